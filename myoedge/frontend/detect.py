@@ -16,7 +16,7 @@ from typing import BinaryIO
 from myoedge.errors import MyoedgeError
 from myoedge.system.regular_files import in_steps
 
-ELSEWHERE = b"location"  # in ONNX files whose arrays lie in other files
+ELSEWHERE = b"location"  # field of ONNX files with external arrays
 
 
 class ModelFormat(StrEnum):
@@ -65,12 +65,12 @@ TEXTS = (
     ("<html", "a web page, saved instead of the model"),
     ("matlab 5.0", "a MATLAB data file"),
 )
-# a training checkpoint's pickle is mostly names; the class of a pickled module stands at its front
+# A training checkpoint's pickle is mostly names; the class of a pickled module is near its start.
 PICKLE_OPS = 200_000
 PICKLE_BYTES = 64 << 20
-# torch/serialization.py MAGIC_NUMBER as LONG1, the first thing in every pre-1.6 file
+# MAGIC_NUMBER of torch/serialization.py as LONG1, the first value of every file before torch 1.6.
 LEGACY_MAGIC = b"\x8a\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
-# onnx.proto, message ModelProto: the fields and their wire types (0 varint, 2 length-delimited)
+# Fields of onnx.proto's ModelProto and their wire types (0 varint, 2 length-delimited).
 ONNX_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 
 
@@ -168,7 +168,7 @@ def is_zip(head: bytes) -> bool:
 def _of_zip(file: BinaryIO) -> ModelFormat:
     try:
         with zipfile.ZipFile(file) as archive:
-            # of a cut archive, zipfile finds the directory of a zip that lies inside it
+            # In a truncated archive, zipfile finds the directory of an inner zip.
             first_offset = min((e.header_offset for e in archive.infolist()), default=0)
             return ModelFormat.TRUNCATED if first_offset else _of_members(archive)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError):
@@ -177,7 +177,7 @@ def _of_zip(file: BinaryIO) -> ModelFormat:
 
 def _of_members(archive: zipfile.ZipFile) -> ModelFormat:
     names = {*archive.namelist()}
-    inside = {name.partition("/")[2] for name in names}  # the one folder of an archive of torch's
+    inside = {name.partition("/")[2] for name in names}  # archives of torch have one root folder
     has_code = any(name.startswith("code/") for name in inside)
     has = {
         ModelFormat.EXPORTED: "archive_format" in inside
@@ -203,12 +203,12 @@ def _pickle_of(archive: zipfile.ZipFile) -> bytes:
 
 def _of_torch_pickle(data: bytes) -> ModelFormat:
     names = pickle_globals(data)
-    # weights before any class of one's own: hyperparameters may hold modules
+    # weights come before user classes: hyperparameters may contain modules
     if names and (names[0] == "collections.OrderedDict" or names[0][:13] == "torch._utils."):
         return ModelFormat.CHECKPOINT
     if any(name.startswith("torch.nn.modules.") for name in names):
         return ModelFormat.MODULE
-    # the outermost thing is an instance if its class is pushed before all else
+    # The outermost object is an instance if its class is pushed first.
     first = next((name for name, _ in _ops(data) if name not in ("PROTO", "FRAME")), "")
     return ModelFormat.MODULE if first.endswith(("GLOBAL", "UNICODE")) else ModelFormat.CHECKPOINT
 
@@ -220,7 +220,7 @@ def _ops(data: bytes) -> Iterator[tuple[str, object]]:
             if count >= PICKLE_OPS:
                 return
             yield op.name, arg
-    # genops raises these and more on bytes that are no pickle; what came before still counts
+    # genops raises these and others on bytes that are no pickle; earlier opcodes still count.
     except (ValueError, IndexError, KeyError, struct.error, OverflowError, MemoryError):
         return
 
@@ -299,7 +299,7 @@ def _is_text(head: bytes) -> bool:
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:
-        # the head may end inside a character
+        # the first bytes may end inside a character
         if len(head) < HEAD or error.start < HEAD - 4:
             return False
         text = head[: error.start].decode("utf-8")

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from myoedge.operators.graph_builder import Unsupported
 
-MOST_ELEMENTS = 2**26  # of constants: 256 MiB of floats
-MOST_EINSUM = 2**28  # products, and elements of what lies between two of them
+MOST_ELEMENTS = 2**26  # elements of a constant: 256 MiB as float32
+MOST_EINSUM = 2**28  # products of an einsum, and elements of its intermediate results
 
-# By torch, besides what IMPORT names and what works element by element: other calls that a file can
-# ask for could crash torch, or open files.
+# Calls that torch computes on constants, in addition to those in IMPORT and pointwise ones. Other
+# calls in a file could crash torch or open files.
 ATEN_FOLDED = frozenset(
     f"aten.{name}"
     for name in (
@@ -37,8 +37,8 @@ ATEN_FOLDED = frozenset(
         "view_as_complex", "view_as_real", "zeros", "zeros_like",
     )
 )  # fmt: skip
-# By the onnx package.
-SHAPES = ("Constant", "Shape", "Size")  # constant whatever they read
+# Computed by the onnx package.
+SHAPES = ("Constant", "Shape", "Size")  # constant for any input
 ONNX_FOLDED = frozenset((
     "Abs", "Acos", "Acosh", "Add", "And", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atanh",
     "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow", "Cast",
@@ -84,7 +84,7 @@ def check_einsum(equation: str, shapes: Sequence[Sequence[int]]) -> None:
     terms = equation.replace(" ", "").partition("->")[0].split(",")
     if "." not in equation and [*map(len, terms)] == [*map(len, shapes)]:
         extents = [n for shape in shapes for n in shape]
-        # each letter once; of several extents all but one are 1
+        # each letter once; of several extents, at most one is not 1
         named = dict(sorted(zip("".join(terms), extents, strict=True)))
         products = math.prod(named.values())
     if products > MOST_EINSUM:

@@ -11,7 +11,7 @@ from myoedge.operators.elementwise.conditions import rows_by
 from myoedge.operators.graph_builder import GraphBuilder
 
 ROWS, COMPARED, NUMBERS = "rows", "compared", "numbers"  # uses of integers
-SMALL = ("bool", "uint8")  # types that are uint8 on the device
+SMALL = ("bool", "uint8")  # stored as uint8 on the device
 INTEGERS = ("int8", "int16", "int32", "int64")
 
 

@@ -11,25 +11,25 @@ from myoedge.operators.conv.transposed import conv_transpose
 from myoedge.operators.import_rows import OnnxRow, Row, aten_calls, aten_names, onnx_calls
 from myoedge.operators.layout.import_rows import NOTHING
 
-# Under the operator that does a call's work, whatever else is put around it; under "" what leaves
-# no operator; nothing under operators that passes or settings add.
+# Each call is listed under the operator that does most of its work, or under "" if it needs none.
+# Operators that only passes or settings add have no calls.
 CALLS: Mapping[str, Mapping[str, Row]] = {**{op: {} for op in ("", *OPS)}, **aten_calls()}
 KEEPS = frozenset(aten_names(NOTHING))
-# Operators on integers of an input or of argmax, and calls of them.
+# Operators on integers (inputs or argmax results), and their calls.
 ON_INTEGERS = frozenset(op for op, row in OPS.items() if row.is_data_movement or row.reads_indices)
 READS_INTEGERS = frozenset((*KEEPS, *(name for op in ON_INTEGERS for name in CALLS[op])))
 IMPORT: Mapping[str, Row] = {
     **{name: row for rows in CALLS.values() for name, row in rows.items()},
-    # only to be refused by their rank
+    # refused by their rank
     **dict.fromkeys(aten_names("conv_transpose3d.input"), conv_transpose),
 }
-PAIRS: Mapping[str, Row] = pair_rows(IMPORT)  # of calls that read complex tensors
+PAIRS: Mapping[str, Row] = pair_rows(IMPORT)  # calls that support complex tensors
 INTEGER_CALLS: Mapping[str, Mapping[str, Row]] = aten_calls(integers=True)
-OF_INTEGERS: Mapping[str, Row] = {  # of calls that make integers of integers
+OF_INTEGERS: Mapping[str, Row] = {  # calls that compute integers from integers
     name: row for rows in INTEGER_CALLS.values() for name, row in rows.items()
 }
 
-ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = onnx_calls()  # by operator, then ONNX's name
+ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = onnx_calls()  # operator -> ONNX operator -> row
 
 ONNX_READS_INTEGERS = frozenset(
     name for op in ("", *ON_INTEGERS) for name in ONNX_CALLS.get(op, ())

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LONGEST = 120
-# taken in calibration files, and in the lines that write them
+# names in use in calibration files and in the code that writes them
 _TAKEN = frozenset(("label", "file", "np", "numpy", "recording", *keyword.kwlist))
 
 

@@ -62,7 +62,7 @@ NO_NOISE = "a network input for the random values, or leave them out"
 IN_FRONT = "a network input for it, computed on the host"
 BEHIND = "its input as a network output, and do this step on the host"
 NO_INFINITY = "the tensor's own extreme, torch.where(mask, x.amax(), x), if no softmax reads it"
-# By parts of names, the first that fits: for calls that have no better advice from their own rows.
+# Advice by parts of a call's name, first match; for calls without advice from their import row.
 INSTEAD = {
     "embedding_bag": "nn.Embedding, and the sum, mean or amax over the ids of a bag",
     "upsample": "F.interpolate without antialias=True, or avg_pool before it",
@@ -106,10 +106,10 @@ from torch.nn.utils import parametrize
 for layer in filter(parametrize.is_parametrized, [*model.modules()]):
     for name in [*layer.parametrizations]:
         parametrize.remove_parametrizations(layer, name)"""
-SHOWN = 3  # places of a cause
+SHOWN = 3  # places named per cause
 
 
-# a call of torch.library, by namespace and name; the namespaces of torch's own operators
+# A call of torch.library by namespace and name, and the namespaces of torch's own operators.
 QUALIFIED = re.compile(r"([A-Za-z]\w*)\.(\w+)\.\w+")
 TORCHS = (
     *("aten", "c10d_functional", "_c10d_functional", "higher_order", "inductor", "mkldnn", "prim"),

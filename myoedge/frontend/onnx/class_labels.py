@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
 ML = "ai.onnx.ml"
-UNLEARNT = ("nodes_hitrates",)  # lists of floats in attributes that no result depends on
+UNLEARNT = ("nodes_hitrates",)  # attributes with floats that do not affect results
 CLASSIFIERS = ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier")
-PASSES = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")  # a label along
+PASSES = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")  # after a label
 SHOWN_CLASSES = 12
 
 Makers = Mapping[str, "NodeProto"]

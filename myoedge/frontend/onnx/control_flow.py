@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, GraphProto, NodeProto
 
 CONTROL = ("If", "Loop", "Scan")
-OPSET_OF_SCAN = 9  # before, it has lengths of sequences and a batch
-MOST_NODES = 20_000  # of all loops and branches of a file, turns counted
+OPSET_OF_SCAN = 9  # older Scans have sequence lengths and a batch axis
+MOST_NODES = 20_000  # nodes of all expanded loops and branches of a file
 
 
 def names_read(node: NodeProto) -> Iterator[str]:

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from myoedge.numerics.arrays import Array
 
-OLDEST = 7  # onnx converts no older operators reliably: batch norm and broadcasts had other rules
+OLDEST = 7  # onnx converts older models wrongly: batch norm and broadcasts had other rules
 MOST_S = 120.0
 RESIZE_SAYS_PLACES = 11
-IR_VERSION = 4  # from then on initialisers, which the converter adds, need not be inputs
-# Converters of some operators need shapes.
+IR_VERSION = 4  # since then, initialisers (which the converter adds) need not be inputs
+# Some operators' converters need shapes.
 PROGRAM = """
 import sys, onnx
 from onnx import shape_inference, version_converter

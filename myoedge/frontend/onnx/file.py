@@ -25,15 +25,15 @@ from myoedge.operators.graph_builder import Unsupported
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto
 
-MAX_BYTES = 1 << 30  # of the file and of all its external data; a chip has a thousandth of it
-OLDEST = 13  # with it axes became inputs and softmax lost its two-dimensional form; older ones
-# are converted
+MAX_BYTES = 1 << 30  # of the file with external data; a chip has a thousandth of it
+OLDEST = 13  # from it on, axes are inputs and softmax is along one axis
+# Models of older opsets are converted.
 EXTERNAL = 1  # TensorProto.EXTERNAL
 ONE_FILE = (
     "make it one file, where it came from:\n"
     'import onnx\nonnx.save(onnx.load("model.onnx"), "whole.onnx")'
 )
-OWN = ("", "ai.onnx")  # two names of ONNX's own operators
+OWN = ("", "ai.onnx")  # both name ONNX's own operators
 
 
 def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
@@ -49,7 +49,7 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
     model = _parsed(path)
     functions = (text for f in model.functions for text in (f.name, f.domain))
     domains = (opset.domain for opset in model.opset_import)
-    try:  # proto2 takes any bytes for text: what is not UTF-8 fails when it is read, or stays bytes
+    try:  # proto2 accepts any bytes as text: invalid UTF-8 fails when it is read, or stays bytes
         plain = all(isinstance(text, str) for text in (*_texts(model.graph), *functions, *domains))
     except UnicodeDecodeError:
         plain = False
@@ -220,7 +220,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
     from google.protobuf.message import DecodeError
 
     model = onnx.ModelProto()
-    with suppress(DecodeError, UnicodeDecodeError, ValueError, OSError):  # as loading says
+    with suppress(DecodeError, UnicodeDecodeError, ValueError, OSError):  # reported by loading
         model.ParseFromString(content)
         entries = (e for tensor in model.graph.initializer for e in tensor.external_data)
         names = sorted({e.value for e in entries if e.key.encode() == ELSEWHERE})
@@ -290,11 +290,11 @@ def _inside(path: Path, tensor: TensorProto, location: str) -> Path:
     try:
         place = (folder / location).resolve()
         plain, there = place.is_file(), place.exists()
-    except (OSError, RuntimeError) as error:  # a name that is too long, links in a circle
+    except (OSError, RuntimeError) as error:  # a name that is too long, or circular links
         raise _refused(path, tensor, f"{location[:80]!r}: {error}"[:200]) from error
     if not place.is_relative_to(folder):
         raise _refused(path, tensor, f"{location[:80]!r} is a link out of the model's folder")
-    if not plain:  # opening a pipe would wait for somebody to write
+    if not plain:  # opening a pipe would block
         what = "is no plain file" if there else "is not there"
         raise _refused(path, tensor, f"{location[:80]!r} {what}")
     return place

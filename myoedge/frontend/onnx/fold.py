@@ -17,15 +17,15 @@ from myoedge.operators.graph_builder import Unsupported
 if TYPE_CHECKING:
     from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, TypeProto
 
-# onnx 1.23 believes their axis: the process ends if there is no such one
+# onnx 1.23 does not check their axis and crashes
 DEADLY = ("LayerNormalization", "RMSNormalization")
-# functions in ONNX, results of which onnx 1.23 does not infer: they are as the first input
+# functions whose types onnx 1.23 does not infer: results have the type of the first input
 LIKE_FIRST = ("GroupNormalization", "MeanVarianceNormalization")
 # onnx.proto, TensorProto.DataType: float, float16, double, bfloat16; bool and integers
 FLOATS = frozenset((1, 10, 11, 16))
 PLAIN = FLOATS | frozenset((2, 3, 4, 5, 6, 7, 9, 12, 13))
-FOUR_BITS = frozenset((21, 22))  # uint4, int4: two in a byte; only dequantised
-SHOWN_ELEMENTS = 2**12  # of a constant that decides a shape
+FOUR_BITS = frozenset((21, 22))  # uint4, int4: two per byte; they are only dequantised
+SHOWN_ELEMENTS = 2**12  # elements of a constant that determines a shape
 
 
 class TensorType(NamedTuple):
@@ -54,7 +54,7 @@ def results(
     from onnx import defs, helper, numpy_helper, shape_inference
 
     stated = {a.name: int(a.i) for a in node.attribute}
-    if node.op_type == "STFT":  # onnx 1.23 takes a onesided that is left out for 0, not 1
+    if node.op_type == "STFT":  # onnx 1.23 uses 0 instead of 1 as default of onesided
         one = stated.get("onesided", 1)
         node = helper.make_node("STFT", node.input, node.output, onesided=one)
     _refuse_deadly(node, stated, values)
@@ -154,7 +154,7 @@ def evaluated(
     try:
         with np.errstate(all="ignore"):
             computed = ReferenceEvaluator(_model_of(node, opset, given)).run(None, given)
-    # the reference implementation checks little: whatever NumPy makes of it
+    # the reference implementation checks little: NumPy may raise anything
     except Exception as error:
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise Unsupported(f"onnx refuses it: {why[0]}") from None
@@ -184,7 +184,7 @@ def as_floats(value: Array) -> Array:
     """Convert floats of any width to float32; integers and booleans are unchanged."""
     if value.dtype.kind in "iub":
         return value
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+    with np.errstate(over="ignore"):  # values that overflow become infinite and are refused
         return value.astype(np.float32)
 
 

@@ -118,7 +118,7 @@ def _function(op: str, *kept: str) -> Write:
         shape = state.values[w.inputs[0]].shape
         rank = 0 if shape is None or not w.attrs.get("channels_last") else len(shape)
         x = w.real(0)
-        if rank:  # channels are the last axis
+        if rank:  # channels are on the last axis
             x = w.add("Transpose", x, perm=[0, rank - 1, *range(1, rank - 1)])
         y = w.add(op, x, **attrs)
         if rank:
@@ -133,7 +133,7 @@ def _where(state: Importing, w: _Writing) -> None:
     w.last(w.add("Where", w.inputs[0], w.real(1), w.real(4)), 7)
 
 
-AXES_ARE_INPUTS = 18  # opset of ReduceMean
+AXES_ARE_INPUTS = 18  # first opset whose ReduceMean has axes as an input
 
 
 def _mean(state: Importing, w: _Writing) -> None:
@@ -164,7 +164,7 @@ def _sums(op: str) -> Write:
         scales = [_scale_of(state, name) for name in w.inputs[:2]]
         total = math.prod(scale for scale in scales if scale is not None)
         reals = []
-        # zero points of the columns of a matrix on the right, else of rows or filters
+        # zero points of the right matrix's columns; otherwise of rows or filters
         axes = (-2, -1) if op == "MatMul" else (0, 0)
         for i, scale in enumerate(scales):
             zeros = state.arrays.get(w.inputs[i + 2], np.zeros(1)).size
@@ -219,7 +219,7 @@ def dequantized(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     """Yield the nodes that replace an integer node: DequantizeLinear, float operators,
     QuantizeLinear."""
     writing = _Writing(node)
-    # a writer believes what it reads; onnx knows nothing of other domains' operators
+    # inputs are not checked here, and onnx does not check operators of other domains
     with refusing_nonsense(state, node):
         WRITTEN_OUT[node.op_type](state, writing)
     return iter(writing.made)

@@ -43,7 +43,7 @@ def _looked_up(state: Importing, node: NodeProto) -> bool:
     rounding = rounding_of(state.builder, tensor)
     if rounding is None or table.ndim != 1 or not 1 <= table.size <= MOST_VALUES:
         return False
-    # integer q is entry q + offset: that of q - zero_point = -offset - zero_point is the first
+    # Integer q reads entry q + offset, so that q - zero_point = -offset - zero_point is the first.
     first = -offset - rounding.attrs["zero_point"]
     chain = (("lookup", rounding.attrs["scale"], first, listed(table)),)
     state.names[node.output[0]] = state.builder.add("table", tensor, chain=chain)

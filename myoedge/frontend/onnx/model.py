@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
 
-Functions = Collection[tuple[str, str]]  # domain and name
+Functions = Collection[tuple[str, str]]  # (domain, name)
 Made = Callable[[Importing, "NodeProto"], "Iterator[NodeProto]"]
 
 
@@ -100,7 +100,7 @@ def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | 
     if node.domain in OWN and is_lookup(state, node):
         return None
     if (absent := _why_absent(state, node)) is None:
-        return None  # it reads what was refused
+        return None  # it reads the result of a refused node
     is_function = (node.domain, node.op_type) in functions
     target = f"{node.op_type}()" if is_function else _qualified(node)
     try:
@@ -146,7 +146,7 @@ def _in_place_of(
     """Import the nodes by which `made` replaces a node, until one is refused; return that
     refusal."""
     if (absent := _why_absent(state, node)) is None:
-        return None  # it reads what was refused
+        return None  # it reads the result of a refused node
     try:
         if absent:
             raise Unsupported(absent)
@@ -170,7 +170,7 @@ def _import(state: Importing, node: NodeProto) -> None:
     if node.domain not in OWN:
         import_by_row(state, node, {}, ONNX_IMPORT[f"{node.domain}.{node.op_type}"])
         return
-    # of what a constant is cast like, only the type is read; of NonZero no shape is inferred
+    # only the type of CastLike's second input is read; NonZero has no inferred shape
     of_constant = node.op_type in ("CastLike", "NonZero") and node.input[0] in state.arrays
     if node.op_type in SHAPES or of_constant:
         keep(state, node.output[0], constant(node, state.values, state.arrays))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 LONGEST = 120
-# what torch.onnx leaves after: stack traces as Python prints them, or "net.py(41): forward"
+# torch.onnx stores stack traces as Python prints them, or "net.py(41): forward"
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)|^\s*(\S+\.py)\((\d+)\)', re.MULTILINE)
 
 
@@ -23,7 +23,7 @@ def origin_of(node: NodeProto) -> Origin:
     name and documentation."""
     notes = {p.key: p.value for p in node.metadata_props}
     name = node.name or next(iter(node.output), "")
-    first, *_ = name.strip(";").split(";")  # TensorFlow Lite: "relu;bias;conv" of one
+    first, *_ = name.strip(";").split(";")  # TensorFlow Lite names one tensor "relu;bias;conv"
     named = shown(first) or node.op_type
     scopes = _scopes(notes.get("pkg.torch.onnx.name_scopes", ""))
     traced = notes.get("pkg.torch.onnx.stack_trace", "") or node.doc_string

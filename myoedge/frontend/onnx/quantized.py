@@ -22,11 +22,11 @@ from myoedge.operators.graph_builder import Unsupported
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-MICROSOFT = "com.microsoft"  # onnxruntime's own operators
+MICROSOFT = "com.microsoft"  # domain of onnxruntime's own operators
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 FLOAT, UINT8 = 1, 2  # TensorProto.DataType
 LIMITS = {"int4": (-8, 7), "uint4": (0, 15)}
-# What may stand between QuantizeLinear and DequantizeLinear.
+# Operators that may be between QuantizeLinear and DequantizeLinear.
 BETWEEN = (*MOVES, "MaxPool", "Pad")
 PER_CHANNEL = (
     "use one scale for each output channel, or one in all (quantize_static with per_channel=True, "
@@ -53,7 +53,7 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
         _dequantize(state, x, output, scale, zero, axis)
     elif x in state.arrays:
         keep(state, output, _integers(state.arrays[x], scale, zero, axis, _written(attrs, zero)))
-        state.scales.add(x)  # its integers are counted
+        state.scales.add(x)  # its integers count as parameters
     else:
         kind = _written(attrs, zero)
         zeros = 0 if zero is None else zero.astype(np.int64)
@@ -103,7 +103,7 @@ def _dequantize(
     if scale.size != 1 or zeros.size != 1:
         raise Unsupported("activations with a scale for every channel", "use one scale a tensor")
     step, offset = float(scale.reshape(-1)[0]), int(zeros.reshape(-1)[0])
-    if before is None:  # an input of integers
+    if before is None:  # an integer input
         made = builder.add("table", state.names[x], chain=(("affine", step, -offset * step),))
         limits = _limits(kind)
         state.names[output] = rounded(builder, made, scale, zeros, *limits)

@@ -11,8 +11,8 @@ from pathlib import Path
 from myoedge.errors import MyoedgeError, escaped, named_input
 from myoedge.frontend.onnx.convert import OLDEST
 
-# What to use instead -> the operators of ONNX that it is for. Together with the import table these
-# are all there are.
+# Suggested replacement -> the ONNX operators for which it is. These and the import table cover all
+# operators.
 MISSING: Mapping[str, tuple[str, ...]] = {
     "Concat of the state and the new frames, Conv, and Slice of the last frames as the new state": (
         "CausalConvWithState",
@@ -62,7 +62,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     "Conv, all offsets being zero": ("DeformConv",),
     "Mul and Sub written out for 2x2, or move it to the host": ("Det",),
     "Slice and MaxPool for boxes that are constant": ("MaxRoiPool", "RoiAlign"),
-    # QuantLib's and Deeploy's operators of integers
+    # Integer operators of QuantLib and Deeploy.
     "QuantizeLinear and DequantizeLinear around float operators (QDQ)": (
         "IntegerMean", "ITAMax", "ITAPartialMax", "RequantShift", "TrueIntegerDiv", "iGELU",
         "iHardswish", "iLayerNorm", "iLeakyReLU", "iNoNorm", "iRMSNorm", "iSoftmax",
@@ -70,7 +70,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() for name in names}
-# Uses of operators that are there, and operators of others.
+# Unsupported uses of supported operators, and operators of other domains.
 SPECIAL: Mapping[str, str] = {
     "If": "only the branch that is taken, if a condition is not constant",
     "Loop": "a constant number of iterations: export with an example of the device's size",

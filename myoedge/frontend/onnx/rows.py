@@ -29,7 +29,7 @@ from myoedge.operators.import_rows import OnnxCall, OnnxRow
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-# onnx 1.23 counts windows that start in the padding, and pads of zero next to auto_pad
+# onnx 1.23 counts windows that start in the padding, and zero pads with auto_pad
 CLASSES = "class labels other than 0, 1, 2 .. in this order: read the scores"
 OWN_SHAPES = ("AveragePool", "MaxPool")
 
@@ -52,7 +52,7 @@ def import_by_row(
     if not whole:
         _refuse_types(state, call)
     before = len(state.builder.constants)
-    # a row believes what it reads; onnx has not looked at all of it
+    # import functions do not check their inputs, and onnx has not checked all
     with refusing_nonsense(state, node):
         made = row(call)
     state.builder.keep_formats(before, [state.names.get(name, "") for name in node.input])
@@ -112,7 +112,7 @@ def _known_shapes(node: NodeProto, outs: Mapping[str, TensorType]) -> tuple[Shap
 
 def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> OnnxCall:
     known = _known_shapes(node, outs)
-    # the first input is the one that an operator works on; a part without elements joins as nothing
+    # Only Concat accepts a first input without elements, which adds nothing.
     first = state.values[node.input[0]].shape if node.input and node.input[0] else None
     if node.op_type != "Concat" and 0 in (first or ()):
         raise Unsupported("a tensor without elements")

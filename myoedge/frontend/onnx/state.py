@@ -42,9 +42,9 @@ MOVES = (
     "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze",
     "Tile", "Transpose", "Unsqueeze",
 )  # fmt: skip
-MOST_ELEMENTS = 2**28  # of a tensor: 1 GiB of floats
-MANY_ELEMENTS = 2**18  # of a result: more must not be MOST_GROWTH times as many as it is made of,
-MOST_GROWTH = 1024  # as copies, interpolations and padding are; no trained network does that
+MOST_ELEMENTS = 2**28  # elements of a tensor: 1 GiB as float32
+MANY_ELEMENTS = 2**18  # of a larger result, at most MOST_GROWTH times the operands' elements
+MOST_GROWTH = 1024  # trained networks' copies, interpolations and padding stay below
 
 
 MOST_BESIDE_NONE = 1 << 40  # product of the other dimensions of an array without elements
@@ -82,14 +82,14 @@ class Importing:
     values: dict[str, TensorType] = field(default_factory=dict)
     declared: dict[str, TensorType] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
-    dequantized: set[str] = field(default_factory=set)  # constants of integers
-    places: dict[str, tuple[str, int]] = field(default_factory=dict)  # integers plus a number
-    scales: set[str] = field(default_factory=set)  # and zero points: nothing that was learnt
+    dequantized: set[str] = field(default_factory=set)  # constants stored as integers
+    places: dict[str, tuple[str, int]] = field(default_factory=dict)  # tensor, offset
+    scales: set[str] = field(default_factory=set)  # scales and zero points, which are no parameters
     formats: dict[str, ConstantFormat] = field(default_factory=dict)  # of dequantised constants
-    sequences: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of their tensors
+    sequences: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of the elements
     notes: list[str] = field(default_factory=list)
-    folded: int = 0  # elements
-    unrolled: int = 0  # nodes of loops and branches
+    folded: int = 0  # elements computed
+    unrolled: int = 0  # nodes from loops and branches
     in_scan: bool = False
 
 
@@ -100,7 +100,7 @@ def read_constants(state: Importing, graph: GraphProto, read: set[str]) -> None:
         if tensor.name in read:
             try:
                 array = array_of(tensor)
-            except Unsupported as reason:  # whoever reads it is refused
+            except Unsupported as reason:  # its readers are refused
                 state.absent[tensor.name] = str(reason)
                 continue
             except (ValueError, TypeError, OverflowError) as error:
@@ -185,7 +185,7 @@ def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
     """Return the kinds of operations that read an input's integers, also after data movement."""
     found: set[str] = set()
     held = {name}
-    for node in needed:  # in order
+    for node in needed:  # in execution order
         at = [i for i, x in enumerate(node.input) if x in held]
         if not at:
             continue

@@ -23,8 +23,8 @@ LAYOUT = re.compile(
     r"data/weights/(model_weights_config\.json|model\.pt|weight_\d{1,9})|"
     r"data/constants/(model_constants_config\.json|model\.pt|tensor_\d{1,9})|extra/.+"
 )
-TORCH = "torch>=2.9,<2.16"  # as in pyproject.toml: the releases that tests were run with
-# torch/_export/serde/schema.py of torch 2.9 to 2.15: a new field of a later one may be code to run
+TORCH = "torch>=2.9,<2.16"  # as in pyproject.toml: the releases that are tested
+# torch/_export/serde/schema.py of torch 2.9 to 2.15; fields added later may contain code.
 SCHEMA_MAJOR, SCHEMA_MINOR = 8, 20
 RUNS = (
     (r"data/aotinductor/", "it is compiled code, which loading would run"),
@@ -77,7 +77,7 @@ def _complaint(entry: zipfile.ZipInfo, seen: set[str]) -> str:
         return "its name does not stay inside the archive's one folder"
     if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
         return "it is compressed or encrypted"
-    # torch looks names up without regard to case
+    # torch ignores case in names
     return "its name appears twice" if entry.filename.lower() in seen else ""
 
 

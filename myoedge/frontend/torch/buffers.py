@@ -19,9 +19,9 @@ STATE_AS_INPUT = (
     "(y, state); on streams [stream] states in myoedge.toml carries it over"
 )
 LEAVE_WEIGHTS = "do not change weights in forward(): apply max-norm after optimizer.step()"
-REPLACES = "aten._has_compatible_shallow_copy_type.default"  # what is left of `w.data = ...`
+REPLACES = "aten._has_compatible_shallow_copy_type.default"  # trace of `w.data = ...`
 WITHOUT_CACHE = "export without the cache, over the whole window: use_cache=False in transformers"
-Buffers = Mapping[str, Array]  # by their names in the module
+Buffers = Mapping[str, Array]  # by name in the module
 
 
 def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) -> Buffers:

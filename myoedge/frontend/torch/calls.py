@@ -46,7 +46,7 @@ COUNTS = frozenset(
     aten_names("sum.dim_IntList sum mul.Tensor mul.Scalar sub.Tensor rsub.Scalar clamp clamp_min")
 )
 PICKING = aten_names("embedding index.Tensor index_select gather take_along_dim one_hot")
-JOINS = aten_names("cat concat concatenate")  # a part without elements adds nothing
+JOINS = aten_names("cat concat concatenate")  # parts without elements add nothing
 UNWRITTEN = aten_names("empty.memory_format empty_like new_empty")
 ATTENTION = "aten.scaled_dot_product_attention.default"
 

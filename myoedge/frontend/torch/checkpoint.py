@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from myoedge.numerics.arrays import Array
 
 READABLE = (ModelFormat.CHECKPOINT, ModelFormat.LEGACY, ModelFormat.MODULE, ModelFormat.SAFETENSORS)
-# if training scripts keep the weights, most telling name first
+# Keys under which training scripts store weights, most specific first.
 NESTS = ("state_dict", "model_state_dict", "model", "network")
-# DataParallel, torch.compile, and the attribute a LightningModule keeps its network in
+# Prefixes of DataParallel, torch.compile and the usual attribute in a LightningModule.
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 SHOWN = 4
 PICKLE = "it has operations that pickles of protocol 2, as torch.save writes them, do not have"
@@ -91,7 +91,7 @@ def _loaded(path: Path, kind: ModelFormat) -> tuple[Any, tuple[str, ...]]:
     try:
         with warnings.catch_warnings(action="ignore"):
             return torch.load(path, weights_only=True, map_location="cpu"), ()
-    # a damaged file may raise anything on its way through the reader's C++ and Python
+    # torch may raise anything on a damaged file
     except Exception as error:
         classes = unsafe_classes(path.read_bytes())
         if not classes and "Unsupported" not in str(error):
@@ -157,7 +157,7 @@ def _strip(
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Remove prefixes of wrappers ("module.") from names while this gives more expected names."""
     notes: list[str] = []
-    # a wrapper in a wrapper is stripped in two goes; deeper nests than this are not met
+    # wrappers in wrappers are stripped in two passes; deeper nesting does not occur
     for _ in range(4):
         if expected <= set(state):
             break
@@ -239,7 +239,7 @@ def _differences(expected: Mapping[str, Any], state: Mapping[str, Tensor]) -> di
             for name in both
             if _shape(expected[name]) != _shape(state[name]) and not name.endswith(EXTRA_STATE)
         ],
-        # torch would leave out their imaginary parts
+        # torch would drop their imaginary parts
         "complex": [x for x in both if _is_complex(state[x]) > _is_complex(expected[x])],
     }
     return {key: _some(names) for key, names in facts.items() if names}

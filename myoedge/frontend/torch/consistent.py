@@ -20,7 +20,7 @@ from myoedge.frontend.torch.traced import origin_of, target_of, type_of, without
 if TYPE_CHECKING:
     import torch
 
-UNBACKED = re.compile(r"\bu\d+\b")  # torch's name of a size that is known once values are
+UNBACKED = re.compile(r"\bu\d+\b")  # torch's name of a data-dependent size
 EXPORT_AGAIN = ["export the model again, with this version of torch"]
 
 
@@ -41,7 +41,7 @@ def verify_call_metadata(program: torch.export.ExportedProgram) -> None:
                 key, stated = _call_key(node), described(node.meta.get("val"))
                 made = known[key] if key in known else described(_made(node))
                 known[key] = made
-                if made and made != stated:  # what is no tensor is refused as such
+                if made and made != stated:  # results that are no tensors are refused elsewhere
                     facts = {"needs": ", ".join(made), "has": ", ".join(stated) or "no tensor"}
                     raise _inconsistent(node, facts)
 
@@ -55,7 +55,7 @@ def _refuse_values_in_shape(node: Any, given: Set[Any]) -> None:
         return
     while before := next(filter(_is_shaped_by_values, node.all_input_nodes), None):
         node = before
-    is_constant = not _depends(node.all_input_nodes[-1:], given)  # the mask, after what it picks
+    is_constant = not _depends(node.all_input_nodes[-1:], given)  # the mask comes last
     raise depends_on_values(target_of(node), str(origin_of(node)), is_constant=is_constant)
 
 
@@ -84,7 +84,7 @@ def _call_key(node: Any) -> str:
         return [f"{x.dtype} {x.shape} {x.stride()}" for x in _tensors(read.meta.get("val"))]
 
     args = node.args
-    if by_element(node.target):  # shapes are those of the operands, whatever a number's value
+    if by_element(node.target):  # shapes follow from the operands, whatever the values
         args = tuple(float if type(x) is float else x for x in args)
     return f"{node.target} {map_arg((args, node.kwargs), layout)}"
 
@@ -100,7 +100,7 @@ def _made(node: Any) -> Any:
     try:
         with next(modes, None) or FakeTensorMode(allow_non_fake_inputs=True):
             return without_values(node.target, given[0], given[1])
-    except Exception as error:  # whatever torch makes of a call that no export wrote
+    except Exception as error:  # torch may raise anything on a crafted call
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise _inconsistent(node, {"cause": cause}) from None
 

@@ -51,7 +51,7 @@ from myoedge.operators.graph_builder import GraphBuilder
 if TYPE_CHECKING:
     import torch
 
-FUNCTIONS = {"feature_dropout": "dropout2d"}  # of torch.nn.functional, by the call that they make
+FUNCTIONS = {"feature_dropout": "dropout2d"}  # call -> its function in torch.nn.functional
 TAKES_ROWS = tuple(
     f"aten.{name}." for name in ("embedding", "index", "index_select", "gather", "take_along_dim")
 )
@@ -130,10 +130,10 @@ def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.Exp
     if not any(writes(node) or node.op == "get_attr" or _is_of_vmap(node) for node in nodes):
         return program
     try:
-        # of what torch does to its own trees
+        # warnings of torch about its own trees
         with warnings.catch_warnings(action="ignore"), _same_nesting():
             inlined: torch.export.ExportedProgram = program.run_decompositions({})
-    except Exception as error:  # whatever torch makes of a graph that no export wrote
+    except Exception as error:  # torch may raise anything on a crafted graph
         cause = {"cause": f"{type(error).__name__}: {error}".splitlines()[0]}
         raise MyoedgeError("E108", "torch cannot follow this graph", cause, EXPORT_AGAIN) from None
     return inlined
@@ -163,8 +163,8 @@ def _refuse_training(program: torch.export.ExportedProgram) -> None:
         given = arguments_of(node)
         active = given.get("train") or given.get("training")
         if given.get("dropout") == 0.0:
-            continue  # of recurrent calls, which nothing else changes in training
-        # without running statistics, which a decomposed instance norm does not have
+            continue  # without dropout, training changes nothing in recurrent calls
+        # without running statistics, as in a decomposed instance norm
         of_batch = "no_stats" in str(node.target) or given.get("running_mean", "") is None
         if active and not of_batch:
             raise _training(node)
@@ -214,7 +214,7 @@ def _placeholders(
 def _input(builder: GraphBuilder, node: Any, value: Any) -> str:
     shape = static(value.shape, node.name)
     if 0 in shape and node.users and {short(str(user.target)) for user in node.users} == {"cat"}:
-        builder.stem = node.name  # an empty cache, which adds nothing to what it is joined with
+        builder.stem = node.name  # an empty cache, to which results are appended
         return builder.constant(np.zeros(shape))
     if 0 in shape:
         raise wrong_size(node.name, shape, "at least 1 element")
@@ -274,7 +274,7 @@ def _finished(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) ->
     given = [spec.arg for spec in specs if spec.kind == OutputKind.USER_OUTPUT]
     paths = output_paths(program.call_spec.out_spec, len(given))
     pairs = zip(given, paths, strict=True)
-    # None holds the place of what was not asked for: a loss, attention's weights
+    # None stands for results that were not requested: a loss, attention weights
     computed = [(arg, path) for arg, path in pairs if getattr(arg, "value", arg) is not None]
     if not computed:
         raise constant_output("the result of forward()", "no tensor")

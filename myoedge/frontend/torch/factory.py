@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 AGAIN = "second "
-# Words of a cause of torch's -> what to do about it.
+# Words in torch's message -> remedy.
 HINTS = {
     "fake tensor": LEAVE_WEIGHTS,
     "Cache'>": "let the factory set model.config.use_cache = False: a whole window needs none",
@@ -85,11 +85,11 @@ def exported(
             with warnings.catch_warnings(action="ignore"):
                 program: ExportedProgram = torch.export.export(module, example)
             return program
-        # the network's own forward runs in here
+        # runs the network's own forward
         except Exception as error:
             causes[shown] = cause_of(error)
     if any(t.shape[:1] != (1,) for t in examples[-1]):
-        causes = dict([*causes.items()][:1])  # only samples with a batch axis may go in unchanged
+        causes = dict([*causes.items()][:1])  # only samples with a batch axis may be unchanged
     facts: dict[str, str] = {}
     for number, (shown, cause) in enumerate(causes.items()):
         facts |= {f"{AGAIN * number}cause": cause, f"{AGAIN * number}example inputs": shown}

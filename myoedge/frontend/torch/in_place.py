@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-# torch writes these out in others, the last of which gives bytes of its own.
+# torch decomposes these into other calls, the last of which allocates its result.
 GIVES_ANEW = frozenset(
     f"aten.{name}"
     for name in (
@@ -33,7 +33,7 @@ def functionalize(program: torch.export.ExportedProgram) -> None:
     order = {node: at for at, node in enumerate(program.graph.nodes)}
     written = [node for node in order if writes(node)]
     for node in order if written else ():
-        if str(node.target) in DROPOUTS:  # what they give is what they read, by torch too
+        if str(node.target) in DROPOUTS:  # their result is their input, also in torch
             node.replace_all_uses_with(node.args[0])
             program.graph_signature.replace_all_uses(node.name, node.args[0].name)
             program.graph.erase_node(node)

@@ -46,7 +46,7 @@ def _paths(spec: Any, path: Path) -> Iterator[Path]:
     if spec.is_leaf():
         yield path
         return
-    # a method since torch 2.10, the field before
+    # a method since torch 2.10, a field before
     children = spec.children() if hasattr(spec, "children") else spec.children_specs
     names = names_in(getattr(spec.context, "_fields", spec.context), len(children))
     keys: Sequence[str | int] = names or range(len(children))
@@ -90,7 +90,7 @@ def _with_dicts(node: Any, plain_types: set[str], is_plain: Callable[[str], bool
         names = names_in(json.loads(node["context"]), len(children))
         strange = any(isinstance(name, str) and not is_plain(name) for name in names or ())
         if names is not None and (strange or node["type"] not in plain_types):
-            plain = [re.sub(r"[\W_]+", "_", str(name)) for name in names]  # no dunder either
+            plain = [re.sub(r"[\W_]+", "_", str(name)) for name in names]  # no dunder names either
             keys = [*port_names(plain)] if strange else names
             node["type"], node["context"] = "builtins.dict", json.dumps(keys)
             changed = True

@@ -86,7 +86,7 @@ def _numbers(given: Mapping[str, Any], name: str) -> Array:
     key = next((key for key in given if key in (name, f"{name}s")), "")
     if given.get(key) is None:
         if name == "zero_point":
-            return np.zeros(1, np.int64)  # of per_channel: None
+            return np.zeros(1, np.int64)  # zero points of per_channel calls may be None
         raise Unsupported("scales that are computed from each input", STATIC)
     return np.asarray(given[key]).reshape(-1)
 
@@ -103,7 +103,7 @@ def _format(
 
 
 def _dequantized(builder: GraphBuilder, q: Array, stated: ConstantFormat) -> str:
-    is_bias = stated.high - stated.low >= 1 << 16  # in steps of its product anyway
+    is_bias = stated.high - stated.low >= 1 << 16  # a bias, which has the steps of its product
     return builder.constant(stated.real(q), None if is_bias else stated)
 
 

@@ -29,7 +29,7 @@ def _calls(has: Any) -> frozenset[str]:
 
 
 MOVES = _calls(lambda op: op.same_scale) | {*CALLS[""]}
-DROPOUTS = frozenset(name for name in CALLS[""] if "dropout" in name)  # they scale in training
+DROPOUTS = frozenset(name for name in CALLS[""] if "dropout" in name)  # they scale in training mode
 REQUANTIZE = frozenset(name for op, calls in FLOATS.items() if OPS[op].epilogue for name in calls)
 CLAMPS = aten_names("relu relu6 hardtanh clamp clamp_min clamp_max clip")
 MAX_POOLS = aten_names("max_pool1d max_pool2d")
@@ -39,7 +39,7 @@ BATCH_NORM = "aten.batch_norm.default"
 FILLS = aten_names("masked_fill.Scalar masked_fill.Tensor where.self where.ScalarOther")
 SHIFTS = frozenset((*aten_names("add.Tensor sub.Tensor mul.Tensor div.Tensor"), BATCH_NORM))
 CONVS, TURNED = aten_names("conv1d conv2d"), aten_names("conv_transpose1d conv_transpose2d.input")
-PRODUCTS = aten_names("matmul mm bmm")  # of which the right operand may be weights
+PRODUCTS = aten_names("matmul mm bmm")  # whose right operand may be weights
 RECURRENT: Mapping[str, str] = {f"aten.{op}.input": op for op in ("lstm", "gru", "rnn_tanh")}
 FIXED = {**dict.fromkeys(aten_names("softmax.int _softmax"), "softmax"), **RECURRENT}
 ATTENTION = "aten.scaled_dot_product_attention.default"
@@ -115,7 +115,7 @@ def quantized_tensors(graph: Any) -> list[Any]:
         if not _is_float(node):
             continue
         if node in border and _is_normalization(reader := _only_reader(node)):
-            border.add(reader)  # what the host does to an input before it quantises it
+            border.add(reader)  # host normalisation before the quantisation
         elif not _is_taken_over(node) and call_of(node) not in (*DROPOUTS, *HARMLESS):
             found.append(node)
     return found
@@ -183,7 +183,7 @@ def _is_taken_over(node: Any) -> bool:
         return _may_be_mask(node)
     if behind == BATCH_NORM:
         return call in (*CONVS, *TURNED)
-    if call in MAX_POOLS:  # which picks the same elements after a clamp
+    if call in MAX_POOLS:  # it selects the same elements after a clamp
         node = node.args[0]
         return behind in CLAMPS and _only_reader(node) is not None and _requantizes(node)
     return _requantizes(node) and (behind in CLAMPS or _is_clamped_pool(reader))

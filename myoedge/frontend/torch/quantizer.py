@@ -103,7 +103,7 @@ class GAP9Quantizer(Quantizer):
             return
         asked, x = _annotation(node).input_qspec_map, source(node.args[0])
         is_quantized = _annotation(x).output_qspec is not None
-        # torchao takes them for operand, weights and bias by their order
+        # torchao identifies operand, weights and bias by their order
         asked[node.args[0]] = SharedQuantizationSpec(x) if is_quantized else None
         asked[found.node] = specs.weight(bits, found.axis, is_qat=self._is_qat)
         if found.bias is not None and is_quantized:

@@ -26,12 +26,12 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import INT16_BIAS_MAX, WeightFormat
 
-AVERAGING = 0.01  # share of a new batch in the ranges of activations while a network trains
-SMALLEST_ROW = 2.0**-10  # of the largest: a channel below it is dead next to the others
+AVERAGING = 0.01  # weight of a new batch in the moving average of activation ranges
+SMALLEST_ROW = 2.0**-10  # relative to the largest channel: a smaller one is negligible
 WEIGHT_MOST = (2**31 - INT16_BIAS_MAX) // 2**15  # sum of a channel's weights next to int16 inputs
 
 
-class PerChannelWeightObserver(PerChannelMinMaxObserver):  # torchao asks for "PerChannel" in names
+class PerChannelWeightObserver(PerChannelMinMaxObserver):  # torchao expects "PerChannel" in it
     """torchao observer of weights: symmetric scales per output channel, from the current values
     only.
 

@@ -13,8 +13,8 @@ from myoedge.frontend.refusals import EXPORT_LINES, depends_on_values
 from myoedge.frontend.sources import source_of_trace
 from myoedge.frontend.torch.archive import MODEL, runs_code, shortened
 
-Objects = Sequence[tuple[str, dict[str, Any]]]  # of a program as JSON, with the keys they are under
-INNER = (dict, list)  # of what json makes
+Objects = Sequence[tuple[str, dict[str, Any]]]  # objects of a JSON program with their keys
+INNER = (dict, list)  # JSON containers
 SCALARS = ("sym_int_values", "sym_float_values", "sym_bool_values")
 INTEGER = re.compile(r"-?\d{1,18}")
 
@@ -24,7 +24,7 @@ def check_static(program: Mapping[str, Any], objects: Objects, path: Path) -> No
     symbols = [n["expr_str"] for _, n in objects if "expr_str" in n]
     moving = [text for text in symbols if not INTEGER.fullmatch(str(text))]
     if not moving and not program.get("range_constraints"):
-        # guards are source that is exec'ed on the first run; static shapes need none
+        # guards are source code that is executed on the first run; static shapes need none
         if guards := program.get("guards_code"):
             raise runs_code(path, MODEL, f"guards_code is {shortened(str(guards))}")
         return
@@ -52,7 +52,7 @@ def drop_unread_scalars(program: dict[str, Any]) -> bool:
             return False
         graph.update({"nodes": kept, **{kind: {} for kind in SCALARS}})
         program["range_constraints"] = {}
-    # a graph of another shape is torch's to refuse
+    # torch refuses malformed graphs
     except (KeyError, TypeError, AttributeError):
         return False
     return True
@@ -96,7 +96,7 @@ def _first_dynamic(program: Mapping[str, Any]) -> tuple[str, str, bool]:
                 return target, source_of_trace(trace), is_constant
             if not varying.isdisjoint(_tensors(node)):
                 varying.update(names)
-    # a graph of another shape is torch's to refuse
+    # torch refuses malformed graphs
     except (KeyError, TypeError, AttributeError, IndexError):
         pass
     return "a call", "", False
@@ -120,7 +120,7 @@ def _dynamic_axes(program: Mapping[str, Any]) -> Iterator[str]:
             for axis, size in enumerate(module["graph"]["tensor_values"][name]["sizes"]):
                 if "as_expr" in size:
                     yield f"axis {axis} of {named_input(name)}"
-    # a graph of another shape is torch's to refuse; here it only leaves the axis unnamed
+    # torch refuses malformed graphs; here the axis just has no name
     except (KeyError, TypeError, AttributeError):
         return
 

@@ -20,7 +20,7 @@ SCHEMAS = (
     "ScalarType target_dtype, Scalar? quant_min=None, Scalar? quant_max=None, float? eps=None, "
     "ScalarType? scale_dtype=None, ScalarType? zero_point_dtype=None, bool keepdim=False) "
     "-> (Tensor, Tensor)",
-)  # torchao 0.18
+)  # of torchao 0.18
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.import_rows import Arguments
 from myoedge.operators.norm.import_rows import EPS_MOST
 
-# What torch checks on its way, without a result.
+# Checks of torch that have no result.
 HARMLESS = ("aten._assert_tensor_metadata.default", "aten._assert_async.msg")
 LENGTHS = ("aten.linalg_vector_norm.default", "aten.norm.ScalarOpt_dim")
 LIMITS = ("aten.clamp_min.default", "aten.clamp.default")

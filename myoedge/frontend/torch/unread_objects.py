@@ -13,8 +13,8 @@ from typing import Any
 
 from myoedge.frontend.torch.preflight import foreign_names, import_torch
 
-BUILTINS = ("builtins.", "typing.")  # say least of a file
-UNREAD = "_myoedge_unread"  # attribute of mappings that stand for an object
+BUILTINS = ("builtins.", "typing.")  # these names identify nothing
+UNREAD = "_myoedge_unread"  # attribute of placeholder mappings
 
 
 class UnreadObject:
