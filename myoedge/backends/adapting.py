@@ -123,7 +123,7 @@ def on_simulator(build: Build) -> Run:
     from myoedge.simulator import read_elf, simulate
     from myoedge.system import tools
 
-    build.firmware()  # refuses a build for a target without firmware
+    build.firmware()  # raises an error for targets without firmware
     program = read_elf(build.written(ADAPT_ELF), ADAPT_ELF)
 
     def run(commands: Sequence[Command]) -> Answers:
@@ -169,7 +169,7 @@ def _check_classes(build: Build, data: Data) -> None:
     if build.stream is not None and labels.size > len(labels):
         first = data.inputs[build.frame_inputs[0]][0]
         ready = max((n for n, _ in frames_to_results(build.stream, first)), default=0)
-        counts = range(ready, ready + build.stream.outputs[0].frames)  # the last pass may be cut
+        counts = range(ready, ready + build.stream.outputs[0].frames)  # the last pass may be short
         needs += f"; or [samples, {ready}], of each output frame"
     if labels.dtype.kind != "i" or labels.size // len(labels) not in counts:
         raise _no_classes(data.source, labels, needs)
@@ -269,7 +269,7 @@ def adapt(
     return AdaptedNetwork(build, session.end(state), judged=judged)
 
 
-IN_PYTHON = {  # words of remedies, as set_in takes them
+IN_PYTHON = {  # replacements in remedies, as set_in expects them
     UNLABELLED: "",
     RETURNS: "",
     "--calib of arrays by name": "an argument",

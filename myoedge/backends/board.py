@@ -23,7 +23,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.targets.boards import Board
 
-RUN_S = 60.0  # for an inference
+RUN_S = 60.0  # per inference
 
 
 @dataclass(frozen=True, slots=True)

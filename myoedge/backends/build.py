@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from myoedge.targets.boards import Board
 
 ANOTHER = "myoedge build MODEL --calib CALIB -o FOLDER"
-MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that needs more hangs
+MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that takes longer hangs
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,13 @@ from myoedge.system.regular_files import read_text
 if TYPE_CHECKING:
     from myoedge.simulator import Program
 
-MODEL_BLOB = "model.blob"  # of a build with --weights-blob
-CONSOLE = "gap_sdk/console.c"  # of an application with frames
-APPLICATION = "gap_sdk/ports.c"  # of a board's application: what is made for this network
-ADAPT_NPZ, ADAPT_ELF = "adapt.npz", "adapt.elf"  # of a build with [adapt]
+MODEL_BLOB = "model.blob"  # in builds with --weights-blob
+CONSOLE = "gap_sdk/console.c"  # in applications with frames
+APPLICATION = "gap_sdk/ports.c"  # in applications for a board: the code for this network
+ADAPT_NPZ, ADAPT_ELF = "adapt.npz", "adapt.elf"  # in builds with [adapt]
 ADAPT_TABLE = "[adapt] in myoedge.toml, a line of its own, and build again"
-CALIBRATION = "golden/calibration.npz"  # of each calibration sample 64 bits of its digest
-RESULTS = ("arena", "l1")  # C arrays where results lie that are no outputs
+CALIBRATION = "golden/calibration.npz"  # 64 bits of the digest of each calibration sample
+RESULTS = ("arena", "l1")  # C arrays with results that are not outputs
 
 
 @dataclass(frozen=True)
@@ -192,12 +192,12 @@ class BuildFolder(ReportFolder, Tabular):
     def regions(self) -> dict[int, tuple[str, int, int]]:
         """Layers with results in L2: layer -> (C symbol, offset, size in bytes) of the result."""
         q, regions, count = self.network, {}, len(self.given_specs)
-        outputs = "me" if self.stream is None else self.prefix  # of the program, or of stream.c
+        outputs = "me" if self.stream is None else self.prefix  # in the program, or in stream.c
         with self._meaningful("plan.json"):
             for index, step in enumerate(json.loads(self.written("plan.json"))["steps"]):
                 kind, number, offset = parse_location(step["writes"])
                 if kind == "far" or (kind == "output" and number >= count) or step["op"] == STATE:
-                    continue  # states of a stream lie in one of two places, a loop replaces its own
+                    continue  # a stream's states alternate between places, a loop replaces its own
                 name, ours = step["name"], kind in RESULTS
                 symbol = f"{self.prefix}_{kind}" if ours else f"{outputs}_output{number}"
                 size = math.prod(q.graph.shape(name)) * q.element_type(name).size_bytes

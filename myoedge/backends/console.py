@@ -20,10 +20,10 @@ from myoedge.errors import MyoedgeError
 
 MAGIC = b"\xa5\x5aME"
 MAX_PAYLOAD = 1032
-CHUNK_BYTES = 1024  # bytes of inputs or results in a frame
+CHUNK_BYTES = 1024  # input or result bytes per frame
 TRIES = 4
-ANSWER_TIMEOUT_S = 2.0  # for requests without a computation
-START_TIMEOUT_S = 5.0  # a board that has just been started
+ANSWER_TIMEOUT_S = 2.0  # for requests without computation
+START_TIMEOUT_S = 5.0  # after a board is started
 DAMAGED = b"\1"
 
 _HEAD = struct.Struct("<cBH")
@@ -145,7 +145,7 @@ class Conversation:
             self._write(question)
             answer = self._answer(timeout_s)
             if answer is None:
-                self._write(bytes(MAX_PAYLOAD + 16))  # ends a frame that it may be waiting in
+                self._write(bytes(MAX_PAYLOAD + 16))  # ends a frame that the board may await
             elif answer.kind == kind.upper():
                 return answer.payload
             elif answer.payload[:1] != DAMAGED:
@@ -201,7 +201,7 @@ class Conversation:
             self.received += len(received)
             messages, self.rest = decode(self.rest + received)
             for message in messages:
-                # the board does not know the number of a request that arrived damaged
+                # A request that arrived damaged has no number in the answer.
                 is_damaged = message.kind == "N" and message.payload[:1] == DAMAGED
                 if message.number == self.number or is_damaged:
                     return message
@@ -255,7 +255,7 @@ def unplug_errors() -> Iterator[None]:
     """Context manager that converts errors of a broken serial connection to E607."""
     try:
         yield
-    except OSError as error:  # pyserial's SerialException is one
+    except OSError as error:  # including pyserial's SerialException
         facts = {"cause": str(error).splitlines()[0] if str(error) else type(error).__name__}
         tries = ["connect the board and run the command again"]
         raise MyoedgeError("E607", "the serial line to the board broke", facts, tries) from None

@@ -53,10 +53,10 @@ class ToolRow:
 
 
 OF_TORCH = ("inspect model.pt2", "quantize model.pt2", "build model.pt2")
-# (name, requirement as in pyproject.toml, verbs that need it, whether it is needed)
+# (name, requirement as in pyproject.toml, commands that need it, whether it is required)
 PACKAGES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("torch", TORCH, OF_TORCH, False),
-    ("ortools", "ortools>=9.11", (), False),  # buffers are placed greedily without it
+    ("ortools", "ortools>=9.11", (), False),  # otherwise buffers are placed greedily
     ("onnx", "onnx>=1.17", ("build",), True),
     ("onnxruntime", "onnxruntime>=1.20", ("validate --onnx",), False),
 )

@@ -58,8 +58,8 @@ class Difference:
     got: int
 
 
-Layers = Mapping[int, bytes]  # what each layer wrote, by its number; empty: not to be seen
-Written = tuple[Layers, Sequence[Array]]  # and the outputs
+Layers = Mapping[int, bytes]  # layer number -> bytes it wrote; empty if they are not available
+Written = tuple[Layers, Sequence[Array]]  # results of layers, and outputs
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def run_elsewhere(build: Build, backend: str, runs: Sequence[Case]) -> Measureme
     return RUN_ON[backend](build, chip_inputs(build.stream, runs))
 
 
-# Programs that a backend needs, looked for before anything takes time.
+# Programs that a backend needs; checked before anything takes time.
 FIND: Mapping[str, Callable[[], object]] = {
     "gvsoc": gvsoc.find,
     gvsoc_sdk.NAME: gvsoc_sdk.find,

@@ -16,4 +16,4 @@ MEANINGS = MappingProxyType(
         107: "code or constants have changed",
     }
 )
-RUNTIME_SYMBOL = "me_stacks"  # of programs with the runtime that ends so
+RUNTIME_SYMBOL = "me_stacks"  # in programs whose runtime reports these exit codes

@@ -17,15 +17,15 @@ from typing import NamedTuple
 
 from myoedge.numerics.arrays import round_up
 
-# Head of a boot image: offset of what follows (the next image, or a table; 0: nothing), segments,
-# entry, 0, fields for execution in place, which is not used (device, address, page command, flash
-# base, pages, L2 of the pages, pages there), sizes of two keys.
+# Header of a boot image: offset of the next image or table (0: none), number of segments, entry, 0,
+# eight unused fields for execution in place (device, address, page command, flash base, pages, L2
+# of the pages, number of pages there), sizes of two keys.
 _HEAD = struct.Struct("<13I")
 _XIP = (2, 0x20000000, 0, 0, 0, 0x1C18E000, 16)
 _SEGMENT = struct.Struct("<4I")  # offset, address, size, crc32
-SEGMENTS_AT = 0x534  # after the head and the room for keys: 1024 + 256 bytes
-_FILE = struct.Struct("<3I")  # offset, size, length of the name with its end
-_READFS = struct.Struct("<3I")  # bytes of the header, 0, files
+SEGMENTS_AT = 0x534  # after the header and the space for keys: 1024 + 256 bytes
+_FILE = struct.Struct("<3I")  # offset, size, length of the name with its zero byte
+_READFS = struct.Struct("<3I")  # header bytes, 0, number of files
 ALIGNMENT = 16
 
 
@@ -64,7 +64,7 @@ def file_system(files: Mapping[str, bytes]) -> bytes:
 
 # --- partition tables -----------------------------------------------------------------------------
 
-DEVICES = {"mram": 0, "octospi": 1}  # their interface and chip select are 0 both
+DEVICES = {"mram": 0, "octospi": 1}  # their interface and chip select are both 0
 
 
 class PartitionType(NamedTuple):
@@ -130,7 +130,7 @@ def _leading_to(offset: int, image: bytes) -> bytes:
     return struct.pack("<I", offset) + image[4:].ljust(offset - 4, b"\0")
 
 
-# Magic number, version, entries, whether the MD5 counts, MD5 of the entries.
+# Magic number, version, number of entries, whether the MD5 is used, MD5 of the entries.
 _HEADER_OF_4 = struct.Struct("<HBBB11x16s")
 _ENTRY_OF_4 = struct.Struct("<HBBII16sI")  # magic, type, subtype, offset, bytes, label, flags
 
@@ -147,16 +147,16 @@ def with_table_of_4(image: bytes, partitions: Sequence[Partition]) -> bytes:
     return _leading_to(round_up(len(image), ALIGNMENT), image) + header + entries
 
 
-# Each header ends with the CRC of itself, which is not part of the struct.
-_HEADER = struct.Struct("<HBBBHI")  # magic, version, entries, room for entries, flags, their CRC
-_ENTRY = struct.Struct("<HBBHBBBIII11x")  # uuid, type, subtype, flags, device, place, room, 0
-_VOLUMES = struct.Struct("<HBII")  # magic, volumes, bytes, CRC
-_VOLUME = struct.Struct("<HH16sBBBB")  # flags, uuid, label, partitions, room, order, boots
+# Each header ends with its own CRC, which the struct omits.
+_HEADER = struct.Struct("<HBBBHI")  # magic, version, entries, maximum entries, flags, their CRC
+_ENTRY = struct.Struct("<HBBHBBBIII11x")  # uuid, type, subtype, flags, device, offset, size, 0
+_VOLUMES = struct.Struct("<HBII")  # magic, number of volumes, bytes, CRC
+_VOLUME = struct.Struct("<HH16sBBBB")  # flags, uuid, label, partitions, maximum, order, boots
 _MEMBER = struct.Struct("<HH16s")  # flags, uuid of the partition, label
-_ACTIVE = 1  # flag of the volume whose application runs
+_ACTIVE = 1  # flag of the volume that boots
 _META_WORDS, _TABLE_WORD = 24, 17
 _NONE = 0xDEADBEEF
-_NONE_WORDS = (9, 13, 21)  # second-stage boot loaders a and b, partition table b: there is none
+_NONE_WORDS = (9, 13, 21)  # absent: second-stage boot loaders a and b, partition table b
 
 
 def with_table_of_5(image: bytes, partitions: Sequence[Partition]) -> bytes:

@@ -24,10 +24,10 @@ from myoedge.system.notebook import Card, Shown
 from myoedge.targets.boards import FLASHES, Board, Flash, Probe
 
 SDK_ELF = Path("gap_sdk") / "build" / "myoedge_app"
-SIMULATOR_SYMBOL = "me_fabric_controller"  # a symbol of the simulators' program
+SIMULATOR_SYMBOL = "me_fabric_controller"  # only in programs for simulators
 ON_JTAG = "myoedge run --on jtag  loads it, serves its files and compares its outputs"
 MARKER = re.compile(rb"myoedge gap-sdk (\w+) ([0-9a-f]{64})")
-L3_FILE, FILES_IN = "l3.bin", "octospi"  # as app_gap_sdk/app.c opens it
+L3_FILE, FILES_IN = "l3.bin", "octospi"  # as in app_gap_sdk/app.c
 MEMORIES = ((0x1C000000, 0x10000), (0x1C010000, 0x180000), (0x10000000, 0x20000))
 
 Progress = Callable[[str], None]

@@ -15,20 +15,20 @@ from myoedge.system import tools
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "_data" / "gvsoc"
-# folder of our system description: in an installed package, else in the checkout
+# Folder of our system description: in an installed package, otherwise in the checkout.
 DESCRIPTION = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "gvsoc"
 TARGET = "gap9like"
 FREQUENCY = 370_000_000
-FC_HART = 0x3E0  # 9 is GAP9's own, with all clocks equal: see gvsoc/README.md
+FC_HART = 0x3E0  # pulp-open's; GAP9's own, 9, makes all clocks equal: gvsoc/README.md
 PREPARE_S = 120.0
 
-# Required by our target; an installation built for other chips only lacks them.
+# Modules that our target needs; an installation for other chips lacks them.
 _REQUIRED_FILES = ("bin/gvsoc", "bin/gvsoc_launcher", "generators/pulp-open.py")
 _CORES = "models/gen_isa_pulp_cluster_*.so"
 _NE16 = "models/pulp/ne16/ne16.so"
 _LEFTOVERS = ("power_report.csv", "trace_file.txt")
 INSTALL_HINT = "build public GVSoC with the target pulp-open; GVSOC_HOME=its install folder"
-# The revision that this package is tested with; later ones import a package that is not public.
+# Tested revision; later ones import a package that is not public.
 GET = (
     "git clone https://github.com/gvsoc/gvsoc && git -C gvsoc checkout 209c147 && "
     'make -C gvsoc all TARGETS=pulp-open && export GVSOC_HOME="$PWD/gvsoc/install"'
@@ -51,7 +51,7 @@ class Gvsoc:
     @property
     def environment(self) -> dict[str, str]:
         libraries = [str(self.home / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
-        # Our system description may lie if nothing can or should be written.
+        # Our system description may be in a read-only folder.
         return {
             "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -101,7 +101,7 @@ def run_elf(
     options = {"frequency": frequency, "fc_hart": fc_hart, "ne16": int(installation.has_ne16)}
     with tools.scratch() as scratch:
         config = _prepare(installation, scratch, [f"--binary={elf.absolute()}"], options)
-        # Not `gvsoc run`: that turns every exit code of the firmware into 1.
+        # `gvsoc run` would turn every exit code of the firmware into 1.
         launcher = installation.home / "bin" / "gvsoc_launcher"
         command = (str(launcher), f"--config={config}")
         leftovers = [folder / name for name in _LEFTOVERS if not (folder / name).exists()]

@@ -30,7 +30,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.system import tools
 
 NAME = "gvsoc-sdk"
-SETUP = "utils/cmake/setup.cmake"  # of an SDK
+SETUP = "utils/cmake/setup.cmake"  # in an SDK
 SOURCE = "source GAP9_SDK/configs/gap9_evk_audio.sh, which sets GAP_SDK_HOME"
 PLATFORMS = ("CONFIG_PLATFORM_BOARD=y", "CONFIG_PLATFORM_GVSOC=y")  # written by build; run here
 OPTIONS = ("-DME_UART=OFF", "-DME_PRINT_OUTPUTS=ON")

@@ -141,7 +141,7 @@ def _call(library: Library, symbol: str, groups: Sequence[Sequence[int]], l3: by
         raise ValueError(f"the library has no function {symbol}") from None
     addresses = [(ctypes.c_void_p * len(group))(*group) for group in groups]
     with library.lock:
-        if l3 is not None:  # the library may be shared with another network
+        if l3 is not None:  # another network may use the same library
             ctypes.c_char_p.in_dll(library.handle, named(library, "l3")).value = l3
         return int(function(*addresses))
 

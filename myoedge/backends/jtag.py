@@ -19,10 +19,10 @@ from myoedge.system.elf import read_program
 from myoedge.targets.boards import Board, Probe
 
 NAME = "jtag"
-RUN_S = 60.0  # for an inference
+RUN_S = 60.0  # per inference
 POLL_S = 0.05
-EXIT_REGISTER = 0x1A1040C0  # of GAP9's SoC controller, as in runtime/platform.c
-HAS_ENDED = 0x80000000  # next to the exit code
+EXIT_REGISTER = 0x1A1040C0  # in GAP9's SoC controller, as in runtime/platform.c
+HAS_ENDED = 0x80000000  # bit next to the exit code
 
 
 def run_firmware(
@@ -50,7 +50,7 @@ def run_firmware(
 def _start(link: openocd.Session, probe: Probe, elf: Path) -> None:
     link.ask(f"targets {probe.target}")
     link.ask("arm semihosting enable")
-    link.put_word(EXIT_REGISTER, 0)  # an earlier program's code
+    link.put_word(EXIT_REGISTER, 0)  # clears the exit code of an earlier program
     program = read_program(elf)
     openocd.start_in_memory(link, probe, program.data, program.entry, lambda _: None)
 

@@ -23,10 +23,10 @@ def lsl_sender(source: str) -> Callable[[Decision, float], None]:
     """
     try:
         import pylsl
-    except (ImportError, RuntimeError) as error:  # without liblsl pylsl raises RuntimeError
+    except (ImportError, RuntimeError) as error:  # pylsl raises RuntimeError without liblsl
         facts, tries = {"cause": str(error).splitlines()[0]}, [install_command("lsl")]
         raise MyoedgeError("E501", "--lsl needs pylsl", facts, tries) from None
-    outlets: dict[int, Any] = {}  # by number of values; another application may follow a restart
+    outlets: dict[int, Any] = {}  # by number of values; a restart may begin another application
 
     def send(decision: Decision, time_s: float) -> None:
         count = len(decision.values)

@@ -19,8 +19,8 @@ from myoedge.numerics.arrays import Array
 
 MAGIC, VERSION = 0x4359454D, 1
 
-Spec = tuple[Shape, str]  # shape and dtype of an output
-Counted = tuple[tuple[Array, ...], tuple[int, ...], int]  # outputs, cycles of layers, of all
+Spec = tuple[Shape, str]  # shape and dtype
+Counted = tuple[tuple[Array, ...], tuple[int, ...], int]  # outputs, cycles per layer, total cycles
 
 
 @dataclass(frozen=True, slots=True)

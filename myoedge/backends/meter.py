@@ -30,9 +30,9 @@ RANGES = 5
 _ADC_VOLTS = 1.8 / 163840
 ANSWER_TIMEOUT_S = 3.0
 _SETTLE_S = 0.1
-_COUNTER = 64  # modulus of a sample's counter
+_COUNTER = 64  # a sample's counter is modulo this
 _ROW = re.compile(r"^(R|GS|GI|O|S|I|UG)([0-4]):\s*(-?[0-9.]+(?:e-?\d+)?)\s*$", re.MULTILINE)
-_SHUNTS = (1031.64, 101.65, 10.15, 0.94, 0.043)  # ohms, unless the device reports them
+_SHUNTS = (1031.64, 101.65, 10.15, 0.94, 0.043)  # ohms, if the device does not report them
 _NEUTRAL = {"GS": 1.0, "GI": 1.0, "O": 0.0, "S": 0.0, "I": 0.0, "UG": 1.0}
 
 
@@ -123,7 +123,7 @@ class Ppk2:
         """
         received, finished = bytearray(), threading.Event()
 
-        def read() -> None:  # a broken line is reported by the next write
+        def read() -> None:  # write reports a broken line
             with suppress(OSError):
                 while not finished.is_set():
                     received.extend(self.port.read(1 << 16))

@@ -16,8 +16,8 @@ from myoedge.quantization.fidelity import Noise
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import quantized_inputs, real_values
 
-AGREES_DB = 40.0  # a step here and there
-DIFFERS_DB = 20.0  # steps that grow through tens of layers, as ALBERT's: 25.9 dB
+AGREES_DB = 40.0  # a difference of single steps
+DIFFERS_DB = 20.0  # differences that grow through tens of layers, as in ALBERT: 25.9 dB
 ONNX_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
 
 

@@ -17,21 +17,21 @@ from myoedge.errors import MyoedgeError
 from myoedge.system import tools
 from myoedge.targets.boards import Board, Flash, Probe
 
-END = b"\x1a"  # ends a command and its result
+END = b"\x1a"  # terminates a command and its result
 CONNECT_S = 15.0
 COMMAND_S = 60.0
 FLASHER_S = 20.0
 NO_PROBE = re.compile(r"(?i)unable to open \w+ device|no device found|could not be opened")
-TAP = re.compile(r"^\s*\d+\s+\S+\s+[YN]\s+(0x[0-9a-fA-F]+)", re.MULTILINE)  # found, not expected
+TAP = re.compile(r"^\s*\d+\s+\S+\s+[YN]\s+(0x[0-9a-fA-F]+)", re.MULTILINE)  # the ID that was found
 INSTALL_HINT = "the OpenOCD of GreenWaves' gap_utils or SDK: MYOEDGE_OPENOCD=its path, or on PATH"
-TOOLS_FOLDER = "openocd_tools"  # by this name the vendor's scripts find each other
+TOOLS_FOLDER = "openocd_tools"  # the vendor's scripts expect this name
 TOOLS = f"GAP_OPENOCD_TOOLS=the folder {TOOLS_FOLDER} of gap_utils or SDK"
 _URL = "https://github.com/GreenWaves-Technologies/gap_utils"
 _CLONE = f"[ -d gap_utils ] || git clone {_URL} && export "
 GET = f'{_CLONE}MYOEDGE_OPENOCD="$PWD/gap_utils/openocd_ubuntu2204/bin/openocd"'
 GET_TOOLS = f'{_CLONE}GAP_OPENOCD_TOOLS="$PWD/gap_utils/openocd_tools"'
 
-# Offsets in the struct that a flasher shares with its host, 4 bytes each.
+# Offsets in the struct shared by flasher and host, 4 bytes each.
 HOST_READY, BOARD_READY, BUFFER, BUFFER_BYTES, RUN, ADDRESS, SIZE, TYPE = range(0, 32, 4)
 
 Progress = Callable[[str], None]
@@ -57,7 +57,7 @@ def find_program() -> str:
     program = shutil.which(name)
     if program is None:
         raise MyoedgeError("E501", "OpenOCD is missing", {"looked for": name}, [INSTALL_HINT, GET])
-    return str(Path(program).absolute())  # OpenOCD runs in a folder of its own
+    return str(Path(program).absolute())  # OpenOCD's working folder is another one
 
 
 def find_tools() -> Path:
@@ -138,7 +138,7 @@ def session(installation: OpenOcd, probe: Probe, folder: Path) -> Iterator[Sessi
     """
     scripts = [option for x in probe.scripts for option in ("-f", f"{TOOLS_FOLDER}/{x}")]
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = int(server.getsockname()[1])  # free, as the server closes
+        port = int(server.getsockname()[1])  # free after this server closes
     ports = f"gdb_port disabled; telnet_port disabled; tcl_port {port}"
     speed = f"adapter speed {probe.speed_khz}"
     home = str(installation.tools.parent)

@@ -13,7 +13,7 @@ from myoedge.backends.packets import BrokenFrame, Record, records
 from myoedge.errors import MyoedgeError, Notice, command, notice
 from myoedge.system.regular_files import open_regular
 
-SILENCE_S = 5.0  # without a packet: reported once; the application sends a status every second
+SILENCE_S = 5.0  # without packets; the application sends a status every second
 CHUNK_BYTES = 1 << 16
 _PORT = re.compile(r"/dev/.*|COM\d+", re.IGNORECASE)
 
@@ -70,7 +70,7 @@ def _records_of_port(
         nonlocal received, report_s
         while True:
             with unplug_errors():
-                # no more than is there: a line that breaks would discard what read waits with
+                # Only what is available: a broken line would discard what a longer read holds.
                 chunk = port.read(max(port.in_waiting, 1))
             received += len(chunk)
             if not has_packets and time.monotonic() > report_s:

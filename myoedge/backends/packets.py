@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 VERSION = 1
-MAX_FRAME_BYTES = 4096  # without the zero byte
-SAMPLE_KIND = 16  # message of a device with a sample
-COMMAND_KIND = 17  # message to an application that adapts
-COMMANDS = ("begin", "label", "end", "reset")  # in the order of their numbers
+MAX_FRAME_BYTES = 4096  # without the terminating zero byte
+SAMPLE_KIND = 16  # message from a device with a sample
+COMMAND_KIND = 17  # message to an adapting application
+COMMANDS = ("begin", "label", "end", "reset")  # in order of their numbers
 NO_LABEL, PSEUDO_LABEL = 0xFFFF, 0xFFFE
-NO_CLASS = 0xFFFF  # on the line: the outputs are not scores of classes
+NO_CLASS = 0xFFFF  # the outputs are no class scores
 
 _HEAD = struct.Struct("<BBHIIH")  # kind, version, sequence, time, frame, flags
 _SAMPLE = struct.Struct("<BBH")  # kind, version, number
@@ -164,7 +164,7 @@ def records(chunks: Iterable[bytes]) -> Iterator[Record]:
     for chunk in chunks:
         *frames, rest = (rest + chunk).split(b"\0")
         yield from map(record_of, filter(None, frames))
-        rest = rest[: MAX_FRAME_BYTES + 1]  # a longer frame is broken, whatever follows
+        rest = rest[: MAX_FRAME_BYTES + 1]  # a longer frame is invalid
 
 
 def record_of(frame: bytes) -> Record:

@@ -25,7 +25,7 @@ from myoedge.system.folder import (
 )
 from myoedge.system.regular_files import read_regular, read_text
 
-# Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
+# Keys of report.json that commands read; the manifest cannot protect a replaced file.
 REPORT_KEYS = frozenset(
     (
         *("schema", "digest", "model", "target", "quantization", "exact", "memory", "inputs"),
@@ -33,7 +33,7 @@ REPORT_KEYS = frozenset(
     )
 )
 
-# Errors of reading a document that is JSON, and describes no network.
+# Errors of reading valid JSON that does not describe a network.
 MEANINGLESS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
     *(MemoryError, RecursionError, TypeError, ValueError),
@@ -57,7 +57,7 @@ class ReportFolder:
     @property
     def report(self) -> dict[str, Any]:
         """Current report.json, which `validate` and other verbs replace."""
-        with contextlib.suppress(OSError):  # a folder that may only be read
+        with contextlib.suppress(OSError):  # the folder may be read-only
             finish_replacing(self.folder)
         report = self._json("report.json")
         if missing := REPORT_KEYS - report.keys():
@@ -68,7 +68,7 @@ class ReportFolder:
             raise damaged(self.folder, ValueError("report.json is about another model"))
         if None in (_digests(report) or ()):
             raise damaged(self.folder, ValueError("an older version built it"))
-        self._check_manifest(self.manifest)  # the report is not of a build that came meanwhile
+        self._check_manifest(self.manifest)  # fails if the report belongs to a newer build
         return report
 
     @property

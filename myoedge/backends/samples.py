@@ -24,9 +24,9 @@ from myoedge.streaming.stream import Stream, first_frames, graph_of_length
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
 
-PASSES = 4  # of the golden sample of a stream, if a pass takes long
+PASSES = 4  # passes of the golden sample of a stream, if passes take long
 
-Sample = Mapping[str, Array]  # integer inputs by name; for a stream any number of frames
+Sample = Mapping[str, Array]  # integer inputs by name; for a stream, any number of frames
 
 
 def random_samples(q: QuantGraph, stream: Stream | None, count: int) -> Iterator[Sample]:
@@ -119,7 +119,7 @@ def _fitted(data: Data, graph: Graph, reading: Reading, needs_labels: bool) -> D
     unlabelled = fit(replace(data, labels=None), graph)
     try:
         return fit(data, graph)
-    except MyoedgeError:  # of the labels
+    except MyoedgeError:  # from the labels
         if needs_labels:
             raise
     return unlabelled

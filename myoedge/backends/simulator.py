@@ -22,11 +22,11 @@ from myoedge.system import tools
 from myoedge.targets.gap9.chip import WORKERS
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
-STARTED = -1  # the value of the mark before the first layer
+STARTED = -1  # mark before the first layer
 
-CLUSTER = WORKERS + 1  # cores that reach L1 in a cycle; the fabric controller does not
+CLUSTER = WORKERS + 1  # cores with single-cycle access to L1, not the fabric controller
 
-WRAP = 1 << 32  # cycles, of the cluster's timer
+WRAP = 1 << 32  # modulus of the cluster's cycle counter
 
 Region = tuple[str, int, int]  # symbol, offset, size in bytes
 Progress = Callable[[int, str], None]

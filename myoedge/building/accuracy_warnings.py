@@ -17,16 +17,16 @@ from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.samples import Data
 from myoedge.reports import wording
 
-LEAST_FRAMES = 10  # of fewer, an accuracy says little
-MARGIN = 0.05  # above chance, at most
-FITS = 0.7  # share of the frames that another numbering has right, and twice what chance has
-MOST_CLASSES = 256  # whose numbering is looked for
-FRAMES_A_CLASS = 5  # of fewer, some numbering fits by chance
+LEAST_FRAMES = 10  # with fewer, an accuracy means little
+MARGIN = 0.05  # maximum margin above chance level
+FITS = 0.7  # share of the frames that a renumbering must match, and at least twice the chance level
+MOST_CLASSES = 256  # for which a renumbering is searched
+FRAMES_A_CLASS = 5  # with fewer, some renumbering fits by chance
 NEARLY_ALL = 0.95
 
 UNTRAINED = "model.load_state_dict(...) with the trained weights, before the export"
 OTHER_SCALE = "windows of another scale than in training"
-OF_SCALE = ("W111", "W207")  # warnings of values that are larger or smaller than in training
+OF_SCALE = ("W111", "W207")  # warnings about values larger or smaller than in training
 OTHER_WINDOWS = "the unit, the filters and the scaling that the network was trained with"
 
 

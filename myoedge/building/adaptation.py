@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
     from myoedge.streaming.stream import Stream
 
-HELD_BACK_BYTES, KEPT_BYTES = 32 << 10, 64 << 10  # of all classes together
+HELD_BACK_BYTES, KEPT_BYTES = 32 << 10, 64 << 10  # bytes for all classes together
 MOST_HELD_BACK, MOST_KEPT, MOST_REPLAYED = 64, 128, 1024
-NO_FEATURES: Mapping[str, Any] = {  # of a build with norm only
+NO_FEATURES: Mapping[str, Any] = {  # features of a build with only norm
     "layer": -1,
     "name": "",
     **dict.fromkeys(("features", "positions", "zero_point", "held_back", "kept"), 0),
@@ -46,7 +46,7 @@ NO_FEATURES: Mapping[str, Any] = {  # of a build with norm only
     "replay": np.zeros((0, 0), np.int8),
     "replay_labels": np.zeros(0, np.int64),
 }
-POINTS = {"int8": 8, "int16": 0}  # bits after the point of statistics, by the input's type
+POINTS = {"int8": 8, "int16": 0}  # fraction bits of statistics, by input type
 
 
 def adaptation_of(table: AdaptTable, plan: Plan, data: Data, stream: Stream | None) -> Adaptation:
@@ -139,7 +139,7 @@ def _input_norm(source: AdaptSource, channels: int | None) -> InputNorm:
         deviations=none,
     )
     sums, samples = no_norm_sums(norm), source.data.inputs[name]
-    shape = samples.shape[1:]  # of a recording, which may be longer than a pass
+    shape = samples.shape[1:]  # a recording may be longer than a pass
     long = replace(norm, inner=outer_inner(shape, axis)[2], elements=math.prod(shape))
     for x in samples:
         sums = added(long, sums, quantized_inputs(q, {name: x})[name])
@@ -154,7 +154,7 @@ def _channel_axis(
     sizes = {d: size for d, size in enumerate(shape) if d != time_axis}
     axes = [d for d, size in sizes.items() if size == channels]
     if channels == 1:
-        axes = axes[-1:]  # whichever of several: all numbers are one channel's
+        axes = axes[-1:]  # with one channel, any of these axes
     if len(axes) == 1 and dtype in POINTS:
         return axes[0]
     fitting = [*sizes.values()] if dtype in POINTS else []
@@ -235,7 +235,7 @@ def _no_features(plan: Plan, pattern: str | None) -> MyoedgeError:
     names = [step.node.name for step in plan.steps if _is_usable(plan, step)]
     needs = "a layer with int8 results in L2 or L1"
     facts = {"has": ", ".join(names) or "no such layer", "needs": needs}
-    tries = [f'[adapt] layer = "{name}"' for name in names[-2:-1]]  # in front of the scores
+    tries = [f'[adapt] layer = "{name}"' for name in names[-2:-1]]  # the layer before the scores
     return MyoedgeError(
         "E267", f"no layer {shown} has features", facts, tries or ["without [adapt]"]
     )

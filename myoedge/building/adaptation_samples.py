@@ -17,7 +17,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.streaming.stream import Stream, passes
 
-PROBED = 32  # samples that give the exponent, if none are replayed
+PROBED = 32  # samples that determine the exponent, if none are replayed
 
 
 @dataclass(frozen=True)

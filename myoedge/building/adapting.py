@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from myoedge.quantization.samples import Given
     from myoedge.targets.chip import OperatingPoint
 
-SECONDS = (1.0, 2.0, 4.0, 7.5, 15.0, 30.0)  # lengths of sessions, of all classes together
-SHARES = (0.125, 0.25, 0.5, 1.0)  # of the windows, if their times are unknown
+SECONDS = (1.0, 2.0, 4.0, 7.5, 15.0, 30.0)  # seconds of a session, all classes together
+SHARES = (0.125, 0.25, 0.5, 1.0)  # fractions of the windows, if their duration is unknown
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def _sessions(labels: Array, times: Times | None) -> Iterator[tuple[float | None
 
 def _by_share(rows: Sequence[Array]) -> Iterator[tuple[None, Array]]:
     shares = {tuple(round(share * len(row)) for row in rows): None for share in SHARES}
-    for counts in shares:  # equal ones once
+    for counts in shares:  # each number of windows once
         if any(counts):
             yield None, _first(rows, counts)
 
@@ -214,7 +214,7 @@ def _by_share(rows: Sequence[Array]) -> Iterator[tuple[None, Array]]:
 def _by_seconds(rows: Sequence[Array], times: Times) -> Iterator[tuple[float, Array]]:
     longest = max(map(len, rows))
     lengths = {seconds: times.windows(seconds / len(rows)) for seconds in SECONDS}
-    # as many as there are, if one lacks
+    # A class may have one window fewer than a length needs.
     fitting = {seconds: n for seconds, n in lengths.items() if 0 < n <= longest + 1}
     for seconds, n in (fitting or {times.seconds(longest) * len(rows): longest}).items():
         yield seconds, _first(rows, [n] * len(rows))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from myoedge.plan.plan import Plan
     from myoedge.streaming.stream import Stream
 
-PROBED_CHANNELS = 8  # for checks of [sensor] before the network is known
+PROBED_CHANNELS = 8  # assumed to check [sensor] before the network is known
 
 
 @dataclass(frozen=True)

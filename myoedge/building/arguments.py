@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from myoedge.backends.build import Build
 
 CACHE = "builds"
-OWN = ("output", "strict", "simulate")  # of the one call only
+OWN = ("output", "strict", "simulate")  # arguments of one call only
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def inside(folder: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # it may have been removed
+        with suppress(OSError):  # the file may have been removed
             os.chdir(before)
 
 

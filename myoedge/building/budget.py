@@ -37,16 +37,16 @@ if TYPE_CHECKING:
     from myoedge.reports.report_json import Report
 
 MEMORIES = ("l1", "l2", "l3")
-MLPERF = "mlperf"  # application that answers MLPerf Tiny's protocol
-SENSOR = "sensor"  # application from a front end to packets
+MLPERF = "mlperf"  # application with MLPerf Tiny's protocol
+SENSOR = "sensor"  # application from a front end to decision packets
 SDK_APPS = ("gap-sdk", MLPERF, SENSOR)
 NO_TILE = "E304"
 KIB = 1024
-# The least code, until it is linked: of the runtime (18.3 KiB with one nn.Linear) and of a layer.
-# If the linked code is larger, the network is planned again; a larger estimate would refuse what
-# fits.
+# Minimum code before linking: of the runtime (18.3 KiB with one nn.Linear) and per layer. If the
+# linked code is larger, the network is planned again; a larger estimate would refuse networks that
+# fit.
 BASE_CODE_BYTES, LAYER_CODE_BYTES = 18 * KIB, 256
-SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of core 8
+SDK_L1_BYTES = 4 * KIB  # L1 of the GAP SDK: its data, and a larger stack of core 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +150,11 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
         for name in (f"{memory}_bytes" for memory in MEMORIES)
         if (limit := getattr(budget, name)) is not None
     }
-    # What a budget leaves of the chip's memory is there for code that the estimate lacks.
+    # L2 beyond the limit can hold code, so that less of the limit is reserved for it.
     spared = chip.l2_bytes - limits.get("l2_bytes", chip.l2_bytes)
     code = code_bytes(budget, chip, layers)
     limited = replace(chip, **limits, l2_reserved_bytes=chip.l2_reserved_bytes - spared)
-    if code > max(limited.l2_reserved_bytes, 0):  # of all layers
+    if code > max(limited.l2_reserved_bytes, 0):  # code of all layers
         limited = replace(limited, l2_reserved_bytes=code, layer_code_bytes=0)
     if chip.l1_bytes and limited.l1_bytes <= chip.l1_reserved_bytes:
         facts = {

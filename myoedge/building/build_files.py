@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from myoedge.targets import Chip
 
 FIRMWARE = "firmware.elf"
-AUTO = "auto"  # operating point: the cheapest that keeps [budget] latency
+AUTO = "auto"  # the cheapest operating point within [budget] latency
 
 
 def estimated_report(
@@ -74,7 +74,7 @@ def estimated_report(
     networks = (quantized.network, *frames)
     reused = older and asdict(reused_layers(plan.steps, networks, older))
     limits = asdict(request.limits)
-    limits.pop("l2_code_bytes")  # memory.code_bytes has it
+    limits.pop("l2_code_bytes")  # in the report as memory.code_bytes
     report = {
         **make_report(plan, outcome),
         "budget": limits,
@@ -280,7 +280,7 @@ def build_files(
         report = {**report, "adaptation": contents.adaptation}
     files = {**contents.files, **report_files(report)}
     model = {key: report["model"][key] for key in ("name", "digest")}
-    manifest = {  # digests of what went in and of every file, and what the border means
+    manifest = {  # digests of inputs and files, and the meaning of the network's inputs and outputs
         "schema": SCHEMA,
         "myoedge": __version__,
         "model": {**model, "integer_digest": contents.digest},

@@ -25,8 +25,8 @@ from myoedge.targets.sensor import SensorTable
 FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
 NetworkMethod = Literal["auto", "minmax", "percentile", "mse"]
-EngineName = Literal["auto", "cores", "ne16"]  # [engine] "pattern": of matching layers
-_TYPES = re.compile(r"str|int|float|(dict|list|literal)\[.*\]")  # pydantic's, in a key's path
+EngineName = Literal["auto", "cores", "ne16"]  # engine of layers that match a [engine] pattern
+_TYPES = re.compile(r"str|int|float|(dict|list|literal)\[.*\]")  # pydantic's parts of a key's path
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,9 +294,9 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
 
 def _reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     reasons: dict[str, str] = {}
-    for row in rows:  # one of each type that the key may have: they are one reason
+    for row in rows:  # one row per type that the key may have: they are one reason
         key = ".".join(str(part) for part in row["loc"] if not _TYPES.fullmatch(str(part)))
-        text = str(row["msg"]).replace("an object", "a table")  # of JSON
+        text = str(row["msg"]).replace("an object", "a table")  # JSON's word
         reasons[key] = f"{reasons[key]}; or: {text}" if key in reasons else text
     return reasons
 
@@ -307,10 +307,10 @@ def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[
     for name, table in tables.items():
         if name not in kinds:
             yield (name,), list(kinds)
-        elif name == "quant" and isinstance(table, Mapping):  # a table by pattern
+        elif name == "quant" and isinstance(table, Mapping):  # one table per pattern
             for pattern, row in table.items():
                 yield from _unknown_in(row, (name, pattern), LayerTable)
-        elif name != "engine":  # whose keys are patterns
+        elif name != "engine":  # the keys of [engine] are patterns
             kind, *_ = get_args(kinds[name]) or (kinds[name],)
             yield from _unknown_in(table, (name,), kind)
 

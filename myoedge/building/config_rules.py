@@ -25,12 +25,12 @@ from myoedge.errors import MyoedgeError
 if TYPE_CHECKING:
     from myoedge.building.config import BudgetTable, Config
 
-MOST_ORDER = 64  # of a filter: beyond, its sections lose what doubles hold
+MOST_ORDER = 64  # filter order: with a higher one, double precision is not enough
 WITHIN = f"more than 0, and {LARGEST:,.0f} at most"
-MOST_FRAMES = 1 << 16  # of a pass: they lie in L2 together
-_POSITIVE = ("rate_hz", "notch_hz", "notch_q", "zscore_s", "deviation")  # of [conditioning]
-NAMES = {("adapt", "methods"): METHODS}  # path of a list -> names that it may have; others: any
-Checks = Iterator[tuple[str, bool]]  # a rule, and whether it holds
+MOST_FRAMES = 1 << 16  # frames of a pass, which are in L2 together
+_POSITIVE = ("rate_hz", "notch_hz", "notch_q", "zscore_s", "deviation")  # keys of [conditioning]
+NAMES = {("adapt", "methods"): METHODS}  # path of a list -> allowed names; other lists: any
+Checks = Iterator[tuple[str, bool]]  # (rule, whether it is satisfied)
 
 
 def check_numbers(config: Config, name: str) -> None:

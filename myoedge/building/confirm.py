@@ -46,12 +46,12 @@ if TYPE_CHECKING:
     from myoedge.power.model import Coefficients
     from myoedge.reports.report_json import Report
 
-LONGEST_CYCLES = 600_000_000  # estimated, that are simulated without --simulate
+LONGEST_CYCLES = 600_000_000  # estimated cycles up to which a build is simulated without --simulate
 MOST_CANDIDATES = 6
-MOST_PLANS = 3  # the code of another plan is not as long
-NO_COMPILER = (5, 70)  # exit codes: none is there, it rejects the simulator's C
+MOST_PLANS = 3  # plans: the code of each may be larger than that of the one before
+NO_COMPILER = (5, 70)  # exit codes: no compiler; it rejects the simulator's C
 
-Stage = Callable[[str], AbstractContextManager[None]]  # tells that a stage starts, and times it
+Stage = Callable[[str], AbstractContextManager[None]]  # reports a stage and measures its time
 CycleProgress = Callable[[int, float], None]  # cycles so far, estimated cycles
 Candidate = TypeVar("Candidate")
 Result = TypeVar("Result")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from myoedge.backends.build import Build
     from myoedge.system.call_graph import CallGraph
 
-MOST_LINES = 8  # that are named per function
+MOST_LINES = 8  # source lines named per function
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from myoedge.streaming.stream import Stream, passes
 if TYPE_CHECKING:
     from myoedge.quantization.scales import QuantGraph
 
-RESTARTS = Flags.SAMPLES_LOST | Flags.PASSES_SKIPPED  # a stream starts again before such a decision
+RESTARTS = Flags.SAMPLES_LOST | Flags.PASSES_SKIPPED  # of decisions after a restart of the stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Reference:
 
     def _expected(self, frame: int, output: Array) -> Expected:
         values = tuple(map(int, output.ravel()))
-        if self.program.classes == "index":  # less than 0: a frame without a new symbol
+        if self.program.classes == "index":  # negative: a frame without a new symbol
             return Expected(frame, values[0] if values[0] >= 0 else None, 0, values)
         if self.program.classes == "none":
             return Expected(frame, None, 0, values)

@@ -27,7 +27,7 @@ from myoedge.targets import Chip, find_chip
 from myoedge.targets.boards import find_board
 
 FILE = "energy-gap9.json"
-VARIABLE = "MYOEDGE_ENERGY"  # names another file; empty: the published coefficients
+VARIABLE = "MYOEDGE_ENERGY"  # path of another calibration file; empty: published coefficients
 NOTHING_GIVEN: Mapping[str, float | None] = dict.fromkeys(
     ("period_s", "battery_mah", "battery_volts")
 )

@@ -24,7 +24,7 @@ from myoedge.system.regular_files import read_text
 from myoedge.targets import find_chip
 
 IDLE, IDLE_CYCLES = "idle", 1e6
-LARGEST = 1e9  # of a measurement, in microjoules, milliwatts or percent
+LARGEST = 1e9  # limit of measured values, in microjoules, milliwatts or percent
 NUMBERS = ("energy_uj", "power_mw", "sigma_percent")
 COLUMNS = ("build", "operating_point", *NUMBERS)
 EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high,58.1"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FILES = ("evidence.json", "evidence.md", "sbom.cdx.json")
 ENTRY = "_start"
-CONTROLLER, CORE = "me_fabric_controller", "me_cluster_core"  # what crt0.S starts
+CONTROLLER, CORE = "me_fabric_controller", "me_cluster_core"  # functions that crt0.S starts
 ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "free", "sbrk", "_sbrk"))
 FLOAT_ROUTINE = re.compile(r"__[a-z]*[sd]f[a-z0-9]*")  # of compiler-rt: __addsf3, __fixdfsi
 LOOP = re.compile(r"\b(?:for|while) \(.*")

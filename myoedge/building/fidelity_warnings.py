@@ -23,10 +23,10 @@ from myoedge.quantization.unseen_values import unseen_values
 from myoedge.reports.wording import percent
 
 ACCURATE = "--accurate: int16 wherever it gains SQNR, at any number of cycles"
-ENOUGH_AGREEMENT = 0.95  # of the decisions of a network that chooses classes itself
-SCORES_AGREEMENT = 0.8  # of the largest scores, which may be nearly equal
-LIKELY = 0.505  # probability: 0.5, and half a step in 8 bits
-UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
+ENOUGH_AGREEMENT = 0.95  # share of equal decisions, for networks that choose classes themselves
+SCORES_AGREEMENT = 0.8  # share of equal largest scores, of which two may be nearly equal
+LIKELY = 0.505  # probability 0.5 plus half an int8 step
+UNUSED = 4.0  # a range this many times that of a maximum's result is due to a mask's fill
 
 
 def weak_outputs(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from myoedge.building.confirm import Finished, SimulationOptions
     from myoedge.building.quantized import Quantized
 
-OF_THIS_COMPUTER = ("W304",)  # warnings of what it lacks
+OF_THIS_COMPUTER = ("W304",)  # warnings about missing tools of this computer
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def _nearest(pattern: str, paths: Sequence[str]) -> list[str]:
     """Return the most similar pattern that matches a layer, as a list; [] without one."""
     if not pattern.endswith(".*"):
         return difflib.get_close_matches(pattern, paths, 1, 0.5)
-    if pattern[:-2] in paths:  # a layer, which has no layers inside
+    if pattern[:-2] in paths:  # a layer without inner layers
         return [pattern[:-2]]
     modules = sorted({path[:i] for path in paths for i, char in enumerate(path) if char == "."})
     return [f"{near}.*" for near in difflib.get_close_matches(pattern[:-2], modules, 1, 0.5)]

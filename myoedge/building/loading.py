@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
     Exported = tuple[torch.export.ExportedProgram, tuple[str, ...]]
 
-WHOLE = (ModelFormat.EXPORTED, ModelFormat.ONNX)  # files that hold the network itself
+WHOLE = (ModelFormat.EXPORTED, ModelFormat.ONNX)  # files that contain the network
 WEIGHTS = (
     ModelFormat.CHECKPOINT,
     ModelFormat.LEGACY,
     ModelFormat.SAFETENSORS,
-)  # which a factory makes a network for
+)  # files with weights for a factory's network
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def load_model(
         before,
         partial(_loaded, kind, path, stages, partial(_program, factory, calib, reading)),
         kind=Model,
-        lasts=lambda _: before == model_key(path, stages),  # the file is not another one meanwhile
+        lasts=lambda _: before == model_key(path, stages),  # the file has not changed meanwhile
     )
 
 
@@ -194,7 +194,7 @@ def _loaded(
     stages: PrePostProcessing,
     exported: Callable[[ModelFormat, Path], Exported],
 ) -> Model:
-    name = os.fsencode(path.stem).decode("utf-8", "replace")  # a file name may be any bytes
+    name = os.fsencode(path.stem).decode("utf-8", "replace")  # file names may be arbitrary bytes
     if kind is ModelFormat.ONNX:
         from myoedge.frontend.onnx.model import load_onnx
 

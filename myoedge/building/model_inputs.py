@@ -106,7 +106,7 @@ class ModelInputs:
         """Load the network. Errors: as load_model; E101 if the file has changed since its cache key
         was computed."""
         before = self.file_key
-        calib = self.calib if self.given is None else self.given  # which may be read only once
+        calib = self.calib if self.given is None else self.given  # some can be read only once
         words = {"--factory": "[model] factory"}
         with set_in(self.factory_in, words if self.factory_in else None, code="E206"):
             model = load_model(self.path, self.factory, calib, self.stages, self.reading)

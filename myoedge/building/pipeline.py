@@ -63,7 +63,7 @@ from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
-_FROM_FILES = ("model", "calib", "test", "factory", "config")  # of which the contents count
+_FROM_FILES = ("model", "calib", "test", "factory", "config")  # files, whose content counts
 _NO_VALUES = (*_FROM_FILES, "examine", "planned_cycles", "keeps", "say", "ctc")
 
 
@@ -82,8 +82,8 @@ def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) 
     if options.decided_by is None or inputs.key is None:
         return None
     settings = configuration.find(options.config).settings
-    calib = replace(settings.calib, data=None)  # samples stand for their path
-    budget = replace(settings.budget, latency=None)  # decides about no integer
+    calib = replace(settings.calib, data=None)  # replaced by the samples themselves
+    budget = replace(settings.budget, latency=None)  # affects no integer
     settings = replace(settings, calib=calib, test=TestTable(), budget=budget, model=ModelTable())
     values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in _NO_VALUES}
     return key(stage, inputs.key, settings, values, *more)
@@ -222,7 +222,7 @@ def _reached(
     """Return the result of the precision search, and observer -> SQNR of the worst output in dB if
     there are several observers."""
     workshop, judge = chosen.workshop, partial(_judged, parts=parts)
-    if options.reuse is not None:  # what the older build chose stays
+    if options.reuse is not None:  # keep the older build's choices
         network = chosen.network.engined
         return Reached(network, judge(network)), {}
     start = workshop.measured(chosen.network)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from myoedge.streaming.stream import Stream
 
 
-MORE_CODE_KIB = 12  # that linked code, transfers from L3 included, may take beyond the estimate
-L2_TRIES = 3  # plans, to name a budget of L2 that would do
+MORE_CODE_KIB = 12  # allowance for linked code, L3 transfers included, beyond the estimate
+L2_TRIES = 3  # plans tried to suggest an L2 budget
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def planned(network: QuantGraph, request: BuildRequest) -> Planned:
         names = _limited(request) if error.exit_code == TOO_LARGE else []
         if not names:
             raise
-        plan = next(_candidates(network, _freed(request, names)))  # else the chip is too small
+        plan = next(_candidates(network, _freed(request, names)))  # an error if the chip is small
         return Planned(iter([plan]), _short(network, request, error.notice, plan.plan))
 
 

@@ -192,7 +192,7 @@ def _times(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array,
     """Return, for each decision, the cycle of its last sample's data-ready and the cycle of its
     packet's last bit."""
     events = zip(run.ready_frames, run.ready_cycles, strict=True)
-    ready = dict(reversed([*events]))  # of a frame that is told twice, the first time
+    ready = dict(reversed([*events]))  # the first time, if a frame is reported twice
     pairs = [
         (ready[record.frame], run.line_cycles[end])
         for end, record in found

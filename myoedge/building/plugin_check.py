@@ -40,7 +40,7 @@ from myoedge.system import tools
 from myoedge.system.notebook import Card, Shown
 from myoedge.targets import find_chip
 
-COUNT = 24  # drawn uses of an operator
+COUNT = 24  # random test cases per operator
 OK, DIFFERS, NOT_CHECKED, UNUSABLE = "ok", "differs", "not checked", "unusable"
 
 
@@ -109,7 +109,7 @@ def check_package(package: str) -> PluginCheck:
         raise MyoedgeError("E256", f"{package} is no plug-in of myoedge", facts)
     before, added = {*OPS}, [*families.ADDED]
     rows = tuple(_loaded(point.group.removeprefix(GROUP), point.name) for point in points)
-    # none are new if they were loaded before in this process
+    # nothing is new if this process loaded them before
     names = [name for name in OPS if name not in before] or _defined_in(added)
     return PluginCheck(found.name, found.version, rows, tuple(map(_checked_by_name, names)))
 

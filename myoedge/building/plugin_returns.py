@@ -19,7 +19,7 @@ from myoedge.operators.import_rows import ImportRow
 from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.loop_nest import LoopNest
 
-Blame = Callable[[str], MyoedgeError]  # the error that names a plug-in, for a cause
+Blame = Callable[[str], MyoedgeError]  # cause -> error that names the plug-in
 
 
 def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:

@@ -30,8 +30,8 @@ from myoedge.system.user_code import UserFunction, cause_of, converted, is_in
 from myoedge.targets import boards
 
 KINDS = ("operators", "boards", "calibration")
-GROUP = "myoedge."  # before a kind: the group of its entry points
-FRONT_ENDS = "myoedge.frontend.operator_table"  # read once, with all operators
+GROUP = "myoedge."  # prefix of entry point groups, before the kind
+FRONT_ENDS = "myoedge.frontend.operator_table"  # loaded once, with all operators
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Plugin:
     places: tuple[Path, ...] = field(default=(), compare=False)
 
 
-_LOADED: dict[tuple[str, str], Plugin] = {}  # as long as this process runs
+_LOADED: dict[tuple[str, str], Plugin] = {}  # until this process ends
 
 
 def load_plugins(named: PluginsTable) -> tuple[Plugin, ...]:
@@ -177,7 +177,7 @@ def _use_board(plugin: Plugin, point: metadata.EntryPoint) -> None:
     if found is None:
         raise _unusable(plugin, f"its entry point is no package with {boards.FILE}")
     stated = name
-    with contextlib.suppress(MyoedgeError):  # told where the board is asked for
+    with contextlib.suppress(MyoedgeError):  # reported when the board is used
         stated = boards.read_board(found).id
     if stated != name:
         cause = f'its {boards.FILE} has id = "{stated}", its entry point is {name}'
@@ -248,7 +248,7 @@ def load_needed(folder: Path) -> None:
         RecursionError,
         MyoedgeError,
     ):
-        return  # no build, which whoever reads it says
+        return  # not a build: reading it reports the reason
     if not needed:
         return
     load_named()

@@ -25,7 +25,7 @@ from myoedge.quantization.search.search import search
 from myoedge.quantization.search.state import SearchState, Workshop
 from myoedge.quantization.sqnr import ROUNDED_DB
 
-MOST_SEARCHES = 3  # as usual, for the budget, and for what other samples keep less
+MOST_SEARCHES = 3  # searches: the default, for the budget, and for the loss on other samples
 
 
 def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> dict[str, float]:

@@ -20,10 +20,10 @@ from myoedge.system.folder import explained, replace_files
 
 CALIB, CALIB_SCRIPT = "calib.npz", "make_calib.py"
 RECORDINGS = "recordings"
-TEST = "test"  # stem of the file of a test set
-FACTORY = "net:make_model"  # of a checkpoint, until its user names another
-UNKNOWN_SHAPE = "E205"  # of load: a factory without example inputs, and no samples
-TEXTS = (".txt", ".tsv")  # of a folder, these may be anything
+TEST = "test"  # stem of a test set's file name
+FACTORY = "net:make_model"  # for a checkpoint, to be replaced by the user
+UNKNOWN_SHAPE = "E205"  # error of load: a factory without example inputs, and no samples
+TEXTS = (".txt", ".tsv")  # these extensions may be no samples
 
 
 def write_project_template(
@@ -168,7 +168,7 @@ class InputArray:
         return f"rng.integers({low}, {high + 1}, (COUNT, {', '.join(map(str, self.shape))}))"
 
 
-USUAL = InputArray((8, 200))  # channels and samples, if no model is named
+USUAL = InputArray((8, 200))  # (channels, samples), if no model is given
 
 
 def _of_samples(given: str | Path | None) -> dict[str, InputArray]:

@@ -24,8 +24,8 @@ _VOLTAGES = {"V": 1.0, "mV": 1e-3}
 _POWERS = {"W": 1e3, "mW": 1.0, "uW": 1e-3, "µW": 1e-3}
 _FREQUENCIES = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
-LARGEST = 1e9  # of rates, frequencies, frames
-EXAMPLES = {  # as [budget] has them
+LARGEST = 1e9  # limit of rates, frequencies and frames
+EXAMPLES = {  # values as in [budget]
     "latency": 'latency = "20 ms"', "energy": 'energy = "1 mJ"', "sqnr": "sqnr = 25.0",
     "l1": 'l1 = "96 KiB"', "l2": 'l2 = "900 KiB"', "l3": 'l3 = "4 MiB"',
 }  # fmt: skip
@@ -108,7 +108,7 @@ def _quantity(
     """
     shown = f"{text:.15g}" if isinstance(text, float) else str(text)
     match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-z\u00b5\u03bc]*)\s*", shown)
-    # upper() maps both signs of micro to the same capital letter
+    # upper() maps both micro signs to the same capital letter.
     by_name = {unit.upper(): factor for unit, factor in units.items()}
     factor = by_name.get((match.group(2) or bare).upper()) if match else None
     if match is None or factor is None:

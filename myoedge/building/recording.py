@@ -21,11 +21,11 @@ from myoedge.simulator import Fault, Playback
 from myoedge.targets.sensor import NOT_WIRED, Sensor
 
 CODE = "E266"
-TAIL_S = 0.05  # after the last sample: its pass, its packets, a last status
-REAL = "fiu"  # kinds of NumPy's types
+TAIL_S = 0.05  # after the last sample, for its pass, its packets and a final status
+REAL = "fiu"  # kinds of NumPy types that are real numbers
 FINITE_ROWS = "emg = emg[np.isfinite(emg).all(axis=1)]  # leaves such rows out"
-MOST_BEYOND, FEWEST_INTEGERS = 0.05, 4  # of a recording like the calibration data
-RATES = ("fs", "rate", "sampling_rate", "sample_rate")  # scalars of a file
+MOST_BEYOND, FEWEST_INTEGERS = 0.05, 4  # share outside the calibrated range; distinct integers
+RATES = ("fs", "rate", "sampling_rate", "sample_rate")  # names of the rate in a file
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class _RecordWriter:
     def __init__(self, *, shares: bool) -> None:
         self.arrays: list[Array] = []
         self.shares = shares
-        self.seen: dict[int, tuple[int, Any]] = {}  # by id, which the value next to it keeps alive
+        self.seen: dict[int, tuple[int, Any]] = {}  # by id, which the stored value keeps valid
 
     def json(self, value: Any) -> Any:
         if type(value) in _PLAIN or (type(value) is float and math.isfinite(value)):

@@ -27,7 +27,7 @@ from myoedge.targets import Chip, find_chip
 
 DEFAULT_CHIP = "gap9"
 DEFAULT_ENGINE = FASTEST.name
-CODE_MARGIN_BYTES = 4096  # by which the code of the next plan may be longer
+CODE_MARGIN_BYTES = 4096  # allowance for longer code of the next plan
 LINKED_MARGIN_BYTES = 256
 
 

@@ -26,13 +26,13 @@ from myoedge.quantization.recordings.reading import Scales, factor_of
 from myoedge.quantization.samples import Data, one_window
 from myoedge.streaming.time_axis import is_batched
 
-LOOKED_AT = 8  # samples, to judge their scale
-TOO_LARGE, TOO_SMALL = 20.0, 1 / 40  # deviations after a batch norm; trained ones are near 1
-OTHER_SCALE = 30.0  # times the example inputs' deviation, or its inverse
-LEAST_VALUES = 2000  # to judge the order of axes
-UNEQUAL = 0.05  # variance of the logarithms of channels' powers: they differ by a fifth and more
-CLEARLY = 20.0  # times more so in the other order of axes
-LOUD, FEW_LOUD = 1e3, 0.05  # times the usual largest value; share of the samples
+LOOKED_AT = 8  # samples whose scale is checked
+TOO_LARGE, TOO_SMALL = 20.0, 1 / 40  # standard deviations after a batch norm; near 1 in training
+OTHER_SCALE = 30.0  # ratio of standard deviations, samples to example inputs, or its inverse
+LEAST_VALUES = 2000  # values needed to judge the order of axes
+UNEQUAL = 0.05  # variance of the channels' log power: they differ by a fifth or more
+CLEARLY = 20.0  # required ratio of the variances in both orders of axes
+LOUD, FEW_LOUD = 1e3, 0.05  # ratio to the usual maximum; share of such samples
 MOST_NAMED = 3
 CUTTING = "myoedge build ... --calib recordings/"
 UNTESTED = "another recording, session or repetition as --test"
@@ -110,7 +110,7 @@ def _times_training(model: Model, given: Data) -> tuple[float, str]:
     """Return (ratio, reference): standard deviation of the samples relative to the training set
     (from a batch norm) or to the example inputs; 1 if close or unknown."""
     if not all(x.size and np.ptp(x) for x in given.inputs.values()) or [*loud(given)]:
-        return 1.0, ""  # W201, or a few samples only
+        return 1.0, ""  # W201, or only a few samples
     norm = _first_norm(model.imported)
     if norm is not None and model.imported.inputs == model.graph.inputs:
         deviation = _deviation_behind(model.imported, norm, given)
@@ -152,7 +152,7 @@ def _scale_line(scales: Scales, power: float, file: str) -> str:
     of all if `file` is ""."""
     if file:
         others = {name: factor for name, factor in scales if name != file}
-        table = {**others, file: factor_of(scales, file) / power}  # the last one counts
+        table = {**others, file: factor_of(scales, file) / power}  # the last one applies
     else:
         table = {name: factor / power for name, factor in scales or (("*", 1.0),)}
     by_name = ", ".join(f"{toml_text(name)} = {factor:g}" for name, factor in table.items())
@@ -298,7 +298,7 @@ def _other_order(graph: Graph, given: Data) -> Iterator[Notice]:
     as_given = _inequality(x, sizes)
     turned = x.reshape(given.count, *sizes[::-1])
     if _spread(turned, min(sizes)) > BETTER * _spread(x, max(sizes)):
-        return  # a window of fewer rows than channels
+        return  # a window with fewer rows than channels
     reshaped = _inequality(turned, sizes[::-1])
     if reshaped > max(UNEQUAL, CLEARLY * as_given):
         given_order, other = _listed(sizes), _listed(sizes[::-1])

@@ -34,7 +34,7 @@ EXAMPLES: dict[str, Any] = {
 }  # fmt: skip
 DEFAULT_SPI_CLOCK = "8 MHz"
 PIN_NAMES = tuple(field.name for field in fields(Pins))
-# the keys that not every front end uses, by front end
+# Front end -> the keys that it uses; all front ends use the other keys.
 SPI_KEYS = ("spi", "spi_clock", "chip_select", "pins.data_ready")
 KEYS_USED: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(FRONT_ENDS, ("gain", "reference", *SPI_KEYS)),
@@ -44,8 +44,8 @@ KEYS_USED: Mapping[str, tuple[str, ...]] = {
 MOST_PIN, MOST_HOP = 95, 1 << 16
 MOST_RATE_HZ, MOST_SPI_HZ = 32_000, 50_000_000
 MOST_BAUD_RATE, LEAST_BAUD_RATE = 12_000_000, 9_600
-TRANSFER_SHARE = Fraction(4, 5)  # of a period: the rest is for jitter and the interrupts
-CRC_BYTES, COBS_BYTES, MOST_MESSAGE_BYTES = 2, 2, 253  # of a sample on the UART
+TRANSFER_SHARE = Fraction(4, 5)  # of a sample period; the rest is for jitter and interrupts
+CRC_BYTES, COBS_BYTES, MOST_MESSAGE_BYTES = 2, 2, 253  # bytes of a sample on the UART
 Problems = Iterator[tuple[str, str]]
 
 

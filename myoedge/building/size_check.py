@@ -13,12 +13,12 @@ from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS
 from myoedge.targets import Chip
 
-# Code of a layer at least, as 20 and 50 alike were linked: 282 and 310 bytes of linear and
-# depthwise ones, 184 of pools, 109 of flips and maxima; layers of one function share it.
+# Minimum code per layer, from 20 and 50 equal linked layers: 282 and 310 bytes for linear and
+# depthwise ones, 184 for pools, 109 for flips and maxima. Layers of one C function share its code.
 PRODUCT_CODE_BYTES, LAYER_CODE_BYTES = 256, 64
-LEAST_BITS = 2  # of weights
-FEW_BITS = (4, LEAST_BITS)  # of weights, that a refusal may name
-SHOWN = 3  # layers
+LEAST_BITS = 2  # minimum bits of a weight
+FEW_BITS = (4, LEAST_BITS)  # weight bits that the error may suggest
+SHOWN = 3  # layers listed in an error
 
 
 def check_code(graph: Graph, chip: Chip) -> None:

@@ -39,7 +39,7 @@ from myoedge.system import cache as files
 from myoedge.system import toolchain
 from myoedge.system.tools import cache_folder
 
-SWITCH = "MYOEDGE_STAGES"  # "off": nothing is taken from the cache, nor stored
+SWITCH = "MYOEDGE_STAGES"  # "off": nothing is read from or written to the cache
 KEPT: tuple[type[Any], ...] = (
     *(Activity, Calibration, Constant, ConstantFormat, TriedMove, ElementType, EngineChoice),
     *(Evaluation, Fidelity, Graph, Inference, InputNormalization, LayerCost, Measurement, Node),
@@ -49,7 +49,7 @@ KEPT: tuple[type[Any], ...] = (
 )
 CLASSES = {kind.__name__: kind for kind in KEPT}
 PACKAGES = ("numpy", "torch", "onnx", "ortools", "scipy", "safetensors", "jinja2", "threadpoolctl")
-MOST_BYTES = files.MAX_BYTES // 4  # of a result that is kept: a ResNet-18 takes 100 MB
+MOST_BYTES = files.MAX_BYTES // 4  # of a cached result: a ResNet-18 takes 100 MB
 
 Result = TypeVar("Result")
 
@@ -94,7 +94,7 @@ def reused(
             return result
     result = compute()
     if lasts(result):
-        # a result is as good without its copy: a full disk ends no build here
+        # A full disk must not fail a build that has its result.
         with suppress(NotRecordable, MyoedgeError, OSError):
             if len(data := packed(result)) <= MOST_BYTES:
                 files.keep(data, path)

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from myoedge.plan.plan import Plan
     from myoedge.reports.report_json import Report
 
-MOST_FRAMES = 512  # of a pass that is looked for
-DOUBLED = 4  # lengths of a pass that are estimated
-TOO_LARGE = 3  # exit code of what does not fit
+MOST_FRAMES = 512  # maximum frames per pass that are tried
+DOUBLED = 4  # number of pass lengths that are estimated
+TOO_LARGE = 3  # exit code for a network that does not fit
 
-PlanFor = Callable[[int], tuple[Stream, "Plan"]]  # of a number of frames
+PlanFor = Callable[[int], tuple[Stream, "Plan"]]  # frames per pass -> stream and plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 if TYPE_CHECKING:
     from myoedge.targets import Chip
 
-TILES_TRIED = 4  # of each distinct layer, besides the fastest by the estimate
-MOST_CHANGES = 12  # that are tried one by one
+TILES_TRIED = 4  # tilings per distinct layer, in addition to the fastest by estimate
+MOST_CHANGES = 12  # changes that are tried one by one
 
-Measure = Callable[[BuildPlan], Sequence[int]]  # cycles of every layer, and outside of layers
+Measure = Callable[[BuildPlan], Sequence[int]]  # -> cycles per layer, and outside layers
 
 
 @dataclass(frozen=True)

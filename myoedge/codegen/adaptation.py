@@ -37,7 +37,7 @@ PARTS = (
     "me_slots",
 )
 PROGRAM = "firmware/adapt"
-FLASH = ("me_mram.c", "me_mram.h")  # of the chip, which PROGRAM stores classifiers in
+FLASH = ("me_mram.c", "me_mram.h")  # the chip's flash, in which PROGRAM stores classifiers
 
 
 def adaptation_files(

@@ -21,12 +21,12 @@ from myoedge.plan.plan import Plan
 from myoedge.quantization.files import model_digest
 from myoedge.streaming.stream import Stream
 
-BLOB = "model.blob"  # of a build folder
+BLOB = "model.blob"  # in a build folder
 MAGIC, FORMAT = b"MEWB", 1
 HEAD = struct.Struct("<4sI32s32sII")  # magic, format, layout, model, payload bytes, CRC-32
-ALIGNED = 8  # of each array in the payload
-CRCS = "slice_crcs"  # array of a build with --checks
-# A string or character of C, which is group 1, or a comment.
+ALIGNED = 8  # alignment of each array in the payload
+CRCS = "slice_crcs"  # array in a build with --checks
+# A C string or character literal (group 1), or a comment.
 TOKEN = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])')|/\*.*?\*/|//[^\n]*""", re.DOTALL)
 
 

@@ -15,7 +15,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.plan.l2.resident_weights import Key
 from myoedge.plan.plan import Plan
 
-SLICE_BYTES = 4096  # of a check
+SLICE_BYTES = 4096  # bytes per check
 
 
 def function_name(index: int, step: QuantizedNode) -> str:
@@ -33,13 +33,13 @@ def comment(text: str) -> str:
     """Return a text from a user's program as one line that can neither end nor continue a C
     comment."""
     clean = re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /")
-    clean = re.sub(r"\?(?=\?)", "? ", clean)  # no trigraphs
+    clean = re.sub(r"\?(?=\?)", "? ", clean)  # avoids trigraphs
     return clean.rstrip("\\ ")
 
 
 def c_string(text: str) -> str:
     """Return a text as a C string literal, of its bytes in UTF-8."""
-    plain = {*range(0x20, 0x7F)} - {*b'"\\?'}  # ? begins trigraphs
+    plain = {*range(0x20, 0x7F)} - {*b'"\\?'}  # ? may begin a trigraph
     return '"' + "".join(chr(x) if x in plain else f"\\{x:03o}" for x in text.encode()) + '"'
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ModelName = Literal["ad01", "ic01", "ic02", "kws01", "vww01"]
 ValueType = Literal["uint8", "int8", "float32"]
 FLOATS = "float32"
-MOST_LIMITS = 255  # of floats: the input has 8 bits
+MOST_LIMITS = 255  # limits of an int8 input's floats
 SIGN = 1 << 31
 
 

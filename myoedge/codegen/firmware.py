@@ -19,13 +19,13 @@ from myoedge.targets.gap9.errata import FORBIDDEN, Erratum
 if TYPE_CHECKING:
     from myoedge.codegen.project import Sources
 
-FOLDER = "firmware"  # of src/: what is for the chip only
+FOLDER = "firmware"  # subfolder of src/ for the chip only
 SCRIPT = f"{FOLDER}/link.ld"
-MAIN = "main.c"  # of FOLDER: what is made for one network
+MAIN = "main.c"  # in FOLDER: generated for one network
 SOURCES = (".c", ".S")
-FABRIC_CONTROLLER = ("host", "l3", "l3_drivers", "memory", "platform")  # of FOLDER: runs there
+FABRIC_CONTROLLER = ("host", "l3", "l3_drivers", "memory", "platform")  # files of FOLDER
 DEFINES = ("ME_GAP9",)
-MEMORY_BYTES = {"L2": 0x180000, "L1": 0x20000}  # as link.ld has them
+MEMORY_BYTES = {"L2": 0x180000, "L1": 0x20000}  # as in link.ld
 
 
 @dataclass(frozen=True)

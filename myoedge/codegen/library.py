@@ -14,7 +14,7 @@ from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.plan import Plan
 
 NOTHING: Mapping[str, str] = {}
-C_COLUMNS = 110  # of a line, as in .clang-format
+C_COLUMNS = 110  # line length, as in .clang-format
 _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from myoedge.numerics.quant_params import QuantParams
     from myoedge.plan.plan import Plan
 
-FOLDER = "firmware/mlperf"  # of src/
-SDK_SERVE = "serve.c"  # of gap_sdk/
+FOLDER = "firmware/mlperf"  # subfolder of src/
+SDK_SERVE = "serve.c"  # in gap_sdk/
 MULTIPLIER_BITS = 30
-SUM_BITS = 63  # of the sum of squared differences
-BEYOND_RANGE_BITS = 2  # of a file's values against the largest reconstruction
+SUM_BITS = 63  # bits of the sum of squared differences
+BEYOND_RANGE_BITS = 2  # bits by which a file's values may exceed the largest reconstruction
 
 
 def fixed_scale(scale: float, zero_point: int, units: float) -> str:

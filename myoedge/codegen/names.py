@@ -7,8 +7,8 @@ import re
 
 from myoedge.errors import MyoedgeError
 
-# The public header is <prefix>.h: names of other files of src/, of the C library's headers, and of
-# those that these include. `known_` starts names of the self-test's arrays.
+# The public header is <prefix>.h, which must not clash with other files of src/, the C library's
+# headers, and headers that these include. `known_` begins names of the self-test's arrays.
 TAKEN = frozenset(
     (
         *("weights", "golden", "network", "stream", "known", "me"),

@@ -26,7 +26,7 @@ from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns
 from myoedge.plan.loops import own_row
 from myoedge.plan.plan import IN_L3, Location, Plan, scratch_name, size_bytes
 
-FUNCTIONS = ("arguments", "jobs", "load", "compute", "store")  # of a me_layer, besides its prefetch
+FUNCTIONS = ("arguments", "jobs", "load", "compute", "store")  # of a me_layer; also prefetch
 
 
 def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:

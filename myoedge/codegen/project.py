@@ -38,7 +38,7 @@ from myoedge.quantization.files import model_digest
 from myoedge.streaming.stream import Stream
 from myoedge.version import __version__
 
-ON_CHIP = ("gap9",)  # chips that runtime/ is for
+ON_CHIP = ("gap9",)  # chips that runtime/ supports
 CHIP_ONLY = (
     "me_intrinsics_gap9.h",
     "me_intrinsics_sdk.h",
@@ -46,7 +46,7 @@ CHIP_ONLY = (
     "me_runtime.h",
 )
 
-INTERNAL = ("arena", "maps", "l3_transfers", "l3_limits", "trace")  # shared by files of src/
+INTERNAL = ("arena", "maps", "l3_transfers", "l3_limits", "trace")  # names shared by files of src/
 
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
 
@@ -266,7 +266,7 @@ def _border(plan: Plan) -> dict[str, Any]:
     outputs = zip(plan.graph_outputs, plan.quant.graph.output_names, strict=True)
     return {
         "inputs": [_port(plan, i, name, name) for i, name in enumerate(plan.graph_inputs)],
-        # an output that is an input's tensor has no factors of its own
+        # An output that is an input's tensor has no factors of its own.
         "outputs": [
             _port(plan, i, name, shown) | {"border": None}
             for i, (name, shown) in enumerate(outputs)
@@ -284,7 +284,7 @@ def _port(plan: Plan, number: int, name: str, shown: str) -> dict[str, Any]:
         "count": math.prod(shape),
         "type": C_TYPES[q.dtype(name)],
         "bytes": size_bytes(q, name),
-        # offset of an L3-resident input or output
+        # offset of an input or output in L3
         "map": plan.maps[str(location.index)] + location.offset if is_in_l3 else None,
         "meaning": _meaning(plan, name),
         "params": q.params.get(name),

@@ -25,12 +25,11 @@ from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
 from myoedge.version import __version__
 
-# Integers of 16 bits came with opset 21. In models of that opset onnxruntime's extended
-# optimisations write QuantizeLinear with an output_dtype that its own change to uint8 contradicts,
-# and refuse that then.
+# int16 needs opset 21. onnxruntime's extended optimisations then write QuantizeLinear nodes whose
+# output_dtype contradicts their change to uint8, and reject these nodes.
 OPSET, OPSET_INT16 = 20, 21
 ML, OPSET_ML = "ai.onnx.ml", 3
-IR_VERSION = 10  # has metadata on nodes
+IR_VERSION = 10  # supports metadata of nodes
 WRITE = operator_writers()
 
 
@@ -103,7 +102,7 @@ def _notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[s
     name, where = step.node.name, plan.where.get(step.node.name)
     sources = dict.fromkeys(o.source for o in step.node.origin if o.source)
     notes = {"module": step.node.label, "source": ", ".join(sources), "op": step.node.op}
-    if where is not None:  # None: the layer after it is computed with it
+    if where is not None:  # None: computed by the kernel of the next layer
         notes["memory"] = " ".join(f"{where.kind} {where.index}".split()) + f" + {where.offset}"
     if fidelity is not None:
         for key, sqnr in (("local", fidelity.local), ("cumulative", fidelity.cumulative)):

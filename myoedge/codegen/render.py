@@ -77,7 +77,7 @@ def initializer(values: Array, indent: str = "    ", width: int = 96) -> str:
     text."""
     lines, line = [], indent
     for number in np.asarray(values).reshape(-1).tolist():
-        # -2147483648 is an expression of a wider type in C
+        # in C, -2147483648 is an expression of a wider type
         piece = f"{'INT32_MIN' if number == -(2**31) else number}, "
         if len(line) + len(piece) > width:
             lines.append(line.rstrip())
@@ -102,7 +102,7 @@ INDENT = 4
 Nested = dict[str, "str | Nested"]
 
 
-Fields = Sequence[tuple[str, str]]  # (name, value) of a C struct, in its order
+Fields = Sequence[tuple[str, str]]  # (name, value) pairs of a C struct, in order
 
 
 def assignment(place: str, kind: str, fields: Fields) -> list[str]:

@@ -15,7 +15,7 @@ from myoedge.plan.plan import Plan, size_bytes
 from myoedge.streaming.stream import Stream
 
 SDK_FOLDER = "gap_sdk"
-MARKER = "myoedge gap-sdk"  # what the program's digest starts with, so that it is found in an ELF
+MARKER = "myoedge gap-sdk"  # prefix of the program's digest, by which it is found in an ELF file
 CONSOLE = ("console.c", "console.h", "serve.c")  # files that an application replaces
 
 

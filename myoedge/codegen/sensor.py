@@ -12,7 +12,7 @@ from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.codegen.sensor_program import SensorProgram
 from myoedge.targets.sensor import CHIP_CHANNELS, Sensor
 
-FOLDER = "firmware/sensor"  # of src/
+FOLDER = "firmware/sensor"  # subfolder of src/
 TEMPLATES = "app_sensor"
 BARE_METAL = (
     "main.c.j2",
@@ -22,25 +22,25 @@ BARE_METAL = (
     "port_gap9_front_end.c",
     "port_gap9_line.c",
     "vectors.S",
-)  # for the chip without an SDK
-SDK_PORT = "port_sdk.c"  # of gap_sdk/
+)  # for the chip without SDK
+SDK_PORT = "port_sdk.c"  # in gap_sdk/
 DRIVERS = {
     "ads1298": ("ads129x.c", "data_ready.c"),
     "ads1299": ("ads129x.c", "data_ready.c"),
     "spi": ("device.c", "data_ready.c"),
     "uart": ("device.c", "uart_samples.c", "receive.c", "receive.h"),
 }
-LABELS = ("labels.c", "labels.h", "receive.c", "receive.h")  # of a network that adapts
-COMMAND_BYTES, CRC_BYTES = 6, 2  # of a message
+LABELS = ("labels.c", "labels.h", "receive.c", "receive.h")  # for networks that adapt
+COMMAND_BYTES, CRC_BYTES = 6, 2  # bytes of a message
 INT32_MIN = -(2**31)
-CLOCK_HZ = 370_500_000  # that the runtime sets (runtime/platform.c)
+CLOCK_HZ = 370_500_000  # set by runtime/platform.c
 
-# Registers of the ADS129x that hold the same for every channel and rate; SBAS459, SBAS499.
+# Registers of the ADS129x that are equal for all channels and rates; SBAS459, SBAS499.
 CONFIG2 = {"ads1298": 0x40, "ads1299": 0xC0}  # no test signal
 CONFIG3 = {"ads1298": 0xCC, "ads1299": 0xEC}  # internal reference, bias amplifier at mid-supply
-REFERENCE_4V = 0x20  # of the ADS1298's CONFIG3
+REFERENCE_4V = 0x20  # in the ADS1298's CONFIG3
 LEAD_OFF = {"ads1298": 0x03, "ads1299": 0x00}  # direct current, 6 nA, threshold 95 %
-CLOCK_OUT = 0x20  # of CONFIG1: the first chip's oscillator for the others of a chain
+CLOCK_OUT = 0x20  # in CONFIG1: the first chip's oscillator drives the others of a chain
 UNUSED_CHANNEL = 0x81  # powered down, inputs shorted
 
 

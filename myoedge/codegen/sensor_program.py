@@ -27,9 +27,9 @@ CODE = "E265"
 NO_APPLICATION = "a build without --app sensor"
 JSON = "sensor.json"
 SCHEMA = "myoedge.sensor/1"
-SPARE_SAMPLES = 16  # of the ring, for jitter
+SPARE_SAMPLES = 16  # in the ring buffer, for jitter
 SPARE_PACKETS, MOST_PACKETS = 4, 64
-MOST_VALUE_BYTES = 4000  # of a packet with all integers of the output
+MOST_VALUE_BYTES = 4000  # of a packet with all output integers
 
 
 @dataclass(frozen=True, slots=True)

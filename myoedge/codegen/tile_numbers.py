@@ -30,7 +30,7 @@ class Tables:
         if self.scalars is None or not is_number or not -(2**31) <= int(text) < 2**31:
             return text
         self.scalars.append(int(text))
-        # a pointer to a table that there is not is 0, too
+        # pointers to absent tables are 0
         read = f"{self.prefix}_scalars[{len(self.scalars) - 1}]"
         return f"(__typeof__({place}))(intptr_t){read}"
 
@@ -42,7 +42,7 @@ class Tables:
         """
         if (text := expression(values)) is not None:
             return text
-        # a table of the shortest period, and what is added from one period to the next
+        # A table of the shortest period, plus an increment per period.
         run = _run(values)
         short = values[::run]
         for period in divisors(len(short))[1:]:

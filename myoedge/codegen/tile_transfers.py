@@ -10,7 +10,7 @@ from myoedge.codegen.addresses import Addresses, Base, Outside
 from myoedge.codegen.tile_numbers import Tables, c_table, divisors
 from myoedge.plan.l1.tiling import Tiling, Transfer
 
-Moved = Sequence[Sequence[Transfer]]  # by tile
+Moved = Sequence[Sequence[Transfer]]  # per tile
 
 
 def movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[str]]:
@@ -67,7 +67,7 @@ def _moves(
         yield from guarded("t > 0" if early else "", [_many(movement, function, every, base)])
         return
     period, first, end = phases
-    # if nothing is moved nobody asks what
+    # For a tile without transfers, any value will do.
     alike = [moved or every[t - t % period + first] for t, moved in enumerate(every)]
     calls = [_one(movement, function, [moved[i] for moved in alike], base) for i in range(most)]
     when = list(within("t" if period == len(every) else f"t % {period}", period, first, end))

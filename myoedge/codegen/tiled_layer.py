@@ -20,7 +20,7 @@ from myoedge.operators.kernel import SCRATCH, Fields
 from myoedge.operators.products.packed_weights import WORD_BYTES
 from myoedge.plan.l1.tiling import Tiling
 
-# Cycles of the control core for arguments, prefetches and the first job of NE16, all cold code.
+# Cycles of the control core for arguments, prefetches and NE16's first job, with cold code.
 JOBS_AHEAD = 3500
 
 
