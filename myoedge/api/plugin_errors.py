@@ -24,7 +24,7 @@ def with_plugin_errors(verb: Callable[P, R]) -> Callable[P, R]:
         except (MyoedgeError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            plugins = sys.modules.get("myoedge.building.plugins")  # imported to load one
+            plugins = sys.modules.get("myoedge.building.plugins")  # imported only to load plug-ins
             in_plugin = plugins.error_in_plugin(error) if plugins else None
             if in_plugin is None:
                 raise

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from myoedge.simulator import Fault, Simulation
 
 RANDOM_CHECKS = 8  # random inputs that validate adds to the golden sample
-RANDOM_CHECKS_ON_CHIP = 2  # on a simulated chip, on GVSoC, on a board
+RANDOM_CHECKS_ON_CHIP = 2  # fewer on a simulated chip, on GVSoC and on a board
 
 
 @with_plugin_errors
@@ -67,7 +67,7 @@ def validate(
     backends = on.split(",") if isinstance(on, str) else on
     check_backends(backends)
     chosen = prepared(replace(as_build(build), cc=cc), backends, board, port)
-    assert chosen.manifest  # read now: another build may take this one's place meanwhile
+    assert chosen.manifest  # read before another build may replace this one
     if onnx:
         check_comparable(chosen)
     given = None if input is None else samples_for(chosen, input)
@@ -90,7 +90,7 @@ def _recorded(
     from myoedge.building.build_files import report_files
     from myoedge.reports.evaluations import with_evaluation
 
-    report = build.report  # as it is now: a simulate may have written there meanwhile
+    report = build.report  # may have been updated by `simulate`
     exact = {**report["exact"], **same}
     if evaluation is not None:
         report = with_evaluation(report, evaluation)

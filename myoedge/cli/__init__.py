@@ -38,7 +38,7 @@ VERBS = {
     "completion": "print a shell's completion script for commands and options",
 }
 
-COMPLETE = "_MYOEDGE_COMPLETE"  # set by a shell that asks for completions
+COMPLETE = "_MYOEDGE_COMPLETE"  # set by shells to request completions
 
 EPILOG = """\b
 Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit,
@@ -47,7 +47,7 @@ Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit,
 """
 
 
-MODULES = {  # of this package, with their verbs
+MODULES = {  # modules of this package, with their commands
     "models": ("inspect", "quantize", "build", "ops"),
     "runs": ("validate", "report", "diff", "check", "advise"),
     "simulate": ("simulate",),
@@ -60,7 +60,7 @@ MODULES = {  # of this package, with their verbs
 }
 
 
-# options of every verb without a value, which may also stand before the verb
+# Flags of every command, which may also come before the command.
 FLAGS = ("--json", "--no-color", "-q", "--quiet", "-v", "--verbose")
 
 

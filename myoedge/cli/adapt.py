@@ -74,7 +74,7 @@ def _show(terminal: Terminal, adapted: Adapted) -> None:
     from myoedge.reports import wording
 
     rows = adapted.rows()
-    for titles in (ACCURACIES, COSTS):  # one table would be wider than a terminal
+    for titles in (ACCURACIES, COSTS):  # two tables, as one would be wider than a terminal
         if any(row[key] is not None for row in rows for key in titles):
             _show_table(terminal, {**SESSION, **titles}, rows)
     for mark in sorted({_mark(row) for row in rows} - {""}):

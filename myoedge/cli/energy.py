@@ -173,7 +173,7 @@ def _calibration_json(calibration: EnergyCalibration) -> dict[str, Any]:
         {
             "build": r.measured.name,
             "operating_point": r.measured.point.name,
-            # an idle chip has a power only
+            # an idle chip has only a power
             **{
                 f"{name}_uj": None if r.measured.idles else j * 1e6
                 for name, j in _joules(r).items()

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from myoedge.reports.packet_log import PacketLog
 
 PICTURES_PER_S = 10
-MOST_CLASSES = 16  # rows
+MOST_CLASSES = 16  # rows of the plot
 LABEL_COLUMNS = 10
 LEVELS = " ▁▂▃▄▅▆▇█"
-PLAIN_LEVELS = " .:-=+*#@"  # for terminals that have only ASCII
+PLAIN_LEVELS = " .:-=+*#@"  # for ASCII terminals
 
 
 class DecisionPlot:

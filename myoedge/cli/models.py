@@ -42,7 +42,7 @@ def build(terminal: Terminal, **options: Any) -> None:
         built = api.build(**options, say=progress.stage, progress=tell_cycles)
     terminal.times(built.times_s)
     warn(*built.warnings)
-    summary = {**built.report, "warnings": []}  # printed already
+    summary = {**built.report, "warnings": []}  # already printed
     result = {"folder": str(built.folder), "report": built.report}
     if terminal.level < 0 and not terminal.as_json:
         terminal.out.print(str(built.folder), markup=False, highlight=False, soft_wrap=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from myoedge.reports.packet_log import PacketLog
 
 Sink = Callable[["Record", "float | None"], None]
-FORMATS = (".npz", ".csv")  # of --save
+FORMATS = (".npz", ".csv")  # file formats of --save
 
 
 @click.command("monitor")
@@ -51,7 +51,7 @@ def monitor(
     _check_saving(save)
     log, forward = PacketLog(), _forwarding(source) if lsl else None
     try:
-        # Ctrl-C is the usual end of a port
+        # Ctrl-C is the usual way to end it
         with suppress(KeyboardInterrupt), _shown(terminal, log, plot) as show:
             for record in api.monitor(source, baud_rate=baud_rate, warn=warn):
                 time_s = log.add(record)

@@ -14,10 +14,10 @@ from click.core import ParameterSource
 
 from myoedge.errors import Notice, command, printable
 
-CALIB, SCRIPT = "calib.npz", "make_calib.py"  # of init
+CALIB, SCRIPT = "calib.npz", "make_calib.py"  # names that init uses
 MODEL_ENDINGS = (".pt2", ".onnx", ".pt")
 SDK_FOLDER = "gap_sdk"
-FACTORY = "net:make_model"  # that init writes for a checkpoint
+FACTORY = "net:make_model"  # written by init for a checkpoint
 
 
 def given_words(*left_out: str) -> list[str]:
@@ -37,7 +37,7 @@ def given_words(*left_out: str) -> list[str]:
     return words
 
 
-COMMON = ("--quiet", "--verbose", "--json", "--no-color")  # opts[-1] of the options of every verb
+COMMON = ("--quiet", "--verbose", "--json", "--no-color")  # opts[-1] of every command's options
 
 
 def _option(parameter: click.Parameter, value: Any) -> list[str]:
@@ -47,10 +47,10 @@ def _option(parameter: click.Parameter, value: Any) -> list[str]:
     return [parameter.secondary_opts[0] if value is False else parameter.opts[-1]]
 
 
-# Warnings after which no result is of use: samples that are few, of another unit or order of axes,
-# labels in another order, or weights that are not trained.
+# Warnings after which results are useless: few samples, another unit or order of axes, labels in
+# another order, untrained weights.
 UNUSABLE = ("W205", "W207", "W208", "W209")
-REPEATED = "myoedge build ... "  # of a remedy: the same command, with the options after it
+REPEATED = "myoedge build ... "  # start of a remedy: the same command with further options
 REPEATS = ("build", "quantize")
 
 

@@ -182,6 +182,6 @@ def completion(shell: str) -> None:
     from myoedge.cli import COMPLETE, group
 
     made = get_completion_class(shell)
-    assert made is not None  # click knows all three
+    assert made is not None  # click knows these shells
     script = made(group, {}, "myoedge", COMPLETE)
-    click.echo(made.source_template % script.source_vars())  # its source() would run the shell
+    click.echo(made.source_template % script.source_vars())  # source() would start the shell

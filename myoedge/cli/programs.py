@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "": 1}
-MAX_EXIT_CODE = 255  # what a shell can see of an exit code
+MAX_EXIT_CODE = 255  # limit of a shell
 
 
 def run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **options: Any) -> None:

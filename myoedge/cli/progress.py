@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-SHOWN_AFTER_S = 2.0  # of a stage
-LINE_INTERVAL_S = 10.0  # between lines, if there is no terminal
+SHOWN_AFTER_S = 2.0  # stages that take longer are shown
+LINE_INTERVAL_S = 10.0  # between lines without a terminal
 
 
 class StageProgress:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 REPORT, COMPARISON = "report.html", "comparison.html"
-USUAL = "."  # of --html without a name
+USUAL = "."  # value of --html without a name
 
 
 CHECK_OPTIONS = with_options(
@@ -93,7 +93,7 @@ def validate(
 def _as_json(validation: Validation) -> dict[str, Any]:
     difference = None if validation.difference is None else asdict(validation.difference)
     if difference is not None:
-        difference["rung"] = difference.pop("backend")  # the key of earlier versions
+        difference["rung"] = difference.pop("backend")  # key used by earlier versions
     return {
         "exact": validation.exact,
         "samples": validation.samples,

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 DIFFERENT, INTERRUPTED = 4, 130  # exit codes
 ERROR = "myoedge.error/1"  # schema
-ASCII_SUBSTITUTES = str.maketrans(
-    {"µ": "u", "–": "-", "…": "~"}
-)  # on terminals that have only ASCII
+ASCII_SUBSTITUTES = str.maketrans({"µ": "u", "–": "-", "…": "~"})  # for ASCII terminals
 
 Verb = Callable[..., Any]
 
@@ -42,7 +40,7 @@ class Terminal:
 
     def __init__(self, as_json: bool, level: int, color: bool) -> None:
         self.as_json, self.level, self.color = as_json, level, color
-        self.answered = False  # the object is on stdout
+        self.answered = False  # whether the JSON object was printed
 
     @functools.cached_property
     def out(self) -> Console:
@@ -51,7 +49,7 @@ class Terminal:
 
         class Output(Console):
             def on_broken_pipe(self) -> None:
-                raise BrokenPipeError  # run_command_line knows; rich would make exit code 1 of it
+                raise BrokenPipeError  # handled by run_command_line; rich would exit with code 1
 
         return Output(
             stderr=self.as_json, no_color=not self.color, highlight=False, soft_wrap=False
@@ -105,7 +103,7 @@ def common(verb: Verb) -> Verb:
     def wrapped(
         *args: Any, quiet: bool, verbose: bool, as_json: bool, no_color: bool, **rest: Any
     ) -> Any:
-        for name, value in rest.items():  # a shell makes empty arguments of an unset variable
+        for name, value in rest.items():  # an unset shell variable becomes an empty argument
             if value == "" or (isinstance(value, tuple) and "" in value):
                 raise click.UsageError(f"{name.upper().replace('_', '-')} is given, but empty.")
         color = not no_color and "NO_COLOR" not in os.environ
@@ -172,7 +170,7 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     try:
         if threading.current_thread() is threading.main_thread():
             _interrupt_on_end()
-        # Not group.main: it makes exit code 1 of a reader that closes the pipe, as `head` does.
+        # group.main would exit with code 1 if the reader closes the pipe, as `head` does.
         with group.make_context("myoedge", list(given_arguments)) as context:
             group.invoke(context)
         sys.stdout.flush()
@@ -189,16 +187,16 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
         _discard(sys.stdout)
         sys.exit(0)
     except BaseException as error:
-        if isinstance(error, SystemExit):  # of a verb that is done
+        if isinstance(error, SystemExit):  # the command has ended
             raise
-        if isinstance(error.__cause__, KeyboardInterrupt):  # inside __set_name__, Python 3.11
+        if isinstance(error.__cause__, KeyboardInterrupt):  # inside __set_name__ in Python 3.11
             _exit_interrupted()
         _exit_with_unexpected(error, given_arguments, as_json)
 
 
 def _exit_interrupted() -> NoReturn:
-    # Python notes an interrupt that leaves a string it executes, as imports do that make classes,
-    # and ends by that signal whatever comes later; the next string makes it forget.
+    # If an interrupt leaves executed source (imports that create classes execute some), Python ends
+    # by that signal later; executing another string clears this.
     exec("")
     click.echo("interrupted", err=True)
     sys.exit(INTERRUPTED)

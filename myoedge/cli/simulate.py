@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
 
 BUILD, PLAYBACK, PROGRAM = "build", "playback", "program"  # kinds of runs
-FLAGS = {PROGRAM: "--elf", PLAYBACK: "--play"}  # that ask for a kind
+FLAGS = {PROGRAM: "--elf", PLAYBACK: "--play"}  # options that select a kind
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from myoedge.reports import speed, wording
 if TYPE_CHECKING:
     from myoedge.reports.report_json import Report
 
-MAX_NAMED = 3  # layers, of those that cost most
+MAX_NAMED = 3  # most expensive layers that are named
 SMALLER = "fewer channels in the layers named"
 
 

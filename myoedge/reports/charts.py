@@ -14,12 +14,12 @@ from myoedge.reports import fidelity, speed, wording
 from myoedge.reports.report_json import CAUSES, EXACT_DB, WEAK_DB, Report
 from myoedge.reports.short_names import on_one_line
 
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 26, 40  # margins in user units, about a pixel each
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 26, 40  # margins in user units, about one pixel each
 PLOT_WIDTH = 900
-NARROWEST, WIDEST = 24, 104  # of one step
-MAX_BARS = 40  # of layers' times
-MAX_NAME_CHARS = 28  # characters next to a bar: what 210 px hold
-LETTER = 7.0  # mean width of a letter at 11 units, in the widest fonts that browsers fall back to
+NARROWEST, WIDEST = 24, 104  # width of a step
+MAX_BARS = 40  # layers in the chart
+MAX_NAME_CHARS = 28  # characters next to a bar: 210 px
+LETTER = 7.0  # mean width of a letter at size 11, in the widest fallback fonts of browsers
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class Bar:
     rate: str
     length: float
     parts: tuple[BarPart, ...]
-    short: str = ""  # of its name, what there is room for
+    short: str = ""  # the part of the name that fits
 
 
 def time(report: Report) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from myoedge.reports.measures import value_at
 from myoedge.reports.report_json import Report
 from myoedge.system.notebook import Card, Tabular
 
-CHECKED = {**KINDS, "cycles.total": "cycles"}  # path in report.json -> its bound
+CHECKED = {**KINDS, "cycles.total": "cycles"}  # path in report.json -> its tolerance
 BOUNDS = {**TOLERATED, "cycles": 0.02}
 OK, WORSE, GONE, SKIPPED, DIFFERS = "ok", "worse", "gone", "skipped", "differs"
 # settings that the builds must share, and figures that are not comparable otherwise

@@ -15,8 +15,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.reports.tables import ReportTable
 
-MOST_CONFUSED = 32  # classes whose confusions are kept
-MOST_CLASSES = 1000  # that have rows
+MOST_CONFUSED = 32  # classes with stored confusions
+MOST_CLASSES = 1000  # classes with rows
 WILSON_Z = 1.959964  # 95 % of a normal distribution
 NETWORKS = ("float", "int8")
 

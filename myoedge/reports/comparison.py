@@ -20,12 +20,12 @@ from myoedge.reports.network_map import network_map
 from myoedge.reports.report_json import Report
 from myoedge.version import __version__
 
-FIGURES = (  # of the network, as cards, if both builds have them
+FIGURES = (  # metrics shown as cards, if both builds have them
     *("latency_s", "cycles.total", "energy_uj.value", "quantization.sqnr_db"),
     *("quantization.accuracy_int8", "quantization.targets.all.rmse_int8"),
     *("memory.l2_peak_bytes", "memory.weights_bytes"),
 )
-MOST_LAYERS = 60  # with bars
+MOST_LAYERS = 60  # layers with bars
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,8 +114,8 @@ def stall_percents(costs: Iterable[LayerCost]) -> dict[str, float]:
 # --- on a terminal --------------------------------------------------------------------------------
 
 MIN_LAYER_CHARS, MAX_NAME_CHARS, PERCENT_CHARS = 12, 28, 5
-OPERATOR_MIN_WIDTH = 100  # columns of a terminal
-MIN_PERCENT = 1.0  # percent; causes that are below it everywhere have no column
+OPERATOR_MIN_WIDTH = 100  # columns of a terminal from which on operators are shown
+MIN_PERCENT = 1.0  # a cause below it in all layers has no column
 
 
 def cycles_table(report: Report) -> Lines:

@@ -122,14 +122,14 @@ def compare(old: Report, new: Report) -> list[Change]:
     Counted cycles are never compared with modelled ones, and cycles of layers only if both builds
     have them.
     """
-    # Layers by module path, which survives changes to other layers; unique in both reports.
+    # Layers by module path, which is stable if other layers change; unique in both reports.
     before, after = (
         dict(zip(naming.unique_names(a["layers"], b["layers"]), a["layers"], strict=True))
         for a, b in ((old, new), (new, old))
     )
     incomparable = _incomparable(old, new)
     network = [m for m in NETWORK if m.path not in incomparable]
-    if value_at(old, OF_LABELS) != value_at(new, OF_LABELS):  # neither better nor worse
+    if value_at(old, OF_LABELS) != value_at(new, OF_LABELS):  # measured on other samples
         network = [replace(m, better=0) if m.path.startswith(LABELLED) else m for m in network]
     changes = list(_changes("", network, old, new))
     measures = [measure for measure in LAYER if measure.path not in incomparable]

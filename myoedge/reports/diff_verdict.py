@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from myoedge.reports.diff import Change
 
-# How much worse is still as good: a part of the old value, decibels, shares (0.01 is a point).
+# Tolerances: a fraction of the old value, decibels, or shares (0.01 is a point).
 TOLERATED: Mapping[str, float] = {
     "latency": 0.02, "energy": 0.02, "memory": 0.0, "sqnr_db": 0.5, "accuracy": 0.01,
     "rmse": 0.02,

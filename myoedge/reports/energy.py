@@ -30,7 +30,7 @@ from myoedge.targets import OperatingPoint
 if TYPE_CHECKING:
     from myoedge.power.calibrate import Residual
 
-NE16 = "ne16"  # as rows name their engine
+NE16 = "ne16"  # name of the engine in rows
 MICRO = 1e6
 DIGITS = 6
 UNITS = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"))

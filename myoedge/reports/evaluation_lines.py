@@ -12,8 +12,8 @@ from myoedge.reports.classes import NETWORKS
 from myoedge.reports.tables import ReportTable
 
 TITLES = {"rmse": "RMSE", "mae": "MAE", "r2": "R2"}
-LABELS = "label \\ int8"  # down and across
-SHOWN = 10  # classes or numbers in a table on the terminal
+LABELS = "label \\ int8"  # rows and columns
+SHOWN = 10  # classes or targets in a table on the terminal
 
 
 def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:

@@ -15,7 +15,7 @@ from myoedge.quantization.holdout import TEST
 from myoedge.reports.classes import NETWORKS, by_class
 
 ERRORS = ("rmse", "mae", "r2")
-MOST_TARGETS = 64  # numbers that have rows
+MOST_TARGETS = 64  # targets with rows
 TEST_SET = "test set"
 MAY_BE_TRAINED = "calibration recording; may be training data"
 ANY_SAMPLES = "samples given; may be training data"

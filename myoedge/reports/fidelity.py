@@ -90,7 +90,7 @@ def refinement(
     """
     if choices or not accurate:
         tried = (choice for choice in choices if not choice.get("setting"))
-        lines = dict.fromkeys(map(refined, tried))  # an aim may try again what another one tried
+        lines = dict.fromkeys(map(refined, tried))  # several goals may try the same move
         return [*lines, *([CHOOSING] if lines else [])]
     if reused:
         return ["--accurate changes nothing: --reuse keeps the older build's choices"]
@@ -150,7 +150,7 @@ def advice(report: Report) -> str:
     sentence, local_db, worst_db = _noise(report), q["weakest"]["sqnr_local_db"], q["sqnr_db"]
     if (worst_db or 0.0) >= GOOD_DB:
         return f"{sentence}, {'which' if local_db >= GOOD_DB else 'and the output'} is good"
-    if local_db >= WEAK_DB or q.get("accurate"):  # 16 bits were tried
+    if local_db >= WEAK_DB or q.get("accurate"):  # int16 was tried
         return sentence
     return f"{sentence}; try {_remedy(report)}, or more calibration samples"
 
@@ -158,7 +158,7 @@ def advice(report: Report) -> str:
 def _remedy(report: Report) -> str:
     q = report["quantization"]
     row = next(row for row in report["layers"] if row["name"] == q["weakest"]["name"])
-    if (row.get("weight_bits") or 8) < 8:  # 16 bits are not for noise of the weights
+    if (row.get("weight_bits") or 8) < 8:  # int16 does not reduce noise of the weights
         return "weights of more bits"
     return "--accurate" if q.get("observers_db") else "--method auto"
 

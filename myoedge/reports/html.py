@@ -34,8 +34,8 @@ from myoedge.version import __version__
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-MOST_ROWS = 40  # of classes
-# What ends a script element or opens another; escaped, it is the same JSON.
+MOST_ROWS = 40  # classes
+# Text that ends a script element or begins another; escaped, it is the same JSON.
 JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from myoedge.errors import Notice, printable
 
-# Kinds of cases that are not passed, by the attribute of the suite that counts them.
+# Kinds of failed cases, by the suite's attribute that counts them.
 COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 

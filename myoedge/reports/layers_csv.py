@@ -10,7 +10,7 @@ from typing import Any
 
 from myoedge.reports.report_json import CAUSES, Report, dims
 
-NO_COLUMNS = ("activity", "reads")  # in report.json only
+NO_COLUMNS = ("activity", "reads")  # only in report.json
 FORMATS: dict[str, Callable[[Any], str]] = {
     "origin": lambda rows: " + ".join(f"{o['path']} ({o['source']})".strip() for o in rows),
     "in_dtypes": " ".join,

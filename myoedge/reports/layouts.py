@@ -12,9 +12,9 @@ from typing import Any
 from myoedge.codegen.blob import without_comments
 from myoedge.system.notebook import Card, Shown
 
-# Generated files whose content is the model's own, and no part of the layout.
+# Generated files that contain the model itself, and are not part of the layout.
 OF_THE_MODEL = ("LICENSE", "Makefile", "golden.h", "info.c", "load.c", "selftest.c", "weights.c")
-MOST_NAMES = 3  # of files that are shown
+MOST_NAMES = 3  # files that are named
 
 
 @dataclass(frozen=True, slots=True)

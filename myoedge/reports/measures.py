@@ -113,12 +113,12 @@ LAYER = (
 )
 ROW = Measure("layer", "layer", 0)
 
-# Figures that a run measures, and that the cost model or the plan estimates before a run.
+# Metrics measured in a run; before a run, the cost model or the plan estimates them.
 MEASURED = (
     *("cycles.total", "cycles.macs_per_cycle", "latency_s"),
     *("energy_uj.value", "energy_uj.low", "energy_uj.high"),
     "memory.l1_peak_bytes",
 )
-# What is of labelled samples, and what says which they are.
+# Metrics of labelled samples, and facts that identify these samples.
 LABELLED = ("quantization.accuracy_", "quantization.targets.")
 LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}

@@ -24,7 +24,7 @@ from myoedge.targets.gap9.chip import WORKERS
 if TYPE_CHECKING:
     from myoedge.system.elf import Program
 
-CLUSTER_CORES = WORKERS + 1  # and the one that moves data; link.ld has a stack for each
+CLUSTER_CORES = WORKERS + 1  # with the control core; link.ld has a stack for each
 
 Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ def memory(plan: Plan) -> Row:
     arena = [_in_arena(plan, life) for life in plan.lives]
     buffers = [*arena, *(_l3_transfer(plan, l3_transfer) for l3_transfer in plan.from_l3_bin)]
     peak, chip = fullest(buffers), plan.chip
-    # tile buffers plus stacks and runtime data
+    # tile buffers, stacks and runtime data
     l1_bytes = chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
     reversed_steps = reversed(list(enumerate(plan.steps)))
     first_readers = {name: at for at, step in reversed_steps for name in step.operands}
@@ -158,7 +158,7 @@ def _l3_transfer(plan: Plan, transfer: L3Transfer) -> Row:
 
 
 def _l1_buffers(plan: Plan) -> Iterator[Row]:
-    # Number of each step's first tile, and of one past the last; an untiled step counts as one.
+    # Index of each step's first tile, then the end; an untiled step counts as one tile.
     tile_counts = (len(tiling.tiles) for tiling in plan.tilings)
     starts = [0, *accumulate(tile_counts)]
     for step, tiling in enumerate(plan.tilings if plan.chip.l1_bytes else ()):

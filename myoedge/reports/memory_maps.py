@@ -14,8 +14,8 @@ from myoedge.reports.memory import Row, fullest
 from myoedge.reports.peaks import ARENA, owner
 from myoedge.reports.report_json import Report, dims
 
-HEADROOM = 1.06  # above the highest buffer
-LINE = 14  # units from one line of text to the next
+HEADROOM = 1.06  # ratio of the drawing's top to the highest buffer
+LINE = 14  # units between lines of text
 
 Names = tuple[tuple[str, ...], ...]  # lines of text, each in forms from long to short
 
@@ -73,7 +73,7 @@ def l1(report: Report) -> dict[str, Any] | None:
 
 def _axes(report: Report, frame: Frame, top: float, peak: int) -> dict[str, Any]:
     tick_bytes = 1 << max((int(top) // 6).bit_length(), 2)  # three to six ticks
-    # a label over the peak's column, kept inside the drawing
+    # A label above the peak's column, inside the drawing.
     label = (frame.x(peak + 0.5), "middle")
     if peak >= frame.steps - 1:
         label = (frame.x(peak + 1), "end")
@@ -92,11 +92,11 @@ def _axes(report: Report, frame: Frame, top: float, peak: int) -> dict[str, Any]
 
 def _box(row: Row, frame: Frame, top: float, title: str, names: Names, look: str) -> Box:
     low, high = row["offset"] / top, (row["offset"] + row["size_bytes"]) / top
-    # Buffers that follow one another are told apart by what is left between them.
+    # A gap separates the boxes of consecutive buffers.
     gap = min(2.0, frame.column * (row["to"] - row["from"]) / 4)
     width = frame.column * (row["to"] - row["from"]) - gap
     height = max(frame.y(low) - frame.y(high) - 2, 1.5)
-    # the longest form of every line that fits the width, as many lines as fit the height
+    # The longest form of every line that fits the width, for as many lines as fit the height.
     max_chars, forms_of_lines = (
         int((width - 8) / LETTER),
         (*names, (wording.size(row["size_bytes"]),)),

@@ -15,10 +15,10 @@ from myoedge.reports.charts import LETTER, Tick
 from myoedge.reports.report_json import Report, dims
 
 WIDTH, LEFT, BOX_HEIGHT, LINE = 980.0, 10.0, 62.0, 14.0
-NARROWEST = 2.5  # of a box: a layer of a few cycles can be seen and pointed at
+NARROWEST = 2.5  # width of a box, so that short layers are visible
 TICKS = 5
 ARC_BASE, ARC_STEP, MOST_ARC = 12.0, 5.0, 64.0
-BELOW = 34.0  # axis and its text
+BELOW = 34.0  # for the axis and its text
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from myoedge.backends.packets import (
     Status,
 )
 
-SHOWN_VALUES = 8  # of a decision
+SHOWN_VALUES = 8  # values per decision
 _COUNTS = {
     "frames_lost": "samples lost",
     "saturated": "samples saturated",

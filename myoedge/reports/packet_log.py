@@ -16,7 +16,7 @@ import numpy as np
 from myoedge.backends.packets import BrokenFrame, Decision, Packet, Record, Start, Status
 from myoedge.numerics.arrays import Array
 
-NO_CLASS = -1  # in tables: the outputs are not scores of classes
+NO_CLASS = -1  # in tables: the outputs are no class scores
 _SEQUENCES, _TIMES_US = 1 << 16, 1 << 32
 
 
@@ -51,7 +51,7 @@ class PacketLog:
         else:
             *_, before = self.packets[-1]
             skipped = (record.sequence - before.sequence - 1) % _SEQUENCES
-            self.lost += skipped if skipped < _SEQUENCES // 2 else 0  # else: an unseen start
+            self.lost += skipped if skipped < _SEQUENCES // 2 else 0  # else: a restart
             self.time_us += _signed(record.time_us - before.time_us)
         time_s = self.time_us / 1e6
         self.packets.append((self.starts, time_s, record))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 RUNTIME, CODE, GAPS = "stacks and runtime", "code", "gaps"
-PROGRAM = (RUNTIME, CODE)  # no network can do without
+PROGRAM = (RUNTIME, CODE)  # needed by every network
 PORTS = ("input", "output")
 ARENA = {
     "result": "result",
@@ -95,7 +95,7 @@ class Peaks(Rows[Peak]):
         return Card("memories at their peak", rows=rows)
 
 
-Parts = Sequence[tuple[Held, Row | None]]  # with its buffer, if it does not stay all the time
+Parts = Sequence[tuple[Held, Row | None]]  # with its buffer, unless it is permanent
 
 
 def peaks(report: Report) -> tuple[Peak, ...]:
@@ -133,7 +133,7 @@ def _l2(report: Report) -> Peak:
             Held(kind, port["name"], "", port["bytes"])
             for kind in PORTS
             for port in report[f"{kind}s"]
-            if not port.get("far")  # absent in reports from before L3 held ports
+            if not port.get("far")  # absent in reports made before ports could be in L3
         ),
     ]
     parts += [(entry, None) for entry in resident]
@@ -197,7 +197,7 @@ def _of_layers(
 
 # --- for people -----------------------------------------------------------------------------------
 
-MAX_HELD_ROWS = 12  # rows of a memory's table
+MAX_HELD_ROWS = 12  # rows per memory
 
 
 def print_peaks(peaks_of_memories: Sequence[Peak], console: Console) -> None:

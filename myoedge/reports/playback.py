@@ -19,9 +19,9 @@ from myoedge.reports.budget_check import Broken, over_budget
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import rough_percent, three_digits, told_apart
 
-MOST_BINS = 20  # of the histogram
+MOST_BINS = 20  # bins of the histogram
 BAR_COLUMNS = 30
-PARTS = ("wait", "network", "packet")  # of a latency, in order
+PARTS = ("wait", "network", "packet")  # parts of a latency, in order
 STATE_NAMES = {
     "run": "cluster computes",
     "control": "controller computes",

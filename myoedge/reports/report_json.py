@@ -29,16 +29,16 @@ from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
 
 SCHEMA = "myoedge.report/1"
-EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comparisons still hold
-UNLIMITED = 2**31 - 1  # what target "host" has
-CAUSES = ("busy", "engine", *STALLS)  # if the time of the cores goes
+EXACT_DB = 999.0  # stands for "no error": JSON has no infinity, and comparisons still work
+UNLIMITED = 2**31 - 1  # memory of target "host"
+CAUSES = ("busy", "engine", *STALLS)  # use of the cores' time
 
-MEASURED = (  # of a layer, when it has run
+MEASURED = (  # keys of a layer that has run
     *("cycles", "cycles_compute", "cycles_dma", "cycles_ne16", "macs_per_cycle"),
     *("energy_uj", "energy_low_uj", "energy_high_uj", "activity", "instructions", "stalls"),
 )
 
-LAYER_KEYS = ("name", "label", "op", "function", "origin")  # of a layer that is named elsewhere
+LAYER_KEYS = ("name", "label", "op", "function", "origin")  # that name a layer elsewhere
 
 Report = dict[str, Any]
 
@@ -144,7 +144,7 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
 
 def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
     """Return an output's SQNR with the keys of report.json; values are None if not measured."""
-    of = None if fidelity is None else fidelity.outputs.get(tensor)  # a stream keeps states
+    of = None if fidelity is None else fidelity.outputs.get(tensor)  # None for a stream's states
     worst, worst_db = (None, None) if of is None else of.worst_sample or (None, None)
     return {
         "sqnr_db": None if of is None else decibels(of.db),

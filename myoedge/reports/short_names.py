@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 ELLIPSIS = "…"
-SEPARATORS = "./: "  # that a line of a long name may end with
-MIN_PREFIX_CHARS = 4  # characters that all names begin with and that are worth leaving out
+SEPARATORS = "./: "  # characters after which a long name may be broken
+MIN_PREFIX_CHARS = 4  # minimum length of a common prefix that is left out
 
 
 def shortened(names: Sequence[str], max_chars: int) -> list[str]:
@@ -54,7 +54,7 @@ def _without_common_modules(names: Sequence[str]) -> list[str]:
     first, last = min(names), max(names)
     pairs = enumerate(zip(first, last, strict=False))
     prefix = first[: next((n for n, (a, b) in pairs if a != b), len(first))]
-    # "layer.0" is one of ONNX's names
+    # as in ONNX's "layer.0"
     module_chars = prefix.rfind("/" if "/" in prefix else ".") + 1
     if module_chars < MIN_PREFIX_CHARS or len(names) < 2:
         return list(names)

@@ -15,7 +15,7 @@ from myoedge.version import __version__
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component
 
-# packages that take part in a build; torch only if the model came from it
+# Packages used by a build; torch only if the model came from it.
 TOOLS = ("jinja2", "numpy", "onnx", "ortools", "safetensors", "torch", "ziglang")
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "myoedge")
 

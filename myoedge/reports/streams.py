@@ -25,7 +25,7 @@ def stream_report(
     least      operating point -> fewest frames per pass that run in real time
     passes     estimates per pass length: frames, cycles, l3_bytes
     """
-    # whole passes before the first output, less the frames in front
+    # Whole passes before the first output, minus the frames already there.
     first = (stream.warmup // stream.outputs[0].frames + 1) * stream.frames - stream.early
     first_s = None if frame_hz is None else (first - 1) / frame_hz + (window_s or 0.0)
     return {

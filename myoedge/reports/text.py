@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-MAX_LAYERS = 14  # rows of the table, so that the whole fits a screen
+MAX_LAYERS = 14  # table rows, so that the report fits a screen
 COMPARISON_STYLES = {True: "green", False: "bold red"}
-# of the table of layers, in its order; by number those that have room first
+# Columns of the layer table in order -> priority on a narrow terminal (0 first).
 COLUMNS = {
     "layer": 0, "operator": 4, "engine": 7, "output": 10, "MACs": 5, "cycles": 1, "share": 6,
     "MAC/cycle": 2, "weights": 8, "dB alone": 3, "dB so far": 9,
 }  # fmt: skip
-MIN_NAME_CHARS = 8  # of a line of a layer's name
-USUAL_NAME_CHARS = 24  # that other columns leave to it if they can
+MIN_NAME_CHARS = 8  # per line of a layer's name
+USUAL_NAME_CHARS = 24  # that other columns leave to the name if possible
 MAX_OPERATOR_CHARS = 16
 ENGINE_TITLES = ("layer", "engine", "why not the other")
 GAP_CHARS = 2  # between columns

@@ -15,14 +15,14 @@ from myoedge.reports.trace_facts import COUNTERS, L1Operands, Sample, counters, 
 from myoedge.simulator import Mark, Simulation
 
 MAX_BYTES = 50 << 20
-STARTED = -1  # the value of the mark before the first layer
-CORES, CONTROLLER = 9, 9  # tracks 0 .. 8, and that of the fabric controller
+STARTED = -1  # mark before the first layer
+CORES, CONTROLLER = 9, 9  # tracks 0 .. 8, and the fabric controller's track
 PROCESS, _NETWORK, _NE16 = 1, 20, 21
-_DMA, _L3 = 100, 200  # with a lane for every overlap
+_DMA, _L3 = 100, 200  # first tracks, with a lane for every overlap
 _LANES = {"dma in": (_DMA, "DMA"), "dma out": (_DMA, "DMA")}
 _LANES |= {"l3 read": (_L3, "L3"), "l3 write": (_L3, "L3")}
-# From the finest on; each leaves out the first thing of the one before it. Tiles show as their
-# transfers, jobs of NE16 next to them.
+# From the finest on; each omits the first kind of the one before. Tiles are shown by their
+# transfers, with NE16's jobs next to them.
 DETAILS = (
     "sleeping cores, transfers, layers by core",
     "transfers, layers by core",
@@ -30,7 +30,7 @@ DETAILS = (
     "layers",
     "inferences",
 )
-_INFERENCE_BYTES = 180  # at most, in JSON; if more of them than fit were run, the last are left out
+_INFERENCE_BYTES = 180  # maximum in JSON; inferences for which there is no space are left out
 
 Event = dict[str, Any]
 
@@ -66,7 +66,7 @@ def perfetto(
     The finest of DETAILS that stays within MAX_BYTES is used. Overlapping slices are on separate
     tracks, because the format only supports slices that are nested or disjoint.
     """
-    sources: tuple[Callable[[], Iterator[Slice]], ...] = (  # enclosing before enclosed slices
+    sources: tuple[Callable[[], Iterator[Slice]], ...] = (  # outer slices before inner ones
         lambda: _inferences(run),
         lambda: _layers(run, layers),
         lambda: _by_core(run, layers),
@@ -86,7 +86,7 @@ def perfetto(
 def _document(
     run: Simulation, slices: list[Slice], clock_hz: int, detail: int, counted: list[Event]
 ) -> bytes:
-    ordered = sorted(slices, key=lambda s: (s.start, -s.end))  # stable: what encloses comes first
+    ordered = sorted(slices, key=lambda s: (s.start, -s.end))  # stable: outer slices first
     events = [*_tracks(ordered), *(_event(s, clock_hz) for s in ordered if s.end > s.start)]
     events += counted
     if run.spans_lost and detail < DETAILS.index("layers by core"):

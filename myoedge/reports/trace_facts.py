@@ -13,7 +13,7 @@ from myoedge.operators import layer_names as naming
 from myoedge.simulator import Mark, Simulation, Span
 
 Rows = Sequence[Mapping[str, Any]]
-COUNTERS = {  # name -> unit
+COUNTERS = {  # counter -> unit
     "L1": "KiB",
     "power": "mW",
     "MAC/cycle": "MAC/cycle",

@@ -15,7 +15,7 @@ from myoedge.reports.report_json import EXACT_DB, Report, dims
 
 KIB = 1024
 UNKNOWN = "–"
-FINE_DB = 1.0  # from an SQNR to the ends of its interval: up to it decimals say something
+FINE_DB = 1.0  # width up to which an interval's decimals mean something
 
 
 def size(count: int | None) -> str:
@@ -281,7 +281,7 @@ def from_l3(report: Report) -> str:
     return ", ".join(f"{name} {size(count)}" for name, count in parts.items() if count)
 
 
-METER_DB = 60.0  # a full bar: int8 can hardly be better
+METER_DB = 60.0  # a full bar; int8 can hardly reach more
 
 
 def meter(value: float | None) -> str:

@@ -92,7 +92,7 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
     """Implement api.advise, which documents the arguments."""
     build.firmware()
     arguments = recalled(build)
-    report, digests = build.report, _digests(build)  # its path may start in the current folder
+    report, digests = build.report, _digests(build)  # the path may be relative to this folder
     with inside(arguments.folder):
         found = find(arguments.given.get("config"))
         asked = variations(report, found.settings, arguments.given)

@@ -24,8 +24,8 @@ from myoedge.system import tools
 from myoedge.system.extras import install_command
 
 CONNECT_S = 10.0
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # a process computes on one
-RESULTS = (1, 2, 3, 4, 7)  # exit codes that say something of the model or its limits
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each process uses one thread
+RESULTS = (1, 2, 3, 4, 7)  # exit codes that concern the model or its limits
 DIFFER = 4
 OK, DIFFERS, REFUSED = "ok", "differs", "refused"
 FIGURES: Mapping[str, str] = {
@@ -130,12 +130,12 @@ def on_processes(tasks: Sequence[Given], jobs: int, do: Callable[[Given], Done])
     Errors: E503 a process died; as `do`.
     """
     context = multiprocessing.get_context("spawn")
-    # Children take the environment as it is when they start.
+    # Child processes inherit the environment at their start.
     os.environ.update({name: os.environ.get(name, "1") for name in ONE_THREAD})
     pool = ProcessPoolExecutor(min(jobs, len(tasks)), context, initializer=_started)
     try:
         with _apart_from_the_caller():
-            futures = [pool.submit(do, task) for task in tasks]  # which starts the processes
+            futures = [pool.submit(do, task) for task in tasks]  # starts the processes
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
@@ -184,7 +184,7 @@ def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator
     except ImportError:
         tries = [install_command("dask")]
         raise MyoedgeError("E501", "Dask distributed is not installed", tries=tries) from None
-    # ImportError: a worker without myoedge, or with another version of it
+    # ImportError: a worker without myoedge, or with another version.
     lost = (distributed.KilledWorker, distributed.CancelledError, OSError, ImportError)
     try:
         client = distributed.Client(address, timeout=CONNECT_S)

@@ -27,10 +27,10 @@ from myoedge.version import __version__
 
 WIDTH, HEIGHT, LEFT, BOTTOM, EDGE = 460.0, 300.0, 74.0, 44.0, 16.0
 TICKS = 5
-PAD = 0.06  # of the range, on either side
+PAD = 0.06  # fraction of the range on both sides
 RADIUS = 5.0  # of a dot
-LETTER, ABOVE, BELOW = 5.6, 9.0, 3.0  # a name's letters, about: width, and height over its line
-COLOURS = 8  # of models, in sweep.html.j2
+LETTER, ABOVE, BELOW = 5.6, 9.0, 3.0  # letter width, and space above and below a name's line
+COLOURS = 8  # as in sweep.html.j2
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def plot(rows: Sequence[Result], x: Axis, y: Axis) -> Plot | None:
         )
         for i, row, front in zip(known, shown, on_front, strict=True)
     ]
-    dots.sort(key=lambda dot: (dot.best, dot.on_front))  # the best above the others
+    dots.sort(key=lambda dot: (dot.best, dot.on_front))  # the best dots are drawn last
     return Plot(x, y, named(dots), _ticks(shown, x, x_at), _ticks(shown, y, y_at))
 
 

@@ -15,10 +15,10 @@ from myoedge.reports.speed import duration
 from myoedge.sweeps.variations import Variation
 
 MOST, MOST_OF_A_KIND = 5, 2
-LEAST_GAIN = 0.02  # of energy or cycles
+LEAST_GAIN = 0.02  # fraction of energy or cycles
 LEAST_GAIN_DB = 1.0
-LEAST_MEMORY_GAIN = 0.02  # of all L2
-LATER, OF_A_DECIBEL = 0.1, 0.05  # next to a logarithm of energy
+LEAST_MEMORY_GAIN = 0.02  # fraction of L2
+LATER, OF_A_DECIBEL = 0.1, 0.05  # weights relative to the logarithm of energy
 MOST_POINTS_LOST = 0.01  # of accuracy
 PATHS = {
     "cycles": "cycles.total",

@@ -26,16 +26,16 @@ MEANING = (
     f"least energy within its budget, of results that keep {WEAK_DB:g} dB and are at most "
     f"{100 * TOLERATED['accuracy']:g} point less accurate than the most accurate"
 )
-SHORT = {"operating_point": "point"}  # titles
+SHORT = {"operating_point": "point"}  # column titles
 INTERVAL = "95 % interval"  # of the accuracy
 OF_FLOATS = ("float accuracy", "float RMSE")
-# if the terminal is narrow
+# For narrow terminals.
 LEFT_OUT_FIRST = (INTERVAL, *OF_FLOATS, "L1", "cycles", "L2", "accuracy", "RMSE", "SQNR")
 FIGURES = (
     *("cycles", "latency", "energy", "L1", "L2", "SQNR"),
     *("accuracy", INTERVAL, "RMSE", *OF_FLOATS),
 )
-KNOWN = "*"  # after accuracies of samples that may be training data
+KNOWN = "*"  # marks accuracies on samples that may be training data
 
 
 def best_in_budgets(rows: Sequence[Result]) -> list[bool]:

@@ -24,8 +24,8 @@ from myoedge.system.user_code import sources
 from myoedge.version import __version__
 
 SCHEMA = "myoedge.sweep/1"
-NO_POINT = "-"  # the name of what runs on a chip without operating points
-READING = ("window", "hop", "label", "array", "columns", "scale", "classes")  # of [calib]
+NO_POINT = "-"  # name for chips without operating points
+READING = ("window", "hop", "label", "array", "columns", "scale", "classes")  # keys of [calib]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from myoedge.reports import wording
 from myoedge.reports.report_json import GOOD_DB, Report
 
 FRAME_FACTORS = (2, 4, 8, 16)
-WEAKEST = 2  # layers that get 16 bits, each only
+WEAKEST = 2  # layers that get int16, one at a time
 FEW_BITS = 4
-FEWEST_WEIGHTS_BYTES = 4096  # fewer bits of fewer weights save nothing that counts
-TUNED_CYCLES = 500_000  # of an inference: tuning simulates it up to twenty times
+FEWEST_WEIGHTS_BYTES = 4096  # for smaller weights, fewer bits save too little
+TUNED_CYCLES = 500_000  # per inference: tuning simulates up to twenty of them
 
-Arguments = Mapping[str, Any]  # of api.build
+Arguments = Mapping[str, Any]  # arguments of api.build
 
 
 @dataclass(frozen=True)
