@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from myoedge.sweeps.advise import Advice
     from myoedge.sweeps.sweep import Swept
 
-# GAP9Quantizer is none of them: `from myoedge import *` does without its extra
+# without GAP9Quantizer: `from myoedge import *` does not need its extra
 __all__ = [
     "Advice",
     "Build",
@@ -115,7 +115,7 @@ __all__ = [
 ]
 
 
-# if names are that myoedge.api does not load
+# names that myoedge.api does not define
 _ELSEWHERE = {
     "Advice": "myoedge.sweeps.advise",
     "Model": "myoedge.building.loading",

@@ -18,8 +18,8 @@ INFER, TAKE, BEGIN, WINDOW, END, CLASS, SAVE, LOAD, STATE, KEEP, RESTORE = range
     11
 )  # as in app_adapt/main.c
 
-PSEUDO = -2  # as a label: ME_ADAPT_PSEUDO
-HELD_BACK = 1  # result of a window that judges the new classifier
+PSEUDO = -2  # label for a pseudo-label: ME_ADAPT_PSEUDO
+HELD_BACK = 1  # result: the window is held back to evaluate the new classifier
 
 
 @dataclass(frozen=True)

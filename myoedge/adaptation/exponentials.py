@@ -5,5 +5,5 @@ from __future__ import annotations
 
 import numpy as np
 
-STEPS = 256  # 1 / 16 each
+STEPS = 256  # of 1 / 16 each
 EXPONENTIALS = np.round(32768 * np.exp(-np.arange(STEPS) / 16)).astype(np.int64)

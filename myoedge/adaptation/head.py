@@ -21,13 +21,13 @@ from myoedge.adaptation.record import Adaptation, Classifier
 from myoedge.numerics.arrays import Array
 
 BATCH = 16
-UPDATES, LAST_UPDATES = 768, 256  # before the held-back windows judge, and with them after that
-SETTLING = 256  # of both, the last updates, which take smaller steps
+UPDATES, LAST_UPDATES = 768, 256  # updates before the held-back windows judge; then with them
+SETTLING = 256  # of each, the last updates, with smaller steps
 SEED = 1
-POINT, FORWARD_POINT = 20, 12  # bits after the point of the weights, and of their int16
-LIMIT = 1 << 14  # of the int16 weights
+POINT, FORWARD_POINT = 20, 12  # fraction bits of the weights, and of their int16 copies
+LIMIT = 1 << 14  # of the int16 weights' magnitudes
 MOMENTUM_SHIFT = RATE_SHIFT = 3
-SETTLING_SHIFT = 6  # in place of RATE_SHIFT
+SETTLING_SHIFT = 6  # replaces RATE_SHIFT
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from myoedge.adaptation.record import NEVER, Classifier
 from myoedge.numerics.arrays import Array
 
 WEIGHT_BITS = 14
-MEAN_POINT = 24  # bits after the point of a mean
-BIAS_LIMIT = 1 << 29  # with it and the products a score stays inside int32
+MEAN_POINT = 24  # fraction bits of a mean
+BIAS_LIMIT = 1 << 29  # with the products, a score then fits int32
 
 
 def class_means(counts: Array, sums: Array) -> Array:

@@ -18,7 +18,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 
 GAIN_POINT = 10
-MOST_GAIN = 8 << GAIN_POINT  # a channel that is nearly silent is not made louder than that
+MOST_GAIN = 8 << GAIN_POINT  # limits the gain of a nearly silent channel
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from myoedge.numerics.arrays import Array
 AGREEING, OF_HELD_BACK = (
     9,
     10,
-)  # share of the held-back windows that the new classifier decides alike
+)  # required share of held-back windows on which the old and the new classifier agree
 
-MOST_FACTOR = 1 << 24  # beyond it a difference of 1 is past all exponentials, too
+MOST_FACTOR = 1 << 24  # with more, a difference of 1 is already past the table of exponentials
 
 
 @dataclass(frozen=True)

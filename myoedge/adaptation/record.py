@@ -13,9 +13,9 @@ from myoedge.adaptation.norm import InputNorm
 from myoedge.adaptation.pseudo import Pseudo
 from myoedge.numerics.arrays import Array
 
-MOST_FEATURES = 256  # of a window: sums of products stay inside their integers
+MOST_FEATURES = 256  # features per window: sums of products fit their integers
 MOST_CLASSES = 64
-NEVER = -(1 << 31)  # bias of a class without windows: any other class wins
+NEVER = -(1 << 31)  # bias of a class without windows, which therefore never wins
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Adaptation:
     pseudo: Pseudo | None = None
 
 
-PARTS: dict[str, Any] = {"norm": InputNorm, "pseudo": Pseudo}  # fields with fields of their own
+PARTS: dict[str, Any] = {"norm": InputNorm, "pseudo": Pseudo}  # fields that are dataclasses
 
 
 def to_arrays(adaptation: Adaptation) -> dict[str, Array]:

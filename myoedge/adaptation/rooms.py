@@ -9,7 +9,7 @@ import numpy as np
 
 from myoedge.adaptation.record import Adaptation
 
-# arrays that hold nothing from one call to the next
+# Arrays whose contents are not kept between calls.
 PASSING = (
     "means",
     "directions",

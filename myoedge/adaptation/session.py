@@ -14,8 +14,8 @@ from myoedge.adaptation.record import Adaptation, Classifier
 from myoedge.adaptation.statistics import MOST_WINDOWS, Sums, lda, no_sums, prototypes
 from myoedge.numerics.arrays import Array
 
-LEAST_CLASSES = 2  # a classifier of one class would always decide it
-HELD_BACK_EACH = 4  # of four windows of a class the last is held back, until its places are full
+LEAST_CLASSES = 2  # a classifier of one class would always choose it
+HELD_BACK_EACH = 4  # every fourth window of a class is held back, as long as there is space
 
 
 @dataclass(frozen=True)

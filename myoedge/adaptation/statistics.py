@@ -12,15 +12,15 @@ from myoedge.adaptation.linear import MEAN_POINT, centre, class_means, classifie
 from myoedge.adaptation.record import Classifier
 from myoedge.numerics.arrays import Array
 
-MOST_WINDOWS = 1 << 15  # of a session, so that sums of products stay inside int32
-RIDGE_SHIFT = 5  # the mean variance / 32 is added to every variance
-LEAST_RIDGE_SHIFT = 9  # but the largest variance / 512 at least
-DIAGONAL_BITS = 29  # the largest variance becomes 2**28 .. 2**29
+MOST_WINDOWS = 1 << 15  # windows per session: sums of products fit int32
+RIDGE_SHIFT = 5  # mean variance >> RIDGE_SHIFT is added to every variance
+LEAST_RIDGE_SHIFT = 9  # but at least the largest variance >> LEAST_RIDGE_SHIFT
+DIAGONAL_BITS = 29  # the largest variance is scaled to 2**28 .. 2**29
 LEAST_RIDGE = 1 << (DIAGONAL_BITS - LEAST_RIDGE_SHIFT - 1)
-POINT = 30  # bits after the point of the factor
-INVERSE_POINT = 24  # of the inverses of its diagonal
-WANTED_POINT = 6  # of the class means that are solved for
-MOST_SOLVED = 1 << 24  # size of an entry of a solution
+POINT = 30  # fraction bits of the Cholesky factor
+INVERSE_POINT = 24  # fraction bits of its diagonal's inverses
+WANTED_POINT = 6  # fraction bits of the class means, the right-hand sides
+MOST_SOLVED = 1 << 24  # limit of a solution's elements
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal
 from myoedge.errors import MyoedgeError
 
 CLASSIFIERS = ("prototypes", "lda", "head")
-METHODS = (*CLASSIFIERS, "norm")  # the number of a method in C is its place plus 1
+METHODS = (*CLASSIFIERS, "norm")  # a method's number in C is its index plus 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class AdaptTable:
     pseudo: float | None = None
 
 
-READERS = {  # key of [adapt] -> methods that read it
+READERS = {  # key of [adapt] -> methods that use it
     "replay": ("head",),
     "channels": ("norm",),
     "layer": CLASSIFIERS,

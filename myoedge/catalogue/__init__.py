@@ -28,10 +28,10 @@ class Entry:
 
 
 # Codes of exit code 1 (model files), of 2 (arguments, samples, files, folders), and all others. One
-# paragraph a code: the code and its meaning, then why it matters and what to do.
+# paragraph per code: code and meaning, then why it matters and what to do.
 _TEXTS = ("model.txt", "usage.txt", "running.txt")
 
-# W303 and W304 say why cycles are estimated; `flash` warns of W601 and W602 before it writes,
+# W303 and W304 explain why cycles are estimated. `flash` warns of W601 and W602 before it writes,
 # `monitor` of W603 and W604 while it listens, `simulate --play` of W605.
 _NEVER_ERROR = re.compile("W303|W304|W60[1-5]")
 
@@ -82,7 +82,7 @@ def explanation(code: str) -> str:
         title = f"Exit code {exit_code}: {EXIT_CODES[exit_code]}."
         return f"{title}\n\n{body}" if body else title
     entry = entries().get(name)
-    if entry is None:  # a common beginning counts more than common digits
+    if entry is None:  # a common prefix counts more than common digits
         similar = difflib.get_close_matches(name, entries(), len(entries()), 0.5)
         similar.sort(key=lambda candidate: not candidate.startswith(name[:3]))
         tries = [f"myoedge explain {c}  {entries()[c].title}" for c in similar[:3]]

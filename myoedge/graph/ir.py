@@ -22,7 +22,7 @@ from myoedge.numerics.quant_params import QuantParams
 
 Shape = tuple[int, ...]
 Attrs = Mapping[str, Any]
-PRE = ".pre"  # suffix of the value between an operator and the table fused into it
+PRE = ".pre"  # suffix of the value before a fused table
 
 
 def ranked(shape: Sequence[int], rank: int) -> Shape:

@@ -18,9 +18,9 @@ from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 
-Key = tuple[int, ...]  # rises in execution order
-FAR = 8  # nodes that rules look back from the one that they match
-MAX_TRACKED_READERS = 16  # from which on one more or less changes nothing for the others
+Key = tuple[int, ...]  # ascending in execution order
+FAR = 8  # nodes before a match that rules inspect
+MAX_TRACKED_READERS = 16  # with more readers, one more or less changes no match
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class MutableGraph:
         self._outputs = {*graph.outputs}
         self._producer: dict[str, Node] = {}
         self._users: dict[str, list[Node]] = {}
-        self._keys: dict[str, Key] = {}  # by name of the node
-        for at, node in enumerate(graph.nodes):  # as _insert does, at the end of every list
+        self._keys: dict[str, Key] = {}  # by node name
+        for at, node in enumerate(graph.nodes):  # every list ends with the index, as in _insert
             self._keys[node.name] = (at,)
             self._producer.update(dict.fromkeys(node.outputs, node))
             for name in dict.fromkeys(node.inputs):
@@ -251,7 +251,7 @@ def _swept(
     changed."""
     changed: dict[str, None] = {}
     for node in nodes:
-        if indexed.is_there(node):  # else a rule has replaced it in this sweep
+        if indexed.is_there(node):  # otherwise a rule replaced it in this sweep
             change = _first(fitting(node.op), indexed.view, node)
             if change is not None:
                 changed |= indexed.replace(node, change)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 FLOAT, INT8 = "model.safetensors", "model.int8.onnx"
-TASK = "other"  # the Hub has no task for windows of sensors
+TASK = "other"  # the Hub has no task for sensor windows
 CARD = """\
 # {name} for {chip}
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
     from torch import nn
 
-PREFIX = "firmware/"  # of the metrics' names
+PREFIX = "firmware/"  # of metric names
 
 
 def firmware_callback(

@@ -11,7 +11,7 @@ from myoedge.integrations.figures import facts, figures
 from myoedge.system.extras import install_command
 from myoedge.version import __version__
 
-# paths in report.json of what a build was made from; other facts are results, and become tags
+# Paths in report.json of a build's inputs; other facts are results and become tags.
 MADE_FROM = ("model.", "target.", "quantization.calibration.")
 PREFIX = "myoedge."  # of tags
 

@@ -15,9 +15,9 @@ from myoedge.power.model import Coefficients, Vector, energy, joules_per_unit
 from myoedge.system.extras import install_command
 from myoedge.targets import OperatingPoint
 
-METER = 0.02  # relative standard deviation of a measurement, unless it says its own
-PRIOR_COUNT = 4  # so many residuals is the workload error worth that was known before
-MIN_SIGMA = 1e-6  # relative, of a prior that is as good as certain
+METER = 0.02  # relative standard deviation of a measurement that states none
+PRIOR_COUNT = 4  # weight of the earlier workload error, in residuals
+MIN_SIGMA = 1e-6  # relative standard deviation of a practically certain prior
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def _fitted(rows: Sequence[Measured], prior: Coefficients, workload: float) -> C
     """Return coefficients fitted by least squares; a measurement's error is that of the meter and
     of the model for other workloads."""
     known = np.array(prior.values)
-    board_covariance = prior.board**2 * np.outer(known, known)  # of the board's common factor
+    board_covariance = prior.board**2 * np.outer(known, known)  # the board's common factor
     floor = np.diag((MIN_SIGMA * np.maximum(known, MIN_SIGMA)) ** 2)
     spread = np.array(prior.covariance) + board_covariance + floor
     root = np.linalg.inv(np.linalg.cholesky(spread))  # root.T @ root is the inverse of the spread

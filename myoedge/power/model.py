@@ -28,7 +28,7 @@ from myoedge.targets.gap9.energy import (
 )
 
 Vector = tuple[float, ...]
-SIGMAS = 2.0  # an interval is so many standard deviations to either side: 95 %
+SIGMAS = 2.0  # half width of an interval in standard deviations: 95 %
 WEIGHTED = ("cores", "fc", "l1", "dma")
 PARTS = ("leakage", "clocks", *WEIGHTED, "l3", "ne16")
 
@@ -113,7 +113,7 @@ def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
         1e-3 * volts * seconds,
         dynamic * activity.cycles,
         dynamic * sum(_weights_pj(activity)),
-        1e-12 * activity.l3_bytes,  # a supply of its own
+        1e-12 * activity.l3_bytes,  # L3 has its own supply
         dynamic * activity.ne16_cycles,
     )
 
@@ -157,8 +157,8 @@ def with_modelled_error(by: Coefficients) -> Coefficients:
 
 # --- duty cycle -----------------------------------------------------------------------------------
 
-BATTERY_VOLTS = 3.7  # of a lithium cell, on average
-Interval = tuple[float, float, float]  # value, low, high
+BATTERY_VOLTS = 3.7  # average of a lithium cell
+Interval = tuple[float, float, float]  # (value, low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ def sleep_power_mw(has_l3: bool, by: Coefficients, module: ModulePowers) -> Inte
     """
     if module.sleep_mw is not None:
         return module.sleep_mw, module.sleep_mw, module.sleep_mw
-    # at most the leakage with everything powered, at the lower voltage
+    # at most the leakage of the powered chip, at the lower voltage
     l3_mw = L3_ASLEEP_MW if has_l3 else 0.0
     least_mw = SLEEP_MW + l3_mw
     return least_mw, least_mw, max(by.values[0], SLEEP_MW) + l3_mw
@@ -261,7 +261,7 @@ def duty(
     others_mw = module.others_mw or 0.0
     value, low, high = ((1e3 * (a + b) + mw * asleep_s) / span_s + others_mw for a, b, mw in terms)
     average_mw, hours = (value, low, high), None
-    if battery is not None:  # the more power, the fewer hours
+    if battery is not None:  # more power, fewer hours
         value_h, low_h, high_h = (battery.joules / (mw * 1e-3) / 3600 for mw in (value, high, low))
         hours = (value_h, low_h, high_h)
     return Duty(

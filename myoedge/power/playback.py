@@ -95,7 +95,7 @@ def playback_power(
     seconds = sum(states_s.values())
     value, low, high = (joules / seconds + others_w for joules in chip_j)
     hours = None
-    if battery is not None:  # the more power, the fewer hours
+    if battery is not None:  # more power, fewer hours
         hours_of = battery.joules / 3600
         hours = (hours_of / value, hours_of / high, hours_of / low)
     return PlaybackPower(

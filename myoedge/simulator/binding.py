@@ -16,7 +16,7 @@ CORES = 10
 REGISTERS = 32
 U32, U64 = ctypes.c_uint32, ctypes.c_uint64
 
-# -Wconversion would put a cast on every line of a simulator of 32-bit arithmetic.
+# -Wconversion would require a cast on every line of a 32-bit simulator.
 
 
 class Counts(ctypes.Structure):
@@ -128,9 +128,9 @@ class Recorded(ctypes.Structure):
         ("spans", ctypes.POINTER(SpanRecord)),
         ("span_count", U64),
         ("spans_lost", U64),
-        ("line", ctypes.POINTER(U64)),  # pairs: a cycle, and a byte in the upper half
+        ("line", ctypes.POINTER(U64)),  # pairs: cycle; byte in the upper half
         ("line_count", U64),
-        ("ready", ctypes.POINTER(U64)),  # pairs: a cycle and a frame
+        ("ready", ctypes.POINTER(U64)),  # pairs: cycle; frame
         ("ready_count", U64),
         ("state_cycles", ctypes.POINTER(U64)),
         ("restarts", U64),
@@ -154,13 +154,13 @@ class PlaybackStruct(ctypes.Structure):
         *((name, U64) for name in ("clock_hz", "rate_num", "rate_den", "start", "tail")),
         *((name, ctypes.c_void_p) for name in ("counts", "bytes", "faults")),
     )
-    kept: object  # what the pointers lead to
+    kept: object  # objects to which the pointers lead
 
 
 MACHINE = ctypes.c_void_p
 _BYTES = ctypes.c_char_p
 
-# name: (result, arguments) of every function of machine.h
+# Function of machine.h -> (result, arguments).
 _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
     "machine_new": (MACHINE, ()),
     "machine_free": (None, (MACHINE,)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
 
-DISTURBANCES = ("memory", "register", "dma", "interrupt")  # by enum Disturbance of machine.h
+DISTURBANCES = ("memory", "register", "dma", "interrupt")  # enum Disturbance of machine.h
 
 
 @dataclass(frozen=True, order=True)

@@ -10,13 +10,13 @@ from myoedge.system.elf import Program
 
 FC = 9
 OFF, ASLEEP = 0, 2  # enum CoreState of core.h
-NO_PROGRESS = ("E707", "E708")  # caused by no single core
-AS_ANOTHER_CORE = ("E702", *NO_PROGRESS)  # no stack, or nobody who wakes it
+NO_PROGRESS = ("E707", "E708")  # not caused by a single core
+AS_ANOTHER_CORE = ("E702", *NO_PROGRESS)  # no stack, or no core that wakes it
 GAP9_FC, PULP_OPEN_FC = 9, 0x3E0  # numbers of the fabric controller
-# `csrr rd, mhartid`: the bits of a word next to rd
+# `csrr rd, mhartid`: the word without rd.
 READS_MHARTID, BESIDE_RD = 0xF1402073, 0xFFFFF07F
 
-# by enum Fault of core.h: code and what to try
+# enum Fault of core.h -> error code and remedy.
 KINDS = {
     1: ("E701", "an instruction of this chip's cores: RV32IMC and Xpulpv2, no floating point"),
     2: ("E702", "addresses of L1, L2 or a register"),
@@ -62,7 +62,7 @@ def fault_error(report: FaultReport, program: Program, run: Simulation) -> Fault
             lines = [
                 f"{_name(core)} {'sleeps' if state == ASLEEP else 'runs'} at {_place(program, pc)}"
                 for core, (pc, state) in enumerate(cores)
-                if state != OFF  # the core has been started
+                if state != OFF  # cores that were started
             ]
             facts |= {"cores": "\n".join(lines), "shown": core_name}
         else:

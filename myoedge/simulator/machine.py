@@ -32,18 +32,18 @@ from myoedge.simulator.result import (
 from myoedge.system.elf import Program, read_elf
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
-SLICE_CYCLES = 4_000_000  # between two looks at the keyboard and the progress line
-PROGRAM_CYCLES = 2_000_000_000  # of a program that nothing is known of: five seconds of the chip
+SLICE_CYCLES = 4_000_000  # cycles between two updates of keyboard and progress line
+PROGRAM_CYCLES = 2_000_000_000  # limit for an unknown program: five seconds of the chip
 MARK = "me_mark"
 STACKS, STACK_BYTES, GUARD_BYTES = "me_stacks", "me_stack_bytes", 16
 MAX_STEPS = 1_000_000
 MAX_SPANS = 1_500_000
-MAX_CYCLE_LIMIT = 1 << 60  # what C can compare with
+MAX_CYCLE_LIMIT = 1 << 60  # largest value that C compares with
 SPANS = ("dma in", "dma out", "l3 read", "l3 write", "asleep", "ne16")
 
 _RUNNING, _FAULT = 0, 2
 
-Range = tuple[int, int]  # address, size in bytes
+Range = tuple[int, int]  # (address, size in bytes)
 
 
 @dataclass(frozen=True, slots=True)

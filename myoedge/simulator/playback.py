@@ -15,7 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
 
 FRONT_ENDS = ("ads1298", "ads1299", "spi", "uart")  # enum FrontEndKind of peripherals.h
-# enum of playback.c
+# Enum of playback.c.
 FAULTS = ("jitter", "missed", "doubled", "bit", "reset", "stall", "hold")
 CHANNELS_A_CHIP, MOST_FRAME_BYTES, MOST_RATE = 8, 512, 1 << 20
 NO_PIN = 0xFFFFFFFF

@@ -6,7 +6,7 @@ from __future__ import annotations
 import codecs
 import ctypes
 
-MAX_TEXT_CHARS = 16 << 20  # characters recorded of a program's output
+MAX_TEXT_CHARS = 16 << 20  # recorded characters of a program's output
 _TRUNCATED_NOTE = "\n... the program printed more than is recorded\n"
 _CHUNK = 1 << 16
 

@@ -37,7 +37,7 @@ from myoedge.streaming.time_axis import (
     stream_error,
 )
 
-States = Mapping[str, str]  # output of the model that an input will be in the next step
+States = Mapping[str, str]  # input -> output with its next value
 
 
 def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
@@ -112,7 +112,7 @@ def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream
     assert hop > 0, (window, past, future)
     builder = PassBuilder(q, axes)
     joined = {}
-    for name in q.graph.inputs:  # the frames of a window, `hop` of which are new
+    for name in q.graph.inputs:  # frames of a window, of which `hop` are new
         builder.tensor(name, builder.with_frames(name, hop), name)
         joined[name] = builder.with_past(name, name, window - hop, builder.fill(name), None)
     for step in q.steps:
@@ -149,7 +149,7 @@ def without_states(graph: Graph, states: States) -> Graph:
     for name, output in states.items():
         if not np.array_equal(ends.get(outputs[output], np.empty(0)), starts[name]):
             raise _refused(f"{output} is not what comes of {name}", "h and c of recurrent layers")
-    for name in graph.inputs:  # a frame is an input without its first axis
+    for name in graph.inputs:  # an input's first axis counts frames
         if name not in states and graph.shape(name)[:1] != (1,):
             raise _refused(f"{name} is not a batch of one", "1 as the first extent of all inputs")
     for output in states.values():
@@ -159,7 +159,7 @@ def without_states(graph: Graph, states: States) -> Graph:
     return prune(replace(graph, outputs=tuple(outputs.values()), output_names=tuple(outputs)))
 
 
-Places = dict[str, Array]  # of a tensor's numbers: which of the states' they are
+Places = dict[str, Array]  # tensor -> index, among all state elements, of each of its elements
 
 
 def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:

@@ -81,8 +81,8 @@ def reads_of_pass(graph: Graph, paths: TimeAxisMap, frames: int, early: int = 0)
     for node in graph.nodes:
         rules = paths.rules[node.name]
         count = frames // paths.stride[next(iter(rules))]
-        # The first frame that all operands have in pass 0 is that of the latest one. What is in
-        # front of frame 0 can be put there between two passes only: frame 0 begins a pass then.
+        # Pass 0 begins with the first frame that all operands have, the most delayed one's. Data
+        # before frame 0 can be inserted between two passes only: frame 0 then begins a pass.
         latest = min(start[name] for name in rules)
         now = latest - (latest % count if any(rule.anchored for rule in rules.values()) else 0)
         reads_of[node.name] = {n: _read(m, start[n], now, count) for n, m in rules.items()}

@@ -14,7 +14,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.quantization.scales import QuantGraph
 
-NUMBERS = ("early", "warmup", "stride", "future")  # of a Stream
+NUMBERS = ("early", "warmup", "stride", "future")  # fields of a Stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.operators.base import OPS
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
-Axes = Mapping[str, int]  # of tensors, by name
+Axes = Mapping[str, int]  # tensor -> axis
 
 
-FACTORS = "factors of input {} change from frame to frame"  # a title of E131
+FACTORS = "factors of input {} change from frame to frame"  # title of E131
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ def infer_time_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
     fit = [d for d, count in enumerate(counts) if count == len(graph.nodes)]
     if len(fit) > 1:
         raise ambiguous_axes(fit)
-    # without any, the axis that gets farthest, of those the longest, is what a person means
+    # Otherwise the axis that reaches farthest, and of those the longest, is probably meant.
     axis = fit[0] if fit else max(range(len(shape)), key=lambda d: (counts[d], shape[d]))
     axes = dict.fromkeys(graph.inputs, axis)
     follow_time(graph, axes)

@@ -14,10 +14,10 @@ from myoedge.errors import MyoedgeError
 from myoedge.system import tools
 
 SEAL_BYTES = 32
-MAX_FILES, MAX_BYTES = 4096, 512 << 20  # of one folder of the cache
-MOST_REMOVALS = 3  # of the cache, next to one compilation
-FOLDERS = ("libraries", "objects", "programs", "scratch", "zig")  # that compilations need
-LIBRARY_BYTES = 4 << 20  # the largest file: a library with zig's UBSan in it
+MAX_FILES, MAX_BYTES = 4096, 512 << 20  # limits of one folder of the cache
+MOST_REMOVALS = 3  # evictions per compilation
+FOLDERS = ("libraries", "objects", "programs", "scratch", "zig")  # used by compilations
+LIBRARY_BYTES = 4 << 20  # largest file: a library with zig's UBSan
 
 Made = TypeVar("Made")
 
@@ -114,7 +114,7 @@ def disk_full_error(message: str) -> MyoedgeError | None:
     """Return E281 if a compiler's message, or a test write, indicates a full disk; otherwise
     None."""
     if not any(text in message for text in _DISK_FULL):
-        # on a full disk zig prints only "aborted": a file of a library's size is written
+        # On a full disk zig prints only "aborted", so a file of a library's size is written first.
         with suppress(OSError), tools.scratch() as folder:
             (folder / "probe").write_bytes(bytes(LIBRARY_BYTES))
             return None
@@ -139,6 +139,6 @@ def _dated(folder: Path) -> Iterator[tuple[float, int, str]]:
     """Yield (time of last use in s, size in bytes, path) of a folder's entries."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            with suppress(FileNotFoundError):  # removed by another process
+            with suppress(FileNotFoundError):  # another process removed it
                 status = entry.stat()
                 yield status.st_mtime, status.st_size, entry.path

@@ -165,7 +165,7 @@ class _Places:
             sum(-change for change in facts[FRAME] if change < 0),
             calls,
             self._held({*facts[ADDRESS]}) - calls - {name},
-            # a register that seems constant, but leads to no function, is not constant
+            # A register that seems constant but leads to no function is not constant.
             is_indirect=bool(facts[INDIRECT]) or not targets <= self.starts.keys(),
             is_frame_known=not facts[UNKNOWN_FRAME],
         )

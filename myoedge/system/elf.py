@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 _RISCV = "EM_RISCV"
 _EXECUTABLE, _COMPRESSED = 4, 0x800  # SHF_EXECINSTR, SHF_COMPRESSED
-MAX_FILE_BYTES = 256 << 20  # of a program, by far
-# Limits against damaged files, which may have any size fields.
+MAX_FILE_BYTES = 256 << 20  # far larger than any program
+# Limits against damaged files, whose size fields may be arbitrary.
 _MAX_SEGMENTS = 256
 _MAX_LOADED_BYTES = 64 << 20
 _MAX_NAME_BYTES = 4096
-_MAX_LINE_BYTES = 1 << 20  # bytes of line programs
+_MAX_LINE_BYTES = 1 << 20  # bytes of all line programs
 _SYMBOL = struct.Struct("<IIIBBH")  # name, value, size, type, visibility, section
 _OBJECT, _FUNCTION = 1, 2  # STT_OBJECT, STT_FUNC
 _DWARF64 = 0xFFFFFFFF  # escape code of the length field
@@ -89,7 +89,7 @@ class Program:
 
     @functools.cached_property
     def _lines(self) -> tuple[list[int], list[str]]:
-        # the last of several rows for an address wins, but an end of sequence never does
+        # The last row for an address applies, except an end of sequence.
         rows = sorted(_source_lines(self.data), key=lambda row: (row[0], row[1] != ""))
         return [address for address, _ in rows], [line for _, line in rows]
 
@@ -266,7 +266,7 @@ def _skip(size: int) -> Callable[[io.BytesIO], object]:
     return skip
 
 
-# by DWARF's number of the form: string, data, udata, offsets of strings, MD5
+# By number of the DWARF form: string, data, udata, string offsets, MD5.
 _FORMS: dict[int, Callable[[io.BytesIO], object]] = {
     0x08: lambda stream: [*iter(lambda: stream.read(1)[0], 0)],
     0x0F: _uleb,
@@ -277,7 +277,7 @@ _FORMS: dict[int, Callable[[io.BytesIO], object]] = {
 def _place(program: Any, state: Any) -> str:
     """Return "file:line" of a line table's row; only the file for line 0 (several lines)."""
     header, file = program.header, "?"
-    # DWARF 5 counts files from 0, earlier versions from 1
+    # DWARF 5 numbers files from 0, earlier versions from 1.
     at = state.file if header["version"] >= 5 else state.file - 1
     if 0 <= at < len(header["file_entry"]):
         name = header["file_entry"][at].name

@@ -24,16 +24,16 @@ from myoedge.system.regular_files import read_text
 MANIFEST = "manifest.json"
 SCHEMA = "myoedge.manifest/1"
 ELSEWHERE = "a file in a folder that is there and writable"
-UNWRITABLE = ("E220", "E281")  # codes of `explained`
+UNWRITABLE = ("E220", "E281")  # error codes of `explained`
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-# Left in a build folder by make, cmake, simulate, a killed simulate or validate, and macOS.
+# Files left in a build folder by make, cmake, simulate, a killed simulate or validate, and macOS.
 _REPLACED = r"report\.json|report\.html|layers\.csv|trace\.json"
 _COMPLETE_MARKER = ".reports."  # with a process id: all new files are complete
 _OTHER_FILES = re.compile(
     r"manifest\.json|trace\.json|gap_sdk/(build|BUILD|user)/.*|src/((library/)?\w+\.o|libnetwork\.a|selftest|(firmware|mlperf|sensor)\.elf)"
     rf"|\.({_REPLACED}|reports)\.[0-9]+|(.*/)?\.DS_Store"
 )
-EDITABLE = ("src/", "gap_sdk/")  # by people; a build never overwrites an edit
+EDITABLE = ("src/", "gap_sdk/")  # files that users may edit; a build never overwrites an edit
 USERS = "gap_sdk/user"  # folder of files that a rebuild keeps
 _EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h RENAME_EXCHANGE, fcntl.h
 
@@ -50,7 +50,7 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
     error or an interruption, the old folder is unchanged.
     """
     with explained(target):
-        target = Path(os.path.realpath(target))  # the target of a link is replaced, not the link
+        target = Path(os.path.realpath(target))  # replaces the target of a link, not the link
         _check_replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         ours = rf"\.{re.escape(target.name)}\.myoedge-([0-9]{{1,10}})(?:-old)?"
@@ -86,7 +86,7 @@ def check_output(target: Path) -> None:
         ancestor = next(folder for folder in place.parents if os.path.isdir(folder))
         for name in (*place.relative_to(ancestor).parts, _fresh(place).name):
             with contextlib.suppress(FileNotFoundError):
-                (ancestor / name).lstat()  # an error if the name is too long
+                (ancestor / name).lstat()  # raises an error if the name is too long
         tempfile.TemporaryFile(dir=ancestor).close()
 
 
@@ -155,7 +155,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def unreplaced(folder: Path) -> Iterator[None]:
     """Context manager during which no other process replaces a folder or its reports."""
     opened = _locked(folder)
-    while opened is not None and not _is_at(folder, opened):  # replaced while this waited
+    while opened is not None and not _is_at(folder, opened):  # another process replaced it
         os.close(opened)
         opened = _locked(folder)
     try:
@@ -171,7 +171,7 @@ def _locked(folder: Path) -> int | None:
         opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
-    with contextlib.suppress(OSError):  # a file system without locks
+    with contextlib.suppress(OSError):  # some file systems have no locks
         fcntl.flock(opened, fcntl.LOCK_EX)
     return opened
 
@@ -231,7 +231,7 @@ def _is_running(pid: int) -> bool:
     try:
         with contextlib.suppress(PermissionError):
             os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):  # or not a process id
+    except (ProcessLookupError, OverflowError):  # no such process, or no process id
         return False
     return True
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from myoedge.system.elf import instructions
 
 RA, SP, FRAME_POINTER = 1, 2, 8
-# registers that a call may change: ra, t0-t6, a0-a7
+# Registers that a call may change: ra, t0-t6, a0-a7.
 CALLER_SAVED = (1, 5, 6, 7, *range(10, 18), *range(28, 32))
 CALL, JUMP, INDIRECT, INDIRECT_JUMP, FRAME, UNKNOWN_FRAME, ADDRESS = range(7)
 
-Fact = tuple[int, int]  # kind, and its target, address or bytes
+Fact = tuple[int, int]  # (kind, target, address or bytes)
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Decoder:
                 yield from self._memory(word, rs1)
                 if opcode == 0x03:
                     yield from self._forget(rd)
-            case _:  # the vendor's post-increments change rs1 too
+            case _:  # the vendor's post-increments also change rs1
                 yield from self._forget(rd)
                 yield from self._forget(rs1)
 

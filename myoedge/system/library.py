@@ -22,9 +22,9 @@ from myoedge.system.toolchain import CompileOptions, Compiler
 INCLUDED = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 RUN = re.compile(r"^#define me_run (\w+)_run$", re.MULTILINE)
 PROGRAMS = ("main.c", "selftest.c")
-KINDS = (".c", ".h", ".def")  # .def: tables included by C files
-KERNELS = "library"  # folder of kernels, shared by builds
-NOT_FOR_HOSTS = "firmware"  # folder of files for the chip only
+KINDS = (".c", ".h", ".def")  # .def: tables that C files include
+KERNELS = "library"  # folder of kernels that builds share
+NOT_FOR_HOSTS = "firmware"  # folder of files for the chip
 
 # By loader handle: a library opened twice is loaded once and has one arena.
 _LOCKS: dict[int, threading.RLock] = {}
@@ -58,7 +58,7 @@ def build_library(
     files = sorted(f for f in below if NOT_FOR_HOSTS not in f.relative_to(src_dir).parts)
     if not any(file.suffix == ".c" for file in files):
         raise MyoedgeError("E280", f"no C files in {src_dir}")
-    # Headers count too, and a cache in a shared home serves several kinds of machines.
+    # Headers count too; a cache in a shared home folder serves several kinds of machines.
     target = (sys.platform, platform.machine(), compiler.version)
     digest = cache.digest(src_dir, files, (*target, *options.flags(compiler)))
     library = tools.cache_folder("libraries") / f"{digest}.so"

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 T = TypeVar("T")
 
-MOST_ROWS = 40  # of a card
-LONGEST_WHOLE = 32  # characters of a cell in one line
+MOST_ROWS = 40  # rows per card
+LONGEST_WHOLE = 32  # characters of a one-line cell
 LINE = "1px solid rgba(128,128,128,.35)"
 BOX = f"box-sizing:border-box;border:{LINE}"
 CARD = f"display:inline-block;max-width:100%;overflow-x:auto;padding:8px 12px;{BOX}"

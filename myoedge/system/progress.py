@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-Watcher = Callable[[str, int, int], None]  # unit, how many are done, how many there are
+Watcher = Callable[[str, int, int], None]  # (unit, number done, total)
 Item = TypeVar("Item")
 MILLION = 1_000_000
 

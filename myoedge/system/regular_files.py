@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from myoedge.errors import MyoedgeError
 
-MAX_UNPACKED_BYTES = 1 << 30  # of a zip archive, without --max-bytes
+MAX_UNPACKED_BYTES = 1 << 30  # unpacked bytes of a zip archive, without --max-bytes
 MAX_BYTES = 4 << 30
-MAX_TEXT_BYTES = 1 << 26  # of a configuration or report
+MAX_TEXT_BYTES = 1 << 26  # bytes of a configuration or report
 
 
 def open_regular(path: str | Path) -> BinaryIO:
@@ -61,7 +61,7 @@ def check_unpacked(path: Path, file: BinaryIO, max_bytes: int) -> None:
         with zipfile.ZipFile(file) as archive:
             unpacked_bytes = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError):
-        return  # damaged: whoever reads the members says how
+        return  # reading the members reports the damage
     finally:
         file.seek(0)
     if unpacked_bytes > max(max_bytes, size_bytes):

@@ -24,7 +24,7 @@ FIRMWARE_FLAGS = (
     *("-fno-pic", "-fomit-frame-pointer", "-fno-stack-protector"),
     *("-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
     *("-ffunction-sections", "-fdata-sections", "-mno-relax"),
-    "-falign-functions=16",  # a function in as few lines of the instruction cache as may be
+    "-falign-functions=16",  # fewer lines of the instruction cache per function
 )
 
 Names = Sequence[str]
@@ -119,11 +119,11 @@ class CompileOptions:
         """Return all flags that affect the machine code; none contains a path."""
         if unknown := set(self.sanitize) - set(SANITIZERS):
             raise ValueError(f"unknown sanitizers {sorted(unknown)}; there are {SANITIZERS}")
-        # zig cc enables UBSan by default in some modes: every sanitizer is set explicitly.
+        # zig cc enables UBSan in some modes: every sanitizer is set explicitly.
         checks = [f"-f{'' if x in self.sanitize else 'no-'}sanitize={x}" for x in SANITIZERS]
         if self.sanitize:
             checks += ["-fno-sanitize-recover=all", "-g"]
-        # zig cc compiles for the host's CPU by default; a cache may be shared between machines.
+        # zig cc optimises for the host's CPU by default; machines may share a cache.
         cpu = ["-mcpu=baseline"] if cc.is_zig else []
         prefix = ["-fdebug-compilation-dir=."] if cc.is_clang else []
         macros = [f"-D{name}" for name in self.defines]
@@ -169,7 +169,7 @@ def compile_sources(
     root = root or common_root
     includes = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
     names = [os.path.relpath(file, root) for file in files]
-    # No path of this machine in debug information: neither ours nor zig's own.
+    # No path of this machine in debug information, neither ours nor zig's.
     prefixes = [(root, "."), *([(Path(cc.command[0]).parent, "zig")] if cc.is_zig else [])]
     options = [
         *(f"-ffile-prefix-map={old}={new}" for old, new in prefixes),
@@ -177,7 +177,7 @@ def compile_sources(
         str(output.absolute()),
     ]
     env = {"LC_ALL": "C", "ZIG_GLOBAL_CACHE_DIR": str(cache_folder("zig"))}
-    # A temporary folder for objects: else zig's cache grows with every compilation.
+    # A temporary folder for objects; otherwise zig's cache grows with every compilation.
     with scratch() as folder:
         env["ZIG_LOCAL_CACHE_DIR"] = str(folder)
         finished = run(

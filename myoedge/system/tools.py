@@ -21,8 +21,8 @@ from typing import IO
 
 from myoedge.errors import MyoedgeError
 
-NEW_S = 60.0  # age up to which a scratch folder may not be locked yet
-_LOCKED = "locked-"  # begins the names of scratch folders
+NEW_S = 60.0  # younger scratch folders may not be locked yet
+_LOCKED = "locked-"  # prefix of scratch folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def _started(
             stderr=output or subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            start_new_session=True,  # so that the children of a hung program end with it
+            start_new_session=True,  # the children of a hung program end with it
         )
     except OSError as error:
         reason = error.strerror or str(error)
@@ -139,7 +139,7 @@ def _guarded(process_group: int) -> Iterator[None]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # so that a closed terminal does not end it
+        start_new_session=True,  # it survives a closed terminal
     )
     try:
         yield
@@ -183,20 +183,20 @@ def _writable_root(folder: str) -> Path:
 
     root = Path(folder or platformdirs.user_cache_dir("myoedge", appauthor=False))
     root = root.absolute() if folder else root
-    # Without $HOME and without a passwd entry the user's cache is a bare "~/...".
+    # Without $HOME and a passwd entry, the user's cache would be "~/...".
     with suppress(OSError):
         if root.is_absolute():
             root.mkdir(parents=True, exist_ok=True)
             root = root if is_own(root) else _own_folder(root)
             tempfile.TemporaryFile(dir=root).close()
             return root
-    # A name of its own: a foreseeable one in a shared folder could hold somebody else's code.
+    # An unpredictable name: in a shared folder, another user's code could be at a predictable one.
     temporary = tempfile.mkdtemp(prefix="myoedge-")
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     return Path(temporary)
 
 
-BY_OTHERS = 0o022  # permission to write, for group and all
+BY_OTHERS = 0o022  # write permission of group and others
 
 
 def is_own(path: Path) -> bool:
@@ -229,7 +229,7 @@ def scratch() -> Iterator[Path]:
     folder = tempfile.mkdtemp(prefix=_LOCKED, dir=cache_folder("scratch"))
     lock = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # a file system without locks: the folder is never abandoned
+        with suppress(OSError):  # without locks, the folder is never abandoned
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield Path(folder)
     finally:
@@ -240,7 +240,7 @@ def scratch() -> Iterator[Path]:
 def remove_abandoned() -> None:
     """Remove scratch folders whose process ended without removing them."""
     for folder in cache_folder("scratch").glob(f"{_LOCKED}*"):
-        with suppress(OSError):  # removed or in use; a folder of this minute may not be locked yet
+        with suppress(OSError):  # removed or in use; a young folder may not be locked yet
             if time.time() - folder.stat().st_mtime > NEW_S:
                 _remove_unlocked(folder)
 

@@ -7,7 +7,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.targets.chip import Chip, Engine, OperatingPoint
 from myoedge.targets.gap9.chip import GAP9
 
-# No limits, no cycles; kernels of GAP9's cluster: one thread takes each core's part in turn.
+# No limits and no cycles; the kernels of GAP9's cluster, whose parts one thread runs in turn.
 HOST = Chip(
     name="host",
     doc="any computer with a C11 compiler; memory is not limited",

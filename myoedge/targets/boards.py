@@ -19,7 +19,7 @@ from myoedge.targets import CHIPS
 from myoedge.targets.sensor import SensorTable
 
 FILE = "board.toml"
-DEFAULT_BOARD = "gap9_evk"  # the board that is meant if none is named
+DEFAULT_BOARD = "gap9_evk"  # if none is named
 NO_BOARD = "E253"
 FLASHES = ("mram", "octospi")
 
@@ -140,7 +140,7 @@ class Board:
     sensor: SensorTable | None = None
 
 
-ADDED: dict[str, Path] = {}  # by id: board.toml files of plug-ins
+ADDED: dict[str, Path] = {}  # id -> board.toml of plug-ins
 
 
 def boards_dir() -> Path:
@@ -198,7 +198,7 @@ def read_board(path: Path) -> Board:
         problems = _problems(board)
     except ValidationError as error:
         problems = {".".join(map(str, row["loc"])): str(row["msg"]) for row in error.errors()}
-    except (TypeError, ValueError) as error:  # what JSON does not have, dates say
+    except (TypeError, ValueError) as error:  # values that JSON lacks, such as dates
         problems = {"value": str(error)}
     if problems:
         raise MyoedgeError("E252", f"{path} describes no board", problems, _tries())
@@ -213,7 +213,7 @@ def _tries() -> tuple[str, str]:
 
 
 U32_RANGE = (0, 2**32 - 1)
-# What a value can be at all, by its key.
+# Allowed values, by key.
 LIMITS: Mapping[str, tuple[float, float]] = {
     "clock.oscillator_hz": (1, 10**9),
     "ram.bytes": (1, 2**32),
@@ -231,7 +231,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "energy.sleep_mw": (0, 1e6),
 }
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-# What OpenOCD's Tcl and a path below gap_bins/ take as one word, without another meaning.
+# A single word in OpenOCD's Tcl and in a path below gap_bins/.
 SAFE_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 SCRIPT = re.compile(rf"{SAFE_WORD.pattern}(/{SAFE_WORD.pattern})*")  # below the SDK's openocd_tools
 USB_ID = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError
 
-LAYERS = 100  # whose code l2_reserved_bytes is for
-COLD_TILES = 3  # tiles of a layer until its code lies in the cores' own instruction caches
+LAYERS = 100  # layers whose code l2_reserved_bytes covers
+COLD_TILES = 3  # tiles of a layer until its code is in the cores' instruction caches
 
 
 @dataclass(frozen=True, slots=True)

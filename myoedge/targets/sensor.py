@@ -17,11 +17,11 @@ UNIT_V: Mapping[str, Fraction] = {
     "mV": Fraction(1, 1000),
     "V": Fraction(1),
 }
-CHIP_CHANNELS = 8  # of an ADS1298 or ADS1299
-MOST_CHANNELS = 128  # of a front end
-STATUS_BYTES = 3  # before the channels of each
-MESSAGE_HEAD_BYTES = 4  # of a sample on the UART: kind, version, number
-NOT_WIRED = -1  # number of a pin
+CHIP_CHANNELS = 8  # channels of an ADS1298 or ADS1299
+MOST_CHANNELS = 128  # channels of a front end
+STATUS_BYTES = 3  # before the channels of each chip
+MESSAGE_HEAD_BYTES = 4  # of a UART sample: kind, version, number
+NOT_WIRED = -1  # pin number
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class FrontEnd:
     most_spi_hz: int
 
 
-# SBAS459 (ADS1298) and SBAS499 (ADS1299), both at 2.048 MHz. Rates whose counts have fewer than 24
+# SBAS459 (ADS1298) and SBAS499 (ADS1299), both at 2.048 MHz. Rates with counts of fewer than 24
 # bits are left out.
 FRONT_ENDS: Mapping[str, FrontEnd] = {
     "ads1298": FrontEnd(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-# (output channels, kernel, stride) of the layers before the classes'
+# (output channels, kernel, stride) of the layers before the classifier.
 _LAYERS = (
     (64, 3, 1),
     (64, 3, 1),

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 BANDS, ELECTRODES, FREQUENCIES = 2, 16, 33
-CLASSES = 99  # 98 keys and the blank of CTC
+CLASSES = 99  # 98 keys and CTC's blank
 KAO_CLASSES = 7  # space, j, k, l, ;, r and the blank
 FEATURES, PER_BAND = 768, 384
 CHANNELS, TAPS, BLOCKS = 24, 32, 4
-ROTATIONS = (-1, 0, 1)  # electrodes by which a band may sit differently
+ROTATIONS = (-1, 0, 1)  # electrodes by which a band may be rotated
 UNITS, LAYERS = 96, 2
 
 
-FRAME, HOP = 64, 16  # samples of a spectrum, and between spectra
-FLOOR = 1e-6  # of a power
+FRAME, HOP = 64, 16  # samples per spectrum, and between spectra
+FLOOR = 1e-6  # minimum power
 
 
 class LogSpectrogram(nn.Module):

@@ -12,19 +12,20 @@ GAP9 = Chip(
     name="gap9",
     doc="GreenWaves GAP9: 1 fabric controller + 9-core RISC-V cluster, 128 KiB L1, 1.5 MiB L2",
     l1_bytes=128 * KIB,
-    l1_reserved_bytes=12 * KIB,  # link.ld: nine stacks of 1.25 KiB; queues, the tile at hand
+    l1_reserved_bytes=12 * KIB,  # link.ld: nine stacks of 1.25 KiB; queues; the current tile
     l2_bytes=1536 * KIB,
-    l2_reserved_bytes=128 * KIB,  # code of 30 KiB and some 0.8 KiB a layer
-    layer_code_bytes=1 * KIB,  # that, and what tables of transfers take
+    l2_reserved_bytes=128 * KIB,  # 30 KiB of code, and some 0.8 KiB per layer
+    layer_code_bytes=1 * KIB,  # code, and tables of transfers
     l3_bytes=32 * KIB * KIB,
-    # The octal interface moves a byte in two periods of the peripheral clock (GVSoC's GAP9).
+    # The octal interface transfers a byte in two periods of the peripheral clock (GVSoC's GAP9).
     l3_bytes_per_s=185_000_000,
-    # Eight cores compute with four int8 products a cycle; the ninth moves data, and computes
-    # large layers too.
+    # Eight cores compute four int8 products per cycle each; the ninth moves data, and also computes
+    # in large layers.
     engines=(
         Engine("cluster", cores=8, macs_per_cycle=32, kernels=KERNELS),
         Engine("nine cores", cores=9, macs_per_cycle=36, kernels=KERNELS, control_core=True),
-        # 16 x 9 products of 8 x 8 bits a cycle in 3 x 3 convolutions; eight cores work next to it.
+        # 16 x 9 products of 8 x 8 bits per cycle for 3 x 3 convolutions; eight cores work next to
+        # it.
         Engine("ne16", cores=8, macs_per_cycle=144, kernels=KERNELS, accelerator=True),
     ),
     transfers=TRANSFERS,
@@ -40,4 +41,4 @@ GAP9 = Chip(
     ),
 )
 
-WORKERS = GAP9.engines[0].cores  # ME_WORKERS of the runtime: cores 0 to 7 compute
+WORKERS = GAP9.engines[0].cores  # ME_WORKERS of the runtime: cores 0 to 7

@@ -13,13 +13,13 @@ from myoedge.targets.chip import KernelCost, TransferCost
 
 RECURRENT = KernelCost(1.15, 700, 300)
 STREAMED = KernelCost(1.15, 100, 300)
-PLAIN = KernelCost(1.8, 700, 300)  # in C
+PLAIN = KernelCost(1.8, 700, 300)  # plain C
 
 KERNELS = {
-    # a packed word of weights, before kernels
+    # Per packed word of weights, in addition to the kernel.
     "me_unpack_s4": KernelCost(6.3, 100),
     "me_unpack_s2": KernelCost(12.5, 100),
-    # a word of taps of 4 x 4 sums
+    # Per word of taps of 4 x 4 sums.
     "me_linear_s8": KernelCost(25.8, 740, 1200),
     "me_ne16_linear_s8": KernelCost(1.0, 700, 1300),  # cycles of the engine by its formula
     "me_ne16_linear_add_s8": KernelCost(1.0, 500, 1300),
@@ -48,25 +48,25 @@ KERNELS = {
     "me_attention_s8": KernelCost(25.0, 1400, 4300),
     "me_attention_exp12_s8": KernelCost(25.0, 1400, 4300),
     "me_attention_s16": KernelCost(1.0, 1400, 7000),  # cycles by its own formula
-    # a word of taps of four sums
+    # Per word of taps of four sums.
     "me_linear_in_place_s8": KernelCost(13.0, 500, 1000),
-    # a word of taps of a sum
+    # Per word of taps of one sum.
     "me_matmul_s16": KernelCost(8.6, 500, 1000),
     "me_matmul_in_place_s8": KernelCost(14.0, 500, 1000),
-    # a load of taps or weights
+    # Per load of taps or weights.
     "me_group_conv_s8": KernelCost(4.0, 300, 600),
-    # four channels of two results of 3 x 3 taps
+    # Per four channels of two results of 3 x 3 taps.
     "me_depthwise_conv_s8": KernelCost(69.7, 900, 1300),
     "me_depthwise_lines_s8": KernelCost(1.05, 1000, 4000),  # cycles by its own formula
-    "me_depthwise_conv_s16": KernelCost(1.1, 800, 3000),  # a cycle of two results of two channels
-    # a word of four results
+    "me_depthwise_conv_s16": KernelCost(1.1, 800, 3000),  # per cycle of two results of two channels
+    # Per word of four results.
     "me_add_s8": KernelCost(24.3, 300, 700),
     "me_maximum_s8": KernelCost(60, 350, 800),
     "me_atan2_s8": KernelCost(240, 400, 900),
     "me_mul_s8": KernelCost(31.3, 350, 800),
     "me_table_s8": KernelCost(12.9, 225, 300),
     "me_tables_s8": KernelCost(13.2, 250, 400),
-    # a result
+    # Per result.
     "me_cumsum_s8": KernelCost(14, 300, 400),
     "me_cumsum_s16": KernelCost(25, 300, 400),
     "me_integer_math_s32": KernelCost(11, 300, 400),
@@ -76,7 +76,7 @@ KERNELS = {
     "me_resize_s16": KernelCost(27, 300, 400),
     "me_scan_s8": KernelCost(29.8, 200, 900),
     "me_scan_s16": KernelCost(84, 200, 900),
-    "me_selective_scan_s8": KernelCost(10.3, 700, 1500),  # a step of a state
+    "me_selective_scan_s8": KernelCost(10.3, 700, 1500),  # per step of a state
     "me_selective_scan_s16": KernelCost(46.5, 600, 2200),
     "me_variance_s8": KernelCost(4.5, 300, 400),
     "me_variance_s16": KernelCost(12.9, 300, 400),
@@ -102,18 +102,18 @@ KERNELS = {
     "me_affine_s16": KernelCost(23.5, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),
     "me_magnitude_s16": KernelCost(165, 255, 400),
-    # a word that is copied
+    # Per copied word.
     "me_gather_s8": KernelCost(2.0, 250, 300),
     "me_take_s8": KernelCost(2.5, 250, 300),
-    # a sample of a signal: of a section, of all
+    # Per sample of a signal: and section, or of all.
     "me_biquads_s16": KernelCost(78, 500, 900),
     "me_running_norm_s16": KernelCost(216, 400, 900),
-    # a frame: a class of it, unchanged, a vote
+    # Per frame: and class, unchanged, or per vote.
     "me_ctc_greedy_s8": KernelCost(9, 400, 400),
     "me_ctc_greedy_s16": KernelCost(9, 400, 400),
     "me_ctc_new_s32": KernelCost(35, 250, 300),
     "me_majority_s32": KernelCost(19, 250, 400),
-    # an element of a row
+    # Per element of a row.
     "me_softmax_s8": KernelCost(12.4, 250, 600),
     "me_masked_softmax_s8": KernelCost(23.0, 250, 600),
     "me_log_softmax_s8": KernelCost(26.7, 200, 400),
@@ -128,20 +128,20 @@ KERNELS = {
     "me_rotary_s8": KernelCost(17.4, 245, 400),
     "me_rotary_halves_s8": KernelCost(17.4, 245, 400),
     "me_rotary_s16": KernelCost(43.5, 245, 400),
-    # a tap of four channels
+    # Per tap of four channels.
     "me_max_pool_s8": KernelCost(4.1, 500, 1100),
     "me_avg_pool_s8": KernelCost(6.5, 300, 1300),
     "me_max_pool_s16": KernelCost(20.0, 500, 1100),
     "me_avg_pool_s16": KernelCost(1.0, 300, 1300),  # cycles by its own formula
-    # a word of numbers that are added, a number of 16 bits
+    # Per word of added values, or per int16 value.
     "me_reduce_s8": KernelCost(3.15, 360, 500),
     "me_reduce_s16": KernelCost(5.3, 360, 500),
     "me_trees_s16": KernelCost(14, 300, 700),
     "me_features_s16": KernelCost(2.0, 300, 700),
-    # a byte of a core
+    # Per byte of a core.
     "me_copy_s8": KernelCost(0.66, 195, 500),
     "me_transpose_s8": KernelCost(1.7, 620, 450),
-    # an instruction on a word of states or weights
+    # Per instruction on a word of states or weights.
     "me_gru_s8": RECURRENT,
     "me_gru_s16": RECURRENT,
     "me_gru_state_s8": RECURRENT,
@@ -168,7 +168,7 @@ KERNELS = {
     "me_rnn_s16": PLAIN,
     "me_rnn_streamed_s8": STREAMED,
     "me_rnn_streamed_s16": STREAMED,
-    # a product of a transform
+    # Per product of a transform.
     "me_spectrogram_s16": KernelCost(8.3, 2500, 2000),
 }
 

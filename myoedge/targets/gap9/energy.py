@@ -10,22 +10,22 @@ has been measured.
 
 from __future__ import annotations
 
-VOLTS = 0.80  # if coefficients hold; dynamic energy goes with V^2, leakage power with V
+VOLTS = 0.80  # voltage of the coefficients; dynamic energy scales with V^2, leakage power with V
 
-# Weights of counters against each other: GVSoC's power model of GAP9 in the public gap_sdk 4.12
-# (power_models/core/riscy.json, l1/l1.json). Its documents call it preliminary, and its own sums
-# are a third of what was measured, so that only the ratio is taken and one factor is fitted to it.
+# Relative weights of the counters, from GVSoC's power model of GAP9 in the public gap_sdk 4.12
+# (power_models/core/riscy.json, l1/l1.json). Its documents call it preliminary, and its totals are
+# a third of measured ones: only the ratio is used, and one factor is fitted.
 INSTRUCTION_PJ = 4.98
-ACCESS_PJ = 2.124  # of a word in L1
-DMA_BYTE_PJ = ACCESS_PJ / 4  # a word of L1; what L2 takes has no published figure and is left out
+ACCESS_PJ = 2.124  # per word in L1
+DMA_BYTE_PJ = ACCESS_PJ / 4  # a word in L1; no figure for L2 is published, so that it is left out
 
-# A byte from or to L3, chip and memory: not fitted. A memory of the same width, rate and supply
-# takes at most 324 pJ (HyperRAM S27KS0641, data sheet 001-97964 *L: 60 mA, 1.8 V, 333 MB/s); what
-# GAP9's pads and controller take has no published figure. 300 to 900 pJ (2 sigma).
+# Per byte from or to L3, chip and memory: not fitted. A memory of the same width, rate and supply
+# takes at most 324 pJ (HyperRAM S27KS0641, data sheet 001-97964 *L: 60 mA, 1.8 V, 333 MB/s); no
+# figure for GAP9's pads and controller is published. 300 to 900 pJ (2 sigma).
 L3_BYTE_PJ, L3_SIGMA = 600.0, 0.25
 
-# Fitted: leakage (mW); clock trees, fabric controller idle (pJ a cycle); factor of the weights; a
-# busy cycle of NE16 (pJ).
+# Fitted: leakage (mW); clock trees and idle fabric controller (pJ per cycle); factor of the
+# weights; busy cycle of NE16 (pJ).
 VALUES = (4.28782, 34.2382, 2.43405, L3_BYTE_PJ, 134.964)
 COVARIANCE = (
     (5.59655, -20.7434, 0.0518915, 0.0, -2.39408),
@@ -34,26 +34,26 @@ COVARIANCE = (
     (0.0, 0.0, 0.0, (L3_SIGMA * L3_BYTE_PJ) ** 2, 0.0),
     (-2.39408, -3.38021, -0.835281, 0.0, 156.148),
 )
-WORKLOAD = 0.149  # relative error of a workload left out of the fit, root mean square
-BOARD = 0.075  # between boards and chips: 15 % at two sigma, assumed; nothing is published
+WORKLOAD = 0.149  # relative error for a workload outside the fit, root mean square
+BOARD = 0.075  # between boards and chips: 15 % at two sigma, assumed, as nothing is published
 
-# Instructions, accesses to L1 and bytes of DMA in a cycle of a long layer on the cores: means of
-# the recorded networks. A short layer is mostly its start: it has half of them at START_CYCLES.
+# Instructions, L1 accesses and DMA bytes per cycle of a long layer on the cores: means over the
+# recorded networks. A short layer is mostly start-up: it has half of them at START_CYCLES.
 TYPICAL = (6.64, 2.37, 1.23)
 START_CYCLES = 4000
-# The same of a layer on NE16, which is busy for so much of the cycles after its start.
+# The same for a layer on NE16, which is busy for this fraction of the cycles after its start.
 TYPICAL_ON_NE16, NE16_BUSY, NE16_START_CYCLES = (1.15, 0.46, 0.8), 0.85, 3000
-# Relative, root mean square over thirty networks, small ones among them (test_energy_intervals):
-# their energies by these, not by their counters.
+# Relative error, root mean square over thirty networks, also small ones (test_energy_intervals), of
+# energies by these means instead of counters.
 TYPICAL_ERROR = 0.19
-# Of cycles that are modelled and not counted: estimates of whole networks are held to 25 %
+# Of modelled instead of counted cycles: estimates of whole networks must be within 25 %
 # (docs/performance.md), taken as two sigma.
 MODELLED_ERROR = 0.125
 
-# (workload, operating point): milliwatts, on average. MLPerf Tiny v1.0, closed division, GAP9 EVK
-# of GreenWaves: microjoules over milliseconds of the results; idle as its logs show it between
-# windows, middle of the range. They ran on NE16 in PUBLISHED_CYCLES.
-# TinyMyo: arXiv 2512.15729; its clock follows from its cycles, 0.80 V from the clock.
+# (workload, operating point) -> mean milliwatts. MLPerf Tiny v1.0, closed division, GAP9 EVK of
+# GreenWaves: microjoules divided by milliseconds of the results; idle power between windows from
+# its logs, middle of the range. They ran on NE16 for PUBLISHED_CYCLES. TinyMyo: arXiv 2512.15729;
+# its clock follows from its cycles, 0.80 V from the clock.
 PUBLISHED = {
     ("idle", "low"): 8.65,
     ("idle", "high"): 16.6,
@@ -68,13 +68,13 @@ PUBLISHED = {
     ("TinyMyo", "high"): 57.18,
 }
 
-# Cycles of these results: milliseconds times the clock, the same at both points within 0.1 %.
+# Cycles of these results: milliseconds times clock, equal at both points within 0.1 %.
 PUBLISHED_CYCLES = {"AD": 65_000, "IC": 227_900, "KWS": 175_800, "VWW": 416_000}
 
-# Asleep with memories kept: GAP9's own figure is not public. 1.7 uW is Vega's (arXiv 2110.09101), a
-# research chip of the same family and process; the upper bound is all leakage above.
+# Asleep with memories retained: GAP9's figure is not public. 1.7 uW is Vega's (arXiv 2110.09101), a
+# research chip of the same family and process; the upper bound is the whole leakage above.
 SLEEP_MW = 0.0017
-# Half sleep of the PSRAM next to it, its data kept: 40 uA at 1.8 V (APS256XXN data sheet 1.00).
+# Half sleep of the PSRAM with data retained: 40 uA at 1.8 V (APS256XXN data sheet 1.00).
 L3_ASLEEP_MW = 0.072
-# To fall asleep and wake with L2 kept (GAP9 SDK, "Using low power modes": about 1.2 ms).
+# To fall asleep and wake with L2 retained (GAP9 SDK, "Using low power modes": about 1.2 ms).
 WAKE_S = 1.2e-3

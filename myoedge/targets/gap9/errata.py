@@ -64,7 +64,7 @@ FORBIDDEN = (
     _float("fnmsub", "1001011"),
     _float("fnmadd", "1001111"),
     _float("an operation on floats", "1010011"),
-    # 10 in the highest bits of opcode OP, except for p.extract ... p.bset, which have 1000000.
+    # 10 in the highest bits of opcode OP, except p.extract ... p.bset, which have 1000000.
     *(
         Erratum("a vector of small floats", f"10{bits} ----- ----- --- ----- 0110011", NO_FLOAT)
         for bits in ("1----", "01---", "001--", "0001-", "00001")

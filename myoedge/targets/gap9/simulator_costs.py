@@ -33,7 +33,7 @@ _GAP9 = {
     "l3_bytes": 32 * KIB * KIB,
     "cluster_cores": 9,
     "fc_hart": 9,
-    # core (platform, public and manual agree unless said)
+    # Core (platform, public GVSoC and manual agree unless noted).
     "load_use_stall": 1,
     "mul_cycles": 1,  # manual and platform; public 2
     "mul_use_stall": 1,
@@ -62,7 +62,7 @@ _GAP9 = {
     "cluster_register_cycles_fc": 15,
     "soc_register_cycles_cluster": 23,
     "soc_register_cycles_fc": 9,
-    # instruction caches (platform and public; lines of 16 bytes)
+    # Instruction caches (platform and public GVSoC; 16-byte lines).
     "line_bytes": 16,
     "l0_sets": 8,
     "l0_ways": 4,
@@ -77,13 +77,13 @@ _GAP9 = {
     "l2_line_cycles": 14,
     "fc_line_cycles": 5,
     "fc_cache_refill_cycles": 0,
-    # performance counters: what ld_stall counts of a multiplication (as the platform)
+    # Performance counters: what ld_stall counts for a multiplication (as the platform).
     "mul_counted": 0,
     "mul_use_counted": 1,
     "mulh_counted": 1,
     "mulh_use_counted": 0,
     "outside_counted": 0,
-    # event unit
+    # Event unit.
     "event_unit_bytes": 0x800,
     "barriers": 8,
     "mutexes": 8,
@@ -92,7 +92,7 @@ _GAP9 = {
     "mutex_cycles": 3,
     "core_start_cycles": 1,
     "fc_wake_cycles": 1,
-    "interrupt_cycles": 4,  # manual, to the first instruction of the table; platform 0
+    "interrupt_cycles": 4,  # manual: to the first instruction of the table; platform 0
     # DMA
     "dma_ids": 16,
     "dma_core_queue": 2,
@@ -105,15 +105,15 @@ _GAP9 = {
     "dma_max_bytes": 128 * KIB - 1,
     # L3
     "l3_cycles_per_byte_x256": 256,
-    "l3_start_cycles": 12,  # these: platform
+    "l3_start_cycles": 12,  # these values: platform
     "l3_bus_start_cycles": 9,
-    "l3_octospi_latency_cycles": 0,  # in the number above
+    "l3_octospi_latency_cycles": 0,  # included above
     "l3_write_start_cycles": 12,
     "l3_write_word_cycles": 0,
     "l3_hyper_bus_cycles": 1,
     "l3_queue": 8,
     "l3_slots": 8,
-    # flash on the chip (platform); a word takes 330 ns
+    # On-chip flash (platform); a word takes 330 ns.
     "mram_bytes": 2048 * KIB,
     "mram_read_cycles": 51,
     "mram_read_word_cycles": 4,
@@ -130,7 +130,7 @@ _GAP9 = {
     "ne16_pixel_cycles": 10,
     "ne16_depthwise_cycles": 22,
     "ne16_drain_cycles": 6,
-    # what a program may do to the machine it is simulated on
+    # Actions of a program on the simulated machine.
     "file_bytes": 1 << 30,
     "print_bytes": 1 << 26,
     "file_opens": 100_000,
@@ -139,14 +139,14 @@ _GAP9 = {
     "periph_clock_x256": 256,
     "spi_divider_periods": 1,  # the SDK's driver; its model takes 2
     "reference_cycles": 11292,  # at 370 MHz
-    # power: in no document; 0.1 ms, 1 ms, 1 ms at 370 MHz
+    # Power: not documented; 0.1 ms, 1 ms, 1 ms at 370 MHz.
     "cluster_power_cycles": 37_000,
     "deep_sleep_wake_cycles": 370_000,
     "boot_cycles": 370_000,
 }
 
 GAP9_CYCLES: Mapping[str, int] = MappingProxyType(_GAP9)
-# As the programs were recorded: the fabric controller's number is GAP9's, all clocks are equal.
+# As the programs were recorded: GAP9's number of the fabric controller, and equal clocks.
 PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
     {
         **_GAP9,
@@ -161,17 +161,17 @@ PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
         "outer_bytes_per_cycle": 8,
         "l3_start_cycles": 1,
         "l3_bus_start_cycles": 8,
-        "l3_octospi_latency_cycles": 12,  # what the runtime tells its controller
+        "l3_octospi_latency_cycles": 12,  # the runtime's setting of its controller
         "l3_write_start_cycles": 6,
         "l3_write_word_cycles": 5,
     }
 )
 
-# As backends/gvsoc.py runs it: drivers of pulp-open, which firmware chooses by the number, and
-# peripherals at half the clock of the others.
+# As in backends/gvsoc.py: drivers of pulp-open, which the firmware selects by hart number, and
+# peripherals at half the clock of the rest.
 PULP_OPEN = {"fc_hart": 0x3E0, "l3_hyper_bus_cycles": 2, "periph_clock_x256": 128}
 
-# Descriptions by the name that `--like` takes.
+# Platforms by name, as in `--like`.
 COSTS = MappingProxyType(
     {
         "silicon": GAP9_CYCLES,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 DIM, HEADS, RATIO = 192, 3, 4
-BASE = 10_000.0  # of the wavelengths of the rotary embedding
+BASE = 10_000.0  # base of the rotary embedding's wavelengths
 
 
 def angles(positions: Tensor, width: int) -> tuple[Tensor, Tensor]:

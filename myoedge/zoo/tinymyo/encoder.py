@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from myoedge.zoo.tinymyo.blocks import DIM, HEADS, Attention, PreNormBlock, angles
 
 PATCH = 20  # samples
-MOST_CHANNELS = 16  # that the channel embedding of version 2 knows
+MOST_CHANNELS = 16  # limit of version 2's channel embedding
 
 
 class _PatchEmbedding(nn.Module):
@@ -83,7 +83,7 @@ class RegressionHead(nn.Module):
         self.regressor = nn.Sequential(
             nn.Conv1d(channels * DIM, hidden, 1),
             nn.SiLU(),
-            nn.Dropout(0.1),  # upstream's names count it
+            nn.Dropout(0.1),  # upstream's numbering of layers includes it
             nn.Conv1d(hidden, hidden, 3, padding=1, groups=hidden),
             nn.SiLU(),
             nn.Conv1d(hidden, targets, 1),
@@ -126,7 +126,7 @@ class TinyMyo(nn.Module):
     ) -> None:
         super().__init__()
         self.channels, self.echo = channels, echo
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, DIM))  # for pretraining; never read here
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, DIM))  # for pretraining; not used here
         self.patch_embedding = _Patching()
         cos, sin = _rotary(version, channels, samples // PATCH)
         self.channel_embed = (

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from myoedge.zoo.tinymyo.blocks import DIM, HEADS, Mlp
 
-REACH = 100  # tokens from which on nothing is attended to
+REACH = 100  # distance in tokens from which on attention is masked
 
 
 class ResBlock(nn.Module):
