@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -182,6 +183,22 @@ def test_headers_are_c_plus_plus_too(pair: tuple[Build, Build], tmp_path: Path) 
     command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", *includes, "main.cpp"]
     subprocess.run([*command, *libraries, "-o", "both"], cwd=tmp_path, check=True)
     assert subprocess.run([tmp_path / "both"], check=False).returncode == 0
+
+
+def test_prefixes_that_differ_in_case_are_both_declared(
+    pair: tuple[Build, Build], tmp_path: Path
+) -> None:
+    """Neither header is skipped in silence: the compiler names the macros that both define."""
+    first = pair[0].folder / "src"
+    second = built(tmp_path, "Gesture").folder / "src"
+    (tmp_path / "main.c").write_text(
+        f'#include "{first}/gesture.h"\n#include "{second}/Gesture.h"\n'
+        "int main(void) { return &gesture_run == &Gesture_run; }\n"
+    )
+    command = ["cc", "-std=c11", "-fsyntax-only", f"-I{first}", "main.c"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert re.search("GESTURE_DIGEST.* redefined", ran.stderr)
 
 
 def test_one_model_with_two_prefixes(pair: tuple[Build, Build], tmp_path: Path) -> None:
