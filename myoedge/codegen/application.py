@@ -13,7 +13,6 @@ from myoedge.codegen.mlperf import SDK_SERVE, mlperf_files
 from myoedge.codegen.render import template_dir
 from myoedge.codegen.sensor import SDK_PORT, TEMPLATES, sdk_sources, sensor_files
 from myoedge.codegen.sensor_program import JSON, SensorProgram
-from myoedge.quantization.files import model_digest
 
 if TYPE_CHECKING:
     from myoedge.plan.plan import Plan
@@ -65,7 +64,7 @@ class MlperfApplication(Application):
 
     def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
         """Return the files. Errors: E258, E232 as mlperf_files."""
-        return mlperf_files(plan, self.dataset, values, model_digest(plan.quant))
+        return mlperf_files(plan, self.dataset, values, values["digest"])
 
     def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
         return [name for name in files if name.startswith("firmware/mlperf/mlperf") and _is_c(name)]
@@ -83,7 +82,7 @@ class SensorApplication(Application):
     name = SENSOR
 
     def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
-        return sensor_files(self.program, values, model_digest(plan.quant))
+        return sensor_files(self.program, values, values["digest"])
 
     def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
         return sorted(filter(_is_c, sdk_sources(files)))

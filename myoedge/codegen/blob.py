@@ -18,7 +18,6 @@ from myoedge.codegen.constants import array_aliases, array_values, slice_crcs
 from myoedge.codegen.stream_values import fills
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import Plan
-from myoedge.quantization.files import model_digest
 from myoedge.streaming.stream import Stream
 
 BLOB = "model.blob"  # in a build folder
@@ -80,13 +79,13 @@ def model_blob(
     """Return a network's model as data.
 
     code     texts of the generated files that contain no data
-    common   values that all templates share, of which "checks", ports and classes are read
+    common   values that all templates share; "checks", "digest", ports and classes are read
     """
     l3 = plan.l3_image()
     arrays = with_crcs(arrays, l3) if common["checks"] else arrays
     texts = [*map(without_comments, code), str(array_aliases(plan)), _interface(common)]
     layout = layout_of(texts, arrays, plan.l3_bytes)
-    return ModelBlob(arrays, l3, layout, bytes.fromhex(model_digest(plan.quant)))
+    return ModelBlob(arrays, l3, layout, bytes.fromhex(common["digest"]))
 
 
 def with_crcs(arrays: Mapping[str, Array], l3: bytes) -> dict[str, Array]:

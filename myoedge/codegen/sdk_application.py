@@ -32,7 +32,7 @@ def sdk_application(
     """
     digest = build_digest(sources, plan.l3_image())
     values = {
-        **app_values(plan, model_name),
+        **app_values(plan, model_name, sources.digest),
         "stream": stream is not None,
         "app": application.name if application is not None else "",
         "app_sources": application.sdk_sources(sources.files) if application is not None else [],

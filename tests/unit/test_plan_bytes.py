@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ import pytest
 from myoedge.building.stream_rate import _pass_costs
 from myoedge.building.weight_choice import _energy_j
 from myoedge.codegen.project import make_sources
+from myoedge.codegen.source_options import SourceOptions
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -35,6 +37,7 @@ from myoedge.plan.plan_json import describe
 from myoedge.plan.schedule import make_plan
 from myoedge.power.model import PUBLISHED
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.files import model_digest
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.targets import Chip, find_chip
 from tests.unit.test_passes_random import random_graph
@@ -230,3 +233,25 @@ def test_the_file_names_every_buffer() -> None:
     written = describe(plan)
     assert [b["name"] for b in written["buffers"]] == [life.name for life in plan.lives]
     assert [s["name"] for s in written["steps"]] == [s.node.name for s in plan.steps]
+
+
+def test_the_model_s_digest_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hashes all integers; banner, public header, blob and sources share it."""
+    counted: list[QuantGraph] = []
+
+    def counting(network: QuantGraph) -> str:
+        counted.append(network)
+        return model_digest(network)
+
+    for name in (name for name in sys.modules if name.startswith("myoedge.codegen.")):
+        monkeypatch.setattr(f"{name}.model_digest", counting, raising=False)
+    d = GraphBuilder()
+    w = d.constant(np.ones((4, 4), np.float32))
+    network = quantized(d.build([d.add("linear", d.input("x", (1, 4)), w)], ["y"]))
+    made = make_sources(make_plan(network, GAP9), "n", options=SourceOptions(weights_blob=True))
+    assert len(counted) == 1
+    digest = model_digest(network)
+    assert made.digest == digest
+    assert f'"{digest}"' in made.files["n.h"]
+    assert f"model {digest[:16]}" in made.files["network.c"]
+    assert bytes.fromhex(digest) in (made.blob or b"")
