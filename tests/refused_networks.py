@@ -417,13 +417,13 @@ REFUSED: Mapping[str, Refused] = {
         nn.InstanceNorm1d(6, affine=True),
     ),
     "no key": refused(
-        "leave every query a key, its own frame say",
+        "leave every query a key, as its own frame",
         lambda x: F.scaled_dot_product_attention(x, x, x, ~HIDDEN),
         lambda x: F.scaled_dot_product_attention(x, x, x, ~ATTENDED),
         same=False,
     ),
     "masks by ones and zeros": refused(
-        "give two masks, each 1 where a key is seen",
+        "use two masks, each 1 for a visible key",
         lambda x, kept: (x @ x.mT / 4.0 + kept * SWITCHED).softmax(-1) @ x,
         _two_masks,
         X,
@@ -493,7 +493,7 @@ REFUSED: Mapping[str, Refused] = {
         code="E116",
     ),
     "filled maximum": refused(
-        "fill with the smallest: torch.where(mask, x.amin(), x)",
+        "fill with the minimum: torch.where(mask, x.amin(), x)",
         lambda x: (x - 20.0 + torch.zeros(6, 16).masked_fill(HIDDEN[:, 2:3], -torch.inf)).amax(1),
         lambda x: torch.where(HIDDEN[:, 2:3], (x - 20.0).amin(), x - 20.0).amax(1),
         code="E112",

@@ -17,7 +17,7 @@ from myoedge.quantization.recordings.reading import plain
 from myoedge.quantization.samples import FINITE, check_integers, window
 from myoedge.quantization.scales import QuantGraph
 
-FRAME = "one frame at a time, without the axis of time: [b.push(frame) for frame in frames]"
+FRAME = "one frame per call, without the time axis: [b.push(frame) for frame in frames]"
 
 
 def as_argument(names: Iterable[str], inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
@@ -75,7 +75,7 @@ def batch_size(arrays: Mapping[str, Array], shapes: Mapping[str, Shape]) -> int 
         return None
     if len({*counts.values()}) > 1 or len(counts) < len(arrays):
         facts = {name: counts.get(name, "one sample") for name in arrays}
-        tries = ["as many samples of every input: x[:n], y[:n]"]
+        tries = ["the same number of samples for every input: x[:n], y[:n]"]
         raise MyoedgeError("E218", "the inputs have different numbers of samples", facts, tries)
     return next(iter(counts.values()))
 

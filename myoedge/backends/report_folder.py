@@ -118,7 +118,7 @@ class ReportFolder:
 
     def _check_manifest(self, known: Mapping[str, Any]) -> None:
         if self._json(MANIFEST) != known:
-            raise damaged(self.folder, ValueError("it was built anew meanwhile"))
+            raise damaged(self.folder, ValueError("another build has replaced it meanwhile"))
 
     @cached_property
     def digests(self) -> dict[str, str]:

@@ -158,7 +158,7 @@ def _lost(accurate: bool) -> tuple[str, tuple[str, ...]]:
     """Return the cause "lost in int8" and its remedies; --accurate is left out if it was set."""
     more_bits = ("myoedge build ... --accurate",) * (not accurate)
     layers = "myoedge quantize shows the layers that do"
-    return "8 bits lose what the float network knows", (*more_bits, layers)
+    return "int8 loses what the float network has learnt", (*more_bits, layers)
 
 
 def find_label_permutation(labels: Array, chosen: Array) -> list[int] | None:

@@ -163,7 +163,7 @@ def _channel_axis(
 
 def _no_channels(has: str, sizes: Sequence[int], channels: int | None) -> MyoedgeError:
     title = f"norm does not find {channels or 'the'} channels of the input"
-    facts = {"has": has, "needs": "one axis of so many, of int8 or int16"}
+    facts = {"has": has, "needs": "one axis of this length, and int8 or int16"}
     alone = sorted(size for size in sizes if size > 1 and sizes.count(size) == 1)
     tries = [f"[adapt] channels = {size}" for size in alone[:1]]
     return MyoedgeError("E267", title, facts, [*tries, "[adapt] methods without norm"])
@@ -202,7 +202,7 @@ def _classes(plan: Plan, stream: Stream | None) -> int:
         del shape[stream.outputs[0].axis]
     classes = math.prod(shape)
     if len(outputs) != 1 or len(inputs) != 1 or classes < 2 or max(shape) != classes:
-        raise _refused("the network gives no class scores", "one input, and one score for a class")
+        raise _refused("the network outputs no class scores", "one input, and one score per class")
     if classes > MOST_CLASSES or any(plan.where[x].kind == IN_L3 for x in (*inputs, *outputs)):
         raise _refused(f"{classes} classes", f"at most {MOST_CLASSES}, and inputs in L2")
     return classes
@@ -231,7 +231,7 @@ def _layer(plan: Plan, pattern: str | None) -> int:
 
 
 def _no_features(plan: Plan, pattern: str | None) -> MyoedgeError:
-    shown = "in front of the last one with weights" if pattern is None else pattern
+    shown = "before the last one with weights" if pattern is None else pattern
     names = [step.node.name for step in plan.steps if _is_usable(plan, step)]
     needs = "a layer with int8 results in L2 or L1"
     facts = {"has": ", ".join(names) or "no such layer", "needs": needs}

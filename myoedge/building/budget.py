@@ -277,8 +277,8 @@ def _tried(report: Report, network: QuantGraph, reused: bool) -> str:
     if any(choice["remedy"] == f"16 bits, {NO_ROOM}" for choice in choices):
         return f"tried: {NO_ROOM}; {have}"
     if not wide:
-        return "tried: win nothing"
-    return f"tried where they win most: {have}, and more win nothing"
+        return "tried: no gain"
+    return f"tried where they gain most: {have}; more bring no gain"
 
 
 def _needs_and_has(

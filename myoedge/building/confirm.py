@@ -261,7 +261,7 @@ def _not_simulated(plan: Plan, is_forced: bool) -> Notice | None:
     if not is_forced and cycles > LONGEST_CYCLES:
         most = f"up to {LONGEST_CYCLES / 1e6:,.0f} M cycles, unless --simulate is given"
         facts = {"estimated": f"{cycles / 1e6:,.0f} M cycles", "simulated": most}
-        title = "cycles are estimated: to simulate an inference takes long"
+        title = "cycles are estimated: simulating an inference takes long"
         return notice("W303", title, facts, ["--simulate"])
     try:
         core("zig", ())

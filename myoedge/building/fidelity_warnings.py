@@ -74,7 +74,7 @@ def unlike_decisions(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Ite
                 "needs": f"{percent(enough)} of the decisions",
                 "found": f"{db}{of}",
             },
-            [*(() if accurate else (ACCURATE,)), "no constant added to all scores: it takes range"],
+            [*(() if accurate else (ACCURATE,)), "add no constant to all scores: it uses up range"],
         )
 
 
@@ -89,8 +89,8 @@ def less_accurate(
     db, wanted_db, of = fidelity.worst_judged_db, ACCURATE_DB, ""
     if network.graph.has_fake_quantized:
         wanted_db, of = ROUNDED_DB, " of the file's own roundings"
-    found = "16 bits were tried for every tensor that can have them"
-    tries = ["myoedge report: the layers whose SQNR so far falls have only int8 kernels"]
+    found = "int16 was tried for every tensor that supports it"
+    tries = ["myoedge report: layers at which the cumulative SQNR falls have only int8 kernels"]
     if not tried:
         found = (
             f"the calibration samples reach {wanted_db:g} dB already, the held-out samples do not"

@@ -232,7 +232,7 @@ def check_work(model: Model) -> None:
     if all(OPS[node.op].view for node in model.graph.nodes):
         has = "outputs that are the inputs, in another shape at most"
         if model.graph.input_normalization:
-            has = "outputs that are the inputs times and plus constants, as they are quantised"
+            has = "outputs that only scale and shift the inputs, as quantising does"
         tries = ["export the network with the layers after it: nothing is left to compute here"]
         raise MyoedgeError("E122", f"{model.name} computes nothing", {"has": has}, tries)
 

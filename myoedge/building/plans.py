@@ -133,7 +133,7 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
         facts["has"] = f"{request.limits.l2_bytes:,} B"
         tries = [f"--l2 {_advised_l2_kib(l2_kib, code, request, free)}KiB"]
     if (l3_bytes := request.limits.l3_bytes) is not None:
-        facts["l3"] = f"{l3_bytes:,} B at most for what L2 has no room for"
+        facts["l3"] = f"{l3_bytes:,} B at most for data that does not fit in L2"
     name = " or ".join(cures) or " and ".join(names)
     is_short_of_l2 = notice.code == NO_L2 and "l2" not in short
     title = f"over budget: {name}, with which the network does not fit L2" * is_short_of_l2

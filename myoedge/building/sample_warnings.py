@@ -79,7 +79,7 @@ def _unread(graph: Graph) -> Iterator[Notice]:
             "W109",
             f"nothing in the network reads {', '.join(unread)}",
             {"has": f"outputs that follow from {others or 'constants'} alone"},
-            ["export with a tensor of its own for each input: (x, x.clone()), not (x, x)"],
+            ["export with a separate tensor for each input: (x, x.clone()), not (x, x)"],
         )
 
 
@@ -170,7 +170,7 @@ def loud(given: Data) -> Iterator[str]:
     if usual and 0 < len(places) <= max(FEW_LOUD * given.count, 1):
         named = f"sample{'s' * (len(places) > 1)} {', '.join(map(str, places[:MOST_NAMED]))}"
         more = f" and {len(places) - MOST_NAMED} more" * (len(places) > MOST_NAMED)
-        reached = f"values up to {peak.max():.2g}, most others up to {usual:.2g}"
+        reached = f"values up to {peak.max():.2g}, most samples up to {usual:.2g}"
         yield f"leave out {named}{more}: {reached}"
 
 
@@ -307,7 +307,7 @@ def _other_order(graph: Graph, given: Data) -> Iterator[Notice]:
             "W208",
             "axes of the samples seem to be reshaped, not transposed",
             {"found": f"channels are alike as [{given_order}], and differ as [{other}]"},
-            [f"{made}, where they lie as [samples, {other}] in the recording"],
+            [f"{made}, if the recording stores them as [samples, {other}]"],
         )
 
 

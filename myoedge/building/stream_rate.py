@@ -237,7 +237,7 @@ def plan_stream(
         raise MyoedgeError(
             "E306",
             "frames and states of the stream do not fit L2",
-            {"needs": f"{stream.state_bytes:,} B twice, besides frames, weights and activations"},
+            {"needs": f"{stream.state_bytes:,} B twice, plus frames, weights and activations"},
             [
                 "[stream] frames = ..., fewer of them; of windows: a shorter one in the export",
                 "shorter kernels, fewer channels",

@@ -69,7 +69,7 @@ def _watch(terminal: Terminal, folder: str | None, options: dict[str, Any]) -> N
     if given := [name for name, is_given in others.items() if is_given]:
         named = [f"--{n} {quote(options[n])}" for n in ("board", "port") if options[n]]
         alone = " ".join(["myoedge run --watch", *named])
-        title = "--watch only prints what a board's console says, whatever program runs there"
+        title = "--watch only prints a board's console output, whatever program runs there"
         raise click.UsageError(f"{title}: without {', '.join(given)}. Type: {alone}")
     try:
         for line in watch(board=options["board"], port=options["port"]):

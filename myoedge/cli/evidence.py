@@ -64,7 +64,7 @@ def _show(terminal: Terminal, found: Evidence, output: str) -> None:
     for part in found.dependences:
         terminal.text(f"depends on data: {part.function}, in {', '.join(part.layers)}")
     if found.compared < 2:
-        terminal.text("one sample alone does not show which code depends on data: --drawn 8")
+        terminal.text("a single sample does not show which code depends on data: --drawn 8")
     elif not found.dependences:
         terminal.text("no code of the kernels was found to depend on data")
     terminal.next(f"{output}/evidence.md", f"{output}/sbom.cdx.json   # CycloneDX")

@@ -115,7 +115,7 @@ def _onnx_verdict(db: float) -> str:
         return f"agrees: {kept}"
     if db >= DIFFERS_DB:
         return f"agrees within roundings that add up: {kept}; --input compares more samples"
-    return f"does NOT agree: {kept}; rounding alone leaves {DIFFERS_DB:g} dB or more"
+    return f"does NOT agree: {kept}; rounding differences keep {DIFFERS_DB:g} dB or more"
 
 
 def _show_validation(terminal: Terminal, validation: Validation) -> None:

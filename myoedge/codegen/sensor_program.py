@@ -195,7 +195,7 @@ def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> Samp
         others = (elements // length for length in shape if length > 1)
         fitting = sorted({n for n in (elements, *others) if n <= MOST_CHANNELS})
         tries = f"[sensor] channels = {' or '.join(map(str, fitting))}"
-        needs = f"an axis of samples, and {channels} channels along the others"
+        needs = f"an axis of samples, and {channels} channels along the other axes"
         raise _refused(needs, tries if fitting else NO_APPLICATION, has=str([*shape]))
     if axis is not None:
         axes = [at for at in axes if at == axis % len(shape)]

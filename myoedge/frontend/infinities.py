@@ -79,12 +79,11 @@ def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
         f"{name.removesuffix('.const')} holds {count} values that are "
         f"{'minus' if sign < 0 else 'plus'} infinity, which {reader}",
         {
-            "needs": "minus infinity only in what is added to scores in front of a softmax",
+            "needs": "minus infinity only in an addend of scores before a softmax",
             "has": f"{count} of {value.size} not finite",
         },
         [
-            "for a largest value over what is left, fill with the smallest: "
-            "torch.where(mask, x.amin(), x)",
+            "for a maximum over the rest, fill with the minimum: torch.where(mask, x.amin(), x)",
             "multiply by a mask of zeros and ones for a sum or a mean",
         ],
     )

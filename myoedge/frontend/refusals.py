@@ -96,10 +96,10 @@ INSTEAD = {
 COMPLEX = "complex numbers"
 AS_REAL = "compute with x.real, x.imag, x.abs(), x.angle() or torch.view_as_real(x) instead"
 KEEP_A_KEY = (
-    "leave every query a key, its own frame say: hidden & ~torch.eye(frames, dtype=torch.bool), "
+    "leave every query a key, as its own frame: hidden & ~torch.eye(frames, dtype=torch.bool), "
     "where hidden joins all masks; multiply rows that must be zeros by 0 after it"
 )
-TWO_MASKS = "give two masks, each 1 where a key is seen: (1 - first) * -1e4 + (1 - second) * -1e4"
+TWO_MASKS = "use two masks, each 1 for a visible key: (1 - first) * -1e4 + (1 - second) * -1e4"
 PARAMETRIZED = re.compile(r"(?:^|\.)parametrizations\.")
 REMOVE_PARAMETRIZATIONS = """turn parametrizations into plain weights, after model.eval():
 from torch.nn.utils import parametrize
@@ -217,15 +217,15 @@ def wrong_size(name: str, shape: Sequence[int | str], needs: str) -> MyoedgeErro
 
 
 KEEP_SHAPE = (
-    "keep the shape: x * mask, or torch.where(mask, x, 0.0), in place of x[mask]; what values pick "
-    "goes to the host, after the network"
+    "keep the shape: x * mask, or torch.where(mask, x, 0.0), instead of x[mask]; select by values "
+    "on the host, after the network"
 )
 
 
 INDEX_BY_NUMBERS = (
     "the mask is constant: make it indices, once, in __init__: "
     'self.register_buffer("kept", mask.flatten().nonzero().flatten()), and read x[..., self.kept], '
-    "or x.flatten()[self.kept] where the mask has all of its axes"
+    "or x.flatten()[self.kept] if the mask has all of its axes"
 )
 
 
@@ -236,8 +236,8 @@ def depends_on_values(target: str, place: str, *, is_constant: bool) -> MyoedgeE
     is_constant   whether these values are constants
     """
     what = f"{short(target)}{f' at {place}' if place else ''}"
-    facts = {"needs": "shapes that are known before any value is", "has": what}
-    title = f"the shape of what {what} gives depends on values"
+    facts = {"needs": "shapes that do not depend on values", "has": what}
+    title = f"the shape of the result of {what} depends on values"
     return MyoedgeError("E110", title, facts, [INDEX_BY_NUMBERS if is_constant else KEEP_SHAPE])
 
 

@@ -160,7 +160,7 @@ IMPORTED: Spec[Graph] = (
     ),
     (
         every(_as_computed),
-        "shape or type is not what the operator makes of its inputs",
+        "shape or type differs from the operator's result",
     ),
     (lambda graph: (x for x in graph.tensors if 0 in graph.shape(x)), "a tensor has no elements"),
     (_finite, "a constant operand is not float32"),
@@ -184,7 +184,7 @@ PREPARED: Spec[Graph] = (
         lambda g: (n.name for n in g.nodes if n.name not in g.outputs and n.name not in g.users),
         "a tensor is read by nothing",
     ),
-    (every(_axes_adjacent), "reduced axes lie apart"),
+    (every(_axes_adjacent), "reduced axes are not adjacent"),
     (every(_not_twice), "a transpose follows a transpose, or a reshape follows a reshape"),
     (every(_scale_is_free), "an operator that fixes its scale must share it"),
 )

@@ -79,7 +79,7 @@ def sections(filters: Conditioning) -> Array:
     rounded = coefficients.astype(np.float32).astype(np.float64)
     finite = np.isfinite(coefficients).all()
     if not finite or max(np.abs(np.roots(row[3:])).max() for row in rounded) >= 1.0:
-        raise _no_filter("its poles do not lie inside the unit circle: a lower order, a wider band")
+        raise _no_filter("its poles are not inside the unit circle: a lower order, a wider band")
     if not is_stable(coefficients.astype(np.float32)):
         raise _no_filter("it rings for more than 131,072 samples: a wider band, a lower notch_q")
     return coefficients
@@ -120,7 +120,7 @@ def _check_edges(filters: Conditioning, nyquist_hz: float) -> None:
     if filters.band_hz is not None and not 0 < low < high < nyquist_hz:
         raise _no_filter(f"band_hz has to rise, between 0 and {nyquist_hz:g}, half of rate_hz")
     if filters.notch_hz is not None and not 0 < filters.notch_hz < nyquist_hz:
-        raise _no_filter(f"notch_hz has to lie between 0 and {nyquist_hz:g}, half of rate_hz")
+        raise _no_filter(f"notch_hz must be between 0 and {nyquist_hz:g}, half of rate_hz")
 
 
 def _new_sample_weight(filters: Conditioning) -> float:

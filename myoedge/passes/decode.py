@@ -89,7 +89,7 @@ def _undecodable(reason: str, has: str) -> MyoedgeError:
         f"the network has no frames to decode or to vote: {reason}",
         {"needs": "one output [frames, batch, classes] or [frames, classes]", "has": has},
         [
-            "--ctc -1 where the last class is the blank, --ctc 0 where it is the first",
+            "--ctc -1 if the last class is the blank, --ctc 0 if it is the first",
             "either --ctc or [model] vote",
         ],
     )

@@ -26,7 +26,7 @@ def reject_unsupported_qdq(graph: Graph) -> None:
         if (found := next(_refusals(graph, node), None)) is not None:
             raise MyoedgeError(
                 "E111",
-                f"{node.where} {found.says}, which would be quantised anew",
+                f"{node.where} {found.says}, which would be quantised again",
                 {"needs": found.needs, "has": found.has},
                 found.tries,
             )
@@ -37,10 +37,10 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
     gates = graph.given_params(node.inputs[0]) if _reads_gates(node) else None
     if gates is not None and gates.element_type != INT16:
         yield _Refusal(
-            "reads sums of its gates that the file rounds to 8 bits",
-            "16 bits, as its operator has them",
+            "reads gate sums that the file rounds to 8 bits",
+            "16 bits",
             "8 bits",
-            ["take QuantizeLinear between the gates and the recurrent layer out, or give it int16"],
+            ["remove QuantizeLinear between gates and recurrent layer, or make it int16"],
         )
     stated = formats[op.weights[0]] if op.multiplies and op.weights else None
     if stated is not None:
@@ -104,7 +104,11 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
 def _of_constant(kind: ConstantFormat, is_row: bool) -> _Refusal:
     """Return the refusal of a constant operand whose scales differ from those of the tensor."""
     thing = "rows of a table" if is_row else "a constant operand"
-    has = f"{len(kind.scale)} scales" if kind.params is None else "others beside it"
+    has = (
+        f"{len(kind.scale)} scales"
+        if kind.params is None
+        else "scales that differ from the other operand's"
+    )
     return _Refusal(
         f"has {thing} with scales of {'their' if is_row else 'its'} own",
         "one scale and zero point of at most 16 bits for the whole tensor",

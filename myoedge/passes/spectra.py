@@ -269,11 +269,11 @@ def check_samples(graph: Graph) -> None:
         if (other := next(filter(None, others), None)) is not None:
             raise MyoedgeError(
                 "E111",
-                f"{node.where} needs samples of 16 bits, which {other.where} does not give or take",
-                {"needs": "an input of the network, moved at most, that nothing else reads"},
+                f"{node.where} needs int16 samples, which {other.where} does not support",
+                {"needs": "an input, unchanged or moved, that no other operator reads"},
                 [
-                    "give what else reads the samples an input of its own",
-                    "move what comes before to the host",
+                    "use a separate input for the other readers of the samples",
+                    "do the steps before it on the host",
                 ],
             )
 

@@ -136,9 +136,9 @@ def _covers(l3_transfer: L3Transfer, start: int, stop: int, first: int, last: in
 
 
 L3_PLANNED: Spec[Plan] = (
-    (_l3_transfers_inside, "a transfer leaves the arena, or is not where L3 has it"),
+    (_l3_transfers_inside, "a transfer leaves the arena, or differs from L3"),
     (_l3_transfers_in_turn, "transfers are out of turn"),
-    (_l3_transfers_apart, "a transfer overwrites what is alive, or is overwritten"),
-    (_arrived_when_read, "a constant from L3 is read where it is not"),
-    (_maps_in_windows, "a feature map in L3 is used where or when it is not in L2"),
+    (_l3_transfers_apart, "a transfer overwrites live bytes, or is overwritten"),
+    (_arrived_when_read, "a constant from L3 is read before it has arrived"),
+    (_maps_in_windows, "a feature map in L3 is used while it is not in its L2 window"),
 )

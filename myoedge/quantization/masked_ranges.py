@@ -97,10 +97,10 @@ def _refuse_numbers(node: Node, error: float) -> None:
         raise MyoedgeError(
             "E227",
             f"{node.where} has a mask that is neither 0 nor 1",
-            {"needs": "ones where a key is, zeros elsewhere", "has": f"{error:.3g} beside them"},
+            {"needs": "1 for a key, 0 elsewhere", "has": f"values up to {error:.3g} away"},
             [
                 "give ones and zeros as float32, and add (1 - kept) * -1e4 to the scores",
-                "multiply by less than 50 on the device where it is a bias, and no mask",
+                "multiply by less than 50 on the device if it is a bias, not a mask",
             ],
         )
 
@@ -118,5 +118,5 @@ def _refuse_reached(node: Node, scores: Array, seen: Array) -> None:
             "E228",
             f"{node.where} hides keys by {node.attrs['fill']:g}, which scores reach",
             {"needs": f"{NO_SHARE:.3g} below a row's largest score", "has": f"{-above:.3g}"},
-            ["fill with -1e4 or -torch.inf where keys are to be hidden"],
+            ["fill with -1e4 or -torch.inf to hide keys"],
         )

@@ -100,7 +100,7 @@ def fit(data: Data, graph: Graph) -> Data:
         for array, (name, x) in zip(given, matched.items(), strict=True)
     }
     counts = {name: len(x) for name, x in inputs.items()}
-    tries = ["as many samples in every array: x[:n], y[:n]"]
+    tries = ["the same number of samples in every array: x[:n], y[:n]"]
     if data.labels is not None and len({*counts.values()}) == 1:
         tries = [*one_each(data.labels, *{*counts.values()}), UNLABELLED]
     if data.labels is not None:

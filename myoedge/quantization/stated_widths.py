@@ -292,10 +292,10 @@ def _no_kernel(rule: WidthRule, node: Node, what: str, able: Sequence[str]) -> M
     tries = [f'[quant] "{path}" = {{ activations = 16 }}' for path in able[:1]]
     return MyoedgeError(
         "E244",
-        f'[quant] "{rule.pattern}" asks for {what} of 16 bits of {node.where}',
+        f'[quant] "{rule.pattern}" sets 16-bit {what} for {node.where}',
         {
-            "needs": f"a kernel of 16 bits of {node.op} and of what reads its results",
-            "has": "one of 8 bits",
+            "needs": f"16-bit kernels of {node.op} and of the readers of its results",
+            "has": "8-bit kernels",
         },
-        [*tries, "a pattern of other layers; docs/ops.md lists what has 16 bits"],
+        [*tries, "a pattern of other layers; docs/ops.md lists 16-bit kernels"],
     )

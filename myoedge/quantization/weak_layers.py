@@ -40,8 +40,8 @@ def weak_layers(
             f"{node.where} fills with {fill:g}, which leaves int8 nothing for all other values",
             {"found": f"steps of {abs(fill) / 255:.3g}"},
             [
-                "fill with what is there already: torch.where(mask, x.amin(), x), or x.amax()",
-                "such a fill is only for tensors that a softmax alone reads",
+                "fill with a value of the tensor: torch.where(mask, x.amin(), x), or x.amax()",
+                "such a fill is only for tensors that only a softmax reads",
             ],
         )
 
@@ -63,7 +63,7 @@ def _cut_states(
             paths = dict.fromkeys(origin.path for origin in node.origin)
             yield notice(
                 "W106",
-                f"{node.where} begins with a state that its 8 bits cut off",
+                f"{node.where} begins with a state outside its int8 range",
                 {"needs": f"-{reach:g} to {reach:g}", "has": f"{low:g} to {high:g}"},
                 [f'[quant] "{path}" = {{ activations = 16 }}' for path in paths],
             )

@@ -134,7 +134,7 @@ def cycles_table(report: Report) -> Lines:
         causes = causes or _fitting(report, free - MIN_LAYER_CHARS)
         yield _table(rows, fixed, causes, free)
         if not causes and _fitting(report, sys.maxsize):
-            yield Text("no room for the causes of stalls: report.html has them", "dim")
+            yield Text("no space for the causes of stalls: see report.html", "dim")
         yield Text("")
         yield facts(_lines_below(report, has_causes=bool(causes)))
 

@@ -144,7 +144,7 @@ def budget(report: Report) -> list[dict[str, Any]]:
     of the used bytes if L2 has no limit."""
     memory = report["memory"]
     limit = report["target"]["l2_bytes"]
-    activations = "activations, what comes from L3" if memory["l3_bytes"] else "activations"
+    activations = "activations, data from L3" if memory["l3_bytes"] else "activations"
     parts = [
         ("weights", "weights and tables", memory["weights_bytes"]),
         ("arena", activations, memory["arena_bytes"]),

@@ -106,7 +106,7 @@ def by_point(report: Report) -> list[str]:
     from sample to output"."""
     stream, lines = report["stream"], list[str]()
     if not stream["points"] and report.get("cycles"):
-        return ["rate unknown: [stream] rate and hop in myoedge.toml tell load, latency and power"]
+        return ["rate unknown: with [stream] rate and hop, load, latency and power are reported"]
     for point in stream["points"]:
         least_frames = point["least_frames"]
         busy = wording.percent(point["duty_cycle"])

@@ -148,7 +148,9 @@ def without_states(graph: Graph, states: States) -> Graph:
     starts, ends = _state_places(graph, states)
     for name, output in states.items():
         if not np.array_equal(ends.get(outputs[output], np.empty(0)), starts[name]):
-            raise _refused(f"{output} is not what comes of {name}", "h and c of recurrent layers")
+            raise _refused(
+                f"{output} is not the next value of {name}", "h and c of recurrent layers"
+            )
     for name in graph.inputs:  # an input's first axis counts frames
         if name not in states and graph.shape(name)[:1] != (1,):
             raise _refused(f"{name} is not a batch of one", "1 as the first extent of all inputs")
@@ -178,7 +180,7 @@ def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:
             values = map(moved.__getitem__, node.inputs)
             moved[node.name] = np.asarray(OPS[node.op].real(node.attrs, *values))
         elif operand is None and not starts.keys().isdisjoint(inputs):
-            raise _refused(f"{node.where} reads a state", "recurrent layers of one step alone")
+            raise _refused(f"{node.where} reads a state", "only recurrent layers of one step")
     return starts, ends
 
 
@@ -191,7 +193,9 @@ def _last_operators(graph: Graph) -> dict[tuple[str, tuple[str, ...]], int]:
 
 def _refuse_half_constant(node: Node, carries: Sequence[StreamState], starts: Places) -> None:
     if len({node.inputs[state.operand] in starts for state in carries}) > 1:
-        raise _refused(f"{node.where} begins with a constant", "all that it begins with")
+        raise _refused(
+            f"{node.where} begins with a constant", "states for all of its initial values"
+        )
 
 
 def _numbered(graph: Graph, states: States) -> Places:

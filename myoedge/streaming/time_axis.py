@@ -125,7 +125,7 @@ def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeErr
     tries    remedies
     """
     title = f"{node.where} cannot run on a stream: it {reason}"
-    needs = "what is known of a frame when it comes, and of those before it"
+    needs = "only a frame and those before it"
     return stream_error(graph, title, needs, *tries)
 
 
@@ -136,15 +136,15 @@ def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
     if future > 0:
         reason = "attends to future frames"
     elif past >= window - 1:
-        reason = "attends to all frames before, however many these become"
+        reason = "attends to all earlier frames, an unlimited number"
     facts = {
-        "needs": "what can be kept of the frames before in a state that does not grow",
+        "needs": "earlier frames in a state of constant size",
         "has": f"keys and values of {min(past, window - 1) + 1} frames, as it was exported",
     }
     overlapping = (
         f"[stream] past = {window - 1} runs the network on the last {window} frames, as it was "
         "exported, for every new one; a smaller past for several new ones at once",
-        "export it over as many frames as it looks back: a window takes as long as it has frames",
+        "export it over the frames that it looks back: cycles grow with the frames of a window",
     )
     tries = [
         *(overlapping if _window(graph) else _by_window(graph)),
@@ -155,10 +155,12 @@ def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
 
 def no_frames(name: str, axis: int, shape: Shape) -> MyoedgeError:
     """Return error E131 for an input that lacks this axis, or has only one frame along it."""
-    facts = {"needs": "two frames at least along the axis of time", "has": list(shape)}
+    facts = {"needs": "at least two frames along the time axis", "has": list(shape)}
     tries = ["[stream] axis counts from 0, the batch axis included"] * any(n > 1 for n in shape)
     tries += ["export the network with some frames of input: how many does not matter"]
-    tries += [f'[stream] states = {{ {name} = "output" }}, where it is a state that comes back']
+    tries += [
+        f'[stream] states = {{ {name} = "output" }}, if it is a state that the next step reads'
+    ]
     return MyoedgeError(
         "E131", f"{named_input(name)} has no frames along axis {axis}", facts, tries
     )

@@ -102,7 +102,7 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
         with set_in(place, {NAMED: again}, code="E202"):
             base = measured(BASE)
         _check_same(build, digests, base)
-        say(f"as it is, simulated; {len(asked)} builds to compare")
+        say(f"unchanged build simulated; {len(asked)} builds to compare")
         rest = [*_results(asked, measured, jobs, say), *_points(base)]
     whole = [replace(one, variation=_with_command(one.variation, arguments, build)) for one in rest]
     advice = _chosen(base, sorted(whole, key=lambda result: result.variation.title))

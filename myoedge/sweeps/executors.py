@@ -204,4 +204,4 @@ def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator
 
 def _gone(facts: dict[str, str]) -> MyoedgeError:
     tries = ["the same command again: results that are finished are kept"]
-    return MyoedgeError("E503", "whoever worked on the sweep is gone", facts, tries)
+    return MyoedgeError("E503", "the processes of the sweep have ended", facts, tries)

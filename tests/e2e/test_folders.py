@@ -305,9 +305,9 @@ def test_a_build_that_another_one_replaced_has_no_report(build: Path, tmp_path: 
     found = load_build(folder)
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps({**manifest, "made": "by another build"}))
-    with pytest.raises(MyoedgeError, match="built anew meanwhile"):
+    with pytest.raises(MyoedgeError, match="has replaced it meanwhile"):
         _ = found.report
-    with pytest.raises(MyoedgeError, match="built anew meanwhile"):
+    with pytest.raises(MyoedgeError, match="has replaced it meanwhile"):
         found.check_written({MANIFEST: json.dumps(manifest).encode()})
 
 

@@ -39,7 +39,7 @@ def warned(real: Array, integer: Array | None = None, labels: Array = LABELS) ->
         (np.array([3, 0, 1, 2])[GOOD], None, "labels are numbered otherwise", "[3, 0, 1, 2]"),
         (np.full(400, 2), None, "another scale", "scaling"),
         (GUESSED, None, "not trained", "load_state_dict"),
-        (GOOD, GUESSED, "8 bits lose", "--accurate"),
+        (GOOD, GUESSED, "int8 loses", "--accurate"),
     ],
     ids=["renumbered", "one class", "untrained", "integers alone"],
 )

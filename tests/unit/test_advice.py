@@ -267,7 +267,7 @@ def test_the_tool_fixes_a_dynamic_axis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("alone", "has"),
-    [(nn.BatchNorm1d(2), "times and plus constants"), (nn.Flatten(), "in another shape")],
+    [(nn.BatchNorm1d(2), "scale and shift the inputs"), (nn.Flatten(), "in another shape")],
 )
 def test_the_layers_behind_are_exported_too(alone: nn.Module, has: str) -> None:
     alone.eval()

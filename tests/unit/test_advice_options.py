@@ -160,7 +160,7 @@ def test_filters_are_as_told() -> None:
 def test_symbols_take_the_place_of_frames_of_classes() -> None:
     network(lambda x: torch.tanh(x).reshape(1, 2, 2, 16))
     advice = tries_of("E207", built, ctc=0)[0]
-    assert advice.startswith("--ctc -1 where the last class is the blank")
+    assert advice.startswith("--ctc -1 if the last class is the blank")
     network(lambda x: torch.tanh(x).movedim(2, 0))
     assert built(ctc=-1).report["layers"]
 
@@ -219,7 +219,7 @@ def test_infinities_that_no_softmax_reads_are_numbers() -> None:
     later = torch.zeros(16).masked_fill(torch.arange(16) > 9, -torch.inf)
     network(lambda x: (x + later).amax(-1))
     first, second = tries_of("E112", quantized)
-    assert first.endswith("fill with the smallest: torch.where(mask, x.amin(), x)")
+    assert first.endswith("fill with the minimum: torch.where(mask, x.amin(), x)")
     network(lambda x: torch.where(later < 0, x.amin(), x).amax(-1))
     assert quantized().steps
     assert second.startswith("multiply by a mask of zeros and ones for a sum")

@@ -88,7 +88,7 @@ def test_a_query_that_may_look_at_no_key_is_refused(
     assert error.code == "E111"
     assert "cannot be built: a query that may look at no key (" in error.notice.title
     assert "a query that may look at no key" in dict(error.notice.facts)["found"]
-    assert error.notice.tries[0].startswith("leave every query a key, its own frame say")
+    assert error.notice.tries[0].startswith("leave every query a key, as its own frame")
 
 
 def test_sums_of_sums_in_front_of_a_softmax_are_looked_at_once() -> None:
@@ -242,7 +242,7 @@ REASONS: dict[str, tuple[Callable[[], MyoedgeError], str]] = {
         lambda: of(lambda net, x: net.b(x), X1, b=nn.BatchNorm1d(6, track_running_stats=False)),
         "track_running_stats=False"),
     "power": (lambda: of(lambda x: x**x, X1), "exponent that is a tensor"),
-    "lists apart": (lambda: of(lambda x: x[[0, 1], :, [2, 3]], X1), "axes that lie apart"),
+    "lists apart": (lambda: of(lambda x: x[[0, 1], :, [2, 3]], X1), "not adjacent"),
 }  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def test_code_that_depends_on_data_is_named_with_its_line_and_layer(tmp_path: Pa
 def test_one_sample_alone_shows_no_independence_of_data(build: Path, tmp_path: Path) -> None:
     ran = command("evidence", build, "-o", tmp_path / "e", "--drawn", 0, cwd=tmp_path)
     assert ran.code == 0
-    assert "one sample alone does not show" in ran.out
+    assert "a single sample does not show" in ran.out
     text = (tmp_path / "e" / "evidence.md").read_text()
     assert "Not measured" in text
     assert "None was found" not in text

@@ -152,12 +152,12 @@ def other_bytes(plan: Plan) -> Plan:
 
 STREAMS: dict[str, Callable[[Plan], Plan]] = {
     "more than L2 has": lambda p: replace(p, chip=replace(p.chip, l2_bytes=p.l2_bytes - 1)),
-    "not where L3 has it": lambda p: with_l3_transfer(p, 1, l3=p.l3_transfers[1].l3 + 4),
+    "or differs from L3": lambda p: with_l3_transfer(p, 1, l3=p.l3_transfers[1].l3 + 4),
     "a transfer leaves": lambda p: with_l3_transfer(p, 1, l2=p.l3_transfers[1].l2 + 2),
     "out of turn": lambda p: with_l3_transfer(p, -1, begins=0),
-    "overwrites what is alive": too_early,
+    "overwrites live bytes": too_early,
     "is overwritten": upon_another,
-    "is read where it is not": other_bytes,
+    "read before it has arrived": other_bytes,
 }
 
 
@@ -188,8 +188,8 @@ def without(plan: Plan, index: int) -> Plan:
 
 
 FAR: dict[str, Callable[[Plan], Plan]] = {
-    "when it is not in L2": lambda p: without(p, first_in(p)),
-    "used where or when": lambda p: without(p, first_in(p) - 1),
+    "while it is not in its L2 window": lambda p: without(p, first_in(p)),
+    "feature map in L3 is used": lambda p: without(p, first_in(p) - 1),
     "a transfer leaves": lambda p: with_l3_transfer(p, first_in(p), l3=p.map_bytes),
     "is overwritten": lambda p: with_l3_transfer(
         p, first_in(p) + 1, l2=p.l3_transfers[first_in(p)].l2
@@ -239,11 +239,11 @@ def prefetched_in(plan: Plan, tile: int) -> Plan:
 
 
 TILED: dict[str, Callable[[Plan], Plan]] = {
-    "stays in L1": kept_elsewhere,
-    "not as long": lambda p: with_buffers(p, lambda b: replace(b, last=b.first)),
+    "read at another offset": kept_elsewhere,
+    "after its release": lambda p: with_buffers(p, lambda b: replace(b, last=b.first)),
     "share bytes": lambda p: with_buffers(p, lambda b: replace(b, offset=0)),
     "has no buffer yet": lambda p: prefetched_in(p, 0),
-    "or is too much": lambda p: prefetched_in(p, 99),
+    "too many are in flight": lambda p: prefetched_in(p, 99),
 }
 
 
@@ -266,7 +266,7 @@ def test_scratch_in_l2_has_a_buffer_while_its_layer_runs(sound: QuantGraph, chan
     chip = find_chip("gap9")
     plan = make_plan(sound, replace(chip, l1_bytes=chip.l1_reserved_bytes + 256))
     assert [SCRATCH in t.choice.in_l2 for t in plan.tilings] == [True, False, False]
-    with pytest.raises(MyoedgeError, match="scratch in L2 has no buffer that is alive"):
+    with pytest.raises(MyoedgeError, match="scratch in L2 has no live buffer"):
         enforce(PLANNED, SCRATCHES[change](plan), sound.graph, "planned")
 
 

@@ -234,7 +234,7 @@ ELSEWHERE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "mean": (lambda x: x.masked_fill(FIRST[:, None], -INF).mean(1), "multiply by a mask"),
     "log_softmax": (
         lambda x: F.log_softmax(x.masked_fill(AT[:8] < 2, -INF), -1),
-        "fill with the smallest",
+        "fill with the minimum",
     ),
 }
 
@@ -246,7 +246,7 @@ def test_minus_infinity_that_no_softmax_hides_is_refused_as_a_mask(name: str) ->
     assert error.code == "E112"
     assert f"({name}" in error.notice.title
     assert ".py:" in error.notice.title
-    assert "in front of a softmax" in dict(error.notice.facts)["needs"]
+    assert "before a softmax" in dict(error.notice.facts)["needs"]
     assert advice in "\n".join(error.notice.tries)
 
 

@@ -45,7 +45,7 @@ def conv(groups: int, outputs: int, kernel: int, stride: int, dilation: int) -> 
     ("layer", "needs", "has"),
     [
         ((4, 16, 3, 1, 1), "one group, or one for each input", "4 groups"),
-        ((16, 32, 3, 1, 1), "as many outputs as inputs, or one group", "32 of 16"),
+        ((16, 32, 3, 1, 1), "equal numbers of outputs and inputs, or one group", "32 of 16"),
         ((16, 16, 5, 1, 1), "a kernel of 3x3, or one group", "5x5"),
         ((16, 16, 3, 2, 1), "stride 1, or one group", "2x2"),
         ((16, 16, 5, 1, 2), "a kernel of 3x3, or one group", "5x5"),

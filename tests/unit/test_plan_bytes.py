@@ -207,7 +207,7 @@ def test_weights_that_l3_and_l2_have_no_room_for_are_refused_before_maps_are_tri
     facts = dict(raised.value.notice.facts)
     of_weights, of_rows = 3 * 300 * 300, 3 * 300 * 16  # four int32 a row
     assert f"weights {of_weights + of_rows:,} B" in facts["needs"]
-    assert facts["L3"] == "has 150,000 B for the weights that L2 has no room for"
+    assert facts["L3"] == "has 150,000 B for the weights that do not fit in L2"
 
 
 def test_what_l3_moves_is_counted_as_the_c_moves_it() -> None:

@@ -96,7 +96,7 @@ BROKEN: dict[str, tuple[str, Callable[[], Graph]]] = {
     "input has no shape": ("imported", lambda: replace(sound(), inputs=("x", "y"))),
     "written by nothing": ("imported", lambda: replace(sound(), outputs=("nowhere",))),
     "shape or type": ("imported", lambda: with_tensor("table", shape=(1, 3, 3))),
-    "type is not what": ("imported", lambda: with_tensor("mean", dtype="int32")),
+    "type differs from": ("imported", lambda: with_tensor("mean", dtype="int32")),
     "no elements": ("imported", empty),
     "is not float32": ("imported", doubles),
     "more than 32768": ("imported", long_rows),
@@ -108,7 +108,7 @@ BROKEN: dict[str, tuple[str, Callable[[], Graph]]] = {
     "weights are computed": ("imported", computed_weights),
     "was not folded": ("prepared", on_constants),
     "read by nothing": ("prepared", lambda: replace(sound(), outputs=("table",))),
-    "lie apart": ("prepared", lambda: after("mean", axes=(0, 2), keepdim=True)),
+    "not adjacent": ("prepared", lambda: after("mean", axes=(0, 2), keepdim=True)),
     "transpose follows": ("prepared", lambda: after(
         "transpose", ("transpose", {"perm": (2, 1, 0)}), perm=(0, 2, 1))),
     "reshape follows": ("prepared", lambda: after(

@@ -146,7 +146,7 @@ def test_names_that_are_none_are_refused_with_those_there_are() -> None:
         assert graph.inputs[1] in str(told.value)
 
 
-@pytest.mark.parametrize(("kind", "said"), [(Step, "one step alone"), (Mean, "a batch of one")])
+@pytest.mark.parametrize(("kind", "said"), [(Step, "of one step"), (Mean, "a batch of one")])
 def test_frames_are_batches_of_one(kind: type[Step], said: str) -> None:
     model = kind(nn.LSTM)
     graph = graph_of(model, torch.zeros(4, 1, INPUTS), state_of(model))

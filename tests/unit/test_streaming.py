@@ -369,7 +369,7 @@ FUTURE: Mapping[str, tuple[nn.Module, str]] = {
     ),
     "causal attention": (
         Function(lambda x: attended(x, is_causal=True)),
-        "attends to all frames before, however many these become",
+        "attends to all earlier frames, an unlimited number",
     ),
     "causal attention to some frames": (
         Function(lambda x: attended(x, attn_mask=BANDED)),

@@ -30,7 +30,7 @@ OLDEST = 13  # from it on, axes are inputs and softmax is along one axis
 # Models of older opsets are converted.
 EXTERNAL = 1  # TensorProto.EXTERNAL
 ONE_FILE = (
-    "make it one file, where it came from:\n"
+    "save it as one file, where it was made:\n"
     'import onnx\nonnx.save(onnx.load("model.onnx"), "whole.onnx")'
 )
 OWN = ("", "ai.onnx")  # both name ONNX's own operators
@@ -209,7 +209,7 @@ def load_external(model: ModelProto, path: Path, limit: int) -> None:
             tensor.data_location = 0
     for tensor in _nested_tensors(model.graph):
         if tensor.data_location == EXTERNAL:
-            raise _refused(path, tensor, "only initialisers of the graph may lie outside")
+            raise _refused(path, tensor, "only initialisers of the graph may be in another file")
 
 
 def external_files(path: Path) -> tuple[Path, ...]:

@@ -104,7 +104,7 @@ def _known_shapes(node: NodeProto, outs: Mapping[str, TensorType]) -> tuple[Shap
     shapes = [outs[name].shape for name in node.output if name and name in outs]
     if not shapes or None in shapes:
         has_window = any(a.name == "kernel_shape" for a in node.attribute)
-        too_large = "a window that is larger than what it reads"
+        too_large = "a window that is larger than its input"
         depends = "a result whose shape depends on values"
         raise Unsupported(too_large if has_window else depends)
     return tuple(shape for shape in shapes if shape is not None)

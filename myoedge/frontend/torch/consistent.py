@@ -120,7 +120,7 @@ def _tensors(value: Any) -> Iterable[Any]:
 
 def _inconsistent(node: Any, facts: dict[str, str]) -> MyoedgeError:
     place = str(origin_of(node)) or node.name
-    what = f"{short(str(node.target))} at {place} is not what the graph says that it is"
+    what = f"{short(str(node.target))} at {place} differs from what the graph records"
     return MyoedgeError("E109", what, facts, EXPORT_AGAIN)
 
 

@@ -98,5 +98,5 @@ def is_over_rows(step: QuantizedNode) -> ConstraintViolation | None:
     if has == (n * rows, columns, k):
         return None
     return ConstraintViolation(
-        "a mean over rows of results", "a mean over others", "a mean over columns"
+        "a mean over rows of results", "a mean over other axes", "a mean over columns"
     )

@@ -31,12 +31,16 @@ def one_group_or_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
         fits, kernel = conv.kernel[1] <= SIDE * SIDE, "up to 9"
     rules = (
         (groups == inputs, "one group, or one for each input", f"{groups} groups"),
-        (outputs == inputs, "as many outputs as inputs, or one group", f"{outputs} of {inputs}"),
+        (
+            outputs == inputs,
+            "equal numbers of outputs and inputs, or one group",
+            f"{outputs} of {inputs}",
+        ),
         (fits, f"a kernel of {kernel}, or one group", _sizes(conv.kernel)),
         (conv.stride == (1, 1), "stride 1, or one group", _sizes(conv.stride)),
     )
     needs, has = next((needs, has) for is_kept, needs, has in rules if not is_kept)
-    rest = "stride 1 and as many outputs as inputs"
+    rest = "stride 1 and equal numbers of outputs and inputs"
     change = f"a convolution with groups=1, or a depthwise one of {kernel} with {rest}"
     return ConstraintViolation(needs, has, change)
 
@@ -93,4 +97,6 @@ def has_rows(step: QuantizedNode) -> ConstraintViolation | None:
     if is_filter(conv) or (conv.kernel[0] == conv.dilation[1] == 1 < conv.y[1]):
         return None
     has = _sizes(conv.kernel)
-    return ConstraintViolation("a kernel of 3x3, or of one row", has, "such a kernel, of stride 1")
+    return ConstraintViolation(
+        "a kernel of 3x3, or of one row", has, "a kernel of 3x3 or of one row, of stride 1"
+    )

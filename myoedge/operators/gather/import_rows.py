@@ -29,7 +29,7 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if len(picks) > 1 and constant and (y := _outer(d, x, picks, out)):
         return y
     if [*picks] != [*range(axis, axis + len(picks))]:
-        raise Unsupported("indexing by lists on axes that lie apart", SIDE_BY_SIDE)
+        raise Unsupported("indexing by lists on axes that are not adjacent", SIDE_BY_SIDE)
     if not constant:
         is_one = len(picks) == 1
         return (

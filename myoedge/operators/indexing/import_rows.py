@@ -28,7 +28,7 @@ from myoedge.operators.integers.numbers import is_truth
 from myoedge.operators.layout.import_rows import picked
 
 ADD_BY_PRODUCT = "add by a product: x + F.one_hot(index, n).float().T @ values, index a constant"
-BY_MASK = "write torch.where(mask, values, x), the mask a constant, the values as large as x"
+BY_MASK = "write torch.where(mask, values, x), with a constant mask and values in the shape of x"
 
 
 def windows(d: GraphBuilder, x: str, axis: int, size: int, step: int, dilation: int = 1) -> str:
@@ -163,7 +163,7 @@ def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: str) -> 
     rest = out[axis + len(own) :]
     value, shape = a["values"], d.shape(a["values"])
     if len(shape) > len(rest) and math.prod(shape[: len(shape) - len(rest)]) != 1:
-        raise Unsupported("values of their own for each place of a mask", BY_MASK)
+        raise Unsupported("separate values for each element of a mask", BY_MASK)
     thin = (*own, *[1] * len(rest))
     if mask in d.constants:
         whole = np.broadcast_to(d.array(mask).reshape(thin), out[axis:])

@@ -52,7 +52,7 @@ def divided(name: str) -> Row:
         by = a["other"]
         value = whole_numbers(d.array(by)) if by in d.constants else by
         if isinstance(value, str) or not (value > 0 if isinstance(value, int) else value.all()):
-            raise Unsupported("integers divided by what is no positive constant")
+            raise Unsupported("integers divided by anything but a positive constant")
         return calculated(d, MATH, name, first(a), by, out)
 
     return row

@@ -149,5 +149,5 @@ def whole_numbers(value: Array) -> Array:
     if not (np.isfinite(value).all() and (value == np.rint(value)).all()):
         raise Unsupported("a fractional constant together with integers")
     if value.size and np.abs(value.astype(np.float64)).max() > EXACT:
-        raise Unsupported(f"a constant beyond {EXACT:,} beside integers")
+        raise Unsupported(f"a constant beyond {EXACT:,} together with integers")
     return value.astype(np.int64)

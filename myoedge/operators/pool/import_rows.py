@@ -59,7 +59,7 @@ def regular(a: Arguments, spatial: Shape) -> Any:
     axes = zip(spatial, size, stride, pads, dilation, strict=True)
     windows = tuple(regular_windows(*axis, **flags) for axis in axes)
     if any(low >= high for axis in windows for low, high, _ in axis):
-        raise Unsupported("a window that lies only in the padding")
+        raise Unsupported("a window that covers only padding")
     return windows
 
 

@@ -25,7 +25,7 @@ from myoedge.operators.integers.numbers import NOT, is_truth, producer
 MASK_GAP = 50.0  # exp(-50) is 2e-22: a score this far below its row's largest has probability 0
 LOST = 2.0**20  # an addend this large erases the scores in float32, as a selection would
 NO_KEY = "a query that may look at no key"
-MIXED = "a mask that is an input and hides some keys where it is 1, others where it is 0"
+MIXED = "an input mask that hides some keys with 1 and other keys with 0"
 POINTWISE = ("add", "sub", "mul", "table")
 TERMS_MAX = 8  # a sum with more terms is not analysed
 ONE, NOWHERE = np.ones(()), np.zeros((), bool)

@@ -155,7 +155,7 @@ def too_large(
     """
     chip, names = plan.chip, list(dict.fromkeys(short_of_l1))
     l2_bytes = plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes
-    title = f"{plan.l1_room_bytes:,} B have no place for tiles by which more could lie in L3:"
+    title = f"{plan.l1_room_bytes:,} B are too few for tiles with which more could be in L3:"
     layers = [title, *names[:3]]
     sizes = [
         (sum(a.nbytes for a in plan.stored(index).values()), plan.names[step.node.name])
@@ -182,7 +182,7 @@ def _beyond_l2(plan: Plan, least: Plan | None) -> dict[str, str]:
     if least is not None:
         return {"stays in L2": _stays(least)}
     if plan.chip.l3_bytes:
-        return {"L3": f"has {plan.chip.l3_bytes:,} B for the weights that L2 has no room for"}
+        return {"L3": f"has {plan.chip.l3_bytes:,} B for the weights that do not fit in L2"}
     return {"stays in L2": "everything: there is no L3"}
 
 
@@ -211,7 +211,7 @@ def _stays(least: Plan) -> str:
     ports = [*graph.inputs, *graph.outputs]
     near = [name for name in ports if least.where[name].kind in ("input", "output")]
     sizes += [(size_bytes(least.quant, name), _shown(least, name)) for name in near]
-    title = "what a few tiles need at a time, and all that layers without tiles touch"
+    title = "the data of a few tiles, and all operands of layers without tiles"
     return "\n".join([title, *_largest(sizes)])
 
 

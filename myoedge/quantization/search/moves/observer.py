@@ -63,5 +63,5 @@ def _ranged(search: Search, state: SearchState, observer: Observer) -> Proposal:
 
     name = f"ranges by {METHOD_NAMES[observer.method]}"
     if not observer.full_outputs:
-        name += ", outputs as far as the samples go"
+        name += ", outputs limited to the samples"
     return Proposal(name, fit(None), None if observer.method == METHODS_TRIED[0] else fit)
