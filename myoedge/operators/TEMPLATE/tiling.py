@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import scale_fields, table_operand
-from myoedge.targets.chip import Engine
+from myoedge.targets.chip import Engine, KernelCost
 
 NUMBERS = ("x_zero", "mult", "offset", "shift")
 
@@ -37,6 +37,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         op={**step.integers.named(NUMBERS), **scale_fields(step)},
         tile=_tile_fields,
         work=work,
+        cost=KernelCost(10, 300, 400),
     )
 
 

@@ -109,7 +109,7 @@ def _able(step: QuantizedNode, chip: Chip) -> Iterator[tuple[Kernel, Engine]]:
 
 
 def _cost(kernel: TiledKernel, engine: Engine) -> KernelCost:
-    """Return the kernel's own cost (plug-ins have one), otherwise its row in the engine's table.
+    """Return the cost that the kernel's tiling states, otherwise its row in the engine's table.
 
     Errors: E257 if there is neither.
     """
