@@ -25,7 +25,7 @@ import torch
 import myoedge
 from tests.conftest import save_exported
 from tests.ops import harness, test_ops, test_tiles
-from tests.qdq_cases import CASES, one_operator, seeded, worst_step
+from tests.qdq_cases import check_file
 
 class Network(torch.nn.Module):
     def __init__(self):
@@ -40,10 +40,8 @@ for name, compare in (("c", lambda f: test_ops.compare(f, "radians", 20, 0, "-O0
                       ("tiles", lambda f: test_tiles.compare("radians", 20, 0, f))):
     (folder / name).mkdir()
     compare(folder / name)
-for number in range(5):
-    rng = seeded("radians", number)
-    plan = one_operator("radians", CASES["radians"](rng), rng)
-    assert worst_step(plan, rng) <= 1
+for case in harness.drawn("radians", 10):
+    check_file(case)
 model = save_exported(Network().eval(), (torch.zeros(1, 60, 8),), folder / "m.pt2")
 windows = np.random.default_rng(0).standard_normal((8, 1, 60, 8)).astype(np.float32)
 myoedge.build(model, calib=windows, output=folder / "out")
