@@ -215,6 +215,14 @@ def test_the_verbs_are_described_as_the_command_line_does() -> None:
     assert dict(rows) == VERBS
 
 
+def test_other_tools_have_a_month_and_a_version() -> None:
+    _, _, section = text(ROOT / "README.md").partition("| tool | seen |")
+    seen = re.findall(r"^\| [^|-][^|]*\| ([^|]+) \|", section, re.MULTILINE)
+    assert len(seen) == 8
+    version = r"20\d\d-(0[1-9]|1[0-2]), .*(\b\d+\.\d+|\b[0-9a-f]{7})"
+    assert [cell for cell in seen if not re.match(version, cell)] == []
+
+
 def test_the_readme_is_short() -> None:
     assert len(text(ROOT / "README.md").splitlines()) <= 200
 
