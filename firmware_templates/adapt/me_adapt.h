@@ -18,10 +18,10 @@
 extern "C" {
 #endif
 
-/* prototypes   nearest mean of a class
- * lda          class means and one covariance within classes
- * head         a linear layer by gradient descent, with stored windows of the training set
- * norm         mean and deviation of the input's channels, without classes: nobody judges it */
+/* prototypes   nearest class mean
+ * lda          class means and one common covariance
+ * head         a linear layer trained by gradient descent, together with stored windows of the training set
+ * norm         mean and deviation of the input's channels, without classes and without evaluation */
 typedef enum {
     ME_ADAPT_PROTOTYPES = 1,
     ME_ADAPT_LDA = 2,
@@ -29,8 +29,8 @@ typedef enum {
     ME_ADAPT_NORM = 4
 } me_adapt_method;
 
-/* Starts a session; one that was not ended is forgotten. The classifier in force stays.
- * Returns 0, or -1 where the build does not have this method. */
+/* Starts a session; an unfinished session is discarded. The classifier in force remains.
+ * Returns 0, or -1 if the build does not have this method. */
 int32_t me_adapt_begin(int32_t method);
 
 /* The window of the last inference, of a stream that of the last pass, belongs to this class; ME_ADAPT_NORM does not look at it. Every fourth
@@ -41,7 +41,8 @@ int32_t me_adapt_begin(int32_t method);
 #define ME_ADAPT_PSEUDO (-2)
 int32_t me_adapt_window(int32_t label);
 
-/* Returns 0 if the session takes windows with this label, ME_ADAPT_PSEUDO where the network is confident; or -1. */
+/* Returns 0 if the session accepts windows with this label (ME_ADAPT_PSEUDO: if the network is confident), or
+ * -1. */
 int32_t me_adapt_takes(int32_t label);
 
 /* Ends the session. The new classifier comes into force if it decides more of the held-back windows
@@ -51,31 +52,32 @@ int32_t me_adapt_takes(int32_t label);
  * session. */
 int32_t me_adapt_end(void);
 
-/* What me_adapt_end calls now and then, at least every 10 ms of its seconds; 0: nothing. */
+/* Called by me_adapt_end during its seconds of computation, at least every 10 ms; 0: nothing is called. */
 extern void (*me_adapt_progress)(void);
 
-/* Class of the window of the last inference: of the new classifier, or else of the network. */
+/* Class of the window of the last inference, by the new classifier if one is in force, otherwise by the
+ * network. */
 int32_t me_adapt_class(void);
 
-/* 1: a new classifier decides, 0: the network. */
+/* 1: a new classifier decides; 0: the network. */
 int32_t me_adapt_acts(void);
 
-/* What the network itself decided in the last inference; of a stream, in the last frame of the pass. */
+/* The network's own decision in the last inference; for a stream, in the last frame of the pass. */
 int32_t me_adapt_network_class(void);
 
-/* Writes classifier and normalisation that are in force to a buffer of any alignment, with room for
- * me_adapt_saved_bytes(), a constant: <PREFIX>_ADAPT_SAVED_BYTES of the network's header. Returns the bytes. */
+/* Writes the classifier and normalisation in force to a buffer of any alignment with at least
+ * me_adapt_saved_bytes() bytes, a constant: <PREFIX>_ADAPT_SAVED_BYTES of the network's header. Returns the bytes written. */
 uint32_t me_adapt_saved_bytes(void);
 uint32_t me_adapt_save(void *buffer);
 
-/* Brings what was saved into force, from a buffer of any alignment; a session that was not ended is forgotten. Returns 0, or -1 and changes nothing: another size, version or
- * network, or damaged bytes. */
+/* Restores what me_adapt_save wrote, from a buffer of any alignment; an unfinished session is discarded.
+ * Returns 0; or -1 without any change if size, version or network differ, or if the bytes are damaged. */
 int32_t me_adapt_load(const void *buffer, uint32_t bytes);
 
-/* Back to the network as it was built; a session that was not ended is forgotten. */
+/* Restores the network as built; an unfinished session is discarded. */
 void me_adapt_reset(void);
 
-/* For the network: features and decision of an inference. */
+/* Called by the network with the features and the decision of an inference. */
 void me_adapt_take_features(const int8_t *features);
 void me_adapt_take_decision(int32_t decision);
 void me_adapt_take_score(int32_t label, int32_t score);

@@ -68,32 +68,33 @@ typedef struct {
 extern const me_adapt_network me_adapt_of; /* generated, adapt.c */
 extern me_adapt_state me_adapt;
 
-/* Of the lower triangle of a square matrix, the first number of a row. */
+/* First element of a row in a lower triangular matrix. */
 static inline int32_t me_adapt_row(int32_t row) { return row * (row + 1) / 2; }
 
 /* floor(a / n), n 1 or more, |a| below 2**62 */
 int64_t me_adapt_divide(int64_t a, uint32_t n);
 
-/* The largest whole number whose square is not above x, x below 2**62. */
+/* Largest integer whose square is at most x, x below 2**62. */
 uint32_t me_adapt_root(uint64_t x);
 
-/* Number of the highest bit that is set, plus 1; 0 for 0. */
+/* Index of the highest set bit, plus 1; 0 for 0. */
 int32_t me_adapt_bits(uint64_t x);
 
-/* Rows of means with 24 bits after the point: sums / counts rounded down, 0 without windows; behind
- * them their centre, the mean of those with windows. */
+/* Means with 24 fraction bits: sums / counts rounded down, 0 without windows; then their centre, the mean
+ * of the classes with windows. */
 void me_adapt_find_means(void);
 
-/* Directions -> the classifier that is judged: score of class c = direction c . (x - (mean c + centre) / 2). */
+/* Directions -> the classifier to be evaluated: score of class c = direction c . (x - (mean c + centre) /
+ * 2). */
 void me_adapt_from_directions(void);
 
-/* Between two steps of a fit. */
+/* Called between two steps of a fit. */
 void me_adapt_go_on(void);
 
 void me_adapt_fit_prototypes(void);
 void me_adapt_fit_lda(void);
 
-/* The network's decision, or -1 where its confidence is less than the build's threshold. */
+/* The network's decision, or -1 if its confidence is below the build's threshold. */
 int32_t me_adapt_pseudo_label(void);
 
 void me_adapt_norm_begin(void);

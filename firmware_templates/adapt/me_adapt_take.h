@@ -11,12 +11,12 @@
 
 extern int8_t me_adapt_features[];
 
-/* Of a build with norm: the input as it came, and normalised, by rows; which of the two it is. */
+/* For builds with norm: the original input, the normalised one, and which of them the network reads. */
 void me_adapt_norm_rows(const void *input, int32_t first, int32_t last);
 int32_t me_adapt_norm_acts(void);
 const void *me_adapt_norm_input(const void *input);
 
-/* Ahead of the first layer, by all nine cores: what the network's input is. */
+/* Before the first layer, by all nine cores: selects the network's input. */
 static inline const void *me_adapt_before_network(const void *input, int32_t rows)
 {
     if (!me_adapt_norm_acts())
@@ -47,8 +47,8 @@ static inline void me_adapt_pool(const int8_t *results, int32_t positions, int32
     }
 }
 
-/* Behind the layer whose results are the features, by all nine cores. Two barriers: the results have
- * arrived where they are read, and the next layer does not overwrite them meanwhile. */
+/* After the layer whose results are the features, by all nine cores. Two barriers: one until the results have
+ * arrived, one so that the next layer does not overwrite them meanwhile. */
 static inline void me_adapt_after_layer(const int8_t *results, int32_t positions, int32_t channels,
                                         int32_t group)
 {
@@ -62,8 +62,8 @@ static inline void me_adapt_after_layer(const int8_t *results, int32_t positions
 #endif
 }
 
-/* Behind the last layer, by all cores, one of which notes the decision: the first of the largest.
- * scores   of the first class; one class is `stride` numbers behind the other */
+/* After the last layer, by all cores, one of which stores the decision: the first maximum.
+ * scores   of the first class; `stride` elements from one class to the next */
 #ifdef ME_GAP9
 #define ME_ADAPT_NOTES() (me_core() == ME_CONTROL_CORE)
 #else

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ME_FRAME_BYTES 1032u /* of a payload, at most: an address and 1 KiB, rounded up */
+#define ME_FRAME_BYTES 1032u /* maximum payload: an address and 1 KiB, rounded up */
 
 typedef struct {
     uint8_t kind, number;
@@ -16,7 +16,7 @@ typedef struct {
     uint8_t payload[ME_FRAME_BYTES];
 } me_frame;
 
-/* Waits for a frame; what belongs to none is skipped. -> whether it came through whole */
+/* Waits for a frame, skipping bytes outside frames. -> whether it is undamaged */
 bool me_console_receive(me_frame *frame);
 
 void me_console_send(const me_frame *frame);

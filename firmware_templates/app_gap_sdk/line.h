@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether the line could be opened. */
+/* Opens the line. -> whether that succeeded */
 bool me_line_open(uint32_t baud_rate);
 
 void me_line_read(uint8_t *to, uint32_t bytes);

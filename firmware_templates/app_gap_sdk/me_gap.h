@@ -46,53 +46,53 @@ typedef enum {
     ME_STACK
 } me_status;
 
-/* cluster   that the program has opened, with ME_CONTROL_STACK_BYTES; 0: me_open opens it
- * l3_file   of the flash's read-only file system, with the network's l3.bin; 0: "l3.bin" */
+/* cluster   opened by the program, with ME_CONTROL_STACK_BYTES; 0: me_open opens it
+ * l3_file   name of the network's l3.bin in the flash's read-only file system; 0: "l3.bin" */
 typedef struct {
     struct pi_device *cluster;
     const char *l3_file;
 } me_gap_options;
 
-/* A network that is open; the caller's memory. */
+/* An open network, in the caller's memory. */
 typedef struct {
     const me_network_info *of;
     uint32_t l3_base;
 } me_gap;
 
-/* In the interrupt at the end of a run. */
+/* Called in the interrupt at the end of a run. */
 typedef void (*me_done)(void *argument);
 
-/* Brings up what a network needs: the cluster at the first one, stacks, L3 filled from the flash. The
- * clock of the cluster is the caller's to set, behind this. options may be 0. */
+/* Prepares what a network needs: the cluster (for the first network), stacks, and L3, filled from the flash. The
+ * caller sets the cluster's clock afterwards. options may be 0. */
 me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *options);
 
-/* Starts a run. in and out, and what they point to, stay as they are until its end; they lie in L2, at
- * multiples of 4. done may be 0. */
+/* Starts a run. in and out, and the buffers to which they point, must not change until its end; the buffers are
+ * in L2, at multiples of 4. done may be 0. */
 me_status me_start(const me_gap *gap, const void *const in[], void *const out[], me_done done,
                    void *argument);
 
-/* Sleeps until the run has ended. -> ME_OK; ME_WRONG_CORE where cluster tasks start on another core than
- * 8; ME_STACK where a stack has grown over its end. Without a run: what the last one gave. */
+/* Sleeps until the run has ended. -> ME_OK; ME_WRONG_CORE if cluster tasks start on a core other than 8;
+ * ME_STACK if a stack has overflowed. Without a run, the result of the last one. */
 me_status me_wait(void);
 
-/* Whether the last words of the stacks of cores 0 .. 7 are as me_open wrote them. */
+/* Whether the last words of the stacks of cores 0 .. 7 are unchanged since me_open. */
 bool me_stacks_intact(void);
 
 bool me_is_running(void);
 
-/* Loads another model of a network that is open, built with --weights-blob: <prefix>_load, with its part of
+/* Loads another model into an open network that was built with --weights-blob: <prefix>_load, with its part of
  * L3. Not during a run. Without --weights-blob: ME_LOAD_LAYOUT. */
 me_load_status me_load_model(const me_gap *gap, const me_blob *blob);
 
-/* <prefix>_check of a network that is open, built with --checks, with its part of L3: compares a slice of its
- * constants. Not during a run. Returns 0 if they are as they were built; 1 if not, and without --checks. */
+/* <prefix>_check of an open network that was built with --checks, with its part of L3: compares a slice of its
+ * constants. Not during a run. Returns 0 if they are as built; 1 otherwise, and without --checks. */
 int me_check_slice(const me_gap *gap, int32_t slice);
 
-/* Gives back what me_open took; the cluster with the last network. Not during a run. */
+/* Releases what me_open allocated; with the last network, the cluster too. Not during a run. */
 void me_close(me_gap *gap);
 
-/* For the program, once: what all its networks share, as large as the largest needs. The first where
- * network.c is compiled with ME_SHARED_L1. */
+/* Defined once by the program: data that all its networks share, as large as the largest network needs. The first
+ * one if network.c is compiled with ME_SHARED_L1. */
 #define ME_GAP_BUFFERS(l1_bytes) PI_L1 _Alignas(16) int8_t me_l1[l1_bytes]
 #define ME_GAP_MARKS(layers) PI_L1 volatile uint32_t me_marks[(layers) + 2]
 

@@ -19,9 +19,9 @@
 #define ME_CONTROL_CORE 8
 #define ME_CORES 9
 
-extern PI_L1 uint32_t me_workers_barrier; /* of cores 0 .. 7 among themselves */
+extern PI_L1 uint32_t me_workers_barrier; /* among cores 0 .. 7 */
 
-/* Runs work on all nine cores. By core 8, where cluster tasks start. */
+/* Runs work on all nine cores. Called by core 8, on which cluster tasks start. */
 void me_team_run(void (*work)(void *argument), void *argument);
 
 static inline int32_t me_core(void) { return (int32_t)pi_core_id(); }
@@ -30,13 +30,13 @@ static inline void me_barrier_all(void) { pi_cl_team_barrier(); }
 
 static inline void me_barrier_workers(void) { pi_cl_team_barrier_wait(me_workers_barrier); }
 
-/* The first of n that core 0 .. 7 does, and with `core + 1` the one behind its last; n < 2**28. */
+/* First of n items of core 0 .. 7; `core + 1` gives the end of its share; n < 2**28. */
 static inline int32_t me_share(int32_t core, int32_t n)
 {
     return (int32_t)((uint32_t)core * (uint32_t)n / ME_WORKERS);
 }
 
-/* ---- L2 and L1; at most 16 transfers at a time */
+/* ---- L2 and L1; at most 16 transfers in flight */
 
 typedef enum { ME_L1_TO_L2 = 0, ME_L2_TO_L1 = 1 } me_dma_direction;
 
@@ -58,11 +58,11 @@ uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction dire
 bool me_l3_full(void);
 void me_l3_wait(uint32_t ticket);
 
-/* Store bytes of L2 in L3, or fetch them, and return when they are there. Fabric controller only. */
+/* Copies bytes from L2 to L3, or back, and returns when done. Fabric controller only. */
 void me_l3_store(uint32_t l3, void *l2, uint32_t bytes);
 void me_l3_fetch(uint32_t l3, void *l2, uint32_t bytes);
 
-/* ---- when layers ended, in cycles of the cluster */
+/* ---- end times of layers, in cycles of the cluster */
 
 extern volatile uint32_t me_marks[];
 

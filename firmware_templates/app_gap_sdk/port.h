@@ -13,7 +13,7 @@
 #include "bsp/fs/readfs.h"
 #include "bsp/ram.h"
 
-/* Events: one that calls a function in an interrupt, and one that the fabric controller sleeps on. */
+/* Events: one calls a function in an interrupt, the other wakes the fabric controller. */
 #ifdef ME_SDK_4
 typedef pi_task_t me_event;
 #define me_event_call(event, function) pi_task_irq_callback((event), (function), 0)
@@ -28,7 +28,7 @@ typedef pi_evt_t me_event;
 #define me_event_wait(event) pi_evt_wait(event)
 #endif
 
-/* A pad as an output that starts low, and its level. */
+/* A pad as an output that starts low; its level. */
 #ifdef ME_SDK_4
 #include "pmsis/chips/gap9/pmu.h" /* pi_pmu_voltage_set; pmsis.h of 4.12 does not include it */
 

@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-/* l2    where it lies; 0 where it is in L3
- * l3    else, its offset there */
+/* l2    address in L2; 0 for data in L3
+ * l3    otherwise its offset in L3 */
 typedef struct {
     uint8_t *l2;
     uint32_t l3, bytes;
@@ -18,13 +18,13 @@ extern const uint32_t me_input_count, me_output_count;
 extern const void *const me_inputs[];
 extern void *const me_outputs[];
 
-/* Without a serial line: the golden sample. */
+/* Without a serial line: runs the golden sample. */
 extern const void *const me_golden_inputs[], *const me_golden_outputs[];
 
 extern const uint32_t me_layer_count;
-extern const uint32_t me_mark_count; /* a mark more than layers, and another where outputs are copied */
+extern const uint32_t me_mark_count; /* one mark more than layers, and another one if outputs are copied */
 
-/* "myoedge gap-sdk gap9 " and 64 hexadecimal digits: which build this is. */
+/* "myoedge gap-sdk gap9 " and 64 hexadecimal digits, which identify the build. */
 extern const char me_digest[];
 
 #endif

@@ -7,20 +7,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The network once, with what lies at its inputs; of a stream that is a frame, and outputs are those
- * that it makes ready, zeros behind them. -> false where cluster tasks start elsewhere */
+/* Runs the network once on its inputs; for a stream, on a frame: outputs are then the frames that are ready,
+ * followed by zeros. -> false if cluster tasks start on another core */
 bool me_infer(void);
 
-/* me_run on the cluster. -> 0, or less where cluster tasks start elsewhere */
+/* Runs me_run on the cluster. -> 0, or negative if cluster tasks start on another core */
 int me_cluster_pass(const void *const in[], void *const out[]);
 
-/* Forgets the frames of a stream. */
+/* Discards the frames of a stream. */
 void me_restart(void);
 
-/* Of a layer; of all from the first layer's start to the last one's end for row me_layer_count. */
+/* Cycles of a layer; for row me_layer_count, from the first layer's start to the last one's end. */
 uint32_t me_cycles_of(uint32_t row);
 
-/* Says who it is, then answers until the host says that it is over.
+/* Identifies the build, then answers requests until the host ends the session.
  * -> whether the line could be opened */
 bool me_serve(void);
 

@@ -7,21 +7,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Greets the host and answers its commands until the line ends. */
+/* Greets the host and answers its commands until the line closes. */
 void me_mlperf_serve(void);
 
-/* ---- what the platform offers */
+/* ---- provided by the platform */
 
-/* Waits for the next character. -> less than 0 where the line has ended */
+/* Waits for the next character. -> negative if the line is closed */
 int32_t me_line_character(void);
 
-/* The text is anywhere in memory. */
+/* The text may be in any memory. */
 void me_line_write(const char *text, uint32_t bytes);
 
-/* Microseconds since any start, rounded down; asked at least once in 11 s of measured time. */
+/* Microseconds since any start, rounded down; called at least once per 11 s of measured time. */
 uint64_t me_line_us(void);
 
-/* The network once, with what lies at its input. -> false where it could not run */
+/* Runs the network once on its input. -> false if it could not run */
 bool me_infer(void);
 
 #endif

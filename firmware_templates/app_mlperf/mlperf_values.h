@@ -10,12 +10,12 @@
 /* value / by, rounded down. */
 uint64_t me_divided(uint64_t value, uint32_t by);
 
-/* ME_FILE_BYTES of a file into the network's input: for each value the integer that the reference
- * quantises it to. */
+/* Converts a file of ME_FILE_BYTES to the network's input: each value to the integer to which the reference
+ * quantises it. */
 void me_take_values(const uint8_t *file);
 
-/* Result i < ME_RESULTS in thousandths, halves rounded up: scale * (q - zero_point) of element i of
- * the output; for a reconstruction the mean of its squared differences from the file's values. */
+/* Result i < ME_RESULTS in thousandths, halves rounded up: scale * (q - zero_point) of element i of the output;
+ * for a reconstruction, the mean of its squared differences from the file's values. */
 int64_t me_result(uint32_t i, const uint8_t *file);
 
 #endif

@@ -7,10 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Since the start.
- * lost       samples that were not read, or not valid, or came while the front end was in doubt
- * saturated  samples with a channel at its limit      spi_errors   transfers that were no sample
- * resets     times the front end was started again    overruns     data-ready that was no sample
+/* Counts since the start.
+ * lost       samples that were not read, were invalid, or came while the front end was in doubt
+ * saturated  samples with a channel at its limit      spi_errors   transfers without a valid sample
+ * resets     restarts of the front end                overruns     data-ready edges without a sample
  * open       bit c % 64: electrode c was not connected in the last sample */
 typedef struct {
     uint32_t lost, saturated, spi_errors, resets, overruns;
@@ -20,18 +20,18 @@ typedef struct {
 /* Starts the front end for the first time. */
 void me_acquisition_start(void);
 
-/* For the main loop: checks a front end that is in doubt or silent, starts it again if needed. */
+/* For the main loop: checks a front end that is in doubt or silent, and restarts it if necessary. */
 void me_acquisition_look(void);
 
-/* Whether me_acquisition_look has work. */
+/* Whether me_acquisition_look has work to do. */
 bool me_acquisition_is_in_doubt(void);
 
-/* Flags of packet.h for the next decision, which are forgotten. */
+/* Flags of packet.h for the next decision; reading clears them. */
 uint32_t me_acquisition_flags(void);
 
 me_acquired me_acquisition_counts(void);
 
-/* Expected time until the next data-ready. */
+/* Expected time until the next data-ready edge. */
 uint32_t me_acquisition_until_ready_us(void);
 
 #endif

@@ -13,13 +13,13 @@ extern me_sample me_sensor_input[];
 /* The decisions of a pass, ME_RESULTS values each. */
 extern me_result me_sensor_results[];
 
-/* Forgets all frames of a stream. */
+/* Discards all frames of a stream. */
 void me_sensor_reset(void);
 
-/* Runs the network on the window, or takes the frame. -> decisions that are ready, or less than 0 */
+/* Runs the network on the window, or adds the frame. -> number of decisions, or negative */
 int me_sensor_infer(void);
 
-/* What a packet says of a decision. */
+/* Fields of a packet for a decision. */
 void me_sensor_values(me_packet *packet, const me_result *values);
 
 #endif

@@ -7,15 +7,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Resets and configures the front end, starts conversions. Takes up to half a second, in which
- * samples are not read. -> false where it does not answer as it should */
+/* Resets and configures the front end, and starts conversions. Takes up to half a second, during which no samples
+ * are read. -> false if it does not answer as expected */
 bool me_front_end_start(void);
 
-/* Whether the front end still has its settings. Conversions go on; a sample may be missed. */
+/* Whether the front end still has its settings. Conversions continue; a sample may be missed. */
 bool me_front_end_is_intact(void);
 
 /* raw: the ME_SAMPLE_BYTES of one sample. counts: signed integers of all ME_CHANNELS channels.
- * open: bit c % 64 where electrode c is not connected. -> false where raw is not a sample */
+ * open: bit c % 64 is set if electrode c is not connected. -> false if raw is no sample */
 bool me_front_end_decode(const uint8_t *raw, int32_t *counts, uint64_t *open);
 
 #endif

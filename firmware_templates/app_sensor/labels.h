@@ -8,21 +8,20 @@
 
 #include <stdint.h>
 
-/* begin   a session; the argument is the method of me_adapt.h
- * label   windows whose samples all come after this command belong to the class of the argument, until
- *         the next command; ME_NO_LABEL: to none; answered by -1 outside a session, or if there is no
- *         such class
- * end     the session; answered by 1 where the new classifier is in force
- * reset   the network decides as it was built */
+/* begin   begins a session; the argument is the method of me_adapt.h
+ * label   windows of which all samples come after this command have the class of the argument, until the
+ *         next command; ME_NO_LABEL: none; answered by -1 outside a session, or for an unknown class
+ * end     ends the session; answered by 1 if the new classifier is in force
+ * reset   restores the network as built */
 enum { ME_COMMAND_BEGIN = 1, ME_COMMAND_LABEL = 2, ME_COMMAND_END = 3, ME_COMMAND_RESET = 4 };
 
 #define ME_NO_LABEL 0xFFFFu
-#define ME_PSEUDO_LABEL 0xFFFEu /* the network's confident decisions */
+#define ME_PSEUDO_LABEL 0xFFFEu /* pseudo-labels: the network's confident decisions */
 
-/* A message that is a command. Called in an interrupt. */
+/* A command message. Called in an interrupt. */
 void me_labels_command(const uint8_t *message, uint32_t bytes);
 
-/* Carries out the commands that have come; by the main loop. */
+/* Executes the received commands; called by the main loop. */
 void me_labels_serve(void);
 
 /* The window of the last inference begins with this sample. */

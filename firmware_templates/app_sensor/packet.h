@@ -24,23 +24,23 @@ enum {
     ME_FLAG_LOST = 1,      /* samples were lost since the last decision */
     ME_FLAG_OPEN = 2,      /* an electrode was not connected */
     ME_FLAG_SATURATED = 4, /* a channel was at its limit */
-    ME_FLAG_SPI = 8,       /* a transfer was no sample */
-    ME_FLAG_RESET = 16,    /* the front end was started again */
-    ME_FLAG_SKIPPED = 32,  /* passes were skipped, as the network was late */
+    ME_FLAG_SPI = 8,       /* a transfer was invalid */
+    ME_FLAG_RESET = 16,    /* the front end was restarted */
+    ME_FLAG_SKIPPED = 32,  /* passes were skipped because the network was late */
     ME_FLAG_WATCHDOG = 64  /* first decision after a restart by the watchdog */
 };
 
 #define ME_PACKET_HEAD_BYTES 14u
-#define ME_PACKET_REST_BYTES 40u /* of a status: longer than a start, or a class */
+#define ME_PACKET_REST_BYTES 40u /* length of a status, which is longer than a start or a class */
 #define ME_PACKET_BYTES (ME_PACKET_HEAD_BYTES + ME_PACKET_REST_BYTES + ME_PACKET_VALUE_BYTES)
-#define ME_LINE_BYTES (ME_PACKET_BYTES + ME_PACKET_BYTES / 254u + 2u) /* of a packet on the line */
+#define ME_LINE_BYTES (ME_PACKET_BYTES + ME_PACKET_BYTES / 254u + 2u) /* bytes of a packet on the line */
 
 typedef struct {
     uint8_t bytes[ME_PACKET_BYTES];
     uint32_t count, flags;
 } me_packet;
 
-/* A packet starts with its head. */
+/* A packet begins with this header. */
 void me_packet_begin(me_packet *packet, me_packet_kind kind, uint32_t frame, uint32_t time_us);
 
 void me_packet_u8(me_packet *packet, uint8_t value);
@@ -49,13 +49,13 @@ void me_packet_u32(me_packet *packet, uint32_t value);
 
 void me_packet_sequence(me_packet *packet, uint32_t sequence);
 
-/* Sets the flags of the head, adds the CRC. -> bytes written to `line` */
+/* Sets the flags of the header and adds the CRC. -> bytes written to `line` */
 uint32_t me_packet_end(me_packet *packet, uint8_t *line);
 
 /* CRC-16/CCITT-FALSE: polynomial 0x1021, start 0xFFFF, neither reflected nor inverted. */
 uint32_t me_crc16(const uint8_t *bytes, uint32_t count);
 
-/* Consistent overhead byte stuffing: no 0 within, one at the end. -> bytes written */
+/* Consistent overhead byte stuffing: no zero byte inside, one at the end. -> bytes written */
 uint32_t me_cobs(const uint8_t *bytes, uint32_t count, uint8_t *to);
 
 #endif

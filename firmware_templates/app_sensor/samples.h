@@ -16,21 +16,21 @@ typedef struct {
     uint32_t number, time_us, flags;
 } me_sample_facts;
 
-/* Forgets all samples. */
+/* Discards all samples. */
 void me_samples_clear(void);
 
-/* Quantises and stores a sample: counts of all channels. */
+/* Quantises and stores a sample, given the counts of all channels. */
 void me_samples_put(const me_sample_facts *facts, const int32_t *counts);
 
-/* Makes a stored sample a lost one. -> whether it was there */
+/* Marks a stored sample as lost. -> whether it was stored */
 bool me_samples_withdraw(uint32_t number);
 
-/* The number after the newest sample, and that of the first one after the last lost one. */
+/* Number after the newest sample; number of the first sample after the last lost one. */
 uint32_t me_samples_end(void);
 uint32_t me_samples_gap_end(void);
 
-/* Copies ME_WINDOW samples from `first` on to the network's input. facts: time of the last one,
- * flags of all. -> 0, or how many of them there are up to the last one that is missing */
+/* Copies ME_WINDOW samples, beginning with `first`, to the network's input. facts: time of the last sample,
+ * flags of all. -> 0, or the number of samples up to the last missing one */
 uint32_t me_samples_copy(uint32_t first, me_sample *to, me_sample_facts *facts);
 
 #endif

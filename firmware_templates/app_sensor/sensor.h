@@ -13,31 +13,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Starts port and front end, then works until power goes. Returns where the port cannot start. */
+/* Starts port and front end, then works until power-off. Returns if the port cannot start. */
 void me_sensor_run(void);
 
-/* The two parts of me_sensor_run: -> whether the port has started; one turn of the main loop. */
+/* The two parts of me_sensor_run: -> whether the port has started; one iteration of the main loop. */
 bool me_sensor_open(void);
 void me_sensor_turn(void);
 
-/* Waits; interrupts are served meanwhile. */
+/* Waits while interrupts are served. */
 void me_sensor_wait(uint32_t us);
 
-/* Pulls the front end's reset pin low for so long, and waits as long again. -> whether it is wired */
+/* Holds the front end's reset pin low for this time, then waits for the same time. -> whether it is wired */
 bool me_sensor_reset_front_end(uint32_t us);
 
-/* ---- called by the port's interrupts, never one within another */
+/* ---- called in the port's interrupts, never nested */
 
 /* A sample is ready: edge of the data-ready pin. */
 void me_sensor_ready(void);
 
-/* The transfer that me_port_spi_start started has ended. */
+/* The transfer started by me_port_spi_start has ended. */
 void me_sensor_sample(void);
 
-/* The line has sent the bytes of me_port_uart_start. */
+/* The bytes of me_port_uart_start have been sent. */
 void me_sensor_sent(void);
 
-/* Bytes have come in on the line. */
+/* Bytes have been received. */
 void me_sensor_received(void);
 
 #endif

@@ -8,8 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Starts clock, pins, SPI, UART, timer and watchdog; interrupts stay off. -> false where a device is
- * not there */
+/* Starts clock, pins, SPI, UART, timer and watchdog; interrupts stay off. -> false if a device is missing */
 bool me_port_open(void);
 
 /* ---- time and sleep */
@@ -17,50 +16,50 @@ bool me_port_open(void);
 /* Microseconds since the start, modulo 2**32. */
 uint32_t me_port_us(void);
 
-/* While interrupts are off, none of the functions in sensor.h that interrupts call is called. */
+/* While interrupts are off, no function of sensor.h is called in an interrupt. */
 void me_port_interrupts(bool on);
 
-/* With interrupts off: sleeps until one is pending, at most `us`. The port chooses how deeply by the
- * time until the last sample of the next pass of the network. */
+/* With interrupts off: sleeps until one is pending, at most `us`. The port chooses the depth of sleep by the
+ * time until the last sample of the network's next pass. */
 void me_port_sleep(uint32_t us, uint32_t until_pass_us);
 
 /* ---- watchdog: restarts the chip one second after the last call */
 
 void me_port_watchdog_feed(void);
 
-/* Restarts by the watchdog since power came. */
+/* Restarts by the watchdog since power-on. */
 uint32_t me_port_watchdog_restarts(void);
 
-/* ---- front end; functions of the SPI where ME_SPI is defined */
+/* ---- front end; the functions of the SPI only with ME_SPI */
 
 typedef enum { ME_PIN_START, ME_PIN_RESET } me_pin;
 
-/* Whether the pin is wired, and its level. */
+/* Whether the pin is wired; its level. */
 bool me_port_has_pin(me_pin pin);
 void me_port_pin(me_pin pin, bool high);
 
-/* Transfers so many bytes, at most 32, with chip select low, at a clock of at most 2 MHz, and
- * returns after the last one. tx or rx may be 0. */
+/* Transfers this many bytes, at most 32, with chip select low, at a clock of at most 2 MHz, and returns
+ * after the last one. tx or rx may be 0. */
 void me_port_spi_exchange(const uint8_t *tx, uint8_t *rx, uint32_t bytes);
 
-/* Starts to read one sample by DMA at full clock; the end calls me_sensor_sample. */
+/* Starts to read one sample by DMA at full clock; me_sensor_sample is called at its end. */
 void me_port_spi_start(uint8_t *rx, uint32_t bytes);
 
-/* Ends a transfer that hangs; me_sensor_sample is not called for it. */
+/* Aborts a transfer that hangs; me_sensor_sample is not called for it. */
 void me_port_spi_stop(void);
 
 /* ---- line */
 
-/* Starts to send bytes by DMA; the end calls me_sensor_sent. The bytes stay unchanged until then. */
+/* Starts to send bytes by DMA; me_sensor_sent is called at the end. The bytes must not change until then. */
 void me_port_uart_start(const uint8_t *bytes, uint32_t count);
 
-/* Where the line receives (ME_LINE_RECEIVES): takes bytes that have come in, at most `most`; when
- * some have, an interrupt calls me_sensor_received. -> how many */
+/* If the line receives (ME_LINE_RECEIVES): reads received bytes, at most `most`; me_sensor_received is called in
+ * an interrupt when there are some. -> number of bytes */
 uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most);
 
 /* ---- network */
 
-/* Runs me_run on the cluster; interrupts are served meanwhile. -> 0, or less where it failed */
+/* Runs me_run on the cluster while interrupts are served. -> 0, or negative if it failed */
 int me_port_run(const void *const in[], void *const out[]);
 
 #endif

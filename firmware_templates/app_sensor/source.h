@@ -12,37 +12,37 @@
 
 /* ---- of the source; called with interrupts off */
 
-/* Samples are wanted from now on. anew: the front end was started, its times are others. */
+/* Samples are wanted from now on. anew: the front end was restarted, so that its times have changed. */
 void me_source_begin(bool anew);
 
-/* No sample is wanted any more. -> whether one was on its way, and is lost */
+/* No samples are wanted any more. -> whether one was in transfer, and is lost */
 bool me_source_stop(void);
 
 /* Time of the last sample. */
 uint32_t me_source_ready_us(void);
 
-/* ---- of acquisition.c; called by the source, in interrupts */
+/* ---- of acquisition.c; called by the source in interrupts */
 
-/* STOPPED: no sample is wanted. DOUBTED: something was irregular; samples are dropped until the main
- * loop has looked. */
+/* STOPPED: no samples are wanted. DOUBTED: something was irregular; samples are dropped until the main loop has
+ * checked. */
 typedef enum { ME_STOPPED, ME_RUNNING, ME_DOUBTED } me_acquisition_state;
 me_acquisition_state me_acquisition_now(void);
 
-/* Something was irregular: the front end is checked before the next sample is believed. */
+/* Something was irregular: the front end is checked before further samples are used. */
 void me_acquisition_doubt(void);
 
-/* Counts lost samples, data-ready that was no sample, transfers that were none. */
+/* Counts lost samples, data-ready edges without a sample, invalid transfers. */
 void me_acquisition_lose(uint32_t samples);
 void me_acquisition_overrun(void);
 void me_acquisition_error(void);
 
-/* The front end has started again by itself. */
+/* The front end has restarted by itself. */
 void me_acquisition_restarted(void);
 
 /* Stores a sample: its number, its time, its ME_SAMPLE_BYTES. */
 void me_acquisition_take(uint32_t number, uint32_t ready_us, const uint8_t *raw);
 
-/* Periods in a time, to the nearest, and how much longer it is in 1/16 us. */
+/* Periods in a time, rounded to the nearest number, and the remainder in 1/16 us. */
 uint32_t me_periods_in(uint32_t us, int32_t *longer);
 
 #endif

@@ -10,10 +10,10 @@
 
 #include "me_share.h"
 
-/* constants come from l3.bin; feature maps have their place in L3 behind it */
+/* Constants are in l3.bin; feature maps follow it in L3. */
 typedef enum { ME_CONSTANT, ME_MAP_IN, ME_MAP_OUT } me_l3_kind;
 
-/* l3: offset in L3, which l3.bin is the start of */
+/* l3: offset in L3, which begins with l3.bin */
 typedef struct {
     uint32_t l3;
     int8_t *l2;
@@ -21,8 +21,8 @@ typedef struct {
     me_l3_kind kind;
 } me_l3_transfer;
 
-/* From this timeline step on, how many may have been started, how many must have ended. The last row
- * has a step that never comes. */
+/* Schedule entry: from this timeline step on, at most `started` transfers may have been started and at least
+ * `ended` must have ended. The last entry is a sentinel whose step is never reached. */
 typedef struct {
     int32_t step;
     uint32_t started, ended;
@@ -31,7 +31,7 @@ typedef struct {
 extern const me_l3_transfer me_l3_transfers[];
 extern const me_l3_limit me_l3_limits[];
 
-/* State of a run; only the control core reads and writes it. */
+/* State of a run, used only by the control core. */
 typedef struct {
     const me_l3_limit *limit;
     int32_t step;
@@ -42,7 +42,7 @@ typedef struct {
 
 static me_l3_state me_l3_run ME_L1;
 
-/* Starts the transfers that may be started, until the queue is full. */
+/* Starts the transfers that are due, until the queue is full. */
 static void me_l3_start_allowed(void)
 {
     for (; me_l3_run.started < me_l3_run.allowed && !me_l3_full(); me_l3_run.started++) {
@@ -60,7 +60,7 @@ static void me_l3_finish(uint32_t n)
     me_l3_wait(me_l3_run.ticket - (me_l3_run.started - n));
 }
 
-/* A transfer that is waited for may have to be started first. */
+/* The awaited transfer may not have been started yet. */
 static void me_l3_apply(uint32_t ended)
 {
     me_l3_start_allowed();
@@ -74,8 +74,8 @@ static me_l3_state me_l3_run;
 
 extern int8_t me_maps[];
 
-/* The chip may move bytes from here on: the destination in L2 is overwritten, so that a layer that
- * still reads it gives other results. */
+/* From here on the chip may transfer the bytes: the destination in L2 is poisoned, so that a layer that
+ * still reads it computes wrong results. */
 static void me_l3_start_allowed(void)
 {
     for (; me_l3_run.started < me_l3_run.allowed; me_l3_run.started++) {
@@ -89,7 +89,7 @@ static void me_l3_start_allowed(void)
     }
 }
 
-/* Bytes that changed in L2 after the chip may have moved them to L3 are overwritten in L3. */
+/* Bytes in L2 that changed after the chip may have transferred them to L3 are poisoned in L3. */
 static void me_l3_arrive(const me_l3_transfer *x)
 {
     for (uint32_t i = 0; i < x->bytes; i++) {
@@ -102,7 +102,7 @@ static void me_l3_arrive(const me_l3_transfer *x)
     }
 }
 
-/* Bytes arrive when they are waited for, no sooner. */
+/* On a host, bytes arrive when the transfer is awaited. */
 static void me_l3_finish(uint32_t n)
 {
     for (; me_l3_run.ended < n; me_l3_run.ended++) {
@@ -114,7 +114,7 @@ static void me_l3_finish(uint32_t n)
     }
 }
 
-/* Later transfers of the queue move last, as on the chip. */
+/* Later transfers of the queue follow, as on the chip. */
 static void me_l3_apply(uint32_t ended)
 {
     const uint32_t allowed = me_l3_run.allowed;

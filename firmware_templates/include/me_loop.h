@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* Layers first .. last run `steps` times; nothing is fetched for them before the first one starts.
+/* Runs layers first .. last `steps` times; no data is prefetched for them before the first one starts.
  * load   starts the transfers of constants that stay in L1 for all steps; 0: there are none */
 typedef struct {
     int32_t first, last, steps;
@@ -16,11 +16,11 @@ typedef struct {
 
 #ifdef ME_GAP9
 
-/* The step of its loop that each core is in: cores leave a step one after another. */
+/* The current step of the loop, per core: cores finish a step one after another. */
 static int32_t me_turns[ME_CORES] ME_L1;
 #define ME_TURN me_turns[me_core()]
 
-/* Cycles of each layer in all steps, and when the layer before ended. */
+/* Cycles of each layer, summed over the steps, and the end of the layer before. */
 static uint32_t me_spent[ME_LAYERS + 1], me_since;
 
 static inline void me_loops_begin(void)
@@ -43,7 +43,7 @@ static inline void me_loop_layer_ends(int32_t layer)
     me_since = now;
 }
 
-/* The marks are as if all steps of a layer had run before the next layer. */
+/* Marks are set as if all steps of a layer had run before the next layer. */
 static inline void me_loops_end(int32_t layers)
 {
     if (me_core() != ME_CONTROL_CORE)
@@ -52,7 +52,7 @@ static inline void me_loops_end(int32_t layers)
         me_marks[i + 1] = me_marks[i] + me_spent[i];
 }
 
-/* The arguments of a step's first tile, while the control core loads it. */
+/* Writes the arguments of a step's first tile, while the control core loads it. */
 static inline void me_first_arguments_of_step(const me_layer *layer)
 {
     if (me_core() == 0)
@@ -86,7 +86,7 @@ static inline void me_load_of_loop(const me_loop *loop) { loop->load(); }
 
 #endif
 
-/* Before a layer: in the first step of a loop the control core loads the constants that stay. */
+/* Before a layer: in the first step of a loop, the control core loads the constants that stay in L1. */
 static inline void me_loop_begins(int32_t layer, const me_loop *loops, int32_t count)
 {
     for (const me_loop *loop = loops; loop < loops + count; loop++) {
@@ -95,7 +95,8 @@ static inline void me_loop_begins(int32_t layer, const me_loop *loops, int32_t c
     }
 }
 
-/* -> the layer before the one that runs next: this one, or at the end of a step the one before its loop */
+/* -> the layer that precedes the next one: this one, or after the last layer of a step the one before the
+ * loop */
 static inline int32_t me_loop_ends(int32_t layer, const me_layer *layers, const me_loop *loops, int32_t count)
 {
     for (const me_loop *loop = loops; loop < loops + count; loop++) {

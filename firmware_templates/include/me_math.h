@@ -9,26 +9,26 @@
 
 #include "me_intrinsics.h"
 
-/* acc in any range that keeps the product inside int32; -> scaled accumulator, not yet limited */
+/* acc such that the product fits int32 -> scaled accumulator, not yet clipped */
 static inline int32_t me_requant(int32_t acc, int32_t pre, int32_t mult, int32_t offset, int32_t shift)
 {
     return ((acc >> pre) * mult + offset) >> shift;
 }
 
-/* low <= high, both in int8 */
+/* low <= high, both int8 */
 static inline int8_t me_clip(int32_t value, int32_t low, int32_t high)
 {
     const int32_t floored = value < low ? low : value;
     return (int8_t)(floored > high ? high : floored);
 }
 
-/* -> limited to int8 */
+/* -> clipped to int8 */
 static inline int8_t me_clip8(int32_t value) { return (int8_t)me_clips(value, 8); }
 
-/* an entry of a 256-entry table whose first entry is for -128 */
+/* entry of a 256-entry table whose first entry is for -128 */
 static inline int8_t me_lookup(const int8_t *table, int8_t x) { return table[(int32_t)x + 128]; }
 
-/* A function in Q15 between the entries of its table, 512 steps of 2**bits around x = 0; bits 5, 6. */
+/* Interpolates a Q15 table with 512 intervals of 2**bits around x = 0; bits 5 or 6. */
 static inline int32_t me_between(const int16_t *table, int32_t x, int32_t bits)
 {
     const int32_t at = bits == 6 ? me_clips(x, 15) : me_clips(x, 14);
@@ -37,7 +37,7 @@ static inline int32_t me_between(const int16_t *table, int32_t x, int32_t bits)
     return low[0] + ((part + (1 << bits >> 1)) >> bits);
 }
 
-/* sum of exponentials, at least 2**15 -> number of halvings that bring it below 2**16 */
+/* sum of exponentials, at least 2**15 -> right shift that brings it below 2**16 */
 static inline int32_t me_halvings(uint32_t sum)
 {
     int32_t count = 0;
@@ -48,7 +48,7 @@ static inline int32_t me_halvings(uint32_t sum)
     return count;
 }
 
-/* The largest whole number whose square is not above x. */
+/* Largest integer whose square is at most x. */
 static inline uint32_t me_root(uint32_t x)
 {
     uint32_t root = 0;
@@ -69,7 +69,7 @@ static inline me_inverse_root me_inverse_of_root(uint64_t x)
     const uint32_t high = (uint32_t)(x >> 32), low = (uint32_t)x;
     const int32_t half = high ? (me_fl1(high) + 2) >> 1 : (me_fl1(low) - 30) >> 1;
     uint32_t mantissa; /* x >> (2 * half), 31 or 32 bits */
-    if (high) /* by half twice: 32 at once are too many */
+    if (high) /* two shifts by half: 32 bits at once are undefined */
         mantissa = low >> half >> half | high << (16 - half) << (16 - half);
     else
         mantissa = low << (-2 * half);
@@ -77,13 +77,13 @@ static inline me_inverse_root me_inverse_of_root(uint64_t x)
     return (me_inverse_root){ (int32_t)(((1u << 30) + (root >> 1)) / root), half };
 }
 
-/* A row's normalised numbers: (x * slope + start) >> shift, product and sum modulo 2**32. */
+/* Normalisation of a row: (x * slope + start) >> shift, product and sum modulo 2**32. */
 typedef struct {
     int32_t slope, start, shift;
 } me_line;
 
 /* spread   length squared times the variance, 1 .. 2**62     middle   length times the mean
- * bits     after the point of what is normalised */
+ * bits     fraction bits of a normalised value */
 static inline me_line me_norm_line(uint64_t spread, int32_t length, int32_t middle, int32_t bits)
 {
     const me_inverse_root found = me_inverse_of_root(spread);

@@ -11,18 +11,18 @@
 extern "C" {
 #endif
 
-#define ME_NETWORK_FORMAT 1 /* of these structs and of the generated functions */
-#define ME_STACK_BYTES 1280 /* that a run needs on each core of GAP9's cluster */
+#define ME_NETWORK_FORMAT 1 /* version of these structs and of the generated functions */
+#define ME_STACK_BYTES 1280 /* stack that a run needs on each core of GAP9's cluster */
 
-/* What <prefix>_load says. Only after ME_LOADED and ME_LOAD_HALF is the model another one than before.
- * ME_LOAD_SIZE        a blob that is short or long
- * ME_LOAD_VERSION     no blob, or of another version of the format
- * ME_LOAD_LAYOUT      of another layout
- * ME_LOAD_DAMAGED     its CRC-32 is wrong
+/* Result of <prefix>_load. The model has changed only after ME_LOADED and ME_LOAD_HALF.
+ * ME_LOAD_SIZE        the blob is too short or too long
+ * ME_LOAD_VERSION     no blob, or another version of the format
+ * ME_LOAD_LAYOUT      another layout
+ * ME_LOAD_DAMAGED     wrong CRC-32
  * ME_LOAD_UNREADABLE  `read` failed
- * ME_LOAD_REFUSED     `verify` refused it
+ * ME_LOAD_REFUSED     `verify` refused the blob
  * ME_LOAD_NO_L3       not on the chip: <prefix>_l3 is 0
- * ME_LOAD_HALF        `read` failed, or gave other bytes than before, while the model was replaced: it is
+ * ME_LOAD_HALF        `read` failed or returned other bytes than before while the model was being replaced: it is
  *                     neither the old nor the new one; load one of them again */
 typedef enum {
     ME_LOADED,
@@ -38,17 +38,17 @@ typedef enum {
 
 typedef struct me_blob me_blob;
 
-/* Copies bytes from place `at` of the blob. Returns 0, or another number if it cannot. */
+/* Copies bytes from offset `at` of the blob. Returns 0 on success. */
 typedef int32_t (*me_read_fn)(const me_blob *blob, uint32_t at, void *to, uint32_t bytes);
 
-/* Says whether a blob may be loaded, by its signature. Returns 0 if it may. */
+/* Decides whether a blob may be loaded, for example by its signature. Returns 0 if it may. */
 typedef int32_t (*me_verify_fn)(const me_blob *blob);
 
-/* A file model.blob, wherever it lies: in memory, in flash, behind a bus.
- * read      is called for the whole blob twice: before and while the model is replaced
- * verify    is called before anything is replaced, when format, layout and CRC-32 are right; 0: whoever can
+/* A file model.blob, in memory, in flash or on a bus.
+ * read      called for the whole blob twice: before and while the model is replaced
+ * verify    called before anything is replaced, once format, layout and CRC-32 are checked; 0: anyone who can
  *           write a blob can replace the model
- * context   for read and verify */
+ * context   argument of read and verify */
 struct me_blob {
     uint32_t bytes;
     me_read_fn read;
@@ -56,14 +56,14 @@ struct me_blob {
     const void *context;
 };
 
-/* A blob that lies in memory; `verify` is 0. */
+/* A blob in memory, with `verify` 0. */
 me_blob me_blob_in_memory(const void *blob, uint32_t bytes);
 
 /* An input or output.
- * type    "int8_t", say     shape   `rank` extents, in the model's own axis order; 0 for a scalar
- * scale   real = scale * (q - zero_point); 0: integers that stand for themselves
- * factors, offsets   of an input: real = x * factors[i] + offsets[i], where i counts along factor_axis; 0: real = x
- * factor_count       1: the same for all of x */
+ * type    such as "int8_t"      shape   `rank` extents, in the model's own axis order; 0 for a scalar
+ * scale   real = scale * (q - zero_point); 0: integers without a scale
+ * factors, offsets   for inputs: real = x * factors[i] + offsets[i], with i along factor_axis; 0: real = x
+ * factor_count       1: the same factor for all of x */
 typedef struct {
     const char *name, *type;
     const int32_t *shape;
@@ -74,13 +74,13 @@ typedef struct {
     int32_t factor_count, factor_axis;
 } me_tensor_info;
 
-/* digest       of the network and all of its integers (model.integer_digest in report.json), sha256 in
- *              hexadecimal digits; that of the model that was built: <prefix>_loaded is of the one in force
+/* digest       sha256, in hexadecimal digits, of the network and all of its integers (model.integer_digest in
+ *              report.json), as built; <prefix>_loaded has that of the loaded model
  * generator    "myoedge" and its version     format   ME_NETWORK_FORMAT
  * l1_bytes     buffers of operands in L1
  * l2_bytes     weights, activations, inputs and outputs in L2; without code
- * l3_bytes     of l3.bin; behind it l3_map_bytes for activations in L3
- * stack_bytes  of each core that runs the network
+ * l3_bytes     size of l3.bin; then l3_map_bytes for activations in L3
+ * stack_bytes  for each core that runs the network
  * run          <prefix>_run
  * load         <prefix>_load; 0 without --weights-blob
  * check        <prefix>_check; 0 without --checks */

@@ -11,18 +11,18 @@
 #include "me_runtime.h"
 #define ME_FIRST(n) me_share(me_core(), (n))
 #define ME_LAST(n) me_share(me_core() + 1, (n))
-#define ME_FIRST_OF_7(n) me_share_of_7(me_core(), (n)) /* core 0 has no part */
+#define ME_FIRST_OF_7(n) me_share_of_7(me_core(), (n)) /* core 0 has no share */
 #define ME_LAST_OF_7(n) me_share_of_7(me_core() + 1, (n))
 #define ME_CORE() me_core() /* 0 .. 7 */
-#define ME_SYNC() me_barrier_workers() /* what one core wrote, others read after it */
+#define ME_SYNC() me_barrier_workers() /* makes data that one core wrote visible to the others */
 #define ME_IS_CONTROL_CORE() (me_core() == ME_CONTROL_CORE) /* core 8 */
-/* what core 8 waited for is there; core 8 was at this barrier before it calls the kernel */
+/* waits for core 8's transfers; core 8 reached this barrier before it calls the kernel */
 #define ME_READY() (ME_IS_CONTROL_CORE() ? (void)0 : me_barrier_all())
-/* Shares among 8 cores, or 9 where the control core computes too. */
+/* Shares among 8 cores, or among 9 if the control core computes too. */
 #define ME_KERNEL_CORES(nine_cores) (ME_WORKERS + (nine_cores))
 #define ME_FIRST_OF(cores, n) me_share_of((cores), me_core(), (n))
 #define ME_LAST_OF(cores, n) me_share_of((cores), me_core() + 1, (n))
-#define ME_FIRST_PART(cores) ((void)(cores), me_core()) /* of as many parts as cores */
+#define ME_FIRST_PART(cores) ((void)(cores), me_core()) /* one part per core */
 #define ME_END_PART(cores) ((void)(cores), me_core() + 1)
 #define ME_SYNC_OF(cores) ((cores) == ME_CORES ? me_barrier_all() : me_barrier_workers())
 #else
@@ -44,7 +44,7 @@
 #define ME_SYNC_OF(cores) ((void)(cores))
 #endif
 
-/* Where a core's part of n begins; of 8 or 9, without a division, which takes up to 35 cycles. */
+/* First of n items for a core; for 8 or 9 cores without a division, which takes up to 35 cycles. */
 static inline int32_t me_share_of(int32_t cores, int32_t core, int32_t n)
 {
     const uint32_t all = (uint32_t)core * (uint32_t)n;

@@ -24,41 +24,41 @@
 #define me_make_jobs(layer, t) ((void)0)
 #endif
 
-/* A function of a layer: of one that is a single tile, or for tile t. 0: there is nothing to do. */
+/* A function of a layer: for its only tile, or for tile t. 0: nothing to do. */
 typedef union {
     void (*once)(void);
     void (*of_tile)(int32_t t);
 } me_tile_function;
 
-/* A layer; those of a network are an array that ends with one of no functions: of one tile, as a
- * compiler leaves out the loop where all layers have one.
+/* A layer; a network is an array of them that ends with one without functions, which has one tile, as a
+ * compiler removes the loop if all layers have one.
  * tiles         1 or more
- * buffers       of an operand that is loaded for each tile; 0: two. Where they are more, load(t) starts
- *               the transfers of tile t + buffers - 2, load of the first tile all up to that one
- * back_to_back  the layer before leaves its result in L1 and the first tile loads nothing: no barrier
- *               but that of the tile before
- * kernel_waits  the kernel waits by itself for the operands of the first tile, after what it can
- *               prepare without them
- * nine_cores    the control core computes too, once it has started all transfers of a tile
+ * buffers       of an operand that is loaded for each tile; 0: two. With more, load(t) starts the transfers of
+ *               tile t + buffers - 2, and load of the first tile all up to that one
+ * back_to_back  the layer before leaves its result in L1 and the first tile loads nothing: no barrier except
+ *               that of the tile before
+ * kernel_waits  the kernel itself waits for the operands of the first tile, after what it can prepare without
+ *               them
+ * nine_cores    the control core computes too, after starting all transfers of a tile
  * arguments     writes the arguments of the kernel call
- * jobs          makes a layer of an accelerator's jobs of them, when all transfers have been started
+ * jobs          turns them into a layer of accelerator jobs, once all transfers have been started
  * load, store   start transfers and do not wait
- * prefetch      starts transfers of constants that later layers need for their first tile */
+ * prefetch      starts transfers of constants for the first tiles of later layers */
 typedef struct {
     int32_t tiles, buffers, back_to_back, kernel_waits, nine_cores;
     me_tile_function arguments, jobs, load, compute, store, prefetch;
 } me_layer;
 
-/* What the network reads and writes: the caller's buffers. */
+/* Inputs and outputs of the network: the caller's buffers. */
 static const void *const *me_in ME_L1;
 static void *const *me_out ME_L1;
 
-/* One command of the DMA, for layers with many of them: lines of `line` bytes, `stride` apart in L2. */
+/* A DMA command, for layers with many of them: lines of `line` bytes, `stride` bytes apart in L2. */
 typedef struct {
     int32_t at, l1, bytes, line, stride;
 } me_transfer;
 
-/* lines of `line` bytes one behind the other in L1, `stride` apart in L2; stride 0: one line */
+/* lines of `line` bytes, contiguous in L1, `stride` apart in L2; stride 0: one line */
 static void me_fetch(int8_t *l1, const int8_t *l2, int32_t bytes, int32_t line, int32_t stride);
 static void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t line, int32_t stride);
 
@@ -86,7 +86,7 @@ static inline void me_begin_layer(const me_layer *layer)
     me_make_jobs(layer, 0);
 }
 
-/* Beside the computation of tile t: stores the tile before, loads the next one, whose arguments it writes. */
+/* During the computation of tile t: stores the tile before, loads the next one and writes its arguments. */
 static inline void me_between_tiles(const me_layer *layer, int32_t tiles, int32_t t)
 {
     if (t > 0 && layer->store.of_tile)
@@ -106,9 +106,9 @@ static inline void me_between_tiles(const me_layer *layer, int32_t tiles, int32_
 
 #define ME_IDS 16u
 
-/* DMA numbers of transfers that have not been waited for, as bit sets: of all, of the next tile,
- * of each tile of a layer with more than two buffers, of prefetches by
- * layer (fifteen layers at most). New ones are added to *me_started. Only the control core uses them. */
+/* Ids of DMA transfers that have not been awaited, as bit sets: all of them, of the next tile,
+ * of each tile of a layer with more than two buffers, of prefetches by layer (at most fifteen layers).
+ * New transfers are added to *me_started. Only the control core uses them. */
 static uint32_t me_pending ME_L1, me_of_next ME_L1;
 static uint32_t me_of_tile[16] ME_L1, me_of_layer[16] ME_L1, *me_started ME_L1;
 
@@ -121,7 +121,7 @@ static void me_wait_for(uint32_t *transfers)
     me_pending &= ~pending;
 }
 
-/* What is started from here on is a prefetch for this layer. */
+/* Transfers started from here on are prefetches for this layer. */
 static inline void me_start_for_layer(int32_t layer) { me_started = &me_of_layer[layer & 15]; }
 
 static inline void me_start_for_tile(int32_t t)
@@ -155,7 +155,7 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
     me_move((int8_t *)(uintptr_t)l1, l2, (uint32_t)bytes, (uint32_t)line, (uint32_t)stride, ME_L1_TO_L2);
 }
 
-/* No transfer is pending, whatever an earlier run left. */
+/* No transfer is pending, regardless of earlier runs. */
 static inline void me_tiles_begin(const me_layer *first, const void *const in[], void *const out[])
 {
     (void)first;
@@ -171,14 +171,14 @@ static inline void me_tiles_begin(const me_layer *first, const void *const in[],
     me_l3_begin();
 }
 
-/* The results that the last layer sent to L3 have arrived. */
+/* Waits until the last layer's results have arrived in L3. */
 static inline void me_tiles_end(void)
 {
     if (me_core() == ME_CONTROL_CORE)
         me_timeline_step();
 }
 
-/* The arguments of the network's first tile, while the control core loads it. */
+/* Writes the arguments of the network's first tile, while the control core loads it. */
 static void me_first_arguments(const me_layer *layer)
 {
     for (int32_t i = 0; i < 16; i++)
@@ -236,7 +236,7 @@ static void me_move_layer(const me_layer *layer, int32_t number)
     me_wait_for(&me_of_next);
 }
 
-/* Whether this core steers the network: one of them does. */
+/* Whether this core controls the network: one of them does. */
 static inline int me_is_steering(void) { return me_core() == ME_CONTROL_CORE; }
 
 static inline void me_run_layer(const me_layer *layer, int32_t number)
@@ -247,7 +247,7 @@ static inline void me_run_layer(const me_layer *layer, int32_t number)
         me_compute_layer(layer, number);
 }
 
-/* The control core notes the time. */
+/* The control core records the time. */
 static inline void me_layer_ends(int32_t layer)
 {
     if (me_core() == ME_CONTROL_CORE)

@@ -9,7 +9,7 @@
 #include "me_elementwise.h"
 #include "me_share.h"
 
-/* The elements of a result that this core computes: whole words of four but for the last core. */
+/* The share of a result's elements that this core computes: whole words, except for the last core. */
 typedef struct {
     int32_t first, last;
 } me_part;
@@ -54,7 +54,7 @@ static inline int8_t me_turns_a(const me_turns *block, const int8_t *a, int32_t 
 void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
                  const int8_t *table);
 
-/* The row x; where it is one number, step 0, a word of it. */
+/* The row x; for step 0, its only element in all bytes of a word. */
 static inline const int8_t *me_word_or_row(const int8_t *x, int32_t step, int8_t word[4])
 {
     for (int32_t i = 0; step == 0 && i < 4; i++)

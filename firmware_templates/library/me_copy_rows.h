@@ -7,7 +7,7 @@
 #include "me_layout.h"
 #include "me_layout_rows.h"
 
-/* Copies bytes >= 0 bytes to where they do not overlap, at any address, by one core. */
+/* Copies bytes >= 0 bytes without overlap, at any address, by one core. */
 static inline void me_copy_piece(const int8_t *from, int8_t *to, int32_t bytes)
 {
     const int32_t words = bytes / 4, rest = bytes % 4;
@@ -17,11 +17,11 @@ static inline void me_copy_piece(const int8_t *from, int8_t *to, int32_t bytes)
         me_copy_bytes(from + 4 * words, to + 4 * words, rest, 1, 1);
 }
 
-/* Copies rows >= 0 pieces of bytes >= 0 bytes each; no barrier is inside. */
+/* Copies rows >= 0 pieces of bytes >= 0 bytes each, without a barrier. */
 void me_copy_rows(const me_copy_part *part);
 
-/* Fills bytes >= 0 bytes with those of `word`, the lowest first; no barrier is inside.
- * to: aligned to 4 where not all bytes of the word are the same */
+/* Fills bytes >= 0 bytes with those of `word`, lowest first, without a barrier.
+ * to: aligned to 4 unless all bytes of the word are equal */
 void me_fill_bytes(int8_t *to, int32_t bytes, uint32_t word);
 
 #endif

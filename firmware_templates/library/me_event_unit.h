@@ -13,7 +13,7 @@
 
 #define ME_REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
-/* Sleeps until one of these events comes, or returns at once where one has come before. */
+/* Sleeps until one of these events comes; returns at once if one is pending. */
 static inline void me_wait_for_events(uint32_t events)
 {
 #ifdef ME_SDK_4
@@ -25,8 +25,8 @@ static inline void me_wait_for_events(uint32_t events)
 
 #else
 
-/* Sleeps until one of these events comes, or returns at once where one has come before. The barrier's
- * event leaves the mask meanwhile: it would end the wait. */
+/* Sleeps until one of these events comes; returns at once if one is pending. The barrier's event is masked
+ * meanwhile, because it would end the wait. */
 static inline void me_wait_for_events(uint32_t events)
 {
     ME_REG(ME_EVENT_MASK_CLEAR) = ME_EVENT_BARRIER;

@@ -38,14 +38,14 @@ struct me_gemm {
     const me_matmul_s8_tile *tile;
 };
 
-/* Computes this core's part of the results. */
+/* Computes this core's share of the results. */
 void me_gemm_s8(me_gemm *gemm);
 
-/* Computes this core's part in blocks of so many pixels, which divides their number; 1 or 2. All
- * windows are read in place. */
+/* Computes this core's share in blocks of this many pixels, a divisor of their number; 1 or 2. All windows
+ * are read in place. */
 void me_gemm_s8_small_blocks(me_gemm *gemm, int32_t block_pixels);
 
-/* Waits for operands that may not have come yet. */
+/* Waits for operands that may still be in transfer. */
 void me_gemm_wait(me_gemm *gemm);
 
 static inline me_gemm_prepare_step *me_gemm_waits(int32_t kernel_waits)

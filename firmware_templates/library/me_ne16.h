@@ -43,11 +43,11 @@ typedef struct {
     uint32_t filter_mask, config;
 } me_ne16_job;
 
-/* One core calls these. Writes a job's registers; a third job waits for the first to end. Returns the number
- * of the job to wait for. */
+/* For one core. Writes the registers of a job; a third job waits until the first has ended. Returns the number
+ * of the job, to wait for it. */
 int32_t me_ne16_program(const me_ne16_job *job);
 
-/* Starts the job whose registers were written, or queues it behind the one that runs. */
+/* Starts the job whose registers were written, or queues it after the running one. */
 void me_ne16_trigger(void);
 
 /* Both. */
@@ -58,13 +58,13 @@ static inline int32_t me_ne16_start(const me_ne16_job *job)
     return number;
 }
 
-/* Starts the job before the last one once more, whose registers the engine still has. */
+/* Starts the job before the last one again, whose registers the engine still has. */
 int32_t me_ne16_start_again(const me_ne16_job *job);
 
-/* Returns when that job has ended. */
+/* Returns when this job has ended. */
 void me_ne16_wait(int32_t number);
 
-/* Whether it has, for a core that waits for something else too. */
+/* Whether it has ended, for a core that also waits for something else. */
 int32_t me_ne16_has_ended(int32_t number);
 
 #endif

@@ -20,12 +20,12 @@ typedef struct {
 
 typedef struct me_ne16_layer me_ne16_layer;
 
-/* Of units `first` to before `end` of a layer: rows, or pixels. */
+/* A job of units `first` to before `end` of a layer: rows, or pixels. */
 typedef void me_ne16_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 typedef void me_ne16_job_of_units(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job);
 typedef int32_t me_ne16_start_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 
-/* What the cores compute beside the tile's last jobs, or behind them. */
+/* Work of the cores during or after the tile's last jobs. */
 typedef void me_ne16_on_cores(const me_ne16_layer *layer);
 
 /* units of unit_bytes results from y on, first_units in the first job, at_a_time in each of the others
@@ -63,26 +63,28 @@ struct me_ne16_layer {
     me_ne16_job first;
 };
 
-/* Of the tile that is computed and of the next one, in turns. A kernel's <name>_layer makes one of its arguments. */
+/* The layers of the current and of the next tile, in turns. A kernel's <name>_layer builds one from its
+ * arguments. */
 extern me_ne16_layer me_ne16_layers[2];
 
-/* Completes the layer of a tile by its first job: the core that writes the arguments of a kernel calls it, where others
- * compute the tile before for longer than that takes. */
+/* Adds the first job to a tile's layer: for the core that writes a kernel's arguments, while the other cores still
+ * compute the tile before. */
 void me_ne16_keep_first_job(me_ne16_layer *layer);
 
-/* Computes a layer, of all or of each core's own. Cores 0 .. 7 call it together. */
+/* Computes a layer, of all cores or of each core alone. Cores 0 .. 7 call it together. */
 void me_ne16_run(const me_ne16_layer *layer);
 
-/* Rows first .. end - 1 of c bytes as unsigned ones; a word of two rows belongs to the earlier one. */
+/* Converts rows first .. end - 1 of c int8 values to uint8; a word shared by two rows belongs to the earlier
+ * one. */
 void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t first, int32_t end);
 
-/* Units are rows: those of x as unsigned ones. */
+/* The same for units that are rows of x. */
 void me_ne16_prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end);
 
-/* Results in the layer's table. */
+/* Looks up results in the layer's table. */
 void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end);
 
-/* Copies eight results of `nine`, or what the table has for them. */
+/* Copies eight results of `nine`, through the table if there is one. */
 void me_ne16_finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end);
 
 /* A job of these outputs, without its pixels: int8 results, or sums of 32 bits.
@@ -94,7 +96,7 @@ void me_ne16_sums_job_of(const me_ne16_outputs *outputs, uint32_t config, me_ne1
  * overlap where n is no multiple of three. */
 void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step);
 
-/* Gives a 1x1 job pixels first .. end - 1 of a layer in a run, `step` bytes apart, and places for their results.
+/* Gives a 1x1 job pixels first .. end - 1 of a layer in a run, `step` bytes apart, and the addresses of their results.
  * Three runs of 3 pixels hold nine; for eight, two tiles of 3x3 would be needed: the engine computes a ninth pixel
  * and stores all nine in layer->nine. */
 void me_ne16_set_results(me_ne16_job *job, const me_ne16_layer *layer, int32_t first, int32_t end,

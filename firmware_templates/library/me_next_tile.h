@@ -7,8 +7,9 @@
 
 #include <stdint.h>
 
-/* tile: what the kernel needs of it; 0: the kernel does not start it   number: of it in the run
- * follows: whether the tile before may have started this one */
+/* tile     data of the next tile that the kernel needs; 0: the kernel does not start it
+ * number   index of the tile in the run
+ * follows  whether the tile before may have started this one */
 typedef struct {
     const void *tile;
     int32_t number, follows;
@@ -16,7 +17,7 @@ typedef struct {
 
 #ifdef ME_GAP9
 
-extern volatile int32_t me_tiles_loaded; /* number of the last tile whose operands have come */
+extern volatile int32_t me_tiles_loaded; /* index of the last tile whose operands have arrived */
 
 static inline int32_t me_is_loaded(const me_next_tile *next)
 {

@@ -7,14 +7,14 @@
 
 #include <stdint.h>
 
-/* What belongs to one output channel; lies packed beside the weights. mult 0 to 32,767 (of an affine operator
- * it has a sign), shift 0 to 30. offset has the zero point and half of 1 << shift, so that results are rounded
- * to nearest, halves up; it is small enough that product and sum stay inside int32. */
+/* Constants of an output channel, packed with the weights. mult 0 to 32,767 (signed for affine operators),
+ * shift 0 to 30. offset includes the zero point and half of 1 << shift, so that results are rounded to nearest,
+ * halves up; it is so small that product and sum fit int32. */
 typedef struct {
     int32_t bias, mult, offset, shift;
 } me_channel;
 
-/* What belongs to the whole operator. pre: 0 to 20. low <= high: limits of y. table: 256 entries, the first for
+/* Constants of the whole operator. pre: 0 to 20. low <= high: limits of y. table: 256 entries, the first for
  * -128, in L1; or 0. */
 typedef struct {
     int32_t pre, low, high;

@@ -10,7 +10,7 @@
 /* words >= 0, of four bytes; at any address, best at aligned ones */
 void me_unsigned_words(const int8_t *x, uint8_t *y, int32_t words);
 
-/* Words by which bytes, and numbers of 16 bits, become unsigned. */
+/* XOR words that convert int8, or int16, to unsigned. */
 #define ME_TO_UNSIGNED 0x80808080u
 #define ME_HALVES_TO_UNSIGNED 0x80008000u
 

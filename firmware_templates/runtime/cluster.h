@@ -10,19 +10,19 @@
 #include "registers.h"
 
 #define ME_WORKERS 8
-#define ME_CONTROL_CORE 8 /* number of the core that steers */
+#define ME_CONTROL_CORE 8 /* number of the control core */
 #define ME_CORES 9
 
-/* What all nine cores run, each with its own number. */
+/* Work that all nine cores run, each with its own number. */
 typedef void (*me_work)(int32_t core, void *argument);
 
 /* Starts the cores, which then wait for work. Fabric controller only. */
 void me_cluster_start(void);
 
-/* Runs work on all nine cores; the fabric controller sleeps until the last one is back. */
+/* Runs work on all nine cores; the fabric controller sleeps until the last one has finished. */
 void me_cluster_run(me_work work, void *argument);
 
-/* Whether no stack has grown over its end so far. */
+/* Whether no stack has overflowed so far. */
 bool me_stacks_intact(void);
 
 static inline int32_t me_core(void)
@@ -39,14 +39,14 @@ static inline void me_event_wait(uint32_t address)
     __asm__ volatile(".insn i 0x03, 6, %0, 0(%1)" : "=r"(events) : "r"(address) : "memory");
 }
 
-/* All nine cores. Whoever waits here has no event but the barrier's in its mask, as any event in
- * the mask would end the wait. */
+/* Barrier of all nine cores. A waiting core has only the barrier's event in its mask, as any other event would end
+ * the wait. */
 static inline void me_barrier_all(void) { me_event_wait(ME_BARRIER_WAIT(0)); }
 
-/* The eight cores that compute, among themselves. */
+/* Barrier of the eight worker cores. */
 static inline void me_barrier_workers(void) { me_event_wait(ME_BARRIER_WAIT(1)); }
 
-/* The first of n that core 0 .. 7 does, and with `core + 1` the one behind its last; n < 2**28. */
+/* First of n items of core 0 .. 7; `core + 1` gives the end of its share; n < 2**28. */
 static inline int32_t me_share(int32_t core, int32_t n)
 {
     return (int32_t)((uint32_t)core * (uint32_t)n / ME_WORKERS);

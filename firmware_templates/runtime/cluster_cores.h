@@ -13,14 +13,14 @@
 
 extern uint32_t me_stacks[], me_stack_bytes[], me_fc_stack[]; /* linker script */
 
-/* asked and done count up; the cluster works while they differ. */
+/* asked and done count up; the cluster has work while they differ. */
 static volatile struct {
     me_work work;
     void *argument;
     uint32_t asked, done, ready;
 } me_job ME_L1;
 
-/* The lowest words of the stack of a core, 9 for the fabric controller. */
+/* Lowest words of a core's stack; 9: the fabric controller. */
 static volatile uint32_t *me_canary(uint32_t core)
 {
     const uint32_t words = (uint32_t)(uintptr_t)me_stack_bytes / 4;
@@ -84,8 +84,7 @@ static void me_core_prepare(int32_t core)
         ;
 }
 
-/* Where crt0.S brings the cores of the cluster. until_work: returns, on the core that steers, when
- * there is work. */
+/* Entry of the cluster's cores from crt0.S. until_work: returns on the control core when there is work. */
 __attribute__((always_inline)) _Noreturn static inline void me_core_serve(int32_t core,
                                                                           void (*until_work)(void))
 {

@@ -9,10 +9,10 @@
 
 typedef enum { ME_READ = 1, ME_WRITE = 5 } me_mode; /* "rb", "wb" */
 
-/* -> handle, or less than 0. GVSoC ends the program where a file is not there. */
+/* -> handle, or negative. GVSoC ends the program if a file is missing. */
 int32_t me_open(const char *file, me_mode mode);
 
-/* -> bytes that were read or written: less than asked for at the end of the file, or on errors */
+/* -> bytes read or written: fewer than requested at the end of the file or on errors */
 uint32_t me_read(int32_t handle, void *to, uint32_t bytes);
 uint32_t me_write(int32_t handle, const void *from, uint32_t bytes);
 

@@ -9,29 +9,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ME_L3_IN_FLIGHT 32u /* transfers that are asked for before one has to be waited for */
+#define ME_L3_IN_FLIGHT 32u /* transfers that may be requested before one has to be awaited */
 
 typedef enum { ME_L2_TO_L3 = 0, ME_L3_TO_L2 = 1 } me_l3_direction;
 
-/* l3 is an offset into the memory; both addresses multiples of 4. -> ticket */
+/* l3 is an offset in the memory; both addresses are multiples of 4. -> ticket */
 uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction direction);
 
 /* Whether me_l3_start would have to wait. */
 bool me_l3_full(void);
 
-/* Returns when the transfer of that ticket, and with it every earlier one, is over. */
+/* Returns when the transfer of this ticket, and so every earlier one, has ended. */
 void me_l3_wait(uint32_t ticket);
 
-/* Store bytes of L2 in L3, or fetch them, and return when they are there. Fabric controller only, while the
- * cluster has no work. */
+/* Copies bytes from L2 to L3, or back, and returns when done. Fabric controller only, while the cluster is
+ * idle. */
 void me_l3_store(uint32_t l3, void *l2, uint32_t bytes);
 void me_l3_fetch(uint32_t l3, void *l2, uint32_t bytes);
 
-/* A file of the host that is open, into the memory and out of it. -> bytes that were moved */
+/* Copies an open file of the host to the memory, or back. -> bytes copied */
 uint32_t me_l3_read(int32_t file, uint32_t l3, uint32_t bytes);
 uint32_t me_l3_write(int32_t file, uint32_t l3, uint32_t bytes);
 
-/* Fills the memory from its start out of a file of the host. -> whether the file had so much. */
+/* Fills the memory from its start with a file of the host. -> whether the file was long enough */
 bool me_l3_load(const char *file, uint32_t bytes);
 
 /* For the fabric controller's main loop: */

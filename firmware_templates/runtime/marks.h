@@ -8,12 +8,12 @@
 
 #include "registers.h"
 
-/* me_marks[0]: the first layer started; me_marks[1 + layer]: that layer ended. The program defines
- * it as large as its network. */
+/* me_marks[0]: start of the first layer; me_marks[1 + layer]: end of that layer. The program defines it with the
+ * size for its network. */
 extern volatile uint32_t me_marks[];
 
-/* Notes the time; -1 for the start. Called by the core that steers, by nobody else, so a simulator
- * that watches this address sees layers begin and end. */
+/* Records the time; -1 for the start. Called only by the control core, so that a simulator can observe begin
+ * and end of layers at this address. */
 void me_mark(int32_t layer);
 
 /* Cycles since the cluster was started, modulo 2**32. */

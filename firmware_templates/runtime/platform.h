@@ -10,24 +10,24 @@
 #define ME_L1 __attribute__((section(".l1")))         /* not set to 0 at start */
 #define ME_NOINIT __attribute__((section(".noinit"))) /* in L2, not set to 0 at start */
 
-/* dma_events: the DMA wakes the core that programmed it (else it asks for the status)
+/* dma_events: the DMA wakes the core that programmed it (otherwise the core polls the status)
  * gap9: has GAP9's clock generator, power management and uDMA v4 */
 typedef struct {
     uint32_t exit, itc, dma;
     bool dma_events, gap9;
 } me_platform;
 
-/* Where this program runs; in L1, so that the cluster reads it in a cycle. */
+/* The platform of this run; in L1, so that the cluster reads it in one cycle. */
 extern me_platform me_here;
 
-/* The program of the fabric controller; what it returns is the exit code. */
+/* The fabric controller's program; its result is the exit code. */
 int main(void);
 
-/* Ends the program with that code, from 0 to 255. */
+/* Ends the program with an exit code from 0 to 255. */
 _Noreturn void me_exit(int32_t code);
 
-/* The fabric controller sleeps until the cluster or a transfer wants it; false where it must not
- * sleep, as a transfer is under way that will not wake it. */
+/* The fabric controller sleeps until the cluster or a transfer wakes it; false if it must not sleep, because a
+ * transfer in flight will not wake it. */
 void me_fc_sleep(bool may_sleep);
 
 #endif

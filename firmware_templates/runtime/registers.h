@@ -18,7 +18,7 @@
 #define ME_CLUSTER_TIMER_COUNT 0x10200408u
 #define ME_TIMER_RESET_AND_RUN 3u
 
-/* event unit, as each core sees its own */
+/* event unit, as seen by each core */
 #define ME_EVENT_MASK_CLEAR 0x10204004u
 #define ME_EVENT_MASK_SET 0x10204008u
 #define ME_EVENT_BUFFER_CLEAR 0x10204028u
@@ -34,7 +34,7 @@
 #define ME_ITC_STATUS 0x0Cu
 #define ME_ITC_STATUS_SET 0x10u
 #define ME_ITC_STATUS_CLEAR 0x14u
-#define ME_WAKE 1u          /* the cluster wants the fabric controller */
+#define ME_WAKE 1u          /* the cluster signals the fabric controller */
 #define ME_L3_END (1u << 30) /* GAP9: a transfer of the external memory ended */
 
 #define ME_FC_CACHE_ENABLE 0x1A108800u
@@ -50,7 +50,7 @@
 #define ME_PMU_CLUSTER 0x1A107004u
 #define ME_PMU_ISOLATE 0x1A107008u
 
-/* uDMA: channel 13 of GAP9 (v4) and channel 8 of pulp-open (v3) lead to the external memory */
+/* uDMA: channel 13 of GAP9 (v4) and channel 8 of pulp-open (v3) connect the external memory */
 #define ME_UDMA 0x1A102000u
 #define ME_L3_V4 0x1A102700u
 #define ME_L3_V3 0x1A102480u

@@ -8,11 +8,11 @@
 
 #define ME_BLOB_FORMAT 1u
 
-/* Where the model of a network lies.
- * layout       digest, 32 bytes, that a blob must have
- * loaded       gets the model's digest, 32 bytes
- * model        gets the first model_bytes of the payload
- * l3           gets the l3_bytes behind them; on the chip the start of L3 does */
+/* Location of a network's model.
+ * layout       32-byte digest that a blob must have
+ * loaded       receives the model's 32-byte digest
+ * model        receives the first model_bytes of the payload
+ * l3           receives the following l3_bytes; on the chip they go to the start of L3 */
 typedef struct {
     const uint8_t *layout;
     uint8_t *loaded, *model, *l3;

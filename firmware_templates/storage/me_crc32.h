@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* CRC-32 of IEEE 802.3, as zlib's; `crc` is that of the bytes before them, 0 without any. */
+/* CRC-32 of IEEE 802.3, as in zlib; `crc` is that of the preceding bytes, 0 without any. */
 uint32_t me_crc32(uint32_t crc, const void *bytes, uint32_t count);
 
 #ifdef __cplusplus

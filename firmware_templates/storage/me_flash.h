@@ -8,12 +8,12 @@
 
 #define ME_FLASH_MOST_PAGE_BYTES 512u
 
-/* page_bytes    what is programmed at once: a power of two, at most ME_FLASH_MOST_PAGE_BYTES
- * block_bytes   what is erased at once: whole pages
- * read          any bytes, into memory that is aligned to words
- * program       whole pages that are erased, from memory that is aligned to words
+/* page_bytes    unit of programming: a power of two, at most ME_FLASH_MOST_PAGE_BYTES
+ * block_bytes   unit of erasing: whole pages
+ * read          any bytes, to word-aligned memory
+ * program       whole erased pages, from word-aligned memory
  * erase         the block that begins at this address
- * The functions return 0, or less than 0 where the device says that it failed. */
+ * The functions return 0, or a negative number if the device reports a failure. */
 typedef struct {
     uint32_t page_bytes, block_bytes;
     int32_t (*read)(uint32_t at, void *to, uint32_t bytes);

@@ -30,11 +30,11 @@
 extern "C" {
 #endif
 
-/* Reading the flash failed, so that the newest record is not known: try again, or restart. Nothing was erased. */
+/* Reading the flash failed, so that the newest record is unknown: retry or restart. Nothing was erased. */
 #define ME_SLOTS_UNREADABLE (-2)
 
-/* first         address of the first slot, where a block begins; the second slot is behind it
- * slot_bytes    of each: whole blocks, with room for a record and its head */
+/* first         address of the first slot, at the start of a block; the second slot follows
+ * slot_bytes    of each: whole blocks, large enough for a record and its header */
 typedef struct {
     const me_flash *flash;
     uint32_t first, slot_bytes;
@@ -42,46 +42,46 @@ typedef struct {
 
 /* A record in flash.
  * at         address of its first byte
- * bytes      so far, while it is written
- * sequence, crc   what its head says, or will say */
+ * bytes      written so far
+ * sequence, crc   of its header */
 typedef struct {
     const me_slots *slots;
     uint32_t at, bytes, sequence, crc;
 } me_slots_record;
 
-/* Begins a record in the slot that the newest one is not in, which is erased. Returns 0, -1 where erasing
- * failed, or ME_SLOTS_UNREADABLE. */
+/* Begins a record in the slot without the newest record, which is erased. Returns 0, -1 if erasing failed, or
+ * ME_SLOTS_UNREADABLE. */
 int32_t me_slots_begin(const me_slots *slots, me_slots_record *record);
 
-/* Writes a part, aligned to words; each but the last has whole pages. Returns 0, or -1 where there is no
- * room or the flash failed. */
+/* Writes a part, aligned to words; each part except the last has whole pages. Returns 0, or -1 if it does not fit
+ * or the flash failed. */
 int32_t me_slots_append(me_slots_record *record, const void *part, uint32_t bytes);
 
-/* Makes it the newest record. Returns 0, -1 where the flash failed: the last record is still there, or
- * ME_SLOTS_UNREADABLE: the record is written, and could not be read back. */
+/* Makes it the newest record. Returns 0; -1 if the flash failed: the last record still exists; or
+ * ME_SLOTS_UNREADABLE: the record is written but could not be read back. */
 int32_t me_slots_commit(const me_slots_record *record);
 
-/* Finds the newest whole record, or with `age` 1 the one before it, if the next one has not begun. Returns 0,
+/* Finds the newest complete record, or with `age` 1 the one before it, if the next one has not begun. Returns 0,
  * -1 if there is none, or ME_SLOTS_UNREADABLE. */
 int32_t me_slots_find(const me_slots *slots, me_slots_record *record, int32_t age);
 
-/* Drops a record, which the program refused while it took the one before: the next record begins in its slot.
- * Returns 0, or -1 where the flash failed. */
+/* Drops a record that the program rejected while it accepted the one before: the next record begins in its slot.
+ * Returns 0, or -1 if the flash failed. */
 int32_t me_slots_drop(const me_slots_record *record);
 
-/* Copies bytes of a record, from place `at` on, to memory that is aligned to words. Returns 0, or -1 where
- * there are fewer or the flash failed. */
+/* Copies bytes of a record, from offset `at` on, to word-aligned memory. Returns 0, or -1 if there are fewer bytes
+ * or the flash failed. */
 int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint32_t bytes);
 
-/* Bytes in front of a record: its head, in whole pages. */
+/* Bytes before a record: its header, in whole pages. */
 uint32_t me_slots_head_bytes(const me_slots *slots);
 
-/* Stores a record, aligned to words. Returns 0, -1 where it is too large or the flash failed: the last
- * record is still there, or ME_SLOTS_UNREADABLE: so is the last record, or the new one. */
+/* Stores a record, aligned to words. Returns 0; -1 if it is too large or the flash failed: the last record still
+ * exists; or ME_SLOTS_UNREADABLE: the last record or the new one exists. */
 int32_t me_slots_save(const me_slots *slots, const void *record, uint32_t bytes);
 
-/* Copies the newest whole record, to memory that is aligned to words. Returns its bytes, or -1 and
- * changes nothing: there is none, or it has more than `most` bytes; or ME_SLOTS_UNREADABLE. */
+/* Copies the newest complete record to word-aligned memory. Returns its bytes; -1 without any change if there is
+ * none or it has more than `most` bytes; or ME_SLOTS_UNREADABLE. */
 int32_t me_slots_load(const me_slots *slots, void *to, uint32_t most);
 
 #ifdef __cplusplus
