@@ -65,7 +65,7 @@ static const int8_t *drawn_window(int32_t place, int32_t *label)
     return stored_window(drawn, draw(seen < me_adapt_of.kept ? seen : me_adapt_of.kept));
 }
 
-/* logits with 12 bits after the point, one class behind the other -> softmax times 2**15, in their place */
+/* logits with 12 bits after the point, one class after the other -> softmax times 2**15, in their place */
 static void softmax(int32_t *z)
 {
     int32_t most = z[0];

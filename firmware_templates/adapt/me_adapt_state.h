@@ -13,7 +13,7 @@
 #define ME_ADAPT_MOST_CLASSES 64
 #define ME_ADAPT_BATCH 16
 
-/* A network's settings, and the room that its adaptation needs; 0 where no method of the build does.
+/* A network's settings, and the room that its adaptation needs; 0 if no method of the build does.
  * methods         bit m: it has method m       digest   of the network
  * held_back, kept windows of each class that are held back, that the head stores; at most
  * replay          windows of the training set [replayed][features], and their classes
@@ -28,7 +28,7 @@
  * channels, inner of the input, and its numbers from one channel to the next; elements: all numbers
  * wide            1: they have 16 bits          point   bits after the point of means and deviations
  * channel_means, deviations   of the calibration samples [channels]
- * scores          of the last inference [classes]; 0 where labels must be given; and what they mean
+ * scores          of the last inference [classes]; 0 if labels must be given; and what they mean
  * norm_sums, norm [2][channels], see me_adapt_norm.c      raw_input, normed_input   [elements] */
 typedef struct {
     int32_t features, classes, zero_point, methods, held_back, kept, exponent, replayed;

@@ -36,7 +36,7 @@ int me_cluster_pass(const void *const in[], void *const out[])
     return status == ME_OK && me_wait() == ME_OK ? 0 : -1;
 }
 
-#ifdef ME_PASS_FRAMES /* a stream: what lies at the inputs is a frame */
+#ifdef ME_PASS_FRAMES /* a stream: what is at the inputs is a frame */
 bool me_infer(void)
 {
     me_pass = me_cluster_pass;

@@ -24,7 +24,7 @@ static uint32_t crc32(const uint8_t *data, uint32_t count)
     return ~crc;
 }
 
-/* Of kind, number, size and payload, which lie behind the magic. */
+/* Of kind, number, size and payload, which are after the magic. */
 static uint32_t crc_of_frame(uint32_t size)
 {
     return crc32(bytes + sizeof magic, HEAD_BYTES - sizeof magic + size);

@@ -26,7 +26,7 @@ void me_team_run(void (*work)(void *argument), void *argument)
     pi_cl_team_barrier_free(me_workers_barrier);
 }
 
-/* ---- L2 and L1. Bit n: command n is under way. By core 8 alone. */
+/* ---- L2 and L1. Bit n: command n is under way. By core 8 only. */
 
 static PI_L1 pi_cl_dma_cmd_t commands[DMA_COMMANDS];
 

@@ -59,7 +59,7 @@ static uint32_t total(const me_port *ports, uint32_t count)
     return bytes;
 }
 
-/* ---- bytes of ports, wherever they lie */
+/* ---- bytes of ports, wherever they are */
 
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 

@@ -10,7 +10,7 @@
 enum { COMMAND_BYTES = 128, LINE_BYTES = 128, MOST_DIGITS = 20 };
 enum { PRINTED_BYTES = 16, BYTES_A_LINE = 8, WARMUPS = 10 };
 
-static char command[COMMAND_BYTES + 1], *rest; /* rest: behind the words that were taken */
+static char command[COMMAND_BYTES + 1], *rest; /* rest: after the words that were taken */
 
 /* The bytes of a file: how many are to come, and how many there are. */
 static uint8_t file[ME_FILE_BYTES];
@@ -292,7 +292,7 @@ static void answer(void)
 
 /* ---- the line */
 
-/* -> false where it has ended */
+/* -> false if it has ended */
 static bool has_command(void)
 {
     uint32_t count = 0;

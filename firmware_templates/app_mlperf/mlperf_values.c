@@ -16,7 +16,7 @@ uint64_t me_divided(uint64_t value, uint32_t by)
     return quotient;
 }
 
-/* Where value i of the file lies in the input; axes of the file from the last one on. */
+/* Where value i of the file is in the input; axes of the file from the last one on. */
 static uint32_t place_of(uint32_t i)
 {
     uint32_t place = 0;
@@ -49,7 +49,7 @@ static me_input_integer integer_of(const uint8_t *file, uint32_t i, const uint32
     return (me_input_integer)(ME_LOWEST + (int32_t)reached);
 }
 #else
-/* Of a byte as it lies in the file. */
+/* Of a byte as it is in the file. */
 static me_input_integer integer_of(const uint8_t *file, uint32_t i, const me_input_integer *integers)
 {
     return integers[file[i]];

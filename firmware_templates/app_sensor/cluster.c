@@ -18,7 +18,7 @@ bool me_stacks_intact(void) { return me_canaries_live(); }
 
 void me_cluster_start(void) { me_cores_start(); }
 
-/* Interrupts are off but for one place, so that none is missed between a look at `done` and wfi. */
+/* Interrupts are off except for one place, so that none is missed between a look at `done` and wfi. */
 void me_cluster_run(me_work work, void *argument)
 {
     me_port_interrupts(false);

@@ -46,7 +46,7 @@ static void see_another_edge(void)
 
 /* An edge between two times of data-ready counts for nothing, as periods are those since the last
  * regular edge. If the times themselves have moved, several edges in a row are irregular: the next
- * one begins anew, as after a start. */
+ * one begins again, as after a start. */
 static void see_irregular_edge(void)
 {
     me_acquisition_doubt();

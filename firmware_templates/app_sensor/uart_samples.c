@@ -15,7 +15,7 @@ static volatile uint32_t number = ME_NO_SAMPLE, ready_us;
 static uint32_t told; /* the last message's number */
 
 /* Samples from the last one to this one; 0: the same again. If the numbers do not go with the time,
- * the device has begun anew: a gap, as no window has samples of before and after. */
+ * the device has begun again: a gap, as no window has samples of before and after. */
 static uint32_t steps_to(uint32_t tells, uint32_t now)
 {
     int32_t longer;

@@ -70,7 +70,7 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
         me_x_; \
     })
 
-/* p.addRN, p.mulsRN, p.macsRN: the shift lies in the lower bits of F7 */
+/* p.addRN, p.mulsRN, p.macsRN: the shift is in the lower bits of F7 */
 #define ME_ROUNDED(NATIVE, OPCODE, F3, F7, TYPE, a, b, shift) \
     __extension__({ \
         TYPE me_x_; \

@@ -55,7 +55,7 @@ typedef struct {
     int32_t width, left, index[ME_LOOPS];
 } me_short_rows;
 
-/* Copies of a part of an operand; words may be written behind the last element. */
+/* Copies of a part of an operand; words may be written after the last element. */
 typedef struct {
     _Alignas(4) int8_t a[AT_A_TIME + 4], b[AT_A_TIME + 4], order[TOGETHER * SHORT_ROW + 4];
 } me_copies;
@@ -98,7 +98,7 @@ static void make_order(int8_t *order, int32_t width)
 }
 
 /* An operand that has all elements of a turn, or repeats a row, of which `copy` holds a turn; how far
- * it moves behind a turn. */
+ * it moves after a turn. */
 static const int8_t *rows_or_row(const int8_t *x, int32_t row_step, int32_t width, int8_t *copy,
                                  int32_t *turn)
 {
@@ -226,7 +226,7 @@ static int32_t word_loops(const me_binary_s8_tile *tile, me_word_loop *loops)
     return n;
 }
 
-/* The outermost of the loops whose shares are about equal; -1: none. Of y a share lies in one piece, or in
+/* The outermost of the loops whose shares are about equal; -1: none. Of y a share is in one piece, or in
  * one for every run. */
 static int32_t shared_loop(const me_word_loop *loops, int32_t n)
 {

@@ -24,9 +24,9 @@ static inline me_part me_part_of(int32_t n)
 typedef void me_row_kernel(const void *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t n,
                            int32_t a_step, int32_t b_step);
 
-/* Three loops over words of the result, each operand's steps in bytes: a word on, a_word; behind `words`
- * of them, a_turn; behind `turns` of these, a_run. Of y words lie one behind the other, y_run bytes more
- * behind a run.
+/* Three loops over words of the result, each operand's steps in bytes: a word on, a_word; after `words`
+ * of them, a_turn; after `turns` of these, a_run. Of y words are one after the other, y_run bytes more
+ * after a run.
  * single    a word of a is the byte there, four times
  * order     0, or runs is 1: byte j of word i of a turn is a[order[4 * i + j]], of the first 4 bytes, and
  *           a_word and `single` do not count

@@ -11,8 +11,8 @@
 
 #define ME_LOOPS 6 /* at most, in any operand with strides */
 
-/* Two operands that are broadcast. The result lies contiguous in the order of the loops, the
- * outermost first; a turn of a loop moves an operand by its step, 0 where it repeats. The innermost
+/* Two operands that are broadcast. The result is contiguous in the order of the loops, the
+ * outermost first; a turn of a loop moves an operand by its step, 0 if it repeats. The innermost
  * steps are 0 or 1. Fastest where rows are long and everything is aligned to words. */
 typedef struct {
     const int8_t *a, *b;
@@ -24,8 +24,8 @@ typedef struct {
 typedef me_binary_s8_tile me_add_s8_tile, me_mul_s8_tile;
 
 /* A difference has a negative b_mult. scale.pre is not read.
- * bits   8 where both multipliers are -128 to 127; else 24 where 128 * (|a_mult| + |b_mult|) + |offset| < 2^23,
- *        so that 24 bits hold every sum; else 32, the slowest, which always holds */
+ * bits   8 where both multipliers are -128 to 127; otherwise 24 where 128 * (|a_mult| + |b_mult|) + |offset| < 2^23,
+ *        so that 24 bits hold every sum; otherwise 32, the slowest, which always holds */
 typedef struct {
     int32_t a_mult, b_mult, offset, shift;
     me_scale scale;
@@ -48,7 +48,7 @@ typedef struct {
  * a_zero, b_zero -128 to 127; pre 0 to 20, mult 0 to 32,767, shift 0 to 30. Operands at any address. */
 void me_mul_s8(const me_mul_s8_params *op, const me_mul_s8_tile *tile);
 
-/* each    `channels` of them, and the channel of all numbers that are not below x_zero behind them
+/* each    `channels` of them, and the channel of all numbers that are not below x_zero after them
  *         (prelu, x_zero -128 to 127); an affine operator has x_zero = 128
  * bias and scale.pre are not read. */
 typedef struct {
@@ -100,7 +100,7 @@ typedef struct {
  * address. */
 void me_tables_s8(const me_tables_s8_params *op, const me_tables_s8_tile *tile);
 
-/* *_wide: int16, else int8; rows of n elements: of y one behind the other, of a and b a_row and b_row elements
+/* *_wide: int16, otherwise int8; rows of n elements: of y one after the other, of a and b a_row and b_row elements
  * apart. low, high: limits of y; *_once: rows of an operand are one element, which every
  * result takes; nine_cores: core 8 calls it as well */
 typedef struct {

@@ -22,11 +22,11 @@
 
 /* c: input channels. Padding has the value x_zero.
  * narrow: kernel rows of k_w * c = 3 taps are filled to a word each by a zero in the weights, those of
- * 4 are one; then windows are read where they lie in tile.padded. For dilation_w = 1 only.
- * in_place: windows of one piece each are read where they lie, across words: in tile.padded, or in x
- * where they lie in it and are whole words long
+ * 4 are one; then windows are read in place in tile.padded. For dilation_w = 1 only.
+ * in_place: windows of one piece each are read in place, across words: in tile.padded, or in x
+ * if they are inside it and whole words long
  * together: windows of many taps are gathered once, by all cores; narrow and in_place are 0. What a gathered window has
- * behind its last tap is multiplied by zeros */
+ * after its last tap is multiplied by zeros */
 typedef struct {
     int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero;
     me_scale scale;
@@ -38,11 +38,11 @@ typedef struct {
  *          x on any side is padding
  * weights  and channels packed for k channels
  * y        oh x ow x k, y_stride bytes between pixels
- * scratch  me_gemm_scratch_bytes of c * k_h * k_w taps; may be 0 where every window lies in x in
+ * scratch  me_gemm_scratch_bytes of c * k_h * k_w taps; may be 0 if every window is in x in
  *          one piece (k_h and k_w are 1, say), starts at a multiple of 4 and is one long; if together
  *          me_gemm_row_stride of the taps for each of the oh * ow windows
  * padded   me_conv_padded_bytes for x with its padding: where channels are few, that is faster than
- *          windows over edges one by one; else 0 */
+ *          windows over edges one by one; otherwise 0 */
 typedef struct {
     const int8_t *x;
     int32_t h, w, pad_top, pad_left, row_stride;
@@ -100,7 +100,7 @@ typedef struct {
     int32_t nine_cores;
 } me_matmul_s8_params;
 
-/* strides: bytes between rows, as the operands lie in L1; scratch: me_matmul_scratch_bytes bytes, or as many
+/* strides: bytes between rows, as the operands are in L1; scratch: me_matmul_scratch_bytes bytes, or as many
  * less as me_gemm_scratch_bytes says where a, a_stride and c are multiples of 4
  * packed: scratch has b from the tile before, of the same columns */
 typedef struct {
@@ -120,7 +120,7 @@ void me_matmul_s8(const me_matmul_s8_params *matmul, const me_matmul_s8_tile *ti
 typedef me_matmul_s8_params me_matmul_in_place_s8_params;
 
 /* Products of a [batches][m][c] and b [batches][c][n], whose results the cores share: the faster way for many
- * small products. a_step, b_step: bytes between two of the operand, 0 where all take the same; b_stride: bytes
+ * small products. a_step, b_step: bytes between two of the operand, 0 if all take the same; b_stride: bytes
  * between rows of b; y [batches][m][n] */
 typedef struct {
     const int8_t *a, *b;

@@ -23,7 +23,7 @@
     .set Y, 10
     .set STRIDE, 11
 
-/* the frame; what a block reads lies below 64, where compressed instructions reach */
+/* the frame; what a block reads is below 64, where compressed instructions reach */
     .set AT_X, 0                /* the pointers of this group */
     .set AT_ROWS, 4
     .set AT_STEPS, 8
@@ -635,7 +635,7 @@ me_function me_sum_rows
     ret
 me_end me_sum_rows
 
-/* The same as me_interleave_rows, where four taps of a column lie in four rows: 4x4 bytes change
+/* The same as me_interleave_rows, where four taps of a column are in four rows: 4x4 bytes change
  * places. */
 me_function me_interleave_columns
     addi sp, sp, -16

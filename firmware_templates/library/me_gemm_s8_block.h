@@ -53,10 +53,10 @@ typedef struct {
 void me_copy_windows(const me_windows *windows);
 
 /* A word of each of four rows, `stride` bytes apart, in turn, `words` times; sum[4 * i]: of all bytes
- * of row i. -> behind what was written. words is at least 1, also below. */
+ * of row i. -> after what was written. words is at least 1, also below. */
 int8_t *me_interleave_rows(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum);
 
-/* The same of four columns, beside each other in 4 * words rows. */
+/* The same of four columns, side by side in 4 * words rows. */
 int8_t *me_interleave_columns(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum);
 
 /* The sums of `words` words from x[0] .. x[3] on. */

@@ -17,9 +17,9 @@ typedef void me_padded_window(const me_gemm_windows *windows, int32_t row, int32
 /* Window (i, j) starts at x + i * row_step + j * step. It is `pieces` pieces of `piece` bytes, `skip`
  * bytes between them, and that `planes` times, plane_step apart: `taps` bytes in all.
  *   pixels, columns         windows in all, and of a row
- *   first_row .. end        windows from (first_row, first) to before (end_row, end) lie inside x
+ *   first_row .. end        windows from (first_row, first) to before (end_row, end) are inside x
  *   x_step                  bytes between the words of a window that is read in place
- *   in_place                all windows are read where they lie, else windows of one piece of whole
+ *   in_place                all windows are read in place, otherwise windows of one piece of whole
  *                           words are, and others are copied to scratch
  *   in_step                 and all of them `step` apart, whatever their row
  *   padded, op, tile        copy a window that reaches over an edge */
@@ -82,7 +82,7 @@ static inline me_gemm_windows me_gemm_rows(const int8_t *x, int32_t rows, int32_
     return windows;
 }
 
-/* How many windows from `pixel` on, at most `most`, are copied at a time: those of its row that lie
+/* How many windows from `pixel` on, at most `most`, are copied at a time: those of its row that are
  * inside x, or one that does not. */
 static inline int32_t me_windows_alike(const me_gemm_windows *windows, me_pixel pixel, int32_t most,
                                        bool *inside)
@@ -93,11 +93,11 @@ static inline int32_t me_windows_alike(const me_gemm_windows *windows, me_pixel 
     return !*inside ? 1 : most < left ? most : left;
 }
 
-/* Copies n windows of a row, which lie inside x from `from` on, to rows of me_gemm_row_stride(taps). */
+/* Copies n windows of a row, which are inside x from `from` on, to rows of me_gemm_row_stride(taps). */
 void me_copy_windows_of_row(const me_gemm_windows *windows, const int8_t *from, int8_t *to, int32_t n);
 
 /* Sets x[0 .. count-1] to where windows from `pixel` on are read, in place or in scratch, and moves
- * `pixel` behind them. */
+ * `pixel` after them. */
 void me_gather(const me_gemm_windows *windows, me_pixel *pixel, int32_t count, int8_t *scratch,
                const int8_t **x);
 

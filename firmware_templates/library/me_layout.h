@@ -30,7 +30,7 @@ typedef struct {
 
 /* Copies bytes, of elements of any type: concatenation, slices, padding with a constant. parts 0 to ME_PARTS,
  * bytes >= 0, y aligned to 4 if it is filled with halves. If op->fills, a barrier is between filling and
- * copying; else none is inside. */
+ * copying; otherwise none is inside. */
 void me_copy_s8(const me_copy_s8_params *op, const me_copy_s8_tile *tile);
 
 /* to [extent 0][extent 1]... contiguous in the order of the loops, outermost first; a turn of a loop

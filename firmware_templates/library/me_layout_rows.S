@@ -170,12 +170,12 @@ me_function me_scatter_words
     mv a1, a7
     bnez a3, .Lspread_row
     ret
-/* Three rows whose bytes lie side by side in `to`: three words of each four columns. */
+/* Three rows whose bytes are side by side in `to`: three words of each four columns. */
 .Lthree:
     me_ask_order a3, a5
     li a3, 0x05010400                   /* bytes 0 and 1 of rd, rs in turns */
     li a6, 0x07030602                   /* bytes 2 and 3 */
-    li a7, 0x02040100                   /* byte 0 of rs behind two of rd */
+    li a7, 0x02040100                   /* byte 0 of rs after two of rd */
     li t5, 0x05050503                   /* byte 3 of rd, byte 1 of rs */
     li t6, 0x03070602                   /* bytes 2 and 3 of rd around those of rs */
     .irp order, a3, a6, a7, t5, t6

@@ -14,7 +14,7 @@ void me_fill_words(int8_t *to, uint32_t word, int32_t words);
 void me_copy_bytes(const int8_t *from, int8_t *to, int32_t n, int32_t from_step, int32_t to_step);
 
 /* `runs` runs of `rows` rows of `bytes` bytes each, row_step and run_step bytes from the start of one to that of the
- * next; of `to` one behind the other. me_layout_rows.S knows these offsets. */
+ * next; of `to` one after the other. me_layout_rows.S knows these offsets. */
 typedef struct {
     const int8_t *from;
     int8_t *to;

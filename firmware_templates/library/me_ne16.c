@@ -96,7 +96,7 @@ static int32_t linear_weight(const me_ne16_job *job, int32_t k, int32_t c)
 }
 
 /* Weight of an input channel at a tap: 16 bytes of inputs are a group of `bits` planes, of a byte for 8 channels at a
- * tap. Those of 32 outputs lie behind those of 32 others, whatever weight_channel is. */
+ * tap. Those of 32 outputs are after those of 32 others, whatever weight_channel is. */
 static int32_t weight(const me_ne16_job *job, int32_t k, int32_t tap, int32_t taps, int32_t c)
 {
     const int32_t bits = bits_of(job), eights = 2 / bytes_of_input(job);

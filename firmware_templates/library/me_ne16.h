@@ -29,7 +29,7 @@
  * last_*   of the last tile: (outputs << 16) | inputs, (rows << 16) | columns; 0 for a whole tile
  * tiles_*  numbers of tiles: of 32 outputs and 16 bytes of inputs, of 3 rows and 3 columns, packed likewise; depthwise
  *          jobs have as many outputs as inputs, 16 in a tile
- * weight_channel: bytes from output to output within a tile; tiles of outputs lie one behind the other
+ * weight_channel: bytes from output to output within a tile; tiles of outputs are one after the other
  * Linear jobs have one pixel, x_pixel is 16; 256 inputs in a tile, of the last one multiples of 16, counted in
  * 16; weights are planes of all inputs, lowest bit first, output by output. */
 typedef struct {

@@ -151,7 +151,7 @@ static __attribute__((noinline)) void start_next(const me_ne16_layer *layer, int
         me_ne16_trigger();
 }
 
-/* The last job `running`, of units from `before` on, while the next tile's first waits behind it. */
+/* The last job `running`, of units from `before` on, while the next tile's first waits after it. */
 static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before)
 {
     if (layer->next && layer->next->tile)

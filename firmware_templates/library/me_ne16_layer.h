@@ -31,18 +31,18 @@ typedef void me_ne16_on_cores(const me_ne16_layer *layer);
 /* units of unit_bytes results from y on, first_units in the first job, at_a_time in each of the others
  * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); jobs but the last are whole tiles then
  * job      of these units, from op and tile alone
- * start_others  called by core 0 behind the start of that job: starts the other jobs of these units, at least one;
+ * start_others  called by core 0 after the start of that job: starts the other jobs of these units, at least one;
  *          returns the number of the last; 0: there are no others
  * prepare  called by all cores, of which 1 .. 7 prepare the job meanwhile; 0: nothing is to be prepared
- * finish   called by all cores behind the job, before the next but one starts; 0: nothing is left
+ * finish   called by all cores after the job, before the next but one starts; 0: nothing is left
  * beside   called by all cores once all jobs wait or run; 0: the cores have nothing to compute
- * nine     results of nine pixels, where units are eight of them in a run; else 0
+ * nine     results of nine pixels, where units are eight of them in a run; otherwise 0
  * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8, and as unsigned ones
  * table    of me_ne16_look_up: 256 entries, the first for -128
- * behind   called by all cores behind the last job; 0: nothing is left
+ * behind   called by all cores after the last job; 0: nothing is left
  * add, b, sums  of me_ne16_sum.h: the sum of results and b, and where it goes
  * op, tile for these functions
- * next     the layer of the tile behind this one, whose first job may start before this one ends: it has the same
+ * next     the layer of the tile after this one, whose first job may start before this one ends: it has the same
  *          operands prepared; 0: none of the layer does
  * first    the job of the first units; x 0: core 0 makes it while others prepare its operands */
 struct me_ne16_layer {

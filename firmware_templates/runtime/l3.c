@@ -13,13 +13,13 @@ typedef struct {
     me_l3_direction direction;
 } transfer;
 
-/* asked, done: how many transfers; those between lie in slots, by number. */
+/* asked, done: how many transfers; those between are in slots, by number. */
 static volatile struct {
     uint32_t asked, done;
 } queue ME_L1;
 static volatile transfer slots[ME_L3_IN_FLIGHT];
 
-/* Of the oldest transfer in the queue, what has been handed over; 0 where none has been begun. */
+/* Of the oldest transfer in the queue, what has been handed over; 0 if none has been begun. */
 static uint32_t handed_over;
 
 static bool on_fabric_controller(void) { return me_core() >= ME_CORES; }

@@ -14,7 +14,7 @@ int memcmp(const void *a, const void *b, size_t bytes);
 
 typedef uint32_t __attribute__((may_alias)) word;
 
-/* Words of both that lie at multiples of 4: what is left begins behind these bytes. */
+/* Words of both that are at multiples of 4: what is left begins after these bytes. */
 static size_t words_of(const void *to, const void *from, size_t bytes)
 {
     return ((uintptr_t)to | (uintptr_t)from) % sizeof(word) ? 0 : bytes / sizeof(word) * sizeof(word);

@@ -33,7 +33,7 @@ static void pause(int32_t rounds)
         __asm__ volatile("nop");
 }
 
-/* All clocks to 370.5 MHz; false where they do not lock. The oscillator needs 0.3 ms, which is 6150
+/* All clocks to 370.5 MHz; false if they do not lock. The oscillator needs 0.3 ms, which is 6150
  * cycles of the 20.5 MHz that the chip starts with; by then the cluster is out of reset too. */
 static bool start_clocks(void)
 {

@@ -18,7 +18,7 @@
  *                  highest bit of the row's sum and sum' the sum with bit 15 as its highest
  *              of exponentials of 12 bits acc is rounded: half of what the first shift takes is added
  * exp          exponentials, bytes; of 12 bits 4,096 lower bytes, then as many upper ones, of the last 36 entries 0
- * units        of 12 bits: how far scores of two entries are apart, 0 where most + 36 of it is too large a number
+ * units        of 12 bits: how far scores of two entries are apart, 0 if most + 36 of it is too large a number
  * nine_cores   core 8 calls it as well      y_wide   whether y is int16
  * width and out_width are multiples of 4. */
 typedef struct {

@@ -235,7 +235,7 @@ static void all_exponentials(const attention_work *w)
             exponentials(w, number / rows, number % rows);
 }
 
-/* n numbers as int16, less their zero point and rounded: where they lie, or copies in *own, behind which
+/* n numbers as int16, minus their zero point and rounded: in place, or copies in *own, after which
  * others go. */
 static const int16_t *as_halves(const void *x, int32_t wide, int32_t zero, int32_t drop, int32_t n,
                                 int16_t **own)

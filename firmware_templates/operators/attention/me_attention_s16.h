@@ -10,7 +10,7 @@
 
 #include "me_softmax.h"
 
-/* *_wide       int16, else int8      keys .. after   as me_attention_s8_params has them
+/* *_wide       int16, otherwise int8      keys .. after   as me_attention_s8_params has them
  * *_drop       bits that are rounded away, so that sums of products keep within 31
  * bias_*       added to a score: bias * bias_mult >> bias_shift
  * distance_drop .. most  entry of exp = min((min(largest - score >> distance_drop, most) * mult + 2**14) >> 15, 65535),

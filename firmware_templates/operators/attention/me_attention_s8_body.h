@@ -152,7 +152,7 @@ static void me_attention_values(const me_attention_work *w, int32_t first, int32
     }
 }
 
-/* ---- heads: one behind the other, a core's share may begin in one and end in another */
+/* ---- heads: one after the other, a core's share may begin in one and end in another */
 
 /* Of one head, the parts first .. last - 1 of its work. */
 typedef void (*me_attention_head_work)(const me_attention_work *w, int32_t first, int32_t last);

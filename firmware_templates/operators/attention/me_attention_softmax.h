@@ -13,7 +13,7 @@
 
 enum { ME_EXP12_ENTRIES = 4096 };
 
-/* Bytes of a row: its scores, then its exponentials and behind them its sums. Exponentials of 12 bits are
+/* Bytes of a row: its scores, then its exponentials and after them its sums. Exponentials of 12 bits are
  * lower bytes, sums are of these, then of upper bytes; upper bytes are the end of the row. */
 static inline int32_t me_attention_row_bytes(int32_t keys, int32_t out_width)
 {
@@ -96,7 +96,7 @@ static inline int32_t me_top_score(const me_attention_work *w, int32_t row, int3
     return me_row_most(x + first, end - first) + op->half;
 }
 
-/* 0 where a group of rows sees keys, and this row does not. */
+/* 0 if a group of rows sees keys, and this row does not. */
 static inline void me_no_exponentials(uint8_t *to, me_key_span keys, int32_t first, int32_t end)
 {
     for (int32_t i = keys.first; i < first; i++)
@@ -112,7 +112,7 @@ static inline void me_set_divisor(const me_attention_work *w, int32_t row, uint3
     w->divisors[row] = (me_row_divisor){ high - 7, (int32_t)((uint32_t)w->op->share / mantissa) };
 }
 
-/* Of 12 bits, upper bytes behind the scores. Cores read zeros of different banks of L1 for what is far behind. */
+/* Of 12 bits, upper bytes after the scores. Cores read zeros of different banks of L1 for scores beyond the table. */
 static inline void me_exponentials_12(const me_attention_work *w, int32_t row)
 {
     const me_attention_s8_params *op = w->op;

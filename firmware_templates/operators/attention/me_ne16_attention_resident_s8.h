@@ -13,14 +13,14 @@ typedef me_attention_s8_params me_ne16_attention_resident_s8_params;
 
 /* A tile is steps first .. end - 1 of a head. The first `packings` = ceil(keys / 16) pack 16 keys and 16
  * values each. Step packings - 1 + i takes part i of q, of part_rows rows; its scores are computed in the
- * step behind it, its exponentials in the second one, which reads bias and mask, and its results are
+ * step after it, its exponentials in the second one, which reads bias and mask, and its results are
  * written in the fourth.
  * k, v, q, bias, mask, y   what these steps read and write; v is out_width rows of 16 values a step
  * rows        of the head
- * scratch     kept from the first tile of a head to its last; two parts: scores, behind a row's its
+ * scratch     kept from the first tile of a head to its last; two parts: scores, after a row's its
  *             sums of values; divisors of 8 bytes for each row; rows of q, unsigned
  *             terms of 4 bytes for each key; multipliers of a byte for each; the number of a job
- *             a copy of exp for each core, 516 bytes apart, of bytes alone
+ *             a copy of exp for each core, 516 bytes apart, of bytes only
  *             bit planes: keys rows of width, out_width rows of keys, each up to 16 bytes */
 typedef struct {
     const int8_t *q, *k, *v, *bias, *mask;

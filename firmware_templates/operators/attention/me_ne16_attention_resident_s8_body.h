@@ -84,7 +84,7 @@ static void me_ne16_begin_head(const me_ne16_attention_work *a, const uint8_t *e
         *a->running = 0;
 }
 
-/* ---- parts of the rows, by their numbers; there is none below 0 or behind the last */
+/* ---- parts of the rows, by their numbers; there is none below 0 or after the last */
 
 static int32_t me_ne16_rows_of(const me_ne16_attention_work *a, int32_t part)
 {
@@ -92,7 +92,7 @@ static int32_t me_ne16_rows_of(const me_ne16_attention_work *a, int32_t part)
     return part < 0 ? 0 : me_max(me_min(n, a->tile->rows - part * n), 0);
 }
 
-/* Of the parts that an operand has in the tile, which `later` steps behind that of q read or write. */
+/* Of the parts that an operand has in the tile, which `later` steps after that of q read or write. */
 static int32_t me_ne16_first_row(const me_ne16_attention_work *a, int32_t part, int32_t later)
 {
     return (part - me_max(a->tile->first - a->packings + 1 - later, 0)) * a->tile->part_rows;
@@ -152,7 +152,7 @@ static int32_t me_ne16_start_values(const me_ne16_attention_work *a, int32_t par
     return me_ne16_start(&job);
 }
 
-/* By core 0: values of a part, then scores of the part behind the next one, whose own scores have ended when
+/* By core 0: values of a part, then scores of the part after the next one, whose own scores have ended when
  * it returns: two jobs of values wait for that already. Parts have two places: the engine keeps to the order of jobs. */
 static void me_ne16_start_jobs(const me_ne16_attention_work *a, int32_t part)
 {

@@ -82,7 +82,7 @@ static void me_ne16_scores(const me_ne16_attention_work *a)
     me_ne16_run(&layer);
 }
 
-/* ---- values: sums of exponentials, which are unsigned, and v; of their upper bytes behind those of all lower ones */
+/* ---- values: sums of exponentials, which are unsigned, and v; of their upper bytes after those of all lower ones */
 
 /* Units are columns, those of upper bytes from upper_units on. */
 static int32_t me_ne16_upper_units(const me_ne16_attention_work *a)

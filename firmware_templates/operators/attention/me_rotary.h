@@ -20,7 +20,7 @@ typedef struct {
     int32_t outer, positions;
 } me_rotary_s8_tile;
 
-/* Rotary position embedding of int8 rows to int8: each pair of neighbours a and b, less x_zero, becomes
+/* Rotary position embedding of int8 rows to int8: each pair of neighbours a and b, minus x_zero, becomes
  * clip8((a c - b s + offset) >> shift) and clip8((a s + b c + offset) >> shift), by a rotation of its position.
  * x_zero -128 to 127; turns -32,767 to 32,767; shift 0 to 22; sums stay inside int32. */
 void me_rotary_s8(const me_rotary_s8_params *op, const me_rotary_s8_tile *tile);
@@ -36,7 +36,7 @@ typedef struct {
     int32_t inner, pairs, x_zero, offset, shift, x_wide, y_wide, first, apart, low, high;
 } me_rotary_s16_params;
 
-/* x, y   int16 where they are wide, else int8 */
+/* x, y   int16 where they are wide, otherwise int8 */
 typedef struct {
     const void *x, *turns;
     void *y;
@@ -44,7 +44,7 @@ typedef struct {
 } me_rotary_s16_tile;
 
 /* me_rotary_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, clipped to low and high, with the same
- * ranges, but for x_zero: of int16 -32,768 to 32,767. */
+ * ranges, except for x_zero: of int16 -32,768 to 32,767. */
 void me_rotary_s16(const me_rotary_s16_params *op, const me_rotary_s16_tile *tile);
 
 #endif

@@ -13,7 +13,7 @@
 #include "me_scale.h"
 
 /* c        input channels         x_zero           the value of padding
- * x_wide, y_wide                  x, y are int16, else int8; a table is for int8 alone */
+ * x_wide, y_wide                  x, y are int16, otherwise int8; a table is for int8 only */
 typedef struct {
     int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero, x_wide, y_wide;
     me_scale scale;

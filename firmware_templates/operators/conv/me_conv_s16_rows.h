@@ -18,7 +18,7 @@ void me_sixteen_sums_h(const int16_t *x, int32_t x_stride, const int16_t *weight
                        int32_t *sum);
 
 /* Results of up to four windows, `step` bytes apart, in up to four channels, of sums that are four a
- * window; wide: of int16, else of int8. Without the table. */
+ * window; wide: of int16, otherwise of int8. Without the table. */
 void me_store_sums(const int32_t *sum, const me_channel *to, const me_scale *scale, int8_t *y,
                    int32_t windows, int32_t channels, int32_t step, int32_t wide);
 

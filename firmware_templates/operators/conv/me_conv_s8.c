@@ -51,7 +51,7 @@ static bool lies_inside(const me_conv_s8_params *op, const me_conv_s8_tile *tile
         && me_conv_span(tile->ow, op->k_w, op->stride_w, op->dilation_w) <= tile->w + tile->pad_left;
 }
 
-/* Reads windows from tile->padded, which all cores fill: all lie inside it. */
+/* Reads windows from tile->padded, which all cores fill: all are inside it. */
 static ME_NOINLINE void read_padded(me_gemm *gemm)
 {
     me_gemm_windows *windows = &gemm->windows;
@@ -101,7 +101,7 @@ static ME_NOINLINE void gather_together(me_gemm *gemm)
     gemm->windows = me_gemm_rows(rows, windows->pixels, stride, me_gemm_row_bytes(windows->taps));
 }
 
-/* Pixels of a block, 2 or 1, where blocks of 4 leave cores without work; else 0. */
+/* Pixels of a block, 2 or 1, where blocks of 4 leave cores without work; otherwise 0. */
 static ME_NOINLINE int32_t small_block(int32_t pixels, int32_t k)
 {
     const int32_t blocks = (k + 3) / 4, groups = (pixels + 3) / 4;

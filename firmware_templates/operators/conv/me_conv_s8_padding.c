@@ -26,7 +26,7 @@ static void copy(int8_t **to, const int8_t *from, int32_t bytes)
         me_put_b(to, me_next_b(&from));
 }
 
-/* How many of k positions, `step` apart from `at` on, lie before `end`. */
+/* How many of k positions, `step` apart from `at` on, are before `end`. */
 static int32_t positions_before(int32_t at, int32_t step, int32_t k, int32_t end)
 {
     int32_t count = 0;

@@ -6,7 +6,7 @@
 
 #include "me_gemm_s8_windows.h"
 
-/* Copies window (row, column) of a convolution: bytes that lie in x, x_zero for the others. */
+/* Copies window (row, column) of a convolution: bytes that are in x, x_zero for the others. */
 void me_copy_padded_window(const me_gemm_windows *windows, int32_t row, int32_t column, int8_t *to);
 
 /* Copies so many rows and columns of x with their padding to tile->padded, by all cores; a barrier is
@@ -14,7 +14,7 @@ void me_copy_padded_window(const me_gemm_windows *windows, int32_t row, int32_t 
 void me_copy_padded_rows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t rows,
                          int32_t columns);
 
-/* Sets which windows lie inside x. */
+/* Sets which windows are inside x. */
 void me_find_inside(me_gemm_windows *windows);
 
 #endif

@@ -24,7 +24,7 @@ static uint32_t repeated(int32_t x) { return me_pack_b(x, x, x, x); }
 
 /* ---- scratch: an odd number of words a core, so that cores in step meet in no bank */
 
-#define VECTORS_AT 4 /* behind a word of padding */
+#define VECTORS_AT 4 /* after a word of padding */
 
 static bool is_strip(const me_conv_s8_params *op, int32_t channels)
 {
@@ -222,7 +222,7 @@ static void find_rows(const me_depthwise_job *job, int32_t top, int32_t channel,
     }
 }
 
-/* Units `at` and behind it, at most `most`: rows of four channels. -> how many these were */
+/* Units `at` and after it, at most `most`: rows of four channels. -> how many these were */
 static int32_t run_halving_rows(const me_depthwise_job *job, me_depthwise_halving *row, int32_t at,
                                 int32_t most)
 {

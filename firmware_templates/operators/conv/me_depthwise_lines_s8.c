@@ -45,7 +45,7 @@ static layer layer_of(const me_depthwise_lines_s8_params *op, const me_depthwise
     layer of = {
         .op = op, .tile = tile, .along = op->turned ? columns : rows, .across = op->turned ? rows : columns
     };
-    const int32_t apart = op->phases / of.along.dilation; /* taps that lie side by side */
+    const int32_t apart = op->phases / of.along.dilation; /* taps that are side by side */
     const int32_t last = (tile->block_along - 1) * of.along.stride / op->phases;
     of.rows = of.across.kernel * apart;
     of.words = ((of.along.kernel + apart - 1) / apart + 6) / 4;
@@ -73,7 +73,7 @@ static void turn(const layer *of, const int8_t *x, int32_t step, int32_t n, int3
 }
 
 /* Positions of all lines of a block from `first` on, `count` of them, a phase apart: to `to` of the first line. Cores
- * begin at different lines, which lie in different banks. */
+ * begin at different lines, which are in different banks. */
 static void fill_phase(const layer *of, const block *b, int32_t first, int32_t count, int8_t *to)
 {
     const direction *along = &of->along, *across = &of->across;

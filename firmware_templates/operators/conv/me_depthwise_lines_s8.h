@@ -8,7 +8,7 @@
 #include "me_gemm.h"
 
 /* A core turns what a block of results reads into lines, a channel a line, and multiplies words of them. Positions of
- * a line that are equal modulo `phases`, the least common multiple of stride and dilation, lie side by side: so do
+ * a line that are equal modulo `phases`, the least common multiple of stride and dilation, are side by side: so do
  * what results read that are phases / stride apart, and taps that are phases / dilation apart.
  *
  * conv: c, narrow, in_place and together are unused   multiplier: outputs of an input channel

@@ -50,7 +50,7 @@ me_end me_depthwise_pairs
     .set OF_HIGH, 48
     .set OF_ZERO, 52
 
-/* One column of results but for storing the lower one: three vectors, of which v2 is loaded here.
+/* One column of results except for storing the lower one: three vectors, of which v2 is loaded here.
  * s0 .. s2 weights of the upper result, s3 .. s5 of the lower. */
 .macro two_results v0, v1, v2, pre, limits, table
     p_lw \v2, 4, t5
@@ -83,7 +83,7 @@ me_end me_depthwise_pairs
 .endif
 .endm
 
-/* The lower one is stored first: it may lie where the upper one does. Without `pre` the bias goes into
+/* The lower one is stored first: it may be in the place of the upper one. Without `pre` the bias goes into
  * the offset: (acc + bias) * mult + offset = acc * mult + (bias * mult + offset) modulo 2^32. */
 .macro strip name, pre, limits, table
 me_function \name
@@ -326,14 +326,14 @@ me_function me_depthwise_row_2
     ret
 me_end me_depthwise_row_2
 
-    .set HALVING_FRAME, 80      /* behind what is saved: ra, the struct, channel, rows left, where each row starts */
+    .set HALVING_FRAME, 80      /* after what is saved: ra, the struct, channel, rows left, where each row starts */
     .set AT_RA, 48
     .set AT_STRUCT, 52
     .set AT_CHANNEL, 56
     .set AT_LEFT, 60
     .set AT_STARTS, 64
 
-/* One result of each of two channels, whose bytes lie side by side. Words of taps: rows 0 and 1 of a column, columns 0
+/* One result of each of two channels, whose bytes are side by side. Words of taps: rows 0 and 1 of a column, columns 0
  * and 1 of row 2, and its column 2. t3 is that of column 0, then of column 2; t4 row 2 of column 0, then of column 2;
  * s0 .. s2, s3, s4 weights of the first channel, s5 .. s9 of the second, where the bytes of the other have 0. */
 .macro two_channels tail

@@ -57,7 +57,7 @@ void me_depthwise_row_2(const me_depthwise_halving *row);
 void me_depthwise_rows_2(const me_depthwise_halving *rows);
 
 /* Any kernel: one pixel, `groups` times four channels, from channel `first` on; the last four start
- * at `last` where they would start behind it.
+ * at `last` where they would start after it.
  *   corner  an address
  *   taps    4 * blocks distances from it to channel 0 of the pixel of a tap */
 typedef struct {

@@ -11,7 +11,7 @@
 
 /* A row of n results in two channels, or in one; steps in bytes.
  * x         two channels of the first window's first tap, aligned to 4; readable for two
- * tap_step  from a tap to the next of its row    row_step  from behind a row of taps to the next one
+ * tap_step  from a tap to the next of its row    row_step  from after a row of taps to the next one
  * x_step, y_step   from a result to the next     two       whether there is a second channel
  * me_depthwise_s16_rows.S knows the offsets. */
 typedef struct {

@@ -47,12 +47,12 @@ static int32_t sum_padding(int32_t acc, int32_t value, const int8_t *weights, in
 
 /* ---- a window */
 
-/* Taps `first` to before `end` of a row lie inside x; `channels` weights a tap. */
+/* Taps `first` to before `end` of a row are inside x; `channels` weights a tap. */
 typedef struct {
     int32_t first, end, channels;
 } row_of_taps;
 
-/* How many of n positions, `step` apart from `at` on, lie before `end`. */
+/* How many of n positions, `step` apart from `at` on, are before `end`. */
 static int32_t positions_before(int32_t at, int32_t step, int32_t n, int32_t end)
 {
     return at >= end ? 0 : me_min((end - at + step - 1) / step, n);

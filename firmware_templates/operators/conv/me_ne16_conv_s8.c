@@ -30,7 +30,7 @@ static uint8_t *behind_windows(const me_conv_s8_params *op, const me_conv_s8_til
     return (uint8_t *)tile->padded + me_gemm_row_bytes(tile->oh * tile->ow * taps_of(op));
 }
 
-/* Rows of the padded input, behind the windows, that windows of `end` results but not of the first `first`
+/* Rows of the padded input, after the windows, that windows of `end` results but not of the first `first`
  * reach over. */
 static uint8_t *prepare_image(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
                               int32_t end, int32_t columns)

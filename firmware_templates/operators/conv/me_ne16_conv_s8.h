@@ -14,7 +14,7 @@
  *   ME_NE16_DEPTHWISE_FILTER a 3x3 filter for each channel of the padded input: depthwise, stride and dilation 1
  *   ME_NE16_PIXELS   the padded input as overlapping pixels of k_w * c channels: kernels of one row,
  *                    dilation_w 1
- *   ME_NE16_WINDOWS  windows that were copied one behind the other: all other convolutions */
+ *   ME_NE16_WINDOWS  windows that were copied one after the other: all other convolutions */
 enum { ME_NE16_FILTER, ME_NE16_DEPTHWISE_FILTER, ME_NE16_PIXELS, ME_NE16_WINDOWS };
 
 /* conv: scale.pre and all that belongs to scratch of me_conv_s8 is unused

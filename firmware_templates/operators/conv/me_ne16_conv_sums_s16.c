@@ -4,7 +4,7 @@
 #include "me_share.h"
 #include "me_sums_s8.h"
 
-/* n sums of the channel k from `sums` on, of pixels one behind the other. */
+/* n sums of the channel k from `sums` on, of pixels one after the other. */
 static void requantise(const me_ne16_conv_sums_s16_params *op, const me_conv_s8_tile *conv, int32_t *sums,
                        int32_t k, int32_t n, int8_t *y)
 {

@@ -7,9 +7,9 @@
 
 #include "me_ne16_conv_sums_s8.h"
 
-/* x_wide, y_wide: x, y are int16, else int8; a table is for int8 alone   conv.c: bytes of a pixel
+/* x_wide, y_wide: x, y are int16, otherwise int8; a table is for int8 only   conv.c: bytes of a pixel
  * halves: 1, or 2 where weights are hi << weight_bits | lo, both of weight_bits with a sign: outputs of the engine
- * one behind the other. conv.x_zero: of x, biases less what makes x unsigned, 128 or 32,768, times the sum of all
+ * one after the other. conv.x_zero: of x, biases less what makes x unsigned, 128 or 32,768, times the sum of all
  * weights, modulo 2^32
  * The tile's strides count bytes. */
 typedef me_ne16_conv_sums_s8_params me_ne16_conv_sums_s16_params;

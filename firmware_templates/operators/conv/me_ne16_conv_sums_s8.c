@@ -53,7 +53,7 @@ static int32_t weight_bytes(const me_ne16_conv_sums_s8_params *op)
     return (op->filter ? 18 : 2) >> op->x_wide;
 }
 
-/* Outputs of a job, which makes `halves` of each result. Weights of more than 32 have to lie one behind the other,
+/* Outputs of a job, which makes `halves` of each result. Weights of more than 32 must be contiguous,
  * without those of other parts between them. */
 static int32_t outputs_at_once(const me_ne16_conv_sums_s8_params *op, const me_ne16_conv_sums_s8_tile *tile)
 {
@@ -81,7 +81,7 @@ static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
     me_ne16_write_area(conv, &tile->conv, &area, columns * conv->c, (uint8_t *)tile->conv.padded);
 }
 
-/* Where the inputs of a part lie, from the first byte of a window. */
+/* Where the inputs of a part are, from the first byte of a window. */
 static int32_t offset_of(const me_ne16_conv_sums_s8_params *op, const me_conv_s8_tile *tile, int32_t part)
 {
     const me_conv_s8_params *conv = &op->conv;
@@ -91,7 +91,7 @@ static int32_t offset_of(const me_ne16_conv_sums_s8_params *op, const me_conv_s8
         + 16 * op->part_groups * (part - run * in_run);
 }
 
-/* The first part behind `part` that is of another run or not of the tile. */
+/* The first part after `part` that is of another run or not of the tile. */
 static int32_t end_of_run(const me_ne16_layer *layer, int32_t part)
 {
     const me_ne16_conv_sums_s8_tile *tile = layer->tile;

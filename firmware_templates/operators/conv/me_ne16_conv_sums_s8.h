@@ -20,7 +20,7 @@ typedef struct {
     int32_t part_groups, weight_bits, filter, x_wide, y_wide, halves;
 } me_ne16_conv_sums_s8_params;
 
-/* conv: weights are bit planes of `parts` parts from first_part on, channels have biases less 128 times the sum of
+/* conv: weights are bit planes of `parts` parts from first_part on, channels have biases minus 128 times the sum of
  *       all weights; scratch is unused; padded is the input with its padding, from the tile before if has_scratch
  * sums: int32 [oh][ow][halves * k], of one row of results [3][run of a third][halves * k] unless `filter`; from the tile before unless first_part is 0
  * first_units, units_at_a_time: rows of results in the first job, in each of the others; pixels of a third of one

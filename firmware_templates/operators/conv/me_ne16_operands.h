@@ -13,11 +13,11 @@ typedef struct {
     int32_t first_row, end_row, first_column, end_column, column_bytes, wide;
 } me_ne16_area;
 
-/* Writes an area of the padded input to where it lies in `image`, whose rows are row_bytes apart. */
+/* Writes an area of the padded input to where it is in `image`, whose rows are row_bytes apart. */
 void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile, const me_ne16_area *area,
                         int32_t row_bytes, uint8_t *image);
 
-/* Input with its padding; word: ME_TO_UNSIGNED, or 0 where bytes are unsigned already. */
+/* Input with its padding; word: ME_TO_UNSIGNED, or 0 if bytes are unsigned already. */
 typedef struct {
     const void *bytes;
     int32_t row_bytes;
@@ -28,7 +28,7 @@ typedef struct {
 void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
                                   int32_t end, uint8_t *windows);
 
-/* Writes the windows of results `first` to before `end`, of ow in a row, to where they lie in `windows`. */
+/* Writes the windows of results `first` to before `end`, of ow in a row, to their places in `windows`. */
 void me_ne16_write_windows(const me_conv_s8_params *op, const me_ne16_image *image, int32_t ow, int32_t first,
                            int32_t end, uint8_t *windows);
 

@@ -9,8 +9,8 @@
 #include "me_ne16_conv_s8.h"
 
 /* conv.way: ME_NE16_PIXELS for one row of results: up to nine taps dilation_w = phases_w * stride_w apart, or,
- *           where dilation_w is 1, up to 9 * phases_w * stride_w; else 3x3 filters of any dilation, stride 1
- * conv.weights: planes of filters of 3x3; taps behind the last are 0
+ *           where dilation_w is 1, up to 9 * phases_w * stride_w; otherwise 3x3 filters of any dilation, stride 1
+ * conv.weights: planes of filters of 3x3; taps after the last are 0
  * phases_h, phases_w: results from one of a job to its next; inputs: channels of a pixel; depthwise: 0 or 1 */
 typedef struct {
     me_ne16_conv_s8_params conv;
@@ -18,7 +18,7 @@ typedef struct {
 } me_ne16_phases_s8_params;
 
 /* first_units: the others are multiples of 3 * phases_w results of a row
- * scratch: what taps of 0 read behind the last window */
+ * scratch: what taps of 0 read after the last window */
 typedef me_ne16_conv_s8_tile me_ne16_phases_s8_tile;
 
 /* int8 [h][w][c] -> [oh][ow][k], with the formula and ranges of me_ne16_conv_s8. Cores 0 .. 7 call it together;

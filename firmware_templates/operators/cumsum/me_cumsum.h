@@ -7,7 +7,7 @@
 
 #include "me_scale.h"
 
-/* x_wide, y_wide, drop   of me_cumsum_s16: whether x and y are int16; a table is for results of int8 alone */
+/* x_wide, y_wide, drop   of me_cumsum_s16: whether x and y are int16; a table is for results of int8 only */
 typedef struct {
     int32_t x_wide, y_wide, drop, n, x_zero, mult, offset, shift;
     me_scale scale;

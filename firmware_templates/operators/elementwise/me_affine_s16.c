@@ -4,7 +4,7 @@
 #include "me_share.h"
 #include "me_wide.h"
 
-/* Numbers first .. last - 1; inside: of a channel, one behind the other. */
+/* Numbers first .. last - 1; inside: of a channel, one after the other. */
 static void scale_numbers(const me_affine_s16_params *op, const me_affine_s16_tile *tile, int32_t first,
                           int32_t last, int32_t inside)
 {

@@ -9,7 +9,7 @@
 #include "me_math.h"
 #include "me_table.h"
 
-/* The channel of all numbers that are not below x_zero is read once: constants may lie in L2. */
+/* The channel of all numbers that are not below x_zero is read once: constants may be in L2. */
 static void prelu_row(const me_affine_s8_params *op, const me_channel *above, const me_channel *below,
                       const int8_t *x, int8_t *y, int32_t n, int32_t step)
 {

@@ -238,7 +238,7 @@ words_function me_add_words_8, load_add_8, add_word_8
 words_function me_add_words_24, load_add_24, add_word_24
 words_function me_mul_words, load_mul, mul_word, 1
 
-/* s4 words, s5 and s6 steps of a and b to the next, s7, s8 and s9 those behind a run, s10 turns, s11 runs */
+/* s4 words, s5 and s6 steps of a and b to the next, s7, s8 and s9 those after a run, s10 turns, s11 runs */
 .macro runs_of word, single
     me_cache_line
 .Lrun\@:
@@ -414,7 +414,7 @@ me_function me_add_s16_row
     beqz t2, .Lwide_to_bytes
     sub t0, a6, a5
     addi t0, t0, 1
-    srli t0, t0, 16             /* 1 where the limits are those of 16 bits */
+    srli t0, t0, 16             /* 1 if the limits are those of 16 bits */
     beqz t0, .Lwide_to_limits
     wide_sums_to p_sh, 2, 0
 .Lwide_to_limits:

@@ -7,7 +7,7 @@
 
 #include "me_broadcast.h"
 
-/* a_step, b_step: 4, or 0 where the same word is read in every turn. Before any table. */
+/* a_step, b_step: 4, or 0 if the same word is read in every turn. Before any table. */
 void me_add_words(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step);
 /* the same for multipliers within int8, and for sums within 24 bits, which most are */

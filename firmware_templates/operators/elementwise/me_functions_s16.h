@@ -7,8 +7,8 @@
 
 #include "me_scale.h"
 
-/* x_wide, y_wide   x, y are int16, else int8; a table is for results of int8 alone
- * each    `channels` of them, and the channel of all numbers that are not below x_zero behind them
+/* x_wide, y_wide   x, y are int16, otherwise int8; a table is for results of int8 only
+ * each    `channels` of them, and the channel of all numbers that are not below x_zero after them
  *         (prelu); an affine operator has x_zero = 32,768
  * bias and scale.pre are not read. */
 typedef struct {
@@ -55,7 +55,7 @@ void me_segments_s16(const me_segments_s16_params *op, const me_segments_s16_til
 
 #define ME_TABLE_HALF 706 /* points of a sign: up to a magnitude of 2^16 */
 
-/* x_wide, y_wide: x, y are int16, else int8; one of them is int16
+/* x_wide, y_wide: x, y are int16, otherwise int8; one of them is int16
  * table  of x of 8 bits an entry for each, the first for -128; of 16 bits points at magnitudes of
  *        x - x_zero, 0 .. 63 one each, then 64 an octave, in steps of 2 of y's, or 1 / 128:
  *        ME_TABLE_HALF of positive numbers, as many of negative ones */

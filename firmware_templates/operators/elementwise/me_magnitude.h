@@ -9,7 +9,7 @@
 
 #include "me_scale.h"
 
-/* y_wide           y is int16, else int8; a table is for int8 alone
+/* y_wide           y is int16, otherwise int8; a table is for int8 only
  * a_wide, b_wide   of me_magnitude_s16, of which at least one operand is int16 */
 typedef struct {
     int32_t a_zero, b_zero, a_mult, b_mult, a_wide, b_wide, mult, offset, shift, y_wide;

@@ -6,7 +6,7 @@
 
 enum { SLOPE_BITS = 14 };
 
-/* The function at x, 14 bits behind the point. */
+/* The function at x, with 14 fraction bits. */
 static inline int32_t on_segment(const me_segment *segments, int32_t levels, int32_t x)
 {
     for (int32_t half = 1 << levels >> 1; half > 0; half >>= 1)

@@ -9,7 +9,7 @@
 #include "me_math.h"
 #include "me_scale.h"
 
-/* Number i of x, of int16 where it is wide, else of int8. */
+/* Number i of x, of int16 where it is wide, otherwise of int8. */
 static inline int32_t me_wide_load(const void *x, int32_t i, int32_t wide)
 {
     return wide ? ((const int16_t *)x)[i] : ((const int8_t *)x)[i];

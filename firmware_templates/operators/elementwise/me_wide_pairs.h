@@ -9,7 +9,7 @@
 #include "me_share.h"
 #include "me_wide.h"
 
-/* rows of n elements: of y one behind the other, of a and b a_row and b_row elements apart */
+/* rows of n elements: of y one after the other, of a and b a_row and b_row elements apart */
 typedef struct {
     const void *a, *b;
     void *y;
@@ -18,7 +18,7 @@ typedef struct {
 
 typedef me_wide_pairs_tile me_mul_s16_tile, me_maximum_s16_tile, me_atan2_s16_tile;
 
-/* *_wide: int16, else int8; a table is for results of int8 alone; *_once: rows of an operand are one
+/* *_wide: int16, otherwise int8; a table is for results of int8 only; *_once: rows of an operand are one
  * element, which every result takes */
 typedef struct {
     int32_t a_wide, b_wide, y_wide, a_zero, b_zero, mult, offset, shift, a_once, b_once;

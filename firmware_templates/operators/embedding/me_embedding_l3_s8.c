@@ -26,7 +26,7 @@ static uint32_t fetch(uint32_t l3, int8_t *to, int32_t bytes)
 #endif
 
 /* Rows come last to first: each to the word in which it begins, then up to its first byte, which
- * leaves the rows behind it as they are. */
+ * leaves the rows after it as they are. */
 void me_embedding_l3_s8(const me_embedding_l3_s8_params *op, const me_embedding_l3_s8_tile *tile)
 {
 #ifdef ME_GAP9

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* A factor of samples s = x - x_zero from t on. form 0: a, 1: |a|, 2: a * b, 3: the larger of |a| and |b|, with a = s[t +
- * a_first] - s[t + a_less], or s[t + a_first] if a_less is -1; b likewise. test 1: 1 where it is >= limit, else 0; -1: 1
+ * a_first] - s[t + a_less], or s[t + a_first] if a_less is -1; b likewise. test 1: 1 if it is >= limit, else 0; -1: 1
  * where it is <= limit; 0: none. form 4: the linear predictor of order a_first, 1 to 8, limit * 2^test added to its energy. */
 typedef struct {
     int32_t form, a_first, a_less, b_first, b_less, test, limit;
@@ -22,7 +22,7 @@ typedef struct {
 } me_feature_group;
 
 /* parts [results][3] of a sum: its first factor, their number, 1 to 4, of which the last one may have no test, and what the
- * sum is shifted right by, 0 to 40, so that it is inside int32; of cells: the first one and the one behind the last; of a
+ * sum is shifted right by, 0 to 40, so that it is inside int32; of cells: the first one and the one after the last; of a
  * predictor: the coefficient, from 1 on. factors: me_feature_factor. groups: me_feature_group. each
  * [results][channels][3]: mult inside 32 bits, offset in 1/256 output steps, shift 8 to 54, offset << (shift - 8) inside
  * 63 bits. x_wide, y_wide: whether x and y are int16 instead of int8. */

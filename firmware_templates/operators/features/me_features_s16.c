@@ -36,7 +36,7 @@ static inline factor factor_of(const int8_t *x, const me_features_s16_params *op
     return made;
 }
 
-/* pairs: whether all that a factor takes are differences of two samples; else -1 where none is, or 0. */
+/* pairs: whether all that a factor takes are differences of two samples; otherwise -1 if none is, or 0. */
 INLINE int32_t difference(const taps *p, int32_t t, int32_t wide, int32_t pairs)
 {
     const int32_t first = me_wide_load(p->first, t, wide);
@@ -88,7 +88,7 @@ static int32_t holds_any(const factor *f, int32_t t, int32_t wide)
     return (value_any(f, t, wide) >= f->limit) == f->least;
 }
 
-/* The sum where `tests` factors hold of the one behind them, or of ones if there is none. */
+/* The sum where `tests` factors hold of the one after them, or of ones if there is none. */
 INLINE int64_t sum_where(const factor *f, int32_t tests, int32_t has_value, int32_t end, int32_t wide,
                          int32_t pairs, int32_t form)
 {
@@ -116,7 +116,7 @@ INLINE int64_t sum_where(const factor *f, int32_t tests, int32_t has_value, int3
     return has_value ? sum : count;
 }
 
-/* The sum of a factor that is not tested; inside int32 but for products of int16. */
+/* The sum of a factor that is not tested; inside int32 except for products of int16. */
 INLINE int64_t sum_of(const factor *f, int32_t end, int32_t wide, int32_t pairs, int32_t form)
 {
     const factor one = *f;

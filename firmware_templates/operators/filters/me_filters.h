@@ -17,9 +17,9 @@ typedef struct {
     me_scale scale;
 } me_samples_scale;
 
-/* sections   count of them, five coefficients each, `fraction` bits behind their point
- * guard      bits behind the point of a sample, besides those it has
- * keeps      y is not the filtered samples but what is left behind the last one */
+/* sections   count of them, five coefficients each, with `fraction` fraction bits
+ * guard      fraction bits of a sample, in addition to those it has
+ * keeps      y is not the filtered samples but what is left after the last one */
 typedef struct {
     int32_t steps, inner, count, guard, fraction, keeps;
     const int32_t *sections;
@@ -39,7 +39,7 @@ typedef struct {
     int8_t *scratch;
 } me_biquads_s16_tile;
 
-/* Second-order sections one behind the other, of int16 samples: int8 or int16 samples, or their state if `keeps`.
+/* Second-order sections one after the other, of int16 samples: int8 or int16 samples, or their state if `keeps`.
  * Each: y = (b0 x + b1 x1 + b2 x2 - a1 y1 - a2 y2 + half) >> fraction, half = 1 << fraction >> 1, products of 64
  * bits, y inside int32. count, steps at least 1; fraction 1 to 29; guard 0 to 14; samples.mult 0 to 2^30, .shift 1
  * to 50. Scratch and what is kept are aligned to 4. */
@@ -50,9 +50,9 @@ static inline int32_t me_biquads_scratch_bytes(int32_t count)
     return 8 * (2 * count + 2) * (int32_t)sizeof(int32_t);
 }
 
-/* share, bits   part of a sample's square in the power behind it: share / 2**bits, bits 1 .. 31
+/* share, bits   part of a sample's square in the power after it: share / 2**bits, bits 1 .. 31
  * start         power before the first sample, where there is no `before`
- * keeps         y is the power behind the last sample */
+ * keeps         y is the power after the last sample */
 typedef struct {
     int32_t steps, inner, share, bits, keeps;
     int64_t start;

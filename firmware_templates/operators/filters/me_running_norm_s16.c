@@ -4,7 +4,7 @@
 #include "me_samples.h"
 #include "me_share.h"
 
-#define POINT 16 /* bits behind the point of a power, and of what is normalised: operators/filters */
+#define POINT 16 /* fraction bits of a power, and of what is normalised: operators/filters */
 #define Q 12
 #define LEAST (1 << (POINT - 4)) /* power of what is divided by */
 #define MOST (256 << Q)          /* of what is normalised */

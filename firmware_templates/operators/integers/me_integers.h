@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* Types of operands: int8 truth values are 1 where they are not their zero point. */
+/* Types of operands: int8 truth values are 1 if they are not their zero point. */
 enum { ME_TRUTH = 0, ME_UINT8 = 1, ME_INT32 = 4 };
 
 /* floor_div and mod have a positive b. */
@@ -34,7 +34,7 @@ typedef me_integer_pairs_tile me_integer_math_s32_tile, me_integer_compare_s8_ti
  * or 0. ME_INT_FLOOR_DIV and ME_INT_MOD round down and have b >= 1; the others take any b. */
 void me_integer_math_s32(const me_integer_math_s32_params *op, const me_integer_math_s32_tile *tile);
 
-/* int8 y = yes if a and b are in the relation `function`, ME_INT_LT to ME_INT_NE, else no; n >= 0 numbers of the
+/* int8 y = yes if a and b are in the relation `function`, ME_INT_LT to ME_INT_NE, otherwise no; n >= 0 numbers of the
  * types a_type and b_type, b_step 1 or 0. yes, no -128 to 127. */
 void me_integer_compare_s8(const me_integer_compare_s8_params *op, const me_integer_compare_s8_tile *tile);
 
@@ -44,7 +44,7 @@ typedef struct {
 } me_integer_cumsum_s32_params;
 
 /* x of its type [outer][n][inner], y int32
- * first   the sums in front of x [outer][inner]; none: zeros */
+ * first   the sums before x [outer][inner]; none: zeros */
 typedef struct {
     const void *x;
     int32_t *y;

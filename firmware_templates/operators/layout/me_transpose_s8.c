@@ -36,7 +36,7 @@ static void move_plane(const me_plane *p, const int8_t *from, int8_t *to, int32_
     }
 }
 
-/* The loop that is a plane's columns: where `from` moves by 1, else the one before the innermost. */
+/* The loop that is a plane's columns: where `from` moves by 1, otherwise the one before the innermost. */
 static int32_t column_loop(const me_transpose_s8_tile *m)
 {
     const int32_t inner = m->loops - 1;
@@ -55,7 +55,7 @@ static int32_t bytes_of(const me_transpose_s8_tile *m, int32_t loop)
     return bytes;
 }
 
-/* Where plane `number` starts: `to` lies in the order of the loops. */
+/* Where plane `number` starts: `to` is in the order of the loops. */
 static void start_plane(const me_transpose_s8_tile *m, int32_t loop, int32_t number, const int8_t **from,
                         int8_t **to)
 {
@@ -102,7 +102,7 @@ static void each_plane(const me_transpose_s8_tile *m, const me_plane *plane, int
     }
 }
 
-/* One loop: a copy where it moves by 1, else single bytes. */
+/* One loop: a copy where it moves by 1, otherwise single bytes. */
 static void move_line(const me_transpose_s8_tile *m)
 {
     const int32_t first = ME_FIRST(m->extent[0]), n = ME_LAST(m->extent[0]) - first;

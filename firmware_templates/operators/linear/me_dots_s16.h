@@ -12,7 +12,7 @@ typedef struct {
     int32_t high;
 } me_wide_sum;
 
-/* Sum of a[i] * b[i] over words of two numbers each, 1 .. 2**16 of them, less the number of words: two
+/* Sum of a[i] * b[i] over words of two numbers each, 1 .. 2**16 of them, minus the number of words: two
  * products make up to 2**31, which is one more than int32 holds. */
 void me_dots_h(const int16_t *a, const int16_t *b, int32_t words, me_wide_sum *of);
 

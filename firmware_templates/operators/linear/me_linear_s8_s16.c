@@ -20,7 +20,7 @@ ME_INLINE void begin(const me_channel *channels, int32_t *sum)
         sum[row] = channels[row].bias;
 }
 
-/* The taps behind the last whole word of a row. */
+/* The taps after the last whole word of a row. */
 static void add_tail(const int8_t *x, int32_t c, const int8_t *weights, int32_t *sum)
 {
     for (int32_t tap = c / 4 * 4; tap < c; tap++)

@@ -6,7 +6,7 @@
 #include "me_share.h"
 #include "me_wide.h"
 
-/* c numbers from one on, `step` apart, less their zero point, and a 0 behind an odd number of them. */
+/* c numbers from one on, `step` apart, minus their zero point, and a 0 after an odd number of them. */
 static void copy_less_zero(const void *from, int32_t at, int32_t step, int32_t wide, int32_t zero, int32_t c,
                            int16_t *to)
 {
@@ -30,7 +30,7 @@ static int32_t sum_of(const int16_t *row, const int16_t *column, int32_t words, 
     return (int32_t)(((int64_t)sum.high * 65536 + sum.low + words) >> drop);
 }
 
-/* Row `number` of a: where it lies, or a copy in `own`. */
+/* Row `number` of a: where it is, or a copy in `own`. */
 static const int16_t *row_of(const me_matmul_s16_params *op, const me_matmul_s16_tile *tile, int32_t number,
                              int16_t *own)
 {

@@ -9,7 +9,7 @@
 
 #include "me_scale.h"
 
-/* *_wide: int16, else int8; a table is for results of int8 alone
+/* *_wide: int16, otherwise int8; a table is for results of int8 only
  * drop   bits that are shifted out of a sum before it is requantised */
 typedef struct {
     int32_t c, a_wide, b_wide, y_wide, a_zero, b_zero, mult, offset, shift, b_transposed, drop;
@@ -28,7 +28,7 @@ typedef struct {
 
 /* Matrix product of int8 or int16 to int8 or int16, as *_wide say: acc = (sum over c of (a[m][c] - a_zero) *
  * (b[c][n] - b_zero)) >> drop, int8 or int16 y = clip((((acc >> pre) * mult) + offset) >> shift), then the table.
- * The sum has 64 bits, factors less their zero points 16, acc 31; c 1 to 131,072; pre 0 to 20, mult 0 to 32,767,
+ * The sum has 64 bits, factors minus their zero points 16, acc 31; c 1 to 131,072; pre 0 to 20, mult 0 to 32,767,
  * shift 0 to 30. */
 void me_matmul_s16(const me_matmul_s16_params *op, const me_matmul_s16_tile *tile);
 

@@ -22,7 +22,7 @@ static int8_t *packed_of(const me_matmul_s8_tile *tile) { return (int8_t *)(chan
 /* A channel holds the sums of parts of its column until it is computed. */
 static int32_t *sums_of(me_channel *channel) { return (int32_t *)(void *)channel; }
 
-/* The last `left` taps of a column, at most four; zeros behind. */
+/* The last `left` taps of a column, at most four; zeros after. */
 static uint32_t last_taps(const int8_t *at, int32_t along, int32_t left)
 {
     int32_t taps[4] = { 0 };

@@ -17,10 +17,10 @@ typedef struct {
 } me_ne16_linear_s8_s16_params;
 
 /* x: rows of c bytes; y: rows of k results   rows_at_a_time: of a job
- * weights, channels: of these outputs; weights in bit planes, biases less 128 times a row of weights
- * scratch: rows * c bytes up to whole words, behind them the sums of two jobs
+ * weights, channels: of these outputs; weights in bit planes, biases minus 128 times a row of weights
+ * scratch: rows * c bytes up to whole words, after them the sums of two jobs
  * has_scratch: x is there already, unsigned, from the tile before
- * in_place: x becomes unsigned where it lies, scratch begins with the sums; restores: it is int8 again behind this
+ * in_place: x becomes unsigned where it is, scratch begins with the sums; restores: it is int8 again after this
  * tile */
 typedef struct {
     int8_t *x;

@@ -16,7 +16,7 @@ typedef struct {
     me_scale scale;
 } me_ne16_matmul_s8_params;
 
-/* Products of a [batches][m][c] and b [batches][c][n]; a_step, b_step: bytes between two of the operand, 0 where all
+/* Products of a [batches][m][c] and b [batches][c][n]; a_step, b_step: bytes between two of the operand, 0 if all
  * take the same; b_stride: bytes between rows of b; y [batches][m][n]
  * scratch   aligned to 4: a, unsigned; for each of two jobs of 32 columns bit planes, of a column c up to a multiple of
  *           16; 32 multipliers of a byte; for each of two jobs terms and sums of 4 bytes; unless b_transposed four columns

@@ -9,10 +9,10 @@
 #include "me_scale.h"
 
 /* positions, channels, inner   of a group: together up to 2**20 elements
- * bits     after the point of a normalised number, less `down`      centred   less the mean; else less x_zero
+ * bits     after the point of a normalised number, less `down`      centred   minus the mean; otherwise minus x_zero
  * eps      in squares of x times the square of the length, shifted right by down twice:
  *          eps_high << 31 | eps_low
- * x_wide, y_wide   of me_group_norm_s16: x, y are int16, else int8; a table is for results of int8 alone */
+ * x_wide, y_wide   of me_group_norm_s16: x, y are int16, otherwise int8; a table is for results of int8 only */
 typedef struct {
     int32_t positions, channels, inner, bits, centred, x_zero, shift, eps_low, eps_high, down;
     me_scale scale;

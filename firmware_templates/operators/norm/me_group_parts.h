@@ -21,7 +21,7 @@ typedef struct {
     int32_t first, last, from, to, begin;
 } me_group_part;
 
-/* Where numbers lie, and whether they have 16 bits. */
+/* Where numbers are, and whether they have 16 bits. */
 typedef struct {
     const int8_t *x;
     int8_t *y;
@@ -34,7 +34,7 @@ static inline me_group_arrays me_group_at_number(me_group_arrays of, int32_t num
                               of.y_wide };
 }
 
-/* The column that follows, behind the last one the first. */
+/* The column that follows, after the last one the first. */
 static inline int32_t me_group_next_column(const me_group_part *part, int32_t column)
 {
     return column + 1 < part->to ? column + 1 : part->from;
@@ -52,7 +52,7 @@ static inline void me_group_add_wide_moments(me_group_moments *of, const me_wide
     of->squares += (int64_t)(((uint64_t)some->high << 16) + some->low);
 }
 
-/* Up to ME_GROUP_CHUNK bytes, `step` apart: words of four one behind the other, and what is behind the last. */
+/* Up to ME_GROUP_CHUNK bytes, `step` apart: words of four one after the other, and what is after the last. */
 static inline void me_group_add_bytes(me_group_moments *of, const int8_t *x, int32_t n, int32_t step)
 {
     const int32_t words = step == 1 ? n / 4 : 0;
@@ -144,7 +144,7 @@ static inline void me_group_normalise_channel(const me_group_norm_params *op, me
         me_normalise_run(at.x, at.y, n, &run);
 }
 
-/* n numbers of as many channels, limited by their type alone */
+/* n numbers of as many channels, limited by their type only */
 static inline void me_group_normalise_row(const me_group_norm_params *op, me_group_arrays at, int32_t n,
                                           const me_gain *pairs, const me_line *line)
 {

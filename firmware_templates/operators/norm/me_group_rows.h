@@ -25,7 +25,7 @@ void me_moments_apart(const int8_t *x, int32_t n, int32_t step, me_moments *of);
 /* y = clip(((x * slope + start) >> line.shift) * gain + offset) >> shift, low, high); y_step is not read */
 void me_normalise_run(const int8_t *x, int8_t *y, int32_t n, const me_group_run *run);
 
-/* Of n <= 2**16 halves, step bytes apart; of words of two halves one behind the other. */
+/* Of n <= 2**16 halves, step bytes apart; of words of two halves one after the other. */
 void me_moments_apart_h(const int16_t *x, int32_t n, int32_t step, me_wide_moments *of);
 void me_moments_words_h(const int16_t *x, int32_t words, me_wide_moments *of);
 

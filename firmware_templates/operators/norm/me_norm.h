@@ -12,11 +12,11 @@ typedef struct {
     int32_t gain, offset;
 } me_gain;
 
-/* length   of a row, up to 1023        centred  less the mean: layer norm; else less x_zero
- * bits     of a normalised number      x_wide   x is int16, else int8
+/* length   of a row, up to 1023        centred  minus the mean: layer norm; otherwise minus x_zero
+ * bits     of a normalised number      x_wide   x is int16, otherwise int8
  * nine_cores   core 8 calls it as well
  * eps      in squares of x times the square of the length, shifted right by down twice:
- *          eps_high << 31 | eps_low; numbers of 16 bits are shifted right by `down` at least */
+ *          eps_high << 31 | eps_low; int16 values are shifted right by `down` at least */
 typedef struct {
     int32_t length, bits, centred, x_wide, x_zero, shift, eps_low, eps_high;
     const me_gain *pairs;

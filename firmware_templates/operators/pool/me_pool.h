@@ -10,8 +10,8 @@
 #include "me_scale.h"
 
 /* One axis of a window, clipped to what exists: first, one past the last; kind: see me_avg_pool_s8_params.
- * alike: of this window and those behind it, how many have its size and kind and lie at one distance
- * from each other; 0 where nobody counted, which costs time (operators/pool counts). */
+ * alike: of this window and those after it, how many have its size and kind and are at one distance
+ * from each other; 0 if nobody counted, which costs time (operators/pool counts). */
 typedef struct {
     int32_t first, last;
     uint8_t kind, alike;

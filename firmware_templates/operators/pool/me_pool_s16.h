@@ -28,18 +28,18 @@ typedef struct {
  * fast where c is even. */
 void me_max_pool_s16(const me_max_pool_s16_params *op, const me_max_pool_s16_tile *tile);
 
-/* x_wide, y_wide   x, y are int16, else int8     each, kinds   as me_avg_pool_s8_params has them */
+/* x_wide, y_wide   x, y are int16, otherwise int8     each, kinds   as me_avg_pool_s8_params has them */
 typedef struct {
     int32_t x_zero, x_wide, y_wide, kinds;
     const me_channel *each;
     me_scale scale;
 } me_avg_pool_s16_params;
 
-/* me_avg_pool_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, with the same ranges, but for
- * x_zero: of int16 -32,768 to 32,767. A table is for results of int8 alone. */
+/* me_avg_pool_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, with the same ranges, except for
+ * x_zero: of int16 -32,768 to 32,767. A table is for results of int8 only. */
 void me_avg_pool_s16(const me_avg_pool_s16_params *op, const me_avg_pool_s16_tile *tile);
 
-/* x_wide, y_wide   x, y are int16, else int8     each   one channel, whose bias is not read */
+/* x_wide, y_wide   x, y are int16, otherwise int8     each   one channel, whose bias is not read */
 typedef struct {
     int32_t reduced, x_zero, x_wide, y_wide;
     const me_channel *each;
@@ -53,8 +53,8 @@ typedef struct {
     int32_t outer, inner;
 } me_reduce_s16_tile;
 
-/* me_reduce_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, with the same ranges, but for x_zero:
- * of int16 -32,768 to 32,767. A table is for results of int8 alone. */
+/* me_reduce_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, with the same ranges, except for x_zero:
+ * of int16 -32,768 to 32,767. A table is for results of int8 only. */
 void me_reduce_s16(const me_reduce_s16_params *op, const me_reduce_s16_tile *tile);
 
 #endif

@@ -44,7 +44,7 @@ static void set_scale(me_taps *taps, const me_avg_pool_s8_params *op, int32_t ki
 /* ---- windows of few taps */
 
 /* A walk over the taps of a window: how far from its start, and how many are left. `down`: from
- * behind the end of a row to the next one. */
+ * after the end of a row to the next one. */
 typedef struct {
     int32_t offset, column, left, columns, c, down;
 } me_walk;
@@ -180,7 +180,7 @@ void me_pool_through_table(const me_pool_run *run, int32_t end)
 
 /* ---- shares: of pixels, or of channels where there are few pixels */
 
-/* Pixels `pixel` and behind it, in its row and alike; channels [channel, end). -> pixels done */
+/* Pixels `pixel` and after it, in its row and alike; channels [channel, end). -> pixels done */
 static int32_t run_some(me_pool_run *run, int32_t pixel, int32_t most, int32_t channel, int32_t end)
 {
     const me_pool_s8_tile *tile = run->tile;
@@ -223,7 +223,7 @@ ME_APART void me_pool_uneven(const me_pool_s8_tile *tile, const me_avg_pool_s8_p
 }
 
 /* Windows of few taps that are alike and at one distance along both axes: a core's share is of
- * channels, which lie in banks of their own, or of pixels where that is more even. */
+ * channels, which are in banks of their own, or of pixels where that is more even. */
 void me_pool_even(const me_pool_s8_tile *tile, const me_avg_pool_s8_params *average)
 {
     const me_window *row = tile->rows, *column = tile->columns;

@@ -16,7 +16,7 @@ static inline int32_t me_lstm_next_tanh(const int16_t *table, int32_t x, int32_t
     return low[0] + ((part + (1 << bits >> 1)) >> bits);
 }
 
-/* bytes   of a result      cell   whether it is c, else h */
+/* bytes   of a result      cell   whether it is c, otherwise h */
 ME_INLINE void me_lstm_next_run(const me_lstm_next_params *params, const me_lstm_next_tile *tile,
                                 int32_t bytes, int32_t cell)
 {

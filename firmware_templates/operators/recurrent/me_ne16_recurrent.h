@@ -10,8 +10,8 @@
 
 #include "me_recurrent.h"
 
-/* cell     as of me_lstm_s8 or me_gru_s8, batch 1; weights of the units behind the engine's, biases of all units less
- *          128 times a row of weights; states: me_states_bytes, behind them a sum of 4 bytes for each gate of the
+/* cell     as of me_lstm_s8 or me_gru_s8, batch 1; weights of the units after the engine's, biases of all units less
+ *          128 times a row of weights; states: me_states_bytes, after them a sum of 4 bytes for each gate of the
  *          engine's units
  * engine_units   a multiple of 8, fewer than all
  * weight_bits    of a weight of theirs, 2 to 8

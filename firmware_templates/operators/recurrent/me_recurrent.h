@@ -69,12 +69,12 @@ typedef me_recurrent_tile me_lstm_s8_tile, me_lstm_cell_s8_tile, me_lstm_scaled_
     me_lstm_scaled_s16_tile, me_lstm_cell_scaled_s16_tile, me_gru_s16_tile, me_gru_state_s16_tile,
     me_rnn_s16_tile, me_gru_reset_first_s16_tile, me_gru_reset_first_state_s16_tile;
 
-/* LSTM of int8, c with 11 bits behind the point, h with 7: the hidden states of all steps, int8, or the cell state
+/* LSTM of int8, c with 11 fraction bits, h with 7: the hidden states of all steps, int8, or the cell state
  * after the last one, int8 or int16. */
 void me_lstm_s8(const me_lstm_s8_params *op, const me_lstm_s8_tile *tile);
 void me_lstm_cell_s8(const me_lstm_cell_s8_params *op, const me_lstm_cell_s8_tile *tile);
 
-/* GRU of int8, its state with 14 bits behind the point, h with 7: the hidden states of all steps, int8, or the one
+/* GRU of int8, its state with 14 fraction bits, h with 7: the hidden states of all steps, int8, or the one
  * after the last step, int8 or int16. */
 void me_gru_s8(const me_gru_s8_params *op, const me_gru_s8_tile *tile);
 void me_gru_state_s8(const me_gru_state_s8_params *op, const me_gru_state_s8_tile *tile);

@@ -413,7 +413,7 @@ me_end me_lstm_wide_units
     addi t6, t6, -10
     bnez t6, .L\name\()_fine
 .endm
-/* for begin_scaled_units, where sums of two numbers of 16 bits do not reach the ends of the tables */
+/* for begin_scaled_units, where sums of two int16 values do not reach the ends of the tables */
 .macro fine_gates
     li s6, 1024
     li s7, 512

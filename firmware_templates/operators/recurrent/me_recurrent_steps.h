@@ -80,7 +80,7 @@ static inline void me_recurrent_start(const me_recurrent_params *op, int32_t gat
 
 typedef void me_units_work(const me_units *);
 
-/* Units from number `first` on whose weights and channels lie one behind the other. */
+/* Units from number `first` on whose weights and channels are one after the other. */
 typedef struct {
     int32_t first, count;
     const int8_t *weights;
@@ -147,7 +147,7 @@ ME_INLINE void me_recurrent_run(const me_recurrent_params *op, const me_recurren
     }
 }
 
-/* What has 16 bits, as it is behind these steps. */
+/* What has 16 bits, as it is after these steps. */
 static inline void me_recurrent_put_state(const me_recurrent_params *op, int8_t *out, int32_t bytes)
 {
     const int16_t *state = me_recurrent_states_of(op, 0, bytes).wide;

@@ -12,7 +12,7 @@
 
 /* layer           weights, channels: of the units that stay, which are the first
  * resident_units  their number
- * puts_state      whether y is the state behind the last step, as of me_lstm_cell_s8 and me_gru_state_s8 */
+ * puts_state      whether y is the state after the last step, as of me_lstm_cell_s8 and me_gru_state_s8 */
 typedef struct {
     me_recurrent_params layer;
     int32_t resident_units, puts_state;
@@ -21,7 +21,7 @@ typedef struct {
 /* gates, y        of the step: int16 [batch][units][4, 3 or 1], [batch][units]
  * weights, channels   of `units` units, of those that do not stay from number `first` on
  * resident_first, resident_end   units that stay, of this tile
- * done            steps before this one     ends   whether nothing comes behind the tile */
+ * done            steps before this one     ends   whether nothing comes after the tile */
 typedef struct {
     const int16_t *gates;
     int8_t *y;

@@ -28,7 +28,7 @@ typedef struct {
 
 typedef me_resize_s8_tile me_take_s8_tile;
 
-/* x_wide, y_wide   x, y are int16, else int8     low, high   limits of y */
+/* x_wide, y_wide   x, y are int16, otherwise int8     low, high   limits of y */
 typedef struct {
     int32_t taps, shift, x_wide, y_wide, low, high;
 } me_resize_s16_params;

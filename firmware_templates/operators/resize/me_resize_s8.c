@@ -10,7 +10,7 @@ static inline int32_t me_two(int32_t offset, int32_t left, int32_t right, const 
     return me_mac(me_mac(offset, me_step_b(x, step), left), me_step_b(behind, step), right);
 }
 
-/* Two neighbours, results one behind the other: four are a word. */
+/* Two neighbours, results one after the other: four are a word. */
 static void dense_sums_of_two(const void *params, const int32_t *row, const int8_t *x, int8_t *y,
                               me_lines lines)
 {

@@ -8,7 +8,7 @@
 #include "me_share.h"
 #include "me_wide.h"
 
-/* The state behind a step: of 16 bits, or of 24, whose products have 39. */
+/* The state after a step: of 16 bits, or of 24, whose products have 39. */
 static inline int32_t me_scan_moved(int32_t w, int32_t state, int32_t bits, int32_t more, int32_t wide)
 {
     const int32_t half = 1 << bits >> 1, most = (1 << 23) - 1;

@@ -30,11 +30,11 @@ typedef struct {
     int32_t step, delta_zero, x_zero, both, term, half, term_shift, pre, mult, skip, offset, shift;
 } me_channel_run;
 
-/* What the states read in steps >= 1, sums 0; x less its zero point. */
+/* What the states read in steps >= 1, sums 0; x minus its zero point. */
 void me_begin_channel(const me_channel_run *run, me_channel_step *own, const int8_t *delta, const int8_t *x,
                       int32_t steps);
 
-/* Blocks >= 1 of eight states through steps >= 1; _limited_: products of delta and decay may lie beyond the powers. */
+/* Blocks >= 1 of eight states through steps >= 1; _limited_: products of delta and decay may be beyond the table of powers. */
 typedef void me_move_work(const int16_t *powers, const uint16_t *decays, const me_block_step *reads,
                           me_channel_step *own, int16_t *states, int32_t steps, int32_t blocks);
 me_move_work me_move_states, me_move_limited_states;

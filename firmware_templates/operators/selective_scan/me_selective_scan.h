@@ -36,7 +36,7 @@ typedef struct {
 } me_selective_scan_s8_tile;
 
 /* h[t] = exp(delta A) h[t - 1] + delta x B, y[t] = sum of C h + D x, of int8 to int8, or int16 if y_wide, delta, x, B
- * and C less their zero points, delta at least 0, states s of 16 bits:
+ * and C minus their zero points, delta at least 0, states s of 16 bits:
  * s = clip16((a s + u (B << b_shift) + 2^14) >> 15), u = clip16((delta x term + half) >> term_shift), a the power
  * number min((delta << delta_up) decay >> 12, 8191), y = clip((((sum of C s) >> pre) mult + x skip + offset) >> shift).
  * n, states, width at least 1; term 0 to 16,384; term_shift 0 to 30; b_shift 7; delta_up 0 to 8; pre 0 to 20;

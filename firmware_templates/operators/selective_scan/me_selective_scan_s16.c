@@ -9,7 +9,7 @@
 /* between barriers: B and C of so many STEPS are prepared for all channels */
 enum { STEPS = ME_WIDE_STEPS, BLOCK = ME_WIDE_BLOCK };
 
-/* Where the parts of scratch begin: blocks of a step lie one behind the other. */
+/* Where the parts of scratch begin: blocks of a step are one after the other. */
 typedef struct {
     me_wide_reads *reads;
     me_wide_step *own;
@@ -25,13 +25,13 @@ static inline places places_of(const me_selective_scan_s16_params *op)
                      (int32_t *)(void *)(own + 8 * STEPS * (int32_t)sizeof(me_wide_step)), blocks };
 }
 
-/* A number less its zero point, moved up. */
+/* A number minus its zero point, moved up. */
 static inline int32_t centred(const void *x, int32_t i, int32_t wide, int32_t zero, int32_t up)
 {
     return (int32_t)((uint32_t)(me_wide_load(x, i, wide) - zero) << up);
 }
 
-/* B and C of some steps from row on, shared by all cores; behind the last states 0. */
+/* B and C of some steps from row on, shared by all cores; after the last states 0. */
 static void prepare_reads(const me_selective_scan_s16_params *op, const me_selective_scan_s16_tile *tile,
                           const places *at, int32_t row, int32_t steps)
 {
@@ -46,7 +46,7 @@ static void prepare_reads(const me_selective_scan_s16_params *op, const me_selec
 
 static inline int32_t upper(int32_t a, int32_t b) { return (int32_t)((int64_t)a * b >> 32); }
 
-/* Numbers of a column of x, from `from` on and every width, less their zero point and moved up; to in steps
+/* Numbers of a column of x, from `from` on and every width, minus their zero point and moved up; to in steps
  * of me_wide_step. */
 static void read_column(const void *x, int32_t wide, int32_t from, int32_t width, int32_t zero, int32_t up,
                         int32_t least, int32_t *to, int32_t steps)
@@ -61,7 +61,7 @@ static void read_column(const void *x, int32_t wide, int32_t from, int32_t width
 }
 
 /* What the states of a channel read in some steps, sums 0. Two products that are cut off leave half a step
- * each; one of them is 0 where u is, both keep what they have where delta is 0. */
+ * each; one of them is 0 if u is, both keep what they have where delta is 0. */
 static void begin_channel(const me_selective_scan_s16_params *op, const me_selective_scan_s16_tile *tile,
                           int32_t term, int32_t from, me_wide_step *own, int32_t steps)
 {

@@ -12,11 +12,11 @@ typedef struct {
     int32_t term, sum_drop, sum_mult, skip, out_shift;
 } me_selective_wide_channel;
 
-/* *_wide        whether delta, x, B, C and y are int16, else int8
+/* *_wide        whether delta, x, B, C and y are int16, otherwise int8
  * n             steps
  * states        of a channel
- * *_up          numbers less their zero points are multiplied by 2**up
- * decay_up, most   halvings p = min(delta * decay >> 32, most) << decay_up, 21 bits behind the point
+ * *_up          numbers minus their zero points are multiplied by 2**up
+ * decay_up, most   halvings p = min(delta * decay >> 32, most) << decay_up, with 21 fraction bits
  * powers        2**-f in Q31, uint32, 1024 steps of f from 0 to 1, both ends
  * scratch       int32 [32][2][states, to multiples of 4], 768 bytes a core, int32 [width][states, alike] */
 typedef struct {

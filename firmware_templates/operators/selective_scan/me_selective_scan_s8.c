@@ -9,7 +9,7 @@
 enum { STEPS = ME_SCAN_STEPS, BLOCK = ME_SCAN_BLOCK };
 _Static_assert(BLOCK == 8, "me_block_step has four words of B and four of C");
 
-/* Where the parts of scratch begin: blocks of a step lie one behind the other. */
+/* Where the parts of scratch begin: blocks of a step are one after the other. */
 typedef struct {
     me_block_step *reads;
     me_channel_step *own;
@@ -25,7 +25,7 @@ static inline places places_of(const me_selective_scan_s8_params *op)
                      (int16_t *)(void *)(own + 8 * STEPS * (int32_t)sizeof(me_channel_step)), blocks };
 }
 
-/* Four numbers of a row, less their zero point, moved up; of `left` numbers, then 0. */
+/* Four numbers of a row, minus their zero point, moved up; of `left` numbers, then 0. */
 static inline void put_four(uint32_t *to, const int8_t *row, int32_t left, int32_t zero, int32_t up)
 {
     int32_t x[4];

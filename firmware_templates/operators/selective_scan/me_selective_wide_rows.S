@@ -11,7 +11,7 @@
     .set STEPS, 32
 
 /* One of four states in a step: s8 delta, s9 u, ra what rounds, s10 and s11 the sum, a0 and a5 the table's
- * entries and those behind them, a1 0xffc, a2 decay_up, a3 reads, a6 most */
+ * entries and those after them, a1 0xffc, a2 decay_up, a3 reads, a6 most */
 .macro move_state number, state, decay
     mulh t0, s8, \decay
     lw t5, 4 * \number(a3)

@@ -5,7 +5,7 @@
 
 #include "me_math.h"
 
-/* bits of p behind those that the table is read by, behind the point */
+/* bits of p after those that the table is read by, after the point */
 enum { PART = 11, INDEX = 10, POINT = PART + INDEX };
 
 enum { READS = sizeof(me_wide_reads) / sizeof(int32_t) }; /* of a step */

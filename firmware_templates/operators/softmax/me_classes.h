@@ -9,7 +9,7 @@
 
 #define ME_NO_CLASS (-1)
 
-/* Frame t of the results is made of frames from t - before on; in front of the first one there are
+/* Frame t of the results is made of frames from t - before on; before the first one there are
  * none. blank: of CTC; taps, classes: frames that vote, and for how many classes */
 typedef struct {
     int32_t given, made, inner, before, blank, taps, classes;

@@ -30,7 +30,7 @@ static inline void me_ctc_collapse(const me_ctc_greedy_params *op, int32_t *out)
         out[++count] = ME_NO_CLASS;
 }
 
-/* Behind a barrier, the symbols of the core's sequences. */
+/* After a barrier, the symbols of the core's sequences. */
 static inline void me_ctc_symbols(const me_ctc_greedy_params *op, int32_t *y, int32_t batch)
 {
     ME_SYNC();

@@ -5,7 +5,7 @@
 #include "me_share.h"
 #include "me_softmax_rows.h"
 
-/* y = x where it is seen, -128 elsewhere; returns how many are hidden, 0 where all are. */
+/* y = x where it is seen, -128 elsewhere; returns how many are hidden, 0 if all are. */
 static int32_t hide(const int8_t *x, const int8_t *mask, int8_t *y, int32_t length, int32_t step,
                     int32_t flat)
 {

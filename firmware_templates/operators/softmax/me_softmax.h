@@ -82,7 +82,7 @@ typedef struct {
 } me_exponentials;
 
 /* length           1 to 32,768
- * x_wide, y_wide   x, y are int16, else int8
+ * x_wide, y_wide   x, y are int16, otherwise int8
  * flat             whether a row that is hidden whole has equal shares, not those of x
  * zero             y of a share of 0     low, high   limits of y */
 typedef struct {

@@ -12,7 +12,7 @@
 
 /* lanes     signals side by side      length, hop   samples of a frame, and between frames
  * channels  of every lane the factor, offset and shift from the curve to results
- * y_wide    results are int16, else int8     low, high   limits of results
+ * y_wide    results are int16, otherwise int8     low, high   limits of results
  * window    of a frame, in Q31      roots   [length][2] in Q31: exp(-2 pi i k / length)
  * radixes   of the `stages` stages, whose product is length / 2; order   [length / 2]: reversed order of their digits
  * curve     points of the function of the power, 16 an octave

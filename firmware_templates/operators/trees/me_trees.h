@@ -9,7 +9,7 @@
 
 #define ME_TREE_PARTS 8 /* of the trees, whose sums are apart */
 
-/* A node [2]: limit, an int16, in the low half and the feature, 0 to 32,767, in the high one; the node behind x <=
+/* A node [2]: limit, an int16, in the low half and the feature, 0 to 32,767, in the high one; the node after x <=
  * limit in the low half and the other one in the high half, both int16 from the tree's first node on, or -1 - e for
  * entry e of the tree's leaves. A tree [2]: its first node and entry. An entry [2]: a number, and 2 * result, + 1 at
  * the last one of a leaf. y_wide: whether y is int16 instead of int8. Results 1 and more, trees 1 and more. */
@@ -30,7 +30,7 @@ typedef struct {
 } me_trees_s16_tile;
 
 /* y = clip(((((base + a leaf of every tree) >> pre) * mult) + offset) >> shift), sums inside int32; pre 0 to 20, mult
- * 0 to 32,767, shift 0 to 30. Then the table, of results of int8 alone. */
+ * 0 to 32,767, shift 0 to 30. Then the table, of results of int8 only. */
 void me_trees_s16(const me_trees_s16_params *op, const me_trees_s16_tile *tile);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "me_scale.h"
 
-/* x_wide, y_wide   of me_variance_s16: whether x and y are int16; a table is for results of int8 alone */
+/* x_wide, y_wide   of me_variance_s16: whether x and y are int16; a table is for results of int8 only */
 typedef struct {
     int32_t x_wide, y_wide, reduced, centred, root, x_zero, up, down, mult, offset, shift;
     me_scale scale;
@@ -23,8 +23,8 @@ typedef struct {
 typedef me_variance_params me_variance_s8_params, me_variance_s16_params;
 typedef me_variance_tile me_variance_s8_tile, me_variance_s16_tile;
 
-/* Of int8: spread = reduced * (sum of x^2) - (sum of x)^2 if centred, else the sum of (x - x_zero)^2, in 64 bits;
- * acc = the root of spread << 2 up by its highest 31 or 32 bits, rounded down, if root, else spread >> down;
+/* Of int8: spread = reduced * (sum of x^2) - (sum of x)^2 if centred, otherwise the sum of (x - x_zero)^2, in 64 bits;
+ * acc = the root of spread << 2 up by its highest 31 or 32 bits, rounded down, if root, otherwise spread >> down;
  * int8 y = clip((((acc >> pre) * mult) + offset) >> shift), then the table.
  * reduced 1 to 65,536; up 0 to 22; down 0 to 33; acc inside int32; pre 0 to 20, mult 0 to 32,767, shift 0 to 30. */
 void me_variance_s8(const me_variance_s8_params *op, const me_variance_s8_tile *tile);
