@@ -11,7 +11,7 @@
 
 typedef struct me_gemm_windows me_gemm_windows;
 
-/* Copies window (row, column), which reaches over an edge of the input. */
+/* Copies window (row, column), which crosses an edge of the input. */
 typedef void me_padded_window(const me_gemm_windows *windows, int32_t row, int32_t column, int8_t *to);
 
 /* Window (i, j) starts at x + i * row_step + j * step. It is `pieces` pieces of `piece` bytes, `skip`
@@ -45,7 +45,7 @@ static inline me_pixel me_pixel_of(const me_gemm_windows *windows, int32_t numbe
     return (me_pixel){ .row = row, .column = number - row * windows->columns };
 }
 
-/* Whether every window is one piece of whole words, at a multiple of 4. */
+/* Whether every window is one contiguous piece of whole words, at a multiple of 4. */
 static inline bool me_windows_in_words(const me_gemm_windows *windows)
 {
     const uint32_t places = (uint32_t)windows->step | (uint32_t)windows->row_step | (uint32_t)windows->taps;
@@ -93,15 +93,15 @@ static inline int32_t me_windows_alike(const me_gemm_windows *windows, me_pixel 
     return !*inside ? 1 : most < left ? most : left;
 }
 
-/* Copies n windows of a row, which are inside x from `from` on, to rows of me_gemm_row_stride(taps). */
+/* Copies n windows of a row, inside x and beginning at `from`, to rows of me_gemm_row_stride(taps). */
 void me_copy_windows_of_row(const me_gemm_windows *windows, const int8_t *from, int8_t *to, int32_t n);
 
-/* Sets x[0 .. count-1] to where windows from `pixel` on are read, in place or in scratch, and moves
- * `pixel` after them. */
+/* Sets x[0 .. count-1] to the addresses from which windows from `pixel` on are read, in place or in scratch, and
+ * advances `pixel`. */
 void me_gather(const me_gemm_windows *windows, me_pixel *pixel, int32_t count, int8_t *scratch,
                const int8_t **x);
 
-/* Sets x[0 .. count-1] to windows from number `pixel` on, which are in step. */
+/* Sets x[0 .. count-1] to equally spaced windows from number `pixel` on. */
 void me_windows_in_step(const me_gemm_windows *windows, int32_t pixel, int32_t count, const int8_t **x);
 
 #endif

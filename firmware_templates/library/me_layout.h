@@ -7,16 +7,16 @@
 
 #include <stdint.h>
 
-/* `rows` pieces of `bytes`, from_step and to_step bytes from the start of one to that of the next:
- * concatenation, slices, the inside of padding. Rows of one length at any address; best aligned. */
+/* `rows` pieces of `bytes`, from_step and to_step bytes from the start of one piece to the next: for concatenation,
+ * slices and the inside of padding. Rows of one length at any address; fastest if aligned. */
 typedef struct {
     const int8_t *from;
     int8_t *to;
     int32_t rows, bytes, from_step, to_step;
 } me_copy_part;
 
-/* A result put together of parts; fills: what none of them covers has the value, a word of four bytes
- * or two halves that are all the same. */
+/* A result composed of parts; fills: elements that no part covers get `value`, a word of four equal bytes or
+ * two equal halves. */
 #define ME_PARTS 8
 typedef struct {
     int32_t fills, value;
@@ -29,8 +29,8 @@ typedef struct {
 } me_copy_s8_tile;
 
 /* Copies bytes, of elements of any type: concatenation, slices, padding with a constant. parts 0 to ME_PARTS,
- * bytes >= 0, y aligned to 4 if it is filled with halves. If op->fills, a barrier is between filling and
- * copying; otherwise none is inside. */
+ * bytes >= 0, y aligned to 4 if it is filled with halves. With op->fills there is a barrier between filling and
+ * copying; otherwise there is none. */
 void me_copy_s8(const me_copy_s8_params *op, const me_copy_s8_tile *tile);
 
 /* to [extent 0][extent 1]... contiguous in the order of the loops, outermost first; a turn of a loop
@@ -49,8 +49,8 @@ typedef struct {
     int32_t unused;
 } me_transpose_s8_params;
 
-/* Axes of int8 in another order, parts of axes and repetitions among them: to[i0][i1].. = from[i0 * step 0 +
- * i1 * step 1 + ..]. loops 1 to ME_AXES, extents at least 1, any address; no barrier is inside. */
+/* Permutes axes of int8, with slices and repetitions: to[i0][i1].. = from[i0 * step 0 + i1 * step 1 + ..].
+ * loops 1 to ME_AXES, extents at least 1, any address; there is no barrier inside. */
 void me_transpose_s8(const me_transpose_s8_params *op, const me_transpose_s8_tile *tile);
 
 typedef struct {
@@ -62,7 +62,7 @@ typedef struct {
 
 typedef me_transpose_s8_params me_transpose_s16_params;
 
-/* The same of int16, steps in elements, one by one along the longest loop; the same ranges. */
+/* The same for int16, with steps in elements, element by element along the longest loop; the same ranges. */
 void me_transpose_s16(const me_transpose_s16_params *op, const me_transpose_s16_tile *tile);
 
 #endif

@@ -8,11 +8,12 @@
 #include "me_ne16.h"
 #include "me_next_tile.h"
 
-/* Constants of the outputs first_k .. first_k + k - 1 of a layer of all_k outputs.
- * parameters: all_k biases of 4 bytes, all_k scales of scale_bytes, all_k shifts of a byte; unused where
- *             results are sums
- * inputs: channels that are read   weight_bytes: of a bit of an output and 16 inputs, of 16 channels if depthwise
- * weight_bits: of a weight, 2 to 8 */
+/* Constants of outputs first_k .. first_k + k - 1 of a layer with all_k outputs.
+ * parameters    all_k biases of 4 bytes, all_k scales of scale_bytes, all_k shifts of one byte; unused if
+ *               results are sums
+ * inputs        input channels
+ * weight_bytes  bytes per bit plane, for an output and 16 inputs (depthwise: for 16 channels)
+ * weight_bits   bits of a weight, 2 to 8 */
 typedef struct {
     const uint8_t *weights, *parameters;
     int32_t scale_bytes, all_k, first_k, k, inputs, weight_bytes, weight_bits;
@@ -28,23 +29,23 @@ typedef int32_t me_ne16_start_units(const me_ne16_layer *layer, int32_t first, i
 /* Work of the cores during or after the tile's last jobs. */
 typedef void me_ne16_on_cores(const me_ne16_layer *layer);
 
-/* units of unit_bytes results from y on, first_units in the first job, at_a_time in each of the others
- * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); jobs but the last are whole tiles then
- * job      of these units, from op and tile alone
+/* units of unit_bytes results from y on: first_units in the first job, at_a_time in each later one
+ * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); all jobs but the last are then whole tiles
+ * job      makes the job of these units, from op and tile
  * start_others  called by core 0 after the start of that job: starts the other jobs of these units, at least one;
  *          returns the number of the last; 0: there are no others
- * prepare  called by all cores, of which 1 .. 7 prepare the job meanwhile; 0: nothing is to be prepared
- * finish   called by all cores after the job, before the next but one starts; 0: nothing is left
- * beside   called by all cores once all jobs wait or run; 0: the cores have nothing to compute
- * nine     results of nine pixels, where units are eight of them in a run; otherwise 0
- * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8, and as unsigned ones
+ * prepare  called by all cores, of which 1 .. 7 prepare the job meanwhile; 0: nothing to prepare
+ * finish   called by all cores after the job, before the next but one starts; 0: nothing to finish
+ * beside   called by all cores once all jobs wait or run; 0: nothing to compute
+ * nine     results of nine pixels, if units are eight pixels in a run; otherwise 0
+ * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8 and converted to uint8
  * table    of me_ne16_look_up: 256 entries, the first for -128
- * behind   called by all cores after the last job; 0: nothing is left
- * add, b, sums  of me_ne16_sum.h: the sum of results and b, and where it goes
- * op, tile for these functions
- * next     the layer of the tile after this one, whose first job may start before this one ends: it has the same
- *          operands prepared; 0: none of the layer does
- * first    the job of the first units; x 0: core 0 makes it while others prepare its operands */
+ * behind   called by all cores after the last job; 0: nothing to do
+ * add, b, sums  of me_ne16_sum.h: parameters and addend of the sum with the results, and its destination
+ * op, tile arguments of these functions
+ * next     the layer of the next tile, whose first job may start before this one ends because its operands are
+ *          prepared already; 0: none
+ * first    the job of the first units; with x 0, core 0 makes it while the other cores prepare its operands */
 struct me_ne16_layer {
     int32_t units, first_units, at_a_time, unit_bytes, in_run;
     const int8_t *x;

@@ -7,8 +7,8 @@
 
 #include <stdint.h>
 
-/* words >= 0, packed as me_unpack_words.h has them, at addresses aligned to 4; `to` and packed apart.
- * Cores 0 .. 7 share the work, and all of `cores` (8, or 9 where the control core calls the kernel) wait for it. */
+/* words >= 0, packed as described in me_unpack_words.h, at addresses aligned to 4, without overlap.
+ * Cores 0 .. 7 share the work; all `cores` (8, or 9 if the control core calls the kernel too) wait for it. */
 void me_unpack_s4(const int8_t *packed, int8_t *to, int32_t words, int32_t cores);
 void me_unpack_s2(const int8_t *packed, int8_t *to, int32_t words, int32_t cores);
 

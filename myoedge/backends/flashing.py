@@ -129,7 +129,12 @@ def _linked(installation: openocd.OpenOcd, board: Board, probe: Probe) -> Iterat
 
 
 def _table(request: FlashRequest, files: bytes | None) -> str | None:
-    """Return the flash that gets the partition table; None without files. Errors: E204."""
+    """Return the flash to which a partition table is written; None without l3.bin.
+
+    files   the file system with l3.bin; None if the build has none
+
+    Errors: E204 no such flash, or a table requested without l3.bin.
+    """
     if request.table is None:
         return None if files is None else "mram"
     if request.table not in FLASHES:

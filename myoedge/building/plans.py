@@ -160,9 +160,10 @@ def _advised_l2_kib(enough_kib: int, code: int, request: BuildRequest, free: Pla
 
 def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> tuple[int, Plan] | None:
     """Search for a sufficient L2 limit between the given one and the L2 of the free plan; return
-    (KiB, plan).
+    (KiB, plan), or None if no tried limit suffices.
 
-    None if no tried limit suffices, or if each trial would search the frames per pass.
+    Streams with a rate are not searched (None), because each trial would also search the number of
+    frames per pass.
     """
     if request.frames is not None and request.frames.rate is not None:
         return None

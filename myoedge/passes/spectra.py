@@ -61,8 +61,8 @@ def find_spectrogram(graph: Graph, node: Node) -> Rewrite:
 
 
 def _made_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node]:
-    """Return the producers of the real and the imaginary part, if both are transforms, or equal
-    views or scalings. Errors: NoMatch."""
+    """Match the real and the imaginary part of one transform, or equal views or equal scalings of
+    both; return their producers. Errors: NoMatch."""
     p, q = (writer(graph, attempt(_uncut, graph, x) or x, *VIEWS, *MADE) for x in (a, b))
     require(p.op == q.op)
     if p.op == "spectrogram":

@@ -13,7 +13,7 @@ typedef struct {
     int32_t first_row, end_row, first_column, end_column, column_bytes, wide;
 } me_ne16_area;
 
-/* Writes an area of the padded input to where it is in `image`, whose rows are row_bytes apart. */
+/* Writes an area of the padded input to its place in `image`, whose rows are row_bytes apart. */
 void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile, const me_ne16_area *area,
                         int32_t row_bytes, uint8_t *image);
 
@@ -24,11 +24,11 @@ typedef struct {
     uint32_t word;
 } me_ne16_image;
 
-/* Writes windows of the input with its padding, where no image has both: of results `first` to before `end`. */
+/* Writes windows of the padded input without an intermediate image: of results `first` to before `end`. */
 void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
                                   int32_t end, uint8_t *windows);
 
-/* Writes the windows of results `first` to before `end`, of ow in a row, to their places in `windows`. */
+/* Writes the windows of results `first` to before `end`, of ow per row, to their places in `windows`. */
 void me_ne16_write_windows(const me_conv_s8_params *op, const me_ne16_image *image, int32_t ow, int32_t first,
                            int32_t end, uint8_t *windows);
 

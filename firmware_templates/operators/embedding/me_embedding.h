@@ -62,10 +62,10 @@ typedef struct {
  * of 4. n, last_row at least 0, width at least 1. All nine cores call it; core 8 does the work. */
 void me_embedding_l3_s8(const me_embedding_l3_s8_params *op, const me_embedding_l3_s8_tile *tile);
 #ifndef ME_GAP9
-extern const void *me_embedding_l3; /* L3, of the network that runs */
+extern const void *me_embedding_l3; /* L3 of the running network */
 #endif
 
-/* The row of integer number i. */
+/* The table row of integer number i. */
 static inline int32_t me_row_of(const me_embedding_s8_params *op, const void *ids, int32_t i)
 {
     const int32_t id = op->bytes_per_id == 4 ? ((const int32_t *)ids)[i] : ((const uint8_t *)ids)[i];

@@ -42,8 +42,8 @@ typedef struct {
  * longer: else cores meet in the banks of L1 again and again. */
 void me_max_pool_s8(const me_max_pool_s8_params *op, const me_max_pool_s8_tile *tile);
 
-/* each: the channel of a window is each[row kind * kinds + column kind], one for every divisor; its
- * bias does not count */
+/* each: requantisation of a window, each[row kind * kinds + column kind], one per pair of divisors; its bias is
+ * not read */
 typedef struct {
     int32_t x_zero, kinds;
     const me_channel *each;

@@ -88,7 +88,7 @@ void me_gru_reset_first_s8(const me_gru_reset_first_s8_params *op, const me_gru_
 void me_gru_reset_first_state_s8(const me_gru_reset_first_state_s8_params *op,
                                  const me_gru_reset_first_state_s8_tile *tile);
 
-/* The same with h, weights and results of int16; weights are packed two columns a word. */
+/* The same with int16 h, weights and results; weights are packed two columns per word. */
 void me_lstm_s16(const me_lstm_s16_params *op, const me_lstm_s16_tile *tile);
 void me_lstm_cell_s16(const me_lstm_cell_s16_params *op, const me_lstm_cell_s16_tile *tile);
 void me_gru_s16(const me_gru_s16_params *op, const me_gru_s16_tile *tile);
@@ -98,14 +98,14 @@ void me_gru_reset_first_s16(const me_gru_reset_first_s16_params *op, const me_gr
 void me_gru_reset_first_state_s16(const me_gru_reset_first_state_s16_params *op,
                                   const me_gru_reset_first_state_s16_tile *tile);
 
-/* LSTM whose c, gates' sums and h of int8 have steps of their own. */
+/* LSTM with separate quantisation steps of c, the gate sums and int8 h. */
 void me_lstm_scaled_s8(const me_lstm_scaled_s8_params *op, const me_lstm_scaled_s8_tile *tile);
 void me_lstm_cell_scaled_s8(const me_lstm_cell_scaled_s8_params *op, const me_lstm_cell_scaled_s8_tile *tile);
 void me_lstm_scaled_s16(const me_lstm_scaled_s16_params *op, const me_lstm_scaled_s16_tile *tile);
 void me_lstm_cell_scaled_s16(const me_lstm_cell_scaled_s16_params *op,
                              const me_lstm_cell_scaled_s16_tile *tile);
 
-/* Two vectors h of elements of so many bytes, each filled to words, and the 16-bit state. */
+/* Bytes of two vectors h with elements of this size, each padded to words, and of the 16-bit state. */
 static inline int32_t me_states_bytes(int32_t batch, int32_t units, int32_t bytes)
 {
     return batch * (2 * ((bytes * units + 3) / 4 * 4) + (2 * units + 3) / 4 * 4);

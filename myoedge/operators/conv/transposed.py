@@ -163,7 +163,11 @@ def _axes(a: Arguments, sizes: Shape, kernel: Shape, out: Shape) -> tuple[Transp
 
 
 def _front(a: Arguments, rank: int, axis: int, cut: int) -> int:
-    """Results to cut off at the start, of `cut` in all; ONNX defines this in several ways."""
+    """Return the number of results to cut off at the start of an axis, by torch's `padding` or
+    ONNX's `pads`, `auto_pad` or `output_shape`.
+
+    cut   results to cut off at both ends together
+    """
     if "padding" in a:
         return as_tuple(a["padding"], rank)[axis]
     auto = auto_pad_of(a)

@@ -270,8 +270,8 @@ def recurrent_bound(step: QuantizedNode) -> int:
 
 
 def gru_bound(step: QuantizedNode) -> int:
-    """Return the largest |sum of products with h|, or |z (h - n)| if that is larger, with |h| <=
-    2**14 and int16 n."""
+    """Return the largest intermediate of a GRU: |sum of products with h|, or |z (h - n)| with |h|
+    <= 2**14 and int16 n."""
     return max(
         bound_of(step, step.weight_type),
         2**15 * (3 * 2**14 if is_wide(step) else 2**15 - 1) + 2**14,
