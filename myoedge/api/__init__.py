@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from myoedge.api.adaptation import adapt
+from myoedge.api.assessment import adapt, evidence
 from myoedge.api.cards import board_card
 from myoedge.api.devices import bench, boards, flash, monitor, run
 from myoedge.api.models import build, inspect, load, load_build, ops, quantize
@@ -19,7 +19,6 @@ from myoedge.api.projects import (
 from myoedge.api.reports import calibrate_energy, check, diff, energy, peaks, report
 from myoedge.api.results import Inspection, Operator, Validation
 from myoedge.api.runs import play, simulate, simulate_elf, validate
-from myoedge.api.safety import evidence
 from myoedge.backends.build import Build
 
 __all__ = [

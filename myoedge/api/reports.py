@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from myoedge.building.config import Found
     from myoedge.building.energy_calibration import EnergyCalibration
     from myoedge.reports.check import Check
-    from myoedge.reports.diff import Changes
+    from myoedge.reports.diff import Changes, LayoutDiff
     from myoedge.reports.documents import EnergyReport, ReportDocument
-    from myoedge.reports.layouts import LayoutDiff
     from myoedge.reports.peaks import Peaks
 
 
@@ -151,7 +150,7 @@ def diff(old: Build | StrPath, new: Build | StrPath) -> LayoutDiff:
     Errors: E222 no build; E240 a build without --weights-blob.
     """
     from myoedge.codegen.blob import layout_in
-    from myoedge.reports.layouts import LayoutDiff, differing_code
+    from myoedge.reports.diff import LayoutDiff, differing_code
 
     builds = [as_build(build) for build in (old, new)]
     before, after = (layout_in(build.model_blob) for build in builds)

@@ -12,12 +12,22 @@ from pathlib import Path
 
 import numpy as np
 
-from myoedge.backends.exit_codes import MEANINGS
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 
 MAGIC, VERSION = 0x4359454D, 1
+# The firmware's own exit codes (firmware_templates/runtime/exit_codes.h).
+MEANINGS: Mapping[int, str] = {
+    101: "a stack grew over its end",
+    102: "input.bin is not there or cannot be read",
+    103: "input.bin holds no whole number of inputs",
+    104: "output.bin or cycles.bin cannot be written",
+    105: "the clock generator does not lock",
+    106: "l3.bin is not there or too short",
+    107: "code or constants have changed",
+}
+RUNTIME_SYMBOL = "me_stacks"  # in programs whose runtime reports these exit codes
 
 Spec = tuple[Shape, str]  # shape and dtype
 Counted = tuple[tuple[Array, ...], tuple[int, ...], int]  # outputs, cycles per layer, total cycles

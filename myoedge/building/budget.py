@@ -22,7 +22,7 @@ from myoedge.plan.schedule import make_plan
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.report import NO_ROOM
-from myoedge.reports.budget_check import (
+from myoedge.reports.budget import (
     MAX_NAMED,
     Broken,
     broken,

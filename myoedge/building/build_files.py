@@ -13,7 +13,6 @@ from myoedge.backends.report_folder import report_digest
 from myoedge.building.adaptation import adaptation_of, adaptation_report
 from myoedge.building.applications import period_of
 from myoedge.building.budget import SDK_APPS
-from myoedge.building.known_answer import known_answer, last_pass
 from myoedge.building.plugins import Plugin, recorded
 from myoedge.building.sample_warnings import described
 from myoedge.numerics.arrays import Array
@@ -25,8 +24,7 @@ from myoedge.quantization.reuse import reused_layers
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.reports.cycles import with_cycles
 from myoedge.reports.energy import own_period_s, with_energy
-from myoedge.reports.stream_passes import with_passes
-from myoedge.reports.streams import stream_report, with_real_time
+from myoedge.reports.streams import stream_report, with_passes, with_real_time
 from myoedge.streaming.stream import to_json as stream_to_json
 from myoedge.system.cache import sha256
 from myoedge.system.folder import MANIFEST, SCHEMA, to_json
@@ -165,8 +163,8 @@ def with_digest(report: Mapping[str, Any]) -> dict[str, Any]:
 def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
     """Return the files that simulate, validate and energy replace: report.json, report.html and
     layers.csv."""
+    from myoedge.reports.documents import layers_csv
     from myoedge.reports.html import report_html
-    from myoedge.reports.layers_csv import layers_csv
 
     written = with_digest(report)
     return {
@@ -204,6 +202,7 @@ def make_contents(
     """Generate the content of a build except its reports: C, firmware, applications, golden sample,
     and the network and its plan as data."""
     from myoedge.codegen.blob import BLOB
+    from myoedge.codegen.known_answer import known_answer, last_pass
     from myoedge.codegen.project import make_sources
     from myoedge.codegen.sdk_application import sdk_application
 
@@ -218,7 +217,7 @@ def make_contents(
     app = None if request.of_app is None else request.of_app.application(plan, stream)
     adapts = _adaptation(build_plan, quantized, request)
     options = replace(request.of_sources, class_names=_class_names(quantized))
-    answer = known_answer(build_plan, options, integers, values)
+    answer = known_answer(plan, stream, options, integers, values)
     sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, options, answer)
     of_sdk = sdk_application(plan, name, sources, stream, app) if request.app in SDK_APPS else {}
     programs = _programs(sources, app, adapts)

@@ -33,7 +33,7 @@ from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.engine_rules import check_forced
-from myoedge.reports.budget_costs import goals
+from myoedge.reports.budget import goals
 from myoedge.reports.memory import with_firmware
 from myoedge.reports.report_json import notice_row
 from myoedge.simulator.binding import core

@@ -16,7 +16,7 @@ from myoedge.backends.samples import given_samples, golden_sample, random_sample
 from myoedge.building.data_dependence import DataDependence, data_dependences
 from myoedge.codegen.render import render
 from myoedge.operators.interpreter import one_blas_thread
-from myoedge.reports.software_bill import software_bill
+from myoedge.reports.standard_files import software_bill
 from myoedge.system.call_graph import CallGraph, call_graph
 from myoedge.system.folder import to_json
 from myoedge.system.notebook import Card, Tabular

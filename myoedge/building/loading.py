@@ -28,8 +28,8 @@ from myoedge.quantization.recordings.recorded import first_sample
 from myoedge.quantization.recordings.sources import AS_GIVEN, read
 from myoedge.quantization.samples import Given
 from myoedge.reports.report_json import dims
-from myoedge.system.collector import paused_collector
 from myoedge.system.notebook import Card, Tabular
+from myoedge.system.progress import paused_collector
 from myoedge.targets.chip import Chip
 
 if TYPE_CHECKING:

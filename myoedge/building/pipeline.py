@@ -10,7 +10,6 @@ from functools import partial
 
 from myoedge.building import config as configuration
 from myoedge.building.accuracy_warnings import unjudged, warn_chance_accuracy, with_scale_first
-from myoedge.building.calibration_options import holdout_share, observers_of
 from myoedge.building.config import Config, ModelTable, TestTable
 from myoedge.building.fidelity_warnings import (
     flat,
@@ -26,7 +25,15 @@ from myoedge.building.fidelity_warnings import (
 from myoedge.building.layer_rules import engine_rules, layer_rules
 from myoedge.building.model_inputs import ModelInputs, model_inputs
 from myoedge.building.options import with_settings
-from myoedge.building.pipeline_options import Chosen, Integers, Options, Quantizing, timed
+from myoedge.building.pipeline_options import (
+    Chosen,
+    Integers,
+    Options,
+    Quantizing,
+    holdout_share,
+    observers_of,
+    timed,
+)
 from myoedge.building.precision import Reached, needs_db, reach, usual_goal
 from myoedge.building.quantized import Quantized, raise_first
 from myoedge.building.sample_warnings import compared, described, doubtful

@@ -16,7 +16,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l3.weight_streaming import NO_L2
 from myoedge.quantization.scales import QuantGraph
-from myoedge.reports.budget_check import Broken
+from myoedge.reports.budget import Broken
 
 if TYPE_CHECKING:
     from myoedge.building.stream_rate import StreamPlan

@@ -25,7 +25,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.layer_names import unique_names
 from myoedge.reports import speed, wording
-from myoedge.reports.budget_check import over_goals
+from myoedge.reports.budget import over_goals
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
 from myoedge.reports.trace import perfetto

@@ -87,8 +87,8 @@ def _show(
 ) -> None:
     from myoedge.reports import duty_lines
     from myoedge.reports import energy as joules
-    from myoedge.reports.blocks import facts
-    from myoedge.reports.blocks import show as print_block
+    from myoedge.reports.tables import facts
+    from myoedge.reports.tables import show as print_block
 
     points = joules.by_point(report)
     chosen = report["target"]["operating_point"]
@@ -196,9 +196,9 @@ def _joules(row: Residual) -> dict[str, float]:
 
 
 def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> None:
-    from myoedge.reports.blocks import columns
-    from myoedge.reports.blocks import show as printed
     from myoedge.reports.energy import amount, widths
+    from myoedge.reports.tables import columns
+    from myoedge.reports.tables import show as printed
     from myoedge.reports.wording import three_digits
 
     titles = ("build", "point", "measured", "before", "after", "residual")

@@ -62,7 +62,7 @@ class DecisionPlot:
         yield self._counts(), None
 
     def _counts(self) -> str:
-        from myoedge.reports.packet_lines import open_channels
+        from myoedge.reports.packet_log import open_channels
 
         lost = self.status.frames_lost if self.status else 0
         parts = [f"{self.time_s:.1f} s", f"{lost:,} samples lost"]

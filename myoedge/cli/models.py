@@ -13,7 +13,7 @@ import click
 
 from myoedge.building.options import BuildOptions, QuantizeOptions
 from myoedge.cli import next_steps
-from myoedge.cli.model_options import MAX_BYTES, model_options
+from myoedge.cli.options import MAX_BYTES, model_options
 from myoedge.cli.progress import stage_progress
 from myoedge.cli.shell import Terminal, chosen_build, common, warn
 from myoedge.errors import command as command_line
@@ -89,7 +89,7 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
 
     from myoedge.operators.layer_names import unique_names
     from myoedge.reports import wording
-    from myoedge.reports.blocks import columns, facts, show, styled
+    from myoedge.reports.tables import columns, facts, show, styled
 
     table = columns(("layer", "operator"))
     for title in ("dB alone", "dB so far"):
@@ -188,7 +188,7 @@ def _inspect_build(terminal: Terminal, folder: Path, memory: bool) -> None:
 def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
     from rich.markup import escape
 
-    from myoedge.reports.blocks import columns, show
+    from myoedge.reports.tables import columns, show
 
     lines = [
         f"{inspection.name}  float network {inspection.digest[:16]}",
@@ -210,8 +210,8 @@ def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
 def ops(terminal: Terminal, md: bool) -> None:
     """List the supported operators, and the calls of PyTorch and ONNX that map to them."""
     from myoedge import api
-    from myoedge.reports.blocks import columns, show
     from myoedge.reports.operators import markdown
+    from myoedge.reports.tables import columns, show
 
     if md and terminal.as_json:
         raise click.UsageError("give either --md or --json, not both.")

@@ -79,7 +79,7 @@ def _check_saving(save: str | None) -> None:
 
 
 def _forwarding(source: str) -> Sink:
-    from myoedge.backends.lsl import lsl_sender
+    from myoedge.backends.packet_source import lsl_sender
     from myoedge.backends.packets import Decision
 
     send = lsl_sender(source)
@@ -103,7 +103,7 @@ def _shown(terminal: Terminal, log: PacketLog, plot: bool) -> Iterator[Sink]:
     last: dict[type, Packet] = {}
 
     def print_line(record: Record, time_s: float | None) -> None:
-        from myoedge.reports.packet_lines import line_of
+        from myoedge.reports.packet_log import line_of
 
         text = line_of(record, time_s, last)
         if text is not None and not terminal.as_json:

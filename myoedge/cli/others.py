@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from myoedge.cli import next_steps
-from myoedge.cli.junit_file import JUNIT, junit_file
+from myoedge.cli.options import JUNIT, junit_file
 from myoedge.cli.shell import Terminal, common
 from myoedge.errors import command
 
@@ -71,7 +71,7 @@ def sweep(terminal: Terminal, file: str, junit: str | None, **options: Any) -> N
     DIR gets sweep.json, sweep.csv and sweep.html, and runs/ with one file per result.
     """
     from myoedge import api
-    from myoedge.reports.blocks import show
+    from myoedge.reports.tables import show
     from myoedge.sweeps.table import hidden, printed, said
 
     with junit_file(junit, "myoedge sweep") as write_junit:

@@ -52,7 +52,7 @@ def run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **option
 
 def _exit_code(run: Simulation, elf: str) -> str:
     """Return the exit code as text, with its meaning if the program uses the firmware's runtime."""
-    from myoedge.backends.exit_codes import MEANINGS, RUNTIME_SYMBOL
+    from myoedge.backends.measurement import MEANINGS, RUNTIME_SYMBOL
     from myoedge.system.elf import read_program
 
     text = f"exit code {run.exit_code}"

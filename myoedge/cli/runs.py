@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from myoedge.cli import next_steps
-from myoedge.cli.junit_file import JUNIT, junit_file
+from myoedge.cli.options import JUNIT, junit_file
 from myoedge.cli.progress import stage_progress
 from myoedge.cli.shell import (
     DIFFERENT,

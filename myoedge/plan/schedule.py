@@ -37,7 +37,7 @@ from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_
 from myoedge.plan.shared_buffers import row_bytes, shared_places, stored_at, written_outputs
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.quantization.scales import QuantGraph
-from myoedge.system.collector import paused_collector
+from myoedge.system.progress import paused_collector
 from myoedge.targets.chip import LAYERS, Chip
 
 # Per layer, with tables of transfers: 346 in 1,500 linked linear layers. Used if the chip's larger

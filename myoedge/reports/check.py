@@ -9,10 +9,9 @@ from typing import Any
 
 from myoedge.errors import MyoedgeError, command
 from myoedge.reports.diff import Change, comparable
-from myoedge.reports.diff_verdict import KINDS, TOLERATED
-from myoedge.reports.junit import JunitCase, junit_xml
-from myoedge.reports.measures import value_at
+from myoedge.reports.measures import KINDS, TOLERATED, value_at
 from myoedge.reports.report_json import Report
+from myoedge.reports.standard_files import JunitCase, junit_xml
 from myoedge.system.notebook import Card, Tabular
 
 CHECKED = {**KINDS, "cycles.total": "cycles"}  # path in report.json -> its tolerance

@@ -10,12 +10,11 @@ from typing import Any
 
 from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
-from myoedge.reports import classes, speed, wording
+from myoedge.reports import speed, wording
 from myoedge.reports.diff import Change, cells, compare, kind_of, network_values
-from myoedge.reports.diff_verdict import verdict_of
-from myoedge.reports.evaluation_lines import interval, samples_of
+from myoedge.reports.evaluation_lines import class_names, interval, matrix, samples_of
 from myoedge.reports.html import environment
-from myoedge.reports.measures import Measure
+from myoedge.reports.measures import Measure, verdict_of
 from myoedge.reports.network_map import network_map
 from myoedge.reports.report_json import Report
 from myoedge.version import __version__
@@ -94,9 +93,9 @@ def _matrices(reports: Sequence[Report]) -> Iterator[tuple[str, list[Any], list[
     if not all(x.get("confusion") for x in found):
         return
     for title, report, x in zip(("old", "new"), reports, found, strict=True):
-        q, rows = report["quantization"], [*classes.matrix(x, "int8")]
-        about = f"{title}, {q['accuracy_source']}{samples_of(q)}; {interval(q)}"
-        yield about, rows, classes.class_names(x, len(rows))
+        q, rows = report["quantization"], [*matrix(x, "int8")]
+        about = f"{title}, {q['accuracy_source']}{samples_of(q)}"
+        yield f"{about}; {interval(q)}", rows, class_names(x, len(rows))
 
 
 def _is_comparable(old: Report, new: Report) -> bool:

@@ -13,9 +13,9 @@ from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, wording
-from myoedge.reports.blocks import Lines, columns, facts
 from myoedge.reports.report_json import CAUSES
 from myoedge.reports.short_names import shortened
+from myoedge.reports.tables import Lines, columns, facts
 from myoedge.reports.text import MIN_NAME_CHARS
 from myoedge.targets import OperatingPoint
 from myoedge.targets.gap9.chip import WORKERS

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from myoedge.errors import printable
 from myoedge.quantization.holdout import TEST
-from myoedge.reports import classes, wording
-from myoedge.reports.classes import NETWORKS
+from myoedge.reports import wording
+from myoedge.reports.evaluations import NETWORKS
 from myoedge.reports.tables import ReportTable
 
 TITLES = {"rmse": "RMSE", "mae": "MAE", "r2": "R2"}
@@ -27,7 +28,7 @@ def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
         known = [name for name in NETWORKS if q[f"accuracy_{name}"] is not None]
         shares = [f"{name} {wording.percent(q[f'accuracy_{name}'])}" for name in known]
         if found := q.get("classes"):
-            shares[-1] += f" ({classes.interval(found, 'int8')})"
+            shares[-1] += f" ({wording.percent_range(found['interval_int8'])})"
             where += f"; 95 % interval{'' if found.get('names') else '; labels as classes'}"
         unknown = _float_unknown(q, q["accuracy_float"])
         yield "accuracy", ["   ".join(filter(None, (*shares, points(q)))), where, *unknown]
@@ -86,7 +87,7 @@ def interval(q: Mapping[str, Any]) -> str:
     """Format the confidence interval of the accuracy: "95 % interval of int8 93.6 to 98.4 %"; "" if
     unknown."""
     found = q.get("classes")
-    return f"95 % interval of int8 {classes.interval(found, 'int8')}" if found else ""
+    return f"95 % interval of int8 {wording.percent_range(found['interval_int8'])}" if found else ""
 
 
 def samples_of(q: Mapping[str, Any]) -> str:
@@ -113,14 +114,14 @@ def tables(q: Mapping[str, Any]) -> Iterator[ReportTable]:
 
 def _confusions(found: Mapping[str, Any]) -> ReportTable:
     counts: Sequence[Sequence[int]] = found["confusion"]["int8"]
-    names = classes.class_names(found, len(counts))
+    names = class_names(found, len(counts))
     rows = {row["class"]: row for row in found["rows"]}
     networks = [name for name in NETWORKS if found[f"right_{name}"] is not None]
     made = (
         (
             names[label],
             *(str(n) if n else "" for n in counts[label]),
-            *(classes.share(rows[label], name) for name in networks),
+            *(share(rows[label], name) for name in networks),
         )
         for label in sorted(rows)
     )
@@ -133,3 +134,68 @@ def error_table(rows: Sequence[Mapping[str, Any]]) -> ReportTable:
     titles = (f"{TITLES[error]} {name}" for error, name in columns)
     made = ((row["name"], *(error_text(row, *column) for column in columns)) for row in rows)
     return ReportTable(("output", *titles), tuple(made), words=("output",))
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+def class_names(classes: Mapping[str, Any], count: int) -> list[str]:
+    """Return the names of the classes, or their numbers."""
+    names = classes.get("names") or ()
+    return [printable(names[i]) if i < len(names) else str(i) for i in range(count)]
+
+
+def share(row: Mapping[str, Any], network: str) -> str:
+    """Return the accuracy of a network on a class, "96.8 %"; "" if it was not run."""
+    if row[f"right_{network}"] is None:
+        return ""
+    return f"{100 * row[f'right_{network}'] / row['samples']:.1f} %"
+
+
+def most_confused(classes: Mapping[str, Any], label: int, network: str) -> str:
+    """Return the class most often predicted instead of a label, "3 (4 times)"; "" for none."""
+    if classes["confusion"] is None:
+        return ""
+    counts = [n if c != label else 0 for c, n in enumerate(classes["confusion"][network][label])]
+    most = max(counts)
+    name = class_names(classes, len(counts))[counts.index(most)]
+    return f"{name} ({'once' if most == 1 else f'{most} times'})" if most else ""
+
+
+def class_table(classes: Mapping[str, Any], most: int) -> ReportTable:
+    """Return a table with the accuracy of the float and the int8 network: for each of the first
+    `most` classes, and for all classes."""
+    confused = ("int8 takes it for",) if classes["confusion"] else ()
+    rows = [(str(row["name"] or row["class"]), row) for row in classes["rows"][:most]]
+    cells = [
+        (name, *_shares(row), *(most_confused(classes, row["class"], "int8") for _ in confused))
+        for name, row in rows
+    ]
+    cells.append(("all", *_shares(classes), *("" for _ in confused)))
+    titles = ("class", "labels", "float", "int8", "95 % of int8", *confused)
+    return ReportTable(titles, tuple(cells), words=("class", *confused))
+
+
+def _shares(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a row: number of samples, accuracy of each network, interval of int8's accuracy."""
+    yield f"{row['samples']:,}"
+    yield from (share(row, network) for network in NETWORKS)
+    yield wording.percent_range(row["interval_int8"])
+
+
+def matrix(classes: Mapping[str, Any], network: str) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of a confusion matrix; a cell has a count, its percentage of the row, a CSS
+    class and a tooltip."""
+    confusion = classes["confusion"][network]
+    names = class_names(classes, len(confusion))
+    for label, counts in enumerate(confusion):
+        total = sum(counts)
+        yield [
+            {
+                "count": n,
+                "percent": round(100 * n / total) if total else 0,
+                "look": "right" if label == chosen else "wrong",
+                "title": f"class {names[label]} taken for {names[chosen]}: {n} of {total}",
+            }
+            for chosen, n in enumerate(counts)
+        ]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluations as JSON values for report.json."""
+"""Evaluations as JSON values for report.json: classes with intervals and confusions, errors of
+targets."""
 
 from __future__ import annotations
 
@@ -12,8 +13,11 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.evaluation import GIVEN, Evaluation
 from myoedge.quantization.holdout import TEST
-from myoedge.reports.classes import NETWORKS, by_class
 
+MOST_CONFUSED = 32  # classes with stored confusions
+MOST_CLASSES = 1000  # classes with rows
+WILSON_Z = 1.959964  # 95 % of a normal distribution
+NETWORKS = ("float", "int8")
 ERRORS = ("rmse", "mae", "r2")
 MOST_TARGETS = 64  # targets with rows
 TEST_SET = "test set"
@@ -70,6 +74,68 @@ def _source(data: str) -> str:
     if data == TEST:
         return TEST_SET
     return ANY_SAMPLES if data == GIVEN else MAY_BE_TRAINED
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+def by_class(judged: Evaluation) -> dict[str, Any]:
+    """Return counts per class for report.json: samples, correct predictions of the float and int8
+    network with confidence intervals, and confusion matrices [label][class], null for too many
+    classes."""
+    chosen, names = judged.results, judged.names
+    largest = max(int(x.max()) for x in (judged.labels, *chosen.values()))
+    size = max(1 + largest, len(names))
+    seen = np.unique(judged.labels)[:MOST_CLASSES]
+    rows = [
+        {
+            "class": int(x),
+            "name": names[x] if names else None,
+            **_row(judged.labels, chosen, judged.labels == x),
+        }
+        for x in seen
+    ]
+    confusion = {name: _confusion(judged.labels, x, size) for name, x in chosen.items()}
+    return {
+        **_row(judged.labels, chosen, np.ones(len(judged.labels), bool)),
+        "interval": "Wilson, 95 %",
+        "names": [*names],
+        "rows": rows,
+        "confusion": confusion if size <= MOST_CONFUSED else None,
+    }
+
+
+def _row(labels: Array, chosen: Mapping[str, Array], kept: Array) -> dict[str, Any]:
+    """Return the number of samples, the correct predictions of each network, and the accuracies'
+    confidence intervals; null for a network that was not run."""
+    total, row = int(kept.sum()), dict[str, Any]()
+    for name in NETWORKS:
+        right = int((chosen[name] == labels)[kept].sum()) if name in chosen else None
+        interval = None if right is None else wilson(right, total)
+        row |= {f"right_{name}": right, f"interval_{name}": interval}
+    return {"samples": total, **row}
+
+
+def _confusion(labels: Array, classes: Array, size: int) -> list[list[int]]:
+    size = min(size, MOST_CONFUSED)
+    counts, few = np.zeros((size, size), np.int64), (labels < size) & (classes < size)
+    np.add.at(counts, (labels[few], classes[few]), 1)
+    rows: list[list[int]] = counts.tolist()
+    return rows
+
+
+def wilson(right: int, total: int) -> list[float]:
+    """Return the 95 % confidence interval of a fraction right / total; 0 to 1 for no trials.
+
+    E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+    """
+    if not total:
+        return [0.0, 1.0]
+    share, z2 = right / total, WILSON_Z**2
+    middle = share + z2 / (2 * total)
+    half = WILSON_Z * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+    ends = ((middle - half) / (1 + z2 / total), (middle + half) / (1 + z2 / total))
+    return [round(min(max(end, 0.0), 1.0), 6) for end in ends]
 
 
 # --- errors of targets ----------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from myoedge.codegen.render import new_environment
 from myoedge.operators import layer_names as naming
 from myoedge.reports import (
     charts,
-    classes,
     duty_lines,
     energy,
     evaluation_lines,
@@ -22,12 +21,11 @@ from myoedge.reports import (
     memory_maps,
     network_map,
     speed,
-    stream_passes,
     streams,
     wording,
 )
 from myoedge.reports.adaptation_lines import adaptation_table
-from myoedge.reports.budget_costs import budget_lines
+from myoedge.reports.budget import budget_lines
 from myoedge.reports.report_json import EXACT_DB, WEAK_DB, Report, dims
 from myoedge.version import __version__
 
@@ -70,14 +68,12 @@ def environment() -> Environment:
         adaptation_table=adaptation_table,
         backends=BACKENDS,
         budget_lines=budget_lines,
-        classes=classes,
         duty_lines=duty_lines,
         energy=energy,
         evaluation=evaluation_lines,
         fidelity=fidelity,
         naming=naming,
         speed=speed,
-        stream_passes=stream_passes,
         streams=streams,
         verdict=verdict,
         wording=wording,

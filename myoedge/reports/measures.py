@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that are compared between two reports."""
+"""Values that are compared between two reports, and the verdict on them: better or worse."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from myoedge.reports import energy, speed, wording
+
+if TYPE_CHECKING:
+    from myoedge.reports.diff import Change
+
 
 Value = float | int | str | bool | list[float] | None
 
@@ -49,10 +53,6 @@ def _number(value: Any) -> str:
 TARGETS = "quantization.targets.all"
 
 
-def _interval(ends: Sequence[float]) -> str:
-    return "{:.1f} to {:.1f} %".format(*(100 * end for end in ends))
-
-
 def _error(value: float) -> str:
     return f"{value:.4g}"
 
@@ -65,7 +65,7 @@ NETWORK = (
     Measure("target.operating_point", "operating point", 0),
     Measure("quantization.accuracy_float", "accuracy, float", 1, wording.percent, points=True),
     Measure("quantization.accuracy_int8", "accuracy, int8", 1, wording.percent, points=True),
-    Measure("quantization.classes.interval_int8", "95 % interval, int8", 0, _interval),
+    Measure("quantization.classes.interval_int8", "95 % interval, int8", 0, wording.percent_range),
     *(
         Measure(f"{TARGETS}.{error}_{network}", f"{title}, {network}", better, _error)
         for error, title, better in (("rmse", "RMSE", -1), ("mae", "MAE", -1), ("r2", "R2", 1))
@@ -122,3 +122,72 @@ MEASURED = (
 # Metrics of labelled samples, and facts that identify these samples.
 LABELLED = ("quantization.accuracy_", "quantization.targets.")
 LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
+
+
+# --- verdict --------------------------------------------------------------------------------------
+
+
+# Tolerances: a fraction of the old value, decibels, or shares (0.01 is a point).
+TOLERATED: Mapping[str, float] = {
+    "latency": 0.02, "energy": 0.02, "memory": 0.0, "sqnr_db": 0.5, "accuracy": 0.01,
+    "rmse": 0.02,
+}  # fmt: skip
+KINDS = {
+    "quantization.accuracy_int8": "accuracy",
+    "quantization.targets.all.rmse_int8": "rmse",
+    "quantization.sqnr_db": "sqnr_db",
+    "latency_s": "latency",
+    "energy_uj.value": "energy",
+    **{f"memory.{name}_bytes": "memory" for name in ("l1_peak", "l2_peak", "l3", "code")},
+}
+OF_LABELS = "quantization.accuracy_source"
+RESULTS = {(True, True): "mixed", (True, False): "better", (False, True): "worse"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Summary of the key figures that changed by more than TOLERATED.
+
+    result             "better", "worse", "mixed" or "same"
+    better, worse      the figures as text: "latency -12.5 %"
+    has_other_labels   whether accuracies or errors were measured on different samples, and are not
+                       compared
+    """
+
+    result: str
+    better: tuple[str, ...]
+    worse: tuple[str, ...]
+    has_other_labels: bool = False
+
+    def __str__(self) -> str:
+        """Return the summary as text: "mixed: better latency -12.5 %; worse SQNR -3.1 dB"."""
+        if self.has_other_labels:
+            others = "accuracies are not of the same samples, and not compared"
+            return f"{replace(self, has_other_labels=False)}; {others}".replace("accuracy, ", "")
+        if self.result == "same":
+            return "same: accuracy, SQNR, latency, energy and memory are as before"
+        parts = {"better": ", ".join(self.better), "worse": ", ".join(self.worse)}
+        if self.result != "mixed":
+            return f"{self.result}: {parts[self.result]}"
+        return f"mixed: better {parts['better']}; worse {parts['worse']}"
+
+
+def verdict_of(changes: Sequence[Change]) -> Verdict:
+    """Return the verdict on changes; only figures of the whole network count."""
+    found = [(change, text) for change, text in _decisive(changes)]
+    better = tuple(text for change, text in found if change.is_better)
+    worse = tuple(text for change, text in found if not change.is_better)
+    result = RESULTS.get((bool(better), bool(worse)), "same")
+    return Verdict(result, better, worse, any(c.measure.path == OF_LABELS for c in changes))
+
+
+def _decisive(changes: Sequence[Change]) -> Iterator[tuple[Change, str]]:
+    for change in changes:
+        path, title = change.measure.path, change.measure.title
+        if path.startswith("exact.") and False in (change.old, change.new):
+            yield change, f"{title}: {change.measure.show(change.new)}"
+        elif path in KINDS and change.delta is not None and change.is_better is not None:
+            bound = TOLERATED[KINDS[path]]
+            allowed = bound if change.measure.points else bound * change.magnitude
+            if abs(change.delta) > allowed:
+                yield change, f"{title} {change.text}"

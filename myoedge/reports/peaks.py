@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import wording
-from myoedge.reports.blocks import show
 from myoedge.reports.memory import Row, alive, alive_bytes, fullest
 from myoedge.reports.report_json import Report
+from myoedge.reports.tables import show
 from myoedge.system.notebook import Card, Rows
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.power.model import Interval
 from myoedge.power.playback import STATES, PlaybackPower
 from myoedge.reports import energy as joules
-from myoedge.reports.budget_check import Broken, over_budget
+from myoedge.reports.budget import Broken, over_budget
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import rough_percent, three_digits, told_apart
 

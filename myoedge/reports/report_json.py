@@ -322,6 +322,3 @@ def notice_row(notice: Notice) -> dict[str, Any]:
 def dims(shape: Iterable[int]) -> str:
     """Format a shape: "1x8x40"; "scalar" without dimensions."""
     return "x".join(map(str, shape)) or "scalar"
-
-
-# --- layers.csv -----------------------------------------------------------------------------------

@@ -9,23 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import BACKENDS
 from myoedge.errors import Notice, printable
-from myoedge.reports import (
-    adaptation_lines,
-    evaluation_lines,
-    fidelity,
-    speed,
-    stream_passes,
-    streams,
-    wording,
-)
+from myoedge.reports import adaptation_lines, evaluation_lines, fidelity, speed, streams, wording
 from myoedge.reports import energy as joules
-from myoedge.reports.blocks import columns, facts, show, styled
-from myoedge.reports.budget_check import over_goals
-from myoedge.reports.budget_costs import budget_lines
+from myoedge.reports.budget import budget_lines, over_goals
 from myoedge.reports.duty_lines import on_average
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.short_names import in_lines, shortened
-from myoedge.reports.tables import ReportTable
+from myoedge.reports.tables import ReportTable, columns, drawn, facts, show, styled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,17 +45,17 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
 
     console.print(_title(report))
     show(Padding(facts(_fact_rows(report)), (1, 0)), console)
-    if passes := stream_passes.pass_table(report):
-        show(Padding(_table(passes), (0, 0, 1, 0)), console)
+    if passes := streams.pass_table(report):
+        show(Padding(drawn(passes), (0, 0, 1, 0)), console)
     for table in evaluation_lines.tables(report["quantization"]):
         if len(report["layers"]) + len(table.rows) <= MAX_LAYERS:
-            show(Padding(_table(table), (0, 0, 1, 0)), console)
+            show(Padding(drawn(table), (0, 0, 1, 0)), console)
     if report["layers"]:
         for block in _layers(report, console.width):
             show(block, console)
         engines = ReportTable(ENGINE_TITLES, tuple(_engine_rows(report)), words=ENGINE_TITLES)
         if engines and len(report["layers"]) + len(engines.rows) <= MAX_LAYERS:
-            show(Padding(_table(engines), (1, 0, 0, 0)), console)
+            show(Padding(drawn(engines), (1, 0, 0, 0)), console)
     for text in (*_notices(report), *_suggested(report)):
         _print_lines(text, console)
     if html:
@@ -268,13 +258,6 @@ def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
     for row in shown_layers(report["layers"]):
         if row["macs"] and row.get("other_engine"):
             yield names[row["name"]], wording.engine(row), row["other_engine"]
-
-
-def _table(made: ReportTable) -> Table:
-    table = columns(made.titles, left=made.words)
-    for row in made.rows:
-        table.add_row(*map(styled, row))
-    return table
 
 
 def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:

@@ -87,6 +87,11 @@ def percent(fraction: float | None) -> str:
     return UNKNOWN if fraction is None else f"{100 * fraction:.1f} %"
 
 
+def percent_range(ends: Sequence[float]) -> str:
+    """Format an interval of fractions: "94.2 to 98.3 %"."""
+    return "{:.1f} to {:.1f} %".format(*(100 * end for end in ends))
+
+
 def at_point(volts: float, clock_hz: float) -> str:
     """Format an operating point: "0.80 V, 370 MHz"."""
     return f"{volts:.2f} V, {clock_hz / 1e6:.0f} MHz"

@@ -18,7 +18,7 @@ from myoedge.building.energy import coefficients
 from myoedge.building.model_inputs import NAMED
 from myoedge.building.stream_rate import keeps_up
 from myoedge.errors import MyoedgeError, Notice, set_in
-from myoedge.reports.budget_check import broken_latency
+from myoedge.reports.budget import broken_latency
 from myoedge.reports.report_json import Report
 from myoedge.sweeps.executors import RESULTS, on_processes
 from myoedge.sweeps.suggestions import Suggestion, figures, suggestions

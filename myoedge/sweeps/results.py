@@ -15,8 +15,8 @@ from typing import Any
 from myoedge.errors import MyoedgeError
 from myoedge.reports import wording
 from myoedge.reports.energy import amount
-from myoedge.reports.junit import JunitCase
 from myoedge.reports.speed import duration
+from myoedge.reports.standard_files import JunitCase
 from myoedge.sweeps.executors import DIFFERS, FIGURES, OK, OUTCOME, Result
 from myoedge.sweeps.settings import Bounds
 from myoedge.sweeps.tasks import SCHEMA, Task

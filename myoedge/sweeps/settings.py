@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from myoedge.building.config import BudgetTable, EngineName, LayerTable, Method
 from myoedge.building.config_rules import check_limits
 from myoedge.errors import MyoedgeError
-from myoedge.reports.diff_verdict import TOLERATED
+from myoedge.reports.measures import TOLERATED
 from myoedge.system.regular_files import read_text
 from myoedge.targets import find_chip
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from myoedge.building.energy import coefficients
 from myoedge.errors import set_in
-from myoedge.reports.junit import junit_xml
+from myoedge.reports.standard_files import junit_xml
 from myoedge.sweeps.executors import OK, Result, on_cluster, on_processes, work
 from myoedge.sweeps.page import sweep_html
 from myoedge.sweeps.results import (

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from myoedge.errors import printable
 from myoedge.quantization.holdout import TEST
 from myoedge.quantization.sqnr import WEAK_DB
-from myoedge.reports import blocks, wording
-from myoedge.reports.diff_verdict import TOLERATED
+from myoedge.reports import tables, wording
 from myoedge.reports.energy import of_result
 from myoedge.reports.evaluations import MAY_BE_TRAINED
+from myoedge.reports.measures import TOLERATED
 from myoedge.reports.speed import duration
 from myoedge.sweeps.executors import OK, Result
 from myoedge.sweeps.results import LABELS
@@ -143,7 +143,7 @@ def printed(rows: Sequence[Result], width: int) -> Table:
 
     columns, _ = _fitting(rows, width)
     left = {*(SHORT.get(label, label) for label in differing(rows)), ""}
-    table = blocks.columns(columns, left=left, overflow="fold")
+    table = tables.columns(columns, left=left, overflow="fold")
     pairs = zip(zip(*columns.values(), strict=True), best_in_budgets(rows), strict=True)
     for texts, is_best in pairs:
         table.add_row(*map(escape, texts), style="bold" if is_best else None)

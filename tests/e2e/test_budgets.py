@@ -24,7 +24,7 @@ from myoedge.operators import layer_names as naming
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
 from myoedge.reports import wording
-from myoedge.reports.budget_check import over_goals
+from myoedge.reports.budget import over_goals
 from myoedge.targets import Chip, find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import of_networks, save_exported, thinned

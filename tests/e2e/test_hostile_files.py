@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge.building import size_check
+from myoedge.building import request
 from myoedge.building.config import Config, find
 from myoedge.building.options import BuildOptions
 from myoedge.building.request import build_request
@@ -299,7 +299,7 @@ def test_more_layers_than_code_has_room_for() -> None:
 def test_too_much_code_is_told_before_anything_takes_time(
     run: Run, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(size_check, "PRODUCT_CODE_BYTES", 1 << 20)
+    monkeypatch.setattr(request, "PRODUCT_CODE_BYTES", 1 << 20)
     ran = run("build", small / "model.pt2", "--calib", small / "calib.npz")
     refused(ran, 3, "E303")
     assert "quantise" not in ran.err

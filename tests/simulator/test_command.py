@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from myoedge import api
-from myoedge.backends.exit_codes import MEANINGS
+from myoedge.backends.measurement import MEANINGS
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import PROGRAM_CYCLES, simulate
 from tests.conftest import ROOT, Ran

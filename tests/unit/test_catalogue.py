@@ -53,12 +53,12 @@ SHARED = {
         "passes.reject_qdq",
     },
     "E203": {
-        "building.calibration_options",
+        "building.pipeline_options",
         "building.options",
         "building.weight_choice",
     },  # an option of the calibration
     "E204": {
-        "api.adaptation",
+        "api.assessment",
         "backends.adapting",
         "building.budget",
         "backends.build",
@@ -167,8 +167,8 @@ SHARED = {
     "E243": {"simulator.machine", "simulator.disturbance"},  # no such place: a dump, a fault
     "E260": {"sweeps.tasks", "sweeps.settings"},  # a sweep's file
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
-    "E301": {"building.size_check", "plan.l3.weight_streaming"},  # by the graph, by its plan
-    "E302": {"building.budget", "building.energy", "reports.budget_check"},  # over budget
+    "E301": {"building.request", "plan.l3.weight_streaming"},  # by the graph, by its plan
+    "E302": {"building.budget", "building.energy", "reports.budget"},  # over budget
     "E305": {"reports.check", "sweeps.results"},  # a build, a sweep that is worse
     "E304": {"building.budget", "plan.l1.no_tiling"},  # a layer without a tile
     "E247": {"quantization.recordings.reading", "system.regular_files"},  # too large
@@ -180,7 +180,7 @@ SHARED = {
         "integrations.mlflow",
         "__init__",
         "backends.gvsoc_sdk",
-        "reports.software_bill",
+        "reports.standard_files",
         "system.notebook",
         "system.tools",
         "system.toolchain",
@@ -194,7 +194,7 @@ SHARED = {
         "backends.console",
         "backends.openocd",
         "backends.flashing",
-        "backends.lsl",
+        "backends.packet_source",
     },  # not installed
     "E254": {"backends.build", "backends.build_folder"},  # frames or samples, of a build without
     "E256": {"building.plugin_check", "building.plugins"},  # one that is not installed

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from myoedge.quantization.evaluation import Evaluation
-from myoedge.reports import classes, fidelity
-from myoedge.reports.classes import by_class, wilson
+from myoedge.reports import evaluation_lines, fidelity
+from myoedge.reports.evaluations import by_class, wilson
 
 LABELS = np.array([0, 0, 0, 0, 2, 2, 1])
 FLOAT = np.array([0, 0, 0, 2, 2, 2, 1])
@@ -34,11 +34,11 @@ def test_classes_counted_by_hand() -> None:
         "float": [[3, 0, 1], [0, 1, 0], [0, 0, 2]],
         "int8": [[2, 0, 2], [0, 1, 0], [0, 1, 1]],
     }
-    assert classes.most_confused(found, 0, "int8") == "2 (2 times)"
-    assert classes.most_confused(found, 2, "int8") == "1 (once)"
-    assert classes.most_confused(found, 1, "int8") == ""
-    assert classes.share(found["rows"][0], "int8") == "50.0 %"
-    (first, *_) = classes.matrix(found, "int8")
+    assert evaluation_lines.most_confused(found, 0, "int8") == "2 (2 times)"
+    assert evaluation_lines.most_confused(found, 2, "int8") == "1 (once)"
+    assert evaluation_lines.most_confused(found, 1, "int8") == ""
+    assert evaluation_lines.share(found["rows"][0], "int8") == "50.0 %"
+    (first, *_) = evaluation_lines.matrix(found, "int8")
     assert [cell["percent"] for cell in first] == [50, 0, 50]
     assert [cell["look"] for cell in first] == ["right", "wrong", "wrong"]
     assert found["names"] == []
@@ -52,15 +52,15 @@ def test_classes_have_their_names_and_a_network_that_has_not_run_none() -> None:
     assert (found["right_float"], found["interval_float"], found["right_int8"]) == (None, None, 4)
     assert [*found["confusion"]] == ["int8"]
     assert [len(row) for row in found["confusion"]["int8"]] == [4] * 4, "a class without labels"
-    assert classes.most_confused(found, 0, "int8") == "open (2 times)"
-    assert classes.share(found, "float") == ""
+    assert evaluation_lines.most_confused(found, 0, "int8") == "open (2 times)"
+    assert evaluation_lines.share(found, "float") == ""
 
 
 def test_many_classes_have_rows_and_no_matrix() -> None:
     found = by_class(Evaluation(np.array([0, 32]), np.array([0, 32]), np.array([0, 50_000])))
     assert found["confusion"] is None
     assert [row["right_int8"] for row in found["rows"]] == [1, 0]
-    assert classes.most_confused(found, 32, "int8") == ""
+    assert evaluation_lines.most_confused(found, 32, "int8") == ""
 
 
 @pytest.mark.parametrize(("right", "total"), [*product((0, 1, 5), (5, 80)), (225, 225), (17, 20)])
@@ -80,7 +80,7 @@ def test_nothing_is_known_of_no_samples() -> None:
 
 
 def test_the_table_has_every_class_and_all() -> None:
-    table = classes.class_table(by_class(Evaluation(LABELS, FLOAT, INT8)), most=2)
+    table = evaluation_lines.class_table(by_class(Evaluation(LABELS, FLOAT, INT8)), most=2)
     assert table.titles[:3] == ("class", "labels", "float")
     assert [row[0] for row in table.rows] == ["0", "1", "all"]
     assert table.rows[0][-1] == "2 (2 times)"

@@ -59,7 +59,7 @@ def test_a_place_that_cannot_be_written_is_refused_first(
 ) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "taken" / "sbom.cdx.json").mkdir(parents=True)
-    monkeypatch.setattr("myoedge.api.safety.validate", None)  # the first of the long work
+    monkeypatch.setattr("myoedge.api.assessment.validate", None)  # the first of the long work
     with pytest.raises(MyoedgeError, match="E220"):
         myoedge.evidence(build, output=tmp_path / at)
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["sbom.cdx.json"]

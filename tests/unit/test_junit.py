@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from myoedge.reports.junit import JunitCase, junit_xml
+from myoedge.reports.standard_files import JunitCase, junit_xml
 from myoedge.sweeps.results import Regression, junit_cases
 from tests.conftest import myoedge as command
 from tests.unit.test_sweep import row

@@ -20,13 +20,13 @@ from myoedge.backends.simulator import _measurement as measurement_of
 from myoedge.operators import layer_names as naming
 from myoedge.plan.schedule import make_plan
 from myoedge.power.model import PUBLISHED
-from myoedge.reports import energy, fidelity, speed, stream_passes, streams, wording
+from myoedge.reports import energy, fidelity, speed, streams, wording
 from myoedge.reports.charts import MAX_BARS, time
 from myoedge.reports.cycles import cycles_table, stall_percents, with_cycles
 from myoedge.reports.diff import Change, compare, difference
+from myoedge.reports.documents import layers_csv
 from myoedge.reports.energy import costliest, source, with_energy
 from myoedge.reports.html import report_html, verdict
-from myoedge.reports.layers_csv import layers_csv
 from myoedge.reports.measures import Measure
 from myoedge.reports.peaks import peaks
 from myoedge.reports.report_json import CAUSES, Outcome, Report, make_report
@@ -453,14 +453,14 @@ def test_a_stream_without_a_rate_says_what_a_rate_would_tell(ran: Report) -> Non
     (told,) = streams.by_point({**ran, "stream": STREAM})
     assert told.startswith("rate unknown: [stream] rate")
     assert streams.by_point({"cycles": None, "stream": STREAM}) == []
-    assert not stream_passes.pass_table({**ran, "stream": STREAM})
+    assert not streams.pass_table({**ran, "stream": STREAM})
 
 
 def test_passes_of_a_stream_have_their_latency_and_power(ran: Report) -> None:
     """At 500 frames a second, two to come: the pass of the build with its own cycles."""
     costs = [{"frames": n, "cycles": 1_000 * n, "l3_bytes": 0} for n in (4, 8, 4_000)]
     stream = {**STREAM, "frame_hz": 500.0, "future_frames": 2, "passes": costs}
-    found = stream_passes.with_passes({**ran, "stream": stream}, PUBLISHED)
+    found = streams.with_passes({**ran, "stream": stream}, PUBLISHED)
     own, longer, longest = found["stream"]["passes"]
     for row, cycles in ((own, TOTAL), (longer, 8_000), (longest, 4_000_000)):
         assert row["pass_s"] == pytest.approx(cycles / 370e6)
@@ -469,12 +469,12 @@ def test_passes_of_a_stream_have_their_latency_and_power(ran: Report) -> None:
         assert low < high
     assert own["sleeps"]
     assert longest["keeps_up"]
-    first, _, last = stream_passes.pass_table(found).rows
+    first, _, last = streams.pass_table(found).rows
     assert first[0] == "4 (this build)"
     assert re.fullmatch(r"[\d.]+ to [\d.]+ mW", last[-1])
     slow = [{**row, "cycles": 10**9} for row in costs]
-    found = stream_passes.with_passes({**ran, "stream": {**stream, "passes": slow}}, PUBLISHED)
-    last_cells = [row[-1] for row in stream_passes.pass_table(found).rows]
+    found = streams.with_passes({**ran, "stream": {**stream, "passes": slow}}, PUBLISHED)
+    last_cells = [row[-1] for row in streams.pass_table(found).rows]
     assert [cell == "does not keep up" for cell in last_cells] == [False, True, False]
     assert report_html(found).count("does not keep up") >= 2
 

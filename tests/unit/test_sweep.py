@@ -22,7 +22,7 @@ from rich.console import Console
 
 from myoedge.building.config import from_tables
 from myoedge.errors import MyoedgeError
-from myoedge.reports.blocks import show
+from myoedge.reports.tables import show
 from myoedge.sweeps import executors as engines
 from myoedge.sweeps.executors import on_cluster, on_processes
 from myoedge.sweeps.page import LATENCY, MEMORY, SQNR, pareto, plot, round_step, sweep_html

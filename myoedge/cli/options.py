@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command-line options of `quantize` and `build`, generated from the fields of their
-dataclasses."""
+"""Options of several verbs: those of `quantize` and `build`, generated from the fields of their
+dataclasses; the file of JUnit XML."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import click
 
 from myoedge.building.options import QuantizeOptions
 from myoedge.cli.shell import with_options
+from myoedge.errors import MyoedgeError
 
 Decorator = Callable[[Any], Any]
 SHORT = {"output": ("-o",)}
@@ -43,3 +45,41 @@ def click_option(option: Field[Any]) -> Decorator:
 
 
 MAX_BYTES = click_option(next(f for f in fields(QuantizeOptions) if f.name == "max_bytes"))
+
+
+# --- JUnit XML ------------------------------------------------------------------------------------
+
+
+JUNIT = click.option(
+    "--junit", type=click.Path(), metavar="FILE", help="Also write JUnit XML, for CI."
+)
+
+
+@contextmanager
+def junit_file(file: str | None, suite: str) -> Iterator[Callable[[Callable[[], bytes]], None]]:
+    """Context manager that yields a function to write JUnit XML to `file`, if given; an error
+    raised in the context is written, too.
+
+    suite   name of the test suite
+    Errors: E220, E281 the file cannot be written, raised at once.
+    """
+    from myoedge.reports.standard_files import error_xml
+    from myoedge.system.folder import check_file, write_file
+
+    if file is None:
+        yield lambda make: None
+        return
+    check_file(Path(file))
+    is_written = False
+
+    def write(make: Callable[[], bytes]) -> None:
+        nonlocal is_written
+        write_file(Path(file), make())
+        is_written = True
+
+    try:
+        yield write
+    except MyoedgeError as error:
+        if not is_written:
+            write_file(Path(file), error_xml(suite, error.notice))
+        raise
