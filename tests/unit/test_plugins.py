@@ -330,6 +330,7 @@ assert myoedge.validate("out").exact["host"]
 """
 WRONG = {  # what is replaced in a module of the package, by what, exit code, what is said
     "its C": ("me_gains_s8.c", "- op.x_zero)", "- op.x_zero + 1)", 4, "C gives"),
+    "its int16 C": ("me_gains_s16.c", "- op.x_zero)", "- op.x_zero + 1)", 4, "C gives"),
     "its integers": ("definition.py", '- step.integers.x_zero', "", 4, "integer gives"),
     "no array": ("definition.py", "return step.requantize(", "return list(", 2,
                  "integer of gains returned a list, not an array of integers ["),
@@ -369,8 +370,12 @@ def test_an_operator_of_torch_library_builds_where_a_plugin_has_it(
     assert "a plug-in that registers lab::gain" in refused
     assert "[plugins] operators" in refused
     (tmp_path / "myoedge.toml").write_text('[plugins]\noperators = ["gains"]\n')
-    built = gains("-c", BUILT)
-    assert built.returncode == 0, built.stderr
+    for kernel, rule in (("s8", ""), ("s16", "[quant]\nlayer = { activations = 16 }\n")):
+        with (tmp_path / "myoedge.toml").open("a") as file:
+            file.write(rule)
+        built = gains("-c", BUILT)
+        assert built.returncode == 0, built.stderr
+        assert (tmp_path / "out" / "src" / "library" / f"me_gains_{kernel}.c").exists()
     rows = tmp_path / "site" / "myoedge_gains" / "import_rows.py"
     rows.write_text(rows.read_text().replace('return b.add("gains"', 'return ("gains"'))
     wrong = gains("-m", "myoedge", "quantize", "m.pt2", "--calib", "random").stderr

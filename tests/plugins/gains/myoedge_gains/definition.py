@@ -16,14 +16,23 @@ from myoedge.operators.base import (
     RequantParams,
     register,
 )
-from myoedge.operators.common_rules import elementwise, same_shape, stored_bound, with_requant
-from myoedge.operators.kernel import on_cluster
-from myoedge_gains.tiling import in_tiles
+from myoedge.operators.common_rules import (
+    elementwise,
+    last_axis_kept,
+    same_shape,
+    stored_bound,
+    stream_except_last_axis,
+    sum_bound,
+    with_requant,
+)
+from myoedge.operators.core_kernels import by_width
+from myoedge.operators.format import LIMITED, int16_where
+from myoedge_gains.tiling import in_tiles, wide_in_tiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainsParams(RequantParams):
-    """Integer constants of the layer: gain int8 [C]."""
+    """Integer constants of the layer: gain int8 [C], of the int16 kernel int16 [C]."""
 
     x_zero: int
     acc_bound: int
@@ -36,17 +45,18 @@ def real(attrs: Attrs, x: Array, factors: Array) -> Array:
 
 
 def quantize(site: QuantizeInputs) -> GainsParams:
-    """Return the constants of y = requantize((x - x_zero) * gain); the sum is at most 255 * 127."""
+    """Return the constants of y = requantize((x - x_zero) * gain); |gain| <= 127, or 32,767."""
     x, factors = site.params(0), site.constant(1)
-    step = max(float(np.abs(factors).max()), 1e-30) / 127
-    gain = np.rint(factors / step).astype(np.int8)
+    kind, most = (np.int16, 32767) if site.has_int16() else (np.int8, 127)
+    step = max(float(np.abs(factors).max()), 1e-30) / most
+    gain = np.rint(factors / step).astype(kind)
     factor = x.scale * step / site.target.scale
     numbers = {"x_zero": x.zero_point, "gain": gain}
-    return with_requant(GainsParams, site, factor, 255 * 127, numbers)
+    return with_requant(GainsParams, site, factor, sum_bound(x, 1) * most, numbers)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute y = requantize((x - x_zero) * gain): x int8 [..., C] -> y int8 [..., C]."""
+    """Compute y = requantize((x - x_zero) * gain): x [..., C] -> y [..., C], int8 or int16."""
     return step.requantize((x.astype(np.int64) - step.integers.x_zero) * step.integers.gain)
 
 
@@ -61,8 +71,10 @@ register(
         quantize=quantize,
         params=(GainsParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
+        kernels=by_width(in_tiles, wide_in_tiles, *int16_where(LIMITED)),
         weights=(1,),
         epilogue=True,
+        permute_rule=last_axis_kept,
+        streaming_rule=stream_except_last_axis,
     )
 )

@@ -20,4 +20,20 @@ typedef struct {
 
 void me_gains_s8(const me_gains_s8_params *params, const me_gains_s8_tile *tile);
 
+/* x_wide, y_wide  x, y are int16, else int8 */
+typedef struct {
+    int32_t x_wide, y_wide, x_zero, mult, offset, shift, channels;
+    me_scale scale;
+} me_gains_s16_params;
+
+typedef struct {
+    const void *x;
+    const int16_t *gain;
+    void *y;
+    int32_t rows;
+} me_gains_s16_tile;
+
+/* The same with int8 or int16 x and y and int16 gains; the table is only for int8 results. */
+void me_gains_s16(const me_gains_s16_params *params, const me_gains_s16_tile *tile);
+
 #endif
