@@ -89,6 +89,22 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
+@PAGE
+def test_links_lead_to_headings(page: Path) -> None:
+    for link, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text(page)):
+        target = page.parent / link if link else page
+        if target.suffix == ".md" and target.exists():
+            assert anchor in anchors(target), (link, anchor)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub and the site give to a page's headings, and those of its own."""
+    prose = re.sub(r"```.*?```", "", text(page), flags=re.DOTALL)
+    titles = (title.lower() for title in re.findall(r"^#+ (.+)$", prose, re.MULTILINE))
+    named = {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+    return named | {*re.findall(r'(?:id|name)="([^"]+)"', prose)}
+
+
 # of files in examples/, to which pages link: the site's links lead here
 NOTEBOOK_PAGES = {f"notebooks/{path.stem}.md" for path in (ROOT / "examples").glob("*.ipynb")}
 MADE = {  # when the site is made, docs/hooks
