@@ -16,7 +16,7 @@ typedef struct {
     int32_t n, rows, a_row, b_row;
 } me_wide_pairs_tile;
 
-typedef me_wide_pairs_tile me_mul_s16_tile, me_maximum_s16_tile, me_atan2_s16_tile;
+typedef me_wide_pairs_tile me_mul_s16_tile, me_atan2_s16_tile;
 
 /* *_wide: int16, otherwise int8; a table is for results of int8 only; *_once: rows of an operand are one
  * element, which every result takes */
@@ -29,17 +29,6 @@ typedef struct {
  * int16 y = clip((((acc >> pre) * mult) + offset) >> shift), then the table.
  * pre 0 to 20, mult 0 to 32,767, shift 0 to 30; acc stays inside int32. */
 void me_mul_s16(const me_mul_s16_params *op, const me_mul_s16_tile *tile);
-
-/* *_wide, *_once as in me_mul_s16_params; scale.pre is not read. */
-typedef struct {
-    int32_t a_wide, b_wide, y_wide, a_mult, a_offset, a_shift, b_mult, b_offset, b_shift, a_once, b_once;
-    me_scale scale;
-} me_maximum_s16_params;
-
-/* The larger of two tensors of int8 or int16 whose rows may be apart: int8 or int16
- * y = clip(max((a * a_mult + a_offset) >> a_shift, (b * b_mult + b_offset) >> b_shift)), then the table.
- * a_mult, b_mult int32 and at least 0, as large as leaves the sums inside int32; shifts 0 to 30. */
-void me_maximum_s16(const me_maximum_s16_params *op, const me_maximum_s16_tile *tile);
 
 /* *_wide, *_once as in me_mul_s16_params
  * angles   int16 [258]: of the quotients 0 .. 256 of 256, the last one twice */

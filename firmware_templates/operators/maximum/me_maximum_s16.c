@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_wide_pairs.h"
+#include "me_maximum_s16.h"
 
 static void compare(const void *params, const me_wide_pairs_tile *tile, int32_t a, int32_t b, int32_t y,
                     int32_t n)
