@@ -21,7 +21,7 @@ MAGIC, VERSION = 0x4359454D, 1
 MEANINGS: Mapping[int, str] = {
     101: "a stack grew over its end",
     102: "input.bin is not there or cannot be read",
-    103: "input.bin holds no whole number of inputs",
+    103: "input.bin does not contain a whole number of inputs",
     104: "output.bin or cycles.bin cannot be written",
     105: "the clock generator does not lock",
     106: "l3.bin is not there or too short",

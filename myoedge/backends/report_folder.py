@@ -63,7 +63,7 @@ class ReportFolder:
         if missing := REPORT_KEYS - report.keys():
             raise damaged(self.folder, ValueError(f"report.json has no {min(missing)}"))
         if report["digest"] != report_digest(report):
-            raise damaged(self.folder, ValueError("report.json is not as it was written"))
+            raise damaged(self.folder, ValueError("report.json was changed after it was written"))
         if _digests(report) != _digests(self.manifest):
             raise damaged(self.folder, ValueError("report.json is about another model"))
         if None in (_digests(report) or ()):

@@ -84,7 +84,7 @@ def _check(plan: Plan, *, is_float: bool) -> None:
         "one input and one output": len(plan.graph_inputs) == len(plan.graph_outputs) == 1,
         "floats at input and output": all(name in q.params for name in ports),
         "input and output in L2": all(plan.where[name].kind != IN_L3 for name in ports),
-        "8 bits at the input, for float32 values": is_narrow or not is_float,
+        "an int8 input, for float32 values": is_narrow or not is_float,
         "factors above 0 before the network": all(min(b.scale) > 0 for b in borders),
     }
     for need, holds in needs.items():

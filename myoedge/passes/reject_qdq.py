@@ -94,7 +94,7 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
         return  # recurrent weights next to int16 results are int16
     if not INT8.low <= low <= high <= INT8.high:
         yield _Refusal(
-            "has recurrent weights that 8 bits do not hold less their zero points",
+            "has recurrent weights that exceed int8 after subtraction of their zero points",
             f"{INT8.low} to {INT8.high} less the zero point",
             f"{low} to {high}",
             ["quantise the recurrent weights to int8 with a zero point of 0"],

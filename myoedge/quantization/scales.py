@@ -161,7 +161,7 @@ def _is_alike(a: Constant, b: Constant) -> bool:
 def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:
     has_weights = weight_bits(step.node.op) and step.weight_type == INT16
     if has_weights and any(graph.format(name) is not None for name in step.node.inputs):
-        return "weights of 8 bits in the file: weight_type=QuantType.QInt8 of quantize_static"
+        return "int8 weights in the file: weight_type=QuantType.QInt8 of quantize_static"
     return "fewer products per output: smaller kernels, fewer channels, or groups"
 
 

@@ -218,7 +218,7 @@ def _sqnr(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     kept = (c["more_cycles"] for c in reversed(q.get("choices", ())) if c["kept"])
     more = next(kept, 0.0)
     cost = wording.rough_percent(more, 1.0) if more else ""
-    cost = f"{cost} more cycles than 8 bits, estimated" if cost else "no cycles"
+    cost = f"{cost} more cycles than int8, estimated" if cost else "no cycles"
     if isinstance(asked, int | float):
         text, keeps = f"{asked:g} dB", wording.decibels(q["sqnr_db"])
     else:

@@ -23,7 +23,7 @@ from myoedge.system.regular_files import read_text
 
 MANIFEST = "manifest.json"
 SCHEMA = "myoedge.manifest/1"
-ELSEWHERE = "a file in a folder that is there and writable"
+ELSEWHERE = "a file in an existing, writable folder"
 UNWRITABLE = ("E220", "E281")  # error codes of `explained`
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 # Files left in a build folder by make, cmake, simulate, a killed simulate or validate, and macOS.

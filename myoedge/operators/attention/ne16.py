@@ -32,7 +32,9 @@ BESIDE_CORES = 1.15  # factor on the engine's cycles while cores also access L1
 
 def sees_all_keys(step: QuantizedNode) -> ConstraintViolation | None:
     if wide.is_wide(step) or step.element_type != INT8:
-        return ConstraintViolation("operands and results of 8 bits", "16 bits", "8 bits around it")
+        return ConstraintViolation(
+            "int8 operands and results", "16 bits", "int8 operands and results around it"
+        )
     if step.attrs["window"] is None:
         return None
     return ConstraintViolation(

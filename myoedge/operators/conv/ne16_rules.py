@@ -59,7 +59,7 @@ def not_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
     if groups == 1 or groups < max(step.shapes[0][-1], step.out[-1]):
         return None
     return ConstraintViolation(
-        "several channels in a group, with 16 bits", "one", "a convolution with groups=1"
+        "several channels per group, with int16", "one", "a convolution with groups=1"
     )
 
 

@@ -45,7 +45,7 @@ def _flat_indices(d: GraphBuilder, names: Sequence[str], extents: Sequence[int])
     """Merge index lists of several axes into indices of the flattened axis."""
     indices = np.broadcast_arrays(*(weights(d, name, "an index") for name in names))
     if any(each.dtype.kind not in "iu" for each in indices):
-        raise Unsupported("indexing by anything but lists of whole numbers")
+        raise Unsupported("indexing by anything but lists of integers")
     inside = [each % n for each, n in zip(indices, extents, strict=True)]
     return np.asarray(np.ravel_multi_index(inside, extents))
 

@@ -167,7 +167,7 @@ def picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
     """Return x with the elements of axis `dim` at the indices `picks`; runs of adjacent indices
     become one slice."""
     if picks.dtype.kind not in "iu" or picks.ndim != 1:
-        raise Unsupported("indexing by anything but a list of whole numbers")
+        raise Unsupported("indexing by anything but a list of integers")
     axis = dim % len(d.shape(x))
     runs: list[tuple[int, int]] = []  # [3, 4, 5, 0] -> [(3, 6), (0, 1)]
     for i in (int(i) % d.shape(x)[axis] for i in picks):

@@ -94,9 +94,9 @@ def _kernel(
 def _eight_bits(step: QuantizedNode) -> ConstraintViolation | None:
     if is_int8(step):
         return None
-    has = "results of 16 bits" if step.element_type == INT16 else "weights of 16 bits"
-    change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
-    return ConstraintViolation("inputs, weights and results of 8 bits", has, change)
+    has = "int16 results" if step.element_type == INT16 else "int16 weights"
+    change = "ranges that fit int8, or a lower [budget] sqnr"
+    return ConstraintViolation("int8 inputs, weights and results", has, change)
 
 
 def requantised_by_engine(step: QuantizedNode) -> ConstraintViolation | None:
@@ -125,9 +125,7 @@ def _multipliers(step: QuantizedNode) -> ConstraintViolation | None:
     bits = int(mult[live].min()).bit_length() if live.any() else MULTIPLIER_BITS
     if not 0 <= int(mult.min()) <= int(mult.max()) < 1 << 16:
         has = f"{mult.min()} to {mult.max()}"
-        return ConstraintViolation(
-            "multipliers of 16 bits without a sign", has, "other multipliers"
-        )
+        return ConstraintViolation("unsigned 16-bit multipliers", has, "other multipliers")
     if step.integers.pre == 0 and int(largest.max()) <= INT32_MAX and bits >= MULTIPLIER_BITS:
         return None
     needs = f"multipliers of {MULTIPLIER_BITS} bits or more that leave the largest sums in 32 bits"
@@ -144,8 +142,8 @@ def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
     -> None, or the violated requirement
     """
     if step.weight_type == INT16:
-        change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
-        return ConstraintViolation("inputs and weights of 8 bits", "16 bits", change)
+        change = "ranges that fit int8, or a lower [budget] sqnr"
+        return ConstraintViolation("int8 inputs and weights", "int16", change)
     if int(unsigned_bound(step.integers.weight, step.integers.bias).max()) <= INT32_MAX:
         return None
     return ConstraintViolation("sums of 32 bits", "sums of more", "fewer inputs")
@@ -157,7 +155,7 @@ def has_weights_in_halves(step: QuantizedNode) -> ConstraintViolation | None:
     -> None, or the violated requirement
     """
     if step.weight_type != INT16:
-        return ConstraintViolation("inputs or results of 16 bits", "8 bits", "16 bits")
+        return ConstraintViolation("int16 inputs or results", "int8", "int16")
     largest = int(np.abs(step.integers.weight.astype(np.int64)).max(initial=0))
     if largest > HALVES_MAX:
         change = "weights that the build quantises"

@@ -153,7 +153,7 @@ ON_CORES = (*on_cluster(in_tiles, *STEPS), *streamed_kernels(*STEPS))
 LSTM = register(
     OpDef(
         name="lstm",
-        doc="h of every step of an LSTM, one layer and direction; c has 16 bits",
+        doc="h of every step of an LSTM, one layer and direction; c is int16",
         shape=lambda attrs, gates, h, *_: (gates[0], *h),
         nest=_nest,
         real=every_step(lstm_floats),
@@ -205,7 +205,7 @@ GRU = register(
                 resets_products,
             ),
         ),
-        doc="h of every step of a GRU, one layer and direction; between steps it has 16 bits",
+        doc="h of every step of a GRU, one layer and direction; int16 between steps",
         real=every_step(gru_floats),
         integer=all_steps(gru_steps),
         acc_bound=gru_bound,

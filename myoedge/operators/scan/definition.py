@@ -127,7 +127,7 @@ def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 SCAN = register(
     OpDef(
         name="scan",
-        doc="linear recurrence along an axis: h_t = a_t * h_(t-1) + b_t, states of 16 bits",
+        doc="linear recurrence along an axis: h_t = a_t * h_(t-1) + b_t, 16-bit states",
         shape=same_shape,
         nest=elementwise,
         real=real,

@@ -247,7 +247,7 @@ def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> 
 SELECTIVE_SCAN = register(
     OpDef(
         name="selective_scan",
-        doc="selective scan of a state-space model (Mamba): states of 16 bits and their readout",
+        doc="selective scan of a state-space model (Mamba): 16-bit states and their readout",
         shape=same_shape,
         nest=_nest,
         real=real,

@@ -205,7 +205,7 @@ def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
 SOFTMAX = register(
     OpDef(
         name="softmax",
-        doc="softmax over one axis of up to 32,768 elements, masked; 8 bits in steps of 1/256",
+        doc="softmax over one axis of up to 32,768 elements, masked; int8 steps of 1/256",
         shape=same_shape,
         nest=elementwise,
         real=softmax_real,

@@ -246,7 +246,7 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
 SPECTROGRAM = register(
     OpDef(
         name="spectrogram",
-        doc="f(|STFT|), any function of magnitudes, as a log spectrogram; samples of 16 bits",
+        doc="f(|STFT|), any function of magnitudes, as a log spectrogram; int16 samples",
         shape=spectrogram_shape,
         nest=spectrogram_nest,
         real=spectrogram_real,
