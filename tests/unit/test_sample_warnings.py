@@ -106,7 +106,7 @@ def test_the_remedies_are_what_was_done(model: Model) -> None:
     assert "input=windows * 1000" in scale.tries[0]
     reshaped = WINDOWS.transpose(0, 2, 1).reshape(-1, 4, 30)
     (order,) = doubtful(model, chosen(model, reshaped))
-    remedy = order.tries[0].split(",  ")[0].split(", where")[0]
+    remedy = order.tries[0].split(",  ")[0].split(", if the")[0]
     assert remedy == "windows.reshape(-1, 30, 4).transpose(0, 2, 1)"
     assert np.array_equal(eval(remedy, {"windows": reshaped}), WINDOWS)
 
