@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.operators.softmax.masks import POINTWISE, finite_clamps
+from myoedge.operators.softmax.masks import LOST, POINTWISE, addends, full, unmasked
 
 
 def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
@@ -52,13 +54,35 @@ def replace_clamped_infinities(d: GraphBuilder, outputs: Sequence[str]) -> None:
     d.drop_unread(outputs)
     if not any(map(_infinity, d.arrays.values())):
         return
-    finite_clamps(d)
+    _make_clamped_finite(d)
     d.drop_unread(outputs)
     signs = {x: _infinity(c) for x, c in d.arrays.items()}
     read = {x: node for node in d.nodes for x in node.inputs if signs.get(x)}
     if read:
         name = max(read, key=lambda x: signs[x])
         raise _infinite_mask(d, name, _reader(d, read[name], outputs))
+
+
+def _make_clamped_finite(d: GraphBuilder) -> None:
+    """Replace infinities in sums that are clamped afterwards by finite numbers beyond the clamp."""
+    nodes = [*d.nodes]
+    d.nodes.clear()
+    for node in nodes:
+        chain = node.attrs.get("chain", ())
+        if [step[0] for step in chain] == ["clamp"]:
+            node = replace(node, inputs=(_finite(d, node.inputs[0], *chain[0][1:]),))
+        d.nodes.append(node)
+
+
+def _finite(d: GraphBuilder, x: str, low: float, high: float) -> str:
+    """Return a tensor, or its sum, with infinities that a clamp limits replaced by finite
+    numbers."""
+    total = addends(d, x)
+    below, above = np.isneginf(total.known), np.isposinf(total.known)
+    if not ((below.any() and low > -math.inf) or (above.any() and high < math.inf)):
+        return x
+    known = np.where(below, min(low, -LOST), np.where(above, max(high, LOST), total.known))
+    return full(d, unmasked(d, total.terms, known), d.shape(x))
 
 
 def _reader(d: GraphBuilder, node: Node, outputs: Sequence[str]) -> str:

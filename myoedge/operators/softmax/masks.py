@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -58,10 +58,10 @@ def masked_softmax(d: GraphBuilder, x: str, axis: int, added: Sum | None = None)
     shape, total = d.shape(x), addends(d, x) + (added or Sum())
     found = decide(d, total, shape, axis)
     if found is None:
-        x = _full(d, unmasked(d, total.terms, total.known), shape) if added else x
+        x = full(d, unmasked(d, total.terms, total.known), shape) if added else x
         return d.add("softmax", x, axis=axis)
     scores, mask, attrs = found
-    return d.add("softmax", _full(d, scores, shape), mask, axis=axis, masked=True, **attrs)
+    return d.add("softmax", full(d, scores, shape), mask, axis=axis, masked=True, **attrs)
 
 
 def decide(
@@ -157,10 +157,10 @@ def _mask_operand(d: GraphBuilder, visible: Array, inputs: Sequence[str], shape:
         return (1,) * first + shape[first:]
 
     constant = np.broadcast_to(visible.astype(np.float32), broadcast_shape(visible.shape))
-    masks = [_full(d, x, ranked(d.shape(x), len(shape))) for x in inputs]
+    masks = [full(d, x, ranked(d.shape(x), len(shape))) for x in inputs]
     masks += [] if masks and visible.all() else [d.constant(constant)]
     product = functools.reduce(functools.partial(d.add, "mul"), masks)
-    return _full(d, product, broadcast_shape(d.shape(product)))
+    return full(d, product, broadcast_shape(d.shape(product)))
 
 
 def _visible(d: GraphBuilder, mask: Term) -> str:
@@ -263,7 +263,7 @@ def _moved(d: GraphBuilder, node: Node, parts: Sequence[Sum]) -> Sum | None:
 
 def _moved_term(d: GraphBuilder, node: Node, row: Sequence[Term], shapes: Sequence[Shape]) -> Term:
     """Return the term after a layout operator, from one term per input."""
-    tensors = [_full(d, x, shape) for (x, _), shape in zip(row, shapes, strict=True)]
+    tensors = [full(d, x, shape) for (x, _), shape in zip(row, shapes, strict=True)]
     attrs = {**node.attrs, "value": 0.0} if "value" in node.attrs else node.attrs
     factor = _move(node, [factor for _, factor in row], shapes, 0.0)
     return _once(d, node.op, *tensors, **attrs), factor
@@ -287,29 +287,7 @@ def narrow(value: Array) -> Array:
     return value
 
 
-def finite_clamps(d: GraphBuilder) -> None:
-    """Replace infinities in sums that are clamped afterwards by finite numbers beyond the clamp."""
-    nodes = [*d.nodes]
-    d.nodes.clear()
-    for node in nodes:
-        chain = node.attrs.get("chain", ())
-        if [step[0] for step in chain] == ["clamp"]:
-            node = replace(node, inputs=(_finite(d, node.inputs[0], *chain[0][1:]),))
-        d.nodes.append(node)
-
-
-def _finite(d: GraphBuilder, x: str, low: float, high: float) -> str:
-    """Return a tensor, or its sum, with infinities that a clamp limits replaced by finite
-    numbers."""
-    total = addends(d, x)
-    below, above = np.isneginf(total.known), np.isposinf(total.known)
-    if not ((below.any() and low > -math.inf) or (above.any() and high < math.inf)):
-        return x
-    known = np.where(below, min(low, -LOST), np.where(above, max(high, LOST), total.known))
-    return _full(d, unmasked(d, total.terms, known), d.shape(x))
-
-
-def _full(d: GraphBuilder, x: str, shape: Shape) -> str:
+def full(d: GraphBuilder, x: str, shape: Shape) -> str:
     """Broadcast a tensor to a shape."""
     full = ranked(d.shape(x), len(shape))
     x = x if d.shape(x) == full else _once(d, "reshape", x, shape=full)
