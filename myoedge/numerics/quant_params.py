@@ -53,6 +53,11 @@ def dequantize(x: Array, q: QuantParams) -> Array:
     return ((x.astype(np.float64) - q.zero_point) * q.scale).astype(np.float32)
 
 
+def rounded(x: Array, params: QuantParams) -> Array:
+    """Return real numbers rounded to the nearest values that the integers stand for."""
+    return dequantize(quantize(x, params), params)
+
+
 def range_params(low: float, high: float) -> QuantParams:
     """Return int8 parameters that cover [low, high] and 0.0; scale 1/128 for an empty range."""
     low, high = min(low, 0.0), max(high, 0.0)

@@ -16,7 +16,7 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.pointwise import bounds, evaluate, result_range
-from myoedge.numerics.quant_params import dequantize, quantize
+from myoedge.numerics.quant_params import rounded
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.loop.turns import is_complete, moved, turns
 
@@ -113,7 +113,7 @@ def as_stated(graph: Graph, name: str, value: Array) -> Array:
     given = graph.given(name)
     if given is None or not given.fake_quantized:
         return value
-    return dequantize(quantize(value, given.params), given.params)
+    return rounded(value, given.params)
 
 
 def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:

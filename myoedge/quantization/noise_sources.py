@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.quant_params import dequantize, quantize
+from myoedge.numerics.quant_params import rounded
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import stated_node
 from myoedge.quantization.calibrate import Samples, each_sample
@@ -58,9 +58,7 @@ def _rounded(q: QuantGraph, step: QuantizedNode) -> list[str]:
 
 def _with_rounded(q: QuantGraph, node: Node, operand: str, real: Mapping[str, Array]) -> Array:
     """Return a layer's float result with one operand rounded."""
-    params = q.params[operand]
-    rounded = dequantize(quantize(real[operand], params), params)
-    values = [rounded if x == operand else real[x] for x in node.inputs]
+    values = [rounded(real[x], q.params[x]) if x == operand else real[x] for x in node.inputs]
     return stated_node(q.graph, node, values)[1]
 
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,13 @@ from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.search.bench import added_noise
 from myoedge.quantization.search.candidates import (
     Candidate,
     int16_candidates,
     most_noise,
-    noise_of,
     picked_candidates,
+    rounded_group,
 )
 from myoedge.quantization.search.goal import UNLIMITED, CycleBudget, Goal
 from myoedge.quantization.sqnr import measure
@@ -97,12 +100,21 @@ def test_outputs_of_16_bits_have_room_beyond_their_range(quiet: tuple[QuantGraph
     assert params.zero_point == 0
 
 
+def noise_by(
+    network: QuantGraph, group: tuple[str, ...], sample: Mapping[str, Array], at: str
+) -> float:
+    """Noise of a tensor, relative to its signal, if only one group is rounded."""
+    rounding = partial(rounded_group, network.graph, network.params, group)
+    samples = {name: value[np.newaxis] for name, value in sample.items()}
+    return float(added_noise(network.graph, samples, [at], [rounding])[0, 0])
+
+
 def test_noise_of_a_tensor_is_that_of_rounding_it_alone(quiet: tuple[QuantGraph, Array]) -> None:
     """Against the float network run by hand from the rounded tensor on."""
     network, windows = quiet
     graph, (first, norm, last) = network.graph, network.graph.nodes
     q, sample = network.params[first.name], {network.graph.inputs[0]: windows[0]}
-    (found,) = noise_of(graph, network.params, [sample], [(first.name,)], [last.name])
+    found = noise_by(network, (first.name,), sample, last.name)
     real = run_float(graph, sample)
     steps = np.clip(np.rint(real[first.name] / q.scale + q.zero_point), -128, 127)
     x = torch.tensor((steps - q.zero_point) * q.scale, dtype=torch.float64)
@@ -110,7 +122,7 @@ def test_noise_of_a_tensor_is_that_of_rounding_it_alone(quiet: tuple[QuantGraph,
     x = nn.functional.layer_norm(x, (24,), gain, shift, norm.attrs["eps"])
     w, b = (torch.tensor(graph.array(name)).double() for name in last.inputs[1:])
     wanted = float(np.sum(((x @ w.T + b).numpy() - real[last.name]) ** 2))
-    assert found[0] == pytest.approx(wanted, rel=1e-3)
+    assert found == pytest.approx(wanted / np.sum(real[last.name] ** 2), rel=1e-3)
 
 
 def test_the_cheapest_of_equals_is_picked_until_the_aim_is_met() -> None:
@@ -223,7 +235,7 @@ def test_noise_of_a_tensor_is_that_of_the_weights_beside_it_as_well() -> None:
     graph = network.graph
     first, last = (node for node in graph.nodes if node.op == "conv")
     q, sample = network.params[first.name], {graph.inputs[0]: windows[0]}
-    (found,) = noise_of(graph, network.params, [sample], [(first.name,)], [last.name])
+    found = noise_by(network, (first.name,), sample, last.name)
     real = run_float(graph, sample)
     x = np.clip(np.rint(real[first.name] / q.scale + q.zero_point), -128, 127) - q.zero_point
     w, b = (torch.tensor(graph.array(name)).double() for name in last.inputs[1:])
@@ -231,7 +243,8 @@ def test_noise_of_a_tensor_is_that_of_the_weights_beside_it_as_well() -> None:
     w = (w / step).round() * step
     given = torch.tensor(x * q.scale, dtype=torch.float64).movedim(-1, 1)
     y = nn.functional.conv1d(given, w.movedim(-1, 1), b, padding=1).movedim(1, -1).numpy()
-    assert found[0] == pytest.approx(float(np.sum((y - real[last.name]) ** 2)), rel=1e-3)
+    wanted = np.sum((y - real[last.name]) ** 2) / np.sum(real[last.name] ** 2)
+    assert found == pytest.approx(wanted, rel=1e-3)
 
 
 def test_weights_that_8_bits_lose_get_16_with_what_they_multiply() -> None:

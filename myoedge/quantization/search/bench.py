@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measurement of the noise of quantised networks; steps shared with the preceding network are not
-run again."""
+"""Measurement of noise: of quantised networks, and of single changes to the float network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import QuantizedNode
-from myoedge.operators.interpreter import integer_step, run_int
-from myoedge.operators.loop.turns import has_loops, times_run
+from myoedge.numerics.quant_params import QuantParams, dequantize, rounded
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.interpreter import PRE, has_table, in_step, integer_step, run_int
+from myoedge.operators.loop.turns import has_loops, times_run, turns
 from myoedge.operators.queries import macs
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
@@ -31,6 +32,9 @@ MOST_RUNS = 24  # networks that one search measures, including the result on the
 MEASURED = (8, 64)  # minimum and maximum number of samples
 MEASURED_MACS = 500_000_000  # budget over all samples, if more than the minimum are run
 KEPT_BYTES = 2**27  # bytes of cached integers of the preceding network
+FLOATS: Mapping[str, QuantParams] = {}  # parameters of tensors, if none are rounded
+
+Changed = dict[str, Array]  # tensor -> its changed values
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,66 @@ class Bench:
                 real = float_values(self.graph, sample)
                 self._exact.append({name: judged(compared, name, real) for name in judged_names})
         return self._exact
+
+
+def added_noise(
+    graph: Graph,
+    samples: Samples,
+    measured: Sequence[str],
+    changes: Sequence[Callable[[Mapping[str, Array]], Changed]],
+) -> Array:
+    """Return the noise power relative to the signal that each change to the float network causes,
+    [changes, measured tensors].
+
+    measured   names of tensors; `name.pre` for the value before a fused table
+    changes    functions: float values of a sample -> the values that change
+    """
+    error, signal = np.zeros((len(changes), len(measured))), np.zeros(len(measured))
+    rows = rows_of(graph)
+    for sample in each_sample(samples):
+        real = float_values(graph, sample)
+        tensors = [judged(rows, name, real) for name in measured]
+        signal += [tensor.signal for tensor in tensors]
+        for change, total in zip(changes, error, strict=True):
+            changed = change(real)
+            for at, name in enumerate(measured):
+                if name in changed:
+                    total[at] += tensors[at].error(changed[name])
+    return np.asarray(error / np.maximum(signal, 1e-30))
+
+
+def propagated(
+    graph: Graph,
+    real: Mapping[str, Array],
+    first: Changed,
+    params: Mapping[str, QuantParams] = FLOATS,
+    group: Sequence[str] = (),
+) -> Changed:
+    """Return `first` and the values of all tensors that change with it.
+
+    real     float values of all tensors
+    params   parameters to whose limits infinities, such as log 0, are clipped
+    group    computed tensors that are rounded to their parameters
+    """
+    changed = {**first}
+    values = ChainMap(changed, dict(real))
+    for _, node, step in turns(graph.nodes, graph.nodes):
+        name = node.name
+        if OPS[node.op].in_loops or any(x in changed for x in node.inputs):
+            before, after = in_step(graph, node, step, values)
+            changed[name] = _saturated(after, params.get(name))
+            if has_table(node):
+                changed[name + PRE] = before
+        if name in group:
+            changed[name] = rounded(changed.get(name, real[name]), params[name])
+    return changed
+
+
+def _saturated(x: Array, params: QuantParams | None) -> Array:
+    if params is None or np.isfinite(x).all():
+        return x
+    low, high = (dequantize(np.array(q), params) for q in (params.low, params.high))
+    return np.nan_to_num(x, posinf=float(high), neginf=float(low))
 
 
 def rows_of_half(count: int, half: int) -> slice:

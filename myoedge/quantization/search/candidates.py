@@ -4,28 +4,27 @@
 from __future__ import annotations
 
 import math
-from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.quant_params import QuantParams, dequantize, quantize, symmetric_params
+from myoedge.numerics.quant_params import QuantParams, dequantize, rounded, symmetric_params
 from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.interpreter import PRE, has_table, in_step
+from myoedge.operators.interpreter import PRE
 from myoedge.operators.kernel_formats import read_together, weight_bits
-from myoedge.operators.loop.turns import times_run, turns
-from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
-from myoedge.quantization.float_runs import float_values
+from myoedge.operators.loop.turns import times_run
+from myoedge.quantization.calibrate import Samples, subsample_evenly
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
-from myoedge.quantization.judged import judged, rows_of
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_node
-from myoedge.quantization.sqnr import judged_tensors
+from myoedge.quantization.search.bench import Changed, added_noise, propagated
+from myoedge.quantization.search.goal import judged_rows
 from myoedge.quantization.tensor_params import choose_params
 
 NOISE_SAMPLES = 4  # samples for measuring the noise of single tensors
@@ -72,16 +71,11 @@ def int16_candidates(
     eight = {name for name, q in network.params.items() if q.element_type != INT16}
     groups = [g for g in int16_groups(graph, network.params) if not eight.isdisjoint(g)]
     groups = groups_together(graph, groups)
-    few = list(each_sample(subsample_evenly(samples, noise_samples(graph, groups, NOISE_SAMPLES))))
-    names = [x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)]
-    signal, rows = np.zeros(len(names)), rows_of(graph)
-    for real in (float_values(graph, sample) for sample in few):
-        signal += [judged(rows, name, real).signal for name in names]
+    few = subsample_evenly(samples, noise_samples(graph, groups, NOISE_SAMPLES))
+    names = [name for _, name in judged_rows(network)]
     params = choose_params(graph, ranges)
-    squares = noise_of(graph, params, few, groups, names)
-    found = [
-        (group, x / np.maximum(signal, 1e-30)) for group, x in zip(groups, squares, strict=True)
-    ]
+    changes = [partial(rounded_group, graph, params, group) for group in groups]
+    found = zip(groups, added_noise(graph, few, names, changes), strict=True)
     cost = _costs(network, graph, params, cycles, tuple(rules))
     return [
         Candidate(group, cost(group), noise)
@@ -210,73 +204,26 @@ def _worthwhile(
     return None
 
 
-def noise_of(
-    graph: Graph,
-    params: Mapping[str, QuantParams],
-    samples: Iterable[Mapping[str, Array]],
-    groups: Sequence[Group],
-    measured: Sequence[str],
-) -> list[Array]:
-    """Return, per group of tensors, the squared error that rounding only this group causes at each
-    measured tensor, summed over the samples.
+def rounded_group(
+    graph: Graph, params: Mapping[str, QuantParams], group: Group, real: Mapping[str, Array]
+) -> Changed:
+    """Return the values that change if only a group's tensors are rounded to int8, with the weights
+    that become int16 together with the group.
 
-    params     int8 parameters
-    groups     groups of tensors; a group's weights that int16 would refine are rounded too
-    measured   names of tensors; `name.pre` for the value before a fused table
+    params   int8 parameters
+    real     float values of all tensors
     """
-    errors, rows = [np.zeros(len(measured)) for _ in groups], rows_of(graph)
-    for sample in samples:
-        real = float_values(graph, sample)
-        tensors = [judged(rows, name, real) for name in measured]
-        for group, total in zip(groups, errors, strict=True):
-            changed = _with_rounded(graph, params, real, frozenset(group))
-            for at, x in enumerate(measured):
-                if x in changed:
-                    total[at] += tensors[at].error(changed[x])
-    return errors
-
-
-def _with_rounded(
-    graph: Graph,
-    params: Mapping[str, QuantParams],
-    real: Mapping[str, Array],
-    group: frozenset[str],
-) -> dict[str, Array]:
-    """Return the values that change if a group's tensors, and weights that are int16 together with
-    the group, are rounded to int8."""
     given = (name for name in group if graph.is_const(name) or name in graph.inputs)
-    changed = {name: _rounded(real[name], params[name]) for name in given}
-    changed |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
-    values = ChainMap(changed, dict(real))
-    for _, node, step in turns(graph.nodes, graph.nodes):
-        name = node.name
-        if OPS[node.op].in_loops or any(x in changed for x in node.inputs):
-            before, after = in_step(graph, node, step, values)
-            changed[name] = _saturated(after, params.get(name))
-            if has_table(node):
-                changed[name + PRE] = before
-        if name in group:
-            changed[name] = _rounded(changed.get(name, real[name]), params[name])
-    return changed
+    first = {name: rounded(real[name], params[name]) for name in given}
+    first |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
+    return propagated(graph, real, first, params, group)
 
 
-def _weights(graph: Graph, group: frozenset[str]) -> Iterator[str]:
+def _weights(graph: Graph, group: Group) -> Iterator[str]:
     """Yield the weights that become int16 together with the group, except the file's integers."""
     for node in graph.nodes:
         if INT16.bits in weight_bits(node.op):
             op, weight = OPS[node.op], node.inputs[OPS[node.op].weights[0]]
             beside = node.outputs if op.multiplies_result else node.inputs
-            if graph.format(weight) is None and not group.isdisjoint(beside):
+            if graph.format(weight) is None and not {*group}.isdisjoint(beside):
                 yield weight
-
-
-def _saturated(x: Array, params: QuantParams | None) -> Array:
-    """Replace infinities, such as log 0, by the limits of the integers' range."""
-    if params is None or np.isfinite(x).all():
-        return x
-    low, high = (dequantize(np.array(q), params) for q in (params.low, params.high))
-    return np.nan_to_num(x, posinf=float(high), neginf=float(low))
-
-
-def _rounded(x: Array, params: QuantParams) -> Array:
-    return dequantize(quantize(x, params), params)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,9 +14,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import PRE, has_table, in_step
-from myoedge.operators.loop.turns import turns
-from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
+from myoedge.quantization.calibrate import Samples, subsample_evenly
 from myoedge.quantization.few_bits import (
     ROUNDING_SAMPLES,
     chosen_format,
@@ -25,11 +22,15 @@ from myoedge.quantization.few_bits import (
     weight_input_moments,
     weight_of,
 )
-from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.judged import judged, rows_of
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
-from myoedge.quantization.search.bench import Bench, network_macs
+from myoedge.quantization.search.bench import (
+    Bench,
+    Changed,
+    added_noise,
+    network_macs,
+    propagated,
+)
 from myoedge.quantization.search.candidates import NOISE_SAMPLES
 from myoedge.quantization.search.goal import judged_rows
 from myoedge.quantization.search.report import TriedMove
@@ -239,7 +240,11 @@ def ordered_steps(
     for weight, node in nodes.items():
         possible = {*budget.levels(node), PROBED_BITS}
         formats[weight] = {n: chosen_format(graph, node, sums[weight], n) for n in possible}
-    noise = _noise_by_weight(network, samples, formats)
+    changes = [partial(_changed, graph, weight, formats[weight][PROBED_BITS]) for weight in formats]
+    measured = [name for _, name in judged_rows(network)]
+    count = NOISE_MACS // max(network_macs(graph) * len(formats), 1)
+    few = subsample_evenly(samples, max(1, min(NOISE_SAMPLES, count)))
+    noise = dict(zip(formats, added_noise(graph, few, measured, changes), strict=True))
     left = []
     for weight, node in nodes.items():
         error = partial(rounding_error, graph, node, sums[weight])
@@ -290,40 +295,9 @@ def _steps(
         before, bits_before = share, bits
 
 
-def _noise_by_weight(
-    network: QuantGraph, samples: Samples, formats: Mapping[str, Formats]
-) -> dict[str, Array]:
-    """Return, per weight, the noise [measured tensors] relative to the signal with this weight in
-    PROBED_BITS."""
-    graph = network.graph
-    names = [name for _, name in judged_rows(network)]
-    count = max(
-        1, min(NOISE_SAMPLES, NOISE_MACS // max(network_macs(network.graph) * len(formats), 1))
-    )
-    signal, rows = np.zeros(len(names)), rows_of(graph)
-    noise = {weight: np.zeros(len(names)) for weight in formats}
-    for sample in each_sample(subsample_evenly(samples, count)):
-        real = float_values(graph, sample)
-        tensors = [judged(rows, name, real) for name in names]
-        signal += [tensor.signal for tensor in tensors]
-        for weight, by_bits in formats.items():
-            changed = _changed(graph, real, weight, by_bits[PROBED_BITS])
-            for at, name in enumerate(names):
-                if name in changed:
-                    noise[weight][at] += tensors[at].error(changed[name])
-    return {weight: x / np.maximum(signal, 1e-30) for weight, x in noise.items()}
-
-
 def _changed(
-    graph: Graph, real: Mapping[str, Array], weight: str, chosen: ConstantFormat
-) -> dict[str, Array]:
+    graph: Graph, weight: str, chosen: ConstantFormat, real: Mapping[str, Array]
+) -> Changed:
     """Return the float values of all tensors that change with the weights `chosen`."""
     assert chosen.integers is not None
-    changed = {weight: chosen.real(chosen.integers)}
-    values = ChainMap(changed, dict(real))
-    for _, node, step in turns(graph.nodes, graph.nodes):
-        if OPS[node.op].in_loops or any(name in changed for name in node.inputs):
-            before, changed[node.name] = in_step(graph, node, step, values)
-            if has_table(node):
-                changed[node.name + PRE] = before
-    return changed
+    return propagated(graph, real, {weight: chosen.real(chosen.integers)})
