@@ -13,9 +13,8 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.bench import Bench
 from myoedge.quantization.search.candidates import Cycles
 from myoedge.quantization.search.goal import Goal
-from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.search.search import search
-from myoedge.quantization.search.state import Design, SearchState, Workshop
+from myoedge.quantization.search.state import Design, SearchState, TriedMove, Workshop
 from myoedge.targets.gap9.chip import GAP9
 
 CYCLES = layer_cycles(GAP9.cores_alone())

@@ -21,7 +21,7 @@ from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.search.report import NO_ROOM
+from myoedge.quantization.search.state import NO_ROOM
 from myoedge.reports.budget import (
     MAX_NAMED,
     Broken,

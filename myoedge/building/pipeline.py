@@ -62,8 +62,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.bench import Bench
 from myoedge.quantization.search.moves.observer import observers_for
 from myoedge.quantization.search.moves.weight_bits import Keeps
-from myoedge.quantization.search.report import TriedMove
-from myoedge.quantization.search.state import Design, Workshop
+from myoedge.quantization.search.state import Design, TriedMove, Workshop
 from myoedge.quantization.sqnr import measure
 from myoedge.quantization.stated_widths import kept_of_file
 from myoedge.targets.chip import Chip

@@ -21,8 +21,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.moves.observer import METHODS_TRIED
 from myoedge.quantization.search.moves.weight_bits import Keeps
-from myoedge.quantization.search.report import TriedMove
-from myoedge.quantization.search.state import Network, Workshop
+from myoedge.quantization.search.state import Network, TriedMove, Workshop
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 from myoedge.targets.chip import Chip
 

@@ -20,9 +20,8 @@ from myoedge.quantization.search.goal import (
     Goal,
 )
 from myoedge.quantization.search.moves.int16 import REMEDY
-from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.search.search import search
-from myoedge.quantization.search.state import SearchState, Workshop
+from myoedge.quantization.search.state import SearchState, TriedMove, Workshop
 from myoedge.quantization.sqnr import ROUNDED_DB
 
 MOST_SEARCHES = 3  # searches: the default, for the budget, and for the loss on other samples

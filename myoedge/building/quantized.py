@@ -16,7 +16,7 @@ from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.search.report import TriedMove
+from myoedge.quantization.search.state import TriedMove
 from myoedge.reports import fidelity, wording
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows

@@ -34,7 +34,7 @@ from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity, OutputFidelity
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.search.report import TriedMove
+from myoedge.quantization.search.state import TriedMove
 from myoedge.system import cache as files
 from myoedge.system import toolchain
 from myoedge.system.tools import cache_folder

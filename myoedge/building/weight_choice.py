@@ -17,8 +17,7 @@ from myoedge.power.model import Coefficients, energy, typical
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.moves.weight_bits import Keeps, WeightBudget, with_chosen_bits
-from myoedge.quantization.search.report import TriedMove
-from myoedge.quantization.search.state import Network, Workshop
+from myoedge.quantization.search.state import Network, TriedMove, Workshop
 
 if TYPE_CHECKING:
     from myoedge.plan.plan import Plan

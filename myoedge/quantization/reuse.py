@@ -18,7 +18,7 @@ from myoedge.quantization.joins import copied_parts, with_copies
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, equal, quantize_node
 from myoedge.quantization.search.moves.equalize import NO_AXES, equalized, is_equalized
-from myoedge.quantization.search.moves.exponentials import fine_attentions, with_exp_bits
+from myoedge.quantization.search.moves.layers import fine_attentions, with_exp_bits
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.files import model_digest
-from myoedge.quantization.search.report import TriedMove
+from myoedge.quantization.search.state import TriedMove
 from myoedge.quantization.sqnr import GOOD_DB as GOOD_DB
 from myoedge.quantization.sqnr import WEAK_DB as WEAK_DB
 from myoedge.reports.evaluations import evaluation_rows

@@ -33,8 +33,14 @@ from myoedge.quantization.search.bench import MOST_RUNS, MeasuredNoise
 from myoedge.quantization.search.goal import UNLIMITED, CycleBudget, Goal
 from myoedge.quantization.search.moves.equalize import equalized
 from myoedge.quantization.search.moves.rounding import well_determined_weights
-from myoedge.quantization.search.report import NO_ROOM, TOO_SLOW
-from myoedge.quantization.search.state import Design, Proposal, Search, SearchState
+from myoedge.quantization.search.state import (
+    NO_ROOM,
+    TOO_SLOW,
+    Design,
+    Proposal,
+    Search,
+    SearchState,
+)
 from myoedge.quantization.sqnr import measure
 from tests.conftest import save_exported
 from tests.e2e.test_onnx_models import MODELS, pairs

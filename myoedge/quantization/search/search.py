@@ -14,27 +14,27 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from myoedge.quantization.search.goal import LEAST_GAIN_DB, Goal
-from myoedge.quantization.search.moves.engine import cores_integers
 from myoedge.quantization.search.moves.equalize import equalized_designs
-from myoedge.quantization.search.moves.exponentials import finer_exponentials
 from myoedge.quantization.search.moves.int16 import REMEDY, fewer_tensors, wider_tensors
+from myoedge.quantization.search.moves.layers import (
+    cores_integers,
+    finer_exponentials,
+    usual_cell_steps,
+)
 from myoedge.quantization.search.moves.observer import last_ranges, other_ranges
 from myoedge.quantization.search.moves.rounding import rounded_weights, well_determined_weights
-from myoedge.quantization.search.moves.steps import usual_cell_steps
-from myoedge.quantization.search.report import (
+from myoedge.quantization.search.state import (
     LITTLE,
     NO_ROOM,
     ONE_HALF,
     OTHER_MOVE,
     TOO_SLOW,
-    TriedMove,
-)
-from myoedge.quantization.search.state import (
     Network,
     Proposal,
     Proposals,
     Search,
     SearchState,
+    TriedMove,
     Workshop,
 )
 

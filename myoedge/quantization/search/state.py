@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States of a precision search: a design, the quantised network made from it, and its noise."""
+"""States of a precision search: a design, the quantised network made from it, its noise, and the
+moves tried."""
 
 from __future__ import annotations
 
@@ -18,6 +19,13 @@ from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.bench import Bench, MeasuredNoise
 from myoedge.quantization.search.candidates import Candidate, Cycles, Group
 from myoedge.quantization.search.goal import Goal
+
+# Reasons for rejecting a move.
+LITTLE = "too little gain"
+ONE_HALF = "a gain on one half of the samples only"
+NO_ROOM = "too large for the memories"
+TOO_SLOW = "more cycles than allowed"
+OTHER_MOVE = "another move gains more for its cycles"
 
 
 class Calibrated(Protocol):
@@ -98,6 +106,27 @@ class Proposal:
     remedy: str
     design: Design
     fit: Callable[[Samples], Design] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TriedMove:
+    """A move of the precision search that was tried.
+
+    remedy        description of the move, with the reason if it was rejected
+    worst_db      lowest SQNR of an output in dB after the move, on the calibration samples
+    more_cycles   estimated extra cycles after the move, as a fraction of the int8 network's
+    is_kept       whether it was accepted
+    tensors       number of int16 tensors after the move
+    setting       the build option that would accept the move, if it exceeds this build's cycle
+                  limit; worst_db is then measured on the evaluation samples
+    """
+
+    remedy: str
+    worst_db: float
+    more_cycles: float
+    is_kept: bool
+    tensors: int = 0
+    setting: str = ""
 
 
 # Proposals of a move for a state; the search sends back the state that each leads to.

@@ -33,7 +33,7 @@ from myoedge.quantization.search.bench import (
 )
 from myoedge.quantization.search.candidates import NOISE_SAMPLES
 from myoedge.quantization.search.goal import judged_rows
-from myoedge.quantization.search.report import TriedMove
+from myoedge.quantization.search.state import TriedMove
 from myoedge.quantization.stated_widths import weight_rule
 
 STORED_BITS = (4, 2)  # widths that the cores' kernels unpack

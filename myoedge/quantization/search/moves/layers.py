@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moves that change the integers of single layers: no pre-shift for accelerators, 12-bit
+exponentials, the default steps of LSTM cell states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.arrays import ceil_div
+from myoedge.operators.attention.exponentials import FINE_BITS, is_fine
+from myoedge.operators.attention.wide import is_wide
+from myoedge.operators.recurrent.cells import CELL_BITS
+from myoedge.quantization.engines import free_layers
+from myoedge.quantization.search.state import Proposal, Proposals, Search, SearchState
+
+
+def cores_integers(search: Search, state: SearchState) -> Proposals:
+    """Propose integers with a pre-shift, which only the cores support, for the half of the
+    accelerator's layers that gains least, then for all.
+
+    The noise per layer hardly differs (0.01 dB); the noise at the outputs may differ by chance.
+    """
+    network, cycles = state.network, search.workshop.layer_cycles
+    free = [step.node.name for step in free_layers(network.cores, network.engined)]
+    if not free:
+        return
+    steps = {step.node.name: step for step in network.engined.steps}
+    cores = search.workshop.make(
+        replace(state.design, on_cores=state.design.on_cores | {*free}), network
+    )
+    others = {step.node.name: step for step in cores.engined.steps}
+    free.sort(key=lambda name: cycles(others[name]) - cycles(steps[name]))
+    for count in dict.fromkeys((ceil_div(len(free), 2), len(free))):
+        on_cores = state.design.on_cores | {*free[:count]}
+        yield Proposal("the cores' integers", replace(state.design, on_cores=on_cores))
+
+
+def finer_exponentials(search: Search, state: SearchState) -> Proposals:
+    """Propose 12-bit exponentials for attention layers with int8 operands, whose noise does not
+    come from the rounding of tensors."""
+    steps = [step for step in state.network.engined.steps if step.node.op == "attention"]
+    of_bytes = {step.node.name for step in steps if not (is_wide(step) or is_fine(step))}
+    finer = with_exp_bits(state.design.graph, of_bytes)
+    if finer is not state.design.graph:
+        yield Proposal("exponentials of 12 bits", replace(state.design, graph=finer))
+
+
+def fine_attentions(graph: Graph) -> frozenset[str]:
+    """Return the names of attention layers set to 12-bit exponentials and int8 operands."""
+    return frozenset(n.name for n in graph.nodes if n.attrs.get("exp_bits") == FINE_BITS)
+
+
+def with_exp_bits(graph: Graph, names: Collection[str]) -> Graph:
+    """Return the graph with 12-bit exponentials in the attention layers `names`; the graph itself
+    if all have them."""
+
+    def finer(node: Node) -> Node:
+        is_one = node.op == "attention" and node.name in names
+        return node.but(attrs={**node.attrs, "exp_bits": FINE_BITS}) if is_one else node
+
+    return _with_nodes(graph, finer)
+
+
+def usual_cell_steps(search: Search, state: SearchState) -> Proposals:
+    """Propose the default range of LSTM cell states, ±16, instead of a calibrated one: tanh
+    saturates larger values."""
+
+    def usual(node: Node) -> Node:
+        if node.attrs.get("cell_bits", CELL_BITS) >= CELL_BITS:
+            return node
+        return node.but(attrs={k: v for k, v in node.attrs.items() if k != "cell_bits"})
+
+    graph = _with_nodes(state.design.graph, usual)
+    if graph is not state.design.graph:
+        yield Proposal("cell states within ±16", replace(state.design, graph=graph))
+
+
+def _with_nodes(graph: Graph, changed: Callable[[Node], Node]) -> Graph:
+    """Return the graph with changed nodes; the graph itself if none changes."""
+    nodes = tuple(map(changed, graph.nodes))
+    return graph if nodes == graph.nodes else replace(graph, nodes=nodes)
