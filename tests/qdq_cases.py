@@ -29,7 +29,7 @@ from myoedge.operators.queries import output_of
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
-from myoedge.quantization.drawn_meaning import allowed as meaning
+from myoedge.quantization.drawn_case import allowed as meaning
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.targets import find_chip

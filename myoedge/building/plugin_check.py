@@ -31,8 +31,7 @@ from myoedge.operators.cases import Draw, drawn_uses
 from myoedge.operators.interpreter import integer_step
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration
-from myoedge.quantization.drawn_case import DrawnCase
-from myoedge.quantization.drawn_meaning import allowed
+from myoedge.quantization.drawn_case import DrawnCase, allowed
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.masked_ranges import Range
 from myoedge.quantization.scales import QuantGraph, quantize_graph

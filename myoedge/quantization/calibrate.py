@@ -19,10 +19,10 @@ from myoedge.operators.base import OPS
 from myoedge.operators.embedding.definition import table_range
 from myoedge.operators.integers.definition import truth_range
 from myoedge.operators.interpreter import PRE
-from myoedge.quantization.fills import refuse_unknown_masks
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range, masked_ranges
 from myoedge.quantization.output_ranges import full_ranges
+from myoedge.quantization.suspicious_ranges import refuse_unknown_masks
 from myoedge.system.progress import counted
 
 BINS = 2048

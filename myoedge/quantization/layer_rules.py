@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.element_type import INT8
 from myoedge.quantization.calibrate import Observer
 
 
@@ -27,6 +29,11 @@ class LayerRule:
     weight_bits: int | None = None
     activations: int = 8
 
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it is a pattern for several layers instead of one layer's name."""
+        return any(letter in self.pattern for letter in "*?[")
+
     def matches(self, node: Node) -> bool:
         return matches(self.pattern, node)
 
@@ -40,3 +47,15 @@ def matches(pattern: str, node: Node) -> bool:
     component."""
     names = {name for origin in node.origin for name in (origin.path, origin.layer)}
     return any(fnmatch.fnmatchcase(name, pattern) for name in names)
+
+
+def weight_rule(rules: Iterable[LayerRule], node: Node) -> LayerRule | None:
+    """Return the last matching rule that sets a layer's weight bits; None if there is none."""
+    named = [rule for rule in rules if rule.weight_bits is not None and rule.matches(node)]
+    return named[-1] if named else None
+
+
+def weight_bits(rules: Iterable[LayerRule], node: Node) -> int:
+    """Return the bits that a rule sets for a layer's weights; 8 without a rule."""
+    rule = weight_rule(rules, node)
+    return INT8.bits if rule is None or rule.weight_bits is None else rule.weight_bits

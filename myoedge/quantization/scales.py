@@ -36,8 +36,8 @@ from myoedge.quantization.formats import (
 )
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.stated_widths import left_in_8_bits, stated_int16, wide_weights
+from myoedge.quantization.suspicious_ranges import weak_layers
 from myoedge.quantization.tensor_params import choose_params, constants_of
-from myoedge.quantization.weak_layers import weak_layers
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,9 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE, integer_step, run_int
 from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import Samples, each_sample
-from myoedge.quantization.fidelity import Fidelity, Noise, OutputFidelity
+from myoedge.quantization.fidelity import Fidelity, Noise, OutputFidelity, interval_db
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import operand_names
-from myoedge.quantization.intervals import interval_db
 from myoedge.quantization.judged import Row, judged, rows_of
 from myoedge.quantization.scales import QuantGraph
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Protocol
 
 from myoedge.errors import MyoedgeError, Notice, named_input, notice
 from myoedge.graph.ir import PRE, Graph, Node, Shape
@@ -20,29 +19,13 @@ from myoedge.quantization.formats import (
     residual_streams,
     with_tables_apart,
 )
+from myoedge.quantization.layer_rules import LayerRule, weight_rule
 
 WIDE_BITS = 16
 MOST_NAMED = 5  # layers per line
 
 
-class WidthRule(Protocol):
-    """Protocol of a layer rule that sets bit widths."""
-
-    @property
-    def pattern(self) -> str: ...
-    @property
-    def activations(self) -> int: ...
-    @property
-    def weight_bits(self) -> int | None: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def observer(self) -> object | None: ...
-    def matches(self, node: Node) -> bool: ...
-    def matches_input(self, graph: Graph, name: str) -> bool: ...
-
-
-def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule]) -> frozenset[str]:
+def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[LayerRule]) -> frozenset[str]:
     """Return the tensors that rules set to int16 (`activations = 16`), and those that share their
     parameters.
 
@@ -63,13 +46,13 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
 
 
 def _check_able(
-    asked: Mapping[str, tuple[WidthRule, Node]], found: frozenset[str], left: Iterable[str]
+    asked: Mapping[str, tuple[LayerRule, Node]], found: frozenset[str], left: Iterable[str]
 ) -> None:
     """Check that named layers, and one layer of each pattern, support int16. Errors: E244."""
     able = {rule.pattern for name, (rule, _) in asked.items() if name in found}
     for name in left:
         rule, node = asked[name.removesuffix(PRE)]
-        if not is_pattern(rule) or rule.pattern not in able:
+        if not rule.is_pattern or rule.pattern not in able:
             raise _no_kernel(rule, node, "results", _able(asked, found))
 
 
@@ -80,7 +63,7 @@ def _joined_groups(graph: Graph, names: set[str], wanted: set[str]) -> frozenset
     return frozenset(chain.from_iterable(groups))
 
 
-def _asked_layers(graph: Graph, wide: Iterable[WidthRule]) -> dict[str, tuple[WidthRule, Node]]:
+def _asked_layers(graph: Graph, wide: Iterable[LayerRule]) -> dict[str, tuple[LayerRule, Node]]:
     """Return layer name -> (last rule that sets its results to int16, node)."""
     return {
         node.name: (rule, node)
@@ -90,18 +73,13 @@ def _asked_layers(graph: Graph, wide: Iterable[WidthRule]) -> dict[str, tuple[Wi
     }
 
 
-def is_pattern(rule: WidthRule) -> bool:
-    """Return whether a rule is a pattern for several layers instead of one layer's name."""
-    return any(letter in rule.pattern for letter in "*?[")
-
-
 def left_in_8_bits(
-    graph: Graph, params: Mapping[str, QuantParams], rules: Iterable[WidthRule]
+    graph: Graph, params: Mapping[str, QuantParams], rules: Iterable[LayerRule]
 ) -> Iterator[Notice]:
     """Yield warning W107 for each layer or input that stays int8 although a pattern sets int16."""
     for rule in (r for r in rules if r.activations == WIDE_BITS):
         left = _inputs_in_8_bits(graph, params, rule)
-        if is_pattern(rule):
+        if rule.is_pattern:
             left += _layers_in_8_bits(graph, params, rule)
         if not left:
             continue
@@ -115,7 +93,7 @@ def left_in_8_bits(
 
 
 def kept_of_file(
-    graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
+    graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[LayerRule]
 ) -> Iterator[Notice]:
     """Yield warning W108 for integers of the model file that a rule cannot change to other bits or
     scales.
@@ -128,12 +106,12 @@ def kept_of_file(
     yield from _scales_of_file(graph, of_file, rules)
 
 
-def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice]:
+def _narrow_of_file(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Notice]:
     """Yield warnings for results and inputs set to int16 by name, but int8 in the file."""
     layers = [node for node in graph.nodes if _is_narrow(graph, node.name)]
     inputs = [name for name in graph.inputs if _is_narrow(graph, name)]
     for rule in rules:
-        if rule.activations != WIDE_BITS or is_pattern(rule):
+        if rule.activations != WIDE_BITS or rule.is_pattern:
             continue
         narrow = map(_layer, filter(rule.matches, layers))
         yield from _stays(rule, f"results of {rule.activations} bits", narrow)
@@ -155,7 +133,7 @@ def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[
 
 
 def _weights_of_file(
-    of_file: Sequence[QuantizedNode], rules: Sequence[WidthRule]
+    of_file: Sequence[QuantizedNode], rules: Sequence[LayerRule]
 ) -> Iterator[Notice]:
     """Yield warnings for weights of the model file whose bits differ from a rule: more, or fewer
     than the 16 it sets."""
@@ -166,7 +144,7 @@ def _weights_of_file(
 
 
 def _scales_of_file(
-    graph: Graph, of_file: Sequence[QuantizedNode], rules: Sequence[WidthRule]
+    graph: Graph, of_file: Sequence[QuantizedNode], rules: Sequence[LayerRule]
 ) -> Iterator[Notice]:
     """Yield warnings for scales of the model file that a rule cannot change: per-channel weights,
     ranges of layer results."""
@@ -174,7 +152,7 @@ def _scales_of_file(
         if rule.weights == "per_tensor":
             scaled = [step.node for step in of_file if rule.matches(step.node)]
             yield from _stays(rule, "one scale for weights", map(_layer, scaled))
-        if rule.observer is not None and not is_pattern(rule):
+        if rule.observer is not None and not rule.is_pattern:
             named = filter(rule.matches, graph.nodes)
             stated = (node for node in named if graph.given(node.name) is not None)
             yield from _stays(rule, "ranges of results by a method", map(_layer, stated))
@@ -184,7 +162,7 @@ def _layer(node: Node) -> str:
     return f"{node.op} {_path(node)}".rstrip()
 
 
-def _stays(rule: WidthRule, asked: str, named: Iterable[str]) -> Iterator[Notice]:
+def _stays(rule: LayerRule, asked: str, named: Iterable[str]) -> Iterator[Notice]:
     layers = dict.fromkeys(named)
     if layers:
         yield notice(
@@ -202,7 +180,7 @@ def _has_bits(step: QuantizedNode, bits: int) -> bool:
 
 
 def _inputs_in_8_bits(
-    graph: Graph, params: Mapping[str, QuantParams], rule: WidthRule
+    graph: Graph, params: Mapping[str, QuantParams], rule: LayerRule
 ) -> list[str]:
     """Return the int8 inputs that a rule matches, except those for which the file specifies
     parameters."""
@@ -212,7 +190,7 @@ def _inputs_in_8_bits(
 
 
 def _layers_in_8_bits(
-    graph: Graph, params: Mapping[str, QuantParams], rule: WidthRule
+    graph: Graph, params: Mapping[str, QuantParams], rule: LayerRule
 ) -> list[str]:
     """Return the int8 layers that a rule matches and that compute; if there are none, those that
     move data."""
@@ -243,7 +221,7 @@ def wide_weights(
     node: Node,
     shapes: Sequence[Shape],
     out: Shape,
-    rules: Sequence[WidthRule],
+    rules: Sequence[LayerRule],
     result: ElementType,
 ) -> int:
     """Return the storage bits of a layer's weights, before low-bit rounding: 8 or 16.
@@ -255,7 +233,7 @@ def wide_weights(
     if not op.weights or rule is None or rule.weight_bits != WIDE_BITS:
         return INT8.bits
     is_able = kernel_formats.may_weigh(node, WIDE_BITS, shapes, out)
-    if is_pattern(rule) and not (is_able and (result == INT16 or not op.multiplies_result)):
+    if rule.is_pattern and not (is_able and (result == INT16 or not op.multiplies_result)):
         return INT8.bits
     if not is_able:
         raise _no_kernel(rule, node, "weights", ())
@@ -270,25 +248,13 @@ def wide_weights(
     return WIDE_BITS
 
 
-def weight_rule(rules: Iterable[WidthRule], node: Node) -> WidthRule | None:
-    """Return the last matching rule that sets a layer's weight bits; None if there is none."""
-    named = [rule for rule in rules if rule.weight_bits is not None and rule.matches(node)]
-    return named[-1] if named else None
-
-
-def weight_bits(rules: Iterable[WidthRule], node: Node) -> int:
-    """Return the bits that a rule sets for a layer's weights; 8 without a rule."""
-    rule = weight_rule(rules, node)
-    return INT8.bits if rule is None or rule.weight_bits is None else rule.weight_bits
-
-
-def _able(asked: Mapping[str, tuple[WidthRule, Node]], found: frozenset[str]) -> list[str]:
+def _able(asked: Mapping[str, tuple[LayerRule, Node]], found: frozenset[str]) -> list[str]:
     """Return the module paths of the matched layers that can be int16."""
     nodes = (node for name, (_, node) in asked.items() if name in found)
     return list(dict.fromkeys(origin.path for node in nodes for origin in node.origin))
 
 
-def _no_kernel(rule: WidthRule, node: Node, what: str, able: Sequence[str]) -> MyoedgeError:
+def _no_kernel(rule: LayerRule, node: Node, what: str, able: Sequence[str]) -> MyoedgeError:
     tries = [f'[quant] "{path}" = {{ activations = 16 }}' for path in able[:1]]
     return MyoedgeError(
         "E244",

@@ -13,7 +13,7 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step, real_node
 from myoedge.operators.queries import params_of
-from myoedge.quantization.drawn_meaning import allowed, is_exact
+from myoedge.quantization.drawn_case import allowed, is_exact
 from tests.ops.case import Case, activated
 from tests.ops.harness import USES, drawn, mismatches, run_c
 

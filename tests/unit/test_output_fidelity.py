@@ -22,8 +22,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize
 from myoedge.operators.interpreter import result_bounds
 from myoedge.quantization import holdout
-from myoedge.quantization.fidelity import OutputFidelity
-from myoedge.quantization.intervals import interval_db
+from myoedge.quantization.fidelity import OutputFidelity, interval_db
 from myoedge.quantization.judged import Row, judged
 from myoedge.quantization.output_ranges import full_ranges
 from myoedge.quantization.samples import Data

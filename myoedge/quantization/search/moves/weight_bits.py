@@ -22,7 +22,7 @@ from myoedge.quantization.few_bits import (
     weight_input_moments,
     weight_of,
 )
-from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.layer_rules import LayerRule, weight_rule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.bench import (
     Bench,
@@ -34,7 +34,6 @@ from myoedge.quantization.search.bench import (
 from myoedge.quantization.search.candidates import NOISE_SAMPLES
 from myoedge.quantization.search.goal import judged_rows
 from myoedge.quantization.search.state import TriedMove
-from myoedge.quantization.stated_widths import weight_rule
 
 STORED_BITS = (4, 2)  # widths that the cores' kernels unpack
 PLANE_BITS = (6, 5, 4, 3, 2)  # widths for an accelerator that reads weights bit plane by bit plane
