@@ -61,11 +61,11 @@ def with_weights(
     """
     cores, graph = network.cores, network.design.graph
     budget = WeightBudget(goal.limits(cores), keeps, planes)
-    found = with_chosen_bits(cores, workshop.bench, workshop.rules, budget)
-    if found.network is not cores:
-        graph = graph.with_formats(found.network.graph.formats)
+    chosen, tried = with_chosen_bits(cores, workshop.bench, workshop.rules, budget)
+    if chosen is not cores:
+        graph = graph.with_formats(chosen.graph.formats)
         network = workshop.make(replace(network.design, graph=graph), network)
-    return network, found.choices
+    return network, tried
 
 
 def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:

@@ -57,12 +57,12 @@ def stored_bits(q: QuantGraph) -> int:
 def test_as_few_bits_as_the_noise_allows(db: float) -> None:
     """Fewer for more noise; 3 dB are left for other samples."""
     q, samples = quantized(8)
-    made = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, budget(q, db))
-    noise = Bench.of(q.graph, samples).measure(made.network).noise()
+    made, choices = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, budget(q, db))
+    noise = Bench.of(q.graph, samples).measure(made).noise()
     assert -10 * np.log10(noise.max()) >= db + 3.0
-    assert [choice.is_kept for choice in made.choices].count(True) == 1
-    more = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, budget(q, db + 6.0)).network
-    assert stored_bits(made.network) < stored_bits(more) < stored_bits(q)
+    assert [choice.is_kept for choice in choices].count(True) == 1
+    more = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, budget(q, db + 6.0))[0]
+    assert stored_bits(made) < stored_bits(more) < stored_bits(q)
 
 
 def test_layers_come_first_whose_bytes_cost_least_noise() -> None:
@@ -109,7 +109,7 @@ def test_few_samples_leave_others_their_noise_too(count: int) -> None:
     graph = prepare(from_exported(program))
     own, others = ({graph.inputs[0]: x} for x in (drawn[:count], drawn[4:]))
     q = quantize_graph(graph, calibrate(graph, others, Observer(), "test"))
-    made = with_chosen_bits(q, Bench.of(q.graph, own), RULES, budget(q, 15.0)).network
+    made = with_chosen_bits(q, Bench.of(q.graph, own), RULES, budget(q, 15.0))[0]
     assert stored_bits(made) < stored_bits(q)
     noise = Bench.of(graph, others).measure(made).noise()
     assert -10 * np.log10(noise.max()) >= 15.0
@@ -128,16 +128,16 @@ def test_a_budget_of_bytes_asks_for_no_fewer_bits() -> None:
     q, samples = quantized(8)
     most = 6 * stored_bits(q) // 8
     keeping = replace(budget(q, 10.0), keeps=lambda network: stored_bits(network) <= most)
-    found = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, keeping).network
+    found = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, keeping)[0]
     steps = ordered_steps(q, samples, RULES, keeping)
     largest = max(step.saved_bytes for step in steps) * 8
     assert most - largest < stored_bits(found) <= most
     enough = replace(keeping, keeps=lambda network: True)
-    assert with_chosen_bits(q, Bench.of(q.graph, samples), RULES, enough).network is q
+    assert with_chosen_bits(q, Bench.of(q.graph, samples), RULES, enough)[0] is q
     never = replace(keeping, keeps=lambda network: False)
-    short = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, never)
-    assert stored_bits(short.network) < most
-    assert "would need more" in short.choices[-1].remedy
+    short, choices = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, never)
+    assert stored_bits(short) < most
+    assert "would need more" in choices[-1].remedy
 
 
 @pytest.mark.parametrize("kept", [8, 4, 2])
@@ -161,7 +161,7 @@ def test_the_same_samples_give_the_same_bits(levels: tuple[int, ...]) -> None:
     planes = layers(q) if levels == PLANE_BITS else frozenset[str]()
     limits = replace(budget(q, 18.0), planes=planes)
     one, other = (
-        with_chosen_bits(q, Bench.of(q.graph, samples), RULES, limits).network for _ in range(2)
+        with_chosen_bits(q, Bench.of(q.graph, samples), RULES, limits)[0] for _ in range(2)
     )
     for a, b in zip(one.steps, other.steps, strict=True):
         assert np.array_equal(a.integers.weight, b.integers.weight)

@@ -70,8 +70,13 @@ class MeasuredNoise:
     @property
     def worst_db(self) -> float:
         """Return the lowest SQNR in dB; infinity without noise."""
-        worst = float(self.noise().max(initial=0.0))
-        return float(-10 * np.log10(worst)) if worst else np.inf
+        return worst_db(self.noise())
+
+
+def worst_db(noise: Array) -> float:
+    """Return the lowest SQNR in dB of measured tensors with this noise; infinity without noise."""
+    worst = float(noise.max(initial=0.0))
+    return float(-10 * np.log10(worst)) if worst else np.inf
 
 
 @dataclass

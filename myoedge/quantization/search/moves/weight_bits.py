@@ -30,6 +30,7 @@ from myoedge.quantization.search.bench import (
     added_noise,
     network_macs,
     propagated,
+    worst_db,
 )
 from myoedge.quantization.search.candidates import NOISE_SAMPLES
 from myoedge.quantization.search.goal import judged_rows
@@ -86,23 +87,11 @@ class WeightBudget:
         return PLANE_BITS if node.name in self.planes else STORED_BITS
 
 
-@dataclass(frozen=True)
-class ChosenBits:
-    """Result of reducing weight bits.
-
-    network   the network with reduced weight bits
-    choices   the reductions tried on the way
-    """
-
-    network: QuantGraph
-    choices: tuple[TriedMove, ...] = ()
-
-
 def with_chosen_bits(
     network: QuantGraph, bench: Bench, rules: Sequence[LayerRule], budget: WeightBudget
-) -> ChosenBits:
+) -> tuple[QuantGraph, tuple[TriedMove, ...]]:
     """Return the network with as few weight bits as the noise limits allow, or as memory and energy
-    limits require.
+    limits require, and the reductions tried on the way.
 
     bench   samples for measuring noise
     rules   layer rules of [quant]
@@ -112,20 +101,20 @@ def with_chosen_bits(
     search = _OrderedBits.of(network, bench, rules, budget)
     count, trials = search.most_steps()
     if not count:
-        return ChosenBits(network, tuple(trials))
+        return network, tuple(trials)
     keeps, note = budget.keeps, ""
     if keeps is not None and keeps(search.network(count)):
         count = search.fewest_steps(keeps, count)
     elif keeps is not None:
         note = ", which l2 or energy would need more of"
     if not count:
-        return ChosenBits(network)
+        return network, ()
     chosen, remedy = search.network(count), search.told(count)
     if all(trial.remedy != remedy for trial in trials):
         trials.append(search.trial(search.expected(bench.measure(chosen).noise(), count), count))
     kept = next(trial for trial in trials if trial.remedy == remedy)
     left = (replace(trial, is_kept=False) for trial in trials if trial is not kept)
-    return ChosenBits(chosen, (*left, replace(kept, remedy=remedy + note, is_kept=True)))
+    return chosen, (*left, replace(kept, remedy=remedy + note, is_kept=True))
 
 
 @dataclass(frozen=True)
@@ -174,9 +163,8 @@ class _OrderedBits:
 
     def trial(self, noise: Array, count: int) -> TriedMove:
         """Return the record of the first `count` reductions, with the resulting noise."""
-        worst = float(noise.max(initial=0.0))
-        worst_db = -10 * float(np.log10(worst)) if worst else np.inf
-        return TriedMove(self.told(count), worst_db, 0.0, bool((noise <= self.limits).all()))
+        is_met = bool((noise <= self.limits).all())
+        return TriedMove(self.told(count), worst_db(noise), 0.0, is_met)
 
     def expected(self, noise: Array, count: int) -> Array:
         """Estimate the noise on other samples, from the noise on these samples, after the first
