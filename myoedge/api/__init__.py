@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from myoedge.api.assessment import adapt, evidence
-from myoedge.api.cards import board_card
-from myoedge.api.devices import bench, boards, flash, monitor, run
+from myoedge.api.devices import bench, board_card, boards, flash, monitor, run
 from myoedge.api.models import build, inspect, load, load_build, ops, quantize
 from myoedge.api.projects import (
     advise,

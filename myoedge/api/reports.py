@@ -135,7 +135,7 @@ def report(
 
     old = _accepted(against)
     if html is not None:
-        from myoedge.reports.comparison import comparison_html
+        from myoedge.reports.html import comparison_html
 
         folder = against.folder if isinstance(against, Build) else against
         titles = str(folder), str(new.folder)

@@ -225,12 +225,12 @@ class Build(BuildFolder):
 
         Errors: E240 no firmware, E501, E502, E601, E602, E609 .. E611, E710, E711.
         """
-        from myoedge.backends import jtag
+        from myoedge.backends import board
 
         if self.board is None:
             raise MyoedgeError("E601", "no board is named", tries=["--board gap9_evk"])
         self.firmware()
-        return jtag.run_firmware(self.board, self.folder / "firmware.elf", self.files(inputs))
+        return board.run_over_jtag(self.board, self.folder / "firmware.elf", self.files(inputs))
 
     def files(self, inputs: Sequence[Sequence[Array]]) -> FirmwareFiles:
         """Return the input and output files for a run of firmware.elf with these inputs."""

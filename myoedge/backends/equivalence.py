@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from myoedge.backends import gvsoc, gvsoc_sdk, host, jtag, openocd
+from myoedge.backends import board, gvsoc, gvsoc_sdk, host, openocd
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
 from myoedge.backends.names import BACKENDS
@@ -253,7 +253,7 @@ def _on_chip(build: Build, runs: Iterable[Case], *, backend: str) -> Pairs:
 RUN_ON: Mapping[str, Callable[[Build, Sequence[Sequence[Array]]], Measurement]] = {
     "gvsoc": Build.run_on_gvsoc,
     gvsoc_sdk.NAME: Build.run_on_gvsoc_sdk,
-    jtag.NAME: Build.run_over_jtag,
+    board.JTAG: Build.run_over_jtag,
 }
 
 
@@ -271,7 +271,7 @@ def run_elsewhere(build: Build, backend: str, runs: Sequence[Case]) -> Measureme
 FIND: Mapping[str, Callable[[], object]] = {
     "gvsoc": gvsoc.find,
     gvsoc_sdk.NAME: gvsoc_sdk.find,
-    jtag.NAME: openocd.find,
+    board.JTAG: openocd.find,
 }
 
 

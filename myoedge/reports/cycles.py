@@ -14,8 +14,7 @@ from myoedge.operators import layer_names as naming
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, wording
 from myoedge.reports.report_json import CAUSES
-from myoedge.reports.short_names import shortened
-from myoedge.reports.tables import Lines, columns, facts
+from myoedge.reports.tables import Lines, columns, facts, shortened
 from myoedge.reports.text import MIN_NAME_CHARS
 from myoedge.targets import OperatingPoint
 from myoedge.targets.gap9.chip import WORKERS

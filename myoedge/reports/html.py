@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.html: one file without active scripts or external resources, which contains report.json
-and a summary in two or three sentences."""
+"""HTML pages in one file, without active scripts or external resources: report.html, which contains
+report.json and a summary in two or three sentences, and the comparison of two builds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import BACKENDS
 from myoedge.codegen.render import new_environment
+from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import (
     charts,
@@ -19,18 +21,22 @@ from myoedge.reports import (
     evaluation_lines,
     fidelity,
     memory_maps,
-    network_map,
     speed,
     streams,
     wording,
 )
 from myoedge.reports.adaptation_lines import adaptation_table
 from myoedge.reports.budget import budget_lines
+from myoedge.reports.diff import Change, cells, compare, kind_of, network_values
+from myoedge.reports.evaluation_lines import class_names, interval, matrix, samples_of
+from myoedge.reports.measures import Measure, verdict_of
+from myoedge.reports.network_map import network_map
 from myoedge.reports.report_json import EXACT_DB, WEAK_DB, Report, dims
 from myoedge.version import __version__
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
 
 MOST_ROWS = 40  # classes
 # Text that ends a script element or begins another; escaped, it is the same JSON.
@@ -53,7 +59,7 @@ def report_html(report: Report) -> str:
             noise=charts.noise(report),
             budget=memory_maps.budget(report),
             time=charts.time(report),
-            network=network_map.network_map(report),
+            network=network_map(report),
             layer_names=wording.layer_names(report),
             embedded=Markup(embedded),
         )
@@ -135,3 +141,170 @@ def _speed(report: Report) -> str:
     row = energy.energy_row(report)
     cost = f", and about {energy.in_joules(row)} by the energy model" if row else ""
     return f"{run} takes {time} at {point} on {speed.the_place(report)}{cost}."
+
+
+# --- comparison of two builds ---------------------------------------------------------------------
+
+
+FIGURES = (  # metrics shown as cards, if both builds have them
+    *("latency_s", "cycles.total", "energy_uj.value", "quantization.sqnr_db"),
+    *("quantization.accuracy_int8", "quantization.targets.all.rmse_int8"),
+    *("memory.l2_peak_bytes", "memory.weights_bytes"),
+)
+MOST_LAYERS = 60  # layers with bars
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A key figure of both builds as text, with its change.
+
+    title      name of the figure
+    old, new   values with units
+    look       "good", "bad", or "" if nothing changed or neither direction is better
+    """
+
+    title: str
+    old: str
+    new: str
+    change: str
+    look: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairedLayer:
+    """A layer that both builds have; pairs are (old, new).
+
+    name, note     the layer, and its operator
+    cycles         cycles
+    lengths        bar lengths in percent of the longest bar
+    change, look   change of the cycles as text, and its style as in Figure
+    decibels       SQNR as text
+    """
+
+    name: str
+    note: str
+    cycles: tuple[int | None, int | None]
+    lengths: tuple[float, float]
+    change: str
+    look: str
+    decibels: tuple[str, str]
+
+
+def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
+    """Return the comparison as one HTML file without external resources or scripts.
+
+    titles   names of the old and the new build
+    """
+    changes, layers = compare(old, new), _layers(old, new)
+    longest = max(_layer_cycles(old), _layer_cycles(new))
+    template = environment().get_template("report/comparison.html.j2")
+    return template.render(
+        titles=[*map(printable, titles)],
+        reports=(old, new),
+        figures=_figures(old, new, changes),
+        matrices=[*_matrices((old, new))],
+        networks=[network_map(report, longest) for report in (old, new)],
+        layers=layers[:MOST_LAYERS],
+        more_layers=len(layers[MOST_LAYERS:]),
+        changes=[(change, *cells(change), _look(change)) for change in changes],
+        verdict=verdict_of(changes),
+        comparable=_is_comparable(old, new),
+        version=__version__,
+    )
+
+
+def _matrices(reports: Sequence[Report]) -> Iterator[tuple[str, list[Any], list[str]]]:
+    """Yield title, rows and class names of both int8 confusion matrices, if both reports have
+    one."""
+    found = [report["quantization"].get("classes") or {} for report in reports]
+    if not all(x.get("confusion") for x in found):
+        return
+    for title, report, x in zip(("old", "new"), reports, found, strict=True):
+        q, rows = report["quantization"], [*matrix(x, "int8")]
+        about = f"{title}, {q['accuracy_source']}{samples_of(q)}"
+        yield f"{about}; {interval(q)}", rows, class_names(x, len(rows))
+
+
+def _is_comparable(old: Report, new: Report) -> bool:
+    """Return whether both builds have counted cycles, or both modelled cycles."""
+    return kind_of(old) == kind_of(new)
+
+
+def _layer_cycles(report: Report) -> int:
+    return sum(speed.cycles_by_layer(report))
+
+
+def _figures(old: Report, new: Report, changes: Sequence[Change]) -> list[Figure]:
+    """Return the key figures, changed or not."""
+    by_path = {change.measure.path: change for change in changes if not change.where}
+    values = {m.path: (m, before, after) for m, before, after in network_values(old, new)}
+    found = []
+    for path in FIGURES:
+        measure, before, after = values[path]
+        if before is not None and after is not None:
+            found.append(_figure(measure, before, after, by_path.get(path)))
+    return found
+
+
+def _figure(measure: Measure, old: Any, new: Any, change: Change | None) -> Figure:
+    shown = measure.show(old), measure.show(new)
+    if change is None:
+        return Figure(measure.title, *shown, "no change" if old == new else "not comparable", "")
+    return Figure(measure.title, *shown, cells(change)[-1] or "no change", _look(change))
+
+
+def _look(change: Change) -> str:
+    return {True: "good", False: "bad", None: ""}[change.is_better]
+
+
+def _layers(old: Report, new: Report) -> list[PairedLayer]:
+    """Return the layers of both builds in the new order, removed layers last."""
+    rows = [_by_name(report, other) for report, other in ((old, new), (new, old))]
+    names = [*rows[1], *(name for name in rows[0] if name not in rows[1])]
+    pairs = {name: (rows[0].get(name), rows[1].get(name)) for name in names}
+    counted = [n for pair in pairs.values() for n in map(_cycles, pair) if n]
+    longest = max(counted, default=0)
+    comparable = _is_comparable(old, new)
+    return [_paired(name, pair, longest, comparable=comparable) for name, pair in pairs.items()]
+
+
+def _by_name(report: Report, other: Report) -> dict[str, Mapping[str, Any]]:
+    names = naming.unique_names(report["layers"], other["layers"])
+    return dict(zip(names, report["layers"], strict=True))
+
+
+def _cycles(row: Mapping[str, Any] | None) -> int | None:
+    return None if row is None else speed.layer_cycles(row)
+
+
+def _change(
+    pair: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None], *, comparable: bool
+) -> tuple[str, str]:
+    """Return the change of a layer or its cycles, and whether it is good or bad; empty without a
+    change."""
+    if pair[0] is None or pair[1] is None:
+        return "added" if pair[0] is None else "removed", ""
+    before, after = map(_cycles, pair)
+    if not comparable or not before or not after or before == after:
+        return "", ""
+    percent = 100 * (after - before) / before
+    return f"{percent:+z.1f} %", "good" if after < before else "bad"
+
+
+def _paired(
+    name: str,
+    pair: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None],
+    longest: int,
+    *,
+    comparable: bool,
+) -> PairedLayer:
+    before, after = map(_cycles, pair)
+    lengths = tuple(round(100 * wording.fraction(n or 0, longest), 2) for n in (before, after))
+    change, look = _change(pair, comparable=comparable)
+    known = pair[1] or pair[0]
+    assert known is not None
+    db = [wording.decibels(row["sqnr_local_db"], "") if row else "" for row in pair]
+    return PairedLayer(
+        name, wording.operator(dict(known)), (before, after), (lengths[0], lengths[1]),
+        change, look, (db[0], db[1]),
+    )  # fmt: skip

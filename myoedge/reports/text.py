@@ -14,8 +14,16 @@ from myoedge.reports import energy as joules
 from myoedge.reports.budget import budget_lines, over_goals
 from myoedge.reports.duty_lines import on_average
 from myoedge.reports.report_json import WEAK_DB, Report, dims
-from myoedge.reports.short_names import in_lines, shortened
-from myoedge.reports.tables import ReportTable, columns, drawn, facts, show, styled
+from myoedge.reports.tables import (
+    ReportTable,
+    columns,
+    drawn,
+    facts,
+    in_lines,
+    shortened,
+    show,
+    styled,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -22,7 +22,8 @@ import pytest
 import torch
 
 import myoedge
-from myoedge.backends import console, jtag, openocd
+from myoedge.backends import console, openocd
+from myoedge.backends.board import run_over_jtag
 from myoedge.backends.build import Build
 from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
@@ -458,7 +459,7 @@ def test_firmware_that_runs_on(two: Build, state: Path) -> None:
     board = find_board("gap9_evk")
     inputs = two.files([[*golden_sample(two).values()]])
     with pytest.raises(MyoedgeError, match="the firmware did not finish") as raised:
-        jtag.run_firmware(board, two.folder / "firmware.elf", inputs, run_s=0.2)
+        run_over_jtag(board, two.folder / "firmware.elf", inputs, run_s=0.2)
     assert raised.value.code == "E502"
 
 

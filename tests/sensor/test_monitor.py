@@ -21,7 +21,7 @@ from myoedge.backends import packet_source
 from myoedge.backends.console import SerialLine
 from myoedge.backends.packets import BrokenFrame, Decision, Flags, Packet, Start, Status
 from myoedge.catalogue import schemas
-from myoedge.cli.live_plot import DecisionPlot
+from myoedge.cli.monitor import DecisionPlot
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.reports.packet_log import PacketLog
 from tests.boards.peers import Peer, at_the_line

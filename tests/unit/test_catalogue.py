@@ -199,7 +199,7 @@ SHARED = {
     "E254": {"backends.build", "backends.build_folder"},  # frames or samples, of a build without
     "E256": {"building.plugin_check", "building.plugins"},  # one that is not installed
     "E257": {"building.plugins", "plan.l1.layer_kernels"},  # a plug-in that cannot be used
-    "E502": {"backends.jtag", "system.tools"},  # too slow
+    "E502": {"backends.board", "system.tools"},  # too slow
     "E601": {
         "backends.build",
         "backends.board",
@@ -207,7 +207,6 @@ SHARED = {
     },  # no board is known, or plugged in
     "E602": {
         "api.devices",
-        "backends.jtag",
         "backends.flashing",
         "backends.board",
     },  # nothing is known of a part of the board

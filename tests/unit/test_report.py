@@ -36,14 +36,12 @@ from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
 from myoedge.reports import speed, wording
-from myoedge.reports.comparison import comparison_html
 from myoedge.reports.diff import compare, difference, print_diff
 from myoedge.reports.documents import layers_csv
-from myoedge.reports.html import report_html
+from myoedge.reports.html import comparison_html, report_html
 from myoedge.reports.measures import verdict_of
 from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, make_report
-from myoedge.reports.short_names import on_one_line, shortened
-from myoedge.reports.tables import styled
+from myoedge.reports.tables import on_one_line, shortened, styled
 from myoedge.reports.text import MAX_LAYERS, print_report, shown_layers
 from myoedge.targets import Chip, find_chip
 from tests.pages import COLUMNS, summary
