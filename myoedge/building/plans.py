@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from myoedge.building import budget
 from myoedge.building.request import BuildRequest
-from myoedge.building.stream_rate import TOO_LARGE, stream_plans
+from myoedge.building.stream_rate import TOO_LARGE, if_it_fits, stream_plans
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l3.weight_streaming import NO_L2
@@ -206,9 +206,4 @@ def planned_cycles(network: QuantGraph, request: BuildRequest) -> float:
 
 def _first_plan(network: QuantGraph, request: BuildRequest) -> Plan | None:
     """Return the fastest plan by the estimate; None if none fits the memories."""
-    try:
-        return next(_candidates(network, request)).plan
-    except MyoedgeError as error:
-        if error.exit_code == TOO_LARGE:
-            return None
-        raise
+    return if_it_fits(lambda: next(_candidates(network, request)).plan)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from myoedge.building.budget import Budget, plan_within
 from myoedge.building.config import StreamTable
@@ -37,6 +37,7 @@ MOST_FRAMES = 512  # maximum frames per pass that are tried
 DOUBLED = 4  # number of pass lengths that are estimated
 TOO_LARGE = 3  # exit code for a network that does not fit
 
+PlanT = TypeVar("PlanT")
 PlanFor = Callable[[int], tuple[Stream, "Plan"]]  # frames per pass -> stream and plan
 
 
@@ -72,6 +73,16 @@ class StreamPlan:
     window_s: float | None = None
     least_frames: dict[str, int | None] = field(default_factory=dict)
     passes: tuple[PassCost, ...] = ()
+
+
+def if_it_fits(make: Callable[[], PlanT]) -> PlanT | None:
+    """Return a plan; None if it does not fit the memories. Errors: the others of `make`."""
+    try:
+        return make()
+    except MyoedgeError as error:
+        if error.exit_code != TOO_LARGE:
+            raise
+        return None
 
 
 def keeps_up(report: Report) -> bool:
@@ -184,24 +195,20 @@ def _plans_in_time(
     if table.frames or fewest[at] is None:
         return
     for frames in _more_frames(first, step):
-        try:
-            yield plan(frames, {**fewest, at: frames})
-        except MyoedgeError as error:
-            if error.exit_code != TOO_LARGE:
-                raise
+        longer = if_it_fits(partial(plan, frames, {**fewest, at: frames}))
+        if longer is None:
             return
+        yield longer
 
 
 def _pass_costs(plan_for: PlanFor, least: int, chosen: int) -> Iterator[PassCost]:
     """Yield the costs of passes with 1, 2, 4 and 8 times the least frames and of the chosen pass,
     if they fit."""
     for frames in sorted({chosen, *(least << doubled for doubled in range(DOUBLED))}):
-        try:
-            plan = plan_for(frames)[1]
-        except MyoedgeError as error:
-            if error.exit_code != TOO_LARGE:
-                raise
+        planned = if_it_fits(partial(plan_for, frames))
+        if planned is None:
             return
+        _, plan = planned
         yield PassCost(frames, round(modelled_cycles(plan)), plan.l3_moved_bytes)
 
 
@@ -223,8 +230,7 @@ def _whole_stream(q: QuantGraph, table: StreamTable) -> Stream:
 def axes_of_windows(graph: Graph, table: StreamTable) -> dict[str, int]:
     """Return the time axis of each input of a stream of overlapping windows; {} for other
     streams."""
-    is_windowed = table.past is not None or table.future is not None
-    return window_axes(graph, table.axis) if is_windowed else {}
+    return window_axes(graph, table.axis) if in_windows(table) else {}
 
 
 def plan_stream(
@@ -258,12 +264,10 @@ def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | Non
 
     @cache
     def answer(times: int) -> str:
-        try:
-            cycles = modelled_cycles(plan_for(times * step)[1])
-        except MyoedgeError as error:
-            if error.exit_code == TOO_LARGE:
-                return "large"
-            raise
+        planned = if_it_fits(partial(plan_for, times * step))
+        if planned is None:
+            return "large"
+        cycles = modelled_cycles(planned[1])
         return "slow" if cycles > frame_cycles * times * step else "enough"
 
     high = 1

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from myoedge.building.budget import Budget, plan_within
 from myoedge.building.plans import BuildPlan
 from myoedge.building.stages import sources
-from myoedge.building.stream_rate import TOO_LARGE, plan_stream
-from myoedge.errors import MyoedgeError
+from myoedge.building.stream_rate import if_it_fits, plan_stream
 from myoedge.plan.l1.layers import distinct_layers
 from myoedge.plan.l1.tile_choice import TileRanks
 from myoedge.plan.plan_json import describe
@@ -104,17 +103,12 @@ def _replanned(
     build_plan: BuildPlan, chip: Chip, limits: Budget, ranks: TileRanks
 ) -> BuildPlan | None:
     """Plan the build again with tiles of other ranks; None if the plan does not fit."""
-    stream_plan = build_plan.stream_plan
-    try:
-        if stream_plan is None:
-            plan = plan_within(build_plan.plan.quant, chip, limits, ranks)
-            return replace(build_plan, plan=plan)
-        plan = plan_stream(stream_plan.stream, chip, limits, ranks)
-        return BuildPlan(plan, replace(stream_plan, plan=plan))
-    except MyoedgeError as error:
-        if error.exit_code == TOO_LARGE:
-            return None
-        raise
+    stream_plan, quant = build_plan.stream_plan, build_plan.plan.quant
+    if stream_plan is None:
+        plan = if_it_fits(lambda: plan_within(quant, chip, limits, ranks))
+        return None if plan is None else replace(build_plan, plan=plan)
+    plan = if_it_fits(lambda: plan_stream(stream_plan.stream, chip, limits, ranks))
+    return None if plan is None else BuildPlan(plan, replace(stream_plan, plan=plan))
 
 
 # --- cache ----------------------------------------------------------------------------------------
