@@ -28,6 +28,7 @@ from myoedge.passes.loop_rows import compute_rows_at_once
 from myoedge.passes.loops import in_loop_order, roll_recurrences
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
+from myoedge.passes.parallel_scans import roll_scans
 from myoedge.passes.predictors import coefficients_of_predictors
 from myoedge.passes.propagate_qdq import propagate_qdq as fold_qdq
 from myoedge.passes.reject_qdq import reject_unsupported_qdq
@@ -63,7 +64,7 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
 def prepare(graph: Graph) -> Graph:
     """Fold, fuse and lower an imported graph for calibration, quantisation and planning."""
     check(graph, "imported")
-    graph = roll_cells(compute_rows_at_once(prune(graph)))
+    graph = roll_scans(roll_cells(compute_rows_at_once(prune(graph))))
     for name, rules in STAGES:
         before, graph = graph, apply(rules, graph)
         if name == "fold":

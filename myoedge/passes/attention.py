@@ -14,9 +14,7 @@ from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.graph_form import attend, fits
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.passes.associative import roll_associative_scan
 from myoedge.passes.forms import all_of, factor_of
-from myoedge.passes.parallel_scans import roll_parallel_scan
 from myoedge.passes.rotary import find_rotary
 from myoedge.passes.steps import roll_last_state, roll_unrolled_loop
 
@@ -118,7 +116,6 @@ def _rows(graph: Graph, layer: Node, cut: Node) -> Array:
 
 
 FIND: tuple[RewritePattern, ...] = (
-    *(find_rotary, fuse_attention, roll_unrolled_loop, roll_last_state, roll_associative_scan),
-    roll_parallel_scan,
+    *(find_rotary, fuse_attention, roll_unrolled_loop, roll_last_state),
 )
 SIMPLIFY: tuple[RewritePattern, ...] = (cancel_rotary, split_linear)

@@ -1,182 +1,194 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recognition of parallel scans that a model writes out, such as mambapy's `pscan`.
+"""Recognition of parallel scans that a program writes out in slices, as torch's associative_scan
+and the scans of Mamba libraries do.
 
-Any such algorithm computes h[t] = a[t] h[t - 1] + b[t] by slices, products and sums. The elements
-of the first two steps lead to a and b. The results are polynomials of a and b: they are compared
-with the recurrence at a random point, where different polynomials have different values.
+Such a program adds and multiplies slices of one or two tensors in an order of its own. The order
+does not matter: the part of the graph is evaluated on random numbers and compared with the
+cumulative product and with the recurrence h_t = a_t h_(t-1) + b_t. Polynomials that agree at random
+points are equal (Schwartz-Zippel lemma).
 """
 
 from __future__ import annotations
 
-import itertools
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node
-from myoedge.graph.match import NoMatch, both_orders, first_match, made_by, require, writer
-from myoedge.graph.rewrite import Rewrite, rewrite_pattern
+from myoedge.graph.ir import Graph, Node, Shape
+from myoedge.graph.match import made_by
+from myoedge.graph.rewrite import Rewrite, RewritePattern, apply
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import OPS
-from myoedge.operators.graph_builder import GraphBuilder, transpose
+from myoedge.operators.graph_builder import GraphBuilder, expand
+from myoedge.operators.interpreter import real_node
+from myoedge.operators.scan.definition import real as states_of
+from myoedge.operators.scan.import_rows import products
 
-FEWEST = 4  # steps
-MOVES = ("reshape", "transpose", "slice", "expand", "pad", "concat")
-FAR = 1e-9  # relative difference of equal polynomials in float64
-Element = tuple[str, int]  # a tensor, and an index into its elements
-
-
-@rewrite_pattern("reshape", "transpose", "slice", "concat")
-def roll_parallel_scan(graph: Graph, node: Node) -> Rewrite:
-    """Replace a parallel scan that the model writes out by one operator, `scan`."""
-    require(_is_result(graph, node), _reads_concat(graph, node.name))
-    axes = [axis for axis, extent in enumerate(graph.shape(node.name)) if extent >= FEWEST]
-    elements = Elements(graph)
-    axis, a, b = first_match(_operands, ((elements, node, axis) for axis in axes))
-    order = _order(elements, node, axis, b)
-    _prove(graph, node, axis, (a, b), order)
-    patch = GraphBuilder(graph, node)
-    pair = [transpose(patch, name, order) for name in (a, b)]
-    return patch.same_as(patch.add("scan", *pair, axis=axis))
+FEWEST = 4  # steps of a scan
+SOURCES = 2  # maximum number of tensors that a scan reads
+MOVES = ("concat", "expand", "pad", "reshape", "slice", "transpose")
+SUMS = ("add", "cumsum", "mul", "scan")
+TOLERANCE = 1e-6  # of the largest value; evaluation is in float64
 
 
-def _is_move(node: Node) -> bool:
-    return node.op in MOVES and not node.attrs.get("value")
+@dataclass(frozen=True, slots=True)
+class ScanPart:
+    """A part of a graph that computes one tensor.
 
-
-def _is_step(node: Node) -> bool:
-    """Return whether a node may be a part of a parallel scan."""
-    return _is_move(node) or (node.op in ("add", "mul") and "act" not in node.attrs)
-
-
-def _is_result(graph: Graph, node: Node) -> bool:
-    """Return whether something besides a parallel scan reads the node: another operator, or a
-    product that only other operators read."""
-
-    def is_other(reader: Node) -> bool:
-        after = graph.users.get(reader.name, ())
-        return not _is_step(reader) or (reader.op == "mul" and not any(map(_is_step, after)))
-
-    return node.name in graph.outputs or any(map(is_other, graph.users.get(node.name, ())))
-
-
-def _reads_concat(graph: Graph, name: str) -> bool:
-    while (node := made_by(graph, name, *MOVES)) is not None:
-        if node.op == "concat":
-            return True
-        name = node.inputs[0]
-    return False
-
-
-@dataclass
-class Elements:
-    """Sources of the elements that data movement copies.
-
-    graph    the graph
-    numbers  for each tensor, a number per element: that of the element that it is a copy of; 0 for
-             padding
-    starts   first number of each tensor that no data movement writes, rising
-    names    these tensors
+    nodes     its nodes, last first
+    sources   the tensors that it reads, besides constants
     """
 
-    graph: Graph
-    numbers: dict[str, Array] = field(default_factory=dict)
-    starts: list[int] = field(default_factory=lambda: [0, 1])
-    names: list[str] = field(default_factory=lambda: [""])
+    nodes: tuple[Node, ...]
+    sources: tuple[str, ...]
 
-    def of(self, name: str) -> Array:
-        return _computed(self.graph, name, _is_move, self.numbers, self._new)
+    @property
+    def end(self) -> str:
+        return self.nodes[0].name
 
-    def source(self, name: str, index: int) -> Element:
-        """Return the element that element `index` of a tensor is a copy of."""
-        number = int(self.of(name).reshape(-1)[index])
-        at = bisect_right(self.starts, number) - 1
-        return self.names[at], number - self.starts[at]
-
-    def _new(self, name: str) -> Array:
-        start, shape = self.starts[-1], self.graph.shape(name)
-        self.names.append(name)
-        self.starts.append(start + int(np.prod(shape)))
-        return np.arange(start, self.starts[-1]).reshape(shape)
+    def value(self, graph: Graph, given: Mapping[str, Array]) -> Array:
+        """Evaluate the part in float64, given its sources by name."""
+        values = {**graph.arrays, **given}
+        for node in reversed(self.nodes):
+            _, values[node.name] = real_node(node, [values[x] for x in node.inputs])
+        return values[self.end]
 
 
-def _computed(
-    graph: Graph,
-    name: str,
-    is_step: Callable[[Node], bool],
-    values: dict[str, Array],
-    leaf: Callable[[str], Array],
-) -> Array:
-    """Return the value of a tensor, computed in floats or integers from leaves; `values` is
-    updated."""
-    left = [name]
-    while left:
-        top = left[-1]
-        node = made_by(graph, top)
-        read = node.inputs if node and is_step(node) and top not in values else ()
-        missing = [x for x in read if x not in values]
-        left += missing
-        if not missing:
-            left.pop()
-            if top not in values:
-                values[top] = _result(node, values) if node and read else leaf(top)
-    return values[name]
+@dataclass(frozen=True, slots=True)
+class FoundScan:
+    """A scan that a part of the graph computes.
+
+    op         "scan", "cumsum" or "cumprod"
+    axis       axis of the steps
+    operands   tensors or constants that it reads: (a, b) of a scan, otherwise (x,)
+    """
+
+    op: str
+    axis: int
+    operands: tuple[str | Array, ...]
 
 
-def _result(node: Node, values: dict[str, Array]) -> Array:
-    return OPS[node.op].real(node.attrs, *(values[x] for x in node.inputs))
+def roll_scans(graph: Graph) -> Graph:
+    """Replace each scan that is written out in slices by one operator: scan, cumulative product or
+    sum."""
+    found: dict[str, FoundScan] = {}
+    taken: set[str] = set()
+    order = {node.name: -at for at, node in enumerate(graph.nodes)}
+    for node in reversed(graph.nodes):  # a scan's results before what is computed on the way
+        if node.op not in MOVES or node.name in taken:
+            continue
+        for part in [*_parts(graph, node, order)][::-1]:  # the largest first
+            if (scan := _scan(graph, part)) is not None:
+                found[node.name] = scan
+                taken.update(x.name for x in part.nodes)
+                break
+    rule = RewritePattern(lambda view, node: _replaced(view, node, found.get(node.name)), MOVES)
+    return apply((rule,), graph) if found else graph
 
 
-def _operands(elements: Elements, node: Node, axis: int) -> tuple[int, str, str]:
-    """Follow the first two steps, b[0] and a[1] b[0] + b[1]; return (axis, a, b)."""
-    graph = elements.graph
-    step = int(np.prod(graph.shape(node.name)[axis + 1 :]))
-    start, (total, at) = elements.source(node.name, 0), elements.source(node.name, step)
-    require(start[0])
-    for product, term in both_orders(writer(graph, total, "add", plain=True)):
-        if graph.shape(term) == graph.shape(product) and elements.source(term, at)[0] == start[0]:
-            name, index = elements.source(product, at)
-            for factor, state in _factors(graph, name):
-                if elements.source(state, index) == start:
-                    return axis, elements.source(factor, index)[0], start[0]
-    raise NoMatch
+def _parts(graph: Graph, end: Node, order: Mapping[str, int]) -> Iterator[ScanPart]:
+    """Yield the parts that compute a node's result from at most two tensors of its shape, the
+    smallest first.
+
+    order   negative positions of the nodes in the graph
+    """
+    shape, seen, nodes = graph.shape(end.name), {end.name}, list[Node]()
+    waiting, sources = [(order[end.name], end.name)], list[str]()
+    while waiting and len(sources) <= SOURCES and _broadcast(graph, sources, shape):
+        node = graph.producer[heapq.heappop(waiting)[1]]
+        nodes.append(node)
+        for name in sorted({*node.inputs} - {*graph.constants} - seen):
+            seen.add(name)
+            if made_by(graph, name, *MOVES, *SUMS, plain=True) is None:
+                sources.append(name)
+            else:
+                heapq.heappush(waiting, (order[name], name))
+        read = (*sources, *(name for _, name in waiting))
+        if len(read) <= SOURCES and _broadcast(graph, read, shape) and _has_steps(nodes):
+            yield ScanPart(tuple(nodes), read)
 
 
-def _factors(graph: Graph, name: str) -> Iterator[tuple[str, str]]:
-    """Yield both operands of a product of two equal shapes, in both orders."""
-    node = made_by(graph, name, "mul", plain=True)
-    if node is not None and {*map(graph.shape, node.inputs)} == {graph.shape(name)}:
-        yield from both_orders(node)
+def _has_steps(nodes: Sequence[Node]) -> bool:
+    """Return whether nodes have as many slices and sums as the shortest scan."""
+    ops = [node.op for node in nodes]
+    return ops.count("slice") >= FEWEST and sum(map(ops.count, SUMS)) >= 2
 
 
-def _order(elements: Elements, node: Node, axis: int, b: str) -> tuple[int, ...]:
-    """Return the permutation of b's axes that the result has, by its first step."""
-    found, first = elements.of(node.name), elements.of(b)
-    require(first.ndim == found.ndim)
-    for order in itertools.permutations(range(found.ndim)):
-        moved = first.transpose(order)
-        if moved.shape == found.shape and np.array_equal(moved.take(0, axis), found.take(0, axis)):
-            return order
-    raise NoMatch
+def _broadcast(graph: Graph, names: Iterable[str], shape: Shape) -> bool:
+    """Return whether all of these tensors broadcast to a shape."""
+    return all(_broadcasts(graph.shape(name), shape) for name in names)
 
 
-def _prove(
-    graph: Graph, node: Node, axis: int, pair: tuple[str, str], order: tuple[int, ...]
-) -> None:
-    """Compare the node's value with that of the recurrence. Errors: NoMatch."""
-    require(graph.shape(pair[0]) == graph.shape(pair[1]))
-    rng = np.random.default_rng(0)
-    values: dict[str, Array] = {name: rng.uniform(0.5, 1.0, graph.shape(name)) for name in pair}
-    steps = [np.moveaxis(values[name].transpose(order), axis, 0) for name in pair]
+def _broadcasts(shape: Shape, to: Shape) -> bool:
+    pairs = zip(reversed(shape), reversed(to), strict=False)
+    return len(shape) <= len(to) and all(one in (1, other) for one, other in pairs)
 
-    def constant(name: str) -> Array:
-        require(graph.find_array(name) is not None)
-        return graph.array(name).astype(np.float64)
 
-    found = np.moveaxis(_computed(graph, node.name, _is_step, values, constant), axis, 0)
-    state = np.zeros_like(found[0])
-    for result, a, b in zip(found, *steps, strict=True):
-        state = a * state + b
-        require(np.allclose(result, state, rtol=FAR, atol=0))
+def _scan(graph: Graph, part: ScanPart) -> FoundScan | None:
+    """Return the scan that a part computes; None for anything else."""
+    shape, rng = graph.shape(part.end), np.random.default_rng(0)
+    drawn = ({x: _drawn(rng, graph.shape(x)) for x in part.sources} for _ in range(2))
+    first, second = (_Case(one, part.value(graph, one)) for one in drawn)
+    for axis in (d for d, n in enumerate(shape) if n >= FEWEST):
+        if len(part.sources) == 1:
+            found = _of_one(axis, part.sources[0], first, second)
+        else:
+            orders = (part.sources, part.sources[::-1])
+            found = next(
+                (FoundScan("scan", axis, x) for x in orders if first.is_scan(axis, *x)), None
+            )
+        if found is not None:
+            return found
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """Random sources of a part, by name, and its result."""
+
+    given: Mapping[str, Array]
+    result: Array
+
+    def source(self, name: str) -> Array:
+        return np.broadcast_to(self.given[name], self.result.shape)
+
+    def equals(self, value: Array) -> bool:
+        return bool(np.abs(value - self.result).max() <= TOLERANCE * np.abs(self.result).max())
+
+    def is_scan(self, axis: int, a: str | Array, b: str) -> bool:
+        """Return whether the result is the states h_t = a_t h_(t-1) + b_t along an axis."""
+        factors = self.source(a) if isinstance(a, str) else a
+        return self.equals(states_of({"axis": axis}, factors, self.source(b)))
+
+
+def _of_one(axis: int, x: str, first: _Case, second: _Case) -> FoundScan | None:
+    """Return the scan of one tensor: its cumulative product, or h_t = a_t h_(t-1) + x_t with
+    constant factors, which one case gives and the other confirms."""
+    if first.equals(np.cumprod(first.source(x), axis)):
+        return FoundScan("cumprod", axis, (x,))
+    h, terms = (np.moveaxis(y, axis, 0) for y in (first.result, first.source(x)))
+    factors = np.zeros_like(h)
+    factors[1:] = (h[1:] - terms[1:]) / h[:-1]
+    a = np.moveaxis(factors, 0, axis)
+    if not factors.any() or not second.is_scan(axis, a, x):
+        return None
+    if np.allclose(factors[1:], 1.0):
+        return FoundScan("cumsum", axis, (x,))
+    return FoundScan("scan", axis, (a, x))
+
+
+def _drawn(rng: np.random.Generator, shape: Sequence[int]) -> Array:
+    """Return random numbers of either sign, far from 0, so that products of many stay in range."""
+    return rng.choice((-1.0, 1.0), shape) * rng.uniform(0.5, 1.5, shape)
+
+
+def _replaced(graph: Graph, node: Node, found: FoundScan | None) -> Rewrite | None:
+    if found is None:
+        return None
+    patch, shape = GraphBuilder(graph, node), graph.shape(node.name)
+    operands = (x if isinstance(x, str) else patch.constant(x) for x in found.operands)
+    whole = [expand(patch, x, shape) for x in operands]
+    if found.op == "cumprod":
+        return patch.same_as(products(patch, whole[0], found.axis))
+    return patch.same_as(patch.add(found.op, *whole, axis=found.axis))
