@@ -12,67 +12,59 @@ static uint8_t *fill(uint8_t *to, int32_t bytes, uint32_t word)
 {
     if (bytes >= 4)
         me_fill_words((int8_t *)to, word, bytes / 4);
-    for (int32_t i = bytes & ~3; i < bytes; i++, word >>= 8)
-        to[i] = (uint8_t)word;
+    for (int32_t i = bytes & ~3; i < bytes; i++)
+        to[i] = (uint8_t)(word >> 8 * (i & 1));
     return to + bytes;
 }
 
-/* An input and its padding. column_bytes: from a column to the next
- * padding: a word of padding, unsigned   flip: what makes a word of the input unsigned */
-typedef struct {
-    const me_conv_s8_params *op;
-    const me_conv_s8_tile *tile;
-    int32_t column_bytes;
-    uint32_t padding, flip;
-} padded_input;
-
-static padded_input input_of(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t column_bytes,
-                             int32_t wide)
+/* A word of padding, unsigned. */
+static uint32_t padding_of(const me_conv_s8_params *op, int32_t wide)
 {
-    const uint32_t zero = wide ? (uint16_t)op->x_zero * 0x00010001u : (uint8_t)op->x_zero * 0x01010101u;
-    const uint32_t flip = wide ? ME_HALVES_TO_UNSIGNED : ME_TO_UNSIGNED;
-    return (padded_input){ op, tile, column_bytes, zero ^ flip, flip };
+    if (wide)
+        return (uint16_t)op->x_zero * 0x00010001u ^ ME_HALVES_TO_UNSIGNED;
+    return (uint8_t)op->x_zero * 0x01010101u ^ ME_TO_UNSIGNED;
 }
 
-/* Columns `first` to before `end` of a row of the input or of the padding around it. */
-static void write_columns(const padded_input *in, int32_t row, int32_t first, int32_t end, uint8_t *to)
+/* Columns `first` to before `end` of a row; of x, whose columns are apart as `area` has it, or of the padding around
+ * it. */
+static void write_columns(const me_conv_s8_params *op, const me_conv_s8_tile *tile, const me_ne16_area *area,
+                          int32_t row, int32_t first, int32_t end, uint8_t *to)
 {
-    const me_conv_s8_tile *tile = in->tile;
-    const int32_t c = in->op->c, from = first < 0 ? 0 : first, inside = me_min(end, tile->w) - from;
+    const int32_t c = op->c, from = first < 0 ? 0 : first, inside = me_min(end, tile->w) - from;
+    const uint32_t padding = padding_of(op, area->wide);
     if (row < 0 || row >= tile->h || inside <= 0) {
-        fill(to, (end - first) * c, in->padding);
+        fill(to, (end - first) * c, padding);
         return;
     }
-    const int8_t *x = tile->x + (ptrdiff_t)row * tile->row_stride + from * in->column_bytes;
-    to = fill(to, (from - first) * c, in->padding);
-    const int32_t pieces = in->column_bytes == c ? 1 : inside;
-    me_xor_pieces(x, to, pieces, pieces == 1 ? inside * c : c, in->column_bytes, c, in->flip);
-    fill(to + inside * c, (end - from - inside) * c, in->padding);
+    const int8_t *x = tile->x + (ptrdiff_t)row * tile->row_stride + from * area->column_bytes;
+    to = fill(to, (from - first) * c, padding);
+    const int32_t pieces = area->column_bytes == c ? 1 : inside;
+    me_xor_pieces(x, to, pieces, pieces == 1 ? inside * c : c, area->column_bytes, c,
+                  area->wide ? ME_HALVES_TO_UNSIGNED : ME_TO_UNSIGNED);
+    fill(to + inside * c, (end - from - inside) * c, padding);
 }
 
 void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile, const me_ne16_area *area,
                         int32_t row_bytes, uint8_t *image)
 {
-    const padded_input in = input_of(op, tile, area->column_bytes, area->wide);
     const int32_t columns = area->end_column - area->first_column;
     const int32_t n = (area->end_row - area->first_row) * columns, last = ME_LAST_OF_7(n);
     int32_t i = ME_FIRST_OF_7(n), row = i / columns, column = i - row * columns;
     for (int32_t count; i < last; i += count, row++, column = 0) {
         const int32_t at_row = area->first_row + row, at = area->first_column + column;
         count = me_min(columns - column, last - i);
-        write_columns(&in, at_row - tile->pad_top, at - tile->pad_left, at - tile->pad_left + count,
-                      image + (ptrdiff_t)at_row * row_bytes + at * op->c);
+        write_columns(op, tile, area, at_row - tile->pad_top, at - tile->pad_left,
+                      at - tile->pad_left + count, image + (ptrdiff_t)at_row * row_bytes + at * op->c);
     }
 }
 
 /* n runs of `columns` columns of a row or of the padding around it, stride_w columns apart: a tap, or a row of
  * taps, of n windows. Those without padding are copied at once. */
-static void write_runs(const padded_input *in, int32_t row, int32_t column, int32_t columns, int32_t n,
-                       uint8_t *to)
+static void write_runs(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t row, int32_t column,
+                       int32_t columns, int32_t n, uint8_t *to)
 {
-    const me_conv_s8_params *op = in->op;
-    const me_conv_s8_tile *tile = in->tile;
     const int32_t c = op->c, step = op->stride_w, window = op->k_h * op->k_w * c;
+    const me_ne16_area of_x = { 0, 0, 0, 0, c, 0 };
     int32_t before = 0, inside = row >= 0 && row < tile->h ? n : 0;
     for (; inside > 0 && column + before * step < 0; inside--)
         before++;
@@ -80,27 +72,27 @@ static void write_runs(const padded_input *in, int32_t row, int32_t column, int3
         inside--;
     if (inside > 0)
         me_xor_pieces(tile->x + (ptrdiff_t)row * tile->row_stride + (column + before * step) * c,
-                      to + before * window, inside, columns * c, step * c, window, in->flip);
+                      to + before * window, inside, columns * c, step * c, window, ME_TO_UNSIGNED);
     for (int32_t i = before > 0 ? 0 : inside; i < n; i = i + 1 == before ? before + inside : i + 1)
-        write_columns(in, row, column + i * step, column + i * step + columns, to + i * window);
+        write_columns(op, tile, &of_x, row, column + i * step, column + i * step + columns, to + i * window);
 }
 
 /* Row r of the taps of n windows of a row of results. */
-static void write_taps(const padded_input *in, int32_t row, int32_t column, int32_t r, int32_t n, uint8_t *to)
+static void write_taps(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t row, int32_t column,
+                       int32_t r, int32_t n, uint8_t *to)
 {
-    const me_conv_s8_params *op = in->op;
     const int32_t in_one = op->dilation_w == 1, runs = in_one ? 1 : op->k_w, columns = in_one ? op->k_w : 1;
-    const int32_t x_row = row * op->stride_h + r * op->dilation_h - in->tile->pad_top;
-    const int32_t x_column = column * op->stride_w - in->tile->pad_left;
+    const int32_t x_row = row * op->stride_h + r * op->dilation_h - tile->pad_top;
+    const int32_t x_column = column * op->stride_w - tile->pad_left;
     for (int32_t s = 0; s < runs; s++)
-        write_runs(in, x_row, x_column + s * op->dilation_w, columns, n, to + (r * op->k_w + s) * op->c);
+        write_runs(op, tile, x_row, x_column + s * op->dilation_w, columns, n,
+                   to + (r * op->k_w + s) * op->c);
 }
 
 /* A core has rows of taps of some windows: there may be fewer windows than cores. */
 void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
                                   int32_t end, uint8_t *windows)
 {
-    const padded_input in = input_of(op, tile, op->c, 0);
     const int32_t count = end - first, window = op->k_h * op->k_w * op->c,
                   last = ME_LAST_OF_7(op->k_h * count);
     int32_t i = ME_FIRST_OF_7(op->k_h * count), r = i / count, at = first + i - r * count;
@@ -111,7 +103,7 @@ void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_
         }
         const int32_t row = at / tile->ow, column = at - row * tile->ow;
         n = me_min(me_min(tile->ow - column, last - i), end - at);
-        write_taps(&in, row, column, r, n, windows + (ptrdiff_t)at * window);
+        write_taps(op, tile, row, column, r, n, windows + (ptrdiff_t)at * window);
     }
 }
 
