@@ -78,6 +78,12 @@ def test_normalizer(norm: str, tmp_path: Path) -> None:
     agree(with_ml(ml("Normalizer", norm=norm)), tmp_path, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("norm", ["MAX", "L1"])
+def test_normalizer_after_softmax(norm: str, tmp_path: Path) -> None:
+    nodes = (node("Softmax", "x", "p", axis=1), ml("Normalizer", "p", norm=norm))
+    agree(with_ml(*nodes), tmp_path, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_scaler(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)

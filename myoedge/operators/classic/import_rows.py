@@ -53,8 +53,8 @@ def normalizer(d: GraphBuilder, a: Arguments, out: Any) -> str:
     if kind == "L2":
         return normalized(d, x, 1, 0.0)
     made = producer(d, x)
-    if made is not None and made.op == "softmax" and made.attrs["axis"] == 1:
-        return str(x)  # its sum is 1, and its largest element is no user's scale
+    if kind == "L1" and made is not None and made.op == "softmax" and made.attrs["axis"] == 1:
+        return str(x)  # the sum of its row is 1 already
     row = {"MAX": reduction("max_pool"), "L1": reduction("sum", [("abs",)])}[kind]
     size = row(d, {"self": x, "dim": (1,), "keepdim": True}, (d.shape(x)[0], 1))
     return d.add("mul", x, d.add("table", size, chain=(("reciprocal",),)))
