@@ -19,12 +19,12 @@ from myoedge.numerics.arrays import Array
 MAGIC, VERSION = 0x4359454D, 1
 # The firmware's own exit codes (firmware_templates/runtime/exit_codes.h).
 MEANINGS: Mapping[int, str] = {
-    101: "a stack grew over its end",
-    102: "input.bin is not there or cannot be read",
+    101: "a stack overflowed",
+    102: "input.bin is missing or unreadable",
     103: "input.bin does not contain a whole number of inputs",
     104: "output.bin or cycles.bin cannot be written",
     105: "the clock generator does not lock",
-    106: "l3.bin is not there or too short",
+    106: "l3.bin is missing or too short",
     107: "code or constants have changed",
 }
 RUNTIME_SYMBOL = "me_stacks"  # in programs whose runtime reports these exit codes

@@ -148,7 +148,7 @@ def test_a_stack_that_grew_over_its_end_ends_the_program(checked: Build) -> None
     with pytest.raises(MyoedgeError) as caught:
         run(checked, Disturbance(run(checked) - 10, "memory", place, 5))
     assert caught.value.code == "E711"
-    assert "a stack grew over its end" in str(caught.value)
+    assert "a stack overflowed" in str(caught.value)
 
 
 def test_without_checks_nothing_is_added(small: Path, tmp_path: Path) -> None:

@@ -249,9 +249,9 @@ def test_a_build_that_takes_its_place_meanwhile_keeps_its_own_report(folder: Pat
         manifest["calibration"]["samples"] += 1
         (folder / "manifest.json").write_text(json.dumps(manifest))
 
-    with pytest.raises(MyoedgeError, match="anew"):
+    with pytest.raises(MyoedgeError, match="another build has replaced it"):
         myoedge.validate(folder, say=rebuild)
-    with pytest.raises(MyoedgeError, match="anew"):
+    with pytest.raises(MyoedgeError, match="another build has replaced it"):
         myoedge.simulate(folder, progress=rebuild)
     assert (folder / "report.json").read_bytes() == before
 

@@ -451,7 +451,7 @@ def test_other_passes_are_named_where_they_would_do(least: int | None, said: boo
 
 def test_a_stream_without_a_rate_says_what_a_rate_would_tell(ran: Report) -> None:
     (told,) = streams.by_point({**ran, "stream": STREAM})
-    assert told.startswith("rate unknown: [stream] rate")
+    assert told.startswith("rate unknown: with [stream] rate")
     assert streams.by_point({"cycles": None, "stream": STREAM}) == []
     assert not streams.pass_table({**ran, "stream": STREAM})
 
