@@ -134,3 +134,23 @@ def test_a_selective_scan_is_found_behind_them(scan: Scan) -> None:
 def test_other_results_stay(scan: Scan) -> None:
     found = [node.op for node in prepared(Linear(scan), 8).nodes]
     assert "scan" not in found
+
+
+class ProductsOfSome(nn.Module):
+    """Products of all steps before each one, but of 512 at most."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        far = 1
+        while far < 512:
+            x = torch.cat([x[:, :far], x[:, far:] * x[:, :-far]], 1)
+            far *= 2
+        return x
+
+
+def test_tiny_products_are_compared_too() -> None:
+    torch.manual_seed(0)
+    x = 0.99 + 0.02 * torch.rand(1, 2048, 1)
+    network = ProductsOfSome()
+    graph = prepare(from_exported(torch.export.export(network.eval(), (x,))))
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, network(x).numpy(), rtol=1e-4)
