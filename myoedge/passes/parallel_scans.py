@@ -125,6 +125,7 @@ def _broadcasts(shape: Shape, to: Shape) -> bool:
     return len(shape) <= len(to) and all(one in (1, other) for one, other in pairs)
 
 
+@np.errstate(all="ignore")  # a value that is not finite equals none
 def _scan(graph: Graph, part: ScanPart) -> FoundScan | None:
     """Return the scan that a part computes; None for anything else."""
     shape, rng = graph.shape(part.end), np.random.default_rng(0)

@@ -154,3 +154,15 @@ def test_tiny_products_are_compared_too() -> None:
     graph = prepare(from_exported(torch.export.export(network.eval(), (x,))))
     found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(found, network(x).numpy(), rtol=1e-4)
+
+
+class ShiftedSums(nn.Module):
+    """Sums of the steps before each one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pad(doubling(torch.ones_like(x), x)[:, :-1], (0, 0, 1, 0))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_steps_that_are_zero_give_no_warning() -> None:
+    assert "cumsum" in [node.op for node in prepared(ShiftedSums(), 16).nodes]
