@@ -128,20 +128,23 @@ def _broadcasts(shape: Shape, to: Shape) -> bool:
 @np.errstate(all="ignore")  # a value that is not finite equals none
 def _scan(graph: Graph, part: ScanPart) -> FoundScan | None:
     """Return the scan that a part computes; None for anything else."""
-    shape, rng = graph.shape(part.end), np.random.default_rng(0)
-    drawn = ({x: _drawn(rng, graph.shape(x)) for x in part.sources} for _ in range(2))
-    first, second = (_Case(one, part.value(graph, one)) for one in drawn)
-    for axis in (d for d, n in enumerate(shape) if n >= FEWEST):
+    first, second = _cases(graph, part)
+    for axis in (d for d, n in enumerate(first.result.shape) if n >= FEWEST):
         if len(part.sources) == 1:
             found = _of_one(axis, part.sources[0], first, second)
         else:
-            orders = (part.sources, part.sources[::-1])
-            found = next(
-                (FoundScan("scan", axis, x) for x in orders if first.is_scan(axis, *x)), None
-            )
+            found = _of_two(axis, part.sources, first)
         if found is not None:
             return found
     return None
+
+
+def _cases(graph: Graph, part: ScanPart) -> Iterator[_Case]:
+    """Yield a part's result for two sets of random sources."""
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        given = {name: _drawn(rng, graph.shape(name)) for name in part.sources}
+        yield _Case(given, part.value(graph, given))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,12 @@ class _Case:
         """Return whether the result is the states h_t = a_t h_(t-1) + b_t along an axis."""
         factors = self.source(a) if isinstance(a, str) else a
         return self.equals(states_of({"axis": axis}, factors, self.source(b)))
+
+
+def _of_two(axis: int, names: tuple[str, ...], case: _Case) -> FoundScan | None:
+    """Return the scan h_t = a_t h_(t-1) + b_t of two tensors, in either order."""
+    orders = (pair for pair in (names, names[::-1]) if case.is_scan(axis, *pair))
+    return next((FoundScan("scan", axis, pair) for pair in orders), None)
 
 
 def _of_one(axis: int, x: str, first: _Case, second: _Case) -> FoundScan | None:
