@@ -86,6 +86,9 @@ CUTS = [
     case("pick", lambda x: x[:, [0, 2]], SQUARE),
     case("pick_order", lambda x: x[:, :, [3, 1, 2, -4]], SQUARE),
     case("index_select", lambda x: x.index_select(3, torch.tensor([5, 0, 1])), SQUARE),
+    case(
+        "index_select_from_the_end", lambda x: x.index_select(-1, torch.tensor([5, 0, 1])), SQUARE
+    ),
     case("conv_slice", lambda net, x: net.c(x)[:, 1:, 2:-1], X1, c=nn.Conv1d(6, 5, 3)),
     case("conv_flip", lambda net, x: net.c(x).flip(2), X1, c=nn.Conv1d(6, 5, 3)),
 ]

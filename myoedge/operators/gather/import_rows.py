@@ -22,9 +22,10 @@ SIDE_BY_SIDE = "bring the axes side by side first: x.movedim(2, 1)[[0, 1], [2, 3
 def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Import x[:, [0, 2, 5]]: a constant index list along one axis, or lists of equal length along
     adjacent axes."""
-    lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"], a["index"])]
+    x, shape = a["self"], d.shape(a["self"])
+    lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"] % len(shape), a["index"])]
     picks = {axis: name for axis, name in lists if name is not None}
-    x, shape, names, axis = a["self"], d.shape(a["self"]), [*picks.values()], next(iter(picks))
+    names, axis = [*picks.values()], next(iter(picks))
     constant = d.constants.keys() >= {*names}
     if len(picks) > 1 and constant and (y := _outer(d, x, picks, out)):
         return y
