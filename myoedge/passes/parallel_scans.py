@@ -183,7 +183,7 @@ def _of_one(axis: int, x: str, first: _Case, second: _Case) -> FoundScan | None:
     a = np.moveaxis(factors, 0, axis)
     if not factors.any() or not second.is_scan(axis, a, x):
         return None
-    if np.allclose(factors[1:], 1.0):
+    if np.allclose(factors[1:], 1.0, rtol=0.0, atol=1e-9):
         return FoundScan("cumsum", axis, (x,))
     return FoundScan("scan", axis, (a, x))
 
