@@ -29,6 +29,7 @@ FEWEST = 4  # steps of a scan
 SOURCES = 2  # maximum number of tensors that a scan reads
 MOVES = ("concat", "expand", "pad", "reshape", "slice", "transpose")
 SUMS = ("add", "cumsum", "mul", "scan")
+PARTS = (*MOVES, *SUMS)
 TOLERANCE = 1e-6  # of each value, for products of many steps are tiny; evaluation is in float64
 
 
@@ -76,14 +77,14 @@ def roll_scans(graph: Graph) -> Graph:
     taken: set[str] = set()
     order = {node.name: -at for at, node in enumerate(graph.nodes)}
     for node in reversed(graph.nodes):  # a scan's results before what is computed on the way
-        if node.op not in MOVES or node.name in taken:
+        if node.op not in PARTS or node.name in taken:
             continue
         for part in [*_parts(graph, node, order)][::-1]:  # the largest first
             if (scan := _scan(graph, part)) is not None:
                 found[node.name] = scan
                 taken.update(x.name for x in part.nodes)
                 break
-    rule = RewritePattern(lambda view, node: _replaced(view, node, found.get(node.name)), MOVES)
+    rule = RewritePattern(lambda view, node: _replaced(view, node, found.get(node.name)), PARTS)
     return apply((rule,), graph) if found else graph
 
 
@@ -100,7 +101,7 @@ def _parts(graph: Graph, end: Node, order: Mapping[str, int]) -> Iterator[ScanPa
         nodes.append(node)
         for name in sorted({*node.inputs} - {*graph.constants} - seen):
             seen.add(name)
-            if made_by(graph, name, *MOVES, *SUMS, plain=True) is None:
+            if made_by(graph, name, *PARTS, plain=True) is None:
                 sources.append(name)
             else:
                 heapq.heappush(waiting, (order[name], name))
@@ -110,9 +111,9 @@ def _parts(graph: Graph, end: Node, order: Mapping[str, int]) -> Iterator[ScanPa
 
 
 def _has_steps(nodes: Sequence[Node]) -> bool:
-    """Return whether nodes have as many slices and sums as the shortest scan."""
+    """Return whether nodes have as many slices and sums as the shortest scan, of four steps."""
     ops = [node.op for node in nodes]
-    return ops.count("slice") >= FEWEST and sum(map(ops.count, SUMS)) >= 2
+    return ops.count("slice") >= 3 and sum(map(ops.count, SUMS)) >= 2
 
 
 def _broadcast(graph: Graph, names: Iterable[str], shape: Shape) -> bool:

@@ -31,6 +31,17 @@ def doubling(a: Tensor, b: Tensor) -> Tensor:
     return b
 
 
+def shifted(a: Tensor, b: Tensor) -> Tensor:
+    """The same, where each step has one before it: ones and zeros before the first."""
+    far, steps = 1, a.shape[1]
+    while far < steps:
+        ones, zeros = torch.ones_like(a[:, :far]), torch.zeros_like(b[:, :far])
+        b = b + a * torch.cat([zeros, b[:, :-far]], 1)
+        a = a * torch.cat([ones, a[:, :-far]], 1)
+        far *= 2
+    return b
+
+
 def tree(a: Tensor, b: Tensor) -> Tensor:
     """Sums of pairs, of pairs of pairs, and down again, in place, with the steps behind the
     channels."""
@@ -116,14 +127,14 @@ def prepared(network: nn.Module, steps: int) -> Graph:
 
 
 @pytest.mark.parametrize("steps", [4, 7, 16])
-@pytest.mark.parametrize("scan", [doubling, tree, tree_of_channels])
+@pytest.mark.parametrize("scan", [doubling, shifted, tree, tree_of_channels])
 def test_algorithms_become_one_operator(scan: Scan, steps: int) -> None:
     found = [node.op for node in prepared(Linear(scan), steps).nodes]
     assert found.count("scan") == 1
     assert not {"add", "mul", "concat"} & {*found}
 
 
-@pytest.mark.parametrize("scan", [doubling, tree])
+@pytest.mark.parametrize("scan", [doubling, shifted, tree])
 def test_a_selective_scan_is_found_behind_them(scan: Scan) -> None:
     found = [node.op for node in prepared(Mamba(scan), 12).nodes]
     assert found.count("selective_scan") == 1
