@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from myoedge.codegen.render import template_dir
+from myoedge.errors import MyoedgeError
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.plan import Plan
 
@@ -60,9 +61,23 @@ def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> lis
 
     kernels   C function names
     brought   file name -> text of plug-ins' kernel sources
+
+    Errors: E257 for a kernel without a file.
     """
-    texts = (_text(f"{kernel}.c", brought) or "" for kernel in kernels)
-    return sorted({f"library/{_INCLUDE.findall(text)[0]}" for text in texts})
+    return sorted({f"library/{_header(kernel, brought)}" for kernel in kernels})
+
+
+def _header(kernel: str, brought: Mapping[str, str]) -> str:
+    included = _INCLUDE.search(_text(f"{kernel}.c", brought) or "")
+    if included is None:
+        title = f"the plug-in that has {kernel} cannot be used"
+        facts = {
+            "needs": f"{kernel}.c, which includes its header first",
+            "has": "a TiledKernel without",
+        }
+        tries = ["sources={name: (FOLDER / name).read_text() for name in FILES} in its TiledKernel"]
+        raise MyoedgeError("E257", title, facts, tries)
+    return included[1]
 
 
 def called(tilings: Iterable[Tiling]) -> set[str]:

@@ -337,6 +337,8 @@ WRONG = {  # what is replaced in a module of the package, by what, exit code, wh
     "another shape": ("definition.py", "np.asarray(x * factors)", "np.zeros(3)", 2,
                       "real of gains returned an array of float64 [3], not an array of floats ["),
     "no cases": ("cases.py", '"gains": gains', "", 2, "no gains in CASES of a module cases.py"),
+    "no C files": ("tiling.py", "sources={name: (FOLDER / name).read_text() for name in FILES},",
+                   "", 4, "a TiledKernel without"),
     "no rows": ("import_rows.py", "ROWS = (", "ROWS = (1, ", 2,
                 "ROWS of its import_rows is"),
 }  # fmt: skip
