@@ -230,7 +230,7 @@ def _latency(build: Build, cycles: int) -> Requirement:
     )
     limit = "no [budget] latency" if limit_s is None else f"limit {1e3 * limit_s:.3f} ms"
     shown = None if limit_s is None else cycles / clock_hz <= limit_s
-    text = "An inference ends within its latency"
+    text = "An inference ends within [budget] latency"
     return Requirement("TIME-1", text, shown, f"{value}; {limit}", "measurement: simulated chip")
 
 

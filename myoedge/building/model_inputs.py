@@ -192,7 +192,7 @@ def _model_path(options: Options, found: Found) -> Path:
         ]
         raise MyoedgeError("E202", "no model is named", tries=tries)
     if not isinstance(chosen, str | Path):
-        title = f"a model is named by its file, not by a {type(chosen).__name__}"
+        title = f"the model must be a file, not an object of {type(chosen).__name__}"
         raise MyoedgeError("E202", title, tries=[EXPORT_LINES])
     return Path(chosen)
 

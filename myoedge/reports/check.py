@@ -118,7 +118,7 @@ class Check(Tabular):
             *([f"myoedge validate NEW --on {','.join(backends)}"] if backends else []),
             *(["myoedge simulate NEW"] if "cycles.total" in gone else []),
             *(_same_setting(row.change) for row in self.failed if row.status == DIFFERS),
-            "[check] in myoedge.toml, if that will do",
+            "a higher limit in [check] of myoedge.toml, if the change is acceptable",
             "a new build to compare with",
             "myoedge report NEW --against OLD, layer by layer",
         ]

@@ -229,7 +229,10 @@ def raise_worse(found: Sequence[Regression]) -> None:
         return
     lines = [f"{row.name}: {row.change}" for row in found]
     facts = {"worse": _listed(lines)}
-    tries = ["[bounds] in the sweep's file, if that will do", "a new sweep to compare with"]
+    tries = [
+        "wider [bounds] in the sweep's file, if the change is acceptable",
+        "a new sweep to compare with",
+    ]
     raise MyoedgeError(WORSE_CODE, "the sweep is worse than the earlier one", facts, tries)
 
 

@@ -182,7 +182,9 @@ def test_labels_that_are_no_classes(run: Run, small: Path, calib: Callable[..., 
 
 
 def test_a_module_is_no_model_file() -> None:
-    with pytest.raises(myoedge.MyoedgeError, match="named by its file, not by a ReLU") as raised:
+    with pytest.raises(
+        myoedge.MyoedgeError, match="must be a file, not an object of ReLU"
+    ) as raised:
         myoedge.build(torch.nn.ReLU(), calib="random")
     assert raised.value.code == "E202"
     assert "torch.export.save" in raised.value.notice.tries[0]
