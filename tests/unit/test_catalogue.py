@@ -198,7 +198,8 @@ SHARED = {
     },  # not installed
     "E254": {"backends.build", "backends.build_folder"},  # frames or samples, of a build without
     "E256": {"building.plugin_check", "building.plugins"},  # one that is not installed
-    "E257": {"building.plugins", "plan.l1.layer_kernels"},  # a plug-in that cannot be used
+    # a plug-in that cannot be used
+    "E257": {"building.plugins", "codegen.library", "plan.l1.layer_kernels"},
     "E502": {"backends.board", "system.tools"},  # too slow
     "E601": {
         "backends.build",
