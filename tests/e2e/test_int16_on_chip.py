@@ -16,7 +16,7 @@ from torch import nn
 
 import myoedge
 from myoedge.numerics.arrays import Array
-from tests.conftest import save_exported
+from tests.conftest import save_exported, thinned
 
 
 class Normalised(nn.Module):
@@ -135,7 +135,7 @@ def built(make: type[nn.Module], calib: Array, folder: Path) -> dict[str, Any]:
     return dict(report)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", thinned(NETWORKS))
 def test_16_bits_are_exact_on_the_chip(name: str, tmp_path: Path) -> None:
     """Every float result has 16 bits, and keeps far more than 8 do."""
     make, shape = NETWORKS[name]

@@ -439,6 +439,7 @@ def budget_of(plan: Plan, rng: np.random.Generator) -> int:
     return int(stays + rng.uniform(0.1, 0.9) * plan.weight_bytes)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_random_networks_in_little_memory(tmp_path: Path) -> None:
     assert sum(in_little_memory(seed, tmp_path / str(seed)) for seed in range(1000, 1004)) >= 2

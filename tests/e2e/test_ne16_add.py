@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
+from tests.conftest import thinned
 from tests.e2e.test_ne16_layers import assert_exact, built
 from tests.e2e.test_ne16_mean import computed
 from tests.torch_oracle import Net
@@ -96,7 +97,7 @@ CONVOLUTIONS: dict[str, tuple[Made, nn.Module, tuple[int, ...], str | None]] = {
 }
 
 
-@pytest.mark.parametrize("case", CONVOLUTIONS)
+@pytest.mark.parametrize("case", thinned(CONVOLUTIONS))
 def test_convolutions_are_summed_beside_the_engine(case: str, tmp_path: Path) -> None:
     """Every kind of job; odd sizes, clamps, tables, tiles, groups, differences."""
     made, layer, shape, l1 = CONVOLUTIONS[case]

@@ -14,7 +14,7 @@ from torch import nn
 
 import myoedge
 from myoedge.errors import MyoedgeError
-from tests.conftest import save_exported
+from tests.conftest import save_exported, thinned
 from tests.e2e.test_on_chip import has_gvsoc
 
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
@@ -136,7 +136,7 @@ def assert_exact(build: myoedge.Build) -> None:
     assert checked.exact["simulator"], checked.difference
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", thinned(LAYERS))
 def test_every_way_to_run_a_layer_is_exact(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     build = built(*LAYERS[name], tmp_path, engine="ne16")
@@ -156,7 +156,7 @@ IN_PHASES = (
 )
 
 
-@pytest.mark.parametrize("name", IN_PHASES)
+@pytest.mark.parametrize("name", thinned(IN_PHASES))
 def test_jobs_step_over_positions(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     build = built(*LAYERS[name], tmp_path, "24KiB", engine="ne16")
@@ -184,7 +184,7 @@ MANY_PRODUCTS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("l1", [None, "64KiB"])
+@pytest.mark.parametrize("l1", thinned(["64KiB", None]))
 @pytest.mark.parametrize("name", MANY_PRODUCTS)
 def test_sums_of_many_products_are_added_up_part_by_part(
     name: str, l1: str | None, tmp_path: Path

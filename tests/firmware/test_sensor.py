@@ -10,6 +10,7 @@ import pytest
 
 from myoedge.codegen.sensor_program import SampleLayout, SensorProgram
 from myoedge.numerics.arrays import Array
+from tests.conftest import thinned
 from tests.firmware import sensor_player as player
 
 PERIOD_US = 1000
@@ -231,7 +232,7 @@ def test_open_and_saturated_electrodes(windows: tuple[SensorProgram, Path]) -> N
     assert rows[-1]["open"] == 0
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", thinned(range(12)))
 def test_drawn_faults(
     windows: tuple[SensorProgram, Path], stream: tuple[SensorProgram, Path], seed: int
 ) -> None:

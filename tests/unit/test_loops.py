@@ -154,7 +154,15 @@ def prepared(network: nn.Module, *shape: int) -> Graph:
 @pytest.mark.parametrize("backward", [True, False])
 @pytest.mark.parametrize(
     ("kind", "states"),
-    [(Plain, 1), (Unfolded, 1), (Gated, 2), (Delayed, 2), (Swapped, 2), (Late, 2), (Begun, 2)],
+    [
+        (Plain, 1),
+        pytest.param(Unfolded, 1, marks=pytest.mark.slow),
+        (Gated, 2),
+        (Delayed, 2),
+        (Swapped, 2),
+        (Late, 2),
+        (Begun, 2),
+    ],
 )
 def test_the_body_of_a_loop_stands_once(
     kind: Callable[[], nn.Module], states: int, backward: bool, last: bool

@@ -17,6 +17,7 @@ from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import run_float
 from myoedge.operators.loop.turns import IN_LOOPS
 from myoedge.passes import prepare
+from tests.conftest import thinned
 
 STEPS, WIDTH = 6, 4
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -163,7 +164,7 @@ def test_a_linear_recurrence_in_torchs_scan_is_one_operator() -> None:
     assert IN_LOOPS.isdisjoint(found)
 
 
-@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("last", thinned([False, True]))
 @pytest.mark.parametrize("step", [bounded, weighted, read_before, read_row, filtered])
 def test_the_body_stands_once(step: Step, last: bool) -> None:
     torch.manual_seed(0)
