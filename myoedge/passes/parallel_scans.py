@@ -129,15 +129,15 @@ def _broadcasts(shape: Shape, to: Shape) -> bool:
 @np.errstate(all="ignore")  # a value that is not finite equals none
 def _scan(graph: Graph, part: ScanPart) -> FoundScan | None:
     """Return the scan that a part computes; None for anything else."""
-    first, second = _cases(graph, part)
-    for axis in (d for d, n in enumerate(first.result.shape) if n >= FEWEST):
-        if len(part.sources) == 1:
-            found = _of_one(axis, part.sources[0], first, second)
-        else:
-            found = _of_two(axis, part.sources, first)
-        if found is not None:
-            return found
-    return None
+    cases = _cases(graph, part)
+    first = next(cases)
+    axes = [axis for axis, n in enumerate(first.result.shape) if n >= FEWEST]
+    if len(part.sources) == SOURCES:
+        scans = (_of_two(axis, part.sources, first) for axis in axes)
+    else:
+        second = next(cases)
+        scans = (_of_one(axis, part.sources[0], first, second) for axis in axes)
+    return next((scan for scan in scans if scan is not None), None)
 
 
 def _cases(graph: Graph, part: ScanPart) -> Iterator[_Case]:
