@@ -43,7 +43,7 @@ class Application(ABC):
 
     @abstractmethod
     def sdk_files(self) -> dict[str, str]:
-        """Return the files of gap_sdk/ that replace those of the console application."""
+        """Return the files of gap_sdk/ that replace files of the console application."""
 
     def described(self) -> dict[str, Any]:
         """Return further JSON files of the build folder, as name -> document."""

@@ -128,7 +128,7 @@ class ChannelLines:
         return cores * BLOCK * (words // 2 * 2 + 1)
 
     def cycles(self, sizes: Sizes, cores: int) -> Any:
-        """Return the estimated cycles of a tile: those of the core with the most blocks."""
+        """Return the estimated cycles of a tile, which the core with the most blocks takes."""
         across, along = sizes[f"t{1 - self.along}"], sizes[f"t{self.along}"]
         lines, block = self.blocks(sizes)
         groups = ceil_div(sizes["c"], BLOCK)

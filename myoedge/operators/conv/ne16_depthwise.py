@@ -72,7 +72,7 @@ class SharedTiles:
         return FIRST_JOB * prepared + np.maximum(slowed * computed, work)
 
     def scratch(self, sizes: Sizes) -> Any:
-        """Return the scratch bytes of NE16's jobs, which precede those of the cores."""
+        """Return the scratch bytes of NE16's jobs, which precede the cores' scratch."""
         return round_up(self.jobs.scratch(self.of_engine(sizes)), 4)
 
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def _swapped(parts: tuple[T, ...]) -> tuple[T, ...]:
-    """Return a tuple of per-dimension values with those of rows and columns exchanged."""
+    """Return a tuple of per-dimension values with the row and column values exchanged."""
     return (*parts[:1], *parts[2:3], *parts[1:2], *parts[3:])
 
 
