@@ -125,6 +125,19 @@ static void me_l3_apply(uint32_t ended)
 
 #endif
 
+/* The state at the start of the loop that runs. */
+static me_l3_state me_l3_loop ME_L1;
+
+static inline void me_l3_loop_begins(void) { me_l3_loop = me_l3_run; }
+
+/* Before another step of a loop: all transfers of its body have ended, and are due again. */
+static inline void me_l3_loop_again(void)
+{
+    const uint32_t ticket = me_l3_run.ticket;
+    me_l3_run = me_l3_loop;
+    me_l3_run.ticket = ticket;
+}
+
 static void me_l3_begin(void) { me_l3_run = (me_l3_state){ .limit = me_l3_limits }; }
 
 static void me_timeline_step(void)

@@ -86,11 +86,16 @@ static inline void me_load_of_loop(const me_loop *loop) { loop->load(); }
 
 #endif
 
-/* Before a layer: in the first step of a loop, the control core loads the constants that stay in L1. */
+/* Before a layer: in the first step of a loop, the control core loads the constants that stay in L1, and
+ * keeps the state of the transfers from L3, which each step repeats. */
 static inline void me_loop_begins(int32_t layer, const me_loop *loops, int32_t count)
 {
     for (const me_loop *loop = loops; loop < loops + count; loop++) {
-        if (loop->first == layer && loop->load && ME_TURN == 0)
+        if (loop->first != layer || ME_TURN != 0)
+            continue;
+        if (me_is_steering())
+            me_l3_loop_begins();
+        if (loop->load)
             me_load_of_loop(loop);
     }
 }
@@ -103,6 +108,8 @@ static inline int32_t me_loop_ends(int32_t layer, const me_layer *layers, const 
         if (loop->last != layer)
             continue;
         if (++ME_TURN < loop->steps) {
+            if (me_is_steering())
+                me_l3_loop_again();
             me_first_arguments_of_step(&layers[loop->first]);
             return loop->first - 1;
         }

@@ -12,9 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
+
+import numpy as np
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.graph.match import NoMatch, require
+from myoedge.operators.base import OPS
 from myoedge.passes.steps import FEWEST
 
 Column = tuple[str, ...]
@@ -43,11 +47,32 @@ class Unrolled:
         kind = (sorted(node.attrs.items()), shapes, tensor.shape, tensor.dtype, tensor.q)
         return f"{node.op} {kind} {tensor.pre_q}"
 
+    def viewed_kinds(self, name: str) -> tuple[str, ...]:
+        """Return the kinds of the node that computes a tensor and of its operands, through
+        views."""
+        found = [self.kinds.get(name, "")]
+        while (node := self.graph.producer.get(name)) is not None and OPS[node.op].view:
+            name = node.inputs[0]
+            found.append(self.kinds.get(name, ""))
+        return tuple(found)
+
     def is_regular(self, column: Column) -> bool:
         """Return whether a column's tensors, one per iteration, are results of the same
         operator."""
         kinds = {self.kinds.get(name, "") for name in column}
         return len(kinds) == 1 and "" not in kinds and len({*column}) == len(column)
+
+    def is_float(self, column: Column) -> bool:
+        """Return whether a column's tensors are constants or float32: only these can be states."""
+        tensors = (self.graph.tensors.get(name) for name in column)
+        return all(x is None or x.dtype == "float32" for x in tensors)
+
+    def is_one_constant(self, column: Column) -> bool:
+        """Return whether a column's tensors are constants with equal values."""
+        if not all(map(self.graph.is_const, column)):
+            return False
+        first = self.graph.array(column[0])
+        return all(np.array_equal(first, self.graph.array(name)) for name in column[1:])
 
     def inputs(self, column: Column) -> list[Column]:
         read = (self.graph.producer[name].inputs for name in column)
@@ -72,14 +97,14 @@ def loop_results(unrolled: Unrolled) -> Iterator[list[Column]]:
 
 
 def _joined(unrolled: Unrolled) -> Iterator[Column]:
-    """Yield the inputs of each concat that are all computed by the same kind of node, without up to
-    MOST_PEELED first inputs that differ."""
+    """Yield the runs of consecutive inputs of each concat that the same kinds of nodes compute: one
+    run per loop whose results are concatenated."""
     for node in unrolled.graph.nodes:
         if node.op == "concat" and len(node.inputs) >= FEWEST:
-            for first in range(min(MOST_PEELED, len(node.inputs) - FEWEST) + 1):
-                if unrolled.is_regular(node.inputs[first:]):
-                    yield node.inputs[first:]
-                    break
+            for _, run in groupby(node.inputs, unrolled.viewed_kinds):
+                column = tuple(run)
+                if len(column) >= FEWEST and unrolled.is_regular(column):
+                    yield column
 
 
 def _last_states(unrolled: Unrolled) -> Iterator[Column]:
@@ -210,10 +235,8 @@ def _is_operand(body: UnrolledBody, column: Column, later: dict[str, Column]) ->
     if len({*column}) == 1 or all(map(graph.is_const, column)):
         body.given[column] = None
         return True
-    behind = _a_step_later(later, column)
+    behind = _a_step_later(later, column) if unrolled.is_float(column) else ()
     if behind:
-        tensors = [graph.tensors.get(x) for x in column]
-        require(all(x is None or x.dtype == "float32" for x in tensors))
         require(graph.shape(column[0]) == graph.shape(column[1]))
         body.states[column] = behind, column[0]
         return True
@@ -227,7 +250,7 @@ def _is_operand(body: UnrolledBody, column: Column, later: dict[str, Column]) ->
 def _a_step_later(later: dict[str, Column], column: Column) -> Column:
     """Return the column of a state's next values, given the column of its values as they are read;
     () if the column is no state."""
-    for steps in range(1, MOST_DELAYED + 1):
+    for steps in range(1, min(MOST_DELAYED + 1, len(column))):
         behind = later.get(column[steps], ())
         if behind[:-steps] == column[steps:]:
             return (*column[1:], behind[-steps])

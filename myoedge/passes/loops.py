@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.match import NoMatch, attempt, require
 from myoedge.operators.base import OPS
@@ -28,6 +26,7 @@ from myoedge.passes.loop_columns import (
     loop_results,
     unrolled_body,
 )
+from myoedge.passes.loop_repeats import without_repeats
 from myoedge.passes.steps import FEWEST, stacked
 
 MOST_LOOPS = 64
@@ -59,7 +58,9 @@ def _rolled(unrolled: Unrolled) -> Iterator[Graph]:
             if min(map(len, columns)) < FEWEST:
                 break
             body = unrolled_body(unrolled, columns)
-            if body is not None and body.states and (made := _with_loop(body)) is not None:
+            if body is None or not body.states:
+                continue
+            if (made := _with_loop(without_repeats(body))) is not None:
                 yield made
                 break
 
@@ -87,7 +88,7 @@ class _Emitted:
     def _made(self, column: Column) -> str:
         if column in self.body.stateful:
             return self._computed(column, column[0])
-        if len({*column}) == 1 or _is_one_constant(self.body.graph, column):
+        if len({*column}) == 1 or self.body.unrolled.is_one_constant(column):
             return column[0]
         sequence = attempt(stacked, self.patch, column)
         if sequence is not None:
@@ -105,9 +106,10 @@ class _Emitted:
         return self.patch.add("concat", *(reshape(self.patch, x, shape) for x in column), axis=0)
 
     def _has_one_set_of_weights(self, column: Column) -> bool:
-        inputs, graph = self.body.unrolled.inputs(column), self.body.graph
-        weights = OPS[graph.producer[column[0]].op].weights
-        return all(_is_one_constant(graph, x) for i, x in enumerate(inputs) if i in weights)
+        unrolled = self.body.unrolled
+        weights = OPS[self.body.graph.producer[column[0]].op].weights
+        inputs = enumerate(unrolled.inputs(column))
+        return all(unrolled.is_one_constant(x) for i, x in inputs if i in weights)
 
     def _computed(self, column: Column, name: str) -> str:
         """Add the node that computes a column to the loop's body. Errors: NoMatch if its weights
@@ -129,13 +131,6 @@ class _Emitted:
             name = node.inputs[0]
         require(node is not None or name == self.names[column])
         return self.names[column]
-
-
-def _is_one_constant(graph: Graph, column: Column) -> bool:
-    if not all(map(graph.is_const, column)):
-        return False
-    first = graph.array(column[0])
-    return all(np.array_equal(first, graph.array(name)) for name in column[1:])
 
 
 def _with_loop(body: UnrolledBody) -> Graph | None:

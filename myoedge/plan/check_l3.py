@@ -32,11 +32,17 @@ def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
 
 
 def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
-    """Yield layers whose L3 transfers begin out of order or too late."""
+    """Yield layers whose L3 transfers begin out of order, too late, or before the loop that reads
+    them."""
     for a, b in pairwise(plan.l3_transfers):
         if b.begins < a.begins:
             yield plan.steps[b.chunk.step].node.name
-    late = (h for h in plan.l3_transfers if not 0 <= h.begins <= h.needed <= h.chunk.last + 1)
+    earliest = plan.timeline_steps.earliest
+    late = (
+        h
+        for h in plan.l3_transfers
+        if not earliest(h.chunk.first) <= h.begins <= h.needed <= h.chunk.last + 1
+    )
     yield from (plan.steps[h.chunk.step].node.name for h in late)
 
 

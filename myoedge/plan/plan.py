@@ -171,7 +171,7 @@ class Plan:
     @property
     def l3_moved_bytes(self) -> int:
         """Bytes moved from and to L3 in one run, rounded up to words."""
-        return sum(x.chunk.room_bytes for x in self.l3_transfers)
+        return sum(x.chunk.room_bytes * x.chunk.turns for x in self.l3_transfers)
 
     @property
     def map_bytes(self) -> int:

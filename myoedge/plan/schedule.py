@@ -143,7 +143,7 @@ def _fitting(network: LoweredNetwork) -> Plan:
     plan = _tiled(network, None, _resident_candidates(network))
     if fits(plan):
         return plan
-    if not plan.chip.l3_bytes or not plan.chip.l1_bytes or network.loops:
+    if not plan.chip.l3_bytes or not plan.chip.l1_bytes:
         raise too_large(plan)
     if any(tiling.kernel.from_l3 for tiling in plan.tilings):
         kernels = NetworkKernels.of(
@@ -158,6 +158,8 @@ def _fitting(network: LoweredNetwork) -> Plan:
     if not plan.l2_room_bytes:  # code fills L2
         raise too_large(plan, plan)
     streaming = _weights_streaming(network, plan)
+    if streaming is None and network.loops:  # their feature maps stay in L2
+        raise too_large(plan, plan)
     if streaming is None:  # feature maps must go to L3 too
         bare = _tiled(network, None, ())
         streaming = spilled(bare, network.roots, network.placing, network.kernels)
@@ -192,7 +194,7 @@ def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor
         name: replace(_locate(n, root, resident, placement), row_bytes=n.rows.get(name, 0))
         for name, root in n.roots.items()
     }
-    timeline_steps = TimelineSteps.of(tilings, bool(n.copies))
+    timeline_steps = TimelineSteps.of(tilings, bool(n.copies), n.loops)
     return Plan(
         n.quant,
         n.chip,

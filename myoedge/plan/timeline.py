@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from myoedge.numerics.arrays import Count, round_up
 from myoedge.plan.l1.tiling import Tiling
+from myoedge.plan.loops import LoopLayers
 from myoedge.plan.placement import LiveRange
 
 WORD = 4  # bytes: unit of transfers between L3 and L2
@@ -21,26 +22,45 @@ def whole_words(size_bytes: Count) -> Count:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopSteps:
+    """The timeline steps of a loop's body.
+
+    first, end   half-open range of timeline steps
+    turns        number of iterations
+    """
+
+    first: int
+    end: int
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
 class TimelineSteps:
     """Numbering of timeline steps: one before each layer, and one per tile.
 
     A transfer that starts in a step ends before the next one, except between L3 and L2.
     enters   step before each layer, and after the last one
+    loops    loop bodies; their steps have the same numbers in all iterations
     """
 
     enters: tuple[int, ...]
+    loops: tuple[LoopSteps, ...] = ()
 
     @staticmethod
-    def of(tilings: Sequence[Tiling | None], copies: bool) -> TimelineSteps:
+    def of(
+        tilings: Sequence[Tiling | None], copies: bool, loops: Sequence[LoopLayers] = ()
+    ) -> TimelineSteps:
         """Number the timeline steps of a network.
 
         copies   whether outputs are copied at the end, which counts as one more layer with one tile
+        loops    loop bodies
         """
         counts = [1 if tiling is None else len(tiling.tiles) for tiling in tilings]
         enters = [0]
         for count in (*counts, *((1,) if copies else ())):
             enters.append(enters[-1] + 1 + count)
-        return TimelineSteps(tuple(enters))
+        spans = (LoopSteps(enters[x.first], enters[x.last + 1], x.steps) for x in loops)
+        return TimelineSteps(tuple(enters), tuple(spans))
 
     @property
     def count(self) -> int:
@@ -56,6 +76,16 @@ class TimelineSteps:
         """
         begins = [enter - at for at, enter in enumerate(self.enters)]
         return tile + bisect_right(begins, tile)
+
+    def earliest(self, timeline_step: int) -> int:
+        """Return the first step in which a transfer for `timeline_step` may run: none runs across
+        the start or end of a loop."""
+        borders = (border for loop in self.loops for border in (loop.first, loop.end))
+        return max((border for border in borders if border <= timeline_step), default=0)
+
+    def turns(self, timeline_step: int) -> int:
+        """Return how often a step runs per inference: the iterations of its loop, or 1."""
+        return next((x.turns for x in self.loops if x.first <= timeline_step < x.end), 1)
 
     def alive(self, life: LiveRange) -> LiveRange:
         """Convert a live range in layers to one in timeline steps."""
@@ -74,6 +104,8 @@ class Chunk:
     size_bytes    number of bytes
     first, last   timeline steps that need it
     tensor        name of the feature map; "" for constants
+    earliest      first timeline step in which the transfer may run
+    turns         number of transfers per inference: the iterations of the layer's loop, or 1
     """
 
     step: int
@@ -83,6 +115,8 @@ class Chunk:
     first: int
     last: int
     tensor: str = ""
+    earliest: int = 0
+    turns: int = 1
 
     @property
     def room_bytes(self) -> int:
@@ -93,10 +127,11 @@ class Chunk:
 def candidates(
     tilings: Sequence[Tiling],
 ) -> Iterator[tuple[int, str, int]]:
-    """Yield (layer, constant, bytes) for every constant that may be streamed from L3."""
+    """Yield (layer, constant, bytes) for every constant that may be streamed from L3; those that
+    stay in L1 for a loop may not."""
     for index, tiling in enumerate(tilings):
         for operand in tiling.kernel.operands:
-            if operand.constant:
+            if operand.constant and operand.name not in tiling.resident:
                 yield index, str(operand.source), tiling.kernel.arrays[str(operand.source)].nbytes
 
 
@@ -119,14 +154,23 @@ def chunks(
     enter = timeline_steps.enters[index]
     operand = next(o for o in tiling.kernel.operands if o.source == array)
     if operand.name in tiling.choice.in_l2:
-        return [Chunk(index, array, 0, size_bytes, enter, timeline_steps.enters[index + 1] - 1)]
+        leave = timeline_steps.enters[index + 1]
+        return [_chunk(Chunk(index, array, 0, size_bytes, enter, leave - 1), timeline_steps)]
     reads = list(reads_of(tiling, operand.name, enter, timeline_steps))
     parts, start = [], 0
     for stop in _cuts(reads, size_bytes, most):
         step_numbers = [m for m, low, high in reads if low < stop and start < high] or [enter]
-        parts.append(Chunk(index, array, start, stop - start, min(step_numbers), max(step_numbers)))
+        first, last = min(step_numbers), max(step_numbers)
+        part = Chunk(index, array, start, stop - start, first, last)
+        parts.append(_chunk(part, timeline_steps))
         start = stop
     return parts
+
+
+def _chunk(chunk: Chunk, timeline_steps: TimelineSteps) -> Chunk:
+    """Return the chunk with the limits of the loops in the network."""
+    earliest, turns = timeline_steps.earliest(chunk.first), timeline_steps.turns(chunk.first)
+    return replace(chunk, earliest=earliest, turns=turns)
 
 
 def reads_of(

@@ -214,7 +214,7 @@ def layer_bytes(plan: Plan, index: int) -> Row:
     streamed = tables + sum(map(sizes.__getitem__, sizes.keys() & plan.streamed))
     out_bytes = size_bytes(plan.quant, step.node.name)
     chunks = (transfer.chunk for transfer in plan.l3_transfers)
-    moved = sum(chunk.size_bytes for chunk in chunks if chunk.step == index)
+    moved = sum(chunk.size_bytes * chunk.turns for chunk in chunks if chunk.step == index)
     return {
         "weights_in": ("L3" if 2 * streamed > weights else "L2") if weights else None,
         "weights_bytes": weights,

@@ -89,6 +89,48 @@ def test_a_loop_of_one_iteration_is_exact(tmp_path: Path) -> None:
     assert checked.difference is None
 
 
+class Wide(nn.Module):
+    """Layers before, in and after a loop, whose weights exceed a small L2; two of them share
+    weights."""
+
+    def __init__(self, width: int = 208) -> None:
+        super().__init__()
+        self.before, self.after = nn.Linear(INPUTS, width), nn.Linear(width, width)
+        self.inner, self.width = nn.Linear(2 * width, width), width
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows, h, found = torch.relu(self.before(x)), torch.zeros(1, self.width), []
+        for row in rows.unbind(1):
+            h = torch.tanh(self.inner(torch.cat([row, h], 1))) + 0.5 * self.after(h)
+            found.append(h)
+        return self.after(torch.relu(torch.stack(found, 1)))
+
+
+@pytest.mark.parametrize(
+    ("l2", "engine"),
+    [
+        ("256KiB", "auto"),
+        ("104KiB", "cores"),
+        pytest.param("104KiB", "auto", marks=pytest.mark.slow),
+    ],
+)
+def test_weights_of_a_loop_come_from_l3_in_each_iteration(
+    l2: str, engine: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    steps = 11
+    build = built(Wide(), steps, tmp_path, l2=l2, engine=engine, simulate=True)
+    assert build.report["memory"]["l2_peak_bytes"] <= int(l2.removesuffix("KiB")) * 1024
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.difference is None
+    x = np.random.default_rng(1).integers(-128, 128, (1, steps, INPUTS), np.int8)
+    measured, _ = build.simulate([[x]])
+    moved = [layer.l3_bytes for layer in measured.inferences[0].layers]
+    planned = [row["l3_moved_bytes"] for row in build.report["layers"]]
+    assert sum(moved) == sum(planned)
+    assert (sum(planned) > 2 * build.report["memory"]["l3_bytes"]) == (l2 == "104KiB")
+
+
 def test_size_does_not_grow_with_the_steps(tmp_path: Path) -> None:
     torch.manual_seed(0)
     cell = Gated()

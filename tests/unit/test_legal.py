@@ -27,6 +27,7 @@ from myoedge.plan.l1.tiling import Buffer
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
+from myoedge.plan.timeline import LoopSteps
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QUANTIZED, QuantGraph, quantize_graph
 from myoedge.targets import find_chip
@@ -150,11 +151,19 @@ def other_bytes(plan: Plan) -> Plan:
     return with_l3_transfer(plan, 0, chunk=replace(chunk, start=chunk.start + 4))
 
 
+def before_its_loop(plan: Plan) -> Plan:
+    """A loop begins between the start of a transfer and the tile that needs it."""
+    early = next(h for h in plan.l3_transfers if h.begins < h.chunk.first)
+    loop = LoopSteps(early.chunk.first, plan.timeline_steps.count, 2)
+    return replace(plan, timeline_steps=replace(plan.timeline_steps, loops=(loop,)))
+
+
 STREAMS: dict[str, Callable[[Plan], Plan]] = {
     "more than L2 has": lambda p: replace(p, chip=replace(p.chip, l2_bytes=p.l2_bytes - 1)),
     "or differs from L3": lambda p: with_l3_transfer(p, 1, l3=p.l3_transfers[1].l3 + 4),
     "a transfer leaves": lambda p: with_l3_transfer(p, 1, l2=p.l3_transfers[1].l2 + 2),
     "out of turn": lambda p: with_l3_transfer(p, -1, begins=0),
+    "are out of turn": before_its_loop,
     "overwrites live bytes": too_early,
     "is overwritten": upon_another,
     "read before it has arrived": other_bytes,

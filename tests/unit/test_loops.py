@@ -238,6 +238,44 @@ def test_stacked_cells_are_a_layer_each() -> None:
     assert (ops.count("lstm"), ops.count("gru"), ops.count("slice")) == (1, 1, 0)
 
 
+class Decoder(nn.Module):
+    """Positions for six steps, then their sums with velocities, fed back to two LSTM cells.
+
+    Nothing reads the last cell states, so the exported graph does not compute them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.LSTMCell(INPUTS + 2, WIDTH), nn.LSTMCell(WIDTH, WIDTH)
+        self.last = nn.Linear(WIDTH, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = b = (torch.zeros(1, WIDTH), torch.zeros(1, WIDTH))
+        pose, found = torch.zeros(1, 2), []
+        for t, row in enumerate(x.unbind(1)):
+            a = self.first(torch.cat([row, pose], 1), a)
+            b = self.second(a[0], b)
+            change = self.last(b[0])
+            pose = change if t < 6 else pose + change
+            found.append(pose)
+        return torch.stack(found, -1)
+
+
+def test_each_phase_of_a_decoder_is_a_loop() -> None:
+    """With its cell states as states: a body that computes them from the gates of the step before
+    would compute these twice."""
+    torch.manual_seed(0)
+    decoder, sizes = Decoder(), set()
+    for steps in (24, 40):
+        graph = prepared(decoder, 1, steps, INPUTS)
+        assert [span.steps for span in loop_spans(graph.nodes)] == [4, steps - 7]
+        sizes.add(len(graph.nodes))
+        for span in loop_spans(graph.nodes):
+            body = [node.op for node in graph.nodes[span.first : span.end]]
+            assert body.count("gates") == 2
+    assert len(sizes) == 1
+
+
 class Deep(nn.Module):
     """Equal layers with weights of their own, and a long sum."""
 

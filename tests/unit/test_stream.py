@@ -20,7 +20,7 @@ from myoedge.plan.l3.transfers import (
     turns,
 )
 from myoedge.plan.placement import LiveRange, place
-from myoedge.plan.timeline import Chunk
+from myoedge.plan.timeline import Chunk, LoopSteps, TimelineSteps
 
 MOMENTS = 24
 RATE = L3TransferCost(2.0, 100.0)
@@ -197,3 +197,27 @@ def test_filling_makes_nobody_wait_and_takes_no_more_than_there_is(
     if kept and before is not None:
         assert after is not None
         assert after <= before + len(wanted) + MOMENTS
+
+
+def test_a_loop_takes_the_cycles_of_its_iterations_in_a_row() -> None:
+    """Its transfers begin anew in each: none runs across its start or end."""
+    steps = TimelineSteps((0, 3, 7, 9), (LoopSteps(3, 7, 4),))
+    assert [steps.earliest(x) for x in (0, 2, 3, 6, 7, 8)] == [0, 0, 3, 3, 7, 7]
+    assert [steps.turns(x) for x in (2, 3, 6, 7)] == [1, 4, 4, 1]
+    wanted = [
+        Chunk(n, "w", 0, 100, first, first, earliest=steps.earliest(first))
+        for n, first in enumerate((2, 4, 6, 8))
+    ]
+    begins, _ = schedule_in_window(wanted, 400)
+    placed = place_l3_transfers(wanted, [], 400)
+    assert placed is not None
+    assert begins == [x.begins for x in placed] == [0, 3, 3, 7]
+    durations, costs = [50.0, 70.0, 90.0, 110.0, 40.0, 260.0, 30.0, 80.0, 20.0], [300.0] * 4
+    looped = timeline(
+        costs, begins, [2, 4, 6, 8], ComputeCycles(durations, loops=steps.loops)
+    ).cycles
+    in_a_row = [*durations[:3], *durations[3:7] * 4, *durations[7:]]
+    again = [4 * n + at for n in range(4) for at in (3, 3)]
+    needed = [4 * n + at for n in range(4) for at in (4, 6)]
+    every = timeline([300.0] * 10, [0, *again, 19], [2, *needed, 20], ComputeCycles(in_a_row))
+    assert looped == every.cycles

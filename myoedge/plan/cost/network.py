@@ -13,17 +13,18 @@ def layer_cycles(plan: Plan) -> tuple[int, ...]:
 
 
 def computed(plan: Plan) -> ComputeCycles:
-    """Return the estimated compute cycles of every timeline step, from one barrier to the next."""
+    """Return the estimated compute cycles of every timeline step, from one barrier to the next; in
+    loops, of one iteration."""
     cycles_of = [0.0] * (plan.timeline_steps.count + 1)
     nine_cores: set[int] = set()
     rows = zip(layer_cycles(plan), plan.tilings, strict=True)
     for index, (cycles, tiling) in enumerate(rows):
         enter, leave = plan.timeline_steps.enters[index : index + 2]
         tiles = leave - enter - 1
-        cycles_of[enter + 1 : leave] = [cycles / tiles] * tiles
+        cycles_of[enter + 1 : leave] = [cycles / plan.turns(index) / tiles] * tiles
         if tiling.kernel.nine_cores:
             nine_cores.update(range(enter + 1, leave))
-    return ComputeCycles(cycles_of, nine_cores)
+    return ComputeCycles(cycles_of, nine_cores, plan.timeline_steps.loops)
 
 
 def modelled_cycles(plan: Plan) -> float:

@@ -185,7 +185,7 @@ def _possible(
     grid, limits = problem.grid, problem.limits
     possible = grid.tiles <= grid.kernel.most_tiles
     for o in grid.kernel.operands:
-        if limits.held_bytes is not None and o.constant:
+        if limits.held_bytes is not None and o.constant and o.name in times:
             possible &= _streams(grid, o, times[o.name], limits.held_bytes)
         if o.name in limits.in_l3:
             possible &= _in_rows(grid, o, order, limits, most_strips)

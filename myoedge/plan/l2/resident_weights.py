@@ -118,7 +118,8 @@ def _best(
     def worth(key: Key) -> tuple[float, int]:
         """Return (cycles saved per byte, minus the first layer that needs the constant), to rank
         constants."""
-        return sum(rate.cycles(chunk) for chunk in known[key]) / sizes[key], -key[0]
+        saved = sum(rate.cycles(chunk) * chunk.turns for chunk in known[key])
+        return saved / sizes[key], -key[0]
 
     count = 1 if len(fits) <= ONE_BY_ONE else len(fits) // SHARES
     return sorted(fits, key=worth, reverse=True)[:count]

@@ -13,7 +13,7 @@ import numpy as np
 
 from myoedge.plan.l1.tiling import Tiling, Transfer
 from myoedge.plan.placement import LiveRange
-from myoedge.plan.timeline import Chunk, whole_words
+from myoedge.plan.timeline import Chunk, LoopSteps, whole_words
 from myoedge.targets.chip import Chip
 
 
@@ -73,10 +73,12 @@ class ComputeCycles:
 
     cycles       per step, without waits
     nine_cores   steps in which the core that waits for transfers also computes, after the wait
+    loops        steps that run several times
     """
 
     cycles: Sequence[float]
     nine_cores: Collection[int] = ()
+    loops: Sequence[LoopSteps] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,10 @@ def timeline(
     by_need = sorted(range(len(costs)), key=lambda n: needed[n])
     # An infinite end avoids a test: this loop is the hottest of a plan with transfers.
     first, wanted = [*begins, math.inf], [*(needed[n] for n in by_need), math.inf]
+    starts: list[float] = []
     read = 0
     for timeline_step, duration in enumerate(computed.cycles):
+        starts.append(now)
         while first[len(ends)] <= timeline_step:
             pauses.append(now > free)
             free = max(free, now) + costs[len(ends)]
@@ -132,7 +136,8 @@ def timeline(
     for index in reversed(range(len(pauses))):
         late[index] = behind or waited[index]
         behind = late[index] and not pauses[index]
-    return Timeline(now, tuple(late))
+    again = ((x.turns - 1) * (starts[x.end] - starts[x.first]) for x in computed.loops)
+    return Timeline(now + sum(again), tuple(late))
 
 
 def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]:
@@ -151,6 +156,7 @@ def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int],
             begin, taken = max(begin, last + 1), taken - size
         if begin > chunk.first or own > window:
             return begins, index
+        begin = max(begin, chunk.earliest)
         begins.append(begin)
         heapq.heappush(alive, (chunk.last, own))
         taken += own
@@ -183,6 +189,7 @@ def place_l3_transfers(
             begin = max(begin, item.begins)
             l3_transfers.append(replace(item, begins=begin))
             continue
+        begin = max(begin, item.earliest)
         taken = [row for row in taken if row[3] >= begin]
         start = _earliest(item, taken, begin, room)
         if start is None:

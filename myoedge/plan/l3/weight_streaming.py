@@ -38,8 +38,9 @@ def fits(plan: Plan) -> bool:
 
 def window_bytes(plan: Plan) -> int:
     """Return the bytes of L2 that a plan leaves for constants, resident or streamed."""
-    owners, arrays = plan.owners, candidates(plan.tilings)
-    constants = sum(size for index, name, size in arrays if owners[index, name] == (index, name))
+    owners = plan.owners
+    rows = _streamable(plan)
+    constants = sum(size for index, name, size in rows if owners[index, name] == (index, name))
     return plan.l2_room_bytes - plan.l2_bytes + constants
 
 
@@ -123,10 +124,19 @@ def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
     chunks."""
     chunks_of: dict[Key, list[Chunk]] = {}
     most = min(most, max(window_bytes(plan), 0) // PIECES)
-    for index, name, size in candidates(plan.tilings):
+    for index, name, size in _streamable(plan):
         own = chunks(index, name, size, plan.tilings[index], plan.timeline_steps, most)
         chunks_of.setdefault(plan.owners[index, name], []).extend(own)
     return chunks_of
+
+
+def _streamable(plan: Plan) -> list[tuple[int, str, int]]:
+    """Return (layer, constant, bytes) of the constants that may be streamed; not of those equal to
+    one that stays in L1 for a loop and is loaded from L2."""
+    rows, owners = [*candidates(plan.tilings)], plan.owners
+    may = {(index, name) for index, name, _ in rows}
+    near = {owners[key] for key in owners if key not in may}
+    return [row for row in rows if owners[row[:2]] not in near]
 
 
 def least_bytes(plan: Plan) -> int:
