@@ -119,15 +119,16 @@ def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
     yield "SQNR", f"{total} {place}; {judged}"
     yield "scales", scales.removeprefix("scales ")
     choices, accurate = [*map(choice_row, quantized.choices)], quantized.accurate
+    worst = quantized.fidelity.worst_judged_db
     tried = fidelity.refinement(
         choices,
-        quantized.fidelity.worst_judged_db,
+        worst,
         accurate=accurate,
         reused=quantized.older is not None,
     )
     if tried:
         yield "refined", "\n".join(tried)
-    if more := fidelity.reachable(choices):
+    if more := fidelity.reachable(choices, worst):
         yield "reachable", more
     yield "engine", "integers of build --engine cores; those for NE16 may have another SQNR"
 

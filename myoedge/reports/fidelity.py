@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from myoedge.errors import named_input
+from myoedge.quantization.search.goal import AIM_DB
 from myoedge.quantization.search.moves.observer import METHOD_NAMES
 from myoedge.reports.report_json import EXACT_DB, GOOD_DB, WEAK_DB, Report
 from myoedge.reports.tables import ReportTable
@@ -98,15 +99,19 @@ def refinement(
     return [f"--accurate changes nothing: {who} {GOOD_DB:g} dB already"]
 
 
-def reachable(choices: Sequence[Mapping[str, Any]]) -> str:
-    """Describe the move that the cycle limit excluded: "32.8 dB for 67 % more cycles, estimated,
-    with [budget] sqnr = 25"; "" without one."""
+def reachable(choices: Sequence[Mapping[str, Any]], worst_db: float | None) -> str:
+    """Describe the move that the cycle limit excluded: "32.8 dB for 67 % more cycles than this
+    build, estimated, with [budget] sqnr = 25"; without one, that no move reached the goal.
+
+    worst_db   SQNR of the worst output in dB
+    """
     offers = [choice for choice in choices if choice.get("setting")]
     if not offers:
-        return ""
+        is_missed = choices and worst_db is not None and worst_db < AIM_DB
+        return f"no move tried reaches {AIM_DB:g} dB" if is_missed else ""
     kept = [choice["more_cycles"] for choice in choices if choice["kept"]]
     more = (1.0 + offers[-1]["more_cycles"]) / (1.0 + (kept[-1] if kept else 0.0)) - 1.0
-    cost = f"{rough_percent(more, 1.0)} more cycles, estimated"
+    cost = f"{rough_percent(more, 1.0)} more cycles than this build, estimated"
     return f"{decibels(offers[-1]['worst_db'])} for {cost}, with {offers[-1]['setting']}"
 
 

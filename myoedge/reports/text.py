@@ -106,7 +106,7 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     yield from _filled("activations", wording.arena_bound(report))
     yield from _filled("int16", speed.int16_costs(report))
     yield from _filled("refined", "\n".join(_refinement(report)))
-    yield from _filled("reachable", fidelity.reachable(report["quantization"].get("choices", ())))
+    yield from _filled("reachable", _reachable(report))
     yield from _filled("budget", "\n".join(budget_lines(report)))
     style = "yellow" if fidelity.on_examples(report) else ""
     yield "scales", styled(fidelity.scales(report), style)
@@ -122,12 +122,20 @@ def _filled(title: str, text: str) -> Iterable[tuple[str, Text]]:
 
 
 def _refinement(report: Report) -> list[str]:
-    q = report["quantization"]
-    every_db = [q["sqnr_db"], *(port.get("sqnr_end_db") for port in report["outputs"])]
-    worst_db = min((db for db in every_db if db is not None), default=None)
+    q, worst_db = report["quantization"], _worst_db(report)
     choices, accurate = q.get("choices", ()), q.get("accurate", False)
     reused = report.get("reused") is not None
     return fidelity.refinement(choices, worst_db, accurate=accurate, reused=reused)
+
+
+def _reachable(report: Report) -> str:
+    return fidelity.reachable(report["quantization"].get("choices", ()), _worst_db(report))
+
+
+def _worst_db(report: Report) -> float | None:
+    every_db = (port.get("sqnr_end_db") for port in report["outputs"])
+    known = (db for db in (report["quantization"]["sqnr_db"], *every_db) if db is not None)
+    return min(known, default=None)
 
 
 def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:

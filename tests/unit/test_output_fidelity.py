@@ -27,6 +27,7 @@ from myoedge.quantization.judged import Row, judged
 from myoedge.quantization.output_ranges import full_ranges
 from myoedge.quantization.samples import Data
 from myoedge.reports import fidelity
+from myoedge.reports.fidelity import reachable
 from myoedge.reports.report_json import EXACT_DB
 from tests.conftest import save_exported
 
@@ -455,3 +456,14 @@ def test_outputs_of_bounded_functions_have_their_bounds(
     assert result_bounds(node) == bounds
     full = full_ranges(found.network.graph, found.network.calibration.seen)
     assert full.get(node.name) == bounds
+
+
+def test_a_missed_goal_has_one_line() -> None:
+    """The option that reaches it and its cost, relative to the build; or that none does."""
+    kept = {"worst_db": 16.0, "more_cycles": 0.2, "kept": True, "setting": ""}
+    offer = {"worst_db": 26.0, "more_cycles": 0.5, "kept": False, "setting": "[budget] sqnr = 25"}
+    assert reachable([kept, offer], 16.0) == (
+        "26.0 dB for 25 % more cycles than this build, estimated, with [budget] sqnr = 25"
+    )
+    assert reachable([kept], 16.0) == "no move tried reaches 25 dB"
+    assert reachable([kept], 25.0) == reachable([], 16.0) == reachable([kept], None) == ""
