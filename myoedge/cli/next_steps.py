@@ -112,12 +112,17 @@ def after_inspect(model: str, factory: str | None, calib: str | None) -> Iterato
 def after_build(folder: Path, report: Mapping[str, Any], app: str | None) -> Iterator[str]:
     """Yield the next steps after build: validation on every backend of the target, simulation, then
     the steps to a board."""
+    from myoedge.codegen.application import SENSOR
+
     on_chip = bool(report["cycles"])
     yield command("validate", folder, *(("--on", "host,simulator") if on_chip else ()))
     if on_chip and report["cycles"]["source"] == "modelled":
         yield command("simulate", folder)
     if on_chip:
         yield f"{command('advise', folder)}   # measures what would make it better"
+    if app == SENSOR:
+        played = command("simulate", folder, "--play", "recording.npz")
+        yield f"{played}   # a recording, as the sensor would send it"
     if app:
         yield from to_board(folder, has_l3=bool(report["memory"]["l3_bytes"]))
 

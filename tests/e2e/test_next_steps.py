@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from myoedge.cli import VERBS
+from myoedge.cli.next_steps import after_build
 from myoedge.sweeps import variations
 from tests.conftest import Ran, steps
 from tests.conftest import myoedge as command
@@ -176,3 +177,10 @@ def test_options_are_repeated_as_they_were_typed(folder: Path) -> None:
     parsed = shlex.split(step)
     assert parsed[:3] == ["myoedge", "build", "model.pt2"]
     assert sorted(parsed[3:]) == sorted(words)
+
+
+@pytest.mark.parametrize(("app", "plays"), [("sensor", True), ("selftest", False), (None, False)])
+def test_a_build_for_a_sensor_is_played_next(app: str | None, plays: bool) -> None:
+    report = {"cycles": {"source": "simulated"}, "memory": {"l3_bytes": 0}}
+    lines = [*after_build(Path("out"), report, app)]
+    assert any(x.startswith("myoedge simulate out --play recording.npz") for x in lines) == plays
