@@ -52,12 +52,15 @@ def roll_cells(graph: Graph) -> Graph:
 
 
 def _chains(graph: Graph) -> Iterator[list[Node]]:
-    """Yield chains of cell calls, in order of time; the last chain of the graph comes first."""
+    """Yield chains of cell calls, in order of time; the last chain of the graph comes first. No
+    call is part of two chains, also if two others read its states."""
     taken: set[str] = set()
     for node in reversed(graph.nodes):
         if node.op in EVERY_STEP and node.name not in taken:
             chain = [node]
             while (before := attempt(_step_before, graph, chain[-1])) is not None:
+                if before.name in taken:
+                    break
                 chain.append(before)
             taken.update(x.name for x in chain)
             if len(chain) > 1:

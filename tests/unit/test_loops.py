@@ -276,6 +276,30 @@ def test_each_phase_of_a_decoder_is_a_loop() -> None:
     assert len(sizes) == 1
 
 
+class Branched(nn.Module):
+    """Two chains of a cell that begin with the same step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(INPUTS, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.unbind(1)
+        begun = self.cell(rows[0], torch.zeros(1, WIDTH))
+        a = b = self.cell(rows[1], begun)
+        for row in rows[2:5]:
+            a = self.cell(row, a)
+        for row in rows[2:]:
+            b = self.cell(row, b)
+        return torch.cat([a, b], 1)
+
+
+def test_two_chains_may_begin_with_the_same_steps() -> None:
+    torch.manual_seed(0)
+    ops = [node.op for node in prepared(Branched(), 1, 9, INPUTS).nodes]
+    assert ops.count("gru") == 2
+
+
 class Deep(nn.Module):
     """Equal layers with weights of their own, and a long sum."""
 
