@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from myoedge.frontend.operator_table import CALLS
 from myoedge.frontend.torch.export import from_exported
@@ -18,13 +19,52 @@ from myoedge.operators.cases import Draw, DrawnUse, drawn_uses
 from myoedge.operators.interpreter import run_float
 from tests.ops.case import oracle_value
 
-# Oracles that no call of torch states alone: written out, or cells to which gates are given ready.
-WRITTEN_OUT = {
-    "affine", "attention", "embedding", "gates", "gather", "group_norm", "gru",
-    "integer_compare", "integer_compare_constant", "lstm", "lstm_cell", "resize", "rnn_relu",
-    "rnn_tanh", "scan", "sums", "take", "variance",
-}  # fmt: skip
-IMPORTED = sorted(op for op in {*drawn_uses()} - WRITTEN_OUT if CALLS[op])
+S = [torch.zeros(1, 2, 2)]
+RNN = [torch.ones(8, 6), torch.ones(8, 2)]
+R = [torch.ones(6, 6), torch.ones(6, 2)]
+P = [torch.ones(2, 6), torch.ones(2, 2)]
+
+# Operators whose oracle is not one call of torch: written out, or a cell that is given its gates.
+# Each has a call that becomes the operator.
+WRITTEN_OUT: list[tuple[str, str, Callable[..., Any]]] = [
+    ("affine", "batch_norm", lambda x: F.batch_norm(x, torch.zeros(4), torch.ones(4))),
+    (
+        "attention",
+        "scaled_dot_product_attention",
+        lambda x: F.scaled_dot_product_attention(x, x, x),
+    ),
+    ("group_norm", "group_norm", lambda x: F.group_norm(x, 2)),
+    ("variance", "std", lambda x: x.std(-1)),
+    (
+        "resize",
+        "upsample_bilinear2d",
+        lambda x: F.interpolate(x[None], size=(5, 9), mode="bilinear"),
+    ),
+    ("gather", "gather", lambda x: x.gather(2, x.argmax(-1, keepdim=True))),
+    ("take", "upsample_nearest1d", lambda x: F.interpolate(x, size=9)),
+    ("gates", "lstm", lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[0]),
+    ("lstm", "lstm", lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[1]),
+    (
+        "lstm_cell",
+        "lstm",
+        lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[2],
+    ),
+    ("gru", "gru", lambda x: torch.gru(x, S[0], R, False, 1, 0.0, False, False, True)[0]),
+    *(
+        (
+            op,
+            f"rnn_{name}",
+            lambda x, call=call: call(x, S[0], P, False, 1, 0.0, False, False, True)[0],
+        )
+        for name, call in (("tanh", torch.rnn_tanh), ("relu", torch.rnn_relu))
+        for op in ("sums", f"rnn_{name}")
+    ),
+    ("embedding", "one_hot", lambda x: F.one_hot(x.argmax(-1), x.shape[-1]).float()),
+    ("integer_compare", "eq", lambda x: (x.argmax(-1) == x.argmin(-1)).float()),
+    ("integer_compare_constant", "lt", lambda x: (x.argmax(-1) < torch.arange(4)).float()),
+    ("scan", "cumprod", lambda x: x.cumprod(-1)),
+]
+IMPORTED = sorted(op for op in {*drawn_uses()} - {op for op, _, _ in WRITTEN_OUT} if CALLS[op])
 
 
 class Written(torch.nn.Module):
