@@ -226,7 +226,8 @@ def defaults(name: str) -> tuple[float, ...]:
 
 def evaluate(chain: Sequence[Call], x: Array) -> Array:
     """Apply the chain to every element, in float64; NaN or infinity where it is undefined."""
-    blocks = np.array_split(np.asarray(x).reshape(-1), max(np.size(x) // BLOCK, 1))
+    flat = np.asarray(x).reshape(-1)
+    blocks = np.array_split(flat, flat.size // BLOCK) if flat.size >= 2 * BLOCK else [flat]
     results = []
     with np.errstate(all="ignore"):
         for block in blocks:
@@ -234,7 +235,8 @@ def evaluate(chain: Sequence[Call], x: Array) -> Array:
             for name, *parameters in chain:
                 y = FUNCTIONS[name](y, *parameters)
             results.append(y)
-    return np.concatenate(results).reshape(np.shape(x))
+    whole = results[0] if len(results) == 1 else np.concatenate(results)
+    return whole.reshape(np.shape(x))
 
 
 def bounds(chain: Sequence[Call]) -> tuple[float, float] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ CONSTANT_MAX = 2.0**23  # in output steps: no int8 term brings such a result bac
 NUMBERS = ("mult", "offset", "shift")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Requant:
     """Fixed-point requantisation q = clip((((acc >> pre) * mult) + offset) >> shift).
 
@@ -66,7 +67,7 @@ class Requant:
         """Return the requantisation of one channel, without a channel axis."""
         return Requant(self.pre, *(getattr(self, name)[index] for name in NUMBERS))
 
-    @property
+    @cached_property
     def exact_bound(self) -> Array:
         """Largest |acc|, int64 [channels], for which no intermediate exceeds int32."""
         mult, offset = (np.asarray(x, np.int64) for x in (self.mult, self.offset))

@@ -120,15 +120,22 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatis
     counts = {name: np.zeros(BINS, np.int64) for name in binned}
     alike = {name: of for name, of in _rearranged(graph).items() if extremes[name] == extremes[of]}
 
-    def count_values(name: str, value: Array) -> None:
-        if name in counts and name not in alike:
-            counts[name] += np.histogram(value, BINS, extremes[name])[0]
-
     for sample in each_sample(samples) if histograms else ():
-        float_values(graph, sample, count_values)
+        for name, values in _values(graph, sample):
+            if name in counts and name not in alike:
+                counts[name] += np.histogram(values, BINS, extremes[name])[0]
     return TensorStatistics(
         seen, extremes, {name: counts[alike.get(name, name)] for name in counts}
     )
+
+
+def _values(graph: Graph, sample: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+    """Yield the values of every tensor on a sample; those of all iterations of a loop as one
+    array."""
+    found: dict[str, list[Array]] = {}
+    float_values(graph, sample, lambda name, value: found.setdefault(name, []).append(value))
+    for name, values in found.items():
+        yield name, values[0] if len(values) == 1 else np.stack(values)
 
 
 def _rearranged(graph: Graph) -> dict[str, str]:
@@ -233,7 +240,8 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
         ranges[name] = min(low, before[0]), max(high, before[1])
 
     for sample in each_sample(samples):
-        float_values(graph, sample, widen)
+        for name, values in _values(graph, sample):
+            widen(name, values)
     return ranges
 
 
