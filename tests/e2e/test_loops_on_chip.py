@@ -89,6 +89,32 @@ def test_a_loop_of_one_iteration_is_exact(tmp_path: Path) -> None:
     assert checked.difference is None
 
 
+class Looked(nn.Module):
+    """Ids that each iteration looks up in a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.inner = nn.Embedding(50, 8), nn.Linear(16, 8)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        h, found = torch.zeros(1, 8), []
+        for at in range(18):
+            h = torch.tanh(self.inner(torch.cat([self.table(ids[:, at]), h], 1)))
+            found.append(h)
+        return torch.stack(found, 1)
+
+
+def test_loops_over_ids_are_exact(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    ids = torch.zeros(1, 18, dtype=torch.long)
+    model = save_exported(Looked().eval(), (ids,), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).integers(0, 50, (6, 1, 18))
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
+    assert "me_loops[] = {" in (build.folder / "src" / "network.c").read_text()
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.difference is None
+
+
 class Wide(nn.Module):
     """Layers before, in and after a loop, whose weights exceed a small L2; two of them share
     weights."""

@@ -20,14 +20,22 @@ def write_in_step(w: Writer, node: Node, step: int, rows: dict[str, list[str]]) 
     """
     name, x = node.name, node.inputs[0]
     if node.op == turns.READ:
-        w.store(name, _row(w, w.reals[x], step), w.params[x])
+        _store(w, name, _row(w, w.reals[x], step), x)
     elif node.op != turns.WRITE:
         for y in (name, *node.inputs[1:2]):
             w.integers[y], w.reals[y] = w.integers[x], w.reals[x]
     else:
         rows.setdefault(name, []).append(w.node("Unsqueeze", w.reals[x], whole(w, 0)))
         if step == node.attrs["steps"] - 1:
-            w.store(name, w.node("Concat", *rows[name], axis=0), w.params[x])
+            _store(w, name, w.node("Concat", *rows[name], axis=0), x)
+
+
+def _store(w: Writer, name: str, value: str, x: str) -> None:
+    """Store a tensor in the format of `x`; ids have no scale."""
+    if x in w.params:
+        w.store(name, value, w.params[x])
+    else:
+        w.integers[name] = w.reals[name] = value
 
 
 def _row(w: Writer, x: str, step: int) -> str:
