@@ -153,6 +153,15 @@ def _fitting(network: LoweredNetwork) -> Plan:
         plan = _tiled(network, None, _resident_candidates(network))
         if fits(plan):
             return plan
+    return _with_l3(network, plan)
+
+
+def _with_l3(network: LoweredNetwork, plan: Plan) -> Plan:
+    """Plan the network with L3 transfers: of weights, and of feature maps if weights alone do not
+    suffice. Errors: E301.
+
+    plan   the network with all data in L2, which does not fit
+    """
     if exceeds_l3(plan):
         raise too_large(plan)
     if not plan.l2_room_bytes:  # code fills L2
