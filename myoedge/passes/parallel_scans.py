@@ -30,7 +30,7 @@ SOURCES = 2  # maximum number of tensors that a scan reads
 MOVES = ("concat", "expand", "pad", "reshape", "slice", "transpose")
 SUMS = ("add", "cumsum", "mul", "scan")
 PARTS = (*MOVES, *SUMS)
-TOLERANCE = 1e-6  # of each value, for products of many steps are tiny; evaluation is in float64
+TOLERANCE = 1e-6  # of each value's terms, for products of many steps are tiny; in float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +158,16 @@ class _Case:
     def source(self, name: str) -> Array:
         return np.broadcast_to(self.given[name], self.result.shape)
 
-    def equals(self, value: Array) -> bool:
-        return bool((np.abs(value - self.result) <= TOLERANCE * np.abs(value)).all())
+    def equals(self, value: Array, scale: Array) -> bool:
+        """Return whether the result is `value`, within TOLERANCE of the sum of the magnitudes of
+        its terms."""
+        return bool((np.abs(value - self.result) <= TOLERANCE * scale).all())
 
     def is_scan(self, axis: int, a: str | Array, b: str) -> bool:
         """Return whether the result is the states h_t = a_t h_(t-1) + b_t along an axis."""
-        factors = self.source(a) if isinstance(a, str) else a
-        return self.equals(states_of({"axis": axis}, factors, self.source(b)))
+        factors, terms = self.source(a) if isinstance(a, str) else a, self.source(b)
+        scale = states_of({"axis": axis}, np.abs(factors), np.abs(terms))
+        return self.equals(states_of({"axis": axis}, factors, terms), scale)
 
 
 def _of_two(axis: int, names: tuple[str, ...], case: _Case) -> FoundScan | None:
@@ -176,7 +179,8 @@ def _of_two(axis: int, names: tuple[str, ...], case: _Case) -> FoundScan | None:
 def _of_one(axis: int, x: str, first: _Case, second: _Case) -> FoundScan | None:
     """Return the scan of one tensor: its cumulative product, or h_t = a_t h_(t-1) + x_t with
     constant factors, which one case gives and the other confirms."""
-    if first.equals(np.cumprod(first.source(x), axis)):
+    product = np.cumprod(first.source(x), axis)
+    if first.equals(product, np.abs(product)):
         return FoundScan("cumprod", axis, (x,))
     h, terms = (np.moveaxis(y, axis, 0) for y in (first.result, first.source(x)))
     factors = np.zeros_like(h)
