@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.backends.measurement import Inference
 from myoedge.backends.samples import golden_sample
 from myoedge.backends.simulator import run_firmware
 from myoedge.codegen.project import Sources
@@ -33,10 +32,17 @@ from tests.conftest import save_exported, small_network
 from tests.e2e.test_less_l2 import SHAPE, Deep
 from tests.firmware.programs import riscv_gcc
 
-CLOSE, LARGE_CYCLES = 0.02, 20_000
+CLOSE, CLOSE_IN_ALL = 0.02, 0.01
 MOST_CYCLES = 20_000_000
 CLOSE_WITH_CHECKS = 0.2  # every PMSIS call is looked at
 CLOSE_WITH_ANOTHER_COMPILER = 0.15
+
+# A chip without evictions from the instruction caches and conflicts at the banks of L1. On GAP9,
+# addresses of functions decide which instructions are evicted, so how far the cores run apart, so
+# which accesses conflict: layouts of one program differ by up to 5 % in a layer of 22,000 cycles.
+ROOMY = dict.fromkeys(("l0_sets", "l0_master_sets", "l1_cache_sets"), 4096)
+ANY_LAYOUT = {**GAP9_CYCLES, **ROOMY, "l1_contention": 0}
+LARGE_CYCLES = ((ANY_LAYOUT, 10_000), (GAP9_CYCLES, 100_000))  # transfers' calls cost little there
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +57,18 @@ def with_full_l1(program: Program) -> Program:
     return replace(program, segments=((GAP9_CYCLES["l1_base"], content), *program.segments))
 
 
-def golden_run(build: Build, folder: Path, *defines: str, cc: str = "zig") -> str:
+def golden_run(
+    build: Build,
+    folder: Path,
+    *defines: str,
+    cc: str = "zig",
+    costs: Mapping[str, int] = GAP9_CYCLES,
+) -> str:
     """Text that the program prints on the simulated chip."""
     if build.l3_image is not None:
         (folder / "l3.bin").write_bytes(build.l3_image)
     program = read_elf(sdk.for_chip(build, *defines, cc=cc).elf, "application")
-    ran = simulate(with_full_l1(program), folder=folder, max_cycles=MOST_CYCLES)
+    ran = simulate(with_full_l1(program), cycles=costs, folder=folder, max_cycles=MOST_CYCLES)
     assert ran.exit_code == 0, ran.output
     return ran.output
 
@@ -99,23 +111,19 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 )
 def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Build:
     make, shape = NETWORKS[request.param]
+    torch.manual_seed(0)
     return sdk.made(tmp_path_factory.mktemp("network"), make(), shape, engine="cores")
 
 
-@pytest.fixture(scope="module")
-def bare_metal(network: Build) -> Inference:
-    """What its firmware.elf takes."""
-    (inference,) = myoedge.simulate(network).measurement.inferences
-    return inference
-
-
-def large_layers(bare: Inference, printed: str) -> list[tuple[int, int]]:
-    """Cycles as printed and in the bare-metal program, of layers of LARGE_CYCLES and of all; what
-    a small layer differs by is where its code happens to lie."""
+def with_and_without_sdk(
+    build: Build, folder: Path, cc: str, costs: Mapping[str, int]
+) -> list[tuple[int, int]]:
+    """Cycles of the application and of firmware.elf: of each layer, and of all."""
+    printed = golden_run(build, folder, cc=cc, costs=costs)
     assert "outputs as expected" in printed
+    (bare,) = build.simulate([[*golden_sample(build).values()]], cycles=costs)[0].inferences
     wanted = [*(layer.cycles for layer in bare.layers), bare.cycles]
-    pairs = zip(cycles(printed), wanted, strict=True)
-    return [(found, cycles) for found, cycles in pairs if cycles >= LARGE_CYCLES]
+    return [*zip(cycles(printed), wanted, strict=True)]
 
 
 WITH_GCC = pytest.mark.skipif(
@@ -132,11 +140,15 @@ WITH_GCC = pytest.mark.skipif(
     ],
 )
 def test_cycles_are_those_of_the_bare_metal_program(
-    network: Build, bare_metal: Inference, tmp_path: Path, cc: str, close: float
+    network: Build, tmp_path: Path, cc: str, close: float
 ) -> None:
-    large = large_layers(bare_metal, golden_run(network, tmp_path, cc=cc))
-    assert len(large) >= 6
-    assert [(f, w) for f, w in large if abs(f - w) > close * w] == []
+    for costs, least in LARGE_CYCLES:
+        rows = with_and_without_sdk(network, tmp_path, cc, costs)
+        large = [(found, wanted) for found, wanted in rows if wanted >= least]
+        assert len(large) >= 5
+        assert [(f, w) for f, w in large if abs(f - w) > close * w] == []
+    found, wanted = rows[-1]
+    assert abs(found - wanted) <= CLOSE_IN_ALL * wanted
 
 
 # ---- NE16
