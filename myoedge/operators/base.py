@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 import numpy as np
@@ -104,7 +105,7 @@ class QuantizedParams:
         return has.keys() >= {*names} >= {name for name, optional in has.items() if not optional}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RequantParams(QuantizedParams):
     """Constants of an operator that requantises each accumulator once; the fields are those of
     `numerics.Requant`: pre-shift, multiplier, offset and shift."""
@@ -114,7 +115,7 @@ class RequantParams(QuantizedParams):
     offset: int | Array
     shift: int | Array
 
-    @property
+    @cached_property
     def requant(self) -> Requant:
         return Requant(self.pre, *map(np.asarray, (self.mult, self.offset, self.shift)))
 

@@ -5,6 +5,7 @@ of the C templates."""
 from __future__ import annotations
 
 import functools
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.pointwise import bounds, evaluate, result_range
 from myoedge.numerics.quant_params import rounded
 from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.batch import Batch, batched_step
 from myoedge.operators.loop.turns import is_complete, moved, turns
 
 if TYPE_CHECKING:
@@ -170,3 +172,33 @@ def run_int(
         # In this order, because ascontiguousarray turns a scalar into a vector.
         values[step.node.name] = np.ascontiguousarray(y).reshape(step.out)
     return values
+
+
+def run_int_batch(
+    graph: Graph,
+    steps: Sequence[QuantizedNode],
+    constants: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+) -> dict[str, Array]:
+    """Run the quantised network on several samples; return the integers of all computed tensors by
+    name, [samples, *shape].
+
+    graph       the float network
+    steps       quantised operators in execution order
+    constants   integers of constant operands by name
+    inputs      quantised inputs by name, [samples, *shape]
+    """
+    nodes, count = [step.node for step in steps], len(next(iter(inputs.values())))
+    batch = Batch.of(nodes, constants, count)
+    made: dict[str, Array] = {}
+    values = ChainMap(made, dict(inputs), dict(batch.constants))
+    for (step, batched), node, turn in turns(nodes, [batched_step(graph, x, batch) for x in steps]):
+        y = moved(node, turn, values, axis=1)
+        if y is None:
+            (y,) = batched.run(_integer(step), [values[name] for name in step.operands])
+        made[node.name] = np.ascontiguousarray(y)
+    return {**inputs, **made}
+
+
+def _integer(step: QuantizedNode) -> Callable[[Sequence[Array]], list[Array]]:
+    return lambda operands: [integer_step(step, operands)]

@@ -7,7 +7,7 @@ several ONNX operators.
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,6 +57,7 @@ class Writer:
     integers, reals   tensor of the network -> ONNX name of its integers, and of its dequantised
                       values
     taken             ONNX names in use
+    numbers           requested ONNX name -> last number appended to it
     label             base of new names
     notes             metadata of the nodes added next
     shares            whether equal constants with the same requested name are stored once
@@ -70,6 +71,7 @@ class Writer:
     taken: set[str] = field(default_factory=set)
     integers: dict[str, str] = field(default_factory=dict)
     reals: dict[str, str] = field(default_factory=dict)
+    numbers: Counter[str] = field(default_factory=Counter)
     label: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
     shares: bool = False
@@ -77,8 +79,10 @@ class Writer:
 
     def free(self, wanted: str) -> str:
         """Return the requested ONNX name, with a number appended if it is in use."""
-        numbered = (f"{wanted}_{i}" for i in itertools.count(1))
-        name = next(n for n in itertools.chain([wanted], numbered) if n not in self.taken)
+        name = wanted
+        while name in self.taken:
+            self.numbers[wanted] += 1
+            name = f"{wanted}_{self.numbers[wanted]}"
         self.taken.add(name)
         return name
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -14,12 +14,22 @@ import numpy as np
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import Watch, run_float
-from myoedge.operators.loop.turns import has_loops
 
 KEPT_BYTES = 2**27  # bytes of cached values: 100 samples of most networks
 MAX_RUN_BYTES = KEPT_BYTES // 8  # larger runs are not cached: too few would fit
 
-Values = dict[str, Array]  # inputs, results, and `name.pre` before fused tables; no constants
+
+@dataclass(frozen=True)
+class _Run:
+    """Float values of one sample: inputs, results, and `name.pre` before fused tables; no
+    constants.
+
+    last   tensor -> its value; of a state of a loop, the last one
+    seen   (tensor, value) in the order of computation, one per iteration of a loop
+    """
+
+    last: dict[str, Array]
+    seen: Sequence[tuple[str, Array]]
 
 
 @dataclass
@@ -27,28 +37,28 @@ class _Runs:
     """Cache of float values by graph and sample; it keeps the graphs, whose ids stay unique."""
 
     graphs: dict[int, Graph] = field(default_factory=dict)
-    values: dict[tuple[int, bytes], Values] = field(default_factory=dict)
+    runs: dict[tuple[int, bytes], _Run] = field(default_factory=dict)
     sizes_bytes: dict[tuple[int, bytes], int] = field(default_factory=dict)
     total_bytes: int = 0
 
-    def keep(self, graph: Graph, key: tuple[int, bytes], values: Values) -> None:
+    def keep(self, graph: Graph, key: tuple[int, bytes], run: _Run) -> None:
         """Cache the values of one sample, evicting other graphs if necessary; values that still do
         not fit are not cached."""
-        size_bytes = _size_bytes(graph, values)
+        size_bytes = _size_bytes(graph, run)
         if size_bytes > MAX_RUN_BYTES:
             return
         self._make_room(graph, size_bytes)
         if self.total_bytes + size_bytes <= KEPT_BYTES:
             self.graphs[id(graph)] = graph
-            self.values[key], self.sizes_bytes[key] = values, size_bytes
+            self.runs[key], self.sizes_bytes[key] = run, size_bytes
             self.total_bytes += size_bytes
 
     def _make_room(self, graph: Graph, size_bytes: int) -> None:
         """Evict the values of other graphs, oldest first, until `size_bytes` fit."""
         if self.total_bytes + size_bytes <= KEPT_BYTES:
             return
-        for other in [key for key in self.values if key[0] != id(graph)]:
-            del self.values[other]
+        for other in [key for key in self.runs if key[0] != id(graph)]:
+            del self.runs[other]
             self.total_bytes -= self.sizes_bytes.pop(other)
             if self.total_bytes + size_bytes <= KEPT_BYTES:
                 return
@@ -77,27 +87,22 @@ def float_values(
     """
     runs = _RUNS.get()
     key = id(graph), _digest(sample)
-    known = None if runs is None else runs.values.get(key)
-    if known is None or (watch is not None and has_loops(graph)):  # `watch` must see each iteration
-        known = _watched(graph, sample, watch)
+    run = None if runs is None else runs.runs.get(key)
+    if run is None:
+        run = _run(graph, sample)
         if runs is not None:
-            runs.keep(graph, key, {name: _read_only(x) for name, x in known.items()})
-    elif watch is not None:
-        for name, value in known.items():
+            runs.keep(graph, key, run)
+    if watch is not None:
+        for name, value in run.seen:
             watch(name, value)
-    return {**graph.arrays, **known}
+    return {**graph.arrays, **run.last}
 
 
-def _watched(graph: Graph, sample: Mapping[str, Array], watch: Watch | None) -> Values:
-    values = Values()
-
-    def keep(name: str, value: Array) -> None:
-        values[name] = value
-        if watch is not None:
-            watch(name, value)
-
-    last = run_float(graph, sample, keep)  # states of loops have their last values
-    return {name: last.get(name, value) for name, value in values.items()}
+def _run(graph: Graph, sample: Mapping[str, Array]) -> _Run:
+    seen = list[tuple[str, Array]]()
+    last = run_float(graph, sample, lambda name, value: seen.append((name, _read_only(value))))
+    # States of loops have their last values.
+    return _Run({name: _read_only(last.get(name, value)) for name, value in seen}, seen)
 
 
 def _digest(sample: Mapping[str, Array]) -> bytes:
@@ -114,10 +119,14 @@ def _read_only(value: Array) -> Array:
     return view
 
 
-def _size_bytes(graph: Graph, values: Values) -> int:
+def _size_bytes(graph: Graph, run: _Run) -> int:
     """Return the bytes of the values; shared memory counts once, constants not at all."""
     constants = {id(_owner(x)) for x in graph.arrays.values()}
-    owners = {id(x): x.nbytes for x in map(_owner, values.values()) if id(x) not in constants}
+    owners = {
+        id(x): x.nbytes
+        for x in map(_owner, (*run.last.values(), *(x for _, x in run.seen)))
+        if id(x) not in constants
+    }
     return sum(owners.values())
 
 

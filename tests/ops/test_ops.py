@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
-from myoedge.operators.base import OPS
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.batch import Batch, batched_step
 from myoedge.operators.interpreter import integer_step, real_node
 from myoedge.operators.queries import params_of
 from myoedge.quantization.drawn_case import allowed, is_exact
@@ -67,6 +70,33 @@ def test_c_equals_numpy(op: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("op", COMPILED)
 def test_c_equals_numpy_at_length(op: str, number: int, tmp_path: Path) -> None:
     compare(tmp_path, op, SLOW_COUNT, number, "-O2" if number % 2 else "-O0")
+
+
+# ---- several samples in one call
+
+BATCHED = {"add", "concat", "conv", "linear", "mul", "reshape", "slice", "table"}
+
+
+@pytest.mark.parametrize("op", EVERY)
+def test_a_batch_is_its_samples(op: str) -> None:
+    """Where streaming rules allow one call for all samples, it computes what a call each does."""
+    rng, cases = np.random.default_rng(0), drawn(op, COUNT)
+    together = 0
+    for case in cases:
+        batch = Batch(3, {}, frozenset())
+        step, batched = batched_step(case.quant.graph, case.step, batch)
+        samples = [[rng.permuted(x.reshape(-1)).reshape(x.shape) for x in case.data]]
+        samples += [[np.roll(x, turn) for x in case.data] for turn in range(2)]
+        wanted = np.stack([integer_step(case.step, sample) for sample in samples])
+        operands = [np.stack(values) for values in zip(*samples, strict=True)]
+        (found,) = batched.run(partial(one_result, step), operands)
+        np.testing.assert_array_equal(found, wanted, err_msg=str(case))
+        together += batched.together
+    assert together or op not in BATCHED
+
+
+def one_result(step: QuantizedNode, operands: Sequence[Array]) -> list[Array]:
+    return [integer_step(step, operands)]
 
 
 # ---- the meaning, by torch

@@ -13,10 +13,20 @@ from torch import Tensor, nn
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import every_value, real_node, run_float
+from myoedge.operators.interpreter import (
+    every_value,
+    real_node,
+    run_float,
+    run_int,
+    run_int_batch,
+)
 from myoedge.operators.loop.turns import IN_LOOPS, in_order, loop_spans, times_run, turns
 from myoedge.passes import prepare
+from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.float_runs import float_values
+from myoedge.quantization.scales import quantize_graph
+from myoedge.quantization.search.bench import FloatBatch, propagated
+from myoedge.quantization.sqnr import quantized_inputs
 
 WIDTH, INPUTS = 6, 3
 
@@ -331,6 +341,29 @@ def test_steps_run_one_after_another() -> None:
     body = [[(name, step) for name in ("row", "sum", "after")] for step in (0, 1)]
     assert times_run(nodes) == {"h": 1, "row": 2, "sum": 2, "after": 2, "y": 1}
     assert found == [("h", 0), *body[0], *body[1], ("y", 0)]
+
+
+def test_a_batch_of_a_loop_is_its_samples() -> None:
+    """In integers bit for bit; in floats up to the order of sums in a matrix product."""
+    torch.manual_seed(0)
+    graph = prepared(Loop(Gated(), 8, states=2, last=False), 1, 8, INPUTS)
+    x = torch.randn(4, 1, 8, INPUTS).numpy()
+    samples, name = [{graph.inputs[0]: row} for row in x], graph.outputs[0]
+    q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: x}, Observer(), "drawn"))
+    inputs = [quantized_inputs(q, sample) for sample in samples]
+    joined = {graph.inputs[0]: np.stack([x[graph.inputs[0]] for x in inputs])}
+    found = run_int_batch(graph, q.steps, q.constants, joined)
+    for at, sample in enumerate(inputs):
+        wanted = run_int(q.steps, q.constants, sample)
+        for tensor, values in found.items():
+            np.testing.assert_array_equal(values[at], wanted[tensor])
+    reals = [every_value(graph, sample) | graph.arrays for sample in samples]
+    weight = next(node.inputs[1] for node in graph.nodes if node.op == "linear")
+    doubled = {weight: 2 * graph.array(weight)}
+    changed = propagated(FloatBatch.of(graph, reals), doubled)[name]
+    for at, sample in enumerate(samples):
+        values = run_float(graph.with_arrays(doubled), sample)[name]
+        np.testing.assert_allclose(changed[at], values, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kept", [every_value, float_values])

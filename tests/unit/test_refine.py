@@ -104,7 +104,7 @@ def noise_by(
     network: QuantGraph, group: tuple[str, ...], sample: Mapping[str, Array], at: str
 ) -> float:
     """Noise of a tensor, relative to its signal, if only one group is rounded."""
-    rounding = partial(rounded_group, network.graph, network.params, group)
+    rounding = partial(rounded_group, network.params, group)
     samples = {name: value[np.newaxis] for name, value in sample.items()}
     return float(added_noise(network.graph, samples, [at], [rounding])[0, 0])
 

@@ -82,23 +82,26 @@ def turns(nodes: Sequence[Node], items: Sequence[Item]) -> Iterator[tuple[Item, 
         at = span.end
 
 
-def moved(node: Node, step: int, values: MutableMapping[str, Array]) -> Array | None:
+def moved(node: Node, step: int, values: MutableMapping[str, Array], axis: int = 0) -> Array | None:
     """Return the result of a loop operator in iteration `step`; None for other operators.
 
     values   tensors by name; a state is replaced by that of the next iteration, and results of
              loop_write keep the rows of earlier iterations
+    axis     axis of the iterations in sequences: 0, or 1 after an axis of samples
     """
     if node.op not in IN_LOOPS:
         return None
     x = values[node.inputs[0]]
+    row: tuple[slice | int, ...] = (*(slice(None),) * axis, step)
     if node.op == READ:
-        return np.asarray(x[step])
+        return np.asarray(x[row])
     if node.op == NEXT and step < node.attrs["steps"] - 1:
         values[node.inputs[1]] = x
     if node.op != WRITE:
         return x
-    written = np.repeat(x[None], node.attrs["steps"], 0) if step == 0 else values[node.name]
-    written[step] = x
+    first = np.expand_dims(x, axis)
+    written = first.repeat(node.attrs["steps"], axis) if step == 0 else values[node.name]
+    written[row] = x
     return written
 
 

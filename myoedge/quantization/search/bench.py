@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from myoedge.graph.ir import Graph
+from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams, dequantize, rounded
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.interpreter import PRE, has_table, in_step, integer_step, run_int
-from myoedge.operators.loop.turns import has_loops, times_run, turns
+from myoedge.operators.batch import Batch, BatchedNode, batched_node
+from myoedge.operators.interpreter import PRE, has_table, integer_step, run_int_batch, stated_node
+from myoedge.operators.loop.turns import has_loops, moved, times_run, turns
 from myoedge.operators.queries import macs
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
@@ -128,10 +130,7 @@ class Bench:
         ]
         error, signal = np.zeros((2, self.count, len(rows)))
         known = self._known(rows)
-        for at, sample in enumerate(each_sample(self.samples)):
-            if at not in measured:
-                continue
-            values = self._integers(network, at, sample)
+        for at, values in self._integers(network, measured):
             for row, (_, name) in enumerate(rows):
                 if name in known[at]:
                     found = real_values(network, name, integers_of(network, name, values))
@@ -140,14 +139,26 @@ class Bench:
         return MeasuredNoise(error, signal)
 
     def _integers(
-        self, network: QuantGraph, at: int, sample: Mapping[str, Array]
+        self, network: QuantGraph, measured: Sequence[int]
+    ) -> Iterator[tuple[int, dict[str, Array]]]:
+        """Yield (sample, all integer values of it); with loops, whose calls are many and small, the
+        samples are computed as a batch."""
+        inputs = [quantized_inputs(network, x) for x in each_sample(self.samples)]
+        if not has_loops(network.graph):
+            yield from ((at, self._changed(network, at, inputs[at])) for at in measured)
+            return
+        joined = {name: np.stack([inputs[at][name] for at in measured]) for name in inputs[0]}
+        values = run_int_batch(network.graph, network.steps, network.constants, joined)
+        for row, at in enumerate(measured):
+            yield at, {**network.constants, **{name: x[row] for name, x in values.items()}}
+
+    def _changed(
+        self, network: QuantGraph, at: int, inputs: Mapping[str, Array]
     ) -> dict[str, Array]:
         """Return all integer values for a sample; steps and operands unchanged since the previous
-        run are not computed again, except with loops."""
-        if has_loops(network.graph):
-            return run_int(network.steps, network.constants, quantized_inputs(network, sample))
+        run are not computed again."""
         steps, before = self._before.get(at, ({}, {}))
-        values = {**network.constants, **quantized_inputs(network, sample)}
+        values = {**network.constants, **inputs}
         same = {x for x, y in values.items() if x in before and np.array_equal(y, before[x])}
         for step in network.steps:
             name = step.node.name
@@ -175,57 +186,108 @@ class Bench:
         return self._exact
 
 
+@dataclass(frozen=True)
+class FloatBatch:
+    """Float values of a batch of samples.
+
+    graph    the float network
+    values   values of all tensors by name, [samples, *shape]; constants as in `batch`
+    batch    the batch
+    """
+
+    graph: Graph
+    values: Mapping[str, Array]
+    batch: Batch
+
+    @staticmethod
+    def of(graph: Graph, reals: Sequence[Mapping[str, Array]]) -> FloatBatch:
+        """Return samples as a batch.
+
+        reals   per sample, the values of all tensors
+        """
+        batch = Batch.of(graph.nodes, graph.arrays, len(reals))
+        computed = (name for name in reals[0] if name not in batch.constants)
+        stacked = {name: np.stack([real[name] for real in reals]) for name in computed}
+        return FloatBatch(graph, {**stacked, **batch.constants}, batch)
+
+    @cached_property
+    def nodes(self) -> Mapping[str, BatchedNode]:
+        """The nodes as they compute the batch, by name."""
+        return {node.name: batched_node(self.graph, node, self.batch) for node in self.graph.nodes}
+
+
+Change = Callable[[FloatBatch], Changed]
+
+
 def added_noise(
-    graph: Graph,
-    samples: Samples,
-    measured: Sequence[str],
-    changes: Sequence[Callable[[Mapping[str, Array]], Changed]],
+    graph: Graph, samples: Samples, measured: Sequence[str], changes: Sequence[Change]
 ) -> Array:
     """Return the noise power relative to the signal that each change to the float network causes,
     [changes, measured tensors].
 
     measured   names of tensors; `name.pre` for the value before a fused table
-    changes    functions: float values of a sample -> the values that change
+    changes    functions: float values of a batch -> the values that change
     """
     error, signal = np.zeros((len(changes), len(measured))), np.zeros(len(measured))
     rows = rows_of(graph)
-    for sample in each_sample(samples):
-        real = float_values(graph, sample)
-        tensors = [judged(rows, name, real) for name in measured]
-        signal += [tensor.signal for tensor in tensors]
+    for reals in _float_batches(graph, samples):
+        batch = FloatBatch.of(graph, reals)
+        tensors = [[judged(rows, name, real) for name in measured] for real in reals]
+        signal += np.sum([[tensor.signal for tensor in sample] for sample in tensors], axis=0)
         for change, total in zip(changes, error, strict=True):
-            changed = change(real)
+            changed = change(batch)
             for at, name in enumerate(measured):
                 if name in changed:
-                    total[at] += tensors[at].error(changed[name])
+                    values = zip(tensors, changed[name], strict=True)
+                    total[at] += sum(sample[at].error(x) for sample, x in values)
     return np.asarray(error / np.maximum(signal, 1e-30))
 
 
+def _float_batches(graph: Graph, samples: Samples) -> Iterator[list[dict[str, Array]]]:
+    """Yield the float values of samples in batches: of all, if the network has loops, whose calls
+    are many and small; otherwise of one."""
+    reals = (float_values(graph, sample) for sample in each_sample(samples))
+    if has_loops(graph):
+        yield [*reals]
+    else:
+        yield from ([real] for real in reals)
+
+
 def propagated(
-    graph: Graph,
-    real: Mapping[str, Array],
+    real: FloatBatch,
     first: Changed,
     params: Mapping[str, QuantParams] = FLOATS,
     group: Sequence[str] = (),
 ) -> Changed:
     """Return `first` and the values of all tensors that change with it.
 
-    real     float values of all tensors
     params   parameters to whose limits infinities, such as log 0, are clipped
     group    computed tensors that are rounded to their parameters
     """
-    changed = {**first}
-    values = ChainMap(changed, dict(real))
+    changed, graph = {**first}, real.graph
+    values = ChainMap(changed, dict(real.values))
     for _, node, step in turns(graph.nodes, graph.nodes):
         name = node.name
         if OPS[node.op].in_loops or any(x in changed for x in node.inputs):
-            before, after = in_step(graph, node, step, values)
+            before, after = _in_step(real, node, step, values)
             changed[name] = _saturated(after, params.get(name))
             if has_table(node):
                 changed[name + PRE] = before
         if name in group:
-            changed[name] = rounded(changed.get(name, real[name]), params[name])
+            changed[name] = rounded(changed.get(name, real.values[name]), params[name])
     return changed
+
+
+def _in_step(
+    real: FloatBatch, node: Node, step: int, values: MutableMapping[str, Array]
+) -> Sequence[Array]:
+    """Run a node on the batch in iteration `step` of its loop; return its values before and after
+    the fused activation."""
+    if (moved_values := moved(node, step, values, axis=1)) is not None:
+        return moved_values, moved_values
+    batched = real.nodes[node.name]
+    operands = [values[x] for x in node.inputs]
+    return batched.run(lambda x: stated_node(real.graph, batched.node, x), operands)
 
 
 def _saturated(x: Array, params: QuantParams | None) -> Array:

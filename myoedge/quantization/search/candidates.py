@@ -23,7 +23,7 @@ from myoedge.quantization.calibrate import Samples, subsample_evenly
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_node
-from myoedge.quantization.search.bench import Changed, added_noise, propagated
+from myoedge.quantization.search.bench import Changed, FloatBatch, added_noise, propagated
 from myoedge.quantization.search.goal import judged_rows
 from myoedge.quantization.tensor_params import choose_params
 
@@ -74,7 +74,7 @@ def int16_candidates(
     few = subsample_evenly(samples, noise_samples(graph, groups, NOISE_SAMPLES))
     names = [name for _, name in judged_rows(network)]
     params = choose_params(graph, ranges)
-    changes = [partial(rounded_group, graph, params, group) for group in groups]
+    changes = [partial(rounded_group, params, group) for group in groups]
     found = zip(groups, added_noise(graph, few, names, changes), strict=True)
     cost = _costs(network, graph, params, cycles, tuple(rules))
     return [
@@ -204,19 +204,17 @@ def _worthwhile(
     return None
 
 
-def rounded_group(
-    graph: Graph, params: Mapping[str, QuantParams], group: Group, real: Mapping[str, Array]
-) -> Changed:
+def rounded_group(params: Mapping[str, QuantParams], group: Group, real: FloatBatch) -> Changed:
     """Return the values that change if only a group's tensors are rounded to int8, with the weights
     that become int16 together with the group.
 
     params   int8 parameters
-    real     float values of all tensors
     """
+    graph = real.graph
     given = (name for name in group if graph.is_const(name) or name in graph.inputs)
-    first = {name: rounded(real[name], params[name]) for name in given}
+    first = {name: rounded(real.values[name], params[name]) for name in given}
     first |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
-    return propagated(graph, real, first, params, group)
+    return propagated(real, first, params, group)
 
 
 def _weights(graph: Graph, group: Group) -> Iterator[str]:

@@ -27,6 +27,7 @@ from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.bench import (
     Bench,
     Changed,
+    FloatBatch,
     added_noise,
     network_macs,
     propagated,
@@ -227,7 +228,7 @@ def ordered_steps(
     for weight, node in nodes.items():
         possible = {*budget.levels(node), PROBED_BITS}
         formats[weight] = {n: chosen_format(graph, node, sums[weight], n) for n in possible}
-    changes = [partial(_changed, graph, weight, formats[weight][PROBED_BITS]) for weight in formats]
+    changes = [partial(_changed, weight, formats[weight][PROBED_BITS]) for weight in formats]
     measured = [name for _, name in judged_rows(network)]
     count = NOISE_MACS // max(network_macs(graph) * len(formats), 1)
     few = subsample_evenly(samples, max(1, min(NOISE_SAMPLES, count)))
@@ -282,9 +283,7 @@ def _steps(
         before, bits_before = share, bits
 
 
-def _changed(
-    graph: Graph, weight: str, chosen: ConstantFormat, real: Mapping[str, Array]
-) -> Changed:
+def _changed(weight: str, chosen: ConstantFormat, real: FloatBatch) -> Changed:
     """Return the float values of all tensors that change with the weights `chosen`."""
     assert chosen.integers is not None
-    return propagated(graph, real, {weight: chosen.real(chosen.integers)})
+    return propagated(real, {weight: chosen.real(chosen.integers)})
