@@ -12,7 +12,7 @@ from myoedge.operators.checks import enforce
 from myoedge.operators.layer_names import located
 from myoedge.operators.loop.turns import WRITE
 from myoedge.plan.check import PLANNED
-from myoedge.plan.cost.network import layer_cycles, modelled_cycles
+from myoedge.plan.cost.network import modelled_cycles, waits_for_l3
 from myoedge.plan.fused_layers import fuse_layers
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
@@ -45,7 +45,6 @@ from myoedge.targets.chip import LAYERS, Chip
 LINKED_CODE_BYTES = 448
 HELD_SHARES = (4, 12)  # a constant's tile may take 1 / HELD_SHARES of L2
 ENOUGH = 2  # candidate plans, if the best one waits for L3
-WAITS = 1.1  # factor on the compute cycles above which a plan waits for L3
 
 
 @dataclass(frozen=True)
@@ -230,10 +229,8 @@ def _weights_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
             )
             if made is not None:
                 plans.append(made)
-            if len(plans) >= ENOUGH:
-                best = min(plans, key=modelled_cycles)
-                if modelled_cycles(best) <= WAITS * sum(layer_cycles(best)):
-                    break
+            if len(plans) >= ENOUGH and not waits_for_l3(min(plans, key=modelled_cycles)):
+                break
     return min(plans, key=modelled_cycles, default=None)
 
 

@@ -76,8 +76,12 @@ def test_maps_that_are_not_at_the_peak_stay_in_l2() -> None:
     assert not largest & {*plan.maps}
 
 
-def test_as_many_maps_as_must_leave_are_planned_at_once() -> None:
+def test_as_many_maps_as_must_leave_are_planned_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A further size of parts takes no more plans than the first one."""
+    (_, compared), sizes = planned(48 << 10), len(spill.PARTS)
+    monkeypatch.setattr(spill, "PARTS", spill.PARTS[:1])
     (wide, _), (narrow, placed) = planned(1 << 20), planned(48 << 10)
+    assert compared <= sizes * placed
     assert not wide.maps
     assert len(narrow.maps) >= 3
     assert placed < len(narrow.maps) + 3

@@ -6,6 +6,8 @@ from __future__ import annotations
 from myoedge.plan.l3.transfers import ComputeCycles, L3TransferCost, timeline
 from myoedge.plan.plan import Plan
 
+WAITS = 1.1  # factor on the compute cycles above which a plan waits for L3
+
 
 def layer_cycles(plan: Plan) -> tuple[int, ...]:
     """Return the estimated cycles of every layer."""
@@ -32,6 +34,11 @@ def modelled_cycles(plan: Plan) -> float:
     if not plan.l3_transfers:
         return float(sum(layer_cycles(plan)))
     return waiting_cycles(plan, computed(plan))
+
+
+def waits_for_l3(plan: Plan) -> bool:
+    """Return whether a run waits for L3 so long that another plan may be faster."""
+    return modelled_cycles(plan) > WAITS * sum(layer_cycles(plan))
 
 
 def waiting_cycles(plan: Plan, computed: ComputeCycles) -> float:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, islice
 
+from myoedge.plan.cost.network import modelled_cycles, waits_for_l3
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_search import Limits, choose
@@ -24,30 +26,55 @@ from myoedge.plan.plan import IN_L3, Location, Plan, l1_room_bytes, size_bytes
 from myoedge.plan.timeline import TimelineSteps, whole_words
 
 PART_BYTES = 65536  # maximum bytes of a part of a feature map
-# Parts that L2 could hold, tried in this order: small parts leave space for other data; very small
-# ones, for which layers read constants more often, come last.
+# Parts that L2 could hold, tried in this order: small parts leave space for other data, so that
+# fewer maps may go to L3; very small ones, for which layers read constants more often, come last.
 PARTS = (16, 6, 64)
 
 Roots = Mapping[str, tuple[str, int]]
 
 
 def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernels) -> Plan:
-    """Return the plan with as few feature maps moved to L3 as possible, the largest first.
+    """Return the plan with feature maps moved to L3, the largest first and as few as each size of
+    parts allows; if a plan waits for L3, the fastest of several sizes.
 
     roots     tensor -> (tensor whose buffer it shares, offset)
     placing   placement function
     Errors: E301 if no choice fits.
     """
-    least, fewest = plan, least_bytes(plan)
-    parts = [min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS]
+    least = least_bytes(plan), plan
+    parts = [*dict.fromkeys(min(PART_BYTES, plan.chip.l2_room_bytes // n) for n in PARTS)]
+    plans: list[Plan] = []
+    most = sys.maxsize  # further sizes are tried with as many choices of maps as the first one
     for part in [] if _is_hopeless(plan, roots, kernels, parts) else parts:
-        for tried in _with_more_maps(plan, roots, part, placing, kernels):
-            made = with_l3_transfers(tried) if window_bytes(tried) > 0 else None
-            if made is not None:
-                return made
-            if (needed := least_bytes(tried)) < fewest:
-                least, fewest = tried, needed
-    raise too_large(plan, least, list(_short_of_l1(plan, roots, least, kernels)))
+        choices = islice(_with_more_maps(plan, roots, part, placing, kernels), most)
+        made, count, least = _first_that_fits(choices, least)
+        if made is not None:
+            plans, most = [*plans, made], min(most, count)
+        if plans and not waits_for_l3(min(plans, key=modelled_cycles)):
+            break
+    if plans:
+        return min(plans, key=modelled_cycles)
+    raise too_large(plan, least[1], list(_short_of_l1(plan, roots, least[1], kernels)))
+
+
+def _first_that_fits(
+    choices: Iterator[Plan | None], least: tuple[int, Plan]
+) -> tuple[Plan | None, int, tuple[int, Plan]]:
+    """Return the first plan that fits, with its L3 transfers, or None; the number of choices; and
+    the plan that needs the least L2.
+
+    least   (bytes of L2, plan) that needs the least so far
+    """
+    count = 0
+    for count, tried in enumerate(choices, 1):
+        if tried is None:
+            continue
+        made = with_l3_transfers(tried) if window_bytes(tried) > 0 else None
+        if made is not None:
+            return made, count, least
+        if (needed := least_bytes(tried)) < least[0]:
+            least = needed, tried
+    return None, count, least
 
 
 def _is_hopeless(plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Sequence[int]) -> bool:
@@ -84,8 +111,9 @@ def _reads_alone(plan: Plan, index: int, kernels: NetworkKernels, limits: Limits
 
 def _with_more_maps(
     plan: Plan, roots: Roots, part: int, placing: Allocator, kernels: NetworkKernels
-) -> Iterator[Plan]:
-    """Yield plans with an increasing number of feature maps in L3, while that may help."""
+) -> Iterator[Plan | None]:
+    """Yield plans with an increasing number of feature maps in L3, while that may help; None for a
+    choice without a tiling."""
     tried, left, together = plan, _candidates(plan, roots), True
     while names := _next_maps(tried, left):
         names = names if together else names[:1]
@@ -94,9 +122,8 @@ def _with_more_maps(
             left = [name for name in left if name not in names]
         else:  # no tiling for one of these maps
             together = False
-        if made is not None:
-            tried = made
-            yield made
+        tried = made or tried
+        yield made
 
 
 def _next_maps(plan: Plan, left: Sequence[str]) -> list[str]:

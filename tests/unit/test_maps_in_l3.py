@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Feature maps in L3: which ones, and how many bytes at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from myoedge.plan.cost.network import modelled_cycles
+from myoedge.plan.l3 import spill
+from myoedge.plan.schedule import make_plan
+from myoedge.targets import find_chip
+from tests.e2e.test_less_l2 import quantized
+
+GAP9 = find_chip("gap9")
+
+
+class Scores(nn.Module):
+    """Products of all pairs of rows, each of which exceeds half of a small L2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(16, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.inner(x)
+        return torch.tanh(torch.softmax(y @ x.transpose(1, 2), -1)) @ y
+
+
+@pytest.mark.parametrize("room_bytes", [80_000, 98_000])
+def test_a_plan_that_waits_for_l3_is_compared_with_other_parts(
+    room_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of another size have other tiles, and may leave more maps in L2."""
+    torch.manual_seed(0)
+    x = torch.zeros(1, 256, 16)
+    calib = np.random.default_rng(0).standard_normal((4, *x.shape), np.float32)
+    network = quantized(torch.export.export(Scores().eval(), (x,)), calib)
+    chip = replace(GAP9, l2_bytes=GAP9.l2_reserved_bytes + room_bytes)
+    plan = make_plan(network, chip)
+    monkeypatch.setattr(spill, "PARTS", spill.PARTS[:1])
+    first = make_plan(network, chip)
+    assert modelled_cycles(plan) < 0.95 * modelled_cycles(first)
+    assert plan.l3_moved_bytes <= first.l3_moved_bytes
