@@ -32,8 +32,8 @@ def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
 
 
 def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
-    """Yield layers whose L3 transfers begin out of order, too late, or before the loop that reads
-    them."""
+    """Yield layers whose L3 transfers begin out of order or too late, or whose bytes are in L2
+    across the start or end of a loop."""
     for a, b in pairwise(plan.l3_transfers):
         if b.begins < a.begins:
             yield plan.steps[b.chunk.step].node.name
@@ -41,7 +41,8 @@ def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
     late = (
         h
         for h in plan.l3_transfers
-        if not earliest(h.chunk.first) <= h.begins <= h.needed <= h.chunk.last + 1
+        if not earliest(max(h.needed, h.chunk.last)) <= h.owned_from
+        or not h.begins <= h.needed <= h.chunk.last + 1
     )
     yield from (plan.steps[h.chunk.step].node.name for h in late)
 

@@ -166,8 +166,6 @@ def _with_l3(network: LoweredNetwork, plan: Plan) -> Plan:
     if not plan.l2_room_bytes:  # code fills L2
         raise too_large(plan, plan)
     streaming = _weights_streaming(network, plan)
-    if streaming is None and network.loops:  # their feature maps stay in L2
-        raise too_large(plan, plan)
     if streaming is None:  # feature maps must go to L3 too
         bare = _tiled(network, None, ())
         streaming = spilled(bare, network.roots, network.placing, network.kernels)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,51 @@ def test_cycles_are_of_all_steps(tmp_path: Path) -> None:
     layers = [row["cycles"] for row in build.report["layers"]]
     assert cycles["total"] == sum(layers) + cycles["outside_layers"]
     assert 0 <= cycles["outside_layers"] < 0.02 * cycles["total"]
+
+
+class Framed(nn.Module):
+    """Large feature maps before and after a loop, one of which is written before and read after."""
+
+    def __init__(self, channels: int = 64, width: int = 16) -> None:
+        super().__init__()
+        self.narrow, self.wide = nn.Conv2d(2, 1, 3, padding=1), nn.Conv2d(2, channels, 3, padding=1)
+        self.deep, self.back = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        self.inner, self.out = nn.Linear(2 * width, width), nn.Conv2d(channels, 1, 3, padding=1)
+        self.width = width
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = torch.relu(self.narrow(x))[:, 0, ::2, ::4]
+        large, h, found = (
+            torch.relu(self.deep(torch.relu(self.wide(x)))),
+            torch.zeros(1, self.width),
+            [],
+        )
+        for row in rows.unbind(1):
+            h = torch.tanh(self.inner(torch.cat([row, h], 1)))
+            found.append(h)
+        scores = nn.functional.interpolate(torch.stack(found, 1)[:, None], scale_factor=(2, 4))
+        y: torch.Tensor = self.out(torch.relu(self.back(large)) * scores)
+        return y
+
+
+def test_maps_that_only_layers_outside_a_loop_access_go_to_l3(tmp_path: Path) -> None:
+    """Also one that is written before the loop and read after it; the bytes are the same."""
+    torch.manual_seed(0)
+    shape = (1, 2, 24, 64)
+    model = save_exported(Framed().eval(), (torch.zeros(shape),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, *shape), np.float32)
+    x, outputs, sides = np.random.default_rng(1).integers(-128, 128, shape, np.int8), [], []
+    for l2 in (None, "140KiB"):
+        folder = tmp_path / f"{l2}"
+        build = myoedge.build(model, calib=calib, output=folder, l2=l2, simulate=False)
+        assert myoedge.validate(build, on=("host", "simulator")).difference is None
+        outputs.append(build.run_raw([x])[0])
+        plan = json.loads((folder / "plan.json").read_text())
+        (loop,) = plan["loops"]
+        hauls = [haul for haul in plan["hauls"] if "map" in haul]
+        before = {haul["map"] for haul in hauls if haul["step"] < loop["first"]}
+        after = {haul["map"] for haul in hauls if haul["step"] > loop["last"]}
+        assert all(not loop["first"] <= haul["step"] <= loop["last"] for haul in hauls)
+        sides.append((bool(before - after), bool(after - before), bool(before & after)))
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert sides == [(False, False, False), (True, True, True)]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l3 import spill
 from myoedge.plan.schedule import make_plan
@@ -46,3 +47,32 @@ def test_a_plan_that_waits_for_l3_is_compared_with_other_parts(
     first = make_plan(network, chip)
     assert modelled_cycles(plan) < 0.95 * modelled_cycles(first)
     assert plan.l3_moved_bytes <= first.l3_moved_bytes
+
+
+class Recurrent(nn.Module):
+    """A loop that reads rows of a large input and writes rows of a large result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(1008, 8), nn.Linear(8, 1000)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h, found = torch.zeros(1, 8), []
+        for row in x.unbind(1):
+            h = torch.tanh(self.inner(torch.cat([row, h], 1)))
+            found.append(torch.tanh(self.outer(h)))
+        return torch.stack(found, 1)
+
+
+def test_maps_that_a_loop_accesses_stay_in_l2() -> None:
+    torch.manual_seed(0)
+    x = torch.zeros(1, 40, 1000)
+    calib = np.random.default_rng(0).standard_normal((2, *x.shape), np.float32)
+    network = quantized(torch.export.export(Recurrent().eval(), (x,)), calib)
+    chip = replace(GAP9, l2_bytes=GAP9.l2_reserved_bytes + 60_000)
+    with pytest.raises(MyoedgeError) as refused:
+        make_plan(network, chip)
+    assert refused.value.notice.code == "E301"
+    title, *largest = dict(refused.value.notice.facts)["stays in L2"].splitlines()
+    assert title.endswith("or in loops")
+    assert [line.split()[0] for line in largest[:2]] == ["40,000", "40,000"]

@@ -215,6 +215,7 @@ def _turn(
         )
         return begins, step_numbers[n][1]
     behind = timeline_steps.enters[min(access.step + 2, len(timeline_steps.enters) - 1)]
+    behind -= timeline_steps.earliest(behind) == behind  # before the first step of a loop
     end = step_numbers[n + SLOTS][0] if n + SLOTS < len(step_numbers) else behind
     return step_numbers[n][1] + 1, end - 1
 

@@ -165,17 +165,25 @@ def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels)
 
 def _candidates(plan: Plan, roots: Roots) -> list[str]:
     """Return the feature maps that can be in L3, largest first: inputs and results that only tiled
-    layers access."""
-    uncut = {name for _, name in plan.copies}
-    for step, tiling in zip(plan.steps, plan.tilings, strict=True):
-        if tiling.choice.in_l2:
-            uncut |= {*step.operands, step.node.name}
-    near = {roots[name][0] for name in uncut}
+    layers outside loops access, and that can be complete in L3 before a loop begins."""
+    near = {roots[name][0] for name in _staying(plan)}
     results = {roots[step.node.name][0] for step in plan.steps}
     read = {roots[name][0] for step in plan.steps for name in step.operands}
     inputs = read & {*plan.graph_inputs}
     sizes = {name: size_bytes(plan.quant, name) for name in (results | inputs) - near}
     return sorted(sizes, key=lambda name: (-sizes[name], name))
+
+
+def _staying(plan: Plan) -> Iterator[str]:
+    """Yield the tensors that cannot be in L3."""
+    yield from (name for _, name in plan.copies)
+    in_loops = {at for loop in plan.loops for at in range(loop.first, loop.last + 1)}
+    before_loops = {loop.first - 1 for loop in plan.loops}
+    for index, (step, tiling) in enumerate(zip(plan.steps, plan.tilings, strict=True)):
+        if tiling.choice.in_l2 or index in in_loops:
+            yield from (*step.operands, step.node.name)
+        if index in before_loops:  # a result is transferred until the end of the next layer
+            yield step.node.name
 
 
 def _with_maps(
@@ -192,7 +200,8 @@ def _with_maps(
     for index, operand, _, _ in uses:
         operands[index] = operands.get(index, frozenset()) | {operand}
     limits = {index: Limits(in_l3=names, part_bytes=part) for index, names in operands.items()}
-    planned = plan_l1(kernels, l1_room_bytes(plan.chip, len(plan.steps)), limits)
+    room = l1_room_bytes(plan.chip, len(plan.steps))
+    planned = plan_l1(kernels, room, limits, loops=plan.loops)
     tilings = tuple(filter(None, planned))
     if len(tilings) < len(planned):
         return None
@@ -208,7 +217,7 @@ def _with_maps(
     for name in maps:
         offsets[name] = end
         end += whole_words(size_bytes(plan.quant, name))
-    steps = TimelineSteps.of(tilings, bool(plan.copies))
+    steps = TimelineSteps.of(tilings, bool(plan.copies), plan.loops)
     made = replace(plan, tilings=tilings, timeline_steps=steps)
     return _placed(replace(made, accesses=tuple(accesses), maps=offsets), roots, placing)
 
@@ -237,5 +246,5 @@ def _placed(plan: Plan, roots: Roots, placing: Allocator) -> Plan:
         if root in plan.maps:
             where[name] = Location(IN_L3, root, offset)
         elif plan.where[name].kind == "arena":
-            where[name] = Location("arena", "", placement.offsets[root] + offset)
+            where[name] = replace(where[name], offset=placement.offsets[root] + offset)
     return replace(plan, lives=lives, placement=placement, where=where)

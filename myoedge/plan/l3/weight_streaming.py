@@ -222,6 +222,7 @@ def _stays(least: Plan) -> str:
     near = [name for name in ports if least.where[name].kind in ("input", "output")]
     sizes += [(size_bytes(least.quant, name), _shown(least, name)) for name in near]
     title = "the data of a few tiles, and all operands of layers without tiles"
+    title += " or in loops" * bool(least.loops)
     return "\n".join([title, *_largest(sizes)])
 
 
