@@ -9,6 +9,7 @@ step's operands are loaded; unfinished transfers continue in later steps.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from myoedge.plan.l1.prefetch import prefetched
 from myoedge.plan.l1.tile_iteration import spans
 from myoedge.plan.l1.tiling import Tiling, Transfer
+from myoedge.plan.loops import LoopLayers
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.targets.chip import COLD_TILES, TransferCost
 
@@ -121,6 +123,18 @@ def modelled(
             total += cycles
         found.append(total)
     return found
+
+
+def all_iterations(
+    loops: Sequence[LoopLayers], cost: TransferCost, tilings: Sequence[Tiling | None]
+) -> float:
+    """Return the estimated cycles of all layers in all iterations of their loops, without waits for
+    L3; infinity if a layer has no tiling."""
+    tiled = [tiling for tiling in tilings if tiling is not None]
+    if len(tiled) < len(tilings):
+        return math.inf
+    times = [next((loop.steps for loop in loops if at in loop), 1) for at in range(len(tiled))]
+    return sum(n * cycles for n, cycles in zip(times, modelled(tiled, cost), strict=True))
 
 
 def _prefetches(

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import accumulate
 
 from myoedge.numerics.arrays import round_up
+from myoedge.plan.cost.timing import all_iterations
 from myoedge.plan.l1.l2_operands import in_place, slowed, with_operands_in_l2
 from myoedge.plan.l1.layer_kernels import NetworkKernels, fastest_kernel
 from myoedge.plan.l1.loop_constants import end_bytes as end_bytes_of_constants
@@ -70,14 +71,29 @@ def plan_l1(
     )
     apart = {index for index, kernel in enumerate(kernels) if kernel.in_l2}
     near = [tensor for tensor in tensors if apart.isdisjoint(tensor.ends)]
-    staying = loop_constants(kernels, loops, room)
-    left = room - end_bytes_of_constants(kernels, staying)
-    resident = choose_resident(kernels, near, left, search.pick)
-    problem = PlacementProblem(kernels, left, cost, limits, borders(loops), staying)
-    placed = _placed_layers(problem, resident, search.pick, {})
+    plans = []
+    for staying in loop_constants(kernels, loops, room):
+        left = room - end_bytes_of_constants(kernels, staying)
+        problem = PlacementProblem(kernels, left, cost, limits, borders(loops), staying)
+        plans.append(_planned(problem, near, search.pick, loops))
+    return min(plans, key=partial(all_iterations, loops, cost)) if len(plans) > 1 else plans[0]
+
+
+def _planned(
+    problem: PlacementProblem,
+    tensors: Sequence[ResidentTensor],
+    pick: Pick,
+    loops: Sequence[LoopLayers],
+) -> tuple[Tiling | None, ...]:
+    """Return the tiling of every layer; None for layers that cannot be tiled within their limits.
+
+    tensors   tensors that may stay in L1 between layers
+    """
+    resident = choose_resident(problem.kernels, tensors, problem.l1_bytes, pick)
+    placed = _placed_layers(problem, resident, pick, {})
     while isinstance(placed, int):
-        resident = _with_fewer_tensors(resident, placed, left)
-        placed = _placed_layers(problem, resident, search.pick, {})
+        resident = _with_fewer_tensors(resident, placed, problem.l1_bytes)
+        placed = _placed_layers(problem, resident, pick, {})
     prefetched = _prefetched(problem, placed, resident)
     return tuple(_tilings(problem, prefetched or placed, resident, loops))
 

@@ -11,18 +11,32 @@ from myoedge.operators.kernel import Operand, TiledKernel
 from myoedge.plan.l1.tile_grid import ALIGNMENT
 from myoedge.plan.loops import LoopLayers
 
-SHARE = 2  # they may take 1 / SHARE of L1
+SHARES = (2, 8)  # they may take 1 / SHARES of L1
 
 Offsets = Mapping[str, int]  # operand -> bytes from the first of these constants
 
 
 def loop_constants(
     kernels: Sequence[TiledKernel], loops: Sequence[LoopLayers], room: int
-) -> dict[int, Offsets]:
-    """Return layer -> L1 offsets of the constants that stay in L1 for all iterations of its loop,
-    chosen in ascending size as long as they fit; none for a loop of a single iteration.
+) -> list[dict[int, Offsets]]:
+    """Return the choices of constants that stay in L1 for all iterations of their loop, each as
+    layer -> L1 offsets: those that fit in a share of L1, and none.
 
-    room   bytes of L1; loops run one after another, so that their constants share it
+    room   bytes of L1; constants that stay leave less for the tiles of all layers
+    """
+    found: list[dict[int, Offsets]] = []
+    for share in SHARES:
+        chosen = _within(kernels, loops, room // share)
+        found += [chosen] * (chosen not in found)
+    return found if {} in found else [*found, {}]
+
+
+def _within(
+    kernels: Sequence[TiledKernel], loops: Sequence[LoopLayers], most: int
+) -> dict[int, Offsets]:
+    """Return layer -> L1 offsets of the constants that fit in `most` bytes, smallest first; none
+    for a loop of a single iteration. Loops run one after another, so that their constants share the
+    bytes.
     """
     found: dict[int, dict[str, int]] = {}
     for loop in loops:
@@ -36,7 +50,7 @@ def loop_constants(
         ]
         at = 0
         for size, index, name in sorted(constants):
-            if at + size <= room // SHARE:
+            if at + size <= most:
                 found.setdefault(index, {})[name] = at
                 at += size
     return dict(found)
