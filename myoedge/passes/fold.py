@@ -47,25 +47,6 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).same_as(node.inputs[0]) if is_identity[node.op] else None
 
 
-@rewrite_pattern("slice")
-def slice_of_operand(graph: Graph, node: Node) -> Rewrite | None:
-    """Read a slice within one operand of a concat from that operand:
-    slice(concat(a, b)) = slice(b)."""
-    joined, cuts = writer(graph, node.inputs[0], "concat"), [*node.attrs["cuts"]]
-    require(not graph.is_fake_quantized(joined.name))
-    axis = joined.attrs["axis"]
-    start, stop, step = cuts[axis]
-    require(step > 0)
-    begin = 0
-    for operand in joined.inputs:
-        end = begin + graph.shape(operand)[axis]
-        if begin <= start and stop <= end:
-            cuts[axis] = start - begin, stop - begin, step
-            return GraphBuilder(graph, node).last("slice", operand, cuts=tuple(cuts))
-        begin = end
-    return None
-
-
 def _reads_each(attrs: Attrs, shape: Shape) -> bool:
     """Return whether a pool's windows are the single elements of its input, so that it copies its
     input."""
@@ -208,7 +189,6 @@ def _scaled(
 FOLD: tuple[RewritePattern, ...] = (
     fold_constants,
     drop_identity,
-    slice_of_operand,
     drop_products_of_zeros,
     constant_to_affine,
     deduplicate_broadcast,

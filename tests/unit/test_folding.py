@@ -19,7 +19,6 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.folding import ATEN_FOLDED, ONNX_FOLDED, SHAPES
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
-from tests.networks import Function
 from tests.onnx_nodes import all_cases, arrays, baked, computed, imported
 from tests.torch_oracle import Case, agrees, case, module, seeded
 
@@ -246,20 +245,3 @@ def test_what_no_input_changes_is_a_constant_of_onnx(tmp_path: Path) -> None:
         ran[found.model.graph.node[0].op_type] += 1
     assert ran.total() >= OF_CASES_AT_LEAST
     assert {*ONNX_FOLDED} - {*ran} <= {"Cast", "CastLike"}, "their names tell no type"
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "step", "joins"),
-    [(0, 8, 1, 0), (8, 16, 1, 0), (9, 15, 2, 0), (7, 12, 1, 1), (16, 19, 1, 0), (3, 19, 1, 1)],
-)
-def test_a_slice_within_one_joined_tensor_is_read_from_it(
-    first: int, last: int, step: int, joins: int
-) -> None:
-    """Of two tensors of 8 columns and one of 3: the concat remains if a slice crosses a border."""
-
-    def split(x: Tensor) -> Tensor:
-        joined = torch.cat([x.tanh(), x.sigmoid(), x[:, 2:5].exp()], 1)
-        return joined[:, first:last:step] * 2.0
-
-    graph = agrees(Function(split), X)
-    assert [node.op for node in graph.nodes].count("concat") == joins
