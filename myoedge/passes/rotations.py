@@ -30,6 +30,7 @@ def rotations_as_windows(graph: Graph, node: Node) -> Rewrite:
     Its input holds the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1.
     """
     stack = _stack(graph, node)
+    require(len(graph.shape(stack.name)) > 2)
     *lead, e, f = graph.shape(stack.name)
     require(not graph.all_given)
     rows, parts = math.prod(lead[:-1]), [_shown(graph, part) for part in stack.inputs]
@@ -53,6 +54,7 @@ def _stack(graph: Graph, node: Node) -> Node:
     results are averaged over the rotations."""
     flat = writer(graph, node.inputs[0], "reshape", reader=node)
     stack, mean = writer(graph, flat.inputs[0], "concat", reader=flat), graph.only_user(node.name)
+    require(len(graph.shape(stack.name)) > 2)
     *lead, e, f = graph.shape(stack.name)
     axis = len(lead) - 1
     require(found(mean).op == "mean", tuple(found(mean).attrs.get("axes", ())) == (axis,))

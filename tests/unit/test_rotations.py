@@ -54,3 +54,12 @@ def test_the_mean_over_rotations_is_that_over_windows(shifts: tuple[int, ...]) -
 def test_other_rotations_stay_linear_layers(shifts: tuple[int, ...], result: Made) -> None:
     graph = agrees(network(shifts, result), seeded(4, 1, 5, 3))
     assert prepare_for_accelerator(graph) is graph
+
+
+def test_a_joined_vector_is_no_rotation() -> None:
+    x, model = (
+        seeded(4),
+        Net(lambda self, x: self.layer(torch.cat([x, x.tanh()], 0)), layer=nn.Linear(8, 3)),
+    )
+    graph = prepare_for_accelerator(agrees(model, x))
+    assert "conv" not in [node.op for node in graph.nodes]
