@@ -42,6 +42,12 @@ class Batch:
         }
         return Batch(count, {**constants, **repeated}, frozenset(constants).difference(read))
 
+    def joined(self, name: str, value: Array) -> Array:
+        """Return a tensor's value for the batch; a constant [*shape] that a loop reads gets the
+        axis of samples."""
+        repeats = name in self.constants and value.ndim < self.constants[name].ndim
+        return np.broadcast_to(value, (self.count, *value.shape)) if repeats else value
+
 
 @dataclass(frozen=True, slots=True)
 class BatchedNode:
@@ -113,16 +119,23 @@ def _attrs_for_all(
     """Return the attributes with which an operator reads `count` samples as frames along axis 0;
     None if it cannot."""
     found = attrs
-    for at, (shape, is_shared) in enumerate(zip(shapes, shared, strict=True)):
-        if at in op.weights or (is_shared and op.broadcast_inputs.get(at, 0) is None):
+    for at, is_shared in enumerate(shared):
+        if is_shared and (at in op.weights or op.broadcast_inputs.get(at, 0) is None):
             continue
-        if is_shared:
-            return None
-        rule = op.streaming_rule(OperandAxis(attrs, shapes, at, 0)) if shape[:1] == (1,) else None
-        if rule is None or not _is_framewise(rule):
+        # A weight with an axis of samples is also a state of a loop.
+        can_be_frame = not is_shared and at not in op.weights
+        rule = _rule(op, OperandAxis(attrs, shapes, at, 0)) if can_be_frame else None
+        if rule is None:
             return None
         found = rule.resized(count) if rule.resized else found
     return found
+
+
+def _rule(op: OpDef, at: OperandAxis) -> StreamingRule | None:
+    """Return the streaming rule along axis 0 of an operand with one frame, if frame j of the result
+    depends on frame j alone; otherwise None."""
+    rule = op.streaming_rule(at) if at.shapes[at.operand][:1] == (1,) else None
+    return rule if rule is not None and _is_framewise(rule) else None
 
 
 def _is_framewise(rule: StreamingRule) -> bool:

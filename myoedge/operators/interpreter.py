@@ -189,7 +189,7 @@ def run_int_batch(
     inputs      quantised inputs by name, [samples, *shape]
     """
     nodes, count = [step.node for step in steps], len(next(iter(inputs.values())))
-    batch = Batch.of(nodes, constants, count)
+    batch = Batch.of(nodes, {**graph.arrays, **constants}, count)
     made: dict[str, Array] = {}
     values = ChainMap(made, dict(inputs), dict(batch.constants))
     for (step, batched), node, turn in turns(nodes, [batched_step(graph, x, batch) for x in steps]):

@@ -20,7 +20,14 @@ from myoedge.operators.interpreter import (
     run_int,
     run_int_batch,
 )
-from myoedge.operators.loop.turns import IN_LOOPS, in_order, loop_spans, times_run, turns
+from myoedge.operators.loop.turns import (
+    IN_LOOPS,
+    in_order,
+    loop_spans,
+    ordered_ends,
+    times_run,
+    turns,
+)
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.float_runs import float_values
@@ -343,11 +350,28 @@ def test_steps_run_one_after_another() -> None:
     assert found == [("h", 0), *body[0], *body[1], ("y", 0)]
 
 
-def test_a_batch_of_a_loop_is_its_samples() -> None:
+class Reused(nn.Module):
+    """Weights of a layer that are also the first state of a loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(INPUTS, WIDTH)
+        self.w = nn.Parameter(torch.randn(WIDTH, WIDTH) / 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.w
+        for row in range(20):
+            h = torch.tanh(h + self.inner(x[:, row]))
+        return nn.functional.linear(h, self.w)
+
+
+@pytest.mark.parametrize("kind", [lambda: Loop(Gated(), 20, states=2, last=False), Reused])
+def test_a_batch_of_a_loop_is_its_samples(kind: Callable[[], nn.Module]) -> None:
     """In integers bit for bit; in floats up to the order of sums in a matrix product."""
     torch.manual_seed(0)
-    graph = prepared(Loop(Gated(), 8, states=2, last=False), 1, 8, INPUTS)
-    x = torch.randn(4, 1, 8, INPUTS).numpy()
+    graph = prepared(kind(), 1, 20, INPUTS)
+    assert loop_spans(graph.nodes)
+    x = torch.randn(4, 1, 20, INPUTS).numpy()
     samples, name = [{graph.inputs[0]: row} for row in x], graph.outputs[0]
     q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: x}, Observer(), "drawn"))
     inputs = [quantized_inputs(q, sample) for sample in samples]
@@ -358,8 +382,8 @@ def test_a_batch_of_a_loop_is_its_samples() -> None:
         for tensor, values in found.items():
             np.testing.assert_array_equal(values[at], wanted[tensor])
     reals = [every_value(graph, sample) | graph.arrays for sample in samples]
-    weight = next(node.inputs[1] for node in graph.nodes if node.op == "linear")
-    doubled = {weight: 2 * graph.array(weight)}
+    weights = (node.inputs[1] for node in graph.nodes if node.op == "linear")
+    doubled = {weight: 2 * graph.array(weight) for weight in weights}
     changed = propagated(FloatBatch.of(graph, reals), doubled)[name]
     for at, sample in enumerate(samples):
         values = run_float(graph.with_arrays(doubled), sample)[name]
@@ -379,6 +403,15 @@ def test_values_of_a_loop_are_those_of_its_last_step(
         if node.op not in IN_LOOPS:
             _, found = real_node(node, [values[name] for name in node.inputs])
             np.testing.assert_array_equal(found, values[node.name])
+
+
+def test_a_state_is_overwritten_after_slices_of_it_are_read() -> None:
+    """As in a register: contiguous slices share the state's bytes."""
+    loop = {"loop": "l", "steps": 2}
+    rest = Node("slice", ("old",), ("rest",), {"cuts": ((0, 1, 1), (1, 3, 1))})
+    first = Node("loop_next", ("made", "old"), ("first",), loop)
+    second = Node("loop_next", ("rest", "kept"), ("second",), loop)
+    assert ordered_ends([first, second], [rest]) == [second, first]
 
 
 def test_a_loop_is_put_in_one_piece() -> None:

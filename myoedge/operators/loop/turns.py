@@ -8,7 +8,7 @@ iteration.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -167,19 +167,33 @@ def ordered_ends(nodes: Iterable[Node], body: Iterable[Node]) -> list[Node]:
     """Return the `loop_next` nodes of a loop in an order in which a state is overwritten only after
     all next states that read it.
 
-    body   nodes that may be views of states
+    body   nodes that may be views of states; slices too, as contiguous ones share a state's bytes
     Errors: ValueError for states that are exchanged, which no order allows.
     """
-    viewed: dict[str, str] = {}
-    for node in body:
-        if OPS[node.op].view:
-            viewed[node.name] = viewed.get(node.inputs[0], node.inputs[0])
+    ends, inside = [*nodes], [*body]
+    views = {node.name: node.inputs[0] for node in inside if OPS[node.op].view}
+    slices = {node.name: node.inputs[0] for node in inside if node.op == "slice"}
+    found = _ordered(ends, {**views, **slices}) or _ordered(ends, views)
+    if found is None:
+        raise ValueError("states that change places")
+    return found
+
+
+def _ordered(nodes: Sequence[Node], source: Mapping[str, str]) -> list[Node] | None:
+    """Return `loop_next` nodes in the order of `ordered_ends`; None if there is none.
+
+    source   tensor -> the tensor whose bytes it shares
+    """
+
+    def viewed(name: str) -> str:
+        return viewed(source[name]) if name in source else name
+
     left, ordered = [*nodes], list[Node]()
     while left:
-        read = {viewed.get(x.inputs[0], x.inputs[0]): x for x in left}
+        read = {viewed(x.inputs[0]): x for x in left}
         first = next((x for x in left if read.get(x.inputs[1], x) is x), None)
         if first is None:
-            raise ValueError("states that change places")
+            return None
         left.remove(first)
         ordered.append(first)
     return ordered

@@ -264,7 +264,8 @@ def propagated(
     params   parameters to whose limits infinities, such as log 0, are clipped
     group    computed tensors that are rounded to their parameters
     """
-    changed, graph = {**first}, real.graph
+    changed = {name: real.batch.joined(name, value) for name, value in first.items()}
+    graph = real.graph
     values = ChainMap(changed, dict(real.values))
     for _, node, step in turns(graph.nodes, graph.nodes):
         name = node.name
