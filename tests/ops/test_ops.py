@@ -83,7 +83,8 @@ def test_a_batch_is_its_samples(op: str) -> None:
     rng, cases = np.random.default_rng(0), drawn(op, COUNT)
     together = 0
     for case in cases:
-        batch = Batch(3, {}, frozenset())
+        weights = case.quant.graph.constants.keys() - {*case.step.operands}
+        batch = Batch(3, {}, frozenset(weights))
         step, batched = batched_step(case.quant.graph, case.step, batch)
         samples = [[rng.permuted(x.reshape(-1)).reshape(x.shape) for x in case.data]]
         samples += [[np.roll(x, turn) for x in case.data] for turn in range(2)]
