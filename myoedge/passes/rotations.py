@@ -30,7 +30,6 @@ def rotations_as_windows(graph: Graph, node: Node) -> Rewrite:
     Its input holds the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1.
     """
     stack = _stack(graph, node)
-    require(len(graph.shape(stack.name)) > 2)
     *lead, e, f = graph.shape(stack.name)
     require(not graph.all_given)
     rows, parts = math.prod(lead[:-1]), [_shown(graph, part) for part in stack.inputs]

@@ -142,6 +142,11 @@ def loop_layers(q: QuantGraph, steps: Sequence[QuantizedNode]) -> tuple[LoopLaye
     return tuple(found)
 
 
+def turns_of(loops: Iterable[LoopLayers], layer: int) -> int:
+    """Return how often a layer runs per inference: the iterations of its loop, or 1."""
+    return next((loop.steps for loop in loops if layer in loop), 1)
+
+
 def borders(loops: Iterable[LoopLayers]) -> frozenset[int]:
     """Return the layers before which no data may be prefetched: the first one of each loop, and the
     one after it."""

@@ -24,7 +24,7 @@ from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l2.resident_weights import Key, owners
 from myoedge.plan.l3.feature_maps import Access
 from myoedge.plan.l3.transfers import L3Transfer
-from myoedge.plan.loops import LoopLayers
+from myoedge.plan.loops import LoopLayers, turns_of
 from myoedge.plan.placement import LiveRange, Placement
 from myoedge.plan.timeline import Chunk, TimelineSteps, whole_words
 from myoedge.quantization.scales import QuantGraph
@@ -213,7 +213,7 @@ class Plan:
 
     def turns(self, index: int) -> int:
         """Return how often a layer runs per inference: the iterations of its loop, or 1."""
-        return next((loop.steps for loop in self.loops if index in loop), 1)
+        return turns_of(self.loops, index)
 
     @property
     def l1_bytes(self) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from myoedge.plan.l1.prefetch import prefetched
 from myoedge.plan.l1.tile_iteration import spans
 from myoedge.plan.l1.tiling import Tiling, Transfer
-from myoedge.plan.loops import LoopLayers
+from myoedge.plan.loops import LoopLayers, turns_of
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.targets.chip import COLD_TILES, TransferCost
 
@@ -133,8 +133,7 @@ def all_iterations(
     tiled = [tiling for tiling in tilings if tiling is not None]
     if len(tiled) < len(tilings):
         return math.inf
-    times = [next((loop.steps for loop in loops if at in loop), 1) for at in range(len(tiled))]
-    return sum(n * cycles for n, cycles in zip(times, modelled(tiled, cost), strict=True))
+    return sum(turns_of(loops, at) * cycles for at, cycles in enumerate(modelled(tiled, cost)))
 
 
 def _prefetches(

@@ -143,13 +143,17 @@ class Bench:
     ) -> Iterator[tuple[int, dict[str, Array]]]:
         """Yield (sample, all integer values of it); with loops, whose calls are many and small, the
         samples are computed as a batch."""
-        inputs = [quantized_inputs(network, x) for x in each_sample(self.samples)]
+        samples = enumerate(each_sample(self.samples))
+        inputs = ((at, quantized_inputs(network, x)) for at, x in samples if at in measured)
         if not has_loops(network.graph):
-            yield from ((at, self._changed(network, at, inputs[at])) for at in measured)
+            yield from ((at, self._changed(network, at, x)) for at, x in inputs)
             return
-        joined = {name: np.stack([inputs[at][name] for at in measured]) for name in inputs[0]}
+        given = dict(inputs)
+        joined = {
+            name: np.stack([x[name] for x in given.values()]) for name in network.graph.inputs
+        }
         values = run_int_batch(network.graph, network.steps, network.constants, joined)
-        for row, at in enumerate(measured):
+        for row, at in enumerate(given):
             yield at, {**network.constants, **{name: x[row] for name, x in values.items()}}
 
     def _changed(
@@ -265,9 +269,8 @@ def propagated(
     group    computed tensors that are rounded to their parameters
     """
     changed = {name: real.batch.joined(name, value) for name, value in first.items()}
-    graph = real.graph
-    values = ChainMap(changed, dict(real.values))
-    for _, node, step in turns(graph.nodes, graph.nodes):
+    values, nodes = ChainMap(changed, dict(real.values)), real.graph.nodes
+    for _, node, step in turns(nodes, nodes):
         name = node.name
         if OPS[node.op].in_loops or any(x in changed for x in node.inputs):
             before, after = _in_step(real, node, step, values)
