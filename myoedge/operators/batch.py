@@ -42,12 +42,6 @@ class Batch:
         }
         return Batch(count, {**constants, **repeated}, frozenset(constants).difference(read))
 
-    def joined(self, name: str, value: Array) -> Array:
-        """Return a tensor's value for the batch; a constant [*shape] that a loop reads gets the
-        axis of samples."""
-        repeats = name in self.constants and value.ndim < self.constants[name].ndim
-        return np.broadcast_to(value, (self.count, *value.shape)) if repeats else value
-
 
 @dataclass(frozen=True, slots=True)
 class BatchedNode:

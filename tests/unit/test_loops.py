@@ -32,7 +32,7 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.scales import quantize_graph
-from myoedge.quantization.search.bench import FloatBatch, propagated
+from myoedge.quantization.search.added_noise import Change, propagated
 from myoedge.quantization.sqnr import quantized_inputs
 
 WIDTH, INPUTS = 6, 3
@@ -382,12 +382,32 @@ def test_a_batch_of_a_loop_is_its_samples(kind: Callable[[], nn.Module]) -> None
         for tensor, values in found.items():
             np.testing.assert_array_equal(values[at], wanted[tensor])
     reals = [every_value(graph, sample) | graph.arrays for sample in samples]
-    weights = (node.inputs[1] for node in graph.nodes if node.op == "linear")
-    doubled = {weight: 2 * graph.array(weight) for weight in weights}
-    changed = propagated(FloatBatch.of(graph, reals), doubled)[name]
-    for at, sample in enumerate(samples):
-        values = run_float(graph.with_arrays(doubled), sample)[name]
-        np.testing.assert_allclose(changed[at], values, rtol=1e-5, atol=1e-6)
+    weights = dict.fromkeys(node.inputs[1] for node in graph.nodes if node.op == "linear")
+    doubled = [{weight: 2 * graph.array(weight)} for weight in weights]
+    changed = propagated(graph, reals, [*map(Change, doubled)])[name]
+    of_each = ((arrays, sample) for arrays in doubled for sample in samples)
+    for value, (arrays, sample) in zip(changed, of_each, strict=True):
+        exact = run_float(graph.with_arrays(arrays), sample)[name]
+        np.testing.assert_allclose(value, exact, rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_of_rounded_tensors_is_each_alone() -> None:
+    """Inputs, states and results of a loop; a tensor alone against the float network by hand in
+    test_refine."""
+    torch.manual_seed(0)
+    graph = prepared(Loop(Gated(), 20, states=2, last=False), 1, 20, INPUTS)
+    x = torch.randn(2, 1, 20, INPUTS).numpy()
+    q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: x}, Observer(), "drawn"))
+    reals = [every_value(graph, {graph.inputs[0]: row}) | graph.arrays for row in x]
+    names = [name for name in (*graph.inputs, *(n.name for n in graph.nodes)) if name in q.params]
+    changes = [Change({}, frozenset([name])) for name in names]
+    output = graph.outputs[0]
+    together = propagated(graph, reals, changes, q.params)[output]
+    for at, change in enumerate(changes):
+        alone = propagated(graph, reals, [change], q.params)[output]
+        np.testing.assert_allclose(together[2 * at : 2 * at + 2], alone, rtol=1e-5, atol=1e-6)
+    errors = np.abs(together - np.concatenate([real[output][None] for real in reals] * len(names)))
+    assert np.all(errors.max(axis=tuple(range(1, errors.ndim))) > 0)
 
 
 @pytest.mark.parametrize("kept", [every_value, float_values])

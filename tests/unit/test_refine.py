@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
-from myoedge.quantization.search.bench import added_noise
+from myoedge.quantization.search.added_noise import added_noise
 from myoedge.quantization.search.candidates import (
     Candidate,
     int16_candidates,
@@ -104,9 +103,10 @@ def noise_by(
     network: QuantGraph, group: tuple[str, ...], sample: Mapping[str, Array], at: str
 ) -> float:
     """Noise of a tensor, relative to its signal, if only one group is rounded."""
-    rounding = partial(rounded_group, network.params, group)
+    graph, params = network.graph, network.params
     samples = {name: value[np.newaxis] for name, value in sample.items()}
-    return float(added_noise(network.graph, samples, [at], [rounding])[0, 0])
+    rounding = [rounded_group(graph, params, group)]
+    return float(added_noise(graph, samples, [at], rounding, params)[0, 0])
 
 
 def test_noise_of_a_tensor_is_that_of_rounding_it_alone(quiet: tuple[QuantGraph, Array]) -> None:

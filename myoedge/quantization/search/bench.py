@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measurement of noise: of quantised networks, and of single changes to the float network."""
+"""Measurement of the noise of quantised networks."""
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node
+from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.quant_params import QuantParams, dequantize, rounded
-from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.batch import Batch, BatchedNode, batched_node
-from myoedge.operators.interpreter import PRE, has_table, integer_step, run_int_batch, stated_node
-from myoedge.operators.loop.turns import has_loops, moved, times_run, turns
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.interpreter import integer_step, run_int_batch
+from myoedge.operators.loop.turns import has_loops, times_run
 from myoedge.operators.queries import macs
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
@@ -34,9 +30,6 @@ MOST_RUNS = 24  # networks that one search measures, including the result on the
 MEASURED = (8, 64)  # minimum and maximum number of samples
 MEASURED_MACS = 500_000_000  # budget over all samples, if more than the minimum are run
 KEPT_BYTES = 2**27  # bytes of cached integers of the preceding network
-FLOATS: Mapping[str, QuantParams] = {}  # parameters of tensors, if none are rounded
-
-Changed = dict[str, Array]  # tensor -> its changed values
 
 
 @dataclass(frozen=True)
@@ -188,117 +181,6 @@ class Bench:
                 real = float_values(self.graph, sample)
                 self._exact.append({name: judged(compared, name, real) for name in judged_names})
         return self._exact
-
-
-@dataclass(frozen=True)
-class FloatBatch:
-    """Float values of a batch of samples.
-
-    graph    the float network
-    values   values of all tensors by name, [samples, *shape]; constants as in `batch`
-    batch    the batch
-    """
-
-    graph: Graph
-    values: Mapping[str, Array]
-    batch: Batch
-
-    @staticmethod
-    def of(graph: Graph, reals: Sequence[Mapping[str, Array]]) -> FloatBatch:
-        """Return samples as a batch.
-
-        reals   per sample, the values of all tensors
-        """
-        batch = Batch.of(graph.nodes, graph.arrays, len(reals))
-        computed = (name for name in reals[0] if name not in batch.constants)
-        stacked = {name: np.stack([real[name] for real in reals]) for name in computed}
-        return FloatBatch(graph, {**stacked, **batch.constants}, batch)
-
-    @cached_property
-    def nodes(self) -> Mapping[str, BatchedNode]:
-        """The nodes as they compute the batch, by name."""
-        return {node.name: batched_node(self.graph, node, self.batch) for node in self.graph.nodes}
-
-
-Change = Callable[[FloatBatch], Changed]
-
-
-def added_noise(
-    graph: Graph, samples: Samples, measured: Sequence[str], changes: Sequence[Change]
-) -> Array:
-    """Return the noise power relative to the signal that each change to the float network causes,
-    [changes, measured tensors].
-
-    measured   names of tensors; `name.pre` for the value before a fused table
-    changes    functions: float values of a batch -> the values that change
-    """
-    error, signal = np.zeros((len(changes), len(measured))), np.zeros(len(measured))
-    rows = rows_of(graph)
-    for reals in _float_batches(graph, samples):
-        batch = FloatBatch.of(graph, reals)
-        tensors = [[judged(rows, name, real) for name in measured] for real in reals]
-        signal += np.sum([[tensor.signal for tensor in sample] for sample in tensors], axis=0)
-        for change, total in zip(changes, error, strict=True):
-            changed = change(batch)
-            for at, name in enumerate(measured):
-                if name in changed:
-                    values = zip(tensors, changed[name], strict=True)
-                    total[at] += sum(sample[at].error(x) for sample, x in values)
-    return np.asarray(error / np.maximum(signal, 1e-30))
-
-
-def _float_batches(graph: Graph, samples: Samples) -> Iterator[list[dict[str, Array]]]:
-    """Yield the float values of samples in batches: of all, if the network has loops, whose calls
-    are many and small; otherwise of one."""
-    reals = (float_values(graph, sample) for sample in each_sample(samples))
-    if has_loops(graph):
-        yield [*reals]
-    else:
-        yield from ([real] for real in reals)
-
-
-def propagated(
-    real: FloatBatch,
-    first: Changed,
-    params: Mapping[str, QuantParams] = FLOATS,
-    group: Sequence[str] = (),
-) -> Changed:
-    """Return `first` and the values of all tensors that change with it.
-
-    params   parameters to whose limits infinities, such as log 0, are clipped
-    group    computed tensors that are rounded to their parameters
-    """
-    changed = {name: real.batch.joined(name, value) for name, value in first.items()}
-    values, nodes = ChainMap(changed, dict(real.values)), real.graph.nodes
-    for _, node, step in turns(nodes, nodes):
-        name = node.name
-        if OPS[node.op].in_loops or any(x in changed for x in node.inputs):
-            before, after = _in_step(real, node, step, values)
-            changed[name] = _saturated(after, params.get(name))
-            if has_table(node):
-                changed[name + PRE] = before
-        if name in group:
-            changed[name] = rounded(changed.get(name, real.values[name]), params[name])
-    return changed
-
-
-def _in_step(
-    real: FloatBatch, node: Node, step: int, values: MutableMapping[str, Array]
-) -> Sequence[Array]:
-    """Run a node on the batch in iteration `step` of its loop; return its values before and after
-    the fused activation."""
-    if (moved_values := moved(node, step, values, axis=1)) is not None:
-        return moved_values, moved_values
-    batched = real.nodes[node.name]
-    operands = [values[x] for x in node.inputs]
-    return batched.run(lambda x: stated_node(real.graph, batched.node, x), operands)
-
-
-def _saturated(x: Array, params: QuantParams | None) -> Array:
-    if params is None or np.isfinite(x).all():
-        return x
-    low, high = (dequantize(np.array(q), params) for q in (params.low, params.high))
-    return np.nan_to_num(x, posinf=float(high), neginf=float(low))
 
 
 def rows_of_half(count: int, half: int) -> slice:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from myoedge.quantization.calibrate import Samples, subsample_evenly
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_node
-from myoedge.quantization.search.bench import Changed, FloatBatch, added_noise, propagated
+from myoedge.quantization.search.added_noise import Change, added_noise
 from myoedge.quantization.search.goal import judged_rows
 from myoedge.quantization.tensor_params import choose_params
 
@@ -74,8 +73,8 @@ def int16_candidates(
     few = subsample_evenly(samples, noise_samples(graph, groups, NOISE_SAMPLES))
     names = [name for _, name in judged_rows(network)]
     params = choose_params(graph, ranges)
-    changes = [partial(rounded_group, params, group) for group in groups]
-    found = zip(groups, added_noise(graph, few, names, changes), strict=True)
+    changes = [rounded_group(graph, params, group) for group in groups]
+    found = zip(groups, added_noise(graph, few, names, changes, params), strict=True)
     cost = _costs(network, graph, params, cycles, tuple(rules))
     return [
         Candidate(group, cost(group), noise)
@@ -204,17 +203,16 @@ def _worthwhile(
     return None
 
 
-def rounded_group(params: Mapping[str, QuantParams], group: Group, real: FloatBatch) -> Changed:
-    """Return the values that change if only a group's tensors are rounded to int8, with the weights
-    that become int16 together with the group.
+def rounded_group(graph: Graph, params: Mapping[str, QuantParams], group: Group) -> Change:
+    """Return the change in which only a group's tensors are rounded to int8, with the weights that
+    become int16 together with the group.
 
     params   int8 parameters
     """
-    graph = real.graph
-    given = (name for name in group if graph.is_const(name) or name in graph.inputs)
-    first = {name: rounded(real.values[name], params[name]) for name in given}
-    first |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
-    return propagated(real, first, params, group)
+    given = (name for name in group if graph.is_const(name))
+    constants = {name: rounded(graph.array(name), params[name]) for name in given}
+    constants |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
+    return Change(constants, frozenset(group).difference(constants))
 
 
 def _weights(graph: Graph, group: Group) -> Iterator[str]:

@@ -24,15 +24,8 @@ from myoedge.quantization.few_bits import (
 )
 from myoedge.quantization.layer_rules import LayerRule, weight_rule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
-from myoedge.quantization.search.bench import (
-    Bench,
-    Changed,
-    FloatBatch,
-    added_noise,
-    network_macs,
-    propagated,
-    worst_db,
-)
+from myoedge.quantization.search.added_noise import Change, added_noise
+from myoedge.quantization.search.bench import Bench, network_macs, worst_db
 from myoedge.quantization.search.candidates import NOISE_SAMPLES
 from myoedge.quantization.search.goal import judged_rows
 from myoedge.quantization.search.state import TriedMove
@@ -228,7 +221,7 @@ def ordered_steps(
     for weight, node in nodes.items():
         possible = {*budget.levels(node), PROBED_BITS}
         formats[weight] = {n: chosen_format(graph, node, sums[weight], n) for n in possible}
-    changes = [partial(_changed, weight, formats[weight][PROBED_BITS]) for weight in formats]
+    changes = [_change(weight, formats[weight][PROBED_BITS]) for weight in formats]
     measured = [name for _, name in judged_rows(network)]
     count = NOISE_MACS // max(network_macs(graph) * len(formats), 1)
     few = subsample_evenly(samples, max(1, min(NOISE_SAMPLES, count)))
@@ -283,7 +276,6 @@ def _steps(
         before, bits_before = share, bits
 
 
-def _changed(weight: str, chosen: ConstantFormat, real: FloatBatch) -> Changed:
-    """Return the float values of all tensors that change with the weights `chosen`."""
+def _change(weight: str, chosen: ConstantFormat) -> Change:
     assert chosen.integers is not None
-    return propagated(real, {weight: chosen.real(chosen.integers)})
+    return Change({weight: chosen.real(chosen.integers)})
