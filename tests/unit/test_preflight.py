@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import random
 import sys
+import typing
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -86,6 +87,22 @@ def test_a_plain_archive_loads_and_computes_the_same(plain: Path) -> None:
     ours, theirs = load_exported(plain), torch.export.load(plain)
     assert torch.equal(ours.module()(x), theirs.module()(x))
     assert torch.equal(ours.example_inputs[0][0], theirs.example_inputs[0][0])
+
+
+def test_annotations_of_a_class_are_resolved_once(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for each of a program's nodes; afterwards by Python's own function again."""
+    resolve, resolved = typing.get_type_hints, list[object]()
+
+    def counting(of: Any, *given: Any, **named: Any) -> dict[str, Any]:
+        resolved.append(of)
+        return resolve(of, *given, **named)
+
+    monkeypatch.setattr(typing, "get_type_hints", counting)
+    load_exported(plain)
+    assert resolved.count(torch._export.serde.schema.Node) == 1
+    assert typing.get_type_hints is counting
 
 
 def test_nested_inputs_and_outputs_pass(tmp_path: Path) -> None:

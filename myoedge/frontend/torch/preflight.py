@@ -41,6 +41,7 @@ from myoedge.frontend.torch.archive import (
 )
 from myoedge.frontend.torch.output_names import with_dicts
 from myoedge.frontend.torch.registered import refuse_unregistered
+from myoedge.frontend.torch.schema_hints import hints_once
 from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts, drop_unread_scalars
 from myoedge.frontend.torch.torchao_calls import as_decomposed, names_of_torchao
 from myoedge.operators import modules
@@ -84,7 +85,7 @@ def load_exported(path: Path) -> ExportedProgram:
     torch = import_torch()
     modules("torch_library")  # imports modules of plug-ins, which register operators
     refuse_unregistered(stated)
-    with _quiet() as causes, names_of_torchao():
+    with _quiet() as causes, names_of_torchao(), hints_once():
         importlib.import_module("torch.ao.quantization.fx._decomposed")  # registers its calls
         try:
             program: ExportedProgram = torch.export.load(archive)
@@ -274,8 +275,7 @@ def unsafe_classes(data: bytes) -> str:
 
 
 def foreign_names(data: bytes) -> list[str]:
-    """Return the classes and functions, other than tensors, that a torch.save file names; [] if it
-    cannot be read."""
+    """Return the names in a torch.save file, except tensors'; [] if it cannot be read."""
     torch = import_torch()
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data)))
