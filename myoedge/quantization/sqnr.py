@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.interpreter import PRE, integer_step, run_int
+from myoedge.operators.interpreter import PRE, integer_step, run_int, run_int_batch
+from myoedge.operators.loop.turns import has_loops
 from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.fidelity import Fidelity, Noise, OutputFidelity, interval_db
@@ -27,6 +29,7 @@ from myoedge.quantization.scales import QuantGraph
 WEAK_DB = 20.0  # a layer or output below it is weak: its noise exceeds 1 % of the signal's power
 GOOD_DB = 30.0  # a layer or output from it on is good
 ROUNDED_DB = 40.0  # no gain above it matters; quantised files reach it, as layers may be a step off
+BATCH = 64  # samples that are computed together
 BEHIND = ("reshape", "ctc_new", "majority")  # operators between a measured tensor and the output
 
 
@@ -101,13 +104,13 @@ class _Sums:
     ends: dict[str, Noise] = field(default_factory=lambda: defaultdict(Noise))
     integer: list[tuple[Array, ...]] = field(default_factory=list)
 
-    def add(self, sample: Mapping[str, Array], real: Mapping[str, Array]) -> None:
-        """Run a sample in integers and add its signal and noise.
+    def add(self, values: Mapping[str, Array], real: Mapping[str, Array]) -> None:
+        """Add the signal and noise of a sample.
 
-        real   every value of the float network
+        values   integers of all tensors
+        real     every value of the float network
         """
         q, steps = self.q, {step.node.name: step for step in self.q.steps}
-        values = run_int(q.steps, q.constants, quantized_inputs(q, sample))
         for name, of_layer in alone(q, [steps[name] for name in self.names], real):
             self._compare(self.cumulative[name], name, real, values[name])
             if not moves_integers(q, steps[name].node):
@@ -142,12 +145,28 @@ def measure_each(
     graph = networks[0].graph
     rows, reals = rows_of(graph), list[tuple[Array, ...]]()
     every = [_Sums(q, _measured_layers(q) if layers else (), rows) for q in networks]
-    for sample in each_sample(samples):
+    runs = [integer_runs(q, samples) for q in networks]
+    for sample, *of_networks in zip(each_sample(samples), *runs, strict=True):
         real = float_values(graph, sample)
-        for sums in every:
-            sums.add(sample, real)
+        for sums, values in zip(every, of_networks, strict=True):
+            sums.add(values, real)
         reals.append(tuple(real[name] for name in graph.outputs))
     return [_fidelity(sums, reals) for sums in every]
+
+
+def integer_runs(q: QuantGraph, samples: Samples) -> Iterator[dict[str, Array]]:
+    """Yield the integers of all tensors for each sample; with loops, whose calls are many and
+    small, the samples are computed in batches."""
+    rows = (dict(zip(samples, row, strict=True)) for row in zip(*samples.values(), strict=True))
+    inputs = (quantized_inputs(q, row) for row in rows)
+    if not has_loops(q.graph):
+        yield from (run_int(q.steps, q.constants, x) for x in inputs)
+        return
+    while batch := [*islice(inputs, BATCH)]:
+        joined = {name: np.stack([x[name] for x in batch]) for name in q.graph.inputs}
+        values = run_int_batch(q.graph, q.steps, q.constants, joined)
+        for row in range(len(batch)):
+            yield {**q.constants, **{name: x[row] for name, x in values.items()}}
 
 
 def _measured_layers(q: QuantGraph) -> list[str]:

@@ -18,7 +18,6 @@ from myoedge.operators.interpreter import (
     real_node,
     run_float,
     run_int,
-    run_int_batch,
 )
 from myoedge.operators.loop.turns import (
     IN_LOOPS,
@@ -29,11 +28,12 @@ from myoedge.operators.loop.turns import (
     turns,
 )
 from myoedge.passes import prepare
+from myoedge.quantization import sqnr
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.search.added_noise import Change, propagated
-from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.quantization.sqnr import integer_runs, quantized_inputs
 
 WIDTH, INPUTS = 6, 3
 
@@ -366,7 +366,9 @@ class Reused(nn.Module):
 
 
 @pytest.mark.parametrize("kind", [lambda: Loop(Gated(), 20, states=2, last=False), Reused])
-def test_a_batch_of_a_loop_is_its_samples(kind: Callable[[], nn.Module]) -> None:
+def test_a_batch_of_a_loop_is_its_samples(
+    kind: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In integers bit for bit; in floats up to the order of sums in a matrix product."""
     torch.manual_seed(0)
     graph = prepared(kind(), 1, 20, INPUTS)
@@ -374,13 +376,11 @@ def test_a_batch_of_a_loop_is_its_samples(kind: Callable[[], nn.Module]) -> None
     x = torch.randn(4, 1, 20, INPUTS).numpy()
     samples, name = [{graph.inputs[0]: row} for row in x], graph.outputs[0]
     q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: x}, Observer(), "drawn"))
-    inputs = [quantized_inputs(q, sample) for sample in samples]
-    joined = {graph.inputs[0]: np.stack([x[graph.inputs[0]] for x in inputs])}
-    found = run_int_batch(graph, q.steps, q.constants, joined)
-    for at, sample in enumerate(inputs):
-        wanted = run_int(q.steps, q.constants, sample)
+    monkeypatch.setattr(sqnr, "BATCH", 3)  # 4 samples in two batches
+    for sample, found in zip(samples, integer_runs(q, {graph.inputs[0]: x}), strict=True):
+        wanted = run_int(q.steps, q.constants, quantized_inputs(q, sample))
         for tensor, values in found.items():
-            np.testing.assert_array_equal(values[at], wanted[tensor])
+            np.testing.assert_array_equal(values, wanted[tensor])
     reals = [every_value(graph, sample) | graph.arrays for sample in samples]
     weights = dict.fromkeys(node.inputs[1] for node in graph.nodes if node.op == "linear")
     doubled = [{weight: 2 * graph.array(weight)} for weight in weights]

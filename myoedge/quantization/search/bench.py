@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.interpreter import integer_step, run_int_batch
+from myoedge.operators.interpreter import integer_step
 from myoedge.operators.loop.turns import has_loops, times_run
 from myoedge.operators.queries import macs
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
@@ -20,6 +20,7 @@ from myoedge.quantization.judged import JudgedTensor, judged, rows_of
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import judged_rows
 from myoedge.quantization.sqnr import (
+    integer_runs,
     integers_of,
     is_passed_through,
     quantized_inputs,
@@ -134,20 +135,15 @@ class Bench:
     def _integers(
         self, network: QuantGraph, measured: Sequence[int]
     ) -> Iterator[tuple[int, dict[str, Array]]]:
-        """Yield (sample, all integer values of it); with loops, whose calls are many and small, the
-        samples are computed as a batch."""
-        samples = enumerate(each_sample(self.samples))
-        inputs = ((at, quantized_inputs(network, x)) for at, x in samples if at in measured)
-        if not has_loops(network.graph):
-            yield from ((at, self._changed(network, at, x)) for at, x in inputs)
+        """Yield (sample, all integer values of it); without loops, steps that did not change are
+        not computed again."""
+        if has_loops(network.graph):
+            given = {name: x[measured] for name, x in self.samples.items()}
+            yield from zip(measured, integer_runs(network, given), strict=True)
             return
-        given = dict(inputs)
-        joined = {
-            name: np.stack([x[name] for x in given.values()]) for name in network.graph.inputs
-        }
-        values = run_int_batch(network.graph, network.steps, network.constants, joined)
-        for row, at in enumerate(given):
-            yield at, {**network.constants, **{name: x[row] for name, x in values.items()}}
+        for at, sample in enumerate(each_sample(self.samples)):
+            if at in measured:
+                yield at, self._changed(network, at, quantized_inputs(network, sample))
 
     def _changed(
         self, network: QuantGraph, at: int, inputs: Mapping[str, Array]
