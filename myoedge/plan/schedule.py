@@ -22,6 +22,7 @@ from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.spill import Roots, spilled
+from myoedge.plan.l3.transfers import L3TransferCost
 from myoedge.plan.l3.weight_streaming import (
     NO_L2,
     exceeds_l3,
@@ -216,8 +217,21 @@ def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor
 
 
 def _weights_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
-    """Return the fastest plan with streamed weights: tilings that ignore the space in L2, or that
-    limit the bytes held there."""
+    """Return the fastest plan with streamed weights; if it waits for L3, kernels are also chosen by
+    the bytes of their weights. None if L2 is too small."""
+    best = _limited(network, plan)
+    if best is None or not waits_for_l3(best):
+        return best
+    rate = L3TransferCost.of(plan.chip).byte
+    l3_byte = dict.fromkeys((index for index, _ in best.streamed), rate)
+    network = replace(network, kernels=replace(network.kernels, l3_byte=l3_byte))
+    lighter = _limited(network, _tiled(network, None, _resident_candidates(network)))
+    return min(filter(None, (best, lighter)), key=modelled_cycles)
+
+
+def _limited(network: LoweredNetwork, plan: Plan) -> Plan | None:
+    """Return the fastest plan with streamed weights: tilings that ignore the space in L2, as those
+    of `plan` do, or that limit the bytes held there."""
     window = window_bytes(plan)
     plans = []
     if window > 0:

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which constants stay in L2, of more than can be judged one by one."""
+"""Which constants stay in L2, of more than can be judged one by one; bytes of those from L3."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from myoedge.plan.l2 import resident_weights
 from myoedge.plan.l2.resident_weights import ONE_BY_ONE, SMALL_BYTES, fill, residences
 from myoedge.plan.l3.transfers import ComputeCycles, L3TransferCost
+from myoedge.plan.schedule import make_plan
 from myoedge.plan.timeline import Chunk
+from myoedge.targets import find_chip
+from tests.e2e.test_less_l2 import quantized
 
 COUNT, SIZE = 3 * ONE_BY_ONE, SMALL_BYTES + 4
 KNOWN = {(at, "weights"): [Chunk(at, "weights", 0, SIZE, at, at)] for at in range(COUNT)}
@@ -34,3 +41,21 @@ def test_of_many_arrays_several_stay_at_once(monkeypatch: pytest.MonkeyPatch) ->
     more = fill(KNOWN, best.streamed, COMPUTED, ROOM, RATE)
     assert {*more} <= best.streamed
     assert best.resident_bytes + len(more) * SIZE <= ROOM
+
+
+@pytest.mark.parametrize(("room_bytes", "pads"), [(400_000, True), (150_000, False)])
+def test_a_network_that_waits_for_l3_has_kernels_without_padded_weights(
+    room_bytes: int, pads: bool
+) -> None:
+    """The fastest kernel with weights in L2 sums 13 parts of 256 products, of which 3,200 are not
+    zero; the loads of 60 rows from L3 take nine times its cycles."""
+    torch.manual_seed(0)
+    x, channels = torch.zeros(1, 3200), 60
+    calib = np.random.default_rng(0).standard_normal((4, *x.shape), np.float32)
+    layers = nn.Sequential(nn.Linear(3200, channels), nn.ReLU()).eval()
+    network = quantized(torch.export.export(layers, (x,)), calib)
+    gap9 = find_chip("gap9")
+    plan = make_plan(network, replace(gap9, l2_bytes=gap9.l2_reserved_bytes + room_bytes))
+    weights = plan.stored(0)["weights"].nbytes
+    assert weights == channels * (13 * 256 if pads else 3200)
+    assert plan.l3_moved_bytes == (0 if pads else weights)

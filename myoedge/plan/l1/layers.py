@@ -61,8 +61,11 @@ def plan_l1(
     if not network.has_l1:
         return tuple(_without_l1(network))
     cost, limits = network.cost, limits or {}
+    known, l3_byte = network.known, network.l3_byte
     fastest = [
-        fastest_kernel(kernels, room, cost, limits.get(index, NO_LIMITS), network.known)
+        fastest_kernel(
+            kernels, room, cost, limits.get(index, NO_LIMITS), known, l3_byte.get(index, 0.0)
+        )
         for index, kernels in enumerate(network.kernels)
     ]
     kernels, distinct = [kernel for kernel, _ in fastest], [key for _, key in fastest]
