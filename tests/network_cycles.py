@@ -22,6 +22,7 @@ from myoedge.zoo import emg2qwerty
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import save_exported
 from tests.limits import l2_of_data
+from tests.loop_networks import ClosedForm, Decoder, LiquidTime, Spikes
 from tests.networks import (
     Gestures,
     Silent,
@@ -85,6 +86,10 @@ ROWS = {
     "gestures, conv and 3 x LSTM 512, 16 x 420": Row(Gestures, (1, 16, 420), None, 45_000_000),
     "gestures, conv and 3 x LSTM 512, 16 x 1020": Row(Gestures, (1, 16, 1020)),
     "speakers, 3 x LSTM 256, 160 x 40": Row(Speaker, (1, 160, 40), None, 35_000_000),
+    "closed-form cell in a loop, 8 -> 32, 40 steps": Row(ClosedForm, (1, 40, 8), None, 300_000),
+    "liquid time-constant cell, 8 -> 16, 20 steps of 3": Row(LiquidTime, (1, 20, 8), None, 260_000),
+    "two layers of 64 spiking neurons, 25 steps": Row(Spikes, (1, 25, 8), None, 140_000),
+    "decoder of two LSTM cells, 128 units, 24 steps": Row(Decoder, (1, 24, 8)),
 }
 
 Found = Mapping[str, int]  # macs, cycles, l3_bytes

@@ -1,27 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Layers that run for every step of a loop, one step after another. A network with loops includes this file
- * after me_tiles.h.
+ * Layers that run in every iteration of a loop. A network with loops includes this file after me_tiles.h.
  */
 #ifndef ME_LOOP_H
 #define ME_LOOP_H
 
 #include <stdint.h>
 
-/* Runs layers first .. last `steps` times; no data is prefetched for them before the first one starts.
- * load   starts the transfers of constants that stay in L1 for all steps; 0: there are none */
-typedef struct {
-    int32_t first, last, steps;
-    void (*load)(void);
-} me_loop;
-
 #ifdef ME_GAP9
 
-/* The current step of the loop, per core: cores finish a step one after another. */
+/* The current iteration of the loop, per core: cores finish an iteration one after another. */
 static int32_t me_turns[ME_CORES] ME_L1;
 #define ME_TURN me_turns[me_core()]
 
-/* Cycles of each layer, summed over the steps, and the end of the layer before. */
-static uint32_t me_spent[ME_LAYERS + 1], me_since;
+/* Cycles of each layer, summed over the iterations, and the end of the layer before. */
+static uint32_t me_spent[ME_LAYERS + 1] ME_L1, me_since ME_L1;
 
 static inline void me_loops_begin(void)
 {
@@ -43,7 +35,7 @@ static inline void me_loop_layer_ends(int32_t layer)
     me_since = now;
 }
 
-/* Marks are set as if all steps of a layer had run before the next layer. */
+/* Marks are set as if all iterations of a layer had run before the next layer. */
 static inline void me_loops_end(int32_t layers)
 {
     if (me_core() != ME_CONTROL_CORE)
@@ -52,8 +44,8 @@ static inline void me_loops_end(int32_t layers)
         me_marks[i + 1] = me_marks[i] + me_spent[i];
 }
 
-/* Writes the arguments of a step's first tile, while the control core loads it. */
-static inline void me_first_arguments_of_step(const me_layer *layer)
+/* Writes the arguments of an iteration's first tile, while the control core loads it. */
+static inline void me_first_arguments_of_turn(const me_layer *layer)
 {
     if (me_core() == 0)
         me_begin_layer(layer);
@@ -61,12 +53,14 @@ static inline void me_first_arguments_of_step(const me_layer *layer)
         me_barrier_workers();
 }
 
-static inline void me_load_of_loop(const me_loop *loop)
+/* Kernels that start before their operands have arrived read their arguments after this barrier. */
+static inline void me_before_loop(void (*before)(void))
 {
-    if (me_core() != ME_CONTROL_CORE)
-        return;
-    loop->load();
-    me_wait_for(&me_of_next);
+    if (me_core() == ME_CONTROL_CORE) {
+        before();
+        me_wait_for(&me_of_next);
+    }
+    me_barrier_all();
 }
 
 #else
@@ -80,42 +74,43 @@ static inline void me_loop_layer_ends(int32_t layer) { (void)layer; }
 
 static inline void me_loops_end(int32_t layers) { (void)layers; }
 
-static inline void me_first_arguments_of_step(const me_layer *layer) { me_begin_layer(layer); }
+static inline void me_first_arguments_of_turn(const me_layer *layer) { me_begin_layer(layer); }
 
-static inline void me_load_of_loop(const me_loop *loop) { loop->load(); }
+static inline void me_before_loop(void (*before)(void)) { before(); }
 
 #endif
 
-/* Before a layer: in the first step of a loop, the control core loads the constants that stay in L1, and
- * keeps the state of the transfers from L3, which each step repeats. */
-static inline void me_loop_begins(int32_t layer, const me_loop *loops, int32_t count)
+static inline void me_fetch_rows(me_layer *to, const me_layer *first, int32_t count)
 {
-    for (const me_loop *loop = loops; loop < loops + count; loop++) {
-        if (loop->first != layer || ME_TURN != 0)
-            continue;
-        if (me_is_steering())
-            me_l3_loop_begins();
-        if (loop->load)
-            me_load_of_loop(loop);
-    }
+    const int32_t bytes = count * (int32_t)sizeof(me_layer);
+    me_fetch((int8_t *)to, (const int8_t *)first, bytes, bytes, 0);
 }
 
-/* -> the layer that precedes the next one: this one, or after the last layer of a step the one before the
- * loop */
-static inline int32_t me_loop_ends(int32_t layer, const me_layer *layers, const me_loop *loops, int32_t count)
+/* Before a loop: the control core keeps the state of the transfers from L3, which each iteration repeats.
+ * before   starts the transfers of data that stay in L1 for all iterations, and writes arguments of kernel
+ *          calls that do not depend on the iteration; 0: there are none */
+static inline void me_loop_begins(void (*before)(void))
 {
-    for (const me_loop *loop = loops; loop < loops + count; loop++) {
-        if (loop->last != layer)
-            continue;
-        if (++ME_TURN < loop->steps) {
-            if (me_is_steering())
-                me_l3_loop_again();
-            me_first_arguments_of_step(&layers[loop->first]);
-            return loop->first - 1;
-        }
+    ME_TURN = -1;
+    if (me_is_steering())
+        me_l3_loop_begins();
+    if (before)
+        me_before_loop(before);
+}
+
+/* -> whether there is another iteration; its first layer's arguments are written */
+static inline int me_next_turn(const me_layer *first, int32_t turns)
+{
+    if (++ME_TURN == turns) {
         ME_TURN = 0;
+        return 0;
     }
-    return layer;
+    if (ME_TURN > 0) {
+        if (me_is_steering())
+            me_l3_loop_again();
+        me_first_arguments_of_turn(first);
+    }
+    return 1;
 }
 
 #endif

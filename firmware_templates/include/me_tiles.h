@@ -49,6 +49,9 @@ typedef union {
 typedef struct {
     int32_t tiles, buffers, back_to_back, kernel_waits, nine_cores;
     me_tile_function arguments, jobs, load, compute, store, prefetch;
+#ifdef ME_OWN_CALLS_H
+    me_own_call call; /* instead of compute */
+#endif
 } me_layer;
 
 /* Inputs and outputs of the network: the caller's buffers. */
@@ -70,6 +73,17 @@ static inline void me_call(me_tile_function function, int32_t tiles, int32_t t)
         function.once();
     else
         function.of_tile(t);
+}
+
+static inline void me_compute(const me_layer *layer, int32_t tiles, int32_t t)
+{
+#ifdef ME_OWN_CALLS_H
+    if (layer->call.kernel) {
+        layer->call.kernel(layer->call.op, layer->call.tile);
+        return;
+    }
+#endif
+    me_call(layer->compute, tiles, t);
 }
 
 #ifdef ME_NEXT_TILE_H
@@ -200,7 +214,7 @@ static void me_compute_layer(const me_layer *layer, int32_t number)
     for (int32_t t = 0; t < tiles; t++) {
         if (t > 0 || !(layer->back_to_back || layer->kernel_waits))
             me_barrier_all();
-        me_call(layer->compute, tiles, t);
+        me_compute(layer, tiles, t);
     }
     me_barrier_all();
 }
@@ -224,7 +238,7 @@ static void me_move_layer(const me_layer *layer, int32_t number)
         me_timeline_step();
         me_between_tiles(layer, tiles, t);
         if (layer->nine_cores)
-            me_call(layer->compute, tiles, t);
+            me_compute(layer, tiles, t);
         me_wait_for(&me_of_next);
         if (layer->buffers > 2 && t + 1 < tiles)
             me_wait_for(&me_of_tile[(t + 1) & 15]);
@@ -300,7 +314,7 @@ static inline void me_run_layer(const me_layer *layer, int32_t number)
     for (int32_t t = 0; t < tiles; t++) {
         me_timeline_step();
         me_between_tiles(layer, tiles, t);
-        me_call(layer->compute, tiles, t);
+        me_compute(layer, tiles, t);
     }
     if (layer->store.once)
         me_call(layer->store, tiles, tiles - 1);

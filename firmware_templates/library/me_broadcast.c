@@ -306,29 +306,40 @@ static __attribute__((noinline)) bool run_rows(const me_binary_s8_tile *tile, me
     return true;
 }
 
-void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
-                 const int8_t *table)
+/* The elements of a core, which are parts of rows. */
+static __attribute__((noinline)) void run_part(const me_binary_s8_tile *tile, me_row_kernel *row,
+                                               const void *op, const me_part *part)
 {
-    if (tile->loops > 1 && run_rows(tile, row, block, op, table))
-        return;
-    const int32_t rows = rows_of(tile);
-    const me_part part = me_part_of(rows * tile->extent[tile->loops - 1]);
     const int32_t inner = tile->loops - 1, width = tile->extent[inner];
     const int32_t a_step = tile->a_step[inner], b_step = tile->b_step[inner];
     const int8_t *a = tile->a, *b = tile->b;
     int32_t index[ME_LOOPS];
-    int32_t left = part.last - part.first, row_number = part.first / width;
-    int32_t column = part.first - row_number * width;
-    if (left <= 0)
-        return;
+    int32_t left = part->last - part->first, row_number = part->first / width;
+    int32_t column = part->first - row_number * width;
     set_index(tile, row_number, index, &a, &b);
-    for (int8_t *y = tile->y + part.first; left > 0; column = 0) {
+    for (int8_t *y = tile->y + part->first; left > 0; column = 0) {
         const int32_t n = width - column < left ? width - column : left;
         row(op, a + column * a_step, b + column * b_step, y, n, a_step, b_step);
         y += n;
         left -= n;
         next_row(tile, index, &a, &b);
     }
+}
+
+void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
+                 const int8_t *table)
+{
+    if (tile->loops > 1 && run_rows(tile, row, block, op, table))
+        return;
+    const me_part part = me_part_of(rows_of(tile) * tile->extent[tile->loops - 1]);
+    const int32_t n = part.last - part.first, a_step = tile->a_step[0], b_step = tile->b_step[0];
+    int8_t *const y = tile->y + part.first;
+    if (n <= 0)
+        return;
+    if (tile->loops == 1)
+        row(op, tile->a + part.first * a_step, tile->b + part.first * b_step, y, n, a_step, b_step);
+    else
+        run_part(tile, row, op, &part);
     if (table)
-        me_table_row(table, tile->y + part.first, tile->y + part.first, part.last - part.first);
+        me_table_row(table, y, y, n);
 }

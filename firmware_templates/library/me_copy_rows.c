@@ -6,6 +6,15 @@
 
 enum { ME_NARROW = 16, ME_MANY = 32 };
 
+/* Bytes that are contiguous on both sides. */
+static void copy_run(const int8_t *from, int8_t *to, int32_t bytes)
+{
+    const int32_t units = (bytes + 15) / 16, begin = 16 * ME_FIRST(units);
+    const int32_t own = me_min(16 * ME_LAST(units), bytes) - begin;
+    if (own > 0)
+        me_copy_piece(from + begin, to + begin, own);
+}
+
 /* Shares bytes, not rows: a piece may be of two cores. */
 static void copy_pieces(const me_copy_part *part)
 {
@@ -39,10 +48,9 @@ static void copy_columns(const me_copy_part *part)
 
 void me_copy_rows(const me_copy_part *part)
 {
-    if (part->from_step == part->bytes && part->to_step == part->bytes) {
-        const me_copy_part whole = { part->from, part->to, 1, part->rows * part->bytes, 0, 0 };
-        copy_pieces(&whole);
-    } else if (part->bytes <= ME_NARROW && part->rows >= ME_MANY)
+    if (part->rows == 1 || (part->from_step == part->bytes && part->to_step == part->bytes))
+        copy_run(part->from, part->to, part->rows * part->bytes);
+    else if (part->bytes <= ME_NARROW && part->rows >= ME_MANY)
         copy_columns(part);
     else
         copy_pieces(part);

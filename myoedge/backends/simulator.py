@@ -86,7 +86,7 @@ def _inference(counted: Counted, marks: Sequence[Mark], regions: Mapping[int, Re
     outputs, cycles, total = counted
     turns = _turns(marks)
     costs = [_layer_cost(turns[layer], n) for layer, n in enumerate(cycles) if layer in turns]
-    total = _unwrapped(marks[0], marks[-1], total) if marks else total
+    total = _unwrapped(marks[-1].cycle - marks[0].cycle, total) if marks else total
     recorded = filter(attrgetter("snapshots"), marks)
     written = {mark.value: mark.snapshots[0] for mark in recorded if mark.value in regions}
     return Inference(outputs, total, tuple(costs), written)
@@ -102,14 +102,17 @@ def _turns(marks: Sequence[Mark]) -> dict[int, list[tuple[Mark, Mark]]]:
 
 def _layer_cost(turns: Sequence[tuple[Mark, Mark]], cycles: int) -> LayerCost:
     """Return the cost of a layer, summed over all its runs in a loop."""
+    passed = [after.cycle - before.cycle for before, after in turns]
+    counted = _unwrapped(sum(passed), cycles)
     if len(turns) == 1:
-        return _cost(*turns[0], _unwrapped(*turns[0], cycles))
-    return sum_of([_cost(a, b, b.cycle - a.cycle) for a, b in turns])
+        return _cost(*turns[0], counted)
+    runs = zip(turns, passed, strict=True)
+    return replace(sum_of([_cost(*turn, between) for turn, between in runs]), cycles=counted)
 
 
-def _unwrapped(start: Mark, end: Mark, counted: int) -> int:
-    """Return a cycle count known modulo 2**32 in full, from the cycles between two marks."""
-    return counted + ((end.cycle - start.cycle - counted + WRAP // 2) // WRAP) * WRAP
+def _unwrapped(between_marks: int, counted: int) -> int:
+    """Return a cycle count known modulo 2**32 in full, from the cycles between its marks."""
+    return counted + ((between_marks - counted + WRAP // 2) // WRAP) * WRAP
 
 
 def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:

@@ -13,8 +13,7 @@ from myoedge.building.budget import Budget, plan_within
 from myoedge.building.plans import BuildPlan
 from myoedge.building.stages import sources
 from myoedge.building.stream_rate import if_it_fits, plan_stream
-from myoedge.plan.l1.layers import distinct_layers
-from myoedge.plan.l1.tile_choice import TileRanks
+from myoedge.plan.l1.tile_choice import TileRanks, distinct_layers
 from myoedge.plan.plan_json import describe
 from myoedge.system.cache import content, keep
 from myoedge.system.tools import cache_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import accumulate
@@ -20,7 +20,8 @@ from myoedge.codegen.render import wrapped
 from myoedge.codegen.tiled_layer import OutsideL1, TiledLayer, tiled_layer
 from myoedge.operators.kernel import Operand
 from myoedge.operators.loop.turns import READ, STATE, WRITE
-from myoedge.plan.l1.tiling import Tiling
+from myoedge.plan.l1.loop_data import ROWS
+from myoedge.plan.l1.tiling import ARGUMENTS, Tiling
 from myoedge.plan.l3.feature_maps import through_windows
 from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns
 from myoedge.plan.loops import own_row
@@ -37,6 +38,8 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
     layers = [_layer(plan, index, as_data=as_data) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
     prefetches = _prefetches(plan)
+    table = _layer_table(plan, layers, prefetches)
+    loops = [_loop(plan, number) for number in range(len(plan.loops))]
     return {
         "kernels": [layer.text for layer in layers],
         "scalars": {
@@ -44,32 +47,89 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
             for index, (step, layer) in enumerate(zip(plan.steps, layers, strict=True))
             if layer.scalars
         },
+        "own_calls": _own_calls(plan),
         "used": sorted({tiling.kernel.function for tiling in plan.tilings}),
         "starts_next_tiles": any(tiling.kernel.launches_next_tile for tiling in plan.tilings),
         "headers": headers(called(plan.tilings), brought(plan)),
         "prefetches": [prefetch for prefetch in prefetches.values() if prefetch.lines],
         "traced": [row for index in range(len(layers)) for row in traced(plan, index)],
         "copies": copies,
-        "layer_table": _layer_table(plan, layers, prefetches),
-        "loops": [_loop(plan, number) for number in range(len(plan.loops))],
+        "layer_table": table,
+        "loops": loops,
+        "parts": list(_parts(loops, len(table))),
         **_l3_values(plan),
     }
 
 
+def _functions(function: str, tiling: Tiling, layer: TiledLayer) -> dict[str, str]:
+    """Return field of me_layer -> C function; own arguments are written before the loop."""
+    called = {name: f"{function}_{name}" for name in FUNCTIONS if name in layer.functions}
+    if tiling.arguments_once:
+        del called["arguments"]
+    return called
+
+
+def _own_call(function: str, tiling: Tiling) -> str:
+    kernel, arguments = tiling.kernel.function, macro(function, ARGUMENTS)
+    return f"ME_OWN_CALL({kernel}, {function}, {arguments})"
+
+
+def _own_calls(plan: Plan) -> list[str]:
+    """Return the kernels of layers whose arguments are written once, before their loop."""
+    return sorted({x.kernel.function for x in plan.tilings if x.arguments_once})
+
+
 def _loop(plan: Plan, number: int) -> dict[str, Any]:
-    """Return a loop's layers, and the statements that load its L1-resident constants before the
-    first iteration."""
-    loads, loop = [], plan.loops[number]
-    for index in range(loop.first, loop.last + 1):
+    """Return a loop's layers, and the statements that run before the first iteration: loads of its
+    L1-resident constants and rows, and calls that write arguments."""
+    loop = plan.loops[number]
+    layers = range(loop.first, loop.last + 1)
+    own = [at for at in layers if plan.tilings[at].arguments_once]
+    arguments = [f"{function_name(at, plan.steps[at])}_arguments();" for at in own]
+    rows = _loop_rows(plan, number)
+    lines = [*rows.pop("lines", ()), *_loop_loads(plan, layers), *arguments]
+    before = f"before_loop{number}" if lines else "0"
+    return {**asdict(loop), **rows, "lines": lines, "before": before}
+
+
+def _loop_rows(plan: Plan, number: int) -> dict[str, Any]:
+    """Return the C name and L1 address of a loop's rows of the layer table, and the statements that
+    load them; "rows": "" if they are in L2."""
+    loop = plan.loops[number]
+    first, count = plan.tilings[loop.first], loop.layers + 1
+    if ROWS not in (buffer.operand for buffer in first.buffers):
+        return {"rows": ""}
+    rows = f"me_rows{number}"
+    return {
+        "rows": rows,
+        "row_count": count,
+        "rows_at": macro(function_name(loop.first, plan.steps[loop.first]), ROWS),
+        "lines": [f"me_fetch_rows({rows}, &me_layers[{loop.first}], {count});"],
+    }
+
+
+def _loop_loads(plan: Plan, layers: Iterable[int]) -> Iterator[str]:
+    """Yield the statements that load constants of a loop's layers that stay in L1."""
+    for index in layers:
         tiling = plan.tilings[index]
         for operand in tiling.kernel.operands:
             if operand.constant and operand.name in tiling.resident:
                 to = macro(function_name(index, plan.steps[index]), operand.name)
                 size = math.prod(operand.shape) * operand.itemsize
-                loads.append(
-                    f"me_fetch({to}, {_outside(plan, index, operand).text}, {size}, {size}, 0);"
-                )
-    return {**asdict(loop), "number": number, "loads": loads}
+                yield f"me_fetch({to}, {_outside(plan, index, operand).text}, {size}, {size}, 0);"
+
+
+def _parts(loops: Sequence[Mapping[str, Any]], layers: int) -> Iterator[dict[str, Any]]:
+    """Yield the parts of a network in order, layers first .. end - 1: loops, and layers between
+    them with "loop" None."""
+    done = 0
+    for loop in loops:
+        if loop["first"] > done:
+            yield {"first": done, "end": loop["first"], "loop": None}
+        done = loop["last"] + 1
+        yield {"first": loop["first"], "end": done, "loop": loop}
+    if layers > done:
+        yield {"first": done, "end": layers, "loop": None}
 
 
 def _l3_values(plan: Plan) -> dict[str, Any]:
@@ -108,10 +168,12 @@ def layer_fields(
         "kernel_waits": int(tiling.kernel_waits),
         "nine_cores": int(bool(tiling.kernel.nine_cores)),
     }
-    called = {name: f"{function}_{name}" for name in FUNCTIONS if name in layer.functions}
+    called = _functions(function, tiling, layer)
     if prefetch is not None:
         called["prefetch"] = prefetch.function
     texts = [f".{name} = {number}," for name, number in numbers.items() if number]
+    if "compute" not in called:
+        texts.append(f".call = {_own_call(function, tiling)},")
     return wrapped([*texts, *(f".{name}.{member} = {fn}," for name, fn in called.items())], 8)
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from myoedge.codegen.addresses import Addresses, Base, l1_addresses, named
 from myoedge.codegen.constants import dimensions, function_name, heading
+from myoedge.codegen.kernel_calls import argument_structs, jobs, kernel_call
 from myoedge.codegen.render import assignment, render
 from myoedge.codegen.tile_numbers import Tables
 from myoedge.codegen.tile_transfers import Movement, guarded, movements, phases_of, within
@@ -18,10 +19,7 @@ from myoedge.graph.ir import Shape
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import SCRATCH, Fields
 from myoedge.operators.products.packed_weights import WORD_BYTES
-from myoedge.plan.l1.tiling import Tiling
-
-# Cycles of the control core for arguments, prefetches and NE16's first job, with cold code.
-JOBS_AHEAD = 3500
+from myoedge.plan.l1.tiling import ARGUMENTS, Tiling
 
 
 @dataclass(frozen=True)
@@ -102,13 +100,15 @@ def tiled_layer(
     addresses = LayerAddresses(l1, _outside_l1(tiling, base, l1, outside))
     lines = {
         "arguments": _arguments(index, tiling, addresses, tables),
-        "jobs": _jobs(index, tiling, before_cycles),
+        "jobs": jobs(fn, index, tiling, before_cycles),
         **movements(tiling, base, Movement(tables, l1)),
-        "compute": [*_unpacks(tiling, tables, addresses), _kernel_call(index, tiling)],
+        "compute": _computes(fn, index, tiling, addresses, tables),
     }
     values = {
         "fn": fn,
         "index": index,
+        "kernel": tiling.kernel.function,
+        "own_arguments": tiling.arguments_once and l1.l1(ARGUMENTS),
         "heading": heading(step),
         "summary": summary(step, tiling),
         "defines": l1.lines,
@@ -140,46 +140,23 @@ def _outside_l1(
 
 def _arguments(index: int, tiling: Tiling, addresses: LayerAddresses, tables: Tables) -> list[str]:
     """Return the statements that write the arguments of the kernel call."""
-    kernel, slot = tiling.kernel.function, _slot(tiling)
+    kernel = tiling.kernel.function
+    place, tile = argument_structs(addresses.l1.function, index, tiling)
     op, fields = _op(tiling, addresses, tables), _fields(tiling, tables, addresses)
-    place = f"me_op[{index % 2}].{kernel}"
     op = [(name, tables.scalar(f"{place}.{name}", text)) for name, text in op]
     params = assignment(place, f"{kernel}_params", op)
     if len(tiling.tiles) > 1:
         params = ["if (t == 0) {", *(f"    {line}" for line in params), "}"]
-    return [*params, *assignment(f"me_tile[{slot}].{kernel}", f"{kernel}_tile", fields)]
+    return [*params, *assignment(tile, f"{kernel}_tile", fields)]
 
 
-def _jobs(index: int, tiling: Tiling, before_cycles: float) -> list[str]:
-    """Return the statements that prepare accelerator jobs from the kernel's arguments, without a
-    first job that all cores would wait for."""
-    if not tiling.kernel.runs_jobs:
+def _computes(
+    fn: str, index: int, tiling: Tiling, addresses: LayerAddresses, tables: Tables
+) -> list[str]:
+    """Return the statements that compute a tile; none if the layer has a call of its own."""
+    if tiling.arguments_once and tiling.kernel.packing is None:
         return []
-    layer = f"&me_ne16_layers[{_slot(tiling)}]"
-    made = f"{tiling.kernel.function}_layer({_structs(index, tiling)}, {layer});"
-    kept = f"me_ne16_keep_first_job({layer});"
-    if before_cycles >= JOBS_AHEAD:
-        return [made, kept]
-    return [made, *guarded("t > 0", [kept])] if len(tiling.tiles) > 1 else [made]
-
-
-def _kernel_call(index: int, tiling: Tiling) -> str:
-    if tiling.kernel.runs_jobs:
-        return f"me_ne16_run(&me_ne16_layers[{_slot(tiling)}]);"
-    return f"{tiling.kernel.function}({_structs(index, tiling)});"
-
-
-def _structs(index: int, tiling: Tiling) -> str:
-    """Return the arguments of a kernel call: the op and tile structs."""
-    kernel, slot = tiling.kernel.function, _slot(tiling)
-    return f"&me_op[{index % 2}].{kernel}, &me_tile[{slot}].{kernel}"
-
-
-def _slot(tiling: Tiling) -> str:
-    """Return the index of a tile's argument structs: tiles of the network alternate between two."""
-    if len(tiling.tiles) == 1:
-        return str(tiling.first % 2)
-    return "(t + 1) % 2" if tiling.first % 2 else "t % 2"
+    return [*_unpacks(tiling, tables, addresses), kernel_call(fn, index, tiling)]
 
 
 def summary(step: QuantizedNode, tiling: Tiling) -> str:

@@ -186,10 +186,10 @@ def _resident(plan: Plan) -> Iterator[str]:
     """Yield layers that read an L1-resident tensor at another offset than it was written, or after
     its buffer was released."""
     for index, (step, tiling) in enumerate(_tiled(plan)):
-        near = plan.tilings[max(index - LONGEST, 0) : index + 1]
+        longest = len(plan.tilings) if plan.turns(index) > 1 else LONGEST
+        near = plan.tilings[max(index - longest, 0) : index + 1]
         buffers = [*chain.from_iterable(other.buffers for other in near)]
-        names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
-        places = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
+        places = _places_in_l1(plan, step, tiling)
         operands = {o.source: o for o in tiling.kernel.operands if o.name in tiling.resident}
         constant = (o for o in operands.values() if o.constant and plan.turns(index) > 1)
         places |= {o.source: tiling.resident[o.name] for o in constant}
@@ -197,6 +197,14 @@ def _resident(plan: Plan) -> Iterator[str]:
             _stays(tiling, operands[at], places[at], buffers) for at in places
         ):
             yield step.node.name
+
+
+def _places_in_l1(plan: Plan, step: QuantizedNode, tiling: Tiling) -> dict[str | int, int]:
+    """Return source of an operand of the kernel -> L1 offset of its tensor, for tensors in L1."""
+    names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
+    used = {operand.source for operand in tiling.kernel.operands}
+    places = {source: plan.where[name] for source, name in names.items() if source in used}
+    return {source: place.offset for source, place in places.items() if place.kind == "l1"}
 
 
 def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buffer]) -> bool:

@@ -9,14 +9,18 @@ sequences are read and written in place, at an address that advances in every it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.kernel import OUT
 from myoedge.operators.loop.turns import IN_LOOPS, NEXT, READ, STATE, WRITE, LoopSpan, loop_spans
 from myoedge.quantization.scales import QuantGraph
 
+Roots = Mapping[str, tuple[str, int]]
+Use = tuple[int, int | str, int]  # layer, operand number or OUT, offset in bytes in the tensor
 Aliases = dict[str, tuple[str, int]]  # tensor -> (tensor whose buffer it shares, offset in bytes)
 
 
@@ -32,8 +36,39 @@ class LoopLayers:
     last: int
     steps: int
 
+    @property
+    def layers(self) -> int:
+        return self.last - self.first + 1
+
     def __contains__(self, layer: int) -> bool:
         return self.first <= layer <= self.last
+
+    @property
+    def indices(self) -> set[int]:
+        return set(range(self.first, self.last + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class LoopTensor:
+    """A tensor that only the layers of a loop access: a state, whose first value a layer before the
+    loop sets, or a result of one layer that later ones read.
+
+    loop         the loop
+    setter       layer that sets the state's first value, or computes the result
+    size_bytes   size in bytes
+    uses         accesses
+    """
+
+    loop: LoopLayers
+    setter: int
+    size_bytes: int
+    uses: tuple[Use, ...]
+
+    @property
+    def layers(self) -> int:
+        """Number of layers in which it is live, per iteration."""
+        last = max(layer for layer, _, _ in self.uses)
+        return self.loop.layers if self.setter < self.loop.first else last - self.setter
 
 
 @dataclass
@@ -140,6 +175,46 @@ def loop_layers(q: QuantGraph, steps: Sequence[QuantizedNode]) -> tuple[LoopLaye
         if layers:
             found.append(LoopLayers(min(layers), max(layers), span.steps))
     return tuple(found)
+
+
+def loop_tensors(
+    steps: Sequence[QuantizedNode],
+    roots: Roots,
+    loops: Sequence[LoopLayers],
+    leaving: Container[str],
+) -> list[LoopTensor]:
+    """Return the tensors that only layers of one loop access, and a layer before it that sets a
+    state.
+
+    roots     tensor -> (tensor in whose buffer it is, offset in bytes)
+    leaving   tensors in buffers of a caller
+    """
+    uses = _uses(steps, roots)
+    found = []
+    for at, step in enumerate(steps):
+        name, size = step.node.name, math.prod(step.out) * step.element_type.size_bytes
+        if roots[name] == (name, 0) and name not in leaving and step.node.op != WRITE:
+            within = (loop for loop in loops if _is_within(loop, at, step, uses[name]))
+            found += [LoopTensor(loop, at, size, tuple(uses[name])) for loop in within]
+    return found
+
+
+def _is_within(loop: LoopLayers, at: int, step: QuantizedNode, uses: Iterable[Use]) -> bool:
+    """Return whether only layers of a loop access the result of layer `at`, which may set a
+    state."""
+    layers = {layer for layer, _, _ in uses} - ({at} if step.node.op == STATE else set())
+    return loop.steps > 1 and bool(layers) and layers <= loop.indices
+
+
+def _uses(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[Use]]:
+    """Return tensor -> accesses to its buffer."""
+    uses: dict[str, list[Use]] = {}
+    for at, step in enumerate(steps):
+        names: dict[int | str, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
+        for number, name in names.items():
+            root, offset = roots[name]
+            uses.setdefault(root, []).append((at, number, offset))
+    return uses
 
 
 def turns_of(loops: Iterable[LoopLayers], layer: int) -> int:

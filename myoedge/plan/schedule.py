@@ -32,7 +32,7 @@ from myoedge.plan.l3.weight_streaming import (
     window_bytes,
     with_l3_transfers,
 )
-from myoedge.plan.loops import LoopLayers, LoopPlaces, loop_layers
+from myoedge.plan.loops import LoopLayers, LoopPlaces, loop_layers, loop_tensors
 from myoedge.plan.placement import Allocator, LiveRange, Placement, place
 from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.shared_buffers import row_bytes, shared_places, stored_at, written_outputs
@@ -181,7 +181,8 @@ def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor
     """
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    made = plan_l1(n.kernels, room, limits, tensors, n.loops)
+    looped = loop_tensors(n.steps, n.roots, n.loops, _leaving(n))
+    made = plan_l1(n.kernels, room, limits, tensors, n.loops, looped)
     tilings = tuple(tiling for tiling in made if tiling is not None)
     if len(tilings) < len(made):
         at = made.index(None)
@@ -248,7 +249,7 @@ def _limited(network: LoweredNetwork, plan: Plan) -> Plan | None:
 
 def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
     """Return the tensors that may stay in L1, because only layers read them."""
-    leaving = {*n.owned, *(n.roots[name][0] for _, name in n.copies)}
+    leaving = _leaving(n)
     readers: dict[str, list[tuple[int, int, int]]] = {}
     for at, step in enumerate(n.steps):
         for number, operand in enumerate(step.operands):
@@ -261,6 +262,11 @@ def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
         and name not in leaving
         and _is_in_one_piece(n, name, at, [step for step, _, _ in readers[name]])
     ]
+
+
+def _leaving(n: LoweredNetwork) -> set[str]:
+    """Return the tensors in buffers of the caller, or copied there."""
+    return {*n.owned, *(n.roots[name][0] for _, name in n.copies)}
 
 
 def _is_in_one_piece(n: LoweredNetwork, name: str, made: int, readers: Sequence[int]) -> bool:

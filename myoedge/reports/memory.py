@@ -178,12 +178,11 @@ def _l1_buffers(plan: Plan) -> Iterator[Row]:
 
 def _shape(tiling: Tiling, operand: str) -> list[int] | None:
     """Return the shape of an operand's first tile, or of the whole operand if L1-resident; None for
-    scratch."""
-    if operand == SCRATCH:
-        return None
+    scratch, and for arguments and rows of the layers of a loop."""
     if operand in tiling.resident:
         return list(next(o.shape for o in tiling.kernel.operands if o.name == operand))
-    return list(tiling.tiles[0].regions[operand].extent)
+    region = tiling.tiles[0].regions.get(operand)
+    return None if region is None else list(region.extent)
 
 
 def _kind(tiling: Tiling, operand: str) -> str:

@@ -47,7 +47,7 @@ def test_loops_are_exact(
     (tmp_path / "myoedge.toml").write_text(f'[quant]\n"*" = {{ activations = {bits} }}\n')
     network = Loop(kind(), 18, states=states, last=last)
     build = built(network, 18, tmp_path, config=tmp_path / "myoedge.toml")
-    assert "me_loops[] = {" in (build.folder / "src" / "network.c").read_text()
+    assert "while (me_next_turn(" in (build.folder / "src" / "network.c").read_text()
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
@@ -111,7 +111,7 @@ def test_loops_over_ids_are_exact(tmp_path: Path) -> None:
     model = save_exported(Looked().eval(), (ids,), tmp_path / "m.pt2")
     calib = np.random.default_rng(0).integers(0, 50, (6, 1, 18))
     build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
-    assert "me_loops[] = {" in (build.folder / "src" / "network.c").read_text()
+    assert "while (me_next_turn(" in (build.folder / "src" / "network.c").read_text()
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.difference is None
 

@@ -14,12 +14,13 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.conv.definition import CONV
 from myoedge.operators.conv.geometry import Conv2dGeometry
-from myoedge.operators.conv.tiling import wide_weights
+from myoedge.operators.conv.wide import wide_weights
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.products.packing import channels_in_blocks
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_wide import draw, params
 
+ONE_BY_ONE = ((1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)))  # kernel, stride, dilation, pads
 # x [N, H, W, C], channels of the result, kernel, stride, dilation, pads
 SHAPES: tuple[tuple[Shape, int, Shape, Shape, Shape, tuple[Shape, Shape]], ...] = (
     ((1, 1, 4, 129), 20, (1, 3), (1, 1), (1, 1), ((0, 0), (1, 1))),
@@ -29,6 +30,10 @@ SHAPES: tuple[tuple[Shape, int, Shape, Shape, Shape, tuple[Shape, Shape]], ...] 
     ((1, 9, 1, 2), 9, (4, 1), (1, 1), (2, 1), ((3, 3), (0, 0))),
     ((1, 3, 5, 8), 16, (1, 1), (1, 1), (1, 1), ((0, 0), (0, 0))),
     ((1, 1, 6, 8), 5, (1, 2), (1, 3), (1, 1), ((0, 0), (4, 3))),  # windows of padding alone
+    ((1, 1, 1, 25), 17, *ONE_BY_ONE),
+    ((1, 1, 1, 6), 32, *ONE_BY_ONE),
+    ((1, 1, 1, 7), 33, *ONE_BY_ONE),
+    ((1, 1, 1, 8), 3, *ONE_BY_ONE),
 )
 WIDTHS = ((True, True), (True, False), (False, True))
 LIMITS = {"int8": ((-128, 127), (-7, 100)), "int16": ((-32768, 32767), (0, 32767), (-300, 9000))}
@@ -65,11 +70,13 @@ def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> C
     data = blob(image, weights, channels_in_blocks(step))
     (top, _), (left, _) = sizes.pads
     both = (*sizes.kernel, *sizes.stride, *sizes.dilation)
+    in_place = wide[0] and (h, w, *both) == (1,) * 8 and len(step.integers.weight) <= 32
     numbers = (
         *(c, *both, step.integers.x_zero, int(wide[0]), int(wide[1])),
         *(step.integers.pre, step.low, step.high, -1),
         *(data.starts[0], h, w, top, left, row * x.itemsize, *data.starts[1:]),
         *sizes.y[1:],
+        int(in_place),
     )
     expected = integer_step(step, [x.reshape(step.shapes[0])])
     assert expected.dtype == (np.int16 if wide[1] else np.int8)

@@ -66,6 +66,18 @@ static void look_up(const int8_t *table, int8_t *y, int32_t windows, int32_t cha
             y[k] = me_lookup(table, y[k]);
 }
 
+/* Sums of `channels` channels of `windows` windows, at most four each, become results. */
+static void store(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t windows,
+                  int32_t channel, int32_t channels, const int32_t *sum)
+{
+    const int32_t size = 1 + op->y_wide, at = window * tile->k + channel;
+    int8_t *const y = (int8_t *)tile->y + at * size;
+    me_store_sums(sum, tile->channels + channel, &op->scale, y, windows, channels, tile->k * size,
+                  op->y_wide);
+    if (op->scale.table)
+        look_up(op->scale.table, y, windows, channels, tile->k);
+}
+
 /* Up to four channels of up to four windows. */
 static void block(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t channel)
 {
@@ -82,11 +94,21 @@ static void block(const me_conv_s16_params *op, const me_conv_s16_tile *tile, in
         for (int32_t i = 0; i < windows; i++)
             me_four_sums_h(x + i * (row / 2), weights, words, sum + 4 * i);
     }
-    const int32_t size = 1 + op->y_wide, at = window * tile->k + channel;
-    int8_t *const y = (int8_t *)tile->y + at * size;
-    me_store_sums(sum, to, &op->scale, y, windows, channels, tile->k * size, op->y_wide);
-    if (op->scale.table)
-        look_up(op->scale.table, y, windows, channels, tile->k);
+    store(op, tile, window, windows, channel, channels, sum);
+}
+
+/* A pixel of int16, which is read where it is: channels are shared one by one, as blocks of four would not
+ * occupy all cores. */
+static void channels_of_pixel(const me_conv_s16_params *op, const me_conv_s16_tile *tile)
+{
+    const int32_t words = (op->c + 1) / 2, first = ME_FIRST(tile->k), end = ME_LAST(tile->k);
+    int32_t sum[ME_PIXEL_CHANNELS];
+    for (int32_t channel = first; channel < end; channel++) {
+        const int16_t *weights = tile->weights + channel / 4 * 8 * words + channel % 4 * 2;
+        sum[channel - first] = me_pixel_sum_h(tile->x, weights, op->c, tile->channels[channel].bias);
+    }
+    if (end > first)
+        store(op, tile, 0, 1, first, end - first, sum);
 }
 
 /* All rows of windows first .. last - 1. */
@@ -108,6 +130,10 @@ void me_conv_s16(const me_conv_s16_params *op, const me_conv_s16_tile *tile)
 {
     const int32_t windows = tile->oh * tile->ow, blocks = (tile->k + 3) / 4;
     const int32_t rows = windows * op->k_h, units = (windows + 3) / 4 * blocks;
+    if (tile->in_place) {
+        channels_of_pixel(op, tile);
+        return;
+    }
     if (op->k_h == 1 || windows >= 16)
         gather_windows(op, tile, ME_FIRST(windows), ME_LAST(windows));
     else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Convolution whose products have 16 bits, on operands in L1. All of cores 0 .. 7 call the kernel and
- * share its work; a barrier between gathering and sums is inside, and none at the end.
+ * share its work; a barrier between gathering and sums is inside, unless x is read in place, and none at
+ * the end.
  *
  * Weights are int16, packed: for every four channels, for every two taps, a word a channel; zeros fill
  * the last word and the last four channels. No sum leaves int32: the weights are chosen so.
@@ -24,14 +25,18 @@ typedef struct {
  *          x on any side is padding
  * weights  and channels packed for k channels, up to whole fours
  * y        oh x ow x k
- * scratch  me_conv_s16_row_bytes of all taps for each of the oh * ow windows; aligned to 4, like weights */
+ * in_place 1: the one window is a pixel of int16 without padding, which is read from x, for at most
+ *          ME_PIXEL_CHANNELS channels
+ * scratch  me_conv_s16_row_bytes of all taps for each of the oh * ow windows; aligned to 4, like weights;
+ *          unused with in_place */
+#define ME_PIXEL_CHANNELS 32
 typedef struct {
     const void *x;
     int32_t h, w, pad_top, pad_left, row_stride;
     const int16_t *weights;
     const me_channel *channels;
     void *y;
-    int32_t oh, ow, k;
+    int32_t oh, ow, k, in_place;
     int16_t *scratch;
 } me_conv_s16_tile;
 

@@ -29,6 +29,35 @@ me_function me_four_sums_h
     ret
 me_end me_four_sums_h
 
+/* a0 x, a1 weights, a2 taps, a3 sum */
+me_function me_pixel_sum_h
+    srli t5, a2, 2
+    beqz t5, .Lpixel_word
+    lp_setup 0, t5, .Lpixel_last
+    p_lw t0, 4, a0
+    p_lw t1, 16, a1
+    p_lw t2, 4, a0
+    p_lw t3, 16, a1
+    pv_sdotsp_h a3, t0, t1
+.Lpixel_last:
+    pv_sdotsp_h a3, t2, t3
+.Lpixel_word:
+    andi t5, a2, 2
+    beqz t5, .Lpixel_odd
+    p_lw t0, 4, a0
+    p_lw t1, 16, a1
+    pv_sdotsp_h a3, t0, t1
+.Lpixel_odd:
+    andi t5, a2, 1
+    beqz t5, .Lpixel_done
+    p_lh t0, 2, a0
+    lw t1, 0(a1)                /* its high half is zero */
+    pv_sdotsp_h a3, t0, t1
+.Lpixel_done:
+    mv a0, a3
+    ret
+me_end me_pixel_sum_h
+
 /* the sixteen sums, row by row, from or to a4 on */
 .macro sums op
     \op t0, 0(a4)

@@ -15,6 +15,13 @@ void me_four_sums_h(const int16_t *x, const int16_t *weights, int32_t words, int
     }
 }
 
+int32_t me_pixel_sum_h(const int16_t *x, const int16_t *weights, int32_t taps, int32_t sum)
+{
+    for (int32_t tap = 0; tap < taps; tap++)
+        sum += x[tap] * weights[tap / 2 * 8 + tap % 2];
+    return sum;
+}
+
 void me_sixteen_sums_h(const int16_t *x, int32_t x_stride, const int16_t *weights, int32_t words,
                        int32_t *sum)
 {

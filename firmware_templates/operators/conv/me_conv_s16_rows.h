@@ -13,7 +13,11 @@
  * word of x, two numbers, four words, one a sum. */
 void me_four_sums_h(const int16_t *x, const int16_t *weights, int32_t words, int32_t *sum);
 
-/* The same for four rows of x, x_stride bytes apart: four sums a row. */
+/* -> sum + the products of `taps` numbers, at least one, with one channel's weights: every fourth word, with a
+ * zero behind an odd last tap. */
+int32_t me_pixel_sum_h(const int16_t *x, const int16_t *weights, int32_t taps, int32_t sum);
+
+/* The same as me_four_sums_h for four rows of x, x_stride bytes apart: four sums a row. */
 void me_sixteen_sums_h(const int16_t *x, int32_t x_stride, const int16_t *weights, int32_t words,
                        int32_t *sum);
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of dense, depthwise and 16-bit convolutions."""
+"""Tiling of dense and depthwise convolutions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.depthwise import depthwise_in_tiles, wide_depthwise_in_tiles
 from myoedge.operators.conv.geometry import Conv2dGeometry, joined_weight, tile_fields
+from myoedge.operators.conv.wide import wide_in_tiles
 from myoedge.operators.kernel import Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import (
@@ -23,7 +24,6 @@ from myoedge.operators.products.packing import (
     channel_axes,
     packed_channels,
     packed_weights,
-    rows_in_blocks,
     table_operand,
     weight_operands,
 )
@@ -47,7 +47,6 @@ TOGETHER = (2, 4, 8)  # results of a row that may be computed as one
 FEW_INPUTS, FEW_RESULTS = 2, 32  # maximum channels of the input, and of the joined results
 MANY_WINDOWS = 128  # with fewer windows, the larger weights cost as much as the saved windows
 PLACED = 0.3  # work per window position, in words
-ONE_ROW = 9 / 24  # fraction of a block's int16 instructions that a single window takes
 TOGETHER_BYTES = 64 << 10  # maximum scratch for separate copies of the windows by all cores
 
 
@@ -251,71 +250,6 @@ def _results_together(step: QuantizedNode, conv: Conv2dGeometry, cores: int) -> 
 
     possible = [n for n in TOGETHER if conv.y[2] % n == 0 and n * conv.y[-1] <= FEW_RESULTS]
     return min([1, *possible], key=work)
-
-
-def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
-    """Return the tiled kernel of an int16 convolution, which computes one group after another."""
-    c, k, taps = conv.x[-1], conv.y[-1], math.prod(step.integers.weight.shape[1:])
-    weights, channels = _wide_packed(step, conv.groups)
-    x_size = step.read_type(0).size_bytes
-    x = replace(conv.read(()), itemsize=x_size, row_stride="row_stride")
-    y = replace(conv.write(CHANNELS), itemsize=step.element_type.size_bytes)
-    return TiledKernel(
-        function="me_conv_s16",
-        axes={**conv.axes(), **channel_axes(k)},
-        split=("k", "t0", "t1"),
-        unit_axes=("n", "g"),
-        operands=(
-            x,
-            *weight_operands(weights, channels, len(channels) // conv.groups, conv.group),
-            *table_operand(step),
-            y,
-        ),
-        op={**conv.fields(c, step), **step.wide_flags("x", "y")},
-        tile=lambda regions: _wide_tile(regions, x.itemsize),
-        # sum of me_conv_s16_row_bytes over the windows
-        scratch=lambda sizes: sizes["t0"] * sizes["t1"] * 4 * (-(-taps // 2) | 1),
-        work=lambda sizes: _wide_work(
-            sizes["t0"] * sizes["t1"], sizes["k"], conv.kernel[0], conv.kernel[1] * c, engine.cores
-        ),
-    )
-
-
-def _wide_packed(step: QuantizedNode, groups: int) -> tuple[Array, Array]:
-    """Pack weights and channel numbers for me_conv_s16, group by group."""
-    weights = np.split(step.integers.weight.reshape(len(step.integers.weight), -1), groups)
-    channels = np.split(packed_channels(step), groups)
-    return (
-        np.concatenate([wide_weights(rows) for rows in weights]),
-        np.concatenate([rows_in_blocks(rows) for rows in channels]),
-    )
-
-
-def wide_weights(weight: Array) -> Array:
-    """Pack weights int16 [K, taps] for the int16 kernel: one word per pair of taps, in blocks of
-    four channels; zeros fill the last block."""
-    rows = rows_in_blocks(weight)
-    taps = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows) // 4, 4, -1, 2)
-    return np.ascontiguousarray(taps.swapaxes(1, 2)).ravel()
-
-
-def _wide_work(windows: Any, blocks: Any, rows: int, in_row: int, cores: int) -> Any:
-    """Work in 4 x 4 sums of two taps, with equivalents for results and gathered windows.
-
-    rows     rows of taps per window
-    blocks   blocks of four channels
-    """
-    words = -(-rows * in_row // 2)
-    units = -(-(-(-windows // dense.PIXELS) * blocks) // cores)
-    high = np.minimum(windows, dense.PIXELS)
-    sums = units * (np.where(windows < dense.PIXELS, windows * ONE_ROW, 1.0) * words + 6 * high)
-    return sums + -(-windows * rows // cores) * (0.13 * in_row + 8)
-
-
-def _wide_tile(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
-    row_stride = x_itemsize * math.prod(regions["x"].extent[2:])
-    fields = {**tile_fields(regions), "row_stride": row_stride}
-    return {name: fields[name] for name in fields if name != "y_stride"}
 
 
 def _packed(weight: Array, conv: Conv2dGeometry) -> Array:

@@ -16,7 +16,7 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, registe
 from myoedge.operators.common_rules import stream_except_last_axis
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16_sums import sum_kernels
-from myoedge.operators.conv.tiling import wide_in_tiles
+from myoedge.operators.conv.wide import wide_in_tiles
 from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.format import NOT_ACTIVATED, SIXTEEN, STORED_BITS, Format
 from myoedge.operators.kernel import TiledKernel

@@ -173,7 +173,7 @@ def _steps(
         follows = at_end and behind is not None and behind.back_to_back
         yield TimelineStep(
             compute + cost.barrier_cycles + (0.0 if t else cold - prepared),
-            cost.layer_setup_cycles if at_end else cost.tile_setup_cycles,
+            _setup_cycles(behind, cost) if at_end else cost.tile_setup_cycles,
             [*loads[t + 1], *later.get(here.first + t, ())],
             [cost.store_cycles(x.bytes) for x in here.tiles[t - 1].stores] if t else [],
             (index + 1, 0) if follows else (index, t + 1),
@@ -181,6 +181,11 @@ def _steps(
         )
     stores = [cost.store_cycles(x.bytes) for x in here.tiles[last].stores]
     yield TimelineStep(0.0, 0.0, (), stores, NOTHING_DUE)
+
+
+def _setup_cycles(behind: Tiling | None, cost: TransferCost) -> float:
+    """Return the cycles in which the control core writes the arguments of the next layer."""
+    return 0.0 if behind is not None and behind.arguments_once else cost.layer_setup_cycles
 
 
 def _cold_code_cycles(before: Tiling | None, here: Tiling) -> float:

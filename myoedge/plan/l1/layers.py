@@ -13,8 +13,16 @@ from myoedge.numerics.arrays import round_up
 from myoedge.plan.cost.timing import all_iterations
 from myoedge.plan.l1.l2_operands import in_place, slowed, with_operands_in_l2
 from myoedge.plan.l1.layer_kernels import NetworkKernels, fastest_kernel
-from myoedge.plan.l1.loop_constants import end_bytes as end_bytes_of_constants
-from myoedge.plan.l1.loop_constants import loop_constants, size_bytes
+from myoedge.plan.l1.loop_data import (
+    calls_bytes,
+    carried_tensors,
+    loop_data,
+    loops_with_calls,
+    times_bytes,
+    with_buffers,
+    with_calls,
+)
+from myoedge.plan.l1.loop_data import end_bytes as end_bytes_of_loop_data
 from myoedge.plan.l1.places import (
     L1State,
     PlacedLayer,
@@ -33,11 +41,11 @@ from myoedge.plan.l1.resident import (
     room_left,
     since,
 )
-from myoedge.plan.l1.tile_choice import TileSearch, layer_signature
+from myoedge.plan.l1.tile_choice import TileSearch
 from myoedge.plan.l1.tile_grid import ALIGNMENT
 from myoedge.plan.l1.tile_search import NO_LIMITS, Hidden, Limits, TileChoice, choose, tile_count
 from myoedge.plan.l1.tiling import Buffer, Tiling, lives, make_tiling
-from myoedge.plan.loops import LoopLayers, borders
+from myoedge.plan.loops import LoopLayers, LoopTensor, borders
 from myoedge.plan.placement import LiveRange
 from myoedge.targets.chip import TransferCost
 
@@ -50,6 +58,7 @@ def plan_l1(
     limits: Mapping[int, Limits] | None = None,
     tensors: Sequence[ResidentTensor] = (),
     loops: Sequence[LoopLayers] = (),
+    loop_tensors: Sequence[LoopTensor] = (),
 ) -> tuple[Tiling | None, ...]:
     """Return the tiling of every layer; None for layers that cannot be tiled within their limits.
 
@@ -57,6 +66,7 @@ def plan_l1(
     limits    layer -> constraints by L2
     tensors   tensors that may stay in L1 between layers
     loops     loop bodies, across whose start and end no data is prefetched
+    loop_tensors   tensors that only the layers of a loop access
     """
     if not network.has_l1:
         return tuple(_without_l1(network))
@@ -74,19 +84,36 @@ def plan_l1(
     )
     apart = {index for index, kernel in enumerate(kernels) if kernel.in_l2}
     near = [tensor for tensor in tensors if apart.isdisjoint(tensor.ends)]
-    plans = []
-    for staying in loop_constants(kernels, loops, room):
-        left = room - end_bytes_of_constants(kernels, staying)
-        problem = PlacementProblem(kernels, left, cost, limits, borders(loops), staying)
-        plans.append(_planned(problem, near, search.pick, loops))
-    return min(plans, key=partial(all_iterations, loops, cost)) if len(plans) > 1 else plans[0]
+    calls = loops_with_calls(loops, room)
+    left = room - max(map(calls_bytes, calls), default=0) - times_bytes(loops, len(kernels))
+    carried = carried_tensors(loop_tensors, kernels, left)
+    problem = PlacementProblem(kernels, left, cost, limits, borders(loops), carried=carried)
+    plans = [with_calls(plan, calls) for plan in _with_loop_data(problem, near, search.pick, loops)]
+    best = min(plans, key=partial(all_iterations, loops, cost)) if len(plans) > 1 else plans[0]
+    if carried and None in best:  # they may leave no tile to a layer
+        return plan_l1(network, room, limits, tensors, loops)
+    return best
 
 
-def _planned(
+def _with_loop_data(
     problem: PlacementProblem,
     tensors: Sequence[ResidentTensor],
     pick: Pick,
     loops: Sequence[LoopLayers],
+) -> Iterator[tuple[Tiling | None, ...]]:
+    """Yield the tilings of all layers for each choice of constants that stay in L1 for a loop.
+
+    tensors   tensors that may stay in L1 between layers
+    """
+    kernels, room, carried = problem.kernels, problem.l1_bytes, problem.carried
+    for staying in loop_data(kernels, loops, carried, room):
+        left = room - end_bytes_of_loop_data(kernels, staying)
+        planned = _planned(replace(problem, l1_bytes=left, staying=staying), tensors, pick)
+        yield with_buffers(planned, staying, carried, loops)
+
+
+def _planned(
+    problem: PlacementProblem, tensors: Sequence[ResidentTensor], pick: Pick
 ) -> tuple[Tiling | None, ...]:
     """Return the tiling of every layer; None for layers that cannot be tiled within their limits.
 
@@ -98,7 +125,7 @@ def _planned(
         resident = _with_fewer_tensors(resident, placed, problem.l1_bytes)
         placed = _placed_layers(problem, resident, pick, {})
     prefetched = _prefetched(problem, placed, resident)
-    return tuple(_tilings(problem, prefetched or placed, resident, loops))
+    return tuple(_tilings(problem, prefetched or placed, resident))
 
 
 def _with_fewer_tensors(
@@ -234,9 +261,10 @@ def _with_prefetch(
 
 def _with_more_in_l2(problem: PlacementProblem, index: int, l1_bytes: int) -> TileChoice | None:
     """Return a tiling with untiled constants, or with operands, in L2; None if the layer accesses a
-    feature map in L3."""
+    feature map in L3, or a tensor that stays in L1 for its loop."""
     kernel, cost = problem.kernels[index], problem.cost
-    if problem.limits.get(index, NO_LIMITS).in_l3:
+    carried = (not kernel.operand(name).constant for name in problem.staying.get(index, ()))
+    if problem.limits.get(index, NO_LIMITS).in_l3 or any(carried):
         return None
     return choose(kernel, l1_bytes, cost) or with_operands_in_l2(kernel, l1_bytes, cost)
 
@@ -267,10 +295,9 @@ def _tilings(
     problem: PlacementProblem,
     placed: Sequence[PlacedLayer | None],
     resident: Sequence[ResidentTensor],
-    loops: Sequence[LoopLayers],
 ) -> Iterator[Tiling | None]:
-    """Yield the final tiling of each layer, with buffers of resident tensors (in the layer that
-    computes them) and of constants that stay for a loop."""
+    """Yield the final tiling of each layer, with buffers of resident tensors in the layer that
+    computes them; data of loops are behind all others, and have no buffers yet."""
     end = _end_bytes(placed, resident)
     offsets, by_producer = resident_offsets(resident), {x.producer: x for x in resident}
     counts = [1 if x is None else tile_count(x.kernel, x.choice) for x in placed]
@@ -289,24 +316,11 @@ def _tilings(
             last = enters[tensor.last + 1] - 1
             name, size, at = layer.kernel.out.name, tensor.size_bytes, offsets[index]
             buffers += (Buffer(name, 0, size, at, enters[index], last),)
-        for loop in (loop for loop in loops if index in loop):
-            span = enters[loop.first], enters[loop.last + 1] - 1
-            buffers += _staying(layer, {name: places[name] for name in sorted(staying)}, span)
         early = 0 if layer.prefetch_tile is None else layer.constants
         nothing = early == len(tiling.tiles[0].loads) and index not in problem.borders
-        yield replace(tiling, buffers=buffers, back_to_back=nothing and index - 1 in by_producer)
-
-
-def _staying(
-    layer: PlacedLayer, places: Mapping[str, int], span: tuple[int, int]
-) -> tuple[Buffer, ...]:
-    """Return the L1 buffers of a layer's constants that stay for all iterations of a loop.
-
-    places   constant -> offset in L1
-    span     first and last tile of the loop
-    """
-    sizes = {name: size_bytes(layer.kernel.operand(name)) for name in places}
-    return tuple(Buffer(x, 0, sizes[x], at, span[0], span[1]) for x, at in places.items())
+        before = placed[index - 1] if index else None
+        is_left = before is not None and before.kernel.out.name in before.resident
+        yield replace(tiling, buffers=buffers, back_to_back=nothing and is_left)
 
 
 def _end_bytes(placed: Sequence[PlacedLayer | None], resident: Sequence[ResidentTensor]) -> int:
@@ -314,9 +328,3 @@ def _end_bytes(placed: Sequence[PlacedLayer | None], resident: Sequence[Resident
     layers = filter(None, placed)
     ends = (at + life.size_bytes for layer in layers for _, _, life, at in layer.buffers)
     return int(round_up(max((end_bytes(resident), *ends)), ALIGNMENT))
-
-
-def distinct_layers(tilings: Sequence[Tiling | None]) -> list[str | None]:
-    """Return each layer's signature, which is equal for layers with equal tiles; None for layers
-    without tiles."""
-    return [None if tiling is None else layer_signature(tiling.kernel) for tiling in tilings]

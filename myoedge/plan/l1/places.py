@@ -18,6 +18,7 @@ from myoedge.plan.l1.prefetch import (
 from myoedge.plan.l1.tile_grid import ALIGNMENT
 from myoedge.plan.l1.tile_search import Limits, TileChoice
 from myoedge.plan.l1.tiling import Transfer, lives
+from myoedge.plan.loops import LoopTensor
 from myoedge.plan.placement import LiveRange, first_gap
 from myoedge.targets.chip import TransferCost
 
@@ -96,7 +97,8 @@ class PlacementProblem:
     cost       cost of DMA transfers
     limits     layer -> constraints by L2
     borders    layers before which no data may be prefetched for them and later layers
-    staying    layer -> L1 offsets of constants that stay for all iterations of its loop
+    staying    layer -> L1 offsets of operands that stay for all iterations of its loop
+    carried    tensor of a loop that stays to its end -> L1 offset
     """
 
     kernels: Sequence[TiledKernel]
@@ -105,6 +107,7 @@ class PlacementProblem:
     limits: Mapping[int, Limits]
     borders: frozenset[int] = frozenset()
     staying: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    carried: Mapping[LoopTensor, int] = field(default_factory=dict)
 
 
 def placed_layer(

@@ -25,7 +25,7 @@ from myoedge.plan.l1.tile_search import (
     loaded,
     tile_count,
 )
-from myoedge.plan.l1.tiling import lives, unplaced
+from myoedge.plan.l1.tiling import Tiling, lives, unplaced
 from myoedge.targets.chip import TransferCost
 
 HIDDEN_CYCLES = 4096.0  # spare DMA cycles assumed before each layer but the first: 32 KiB
@@ -187,3 +187,9 @@ def _multi_buffered(problem: TilingProblem, few: Iterable[TileChoice]) -> Iterat
         l1_bytes = sum(aligned(life.size_bytes) for _, _, life in buffers)
         if l1_bytes <= room and commands <= MOST_COMMANDS:
             yield replace(choice, depth=DEPTH, l1_bytes=l1_bytes)
+
+
+def distinct_layers(tilings: Sequence[Tiling | None]) -> list[str | None]:
+    """Return each layer's signature, which is equal for layers with equal tiles; None for layers
+    without tiles."""
+    return [None if tiling is None else layer_signature(tiling.kernel) for tiling in tilings]

@@ -15,6 +15,8 @@ from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, OperandTiles, cut
 from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.placement import LiveRange
 
+ARGUMENTS = "arguments"  # a buffer for the arguments of a kernel call
+
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
@@ -65,7 +67,7 @@ class Tile:
 class Buffer:
     """A buffer in L1.
 
-    operand       name of the operand
+    operand       name of the operand, or what else the buffer is for
     slot          number among the buffers of the operand
     offset        offset in bytes in L1
     first, last   tiles of the network during which it is reserved
@@ -103,6 +105,12 @@ class Tiling:
     tiles: tuple[Tile, ...]
     resident: Mapping[str, int] = field(default_factory=dict)
     back_to_back: bool = False
+
+    @property
+    def arguments_once(self) -> bool:
+        """Whether the arguments of the kernel call are written before the layer's loop, not in
+        every iteration."""
+        return any(buffer.operand == ARGUMENTS for buffer in self.buffers)
 
     @property
     def l1_bytes(self) -> int:

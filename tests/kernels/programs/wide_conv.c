@@ -24,6 +24,7 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
                                .oh = n[22],
                                .ow = n[23],
                                .k = n[24],
+                               .in_place = n[25],
                                .scratch = (int16_t *)(void *)scratch };
 }
 

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernel calls of a tiled layer in C, and the structs of their arguments."""
+
+from __future__ import annotations
+
+from myoedge.codegen.tile_transfers import guarded
+from myoedge.plan.l1.tiling import Tiling
+
+# Cycles of the control core for arguments, prefetches and NE16's first job, with cold code.
+JOBS_AHEAD = 3500
+
+
+def jobs(fn: str, index: int, tiling: Tiling, before_cycles: float) -> list[str]:
+    """Return the statements that prepare accelerator jobs from the kernel's arguments, without a
+    first job that all cores would wait for."""
+    if not tiling.kernel.runs_jobs:
+        return []
+    layer = f"&me_ne16_layers[{slot_of(tiling)}]"
+    made = f"{tiling.kernel.function}_layer({_passed(fn, index, tiling)}, {layer});"
+    kept = f"me_ne16_keep_first_job({layer});"
+    if before_cycles >= JOBS_AHEAD:
+        return [made, kept]
+    return [made, *guarded("t > 0", [kept])] if len(tiling.tiles) > 1 else [made]
+
+
+def kernel_call(fn: str, index: int, tiling: Tiling) -> str:
+    if tiling.kernel.runs_jobs:
+        return f"me_ne16_run(&me_ne16_layers[{slot_of(tiling)}]);"
+    return f"{tiling.kernel.function}({_passed(fn, index, tiling)});"
+
+
+def _passed(fn: str, index: int, tiling: Tiling) -> str:
+    """Return the arguments of a kernel call: pointers to the op and tile structs."""
+    op, tile = argument_structs(fn, index, tiling)
+    return f"&{op}, &{tile}"
+
+
+def argument_structs(fn: str, index: int, tiling: Tiling) -> tuple[str, str]:
+    """Return the op and tile structs of a kernel call in C: the layer's own, or those of every
+    second layer and tile."""
+    if tiling.arguments_once:
+        return f"{fn}_op[0]", f"{fn}_tile[0]"
+    kernel, slot = tiling.kernel.function, slot_of(tiling)
+    return f"me_op[{index % 2}].{kernel}", f"me_tile[{slot}].{kernel}"
+
+
+def slot_of(tiling: Tiling) -> str:
+    """Return the index of a tile's argument structs: tiles of the network alternate between two."""
+    if len(tiling.tiles) == 1:
+        return str(tiling.first % 2)
+    return "(t + 1) % 2" if tiling.first % 2 else "t % 2"

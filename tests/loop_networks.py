@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recurrences written as Python loops over time, with random weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class OverTime(nn.Module):
+    """Calls `step(row, state) -> state` for every row of [1, T, C]; stacks the states, or returns
+    the last one."""
+
+    width: int
+
+    def step(self, row: Tensor, state: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, states = x.new_zeros(1, self.width), []
+        for row in x.unbind(1):
+            state = self.step(row, state)
+            states.append(state)
+        return torch.stack(states, 1)
+
+
+class ClosedForm(OverTime):
+    """A closed-form continuous-time cell (Hasani et al., 2022), 8 -> 32."""
+
+    width = 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.a, self.b = (nn.Linear(40, self.width) for _ in range(4))
+
+    def step(self, row: Tensor, state: Tensor) -> Tensor:
+        both = torch.cat([row, state], 1)
+        gate = torch.sigmoid(self.a(both) + self.b(both))
+        return torch.tanh(self.one(both)) * (1 - gate) + gate * torch.tanh(self.two(both))
+
+
+class LiquidTime(OverTime):
+    """A liquid time-constant cell (Hasani et al., 2021), 8 -> 16, with three substeps per row."""
+
+    width = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own, self.past = nn.Linear(8, self.width), nn.Linear(self.width, self.width)
+        self.goal, self.leak = (
+            nn.Parameter(torch.randn(self.width)),
+            nn.Parameter(torch.rand(self.width)),
+        )
+
+    def step(self, row: Tensor, state: Tensor) -> Tensor:
+        own = self.own(row)
+        for _ in range(3):
+            flow = torch.sigmoid(own + self.past(state))
+            state = (state + 0.3 * flow * self.goal) / (1 + 0.3 * (self.leak + flow))
+        return state
+
+
+class Spikes(nn.Module):
+    """Two layers of 64 leaky integrate-and-fire neurons: counts of the second one's spikes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 64), nn.Linear(64, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        charges = [x.new_zeros(1, 64), x.new_zeros(1, 64)]
+        count = x.new_zeros(1, 64)
+        for row in x.unbind(1):
+            spikes = row
+            for at, layer in enumerate((self.first, self.second)):
+                charge = 0.9 * charges[at] + layer(spikes)
+                spikes = (charge > 1.0).to(x.dtype)
+                charges[at] = charge - spikes
+            count = count + spikes
+        return count
+
+
+class Decoder(nn.Module):
+    """Two LSTM cells of 128 units that read their own result: two positions per row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.LSTMCell(10, 128), nn.LSTMCell(128, 128)
+        self.last = nn.Linear(128, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = b = (x.new_zeros(1, 128), x.new_zeros(1, 128))
+        position, found = x.new_zeros(1, 2), []
+        for row in x.unbind(1):
+            a = self.first(torch.cat([row, position], 1), a)
+            b = self.second(a[0], b)
+            position = position + self.last(b[0])
+            found.append(position)
+        return torch.stack(found, -1)

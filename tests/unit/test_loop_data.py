@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data of loops that stay in L1, and what they cost the tiles of other layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from myoedge.plan.cost.network import modelled_cycles
+from myoedge.plan.l1 import layers
+from myoedge.plan.l1.loop_data import loop_data
+from myoedge.plan.l1.resident import LONGEST
+from myoedge.plan.plan import Plan
+from myoedge.plan.schedule import make_plan
+from myoedge.targets import find_chip
+from tests.e2e.test_less_l2 import quantized
+
+WIDTH = 230  # its weights take 52,900 bytes, less than half of L1
+
+
+class Refined(nn.Module):
+    """A large product, whose tiles want all of L1, then a loop over its first rows."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.wide, self.inner = nn.Linear(512, 512), nn.Linear(WIDTH, WIDTH)
+        self.steps = steps
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = torch.relu(self.wide(x))
+        h = y[:, 0, :WIDTH]
+        for row in range(self.steps):
+            h = torch.tanh(self.inner(h) + x[:, row, :WIDTH])
+        return y, h
+
+
+def planned(steps: int) -> Plan:
+    torch.manual_seed(0)
+    x = torch.zeros(1, 300, 512)
+    calib = np.random.default_rng(0).standard_normal((2, *x.shape), np.float32)
+    network = quantized(torch.export.export(Refined(steps).eval(), (x,)), calib)
+    return make_plan(network, find_chip("gap9"))
+
+
+@pytest.mark.parametrize(("steps", "slower"), [(16, "half"), (200, "none")])
+def test_constants_of_a_loop_stay_in_l1_if_that_saves_cycles(
+    steps: int, slower: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few iterations do not pay for the smaller tiles of other layers."""
+    chosen = modelled_cycles(planned(steps))
+    always = {
+        "half": lambda *given: loop_data(*given)[:1],
+        "none": lambda *given: loop_data(*given)[-1:],
+    }
+    found = {}
+    for name, rule in always.items():
+        monkeypatch.setattr(layers, "loop_data", rule)
+        found[name] = modelled_cycles(planned(steps))
+    assert found[slower] > 1.02 * chosen
+    assert min(found.values()) >= chosen
+
+
+class Deep(nn.Module):
+    """A recurrence whose first result is read again after more layers than tensors usually stay in
+    L1."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.begin = nn.Linear(2 * ROW, ROW)
+        self.chain = nn.ModuleList(nn.Linear(ROW, ROW) for _ in range(depth))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h, rows = x[:, 0] * 0.5, []
+        for row in range(1, x.shape[1]):
+            first = y = torch.tanh(self.begin(torch.cat([x[:, row], h], 1)))
+            for linear in self.chain:
+                y = torch.relu(linear(y))
+            h = torch.tanh(y + first)
+            rows.append(h)
+        return torch.stack(rows, 1)
+
+
+ROW = 12
+
+
+def test_transfers_of_a_loop_are_its_rows_alone() -> None:
+    """States and results stay in L1; kernel arguments are written once."""
+    torch.manual_seed(0)
+    x = torch.zeros(1, 17, ROW)
+    calib = np.random.default_rng(0).standard_normal((2, *x.shape), np.float32)
+    network = quantized(torch.export.export(Deep(LONGEST + 4).eval(), (x,)), calib)
+    plan = make_plan(network, find_chip("gap9"))
+    (loop,) = plan.loops
+    body = plan.tilings[loop.first : loop.last + 1]
+    moved = [
+        x.bytes for tiling in body for tile in tiling.tiles for x in (*tile.loads, *tile.stores)
+    ]
+    itemsize = network.element_type(network.graph.inputs[0]).size_bytes
+    assert loop.steps > 8
+    assert moved == [ROW * itemsize, ROW * itemsize]
+    assert all(tiling.arguments_once for tiling in body)
