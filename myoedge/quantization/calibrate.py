@@ -263,15 +263,20 @@ def _least_squares(histogram: Array, span: Range) -> Range:
     and clipping."""
     edges = np.linspace(*span, BINS + 1)
     middles = (edges[:-1] + edges[1:]) / 2
-
-    def squared_error(candidate: Range) -> float:
-        low, high = min(candidate[0], 0.0), max(candidate[1], 0.0)
-        outside = np.clip(middles, low, high) - middles
-        rounding = (outside == 0.0) * ((high - low) / 255.0) ** 2 / 12.0
-        return float(np.sum(histogram * (outside**2 + rounding)))
-
-    candidates = [(span[0] * k / 100, span[1] * k / 100) for k in range(100, 19, -1)]
-    return min(candidates, key=squared_error)
+    lows, highs = (np.array([x * k / 100 for k in range(100, 19, -1)]) for x in span)
+    low, high = np.minimum(lows, 0.0), np.maximum(highs, 0.0)
+    below, above = np.searchsorted(middles, low), np.searchsorted(middles, high, side="right")
+    # Sums of counts, middles and squares, over the bins before each bin.
+    sums = np.zeros((3, BINS + 1))
+    sums[:, 1:] = np.cumsum(histogram * middles ** np.arange(3)[:, np.newaxis], axis=1)
+    under, over = sums[:, below], sums[:, -1:] - sums[:, above]
+    rounding = (sums[0, above] - sums[0, below]) * ((high - low) / 255.0) ** 2 / 12.0
+    errors = rounding + sum(
+        squares - 2 * bound * first + bound**2 * count
+        for bound, (count, first, squares) in ((low, under), (high, over))
+    )
+    best = int(np.argmin(errors))
+    return float(lows[best]), float(highs[best])
 
 
 def subsample_evenly(samples: Samples, count: int) -> Samples:
