@@ -14,7 +14,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, ElementType
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX, saturated
 
 FACTOR_MAX = 512.0  # from here on, every accumulator except 0 saturates
 TYPICAL_STEPS = 40.0  # typical root mean square of an int8 output, in its own steps
@@ -46,8 +46,7 @@ class Requant:
         One truncation, one rounding; shifts are arithmetic (toward minus infinity). Same bits as
         me_requant() in me_math.h.
         """
-        y = self.rescale(acc)
-        return np.asarray(np.clip(y, low, high, out=y), element_type.dtype)
+        return saturated(self.rescale(acc), low, high, element_type.dtype)
 
     def rescale(self, acc: Array) -> Array:
         """Rescale int32 accumulators [..., channels] to integers of the same shape, without
@@ -56,7 +55,7 @@ class Requant:
         Uses int32 arithmetic, which is ten times faster, if all intermediates fit.
         """
         largest = max(int(acc.max(initial=0)), -int(acc.min(initial=0)))
-        fits = largest <= int(np.min(self.exact_bound, initial=INT32_MAX))
+        fits = largest <= self.exact_bound
         exact: Array = acc.astype(np.int32 if fits else np.int64)
         y = np.asarray((exact >> self.pre) * self.mult if self.pre else exact * self.mult)
         y += self.offset
@@ -68,11 +67,11 @@ class Requant:
         return Requant(self.pre, *(getattr(self, name)[index] for name in NUMBERS))
 
     @cached_property
-    def exact_bound(self) -> Array:
-        """Largest |acc|, int64 [channels], for which no intermediate exceeds int32."""
+    def exact_bound(self) -> int:
+        """Largest |acc| for which no intermediate of any channel exceeds int32."""
         mult, offset = (np.asarray(x, np.int64) for x in (self.mult, self.offset))
         kept = (INT32_MAX - np.abs(offset)) // np.maximum(mult, 1)
-        return np.where(mult > 0, np.minimum(kept << self.pre, INT32_MAX), INT32_MAX)
+        return int(np.where(mult > 0, kept << self.pre, INT32_MAX).min(initial=INT32_MAX))
 
     @property
     def scalars(self) -> dict[str, int]:
@@ -159,11 +158,13 @@ class SumRequant:
     def apply(
         self, terms: Sequence[Array], low: int, high: int, element_type: ElementType = INT8
     ) -> Array:
-        """Requantise a sum of int32 terms of equal shape to [low, high], with one rounding, as in
+        """Requantise a sum of integer terms of equal shape to [low, high], with one rounding, as in
         C."""
-        products = (x.astype(np.int64) * m for x, m in zip(terms, self.mult, strict=True))
+        fits = self.largest([np.iinfo(x.dtype).max + 1 for x in terms]) <= INT32_MAX
+        exact = np.int32 if fits else np.int64  # int32 is twice as fast
+        products = (x.astype(exact) * m for x, m in zip(terms, self.mult, strict=True))
         total = np.asarray(sum(products) + self.offset)
-        return np.asarray(np.clip(total >> self.shift, low, high), element_type.dtype)
+        return saturated(total >> self.shift, low, high, element_type.dtype)
 
     def largest(self, bounds: Sequence[int]) -> int:
         """Return the largest magnitude of an intermediate sum, in any order of summation.

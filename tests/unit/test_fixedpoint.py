@@ -83,7 +83,7 @@ def test_below_the_exact_bound_no_intermediate_leaves_int32(
     pre: int, mult: int, offset: int
 ) -> None:
     """And the next value of the pre-shifted accumulator beyond it does, where there is one."""
-    bound = int(one(pre, mult, offset, 0).exact_bound[0])
+    bound = one(pre, mult, offset, 0).exact_bound
     for acc in (-bound, bound):
         product = math.floor(Fraction(acc, 2**pre)) * mult
         assert product in IN_INT32

@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, saturated
 from myoedge.numerics.requant import SumRequant, choose_sum_requant, factor_max
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
@@ -167,7 +167,7 @@ def mul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """Compute requantise((a - a_zero) * (b - b_zero)) with broadcasting; int8 or int16."""
-    acc = (a.astype(np.int64) - step.integers.a_zero) * (b.astype(np.int64) - step.integers.b_zero)
+    acc = (a.astype(np.int32) - step.integers.a_zero) * (b.astype(np.int32) - step.integers.b_zero)
     return step.requantize(acc)
 
 
@@ -233,8 +233,8 @@ def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
             np.where(x < step.integers.x_zero, _along(step.attrs, values[:-1], x.ndim), values[-1])
             for values in numbers
         )
-    acc = (x.astype(np.int64) * mult + offset) >> shift
-    return np.asarray(np.clip(acc, step.low, step.high), step.element_type.dtype)
+    acc = (x.astype(np.int32) * mult + offset) >> shift
+    return saturated(acc, step.low, step.high, step.element_type.dtype)
 
 
 AFFINE = register(

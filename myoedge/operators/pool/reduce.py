@@ -63,8 +63,8 @@ def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
 def integer(step: QuantizedNode, x: Array) -> Array:
     """Compute the sum or mean over the reduced axes of x [*outer, *reduced, *inner] in integers;
     int8 or int16."""
-    centred = x.astype(np.int64) - step.integers.x_zero
-    acc = centred.sum(axis=tuple(step.attrs["axes"])).reshape(step.out)
+    centred = x.astype(np.int32) - step.integers.x_zero
+    acc = centred.sum(axis=tuple(step.attrs["axes"]), dtype=np.int32).reshape(step.out)
     return step.requantize(acc)
 
 
