@@ -67,6 +67,17 @@ def test_a_network_is_built_and_run(tmp_path: Path, cache: Path) -> None:
     assert y.tolist() == [[-384, -3, 0, 3, 381]]
 
 
+def test_a_first_build_compiles_no_run_time_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zig would compile its own, in 4 s."""
+    monkeypatch.setenv("MYOEDGE_CACHE", str(tmp_path / "cold"))
+    library = host.load_library(sources(tmp_path / "src", *scaling(3)))
+    assert host.run(library, [FIVE], [((1, 5), np.int32)])[0].tolist() == [[-384, -3, 0, 3, 381]]
+    assert [*(tmp_path / "cold").rglob("*.so")]
+    assert not [*(tmp_path / "cold" / "zig").rglob("libcompiler_rt*")]
+
+
 def test_the_second_build_is_a_cache_hit(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
