@@ -32,7 +32,7 @@ from myoedge.quantization import sqnr
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.scales import quantize_graph
-from myoedge.quantization.search.added_noise import Change, propagated
+from myoedge.quantization.search.added_noise import FloatChange, propagated
 from myoedge.quantization.sqnr import integer_runs, quantized_inputs
 
 WIDTH, INPUTS = 6, 3
@@ -384,7 +384,7 @@ def test_a_batch_of_a_loop_is_its_samples(
     reals = [every_value(graph, sample) | graph.arrays for sample in samples]
     weights = dict.fromkeys(node.inputs[1] for node in graph.nodes if node.op == "linear")
     doubled = [{weight: 2 * graph.array(weight)} for weight in weights]
-    changed = propagated(graph, reals, [*map(Change, doubled)])[name]
+    changed = propagated(graph, reals, [*map(FloatChange, doubled)])[name]
     of_each = ((arrays, sample) for arrays in doubled for sample in samples)
     for value, (arrays, sample) in zip(changed, of_each, strict=True):
         exact = run_float(graph.with_arrays(arrays), sample)[name]
@@ -400,7 +400,7 @@ def test_a_batch_of_rounded_tensors_is_each_alone() -> None:
     q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: x}, Observer(), "drawn"))
     reals = [every_value(graph, {graph.inputs[0]: row}) | graph.arrays for row in x]
     names = [name for name in (*graph.inputs, *(n.name for n in graph.nodes)) if name in q.params]
-    changes = [Change({}, frozenset([name])) for name in names]
+    changes = [FloatChange({}, frozenset([name])) for name in names]
     output = graph.outputs[0]
     together = propagated(graph, reals, changes, q.params)[output]
     for at, change in enumerate(changes):

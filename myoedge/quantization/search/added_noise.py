@@ -26,7 +26,7 @@ FLOATS: Mapping[str, QuantParams] = {}  # parameters of tensors, if none are rou
 
 
 @dataclass(frozen=True)
-class Change:
+class FloatChange:
     """A change to the float network.
 
     constants   constant -> its changed values
@@ -41,7 +41,7 @@ def added_noise(
     graph: Graph,
     samples: Samples,
     measured: Sequence[str],
-    changes: Sequence[Change],
+    changes: Sequence[FloatChange],
     params: Mapping[str, QuantParams] = FLOATS,
 ) -> Array:
     """Return the noise power relative to the signal that each change to the float network causes,
@@ -87,7 +87,7 @@ def _changes_at_once(graph: Graph, reals: Sequence[Mapping[str, Array]]) -> int:
 def propagated(
     graph: Graph,
     reals: Sequence[Mapping[str, Array]],
-    changes: Sequence[Change],
+    changes: Sequence[FloatChange],
     params: Mapping[str, QuantParams] = FLOATS,
 ) -> dict[str, Array]:
     """Return the values of all tensors that any change changes, [changes * samples, *shape].
@@ -96,7 +96,7 @@ def propagated(
     params   parameters to which tensors are rounded, and to whose limits infinities, such as log 0,
              are clipped
     """
-    runs = _Runs(graph, len(reals), changes)
+    runs = _ChangedRuns(graph, len(reals), changes)
     values = _Values([*reals] * len(changes), runs.batch.constants)
     changed = runs.begin(values, params)
     for layer, node, step in turns(graph.nodes, [_Layer(runs, node) for node in graph.nodes]):
@@ -132,7 +132,7 @@ class _Values(dict[str, Array]):
 
 
 @dataclass(frozen=True)
-class _Runs:
+class _ChangedRuns:
     """A batch of runs of the float network: all changes on all samples, change by change.
 
     samples   number of samples
@@ -140,7 +140,7 @@ class _Runs:
 
     graph: Graph
     samples: int
-    changes: Sequence[Change]
+    changes: Sequence[FloatChange]
 
     @cached_property
     def batch(self) -> Batch:
@@ -181,7 +181,7 @@ class _Runs:
 class _Layer:
     """A node in a batch of runs."""
 
-    runs: _Runs
+    runs: _ChangedRuns
     node: Node
 
     @cached_property

@@ -22,7 +22,7 @@ from myoedge.quantization.calibrate import Samples, subsample_evenly
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_node
-from myoedge.quantization.search.added_noise import Change, added_noise
+from myoedge.quantization.search.added_noise import FloatChange, added_noise
 from myoedge.quantization.search.goal import judged_rows
 from myoedge.quantization.tensor_params import choose_params
 
@@ -203,7 +203,7 @@ def _worthwhile(
     return None
 
 
-def rounded_group(graph: Graph, params: Mapping[str, QuantParams], group: Group) -> Change:
+def rounded_group(graph: Graph, params: Mapping[str, QuantParams], group: Group) -> FloatChange:
     """Return the change in which only a group's tensors are rounded to int8, with the weights that
     become int16 together with the group.
 
@@ -212,7 +212,7 @@ def rounded_group(graph: Graph, params: Mapping[str, QuantParams], group: Group)
     given = (name for name in group if graph.is_const(name))
     constants = {name: rounded(graph.array(name), params[name]) for name in given}
     constants |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
-    return Change(constants, frozenset(group).difference(constants))
+    return FloatChange(constants, frozenset(group).difference(constants))
 
 
 def _weights(graph: Graph, group: Group) -> Iterator[str]:

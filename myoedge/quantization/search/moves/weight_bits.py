@@ -24,7 +24,7 @@ from myoedge.quantization.few_bits import (
 )
 from myoedge.quantization.layer_rules import LayerRule, weight_rule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
-from myoedge.quantization.search.added_noise import Change, added_noise
+from myoedge.quantization.search.added_noise import FloatChange, added_noise
 from myoedge.quantization.search.bench import Bench, network_macs, worst_db
 from myoedge.quantization.search.candidates import NOISE_SAMPLES
 from myoedge.quantization.search.goal import judged_rows
@@ -276,6 +276,6 @@ def _steps(
         before, bits_before = share, bits
 
 
-def _change(weight: str, chosen: ConstantFormat) -> Change:
+def _change(weight: str, chosen: ConstantFormat) -> FloatChange:
     assert chosen.integers is not None
-    return Change({weight: chosen.real(chosen.integers)})
+    return FloatChange({weight: chosen.real(chosen.integers)})
