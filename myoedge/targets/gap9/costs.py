@@ -139,7 +139,7 @@ KERNELS = {
     "me_trees_s16": KernelCost(14, 300, 700),
     "me_features_s16": KernelCost(2.0, 300, 700),
     # Per byte of a core.
-    "me_copy_s8": KernelCost(0.66, 195, 500),
+    "me_copy_s8": KernelCost(0.66, 100, 230),
     "me_transpose_s8": KernelCost(1.7, 620, 450),
     # Per instruction on a word of states or weights.
     "me_gru_s8": RECURRENT,
