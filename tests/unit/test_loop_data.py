@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from myoedge.codegen.render import template_dir
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l1 import layers
-from myoedge.plan.l1.loop_data import loop_data
+from myoedge.plan.l1.loop_data import ARGUMENTS_BYTES, ROW_BYTES, loop_data
 from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
@@ -60,6 +63,11 @@ def test_constants_of_a_loop_stay_in_l1_if_that_saves_cycles(
         found[name] = modelled_cycles(planned(steps))
     assert found[slower] > 1.02 * chosen
     assert min(found.values()) >= chosen
+
+
+def test_the_c_asserts_the_planned_sizes() -> None:
+    header = (template_dir() / "include" / "me_own_calls.h").read_text()
+    assert [int(size) for size in re.findall(r"<= (\d+),", header)] == [ARGUMENTS_BYTES, ROW_BYTES]
 
 
 class Deep(nn.Module):
