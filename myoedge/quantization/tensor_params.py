@@ -30,6 +30,7 @@ SYMMETRIC_SCALE_MAX = 1.125  # of the affine scale (1 dB), up to which zero poin
 # Headroom of int16 outputs and of other int16 tensors, because samples outside the calibration set
 # exceed their range. Saturation before other layers cost covariances 16 dB; 2.0 costs 6 of 90 dB.
 HEADROOM, INNER_HEADROOM = 8.0, 2.0
+UNBOUNDED = (-math.inf, math.inf)
 
 
 def choose_params(
@@ -122,7 +123,7 @@ def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]
     if own:
         return max((rule.of(max(-low, high)) for rule in own), key=lambda q: q.scale)
     factor = INNER_HEADROOM if set(graph.outputs).isdisjoint(names) else HEADROOM
-    least, most = _bounds(made)
+    least, most = _bounds(made) if set(graph.inputs).isdisjoint(names) else UNBOUNDED
     return symmetric_params(max(factor * low, least), min(factor * high, most), INT16)
 
 
@@ -131,7 +132,7 @@ def _bounds(made: Sequence[Node]) -> Range:
     spans = [result_bounds(node) for node in made if not OPS[node.op].same_scale]
     known = [span for span in spans if span is not None]
     if not known or len(known) < len(spans):
-        return -math.inf, math.inf
+        return UNBOUNDED
     return min(low for low, _ in known), max(high for _, high in known)
 
 

@@ -18,6 +18,7 @@ from myoedge.operators.interpreter import PRE, has_table
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
+from tests.conftest import save_exported
 
 WINDOWS = np.random.default_rng(7).standard_normal((16, 1, 4, 20)).astype(np.float32)
 
@@ -260,3 +261,28 @@ def test_a_sum_that_reads_16_bits_has_its_table_behind_it() -> None:
     assert "int16" in map(network.dtype, pre.operands)
     assert (pre.node.op, steps[added.name].node.op) == ("add", "table")
     assert {network.dtype(added.name), network.dtype(pre.node.name)} == {"int8"}
+
+
+class Joined(nn.Module):
+    """An input next to a result that stays within 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, torch.tanh(self.inner(x))], 1)
+
+
+def test_an_input_is_not_limited_to_the_bounds_of_results_beside_it(tmp_path: Path) -> None:
+    """A joined tensor has one scale for all of its parts."""
+    torch.manual_seed(0)
+    model = save_exported(Joined().eval(), (torch.zeros(1, 3),), tmp_path / "model.pt2")
+    samples = 3 * np.random.default_rng(0).standard_normal((16, 1, 3)).astype(np.float32)
+    (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { activations = 16 }\n')
+    config = tmp_path / "myoedge.toml"
+    build = myoedge.build(
+        model, calib=samples, config=config, output=tmp_path / "o", simulate=False
+    )
+    (port,) = build.report["inputs"]
+    assert 32767 * port["scale"] >= np.abs(samples).max()
