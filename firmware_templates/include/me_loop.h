@@ -44,7 +44,7 @@ static inline void me_loops_end(int32_t layers)
         me_marks[i + 1] = me_marks[i] + me_spent[i];
 }
 
-/* Writes the arguments of an iteration's first tile, while the control core loads it. */
+/* Writes the arguments of an iteration's first tile, while the control core loads the tile. */
 static inline void me_first_arguments_of_turn(const me_layer *layer)
 {
     if (me_core() == 0)
@@ -53,7 +53,8 @@ static inline void me_first_arguments_of_turn(const me_layer *layer)
         me_barrier_workers();
 }
 
-/* Kernels that start before their operands have arrived read their arguments after this barrier. */
+/* The control core runs `before`; the barrier is for kernels that start before their operands have arrived, and
+ * read their arguments at once. */
 static inline void me_before_loop(void (*before)(void))
 {
     if (me_core() == ME_CONTROL_CORE) {
@@ -86,7 +87,8 @@ static inline void me_fetch_rows(me_layer *to, const me_layer *first, int32_t co
     me_fetch((int8_t *)to, (const int8_t *)first, bytes, bytes, 0);
 }
 
-/* Before a loop: the control core keeps the state of the transfers from L3, which each iteration repeats.
+/* Before a loop; me_next_turn counts from -1. The control core keeps the state of transfers from L3, if there are
+ * any, as each iteration repeats them.
  * before   starts the transfers of data that stay in L1 for all iterations, and writes arguments of kernel
  *          calls that do not depend on the iteration; 0: there are none */
 static inline void me_loop_begins(void (*before)(void))
@@ -98,7 +100,8 @@ static inline void me_loop_begins(void (*before)(void))
         me_before_loop(before);
 }
 
-/* -> whether there is another iteration; its first layer's arguments are written */
+/* -> whether there is another iteration; its first layer's arguments are written.
+ * first   row of the loop's first layer */
 static inline int me_next_turn(const me_layer *first, int32_t turns)
 {
     if (++ME_TURN == turns) {

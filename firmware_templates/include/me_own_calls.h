@@ -11,18 +11,19 @@ typedef struct {
     const void *op, *tile;
 } me_own_call;
 
-/* ME_OWN_ARGUMENTS   defines <layer>_op and <layer>_tile, in L1 from `at` on
+/* ME_OWN_ARGUMENTS   defines <layer>_op and <layer>_tile, in L1 from `at` on; other layers share me_op and me_tile
  * ME_OWN_CALL        the initialiser of the layer's me_own_call
- * ME_ROWS            defines rows of the layer table that a loop's layers read from L1 instead of L2 */
+ * ME_ROWS            defines a copy in L1, from `at` on, of `count` rows of the layer table: those of a loop's
+ *                    layers, and of the one after it, which the last one reads too */
 #ifdef ME_GAP9
 #define ME_OWN_ARGUMENTS(kernel, layer, at) \
     static kernel##_params *const layer##_op = (void *)(at); \
     static kernel##_tile *const layer##_tile = (void *)((at) + sizeof(kernel##_params)); \
-    _Static_assert(sizeof(kernel##_params) + sizeof(kernel##_tile) <= 384, "arguments of " #kernel)
+    _Static_assert(sizeof(kernel##_params) + sizeof(kernel##_tile) <= 384, "size of arguments: " #kernel)
 #define ME_OWN_CALL(kernel, layer, at) { call_##kernel, (at), (at) + sizeof(kernel##_params) }
 #define ME_ROWS(name, at, count) \
     static me_layer *const name = (void *)(at); \
-    _Static_assert(sizeof(me_layer) <= 56, "rows")
+    _Static_assert(sizeof(me_layer) <= 56, "size of me_layer")
 #else
 #define ME_OWN_ARGUMENTS(kernel, layer, at) \
     static kernel##_params layer##_op[1]; \

@@ -15,6 +15,7 @@ import numpy as np
 
 from myoedge.codegen.addresses import NetworkAddresses, Outside, added, macro
 from myoedge.codegen.constants import constant_name, function_name
+from myoedge.codegen.kernel_calls import has_own_call
 from myoedge.codegen.library import brought, called, headers
 from myoedge.codegen.render import wrapped
 from myoedge.codegen.tiled_layer import OutsideL1, TiledLayer, tiled_layer
@@ -75,8 +76,8 @@ def _own_call(function: str, tiling: Tiling) -> str:
 
 
 def _own_calls(plan: Plan) -> list[str]:
-    """Return the kernels of layers whose arguments are written once, before their loop."""
-    return sorted({x.kernel.function for x in plan.tilings if x.arguments_once})
+    """Return the kernels to which rows of layers refer."""
+    return sorted({x.kernel.function for x in plan.tilings if has_own_call(x)})
 
 
 def _loop(plan: Plan, number: int) -> dict[str, Any]:
@@ -172,7 +173,7 @@ def layer_fields(
     if prefetch is not None:
         called["prefetch"] = prefetch.function
     texts = [f".{name} = {number}," for name, number in numbers.items() if number]
-    if "compute" not in called:
+    if has_own_call(tiling):
         texts.append(f".call = {_own_call(function, tiling)},")
     return wrapped([*texts, *(f".{name}.{member} = {fn}," for name, fn in called.items())], 8)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from myoedge.numerics.quant_params import QuantParams, dequantize
 from myoedge.operators.interpreter import PRE
+from myoedge.operators.loop.turns import IN_LOOPS
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range
@@ -38,9 +39,7 @@ def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
     """Return the first tensor that saturates on samples, far outside the calibrated range; None if
     there is none."""
     seen, reached, count = q.calibration.seen, dict[str, Range](), 0
-    computed = chain.from_iterable((node.name + PRE, node.name) for node in q.graph.nodes)
-    known = seen.keys() & q.params.keys()
-    names = [name for name in (*q.graph.inputs, *computed) if name in known]
+    names = _names(q)
     for sample in each_sample(samples):
         real = float_values(q.graph, sample)
         spans = {x: (float(real[x].min()), float(real[x].max())) for x in names}
@@ -49,6 +48,15 @@ def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
         count += bool(far)
     first = next(filter(reached.__contains__, names), None)
     return None if first is None else Unseen(first, seen[first], reached[first], count)
+
+
+def _names(q: QuantGraph) -> list[str]:
+    """Return the tensors with calibrated ranges, inputs first; states and rows of loops have the
+    ranges of the tensors that they carry."""
+    nodes = (node for node in q.graph.nodes if node.op not in IN_LOOPS)
+    computed = chain.from_iterable((node.name + PRE, node.name) for node in nodes)
+    known = q.calibration.seen.keys() & q.params.keys()
+    return [name for name in (*q.graph.inputs, *computed) if name in known]
 
 
 def _is_far(span: Range, seen: Range, params: QuantParams) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from myoedge.errors import MyoedgeError, named_input
 from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.operators.base import OPS
+from myoedge.operators.loop.turns import IN_LOOPS
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 Axes = Mapping[str, int]  # tensor -> axis
@@ -124,8 +125,11 @@ def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeErr
     reason   explanation
     tries    remedies
     """
-    title = f"{node.where} cannot run on a stream: it {reason}"
     needs = "only a frame and those before it"
+    if node.op in IN_LOOPS:
+        reason = "belongs to a recurrence written as a loop over time, which runs on whole windows"
+        needs = "an LSTM or GRU layer, whose state is kept from frame to frame"
+    title = f"{node.where} cannot run on a stream: it {reason}"
     return stream_error(graph, title, needs, *tries)
 
 

@@ -53,6 +53,17 @@ def test_loops_are_exact(
     assert checked.exact["simulator"], checked.difference
 
 
+def test_a_loop_with_packed_weights_is_exact(tmp_path: Path) -> None:
+    """No layer refers to the kernel itself, as each first unpacks its weights."""
+    torch.manual_seed(0)
+    (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { weights = 4 }\n')
+    network = Loop(Plain(), 18, states=1, last=True)
+    build = built(network, 18, tmp_path, config=tmp_path / "myoedge.toml", engine="cores")
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
 @pytest.mark.parametrize("step", [scans.delayed, scans.independent])
 def test_loops_of_torchs_scan_are_exact(step: scans.TwoStates, tmp_path: Path) -> None:
     torch.manual_seed(0)

@@ -34,6 +34,8 @@ from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.search.added_noise import FloatChange, propagated
 from myoedge.quantization.sqnr import integer_runs, quantized_inputs
+from myoedge.quantization.unseen_values import unseen_values
+from tests.e2e.test_less_l2 import quantized
 
 WIDTH, INPUTS = 6, 3
 
@@ -454,3 +456,27 @@ def test_a_loop_is_put_in_one_piece() -> None:
     ]
     with pytest.raises(ValueError, match="change places"):
         in_order(changed, ("x", "zero"))
+
+
+class Leaky(nn.Module):
+    """A charge that grows from the first row on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(INPUTS, WIDTH)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...], step: int) -> tuple[Tensor, ...]:
+        own = torch.relu(self.layer(x))
+        return (own if step == 0 else 0.9 * state[0] + own,)
+
+
+def test_states_are_within_the_range_of_all_iterations() -> None:
+    """Not outside that of their first value."""
+    torch.manual_seed(0)
+    program = torch.export.export(
+        Loop(Leaky(), 24, last=True).eval(), (torch.zeros(1, 24, INPUTS),)
+    )
+    calib = np.random.default_rng(0).standard_normal((8, 1, 24, INPUTS), np.float32)
+    q = quantized(program, calib)
+    assert loop_spans(q.graph.nodes)
+    assert unseen_values(q, {q.graph.inputs[0]: calib}) is None
