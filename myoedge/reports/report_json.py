@@ -87,6 +87,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
             "integer_digest": model_digest(plan.quant),
             "params": counted if outcome.params is None else outcome.params,
             "macs": sum(step_macs(plan, index) for index in range(len(plan.steps))),
+            **_loops(plan),
         },
         "target": _target(plan),
         "quantization": _quantization(plan, outcome, layers),
@@ -103,6 +104,10 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
         "layers": layers,
         "warnings": [*map(notice_row, outcome.warnings)],
     }
+
+
+def _loops(plan: Plan) -> dict[str, Any]:
+    return {"loops": [asdict(loop) for loop in plan.loops]} if plan.loops else {}
 
 
 def _target(plan: Plan) -> dict[str, Any]:

@@ -94,6 +94,7 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     shapes = (wording.shapes(streams.frame_ports(report, name)) for name in ("inputs", "outputs"))
     sizes = (count(model["params"], "parameter"), work, count(len(report["layers"]), "layer"))
     yield "network", styled(f"{', '.join(sizes)}; {' -> '.join(shapes)}")
+    yield from _filled("loops", wording.loops(report))
     yield from _fidelity(report)
     if report.get("reused"):
         yield "reused", styled(wording.reused(report["reused"]))

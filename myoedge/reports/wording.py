@@ -41,6 +41,13 @@ def several(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def loops(report: Report) -> str:
+    """Describe the loops of a network, "layers 2 to 12 run 40 times"; "" if it has none."""
+    rows = report["model"].get("loops", ())
+    parts = [f"{x['first']} to {x['last']} run {several(x['steps'], 'time')}" for x in rows]
+    return f"layers {', '.join(parts)}; cycles and MACs are of all iterations" if parts else ""
+
+
 def three_digits(value: float, digits: int = 3) -> str:
     """Format a number with about `digits` significant digits, without zeros at the end."""
     decimals = digits - (1 if value < 10 else 2 if value < 100 else 3)

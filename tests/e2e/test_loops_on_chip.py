@@ -15,7 +15,9 @@ from torch import nn
 from torch._higher_order_ops.scan import scan
 
 import myoedge
+from myoedge.reports.wording import loops
 from tests.conftest import save_exported
+from tests.schemas import check
 from tests.unit import test_torch_scans as scans
 from tests.unit.test_loops import INPUTS, Begun, Delayed, Gated, Late, Loop, Plain, Swapped
 
@@ -189,6 +191,18 @@ def test_cycles_are_of_all_steps(tmp_path: Path) -> None:
     layers = [row["cycles"] for row in build.report["layers"]]
     assert cycles["total"] == sum(layers) + cycles["outside_layers"]
     assert 0 <= cycles["outside_layers"] < 0.02 * cycles["total"]
+
+
+def test_reports_say_how_often_layers_run(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    build = built(Loop(Plain(), 20, last=True), 20, tmp_path)
+    (loop,) = json.loads((build.folder / "plan.json").read_text())["loops"]
+    check(json.loads((build.folder / "report.json").read_text()))
+    assert build.report["model"]["loops"] == [loop]
+    told = f"layers {loop['first']} to {loop['last']} run {loop['steps']} times"
+    assert loop["steps"] >= 18
+    assert told in loops(build.report)
+    assert told in (build.folder / "report.html").read_text()
 
 
 class Framed(nn.Module):
