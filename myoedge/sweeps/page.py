@@ -55,7 +55,12 @@ LATENCY = Axis("latency_s", "latency", duration)
 ENERGY = Axis("energy_uj", "energy", lambda uj: amount(uj * 1e-6))
 MEMORY = Axis("l2_bytes", "data in L2", lambda b: wording.size(round(b)), unit=1024.0)
 SQNR = Axis("sqnr_db", "SQNR", wording.decibels, better=1)
-PLOTS = ((LATENCY, ENERGY), (LATENCY, MEMORY), (LATENCY, SQNR), (ENERGY, SQNR), (MEMORY, SQNR))
+ACCURACY = Axis("accuracy_int8", "accuracy", wording.percent, better=1, unit=0.01)
+RMSE = Axis("rmse_int8", "RMSE", "{:.4g}".format)
+PLOTS = (
+    *((LATENCY, ENERGY), (LATENCY, MEMORY)),
+    *((cost, quality) for quality in (ACCURACY, RMSE, SQNR) for cost in (LATENCY, ENERGY, MEMORY)),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,22 +42,23 @@ def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
     """Return whether each result is the best within its budget: the one with the
     least energy (least latency, if energies are unknown) among those with sufficient accuracy.
 
-    Of equal results the first is best; a budget's only result is not marked.
+    Of equal results the first is best. A result that nothing was compared with is not marked: its
+    budget has no other result, refused ones and those over the budget included.
     """
     by_budget: dict[str, list[Result]] = {row["budget"]: [] for row in rows}
-    for row in filter(_is_good, rows):
+    for row in rows:
         by_budget[row["budget"]].append(row)
-    chosen = [*map(_best, by_budget.values())]
+    chosen = [_best([*filter(_is_good, tried)]) for tried in by_budget.values() if len(tried) > 1]
     return [any(row is best for best in chosen) for row in rows]
 
 
 def _best(able: Sequence[Result]) -> Result | None:
-    """Return the result with least energy or latency among those that are accurate enough; None for
-    a single result."""
+    """Return the result with least energy or latency among those that are accurate enough; None if
+    there is none."""
     least = _least_accuracy(able)
     judged = [row for row in able if row.get("accuracy_int8") is not None]
     accurate = [row for row in judged if row["accuracy_int8"] >= least] or able
-    return min(accurate, key=_cost) if len(able) > 1 else None
+    return min(accurate, key=_cost, default=None)
 
 
 def _least_accuracy(rows: Sequence[Result]) -> float:

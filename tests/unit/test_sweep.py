@@ -25,7 +25,16 @@ from myoedge.errors import MyoedgeError
 from myoedge.reports.tables import show
 from myoedge.sweeps import executors as engines
 from myoedge.sweeps.executors import on_cluster, on_processes
-from myoedge.sweeps.page import LATENCY, MEMORY, SQNR, pareto, plot, round_step, sweep_html
+from myoedge.sweeps.page import (
+    ACCURACY,
+    LATENCY,
+    MEMORY,
+    SQNR,
+    pareto,
+    plot,
+    round_step,
+    sweep_html,
+)
 from myoedge.sweeps.results import (
     COLUMNS,
     keep,
@@ -347,17 +356,42 @@ FIGURES = st.lists(
 def test_the_best_within_a_budget_by_another_way(
     figures: list[tuple[str, str, int, float]],
 ) -> None:
-    """One that nothing else of its budget is better than, where there are two to choose from."""
+    """One that nothing else of its budget is better than, if the budget has two results or more,
+    refused ones included."""
     keys = ("budget", "status", "energy_uj", "sqnr_db")
     rows = [row(**dict(zip(keys, values, strict=True))) for values in figures]
     marked = best_in_budgets(rows)
     for budget in ("free", "tight"):
         able = [i for i, f in enumerate(figures) if f[:2] == (budget, "ok") and f[3] >= 20]
         chosen = [i for i, on in enumerate(marked) if on and figures[i][0] == budget]
-        assert len(chosen) == (len(able) > 1)
+        tried = [f for f in figures if f[0] == budget]
+        assert len(chosen) == (len(able) > 0 and len(tried) > 1)
         for i in chosen:
             assert i in able
             assert all(figures[i][2] <= figures[other][2] for other in able)
+
+
+def test_the_only_result_within_a_budget_is_the_best() -> None:
+    over = row(options="b", status="refused", code="E302")
+    weak = row(options="c", sqnr_db=12.0)
+    assert best_in_budgets([row(), over]) == [True, False]
+    assert best_in_budgets([weak, row()]) == [False, True]
+    assert best_in_budgets([row()]) == [False]
+
+
+def test_accuracy_and_errors_are_plotted() -> None:
+    rows = [
+        row(accuracy_int8=0.9, rmse_int8=0.5),
+        row(options="b", accuracy_int8=0.95, rmse_int8=0.4),
+    ]
+    html = sweep_html(rows, [])
+    for title in ("accuracy", "RMSE"):
+        for cost in ("latency", "energy", "data in L2"):
+            assert f"{title} against {cost}" in html
+    assert "accuracy against" not in sweep_html([row(), row(options="b")], [])
+    shown = plot(rows, LATENCY, ACCURACY)
+    assert shown is not None
+    assert "92.0 %" in [text for _, text in shown.y_ticks]
 
 
 def test_the_printed_table_is_aligned_and_names_what_differs() -> None:
