@@ -269,6 +269,8 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
             terminal.text(printable(suggestion.text), *lines, soft_wrap=True)
         better = len(advice.suggestions) or "none"
         terminal.text(f"{advice.tried} builds measured: {better} better", soft_wrap=True)
+        if advice.cause:
+            terminal.text(advice.cause, soft_wrap=True)
         if advice.refused:
             terminal.text(f"cannot be built: {', '.join(advice.refused)}", soft_wrap=True)
     warn(advice.unwritten)

@@ -37,8 +37,7 @@ COLUMNS = {
     "layer": 0, "operator": 4, "engine": 7, "output": 10, "MACs": 5, "cycles": 1, "share": 6,
     "MAC/cycle": 2, "weights": 8, "dB alone": 3, "dB so far": 9,
 }  # fmt: skip
-MIN_NAME_CHARS = 8  # per line of a layer's name
-USUAL_NAME_CHARS = 24  # that other columns leave to the name if possible
+MIN_NAME_CHARS, USUAL_NAME_CHARS = 8, 24  # per line of a layer's name; left by other columns
 MAX_OPERATOR_CHARS = 16
 ENGINE_TITLES = ("layer", "engine", "why not the other")
 GAP_CHARS = 2  # between columns
@@ -154,10 +153,9 @@ def _time(report: Report) -> Iterable[tuple[str, Text]]:
     if speed.is_modelled(report):
         yield "modelled", styled(speed.one_line(report))
     elif speed.cycles(report):
-        total, macs = report["cycles"]["total"], report["model"]["macs"]
+        total = report["cycles"]["total"]
         yield "latency", styled(speed.latency(report))
-        rate = speed.rate(macs, total) or 0
-        text = styled(f"{total:,}", "bold").append(f", {rate} MAC/cycle", "")
+        text = styled(f"{total:,}", "bold").append(f", {speed.work_rate(report)}", "")
         yield "cycles", text.append(f"   {speed.measured_on(report)}", "dim")
     if joules.energy_row(report):
         yield "energy", styled(joules.one_line(report))

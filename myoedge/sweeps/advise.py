@@ -18,6 +18,7 @@ from myoedge.building.energy import coefficients
 from myoedge.building.model_inputs import NAMED
 from myoedge.building.stream_rate import keeps_up
 from myoedge.errors import MyoedgeError, Notice, set_in
+from myoedge.reports import speed
 from myoedge.reports.budget import broken_latency
 from myoedge.reports.report_json import Report
 from myoedge.sweeps.executors import RESULTS, on_processes
@@ -54,6 +55,7 @@ class Advice(Tabular):
     tried         number of measured builds
     refused       variations that cannot be built, with the code of the error: "16 bits at conv2
                   (E244)"
+    cause         what takes the time if layers mostly start instead of computing; otherwise ""
     folder        folder in which the suggested commands are to be run
     unwritten     W210 if the reports of the build could not be replaced
     """
@@ -61,6 +63,7 @@ class Advice(Tabular):
     suggestions: tuple[Suggestion, ...]
     tried: int
     refused: tuple[str, ...] = ()
+    cause: str = ""
     folder: str = "."
     unwritten: Notice | None = None
 
@@ -76,7 +79,8 @@ class Advice(Tabular):
     def _card(self) -> Card:
         refused = ("cannot be built", ", ".join(self.refused))
         rows = [{"suggestion": x.text, "how": x.how} for x in self.suggestions]
-        return Card(f"{self.tried} builds measured", [refused, ("warning", self.unwritten)], rows)
+        facts = [("small layers", self.cause), refused, ("warning", self.unwritten)]
+        return Card(f"{self.tried} builds measured", facts, rows)
 
 
 def _shown(suggestion: Suggestion) -> dict[str, Any]:
@@ -181,4 +185,4 @@ def _chosen(base: Tried, rest: Sequence[Tried]) -> Advice:
     measured = [(one.variation, figures(one.report)) for one in rest if one.report is not None]
     refused = tuple(f"{one.variation.title} ({one.code})" for one in rest if one.report is None)
     chosen = suggestions(figures(base.report), measured)
-    return Advice(chosen, len(measured), refused)
+    return Advice(chosen, len(measured), refused, speed.small_layers(base.report))

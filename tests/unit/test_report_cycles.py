@@ -238,6 +238,27 @@ def test_shares_of_no_time() -> None:
 # --- words ----------------------------------------------------------------------------------------
 
 
+def _of_layers(*cycles: int, loops: tuple[dict[str, int], ...] = ()) -> Report:
+    rows = [{"name": str(i), "cycles": n} for i, n in enumerate(cycles)]
+    counts = {"total": sum(cycles), "source": "simulated", "stalls": {"fetch": 31.2}}
+    return {"layers": rows, "cycles": counts, "model": {"loops": loops}}
+
+
+def test_small_layers_are_named_as_the_cause() -> None:
+    starting = _of_layers(1_100, 900, 3_000)  # 1,000 + 900 + 1,000 of 5,000
+    assert speed.start_percent(starting) == "58 %"
+    assert speed.small_layers(starting) == (
+        "starting 3 layers takes about 58 % of the cycles; cores wait for instructions 31 % of "
+        "the time; fewer, wider layers are faster"
+    )
+    assert speed.small_layers(_of_layers(20_000, 30_000)) == ""
+    assert "wider" not in speed.small_layers(_of_layers(2_000)), "one layer cannot become fewer"
+    loop = {"first": 2, "last": 2, "steps": 40}
+    repeated = _of_layers(10_000, 12_000, loops=(loop,))  # 1,000, and 1,000 + 39 x 150
+    assert speed.start_percent(repeated) == "36 %"
+    assert "starting 41 layers" in speed.small_layers(repeated)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
@@ -492,7 +513,7 @@ def test_summary_with_cycles(ran: Report, width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
     found = re.sub(r"\s+", " ", text)
     assert "latency 10.8 µs at 0.80 V, 370 MHz; 16.7 µs at 0.65 V, 240 MHz" in found
-    assert "cycles 4,000, 0.36 MAC/cycle simulated GAP9" in found
+    assert "cycles 4,000, 0.36 MAC/cycle, 65 % of them to start layers simulated GAP9" in found
     (row,) = (line for line in text.splitlines() if line.startswith("enc.1 ") and "2,400" in line)
     assert "0.40" in row
     if width >= 64:
