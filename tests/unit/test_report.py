@@ -411,6 +411,13 @@ def test_html_is_one_balanced_file_that_fetches_nothing(usual: Report) -> None:
     assert {tag for tag, _ in page.tags} & {"link", "iframe", "img", "object"} == set()
 
 
+def test_long_names_break_so_that_pages_are_not_wider_than_a_phone(usual: Report) -> None:
+    style = Page(report_html(usual)).text["style"]
+    rules = dict(re.findall(r"^([\w.]+) \{([^}]*)\}", style, re.MULTILINE))
+    assert "overflow-wrap: anywhere" in rules["body"]
+    assert "overflow-x: auto" in rules[".scroll"]
+
+
 def test_html_holds_the_json(usual: Report) -> None:
     assert json.loads(Page(report_html(usual)).text["script"]) == usual
 
