@@ -13,6 +13,7 @@ import numpy as np
 
 from myoedge.graph.constants import Constant, ConstantValues
 from myoedge.graph.ir import Graph, Node, Shape, Tensor
+from myoedge.graph.match import NoMatch
 from myoedge.graph.origin import Origin
 from myoedge.graph.rewrite import Rewrite, with_formats_of
 from myoedge.numerics.arrays import Array
@@ -21,9 +22,9 @@ from myoedge.operators.base import OPS
 from myoedge.operators.queries import output_of
 
 
-class Unsupported(Exception):
+class Unsupported(NoMatch):
     """Raised for a use of an operator that has no integer implementation; the text gives the
-    reason.
+    reason. A rewrite that makes such a use does not match.
 
     instead   suggested replacement, if any
     """
@@ -106,21 +107,32 @@ class GraphBuilder(ConstantValues):
     ) -> str:
         """Append a node and return its output's name; integer constants become floats.
 
-        Errors: Unsupported for a result without elements, such as a pool without windows.
+        Errors: Unsupported for a result without elements, such as a pool without windows; NoMatch
+        if the operator's shape rule refuses a node of a replacement.
         """
         name = name or self._free(f"{self.stem}.{op}" if self.graph.nodes else self.stem)
         names = tuple(map(self._as_float, inputs))
         if OPS[op].is_data_movement and len({*map(self.dtype, names)}) > 1:
             raise Unsupported("integers of an input together with constants or floats")
         node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
-        shapes = [self.shape(x) for x in names]
-        made = output_of(node, shapes, self.dtype(names[0]))
+        made = self._output_of(node)
         known = self.graph.tensors.get(name, made)  # the tensor keeps its type and annotations
         self.tensors[name] = replace(known, shape=made.shape, dtype=made.dtype)
         if 0 in self.tensors[name].shape:
             raise Unsupported("a tensor without elements")
         self.nodes.append(node)
         return name
+
+    def _output_of(self, node: Node) -> Tensor:
+        """Return a node's output. What its shape rule raises is no match in a replacement, as no
+        rewrite refuses a network; import reports it with the call of the file."""
+        shapes, dtype = [*map(self.shape, node.inputs)], self.dtype(node.inputs[0])
+        try:
+            return output_of(node, shapes, dtype)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as refusal:
+            if self.graph.nodes:
+                raise NoMatch(str(refusal)) from refusal
+            raise
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:

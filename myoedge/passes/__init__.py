@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from myoedge.graph.ir import Graph, Node, prune
+from myoedge.graph.match import attempt
 from myoedge.graph.rewrite import RewritePattern, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
@@ -59,18 +60,27 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )
+ROLLED: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (  # before the first stage
+    ("rows of loops", compute_rows_at_once),
+    ("cells", roll_cells),
+    ("written-out scans", roll_scans),
+)
+AFTER_STAGE: Mapping[str, Callable[[Graph], Graph]] = {
+    "fold": absorb_input_normalization,
+    "scans": roll_recurrences,
+}
 
 
 def prepare(graph: Graph) -> Graph:
     """Fold, fuse and lower an imported graph for calibration, quantisation and planning."""
     check(graph, "imported")
-    graph = roll_scans(roll_cells(compute_rows_at_once(prune(graph))))
+    graph = prune(graph)
+    for _, rolled in ROLLED:
+        graph = attempt(rolled, graph) or graph
     for name, rules in STAGES:
         before, graph = graph, apply(rules, graph)
-        if name == "fold":
-            graph = absorb_input_normalization(graph)
-        if name == "scans":
-            graph = roll_recurrences(graph)
+        if (further := AFTER_STAGE.get(name)) is not None:
+            graph = attempt(further, graph) or graph
         if graph is not before:
             check(graph, "imported")
     graph = in_loop_order(apply((merge_transposes, merge_reshapes), fold_qdq(graph)))

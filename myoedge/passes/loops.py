@@ -12,7 +12,6 @@ from myoedge.graph.match import NoMatch, attempt, require
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import (
     GraphBuilder,
-    Unsupported,
     reshape,
     slice_axis,
     transpose,
@@ -143,15 +142,17 @@ def _with_loop(body: UnrolledBody) -> Graph | None:
     first = graph.producer[body.starts[0][0]]
     attrs: dict[str, Any] = {"loop": first.name, "steps": steps}
     patch = GraphBuilder(graph, replace(first, outputs=(f"{first.name}.loop",)))
-    made, live = _Emitted(body, patch, attrs), _live_states(body)
+    return attempt(_emitted, _Emitted(body, patch, attrs))
+
+
+def _emitted(made: _Emitted) -> Graph:
+    """Return the graph with a loop whose nodes are still to be emitted. Errors: NoMatch."""
+    live = _live_states(made.body)
     for operands in live:
-        made.names[operands] = patch.add(STATE, body.states[operands][1], **attrs)
-    try:
-        for column in body.stateful:
-            made.operand(column)
-        return _joined_graph(made, live)
-    except (NoMatch, Unsupported, ValueError):
-        return None
+        made.names[operands] = made.patch.add(STATE, made.body.states[operands][1], **made.attrs)
+    for column in made.body.stateful:
+        made.operand(column)
+    return _joined_graph(made, live)
 
 
 def _live_states(body: UnrolledBody) -> list[Column]:
@@ -181,7 +182,10 @@ def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
     readers = [results.read(node) for node in graph.nodes if node.name not in columns]
     outputs = tuple(results.tensor(x) if x in columns else x for x in graph.outputs)
     whole = with_patch(graph, patch, (*readers, *made.nodes, *patch.nodes), outputs)
-    return prune(in_loop_order(prune(in_operand_order(whole))))
+    try:
+        return prune(in_loop_order(prune(in_operand_order(whole))))
+    except ValueError as no_order:
+        raise NoMatch from no_order
 
 
 def with_patch(

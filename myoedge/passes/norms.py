@@ -11,7 +11,6 @@ import numpy as np
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.graph.match import (
-    NoMatch,
     attempt,
     behind,
     both_orders,
@@ -23,7 +22,7 @@ from myoedge.graph.match import (
 )
 from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern
 from myoedge.numerics.arrays import Array
-from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, transpose
+from myoedge.operators.graph_builder import GraphBuilder, reshape, transpose
 from myoedge.operators.norm.import_rows import EPS_LEAST, EPS_MOST, of_rows
 from myoedge.operators.variance.definition import LENGTH_MAX
 from myoedge.passes.forms import ROOTS, before_functions, cut_axis, square
@@ -221,10 +220,7 @@ def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite:
     factors = [patch.constant(np.full(n, v)) for v in (math.sqrt(divisor / n), 0.0)]
     least = max(eps * divisor / n, EPS_LEAST**2)
     rows = reshape(patch, transpose(patch, x, order), (*lead, n))
-    try:
-        y = of_rows(patch, "layer_norm" if centred else "rms_norm", rows, factors, least)
-    except Unsupported:
-        raise NoMatch from None
+    y = of_rows(patch, "layer_norm" if centred else "rms_norm", rows, factors, least)
     y = reshape(patch, y, [shape[axis] for axis in order])
     return patch.same_as(transpose(patch, y, np.argsort(order).tolist()))
 

@@ -117,6 +117,8 @@ def stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
     graph, shape = patch.graph, patch.graph.shape(names[0])
     if all(map(graph.is_const, names)):
         return patch.constant(np.stack([graph.array(name) for name in names]))
+    if len({*names}) == 1:
+        return expand(patch, reshape(patch, names[0], (1, *shape)), (len(names), *shape))
     nodes = [writer(graph, name) for name in names]
     require(all(graph.shape(name) == shape for name in names))
     if (states := attempt(_states, patch, nodes)) is not None:
@@ -132,7 +134,7 @@ def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str:
     require(all(node.attrs == first.attrs for node in nodes))
     if first.op in PAIRS:
         pair = [_operand(patch, column, len(shape)) for column in columns]
-        return patch.add(first.op, *pair, **attrs)
+        return expand(patch, patch.add(first.op, *pair, **attrs), (len(nodes), *shape))
     read = [stacked(patch, column) for column in columns[: 1 + (first.op == "matmul")]]
     require(all(len({*column}) == 1 for column in columns[len(read) :]))
     return patch.add(first.op, *read, *first.inputs[len(read) :], **attrs)
