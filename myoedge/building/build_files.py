@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from myoedge.adaptation.record import to_arrays
-from myoedge.backends.build_folder import ADAPT_ELF, ADAPT_NPZ, CALIBRATION
+from myoedge.backends.build_folder import ADAPT_ELF, ADAPT_NPZ
 from myoedge.backends.report_folder import report_digest
 from myoedge.building.adaptation import adaptation_of, adaptation_report
 from myoedge.building.applications import period_of
 from myoedge.building.budget import SDK_APPS
+from myoedge.building.golden_sample import golden_files, last_run
 from myoedge.building.plugins import Plugin, recorded
-from myoedge.building.sample_warnings import described
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import every_value, run_int
+from myoedge.operators.interpreter import run_int
 from myoedge.quantization import holdout
 from myoedge.quantization.files import npz, to_safetensors
 from myoedge.quantization.files import to_json as graph_to_json
@@ -202,7 +202,7 @@ def make_contents(
     """Generate the content of a build except its reports: C, firmware, applications, golden sample,
     and the network and its plan as data."""
     from myoedge.codegen.blob import BLOB
-    from myoedge.codegen.known_answer import known_answer, last_pass
+    from myoedge.codegen.known_answer import known_answer
     from myoedge.codegen.project import make_sources
     from myoedge.codegen.sdk_application import sdk_application
 
@@ -211,7 +211,7 @@ def make_contents(
     golden = {key: x[0] for key, x in quantized.data.inputs.items()}
     integers = quantized_inputs(network, golden)
     values = run_int(network.steps, network.constants, integers)
-    last = (integers, values) if stream is None else last_pass(stream, integers)
+    last = last_run(build_plan, quantized, request, (integers, values))
     names = (plan.graph_inputs, plan.graph_outputs)
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
     app = None if request.of_app is None else request.of_app.application(plan, stream)
@@ -228,7 +228,7 @@ def make_contents(
         **{key: program.elf for key, program in programs.items()},
         **({} if sources.blob is None else {BLOB: sources.blob}),
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
-        **_golden(quantized, integers, values),
+        **golden_files(quantized, integers, values),
         **({} if adapts is None else {ADAPT_NPZ: npz(to_arrays(adapts))}),
     }
     told = None if adapts is None else adaptation_report(adapts)
@@ -311,19 +311,3 @@ def _described(
         "weights.safetensors": to_safetensors(plan.quant),
         "model.int8.onnx": qdq_model(plan, quantized.model.name, quantized.fidelity),
     }
-
-
-def _golden(
-    quantized: Quantized, integers: Mapping[str, Array], values: Mapping[str, Array]
-) -> dict[str, bytes]:
-    """Return the golden sample's files (integer inputs, expected outputs) and the digests of the
-    calibration samples."""
-    graph = quantized.network.graph
-    real = {name: x[0] for name, x in quantized.data.inputs.items()}
-    inputs = {**real, **{f"{name}.q": x for name, x in integers.items()}}
-    floats, outputs = every_value(graph, real), dict[str, Array]()
-    for name, shown in zip(graph.outputs, graph.output_names, strict=True):
-        outputs |= {shown: floats[name], f"{shown}.q": values[name]}
-    known = described(quantized.model, quantized.data)
-    kept = {CALIBRATION: npz(known)} if known else {}
-    return {"golden/input.npz": npz(inputs), "golden/output.npz": npz(outputs), **kept}

@@ -119,8 +119,9 @@ def _integers_at(q: QuantGraph, name: str, keys: Array) -> Array:
 
 def _integers(q: QuantGraph, name: str, real: Array) -> Array:
     """Return the input's integers [channels] at a real number, or at one number per channel."""
-    border, shape = q.graph.input_normalization.get(name), [1] * len(q.graph.shape(name))
+    port = q.input_port(name)
+    border, shape = port.normalization, [1] * len(port.shape)
     if border is not None:
         shape[border.axis] = len(border.scale)
     channels = np.broadcast_to(real, math.prod(shape))
-    return q.input_integers(name, channels.reshape(shape)).ravel()
+    return port.integers(channels.reshape(shape)).ravel()

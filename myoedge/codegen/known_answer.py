@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.streaming.stream import Stream, passes
+from myoedge.streaming.stream import Stream, StreamRun, passes, run_stream
 
 if TYPE_CHECKING:
     from myoedge.codegen.source_options import SourceOptions
@@ -47,13 +47,14 @@ def crc_of(outputs: Iterable[Array]) -> int:
     return crc
 
 
-def last_pass(
-    stream: Stream, integers: Mapping[str, Array]
-) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
-    """Return (inputs, all tensors) of the last pass over a sample; a sample shorter than one pass
-    is repeated."""
-    *_, last = passes(stream, _repeated(stream, integers, stream.frames))
-    return last.sample, last.values
+def sample_run(stream: Stream, sample: Mapping[str, Array]) -> StreamRun:
+    """Run the reference of a stream over a sample, quantised as its frames are; a sample shorter
+    than one pass is repeated.
+
+    sample   floats by input name
+    """
+    frames = {p.name: stream.network.input_integers(p.name, sample[p.name]) for p in stream.inputs}
+    return run_stream(stream, _repeated(stream, frames, stream.frames))
 
 
 def _repeated(stream: Stream, integers: Mapping[str, Array], frames: int) -> dict[str, Array]:

@@ -79,7 +79,7 @@ def _names(plan: Plan, digest: str) -> dict[str, Any]:
 def _check(plan: Plan, *, is_float: bool) -> None:
     q, ports = plan.quant, (*plan.graph_inputs, *plan.graph_outputs)
     is_narrow = all(q.element_type(name).bits == 8 for name in plan.graph_inputs)
-    borders = q.graph.input_normalization.values()
+    borders = filter(None, (q.input_port(name).normalization for name in plan.graph_inputs))
     needs = {
         "one input and one output": len(plan.graph_inputs) == len(plan.graph_outputs) == 1,
         "floats at input and output": all(name in q.params for name in ports),
@@ -98,7 +98,7 @@ def _network_values(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     shape, axes = q.graph.shape(name), file_axes(dataset, q.graph.shape(name))
     is_float = dataset.input == FLOATS
     table = limits_of_floats(q, name) if is_float else integers_of_bytes(dataset, q, name)
-    border = q.graph.input_normalization.get(name)
+    border = q.input_port(name).normalization
     order = dataset.axes or [*range(len(shape))]
     at = 0 if border is None else order.index(border.axis)
     made = {

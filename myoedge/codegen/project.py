@@ -33,8 +33,9 @@ from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
 from myoedge.codegen.stream_values import stream_values
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
-from myoedge.plan.plan import IN_L3, Plan, size_bytes
+from myoedge.plan.plan import IN_L3, Plan
 from myoedge.quantization.files import model_digest
+from myoedge.quantization.ports import QuantPort
 from myoedge.streaming.stream import Stream
 from myoedge.version import __version__
 
@@ -266,44 +267,46 @@ def runtime() -> dict[str, str]:
 def _border(plan: Plan) -> dict[str, Any]:
     outputs = zip(plan.graph_outputs, plan.quant.graph.output_names, strict=True)
     return {
-        "inputs": [_port(plan, i, name, name) for i, name in enumerate(plan.graph_inputs)],
-        # An output that is an input's tensor has no factors of its own.
+        "inputs": [
+            _port(plan, i, plan.quant.input_port(name), name)
+            for i, name in enumerate(plan.graph_inputs)
+        ],
         "outputs": [
-            _port(plan, i, name, shown) | {"border": None}
+            _port(plan, i, plan.quant.output_port(name), shown)
             for i, (name, shown) in enumerate(outputs)
         ],
     }
 
 
-def _port(plan: Plan, number: int, name: str, shown: str) -> dict[str, Any]:
-    q, location = plan.quant, plan.where[name]
-    shape, is_in_l3 = q.graph.shape(name), location.kind == IN_L3
+def _port(plan: Plan, number: int, port: QuantPort, shown: str) -> dict[str, Any]:
+    location = plan.where[port.name]
+    is_in_l3 = location.kind == IN_L3
     return {
         "number": number,
         "name": comment(shown),
-        "shape": shape,
-        "count": math.prod(shape),
-        "type": C_TYPES[q.dtype(name)],
-        "bytes": size_bytes(q, name),
+        "shape": port.shape,
+        "count": math.prod(port.shape),
+        "type": C_TYPES[port.dtype],
+        "bytes": port.size_bytes,
         # offset of an input or output in L3
         "map": plan.maps[str(location.index)] + location.offset if is_in_l3 else None,
-        "meaning": _meaning(plan, name),
-        "params": q.params.get(name),
-        "border": q.graph.input_normalization.get(name),
+        "meaning": _meaning(plan, port),
+        "params": port.params,
+        "border": port.normalization,
     }
 
 
-def _meaning(plan: Plan, name: str) -> str:
+def _meaning(plan: Plan, port: QuantPort) -> str:
     """Return the formula that converts integers to floats, "real = 0.0123 * (q + 128)", as text."""
-    params = plan.quant.params.get(name)
-    if params is None and name in plan.graph_inputs:
-        low, high = id_limits(plan.quant.graph, name) or (0, 0)
+    params = port.params
+    if params is None and port.name in plan.graph_inputs:
+        low, high = id_limits(plan.quant.graph, port.name) or (0, 0)
         return f"integers {low} to {high}"
     if params is None:
         return "indices"
     zero = f"(q - {params.zero_point})" if params.zero_point > 0 else f"(q + {-params.zero_point})"
     text = f"real = {params.scale!r} * {zero if params.zero_point else 'q'}"
-    if (border := plan.quant.graph.input_normalization.get(name)) is not None:
+    if (border := port.normalization) is not None:
         text += ", where real = x * FACTORS + OFFSETS"
         text += f", one of each along axis {border.axis}" if len(border.scale) > 1 else ""
     return text

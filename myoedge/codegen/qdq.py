@@ -69,15 +69,15 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
 
 def _input(w: Writer, q: QuantGraph, name: str, value: str) -> None:
     w.label, w.notes = name, {"input": name}
-    border = q.graph.input_normalization.get(name)
-    if border is not None:
-        along = [-1 if d == border.axis else 1 for d in range(len(q.graph.shape(name)))]
+    port = q.input_port(name)
+    if (border := port.normalization) is not None:
+        along = [-1 if d == border.axis else 1 for d in range(len(port.shape))]
         scale, offset = (
             np.array(v, np.float32).reshape(along) for v in (border.scale, border.offset)
         )
         value = w.node("Add", w.node("Mul", value, w.constant(scale)), w.constant(offset))
-    if name in q.params:
-        w.store(name, value, q.params[name])
+    if port.params is not None:
+        w.store(name, value, port.params)
     else:
         w.integers[name] = w.reals[name] = value
 

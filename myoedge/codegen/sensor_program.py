@@ -19,7 +19,7 @@ from myoedge.targets.sensor import MOST_CHANNELS, Pins, Sensor
 
 if TYPE_CHECKING:
     from myoedge.graph.input_normalization import InputNormalization
-    from myoedge.numerics.quant_params import QuantParams
+    from myoedge.quantization.ports import QuantPort
     from myoedge.quantization.scales import QuantGraph
     from myoedge.streaming.stream import Stream
 
@@ -48,11 +48,9 @@ class SampleLayout:
 
 
 class _Border(NamedTuple):
-    """The input of a network: its shape, the axis of its normalisation, its time axis (None without
-    a stream), its layout."""
+    """The input of a network: its port, its time axis (None without a stream), its layout."""
 
-    shape: Sequence[int]
-    axis: int
+    port: QuantPort
     time_axis: int | None
     layout: SampleLayout
 
@@ -143,22 +141,21 @@ def sensor_program(
     Errors: E265 the network does not fit the front end.
     """
     _check_border(plan, stream)
-    q, name = plan.quant, plan.graph_inputs[0]
-    shape = q.graph.shape(name)
+    q, port = plan.quant, plan.quant.input_port(plan.graph_inputs[0])
+    shape = port.shape
     time_axis = None if stream is None else stream.inputs[0].axis
     frame = [length for at, length in enumerate(shape) if at != time_axis]
     layout = window_layout(frame, sensor.channels, axis if stream is None else None)
     output = plan.graph_outputs[0] if stream is None else stream.outputs[0].name
-    normalization = q.graph.input_normalization.get(name)
-    border = _Border(shape, 0 if normalization is None else normalization.axis, time_axis, layout)
+    border = _Border(port, time_axis, layout)
     return SensorProgram(
         sensor,
         layout,
-        _conversion(q.params[name], sensor, normalization, border, Fraction(scale)),
+        _conversion(sensor, border, Fraction(scale)),
         sensor.hop,
         **_counts(plan, stream),
         classes=_classes(q, output, _result_shape(q, stream, output), sensor),
-        sample_type=q.dtype(name),
+        sample_type=port.dtype,
         result_type=q.dtype(output),
         is_stream=stream is not None,
     )
@@ -206,19 +203,15 @@ def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> Samp
     return SampleLayout(outer, samples, inner)
 
 
-def _conversion(
-    params: QuantParams,
-    sensor: Sensor,
-    normalization: InputNormalization | None,
-    border: _Border,
-    scale: Fraction,
-) -> CountConversion:
+def _conversion(sensor: Sensor, border: _Border, scale: Fraction) -> CountConversion:
     """Return the conversion from converter counts to the input's integers, with unit, [calib] scale
     and the host's normalisation."""
+    params, normalization = border.port.params, border.port.normalization
+    assert params is not None, "of real numbers, as _check_border requires"
     factors, offsets = [Fraction(1)] * sensor.channels, [Fraction(0)] * sensor.channels
     if normalization is not None:
-        factors = _by_channel(normalization.scale, border)
-        offsets = _by_channel(normalization.offset, border)
+        factors = _by_channel(normalization, normalization.scale, border)
+        offsets = _by_channel(normalization, normalization.offset, border)
     step, per_count = Fraction(params.scale), sensor.count_units * scale
     made = count_conversion(
         [factor * per_count / step for factor in factors],
@@ -231,10 +224,13 @@ def _conversion(
     return made
 
 
-def _by_channel(values: Sequence[float], border: _Border) -> list[Fraction]:
+def _by_channel(
+    normalization: InputNormalization, values: Sequence[float], border: _Border
+) -> list[Fraction]:
     """Return one factor or offset per channel. Errors: E265 if it varies along time."""
-    along = [-1 if at == border.axis else 1 for at in range(len(border.shape))]
-    full = np.broadcast_to(np.reshape(np.array(values, np.float64), along), border.shape)
+    shape = border.port.shape
+    along = [-1 if at == normalization.axis else 1 for at in range(len(shape))]
+    full = np.broadcast_to(np.reshape(np.array(values, np.float64), along), shape)
     if border.time_axis is not None:
         full = np.take(full, 0, border.time_axis)
     layout = border.layout

@@ -127,13 +127,9 @@ def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 def as_read(graph: Graph, name: str, x: Array) -> Array:
     """Convert an input array to the type of the graph's input: float32, or an integer type."""
-    return normalize_input(graph, name, x).astype(graph.tensors[name].dtype)
-
-
-def normalize_input(graph: Graph, name: str, x: Array) -> Array:
-    """Apply the host's normalisation to an input, in float64."""
-    border = graph.tensors[name].input_normalization
-    return x.astype(np.float64) if border is None else border.apply(x)
+    tensor = graph.tensors[name]
+    border = tensor.input_normalization
+    return (x if border is None else border.apply(x)).astype(tensor.dtype)
 
 
 def has_table(node: Node) -> bool:

@@ -25,7 +25,7 @@ from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.checks import Spec, enforce
 from myoedge.operators.elementwise.tables import make_table
-from myoedge.operators.interpreter import PRE, has_table, normalize_input
+from myoedge.operators.interpreter import PRE, has_table
 from myoedge.operators.kernel_formats import weight_bits
 from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.formats import (
@@ -35,6 +35,7 @@ from myoedge.quantization.formats import (
     with_tables_apart,
 )
 from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.ports import QuantPort
 from myoedge.quantization.stated_widths import left_in_8_bits, stated_int16, wide_weights
 from myoedge.quantization.suspicious_ranges import weak_layers
 from myoedge.quantization.tensor_params import choose_params, constants_of
@@ -70,11 +71,19 @@ class QuantGraph:
         """Return the element type of a tensor's integers."""
         return element_type(self.graph, self.params, name)
 
+    def input_port(self, name: str) -> QuantPort:
+        """Return the record of an input."""
+        normalization = self.graph.tensors[name].input_normalization
+        return replace(self.output_port(name), normalization=normalization)
+
+    def output_port(self, name: str) -> QuantPort:
+        """Return the record of an output; an output that is an input is not normalised."""
+        shape, params = self.graph.shape(name), self.params.get(name)
+        return QuantPort(name, shape, self.element_type(name), params)
+
     def input_integers(self, name: str, x: Array) -> Array:
         """Convert an input array to the integers that the network reads."""
-        if name not in self.params:
-            return x.astype(self.dtype(name))
-        return quantize(normalize_input(self.graph, name, x), self.params[name])
+        return self.input_port(name).integers(x)
 
     def dtype(self, name: str) -> str:
         """Return the name of a tensor's element type, as in files and reports."""

@@ -16,11 +16,12 @@ from myoedge.graph.ir import plain
 from myoedge.operators.layer_names import activation, origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.engine_rules import other_engine
-from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
+from myoedge.plan.plan import IN_L3, Plan, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.files import model_digest
+from myoedge.quantization.ports import QuantPort
 from myoedge.quantization.search.state import TriedMove
 from myoedge.quantization.sqnr import GOOD_DB as GOOD_DB
 from myoedge.quantization.sqnr import WEAK_DB as WEAK_DB
@@ -76,7 +77,7 @@ class Outcome:
 def make_report(plan: Plan, outcome: Outcome) -> Report:
     """Return the report of a build as JSON values: finite numbers, without paths or times."""
     layers = [_layer(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
-    graph = plan.quant.graph
+    q, graph = plan.quant, plan.quant.graph
     counted = sum(int(values.size) for values in graph.arrays.values())
     outputs = zip(plan.graph_outputs, graph.output_names or plan.graph_outputs, strict=True)
     return {
@@ -96,9 +97,9 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
         "latency_s": latency_s(plan),
         "energy_uj": None,
         "memory": memory(plan),
-        "inputs": [_port(plan, name, name) for name in plan.graph_inputs],
+        "inputs": [_port(plan, q.input_port(name), name) for name in plan.graph_inputs],
         "outputs": [
-            {**_port(plan, name, shown), **output_fidelity(outcome.fidelity, name)}
+            {**_port(plan, q.output_port(name), shown), **output_fidelity(outcome.fidelity, name)}
             for name, shown in outputs
         ],
         "layers": layers,
@@ -243,8 +244,8 @@ def _rounded(value: float | None) -> float | None:
 # --- inputs and outputs ---------------------------------------------------------------------------
 
 
-def _port(plan: Plan, name: str, display_name: str) -> dict[str, Any]:
-    params, border = plan.quant.params.get(name), plan.quant.graph.input_normalization.get(name)
+def _port(plan: Plan, port: QuantPort, display_name: str) -> dict[str, Any]:
+    params, border = port.params, port.normalization
     normalization = border and {
         "scale": plain(border.scale),
         "offset": plain(border.offset),
@@ -253,11 +254,11 @@ def _port(plan: Plan, name: str, display_name: str) -> dict[str, Any]:
     }
     return {
         "name": display_name,
-        "tensor": name,
-        "shape": list(plan.quant.graph.shape(name)),
-        "dtype": plan.quant.dtype(name),
-        "bytes": size_bytes(plan.quant, name),
-        "far": plan.where[name].kind == IN_L3,
+        "tensor": port.name,
+        "shape": list(port.shape),
+        "dtype": port.dtype,
+        "bytes": port.size_bytes,
+        "far": plan.where[port.name].kind == IN_L3,
         "scale": None if params is None else params.scale,
         "zero_point": None if params is None else params.zero_point,
         "border": normalization,

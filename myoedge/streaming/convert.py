@@ -52,7 +52,7 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
     timing = earliest_reads(q.graph, paths, frames)
     builder = PassBuilder(q, paths.axis)
     for name in q.graph.inputs:
-        builder.tensor(name, builder.with_frames(name, frames), name)
+        builder.add_input(name, builder.with_frames(name, frames))
     for step in q.steps:
         rules, reads = paths.rules[step.node.name], timing.reads[step.node.name]
         names = {n: builder.frames_of(n, reads[n], rule.fill(step)) for n, rule in rules.items()}
@@ -113,7 +113,7 @@ def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream
     builder = PassBuilder(q, axes)
     joined = {}
     for name in q.graph.inputs:  # frames of a window, of which `hop` are new
-        builder.tensor(name, builder.with_frames(name, hop), name)
+        builder.add_input(name, builder.with_frames(name, hop))
         joined[name] = builder.with_past(name, name, window - hop, builder.fill(name), None)
     for step in q.steps:
         builder.add_step(step, [joined.get(name, name) for name in step.node.inputs], step.attrs)
@@ -237,7 +237,7 @@ def explicit_state_stream(q: QuantGraph, states: States) -> Stream:
     )
     builder = PassBuilder(constant_states, dict.fromkeys(graph.tensors, 0))
     for name in inputs:
-        builder.tensor(name, graph.shape(name), name)
+        builder.add_input(name, graph.shape(name))
     for step in q.steps:
         node, rule = step.node, _rule(graph, step.node)
         if rule and _carries(graph, node) and not places.keys().isdisjoint(node.inputs):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from myoedge.graph.ir import Attrs, Node, Shape, Tensor
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
-from myoedge.operators.checks import enforce
+from myoedge.operators.checks import Spec, enforce
 from myoedge.operators.streaming_rule import StreamingRule, StreamState
 from myoedge.quantization.formats import operand_names
 from myoedge.quantization.scales import QUANTIZED, QuantGraph
@@ -55,6 +55,11 @@ class PassBuilder:
         """Return the shape of a tensor of `q` with `frames` frames along time."""
         shape, axis = self.q.graph.shape(name), self.axis[name]
         return (*shape[:axis], frames, *shape[axis + 1 :])
+
+    def add_input(self, name: str, shape: Shape) -> None:
+        """Add an input of `q` with another number of frames."""
+        self.tensors[name] = replace(self.q.graph.tensors[name], shape=shape)
+        self.like[name] = name
 
     def tensor(self, name: str, shape: Shape, like: str) -> None:
         self.tensors[name] = Tensor(name, shape, self.q.graph.tensors[like].dtype)
@@ -193,7 +198,23 @@ def built_network(builder: PassBuilder, outputs: Sequence[str]) -> QuantGraph:
         q, graph=graph, steps=tuple(builder.steps), params={**q.params, **params, **builder.params}
     )
     enforce(QUANTIZED, pass_network, graph, "cut into frames")
+    enforce(_same_ports(q), pass_network, graph, "cut into frames")
     return pass_network
+
+
+def _same_ports(q: QuantGraph) -> Spec[QuantGraph]:
+    """Return the check that the integers at the ports of a pass mean what those of the network
+    mean."""
+
+    def other(made: QuantGraph) -> Iterator[str]:
+        for name in q.graph.inputs:
+            if not made.input_port(name).means_the_same(q.input_port(name)):
+                yield name
+        for whole, part in zip(q.graph.outputs, made.graph.outputs, strict=False):  # then states
+            if not made.output_port(part).means_the_same(q.output_port(whole)):
+                yield part
+
+    return ((other, "an input or output differs from the network's in more than its frames"),)
 
 
 def add_recurrent(

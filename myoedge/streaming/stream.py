@@ -135,6 +135,29 @@ def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
         warmup -= skipped
 
 
+@dataclass(frozen=True)
+class StreamRun:
+    """The reference's passes over a recording.
+
+    last    the last pass
+    ready   for each pass, the frames of each output that are ready
+    """
+
+    last: Pass
+    ready: tuple[tuple[Array, ...], ...]
+
+
+def run_stream(stream: Stream, frames: Mapping[str, Array]) -> StreamRun:
+    """Run the reference over a recording of at least one pass.
+
+    frames   input name -> integers, any number of frames along the time axis
+    """
+    ready = []
+    for last in passes(stream, frames):
+        ready.append(last.ready)
+    return StreamRun(last, tuple(ready))
+
+
 def frame_shapes(stream: Stream) -> dict[str, Shape]:
     """Return the shape of one frame of every input, with a time axis of 1."""
     rows = [(p.name, p.axis, stream.network.graph.shape(p.name)) for p in stream.inputs]
