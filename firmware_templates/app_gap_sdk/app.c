@@ -14,8 +14,9 @@
 #include "ports.h"
 #include "serve.h"
 
-enum { OK, NO_CLOCK = 16, NO_LINE, DIFFERS }; /* beside those of me_status */
+enum { OK, NO_LINE = 17, DIFFERS }; /* beside those of me_status */
 
+static const me_operating_point point = { .clock_hz = ME_APP_CLOCK_HZ, .millivolts = ME_APP_MILLIVOLTS };
 static me_gap network;
 
 /* ---- start */
@@ -23,9 +24,9 @@ static me_gap network;
 /* The chip starts slowly: any voltage will do for that, so the voltage is first. */
 static bool start_clocks(void)
 {
-    return pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, ME_MILLIVOLTS) == 0
-        && pi_freq_set(PI_FREQ_DOMAIN_FC, ME_CLOCK_HZ) >= 0
-        && pi_freq_set(PI_FREQ_DOMAIN_PERIPH, ME_CLOCK_HZ) >= 0;
+    return pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, point.millivolts) == 0
+        && pi_freq_set(PI_FREQ_DOMAIN_FC, point.clock_hz) >= 0
+        && pi_freq_set(PI_FREQ_DOMAIN_PERIPH, point.clock_hz) >= 0;
 }
 
 /* ---- the network */
@@ -115,12 +116,8 @@ static int32_t run_golden(void)
 
 static int32_t started(void)
 {
-    if (!start_clocks())
-        return NO_CLOCK;
-    const me_status status = me_open(&network, &me_info, 0);
-    if (status != ME_OK)
-        return (int32_t)status;
-    return pi_freq_set(PI_FREQ_DOMAIN_CL, ME_CLOCK_HZ) >= 0 ? OK : NO_CLOCK;
+    const me_gap_options options = { .point = &point };
+    return start_clocks() ? (int32_t)me_open(&network, &me_info, &options) : (int32_t)ME_NO_CLOCK;
 }
 
 int main(void)

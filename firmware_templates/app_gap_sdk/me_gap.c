@@ -120,6 +120,29 @@ static bool open_cluster(const me_gap_options *options)
     return pi_cluster_open(cluster) == 0;
 }
 
+static me_operating_point now_at; /* of the open networks; 0: none is open */
+
+static bool is_within(pi_freq_domain_e domain, uint32_t clock_hz)
+{
+    return (uint32_t)pi_freq_get(domain) <= clock_hz;
+}
+
+static bool set_clock(uint32_t clock_hz) { return pi_freq_set(PI_FREQ_DOMAIN_CL, clock_hz) >= 0; }
+
+/* The voltage before the clock; but a faster cluster, which a program has opened itself, slows down before that. */
+static bool set_point(const me_operating_point *point)
+{
+    const uint32_t clock_hz = point->clock_hz;
+    if (clock_hz <= now_at.clock_hz)
+        return true; /* another network is open, which needs as much */
+    if (!is_within(PI_FREQ_DOMAIN_FC, clock_hz) || !is_within(PI_FREQ_DOMAIN_PERIPH, clock_hz))
+        return false;
+    if (!is_within(PI_FREQ_DOMAIN_CL, clock_hz) && !set_clock(clock_hz))
+        return false;
+    now_at = *point;
+    return pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, point->millivolts) == 0 && set_clock(clock_hz);
+}
+
 static uint32_t l3_bytes(const me_network_info *of) { return of->l3_bytes + of->l3_map_bytes; }
 
 static bool open_ram(me_gap *gap)
@@ -196,6 +219,14 @@ static me_status open_first(const me_gap_options *options)
     return ME_OK;
 }
 
+static void release_cluster(void)
+{
+    now_at.clock_hz = 0;
+    pi_cl_l1_free(cluster, stacks, STACKS_BYTES);
+    if (cluster == &own_cluster)
+        pi_cluster_close(cluster);
+}
+
 me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *options)
 {
     const me_status status = networks == 0 ? open_first(options) : ME_OK;
@@ -203,6 +234,11 @@ me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *
     gap->l3_base = 0;
     if (status != ME_OK)
         return status;
+    if (!set_point(options && options->point ? options->point : &of->point)) {
+        if (networks == 0)
+            release_cluster();
+        return ME_NO_CLOCK;
+    }
     networks++;
     if (l3_bytes(of) > 0 && !open_ram(gap))
         return ME_NO_RAM;
@@ -231,7 +267,5 @@ void me_close(me_gap *gap)
     }
     if (--networks > 0)
         return;
-    pi_cl_l1_free(cluster, stacks, STACKS_BYTES);
-    if (cluster == &own_cluster)
-        pi_cluster_close(cluster);
+    release_cluster();
 }

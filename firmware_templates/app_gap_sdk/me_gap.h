@@ -18,6 +18,9 @@
  *             requests of the RAM's driver, which takes its uDMA channel. No channel is used between runs.
  * Re-entrancy one run at a time, of whatever network: me_start returns ME_BUSY while there is one. Other
  *             cluster tasks wait their turn in the driver's queue.
+ * Clocks      me_open sets the chip's voltage, then the cluster's clock, to the network's operating point; of
+ *             several open networks, to the highest one. The clocks of fabric controller and peripherals are
+ *             the program's: at most that of the point, set before me_open.
  * Power       the cluster stays on from me_open to me_close. With ME_POWER_PAD that pad is high during runs.
  */
 #ifndef ME_GAP_H
@@ -43,13 +46,16 @@ typedef enum {
     ME_NO_FILE,
     ME_WRONG_CORE,
     ME_BUSY,
-    ME_STACK
+    ME_STACK,
+    ME_NO_CLOCK
 } me_status;
 
 /* cluster   opened by the program, with ME_CONTROL_STACK_BYTES; 0: me_open opens it
+ * point     operating point instead of the network's; 0: that of the network
  * l3_file   name of the network's l3.bin in the flash's read-only file system; 0: "l3.bin" */
 typedef struct {
     struct pi_device *cluster;
+    const me_operating_point *point;
     const char *l3_file;
 } me_gap_options;
 
@@ -62,8 +68,9 @@ typedef struct {
 /* Called in the interrupt at the end of a run. */
 typedef void (*me_done)(void *argument);
 
-/* Prepares what a network needs: the cluster (for the first network), stacks, and L3, filled from the flash. The
- * caller sets the cluster's clock afterwards. options may be 0. */
+/* Prepares what a network needs: the cluster (for the first network), voltage, the cluster's clock, stacks, and L3,
+ * filled from the flash. options may be 0. -> ME_NO_CLOCK if the SDK refuses voltage or clock, or if fabric
+ * controller or peripherals run faster than the operating point. */
 me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *options);
 
 /* Starts a run. in and out, and the buffers to which they point, must not change until its end; the buffers are
@@ -93,7 +100,7 @@ void me_close(me_gap *gap);
 
 /* Defined once by the program: data that all its networks share, as large as the largest network needs. The first
  * one if network.c is compiled with ME_SHARED_L1. */
-#define ME_GAP_BUFFERS(l1_bytes) PI_L1 _Alignas(16) int8_t me_l1[l1_bytes]
+#define ME_GAP_BUFFERS(l1_bytes) PI_L1 __attribute__((aligned(16))) int8_t me_l1[l1_bytes]
 #define ME_GAP_MARKS(layers) PI_L1 volatile uint32_t me_marks[(layers) + 2]
 
 #ifdef __cplusplus

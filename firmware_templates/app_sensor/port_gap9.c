@@ -78,7 +78,7 @@ __attribute__((interrupt)) void me_port_interrupt(void)
 /* ---- time and sleep */
 
 /* 2**32 times the microseconds of a cycle: less than 1e-7 too small. */
-#define US_PER_CYCLE ((uint32_t)(4294967296000000ull / ME_CLOCK_HZ))
+#define US_PER_CYCLE ((uint32_t)(4294967296000000ull / ME_CHIP_HZ))
 
 uint32_t me_port_us(void)
 {
@@ -125,7 +125,7 @@ static uint32_t choose_power(uint32_t us, uint32_t until_pass_us)
 void me_port_sleep(uint32_t us, uint32_t until_pass_us)
 {
     const uint32_t most_us = choose_power(us, until_pass_us);
-    ME_REG(WAKE_TIMER + COMPARE) = most_us * (ME_CLOCK_HZ / 1000000u);
+    ME_REG(WAKE_TIMER + COMPARE) = most_us * (ME_CHIP_HZ / 1000000u);
     ME_REG(WAKE_TIMER + CONFIG) = RUN | RESTART | INTERRUPT | ONCE;
     __asm__ volatile("wfi" ::: "memory");
     ME_REG(WAKE_TIMER + CONFIG) = 0;

@@ -78,7 +78,7 @@ enum { SPI_END_EVENT = 80 + (int)ME_SPI };
 #define SPI_RECEIVE (7u << 28)
 #define SPI_BOTH (12u << 28)
 #define SPI_END (9u << 28 | 1u) /* with an event */
-#define DIVIDER(hz) ((ME_CLOCK_HZ / (hz) + 3u) & ~1u) /* even, and not too fast */
+#define DIVIDER(hz) ((ME_CHIP_HZ / (hz) + 3u) & ~1u) /* even, and not too fast */
 #define COMMAND_HZ 2000000u
 #define EXCHANGE_BYTES 32u
 

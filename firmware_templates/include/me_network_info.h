@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define ME_NETWORK_FORMAT 1 /* version of these structs and of the generated functions */
+#define ME_NETWORK_FORMAT 2 /* version of these structs and of the generated functions */
 #define ME_STACK_BYTES 1280 /* stack that a run needs on each core of GAP9's cluster */
 
 /* Result of <prefix>_load. The model has changed only after ME_LOADED and ME_LOAD_HALF.
@@ -74,6 +74,11 @@ typedef struct {
     int32_t factor_count, factor_axis;
 } me_tensor_info;
 
+/* A clock, and the voltage that allows it. 0: the target has no operating points. */
+typedef struct {
+    uint32_t clock_hz, millivolts;
+} me_operating_point;
+
 /* digest       sha256, in hexadecimal digits, of the network and all of its integers (model.integer_digest in
  *              report.json), as built; <prefix>_loaded has that of the loaded model
  * generator    "myoedge" and its version     format   ME_NETWORK_FORMAT
@@ -81,6 +86,7 @@ typedef struct {
  * l2_bytes     weights, activations, inputs and outputs in L2; without code
  * l3_bytes     size of l3.bin; then l3_map_bytes for activations in L3
  * stack_bytes  for each core that runs the network
+ * point        operating point for which the network was built
  * run          <prefix>_run
  * load         <prefix>_load; 0 without --weights-blob
  * check        <prefix>_check; 0 without --checks */
@@ -90,6 +96,7 @@ typedef struct {
     const me_tensor_info *inputs, *outputs;
     int32_t input_count, output_count, layer_count;
     uint32_t l1_bytes, l2_bytes, l3_bytes, l3_map_bytes, stack_bytes;
+    me_operating_point point;
     int (*run)(const void *const in[], void *const out[]);
     me_load_status (*load)(const me_blob *blob);
     int (*check)(int32_t slice);

@@ -186,6 +186,7 @@ def _common_values(
         "arena_bytes": plan.arena_bytes,
         "arena_alignment": max(8, plan.chip.alignment_bytes),
         "l1_bytes": plan.l1_bytes,
+        "point": plan.chip.point,
         "banner": _banner(digest, model_name),
         "on_chip": plan.chip.name in ON_CHIP,
         "l3_bytes": plan.l3_bytes,

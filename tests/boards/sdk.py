@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SHIM = Path(__file__).parent / "pmsis"
 BUILTINS = Path(__file__).parents[1] / "firmware" / "programs"
-DEFINES = ("ME_PMSIS", "ME_POWER_PAD=89u", "ME_MILLIVOLTS=800", "ME_CLOCK_HZ=370000000")
+DEFINES = ("ME_PMSIS", "ME_POWER_PAD=89u", "ME_APP_MILLIVOLTS=800u", "ME_APP_CLOCK_HZ=370000000u")
 # Kernels do not depend on where the program lies: compiled once for every build.
 FOR_HOST = (
     *("-std=c11", "-D_DEFAULT_SOURCE=1", "-O1", "-g", "-Wall", "-Wextra", "-Werror"),

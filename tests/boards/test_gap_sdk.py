@@ -200,7 +200,7 @@ def test_without_ne16_nothing_of_it_is_there(tmp_path: Path) -> None:
 WRONG = {
     "a clock before the voltage": (
         "app.c",
-        "pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, ME_MILLIVOLTS) == 0\n        &&",
+        "pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, point.millivolts) == 0\n        &&",
         "",
     ),
     "a run that the power pad does not show": ("me_gap.c", "show(1);", "show(0);"),
@@ -308,7 +308,7 @@ def test_cmake_takes_the_project(deep: Build, tmp_path: Path) -> None:
         assert f"/{name}" in said
     assert "selftest.c" not in said
     assert "firmware/main.c" not in said
-    wanted = {"ME_GAP9", "ME_PMSIS", "ME_MILLIVOLTS=650", "ME_UART=1", "ME_BAUD_RATE=1000000u"}
+    wanted = {"ME_GAP9", "ME_PMSIS", "ME_APP_MILLIVOLTS=650u", "ME_UART=1", "ME_BAUD_RATE=1000000u"}
     assert wanted <= macros(said)
     assert "l3.bin@flash:readfs_flash:files" in said
 
@@ -317,12 +317,12 @@ def test_cmake_takes_the_project(deep: Build, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("point", "said"),
     [
-        ("241MHz", "ME_MILLIVOLTS=700;ME_CLOCK_HZ=241000000"),
-        ("280 MHz", "ME_MILLIVOLTS=700;ME_CLOCK_HZ=280000000"),
-        ("325MHz", "ME_MILLIVOLTS=750;ME_CLOCK_HZ=325000000"),
-        ("high", "ME_MILLIVOLTS=800;ME_CLOCK_HZ=370000000"),
-        ("300.5MHz", "ME_MILLIVOLTS=750;ME_CLOCK_HZ=300500000"),
-        ("280.001 MHz", "ME_MILLIVOLTS=750;ME_CLOCK_HZ=280001000"),
+        ("241MHz", "ME_APP_MILLIVOLTS=700u;ME_APP_CLOCK_HZ=241000000u"),
+        ("280 MHz", "ME_APP_MILLIVOLTS=700u;ME_APP_CLOCK_HZ=280000000u"),
+        ("325MHz", "ME_APP_MILLIVOLTS=750u;ME_APP_CLOCK_HZ=325000000u"),
+        ("high", "ME_APP_MILLIVOLTS=800u;ME_APP_CLOCK_HZ=370000000u"),
+        ("300.5MHz", "ME_APP_MILLIVOLTS=750u;ME_APP_CLOCK_HZ=300500000u"),
+        ("280.001 MHz", "ME_APP_MILLIVOLTS=750u;ME_APP_CLOCK_HZ=280001000u"),
         ("371MHz", "ME_POINT=371MHz: more than 370 MHz"),
         ("239.999MHz", "ME_POINT=239.999MHz: less than 240 MHz"),
         ("300.MHz", "ME_POINT=300.MHz: no operating point, and no clock as 300MHz"),
@@ -332,7 +332,7 @@ def test_cmake_takes_the_project(deep: Build, tmp_path: Path) -> None:
 def test_voltage_of_a_clock(two: Build, tmp_path: Path, point: str, said: str) -> None:
     done = configuring(two, tmp_path, f"-DME_POINT={point}")
     assert said in " ".join((done.stdout + done.stderr).split())
-    assert (done.returncode == 0) == said.startswith("ME_MILLIVOLTS")
+    assert (done.returncode == 0) == said.startswith("ME_APP_")
 
 
 def test_energy_names_the_option_for_the_point_that_it_chose(two: Build, tmp_path: Path) -> None:

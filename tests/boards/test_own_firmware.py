@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.codegen.firmware import check_instructions, link
+from myoedge.codegen.firmware import Firmware, check_instructions, link
 from myoedge.codegen.sdk_application import SDK_FOLDER
 from myoedge.simulator import RunOptions, simulate
 from myoedge.simulator.disturbance import Disturbance
@@ -26,12 +27,16 @@ SHAPE = (1, 2, 40)
 OURS = ("me_gap.c", "me_gap.h", "pmsis_runtime.c", "pmsis_runtime.h", "port.h")
 WINDOWS = 6
 STACK_BYTES = 1280  # ME_STACK_BYTES
+# What the page leaves to gap_sdk/CMakeLists.txt, and what stands for the SDK.
+STAND_INS = ("ME_XPULP_WORD", "SHIM_CHIP")
 
 MAIN = """
 #include <string.h>
 #include "main.h"
 #include "pmsis.h"
+#include "gesture/gesture.h"
 #include "me_gap.h"
+#include "wake/wake.h"
 
 extern volatile int reports;
 static int window;
@@ -58,9 +63,30 @@ void report(const int8_t *scores, int bytes)
 
 int classify_windows(void);
 
+/* A point that a faster controller does not allow; then one network raises what another one set. */
+static int points_are_obeyed(void)
+{
+    static const me_operating_point slow = { .clock_hz = 240000000, .millivolts = 650 };
+    const me_gap_options options = { .point = &slow };
+    static me_gap first, second;
+    pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, 800);
+    pi_freq_set(PI_FREQ_DOMAIN_FC, 370000000);
+    if (me_open(&first, &wake_info, &options) != ME_NO_CLOCK)
+        return 0;
+    pi_freq_set(PI_FREQ_DOMAIN_FC, 100000000);
+    if (me_open(&first, &wake_info, &options) != ME_OK)
+        return 0;
+    if (pi_freq_get(PI_FREQ_DOMAIN_CL) != 240000000 || me_open(&second, &gesture_info, 0) != ME_OK)
+        return 0;
+    if (pi_freq_get(PI_FREQ_DOMAIN_CL) != GESTURE_CLOCK_HZ)
+        return 0;
+    me_close(&second);
+    me_close(&first);
+    return 1;
+}
+
 int main(void)
 {
-    pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, 800);
     for (int turn = 0; turn < 2; turn++) { /* opened again after it was closed */
         window = reports = 0;
         if (classify_windows() != 0)
@@ -68,9 +94,19 @@ int main(void)
         if (reports != REPORTS)
             return 91;
     }
+    if (!points_are_obeyed())
+        return 93;
     return wrong ? 92 : 0;
 }
 """
+
+
+def listed_defines() -> list[str]:
+    """Macros that the page's table tells to define; ME_GAP9 comes with `link`."""
+    rows = re.findall(r"^\|.*?\| (.*) \|$", GUIDE.read_text(), re.MULTILINE)
+    found = re.findall(r"-D(\w+(?:=\w+)?)", " ".join(rows))
+    assert found, "a table with flags"
+    return [define for define in found if define != "ME_GAP9"]
 
 
 def example() -> str:
@@ -120,16 +156,24 @@ def numbers(wake: Build, gesture: Build) -> str:
     )
 
 
-def test_the_example_of_the_guide_runs(pair: tuple[Build, Build], tmp_path: Path) -> None:
+def program(pair: tuple[Build, Build], spoilt: Mapping[str, str] | None = None) -> Firmware:
+    """The page's example between stand-ins; `spoilt`: texts of me_gap.c -> what replaces them."""
     wake, gesture = pair
     files = {n: t for n, t in sources(*pair).items() if not n.startswith("firmware/")}
     gap = {name: (wake.folder / SDK_FOLDER / name).read_text() for name in OURS}
+    for text, instead in (spoilt or {}).items():
+        assert text in gap["me_gap.c"]
+        gap["me_gap.c"] = gap["me_gap.c"].replace(text, instead)
     own = {**gap, **sdk.shim_for_chip(), "own.c": example(), "main.c": MAIN}
     own = sdk.defined(own, ["SHIM_CHECKS"])
     own["main.h"] = numbers(wake, gesture)
-    defines = (*sdk.DEFINES, "ME_XPULP_WORD", "SHIM_CHIP", "ME_SHARED_L1")
-    made = link({**files, **sdk.renamed_runtime(), **own}, defines=defines)
+    made = link({**files, **sdk.renamed_runtime(), **own}, defines=(*listed_defines(), *STAND_INS))
     check_instructions(made)
+    return made
+
+
+def test_the_example_of_the_guide_runs(pair: tuple[Build, Build], tmp_path: Path) -> None:
+    made = program(pair)
     stacks = RunOptions(dump=[(made.program.symbols["stacks"], 4)])
     ran = simulate(made.elf, folder=tmp_path, max_cycles=20_000_000, options=stacks)
     assert ran.exit_code == 0, ran.output
@@ -139,3 +183,21 @@ def test_the_example_of_the_guide_runs(pair: tuple[Build, Build], tmp_path: Path
     stopped = simulate(made.elf, folder=tmp_path, options=reports)
     assert stopped.exit_code == 101, "of the runtime below PMSIS, which looks at the same words"
     assert stopped.cycles < ran.cycles, "me_wait gave an error, with which the example ends"
+
+
+VOLTAGE = "pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, point->millivolts) == 0 &&"
+
+
+@pytest.mark.parametrize(
+    ("text", "instead", "what"),
+    [
+        (VOLTAGE, "", "a clock before the voltage"),
+        ("if (!is_within(PI_FREQ_DOMAIN_FC, clock_hz) ||", "if (", "a voltage that a clock"),
+    ],
+)
+def test_a_point_that_is_not_set_rightly_is_seen(
+    pair: tuple[Build, Build], tmp_path: Path, text: str, instead: str, what: str
+) -> None:
+    ran = simulate(program(pair, {text: instead}).elf, folder=tmp_path)
+    assert ran.exit_code == 99
+    assert what in ran.output

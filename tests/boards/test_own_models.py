@@ -13,7 +13,7 @@ from myoedge.codegen.firmware import check_instructions, link
 from myoedge.codegen.sdk_application import SDK_FOLDER
 from myoedge.simulator import simulate
 from tests.boards import sdk
-from tests.boards.test_own_firmware import GUIDE, OURS
+from tests.boards.test_own_firmware import GUIDE, OURS, STAND_INS, listed_defines
 from tests.firmware.test_loading import linear
 from tests.firmware.test_model_blob import blob_of, resealed
 from tests.firmware.two_networks import sources
@@ -29,11 +29,11 @@ ME_GAP_MARKS(GESTURE_LAYERS);
 
 static int verdict;
 static PI_L2 _Alignas(4) int8_t scores[GESTURE_OUTPUT0_BYTES];
-static me_gap wake;
+static me_gap wake, gesture;
 #include "guide.h"
 #include "blobs.h"
 
-static int32_t is_signed(const me_blob *blob)
+int32_t is_signed(const me_blob *blob)
 {
     (void)blob;
     return verdict;
@@ -74,13 +74,11 @@ static int are_intact(void)
 
 int main(void)
 {
-    pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, 800);
     const me_gap_options first = { .l3_file = "wake.bin" }, other = { .l3_file = "gesture.bin" };
     if (me_open(&wake, &wake_info, &first) != ME_OK)
         return 89;
     if (me_open(&gesture, &gesture_info, &other) != ME_OK)
         return 90;
-    pi_freq_set(PI_FREQ_DOMAIN_CL, ME_CLOCK_HZ);
     if (!are_refused_without_options())
         return 88;
     if (!are_intact())
@@ -110,8 +108,9 @@ int main(void)
 
 
 def snippets() -> str:
-    """C of the guide after its complete example, in its order."""
-    return "".join(re.findall(r"```c\n(.*?)```", GUIDE.read_text(), re.DOTALL)[1:])
+    """C of the guide after its complete example, in its order, without that for streams."""
+    found = re.findall(r"```c\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    return "".join(text for text in found[1:] if "gesture_push" not in text)
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +138,7 @@ def test_models_and_checks_of_the_guide(builds: tuple[Build, Build, Build], tmp_
     own = {**gap, **sdk.shim_for_chip(), "main.c": MAIN}
     own = sdk.defined(own, ["SHIM_CHECKS"])
     own |= {"guide.h": snippets(), "blobs.h": "".join(lines)}
-    defines = (*sdk.DEFINES, "ME_XPULP_WORD", "SHIM_CHIP", "ME_SHARED_L1")
-    made = link({**files, **sdk.renamed_runtime(), **own}, defines=defines)
+    made = link({**files, **sdk.renamed_runtime(), **own}, defines=(*listed_defines(), *STAND_INS))
     check_instructions(made)
     ran = simulate(made.elf, folder=tmp_path, max_cycles=200_000_000)
     assert ran.exit_code == 0, ran.output

@@ -343,7 +343,13 @@ def test_make_of_4_takes_the_project(project: Path, gap_sdk: Path) -> None:
     assert texts, "there are kernels in assembly"
     assert named("FILE") == [project / "l3.bin"]
     (flags,) = (value.split() for key, value in said if key == "FLAGS")
-    defines = {"ME_PMSIS", "ME_SDK_4", "ME_MILLIVOLTS=650", "ME_UART=1", "ME_BAUD_RATE=1000000u"}
+    defines = {
+        "ME_PMSIS",
+        "ME_SDK_4",
+        "ME_APP_MILLIVOLTS=650u",
+        "ME_UART=1",
+        "ME_BAUD_RATE=1000000u",
+    }
     assert {f"-D{define}" for define in (*defines, "ME_XPULP_WORD")} <= {*flags}
 
 

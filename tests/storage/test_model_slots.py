@@ -64,7 +64,8 @@ class Product:
 
     def __init__(self, build: Build, folder: Path, rng: random.Random):
         shutil.copytree(build.folder / "src", folder)
-        (code,) = re.findall(r"```c\n(#include.*?)```", GUIDE.read_text(), re.DOTALL)
+        snippets = re.findall(r"```c\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+        (code,) = (text for text in snippets if "me_slots.h" in text)
         (folder / "update.c").write_text(code)
         (folder / "yours.c").write_text(YOURS)
         self.library = load_library(folder)

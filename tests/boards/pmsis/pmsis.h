@@ -26,6 +26,7 @@ void pi_open_from_conf(struct pi_device *device, void *conf);
 #endif
 typedef enum { PI_FREQ_DOMAIN_FC, PI_FREQ_DOMAIN_CL, PI_FREQ_DOMAIN_PERIPH } pi_freq_domain_e;
 int32_t pi_freq_set(pi_freq_domain_e domain, uint32_t hz);
+uint32_t pi_freq_get(pi_freq_domain_e domain);
 
 /* pads */
 #ifdef ME_SDK_4

@@ -2,9 +2,16 @@
 #include "pmsis/chips/gap9/pmu.h"
 #include "shim.h"
 
-#define LOW_HZ 240000000u
+static const uint32_t highest_hz[][2] = {
+    /* at each voltage */
+    { 650, 240000000 },
+    { 700, 280000000 },
+    { 750, 325000000 },
+    { 800, 370000000 },
+};
+static uint32_t clocks_hz[] = { 50000000, 50000000, 50000000 }; /* by domain */
 
-static uint32_t millivolts, pad, level;
+static uint32_t allowed_hz, pad, level;
 static bool pad_is_output, cluster_is_open, ram_is_open, line_is_open, counts;
 static uint32_t ram_from, ram_bytes;
 
@@ -25,21 +32,34 @@ static int opened(struct pi_device *device)
 
 /* ---- power and clocks */
 
+static uint32_t highest_at(uint32_t value)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < sizeof highest_hz / sizeof *highest_hz; i++)
+        found = highest_hz[i][0] == value ? highest_hz[i][1] : found;
+    return found;
+}
+
 int pi_pmu_voltage_set(pi_pmu_domain_e domain, uint32_t value)
 {
     shim_check(domain == PI_PMU_VOLTAGE_DOMAIN_CHIP, "a domain of the power management");
-    shim_check(value == 650 || value == 800, "a voltage that there is not");
-    millivolts = value;
+    allowed_hz = highest_at(value);
+    shim_check(allowed_hz != 0, "a voltage that there is not");
+    for (int i = PI_FREQ_DOMAIN_FC; i <= PI_FREQ_DOMAIN_PERIPH; i++)
+        shim_check(clocks_hz[i] <= allowed_hz, "a voltage that a clock does not allow");
     return 0;
 }
 
 int32_t pi_freq_set(pi_freq_domain_e domain, uint32_t hz)
 {
-    shim_check(millivolts != 0, "a clock before the voltage");
-    shim_check(hz <= LOW_HZ || millivolts == 800, "a clock that the voltage does not allow");
+    shim_check(allowed_hz != 0 || hz <= clocks_hz[domain], "a clock before the voltage");
+    shim_check(allowed_hz == 0 || hz <= allowed_hz, "a clock that the voltage does not allow");
     shim_check(domain != PI_FREQ_DOMAIN_CL || cluster_is_open, "a clock of the cluster that is off");
-    return 0;
+    clocks_hz[domain] = hz;
+    return (int32_t)hz;
 }
+
+uint32_t pi_freq_get(pi_freq_domain_e domain) { return clocks_hz[domain]; }
 
 /* ---- pads */
 
@@ -161,7 +181,9 @@ void pi_evt_push(pi_evt_t *event)
 int pi_cluster_send_task_to_cl_async(struct pi_device *device, struct pi_cluster_task *task, pi_evt_t *end)
 {
     shim_check(device->opened && shim_on_fc(), "a task for a cluster that is off");
+#ifdef ME_POWER_PAD
     shim_check(level == 1, "a run that the power pad does not show");
+#endif
     shim_check(shim_in_l1(number(task->stacks), 8 * task->slave_stack_size), "stacks outside L1");
     shim_check(!sent, "a task while there is one");
     sent = task;
