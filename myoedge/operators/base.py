@@ -233,14 +233,13 @@ class OpDef:
     result_params  element type -> the operator's own rule from the results' range to their
                    parameters; int8 parameters may be finer than `fixed_params`
     multiplies one multiply-accumulate per iteration of the nest
-    products   (attrs, input shapes, output shape) -> multiply-accumulates, if `multiplies` is
-               false
+    limits     attribute -> its smallest and largest value
+    products   (attrs, input shapes, output shape) -> MACs, if `multiplies` is false
     symmetric  positions of inputs whose zero point must be 0
     prefers_symmetric  positions of inputs that get zero point 0 if it hardly widens their range
     broadcast_inputs   input -> number of leading axes that may be broadcast; None: all axes
     first_states   positions of inputs with the initial state; results get their range, too
-    multiplies_result   whether weights multiply earlier results (recurrent weights), which have the
-                        result's type
+    multiplies_result   whether weights multiply earlier results (recurrent), of the result's type
     multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: the vectors that multiply
                    rows of the first of `weights`, for operators with 2- to 7-bit weights
     compares_rows  whether results depend only on differences between elements of a row
@@ -276,6 +275,7 @@ class OpDef:
     fixed_params: QuantParams | None = None
     params_of: Callable[[Attrs], QuantParams] | None = None
     result_params: Mapping[ElementType, ResultParams] = field(default_factory=dict)
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()

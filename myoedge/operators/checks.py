@@ -16,7 +16,7 @@ import myoedge.operators  # noqa: F401  (fills OPS)
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS
-from myoedge.operators.queries import fixed_params, output_of
+from myoedge.operators.queries import fixed_params, out_of_limits, output_of
 from myoedge.operators.softmax.definition import ROW_MAX
 
 T = TypeVar("T")
@@ -163,6 +163,7 @@ IMPORTED: Spec[Graph] = (
         "shape or type differs from the operator's result",
     ),
     (lambda graph: (x for x in graph.tensors if 0 in graph.shape(x)), "a tensor has no elements"),
+    (every(lambda graph, n: not out_of_limits(n)), "an attribute is out of its operator's limits"),
     (_finite, "a constant operand is not float32"),
     (every(_short_rows), f"softmax over more than {ROW_MAX} elements"),
     (every(_indices_unread), "an operator computes with integers as if they were floats"),

@@ -19,7 +19,7 @@ from myoedge.graph.rewrite import Rewrite, with_formats_of
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.operators.base import OPS
-from myoedge.operators.queries import output_of
+from myoedge.operators.queries import out_of_limits, output_of
 
 
 class Unsupported(NoMatch):
@@ -107,7 +107,8 @@ class GraphBuilder(ConstantValues):
     ) -> str:
         """Append a node and return its output's name; integer constants become floats.
 
-        Errors: Unsupported for a result without elements, such as a pool without windows; NoMatch
+        Errors: Unsupported for a result without elements, such as a pool without windows, and for
+        attributes that the operator does not allow; NoMatch
         if the operator's shape rule refuses a node of a replacement.
         """
         name = name or self._free(f"{self.stem}.{op}" if self.graph.nodes else self.stem)
@@ -115,6 +116,8 @@ class GraphBuilder(ConstantValues):
         if OPS[op].is_data_movement and len({*map(self.dtype, names)}) > 1:
             raise Unsupported("integers of an input together with constants or floats")
         node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
+        if reason := out_of_limits(node):
+            raise Unsupported(f"{op} with {reason}")
         made = self._output_of(node)
         known = self.graph.tensors.get(name, made)  # the tensor keeps its type and annotations
         self.tensors[name] = replace(known, shape=made.shape, dtype=made.dtype)

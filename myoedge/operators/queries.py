@@ -30,6 +30,16 @@ def params_of(op: str, numbers: Mapping[str, Any]) -> QuantizedParams:
     return kind(**numbers)
 
 
+def out_of_limits(node: Node) -> str:
+    """Return the first attribute of a node that its operator does not allow, with its value and
+    limits; "" if there is none."""
+    for name, (low, high) in OPS[node.op].limits.items():
+        value = node.attrs.get(name, low)
+        if not low <= value <= high:
+            return f"{name}={value:g}, which must be from {low:g} to {high:g}"
+    return ""
+
+
 def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
     """Return a node's multiply-accumulates; those on padding count, those that fill SIMD words do
     not."""

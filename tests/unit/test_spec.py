@@ -74,6 +74,13 @@ def long_rows() -> Graph:
     return d.build([d.add("softmax", d.input("x", (1, 32769)), axis=1)], ["output"])
 
 
+def negative_eps() -> Graph:
+    d = GraphBuilder()
+    d.add("layer_norm", d.input("x", (1, 2)), *(d.constant(np.ones(2)) for _ in "ab"), eps=0.1)
+    graph = d.build([d.nodes[0].name], ["output"])
+    return replace(graph, nodes=(d.nodes[0].but(attrs={"eps": -0.1}),))
+
+
 def empty() -> Graph:
     """The builder refuses such a node: its tensors lose their elements afterwards."""
     d = GraphBuilder()
@@ -99,6 +106,7 @@ BROKEN: dict[str, tuple[str, Callable[[], Graph]]] = {
     "type differs from": ("imported", lambda: with_tensor("mean", dtype="int32")),
     "no elements": ("imported", empty),
     "is not float32": ("imported", doubles),
+    "out of its operator's limits": ("imported", negative_eps),
     "more than 32768": ("imported", long_rows),
     "computes with integers": (
         "imported", lambda: after("argmax", ("table", ABS), axis=1, keepdim=False)),

@@ -28,7 +28,7 @@ from myoedge.operators.attention.ne16 import on_ne16, sees_all_keys
 from myoedge.operators.attention.ne16_resident import resident_on_ne16
 from myoedge.operators.attention.tiling import in_tiles
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.common_rules import masked_scores, stored_bound
+from myoedge.operators.common_rules import POSITIVE, masked_scores, stored_bound
 from myoedge.operators.core_kernels import is_large, on_nine_cores
 from myoedge.operators.format import EITHER, INT8_ALONE, Format
 from myoedge.operators.kernel import AffineExpr
@@ -254,6 +254,7 @@ ATTENTION = register(
             ),
         ),
         symmetric=(0,),
+        limits={"scale": POSITIVE},
         broadcast_inputs={3: 2, 4: 2},
         multiplies=True,
         products=products,

@@ -11,6 +11,7 @@ from myoedge.graph.ir import Shape, ranked
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.definition import KEYS_MAX
 from myoedge.operators.attention.geometry import in_window
+from myoedge.operators.common_rules import POSITIVE
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape
 
 WORD = 4  # bytes that kernels load at once
@@ -38,11 +39,13 @@ def attend(
     """Add softmax(q k^T * scale + bias) v to the graph; return the result [.., H, N, E].
 
     q, k, v   per-head operands whose shapes satisfy `fits`
+    scale     any number: its sign moves into q, as the operator's own is positive
     mask      1 for a visible key, 0 for a hidden one; bias and mask broadcast to [.., H, N, M], ""
               for none; a constant mask that is a sliding window becomes attrs["window"]
     attrs     further node attributes if there is a mask: fill, flat
     """
     shape = d.shape(q)
+    q, scale = _with_positive_scale(d, q, scale)
     window, mask = _window(d, mask, shape[-2], d.shape(k)[-2])
     q, k, v = (reshape(d, x, ranked(d.shape(x), 4)) for x in (q, k, v))
     rows, columns = (d.add("transpose", x, perm=(0, 2, 1, 3)) for x in (q, k))
@@ -53,6 +56,15 @@ def attend(
     y = d.add("attention", rows, columns, turned, *more, **attrs)
     y = d.add("transpose", y, perm=(0, 2, 1, 3), back=True)
     return reshape(d, y, (*shape[:-1], d.shape(v)[-1]))
+
+
+def _with_positive_scale(d: GraphBuilder, q: str, scale: float) -> tuple[str, float]:
+    """Return queries and a positive scale with the same scores; zeros for a scale of 0."""
+    if abs(scale) < POSITIVE[0]:
+        return d.constant(np.zeros(d.shape(q), np.float32)), 1.0
+    if scale < 0.0:
+        return d.add("table", q, chain=(("affine", -1.0, 0.0),)), -scale
+    return q, scale
 
 
 def _window(d: GraphBuilder, mask: str, rows: int, keys: int) -> tuple[Window, str]:

@@ -18,6 +18,7 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.quant_params import QuantParams, quantize
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, register
+from myoedge.operators.common_rules import POSITIVE
 from myoedge.operators.elementwise.tables import TABLE, TableParams, in_tiles
 from myoedge.operators.format import INT8_ALONE
 from myoedge.operators.kernel import on_cluster
@@ -77,5 +78,6 @@ FAKE_QUANTIZE = register(
         quantize=_quantize,
         params=(TableParams,),
         kernels=on_cluster(in_tiles, INT8_ALONE),
+        limits={"scale": POSITIVE},
     )
 )

@@ -41,6 +41,7 @@ from myoedge.targets.chip import Engine
 
 POINT = 16  # fraction bits of a mean square, in squared steps of x
 SHARE_BITS = 15  # fraction bits of the smoothing factor
+SHARES = (2.0**-14, 0.5)  # limits of the smoothing factor
 LEAST = 1 << (POINT - 4)  # smallest mean square to divide by: a deviation of a quarter step
 Q = 12  # fraction bits of normalised values
 MOST = 256  # largest normalised value, in deviations
@@ -171,6 +172,7 @@ RUNNING_NORM = register(
         quantize=quantize,
         params=(RunningParams,),
         acc_bound=stored_bound,
+        limits={"share": SHARES},
         kernels=on_cluster(in_tiles, *SAMPLED),
         epilogue=True,
         streaming_rule=norm_streaming_rule,

@@ -17,6 +17,7 @@ from myoedge.numerics.fixed_point import INT32_MAX, inverse_root
 from myoedge.numerics.requant import CONSTANT_MAX
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
+    NOT_NEGATIVE,
     last_axis_kept,
     same_shape,
     stored_bound,
@@ -255,6 +256,7 @@ LAYER_NORM = register(
         params=(NormParams,),
         acc_bound=stored_bound,
         normalizes=True,
+        limits={"eps": NOT_NEGATIVE},
         kernels=on_nine_cores(in_tiles, _is_large, EITHER_WIDTH),
         weights=(1, 2),
         permute_rule=last_axis_kept,

@@ -16,7 +16,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
-from myoedge.operators.common_rules import elementwise, same_shape, stored_bound
+from myoedge.operators.common_rules import NOT_NEGATIVE, elementwise, same_shape, stored_bound
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, SIXTEEN, Condition, Format
 from myoedge.operators.kernel import (
     OUT,
@@ -210,6 +210,7 @@ GROUP_NORM = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles, *FORMATS),
         weights=(1, 2),
+        limits={"eps": NOT_NEGATIVE},
         epilogue=True,
         permute_rule=permute_rule,
         streaming_rule=streaming_rule,

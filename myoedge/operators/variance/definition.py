@@ -13,7 +13,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
-from myoedge.operators.common_rules import CentredParams, stored_bound, with_requant
+from myoedge.operators.common_rules import POSITIVE, CentredParams, stored_bound, with_requant
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.pool import reduce
@@ -108,6 +108,7 @@ VARIANCE = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
         epilogue=True,
+        limits={"divisor": POSITIVE},
         streaming_rule=reduce.streaming_rule,
     )
 )
