@@ -9,7 +9,8 @@
     model files    load, inspect, quantize, build, sweep, check_regressions
     builds         load_build, validate, simulate, play, report, peaks, energy, advise, adapt,
                    evidence, check, diff
-    boards         boards, flash, run, bench, board_card, calibrate_energy, monitor
+    boards         boards, flash, run, bench, board_card, calibrate_energy, monitor,
+                   adapt_on_device
     and            init, ops, check_plugin, doctor, explain, simulate_elf
 
 Each verb of the command line is a function with the same arguments. Notebooks show results as
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         Inspection,
         Validation,
         adapt,
+        adapt_on_device,
         advise,
         bench,
         board_card,
@@ -82,6 +84,7 @@ __all__ = [
     "Validation",
     "__version__",
     "adapt",
+    "adapt_on_device",
     "advise",
     "bench",
     "board_card",

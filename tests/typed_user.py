@@ -85,6 +85,8 @@ def others(stream: myoedge.Build) -> None:
     print(myoedge.diff(stream, stream).blob_suffices)
     myoedge.check(stream, against=stream).raise_worse()
     myoedge.board_card(stream, on="jtag").raise_failed()
+    session = myoedge.adapt_on_device(stream, port="/dev/ttyUSB0", hold="1 s", say=print)
+    print(session.in_force, [right for _, right in session.decisions])
     advice: myoedge.Advice = myoedge.advise(stream, jobs=1)
     assert_type([suggestion.text for suggestion in advice.suggestions], list[str])
     played = myoedge.play("build", np.zeros((1000, 8)), seconds=0.5)

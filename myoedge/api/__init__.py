@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from myoedge.api.assessment import adapt, evidence
-from myoedge.api.devices import bench, board_card, boards, flash, monitor, run
+from myoedge.api.devices import adapt_on_device, bench, board_card, boards, flash, monitor, run
 from myoedge.api.models import build, inspect, load, load_build, ops, quantize
 from myoedge.api.projects import (
     advise,
@@ -26,6 +26,7 @@ __all__ = [
     "Operator",
     "Validation",
     "adapt",
+    "adapt_on_device",
     "advise",
     "bench",
     "board_card",

@@ -285,8 +285,7 @@ def _inferred_from(
 ) -> list[tuple[Command, int]]:
     """Return the inferences of windows and classes that are arguments; classes may have the names
     of the build's. Errors: as given_data and inferences."""
-    names = build.report["quantization"].get("class_names") or ()
-    reading = replace(AS_GIVEN, classes=tuple(names))
+    reading = replace(AS_GIVEN, classes=build.class_names)
     with set_in("", IN_PYTHON):
         arrays = {build.frame_inputs[0]: windows, LABEL: labels}
         given = replace(read(arrays, reading), source="the session")

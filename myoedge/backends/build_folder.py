@@ -109,6 +109,11 @@ class BuildFolder(ReportFolder, Tabular):
             return from_arrays(dict(arrays))
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes, from the labels of the build's samples; () without."""
+        return tuple(self.report["quantization"].get("class_names") or ())
+
+    @property
     def frame_inputs(self) -> tuple[str, ...]:
         """Names of the inputs that the user supplies, without a stream's states."""
         stream = self.stream

@@ -5,7 +5,7 @@ analysis of the linked program. It supports an IEC 62304 file; it certifies noth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import chain
@@ -17,6 +17,7 @@ from myoedge.building.data_dependence import DataDependence, data_dependences
 from myoedge.codegen.render import render
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.reports.standard_files import software_bill
+from myoedge.reports.wording import layer_names, operator
 from myoedge.system.call_graph import CallGraph, call_graph
 from myoedge.system.folder import to_json
 from myoedge.system.notebook import Card, Tabular
@@ -56,9 +57,14 @@ class Requirement:
 @dataclass(frozen=True)
 class LayerRange:
     """Minimum and maximum simulated cycles of a layer over all inputs; values, instruction caches
-    and waiting cores cause the difference."""
+    and waiting cores cause the difference.
+
+    layer   tensor that the layer writes
+    name    its module paths in the network and its operator: "encoder.0 + 1 (conv1d + relu)"
+    """
 
     layer: str
+    name: str
     cycles_min: int
     cycles_max: int
 
@@ -122,6 +128,11 @@ class Evidence(Tabular):
             self.bom,
         )
         return {name: text.encode() for name, text in zip(FILES, texts, strict=True)}
+
+    def names(self, layers: Iterable[str]) -> str:
+        """Return the module paths of layers as text, by the tensors that they write."""
+        known = {row.layer: row.name for row in self.layers}
+        return ", ".join(known[layer] for layer in layers)
 
     @property
     def is_complete(self) -> bool:
@@ -288,10 +299,12 @@ def _loops(network: str) -> Requirement:
 
 
 def _layer_ranges(build: Build, measured: Measurement) -> Iterator[LayerRange]:
-    for name, costs in zip(
+    places = layer_names(build.report)
+    names = {x["name"]: f"{places[x['name']]} ({operator(x)})" for x in build.report["layers"]}
+    for layer, costs in zip(
         build.layer_names,
         zip(*(run.layers for run in measured.inferences), strict=True),
         strict=True,
     ):
         cycles = [cost.cycles for cost in costs]
-        yield LayerRange(name, min(cycles), max(cycles))
+        yield LayerRange(layer, names[layer], min(cycles), max(cycles))

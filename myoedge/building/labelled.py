@@ -30,9 +30,7 @@ def samples_for(
     found = find(None)
     settings = found.settings
     reading = settings.test.reading(settings.calib.reading) if is_test else AS_GIVEN
-    known = build.report["quantization"].get("class_names")
-    classes = reading.classes or tuple(known or ())
-    reading = replace(reading, classes=classes)
+    reading = replace(reading, classes=reading.classes or build.class_names)
     place = labelled_in(found, option) if is_test else INPUT
     with set_in(place, of_option(option) | (OF_LABELLED if is_test else {})):
         return given_data(build, given, reading, needs_labels=is_test, any_length=any_length)

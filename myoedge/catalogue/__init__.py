@@ -32,8 +32,8 @@ class Entry:
 _TEXTS = ("model.txt", "usage.txt", "running.txt")
 
 # W303 and W304 explain why cycles are estimated. `flash` warns of W601 and W602 before it writes,
-# `monitor` of W603 and W604 while it listens, `simulate --play` of W605.
-_NEVER_ERROR = re.compile("W303|W304|W60[1-5]")
+# `monitor` of W603, W604 and W606 while it listens, `simulate --play` of W605.
+_NEVER_ERROR = re.compile("W303|W304|W60[1-6]")
 
 _REMARKS = {
     4: """\

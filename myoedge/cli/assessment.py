@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from myoedge.cli.progress import stage_progress
-from myoedge.cli.shell import DIFFERENT, Terminal, chosen_build, common
+from myoedge.cli.shell import DIFFERENT, Terminal, chosen_build, common, with_options
+from myoedge.errors import command
 
 if TYPE_CHECKING:
     from myoedge.building.adapting import Adapted
@@ -35,12 +38,31 @@ MARKS = {
 }
 
 
+_with_device = with_options(
+    click.option(
+        "--port", metavar="DEVICE", help="Prompt a wearer, and adapt the device at this port."
+    ),
+    click.option(
+        "--hold", metavar="TIME", help='With --port: time for each gesture (default: "2 s").'
+    ),
+    click.option(
+        "--rounds",
+        type=click.IntRange(1),
+        metavar="N",
+        help="With --port: how often each gesture is shown (default: 2).",
+    ),
+    click.option(
+        "--baud-rate", type=click.IntRange(1), metavar="N", help="With --port (default: 1000000)."
+    ),
+)
+
+
 @click.command("adapt")
 @click.argument("folder", type=click.Path(), required=False)
-@click.option("--data", required=True, metavar="FILE", help="Labelled windows to learn from.")
-@click.option("--test", required=True, metavar="FILE", help="Labelled windows of the same session.")
+@click.option("--data", metavar="FILE", help="Labelled windows to learn from.")
+@click.option("--test", metavar="FILE", help="Labelled windows of the same session.")
 @click.option("--old", metavar="FILE", help="Labelled windows of an older session.")
-@click.option("--on", default="host", metavar="WHERE", help="host, or simulator.")
+@click.option("--on", metavar="WHERE", help="host (default), or simulator.")
 @click.option(
     "--method",
     "methods",
@@ -50,16 +72,23 @@ MARKS = {
 )
 @click.option("--every", metavar="TIME", help='Time between windows of a class: "5 ms".')
 @click.option("--window", metavar="TIME", help="Length of a window (default: as --every).")
+@_with_device
 @common
 def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """Adapt a build to a new session, and measure accuracy before and after.
 
-    FOLDER is a build with [adapt] in myoedge.toml; default: the newest below build/. Each session
-    learns from the first windows of each class.
+    FOLDER is a build with [adapt] in myoedge.toml; default: the newest below build/. With --data
+    and --test, each session learns from the first windows of each class. With --port, a device that
+    runs the build's sensor application learns while the wearer holds the gestures that are shown.
     """
     from myoedge import api
 
+    given = _of_one_kind(options)
     build = chosen_build(terminal, folder)
+    if options["port"] is not None:
+        _prompt(terminal, build, given)
+        return
+    options = given
     with stage_progress(terminal) as progress:
         progress.stage("adapt")
         adapted = api.adapt(build, **options)
@@ -70,6 +99,60 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
         _show(terminal, adapted)
     if adapted.exact is False:
         sys.exit(DIFFERENT)
+
+
+PROMPTED = ("port", "hold", "rounds", "baud_rate")  # options of a session with a device
+
+
+def _of_one_kind(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a session with a device if --port is given, or else of files; those of
+    the other kind are usage errors."""
+    is_prompted, given = options["port"] is not None, {*options} - {*PROMPTED}
+    own = {*PROMPTED, "methods"} if is_prompted else given
+    for name in options:
+        if name not in own and options[name] is not None:
+            how = f"--port only: --{name.replace('_', '-')}"
+            raise click.UsageError(f"{'without' if is_prompted else 'with'} {how}.")
+    chosen = {name: options[name] for name in own if options[name] is not None}
+    return _one_method(chosen) if is_prompted else _with_files(chosen)
+
+
+def _one_method(options: dict[str, Any]) -> dict[str, Any]:
+    methods = options.pop("methods")
+    if len(methods) > 1:
+        raise click.UsageError("a session with --port has one --method.")
+    return options | {"method": next(iter(methods), None)}
+
+
+def _with_files(options: dict[str, Any]) -> dict[str, Any]:
+    for name in ("data", "test"):
+        if name not in options:
+            raise click.UsageError(f"--{name} is missing (or --port for a session with a device).")
+    return options
+
+
+def _prompt(terminal: Terminal, build: Path, options: Mapping[str, Any]) -> None:
+    from myoedge import api
+
+    def say(text: str) -> None:
+        click.echo(f"  {text}", err=True)
+
+    session = api.adapt_on_device(build, say=say, **options)
+    names = api.load_build(build).class_names
+    rows = [
+        {"class": names[i] if names else str(i), "decisions": count, "right": right}
+        for i, (count, right) in enumerate(session.decisions)
+    ]
+    result = {"method": session.method, "in_force": session.in_force, "classes": rows}
+    if not terminal.json_printed("prompted-session/1", result):
+        for row in rows:
+            line = (
+                f"{row['class']}: {row['right']} of {row['decisions']} decisions before it learnt"
+            )
+            terminal.text(line, soft_wrap=True)
+        after = "decides now" if session.in_force else "gained nothing: the one before decides"
+        terminal.text(f"the classifier of this session ({session.method}) {after}")
+    terminal.next(command("monitor", options["port"], "--build", build))
 
 
 def _show(terminal: Terminal, adapted: Adapted) -> None:
@@ -172,7 +255,7 @@ def _show_evidence(terminal: Terminal, found: Evidence, output: str) -> None:
         table.add_row(row.key, row.text, shown, escape(row.value))
     show(table, terminal.out)
     for part in found.dependences:
-        terminal.text(f"depends on data: {part.function}, in {', '.join(part.layers)}")
+        terminal.text(f"depends on data: {part.function}, in {found.names(part.layers)}")
     if found.compared < 2:
         terminal.text("a single sample does not show which code depends on data: --drawn 8")
     elif not found.dependences:

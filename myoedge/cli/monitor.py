@@ -19,6 +19,7 @@ from myoedge.errors import MyoedgeError, command, notice
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
+    from myoedge.backends.build import Build
     from myoedge.reports.packet_log import PacketLog
 
 
@@ -26,23 +27,35 @@ Sink = Callable[[Record, "float | None"], None]
 FORMATS = (".npz", ".csv")  # file formats of --save
 
 
-@click.command("monitor")
-@click.argument("source", metavar="PORT|FILE")
-@click.option(
-    "--save", metavar="FILE", help="Write the packets at the end: .npz, or .csv with decisions."
-)
-@click.option("--plot", is_flag=True, help="Plot classes and scores live in the terminal.")
-@click.option("--lsl", is_flag=True, help="Forward decisions to the Lab Streaming Layer.")
-@click.option(
+_baud_rate = click.option(
     "--baud-rate",
     type=click.IntRange(1),
     default=1_000_000,
     metavar="N",
     help="Baud rate of the port (default: 1000000, as in [sensor]).",
 )
+
+
+@click.command("monitor")
+@click.argument("source", metavar="PORT|FILE")
+@click.option(
+    "--save", metavar="FILE", help="Write the packets at the end: .npz, or .csv with decisions."
+)
+@click.option(
+    "--build", "folder", metavar="DIR", help="Name this build's classes, and compare its digest."
+)
+@click.option("--plot", is_flag=True, help="Plot classes and scores live in the terminal.")
+@click.option("--lsl", is_flag=True, help="Forward decisions to the Lab Streaming Layer.")
+@_baud_rate
 @common
 def monitor(
-    terminal: Terminal, source: str, save: str | None, plot: bool, lsl: bool, baud_rate: int
+    terminal: Terminal,
+    source: str,
+    save: str | None,
+    folder: str | None,
+    plot: bool,
+    lsl: bool,
+    baud_rate: int,
 ) -> None:
     """Decode the packets of a sensor application and print them until Ctrl-C.
 
@@ -54,15 +67,16 @@ def monitor(
     from myoedge.reports.packet_log import PacketLog
 
     _check_saving(save)
-    log, forward = PacketLog(), _forwarding(source) if lsl else None
+    build = None if folder is None else api.load_build(folder)
+    log = PacketLog(names=() if build is None else build.class_names)
+    sinks = [*([_comparing(build)] if build else ()), *([_forwarding(source)] if lsl else ())]
     try:
         # Ctrl-C is the usual way to end it
         with suppress(KeyboardInterrupt), _shown(terminal, log, plot) as show:
             for record in api.monitor(source, baud_rate=baud_rate, warn=warn):
                 time_s = log.add(record)
-                show(record, time_s)
-                if forward is not None:
-                    forward(record, time_s)
+                for sink in (show, *sinks):
+                    sink(record, time_s)
     except MyoedgeError:
         if log.packets:
             _finish(terminal, log, save)
@@ -81,6 +95,22 @@ def _check_saving(save: str | None) -> None:
     if Path(save).suffix not in FORMATS:
         raise click.UsageError(f"--save {save}: the name must end with {' or '.join(FORMATS)}.")
     check_file(Path(save))
+
+
+def _comparing(build: Build) -> Sink:
+    """Return a function that warns (W606) of start packets of another network than the build's."""
+
+    def compare(record: Record, time_s: float | None) -> None:
+        if not isinstance(record, Start):
+            return
+        expected = build.report["model"]["integer_digest"][: len(record.digest)]
+        if record.digest != expected:
+            facts = {"application": record.digest, build.folder.name: expected}
+            tries = [command("flash", build.folder), "--build, with the build that is on the board"]
+            title = "the packets come from another network than the build"
+            warn(notice("W606", title, facts, tries))
+
+    return compare
 
 
 def _forwarding(source: str) -> Sink:
@@ -108,7 +138,7 @@ def _shown(terminal: Terminal, log: PacketLog, plot: bool) -> Iterator[Sink]:
     def print_line(record: Record, time_s: float | None) -> None:
         from myoedge.reports.packet_log import line_of
 
-        text = line_of(record, time_s, last)
+        text = line_of(record, time_s, last, log.names)
         if text is not None and not terminal.as_json:
             terminal.text(text, soft_wrap=True)
 
@@ -169,7 +199,8 @@ class DecisionPlot:
         shown = [*self.shown][-max(columns - LABEL_COLUMNS, 1) :]
         for row in range(min(self.classes, MOST_CLASSES)):
             marks = (levels[-1] if d.class_index == row else " " for d in shown)
-            yield f"{f'class {row}':<{LABEL_COLUMNS}}{''.join(marks)}", row
+            name = self.log.class_name(row)[: LABEL_COLUMNS - 1]
+            yield f"{name:<{LABEL_COLUMNS}}{''.join(marks)}", row
         if self.classes > MOST_CLASSES:
             yield f"and {self.classes - MOST_CLASSES} classes more", None
         yield f"{'score':<{LABEL_COLUMNS}}{_bars([d.score for d in shown], levels)}", None

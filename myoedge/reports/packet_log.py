@@ -7,7 +7,7 @@ from __future__ import annotations
 import collections
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from myoedge.backends.packets import (
     Start,
     Status,
 )
+from myoedge.errors import printable
 from myoedge.numerics.arrays import Array
 
 NO_CLASS = -1  # in tables: the outputs are no class scores
@@ -39,6 +40,7 @@ class PacketLog:
     starts    number of starts of the application
     time_us   time of the last packet since its start in microseconds, without the wrap-around at 32
               bits
+    names     names of the classes; () if unknown
     """
 
     packets: list[tuple[int, float, Packet]] = field(default_factory=list)
@@ -46,6 +48,11 @@ class PacketLog:
     broken: int = 0
     starts: int = 0
     time_us: int = 0
+    names: tuple[str, ...] = ()
+
+    def class_name(self, index: int) -> str:
+        """Return the name of a class, "class 2" if it is unknown."""
+        return name_of_class(index, self.names)
 
     def add(self, record: Record) -> float | None:
         """Add a record and return its time in seconds, without the wrap-around every 71.6 minutes;
@@ -169,32 +176,43 @@ _COUNTS = {
 }
 
 
-def line_of(record: Record, time_s: float | None, last: dict[type, Packet]) -> str | None:
+def line_of(
+    record: Record,
+    time_s: float | None,
+    last: dict[type, Packet],
+    names: Sequence[str] = (),
+) -> str | None:
     """Format a received record as a line of text; None for a status packet without changes.
 
     time_s   its time in seconds
     last     latest packet of each kind, which is updated
+    names    names of the classes; () if unknown
     """
     if isinstance(record, BrokenFrame):
         return f"{'':>12}  damaged frame: {record.why}"
     before, last[type(record)] = last.get(type(record)), record
     if isinstance(record, Status) and before is not None and _counts(before) == _counts(record):
         return None
-    return f"{time_s or 0.0:>10.3f} s  {_told(record)}{_flags(record.flags)}"
+    return f"{time_s or 0.0:>10.3f} s  {_told(record, names)}{_flags(record.flags)}"
 
 
 def _counts(status: Packet) -> Packet:
     return replace(status, sequence=0, time_us=0, frame=0, flags=Flags(0))
 
 
-def _told(record: Start | Decision | Status | CommandAnswer) -> str:
+def name_of_class(index: int, names: Sequence[str]) -> str:
+    """Return the name of a class as one line of text, "class 2" if it is unknown."""
+    return printable(names[index]) if index < len(names) else f"class {index}"
+
+
+def _told(record: Start | Decision | Status | CommandAnswer, names: Sequence[str]) -> str:
     match record:
         case Start():
             classes = f", {record.classes} classes" if record.classes else ""
             size = f"{record.channels} channels at {record.rate_hz:g} Hz{classes}"
             return f"start after {record.restart}: model {record.digest}, {size}"
         case Decision():
-            return _decision(record)
+            return _decision(record, names)
         case CommandAnswer():
             return f"{record.command}: {'refused' if record.result < 0 else record.result}"
     counts = (f"{getattr(record, name):,} {text}" for name, text in _COUNTS.items())
@@ -204,12 +222,13 @@ def _told(record: Start | Decision | Status | CommandAnswer) -> str:
     return f"status: {', '.join(nonzero) or 'no errors'}"
 
 
-def _decision(decision: Decision) -> str:
+def _decision(decision: Decision, names: Sequence[str]) -> str:
     values = " ".join(map(str, decision.values[:SHOWN_VALUES]))
     more = " ..." if len(decision.values) > SHOWN_VALUES else ""
     if decision.class_index is None:
         return f"output {values}{more}"
-    text = f"class {decision.class_index:<3} score {decision.score}"
+    name = name_of_class(decision.class_index, names)
+    text = f"{name:<9} score {decision.score}"
     return f"{text}  of {values}{more}" if values else text
 
 

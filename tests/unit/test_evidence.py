@@ -80,10 +80,18 @@ def test_code_that_depends_on_data_is_named_with_its_line_and_layer(tmp_path: Pa
     model = save_exported(Argmax(), (torch.zeros(1, 4, 18),), tmp_path / "model.pt2")
     calib = np.random.default_rng(0).standard_normal((8, 1, 4, 18), np.float32)
     built = myoedge.build(model, calib=calib, output=tmp_path / "built")
-    (found,) = myoedge.evidence(built, drawn=3).dependences
+    evidence = myoedge.evidence(built, drawn=3)
+    (found,) = evidence.dependences
     assert found.function == "me_argmax_s8"
     assert found.layers == built.layer_names[-1:]
     assert {line.split(":")[0] for line in found.lines} == {"me_argmax_s8.c"}
+    page = evidence.files()["evidence.md"].decode()
+    rows = [
+        line.split()[1]
+        for line in page.splitlines()
+        if line.startswith("| layers.") and "csv" not in line
+    ]
+    assert rows == ["layers.0", "layers.0", "layers.3"], "transpose, convolution, linear"
 
 
 def test_one_sample_alone_shows_no_independence_of_data(build: Path, tmp_path: Path) -> None:
