@@ -210,6 +210,22 @@ def save_exported(model: Any, examples: tuple[Any, ...], path: Path) -> Path:
     return path
 
 
+def edit_as_if_generated(
+    folder: Path, edit: Callable[[str], str], name: str = "src/network.c"
+) -> None:
+    """Edit C of a build, which then counts as what this computer generated: as if code generation
+    were wrong."""
+    from myoedge.backends.report_folder import remember_made_here
+    from myoedge.system.cache import sha256
+
+    source, path = folder / name, folder / "manifest.json"
+    source.write_text(edit(source.read_text()))
+    manifest = json.loads(path.read_text())
+    manifest["files"][name] = sha256(source.read_bytes())
+    path.write_text(json.dumps(manifest))
+    remember_made_here(manifest)
+
+
 def small_network() -> Any:
     """Two convolutions with batch norm, a residual addition, a head; input [1, 2, 12]."""
     from tests.networks import Small

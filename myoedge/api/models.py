@@ -14,7 +14,7 @@ from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Inspection, Operator, Operators
 from myoedge.backends.build import Build
 from myoedge.backends.build import load_build as read_build
-from myoedge.backends.report_folder import ReportFolder
+from myoedge.backends.report_folder import ReportFolder, remember_made_here
 from myoedge.building.loading import Model, load_model
 from myoedge.building.options import BuildOptions, QuantizeOptions, StrPath, quantize_values
 from myoedge.building.pipeline_options import Options, Progress
@@ -277,6 +277,7 @@ def _built(
     write_folder(folder, made.files)
     build = Build(folder, times_s=times_s, warnings=made.warnings)
     build.check_written(made.files)
+    remember_made_here(build.manifest)
     return build
 
 

@@ -16,11 +16,13 @@ from myoedge.backends import host
 from myoedge.backends.build_folder import BuildFolder
 from myoedge.backends.inputs import as_argument, batch_size, integers, named_arrays
 from myoedge.backends.measurement import FirmwareFiles
+from myoedge.backends.own_sources import own_sources
 from myoedge.backends.report_folder import REPLACED, damaged
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.sqnr import real_values
 from myoedge.streaming.stream import frame_shapes, ready_specs
+from myoedge.system import tools
 from myoedge.system.folder import EDITABLE, MANIFEST, is_build
 
 if TYPE_CHECKING:
@@ -62,23 +64,17 @@ class Build(BuildFolder):
         return self.compiled()
 
     def compiled(self, *defines: str) -> host.Library:
-        """Compile the C of src/, which the user may have edited, to a library with these macros
-        defined.
+        """Compile the C of src/ to a library with these macros defined.
 
-        Errors: E222 if edited C does not compile, otherwise as load_library.
+        Only bytes that myoedge generates are compiled (own_sources), from a folder of their own.
+        Errors: E222 C that is not of the build, otherwise as load_library.
         """
-        try:
-            library = host.load_library(
-                self.folder / "src", self.cc, host.CompileOptions(defines=defines)
-            )
-            pushes = () if self.stream is None else ("push", "reset")
-            needed = ("run", *(("trace",) if defines else ()), *pushes)
-            return host.with_symbols(library, [host.named(library, name) for name in needed])
-        except (MyoedgeError, OSError, AttributeError):
-            for name in self.digests:
-                if name.startswith("src/"):
-                    self.written(name)
-            raise
+        with tools.scratch() as folder:
+            for name, content in own_sources(self).items():
+                path = folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            return host.load_library(folder, self.cc, host.CompileOptions(defines=defines))
 
     def run(self, *inputs: Any, raw: bool = False, **named: Any) -> Any:
         """Run the generated C: run(x), run(x, y), run(x=..., y=...); once, or for every sample of a

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from dataclasses import dataclass
@@ -14,11 +13,14 @@ import numpy as np
 
 from myoedge.adaptation.record import Adaptation, from_arrays
 from myoedge.backends.report_folder import ReportFolder
+from myoedge.codegen.build_sources import GoldenSample
+from myoedge.codegen.known_answer import sample_run
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_int
 from myoedge.operators.loop.turns import STATE
 from myoedge.plan.plan_json import parse_location
-from myoedge.quantization.files import from_files
+from myoedge.quantization.files import from_files, unpacked_npz
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.stream import Stream, from_json, ready_specs
 from myoedge.system.library import c_prefix
@@ -33,6 +35,7 @@ CONSOLE = "gap_sdk/console.c"  # in applications with frames
 APPLICATION = "gap_sdk/ports.c"  # in applications for a board: the code for this network
 ADAPT_NPZ, ADAPT_ELF = "adapt.npz", "adapt.elf"  # in builds with [adapt]
 ADAPT_TABLE = "[adapt] in myoedge.toml, a line of its own, and build again"
+GOLDEN = "golden/input.npz"
 CALIBRATION = "golden/calibration.npz"  # 64 bits of the digest of each calibration sample
 RESULTS = ("arena", "l1")  # C arrays with results that are not outputs
 
@@ -43,18 +46,49 @@ class BuildFolder(ReportFolder, Tabular):
 
     @cached_property
     def network(self) -> QuantGraph:
-        """Quantised network of the build, which the reference runs."""
-        weights = self.written("weights.safetensors")
-        with self._meaningful("graph.json"):
-            return from_files(json.loads(self.written("graph.json")), weights)
+        """Quantised network of the build, which the reference runs.
+
+        Errors: E222 no network, or one that does not give golden/output.npz from golden/input.npz.
+        """
+        graph, weights = self.written("graph.json"), self.written("weights.safetensors")
+        with self.meaningful("graph.json"):
+            network = from_files(json.loads(graph), weights)
+        if not self.made_here:
+            self._check_reference(network)
+        return network
+
+    def _check_reference(self, network: QuantGraph) -> None:
+        """Raise E222 if the reference does not compute the golden outputs with a network; for a
+        stream, whose golden outputs are those of the whole network, if it does not run."""
+        with self.meaningful("graph.json"):
+            stream = self._stream_of(network)
+            values = self.golden_run(network, stream).values
+            if stream is not None:
+                return
+            expected = unpacked_npz(self.written("golden/output.npz"))
+            for name, shown in zip(network.graph.outputs, network.graph.output_names, strict=True):
+                if not np.array_equal(values[name], expected[f"{shown}.q"]):
+                    raise ValueError(f"it does not compute {shown} of golden/output.npz")
+
+    def golden_run(self, network: QuantGraph, stream: Stream | None) -> GoldenSample:
+        """Run the reference on the golden sample, in passes for a stream."""
+        integers = self.golden_integers
+        if stream is None:
+            values = run_int(network.steps, network.constants, integers)
+            return GoldenSample(integers, values, integers, values)
+        frames = {port.name: self._golden[port.name] for port in stream.inputs}
+        last = sample_run(stream, frames).last
+        return GoldenSample(integers, {}, last.sample, last.values)
 
     @cached_property
     def stream(self) -> Stream | None:
         """Stream of the build, which processes frames; None without --stream."""
+        return self._stream_of(self.network)
+
+    def _stream_of(self, network: QuantGraph) -> Stream | None:
         if "stream.json" not in self.digests:
             return None
-        network = self.network
-        with self._meaningful("stream.json"):
+        with self.meaningful("stream.json"):
             return from_json(json.loads(self.written("stream.json")), network)
 
     @property
@@ -68,7 +102,7 @@ class BuildFolder(ReportFolder, Tabular):
     @cached_property
     def layer_names(self) -> tuple[str, ...]:
         """Names of the tensors that the layers of the generated C write, in order."""
-        with self._meaningful("plan.json"):
+        with self.meaningful("plan.json"):
             return tuple(
                 str(step["name"]) for step in json.loads(self.written("plan.json"))["steps"]
             )
@@ -76,27 +110,37 @@ class BuildFolder(ReportFolder, Tabular):
     @cached_property
     def golden_inputs(self) -> dict[str, Array]:
         """Return the golden sample as floats by input name, from golden/input.npz."""
-        packed = io.BytesIO(self.written("golden/input.npz"))
-        with np.load(packed, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in self.frame_inputs}
+        with self.meaningful(GOLDEN):
+            return {name: self._golden[name] for name in self.frame_inputs}
+
+    @property
+    def golden_integers(self) -> dict[str, Array]:
+        """Return the golden sample as integers by input name."""
+        arrays, end = self._golden, ".q"
+        return {name.removesuffix(end): x for name, x in arrays.items() if name.endswith(end)}
+
+    @cached_property
+    def _golden(self) -> dict[str, Array]:
+        return self._arrays(GOLDEN)
+
+    def _arrays(self, name: str) -> dict[str, Array]:
+        """Read an npz file of the build."""
+        packed = self.written(name)
+        with self.meaningful(name):
+            return unpacked_npz(packed)
 
     @cached_property
     def given_states(self) -> frozenset[str]:
         """Names of a stream's states that a calibration sample may contain, although the stream
         computes them itself."""
-        packed = io.BytesIO(self.written("golden/input.npz"))
-        with np.load(packed, allow_pickle=False) as arrays:
-            known = {name for name in arrays.files if f"{name}.q" in arrays.files}
+        known = {name for name in self._golden if f"{name}.q" in self._golden}
         return frozenset(known.difference(self.frame_inputs))
 
     @cached_property
     def calibration(self) -> dict[str, Array]:
         """Arrays that describe the calibration samples (sample_warnings.described); {} for random
         samples and old builds."""
-        if CALIBRATION not in self.digests:
-            return {}
-        with np.load(io.BytesIO(self.written(CALIBRATION)), allow_pickle=False) as arrays:
-            return dict(arrays)
+        return self._arrays(CALIBRATION) if CALIBRATION in self.digests else {}
 
     @cached_property
     def adaptation(self) -> Adaptation:
@@ -104,9 +148,9 @@ class BuildFolder(ReportFolder, Tabular):
         if ADAPT_NPZ not in self.digests:
             title, tries = f"{self.folder.name} does not adapt", [ADAPT_TABLE]
             raise MyoedgeError("E268", title, {"needs": "a build with [adapt]"}, tries)
-        packed = io.BytesIO(self.written(ADAPT_NPZ))
-        with self._meaningful(ADAPT_NPZ), np.load(packed, allow_pickle=False) as arrays:
-            return from_arrays(dict(arrays))
+        arrays = self._arrays(ADAPT_NPZ)
+        with self.meaningful(ADAPT_NPZ):
+            return from_arrays(arrays)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -198,7 +242,7 @@ class BuildFolder(ReportFolder, Tabular):
         """Layers with results in L2: layer -> (C symbol, offset, size in bytes) of the result."""
         q, regions, count = self.network, {}, len(self.given_specs)
         outputs = "me" if self.stream is None else self.prefix  # in the program, or in stream.c
-        with self._meaningful("plan.json"):
+        with self.meaningful("plan.json"):
             for index, step in enumerate(json.loads(self.written("plan.json"))["steps"]):
                 kind, number, offset = parse_location(step["writes"])
                 if kind == "far" or (kind == "output" and number >= count) or step["op"] == STATE:

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.system.library import Library, build_library, load_library, open_library, with_symbols
+from myoedge.system.library import Library, build_library, load_library, open_library
 from myoedge.system.toolchain import CompileOptions
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "reset",
     "run",
     "traced",
-    "with_symbols",
 ]
 
 Spec = tuple[Shape, DTypeLike]

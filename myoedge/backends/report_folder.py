@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.system import cache
 from myoedge.system.cache import sha256
 from myoedge.system.folder import (
     MANIFEST,
@@ -24,6 +25,7 @@ from myoedge.system.folder import (
     unreplaced,
 )
 from myoedge.system.regular_files import read_regular, read_text
+from myoedge.system.tools import cache_folder
 
 # Keys of report.json that commands read; the manifest cannot protect a replaced file.
 REPORT_KEYS = frozenset(
@@ -33,11 +35,8 @@ REPORT_KEYS = frozenset(
     )
 )
 
-# Errors of reading valid JSON that does not describe a network.
-MEANINGLESS = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError),
-    *(MemoryError, RecursionError, TypeError, ValueError),
-)
+DAMAGED = "E222"
+MADE_HERE = "generated"  # folder of the cache: digests of manifests
 
 REPLACED = ("report.", "layers.csv")  # by validate, simulate and others
 
@@ -143,12 +142,24 @@ class ReportFolder:
             raise damaged(self.folder, ValueError(f"{name} is not as build wrote it"))
         return content
 
+    @cached_property
+    def made_here(self) -> bool:
+        """Whether this computer has generated the files that the manifest lists, or has compared
+        them with what it generates: any other folder may come from anybody."""
+        return cache.is_cached(_record(self.manifest))
+
     @contextlib.contextmanager
-    def _meaningful(self, name: str) -> Iterator[None]:
-        """Context manager that raises E222 if reading a file with the right digest fails."""
+    def meaningful(self, name: str) -> Iterator[None]:
+        """Context manager that raises E222 if using a file with the right digest fails.
+
+        Every exception counts, because a file from elsewhere may have any content. In a build of
+        this computer it is a bug, and stays what it is.
+        """
         try:
             yield
-        except MEANINGLESS as error:
+        except Exception as error:
+            if self.made_here or getattr(error, "code", "") == DAMAGED:
+                raise
             raise damaged(self.folder, error, name) from None
 
     def _json(self, name: str) -> dict[str, Any]:
@@ -156,6 +167,18 @@ class ReportFolder:
             return dict(json.loads(read_text(self.folder / name)))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise damaged(self.folder, error, name) from None
+
+
+def remember_made_here(manifest: Mapping[str, Any]) -> None:
+    """Record that this computer generated the files of the build with this manifest; without room
+    for the record they are generated and compared again."""
+    with contextlib.suppress(MyoedgeError, OSError):
+        cache.keep(b"", _record(manifest))
+
+
+def _record(manifest: Mapping[str, Any]) -> Path:
+    text = json.dumps(manifest, sort_keys=True)
+    return cache_folder(MADE_HERE) / sha256(text.encode())
 
 
 def report_digest(report: Mapping[str, Any]) -> str:
@@ -178,9 +201,10 @@ def damaged(folder: Path, error: Exception, name: str = "") -> MyoedgeError:
     error   the exception that reading the folder raised
     name    file that could not be read
     """
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    title = error.notice.title if isinstance(error, MyoedgeError) else str(error)
+    text = getattr(error, "strerror", None) or title or type(error).__name__
     cause = f"{name}: {text.splitlines()[0]}".removeprefix(": ")
     if isinstance(error, FileNotFoundError) and name:
         cause = f"{name} is gone"
-    title = f"{folder.name} is not a whole build folder"
-    return MyoedgeError("E222", title, {"cause": cause}, ["myoedge build ... again"])
+    whole = f"{folder.name} is not a whole build folder"
+    return MyoedgeError(DAMAGED, whole, {"cause": cause}, ["myoedge build ... again"])

@@ -183,6 +183,7 @@ class BuildArtifacts:
 
     files      file name -> bytes
     digest     digest of the network and all of its integers
+    made_with  entry of the manifest from which the C can be generated again
     golden     input name -> integers of the golden sample
     values     tensor -> its reference value for the golden sample
     firmware   the linked program; None for a target without firmware
@@ -190,6 +191,7 @@ class BuildArtifacts:
 
     files: Mapping[str, bytes]
     digest: str
+    made_with: Mapping[str, Any]
     golden: Mapping[str, Array]
     values: Mapping[str, Array]
     firmware: Firmware | None = None
@@ -202,8 +204,8 @@ def make_contents(
     """Generate the content of a build except its reports: C, firmware, applications, golden sample,
     and the network and its plan as data."""
     from myoedge.codegen.blob import BLOB
-    from myoedge.codegen.known_answer import known_answer
-    from myoedge.codegen.project import make_sources
+    from myoedge.codegen.build_sources import GoldenSample, build_sources
+    from myoedge.codegen.made_with import MadeWith
     from myoedge.codegen.sdk_application import sdk_application
 
     plan, stream, name = build_plan.plan, build_plan.stream, quantized.model.name
@@ -212,13 +214,12 @@ def make_contents(
     integers = quantized_inputs(network, golden)
     values = run_int(network.steps, network.constants, integers)
     last = last_run(build_plan, quantized, request, (integers, values))
-    names = (plan.graph_inputs, plan.graph_outputs)
-    inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
     app = None if request.of_app is None else request.of_app.application(plan, stream)
     adapts = _adaptation(build_plan, quantized, request)
     options = replace(request.of_sources, class_names=_class_names(quantized))
-    answer = known_answer(plan, stream, options, integers, values)
-    sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, options, answer)
+    sample, around = GoldenSample(integers, values, *last), (stream, app, adapts)
+    sources = build_sources(plan, name, sample, options, *around)
+    made_with = MadeWith.of(plan, options, "" if app is None else app.name).to_json()
     of_sdk = sdk_application(plan, name, sources, stream, app) if request.app in SDK_APPS else {}
     programs = _programs(sources, app, adapts)
     files = {
@@ -232,7 +233,8 @@ def make_contents(
         **({} if adapts is None else {ADAPT_NPZ: npz(to_arrays(adapts))}),
     }
     told = None if adapts is None else adaptation_report(adapts)
-    return BuildArtifacts(files, sources.digest, integers, values, programs.get(FIRMWARE), told)
+    run = (integers, values, programs.get(FIRMWARE))
+    return BuildArtifacts(files, sources.digest, made_with, *run, told)
 
 
 def _adaptation(
@@ -287,6 +289,7 @@ def build_files(
         "calibration": report["quantization"]["calibration"],
         "inputs": report["inputs"],
         "outputs": report["outputs"],
+        "made_with": contents.made_with,
         **recorded(plugins),
         "files": {name: sha256(content) for name, content in sorted(files.items())},
     }

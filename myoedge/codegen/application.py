@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from myoedge.codegen.dataset import Dataset
 from myoedge.codegen.mlperf import SDK_SERVE, mlperf_files
@@ -28,7 +28,7 @@ class Application(ABC):
     <name>.elf.
     """
 
-    name: ClassVar[str]
+    name: str
 
     @abstractmethod
     def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
@@ -96,6 +96,29 @@ class SensorApplication(Application):
     @property
     def period_s(self) -> float:
         return float(self.program.hop * self.program.frames / self.program.sensor.rate_hz)
+
+
+NAMES = (MlperfApplication.name, SensorApplication.name)
+
+
+@dataclass(frozen=True)
+class ListedApplication(Application):
+    """An application whose files are given as texts, as those of a build folder.
+
+    listed   files of src/firmware/<name>
+    """
+
+    name: str
+    listed: Mapping[str, str]
+
+    def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
+        return dict(self.listed)
+
+    def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
+        return []
+
+    def sdk_files(self) -> dict[str, str]:
+        return {}
 
 
 def _is_c(name: str) -> bool:

@@ -70,6 +70,7 @@ class Plan:
     maps             feature map in L3 -> offset after l3.bin
     accesses         accesses of layers to these maps
     loops            loop bodies
+    tile_ranks       layer signature -> rank of its tiling by estimated cycles, if it is not 0
     """
 
     quant: QuantGraph
@@ -85,6 +86,7 @@ class Plan:
     maps: Mapping[str, int] = field(default_factory=dict)
     accesses: tuple[Access, ...] = ()
     loops: tuple[LoopLayers, ...] = ()
+    tile_ranks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def arena_bytes(self) -> int:

@@ -98,7 +98,7 @@ def make_plan(
         alike = replace(chip, layer_code_bytes=LINKED_CODE_BYTES)
         plan = _planned(replace(network, chip=alike, used=alike))
     enforce(PLANNED, plan, q.graph, "planned")
-    return plan
+    return replace(plan, tile_ranks=tile_ranks)
 
 
 def _planned(network: LoweredNetwork) -> Plan:

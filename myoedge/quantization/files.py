@@ -172,3 +172,19 @@ def npz(arrays: Mapping[str, Array]) -> bytes:
                 zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue()
             )
     return packed.getvalue()
+
+
+def unpacked_npz(data: bytes) -> dict[str, Array]:
+    """Read the arrays that `npz` packed. Errors: ValueError for any other file, such as one whose
+    members are compressed or larger than the file."""
+    import io
+    import zipfile
+
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("members that are not stored as they are")
+    if sum(member.file_size for member in members) > len(data):
+        raise ValueError("members that overlap")
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}

@@ -136,13 +136,6 @@ def c_prefix(src_dir: Path) -> str:
     return found[1] if found else "me"
 
 
-def with_symbols(library: Library, symbols: Sequence[str]) -> Library:
-    """Return a library after checking that it has these symbols. Errors: AttributeError."""
-    for symbol in symbols:
-        getattr(library.handle, symbol)
-    return library
-
-
 # --- objects --------------------------------------------------------------------------------------
 
 

@@ -28,7 +28,7 @@ from torch import nn
 import myoedge
 from myoedge.backends.samples import given_data
 from myoedge.operators import layer_names as naming
-from tests.conftest import ROOT, Ran, save_exported, steps
+from tests.conftest import ROOT, Ran, edit_as_if_generated, save_exported, steps
 from tests.conftest import myoedge as command
 from tests.networks import Two, make_norm_first, make_small
 from tests.schemas import check_folder
@@ -114,10 +114,12 @@ def test_validate_compares_every_layer(
 def test_validate_names_the_first_difference(built: tuple[Path, Ran], tmp_path: Path) -> None:
     folder = tmp_path / "out"
     shutil.copytree(built[0], folder)
-    source = folder / "src" / "network.c"
-    text = source.read_text()
-    at = text.index("static void l03_")
-    source.write_text(text[:at] + text[at:].replace("shift = ", "shift = 1 + ", 1))
+
+    def edited(text: str) -> str:
+        at = text.index("static void l03_")
+        return text[:at] + text[at:].replace("shift = ", "shift = 1 + ", 1)
+
+    edit_as_if_generated(folder, edited)
     ran = command("validate", folder, "--json", cwd=tmp_path)
     assert ran.code == 4, ran.err
     difference = ran.json["difference"]

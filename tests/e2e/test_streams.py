@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import Convolution, Counted, CropAdd, Late, PerFrame, Pool, Recurrent
-from tests.conftest import Ran, of_networks, save_exported
+from tests.conftest import Ran, edit_as_if_generated, of_networks, save_exported
 from tests.pages import summary
 from tests.schemas import check_folder
 
@@ -204,9 +203,10 @@ def test_a_state_that_is_lost_is_found(streams: dict[int, Build], tmp_path: Path
         copy = tmp_path / file.relative_to(streams[2].folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
-    source = tmp_path / "src" / "stream.c"
-    source.write_text(source.read_text().replace("turn = 1 - turn;", ""))
-    checked = myoedge.validate(replace(streams[2], folder=tmp_path))
+    edit_as_if_generated(
+        tmp_path, lambda text: text.replace("turn = 1 - turn;", ""), "src/stream.c"
+    )
+    checked = myoedge.validate(tmp_path)
     assert checked.difference is not None
     assert checked.difference.sample == 1
 

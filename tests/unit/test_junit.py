@@ -11,6 +11,7 @@ import pytest
 
 from myoedge.reports.standard_files import JunitCase, junit_xml
 from myoedge.sweeps.results import Regression, junit_cases
+from tests.conftest import edit_as_if_generated
 from tests.conftest import myoedge as command
 from tests.unit.test_sweep import row
 
@@ -92,8 +93,7 @@ def test_validate_writes_a_case_for_each_backend(
     host_build: Path, tmp_path: Path, is_wrong: bool
 ) -> None:
     if is_wrong:
-        source = host_build / "src" / "network.c"
-        source.write_text(source.read_text().replace("shift = ", "shift = 1 + "))
+        edit_as_if_generated(host_build, lambda text: text.replace("shift = ", "shift = 1 + "))
     ran = command("validate", host_build, "--junit", "out.xml", cwd=tmp_path)
     assert ran.code == (4 if is_wrong else 0), ran.err
     found = checked((tmp_path / "out.xml").read_bytes())

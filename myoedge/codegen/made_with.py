@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the C of a build depends on besides graph.json and the weights, as JSON in its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from myoedge.codegen.application import NAMES
+from myoedge.codegen.names import check_prefix
+from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
+from myoedge.operators.engine_choice import AUTO, EngineChoice
+from myoedge.plan.l1.tile_choice import TileRanks
+from myoedge.plan.plan import Plan
+from myoedge.quantization.scales import QuantGraph
+from myoedge.targets import find_chip
+from myoedge.targets.chip import Chip
+
+# Numbers of a chip that limits, the operating point and the linked code change.
+CHIP_NUMBERS = (
+    *("l1_bytes", "l2_bytes", "l3_bytes", "l3_bytes_per_s"),
+    *("l1_reserved_bytes", "l2_reserved_bytes", "layer_code_bytes"),
+)
+
+
+@dataclass(frozen=True)
+class MadeWith:
+    """Settings of planner and code generator.
+
+    chip          chip with its memories reduced to the limits
+    engines       layer -> requested engine, for layers that may not run on every engine
+    tile_ranks    as for make_plan
+    options       options of the generated C
+    application   name of the application; "" without one
+    """
+
+    chip: Chip
+    engines: Mapping[str, str]
+    tile_ranks: TileRanks = field(default_factory=dict)
+    options: SourceOptions = DEFAULT_OPTIONS
+    application: str = ""
+
+    @staticmethod
+    def of(plan: Plan, options: SourceOptions, application: str) -> MadeWith:
+        """Return the settings with which a plan and its C were made."""
+        chosen = {step.node.name: step.engine.name for step in plan.quant.steps}
+        engines = {layer: engine for layer, engine in chosen.items() if engine != AUTO}
+        return MadeWith(plan.chip, engines, plan.tile_ranks, options, application)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of manifest.json."""
+        chip = self.chip
+        return {
+            "chip": {
+                "name": chip.name,
+                "operating_point": chip.point.name,
+                "engines": [engine.name for engine in chip.engines],
+                **{name: getattr(chip, name) for name in CHIP_NUMBERS},
+            },
+            "engines": dict(sorted(self.engines.items())),
+            "tile_ranks": dict(sorted(self.tile_ranks.items())),
+            "options": asdict(self.options),
+            "application": self.application,
+        }
+
+    def network(self, network: QuantGraph) -> QuantGraph:
+        """Return a network read from files with the engines that its layers request."""
+        steps = (
+            replace(step, engine=EngineChoice(self.engines.get(step.node.name, AUTO)))
+            for step in network.steps
+        )
+        return replace(network, steps=tuple(steps))
+
+
+def read_made_with(document: Mapping[str, Any]) -> MadeWith:
+    """Parse the entry of a manifest, which may come from anybody.
+
+    Errors: LookupError, TypeError, ValueError or MyoedgeError for an entry that `to_json` does not
+    write.
+    """
+    options = document["options"]
+    made = SourceOptions(**{**options, "class_names": tuple(options["class_names"])})
+    if made.prefix is not None:
+        check_prefix(made.prefix)
+    engines, ranks = dict(document["engines"]), dict(document["tile_ranks"])
+    if document["application"] not in ("", *NAMES):
+        raise ValueError("there is no such application")
+    if not all(isinstance(word, str) for word in (*engines.values(), *made.class_names)):
+        raise TypeError("an engine or class that is no text")
+    if not all(type(rank) is int for rank in ranks.values()):
+        raise TypeError("a rank that is no integer")
+    chip = _chip(document["chip"])
+    return MadeWith(chip, engines, ranks, made, document["application"])
+
+
+def _chip(fields: Mapping[str, Any]) -> Chip:
+    chip = find_chip(fields["name"])
+    if chip.point.clock_hz:
+        chip = chip.at(fields["operating_point"])
+    numbers = {name: fields[name] for name in CHIP_NUMBERS}
+    if not all(type(number) is int for number in numbers.values()):
+        raise TypeError("a memory whose size is no integer")
+    engines = tuple(engine for engine in chip.engines if engine.name in fields["engines"])
+    return replace(chip, engines=engines, **numbers)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build folders that come from somebody else: nothing of theirs is compiled but what graph.json and
+the weights give, byte by byte, and whatever else is wrong with them is E222."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import myoedge
+from myoedge.backends import own_sources as checked
+from myoedge.backends.build import Build
+from myoedge.backends.report_folder import ReportFolder
+from myoedge.building.config import Found, from_tables
+from myoedge.errors import MyoedgeError
+from tests.conftest import Ran, save_exported
+from tests.e2e.test_bad_input import refused
+from tests.loop_networks import LiquidTime
+from tests.unit.test_sensor_program import SENSOR
+
+Run = Callable[..., Ran]
+SHAPE = (1, 8, 32)
+
+
+class Windows(nn.Module):
+    """Convolutions that applications and the adaptation can take; [1, 8, 32] -> [1, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(8, 16, 3), nn.Conv1d(16, 16, 3, stride=2)
+        self.last = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.second(torch.relu(self.first(x))))
+        found: Tensor = self.last(x.mean(-1))
+        return found
+
+
+class Wide(nn.Module):
+    """Convolutions of 24 KiB."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(8, 64, 3), nn.Conv1d(64, 64, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.second(torch.relu(self.first(x)))
+        return found
+
+
+class Frames(nn.Module):
+    """Causal convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(8, 16, 3), nn.Conv1d(16, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pad = nn.functional.pad
+        found: Tensor = self.second(pad(torch.relu(self.first(pad(x, (2, 0)))), (2, 0)))
+        return found
+
+
+FORMS: dict[str, tuple[type[nn.Module], tuple[int, ...], dict[str, Any], dict[str, Any]]] = {
+    "windows": (Windows, SHAPE, {}, {}),
+    "host": (Windows, SHAPE, {}, {"target": "host", "prefix": "gesture"}),
+    "clock": (Windows, SHAPE, {}, {"engine": "cores", "operating_point": "300 MHz"}),
+    "blob": (Windows, SHAPE, {}, {"weights_blob": True, "checks": True}),
+    "few bits": (Windows, SHAPE, {"quant": {"*": {"weights": 4}}}, {}),
+    "16 bits": (Windows, SHAPE, {"quant": {"*": {"activations": 16}}}, {"engine": "ne16"}),
+    "less memory": (Wide, SHAPE, {}, {"l1": "24KiB", "l2": "20KiB"}),
+    "loop": (LiquidTime, (1, 12, 8), {}, {}),
+    "stream": (Frames, SHAPE, {"stream": {"axis": 2, "frames": 2}}, {"stream": True}),
+    "adapt": (Windows, SHAPE, {"adapt": {"methods": ["prototypes", "norm"], "channels": 8}}, {}),
+    "sensor": (Windows, SHAPE, {"sensor": SENSOR, "stream": {"axis": 2}}, {"app": "sensor"}),
+    "mlperf": (
+        Windows,
+        SHAPE,
+        {"mlperf": {"model": "ic01", "input": "float32"}},
+        {"app": "mlperf"},
+    ),
+    "tuned": (Windows, SHAPE, {}, {"tune": True, "simulate": True}),
+}
+USUAL = ("blob", "less memory", "stream")  # in every run of the tests
+
+
+@contextmanager
+def from_elsewhere() -> Iterator[None]:
+    """No build is known to be of this computer, and none becomes so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ReportFolder, "made_here", property(lambda folder: False))
+        patch.setattr(checked, "remember_made_here", lambda manifest: None)
+        yield
+
+
+def built(folder: Path, form: str) -> Build:
+    network, shape, tables, options = FORMS[form]
+    torch.manual_seed(0)
+    model = save_exported(network(), (torch.zeros(shape),), folder / "model.pt2")
+    x = np.random.default_rng(0).standard_normal((12, *shape), np.float32)
+    np.savez(folder / "calib.npz", input=x, label=np.arange(12) % 4)
+    calib: Any = folder / "calib.npz" if form == "adapt" else x
+    config = Found(from_tables(tables, "myoedge.toml"), folder)
+    usual = {"calib": calib, "config": config, "output": folder / form, "simulate": False}
+    return myoedge.build(model, **{**usual, **options})
+
+
+@pytest.mark.parametrize(
+    "form", [pytest.param(x, marks=[pytest.mark.slow] * (x not in USUAL)) for x in FORMS]
+)
+def test_the_files_of_a_build_give_its_c_again(tmp_path: Path, form: str) -> None:
+    """Whatever its options were, on a computer that knows nothing but the folder."""
+    build = built(tmp_path, form)
+    with from_elsewhere():
+        files = checked.own_sources(myoedge.load_build(build.folder))
+    assert (build.l3_image is not None) == (form == "less memory")
+    assert files == {
+        path.relative_to(build.folder / "src").as_posix(): path.read_bytes()
+        for path in (build.folder / "src").rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("whole"), "windows").folder
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "out"))
+
+
+def with_new_digests(folder: Path) -> None:
+    """What somebody does who edits a build: the manifest says that all of it was so."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    manifest["files"] = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in names
+        if name != "manifest.json"
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+RUNS = '__attribute__((constructor)) static void f(void) {{ fclose(fopen("{}", "w")); }}\n'
+
+
+@pytest.mark.parametrize("name", ["src/network.c", "src/more.c", "src/library/more.S", "link"])
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_c_of_somebody_else_is_never_compiled(
+    run: Run, folder: Path, tmp_path: Path, name: str, is_listed: bool
+) -> None:
+    """A function that would run as soon as the library is loaded, listed or not, or linked."""
+    code = "#include <stdio.h>\n" + RUNS.format(tmp_path / "ran")
+    if name == "link":
+        (tmp_path / "theirs").mkdir()
+        (tmp_path / "theirs" / "more.c").write_text(code)
+        (folder / "src" / "theirs").symlink_to(tmp_path / "theirs")
+        (folder / "src" / "more.c").symlink_to(tmp_path / "theirs" / "more.c")
+    else:
+        before = (folder / name).read_text() if (folder / name).exists() else ""
+        (folder / name).write_text(code + before)
+    if is_listed:
+        with_new_digests(folder)
+    refused(run("validate", folder), 2, "E222")
+    with pytest.raises(MyoedgeError, match="E222"):
+        myoedge.load_build(folder).run(np.zeros(SHAPE, np.float32))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_build_that_is_as_it_should_be_runs_wherever_it_was_made(
+    run: Run, folder: Path, another_cache: Callable[..., Path]
+) -> None:
+    """With another form of its manifest, in a new cache; what make leaves there stays unread."""
+    cache = another_cache("libraries", "objects", "programs")
+    (folder / "src" / "network.o").write_bytes(b"\x7fELF")
+    (folder / "src" / "main.c").write_text("#error is the user's own, and compiled by make alone\n")
+    assert run("validate", folder).code == 0
+    assert len(os.listdir(cache / "generated")) == 1
