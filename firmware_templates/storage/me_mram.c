@@ -21,12 +21,11 @@
 #define BYTES (BASE + 0x10u)
 #define GO (BASE + 0x14u) /* bit 0: into L2, bit 1: go */
 #define ADDRESS (BASE + 0x18u)
-#define STATUS (BASE + 0x1Cu)
 #define MODE (BASE + 0x20u)
 #define ERASE_ADDRESS (BASE + 0x24u)
 #define CLOCK (BASE + 0x2Cu)
+#define ENABLE (BASE + 0x34u) /* a bit for each kind of event */
 
-#define BUSY 7u
 #define OPERATIONS 0xFF00u
 #define TRIM 0x0100u
 #define PROGRAM 0x0200u
@@ -36,7 +35,21 @@
 #define RETENTION (1u << 6)
 #define RUNNING (1u << 5)
 #define MAPPED 0x1D000000u /* what addresses of erasing begin with */
-#define A_US 400u          /* cycles, at most; a turn of the loop takes one at least */
+#define TRIM_WORDS 7u
+
+/* events of the chip: the line that announces them, the register that takes them */
+#define EVENT_UNMASK 0x1A106098u
+#define EVENT_LINE (1u << 26)
+#define ITC_EVENT 0x24u
+enum { ERASED = 113, PROGRAMMED, TRIMMED, ARRIVED };
+
+/* eFUSEs, as the boot ROM uses them: 1 has a flag, 65 the number of the flash's words, 66 is the first */
+#define FUSES 0x1A10F000u
+#define FUSE(n) (FUSES + 0x200u + 4u * (n))
+enum { FUSES_READ = 1, FUSES_IDLE = 4 };
+#define HAS_TRIM 0x800u
+
+#define A_US 400u /* cycles, at most; a turn of the loop takes one at least */
 
 static void pause_us(uint32_t us)
 {
@@ -44,24 +57,61 @@ static void pause_us(uint32_t us)
         ;
 }
 
-static int32_t run(uint32_t operation, bool into_l2)
+/* Sleeps until the event that ends an operation has come: neither the SDK's drivers nor its platform know the busy
+ * bits of STATUS. Interrupts are off, as a handler would take the event. */
+static void await(uint32_t event)
+{
+    uint32_t status;
+    __asm__ volatile("csrrci %0, mstatus, 8" : "=r"(status)::"memory");
+    do {
+        while ((ME_REG(me_here.itc + ME_ITC_STATUS) & EVENT_LINE) == 0)
+            __asm__ volatile("wfi" ::: "memory");
+        ME_REG(me_here.itc + ME_ITC_STATUS_CLEAR) = EVENT_LINE; /* set again if another event waits */
+    } while (ME_REG(me_here.itc + ITC_EVENT) != event);
+    __asm__ volatile("csrs mstatus, %0" ::"r"(status & 8u) : "memory");
+}
+
+static int32_t run(uint32_t operation, bool into_l2, uint32_t event)
 {
     ME_REG(MODE) = (ME_REG(MODE) & ~OPERATIONS) | operation;
     ME_REG(GO) = into_l2 ? 3u : 2u;
-    while ((ME_REG(STATUS) & BUSY) != 0)
-        ;
-    __asm__ volatile("" ::: "memory");
+    await(event);
     return 0;
 }
 
-/* The words of the SDK's driver; 20 us later the flash may be changed. */
+/* Replaces the words by those that the chip's maker has fused for it, if there are any. Returns how many there are. */
+static uint32_t take_fused(uint32_t words[TRIM_WORDS])
+{
+    uint32_t count = TRIM_WORDS;
+    ME_REG(FUSES) = FUSES_READ;
+    if (ME_REG(FUSE(1)) & HAS_TRIM && ME_REG(FUSE(65)) <= TRIM_WORDS) {
+        count = ME_REG(FUSE(65));
+        for (uint32_t n = 0; n < count; n++)
+            words[n] = ME_REG(FUSE(66 + n));
+    }
+    ME_REG(FUSES) = FUSES_IDLE;
+    return count;
+}
+
+/* The words of the SDK's driver, unless the chip has its own; 20 us later the flash may be changed. */
 static void trim(void)
 {
-    static const uint32_t words[7] = { 0, 0xFD798D00u, 0x620490D0u, 0x0406082Eu, 0x0580001Bu, 0, 0 };
+    static uint32_t words[TRIM_WORDS] = { 0, 0xFD798D00u, 0x620490D0u, 0x0406082Eu, 0x0580001Bu, 0, 0 };
+    const uint32_t count = take_fused(words);
     ME_REG(L2) = (uint32_t)(uintptr_t)words;
-    ME_REG(BYTES) = sizeof words;
-    run(TRIM, false);
+    ME_REG(BYTES) = count * sizeof *words;
+    __asm__ volatile("" ::: "memory"); /* what is sent has been stored */
+    run(TRIM, false, TRIMMED);
     pause_us(20);
+}
+
+/* Events of the flash reach the fabric controller, and none is left of an earlier time. */
+static void let_events_pass(void)
+{
+    for (uint32_t event = ERASED; event <= ARRIVED; event++)
+        ME_REG(EVENT_UNMASK) = event;
+    ME_REG(me_here.itc + ME_ITC_MASK_SET) = EVENT_LINE;
+    ME_REG(ENABLE) = 0xFu;
 }
 
 int32_t me_mram_open(void)
@@ -80,6 +130,7 @@ int32_t me_mram_open(void)
     pause_us(5);
     ME_REG(MODE) = POWER | RETENTION | RUNNING;
     pause_us(100);
+    let_events_pass();
     trim();
     return 0;
 }
@@ -89,7 +140,7 @@ static int32_t read(uint32_t at, void *to, uint32_t bytes)
     ME_REG(ADDRESS) = at;
     ME_REG(L2) = (uint32_t)(uintptr_t)to;
     ME_REG(BYTES) = bytes;
-    return bytes > 0 ? run(READ, true) : 0;
+    return bytes > 0 ? run(READ, true, ARRIVED) : 0;
 }
 
 static int32_t program(uint32_t at, const void *from, uint32_t bytes)
@@ -100,7 +151,7 @@ static int32_t program(uint32_t at, const void *from, uint32_t bytes)
         ME_REG(ADDRESS) = at + done;
         ME_REG(L2) = (uint32_t)(uintptr_t)from + done;
         ME_REG(BYTES) = part;
-        run(PROGRAM, false);
+        run(PROGRAM, false, PROGRAMMED);
     }
     return 0;
 }
@@ -108,7 +159,7 @@ static int32_t program(uint32_t at, const void *from, uint32_t bytes)
 static int32_t erase(uint32_t at)
 {
     ME_REG(ERASE_ADDRESS) = MAPPED + at;
-    return run(ERASE_SECTOR, false);
+    return run(ERASE_SECTOR, false, ERASED);
 }
 
 const me_flash me_mram = { PAGE_BYTES, ME_MRAM_BLOCK_BYTES, read, program, erase };

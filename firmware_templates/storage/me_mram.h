@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The flash on GAP9 (eMRAM, 2 MiB) without an operating system, by the fabric controller. Registers are
  * those of the pages of gap_sdk 4.12, their order that of its driver; its power domain must be on, as it
- * is after a boot from it. Tried on the simulated chip only.
+ * is after a boot from it. A call sleeps until the flash's event; other events of the chip that come
+ * meanwhile are dropped. Tried on the simulated chip only.
  */
 #ifndef ME_MRAM_H
 #define ME_MRAM_H

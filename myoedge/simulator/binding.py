@@ -172,6 +172,7 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
     "machine_start": (ctypes.c_int, (MACHINE, U32)),
     "machine_flash": (ctypes.c_int, (MACHINE, _BYTES, U32)),
     "machine_flash_bytes": (ctypes.c_void_p, (MACHINE,)),
+    "machine_fuse": (ctypes.c_int, (MACHINE, U32, U32)),
     "machine_power_cut": (None, (MACHINE, U32)),
     "machine_play": (None, (MACHINE, ctypes.POINTER(PlaybackStruct))),
     "machine_disturb": (ctypes.c_int, (MACHINE, U32, U32, U32)),

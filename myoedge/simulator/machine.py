@@ -108,6 +108,8 @@ def simulate(
             core.machine_play(machine, ctypes.byref(world))
         if flash:
             core.machine_flash(machine, flash.contents, len(flash.contents))
+            for number, value in flash.fuses.items():
+                core.machine_fuse(machine, number, value)
         core.machine_limit(machine, min(max_cycles, MAX_CYCLE_LIMIT))
         cut_cycle = None if flash is None else flash.cut_cycle
         stops = sorted(options.disturbed)

@@ -42,7 +42,7 @@ from tests.simulator.cores import (
     until,
 )
 from tests.simulator.fixture import load as recorded
-from tests.simulator.flash_code import PROGRAM, READ, moved, opened
+from tests.simulator.flash_code import PROGRAM, READ, WORDS, erased, moved, opened
 from tests.simulator.ne16_jobs import ACQUIRE, STATUS, TRIGGER, ready, timed, write
 from tests.simulator.ne16_jobs import recorded as recorded_jobs
 
@@ -263,10 +263,16 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "l3_write_word_cycles": (100, make({}, queued_writes())),
     "mram_bytes": (0x1000, make({}, [*opened(), *moved(READ, 0x1000, L2, 16)])),
     "mram_read_cycles": (999, used_flash(1)),
+    "mram_read_periods": (999, used_flash(1)),
     "mram_read_word_cycles": (999, used_flash(1)),
     "mram_read_divided_cycles": (999, used_flash(2)),
+    "mram_read_free_divider": (2, used_flash(2)),
+    "mram_read_end_periods": (999, used_flash(1)),
     "mram_start_cycles": (9999, used_flash(1)),
     "mram_word_cycles": (999, used_flash(1)),
+    "mram_program_periods": (999, used_flash(1)),
+    "mram_erase_periods": (999, make({}, [*opened(), *erased(WORDS, 0, 2), *note_cycle(0)])),
+    "mram_trim_periods": (999, make({}, [*opened(), *note_cycle(0)])),
     "file_bytes": (899, make({}, open_and_write())),
     "file_opens": (0, make({}, open_and_write())),
     "output_bytes": (2, make({}, print_at_once())),

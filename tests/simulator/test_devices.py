@@ -10,6 +10,7 @@ import pytest
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import simulate
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.isa.program import leave
 from tests.simulator import cores
 from tests.simulator.cores import (
@@ -156,12 +157,15 @@ def test_every_core_has_its_own_number_and_all_share_time() -> None:
 # ---- stdout and the end
 
 
-@pytest.mark.parametrize("base", [0x1A120000, 0x1A10F000])
-def test_bytes_to_stdout_come_out_whatever_the_core(base: int) -> None:
+@pytest.mark.parametrize(("base", "hart"), [(0x1A120000, 9), (0x1A10F000, 0x3E0)])
+def test_bytes_to_stdout_come_out_whatever_the_core(base: int, hart: int) -> None:
+    """At pulp-open's address GAP9 has its eFUSEs."""
     text = "Grüße, 100 %\n"
+    cycles = {**GAP9_CYCLES, "fc_hart": hart}
     fc = [w for byte in text.encode() for w in put(base + (FC << 3), byte, 1)]
-    assert run(make({}, fc)).run.output == text
-    assert run(make({6: [*put(base + (6 << 3), ord("x"), 1)]})).run.output == "x"
+    assert simulate(make({}, fc), cycles=cycles).output == text
+    one = make({6: [*put(base + (6 << 3), ord("x"), 1)]})
+    assert simulate(one, cycles=cycles).output == "x"
 
 
 @pytest.mark.parametrize("address", [0x1A1040C0, 0x1A1040A0])

@@ -235,7 +235,7 @@ def test_a_text_without_an_end_is_not_printed() -> None:
 
 def endless(character: str) -> bytes:
     """Prints for ever."""
-    code = [*load_constant(T0, ord(character)), *load_constant(T1, 0x1A10F000)]
+    code = [*load_constant(T0, ord(character)), *load_constant(T1, 0x1A120000)]
     return make({}, [*code, sw(T0, 0, T1), 0xFFDFF06F])
 
 

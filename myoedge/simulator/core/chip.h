@@ -69,12 +69,16 @@
     X(l3_write_word_cycles)   /* from a word to the next; 0: no limit */                         \
     X(l3_hyper_bus_cycles)    /* of a cycle of pulp-open's controller, without a divider */      \
     X(l3_queue) X(l3_slots)                                                                      \
-    /* flash on the chip; cycles at clock divider 0 */                                           \
+    /* flash on the chip; periods: of its divided clock; a word: 16 bytes */                     \
     X(mram_bytes)                                                                                \
-    X(mram_read_cycles) X(mram_read_word_cycles) /* a word: 16 bytes */                          \
-    X(mram_read_divided_cycles) /* a word with a divider: this and the divider */                \
-    X(mram_start_cycles)      /* until the first word is programmed or erased */                 \
-    X(mram_word_cycles)       /* to program or erase a word, whatever the divider */             \
+    X(mram_read_cycles) X(mram_read_periods) /* to the first word */                             \
+    X(mram_read_word_cycles)  /* from a word to the next, without a divider */                   \
+    X(mram_read_divided_cycles) X(mram_read_free_divider) /* these and a period; from there on a period */ \
+    X(mram_read_end_periods)  /* from the last word to the event */                              \
+    X(mram_start_cycles)      /* periods to the first word that is programmed or erased */       \
+    X(mram_word_cycles)       /* to program or erase a word, whatever the divider; and periods: */ \
+    X(mram_program_periods) X(mram_erase_periods)                                                \
+    X(mram_trim_periods)      /* a word of 4 bytes */                                            \
     /* what a program may do to the machine it is simulated on */                                \
     X(file_bytes)             /* to read in all, to write in all, and the longest file */        \
     X(print_bytes)            /* to print in all by semihosting */                               \

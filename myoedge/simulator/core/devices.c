@@ -41,9 +41,11 @@ static const Region REGIONS[] = {
     {0x1a10b000, 0x40, DEVICE_TIMER, timer_load, timer_store, false},
     {0x1a10b800, 0x40, DEVICE_TIMER, timer_load, timer_store, false},
     {0x1a10f000, 0x1000, DEVICE_STDOUT, NULL, stdout_store, true},
+    {0x1a10f000, 0x1000, DEVICE_EFUSE, efuse_load, efuse_store, false},
     {0x1a120000, 0x1000, DEVICE_STDOUT, NULL, stdout_store, true},
 };
 enum { FIRST_OF_CHIP = 0x1a000000 }; // those below are the cluster's
+enum { GAP9_HART = 9, EFUSES = 0x1a10f000 };
 enum { REGION_COUNT = sizeof REGIONS / sizeof REGIONS[0] };
 
 static const Region *region_of(uint32_t address)
@@ -77,11 +79,12 @@ static void check_size(const Access *a, const Region *region, uint32_t size)
           "the register at 0x%08x takes aligned words, not %u bytes", a->address, size);
 }
 
-// Where pulp-open's shorter event unit ends, its DMA begins.
+// Where pulp-open's shorter event unit ends, its DMA begins; where its stdout is, GAP9 has its eFUSEs.
 static const Region *seen_region(const Machine *m, uint32_t address)
 {
     const Region *region = region_of(address);
     if (region == &REGIONS[0] && address - region->base >= m->chip.event_unit_bytes) region++;
+    if (region && region->base == EFUSES && m->chip.fc_hart == GAP9_HART) region++;
     return region;
 }
 

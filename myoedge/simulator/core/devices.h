@@ -36,7 +36,8 @@ enum Device {
     DEVICE_UART,
     DEVICE_SPI,
     DEVICE_GPIO,
-    DEVICE_MRAM
+    DEVICE_MRAM,
+    DEVICE_EFUSE
 };
 // Whether a register is there for a load or a store. Else a fault, or, for one that can only be
 // accessed the other way where register_strict is 0, false.

@@ -151,6 +151,14 @@ int machine_flash(Machine *m, const uint8_t *bytes, uint32_t size)
 }
 
 const uint8_t *machine_flash_bytes(const Machine *m) { return m->mram; }
+
+int machine_fuse(Machine *m, uint32_t number, uint32_t value)
+{
+    if (number >= EFUSE_WORDS) return 0;
+    m->devices->peripherals.efuse.word[number] = value;
+    return 1;
+}
+
 void machine_power_cut(Machine *m, uint32_t seed) { mram_power_cut(m, seed); }
 void machine_play(Machine *m, const Playback *playback) { playback_start(m, playback); }
 int machine_run(Machine *m, Cycle limit) { return run_until(m, limit); }

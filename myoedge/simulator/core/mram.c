@@ -2,6 +2,7 @@
 // The flash on the chip (eMRAM) behind the uDMA, one operation at a time: words of 16 bytes that are
 // programmed once and then have to be erased, by words or by sectors. Its page describes the
 // registers, the SDK's driver the order in which they are used, the platform's model the times.
+// An event ends an operation. STATUS stays 0, as in the model; the SDK's driver does not read it.
 #include <string.h>
 
 #include "devices.h"
@@ -19,6 +20,7 @@ enum {
     ERASE_ADDRESS = 0x24,
     ERASE_SIZE = 0x28,
     CLOCK = 0x2c,
+    ENABLE = 0x34,
     TWO_DIMENSIONS = 0x44
 };
 enum { TRIM = 0x01, PROGRAM = 0x02, ERASE_SECTOR = 0x08, ERASE_WORDS = 0x10, READ = 0x40 };
@@ -30,7 +32,7 @@ enum {
     CLOCK_ON = 1 << 9,
     CLOCK_MASK = 0xff
 };
-enum { ERASE_BUSY = 1, TX_BUSY = 2, RX_BUSY = 4 };
+enum { EVENT_ERASED = 113, EVENT_PROGRAMMED, EVENT_TRIMMED, EVENT_READ, TRIM_WORD = 4 };
 enum { PERIPHERAL = 21, WORD = 16, ROW = 2048, SECTOR = 8192, ROW_WORDS_MASK = 0x7f };
 enum { ERASED = 0xff };
 
@@ -48,41 +50,87 @@ static Cycle factor(const Mram *f)
     return divider ? divider : 1;
 }
 
+// The FIFO to the uDMA holds the flash up unless the divider gives it time to empty.
 static Cycle read_word_cycles(const Chip *chip, const Mram *f)
 {
-    return factor(f) > 1 ? chip->mram_read_divided_cycles + factor(f) : chip->mram_read_word_cycles;
+    if (factor(f) == 1) return chip->mram_read_word_cycles;
+    return factor(f) + (factor(f) < chip->mram_read_free_divider ? chip->mram_read_divided_cycles : 0);
 }
 
+static Cycle program_word_cycles(const Chip *chip, const Mram *f)
+{
+    const Cycle periods = (chip->mram_word_cycles + factor(f) - 1) / factor(f);
+    return (periods + chip->mram_program_periods) * factor(f);
+}
+
+static Cycle erase_word_cycles(const Chip *chip, const Mram *f)
+{
+    return chip->mram_word_cycles + (f->operation == ERASE_WORDS ? chip->mram_erase_periods * factor(f) : 0);
+}
+
+// To the end, but of a read to its last byte, and in programming to the end of the first word.
 static Cycle cycles_of(const Machine *m, const Mram *f)
 {
     const Chip *chip = &m->chip;
-    const Cycle words = (f->bytes + WORD - 1) / WORD;
+    const Cycle words = (f->at % WORD + f->bytes + WORD - 1) / WORD;
     switch (f->operation) {
-    case TRIM: return (chip->mram_start_cycles + words) * factor(f);
-    case READ: return chip->mram_read_cycles + words * read_word_cycles(chip, f);
-    case PROGRAM: return chip->mram_start_cycles * factor(f) + chip->mram_word_cycles;
-    default: return chip->mram_start_cycles * factor(f) + words * chip->mram_word_cycles;
+    case TRIM: return f->bytes / TRIM_WORD * chip->mram_trim_periods * factor(f);
+    case READ:
+        return chip->mram_read_cycles + chip->mram_read_periods * factor(f)
+            + (words - 1) * read_word_cycles(chip, f);
+    case PROGRAM: return chip->mram_start_cycles * factor(f);
+    default: return chip->mram_start_cycles * factor(f) + words * erase_word_cycles(chip, f);
     }
+}
+
+static uint32_t event_of(uint32_t operation)
+{
+    switch (operation) {
+    case TRIM: return EVENT_TRIMMED;
+    case PROGRAM: return EVENT_PROGRAMMED;
+    case READ: return EVENT_READ;
+    default: return EVENT_ERASED;
+    }
+}
+
+static void ended(Machine *m, Mram *f)
+{
+    const uint32_t event = event_of(f->operation);
+    f->operation = 0;
+    if (f->registers[ENABLE / 4] >> (event - EVENT_ERASED) & 1) soc_event(m, event, m->now);
+}
+
+static void read_due(Machine *m, int which, Mram *f)
+{
+    f->moved = !f->moved;
+    if (!f->moved) {
+        ended(m, f);
+        return;
+    }
+    memcpy(memory_at(m, f->l2, f->bytes), m->mram + f->at, f->bytes);
+    memory_written(m, f->l2, f->bytes);
+    due_at(m, which, m->now + m->chip.mram_read_end_periods * factor(f));
 }
 
 void mram_due(Machine *m, int which)
 {
     Mram *f = mram(m);
     if (f->operation == READ) {
-        memcpy(memory_at(m, f->l2, f->bytes), m->mram + f->at, f->bytes);
-        memory_written(m, f->l2, f->bytes);
-    } else if (f->operation == PROGRAM) {
+        read_due(m, which, f);
+        return;
+    }
+    if (f->operation == PROGRAM) {
         memcpy(m->mram + f->at, memory_at(m, f->l2, WORD), WORD);
         f->at += WORD;
         f->l2 += WORD;
         f->bytes -= WORD;
         if (f->bytes) {
-            due_at(m, which, m->now + m->chip.mram_word_cycles);
+            due_at(m, which, m->now + program_word_cycles(&m->chip, f));
             return;
         }
     } else if (f->operation == TRIM) f->trimmed = true;
     else memset(m->mram + f->at, ERASED, f->bytes);
-    f->operation = 0;
+    ended(m, f);
 }
 
 static bool is_erased(const uint8_t *bytes, uint32_t count)
@@ -123,6 +171,18 @@ static void check_flash(const Access *a, const Mram *f)
         misused(a, FAULT_DMA, "flash is programmed that is not erased");
 }
 
+// Words of its own would make the flash of a chip unreliable for which its maker has measured some.
+static void check_trim(const Access *a, const Mram *f)
+{
+    Machine *m = a->c->m;
+    uint32_t words;
+    const uint32_t *fused = efuse_trim(m, &words);
+    if (!f->bytes || f->bytes % TRIM_WORD) misused(a, FAULT_DMA, "the flash is trimmed by words");
+    if (!fused) return;
+    if (f->bytes != words * TRIM_WORD || memcmp(memory_at(m, f->l2, f->bytes), fused, f->bytes))
+        misused(a, FAULT_DMA, "the flash is trimmed by other words than those of the chip's eFUSEs");
+}
+
 // What the registers say of the next operation.
 static void describe(const Access *a, Mram *f, uint32_t operation)
 {
@@ -137,7 +197,8 @@ static void describe(const Access *a, Mram *f, uint32_t operation)
         f->l2 = written(a, ADDRESS);
         check_l2(a, f);
     }
-    if (operation != TRIM) check_flash(a, f);
+    if (operation == TRIM) check_trim(a, f);
+    else check_flash(a, f);
 }
 
 static bool is_known(uint32_t operation)
@@ -151,7 +212,8 @@ static void start(const Access *a, uint32_t value)
     Machine *m = a->c->m;
     Mram *f = mram(m);
     const uint32_t mode = written(a, MODE), operation = mode >> 8 & 0xff;
-    if (f->operation) misused(a, FAULT_DMA, "a second operation of the flash");
+    if (f->operation)
+        misused(a, FAULT_DMA, "a second operation of the flash before the event that ends the first");
     if ((mode & POWERED) != POWERED || !(written(a, CLOCK) & CLOCK_ON))
         misused(a, FAULT_DMA, "a flash operation without power, reset or clock of the flash");
     if (!is_known(operation) || (operation == READ) != (value & START_READ))
@@ -160,21 +222,10 @@ static void start(const Access *a, uint32_t value)
     due_at(m, DUE_FLASH, a->c->t + cycles_of(m, f));
 }
 
-static uint32_t status(const Mram *f)
-{
-    switch (f->operation) {
-    case 0: return 0;
-    case READ: return RX_BUSY;
-    case TRIM:
-    case PROGRAM: return TX_BUSY;
-    default: return ERASE_BUSY;
-    }
-}
-
 uint32_t mram_load(const Access *a)
 {
     udma_check(a, PERIPHERAL, "the flash");
-    return a->offset == STATUS ? status(mram(a->c->m)) : written(a, a->offset);
+    return a->offset == STATUS ? 0 : written(a, a->offset);
 }
 
 void mram_store(const Access *a, uint32_t value)

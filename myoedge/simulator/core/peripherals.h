@@ -212,13 +212,22 @@ typedef struct {
     uint32_t registers[UDMA_WORDS];
     uint32_t operation;       // under way, 0: none
     uint32_t at, bytes, l2;   // what is left of it
-    bool trimmed;
+    bool moved, trimmed;      // moved: a read's bytes have arrived, its event has not come
 } Mram;
 uint32_t mram_load(const Access *a);
 void mram_store(const Access *a, uint32_t value);
 void mram_due(Machine *m, int which);
 void mram_erase_all(Machine *m);
 void mram_power_cut(Machine *m, uint32_t seed); // what is under way is left half done
+
+// ---- efuse.c: words that were programmed once
+enum { EFUSE_WORDS = 128 };
+typedef struct {
+    uint32_t word[EFUSE_WORDS], command, timing, protection;
+} Efuse;
+uint32_t efuse_load(const Access *a);
+void efuse_store(const Access *a, uint32_t value);
+const uint32_t *efuse_trim(const Machine *m, uint32_t *words); // the flash's; NULL: none are fused
 
 typedef struct {
     Cycle due[DUES];
@@ -230,5 +239,6 @@ typedef struct {
     FrontEnd front_end;
     Power power;
     Mram mram;
+    Efuse efuse;
     Line line;
 } Peripherals;
