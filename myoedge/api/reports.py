@@ -97,7 +97,11 @@ def peaks(build: Build | StrPath) -> Peaks:
 
 @overload
 def report(
-    build: Build | StrPath, *, against: None = None, html: StrPath | None = None
+    build: Build | StrPath,
+    *,
+    against: None = None,
+    html: StrPath | None = None,
+    figures: StrPath | None = None,
 ) -> ReportDocument: ...
 
 
@@ -113,16 +117,25 @@ def report(
     *,
     against: Build | StrPath | None = None,
     html: StrPath | None = None,
+    figures: StrPath | None = None,
 ) -> ReportDocument | Changes:
     """Return report.json of a build; with `against`, the differences from that build.
 
-    html    file to write: the report's page, or both builds side by side
+    html      file to write: the report's page, or both builds side by side
+    figures   folder for the charts as SVG and PDF, and the tables as CSV and LaTeX
 
-    Errors: E220, E281.
+    Errors: E220, E281, E501 matplotlib is missing.
     """
-    from myoedge.system.folder import write_file
+    from myoedge.system.folder import explained, replace_files, write_file
 
     new = as_build(build)
+    if figures is not None:
+        from myoedge.reports.figures import figure_files
+
+        place, files = Path(figures), figure_files(new.report)
+        with explained(place):
+            place.mkdir(parents=True, exist_ok=True)
+        replace_files(place, files)
     if against is None:
         from myoedge.reports.documents import ReportDocument
 

@@ -144,12 +144,19 @@ def _show_validation(terminal: Terminal, validation: Validation) -> None:
     )
 
 
-def _print_changes(terminal: Terminal, rows: Changes) -> None:
+def _print_changes(terminal: Terminal, rows: Changes, page: str | None) -> None:
     from myoedge.reports.diff import print_diff
 
     result = {"verdict": asdict(rows.verdict), "changes": [row.plain() for row in rows]}
     if not terminal.json_printed("changes/1", result):
         print_diff(rows, terminal.out)
+    if page:
+        terminal.progress(f"page: {page}")
+
+
+def _file_of_page(html: str | None, against: str | None) -> str | None:
+    """Return the file that --html names: its value, or the usual name without one."""
+    return html if html != USUAL else REPORT if against is None else COMPARISON
 
 
 @click.command("report")
@@ -165,9 +172,19 @@ def _print_changes(terminal: Terminal, rows: Changes) -> None:
     help=f"Write a page ({REPORT}); with --against, both builds side by side ({COMPARISON}).",
 )
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
+@click.option(
+    "--figures",
+    metavar="DIR",
+    help="Write the charts as SVG and PDF, and the tables as CSV and LaTeX.",
+)
 @common
 def report(
-    terminal: Terminal, folder: str | None, against: str | None, html: str | None, show: bool
+    terminal: Terminal,
+    folder: str | None,
+    against: str | None,
+    html: str | None,
+    show: bool,
+    figures: str | None,
 ) -> None:
     """Show a build's report, or with --against its differences from another build.
 
@@ -177,14 +194,13 @@ def report(
     from myoedge.reports.text import print_report
 
     chosen = api.load_build(folder or newest())
-    if html == USUAL:
-        html = REPORT if against is None else COMPARISON
+    html = _file_of_page(html, against)
     page = html or str(chosen.folder / "report.html")
+    if against is not None and figures is not None:
+        raise click.UsageError("--figures is for one build: without --against.")
     if against is not None:
-        _print_changes(terminal, api.report(chosen, against=against, html=html))
-        if html:
-            terminal.progress(f"page: {page}")
-    elif not terminal.json_printed("report/1", api.report(chosen, html=html)):
+        _print_changes(terminal, api.report(chosen, against=against, html=html), html)
+    elif not terminal.json_printed("report/1", api.report(chosen, html=html, figures=figures)):
         print_report(_with_commands_here(chosen), terminal.out, html=page)
     if show:
         click.launch(page)
