@@ -16,7 +16,7 @@ from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.counts import CountConversion
 from myoedge.quantization.recordings.files import read_file
-from myoedge.quantization.recordings.reading import Reading
+from myoedge.quantization.recordings.reading import Content, Reading
 from myoedge.simulator import Fault, Playback
 from myoedge.targets.sensor import NOT_WIRED, Sensor
 
@@ -25,7 +25,6 @@ TAIL_S = 0.05  # after the last sample, for its pass, its packets and a final st
 REAL = "fiu"  # kinds of NumPy types that are real numbers
 FINITE_ROWS = "emg = emg[np.isfinite(emg).all(axis=1)]  # leaves such rows out"
 MOST_BEYOND, FEWEST_INTEGERS = 0.05, 4  # share outside the calibrated range; distinct integers
-RATES = ("fs", "rate", "sampling_rate", "sample_rate")  # names of the rate in a file
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,9 @@ def recording_of(sensor: Sensor, signal: str | Path | Array) -> Delivered:
     """
     is_assumed = False
     if isinstance(signal, str | Path):
-        arrays: Mapping[str, Array] = read_file(Path(signal), Reading()).arrays
-        is_assumed = not _is_told(arrays, sensor)
+        content = read_file(Path(signal), Reading())
+        arrays: Mapping[str, Array] = content.arrays
+        is_assumed = not _is_told(content, sensor)
     else:
         arrays = {"recording": np.asarray(signal)}
     values = _array_of(arrays, sensor)
@@ -57,15 +57,14 @@ def recording_of(sensor: Sensor, signal: str | Path | Array) -> Delivered:
     return Delivered(np.asarray(np.clip(counts, low, high), np.int32), is_assumed)
 
 
-def _is_told(arrays: Mapping[str, Array], sensor: Sensor) -> bool:
+def _is_told(content: Content, sensor: Sensor) -> bool:
     """Return whether a file specifies its rate. Errors: E266 if the rate differs from [sensor]."""
-    told = {name: arrays[name] for name in RATES if name in arrays and arrays[name].size == 1}
-    for name, rate in told.items():
+    for name, rate in content.rates.items():
         if _hertz(rate) != sensor.rate_hz:
             needs = f"{float(sensor.rate_hz):g} samples per second"
             remedy = f"resample it to {needs}, or change [sensor] rate"
             raise _unplayable(needs, f"{name} = {rate.item()}", remedy)
-    return bool(told)
+    return bool(content.rates)
 
 
 def _hertz(rate: Array) -> Fraction | None:

@@ -52,6 +52,7 @@ class Data:
     numbers       index of each sample in the file; None: all samples in order
     lengths       rows of each file, in order, until `fit`; (): one file
     columns       names of a recording's columns, if known
+    aside         names of its columns that are neither signal nor label: time, texts
     is_random     whether the samples are random, for a first build
     class_names   class names in order; () for unnamed classes
     scales        scale factors applied when reading, as in Reading
@@ -64,6 +65,7 @@ class Data:
     numbers: Array | None = None
     lengths: tuple[int, ...] = ()
     columns: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
     is_random: bool = False
     class_names: tuple[str, ...] = ()
     scales: Scales = ()
@@ -221,12 +223,12 @@ def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
     shape, dtype = graph.shape(name), graph.tensors[name].dtype
     if dtype != "float32":
         check_integers(graph, name, x, title)
-    elif x.dtype.kind not in "fiu":
+    elif x.dtype.kind not in "fiub":
         raise MyoedgeError(
             "E214",
             f"{title} holds {x.dtype}",
             {"needs": "float32 (or other real numbers)", "has": str(x.dtype)},
-            [f"{name}.astype(np.float32)"],
+            [f"{name}{'.real' * (x.dtype.kind == 'c')}.astype(np.float32)"],
         )
     # without a batch axis of 1
     short = shape[:1] == (1,) and x.ndim == len(shape) and x.shape[1:] == shape[1:]

@@ -123,7 +123,7 @@ SHARED = {
     "E215": {
         "backends.adapting",
         "quantization.samples",
-        "quantization.recordings.csv_files",
+        "quantization.recordings.text",
         "quantization.recordings.recorded",
         "quantization.recordings.sources",
     },  # no samples
@@ -145,7 +145,7 @@ SHARED = {
         "quantization.recordings.reading",
         "quantization.samples",
         "quantization.recordings.recorded",
-        "quantization.recordings.csv_files",
+        "quantization.recordings.text",
         "quantization.labels",
         "backends.inputs",
     },  # data with NaN
@@ -189,7 +189,7 @@ SHARED = {
         "backends.gvsoc",
         "power.calibrate",
         "passes.condition",
-        "quantization.recordings.matlab",
+        "quantization.recordings.libraries",
         "sweeps.executors",
         "backends.console",
         "backends.openocd",

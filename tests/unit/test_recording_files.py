@@ -11,6 +11,7 @@ import pytest
 
 from myoedge.building.config import from_tables
 from myoedge.errors import MyoedgeError
+from myoedge.quantization.recordings.files import read_file
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.recordings.sources import read
 
@@ -51,20 +52,29 @@ def test_remedies_for_other_columns_read_signals_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "line"),
+    ("names", "line", "label"),
     [
-        ("who,left,right,label", "me,{},1"),
-        ("left,right,label,", "{},1,"),
-        ('"a""b",left,right', "x,{}"),
+        ("who,left,right,label", "me,{},1", "label"),
+        ("left,right,label,", "{},1,", "label"),
+        ('"a""b",left,right', "x,{}", 'a"b'),
+        ("time,left,right,gesture", "{n}.5,{},fist", "gesture"),
     ],
 )
-def test_a_remedy_leaves_out_a_column_and_reads_no_labels(
-    names: str, line: str, tmp_path: Path
-) -> None:
+def test_texts_and_times_are_no_signals(names: str, line: str, label: str, tmp_path: Path) -> None:
+    rows = [line.replace("{n}", str(n)).format(row) for n, row in enumerate(LINES.splitlines())]
+    (tmp_path / "r.csv").write_text("\n".join([names, *rows]))
+    content = read_file(tmp_path / "r.csv", Reading())
+    assert content.label == label
+    assert content.columns == ("left", "right")
+    assert np.array_equal(content.arrays["input"], ROWS)
+
+
+def test_a_remedy_leaves_out_a_column_with_a_wrong_field(tmp_path: Path) -> None:
     """Oracle: the remedy, as it is typed, reads the signals."""
-    text = "\n".join([names, *(line.format(row) for row in LINES.splitlines())])
-    (tmp_path / "r.csv").write_text(text)
-    with pytest.raises(MyoedgeError) as caught:
+    lines = [f"{n},{line},1" for n, line in enumerate(LINES.splitlines())]
+    lines[7] = lines[7].replace("7,", "loose,", 1)
+    (tmp_path / "r.csv").write_text("\n".join(["strap,left,right,label", *lines]))
+    with pytest.raises(MyoedgeError, match="line 9, column strap is no number: 'loose'") as caught:
         read(tmp_path / "r.csv")
     (typed,) = [x for x in caught.value.notice.tries if x.startswith("[calib] ")]
     settings = from_tables(tomllib.loads(typed.replace("[calib] ", "[calib]\n")), "t.toml")
@@ -87,16 +97,18 @@ def test_labels_of_a_text_file_may_be_names_of_classes(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("left,right,label\n1,2,fist\n3,4\n")
     refused(tmp_path / "r.csv", "E211", "line 3 has 2 columns")
     (tmp_path / "r.csv").write_text("left,right,label\n1,2,3\n1,2,fist\n")
-    refused(tmp_path / "r.csv", "E211", "column label is no number", "only numbers")
+    refused(tmp_path / "r.csv", "E211", "column label is no number", "numbers as 1.5")
     with pytest.raises(MyoedgeError) as caught:
         read(tmp_path / "r.csv")
-    assert not [x for x in caught.value.notice.tries if "columns" in x], "they would be read again"
+    assert not [x for x in caught.value.notice.tries if "[calib] columns" in x], (
+        "they would be read again"
+    )
 
 
 @pytest.mark.parametrize("text", ["1,2\n3,4,5\n", "1\t2\n3\t4\t5\n", "1 2\n3  4 5\n", "1;2\n3;4;5"])
 def test_a_line_with_more_columns(text: str, tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text(text)
-    refused(tmp_path / "r.csv", "E211", "line 2 has 3 columns, the first line 2")
+    refused(tmp_path / "r.csv", "E211", "columns, the others")
 
 
 @pytest.mark.parametrize("rows", [False, True])

@@ -123,10 +123,12 @@ def test_wav_of_24_bits_and_of_floats(tmp_path: Path, graph: Graph) -> None:
     data = b"".join(struct.pack("<i", int(x))[:3] for x in numbers.reshape(-1))
     # an extensible format, as recorders write 24 bits: its own tag is behind 24 bytes
     form = struct.pack("<HHIIHH", 0xFFFE, 2, 1000, 6000, 6, 24) + struct.pack("<HHIH", 22, 24, 3, 1)
-    form += bytes(14)
+    form += bytes.fromhex("000000001000800000aa00389b71")  # the identifier of mmreg.h
     chunks = b"fmt " + struct.pack("<I", len(form)) + form
     chunks += b"LIST" + struct.pack("<I", 3) + b"abc\0" + b"data" + struct.pack("<I", len(data))
-    (tmp_path / "r.wav").write_bytes(b"RIFF" + struct.pack("<I", 0) + b"WAVE" + chunks + data)
+    (tmp_path / "r.wav").write_bytes(
+        b"RIFF" + struct.pack("<I", 4 + len(chunks + data)) + b"WAVE" + chunks + data
+    )
     assert np.array_equal(values(fitted(tmp_path / "r.wav", graph)), expected(numbers / 2.0**23))
     wavfile.write(tmp_path / "f.wav", 1000, ROWS.astype(np.float32))
     assert np.array_equal(values(fitted(tmp_path / "f.wav", graph)), expected(ROWS))
@@ -238,18 +240,29 @@ TIMED = np.column_stack([np.arange(60), ROWS])
 BAD_FILES: dict[str, tuple[str, str, tuple[str, ...], str | bytes | Array]] = {
     "words": ("csv", "E211", ("line 3, column b", "'rest'", '["a"]'), "a,b\n1,2\n3,rest\n"),
     "an empty field": ("csv", "E216", ("line 2, column 1",), "1,2\n3,\n"),
-    "a line too short": ("csv", "E211", ("line 2 has 1 columns",), "1,2\n3\n"),
+    "a line too short": ("csv", "E211", ("line 2 has 2 columns, the others 3",), "1,2,3\n4,5\n"),
     "nan": ("csv", "E216", ("first in row", "3"), "1,2\n" * 3 + "nan,2\n" * 20),
     "no lines": ("csv", "E215", ("no rows",), "\n# nothing\n"),
     "names alone": ("csv", "E215", ("no rows",), "a,b\n"),
-    "utf-16": ("csv", "E211", ("UTF-8",), "1,2\n".encode("utf-16")),
-    "another ending": ("edf", "E211", (".wav",), "1,2\n" * 20),
-    "MATLAB 7.3": ("mat", "E211", ("7.3", "-v7"), b"MATLAB 7.3 MAT-file, Platform: PCWIN64"),
+    "no text": ("csv", "E211", ("no text",), b"1,2\n\x01\x02\n" * 20),
+    "another ending": ("xyz", "E211", (".wav",), "1,2\n" * 20),
+    "MATLAB 7.3": ("mat", "E211", ("HDF5",), b"MATLAB 7.3 MAT-file, Platform: PCWIN64"),
     "HDF5": ("h5", "E211", ("HDF5",), b"\x89HDF\r\n\x1a\n"),
+    "a cut EDF": ("edf", "E211", ("EDF",), b"0".ljust(256)),
+    "a cut BDF": ("bdf", "E211", ("BDF",), b"\xffBIOSEMI".ljust(256)),
+    "no XDF": ("xdf", "E211", ("no stream",), b"XDF:" + bytes(range(99))),
+    "a workbook": ("xlsx", "E211", ("as CSV",), b"PK"),
+    "Parquet": ("parquet", "E211", ("to_csv",), b"PAR1"),
+    "cut gzip": ("csv", "E211", ("gzip",), b"\x1f\x8b\x08"),
     "a damaged mat": ("mat", "E211", (), b"MATLAB 5.0 MAT-file" + bytes(200)),
     "no mat": ("mat", "E211", (), "emg"),
-    "MP3": ("wav", "E211", ("0x55",), b"RIFF1234WAVEfmt \x10\0\0\0" + COMPRESSED + b"data\0\0\0\0"),
-    "a wav without data": ("wav", "E211", ("no data",), b"RIFF\0\0\0\0WAVE"),
+    "MP3": (
+        "wav",
+        "E211",
+        ("MPEGLAYER3",),
+        b"RIFF1234WAVEfmt \x10\0\0\0" + COMPRESSED + b"data\0\0\0\0",
+    ),
+    "a wav without data": ("wav", "E211", ("before its data",), b"RIFF\0\0\0\0WAVE"),
     "no wav": ("wav", "E211", (), "1,2\n"),
     "an empty file": ("npz", "E211", (), ""),
     "no rows": ("npy", "E215", (), ROWS[:0]),

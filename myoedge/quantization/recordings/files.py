@@ -11,28 +11,41 @@ from pathlib import Path
 from shlex import quote
 
 from myoedge.errors import MyoedgeError
-from myoedge.quantization.recordings.csv_files import read_csv
-from myoedge.quantization.recordings.matlab import is_hdf5, read_mat
+from myoedge.quantization.recordings.device_files import BDF, read_edf, read_hdf5, read_xdf
 from myoedge.quantization.recordings.numpy_files import read_npy, read_npz
 from myoedge.quantization.recordings.reading import MAKE_CALIBRATION, Content, Reading, unreadable
-from myoedge.quantization.recordings.wav import read_wav
+from myoedge.quantization.recordings.scipy_files import read_mat, read_wav
+from myoedge.quantization.recordings.text import GZIP, read_text
 from myoedge.system.regular_files import open_regular
 
 Reader = Callable[[Path, Reading], Content]
 
+TEXTS = (".csv", ".tsv", ".txt")
+HDF5S = (".h5", ".hdf5")
 BEGINNINGS: Mapping[bytes, Reader] = {
     b"PK": read_npz,
     b"\x93NUMPY": read_npy,
     b"RIFF": read_wav,
     b"MATLAB 5.0": read_mat,
+    b"\x89HDF": read_hdf5,
+    b"MATLAB 7.3": read_hdf5,
+    BDF: read_edf,
+    b"XDF:": read_xdf,
+    GZIP: read_text,
 }
 ENDINGS: Mapping[str, Reader] = {  # formats that are not recognised by their first bytes
-    **dict.fromkeys((".csv", ".tsv", ".txt"), read_csv),
+    **dict.fromkeys(TEXTS, read_text),
     ".mat": read_mat,
+    ".edf": read_edf,
+}
+PARQUET = "import pandas; pandas.read_parquet(PATH).to_csv('calib.csv', index=False)"
+AS_CSV = "the sheet saved as CSV, in the program that wrote it"
+OTHERS: Mapping[str, tuple[str, str]] = {  # endings of formats with a remedy of their own
+    **dict.fromkeys((".parquet", ".pq"), ("it is a Parquet file", PARQUET)),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), ("it is a workbook", AS_CSV)),
 }
 ADDED: dict[str, Reader] = {}  # readers of plug-ins, by file extension
-HDF5 = (b"\x89HDF", b"MATLAB 7.3")
-KINDS = (".npz", ".npy", ".mat", ".csv", ".tsv", ".txt", ".wav")
+KINDS = (".npz", ".npy", ".mat", *TEXTS, ".gz", ".wav", ".edf", ".bdf", ".xdf", *HDF5S)
 WILD = frozenset("*?[")
 
 
@@ -49,8 +62,9 @@ def read_file(path: Path, reading: Reading) -> Content:
         raise MyoedgeError("E210", f"{path} cannot be opened", facts) from None
     if (added := ADDED.get(path.suffix.lower())) is not None:
         return added(path, reading)
-    if beginning.startswith(HDF5):
-        raise is_hdf5(path)
+    if (other := OTHERS.get(path.suffix.lower())) is not None:
+        cause, remedy = other
+        raise unreadable(path, cause, (remedy.replace("PATH", repr(path.name)),))
     reader = next((r for start, r in BEGINNINGS.items() if beginning.startswith(start)), None)
     reader = reader or ENDINGS.get(path.suffix.lower())
     if reader is None:

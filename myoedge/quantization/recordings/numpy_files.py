@@ -9,14 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.quantization.recordings.reading import ONLY, Content, Reading, check_size, unreadable
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.recordings.columns import content_of, named_columns
+from myoedge.quantization.recordings.reading import (
+    ONLY,
+    Content,
+    Reading,
+    check_size,
+    is_rate,
+    unreadable,
+)
 from myoedge.system.regular_files import in_steps
 
 FEWER = ("np.savez(..., input=windows[::10])  # some hundred windows are enough",)
 
 
 def read_npz(path: Path, reading: Reading) -> Content:
-    """Read the arrays of an npz file by name; other members are skipped.
+    """Read the arrays of an npz file by name; other members are skipped, and single numbers are
+    settings.
 
     Errors: E211 damaged, E217 pickled, E247 too large.
     """
@@ -33,14 +43,27 @@ def read_npz(path: Path, reading: Reading) -> Content:
         raise
     except Exception as error:  # zipfile, zlib, tokenize and numpy raise different exceptions
         raise _damaged(path, error) from None
-    return Content({name: x for name, x in arrays.items() if isinstance(x, np.ndarray)})
+    found = {name: x for name, x in arrays.items() if isinstance(x, np.ndarray)}
+    single = {n: x for n, x in found.items() if _is_setting(n, x) and n != str(reading.label)}
+    single = single if len(single) < len(found) else {}
+    signals = {name: x for name, x in found.items() if name not in single}
+    return Content(signals, settings=single)
+
+
+def _is_setting(name: str, x: Array) -> bool:
+    """Return whether an array is a single value of the recording, such as its rate; samples have an
+    axis."""
+    return x.ndim == 0 or (x.size == 1 and is_rate(name))
 
 
 def read_npy(path: Path, reading: Reading) -> Content:
-    """Read the array of an npy file. Errors: as read_npz."""
+    """Read the array of an npy file; the fields of a structured one are columns. Errors: as
+    read_npz."""
     try:
         mapped = np.load(path, allow_pickle=False, mmap_mode="r")  # reads only the header
         check_size(path.name, mapped.nbytes, FEWER, reading)
+        if mapped.dtype.names and mapped.ndim == 1:
+            return content_of(path.name, [*named_columns(mapped)], reading, {})
         return Content({ONLY: np.array(mapped)})
     except MyoedgeError:
         raise

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ np.savez("calib.npz", input=windows)"""
 
 
 UNLABELLED = "leave out label: without it no accuracy is measured"
+RATES = ("fs", "rate", "samplingrate", "samplerate", "samplingfrequency", "sfreq", "srate")
 LIKELY_LABELS = ("labels", "y", "target", "targets", "class", "classes", "gesture", "gestures")
 # Replacements in remedies for samples that are not for calibration, as set_in expects them.
 OF_LABELLED = {
@@ -92,12 +93,44 @@ class Reading:
 class Content:
     """Content of a sample file.
 
-    arrays    arrays by name; "input" if the format has no names
-    columns   names of the columns of a recording, if known
+    arrays     arrays by name; "input" if the format has no names
+    columns    names of the columns of a recording, if known
+    settings   single values of the file by name, such as "fs"
+    label      name of the column that is the label; "" if there is none
+    unit       unit of all signals; "" if unknown
+    aside      names of columns that are neither signal nor label
     """
 
     arrays: Mapping[str, Array]
     columns: tuple[str, ...] = ()
+    settings: Mapping[str, Array] = field(default_factory=dict)
+    label: str = ""
+    unit: str = ""
+    aside: tuple[str, ...] = ()
+
+    @property
+    def rates(self) -> dict[str, Array]:
+        """Return the settings that are named as a sampling rate."""
+        return {n: x for n, x in self.settings.items() if is_rate(n)}
+
+
+def is_rate(name: str) -> bool:
+    """Return whether a name is that of a sampling rate."""
+    return folded(name).replace("_", "") in RATES
+
+
+def folded(name: str) -> str:
+    """Return a name without case and blanks, by which names of columns and classes are compared."""
+    return "".join(name.split()).casefold()
+
+
+def found_name(names: Iterable[str], wanted: str | int) -> str | None:
+    """Return the name that is wanted, or the only one that differs from it in case and blanks."""
+    known = [*names]
+    if wanted in known:
+        return str(wanted)
+    alike = [name for name in known if folded(name) == folded(str(wanted))]
+    return alike[0] if len(alike) == 1 else None
 
 
 def is_array(value: object) -> bool:
@@ -142,14 +175,15 @@ def plain(values: Any, title: str) -> Array:
 
 
 def unreadable(
-    path: Path, cause: str, tries: tuple[str, ...] = (MAKE_CALIBRATION,)
+    path: Path | str, cause: str, tries: tuple[str, ...] = (MAKE_CALIBRATION,)
 ) -> MyoedgeError:
     """Return error E211 for a file that cannot be read.
 
+    path    the file, or its name
     cause   the reason
     tries   suggested remedies
     """
-    title = f"{path.name} cannot be read as samples"
+    title = f"{path if isinstance(path, str) else path.name} cannot be read as samples"
     return MyoedgeError("E211", title, {"cause": cause}, tries)
 
 

@@ -79,7 +79,7 @@ def _recording(data: Data, graph: Graph, reading: Reading) -> Array | None:
     """Return the recording, [rows, channels]; None if the data is not a recording."""
     x = next(iter(data.inputs.values()))
     is_only = len(graph.inputs) == len(data.inputs) == 1
-    if not is_only or x.ndim > 2 or x.dtype.kind not in "fiu":
+    if not is_only or x.ndim > 2 or x.dtype.kind not in "fiub":
         _refuse_window(data, reading)
         return None
     shape = graph.shape(graph.inputs[0])
@@ -147,6 +147,8 @@ def _no_layout(data: Data, x: Array, shape: Shape, reading: Reading) -> MyoedgeE
         "needs": f"windows of {' x '.join(map(str, window(shape)))}, as the model's input",
         "has": f"{rows:,} rows of {channels} channels",
     }
+    if data.aside:
+        facts["left out"] = ", ".join(data.aside)
     if reading.window is not None and layout(shape, channels):
         found = layout(shape, channels)
         assert found is not None

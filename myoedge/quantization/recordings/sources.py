@@ -25,6 +25,7 @@ from myoedge.quantization.recordings.reading import (
     Reading,
     check_size,
     factor_of,
+    found_name,
     is_array,
     no_such_name,
     one_each,
@@ -197,7 +198,8 @@ def _labelled(content: Content, source: str, reading: Reading) -> Data:
     Errors: E211 no array of that name, E215 without samples.
     """
     arrays, named = dict(content.arrays), str(reading.label)
-    labels = _taken(arrays, source, named) if named in arrays or named != LABEL else None
+    has_label = found_name(arrays, named) is not None
+    labels = _taken(arrays, source, named) if has_label or named != LABEL else None
     if reading.array is not None:
         arrays = {ONLY: _taken(arrays, source, reading.array)}
     if not arrays and labels is None:
@@ -207,7 +209,8 @@ def _labelled(content: Content, source: str, reading: Reading) -> Data:
         frames = labels[0].size if labels.ndim > 1 and len(labels) else 1
         labels = labels.reshape(len(labels), -1) if frames > 1 else labels.reshape(-1)
     names = reading.classes
-    found = Data(arrays, labels, source, columns=content.columns, class_names=names)
+    found = Data(arrays, labels, source, class_names=names)
+    found = replace(found, columns=content.columns, aside=content.aside)
     return _scaled(found, reading)
 
 
@@ -225,7 +228,9 @@ def _scaled(data: Data, reading: Reading) -> Data:
 
 
 def _taken(arrays: dict[str, Array], source: str, name: str) -> Array:
-    """Remove an array from a mapping and return it. Errors: E211 if there is none of this name."""
-    if name not in arrays:
+    """Remove an array from a mapping and return it; case and blanks of its name do not count.
+    Errors: E211 if there is none of this name."""
+    found = found_name(arrays, name)
+    if found is None:
         raise no_such_name(source, name, ", ".join(arrays))
-    return arrays.pop(name)
+    return arrays.pop(found)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Columns of a recording: which is the label, which the time, which are signals."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.recordings.reading import (
+    LABEL,
+    LIKELY_LABELS,
+    ONLY,
+    Content,
+    Reading,
+    folded,
+    found_name,
+    no_such_name,
+    unreadable,
+)
+
+TIMES = ("t", "time", "times", "timestamp", "timestamps", "sample", "samples", "index", "frame")
+CLOCK = re.compile(  # "12:00:01.5", "2026-03-12 12:00:01", "2026-03-12T12:00:01.5Z"
+    r"(\d{1,4}[-./]\d{1,2}[-./]\d{1,4})?[ T]*(\d{1,2}:\d{2}(:\d{2}([.,:]\d+)?)?)"
+    r"\s*(Z|[+-]\d{2}:?\d{2}|[AP]M)?"
+)
+SECONDS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9}
+FEWEST_ROWS = 10  # rows from which rising numbers are a time, not a signal
+EVEN = 0.01  # relative deviation of steps in time from their median
+MOST_NAMES = 40  # number of column names in a remedy
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a recording.
+
+    name     its name; "" without one
+    values   float64 or text [rows]; None if it was not read
+    unit     unit of its numbers; "" if unknown
+    """
+
+    name: str
+    values: Array | None
+    unit: str = ""
+
+    @property
+    def is_text(self) -> bool:
+        return self.values is not None and self.values.dtype.kind == "U"
+
+
+def content_of(
+    source: str, columns: Sequence[Column], reading: Reading, settings: Mapping[str, Array]
+) -> Content:
+    """Return the signals, as float64 [rows, columns], and the label of a recording.
+
+    The label is the column that `reading` names, otherwise the only one that holds class names.
+    Signals are the columns that `reading` names, otherwise all numbers except label and time, which
+    is a column of rising numbers.
+
+    settings   numbers of the file by name, such as its rate
+    Errors: E211 no such column, no column of numbers, or several columns of text.
+    """
+    names = shown_names([column.name for column in columns])
+    label = label_place(source, names, reading)
+    if label is None:
+        label = _text_label(source, names, columns, reading)
+    time = None
+    if reading.columns is None:
+        chosen = [i for i, c in enumerate(columns) if i != label and _is_signal(c)]
+        time = _time(columns, chosen)
+        chosen = [i for i in chosen if i != time]
+    else:
+        chosen = [place(source, names, column) for column in reading.columns]
+    if not chosen:
+        tries = ("a column for every channel, with a number in every row",)
+        raise unreadable(source, "no column holds numbers", tries)
+    arrays = {ONLY: np.stack([_numbers(columns[i]) for i in chosen], axis=1)}
+    if label is not None:
+        arrays[str(reading.label)] = _values(columns[label])
+    if time is not None and (rate := _rate(columns[time])) is not None:
+        settings = {"rate": np.asarray(rate), **settings}
+    units = {columns[i].unit for i in chosen}
+    return Content(
+        arrays,
+        tuple(names[i] for i in chosen),
+        settings=settings,
+        label="" if label is None else names[label],
+        unit=units.pop() if len(units) == 1 else "",
+        aside=tuple(n for i, n in enumerate(names) if i not in (*chosen, label)),
+    )
+
+
+def shown_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names by which columns are chosen: their own, or numbers if none has a name."""
+    return (*names,) if any(names) else tuple(map(str, range(len(names))))
+
+
+def label_place(source: str, names: Sequence[str], reading: Reading) -> int | None:
+    """Return the index of the column that `reading` names as label; None if no column has the usual
+    name. Errors: E211 no such column."""
+    if reading.label == LABEL and found_name(names, LABEL) is None:
+        return None
+    return place(source, names, reading.label)
+
+
+def place(source: str, names: Sequence[str], column: str | int) -> int:
+    """Return the index of a column by name, without regard to case and blanks, or by number from 0.
+
+    Errors: E211 no such column.
+    """
+    name = None if isinstance(column, int) else found_name(names, column)
+    if name is not None:
+        return names.index(name)
+    if str(column) in names:
+        return names.index(str(column))
+    if isinstance(column, int) and 0 <= column < len(names):
+        return column
+    numbered = [*names] == [str(i) for i in range(len(names))]
+    has = f"{len(names)} columns without names, counted from 0" if numbered else ", ".join(names)
+    raise no_such_name(source, column, has)
+
+
+def others(names: Sequence[str], left_out: Sequence[int | None]) -> str:
+    """Return a [calib] line that reads all columns except some; "" if it would be unclear or too
+    long."""
+    kept = [name for i, name in enumerate(names) if name and i not in left_out]
+    is_clear = len({*kept}) == len(kept) and 0 < len(kept) < MOST_NAMES
+    return f"[calib] columns = {json.dumps(kept, ensure_ascii=False)}" if is_clear else ""
+
+
+def _is_signal(column: Column) -> bool:
+    return column.values is not None and not column.is_text
+
+
+def _values(column: Column) -> Array:
+    assert column.values is not None, column.name
+    return column.values
+
+
+def _numbers(column: Column) -> Array:
+    return _values(column).astype(np.float64)
+
+
+# --- label ----------------------------------------------------------------------------------------
+
+
+def _text_label(
+    source: str, names: Sequence[str], columns: Sequence[Column], reading: Reading
+) -> int | None:
+    """Return the index of the column with class names; None without one. Errors: E211 several."""
+    found = [i for i, c in enumerate(columns) if c.is_text and _are_classes(_values(c))]
+    varied = [i for i in found if len({*_values(columns[i]).tolist()}) > 1]
+    likely = [i for i in found if folded(names[i]) in LIKELY_LABELS]
+    kept = next((some for some in (likely, varied, found) if some), [])
+    if len(kept) > 1 and reading.columns is None:
+        cause = f"each of these columns may be the label: {', '.join(names[i] for i in kept)}"
+        tries = (f"[calib] label = {json.dumps(names[i], ensure_ascii=False)}" for i in kept)
+        raise unreadable(source, cause, (*tries,))
+    return kept[0] if len(kept) == 1 else None
+
+
+def _are_classes(values: Array) -> bool:
+    """Return whether texts may be class names: one in every row, many rows of each, and no times of
+    day."""
+    texts = values.tolist()
+    if not all(texts) or all(map(CLOCK.fullmatch, texts[:FEWEST_ROWS])):
+        return False
+    return 2 * len({*texts}) <= len(texts) or len(texts) < FEWEST_ROWS
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+def _time(columns: Sequence[Column], chosen: Sequence[int]) -> int | None:
+    """Return the index of the column that holds the time of each row, or numbers the rows; None
+    without one, and for a single column."""
+    times = (i for i in chosen if _is_time(columns[i], is_first=i == 0))
+    return next(times, None) if len(chosen) > 1 else None
+
+
+def _is_time(column: Column, is_first: bool) -> bool:
+    """Return whether numbers rise from row to row, in even steps or in a column where times are."""
+    steps = np.diff(_numbers(column))
+    if len(steps) + 1 < FEWEST_ROWS or not np.isfinite(steps).all():
+        return False
+    if _is_named_time(column):
+        return bool((steps >= 0).all() and steps.any())
+    is_even = np.ptp(steps) <= 2 * EVEN * np.median(steps)
+    return bool((steps > 0).all() and (is_first or is_even))
+
+
+def _is_named_time(column: Column) -> bool:
+    name = re.sub(r"[\[(].*", "", column.name)
+    return folded(name) in TIMES or column.unit in SECONDS
+
+
+def _rate(column: Column) -> float | None:
+    """Return the sampling rate in Hz, rounded if it is whole within a thousandth; None if the
+    column's unit is unknown and its steps are not below 1."""
+    times = _numbers(column)
+    step = float(times[-1] - times[0]) / (len(times) - 1)
+    seconds = SECONDS.get(column.unit, 1.0 if step < 1 else None)
+    if seconds is None or not step:
+        return None
+    rate = 1 / (step * seconds)
+    return float(round(rate)) if abs(rate - round(rate)) <= rate / 1000 else rate
+
+
+def named_columns(table: Array) -> Iterator[Column]:
+    """Yield the columns of a structured array."""
+    for name in table.dtype.names or ():
+        values = table[name]
+        if values.dtype.kind in "SO":
+            values = np.array([x.decode() if isinstance(x, bytes) else str(x) for x in values])
+        if values.ndim == 1 and values.dtype.kind in "fiubU":
+            yield Column(name, values)

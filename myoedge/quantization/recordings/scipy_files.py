@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MAT files of versions 4 to 7, and WAV files, read with scipy."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.recordings.libraries import library, reading_of
+from myoedge.quantization.recordings.reading import (
+    ONLY,
+    Content,
+    Reading,
+    check_size,
+    found_name,
+    unreadable,
+)
+
+NUMERIC = {
+    **dict.fromkeys(("int8", "uint8", "logical"), 1), **dict.fromkeys(("int16", "uint16"), 2),
+    **dict.fromkeys(("int32", "uint32", "single"), 4), **dict.fromkeys(("int64", "uint64"), 8),
+    "double": 8,
+}  # fmt: skip  # bytes of a number, by MATLAB's class
+TEXTS = ("char", "cell")  # MATLAB's classes of text, which only labels may have
+AS_VERSION_7 = ("save('calib.mat', 'emg', '-v7')  % in MATLAB",)
+SHORTER_MAT = ("emg = emg(1:10:end, :); save('calib.mat', 'emg', '-v7')  % fewer rows, in MATLAB",)
+SHORTER_WAV = ("sox long.wav short.wav trim 0 600",)
+AS_16_BITS = ("sox --ignore-length in.wav -e signed-integer -b 16 out.wav",)
+
+
+def read_mat(path: Path, reading: Reading) -> Content:
+    """Read the numeric variables of a MATLAB file by name, and labels, which may be text; other
+    variables are skipped, and single numbers are settings.
+
+    Errors: E211 damaged, of version 7.3, or structs alone; E247 too large; E501 without scipy.
+    """
+    io = library("scipy.io", "MAT")
+    with reading_of(path, "MAT", AS_VERSION_7):
+        variables = io.whosmat(path, appendmat=False)
+        label = found_name([name for name, _, _ in variables], reading.label)
+        rows = [row for row in variables if _is_read(row, label, reading)]
+        names = [name for name, _, _ in rows]
+        sizes_bytes = [NUMERIC.get(kind, 8) * math.prod(n) for _, n, kind in rows]
+        check_size(path.name, sum(sizes_bytes), SHORTER_MAT, reading)
+        found = io.loadmat(path, appendmat=False, variable_names=names) if names else {}
+    structs = [name for name, _, kind in variables if kind == "struct"]
+    if not names and structs:
+        tries = (f"emg = {structs[0]}.emg; save('calib.mat', 'emg', '-v7')  % in MATLAB",)
+        raise unreadable(path, f"it holds no arrays but structs: {', '.join(structs)}", tries)
+    arrays = {n: _texts(found[n]) for n in names if isinstance(found.get(n), np.ndarray)}
+    return of_matlab(arrays, label)
+
+
+def of_matlab(arrays: dict[str, Array], label: str | None) -> Content:
+    """Return MATLAB's variables, which have two axes or more: [1, n] is a row of labels, or one
+    channel, and [1, 1] a single number beside longer arrays."""
+    single = [n for n, x in arrays.items() if x.size == 1 and n != label]
+    settings = {n: arrays[n].reshape(()) for n in single if len(single) < len(arrays)}
+    signals = {n: x for n, x in arrays.items() if n not in settings}
+    return Content(
+        {n: x[0] if x.shape[:1] == (1,) and x.ndim == 2 else x for n, x in signals.items()},
+        settings=settings,
+    )
+
+
+def _is_read(row: tuple[str, tuple[int, ...], str], label: str | None, reading: Reading) -> bool:
+    """Return whether a variable is a numeric array to read, class names, or a single number."""
+    name, shape, kind = row
+    is_asked = reading.array is None or name in (reading.array, label) or math.prod(shape) == 1
+    return is_asked and (kind in NUMERIC or (kind in TEXTS and name == label))
+
+
+def _texts(x: Array) -> Array:
+    """Convert cells and rows of characters to strings; numbers are unchanged."""
+    if x.dtype.kind == "O":
+        return np.array(["".join(map(str, np.ravel(cell))).strip() for cell in x.ravel()])
+    return np.char.strip(x) if x.dtype.kind == "U" else x
+
+
+def read_wav(path: Path, reading: Reading) -> Content:
+    """Read a WAV file as float32 [rows, channels]; integers are scaled to -1 .. 1.
+
+    Errors: E211 damaged, compressed, or an unknown number format; E247 too large; E501 without
+    scipy.
+    """
+    check_size(path.name, path.stat().st_size, SHORTER_WAV, reading)
+    wavfile = library("scipy.io.wavfile", "WAV")
+    with reading_of(path, "WAV", AS_16_BITS):
+        rate_hz, numbers = wavfile.read(path)
+    if not len(numbers):
+        raise unreadable(path, "its length is 0, as while it was recorded", AS_16_BITS)
+    rows = numbers[:, None] if numbers.ndim == 1 else numbers
+    if rows.dtype == np.uint8:  # 8-bit samples are unsigned, the others signed
+        rows = (rows.astype(np.float32) - 128) / 128
+    elif rows.dtype.kind == "i":  # scipy fills the low bits of 24-bit samples with zeros
+        rows = (rows / 2.0 ** (8 * rows.dtype.itemsize - 1)).astype(np.float32)
+    return Content({ONLY: rows.astype(np.float32)}, settings={"rate": np.asarray(rate_hz)})
