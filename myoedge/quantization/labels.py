@@ -13,7 +13,7 @@ from myoedge.errors import MyoedgeError, escaped
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.accuracy import can_measure_accuracy, class_axis, is_binary
-from myoedge.quantization.recordings.reading import UNLABELLED
+from myoedge.quantization.recordings.reading import UNLABELLED, folded
 
 MOST_SHOWN = 8  # number of names in an error
 
@@ -31,7 +31,7 @@ def fitted_labels(
     -> int64 classes [samples] or [samples, frames]; float64 targets [samples, targets]
     Errors: E214 neither classes nor targets, E216 NaN, E225 unknown classes.
     """
-    labels = _texts(labels)
+    labels = _by_name(_texts(labels), names)
     if labels.dtype.kind == "U":
         return _numbered(labels, graph, names, title)
     if labels.dtype.kind not in "iubf":
@@ -77,14 +77,23 @@ def _texts(labels: Array) -> Array:
     return labels.astype(str) if is_text else labels
 
 
+def _by_name(labels: Array, names: Sequence[str]) -> Array:
+    """Convert whole numbers to texts if all of them are class names, such as "1", "2" and "5";
+    other labels are unchanged."""
+    if not names or labels.dtype.kind not in "iubf" or not np.isfinite(labels).all():
+        return labels
+    texts: Array = labels.astype(np.int64).astype(str)
+    return texts if is_whole(labels) and {*texts.ravel().tolist()} <= {*names} else labels
+
+
 def _numbered(
     labels: Array, graph: Graph, names: Sequence[str], title: str
 ) -> tuple[Array, tuple[str, ...]]:
     """Convert label names to class numbers; return them and the class names. Errors: E214 names for
     a network with one output value, E225 unknown class names."""
-    found = np.unique(labels)
-    known = (*(names or map(str, found)),)
     classes = class_count(graph, _frames(labels))
+    labels, known = _spelled(labels, names, classes)
+    found = np.unique(labels)
     if classes == 1:
         raise _neither(labels, graph, title)
     if len(known) != classes or not {*found} <= {*known}:
@@ -95,6 +104,25 @@ def _numbered(
     numbers = {name: number for number, name in enumerate(known)}
     places = np.array([numbers[str(name)] for name in found])
     return places[np.searchsorted(found, labels)], known
+
+
+def _spelled(labels: Array, names: Sequence[str], classes: int) -> tuple[Array, tuple[str, ...]]:
+    """Return labels as they are spelled among the class names, and these names.
+
+    Case and blanks count only if the names would otherwise not be those of `classes` classes.
+    names   class names in order; (): the names among the labels, sorted
+    """
+    found = [*map(str, np.unique(labels))]
+    known = (*(names or found),)
+    if len(known) == classes and {*found} <= {*known}:
+        return labels, known
+    by_key = {folded(name): name if names else name.strip() for name in reversed(known)}
+    spelling = {name: by_key.get(folded(name), name) for name in found}
+    merged = (*names,) or (*sorted({*spelling.values()}, key=folded),)
+    if len(merged) != classes or not {*spelling.values()} <= {*merged}:
+        return labels, known
+    spelled = np.array([spelling[str(x)] for x in labels.ravel()])
+    return spelled.reshape(labels.shape), merged
 
 
 def _class_names(found: Sequence[str], names: Sequence[str], classes: int) -> str:
@@ -189,6 +217,9 @@ def _check_classes(labels: Array, graph: Graph, title: str) -> None:
         return
     facts = {"needs": f"0 to {classes - 1}, as the first output has", "has": f"{least} to {most}"}
     tries = [UNLABELLED]
+    if len(found := np.unique(labels).astype(int)) == classes:
+        line = f"[calib] classes = {json.dumps([*map(str, found)])}"
+        tries.insert(0, f"{line}  # in the order of the outputs")
     if least < 0:
         tries.insert(0, "keep = label >= 0: x[keep] and label[keep] are the windows with a class")
     if most - least < classes:

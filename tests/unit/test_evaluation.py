@@ -104,6 +104,37 @@ def test_names_that_cannot_be_printed_are_escaped(model: Path) -> None:
     assert dict(raised.value.notice.facts)["has"] == "a\\x1b[31m, b\\u202e, c\\n, d"
 
 
+@pytest.mark.parametrize("given", [[" Rest", "rest", "OPEN ", "open", "fist"], [*NAMES]])
+def test_case_and_blanks_of_names_do_not_count(
+    given: list[str], model: Path, tmp_path: Path
+) -> None:
+    """Oracle: torch, with the classes that the names stand for; unless each spelling is a class."""
+    order = ("rest", "open", "fist")
+    (tmp_path / "myoedge.toml").write_text(f"[calib]\nclasses = {json.dumps(order)}\n")
+    picked = np.arange(COUNT) % len(given)
+    classes = np.array([order.index(name.strip().lower()) for name in given])[picked]
+    label = np.array(given)[picked]
+    predicted = outputs_of(network(), TEST).argmax(1)
+    found = rows_of(model, label, config=tmp_path / "myoedge.toml")
+    assert found["accuracy_float"] == pytest.approx((predicted == classes).mean(), abs=1e-6)
+    found = rows_of(model, label)  # without [calib] classes: sorted
+    assert [name.lower() for name in found["classes"]["names"]] == sorted(order)
+    assert found["accuracy_float"] == pytest.approx((predicted == 2 - classes).mean(), abs=1e-6)
+
+
+def test_numbers_of_classes_may_be_their_names(model: Path, tmp_path: Path) -> None:
+    """Classes that are counted from 1, or with gaps: by the line that the error gives."""
+    label = np.array([1, 5, 9])[LABELS]
+    with pytest.raises(MyoedgeError) as raised:
+        rows_of(model, label)
+    line = raised.value.notice.tries[0]
+    assert line.startswith('[calib] classes = ["1", "5", "9"]')
+    (tmp_path / "myoedge.toml").write_text(line.replace("[calib] ", "[calib]\n"))
+    found = rows_of(model, label, config=tmp_path / "myoedge.toml")
+    assert found["accuracy_float"] == rows_of(model, LABELS)["accuracy_float"]
+    assert found["classes"]["names"] == ["1", "5", "9"]
+
+
 def test_names_are_numbered_as_the_project_says(model: Path, tmp_path: Path) -> None:
     """Sorted names are the usual order; another one, and names without samples, are listed."""
     order = ("rest", "open", "fist")

@@ -85,7 +85,7 @@ def test_a_program_is_run_with_its_streams_and_exit_code(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "extra", ["torch", "energy", "conditioning", "mat", "dask", "qat", "notebook"]
+    "extra", ["torch", "energy", "conditioning", "recordings", "dask", "qat", "notebook"]
 )
 def test_advice_names_packages_of_an_extra_not_this_one(extra: str) -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]

@@ -44,10 +44,11 @@ def read_npz(path: Path, reading: Reading) -> Content:
     except Exception as error:  # zipfile, zlib, tokenize and numpy raise different exceptions
         raise _damaged(path, error) from None
     found = {name: x for name, x in arrays.items() if isinstance(x, np.ndarray)}
-    single = {n: x for n, x in found.items() if _is_setting(n, x) and n != str(reading.label)}
+    wanted = (reading.label, reading.array)
+    single = {n: x for n, x in found.items() if _is_setting(n, x) and n not in wanted}
     single = single if len(single) < len(found) else {}
     signals = {name: x for name, x in found.items() if name not in single}
-    return Content(signals, settings=single)
+    return Content(signals, settings={name: x.reshape(()) for name, x in single.items()})
 
 
 def _is_setting(name: str, x: Array) -> bool:

@@ -38,7 +38,9 @@ from myoedge.quantization.recordings.reading import Content, Reading, check_size
 GZIP = b"\x1f\x8b"
 SHORTER = ("head -n 100000 long.csv > short.csv",)
 NUMBERS = "numbers as 1.5, 1,5 or 1.5E+01, with semicolons, tabs, commas or blanks between columns"
-SEMICOLONS = "the same columns in every row, with semicolons between them if a comma is a decimal sign"
+SEMICOLONS = (
+    "the same columns in every row, with semicolons between them if a comma is a decimal sign"
+)
 BYTE_ORDERS = {
     b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32",
     b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
