@@ -8,8 +8,8 @@ from importlib import metadata
 
 
 def install_command(extra: str) -> str:
-    """Return the pip command that installs the packages of an extra such as "recordings"; they are named
-    individually, as myoedge itself may not be on an index."""
+    """Return the pip command that installs the packages of an extra such as "recordings"; they are
+    named individually, as myoedge itself may not be on an index."""
     from packaging.requirements import Requirement
 
     rows = map(Requirement, metadata.requires("myoedge") or ())

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.files import read_file
-from myoedge.quantization.recordings.reading import Content, Reading
+from myoedge.quantization.recordings.reading import Reading
 
 ROWS, RATE_HZ = 60, 200
 GESTURES = np.repeat(["rest", "fist, closed", "Öffnen"], ROWS // 3)
@@ -118,7 +118,7 @@ def _field(text: str, mark: str, how: Written) -> str:
     return f"{mark}{text}{mark}"
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(how=written())
 def test_numbers_are_read_as_they_were_written(
     how: Written, tmp_path_factory: pytest.TempPathFactory

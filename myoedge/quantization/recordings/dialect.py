@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a text file of numbers is written: separator, decimal sign, where its rows begin, and which
-columns hold numbers. The choice is the one that makes its first lines numeric with one width."""
+"""Form of a text file of numbers: separator, decimal sign, first row, columns that hold numbers. The
+chosen one makes its first lines numeric with one width."""
 
 from __future__ import annotations
 
