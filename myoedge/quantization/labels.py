@@ -121,8 +121,7 @@ def _spelled(labels: Array, names: Sequence[str], classes: int) -> tuple[Array, 
     merged = (*names,) or (*sorted({*spelling.values()}, key=folded),)
     if len(merged) != classes or not {*spelling.values()} <= {*merged}:
         return labels, known
-    spelled = np.array([spelling[str(x)] for x in labels.ravel()])
-    return spelled.reshape(labels.shape), merged
+    return np.vectorize(spelling.get, otypes=[str])(labels), merged
 
 
 def _class_names(found: Sequence[str], names: Sequence[str], classes: int) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.reading import (
     LABEL,
@@ -65,33 +66,42 @@ def content_of(
     Errors: E211 no such column, no column of numbers, or several columns of text.
     """
     names = shown_names([column.name for column in columns])
-    label = label_place(source, names, reading)
-    if label is None:
-        label = _text_label(source, names, columns, reading)
-    time = None
-    if reading.columns is None:
-        chosen = [i for i, c in enumerate(columns) if i != label and _is_signal(c)]
-        time = _time(columns, chosen)
-        chosen = [i for i in chosen if i != time]
-    else:
-        chosen = [place(source, names, column) for column in reading.columns]
-    if not chosen:
+    label = _label(source, names, columns, reading)
+    signals, time = _signals(source, names, columns, label, reading)
+    if not signals:
         tries = ("a column for every channel, with a number in every row",)
         raise unreadable(source, "no column holds numbers", tries)
-    arrays = {ONLY: np.stack([_numbers(columns[i]) for i in chosen], axis=1)}
+    arrays = {ONLY: np.stack([_numbers(columns[i]) for i in signals], axis=1)}
     if label is not None:
         arrays[str(reading.label)] = _values(columns[label])
-    if time is not None and (rate := _rate(columns[time])) is not None:
-        settings = {"rate": np.asarray(rate), **settings}
-    units = {columns[i].unit for i in chosen}
     return Content(
         arrays,
-        tuple(names[i] for i in chosen),
-        settings=settings,
-        label="" if label is None else names[label],
-        unit=units.pop() if len(units) == 1 else "",
-        aside=tuple(n for i, n in enumerate(names) if i not in (*chosen, label)),
+        tuple(names[i] for i in signals),
+        settings={**_rate(columns, time), **settings},
+        label=names[label] if label is not None else "",
+        unit=_common({columns[i].unit for i in signals}),
+        aside=tuple(n for i, n in enumerate(names) if i not in (*signals, label)),
     )
+
+
+def _common(units: set[str]) -> str:
+    return units.pop() if len(units) == 1 else ""
+
+
+def _signals(
+    source: str,
+    names: Sequence[str],
+    columns: Sequence[Column],
+    label: int | None,
+    reading: Reading,
+) -> tuple[list[int], int | None]:
+    """Return the indices of the signals, and of the time; None without one. Errors: E211 no such
+    column."""
+    if reading.columns is not None:
+        return [place(source, names, column) for column in reading.columns], None
+    numbers = [i for i, column in enumerate(columns) if _is_signal(column) and i != label]
+    times = [i for i in numbers if _is_time(columns[i], is_first=i == 0)][: len(numbers) - 1]
+    return [i for i in numbers if i not in times[:1]], next(iter(times), None)
 
 
 def shown_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -124,11 +134,10 @@ def place(source: str, names: Sequence[str], column: str | int) -> int:
     raise no_such_name(source, column, has)
 
 
-def others(names: Sequence[str], left_out: Sequence[int | None]) -> str:
-    """Return a [calib] line that reads all columns except some; "" if it would be unclear or too
-    long."""
-    kept = [name for i, name in enumerate(names) if name and i not in left_out]
-    is_clear = len({*kept}) == len(kept) and 0 < len(kept) < MOST_NAMES
+def only(names: Sequence[str], places: Sequence[int]) -> str:
+    """Return a [calib] line that reads some columns; "" if it would be unclear or too long."""
+    kept = [names[i] for i in places if i < len(names)]
+    is_clear = len({*kept}) == len(kept) and all(kept) and 0 < len(kept) < MOST_NAMES
     return f"[calib] columns = {json.dumps(kept, ensure_ascii=False)}" if is_clear else ""
 
 
@@ -148,38 +157,50 @@ def _numbers(column: Column) -> Array:
 # --- label ----------------------------------------------------------------------------------------
 
 
+def _label(
+    source: str, names: Sequence[str], columns: Sequence[Column], reading: Reading
+) -> int | None:
+    """Return the index of the label: the column that is named, otherwise the one of class names."""
+    named = label_place(source, names, reading)
+    return _text_label(source, names, columns, reading) if named is None else named
+
+
 def _text_label(
     source: str, names: Sequence[str], columns: Sequence[Column], reading: Reading
 ) -> int | None:
     """Return the index of the column with class names; None without one. Errors: E211 several."""
-    found = [i for i, c in enumerate(columns) if c.is_text and _are_classes(_values(c))]
-    varied = [i for i in found if len({*_values(columns[i]).tolist()}) > 1]
-    likely = [i for i in found if folded(names[i]) in LIKELY_LABELS]
-    kept = next((some for some in (likely, varied, found) if some), [])
+    found = [i for i, column in enumerate(columns) if _are_classes(column)]
+    kept = _likeliest(names, columns, found)
     if len(kept) > 1 and reading.columns is None:
-        cause = f"each of these columns may be the label: {', '.join(names[i] for i in kept)}"
-        tries = (f"[calib] label = {json.dumps(names[i], ensure_ascii=False)}" for i in kept)
-        raise unreadable(source, cause, (*tries,))
+        raise _several(source, [names[i] for i in kept])
     return kept[0] if len(kept) == 1 else None
 
 
-def _are_classes(values: Array) -> bool:
-    """Return whether texts may be class names: one in every row, many rows of each, and no times of
-    day."""
-    texts = values.tolist()
+def _likeliest(
+    names: Sequence[str], columns: Sequence[Column], found: Sequence[int]
+) -> Sequence[int]:
+    """Return the columns that are named as labels; if there are none, those with several names."""
+    varied = [i for i in found if len(np.unique(_values(columns[i]))) > 1]
+    return [i for i in found if folded(names[i]) in LIKELY_LABELS] or varied or found
+
+
+def _several(source: str, names: Sequence[str]) -> MyoedgeError:
+    """Return E211 for several columns of text."""
+    cause = f"each of these columns may be the label: {', '.join(names)}"
+    tries = (f"[calib] label = {json.dumps(name, ensure_ascii=False)}" for name in names)
+    return unreadable(source, cause, (*tries,))
+
+
+def _are_classes(column: Column) -> bool:
+    """Return whether a column may hold class names: one in every row, many rows of each, and no
+    times of day."""
+    texts = _values(column).tolist() if column.is_text else [""]
     if not all(texts) or all(map(CLOCK.fullmatch, texts[:FEWEST_ROWS])):
         return False
     return 2 * len({*texts}) <= len(texts) or len(texts) < FEWEST_ROWS
 
 
 # --- time -----------------------------------------------------------------------------------------
-
-
-def _time(columns: Sequence[Column], chosen: Sequence[int]) -> int | None:
-    """Return the index of the column that holds the time of each row, or numbers the rows; None
-    without one, and for a single column."""
-    times = (i for i in chosen if _is_time(columns[i], is_first=i == 0))
-    return next(times, None) if len(chosen) > 1 else None
 
 
 def _is_time(column: Column, is_first: bool) -> bool:
@@ -198,16 +219,20 @@ def _is_named_time(column: Column) -> bool:
     return folded(name) in TIMES or column.unit in SECONDS
 
 
-def _rate(column: Column) -> float | None:
-    """Return the sampling rate in Hz, rounded if it is whole within a thousandth; None if the
-    column's unit is unknown and its steps are not below 1."""
-    times = _numbers(column)
+def _rate(columns: Sequence[Column], time: int | None) -> dict[str, Array]:
+    """Return the sampling rate in Hz by the column of time, rounded if it is whole within a
+    thousandth; {} without such a column, or if its unit is unknown and its steps are not below
+    1."""
+    if time is None:
+        return {}
+    times = _numbers(columns[time])
     step = float(times[-1] - times[0]) / (len(times) - 1)
-    seconds = SECONDS.get(column.unit, 1.0 if step < 1 else None)
-    if seconds is None or not step:
-        return None
+    seconds = SECONDS.get(columns[time].unit, 1.0 if step < 1 else 0.0)
+    if not seconds * step:
+        return {}
     rate = 1 / (step * seconds)
-    return float(round(rate)) if abs(rate - round(rate)) <= rate / 1000 else rate
+    is_whole = abs(rate - round(rate)) <= rate / 1000
+    return {"rate": np.asarray(float(round(rate)) if is_whole else rate)}
 
 
 def named_columns(table: Array) -> Iterator[Column]:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,27 +63,32 @@ def read_xdf(path: Path, reading: Reading) -> Content:
     pyxdf = library("pyxdf", "XDF")
     with reading_of(path, "XDF", OTHER_FORM):
         streams, _ = pyxdf.load_xdf(path, verbose=False)
-        found = {_named(s): s for s in streams if isinstance(s["time_series"], np.ndarray)}
-        rates = {name: float(s["info"]["nominal_srate"][0]) for name, s in found.items()}
-        regular = [name for name in found if rates[name] > 0] or [*found]
-        wanted = [n for n in regular if reading.array in (None, n)] or regular
-    if not regular:
+        found = _by_name(streams)
+    if not found:
         raise unreadable(path, "it has no stream of numbers", OTHER_FORM)
-    if len(wanted) > 1:
-        return Content({name: np.asarray(found[name]["time_series"]) for name in regular})
-    (name,) = wanted
-    rows = np.asarray(found[name]["time_series"])
-    names = _channels(found[name]["info"], rows.shape[1])
-    columns = [Column(label, rows[:, i]) for i, label in enumerate(names)]
-    content = content_of(path.name, columns, reading, {"rate": np.asarray(rates[name])})
+    asked = {name: found[name] for name in found if name == reading.array} or found
+    if len(asked) > 1:
+        return Content({name: np.asarray(x["time_series"]) for name, x in found.items()})
+    ((name, stream),) = asked.items()
+    rows = np.asarray(stream["time_series"])
+    columns = [
+        Column(x, rows[:, i]) for i, x in enumerate(_channels(stream["info"], rows.shape[1]))
+    ]
+    content = content_of(path.name, columns, reading, {"rate": np.asarray(_nominal_hz(stream))})
     arrays = {name if n == ONLY else n: x for n, x in content.arrays.items()}
-    return Content(
-        arrays, content.columns, content.settings, content.label, content.unit, content.aside
-    )
+    return replace(content, arrays=arrays)
 
 
-def _named(stream: Any) -> str:
-    return str(stream["info"]["name"][0])
+def _by_name(streams: Sequence[Any]) -> dict[str, Any]:
+    """Return the streams of numbers by name: those with a rate if there are any."""
+    numbers = [s for s in streams if isinstance(s["time_series"], np.ndarray)]
+    regular = [*filter(_nominal_hz, numbers)]
+    return {str(s["info"]["name"][0]): s for s in regular or numbers}
+
+
+def _nominal_hz(stream: Any) -> float:
+    """Return the sampling rate of a stream; 0 if its samples come at any time."""
+    return float(stream["info"]["nominal_srate"][0])
 
 
 def _channels(info: Any, count: int) -> list[str]:
@@ -106,17 +112,19 @@ def read_hdf5(path: Path, reading: Reading) -> Content:
         datasets = dict(_datasets(file, h5py))
         label = found_name(datasets, reading.label)
         check_size(path.name, sum(x.nbytes for x in datasets.values()), SHORTER, reading)
+        settings = _rates([file, *datasets.values()])
         if len(datasets) == 1 and (table := next(iter(datasets.values()))).dtype.names:
-            return content_of(path.name, [*named_columns(table[()])], reading, _rates(file))
-        arrays = {name: _array(x, file) for name, x in datasets.items()}
+            return content_of(path.name, [*named_columns(table[()])], reading, settings)
         is_matlab = any(MATLAB_CLASS in x.attrs for x in datasets.values())
-        settings = {k: v for node in (file, *datasets.values()) for k, v in _rates(node).items()}
+        arrays = {name: _array(x, file) for name, x in datasets.items()}
     kept = {name: x for name, x in arrays.items() if x.dtype.kind in "fiub" or name == label}
-    if is_matlab:
-        return of_matlab(kept, label)
-    single = {name: x for name, x in kept.items() if x.ndim == 0 and name != label}
-    signals = {name: x for name, x in kept.items() if name not in single}
-    return Content(signals, settings=settings | single)
+    content = of_matlab(kept, label) if is_matlab else _without_scalars(kept, label)
+    return replace(content, settings={**settings, **content.settings})
+
+
+def _without_scalars(arrays: Mapping[str, Array], label: str | None) -> Content:
+    signals = {name: x for name, x in arrays.items() if x.ndim or name == label}
+    return Content(signals, settings={n: arrays[n] for n in arrays.keys() - signals.keys()})
 
 
 def _datasets(file: Any, h5py: Any) -> Iterator[tuple[str, Any]]:
@@ -137,18 +145,20 @@ def _array(dataset: Any, file: Any) -> Array:
     values = np.asarray(dataset[()])
     kind = dataset.attrs.get(MATLAB_CLASS, b"")
     if kind == b"cell":
-        texts = (np.asarray(file[reference][()]).ravel() for reference in values.ravel())
-        return np.array(["".join(map(chr, text)).strip() for text in texts])
+        return np.array([_text(np.asarray(file[reference][()])) for reference in values.ravel()])
     if kind == b"char":
-        rows = values.T.reshape(values.shape[-1], -1) if values.ndim > 1 else values[None]
-        return np.array(["".join(map(chr, row)).strip() for row in rows])
+        return np.array([_text(row) for row in values.T.reshape(values.shape[-1], -1)])
     if values.dtype.kind in "SO":
         decoded = [x.decode() if isinstance(x, bytes) else str(x) for x in values.ravel()]
         return np.array(decoded).reshape(values.shape)
     return values.T if kind else values
 
 
-def _rates(node: Any) -> dict[str, Array]:
+def _text(codes: Array) -> str:
+    return "".join(map(chr, codes.ravel())).strip()
+
+
+def _rates(nodes: Sequence[Any]) -> dict[str, Array]:
     """Return the attributes that are named as a sampling rate."""
-    attributes = {name: np.asarray(value) for name, value in node.attrs.items()}
-    return {n: x for n, x in attributes.items() if is_rate(n)}
+    attributes = {name: np.asarray(x) for node in nodes for name, x in node.attrs.items()}
+    return {name: x for name, x in attributes.items() if is_rate(name)}

@@ -43,12 +43,16 @@ def read_npz(path: Path, reading: Reading) -> Content:
         raise
     except Exception as error:  # zipfile, zlib, tokenize and numpy raise different exceptions
         raise _damaged(path, error) from None
-    found = {name: x for name, x in arrays.items() if isinstance(x, np.ndarray)}
+    return _without_settings(
+        {name: x for name, x in arrays.items() if isinstance(x, np.ndarray)}, reading
+    )
+
+
+def _without_settings(arrays: dict[str, Array], reading: Reading) -> Content:
     wanted = (reading.label, reading.array)
-    single = {n: x for n, x in found.items() if _is_setting(n, x) and n not in wanted}
-    single = single if len(single) < len(found) else {}
-    signals = {name: x for name, x in found.items() if name not in single}
-    return Content(signals, settings={name: x.reshape(()) for name, x in single.items()})
+    signals = {n: x for n, x in arrays.items() if n in wanted or not _is_setting(n, x)} or arrays
+    settings = {n: arrays[n].reshape(()) for n in arrays.keys() - signals.keys()}
+    return Content(signals, settings=settings)
 
 
 def _is_setting(name: str, x: Array) -> bool:

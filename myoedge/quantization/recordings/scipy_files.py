@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.libraries import library, reading_of
 from myoedge.quantization.recordings.reading import (
@@ -40,30 +42,40 @@ def read_mat(path: Path, reading: Reading) -> Content:
     io = library("scipy.io", "MAT")
     with reading_of(path, "MAT", AS_VERSION_7):
         variables = io.whosmat(path, appendmat=False)
-        label = found_name([name for name, _, _ in variables], reading.label)
+        kinds = {name: kind for name, _, kind in variables}
+        label = found_name(kinds, reading.label)
         rows = [row for row in variables if _is_read(row, label, reading)]
+        check_size(path.name, sum(map(_size_bytes, rows)), SHORTER_MAT, reading)
         names = [name for name, _, _ in rows]
-        sizes_bytes = [NUMERIC.get(kind, 8) * math.prod(n) for _, n, kind in rows]
-        check_size(path.name, sum(sizes_bytes), SHORTER_MAT, reading)
         found = io.loadmat(path, appendmat=False, variable_names=names) if names else {}
-    structs = [name for name, _, kind in variables if kind == "struct"]
-    if not names and structs:
-        tries = (f"emg = {structs[0]}.emg; save('calib.mat', 'emg', '-v7')  % in MATLAB",)
-        raise unreadable(path, f"it holds no arrays but structs: {', '.join(structs)}", tries)
-    arrays = {n: _texts(found[n]) for n in names if isinstance(found.get(n), np.ndarray)}
+    if not names and "struct" in kinds.values():
+        raise _structs(path, kinds)
+    arrays = {n: _texts(found[n]) for n in names if n in found}
     return of_matlab(arrays, label)
+
+
+def _structs(path: Path, kinds: Mapping[str, str]) -> MyoedgeError:
+    """Return E211 for a file without arrays but with structs."""
+    structs = [name for name, kind in kinds.items() if kind == "struct"]
+    tries = (f"emg = {structs[0]}.emg; save('calib.mat', 'emg', '-v7')  % in MATLAB",)
+    return unreadable(path, f"it holds no arrays but structs: {', '.join(structs)}", tries)
+
+
+def _size_bytes(row: tuple[str, tuple[int, ...], str]) -> int:
+    _, shape, kind = row
+    return NUMERIC.get(kind, 8) * math.prod(shape)
 
 
 def of_matlab(arrays: dict[str, Array], label: str | None) -> Content:
     """Return MATLAB's variables, which have two axes or more: [1, n] is a row of labels, or one
     channel, and [1, 1] a single number beside longer arrays."""
-    single = [n for n, x in arrays.items() if x.size == 1 and n != label]
-    settings = {n: arrays[n].reshape(()) for n in single if len(single) < len(arrays)}
-    signals = {n: x for n, x in arrays.items() if n not in settings}
-    return Content(
-        {n: x[0] if x.shape[:1] == (1,) and x.ndim == 2 else x for n, x in signals.items()},
-        settings=settings,
-    )
+    signals = {n: x for n, x in arrays.items() if x.size != 1 or n == label} or arrays
+    settings = {n: arrays[n].reshape(()) for n in arrays.keys() - signals.keys()}
+    return Content({n: _one_axis(x) for n, x in signals.items()}, settings=settings)
+
+
+def _one_axis(x: Array) -> Array:
+    return x[0] if x.ndim == 2 and len(x) == 1 else x
 
 
 def _is_read(row: tuple[str, tuple[int, ...], str], label: str | None, reading: Reading) -> bool:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from shlex import quote
@@ -20,20 +21,25 @@ from myoedge.quantization.recordings.columns import (
     Column,
     content_of,
     label_place,
-    others,
+    only,
     place,
     shown_names,
 )
-from myoedge.quantization.recordings.dialect import (
-    BLANKS,
+from myoedge.quantization.recordings.dialect import BLANKS, MISSING, Kind
+from myoedge.quantization.recordings.reading import (
+    LABEL,
+    Content,
+    Reading,
+    check_size,
+    found_name,
+    unreadable,
+)
+from myoedge.quantization.recordings.text_form import (
     COMMENTS,
-    MISSING,
-    Kind,
     TextForm,
     form_of,
     has_commas_of_two_kinds,
 )
-from myoedge.quantization.recordings.reading import Content, Reading, check_size, unreadable
 
 GZIP = b"\x1f\x8b"
 SHORTER = ("head -n 100000 long.csv > short.csv",)
@@ -49,36 +55,57 @@ NO_TEXT = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f]")
 EXACT_SINCE = "3.1"  # release of pandas whose only conversion rounds correctly
 
 
+@dataclass(frozen=True)
+class _TextFile:
+    """Lines of a text file, and their form."""
+
+    path: Path
+    lines: Sequence[str]
+    form: TextForm
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names by which columns are chosen."""
+        return shown_names(self.form.names or ("",) * len(self.form.kinds))
+
+    @property
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield number and fields of every line that is not empty, from the first row on."""
+        for number, line in enumerate(self.lines[self.form.start :], self.form.start + 1):
+            if line.strip():
+                yield number, self.form.dialect.fields(line)
+
+
 def read_text(path: Path, reading: Reading) -> Content:
     """Read a text file: its signals as float64 [rows, columns], and its label, which may be names.
 
     The file may be gzip, in UTF-8, UTF-16 or Latin-1, with any usual separator and decimal sign.
     Errors: E211 no numbers or no such column, E216 an empty field, E247 too large.
     """
-    text = _decoded(path, reading)
-    lines = text.replace("\u2212", "-").split("\n")
+    file = _recognised(path, reading)
+    form, label = file.form, label_place(path.name, file.names, reading)
+    numbers = _numbers(file, label, reading)
+    table = _parsed(file, numbers)
+    _check_gaps(file, table, [*numbers] if label is None else [*numbers, label])
+    names, units = form.names or ("",) * len(form.kinds), form.units or ("",) * len(form.kinds)
+    columns = [Column(name, table.get(i), units[i]) for i, name in enumerate(names)]
+    settings = {} if form.rate_hz is None else {"rate": np.asarray(form.rate_hz)}
+    return content_of(path.name, columns, reading, settings)
+
+
+def _recognised(path: Path, reading: Reading) -> _TextFile:
+    """Return the lines of a text file and their form. Errors: E211 no text, no numbers, or commas
+    of two kinds; E215 no rows; E247 too large."""
+    lines = _decoded(path, reading).replace("\u2212", "-").split("\n")
     form = form_of(lines)
     if form is None:
         raise _no_rows(path, lines)
+    file = _TextFile(path, lines, form)
     if has_commas_of_two_kinds(lines, form):
-        raise _commas(path, lines, form)
+        raise _commas(file)
     if len(form.dialect.fields(lines[form.start])) != len(form.kinds):
-        raise _fault(path, lines, form, ()) or _no_rows(path, lines)
-    names = shown_names(form.names or ("",) * len(form.kinds))
-    numbers, texts = _wanted(path, names, form, reading)
-    table = _parsed(path, lines, form, numbers, texts)
-    label = label_place(path.name, names, reading)
-    needed = [*numbers, *([label] if label in texts else [])]
-    fault = _fault(path, lines, form, needed) if _has_gaps(table, needed, form) else None
-    if fault is not None:
-        raise fault
-    own_names = form.names or ("",) * len(names)
-    columns = [
-        Column(own_names[i], table.get(i), form.units[i] if form.units else "")
-        for i in range(len(names))
-    ]
-    settings = {} if form.rate_hz is None else {"rate": np.asarray(form.rate_hz)}
-    return content_of(path.name, columns, reading, settings)
+        raise _fault(file, ()) or _no_rows(path, lines)
+    return file
 
 
 # --- bytes ----------------------------------------------------------------------------------------
@@ -88,8 +115,7 @@ def _decoded(path: Path, reading: Reading) -> str:
     """Return the text of a file, with \\n at line ends. Errors: E211 no text, E247 too large."""
     check_size(path.name, path.stat().st_size, SHORTER, reading)
     data = path.read_bytes()
-    if data.startswith(GZIP):
-        data = _unpacked(path, reading)
+    data = _unpacked(path, reading) if data.startswith(GZIP) else data
     encoding = next((e for mark, e in BYTE_ORDERS.items() if data.startswith(mark)), None)
     try:
         text = data.decode(encoding or _encoding(data))
@@ -128,39 +154,31 @@ def _no_text(path: Path, cause: str) -> MyoedgeError:
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def _wanted(
-    path: Path, names: Sequence[str], form: TextForm, reading: Reading
-) -> tuple[list[int], list[int]]:
-    """Return the indices of the columns that are parsed as numbers, and as text. Errors: E211 no
-    such column."""
-    label = label_place(path.name, names, reading)
-    texts = [i for i, kind in enumerate(form.kinds) if kind is Kind.WORDS]
+def _numbers(file: _TextFile, label: int | None, reading: Reading) -> list[int]:
+    """Return the indices of the columns that are parsed as numbers. Errors: E211 no such column."""
     if reading.columns is None:
-        numbers = [i for i, kind in enumerate(form.kinds) if kind is Kind.NUMBERS]
+        numbers = file.form.of_kind(Kind.NUMBERS)
     else:
-        numbers = [place(path.name, names, column) for column in reading.columns]
-    if label is not None and label not in (*numbers, *texts):
-        numbers.append(label)
-    return numbers, [i for i in texts if i not in numbers]
+        numbers = [place(file.path.name, file.names, column) for column in reading.columns]
+    is_text = label is None or file.form.kinds[label] is Kind.WORDS
+    return numbers if is_text or label in numbers else [*numbers, label]  # type: ignore[list-item]
 
 
-def _parsed(
-    path: Path, lines: Sequence[str], form: TextForm, numbers: Sequence[int], texts: Sequence[int]
-) -> dict[int, Array]:
-    """Parse columns, as float64 and as texts. Errors: E211 a field that is no number, a row of
-    another width."""
+def _parsed(file: _TextFile, numbers: Sequence[int]) -> dict[int, Array]:
+    """Parse columns of numbers as float64, and the columns of words. Errors: E211 a field that is
+    no number, a row of another width."""
     import pandas
 
-    dialect = form.dialect
+    form, dialect = file.form, file.form.dialect
     missing = [*MISSING, *(word.upper() for word in MISSING), "NaN", "Null", "None"]
     try:
         table = pandas.read_csv(
-            StringIO("\n".join(lines[form.start :])),
+            StringIO("\n".join(file.lines[form.start :])),
             sep=r"\s+" if dialect.separator == BLANKS else dialect.separator,
             decimal=dialect.decimal,
             thousands=dialect.thousands or None,
             header=None,
-            dtype={i: float if i in numbers else str for i in range(len(form.kinds))},
+            dtype=dict.fromkeys(range(len(form.kinds)), str) | dict.fromkeys(numbers, float),
             keep_default_na=False,
             na_values=dict.fromkeys(numbers, missing),
             skipinitialspace=True,
@@ -168,11 +186,17 @@ def _parsed(
             **_exact(pandas.__version__),
         )
     except (ValueError, OverflowError) as error:  # pandas.errors.ParserError is a ValueError
-        fault = _fault(path, lines, form, numbers)
-        raise fault or unreadable(path, " ".join(str(error).split()), (NUMBERS,)) from None
+        fault = _fault(file, numbers)
+        cause = " ".join(str(error).split())
+        raise fault or unreadable(file.path, cause, (NUMBERS,)) from None
+    texts = {*form.of_kind(Kind.WORDS)} - {*numbers}
     arrays: dict[int, Array] = {i: table[i].to_numpy(np.float64) for i in numbers}
-    words = {i: [str(x).strip().strip("'").strip() for x in table[i].fillna("")] for i in texts}
-    return arrays | {i: np.array(column, dtype=str) for i, column in words.items()}
+    return arrays | {i: _texts(table[i].fillna("")) for i in texts}
+
+
+def _texts(fields: Iterable[object]) -> Array:
+    """Return texts without quotes and blanks around them."""
+    return np.array([str(x).strip().strip("'").strip() for x in fields], dtype=str)
 
 
 def _exact(version: str) -> dict[str, Any]:
@@ -185,61 +209,61 @@ def _exact(version: str) -> dict[str, Any]:
 # --- faults ---------------------------------------------------------------------------------------
 
 
-def _has_gaps(table: dict[int, Array], needed: Sequence[int], form: TextForm) -> bool:
-    """Return whether a field may be missing."""
-    if any((table[i] == "").any() for i in table if table[i].dtype.kind == "U"):
-        return True  # of the label, or of a row that is too short
-    return any(np.isnan(table[i]).any() for i in needed if table[i].dtype.kind == "f")
+def _check_gaps(file: _TextFile, table: Mapping[int, Array], needed: Sequence[int]) -> None:
+    """Raise E211 for a row that is too short, E216 for an empty field in a column that is needed;
+    NaN that is written passes."""
+    texts = any(bool((x == "").any()) for x in table.values() if x.dtype.kind == "U")
+    numbers = any(bool(np.isnan(x).any()) for x in table.values() if x.dtype.kind == "f")
+    if (texts or numbers) and (fault := _fault(file, needed)) is not None:
+        raise fault
 
 
-def _fault(
-    path: Path, lines: Sequence[str], form: TextForm, needed: Sequence[int]
-) -> MyoedgeError | None:
-    """Return the error of the first row with a missing or wrong field; None if all are whole, such
-    as NaN that is written."""
-    width = len(form.kinds)
-    filled = max(i + 1 for i, kind in enumerate(form.kinds) if kind is not Kind.EMPTY)
-    for number, line in enumerate(lines[form.start :], form.start + 1):
-        if not line.strip():
-            continue
-        fields = form.dialect.fields(line)
-        if not filled <= len(fields) <= width:
-            return _other_width(path, lines, form, number, len(fields))
-        for i in needed:
-            is_name = form.kinds[i] is Kind.WORDS and bool(fields[i])
-            is_number = form.dialect.is_number(fields[i]) or fields[i].lower() in MISSING[1:]
-            if not (is_number or is_name):
-                return _bad_field(path, form, number, i, fields[i])
+def _fault(file: _TextFile, needed: Sequence[int]) -> MyoedgeError | None:
+    """Return the error of the first row with a missing or wrong field; None if all are whole."""
+    kinds = file.form.kinds
+    filled = max(i + 1 for i, kind in enumerate(kinds) if kind is not Kind.EMPTY)
+    for number, fields in file.rows:
+        if not filled <= len(fields) <= len(kinds):
+            return _other_width(file, number, len(fields))
+        wrong = (i for i in needed if not _is_whole(file.form, i, fields[i]))
+        if (i := next(wrong, None)) is not None:
+            return _bad_field(file, number, i, fields[i])
     return None
 
 
-def _other_width(
-    path: Path, lines: Sequence[str], form: TextForm, number: int, width: int
-) -> MyoedgeError:
+def _is_whole(form: TextForm, column: int, field: str) -> bool:
+    """Return whether a field has the content of its column, or is marked as missing."""
+    if form.kinds[column] is Kind.WORDS:
+        return bool(field)
+    return form.dialect.is_number(field) or field.lower() in MISSING[1:]
+
+
+def _other_width(file: _TextFile, number: int, width: int) -> MyoedgeError:
     """Return E211 for a row with more or fewer columns than the others, as of decimal commas
     between commas."""
+    form = file.form
     cause = f"line {number} has {width} columns, the others {len(form.kinds)}"
-    text, separator = "\n".join(lines[form.start :]), form.dialect.separator
-    if separator == "," and not {".", '"'} & {*text}:
-        return unreadable(path, cause, (SEMICOLONS,))
+    text, separator = "\n".join(file.lines[form.start :]), form.dialect.separator
     between = {BLANKS: "", "\t": " -F'\\t'"}.get(separator, f" -F{quote(separator)}")
-    whole = f"awk{between} 'NF == {len(form.kinds)}' {quote(path.name)} > whole.csv"
-    is_simple = '"' not in text and Kind.EMPTY not in form.kinds
-    return unreadable(path, cause, (f"{whole}  # without such lines" if is_simple else SEMICOLONS,))
+    whole = f"awk{between} 'NF == {len(form.kinds)}' {quote(file.path.name)} > whole.csv"
+    is_decimal = separator == "," and "." not in text
+    if is_decimal or '"' in text or Kind.EMPTY in form.kinds:
+        return unreadable(file.path, cause, (SEMICOLONS,))
+    return unreadable(file.path, cause, (f"{whole}  # without such lines",))
 
 
-def _bad_field(path: Path, form: TextForm, number: int, i: int, field: str) -> MyoedgeError:
+def _bad_field(file: _TextFile, number: int, i: int, field: str) -> MyoedgeError:
     """Return the error for a field that is not a number: E216 if it is empty, otherwise E211."""
-    names = shown_names(form.names or ("",) * len(form.kinds))
-    label = next((n for n, name in enumerate(names) if name.lower() == "label"), None)
-    texts = [n for n, kind in enumerate(form.kinds) if kind is not Kind.NUMBERS]
-    remedy = others(form.names, (i, label, *texts)) if i != label else ""
+    names, form = file.names, file.form
+    label = names.index(found) if (found := found_name(names, LABEL)) else None
+    signals = [n for n in form.of_kind(Kind.NUMBERS) if n not in (i, label)]
+    remedy = only(form.names, signals) if i != label else ""
     at = f"line {number}, column {names[i]}"
     tries = [remedy] if remedy else []
     if not field:
-        title = f"{path.name} has an empty field"
+        title = f"{file.path.name} has an empty field"
         return MyoedgeError("E216", title, {"at": at}, ["leave out rows without a value", *tries])
-    return unreadable(path, f"{at} is no number: {field[:40]!r}", (*tries, NUMBERS))
+    return unreadable(file.path, f"{at} is no number: {field[:40]!r}", (*tries, NUMBERS))
 
 
 def _no_rows(path: Path, lines: Sequence[str]) -> MyoedgeError:
@@ -251,13 +275,11 @@ def _no_rows(path: Path, lines: Sequence[str]) -> MyoedgeError:
     return unreadable(path, f"no column holds numbers, such as {rows[1][:40]!r}", (NUMBERS,))
 
 
-def _commas(path: Path, lines: Sequence[str], form: TextForm) -> MyoedgeError:
+def _commas(file: _TextFile) -> MyoedgeError:
     """Return E211 for commas that separate columns and may be decimal signs too."""
-    cause = f"commas separate columns and may be decimal signs too: {lines[form.start][:40]!r}"
-    columns = f"the names of all {width} columns" if (width := len(form.kinds)) > 1 else "its name"
-    one = f"a first line with {columns}, if the comma is "
-    tries = (
-        f"{one}{'a separator' if width > 1 else 'its decimal sign'} alone",
-        SEMICOLONS,
-    )
-    return unreadable(path, cause, tries)
+    shown, width = file.lines[file.form.start][:40], len(file.form.kinds)
+    cause = f"commas separate columns and may be decimal signs too: {shown!r}"
+    names = f"the names of all {width} columns, if the comma is a separator alone"
+    name = "its name, if the comma is its decimal sign alone"
+    tries = (f"a first line with {names if width > 1 else name}", SEMICOLONS)
+    return unreadable(file.path, cause, tries)
