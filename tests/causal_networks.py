@@ -60,6 +60,49 @@ class Pool(nn.Module):
         return self.pool(F.pad(x, (self.pad, 0)))
 
 
+class PadThen(nn.Module):
+    """A pad before the first frame, operators that do not look back, and one that does."""
+
+    def __init__(self, rng: np.random.Generator, c: int) -> None:
+        super().__init__()
+        self.taps = int(rng.integers(2, 6))
+        self.frames = int(rng.integers(1, self.taps + 2))
+        self.between, self.kind = int(rng.integers(4)), int(rng.integers(6))
+        self.stride, self.own = int(rng.choice([1, 1, 2])), int(rng.integers(0, 2))
+        self.value = float(rng.choice([0.0, 0.0, 0.5]))
+        self.conv, self.mixed = nn.Conv1d(c, c, self.taps, groups=c), nn.Conv1d(c, c, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.pad(x, (self.frames, 0), value=self.value)
+        if self.between == 1:
+            y = y.sigmoid()
+        elif self.between == 2:
+            y = self.mixed(y)
+        elif self.between == 3:
+            y = F.pad(y[:, :, 1:], (1, 0), value=-0.25)
+        if self.kind == 0:
+            return F.avg_pool1d(y, self.taps, self.stride)
+        if self.kind == 1:
+            return F.max_pool1d(y, self.taps, self.stride)
+        if self.kind == 2:
+            return self.conv(F.pad(y, (self.own * (self.taps - 1), 0)))
+        if self.kind == 3:
+            return y[:, :, : x.shape[2]] + x
+        return F.max_pool1d(F.pad(y, (1, 0)), self.taps, self.stride) if self.kind == 4 else y
+
+
+class Mixed(nn.Module):
+    """Averages of a layer that makes another number of the padding in every channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.mixed = nn.Conv1d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool1d(self.mixed(F.pad(x, (15, 0))), 16, 1)
+
+
 class PerFrame(nn.Module):
     """Norm and layers over the channels of every frame."""
 

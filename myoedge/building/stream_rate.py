@@ -18,8 +18,8 @@ from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.plan import IN_L3
 from myoedge.quantization.scales import QuantGraph
+from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.convert import (
-    causal_stream,
     explicit_state_stream,
     window_axes,
     windowed_stream,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from myoedge.codegen.render import C_TYPES
@@ -13,9 +13,10 @@ from myoedge.streaming.stream import Port, Stream
 
 
 def fills(stream: Stream) -> list[int]:
-    """Return the initial integers of the states, then the integers that fill each input's frames
-    before the first one."""
-    return [*(state.fill for state in stream.states), *(port.fill for port in stream.inputs)]
+    """Return the integers that fill each input's frames before the first one, then the initial
+    integers of the states."""
+    states = (fill for state in stream.states for fill in state.fill)
+    return [*(port.fill for port in stream.inputs), *states]
 
 
 def stream_values(plan: Plan, stream: Stream, *, as_data: bool = False) -> dict[str, Any]:
@@ -24,35 +25,49 @@ def stream_values(plan: Plan, stream: Stream, *, as_data: bool = False) -> dict[
 
     as_data   whether C code reads initial integers from the array "initial_integers" of a blob
     """
-    q = plan.quant
-    states = [
-        {
-            "number": number,
-            "name": state.input,
-            "type": C_TYPES[q.dtype(state.input)],
-            "count": q.graph.tensors[state.input].size,
-            "fill": f"({C_TYPES[q.dtype(state.input)]})initial_integers[{number}]"
-            if as_data
-            else state.fill,
-            "begins": state.begins,
-        }
-        for number, state in enumerate(stream.states)
-    ]
     ports = {name: _ports(plan, getattr(stream, name)) for name in ("inputs", "outputs")}
     if as_data:
-        for number, port in enumerate(ports["inputs"], len(states)):
+        for number, port in enumerate(ports["inputs"]):
             port["fill"] = f"({port['type']})initial_integers[{number}]"
+    states = [*_states(plan, stream, as_data=as_data)]
     early = {port["type"] for port in ports["inputs"]} if stream.early else set()
     return {
         **ports,
         "states": states,
-        "types": sorted(early | {state["type"] for state in states}),
+        "types": sorted(early | _types(states, several=False)),
+        "patterns": sorted(_types(states, several=True)),
         "frames": stream.frames,
         "ready": stream.outputs[0].frames,
         "early": stream.early,
         "warmup": stream.warmup,
         "begins": max((state.begins for state in stream.states), default=0),
     }
+
+
+def _types(states: Iterable[Mapping[str, Any]], *, several: bool) -> set[str]:
+    """Return the C types of the states that begin with one number, or with several."""
+    return {state["type"] for state in states if (state["length"] > 1) == several}
+
+
+def _states(plan: Plan, stream: Stream, *, as_data: bool) -> Iterator[dict[str, Any]]:
+    """Describe the states for the templates; their initial integers are one number, or `length`
+    numbers in an array, which are repeated."""
+    q, first = plan.quant, len(stream.inputs)
+    for number, state in enumerate(stream.states):
+        kind, length = C_TYPES[q.dtype(state.input)], len(state.fill)
+        one = f"({kind})initial_integers[{first}]" if as_data else state.fill[0]
+        several = f"initial_integers + {first}" if as_data else f"first{number}"
+        yield {
+            "number": number,
+            "name": state.input,
+            "type": kind,
+            "count": q.graph.tensors[state.input].size,
+            "length": length,
+            "initial": state.fill,
+            "fill": one if length == 1 else several,
+            "begins": state.begins,
+        }
+        first += length
 
 
 def _ports(plan: Plan, ports: Sequence[Port]) -> list[dict[str, Any]]:

@@ -87,6 +87,11 @@ class StreamingRule:
     carries: tuple[StreamState, ...] = ()
 
     @property
+    def is_by_frame(self) -> bool:
+        """Whether a result frame depends on one operand frame only."""
+        return self.taps == self.stride == 1 and not self.carries
+
+    @property
     def anchored(self) -> bool:
         """Whether the results depend on the position in time, because padding or an initial state
         precedes frame 0."""

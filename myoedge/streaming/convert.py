@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversion of a quantised network to a stream: causal, on overlapping windows, or with explicit
+"""Conversion of a whole quantised network to a stream: on overlapping windows, or with explicit
 states.
 
-A causal network computes only the new frames of each pass, and keeps past frames as states. A
-window is as long as the network's input: past frames, the new frames whose outputs are needed, and
-future frames, which delay the outputs. A network of one time step with states as inputs and outputs
-runs one step per pass; its recurrent states keep their own precision between passes, not that of
-the model's states.
+A window is as long as the network's input: past frames, the new frames whose outputs are needed,
+and future frames, which delay the outputs. A network of one time step with states as inputs and
+outputs runs one step per pass; its recurrent states keep their own precision between passes, not
+that of the model's states.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from myoedge.numerics.pointwise import IDENTITY
 from myoedge.operators.base import OPS
 from myoedge.operators.streaming_rule import StreamingRule, StreamState
 from myoedge.quantization.scales import QuantGraph
-from myoedge.streaming.frame_reads import earliest_reads
 from myoedge.streaming.pass_builder import PassBuilder, add_recurrent, built_network
 from myoedge.streaming.stream import Stream
 from myoedge.streaming.time_axis import (
@@ -31,49 +29,12 @@ from myoedge.streaming.time_axis import (
     ambiguous_axes,
     changing_factors,
     common_axes,
-    follow_time,
     has_factors_along,
     rule_along,
     stream_error,
 )
 
 States = Mapping[str, str]  # input -> output with its next value
-
-
-def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
-    """Return a stream that computes `frames` frames per pass, with the same integers as the network
-    on all frames at once.
-
-    axes     input -> time axis
-    frames   input frames per pass; a multiple of the product of the strides along time
-    Errors: E131 the network is not causal.
-    """
-    paths = follow_time(q.graph, axes)
-    timing = earliest_reads(q.graph, paths, frames)
-    builder = PassBuilder(q, paths.axis)
-    for name in q.graph.inputs:
-        builder.add_input(name, builder.with_frames(name, frames))
-    for step in q.steps:
-        rules, reads = paths.rules[step.node.name], timing.reads[step.node.name]
-        names = {n: builder.frames_of(n, reads[n], rule.fill(step)) for n, rule in rules.items()}
-        inputs = [names.get(name, name) for name in step.node.inputs]
-        rule = next(iter(rules.values()))
-        if rule.carries:
-            add_recurrent(builder, step, inputs, rule, next(iter(reads.values())).begins or 0)
-        else:
-            count = frames // paths.stride[step.node.name]
-            builder.add_step(step, inputs, rule.resized(count) if rule.resized else step.attrs)
-    outputs_of = {name: builder.frames_of(name, read, 0) for name, read in timing.reads[""].items()}
-    outputs = [outputs_of[name] for name in q.graph.outputs]
-    return Stream(
-        built_network(builder, outputs),
-        tuple(map(builder.port, q.graph.inputs, q.graph.inputs)),
-        tuple(map(builder.port, q.graph.outputs, outputs)),
-        tuple(builder.states),
-        timing.early(q.graph),
-        timing.warmup(q.graph),
-        paths.stride[q.graph.outputs[0]],
-    )
 
 
 # --- overlapping windows --------------------------------------------------------------------------
@@ -114,7 +75,7 @@ def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream
     joined = {}
     for name in q.graph.inputs:  # frames of a window, of which `hop` are new
         builder.add_input(name, builder.with_frames(name, hop))
-        joined[name] = builder.with_past(name, name, window - hop, builder.fill(name), None)
+        joined[name] = builder.with_past(name, name, window - hop, (builder.fill(name),), None)
     for step in q.steps:
         builder.add_step(step, [joined.get(name, name) for name in step.node.inputs], step.attrs)
     outputs = [builder.part(name, name, past, hop) for name in q.graph.outputs]

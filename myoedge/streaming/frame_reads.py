@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 from myoedge.graph.ir import Graph
 from myoedge.operators.streaming_rule import StreamingRule
-from myoedge.streaming.time_axis import TimeAxisMap
+
+Strides = Mapping[str, int]
+NodeRules = Mapping[str, Mapping[str, StreamingRule]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +59,40 @@ class PassReads:
         return -self.start[graph.inputs[0]]
 
 
-def earliest_reads(graph: Graph, paths: TimeAxisMap, frames: int) -> PassReads:
+def earliest_reads(graph: Graph, stride: Strides, rules: NodeRules, frames: int) -> PassReads:
     """Return the frames that operators read in every pass; pass 0 starts so many frames before
     frame 0 that the first outputs are ready earliest.
 
-    paths    time axes and streaming rules of the graph
+    stride   tensor -> number of input frames per frame of the tensor
+    rules    node -> operand -> streaming rule
     frames   input frames per pass
     """
-    tried = (reads_of_pass(graph, paths, frames, early) for early in range(frames))
-    rate = paths.stride[graph.outputs[0]]
+    tried = (reads_of_pass(graph, stride, rules, frames, early) for early in range(frames))
+    rate = stride[graph.outputs[0]]
     return min(tried, key=lambda r: (r.warmup(graph) * rate - r.early(graph), r.early(graph)))
 
 
-def reads_of_pass(graph: Graph, paths: TimeAxisMap, frames: int, early: int = 0) -> PassReads:
+def reads_of_pass(
+    graph: Graph, stride: Strides, rules: NodeRules, frames: int, early: int = 0
+) -> PassReads:
     """Return the frames that every node reads in a pass, for a given start of pass 0.
 
-    paths    time axes and streaming rules of the graph
-    frames   input frames per pass, a multiple of paths.pass_multiple()
+    frames   input frames per pass, a multiple of all strides
     early    number of frames in pass 0 before the stream's frame 0
     """
     start = dict.fromkeys(graph.inputs, -early)
     reads_of: dict[str, Mapping[str, Read]] = {}
     for node in graph.nodes:
-        rules = paths.rules[node.name]
-        count = frames // paths.stride[next(iter(rules))]
+        own = rules[node.name]
+        count = frames // stride[next(iter(own))]
         # Pass 0 begins with the first frame that all operands have, the most delayed one's. Data
         # before frame 0 can be inserted between two passes only: frame 0 then begins a pass.
-        latest = min(start[name] for name in rules)
-        now = latest - (latest % count if any(rule.anchored for rule in rules.values()) else 0)
-        reads_of[node.name] = {n: _read(m, start[n], now, count) for n, m in rules.items()}
-        start[node.name] = min(_first(move, now) for move in rules.values())
+        latest = min(start[name] for name in own)
+        now = latest - (latest % count if any(rule.anchored for rule in own.values()) else 0)
+        reads_of[node.name] = {n: _read(m, start[n], now, count) for n, m in own.items()}
+        start[node.name] = min(_first(rule, now) for rule in own.values())
     last = min(start[name] for name in graph.outputs)
-    count = frames // paths.stride[graph.outputs[0]]
+    count = frames // stride[graph.outputs[0]]
     reads_of[""] = {name: Read(start[name] - last, 0, count) for name in graph.outputs}
     return PassReads(frames, {**start, **dict.fromkeys(graph.outputs, last)}, reads_of)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from myoedge.graph.ir import Attrs, Node, Shape, Tensor
+from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
@@ -16,6 +17,7 @@ from myoedge.operators.streaming_rule import StreamingRule, StreamState
 from myoedge.quantization.formats import operand_names
 from myoedge.quantization.scales import QUANTIZED, QuantGraph
 from myoedge.streaming.frame_reads import Read
+from myoedge.streaming.padding import Padding
 from myoedge.streaming.stream import Port, State
 from myoedge.streaming.time_axis import Axes, not_causal
 
@@ -27,9 +29,10 @@ class PassBuilder:
     q        the whole network
     axis     time axis of each tensor of `q`
     tensors, steps, states   contents of the pass so far
-    read     (tensor, frames read, fill) -> name of the tensor that holds these frames
+    read     (tensor, frames read, integers before the first) -> tensor that holds these frames
     like     new tensor -> tensor of `q` with the same quantisation
     params   quantisation parameters of other new tensors
+    same     tensor of `q` that the pass lacks -> the tensor with these frames
     """
 
     q: QuantGraph
@@ -37,9 +40,10 @@ class PassBuilder:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     steps: list[QuantizedNode] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
-    read: dict[tuple[str, Read, int], str] = field(default_factory=dict)
+    read: dict[tuple[str, Read, tuple[int, ...]], str] = field(default_factory=dict)
     like: dict[str, str] = field(default_factory=dict)
     params: dict[str, QuantParams] = field(default_factory=dict)
+    same: dict[str, str] = field(default_factory=dict)
 
     def shape(self, name: str) -> Shape:
         tensor = self.tensors.get(name)
@@ -87,12 +91,14 @@ class PassBuilder:
         self.add(placed, node.name)
         return placed
 
-    def with_past(self, like: str, x: str, count: int, fill: int, begins: int | None) -> str:
+    def with_past(
+        self, like: str, x: str, count: int, fill: tuple[int, ...], begins: int | None
+    ) -> str:
         """Return the name of a tensor with the last `count` frames of earlier passes, followed by
         the frames of x.
 
         like     tensor of `q` with the same quantisation
-        fill     initial integer of the past frames
+        fill     initial integers of the past frames, as in State
         begins   pass before which the past frames are set to `fill` again
         """
         if count == 0:
@@ -105,16 +111,21 @@ class PassBuilder:
         self.states.append(State(past, kept, fill, begins or 0))
         return joined
 
-    def frames_of(self, name: str, read: Read, fill: int) -> str:
+    def frames_of(self, name: str, read: Read, before: Padding) -> str:
         """Return the name of a tensor with the frames of the tensor `name` that an operator reads.
 
-        read   the frames, relative to those of the pass
-        fill   integer of frames before the first one
+        read     the frames, relative to those of the pass
+        before   the frames before the first one
         """
+        name = self.same.get(name, name)
+        values = before.values
+        if values.ndim:
+            values = before.expanded(read.history, self.shape(name), self.axis[name])
+        fill = tuple(values.ravel().tolist())
         key = (name, read, fill)
         if key not in self.read:
             count = self.shape(name)[self.axis[name]]
-            with_past = self.with_past(name, name, read.delay, fill, None)
+            with_past = self.with_past(name, name, read.delay, fill[:1], None)
             delayed = self.part(name, with_past, 0, count)
             with_history = self.with_past(name, delayed, read.history, fill, read.begins)
             self.read[key] = self.part(name, with_history, 0, read.taken)
@@ -229,7 +240,7 @@ def add_recurrent(
 
     inputs   inputs of the layer in the pass, without states
     begins   pass before which the states are reset
-    Errors: E131 an initial state whose elements differ.
+    Errors: E131 an initial state that is computed.
     """
     carries = [state.of(step) for state in rule.carries]
     fills = [_fill(builder, step, state) for state in carries]
@@ -250,16 +261,21 @@ def add_recurrent(
         builder.states.append(State(operands[state.operand], next_state, fill, begins))
 
 
-def _fill(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> int:
-    """Return the initial integer of a state. Errors: E131 if its elements differ."""
+def _fill(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> tuple[int, ...]:
+    """Return the initial integers of a state. Errors: E131 if they are computed."""
     if state.operand >= len(step.node.inputs):
-        return state.fill(step)
+        return (state.fill(step),)
     constant = builder.q.constants.get(step.node.inputs[state.operand])
-    values = set() if constant is None else set(state.first(step, constant).reshape(-1).tolist())
-    if len(values) != 1:
-        reason = f"begins with a {state.name} that is not one number all over"
+    if constant is None:
+        reason = f"begins with a {state.name} that it computes from the input"
         raise not_causal(builder.q.graph, step.node, reason)
-    return int(values.pop())
+    return repeated(state.first(step, constant))
+
+
+def repeated(values: Array) -> tuple[int, ...]:
+    """Return the integers of a state as in State: one, if all are equal."""
+    numbers = tuple(values.ravel().tolist())
+    return numbers[:1] if len(set(numbers)) == 1 else numbers
 
 
 def _next_state(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> str:

@@ -38,13 +38,13 @@ class State:
     """A tensor passed from one pass of a stream to the next.
 
     input, output   tensors of the network: the old and the new state
-    fill            initial integer of all elements
+    fill            initial integers of the elements, which are repeated; one for all of them
     begins          pass before which it is set to `fill` again, in addition to pass 0
     """
 
     input: str
     output: str
-    fill: int
+    fill: tuple[int, ...]
     begins: int
 
 
@@ -251,7 +251,8 @@ def _of_frames(graph: Graph, port: Port, frames: int) -> Tensor:
 
 def _initial_state(stream: Stream, state: State) -> Array:
     q = stream.network
-    return np.full(q.graph.shape(state.input), state.fill, q.dtype(state.input))
+    first = np.array(state.fill, np.int64).astype(q.dtype(state.input))
+    return np.resize(first, q.graph.shape(state.input))
 
 
 def _frames(x: Array, axis: int, first: int, count: int) -> Array:
@@ -275,6 +276,6 @@ def _fields(row: Port | State) -> dict[str, Any]:
 def from_json(document: Mapping[str, Any], network: QuantGraph) -> Stream:
     """Load a stream from stream.json and its network."""
     ports = {name: tuple(Port(**row) for row in document[name]) for name in ("inputs", "outputs")}
-    states = tuple(State(**row) for row in document["states"])
+    states = tuple(State(**{**row, "fill": tuple(row["fill"])}) for row in document["states"])
     numbers = {name: int(document[name]) for name in NUMBERS}
     return Stream(network, ports["inputs"], ports["outputs"], states, **numbers)

@@ -221,7 +221,7 @@ def is_batched(graph: Graph) -> bool:
 
 def _is_pointwise(rule: StreamingRule) -> bool:
     """Return whether a result frame reads only the same operand frame."""
-    return rule.taps == rule.stride == 1 and not rule.anchored
+    return rule.is_by_frame and not rule.anchored
 
 
 def common_axes(graph: Graph, axis: int) -> dict[str, int] | None:

@@ -19,7 +19,16 @@ from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.zoo import emg2qwerty
-from tests.causal_networks import Convolution, Counted, CropAdd, Late, PerFrame, Pool, Recurrent
+from tests.causal_networks import (
+    Convolution,
+    Counted,
+    CropAdd,
+    Late,
+    Mixed,
+    PerFrame,
+    Pool,
+    Recurrent,
+)
 from tests.conftest import Ran, edit_as_if_generated, of_networks, save_exported
 from tests.pages import summary
 from tests.schemas import check_folder
@@ -165,6 +174,26 @@ def test_time_may_be_the_first_axis(frames: int, tmp_path: Path) -> None:
         np.rint(found / scale.scale) + scale.zero_point, wanted[: len(found)]
     )
     assert len(found) > 17 - frames
+
+
+def test_a_state_begins_with_the_numbers_of_its_channels(tmp_path: Path) -> None:
+    """Also after a reset, and from a blob: of a layer that pads, in front of an average."""
+    network = Mixed().eval()
+    archive = save_exported(network, (torch.zeros(1, CHANNELS, FRAMES),), tmp_path / "m.pt2")
+    (tmp_path / "myoedge.toml").write_text("[stream]\naxis = 2\nframes = 2\n")
+    options: dict[str, Any] = {"calib": samples(8), "config": tmp_path / "myoedge.toml"}
+    x = samples(1)[0]
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(x)).numpy()
+    for blob in (False, True):
+        build = myoedge.build(
+            archive, output=tmp_path / f"out{blob}", stream=True, simulate=False,
+            weights_blob=blob, **options,
+        )  # fmt: skip
+        for _ in range(2):
+            build.reset()
+            found = np.moveaxis(all_pushed(build, x), 0, 2)
+            assert np.sum((found - wanted) ** 2) < 1e-3 * np.sum(wanted**2)
 
 
 @pytest.mark.slow

@@ -25,8 +25,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.convert import (
-    causal_stream,
     explicit_state_stream,
     window_axes,
     windowed_stream,

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Streams of causal networks: a pass computes only new frames, and keeps what they need of earlier
+ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from myoedge.operators.base import QuantizedNode
+from myoedge.quantization.scales import QuantGraph
+from myoedge.streaming.frame_reads import Read, earliest_reads
+from myoedge.streaming.padding import NONE, Unpadded, unpadded
+from myoedge.streaming.pass_builder import PassBuilder, add_recurrent, built_network
+from myoedge.streaming.stream import Stream
+from myoedge.streaming.time_axis import Axes, follow_time
+
+
+def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
+    """Return a stream that computes `frames` frames per pass, with the same integers as the network
+    on all frames at once.
+
+    axes     input -> time axis
+    frames   input frames per pass; a multiple of the product of the strides along time
+    Errors: E131 the network is not causal.
+    """
+    paths = follow_time(q.graph, axes)
+    real = unpadded(q, paths)
+    timing = earliest_reads(q.graph, paths.stride, real.rules, frames)
+    builder = PassBuilder(q, paths.axis)
+    for name in q.graph.inputs:
+        builder.add_input(name, builder.with_frames(name, frames))
+    for step in q.steps:
+        count = frames // paths.stride[step.node.name]
+        _add(builder, step, real, timing.reads[step.node.name], count)
+    outputs_of = {
+        name: builder.frames_of(name, read, NONE) for name, read in timing.reads[""].items()
+    }
+    outputs = [outputs_of[name] for name in q.graph.outputs]
+    return Stream(
+        built_network(builder, outputs),
+        tuple(map(builder.port, q.graph.inputs, q.graph.inputs)),
+        tuple(map(builder.port, q.graph.outputs, outputs)),
+        tuple(builder.states),
+        timing.early(q.graph),
+        timing.warmup(q.graph),
+        paths.stride[q.graph.outputs[0]],
+    )
+
+
+def _add(
+    builder: PassBuilder, step: QuantizedNode, real: Unpadded, reads: Mapping[str, Read], count: int
+) -> None:
+    """Add a node of the network to the pass.
+
+    reads   operand -> the frames that it reads
+    count   frames of its result
+    """
+    name, rules, before = step.node.name, real.rules[step.node.name], real.before[step.node.name]
+    names = {n: builder.frames_of(n, reads[n], before[n]) for n in rules}
+    inputs = [names.get(x, x) for x in step.node.inputs]
+    rule = next(iter(rules.values()))
+    attrs = rule.resized(count) if rule.resized else step.attrs
+    if rule.carries:
+        add_recurrent(builder, step, inputs, rule, next(iter(reads.values())).begins or 0)
+    elif step.node.op == "pad" and name in real.padded and not np.any(attrs["pads"]):
+        builder.same[name] = inputs[0]  # frame by frame, as it pads nothing else
+    else:
+        builder.add_step(step, inputs, attrs)
