@@ -4,6 +4,7 @@
  */
 #include "port_gap9.h"
 
+#include "clock.h"
 #include "cluster.h"
 #include "l3.h"
 #include "marks.h"
@@ -38,8 +39,6 @@ enum { RUN = 1, RESTART = 2, INTERRUPT = 4, ONCE = 32 };
 #define PICL_BUSY 1u
 #define PICL_ACCESS 0x10000800u
 enum { CLUSTER_ON = 0, CLUSTER_OFF = 6 };
-#define RISE_US 150u /* from off to on, and a margin: assumed, no document says it */
-#define WORTH_OFF_US 5000u /* to start the cluster anew, with cold caches, takes a part of that */
 
 extern void me_vectors(void);
 
@@ -113,13 +112,13 @@ static void set_cluster_power(uint32_t mode)
  * -> how long to sleep at most */
 static uint32_t choose_power(uint32_t us, uint32_t until_pass_us)
 {
-    if (cluster != OFF && until_pass_us >= WORTH_OFF_US)
+    if (cluster != OFF && until_pass_us >= ME_WORTH_OFF_US)
         set_cluster_power(CLUSTER_OFF);
-    if (cluster == OFF && until_pass_us <= RISE_US)
+    if (cluster == OFF && until_pass_us <= ME_RISE_US)
         set_cluster_power(CLUSTER_ON);
-    if (cluster != OFF || until_pass_us - RISE_US >= us)
+    if (cluster != OFF || until_pass_us - ME_RISE_US >= us)
         return us;
-    return until_pass_us - RISE_US;
+    return until_pass_us - ME_RISE_US;
 }
 
 void me_port_sleep(uint32_t us, uint32_t until_pass_us)

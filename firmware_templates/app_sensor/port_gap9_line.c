@@ -3,6 +3,7 @@
  */
 #include "port_gap9.h"
 
+#include "clock.h"
 #include "sensor.h"
 #include "sensor_network.h"
 #include "sensor_port.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "platform.h"
 
+#include "clock.h"
 #include "cluster.h"
 #include "exit_codes.h"
 #include "l3.h"
@@ -33,14 +34,14 @@ static void pause(int32_t rounds)
         __asm__ volatile("nop");
 }
 
-/* All clocks to 370.5 MHz; false if they do not lock. The oscillator needs 0.3 ms, which is 6150
+/* All clocks to ME_CHIP_HZ; false if they do not lock. The oscillator needs 0.3 ms, which is 6150
  * cycles of the 20.5 MHz that the chip starts with; by then the cluster is out of reset too. */
 static bool start_clocks(void)
 {
     ME_REG(ME_OSCILLATOR) = 3;
     pause(2000);
     ME_REG(ME_FLL_RANGE) = 0x1FFu << 16;
-    ME_REG(ME_FLL_TARGET) = 256u << 16 | 376u;
+    ME_REG(ME_FLL_TARGET) = 256u << 16 | ME_CLOCK_MULTIPLIER;
     ME_REG(ME_FLL_LOOP) = 1u | 2u | 4u << 4 | 10u << 8 | 24u << 16 | 6u << 26;
     ME_REG(ME_FLL_DIVIDERS) = 0x01010101u;
     ME_REG(ME_FLL_ENABLES) = 0x1111u;

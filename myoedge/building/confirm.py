@@ -234,7 +234,7 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     quantized, request = inputs.quantized, inputs.request
     report = estimated_report(build_plan, quantized, request, inputs.energy)
     with inputs.stage("emit"):
-        contents = _contents(build_plan, quantized, request)
+        contents = _contents(_at_point_of(report, build_plan), quantized, request)
     if contents.firmware is not None:
         report = with_firmware(report, contents.firmware.program)
         check_linked(request.limits, plan, report["memory"]["code_bytes"])
@@ -245,8 +245,19 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
         return replace(estimated, notices=(reason,))
     with inputs.stage("simulate"), one_blas_thread():
         measured = _one_inference(build_plan, contents, confirmation.progress)
-    report = with_run(report, measured, plan.chip, request.point == AUTO, inputs.energy)
-    return replace(estimated, report=report)
+    found = with_run(report, measured, plan.chip, request.point == AUTO, inputs.energy)
+    if found["target"]["operating_point"] != report["target"]["operating_point"]:
+        contents = _contents(_at_point_of(found, build_plan), quantized, request)
+    return replace(estimated, contents=contents, report=found)
+
+
+def _at_point_of(report: Report, build_plan: BuildPlan) -> BuildPlan:
+    """Return the plan for the report's operating point, which `auto` selects: the generated C sets
+    its clock."""
+    plan, name = build_plan.plan, report["target"]["operating_point"]
+    if not plan.chip.point.clock_hz or name == plan.chip.point.name:
+        return build_plan
+    return replace(build_plan, plan=replace(plan, chip=plan.chip.at(name)))
 
 
 def _not_simulated(plan: Plan, is_forced: bool) -> Notice | None:

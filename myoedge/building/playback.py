@@ -13,6 +13,7 @@ import numpy as np
 
 from myoedge.backends.packets import Decision, Record, Start, Status, decoded
 from myoedge.backends.simulator import STARTED, activity_of
+from myoedge.building.build_files import report_files
 from myoedge.building.decisions import Compared, Reference, compared
 from myoedge.building.energy import coefficients
 from myoedge.building.quantities import positive
@@ -23,13 +24,13 @@ from myoedge.building.recording import (
     recording_of,
     unlike_calibration,
 )
-from myoedge.codegen.sensor import CLOCK_HZ
 from myoedge.codegen.sensor_program import JSON, SensorProgram, from_json
 from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread
-from myoedge.power.playback import PlaybackPower, playback_power
-from myoedge.reports.energy import activity, battery_of, module_powers
+from myoedge.power.model import energy
+from myoedge.power.states import PlayedStates, StatePower, state_power
+from myoedge.reports.energy import activity, battery_of, module_powers, with_energy
 from myoedge.reports.playback import (
     Latency,
     latency_of,
@@ -42,7 +43,6 @@ from myoedge.reports.playback import (
 from myoedge.simulator import Fault, RunOptions, Simulation, simulate
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Tabular
-from myoedge.targets import find_chip
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
@@ -66,6 +66,7 @@ class Played(Tabular):
     over           E302 if a decision came later than [budget] latency
     assumed_rate_hz   [sensor] rate, if the recording's file does not specify one
     unlike         W605 if the recording seems to have another scale than the calibration data
+    unwritten      W210 if the reports of the build could not be replaced
     """
 
     frames: int
@@ -73,12 +74,13 @@ class Played(Tabular):
     decisions: tuple[Decision, ...] = field(repr=False)
     compared: Compared = field(repr=False)
     latency: Latency | None
-    power: PlaybackPower = field(repr=False)
+    power: StatePower = field(repr=False)
     records: tuple[Record, ...] = field(repr=False)
     run: Simulation = field(repr=False)
     over: Notice | None = None
     assumed_rate_hz: float | None = None
     unlike: Notice | None = None
+    unwritten: Notice | None = None
 
     @property
     def exact(self) -> bool:
@@ -136,34 +138,39 @@ def play_build(
     """Implement api.play, which documents the arguments."""
     program = program_of(build)
     delivered = recording_of(program.sensor, recording)
-    counts = delivered.counts
-    if seconds is not None:
-        rate_hz = float(program.sensor.rate_hz)
-        counts = counts[: max(round(positive(seconds, "seconds") * rate_hz), 1)]
+    counts = _first_seconds(delivered.counts, seconds, float(program.sensor.rate_hz))
     network = build.network if build.stream is None else build.stream.network
     reference = Reference(program, network, build.stream, program.conversion.integers(counts))
     check_length(len(counts), reference.first_samples)
     run = _simulated(build, program, counts, faults, progress)
     found = decoded(run.line)
     with one_blas_thread():
-        same = compared(reference, _located(run, _of_first_start([x for _, x in found])))
+        sent = _of_first_start([x for _, x in found])
+        same = compared(reference, _located(run, sent, program.clock_hz))
     rows = tuple(record for _, record in found if isinstance(record, Decision))
-    ready, ended = _times(run, found)
-    parts = latency_parts_s(ready, ended, _passes(run), CLOCK_HZ)
-    latency = latency_of(latency_s(ready, ended, CLOCK_HZ), parts)
+    latency = _latency(run, found, program.clock_hz)
+    states = PlayedStates(activity_of(run), dict(run.state_cycles), program.clock_hz)
+    power = _power(build, program, states, -(-len(rows) // program.ready))
     return Played(
         frames=len(run.ready_cycles),
         samples_lost=_lost([record for _, record in found], len(run.ready_cycles)),
         decisions=rows,
         compared=same,
         latency=latency,
-        power=_power(build, run, -(-len(rows) // program.ready)),
+        power=power,
         records=tuple(record for _, record in found),
         run=run,
         assumed_rate_hz=float(program.sensor.rate_hz) if delivered.is_assumed else None,
         unlike=unlike_calibration(program.conversion, counts),
         over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),
+        unwritten=None if faults else _with_states(build, states),
     )
+
+
+def _first_seconds(counts: Array, seconds: float | None, rate_hz: float) -> Array:
+    if seconds is None:
+        return counts
+    return counts[: max(round(positive(seconds, "seconds") * rate_hz), 1)]
 
 
 # --- the run --------------------------------------------------------------------------------------
@@ -183,7 +190,7 @@ def _simulated(
             build.written(ELF),
             folder=folder,
             options=RunOptions(mark_counts=False),
-            playback=playback_of(program.sensor, counts, faults),
+            playback=playback_of(program.sensor, program.clock_hz, counts, faults),
             progress=progress,
         )
 
@@ -202,6 +209,13 @@ def _times(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array,
     return np.array(starts, np.int64), np.array(ends, np.int64)
 
 
+def _latency(run: Simulation, found: Sequence[tuple[int, Record]], clock_hz: int) -> Latency | None:
+    """Return the distribution of the decisions' latencies; None without a decision."""
+    ready, ended = _times(run, found)
+    parts = latency_parts_s(ready, ended, _passes(run), clock_hz)
+    return latency_of(latency_s(ready, ended, clock_hz), parts)
+
+
 def _passes(run: Simulation) -> Array:
     """Return the first and the last cycle of every pass of the network, [passes, 2]."""
     starts = [at for at, mark in enumerate(run.marks) if mark.value == STARTED]
@@ -212,7 +226,7 @@ def _passes(run: Simulation) -> Array:
     return np.array(spans, np.int64).reshape(-1, 2)
 
 
-def _located(run: Simulation, decisions: Sequence[Decision]) -> list[Decision]:
+def _located(run: Simulation, decisions: Sequence[Decision], clock_hz: int) -> list[Decision]:
     """Return the decisions, each with the number of its last sample in the recording.
 
     After a reset of the front end, sample numbers differ: the program counts periods, the front end
@@ -225,7 +239,7 @@ def _located(run: Simulation, decisions: Sequence[Decision]) -> list[Decision]:
     start = cycles[list(run.ready_frames).index(first.frame)]
     times_s = np.array([row.time_us - first.time_us for row in decisions]) / 10**6
     halfway = (cycles[1:] + cycles[:-1]) // 2
-    nearest = np.searchsorted(halfway, start + times_s * CLOCK_HZ)
+    nearest = np.searchsorted(halfway, start + times_s * clock_hz)
     return [
         replace(row, frame=run.ready_frames[at]) for row, at in zip(decisions, nearest, strict=True)
     ]
@@ -246,10 +260,18 @@ def _lost(records: Sequence[Record], frames: int) -> int:
     return max((record.frames_lost for record in records if isinstance(record, Status)), default=0)
 
 
-def _power(build: Build, run: Simulation, passes: int) -> PlaybackPower:
-    chip = find_chip(str(build.manifest.get("target")))
-    point = replace(chip.point, clock_hz=CLOCK_HZ)
-    states = run.state_cycles
-    total, one = activity_of(run), activity(build.report)
+def _power(build: Build, program: SensorProgram, states: PlayedStates, passes: int) -> StatePower:
+    """Return the power of the application, and of it that of the network's passes."""
+    point, by = replace(program.point, clock_hz=program.clock_hz), coefficients()
     given = (battery_of(build.report), module_powers(build.report))
-    return playback_power(total, one, passes, states, point, coefficients(), *given)
+    power = state_power(states.activity, states.state_cycles, point, by, *given)
+    one = energy(activity(build.report), point, by)
+    network_j = (passes * one.joules, passes * one.low_j, passes * one.high_j)
+    return replace(power, network_j=network_j)
+
+
+def _with_states(build: Build, states: PlayedStates) -> Notice | None:
+    """Replace the build's reports by ones with the power of this playback. Return W210 if they
+    cannot be written."""
+    report = with_energy({**build.report, "played": states.to_json()}, coefficients())
+    return build.updated(report_files(report))

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from myoedge.backends.packets import sample_message
-from myoedge.codegen.sensor import CLOCK_HZ
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.counts import CountConversion
@@ -136,14 +135,19 @@ def _unplayable(needs: str, has: object, remedy: str) -> MyoedgeError:
     return MyoedgeError(CODE, title, {"needs": needs, "has": has}, [remedy])
 
 
-def playback_of(sensor: Sensor, counts: Array, faults: Sequence[Fault] = ()) -> Playback:
-    """Return the simulated front end, wired as in [sensor], that delivers these counts."""
+def playback_of(
+    sensor: Sensor, clock_hz: int, counts: Array, faults: Sequence[Fault] = ()
+) -> Playback:
+    """Return the simulated front end, wired as in [sensor], that delivers these counts.
+
+    clock_hz   clock of the program
+    """
     pins = {name: getattr(sensor.pins, name) for name in ("data_ready", "start", "reset")}
     is_chip = sensor.kind is not None
     return Playback(
         counts=counts if is_chip else on_the_line(sensor, counts),
         rate_hz=sensor.rate_hz,
-        clock_hz=CLOCK_HZ,
+        clock_hz=clock_hz,
         front_end=sensor.front_end,
         chips=sensor.chips,
         spi=sensor.spi,

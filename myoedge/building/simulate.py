@@ -19,7 +19,7 @@ from myoedge.backends.equivalence import (
 from myoedge.backends.names import BACKENDS, BY_SOURCE
 from myoedge.backends.samples import given_samples, golden_sample
 from myoedge.building.build_files import AUTO, report_files, with_run
-from myoedge.building.energy import coefficients
+from myoedge.building.energy import check_sensor_point, coefficients
 from myoedge.building.labelled import samples_for
 from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
@@ -111,6 +111,7 @@ class Simulated(Tabular):
 def _chip_at(build: Build, point_name: str | None) -> Chip:
     """Return the chip at an operating point; without one, at the build's."""
     chip = find_chip(str(build.manifest.get("target")))
+    check_sensor_point(build.report, point_name)
     built_for = build.report["target"].get("operating_point")
     point = built_for if point_name in (None, AUTO) else point_name
     return chip.at(point) if chip.point.clock_hz and point else chip

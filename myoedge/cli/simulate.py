@@ -189,7 +189,7 @@ def _play(
     if not terminal.json_printed("playback/1", played.to_json()):
         for line in played.lines():
             terminal.out.print(line, markup=False, highlight=False, soft_wrap=True)
-    warn(played.unlike, played.over)
+    warn(played.unlike, played.over, played.unwritten)
     if not played.exact or played.samples_lost:
         sys.exit(DIFFERENT)
     if played.over is not None:

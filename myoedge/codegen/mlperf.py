@@ -17,6 +17,7 @@ from myoedge.codegen.dataset import (
 from myoedge.codegen.render import render, template_dir
 from myoedge.errors import MyoedgeError
 from myoedge.plan.plan import IN_L3
+from myoedge.targets.gap9.clock import chip_clock
 from myoedge.version import __version__
 
 if TYPE_CHECKING:
@@ -68,11 +69,10 @@ def mlperf_files(
 
 
 def _names(plan: Plan, digest: str) -> dict[str, Any]:
-    clock_hz = max(point.clock_hz for point in plan.chip.points)
     return {
         "device": f"myoedge {plan.chip.name}",
         "program": f"myoedge {__version__}, model {digest[:16]}",
-        "clock_khz": clock_hz // 1000,
+        "clock_khz": chip_clock(plan.chip.point.clock_hz).hz // 1000,
     }
 
 

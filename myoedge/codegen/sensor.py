@@ -10,7 +10,7 @@ from typing import Any
 
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.codegen.sensor_program import SensorProgram
-from myoedge.targets.sensor import CHIP_CHANNELS, Sensor
+from myoedge.targets.sensor import CHIP_CHANNELS, RISE_US, WORTH_OFF_US, Sensor
 
 FOLDER = "firmware/sensor"  # subfolder of src/
 TEMPLATES = "app_sensor"
@@ -33,7 +33,6 @@ DRIVERS = {
 LABELS = ("labels.c", "labels.h", "receive.c", "receive.h")  # for networks that adapt
 COMMAND_BYTES, CRC_BYTES = 6, 2  # bytes of a message
 INT32_MIN = -(2**31)
-CLOCK_HZ = 370_500_000  # set by runtime/platform.c
 
 # Registers of the ADS129x that are equal for all channels and rates; SBAS459, SBAS499.
 CONFIG2 = {"ads1298": 0x40, "ads1299": 0xC0}  # no test signal
@@ -78,7 +77,8 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
         "sample_type": C_TYPES[program.sample_type],
         "result_type": C_TYPES[program.result_type],
         "conversion": program.conversion,
-        "clock_hz": CLOCK_HZ,
+        "rise_us": RISE_US,
+        "worth_off_us": WORTH_OFF_US,
         "low_literal": "INT32_MIN" if low == INT32_MIN else low,
         "layout": program.layout,
         "value_bytes": 3 + program.results * value_bytes if program.all_values else 0,

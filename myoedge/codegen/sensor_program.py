@@ -15,6 +15,9 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.counts import CountConversion, count_conversion
 from myoedge.plan.plan import IN_L3, Plan, size_bytes
+from myoedge.targets.chip import OperatingPoint
+from myoedge.targets.gap9.chip import GAP9
+from myoedge.targets.gap9.clock import chip_clock
 from myoedge.targets.sensor import MOST_CHANNELS, Pins, Sensor
 
 if TYPE_CHECKING:
@@ -72,6 +75,7 @@ class SensorProgram:
     sample_type, result_type   element types of input and output
     other_outputs_bytes   sizes of the outputs after the first
     is_stream    whether the network is a stream
+    point        operating point of the build
     """
 
     sensor: Sensor
@@ -87,6 +91,12 @@ class SensorProgram:
     result_type: str
     other_outputs_bytes: tuple[int, ...]
     is_stream: bool
+    point: OperatingPoint = GAP9.point
+
+    @property
+    def clock_hz(self) -> int:
+        """Clock of the program without an SDK."""
+        return chip_clock(self.point.clock_hz).hz
 
     @property
     def all_values(self) -> bool:
@@ -125,6 +135,7 @@ def from_json(document: Mapping[str, Any]) -> SensorProgram:
         n: tuple(x) if isinstance(x, list) else x for n, x in values["conversion"].items()
     }
     values["sensor"] = Sensor(**{**sensor, "pins": Pins(**sensor["pins"])})
+    values["point"] = OperatingPoint(**values["point"])
     values["layout"] = SampleLayout(**values["layout"])
     values["conversion"] = CountConversion(**conversion)
     values["other_outputs_bytes"] = tuple(values["other_outputs_bytes"])
@@ -158,6 +169,7 @@ def sensor_program(
         sample_type=port.dtype,
         result_type=q.dtype(output),
         is_stream=stream is not None,
+        point=plan.chip.point,
     )
 
 

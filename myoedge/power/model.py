@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy model of the chip, and duty cycle of periodic inferences.
+"""Energy model of the chip, and powers of the module around it.
 
     E = leakage * V * t + V^2 * (clocks * cycles + work * (weights * counters)) + L3 * bytes
         + V^2 * NE16 * (cycles in which it is busy)
@@ -24,7 +24,6 @@ from myoedge.targets.gap9.energy import (
     L3_ASLEEP_MW,
     SLEEP_MW,
     VOLTS,
-    WAKE_S,
 )
 
 Vector = tuple[float, ...]
@@ -155,7 +154,7 @@ def with_modelled_error(by: Coefficients) -> Coefficients:
     return replace(by, workload=workload)
 
 
-# --- duty cycle -----------------------------------------------------------------------------------
+# --- powers of a module ---------------------------------------------------------------------------
 
 BATTERY_VOLTS = 3.7  # average of a lithium cell
 Interval = tuple[float, float, float]  # (value, low, high)
@@ -183,38 +182,12 @@ class ModulePowers:
 
     others_mw   power of front end, radio and other parts that are always on; None: chip only
     sleep_mw    power of the sleeping chip, L3 included; None: both assumed bounds
-    can_sleep   whether the chip sleeps between inferences; otherwise it is idle
+    can_sleep   whether the chip sleeps between inferences; otherwise it waits with its clocks
     """
 
     others_mw: float | None = None
     sleep_mw: float | None = None
     can_sleep: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Duty:
-    """Duty cycle of a chip with one inference per period.
-
-    period_s     period in seconds
-    share        computing time / period; above 1 the chip is too slow
-    asleep_s     sleeping time per period in seconds; 0 if there is no time to fall asleep and wake
-    average_mw   average power (value, low, high)
-    sleep_mw     power while it sleeps (value, low, high)
-    hours        battery life (value, low, high); None without a battery
-    others_mw    power included in addition to the chip; None: chip only
-    """
-
-    period_s: float
-    share: float
-    asleep_s: float
-    average_mw: Interval
-    sleep_mw: Interval
-    hours: Interval | None
-    others_mw: float | None = None
-
-    @property
-    def keeps_up(self) -> bool:
-        return self.share <= 1.0
 
 
 def sleep_power_mw(has_l3: bool, by: Coefficients, module: ModulePowers) -> Interval:
@@ -230,40 +203,3 @@ def sleep_power_mw(has_l3: bool, by: Coefficients, module: ModulePowers) -> Inte
     l3_mw = L3_ASLEEP_MW if has_l3 else 0.0
     least_mw = SLEEP_MW + l3_mw
     return least_mw, least_mw, max(by.values[0], SLEEP_MW) + l3_mw
-
-
-def duty(
-    inference: Activity,
-    point: OperatingPoint,
-    by: Coefficients,
-    period_s: float,
-    battery: Battery | None = None,
-    module: ModulePowers = ModulePowers(),
-) -> Duty:
-    """Return the duty cycle of a chip that runs an inference in every period and sleeps in between
-    if it can, with memories retained; it is idle while it wakes.
-
-    inference   counters of the inference
-    period_s    period in seconds, such as hop / rate
-    battery     battery, for its life; None: battery life is not computed
-    module      powers in addition to inferences
-    The average uses the value of `sleep_power_mw`, its interval both bounds.
-    """
-    active_s = inference.cycles / point.clock_hz
-    pause_s = max(period_s - active_s, 0.0)
-    asleep_s = pause_s - WAKE_S if module.can_sleep and pause_s > WAKE_S else 0.0
-    awake = energy(inference, point, by)
-    idle = energy(Activity((pause_s - asleep_s) * point.clock_hz), point, by)
-    sleep_mw = sleep_power_mw(inference.l3_bytes > 0, by, module)
-    joules = ((part.joules, part.low_j, part.high_j) for part in (awake, idle))
-    terms = zip(*joules, sleep_mw, strict=True)
-    span_s = max(period_s, active_s)
-    others_mw = module.others_mw or 0.0
-    value, low, high = ((1e3 * (a + b) + mw * asleep_s) / span_s + others_mw for a, b, mw in terms)
-    average_mw, hours = (value, low, high), None
-    if battery is not None:  # more power, fewer hours
-        value_h, low_h, high_h = (battery.joules / (mw * 1e-3) / 3600 for mw in (value, high, low))
-        hours = (value_h, low_h, high_h)
-    return Duty(
-        period_s, active_s / period_s, asleep_s, average_mw, sleep_mw, hours, module.others_mw
-    )

@@ -7,8 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from myoedge.reports import speed, wording
-from myoedge.reports.energy import module_powers
+from myoedge.reports.energy import is_sensor, module_powers
 
+STATE_NAMES = {
+    "run": "cluster computes",
+    "control": "controller computes",
+    "idle": "idle",
+    "cluster_off": "cluster off",
+    "retention": "deep sleep",
+}
 CHIP_ONLY = "chip only: no front end, no radio"
 
 
@@ -32,7 +39,7 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("every", speed.duration(duty["period_s"])),
         ("duty cycle", f"{100 * duty['share']:.3g} %"),
         ("average", power_range(duty["average_mw"], "mW", sleeps=is_guess)),
-        ("asleep", _asleep(duty, module_powers(report).can_sleep)),
+        _states(duty) if is_sensor(report) else ("asleep", _asleep(duty)),
     ]
     if duty["asleep_s"]:
         waking_s = duty["period_s"] * (1.0 - duty["share"]) - duty["asleep_s"]
@@ -70,11 +77,22 @@ def power_range(interval: Sequence[float], unit: str, *, sleeps: bool, short: bo
     return f"{value} {unit} ({low} to {high})"
 
 
-def _asleep(duty: Mapping[str, Any], can_sleep: bool) -> str:
+def _states(duty: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the row of the sensor application's power states: "cluster computes 5 %, cluster off
+    95 %; planned: simulate --play counts them"."""
+    total_s = sum(duty["states_s"].values())
+    shares = (
+        f"{STATE_NAMES[state]} {wording.rough_percent(seconds, total_s)}"
+        for state, seconds in duty["states_s"].items()
+        if seconds
+    )
+    of = {"planned": "planned: simulate --play counts them", "played": "of the last playback"}
+    return "states", f"{', '.join(shares)}; {of[duty['source']]}"
+
+
+def _asleep(duty: Mapping[str, Any]) -> str:
     if not duty["keeps_up"]:
         return "never: an inference takes longer than the period"
-    if not can_sleep:
-        return "never: the sensor application is idle between inferences"
     if not duty["asleep_s"]:
         return "never: no time to fall asleep and wake"
     _, low_mw, high_mw = duty["sleep_mw"]

@@ -16,13 +16,13 @@ from myoedge.power.model import (
     Coefficients,
     Energy,
     ModulePowers,
-    duty,
     energy,
     typical,
     typical_on_ne16,
     with_modelled_error,
     with_typical_error,
 )
+from myoedge.power.states import PlayedStates, duty
 from myoedge.reports import speed, wording
 from myoedge.reports.report_json import Report
 from myoedge.targets import OperatingPoint
@@ -67,7 +67,7 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
     ]
     return {
         **report,
-        "duty": _duty(report, inference, at, coefficients),
+        "duty": _duty(report, inference, at, by),
         "energy_uj": {
             **_interval(consumed := energy(inference, at, coefficients)),
             "source": report["cycles"]["source"],
@@ -108,8 +108,18 @@ def _duty(
     window_s = period_s(report)
     if window_s is None:
         return None
-    result = duty(inference, point, by, window_s, battery_of(report), module_powers(report))
+    played = played_states(report)
+    known = by if played is not None else coefficients_for(report, by)
+    given = (battery_of(report), module_powers(report), played)
+    result = duty(inference, point, known, window_s, *given)
     return {**asdict(result), "keeps_up": result.keeps_up}
+
+
+def played_states(report: Mapping[str, Any]) -> PlayedStates | None:
+    """Return the times of the application's last playback, which a report stores; None without
+    one."""
+    document = report.get("played")
+    return None if document is None else PlayedStates.from_json(document)
 
 
 def battery_of(report: Mapping[str, Any]) -> Battery | None:
@@ -123,8 +133,12 @@ def module_powers(report: Mapping[str, Any]) -> ModulePowers:
     """Return the powers given by `energy --others --sleep`, which a report stores; the sensor
     application is idle between inferences."""
     given = report.get("every") or {}
-    has_sensor = (report.get("period") or {}).get("set_by") == "sensor"
-    return ModulePowers(given.get("others_mw"), given.get("sleep_mw"), not has_sensor)
+    return ModulePowers(given.get("others_mw"), given.get("sleep_mw"), not is_sensor(report))
+
+
+def is_sensor(report: Mapping[str, Any]) -> bool:
+    """Return whether a build has the sensor application, which sets clock and period."""
+    return (report.get("period") or {}).get("set_by") == "sensor"
 
 
 def period_s(report: Mapping[str, Any]) -> float | None:

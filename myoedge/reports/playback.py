@@ -13,22 +13,16 @@ import numpy as np
 from myoedge.errors import Notice
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import Interval
-from myoedge.power.playback import STATES, PlaybackPower
+from myoedge.power.states import STATES, StatePower
 from myoedge.reports import energy as joules
 from myoedge.reports.budget import Broken, over_budget
+from myoedge.reports.duty_lines import STATE_NAMES, power_range
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import rough_percent, three_digits, told_apart
 
 MOST_BINS = 20  # bins of the histogram
 BAR_COLUMNS = 30
 PARTS = ("wait", "network", "packet")  # parts of a latency, in order
-STATE_NAMES = {
-    "run": "cluster computes",
-    "control": "controller computes",
-    "idle": "idle",
-    "cluster_off": "cluster off",
-    "retention": "deep sleep",
-}
 
 
 def latency_s(ready_cycles: Array, packet_end_cycles: Array, clock_hz: float) -> Array:
@@ -123,7 +117,7 @@ def over_latency(latency: Latency | None, limit_s: float | None) -> Notice | Non
 
 def playback_json(
     latency: Latency | None,
-    power: PlaybackPower,
+    power: StatePower,
     *,
     frames: int,
     samples_lost: int,
@@ -141,6 +135,7 @@ def playback_json(
     missing        number of decisions of the reference that were not sent
     flagged        number of decisions with a flag
     """
+    network_w = [joules / power.seconds for joules in power.network_j or (0.0,) * 3]
     return {
         "exact": not wrong and not missing,
         "frames": frames,
@@ -152,7 +147,7 @@ def playback_json(
         "latency_s": None if latency is None else _latency_json(latency),
         "power_w": _interval(power.power_w),
         "others_w": power.others_w,
-        "network_w": _interval(power.network_w),
+        "network_w": _interval((network_w[0], network_w[1], network_w[2])),
         "energy_j": _interval(power.chip_j),
         "energy_per_decision_j": _per_decision(power, decisions),
         "battery_h": None if power.hours is None else _interval(power.hours),
@@ -174,7 +169,7 @@ def _latency_json(latency: Latency) -> dict[str, Any]:
     }
 
 
-def _per_decision(power: PlaybackPower, decisions: int) -> dict[str, float] | None:
+def _per_decision(power: StatePower, decisions: int) -> dict[str, float] | None:
     if not decisions:
         return None
     value, low, high = (x / decisions for x in power.chip_j)
@@ -224,20 +219,19 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
     scope = "the chip" if others_w is None else f"with {_milliwatts(others_w)} of others"
     network_w = document["network_w"]["value"]
     lines = [
-        f"power     {_of_interval(document['power_w'])}, {scope}",
+        f"power     {_range(document['power_w'], 1e3, 'mW')}, {scope}",
         f"          {_milliwatts(network_w)} of it for the network; certainty: docs/energy.md",
     ]
     if per_decision := document["energy_per_decision_j"]:
         lines.append(f"energy    {joules.amount(per_decision['value'])} of the chip per decision")
     if hours := document["battery_h"]:
-        value, low, high = (three_digits(hours[name]) for name in ("value", "low", "high"))
-        lines.append(f"battery   {value} h ({low} to {high})")
+        lines.append(f"battery   {_range(hours, 1.0, 'h')}")
     return lines
 
 
-def _of_interval(watts: Mapping[str, float]) -> str:
-    low, high = three_digits(1e3 * watts["low"]), three_digits(1e3 * watts["high"])
-    return f"{_milliwatts(watts['value'])} ({low} to {high})"
+def _range(interval: Mapping[str, float], factor: float, unit: str) -> str:
+    ends = [factor * interval[name] for name in ("value", "low", "high")]
+    return power_range(ends, unit, sleeps=False)
 
 
 def _milliwatts(watts: float) -> str:

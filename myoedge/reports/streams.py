@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from myoedge.backends.measurement import Activity
-from myoedge.power.model import Coefficients, duty, typical, with_modelled_error
+from myoedge.power.model import Coefficients, typical, with_modelled_error
+from myoedge.power.states import duty
 from myoedge.reports import duty_lines, wording
 from myoedge.reports import energy as joules
 from myoedge.reports.report_json import Report
@@ -158,9 +159,12 @@ def _pass_row(
     activity, is_built = _typical_activity(report, row), False
     if row["frames"] == stream["pass_frames"]:
         activity, is_built = joules.activity(report), True
+    played = joules.played_states(report) if is_built else None
     known = joules.coefficients_for(report, by) if is_built else with_modelled_error(by)
+    known = by if played is not None else known
     pass_s = activity.cycles / point.clock_hz
-    found = duty(activity, point, known, period_s, module=joules.module_powers(report))
+    module = joules.module_powers(report)
+    found = duty(activity, point, known, period_s, None, module, played)
     return {
         **row,
         "period_s": period_s,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import Firmware, check_instructions, link
-from myoedge.codegen.project import runtime
+from myoedge.codegen.runtime import runtime
 from myoedge.codegen.sdk_application import SDK_FOLDER
 from myoedge.system import toolchain
 from myoedge.system.library import KERNELS, ObjectOptions, compile_objects

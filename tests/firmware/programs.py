@@ -10,8 +10,8 @@ from pathlib import Path
 
 from myoedge.backends import gvsoc
 from myoedge.codegen.firmware import Firmware, check_instructions, link
-from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
+from myoedge.codegen.runtime import runtime
 from myoedge.errors import MyoedgeError
 from myoedge.simulator.machine import simulate
 

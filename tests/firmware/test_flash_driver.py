@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import pytest
 
 from myoedge.codegen.firmware import link
-from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
+from myoedge.codegen.runtime import runtime
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import FlashState, Simulation, simulate
 from tests.firmware.programs import PROGRAMS

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from myoedge.codegen.firmware import link
-from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
+from myoedge.codegen.runtime import runtime
 from myoedge.simulator import RunOptions, simulate
 from myoedge.system import toolchain, tools
 from tests.conftest import ROOT

@@ -16,7 +16,6 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.packets import BrokenFrame, Decision
 from myoedge.building.playback import Played, program_of
-from myoedge.codegen.sensor import CLOCK_HZ
 from myoedge.codegen.sensor_program import SensorProgram
 from myoedge.simulator import Fault
 from tests.fuzz.sensors import LOSSES, MOST_FAULTS
@@ -47,10 +46,11 @@ def prepare() -> None:
 def drawn_faults(rng: np.random.Generator, program: SensorProgram) -> list[Fault]:
     """Up to MOST_FAULTS faults in the first second, at any cycle."""
     sensor = program.sensor
-    period = CLOCK_HZ / float(sensor.rate_hz)
+    clock_hz = program.clock_hz
+    period = clock_hz / float(sensor.rate_hz)
     most = {
         "missed": 1, "jitter": 1.5 * period, "doubled": 0.9 * period, "bit": 8 * 3, "reset": 1,
-        "stall": 0.4 * CLOCK_HZ, "hold": 0.25 * CLOCK_HZ,
+        "stall": 0.4 * clock_hz, "hold": 0.25 * clock_hz,
     }  # fmt: skip
     if sensor.kind is None:  # no reset, no status word
         del most["reset"], most["bit"]
@@ -101,7 +101,9 @@ def silent_gaps(found: Played, program: SensorProgram) -> Iterator[str]:
 def slow_recoveries(found: Played, program: SensorProgram, faults: list[Fault]) -> Iterator[str]:
     """No decision within a second of signal after the last fault, or none at the end."""
     rate = float(program.sensor.rate_hz)
-    last = max(x.frame + (x.value / CLOCK_HZ * rate) * (x.kind in DURATIONS) for x in faults)
+    last = max(
+        x.frame + (x.value / program.clock_hz * rate) * (x.kind in DURATIONS) for x in faults
+    )
     frames = [x.frame for x in found.records if isinstance(x, Decision)]
     if not any(last < frame < last + rate for frame in frames):
         yield f"no decision within a second after frame {last:.0f}"

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from myoedge.codegen.firmware import Firmware, check_instructions, link
-from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
+from myoedge.codegen.runtime import runtime
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.simulator.machine import simulate
 from myoedge.system.library import load_library

@@ -14,8 +14,8 @@ import pytest
 
 from myoedge.codegen.firmware import check_instructions, link
 from myoedge.codegen.library import library_files
-from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
+from myoedge.codegen.runtime import runtime
 from myoedge.numerics.arrays import Array
 from myoedge.simulator.machine import simulate
 from myoedge.system import toolchain, tools

@@ -67,7 +67,13 @@ def emg() -> Array:
         return np.asarray(file["emg"], np.float32)
 
 
-def built(folder: Path, kind: type[Windows | Causal], samples: int, **tables: Any) -> Build:
+def built(
+    folder: Path,
+    kind: type[Windows | Causal],
+    samples: int,
+    point: str | None = None,
+    **tables: Any,
+) -> Build:
     torch.manual_seed(0)
     channels = int(tables["sensor"]["channels"])
     shape = (1, channels, samples)
@@ -82,6 +88,7 @@ def built(folder: Path, kind: type[Windows | Causal], samples: int, **tables: An
         stream="stream" in tables,
         output=folder / "out",
         simulate=False,
+        operating_point=point,
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from myoedge.backends.measurement import Activity
 from myoedge.backends.simulator import activity_of
 from myoedge.power.model import PUBLISHED, Battery, Coefficients, ModulePowers, energy
-from myoedge.power.playback import STATES, playback_power
+from myoedge.power.states import STATES, state_power
 from myoedge.reports.playback import (
     latency_of,
     latency_parts_s,
@@ -28,8 +28,7 @@ from tests.schemas import check
 HIGH, LOW = find_chip("gap9").points
 NONE = ((0.0,) * 5,) * 5
 PLAIN = Coefficients((4.0, 30.0, 2.0, 500.0, 130.0), NONE, 0.1, 0.0, "made up")
-PASS = Activity(74_000, 4e5, 1e3, 1e5, 4e4)
-TOTAL = Activity(0, 4e7, 1e6, 1e7, 4e6)  # 100 passes, and the controller's work
+TOTAL = Activity(0, 4e7, 1e6, 1e7, 4e6)  # passes, and the controller's work
 SECOND = {"run": 7_400_000, "control": 3_700_000, "idle": 37_000_000, "cluster_off": 74_000_000}
 CYCLES = {**SECOND, "retention": 370_000_000 - sum(SECOND.values())}
 
@@ -105,7 +104,7 @@ def test_a_budget_is_for_the_latest_decision() -> None:
 
 
 def test_states_by_hand() -> None:
-    found = playback_power(TOTAL, PASS, 100, CYCLES, HIGH, PLAIN)
+    found = state_power(TOTAL, CYCLES, HIGH, PLAIN)
     leakage_w, clock_j = 4e-3, 30e-12
     assert found.seconds == pytest.approx(1.0)
     work_j = 2e-12 * (4.98 * 4e7 + 2.124 * 1e7 + 2.124 / 4 * 4e6)
@@ -119,14 +118,13 @@ def test_states_by_hand() -> None:
     assert found.states_j == pytest.approx(wanted)
     assert found.chip_j[0] == pytest.approx(sum(wanted.values()))
     assert found.power_w[0] == pytest.approx(found.chip_j[0])
-    assert found.network_j[0] == pytest.approx(100 * energy(PASS, HIGH, PLAIN).joules)
 
 
 def test_bounds_are_those_of_the_states() -> None:
     """Waiting costs at least what sleep does, and at most what it costs with all clocks; sleep at
     most all leakage."""
     alone = {
-        state: playback_power(Activity(0), PASS, 0, {state: 370_000_000}, HIGH, PLAIN).power_w
+        state: state_power(Activity(0), {state: 370_000_000}, HIGH, PLAIN).power_w
         for state in STATES
     }
     awake = energy(Activity(370e6), HIGH, PLAIN)
@@ -147,8 +145,8 @@ def test_intervals_enclose_their_value(
 ) -> None:
     activity = replace(TOTAL, l3_bytes=1e5 * has_l3)
     counted = dict(zip(STATES, cycles, strict=True))
-    found = playback_power(activity, PASS, 3, counted, point, PUBLISHED)  # type: ignore[arg-type]
-    for value, low, high in (found.chip_j, found.network_j, found.power_w):
+    found = state_power(activity, counted, point, PUBLISHED)  # type: ignore[arg-type]
+    for value, low, high in (found.chip_j, found.power_w):
         assert 0 <= low <= value <= high
     assert sum(found.states_j.values()) == pytest.approx(found.chip_j[0])
 
@@ -156,10 +154,10 @@ def test_intervals_enclose_their_value(
 def test_a_measured_sleep_power_and_others_leave_no_doubt_of_their_own() -> None:
     module = ModulePowers(others_mw=8.0, sleep_mw=0.05)
     asleep = {"retention": 370_000_000}
-    found = playback_power(Activity(0), PASS, 0, asleep, HIGH, PLAIN, Battery(100.0, 3.7), module)
+    found = state_power(Activity(0), asleep, HIGH, PLAIN, Battery(100.0, 3.7), module)
     assert found.power_w == pytest.approx((8.05e-3,) * 3)
     assert found.hours == pytest.approx((0.37 / 8.05e-3,) * 3)
-    unknown = playback_power(Activity(0), PASS, 0, asleep, HIGH, PLAIN, Battery(100.0, 3.7))
+    unknown = state_power(Activity(0), asleep, HIGH, PLAIN, Battery(100.0, 3.7))
     assert unknown.hours is not None
     value, low, high = unknown.hours
     assert low < value == high
@@ -176,7 +174,8 @@ def test_counters_of_a_complete_run() -> None:
 
 
 def test_json_meets_the_contract_and_its_schema() -> None:
-    power = playback_power(TOTAL, PASS, 100, CYCLES, HIGH, PLAIN, Battery(150.0))
+    power = state_power(TOTAL, CYCLES, HIGH, PLAIN, Battery(150.0))
+    power = replace(power, network_j=(1e-4, 0.9e-4, 1.1e-4))
     parts = {"wait": np.array([1e-4]), "packet": np.array([2e-4])}
     latency = latency_of(np.array([1e-3] * 99 + [2e-3]), parts)
     figures = {"frames": 1000, "samples_lost": 0, "decisions": 100}

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.codegen.firmware import link
-from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
+from myoedge.codegen.runtime import runtime
 from myoedge.simulator import RunOptions, Simulation, simulate
 from myoedge.system.elf import Program, read_elf
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES

@@ -10,8 +10,8 @@ import pytest
 
 import myoedge
 from myoedge.codegen.firmware import link
-from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
+from myoedge.codegen.runtime import runtime
 from myoedge.system import toolchain, tools
 from myoedge.system.call_graph import CallGraph, call_graph
 

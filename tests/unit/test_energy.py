@@ -18,13 +18,13 @@ from myoedge.power.model import (
     Battery,
     Coefficients,
     ModulePowers,
-    duty,
     energy,
     typical,
     typical_on_ne16,
     with_modelled_error,
     with_typical_error,
 )
+from myoedge.power.states import duty
 from myoedge.reports.energy import amount, interval, period_s
 from myoedge.targets import find_chip
 from myoedge.targets.gap9 import energy as gap9_energy

@@ -12,8 +12,8 @@ import pytest
 
 import myoedge
 from myoedge.codegen.firmware import Firmware, check_instructions, instructions, link
-from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
+from myoedge.codegen.runtime import runtime
 from myoedge.errors import MyoedgeError
 from myoedge.system import toolchain
 from tests.firmware.programs import riscv_gcc

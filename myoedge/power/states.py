@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Average power and energy of an application, from its times in each power state.
+
+`state_power` computes every average power: of a playback, whose times are counted, and of an
+application with one inference per period, whose times `planned_cycles` derives.
+
+    state        powered                                value       bounds
+    run          all, the cluster computes              counters    interval of the fit
+    control      all, the fabric controller computes    counters    interval of the fit
+    idle         all, cores wait                        clocks run  asleep .. upper end of the fit
+    cluster_off  all but the cluster, cores wait        as idle     asleep .. as idle
+    retention    memories only                          asleep      asleep .. all leakage
+
+The cluster's share of the published idle power (clock tree and leakage) is not public, so that
+clock gating and power gating change the lower bound only. docs/energy.md has the fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from myoedge.backends.measurement import Activity
+from myoedge.power.model import (
+    Battery,
+    Coefficients,
+    Interval,
+    ModulePowers,
+    energy,
+    sleep_power_mw,
+)
+from myoedge.targets import OperatingPoint
+from myoedge.targets.gap9.energy import WAKE_S
+from myoedge.targets.sensor import RISE_US, WORTH_OFF_US
+
+STATES = ("run", "control", "idle", "cluster_off", "retention")
+CHIP_ONLY = ModulePowers()
+AWAKE, WAITING = ("run", "control"), ("idle", "cluster_off")
+
+
+@dataclass(frozen=True, slots=True)
+class StatePower:
+    """Power and energy of an application; intervals are (value, low, high).
+
+    states_s    seconds in each power state
+    states_j    joules in each power state, without bounds
+    chip_j      energy of the chip
+    power_w     average power of the application, others_w included
+    hours       battery life; None without a battery
+    others_w    power of front end, radio and other parts that are always on; None: chip only
+    network_j   part of chip_j for the network's passes; None: not known apart
+    """
+
+    states_s: Mapping[str, float]
+    states_j: Mapping[str, float]
+    chip_j: Interval
+    power_w: Interval
+    hours: Interval | None
+    others_w: float | None
+    network_j: Interval | None = None
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.states_s.values())
+
+
+def state_power(
+    activity: Activity,
+    state_cycles: Mapping[str, float],
+    point: OperatingPoint,
+    by: Coefficients,
+    battery: Battery | None = None,
+    module: ModulePowers = CHIP_ONLY,
+) -> StatePower:
+    """Return the power of an application from its counters and its times in each power state.
+
+    activity       counters of the complete time; its cycles are not read
+    state_cycles   power state -> cycles at the operating point's clock, for each of STATES; absent:
+                   0
+    """
+    cycles = {state: state_cycles.get(state, 0) for state in STATES}
+    states_s = {state: count / point.clock_hz for state, count in cycles.items()}
+    parts = _activities(activity, cycles)
+    states_j = {state: energy(part, point, by).joules for state, part in parts.items()}
+    sleep_w = tuple(1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
+    states_j["retention"] = sleep_w[0] * states_s["retention"]
+    chip_j = _chip_joules(parts, states_s, (sleep_w[0], sleep_w[1], sleep_w[2]), point, by)
+    others_w = 1e-3 * (module.others_mw or 0.0)
+    seconds = sum(states_s.values())
+    value, low, high = (joules / seconds + others_w for joules in chip_j)
+    hours = None
+    if battery is not None:  # more power, fewer hours
+        hours_of = battery.joules / 3600
+        hours = (hours_of / value, hours_of / high, hours_of / low)
+    return StatePower(
+        states_s,
+        states_j,
+        chip_j,
+        (value, low, high),
+        hours,
+        None if module.others_mw is None else others_w,
+    )
+
+
+def _activities(activity: Activity, cycles: Mapping[str, float]) -> dict[str, Activity]:
+    """Split counters by power state: the controller's go to `control`, all others to `run`."""
+    fc = activity.fc_instructions
+    return {
+        "run": replace(activity, cycles=cycles["run"], fc_instructions=0),
+        "control": Activity(cycles["control"], fc_instructions=fc),
+        **{state: Activity(cycles[state]) for state in WAITING},
+    }
+
+
+def _chip_joules(
+    parts: Mapping[str, Activity],
+    states_s: Mapping[str, float],
+    sleep_w: Interval,
+    point: OperatingPoint,
+    by: Coefficients,
+) -> Interval:
+    awake = sum((parts[state] for state in AWAKE), Activity(0))
+    powered = energy(sum((parts[state] for state in WAITING), awake), point, by)
+    value_w, low_w, high_w = sleep_w
+    waiting_s, asleep_s = sum(states_s[state] for state in WAITING), states_s["retention"]
+    low_j = energy(awake, point, by).low_j + low_w * (waiting_s + asleep_s)
+    return (
+        powered.joules + value_w * asleep_s,
+        min(low_j, powered.low_j + low_w * asleep_s),
+        powered.high_j + high_w * asleep_s,
+    )
+
+
+# --- one inference per period ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedStates:
+    """Counters and times of an application's last playback on the simulated chip.
+
+    activity       counters of the complete playback
+    state_cycles   power state -> cycles at `clock_hz`
+    clock_hz       clock of the program that was played
+    """
+
+    activity: Activity
+    state_cycles: Mapping[str, int]
+    clock_hz: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry `played` of report.json."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> PlayedStates:
+        activity = Activity(**document["activity"])
+        return PlayedStates(activity, document["state_cycles"], document["clock_hz"])
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Duty cycle of a chip with one inference per period.
+
+    period_s     period in seconds
+    share        computing time / period; above 1 the chip is too slow
+    asleep_s     sleeping time per period in seconds; 0 if there is no time to fall asleep and wake
+    average_mw   average power (value, low, high)
+    sleep_mw     power while it sleeps (value, low, high)
+    states_s     seconds per period in each power state
+    hours        battery life (value, low, high); None without a battery
+    others_mw    power included in addition to the chip; None: chip only
+    source       "planned" from the period, or "played" on the simulated chip
+    """
+
+    period_s: float
+    share: float
+    asleep_s: float
+    average_mw: Interval
+    sleep_mw: Interval
+    states_s: Mapping[str, float]
+    hours: Interval | None
+    others_mw: float | None = None
+    source: str = "planned"
+
+    @property
+    def keeps_up(self) -> bool:
+        return self.share <= 1.0
+
+
+def planned_cycles(
+    inference_cycles: float, point: OperatingPoint, period_s: float, *, can_sleep: bool
+) -> dict[str, float]:
+    """Return power state -> cycles in a period with one inference.
+
+    can_sleep   whether the chip sleeps in between; it is powered while it falls asleep and wakes.
+                Otherwise, as the sensor application, it turns the cluster off in long pauses
+    """
+    pause = max(period_s * point.clock_hz - inference_cycles, 0.0)
+    wake = WAKE_S * point.clock_hz
+    if can_sleep and pause > wake:
+        return {"run": inference_cycles + wake, "retention": pause - wake}
+    rise = 1e-6 * RISE_US * point.clock_hz
+    is_long = pause >= 1e-6 * WORTH_OFF_US * point.clock_hz
+    off = pause - rise if is_long and not can_sleep else 0.0
+    return {"run": inference_cycles, "idle": pause - off, "cluster_off": off}
+
+
+def duty(
+    inference: Activity,
+    point: OperatingPoint,
+    by: Coefficients,
+    period_s: float,
+    battery: Battery | None = None,
+    module: ModulePowers = CHIP_ONLY,
+    played: PlayedStates | None = None,
+) -> Duty:
+    """Return the duty cycle of a chip that runs an inference in every period.
+
+    inference   counters of the inference
+    period_s    period in seconds, such as hop / rate
+    battery     battery, for its life; None: battery life is not computed
+    module      powers in addition to inferences
+    played      last playback of the application, whose states count instead of planned ones
+    """
+    active_s = inference.cycles / point.clock_hz
+    sleep_mw = sleep_power_mw(inference.l3_bytes > 0, by, module)
+    if played is None:
+        cycles = planned_cycles(inference.cycles, point, period_s, can_sleep=module.can_sleep)
+        power = state_power(inference, cycles, point, by, battery, module)
+    else:
+        at = replace(point, clock_hz=played.clock_hz)
+        power = state_power(played.activity, played.state_cycles, at, by, battery, module)
+    span_s = max(period_s, active_s) if played is None else period_s
+    states_s = {state: x * span_s / power.seconds for state, x in power.states_s.items()}
+    value, low, high = (1e3 * watts for watts in power.power_w)
+    return Duty(
+        period_s,
+        active_s / period_s,
+        states_s["retention"],
+        (value, low, high),
+        sleep_mw,
+        states_s,
+        power.hours,
+        module.others_mw,
+        "planned" if played is None else "played",
+    )
