@@ -227,8 +227,9 @@ def build(
              the fastest, and cache the measurements
     progress callback during the simulation: (cycles so far, estimated cycles)
     Errors: as quantize; E131, E235, E236, E239 no stream; E201 target, E204 operating point, E234,
-    E301 .. E304, E306, E308 does not fit or over budget; E220, E221, E281 folder; E401 simulated
-    outputs are not the reference's; E501, E701 .. E711 the simulation failed.
+    E301 .. E304, E306, E308 does not fit or over budget; E220, E221, E281 folder; E401 outputs
+    on the simulated chip or of the C on the host are not the reference's; E501, E701 .. E711 the
+    simulation failed.
     """
     arguments = dict(locals())
     from myoedge.building.arguments import arguments_of, remember

@@ -66,6 +66,7 @@ def estimated_report(
         observers_db=quantized.observers_db,
         choices=quantized.choices,
         accurate=quantized.accurate,
+        exact={"host": True},  # check_golden, otherwise nothing is written
     )
     older, plan, stream_plan = quantized.older, build_plan.plan, build_plan.stream_plan
     frames = (stream_plan.stream.network,) if stream_plan is not None else ()

@@ -46,8 +46,8 @@ def finished_build(
     confirmation: SimulationOptions,
     times_s: dict[str, float],
 ) -> FinishedBuild:
-    """Run all stages of a build, or take them from the cache; return its files. Errors: as
-    api.build.
+    """Run all stages of a build, or take them from the cache; return its files, after its C has
+    computed the golden sample on the host. Errors: as api.build.
 
     times_s   receives the seconds of each stage
     """
@@ -66,6 +66,7 @@ def _computed(
 ) -> FinishedBuild:
     from myoedge.building.build_files import build_files
     from myoedge.building.confirm import BuildInputs, finish
+    from myoedge.building.golden_check import check_golden
 
     quantized = run_quantize(options, inputs)
     times_s |= quantized.times_s
@@ -85,6 +86,8 @@ def _computed(
         finished = finished_of(quantized)
     warnings = quantized.warned(finished.warnings, options.strict).warnings
     files = build_files(finished.contents, finished.reported(warnings), request.plugins)
+    with stage("check"):
+        check_golden(files)
     return FinishedBuild(quantized.model.name, files, (*warnings, *finished.notices))
 
 

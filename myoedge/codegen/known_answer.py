@@ -54,10 +54,10 @@ def sample_run(stream: Stream, sample: Mapping[str, Array]) -> StreamRun:
     sample   floats by input name
     """
     frames = {p.name: stream.network.input_integers(p.name, sample[p.name]) for p in stream.inputs}
-    return run_stream(stream, _repeated(stream, frames, stream.frames))
+    return run_stream(stream, repeated(stream, frames, stream.frames))
 
 
-def _repeated(stream: Stream, integers: Mapping[str, Array], frames: int) -> dict[str, Array]:
+def repeated(stream: Stream, integers: Mapping[str, Array], frames: int) -> dict[str, Array]:
     """Return a sample, repeated if it has fewer than `frames` frames."""
     return {
         p.name: np.concatenate([integers[p.name]] * frames, p.axis)
@@ -87,7 +87,7 @@ def known_answer(
         return KnownAnswer(inputs, crc_of(values[name] for name in plan.graph_outputs))
     output = stream.outputs[0]
     most = stream.frames * (stream.warmup // output.frames + 1)
-    frames = _repeated(stream, integers, most)
+    frames = repeated(stream, integers, most)
     made = next(x for x in passes(stream, frames) if x.ready[0].shape[output.axis])
     pushes = (made.number + 1) * stream.frames - stream.early
     inputs = [np.moveaxis(frames[p.name], p.axis, 0)[:pushes] for p in stream.inputs]

@@ -168,8 +168,10 @@ class QuantizedNode(Generic[P]):
 
     @property
     def has_int16(self) -> bool:
-        """Return whether an operand or the result is int16."""
-        return INT16 in (*self.operand_types, self.element_type)
+        """Return whether an operand, the weights or the result are int16."""
+        weight = getattr(self.integers, "weight", None)
+        has_wide = weight is not None and weight.dtype == INT16.dtype
+        return has_wide or INT16 in (*self.operand_types, self.element_type)
 
     def wide_flags(self, *names: str) -> dict[str, int]:
         """Return C struct fields that tell which operands and results are int16 (1) or int8 (0).
@@ -199,8 +201,7 @@ class QuantizedNode(Generic[P]):
         return weight
 
     def requantize(self, acc: Array) -> Array:
-        """Requantise int32 accumulators [..., channels] to the result's integers, saturated at low
-        and high."""
+        """Requantise int32 accumulators [..., channels], saturated at low and high."""
         assert isinstance(self.integers, RequantParams)
         return self.integers.requant.apply(acc, self.low, self.high, self.element_type)
 

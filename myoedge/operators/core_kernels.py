@@ -29,7 +29,7 @@ def low_scratch_fallback(
 
 
 def has_int16(step: QuantizedNode) -> bool:
-    """Return whether an operand or the result is int16; used as `accepts` of an int16 kernel."""
+    """Return whether operand, weights or result are int16; used as `accepts` of an int16 kernel."""
     return step.has_int16
 
 

@@ -291,7 +291,8 @@ class Kernel:
         """Return whether the kernel can run a layer: one of its formats matches, and `accepts` is
         true."""
         weight = step.weight_type if any(form.weights for form in self.formats) else None
-        types = (step.operand_types, step.element_type, weight)
+        written = (step.behind or step).element_type  # by both if one kernel computes them
+        types = (step.operand_types, written, weight)
         return any(form.takes(*types) for form in self.formats) and self.accepts(step)
 
 

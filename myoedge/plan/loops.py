@@ -192,7 +192,8 @@ def loop_tensors(
     uses = _uses(steps, roots)
     found = []
     for at, step in enumerate(steps):
-        name, size = step.node.name, math.prod(step.out) * step.element_type.size_bytes
+        name, last = step.node.name, step.behind or step
+        size = math.prod(last.out) * last.element_type.size_bytes
         if roots[name] == (name, 0) and name not in leaving and step.node.op != WRITE:
             within = (loop for loop in loops if _is_within(loop, at, step, uses[name]))
             found += [LoopTensor(loop, at, size, tuple(uses[name])) for loop in within]

@@ -29,7 +29,7 @@ from myoedge.operators.products.ne16_rules import is_in_words, on_ne16
 from myoedge.operators.products.rows import row_sizes
 from myoedge.targets.chip import Engine
 
-BESIDE_RESIDUAL = Format((EIGHT, EITHER), weights=STORED_BITS)
+BESIDE_RESIDUAL = Format((EIGHT, EITHER), EITHER, STORED_BITS)
 ADDED, WIDE_ADDED = 0.9, 1.05  # cycles of eight cores per sum: int8, otherwise
 BESIDE_ENGINE = 0.25  # fraction of these cycles by which the engine is delayed
 SIDES = ("mult", "wide", "once")  # fields per operand of a sum
