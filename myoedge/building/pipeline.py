@@ -65,6 +65,7 @@ from myoedge.quantization.search.moves.weight_bits import Keeps
 from myoedge.quantization.search.state import Design, TriedMove, Workshop
 from myoedge.quantization.sqnr import measure
 from myoedge.quantization.stated_widths import kept_of_file
+from myoedge.system.progress import purpose
 from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
 
@@ -170,7 +171,8 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
     with timed("measure", given.times_s, options.say), one_blas_thread():
         found, observers_db = _reached(options, settings, given.parts, chosen)
         network = found.network
-        fidelity = with_sources(network, found.fidelity, given.parts.judged.inputs)
+        with purpose("sources of noise"):
+            fidelity = with_sources(network, found.fidelity, given.parts.judged.inputs)
         left = left_range(network, _measured(given.parts.held_out), holdout.HELD_OUT)
     warnings = (*network.warnings, *left)
     raise_first(options.strict, warnings)
@@ -191,10 +193,12 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     data = samples.thin(given.parts.calibration, options.samples or 1)
     choosing = samples.thin(given.parts.calibration, MEASURED_SAMPLES)
     axes = axes_of_windows(graph, settings.stream) if options.stream else {}
-    graph = with_cell_steps(graph, data.inputs, options.reuse)
+    with purpose("cell states"):
+        graph = with_cell_steps(graph, data.inputs, options.reuse)
     if options.reuse is not None:
         graph = inherit_params(graph, options.reuse, rules, choosing.inputs, axes)
-    graph = with_few_bits(graph, data.inputs, rules)
+    with purpose("rounding of weights"):
+        graph = with_few_bits(graph, data.inputs, rules)
     usual = EngineChoice(options.engine, f"--engine {options.engine}")
     engines = engine_rules(model.graph, settings, options.chip, usual)
     workshop = Workshop(
@@ -259,7 +263,8 @@ def _planned_cycles(
 def _judged(network: QuantGraph, parts: Split) -> Fidelity:
     """Measure SQNR on the held-out samples, or on the calibration samples if none are held out."""
     judged = samples.thin(parts.judged, MEASURED_SAMPLES)
-    return measure(network, judged.inputs).of_samples(judged.numbers)
+    with purpose("SQNR of every layer"):
+        return measure(network, judged.inputs).of_samples(judged.numbers)
 
 
 def _priced(options: Options) -> Chip:
@@ -296,4 +301,5 @@ def _calibrated(
     chosen = observers_for(graph, observers)
     compute = partial(calibrations, graph, inputs, chosen, data.source, overrides)
     parts = (graph, inputs, tuple(chosen), data.source, overrides)
-    return reused("calibrate", key("calibrate", *parts), compute)
+    with purpose("ranges of values"):
+        return reused("calibrate", key("calibrate", *parts), compute)

@@ -59,6 +59,12 @@ class Options(QuantizeOptions):
     decided_by: object = None
 
 
+# Stages of a build in order: "evaluate" with labels, "simulate" for a chip. `quantize` has
+# the first four.
+STAGES = ("load", "quantise", "measure", "evaluate", "plan", "emit", "simulate")
+QUANTIZE_STAGES = STAGES[:4]
+
+
 @contextmanager
 def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None]:
     """Context manager that reports the name of a stage, and adds its duration to times_s[stage].

@@ -36,9 +36,10 @@ def build(terminal: Terminal, **options: Any) -> None:
     on that sample; this run gives cycles and energy, and checks the budgets.
     """
     from myoedge import api
+    from myoedge.building.pipeline_options import STAGES
     from myoedge.reports.text import print_report
 
-    with stage_progress(terminal) as progress:
+    with stage_progress(terminal, stages=STAGES) as progress:
         built = api.build(**options, say=progress.stage, progress=tell_cycles)
     terminal.times(built.times_s)
     warn(*built.warnings)
@@ -62,8 +63,9 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     of build --engine cores.
     """
     from myoedge import api
+    from myoedge.building.pipeline_options import QUANTIZE_STAGES
 
-    with stage_progress(terminal) as progress:
+    with stage_progress(terminal, stages=QUANTIZE_STAGES) as progress:
         quantized = api.quantize(**options, say=progress.stage)
     terminal.times(quantized.times_s)
     warn(*quantized.warnings)

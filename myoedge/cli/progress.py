@@ -5,12 +5,13 @@ and the estimated remaining time."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from myoedge.cli.shell import Terminal
-from myoedge.system.progress import watched
+from myoedge.system.progress import purpose_now, watched
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,42 +19,75 @@ if TYPE_CHECKING:
 
 SHOWN_AFTER_S = 2.0  # stages that take longer are shown
 LINE_INTERVAL_S = 10.0  # between lines without a terminal
+LEAST_RATE_S = 1.0  # from the first count to an estimate
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of counted work: one pass over the samples, or one simulation.
+
+    purpose   what it is for; "" if unknown
+    first     number of units done at the first count
+    first_s   time of that count
+    """
+
+    purpose: str
+    first: int
+    first_s: float
+
+    def left_s(self, done: int, total: int, now_s: float) -> float | None:
+        """Return the estimated remaining seconds, by the rate since the first count, as the first
+        unit takes longer than others; None before there is a rate."""
+        counted, elapsed_s = done - self.first, now_s - self.first_s
+        if counted <= 0 or elapsed_s < LEAST_RATE_S:
+            return None
+        return elapsed_s / counted * (total - done)
 
 
 class StageProgress:
-    """Progress display of a verb: the name of each stage, and a count within stages longer than
-    SHOWN_AFTER_S seconds."""
+    """Progress display of a verb: the name and number of each stage, and a count within stages
+    longer than SHOWN_AFTER_S seconds.
 
-    def __init__(self, terminal: Terminal, name: str = "") -> None:
-        self.terminal, self.name, self.runs = terminal, name, 0
-        self.began_s = self.run_began_s = self.last_line_s = time.monotonic()
+    stages   names of the verb's stages in order; () if they are not known
+    """
+
+    def __init__(self, terminal: Terminal, name: str = "", stages: Sequence[str] = ()) -> None:
+        self.terminal, self.name, self.stages = terminal, name, stages
+        self.began_s = self.last_line_s = time.monotonic()
+        self.run: Run | None = None
         self.done = 0
         self.bar: Progress | None = None
 
     def stage(self, name: str) -> None:
-        """Show the name of a stage as it starts."""
+        """Show the name of a stage as it starts, with its number: "3/7 measure"."""
         self.close()
-        self.terminal.stage(name)
-        self.name, self.runs, self.done = name, 0, 0
+        known, _, _ = name.partition(":")  # "quantise: as before"
+        number = (
+            f"{self.stages.index(known) + 1}/{len(self.stages)} " if known in self.stages else ""
+        )
+        self.terminal.stage(f"{number}{name}")
+        self.name, self.run, self.done = name, None, 0
         self.began_s = self.last_line_s = time.monotonic()
 
     def count(self, unit: str, done: int, total: int) -> None:
-        """Show that `done` of `total` units are done; a smaller number than before starts a new
-        run."""
-        now_s = time.monotonic()
-        if done < self.done or not self.runs:
-            self.runs, self.run_began_s = self.runs + 1, now_s
+        """Show that `done` of `total` units are done; a smaller number than before, or another
+        purpose, starts a new run."""
+        now_s, purpose = time.monotonic(), purpose_now()
+        if self.run is None or done < self.done or purpose != self.run.purpose:
+            self.run = Run(purpose, done, now_s)
         self.done = done
         if self.terminal.level < 0 or now_s - self.began_s < SHOWN_AFTER_S:
             return
-        run = f", run {self.runs}" if self.runs > 1 else ""
-        left_s = (now_s - self.run_began_s) / max(done, 1) * max(total - done, 0)
-        left = f"about {max(round(left_s), 1)} s more" if done < total else ""
+        title = f"{self.name}, {purpose}" if purpose else self.name
+        left_s = self.run.left_s(done, total, now_s)
+        left = (
+            f"about {max(round(left_s), 1)} s more" if left_s is not None and done < total else ""
+        )
         if _console(self.terminal).is_terminal:
-            self._show_bar(f"  {self.name}{run}", f"{done:,}/{total:,} {unit}", left, done, total)
+            self._show_bar(f"  {title}", f"{done:,}/{total:,} {unit}", left, done, total)
         elif now_s - self.last_line_s >= LINE_INTERVAL_S:
             self.last_line_s = now_s
-            text = f"  {self.name}{run}: {done:,} of {total:,} {unit}"
+            text = f"  {title}: {done:,} of {total:,} {unit}"
             self.terminal.progress(", ".join(filter(None, (text, left))))
 
     def _show_bar(self, title: str, count: str, left: str, done: int, total: int) -> None:
@@ -75,12 +109,15 @@ class StageProgress:
 
 
 @contextmanager
-def stage_progress(terminal: Terminal, name: str = "") -> Iterator[StageProgress]:
+def stage_progress(
+    terminal: Terminal, name: str = "", stages: Sequence[str] = ()
+) -> Iterator[StageProgress]:
     """Context manager that shows the progress of counted work.
 
-    name   first stage, which is not printed
+    name     first stage, which is not printed
+    stages   names of all stages in order; () if they are not known
     """
-    progress = StageProgress(terminal, name)
+    progress = StageProgress(terminal, name, stages)
     try:
         with watched(progress.count):
             yield progress

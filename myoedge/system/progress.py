@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-Watcher = Callable[[str, int, int], None]  # (unit, number done, total)
+Watcher = Callable[[str, int, int], None]  # (unit, number done, total), within `purpose_now()`
 Item = TypeVar("Item")
 MILLION = 1_000_000
 
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+_purpose: ContextVar[str] = ContextVar("purpose", default="")
 
 
 @contextmanager
@@ -26,6 +27,21 @@ def watched(watcher: Watcher) -> Iterator[None]:
         yield
     finally:
         _watcher.reset(token)
+
+
+@contextmanager
+def purpose(text: str) -> Iterator[None]:
+    """Context manager that names what the counted work is for: "ranges of values"."""
+    token = _purpose.set(text)
+    try:
+        yield
+    finally:
+        _purpose.reset(token)
+
+
+def purpose_now() -> str:
+    """Return what this thread's counted work is for; "" if nobody named it."""
+    return _purpose.get()
 
 
 def tell(unit: str, done: int, total: int) -> None:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,7 +15,9 @@ from rich.console import Console
 
 from myoedge.cli import progress
 from myoedge.quantization.calibrate import each_sample
+from myoedge.system import progress as work
 from myoedge.system.progress import tell_cycles, watched
+from tests.conftest import myoedge as command
 
 
 @pytest.fixture
@@ -43,17 +47,52 @@ def test_lines_come_now_and_then_and_say_what_is_left(clock: SimpleNamespace) ->
     terminal = cast(
         Any, SimpleNamespace(progress=said.append, stage=stages.append, level=0, color=False)
     )
+    with progress.stage_progress(terminal, stages=("load", "measure")) as shown:
+        shown.stage("measure")
+        for purpose in ("", "try int16 at conv2"):
+            with work.purpose(purpose):
+                for number in range(1, 41):
+                    clock.s += 1.0
+                    shown.count("samples", number, 40)
+        shown.stage("load: as before")
+        shown.stage("another")
+    assert stages == ["2/2 measure", "1/2 load: as before", "another"]
+    assert said[0] == "  measure: 10 of 40 samples, about 30 s more"
+    assert said[3] == "  measure: 40 of 40 samples"
+    assert said[4] == "  measure, try int16 at conv2: 10 of 40 samples, about 30 s more"
+    assert len(said) == 8
+
+
+@pytest.mark.parametrize("first_s", [0.01, 1.0, 80.0])
+def test_the_first_unit_does_not_decide_the_estimate(
+    clock: SimpleNamespace, first_s: float
+) -> None:
+    """The first sample compiles or loads; each further one takes a second. An estimate is right
+    within a sample."""
+    said: list[str] = []
+    terminal = cast(
+        Any, SimpleNamespace(progress=said.append, stage=said.append, level=0, color=False)
+    )
     with progress.stage_progress(terminal) as shown:
         shown.stage("measure")
-        for _ in range(2):
-            for number in range(1, 41):
-                clock.s += 1.0
-                shown.count("samples", number, 40)
-    assert stages == ["measure"]
-    assert said[0] == "  measure: 10 of 40 samples, about 27 s more"
-    assert said[3] == "  measure: 40 of 40 samples"
-    assert said[4] == "  measure, run 2: 10 of 40 samples, about 27 s more"
-    assert len(said) == 8
+        clock.s += first_s
+        shown.count("samples", 1, 101)
+        for number in range(2, 101):
+            clock.s += 1.0
+            shown.count("samples", number, 101)
+    lines = [line for line in said if "more" in line]
+    assert lines
+    for line in lines:
+        done, left_s = int(line.split()[1]), int(line.split()[-3])
+        assert abs(left_s - (101 - done)) <= 1, line
+
+
+def test_a_build_s_stages_are_numbered_in_order(small: Path, tmp_path: Path) -> None:
+    ran = command("build", small / "model.pt2", "--calib", small / "calib.npz", cwd=tmp_path)
+    numbers = re.findall(r"^  (\d)/(\d) (\w+)", ran.err, re.MULTILINE)
+    assert [name for *_, name in numbers][:1] == ["load"]
+    assert [int(n) for n, *_ in numbers] == sorted({int(n) for n, *_ in numbers})
+    assert len(re.findall(r"^  .*\.\.\.$", ran.err, re.MULTILINE)) == len(numbers), ran.err
 
 
 def test_short_and_quiet_stages_say_nothing(clock: SimpleNamespace) -> None:
@@ -84,4 +123,4 @@ def test_a_terminal_has_a_bar_with_count_and_estimate(
         shown.stage("plan")
         assert shown.bar is None
     assert "3/8 samples" in text.getvalue()
-    assert "about 13 s more" in text.getvalue()
+    assert "about 20 s more" in text.getvalue()

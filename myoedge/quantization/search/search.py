@@ -37,6 +37,7 @@ from myoedge.quantization.search.state import (
     TriedMove,
     Workshop,
 )
+from myoedge.system.progress import purpose
 
 Move = Callable[[Search, SearchState], Proposals]
 # By kind of move. The moves of a stage compete; a later stage runs if the goal is still missed. The
@@ -152,7 +153,8 @@ class _Loop:
 
     def _measured(self, state: SearchState, proposal: Proposal) -> Trial:
         search = self.search
-        found = search.workshop.state(proposal.design, state.network)
+        with purpose(f"try {proposal.remedy}"):
+            found = search.workshop.state(proposal.design, state.network)
         gain_db = search.missing_db(state) - search.missing_db(found)
         met = search.missing_db(found) == 0.0
         why = ""
