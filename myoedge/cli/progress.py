@@ -23,7 +23,7 @@ LEAST_RATE_S = 1.0  # from the first count to an estimate
 
 
 @dataclass(frozen=True)
-class Run:
+class CountedRun:
     """A run of counted work: one pass over the samples, or one simulation.
 
     purpose   what it is for; "" if unknown
@@ -54,7 +54,7 @@ class StageProgress:
     def __init__(self, terminal: Terminal, name: str = "", stages: Sequence[str] = ()) -> None:
         self.terminal, self.name, self.stages = terminal, name, stages
         self.began_s = self.last_line_s = time.monotonic()
-        self.run: Run | None = None
+        self.run: CountedRun | None = None
         self.done = 0
         self.bar: Progress | None = None
 
@@ -74,7 +74,7 @@ class StageProgress:
         purpose, starts a new run."""
         now_s, purpose = time.monotonic(), purpose_now()
         if self.run is None or done < self.done or purpose != self.run.purpose:
-            self.run = Run(purpose, done, now_s)
+            self.run = CountedRun(purpose, done, now_s)
         self.done = done
         if self.terminal.level < 0 or now_s - self.began_s < SHOWN_AFTER_S:
             return

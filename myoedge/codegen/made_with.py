@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the C of a build depends on besides graph.json and the weights, as JSON in its manifest."""
+"""Options and versions that the C of a build depends on besides graph.json and the weights, as JSON
+in its manifest."""
 
 from __future__ import annotations
 
