@@ -59,7 +59,7 @@ class StageProgress:
         self.bar: Progress | None = None
 
     def stage(self, name: str) -> None:
-        """Show the name of a stage as it starts, with its number: "3/7 measure"."""
+        """Show the name of a stage as it starts, with its number: "3/8 measure"."""
         self.close()
         known, _, _ = name.partition(":")  # "quantise: as before"
         number = (
