@@ -17,11 +17,12 @@ from myoedge.codegen.build_sources import GoldenSample
 from myoedge.codegen.known_answer import sample_run
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
+from myoedge.operators.checks import enforce
 from myoedge.operators.interpreter import run_int
 from myoedge.operators.loop.turns import STATE
 from myoedge.plan.plan_json import parse_location
 from myoedge.quantization.files import from_files, unpacked_npz
-from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.scales import QUANTIZED, QuantGraph
 from myoedge.streaming.stream import Stream, from_json, ready_specs
 from myoedge.system.library import c_prefix
 from myoedge.system.notebook import Card, Tabular, card_html, framed
@@ -58,9 +59,11 @@ class BuildFolder(ReportFolder, Tabular):
         return network
 
     def _check_reference(self, network: QuantGraph) -> None:
-        """Raise E222 if the reference does not compute the golden outputs with a network; for a
-        stream, whose golden outputs are those of the whole network, if it does not run."""
+        """Raise E222 if a network is not consistent, or if the reference does not compute the
+        golden outputs with it; for a stream, whose golden outputs are those of the whole network,
+        if it does not run."""
         with self.meaningful("graph.json"):
+            enforce(QUANTIZED, network, network.graph, "read")
             stream = self._stream_of(network)
             values = self.golden_run(network, stream).values
             if stream is not None:

@@ -8,6 +8,7 @@ again from graph.json, the weights and the manifest's settings, and compared byt
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,9 @@ from myoedge.codegen.build_sources import build_sources
 from myoedge.codegen.firmware import FOLDER
 from myoedge.codegen.made_with import read_made_with
 from myoedge.errors import MyoedgeError
+from myoedge.plan.plan_json import describe
 from myoedge.plan.schedule import make_plan
-from myoedge.system.folder import MANIFEST
+from myoedge.system.folder import MANIFEST, to_json
 from myoedge.system.library import KINDS, PROGRAMS
 from myoedge.version import __version__
 
@@ -86,6 +88,8 @@ def _generated(build: BuildFolder) -> dict[str, bytes]:
         name = str(build.manifest["model"]["name"])
         around = (stream, application, adaptation)
         sources = build_sources(plan, name, sample, made.options, *around)
+        if json.loads(to_json(describe(plan))) != json.loads(build.written("plan.json")):
+            raise ValueError("plan.json is not what graph.json and the weights give")
         if (build.l3_image or b"") != plan.l3_image():
             raise ValueError("l3.bin is not what graph.json and the weights give")
     return {name: text.encode() for name, text in sources.files.items()}

@@ -202,7 +202,9 @@ def _value(
     if isinstance(value, int):
         return str(value)
     if not value.startswith("@"):
-        return addresses.l2.get(value, value)
+        text = addresses.l2.get(value, value)
+        assert value in addresses.l2 or re.fullmatch(r"\w+", text), f"{text} is no word of C"
+        return text
     place = _place(value, l1)
     return addresses.pointer(_operand(value), [place or 0], tables)
 

@@ -18,7 +18,7 @@ from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import QuantizedNode
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.queries import params_of
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.scales import QuantGraph, element_type
@@ -102,17 +102,17 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
 
     document   parsed graph.json
     weights    content of weights.safetensors
+    Errors: ValueError, or another exception of Python, for files that do not describe a network.
     """
-    from safetensors.numpy import load
-
-    stored = load(weights)
+    stored = _loaded(weights)
     constants = {n.split("/", 1)[1]: a for n, a in stored.items() if n.startswith("constant/")}
     tensors = _tensors(document)
-    nodes = {fields["outputs"][0]: _node(fields) for fields in document["nodes"]}
+    nodes = {row["outputs"][0]: _node(row) for row in document["nodes"]}
     inputs, outputs, names = (tuple(document[k]) for k in ("inputs", "outputs", "output_names"))
     graph = Graph(inputs, outputs, tuple(nodes.values()), tensors, as_constants(constants), names)
     shapes = {name: tuple(c["shape"]) for name, c in document["constants"].items()}
     shapes |= {name: tensor.shape for name, tensor in tensors.items()}
+    _check_shapes(graph, shapes)
     params = {
         name: QuantParams(p["scale"], p["zero_point"], ElementType.of(p["dtype"]))
         for name, p in document["params"].items()
@@ -137,6 +137,8 @@ def _step(
 ) -> QuantizedNode:
     node, operands = nodes[fields["name"]], tuple(fields["operands"])
     held = {key: stored[f"{node.name}/{key}"] for key in fields["arrays"]}
+    if not all(isinstance(value, int) for value in fields["scalars"].values()):
+        raise ValueError(f"{node.name} has a scalar that is no integer")
     integers = params_of(node.op, {**fields["scalars"], **held})
     last = (fields["low"], fields["high"], ElementType(8 * fields["item"]))
     read = tuple(shapes[name] for name in operands)
@@ -152,10 +154,40 @@ def _node(fields: Mapping[str, Any]) -> Node:
 
 
 def _frozen(value: Any) -> Any:
-    """Convert lists of a JSON document to tuples, and "inf" and "-inf" to floats."""
+    """Convert lists of a JSON document to tuples, and "inf" and "-inf" to floats.
+
+    Errors: ValueError for a mapping, which no operator has.
+    """
+    if isinstance(value, dict):
+        raise ValueError("an attribute is a mapping")
     if isinstance(value, list):
         return tuple(map(_frozen, value))
     return float(value) if value in ("inf", "-inf") else value
+
+
+def _check_shapes(graph: Graph, shapes: Mapping[str, Shape]) -> None:
+    """Raise ValueError unless attributes and operands of every operator give its stated shape.
+
+    shapes   of all tensors and constants
+    """
+    for node in graph.nodes:
+        made = OPS[node.op].shape(node.attrs, *(shapes[name] for name in node.inputs))
+        if made != shapes[node.name]:
+            raise ValueError(f"{node.name} has shape {shapes[node.name]}, {node.op} gives {made}")
+
+
+def _loaded(weights: bytes) -> dict[str, Array]:
+    """Read weights.safetensors. Errors: ValueError if it is damaged or has floats."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        stored = load(weights)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+    if floats := [name for name, array in stored.items() if array.dtype.kind not in "iu"]:
+        raise ValueError(f"{floats[0]} is not of integers")
+    return dict(stored)
 
 
 def npz(arrays: Mapping[str, Array]) -> bytes:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load, save
 from torch import Tensor, nn
 
 import myoedge
@@ -24,6 +25,7 @@ from myoedge.backends.build import Build
 from myoedge.backends.report_folder import ReportFolder
 from myoedge.building.config import Found, from_tables
 from myoedge.errors import MyoedgeError
+from myoedge.quantization.files import npz
 from tests.conftest import Ran, save_exported
 from tests.e2e.test_bad_input import refused
 from tests.loop_networks import LiquidTime
@@ -189,3 +191,77 @@ def test_a_build_that_is_as_it_should_be_runs_wherever_it_was_made(
     (folder / "src" / "main.c").write_text("#error is the user's own, and compiled by make alone\n")
     assert run("validate", folder).code == 0
     assert len(os.listdir(cache / "generated")) == 1
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def with_other_arrays(data: bytes) -> bytes:
+    return npz({"other.q": np.zeros((3, 5), np.int8)})
+
+
+def with_stride(value: Any) -> Callable[[bytes], bytes]:
+    """graph.json with another attribute of a convolution."""
+
+    def edited(data: bytes) -> bytes:
+        graph = json.loads(data)
+        node = next(node for node in graph["nodes"] if node["op"] == "conv")
+        node["attrs"]["stride"] = value
+        return json.dumps(graph).encode()
+
+    return edited
+
+
+def with_scalar(data: bytes) -> bytes:
+    graph = json.loads(data)
+    step = next(step for step in graph["steps"] if "x_zero" in step["scalars"])
+    step["scalars"]["x_zero"] = "0}; void f(void) { __builtin_trap(); } //"
+    return json.dumps(graph).encode()
+
+
+def with_weights(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[bytes], bytes]:  # type: ignore[type-arg]
+    def edited(data: bytes) -> bytes:
+        arrays = load(data)
+        name = next(name for name in arrays if name.endswith("/weight"))
+        return save({**arrays, name: np.ascontiguousarray(change(arrays[name]))})
+
+    return edited
+
+
+def with_plan(data: bytes) -> bytes:
+    plan = json.loads(data)
+    plan["steps"][0]["writes"] = "arena + 99999999"
+    return json.dumps(plan).encode()
+
+
+DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    **{f"half of {name}": (name, cut) for name in ("golden/input.npz", "weights.safetensors")},
+    "no zip": ("golden/input.npz", lambda data: b"PK" + data[::-1]),
+    "other arrays": ("golden/input.npz", with_other_arrays),
+    "other results": ("golden/output.npz", with_other_arrays),
+    "a member's end": ("golden/input.npz", lambda data: data.replace(b"NUMPY", b"NVMPY")),
+    "fewer channels": ("weights.safetensors", with_weights(lambda x: x[:1])),
+    "other weights": ("weights.safetensors", with_weights(lambda x: -x)),
+    "weights of floats": ("weights.safetensors", with_weights(lambda x: x.astype(np.float32))),
+    "C in a scalar": ("graph.json", with_scalar),
+    **{
+        f"stride {value!r}": ("graph.json", with_stride(value))
+        for value in (-1, [-1], [1 << 40], [], None, "x", {"a": 1}, [3, 3], ["(void)0"], [1.5])
+    },
+    "plan": ("plan.json", with_plan),
+    "no steps": ("plan.json", lambda data: b'{"steps": []}'),
+}
+VERBS = (("validate",), ("simulate",), ("validate", "--on", "simulator"))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_files_with_the_right_digests(run: Run, folder: Path, damage: str) -> None:
+    """Nothing else is told than that the folder is damaged, whichever verb reads it."""
+    name, change = DAMAGES[damage]
+    (folder / name).write_bytes(change((folder / name).read_bytes()))
+    with_new_digests(folder)
+    for verb in VERBS[:1] if name == "plan.json" else VERBS:
+        refused(run(verb[0], folder, *verb[1:]), 2, "E222")
+    with pytest.raises(MyoedgeError, match="E222"):
+        myoedge.load_build(folder).run(np.zeros(SHAPE, np.float32))
