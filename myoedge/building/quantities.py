@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from myoedge.errors import MyoedgeError
 
@@ -106,7 +107,7 @@ def _quantity(
 
     bare   unit of a number without one
     """
-    shown = f"{text:.15g}" if isinstance(text, float) else str(text)
+    shown = format(Decimal(f"{text:.15g}"), "f") if isinstance(text, float) else str(text)
     match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-z\u00b5\u03bc]*)\s*", shown)
     # upper() maps both micro signs to the same capital letter.
     by_name = {unit.upper(): factor for unit, factor in units.items()}
@@ -115,6 +116,17 @@ def _quantity(
         facts = {"units": ", ".join(units)}
         if match is None or match.group(2):
             raise MyoedgeError("E232", f"{text!r} is not {what}", facts, [f'"{example}", say'])
-        tries = [f'"{match.group(1)} {example.split()[1]}", say']
+        shortest = f'"{match.group(1)} {example.split()[1]}"'
+        tries = [f"{shortest}, say"] if isinstance(text, str) else [_in_units(text, units), shortest]
         raise MyoedgeError("E232", f"{what} needs a unit: {match.group(1)}", facts, tries)
     return float(match.group(1)) * factor
+
+
+def _in_units(number: float, units: Mapping[str, float]) -> str:
+    """Return a number, in the first of the units, as text in a unit in which it is 1 or more, if
+    there is one: 0.05 -> "50 ms"."""
+    base, *_ = units.values()
+    scaled = {unit: number * base / factor for unit, factor in units.items() if unit.isascii()}
+    fitting = {unit: value for unit, value in scaled.items() if value >= 1} or scaled
+    unit = min(fitting, key=lambda unit: (fitting[unit], unit))
+    return f'"{fitting[unit]:.15g} {unit}"'

@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 
 
 class DefaultShow(click.Group):
-    """A click group with the default subcommand `show`: `energy DIR` is `energy show DIR`."""
+    """A click group with the default subcommand `show`: `energy DIR` is `energy show DIR`, and its
+    help has the options of `show`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
             args = ["show", *args]
         return super().parse_args(ctx, args)
+
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        show = self.commands["show"]
+        show.format_options(click.Context(show, parent=ctx, info_name="show"), formatter)
+        self.format_commands(ctx, formatter)
 
 
 @click.group("energy", cls=DefaultShow)

@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from packaging.requirements import Requirement
 
 from myoedge.backends import doctor
@@ -33,6 +35,7 @@ from myoedge.system import cache, toolchain, tools
 from myoedge.system.extras import install_command
 from myoedge.system.library import build_library
 from tests.conftest import myoedge as command
+from tests.conftest import save_exported
 from tests.guard import can_asan
 
 REPOSITORY = Path(__file__).parents[2]
@@ -114,8 +117,29 @@ def test_a_missing_library_of_an_integration_is_E501(
 
 
 def test_no_text_installs_this_package_from_an_index() -> None:
-    texts = (path for path in (REPOSITORY / "myoedge").rglob("*") if path.suffix in (".py", ".txt"))
-    assert not [path for path in texts if re.search(r"pip install \W*myoedge", path.read_text())]
+    folders = ("myoedge", "docs", "examples", "firmware_templates", ".")
+    paths = {path for folder in folders for path in (REPOSITORY / folder).glob("*.md")}
+    paths |= {path for folder in folders[:-1] for path in (REPOSITORY / folder).rglob("*")}
+    texts = [path for path in paths if path.suffix in (".py", ".txt", ".md", ".ipynb", ".j2")]
+    from_index = re.compile(r"pip install [^\n`]*(?<![\w./-])myoedge(?![\w/])")
+    assert len(texts) > 300
+    assert not [path for path in texts if from_index.search(path.read_text())]
+
+
+def test_torch_that_cannot_load_its_libraries_is_no_fault_of_the_model(tmp_path: Path) -> None:
+    """As after a copy of a virtual environment to another machine."""
+    save_exported(torch.nn.ReLU(), (torch.zeros(1, 4),), tmp_path / "model.pt2")
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise OSError('libtorch_cpu.so: missing')")
+    path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
+    ran = subprocess.run(
+        [sys.executable, "-m", "myoedge", "inspect", "model.pt2"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert "error[E501] torch cannot be loaded" in ran.stderr
+    assert "libtorch_cpu.so: missing" in ran.stderr
+    assert "--force-reinstall" in ran.stderr
 
 
 def test_a_missing_program_is_E501(tmp_path: Path) -> None:

@@ -103,9 +103,7 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
     Errors: E104 damaged, E107 loading could run code, E110 dynamic shapes.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise strange(path, path.name, "it is larger than 4 GiB")
-        members = read_members(path.read_bytes(), path)
+        members = read_members(_content(path), path)
         check_layout(members, path)
         program = _json_object(members[MODEL], MODEL, path)
         check_schema(program, path)
@@ -124,11 +122,19 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
         check_static(program, objects, path)
         for name in filter(members.get, ARTIFACTS):
             members[name] = _plain_artifact(members[name], name, path)
-    except OSError as error:
-        raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
     except RecursionError as error:
         raise damaged(path, "its JSON is nested too deeply") from error
     return packed_again(members), program
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of an archive. Errors: E101 not readable, E104 too large."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise strange(path, path.name, "it is larger than 4 GiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
 
 
 def _json_object(data: bytes, member: str, path: Path) -> dict[str, Any]:
@@ -288,9 +294,12 @@ def import_torch() -> Any:
     try:
         import torch
         import torch.export
-    except ImportError as error:
-        facts, tries = {"cause": error}, [install_command("torch")]
-        raise MyoedgeError("E501", "torch is needed to read models", facts, tries) from error
+    except (ImportError, OSError) as error:  # OSError: a shared library of torch is missing
+        is_broken = not isinstance(error, ModuleNotFoundError)
+        title = f"torch {'cannot be loaded; it ' * is_broken}is needed to read models"
+        install = install_command("torch")
+        tries = [f"{install} --force-reinstall" if is_broken else install]
+        raise MyoedgeError("E501", title, {"cause": error}, tries) from error
     return torch
 
 
