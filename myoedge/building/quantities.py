@@ -117,7 +117,9 @@ def _quantity(
         if match is None or match.group(2):
             raise MyoedgeError("E232", f"{text!r} is not {what}", facts, [f'"{example}", say'])
         shortest = f'"{match.group(1)} {example.split()[1]}"'
-        tries = [f"{shortest}, say"] if isinstance(text, str) else [_in_units(text, units), shortest]
+        tries = (
+            [f"{shortest}, say"] if isinstance(text, str) else [_in_units(text, units), shortest]
+        )
         raise MyoedgeError("E232", f"{what} needs a unit: {match.group(1)}", facts, tries)
     return float(match.group(1)) * factor
 

@@ -28,7 +28,6 @@ class DefaultShow(click.Group):
             args = ["show", *args]
         return super().parse_args(ctx, args)
 
-
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         show = self.commands["show"]
         show.format_options(click.Context(show, parent=ctx, info_name="show"), formatter)

@@ -24,7 +24,7 @@ SHARED = {
         "building.model_inputs",
         "frontend.detect",
         "frontend.file_refusals",
-        "frontend.torch.preflight",
+        "frontend.torch.archive",
         "frontend.onnx.file",
     },  # cannot be opened
     "E108": {

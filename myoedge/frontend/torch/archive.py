@@ -33,6 +33,16 @@ RUNS = (
 REEXPORT = (f"if the file is your own, export it again with {TORCH}:", EXPORT_LINES)
 
 
+def archive_bytes(path: Path) -> bytes:
+    """Return the bytes of an archive. Errors: E101 not readable, E104 too large."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise strange(path, path.name, "it is larger than 4 GiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
+
+
 def read_members(data: bytes, path: Path, inside: str = "") -> dict[str, bytes]:
     """Read all members of a zip archive by name, without the common root folder.
 

@@ -28,16 +28,15 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.file_refusals import damaged
 from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.frontend.torch.archive import (
-    MAX_BYTES,
     MODEL,
     REEXPORT,
+    archive_bytes,
     check_layout,
     check_schema,
     packed_again,
     read_members,
     runs_code,
     shortened,
-    strange,
 )
 from myoedge.frontend.torch.output_names import with_dicts
 from myoedge.frontend.torch.registered import refuse_unregistered
@@ -103,7 +102,7 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
     Errors: E104 damaged, E107 loading could run code, E110 dynamic shapes.
     """
     try:
-        members = read_members(_content(path), path)
+        members = read_members(archive_bytes(path), path)
         check_layout(members, path)
         program = _json_object(members[MODEL], MODEL, path)
         check_schema(program, path)
@@ -125,16 +124,6 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
     except RecursionError as error:
         raise damaged(path, "its JSON is nested too deeply") from error
     return packed_again(members), program
-
-
-def _content(path: Path) -> bytes:
-    """Return the bytes of an archive. Errors: E101 not readable, E104 too large."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise strange(path, path.name, "it is larger than 4 GiB")
-        return path.read_bytes()
-    except OSError as error:
-        raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
 
 
 def _json_object(data: bytes, member: str, path: Path) -> dict[str, Any]:
