@@ -128,8 +128,8 @@ class CodeOverBudget(MyoedgeError):
             "needs": f"{total:,} B: data {data_bytes:,} B, code {linked_bytes:,} B",
             "has": f"{limit:,} B",
         }
-        super().__init__("E302", "over budget: l2", facts, [f"--l2 {-(-total // KIB)}KiB"])
-        self.linked_bytes = linked_bytes
+        super().__init__("E302", "over budget: l2", facts, ["a larger --l2 or [budget] l2"])
+        self.linked_bytes, self.total_bytes = linked_bytes, total
 
 
 def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
@@ -161,7 +161,9 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
             "needs": f"more than {chip.l1_reserved_bytes:,} B, which stacks and runtime take",
             "has": f"{limited.l1_bytes:,} B: nothing would be left for the operands of layers",
         }
-        raise raised(over_budget([Broken("l1", facts, ["--l1 64KiB"])]))
+        raise raised(
+            over_budget([Broken("l1", facts, ["a larger --l1; without one all of L1 is used"])])
+        )
     return limited
 
 

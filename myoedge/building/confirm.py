@@ -24,9 +24,10 @@ from myoedge.building.build_files import (
 )
 from myoedge.building.plans import BuildPlan, memory_costs, planned
 from myoedge.building.quantized import Quantized
+from myoedge.building.remedies import code_over_l2, with_l2_remedy
 from myoedge.building.request import BuildRequest
 from myoedge.building.stages import key, reused
-from myoedge.building.stream_rate import keeps_up, slow_stream
+from myoedge.building.stream_rate import TOO_LARGE, keeps_up, slow_stream
 from myoedge.building.tune import tuned_plan
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError, Notice, notice
@@ -85,6 +86,7 @@ class BuildInputs:
     energy         coefficients for the reported energy
     confirmation   options of the simulation
     stage          context that reports the name of a stage
+    advises        whether an L2 limit that is too small is answered with one that suffices
     """
 
     quantized: Quantized
@@ -92,6 +94,7 @@ class BuildInputs:
     energy: Coefficients
     confirmation: SimulationOptions
     stage: Stage
+    advises: bool = True
 
 
 @dataclass(frozen=True)
@@ -153,20 +156,30 @@ def finish(inputs: BuildInputs) -> Finished:
     does not fit; E401 the simulated outputs differ from the reference; E701 .. E711 the firmware
     fails.
     """
-    for _ in range(MOST_PLANS - 1):
+    over: CodeOverBudget | None = None
+    for _ in range(MOST_PLANS):
         try:
             return _finish(inputs)
         except CodeOverBudget as error:
+            over = error
             inputs = replace(inputs, request=inputs.request.with_linked(error.linked_bytes))
         except ProgramTooLarge as error:
+            too_large = error
             inputs = replace(inputs, request=inputs.request.with_room_for(error))
-    return _finish(inputs)
+        except MyoedgeError as error:
+            if over is None or error.exit_code != TOO_LARGE or error.code == over.code:
+                raise
+            break  # there is no plan that leaves this room for code
+    if over is None:
+        raise too_large
+    raise over if not inputs.advises else code_over_l2(over, inputs, finish)
 
 
 def _finish(inputs: BuildInputs) -> Finished:
     quantized, request = inputs.quantized, inputs.request
     with inputs.stage("plan"):
-        plans = planned(quantized.network, request)
+        is_first = request.limits.l2_code_bytes is None
+        plans = planned(quantized.network, request, advises=inputs.advises and is_first)
     judge = partial(
         check,
         request.limits,
@@ -175,8 +188,11 @@ def _finish(inputs: BuildInputs) -> Finished:
         reused=quantized.older is not None,
     )
     if plans.short is not None:
-        report = estimated_report(next(plans.candidates), quantized, request, inputs.energy)
-        judge(report, short=plans.short)
+        free, short = next(plans.candidates), plans.short
+        report = estimated_report(free, quantized, request, inputs.energy)
+        if plans.l2_kib is not None:
+            short = with_l2_remedy(short, inputs, plans.l2_kib, finish, free.plan)
+        judge(report, short=short)
     evaluate = partial(_finished, inputs)
     finished = first_accepted(plans.candidates, evaluate, lambda result: keeps_up(result.report))
     if inputs.confirmation.tune and finished.contents.firmware is not None:
@@ -234,7 +250,7 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     quantized, request = inputs.quantized, inputs.request
     report = estimated_report(build_plan, quantized, request, inputs.energy)
     with inputs.stage("emit"):
-        contents = _contents(_at_point_of(report, build_plan), quantized, request)
+        contents = _contents(build_plan.at(report["target"]["operating_point"]), quantized, request)
     if contents.firmware is not None:
         report = with_firmware(report, contents.firmware.program)
         check_linked(request.limits, plan, report["memory"]["code_bytes"])
@@ -247,17 +263,8 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
         measured = _one_inference(build_plan, contents, confirmation.progress)
     found = with_run(report, measured, plan.chip, request.point == AUTO, inputs.energy)
     if found["target"]["operating_point"] != report["target"]["operating_point"]:
-        contents = _contents(_at_point_of(found, build_plan), quantized, request)
+        contents = _contents(build_plan.at(found["target"]["operating_point"]), quantized, request)
     return replace(estimated, contents=contents, report=found)
-
-
-def _at_point_of(report: Report, build_plan: BuildPlan) -> BuildPlan:
-    """Return the plan for the report's operating point, which `auto` selects: the generated C sets
-    its clock."""
-    plan, name = build_plan.plan, report["target"]["operating_point"]
-    if not plan.chip.point.clock_hz or name == plan.chip.point.name:
-        return build_plan
-    return replace(build_plan, plan=replace(plan, chip=plan.chip.at(name)))
 
 
 def _not_simulated(plan: Plan, is_forced: bool) -> Notice | None:

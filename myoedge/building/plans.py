@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from myoedge.streaming.stream import Stream
 
 
-MORE_CODE_KIB = 12  # allowance for linked code, L3 transfers included, beyond the estimate
 L2_TRIES = 3  # plans tried to suggest an L2 budget
 
 
@@ -44,6 +43,14 @@ class BuildPlan:
     def warnings(self) -> tuple[Notice, ...]:
         return self.plan.warnings
 
+    def at(self, point_name: str) -> BuildPlan:
+        """Return the plan for another operating point of its chip, to which generated C sets the
+        clock."""
+        chip = self.plan.chip
+        if not chip.point.clock_hz or point_name == chip.point.name:
+            return self
+        return replace(self, plan=replace(self.plan, chip=chip.at(point_name)))
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -52,23 +59,29 @@ class Planned:
     candidates   the plans, fastest estimate first
     short        memory whose limit is too small for any plan; the only candidate then uses the
                  whole memory
+    l2_kib       an L2 limit in KiB with which a plan was found, if L2 is too small; code that is
+                 not linked yet is estimated
     """
 
     candidates: Iterator[BuildPlan]
     short: Broken | None = None
+    l2_kib: int | None = None
 
 
-def planned(network: QuantGraph, request: BuildRequest) -> Planned:
-    """Plan a network within the memory limits. Errors: E236, E301 does not fit the chip, E304,
-    E306."""
+def planned(network: QuantGraph, request: BuildRequest, *, advises: bool = True) -> Planned:
+    """Plan a network within the memory limits.
+
+    advises   whether to find out which memory is too small if no plan fits
+    Errors: E236, E301 does not fit the chip, E304, E306.
+    """
     try:
         return Planned(_candidates(network, request))
     except MyoedgeError as error:
-        names = _limited(request) if error.exit_code == TOO_LARGE else []
+        names = _limited(request) if error.exit_code == TOO_LARGE and advises else []
         if not names:
             raise
         plan = next(_candidates(network, _freed(request, names)))  # an error if the chip is small
-        return Planned(iter([plan]), _short(network, request, error.notice, plan.plan))
+        return Planned(iter([plan]), *_short(network, request, error.notice, plan.plan))
 
 
 def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
@@ -112,32 +125,49 @@ def _freed(request: BuildRequest, names: Iterable[str]) -> BuildRequest:
     return replace(request, limits=budget.for_app(request.app, request.chip, limits))
 
 
-def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Plan) -> Broken:
+def _short(
+    network: QuantGraph, request: BuildRequest, notice: Notice, free: Plan
+) -> tuple[Broken, int | None]:
     """Find the limited memories that are too small: each that would suffice if only it were larger,
-    or all limited memories if none would.
+    or all limited memories if none would. Return them, and Planned.l2_kib.
 
     free   plan without the limits of these memories
     """
     if notice.code == budget.NO_TILE:
-        return Broken("l1", dict(notice.facts), notice.tries, notice.code, notice.title)
+        tries = _planned_l1(network, request, notice.tries)
+        return Broken("l1", dict(notice.facts), tries, notice.code, notice.title), None
     names = _limited(request)
     cures = _cures(network, request, names)
     short = cures or names
     more = [f"a larger --{name} or [budget] {name}" for name in short]
     facts, tries = dict(notice.facts), more if cures else [", and ".join(more)]
-    if cures == ["l2"] and (enough := _enough_l2(network, request, free)):
-        l2_kib, plan = enough
-        code = _code_bytes(network, request)
-        beside = f", code {code:,} B included" * (code > 0)
-        facts["needs"] = f"{plan.l2_bytes + code:,} B, as the smallest plan that was tried{beside}"
-        facts["has"] = f"{request.limits.l2_bytes:,} B"
-        tries = [f"--l2 {_advised_l2_kib(l2_kib, code, request, free)}KiB"]
+    l2_kib = _enough_l2_kib(network, request, free) if cures == ["l2"] else None
     if (l3_bytes := request.limits.l3_bytes) is not None:
         facts["l3"] = f"{l3_bytes:,} B at most for data that does not fit in L2"
     name = " or ".join(cures) or " and ".join(names)
     is_short_of_l2 = notice.code == NO_L2 and "l2" not in short
     title = f"over budget: {name}, with which the network does not fit L2" * is_short_of_l2
-    return Broken(name, facts, [*tries, *notice.tries[:1]], title=title)
+    return Broken(name, facts, [*tries, *notice.tries[:1]], title=title), l2_kib
+
+
+def _planned_l1(network: QuantGraph, request: BuildRequest, tries: Sequence[str]) -> list[str]:
+    """Return remedies for a layer without a tile; an L1 limit among them only if it was planned."""
+    option, _, size = tries[0].partition(" ")
+    if option != "--l1":
+        return [*tries]
+    limits = replace(request.limits, l1_bytes=int(size.removesuffix("KiB")) * budget.KIB)
+    plan = _first_plan(network, replace(request, limits=limits))
+    if plan is None:
+        return ["a larger --l1 or [budget] l1", *tries[1:]]
+    return [f"{tries[0]}  ({estimated(plan)})", *tries[1:]]
+
+
+def estimated(plan: Plan) -> str:
+    """Return the price of a remedy: "123,456 cycles, estimated"; for a host, which has no clock,
+    "planned"."""
+    if not plan.chip.point.clock_hz:
+        return "planned"
+    return f"{modelled_cycles(plan):,.0f} cycles, estimated"
 
 
 def _cures(network: QuantGraph, request: BuildRequest, names: list[str]) -> list[str]:
@@ -147,20 +177,9 @@ def _cures(network: QuantGraph, request: BuildRequest, names: list[str]) -> list
     return [name for name in names if fits(network, _freed(request, [name]))]
 
 
-def _advised_l2_kib(enough_kib: int, code: int, request: BuildRequest, free: Plan) -> int:
-    """Return a sufficient L2 limit in KiB: smaller tiles may need longer code than the free plan's
-    tiles."""
-    if not code:
-        return enough_kib
-    safe_kib = enough_kib + MORE_CODE_KIB
-    if request.limits.l2_code_bytes is None:
-        return safe_kib
-    return min(safe_kib, -(-(free.l2_bytes + code) // budget.KIB))
-
-
-def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> tuple[int, Plan] | None:
-    """Search for a sufficient L2 limit between the given one and the L2 of the free plan; return
-    (KiB, plan), or None if no tried limit suffices.
+def _enough_l2_kib(network: QuantGraph, request: BuildRequest, free: Plan) -> int | None:
+    """Search for a sufficient L2 limit in KiB between the given one and the L2 of the free plan;
+    None if no tried limit suffices.
 
     Streams with a rate are not searched (None), because each trial would also search the number of
     frames per pass.
@@ -173,13 +192,11 @@ def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> tuple[
     enough = None
     for _ in range(L2_TRIES):
         middle = math.isqrt(low * high) + 1
-        if (plan := _first_plan(network, _with_l2(request, middle))) is not None:
-            high, enough = middle, (middle, plan)
+        if fits(network, _with_l2(request, middle)):
+            high = enough = middle
         else:
             low = middle
-    if enough is None and (plan := _first_plan(network, _with_l2(request, most))) is not None:
-        return most, plan
-    return enough
+    return most if enough is None and fits(network, _with_l2(request, most)) else enough
 
 
 def _code_bytes(network: QuantGraph, request: BuildRequest) -> int:

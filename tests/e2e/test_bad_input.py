@@ -295,7 +295,7 @@ def test_does_not_fit(run: Run, tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(1500, 1500), nn.Linear(1500, 10))
     save_exported(model, (torch.randn(1, 1500),), tmp_path / "m.pt2")
     ran = run("build", "m.pt2", "--l2", "4KiB")
-    refused(ran, 3, "E302", "needs", "4,096 B", "smallest plan", "linear")
+    refused(ran, 3, "E302", "needs", "4,096 B", "smallest build", "linear")
 
 
 def test_a_missing_model_names_what_is_near(run: Run, small: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_a_layer_without_a_tile_for_the_budget(model: Path, tmp_path: Path) -> N
     has = int(facts["has"].split()[0].replace(",", ""))
     assert 400 < has < 512, "512 B, without the marks of the layers"
     assert "weights" in facts["largest"]
-    enough = found.tries[0].removeprefix("--l1 ")
+    enough = found.tries[0].split()[1]
     assert 13 <= int(enough.removesuffix("KiB")) <= int(BUDGETS[-1].removesuffix("KiB"))
     build = built(model, tmp_path / "out", enough)
     assert not [told for told in build.warnings if told.code == "W301"]
@@ -430,7 +431,7 @@ def test_l2_that_is_too_small(
     assert (told.code, told.title) == ("E302", "over budget: l2")
     assert facts["has"] == "2,048 B"
     assert len(facts["largest"].splitlines()) == 3
-    option, size = told.tries[0].split()
+    option, size = told.tries[0].split()[:2]
     assert option == "--l2"
     needs_bytes = int(facts["needs"].split()[0].replace(",", ""))
     assert 2048 < needs_bytes <= int(size.removesuffix("KiB")) * 1024, "needs agrees with advice"
@@ -444,7 +445,7 @@ def test_l2_is_of_code_too(model: Path, tmp_path: Path) -> None:
         assert (told.code, told.title) == ("E302", "over budget: l2")
         assert dict(told.facts)["has"].startswith("33,792 B")
         assert "code" in dict(told.facts)["needs"]
-        advised = told.tries[0].removeprefix("--l2 ")
+        advised = told.tries[0].split()[1]
         kept = with_table(model, tmp_path, f'l2 = "{advised}"').report
         used, limit = wording.l2_bytes(kept), int(advised.removesuffix("KiB")) * 1024
         assert kept["memory"]["code_bytes"] > 20_000
@@ -453,6 +454,25 @@ def test_l2_is_of_code_too(model: Path, tmp_path: Path) -> None:
         assert wording.l2_bytes(least) == used
         host = with_table(model, tmp_path, 'l2 = "33 KiB"', target="host").report
         assert host["memory"]["code_bytes"] is None, "nothing is linked"
+
+
+def test_l2_that_is_advised_is_the_smallest_that_was_built(model: Path, tmp_path: Path) -> None:
+    """To the KiB: what is advised builds with the cycles that are told, and no less was built."""
+    build = partial(myoedge.build, model, simulate=False, output=tmp_path / "out")
+    with l2_with_code():
+        most = -(-wording.l2_bytes(build().report) // 1024)
+        with pytest.raises(MyoedgeError) as told:
+            build(l2=f"{most // 2}KiB")
+        option, size, cycles, *_ = told.value.notice.tries[0].replace("(", "").split()
+        report = build(l2=size).report
+    assert option == "--l2"
+    assert report["cycles"]["total"] == int(cycles.replace(",", ""))
+    needs = int(dict(told.value.notice.facts)["needs"].split()[0].replace(",", ""))
+    assert needs == wording.l2_bytes(report)
+    kib = int(size.removesuffix("KiB"))
+    with l2_with_code(), pytest.raises(MyoedgeError) as told:
+        build(l2=f"{kib - 1}KiB")
+    assert told.value.notice.tries[0].split()[1] == size, "a KiB less is too little"
 
 
 def test_a_network_fits_the_l2_that_it_takes(tmp_path: Path) -> None:
@@ -468,7 +488,7 @@ def test_a_network_fits_the_l2_that_it_takes(tmp_path: Path) -> None:
             with pytest.raises(MyoedgeError) as told:
                 myoedge.build(model, calib=calib, output=tmp_path / "small", l2=limit)
             assert told.value.code == "E302"
-            advised = told.value.notice.tries[0].removeprefix("--l2 ")
+            advised = told.value.notice.tries[0].split()[1]
             assert int(advised.removesuffix("KiB")) <= 2 * kib
             assert myoedge.build(model, calib=calib, output=tmp_path / limit, l2=advised).layers
 
