@@ -60,6 +60,30 @@ class LiquidTime(OverTime):
         return state
 
 
+class MinimalGated(OverTime):
+    """A minimal gated unit (Zhou et al., 2016), 8 -> 6, with a learned first state."""
+
+    width = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forget, self.next = (nn.Linear(8 + self.width, self.width) for _ in range(2))
+        self.first = nn.Parameter(0.3 * torch.randn(1, self.width))
+        self.head = nn.Linear(self.width, 3)
+
+    def step(self, row: Tensor, state: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.forget(torch.cat([row, state], 1)))
+        new = torch.tanh(self.next(torch.cat([row, gate * state], 1)))
+        return (1 - gate) * state + gate * new
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, states = self.first, []
+        for row in x.unbind(1):
+            state = self.step(row, state)
+            states.append(state)
+        return self.head(torch.stack(states, 1))
+
+
 class Spikes(nn.Module):
     """Two layers of 64 leaky integrate-and-fire neurons: counts of the second one's spikes."""
 

@@ -9,10 +9,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode
+from myoedge.operators.loop.turns import IN_LOOPS, READ, STATE
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.frame_reads import Read, earliest_reads
+from myoedge.streaming.loops import SequenceLoop, loops_of
 from myoedge.streaming.padding import NONE, Unpadded, unpadded
-from myoedge.streaming.pass_builder import PassBuilder, add_recurrent, built_network
+from myoedge.streaming.pass_builder import (
+    PassBuilder,
+    add_last_states,
+    add_recurrent,
+    built_network,
+)
 from myoedge.streaming.stream import Stream
 from myoedge.streaming.time_axis import Axes, follow_time
 
@@ -31,9 +38,14 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
     builder = PassBuilder(q, paths.axis)
     for name in q.graph.inputs:
         builder.add_input(name, builder.with_frames(name, frames))
+    loops = loops_of(q.graph)
     for step in q.steps:
-        count = frames // paths.stride[step.node.name]
-        _add(builder, step, real, timing.reads[step.node.name], count)
+        reads, loop = timing.reads[step.node.name], loops.get(step.node.name)
+        if loop is not None and loop.is_over_time(paths.axis):
+            count = frames // paths.stride[loop.sequences[0]]
+            _add_in_loop(builder, step, loop, real, timing.reads, count)
+        else:
+            _add(builder, step, real, reads, frames // paths.stride[step.node.name])
     outputs_of = {
         name: builder.frames_of(name, read, NONE) for name, read in timing.reads[""].items()
     }
@@ -47,6 +59,35 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
         timing.warmup(q.graph),
         paths.stride[q.graph.outputs[0]],
     )
+
+
+def _add_in_loop(
+    builder: PassBuilder,
+    step: QuantizedNode,
+    loop: SequenceLoop,
+    real: Unpadded,
+    reads: Mapping[str, Mapping[str, Read]],
+    count: int,
+) -> None:
+    """Add a node of a loop over time to the pass; behind the last one, the loop's last states.
+
+    reads   node -> operand -> the frames that it reads
+    count   iterations of a pass
+    """
+    node, inputs, attrs = step.node, step.node.inputs, step.attrs
+    reader = next(node.name for node in loop.nodes if node.op == READ)
+    if node == loop.nodes[0]:  # before the loop, of which all nodes follow each other
+        for name, read in reads[reader].items():
+            builder.frames_of(name, read, real.before[reader][name])
+    if node.op == STATE:
+        inputs = (builder.past_of(node.name),)
+    elif node.op == READ:
+        name = node.inputs[0]
+        inputs = (builder.frames_of(name, reads[reader][name], real.before[reader][name]),)
+    builder.add_step(step, inputs, {**attrs, "steps": count} if node.op in IN_LOOPS else attrs)
+    if node == loop.nodes[-1]:
+        begins = next(iter(reads[reader].values())).begins or 0
+        add_last_states(builder, loop.nodes, count, begins)
 
 
 def _add(

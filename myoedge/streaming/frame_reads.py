@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from myoedge.graph.ir import Graph
+from myoedge.graph.ir import Graph, Node
+from myoedge.operators.loop.turns import READ, WRITE
 from myoedge.operators.streaming_rule import StreamingRule
 
 Strides = Mapping[str, int]
@@ -84,17 +85,38 @@ def reads_of_pass(
     reads_of: dict[str, Mapping[str, Read]] = {}
     for node in graph.nodes:
         own = rules[node.name]
+        if not own:  # in a loop over time, which writes the frames that it reads
+            reads_of[node.name] = {}
+            if node.op == WRITE:
+                start[node.name] = start[_first_of(node)]
+            continue
         count = frames // stride[next(iter(own))]
-        # Pass 0 begins with the first frame that all operands have, the most delayed one's. Data
-        # before frame 0 can be inserted between two passes only: frame 0 then begins a pass.
-        latest = min(start[name] for name in own)
-        now = latest - (latest % count if any(rule.anchored for rule in own.values()) else 0)
+        now = _aligned(own, start, count)
         reads_of[node.name] = {n: _read(m, start[n], now, count) for n, m in own.items()}
         start[node.name] = min(_first(rule, now) for rule in own.values())
+        if node.op == READ:
+            start[_first_of(node)] = start[node.name]
     last = min(start[name] for name in graph.outputs)
     count = frames // stride[graph.outputs[0]]
     reads_of[""] = {name: Read(start[name] - last, 0, count) for name in graph.outputs}
     return PassReads(frames, {**start, **dict.fromkeys(graph.outputs, last)}, reads_of)
+
+
+def _aligned(own: Mapping[str, StreamingRule], start: Mapping[str, int], count: int) -> int:
+    """Return the index of the first operand frame that a node reads as a new one in pass 0.
+
+    That is the first frame that all operands have, the most delayed one's. Data before frame 0 can
+    be inserted between two passes only: frame 0 then begins a pass.
+
+    count   frames of an operand in a pass
+    """
+    latest = min(start[name] for name in own)
+    return latest - (latest % count if any(rule.anchored for rule in own.values()) else 0)
+
+
+def _first_of(node: Node) -> str:
+    """Return the key in PassReads.start for the first iteration of a loop in a pass."""
+    return f"{node.attrs['loop']} iteration"
 
 
 def _first(rule: StreamingRule, now: int) -> int:

@@ -13,6 +13,7 @@ from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.checks import Spec, enforce
+from myoedge.operators.loop.turns import LAST, NEXT, STATE
 from myoedge.operators.streaming_rule import StreamingRule, StreamState
 from myoedge.quantization.formats import operand_names
 from myoedge.quantization.scales import QUANTIZED, QuantGraph
@@ -171,6 +172,13 @@ class PassBuilder:
             name += "_"
         return name
 
+    def past_of(self, like: str) -> str:
+        """Add a tensor like one of `q` for its value at the end of the previous pass; return its
+        name."""
+        past = self._free(f"{like}_past")
+        self.tensor(past, self.q.graph.shape(like), like)
+        return past
+
     def last(self, like: str, name: str) -> str:
         """Return the name of a tensor that holds the last frame of `like`, without the time axis.
 
@@ -226,6 +234,31 @@ def _same_ports(q: QuantGraph) -> Spec[QuantGraph]:
                 yield part
 
     return ((other, "an input or output differs from the network's in more than its frames"),)
+
+
+def add_last_states(builder: PassBuilder, nodes: Sequence[Node], count: int, begins: int) -> None:
+    """Add the states after the last iteration of a loop as those of the stream.
+
+    nodes    the loop's nodes in the whole network
+    count    iterations of a pass
+    begins   pass before which the states are reset
+    """
+    made = {step.node.name: step for step in builder.steps}
+    first = {node.name: node.inputs[0] for node in nodes if node.op == STATE}
+    ends = [made[node.name] for node in nodes if node.op == NEXT]
+    for step in ends:
+        state = step.node.inputs[1]
+        others = (x.node.name for x in ends if x is not step)
+        attrs = {"loop": step.attrs["loop"], "steps": count}
+        node = Node(LAST, (step.node.name, *others), (f"{state}_kept",), attrs, step.node.origin)
+        operands = operand_names(node)
+        kept = replace(
+            step, node=node, operands=operands, shapes=tuple(map(builder.shape, operands)),
+            operand_types=tuple(map(builder.element_type, operands)),
+        )  # fmt: skip
+        builder.add(kept, state)
+        fill = repeated(builder.q.constants[first[state]])
+        builder.states.append(State(made[state].node.inputs[0], node.name, fill, begins))
 
 
 def add_recurrent(

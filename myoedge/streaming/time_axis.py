@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from myoedge.errors import MyoedgeError, named_input
 from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.operators.base import OPS
-from myoedge.operators.loop.turns import IN_LOOPS
+from myoedge.operators.loop.turns import IN_LOOPS, READ, STATE, WRITE
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.streaming.loops import SequenceLoop, loops_of
 
 Axes = Mapping[str, int]  # tensor -> axis
 
@@ -53,13 +54,13 @@ def _follow(
     graph: Graph, axis: dict[str, int], stride: dict[str, int]
 ) -> Iterator[tuple[str, Mapping[str, StreamingRule]]]:
     """Yield (node, its streaming rules by operand) in order; fill `axis` and `stride`."""
-    for name in graph.inputs:
-        shape, along = graph.shape(name), axis.get(name, 0)
-        if not 0 <= along < len(shape) or shape[along] < 2:
-            raise no_frames(name, along, shape)
-        if has_factors_along(graph, name, along):
-            raise stream_error(graph, FACTORS.format(name), "the same ones")
+    _check_frames(graph, axis)
+    loops = loops_of(graph)
     for node in graph.nodes:
+        loop = loops.get(node.name)
+        if loop is not None and loop.is_over_time(axis):
+            yield node.name, _follow_loop(graph, node, loop, axis, stride)
+            continue
         rules = {
             name: _causal_rule(graph, node, name, axis) for name in node.inputs if name in axis
         }
@@ -67,6 +68,35 @@ def _follow(
         stride[node.name] = _only({stride[n] * m.stride for n, m in rules.items()}, graph, node)
         _check_constants(graph, node, axis[node.name])
         yield node.name, rules
+
+
+def _check_frames(graph: Graph, axis: Axes) -> None:
+    """Raise E131 for an input without frames, or with a normalisation that varies along time."""
+    for name in graph.inputs:
+        shape, along = graph.shape(name), axis.get(name, 0)
+        if not 0 <= along < len(shape) or shape[along] < 2:
+            raise no_frames(name, along, shape)
+        if has_factors_along(graph, name, along):
+            raise stream_error(graph, FACTORS.format(name), "the same ones")
+
+
+def _follow_loop(
+    graph: Graph, node: Node, loop: SequenceLoop, axis: dict[str, int], stride: dict[str, int]
+) -> Mapping[str, StreamingRule]:
+    """Return the rules of a node of a loop over time; its results have no time axis, only the
+    sequences that it writes."""
+    if any(axis.get(name) != 0 for name in loop.sequences):
+        raise not_causal(graph, node, "reads sequences of which not all are along time")
+    if node.op == READ:
+        return loop.rules()
+    if node.op == WRITE:
+        axis[node.name] = 0
+        stride[node.name] = _only({stride[name] for name in loop.sequences}, graph, node)
+    elif node.op == STATE and not graph.is_const(node.inputs[0]):
+        raise not_causal(graph, node, "begins with a state that it computes from the first frames")
+    elif any(name in axis for name in node.inputs):
+        raise not_causal(graph, node, "reads all frames in every iteration of a loop")
+    return {}
 
 
 def changing_factors(name: str) -> MyoedgeError:
@@ -94,7 +124,8 @@ def _causal_rule(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRu
     if rule is None and node.op == "attention" and axes[name] != 0:
         raise _attention_error(graph, node, graph.shape(graph.inputs[0])[axes[graph.inputs[0]]])
     if rule is None:
-        raise not_causal(graph, node, "takes all frames at once")
+        other = "runs in a loop over another axis than time" if node.op in IN_LOOPS else ""
+        raise not_causal(graph, node, other or "takes all frames at once")
     if rule.behind:
         frames = "1 frame" if rule.behind == 1 else f"{rule.behind} frames"
         raise not_causal(graph, node, f"reaches {frames} into the future", PAD)
@@ -126,9 +157,6 @@ def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeErr
     tries    remedies
     """
     needs = "only a frame and those before it"
-    if node.op in IN_LOOPS:
-        reason = "belongs to a recurrence written as a loop over time, which runs on whole windows"
-        needs = "an LSTM or GRU layer, whose state is kept from frame to frame"
     title = f"{node.where} cannot run on a stream: it {reason}"
     return stream_error(graph, title, needs, *tries)
 

@@ -472,24 +472,6 @@ def test_a_first_state_of_several_numbers_is_kept(kind: type[nn.LSTM | nn.GRU]) 
     )
 
 
-def test_a_recurrence_written_as_a_loop_is_refused() -> None:
-    class Written(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = nn.Linear(8, 4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            h = x[0]
-            for row in range(1, len(x)):
-                h = torch.tanh(self.inner(torch.cat([x[row], h], 1)))
-            return h
-
-    q, _ = quantized(Written(), 24, 1, 4)
-    with pytest.raises(MyoedgeError, match="recurrence written as a loop") as caught:
-        causal_stream(q, infer_time_axes(q.graph, 0), 4)
-    assert caught.value.code == "E131"
-
-
 @pytest.mark.parametrize(
     ("k", "stride", "dilation", "pad"), [*itertools.product((1, 4), (1, 2, 3), (1, 2), (0, 2))]
 )

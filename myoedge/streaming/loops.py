@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loops over time in a stream: a pass runs one iteration per frame, and its last states are the
+first ones of the next pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.operators.loop.turns import IN_LOOPS, READ, STATE, loop_spans
+from myoedge.operators.streaming_rule import StreamingRule, StreamState
+
+STATES = StreamState(0, "loop", (), None)  # the node of a loop that reads frames has none itself
+
+
+@dataclass(frozen=True)
+class SequenceLoop:
+    """A loop of a graph.
+
+    name        name of the loop
+    nodes       its nodes: states, then the body
+    sequences   tensors of which every iteration reads a row
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    sequences: tuple[str, ...]
+
+    def is_over_time(self, axis: Mapping[str, int]) -> bool:
+        """Return whether its iterations are frames.
+
+        axis   tensor -> time axis
+        """
+        return any(axis.get(name) == 0 for name in self.sequences)
+
+    def rules(self) -> dict[str, StreamingRule]:
+        """Return the rules by which an iteration reads: the same frame of all sequences, from frame
+        0 on, which the initial states precede."""
+        return dict.fromkeys(self.sequences, StreamingRule(0, carries=(STATES,)))
+
+
+def loops_of(graph: Graph) -> dict[str, SequenceLoop]:
+    """Return the loops of a graph by the names of their nodes."""
+    found: dict[str, SequenceLoop] = {}
+    for span in loop_spans(graph.nodes):
+        body = graph.nodes[span.first : span.end]
+        name = next(node.attrs["loop"] for node in body if node.op in IN_LOOPS)
+        states = [n for n in graph.nodes if n.op == STATE and n.attrs["loop"] == name]
+        sequences = dict.fromkeys(node.inputs[0] for node in body if node.op == READ)
+        loop = SequenceLoop(name, (*states, *body), tuple(sequences))
+        found.update((node.name, loop) for node in loop.nodes)
+    return found

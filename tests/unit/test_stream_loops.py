@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recurrences written as loops over time, frame by frame: each pass goes on with the last states of
+the one before it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from myoedge.building.config import StreamTable
+from myoedge.building.stream_rate import check_stream
+from myoedge.errors import MyoedgeError
+from myoedge.operators.loop.turns import has_loops
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.streaming.causal import causal_stream
+from myoedge.streaming.time_axis import infer_time_axes
+from tests.causal_networks import push_all
+from tests.loop_networks import ClosedForm, LiquidTime, MinimalGated, OverTime
+from tests.unit.test_streaming import check, prepared
+
+STEPS, CHANNELS = 24, 8
+
+
+class Leaky(OverTime):
+    """A leaky integrator: its first step has no state to read."""
+
+    width = CHANNELS
+
+    def step(self, row: Tensor, state: Tensor) -> Tensor:
+        return 0.9 * state + 0.1 * torch.tanh(row)
+
+
+class Spiking(nn.Module):
+    """Leaky neurons that fire, with two states: potential and spikes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(CHANNELS, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        potential, spikes, fired = x.new_zeros(1, 6), x.new_zeros(1, 6), []
+        for row in x.unbind(1):
+            potential = 0.8 * potential + self.layer(row) - spikes
+            spikes = (potential > 1).float()
+            fired.append(spikes)
+        return torch.stack(fired, 1)
+
+
+class BehindConvolution(nn.Module):
+    """A loop whose sequence is late, between layers that look back, and a second loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv1d(CHANNELS, CHANNELS, 3), nn.Conv1d(6, 4, 2)
+        self.cell, self.second = MinimalGated(), Leaky()
+        self.cell.head = nn.Linear(6, CHANNELS)
+        self.out = nn.Linear(CHANNELS, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = self.first(x.transpose(1, 2)).transpose(1, 2)
+        y = self.out(self.second(self.cell(rows)))
+        return self.last(nn.functional.pad(y.transpose(1, 2), (1, 0)))
+
+
+CELLS = [MinimalGated, Leaky, Spiking, ClosedForm, LiquidTime, BehindConvolution]
+
+
+def quantized_over(network: nn.Module) -> tuple[QuantGraph, dict[str, np.ndarray]]:
+    graph = check_stream(prepared(network, 1, STEPS, CHANNELS), StreamTable(axis=1))
+    x = np.random.default_rng(0).normal(size=(12, 1, STEPS, CHANNELS)).astype(np.float32)
+    samples = {graph.inputs[0]: x}
+    q = quantize_graph(graph, calibrate(graph, samples, Observer("minmax"), "noise"))
+    return q, quantized_inputs(q, {graph.inputs[0]: x[0]})
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_passes_go_on_where_the_loop_was(cell: type[nn.Module]) -> None:
+    torch.manual_seed(1)
+    q, sample = quantized_over(cell())
+    assert has_loops(q.graph)
+    late = 2 if cell is BehindConvolution else 0
+    for frames in (1, 3):
+        check(q, sample, 1, frames, STEPS - late - 2 * frames)
+    stream = causal_stream(q, infer_time_axes(q.graph, 1), 1)
+    assert stream.warmup == late, "no later than the valid convolution in front"
+
+
+@pytest.mark.parametrize("cell", [MinimalGated, Leaky, ClosedForm])
+def test_a_recording_longer_than_the_export(cell: type[nn.Module]) -> None:
+    """torch runs over three times as many frames; the stream, one by one."""
+    torch.manual_seed(1)
+    network = cell().eval()
+    q, sample = quantized_over(network)
+    stream, (name,) = causal_stream(q, infer_time_axes(q.graph, 1), 1), sample
+    x = np.random.default_rng(7).normal(size=(1, 3 * STEPS, CHANNELS)).astype(np.float32)
+    (got,) = push_all(stream, {name: stream.network.input_port(name).integers(x)})
+    real = stream.network.output_port(stream.outputs[0].name).real(got)
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(x)).numpy()
+    assert real.shape == wanted.shape
+    assert 10 * np.log10(np.sum(wanted**2) / np.sum((wanted - real) ** 2)) > 22
+
+
+def test_a_state_that_the_first_frame_gives_is_refused() -> None:
+    """No constant gives the same first iteration."""
+
+    class FromFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(2 * CHANNELS, CHANNELS)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = x[:, 0]
+            states = [h]
+            for row in range(1, x.shape[1]):
+                h = torch.tanh(self.inner(torch.cat([x[:, row], h], 1)))
+                states.append(h)
+            return torch.stack(states, 1)
+
+    with pytest.raises(MyoedgeError) as caught:
+        quantized_over(FromFirst())
+    assert caught.value.code == "E131"
+    assert "begins with a state that it computes from the first frames" in str(caught.value)
