@@ -112,7 +112,7 @@ def module_class(path: Path) -> str:
     """Return the first class that a pickled module names, "net.Net"; "" if it cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = pickle_globals(_pickle_of(archive))
+            names = pickle_globals(pickle_of(archive))
     except (OSError, zipfile.BadZipFile):
         return ""
     own = [name for name in names if name.split(".")[0] not in LIBRARIES]
@@ -189,10 +189,11 @@ def _of_members(archive: zipfile.ZipFile) -> ModelFormat:
         ModelFormat.UNKNOWN: True,
     }
     kind = next(kind for kind, is_so in has.items() if is_so)
-    return _of_torch_pickle(_pickle_of(archive)) if kind is ModelFormat.CHECKPOINT else kind
+    return _of_torch_pickle(pickle_of(archive)) if kind is ModelFormat.CHECKPOINT else kind
 
 
-def _pickle_of(archive: zipfile.ZipFile) -> bytes:
+def pickle_of(archive: zipfile.ZipFile) -> bytes:
+    """Return the pickle in a file of torch.save; b"" without one."""
     pickles = (e for e in archive.infolist() if e.filename.partition("/")[2] == "data.pkl")
     entry = next(pickles, None)
     if entry is None or not in_steps(entry):

@@ -37,6 +37,7 @@ SHARED = {
         "frontend.torch.checkpoint",
         "frontend.torch.consistent",
         "frontend.torch.export",
+        "frontend.torch.torchao_weights",
     },  # weights that do not fit
     # a size is not a number
     "E110": {
@@ -180,6 +181,7 @@ SHARED = {
         "integrations.mlflow",
         "__init__",
         "backends.gvsoc_sdk",
+        "reports.figures",
         "reports.standard_files",
         "system.notebook",
         "system.tools",

@@ -27,6 +27,7 @@ from myoedge.frontend.onnx.quantized import (
     refuse_integers,
 )
 from myoedge.frontend.onnx.rows import import_by_row
+from myoedge.frontend.onnx.scikit_learn import in_terms_of_the_source
 from myoedge.frontend.onnx.sequences import of_sequences, without_sequence
 from myoedge.frontend.onnx.state import (
     Importing,
@@ -85,7 +86,7 @@ def load_onnx(path: Path) -> Imported:
     functions = frozenset((f.domain, f.name) for f in model.functions)
     refusals = [r for node in needed if (r := _node(state, node, functions)) is not None]
     if refusals:
-        raise unsupported(refusals, onnx_refusals.instead)
+        raise unsupported(in_terms_of_the_source(model, refusals), onnx_refusals.instead)
     params = count_parameters(graph, state)
     return Imported(_finished(state, graph), params, tuple(state.notes), names)
 

@@ -43,6 +43,7 @@ from myoedge.frontend.torch.registered import refuse_unregistered
 from myoedge.frontend.torch.schema_hints import hints_once
 from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts, drop_unread_scalars
 from myoedge.frontend.torch.torchao_calls import as_decomposed, names_of_torchao
+from myoedge.frontend.torch.torchao_weights import refuse_members
 from myoedge.operators import modules
 from myoedge.system.extras import install_command
 
@@ -111,6 +112,7 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
         if _made_plain(objects) or dropped:
             members[MODEL] = json.dumps(program).encode()
         _check_strings(objects, MODEL, path)
+        refuse_members(members, path)
         for name in filter(members.__contains__, CONFIGS):
             config = _json_object(members[name], name, path)
             held = [*dicts(config)]
