@@ -21,6 +21,7 @@ from myoedge.backends.host import Library, Spec, invoke
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.system import toolchain, tools
+from myoedge.system.library import ObjectOptions, compile_objects
 
 Placement = Literal["start", "end"]
 
@@ -149,6 +150,27 @@ def can_asan(cc: toolchain.Compiler) -> bool:
         clean = tools.run([program], cwd=folder, env=env, timeout_s=60)
         caught = tools.run([program, "overflow"], cwd=folder, env=env, timeout_s=60)
     return clean.returncode == 0 and "heap-buffer-overflow" in caught.stderr
+
+
+def run_sanitized(src: Path) -> tools.CompletedProcess:
+    """The self-test of generated C with both sanitizers; skips where the system's compiler has
+    none. Objects of kernels are compiled once for all networks."""
+    try:
+        cc = toolchain.compiler("cc")
+    except MyoedgeError as error:
+        pytest.skip(str(error))
+    if not can_asan(cc):
+        pytest.skip("the system's compiler does not catch a planted overflow")
+    options = toolchain.CompileOptions(sanitize=("address", "undefined"), optimize="-O0")
+    flags = options.flags(cc)
+    kernels = ObjectOptions(src.resolve(), cc, flags, [src, src / "library"])
+    objects, finished = compile_objects(sorted(src.resolve().glob("library/*.c")), kernels)
+    assert finished.returncode == 0, finished.stderr
+    with tools.scratch() as folder:
+        program, own = folder / "selftest", sorted(src.glob("*.c"))
+        done = toolchain.compile_sources(own, program, cc, flags, [src], objects)
+        assert done.returncode == 0, done.stderr
+        return tools.run([str(program)], cwd=src)
 
 
 def asan_at_hand() -> dict[str, str]:

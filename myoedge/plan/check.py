@@ -18,6 +18,7 @@ from myoedge.operators.kernel import OUT, Operand, Span
 from myoedge.plan.check_l3 import L3_PLANNED
 from myoedge.plan.l1.prefetch import MOST_AHEAD, prefetched
 from myoedge.plan.l1.resident import LONGEST
+from myoedge.plan.l1.tile_grid import READ_BYTES
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan, scratch_name
@@ -162,6 +163,14 @@ def _l1_aligned(plan: Plan) -> Iterator[str]:
     return (step.node.name for step, t in tiled if any(b.offset % 4 for b in t.buffers))
 
 
+def _l1_readable(plan: Plan) -> Iterator[str]:
+    """Yield layers with L1 buffers that end inside a word, whose kernels may read past the end of
+    L1's array."""
+    for step, tiling in _tiled(plan):
+        if plan.chip.l1_bytes and any(b.size_bytes % READ_BYTES for b in tiling.buffers):
+            yield step.node.name
+
+
 def _covered(plan: Plan) -> Iterator[str]:
     """Yield layers that do not store (or, for results that stay in L1, compute) every byte of their
     result exactly once."""
@@ -269,6 +278,7 @@ PLANNED: Spec[Plan] = (
     (_scratch_in_l2, "scratch in L2 has no live buffer"),
     (_l1_inside, "a buffer leaves L1"),
     (_l1_aligned, "a buffer of L1 does not start at a word"),
+    (_l1_readable, "a buffer of L1 ends inside a word"),
     (_l1_apart, "two buffers of L1 share bytes while both are alive"),
     (_started_apart, "the next tile's results, which begin early, share bytes with a live buffer"),
     (_fetched_ahead, "a prefetched constant has no buffer yet, or too many are in flight"),

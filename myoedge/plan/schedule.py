@@ -19,6 +19,7 @@ from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.no_tiling import without_room
 from myoedge.plan.l1.resident import ResidentTensor
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
+from myoedge.plan.l1.tile_grid import readable
 from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.spill import Roots, spilled
@@ -256,7 +257,7 @@ def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
             name, offset = n.roots[operand]
             readers.setdefault(name, []).append((at, number, offset))
     return [
-        ResidentTensor(at, size_bytes(n.quant, name), tuple(readers[name]))
+        ResidentTensor(at, readable(size_bytes(n.quant, name)), tuple(readers[name]))
         for at, step in enumerate(n.steps)
         if (name := step.node.name) in readers
         and name not in leaving

@@ -26,10 +26,9 @@ from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.reports import wording
 from myoedge.reports.text import print_report
-from myoedge.system import toolchain, tools
 from myoedge.targets import find_chip
 from tests.conftest import ROOT, save_exported
-from tests.guard import can_asan
+from tests.guard import run_sanitized
 
 PAGE = mmap.PAGESIZE
 
@@ -138,20 +137,8 @@ def test_clean_under_ubsan(mixed: myoedge.Build, tmp_path: Path) -> None:
     )
 
 
-def test_clean_under_asan(mixed: myoedge.Build, tmp_path: Path) -> None:
-    try:
-        cc = toolchain.compiler("cc")
-    except myoedge.MyoedgeError as error:
-        pytest.skip(str(error))
-    if not can_asan(cc):
-        pytest.skip("the system's compiler does not catch a planted overflow")
-    program = tmp_path / "selftest"
-    options = toolchain.CompileOptions(sanitize=("address", "undefined"), optimize="-O0")
-    src = mixed.folder / "src"  # firmware/ is for the chip alone
-    sources = sorted([*src.glob("*.c"), *src.glob("library/*.c")])
-    done = toolchain.compile_sources(sources, program, cc, options.flags(cc), [src])
-    assert done.returncode == 0, done.stderr
-    ran = tools.run([str(program)], cwd=tmp_path)
+def test_clean_under_asan(mixed: myoedge.Build) -> None:
+    ran = run_sanitized(mixed.folder / "src")
     assert ran.returncode == 0, ran.stderr
     assert "bit for bit" in ran.stdout
 

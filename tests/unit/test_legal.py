@@ -251,6 +251,9 @@ TILED: dict[str, Callable[[Plan], Plan]] = {
     "read at another offset": kept_elsewhere,
     "after its release": lambda p: with_buffers(p, lambda b: replace(b, last=b.first)),
     "share bytes": lambda p: with_buffers(p, lambda b: replace(b, offset=0)),
+    "ends inside a word": lambda p: with_buffers(
+        p, lambda b: replace(b, size_bytes=b.size_bytes - 1)
+    ),
     "has no buffer yet": lambda p: prefetched_in(p, 0),
     "too many are in flight": lambda p: prefetched_in(p, 99),
 }

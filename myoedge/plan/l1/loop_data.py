@@ -11,7 +11,7 @@ from dataclasses import replace
 from myoedge.numerics.arrays import round_up
 from myoedge.operators.kernel import Operand, TiledKernel
 from myoedge.plan.l1.resident import LONGEST
-from myoedge.plan.l1.tile_grid import ALIGNMENT
+from myoedge.plan.l1.tile_grid import ALIGNMENT, readable
 from myoedge.plan.l1.tiling import ARGUMENTS, Buffer, Tiling
 from myoedge.plan.loops import LoopLayers, LoopTensor
 
@@ -97,7 +97,8 @@ def with_buffers(
             sizes = {x.name: size_bytes(x) for x in constants}
             known[index] = _with_buffers(known, index, sizes, known[loop.first].first, loop)
     for tensor in carried:
-        size, out = {known[tensor.setter].kernel.out.name: tensor.size_bytes}, tensor.setter
+        out, size_of_out = tensor.setter, readable(tensor.size_bytes)
+        size = {known[out].kernel.out.name: size_of_out}
         known[out] = _with_buffers(known, out, size, known[out].first, tensor.loop)
     return tuple(known)
 

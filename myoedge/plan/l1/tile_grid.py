@@ -16,6 +16,7 @@ from myoedge.operators.kernel import Operand, TiledKernel
 from myoedge.targets.chip import TransferCost
 
 ALIGNMENT = 8  # bytes: start of a buffer in L1
+READ_BYTES = 4  # that a kernel reads at once: a buffer in L1 has whole ones (plan/check.py)
 
 
 def distinct(extent: int) -> list[int]:
@@ -104,6 +105,11 @@ class Grid:
                 times = times * (1 if at_end else count - 1)
             total = total + np.where(times > 0, times * self.kernel.cycles(sizes), 0.0)
         return total
+
+
+def readable(size_bytes: int) -> int:
+    """Return the bytes of a buffer in L1 for this much data, which kernels read in words."""
+    return int(round_up(max(size_bytes, 1), READ_BYTES))
 
 
 def aligned(size: Any) -> Any:

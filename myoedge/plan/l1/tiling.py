@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.kernel import SCRATCH, Operand, Region, TiledKernel
+from myoedge.plan.l1.tile_grid import readable
 from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, OperandTiles, cut
 from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.placement import LiveRange
@@ -151,8 +152,7 @@ class Tiling:
         return self.prefetch_tile is not None and next(constant)
 
     def begun_ahead(self, t: int, transfer: Transfer) -> int | None:
-        """Return the tile of an earlier layer in which a transfer of tile t starts; None if it
-        starts within the layer."""
+        """Return the tile of an earlier layer in which a transfer of tile t starts, or None."""
         return self.prefetch_tile if t == 0 and self.early(transfer) else None
 
 
@@ -182,12 +182,12 @@ def lives(
             if prefetch_tile is not None and use.operand.constant and loaded == 0:
                 start = prefetch_tile - first
             name = f"{index} {use.operand.name} {slot}"
-            life = LiveRange(name, max(use.size_bytes, 1), first + start, first + stop)
+            life = LiveRange(name, readable(use.size_bytes), first + start, first + stop)
             found.append((use.operand.name, slot, life))
     scratch = int(kernel.scratch({**kernel.axes, **choice.sizes}))
     if scratch and SCRATCH not in choice.in_l2:
-        last = first + count - 1
-        found.append((SCRATCH, 0, LiveRange(f"{index} scratch", scratch, first, last)))
+        last, size = first + count - 1, readable(scratch)
+        found.append((SCRATCH, 0, LiveRange(f"{index} scratch", size, first, last)))
     return found
 
 

@@ -67,8 +67,8 @@ static void l00_gates_compute(void)
 
 // gru 6x1x24, 1x8 -> 6x1x8  gru (gru, networks.py:35)
 // one tile
-#define L01_GRU_SIGMOID (me_l1 + 792) /* 1,026 bytes */
-#define L01_GRU_TANH (me_l1 + 1824) /* 1,026 bytes */
+#define L01_GRU_SIGMOID (me_l1 + 792) /* 1,028 bytes */
+#define L01_GRU_TANH (me_l1 + 1824) /* 1,028 bytes */
 #define L01_GRU_CHANNELS (me_l1 + 2856) /* 384 bytes */
 #define L01_GRU_WEIGHTS (me_l1 + 3240) /* 192 bytes */
 #define L01_GRU_SCRATCH (me_l1 + 336) /* 32 bytes */
@@ -113,7 +113,7 @@ static void l01_gru_compute(void)
 // one tile
 #define L02_LINEAR_CHANNELS (me_l1 + 376) /* 48 bytes */
 #define L02_LINEAR_WEIGHTS (me_l1 + 424) /* 24 bytes */
-#define L02_LINEAR_Y me_l1 /* 3 bytes */
+#define L02_LINEAR_Y me_l1 /* 4 bytes */
 #define L02_LINEAR_X (L01_GRU_Y + 40)
 
 static void l02_linear_fetch_constants(void)

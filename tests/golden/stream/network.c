@@ -38,8 +38,8 @@ static union {
 
 // transpose 1x2x1 -> 1x1x2  0 (transpose)
 // one tile
-#define L00_TRANSPOSE_X0 me_l1 /* 2 bytes */
-#define L00_TRANSPOSE_Y (me_l1 + 8) /* 2 bytes */
+#define L00_TRANSPOSE_X0 me_l1 /* 4 bytes */
+#define L00_TRANSPOSE_Y (me_l1 + 8) /* 4 bytes */
 
 static void l00_transpose_arguments(void)
 {
@@ -64,7 +64,7 @@ static void l00_transpose_compute(void)
 // concat 1x2x2, 1x1x2 -> 1x3x2  0 (concat)
 // computed as 1x4, 1x2 -> 1x6; one tile
 #define L01_CONCAT_X0 (me_l1 + 16) /* 4 bytes */
-#define L01_CONCAT_Y me_l1 /* 6 bytes */
+#define L01_CONCAT_Y me_l1 /* 8 bytes */
 #define L01_CONCAT_X1 L00_TRANSPOSE_Y
 
 static void l01_concat_arguments(void)
@@ -131,7 +131,7 @@ static void l02_slice_store(void)
 #define L03_CONV_CHANNELS (me_l1 + 32) /* 96 bytes */
 #define L03_CONV_WEIGHTS (me_l1 + 128) /* 48 bytes */
 #define L03_CONV_SCRATCH (me_l1 + 8) /* 12 bytes */
-#define L03_CONV_Y (me_l1 + 24) /* 6 bytes */
+#define L03_CONV_Y (me_l1 + 24) /* 8 bytes */
 #define L03_CONV_X L01_CONCAT_Y
 
 static void l03_conv_fetch_constants(void)
@@ -164,7 +164,7 @@ static void l03_conv_compute(void)
 // concat 1x2x6, 1x1x6 -> 1x3x6  0 + 1 (concat)
 // computed as 1x12, 1x6 -> 1x18; one tile
 #define L04_CONCAT_X0 (me_l1 + 32) /* 12 bytes */
-#define L04_CONCAT_Y me_l1 /* 18 bytes */
+#define L04_CONCAT_Y me_l1 /* 20 bytes */
 #define L04_CONCAT_X1 L03_CONV_Y
 
 static void l04_concat_arguments(void)
