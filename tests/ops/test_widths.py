@@ -4,6 +4,7 @@ choose equals NumPy, on the host and on the simulated chip."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from myoedge.backends.simulator import run_firmware
 from myoedge.codegen.firmware import make_firmware
 from myoedge.codegen.project import Sources, make_sources
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.operators import core_kernels
 from myoedge.operators.base import OPS
 from myoedge.operators.engine_choice import CORES
@@ -25,6 +27,7 @@ from myoedge.operators.interpreter import run_int
 from myoedge.operators.kernel import NINE_CORES, Kernel
 from myoedge.operators.recurrent import streamed
 from myoedge.plan import fused_layers
+from myoedge.plan.loops import LoopLayers, loop_tensors
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
@@ -184,6 +187,19 @@ def test_every_width_of_an_accelerator_equals_numpy(op: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(("op", "behind"), quick(FUSED, ("conv", "mean"), ("linear", "add")))
 def test_every_width_of_a_fused_layer_equals_numpy(op: str, behind: str, tmp_path: Path) -> None:
     check_fused(op, behind, tmp_path, COUNTS.get(op, 3), 0, simulated=False)
+
+
+def test_an_int16_sum_in_a_loop_has_room_for_its_bytes() -> None:
+    """The layer whose results it adds has int8 ones, and the fused layer none but the sums."""
+    (case, *_) = (c for use in uses("linear", 3) for c in in_widths(use, NE16))
+    (part, *_) = (part for part in followed(case, "add") if "z" in part.wider)
+    roots = {name: (name, 0) for name in ("x0", "y", "other", "z", "last")}
+    both = fused_layers._as_one(*part.quantized(NE16).steps, roots)
+    assert both is not None
+    reader = replace(both, node=both.node.but(outputs=("last",)), operands=("z",), behind=None)
+    loop = LoopLayers(0, 1, 4)
+    (tensor,) = loop_tensors([both, reader], roots, [loop], {"last"})
+    assert tensor.size_bytes == INT16.size_bytes * math.prod(both.out)
 
 
 def is_never_chosen(row: Row) -> bool:
