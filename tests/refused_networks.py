@@ -299,7 +299,7 @@ REFUSED: Mapping[str, Refused] = {
     ),
     "scatter_add": refused(
         "use x + values @ F.one_hot(index, n).float()",
-        lambda x: x.index_add(-1, PLACES, x[..., :3]),
+        lambda x: x.scatter_add(-1, PLACES.expand(1, 6, 3), x[..., :3]),
         lambda x: x + x[..., :3] @ F.one_hot(PLACES, 16).float(),
     ),
     "diagonal_scatter": refused(
@@ -327,9 +327,14 @@ REFUSED: Mapping[str, Refused] = {
         seeded(2, 3, 4),
     ),
     "padding": refused(
-        'before a maximum, pad with edge values: F.pad(x, (1, 1), mode="replicate")',
-        lambda x: F.max_pool1d(F.pad(x - 20.0, (1, 1), value=-torch.inf), 3),
-        lambda x: F.max_pool1d(F.pad(x - 20.0, (1, 1), mode="replicate"), 3),
+        'pad with edge values, F.pad(x, (1, 1), mode="replicate")',
+        lambda x: torch.maximum(
+            *(F.pad(x - 20.0, at, value=-torch.inf) for at in ((1, 0), (0, 1)))
+        ),
+        lambda x: torch.maximum(
+            *(F.pad(x - 20.0, at, mode="replicate") for at in ((1, 0), (0, 1)))
+        ),
+        code="E112",
     ),
     "accumulate": refused(
         "add by a product: x + F.one_hot(index, n).float().T @ values, index a constant",
@@ -362,9 +367,9 @@ REFUSED: Mapping[str, Refused] = {
         least_db=22.0,  # two of 384 choose among neighbours that are equal in 8 bits
     ),
     "topk": refused(
-        "use amax and argmax if k=1, or move it to the host, after the network",
-        lambda x: x.topk(2)[0],
-        lambda x: x.amax(-1, keepdim=True),
+        "move it to the host, after the network",
+        lambda x: x.topk(9)[0],
+        lambda x: x.topk(8)[0],
         same=False,
     ),
     "eps": refused(

@@ -14,6 +14,7 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.operators.layout.padding import FINITE_PADDING
 from myoedge.operators.softmax.masks import LOST, POINTWISE, addends, full, unmasked
 
 
@@ -52,6 +53,7 @@ def replace_clamped_infinities(d: GraphBuilder, outputs: Sequence[str]) -> None:
     Errors: E112 if another operator reads an infinity.
     """
     d.drop_unread(outputs)
+    _refuse_infinite_pads(d, outputs)
     if not any(map(_infinity, d.arrays.values())):
         return
     _make_clamped_finite(d)
@@ -61,6 +63,20 @@ def replace_clamped_infinities(d: GraphBuilder, outputs: Sequence[str]) -> None:
     if read:
         name = max(read, key=lambda x: signs[x])
         raise _infinite_mask(d, name, _reader(d, read[name], outputs))
+
+
+def _refuse_infinite_pads(d: GraphBuilder, outputs: Sequence[str]) -> None:
+    """Raise E112 for a padding with an infinity that no maximum, minimum or softmax reads."""
+    for node in d.nodes:
+        if node.op == "pad" and math.isinf(node.attrs["value"]):
+            sign = "minus" if node.attrs["value"] < 0 else "plus"
+            reader = _reader(d, node, outputs).removesuffix(" reads")
+            facts = {
+                "needs": "a maximum, a minimum or a softmax that reads it",
+                "has": "it is an output" if reader == "are an output" else reader,
+            }
+            title = f"{node.where} pads with {sign} infinity"
+            raise MyoedgeError("E112", title, facts, [FINITE_PADDING])
 
 
 def _make_clamped_finite(d: GraphBuilder) -> None:

@@ -85,7 +85,7 @@ INSTEAD = {
     ),
     **dict.fromkeys(("where", "masked_fill"), NO_INFINITY),
     "diagonal_scatter": "torch.where(torch.eye(n, dtype=torch.bool), values.unsqueeze(-1), x)",
-    **dict.fromkeys(("scatter_add", "index_add"), "x + values @ F.one_hot(index, n).float()"),
+    "scatter_add": "x + values @ F.one_hot(index, n).float()",
     "scatter": (
         "cat or stack of the parts instead of writing into a slice, and for one place of a row "
         "torch.where(F.one_hot(index, n) == 1, value, x)"

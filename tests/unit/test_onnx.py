@@ -481,14 +481,15 @@ def test_all_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
     nodes = [
         node("Hardmax", "x", "n", name="/enc/hard"),
         node("Relu", "n", "r"),
-        node("TopK", "r k", "v i", name="/head/topk"),
+        node("Concat", "r r r", "c", axis=1),
+        node("TopK", "c k", "v i", name="/head/topk"),
     ]
-    made = model(nodes, outputs=("v",), constants={"s": weights(4), "k": ints(2)})
+    made = model(nodes, outputs=("v",), constants={"s": weights(4), "k": ints(9)})
     made.graph.value_info.append(helper.make_tensor_value_info("n", FLOAT, [1, 4]))
     error = refused(made, tmp_path)
     assert error.code == "E111"
     assert "Hardmax, at /enc/hard" in str(error)
-    assert "TopK: the 2 largest elements; only k=1, at /head/topk" in str(error)
+    assert "TopK: the 9 largest elements, at most 8, at /head/topk" in str(error)
     assert "Relu" not in str(error).replace("Clip, Relu", "")
     assert "use ArgMax" in str(error)
 

@@ -54,7 +54,6 @@ REFUSED: Mapping[str, tuple[str, ...]] = {
     "a scatter with reduction": (
         *(r"test_scatter_elements_with_(duplicate|reduction)_.*", r"test_scatternd_.*"),
     ),
-    "only k=1": (r"test_top_k.*",),
     "past keys, values or lengths": (r"test_attention_.*",),
     "attention of [": (r"test_attention_.*_gqa.*", r"test_attention_3d_local_window"),
     "may look at no key": (r"test_attention_.*(robustness|mode3|local_window_gqa).*",),

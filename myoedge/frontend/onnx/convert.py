@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.onnx.normal_form import opset_of
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.system import tools
 
@@ -52,12 +53,8 @@ def converted(model: ModelProto, opset: int) -> ModelProto:
             raise Unsupported(_reason(ran))
         made: ModelProto = onnx.ModelProto.FromString((folder / "new.onnx").read_bytes())
     made.ir_version = max(made.ir_version, IR_VERSION)
-    _resizes_as_before(made, _opset(model))
+    _resizes_as_before(made, opset_of(model))
     return made
-
-
-def _opset(model: ModelProto) -> int:
-    return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
 
 
 def _resizes_as_before(made: ModelProto, opset: int) -> None:

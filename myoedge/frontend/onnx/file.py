@@ -19,6 +19,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ELSEWHERE
 from myoedge.frontend.file_refusals import damaged
 from myoedge.frontend.onnx import convert
+from myoedge.frontend.onnx.normal_form import normalize, opset_of
 from myoedge.frontend.onnx.refusals import breaks_rules, wrong_opset
 from myoedge.operators.graph_builder import Unsupported
 
@@ -33,7 +34,6 @@ ONE_FILE = (
     "save it as one file, where it was made:\n"
     'import onnx\nonnx.save(onnx.load("model.onnx"), "whole.onnx")'
 )
-OWN = ("", "ai.onnx")  # both name ONNX's own operators
 
 
 def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
@@ -55,6 +55,7 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
         plain = False
     if not plain:
         raise damaged(path, "a name in it is not UTF-8")
+    normalize(model, OLDEST)
     opset, newest = opset_of(model), int(defs.onnx_opset_version())
     if not convert.OLDEST <= opset <= newest:
         raise wrong_opset(path, opset, newest)
@@ -71,11 +72,6 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
         raise wrong_opset(path, opset, newest, str(reason)) from None
     _run_checker(model, path)
     return model, (f"opset {opset} converted to {OLDEST} by the onnx package",)
-
-
-def opset_of(model: ModelProto) -> int:
-    """Return the opset of ONNX's own operators; 0 if the model names none."""
-    return max((o.version for o in model.opset_import if o.domain in OWN), default=0)
 
 
 def _parsed(path: Path) -> ModelProto:

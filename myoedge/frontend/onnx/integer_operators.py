@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.frontend.onnx.file import OWN
 from myoedge.frontend.onnx.fold import attributes_of
 from myoedge.frontend.onnx.inference import refusing_nonsense
+from myoedge.frontend.onnx.normal_form import DEFAULT
 from myoedge.frontend.onnx.quantized import MICROSOFT, STATIC
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.numerics.arrays import Array
@@ -212,7 +212,7 @@ WRITTEN_OUT: Mapping[str, Write] = {
 
 def is_of_integers(node: NodeProto) -> bool:
     """Return whether a node computes on quantised integers and is replaced by float nodes."""
-    return node.domain in (*OWN, MICROSOFT) and node.op_type in WRITTEN_OUT
+    return node.domain in (DEFAULT, MICROSOFT) and node.op_type in WRITTEN_OUT
 
 
 def dequantized(state: Importing, node: NodeProto) -> Iterator[NodeProto]:

@@ -14,12 +14,13 @@ from myoedge.frontend.infinities import refuse_not_finite, replace_clamped_infin
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.class_labels import class_names, without_labels
 from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
-from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
+from myoedge.frontend.onnx.file import read_onnx
 from myoedge.frontend.onnx.fold import FLOATS, TensorType, constant, evaluated, needs_own_graph
 from myoedge.frontend.onnx.inference import inferred, refusing_nonsense
 from myoedge.frontend.onnx.integer_operators import dequantized, is_of_integers
 from myoedge.frontend.onnx.lookups import is_lookup
 from myoedge.frontend.onnx.names import origin_of, shown
+from myoedge.frontend.onnx.normal_form import DEFAULT, opset_of
 from myoedge.frontend.onnx.quantized import (
     clip_of_integers,
     is_quantizer,
@@ -98,7 +99,7 @@ def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | 
     origin = origin_of(node)
     state.builder.origin = (origin,)
     state.builder.stem = re.sub(r"[^a-z0-9_]", "_", node.op_type.lower())
-    if node.domain in OWN and is_lookup(state, node):
+    if node.domain == DEFAULT and is_lookup(state, node):
         return None
     if (absent := _why_absent(state, node)) is None:
         return None  # it reads the result of a refused node
@@ -129,14 +130,14 @@ def _why_absent(state: Importing, node: NodeProto) -> str | None:
 
 def _qualified(node: NodeProto) -> str:
     """Return an operator's name, with its domain unless that is ONNX's own or of a quantiser."""
-    is_plain = node.domain in OWN or is_quantizer(node)
+    is_plain = node.domain == DEFAULT or is_quantizer(node)
     return node.op_type if is_plain else f"{node.domain}.{node.op_type}"
 
 
 def _instead(state: Importing, node: NodeProto) -> Made | None:
     """Return the function that expands a node, such as a loop into its iterations; None for most
     nodes."""
-    if node.domain in OWN and (node.op_type in CONTROL or of_sequences(state, node)):
+    if node.domain == DEFAULT and (node.op_type in CONTROL or of_sequences(state, node)):
         return unrolled if node.op_type in CONTROL else without_sequence
     return dequantized if is_of_integers(node) else None
 
@@ -168,7 +169,7 @@ def _import(state: Importing, node: NodeProto) -> None:
         if quantizer(state, node) or clip_of_integers(state, node):
             return
     refuse_integers(state, node)
-    if node.domain not in OWN:
+    if node.domain != DEFAULT:
         import_by_row(state, node, {}, ONNX_IMPORT[f"{node.domain}.{node.op_type}"])
         return
     # only the type of CastLike's second input is read; NonZero has no inferred shape

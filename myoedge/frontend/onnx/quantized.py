@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.frontend.onnx.file import OWN
 from myoedge.frontend.onnx.fold import FLOATS, TensorType, attributes_of
+from myoedge.frontend.onnx.normal_form import DEFAULT
 from myoedge.frontend.onnx.state import MOVES, Importing, keep
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
@@ -36,7 +36,7 @@ STATIC = "use constant scales, as onnxruntime.quantization.quantize_static write
 
 
 def is_quantizer(node: NodeProto) -> bool:
-    return node.op_type in QUANTIZERS and node.domain in (*OWN, MICROSOFT)
+    return node.op_type in QUANTIZERS and node.domain in (DEFAULT, MICROSOFT)
 
 
 def quantizer(state: Importing, node: NodeProto) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from myoedge.operators.graph_builder import GraphBuilder, as_tuple, slice_axis
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
+from myoedge.operators.pool.import_rows import largest
 
 
 def cumulative(results: Callable[[GraphBuilder, str, int], str], neutral: float = 0.0) -> Row:
@@ -34,7 +35,20 @@ def cumulative(results: Callable[[GraphBuilder, str, int], str], neutral: float 
 
 cumsum = cumulative(lambda b, x, axis: b.add("cumsum", x, axis=axis))
 
+
+def log_cum_sum_exp(b: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Import log(cumsum(exp(x - m))) + m, where m is the row's maximum, so that exponentials are
+    within 0 .. 1."""
+    x, axis = first(a), a["dim"] % len(out)
+    thin = tuple(1 if i == axis else n for i, n in enumerate(out))
+    most = largest(b, {"self": x, "dim": axis, "keepdim": True}, thin)
+    powers = b.add("table", b.add("sub", x, most), chain=(("exp",),))
+    total = b.add("table", b.add("cumsum", powers, axis=axis), chain=(("log",),))
+    return b.add("add", total, most)
+
+
 ROWS = (
+    ImportRow("cumsum max_pool", log_cum_sum_exp, "logcumsumexp"),
     ImportRow(
         "cumsum", cumsum, "cumsum", "CumSum(self, dim: ints, *, reverse=False, exclusive=False)"
     ),

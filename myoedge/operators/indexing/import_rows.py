@@ -24,6 +24,7 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
+from myoedge.operators.indexing.additions import index_add
 from myoedge.operators.integers.numbers import is_truth
 from myoedge.operators.layout.import_rows import picked
 
@@ -306,6 +307,7 @@ ROWS = (
     ImportRow("concat", select_scatter, "select_scatter"),
     ImportRow("concat", slice_scatter, "slice_scatter"),
     ImportRow("concat add", index_put, "index_put"),
+    ImportRow("linear add", index_add, "index_add"),
     ImportRow(
         "concat",
         scatter_nd,

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from myoedge.graph.ir import Shape
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, concat, slice_axis
 from myoedge.operators.import_rows import Arguments
+from myoedge.operators.integers.numbers import producer
 from myoedge.operators.layout.copies import copied
 
 PAD_MODES = {"edge": "replicate", "wrap": "circular"}  # ONNX's names of torch's
 
-FINITE_PADDING = 'before a maximum, pad with edge values: F.pad(x, (1, 1), mode="replicate")'
+FINITE_PADDING = (
+    'pad with edge values, F.pad(x, (1, 1), mode="replicate"), or with a number below all of x'
+)
 
 
 def pad(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -55,9 +58,23 @@ def padded(
     positive = tuple((max(before, 0), max(after, 0)) for before, after in pads)
     if mode != "constant" or not any(map(any, positive)):
         return x
-    if not math.isfinite(value or 0.0):
-        raise Unsupported(f"padding with {value}", FINITE_PADDING)
+    if math.isnan(value or 0.0):
+        raise Unsupported("padding with nan", FINITE_PADDING)
     return d.add("pad", x, pads=positive, value=float(value or 0.0))
+
+
+def before_infinite_pad(
+    d: GraphBuilder, x: str, value: float
+) -> tuple[str, Sequence[tuple[int, int]]]:
+    """Return the operand of a padding with plus or minus infinity, and its (before, after) along
+    each axis; x itself and zeros if x is no such padding.
+
+    Maxima and minima read around it; `frontend.infinities` refuses all other readers.
+    """
+    node = producer(d, x)
+    if node is None or node.op != "pad" or node.attrs["value"] != value:
+        return x, [(0, 0)] * len(d.shape(x))
+    return node.inputs[0], node.attrs["pads"]
 
 
 def _mirrored(d: GraphBuilder, x: str, axis: int, before: int, after: int, mode: str) -> str:

@@ -23,6 +23,7 @@ from myoedge.operators.graph_builder import (
     transpose,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
+from myoedge.operators.layout.padding import before_infinite_pad
 from myoedge.operators.pool.definition import adaptive as adaptive_windows
 from myoedge.operators.pool.definition import regular as regular_windows
 
@@ -79,8 +80,11 @@ def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None =
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         axes = len(out) if rank is None else rank + 2
-        x = transpose(d, batched(d, first(a), axes), channels_last(axes))
-        attrs: dict[str, Any] = {"windows": windows(a, d.shape(x)[1:-1])}
+        x, pads = _inside(d, op, a, axes - 2)
+        x = transpose(d, batched(d, x, axes), channels_last(axes))
+        spatial = [n + sum(pair) for n, pair in zip(d.shape(x)[1:-1], pads, strict=True)]
+        found = windows(a, tuple(spatial))
+        attrs: dict[str, Any] = {"windows": _around(found, pads, d.shape(x)[1:-1])}
         if a.get("dilation"):
             x = in_phases(d, x, dilations(a, axes - 2))
         divisor = int(a.get("divisor_override") or 0)
@@ -93,6 +97,31 @@ def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None =
         return y if rank is None else reshape(d, y, out)
 
     return row
+
+
+def _inside(
+    d: GraphBuilder, op: str, a: Arguments, rank: int
+) -> tuple[str, Sequence[tuple[int, int]]]:
+    """Return the operand of a pool, and how much of the windows is padding around it: of a maximum,
+    what the network pads with minus infinity."""
+    x = first(a)
+    inner, pads = before_infinite_pad(d, x, -math.inf)
+    axes = len(pads) - rank
+    can_clip = op == "max_pool" and not any(map(any, pads[:axes]))
+    if not can_clip or (a.get("dilation") and max(dilations(a, rank)) > 1):
+        return x, [(0, 0)] * rank
+    return inner, pads[axes:]
+
+
+def _around(windows: Any, pads: Sequence[tuple[int, int]], spatial: Shape) -> Any:
+    """Return windows over a padded tensor as windows over the tensor itself."""
+    clipped = tuple(
+        tuple((max(low - before, 0), min(high - before, n), c) for low, high, c in axis)
+        for axis, (before, _), n in zip(windows, pads, spatial, strict=True)
+    )
+    if any(low >= high for axis in clipped for low, high, _ in axis):
+        raise Unsupported("a window that covers only padding")
+    return clipped
 
 
 def _over_three(d: GraphBuilder, op: str, x: str, attrs: Mapping[str, Any]) -> str:
@@ -116,10 +145,12 @@ def reduction(op: str, before: Sequence[Any] = (), after: Sequence[Any] = ()) ->
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-        x = d.add("table", first(a), chain=tuple(before)) if before else first(a)
-        y = _reduced(
-            d, op, x, {*reduced_axes(d, a)}, keepdim=bool(a.get("keepdim", False)), out=out
-        )
+        axes, x = {*reduced_axes(d, a)}, first(a)
+        if op == "max_pool":
+            inner, pads = before_infinite_pad(d, x, math.inf if before else -math.inf)
+            x = inner if axes.issuperset(i for i, pair in enumerate(pads) if any(pair)) else x
+        x = d.add("table", x, chain=tuple(before)) if before else x
+        y = _reduced(d, op, x, axes, keepdim=bool(a.get("keepdim", False)), out=out)
         return d.add("table", y, chain=tuple(after)) if after else y
 
     return row

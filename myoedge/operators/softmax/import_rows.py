@@ -7,14 +7,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from myoedge.graph.ir import Shape
-from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape
+from myoedge.operators.elementwise.conditions import compared
+from myoedge.operators.elementwise.import_rows import where
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, concat, reshape
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
-from myoedge.operators.pool.import_rows import least, reduction
+from myoedge.operators.pool.import_rows import largest, least, reduction
 from myoedge.operators.softmax.definition import ROW_MAX
 from myoedge.operators.softmax.masks import masked_softmax
 
-LARGEST_ON_HOST = "use amax and argmax if k=1, or move it to the host, after the network"
+LARGEST_ON_HOST = "move it to the host, after the network"
+MOST_TAKEN = 8  # largest elements: each of them costs some ten operators
+TAKEN_BELOW = 1 / 8  # of a row's span, by which an element that was taken is below all others
 
 
 def along(op: str) -> Row:
@@ -60,14 +66,40 @@ def extreme(row: Row, index: Row) -> Row:
 
 
 def top(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, str]:
-    """Import topk with k = 1: the largest or smallest element along an axis, and its index."""
+    """Import topk as maxima, one after another: each replaces the elements taken so far by the
+    row's smallest one.
+
+    Indices come from scores of their own, in which an element that was taken is below all others;
+    they repeat in a row of equal elements.
+    """
     count = a["k"] if isinstance(a["k"], int) else a["k"][0]
-    if count != 1:
-        raise Unsupported(f"the {count} largest elements; only k=1", LARGEST_ON_HOST)
-    rows = (reduction("max_pool"), argmax) if a["largest"] else (least, argmin)
-    return tuple(
-        row(d, {**a, "keepdim": True}, shape) for row, shape in zip(rows, out, strict=True)
-    )
+    if count > MOST_TAKEN:
+        raise Unsupported(f"the {count} largest elements, at most {MOST_TAKEN}", LARGEST_ON_HOST)
+    x, axis = first(a), a["dim"] % len(out[0])
+    sign = () if a["largest"] else (("neg",),)
+    x = d.add("table", x, chain=sign) if sign else x
+    thin = tuple(1 if i == axis else n for i, n in enumerate(d.shape(x)))
+    kept = {"dim": axis, "keepdim": True}
+    low, high = (row(d, {**kept, "self": x}, thin) for row in (least, largest))
+    margin = d.add("table", d.add("sub", high, low), chain=(("affine", TAKEN_BELOW, 0.0),))
+    below, scores = d.add("sub", low, margin), x
+    values, indices = [high], [argmax(d, {**kept, "self": x}, thin)]
+    while len(values) < count:
+        x = _without(d, x, argmax(d, {**kept, "self": x}, thin), low, axis)
+        values.append(largest(d, {**kept, "self": x}, thin))
+        scores = _without(d, scores, indices[-1], below, axis)
+        indices.append(argmax(d, {**kept, "self": scores}, thin))
+    found = concat(d, values, axis)
+    found = d.add("table", found, chain=sign) if sign else found
+    return found, concat(d, indices, axis)
+
+
+def _without(d: GraphBuilder, x: str, index: str, other: str, axis: int) -> str:
+    """Replace the element at an index of each row along an axis."""
+    shape = d.shape(x)
+    places = np.arange(shape[axis]).reshape([n if i == axis else 1 for i, n in enumerate(shape)])
+    taken = compared(d, "eq", index, d.constant(places), shape)
+    return where(d, {"condition": taken, "self": other, "other": x}, shape)
 
 
 INDEX = "(self, *, dim: axis = 0, keepdim: keepdims = True, select_last_index=False)"

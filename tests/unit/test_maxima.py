@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Maxima over padding with infinities, the k largest elements, and sums by index, against torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import myoedge
+from myoedge.errors import MyoedgeError
+from tests.conftest import save_exported, thinned
+from tests.torch_oracle import Net, agrees, seeded
+
+INF = float("inf")
+X, IMAGE = seeded(1, 6, 12), seeded(1, 3, 8, 9)
+PLACES = torch.tensor([0, 4, 0])
+
+PADDED: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
+    "pool": (lambda x: F.max_pool1d(F.pad(x - 9, (2, 1), value=-INF), 3, 2), X),
+    "images": (lambda x: F.max_pool2d(F.pad(x - 9, (0, 1, 1, 0), value=-INF), 3, 2, 1), IMAGE),
+    "unbatched": (lambda x: F.max_pool1d(F.pad(x[0] - 9, (2, 2), value=-INF), 4), X),
+    "adaptive": (lambda x: F.adaptive_max_pool1d(F.pad(x - 9, (1, 2), value=-INF), 3), X),
+    "one axis": (lambda x: F.pad(x - 9, (3, 2), value=-INF).amax(-1), X),
+    "two axes": (lambda x: F.pad(x - 9, (1, 1, 2, 0), value=-INF).amax((2, 3)), IMAGE),
+    "minimum": (lambda x: F.pad(x + 9, (3, 2), value=INF).amin(-1, keepdim=True), X),
+    "softmax": (lambda x: F.pad(x, (3, 2), value=-INF).softmax(-1), X),
+}
+SUMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "index_add": lambda x: x.index_add(1, PLACES, x[:, :3]),
+    "the last axis": lambda x: x.index_add(-1, PLACES, x[..., 2:5], alpha=-2),
+    "into zeros": lambda x: torch.zeros(1, 5, 12).index_add(1, PLACES, x[:, 3:]),
+    "logcumsumexp": lambda x: torch.logcumsumexp(4 * x, -1),
+    "logcumsumexp, another axis": lambda x: torch.logcumsumexp(x, 1),
+}
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_a_maximum_leaves_padding_with_infinities_out(name: str) -> None:
+    function, x = PADDED[name]
+    graph = agrees(Net(lambda net, x: function(x)), x)
+    values = [node.attrs.get("value", 0.0) for node in graph.nodes]
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums(name: str) -> None:
+    agrees(Net(lambda net, x: SUMS[name](x)), X)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: F.pad(x, (1, 1), value=-INF),
+        lambda x: F.pad(x, (1, 1), value=INF).amax(-1),
+        lambda x: F.pad(x, (0, 0, 1, 1), value=-INF).amax(-1),
+        lambda x: F.max_pool1d(F.pad(x, (0, 0, 1, 0), value=-INF), 3),
+        lambda x: F.max_pool1d(F.pad(x, (2, 2), value=-INF), 3, dilation=2),
+    ],
+)
+def test_infinities_that_are_left_are_refused(function: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(MyoedgeError, match=r"E112.* pads with (minus|plus) infinity"):
+        agrees(Net(lambda net, x: function(x)), X)
+
+
+def test_a_window_of_padding_alone_is_refused() -> None:
+    with pytest.raises(MyoedgeError, match="a window that covers only padding"):
+        agrees(Net(lambda net, x: F.max_pool1d(F.pad(x, (3, 0), value=-INF), 3)), X)
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize(("k", "axis"), [(1, 1), (2, -1), (5, 1), (8, 2)])
+def test_the_k_largest_elements(k: int, axis: int, largest: bool) -> None:
+    """Values and places; also all elements of a row, one of which is its smallest."""
+
+    def top(x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch.topk(x, k, axis, largest=largest))
+
+    agrees(Net(lambda net, x: top(x)), X)
+    agrees(Net(lambda net, x: top(x.sign() * x.abs().clamp(min=1))[0]), X)  # equal elements
+    if k == 5:
+        agrees(Net(lambda net, x: top(x[:, :5])), X)
+
+
+@pytest.mark.parametrize(("function", "least_db"), thinned([
+    (lambda x: torch.topk(x, 3, -1)[0], 35.0),
+    (lambda x: F.max_pool1d(F.pad(x, (2, 1), value=-INF), 3, 2), 38.0),
+    (lambda x: x.index_add(1, PLACES, x[:, :3]), 33.0),
+    (lambda x: torch.logcumsumexp(x, -1), 25.0),
+], 4))  # fmt: skip
+def test_their_c(tmp_path: Path, function: Callable[[Tensor], Tensor], least_db: float) -> None:
+    model = save_exported(Net(lambda net, x: function(x)), (X,), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((32, *X.shape), np.float32)
+    options: dict[str, Any] = {"target": "host", "output": tmp_path / "out"}
+    build = myoedge.build(model, calib=calib, **options)
+    assert myoedge.validate(build).exact["host"]
+    fresh = torch.from_numpy(np.random.default_rng(1).standard_normal((16, *X.shape), np.float32))
+    wanted = np.array([function(x).numpy() for x in fresh])
+    error = wanted - np.array([build.run(x.numpy()) for x in fresh])
+    assert 10 * np.log10(np.sum(wanted**2) / np.sum(error**2)) > least_db
