@@ -27,6 +27,10 @@ SHARED = {
         "frontend.torch.archive",
         "frontend.onnx.file",
     },  # cannot be opened
+    "E107": {
+        "frontend.torch.archive",
+        "frontend.torch.torchao_weights",
+    },  # loading would run code
     "E108": {
         "frontend.torch.archive",
         "frontend.torch.export",
