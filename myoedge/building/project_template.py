@@ -3,27 +3,25 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from myoedge.building.config import FILE, toml_text
-from myoedge.building.loading import WEIGHTS, is_random
+from myoedge.building.found_settings import found_settings
+from myoedge.building.loading import WEIGHTS, Model, is_random
+from myoedge.building.samples_there import TEST, existing_samples, sample_files
 from myoedge.codegen.render import render
 from myoedge.errors import MyoedgeError, command, printable
 from myoedge.frontend.detect import sniff
-from myoedge.quantization.recordings.files import KINDS, files_of
+from myoedge.quantization.recordings.files import files_of
 from myoedge.quantization.recordings.sources import is_function
 from myoedge.system.folder import explained, replace_files
 
 CALIB, CALIB_SCRIPT = "calib.npz", "make_calib.py"
-RECORDINGS = "recordings"
-TEST = "test"  # stem of a test set's file name
 FACTORY = "net:make_model"  # for a checkpoint, to be replaced by the user
 UNKNOWN_SHAPE = "E205"  # error of load: a factory without example inputs, and no samples
-TEXTS = (".txt", ".tsv")  # these extensions may be no samples
 
 
 def write_project_template(
@@ -36,12 +34,14 @@ def write_project_template(
     exists.
     """
     data, given = _samples_of(folder, calib)
-    of_model = {} if model is None else _inputs(Path(model), factory, given)
+    loaded = None if model is None else _loaded(Path(model), factory, given)
+    of_model = {} if loaded is None else _inputs(loaded)
     values = {
         "path": _toml_path("model.pt2" if model is None else _seen_from(folder, model)),
         "factory": _factory(model, factory),
         "data": _toml_path(data or CALIB),
         "test": _test_set(folder),
+        "found": found_settings(given, loaded),
         **_described(of_model or _of_samples(given) or {"input": USUAL}),
     }
     files = {name: render(f"init/{name}.j2", values) for name in _file_names(folder, data)}
@@ -81,36 +81,9 @@ def _described(inputs: Mapping[str, InputArray]) -> dict[str, object]:
     }
 
 
-def existing_samples(folder: Path) -> str | None:
-    """Return the samples in a project's folder as a value for [calib] data: a file calib.*, the
-    folder recordings, or all files if they have one format; None without samples."""
-    known = [name for name in _sample_files(folder) if Path(name).stem != TEST]
-    if own := [name for name in known if Path(name).stem == "calib"]:
-        return own[0]
-    if os.path.isdir(folder / RECORDINGS):
-        return RECORDINGS
-    known = [name for name in known if Path(name).suffix.lower() not in TEXTS]
-    return known[0] if len(known) == 1 else _pattern(known, _sample_files(folder))
-
-
-def _pattern(known: Sequence[str], others: Sequence[str]) -> str | None:
-    """Return the glob pattern of the files if they have one format; None for several formats, or if
-    the pattern would include a test set."""
-    endings = {Path(name).suffix for name in known}
-    pattern = f"*{min(endings, default='')}"
-    is_whole = len(endings) == 1 and {*known} == {*fnmatch.filter(others, pattern)}
-    return pattern if is_whole else None
-
-
-def _sample_files(folder: Path) -> list[str]:
-    paths = folder.glob("[!.]*") if os.path.isdir(folder) else ()
-    names = sorted(path.name for path in paths if path.is_file())
-    return [name for name in names if Path(name).suffix.lower() in KINDS]
-
-
 def _test_set(folder: Path) -> str | None:
     """Find the file test.* in a project's folder, as a TOML value; None without one."""
-    found = (toml_text(name) for name in _sample_files(folder) if Path(name).stem == TEST)
+    found = (toml_text(name) for name in sample_files(folder) if Path(name).stem == TEST)
     return next(found, None)
 
 
@@ -190,23 +163,26 @@ def _is_window(shape: tuple[int, ...]) -> bool:
     return len(shape) > 1  # [rows, channels] is a recording
 
 
-def _inputs(model: Path, factory: str | None, calib: str | Path | None) -> dict[str, InputArray]:
-    """Read the inputs of a model; {} if a checkpoint's network or its shape is unknown.
-
-    Errors: as load.
-    """
+def _loaded(model: Path, factory: str | None, calib: str | Path | None) -> Model | None:
+    """Load a model; None if a checkpoint's network or its shape is unknown. Errors: as load."""
     from myoedge.building.loading import load_model
+
+    if factory is None and sniff(model) in WEIGHTS:
+        return None
+    try:
+        return load_model(model, factory, calib)
+    except MyoedgeError as error:
+        if error.code == UNKNOWN_SHAPE:
+            return None
+        raise
+
+
+def _inputs(model: Model) -> dict[str, InputArray]:
+    """Return the inputs of a model."""
     from myoedge.operators.embedding.definition import id_limits
     from myoedge.quantization.samples import window
 
-    if factory is None and sniff(model) in WEIGHTS:
-        return {}
-    try:
-        graph = load_model(model, factory, calib).graph
-    except MyoedgeError as error:
-        if error.code == UNKNOWN_SHAPE:
-            return {}
-        raise
+    graph = model.graph
     names = ["input"] if len(graph.inputs) == 1 else list(graph.inputs)
     return {
         shown: InputArray(window(graph.shape(name)), id_limits(graph, name))

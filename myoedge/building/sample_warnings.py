@@ -15,7 +15,7 @@ import numpy as np
 
 from myoedge.building.config import toml_text
 from myoedge.building.loading import Model
-from myoedge.building.project_template import existing_samples
+from myoedge.building.samples_there import existing_samples
 from myoedge.errors import Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
@@ -102,11 +102,11 @@ def _batch(graph: Graph) -> Iterator[Notice]:
 
 
 def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
-    factor, evidence = _times_training(model, given)
+    factor, evidence = times_training(model, given)
     yield from _of_scale(factor, evidence, "samples", given.scales)
 
 
-def _times_training(model: Model, given: Data) -> tuple[float, str]:
+def times_training(model: Model, given: Data) -> tuple[float, str]:
     """Return (ratio, reference): standard deviation of the samples relative to the training set
     (from a batch norm) or to the example inputs; 1 if close or unknown."""
     if not all(x.size and np.ptp(x) for x in given.inputs.values()) or [*loud(given)]:
@@ -237,7 +237,7 @@ def described(model: Model, given: Data) -> dict[str, Array]:
     """
     if given.is_random:
         return {}
-    factor, _ = _times_training(model, given)
+    factor, _ = times_training(model, given)
     three_digits = {name: f"{_deviation(x) / factor:.3g}" for name, x in given.inputs.items()}
     deviations = {f"deviation.{name}": np.asarray(float(x)) for name, x in three_digits.items()}
     return {"digests": np.array([*_digests(given)], np.uint64), **deviations}

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of [calib] and [stream] that `init` finds in recordings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myoedge.building.config import toml_text
+from myoedge.building.loading import Model, is_random
+from myoedge.building.sample_warnings import times_training
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.recordings.files import files_of, read_file
+from myoedge.quantization.recordings.reading import (
+    LABEL,
+    LIKELY_LABELS,
+    Content,
+    Reading,
+    folded,
+)
+from myoedge.quantization.recordings.recorded import windowed
+from myoedge.quantization.recordings.sources import is_function, read
+from myoedge.quantization.samples import fit
+
+UNITS = ("mV", "µV", "nV")  # in which networks are trained seldom
+SINGLE_LETTERS = 1  # names of so many letters are rather axes of a sensor than labels
+MOST_COLUMNS = 64
+Value = str | float | list[str] | list[int]
+
+
+def found_settings(given: str | Path | None, model: Model | None) -> dict[str, str]:
+    """Return the settings that recordings and their model suggest, as TOML values: label, array,
+    columns and scale of [calib], rate of [stream]; and "unit" for a scale that is not known.
+
+    given   a file, folder or pattern; None and functions: nothing is found
+    model   its first batch norm, or its example input, tells the scale; None: unknown
+    Files that cannot be read give {}: the build reports them.
+    """
+    content = _content(given)
+    if content is None or given is None:
+        return {}
+    inputs = () if model is None else tuple(model.graph.inputs)
+    found = dict[str, Value](_of_content(content, inputs))
+    if model is not None and (scale := _scale(given, model, found)) is not None:
+        found["scale"] = scale
+    unit = content.unit if content.unit in UNITS and "scale" not in found else ""
+    return {name: _toml(value) for name, value in found.items()} | ({"unit": unit} if unit else {})
+
+
+def _content(given: str | Path | None) -> Content | None:
+    """Read the first file of samples; None if there is none, or if it cannot be read."""
+    if given is None or is_function(given) or is_random(given):
+        return None
+    try:
+        return read_file(files_of(Path(given))[0], Reading())
+    except MyoedgeError:
+        return None
+
+
+def _of_content(content: Content, inputs: Sequence[str]) -> Iterator[tuple[str, Value]]:
+    """Yield settings of one file, for a network with these inputs; () if they are unknown."""
+    label = content.label or _label_name(content, inputs)
+    if label:
+        yield "label", label
+    signals = {name: x.size for name, x in content.arrays.items() if name not in (label, LABEL)}
+    if len(signals) > 1 == len(inputs):
+        yield "array", max(signals, key=signals.__getitem__)
+    names = [name for name in content.columns if name != label]
+    if 0 < len({*names}) == len(names) <= MOST_COLUMNS:
+        yield "columns", [*map(int, names)] if all(map(str.isdecimal, names)) else names
+    yield from _rates(content)
+
+
+def _rates(content: Content) -> Iterator[tuple[str, Value]]:
+    for rate in content.rates.values():
+        value = float(rate) if rate.dtype.kind in "fiu" else 0.0
+        if 0 < value < math.inf:
+            yield "rate", value
+
+
+def _toml(value: Value) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_item, value))}]"
+    return toml_text(value) if isinstance(value, str) else f"{value:g}"
+
+
+def _item(value: str | int) -> str:
+    return toml_text(value) if isinstance(value, str) else str(value)
+
+
+def _label_name(content: Content, inputs: Sequence[str]) -> str:
+    """Return the array or column of classes that is named as labels usually are; "" if none is."""
+    first = next(iter(content.arrays.values()), np.zeros((0, len(content.columns))))
+    columns = {name: first[:, i] for i, name in enumerate(content.columns)}
+    named = {n: x for n, x in {**content.arrays, **columns}.items() if _is_likely(n, inputs)}
+    return next((name for name, x in named.items() if _are_classes(x)), "")
+
+
+def _is_likely(name: str, inputs: Sequence[str]) -> bool:
+    is_named = folded(name) in (LABEL, *LIKELY_LABELS) or folded(name).endswith("stimulus")
+    return is_named and len(name) > SINGLE_LETTERS and name not in inputs
+
+
+def _are_classes(x: Array) -> bool:
+    """Return whether values are names or whole numbers, many of each."""
+    values = np.unique(x)
+    is_whole = x.dtype.kind not in "fiu" or bool((values == np.rint(values)).all())
+    return is_whole and len(values) < 0.5 * x.size
+
+
+def _scale(given: str | Path, model: Model, found: Mapping[str, Any]) -> float | None:
+    """Return the factor to the unit of training if the samples have clearly another one."""
+    columns = tuple(found["columns"]) if "columns" in found else None
+    reading = Reading(label=found.get("label", LABEL), array=found.get("array"), columns=columns)
+    try:
+        data = windowed(read(given, reading), model.graph, reading)
+        factor, _ = times_training(model, fit(replace(data, labels=None), model.graph))
+    except MyoedgeError:
+        return None
+    return None if factor == 1.0 else 10.0 ** -round(math.log10(factor))
