@@ -52,6 +52,7 @@ class GraphBuilder(ConstantValues):
     constants     constants added so far, by name
     nodes         nodes added so far, in execution order
     counts        base of names -> last number appended to it
+    analyses      class of an analysis -> what it knows about the nodes so far
     origin        origin of new nodes
     stem          base of new names
     """
@@ -63,6 +64,7 @@ class GraphBuilder(ConstantValues):
     constants: dict[str, Constant] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    analyses: dict[type, Any] = field(default_factory=dict, repr=False)
     origin: tuple[Origin, ...] = field(init=False)
     stem: str = field(init=False)
 

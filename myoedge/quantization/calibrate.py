@@ -19,6 +19,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.embedding.definition import table_range
 from myoedge.operators.integers.definition import truth_range
 from myoedge.operators.interpreter import PRE
+from myoedge.quantization.choice_ranges import choice_ranges
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range, masked_ranges
 from myoedge.quantization.output_ranges import full_ranges
@@ -184,7 +185,7 @@ def calibrations(
         if observer.method == "minmax":
             ranges = _read_ranges(graph, ranges)
         full = full_ranges(graph, observed.seen) if observer.full_outputs else {}
-        ranges |= fixed
+        ranges |= fixed | choice_ranges(graph, ranges)
         ranges |= {x: span for x, span in full.items() if x.removesuffix(PRE) not in chosen}
         rounded = {
             name: (round_up_12_bits(low), round_up_12_bits(high))
@@ -233,7 +234,8 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
                 {"needs": "finite values at every layer"},
                 [
                     "look for log, sqrt or a division by zero",
-                    "clamp before it, as in log(x.clamp(min=1e-6))",
+                    "clamp before it, as in log(x.clamp(min=1e-6)); divide by torch.where(b == 0, "
+                    "1.0, b)",
                 ],
             )
         before = ranges.get(name, (low, high))

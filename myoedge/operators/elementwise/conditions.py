@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
+from myoedge.graph.match import attempt
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
+from myoedge.operators.elementwise.nonfinite import TESTS, Nonfinite
+from myoedge.operators.elementwise.selections import chosen
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape
 from myoedge.operators.import_rows import Arguments, Row, first
 from myoedge.operators.integers.definition import COMPARED
-from myoedge.operators.integers.numbers import NOT, calculated, is_truth, span_of
-from myoedge.operators.softmax.masks import LOST, MASK_GAP
+from myoedge.operators.integers.numbers import NOT, calculated, is_truth, producer, span_of
+from myoedge.operators.softmax.masks import LOST, MASK_GAP, full
 
 SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 FILL = -20.0 * MASK_GAP  # a fill this low hides elements, unless the other values reach it
@@ -61,6 +64,8 @@ def compared(d: GraphBuilder, name: str, x: str, other: Any, out: Shape) -> str:
     out    shape of the result
     """
     value = value_of(d, other)
+    if (guard := _guard(d, name, x, other, value)) is not None:
+        return full(d, guard, out)
     if value is None or (d.dtype(x) == "float32" and value.size > 1):
         if {d.dtype(x), d.dtype(other)} != {"float32"}:
             return calculated(d, "integer_compare", name, x, other, out)
@@ -69,6 +74,52 @@ def compared(d: GraphBuilder, name: str, x: str, other: Any, out: Shape) -> str:
         number = float(value.reshape(-1)[0])
         return reshape(d, d.add("table", x, chain=((name, number),)), out)
     return _with_constant(d, name, x, value, out)
+
+
+def _guard(d: GraphBuilder, name: str, x: str, other: Any, value: Array | None) -> str | None:
+    """Return the test for infinity or NaN that x == inf, x != inf, x == x and x != x are; None for
+    other comparisons."""
+    if name not in ("eq", "ne") or d.dtype(x) != "float32":
+        return None
+    if x == other:
+        found = is_of(d, x, "nan")
+    elif value is not None and value.size == 1 and math.isinf(value.reshape(-1)[0]):
+        found = is_of(d, x, "posinf" if value.reshape(-1)[0] > 0 else "neginf")
+    else:
+        return None
+    return found if name == ("ne" if x == other else "eq") else d.add("table", found, chain=NOT)
+
+
+def is_of(d: GraphBuilder, x: str, *kinds: str) -> str:
+    """Return a tensor that is 1 where x is infinite or NaN, of one of these kinds, 0 elsewhere."""
+    known = Nonfinite.of(d)
+    if x not in known.possible or known.is_one_function(x):
+        tests = (d.add("table", x, chain=TESTS[kind]) for kind in kinds)
+    else:
+        tests = (known.where(x, kind) for kind in kinds)
+    found = known.union(*tests) or d.constant(np.zeros(1, np.float32))
+    return full(d, found, d.shape(x))
+
+
+def tested(*kinds: str, negated: bool) -> Row:
+    """Return a function that imports isnan, isinf or isfinite.
+
+    kinds     of the values that are sought
+    negated   whether the result is 1 for all other values
+    """
+
+    def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+        found = is_of(d, first(a), *kinds)
+        return d.add("table", found, chain=NOT) if negated else found
+
+    return row
+
+
+def is_never(d: GraphBuilder, condition: str) -> bool:
+    """Return whether a condition asks whether a tensor is NaN that is certain to be finite."""
+    test = producer(d, condition)
+    is_nan = test is not None and test.attrs.get("chain") == TESTS["nan"]
+    return is_nan and test is not None and test.inputs[0] not in Nonfinite.of(d).possible
 
 
 def _with_constant(d: GraphBuilder, name: str, x: str, value: Array, out: Shape) -> str:
@@ -196,8 +247,9 @@ def _chosen(d: GraphBuilder, side: Any, mask: str, chain: tuple[Any, ...]) -> st
     if value is not None and value.size == 1:
         scale = (("affine", float(value.reshape(-1)[0]), 0.0),)
         return d.add("table", mask, chain=(*chain, *scale))
-    kept = d.add("table", mask, chain=chain) if chain else mask
-    return d.add("mul", side, kept)
+    known, kept = Nonfinite.of(d), d.add("table", mask, chain=chain) if chain else mask
+    found = attempt(chosen, known, side, kept) if side in known.possible else None
+    return found or d.add("mul", side, kept)
 
 
 def value_of(d: GraphBuilder, x: Any) -> Array | None:

@@ -22,15 +22,14 @@ from myoedge.operators.elementwise.arithmetic import (
     rest,
     total,
 )
-from myoedge.operators.elementwise.conditions import choice, value_of
+from myoedge.operators.elementwise.conditions import choice, is_never, is_of, tested, value_of
+from myoedge.operators.elementwise.nonfinite import Nonfinite
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, slice_axis, weights
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
-from myoedge.operators.integers.numbers import producer
 
 OWN_STATISTICS = (
     "use BatchNorm with running statistics, or InstanceNorm, which it is for a batch of one"
 )
-
 EVALUATED = "call model.eval() before the export, training=TrainingMode.EVAL in torch.onnx.export"
 
 
@@ -66,8 +65,7 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
 def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Import where(mask, x, y) with a constant mask as mask * x + (1 - mask) * y, otherwise as
     `choice`."""
-    test = producer(d, a["condition"])
-    if test is not None and test.attrs.get("chain") == (("is_nan",),) and finite(d, test.inputs[0]):
+    if is_never(d, a["condition"]):
         return expand(d, a["other"], out)
     if a["condition"] not in d.constants:
         return choice(d, a, out)
@@ -86,13 +84,6 @@ def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if not left.all():
         x = d.add("mul", x, d.constant(left.astype(np.float32)))
     return expand(d, combined(d, "add", x, d.constant(rest), 1.0, out) if rest.any() else x, out)
-
-
-def finite(d: GraphBuilder, x: str) -> bool:
-    """Return whether all values of a tensor are certain to be finite: true for integers, false
-    after functions such as log."""
-    node = producer(d, x)
-    return node is None or node.op != "table"
 
 
 def masked_fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -182,22 +173,31 @@ def prelu(*, broadcast: bool) -> Row:
 
 
 def finite_numbers(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import nan_to_num: the identity for tensors that are certain to be finite, otherwise a
-    pointwise function."""
-    if finite(d, a["self"]):
-        return str(a["self"])
-    given = [None if a[name] is None else float(a[name]) for name in ("nan", "posinf", "neginf")]
-    usual = (0.0, FLOAT_MAX, -FLOAT_MAX)
-    chosen = (u if g is None else g for g, u in zip(given, usual, strict=True))
-    return d.add("table", a["self"], chain=(("nan_to_num", *chosen),))
+    """Import nan_to_num: the identity for tensors that are certain to be finite, a pointwise
+    function if one computes the tensor, otherwise tests of the arguments of such functions.
+
+    Infinities that become the largest floats, which no integer represents, become 0 in the tests.
+    """
+    known, x = Nonfinite.of(d), str(a["self"])
+    if x not in known.possible:
+        return x
+    usual = {"nan": 0.0, "posinf": FLOAT_MAX, "neginf": -FLOAT_MAX}
+    chosen = {name: u if a[name] is None else float(a[name]) for name, u in usual.items()}
+    if known.is_one_function(x):
+        return d.add("table", x, chain=(("nan_to_num", *chosen.values()),))
+    y = known.finite(x)
+    values = {name: v for name, v in chosen.items() if v not in (0.0, usual[name])}
+    if len({*values.values()}) == 1 and len(values) == len(chosen):
+        values = {"any": values["nan"]}
+    for kind, value in values.items():
+        y = known.plus(y, value, known.where(x, kind))
+    return expand(d, y, out)
 
 
 def infinite(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """Import isinf: a test for infinities of both signs, or of one sign."""
-    signs = {"detect_positive": math.inf, "detect_negative": -math.inf}
-    sought = [infinity for name, infinity in signs.items() if a[name]]
-    step = ("is_inf",) if len(sought) == 2 else ("eq", *(sought or [math.nan]))
-    return d.add("table", a["self"], chain=(step,))
+    signs = {"detect_positive": "posinf", "detect_negative": "neginf"}
+    return is_of(d, a["self"], *(kind for name, kind in signs.items() if a[name]))
 
 
 FUNCTIONS = (  # functions without parameters, with their ONNX names
@@ -260,10 +260,10 @@ ROWS = (
         ImportRow("table", function((aten.split()[0],)), aten, f"{onnx}(self)" if onnx else "")
         for aten, onnx in FUNCTIONS
     ),
-    ImportRow("table", function(("is_nan",)), "isnan", "IsNaN(self)"),
-    ImportRow("table", function(("is_inf",)), "isinf"),
+    ImportRow("table", tested("nan", negated=False), "isnan", "IsNaN(self)"),
+    ImportRow("table", tested("posinf", "neginf", negated=False), "isinf"),
     ImportRow("table", infinite, onnx="IsInf(self, *, detect_negative=True, detect_positive=True)"),
-    ImportRow("table", function(("is_finite",)), "isfinite"),
+    ImportRow("table", tested("any", negated=True), "isfinite"),
     ImportRow("table", finite_numbers, "nan_to_num"),
     ImportRow("table", function(("affine", -1.0, 0.0)), "neg negative", "Neg(self)"),
     ImportRow("table", function(("clamp", 0.0, math.inf)), "relu", "Relu(self)"),

@@ -171,8 +171,8 @@ def _visible(d: GraphBuilder, mask: Term) -> str:
     if len(np.unique(np.sign(numbers))) > 1 or float(np.abs(numbers).min()) < MASK_GAP:
         raise Unsupported(MIXED)
     if there.all():
-        return x if numbers[0] > 0.0 else _once(d, "table", x, chain=NOT)
-    hides = _once(d, "table", x, chain=NOT) if numbers[0] > 0.0 else x
+        return x if numbers[0] > 0.0 else once(d, "table", x, chain=NOT)
+    hides = once(d, "table", x, chain=NOT) if numbers[0] > 0.0 else x
     hides = d.add("mul", hides, d.constant(there.astype(np.float32)))
     return d.add("table", hides, chain=NOT)
 
@@ -199,7 +199,7 @@ def _product(d: GraphBuilder, term: Term, hidden: Array) -> str:
     if numbers.size > 1:
         return d.add("mul", x, d.constant(factor))
     if numbers[0] != 1.0:
-        x = _once(d, "table", x, chain=(("affine", float(numbers[0]), 0.0),))
+        x = once(d, "table", x, chain=(("affine", float(numbers[0]), 0.0),))
     return x if (hidden | there).all() else d.add("mul", x, d.constant(there.astype(np.float32)))
 
 
@@ -266,7 +266,7 @@ def _moved_term(d: GraphBuilder, node: Node, row: Sequence[Term], shapes: Sequen
     tensors = [full(d, x, shape) for (x, _), shape in zip(row, shapes, strict=True)]
     attrs = {**node.attrs, "value": 0.0} if "value" in node.attrs else node.attrs
     factor = _move(node, [factor for _, factor in row], shapes, 0.0)
-    return _once(d, node.op, *tensors, **attrs), factor
+    return once(d, node.op, *tensors, **attrs), factor
 
 
 def _move(node: Node, arrays: Sequence[Array], shapes: Sequence[Shape], around: float) -> Array:
@@ -290,11 +290,11 @@ def narrow(value: Array) -> Array:
 def full(d: GraphBuilder, x: str, shape: Shape) -> str:
     """Broadcast a tensor to a shape."""
     full = ranked(d.shape(x), len(shape))
-    x = x if d.shape(x) == full else _once(d, "reshape", x, shape=full)
-    return x if full == shape else _once(d, "expand", x, shape=shape)
+    x = x if d.shape(x) == full else once(d, "reshape", x, shape=full)
+    return x if full == shape else once(d, "expand", x, shape=shape)
 
 
-def _once(d: GraphBuilder, op: str, *inputs: str, **attrs: Any) -> str:
+def once(d: GraphBuilder, op: str, *inputs: str, **attrs: Any) -> str:
     """Add a node, or return an existing equal one."""
     equal = (n.name for n in d.nodes if (n.op, n.inputs, n.attrs) == (op, inputs, attrs))
     return next(equal, None) or d.add(op, *inputs, **attrs)
