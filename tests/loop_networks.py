@@ -84,6 +84,19 @@ class MinimalGated(OverTime):
         return self.head(torch.stack(states, 1))
 
 
+class Decayed(OverTime):
+    """A linear recurrence with computed decays, 8 -> 6: one operator, `scan`."""
+
+    width = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decay, self.more = (nn.Linear(8, self.width) for _ in range(2))
+
+    def step(self, row: Tensor, state: Tensor) -> Tensor:
+        return torch.sigmoid(self.decay(row)) * state + self.more(row)
+
+
 class Spikes(nn.Module):
     """Two layers of 64 leaky integrate-and-fire neurons: counts of the second one's spikes."""
 

@@ -438,6 +438,7 @@ CASES: Mapping[str, Draw] = {
     "rms_norm": lambda rng: draw_norm(rng, 1),
     "rotary": draw_rotary,
     "scan": draw_scan,
+    "scan_last": draw_scan,
     "selective_scan": draw_selective_scan,
     "slice": draw_slice,
     "softmax": draw_row,
@@ -449,7 +450,7 @@ CASES: Mapping[str, Draw] = {
 }
 # Inputs that are factors of states: between -1 and 1, as in scan/cases.py. A larger factor makes
 # the rounding of a state to 1/128 of a step larger with every step; floats have no such rounding.
-DECAYS = {"scan": ("x0",)}
+DECAYS = {"scan": ("x0",), "scan_last": ("x0",)}
 NOT_NEGATIVE = {"selective_scan": ("x0",)}  # what decays are exponentials of
 ACTS = (
     (),

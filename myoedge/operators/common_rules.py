@@ -181,6 +181,16 @@ def stream_except_last_axis(at: OperandAxis) -> StreamingRule | None:
     return None if last or at.operand else StreamingRule(at.axis)
 
 
+def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
+    """Return the loop nest of an operator that returns the state after the last time step."""
+    return elementwise(attrs, [], out)
+
+
+def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
+    """Return the shape of x without the axis attrs["axis"] (time)."""
+    return (*x[: attrs["axis"]], *x[attrs["axis"] + 1 :])
+
+
 def final_state(op: OpDef, **fields: Any) -> OpDef:
     """Return the operator that computes the final state of the recurrence `op`.
 

@@ -354,7 +354,7 @@ FOUND_BY_PASSES = {  # trees: by ONNX alone
     "magnitude", "rotary", "ctc_greedy", "biquads", "biquads_past", "gru_state", "running_norm",
     "running_power", "majority", "ctc_new", "selective_scan", "lstm_start", "gru_start",
     "lstm_next", "lstm_next_cell", "loop_state", "loop_read", "loop_next", "loop_write",
-    "loop_last", "trees", "features",
+    "loop_last", "trees", "features", "scan_last",
 }  # fmt: skip
 
 

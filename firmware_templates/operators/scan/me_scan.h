@@ -7,14 +7,17 @@
 
 #include <stdint.h>
 
-/* *_wide   of me_scan_s16: whether a, b and y are int16 */
+/* *_wide   of me_scan_s16: whether a, b and y are int16
+ * keeps    whether y is the last state alone */
 typedef struct {
-    int32_t a_wide, b_wide, y_wide, n, a_zero, a_mult, a_shift, bits, b_zero, b_mult, b_shift, y_zero;
+    int32_t a_wide, b_wide, y_wide, n, a_zero, a_mult, a_shift, bits, b_zero, b_mult, b_shift, y_zero, keeps;
 } me_scan_params;
 
-/* a, b, y  [outer][n][inner] */
+/* a, b     [outer][n][inner]
+ * before   the states before the first step [outer][inner], int32 of me_scan_s8 and int64 of me_scan_s16; or 0
+ * y        as a; if `keeps` as before */
 typedef struct {
-    const void *a, *b;
+    const void *a, *b, *before;
     void *y;
     int32_t outer, inner;
 } me_scan_tile;
@@ -22,7 +25,7 @@ typedef struct {
 typedef me_scan_params me_scan_s8_params, me_scan_s16_params;
 typedef me_scan_tile me_scan_s8_tile, me_scan_s16_tile;
 
-/* h[t] = a[t] * h[t - 1] + b[t], h[-1] = 0, of int8 to int8, in states s of 16 bits:
+/* h[t] = a[t] * h[t - 1] + b[t], h[-1] = before, of int8 to int8, in states s of 16 bits:
  * s = clip16((w * s >> bits) + ((b - b_zero) * b_mult >> b_shift)), w = clip16((a - a_zero) * a_mult >> a_shift),
  * y = clip8((s >> 7) + y_zero). Each shift has half of it added before: to nearest, halves up.
  * a_mult, b_mult 0 to 32,767; a_shift, b_shift 0 to 30; bits 0 to 15; zero points -128 to 127. */

@@ -18,6 +18,12 @@ static inline int32_t me_scan_moved(int32_t w, int32_t state, int32_t bits, int3
     return next > most ? most : next < -most - 1 ? -most - 1 : (int32_t)next;
 }
 
+/* A state of a pass before. */
+static inline int32_t me_scan_state(const void *states, int32_t i, int32_t wide)
+{
+    return wide ? (int32_t)((const int64_t *)states)[i] : ((const int32_t *)states)[i];
+}
+
 /* wide: whether some of a, b and y may be int16; a constant of the kernel */
 static inline void me_scan(const me_scan_params *params, const me_scan_tile *tile, int32_t wide)
 {
@@ -32,13 +38,18 @@ static inline void me_scan(const me_scan_params *params, const me_scan_tile *til
         const int8_t *a = (const int8_t *)tile->a + (at << a_wide),
                      *b = (const int8_t *)tile->b + (at << b_wide);
         int8_t *y = (int8_t *)tile->y + (at << y_wide);
-        int32_t s = 0;
+        int32_t s = tile->before ? me_scan_state(tile->before, i, wide) : 0;
         for (int32_t t = 0; t < op.n; t++, a += inner << a_wide, b += inner << b_wide, y += inner << y_wide) {
             const int32_t w = me_clips((me_wide_load(a, 0, a_wide) * op.a_mult + a_offset) >> op.a_shift, 16);
             const int32_t more = (me_wide_load(b, 0, b_wide) * op.b_mult + b_offset) >> op.b_shift;
             s = me_scan_moved(w, s, op.bits, more, wide);
-            me_saturated_store(y, 0, y_wide, (s + y_offset) >> 7);
+            if (!op.keeps)
+                me_saturated_store(y, 0, y_wide, (s + y_offset) >> 7);
         }
+        if (op.keeps && wide)
+            ((int64_t *)tile->y)[i] = s;
+        else if (op.keeps)
+            ((int32_t *)tile->y)[i] = s;
     }
 }
 

@@ -19,17 +19,17 @@ from myoedge.numerics.element_type import INT16, INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
-    elementwise,
     final_state,
+    kept_nest,
     like_first,
     same_shape,
     stored_bound,
     stream_except_axis,
+    without_time,
 )
 from myoedge.operators.filters.sections import gain, normalized, stored_sections
 from myoedge.operators.format import ANY, LIMITED, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine
@@ -39,16 +39,6 @@ SAMPLES = QuantParams(1.0, 0, INT32)  # intermediate results, with `guard` fract
 
 
 # ---- common to filters along time, one signal after another, with 64-bit products
-
-
-def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of an operator that returns a filter's state after the last sample."""
-    return elementwise(attrs, [], out)
-
-
-def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
-    """Return the shape of x without the axis attrs["axis"] (time)."""
-    return (*x[: attrs["axis"]], *x[attrs["axis"] + 1 :])
 
 
 def filter_kernel(

@@ -21,19 +21,19 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     final_state,
+    kept_nest,
     like_first,
     same_shape,
     stored_bound,
     stream_except_axis,
+    without_time,
 )
 from myoedge.operators.filters.definition import (
     KEPT,
     SAMPLED,
     factor,
     filter_kernel,
-    kept_nest,
     stored,
-    without_time,
 )
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState

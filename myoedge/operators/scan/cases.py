@@ -7,13 +7,16 @@ from typing import Any
 
 from myoedge.operators.cases import Draw, DrawnUse
 
-SCAN = """\
+LAST_LINE = "torch.stack(states, axis)\n"
+SCAN = (
+    """\
 state, states = torch.zeros(()), []
 for a, b in zip(x0.unbind(axis), x1.unbind(axis)):
     state = a * state + b
     states.append(state)
-torch.stack(states, axis)
 """
+    + LAST_LINE
+)
 
 
 def scan(d: Draw) -> DrawnUse:
@@ -34,4 +37,24 @@ def scan_slack(case: Any) -> float:
     return float(0.05 + case.shapes[0][case.attrs["axis"]] * (1.0 + levels / 2**8) / 128)
 
 
-CASES = {"scan": scan}
+def scan_last(d: Draw) -> DrawnUse:
+    """Return a random test case of the last state: as of `scan`, in int8, with states of less than
+    256 steps, where its 16 bits end."""
+    x = d.shape(1, 4)
+    common = d.common(2, act=False) | {"factors": (1.0, 0.0), "spans": ((-0.4, 0.4), (-90.0, 90.0))}
+    attrs, text = {"axis": d.integer(0, len(x) - 1)}, SCAN.replace(LAST_LINE, "state\n")
+    return DrawnUse("scan_last", attrs, (x, x), text, slack=last_slack, unit=of_state, **common)
+
+
+def of_state(case: Any) -> float:
+    """Return the step of a state: 1/128 of a result's."""
+    return float(case.target.scale / 128)
+
+
+def last_slack(case: Any) -> float:
+    """Return the largest permitted deviation in steps of a state: as scan_slack, before the result
+    is rounded."""
+    return float(case.shapes[0][case.attrs["axis"]] * 2.0 + 1.0)
+
+
+CASES = {"scan": scan, "scan_last": scan_last}
