@@ -178,10 +178,10 @@ WIDE = (
 
 
 def rows(rng: Rng) -> tuple[nn.Module, tuple[int, ...]]:
-    """Linear layers over rows that end inside a word."""
-    c, k = pick(rng, *WIDTHS), pick(rng, *WIDTHS)
-    layers = (nn.Linear(c, k), pick(rng, nn.ReLU, nn.GELU, nn.Identity)(), nn.Linear(k, 24))
-    return nn.Sequential(*layers[: pick(rng, 1, 3)]), (int(rng.integers(1, 40)), c)
+    """A linear layer, or two, over few rows, most of which end inside a word."""
+    c, k = pick(rng, 1, 2, 3, 5, 7, 9, 17), pick(rng, *WIDTHS)
+    one, two = nn.Linear(c, 8 + k), nn.Sequential(nn.Linear(c, k), nn.ReLU(), nn.Linear(k, 24))
+    return pick(rng, one, one, two), (int(rng.integers(1, 8)), c)
 
 
 def drawn(seed: int) -> Drawn:
@@ -198,6 +198,6 @@ def drawn(seed: int) -> Drawn:
         lambda: Drawn(*images(rng), options, toml),
         lambda: Drawn(Scan(rng, c), (1, t, c), options, toml),
         lambda: Drawn(Frames(rng, c), (1, c, 24), {**options, "stream": True}, toml + frames),
-        lambda: Drawn(*rows(rng), options, toml),
+        lambda: Drawn(*rows(rng), {**options, "engine": "ne16"}),
     )
     return families[seed % len(families)]()
