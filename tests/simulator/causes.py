@@ -30,7 +30,10 @@ HALVES = (
     "which core goes first where one's second half of a misaligned access and another's access "
     "come to a bank in the same cycle"
 )
-POLLING = "the FC asks in a loop of 14 cycles whether the transfer is over: one round more or less"
+POLLING = (
+    "a core asks in a loop whether the transfer is over (the FC in one of 14 cycles) or a lock is "
+    "free: rounds more or less"
+)
 UNEXPLAINED = "not explained"
 
 _BY_PROGRAM = {
@@ -40,6 +43,18 @@ _BY_PROGRAM = {
     "p25_mutex": SLEEP,
     "p27_l3_pulp": POLLING,
 }
+_ROWS_THAT_ASK = {  # by the beginning of their names
+    "p19_dma_1d": "dma_in",
+    "p21_dma_queue": "each_core",
+    "p25_mutex": "tas_spin",
+    "p27_l3_gap9": "l3",
+    "p27_l3_pulp": "l3",
+}
+
+
+def asks_in_a_loop(c: Compared) -> bool:
+    """Whether its instructions depend on what the rest costs."""
+    return c.program in _ROWS_THAT_ASK and c.row.name.startswith(_ROWS_THAT_ASK[c.program])
 
 
 def cause(c: Compared) -> str:
@@ -48,6 +63,8 @@ def cause(c: Compared) -> str:
         return _BY_PROGRAM[c.program]
     if _differs_by_lines(c):
         return LINES
+    if asks_in_a_loop(c):
+        return POLLING
     if c.row.cores > 1:
         return MUL_AND_BANKS if c.program in ("p28_matmul", "p29_elementwise") else BANKS
     return UNEXPLAINED

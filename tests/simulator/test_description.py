@@ -163,6 +163,12 @@ def many_transfers() -> Code:
     return [*code, *until(DMA + 4, 1 << 16), *note_cycle(20)]
 
 
+def far_branches() -> list[int]:
+    """Branches beyond the next line, from every word of a line."""
+    block = [bne(T1, 0, 4 * 13), *[addi(0, 0, 0)] * 12]
+    return [*load_constant(T1, 1), *block * 4]
+
+
 def job(name: str) -> bytes:
     """A recorded job of NE16, and the cycles around it."""
     taken = recorded_jobs()[name]
@@ -247,6 +253,7 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "deep_sleep_wake_cycles": (9, counter_sleep()),
     "boot_cycles": (9, started_again()),
     "cluster_power_cycles": (9, cluster_on_again()),
+    "jump_fetches_next": (0, make({}, [*far_branches(), *note_cycle(0)])),
     "misaligned_store_waits": (0, make({c: misaligned_stores(c) for c in range(8)})),
     "register_strict": (0, make({}, get(0x1A102004, 0))),
     "barriers": (4, make({1: get(EVENTS + 0x2E0, 0)})),

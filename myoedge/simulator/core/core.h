@@ -48,6 +48,7 @@ struct Insn {
     uint8_t base;      // where a post-increment puts the new address: rs1, or NOWHERE for x0
     bool acts;         // a load, a store, an access to a control register
     bool spins;        // a branch back over a few instructions that only look: spin.c
+    bool ahead;        // what follows by address is in the next line, which a jump from here fetches, too
 };
 
 // Whose results the next instruction may have to wait for.
@@ -265,6 +266,7 @@ const Insn *go_to_line(Core *c, const Insn *i, Cycle t, uint64_t retired); // Op
 const Insn *fetch(Core *c, const Insn *i); // its line into the buffer; what to run, NULL: handed over
 bool fetch_waits(const Core *c, const Insn *i); // whether it would have to wait for its line
 const Insn *fetch_owing(Core *c, const Insn *i, uint32_t cycles); // the same that waits afterwards
+bool fetch_ahead(Core *c, const Insn *i); // the line behind that of i; false: handed over, i comes again
 void fetch_flush(Machine *m, bool cluster);
 void fetch_enable(Machine *m, bool cluster, bool on);
 bool fetch_new(Machine *m); // false: no memory

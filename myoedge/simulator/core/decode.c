@@ -216,7 +216,7 @@ static uint32_t describe(const Machine *m, uint32_t pc, Insn *i)
     i->retired = i->size == 2 ? 1ull << 40 | 1 : 1;
     i->imm = immediate_of(word, layout->immediate, pc, i->size);
     i->acts = is_access(word);
-    i->spins = false;
+    i->spins = i->ahead = false;
     set_registers(i, word, layout->fields);
     return distance_of(word, layout->distance);
 }
@@ -275,6 +275,13 @@ static bool may_be_fetched(const Machine *m, uint32_t pc)
     return at == 0 || at == m->chip.line_bytes - 2;
 }
 
+// Whether the instruction that follows by address needs a line that this one has not had fetched.
+static bool reaches_next_line(const Machine *m, const Insn *i, uint32_t pc)
+{
+    const uint32_t at = pc & (m->chip.line_bytes - 1), last = m->chip.line_bytes - 2;
+    return at != last && at + i->size >= last && i->line + 1 < m->chip.l2_bytes / m->chip.line_bytes;
+}
+
 void fill(Machine *m, Insn *i)
 {
     const uint32_t pc = pc_of(m, i), offset = pc - m->chip.l2_base;
@@ -282,6 +289,7 @@ void fill(Machine *m, Insn *i)
     const uint32_t distance = describe(m, pc, i);
     i->target = distance ? link_to(m, i, pc + distance) : i;
     i->spins = distance && may_spin(m, pc, pc + distance);
+    i->ahead = m->chip.jump_fetches_next && reaches_next_line(m, i, pc);
     i->next = link_to(m, i, pc + i->size);
     i->use_stall = tail->op ? 0 : cost_behind(m, i, pc + i->size);
     if (i->use_stall && (may_be_fetched(m, pc + i->size) || acts_at(m, pc + i->size))) {

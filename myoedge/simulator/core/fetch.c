@@ -197,6 +197,15 @@ bool fetch_waits(const Core *c, const Insn *i)
     return is_last(c->m, i) && !is_end(c->m, i) && !c->present[i->line + 1];
 }
 
+bool fetch_ahead(Core *c, const Insn *i)
+{
+    Cycle stall = 0;
+    if (!fetch_line(c, i, i->line + 1, &stall)) return false;
+    c->counts.stall[STALL_FETCH] += stall;
+    c->t += stall;
+    return true;
+}
+
 const Insn *fetch_owing(Core *c, const Insn *i, uint32_t cycles)
 {
     c->line = is_last(c->m, i) && !is_end(c->m, i) ? i->line + 1 : i->line;

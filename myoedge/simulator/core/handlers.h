@@ -53,14 +53,30 @@
     static const Insn *op_##name(Core *c, const Insn *i, Cycle t, uint64_t retired) \
     { \
         OPERANDS(format); \
-        c->counts.branches++; \
         if (condition) TAKE(); \
+        c->counts.branches++; \
         DONE(); \
     }
+
+// The core goes on fetching by address until it knows better, so that a jump in the last words of a line has
+// the next one fetched, and waits for it.
+#define LOOK_AHEAD() \
+    do { \
+        if (!i->ahead) break; \
+        if (c->present[i->line + 1]) { \
+            c->line = i->line + 1; \
+            break; \
+        } \
+        SETTLE(); \
+        if (!fetch_ahead(c, i)) return NULL; \
+        RESUME(); \
+    } while (0)
 
 // A taken branch.
 #define TAKE() \
     do { \
+        LOOK_AHEAD(); \
+        c->counts.branches++; \
         c->counts.taken++; \
         t += 1u + c->m->chip.branch_taken_stall; \
         c->counts.stall[STALL_JUMP] += c->m->chip.branch_taken_stall; \

@@ -66,6 +66,7 @@ static inline uint32_t jump(Core *c)
 // imm is the address of the instruction behind.
 static const Insn *op_jal(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
+    LOOK_AHEAD();
     c->r[i->rd] = (uint32_t)i->imm;
     t += jump(c);
     retired += i->retired;
@@ -75,6 +76,7 @@ static const Insn *op_jal(Core *c, const Insn *i, Cycle t, uint64_t retired)
 static const Insn *op_jalr(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     const uint32_t to = (c->r[i->rs1] + (uint32_t)i->imm) & ~1u;
+    LOOK_AHEAD();
     SETTLE(); // it may be a fault
     const Insn *at = insn_at(c, i, to);
     c->r[i->rd] = pc_of(c->m, i) + i->size;
