@@ -47,6 +47,24 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).same_as(node.inputs[0]) if is_identity[node.op] else None
 
 
+@rewrite_pattern("slice")
+def slice_of_part(graph: Graph, node: Node) -> Rewrite | None:
+    """Read a slice of a concat from the one part that contains it, whose scale the other parts then
+    do not share: the last layer's state among those of all layers."""
+    whole = writer(graph, node.inputs[0], "concat")
+    axis, cuts = whole.attrs["axis"], node.attrs["cuts"]
+    taken, first = range(*cuts[axis]), 0
+    for part in whole.inputs:
+        end = first + graph.shape(part)[axis]
+        if first <= min(taken) and max(taken) < end:
+            start, stop, by = cuts[axis]
+            own = (start - first, max(stop - first, -1), by)
+            moved = (*cuts[:axis], own, *cuts[axis + 1 :])
+            return GraphBuilder(graph, node).last("slice", part, cuts=moved)
+        first = end
+    return None
+
+
 def _reads_each(attrs: Attrs, shape: Shape) -> bool:
     """Return whether a pool's windows are the single elements of its input, so that it copies its
     input."""
@@ -189,6 +207,7 @@ def _scaled(
 FOLD: tuple[RewritePattern, ...] = (
     fold_constants,
     drop_identity,
+    slice_of_part,
     drop_products_of_zeros,
     constant_to_affine,
     deduplicate_broadcast,

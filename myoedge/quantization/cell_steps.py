@@ -10,12 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from myoedge.graph.ir import Attrs, Graph, Node
-from myoedge.operators.recurrent.calibrated import Reach, lstm_reach, step_attrs
-from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.numerics.arrays import Array
+from myoedge.operators.recurrent.calibrated import (
+    Reach,
+    lstm_reach,
+    range_bits,
+    rounded_cell_bits,
+    step_attrs,
+)
+from myoedge.operators.recurrent.cells import CELL_BITS
+from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.scales import QuantGraph
 
+ROUNDED_SAMPLES = 32  # samples on which the steps of large cell states are compared
 LSTMS = ("lstm", "lstm_cell")
 ATTRIBUTES = {
     "gates": ("gate_bits",),
@@ -27,7 +38,8 @@ Layers = Mapping[str, Node]  # by the name of the gates node: one node per layer
 
 def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = None) -> Graph:
     """Return the graph with finer quantisation steps for LSTMs whose ranges over the samples are
-    small; the graph itself if the default steps suffice.
+    small, and those with the least noise for a c that exceeds the default range; the graph itself
+    if the default steps suffice.
 
     older   network of an earlier build; its steps are reused for layers of the same name
     """
@@ -35,7 +47,10 @@ def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = N
     if not layers:
         return graph
     reaches = _reaches(graph, samples, layers)
-    found: dict[str, Attrs] = {name: step_attrs(reach) for name, reach in reaches.items()}
+    cells = _cell_bits(graph, subsample_evenly(samples, ROUNDED_SAMPLES), layers, reaches)
+    found: dict[str, Attrs] = {
+        name: step_attrs(reach, cells.get(name)) for name, reach in reaches.items()
+    }
     if older is not None:
         found |= {name: kept for name, kept in _of_older(older) if name in layers}
     nodes = tuple(_with_steps(node, found) for node in graph.nodes)
@@ -67,6 +82,29 @@ def _reaches(graph: Graph, samples: Samples, layers: Layers) -> dict[str, Reach]
         for name, node in layers.items():
             reach = lstm_reach(node.attrs, *(values[x] for x in node.inputs))
             found[name] = reach.with_other(found[name]) if name in found else reach
+    return found
+
+
+def _cell_bits(
+    graph: Graph, samples: Samples, layers: Layers, reaches: Mapping[str, Reach]
+) -> dict[str, int]:
+    """Return the fraction bits of c with the least noise, for LSTMs whose c exceeds the default
+    range."""
+    large = {name: n for name, n in layers.items() if range_bits(reaches[name].cell) < CELL_BITS}
+    if not large:
+        return {}
+    read: dict[str, list[Array]] = {x: [] for node in large.values() for x in node.inputs[:-1]}
+    for sample in each_sample(samples):
+        values = float_values(graph, sample)
+        for name, every in read.items():
+            every.append(values[name])
+    found: dict[str, int] = {}
+    for name, node in large.items():
+        # gates are [T, N, 4H], the states [N, H]
+        operands = [np.concatenate(read[x], axis=-2) for x in node.inputs[:-1]]
+        reach, weight = reaches[name], graph.array(node.inputs[-1])
+        has_cell = any(x.op == "lstm_cell" for x in graph.users[name])
+        found[name] = rounded_cell_bits(node.attrs, *operands, weight, reach, reads_cell=has_cell)
     return found
 
 

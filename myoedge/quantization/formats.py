@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from dataclasses import replace
+from itertools import chain
 
 from myoedge.graph.ir import PRE, Graph, Node
 from myoedge.numerics.element_type import INT16
@@ -134,6 +135,17 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
     )
     filled = fills(graph)
     return [group for group in groups if all(x in filled or _may_be_int16(graph, x) for x in group)]
+
+
+def joined_groups(graph: Graph, names: Iterable[str], wanted: set[str]) -> frozenset[str]:
+    """Return the tensors that must be int16 together with the requested ones, if their operators
+    support int16.
+
+    names, wanted   names of all quantised tensors, and of those that are to be int16
+    """
+    apart = with_tables_apart(graph, fused_tables(graph))
+    groups = (group for group in int16_groups(apart, names) if not wanted.isdisjoint(group))
+    return frozenset(chain.from_iterable(groups))
 
 
 def rounded_apart(graph: Graph, names: Iterable[str]) -> frozenset[str]:

@@ -28,6 +28,7 @@ from myoedge.operators.elementwise.tables import make_table
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.operators.kernel_formats import weight_bits
 from myoedge.quantization.calibrate import Calibration
+from myoedge.quantization.first_states import int16_states
 from myoedge.quantization.formats import (
     fills,
     operand_names,
@@ -109,14 +110,15 @@ def quantize_graph(
     operator.
 
     rules    layer rules of [quant]
-    int16    int16 tensors in addition to residual streams; fused tables next to them are split off
+    int16    int16 tensors in addition to residual streams and states beyond the int8 range; fused
+             tables next to them are split off
     before   network with the same rules; steps with equal node, constants and parameters are reused
     Errors: E117 an accumulator that could exceed int32; E244 a rule for 16 bits without a kernel.
     """
     rules = tuple(rules)
     ranges = calibration.ranges
     names = (*ranges, *constants_of(graph, ranges), *fills(graph))
-    int16 |= stated_int16(graph, names, rules)
+    int16 |= stated_int16(graph, names, rules) | int16_states(graph, names, ranges)
     params = choose_params(graph, ranges, int16)
     digest = graph.digest
     wide = {name for name, q in params.items() if q.element_type == INT16}

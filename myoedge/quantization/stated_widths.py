@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 
 from myoedge.errors import MyoedgeError, Notice, named_input, notice
 from myoedge.graph.ir import PRE, Graph, Node, Shape
@@ -13,12 +12,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators import kernel_formats
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import has_table
-from myoedge.quantization.formats import (
-    fused_tables,
-    int16_groups,
-    residual_streams,
-    with_tables_apart,
-)
+from myoedge.quantization.formats import joined_groups, residual_streams
 from myoedge.quantization.layer_rules import LayerRule, weight_rule
 
 WIDE_BITS = 16
@@ -39,7 +33,7 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[LayerRule])
     if not asked and not inputs:
         return frozenset()
     wanted = {*asked, *(name + PRE for name, (_, node) in asked.items() if has_table(node))}
-    found = _joined_groups(graph, {*names, *wanted}, wanted | inputs)
+    found = joined_groups(graph, {*names, *wanted}, wanted | inputs)
     left = wanted - found - residual_streams(graph) - graph.all_given.keys()
     _check_able(asked, found, sorted(left))
     return found
@@ -54,13 +48,6 @@ def _check_able(
         rule, node = asked[name.removesuffix(PRE)]
         if not rule.is_pattern or rule.pattern not in able:
             raise _no_kernel(rule, node, "results", _able(asked, found))
-
-
-def _joined_groups(graph: Graph, names: set[str], wanted: set[str]) -> frozenset[str]:
-    """Return the tensors that must be int16 together with the requested ones."""
-    apart = with_tables_apart(graph, fused_tables(graph))
-    groups = (group for group in int16_groups(apart, names) if not wanted.isdisjoint(group))
-    return frozenset(chain.from_iterable(groups))
 
 
 def _asked_layers(graph: Graph, wide: Iterable[LayerRule]) -> dict[str, tuple[LayerRule, Node]]:

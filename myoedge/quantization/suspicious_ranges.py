@@ -12,6 +12,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention.geometry import added
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE
+from myoedge.quantization.first_states import states_beyond_int8
 from myoedge.quantization.masked_ranges import NO_SHARE, Range
 
 STEPS = 255  # int8 steps in a range
@@ -54,23 +55,15 @@ def weak_layers(
 def _cut_states(
     graph: Graph, ranges: Mapping[str, Range], params: Mapping[str, QuantParams]
 ) -> Iterator[Notice]:
-    """Yield W106 for recurrent layers whose initial state exceeds their int8 range."""
-    for node in graph.nodes:
-        own = OPS[node.op].fixed_params
-        if own is None or params.get(node.name) != own:
-            continue
-        for name in (node.inputs[i] for i in OPS[node.op].first_states):
-            given = graph.find_array(name)
-            low, high = ranges[name] if given is None else (float(given.min()), float(given.max()))
-            reach = -own.low * own.scale
-            if max(-low, high) <= reach + own.scale:
-                continue
-            paths = dict.fromkeys(origin.path for origin in node.origin)
+    """Yield W106 for recurrent layers whose initial state exceeds the int8 range that the model
+    file, or an older build, gives them."""
+    for node, (low, high), reach in states_beyond_int8(graph, ranges):
+        if params.get(node.name) == OPS[node.op].fixed_params:
             yield notice(
                 "W106",
                 f"{node.where} begins with a state outside its int8 range",
                 {"needs": f"-{reach:g} to {reach:g}", "has": f"{low:g} to {high:g}"},
-                [f'[quant] "{path}" = {{ activations = 16 }}' for path in paths],
+                ["start from the float network: this layer then becomes int16"],
             )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from myoedge.graph.ir import Graph
 from myoedge.passes import prepare, prepare_whole
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.formats import shared_scale_groups
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
 from tests.unit.test_recurrent import Relu, imported, values
@@ -142,3 +143,25 @@ def test_weights_of_h_are_read_once_a_step(first: float, sequences: int) -> None
 def test_what_streams_run_keeps_its_steps() -> None:
     graph = prepare(imported(Decoder(3, 0.0), torch.randn(1, 5)))
     assert not [node for node in graph.nodes if node.op.startswith("lstm_next")]
+
+
+class LastState(nn.Module):
+    """The last layer's h, which torch reads from the states of all layers."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.layer(x)[1]
+        return h[-1]
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])
+def test_the_last_layer_s_state_is_not_joined_with_the_others(kind: Any) -> None:
+    """Joined, the layers share one scale, and become int16 together or not at all."""
+    graph = prepared(LastState(layer(kind, num_layers=3)), torch.randn(2, 4, 5))
+    assert "concat" not in Counter(node.op for node in graph.nodes)
+    names = {node.name for node in graph.nodes if node.op == STEPS[kind]}
+    groups = [names.intersection(group) for group in shared_scale_groups(graph, graph.tensors)]
+    assert sorted(map(len, groups))[-1] == 1

@@ -370,8 +370,4 @@ def test_a_cell_state_beyond_16_has_the_usual_steps() -> None:
     drawn = 0.3 * np.random.default_rng(0).standard_normal((8, 1, 20, 6), np.float32)
     given = {graph.inputs[0]: drawn}
     graph = with_cell_steps(graph, given)
-    workshop = workshop_of(graph, given)
-    before = started(workshop, graph).measured.worst_db
-    found, moves = searched(workshop, graph, Goal(30.0))
-    assert found.measured.worst_db > before + 5.0
-    assert [x.remedy for x in moves if x.is_kept] == ["cell states within ±16"]
+    assert started(workshop_of(graph, given), graph).measured.worst_db > 30.0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ MOST_GATE_BITS, MOST_CELL_BITS = 14, 15  # ranges +-2 and +-1
 LEAST_CELL_BITS = 5  # fraction bits of the step of the tanh table
 HEADROOM = 4.0  # factor on small ranges, for samples outside the calibration set
 LARGE_HEADROOM = 1.25  # factor on the range of a c that exceeds +-16
+TINY = 1e-30
 
 
 class Reach(NamedTuple):
@@ -50,16 +52,50 @@ def lstm_reach(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Reac
     return Reach(parts, float(np.abs(cells).max()), float(np.abs(hidden).max()))
 
 
-def step_attrs(reach: Reach) -> dict[str, int]:
-    """Return the attributes that give an LSTM finer quantisation steps for small ranges; {} for the
-    default steps.
+def rounded_cell_bits(
+    attrs: Attrs, gates: Array, h: Array, c: Array, r: Array, reach: Reach, *, reads_cell: bool
+) -> int:
+    """Return the fraction bits of c with the least noise: those of its range, or up to CELL_BITS,
+    with which larger values saturate.
 
+    Where c is kept for many time steps, its rounding errors add up. Saturated values lose how far
+    they were beyond the range, which only matters if they return while tanh is not constant.
+    gates, h, c, r   operands of the operator `lstm`, all samples along the batch axis
+    reach            its largest magnitudes
+    reads_cell       whether the last c counts, not only h
+    """
+
+    def results(bits: int | None) -> list[Array]:
+        """Return h of all steps, and the last c if it counts, with this step of c; None: exact."""
+        steps = lstm_floats(attrs, gates, h, c, r, *([] if bits is None else [_stored_cell(bits)]))
+        hidden, cells = zip(*steps, strict=True)
+        return [np.stack(hidden), *cells[-1:]][: 1 + reads_cell]
+
+    def noise(bits: int) -> float:
+        pairs = zip(exact, results(bits), strict=True)
+        return sum(float(np.sum((x - y) ** 2) / max(np.sum(x**2), TINY)) for x, y in pairs)
+
+    exact = results(None)
+    return min(range(range_bits(reach.cell), CELL_BITS + 1), key=noise)
+
+
+def _stored_cell(bits: int) -> Callable[[Array], Array]:
+    """Return the function that rounds c, and saturates it at its range less the headroom."""
+    limit = 2.0 ** (15 - bits) / LARGE_HEADROOM
+    return lambda c: np.asarray(np.clip(np.rint(c * 2.0**bits) / 2.0**bits, -limit, limit))
+
+
+def step_attrs(reach: Reach, cell_bits: int | None = None) -> dict[str, int]:
+    """Return the attributes that give an LSTM finer quantisation steps for small ranges, and its c
+    a larger range; {} for the default steps.
+
+    cell_bits   fraction bits of c; None: those of its range
     Steps are finer if a range is at most 1/32 of the default (gates: 1/64).
     """
     usual = {"gate_bits": GATE_BITS, "cell_bits": CELL_BITS, "hidden_bits": HIDDEN_BITS}
     found = {
         "gate_bits": _finer(reach.gates, GATE_BITS, MOST_GATE_BITS),
-        "cell_bits": _cell_bits(reach.cell),
+        "cell_bits": range_bits(reach.cell) if cell_bits is None else cell_bits,
         "hidden_bits": int8_bits(reach.hidden),
     }
     return {name: bits for name, bits in found.items() if bits != usual[name]}
@@ -71,7 +107,8 @@ def _finer(reach: float, usual: int, most: int) -> int:
     return most if 0.0 < reach * HEADROOM * 2.0**most <= 2.0**15 else usual
 
 
-def _cell_bits(reach: float) -> int:
+def range_bits(reach: float) -> int:
+    """Return the fraction bits with which the range of an LSTM's c covers `reach`."""
     if reach * 2.0**CELL_BITS < 2.0**15:
         return _finer(reach, CELL_BITS, MOST_CELL_BITS)
     return max(15 - math.ceil(math.log2(reach * LARGE_HEADROOM)), LEAST_CELL_BITS)

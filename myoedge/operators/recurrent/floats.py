@@ -16,17 +16,23 @@ FloatSteps = Callable[..., Iterator[tuple[Array, Array]]]
 
 
 def lstm_floats(
-    attrs: Attrs, gates: Array, h: Array, c: Array, r: Array
+    attrs: Attrs,
+    gates: Array,
+    h: Array,
+    c: Array,
+    r: Array,
+    stored: Callable[[Array], Array] = np.asarray,
 ) -> Iterator[tuple[Array, Array]]:
     """Run an LSTM in floats; yield h and c after every time step.
 
-    gates   gate sums of the inputs, [T, N, 4H]
-    h, c    initial states [N, H]
-    r       recurrent weights [4H, H]
+    gates    gate sums of the inputs, [T, N, 4H]
+    h, c     initial states [N, H]
+    r        recurrent weights [4H, H]
+    stored   function: c -> c as it is kept for the next time step
     """
     for now in time_order(attrs, gates):
         i, f, g, o = np.moveaxis((now + h @ r.T).reshape(*h.shape, -1), -1, 0)
-        c = np.asarray(sigmoid(f) * c + sigmoid(i) * np.tanh(g))
+        c = stored(sigmoid(f) * c + sigmoid(i) * np.tanh(g))
         h = np.asarray(sigmoid(o) * np.tanh(c))
         yield h, c
 

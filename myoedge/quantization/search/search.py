@@ -16,11 +16,7 @@ from dataclasses import dataclass, replace
 from myoedge.quantization.search.goal import LEAST_GAIN_DB, Goal
 from myoedge.quantization.search.moves.equalize import equalized_designs
 from myoedge.quantization.search.moves.int16 import REMEDY, fewer_tensors, wider_tensors
-from myoedge.quantization.search.moves.layers import (
-    cores_integers,
-    finer_exponentials,
-    usual_cell_steps,
-)
+from myoedge.quantization.search.moves.layers import cores_integers, finer_exponentials
 from myoedge.quantization.search.moves.observer import last_ranges, other_ranges
 from myoedge.quantization.search.moves.rounding import rounded_weights, well_determined_weights
 from myoedge.quantization.search.state import (
@@ -43,7 +39,7 @@ Move = Callable[[Search, SearchState], Proposals]
 # By kind of move. The moves of a stage compete; a later stage runs if the goal is still missed. The
 # first two stages add no cycles. Equalization needs weights that are not rounded yet.
 STAGES: tuple[Mapping[str, Move], ...] = (
-    {"steps": usual_cell_steps, "equalize": equalized_designs, "observer": other_ranges},
+    {"equalize": equalized_designs, "observer": other_ranges},
     {"round": well_determined_weights},
     {"int16": wider_tensors, "exponentials": finer_exponentials, "engine": cores_integers},
     {"observer": last_ranges, "round": rounded_weights},

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Moves that change the integers of single layers: no pre-shift for accelerators, 12-bit
-exponentials, the default steps of LSTM cell states."""
+exponentials."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import ceil_div
 from myoedge.operators.attention.exponentials import FINE_BITS, is_fine
 from myoedge.operators.attention.wide import is_wide
-from myoedge.operators.recurrent.cells import CELL_BITS
 from myoedge.quantization.engines import free_layers
 from myoedge.quantization.search.state import Proposal, Proposals, Search, SearchState
 
@@ -61,20 +60,6 @@ def with_exp_bits(graph: Graph, names: Collection[str]) -> Graph:
         return node.but(attrs={**node.attrs, "exp_bits": FINE_BITS}) if is_one else node
 
     return _with_nodes(graph, finer)
-
-
-def usual_cell_steps(search: Search, state: SearchState) -> Proposals:
-    """Propose the default range of LSTM cell states, ±16, instead of a calibrated one: tanh
-    saturates larger values."""
-
-    def usual(node: Node) -> Node:
-        if node.attrs.get("cell_bits", CELL_BITS) >= CELL_BITS:
-            return node
-        return node.but(attrs={k: v for k, v in node.attrs.items() if k != "cell_bits"})
-
-    graph = _with_nodes(state.design.graph, usual)
-    if graph is not state.design.graph:
-        yield Proposal("cell states within ±16", replace(state.design, graph=graph))
 
 
 def _with_nodes(graph: Graph, changed: Callable[[Node], Node]) -> Graph:
