@@ -319,7 +319,7 @@ def variations(faces: Array, count: int) -> Array:
 
 
 def test_equalization_by_two_faces_loses_nothing_on_two_others() -> None:
-    """By largest values of the two faces, others lost up to 6.0 dB, and with larger factors 11.7."""
+    """By largest values of the two, others lost up to 6.0 dB; with larger factors, 11.7."""
     graph = load_model(MODELS / "mtcnn_rnet.onnx").graph
     (name,) = graph.inputs
     faces = pairs("mtcnn_rnet")[f"in:{name}"]
