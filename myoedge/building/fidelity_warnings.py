@@ -13,6 +13,7 @@ from myoedge.operators.interpreter import PRE
 from myoedge.operators.layer_names import located
 from myoedge.quantization.calibrate import Samples, constant_inputs
 from myoedge.quantization.fidelity import Fidelity
+from myoedge.quantization.left_ranges import states_of_one_sample
 from myoedge.quantization.output_ranges import probability_ranges
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
@@ -26,6 +27,7 @@ ACCURATE = "--accurate: int16 wherever it gains SQNR, at any number of cycles"
 ENOUGH_AGREEMENT = 0.95  # share of equal decisions, for networks that choose classes themselves
 SCORES_AGREEMENT = 0.8  # share of equal largest scores, of which two may be nearly equal
 LIKELY = 0.505  # probability 0.5 plus half an int8 step
+COSTLY_DB = 3.0  # by which the interval of an SQNR extends below it
 UNUSED = 4.0  # a range this many times that of a maximum's result is due to a mask's fill
 
 
@@ -155,6 +157,25 @@ def left_range(network: QuantGraph, judged: Samples | None, role: str) -> Iterat
         },
         ["more calibration samples, some with values as large", "limit outliers on the host"],
     )
+
+
+def set_by_one(network: QuantGraph, fidelity: Fidelity) -> Iterator[Notice]:
+    """Yield W113 for states of loops whose range one calibration sample sets, if samples beyond it
+    cost SQNR."""
+    db, ends = fidelity.worst_db, fidelity.interval_db
+    if db is None or ends is None or ends[0] > db - COSTLY_DB:
+        return
+    for node, seen, inner in states_of_one_sample(network):
+        yield notice(
+            "W113",
+            f"one calibration sample sets the range of the state in {node.where}",
+            {
+                "found": "{:.3g} to {:.3g}".format(*seen),
+                "without it": "{:.3g} to {:.3g}".format(*inner),
+                "interval": f"{ends[0]:.0f} to {ends[1]:.0f} dB: a state that adds up saturates",
+            },
+            ["more calibration samples, some with values as large", "limit outliers on the host"],
+        )
 
 
 def _named_steps(network: QuantGraph) -> list[tuple[QuantizedNode, str]]:

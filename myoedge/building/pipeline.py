@@ -16,6 +16,7 @@ from myoedge.building.fidelity_warnings import (
     left_range,
     less_accurate,
     renamed,
+    set_by_one,
     small_probabilities,
     unlike,
     unlike_decisions,
@@ -55,6 +56,7 @@ from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.float_runs import float_run_cache
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.left_ranges import beyond_ranges
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.samples import Data
@@ -174,7 +176,7 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
         with purpose("sources of noise"):
             fidelity = with_sources(network, found.fidelity, given.parts.judged.inputs)
         left = left_range(network, _measured(given.parts.held_out), holdout.HELD_OUT)
-    warnings = (*network.warnings, *left)
+    warnings = (*network.warnings, *left, *set_by_one(network, fidelity))
     raise_first(options.strict, warnings)
     tried = (*chosen.tried, *found.tried)
     return Integers(network, fidelity, (*chosen.warnings, *warnings), observers_db, tried)
@@ -243,6 +245,9 @@ def _reached(
     )
     observers_db = {x.method: start.measured.worst_db for x in workshop.observers[:1]}
     found = reach(workshop, start, goal, chosen.needs, judge)
+    if found.design is not None and not found.design.graph.has_fake_quantized:
+        others = beyond_ranges(workshop, found.design)
+        found = replace(found, fidelity=found.fidelity.within(others))
     return found, observers_db if len(workshop.observers) > 1 else {}
 
 

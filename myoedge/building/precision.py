@@ -21,7 +21,7 @@ from myoedge.quantization.search.goal import (
 )
 from myoedge.quantization.search.moves.int16 import REMEDY
 from myoedge.quantization.search.search import search
-from myoedge.quantization.search.state import SearchState, TriedMove, Workshop
+from myoedge.quantization.search.state import Design, SearchState, TriedMove, Workshop
 from myoedge.quantization.sqnr import ROUNDED_DB
 
 MOST_SEARCHES = 3  # searches: the default, for the budget, and for the loss on other samples
@@ -81,11 +81,13 @@ class Reached:
     network    the network found
     fidelity   its SQNR on the evaluation samples
     tried      moves tried
+    design     design of the network; None if an older build's choices are kept
     """
 
     network: QuantGraph
     fidelity: Fidelity
     tried: tuple[TriedMove, ...] = ()
+    design: Design | None = None
 
 
 def reach(
@@ -113,7 +115,7 @@ def reach(
             break
         tried += moves
         fidelity = judge(state.network.engined)
-        found.append(Reached(state.network.engined, fidelity, tuple(tried)))
+        found.append(Reached(state.network.engined, fidelity, tuple(tried), state.design))
         missing = missing_db(needs, fidelity)
         if not missing:
             more = (

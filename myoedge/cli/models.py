@@ -110,8 +110,9 @@ def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
     from myoedge.reports.report_json import choice_row
 
     yield from evaluation_lines.card_facts(quantized.evaluation_rows())
-    total, ports = fidelity.sqnr(quantized.sqnr()), quantized.outputs()
     calibration, count = quantized.network.calibration, len(quantized.fidelity.real)
+    total = fidelity.sqnr({**quantized.sqnr(), "samples": count})
+    ports = quantized.outputs()
     place = fidelity.at_outputs(ports, quantized.fidelity.final_functions, count)
     parts = quantized.parts
     held_out = None if parts.held_out is None else parts.held_out.count

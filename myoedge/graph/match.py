@@ -92,3 +92,15 @@ def both_orders(node: Node) -> tuple[tuple[str, str], tuple[str, str]]:
 def floats(graph: Graph, names: Iterable[str]) -> list[Array]:
     """Return the values of constants as float64."""
     return [graph.array(name).astype(np.float64) for name in names]
+
+
+def ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
+    """Return these tensors and all tensors that they depend on."""
+    found, pending = set[str](), [*names]
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            made = graph.producer.get(name)
+            pending.extend(() if made is None else made.inputs)
+    return found

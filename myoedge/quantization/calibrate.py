@@ -57,6 +57,7 @@ class Calibration:
     digest     sha256 of the samples
     observer   default observer
     seen       tensor -> (lowest, highest) value; {} for a build loaded from its files
+    inner      the same, each end without the sample that sets it; {} for a single sample
     """
 
     ranges: Mapping[str, Range]
@@ -65,6 +66,7 @@ class Calibration:
     digest: str
     observer: Observer = field(default_factory=Observer)
     seen: Mapping[str, Range] = field(default_factory=dict, repr=False)
+    inner: Mapping[str, Range] = field(default_factory=dict, repr=False)
 
 
 Samples = Mapping[str, Array]  # input name -> floats or integers [samples, *input shape]
@@ -91,11 +93,13 @@ class TensorStatistics:
     """Statistics of every tensor over the calibration samples.
 
     seen         tensor -> (lowest, highest) value
+    inner        the same, each end without the sample that sets it
     extremes     the same, but without masked scores
     histograms   tensor -> BINS counts between the extremes, if its observer needs them
     """
 
     seen: Mapping[str, Range]
+    inner: Mapping[str, Range]
     extremes: Mapping[str, Range]
     histograms: Mapping[str, Array]
 
@@ -114,7 +118,7 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatis
 
     histograms   whether to run it a second time for histograms
     """
-    seen = _extremes(graph, samples)
+    seen, inner = _extremes(graph, samples)
     extremes = seen | masked_ranges(graph, each_sample(samples))
     refuse_unknown_masks(graph, extremes)
     binned = (name for name, span in extremes.items() if histograms and _has_bins(span))
@@ -126,7 +130,7 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatis
             if name in counts and name not in alike:
                 counts[name] += np.histogram(values, BINS, extremes[name])[0]
     return TensorStatistics(
-        seen, extremes, {name: counts[alike.get(name, name)] for name in counts}
+        seen, inner, extremes, {name: counts[alike.get(name, name)] for name in counts}
     )
 
 
@@ -183,7 +187,7 @@ def calibrations(
             for name in observed.extremes
         }
         if observer.method == "minmax":
-            ranges = _read_ranges(graph, ranges)
+            ranges = read_ranges(graph, ranges)
         full = full_ranges(graph, observed.seen) if observer.full_outputs else {}
         ranges |= fixed | choice_ranges(graph, ranges)
         ranges |= {x: span for x, span in full.items() if x.removesuffix(PRE) not in chosen}
@@ -191,11 +195,13 @@ def calibrations(
             name: (round_up_12_bits(low), round_up_12_bits(high))
             for name, (low, high) in ranges.items()
         }
-        made.append(Calibration(rounded, count, source, sha, observer, observed.seen))
+        made.append(
+            Calibration(rounded, count, source, sha, observer, observed.seen, observed.inner)
+        )
     return made
 
 
-def _read_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+def read_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """Narrow the range of a tensor to the values that its readers use, if all of them use only a
     part, such as slices and max pools."""
     found = dict(ranges)
@@ -221,30 +227,35 @@ def calibrate(
     return calibrations(graph, samples, [observer], source, overrides)[0]
 
 
-def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
-    ranges: dict[str, Range] = {}
-
-    def widen(name: str, value: Array) -> None:
-        low, high = float(value.min()), float(value.max())
-        if not (math.isfinite(low) and math.isfinite(high)):
-            node = graph.producer.get(name.removesuffix(PRE))
-            raise MyoedgeError(
-                "E224",
-                f"{node.where if node else name} is NaN or infinite for a calibration sample",
-                {"needs": "finite values at every layer"},
-                [
-                    "look for log, sqrt or a division by zero",
-                    "clamp before it, as in log(x.clamp(min=1e-6)); divide by torch.where(b == 0, "
-                    "1.0, b)",
-                ],
-            )
-        before = ranges.get(name, (low, high))
-        ranges[name] = min(low, before[0]), max(high, before[1])
-
+def _extremes(graph: Graph, samples: Samples) -> tuple[dict[str, Range], dict[str, Range]]:
+    """Return the range of every tensor, and the same with each end as without the sample that sets
+    it."""
+    ends: dict[str, list[tuple[float, float]]] = {}
     for sample in each_sample(samples):
         for name, values in _values(graph, sample):
-            widen(name, values)
-    return ranges
+            ends.setdefault(name, []).append(_finite_range(graph, name, values))
+    columns = {name: [sorted(x) for x in zip(*rows, strict=True)] for name, rows in ends.items()}
+    seen = {name: (lows[0], highs[-1]) for name, (lows, highs) in columns.items()}
+    several = {name: x for name, x in columns.items() if len(x[0]) > 1}
+    return seen, {name: (lows[1], highs[-2]) for name, (lows, highs) in several.items()}
+
+
+def _finite_range(graph: Graph, name: str, value: Array) -> Range:
+    """Return the range of a tensor's values on one sample. Errors: E224 NaN or infinite."""
+    low, high = float(value.min()), float(value.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        node = graph.producer.get(name.removesuffix(PRE))
+        raise MyoedgeError(
+            "E224",
+            f"{node.where if node else name} is NaN or infinite for a calibration sample",
+            {"needs": "finite values at every layer"},
+            [
+                "look for log, sqrt or a division by zero",
+                "clamp before it, as in log(x.clamp(min=1e-6)); divide by torch.where(b == 0, "
+                "1.0, b)",
+            ],
+        )
+    return low, high
 
 
 def _percentile(histogram: Array, span: Range, percentile: float) -> Range:

@@ -102,9 +102,9 @@ def _cell_bits(
     for name, node in large.items():
         # gates are [T, N, 4H], the states [N, H]
         operands = [np.concatenate(read[x], axis=-2) for x in node.inputs[:-1]]
-        reach, weight = reaches[name], graph.array(node.inputs[-1])
+        operands.append(graph.array(node.inputs[-1]))
         has_cell = any(x.op == "lstm_cell" for x in graph.users[name])
-        found[name] = rounded_cell_bits(node.attrs, *operands, weight, reach, reads_cell=has_cell)
+        found[name] = rounded_cell_bits(node.attrs, operands, reaches[name], reads_cell=has_cell)
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
+from myoedge.graph.match import ancestors
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import integer_step, real_node
 from myoedge.quantization.scales import QuantGraph
@@ -21,7 +22,7 @@ def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> Non
     Graphs without constants (of a finished build) are not checked.
     """
     readers = _readers(graph)
-    needed = _ancestors(graph, [node.inputs[0] for node in readers])
+    needed = ancestors(graph, [node.inputs[0] for node in readers])
     if not readers or not needed <= {*graph.constants, *graph.tensors}:
         return
     nodes = [node for node in graph.nodes if node.name in needed]
@@ -40,7 +41,7 @@ def check_inputs(q: QuantGraph, inputs: Mapping[str, Array], title: str) -> None
     title    name of the sample in messages
     """
     values, readers = {**q.constants, **inputs}, _readers(q.graph)
-    needed = _ancestors(q.graph, [node.inputs[0] for node in readers])
+    needed = ancestors(q.graph, [node.inputs[0] for node in readers])
     for step in q.steps if needed else ():
         if step.node.name in needed:
             values[step.node.name] = integer_step(step, [values[name] for name in step.operands])
@@ -69,15 +70,3 @@ def _readers(graph: Graph) -> list[Node]:
     known = computed - of_floats
     tables = (node for node in graph.nodes if node.op == "embedding" and node.attrs["rows"])
     return [node for node in tables if node.inputs[0] in known]
-
-
-def _ancestors(graph: Graph, names: list[str]) -> set[str]:
-    """Return these tensors and all tensors that they depend on."""
-    found, pending = set[str](), [*names]
-    while pending:
-        name = pending.pop()
-        if name not in found:
-            found.add(name)
-            made = graph.producer.get(name)
-            pending.extend(() if made is None else made.inputs)
-    return found

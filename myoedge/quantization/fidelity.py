@@ -79,6 +79,13 @@ class OutputFidelity:
     end_db: float | None = None
     interval_db: Interval | None = None
 
+    def within(self, ends: Interval | None) -> OutputFidelity:
+        """Return a copy whose interval includes another one; None: unchanged."""
+        own = self.interval_db
+        if own is None or ends is None:
+            return self
+        return replace(self, interval_db=(min(own[0], ends[0]), max(own[1], ends[1])))
+
     @property
     def worst_sample(self) -> tuple[int, float] | None:
         """File index and SQNR in dB of the sample with the lowest SQNR; None if no sample has a
@@ -135,6 +142,16 @@ class Fidelity:
             for name, x in self.outputs.items()
         }
         return replace(self, outputs=outputs)
+
+    def within(self, others: Fidelity | None) -> Fidelity:
+        """Return a copy whose intervals include those of another measurement of these outputs;
+        None: unchanged."""
+        if others is None:
+            return self
+        found = {
+            name: x.within(others.outputs[name].interval_db) for name, x in self.outputs.items()
+        }
+        return replace(self, outputs=found)
 
     @property
     def worst_judged_db(self) -> float | None:

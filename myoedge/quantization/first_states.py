@@ -21,10 +21,12 @@ def states_beyond_int8(
     """
     for node in graph.nodes:
         own = OPS[node.op].fixed_params
-        for name in (node.inputs[i] for i in OPS[node.op].first_states) if own else ():
+        if own is None:
+            continue
+        reach = -own.low * own.scale
+        for name in (node.inputs[i] for i in OPS[node.op].first_states):
             given = graph.find_array(name)
             low, high = ranges[name] if given is None else (float(given.min()), float(given.max()))
-            reach = -own.low * own.scale
             if max(-low, high) > reach + own.scale:
                 yield node, (low, high), reach
 

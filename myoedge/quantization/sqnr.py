@@ -12,6 +12,7 @@ from itertools import islice
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
+from myoedge.graph.match import ancestors
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.numerics.quant_params import dequantize, quantize
@@ -29,6 +30,7 @@ from myoedge.quantization.scales import QuantGraph
 WEAK_DB = 20.0  # a layer or output below it is weak: its noise exceeds 1 % of the signal's power
 GOOD_DB = 30.0  # a layer or output from it on is good
 ROUNDED_DB = 40.0  # no gain above it matters; quantised files reach it, as layers may be a step off
+STEEP = ("log", "log2", "log10", "reciprocal", "rsqrt")  # unbounded slope near 0
 BATCH = 64  # samples that are computed together
 BEHIND = ("reshape", "ctc_new", "majority")  # operators between a measured tensor and the output
 
@@ -196,28 +198,37 @@ def _outputs(
     for name, of_samples in noises.items():
         at = graph.outputs.index(name)
         pairs = [(x[at], y[at]) for x, y in zip(reals, integers, strict=True)]
+        each_db = tuple(noise.db for noise in of_samples)
+        worst_db = min((db for db in each_db if db is not None), default=None)
+        interval = interval_db(*np.array([(x.signal, x.error) for x in of_samples]).T)
+        if interval is not None and worst_db is not None and is_steep(graph, name):
+            interval = min(interval[0], worst_db), interval[1]
         found[name] = OutputFidelity(
             sum(of_samples, Noise()).db,
-            tuple(noise.db for noise in of_samples),
+            each_db,
             _agreement(graph, name, pairs),
             is_passed_through(graph, name),
             end_db=ends[name].db if name in ends else None,
-            interval_db=interval_db(*np.array([(x.signal, x.error) for x in of_samples]).T),
+            interval_db=interval,
         )
     return found
 
 
 def is_passed_through(graph: Graph, name: str) -> bool:
     """Return whether a tensor contains only elements of inputs, moved but not computed."""
-    left, seen = [name], {name}
-    while left:
-        node = graph.producer.get(left.pop())
-        if node is not None:
-            if not (OPS[node.op].is_data_movement or OPS[node.op].view):
-                return False
-            left += [x for x in node.inputs if x not in seen]
-            seen.update(node.inputs)
-    return not seen.isdisjoint(graph.inputs)
+    before = ancestors(graph, [name])
+    nodes = (node for node in graph.nodes if not before.isdisjoint(node.outputs))
+    moves = all(OPS[node.op].is_data_movement or OPS[node.op].view for node in nodes)
+    return moves and not before.isdisjoint(graph.inputs)
+
+
+def is_steep(graph: Graph, name: str) -> bool:
+    """Return whether a tensor is computed by functions that are steep near 0, so that few samples
+    may have most of the noise."""
+    before = ancestors(graph, [name])
+    nodes = (node for node in graph.nodes if not before.isdisjoint(node.outputs))
+    chains = (node.attrs.get(key, ()) for node in nodes for key in ("chain", "act"))
+    return any(function[0] in STEEP for chain in chains for function in chain)
 
 
 def _agreement(graph: Graph, name: str, pairs: Sequence[tuple[Array, Array]]) -> float | None:

@@ -21,6 +21,7 @@ from myoedge.reports.wording import (
     several,
 )
 
+FEW_SAMPLES = 64  # measured samples, whose mean says less than their interval
 CHOOSING = "dB of the calibration samples that choose"
 
 
@@ -116,8 +117,11 @@ def reachable(choices: Sequence[Mapping[str, Any]], worst_db: float | None) -> s
 
 
 def sqnr(found: Mapping[str, Any]) -> str:
-    """Format the SQNR of a network or an output with its interval, if the report has one."""
-    return decibels_within(found.get("sqnr_db"), found.get("sqnr_interval_db"))
+    """Format the SQNR of a network or an output with its interval, if the report has one; the
+    interval first if fewer than FEW_SAMPLES were measured."""
+    is_few = found.get("samples", FEW_SAMPLES) < FEW_SAMPLES
+    of = (found.get("sqnr_db"), found.get("sqnr_interval_db"))
+    return decibels_within(*of, interval_first=is_few)
 
 
 def judged(report: Report) -> str:

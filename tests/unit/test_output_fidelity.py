@@ -300,6 +300,16 @@ def test_decimals_are_those_that_the_interval_allows(
     assert fidelity.sqnr({"sqnr_db": db, "sqnr_interval_db": ends}) == text
 
 
+@pytest.mark.parametrize(
+    ("samples", "text"),
+    [(63, "13 to 41 dB (40 measured)"), (64, "40 dB (13 to 41)")],
+)
+def test_few_samples_show_their_interval_first(samples: int, text: str) -> None:
+    """44.8 dB of 13 samples were 25.9 of others."""
+    found = {"sqnr_db": 39.6, "sqnr_interval_db": (13.0, 41.2), "samples": samples}
+    assert fidelity.sqnr(found) == text
+
+
 class Product(nn.Module):
     """A product of four, which grows by the fourth power of its input."""
 
@@ -332,7 +342,7 @@ def test_held_out_samples_beyond_the_calibrated_range_are_warned_of(
     assert "12 of 12 test samples leave the calibrated range" in titles
     ends = found.outputs()[0]["sqnr_interval_db"]
     assert ends[0] <= found.outputs()[0]["sqnr_db"] <= ends[1]
-    assert (ends[1] - ends[0] > 10.0) == (factor > 1)
+    assert ends[1] - ends[0] > 10.0  # 38 samples tell little of a fourth power
 
 
 SMALL = 4  # inputs of a network in which 16 bits for a single number are a large share

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,21 +53,22 @@ def lstm_reach(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Reac
 
 
 def rounded_cell_bits(
-    attrs: Attrs, gates: Array, h: Array, c: Array, r: Array, reach: Reach, *, reads_cell: bool
+    attrs: Attrs, operands: Sequence[Array], reach: Reach, *, reads_cell: bool
 ) -> int:
     """Return the fraction bits of c with the least noise: those of its range, or up to CELL_BITS,
     with which larger values saturate.
 
     Where c is kept for many time steps, its rounding errors add up. Saturated values lose how far
     they were beyond the range, which only matters if they return while tanh is not constant.
-    gates, h, c, r   operands of the operator `lstm`, all samples along the batch axis
-    reach            its largest magnitudes
-    reads_cell       whether the last c counts, not only h
+    operands     gates, h, c, r of the operator `lstm`, all samples along the batch axis
+    reach        its largest magnitudes
+    reads_cell   whether the last c counts, not only h
     """
 
     def results(bits: int | None) -> list[Array]:
         """Return h of all steps, and the last c if it counts, with this step of c; None: exact."""
-        steps = lstm_floats(attrs, gates, h, c, r, *([] if bits is None else [_stored_cell(bits)]))
+        stored = np.asarray if bits is None else _stored_cell(bits)
+        steps = lstm_floats(attrs, gates, h, c, r, stored)
         hidden, cells = zip(*steps, strict=True)
         return [np.stack(hidden), *cells[-1:]][: 1 + reads_cell]
 
@@ -75,6 +76,7 @@ def rounded_cell_bits(
         pairs = zip(exact, results(bits), strict=True)
         return sum(float(np.sum((x - y) ** 2) / max(np.sum(x**2), TINY)) for x, y in pairs)
 
+    gates, h, c, r = operands
     exact = results(None)
     return min(range(range_bits(reach.cell), CELL_BITS + 1), key=noise)
 
