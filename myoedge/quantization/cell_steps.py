@@ -7,7 +7,7 @@ too small, another number becomes an attribute of the nodes that write and read 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -93,19 +93,23 @@ def _cell_bits(
     large = {name: n for name, n in layers.items() if range_bits(reaches[name].cell) < CELL_BITS}
     if not large:
         return {}
-    read: dict[str, list[Array]] = {x: [] for node in large.values() for x in node.inputs[:-1]}
-    for sample in each_sample(samples):
-        values = float_values(graph, sample)
-        for name, every in read.items():
-            every.append(values[name])
+    values = _joined_values(graph, samples, [x for n in large.values() for x in n.inputs[:-1]])
     found: dict[str, int] = {}
     for name, node in large.items():
-        # gates are [T, N, 4H], the states [N, H]
-        operands = [np.concatenate(read[x], axis=-2) for x in node.inputs[:-1]]
-        operands.append(graph.array(node.inputs[-1]))
+        operands = [*(values[x] for x in node.inputs[:-1]), graph.array(node.inputs[-1])]
         has_cell = any(x.op == "lstm_cell" for x in graph.users[name])
         found[name] = rounded_cell_bits(node.attrs, operands, reaches[name], reads_cell=has_cell)
     return found
+
+
+def _joined_values(graph: Graph, samples: Samples, names: Iterable[str]) -> dict[str, Array]:
+    """Return the float values of gates [T, N, 4H] and states [N, H], all samples along N."""
+    found: dict[str, list[Array]] = {name: [] for name in names}
+    for sample in each_sample(samples):
+        values = float_values(graph, sample)
+        for name, every in found.items():
+            every.append(values[name])
+    return {name: np.concatenate(every, axis=-2) for name, every in found.items()}
 
 
 def _of_older(older: QuantGraph) -> Iterator[tuple[str, Attrs]]:

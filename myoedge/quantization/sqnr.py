@@ -21,7 +21,13 @@ from myoedge.operators.interpreter import PRE, integer_step, run_int, run_int_ba
 from myoedge.operators.loop.turns import has_loops
 from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import Samples, each_sample
-from myoedge.quantization.fidelity import Fidelity, Noise, OutputFidelity, interval_db
+from myoedge.quantization.fidelity import (
+    Fidelity,
+    Interval,
+    Noise,
+    OutputFidelity,
+    interval_db,
+)
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import operand_names
 from myoedge.quantization.judged import Row, judged, rows_of
@@ -198,20 +204,23 @@ def _outputs(
     for name, of_samples in noises.items():
         at = graph.outputs.index(name)
         pairs = [(x[at], y[at]) for x, y in zip(reals, integers, strict=True)]
-        each_db = tuple(noise.db for noise in of_samples)
-        worst_db = min((db for db in each_db if db is not None), default=None)
-        interval = interval_db(*np.array([(x.signal, x.error) for x in of_samples]).T)
-        if interval is not None and worst_db is not None and is_steep(graph, name):
-            interval = min(interval[0], worst_db), interval[1]
         found[name] = OutputFidelity(
             sum(of_samples, Noise()).db,
-            each_db,
+            tuple(noise.db for noise in of_samples),
             _agreement(graph, name, pairs),
             is_passed_through(graph, name),
             end_db=ends[name].db if name in ends else None,
-            interval_db=interval,
+            interval_db=_interval_db(of_samples, is_steep=is_steep(graph, name)),
         )
     return found
+
+
+def _interval_db(noises: Sequence[Noise], *, is_steep: bool) -> Interval | None:
+    """Return the confidence interval of an output's SQNR; of a steep function, it includes the
+    worst sample."""
+    ends = interval_db(*np.array([(x.signal, x.error) for x in noises]).T)
+    each_db = [x.db for x in noises if x.db is not None]
+    return (min(ends[0], *each_db), ends[1]) if ends is not None and is_steep else ends
 
 
 def is_passed_through(graph: Graph, name: str) -> bool:
