@@ -12,6 +12,7 @@ from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.backends.build import ANOTHER, Build
 from myoedge.building.options import StrPath
 from myoedge.errors import set_in
+from myoedge.system.control_characters import document_bytes
 
 if TYPE_CHECKING:
     from myoedge.building.config import Found
@@ -142,7 +143,7 @@ def report(
         if html is not None:
             from myoedge.reports.html import report_html
 
-            write_file(Path(html), report_html(new.report).encode())
+            write_file(Path(html), document_bytes(report_html(new.report)))
         return ReportDocument(new.report)
     from myoedge.reports.diff import Changes, compare
 
@@ -152,7 +153,7 @@ def report(
 
         folder = against.folder if isinstance(against, Build) else against
         titles = str(folder), str(new.folder)
-        write_file(Path(html), comparison_html(old, new.report, titles).encode())
+        write_file(Path(html), document_bytes(comparison_html(old, new.report, titles)))
     return Changes(compare(old, new.report))
 
 

@@ -136,6 +136,6 @@ def _known(path: Path) -> Arguments | None:
 def _path(folder: Path) -> Path:
     """Return the path of the stored arguments of a build, which contains digests of the manifest
     and of the folder's path."""
-    place = sha256(os.path.realpath(folder).encode())[:16]
+    place = sha256(os.fsencode(os.path.realpath(folder)))[:16]
     manifest = sha256((folder / MANIFEST).read_bytes())
     return cache_folder(CACHE) / f"{manifest}-{place}.json"

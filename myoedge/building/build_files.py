@@ -27,6 +27,7 @@ from myoedge.reports.energy import own_period_s, with_energy
 from myoedge.reports.streams import stream_report, with_passes, with_real_time
 from myoedge.streaming.stream import to_json as stream_to_json
 from myoedge.system.cache import sha256
+from myoedge.system.control_characters import document_bytes
 from myoedge.system.folder import MANIFEST, SCHEMA, to_json
 from myoedge.version import __version__
 
@@ -170,8 +171,8 @@ def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
     written = with_digest(report)
     return {
         "report.json": to_json(written).encode(),
-        "report.html": report_html(written).encode(),
-        "layers.csv": layers_csv(written).encode(),
+        "report.html": document_bytes(report_html(written)),
+        "layers.csv": document_bytes(layers_csv(written)),
     }
 
 

@@ -19,6 +19,7 @@ from myoedge.codegen.dataset import Dataset
 from myoedge.errors import MyoedgeError
 from myoedge.passes.condition import Conditioning
 from myoedge.quantization.recordings.reading import LABEL, Reading
+from myoedge.system.control_characters import with_controls
 from myoedge.system.regular_files import read_text
 from myoedge.targets.sensor import SensorTable
 
@@ -272,6 +273,8 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
     """
     from pydantic import TypeAdapter, ValidationError
 
+    if key := next(with_controls(tables), None):
+        raise MyoedgeError("E232", f"{name} has a wrong value", {key: "it has control characters"})
     unknown = [*_unknown(tables)]
     if unknown:
         nearest = [(k, difflib.get_close_matches(k[-1], known, 1, 0.5)) for k, known in unknown]

@@ -19,6 +19,7 @@ from myoedge.operators.interpreter import one_blas_thread
 from myoedge.reports.standard_files import software_bill
 from myoedge.reports.wording import layer_names, operator
 from myoedge.system.call_graph import CallGraph, call_graph
+from myoedge.system.control_characters import document_bytes
 from myoedge.system.folder import to_json
 from myoedge.system.notebook import Card, Tabular
 
@@ -127,7 +128,7 @@ class Evidence(Tabular):
             render("report/evidence.md.j2", {"evidence": self}),
             self.bom,
         )
-        return {name: text.encode() for name, text in zip(FILES, texts, strict=True)}
+        return {name: document_bytes(text) for name, text in zip(FILES, texts, strict=True)}
 
     def names(self, layers: Iterable[str]) -> str:
         """Return the module paths of layers as text, by the tensors that they write."""

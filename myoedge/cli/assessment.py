@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from myoedge.cli.progress import stage_progress
-from myoedge.cli.shell import DIFFERENT, Terminal, chosen_build, common, with_options
+from myoedge.cli.shell import DIFFERENT, Terminal, chosen_build, common, echo, with_options
 from myoedge.errors import command
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _prompt(terminal: Terminal, build: Path, options: Mapping[str, Any]) -> None
     from myoedge import api
 
     def say(text: str) -> None:
-        click.echo(f"  {text}", err=True)
+        echo(f"  {text}", err=True)
 
     session = api.adapt_on_device(build, say=say, **options)
     names = api.load_build(build).class_names

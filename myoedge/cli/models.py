@@ -15,7 +15,7 @@ from myoedge.building.options import BuildOptions, QuantizeOptions
 from myoedge.cli import next_steps
 from myoedge.cli.options import MAX_BYTES, model_options
 from myoedge.cli.progress import stage_progress
-from myoedge.cli.shell import Terminal, chosen_build, common, warn
+from myoedge.cli.shell import Terminal, chosen_build, common, echo, warn
 from myoedge.errors import command as command_line
 from myoedge.system.progress import tell_cycles
 
@@ -221,7 +221,7 @@ def ops(terminal: Terminal, md: bool) -> None:
         raise click.UsageError("give either --md or --json, not both.")
     operators = api.ops()
     if md:
-        click.echo(markdown(operators), nl=False)
+        echo(markdown(operators), nl=False)
     elif not terminal.json_printed("operators/1", {"operators": [asdict(op) for op in operators]}):
         titles = ("operator", "description", "PyTorch", "ONNX")
         table = columns(titles, left=titles, overflow="fold")

@@ -13,7 +13,7 @@ import click
 
 from myoedge.cli import next_steps
 from myoedge.cli.options import JUNIT, junit_file
-from myoedge.cli.shell import Terminal, common
+from myoedge.cli.shell import Terminal, common, echo
 from myoedge.errors import command
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def init(terminal: Terminal, folder: str, **options: str | None) -> None:
     written = api.init(folder, **options)
     paths = [str(path) for path in written]
     if not terminal.json_printed("init/1", {"written": paths}):
-        click.echo("\n".join(f"wrote {name}" for name in paths))
+        echo("\n".join(f"wrote {name}" for name in paths))
     terminal.next(*next_steps.after_init(folder, written))
 
 
@@ -162,7 +162,7 @@ def explain(terminal: Terminal, code: str | None) -> None:
     text = api.explain(code)
     value = {"text": text} if code is None else {"code": code.upper(), "text": text}
     if not terminal.json_printed("explanation/1", value):
-        click.echo(text)
+        echo(text)
     first_code = text.split(maxsplit=1)[0]
     terminal.next(command("explain", *([] if code else [first_code])))
 
@@ -184,4 +184,4 @@ def completion(shell: str) -> None:
     made = get_completion_class(shell)
     assert made is not None  # click knows these shells
     script = made(group, {}, "myoedge", COMPLETE)
-    click.echo(made.source_template % script.source_vars())  # source() would start the shell
+    echo(made.source_template % script.source_vars())  # source() would start the shell

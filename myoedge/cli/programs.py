@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from myoedge.cli.shell import Terminal
+from myoedge.cli.shell import Terminal, echo
 
 if TYPE_CHECKING:
     from myoedge.simulator import Simulation
@@ -35,7 +35,7 @@ def run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **option
             fc_hart=options["fc_hart"],
             profile=options["profile"],
             window=window_of(options["window"]),
-            progress=lambda _, text: None if terminal.as_json else click.echo(text, nl=False),
+            progress=lambda _, text: None if terminal.as_json else echo(text, nl=False),
         )
     except Faulted as fault:
         show_recorded(terminal, fault.run, elf)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from myoedge.cli.shell import Terminal
+from myoedge.cli.shell import Terminal, console_of
 from myoedge.system.progress import purpose_now, watched
 
 if TYPE_CHECKING:
@@ -126,9 +126,7 @@ def stage_progress(
 
 
 def _console(terminal: Terminal) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True, no_color=not terminal.color)
+    return console_of(color=terminal.color, to_stderr=True)
 
 
 def _bar(console: Console) -> Progress:

@@ -20,6 +20,7 @@ from myoedge.cli.shell import (
     board_options,
     chosen_build,
     common,
+    echo,
     newest,
     warn,
     with_options,
@@ -257,7 +258,7 @@ def check(
             terminal.text(f"{row.status:<8}{row.text}", soft_wrap=True)
     if annotations:
         for line in found.annotations():
-            click.echo(line, err=True)
+            echo(line, err=True)
     found.raise_worse()
 
 

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.system.control_characters import without_controls
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,20 +46,12 @@ class Terminal:
     @functools.cached_property
     def out(self) -> Console:
         """Console for results: stdout, or stderr if stdout is reserved for JSON."""
-        from rich.console import Console
-
-        class Output(Console):
-            def on_broken_pipe(self) -> None:
-                raise BrokenPipeError  # handled by run_command_line; rich would exit with code 1
-
-        return Output(
-            stderr=self.as_json, no_color=not self.color, highlight=False, soft_wrap=False
-        )
+        return console_of(color=self.color, to_stderr=self.as_json)
 
     def progress(self, text: str) -> None:
         """Print a message, unless -q is given."""
         if self.level >= 0:
-            click.echo(text, err=True)
+            echo(text, err=True)
 
     def next(self, *commands: str) -> None:
         """Print suggested next commands, unless -q is given."""
@@ -73,7 +66,7 @@ class Terminal:
         """Print the duration of each stage, with -v."""
         if self.level > 0:
             texts = (f"{stage} {value * 1e3:.0f} ms" for stage, value in seconds.items())
-            click.echo(f"  took {', '.join(texts)}", err=True)
+            echo(f"  took {', '.join(texts)}", err=True)
 
     def json_printed(self, schema: str, value: Mapping[str, Any]) -> bool:
         """Print the verb's result as JSON if --json is given; return False if text is to be
@@ -83,13 +76,40 @@ class Terminal:
         """
         if self.as_json:
             document = {"schema": f"myoedge.{schema}", **value}
-            click.echo(json.dumps(document, allow_nan=False, sort_keys=False))
+            echo(json.dumps(document, allow_nan=False, sort_keys=False))
             self.answered = True
         return self.as_json
 
     def text(self, *lines: str, soft_wrap: bool = False) -> None:
         """Print lines of the result unchanged."""
         self.out.print("\n".join(lines), markup=False, soft_wrap=soft_wrap)
+
+
+def console_of(*, color: bool, to_stderr: bool) -> Console:
+    """Return a console that shows no control characters of what it is given."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # handled by run_command_line; rich would exit with code 1
+
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else without_controls(text), style, control)
+
+    return Output(stderr=to_stderr, no_color=not color, highlight=False, soft_wrap=False)
+
+
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print text without control characters: the only place that prints, beside consoles.
+
+    err   to stderr
+    nl    end the line
+    """
+    click.echo(without_controls(text), err=err, nl=nl)
 
 
 def common(verb: Verb) -> Verb:
@@ -159,13 +179,14 @@ def newest() -> Path:
 def warn(*warnings: Notice | None) -> None:
     """Print warnings, also with -q."""
     for warning in filter(None, warnings):
-        click.echo(str(warning), err=True)
+        echo(str(warning), err=True)
 
 
 def run_command_line(group: click.Group, arguments: list[str] | None) -> NoReturn:
     """Run the command line and exit with the code of its outcome; no outcome prints a traceback."""
     given_arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given_arguments
+    _open_closed_streams()
     _substitute_characters()
     try:
         if threading.current_thread() is threading.main_thread():
@@ -198,7 +219,7 @@ def _exit_interrupted() -> NoReturn:
     # If an interrupt leaves executed source (imports that create classes execute some), Python ends
     # by that signal later; executing another string clears this.
     exec("")
-    click.echo("interrupted", err=True)
+    echo("interrupted", err=True)
     sys.exit(INTERRUPTED)
 
 
@@ -208,6 +229,20 @@ def _interrupt_on_end() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
+
+
+def _open_closed_streams() -> None:
+    """Open /dev/null for each of stdin, stdout and stderr that is closed, as by `>&-`: Python has
+    no such stream then, and the next file opened would get its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            stream = os.fdopen(number, "w", encoding="utf-8", closefd=False)
+            setattr(sys, name, stream)
 
 
 def _substitute_characters() -> None:
@@ -234,8 +269,10 @@ def _discard(stream: TextIO) -> None:
 def _exit_with_usage(error: click.ClickException, as_json: bool) -> NoReturn:
     if as_json:
         usage = {"code": "E200", "title": error.format_message(), "exit_code": 2}
-        click.echo(json.dumps({"schema": ERROR, "error": usage}))
-    error.show()
+        echo(json.dumps({"schema": ERROR, "error": usage}))
+    shown = io.StringIO()
+    error.show(shown)
+    echo(shown.getvalue(), err=True, nl=False)
     sys.exit(2)
 
 
@@ -248,8 +285,8 @@ def _exit_with_unexpected(error: BaseException, arguments: list[str], as_json: b
 
 def _exit_with_notice(notice: Notice, as_json: bool) -> NoReturn:
     if as_json:
-        click.echo(json.dumps({"schema": ERROR, "error": as_dict(notice)}))
-    click.echo(notice.text("error"), err=True)
+        echo(json.dumps({"schema": ERROR, "error": as_dict(notice)}))
+    echo(notice.text("error"), err=True)
     sys.exit(notice.exit_code)
 
 
@@ -275,7 +312,7 @@ def _bug(error: BaseException, arguments: list[str]) -> Notice:
     lines = [f"myoedge {__version__}", f"arguments: {arguments}", traceback.format_exc()]
     try:
         folder = Path(tempfile.mkdtemp(prefix="myoedge-crash-"))
-        (folder / "crash.txt").write_text("\n".join(lines))
+        (folder / "crash.txt").write_text("\n".join(lines), "utf-8", "backslashreplace")
         facts.append(("saved", str(folder / "crash.txt")))
     except OSError:
         facts.append(("trace", lines[-1]))

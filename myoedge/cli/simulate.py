@@ -21,6 +21,7 @@ from myoedge.cli.shell import (
     as_dict,
     chosen_build,
     common,
+    echo,
     warn,
     with_options,
 )
@@ -218,7 +219,7 @@ def _refuse_ignored_options(kind: str) -> None:
 def _exit_unless_fine(simulated: Simulated) -> None:
     """Exit with an error code if outputs differ or a budget is exceeded."""
     if simulated.over is not None:
-        click.echo(str(simulated.over), err=True)
+        echo(str(simulated.over), err=True)
     if not simulated.exact:
         sys.exit(DIFFERENT)
     if simulated.over is not None:

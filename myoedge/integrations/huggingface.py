@@ -15,6 +15,7 @@ from myoedge.integrations.figures import figures
 from myoedge.reports import speed
 from myoedge.reports.measures import LABELLED, MEASURED, NETWORK, value_at
 from myoedge.reports.report_json import Report
+from myoedge.system.control_characters import document_bytes
 from myoedge.system.extras import install_command
 from myoedge.system.folder import MANIFEST, write_folder
 from myoedge.version import __version__
@@ -81,7 +82,7 @@ def save_model_folder(
     card = ModelCard(f"---\n{front.to_yaml()}\n---\n\n{_text(report, module, factory)}")
     weights = {INT8: built.written(INT8)} if module is None else {FLOAT: _weights(module)}
     kept = {file: (built.folder / file).read_bytes() for file in (MANIFEST, "report.json")}
-    write_folder(target, {"README.md": str(card).encode(), **weights, **kept})
+    write_folder(target, {"README.md": document_bytes(str(card)), **weights, **kept})
     return target
 
 

@@ -16,6 +16,7 @@ from myoedge.reports import evaluation_lines, speed, wording
 from myoedge.reports.measures import NETWORK, value_at
 from myoedge.reports.report_json import CAUSES, EXACT_DB, Report, dims
 from myoedge.reports.tables import ReportTable, on_one_line
+from myoedge.system.control_characters import document_bytes
 from myoedge.system.extras import install_command
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def _layer_table(report: Report) -> ReportTable:
 def _as_csv(table: ReportTable) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([table.titles, *table.rows])
-    return text.getvalue().encode()
+    return document_bytes(text.getvalue())
 
 
 def _as_latex(table: ReportTable) -> bytes:
@@ -254,4 +255,4 @@ def _as_latex(table: ReportTable) -> bytes:
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    return ("\n".join(lines) + "\n").encode()
+    return document_bytes("\n".join(lines) + "\n")

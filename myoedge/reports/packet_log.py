@@ -25,6 +25,7 @@ from myoedge.backends.packets import (
 )
 from myoedge.errors import printable
 from myoedge.numerics.arrays import Array
+from myoedge.system.control_characters import document_bytes
 
 NO_CLASS = -1  # in tables: the outputs are no class scores
 _SEQUENCES, _TIMES_US = 1 << 16, 1 << 32
@@ -125,7 +126,7 @@ def csv_bytes(log: PacketLog) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
-    return text.getvalue().encode()
+    return document_bytes(text.getvalue())
 
 
 WRITERS: Mapping[str, Callable[[PacketLog], bytes]] = {".npz": npz_bytes, ".csv": csv_bytes}

@@ -15,6 +15,7 @@ from myoedge.building.config import BudgetTable, EngineName, LayerTable, Method
 from myoedge.building.config_rules import check_limits
 from myoedge.errors import MyoedgeError
 from myoedge.reports.measures import TOLERATED
+from myoedge.system.control_characters import with_controls
 from myoedge.system.regular_files import read_text
 from myoedge.targets import find_chip
 
@@ -128,6 +129,8 @@ def read_sweep(path: Path) -> Sweep:
         raise _wrong(path, {"cause": error.strerror}) from None
     except (ValueError, RecursionError) as error:
         raise _wrong(path, {"cause": str(error)}) from None
+    if key := next(with_controls(tables), None):
+        raise _wrong(path, {key: "it has control characters"})
     try:
         sweep = TypeAdapter(Sweep).validate_json(json.dumps(tables), strict=True)
     except ValidationError as error:

@@ -29,6 +29,7 @@ from myoedge.sweeps.results import (
 )
 from myoedge.sweeps.settings import read_sweep
 from myoedge.sweeps.tasks import Task, tasks
+from myoedge.system.control_characters import document_bytes
 from myoedge.system.folder import explained, replace_files
 from myoedge.system.notebook import Tabular, framed
 
@@ -105,7 +106,7 @@ def _write(folder: Path, rows: Sequence[Result], worse: Sequence[Regression]) ->
     }
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    replace_files(folder, {name: text.encode() for name, text in texts.items()})
+    replace_files(folder, {name: document_bytes(text) for name, text in texts.items()})
 
 
 def _ended(row: Result) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from myoedge.errors import MyoedgeError
+from myoedge.system.control_characters import with_controls
 from myoedge.system.regular_files import read_text
 from myoedge.targets import CHIPS
 from myoedge.targets.sensor import SensorTable
@@ -188,6 +189,9 @@ def read_board(path: Path) -> Board:
         raise MyoedgeError("E252", f"{path} cannot be read", facts, _tries()) from None
     except (ValueError, RecursionError) as error:
         raise MyoedgeError("E252", f"{path} is not TOML", {"cause": error}, _tries()) from None
+    if key := next(with_controls(tables), None):
+        facts = {key: "it has control characters"}
+        raise MyoedgeError("E252", f"{path} has a wrong value", facts, _tries())
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
     strict = with_config(ConfigDict(extra="forbid"))
