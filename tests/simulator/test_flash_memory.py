@@ -30,6 +30,7 @@ from tests.simulator.flash_code import (
 )
 
 ERASED = FlashState()
+SHORTEST = 103  # cycles of a read of 16 bytes at divider 1, on the platform
 
 
 def ran(code: Code, data: bytes, flash: FlashState = ERASED) -> Simulation:
@@ -62,15 +63,27 @@ RECORDED = """
 0 16384 4147, 1 16384 4147, 2 16384 8221, 4 16384 10285"""
 
 
-@pytest.mark.parametrize("row", RECORDED.replace("\n", ",").strip(",").split(","))
-def test_reading_takes_what_the_platform_takes(row: str) -> None:
-    divider, size, recorded = map(int, row.split())
+def cycles_of_read(divider: int, size: int) -> int:
+    """From before its registers are written until its last word is there."""
     last = 0x01020304
     code = [*opened(divider), *note_cycle(0), *begun(READ, 0, L2 + 0x8000, size)]
     code += [*until(L2 + 0x8000 + size - 4, last), *note_cycle(1)]
     contents = bytes(size - 4) + struct.pack("<I", last)
     notes = struct.unpack(f"<{NOTES}I", ran(code, b"", FlashState(contents)).dumps[0])
-    assert abs(notes[1] - notes[0] - recorded) <= max(30, 0.02 * recorded)
+    return int(notes[1] - notes[0])
+
+
+@pytest.mark.parametrize("row", RECORDED.replace("\n", ",").strip(",").split(","))
+def test_reading_takes_what_the_platform_takes(row: str) -> None:
+    """Beyond the shortest read, since both programs have cycles of their own: within 2 %, or two
+    rounds in which a program looks for the word (15 cycles each) and a period of the clock."""
+    divider, size, recorded = map(int, row.split())
+    shortest = cycles_of_read(1, 16)
+    assert 0 <= shortest - SHORTEST <= 50
+    beyond = recorded - SHORTEST
+    assert abs(cycles_of_read(divider, size) - shortest - beyond) <= max(
+        30 + divider, 0.02 * beyond
+    )
 
 
 def test_the_event_of_a_read_comes_seven_periods_after_its_bytes() -> None:
