@@ -30,14 +30,14 @@ void me_adapt_take_decision(int32_t decision) { me_adapt.decision = decision; }
  * -> the class with the largest weights . x + bias, the first of equals; scores stay inside int32 */
 static int32_t decide(int32_t number, const int8_t *features)
 {
-    const int32_t size = me_adapt_of.features, zero = me_adapt_of.zero_point;
+    const int32_t size = me_adapt_of.features, offset = me_adapt_of.zero_point;
     const int16_t *weights = me_adapt_of.weights + number * me_adapt_of.classes * size;
     int32_t best = 0, highest = 0;
     for (int32_t label = 0; label < me_adapt_of.classes; label++, weights += size) {
         int32_t score = me_adapt.bias[number][label];
         if (score != ME_ADAPT_NEVER)
             for (int32_t i = 0; i < size; i++)
-                score += weights[i] * (features[i] - zero);
+                score += weights[i] * (features[i] - offset);
         if (label == 0 || score > highest) {
             best = label;
             highest = score;

@@ -68,6 +68,7 @@ static const int8_t *drawn_window(int32_t place, int32_t *label)
 /* logits with 12 bits after the point, one class after the other -> softmax times 2**15, in their place */
 static void softmax(int32_t *z)
 {
+    /* cppcheck-suppress uninitvar ; every caller sets all classes */
     int32_t most = z[0];
     uint32_t sum = 0;
     for (int32_t label = 1; label < me_adapt_of.classes; label++)

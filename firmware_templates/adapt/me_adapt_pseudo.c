@@ -22,6 +22,7 @@ static int32_t confidence(void)
         const int64_t behind = (int64_t)(best - scores[label]) * me_adapt_of.score_factor >> 12;
         sum += behind < ME_ADAPT_EXPONENTIALS ? me_adapt_exponentials[behind] : 0u;
     }
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): the decision itself adds to the sum */
     return (int32_t)((1u << 30) / sum);
 }
 

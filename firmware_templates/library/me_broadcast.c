@@ -74,7 +74,7 @@ static int8_t *put_row(int8_t *to, const int8_t *x, int32_t step, int32_t n)
 {
     if (step == 0)
         return put_same(to, *x, n);
-    for (int8_t *const end = to + n; to < end;)
+    for (const int8_t *const end = to + n; to < end;)
         *to++ = *x++;
     return to;
 }
@@ -277,6 +277,7 @@ static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me
         .b_turn = swapped ? a_turn : b_turn,
         .a_run = swapped ? b_run : a_run,
         .b_run = swapped ? a_run : b_run,
+        /* cppcheck-suppress duplicateValueTernary ; equal only if nothing is left */
         .y_run = shared == 1 ? (all - left) * below : 0,
         .order = 0,
         .single = single,

@@ -103,6 +103,7 @@ static ME_NOINLINE void sum_rows(const me_gemm *gemm, int32_t count, const int8_
         const int8_t *at[4];
         int32_t sum[4] = { 0 };
         for (int32_t p = 0; p < 4; p++)
+            /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): x has count rows */
             at[p] = x[me_min(i + p, count - 1)];
         if (words > 0)
             me_sum_rows(at, words, sum);
@@ -126,7 +127,7 @@ static ME_NOINLINE position position_of(const me_gemm *gemm, int32_t part)
 {
     const int32_t pixels = gemm->windows.pixels, blocks = fours(gemm->results.k), rest = pixels & 3;
     const int32_t whole = whole_fours(pixels) * blocks, last = 4 + 5 * rest;
-    int32_t unit = whole;
+    int32_t unit;
     if (rest == 0) {
         unit = me_share_of(gemm->cores, part, whole);
     } else {

@@ -72,7 +72,7 @@ static int is_depthwise(const me_ne16_job *job) { return (job->config & ME_NE16_
 
 static int is_linear(const me_ne16_job *job) { return (job->config & ME_NE16_LINEAR) == ME_NE16_LINEAR; }
 
-static int32_t bytes_of_input(const me_ne16_job *job) { return job->config & ME_NE16_WIDE_INPUT ? 2 : 1; }
+static int32_t bytes_of_input(const me_ne16_job *job) { return (job->config & ME_NE16_WIDE_INPUT) ? 2 : 1; }
 
 static int32_t inputs_of(const me_ne16_job *job)
 {
@@ -125,12 +125,12 @@ static uint32_t scale(const me_ne16_job *job, int32_t k)
 static int32_t normalised(const me_ne16_job *job, int32_t k, int32_t sum)
 {
     const int64_t scaled = (int64_t)sum * scale(job, k) + job->biases[k];
-    return (int32_t)(scaled >> (job->config & ME_NE16_SHIFTS ? job->shifts[k] : 0));
+    return (int32_t)(scaled >> ((job->config & ME_NE16_SHIFTS) ? job->shifts[k] : 0));
 }
 
 static int8_t clipped(const me_ne16_job *job, int32_t y)
 {
-    const int32_t low = job->config & ME_NE16_SIGNED ? -128 : 0;
+    const int32_t low = (job->config & ME_NE16_SIGNED) ? -128 : 0;
     return (int8_t)(y < low ? low : y > low + 255 ? low + 255 : y);
 }
 
@@ -182,7 +182,7 @@ static void add_wide_products(const block *of, const uint8_t *x, const int32_t *
 static void add_tap(const me_ne16_job *job, const block *of, int32_t k, int32_t tap, int32_t inputs,
                     int32_t *sums)
 {
-    const int32_t side = job->config & ME_NE16_1X1 ? 1 : 3;
+    const int32_t side = (job->config & ME_NE16_1X1) ? 1 : 3;
     const int32_t first = is_depthwise(job) ? k : 0, end = is_depthwise(job) ? k + 1 : inputs;
     const uint8_t *x = job->x + (uint32_t)(tap / side) * job->x_row + (uint32_t)(tap % side) * job->x_pixel;
     for (int32_t c = first; c < end; c += 16) {
@@ -199,7 +199,7 @@ static void add_tap(const me_ne16_job *job, const block *of, int32_t k, int32_t 
 
 static void store(const me_ne16_job *job, int32_t k, int32_t sum, int8_t *y)
 {
-    const int32_t result = job->config & ME_NE16_NORMALISE ? normalised(job, k, sum) : sum;
+    const int32_t result = (job->config & ME_NE16_NORMALISE) ? normalised(job, k, sum) : sum;
     if (job->config & ME_NE16_INT32)
         *word_of(job, k, y) = result;
     else
@@ -208,10 +208,10 @@ static void store(const me_ne16_job *job, int32_t k, int32_t sum, int8_t *y)
 
 static void channel(const me_ne16_job *job, const block *of, int32_t k, int32_t inputs)
 {
-    const int32_t taps = job->config & ME_NE16_1X1 ? 1 : 9;
+    const int32_t taps = (job->config & ME_NE16_1X1) ? 1 : 9;
     int32_t sums[PIXELS];
     for (int32_t i = 0; i < of->pixels; i++)
-        sums[i] = job->config & ME_NE16_STREAM_IN ? *word_of(job, k, job->y + of->y[i]) : 0;
+        sums[i] = (job->config & ME_NE16_STREAM_IN) ? *word_of(job, k, job->y + of->y[i]) : 0;
     for (int32_t tap = 0; tap < taps; tap++)
         add_tap(job, of, k, tap, inputs, sums);
     for (int32_t i = 0; i < of->pixels; i++)

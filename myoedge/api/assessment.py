@@ -34,7 +34,8 @@ def evidence(
     """Collect evidence for the requirements of a build: compare it with the reference, run it on
     the simulated chip, and analyse its program.
 
-    output   folder for evidence.json, evidence.md and sbom.cdx.json; None: nothing is written
+    output   folder for evidence.json, evidence.md, sbom.cdx.json and misra.md; None: nothing is
+             written
     input    float samples to run, as for calibration; None: the golden sample
     drawn    number of random inputs to run in addition
     Errors: as `validate`; E220 output not writable, E240 no firmware, E501 a compiler, or

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends.equivalence import cases, chip_inputs, same_outputs
 from myoedge.backends.samples import given_samples, golden_sample, random_samples
 from myoedge.building.data_dependence import DataDependence, data_dependences
-from myoedge.codegen.render import render
+from myoedge.codegen.render import render, template_dir
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.reports.standard_files import software_bill
 from myoedge.reports.wording import layer_names, operator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
     from myoedge.quantization.samples import Data
 
-FILES = ("evidence.json", "evidence.md", "sbom.cdx.json")
+FILES = ("evidence.json", "evidence.md", "sbom.cdx.json", "misra.md")
 ENTRY = "_start"
 CONTROLLER, CORE = "me_fabric_controller", "me_cluster_core"  # functions that crt0.S starts
 ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "free", "sbrk", "_sbrk"))
@@ -121,12 +121,13 @@ class Evidence(Tabular):
         return software_bill(self.name, self.digests)
 
     def files(self) -> dict[str, bytes]:
-        """Return evidence.json, evidence.md and sbom.cdx.json; equal builds and tools give equal
-        bytes. Errors: E501."""
+        """Return evidence.json, evidence.md, sbom.cdx.json and misra.md; equal builds and tools
+        give equal bytes. Errors: E501."""
         texts = (
             to_json({"schema": "myoedge.evidence/1", **self.document()}),
             render("report/evidence.md.j2", {"evidence": self}),
             self.bom,
+            (template_dir() / "report" / "misra.md").read_text(encoding="utf-8"),
         )
         return {name: document_bytes(text) for name, text in zip(FILES, texts, strict=True)}
 

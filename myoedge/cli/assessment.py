@@ -227,8 +227,8 @@ def evidence(
 ) -> None:
     """Collect evidence for a build's requirements, with a software bill of materials.
 
-    FOLDER is a build; default: the newest below build/. Writes evidence.json, evidence.md and
-    sbom.cdx.json (CycloneDX). The exit code is 4 if a requirement is not met.
+    FOLDER is a build; default: the newest below build/. Writes evidence.json, evidence.md,
+    misra.md and sbom.cdx.json (CycloneDX). The exit code is 4 if a requirement is not met.
     """
     from myoedge import api
 

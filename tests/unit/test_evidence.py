@@ -23,7 +23,7 @@ from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.schemas import validators
 
-FILES = {"evidence.json", "evidence.md", "sbom.cdx.json"}
+FILES = {"evidence.json", "evidence.md", "sbom.cdx.json", "misra.md"}
 
 
 @pytest.fixture(scope="module")

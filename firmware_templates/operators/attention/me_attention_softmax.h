@@ -109,6 +109,7 @@ static inline void me_set_divisor(const me_attention_work *w, int32_t row, uint3
 {
     const int32_t high = me_fl1(sum);
     const uint32_t mantissa = high <= 15 ? sum << (15 - high) : sum >> (high - 15);
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a row has a sum of 1 at least */
     w->divisors[row] = (me_row_divisor){ high - 7, (int32_t)((uint32_t)w->op->share / mantissa) };
 }
 

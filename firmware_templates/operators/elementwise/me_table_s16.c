@@ -11,6 +11,7 @@ static inline int32_t between(const int16_t *table, int32_t v, int32_t drop)
     const int16_t *low = table + (v < 0 ? ME_TABLE_HALF : 0) + head + shift * 64;
     const int32_t rest = size - head * (1 << shift), bits = shift + drop;
     const int32_t line = low[0] * (1 << shift) + (low[1] - low[0]) * rest;
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): bits are at most 17 */
     return (2 * line + (1 << bits >> 1)) >> bits;
 }
 

@@ -59,6 +59,7 @@ INLINE int32_t value_of(const factor *f, int32_t t, int32_t wide, int32_t pairs,
     if (!wide)
         return a * b;
     const int64_t product = (int64_t)a * b;
+    /* cppcheck-suppress knownConditionTrueFalse ; a product of 16 bits twice can have 33 */
     return (int32_t)product == product ? (int32_t)product : product < 0 ? INT32_MIN : INT32_MAX;
 }
 
@@ -165,6 +166,7 @@ LOOP(larger_s16, 1, LARGER)
 
 static int64_t feature(const factor *f, int32_t tests, int32_t has_value, int32_t end, int32_t wide)
 {
+    /* cppcheck-suppress uninitvar ; factor_of sets it */
     switch (f->form) {
     case ABS: return (wide ? magnitudes_s16 : magnitudes_s8)(f, tests, has_value, end);
     case PRODUCT: return (wide ? products_s16 : products_s8)(f, tests, has_value, end);
@@ -278,6 +280,7 @@ static void predicted(const target *to, const me_feature_group *group, const int
         const factor own = factor_of(x, op, &product);
         r[lag] = feature(&own, 0, 1, op->length - lag, op->x_wide);
     }
+    /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): a_first is at least 1 */
     r[0] += (int64_t)f->limit << f->test;
     me_levinson(a, r, f->a_first);
     for (int32_t k = group->first; k < group->first + group->count; k++)

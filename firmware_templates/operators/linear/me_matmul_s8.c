@@ -62,7 +62,7 @@ static inline void pack_part(const me_gemm *gemm, int32_t first, int32_t part, i
     const me_matmul_s8_tile *tile = gemm->tile;
     const int32_t columns = me_min(4, tile->n - first), words = op->c >> 2;
     const int32_t from = words * part >> halvings, count = (words * (part + 1) >> halvings) - from;
-    const int32_t end = (part + 1) >> halvings ? op->c : 4 * (from + count);
+    const int32_t end = ((part + 1) >> halvings) ? op->c : 4 * (from + count);
     int32_t *const sum = sums_of(channels_of(tile) + first) + part;
     int32_t c = 4 * from;
     int8_t *to = packed_of(tile) + (ptrdiff_t)first * me_gemm_row_bytes(op->c) + columns * c;

@@ -131,6 +131,7 @@ void me_pool_any_window(const me_pool_run *run)
     for (int32_t i = 0; i < outer; i++) {
         w.x = run->x + run->first + i * (channels ? run->pixel_step : 4);
         w.y = run->y + run->first + i * (channels ? run->tile->y_stride : 4);
+        /* cppcheck-suppress uninitvar ; scale is read by averages, which set it */
         (run->average ? me_average_window : me_max_window)(&w);
     }
 }
@@ -218,6 +219,7 @@ ME_APART void me_pool_uneven(const me_pool_s8_tile *tile, const me_avg_pool_s8_p
     run.tile = tile;
     run.average = average;
     if (first < last)
+        /* cppcheck-suppress duplicateValueTernary ; first is 0 on a host with one core */
         for (int32_t pixel = by_channel ? 0 : first; pixel < stop;)
             pixel += run_some(&run, pixel, stop - pixel, channel, end);
 }

@@ -105,6 +105,7 @@ ME_INLINE me_units me_recurrent_units_of(const me_recurrent_params *op, me_recur
     some.new_mult = op->new_mult;
     some.new_offset = op->new_offset;
     some.new_shift = op->new_shift;
+    /* cppcheck-suppress uninitvar ; each step sets its own */
     return some;
 }
 

@@ -28,8 +28,8 @@ static void dense_sums_of_two(const void *params, const int32_t *row, const int8
             const int32_t b = me_two(offset, left, right, &one, &two, 1) >> shift;
             const int32_t c = me_two(offset, left, right, &one, &two, 1) >> shift;
             const int32_t d = me_two(offset, left, right, &one, &two, 1) >> shift;
-            const uint32_t sums = me_pack_b(me_clips(a, 8), me_clips(b, 8), me_clips(c, 8), me_clips(d, 8));
-            me_put_w(&to, me_min_b(me_max_b(sums, lows), highs));
+            const uint32_t four = me_pack_b(me_clips(a, 8), me_clips(b, 8), me_clips(c, 8), me_clips(d, 8));
+            me_put_w(&to, me_min_b(me_max_b(four, lows), highs));
         }
         for (int32_t rest = lines.count % 4; rest > 0; rest--)
             *to++ = me_clip(me_two(offset, left, right, &one, &two, 1) >> shift, low, high);

@@ -83,7 +83,9 @@ static inline int32_t dropped(int32_t high, uint32_t low, int32_t drop)
 {
     if (drop >= 32)
         return high >> (drop - 32);
+    /* cppcheck-suppress shiftTooManyBitsSigned ; signs are shifted in, as everywhere */
     const int32_t word = (int32_t)((uint32_t)high << 1 << (31 - drop) | low >> drop), rest = high >> drop;
+    /* cppcheck-suppress shiftTooManyBitsSigned ; signs are shifted in */
     return rest == word >> 31 ? word : rest >> 31 ^ INT32_MAX;
 }
 

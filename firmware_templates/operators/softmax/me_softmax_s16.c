@@ -24,6 +24,7 @@ static inline me_shares shares_of(const me_softmax_s16_params *op, uint32_t sum)
 {
     const int32_t halvings = me_fl1(sum) - 15, shift = me_min(op->shift + halvings, 31);
     return (me_shares){
+        /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): the largest score adds to it */
         0x80000000u / (sum >> halvings),
         (uint32_t)op->mult,
         (1u << shift) >> 1,

@@ -10,7 +10,7 @@ static void windowed(const me_spectrogram_s16_params *op, const int16_t *x, me_c
     const int32_t lanes = op->lanes;
     const int32_t *const taps = op->window;
     const int16_t *order = op->order;
-    for (me_complex *const end = z + op->length / 2; z < end; z++) {
+    for (const me_complex *const end = z + op->length / 2; z < end; z++) {
         const int32_t at = 2 * *order++;
         const int16_t *const pair = x + at * lanes;
         z->re = me_high(pair[0] * (1 << 16), taps[at]);
