@@ -97,6 +97,30 @@ class Decayed(OverTime):
         return torch.sigmoid(self.decay(row)) * state + self.more(row)
 
 
+class Selective(nn.Module):
+    """The scan of a state-space model (Mamba), 8 -> 6, four states per channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delta, self.x = nn.Linear(8, 6), nn.Linear(8, 6)
+        self.into, self.out = nn.Linear(8, 4), nn.Linear(8, 4)
+        self.rate, self.direct = nn.Parameter(-torch.rand(6, 4) - 0.1), nn.Parameter(torch.ones(6))
+
+    def skipped(self, x: Tensor) -> Tensor:
+        return self.direct * x
+
+    def forward(self, rows: Tensor) -> Tensor:
+        delta, x = nn.functional.softplus(self.delta(rows)), self.x(rows)
+        state, found = rows.new_zeros(1, 6, 4), []
+        for now, more, b, c in zip(
+            *(v.unbind(1) for v in (delta, x, self.into(rows), self.out(rows))), strict=True
+        ):
+            decay = torch.exp(now[..., None] * self.rate)
+            state = decay * state + (now * more)[..., None] * b[:, None]
+            found.append((state * c[:, None]).sum(-1) + self.skipped(more))
+        return torch.stack(found, 1)
+
+
 class Spikes(nn.Module):
     """Two layers of 64 leaky integrate-and-fire neurons: counts of the second one's spikes."""
 

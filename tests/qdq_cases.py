@@ -440,6 +440,7 @@ CASES: Mapping[str, Draw] = {
     "scan": draw_scan,
     "scan_last": draw_scan,
     "selective_scan": draw_selective_scan,
+    "selective_scan_last": draw_selective_scan,
     "slice": draw_slice,
     "softmax": draw_row,
     "spectrogram": draw_spectrogram,
@@ -450,8 +451,12 @@ CASES: Mapping[str, Draw] = {
 }
 # Inputs that are factors of states: between -1 and 1, as in scan/cases.py. A larger factor makes
 # the rounding of a state to 1/128 of a step larger with every step; floats have no such rounding.
-DECAYS = {"scan": ("x0",), "scan_last": ("x0",)}
-NOT_NEGATIVE = {"selective_scan": ("x0",)}  # what decays are exponentials of
+# The addends of a last state too, whose step of 1/128 does not follow their range.
+DECAYS = {"scan": ("x0",), "scan_last": ("x0", "x1")}
+NOT_NEGATIVE = {
+    "selective_scan": ("x0",),
+    "selective_scan_last": ("x0",),
+}  # what decays are exponentials of
 ACTS = (
     (),
     (),
@@ -507,11 +512,18 @@ def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array
 STEPS = {
     "attention": 10,  # an exponential is off by 1.3 % of itself, and by 1/510 of the largest
     "running_power": 5,  # half of one for each of nine samples
+    "scan_last": 7,  # of six steps: half of one in the addend, half in the product; half at the end
+    "selective_scan_last": 7,  # of six steps: half of one in u, half in the state; half at the end
     "biquads_past": 4,  # half of one a section and sample, which rings to 3.75 in these two
 }
 # Of the value: a share in 15 bits is off by 2**-15 of itself, which a power of nine samples has
 # as often as their shares are in 1 - share, up to 9 * 0.25 / 0.75 times.
-SHARES = {"running_power": 3 * 2.0**-15}
+# So has a selective scan of six steps. Its decays come from a table of 2**13 places for up to 12
+# halvings, each off by half a place and half of its last of 15 bits; a place is a product of delta,
+# 255 << 8 at most, and a rate that is off by half of 2**-12 places.
+HALF_A_PLACE = 0.5 * 12 * math.log(2) * 2.0**-13
+DECAY_SHARE = HALF_A_PLACE * (1 + (255 << 8) * 2.0**-12) + 2.0**-16
+SHARES = {"running_power": 3 * 2.0**-15, "selective_scan_last": 6 * DECAY_SHARE}
 
 
 def allowed(table: Array | None) -> int:

@@ -26,6 +26,7 @@ from myoedge.streaming.convert import (
     without_states,
 )
 from myoedge.streaming.first_iterations import from_first_frame
+from myoedge.streaming.scans import with_skip_factors
 from myoedge.streaming.stream import Stream
 from myoedge.streaming.time_axis import Axes, follow_time, infer_time_axes
 from myoedge.targets import Chip
@@ -126,7 +127,7 @@ def check_stream(graph: Graph, table: StreamTable) -> Graph:
     if in_windows(table):
         _overlap(graph, window_axes(graph, table.axis), table)
     else:
-        graph = from_first_frame(graph)
+        graph = from_first_frame(with_skip_factors(graph))
         _asked(graph, infer_time_axes(graph, table.axis), table)
     return graph
 

@@ -30,7 +30,7 @@ from tests.causal_networks import (
     Recurrent,
 )
 from tests.conftest import Ran, edit_as_if_generated, of_networks, save_exported
-from tests.loop_networks import Decayed, MinimalGated
+from tests.loop_networks import Decayed, MinimalGated, Selective
 from tests.pages import summary
 from tests.schemas import check_folder
 
@@ -202,7 +202,9 @@ def test_a_state_begins_with_the_numbers_of_its_channels(tmp_path: Path) -> None
     [
         (MinimalGated, 1, ""),
         (Decayed, 1, ""),
+        (Selective, 3, ""),
         pytest.param(MinimalGated, 4, "", marks=pytest.mark.slow),
+        pytest.param(Selective, 1, '[quant]\n"*" = { activations = 16 }\n', marks=pytest.mark.slow),
         pytest.param(Decayed, 3, '[quant]\n"*" = { activations = 16 }\n', marks=pytest.mark.slow),
     ],
 )

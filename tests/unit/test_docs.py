@@ -355,6 +355,7 @@ FOUND_BY_PASSES = {  # trees: by ONNX alone
     "running_power", "majority", "ctc_new", "selective_scan", "lstm_start", "gru_start",
     "lstm_next", "lstm_next_cell", "loop_state", "loop_read", "loop_next", "loop_write",
     "loop_last", "trees", "features", "scan_last",
+    "selective_scan_last",
 }  # fmt: skip
 
 

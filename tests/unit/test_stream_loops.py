@@ -19,7 +19,7 @@ from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.time_axis import infer_time_axes
 from tests.causal_networks import push_all
-from tests.loop_networks import ClosedForm, Decayed, LiquidTime, MinimalGated, OverTime
+from tests.loop_networks import ClosedForm, Decayed, LiquidTime, MinimalGated, OverTime, Selective
 from tests.unit.test_streaming import check, prepared
 
 STEPS, CHANNELS = 24, 8
@@ -48,6 +48,13 @@ class Spiking(nn.Module):
             spikes = (potential > 1).float()
             fired.append(spikes)
         return torch.stack(fired, 1)
+
+
+class WithoutSkip(Selective):
+    """Without a term for x itself."""
+
+    def skipped(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
 
 
 class BehindConvolution(nn.Module):
@@ -90,11 +97,21 @@ def test_passes_go_on_where_the_loop_was(cell: type[nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("int16", [False, True])
-def test_a_scan_goes_on_with_its_state(int16: bool) -> None:
-    """In its own steps: of 16 bits, or of 24 with int16 operands."""
+@pytest.mark.parametrize(
+    ("cell", "op", "kinds"),
+    [
+        (Decayed, "scan", ("int32", "int64")),
+        (Selective, "selective_scan", ("int32", "int32")),
+        (WithoutSkip, "selective_scan", ("int32", "int32")),
+    ],
+)
+def test_a_scan_goes_on_with_its_state(
+    cell: type[nn.Module], op: str, kinds: tuple[str, str], int16: bool
+) -> None:
+    """In its own steps, of which those of int16 operands are finer."""
     torch.manual_seed(1)
-    graph = check_stream(prepared(Decayed(), 1, STEPS, CHANNELS), StreamTable(axis=1))
-    assert [node.op for node in graph.nodes].count("scan") == 1
+    graph = check_stream(prepared(cell(), 1, STEPS, CHANNELS), StreamTable(axis=1))
+    assert [node.op for node in graph.nodes].count(op) == 1
     x = np.random.default_rng(0).normal(size=(12, 1, STEPS, CHANNELS)).astype(np.float32)
     samples = {graph.inputs[0]: x}
     ranges = calibrate(graph, samples, Observer("minmax"), "noise")
@@ -105,10 +122,10 @@ def test_a_scan_goes_on_with_its_state(int16: bool) -> None:
         check(q, sample, 1, frames, STEPS - 2 * frames)
     (state,) = causal_stream(q, infer_time_axes(q.graph, 1), 2).states
     stream = causal_stream(q, infer_time_axes(q.graph, 1), 2)
-    assert stream.network.dtype(state.input) == ("int64" if int16 else "int32")
+    assert stream.network.dtype(state.input) == kinds[int16]
 
 
-@pytest.mark.parametrize("cell", [MinimalGated, Leaky, ClosedForm, Decayed])
+@pytest.mark.parametrize("cell", [MinimalGated, Leaky, ClosedForm, Decayed, Selective])
 def test_a_recording_longer_than_the_export(cell: type[nn.Module]) -> None:
     """torch runs over three times as many frames; the stream, one by one."""
     torch.manual_seed(1)

@@ -17,24 +17,30 @@ typedef struct {
  * states        of a channel
  * *_up          numbers minus their zero points are multiplied by 2**up
  * decay_up, most   halvings p = min(delta * decay >> 32, most) << decay_up, with 21 fraction bits
+ * keeps         of me_selective_stream_s16: whether y is the last states alone
  * powers        2**-f in Q31, uint32, 1024 steps of f from 0 to 1, both ends
  * scratch       int32 [32][2][states, to multiples of 4], 768 bytes a core, int32 [width][states, alike] */
 typedef struct {
     int32_t delta_wide, x_wide, b_wide, c_wide, y_wide, n, states, delta_zero, x_zero, b_zero, c_zero, y_zero;
-    int32_t delta_up, x_up, v_up, b_up, c_up, decay_up, most;
+    int32_t delta_up, x_up, v_up, b_up, c_up, decay_up, most, keeps;
     const int8_t *powers;
     int8_t *scratch;
 } me_selective_scan_s16_params;
 
 /* delta, x, y  [batch][n][width]     b, c  [batch][n][states]
- * decay        int32 [width][states, to multiples of 4] */
+ * decay        int32 [width][states, to multiples of 4]
+ * before       of me_selective_stream_s16: states of the pass before, see me_selective_stream.h, as y if `keeps` */
 typedef struct {
     const void *delta, *x, *b, *c;
     const int32_t *decay;
     const me_selective_wide_channel *channels;
     void *y;
     int32_t batch, width;
+    const int32_t *before;
 } me_selective_scan_s16_tile;
+
+typedef me_selective_scan_s16_params me_selective_stream_s16_params;
+typedef me_selective_scan_s16_tile me_selective_stream_s16_tile;
 
 /* me_selective_scan_s8 of int8 or int16 to int8 or int16, as *_wide say, in states of 31 bits: u * B >> 32 is added
  * to decayed states, u = ((delta * x >> 32) << v_up) * term >> 32, delta, x, B and C being moved up;
@@ -42,5 +48,9 @@ typedef struct {
  * n, states, width at least 1; *_up leave numbers inside int32; decay_up 0 to 8; sum_drop 0 to 45; out_shift 0 to 8;
  * |sum_mult|, |skip| below 2^31 - 256. */
 void me_selective_scan_s16(const me_selective_scan_s16_params *op, const me_selective_scan_s16_tile *tile);
+
+/* The same from the states of `before` on, with the same ranges. */
+void me_selective_stream_s16(const me_selective_stream_s16_params *op,
+                             const me_selective_stream_s16_tile *tile);
 
 #endif

@@ -28,13 +28,14 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     never the recurrence n."""
     outer, n, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     flags, keeps = step.wide_flags("a", "b", "y"), step.out != step.shapes[0]
+    on_stream = "_stream" * (keeps or len(step.operands) > 2)
 
     def work(sizes: Sizes) -> Any:
         """Return the elements of the busiest core, times the number of iterations."""
         return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
 
     return TiledKernel(
-        function="me_scan_s16" if is_wide(step) else "me_scan_s8",
+        function=f"me_scan{on_stream}_s{16 if is_wide(step) else 8}",
         axes={"o": outer, "i": inner},
         split=("o", "i"),
         operands=_operands(step, (outer, n, inner)),

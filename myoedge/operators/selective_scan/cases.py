@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,16 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.operators.cases import Draw, DrawnUse
 
-SELECTIVE_SCAN = """\
+STATES = """\
 state, ys = torch.zeros(()), []
 for delta, x, b, c in zip(*(v.unbind(-2) for v in xs)):
     decay = torch.exp(delta[..., None] * ws[0])
     state = decay * state + delta[..., None] * x[..., None] * b[..., None, :]
     ys.append((state * c[..., None, :]).sum(-1))
-torch.stack(ys, -2) + (x1 * ws[1] if len(ws) > 1 else 0)
 """
+SELECTIVE_SCAN = STATES + "torch.stack(ys, -2) + (x1 * ws[1] if len(ws) > 1 else 0)\n"
+# After an even number of steps.
+LAST = STATES + "torch.cat([state, torch.zeros(*state.shape[:-1], 1)], -1)\n"
 
 
 def selective_scan(d: Draw) -> DrawnUse:
@@ -40,11 +44,52 @@ def selective_scan(d: Draw) -> DrawnUse:
     )
 
 
+def selective_scan_last(d: Draw) -> DrawnUse:
+    """Return a random test case of the last states: as of `selective_scan`, in int8, and in the
+    step of the only channel's states."""
+    use = selective_scan(d)
+    *around, steps, _ = use.shapes[0]
+    channels, reads = (*around, 2 * steps, 1), (*around, 2 * steps, use.shapes[2][-1])
+    return replace(
+        use, op="selective_scan_last", shapes=(channels, channels, reads, reads), torch=LAST,
+        weights=tuple(w[:1] for w in use.weights), int16=(), slack=_last_slack, unit=_of_state,
+    )  # fmt: skip
+
+
+def _of_state(case: Any) -> float:
+    """Return the real value of 1 in a state."""
+    step, q = case.step, [case.params(f"x{i}") for i in range(3)]
+    scale = q[0].scale * q[1].scale * q[2].scale
+    exponent = 15 - step.integers.b_shift + step.integers.term_shift
+    return float(math.ldexp(scale, exponent) / max(int(step.integers.term[0]), 1))
+
+
 def _slack(case: Any) -> Array:
     """Return the error bound in output steps [..., T, D]: rounding errors of states, propagated
     through all steps, and of the readout sum."""
     if case.int16:
         return _wide_slack(case)
+    step, x = case.step, case.params("x1")
+    each = [*_states(case)]
+    errors = [(error * np.abs(read)).sum(-1) for _, error, read in each]
+    sums = [(state * read).sum(-1) for state, _, read in each]
+    factor = step.integers.mult / 2.0**step.integers.shift  # output steps per step of sum >> pre
+    of_factor = (
+        np.abs(np.stack(sums, -2)) / case.target.scale / (2 * np.maximum(step.integers.mult, 1))
+    )
+    of_skip = x.reach / 2.0 ** (step.integers.shift + 1)
+    return np.asarray(np.stack(errors, -2) / case.target.scale + factor + of_factor + of_skip)
+
+
+def _last_slack(case: Any) -> Array:
+    """Return the error bound of the last states, in their step."""
+    *_, (_, error, _) = _states(case)
+    error = np.concatenate([error, np.zeros((*error.shape[:-1], 1))], -1)
+    return np.asarray(error / _of_state(case) + 1.0)
+
+
+def _states(case: Any) -> Iterator[tuple[Array, Array, Array]]:
+    """Yield (states, their error bound, C) of every step, in floats."""
     step, (delta, x, b, c) = case.step, (np.asarray(v) for v in case.dequantized)
     q, a = [case.params(f"x{i}") for i in range(4)], case.weights[0].astype(np.float32)
     term, of_term = (
@@ -64,7 +109,6 @@ def _slack(case: Any) -> Array:
     )
     wrong_rate = moved * (place * 2.0**-13)
     state = error = np.zeros(())
-    sums, errors = [], []
     for t in range(delta.shape[-2]):
         now, more, into = delta[..., t, :, None], x[..., t, :, None], b[..., t, None, :]
         decay, read = np.exp(now * a), c[..., t, None, :]
@@ -72,14 +116,7 @@ def _slack(case: Any) -> Array:
         error = decay * error + (np.abs(state) + error) * wrong
         state, added = decay * state + now * more * into, np.abs(now * more * into)
         error = error + size + of_term * added
-        errors.append((error * np.abs(read)).sum(-1))
-        sums.append((state * read).sum(-1))
-    factor = step.integers.mult / 2.0**step.integers.shift  # output steps per step of sum >> pre
-    of_factor = (
-        np.abs(np.stack(sums, -2)) / case.target.scale / (2 * np.maximum(step.integers.mult, 1))
-    )
-    of_skip = q[1].reach / 2.0 ** (step.integers.shift + 1)
-    return np.asarray(np.stack(errors, -2) / case.target.scale + factor + of_factor + of_skip)
+        yield state, error, read
 
 
 def _wide_slack(case: Any) -> Array:
@@ -116,4 +153,4 @@ def _wide_slack(case: Any) -> Array:
     return np.asarray(np.stack(errors, -2) / case.target.scale + of_factors + cut)
 
 
-CASES = {"selective_scan": selective_scan}
+CASES = {"selective_scan": selective_scan, "selective_scan_last": selective_scan_last}

@@ -3,6 +3,8 @@
 
 h_t[d, n] = exp(delta_t[d] A[d, n]) h_(t-1)[d, n] + delta_t[d] x_t[d] B_t[n], h_0 = 0; y_t[d] =
 sum_n C_t[n] h_t[d, n], plus D[d] x_t[d] if there is a D. A is at most 0.
+
+On a stream, h_0 is an operand behind D: the states of the previous pass, in their own steps.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT32
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant, choose_requant
@@ -27,12 +30,18 @@ from myoedge.operators.base import (
     RequantParams,
     register,
 )
-from myoedge.operators.common_rules import same_shape, stored_bound
+from myoedge.operators.common_rules import final_state, kept_nest, same_shape, stored_bound
 from myoedge.operators.format import EITHER, Format
-from myoedge.operators.kernel import AffineExpr, on_cluster
-from myoedge.operators.loop_nest import LoopNest
+from myoedge.operators.kernel import on_cluster
 from myoedge.operators.selective_scan import wide
-from myoedge.operators.selective_scan.tiling import in_tiles
+from myoedge.operators.selective_scan.states import (
+    STATE,
+    first_states,
+    last_shape,
+    streaming_rule,
+    with_parity,
+)
+from myoedge.operators.selective_scan.tiling import in_tiles, nest
 
 ENTRIES = 1 << 13  # entries of the table of powers of 1/2
 DROP = 12  # fraction bits of a table index, the product of delta and decay
@@ -70,28 +79,34 @@ def steps(array: Array) -> Iterator[Array]:
 
 
 def real(attrs: Attrs, delta: Array, x: Array, b: Array, c: Array, a: Array, *d: Array) -> Array:
-    """Run a selective scan in floats: delta, x [..., T, D]; b, c [..., T, N]; a [D, N]; d [D]."""
-    state, ys = np.zeros((*x.shape[:-2], *a.shape), x.dtype), []
-    for now, more, into, out in zip(*map(steps, (delta, x, b, c)), strict=True):
-        decay = np.exp(now[..., None] * a)
-        state = decay * state + (now * more)[..., None] * into[..., None, :]
-        ys.append((state * out[..., None, :]).sum(-1))
+    """Run a selective scan in floats: delta, x [..., T, D]; b, c [..., T, N]; a [D, N]; d [D], then
+    initial states as of last_real."""
+    ys = [
+        (state * out[..., None, :]).sum(-1)
+        for state, out in zip(_real_states(delta, x, b, a, d[1:]), steps(c), strict=True)
+    ]
     skipped = x * d[0] if d else 0.0
     return np.ascontiguousarray(np.stack(ys, -2) + skipped, x.dtype)
 
 
-def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of a selective scan, with one iteration per state and time step."""
-    around: tuple[AffineExpr, ...] = tuple(((f"i{i}", 1),) for i in range(len(out) - 1))
-    channel, state = (("d", 1),), (("n", 1),)
-    axes = {f"i{i}": extent for i, extent in enumerate(out[:-1])}
-    operands = {
-        **dict.fromkeys(("delta", "x", "y"), (*around, channel)),
-        **dict.fromkeys("bc", (*around, state)),
-        "a": (channel, state),
-    }
-    extents = {**axes, "d": out[-1], "n": shapes[2][-1]}
-    return LoopNest(extents, operands, frozenset("n"))
+def last_real(
+    attrs: Attrs, delta: Array, x: Array, b: Array, c: Array, a: Array, *d: Array
+) -> Array:
+    """Return the states after the last step in floats, [..., D, N + 1]: the last one is the number
+    of steps, modulo 2. Arguments as in real."""
+    *_, state = _real_states(delta, x, b, a, d[1:])
+    return np.asarray(with_parity(state, x.shape[-2], d[1:]), x.dtype)
+
+
+def _real_states(
+    delta: Array, x: Array, b: Array, a: Array, before: Sequence[Array]
+) -> Iterator[Array]:
+    """Yield the states [..., D, N] after every step in floats."""
+    state = before[0][..., :-1] if before else np.zeros((*x.shape[:-2], *a.shape), x.dtype)
+    for now, more, into in zip(*map(steps, (delta, x, b)), strict=True):
+        decay = np.exp(now[..., None] * a)
+        state = decay * state + (now * more)[..., None] * into[..., None, :]
+        yield state
 
 
 # ---- in integers
@@ -111,7 +126,7 @@ def sums_of_delta(site: QuantizeInputs) -> Array:
     delta = site.params(0)
     largest_delta = wide.highest(delta) * delta.scale
     slowest = np.maximum(np.abs(site.constant(4).astype(np.float64)).min(-1), 1e-30)
-    return np.asarray(np.minimum(site.out[-2] * largest_delta, largest_delta + 1.0 / slowest))
+    return np.asarray(np.minimum(site.shapes[0][-2] * largest_delta, largest_delta + 1.0 / slowest))
 
 
 def state_steps(site: QuantizeInputs) -> Array:
@@ -219,29 +234,52 @@ def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
         less = less + beyond
 
 
-def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
+def integer(
+    step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array, *before: Array
+) -> Array:
     """Run a selective scan on int8 or int16 operands, shaped as for `real`; return int8 or int16
-    [..., T, D]."""
+    [..., T, D].
+
+    before   optional states from last_integer
+    """
     if wide.is_wide(step):
-        return wide.integer(step, delta, x, b, c)
+        return wide.integer(step, delta, x, b, c, *before)
+    out = c.astype(np.int64) - step.integers.c_zero
+    states = zip(_states(step, delta, x, b, before), steps(out), strict=True)
+    sums = [(state * read[..., None, :]).sum(-1) for state, read in states]
+    xq = x.astype(np.int64) - step.integers.x_zero
+    r = step.integers.requant
+    acc = (np.stack(sums, -2) >> r.pre) * r.mult + xq * step.integers.skip + r.offset
+    return np.asarray(np.clip(acc >> r.shift, step.low, step.high), step.element_type.dtype)
+
+
+def last_integer(
+    step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array, *before: Array
+) -> Array:
+    """Return the states after the last step as in last_real, int32. Arguments as in integer."""
+    each = wide.states if wide.is_wide(step) else _states
+    *_, state = each(step, delta, x, b, before)
+    return with_parity(state, x.shape[-2], before).astype(np.int32)
+
+
+def _states(
+    step: QuantizedNode, delta: Array, x: Array, b: Array, before: Sequence[Array]
+) -> Iterator[Array]:
+    """Yield the states [..., D, N] after every step, for int8 operands."""
     dq = np.maximum(delta.astype(np.int64) - step.integers.delta_zero, 0)
     xq = x.astype(np.int64) - step.integers.x_zero
     into = (b.astype(np.int64) - step.integers.b_zero) << step.integers.b_shift
-    out = c.astype(np.int64) - step.integers.c_zero
     shift = step.integers.term_shift
     term = (dq * xq * step.integers.term + ((1 << shift) >> 1)) >> shift
     term = np.clip(term, -INT16_MAX - 1, INT16_MAX)
     decay, powers = step.integers.decay.astype(np.int64), step.integers.powers.astype(np.int64)
-    state, sums = np.zeros((*x.shape[:-2], *decay.shape), np.int64), []
+    state = first_states(step, x, before)
     moved_up = dq << step.integers.delta_up
-    for now, more, to, read in zip(*map(steps, (moved_up, term, into, out)), strict=True):
+    for now, more, to in zip(*map(steps, (moved_up, term, into)), strict=True):
         a = powers[np.minimum(now[..., None] * decay >> DROP, ENTRIES - 1)]
         moved = a * state + more[..., None] * to[..., None, :] + HALF
         state = np.clip(moved >> DECAY_BITS, -INT16_MAX - 1, INT16_MAX)
-        sums.append((state * read[..., None, :]).sum(-1))
-    r = step.integers.requant
-    acc = (np.stack(sums, -2) >> r.pre) * r.mult + xq * step.integers.skip + r.offset
-    return np.asarray(np.clip(acc >> r.shift, step.low, step.high), step.element_type.dtype)
+        yield state
 
 
 SELECTIVE_SCAN = register(
@@ -249,14 +287,33 @@ SELECTIVE_SCAN = register(
         name="selective_scan",
         doc="selective scan of a state-space model (Mamba): 16-bit states and their readout",
         shape=same_shape,
-        nest=_nest,
+        nest=nest,
         real=real,
         integer=integer,
         quantize=quantize,
         params=(SelectiveScanParams, wide.WideScanParams),
         acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles, Format((EITHER,), EITHER, together=(0, 1, 2, 3))),
+        kernels=on_cluster(
+            in_tiles,
+            Format((EITHER,), EITHER, together=(0, 1, 2, 3)),
+            Format((*(EITHER,) * 4, (INT32,)), EITHER),
+        ),
         weights=(4, 5),
         multiplies=True,
+        streaming_rule=streaming_rule,
+    )
+)
+
+SELECTIVE_SCAN_LAST = register(
+    final_state(
+        SELECTIVE_SCAN,
+        name="selective_scan_last",
+        doc="states of selective_scan after the last step: on streams",
+        shape=last_shape,
+        nest=kept_nest,
+        real=last_real,
+        integer=last_integer,
+        kernels=on_cluster(in_tiles, Format((*(EITHER,) * 4, (INT32,)), (INT32,))),
+        fixed_params=STATE,
     )
 )

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.selective_scan import wide
 from myoedge.targets.chip import Engine
 
@@ -22,6 +24,8 @@ BLOCK, WIDE_BLOCK = 8, 4  # states that are computed together; for int16 operand
 STEP_BYTES = 12  # per core: the operands of a channel's step, and its sum
 READ_BYTES = 4  # per state and step: two halfwords that all channels read
 STATE_BYTES = 2
+STREAM_BYTES = 4  # of a state between passes
+OPERANDS = ("delta", "x", "b", "c")
 WIDE_BYTES = (8, 24, 4)  # the same for int16 operands
 # In scan steps of a state, fitted to eleven simulated layers within 2 %: per time step; per state
 # of a call (STEPS time steps of a channel); per call; per state that all channels read.
@@ -32,11 +36,26 @@ NUMBERS = (
 )
 
 
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
+    """Return the loop nest of a selective scan, with one iteration per state and time step."""
+    around: tuple[AffineExpr, ...] = tuple(((f"i{i}", 1),) for i in range(len(out) - 1))
+    channel, state = (("d", 1),), (("n", 1),)
+    axes = {f"i{i}": extent for i, extent in enumerate(out[:-1])}
+    operands = {
+        **dict.fromkeys(("delta", "x", "y"), (*around, channel)),
+        **dict.fromkeys("bc", (*around, state)),
+        "a": (channel, state),
+    }
+    extents = {**axes, "d": out[-1], "n": shapes[2][-1]}
+    return LoopNest(extents, operands, frozenset("n"))
+
+
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel for delta, x, y [batch, T, D] and b, c [batch, T, N]; tiles divide
     sequences and channels."""
     is_wide = wide.is_wide(step)
-    *around, n, channels = step.out
+    function = "me_selective_stream" if is_on_stream(step) else "me_selective_scan"
+    *around, n, channels = step.shapes[0]
     batch, states = math.prod(around), step.shapes[2][-1]
     filled = round_up(states, WIDE_BLOCK if is_wide else BLOCK)
     calls = math.ceil(n / STEPS)
@@ -49,11 +68,11 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         return sizes["b"] * (own * of_channel + of_reads * filled * math.ceil(n / engine.cores))
 
     tiled = TiledKernel(
-        function="me_selective_scan_s8",
+        function=f"{function}_s{16 if is_wide else 8}",
         axes={"b": batch, "d": channels},
         split=("b", "d"),
         operands=_operands(step, batch, filled),
-        op={"n": n, "states": states},
+        op={"n": n, "states": states, **({"keeps": 1} if gives_states(step) else {})},
         tile=_tile,
         scratch=lambda sizes: _scratch(sizes, engine.cores, filled, is_wide=is_wide),
         work=work,
@@ -78,7 +97,7 @@ def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ..
 
     filled   states per channel, rounded up to whole blocks
     """
-    (*_, n, channels), states = step.out, step.shapes[2][-1]
+    (*_, n, channels), states = step.shapes[0], step.shapes[2][-1]
     lane, channel = (("b", 1),), (("d", 1),)
     rows: tuple[AffineExpr, ...] = (lane, (), channel)
     each, read = (batch, n, channels), (batch, n, states)
@@ -90,8 +109,30 @@ def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ..
         Operand("decay", "decay", decay.shape, (channel, ()), itemsize=decay.itemsize, array=decay),
         Operand("channels", "channels", packed.shape, (channel, ()), itemsize=4, array=packed),
         Operand.whole("powers", step.integers.powers),
-        Operand("y", OUT, each, rows, itemsize=step.element_type.size_bytes),
+        *_before_and_result(step, Operand("y", OUT, each, rows), batch),
     )
+
+
+def _before_and_result(step: QuantizedNode, result: Operand, batch: int) -> Iterator[Operand]:
+    """Yield the states of the pass before, if the step has them, and the result: as many states if
+    it is those after the last step."""
+    one: tuple[AffineExpr, ...] = (("b", 1),), (("d", 1),), ()
+    shape = batch, step.shapes[0][-1], step.shapes[2][-1] + 1
+    if len(step.operands) > len(OPERANDS):
+        yield Operand("before", len(OPERANDS), shape, one, itemsize=STREAM_BYTES)
+    if gives_states(step):
+        result = Operand("y", OUT, shape, one)
+    yield replace(result, itemsize=step.element_type.size_bytes)
+
+
+def gives_states(step: QuantizedNode) -> bool:
+    """Return whether a step returns the states after the last time step."""
+    return step.node.op == "selective_scan_last"
+
+
+def is_on_stream(step: QuantizedNode) -> bool:
+    """Return whether a step goes on from states of a pass before, or gives them to the next one."""
+    return gives_states(step) or len(step.operands) > len(OPERANDS)
 
 
 def _channels(step: QuantizedNode) -> Array:
@@ -105,6 +146,6 @@ def _channels(step: QuantizedNode) -> Array:
 
 
 def _tile(regions: Mapping[str, Region]) -> Fields:
-    batch, _, channels = regions["y"].extent
-    names = ("delta", "x", "b", "c", "decay", "channels", "y")
+    batch, _, channels = regions["delta"].extent
+    names = (name for name in regions if name != "powers")
     return {**{name: f"@{name}" for name in names}, "batch": batch, "width": channels}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -180,17 +180,19 @@ def _centred(step: QuantizedNode, x: Array, name: str) -> Array:
     return np.asarray(x.astype(np.int64) - getattr(step.integers, f"{name}_zero"))
 
 
-def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
+def integer(
+    step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array, *before: Array
+) -> Array:
     """Run a selective scan on int8 or int16 operands, shaped as for `real`; return int8 or int16
-    [..., T, D]."""
-    now = np.maximum(_centred(step, delta, "delta"), 0) << step.integers.delta_up
-    more, into = (
-        _centred(step, q, n) << getattr(step.integers, f"{n}_up") for q, n in ((x, "x"), (b, "b"))
-    )
-    v = now * more >> 32
-    term = (v << step.integers.v_up) * step.integers.term >> 32
-    read = _centred(step, c, "c") << step.integers.c_up
-    sums = np.stack([*_sums(step, now, term, into, read)], -2) >> step.integers.sum_drop
+    [..., T, D].
+
+    before   optional states, with the parity of the steps behind them
+    """
+    more = _centred(step, x, "x") << step.integers.x_up
+    read = np.moveaxis(_centred(step, c, "c") << step.integers.c_up, -2, 0)
+    each = zip(states(step, delta, x, b, before), read, strict=True)
+    sums = np.stack([(state * c[..., None, :]).sum(-1) for state, c in each], -2)
+    sums = sums >> step.integers.sum_drop
     of_states = np.clip(sums, -INT32_MAX - 1, INT32_MAX) * step.integers.sum_mult >> 32
     half = (1 << step.integers.out_shift) >> 1
     y = (
@@ -199,19 +201,27 @@ def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> 
     return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
 
 
-def _sums(step: QuantizedNode, *operands: Array) -> Iterator[Array]:
-    """Yield the readout sums [..., D] of every step.
-
-    operands  delta, u [..., T, D], B, C [..., T, N]
-    """
+def states(
+    step: QuantizedNode, delta: Array, x: Array, b: Array, before: Sequence[Array]
+) -> Iterator[Array]:
+    """Yield the states [..., D, N] after every step."""
+    now = np.maximum(_centred(step, delta, "delta"), 0) << step.integers.delta_up
+    more, into = (
+        _centred(step, q, n) << getattr(step.integers, f"{n}_up") for q, n in ((x, "x"), (b, "b"))
+    )
+    v = now * more >> 32
+    term = (v << step.integers.v_up) * step.integers.term >> 32
     most, decays = 1 << STATE_BITS, step.integers.decay.astype(np.int64)
-    state, steps = np.zeros((1,), np.int64), (np.moveaxis(x, -2, 0) for x in operands)
-    for t, (now, more, into, read) in enumerate(zip(*steps, strict=True)):
+    state, parity = np.zeros((*x.shape[:-2], *decays.shape), np.int64), np.zeros((), np.int64)
+    if before:
+        state, parity = (q.astype(np.int64) for q in (before[0][..., :-1], before[0][..., -1]))
+    steps = (np.moveaxis(q, -2, 0) for q in (now, term, into))
+    for t, (now, more, into) in enumerate(zip(*steps, strict=True)):
         a = _decay(step, now[..., None] * decays >> 32)
-        rounded = (now > 0) & ((more != 0) | bool(t % 2))
+        rounded = (now > 0) & ((more != 0) | ((t + parity) % 2 == 1))
         moved = (a * (state << 1) >> 32) + (more[..., None] * into[..., None, :] >> 32)
         state = np.clip(moved + rounded[..., None], -most, most - 1)
-        yield (state * read[..., None, :]).sum(-1)
+        yield state
 
 
 def _decay(step: QuantizedNode, halvings: Array) -> Array:
@@ -230,13 +240,13 @@ def in_tiles(step: QuantizedNode, tiled: TiledKernel) -> TiledKernel:
     """Return the kernel for int16 operands, with the loops and operands of `tiled`."""
     flags = step.wide_flags(*OPERANDS, "y")
     y_wide = flags.pop("y_wide")
-    sizes = {name: kind.size_bytes for name, kind in zip(OPERANDS, step.operand_types, strict=True)}
+    kinds = step.operand_types[: len(OPERANDS)]
+    sizes = {name: kind.size_bytes for name, kind in zip(OPERANDS, kinds, strict=True)}
     operands = (replace(x, itemsize=sizes.get(x.name, x.itemsize)) for x in tiled.operands)
     zeros = step.integers.named(f"{name}_zero" for name in OPERANDS)
     numbers = {k: v for k, v in step.integers.scalars.items() if k != "acc_bound"}
     return replace(
         tiled,
-        function="me_selective_scan_s16",
         operands=(*operands,),
         op={
             **tiled.op,

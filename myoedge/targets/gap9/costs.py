@@ -76,8 +76,12 @@ KERNELS = {
     "me_resize_s16": KernelCost(27, 300, 400),
     "me_scan_s8": KernelCost(29.8, 200, 900),
     "me_scan_s16": KernelCost(84, 200, 900),
+    "me_scan_stream_s8": KernelCost(29.8, 200, 900),
+    "me_scan_stream_s16": KernelCost(84, 200, 900),
     "me_selective_scan_s8": KernelCost(10.3, 700, 1500),  # per step of a state
     "me_selective_scan_s16": KernelCost(46.5, 600, 2200),
+    "me_selective_stream_s8": KernelCost(10.3, 700, 1600),
+    "me_selective_stream_s16": KernelCost(46.5, 600, 2300),
     "me_variance_s8": KernelCost(4.5, 300, 400),
     "me_variance_s16": KernelCost(12.9, 300, 400),
     "me_embedding_s8": KernelCost(1.0, 300, 400),
