@@ -5,23 +5,24 @@ from __future__ import annotations
 
 import math
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, cast
 
-import numpy as np
-
 from myoedge.graph.ir import Attrs, Node, Shape
+from myoedge.nest.ir import Nest
+from myoedge.nest.reference import NestReference
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams, ResultParams
-from myoedge.numerics.requant import Requant
 from myoedge.numerics.weight_format import EIGHT_BITS, WeightFormat
 from myoedge.operators.engine_choice import FASTEST, EngineChoice
 from myoedge.operators.format import MOVES, Format
+from myoedge.operators.integer_params import QuantizedParams as QuantizedParams
+from myoedge.operators.integer_params import RequantParams as RequantParams
 from myoedge.operators.kernel import Kernel
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -69,57 +70,6 @@ class QuantizeInputs:
         return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuantizedParams:
-    """The integer constants that a kernel reads at run time.
-
-    Each family has its own subclass: scalars are fields of its C struct, arrays are its constants.
-    None marks a constant that these operand types do not need.
-
-    table   int8 [256] lookup table of a fused activation
-    """
-
-    table: Array | None = None
-
-    @property
-    def scalars(self) -> dict[str, int]:
-        return {name: x for name, x in self._in_c() if not isinstance(x, np.ndarray)}
-
-    @property
-    def arrays(self) -> dict[str, Array]:
-        return {name: x for name, x in self._in_c() if isinstance(x, np.ndarray)}
-
-    def named(self, names: Iterable[str]) -> dict[str, Any]:
-        """Return the fields with these names as a dict."""
-        return {name: getattr(self, name) for name in names}
-
-    def _in_c(self) -> Iterator[tuple[str, Any]]:
-        pairs = ((f.name, getattr(self, f.name)) for f in fields(self) if not f.metadata)
-        return ((name, value) for name, value in pairs if value is not None)
-
-    @classmethod
-    def holds(cls, names: Iterable[str]) -> bool:
-        """Return whether `names` are fields of this class and include all fields without a
-        default."""
-        has = {f.name: f.default is not MISSING or bool(f.metadata) for f in fields(cls)}
-        return has.keys() >= {*names} >= {name for name, optional in has.items() if not optional}
-
-
-@dataclass(frozen=True, kw_only=True)
-class RequantParams(QuantizedParams):
-    """Constants of an operator that requantises each accumulator once; the fields are those of
-    `numerics.Requant`: pre-shift, multiplier, offset and shift."""
-
-    pre: int
-    mult: int | Array
-    offset: int | Array
-    shift: int | Array
-
-    @cached_property
-    def requant(self) -> Requant:
-        return Requant(self.pre, *map(np.asarray, (self.mult, self.offset, self.shift)))
-
-
 if TYPE_CHECKING:
     from typing_extensions import TypeVar  # typing.TypeVar has defaults from Python 3.13 on
 
@@ -128,7 +78,7 @@ else:
     P = typing.TypeVar("P")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QuantizedNode(Generic[P]):
     """A node of the quantised network: the float node, its integer constants and operand shapes.
 
@@ -153,6 +103,13 @@ class QuantizedNode(Generic[P]):
     engine: EngineChoice = FASTEST
     behind: QuantizedNode | None = None
     operand_types: tuple[ElementType, ...] = ()
+
+    @cached_property
+    def reference(self) -> NestReference:
+        """Return the operator's description for this node, ready to be computed."""
+        meaning = OPS[self.node.op].meaning
+        assert meaning is not None, f"{self.node.op} has no description"
+        return NestReference.of(meaning(self))
 
     @property
     def attrs(self) -> Attrs:
@@ -206,6 +163,11 @@ class QuantizedNode(Generic[P]):
         return self.integers.requant.apply(acc, self.low, self.high, self.element_type)
 
 
+def computed_by_meaning(step: QuantizedNode, *operands: Array) -> Array:
+    """Compute an operator by its description."""
+    return step.reference(*operands)
+
+
 @dataclass(frozen=True, slots=True)
 class OpDef:
     """Definition of an operator; everything else in myoedge is derived from it.
@@ -214,7 +176,9 @@ class OpDef:
     nest       (attrs, input shapes, output shape) -> loop nest
     real       (attrs, *float arrays) -> float array: calibration and SQNR
     quantize   QuantizeInputs -> QuantizedParams
-    integer    (QuantizedNode, *integer arrays) -> integer array, bit-identical to the C code
+    meaning    QuantizedNode -> description of the integer arithmetic; None: `integer` is by hand
+    integer    (QuantizedNode, *integer arrays) -> integer array, bit-identical to the C code; by
+               default computed from `meaning`
     params     classes that `quantize` may return
     acc_bound  QuantizedNode -> largest |int32 intermediate| for any input, with the given weights
     kernels    kernels that can run it; () if no code is emitted
@@ -258,7 +222,8 @@ class OpDef:
     shape: Callable[..., Shape]
     nest: Callable[[Attrs, Sequence[Shape], Shape], LoopNest]
     real: Callable[..., Array]
-    integer: Callable[..., Array]
+    meaning: Callable[[QuantizedNode], Nest] | None = None
+    integer: Callable[..., Array] = computed_by_meaning
     quantize: Callable[[QuantizeInputs], QuantizedParams] = lambda inputs: QuantizedParams()
     params: tuple[type[QuantizedParams], ...] = (QuantizedParams,)
     acc_bound: Callable[[QuantizedNode], int] = lambda step: 0

@@ -34,7 +34,7 @@ COLOURS = 8  # as in sweep.html.j2
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class PlotAxis:
     """A figure of the results as an axis of a plot.
 
     figure   name of the figure
@@ -51,12 +51,12 @@ class Axis:
     unit: float = 1.0
 
 
-LATENCY = Axis("latency_s", "latency", duration)
-ENERGY = Axis("energy_uj", "energy", lambda uj: amount(uj * 1e-6))
-MEMORY = Axis("l2_bytes", "data in L2", lambda b: wording.size(round(b)), unit=1024.0)
-SQNR = Axis("sqnr_db", "SQNR", wording.decibels, better=1)
-ACCURACY = Axis("accuracy_int8", "accuracy", wording.percent, better=1, unit=0.01)
-RMSE = Axis("rmse_int8", "RMSE", "{:.4g}".format)
+LATENCY = PlotAxis("latency_s", "latency", duration)
+ENERGY = PlotAxis("energy_uj", "energy", lambda uj: amount(uj * 1e-6))
+MEMORY = PlotAxis("l2_bytes", "data in L2", lambda b: wording.size(round(b)), unit=1024.0)
+SQNR = PlotAxis("sqnr_db", "SQNR", wording.decibels, better=1)
+ACCURACY = PlotAxis("accuracy_int8", "accuracy", wording.percent, better=1, unit=0.01)
+RMSE = PlotAxis("rmse_int8", "RMSE", "{:.4g}".format)
 PLOTS = (
     *((LATENCY, ENERGY), (LATENCY, MEMORY)),
     *((cost, quality) for quality in (ACCURACY, RMSE, SQNR) for cost in (LATENCY, ENERGY, MEMORY)),
@@ -118,8 +118,8 @@ class Plot:
     left, bottom       margins
     """
 
-    x: Axis
-    y: Axis
+    x: PlotAxis
+    y: PlotAxis
     dots: tuple[Dot, ...]
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
@@ -141,7 +141,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
     return [not any(x <= a and y <= b and (x, y) != (a, b) for x, y in points) for a, b in points]
 
 
-def plot(rows: Sequence[Result], x: Axis, y: Axis) -> Plot | None:
+def plot(rows: Sequence[Result], x: PlotAxis, y: PlotAxis) -> Plot | None:
     """Return the plot of the valid results that have both figures; None if there are none."""
     chosen = best_in_budgets(rows)
     known = [i for i, row in enumerate(rows) if row["status"] == OK and _has(row, x, y)]
@@ -204,17 +204,17 @@ def _name_with_room(dot: Dot, taken: Sequence[tuple[float, float, float, float]]
     return None
 
 
-def _has(row: Mapping[str, Any], *axes: Axis) -> bool:
+def _has(row: Mapping[str, Any], *axes: PlotAxis) -> bool:
     values = [row[axis.figure] for axis in axes]
     return all(value is not None and math.isfinite(value) for value in values)
 
 
-def _title(row: Result, x: Axis, y: Axis) -> str:
+def _title(row: Result, x: PlotAxis, y: PlotAxis) -> str:
     shown = (f"{axis.title} {_shown(row, axis)}" for axis in (x, y))
     return f"{name_of(row)}: {', '.join(shown)}"
 
 
-def _shown(row: Result, axis: Axis) -> str:
+def _shown(row: Result, axis: PlotAxis) -> str:
     """Format a result's figure for an axis; energy with its interval."""
     return of_result(row) if axis is ENERGY else axis.show(row[axis.figure])
 
@@ -235,7 +235,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _ticks(
-    rows: Sequence[Result], axis: Axis, at: Callable[[float], float]
+    rows: Sequence[Result], axis: PlotAxis, at: Callable[[float], float]
 ) -> tuple[tuple[float, str], ...]:
     low, span = _range([row[axis.figure] for row in rows])
     step = axis.unit * round_step(span / axis.unit / TICKS)

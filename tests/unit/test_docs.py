@@ -175,7 +175,7 @@ def test_python_is_python(page: Path) -> None:
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PACKAGE = ROOT / "myoedge"
-MOST_PACKAGES, MOST_MODULES = 23, 5  # integrations/ is the newest
+MOST_PACKAGES, MOST_MODULES = 24, 5  # nest/ is the newest
 MOST_LINES, MOST_COLUMNS = 120, 110
 
 

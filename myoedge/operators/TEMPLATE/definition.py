@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from myoedge.graph.ir import Attrs
+from myoedge.nest.ir import Nest
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import (
@@ -17,6 +18,7 @@ from myoedge.operators.common_rules import (
     stored_bound,
     with_requant,
 )
+from myoedge.operators.described import requantised, unary_nest
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.TEMPLATE.tiling import in_tiles
 
@@ -32,9 +34,9 @@ def quantize(site: QuantizeInputs) -> CentredParams:
     return with_requant(CentredParams, site, factor, 255, {"x_zero": x.zero_point})
 
 
-def integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute y = requantize(x - x_zero): x int8 [...] -> y int8 of the same shape."""
-    return step.requantize(x.astype(np.int64) - step.integers.x_zero)
+def meaning(step: QuantizedNode[CentredParams]) -> Nest:
+    """Describe y = requantize(x - x_zero), element by element."""
+    return unary_nest(step, lambda x, axes: requantised(step, x - step.integers.x_zero))
 
 
 TEMPLATE = register(
@@ -44,7 +46,7 @@ TEMPLATE = register(
         shape=same_shape,
         nest=elementwise,
         real=real,
-        integer=integer,
+        meaning=meaning,
         quantize=quantize,
         params=(CentredParams,),
         acc_bound=stored_bound,

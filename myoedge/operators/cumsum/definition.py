@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.graph.ir import Attrs
+from myoedge.nest.ir import Axis, Expr, Nest, rounded_shift, running_total
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import (
@@ -22,6 +23,7 @@ from myoedge.operators.common_rules import (
     with_requant,
 )
 from myoedge.operators.cumsum.tiling import in_tiles
+from myoedge.operators.described import requantised, unary_nest
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import on_cluster
 
@@ -51,11 +53,15 @@ def quantize(site: QuantizeInputs) -> CumsumParams:
     return with_requant(CumsumParams, site, factor, bound >> drop, scalars)
 
 
-def integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute the requantised cumulative sum of x - x_zero along attrs["axis"]; int8 or int16."""
-    sums = np.cumsum(x.astype(np.int64) - step.integers.x_zero, axis=step.attrs["axis"])
-    drop = step.integers.drop
-    return step.requantize((sums + ((1 << drop) >> 1)) >> drop)
+def meaning(step: QuantizedNode[CumsumParams]) -> Nest:
+    """Describe the requantised cumulative sum of x - x_zero along attrs["axis"]."""
+    c = step.integers
+
+    def formula(x: Expr, axes: tuple[Axis, ...]) -> Expr:
+        sums = running_total(axes[step.attrs["axis"]], x - c.x_zero)
+        return requantised(step, rounded_shift(sums, c.drop))
+
+    return unary_nest(step, formula)
 
 
 CUMSUM = register(
@@ -65,7 +71,7 @@ CUMSUM = register(
         shape=same_shape,
         nest=elementwise,
         real=real,
-        integer=integer,
+        meaning=meaning,
         quantize=quantize,
         params=(CumsumParams,),
         acc_bound=stored_bound,

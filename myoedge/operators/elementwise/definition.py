@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.ir import Axis, Expr, Nest, where
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, saturated
-from myoedge.numerics.requant import SumRequant, choose_sum_requant, factor_max
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
+from myoedge.numerics.requant import choose_sum_requant, factor_max
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     ProductParams,
@@ -27,6 +28,13 @@ from myoedge.operators.common_rules import (
     stream_except_axis,
 )
 from myoedge.operators.core_kernels import by_width, on_nine_cores
+from myoedge.operators.described import (
+    constant,
+    pairwise_nest,
+    requantised,
+    saturated,
+    unary_nest,
+)
 from myoedge.operators.elementwise import channels
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, Format, int16_where
@@ -101,13 +109,12 @@ def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
     )
 
 
-def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Compute (a * a_mult + b * b_mult + offset) >> shift with broadcasting, int8 -> int8; if
-    shapes are equal, operands and result may also be int16."""
-    c = SumRequant(
-        (step.integers.a_mult, step.integers.b_mult), step.integers.offset, step.integers.shift
+def sum_meaning(step: QuantizedNode[SumParams]) -> Nest:
+    c = step.integers
+    return pairwise_nest(
+        step,
+        lambda a, b: saturated(step, (a * c.a_mult + b * c.b_mult + c.offset) >> c.shift),
     )
-    return c.apply(np.broadcast_arrays(a, b), step.low, step.high, step.element_type)
 
 
 def sum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -134,7 +141,7 @@ ADD = register(
         name="add",
         doc="sum of two tensors, broadcast; residual additions",
         real=lambda attrs, a, b: np.asarray(a + b),
-        integer=sum_integer,
+        meaning=sum_meaning,
         quantize=partial(_quantize_sum, sign=1),
         params=(SumParams,),
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
@@ -146,7 +153,7 @@ SUB = register(
         name="sub",
         doc="difference of two tensors, broadcast",
         real=lambda attrs, a, b: np.asarray(a - b),
-        integer=sum_integer,
+        meaning=sum_meaning,
         quantize=partial(_quantize_sum, sign=-1),
         params=(SumParams,),
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
@@ -165,10 +172,9 @@ def mul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return flat.pair(step, engine, "me_mul_s8", ("a_zero", "b_zero", *REQUANT))
 
 
-def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Compute requantise((a - a_zero) * (b - b_zero)) with broadcasting; int8 or int16."""
-    acc = (a.astype(np.int32) - step.integers.a_zero) * (b.astype(np.int32) - step.integers.b_zero)
-    return step.requantize(acc)
+def mul_meaning(step: QuantizedNode[ProductParams]) -> Nest:
+    a_zero, b_zero = step.integers.a_zero, step.integers.b_zero
+    return pairwise_nest(step, lambda a, b: requantised(step, (a - a_zero) * (b - b_zero)))
 
 
 MUL = register(
@@ -176,7 +182,7 @@ MUL = register(
         name="mul",
         doc="product of two tensors, broadcast",
         real=lambda attrs, a, b: np.asarray(a * b),
-        integer=mul_integer,
+        meaning=mul_meaning,
         quantize=mul_quantize,
         params=(ProductParams,),
         kernels=by_width(mul_in_tiles, flat.wide_product, *int16_where(LIMITED)),
@@ -220,21 +226,12 @@ def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[
     }
 
 
-def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute (x * mult[c] + offset[c]) >> shift[c] for x [*outer, C, *inner], int8 or int16.
+def affine_meaning(step: QuantizedNode[ChannelParams]) -> Nest:
+    def formula(x: Expr, axes: tuple[Axis, ...]) -> Expr:
+        mult, offset, shift = (constant(step, name, [axes[step.attrs["axis"]]]) for name in REQUANT)
+        return saturated(step, (x * mult + offset) >> shift)
 
-    For a PReLU, x >= x_zero uses the last mult, offset and shift instead.
-    """
-    numbers = step.integers.named(REQUANT).values()
-    if not isinstance(step.integers, PreluParams):
-        mult, offset, shift = (_along(step.attrs, values, x.ndim) for values in numbers)
-    else:
-        mult, offset, shift = (
-            np.where(x < step.integers.x_zero, _along(step.attrs, values[:-1], x.ndim), values[-1])
-            for values in numbers
-        )
-    acc = (x.astype(np.int32) * mult + offset) >> shift
-    return saturated(acc, step.low, step.high, step.element_type.dtype)
+    return unary_nest(step, formula)
 
 
 AFFINE = register(
@@ -246,7 +243,7 @@ AFFINE = register(
         real=lambda attrs, x, scale, offset: np.asarray(
             x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim)
         ),
-        integer=per_channel_integer,
+        meaning=affine_meaning,
         quantize=affine_quantize,
         params=(ChannelParams,),
         acc_bound=stored_bound,
@@ -267,12 +264,28 @@ def prelu_quantize(inputs: QuantizeInputs) -> PreluParams:
     return PreluParams(**numbers, x_zero=inputs.params(0).zero_point)
 
 
+def prelu_meaning(step: QuantizedNode[PreluParams]) -> Nest:
+    """Describe a PReLU: x >= x_zero uses the last mult, offset and shift."""
+
+    def formula(x: Expr, axes: tuple[Axis, ...]) -> Expr:
+        channel, numbers = axes[step.attrs["axis"]], step.integers
+        below, last = x < numbers.x_zero, len(numbers.mult) - 1
+        mult, offset, shift = (
+            where(below, constant(step, name, [channel]), constant(step, name, [last]))
+            for name in REQUANT
+        )
+        return saturated(step, (x * mult + offset) >> shift)
+
+    return unary_nest(step, formula)
+
+
 PRELU = register(
     replace(
         AFFINE,
         name="prelu",
         doc="leaky ReLU with one slope per channel (a single slope is a table)",
         real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
+        meaning=prelu_meaning,
         quantize=prelu_quantize,
         params=(PreluParams,),
         kernels=on_cluster(channels.by_sign, *int16_where(LIMITED)),

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
+from myoedge.nest.ir import Expr, Nest, maximum
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
-from myoedge.numerics.requant import SumRequant, choose_sum_requant, factor_max
+from myoedge.numerics.requant import choose_sum_requant, factor_max
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.core_kernels import by_width
+from myoedge.operators.described import pairwise_nest, saturated
 from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.elementwise.tiling import pair, wide_pair
 from myoedge.operators.format import LIMITED, int16_where
@@ -59,19 +60,15 @@ def quantize(site: QuantizeInputs) -> MaximumParams:
     return MaximumParams(**scalars, acc_bound=max(bounds))
 
 
-def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Compute the maximum of a and b in output steps, with broadcasting; int8 or int16."""
-    terms = [
-        SumRequant(
-            (getattr(step.integers, f"{name}_mult"),),
-            getattr(step.integers, f"{name}_offset"),
-            getattr(step.integers, f"{name}_shift"),
-        )
-        for name in "ab"
-    ]
-    limits = (step.low, step.high, step.element_type)
-    left, right = (r.apply([x], *limits) for r, x in zip(terms, (a, b), strict=True))
-    return np.maximum(left, right)
+def meaning(step: QuantizedNode[MaximumParams]) -> Nest:
+    """Describe the maximum of a and b in output steps."""
+    c = step.integers
+
+    def formula(a: Expr, b: Expr) -> Expr:
+        left = (a * c.a_mult + c.a_offset) >> c.a_shift
+        return saturated(step, maximum(left, (b * c.b_mult + c.b_offset) >> c.b_shift))
+
+    return pairwise_nest(step, formula)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -88,7 +85,7 @@ MAXIMUM = register(
         name="maximum",
         doc="the larger of two tensors, broadcast",
         real=lambda attrs, a, b: np.maximum(a, b),
-        integer=integer,
+        meaning=meaning,
         quantize=quantize,
         params=(MaximumParams,),
         kernels=by_width(in_tiles, wide_in_tiles, *int16_where(LIMITED)),

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Range of every value of a formula, from the ranges of its operands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+
+import numpy as np
+
+from myoedge.nest.ir import Array, Binary, Element, Expr, Nest, Number, Reduced, Where, walk
+
+Interval = tuple[int, int]  # smallest and largest value
+
+
+def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[int, Interval]:
+    """Return the range of each part of a nest's formula: id(part) -> (smallest, largest).
+
+    known   array name -> range of its elements; others have that of their values or their type
+    Ranges are not exact: a value that occurs twice is taken as two independent ones, but a square
+    is not negative.
+    """
+    found: dict[int, Interval] = {}
+    for part in walk(nest.value):
+        inner = [found[id(operand)] for operand in part.operands]
+        found[id(part)] = _interval(part, inner, known or {})
+    return found
+
+
+def largest(nest: Nest, known: Mapping[str, Interval] | None = None) -> int:
+    """Return the largest magnitude of all intermediate values, for any operands."""
+    return max(max(abs(low), abs(high)) for low, high in intervals(nest, known).values())
+
+
+def _interval(part: Expr, inner: list[Interval], known: Mapping[str, Interval]) -> Interval:
+    match part:
+        case Number():
+            return part.value, part.value
+        case Element():
+            return known.get(part.array.name) or _of_array(part.array)
+        case Binary():
+            return _of_pair(part, *inner)
+        case Where():
+            (_, then, otherwise) = inner
+            return min(then[0], otherwise[0]), max(then[1], otherwise[1])
+        case Reduced():
+            return _of_reduced(part, inner[0])
+    raise TypeError(part)
+
+
+def _of_array(array: Array) -> Interval:
+    if array.values is None:
+        info = np.iinfo(array.dtype)
+        low, high = int(info.min), int(info.max)
+    else:
+        low, high = int(array.values.min()), int(array.values.max())
+    outside = low if array.outside is None else array.outside
+    return min(low, outside), max(high, outside)
+
+
+def _of_pair(part: Binary, left: Interval, right: Interval) -> Interval:
+    match part.operation:
+        case "+":
+            return left[0] + right[0], left[1] + right[1]
+        case "-":
+            return left[0] - right[1], left[1] - right[0]
+        case "max":
+            return max(left[0], right[0]), max(left[1], right[1])
+        case "min":
+            return min(left[0], right[0]), min(left[1], right[1])
+        case "<":
+            return 0, 1
+    ends = [_combined(part.operation, a, b) for a, b in product(left, right)]
+    is_square = part.operation == "*" and part.left is part.right
+    return 0 if is_square and left[0] <= 0 <= left[1] else min(ends), max(ends)
+
+
+def _combined(operation: str, a: int, b: int) -> int:
+    return a * b if operation == "*" else a >> b if operation == ">>" else a << b
+
+
+def _of_reduced(part: Reduced, value: Interval) -> Interval:
+    count = part.axis.extent
+    match part.operation:
+        case "sum":
+            return count * value[0], count * value[1]
+        case "running sum":
+            return min(count * value[0], value[0]), max(count * value[1], value[1])
+    return value

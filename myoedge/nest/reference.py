@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A description computed by NumPy: a list of calls, each for all elements at once."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from myoedge.nest.intervals import intervals
+from myoedge.nest.ir import (
+    Affine,
+    Array,
+    Axis,
+    Binary,
+    Element,
+    Expr,
+    Nest,
+    Number,
+    Numbers,
+    Reduced,
+    Where,
+    walk,
+)
+
+INT32 = np.iinfo(np.int32)
+PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of arrays, of numbers
+    "+": (np.add, operator.add),
+    "-": (np.subtract, operator.sub),
+    "*": (np.multiply, operator.mul),
+    ">>": (np.right_shift, operator.rshift),
+    "<<": (np.left_shift, operator.lshift),
+    "<": (np.less, operator.lt),
+    "max": (np.maximum, max),
+    "min": (np.minimum, min),
+}
+REDUCED: dict[str, Callable[..., Any]] = {"sum": np.sum, "max": np.max, "min": np.min}
+
+Slots = list[Any]  # values of a run: operands, constants, then the result of each call
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One NumPy call.
+
+    compute   values -> value
+    slots     slots of its arguments
+    """
+
+    compute: Callable[..., Any]
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class NestReference:
+    """A nest as NumPy calls.
+
+    constants   values that do not depend on the operands
+    calls       calls in order; each fills the next slot
+    store       last value -> result
+    """
+
+    constants: tuple[Any, ...]
+    calls: tuple[Call, ...]
+    store: Callable[[Any], Numbers]
+
+    @staticmethod
+    def of(nest: Nest) -> NestReference:
+        """Prepare a nest: in int32 if the intervals of all values prove that it is exact, otherwise
+        in int64."""
+        return _Compiler(nest).reference()
+
+    def __call__(self, *operands: Numbers) -> Numbers:
+        """Return the result for integer operands of the shapes and types of the description."""
+        values = [*operands, *self.constants]
+        for call in self.calls:
+            values.append(call.compute(*[values[slot] for slot in call.slots]))
+        return self.store(values[-1])
+
+
+class _Compiler:
+    """Translation of a nest's formula into calls.
+
+    loops       loops of the result, then those of reductions
+    constants   values of constants and numbers, by id of their part
+    """
+
+    def __init__(self, nest: Nest) -> None:
+        self.nest, self.parts = nest, [*walk(nest.value)]
+        over = [part.axis for part in self.parts if isinstance(part, Reduced)]
+        self.loops = (*nest.axes, *dict.fromkeys(x for x in over if x not in nest.axes))
+        ranges = intervals(nest).values()
+        fits = all(INT32.min <= low and high <= INT32.max for low, high in ranges)
+        self.dtype: type[np.signedinteger[Any]] = np.int32 if fits else np.int64
+        self.constants: dict[int, Any] = {}
+        self.computed: list[Expr] = []
+        for part in self.parts:
+            if (value := self._known(part)) is None:
+                self.computed.append(part)
+            else:
+                self.constants[id(part)] = value
+
+    def reference(self) -> NestReference:
+        count = len(self.nest.operands)
+        slots = {id(array): at for at, array in enumerate(self.nest.operands)}
+        slots |= {part: count + at for at, part in enumerate(self.constants)}
+        calls = []
+        for at, part in enumerate(self.computed):
+            arguments = [part.array] if isinstance(part, Element) else part.operands
+            calls.append(Call(self._call(part), tuple(slots[id(x)] for x in arguments)))
+            slots[id(part)] = count + len(self.constants) + at
+        return NestReference(tuple(self.constants.values()), tuple(calls), self._store())
+
+    def _known(self, part: Expr) -> Any:
+        """Return the value of a part that depends on no operand: a number, or a constant's
+        elements; otherwise None."""
+        match part:
+            case Number():
+                return part.value
+            case Element(array=Array(values=values)) if values is not None:
+                return self._load(part)(values)
+            case Binary():
+                left, right = (self.constants.get(id(x)) for x in part.operands)
+                if isinstance(left, int) and isinstance(right, int):
+                    return int(PAIRS[part.operation][1](left, right))
+        return None
+
+    def _call(self, part: Expr) -> Callable[..., Any]:
+        match part:
+            case Element():
+                return self._load(part)
+            case Binary():
+                return PAIRS[part.operation][0]
+            case Where():
+                return np.where
+            case Reduced():
+                return partial(self._reduced, part)
+        raise TypeError(part)
+
+    def _load(self, part: Element) -> Callable[[Numbers], Numbers]:
+        """Return a function from an operand to its elements in each iteration, as the dtype of the
+        calculation."""
+        array, dtype, index, loops = part.array, self.dtype, part.index, self.loops
+        if (shape := _plain_shape(array, index, loops)) is not None:
+            return lambda x: x.reshape(shape).astype(dtype)
+        before = [max(-i.low, 0) for i in index]
+        after = [max(i.high - n + 1, 0) for i, n in zip(index, array.shape, strict=True)]
+        if not any(before) and not any(after):
+            return lambda x: view_of(x, index, loops).astype(dtype)
+        around, fill = [*zip(before, after, strict=True)], array.outside or 0
+        inside = tuple(i + n for i, n in zip(index, before, strict=True))
+        return lambda x: view_of(np.pad(x, around, constant_values=fill), inside, loops).astype(
+            dtype
+        )
+
+    def _reduced(self, part: Reduced, value: Numbers) -> Any:
+        at, whole = self.loops.index(part.axis), list(value.shape)
+        if whole[at] != part.axis.extent:  # the same value in every iteration
+            whole[at] = part.axis.extent
+            value = np.broadcast_to(value, whole)
+        if part.operation == "running sum":
+            return np.cumsum(value, axis=at, dtype=self.dtype)
+        kind = {"dtype": self.dtype} if part.operation == "sum" else {}
+        return REDUCED[part.operation](value, axis=at, keepdims=True, **kind)
+
+    def _store(self) -> Callable[[Any], Numbers]:
+        """Return the function from the last value to the result."""
+        nest, axes = self.nest, self.nest.axes
+        extents, dtype = tuple(axis.extent for axis in axes), np.dtype(nest.out.dtype)
+        if nest.at == tuple(axis.at for axis in axes) and extents == nest.out.shape:
+
+            def store(value: Any) -> Numbers:
+                whole = np.asarray(value, dtype)
+                rest = whole.shape[: len(extents)]
+                return whole.reshape(rest) if rest == extents else _repeated(whole, extents)
+
+            return store
+
+        def place(value: Any) -> Numbers:
+            out = np.empty(nest.out.shape, dtype)
+            view_of(out, nest.at, axes, writeable=True)[...] = _repeated(value, extents)
+            return out
+
+        return place
+
+
+def _repeated(value: Any, extents: tuple[int, ...]) -> Numbers:
+    """Return a value with one axis per loop of the result, repeated along those that it does not
+    depend on."""
+    x = np.asarray(value)
+    kept = x.reshape(x.shape[: len(extents)]) if x.ndim else x
+    return np.ascontiguousarray(np.broadcast_to(kept, extents))
+
+
+def _plain_shape(
+    array: Array, index: Sequence[Affine], loops: Sequence[Axis]
+) -> tuple[int, ...] | None:
+    """Return the shape that an array's elements have with one axis per loop if reshaping is enough:
+    each dimension is a loop of its own, in the order of the loops; otherwise None."""
+    shape, last = [1] * len(loops), -1
+    for i, n in zip(index, array.shape, strict=True):
+        if not i.terms and i.const == 0 and n == 1:
+            continue
+        if len(i.terms) != 1 or i.const != 0 or i.terms[0][1] != 1 or i.terms[0][0].extent != n:
+            return None
+        at = loops.index(i.terms[0][0])
+        if at <= last:
+            return None
+        shape[at], last = n, at
+    return tuple(shape)
+
+
+def view_of(
+    x: Numbers, index: Sequence[Affine], loops: Sequence[Axis], *, writeable: bool = False
+) -> Numbers:
+    """Return a view of an array with one axis per loop; loops that the index does not use have
+    extent 1."""
+    used = [any(i.stride(axis) for i in index) for axis in loops]
+    shape = [axis.extent if is_used else 1 for axis, is_used in zip(loops, used, strict=True)]
+    strides = [
+        sum(i.stride(axis) * step for i, step in zip(index, x.strides, strict=True))
+        for axis in loops
+    ]
+    first = x[tuple(slice(i.const, None) for i in index)] if x.size else x
+    return as_strided(first, shape, strides, writeable=writeable)

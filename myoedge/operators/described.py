@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts that the descriptions of several operators share: operands and results of a quantised node,
+their constants, and requantisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from myoedge.nest.ir import (
+    Affine,
+    Array,
+    Axis,
+    Expr,
+    Nest,
+    Value,
+    broadcast_axes,
+    broadcast_index,
+    clip,
+)
+from myoedge.operators.base import QuantizedNode
+
+
+def operand(step: QuantizedNode, at: int) -> Array:
+    """Return the array of an operand, by its position."""
+    return Array(f"x{at}", step.read_type(at).dtype.name, step.shapes[at])
+
+
+def result(step: QuantizedNode) -> Array:
+    return Array("y", step.element_type.dtype.name, step.out)
+
+
+def constant(step: QuantizedNode, name: str, index: Sequence[Axis | Affine | int] = ()) -> Value:
+    """Return a field of the node's constants: a number, or the element of an array at an index."""
+    value = getattr(step.integers, name)
+    if np.ndim(value) == 0:
+        return int(value)
+    return Array(name, value.dtype.name, value.shape, value)[tuple(index)]
+
+
+def saturated(step: QuantizedNode, value: Expr) -> Expr:
+    """Clip a value to the node's saturation limits."""
+    return clip(value, step.low, step.high)
+
+
+def requantised(step: QuantizedNode, acc: Expr) -> Expr:
+    """Return clip(((acc >> pre) * mult + offset) >> shift) with the node's constants, which are
+    RequantParams."""
+    kept = acc >> step.integers.pre if step.integers.pre else acc
+    scaled = kept * constant(step, "mult") + constant(step, "offset")
+    return saturated(step, scaled >> constant(step, "shift"))
+
+
+def pairwise_nest(step: QuantizedNode, formula: Callable[[Expr, Expr], Expr]) -> Nest:
+    """Return the description of a function of two broadcast operands, element by element.
+
+    formula   (a, b) -> the saturated result
+    """
+    axes, arrays = broadcast_axes(step.out), (operand(step, 0), operand(step, 1))
+    a, b = (array[broadcast_index(axes, array.shape)] for array in arrays)
+    return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), formula(a, b))
+
+
+def unary_nest(step: QuantizedNode, formula: Callable[[Expr, tuple[Axis, ...]], Expr]) -> Nest:
+    """Return the description of a function of one operand of the result's shape.
+
+    formula   (x, axes) -> the saturated result
+    """
+    axes, x = broadcast_axes(step.out), operand(step, 0)
+    index = tuple(axis.at for axis in axes)
+    return Nest(axes, (x,), result(step), index, formula(x[index], axes))

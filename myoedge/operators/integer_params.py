@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integer constants of a quantised operator, which its kernel reads at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.requant import Requant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizedParams:
+    """The integer constants that a kernel reads at run time.
+
+    Each family has its own subclass: scalars are fields of its C struct, arrays are its constants.
+    None marks a constant that these operand types do not need.
+
+    table   int8 [256] lookup table of a fused activation
+    """
+
+    table: Array | None = None
+
+    @property
+    def scalars(self) -> dict[str, int]:
+        return {name: x for name, x in self._in_c() if not isinstance(x, np.ndarray)}
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        return {name: x for name, x in self._in_c() if isinstance(x, np.ndarray)}
+
+    def named(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the fields with these names as a dict."""
+        return {name: getattr(self, name) for name in names}
+
+    def _in_c(self) -> Iterator[tuple[str, Any]]:
+        pairs = ((f.name, getattr(self, f.name)) for f in fields(self) if not f.metadata)
+        return ((name, value) for name, value in pairs if value is not None)
+
+    @classmethod
+    def holds(cls, names: Iterable[str]) -> bool:
+        """Return whether `names` are fields of this class and include all fields without a
+        default."""
+        has = {f.name: f.default is not MISSING or bool(f.metadata) for f in fields(cls)}
+        return has.keys() >= {*names} >= {name for name, optional in has.items() if not optional}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequantParams(QuantizedParams):
+    """Constants of an operator that requantises each accumulator once; the fields are those of
+    `numerics.Requant`: pre-shift, multiplier, offset and shift."""
+
+    pre: int
+    mult: int | Array
+    offset: int | Array
+    shift: int | Array
+
+    @cached_property
+    def requant(self) -> Requant:
+        return Requant(self.pre, *map(np.asarray, (self.mult, self.offset, self.shift)))

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptions of operators: NumPy's calls and intervals against one element after another in
+Python's integers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from myoedge.nest.intervals import intervals, largest
+from myoedge.nest.ir import (
+    Affine,
+    Array,
+    Axis,
+    Binary,
+    Element,
+    Expr,
+    Nest,
+    Number,
+    Numbers,
+    Reduced,
+    Where,
+    clip,
+    maximum,
+    minimum,
+    running_total,
+    total,
+    walk,
+    where,
+)
+from myoedge.nest.reference import NestReference
+
+Values = Mapping[str, Numbers]
+PYTHON = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    ">>": lambda a, b: a >> b,
+    "<<": lambda a, b: a << b,
+    "<": lambda a, b: int(a < b),
+    "max": max,
+    "min": min,
+}
+
+
+def element(part: Expr, at: Mapping[Axis, int], values: Values) -> int:
+    """The value of a formula in one iteration, by its definition."""
+    match part:
+        case Number():
+            return part.value
+        case Element():
+            return loaded(part, at, values)
+        case Binary():
+            return PYTHON[part.operation](*(element(x, at, values) for x in part.operands))
+        case Where():
+            taken = part.then if element(part.condition, at, values) else part.otherwise
+            return element(taken, at, values)
+        case Reduced():
+            last = at[part.axis] + 1 if part.operation == "running sum" else part.axis.extent
+            each = [element(part.value, {**at, part.axis: n}, values) for n in range(last)]
+            return {"max": max, "min": min}.get(part.operation, sum)(each)
+    raise TypeError(part)
+
+
+def loaded(part: Element, at: Mapping[Axis, int], values: Values) -> int:
+    place = tuple(i.const + sum(at[axis] * n for axis, n in i.terms) for i in part.index)
+    if not all(0 <= p < n for p, n in zip(place, part.array.shape, strict=True)):
+        assert part.array.outside is not None
+        return part.array.outside
+    array = values[part.array.name] if part.array.values is None else part.array.values
+    return int(array[place])
+
+
+def one_by_one(nest: Nest, values: Values) -> Numbers:
+    out = np.zeros(nest.out.shape, nest.out.dtype)
+    for place in itertools.product(*(range(axis.extent) for axis in nest.axes)):
+        at = dict(zip(nest.axes, place, strict=True))
+        index = tuple(i.const + sum(at[axis] * n for axis, n in i.terms) for i in nest.at)
+        out[index] = element(nest.value, at, values)
+    return out
+
+
+# --- drawn descriptions ---------------------------------------------------------------------------
+
+
+def operands_of(rng: np.random.Generator, nest: Nest) -> list[Numbers]:
+    info = [np.iinfo(x.dtype) for x in nest.operands]
+    return [
+        rng.integers(i.min, i.max + 1, x.shape).astype(x.dtype)
+        for i, x in zip(info, nest.operands, strict=True)
+    ]
+
+
+@st.composite
+def nests(draw: st.DrawFn) -> tuple[Nest, np.random.Generator]:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    axes = tuple(Axis(f"i{d}", draw(st.integers(1, 4))) for d in range(draw(st.integers(1, 3))))
+    over = Axis("r", draw(st.integers(1, 4)))
+    arrays: list[Array] = []
+    leaves = [draw_load(draw, rng, arrays, axes) for _ in range(draw(st.integers(1, 3)))]
+    inner = draw_load(draw, rng, arrays, (*axes, over))
+    kind = draw(st.sampled_from(["sum", "max", "min"]))
+    parts: list[Expr] = [*leaves, Reduced(kind, over, inner), Number(draw(st.integers(-300, 300)))]
+    parts.append(running_total(draw(st.sampled_from(axes)), draw(st.sampled_from(leaves))))
+    for _ in range(draw(st.integers(1, 6))):
+        a, b = draw(st.sampled_from(parts)), draw(st.sampled_from(parts))
+        parts.append(draw_formula(draw, a, b))
+    value = clip(parts[-1], -128, 127)
+    order = draw(st.permutations(axes))
+    out = Array("y", "int8", tuple(axis.extent for axis in order))
+    operands = tuple(x for x in arrays if x.values is None)
+    return Nest(axes, operands, out, tuple(axis.at for axis in order), value), rng
+
+
+def draw_load(
+    draw: st.DrawFn, rng: np.random.Generator, arrays: list[Array], axes: tuple[Axis, ...]
+) -> Expr:
+    """An element of a new array: broadcast, strided, backwards, or beyond its ends."""
+    index, shape = [], []
+    for axis in draw(st.permutations(axes)):
+        stride, first = draw(st.sampled_from([0, 1, 1, 1, 2, -1])), draw(st.integers(-1, 1))
+        i = axis.at * stride + (first if stride != 1 or draw(st.booleans()) else 0)
+        index.append(i)
+        shape.append(max(i.high + 1 - draw(st.integers(0, 1)), 1))
+    name, dtype = f"x{len(arrays)}", draw(st.sampled_from(["int8", "int16"]))
+    values = rng.integers(-100, 100, shape).astype(dtype) if draw(st.booleans()) else None
+    array = Array(name, dtype, tuple(shape), values, outside=draw(st.integers(-128, 127)))
+    arrays.append(array)
+    return array[tuple(index)]
+
+
+def draw_formula(draw: st.DrawFn, a: Expr, b: Expr) -> Expr:
+    operation = draw(st.sampled_from(["+", "-", "*", "max", "min", "where", "<", ">>", "<<"]))
+    if operation in (">>", "<<"):
+        return Binary(operation, clip(a, -1000, 1000), Number(draw(st.integers(0, 7))))
+    if operation == "where":
+        return where(a < b, a + 1, b)
+    if operation == "*":  # within 64 bits, however often it is nested
+        return clip(a, -1000, 1000) * clip(b, -1000, 1000)
+    return Binary(operation, a, b)
+
+
+@given(nests())
+@settings(max_examples=150, deadline=None)
+def test_numpy_computes_what_the_description_says(drawn: tuple[Nest, np.random.Generator]) -> None:
+    nest, rng = drawn
+    operands = operands_of(rng, nest)
+    values = {x.name: given for x, given in zip(nest.operands, operands, strict=True)}
+    found = NestReference.of(nest)(*operands)
+    np.testing.assert_array_equal(found, one_by_one(nest, values))
+    assert (found.dtype, found.shape) == (np.dtype(nest.out.dtype), nest.out.shape)
+
+
+@given(nests())
+@settings(max_examples=60, deadline=None)
+def test_values_are_within_their_intervals(drawn: tuple[Nest, np.random.Generator]) -> None:
+    nest, rng = drawn
+    operands = operands_of(rng, nest)
+    values = {x.name: given for x, given in zip(nest.operands, operands, strict=True)}
+    ranges = intervals(nest)
+    at = {axis: int(rng.integers(axis.extent)) for axis in nest.axes}
+    for part in walk(nest.value):
+        if any(
+            isinstance(x, Element) and any(axis not in at for i in x.index for axis, _ in i.terms)
+            for x in walk(part)
+        ) and not isinstance(part, Reduced):
+            continue  # inside a reduction
+        low, high = ranges[id(part)]
+        assert low <= element(part, {**at}, values) <= high
+
+
+# --- one by one -----------------------------------------------------------------------------------
+
+
+def test_a_square_is_not_negative_and_sums_count_their_terms() -> None:
+    i, r = Axis("i", 2), Axis("r", 5)
+    x = Array("x", "int8", (2, 5))
+    value = total(r, x[i, r] * x[i, r])  # two loads: not known to be a square
+    load = x[i, r]
+    square = total(r, load * load)
+    nest = Nest((i,), (x,), Array("y", "int32", (2,)), (i.at,), value)
+    assert intervals(nest)[id(value)] == (5 * -128 * 127, 5 * 128 * 128)
+    nest = Nest((i,), (x,), Array("y", "int32", (2,)), (i.at,), square)
+    assert intervals(nest)[id(square)] == (0, 5 * 128 * 128)
+    assert largest(nest) == 5 * 128 * 128
+    assert largest(nest, {"x": (-1, 3)}) == 5 * 9
+
+
+@pytest.mark.parametrize("mult", [2**23, 2**24 + 1, 2**40])
+def test_sums_beyond_32_bits_are_exact(mult: int) -> None:
+    i = Axis("i", 3)
+    x = Array("x", "int8", (3,))
+    value = x[i] * mult + x[i] * -mult + x[i] * 127
+    nest = Nest((i,), (x,), Array("y", "int16", (3,)), (i.at,), value)
+    values = np.array([-128, 0, 127], np.int8)
+    assert NestReference.of(nest)(values).tolist() == [-128 * 127, 0, 127 * 127]
+
+
+def test_elements_outside_need_a_value() -> None:
+    i = Axis("i", 3)
+    with pytest.raises(AssertionError, match="no elements outside"):
+        Array("x", "int8", (3,))[i.at + 1]
+    padded = Array("x", "int8", (3,), outside=-5)
+    value = maximum(padded[i.at + 1], minimum(padded[i.at + -1], 100))
+    nest = Nest((i,), (padded,), Array("y", "int8", (3,)), (i.at,), value)
+    found = NestReference.of(nest)(np.array([1, 2, -9], np.int8))
+    assert found.tolist() == [max(2, -5), max(-9, 1), max(-5, 2)]
+
+
+def test_an_index_adds_up() -> None:
+    i, k = Axis("i", 4), Axis("k", 3)
+    index = i.at * 2 + k + -3
+    assert (index.low, index.high, index.stride(i), index.stride(k)) == (-3, 5, 2, 1)
+    assert (index + i.at * -2).terms == ((k, 1),)
+    assert (index * 0) == Affine()
