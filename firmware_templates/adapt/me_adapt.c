@@ -63,7 +63,7 @@ static void zero(int32_t *numbers, int32_t count)
 int32_t me_adapt_begin(int32_t method)
 {
     if (method < ME_ADAPT_PROTOTYPES || method > ME_ADAPT_NORM || !(me_adapt_of.methods >> method & 1))
-        return -1;
+        return ME_FAILED;
     const int32_t classes = me_adapt_of.classes, size = me_adapt_of.features;
     me_adapt.method = method;
     me_adapt.windows = me_adapt.right = me_adapt.pseudo = 0;
@@ -116,18 +116,18 @@ int32_t me_adapt_takes(int32_t label)
     const int32_t is_class = label >= 0 && label < me_adapt_of.classes;
     const int32_t is_pseudo = label == ME_ADAPT_PSEUDO && me_adapt_of.scores;
     const int32_t is_label = is_class || is_pseudo || me_adapt.method == ME_ADAPT_NORM;
-    return me_adapt.method && is_label && me_adapt.windows < MOST_WINDOWS ? 0 : -1;
+    return me_adapt.method && is_label && me_adapt.windows < MOST_WINDOWS ? ME_OK : ME_FAILED;
 }
 
 int32_t me_adapt_window(int32_t label)
 {
     if (me_adapt_takes(label) < 0)
-        return -1;
+        return ME_FAILED;
     if (label == ME_ADAPT_PSEUDO && me_adapt.method != ME_ADAPT_NORM) {
         me_adapt.pseudo = 1;
         label = me_adapt_pseudo_label();
         if (label < 0)
-            return -1;
+            return ME_FAILED;
     }
     me_adapt.windows++;
     if (me_adapt.method == ME_ADAPT_NORM) {
@@ -216,7 +216,7 @@ static int32_t end_classifier(void)
 int32_t me_adapt_end(void)
 {
     if (!me_adapt.method)
-        return -1;
+        return ME_FAILED;
     const int32_t gained = me_adapt.method == ME_ADAPT_NORM ? end_norm() : end_classifier();
     me_adapt.method = 0;
     return gained;

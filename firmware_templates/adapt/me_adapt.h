@@ -14,6 +14,8 @@
 
 #include <stdint.h>
 
+#include "me_status.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -30,25 +32,25 @@ typedef enum {
 } me_adapt_method;
 
 /* Starts a session; an unfinished session is discarded. The classifier in force remains.
- * Returns 0, or -1 if the build does not have this method. */
+ * Returns ME_OK, or ME_FAILED if the build does not have this method. */
 int32_t me_adapt_begin(int32_t method);
 
 /* The window of the last inference, of a stream that of the last pass, belongs to this class; ME_ADAPT_NORM does not look at it. Every fourth
  * window of a class is held back. ME_ADAPT_PSEUDO, in a build with [adapt] pseudo: to the class that the
  * network decided, if it is confident.
- * Returns 0 learnt, 1 held back, -1 not taken: no session, no such class, ME_ADAPT_PSEUDO where the network is not
+ * Returns 0 learnt, 1 held back, ME_FAILED not taken: no session, no such class, ME_ADAPT_PSEUDO where the network is not
  * confident or the build has no [adapt] pseudo, or 32,768 windows came already. */
 #define ME_ADAPT_PSEUDO (-2)
 int32_t me_adapt_window(int32_t label);
 
-/* Returns 0 if the session accepts windows with this label (ME_ADAPT_PSEUDO: if the network is confident), or
- * -1. */
+/* Returns ME_OK if the session accepts windows with this label (ME_ADAPT_PSEUDO: if the network is confident),
+ * or ME_FAILED. */
 int32_t me_adapt_takes(int32_t label);
 
 /* Ends the session. The new classifier comes into force if it decides more of the held-back windows
  * rightly than the one in force did, or unjudged if none was held back (me_adapt_window never returned 1); after pseudo-labels, if it
  * agrees with nine tenths of them; never after windows of fewer than two classes. ME_ADAPT_NORM: from the next inference on
- * inputs are normalised, and the network itself decides again. Returns 1 if so, 0 if not, -1 without a
+ * inputs are normalised, and the network itself decides again. Returns 1 if so, 0 if not, ME_FAILED without a
  * session. */
 int32_t me_adapt_end(void);
 
@@ -71,7 +73,7 @@ uint32_t me_adapt_saved_bytes(void);
 uint32_t me_adapt_save(void *buffer);
 
 /* Restores what me_adapt_save wrote, from a buffer of any alignment; an unfinished session is discarded.
- * Returns 0; or -1 without any change if size, version or network differ, or if the bytes are damaged. */
+ * Returns ME_OK; or ME_FAILED without any change if size, version or network differ, or if the bytes are damaged. */
 int32_t me_adapt_load(const void *buffer, uint32_t bytes);
 
 /* Restores the network as built; an unfinished session is discarded. */

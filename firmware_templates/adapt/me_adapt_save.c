@@ -85,14 +85,14 @@ int32_t me_adapt_load(const void *buffer, uint32_t bytes)
     const uint8_t *from = buffer, *at = from + HEAD_BYTES;
     uint8_t head[HEAD_BYTES];
     if (bytes != me_adapt_saved_bytes() || me_crc32(0, from, bytes - 4u) != word_at(from + bytes - 4u))
-        return -1;
+        return ME_FAILED;
     const int32_t method = (int32_t)word_at(from + 12);
     if (method < 0 || method > ME_ADAPT_HEAD)
-        return -1;
+        return ME_FAILED;
     put_head(head, method);
     for (uint32_t i = 0; i < HEAD_BYTES; i++)
         if (head[i] != from[i])
-            return -1;
+            return ME_FAILED;
     for (int32_t label = 0; label < me_adapt_of.classes; label++, at += 4)
         me_adapt.bias[0][label] = (int32_t)word_at(at);
     for (int32_t i = 0; i < me_adapt_of.classes * me_adapt_of.features; i++, at += 2)

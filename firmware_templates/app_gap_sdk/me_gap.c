@@ -246,16 +246,16 @@ me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *
     return of->l3_bytes > 0 ? fill_l3(gap, options && options->l3_file ? options->l3_file : "l3.bin") : ME_OK;
 }
 
-me_load_status me_load_model(const me_gap *gap, const me_blob *blob)
+me_status me_load_model(const me_gap *gap, const me_blob *blob)
 {
     me_l3_base = gap->l3_base;
-    return gap->of->load ? gap->of->load(blob) : ME_LOAD_LAYOUT;
+    return gap->of->load ? gap->of->load(blob) : ME_WRONG_LAYOUT;
 }
 
 int me_check_slice(const me_gap *gap, int32_t slice)
 {
     me_l3_base = gap->l3_base;
-    return gap->of->check ? gap->of->check(slice) : 1;
+    return gap->of->check ? gap->of->check(slice) : ME_FAILED;
 }
 
 void me_close(me_gap *gap)

@@ -38,18 +38,6 @@ extern "C" {
 
 #define ME_CONTROL_STACK_BYTES 2048u
 
-typedef enum {
-    ME_OK,
-    ME_NO_CLUSTER,
-    ME_NO_MEMORY,
-    ME_NO_RAM,
-    ME_NO_FILE,
-    ME_WRONG_CORE,
-    ME_BUSY,
-    ME_STACK,
-    ME_NO_CLOCK
-} me_status;
-
 /* cluster   opened by the program, with ME_CONTROL_STACK_BYTES; 0: me_open opens it
  * point     operating point instead of the network's; 0: that of the network
  * l3_file   name of the network's l3.bin in the flash's read-only file system; 0: "l3.bin" */
@@ -88,11 +76,11 @@ bool me_stacks_intact(void);
 bool me_is_running(void);
 
 /* Loads another model into an open network that was built with --weights-blob: <prefix>_load, with its part of
- * L3. Not during a run. Without --weights-blob: ME_LOAD_LAYOUT. */
-me_load_status me_load_model(const me_gap *gap, const me_blob *blob);
+ * L3. Not during a run. Without --weights-blob: ME_WRONG_LAYOUT. */
+me_status me_load_model(const me_gap *gap, const me_blob *blob);
 
 /* <prefix>_check of an open network that was built with --checks, with its part of L3: compares a slice of its
- * constants. Not during a run. Returns 0 if they are as built; 1 otherwise, and without --checks. */
+ * constants. Not during a run. Returns ME_OK, ME_DAMAGED, or ME_FAILED without --checks. */
 int me_check_slice(const me_gap *gap, int32_t slice);
 
 /* Releases what me_open allocated; with the last network, the cluster too. Not during a run. */

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "me_status.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -14,34 +16,12 @@ extern "C" {
 #define ME_NETWORK_FORMAT 2 /* version of these structs and of the generated functions */
 #define ME_STACK_BYTES 1280 /* stack that a run needs on each core of GAP9's cluster */
 
-/* Result of <prefix>_load. The model has changed only after ME_LOADED and ME_LOAD_HALF.
- * ME_LOAD_SIZE        the blob is too short or too long
- * ME_LOAD_VERSION     no blob, or another version of the format
- * ME_LOAD_LAYOUT      another layout
- * ME_LOAD_DAMAGED     wrong CRC-32
- * ME_LOAD_UNREADABLE  `read` failed
- * ME_LOAD_REFUSED     `verify` refused the blob
- * ME_LOAD_NO_L3       not on the chip: <prefix>_l3 is 0
- * ME_LOAD_HALF        `read` failed or returned other bytes than before while the model was being replaced: it is
- *                     neither the old nor the new one; load one of them again */
-typedef enum {
-    ME_LOADED,
-    ME_LOAD_SIZE,
-    ME_LOAD_VERSION,
-    ME_LOAD_LAYOUT,
-    ME_LOAD_DAMAGED,
-    ME_LOAD_UNREADABLE,
-    ME_LOAD_REFUSED,
-    ME_LOAD_NO_L3,
-    ME_LOAD_HALF
-} me_load_status;
-
 typedef struct me_blob me_blob;
 
-/* Copies bytes from offset `at` of the blob. Returns 0 on success. */
+/* Copies bytes from offset `at` of the blob. Returns ME_OK, or another value if it failed. */
 typedef int32_t (*me_read_fn)(const me_blob *blob, uint32_t at, void *to, uint32_t bytes);
 
-/* Decides whether a blob may be loaded, for example by its signature. Returns 0 if it may. */
+/* Decides whether a blob may be loaded, for example by its signature. Returns ME_OK if it may. */
 typedef int32_t (*me_verify_fn)(const me_blob *blob);
 
 /* A file model.blob, in memory, in flash or on a bus.
@@ -88,6 +68,7 @@ typedef struct {
  * stack_bytes  for each core that runs the network
  * point        operating point for which the network was built
  * run          <prefix>_run
+ *              (functions return values of me_status.h)
  * load         <prefix>_load; 0 without --weights-blob
  * check        <prefix>_check; 0 without --checks */
 typedef struct {
@@ -98,7 +79,7 @@ typedef struct {
     uint32_t l1_bytes, l2_bytes, l3_bytes, l3_map_bytes, stack_bytes;
     me_operating_point point;
     int (*run)(const void *const in[], void *const out[]);
-    me_load_status (*load)(const me_blob *blob);
+    me_status (*load)(const me_blob *blob);
     int (*check)(int32_t slice);
 } me_network_info;
 

@@ -45,19 +45,29 @@ static bool differs(const uint8_t *a, const uint8_t *b, uint32_t bytes)
 
 static uint32_t payload_bytes(const me_blob_place *place) { return place->model_bytes + place->l3_bytes; }
 
-static me_load_status read_head(const me_blob *blob, const me_blob_place *place, uint8_t *head)
+/* A digest in hexadecimal digits. */
+static void put_digits(char *to, const uint8_t *digest)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (uint32_t i = 0; i < DIGEST_BYTES; i++) {
+        to[2 * i] = digits[digest[i] >> 4];
+        to[2 * i + 1] = digits[digest[i] & 15];
+    }
+}
+
+static me_status read_head(const me_blob *blob, const me_blob_place *place, uint8_t *head)
 {
     static const uint8_t magic[FORMAT] = { 'M', 'E', 'W', 'B' };
     if (blob->bytes < HEAD_BYTES || blob->bytes != HEAD_BYTES + payload_bytes(place))
-        return ME_LOAD_SIZE;
+        return ME_WRONG_SIZE;
     if (blob->read(blob, 0, head, HEAD_BYTES) != 0)
-        return ME_LOAD_UNREADABLE;
+        return ME_UNREADABLE;
     if (differs(head, magic, FORMAT) || word(head + FORMAT) != ME_BLOB_FORMAT)
-        return ME_LOAD_VERSION;
+        return ME_WRONG_VERSION;
     if (differs(head + LAYOUT, place->layout, DIGEST_BYTES)
         || word(head + PAYLOAD_BYTES) != payload_bytes(place))
-        return ME_LOAD_LAYOUT;
-    return ME_LOADED;
+        return ME_WRONG_LAYOUT;
+    return ME_OK;
 }
 
 /* Stores the chunk, which is part of the model or of L3. */
@@ -92,25 +102,25 @@ static bool read_all(const me_blob *blob, const me_blob_place *place, const uint
     return true;
 }
 
-me_load_status me_blob_load(const me_blob *blob, const me_blob_place *place)
+me_status me_blob_load(const me_blob *blob, const me_blob_place *place)
 {
     _Alignas(4) uint8_t head[HEAD_BYTES];
     uint32_t crc;
-    const me_load_status status = read_head(blob, place, head);
-    if (status != ME_LOADED)
+    const me_status status = read_head(blob, place, head);
+    if (status != ME_OK)
         return status;
     if (!read_all(blob, place, head, false, &crc))
-        return ME_LOAD_UNREADABLE;
+        return ME_UNREADABLE;
     if (crc != word(head + CRC))
-        return ME_LOAD_DAMAGED;
+        return ME_DAMAGED;
     if (blob->verify && blob->verify(blob) != 0)
-        return ME_LOAD_REFUSED;
+        return ME_REFUSED;
 #ifndef ME_GAP9
     if (place->l3_bytes > 0 && !place->l3)
-        return ME_LOAD_NO_L3;
+        return ME_NO_L3;
 #endif
     if (!read_all(blob, place, head, true, &crc) || crc != word(head + CRC))
-        return ME_LOAD_HALF;
-    copy(place->loaded, head + DIGEST, DIGEST_BYTES);
-    return ME_LOADED;
+        return ME_HALF_LOADED;
+    put_digits(place->loaded, head + DIGEST);
+    return ME_OK;
 }

@@ -10,15 +10,16 @@
 
 /* Location of a network's model.
  * layout       32-byte digest that a blob must have
- * loaded       receives the model's 32-byte digest
+ * loaded       receives the model's digest, 64 hexadecimal digits
  * model        receives the first model_bytes of the payload
  * l3           receives the following l3_bytes; on the chip they go to the start of L3 */
 typedef struct {
     const uint8_t *layout;
-    uint8_t *loaded, *model, *l3;
+    char *loaded;
+    uint8_t *model, *l3;
     uint32_t model_bytes, l3_bytes;
 } me_blob_place;
 
-me_load_status me_blob_load(const me_blob *blob, const me_blob_place *place);
+me_status me_blob_load(const me_blob *blob, const me_blob_place *place);
 
 #endif

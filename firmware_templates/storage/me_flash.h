@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#include "me_status.h"
+
 #define ME_FLASH_MOST_PAGE_BYTES 512u
 
 /* page_bytes    unit of programming: a power of two, at most ME_FLASH_MOST_PAGE_BYTES
@@ -13,7 +15,7 @@
  * read          any bytes, to word-aligned memory
  * program       whole erased pages, from word-aligned memory
  * erase         the block that begins at this address
- * The functions return 0, or a negative number if the device reports a failure. */
+ * The functions return ME_OK (0), or a negative number if the device reports a failure. */
 typedef struct {
     uint32_t page_bytes, block_bytes;
     int32_t (*read)(uint32_t at, void *to, uint32_t bytes);

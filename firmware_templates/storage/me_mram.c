@@ -117,7 +117,7 @@ static void let_events_pass(void)
 int32_t me_mram_open(void)
 {
     if (!me_here.gap9)
-        return -1;
+        return ME_FAILED;
     ME_REG(RESET_SET) = CHANNEL;
     ME_REG(CLOCK_SET) = CHANNEL;
     ME_REG(RX) = RX_CHANNEL;

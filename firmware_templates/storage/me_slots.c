@@ -40,7 +40,7 @@ static bool fits(const me_slots *slots, uint32_t bytes)
     return bytes <= slots->slot_bytes - me_slots_head_bytes(slots);
 }
 
-/* -> 1: the record's CRC is that of its head; 0; ME_SLOTS_UNREADABLE */
+/* -> 1: the record's CRC is that of its head; 0; ME_UNREADABLE */
 static int32_t is_whole(const me_slots_record *record)
 {
     uint32_t crc = 0;
@@ -48,33 +48,33 @@ static int32_t is_whole(const me_slots_record *record)
         const uint32_t left = record->bytes - at;
         part = left < sizeof page.bytes ? left : (uint32_t)sizeof page.bytes;
         if (me_slots_read(record, at, page.bytes, part) < 0)
-            return ME_SLOTS_UNREADABLE;
+            return ME_UNREADABLE;
         crc = me_crc32(crc, page.bytes, part);
     }
     return crc == record->crc;
 }
 
-/* -> 1: the slot holds a whole record; 0; ME_SLOTS_UNREADABLE */
+/* -> 1: the slot holds a whole record; 0; ME_UNREADABLE */
 static int32_t find(const me_slots *slots, int32_t slot, me_slots_record *record)
 {
     const uint32_t at = slot_at(slots, slot);
     head found;
     if (slots->flash->read(at, &found, sizeof found) < 0)
-        return ME_SLOTS_UNREADABLE;
+        return ME_UNREADABLE;
     *record =
         (me_slots_record){ slots, at + me_slots_head_bytes(slots), found.bytes, found.sequence, found.crc };
     const bool is_head = found.magic == MAGIC && found.head_crc == me_crc32(0, &found, CHECKED_BYTES);
     return is_head && fits(slots, found.bytes) ? is_whole(record) : 0;
 }
 
-/* Whole records, the newest first; numbers wrap around. -> how many, or ME_SLOTS_UNREADABLE: a record that
+/* Whole records, the newest first; numbers wrap around. -> how many, or ME_UNREADABLE: a record that
  * cannot be read may be the newest one */
 static int32_t find_all(const me_slots *slots, me_slots_record *records)
 {
     me_slots_record second;
     const int32_t is_first = find(slots, 0, records), is_second = find(slots, 1, &second);
     if (is_first < 0 || is_second < 0)
-        return ME_SLOTS_UNREADABLE;
+        return ME_UNREADABLE;
     if (!is_second)
         return is_first;
     if (is_first && (int32_t)(second.sequence - records[0].sequence) <= 0) {
@@ -91,9 +91,9 @@ int32_t me_slots_find(const me_slots *slots, me_slots_record *record, int32_t ag
     me_slots_record found[2];
     const int32_t count = find_all(slots, found);
     if (age >= count)
-        return count < 0 ? count : -1;
+        return count < 0 ? count : ME_FAILED;
     *record = found[age];
-    return 0;
+    return ME_OK;
 }
 
 int32_t me_slots_drop(const me_slots_record *record)
@@ -105,7 +105,7 @@ int32_t me_slots_drop(const me_slots_record *record)
 int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint32_t bytes)
 {
     if (at > record->bytes || bytes > record->bytes - at)
-        return -1;
+        return ME_FAILED;
     return record->slots->flash->read(record->at + at, to, bytes) < 0 ? -1 : 0;
 }
 
@@ -115,8 +115,8 @@ static int32_t erase(const me_slots *slots, int32_t slot)
     const me_flash *flash = slots->flash;
     for (uint32_t at = 0; at < slots->slot_bytes; at += flash->block_bytes)
         if (flash->erase(slot_at(slots, slot) + at) < 0)
-            return -1;
-    return 0;
+            return ME_FAILED;
+    return ME_OK;
 }
 
 /* Bytes that are less than the page's are followed by those of an erased one. */
@@ -133,7 +133,7 @@ int32_t me_slots_begin(const me_slots *slots, me_slots_record *record)
 {
     me_slots_record newest = { .sequence = 0 };
     const int32_t status = me_slots_find(slots, &newest, 0);
-    if (status == ME_SLOTS_UNREADABLE)
+    if (status == ME_UNREADABLE)
         return status;
     const int32_t slot = status == 0 && newest.at < slots->first + slots->slot_bytes;
     const uint32_t at = slot_at(slots, slot) + me_slots_head_bytes(slots);
@@ -146,11 +146,11 @@ int32_t me_slots_append(me_slots_record *record, const void *part, uint32_t byte
     const me_flash *flash = record->slots->flash;
     const uint32_t whole = bytes & ~(flash->page_bytes - 1u), at = record->at + record->bytes;
     if (!fits(record->slots, bytes) || !fits(record->slots, record->bytes + bytes))
-        return -1;
+        return ME_FAILED;
     record->crc = me_crc32(record->crc, part, bytes);
     record->bytes += bytes;
     if (whole > 0 && flash->program(at, part, whole) < 0)
-        return -1;
+        return ME_FAILED;
     return whole < bytes ? program_page(flash, at + whole, (const uint8_t *)part + whole, bytes - whole) : 0;
 }
 
@@ -161,16 +161,16 @@ int32_t me_slots_commit(const me_slots_record *record)
     last.head_crc = me_crc32(0, &last, CHECKED_BYTES);
     const uint32_t at = record->at - me_slots_head_bytes(slots);
     if (program_page(slots->flash, at, (const uint8_t *)&last, sizeof last) < 0)
-        return -1;
+        return ME_FAILED;
     me_slots_record newest;
     const int32_t status = me_slots_find(slots, &newest, 0);
-    return status == 0 && newest.at != record->at ? -1 : status;
+    return status == 0 && newest.at != record->at ? ME_FAILED : status;
 }
 
 int32_t me_slots_save(const me_slots *slots, const void *record, uint32_t bytes)
 {
     me_slots_record next;
-    int32_t status = fits(slots, bytes) ? me_slots_begin(slots, &next) : -1;
+    int32_t status = fits(slots, bytes) ? me_slots_begin(slots, &next) : ME_FAILED;
     if (status == 0)
         status = me_slots_append(&next, record, bytes);
     return status == 0 ? me_slots_commit(&next) : status;
@@ -181,6 +181,6 @@ int32_t me_slots_load(const me_slots *slots, void *to, uint32_t most)
     me_slots_record record;
     const int32_t status = me_slots_find(slots, &record, 0);
     if (status < 0 || record.bytes > most)
-        return status < 0 ? status : -1;
-    return me_slots_read(&record, 0, to, record.bytes) < 0 ? ME_SLOTS_UNREADABLE : (int32_t)record.bytes;
+        return status < 0 ? status : ME_FAILED;
+    return me_slots_read(&record, 0, to, record.bytes) < 0 ? ME_UNREADABLE : (int32_t)record.bytes;
 }

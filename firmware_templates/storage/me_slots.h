@@ -16,6 +16,9 @@
  *   me_slots_read(&record, 0, to, bytes);    to look at it, while the old record is still in force
  *   me_slots_commit(&record);
  *
+ * Functions return ME_OK or less than 0 (me_status.h). ME_UNREADABLE: reading the flash failed, so that the newest
+ * record is unknown: retry or restart. Nothing was erased.
+ *
  * What it relies on: a page that power cuts while it is programmed reads the same each time, whatever
  * its bits are, and reading it does not fail; erasing or programming changes no other block.
  */
@@ -29,9 +32,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Reading the flash failed, so that the newest record is unknown: retry or restart. Nothing was erased. */
-#define ME_SLOTS_UNREADABLE (-2)
 
 /* first         address of the first slot, at the start of a block; the second slot follows
  * slot_bytes    of each: whole blocks, large enough for a record and its header */
@@ -49,39 +49,39 @@ typedef struct {
     uint32_t at, bytes, sequence, crc;
 } me_slots_record;
 
-/* Begins a record in the slot without the newest record, which is erased. Returns 0, -1 if erasing failed, or
- * ME_SLOTS_UNREADABLE. */
+/* Begins a record in the slot without the newest record, which is erased. Returns ME_OK, ME_FAILED if erasing failed,
+ * or ME_UNREADABLE. */
 int32_t me_slots_begin(const me_slots *slots, me_slots_record *record);
 
-/* Writes a part, aligned to words; each part except the last has whole pages. Returns 0, or -1 if it does not fit
+/* Writes a part, aligned to words; each part except the last has whole pages. Returns ME_OK, or ME_FAILED if it does not fit
  * or the flash failed. */
 int32_t me_slots_append(me_slots_record *record, const void *part, uint32_t bytes);
 
-/* Makes it the newest record. Returns 0; -1 if the flash failed: the last record still exists; or
- * ME_SLOTS_UNREADABLE: the record is written but could not be read back. */
+/* Makes it the newest record. Returns ME_OK; ME_FAILED if the flash failed: the last record still exists; or
+ * ME_UNREADABLE: the record is written but could not be read back. */
 int32_t me_slots_commit(const me_slots_record *record);
 
-/* Finds the newest complete record, or with `age` 1 the one before it, if the next one has not begun. Returns 0,
- * -1 if there is none, or ME_SLOTS_UNREADABLE. */
+/* Finds the newest complete record, or with `age` 1 the one before it, if the next one has not begun. Returns ME_OK,
+ * ME_FAILED if there is none, or ME_UNREADABLE. */
 int32_t me_slots_find(const me_slots *slots, me_slots_record *record, int32_t age);
 
 /* Drops a record that the program rejected while it accepted the one before: the next record begins in its slot.
- * Returns 0, or -1 if the flash failed. */
+ * Returns ME_OK, or ME_FAILED if the flash failed. */
 int32_t me_slots_drop(const me_slots_record *record);
 
-/* Copies bytes of a record, from offset `at` on, to word-aligned memory. Returns 0, or -1 if there are fewer bytes
+/* Copies bytes of a record, from offset `at` on, to word-aligned memory. Returns ME_OK, or ME_FAILED if there are fewer bytes
  * or the flash failed. */
 int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint32_t bytes);
 
 /* Bytes before a record: its header, in whole pages. */
 uint32_t me_slots_head_bytes(const me_slots *slots);
 
-/* Stores a record, aligned to words. Returns 0; -1 if it is too large or the flash failed: the last record still
- * exists; or ME_SLOTS_UNREADABLE: the last record or the new one exists. */
+/* Stores a record, aligned to words. Returns ME_OK; ME_FAILED if it is too large or the flash failed: the last record still
+ * exists; or ME_UNREADABLE: the last record or the new one exists. */
 int32_t me_slots_save(const me_slots *slots, const void *record, uint32_t bytes);
 
-/* Copies the newest complete record to word-aligned memory. Returns its bytes; -1 without any change if there is
- * none or it has more than `most` bytes; or ME_SLOTS_UNREADABLE. */
+/* Copies the newest complete record to word-aligned memory. Returns its bytes; ME_FAILED without any change if there is
+ * none or it has more than `most` bytes; or ME_UNREADABLE. */
 int32_t me_slots_load(const me_slots *slots, void *to, uint32_t most);
 
 #ifdef __cplusplus

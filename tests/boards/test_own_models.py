@@ -63,7 +63,8 @@ static int are_refused_without_options(void)
     me_gap unchecked = wake;
     const me_blob blob = me_blob_in_memory(second, sizeof second);
     info.check = 0, unchecked.of = &info;
-    return me_check_slice(&unchecked, 0) == 1 && me_load_model(&wake, &blob) == ME_LOAD_LAYOUT;
+    return me_check_slice(&unchecked, 0) == ME_FAILED
+           && me_load_model(&wake, &blob) == ME_WRONG_LAYOUT;
 }
 
 static int are_intact(void)
@@ -85,10 +86,10 @@ int main(void)
         return 91;
     if (take_model(second, sizeof second) != 0 || !are_intact())
         return 92;
-    if (take_model(spoilt, sizeof spoilt) != -1) /* fails its self-test */
+    if (take_model(spoilt, sizeof spoilt) != ME_DIFFERENT) /* fails its self-test */
         return 93;
     verdict = 1;
-    if (take_model(second, sizeof second) != -1)
+    if (take_model(second, sizeof second) != ME_FAILED)
         return 94;
     verdict = 0;
     if (take_model(second, sizeof second) != 0)

@@ -27,6 +27,7 @@ def elf(changed: tuple[str, str] = ("", "")) -> bytes:
     assert changed[0] in files["me_mram.c"]
     files["me_mram.c"] = files["me_mram.c"].replace(*changed)
     files |= {"library/me_flash.h": (storage / "me_flash.h").read_text()}
+    files |= {"me_status.h": (storage.parent / "include" / "me_status.h").read_text()}
     files |= {"flash.c": (PROGRAMS / "flash.c").read_text()}
     return link({**runtime(), **files}, cc="zig").elf
 

@@ -10,7 +10,7 @@ import pytest
 
 from myoedge.codegen.firmware import link
 from myoedge.simulator import RunOptions, simulate
-from tests.firmware.test_loading import External, check_slices, linear
+from tests.firmware.test_loading import NO_L3, External, check_slices, linear
 from tests.firmware.two_networks import texts
 
 
@@ -22,7 +22,7 @@ def test_a_bit_that_changes_in_l3_is_found_without_a_blob(tmp_path: Path) -> Non
     external.pointer.value = None
     of_l3 = -(-len(external.image) // 4096)
     found = [build.library.handle.gesture_check(i) for i in slices]
-    assert found == [0] * (len(slices) - of_l3) + [1] * of_l3, "without memory for L3"
+    assert found == [0] * (len(slices) - of_l3) + [NO_L3] * of_l3, "without memory for L3"
 
 
 ALL_SLICES = """

@@ -23,6 +23,7 @@ from myoedge.operators.interpreter import run_int
 from myoedge.simulator import simulate
 from myoedge.streaming.stream import passes
 from tests.conftest import save_exported
+from tests.firmware.status import STATUS
 from tests.firmware.test_model_blob import (
     HEAD,
     LOADED,
@@ -35,7 +36,10 @@ from tests.firmware.test_model_blob import (
 )
 from tests.firmware.two_networks import texts
 
-UNREADABLE, REFUSED, NO_L3, HALF = range(5, 9)
+UNREADABLE, REFUSED, NO_L3, HALF, DAMAGED, DIFFERENT, FAILED = (
+    STATUS[f"ME_{name}"]
+    for name in ["UNREADABLE", "REFUSED", "NO_L3", "HALF_LOADED", "DAMAGED", "DIFFERENT", "FAILED"]
+)
 RUN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 LINEAR = (1, 96)
 
@@ -97,7 +101,7 @@ class External:
             len(self.image),
         )
         assert not any(map(check, slices))
-        assert [check(i) for i in (-1, -(1 << 31), len(slices), (1 << 31) - 1)] == 4 * [1]
+        assert [check(i) for i in (-1, -(1 << 31), len(slices), (1 << 31) - 1)] == 4 * [FAILED]
         first = len(slices) - -(-size // 4096)
         for at in (0, 4096, size - 1):
             self.memory[at] = self.memory.raw[at] ^ 64
@@ -178,8 +182,8 @@ def test_each_model_brings_its_known_answer(which: str, request: pytest.FixtureR
         assert self_test(first) == 0
     spoilt = resealed(blob_of(second), HEAD.size, bytes(range(256)))
     assert load(first, spoilt) == LOADED, "its CRC-32 is right"
-    assert self_test(first) == -1
-    assert self_test(first, RUN(lambda *_: 1)) == -1, "a run that fails"
+    assert self_test(first) == DIFFERENT
+    assert self_test(first, RUN(lambda *_: -5)) == -5, "what a run fails with"
     assert load(first, blob_of(first)) == LOADED
     assert self_test(first) == 0
     assert external is None or external.memory.raw == first.l3_image
@@ -195,7 +199,7 @@ def test_checks_are_of_the_model_that_is_loaded(checked: tuple[Build, Build]) ->
         assert not any(handle.gesture_check(i) for i in slices)
         for at in (0, 5000):
             model[at] ^= 4
-            assert [handle.gesture_check(i) for i in slices].index(1) == at // 4096
+            assert [handle.gesture_check(i) for i in slices].index(DAMAGED) == at // 4096
             model[at] ^= 4
         external.finds_inverted_bits(slices)
     assert external.memory.raw == first.l3_image
@@ -216,7 +220,7 @@ def test_a_blob_that_a_signature_check_refuses_changes_nothing(in_l3: tuple[Buil
     assert len(asked) == 1
     assert external.memory.raw == first.l3_image
     np.testing.assert_array_equal(external.run([x]), before)
-    assert load(first, blob_of(second)[:-1] + b"!", refuse) == 4, "damaged: nobody is asked"
+    assert load(first, blob_of(second)[:-1] + b"!", refuse) == DAMAGED, "damaged: nobody is asked"
     assert len(asked) == 1
     assert load(first, blob_of(second), lambda _: 0) == LOADED
     assert external.memory.raw == second.l3_image
@@ -301,7 +305,7 @@ int main(void)
     static void *const out[] = { found };
     for (int32_t i = 0; i < 2; i++) {
         const me_blob blob = { sizes[i], read_file, 0, i ? "second.blob" : "first.blob" };
-        if (gesture_load(&blob) != ME_LOADED)
+        if (gesture_load(&blob) != ME_OK)
             return 1;
         if (gesture_self_test(on_cluster, out) != 0)
             return 2;
@@ -311,7 +315,9 @@ int main(void)
                 return 3;
     }
     const me_blob blob = { sizes[0], read_file, 0, "spoilt.blob" };
-    return gesture_load(&blob) == ME_LOADED && gesture_self_test(on_cluster, out) == -1 ? 0 : 4;
+    if (gesture_load(&blob) != ME_OK)
+        return 4;
+    return gesture_self_test(on_cluster, out) == ME_DIFFERENT ? 0 : 4;
 }
 """
 
@@ -365,7 +371,7 @@ int main(void)
     gesture_pass = on_cluster;
     for (int i = 0; i < 2; i++) {
         const me_blob blob = me_blob_in_memory(blobs[i], sizeof blobs[i]);
-        if (gesture_load(&blob) != ME_LOADED)
+        if (gesture_load(&blob) != ME_OK)
             return 1;
         if (gesture_self_test(on_cluster, (void *const[]){ found }) != 0)
             return 2;

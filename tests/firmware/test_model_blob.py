@@ -24,10 +24,12 @@ from myoedge.numerics.arrays import Array
 from myoedge.simulator import simulate
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
+from tests.firmware.status import STATUS
 from tests.firmware.two_networks import golden
 
 SHAPE = (1, 2, 40)
-LOADED, SIZE, VERSION, LAYOUT, DAMAGED = range(5)
+LOADED, DAMAGED = STATUS["ME_OK"], STATUS["ME_DAMAGED"]
+SIZE, VERSION, LAYOUT = (STATUS[f"ME_WRONG_{name}"] for name in ("SIZE", "VERSION", "LAYOUT"))
 
 
 def trained(
@@ -178,7 +180,7 @@ int main(int, char **arguments)
     FILE *blobs = fopen(arguments[1], "rb");
     const uint32_t bytes = (uint32_t)fread(file, 1, sizeof file, blobs);
     const me_blob blob = me_blob_in_memory(file, bytes);
-    const bool is_loaded = gesture_load(&blob) == ME_LOADED && gesture_info.inputs[0].scale > 0;
+    const bool is_loaded = gesture_load(&blob) == ME_OK && gesture_info.inputs[0].scale > 0;
     return is_loaded && me_crc32(0, "123456789", 9) == 0xCBF43926u && me_slots_drop ? 0 : 1;
 }
 """
@@ -221,10 +223,10 @@ static void on_each_core(int32_t core, void *unused)
 int main(void)
 {
     me_blob given = me_blob_in_memory(blob, sizeof blob - 1);
-    if (gesture_load(&given) != ME_LOAD_SIZE)
+    if (gesture_load(&given) != ME_WRONG_SIZE)
         return 3;
     given.bytes++;
-    if (gesture_load(&given) != ME_LOADED)
+    if (gesture_load(&given) != ME_OK)
         return 1;
     me_cluster_run(on_each_core, 0);
     for (int32_t i = 0; i < GESTURE_OUTPUT0_BYTES; i++)
@@ -289,7 +291,7 @@ def test_two_calibrations_have_one_layout_and_two_digests(
         shown = command("inspect", build.folder, cwd=tmp_path).out
         for text in (shown, (build.folder / "src" / "network.c").read_text()):
             assert f"model {wanted[:16]}" in text, "titles and C banners"
-    loaded = (ctypes.c_uint8 * 32).in_dll(first.library.handle, "gesture_loaded")
+    loaded = (ctypes.c_char * 65).in_dll(first.library.handle, "gesture_loaded")
     for blob, wanted in ((blobs[1], digests[1]), (blobs[0], digests[0])):
         assert load(first, blob) == LOADED
-        assert bytes(loaded).hex() == wanted
+        assert loaded.value.decode() == wanted

@@ -17,7 +17,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.render import template_dir
 from myoedge.system import tools
-from tests.conftest import save_exported
+from tests.conftest import ROOT, save_exported
 
 REMARK = re.compile(
     r"(?:error|warning|style|performance|portability): .*\[[\w.-]+\]$", re.MULTILINE
@@ -100,6 +100,20 @@ WITH_CPPCHECK = pytest.mark.skipif(not shutil.which("cppcheck"), reason="cppchec
 def test_warnings_of_another_compiler_do_not_stop_a_customer_s_make(builds: list[Build]) -> None:
     for build in builds:
         assert "-Werror" not in (build.folder / "src" / "Makefile").read_text()
+
+
+def test_variables_that_are_exported_are_constant_or_documented(builds: list[Build]) -> None:
+    page = (ROOT / "docs" / "guides" / "firmware.md").read_text()
+    listed = set(re.findall(r"`(\w+)`", page))
+    for build in builds:
+        src = shutil.copytree(build.folder / "src", build.folder.parent / f"made_{build.prefix}")
+        tools.run(["make", "-s", "libnetwork.a"], cwd=src)
+        rows = tools.run(["nm", "--defined-only", "--extern-only", "libnetwork.a"], cwd=src).stdout
+        shown = {row.split()[-1] for row in rows.splitlines() if re.match(r"\w+ [BDGSC] ", row)}
+        constant = {f"{build.prefix}_info", "me_block_kernels"}  # with addresses in them
+        written = {name.replace(f"{build.prefix}_", "gesture_") for name in shown - constant}
+        assert written, "a network has an arena"
+        assert {re.sub(r"put\d+$", "put0", name) for name in written} <= listed
 
 
 @pytest.mark.slow

@@ -97,7 +97,7 @@ class Product:
         return result
 
     def model(self) -> bytes:
-        return bytes((ctypes.c_uint8 * 32).in_dll(self.handle, "gesture_loaded"))
+        return (ctypes.c_char * 65).in_dll(self.handle, "gesture_loaded").value
 
     def result(self) -> Array:
         return host.run(self.library, [X], [RESULT])[0]
@@ -119,7 +119,7 @@ def product(builds: tuple[Build, Build], tmp_path: Path) -> Product:
 
 
 def digest(blob: bytes) -> bytes:
-    return bytes(HEAD.unpack_from(blob)[3])
+    return bytes(HEAD.unpack_from(blob)[3]).hex().encode()
 
 
 def spoilt(blob: bytes) -> bytes:

@@ -48,6 +48,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("slots")
     for name in ("me_slots.c", "me_slots.h", "me_crc32.c", "me_crc32.h", "me_flash.h"):
         shutil.copy(template_dir() / "storage" / name, folder)
+    shutil.copy(template_dir() / "include" / "me_status.h", folder)
     return load_library(folder).handle
 
 

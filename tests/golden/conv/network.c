@@ -272,5 +272,5 @@ int me_run(const void *const in[], void *const out[])
         }
 #endif
     }
-    return 0;
+    return ME_OK;
 }

@@ -72,8 +72,9 @@ int me_push(const void *const frame[], void *const out[])
     gathered = 0;
     const void *const in[] = {me_input0, state0[turn], state1[turn], };
     void *const made[] = {me_output0, state0[1 - turn], state1[1 - turn], };
-    if (me_pass(in, made))
-        return -1;
+    const int status = me_pass(in, made);
+    if (status != ME_OK)
+        return status < 0 ? status : ME_FAILED;
     turn = 1 - turn;
     number += number <= 0;
     const int32_t first = warmup < ME_PASS_READY ? warmup : ME_PASS_READY;
