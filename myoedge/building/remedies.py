@@ -42,11 +42,12 @@ def with_l2_remedy(
         return short
     kib, built = found
     plan, limits = built.build_plan.plan, inputs.request.limits
-    is_linked = budget.code_bytes(limits, plan.chip, 0) > 0
-    code = built.report["memory"]["code_bytes"] if is_linked else 0
+    code = _code_bytes(built, inputs)
     beside = f", code {code:,} B included" * (code > 0)
     facts = dict(short.facts)
-    facts["needs"] = f"{plan.l2_bytes + code:,} B, as the smallest build that was tried{beside}"
+    facts["needs"] = (
+        f"{_used_bytes(built, inputs):,} B, as the smallest build that was tried{beside}"
+    )
     facts["has"] = f"{limits.l2_bytes:,} B"
     price = estimated(plan)
     if free is not None and plan.chip.point.clock_hz:
@@ -61,6 +62,18 @@ def code_over_l2(over: CodeOverBudget, inputs: BuildInputs, finish: Finish) -> M
     return raised(over_budget([with_l2_remedy(short, inputs, kib, finish)]))
 
 
+def _code_bytes(built: Finished, inputs: BuildInputs) -> int:
+    """Return the linked code that counts against the L2 limit."""
+    plan = built.build_plan.plan
+    if not budget.code_bytes(inputs.request.limits, plan.chip, 0):
+        return 0
+    return int(built.report["memory"]["code_bytes"] or 0)
+
+
+def _used_bytes(built: Finished, inputs: BuildInputs) -> int:
+    return built.build_plan.plan.l2_bytes + _code_bytes(built, inputs)
+
+
 def _smallest(inputs: BuildInputs, l2_kib: int, finish: Finish) -> tuple[int, Finished] | None:
     """Build with L2 limits above the given one, which is too small; return the smallest that
     suffices, in KiB, with its build."""
@@ -68,7 +81,8 @@ def _smallest(inputs: BuildInputs, l2_kib: int, finish: Finish) -> tuple[int, Fi
     for _ in range(MOST_TRIALS):
         try:
             found = l2_kib, finish(_with_l2_alone(inputs, l2_kib))
-            l2_kib = (low + l2_kib) // 2
+            used_kib = max(-(-_used_bytes(found[1], inputs) // KIB), low + 1)
+            l2_kib = used_kib if used_kib < l2_kib else (low + l2_kib) // 2
         except MyoedgeError as error:
             if error.exit_code != TOO_LARGE:
                 raise
