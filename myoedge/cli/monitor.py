@@ -138,8 +138,10 @@ def _shown(terminal: Terminal, log: PacketLog, plot: bool) -> Iterator[Sink]:
     def print_line(record: Record, time_s: float | None) -> None:
         from myoedge.reports.packet_log import line_of
 
+        if terminal.as_json:
+            return
         text = line_of(record, time_s, last, log.names)
-        if text is not None and not terminal.as_json:
+        if text is not None:
             terminal.text(text, soft_wrap=True)
 
     yield print_line

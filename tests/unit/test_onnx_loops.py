@@ -18,6 +18,7 @@ from torch import Tensor
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.operators.interpreter import run_float
+from myoedge.operators.loop.body import MOST_STEPS
 from myoedge.operators.loop.turns import loop_spans
 from myoedge.passes import prepare
 from tests.networks import Function
@@ -303,6 +304,17 @@ def test_the_body_of_a_recurrence_stands_once(
         assert len(loop_spans(graph.nodes)) == 1
         sizes.add(len(graph.nodes))
     assert len(sizes) == 1
+
+
+def test_a_scan_of_many_steps_is_refused_at_once(tmp_path: Path) -> None:
+    """200,000 steps took minutes and gigabytes to calibrate, without an end."""
+    onnx.save(gated(SCAN, MOST_STEPS, way=0), tmp_path / "most.onnx")
+    assert load_onnx(tmp_path / "most.onnx").graph.nodes
+    onnx.save(gated(SCAN, 200_000, way=0), tmp_path / "more.onnx")
+    with pytest.raises(MyoedgeError, match="a loop of 200,000 steps, at most 10,000") as caught:
+        load_onnx(tmp_path / "more.onnx")
+    assert caught.value.code == "E111"
+    assert "a shorter window" in caught.value.notice.tries[0]
 
 
 def test_a_scan_in_a_scan_is_refused(tmp_path: Path) -> None:

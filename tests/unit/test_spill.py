@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,6 +100,65 @@ def test_no_map_leaves_l2_for_a_layer_that_reads_more_constants_than_all_of_it(
         planned(l2_bytes)
     assert found.value.notice.code == "E301"
     assert bool(tried) == is_tried
+
+
+class Many(nn.Module):
+    """Many small maps, of which none is at the peak, before the weights of one large layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(12 + n, 13 + n) for n in range(40))
+        self.last = nn.Linear(52, 52)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+        return self.last(x)
+
+
+def test_maps_that_do_not_help_are_not_tried_one_after_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The least L2 is known after a few; all 40 in three sizes of parts took a minute in loops."""
+    torch.manual_seed(0)
+    graph = prepare(from_exported(torch.export.export(Many().eval(), (torch.zeros(1, 12),))))
+    x = np.random.default_rng(0).standard_normal((1, 1, 12)).astype(np.float32)
+    q = quantize_graph(graph, calibrate(graph, {"x": x}, Observer(), "random"))
+    tried: list[int] = []
+    made = spill._with_maps
+
+    def counted(plan: Plan, roots: spill.Roots, maps: Sequence[str], *more: Any) -> Plan | None:
+        tried.append(len(maps))
+        return made(plan, roots, maps, *more)
+
+    monkeypatch.setattr(spill, "_with_maps", counted)
+    monkeypatch.setattr(spill, "_is_hopeless", lambda *_: False)
+    chip = find_chip("gap9").cores_alone()
+    reserved = chip.l2_bytes - chip.l2_room_bytes
+    with pytest.raises(MyoedgeError, match="E301"):
+        make_plan(q, replace(chip, l2_bytes=100 + reserved))
+    assert 0 < len(tried) <= len(spill.PARTS) * (spill.MOST_IDLE + 4)
+
+
+def test_a_loop_that_needs_more_than_l2_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No map outside of it makes room for its states."""
+
+    class Loop(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            state, rows = torch.zeros(1, 300), []
+            for row in (x * x.flip(2) * x.flip(1)).unbind(1):
+                state = torch.tanh(state * 0.5 + row)
+                rows.append(state)
+            return torch.stack(rows, 1).amax(1)
+
+    graph = prepare(from_exported(torch.export.export(Loop().eval(), (torch.zeros(1, 30, 300),))))
+    x = np.random.default_rng(0).standard_normal((1, 1, 30, 300)).astype(np.float32)
+    q = quantize_graph(graph, calibrate(graph, {"x": x}, Observer(), "random"))
+    monkeypatch.setattr(spill, "_with_maps", lambda *_: pytest.fail("a choice was tried"))
+    chip = find_chip("gap9").cores_alone()
+    reserved = chip.l2_bytes - chip.l2_room_bytes
+    with pytest.raises(MyoedgeError, match="E301"):
+        make_plan(q, replace(chip, l2_bytes=12_000 + reserved))
 
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.integers(0, 9), st.integers(0, 5)), max_size=9))

@@ -15,6 +15,7 @@ from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_search import Limits, choose
 from myoedge.plan.l3.feature_maps import Access, access
 from myoedge.plan.l3.weight_streaming import (
+    least_beside,
     least_bytes,
     read_at_once,
     too_large,
@@ -29,6 +30,7 @@ PART_BYTES = 65536  # maximum bytes of a part of a feature map
 # Parts that L2 could hold, tried in this order: small parts leave space for other data, so that
 # fewer maps may go to L3; very small ones, for which layers read constants more often, come last.
 PARTS = (16, 6, 64)
+MOST_IDLE = 8  # maps that go to L3 one after another, largest first, and leave the need as it was
 
 Roots = Mapping[str, tuple[str, int]]
 
@@ -78,11 +80,15 @@ def _first_that_fits(
 
 
 def _is_hopeless(plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Sequence[int]) -> bool:
-    """Return whether some layer reads more constants at once than L2 holds, even with its feature
-    maps in L3."""
+    """Return whether L2 is too small whichever feature maps go to L3, or some layer reads more
+    constants at once than L2 holds, even with its feature maps in L3."""
+    maps = _candidates(plan, roots)
+    using = {index for index, _, _, _ in _uses(plan, roots, maps)}
+    if least_beside(plan, maps, using) > plan.l2_room_bytes:
+        return True
     over = {i for i, size in read_at_once(plan).items() if size > plan.l2_room_bytes}
     operands: dict[int, list[str]] = {index: [] for index in over}
-    for index, operand, _, _ in _uses(plan, roots, _candidates(plan, roots)) if over else ():
+    for index, operand, _, _ in _uses(plan, roots, maps) if over else ():
         if index in over:
             operands[index].append(operand)
     return any(
@@ -112,10 +118,11 @@ def _reads_alone(plan: Plan, index: int, kernels: NetworkKernels, limits: Limits
 def _with_more_maps(
     plan: Plan, roots: Roots, part: int, placing: Allocator, kernels: NetworkKernels
 ) -> Iterator[Plan | None]:
-    """Yield plans with an increasing number of feature maps in L3, while that may help; None for a
-    choice without a tiling."""
+    """Yield plans with more and more feature maps in L3, while they need less L2; None for a choice
+    without a tiling."""
     tried, left, together = plan, _candidates(plan, roots), True
-    while names := _next_maps(tried, left):
+    least, idle = least_bytes(plan), 0
+    while idle < MOST_IDLE and (names := _next_maps(tried, left)):
         names = names if together else names[:1]
         made = _with_maps(plan, roots, [*tried.maps, *names], part, placing, kernels)
         if made is not None or len(names) == 1:
@@ -123,6 +130,8 @@ def _with_more_maps(
         else:  # no tiling for one of these maps
             together = False
         tried = made or tried
+        needed = least_bytes(tried)
+        least, idle = min(least, needed), 0 if needed < least else idle + 1
         yield made
 
 

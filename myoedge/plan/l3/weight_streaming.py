@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -20,6 +20,7 @@ from myoedge.plan.l2.resident_weights import (
 )
 from myoedge.plan.l3.feature_maps import map_transfers
 from myoedge.plan.l3.transfers import L3Transfer, L3TransferCost, in_order, place_l3_transfers
+from myoedge.plan.placement import peak
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.plan.timeline import Chunk, candidates, chunks
 
@@ -143,6 +144,21 @@ def least_bytes(plan: Plan) -> int:
     """Return the minimum bytes of L2 that a plan needs, with all constants streamed from L3."""
     read = most_read([chunk for chunks in _known(plan).values() for chunk in chunks])
     return plan.l2_room_bytes - window_bytes(plan) + read
+
+
+def least_beside(plan: Plan, maps: Sequence[str], steps: Container[int]) -> int:
+    """Return the bytes of L2 that a plan needs whichever of its feature maps go to L3: all other
+    buffers, and the constants of steps that read none of these maps, in the smallest chunks.
+
+    maps    feature maps that may go to L3
+    steps   steps that read or write them
+    """
+    lives = tuple(life for life in plan.lives if life.name not in maps)
+    ports = [name for name in (*plan.graph_inputs, *plan.graph_outputs) if name not in maps]
+    fixed = plan.l2_room_bytes - window_bytes(plan) - plan.arena_bytes - plan.border_bytes
+    chunks = (chunk for chunks in _known(plan, most=0).values() for chunk in chunks)
+    read = most_read([chunk for chunk in chunks if chunk.step not in steps])
+    return fixed + peak(lives, plan.chip.alignment_bytes)[0] + plan.port_bytes(ports) + read
 
 
 def read_at_once(plan: Plan) -> dict[int, int]:
