@@ -489,6 +489,8 @@ def one_operator(
     }
     samples |= {x: np.tanh(samples[x]) for x in DECAYS.get(op, ())}
     samples |= {x: np.abs(samples[x]) for x in NOT_NEGATIVE.get(op, ())}
+    if OPS[op].fixed_params:  # states beyond that range would make the layer int16
+        samples |= {f"x{i}": np.tanh(samples[f"x{i}"]) for i in OPS[op].first_states}
     return planned(network(nodes, inputs, constants), samples, int16=int16)
 
 

@@ -22,6 +22,7 @@ from myoedge.backends.packets import (
     record_of,
 )
 from myoedge.errors import MyoedgeError
+from myoedge.system.notebook import Card, Shown
 
 COUNTDOWN_S = 3
 ANSWER_S = (
@@ -47,7 +48,7 @@ class Prompts:
 
 
 @dataclass(frozen=True)
-class PromptedSession:
+class PromptedSession(Shown):
     """Result of a session.
 
     method      the method that the device used
@@ -59,6 +60,14 @@ class PromptedSession:
     method: str
     in_force: bool
     decisions: tuple[tuple[int, int], ...]
+
+    def _card(self) -> Card:
+        rows = [
+            {"class": at, "decisions": count, "right before it learnt": right}
+            for at, (count, right) in enumerate(self.decisions)
+        ]
+        decides = "decides now" if self.in_force else "gained nothing: the one before decides"
+        return Card(f"session by {self.method}: its classifier {decides}", rows=rows)
 
 
 @dataclass

@@ -517,7 +517,7 @@ def test_remedies_of_arguments_are_python(build: Build) -> None:
     for labels in (y[None], y + 9, np.repeat(y[:, None], 2, 1), np.eye(CLASSES)[y] * 0.5, y + 0.5):
         with pytest.raises(MyoedgeError) as caught:
             build.adapt(x, labels, method="lda")
-        (line,) = caught.value.notice.tries
+        line, *_ = caught.value.notice.tries
         code = line.removeprefix("labels=").partition(",  (")[0].partition("  (")[0]
         code = code.partition(", if")[0]
         again = eval(code, {"labels": labels, "int": int})

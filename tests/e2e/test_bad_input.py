@@ -247,7 +247,7 @@ def test_nothing_to_calibrate_with(run: Run, tmp_path: Path) -> None:
         ("[budget]\nl2 = '3 elephants'", "E232", "KiB"),
         ("[budget]\nl2 = '" + "9" * 400 + " KiB'", "E232", "KiB"),
         ("[budget]\nsqnr = nan", "E232", "sqnr"),
-        ("[budget]\nlatency = 20", "E232", '"20 ms", say'),
+        ("[budget]\nlatency = 20", "E232", '"20 ms"'),
         ("[budget]\nl2 = 1.5", "E232", "a size needs a unit: 1.5"),
         ("[budget]\nenergy = '3'", "E232", '"3 mJ", say'),
         ("[budget]\nsqnr = '25 dB'", "E232", "sqnr = 25.0"),
