@@ -21,6 +21,7 @@ from rich.table import Table
 
 import myoedge
 from myoedge.backends import gvsoc, host
+from myoedge.backends.packets import Decision, Flags, Packet, Start
 from myoedge.codegen.firmware import Firmware
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import simulate
@@ -32,6 +33,7 @@ from tests.firmware.programs import program
 from tests.kernels import speed
 from tests.networks import Small
 from tests.pages import shown
+from tests.sensor.packets import encoded
 from tests.simulator.ne16_jobs import recorded, repeated_job
 
 RUNS = 5
@@ -90,6 +92,21 @@ def command_line() -> Table:
 
 
 BUSY_TIMES = {1: 40_000, 8: 5_000}  # blocks of 4x2 sums over K = 768, by busy cores
+
+
+def monitor_seconds_of_a_day(folder: Path) -> float:
+    """Seconds to decode and print a day of ten decisions and a status a second, from a part."""
+    packets, in_a_day = 20_000, 11 * 86_400
+    sent: list[Packet] = [Start(0, 0, 0, Flags(0), "00" * 8, 8, 1000.0, 5, "reset")]
+    sent += [Decision(n, 10**5 * n, n, Flags(0), n % 5, n) for n in range(1, packets)]
+    taken_s = []
+    for count in (1, packets):  # less the start of Python
+        (folder / "line.bin").write_bytes(b"".join(map(encoded, sent[:count])))
+        command = [sys.executable, "-m", "myoedge", "monitor", str(folder / "line.bin")]
+        taken_s.append(
+            median_s(lambda c=command: subprocess.run(c, capture_output=True, check=True), 3)
+        )
+    return (taken_s[1] - taken_s[0]) / packets * in_a_day
 
 
 def simulated(firmware: Firmware) -> tuple[float, int, int]:
@@ -167,6 +184,8 @@ def main() -> None:
             columns[name] = stages(model, calib, folder / "out")
         console = Console()
         console.print(table_of(columns), command_line(), simulator_speed(folder), ne16_speed())
+        day_s = monitor_seconds_of_a_day(folder)
+        console.print(f"monitor: {day_s:.0f} s for a day of ten decisions a second")
         for kind in (speed, network_cycles):
             console.print(shown(kind.COLUMNS, kind.lines(kind.measured())))
 
