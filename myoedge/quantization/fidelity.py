@@ -69,6 +69,8 @@ class OutputFidelity:
     numbers             indices of the samples in the file; (): the first ones, in order
     end_db              SQNR after the final softmax or sigmoid; None without one, or without signal
     interval_db         confidence interval of `db`
+    errors              largest error of each sample, in the unit of a regression's targets; () for
+                        other networks
     """
 
     db: float | None
@@ -78,6 +80,15 @@ class OutputFidelity:
     numbers: tuple[int, ...] = ()
     end_db: float | None = None
     interval_db: Interval | None = None
+    errors: tuple[float, ...] = ()
+
+    @property
+    def worst_error(self) -> tuple[int, float] | None:
+        """File index and largest error of the sample with the largest error; None if this is not a
+        regression."""
+        pairs = zip(self.errors, self.numbers or range(len(self.errors)), strict=True)
+        error, number = max(pairs, default=(0.0, -1))
+        return None if number < 0 else (number, error)
 
     def within(self, ends: Interval | None) -> OutputFidelity:
         """Return a copy whose interval includes another one; None: unchanged."""
@@ -136,12 +147,20 @@ class Fidelity:
         return replace(self, outputs=outputs)
 
     def without_classes(self, graph: Graph) -> Fidelity:
-        """Return a copy without the agreement of outputs, because a regression has no classes."""
+        """Return a copy for a regression, whose outputs have no classes, but errors in the unit of
+        their targets: the SQNR of a target near zero is low, however small its error."""
         outputs = {
-            name: replace(x, agreement=None) if graph.tensors[name].dtype == "float32" else x
+            name: replace(x, agreement=None, errors=self._errors(graph.outputs.index(name)))
+            if graph.tensors[name].dtype == "float32"
+            else x
             for name, x in self.outputs.items()
         }
         return replace(self, outputs=outputs)
+
+    def _errors(self, at: int) -> tuple[float, ...]:
+        """Return the largest error of an output in each sample."""
+        pairs = ((x[at], y[at]) for x, y in zip(self.real, self.integer, strict=True))
+        return tuple(float(np.abs(x.astype(np.float64) - y).max()) for x, y in pairs)
 
     def within(self, others: Fidelity | None) -> Fidelity:
         """Return a copy whose intervals include those of another measurement of these outputs;

@@ -255,13 +255,17 @@ def _behind(port: Mapping[str, Any]) -> str:
 
 
 def _worst_sample(port: Mapping[str, Any], count: int) -> str:
-    """Describe the sample with the lowest SQNR of an output, and the fraction of equal argmax."""
+    """Describe the sample with the lowest SQNR of an output, and the fraction of equal argmax; or a
+    regression's largest error, in the unit of its targets."""
     if port.get("passed_through"):
         return ", passed through"
     if port.get("worst_sample") is None:
         return ""
-    worst = decibels(port["worst_sample_db"])
     among = several(count, "measured sample")
+    if port.get("worst_error") is not None:
+        place = f"{among} (number {port['worst_error_sample']})"
+        return f", error at most {port['worst_error']:.4g} in {place}"
+    worst = decibels(port["worst_sample_db"])
     text = f", {worst} in the worst of {among} (number {port['worst_sample']})"
     if port["agreement"] is None:
         return text

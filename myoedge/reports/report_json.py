@@ -152,12 +152,15 @@ def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
     """Return an output's SQNR with the keys of report.json; values are None if not measured."""
     of = None if fidelity is None else fidelity.outputs.get(tensor)  # None for a stream's states
     worst, worst_db = (None, None) if of is None else of.worst_sample or (None, None)
+    most, error = (None, None) if of is None else of.worst_error or (None, None)
     return {
         "sqnr_db": None if of is None else decibels(of.db),
         "sqnr_interval_db": None if of is None else interval_db(of.interval_db),
         "sqnr_end_db": None if of is None else decibels(of.end_db),
         "worst_sample": worst,
         "worst_sample_db": decibels(worst_db),
+        "worst_error": error,
+        "worst_error_sample": most,
         "agreement": None if of is None else _rounded(of.agreement),
         "passed_through": None if of is None else of.is_passed_through,
     }

@@ -19,6 +19,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.reports.diff import Changes, compare
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
+from myoedge.reports.fidelity import at_outputs
 from myoedge.sweeps import table
 from myoedge.sweeps.results import regressions
 from myoedge.sweeps.settings import Bounds
@@ -207,6 +208,24 @@ def test_errors_of_targets_are_those_of_the_formulas(outputs: int, tmp_path: Pat
         assert all_rows[f"r2_{network_name}"] == pytest.approx(errors["r2"].mean(), rel=1e-4)
     assert rows[0]["rmse_int8"] != rows[0]["rmse_float"]
     assert quantized.outputs()[0]["agreement"] is None, "its largest number is no class"
+
+
+def test_a_regression_tells_its_largest_error_in_the_unit_of_its_targets(tmp_path: Path) -> None:
+    """The SQNR of a sample whose target is near zero is low, however small the error."""
+    regression = network(1)
+    file = save_exported(regression, (torch.zeros(1, 1, 6),), tmp_path / "m.pt2")
+    calib = {"input": CALIB, "label": outputs_of(regression, CALIB)[:, 0]}
+    quantized = myoedge.quantize(file, calib=calib, holdout=0)
+    (row,) = quantized.outputs()
+    samples = CALIB.reshape(-1, 1, 1, 6)
+    real = np.array([outputs_of(regression, x).item() for x in samples])
+    errors = np.abs(real - np.array([y[0].item() for y in quantized.fidelity.integer]))
+    assert row["worst_error"] == pytest.approx(errors.max(), rel=1e-3)
+    assert row["worst_error_sample"] == errors.argmax()
+    text = at_outputs([row], (), len(CALIB))
+    assert text == f"at the output, error at most {row['worst_error']:.4g} in {len(CALIB)} " + (
+        f"measured samples (number {errors.argmax()})"
+    )
 
 
 def test_targets_of_several_outputs_and_of_one_value(tmp_path: Path) -> None:
