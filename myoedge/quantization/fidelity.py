@@ -86,9 +86,11 @@ class OutputFidelity:
     def worst_error(self) -> tuple[int, float] | None:
         """File index and largest error of the sample with the largest error; None if this is not a
         regression."""
-        pairs = zip(self.errors, self.numbers or range(len(self.errors)), strict=True)
-        error, number = max(pairs, default=(0.0, -1))
-        return None if number < 0 else (number, error)
+        if not self.errors:
+            return None
+        numbers = self.numbers or range(len(self.errors))
+        error, number = max(zip(self.errors, numbers, strict=True))
+        return number, error
 
     def within(self, ends: Interval | None) -> OutputFidelity:
         """Return a copy whose interval includes another one; None: unchanged."""
