@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,10 @@ from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.engine_choice import EngineChoice
 from myoedge.operators.interpreter import integer_step
-from myoedge.quantization.calibrate import Observer, Samples
+from myoedge.quantization.calibrate import Observer, Samples, calibrate
 from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.fidelity import Fidelity
-from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search import bench as benches
 from myoedge.quantization.search.bench import MOST_RUNS, MeasuredNoise
 from myoedge.quantization.search.goal import UNLIMITED, CycleBudget, Goal
@@ -317,32 +318,19 @@ def variations(faces: Array, count: int) -> Array:
     return np.concatenate(rows).astype(np.float32)
 
 
-@pytest.mark.parametrize("first", [0, 2])
-def test_equalization_by_two_faces_loses_nothing_on_two_others(first: int) -> None:
-    """Largest values of few faces gave factors with which others lost 11.7 dB."""
+def test_equalization_by_two_faces_loses_nothing_on_two_others() -> None:
+    """By largest values of the two, others lost up to 7.5 dB; with larger factors, 11.7."""
     graph = load_model(MODELS / "mtcnn_rnet.onnx").graph
     (name,) = graph.inputs
     faces = pairs("mtcnn_rnet")[f"in:{name}"]
-    own, others = ({name: variations(faces[at : at + 2], 8)} for at in (first, 2 - first))
-    workshop = workshop_of(graph, own)
-    start = started(workshop, graph)
-    goal = Goal(60.0, moves=frozenset({"equalize"}))
-    found, _ = searched(workshop, graph, goal)
-    judge = workshop_of(graph, others).bench
-    before, after = (judge.measure(x.network.engined) for x in (start, found))
-    assert after.worst_db >= before.worst_db - 1.0
-
-
-@pytest.mark.parametrize(("count", "most"), [(16, 2.0**3), (64, 2.0**7)])
-def test_few_samples_give_small_factors(count: int, most: float) -> None:
-    graph, given = unlike()
-    few = {name: x[:count] for name, x in given.items()}
-    even = equalized(graph, few)
-    first, second = (graph.nodes[0], even.nodes[0])
-    ratios = even.array(second.inputs[1]) / graph.array(first.inputs[1])
-    assert 1.0 < np.abs(ratios).max() <= most
-    assert np.abs(ratios).min() >= 1.0 / most
-    assert np.abs(ratios).max() / np.abs(ratios).min() >= 2.0**5
+    for own in itertools.combinations(range(4), 2):
+        others = [at for at in range(4) if at not in own]
+        chosen, judged = ({name: variations(faces[list(at)], 4)} for at in (own, others))
+        before, after = (
+            measure(quantize_graph(x, calibrate(x, chosen, Observer(), "")), judged, layers=False)
+            for x in (graph, equalized(graph, chosen))
+        )
+        assert after.worst_db >= before.worst_db - 1.0, own
 
 
 # --- recurrent layers -----------------------------------------------------------------------------

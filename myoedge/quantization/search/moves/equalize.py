@@ -3,7 +3,9 @@
 outputs do not change.
 
 Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), with
-calibrated activation ranges instead of weight ranges, and powers of two as factors.
+powers of two as factors. Between layers they follow from the weights alone: the largest values of a
+few samples differ from those of other samples, and factors of them lost 7.5 dB on other faces where
+those of the weights lose 0.2. Only an input, which no weights compute, has factors by samples.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from myoedge.graph.ir import Graph, Node, prune
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import as_read
 from myoedge.passes.fold import merged_normalization
-from myoedge.quantization.calibrate import Samples, each_sample
-from myoedge.quantization.float_runs import float_values
+from myoedge.quantization.calibrate import Samples
 from myoedge.quantization.joins import unlike_parts, with_copies
+from myoedge.quantization.search.moves.magnitudes import PRODUCTS, channel_magnitudes
 from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
 
-PRODUCTS = ("conv", "linear")
 READERS = (*PRODUCTS, "gates")  # layers whose weights absorb the inverse factors
 # Homogeneous, f(s x) = s f(x) for s > 0: functions with these parameters, operators per channel.
 FUNCTIONS = (("clamp", 0.0, math.inf), ("abs",), ("neg",))
@@ -36,9 +38,6 @@ TINY = 1e-30
 EQUALIZED = ".equalized."  # part of the names of constants that this pass creates
 NO_AXES: Mapping[str, int] = {}
 MOST_POWER = 30  # exponent of two: float32 still represents weights this much larger or smaller
-# The same with few samples: the largest values of two faces differ from those of two others by
-# more, which cost 11.7 dB.
-FEW_SAMPLES, MOST_POWER_OF_FEW = 64, 3
 LEAST_APART = 16.0  # minimum ratio of an input's factors; smaller ones are no gain for the host
 
 
@@ -64,7 +63,6 @@ def equalized(
     graph: Graph,
     samples: Samples,
     time_axes: Mapping[str, int] = NO_AXES,
-    count: int | None = None,
 ) -> Graph:
     """Return the graph with channels equalized between pairs of layers with weights; the graph
     itself if there is no such pair.
@@ -72,21 +70,16 @@ def equalized(
     Channels of the first layer are multiplied by powers of two, the next layers' weights divided;
     ReLU, PReLU, pools and data movement may be between. Channels of an input are multiplied on the
     host.
-    samples     samples that determine the largest value of every channel
+    samples     samples that determine the largest value of every channel of an input
     time_axes   input -> time axis, along which factors are constant
-    count       number of samples that limits the factors, if `samples` is a part of more
     """
     sources = [x for x in _sources(graph) if x not in time_axes.items()]
     links = [link for source, axis in sources for link in _links(graph, source, axis)]
     if not links:
         return graph
-    values = _shares(graph, links, samples)
-    is_few = (count or len(next(iter(samples.values())))) < FEW_SAMPLES
-    power = MOST_POWER_OF_FEW if is_few else MOST_POWER
-    rows = [
-        (x, _factors_of(graph, x, most, MOST_POWER if x.source in graph.inputs else power))
-        for x, most in zip(links, values, strict=True)
-    ]
+    magnitudes = channel_magnitudes(graph)
+    shares = (_shares(graph, link, samples, magnitudes) for link in links)
+    rows = [(x, _factors_of(graph, x, share)) for x, share in zip(links, shares, strict=True)]
     for source, of_source in itertools.groupby(rows, lambda row: row[0].source):
         link, factors = max(of_source, key=lambda row: _apart(row[1]))
         if source not in graph.inputs or _apart(factors) >= LEAST_APART:
@@ -102,10 +95,8 @@ def equalized_designs(search: Search, state: SearchState) -> Proposals:
         return
     apart = with_copies(graph, unlike_parts(graph, ranges))
 
-    count = len(next(iter(workshop.samples.values())))
-
     def fit(samples: Samples, of_ranges: Samples | None = workshop.bench.samples) -> Design:
-        made = equalized(apart, samples, workshop.time_axes, count)
+        made = equalized(apart, samples, workshop.time_axes)
         (calibration,) = workshop.calibrated(made, [design.calibration.observer], of_ranges)
         return replace(design, graph=made, calibration=calibration)
 
@@ -201,37 +192,23 @@ def _of_columns(labels: Array) -> Array | None:
     return channels.astype(np.int64) if is_one else None
 
 
-def _shares(graph: Graph, links: Sequence[_Link], samples: Samples) -> list[Array]:
-    """Return, per link, the ratio of each channel's maximum to its tensor's maximum, [1 +
-    channels]; the largest ratio over the tensors on the path."""
-    found = [
-        {name: np.zeros(1 + int(x.max()), np.float32) for name, x in link.labels.items()}
-        for link in links
-    ]
-
-    def widen(name: str, value: Array) -> None:
-        for link, largest in zip(links, found, strict=True):
-            if name in largest:
-                np.maximum.at(largest[name], *_largest(value, link.labels[name]))
-
-    for sample in each_sample(samples):
-        float_values(graph, sample, widen)
-    return [_most([*largest.values()]) for largest in found]
+def _shares(graph: Graph, link: _Link, samples: Samples, magnitudes: Mapping[str, Array]) -> Array:
+    """Return the ratio of each channel's magnitude to the largest, [1 + channels]: by samples for
+    an input, otherwise by the weights before it."""
+    is_input = link.source in graph.inputs
+    sizes = _largest_values(graph, link, samples) if is_input else magnitudes[link.source]
+    return _relative(np.concatenate([[0.0], sizes]))
 
 
-def _largest(value: Array, labels: Array) -> tuple[Array, Array]:
-    """Return (channels, magnitudes): one per column if each column has one channel, otherwise one
-    per element."""
-    columns = _of_columns(labels)
-    if columns is None:
-        return labels.astype(np.int64).reshape(-1), np.abs(value).reshape(-1)
-    return columns, np.abs(value).reshape(-1, len(columns)).max(axis=0)
+def _largest_values(graph: Graph, link: _Link, samples: Samples) -> Array:
+    """Return the largest magnitude of each channel of an input, [channels]."""
+    others = tuple(d for d in range(len(graph.shape(link.source))) if d != link.axis)
+    each = (as_read(graph, link.source, x) for x in samples[link.source])
+    return np.asarray(np.max([np.abs(x).max(axis=others) for x in each], axis=0))
 
 
-def _most(rows: Sequence[Array]) -> Array:
-    channels = len(rows[0])  # later tensors may have lost channels
-    padded = [np.pad(x, (0, channels - len(x))) / max(float(x.max()), TINY) for x in rows]
-    return np.asarray(np.max(padded, axis=0))
+def _relative(x: Array) -> Array:
+    return np.asarray(x / max(float(x.max()), TINY))
 
 
 def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) -> Array:
@@ -249,21 +226,22 @@ def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) ->
         return found
     by_group = np.abs(weights.reshape(groups, -1, weights.shape[-1])).max(axis=1)
     np.maximum.at(found, columns, by_group.reshape(-1))
-    return np.asarray(found / max(float(found.max()), TINY))
+    return _relative(found)
 
 
-def _factors_of(graph: Graph, link: _Link, values: Array, power: int) -> Array:
-    """Return the factors of a link, [1 + channels], label 0 first, within 2^-power .. 2^power.
+def _factors_of(graph: Graph, link: _Link, values: Array) -> Array:
+    """Return the factors of a link, [1 + channels], label 0 first, within 2^-MOST_POWER ..
+    2^MOST_POWER.
 
     They give values and weights of a channel equal ratios to their maxima.
-    values   ratios returned by `_shares`
+    values   ratios of each channel's values to the largest
     """
     weights = np.max([_share_of_weights(graph, *x, len(values)) for x in link.readers], axis=0)
     used = (values > 0) & (weights > 0)
     logs = [np.log2(np.where(used, x, 1.0).astype(np.float64)) for x in (weights, values)]
     halves = (logs[0] - logs[1]) / 2
     middle = np.median(halves[used]) if used.any() else 0.0
-    powers = np.clip(np.rint(halves - middle), -power, power)
+    powers = np.clip(np.rint(halves - middle), -MOST_POWER, MOST_POWER)
     return np.where(used, np.exp2(powers), 1.0).astype(np.float32)
 
 

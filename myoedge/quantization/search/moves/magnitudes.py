@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Magnitudes of a network's channels that follow from its weights alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+
+PRODUCTS = ("conv", "linear")
+SUMS = ("add", "sub")
+
+
+def channel_magnitudes(graph: Graph) -> dict[str, Array]:
+    """Return the magnitude of each channel of every tensor, [extent of the last axis], if those of
+    the inputs are equal: products and sums add independent operands, functions change nothing.
+
+    Only the ratios between channels of one tensor are meant.
+    """
+    found = {name: np.ones(graph.shape(name)[-1:]) for name in (*graph.inputs, *graph.constants)}
+    for node in graph.nodes:
+        operands = [found[name] for name in node.inputs]
+        found[node.name] = _magnitude(graph, node, operands)
+    return found
+
+
+def _magnitude(graph: Graph, node: Node, operands: Sequence[Array]) -> Array:
+    """Return the magnitudes of a node's result from those of its operands; ones if they are
+    unknown."""
+    channels, ones = graph.shape(node.name)[-1:], np.ones(graph.shape(node.name)[-1:])
+    if OPS[node.op].normalizes:
+        return ones
+    if node.op in PRODUCTS and all(map(graph.is_const, node.inputs[1:])):
+        weights, *biases = (graph.array(name) for name in node.inputs[1:])
+        return _of_product(operands[0], weights, node.attrs.get("groups", 1)) + sum(
+            map(abs, biases)
+        )
+    alike = [x for x in operands if x.shape == channels]
+    if node.op in SUMS and len(alike) == len(operands):
+        return np.asarray(np.sqrt(sum(x**2 for x in alike)))
+    if node.op == "concat" and node.attrs["axis"] == len(graph.shape(node.name)) - 1:
+        return np.concatenate(operands)
+    return alike[0] if alike else ones
+
+
+def _of_product(operand: Array, weights: Array, groups: int) -> Array:
+    """Return the norm of each row of weights, whose columns count by their operand's magnitude."""
+    by_group = weights.astype(np.float64).reshape(groups, len(weights) // groups, -1)
+    columns = weights.shape[-1]
+    if len(operand) != groups * columns:
+        operand = np.ones(groups * columns)
+    taps = by_group.shape[-1] // columns
+    scaled = by_group * np.tile(operand.reshape(groups, 1, columns), (1, 1, taps))
+    return np.asarray(np.linalg.norm(scaled, axis=-1)).reshape(-1)
