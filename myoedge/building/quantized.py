@@ -20,7 +20,7 @@ from myoedge.quantization.search.state import TriedMove
 from myoedge.reports import fidelity, wording
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
-from myoedge.reports.report_json import decibels, output_fidelity, sqnr
+from myoedge.reports.fidelity_rows import decibels, output_fidelity, sqnr
 from myoedge.system.notebook import Card, Tabular
 
 

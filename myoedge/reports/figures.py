@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.reports import evaluation_lines, speed, wording
+from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.measures import NETWORK, value_at
-from myoedge.reports.report_json import CAUSES, EXACT_DB, Report, dims
+from myoedge.reports.report_json import CAUSES, Report, dims
 from myoedge.reports.tables import ReportTable, on_one_line
 from myoedge.system.control_characters import document_bytes
 from myoedge.system.extras import install_command

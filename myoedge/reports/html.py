@@ -29,9 +29,10 @@ from myoedge.reports.adaptation_lines import adaptation_table
 from myoedge.reports.budget import budget_lines
 from myoedge.reports.diff import Change, cells, compare, kind_of, network_values
 from myoedge.reports.evaluation_lines import class_names, interval, matrix, samples_of
+from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.measures import Measure, verdict_of
 from myoedge.reports.network_map import network_map
-from myoedge.reports.report_json import EXACT_DB, WEAK_DB, Report, dims
+from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.version import __version__
 
 if TYPE_CHECKING:

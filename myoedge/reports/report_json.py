@@ -4,7 +4,6 @@ layers.csv."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -26,11 +25,11 @@ from myoedge.quantization.search.state import TriedMove
 from myoedge.quantization.sqnr import GOOD_DB as GOOD_DB
 from myoedge.quantization.sqnr import WEAK_DB as WEAK_DB
 from myoedge.reports.evaluations import evaluation_rows
+from myoedge.reports.fidelity_rows import decibels, output_fidelity, rounded, sqnr
 from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
 
 SCHEMA = "myoedge.report/1"
-EXACT_DB = 999.0  # stands for "no error": JSON has no infinity, and comparisons still work
 UNLIMITED = 2**31 - 1  # memory of target "host"
 CAUSES = ("busy", "engine", *STALLS)  # use of the cores' time
 
@@ -148,32 +147,6 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
 # --- fidelity -------------------------------------------------------------------------------------
 
 
-def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
-    """Return an output's SQNR with the keys of report.json; values are None if not measured."""
-    of = None if fidelity is None else fidelity.outputs.get(tensor)  # None for a stream's states
-    worst, worst_db = (None, None) if of is None else of.worst_sample or (None, None)
-    most, error = (None, None) if of is None else of.worst_error or (None, None)
-    return {
-        "sqnr_db": None if of is None else decibels(of.db),
-        "sqnr_interval_db": None if of is None else interval_db(of.interval_db),
-        "sqnr_end_db": None if of is None else decibels(of.end_db),
-        "worst_sample": worst,
-        "worst_sample_db": decibels(worst_db),
-        "worst_error": error,
-        "worst_error_sample": most,
-        "agreement": None if of is None else _rounded(of.agreement),
-        "passed_through": None if of is None else of.is_passed_through,
-    }
-
-
-def sqnr(fidelity: Fidelity | None) -> dict[str, Any]:
-    """Return a network's SQNR with the keys of report.json; values are None if not measured."""
-    return {
-        "sqnr_db": None if fidelity is None else decibels(fidelity.worst_db),
-        "sqnr_interval_db": None if fidelity is None else interval_db(fidelity.interval_db),
-    }
-
-
 def _weakest(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return the layer that adds the most noise; None if unknown."""
     measured = [row for row in layers if row["sqnr_local_db"] is not None]
@@ -219,29 +192,11 @@ def choice_row(choice: TriedMove) -> dict[str, Any]:
     return {
         "remedy": choice.remedy,
         "worst_db": decibels(choice.worst_db),
-        "more_cycles": _rounded(choice.more_cycles),
+        "more_cycles": rounded(choice.more_cycles),
         "int16_tensors": choice.tensors,
         "kept": choice.is_kept,
         "setting": choice.setting or None,
     }
-
-
-def decibels(value: float | None) -> float | None:
-    """Round dB to three decimals, which do not depend on the BLAS library; EXACT_DB for no
-    error."""
-    if value is None or math.isnan(value):
-        return None
-    return EXACT_DB if value > EXACT_DB else round(value, 3)
-
-
-def interval_db(ends: Sequence[float] | None) -> list[float | None] | None:
-    """Return the lower and upper end of an SQNR's confidence interval in dB, rounded as `decibels`
-    does."""
-    return None if ends is None else [*map(decibels, ends)]
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(value, 6)
 
 
 # --- inputs and outputs ---------------------------------------------------------------------------

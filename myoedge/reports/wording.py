@@ -11,7 +11,8 @@ from typing import Any
 from myoedge.operators.engine_choice import CORES
 from myoedge.operators.kernel import CLUSTER, NINE_CORES
 from myoedge.operators.layer_names import unique_names
-from myoedge.reports.report_json import EXACT_DB, Report, dims
+from myoedge.reports.fidelity_rows import EXACT_DB
+from myoedge.reports.report_json import Report, dims
 
 KIB = 1024
 UNKNOWN = "–"

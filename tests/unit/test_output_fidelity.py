@@ -28,7 +28,7 @@ from myoedge.quantization.output_ranges import full_ranges
 from myoedge.quantization.samples import Data
 from myoedge.reports import fidelity
 from myoedge.reports.fidelity import reachable
-from myoedge.reports.report_json import EXACT_DB
+from myoedge.reports.fidelity_rows import EXACT_DB
 from tests.conftest import save_exported
 
 LOUD = 5  # number of a sample whose values are far above the others'

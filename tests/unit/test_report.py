@@ -38,9 +38,10 @@ from myoedge.quantization.sqnr import measure
 from myoedge.reports import speed, wording
 from myoedge.reports.diff import compare, difference, print_diff
 from myoedge.reports.documents import layers_csv
+from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.html import comparison_html, report_html
 from myoedge.reports.measures import verdict_of
-from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, make_report
+from myoedge.reports.report_json import Outcome, Report, decibels, make_report
 from myoedge.reports.tables import on_one_line, shortened, styled
 from myoedge.reports.text import MAX_LAYERS, print_report, shown_layers
 from myoedge.targets import Chip, find_chip
