@@ -7,26 +7,28 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from myoedge.quantization.fidelity import Fidelity
+from myoedge.quantization.fidelity import Fidelity, OutputFidelity
 
 EXACT_DB = 999.0  # stands for "no error": JSON has no infinity, and comparisons still work
 
 
 def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
     """Return an output's SQNR with the keys of report.json; values are None if not measured."""
-    of = None if fidelity is None else fidelity.outputs.get(tensor)  # None for a stream's states
-    worst, worst_db = (None, None) if of is None else of.worst_sample or (None, None)
-    most, error = (None, None) if of is None else of.worst_error or (None, None)
+    found = None if fidelity is None else fidelity.outputs.get(tensor)
+    of = found or OutputFidelity(None)  # not measured: a stream's states
+    (worst, worst_db), (most, error) = (
+        x or (None, None) for x in (of.worst_sample, of.worst_error)
+    )
     return {
-        "sqnr_db": None if of is None else decibels(of.db),
-        "sqnr_interval_db": None if of is None else interval_db(of.interval_db),
-        "sqnr_end_db": None if of is None else decibels(of.end_db),
+        "sqnr_db": decibels(of.db),
+        "sqnr_interval_db": interval_db(of.interval_db),
+        "sqnr_end_db": decibels(of.end_db),
         "worst_sample": worst,
         "worst_sample_db": decibels(worst_db),
         "worst_error": error,
         "worst_error_sample": most,
-        "agreement": None if of is None else rounded(of.agreement),
-        "passed_through": None if of is None else of.is_passed_through,
+        "agreement": rounded(of.agreement),
+        "passed_through": None if found is None else found.is_passed_through,
     }
 
 

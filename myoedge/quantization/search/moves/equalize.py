@@ -78,8 +78,7 @@ def equalized(
     if not links:
         return graph
     magnitudes = channel_magnitudes(graph)
-    shares = (_shares(graph, link, samples, magnitudes) for link in links)
-    rows = [(x, _factors_of(graph, x, share)) for x, share in zip(links, shares, strict=True)]
+    rows = [(x, _factors_of(graph, x, _shares(graph, x, samples, magnitudes))) for x in links]
     for source, of_source in itertools.groupby(rows, lambda row: row[0].source):
         link, factors = max(of_source, key=lambda row: _apart(row[1]))
         if source not in graph.inputs or _apart(factors) >= LEAST_APART:

@@ -31,28 +31,26 @@ def channel_magnitudes(graph: Graph) -> dict[str, Array]:
 def _magnitude(graph: Graph, node: Node, operands: Sequence[Array]) -> Array:
     """Return the magnitudes of a node's result from those of its operands; ones if they are
     unknown."""
-    channels, ones = graph.shape(node.name)[-1:], np.ones(graph.shape(node.name)[-1:])
-    if OPS[node.op].normalizes:
-        return ones
     if node.op in PRODUCTS and all(map(graph.is_const, node.inputs[1:])):
-        weights, *biases = (graph.array(name) for name in node.inputs[1:])
-        return _of_product(operands[0], weights, node.attrs.get("groups", 1)) + sum(
-            map(abs, biases)
-        )
-    alike = [x for x in operands if x.shape == channels]
-    if node.op in SUMS and len(alike) == len(operands):
-        return np.asarray(np.sqrt(sum(x**2 for x in alike)))
+        return _of_product(graph, node, operands[0])
     if node.op == "concat" and node.attrs["axis"] == len(graph.shape(node.name)) - 1:
         return np.concatenate(operands)
-    return alike[0] if alike else ones
+    ones = np.ones(graph.shape(node.name)[-1:])
+    alike = [x for x in operands if x.shape == ones.shape and not OPS[node.op].normalizes]
+    if node.op in SUMS and len(alike) == len(operands):
+        return np.asarray(np.linalg.norm(alike, axis=0))
+    return [*alike, ones][0]
 
 
-def _of_product(operand: Array, weights: Array, groups: int) -> Array:
-    """Return the norm of each row of weights, whose columns count by their operand's magnitude."""
+def _of_product(graph: Graph, node: Node, operand: Array) -> Array:
+    """Return the norm of each row of weights, whose columns count by their operand's magnitude, and
+    its bias."""
+    weights, *biases = (graph.array(name) for name in node.inputs[1:])
+    groups, columns = node.attrs.get("groups", 1), weights.shape[-1]
     by_group = weights.astype(np.float64).reshape(groups, len(weights) // groups, -1)
-    columns = weights.shape[-1]
     if len(operand) != groups * columns:
         operand = np.ones(groups * columns)
     taps = by_group.shape[-1] // columns
     scaled = by_group * np.tile(operand.reshape(groups, 1, columns), (1, 1, taps))
-    return np.asarray(np.linalg.norm(scaled, axis=-1)).reshape(-1)
+    norms = np.linalg.norm(scaled, axis=-1).reshape(-1)
+    return np.asarray(norms + sum(map(np.abs, biases)))
