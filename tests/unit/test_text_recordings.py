@@ -167,6 +167,43 @@ def test_commas_that_separate_and_are_decimal_signs_are_refused(
     assert np.array_equal(read(tmp_path), [[float(f"{x:.{digits}f}") for x in r] for r in SIGNALS])
 
 
+@pytest.mark.parametrize("names", ["", "time,a,b,c,d,label\n"])
+def test_commas_of_two_kinds_are_seen_next_to_labels(names: str, tmp_path: Path) -> None:
+    labels = ["rest", "fist"] * 30
+    lines = [f"0,{n:03d},{row},{labels[n]}" for n, row in enumerate(commas(3).splitlines())]
+    (tmp_path / "r.csv").write_text(names + "\n".join(lines))
+    with pytest.raises(MyoedgeError, match="commas separate columns and may be"):
+        read(tmp_path)
+    whole = ",".join(f"c{n}" for n in range(10))
+    (tmp_path / "r.csv").write_text(f"{whole},label\n" + "\n".join(lines))
+    content = read_file(tmp_path / "r.csv", Reading())
+    assert content.arrays["label"].tolist() == labels
+
+
+def test_pauses_and_jumps_back_do_not_change_the_rate(tmp_path: Path) -> None:
+    """Three trials in a file: the second after a pause, the third with a clock that began again."""
+    trial = np.arange(60) / 200
+    times = np.concatenate([trial, trial + 30, trial])
+    rows = [f"{t:.3f},{n % 7},{n % 5}" for n, t in enumerate(times)]
+    for name in ("Time (s)", "timestamp"):
+        (tmp_path / "r.csv").write_text("\n".join([f"{name},a,b", *rows]))
+        content = read_file(tmp_path / "r.csv", Reading())
+        assert (content.columns, content.aside) == (("a", "b"), (name,))
+        assert float(content.settings["rate"]) == 200.0
+    lines = [f"nan{row[5:]}" if row.startswith("0.010,") else row for row in rows]
+    (tmp_path / "r.csv").write_text("\n".join(["time,a,b", *lines]))
+    assert float(read_file(tmp_path / "r.csv", Reading()).settings["rate"]) == 200.0
+
+
+def test_gzip_within_gzip_is_named(tmp_path: Path) -> None:
+    packed = gzip.compress(gzip.compress(commas(2, ";").encode()))
+    (tmp_path / "r.csv").write_bytes(packed)
+    with pytest.raises(MyoedgeError, match="gzip within gzip") as caught:
+        read(tmp_path)
+    subprocess.run(caught.value.notice.tries[0], shell=True, cwd=tmp_path, check=True)
+    assert read_file(tmp_path / "once.csv.gz", Reading()).arrays["input"].shape == (60, 4)
+
+
 def read(folder: Path) -> Array:
     return read_file(folder / "r.csv", Reading()).arrays["input"]
 

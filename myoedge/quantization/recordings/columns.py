@@ -24,7 +24,8 @@ from myoedge.quantization.recordings.reading import (
     unreadable,
 )
 
-TIMES = ("t", "time", "times", "timestamp", "timestamps", "sample", "samples", "index", "frame")
+CLOCKS = ("time", "times", "timestamp", "timestamps")  # no signals, even if they do not rise
+TIMES = (*CLOCKS, "t", "sample", "samples", "index", "frame")
 CLOCK = re.compile(  # "12:00:01.5", "2026-03-12 12:00:01", "2026-03-12T12:00:01.5Z"
     r"(\d{1,4}[-./]\d{1,2}[-./]\d{1,4})?[ T]*(\d{1,2}:\d{2}(:\d{2}([.,:]\d+)?)?)"
     r"\s*(Z|[+-]\d{2}:?\d{2}|[AP]M)?"
@@ -32,6 +33,7 @@ CLOCK = re.compile(  # "12:00:01.5", "2026-03-12 12:00:01", "2026-03-12T12:00:01
 SECONDS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9}
 FEWEST_ROWS = 10  # rows from which rising numbers are a time, not a signal
 EVEN = 0.01  # relative deviation of steps in time from their median
+PAUSE = 10.0  # mean steps from which one is a pause, not a step
 MOST_NAMES = 40  # number of column names in a remedy
 
 
@@ -204,7 +206,10 @@ def _are_classes(column: Column) -> bool:
 
 
 def _is_time(column: Column, is_first: bool) -> bool:
-    """Return whether numbers rise from row to row, in even steps or in a column where times are."""
+    """Return whether a column is named as a time, or its numbers rise from row to row, in even
+    steps or in a column where times are."""
+    if _name(column) in CLOCKS:
+        return True
     steps = np.diff(_numbers(column))
     if len(steps) + 1 < FEWEST_ROWS or not np.isfinite(steps).all():
         return False
@@ -215,18 +220,23 @@ def _is_time(column: Column, is_first: bool) -> bool:
 
 
 def _is_named_time(column: Column) -> bool:
-    name = re.sub(r"[\[(].*", "", column.name)
-    return folded(name) in TIMES or column.unit in SECONDS
+    return _name(column) in TIMES or column.unit in SECONDS
+
+
+def _name(column: Column) -> str:
+    """Return a column's name in small letters, without its unit and blanks."""
+    return folded(re.sub(r"[\[(].*", "", column.name))
 
 
 def _rate(columns: Sequence[Column], time: int | None) -> dict[str, Array]:
-    """Return the sampling rate in Hz by the column of time, rounded if it is whole within a
-    thousandth; {} without such a column, or if its unit is unknown and its steps are not below
-    1."""
+    """Return the sampling rate in Hz by the column of time without its pauses and jumps back,
+    rounded if it is whole within a thousandth; {} without such a column, or if its unit is unknown
+    and its steps are not below 1."""
     if time is None:
         return {}
-    times = _numbers(columns[time])
-    step = float(times[-1] - times[0]) / (len(times) - 1)
+    steps = np.diff(_numbers(columns[time]))
+    steps = steps[np.isfinite(steps) & (steps >= 0)]
+    step = float(steps[steps <= PAUSE * steps.mean()].mean()) if steps.any() else 0.0
     seconds = SECONDS.get(columns[time].unit, 1.0 if step < 1 else 0.0)
     if not seconds * step:
         return {}

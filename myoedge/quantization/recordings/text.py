@@ -144,6 +144,9 @@ def _unpacked(path: Path, reading: Reading) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, f"gzip: {error}", (f"gzip --test {quote(path.name)}",)) from None
     check_size(path.name, len(data), SHORTER, reading)
+    if data.startswith(GZIP):
+        once = (f"gzip --decompress --stdout {quote(path.name)} > once.csv.gz",)
+        raise unreadable(path, "it is gzip within gzip", once)
     return data
 
 

@@ -105,26 +105,31 @@ def has_commas_of_two_kinds(lines: Sequence[str], form: TextForm) -> bool:
 
     So they may in a single column of numbers with commas; and between columns if every second one
     holds digits that do not count, such as 04, or change in every row, or if there are half as many
-    names as columns. As many names as columns show which it is.
+    names as columns. As many names as columns show which it is. Columns of words do not count.
     """
     width = len(form.kinds)
-    if len(form.names) == width or Kind.WORDS in form.kinds:
+    if len(form.names) == width:
         return False
     rows = [form.dialect.fields(x) for x in lines[form.start :][:LOOKED_AT] if x.strip()]
-    text = "\n".join(";".join(row) for row in rows)
     if width == 1:
-        return "," in text
-    return form.dialect.separator == "," and "." not in text and _are_halves(rows, form)
-
-
-def _are_halves(rows: Sequence[Sequence[str]], form: TextForm) -> bool:
-    """Return whether every second column looks like the digits after a decimal sign."""
-    width = len(form.kinds)
-    whole = [[re.sub("[eE].*", "", x) for x in row] for row in rows if len(row) == width]
-    columns = [*zip(*whole, strict=True)][1::2]
-    if width % 2 or not all(re.fullmatch("[0-9]+", x) for column in columns for x in column):
+        return any("," in row[0] for row in rows)
+    whole = [row for row in rows if len(row) == width]
+    words = {*form.of_kind(Kind.WORDS)}
+    columns = [x for i, x in enumerate(zip(*whole, strict=True)) if i not in words]
+    if form.dialect.separator != "," or any("." in field for x in columns for field in x):
         return False
-    return 2 * form.names_above == width or all(map(_are_decimals, columns))
+    return _are_halves(columns, form.names_above - len(words))
+
+
+def _are_halves(columns: Sequence[Sequence[str]], names: int) -> bool:
+    """Return whether every second column looks like the digits after a decimal sign.
+
+    names   number of names for these columns in the line above
+    """
+    after = [[re.sub("[eE].*", "", x) for x in column] for column in columns[1::2]]
+    if len(columns) % 2 or not all(re.fullmatch("[0-9]+", x) for each in after for x in each):
+        return False
+    return 2 * names == len(columns) or all(map(_are_decimals, after))
 
 
 def _are_decimals(fields: Sequence[str]) -> bool:
