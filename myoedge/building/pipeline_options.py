@@ -61,7 +61,7 @@ class Options(QuantizeOptions):
 
 # Stages of a build in order: "evaluate" with labels, "simulate" for a chip. `quantize` has
 # the first four.
-STAGES = ("load", "quantise", "measure", "evaluate", "plan", "emit", "check", "simulate")
+STAGES = ("load", "quantise", "measure", "evaluate", "plan", "emit", "simulate", "check")
 QUANTIZE_STAGES = STAGES[:4]
 
 

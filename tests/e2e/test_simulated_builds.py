@@ -15,6 +15,7 @@ import torch
 import myoedge
 from myoedge.building import confirm, stream_rate
 from myoedge.building.confirm import Finished, SimulationOptions, first_accepted
+from myoedge.building.pipeline_options import STAGES
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError
 from myoedge.reports import report_json
@@ -53,6 +54,7 @@ def test_cycles_of_build_are_those_of_simulate(small: Path, tmp_path: Path) -> N
     assert "same outputs" in (build.folder / "report.html").read_text()
     assert len(report["cycles"]["inferences"]) == 1
     assert not build.warnings
+    assert [*build.times_s] == [name for name in STAGES if name in build.times_s], "as numbered"
     assert seen[-1][0] >= report["cycles"]["total"]
     simulated = myoedge.simulate(build).report
     assert simulated == {**report, "exact": {**report["exact"], "simulator": True}}
