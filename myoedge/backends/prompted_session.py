@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from myoedge.adaptation.table import METHODS
 from myoedge.backends.console import SerialPort, unplug_errors
 from myoedge.backends.packets import (
+    MAX_FRAME_BYTES,
     NO_LABEL,
     BrokenFrame,
     CommandAnswer,
@@ -87,7 +88,8 @@ class SensorLine:
         while time.monotonic() < end_s:
             with unplug_errors():
                 received = self.port.read(max(self.port.in_waiting, 1))
-            *frames, self.rest = (self.rest + received).split(b"\0")
+            *frames, rest = (self.rest + received).split(b"\0")
+            self.rest = rest[: MAX_FRAME_BYTES + 1]  # a longer frame is invalid
             yield from map(record_of, filter(None, frames))
 
     def asked(self, command: str, argument: int = 0) -> int:

@@ -7,14 +7,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 import myoedge
 from myoedge.backends import prompted_session
 from myoedge.backends.build import Build
-from myoedge.backends.packets import Decision, Flags, Packet, Start
+from myoedge.backends.packets import BrokenFrame, Decision, Flags, Packet, Start
 from myoedge.errors import MyoedgeError
 from tests.boards.peers import at_the_line
 from tests.conftest import myoedge as command
@@ -99,6 +100,18 @@ def test_a_session_shows_every_class_and_labels_it(build: Build) -> None:
         f"hold class {c} for 0.06 s" for c in range(5)
     ] * 2
     assert not session(build, Device(gains=False), rounds=1)[0].in_force
+
+
+def test_noise_without_frames_is_not_kept() -> None:
+    """A device that is no sensor application sends without an end, and never a zero byte."""
+    noise = SimpleNamespace(read=lambda count: b"\7" * 10_000, in_waiting=0)
+    line = prompted_session.SensorLine(cast(Any, noise))
+    assert [*line.heard(0.05)] == []
+    assert len(line.rest) < 10_000
+    noise.read = lambda count: b"\0" + encoded(Decision(0, 0, 0, Flags(0), 1, 5))
+    first, second, *_ = line.heard(0.05)
+    assert isinstance(first, BrokenFrame)
+    assert isinstance(second, Decision)
 
 
 def test_a_wearer_is_counted_down(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
