@@ -134,6 +134,8 @@ class _Compiler:
         match part:
             case Element():
                 return self._load(part)
+            case Binary("<"):  # 1 or 0, a number like any other
+                return lambda a, b: np.less(a, b).astype(self.dtype)
             case Binary():
                 return PAIRS[part.operation][0]
             case Where():

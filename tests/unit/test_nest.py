@@ -201,6 +201,16 @@ def test_sums_beyond_32_bits_are_exact(mult: int) -> None:
     assert NestReference.of(nest)(values).tolist() == [-128 * 127, 0, 127 * 127]
 
 
+def test_a_comparison_is_a_number() -> None:
+    i, r = Axis("i", 3), Axis("r", 2)
+    x = Array("x", "int8", (3, 2))
+    less = x[i, r] < 0
+    value = total(r, less - (x[i, r] < 5)) * 300 + total(r, less << 3) - (Number(1) < Number(2))
+    nest = Nest((i,), (x,), Array("y", "int16", (3,)), (i.at,), value)
+    values = np.array([[-1, 0], [4, 9], [-5, -6]], np.int8)
+    assert NestReference.of(nest)(values).tolist() == [-300 + 8 - 1, -300 - 1, 16 - 1]
+
+
 def test_elements_outside_need_a_value() -> None:
     i = Axis("i", 3)
     with pytest.raises(AssertionError, match="no elements outside"):
