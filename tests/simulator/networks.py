@@ -46,6 +46,9 @@ ON_GAP9 = {
     "cfc_loop": "a CfC cell of 32 units in a loop of 40 steps, on the cores",
     "trees": "a histogram-based gradient boosting classifier of scikit-learn",
     "tcn_stream": "a dilated TCN as a stream on NE16, 24 passes of 25 layers",
+    "spiking": "leaky neurons of snnTorch in a loop of 25 steps, on the cores",
+    "scan": "a selective scan (Mamba), on the cores",
+    "unet": "a U-Net of one dimension of MONAI, on NE16 with 16-bit layers on the cores",
 }
 PLATFORMS = {"gap9": {"l1_contention": 0}, "gap9_banked": {"l1_contention": 1}}
 LARGE_CYCLES = 20_000  # of layers whose cycles are compared one by one

@@ -28,8 +28,21 @@ MAX_CYCLES = 20_000_000
 JUDGES = {
     "silicon": ("gap9", "gap9_banked", "pulp_open_like"),
     "public-gvsoc": ("pulp_open_like",),
+    "gap9": ("gap9",),
 }
-CYCLES = {"silicon": GAP9_CYCLES, "public-gvsoc": PUBLIC_GVSOC_CYCLES}
+# Where the default description does otherwise than GAP9's platform.
+AS_GAP9 = {
+    "address_use_stall": 0,
+    "div_by_zero_cycles": 34,
+    "elw_cycles": 11,
+    "wake_cycles": 7,
+    "l1_contention": 0,
+}
+CYCLES = {
+    "silicon": GAP9_CYCLES,
+    "public-gvsoc": PUBLIC_GVSOC_CYCLES,
+    "gap9": {**GAP9_CYCLES, **AS_GAP9},
+}
 EMPTY = ("empty", "empty_flush")
 NO_FLOATS = "p31_float"  # single precision in integer registers: no generated code has it
 

@@ -169,6 +169,11 @@ def far_branches() -> list[int]:
     return [*load_constant(T1, 1), *block * 4]
 
 
+def results_in_other_lines() -> list[int]:
+    """Loads used at once, from every word of a line, in code that has not run."""
+    return [*load_constant(T1, L2), *[load(T0, T1, 4), addi(T0, T0, 0), addi(0, 0, 0)] * 8]
+
+
 def job(name: str) -> bytes:
     """A recorded job of NE16, and the cycles around it."""
     taken = recorded_jobs()[name]
@@ -254,6 +259,7 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "boot_cycles": (9, started_again()),
     "cluster_power_cycles": (9, cluster_on_again()),
     "jump_fetches_next": (0, make({}, [*far_branches(), *note_cycle(0)])),
+    "waits_add": (0, make({}, [*results_in_other_lines(), *note_cycle(0)])),
     "misaligned_store_waits": (0, make({c: misaligned_stores(c) for c in range(8)})),
     "register_strict": (0, make({}, get(0x1A102004, 0))),
     "barriers": (4, make({1: get(EVENTS + 0x2E0, 0)})),

@@ -22,6 +22,7 @@
     X(div_by_zero_cycles) X(div_use_stall)                                                       \
     X(branch_taken_stall) X(jump_stall) X(misaligned_stall)                                      \
     X(jump_fetches_next)      /* 1: a jump waits for the line of the instruction behind it, too */ \
+    X(waits_add)              /* 1: those of an instruction for its lines and a result; 0: at once */ \
     X(misaligned_load_use_stall)                                                                 \
     X(misaligned_store_waits) /* 1: a store is held until L1 takes its second half; 0: it is not */\
     X(address_use_stall)      /* a load whose address the load before it has read */             \

@@ -105,6 +105,9 @@ struct Core {
     uint32_t line;       // the cache line that the fetch buffer holds
     Insn copy, pay;      // an instruction that acts before its line's wait, and that wait: fetch.c
     uint32_t owed;       // its cycles
+    uint32_t use_wait;   // for a result, behind the wait for the line: waits_add
+    const Insn *waited;  // the instruction that has waited last before it ran, ...
+    Cycle waited_from, waited_until; // ... and when
     HardwareLoop loop[LOOPS];
     uint8_t *present;    // a byte for every line of L2, and a 0: it is in the core's own cache
     Machine *m;
@@ -266,6 +269,7 @@ const Insn *go_to_line(Core *c, const Insn *i, Cycle t, uint64_t retired); // Op
 const Insn *fetch(Core *c, const Insn *i); // its line into the buffer; what to run, NULL: handed over
 bool fetch_waits(const Core *c, const Insn *i); // whether it would have to wait for its line
 const Insn *fetch_owing(Core *c, const Insn *i, uint32_t cycles); // the same that waits afterwards
+void wait_before(Core *c, const Insn *i, Cycle cycles); // i runs that much later
 bool fetch_ahead(Core *c, const Insn *i); // the line behind that of i; false: handed over, i comes again
 void fetch_flush(Machine *m, bool cluster);
 void fetch_enable(Machine *m, bool cluster, bool on);

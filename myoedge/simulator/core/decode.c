@@ -236,11 +236,14 @@ uint8_t use_cost(const Machine *m, const Insn *i, const Insn *behind)
     }
 }
 
-static bool acts_at(const Machine *m, uint32_t pc)
+// Whether an instruction asks for anything in the cycle in which it is reached from the one before it,
+// whether or not it then waits for a result: an access, its line, the line behind.
+static bool asks_at(const Machine *m, uint32_t pc)
 {
+    const uint32_t at = pc & (m->chip.line_bytes - 1);
     Insn i = {0};
     describe(m, pc, &i);
-    return i.acts;
+    return i.acts || at == 0 || at + i.size >= m->chip.line_bytes - 2;
 }
 
 // The same for the instruction behind it by address, which need not be decoded.
@@ -268,13 +271,6 @@ static void note_page(Machine *m, uint32_t offset)
     if (offset < m->chip.l2_bytes) m->code_pages[offset / PAGE] = 1;
 }
 
-// Whether an instruction that is come to from the one before it may have to wait for a line.
-static bool may_be_fetched(const Machine *m, uint32_t pc)
-{
-    const uint32_t at = pc & (m->chip.line_bytes - 1);
-    return at == 0 || at == m->chip.line_bytes - 2;
-}
-
 // Whether the instruction that follows by address needs a line that this one has not had fetched.
 static bool reaches_next_line(const Machine *m, const Insn *i, uint32_t pc)
 {
@@ -292,7 +288,7 @@ void fill(Machine *m, Insn *i)
     i->ahead = m->chip.jump_fetches_next && reaches_next_line(m, i, pc);
     i->next = link_to(m, i, pc + i->size);
     i->use_stall = tail->op ? 0 : cost_behind(m, i, pc + i->size);
-    if (i->use_stall && (may_be_fetched(m, pc + i->size) || acts_at(m, pc + i->size))) {
+    if (i->use_stall && asks_at(m, pc + i->size)) {
         make_tail(m, i); // which fills it again
         return;
     }

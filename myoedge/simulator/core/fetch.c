@@ -173,11 +173,20 @@ static const Insn *owing(Core *c, const Insn *i, uint32_t cycles)
     return &c->copy;
 }
 
+void wait_before(Core *c, const Insn *i, Cycle cycles)
+{
+    c->waited = i;
+    c->waited_from = c->t;
+    c->waited_until = c->t += cycles;
+}
+
 static const Insn *stalled(Core *c, const Insn *i, Cycle stall)
 {
     c->counts.stall[STALL_FETCH] += stall;
+    stall += c->use_wait;
+    c->use_wait = 0;
     if (i->acts && is_own(c->m, i)) return owing(c, i, (uint32_t)stall);
-    c->t += stall; // a copy whose line has been emptied meanwhile owes as much as it does
+    wait_before(c, i, stall); // a copy whose line has been emptied meanwhile owes as much as it does
     return i;
 }
 
@@ -197,12 +206,20 @@ bool fetch_waits(const Core *c, const Insn *i)
     return is_last(c->m, i) && !is_end(c->m, i) && !c->present[i->line + 1];
 }
 
+// Where waits add, all lines of an instruction are asked for in the cycle in which it is reached: the refill
+// of the first one, under way then, is waited for twice.
 bool fetch_ahead(Core *c, const Insn *i)
 {
-    Cycle stall = 0;
-    if (!fetch_line(c, i, i->line + 1, &stall)) return false;
+    const Cycle now = c->t;
+    if (now >= c->turn) {
+        yield(c, i);
+        return false;
+    }
+    if (c->m->chip.waits_add && c->waited == i && c->waited_until == now) c->t = c->waited_from;
+    const Cycle stall = miss(c, i->line + 1);
     c->counts.stall[STALL_FETCH] += stall;
-    c->t += stall;
+    c->line = i->line + 1;
+    c->t = now + stall;
     return true;
 }
 

@@ -42,16 +42,20 @@ static inline Insn *back_edge(Core *c, const Insn *end)
     return NULL;
 }
 
-// The wait of `to` for the result of the instruction before it; one for its line covers that.
-// Returns what to run: an access reaches its memory before that wait.
+// The wait of `to` for the result of the instruction before it; one for its line covers that, or comes
+// first. Returns what to run: an access reaches its memory before that wait.
 static const Insn *wait_for_result(Core *c, const Insn *end, Insn *to)
 {
     if (!is_filled(to)) fill(c->m, to);
     const uint8_t cost = use_cost(c->m, end, to);
-    if (!cost || fetch_waits(c, to)) return to;
+    const bool line_waits = cost && fetch_waits(c, to);
+    if (!cost || (line_waits && !c->m->chip.waits_add)) return to;
     c->counts.stall[end->late == LATE_LOAD ? STALL_LOAD_USE : STALL_ARITHMETIC] += cost;
-    if (to->acts) return fetch_owing(c, to, cost);
-    c->t += cost;
+    if (end->late == LATE_MUL) c->tally.mul_use += cost;
+    if (end->late == LATE_MULH) c->tally.mulh_use += cost;
+    if (line_waits) c->use_wait = cost;
+    else if (to->acts) return fetch_owing(c, to, cost);
+    else wait_before(c, to, cost);
     return to;
 }
 

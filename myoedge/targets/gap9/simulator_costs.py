@@ -45,6 +45,7 @@ _GAP9 = {
     "branch_taken_stall": 2,
     "jump_stall": 1,
     "jump_fetches_next": 1,  # platform; public 0
+    "waits_add": 1,  # platform; public 0
     "misaligned_stall": 0,
     "misaligned_load_use_stall": 1,
     "misaligned_store_waits": 1,  # platform; public 0
@@ -159,6 +160,7 @@ PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
         **_GAP9,
         "misaligned_store_waits": 0,
         "jump_fetches_next": 0,
+        "waits_add": 0,
         "mul_cycles": 2,
         "mulh_use_stall": 1,
         "mul_counted": 1,
