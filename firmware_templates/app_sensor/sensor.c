@@ -147,11 +147,11 @@ static void skip_pass(void)
 }
 
 /* The last of `ready` frames belongs to the last frame that was pushed, each earlier one to a frame
- * ME_STRIDE before it. */
+ * before it. */
 static void send_decisions(int ready)
 {
     for (uint32_t left = (uint32_t)ready; left-- > 0;) {
-        const uint32_t frame = (pushed - 1 - left * ME_STRIDE) % ME_FRAMES;
+        const uint32_t frame = (pushed - 1 - ME_FRAMES_OF(left)) % ME_FRAMES;
         send_decision(me_sensor_results + ((uint32_t)ready - 1 - left) * ME_RESULTS, &ends[frame]);
     }
 }

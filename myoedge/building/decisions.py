@@ -99,7 +99,7 @@ class Reference:
             ready = np.moveaxis(one.ready[0], stream.outputs[0].axis, 0)
             last = (one.number + 1) * stream.frames - stream.early - 1
             for at, values in enumerate(ready):
-                frame = last - (len(ready) - 1 - at) * stream.stride
+                frame = last - int((len(ready) - 1 - at) * stream.rate)
                 yield self._expected(first + frame * hop + window - 1, values)
 
     def _expected(self, frame: int, output: Array) -> Expected:

@@ -18,6 +18,7 @@ from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.plan import IN_L3
 from myoedge.quantization.scales import QuantGraph
+from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.convert import (
     explicit_state_stream,
@@ -28,7 +29,7 @@ from myoedge.streaming.convert import (
 from myoedge.streaming.first_iterations import from_first_frame
 from myoedge.streaming.scans import with_skip_factors
 from myoedge.streaming.stream import Stream
-from myoedge.streaming.time_axis import Axes, follow_time, infer_time_axes
+from myoedge.streaming.time_axis import Axes, follow_time
 from myoedge.targets import Chip
 
 if TYPE_CHECKING:

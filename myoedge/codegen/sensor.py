@@ -85,7 +85,8 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
         "digest": ", ".join(f"0x{digest[i : i + 2]}" for i in range(0, 16, 2)),
     }
     values["queue_packets"] = program.queue_packets
-    names = ("hop", "frames", "stride", "ring_samples", "results", "ready", "all_values")
+    values["frames_per_output"] = Fraction(program.frames, program.ready)
+    names = ("hop", "frames", "ring_samples", "results", "ready", "all_values")
     values |= {name: getattr(program, name) for name in names}
     return render(f"{TEMPLATES}/sensor_network.h.j2", values)
 

@@ -67,7 +67,6 @@ class SensorProgram:
     conversion   from converter values to the input's integers
     hop          samples between the starts of two windows or frames
     frames       frames per pass; 1 without a stream
-    stride       frames per output frame
     results      number of integers of one decision
     ready        maximum number of decisions per pass
     classes      "largest": the class is the index of the largest integer; "index": the integer is
@@ -83,7 +82,6 @@ class SensorProgram:
     conversion: CountConversion
     hop: int
     frames: int
-    stride: int
     results: int
     ready: int
     classes: str
@@ -267,7 +265,6 @@ def _counts(plan: Plan, stream: Stream | None) -> dict[str, Any]:
     names = plan.graph_outputs if stream is None else [port.name for port in stream.outputs]
     return {
         "frames": 1 if stream is None else stream.frames,
-        "stride": 1 if stream is None else stream.stride,
         "ready": 1 if stream is None else stream.outputs[0].frames,
         "results": math.prod(_result_shape(q, stream, names[0])),
         "other_outputs_bytes": tuple(size_bytes(q, name) for name in names[1:]),

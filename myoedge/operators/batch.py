@@ -134,5 +134,4 @@ def _rule(op: OpDef, at: OperandAxis) -> StreamingRule | None:
 
 def _is_framewise(rule: StreamingRule) -> bool:
     """Return whether frame j along axis 0 of the result depends on frame j along axis 0 alone."""
-    one_to_one = (rule.axis, rule.taps, rule.stride) == (0, 1, 1)
-    return one_to_one and not (rule.before or rule.behind or rule.carries)
+    return rule.axis == 0 and rule.is_by_frame and not rule.before

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streaming rules of operators: the states passed from frame to frame, and the input frames of each
-output frame."""
+"""Streaming rules of operators: the states passed from frame to frame, and the rate of the output
+frames and the input frames of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from myoedge.graph.ir import Attrs, Shape
@@ -65,13 +66,17 @@ class OperandAxis:
 
 @dataclass(frozen=True, slots=True)
 class StreamingRule:
-    """The input frames that an operator needs for each output frame of a stream.
+    """The input frames that an operator needs for the output frames of a stream.
+
+    An operator makes `up` output frames of every `stride` input frames. Group j, the output frames
+    from j * up on, needs `taps` input frames from j * stride - before on. Padding behind the last
+    frame is not part of the rule: a stream has no last frame.
 
     axis      time axis of the result
-    taps      input frames of output frame j: j * stride - before, and the next taps - 1
-    stride    input frames from one output frame to the next
+    taps      input frames of a group
+    stride    input frames from one group to the next
+    up        output frames of a group
     before    left padding, in frames
-    behind    right padding in frames (look-ahead), which a stream does not have yet
     resized   number of output frames -> attributes for their unpadded input frames; None: unchanged
     fill      QuantizedNode -> integer value of padding frames
     carries   states passed from frame to frame
@@ -81,15 +86,20 @@ class StreamingRule:
     resized: Callable[[int], Attrs] | None = None
     taps: int = 1
     stride: int = 1
+    up: int = 1
     before: int = 0
-    behind: int = 0
     fill: Callable[[QuantizedNode], int] = lambda step: 0
     carries: tuple[StreamState, ...] = ()
 
     @property
+    def rate(self) -> Fraction:
+        """Input frames per output frame."""
+        return Fraction(self.stride, self.up)
+
+    @property
     def is_by_frame(self) -> bool:
-        """Whether a result frame depends on one operand frame only."""
-        return self.taps == self.stride == 1 and not self.carries
+        """Whether each result frame depends on one operand frame only, of its own."""
+        return self.taps == self.stride == self.up == 1 and not self.carries
 
     @property
     def anchored(self) -> bool:

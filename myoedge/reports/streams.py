@@ -5,6 +5,7 @@ lengths."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from myoedge.backends.measurement import Activity
@@ -38,7 +39,7 @@ def stream_report(
     return {
         "pass_frames": stream.frames,
         "pass_outputs": stream.outputs[0].frames,
-        "frames_per_output": stream.stride,
+        "frames_per_output": _number(stream.rate),
         "warmup_outputs": stream.warmup,
         "future_frames": stream.future,
         "state_bytes": stream.state_bytes,
@@ -52,6 +53,11 @@ def stream_report(
         "points": [],
         "passes": [*map(dict, passes)],
     }
+
+
+def _number(rate: Fraction) -> float:
+    """Return a rate, as an integer if it is one."""
+    return rate.numerator if rate.denominator == 1 else float(rate)
 
 
 def with_real_time(report: Report) -> Report:
@@ -98,13 +104,15 @@ def frame_ports(report: Report, ports: str) -> list[dict[str, Any]]:
 
 def one_line(report: Report) -> str:
     """Return a summary of a stream: "passes of 16 frames, 95,232 B of states; first output after
-    128 frames"."""
+    128 frames, outputs 4 frames late"."""
     stream = report["stream"]
-    first = stream["first_output_frames"]
+    first, late = stream["first_output_frames"], stream["future_frames"]
     return (
         f"passes of {wording.several(stream['pass_frames'], 'frame')}, "
         f"{wording.size(stream['state_bytes'])} of states; first output after "
         f"{wording.several(first, 'frame')}"
+        + f", outputs {wording.several(late, 'frame')} late"
+        * (late > 0)
     )
 
 

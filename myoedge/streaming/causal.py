@@ -4,14 +4,16 @@ ones."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
+from myoedge.graph.ir import Graph
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.loop.turns import IN_LOOPS, READ, STATE
 from myoedge.quantization.scales import QuantGraph
-from myoedge.streaming.frame_reads import Read, earliest_reads
+from myoedge.streaming.frame_reads import PassReads, Read, earliest_reads
 from myoedge.streaming.loops import SequenceLoop, loops_of
 from myoedge.streaming.padding import NONE, Unpadded, unpadded
 from myoedge.streaming.pass_builder import (
@@ -21,7 +23,7 @@ from myoedge.streaming.pass_builder import (
     built_network,
 )
 from myoedge.streaming.stream import Stream
-from myoedge.streaming.time_axis import Axes, follow_time
+from myoedge.streaming.time_axis import Axes, TimeAxisMap, follow_time
 
 
 def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
@@ -29,12 +31,12 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
     on all frames at once.
 
     axes     input -> time axis
-    frames   input frames per pass; a multiple of the product of the strides along time
+    frames   input frames per pass; a multiple of `TimeAxisMap.pass_multiple`
     Errors: E131 the network is not causal.
     """
     paths = follow_time(q.graph, axes)
     real = unpadded(q, paths)
-    timing = earliest_reads(q.graph, paths.stride, real.rules, frames)
+    timing = earliest_reads(q.graph, paths.rate, real.rules, frames)
     builder = PassBuilder(q, paths.axis)
     for name in q.graph.inputs:
         builder.add_input(name, builder.with_frames(name, frames))
@@ -42,10 +44,10 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
     for step in q.steps:
         reads, loop = timing.reads[step.node.name], loops.get(step.node.name)
         if loop is not None and loop.is_over_time(paths.axis):
-            count = frames // paths.stride[loop.sequences[0]]
+            count = int(frames / paths.rate[loop.sequences[0]])
             _add_in_loop(builder, step, loop, real, timing.reads, count)
         else:
-            _add(builder, step, real, reads, frames // paths.stride[step.node.name])
+            _add(builder, step, real, reads, int(frames / paths.rate[step.node.name]))
     outputs_of = {
         name: builder.frames_of(name, read, NONE) for name, read in timing.reads[""].items()
     }
@@ -57,8 +59,19 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
         tuple(builder.states),
         timing.early(q.graph),
         timing.warmup(q.graph),
-        paths.stride[q.graph.outputs[0]],
+        _delay(q.graph, paths, timing),
     )
+
+
+def _delay(graph: Graph, paths: TimeAxisMap, timing: PassReads) -> int:
+    """Return the input frames by which outputs come later than the frame they are of: what layers
+    need of future frames, and what passes are late by. Frames that the network itself leaves out,
+    as a convolution without padding does, are no delay."""
+    (name, *_), (source, *_) = graph.outputs, graph.inputs
+    rate, frames = paths.rate[name], graph.shape(source)[paths.axis[source]]
+    left_out = frames - graph.shape(name)[paths.axis[name]] * rate
+    late = timing.warmup(graph) * rate - timing.early(graph)
+    return max(math.ceil(late - left_out if left_out > 0 else late), 0)
 
 
 def _add_in_loop(

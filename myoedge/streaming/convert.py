@@ -22,11 +22,11 @@ from myoedge.numerics.pointwise import IDENTITY
 from myoedge.operators.base import OPS
 from myoedge.operators.streaming_rule import StreamingRule, StreamState
 from myoedge.quantization.scales import QuantGraph
+from myoedge.streaming.axis_choice import ambiguous_axes
 from myoedge.streaming.pass_builder import PassBuilder, add_recurrent, built_network
 from myoedge.streaming.stream import Stream
 from myoedge.streaming.time_axis import (
     Axes,
-    ambiguous_axes,
     changing_factors,
     common_axes,
     has_factors_along,
@@ -87,7 +87,6 @@ def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream
         tuple(builder.states),
         early=0,
         warmup=future,
-        stride=1,
         future=future,
     )
 
@@ -207,9 +206,7 @@ def explicit_state_stream(q: QuantGraph, states: States) -> Stream:
             builder.add_step(step, node.inputs, node.attrs)
     pass_network = replace(built_network(builder, graph.outputs), constants=q.constants)
     ports = [tuple(map(builder.port, names, names)) for names in (inputs, graph.outputs)]
-    return Stream(
-        pass_network, ports[0], ports[1], tuple(builder.states), early=0, warmup=0, stride=1
-    )
+    return Stream(pass_network, ports[0], ports[1], tuple(builder.states), early=0, warmup=0)
 
 
 def _refused(title: str, needs: str) -> MyoedgeError:

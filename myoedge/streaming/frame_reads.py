@@ -2,7 +2,7 @@
 """Frames that each operator reads in a pass: index of each tensor's first frame, and past frames
 kept as states.
 
-A pass computes `frames / stride` frames of every tensor. The first one in pass 0 has the index
+A pass computes `frames / rate` frames of every tensor. The first one in pass 0 has the index
 `start`: 0 is the first frame of the exported network; frames with negative indices are computed
 from nonexistent frames and are never output.
 """
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.loop.turns import READ, WRITE
 from myoedge.operators.streaming_rule import StreamingRule
 
-Strides = Mapping[str, int]
+Rates = Mapping[str, Fraction]
 NodeRules = Mapping[str, Mapping[str, StreamingRule]]
 
 
@@ -60,25 +61,25 @@ class PassReads:
         return -self.start[graph.inputs[0]]
 
 
-def earliest_reads(graph: Graph, stride: Strides, rules: NodeRules, frames: int) -> PassReads:
+def earliest_reads(graph: Graph, rate: Rates, rules: NodeRules, frames: int) -> PassReads:
     """Return the frames that operators read in every pass; pass 0 starts so many frames before
     frame 0 that the first outputs are ready earliest.
 
-    stride   tensor -> number of input frames per frame of the tensor
+    rate     tensor -> input frames per frame of the tensor
     rules    node -> operand -> streaming rule
     frames   input frames per pass
     """
-    tried = (reads_of_pass(graph, stride, rules, frames, early) for early in range(frames))
-    rate = stride[graph.outputs[0]]
-    return min(tried, key=lambda r: (r.warmup(graph) * rate - r.early(graph), r.early(graph)))
+    tried = (reads_of_pass(graph, rate, rules, frames, early) for early in range(frames))
+    of_output = rate[graph.outputs[0]]
+    return min(tried, key=lambda r: (r.warmup(graph) * of_output - r.early(graph), r.early(graph)))
 
 
 def reads_of_pass(
-    graph: Graph, stride: Strides, rules: NodeRules, frames: int, early: int = 0
+    graph: Graph, rate: Rates, rules: NodeRules, frames: int, early: int = 0
 ) -> PassReads:
     """Return the frames that every node reads in a pass, for a given start of pass 0.
 
-    frames   input frames per pass, a multiple of all strides
+    frames   input frames per pass, of which every tensor has whole frames
     early    number of frames in pass 0 before the stream's frame 0
     """
     start = dict.fromkeys(graph.inputs, -early)
@@ -90,14 +91,14 @@ def reads_of_pass(
             if node.op == WRITE:
                 start[node.name] = start[_first_of(node)]
             continue
-        count = frames // stride[next(iter(own))]
+        count = int(frames / rate[next(iter(own))])
         now = _aligned(own, start, count)
         reads_of[node.name] = {n: _read(m, start[n], now, count) for n, m in own.items()}
-        start[node.name] = min(_first(rule, now) for rule in own.values())
+        start[node.name] = min(_first(rule, now) * rule.up for rule in own.values())
         if node.op == READ:
             start[_first_of(node)] = start[node.name]
     last = min(start[name] for name in graph.outputs)
-    count = frames // stride[graph.outputs[0]]
+    count = int(frames / rate[graph.outputs[0]])
     reads_of[""] = {name: Read(start[name] - last, 0, count) for name in graph.outputs}
     return PassReads(frames, {**start, **dict.fromkeys(graph.outputs, last)}, reads_of)
 
@@ -120,17 +121,17 @@ def _first_of(node: Node) -> str:
 
 
 def _first(rule: StreamingRule, now: int) -> int:
-    """Return the index of the first output frame of a pass whose input frames begin at index `now`,
-    with the shortest possible history."""
+    """Return the number of the first group of output frames of a pass whose input frames begin at
+    index `now`, with the shortest possible history."""
     history = max(rule.taps - rule.stride, rule.before, 0)
     return (now + rule.before - history) // rule.stride
 
 
 def _read(rule: StreamingRule, start: int, now: int, count: int) -> Read:
-    results = count // rule.stride
+    groups = count // rule.stride
     return Read(
         delay=start - now,
         history=now + rule.before - _first(rule, now) * rule.stride,
-        taken=(results - 1) * rule.stride + rule.taps,
+        taken=(groups - 1) * rule.stride + rule.taps,
         begins=-now // count if rule.anchored else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.quantization.scales import QuantGraph
 
-NUMBERS = ("early", "warmup", "stride", "future")  # fields of a Stream
+NUMBERS = ("early", "warmup", "future")  # fields of a Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,7 @@ class Stream:
     states            states between passes
     early             input frames of pass 0 before the first pushed frame
     warmup            output frames at the start that are dropped
-    stride            input frames per output frame
-    future            input frames after an output frame on which it depends (look-ahead)
+    future            input frames by which an output comes later than the frame it is of
     """
 
     network: QuantGraph
@@ -68,13 +68,17 @@ class Stream:
     states: tuple[State, ...]
     early: int
     warmup: int
-    stride: int
     future: int = 0
 
     @property
     def frames(self) -> int:
         """Input frames per pass."""
         return self.inputs[0].frames
+
+    @property
+    def rate(self) -> Fraction:
+        """Input frames per output frame; less than 1 if there are more output frames."""
+        return Fraction(self.frames, self.outputs[0].frames)
 
     @property
     def first_frames(self) -> int:

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeVar
 
 from myoedge.errors import MyoedgeError, named_input
 from myoedge.graph.ir import Graph, Node, Shape
@@ -16,56 +19,61 @@ from myoedge.streaming.loops import SequenceLoop, loops_of
 Axes = Mapping[str, int]  # tensor -> axis
 
 
+T = TypeVar("T")
 FACTORS = "factors of input {} change from frame to frame"  # title of E131
+TIMES = "brings frames of different times together"  # reasons in E131
+RATES = "joins tensors of different rates"
 
 
 @dataclass(frozen=True)
 class TimeAxisMap:
-    """Time axes, strides and streaming rules of a graph that runs on frames.
+    """Time axes, rates and streaming rules of a graph that runs on frames.
 
-    axis     tensor -> time axis
-    stride   tensor -> number of input frames per frame of the tensor
-    rules    node -> operand -> streaming rule along the axis
+    axis    tensor -> time axis
+    rate    tensor -> input frames per frame of the tensor; less than 1 after an upsampling
+    rules   node -> operand -> streaming rule along the axis
     """
 
     axis: Axes
-    stride: Mapping[str, int]
+    rate: Mapping[str, Fraction]
     rules: Mapping[str, Mapping[str, StreamingRule]]
 
     def pass_multiple(self) -> int:
-        """Return the number of which the frames per pass must be a multiple: the largest stride."""
-        return max(self.stride.values())
+        """Return the number of which the frames per pass must be a multiple, so that a pass has
+        whole frames of every tensor."""
+        return math.lcm(*(rate.numerator for rate in self.rate.values()))
 
 
 def follow_time(graph: Graph, axes: Axes) -> TimeAxisMap:
     """Propagate the time axes of the inputs through the graph.
 
     axes   input -> time axis
-    Errors: E131 if an operator needs future frames, or all frames at once.
+    Errors: E131 if an operator needs all frames at once.
     """
-    axis, stride = dict(axes), dict.fromkeys(graph.inputs, 1)
-    rules = dict(_follow(graph, axis, stride))
-    if len({stride[name] for name in graph.outputs}) > 1:
+    axis, rate = dict(axes), dict.fromkeys(graph.inputs, Fraction(1))
+    rules = dict(rules_in_order(graph, axis, rate))
+    if len({rate[name] for name in graph.outputs}) > 1:
         raise stream_error(graph, "the outputs come at different rates", "one rate for all outputs")
-    return TimeAxisMap(axis, stride, rules)
+    return TimeAxisMap(axis, rate, rules)
 
 
-def _follow(
-    graph: Graph, axis: dict[str, int], stride: dict[str, int]
+def rules_in_order(
+    graph: Graph, axis: dict[str, int], rate: dict[str, Fraction]
 ) -> Iterator[tuple[str, Mapping[str, StreamingRule]]]:
-    """Yield (node, its streaming rules by operand) in order; fill `axis` and `stride`."""
+    """Yield (node, its streaming rules by operand) in order; fill `axis` and `rate`."""
     _check_frames(graph, axis)
     loops = loops_of(graph)
     for node in graph.nodes:
         loop = loops.get(node.name)
         if loop is not None and loop.is_over_time(axis):
-            yield node.name, _follow_loop(graph, node, loop, axis, stride)
+            yield node.name, _follow_loop(graph, node, loop, axis, rate)
             continue
         rules = {
             name: _causal_rule(graph, node, name, axis) for name in node.inputs if name in axis
         }
-        axis[node.name] = _only({rule.axis for rule in rules.values()}, graph, node)
-        stride[node.name] = _only({stride[n] * m.stride for n, m in rules.items()}, graph, node)
+        axis[node.name] = _only({rule.axis for rule in rules.values()}, graph, node, TIMES)
+        rates = {rate[name] * rule.rate for name, rule in rules.items()}
+        rate[node.name] = _only(rates, graph, node, RATES)
         _check_constants(graph, node, axis[node.name])
         yield node.name, rules
 
@@ -81,7 +89,7 @@ def _check_frames(graph: Graph, axis: Axes) -> None:
 
 
 def _follow_loop(
-    graph: Graph, node: Node, loop: SequenceLoop, axis: dict[str, int], stride: dict[str, int]
+    graph: Graph, node: Node, loop: SequenceLoop, axis: dict[str, int], rate: dict[str, Fraction]
 ) -> Mapping[str, StreamingRule]:
     """Return the rules of a node of a loop over time; its results have no time axis, only the
     sequences that it writes."""
@@ -91,7 +99,7 @@ def _follow_loop(
         return loop.rules()
     if node.op == WRITE:
         axis[node.name] = 0
-        stride[node.name] = _only({stride[name] for name in loop.sequences}, graph, node)
+        rate[node.name] = _only({rate[name] for name in loop.sequences}, graph, node, RATES)
     elif node.op == STATE and not graph.is_const(node.inputs[0]):
         raise not_causal(graph, node, "begins with a state that it computes from the first frames")
     elif any(name in axis for name in node.inputs):
@@ -126,16 +134,14 @@ def _causal_rule(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRu
     if rule is None:
         other = "runs in a loop over another axis than time" if node.op in IN_LOOPS else ""
         raise not_causal(graph, node, other or "takes all frames at once")
-    if rule.behind:
-        frames = "1 frame" if rule.behind == 1 else f"{rule.behind} frames"
-        raise not_causal(graph, node, f"reaches {frames} into the future", PAD)
     return rule
 
 
-def _only(candidates: Iterable[int], graph: Graph, node: Node) -> int:
+def _only(candidates: Iterable[T], graph: Graph, node: Node, otherwise: str) -> T:
+    """Return the only candidate. Errors: E131 with the reason `otherwise` if there are several."""
     values = list(candidates)
     if len(values) != 1:
-        raise not_causal(graph, node, "brings frames of different times together")
+        raise not_causal(graph, node, otherwise)
     return values[0]
 
 
@@ -196,9 +202,6 @@ def no_frames(name: str, axis: int, shape: Shape) -> MyoedgeError:
     return MyoedgeError(
         "E131", f"{named_input(name)} has no frames along axis {axis}", facts, tries
     )
-
-
-PAD = "pad in front only: F.pad(x, (k - 1, 0)), then a convolution without padding"
 
 
 def stream_error(graph: Graph, title: str, needs: str, *tries: str) -> MyoedgeError:
@@ -263,48 +266,3 @@ def common_axes(graph: Graph, axis: int) -> dict[str, int] | None:
             return None
         axes[name] = equal_axes[0]
     return axes if all(graph.shape(n)[axis : axis + 1] == (frames,) for n in graph.inputs) else None
-
-
-def infer_time_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
-    """Return the time axis of every input.
-
-    axis   time axis of all inputs; None: the only possible one
-    Errors: E131 there is none; E235 there are several.
-    """
-    if not graph.shape(graph.inputs[0]):
-        raise no_frames(graph.inputs[0], axis or 0, ())
-    if axis is not None:
-        axes = {name: axis % max(len(graph.shape(name)), 1) for name in graph.inputs}
-        follow_time(graph, axes)
-        return axes
-    shape = graph.shape(graph.inputs[0])
-    counts = [_reachable_count(graph, d) for d in range(len(shape))]
-    fit = [d for d, count in enumerate(counts) if count == len(graph.nodes)]
-    if len(fit) > 1:
-        raise ambiguous_axes(fit)
-    # Otherwise the axis that reaches farthest, and of those the longest, is probably meant.
-    axis = fit[0] if fit else max(range(len(shape)), key=lambda d: (counts[d], shape[d]))
-    axes = dict.fromkeys(graph.inputs, axis)
-    follow_time(graph, axes)
-    return axes
-
-
-def _reachable_count(graph: Graph, axis: int) -> int:
-    """Return the number of nodes that can be streamed, in order, if frames lie along an axis."""
-    count = 0
-    try:
-        for _ in _follow(graph, dict.fromkeys(graph.inputs, axis), dict.fromkeys(graph.inputs, 1)):
-            count += 1
-    except MyoedgeError:
-        return count - (count == 0)
-    return count
-
-
-def ambiguous_axes(fit: Sequence[int]) -> MyoedgeError:
-    """Return error E235 with the possible time axes.
-
-    fit   axes that are possible
-    """
-    facts = {"has": f"frames could go along axes {', '.join(map(str, fit))} of the input"}
-    tries = [f"[stream] axis = {axis}" for axis in fit]
-    return MyoedgeError("E235", "which axis is time?", facts, tries)

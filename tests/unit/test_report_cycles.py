@@ -53,7 +53,7 @@ SIMULATED = Measurement(
 BARE = tuple(LayerCost(cost.cycles) for cost in (FIRST, SECOND, LAST))
 STREAM = {
     "pass_frames": 4, "state_bytes": 8, "first_output_frames": 4, "points": [], "frame_hz": None,
-    "inputs": ["x"], "outputs": ["y"],
+    "inputs": ["x"], "outputs": ["y"], "future_frames": 0,
 }  # fmt: skip
 ON_GVSOC = Measurement("gvsoc", (Inference((), TOTAL, BARE),))
 

@@ -25,6 +25,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.convert import (
     explicit_state_stream,
@@ -34,7 +35,6 @@ from myoedge.streaming.convert import (
 )
 from myoedge.streaming.pass_builder import PassBuilder
 from myoedge.streaming.stream import Stream, passes
-from myoedge.streaming.time_axis import infer_time_axes
 from myoedge.targets.gap9.chip import GAP9
 
 CHANNELS, FRAMES, NEW = 4, 24, 6

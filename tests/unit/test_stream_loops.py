@@ -16,8 +16,8 @@ from myoedge.operators.loop.turns import has_loops
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
-from myoedge.streaming.time_axis import infer_time_axes
 from tests.causal_networks import push_all
 from tests.loop_networks import ClosedForm, Decayed, LiquidTime, MinimalGated, OverTime, Selective
 from tests.unit.test_streaming import check, prepared

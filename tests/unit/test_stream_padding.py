@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
-from myoedge.streaming.time_axis import follow_time, infer_time_axes
+from myoedge.streaming.time_axis import follow_time
 from tests.causal_networks import Mixed, PadThen, push_all
 from tests.networks import Function
 from tests.unit.test_streaming import FRAMES, check, quantized

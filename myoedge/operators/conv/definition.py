@@ -157,15 +157,12 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     if axis == 0:
         return StreamingRule(0)
     taps, stride = (w[axis] - 1) * attrs["dilation"][d] + 1, attrs["stride"][d]
-    before, _ = pads = attrs["pads"][d]
-    made = _extent(x[axis], w[axis], stride, attrs["dilation"][d], pads)
     return StreamingRule(
         axis,
         lambda made: with_entry(attrs, "pads", d, (0, 0)),
         taps=taps,
         stride=stride,
-        before=before,
-        behind=max((made - 1) * stride - before + taps - x[axis], 0),
+        before=attrs["pads"][d][0],
         fill=lambda step: int(step.integers.x_zero),
     )
 

@@ -32,14 +32,17 @@ from myoedge.targets.chip import Engine
 
 
 def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming a reshape: frame by frame if the time axis stays separate and
-    the number of elements before it does not change; otherwise None."""
+    """Return the rule for streaming a reshape that leaves the number of elements before the time
+    axis as it is: each frame stays one, becomes several, or several become one; otherwise None."""
     x, out = at.shapes[0], at.attrs["shape"]
-    before = math.prod(x[: at.axis])
-    axes = [d for d, n in enumerate(out) if n == x[at.axis] and math.prod(out[:d]) == before]
-    if not axes:
+    frames, before = x[at.axis], math.prod(x[: at.axis])
+    axes = [d for d in range(len(out)) if math.prod(out[:d]) == before]
+    axis = next((d for d in axes if out[d] == frames), axes[-1] if axes else None)
+    if axis is None or max(frames, out[axis]) % min(frames, out[axis]):
         return None
-    return StreamingRule(axes[0], lambda made: with_entry(at.attrs, "shape", axes[0], made))
+    up, stride = max(out[axis] // frames, 1), max(frames // out[axis], 1)
+    resized = partial(with_entry, at.attrs, "shape", axis)
+    return StreamingRule(axis, resized, taps=stride, stride=stride, up=up)
 
 
 def reshaped(attrs: Attrs, x: Shape) -> Shape:
@@ -202,12 +205,10 @@ def pad_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _pad_streaming_rule(at: OperandAxis) -> StreamingRule:
-    before, behind = at.attrs["pads"][at.axis]
     return StreamingRule(
         at.axis,
         lambda made: with_entry(at.attrs, "pads", at.axis, (0, 0)),
-        before=before,
-        behind=behind,
+        before=at.attrs["pads"][at.axis][0],
         fill=lambda step: int(step.integers.fill),
     )
 

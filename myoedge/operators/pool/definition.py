@@ -128,10 +128,11 @@ def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> StreamingRule | None:
-    """Return the rule for streaming a pool with regular windows, which may be clipped at the start;
+    """Return the rule for streaming a pool with regular windows, which may be clipped at both ends;
     images are independent.
 
-    A single window is assumed to span the whole axis.
+    A single window is assumed to span the whole axis. Divisors of windows that are clipped at the
+    end do not matter, as a stream has no end.
     """
     attrs, axis = at.attrs, at.axis
     if axis in (0, len(at.shapes[0]) - 1):
@@ -140,9 +141,10 @@ def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> St
     lows, highs, divisors = zip(*windows, strict=True)
     size, last = max(map(operator.sub, highs, lows)), highs[0]
     stride = windows[1][1] - last if len(windows) > 1 else 0
-    ends = range(last, last + len(windows) * stride, stride or 1)
-    regular = [(max(end - size, 0), end) for end in ends]
-    if stride < 1 or regular != [*zip(lows, highs, strict=True)] or len({*divisors}) > 1:
+    ends, frames = [last + i * stride for i in range(len(windows))], at.shapes[0][axis]
+    regular = [(max(end - size, 0), min(end, frames)) for end in ends]
+    whole = {divisor for end, divisor in zip(ends, divisors, strict=True) if end <= frames}
+    if stride < 1 or regular != [*zip(lows, highs, strict=True)] or len(whole) > 1:
         return None
 
     def resized(made: int) -> Attrs:

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choice of the time axis of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph
+from myoedge.operators.streaming_rule import StreamingRule
+from myoedge.streaming.time_axis import follow_time, no_frames, rules_in_order
+
+
+def infer_time_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
+    """Return the time axis of every input.
+
+    axis   time axis of all inputs; None: the only possible one, or the only one along which the
+           network reads frames in order
+    Errors: E131 there is none; E235 there are several.
+    """
+    if not graph.shape(graph.inputs[0]):
+        raise no_frames(graph.inputs[0], axis or 0, ())
+    if axis is not None:
+        axes = {name: axis % max(len(graph.shape(name)), 1) for name in graph.inputs}
+        follow_time(graph, axes)
+        return axes
+    shape = graph.shape(graph.inputs[0])
+    counts = [_reachable_count(graph, d) for d in range(len(shape))]
+    fit = [d for d, count in enumerate(counts) if count == len(graph.nodes)]
+    fit = [d for d in fit if _reads_in_order(graph, d)] or fit
+    if len(fit) > 1:
+        raise ambiguous_axes(fit)
+    # Otherwise the axis that reaches farthest, and of those the longest, is probably meant.
+    axis = fit[0] if fit else max(range(len(shape)), key=lambda d: (counts[d], shape[d]))
+    axes = dict.fromkeys(graph.inputs, axis)
+    follow_time(graph, axes)
+    return axes
+
+
+def _reachable_count(graph: Graph, axis: int) -> int:
+    """Return the number of nodes that can be streamed, in order, if frames lie along an axis."""
+    count = 0
+    axes, rates = dict.fromkeys(graph.inputs, axis), dict.fromkeys(graph.inputs, Fraction(1))
+    try:
+        for _ in rules_in_order(graph, axes, rates):
+            count += 1
+    except MyoedgeError:
+        return count - (count == 0)
+    return count
+
+
+def _reads_in_order(graph: Graph, axis: int) -> bool:
+    """Return whether along an axis no output needs frames behind those of the exported network, and
+    no reshape changes the number of frames."""
+    paths = follow_time(graph, dict.fromkeys(graph.inputs, axis))
+    late = dict.fromkeys(graph.tensors, 0)  # frames at the end that stand for future ones
+    for node in graph.nodes:
+        for name, rule in paths.rules[node.name].items():
+            if node.op == "reshape" and rule.rate != 1:
+                return False
+            known = graph.shape(name)[paths.axis[name]] - late[name]
+            if node.name in paths.axis:
+                frames = graph.shape(node.name)[paths.axis[node.name]]
+                late[node.name] = max(late[node.name], frames - _made(rule, known))
+    return not any(late[name] for name in graph.outputs)
+
+
+def _made(rule: StreamingRule, frames: int) -> int:
+    """Return how many result frames need no more than the first `frames` frames of an operand."""
+    groups = (frames + rule.before - rule.taps) // rule.stride + 1
+    return max(groups, 0) * rule.up
+
+
+def ambiguous_axes(fit: Sequence[int]) -> MyoedgeError:
+    """Return error E235 with the possible time axes.
+
+    fit   axes that are possible
+    """
+    facts = {"has": f"frames could go along axes {', '.join(map(str, fit))} of the input"}
+    tries = [f"[stream] axis = {axis}" for axis in fit]
+    return MyoedgeError("E235", "which axis is time?", facts, tries)
