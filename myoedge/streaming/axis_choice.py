@@ -25,17 +25,21 @@ def infer_time_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
         axes = {name: axis % max(len(graph.shape(name)), 1) for name in graph.inputs}
         follow_time(graph, axes)
         return axes
+    axes = dict.fromkeys(graph.inputs, _likely_axis(graph))
+    follow_time(graph, axes)
+    return axes
+
+
+def _likely_axis(graph: Graph) -> int:
+    """Return the only possible axis; otherwise the axis that reaches farthest, and of those the
+    longest. Errors: E235 there are several."""
     shape = graph.shape(graph.inputs[0])
     counts = [_reachable_count(graph, d) for d in range(len(shape))]
     fit = [d for d, count in enumerate(counts) if count == len(graph.nodes)]
     fit = [d for d in fit if _reads_in_order(graph, d)] or fit
     if len(fit) > 1:
         raise ambiguous_axes(fit)
-    # Otherwise the axis that reaches farthest, and of those the longest, is probably meant.
-    axis = fit[0] if fit else max(range(len(shape)), key=lambda d: (counts[d], shape[d]))
-    axes = dict.fromkeys(graph.inputs, axis)
-    follow_time(graph, axes)
-    return axes
+    return fit[0] if fit else max(range(len(shape)), key=lambda d: (counts[d], shape[d]))
 
 
 def _reachable_count(graph: Graph, axis: int) -> int:
