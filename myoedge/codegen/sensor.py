@@ -81,11 +81,11 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
         "worth_off_us": WORTH_OFF_US,
         "low_literal": "INT32_MIN" if low == INT32_MIN else low,
         "layout": program.layout,
+        "frames_per_output": Fraction(program.frames, program.ready),
         "value_bytes": 3 + program.results * value_bytes if program.all_values else 0,
         "digest": ", ".join(f"0x{digest[i : i + 2]}" for i in range(0, 16, 2)),
     }
     values["queue_packets"] = program.queue_packets
-    values["frames_per_output"] = Fraction(program.frames, program.ready)
     names = ("hop", "frames", "ring_samples", "results", "ready", "all_values")
     values |= {name: getattr(program, name) for name in names}
     return render(f"{TEMPLATES}/sensor_network.h.j2", values)

@@ -107,12 +107,11 @@ def one_line(report: Report) -> str:
     128 frames, outputs 4 frames late"."""
     stream = report["stream"]
     first, late = stream["first_output_frames"], stream["future_frames"]
+    delay = f", outputs {wording.several(late, 'frame')} late" if late else ""
     return (
         f"passes of {wording.several(stream['pass_frames'], 'frame')}, "
         f"{wording.size(stream['state_bytes'])} of states; first output after "
-        f"{wording.several(first, 'frame')}"
-        + f", outputs {wording.several(late, 'frame')} late"
-        * (late > 0)
+        f"{wording.several(first, 'frame')}{delay}"
     )
 
 
