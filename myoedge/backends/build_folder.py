@@ -21,8 +21,10 @@ from myoedge.operators.checks import enforce
 from myoedge.operators.interpreter import run_int
 from myoedge.operators.loop.turns import STATE
 from myoedge.plan.plan_json import parse_location
-from myoedge.quantization.files import from_files, unpacked_npz
-from myoedge.quantization.scales import QUANTIZED, QuantGraph
+from myoedge.quantization.consistency import QUANTIZED
+from myoedge.quantization.files import from_files, unpacked_npz, weight_shapes
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.stored_numbers import check_stored
 from myoedge.streaming.stream import Stream, from_json, ready_specs
 from myoedge.system.library import c_prefix
 from myoedge.system.notebook import Card, Tabular, card_html, framed
@@ -49,21 +51,24 @@ class BuildFolder(ReportFolder, Tabular):
     def network(self) -> QuantGraph:
         """Quantised network of the build, which the reference runs.
 
-        Errors: E222 no network, or one that does not give golden/output.npz from golden/input.npz.
+        Errors: E222 no network, or in a build from elsewhere one with numbers that its graph cannot
+        give, or one that does not give golden/output.npz from golden/input.npz.
         """
         graph, weights = self.written("graph.json"), self.written("weights.safetensors")
         with self.meaningful("graph.json"):
-            network = from_files(json.loads(graph), weights)
+            document = json.loads(graph)
+            network = from_files(document, weights)
+            if not self.made_here:
+                enforce(QUANTIZED, network, network.graph, "read")
+                check_stored(network, weight_shapes(document))
         if not self.made_here:
             self._check_reference(network)
         return network
 
     def _check_reference(self, network: QuantGraph) -> None:
-        """Raise E222 if a network is not consistent, or if the reference does not compute the
-        golden outputs with it; for a stream, whose golden outputs are those of the whole network,
-        if it does not run."""
+        """Raise E222 if the reference does not compute the golden outputs with a network; for a
+        stream, whose golden outputs are those of the whole network, if it does not run."""
         with self.meaningful("graph.json"):
-            enforce(QUANTIZED, network, network.graph, "read")
             stream = self._stream_of(network)
             values = self.golden_run(network, stream).values
             if stream is not None:

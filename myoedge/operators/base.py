@@ -24,6 +24,7 @@ from myoedge.operators.format import MOVES, Format
 from myoedge.operators.integer_params import QuantizedParams as QuantizedParams
 from myoedge.operators.integer_params import RequantParams as RequantParams
 from myoedge.operators.kernel import Kernel
+from myoedge.operators.learnt import NOTHING_LEARNT, Learnt
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
@@ -214,6 +215,9 @@ class OpDef:
     reads      number of inputs whose values are read; later inputs only order execution; None: all
     in_loops   whether the result differs between iterations of a loop
     streaming_rule   OperandAxis -> rule along it; None: the operator needs the whole axis at once
+    state_of   operator whose state after the last step it returns; on a stream it has the
+               integers of that operator
+    learnt     fields of QuantizedParams that depend on the values of weights, and their limits
     formats    element types and weight bits that its kernels support
     """
 
@@ -257,6 +261,8 @@ class OpDef:
     decodes: bool = False
     normalizes: bool = False
     streaming_rule: Callable[[OperandAxis], StreamingRule | None] = lambda at: None
+    state_of: str = ""
+    learnt: Learnt = NOTHING_LEARNT
     formats: tuple[Format, ...] = field(init=False)
 
     def __post_init__(self) -> None:

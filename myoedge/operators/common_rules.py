@@ -196,7 +196,8 @@ def final_state(op: OpDef, **fields: Any) -> OpDef:
 
     fields   fields of its OpDef that differ from those of `op`
     """
-    return replace(op, epilogue=False, streaming_rule=lambda at: None, **fields)
+    own = {"epilogue": False, "streaming_rule": lambda at: None, "state_of": op.name, **fields}
+    return replace(op, **own)
 
 
 def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:

@@ -110,7 +110,7 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     nodes = {row["outputs"][0]: _node(row) for row in document["nodes"]}
     inputs, outputs, names = (tuple(document[k]) for k in ("inputs", "outputs", "output_names"))
     graph = Graph(inputs, outputs, tuple(nodes.values()), tensors, as_constants(constants), names)
-    shapes = {name: tuple(c["shape"]) for name, c in document["constants"].items()}
+    shapes = weight_shapes(document)
     shapes |= {name: tensor.shape for name, tensor in tensors.items()}
     _check_shapes(graph, shapes)
     params = {
@@ -126,6 +126,11 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     observer = Observer(ran["observer"])
     calibration = Calibration(ranges, ran["count"], ran["source"], ran["digest"], observer)
     return QuantGraph(graph, params, steps, constants, calibration, document["digest"])
+
+
+def weight_shapes(document: Mapping[str, Any]) -> dict[str, Shape]:
+    """Return the shapes of all constants of the float network, by name, from graph.json."""
+    return {name: tuple(c["shape"]) for name, c in document["constants"].items()}
 
 
 def _step(

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantisation of a calibrated graph: parameters of every tensor, integers of every operator.
-
-QUANTIZED lists the consistency checks of the result; a violation is a bug in myoedge.
-"""
+"""Quantisation of a calibrated graph: parameters of every tensor, integers of every operator."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -17,17 +14,18 @@ from myoedge.errors import MyoedgeError, Notice
 from myoedge.graph.constants import Constant
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
+from myoedge.numerics.element_type import INT8, INT16, ElementType
+from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.pointwise import bounds
 from myoedge.numerics.quant_params import QuantParams, quantize
 from myoedge.numerics.weight_format import WeightFormat
-from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
-from myoedge.operators.checks import Spec, enforce
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, QuantizeInputs
+from myoedge.operators.checks import enforce
 from myoedge.operators.elementwise.tables import make_table
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.operators.kernel_formats import weight_bits
 from myoedge.quantization.calibrate import Calibration
+from myoedge.quantization.consistency import QUANTIZED
 from myoedge.quantization.first_states import int16_states
 from myoedge.quantization.formats import (
     fills,
@@ -191,48 +189,74 @@ def quantize_node(
     rules           layer rules of [quant]
     unsigned_sums   as in QuantizeInputs
     """
-    op, names = OPS[node.op], operand_names(node)
-    out = graph.shape(node.name)
-    target = params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
     per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
-    node_shapes = tuple(map(graph.shape, node.inputs))
     free = () if _has_weights_of_file(graph, node) else rules
-    bits = wide_weights(node, node_shapes, out, free, target.element_type)
-    inputs = QuantizeInputs(
+    shapes, target = tuple(map(graph.shape, node.inputs)), _target(node, params)
+    bits = wide_weights(node, shapes, graph.shape(node.name), free, target.element_type)
+    form = WeightFormat(bits, per_channel=not per_tensor)
+    site = site_of(graph, node, params, form, unsigned_sums=unsigned_sums)
+    return quantized_at(site, graph, node, params)
+
+
+def _target(node: Node, params: Mapping[str, QuantParams]) -> QuantParams:
+    """Return the parameters of a node's requantised values, before a fused table."""
+    return params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
+
+
+def site_of(
+    graph: Graph,
+    node: Node,
+    params: Mapping[str, QuantParams],
+    weight_format: WeightFormat,
+    *,
+    unsigned_sums: bool = False,
+) -> QuantizeInputs:
+    """Return the arguments of an operator's `quantize` for one node; arguments as in
+    quantize_node."""
+    return QuantizeInputs(
         attrs=node.attrs,
-        shapes=node_shapes,
-        out=out,
+        shapes=tuple(map(graph.shape, node.inputs)),
+        out=graph.shape(node.name),
         input_params=tuple(map(params.get, node.inputs)),
-        target=target,
+        target=_target(node, params),
         constants=tuple(map(graph.find_array, node.inputs)),
-        weight_format=WeightFormat(bits, per_channel=not per_tensor),
+        weight_format=weight_format,
         unsigned_sums=unsigned_sums,
         formats={i: f for i, x in enumerate(node.inputs) if (f := graph.format(x)) is not None},
     )
-    low, high = limits(node, target)
-    integers = op.quantize(inputs)
+
+
+def quantized_at(
+    site: QuantizeInputs, graph: Graph, node: Node, params: Mapping[str, QuantParams]
+) -> QuantizedNode:
+    """Quantise one node from the arguments that site_of returns."""
+    names, (low, high) = operand_names(node), limits(node, site.target)
+    integers = OPS[node.op].quantize(site)
     if has_table(node):
-        table = make_table(node.attrs["act"], target, params[node.name])
+        table = make_table(node.attrs["act"], site.target, params[node.name])
         integers = replace(integers, table=table)
     made, *read = (element_type(graph, params, name) for name in (node.name, *names))
     shapes = tuple(map(graph.shape, names))
     return QuantizedNode(
-        node, names, shapes, out, integers, low, high, made, operand_types=tuple(read)
+        node, names, shapes, site.out, integers, low, high, made, operand_types=tuple(read)
     )
 
 
 def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
     """Return whether two quantised nodes have equal integers, bit for bit."""
-    left, right = a.integers, b.integers
     types = a.operand_types == b.operand_types
-    numbers = dict(left.scalars) == dict(right.scalars) and (a.low, a.high) == (b.low, b.high)
+    return types and (a.low, a.high) == (b.low, b.high) and alike(a.integers, b.integers)
+
+
+def alike(a: QuantizedParams, b: QuantizedParams) -> bool:
+    """Return whether all fields that kernels read are equal, bit for bit."""
+    left, right = a.arrays, b.arrays
     return (
-        types
-        and numbers
-        and left.arrays.keys() == right.arrays.keys()
+        a.scalars == b.scalars
+        and left.keys() == right.keys()
         and all(
-            x.dtype == right.arrays[name].dtype and np.array_equal(x, right.arrays[name])
-            for name, x in left.arrays.items()
+            x.dtype == right[name].dtype and np.array_equal(x, right[name])
+            for name, x in left.items()
         )
     )
 
@@ -251,71 +275,3 @@ def limits(node: Node, target: QuantParams) -> tuple[int, int]:
         target.low if math.isinf(low) and low < 0 else int(quantize(low, target)),
         target.high if math.isinf(high) and high > 0 else int(quantize(high, target)),
     )
-
-
-# Name of an array -> range of its values, for each element type that it may have.
-RANGES: Mapping[str, Mapping[ElementType, tuple[int, int]]] = {
-    "weight": {t: (t.low, t.high) for t in (INT8, INT16)},  # our weights are symmetric
-    "bias": {INT32: (-INT32_MAX, INT32_MAX)},
-    "mult": {INT32: (-MULT_MAX, MULT_MAX)},
-    "shift": {INT32: (0, SHIFT_MAX)},
-    "table": {INT8: (INT8.low, INT8.high)},
-    "lut": {t: (t.low, t.high) for t in (INT8, INT16)},
-}
-
-
-def _nodes_match(q: QuantGraph) -> Iterator[str]:
-    names = [step.node.name for step in q.steps]
-    expected = [node.name for node in q.graph.nodes]
-    return iter(() if names == expected else set(names) ^ set(expected) or names)
-
-
-def _has_params(q: QuantGraph) -> Iterator[str]:
-    tensors = (name for name in q.graph.tensors if q.graph.tensors[name].dtype == "float32")
-    return (name for name in (*tensors, *q.constants) if name not in q.params)
-
-
-def _is_valid(p: QuantParams) -> bool:
-    return p.low <= p.zero_point <= p.high and 0 < p.scale < np.inf
-
-
-def _shared_scales(q: QuantGraph) -> Iterator[str]:
-    for step in q.steps:
-        name = step.node.name
-        moves = OPS[step.node.op].same_scale and name in q.params
-        read = (x for x in step.operands if x in q.params)  # indices have no scale
-        if moves and len({q.params[x] for x in (name, *read)}) > 1:
-            yield name
-
-
-def _integers(q: QuantGraph) -> Iterator[str]:
-    for step in q.steps:
-        for key, array in step.integers.arrays.items():
-            if key in RANGES and not (key == "mult" and step.has_int16):
-                low, high = RANGES[key].get(ElementType.of(array.dtype), (0, -1))
-                if not array.size or int(array.min()) < low or high < int(array.max()):
-                    yield step.node.name
-
-
-def _limits(q: QuantGraph) -> Iterator[str]:
-    for step in q.steps:
-        pre, limits = step.integers.scalars.get("pre", 0), q.element_type(step.node.name)
-        if not (limits.low <= step.low <= step.high <= limits.high and 0 <= pre <= PRE_MAX):
-            yield step.node.name
-
-
-QUANTIZED: Spec[QuantGraph] = (
-    (_nodes_match, "steps and nodes do not go together"),
-    (_has_params, "a tensor has no scale"),
-    (
-        lambda q: (name for name, params in q.params.items() if not _is_valid(params)),
-        "a zero point or scale is out of range",
-    ),
-    (_shared_scales, "an operator that moves bytes changes their scale"),
-    (_integers, "weights, multipliers or shifts are out of range"),
-    (_limits, "limits or pre-shift are out of range"),
-    (
-        lambda q: (x.node.name for x in q.steps if OPS[x.node.op].acc_bound(x) > INT32_MAX),
-        "an accumulator may leave int32",
-    ),
-)

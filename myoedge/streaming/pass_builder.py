@@ -15,8 +15,9 @@ from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.checks import Spec, enforce
 from myoedge.operators.loop.turns import LAST, NEXT, STATE
 from myoedge.operators.streaming_rule import StreamingRule, StreamState
+from myoedge.quantization.consistency import QUANTIZED
 from myoedge.quantization.formats import operand_names
-from myoedge.quantization.scales import QUANTIZED, QuantGraph
+from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.frame_reads import Read
 from myoedge.streaming.padding import Padding
 from myoedge.streaming.stream import Port, State

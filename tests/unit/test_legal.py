@@ -29,7 +29,8 @@ from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.timeline import LoopSteps
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.scales import QUANTIZED, QuantGraph, quantize_graph
+from myoedge.quantization.consistency import QUANTIZED
+from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.targets import find_chip
 from tests.conftest import save_exported
 

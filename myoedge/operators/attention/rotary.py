@@ -35,6 +35,7 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
+from myoedge.operators.learnt import BOUND, INTEGERS_16, SHIFT, SYMMETRIC_32, Learnt
 from myoedge.targets.chip import Engine
 
 
@@ -122,6 +123,18 @@ def _turned(cos: Array, sin: Array, x: QuantParams, y: QuantParams, shift: int) 
     )
 
 
+def _fits(integers: RotaryParams, site: QuantizeInputs) -> bool:
+    """Return whether sums of two products and their offset stay in int32."""
+    pairs = np.abs(integers.turns.astype(np.int64).reshape(-1, 2)).sum(axis=1)
+    most = site.params(0).reach * int(pairs.max(initial=0)) + abs(integers.offset)
+    return most <= integers.acc_bound
+
+
+LEARNT = Learnt(
+    {"turns": INTEGERS_16, "offset": SYMMETRIC_32, "shift": SHIFT, "acc_bound": BOUND}, _fits
+)
+
+
 def integer(step: QuantizedNode, x: Array) -> Array:
     """Rotate the pairs of x, int8 or int16 [..., 2 * pairs] -> the same shape, int8 or int16."""
     turns = step.integers.turns.astype(np.int64)[:, None]
@@ -182,6 +195,7 @@ ROTARY = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles, EITHER_WIDTH),
         weights=(1, 2),
+        learnt=LEARNT,
         permute_rule=lambda attrs, perm: last_axis_kept(axis_permuted(attrs, perm), perm),
     )
 )

@@ -49,6 +49,7 @@ from myoedge.operators.products.ne16_rules import int16_rows_on_ne16, on_ne16
 from myoedge.operators.products.packing import (
     INT8_PRODUCTS,
     INT16_PRODUCTS,
+    LEARNT,
     ROOM_FOR_SUMS,
     WeightedParams,
     acc_bound,
@@ -206,6 +207,7 @@ CONV = register(
             "sub": WITH_SUM_ON_NE16,
         },
         weights=(1, 2),
+        learnt=LEARNT,
         epilogue=True,
         multiplies=True,
         streaming_rule=streaming_rule,

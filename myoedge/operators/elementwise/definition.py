@@ -39,6 +39,7 @@ from myoedge.operators.elementwise import channels
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, Format, int16_where
 from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
 from myoedge.targets.chip import Engine
 
 REQUANT = ("mult", "offset", "shift")
@@ -226,6 +227,16 @@ def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[
     }
 
 
+def _fits(integers: ChannelParams, site: QuantizeInputs) -> bool:
+    """Return whether each product with its offset stays in int32."""
+    return sums_fit(integers.mult, integers.offset, -site.params(0).low)
+
+
+LEARNT = Learnt(
+    {"mult": SYMMETRIC_32, "offset": SYMMETRIC_32, "shift": SHIFT, "acc_bound": BOUND}, _fits
+)
+
+
 def affine_meaning(step: QuantizedNode[ChannelParams]) -> Nest:
     def formula(x: Expr, axes: tuple[Axis, ...]) -> Expr:
         mult, offset, shift = (constant(step, name, [axes[step.attrs["axis"]]]) for name in REQUANT)
@@ -249,6 +260,7 @@ AFFINE = register(
         acc_bound=stored_bound,
         kernels=on_cluster(channels.per_channel, *int16_where(LIMITED)),
         weights=(1, 2),
+        learnt=LEARNT,
         epilogue=True,
         permute_rule=axis_permuted,
         streaming_rule=stream_except_axis,

@@ -24,6 +24,7 @@ from myoedge.operators.common_rules import broadcast_index
 from myoedge.operators.embedding.tiling import in_tiles
 from myoedge.operators.format import EITHER, INTEGERS, Format
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.learnt import INTEGERS_16, Learnt
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
@@ -133,6 +134,7 @@ EMBEDDING = register(
         params=(EmbeddingParams,),
         kernels=on_cluster(in_tiles, Format((INTEGERS,), EITHER)),
         weights=(1,),
+        learnt=Learnt({"rows": INTEGERS_16}),
         reads_indices=True,
         streaming_rule=embedding_streaming_rule,
     )

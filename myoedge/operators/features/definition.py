@@ -37,6 +37,7 @@ from myoedge.operators.features.params import FeaturesParams
 from myoedge.operators.features.tiling import in_tiles
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.learnt import INTEGERS_32, Learnt
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
@@ -128,6 +129,15 @@ def _rescaling(factor: float, zero: float) -> list[int]:
     return [mult, int(offset), shift]
 
 
+def _fits(integers: FeaturesParams, site: QuantizeInputs) -> bool:
+    """Return whether multipliers, offsets and shifts are such as `_rescaling` gives, whose results
+    stay in int64."""
+    mult, offset, shift = integers.each.astype(np.int64).T
+    bits = np.frexp(np.abs(offset).astype(np.float64))[1] + shift - LEAST_SHIFT
+    inside = (shift >= LEAST_SHIFT) & (shift <= MOST_SHIFT) & (bits <= TERM_BITS)
+    return bool((inside & (np.abs(mult) <= INT32_MAX)).all())
+
+
 def integer(step: QuantizedNode, x: Array) -> Array:
     """Compute the features of x int8 or int16 [N, C, T] -> int8 or int16 [N, K, C]."""
     numbers, channels = step.integers, x.shape[1]
@@ -177,6 +187,7 @@ FEATURES = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles, EITHER_WIDTH),
         weights=(1, 2),
+        learnt=Learnt({"each": INTEGERS_32}, _fits),
         streaming_rule=streaming_rule,
     )
 )

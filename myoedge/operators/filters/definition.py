@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.element_type import INT16, INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import (
     final_state,
     kept_nest,
@@ -27,14 +26,14 @@ from myoedge.operators.common_rules import (
     stream_except_axis,
     without_time,
 )
-from myoedge.operators.filters.sections import gain, normalized, stored_sections
+from myoedge.operators.filters.quantized import LEARNT, BiquadParams, biquads_quantize
+from myoedge.operators.filters.sections import normalized
 from myoedge.operators.format import ANY, LIMITED, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine
 
-SHIFT_MAX = 50  # largest shift of the output factor, whose products have 64 bits
 SAMPLES = QuantParams(1.0, 0, INT32)  # intermediate results, with `guard` fraction bits
 
 
@@ -111,17 +110,6 @@ def _scale(step: QuantizedNode) -> dict[str, int | str]:
     return {f"samples.{name}": value for name, value in scale.items()}
 
 
-def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, Any]:
-    """Return mult, offset and shift that convert integers of scale `real` to y; mult has up to 30
-    bits.
-
-    most   maximum shift; mult gets fewer bits if necessary
-    """
-    shift = min(30 - math.frexp(real)[1], most)
-    offset = (1 << (shift - 1)) + (y.zero_point << shift)
-    return {"mult": round(math.ldexp(real, shift)), "offset": offset, "shift": shift}
-
-
 def stored(step: QuantizedNode, samples: Array) -> Array:
     """Requantise results int64 [T, ..] with the constants from `factor`, and move the time axis
     back to attrs["axis"]."""
@@ -180,42 +168,6 @@ def _sample(
 
 def past_shape(attrs: Attrs, x: Shape, sections: Shape, *_: Shape) -> Shape:
     return (sections[0] + 1, 2, *without_time(attrs, x))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BiquadParams(QuantizedParams):
-    """Integer constants of a biquad cascade.
-
-    fraction    fraction bits of the coefficients
-    guard       fraction bits added to samples for the intermediate results
-    acc_bound   largest |intermediate result|
-    mult, offset, shift   conversion of the last section's results to output steps
-    sections    coefficients b0, b1, b2, a1, a2 of each section, int32 [S, 5]
-    """
-
-    fraction: int
-    guard: int
-    acc_bound: int
-    mult: int
-    offset: int
-    shift: int
-    sections: Array
-
-
-def biquads_quantize(inputs: QuantizeInputs) -> BiquadParams:
-    """Return the constants of a biquad cascade.
-
-    Coefficients use all of int32; samples get guard bits as long as they stay below 2**29.
-    """
-    integers, fraction = stored_sections(inputs.constant(1))
-    largest = gain(np.ldexp(integers.astype(np.float64), -fraction))
-    assert math.isfinite(largest), "passes refuse others: is_stable"
-    guard = max(14 - max(math.ceil(math.log2(largest)), 0), 0)
-    x, y = inputs.params(0), inputs.target
-    bound = math.ceil(largest * 2 ** (15 + guard)) + 2**guard
-    real = min(x.scale / y.scale * 2.0**-guard, 2.0**31 / bound)
-    numbers: dict[str, Any] = {"fraction": fraction, "guard": guard, **factor(real, y, SHIFT_MAX)}
-    return BiquadParams(**numbers, acc_bound=bound, sections=integers)
 
 
 def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
@@ -290,6 +242,7 @@ BIQUADS = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles, *SAMPLED),
         weights=(1,),
+        learnt=LEARNT,
         epilogue=True,
         products=lambda attrs, shapes, out: 5 * shapes[1][0] * math.prod(shapes[0]),
         multiplies=True,

@@ -31,10 +31,10 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.filters.definition import (
     KEPT,
     SAMPLED,
-    factor,
     filter_kernel,
     stored,
 )
+from myoedge.operators.filters.quantized import factor
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine

@@ -29,6 +29,7 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.format import INTEGERS, Format
 from myoedge.operators.integers.tiling import compare_in_tiles, cumsum_in_tiles, math_in_tiles
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.learnt import INTEGERS_32, Learnt
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
@@ -37,9 +38,10 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "mul": np.multiply,
     "min": np.minimum,
     "max": np.maximum,
-    "floor_div": np.floor_divide,  # floor_div and mod: by a positive constant
+    "floor_div": np.floor_divide,
     "mod": np.mod,
 }
+BY_POSITIVE = ("floor_div", "mod")  # the second operand is a positive constant
 COMPARED: Mapping[str, Callable[..., Array]] = {
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
     "eq": np.equal, "ne": np.not_equal,
@@ -121,6 +123,15 @@ def math_quantize(inputs: QuantizeInputs) -> IntegerParams:
     return IntegerParams(**zeros(inputs), b=_constant(inputs))
 
 
+def _fits(integers: IntegerParams, site: QuantizeInputs) -> bool:
+    """Return whether no integer is divided by 0 or less."""
+    b = integers.b
+    return site.attrs["function"] not in BY_POSITIVE or (b is not None and int(b.min()) > 0)
+
+
+LEARNT = Learnt({"b": INTEGERS_32}, _fits)
+
+
 def compare_quantize(inputs: QuantizeInputs) -> IntegerParams:
     no, yes = (int(n) for n in quantize(np.array([0.0, 1.0]), inputs.target))
     return IntegerParams(**zeros(inputs), no=no, yes=yes, b=_constant(inputs))
@@ -190,6 +201,7 @@ MATH_CONSTANT = register(
         name="integer_math_constant",
         doc="the same with a constant operand; quotients and remainders by positive constants",
         weights=(1,),
+        learnt=LEARNT,
         permute_rule=None,
         streaming_rule=lambda at: None if at.shapes[1] != (1,) else broadcast_streaming_rule(at),
     )
@@ -215,6 +227,7 @@ COMPARE_CONSTANT = register(
         name="integer_compare_constant",
         doc="comparisons of integers with constants",
         weights=(1,),
+        learnt=LEARNT,
         permute_rule=None,
         streaming_rule=MATH_CONSTANT.streaming_rule,
     )

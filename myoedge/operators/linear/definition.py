@@ -27,6 +27,7 @@ from myoedge.operators.products.ne16_rules import int16_rows_on_ne16, is_in_word
 from myoedge.operators.products.packing import (
     INT8_PRODUCTS,
     INT16_PRODUCTS,
+    LEARNT,
     WeightedParams,
     acc_bound,
     quantize,
@@ -120,6 +121,7 @@ LINEAR = register(
         ),
         kernels_before={"add": WITH_SUM_ON_NE16, "sub": WITH_SUM_ON_NE16},
         weights=(1, 2),
+        learnt=LEARNT,
         epilogue=True,
         multiplies=True,
         streaming_rule=stream_except_last_axis,

@@ -26,6 +26,7 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.core_kernels import is_large, on_nine_cores
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
+from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.targets.chip import Engine
 
@@ -93,6 +94,17 @@ class NormParams(QuantizedParams):
     acc_bound: int
     gain: Array
     offset: Array
+
+
+def learnt(normal_bits: int) -> Learnt:
+    """Return what a norm takes from its weights: n * gain + offset stays in int32.
+
+    normal_bits   all bits of a normalised value except the sign
+    """
+    return Learnt(
+        {"gain": SYMMETRIC_32, "offset": SYMMETRIC_32, "shift": SHIFT, "acc_bound": BOUND},
+        lambda integers, site: sums_fit(integers.gain, integers.offset, 1 << normal_bits),
+    )
 
 
 def affine_params(inputs: QuantizeInputs, length: int, bits: int, normal_bits: int) -> NormParams:
@@ -259,6 +271,7 @@ LAYER_NORM = register(
         limits={"eps": NOT_NEGATIVE},
         kernels=on_nine_cores(in_tiles, _is_large, EITHER_WIDTH),
         weights=(1, 2),
+        learnt=learnt(NORMAL_BITS),
         permute_rule=last_axis_kept,
         streaming_rule=stream_except_last_axis,
     )

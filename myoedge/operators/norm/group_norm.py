@@ -28,7 +28,7 @@ from myoedge.operators.kernel import (
     on_cluster,
 )
 from myoedge.operators.loop_nest import LoopNest
-from myoedge.operators.norm.definition import NormParams, affine_params, line, on_line
+from myoedge.operators.norm.definition import NormParams, affine_params, learnt, line, on_line
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
@@ -210,6 +210,7 @@ GROUP_NORM = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles, *FORMATS),
         weights=(1, 2),
+        learnt=learnt(NORMAL_BITS),
         limits={"eps": NOT_NEGATIVE},
         epilogue=True,
         permute_rule=permute_rule,

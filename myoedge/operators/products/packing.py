@@ -5,12 +5,15 @@ kernels."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT8, INT16, ElementType
+from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant, choose_requant
 from myoedge.numerics.weight_format import WeightFormat
@@ -26,6 +29,14 @@ from myoedge.operators.format import (
     Format,
 )
 from myoedge.operators.kernel import AffineExpr, Operand
+from myoedge.operators.learnt import (
+    INTEGERS_16,
+    REQUANT,
+    SYMMETRIC_32,
+    Learnt,
+    Span,
+    requantised_fits,
+)
 
 BLOCK = 4  # channels computed together; bytes of a word
 FEW_BITS = 1 << 6  # smaller multipliers are made exact, by weight scales up to 1/32 larger
@@ -154,6 +165,34 @@ def bound_of(step: QuantizedNode, operand: ElementType) -> int:
     """Return the largest |accumulator| that these weights and biases allow if the input has type
     `operand`."""
     return int(_bound(step.integers.weight, step.integers.bias, -operand.low).max())
+
+
+def _sums_fit(integers: WeightedParams, reach: int) -> bool:
+    """Return whether accumulators of operands up to `reach` stay in int32, and their
+    requantisation."""
+    weight, bias = integers.weight, integers.bias
+    bound = _bound(weight, bias, reach)
+    last = np.minimum(bound, unsigned_bound(weight, bias)) if reach == -INT8.low else bound
+    return int(bound.max(initial=0)) <= INT32_MAX and requantised_fits(integers, last)
+
+
+LEARNT_RANGES: Mapping[str, Span] = {**REQUANT, "weight": INTEGERS_16, "bias": SYMMETRIC_32}
+LEARNT = Learnt(LEARNT_RANGES, lambda integers, site: _sums_fit(integers, -site.params(0).low))
+
+
+def beside_states(more: Mapping[str, Span], fits: Callable[[Any], bool]) -> Learnt:
+    """Return what a recurrent layer takes from its weights, which multiply earlier results that are
+    as wide as they are.
+
+    more   further fields and their ranges
+    fits   QuantizedParams -> whether these fields together are inside their kernels' integers
+    """
+
+    def both(integers: Any, site: QuantizeInputs) -> bool:
+        reach = -ElementType.of(integers.weight.dtype).low
+        return _sums_fit(integers, reach) and fits(integers)
+
+    return Learnt({**LEARNT_RANGES, **more}, both, optional=frozenset(more))
 
 
 ROOM_FOR_SUMS = Condition(  # int32 holds the sums of int16 products

@@ -32,7 +32,12 @@ from myoedge.operators.products.ne16_rules import (
     int16_rows_on_ne16,
     sums_on_ne16,
 )
-from myoedge.operators.products.packing import ROOM_FOR_SUMS, WeightedParams, acc_bound
+from myoedge.operators.products.packing import (
+    LEARNT,
+    ROOM_FOR_SUMS,
+    WeightedParams,
+    acc_bound,
+)
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,
     HIDDEN_PARAMS,
@@ -61,7 +66,13 @@ from myoedge.operators.recurrent.ne16 import (
     resets_products,
     steps_on_ne16,
 )
-from myoedge.operators.recurrent.params import RecurrentParams, ScaledParams, ShiftedParams
+from myoedge.operators.recurrent.params import (
+    LEARNT_BESIDE_GATES,
+    LEARNT_BESIDE_SUMS,
+    RecurrentParams,
+    ScaledParams,
+    ShiftedParams,
+)
 from myoedge.operators.recurrent.quantized import (
     GRU_RESULTS,
     LSTM_RESULTS,
@@ -126,6 +137,7 @@ GATES = register(
             *int16_rows_on_ne16(GATE_SUMS),
         ),
         weights=(1, 2),
+        learnt=LEARNT,
         out_dtype="int16",
         reach=-GATE_PARAMS.low * GATE_PARAMS.scale,
         fixed_params=GATE_PARAMS,
@@ -166,6 +178,7 @@ LSTM = register(
             sums_on_ne16(steps_on_ne16, STEPS[0], has_int8_products, one_sequence_of_many_units),
         ),
         weights=(3,),
+        learnt=LEARNT_BESIDE_GATES,
         fixed_params=HIDDEN_PARAMS,
         multiplies=True,
         multiplicands=states_before(lstm_floats),
@@ -244,6 +257,7 @@ RNN_RELU = register(
         params=(RecurrentParams,),
         acc_bound=recurrent_bound,
         weights=(2,),
+        learnt=LEARNT_BESIDE_SUMS,
         fixed_params=None,
         result_params={},
         streaming_rule=plain_streaming_rule,

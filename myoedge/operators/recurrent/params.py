@@ -7,7 +7,10 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.products.packing import WeightedParams
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.operators.learnt import SHIFT, SYMMETRIC_32, Span
+from myoedge.operators.products.packing import WeightedParams, beside_states
 
 if TYPE_CHECKING:
     from typing import Self
@@ -70,3 +73,21 @@ class ScaledParams(ShiftedParams):
 
     gate_bits: int
     cell_bits: int
+
+
+def _conversions(names: str) -> dict[str, Span]:
+    """Return the ranges of conversions of states, by the first letter of their fields."""
+    spans = {"mult": SYMMETRIC_32, "offset": SYMMETRIC_32, "shift": SHIFT}
+    return {f"{name}_{part}": span for name in names for part, span in spans.items()}
+
+
+def _conversions_fit(integers: RecurrentParams) -> bool:
+    """Return whether conversions of states, of up to 16 bits, stay in int32; None is none."""
+    pairs = ((getattr(integers, f"{x}_mult"), getattr(integers, f"{x}_offset")) for x in "hcy")
+    return all(abs(m or 0) * -INT16.low + abs(offset or 0) <= INT32_MAX for m, offset in pairs)
+
+
+# In a stream, a layer has the conversions of states as they are kept between passes, and of the
+# operator that keeps them.
+LEARNT_BESIDE_SUMS = beside_states(_conversions("h"), _conversions_fit)
+LEARNT_BESIDE_GATES = beside_states(_conversions("hcy"), _conversions_fit)

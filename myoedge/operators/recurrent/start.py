@@ -19,6 +19,7 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, Quanti
 from myoedge.operators.common_rules import stored_bound, stream_except_last_axis
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
+from myoedge.operators.learnt import INTEGERS_16, Learnt
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,
@@ -180,5 +181,6 @@ GRU_START = register(
         real=_gru,
         integer=_gru_integer,
         weights=(1,),
+        learnt=Learnt({"own": INTEGERS_16}),
     )
 )

@@ -23,6 +23,7 @@ from myoedge.operators.common_rules import (
 )
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, MOVES, Format
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
 from myoedge.operators.resize.tiling import resize_in_tiles, take_in_tiles
 
 SHIFT_MAX = 22  # leaves room for the zero point next to the weights
@@ -103,6 +104,12 @@ def quantize(site: QuantizeInputs) -> ResizeParams:
     return ResizeParams(shift=shift, acc_bound=int(bound), **arrays)
 
 
+LEARNT = Learnt(
+    {"mult": SYMMETRIC_32, "offset": SYMMETRIC_32, "shift": SHIFT, "acc_bound": BOUND},
+    lambda integers, site: sums_fit(integers.mult, integers.offset, -site.params(0).low),
+)
+
+
 def integer(step: QuantizedNode, x: Array) -> Array:
     """Compute (sum of x * mult + offset) >> shift along the resized axis; int8 or int16."""
     acc = real(step.attrs, x.astype(np.int64), step.integers.mult)
@@ -124,6 +131,7 @@ RESIZE = register(
         acc_bound=stored_bound,
         kernels=on_cluster(resize_in_tiles, INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED)),
         weights=(1,),
+        learnt=LEARNT,
         epilogue=True,
         permute_rule=axis_permuted,
         streaming_rule=stream_except_axis,

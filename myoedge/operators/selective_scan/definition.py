@@ -34,6 +34,21 @@ from myoedge.operators.common_rules import final_state, kept_nest, same_shape, s
 from myoedge.operators.format import EITHER, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.selective_scan import wide
+from myoedge.operators.selective_scan.limits import (
+    DECAY_BITS,
+    DECAY_MAX,
+    DROP,
+    ENTRIES,
+    EVEN_RATES,
+    FINEST,
+    HALF,
+    INT16_MAX,
+    LEARNT,
+    MOST_HALVINGS,
+    SKIP_MAX,
+    STATE_MAX,
+    UP_MAX,
+)
 from myoedge.operators.selective_scan.states import (
     STATE,
     first_states,
@@ -42,19 +57,6 @@ from myoedge.operators.selective_scan.states import (
     with_parity,
 )
 from myoedge.operators.selective_scan.tiling import in_tiles, nest
-
-ENTRIES = 1 << 13  # entries of the table of powers of 1/2
-DROP = 12  # fraction bits of a table index, the product of delta and decay
-MOST_HALVINGS = 12.0  # range of the table's exponents; beyond, nothing is left of 8 bits
-EVEN_RATES = 16.0  # from the fastest to the slowest decay; the table has two entries per delta step
-UP_MAX = 8  # maximum left shift of delta
-DECAY_MAX = (1 << 16) - 1
-DECAY_BITS = 15  # fraction bits of a decay, and of the addend of a state
-STATE_MAX = 32000  # largest state by its bound; int16 is the limit
-INT16_MAX = (1 << 15) - 1
-FINEST = 16  # largest ratio of the channels' state steps: multipliers then keep 10 of 14 bits
-SKIP_MAX = 1 << 21  # times 255 it is a quarter of int32
-HALF = 1 << DECAY_BITS >> 1
 
 
 def table_of(halvings: float, *, more: bool) -> Array:
@@ -299,6 +301,7 @@ SELECTIVE_SCAN = register(
             Format((*(EITHER,) * 4, (INT32,)), EITHER),
         ),
         weights=(4, 5),
+        learnt=LEARNT,
         multiplies=True,
         streaming_rule=streaming_rule,
     )

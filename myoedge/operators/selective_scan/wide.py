@@ -16,6 +16,7 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.kernel import TiledKernel
+from myoedge.operators.learnt import BOUND, Span, inside
 
 OPERANDS = ("delta", "x", "b", "c")
 CHANNEL = ("term", "sum_drop", "sum_mult", "skip", "out_shift")  # me_selective_wide_channel
@@ -105,6 +106,30 @@ def quantize(site: QuantizeInputs, bound: Array) -> WideScanParams | None:
     }  # fmt: skip
     numbers |= {"term": term, "decay": decay, "powers": TABLE}
     return WideScanParams(**numbers, **_readout(site, unit, ups["x_up"]))
+
+
+LEARNT: Mapping[str, Span] = {
+    "term": BOUND,
+    "decay": BOUND,
+    "decay_up": (0, DECAY_UP_MAX),
+    "most": (0, HALVINGS),
+    "sum_mult": (-FACTOR_MAX, FACTOR_MAX),
+    "skip": (-FACTOR_MAX, FACTOR_MAX),
+    "sum_drop": (0, DROP_MAX),
+    "out_shift": (0, OUT_SHIFT),
+}
+
+
+def fits(integers: WideScanParams, site: QuantizeInputs) -> bool:
+    """Return whether exponents stay inside the table of powers, for operands and shifts as
+    `quantize` has them."""
+    ups, largest = _ups({name: site.params(i) for i, name in enumerate(OPERANDS)})
+    stated = {**integers.named(ups), "most": integers.most, "acc_bound": integers.acc_bound}
+    return (
+        inside(integers, LEARNT)
+        and stated == {**ups, "most": HALVINGS >> integers.decay_up, "acc_bound": largest}
+        and np.array_equal(integers.powers, TABLE)
+    )
 
 
 def highest(delta: QuantParams) -> int:

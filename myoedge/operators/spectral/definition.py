@@ -30,6 +30,7 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
+from myoedge.operators.learnt import BOUND, INTEGERS_16, SHIFT, SYMMETRIC_32, Learnt, sums_fit
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.spectral.fourier import INT31, halved, products_of, tables_of, transformed
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -196,6 +197,19 @@ def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
     return np.asarray(y.reshape(step.out), step.element_type.dtype)
 
 
+LEARNT = Learnt(
+    {
+        "window": SYMMETRIC_32,
+        "curve": INTEGERS_16,
+        "mult": SYMMETRIC_32,
+        "offset": SYMMETRIC_32,
+        "shift": SHIFT,
+        "acc_bound": BOUND,
+    },
+    lambda integers, site: sums_fit(integers.mult, integers.offset, -HALF.min),
+)
+
+
 # ---- in tiles
 
 
@@ -256,6 +270,7 @@ SPECTROGRAM = register(
         acc_bound=stored_bound,
         kernels=on_cluster(spectrogram_in_tiles, Format((SIXTEEN,), EITHER)),
         weights=(1, 2, 3),
+        learnt=LEARNT,
         products=spectrogram_products,
         multiplies=True,
         streaming_rule=spectrogram_streaming_rule,

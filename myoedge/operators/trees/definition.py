@@ -15,6 +15,7 @@ from myoedge.operators.format import EIGHT, LIMITED, SIXTEEN, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.trees.learnt import LEARNT
 from myoedge.operators.trees.packed import (
     INT16_HIGH,
     INT16_LOW,
@@ -121,6 +122,7 @@ TREES = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles, *FORMATS),
         weights=(1, 2, 3, 4, 5),
+        learnt=LEARNT,
         epilogue=True,
         streaming_rule=streaming_rule,
     )

@@ -109,12 +109,17 @@ def _halves(limits: Array, features: Array, ways: Array) -> Array:
     return np.stack([first, (ways[:, 0] & 0xFFFF) | ways[:, 1] << 16], axis=1)
 
 
+def unpacked_nodes(nodes: Array) -> tuple[Array, Array, Array, Array]:
+    """Return limit, feature, and the ways if x <= limit and if x > limit, of nodes as TreesParams
+    describes them."""
+    first, second = nodes.astype(np.int64).T
+    return first.astype(np.int16), first >> 16, second.astype(np.int16).astype("i8"), second >> 16
+
+
 def sums(integers: TreesParams, x: Array) -> Array:
     """Return the sums that the kernel computes before requantisation: x integers [N, F] -> int64
     [N, results]."""
-    first, second = integers.nodes.astype(np.int64).T
-    limit, feature = first.astype(np.int16), first >> 16
-    yes, no = second.astype(np.int16).astype(np.int64), second >> 16
+    limit, feature, yes, no = unpacked_nodes(integers.nodes)
     start, leaves = integers.trees.astype(np.int64).T
     rows, at = np.arange(len(x))[:, None], np.zeros((len(x), len(start)), np.int64)
     while (inside := at >= 0).any():

@@ -27,6 +27,7 @@ from myoedge.operators.common_rules import (
 )
 from myoedge.operators.core_kernels import by_width
 from myoedge.operators.format import LIMITED, int16_where
+from myoedge.operators.learnt import BOUND, INTEGERS_16, REQUANT, Learnt, requantised_fits
 from myoedge_gains.tiling import in_tiles, wide_in_tiles
 
 
@@ -60,6 +61,14 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     return step.requantize((x.astype(np.int64) - step.integers.x_zero) * step.integers.gain)
 
 
+def fits(integers: GainsParams, site: QuantizeInputs) -> bool:
+    """Return whether products and their requantisation stay in int32."""
+    most = sum_bound(site.params(0), 1) * int(np.abs(integers.gain.astype(np.int64)).max())
+    return most <= integers.acc_bound and requantised_fits(integers, integers.acc_bound)
+
+
+LEARNT = Learnt({**REQUANT, "gain": INTEGERS_16, "acc_bound": BOUND}, fits)
+
 register(
     OpDef(
         name="gains",
@@ -73,6 +82,7 @@ register(
         acc_bound=stored_bound,
         kernels=by_width(in_tiles, wide_in_tiles, *int16_where(LIMITED)),
         weights=(1,),
+        learnt=LEARNT,
         epilogue=True,
         permute_rule=last_axis_kept,
         streaming_rule=stream_except_last_axis,
