@@ -5,6 +5,7 @@ application over its serial line."""
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -77,20 +78,26 @@ class SensorLine:
 
     port   the open port
     rest   received bytes after the last frame
+    came   packets and broken frames that arrived, and nobody has taken yet
     """
 
     port: SerialPort
     rest: bytes = field(default=b"", repr=False)
+    came: deque[Record] = field(default_factory=deque, repr=False)
 
     def heard(self, seconds: float) -> Iterator[Record]:
-        """Yield the packets and broken frames that arrive within this time. Errors: E607."""
+        """Yield the packets and broken frames that arrive within this time, after those that came
+        with the last one taken. Errors: E607."""
         end_s = time.monotonic() + seconds
-        while time.monotonic() < end_s:
+        while self.came or time.monotonic() < end_s:
+            if self.came:
+                yield self.came.popleft()
+                continue
             with unplug_errors():
                 received = self.port.read(max(self.port.in_waiting, 1))
             *frames, rest = (self.rest + received).split(b"\0")
             self.rest = rest[: MAX_FRAME_BYTES + 1]  # a longer frame is invalid
-            yield from map(record_of, filter(None, frames))
+            self.came.extend(map(record_of, filter(None, frames)))
 
     def asked(self, command: str, argument: int = 0) -> int:
         """Send a command and return the result of its answer.

@@ -114,6 +114,24 @@ def test_noise_without_frames_is_not_kept() -> None:
     assert isinstance(second, Decision)
 
 
+def test_what_comes_with_an_answer_is_heard_after_it() -> None:
+    """In one read: a decision, the answer, and two decisions of what the command began."""
+    decisions = [encoded(Decision(n, n, n, Flags(0), 1, 5)) for n in range(3)]
+    answered: list[bytes] = []
+    port = SimpleNamespace(in_waiting=0, read=lambda count: answered.pop() if answered else b"")
+
+    def write(message: bytes) -> None:
+        answer = Device().answer(message.split(b"\0")[-2])
+        answered.append(decisions[0] + answer + decisions[1] + decisions[2][:4])
+        answered.insert(0, decisions[2][4:])
+
+    port.write = write
+    line = prompted_session.SensorLine(cast(Any, port))
+    assert line.asked("label", 3) == 0
+    assert [cast(Decision, record).sequence for record in line.heard(0.02)] == [1, 2]
+    assert [*line.heard(0.0)] == []
+
+
 def test_a_wearer_is_counted_down(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompted_session, "COUNTDOWN_S", 1)
     _, said = session(build, Device(), rounds=1)
