@@ -20,7 +20,8 @@ from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import ACCURATE_DB
 from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB
-from myoedge.quantization.unseen_values import unseen_values
+from myoedge.quantization.unseen_branches import FARTHEST
+from myoedge.quantization.unseen_values import saturated_branch, unseen_values
 from myoedge.reports.wording import percent
 
 ACCURATE = "--accurate: int16 wherever it gains SQNR, at any number of cycles"
@@ -156,6 +157,26 @@ def left_range(network: QuantGraph, judged: Samples | None, role: str) -> Iterat
             "calibrated": "{:.3g} to {:.3g}".format(*unseen.calibrated),
         },
         ["more calibration samples, some with values as large", "limit outliers on the host"],
+    )
+
+
+def cut_branch(network: QuantGraph, samples: Samples) -> Iterator[Notice]:
+    """Yield W111 if values saturate that the network computes in a branch that no calibration
+    sample takes."""
+    cut = saturated_branch(network, samples)
+    if cut is None:
+        return
+    tensor, seen, reached = cut
+    names = {step.node.name: name for step, name in _named_steps(network)}
+    most = FARTHEST * max(map(abs, seen))
+    yield notice(
+        "W111",
+        "a guard or choice that no calibration sample needs inserts values that saturate",
+        {
+            "found": "{}: {:.3g} to {:.3g}".format(names.get(tensor, tensor), *reached),
+            "calibrated": "{:.3g} to {:.3g}".format(*seen),
+        },
+        [f"insert at most {most:.3g}", "calibration samples that need the guard, such as b = 0"],
     )
 
 

@@ -12,6 +12,7 @@ from myoedge.building import config as configuration
 from myoedge.building.accuracy_warnings import unjudged, warn_chance_accuracy, with_scale_first
 from myoedge.building.config import Config, ModelTable, TestTable
 from myoedge.building.fidelity_warnings import (
+    cut_branch,
     flat,
     left_range,
     less_accurate,
@@ -176,7 +177,8 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
         with purpose("sources of noise"):
             fidelity = with_sources(network, found.fidelity, given.parts.judged.inputs)
         left = left_range(network, _measured(given.parts.held_out), holdout.HELD_OUT)
-    warnings = (*network.warnings, *left, *set_by_one(network, fidelity))
+        cut = (*cut_branch(network, given.parts.calibration.inputs),)
+    warnings = (*network.warnings, *left, *cut, *set_by_one(network, fidelity))
     raise_first(options.strict, warnings)
     tried = (*chosen.tried, *found.tried)
     return Integers(network, fidelity, (*chosen.warnings, *warnings), observers_db, tried)

@@ -178,6 +178,7 @@ BOUNDED: Mapping[str, tuple[float, float]] = {
     "sigmoid": (0.0, 1.0),
     "tanh": (-1.0, 1.0),
 }
+NEXT_CHOICE = 1_000_003  # a prime: numbers of `branches` wrap, yet rarely agree by chance
 MONOTONE = frozenset(("affine", "clamp", "neg", "quotient"))
 
 
@@ -237,6 +238,25 @@ def evaluate(chain: Sequence[Call], x: Array) -> Array:
             results.append(y)
     whole = results[0] if len(results) == 1 else np.concatenate(results)
     return whole.reshape(np.shape(x))
+
+
+def branches(chain: Sequence[Call], x: Array) -> Array:
+    """Return a number per element, equal for elements for which all choices of a chain, those in
+    sums and products too, are the same: comparisons, and guards of what is infinite or NaN."""
+    y, taken = np.asarray(x, np.float64), np.zeros(np.shape(x), np.int64)
+    with np.errstate(all="ignore"):
+        for name, *parameters in chain:
+            for inner in (p for p in parameters if isinstance(p, tuple)):
+                taken = taken * NEXT_CHOICE + branches(inner, y)
+            kind = np.isnan(y) + 2 * np.isposinf(y) + 3 * np.isneginf(y)
+            before, y = y, FUNCTIONS[name](y, *parameters)
+            if name in COMPARISONS:
+                taken = taken * NEXT_CHOICE + (y > 0.5)
+            elif name == "threshold":
+                taken = taken * NEXT_CHOICE + (before > parameters[0])
+            elif name in ("clamp", "nan_to_num"):
+                taken = taken * NEXT_CHOICE + kind
+    return taken
 
 
 def bounds(chain: Sequence[Call]) -> tuple[float, float] | None:

@@ -50,10 +50,10 @@ def _blas_libraries() -> ThreadpoolController:
 def real_node(node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
     """Run a node in floats; return its value before and after the fused activation."""
     before = OPS[node.op].real(node.attrs, *inputs)
-    return before, _activated(node, before)
+    return before, activated(node, before)
 
 
-def _activated(node: Node, before: Array) -> Array:
+def activated(node: Node, before: Array) -> Array:
     """Apply a node's fused activation."""
     act = node.attrs.get("act", ())
     if not act:
@@ -71,7 +71,7 @@ def stated_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> tuple[Arra
     before, after = real_node(node, inputs)
     if graph.is_fake_quantized(node.name + PRE):
         before = as_stated(graph, node.name + PRE, before)
-        after = _activated(node, before)
+        after = activated(node, before)
     return before, as_stated(graph, node.name, after)
 
 

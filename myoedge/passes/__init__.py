@@ -23,6 +23,7 @@ from myoedge.passes.layout import (
     merge_transposes,
     windows_as_channels,
 )
+from myoedge.passes.limits import limit_infinities
 from myoedge.passes.linear_parts import LINEAR_PARTS
 from myoedge.passes.long_sums import LONG_SUMS
 from myoedge.passes.loop_rows import compute_rows_at_once
@@ -66,6 +67,7 @@ ROLLED: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (  # before the first
     ("written-out scans", roll_scans),
 )
 AFTER_STAGE: Mapping[str, Callable[[Graph], Graph]] = {
+    "find": limit_infinities,
     "fold": absorb_input_normalization,
     "scans": roll_recurrences,
 }

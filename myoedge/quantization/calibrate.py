@@ -24,6 +24,12 @@ from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range, masked_ranges
 from myoedge.quantization.output_ranges import full_ranges
 from myoedge.quantization.suspicious_ranges import refuse_unknown_masks
+from myoedge.quantization.unseen_branches import (
+    Points,
+    inserted_ranges,
+    unseen_points,
+    widened,
+)
 from myoedge.system.progress import counted
 
 BINS = 2048
@@ -58,6 +64,7 @@ class Calibration:
     observer   default observer
     seen       tensor -> (lowest, highest) value; {} for a build loaded from its files
     inner      the same, each end without the sample that sets it; {} for a single sample
+    unseen     tensor -> arguments for which a branch is taken that no sample takes
     """
 
     ranges: Mapping[str, Range]
@@ -67,6 +74,7 @@ class Calibration:
     observer: Observer = field(default_factory=Observer)
     seen: Mapping[str, Range] = field(default_factory=dict, repr=False)
     inner: Mapping[str, Range] = field(default_factory=dict, repr=False)
+    unseen: Points = field(default_factory=dict, repr=False)
 
 
 Samples = Mapping[str, Array]  # input name -> floats or integers [samples, *input shape]
@@ -96,12 +104,16 @@ class TensorStatistics:
     inner        the same, each end without the sample that sets it
     extremes     the same, but without masked scores
     histograms   tensor -> BINS counts between the extremes, if its observer needs them
+    unseen       tensor -> arguments for which a branch is taken that no sample takes
+    inserted     tensor -> its range with the values in these branches, if it is wider
     """
 
     seen: Mapping[str, Range]
     inner: Mapping[str, Range]
     extremes: Mapping[str, Range]
     histograms: Mapping[str, Array]
+    unseen: Points
+    inserted: Mapping[str, Range]
 
     def range(self, name: str, observer: Observer) -> Range:
         """Return the range that an observer derives for a tensor."""
@@ -129,9 +141,10 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatis
         for name, values in _values(graph, sample):
             if name in counts and name not in alike:
                 counts[name] += np.histogram(values, BINS, extremes[name])[0]
-    return TensorStatistics(
-        seen, inner, extremes, {name: counts[alike.get(name, name)] for name in counts}
-    )
+    histogram = {name: counts[alike.get(name, name)] for name in counts}
+    unseen = unseen_points(graph, each_sample(samples), seen)
+    inserted = inserted_ranges(graph, each_sample(samples), unseen, seen)
+    return TensorStatistics(seen, inner, extremes, histogram, unseen, inserted)
 
 
 def _values(graph: Graph, sample: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
@@ -189,15 +202,15 @@ def calibrations(
         if observer.method == "minmax":
             ranges = read_ranges(graph, ranges)
         full = full_ranges(graph, observed.seen) if observer.full_outputs else {}
+        ranges |= widened(ranges, observed.seen, observed.inserted)
         ranges |= fixed | choice_ranges(graph, ranges)
         ranges |= {x: span for x, span in full.items() if x.removesuffix(PRE) not in chosen}
         rounded = {
             name: (round_up_12_bits(low), round_up_12_bits(high))
             for name, (low, high) in ranges.items()
         }
-        made.append(
-            Calibration(rounded, count, source, sha, observer, observed.seen, observed.inner)
-        )
+        spans = observed.seen, observed.inner, observed.unseen
+        made.append(Calibration(rounded, count, source, sha, observer, *spans))
     return made
 
 

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warning about held-out samples with values far outside the calibrated range."""
+"""Values far outside the calibrated range: of held-out samples, and of branches that no calibration
+sample takes."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 import numpy as np
 
+from myoedge.graph.ir import Graph
+from myoedge.numerics.pointwise import FLOAT_MAX
 from myoedge.numerics.quant_params import QuantParams, dequantize
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.loop.turns import IN_LOOPS
@@ -15,6 +20,7 @@ from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range
 from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.unseen_branches import branch_runs
 
 FAR_SHARE = 0.25  # fraction of the calibrated range; new samples usually exceed it a little
 
@@ -50,6 +56,40 @@ def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
     return None if first is None else Unseen(first, seen[first], reached[first], count)
 
 
+def saturated_branch(q: QuantGraph, samples: Samples) -> tuple[str, Range, Range] | None:
+    """Return (tensor, range over the calibration samples, values) of the first tensor that is far
+    from the float network's in branches that no calibration sample takes, as values in them
+    saturate; None if there is none.
+
+    samples   whose arguments are replaced by those of the branches
+    Tensors that only operators on elements read are not counted, as these may hide a value.
+    """
+    points, found = q.calibration.unseen, dict[str, Range]()
+    limits = {name: _represented(params) for name, params in q.params.items()}
+    exact = branch_runs(q.graph, each_sample(samples), points)
+    cut = branch_runs(q.graph, each_sample(samples), points, limits)
+    for (values, real), (_, limited) in zip(exact, cut, strict=True):
+        for name in filter(partial(_is_end, q.graph, real), real):
+            low, high = q.calibration.seen[name]
+            far = FAR_SHARE * (max(high, 0.0) - min(low, 0.0))
+            lost = np.abs(real[name]) < FLOAT_MAX
+            lost &= np.abs(real[name] - limited[name]) > far
+            new = real[name][lost & (real[name] != values[name])]
+            if new.size:
+                found[name] = _union((float(new.min()), float(new.max())), found.get(name))
+    first = next(filter(found.__contains__, _names(q)), None)
+    return None if first is None else (first, q.calibration.seen[first], found[first])
+
+
+def _is_end(graph: Graph, real: Container[str], name: str) -> bool:
+    """Return whether a tensor is an output, or an operator reads it that runs of branches leave
+    out."""
+    readers = graph.users.get(name, ())
+    return name in graph.tensors and (
+        name in graph.outputs or any(node.name not in real for node in readers)
+    )
+
+
 def _names(q: QuantGraph) -> list[str]:
     """Return the tensors with calibrated ranges, inputs first; states and rows of loops have the
     ranges of the tensors that they carry."""
@@ -61,9 +101,14 @@ def _names(q: QuantGraph) -> list[str]:
 
 def _is_far(span: Range, seen: Range, params: QuantParams) -> bool:
     """Return whether values are far outside the calibrated range and the integers' range."""
-    low, high = (float(dequantize(np.array(end), params)) for end in (params.low, params.high))
+    low, high = _represented(params)
     beyond = max(seen[0] - span[0], span[1] - seen[1])
     return beyond > FAR_SHARE * (seen[1] - seen[0]) and (span[0] < low or high < span[1])
+
+
+def _represented(params: QuantParams) -> Range:
+    low, high = (float(dequantize(np.array(end), params)) for end in (params.low, params.high))
+    return low, high
 
 
 def _union(*spans: Range | None) -> Range:

@@ -19,6 +19,13 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.operators.base import OPS
+from myoedge.operators.elementwise.signs import (
+    ANY,
+    IMPOSSIBLE,
+    results,
+    sign_of,
+    sign_of_result,
+)
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.integers.numbers import NOT, producer
 from myoedge.operators.softmax.masks import full, once
@@ -35,19 +42,6 @@ ZEROED = ("nan_to_num", 0.0, 0.0, 0.0)
 SUMS = ("add", "sub")
 LONGEST = 16  # functions of a run
 DEEPEST = 100  # operators between a function and a guard
-NOT_NEGATIVE = ("softmax", "variance", "magnitude")
-KEEP_SIGN = frozenset(
-    ("add", "avg_pool", "conv", "cumsum", "linear", "matmul", "max_pool", "maximum", "mean", "mul")
-) | {"sum"}
-# Arguments that stand for all: integers, halves, quarters and eighths up to 64, and values near 0.
-# Beyond, a function overflows rather than being undefined.
-POINTS = np.unique(np.concatenate([np.arange(-512, 513) / 8, [-1e-30, -1e-6, 1e-6, 1e-30]]))
-
-
-@functools.cache
-def results(chain: Chain, not_negative: bool) -> Array:
-    """Return a chain's results for the arguments POINTS, or for those that are not negative."""
-    return evaluate(chain, POINTS[POINTS >= 0.0] if not_negative else POINTS)
 
 
 def at_nonfinite(chain: Chain) -> dict[str, float]:
@@ -66,7 +60,7 @@ class Nonfinite:
     """Facts about the tensors of a builder.
 
     runs           result of pointwise functions -> (their argument, all functions since)
-    not_negative   computed tensors without negative values
+    signs          computed tensor -> sign of its elements, if known
     possible       tensors that may be infinite or NaN -> operators since the function that is
     first          tensor -> the first one that is computed in the same way
     equal          text of an operator and its operands -> its first result
@@ -76,7 +70,7 @@ class Nonfinite:
 
     d: GraphBuilder
     runs: dict[str, tuple[str, Chain]] = field(default_factory=dict)
-    not_negative: set[str] = field(default_factory=set)
+    signs: dict[str, int] = field(default_factory=dict)
     possible: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
     equal: dict[str, str] = field(default_factory=dict)
@@ -96,39 +90,34 @@ class Nonfinite:
         x, read = node.name, [self.first.get(name, name) for name in node.inputs]
         depth = max((self.possible.get(name, 0) for name in read), default=0)
         if node.op == "table":
-            is_possible, is_positive = self._add_function(node, read[0])
+            is_possible, sign = self._add_function(node, read[0])
             same = f"{self.runs[x]}"
         else:
             same = f"{node.op} {read} {node.attrs}"
             is_possible = depth > 0 and _carries(node)
-            is_positive = self._keeps_sign(node)
+            sign = sign_of_result(node, [self.sign(name) for name in node.inputs])
         self.first[x] = self.equal.setdefault(same, x)
         self.possible |= {x: depth + 1} if is_possible else {}
-        self.not_negative |= {x} if is_positive else set()
+        self.signs[x] = sign
 
-    def _add_function(self, node: Node, x: str) -> tuple[bool, bool]:
+    def _add_function(self, node: Node, x: str) -> tuple[bool, int]:
         """Add a pointwise function of x to the runs; return whether its result may be infinite or
-        NaN, and whether it is never negative."""
+        NaN, and its sign."""
         base, before = self.runs.get(x, (x, ()))
         if len(before) > LONGEST:
             base, before = x, ()
         chain = (*before, *node.attrs["chain"])
         self.runs[node.name] = base, chain
-        values = results(chain, self.is_not_negative(base))
+        values = results(chain, self.sign(base))
         if base in self.possible:
             values = np.append(values, list(at_nonfinite(chain).values()))
-        return not np.isfinite(values).all(), not (values < 0.0).any()
+        known = values[~np.isnan(values)]
+        return not np.isfinite(values).all(), sign_of(known)
 
-    def _keeps_sign(self, node: Node) -> bool:
-        """Return whether a result is never negative."""
-        if node.op in NOT_NEGATIVE or (node.op == "mul" and len({*node.inputs}) == 1):
-            return True
-        keeps = node.op in KEEP_SIGN or OPS[node.op].is_data_movement
-        return keeps and all(map(self.is_not_negative, node.inputs))
-
-    def is_not_negative(self, x: str) -> bool:
+    def sign(self, x: str) -> int:
+        """Return the sign that all elements of a tensor have."""
         value = self.d.find_array(x)
-        return x in self.not_negative if value is None else bool((value >= 0).all())
+        return self.signs.get(x, ANY) if value is None else sign_of(value)
 
     def add_selection(self, y: str, left: Mapping[str, str]) -> None:
         """Note what a selection y leaves of values that are infinite or NaN, and that are 0 in y.
@@ -223,7 +212,7 @@ class Nonfinite:
 
     def _where_function(self, x: str, kind: str) -> str:
         base, chain = self.runs[x]
-        own, tested = "", results(chain, self.is_not_negative(base))
+        own, tested = "", results(chain, self.sign(base))
         if is_kind(tested, kind).any():
             own = once(self.d, "table", self.finite(base), chain=(*chain, *TESTS[kind]))
         if base not in self.possible:
@@ -274,7 +263,7 @@ class Nonfinite:
     def _test(self, x: str, comparison: str) -> str:
         """Return 1 where the finite value of x compares with 0; "" if it never does."""
         step = ((comparison, 0.0),)
-        if comparison == "lt" and self.is_not_negative(x):
+        if comparison in IMPOSSIBLE[self.sign(x)]:
             return ""
         if x in self.d.constants:
             holds = evaluate(step, self.d.array(x)).astype(np.float32)

@@ -10,7 +10,8 @@ import numpy as np
 from myoedge.graph.match import require
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import evaluate
-from myoedge.operators.elementwise.nonfinite import POINTS, VALUES, Nonfinite, results
+from myoedge.operators.elementwise.nonfinite import VALUES, Nonfinite
+from myoedge.operators.elementwise.signs import arguments, results
 from myoedge.operators.integers.numbers import NOT, is_truth, producer
 from myoedge.operators.softmax.masks import once
 
@@ -53,9 +54,8 @@ def _sources(known: Nonfinite, x: str) -> Iterator[tuple[str, Array]]:
         read = node.inputs
         if node.op == "table":
             base, chain = known.runs[node.name]
-            is_positive, read = known.is_not_negative(base), (base,)
-            points = POINTS[POINTS >= 0.0] if is_positive else POINTS
-            wrong = points[~np.isfinite(results(chain, is_positive))]
+            sign, read = known.sign(base), (base,)
+            wrong = arguments(sign)[~np.isfinite(results(chain, sign))]
             wrong = np.intersect1d(wrong, (0.0, 1.0)) if is_truth(known.d, base) else wrong
             if wrong.size:
                 yield base, wrong
