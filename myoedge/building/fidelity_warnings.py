@@ -168,7 +168,7 @@ def cut_branch(network: QuantGraph, samples: Samples) -> Iterator[Notice]:
         return
     tensor, seen, reached = cut
     names = {step.node.name: name for step, name in _named_steps(network)}
-    most = FARTHEST * max(map(abs, seen))
+    most = 0.9 * FARTHEST * max(map(abs, seen))  # less than it also if rounded to two digits
     yield notice(
         "W111",
         "a guard or choice that no calibration sample needs inserts values that saturate",
@@ -176,7 +176,7 @@ def cut_branch(network: QuantGraph, samples: Samples) -> Iterator[Notice]:
             "found": "{}: {:.3g} to {:.3g}".format(names.get(tensor, tensor), *reached),
             "calibrated": "{:.3g} to {:.3g}".format(*seen),
         },
-        [f"insert at most {most:.3g}", "calibration samples that need the guard, such as b = 0"],
+        [f"insert at most {most:.2g}", "calibration samples that need the guard, such as b = 0"],
     )
 
 

@@ -47,8 +47,8 @@ def choose_params(
     int16    int16 tensors in addition to residual streams
     apart    nodes whose result does not share the parameters of its operands
     """
-    padding = {name: (value, value) for name, value in fills(graph).items()}
-    spans = {**ranges, **constants_of(graph, ranges), **padding}
+    padding = fills(graph).keys()
+    spans = {**ranges, **constants_of(graph, ranges), **_padding_ranges(graph, ranges)}
     int16 |= residual_streams(graph) | rounded_apart(graph, spans)
     always = _always_int16(graph)
     fixed = {node.name: q for node in graph.nodes if (q := own_params(node)) is not None}
@@ -62,6 +62,16 @@ def choose_params(
         params.update(dict.fromkeys(names, chosen))
     integers = filter(fixed.__contains__, integer_tensors(graph))
     return params | {name: fixed[name] for name in integers}
+
+
+def _padding_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Return the range of each padding value, limited to that of the padded tensor: values below
+    all results of a max pool need no range."""
+    found = dict[str, Range]()
+    for name, value in fills(graph).items():
+        low, high = ranges[name.removesuffix(".fill")]
+        found[name] = (min(max(value, low), high),) * 2
+    return found
 
 
 def _always_int16(graph: Graph) -> frozenset[str]:

@@ -15,8 +15,11 @@ from torch import Tensor
 
 import myoedge
 from myoedge.errors import MyoedgeError
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import quantize_graph
 from tests.conftest import save_exported, thinned
 from tests.torch_oracle import Net, agrees, seeded
+from tests.unit.test_cell_steps import decibels
 
 INF = float("inf")
 X, IMAGE = seeded(1, 6, 12), seeded(1, 3, 8, 9)
@@ -67,6 +70,18 @@ def test_sums(name: str) -> None:
 def test_infinities_that_are_left_are_refused(function: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(MyoedgeError, match=r"E112.* pads with (minus|plus) infinity"):
         agrees(Net(lambda net, x: function(x)), X)
+
+
+@pytest.mark.parametrize("fill", [-1e4, -1e9])
+def test_padding_far_below_all_values_needs_no_range(fill: float) -> None:
+    def function(x: Tensor) -> Tensor:
+        return F.max_pool1d(F.pad(x - 9, (2, 1), value=fill), 3, 2, ceil_mode=True)
+
+    graph = agrees(Net(lambda net, x: function(x)), X)
+    given = {graph.inputs[0]: seeded(16, *X.shape).numpy()}
+    network = quantize_graph(graph, calibrate(graph, given, Observer(), ""))
+    wanted = torch.stack([function(torch.as_tensor(x)) for x in given[graph.inputs[0]]])
+    assert decibels(network, given, [wanted.numpy()])[0] > 40.0
 
 
 def test_a_window_of_padding_alone_is_refused() -> None:

@@ -31,7 +31,7 @@ POINTS: Array = np.unique(np.concatenate([np.arange(-512, 513) / 8, [-1e-30, -1e
 def arguments(sign: int) -> Array:
     """Return the arguments POINTS that a tensor may have, whose elements have this sign."""
     least = {ANY: -math.inf, NOT_NEGATIVE: 0.0, POSITIVE: np.nextafter(0.0, 1.0)}[sign]
-    return POINTS[least <= POINTS]
+    return np.asarray(POINTS[least <= POINTS])
 
 
 @functools.cache
