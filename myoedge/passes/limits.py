@@ -30,20 +30,25 @@ def limit_infinities(graph: Graph) -> Graph:
         d.input(name, graph.shape(name), graph.tensors[name].dtype)
     names: dict[str, str] = {}
     for node in graph.nodes:
-        read = node.reading(names)
-        d.stem, d.origin = node.name, node.origin
-        y = attempt(_guarded, d, read) if _limits(node) else None
-        if y is None:
-            d.nodes.append(read)
-            d.tensors |= {name: graph.tensors[name] for name in node.outputs}
-        else:
-            names[node.name] = y
+        names |= _added(d, graph, node.reading(names))
     if not names:
         return graph
     outputs = tuple(names.get(name, name) for name in graph.outputs)
     tensors = {**d.tensors, **{name: graph.tensors[name] for name in graph.inputs}}
     made = replace(graph, outputs=outputs, nodes=tuple(d.nodes))
     return prune(replace(made, tensors=tensors, constants=d.constants))
+
+
+def _added(d: GraphBuilder, graph: Graph, node: Node) -> dict[str, str]:
+    """Add a node, or in place of a clamp what inserts its limits; return the new name of the
+    result, if it has one."""
+    d.stem, d.origin = node.name, node.origin
+    y = attempt(_guarded, d, node) if _limits(node) else None
+    if y is not None:
+        return {node.name: y}
+    d.nodes.append(node)
+    d.tensors |= {name: graph.tensors[name] for name in node.outputs}
+    return {}
 
 
 def _limits(node: Node) -> Mapping[str, float]:

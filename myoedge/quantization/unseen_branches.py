@@ -43,10 +43,7 @@ def unseen_points(graph: Graph, samples: Iterable[Sample], seen: Mapping[str, Ra
     An argument to which a sample's argument is rounded is left out: samples show its branch.
     """
     functions = {} if graph.has_fake_quantized else _functions(graph, seen)
-    left = {x: _arguments(seen[x]) for x in functions}
-    left = {x: p for x, p in left.items() if np.unique(_taken(functions[x], p)).size > 1}
-    tests = [node.name for node in graph.nodes if _is_test(graph, node) and node.name in seen]
-    left |= dict.fromkeys(tests, np.array(BOOLEAN))
+    left = _candidates(graph, functions, seen)
 
     def leave_unseen(name: str, values: Array) -> None:
         points = left.get(name, np.zeros(0))
@@ -57,8 +54,17 @@ def unseen_points(graph: Graph, samples: Iterable[Sample], seen: Mapping[str, Ra
 
     for sample in samples if left else ():
         float_values(graph, sample, leave_unseen)
-    found = ((x, _ends(functions.get(x, ()), p, seen[x])) for x, p in left.items() if p.size)
-    return dict(found)
+    return {x: _ends(functions.get(x, ()), p, seen[x]) for x, p in left.items() if p.size}
+
+
+def _candidates(
+    graph: Graph, functions: Mapping[str, Sequence[Chain]], seen: Mapping[str, Range]
+) -> dict[str, Array]:
+    """Return the arguments of functions with several branches, and the results of tests."""
+    points = {x: _arguments(seen[x]) for x in functions}
+    found = {x: p for x, p in points.items() if np.unique(_taken(functions[x], p)).size > 1}
+    tests = [node.name for node in graph.nodes if _is_test(graph, node) and node.name in seen]
+    return found | dict.fromkeys(tests, np.array(BOOLEAN))
 
 
 def _functions(graph: Graph, seen: Mapping[str, Range]) -> dict[str, tuple[Chain, ...]]:
