@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.match import attempt
@@ -44,6 +45,7 @@ from myoedge.passes.spectra import (
     lower_spectrogram,
     magnitude_of_parts,
 )
+from myoedge.passes.steps import join_steps
 from myoedge.passes.wide_weights import WIDE_WEIGHTS
 from myoedge.passes.window_features import FIND_FEATURES, FOLD_FEATURES
 
@@ -64,6 +66,7 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
 ROLLED: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (  # before the first stage
     ("rows of loops", compute_rows_at_once),
     ("cells", roll_cells),
+    ("layers of steps", partial(apply, (join_steps,))),
     ("written-out scans", roll_scans),
 )
 AFTER_STAGE: Mapping[str, Callable[[Graph], Graph]] = {

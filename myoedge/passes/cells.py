@@ -6,15 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.match import attempt, behind, require, writer
-from myoedge.graph.rewrite import apply
 from myoedge.operators.graph_builder import GraphBuilder, reshape, slice_axis
 from myoedge.passes.first_steps import EVERY_STEP, INPUTS
 from myoedge.passes.loops import in_operand_order, with_patch
-from myoedge.passes.steps import join_steps, stacked
+from myoedge.passes.steps import is_equal, stacked
 
 LAST_C = {"lstm": "lstm_cell"}  # sequence operator -> operator that returns its last c
 
@@ -48,7 +45,7 @@ def roll_cells(graph: Graph) -> Graph:
     rolled = graph
     for chain in [*_chains(graph)][::-1]:  # chains that other chains read come first
         rolled = attempt(_rolled, _Cells(rolled, chain)) or rolled
-    return graph if rolled is graph else apply((join_steps,), rolled)
+    return rolled
 
 
 def _chains(graph: Graph) -> Iterator[list[Node]]:
@@ -81,14 +78,9 @@ def _step_before(graph: Graph, node: Node) -> Node:
     for one, other, first in ((h, node, 1 + states), (before, after, 1)):
         require((one.op, one.attrs) == (other.op, other.attrs))
         weights = zip(one.inputs[first:], other.inputs[first:], strict=True)
-        require(all(_equal(graph, *pair) for pair in weights))
+        require(all(is_equal(graph, *pair) for pair in weights))
     require(graph.shape(h.name)[0] == graph.shape(node.name)[0] == 1)
     return h
-
-
-def _equal(graph: Graph, a: str, b: str) -> bool:
-    x, y = graph.find_array(a), graph.find_array(b)
-    return a == b or (x is not None and y is not None and np.array_equal(x, y))
 
 
 def _read_inside(cells: _Cells) -> set[str]:

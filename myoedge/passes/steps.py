@@ -20,6 +20,8 @@ from myoedge.passes.forms import is_zeros, times_zeros
 
 FEWEST = 4  # minimum number of steps
 PAIRS = ("add", "sub", "mul")
+ROWS = ("linear", "table", "layer_norm")  # of the last axis or of elements, whatever the others are
+MOVES = ("slice", "reshape", "transpose")
 
 
 @rewrite_pattern("concat")
@@ -31,8 +33,9 @@ def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("concat")
 def join_steps(graph: Graph, node: Node) -> Rewrite:
-    """Replace a concat of consecutive slices that together cover a tensor by that tensor."""
-    return _rolled(graph, node, {"slice", "reshape", "transpose"}.issuperset)
+    """Replace a concat of what the same layers make of consecutive rows of a tensor by these layers
+    on all rows at once; without layers, by the rows themselves."""
+    return _rolled(graph, node, {*MOVES, *ROWS, *PAIRS, "softmax", "log_softmax"}.issuperset)
 
 
 def _rolled(graph: Graph, node: Node, accepts: Callable[[set[str]], bool]) -> Rewrite:
@@ -129,15 +132,23 @@ def stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
 
 def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str:
     """Replace equal nodes of all iterations by one operator. Errors: NoMatch if they differ."""
-    first, columns = nodes[0], list(zip(*(node.inputs for node in nodes), strict=True))
+    graph, first = patch.graph, nodes[0]
+    columns = list(zip(*(node.inputs for node in nodes), strict=True))
     attrs = with_steps(first, (len(nodes), *shape))
     require(all(node.attrs == first.attrs for node in nodes))
     if first.op in PAIRS:
         pair = [_operand(patch, column, len(shape)) for column in columns]
         return expand(patch, patch.add(first.op, *pair, **attrs), (len(nodes), *shape))
     read = [stacked(patch, column) for column in columns[: 1 + (first.op == "matmul")]]
-    require(all(len({*column}) == 1 for column in columns[len(read) :]))
+    pairs = ((column[0], other) for column in columns[len(read) :] for other in column[1:])
+    require(all(is_equal(graph, *names) for names in pairs))
     return patch.add(first.op, *read, *first.inputs[len(read) :], **attrs)
+
+
+def is_equal(graph: Graph, a: str, b: str) -> bool:
+    """Return whether two names are one tensor, or constants of the same values."""
+    x, y = graph.find_array(a), graph.find_array(b)
+    return a == b or (x is not None and y is not None and np.array_equal(x, y))
 
 
 def with_steps(node: Node, shape: Shape) -> Attrs:
@@ -145,8 +156,10 @@ def with_steps(node: Node, shape: Shape) -> Attrs:
     its operator does not allow one."""
     attrs = node.attrs
     perm, axes = (tuple(axis + 1 for axis in attrs.get(name, ())) for name in ("perm", "axes"))
+    along = {**attrs, "axis": attrs.get("axis", 0) + 1}
     by_op: dict[str, Attrs] = {
-        **dict.fromkeys((*PAIRS, "table", "linear", "matmul"), attrs),
+        **dict.fromkeys((*PAIRS, *ROWS, "matmul"), attrs),
+        **dict.fromkeys(("softmax", "log_softmax"), along),
         "sum": {**attrs, "axes": axes},
         "mean": {**attrs, "axes": axes},
         "reshape": {"shape": shape},

@@ -23,6 +23,8 @@ T = TypeVar("T")
 FACTORS = "factors of input {} change from frame to frame"  # title of E131
 TIMES = "brings frames of different times together"  # reasons in E131
 RATES = "joins tensors of different rates"
+SINGLE = "joins frames one by one"
+ALL_FRAMES = "apply a layer to all frames at once: head(torch.stack(states, 1)), not head(state)"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,28 @@ def follow_time(graph: Graph, axes: Axes) -> TimeAxisMap:
     rules = dict(rules_in_order(graph, axis, rate))
     if len({rate[name] for name in graph.outputs}) > 1:
         raise stream_error(graph, "the outputs come at different rates", "one rate for all outputs")
-    return TimeAxisMap(axis, rate, rules)
+    paths = TimeAxisMap(axis, rate, rules)
+    _check_joined_frames(graph, paths)
+    return paths
+
+
+def _check_joined_frames(graph: Graph, paths: TimeAxisMap) -> None:
+    """Raise E131 for single frames of different times that are joined along an axis which may be
+    that of time: among axes of one element it is not known which one time is."""
+    first = dict.fromkeys(paths.axis, Fraction(0))  # tensor -> input frame of its first frame
+    for node in graph.nodes:
+        rules = paths.rules[node.name].items()
+        firsts = {first[name] - rule.before * paths.rate[name] for name, rule in rules}
+        first[node.name] = max(firsts, default=Fraction(0))
+        if node.op == "concat" and len(firsts) > 1 and _may_be_time(graph, node, paths.axis):
+            raise not_causal(graph, node, SINGLE, ALL_FRAMES)
+
+
+def _may_be_time(graph: Graph, node: Node, axis: Axes) -> bool:
+    """Return whether a concat is along an axis that a reshape may have made of the time axis."""
+    name = next(name for name in node.inputs if name in axis)
+    shape, ends = graph.shape(name), sorted((axis[name], node.attrs["axis"]))
+    return {*shape[ends[0] : ends[1] + 1]} == {1}
 
 
 def rules_in_order(
@@ -162,7 +185,7 @@ def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeErr
     reason   explanation
     tries    remedies
     """
-    needs = "only a frame and those before it"
+    needs = "a bounded number of frames, which slide along time"
     title = f"{node.where} cannot run on a stream: it {reason}"
     return stream_error(graph, title, needs, *tries)
 

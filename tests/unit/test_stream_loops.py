@@ -125,6 +125,61 @@ def test_a_scan_goes_on_with_its_state(
     assert stream.network.dtype(state.input) == kinds[int16]
 
 
+class Headed(nn.Module):
+    """A cell of torch, called step by step, with layers on the state of every step."""
+
+    def __init__(self, cell: type[nn.RNNCellBase], dim: int, *, each: bool = False) -> None:
+        super().__init__()
+        self.cell, self.dim, self.each = cell(CHANNELS, 6), dim, each
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
+            for _ in range(STEPS if each else 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = c = x.new_zeros(1, 6)
+        made = []
+        for t in range(x.shape[1]):
+            if isinstance(self.cell, nn.LSTMCell):
+                h, c = self.cell(x[:, t], (h, c))
+            else:
+                h = self.cell(x[:, t], h)
+            made.append(self.heads[t * self.each](h))
+        return torch.stack(made, self.dim)
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize("cell", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+def test_layers_on_every_state_give_a_frame_for_a_frame(
+    cell: type[nn.RNNCellBase], dim: int
+) -> None:
+    """Output t comes with frame t, along the axis on which torch stacks them."""
+    torch.manual_seed(1)
+    network = Headed(cell, dim).eval()
+    q, sample = quantized_over(network)
+    assert [node.op for node in q.graph.nodes].count("linear") == 2
+    check(q, sample, 1, 1, STEPS)
+    check(q, sample, 1, 3, STEPS)
+    stream, (name,) = causal_stream(q, infer_time_axes(q.graph, 1), 1), sample
+    assert (stream.warmup, stream.outputs[0].axis) == (0, dim)
+    x = np.random.default_rng(0).normal(size=(12, 1, STEPS, CHANNELS)).astype(np.float32)
+    x = np.concatenate([*x[:3]], 1)
+    (got,) = push_all(stream, {name: stream.network.input_port(name).integers(x)})
+    real = stream.network.output_port(stream.outputs[0].name).real(got)
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(x)).numpy()
+    assert real.shape == wanted.shape
+    assert 10 * np.log10(np.sum(wanted**2) / np.sum((wanted - real) ** 2)) > 22
+
+
+def test_another_layer_for_every_state_is_refused() -> None:
+    """Which of the axes of one element is time, the graph does not tell."""
+    with pytest.raises(MyoedgeError, match="joins frames one by one") as caught:
+        quantized_over(Headed(nn.GRUCell, 1, each=True))
+    assert caught.value.code == "E131"
+    assert caught.value.notice.tries[0].startswith("apply a layer to all frames at once")
+
+
 @pytest.mark.parametrize("cell", [MinimalGated, Leaky, ClosedForm, Decayed, Selective])
 def test_a_recording_longer_than_the_export(cell: type[nn.Module]) -> None:
     """torch runs over three times as many frames; the stream, one by one."""
