@@ -41,6 +41,7 @@ ON_GAP9 = {
     "allconv_ne16": "All-ConvNet on NE16, 16 samples of 8 channels",
     "allconv_l3_ne16": "the same with its weights in L3",
     "fmap": "four convolutions, three of them on NE16, and a sum; feature maps in L3",
+    "maps_in_l3": "three convolutions of 64 x 64 on NE16; feature maps go to L3 and back",
     "qwerty_lstm": "emg2qwerty with two LSTM layers both ways, on NE16",
     "resnet8": "ResNet-8 of MLPerf Tiny on the cores, 32 x 32 x 3",
     "cfc_loop": "a CfC cell of 32 units in a loop of 40 steps, on the cores",

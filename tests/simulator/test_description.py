@@ -114,17 +114,23 @@ def switched_on() -> Code:
     return [*put(0x1A102010, 1 << 13), *put(0x1A102004, 1 << 13)]
 
 
-def queued_writes() -> Code:
-    """Transfers into L3, with something in L2's way."""
+def l3_write() -> Code:
+    """A transfer into L3, and its end."""
     ready = [*switched_on(), *put(0x1A102764, 1)]
     begin = [*put(0x1A10270C, 0x1C110000), *put(0x1A102710, 4096), *put(0x1A102714, 2)]
     return [*ready, *put(0x1A102760, 1), *put(ITC_MASK, 1 << 30), *begin, WFI]
 
 
+def hyper_begin(slot: int) -> Code:
+    """A transfer out of L3 by pulp-open's controller, in a slot by its offset."""
+    at = HYPER + slot
+    begin = [*put(at, 0x1C110000), *put(at + 4, 64), *put(at + 8, 1 << 4)]
+    return [*put(0x1A102000, 1 << 8), *begin]
+
+
 def hyper_read() -> Code:
-    """A transfer out of L3 by pulp-open's controller, and the cycle of its end."""
-    begin = [*put(HYPER, 0x1C110000), *put(HYPER + 4, 64), *put(HYPER + 8, 1 << 4)]
-    return [*put(0x1A102000, 1 << 8), *begin, *until(HYPER + 0x24, 0), *note_cycle(0)]
+    """The same, and the cycle of its end."""
+    return [*hyper_begin(0), *until(HYPER + 0x24, 0), *note_cycle(0)]
 
 
 def misaligned_stores(core: int) -> Code:
@@ -247,7 +253,7 @@ def used_flash(divider: int) -> bytes:
 # name: another value, and a program that behaves otherwise with it
 SMALL: dict[str, tuple[int, bytes]] = {
     "l2_bytes": (0x100000, make({}, get(0x1C180000, 0))),
-    "l3_bytes": (0x1000, make({}, [*switched_on(), *put(0x1A102720, 0x1000), *queued_writes()])),
+    "l3_bytes": (0x1000, make({}, [*switched_on(), *put(0x1A102720, 0x1000), *l3_write()])),
     "fc_alias_bytes": (0x1000, make({}, get(0x2000, 0))),
     "cluster_alias_bytes": (0x100000, make({1: get(0x204000, 0)})),
     "event_unit_bytes": (0x400, make({1: get(SECOND, 0)})),
@@ -270,10 +276,10 @@ SMALL: dict[str, tuple[int, bytes]] = {
         make({1: [*get(DMA, 0), *put(DMA, 64 | 3 << 17), *put(DMA, L1), *put(DMA, 0x1C110000)]}),
     ),
     "l0_master_sets": (1, make({8: repeat(9, [addi(0, 0, 0)] * 100)})),
-    "l3_queue": (1, make({}, [*queued_writes()[:-1], *put(0x1A102714, 2), WFI])),
+    "l3_queue": (1, make({}, [*hyper_begin(0), *hyper_begin(0x80)])),
     "l3_hyper_bus_cycles": (2, make({}, hyper_read())),
     "l3_slots": (4, make({}, get(V3_SLOT_4, 0))),
-    "l3_write_word_cycles": (100, make({}, queued_writes())),
+    "l3_write_word_cycles": (100, make({}, l3_write())),
     "mram_bytes": (0x1000, make({}, [*opened(), *moved(READ, 0x1000, L2, 16)])),
     "mram_read_cycles": (999, used_flash(1)),
     "mram_read_periods": (999, used_flash(1)),

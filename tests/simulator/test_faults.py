@@ -22,6 +22,7 @@ from tests.simulator.cores import (
     EBREAK,
     ECALL,
     EVENTS,
+    ITC_MASK,
     L1,
     MCYCLE,
     T0,
@@ -250,6 +251,12 @@ def test_the_controller_has_no_event_unit_of_its_own() -> None:
 # ---- L3
 
 L3_READY = [*put(0x1A102004, 1 << 13), *put(0x1A102010, 1 << 13)]
+HYPER_READY = put(0x1A102000, 1 << 8)
+
+
+def hyper_read(slot: int) -> Code:
+    at = 0x1A102480 + 0x80 * slot
+    return [*put(at, 0x1C100000), *put(at + 4, 4096), *put(at + 8, 1 << 4)]
 
 
 @pytest.mark.parametrize(
@@ -272,8 +279,22 @@ def test_l3_needs_its_clock_and_takes_so_many_transfers() -> None:
     begin = [*put(0x1A10270C, 0x1C100000), *put(0x1A102710, 4096), *put(0x1A102714, 3)]
     assert "no clock" in fault(make({}, begin)).notice.title
     queue = GAP9_CYCLES["l3_queue"]
-    assert run(make({}, [*L3_READY, *begin * queue])).run.exit_code == 0
-    assert "queues" in fault(make({}, [*L3_READY, *begin * (queue + 1)])).notice.title
+    slots = [c for n in range(queue) for c in hyper_read(n % 5)]
+    assert run(make({}, [*HYPER_READY, *slots])).run.exit_code == 0
+    assert "queues" in fault(make({}, [*HYPER_READY, *slots, *hyper_read(0)])).notice.title
+
+
+@pytest.mark.parametrize("first", [2, 3])
+@pytest.mark.parametrize("second", [2, 3])
+def test_gap9s_l3_controller_holds_one_transfer(first: int, second: int) -> None:
+    """Another one, of either direction, would replace it; after its end one may begin."""
+    ready = [*L3_READY, *put(0x1A102760, 1), *put(ITC_MASK, 1 << 30)]
+    begin = [*ready, *put(0x1A10270C, 0x1C100000), *put(0x1A102710, 64), *put(0x1A102714, first)]
+    again = put(0x1A102714, second)
+    error = fault(make({}, [*begin, *again]))
+    assert error.code == "E705"
+    assert "before the end of the last one" in error.notice.title
+    assert run(make({}, [*begin, WFI, *again])).run.exit_code == 0
 
 
 # ---- no end

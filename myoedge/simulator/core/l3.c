@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The external RAM behind two controllers: GAP9's octospi (uDMA v4, peripheral 13) and pulp-open's
-// hyper (uDMA v3, peripheral 8, some slots). One transfer at a time moves, others queue up.
+// The external RAM behind two controllers: GAP9's octospi (uDMA v4, peripheral 13), which holds one
+// transfer, and pulp-open's hyper (uDMA v3, peripheral 8), whose slots queue up. One transfer at a time moves.
 #include <string.h>
 
 #include "devices.h"
+
+enum { OCTOSPI = -1 }; // in a job's slot
 
 static L3 *l3(Machine *m) { return &m->devices->l3; }
 
@@ -17,6 +19,14 @@ static Cycle cycles_of(const Machine *m, bool read, uint32_t bytes, uint32_t fac
     const Cycle words = (bytes + 3) / 4, late = chip->l3_write_start_cycles;
     const Cycle fetched = late + 1 + words * chip->l3_write_word_cycles;
     return bus + late > fetched ? bus + late : fetched;
+}
+
+// Of hyper's slots, or OCTOSPI.
+static bool slot_busy(const L3 *l, int slot)
+{
+    for (uint32_t n = 0; n < l->jobs; n++)
+        if (l->job[(l->first + n) % L3_DEPTH].slot == slot) return true;
+    return false;
 }
 
 static void begin(Machine *m, Cycle at)
@@ -97,7 +107,7 @@ void l3_due(Machine *m)
     l->first = (l->first + 1) % L3_DEPTH;
     l->jobs--;
     if (l->jobs) begin(m, m->now);
-    if (job.slot < 0 && l->v4[V4_IRQ / 4] & 1) raise_interrupt(m, IRQ_L3, m->now);
+    if (job.slot == OCTOSPI && l->v4[V4_IRQ / 4] & 1) raise_interrupt(m, IRQ_L3, m->now);
 }
 
 static void check_running(const Access *a) { udma_check(a, PERIPHERAL_V4, "the L3 controller"); }
@@ -110,6 +120,9 @@ uint32_t octospi_load(const Access *a)
 
 static void v4_start(const Access *a, uint32_t value)
 {
+    // The platform replaces the transfer that moves, and says nothing (Hyper_periph::enqueue_transfer).
+    if (slot_busy(l3(a->c->m), OCTOSPI))
+        misused(a, FAULT_DMA, "an L3 transfer begun before the end of the last one, which it replaces");
     const uint32_t divider = v4(a, V4_CLOCK) & CLOCK_MASK;
     const bool read = value & START_READ;
     if (v4(a, read ? V4_RX : V4_TX) >= LINEAR)
@@ -117,7 +130,7 @@ static void v4_start(const Access *a, uint32_t value)
     const uint32_t bytes = v4(a, V4_SIZE), factor = divider ? 2 * divider : 1;
     const Machine *m = a->c->m;
     submit(a,
-           (L3Job){read, -1, v4(a, V4_ADDRESS), v4(a, V4_OUTSIDE) - v4(a, V4_MBA0), bytes,
+           (L3Job){read, OCTOSPI, v4(a, V4_ADDRESS), v4(a, V4_OUTSIDE) - v4(a, V4_MBA0), bytes,
                    cycles_of(m, read, bytes, factor, m->chip.l3_octospi_latency_cycles), 0});
 }
 
@@ -151,13 +164,6 @@ static uint32_t *slot_of(const Access *a)
     const uint32_t slot = a->offset / SLOT_BYTES;
     if (slot >= a->c->m->chip.l3_slots) no_register(a);
     return l3(a->c->m)->slot[slot];
-}
-
-static bool slot_busy(const L3 *l, int slot)
-{
-    for (uint32_t n = 0; n < l->jobs; n++)
-        if (l->job[(l->first + n) % L3_DEPTH].slot == slot) return true;
-    return false;
 }
 
 uint32_t hyper_load(const Access *a)
