@@ -186,7 +186,12 @@ def _places(points: Points) -> dict[str, tuple[int, Array]]:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What is done to tensors in one run: `places` as of _places, `limits` as of branch_runs."""
+    """Changes of tensors in one run.
+
+    places   tensor -> (number of elements in a row, values), from `_places`
+    run      number of the run
+    limits   tensor -> range at which it saturates
+    """
 
     places: Mapping[str, tuple[int, Array]]
     run: int
