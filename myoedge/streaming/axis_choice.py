@@ -9,7 +9,7 @@ from fractions import Fraction
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.operators.streaming_rule import StreamingRule
-from myoedge.streaming.time_axis import follow_time, no_frames, rules_in_order
+from myoedge.streaming.time_axis import TimeAxisMap, follow_time, no_frames, rules_in_order
 
 
 def infer_time_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
@@ -58,16 +58,23 @@ def _reads_in_order(graph: Graph, axis: int) -> bool:
     """Return whether along an axis no output needs frames behind those of the exported network, and
     no reshape changes the number of frames."""
     paths = follow_time(graph, dict.fromkeys(graph.inputs, axis))
-    late = dict.fromkeys(graph.tensors, 0)  # frames at the end that stand for future ones
+    late = frames_at_the_end(graph, paths)
+    reshapes = (node.name for node in graph.nodes if node.op == "reshape")
+    rules = (rule for name in reshapes for rule in paths.rules[name].values())
+    return not any(late[x] for x in graph.outputs) and all(rule.rate == 1 for rule in rules)
+
+
+def frames_at_the_end(graph: Graph, paths: TimeAxisMap) -> dict[str, int]:
+    """Return, for each tensor, its number of last frames that depend on where the exported network
+    ends: padding stands for frames that a stream has."""
+    late = dict.fromkeys(graph.tensors, 0)
     for node in graph.nodes:
         for name, rule in paths.rules[node.name].items():
-            if node.op == "reshape" and rule.rate != 1:
-                return False
-            known = graph.shape(name)[paths.axis[name]] - late[name]
             if node.name in paths.axis:
+                known = graph.shape(name)[paths.axis[name]] - late[name]
                 frames = graph.shape(node.name)[paths.axis[node.name]]
                 late[node.name] = max(late[node.name], frames - _made(rule, known))
-    return not any(late[name] for name in graph.outputs)
+    return late
 
 
 def _made(rule: StreamingRule, frames: int) -> int:

@@ -43,11 +43,16 @@ def check(network: nn.Module, times: Sequence[int] = (1, 3)) -> list[Stream]:
     x = np.concatenate([*samples.astype(np.float32)], 2)  # one recording, in the range calibrated
     with torch.no_grad():
         wanted = network(torch.from_numpy(x)).numpy()
+        short = network(torch.from_numpy(x[:, :, :FRAMES])).numpy()
+    there = short.shape[2]  # all but those at the end that change if more frames follow
+    changes = np.abs(wanted[:, :, :there] - short).max((0, 1)) > 1e-5
+    known = int(np.argmax(changes)) if changes.any() else there
+    wanted = wanted[:, :, : wanted.shape[2] - (there - known)]
     multiple = follow_time(q.graph, axes).pass_multiple()
     streams = [causal_stream(q, axes, multiple * n) for n in times]
     for stream in streams:
         (found,) = push_all(stream, sample)
-        frames = min(found.shape[2], whole.shape[2])
+        frames = min(found.shape[2], known)
         assert frames > 0
         np.testing.assert_array_equal(found[:, :, :frames], whole[:, :, :frames])
         network_of_pass = stream.network
