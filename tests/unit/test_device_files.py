@@ -166,6 +166,16 @@ def test_structs_of_matlab_are_named(tmp_path: Path) -> None:
     assert "emg = trial.emg;" in caught.value.notice.tries[0]
 
 
+def test_cells_of_matlab_are_named(tmp_path: Path) -> None:
+    cells = np.empty((1, 2), object)
+    cells[0, :] = COUNTS, COUNTS
+    savemat(tmp_path / "r.mat", {"trials": cells})
+    with pytest.raises(MyoedgeError, match="cells: trials") as caught:
+        content(tmp_path / "r.mat")
+    assert "emg = trials{1};" in caught.value.notice.tries[0]
+    assert not any("np." in text for text in caught.value.notice.tries)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "module"),
     [

@@ -27,6 +27,7 @@ NUMERIC = {
     "double": 8,
 }  # fmt: skip  # bytes of a number, by MATLAB's class
 TEXTS = ("char", "cell")  # MATLAB's classes of text, which only labels may have
+INSIDE = {"struct": "{}.emg", "cell": "{}{{1}}"}  # an array in a variable of these classes
 AS_VERSION_7 = ("save('calib.mat', 'emg', '-v7')  % in MATLAB",)
 SHORTER_MAT = ("emg = emg(1:10:end, :); save('calib.mat', 'emg', '-v7')  % fewer rows, in MATLAB",)
 SHORTER_WAV = ("sox long.wav short.wav trim 0 600",)
@@ -37,7 +38,7 @@ def read_mat(path: Path, reading: Reading) -> Content:
     """Read the numeric variables of a MATLAB file by name, and labels, which may be text; other
     variables are skipped, and single numbers are settings.
 
-    Errors: E211 damaged, of version 7.3, or structs alone; E247 too large; E501 without scipy.
+    Errors: E211 damaged, of version 7.3, or no numbers; E247 too large; E501 without scipy.
     """
     io = library("scipy.io", "MAT")
     with reading_of(path, "MAT", AS_VERSION_7):
@@ -48,17 +49,19 @@ def read_mat(path: Path, reading: Reading) -> Content:
         check_size(path.name, sum(map(_size_bytes, rows)), SHORTER_MAT, reading)
         names = [name for name, _, _ in rows]
         found = io.loadmat(path, appendmat=False, variable_names=names) if names else {}
-    if not names and "struct" in kinds.values():
-        raise _structs(path, kinds)
+    if not names and kinds:
+        raise _no_numbers(path, kinds)
     arrays = {n: _texts(found[n]) for n in names if n in found}
     return of_matlab(arrays, label)
 
 
-def _structs(path: Path, kinds: Mapping[str, str]) -> MyoedgeError:
-    """Return E211 for a file without arrays but with structs."""
-    structs = [name for name, kind in kinds.items() if kind == "struct"]
-    tries = (f"emg = {structs[0]}.emg; save('calib.mat', 'emg', '-v7')  % in MATLAB",)
-    return unreadable(path, f"it holds no arrays but structs: {', '.join(structs)}", tries)
+def _no_numbers(path: Path, kinds: Mapping[str, str]) -> MyoedgeError:
+    """Return E211 for a file without numeric arrays, which may be in structs or cells."""
+    kind = next(filter(INSIDE.__contains__, kinds.values()), next(iter(kinds.values())))
+    names = [name for name, own in kinds.items() if own == kind]
+    inside = INSIDE.get(kind, "double({})").format(names[0])
+    tries = (f"emg = {inside}; save('calib.mat', 'emg', '-v7')  % in MATLAB",)
+    return unreadable(path, f"it holds no arrays but {kind}s: {', '.join(names)}", tries)
 
 
 def _size_bytes(row: tuple[str, tuple[int, ...], str]) -> int:

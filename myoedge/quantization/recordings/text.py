@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from shlex import quote
@@ -28,9 +29,11 @@ from myoedge.quantization.recordings.columns import (
 from myoedge.quantization.recordings.dialect import BLANKS, MISSING, Kind
 from myoedge.quantization.recordings.reading import (
     LABEL,
+    LIKELY_LABELS,
     Content,
     Reading,
     check_size,
+    folded,
     found_name,
     unreadable,
 )
@@ -85,7 +88,15 @@ def read_text(path: Path, reading: Reading) -> Content:
     file = _recognised(path, reading)
     form, label = file.form, label_place(path.name, file.names, reading)
     numbers = _numbers(file, label, reading)
-    table = _parsed(file, numbers)
+    try:
+        table = _parsed(file, numbers)
+    except MyoedgeError:
+        if label is None or not _has_words(file, label):
+            raise
+        form = form.with_words(label)
+        file = replace(file, form=form)
+        numbers = _numbers(file, label, reading)
+        table = _parsed(file, numbers)
     _check_gaps(file, table, [*numbers] if label is None else [*numbers, label])
     names, units = form.names or ("",) * len(form.kinds), form.units or ("",) * len(form.kinds)
     columns = [Column(name, table.get(i), units[i]) for i, name in enumerate(names)]
@@ -209,6 +220,12 @@ def _exact(version: str) -> dict[str, Any]:
     return {} if Version(version) >= Version(EXACT_SINCE) else {"float_precision": "round_trip"}
 
 
+def _has_words(file: _TextFile, column: int) -> bool:
+    """Return whether a column whose first fields are numbers also has names: classes 1, 2, rest."""
+    is_number, fields = file.form.dialect.is_number, (fields[column:] for _, fields in file.rows)
+    return any(x and x[0] and not is_number(x[0]) and x[0].lower() not in MISSING for x in fields)
+
+
 # --- faults ---------------------------------------------------------------------------------------
 
 
@@ -261,6 +278,8 @@ def _bad_field(file: _TextFile, number: int, i: int, field: str) -> MyoedgeError
     label = names.index(found) if (found := found_name(names, LABEL)) else None
     signals = [n for n in form.of_kind(Kind.NUMBERS) if n not in (i, label)]
     remedy = only(form.names, signals) if i != label else ""
+    if field and folded(names[i]) in LIKELY_LABELS:
+        remedy = f"[calib] label = {json.dumps(names[i], ensure_ascii=False)}"
     at = f"line {number}, column {names[i]}"
     tries = [remedy] if remedy else []
     if not field:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from myoedge.quantization.recordings.dialect import BLANKS, MISSING, Dialect, Kind, dialects
@@ -51,6 +51,11 @@ class TextForm:
     def shown_names(self) -> tuple[str, ...]:
         """Return the names of the columns; "" for columns without one."""
         return self.names or ("",) * len(self.kinds)
+
+    def with_words(self, column: int) -> TextForm:
+        """Return the form with words in a column."""
+        kinds = (*self.kinds[:column], Kind.WORDS, *self.kinds[column + 1 :])
+        return replace(self, kinds=kinds)
 
     def of_kind(self, kind: Kind) -> list[int]:
         """Return the indices of the columns with this content."""
