@@ -47,7 +47,7 @@ def program(
     }
     sensor = sensor_of(SensorTable(**keys), hop=hop)  # type: ignore[arg-type]
     return SensorProgram(
-        sensor, layout, CONVERSION, hop, frames, 1, results, frames, "largest", "int8", "int8",
+        sensor, layout, CONVERSION, hop, frames, results, frames, "largest", "int8", "int8",
         (), is_stream=frames > 1,
     )  # fmt: skip
 
