@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator's integer constants take from the values of weights, and their limits.
+"""Parts of an operator's integer constants that follow from values of weights, and their limits.
 
 All other integers follow from attributes, shapes and quantisation parameters, so that a build from
 elsewhere can be checked: they are computed again (quantization/stored_numbers.py).
