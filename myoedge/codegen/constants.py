@@ -19,14 +19,15 @@ SLICE_BYTES = 4096  # bytes per check
 
 
 def function_name(index: int, step: QuantizedNode) -> str:
-    return f"l{index:02d}_{step.node.op}"
+    return f"l{index:02d}_{'chain' if step.members else step.node.op}"
 
 
 def heading(step: QuantizedNode) -> str:
     """Return the comment above a layer's C code, one line: operator, shapes, module path,
     source."""
     reads = ", ".join(dimensions(shape) for shape in step.shapes)
-    return comment(f"{step.node.op} {reads} -> {dimensions(step.out)}  {step.node.where}")
+    names = ", ".join(step.operators)
+    return comment(f"{names} {reads} -> {dimensions(step.out)}  {step.node.where}")
 
 
 def comment(text: str) -> str:

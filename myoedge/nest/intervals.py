@@ -8,7 +8,19 @@ from itertools import product
 
 import numpy as np
 
-from myoedge.nest.ir import Array, Binary, Element, Expr, Nest, Number, Reduced, Where, walk
+from myoedge.nest.ir import (
+    Array,
+    Binary,
+    Call,
+    Element,
+    Expr,
+    Lookup,
+    Nest,
+    Number,
+    Reduced,
+    Where,
+    walk,
+)
 
 Interval = tuple[int, int]  # smallest and largest value
 
@@ -45,6 +57,10 @@ def _interval(part: Expr, inner: list[Interval], known: Mapping[str, Interval]) 
             return min(then[0], otherwise[0]), max(then[1], otherwise[1])
         case Reduced():
             return _of_reduced(part, inner[0])
+        case Lookup():
+            return _of_array(part.array)
+        case Call():
+            return part.primitive.bound(part.table.values, *inner)
     raise TypeError(part)
 
 

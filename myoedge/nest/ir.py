@@ -12,9 +12,9 @@ Shifts are arithmetic (toward minus infinity), as in C; all intermediates must f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -112,6 +112,56 @@ class Element(Expr):
 
     array: Array
     index: tuple[Affine, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup(Expr):
+    """An element of a constant of one dimension, at an index that is computed.
+
+    array   the constant
+    at      its index; the ranges of its operands keep it inside
+    """
+
+    array: Array
+    at: Expr
+
+    @property
+    def operands(self) -> tuple[Expr, ...]:
+        return (self.at,)
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """A function of integers that no formula states well; NumPy, C and range side by side.
+
+    name      its C function, (table, values ...) -> int32
+    header    C header that defines it
+    compute   (table, arrays ...) -> array of integers
+    bound     (table, ranges ...) -> range of its results
+    """
+
+    name: str
+    header: str
+    compute: Callable[..., Numbers]
+    bound: Callable[..., tuple[int, int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Call(Expr):
+    """A primitive of a constant table and of values.
+
+    primitive   the function
+    table       its constant table, of one dimension
+    values      its arguments
+    """
+
+    primitive: Primitive
+    table: Array
+    values: tuple[Expr, ...]
+
+    @property
+    def operands(self) -> tuple[Expr, ...]:
+        return self.values
 
 
 # --- index maps -----------------------------------------------------------------------------------
@@ -219,61 +269,38 @@ class Nest:
     value: Expr
 
 
-def walk(value: Expr) -> Iterator[Expr]:
-    """Yield the parts of a formula, operands first, each once."""
-    seen = set[int]()
-
-    def visit(part: Expr) -> Iterator[Expr]:
-        if id(part) in seen:
-            return
-        seen.add(id(part))
-        for operand in part.operands:
-            yield from visit(operand)
-        yield part
-
-    yield from visit(value)
-
-
-# --- formulas -------------------------------------------------------------------------------------
+def walk(value: Expr) -> list[Expr]:
+    """Return the parts of a formula, operands first, each once."""
+    found: dict[int, Expr] = {}
+    ahead = [(value, False)]
+    while ahead:
+        part, has_operands = ahead.pop()
+        if id(part) in found:
+            continue
+        if has_operands:
+            found[id(part)] = part
+            continue
+        ahead.append((part, True))
+        ahead += [(operand, False) for operand in reversed(part.operands)]
+    return [*found.values()]
 
 
-def maximum(a: Value, b: Value) -> Expr:
-    return Binary("max", as_expr(a), as_expr(b))
+def with_elements(value: Expr, load: Callable[[Element], Expr]) -> Expr:
+    """Return a formula with each element replaced; equal parts stay one part.
+
+    load   element -> formula in its place
+    """
+    made: dict[int, Expr] = {}
+    for part in walk(value):
+        if isinstance(part, Element):
+            made[id(part)] = load(part)
+            continue
+        changed = {f.name: _replaced(getattr(part, f.name), made) for f in fields(cast(Any, part))}
+        made[id(part)] = replace(cast(Any, part), **changed)
+    return made[id(value)]
 
 
-def minimum(a: Value, b: Value) -> Expr:
-    return Binary("min", as_expr(a), as_expr(b))
-
-
-def clip(value: Value, low: int, high: int) -> Expr:
-    return minimum(maximum(value, low), high)
-
-
-def where(condition: Expr, then: Value, otherwise: Value) -> Expr:
-    return Where(condition, as_expr(then), as_expr(otherwise))
-
-
-def total(axis: Axis, value: Expr) -> Expr:
-    """Return the sum of a value over an axis."""
-    return Reduced("sum", axis, value)
-
-
-def running_total(axis: Axis, value: Expr) -> Expr:
-    """Return the sum of a value over all iterations of an axis up to this one."""
-    return Reduced("running sum", axis, value)
-
-
-def rounded_shift(value: Expr, bits: int) -> Expr:
-    """Return value / 2**bits, rounded half up; the value itself for 0 bits."""
-    return (value + (1 << bits >> 1)) >> bits if bits else value
-
-
-def broadcast_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
-    """Return one axis per dimension of a result."""
-    return tuple(Axis(f"i{d}", n) for d, n in enumerate(shape))
-
-
-def broadcast_index(axes: Sequence[Axis], shape: Sequence[int]) -> tuple[Affine, ...]:
-    """Return the index of an array that is broadcast to the axes of a result."""
-    aligned = axes[len(axes) - len(shape) :]
-    return tuple(as_index(0) if n == 1 else axis.at for axis, n in zip(aligned, shape, strict=True))
+def _replaced(value: Any, made: Mapping[int, Expr]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_replaced(x, made) for x in value)
+    return made[id(value)] if isinstance(value, Expr) else value

@@ -18,8 +18,10 @@ from myoedge.nest.ir import (
     Array,
     Axis,
     Binary,
+    Call,
     Element,
     Expr,
+    Lookup,
     Nest,
     Number,
     Numbers,
@@ -45,7 +47,7 @@ Slots = list[Any]  # values of a run: operands, constants, then the result of ea
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class NumpyCall:
     """One NumPy call.
 
     compute   values -> value
@@ -66,7 +68,7 @@ class NestReference:
     """
 
     constants: tuple[Any, ...]
-    calls: tuple[Call, ...]
+    calls: tuple[NumpyCall, ...]
     store: Callable[[Any], Numbers]
 
     @staticmethod
@@ -91,7 +93,7 @@ class _Compiler:
     """
 
     def __init__(self, nest: Nest) -> None:
-        self.nest, self.parts = nest, [*walk(nest.value)]
+        self.nest, self.parts = nest, walk(nest.value)
         over = [part.axis for part in self.parts if isinstance(part, Reduced)]
         self.loops = (*nest.axes, *dict.fromkeys(x for x in over if x not in nest.axes))
         ranges = intervals(nest).values()
@@ -112,7 +114,7 @@ class _Compiler:
         calls = []
         for at, part in enumerate(self.computed):
             arguments = [part.array] if isinstance(part, Element) else part.operands
-            calls.append(Call(self._call(part), tuple(slots[id(x)] for x in arguments)))
+            calls.append(NumpyCall(self._call(part), tuple(slots[id(x)] for x in arguments)))
             slots[id(part)] = count + len(self.constants) + at
         return NestReference(tuple(self.constants.values()), tuple(calls), self._store())
 
@@ -142,6 +144,11 @@ class _Compiler:
                 return np.where
             case Reduced():
                 return partial(self._reduced, part)
+            case Lookup():
+                values = _known_values(part.array).astype(self.dtype)
+                return lambda at: values.take(at)
+            case Call():
+                return partial(part.primitive.compute, _known_values(part.table))
         raise TypeError(part)
 
     def _load(self, part: Element) -> Callable[[Numbers], Numbers]:
@@ -189,6 +196,11 @@ class _Compiler:
             return out
 
         return place
+
+
+def _known_values(array: Array) -> Numbers:
+    assert array.values is not None, f"{array.name} is no constant"
+    return array.values
 
 
 def _repeated(value: Any, extents: tuple[int, ...]) -> Numbers:

@@ -91,6 +91,8 @@ class QuantizedNode(Generic[P]):
     operand_types   element types of the operands; () if all are int8
     engine          requested engine
     behind          following node if one kernel computes both; its result has the node's name
+    members         nodes that one generated kernel computes, the last of which is this one's; ()
+                    for one node
     """
 
     node: Node
@@ -104,6 +106,7 @@ class QuantizedNode(Generic[P]):
     engine: EngineChoice = FASTEST
     behind: QuantizedNode | None = None
     operand_types: tuple[ElementType, ...] = ()
+    members: tuple[QuantizedNode, ...] = ()
 
     @cached_property
     def reference(self) -> NestReference:
@@ -111,6 +114,11 @@ class QuantizedNode(Generic[P]):
         meaning = OPS[self.node.op].meaning
         assert meaning is not None, f"{self.node.op} has no description"
         return NestReference.of(meaning(self))
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Names of the operators that it computes: several for a chain."""
+        return tuple(member.node.op for member in self.members) or (self.node.op,)
 
     @property
     def attrs(self) -> Attrs:

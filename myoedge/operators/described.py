@@ -5,20 +5,12 @@ their constants, and requantisation."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from myoedge.nest.ir import (
-    Affine,
-    Array,
-    Axis,
-    Expr,
-    Nest,
-    Value,
-    broadcast_axes,
-    broadcast_index,
-    clip,
-)
+from myoedge.nest.formulas import broadcast_axes, broadcast_index, clip
+from myoedge.nest.ir import Affine, Array, Axis, Expr, Nest, Value
 from myoedge.operators.base import QuantizedNode
 
 
@@ -36,7 +28,12 @@ def constant(step: QuantizedNode, name: str, index: Sequence[Axis | Affine | int
     value = getattr(step.integers, name)
     if np.ndim(value) == 0:
         return int(value)
-    return Array(name, value.dtype.name, value.shape, value)[tuple(index)]
+    return nest_constant(name, value)[tuple(index)]
+
+
+def nest_constant(name: str, values: np.ndarray[Any, np.dtype[Any]]) -> Array:
+    """Return a constant as an array of a description."""
+    return Array(name, values.dtype.name, values.shape, values)
 
 
 def saturated(step: QuantizedNode, value: Expr) -> Expr:

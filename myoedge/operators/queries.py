@@ -9,12 +9,14 @@ from typing import Any
 from myoedge.graph.ir import Graph, Node, Shape, Tensor
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
+from myoedge.operators.chains import CHAIN_KERNELS
 from myoedge.operators.kernel import Kernel
 
 
 def kernels_of(step: QuantizedNode) -> tuple[Kernel, ...]:
-    """Return the kernels that can run a layer, including its fused following layer if it has
-    one."""
+    """Return the kernels that can run a layer, with the layers that it includes."""
+    if step.members:
+        return CHAIN_KERNELS
     op = OPS[step.node.op]
     return op.kernels if step.behind is None else op.kernels_before.get(step.behind.node.op, ())
 

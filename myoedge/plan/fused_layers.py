@@ -13,6 +13,7 @@ from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import CORES
 from myoedge.operators.loop.turns import loop_spans
+from myoedge.plan.chains import JoinableLayers, join_chains
 from myoedge.plan.l1.layer_kernels import candidates, cycles_with_code
 from myoedge.plan.l1.tile_search import choose
 from myoedge.quantization.scales import QuantGraph
@@ -38,7 +39,23 @@ def fuse_layers(
     }
     firsts = {pair.first for pair in fused.values()}
     kept = (step for step in steps if step.node.name not in firsts)
-    return tuple(fused[step.node.name].both if step.node.name in fused else step for step in kept)
+    pairs = [fused[x.node.name].both if x.node.name in fused else x for x in kept]
+    return _chains(q, pairs, roots, chip)
+
+
+def _chains(
+    q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, chip: Chip
+) -> tuple[QuantizedNode, ...]:
+    """Return the layers with chains of element-wise ones joined, where that saves cycles."""
+    in_part = {roots[x][0] for step in steps for x in step.operands if roots[x][0] != x}
+    others = in_part | {roots[name][0] for name in q.graph.outputs}
+    readers = {
+        name: [reader.node.name for reader in known]
+        for name, known in _readers(steps, roots).items()
+        if name not in others
+    }
+    layers = JoinableLayers(steps, readers, _loop_of(q.graph.nodes))
+    return join_chains(layers, lambda step: _cycles(step, chip))
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
     return {
         "name": name,
         "op": step.node.op,
+        **({"members": [*step.operators]} if step.members else {}),
         "reads": {x: _text(plan.where[x]) for x in step.operands},
         "writes": _text(_of_last_step(plan, index)),
         "cycles_modelled": round(cycles) if plan.chip.point.clock_hz else None,

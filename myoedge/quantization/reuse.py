@@ -144,6 +144,7 @@ def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator
     if layer.node.name not in steps:
         return
     yield steps[layer.node.name]
+    yield from (steps[member.node.name] for member in layer.members[:-1])
     if layer.behind is not None:
         step = steps[next(x for x in layer.behind.operands if x not in layer.operands)]
         while step.node.op != layer.node.op:  # skip views of the first layer's result

@@ -236,6 +236,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "name": node.name,
         "label": node.label,
         "op": node.op,
+        "members": [*step.operators] if step.members else [],
         "activation": activation(node),
         "function": function_name(index, step),
         "origin": origin_rows(node.origin),

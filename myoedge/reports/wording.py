@@ -248,9 +248,15 @@ def rough_percent(part: float, total: float) -> str:
     return f"{rounded} %" if rounded else "<1 %"
 
 
+CHAIN_NAMES = 4  # of a chain; of a longer one the first two and the last are shown
+
+
 def operator(row: dict[str, Any]) -> str:
     """Return an operator with its fused function, "conv + relu"; for a lookup table the names of
-    its functions."""
+    its functions, for a chain those of its operators."""
+    if members := row.get("members"):
+        shown = members if len(members) <= CHAIN_NAMES else [*members[:2], "...", members[-1]]
+        return ", ".join(shown)
     joint = " " if row["op"] == "table" else " + "
     return joint.join(filter(None, (row["op"], row["activation"])))
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from myoedge.graph.ir import Node, Shape
+from myoedge.nest.flat import collapse_loops
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.elementwise.definition import broadcast
-from myoedge.operators.elementwise.tiling import broadcast_steps, collapse_loops
+from myoedge.operators.elementwise.tiling import broadcast_steps
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 

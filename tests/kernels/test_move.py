@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from myoedge.graph.ir import Shape
+from myoedge.nest.flat import collapse_loops
 from myoedge.numerics.arrays import strides
-from myoedge.operators.elementwise.tiling import collapse_loops
 from tests.kernels.drawn import GUARD_BYTE, SHUFFLED_RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes
 

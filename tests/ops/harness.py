@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from myoedge.codegen.network import layer_fields
 from myoedge.codegen.render import C_TYPES, initializer, template_dir
 from myoedge.codegen.tiled_layer import OutsideL1, tiled_layer
 from myoedge.numerics.arrays import Array
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.cases import Draw, drawn_uses
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.layer_kernels import NetworkKernels
@@ -41,6 +42,19 @@ ARGUMENTS = "(const void *const in[], void *const out[])"
 USES = drawn_uses()
 
 
+class Layer(Protocol):
+    """A quantised layer and its operands."""
+
+    @property
+    def step(self) -> QuantizedNode: ...
+
+    @property
+    def data(self) -> Sequence[Array]: ...
+
+    @property
+    def size(self) -> int: ...
+
+
 @cache
 def drawn(op: str, count: int, number: int = 0) -> tuple[Case, ...]:
     """`count` cases of an operator, all different; the same for the same number."""
@@ -55,14 +69,19 @@ def drawn(op: str, count: int, number: int = 0) -> tuple[Case, ...]:
 HOST = find_chip("host")
 
 
-def on_host(case: Case) -> Tiling:
+def on_host(case: Layer) -> Tiling:
     """The case as one tile of operands where they lie."""
     (tiling,) = plan_l1(NetworkKernels.of([case.step], HOST), 0)
     assert tiling is not None
     return tiling
 
 
-def c_text(cases: Sequence[Case], tilings: Sequence[Tiling]) -> str:
+def generated(tilings: Sequence[Tiling]) -> dict[str, str]:
+    """File name -> text of the C that is outside the library."""
+    return {name: text for tiling in tilings for name, text in tiling.kernel.sources.items()}
+
+
+def c_text(cases: Sequence[Layer], tilings: Sequence[Tiling]) -> str:
     """One file with a function case_<index> for every case."""
     names = sorted({tiling.kernel.function for tiling in tilings})
     size = max((b.offset + b.size_bytes for t in tilings for b in t.buffers), default=0) or 1
@@ -70,7 +89,8 @@ def c_text(cases: Sequence[Case], tilings: Sequence[Tiling]) -> str:
         f"static union {{ {' '.join(f'{n}{end} {n};' for n in names)} }} {variable};"
         for end, variable in (("_params", "me_op[2]"), ("_tile", "me_tile[2]"))
     ]
-    head = ("me_math.h", "me_share.h", *headers(called(tilings)), "me_tiles.h")
+    kernels = headers(called(tilings), generated(tilings))
+    head = ("me_math.h", "me_share.h", *kernels, "me_tiles.h")
     lines = [f'#include "{name}"' for name in head]
     lines += [f"_Alignas(16) static int8_t me_l1[{size}];", "void *unused(void) { return me_l1; }"]
     each = zip(cases, tilings, strict=True)
@@ -78,7 +98,7 @@ def c_text(cases: Sequence[Case], tilings: Sequence[Tiling]) -> str:
     return "\n".join([*lines, *unions, *texts])
 
 
-def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
+def _functions(index: int, case: Layer, tiling: Tiling) -> Iterator[str]:
     fn, step = function_name(index, case.step), case.step
     for name, values in arrays(index, step, tiling.kernel.arrays).items():
         yield array_text(name, values)
@@ -113,7 +133,7 @@ def array_text(name: str, values: Array) -> str:
 
 
 def run_c(
-    cases: Sequence[Case],
+    cases: Sequence[Layer],
     folder: Path,
     optimize: str,
     tilings: Sequence[Tiling] | None = None,
@@ -124,7 +144,7 @@ def run_c(
     A fault (a guard page, a finding of UBSan) is an AssertionError that names the case.
     """
     tilings = [on_host(case) for case in cases] if tilings is None else tilings
-    for path, text in library_files(called(tilings)).items():
+    for path, text in library_files(called(tilings), generated(tilings)).items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
     (folder / "cases.c").write_text(c_text(cases, tilings))
@@ -141,7 +161,7 @@ def run_c(
     return _in_child(cases, library, folder)
 
 
-def _in_child(cases: Sequence[Case], library: Path, folder: Path) -> list[Array]:
+def _in_child(cases: Sequence[Layer], library: Path, folder: Path) -> list[Array]:
     progress, results = folder / "progress", folder / "results"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the child only calls the library
@@ -164,16 +184,16 @@ def _in_child(cases: Sequence[Case], library: Path, folder: Path) -> list[Array]
     return list(pickle.loads(results.read_bytes()))
 
 
-def _run_all(cases: Sequence[Case], library: host.Library, progress: Path) -> list[Array]:
+def _run_all(cases: Sequence[Layer], library: host.Library, progress: Path) -> list[Array]:
     made = []
     for index, case in enumerate(cases):
         progress.write_text(str(index))
-        spec = (case.step.out, case.quant.dtype("y"))
+        spec = (case.step.out, case.step.element_type.dtype.name)
         made += run_guarded(library, f"case_{index}", case.data, [spec])
     return made
 
 
-def mismatches(cases: Sequence[Case], expected: Sequence[Array], got: Sequence[Array]) -> str:
+def mismatches(cases: Sequence[Layer], expected: Sequence[Array], got: Sequence[Array]) -> str:
     """What differs, the smallest case first; empty where nothing does."""
     wrong = [
         (case.size, index)
@@ -184,7 +204,7 @@ def mismatches(cases: Sequence[Case], expected: Sequence[Array], got: Sequence[A
     return f"{len(wrong)} of {len(cases)} differ\n" + "\n".join(lines) if wrong else ""
 
 
-def _told(index: int, case: Case, expected: Array, got: Array) -> str:
+def _told(index: int, case: Layer, expected: Array, got: Array) -> str:
     if expected.shape != got.shape or expected.dtype != got.dtype:
         return f"case {index}: {expected.dtype}{expected.shape} != {got.dtype}{got.shape}: {case}"
     first: Any = tuple(int(i) for i in np.argwhere(expected != got)[0])

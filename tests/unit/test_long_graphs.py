@@ -117,7 +117,7 @@ def test_more_layers_than_l2_has_room_for_their_code_are_refused_at_once() -> No
     with pytest.raises(
         MyoedgeError, match=r"0 B in addition to the code of 4\d\d layers"
     ) as refused:
-        planned(elementwise(500), small)
+        planned(linears(450), small)
     assert refused.value.code == "E301"
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from myoedge.nest.formulas import clip, maximum, minimum, running_total, total, where
 from myoedge.nest.intervals import intervals, largest
 from myoedge.nest.ir import (
     Affine,
@@ -25,13 +26,7 @@ from myoedge.nest.ir import (
     Numbers,
     Reduced,
     Where,
-    clip,
-    maximum,
-    minimum,
-    running_total,
-    total,
     walk,
-    where,
 )
 from myoedge.nest.reference import NestReference
 

@@ -16,13 +16,13 @@ import torch
 
 from myoedge.codegen.constants import comment
 from myoedge.graph.ir import Node, Shape
+from myoedge.nest.flat import collapse_loops
 from myoedge.numerics.fixed_point import exact_matmul, exact_sums, lookup
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.operators import base as table
 from myoedge.operators import queries
 from myoedge.operators.base import OPS, OpDef, QuantizedNode, QuantizeInputs
-from myoedge.operators.elementwise.tiling import collapse_loops
 from myoedge.operators.import_rows import aten_names, import_rows
 from myoedge.operators.kernel import AffineExpr
 from myoedge.operators.pool.definition import adaptive, regular

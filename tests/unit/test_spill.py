@@ -176,7 +176,7 @@ class Long(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for index in (0, 1, 2, 2, 0, 1, 1, 0, 2, 0, 0, 1):
-            x = torch.tanh(x * x[:, index:][:, :1])
+            x = torch.tanh(x * x[:, index:][:, :1]).softmax(-1)
         return x
 
 

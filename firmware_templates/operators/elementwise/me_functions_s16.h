@@ -29,12 +29,6 @@ typedef struct {
  * mult int32 with a sign, as large as leaves the sum inside int32; shift 0 to 30; extents at least 1. */
 void me_affine_s16(const me_affine_s16_params *op, const me_affine_s16_tile *tile);
 
-/* From start on: value + (x - start) * slope / 2**14 */
-typedef struct {
-    int32_t slope;
-    int16_t start, value;
-} me_segment;
-
 /* segments  2**levels of them, levels 0 to 10, by start, the first at -32768, the last one repeated; values of
  *           int8 have 8 bits more; aligned to 4 */
 typedef struct {
@@ -53,12 +47,8 @@ typedef struct {
  * half = 1 << bits >> 1; the sum stays inside int32. */
 void me_segments_s16(const me_segments_s16_params *op, const me_segments_s16_tile *tile);
 
-#define ME_TABLE_HALF 706 /* points of a sign: up to a magnitude of 2^16 */
-
 /* x_wide, y_wide: x, y are int16, otherwise int8; one of them is int16
- * table  of x of 8 bits an entry for each, the first for -128; of 16 bits points at magnitudes of
- *        x - x_zero, 0 .. 63 one each, then 64 an octave, in steps of 2 of y's, or 1 / 128:
- *        ME_TABLE_HALF of positive numbers, as many of negative ones */
+ * table  of x of 8 bits an entry for each, the first for -128; of 16 bits points as in me_points.h */
 typedef struct {
     int32_t x_wide, y_wide, x_zero;
     const int16_t *table;

@@ -2,31 +2,21 @@
 #include "me_functions_s16.h"
 
 #include "me_math.h"
+#include "me_points.h"
 #include "me_share.h"
-
-/* The function at v = x - x_zero, not yet limited. */
-static inline int32_t between(const int16_t *table, int32_t v, int32_t drop)
-{
-    const int32_t size = me_abs(v), shift = me_fl1((uint32_t)size | 64u) - 6, head = size >> shift;
-    const int16_t *low = table + (v < 0 ? ME_TABLE_HALF : 0) + head + shift * 64;
-    const int32_t rest = size - head * (1 << shift), bits = shift + drop;
-    const int32_t line = low[0] * (1 << shift) + (low[1] - low[0]) * rest;
-    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): bits are at most 17 */
-    return (2 * line + (1 << bits >> 1)) >> bits;
-}
 
 static void between_s16(const me_table_s16_params *op, const int16_t *x, int16_t *y, int32_t n)
 {
     const int16_t *const table = op->table;
     for (const int32_t zero = op->x_zero; n > 0; n--)
-        *y++ = (int16_t)me_clips(between(table, *x++ - zero, 0), 16);
+        *y++ = (int16_t)me_clips(me_between_points(table, *x++ - zero, 0), 16);
 }
 
 static void between_s8(const me_table_s16_params *op, const int16_t *x, int8_t *y, int32_t n)
 {
     const int16_t *const table = op->table;
     for (const int32_t zero = op->x_zero; n > 0; n--)
-        *y++ = (int8_t)me_clips(between(table, *x++ - zero, 8), 8);
+        *y++ = (int8_t)me_clips(me_between_points(table, *x++ - zero, 8), 8);
 }
 
 void me_table_s16(const me_table_s16_params *op, const me_table_s16_tile *tile)

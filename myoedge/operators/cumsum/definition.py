@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.graph.ir import Attrs
-from myoedge.nest.ir import Axis, Expr, Nest, rounded_shift, running_total
+from myoedge.nest.formulas import rounded_shift, running_total
+from myoedge.nest.ir import Axis, Expr, Nest
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import (

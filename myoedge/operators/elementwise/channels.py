@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.nest.flat import Loop
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.elementwise.tiling import Loop, axes_of
+from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.kernel import (
     OUT,
     AffineExpr,

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.nest.ir import Axis, Expr, Nest, where
+from myoedge.nest.formulas import where
+from myoedge.nest.ir import Axis, Expr, Nest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX

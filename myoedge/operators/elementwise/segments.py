@@ -12,12 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.nest.flat import Loop
+from myoedge.nest.intervals import Interval
+from myoedge.nest.ir import Call, Expr, Number, Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.elementwise.tiling import Loop, axes_of
+from myoedge.operators.described import nest_constant
+from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.kernel import OUT, Operand, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
@@ -90,16 +94,37 @@ def _reach(wanted: Array, value: int, error: float) -> tuple[int, int]:
     return passed, int((least[passed - 1] + most[passed - 1]) // 2) if passed else 0
 
 
-def integer(step: QuantizedNode, x: Array) -> Array:
-    """Evaluate the line segment of each element: x int16 -> int8 or int16 of the same shape."""
-    slope, place = step.integers.segments.astype(np.int64).T
+def _on_segment(table: Array, x: Array, levels: Array, drop: Array) -> Array:
+    """Return the line segment at each element, not yet limited.
+
+    table   int32 [2 S]: segments as segments_of returns, one after the other
+    """
+    slope, place = table.reshape(-1, 2).astype(np.int64).T
     start, value = (place & 0xFFFF ^ 0x8000) - 0x8000, place >> 16
-    v = x.astype(np.int64)
+    v = np.asarray(x, np.int64)
     at = np.searchsorted(start, v, side="right") - 1
     line = (value[at] << SLOPE_BITS) + (v - start[at]) * slope[at]
-    bits = SLOPE_BITS + 16 - step.element_type.bits
-    y = (line + (1 << bits >> 1)) >> bits
-    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
+    bits = SLOPE_BITS + drop
+    return np.asarray((line + (1 << bits >> 1)) >> bits)
+
+
+def _range_on_segment(table: Array, x: Interval, levels: Interval, drop: Interval) -> Interval:
+    reach = 2 ** (31 - SLOPE_BITS - drop[0])  # sums are inside int32
+    return -reach, reach
+
+
+ON_SEGMENT = Primitive("me_on_segment", "me_segments.h", _on_segment, _range_on_segment)
+
+
+def on_segment(segments: Array, x: Expr, drop: int) -> Expr:
+    """Return a function of an int16 value by its line segments.
+
+    segments   as segments_of returns
+    drop       fraction bits of the values
+    """
+    levels = Number(len(segments).bit_length() - 1)
+    table = nest_constant("segments", segments.reshape(-1))
+    return Call(ON_SEGMENT, table, (x, levels, Number(drop)))
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

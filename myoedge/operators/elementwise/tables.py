@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from myoedge.nest.intervals import Interval
+from myoedge.nest.ir import Axis, Call, Expr, Lookup, Nest, Number, Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.pointwise import Chain, evaluate, is_continuous, result_range
 from myoedge.numerics.quant_params import QuantParams, quantize
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
@@ -21,6 +22,7 @@ from myoedge.operators.common_rules import (
     same_attrs,
     same_shape,
 )
+from myoedge.operators.described import nest_constant, saturated, unary_nest
 from myoedge.operators.elementwise import segments
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER_WIDTH
@@ -100,26 +102,46 @@ def _quantize(inputs: QuantizeInputs) -> TableParams | SegmentParams:
     return TableParams(x_zero=x.zero_point, lut=lut)
 
 
-def _integer(step: QuantizedNode, x: Array) -> Array:
-    """Apply a pointwise function to integers: int8 by lookup, int16 by interpolation or by line
-    segments."""
-    if isinstance(step.integers, SegmentParams):
-        return segments.integer(step, x)
-    if x.dtype == np.int8:
-        return lookup(x, step.integers.lut)
-    table, v = step.integers.lut.astype(np.int64), x.astype(np.int64) - step.integers.x_zero
-    size = np.abs(v)
-    shift = (
-        np.frexp(np.maximum(size, POINTS_PER_OCTAVE).astype(np.float64))[1].astype(np.int64)
-        - 1
-        - TOP
-    )
-    at = np.where(v < 0, HALF, 0) + (size >> shift) + POINTS_PER_OCTAVE * shift
-    part = (table[at + 1] - table[at]) * (size & ((1 << shift) - 1))
-    line = (table[at] * (1 << shift) + part) << HEADROOM_BITS
-    bits = shift + 16 - step.element_type.bits
-    y = (line + (1 << bits >> 1)) >> bits
-    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
+def _between_points(table: Array, v: Array, drop: Array) -> Array:
+    """Return the function at v = x - x_zero, not yet limited: on the line between the points next
+    to |v|, with `drop` fraction bits less.
+
+    table   int16 points of positive, then of negative numbers
+    """
+    entries, at_value = table.astype(np.int64), np.asarray(v, np.int64)
+    size = np.abs(at_value)
+    magnitude = np.maximum(size, POINTS_PER_OCTAVE).astype(np.float64)
+    shift = np.frexp(magnitude)[1].astype(np.int64) - 1 - TOP
+    at = np.where(at_value < 0, HALF, 0) + (size >> shift) + POINTS_PER_OCTAVE * shift
+    part = (entries[at + 1] - entries[at]) * (size & ((1 << shift) - 1))
+    line = (entries[at] * (1 << shift) + part) << HEADROOM_BITS
+    bits = shift + drop
+    return np.asarray((line + (1 << bits >> 1)) >> bits)
+
+
+def _range_between(table: Array, v: Interval, drop: Interval) -> Interval:
+    low, high = int(table.min()) << HEADROOM_BITS, int(table.max()) << HEADROOM_BITS
+    return low >> drop[0], (high >> drop[0]) + 1
+
+
+BETWEEN_POINTS = Primitive("me_between_points", "me_points.h", _between_points, _range_between)
+
+
+def _meaning(step: QuantizedNode) -> Nest:
+    """Describe a pointwise function of integers: int8 by lookup, int16 between two points or on a
+    line segment."""
+    numbers, drop = step.integers, 16 - step.element_type.bits
+
+    def formula(x: Expr, axes: tuple[Axis, ...]) -> Expr:
+        if isinstance(numbers, SegmentParams):
+            return saturated(step, segments.on_segment(numbers.segments, x, drop))
+        table = nest_constant("lut", numbers.lut)
+        if step.read_type(0) == INT8:
+            return Lookup(table, x - INT8.low)
+        between = Call(BETWEEN_POINTS, table, (x - numbers.x_zero, Number(drop)))
+        return saturated(step, between)
+
+    return unary_nest(step, formula)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -135,7 +157,7 @@ TABLE = register(
         shape=same_shape,
         nest=elementwise,
         real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
-        integer=_integer,
+        meaning=_meaning,
         quantize=_quantize,
         params=(TableParams, SegmentParams),
         bounds=lambda attrs: result_range(attrs["chain"]) if "chain" in attrs else None,

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Shape
+from myoedge.nest.flat import Loop, collapse_loops
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.base import QuantizedNode
@@ -28,36 +29,6 @@ TURN, BLOCK = 0.1, 9.0  # overhead per row of words or four elements, and per bl
 LIMITED_WORDS = {"me_add_s8": 0.08, "me_mul_s8": 0.19}  # added per word with limits or a pre-shift
 SUM_WORDS = {8: 0.83, 24: 1.0, 32: 1.15}  # work per word of me_add_s8, by its field `bits`
 AS_MACS = 18  # multiply-accumulates that take as long as one int16 sum
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """A loop of a kernel over broadcast operands.
-
-    extent   number of iterations
-    steps    index step of each operand per iteration; 0 for a broadcast one
-    """
-
-    extent: int
-    steps: tuple[int, ...]
-
-
-def collapse_loops(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop, ...]:
-    """Return as few loops over `out` as possible: axes of size 1 are dropped, and adjacent axes
-    merged if all operands are contiguous across them.
-
-    operands   per operand, its element step along each axis of `out`
-    """
-    loops: list[Loop] = []
-    for axis, extent in enumerate(out):
-        steps = tuple(operand[axis] for operand in operands)
-        if extent == 1:
-            continue
-        if loops and all(o == i * extent for o, i in zip(loops[-1].steps, steps, strict=True)):
-            loops[-1] = Loop(loops[-1].extent * extent, steps)
-        else:
-            loops.append(Loop(extent, steps))
-    return tuple(loops) or (Loop(1, (0,) * len(operands)),)
 
 
 def broadcast_steps(shape: Shape, out: Shape, unit: int = 1) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.flat import Loop, collapse_loops
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.numerics.fixed_point import exact_matmul
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
@@ -22,7 +23,7 @@ from myoedge.operators.common_rules import (
     stored_bound,
 )
 from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
-from myoedge.operators.elementwise.tiling import Loop, broadcast_steps, collapse_loops
+from myoedge.operators.elementwise.tiling import broadcast_steps
 from myoedge.operators.format import INT8_ALONE, LIMITED, int16_where
 from myoedge.operators.kernel import (
     CLUSTER,

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.nest.flat import Loop
 from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.elementwise.tiling import Loop
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.nest.ir import Expr, Nest, maximum
+from myoedge.nest.formulas import maximum
+from myoedge.nest.ir import Expr, Nest
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import choose_sum_requant, factor_max
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register

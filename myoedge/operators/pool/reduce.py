@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.flat import Loop
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import CentredParams, stored_bound, sum_bound, with_requant
 from myoedge.operators.elementwise.channels import rows_tile
-from myoedge.operators.elementwise.tiling import Loop, axes_of
+from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.loop_nest import LoopNest

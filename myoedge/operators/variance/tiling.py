@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.nest.flat import Loop
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.channels import rows_tile
-from myoedge.operators.elementwise.tiling import Loop, axes_of
+from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, Sizes, TiledKernel
 from myoedge.operators.pool import reduce
 from myoedge.operators.products.packing import scale_fields, table_operand

@@ -295,7 +295,13 @@ def content_key(step: QuantizedNode) -> Hashable:
     if step.behind is not None:
         read_by = (name in step.operands for name in step.behind.operands)
         behind = (*read_by, content_key(step.behind))
-    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind
+    made = {member.node.name: -1 - at for at, member in enumerate(step.members)}
+    position = made | {name: at for at, name in enumerate(step.operands)}
+    members = tuple(
+        (*(position[name] for name in member.operands), content_key(member))
+        for member in step.members
+    )
+    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind, members
 
 
 # --- layers without a tile in L1 -----------------------------------------------------------------

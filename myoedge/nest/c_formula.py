@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""C of a formula: short expressions, and variables for values that are used twice or long.
+
+For clip((a * 12 + b * 3 + 77) >> 5, -128, 127), whose rounding constant p.macsRN adds itself:
+
+    me_clips(me_macsRN(me_mac(61, v0, 12), v1, 3, 5), 8)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from myoedge.nest.intervals import Interval
+from myoedge.nest.ir import Binary, Call, Expr, Lookup, Number, Where, walk
+
+TEXT_LENGTH = 60  # a longer expression gets a variable
+INT32_MAX, HALF_MAX = 2**31 - 1, 2**15 - 1
+
+
+@dataclass(frozen=True)
+class FormulaParts:
+    """A formula with the names and ranges that its C depends on.
+
+    value    the formula
+    labels   id of a part -> comment of the variable that has its value
+    tables   id of a constant table -> its C name
+    ranges   id of a part -> its range
+    """
+
+    value: Expr
+    labels: Mapping[int, str]
+    tables: Mapping[int, str]
+    ranges: Mapping[int, Interval]
+
+
+class FormulaText:
+    """The C of a formula.
+
+    lines    definitions of variables, in order
+    result   expression of the formula's value
+    """
+
+    def __init__(self, parts: FormulaParts, loads: Mapping[int, str], prefix: str) -> None:
+        """Write the formula.
+
+        loads    id of an element -> the variable that has its value
+        prefix   of the names of other variables: v5, v6, ...
+        """
+        self.parts, self.texts, self.lines = parts, dict(loads), list[str]()
+        self.prefix, self.count = prefix, len(set(loads.values()))
+        self.uses = Counter(id(x) for part in walk(parts.value) for x in part.operands)
+        self.result = self.bare(parts.value)
+
+    def of(self, part: Expr) -> str:
+        """Return a C expression for a value: a name, a number, a call, or text in parentheses; adds
+        variables to `lines`."""
+        if id(part) not in self.texts:
+            self.texts[id(part)] = self._named(part)
+        return self.texts[id(part)]
+
+    def bare(self, part: Expr) -> str:
+        return _bare(self.of(part))
+
+    def _named(self, part: Expr) -> str:
+        text = self._text(part)
+        label = self.parts.labels.get(id(part), "")
+        again = self.uses[id(part)] > 1 and not isinstance(part, Number)
+        if not (again or label or len(text) > TEXT_LENGTH):
+            return text
+        name = f"{self.prefix}{self.count}"
+        self.count += 1
+        comment = f" /* {label} */" if label else ""
+        self.lines.append(f"const int32_t {name} = {_bare(text)};{comment}")
+        return name
+
+    def _text(self, part: Expr) -> str:
+        match part:
+            case Number(value):
+                return str(value) if value >= 0 else f"({value})"
+            case Lookup():
+                return f"{self.parts.tables[id(part.array)]}[{self.bare(part.at)}]"
+            case Call():
+                texts = (self.parts.tables[id(part.table)], *map(self.bare, part.values))
+                return f"{part.primitive.name}({', '.join(texts)})"
+            case Where():
+                condition, then, otherwise = map(self.of, part.operands)
+                return f"({_bare(condition)} ? {then} : {otherwise})"
+            case Binary():
+                return self._binary(part)
+        raise TypeError(part)
+
+    def _binary(self, part: Binary) -> str:
+        match part:
+            case Binary("max" | "min"):
+                return self._limited(part)
+            case Binary("<<", left, Number(bits)):  # C leaves shifts of negative numbers undefined
+                return f"({self.of(left)} * {1 << bits})"
+            case Binary(">>", Binary("+") as left, Number(bits)) if bits and self._is_own(left):
+                return self._sum(left, bits)
+            case Binary("+"):
+                return self._sum(part, 0)
+            case Binary("-", left, Number(value)) if value <= 0:
+                return f"({self.of(left)} + {-value})" if value else self.of(left)
+        return f"({self.of(part.left)} {part.operation} {self.of(part.right)})"
+
+    def _is_own(self, part: Expr) -> bool:
+        """Return whether a part has no variable of its own: one use, no label."""
+        return self.uses[id(part)] == 1 and id(part) not in self.parts.labels
+
+    def _sum(self, part: Binary, shift: int) -> str:
+        """Return a sum, shifted to the right: products are added by one instruction each, and the
+        last one may include the shift."""
+        number, products, others = self._split([*self._terms(part)])
+        last = self._last_half(products) if shift else None
+        half = 0 if last is None else 1 << shift >> 1
+        if not products or self._reach([*products, *others]) + abs(number) + half > INT32_MAX:
+            text = f"{self.of(part.left)} + {self.of(part.right)}"  # keeps the order of sums
+            return _shifted(f"({text})", shift)
+        text = self._joined(others, number - half)
+        for product in products:
+            text = text if product is last else self._with_product(text, product)
+        if last is None:
+            return _shifted(text, shift)
+        return f"me_macsRN({text}, {', '.join(map(self.bare, last.operands))}, {shift})"
+
+    def _split(self, terms: Sequence[Expr]) -> tuple[int, list[Expr], list[Expr]]:
+        """Return the terms of a sum: the sum of its numbers, its products, and the others."""
+        numbers = [term.value for term in terms if isinstance(term, Number)]
+        products = [term for term in terms if self._is_product(term)]
+        others = [x for x in terms if not isinstance(x, Number) and x not in products]
+        return sum(numbers), products, others
+
+    def _last_half(self, products: Sequence[Expr]) -> Expr | None:
+        """Return the last product of two values of 16 bits."""
+        halves = [x for x in products if all(map(self._is_half, x.operands))]
+        return halves[-1] if halves else None
+
+    def _is_product(self, part: Expr) -> bool:
+        return isinstance(part, Binary) and part.operation == "*" and self._is_own(part)
+
+    def _reach(self, parts: Sequence[Expr]) -> int:
+        """Return the largest magnitude of the sum of parts, in any order."""
+        return sum(max(map(abs, self.parts.ranges[id(part)])) for part in parts)
+
+    def _joined(self, others: Sequence[Expr], number: int) -> str:
+        added = [self.of(x) for x in others] + [str(number)] * bool(number or not others)
+        return " + ".join(added).replace("+ -", "- ")
+
+    def _with_product(self, text: str, product: Expr) -> str:
+        if text == "0":
+            return self.of(product)
+        return f"me_mac({text}, {', '.join(map(self.bare, product.operands))})"
+
+    def _terms(self, part: Expr) -> Iterator[Expr]:
+        """Yield the terms of a sum of sums."""
+        for operand in part.operands:
+            if isinstance(operand, Binary) and operand.operation == "+" and self._is_own(operand):
+                yield from self._terms(operand)
+            else:
+                yield operand
+
+    def _is_half(self, part: Expr) -> bool:
+        low, high = self.parts.ranges[id(part)]
+        return low >= -HALF_MAX - 1 and high <= HALF_MAX
+
+    def _limited(self, part: Binary) -> str:
+        """Return a limit; both limits of a type are one instruction."""
+        match part:
+            case Binary("min", Binary("max", value, Number(low)) as inner, Number(high)):
+                is_type = low == -high - 1 and high & (high + 1) == 0
+                if is_type and self._is_own(inner):
+                    return f"me_clips({self.bare(value)}, {high.bit_length() + 1})"
+        return f"me_{part.operation}({self.bare(part.left)}, {self.bare(part.right)})"
+
+
+def _shifted(text: str, bits: int) -> str:
+    return f"({text} >> {bits})" if bits else text
+
+
+def _bare(text: str) -> str:
+    """Return an expression without the parentheses around it."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return text
+    depth = 0
+    for at, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and at < len(text) - 1:
+            return text
+    return text[1:-1]

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Formulas of descriptions: limits, choices, sums and rounding; axes of broadcast arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from myoedge.nest.ir import Affine, Axis, Binary, Expr, Reduced, Value, Where, as_expr, as_index
+
+
+def maximum(a: Value, b: Value) -> Expr:
+    return Binary("max", as_expr(a), as_expr(b))
+
+
+def minimum(a: Value, b: Value) -> Expr:
+    return Binary("min", as_expr(a), as_expr(b))
+
+
+def clip(value: Value, low: int, high: int) -> Expr:
+    return minimum(maximum(value, low), high)
+
+
+def where(condition: Expr, then: Value, otherwise: Value) -> Expr:
+    return Where(condition, as_expr(then), as_expr(otherwise))
+
+
+def total(axis: Axis, value: Expr) -> Expr:
+    """Return the sum of a value over an axis."""
+    return Reduced("sum", axis, value)
+
+
+def running_total(axis: Axis, value: Expr) -> Expr:
+    """Return the sum of a value over all iterations of an axis up to this one."""
+    return Reduced("running sum", axis, value)
+
+
+def rounded_shift(value: Expr, bits: int) -> Expr:
+    """Return value / 2**bits, rounded half up; the value itself for 0 bits."""
+    return (value + (1 << bits >> 1)) >> bits if bits else value
+
+
+def broadcast_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
+    """Return one axis per dimension of a result."""
+    return tuple(Axis(f"i{d}", n) for d, n in enumerate(shape))
+
+
+def broadcast_index(axes: Sequence[Axis], shape: Sequence[int]) -> tuple[Affine, ...]:
+    """Return the index of an array that is broadcast to the axes of a result."""
+    aligned = axes[len(axes) - len(shape) :]
+    return tuple(as_index(0) if n == 1 else axis.at for axis, n in zip(aligned, shape, strict=True))

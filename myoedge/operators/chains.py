@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Element-wise layers that one generated function computes: their formulas joined into one.
+
+For `add` then `tanh` of int8 tensors: y = table[clip((a * 3 + b * 5 + 7) >> 4, -128, 127) + 128].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.nest.c import C_TYPES, LOOPS_MAX, c_kernel, shared_loop
+from myoedge.nest.flat import ArrayRead, FlatNest
+from myoedge.nest.formulas import broadcast_axes
+from myoedge.nest.intervals import largest
+from myoedge.nest.ir import Affine, Array, Element, Expr, Lookup, Nest, Number, with_elements
+from myoedge.numerics.arrays import strides
+from myoedge.numerics.element_type import INT8, ElementType
+from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
+from myoedge.operators.described import nest_constant, result
+from myoedge.operators.elementwise.tiling import axes_of
+from myoedge.operators.format import EITHER_WIDTH
+from myoedge.operators.kernel import (
+    CLUSTER,
+    OUT,
+    AffineExpr,
+    Fields,
+    Kernel,
+    Operand,
+    Region,
+    Sizes,
+    TiledKernel,
+)
+from myoedge.targets.chip import Engine, KernelCost
+
+CUT = 3  # number of outer loops that may be tiled
+# Cycles of a row's start, a tile, a layer's first tile and, in it, of code per cycle of an element.
+ROW_CYCLES, TILE_CYCLES, LAYER_CYCLES, CODE_CYCLES = 10.0, 60.0, 200.0, 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class ChainNest:
+    """The description of a chain of layers.
+
+    flat       its loops
+    operands   operand of each read of the loops: its position in the step; None for a constant
+    labels     id of a part -> the layer whose result it is
+    """
+
+    flat: FlatNest
+    operands: tuple[int | None, ...]
+    labels: Mapping[int, str]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ChainParams(QuantizedParams):
+    """The description of a chain, in place of an operator's integer constants.
+
+    chain   joint description of the members, whose constants are literals
+    """
+
+    chain: ChainNest = field(metadata={"in_c": False})
+
+
+def chain_step(members: Sequence[QuantizedNode]) -> QuantizedNode | None:
+    """Return neighbouring layers as one; None if they cannot be one loop.
+
+    members   layers in order; only members read the results of all but the last
+    """
+    last = members[-1]
+    operands = _chain_operands(members)
+    origin = tuple(dict.fromkeys(x for member in members for x in member.node.origin))
+    step = replace(
+        last,
+        node=last.node.but(origin=origin),
+        operands=tuple(name for name, _, _ in operands),
+        shapes=tuple(shape for _, shape, _ in operands),
+        operand_types=tuple(kind for _, _, kind in operands),
+        members=tuple(members),
+    )
+    chain = chain_nest(step)
+    return None if chain is None else replace(step, integers=ChainParams(chain=chain))
+
+
+def _chain_operands(members: Sequence[QuantizedNode]) -> list[tuple[str, Shape, ElementType]]:
+    """Return what members read from outside of the chain, each operand once."""
+    own = {member.node.name for member in members}
+    read = [
+        (name, member.shapes[at], member.read_type(at))
+        for member in members
+        for at, name in enumerate(member.operands)
+    ]
+    return [x for x in dict.fromkeys(read) if x[0] not in own]
+
+
+def chain_nest(step: QuantizedNode) -> ChainNest | None:
+    """Return the joint description of a chain's members; None if one has no element-wise
+    description, or a value may leave int32."""
+    values: dict[str, Expr] = {}
+    reads = _Reads(step)
+    for member in step.members:
+        value = _member_value(step, member, values, reads)
+        if value is None:
+            return None
+        values[member.node.name] = value
+    axes = broadcast_axes(step.out)
+    index = tuple(axis.at for axis in axes)
+    nest = Nest(axes, reads.arrays, result(step), index, values[step.node.name])
+    flat = FlatNest.of(nest)
+    if flat is None or not _has_kernel(flat):
+        return None
+    position = {id(array): at for at, array in enumerate(reads.arrays)}
+    operands = tuple(position.get(id(read.array)) for read in flat.reads)
+    named = step.members[:-1]
+    return ChainNest(flat, operands, {id(values[x.node.name]): x.node.op for x in named})
+
+
+def _has_kernel(flat: FlatNest) -> bool:
+    """Return whether C can be generated: few loops, known types, all values in int32."""
+    types = {read.array.dtype for read in flat.reads}
+    return len(flat.loops) <= LOOPS_MAX and types <= {*C_TYPES} and largest(flat.nest) <= INT32_MAX
+
+
+class _Reads:
+    """Elements of a chain's operands, each (array, index) once, so that it is loaded once."""
+
+    def __init__(self, step: QuantizedNode) -> None:
+        types = [step.read_type(at).dtype.name for at in range(len(step.operands))]
+        shapes = zip(types, step.shapes, strict=True)
+        self.arrays = tuple(Array(f"x{n}", kind, shape) for n, (kind, shape) in enumerate(shapes))
+        self.by_name = {
+            (name, array.shape): array
+            for name, array in zip(step.operands, self.arrays, strict=True)
+        }
+        self.elements: dict[tuple[str, Shape, tuple[Affine, ...]], Expr] = {}
+
+    def element(self, name: str, part: Element) -> Expr:
+        """Return the element of operand `name` at the index of a member's element."""
+        array = self.by_name[name, part.array.shape]
+        key = (name, part.array.shape, part.index)
+        return self.elements.setdefault(key, array[part.index])
+
+
+def _member_value(
+    step: QuantizedNode, member: QuantizedNode, known: Mapping[str, Expr], reads: _Reads
+) -> Expr | None:
+    """Return a member's result as a formula of the chain's operands; None without an element-wise
+    description.
+
+    known   results of members before it
+    reads   elements of the chain's operands
+    """
+    meaning = OPS[member.node.op].meaning
+    if meaning is None or member.out != step.out or member.behind or member.members:
+        return None
+    nest = meaning(member)
+    axes = broadcast_axes(step.out)
+    if nest.axes != axes or nest.at != tuple(axis.at for axis in axes):
+        return None
+    names = {id(array): name for array, name in zip(nest.operands, member.operands, strict=True)}
+
+    def load(part: Element) -> Expr:
+        name = names.get(id(part.array))
+        if name is None:
+            return _constant_element(part)
+        return known[name] if name in known else reads.element(name, part)
+
+    value = with_elements(nest.value, load)
+    if member.table is None:
+        return value
+    return Lookup(nest_constant("table", member.table), value - INT8.low)
+
+
+def _constant_element(part: Element) -> Expr:
+    """Return an element of a constant: its number if all iterations read the same."""
+    values = part.array.values
+    if values is None or any(index.terms for index in part.index):
+        return part
+    return Number(int(values[tuple(index.const for index in part.index)]))
+
+
+# --- the kernel -----------------------------------------------------------------------------------
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Return the tiled kernel of a chain: its generated function."""
+    chain = step.integers.chain
+    flat, text = chain.flat, c_kernel(chain.flat, chain.labels)
+    axes, dims = axes_of(flat.loops)
+    inputs = [
+        _operand(name, source, read, number, flat, dims)
+        for number, (name, source, read) in enumerate(
+            zip(text.pointers, chain.operands, flat.reads, strict=True)
+        )
+    ]
+    tables = [
+        Operand.whole(name, array.values)
+        for name, array in text.tables.items()
+        if array.values is not None
+    ]
+    shape = tuple(loop.extent for loop in flat.loops)
+    y = Operand("y", OUT, shape, tuple(dims), itemsize=step.element_type.size_bytes)
+    return TiledKernel(
+        function=text.name,
+        axes=axes,
+        split=tuple(name for name in axes if name.startswith("i"))[:CUT],
+        operands=(*inputs, *tables, y),
+        op={name: f"@{name}" for name in text.tables} or {"unused": 0},
+        tile=lambda regions: _tile(regions, flat, text.pointers),
+        work=lambda sizes: chain_cycles(flat, y, sizes, text.cycles, engine.cores),
+        sources=text.files,
+        cost=KernelCost(1.0, TILE_CYCLES, LAYER_CYCLES + CODE_CYCLES * text.cycles),
+    )
+
+
+def _operand(
+    name: str,
+    source: int | None,
+    read: ArrayRead,
+    number: int,
+    flat: FlatNest,
+    dims: Sequence[AffineExpr],
+) -> Operand:
+    """Return an array of the loops as an operand with one dimension per loop that moves it."""
+    moves = [d for d, loop in enumerate(flat.loops) if loop.steps[number]]
+    shape = tuple(flat.loops[d].extent for d in moves) or (1,)
+    index = tuple(dims[d] for d in moves) or ((),)
+    array, size = read.array, np.dtype(read.array.dtype).itemsize
+    if source is not None:
+        return Operand(name, source, shape, index, itemsize=size)
+    assert array.values is not None
+    return Operand(name, name, shape, index, itemsize=size, array=array.values)
+
+
+def _tile(regions: Mapping[str, Region], flat: FlatNest, pointers: Sequence[str]) -> Fields:
+    names = (*pointers, "y")
+    fields: dict[str, int | str] = {name: f"@{name}" for name in names}
+    extents = regions["y"].extent
+    if len(extents) == 1:
+        return {**fields, "n": extents[0]}
+    fields |= {f"extent[{d}]": extent for d, extent in enumerate(extents)}
+    for number, name in enumerate(names):
+        dense = iter(strides(regions[name].extent))
+        steps = [next(dense) if loop.steps[number] else 0 for loop in flat.loops]
+        fields |= {f"{name}_step[{d}]": step for d, step in enumerate(steps[:-1])}
+    return fields
+
+
+def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, each: float, cores: int) -> Any:
+    """Return the estimated cycles of the busiest core for a tile.
+
+    each   cycles of an element
+    """
+    extents, at = y.extents(sizes), shared_loop(flat, cores)
+    own = [-(-n // cores) if d == at else n for d, n in enumerate(extents)]
+    rows = math.prod(own[:-1]) if len(own) > 1 else 1
+    return rows * (ROW_CYCLES + own[-1] * each)
+
+
+CHAIN_KERNELS = (Kernel(CLUSTER, in_tiles, formats=(EITHER_WIDTH,)),)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chains of element-wise layers: one generated function equals the layers one after the other, on a
+host in tiles of many sizes, with operands of both widths at their extremes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.graph.ir import Shape
+from myoedge.nest.reference import NestReference
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import ElementType
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.chains import chain_step
+from myoedge.operators.interpreter import integer_step
+from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
+from myoedge.targets import find_chip
+from tests.ops.harness import drawn, mismatches, run_c
+from tests.ops.test_tiles import in_room
+
+GAP9 = find_chip("gap9")
+JOINED = ("add", "sub", "mul", "maximum", "table", "fake_quantize", "affine", "prelu")
+PAIRS = {"add", "sub", "mul", "maximum"}
+COUNT, SLOW_COUNT = 40, 600
+OFTEN = 3  # of four operands, so many are results of members
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """A chain with its operands."""
+
+    members: tuple[QuantizedNode, ...]
+    step: QuantizedNode
+    data: tuple[Array, ...]
+
+    @property
+    def size(self) -> int:
+        return len(self.members)
+
+    def one_by_one(self) -> Array:
+        values = dict(zip(self.step.operands, self.data, strict=True))
+        for member in self.members:
+            values[member.node.name] = integer_step(
+                member, [values[name] for name in member.operands]
+            )
+        return values[self.members[-1].node.name]
+
+
+def drawn_chain(seed: int) -> Chain | None:
+    """A chain of one to eight drawn layers; None if the last does not read a member."""
+    rng = np.random.default_rng(seed)
+    first = drawn(str(rng.choice(JOINED)), 40)[rng.integers(40)].step
+    members, shapes = [named(first, "m0", [f"in0_{at}" for at in range(len(first.shapes))])], {}
+    for number in range(1, int(rng.integers(1, 9))):
+        step = drawn(str(rng.choice(JOINED)), 40)[rng.integers(40)].step
+        if step.node.op not in PAIRS | {"table", "fake_quantize"} and step.out != first.out:
+            continue  # constants per channel belong to a shape
+        names = []
+        for at in range(len(step.shapes)):
+            able = [m for m in members if m.element_type == step.read_type(at)]
+            if able and rng.integers(4) < OFTEN:
+                names.append(able[rng.integers(len(able))].node.name)
+            else:
+                names.append(f"in{number}_{at}")
+        given = [first.out if name[0] == "m" else one_of(rng, first.out) for name in names]
+        if step.node.op not in PAIRS:
+            given = [first.out]
+        shapes |= dict(zip(names, given, strict=True))
+        moved = replace(step, shapes=tuple(given), out=first.out)
+        members.append(named(moved, f"m{number}", names))
+    whole = [m for m in members if np.broadcast_shapes(*m.shapes) == m.out]
+    if len(whole) < len(members):
+        return None
+    step = chain_step(members)
+    if step is None:
+        return None
+    data = tuple(extremes(rng, s, step.read_type(i)) for i, s in enumerate(step.shapes))
+    return Chain(tuple(members), step, data)
+
+
+def named(step: QuantizedNode, name: str, operands: Sequence[str]) -> QuantizedNode:
+    return replace(step, node=replace(step.node, outputs=(name,)), operands=tuple(operands))
+
+
+def one_of(rng: np.random.Generator, out: Shape) -> Shape:
+    """The shape of a result, or one that is broadcast to it."""
+    return tuple(1 if rng.integers(6) == 0 else n for n in out)
+
+
+def extremes(rng: np.random.Generator, shape: Shape, kind: ElementType) -> Array:
+    values = rng.integers(kind.low, kind.high + 1, shape)
+    ends = rng.choice([kind.low, kind.high], shape)
+    return np.where(rng.random(shape) < 0.2, ends, values).astype(kind.dtype)
+
+
+def drawn_chains(count: int, first: int = 0) -> list[Chain]:
+    found = (drawn_chain(seed) for seed in range(first, first + 2 * count))
+    return [chain for chain in found if chain is not None][:count]
+
+
+def test_the_joint_formula_equals_the_layers() -> None:
+    for chain in drawn_chains(4 * COUNT):
+        nest = chain.step.integers.chain.flat.nest
+        found = NestReference.of(nest)(*chain.data)
+        np.testing.assert_array_equal(found, chain.one_by_one())
+
+
+@pytest.mark.parametrize(
+    ("first", "count"), [(0, COUNT), pytest.param(1000, SLOW_COUNT, marks=pytest.mark.slow)]
+)
+def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -> None:
+    chains = drawn_chains(count, first)
+    tilings = []
+    for number, chain in enumerate(chains):
+        (kernel,) = candidates(chain.step, GAP9)
+        tilings.append(in_room(kernel, NetworkKernels.of([chain.step], GAP9), number))
+    assert any(len(tiling.tiles) > 1 for tiling in tilings)
+    assert max(len(chain.members) for chain in chains) > 4
+    used = Counter(member.node.op for chain in chains for member in chain.members)
+    assert set(used) == set(JOINED)
+    types = {member.element_type for chain in chains for member in chain.members}
+    assert len(types) == 2
+    wanted = [chain.one_by_one() for chain in chains]
+    assert not mismatches(chains, wanted, run_c(chains, tmp_path, "-O1", tilings))
+
+
+def test_every_description_of_elements_is_drawn_here() -> None:
+    """Of the operators, those whose drawn uses can be chains are those of this test."""
+    able = {
+        op
+        for op, known in OPS.items()
+        if known.meaning is not None
+        and any(chain_step([case.step]) is not None for case in drawn(op, 12))
+    }
+    assert able == set(JOINED)
