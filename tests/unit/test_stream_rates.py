@@ -33,10 +33,14 @@ LEAST_DB = 22.0  # int8
 
 
 def check(
-    network: nn.Module, times: Sequence[int] = (1, 3), *, counted: bool = True
+    network: nn.Module, times: Sequence[int] = (1, 3), *, in_floats: bool = True
 ) -> list[Stream]:
     """Check that passes of any length give the integers of the whole network, and torch's floats of
-    a longer recording; return the streams."""
+    a longer recording; return the streams.
+
+    in_floats   False: integers only, where values at the joins of samples may be beyond the ranges,
+                and ReLU may hide a change at the end of a sample
+    """
     torch.manual_seed(0)
     q, sample = quantized(network, 1, CHANNELS, FRAMES)
     (name,), (output,), axes = q.graph.inputs, q.graph.outputs, infer_time_axes(q.graph, 2)
@@ -57,14 +61,14 @@ def check(
         frames = min(found.shape[2], known)
         assert frames > 0
         np.testing.assert_array_equal(found[:, :, :frames], whole[:, :, :frames])
+        if not in_floats:
+            continue
         network_of_pass = stream.network
         (integers,) = push_all(stream, {name: network_of_pass.input_port(name).integers(x)})
         real = network_of_pass.output_port(stream.outputs[0].name).real(integers)
         close(real, wanted)
         made = (x.shape[2] - stream.frames + 1) / stream.rate
-        assert (
-            not counted or real.shape[2] >= min(made, wanted.shape[2]) - stream.future / stream.rate
-        )
+        assert real.shape[2] >= min(made, wanted.shape[2]) - stream.future / stream.rate
     return streams
 
 
@@ -134,7 +138,9 @@ def test_drawn_transposed_convolutions(form: tuple[int, ...], times: int) -> Non
 def test_drawn_pairs_of_transposed_convolutions(
     first: tuple[int, ...], second: tuple[int, ...], times: int
 ) -> None:
-    check(nn.Sequential(transposed(first), nn.ReLU(), transposed(second)), (times,), counted=False)
+    check(
+        nn.Sequential(transposed(first), nn.ReLU(), transposed(second)), (times,), in_floats=False
+    )
 
 
 UPSAMPLED: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
