@@ -23,7 +23,7 @@ from myoedge.nest.ir import Array, Call, Expr, Lookup, walk
 C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
 NEXT = {"int8": "me_next_b", "int16": "me_next_h", "int32": "(int32_t)me_next_w"}
 PUT = {"int8": "me_put_b", "int16": "me_put_h", "int32": "me_put_w"}
-LOOPS_MAX = 4
+LOOPS_MAX = 8
 # Cycles of one core, from eight chains of 3 and 10 operators with 64 to 4,096 elements, simulated:
 # one per instruction of the text; literals beyond 12 bits have one of their own.
 OPERATIONS = re.compile(r"me_\w+|table(?=\d+\[)| [-+*/?<>&]+ |\b\d{4,}\b")

@@ -242,6 +242,12 @@ class Array:
     values: Numbers | None = field(default=None, repr=False)
     outside: int | None = None
 
+    @property
+    def known(self) -> Numbers:
+        """Values of a constant."""
+        assert self.values is not None, f"{self.name} is no constant"
+        return self.values
+
     def __getitem__(self, index: Affine | Axis | int | tuple[Affine | Axis | int, ...]) -> Expr:
         given = index if isinstance(index, tuple) else (index,)
         found = tuple(map(as_index, given))

@@ -145,10 +145,10 @@ class _Compiler:
             case Reduced():
                 return partial(self._reduced, part)
             case Lookup():
-                values = _known_values(part.array).astype(self.dtype)
+                values = part.array.known.astype(self.dtype)
                 return lambda at: values.take(at)
             case Call():
-                return partial(part.primitive.compute, _known_values(part.table))
+                return partial(part.primitive.compute, part.table.known)
         raise TypeError(part)
 
     def _load(self, part: Element) -> Callable[[Numbers], Numbers]:
@@ -196,11 +196,6 @@ class _Compiler:
             return out
 
         return place
-
-
-def _known_values(array: Array) -> Numbers:
-    assert array.values is not None, f"{array.name} is no constant"
-    return array.values
 
 
 def _repeated(value: Any, extents: tuple[int, ...]) -> Numbers:

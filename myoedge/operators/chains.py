@@ -25,7 +25,7 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.described import nest_constant, result
 from myoedge.operators.elementwise.tiling import axes_of
-from myoedge.operators.format import EITHER_WIDTH
+from myoedge.operators.format import EITHER_WIDTH, Format
 from myoedge.operators.kernel import (
     CLUSTER,
     OUT,
@@ -36,6 +36,7 @@ from myoedge.operators.kernel import (
     Region,
     Sizes,
     TiledKernel,
+    on_cluster,
 )
 from myoedge.targets.chip import Engine, KernelCost
 
@@ -189,8 +190,9 @@ def _constant_element(part: Element) -> Expr:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of a chain: its generated function."""
-    chain = step.integers.chain
+    """Return the tiled kernel of a chain, or of one described operator: a generated function."""
+    chain = step.integers.chain if step.members else chain_nest(replace(step, members=(step,)))
+    assert chain is not None, f"{step.node.op} is not element-wise"
     flat, text = chain.flat, c_kernel(chain.flat, chain.labels)
     axes, dims = axes_of(flat.loops)
     inputs = [
@@ -199,11 +201,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             zip(text.pointers, chain.operands, flat.reads, strict=True)
         )
     ]
-    tables = [
-        Operand.whole(name, array.values)
-        for name, array in text.tables.items()
-        if array.values is not None
-    ]
+    tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
     shape = tuple(loop.extent for loop in flat.loops)
     y = Operand("y", OUT, shape, tuple(dims), itemsize=step.element_type.size_bytes)
     return TiledKernel(
@@ -234,8 +232,7 @@ def _operand(
     array, size = read.array, np.dtype(read.array.dtype).itemsize
     if source is not None:
         return Operand(name, source, shape, index, itemsize=size)
-    assert array.values is not None
-    return Operand(name, name, shape, index, itemsize=size, array=array.values)
+    return Operand(name, name, shape, index, itemsize=size, array=array.known)
 
 
 def _tile(regions: Mapping[str, Region], flat: FlatNest, pointers: Sequence[str]) -> Fields:
@@ -261,6 +258,14 @@ def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, each: float, cores: i
     own = [-(-n // cores) if d == at else n for d, n in enumerate(extents)]
     rows = math.prod(own[:-1]) if len(own) > 1 else 1
     return rows * (ROW_CYCLES + own[-1] * each)
+
+
+def generated(*formats: Format) -> tuple[Kernel, ...]:
+    """Return the kernel of an operator whose description is element-wise, in a tuple.
+
+    formats   supported formats in addition to int8
+    """
+    return on_cluster(in_tiles, *formats)
 
 
 CHAIN_KERNELS = (Kernel(CLUSTER, in_tiles, formats=(EITHER_WIDTH,)),)

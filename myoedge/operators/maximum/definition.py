@@ -13,16 +13,10 @@ from myoedge.nest.ir import Expr, Nest
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import choose_sum_requant, factor_max
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.core_kernels import by_width
+from myoedge.operators.chains import generated
 from myoedge.operators.described import pairwise_nest, saturated
 from myoedge.operators.elementwise.definition import pairwise
-from myoedge.operators.elementwise.tiling import pair, wide_pair
-from myoedge.operators.format import LIMITED, int16_where
-from myoedge.operators.kernel import TiledKernel
-from myoedge.operators.products.packing import limit_fields
-from myoedge.targets.chip import Engine
-
-NUMBERS = tuple(f"{name}_{part}" for name in "ab" for part in ("mult", "offset", "shift"))
+from myoedge.operators.format import INT8_ALONE, LIMITED, int16_where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +66,6 @@ def meaning(step: QuantizedNode[MaximumParams]) -> Nest:
     return pairwise_nest(step, formula)
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    return pair(step, engine, "me_maximum_s8", NUMBERS)
-
-
-def wide_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    op = {**step.integers.named(NUMBERS), "scale.pre": 0, **limit_fields(step)}
-    return wide_pair(step, engine, "me_maximum_s16", op)
-
-
 MAXIMUM = register(
     pairwise(
         name="maximum",
@@ -89,6 +74,6 @@ MAXIMUM = register(
         meaning=meaning,
         quantize=quantize,
         params=(MaximumParams,),
-        kernels=by_width(in_tiles, wide_in_tiles, *int16_where(LIMITED)),
+        kernels=generated(INT8_ALONE, *int16_where(LIMITED)),
     )
 )

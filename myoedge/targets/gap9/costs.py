@@ -61,7 +61,6 @@ KERNELS = {
     "me_depthwise_conv_s16": KernelCost(1.1, 800, 3000),  # per cycle of two results of two channels
     # Per word of four results.
     "me_add_s8": KernelCost(24.3, 300, 700),
-    "me_maximum_s8": KernelCost(60, 350, 800),
     "me_atan2_s8": KernelCost(240, 400, 900),
     "me_mul_s8": KernelCost(31.3, 350, 800),
     "me_table_s8": KernelCost(12.9, 225, 300),
@@ -88,7 +87,6 @@ KERNELS = {
     "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
-    "me_maximum_s16": KernelCost(28.5, 240, 400),
     "me_mul_s16": KernelCost(25.5, 240, 400),
     "me_atan2_s16": KernelCost(113, 240, 400),
     "me_transpose_s16": KernelCost(2.2, 240, 400),
