@@ -21,11 +21,13 @@ class JoinableLayers:
     readers   layer -> layers that read its result; without those whose results leave the network,
               or that a layer reads in part
     loop_of   layer -> number of its loop
+    buffer_of   tensor -> tensor whose buffer it shares
     """
 
     steps: Sequence[QuantizedNode]
     readers: Mapping[str, Sequence[str]]
     loop_of: Mapping[str, int]
+    buffer_of: Mapping[str, str]
 
     @cached_property
     def at(self) -> dict[str, int]:
@@ -47,7 +49,21 @@ class JoinableLayers:
             if name not in taken and members.keys() >= {*read_by} and self._fits(step, last):
                 members[name] = step
                 ahead |= {*step.operands} & self.at.keys()
-        return sorted(members.values(), key=lambda step: self.at[step.node.name])
+        chain = sorted(members.values(), key=lambda step: self.at[step.node.name])
+        return [last] if self._is_overwritten(chain) else chain
+
+    def _is_overwritten(self, chain: Sequence[QuantizedNode]) -> bool:
+        """Return whether a layer between the members writes a buffer that a member before it reads,
+        such as the next state of a loop."""
+        own = {member.node.name for member in chain}
+        read = set[str]()
+        for step in self.steps[self.at[chain[0].node.name] : self.at[chain[-1].node.name]]:
+            name = step.node.name
+            if name in own:
+                read |= {self.buffer_of[x] for x in step.operands if x not in own}
+            elif self.buffer_of[name] in read:
+                return True
+        return False
 
     def _fits(self, step: QuantizedNode, last: QuantizedNode) -> bool:
         loops = [self.loop_of.get(x.node.name) for x in (step, last)]

@@ -54,7 +54,8 @@ def _chains(
         for name, known in _readers(steps, roots).items()
         if name not in others
     }
-    layers = JoinableLayers(steps, readers, _loop_of(q.graph.nodes))
+    buffer_of = {name: root for name, (root, _) in roots.items()}
+    layers = JoinableLayers(steps, readers, _loop_of(q.graph.nodes), buffer_of)
     return join_chains(layers, lambda step: _cycles(step, chip))
 
 

@@ -64,3 +64,30 @@ def test_a_chain_is_one_layer_of_few_cycles(
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
     assert layer["cycles"] <= cycles_max
+
+
+class Carried(nn.Module):
+    """A loop that reads its state early and late, with the next state in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decay = nn.Parameter(torch.rand(16) * 0.5)
+        self.gain = nn.Parameter(torch.rand(16))
+        self.next = nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, results = x.new_zeros(1, 16), []
+        for row in x.unbind(1):
+            early = state * self.decay + row
+            state = torch.tanh(self.next(state) + row)
+            results.append(early * state + state * self.gain)
+        return torch.stack(results, 1)
+
+
+def test_a_chain_does_not_read_a_state_after_its_next_value(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = save_exported(Carried().eval(), (torch.zeros(1, 20, 16),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((6, 1, 20, 16)).astype(np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
+    assert build.report["exact"]["host"]
+    assert any(len(row["members"]) > 1 for row in build.report["layers"])
