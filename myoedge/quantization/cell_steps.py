@@ -16,17 +16,17 @@ from myoedge.graph.ir import Attrs, Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.recurrent.calibrated import (
     Reach,
+    exceeds_cell,
+    exceeds_gates,
     lstm_reach,
-    range_bits,
-    rounded_cell_bits,
+    rounded_bits,
     step_attrs,
 )
-from myoedge.operators.recurrent.cells import CELL_BITS
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.scales import QuantGraph
 
-ROUNDED_SAMPLES = 32  # samples on which the steps of large cell states are compared
+ROUNDED_SAMPLES = 32  # samples on which the steps of large values are compared
 LSTMS = ("lstm", "lstm_cell")
 ATTRIBUTES = {
     "gates": ("gate_bits",),
@@ -38,8 +38,8 @@ Layers = Mapping[str, Node]  # by the name of the gates node: one node per layer
 
 def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = None) -> Graph:
     """Return the graph with finer quantisation steps for LSTMs whose ranges over the samples are
-    small, and those with the least noise for a c that exceeds the default range; the graph itself
-    if the default steps suffice.
+    small, and those with the least noise for a c or gate sums that exceed the default range; the
+    graph itself if the default steps suffice.
 
     older   network of an earlier build; its steps are reused for layers of the same name
     """
@@ -47,9 +47,9 @@ def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = N
     if not layers:
         return graph
     reaches = _reaches(graph, samples, layers)
-    cells = _cell_bits(graph, subsample_evenly(samples, ROUNDED_SAMPLES), layers, reaches)
+    bits = _rounded_bits(graph, subsample_evenly(samples, ROUNDED_SAMPLES), layers, reaches)
     found: dict[str, Attrs] = {
-        name: step_attrs(reach, cells.get(name)) for name, reach in reaches.items()
+        name: step_attrs(reach, bits.get(name, {})) for name, reach in reaches.items()
     }
     if older is not None:
         found |= {name: kept for name, kept in _of_older(older) if name in layers}
@@ -85,20 +85,22 @@ def _reaches(graph: Graph, samples: Samples, layers: Layers) -> dict[str, Reach]
     return found
 
 
-def _cell_bits(
+def _rounded_bits(
     graph: Graph, samples: Samples, layers: Layers, reaches: Mapping[str, Reach]
-) -> dict[str, int]:
-    """Return the fraction bits of c with the least noise, for LSTMs whose c exceeds the default
-    range."""
-    large = {name: n for name, n in layers.items() if range_bits(reaches[name].cell) < CELL_BITS}
+) -> dict[str, dict[str, int]]:
+    """Return the fraction bits of c and of gate sums with the least noise, for LSTMs whose values
+    exceed the default ranges."""
+    large = {
+        x: n for x, n in layers.items() if exceeds_cell(reaches[x]) or exceeds_gates(reaches[x])
+    }
     if not large:
         return {}
     values = _joined_values(graph, samples, [x for n in large.values() for x in n.inputs[:-1]])
-    found: dict[str, int] = {}
+    found: dict[str, dict[str, int]] = {}
     for name, node in large.items():
         operands = [*(values[x] for x in node.inputs[:-1]), graph.array(node.inputs[-1])]
         has_cell = any(x.op == "lstm_cell" for x in graph.users[name])
-        found[name] = rounded_cell_bits(node.attrs, operands, reaches[name], reads_cell=has_cell)
+        found[name] = rounded_bits(node.attrs, operands, reaches[name], reads_cell=has_cell)
     return found
 
 

@@ -65,7 +65,8 @@ def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, un
     b = (rng.normal(size=per_unit * units),) if op.startswith("gru") else ()
     attrs = {"reverse": bool(rng.integers(2)), "reset_first": "first" in kernel}
     if scaled := "scaled" in kernel:
-        bits = {"gate_bits": (10, 14), "cell_bits": (5, 8, 10, 13, 15), "hidden_bits": (8, 12, 15)}
+        bits = {"gate_bits": (8, 10, 14), "cell_bits": (5, 8, 10, 13, 15)}
+        bits["hidden_bits"] = (8, 12, 15)
         attrs |= {name: int(rng.choice(numbers)) for name, numbers in bits.items()}
     shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
     constants = (r, *b)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTMs whose c leaves the usual range or uses little of it: against torch, and between frames."""
+"""LSTMs whose c or gates leave the usual range or use little of it: against torch, and between
+frames."""
 
 from __future__ import annotations
 
@@ -45,6 +46,22 @@ def faint() -> tuple[nn.LSTM, Tensor]:
     with torch.no_grad():
         for weight in layer.parameters():
             weight *= 0.02
+    return layer, torch.randn(4, 60, 1, 4)
+
+
+def opposed() -> tuple[nn.LSTM, Tensor]:
+    """The first unit's h is 3/4, and takes from the other units' gates the 60 that biases give
+    them."""
+    layer = nn.LSTM(4, UNITS)
+    others = torch.arange(4 * UNITS) % UNITS > 0
+    with torch.no_grad():
+        layer.weight_hh_l0.zero_()
+        layer.weight_hh_l0[others, 0] = -80.0
+        layer.bias_hh_l0.zero_()
+        layer.bias_ih_l0[others] = 60.0
+        g = float(np.arctanh(np.arctanh(0.75)))
+        layer.bias_ih_l0[~others] = torch.tensor([30.0, -30.0, g, 30.0])  # i, f, g, o
+        layer.weight_ih_l0[~others] = 0.0
     return layer, torch.randn(4, 60, 1, 4)
 
 
@@ -115,6 +132,8 @@ def decibels(network: QuantGraph, samples: dict[str, Array], wanted: list[Array]
         (counting, True, (1.0, 20.0), (45.0, 50.0)),
         (faint, False, (32.0, 32.0), (38.0, 40.0)),
         (faint, True, (32.0, 32.0), (50.0, 50.0)),
+        (opposed, False, (10.0, 10.0), (40.0, 40.0)),
+        (opposed, True, (10.0, 10.0), (32.0, 28.0)),
     ],
 )
 def test_an_lstm_keeps_what_torch_has(

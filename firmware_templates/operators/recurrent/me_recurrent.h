@@ -26,7 +26,7 @@
  * reverse  whether steps go from the last to the first
  * result_shift     of an LSTM of int16, or a scaled one: from Q30 to h
  * new_*    of a GRU of int16: factors of its new gate
- * gate_bits, cell_bits   of a scaled LSTM: fraction bits of the gates' sums, 10 or 14, and of c, 5 to 15
+ * gate_bits, cell_bits   of a scaled LSTM: fraction bits of the gates' sums, 8, 10 or 14, and of c, 5 to 15
  * relu, x_*, y_*   of plain layers: their function, and factors of gates and of its results */
 typedef struct {
     int32_t units, batch, reverse, pre, h0_wide, c0_wide, y_wide;

@@ -398,7 +398,8 @@ me_function me_lstm_wide_units
 me_end me_lstm_wide_units
 
 /* an LSTM with steps of its own. s8 and s10 bits and distance of tanh's entries at c, s9 the shift of
- * the result, s11 that of what is added to c; gates have 10 fraction bits, or at .L\name\()_fine 14 */
+ * the result, s11 that of what is added to c; gates have 10 fraction bits, or at
+ * .L\name\()_other 14 or 8 */
 .macro begin_scaled_units name
     lw t6, OF_LAYER(a0)
     begin_units 12
@@ -411,7 +412,7 @@ me_end me_lstm_wide_units
     li s10, 1
     sll s10, s10, s8
     addi t6, t6, -10
-    bnez t6, .L\name\()_fine
+    bnez t6, .L\name\()_other
 .endm
 /* for begin_scaled_units, where sums of two int16 values do not reach the ends of the tables */
 .macro fine_gates
@@ -419,6 +420,10 @@ me_end me_lstm_wide_units
     li s7, 512
 .endm
 .macro in_reach x, y
+.endm
+.macro coarse_gates
+    li s6, 16
+    li s7, 8
 .endm
 /* as between, with bits and whole in registers */
 .macro scaled_between x, table, bits, whole
@@ -454,6 +459,9 @@ me_end me_lstm_wide_units
 .macro scaled_fine_gates
     scaled_result 10, in_reach, 9, in_reach
 .endm
+.macro scaled_coarse_gates
+    scaled_result 4, p_clip13, 3, p_clip12
+.endm
 
 /* t0, h: put at s0 and s1, as signed, unsigned or 16-bit numbers, with the label of a loop's end */
 .macro put_signed name
@@ -485,21 +493,25 @@ me_end me_lstm_wide_units
     products \name, 0, 4, 4, pv_sdotsp_h
 .endm
 
+.macro units_with gates, name, multiply, put
+    lp_setup 1, t0, .L\name\()_last
+    \multiply \name
+    \gates
+    \put \name
+    end_units 12
+.endm
+
 .macro scaled_units name, multiply, put
 me_function me_lstm_\name\()_units
     begin_scaled_units \name
-    lp_setup 1, t0, .L\name\()_last
-    \multiply \name
-    scaled_gates
-    \put \name
-    end_units 12
-.L\name\()_fine:
+    units_with scaled_gates, \name, \multiply, \put
+.L\name\()_other:
+    bltz t6, .L\name\()_coarse
     fine_gates
-    lp_setup 1, t0, .L\name\()_of_fine_last
-    \multiply \name\()_of_fine
-    scaled_fine_gates
-    \put \name\()_of_fine
-    end_units 12
+    units_with scaled_fine_gates, \name\()_of_fine, \multiply, \put
+.L\name\()_coarse:
+    coarse_gates
+    units_with scaled_coarse_gates, \name\()_of_coarse, \multiply, \put
 me_end me_lstm_\name\()_units
 .endm
 

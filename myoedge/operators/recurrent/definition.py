@@ -120,7 +120,7 @@ GATE_SUMS = Format((EIGHT,), SIXTEEN, STORED_BITS)
 GATES = register(
     OpDef(
         name="gates",
-        doc="y = x W^T + b in int16, steps of at most 1/1024: the input's part of lstm, gru gates",
+        doc="y = x W^T + b in int16, steps of 2^-8, 2^-10 or 2^-14: inputs of lstm, gru gates",
         shape=linear_shape,
         nest=linear_nest,
         real=linear_real,

@@ -22,6 +22,7 @@ def lstm_floats(
     c: Array,
     r: Array,
     stored: Callable[[Array], Array] = np.asarray,
+    added: Callable[[Array], Array] = np.asarray,
 ) -> Iterator[tuple[Array, Array]]:
     """Run an LSTM in floats; yield h and c after every time step.
 
@@ -29,9 +30,11 @@ def lstm_floats(
     h, c     initial states [N, H]
     r        recurrent weights [4H, H]
     stored   function: c -> c as it is kept for the next time step
+    added    function: either part of the gate sums, of inputs or of h -> the part as it is added
     """
     for now in time_order(attrs, gates):
-        i, f, g, o = np.moveaxis((now + h @ r.T).reshape(*h.shape, -1), -1, 0)
+        sums = added(now) + added(h @ r.T)
+        i, f, g, o = np.moveaxis(sums.reshape(*h.shape, -1), -1, 0)
         c = stored(sigmoid(f) * c + sigmoid(i) * np.tanh(g))
         h = np.asarray(sigmoid(o) * np.tanh(c))
         yield h, c
