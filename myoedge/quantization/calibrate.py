@@ -22,6 +22,7 @@ from myoedge.operators.interpreter import PRE
 from myoedge.quantization.choice_ranges import choice_ranges
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range, masked_ranges
+from myoedge.quantization.nested_ranges import inner_ranges, outer_ranges
 from myoedge.quantization.output_ranges import full_ranges
 from myoedge.quantization.suspicious_ranges import refuse_unknown_masks
 from myoedge.quantization.unseen_branches import (
@@ -63,7 +64,8 @@ class Calibration:
     digest     sha256 of the samples
     observer   default observer
     seen       tensor -> (lowest, highest) value; {} for a build loaded from its files
-    inner      the same, each end without the sample that sets it; {} for a single sample
+    inner      the same, each end without the 1, 2, .. samples that reach furthest, up to
+               MOST_BEYOND; {} for a single sample
     unseen     tensor -> arguments for which a branch is taken that no sample takes
     """
 
@@ -73,7 +75,7 @@ class Calibration:
     digest: str
     observer: Observer = field(default_factory=Observer)
     seen: Mapping[str, Range] = field(default_factory=dict, repr=False)
-    inner: Mapping[str, Range] = field(default_factory=dict, repr=False)
+    inner: Mapping[str, Sequence[Range]] = field(default_factory=dict, repr=False)
     unseen: Points = field(default_factory=dict, repr=False)
 
 
@@ -101,7 +103,7 @@ class TensorStatistics:
     """Statistics of every tensor over the calibration samples.
 
     seen         tensor -> (lowest, highest) value
-    inner        the same, each end without the sample that sets it
+    inner        the same, each end without the 1, 2, .. samples that reach furthest
     extremes     the same, but without masked scores
     histograms   tensor -> BINS counts between the extremes, if its observer needs them
     unseen       tensor -> arguments for which a branch is taken that no sample takes
@@ -109,7 +111,7 @@ class TensorStatistics:
     """
 
     seen: Mapping[str, Range]
-    inner: Mapping[str, Range]
+    inner: Mapping[str, Sequence[Range]]
     extremes: Mapping[str, Range]
     histograms: Mapping[str, Array]
     unseen: Points
@@ -130,7 +132,8 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatis
 
     histograms   whether to run it a second time for histograms
     """
-    seen, inner = _extremes(graph, samples)
+    ends = _ends(graph, samples)
+    seen, inner = outer_ranges(ends), inner_ranges(ends)
     extremes = seen | masked_ranges(graph, each_sample(samples))
     refuse_unknown_masks(graph, extremes)
     binned = (name for name, span in extremes.items() if histograms and _has_bins(span))
@@ -240,17 +243,13 @@ def calibrate(
     return calibrations(graph, samples, [observer], source, overrides)[0]
 
 
-def _extremes(graph: Graph, samples: Samples) -> tuple[dict[str, Range], dict[str, Range]]:
-    """Return the range of every tensor, and the same with each end as without the sample that sets
-    it."""
-    ends: dict[str, list[tuple[float, float]]] = {}
+def _ends(graph: Graph, samples: Samples) -> dict[str, list[Range]]:
+    """Return the range of every tensor on each sample."""
+    ends: dict[str, list[Range]] = {}
     for sample in each_sample(samples):
         for name, values in _values(graph, sample):
             ends.setdefault(name, []).append(_finite_range(graph, name, values))
-    columns = {name: [sorted(x) for x in zip(*rows, strict=True)] for name, rows in ends.items()}
-    seen = {name: (lows[0], highs[-1]) for name, (lows, highs) in columns.items()}
-    several = {name: x for name, x in columns.items() if len(x[0]) > 1}
-    return seen, {name: (lows[1], highs[-2]) for name, (lows, highs) in several.items()}
+    return ends
 
 
 def _finite_range(graph: Graph, name: str, value: Array) -> Range:

@@ -19,15 +19,16 @@ from myoedge.quantization.search.state import Design, Workshop
 from myoedge.quantization.sqnr import measure
 from myoedge.quantization.unseen_values import FAR_SHARE
 
-MOST_SAMPLES = 64  # calibration samples; beyond, less than 2 % of new samples exceed an end
+MOST_SAMPLES = 64  # calibration samples; beyond, less than 5 % of new samples exceed an end
 
 
 def beyond_ranges(workshop: Workshop, design: Design) -> Fidelity | None:
     """Return the SQNR on the calibration samples if each end of each range is that of the samples
-    other than the one that sets it; None if there are too many samples to matter, or only one.
+    other than the MOST_BEYOND that reach furthest; None if there are too many samples to matter, or
+    only one.
 
-    A new sample exceeds n samples at either end with a chance of 1 / (n + 1). Just as often, a
-    calibration sample exceeds these ranges.
+    With a confidence of 95 %, new samples exceed an end of n samples no more often than calibration
+    samples exceed that of these ranges.
     """
     count, narrow = design.calibration.count, without_extremes(design.graph, design.calibration)
     if not 1 < count <= MOST_SAMPLES or narrow.ranges == design.calibration.ranges:
@@ -40,9 +41,9 @@ def beyond_ranges(workshop: Workshop, design: Design) -> Fidelity | None:
 
 def without_extremes(graph: Graph, calibration: Calibration) -> Calibration:
     """Return a calibration in which each end of a range that comes from the samples is that of the
-    samples other than the one that sets it."""
+    samples other than the MOST_BEYOND that reach furthest, or of the last one."""
     found = dict(calibration.ranges)
-    for name, (low, high) in calibration.inner.items():
+    for name, (*_, (low, high)) in calibration.inner.items():
         (first, last), ends = calibration.seen[name], found.get(name)
         if ends is not None:
             lowest, highest = (round_up_12_bits(x) for x in (first, last))
@@ -59,6 +60,6 @@ def states_of_one_sample(q: QuantGraph) -> Iterator[tuple[Node, Range, Range]]:
     for node in q.graph.nodes:
         inner = q.calibration.inner.get(node.name) if node.op == STATE else None
         if inner is not None:
-            low, high = q.calibration.seen[node.name]
-            if max(inner[0] - low, high - inner[1]) > FAR_SHARE * (inner[1] - inner[0]):
-                yield node, (low, high), inner
+            (low, high), (least, most) = q.calibration.seen[node.name], inner[0]
+            if max(least - low, high - most) > FAR_SHARE * (most - least):
+                yield node, (low, high), (least, most)

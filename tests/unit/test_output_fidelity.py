@@ -262,8 +262,10 @@ def test_decisions_that_differ_are_warned_of(tmp_path: Path, choose: str) -> Non
 
 
 def test_the_interval_is_a_bootstrap_over_samples() -> None:
-    """scipy's, with draws of its own, of energies whose ratio has a heavy tail."""
+    """scipy's, with draws of its own, of energies whose ratio has a heavy tail; between the
+    percentiles of a t interval."""
     drawn = np.random.default_rng(4)
+    outside = scipy.stats.norm.cdf(scipy.stats.t.ppf(0.025, 47) * math.sqrt(48 / 47))
     signal, error = drawn.standard_t(3, 48) ** 2, 1e-3 * drawn.standard_t(3, 48) ** 2
     found = interval_db(signal, error)
     wanted = scipy.stats.bootstrap(
@@ -271,11 +273,22 @@ def test_the_interval_is_a_bootstrap_over_samples() -> None:
         lambda s, e, axis: 10 * np.log10(s.sum(axis) / e.sum(axis)),
         paired=True,
         method="percentile",
+        confidence_level=1.0 - 2.0 * outside,
         n_resamples=20_000,
         rng=1,
     ).confidence_interval
     assert found == pytest.approx((wanted.low, wanted.high), abs=0.3)
     assert found == interval_db(signal, error)
+
+
+def test_intervals_of_few_samples_cover_what_they_promise() -> None:
+    """The SQNR of all samples, 30 dB, by 8 samples whose errors have an exponential distribution:
+    percentiles of the normal distribution cover 87.5 %."""
+    drawn, inside = np.random.default_rng(0), 0
+    for _ in range(600):
+        low, high = interval_db(np.ones(8), 1e-3 * drawn.exponential(size=8)) or (0.0, 0.0)
+        inside += low <= 30.0 <= high
+    assert inside >= 0.9 * 600
 
 
 def test_no_interval_of_one_sample_and_none_without_noise() -> None:
