@@ -156,8 +156,16 @@ def _reachable(
     db, kept = _worst_db(judge(found.network.engined)), [move for move in moves if move.is_kept]
     if not kept or db < has_db + LEAST_GAIN_DB:
         return ()
-    setting = f"[budget] sqnr = {min(AIM_DB, math.floor(db)):g}"
-    return (replace(kept[-1], remedy=REMEDY, worst_db=db, is_kept=False, setting=setting),)
+    move = replace(kept[-1], remedy=REMEDY, worst_db=db, is_kept=False)
+    return (replace(move, setting=sqnr_budget(db)),)
+
+
+def sqnr_budget(db: float) -> str:
+    """Return the [budget] that asks for an SQNR that was reached, in whole dB up to AIM_DB.
+
+    db   infinite for exact results
+    """
+    return f"[budget] sqnr = {math.floor(min(AIM_DB, db)):g}"
 
 
 def _worst_db(fidelity: Fidelity) -> float:

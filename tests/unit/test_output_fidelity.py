@@ -17,6 +17,7 @@ import myoedge
 from myoedge.building.fidelity_warnings import weak_outputs
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
+from myoedge.building.precision import sqnr_budget
 from myoedge.building.quantized import Quantized
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize
@@ -490,3 +491,8 @@ def test_a_missed_goal_has_one_line() -> None:
     )
     assert reachable([kept], 16.0) == "no move tried reaches 25 dB"
     assert reachable([kept], 25.0) == reachable([], 16.0) == reachable([kept], None) == ""
+
+
+@pytest.mark.parametrize(("db", "asked"), [(math.inf, 25), (31.7, 25), (22.9, 22)])
+def test_a_budget_asks_for_what_was_reached(db: float, asked: int) -> None:
+    assert sqnr_budget(db) == f"[budget] sqnr = {asked}"
