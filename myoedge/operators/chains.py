@@ -42,7 +42,7 @@ from myoedge.targets.chip import Engine, KernelCost
 
 CUT = 3  # number of outer loops that may be tiled
 # Cycles of a row's start, a tile, a layer's first tile and, in it, of code per cycle of an element.
-ROW_CYCLES, TILE_CYCLES, LAYER_CYCLES, CODE_CYCLES = 10.0, 60.0, 200.0, 6.0
+ROW_CYCLES, TILE_CYCLES, LAYER_CYCLES, CODE_CYCLES = 10.0, 220.0, 60.0, 6.0
 
 
 @dataclass(frozen=True, eq=False)
