@@ -23,6 +23,9 @@ EXIT_CODES = {
     70: "a bug in myoedge",
     130: "interrupted",
 }
+# Warnings after which results are useless: few samples, another unit or order of axes, labels in
+# another order, untrained weights.
+UNUSABLE = ("W205", "W207", "W208", "W209")
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def _renumbered(numbers: Sequence[int], judged: Evaluation) -> str:
     names = {c: judged.names[label] for label, c in enumerate(numbers) if label < len(judged.names)}
     if len(names) == len(numbers) and -1 not in names:
         listed = json.dumps([names[c] for c in sorted(names)], ensure_ascii=False)
-        return f"[calib] classes = {listed}  # in the order of the outputs"
+        return f"[calib] classes = {listed}  # in myoedge.toml, in the order of the outputs"
     return f"label=np.array({[*numbers]})[label]"
 
 

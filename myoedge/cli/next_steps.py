@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from myoedge.errors import Notice, command, printable
+from myoedge.errors import UNUSABLE, Notice, command, printable
 
 CALIB, SCRIPT = "calib.npz", "make_calib.py"  # names that init uses
 MODEL_ENDINGS = (".pt2", ".onnx", ".pt")
@@ -47,9 +47,6 @@ def _option(parameter: click.Parameter, value: Any) -> list[str]:
     return [parameter.secondary_opts[0] if value is False else parameter.opts[-1]]
 
 
-# Warnings after which results are useless: few samples, another unit or order of axes, labels in
-# another order, untrained weights.
-UNUSABLE = ("W205", "W207", "W208", "W209")
 REPEATED = "myoedge build ... "  # start of a remedy: the same command with further options
 REPEATS = ("build", "quantize")
 

@@ -53,6 +53,9 @@ FIGURES: Mapping[str, str] = {
     "integer_digest": "model.integer_digest",
 }
 OUTCOME = ("status", "code", "title")
+WARNINGS = "warnings"  # of the build, as in report.json
+# A sweep's own words for what warnings call the settings of one build.
+OWN_WORDS = {"[calib] ": "[[model]] ", "myoedge.toml": "the sweep's file"}
 
 Result = dict[str, Any]
 
@@ -63,7 +66,12 @@ def work(task: Task) -> Result:
     A refused model or an exceeded budget is a result, too. All other errors (a missing tool, a bug)
     are raised, prefixed with the task's name.
     """
-    blank = {"key": task.key, **task.labels, **dict.fromkeys((*OUTCOME, *FIGURES))}
+    blank: Result = {
+        "key": task.key,
+        **task.labels,
+        **dict.fromkeys((*OUTCOME, *FIGURES)),
+        WARNINGS: [],
+    }
     try:
         with tools.scratch() as folder:
             return {**blank, **_built(task, folder)}
@@ -89,7 +97,19 @@ def _built(task: Task, folder: Path) -> Result:
         simulate=task.simulate,
         **chosen,
     )
-    return {"status": OK, **{name: _value(build.report, path) for name, path in FIGURES.items()}}
+    figures = {name: _value(build.report, path) for name, path in FIGURES.items()}
+    return {"status": OK, **figures, WARNINGS: [*map(_warning, build.report["warnings"])]}
+
+
+def _warning(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a warning of report.json with remedies for the sweep's file."""
+    return {**row, "tries": [_in_own_words(line) for line in row["tries"]]}
+
+
+def _in_own_words(line: str) -> str:
+    for word, own in OWN_WORDS.items():
+        line = line.replace(word, own)
+    return line
 
 
 def _file(source: Source | None, place: Path) -> str | None:

@@ -22,6 +22,8 @@ from myoedge.sweeps.table import (
     differing,
     figures,
     short_name,
+    warned,
+    warning_lines,
 )
 from myoedge.version import __version__
 
@@ -264,6 +266,7 @@ def sweep_html(rows: Sequence[Result], worse: Sequence[Regression]) -> str:
         models=colours,
         titles=[title for title in FIGURES if any(row["figures"][title] for row in shown)],
         meaning=MEANING if any(best) else "",
+        warnings=warning_lines(rows),
         version=__version__,
     )
 
@@ -276,5 +279,6 @@ def _cells(row: Result, is_best: bool) -> dict[str, Any]:
         "outcome": BEST if is_best else ended,
         "best": is_best,
         "title": row["title"] or "",
+        "warnings": warned(row),
         "figures": figures(row),
     }

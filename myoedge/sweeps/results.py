@@ -17,7 +17,7 @@ from myoedge.reports import wording
 from myoedge.reports.energy import amount
 from myoedge.reports.speed import duration
 from myoedge.reports.standard_files import JunitCase
-from myoedge.sweeps.executors import DIFFERS, FIGURES, OK, OUTCOME, Result
+from myoedge.sweeps.executors import DIFFERS, FIGURES, OK, OUTCOME, WARNINGS, Result
 from myoedge.sweeps.settings import Bounds
 from myoedge.sweeps.tasks import SCHEMA, Task
 from myoedge.system.folder import explained, replace_files, to_json
@@ -25,7 +25,7 @@ from myoedge.system.regular_files import read_text
 
 RUNS, TABLE = "runs", "sweep.json"
 LABELS = ("model", "budget", "options", "operating_point")
-COLUMNS = (*LABELS, *OUTCOME, *FIGURES)
+COLUMNS = (*LABELS, *OUTCOME, *FIGURES, WARNINGS)
 
 
 def kept(folder: Path, task: Task) -> Result | None:
@@ -54,16 +54,21 @@ def name_of(row: Mapping[str, Any]) -> str:
     return " / ".join(str(row[label]) for label in LABELS)
 
 
+def warning_codes(row: Mapping[str, Any]) -> list[str]:
+    """Return the codes of a result's warnings, each once."""
+    return [*dict.fromkeys(str(warning["code"]) for warning in row.get(WARNINGS) or ())]
+
+
 def table_json(rows: Sequence[Result]) -> str:
     return to_json({"schema": SCHEMA, "results": list(rows)})
 
 
 def table_csv(rows: Sequence[Result]) -> str:
-    """Return the results as CSV, one line each; unknown numbers are empty."""
+    """Return the results as CSV, one line each; unknown numbers are empty, warnings are codes."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({**row, WARNINGS: " ".join(warning_codes(row))} for row in rows)
     return text.getvalue()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from myoedge.errors import printable
+from myoedge.errors import UNUSABLE, printable
 from myoedge.quantization.holdout import TEST
 from myoedge.quantization.sqnr import WEAK_DB
 from myoedge.reports import tables, wording
@@ -15,8 +15,8 @@ from myoedge.reports.energy import of_result
 from myoedge.reports.evaluations import MAY_BE_TRAINED
 from myoedge.reports.measures import TOLERATED
 from myoedge.reports.speed import duration
-from myoedge.sweeps.executors import OK, Result
-from myoedge.sweeps.results import LABELS
+from myoedge.sweeps.executors import OK, WARNINGS, Result
+from myoedge.sweeps.results import LABELS, warning_codes
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 BEST = "best"
 MEANING = (
     f"least energy within its budget, of results that keep {WEAK_DB:g} dB and are at most "
-    f"{100 * TOLERATED['accuracy']:g} point less accurate than the most accurate"
+    f"{100 * TOLERATED['accuracy']:g} point less accurate than the most accurate, "
+    f"without {', '.join(UNUSABLE[:-1])} or {UNUSABLE[-1]}"
 )
 SHORT = {"operating_point": "point"}  # column titles
 INTERVAL = "95 % interval"  # of the accuracy
@@ -72,9 +73,8 @@ def _least_accuracy(rows: Sequence[Result]) -> float:
 
 def _is_good(row: Result) -> bool:
     is_known = row["energy_uj"] is not None or row["latency_s"] is not None
-    return (
-        row["status"] == OK and is_known and (row["sqnr_db"] is None or row["sqnr_db"] >= WEAK_DB)
-    )
+    is_usable = row["status"] == OK and not {*UNUSABLE} & {*warning_codes(row)}
+    return is_usable and is_known and (row["sqnr_db"] is None or row["sqnr_db"] >= WEAK_DB)
 
 
 def _cost(row: Result) -> tuple[float, float]:
@@ -130,6 +130,11 @@ def _size(row: Mapping[str, Any], *keys: str) -> str:
     return wording.size(total) if total else ""
 
 
+def warned(row: Result) -> str:
+    """Return the codes of a result's warnings: "W202 W209"."""
+    return printable(" ".join(warning_codes(row)))
+
+
 def outcome(row: Result, *, is_best: bool) -> str:
     """Return the mark of a result in the table: "best", "", or the code of its error: "E302"."""
     if row["status"] == OK:
@@ -143,7 +148,7 @@ def printed(rows: Sequence[Result], width: int) -> Table:
     from rich.markup import escape
 
     columns, _ = _fitting(rows, width)
-    left = {*(SHORT.get(label, label) for label in differing(rows)), ""}
+    left = {*(SHORT.get(label, label) for label in differing(rows)), WARNINGS, ""}
     table = tables.columns(columns, left=left, overflow="fold")
     pairs = zip(zip(*columns.values(), strict=True), best_in_budgets(rows), strict=True)
     for texts, is_best in pairs:
@@ -163,6 +168,7 @@ def _fitting(rows: Sequence[Result], width: int) -> tuple[dict[str, list[str]], 
     shown = [*map(figures, rows)]
     columns |= {title: [*map(itemgetter(title), shown)] for title in FIGURES}
     pairs = zip(rows, best_in_budgets(rows), strict=True)
+    columns[WARNINGS] = [*map(warned, rows)]
     columns[""] = [printable(outcome(row, is_best=is_best)) for row, is_best in pairs]
     columns = {title: texts for title, texts in columns.items() if any(texts)}
     titles = []
@@ -178,6 +184,18 @@ def said(rows: Sequence[Result]) -> Iterator[str]:
         yield f"{BEST}: {MEANING}"
     if any(row.get("evaluated_on") not in (None, TEST) for row in rows):
         yield f"{KNOWN}: {MAY_BE_TRAINED}"
+    yield from warning_lines(rows)
     refusals = [row for row in rows if row["status"] != OK]
     for code, title in dict.fromkeys((outcome(r, is_best=False), r["title"]) for r in refusals):
         yield f"{code}: {printable(title or 'outputs differ')}"
+
+
+def warning_lines(rows: Sequence[Result]) -> list[str]:
+    """Return one line per warning of the results, each once: "W209, never best: title; try ..."."""
+    lines = []
+    for warning in (warning for row in rows for warning in row.get(WARNINGS) or ()):
+        code, tries = warning["code"], warning["tries"][:1]
+        excluded = f", never {BEST}" if code in UNUSABLE else ""
+        remedy = "".join(f"; try: {line}" for line in tries)
+        lines.append(printable(f"{code}{excluded}: {warning['title']}{remedy}"))
+    return [*dict.fromkeys(lines)]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -21,7 +22,13 @@ from myoedge.building.accuracy_warnings import (
 from myoedge.errors import Notice, notice
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.evaluation import Evaluation
+from myoedge.sweeps.executors import work
+from myoedge.sweeps.results import keep, kept, table_json
+from myoedge.sweeps.settings import read_sweep
+from myoedge.sweeps.table import best_in_budgets
+from myoedge.sweeps.tasks import tasks
 from tests.conftest import save_exported
+from tests.schemas import check
 
 RNG = np.random.default_rng(5)
 LABELS = RNG.integers(0, 4, 400)
@@ -143,3 +150,27 @@ def test_a_build_of_labels_in_another_order_says_so(tmp_path: Path) -> None:
     (warning,) = [w for w in found.warnings if w.code == "W209"]
     assert "of 80 held-out labels" in dict(warning.facts)["found"]
     assert "[3, 0, 1, 2]" in warning.tries[0]
+
+
+def test_a_result_of_a_sweep_has_the_warnings_of_its_build(tmp_path: Path) -> None:
+    """Class names in another order than in training: W209, with a remedy for the sweep's file."""
+    x = np.random.default_rng(8).normal(size=(400, 4)).astype(np.float32)
+    layer = nn.Linear(4, 4, bias=False)
+    nn.init.eye_(layer.weight)
+    model = save_exported(layer.eval(), (torch.zeros(1, 4),), tmp_path / "m.pt2")
+    names = np.array(["rest", "fist", "open", "pinch"])  # sorted: rest is the last
+    np.savez(tmp_path / "calib.npz", input=x, label=names[x.argmax(1)])
+    text = f'target = "host"\nsimulate = false\n[[model]]\npath = "{model}"\ncalib = "calib.npz"\n'
+    (tmp_path / "sweep.toml").write_text(text)
+    (task,) = tasks(read_sweep(tmp_path / "sweep.toml"), tmp_path)
+    row = work(task)
+    assert (row["status"], row["accuracy_int8"]) == ("ok", 0.0)
+    built = myoedge.build(model, target="host", calib=tmp_path / "calib.npz", output=tmp_path / "b")
+    assert [warning["code"] for warning in row["warnings"]] == [w.code for w in built.warnings]
+    (line,) = [w["tries"][0] for w in row["warnings"] if w["code"] == "W209"]
+    assert "myoedge.toml" not in line
+    assert tomllib.loads(line.removeprefix("[[model]] "))["classes"] == [*names]
+    keep(tmp_path, row)
+    assert kept(tmp_path, task) == row
+    assert check(json.loads(table_json([row])))
+    assert best_in_budgets([{**row, "latency_s": 1.0}] * 2) == [False, False]

@@ -76,10 +76,10 @@ SHARED = {
         "targets.chip",
     },  # a choice that there is not
     "E202": {"building.model_inputs", "sweeps.advise"},  # no model, nor one of a build any more
-    **{code: {"building.sample_warnings", "cli.next_steps"} for code in ("W205", "W208")},
-    "W207": {"building.accuracy_warnings", "building.sample_warnings", "cli.next_steps"},
+    **{code: {"building.sample_warnings", "errors"} for code in ("W205", "W208")},
+    "W207": {"building.accuracy_warnings", "building.sample_warnings", "errors"},
     "W111": {"building.accuracy_warnings", "building.fidelity_warnings"},  # the scale is the cause
-    "W209": {"building.accuracy_warnings", "cli.next_steps"},  # what comes next is its remedy
+    "W209": {"building.accuracy_warnings", "errors"},  # what comes next is its remedy
     "E205": {"frontend.torch.factory", "building.project_template"},  # no example inputs
     "E206": {
         "frontend.torch.factory",

@@ -428,6 +428,30 @@ def test_what_has_no_accuracy_is_not_the_best_of_those_that_have_one() -> None:
     assert best_in_budgets([unjudged, unjudged | {"energy_uj": 9.0}]) == [False, True]
 
 
+def test_what_a_warning_makes_useless_is_shown_and_never_the_best() -> None:
+    remedy = "[[model]] classes = []"
+    wrong = {"code": "W209", "title": "no better than chance", "facts": [], "tries": [remedy]}
+    small = {"code": "W202", "title": "accuracy not measured", "facts": [], "tries": []}
+    rows = [
+        row(options="wrong", energy_uj=1.0, warnings=[small, wrong]),
+        row(options="sound", energy_uj=2.0, warnings=[small]),
+    ]
+    assert best_in_budgets(rows) == [False, True]
+    assert best_in_budgets(rows[:1] * 2) == [False, False]
+    console = Console(width=60, file=io.StringIO(), no_color=True)
+    show(printed(rows, 60), console)
+    _, first, second = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert first.split()[-2:] == ["W202", "W209"]
+    assert second.split()[-2:] == ["W202", "best"]
+    told = f"W209, never best: no better than chance; try: {remedy}"
+    assert {told, "W202: accuracy not measured"} <= {*said(rows)}
+    html = sweep_html(rows, [])
+    assert '<td class="left">W202 W209</td>' in html
+    assert "W209, never best: no better than chance" in html
+    assert "warnings" not in sweep_html([row()], [])
+    assert table_csv(rows).splitlines()[1].endswith(",W202 W209")
+
+
 def test_the_best_is_not_less_accurate() -> None:
     rows = [
         row(options="small", energy_uj=10.0, accuracy_int8=0.80),
