@@ -31,7 +31,11 @@ OTHER_WINDOWS = "the unit, the filters and the scaling that the network was trai
 
 
 def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterable[Notice]:
-    scores = ("label [samples, frames], a class for every frame", "a softmax over the classes")
+    scores = (
+        "label [samples, frames], a class for every frame",
+        "[calib] classes: the names of all classes, as many as the axis of the classes has",
+        "a softmax over the classes",
+    )
     symbols = ("a build without --ctc: lists of symbols are not judged",)
     if given.labels is not None and evaluation is None:
         yield notice(

@@ -33,7 +33,8 @@ def given_words(*left_out: str) -> list[str]:
         if not is_typed or name in left_out or parameter.opts[-1] in COMMON:
             continue
         value = context.params[name]
-        words += [*_option(parameter, value), *([] if isinstance(value, bool) else [str(value)])]
+        for one in value if parameter.multiple else (value,):
+            words += [*_option(parameter, one), *([] if isinstance(one, bool) else [str(one)])]
     return words
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,13 +15,16 @@ from myoedge.operators.base import OPS
 LIKELY = 0.5  # probability above which a single output means class 1
 
 
-def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None:
+def class_axis(
+    graph: Graph, name: str, frames: int | None = None, classes: int | None = None
+) -> int | None:
     """Return the axis of an output that holds the classes; None if it is ambiguous.
 
-    frames   labels per sample, if every frame has its own label
+    frames    labels per sample, if every frame has its own label
+    classes   number of class names, if they are known
 
     It is the axis of a final softmax; otherwise the only axis longer than 1; otherwise the only
-    axis whose removal leaves `frames` elements.
+    axis whose removal leaves `frames` elements; otherwise the only axis of length `classes`.
     """
     shape, node = graph.shape(name), graph.producer.get(name)
     if node is not None and OPS[node.op].compares_rows and OPS[node.op].out_dtype == "float32":
@@ -30,8 +33,24 @@ def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None
     if len(long) < 2:
         return next(iter(long), len(shape) - 1)
     size = math.prod(shape)
-    fitting = [d for d in long if size // shape[d] == frames]
-    return fitting[0] if len(fitting) == 1 else None
+    by_frames = _only_one(long, {d: size // shape[d] for d in long}, frames)
+    return _only_one(long, dict(enumerate(shape)), classes) if by_frames is None else by_frames
+
+
+def _only_one(axes: Sequence[int], counts: Mapping[int, int], count: int | None) -> int | None:
+    """Return the only axis with this count; None if there is none, or several."""
+    found = [axis for axis in axes if counts[axis] == count]
+    return found[0] if len(found) == 1 else None
+
+
+def decides_every_row(graph: Graph, rows: int) -> bool:
+    """Return whether the first output has a class for every row of a window of `rows` rows."""
+    name = graph.outputs[0]
+    shape = graph.shape(name)
+    if graph.tensors[name].dtype != "float32":  # class indices
+        return math.prod(shape) == rows > 1
+    axis = class_axis(graph, name, rows)
+    return axis is not None and math.prod(shape) // shape[axis] == rows > 1
 
 
 def can_measure_accuracy(graph: Graph) -> bool:
@@ -52,17 +71,20 @@ def is_binary(graph: Graph, name: str) -> bool:
     return bool(chain) and chain[-1] == ("sigmoid",)
 
 
-def chosen_classes(graph: Graph, outputs: Sequence[Sequence[Array]], labels: Array) -> Array | None:
+def chosen_classes(
+    graph: Graph, outputs: Sequence[Sequence[Array]], labels: Array, known: int = 0
+) -> Array | None:
     """Return the predicted classes of the first output [samples, frames]; None if the class axis is
     ambiguous, or the output is a list of symbols.
 
     outputs  per sample, the arrays of all outputs
     labels   [samples], or one per frame [samples, frames]
+    known    number of class names; 0: unknown
     """
     if not can_measure_accuracy(graph):
         return None
     frames = next(iter(labels.shape[1:]), None)
-    axis = class_axis(graph, graph.outputs[0], frames)
+    axis = class_axis(graph, graph.outputs[0], frames, known)
     if graph.tensors[graph.outputs[0]].dtype == "float32" and axis is None:
         return None
     scores = [first[0] for first in outputs]  # or class indices

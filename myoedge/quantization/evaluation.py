@@ -82,7 +82,10 @@ def evaluate(
         names = _number_names(graph, count)
         given = (*of_samples, names, _digest(data))
         return Evaluation(labels, of_float, _numbers(integer, count), *given)
-    chosen = [None if x is None else chosen_classes(graph, x, labels) for x in (real, integer)]
+    known = len(data.class_names)
+    chosen = [
+        None if x is None else chosen_classes(graph, x, labels, known) for x in (real, integer)
+    ]
     of_float, classes = (None if x is None else np.int64(x).reshape(-1) for x in chosen)
     if classes is None:
         return None

@@ -44,7 +44,7 @@ def fitted_labels(
     _check_columns(labels, graph, title)
     whole = is_whole(labels)
     if whole and not _are_targets(labels, graph):
-        _check_classes(labels, graph, title)
+        _check_classes(labels, graph, len(names), title)
         return labels.astype(np.int64), (*names,)
     targets = labels.reshape(len(labels), -1).astype(np.float64)
     if targets.shape[1] not in _target_counts(graph):
@@ -91,19 +91,34 @@ def _numbered(
 ) -> tuple[Array, tuple[str, ...]]:
     """Convert label names to class numbers; return them and the class names. Errors: E214 names for
     a network with one output value, E225 unknown class names."""
-    classes = class_count(graph, _frames(labels))
+    spelled = names or {folded(str(name)) for name in np.unique(labels)}
+    counts = class_counts(graph, _frames(labels), len(spelled))
+    classes = counts[0]
     labels, known = _spelled(labels, names, classes)
     found = np.unique(labels)
-    if classes == 1:
+    if counts == (1,):
         raise _neither(labels, graph, title)
-    if len(known) != classes or not {*found} <= {*known}:
-        facts = {"needs": f"names of {classes} classes", "has": _listed([*map(str, found)])}
-        facts |= {"[calib] classes": _listed(names)} if names else {}
-        tries = [_class_names([*map(str, found)], names, classes)]
-        raise MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
+    if len(counts) > 1 or len(known) != classes or not {*found} <= {*known}:
+        raise _other_names([*map(str, found)], names, counts, graph, title)
     numbers = {name: number for number, name in enumerate(known)}
     places = np.array([numbers[str(name)] for name in found])
     return places[np.searchsorted(found, labels)], known
+
+
+def _other_names(
+    found: Sequence[str], names: Sequence[str], counts: Sequence[int], graph: Graph, title: str
+) -> MyoedgeError:
+    """Return E225 for labels that are not the names of the classes.
+
+    found    names among the labels
+    names    class names of [calib]
+    counts   as class_counts
+    """
+    facts = {"needs": f"names of {_either(counts)} classes", "has": _listed(found)}
+    facts |= {"[calib] classes": _listed(names)} if names else {}
+    facts |= {"ambiguous": _ambiguous(graph)} if len(counts) > 1 else {}
+    tries = [_class_names(found, names, count) for count in counts]
+    return MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
 
 
 def _spelled(labels: Array, names: Sequence[str], classes: int) -> tuple[Array, tuple[str, ...]]:
@@ -159,12 +174,15 @@ def _check_columns(labels: Array, graph: Graph, title: str) -> None:
     """Raise E225 for one-hot rows with another number of classes."""
     rows, size = labels.reshape(len(labels), -1), math.prod(graph.shape(graph.outputs[0]))
     columns = rows.shape[1]
-    classes = class_count(graph, columns)
+    counts = class_counts(graph, columns)
     is_one_hot = np.isin(rows, (0, 1)).all() and (rows.sum(1) == 1).all()
-    if columns in (1, size, size // classes, *_target_counts(graph)) or not is_one_hot:
+    frames = [size // count for count in counts]
+    if columns in (1, size, *frames, *_target_counts(graph)) or not is_one_hot:
         return
+    classes = _either(counts)
     facts = {"needs": f"{classes} classes, as the first output has", "has": f"{columns} columns"}
-    tries = [f"label: class numbers, 0 to {classes - 1}, or {classes} columns", UNLABELLED]
+    numbers = f"class numbers, 0 to {_either([count - 1 for count in counts])}"
+    tries = [f"label: {numbers}, or {classes} columns", UNLABELLED]
     raise MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
 
 
@@ -178,7 +196,7 @@ def _are_targets(labels: Array, graph: Graph) -> bool:
     count, frames = math.prod(graph.shape(graph.outputs[0])), _frames(labels) or 1
     if frames not in _target_counts(graph) or is_binary(graph, graph.outputs[0]):
         return False
-    return count == 1 or frames * class_count(graph, frames) > count
+    return count == 1 or frames * max(class_counts(graph, frames)) > count
 
 
 def _target_counts(graph: Graph) -> tuple[int, ...]:
@@ -189,28 +207,42 @@ def _target_counts(graph: Graph) -> tuple[int, ...]:
     return (*sizes[: floats[0]], *([sum(sizes)] if all(floats) else ()))
 
 
-def class_count(graph: Graph, frames: int | None = None) -> int:
-    """Return the number of classes of the network's first output.
+def class_counts(
+    graph: Graph, frames: int | None = None, known: int | None = None
+) -> tuple[int, ...]:
+    """Return the possible numbers of classes of the network's first output: one, or the lengths of
+    its axes if any of them may hold the classes.
 
     frames   labels per sample, if every frame has its own label
+    known    number of class names
     """
     name = graph.outputs[0]
     made, shape = graph.producer.get(name), graph.shape(name)
     if made is not None and made.op == "majority":
-        return int(made.attrs["classes"])
+        return (int(made.attrs["classes"]),)
     if made is not None and made.op == "argmax":
-        return int(graph.shape(made.inputs[0])[made.attrs["axis"]])
+        return (int(graph.shape(made.inputs[0])[made.attrs["axis"]]),)
     if is_binary(graph, name):
-        return 2
-    axis = class_axis(graph, name, frames)
-    return math.prod(shape) if axis is None else shape[axis]
+        return (2,)
+    axis = class_axis(graph, name, frames, known)
+    return (*dict.fromkeys(n for n in shape if n > 1),) if axis is None else (shape[axis],)
 
 
-def _check_classes(labels: Array, graph: Graph, title: str) -> None:
+def _either(counts: Sequence[int]) -> str:
+    return " or ".join(map(str, counts))
+
+
+def _ambiguous(graph: Graph) -> str:
+    """Return why the number of classes is not known, for an output with several long axes."""
+    shape = "x".join(map(str, graph.shape(graph.outputs[0])))
+    return f"the first output is {shape}: classes along one axis, frames along the others"
+
+
+def _check_classes(labels: Array, graph: Graph, known: int, title: str) -> None:
     """Raise E225 for class numbers beyond the network's classes."""
     if not labels.size:
         return
-    classes = class_count(graph, _frames(labels))
+    classes = max(class_counts(graph, _frames(labels), known))
     least, most = int(labels.min()), int(labels.max())
     if least >= 0 and most < classes:
         return
@@ -231,8 +263,8 @@ def _neither(labels: Array, graph: Graph, title: str) -> MyoedgeError:
     counts = sorted({*_target_counts(graph)})
     several = "targets" if counts != [1] else "target"
     targets = [f"{' or '.join(map(str, counts))} {several} per sample"] if counts else []
-    classes = class_count(graph, _frames(labels))
-    named = [f"class numbers or names of {classes} classes"] if classes > 1 else []
+    classes = class_counts(graph, _frames(labels))
+    named = [f"class numbers or names of {_either(classes)} classes"] if classes != (1,) else []
     facts = {
         "needs": ", or ".join([*named, *targets]),
         "has": f"{labels.dtype} {list(labels.shape)}",

@@ -19,7 +19,8 @@ import pytest
 import torch
 
 from myoedge.cli import VERBS
-from myoedge.cli.next_steps import after_build
+from myoedge.cli.next_steps import after_build, given_words
+from myoedge.cli.runs import validate
 from myoedge.sweeps import variations
 from tests.conftest import Ran, steps
 from tests.conftest import myoedge as command
@@ -177,6 +178,12 @@ def test_options_are_repeated_as_they_were_typed(folder: Path) -> None:
     parsed = shlex.split(step)
     assert parsed[:3] == ["myoedge", "build", "model.pt2"]
     assert sorted(parsed[3:]) == sorted(words)
+
+
+def test_an_option_that_was_given_twice_is_repeated_twice() -> None:
+    words = ["--on", "host,simulator", "--on", "board", "--test", "c.csv"]
+    with validate.make_context("validate", ["out", *words]):
+        assert given_words() == ["out", *words]
 
 
 @pytest.mark.parametrize(("app", "plays"), [("sensor", True), ("selftest", False), (None, False)])

@@ -11,6 +11,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.quantization.accuracy import can_measure_accuracy, decides_every_row
 from myoedge.quantization.labels import is_whole
 from myoedge.quantization.recordings.reading import Reading, check_size, one_each
 from myoedge.quantization.recordings.windows import WindowLayout, cut, layout, starts
@@ -21,9 +22,10 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     """Cut recordings [rows, channels] or [rows] into windows, for a network with one input; other
     data is returned unchanged.
 
-    All rows of a window are from one file and, if there are class labels, of one class, which
-    becomes its label. If labels are targets, a window has those of its last row. Errors: E216 NaN,
-    E218 labels, E247 too large, E255 a recording that cannot be cut.
+    All rows of a window are from one file. If the network has a class for every row, a window has
+    the labels of all its rows. Otherwise, if there are class labels, all rows are of one class,
+    which becomes its label; if labels are targets, a window has those of its last row. Errors: E216
+    NaN, E218 labels, E247 too large, E255 a recording that cannot be cut.
     """
     data = label_as_input(data, graph)
     if _is_one_window(data, graph, reading):
@@ -39,10 +41,9 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     _check_finite(data, x)
     lengths = data.lengths or (len(x),)
     hop = reading.hop or found.rows
-    labels, of_row = data.labels, 0
-    if labels is not None and not is_whole(labels):  # a window's target is that of its last row
-        labels, of_row = None, found.rows - 1
-    first = starts(lengths, labels, found.rows, hop)
+    labels, of_window = data.labels, _labelled_rows(data, graph, found.rows)
+    is_one_class = labels is not None and is_whole(labels) and of_window.size == 1
+    first = starts(lengths, labels if is_one_class else None, found.rows, hop)
     if not len(x):
         raise MyoedgeError("E215", f"{data.source} holds no rows")
     if not len(first):
@@ -51,9 +52,20 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     check_size(data.source, 4 * len(first) * found.rows * x.shape[1], tries[:1], reading)
     windows = cut(x.astype(np.float32), first, found, shape)
     source = f"{data.source}, cut into windows of {found.rows} every {hop}"
-    of_windows = None if data.labels is None else data.labels[first + of_row]
+    of_windows = None if labels is None else labels[np.add.outer(first, of_window)]
     (name,) = data.inputs
     return replace(data, inputs={name: windows}, labels=of_windows, source=source, lengths=())
+
+
+def _labelled_rows(data: Data, graph: Graph, rows: int) -> Array:
+    """Return the rows of a window whose labels are kept, counted from its first row: all of them
+    [rows], or one as a scalar."""
+    labels = data.labels
+    if labels is None or not is_whole(labels):
+        return np.array(rows - 1)  # of targets, the last
+    if labels.ndim == 1 and can_measure_accuracy(graph) and decides_every_row(graph, rows):
+        return np.arange(rows)
+    return np.array(0)
 
 
 def first_sample(data: Data, reading: Reading) -> tuple[Array, ...]:
