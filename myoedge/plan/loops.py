@@ -65,10 +65,14 @@ class LoopTensor:
     uses: tuple[Use, ...]
 
     @property
+    def is_state(self) -> bool:
+        return self.setter < self.loop.first
+
+    @property
     def layers(self) -> int:
         """Number of layers in which it is live, per iteration."""
         last = max(layer for layer, _, _ in self.uses)
-        return self.loop.layers if self.setter < self.loop.first else last - self.setter
+        return self.loop.layers if self.is_state else last - self.setter
 
 
 @dataclass

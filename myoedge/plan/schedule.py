@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError
@@ -33,7 +33,7 @@ from myoedge.plan.l3.weight_streaming import (
     window_bytes,
     with_l3_transfers,
 )
-from myoedge.plan.loops import LoopLayers, LoopPlaces, loop_layers, loop_tensors
+from myoedge.plan.loops import LoopLayers, LoopPlaces, LoopTensor, loop_layers, loop_tensors
 from myoedge.plan.placement import Allocator, LiveRange, Placement, place
 from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.shared_buffers import row_bytes, shared_places, stored_at, written_outputs
@@ -141,7 +141,7 @@ def _network(
 
 def _fitting(network: LoweredNetwork) -> Plan:
     """Plan the network with all data in L2, otherwise with L3 transfers. Errors: E301."""
-    plan = _tiled(network, None, _resident_candidates(network))
+    plan = _tiled(network)
     if fits(plan):
         return plan
     if not plan.chip.l3_bytes or not plan.chip.l1_bytes:
@@ -151,7 +151,7 @@ def _fitting(network: LoweredNetwork) -> Plan:
             network.steps, network.used, network.kernels.ranks, tables_in_l3=True
         )
         network = replace(network, kernels=kernels)
-        plan = _tiled(network, None, _resident_candidates(network))
+        plan = _tiled(network)
         if fits(plan):
             return plan
     return _with_l3(network, plan)
@@ -169,20 +169,21 @@ def _with_l3(network: LoweredNetwork, plan: Plan) -> Plan:
         raise too_large(plan, plan)
     streaming = _weights_streaming(network, plan)
     if streaming is None:  # feature maps must go to L3 too
-        bare = _tiled(network, None, ())
+        bare = _tiled(network, stay=False)
         streaming = spilled(bare, network.roots, network.placing, network.kernels)
     return filled(streaming)
 
 
-def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor]) -> Plan:
+def _tiled(n: LoweredNetwork, held: int | None = None, *, stay: bool = True) -> Plan:
     """Return the plan with tilings that hold at most `held` bytes of each constant in L2 at once;
     None: no limit.
 
+    stay   whether tensors may stay in L1 between layers, and during loops
     Errors: E304 a layer has no tile, even with operands in L2.
     """
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    looped = loop_tensors(n.steps, n.roots, n.loops, _leaving(n))
+    tensors, looped = _near(n) if stay else ((), ())
     made = plan_l1(n.kernels, room, limits, tensors, n.loops, looped)
     tilings = tuple(tiling for tiling in made if tiling is not None)
     if len(tilings) < len(made):
@@ -190,31 +191,16 @@ def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor
         kernel, _ = n.kernels.kernels[at][0]
         raise without_room(located(n.steps)[at], kernel, room)
     resident = _resident(n.steps, tilings)
-    lives = (
-        *(life for life in _lives(n) if life.name not in resident),
-        *(
-            LiveRange(scratch_name(at), tiling.l2_scratch_bytes, at, at)
-            for at, tiling in enumerate(tilings)
-            if tiling.l2_scratch_bytes
-        ),
-    )
+    arena = (life for life in _lives(n) if life.name not in resident)
+    lives = (*arena, *_scratch_lives(tilings))
     placement = n.placing(lives, n.chip.alignment_bytes)
     where = {
         name: replace(_locate(n, root, resident, placement), row_bytes=n.rows.get(name, 0))
         for name, root in n.roots.items()
     }
-    timeline_steps = TimelineSteps.of(tilings, bool(n.copies), n.loops)
+    steps = TimelineSteps.of(tilings, bool(n.copies), n.loops)
     return Plan(
-        n.quant,
-        n.chip,
-        n.steps,
-        where,
-        n.copies,
-        lives,
-        placement,
-        tilings,
-        timeline_steps,
-        loops=n.loops,
+        n.quant, n.chip, n.steps, where, n.copies, lives, placement, tilings, steps, loops=n.loops
     )
 
 
@@ -227,7 +213,7 @@ def _weights_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
     rate = L3TransferCost.of(plan.chip).byte
     l3_byte = dict.fromkeys((index for index, _ in best.streamed), rate)
     network = replace(network, kernels=replace(network.kernels, l3_byte=l3_byte))
-    lighter = _limited(network, _tiled(network, None, _resident_candidates(network)))
+    lighter = _limited(network, _tiled(network))
     return min(filter(None, (best, lighter)), key=modelled_cycles)
 
 
@@ -238,14 +224,24 @@ def _limited(network: LoweredNetwork, plan: Plan) -> Plan | None:
     plans = []
     if window > 0:
         for held in (None, *(window // share for share in HELD_SHARES)):
-            made = with_l3_transfers(
-                plan if held is None else _tiled(network, held, _resident_candidates(network))
-            )
+            made = with_l3_transfers(plan if held is None else _tiled(network, held))
             if made is not None:
                 plans.append(made)
             if len(plans) >= ENOUGH and not waits_for_l3(min(plans, key=modelled_cycles)):
                 break
     return min(plans, key=modelled_cycles, default=None)
+
+
+def _scratch_lives(tilings: Sequence[Tiling]) -> Iterator[LiveRange]:
+    """Yield the live ranges of the layers' scratch in L2."""
+    for at, tiling in enumerate(tilings):
+        if tiling.l2_scratch_bytes:
+            yield LiveRange(scratch_name(at), tiling.l2_scratch_bytes, at, at)
+
+
+def _near(n: LoweredNetwork) -> tuple[list[ResidentTensor], list[LoopTensor]]:
+    """Return the tensors that may stay in L1 between layers, and during loops."""
+    return _resident_candidates(n), loop_tensors(n.steps, n.roots, n.loops, _leaving(n))
 
 
 def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:

@@ -93,12 +93,14 @@ class Deep(nn.Module):
 ROW = 12
 
 
-def test_transfers_of_a_loop_are_its_rows_alone() -> None:
-    """States and results stay in L1; kernel arguments are written once."""
+@pytest.mark.parametrize("depth", [1, LONGEST + 4])
+def test_transfers_of_a_loop_are_its_rows_alone(depth: int) -> None:
+    """States and results stay in L1, however short the body is; kernel arguments are written
+    once."""
     torch.manual_seed(0)
     x = torch.zeros(1, 17, ROW)
     calib = np.random.default_rng(0).standard_normal((2, *x.shape), np.float32)
-    network = quantized(torch.export.export(Deep(LONGEST + 4).eval(), (x,)), calib)
+    network = quantized(torch.export.export(Deep(depth).eval(), (x,)), calib)
     plan = make_plan(network, find_chip("gap9"))
     (loop,) = plan.loops
     body = plan.tilings[loop.first : loop.last + 1]

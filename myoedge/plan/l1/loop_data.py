@@ -29,8 +29,8 @@ def carried_tensors(
     tensors: Sequence[LoopTensor], kernels: Sequence[TiledKernel], room: int
 ) -> dict[LoopTensor, int]:
     """Return tensor -> bytes from the first one, for the tensors that stay in L1 to the end of
-    their loop: those that are live for more layers than `choose_resident` considers and fit in a
-    share of L1, smallest first.
+    their loop: states, and results that are live for more layers than `choose_resident` considers,
+    which fit in a share of L1, smallest first.
 
     room   bytes of L1
     """
@@ -38,7 +38,8 @@ def carried_tensors(
     at = 0
     for tensor in sorted(tensors, key=lambda tensor: tensor.size_bytes):
         size = int(round_up(tensor.size_bytes, ALIGNMENT))
-        fits = (at + size) * CARRIED_SHARE <= room and tensor.layers > LONGEST
+        stays = tensor.is_state or tensor.layers > LONGEST
+        fits = stays and (at + size) * CARRIED_SHARE <= room
         if fits and not any(kernels[layer].in_l2 for layer, _, _ in tensor.uses):
             found[tensor] = at
             at += size
