@@ -232,7 +232,7 @@ def build(
     simulation failed.
     """
     arguments = dict(locals())
-    from myoedge.building.arguments import arguments_of, remember
+    from myoedge.backends.arguments import arguments_of, remember
     from myoedge.building.config import find
     from myoedge.building.confirm import SimulationOptions
     from myoedge.building.energy import coefficients

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.adaptation.record import Adaptation, from_arrays
+from myoedge.backends.arguments import rebuild_command
 from myoedge.backends.report_folder import ReportFolder
 from myoedge.codegen.build_sources import GoldenSample
 from myoedge.codegen.known_answer import sample_run
@@ -171,11 +172,15 @@ class BuildFolder(ReportFolder, Tabular):
         stream = self.stream
         return self.network.graph.inputs if stream is None else tuple(p.name for p in stream.inputs)
 
+    def rebuilt(self, **changes: Any) -> str:
+        """Return the command that makes this build again with changed arguments of api.build."""
+        return rebuild_command(self.folder, changes)
+
     def check_application(self) -> None:
         """Raise E240 if the build has no GAP SDK application."""
         if APPLICATION not in self.digests:
             facts = {"needs": "an application of the GAP SDK"}
-            tries = ["myoedge build ... --app gap-sdk"]
+            tries = [self.rebuilt(app="gap-sdk")]
             raise MyoedgeError("E240", f"{self.folder.name} has no application", facts, tries)
 
     @property
@@ -189,7 +194,7 @@ class BuildFolder(ReportFolder, Tabular):
         if not self.has_console:
             facts = {"needs": "an application with myoedge's console"}
             title = f"{self.folder.name} answers MLPerf Tiny's protocol"
-            raise MyoedgeError("E240", title, facts, ["myoedge build ... --app gap-sdk"])
+            raise MyoedgeError("E240", title, facts, [self.rebuilt(app="gap-sdk")])
 
     @cached_property
     def application(self) -> str:
@@ -211,7 +216,7 @@ class BuildFolder(ReportFolder, Tabular):
                 "E240",
                 f"{self.folder.name} has no firmware",
                 {"target": self.manifest.get("target")},
-                ["myoedge build ... --target gap9"],
+                [self.rebuilt(target="gap9")],
             )
         return self.written("firmware.elf")
 
@@ -219,7 +224,7 @@ class BuildFolder(ReportFolder, Tabular):
     def model_blob(self) -> bytes:
         """Content of model.blob. Errors: E240 a build without one."""
         if MODEL_BLOB not in self.digests:
-            tries = ["myoedge build ... --weights-blob"]
+            tries = [self.rebuilt(weights_blob=True)]
             raise MyoedgeError("E240", f"{self.folder.name} has no {MODEL_BLOB}", {}, tries)
         return self.written(MODEL_BLOB)
 

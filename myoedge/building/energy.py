@@ -103,7 +103,9 @@ def consumption(
     chip = find_chip(str(build.manifest.get("target")))
     if not chip.point.clock_hz:
         facts = {"target": chip.name}
-        raise MyoedgeError("E240", f"{build.folder.name} has no firmware", facts, ["--target gap9"])
+        raise MyoedgeError(
+            "E240", f"{build.folder.name} has no firmware", facts, [build.rebuilt(target="gap9")]
+        )
     coefficients_now = coefficients()
     if latency_s is not None or point_name == AUTO:
         point_name = _in_time(report, chip, coefficients_now, latency_s)

@@ -163,7 +163,7 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     is_whole = options.factory is None and options.model is not None and kind in WHOLE
     factory = None if is_whole else options.factory or settings.model.factory
     check_kind(kind, path, factory)
-    calib = _given_or_stated(options.calib, base, settings.calib.data)
+    calib = given_or_stated(options.calib, base, settings.calib.data)
     stages = PrePostProcessing(
         settings.conditioning, options.ctc, settings.model.vote, options.stream
     )
@@ -171,7 +171,7 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     of_file = options.calib is None or settings.calib.reading != Reading()
     typed = "--calib" if isinstance(options.calib, str | Path) else ""
     place = f"[calib] of {found.file}" if of_file else typed
-    test = _given_or_stated(options.test, base, settings.test.data)
+    test = given_or_stated(options.test, base, settings.test.data)
     test_in = test_set_in(found, is_typed=options.test is not None)
     factory_in = f"[model] of {found.file}" if options.factory is None and factory else ""
     names = (place, test_in, factory_in, settings.test.reading(reading))
@@ -197,7 +197,7 @@ def _model_path(options: Options, found: Found) -> Path:
     return Path(chosen)
 
 
-def _given_or_stated(given: Given | None, base: Path, stated: str | None) -> Given | None:
+def given_or_stated(given: Given | None, base: Path, stated: str | None) -> Given | None:
     """Return the given samples, otherwise those named in myoedge.toml, relative to its folder."""
     return given if given is not None else _relative(base, stated)
 

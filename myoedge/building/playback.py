@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,10 @@ import numpy as np
 from myoedge.backends.packets import Decision, Record, Start, Status, decoded
 from myoedge.backends.simulator import STARTED, activity_of
 from myoedge.building.build_files import report_files
+from myoedge.building.config import find
 from myoedge.building.decisions import Compared, Reference, compared
 from myoedge.building.energy import coefficients
+from myoedge.building.model_inputs import given_or_stated
 from myoedge.building.quantities import positive
 from myoedge.building.recording import (
     CODE,
@@ -126,6 +130,23 @@ def program_of(build: Build) -> SensorProgram:
         tries = [command("build", "MODEL", "--calib", "FILE", "--app", "sensor")]
         raise MyoedgeError(CODE, title, {}, tries)
     return from_json(json.loads(build.written(JSON)))
+
+
+def playable_file(build: Build, options: Mapping[str, Any]) -> str | None:
+    """Return the file of the calibration samples, or else of the test samples, if it is a recording
+    that the front end of the build can play; None if neither is.
+
+    options   arguments of the build: calib, test, config
+    """
+    sensor, (settings, base, _) = program_of(build).sensor, find(options["config"])
+    stated = {"calib": settings.calib.data, "test": settings.test.data}
+    for name, data in stated.items():
+        file = given_or_stated(options[name], base, data)
+        if isinstance(file, str | Path) and os.path.isfile(file):
+            with suppress(MyoedgeError):
+                recording_of(sensor, file)
+                return str(file)
+    return None
 
 
 def play_build(

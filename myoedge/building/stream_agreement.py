@@ -93,7 +93,10 @@ def _frames_at_the_end(stream: Stream, q: QuantGraph, table: StreamTable) -> Map
 def _differs(name: str, streamed: Noise, at_once: Noise) -> MyoedgeError:
     has, needs = (f"{noise.db or 0.0:.1f} dB" for noise in (streamed, at_once))
     facts = {"needs": f"{needs}, as over whole samples", "has": f"{has} for output {name}"}
-    tries = ["report it, with the model", "without --stream me_run takes a window each time"]
+    tries = [
+        "report it, with the model",
+        "build without --stream: a call of the network then takes a window",
+    ]
     title = "the stream's outputs are not those of the float network"
     return MyoedgeError("E402", title, facts, tries)
 

@@ -28,7 +28,7 @@ VERBS = {
     "bench": "measure the energy per inference on a board with a power meter",
     "monitor": "decode the packets of a sensor application: print, plot, save, forward",
     "report": "show a build's report; with --against, its differences from another build",
-    "diff": "check whether a new model.blob suffices to update a firmware",
+    "diff": "check whether a new model.blob suffices to update a firmware (--weights-blob)",
     "check": "compare a build with the accepted one; exit code 3 if it is worse",
     "sweep": "build all combinations of models, budgets and options; find regressions",
     "ops": "list the supported operators",

@@ -107,9 +107,14 @@ def after_inspect(model: str, factory: str | None, calib: str | None) -> Iterato
     yield f"{random}   # before there are samples: cycles and memory"
 
 
-def after_build(folder: Path, report: Mapping[str, Any], app: str | None) -> Iterator[str]:
+def after_build(
+    folder: Path, report: Mapping[str, Any], app: str | None, recording: str | None = None
+) -> Iterator[str]:
     """Yield the next steps after build: validation on every backend of the target, simulation, then
-    the steps to a board."""
+    the steps to a board.
+
+    recording   a file that the front end of a sensor application can play; None: there is none
+    """
     from myoedge.codegen.application import SENSOR
 
     on_chip = bool(report["cycles"])
@@ -119,8 +124,8 @@ def after_build(folder: Path, report: Mapping[str, Any], app: str | None) -> Ite
     if on_chip:
         yield f"{command('advise', folder)}   # measures what would make it better"
     if app == SENSOR:
-        played = command("simulate", folder, "--play", "recording.npz")
-        yield f"{played}   # a recording, as the sensor would send it"
+        played = command("simulate", folder, "--play", recording or "FILE")
+        yield f"{'' if recording else '# '}{played}   # a recording, as the sensor would send it"
     if app:
         yield from to_board(folder, has_l3=bool(report["memory"]["l3_bytes"]))
 

@@ -296,7 +296,7 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
 
 def _with_commands_here(build: Build) -> dict[str, Any]:
     """Return a build's report, with the commands of suggestions as typed in the current folder."""
-    from myoedge.building.arguments import recalled
+    from myoedge.backends.arguments import recalled
 
     report = build.report
     advice = report.get("advice")

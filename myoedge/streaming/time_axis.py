@@ -243,7 +243,7 @@ def stream_error(graph: Graph, title: str, needs: str, *tries: str) -> MyoedgeEr
 def _by_window(graph: Graph) -> list[str]:
     batch = ", ".join(map(str, (4, *graph.shape(graph.inputs[0])[1:])))
     batched = f"export it over some windows as a batch, [{batch}] say: each is a frame then"
-    single = "build without --stream: me_run takes a window each time"
+    single = "build without --stream: a call of the network then takes a window"
     return [single, batched] if is_batched(graph) else [single]
 
 

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 import myoedge
+from myoedge.backends.arguments import Arguments, build_command, inside, recalled
 from myoedge.backends.build import Build
 from myoedge.backends.report_folder import REPLACED
-from myoedge.building.arguments import Arguments, build_command, inside, recalled
 from myoedge.building.build_files import at_operating_point, report_files
 from myoedge.building.config import Found, find
 from myoedge.building.energy import coefficients

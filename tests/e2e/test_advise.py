@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.building import arguments
+from myoedge.backends import arguments
 from myoedge.errors import MyoedgeError
 from myoedge.sweeps import variations
 from tests.conftest import myoedge as command

@@ -189,5 +189,25 @@ def test_an_option_that_was_given_twice_is_repeated_twice() -> None:
 @pytest.mark.parametrize(("app", "plays"), [("sensor", True), ("selftest", False), (None, False)])
 def test_a_build_for_a_sensor_is_played_next(app: str | None, plays: bool) -> None:
     report = {"cycles": {"source": "simulated"}, "memory": {"l3_bytes": 0}}
-    lines = [*after_build(Path("out"), report, app)]
-    assert any(x.startswith("myoedge simulate out --play recording.npz") for x in lines) == plays
+    lines = [*after_build(Path("out"), report, app, "session.csv")]
+    assert any(x.startswith("myoedge simulate out --play session.csv") for x in lines) == plays
+    without = [x for x in after_build(Path("out"), report, app) if "--play" in x]
+    assert [x.startswith("# ") for x in without] == [True] * plays, "a comment, as no file is known"
+
+
+def test_an_option_that_a_build_lacks_is_in_a_command_that_runs(folder: Path) -> None:
+    """What `diff` needs: the build of this folder again, typed where the verb was called."""
+    words = ("--target", "host", "--calib", "recording.npy", "-o", "out", "--method", "mse")
+    assert command("build", "model.pt2", *words, cwd=folder).code == 0
+
+    def tried(place: Path) -> str:
+        refused = command("diff", folder / "out", folder / "out", cwd=place)
+        (line,) = [x.strip() for x in refused.err.splitlines() if "--weights-blob" in x]
+        return line.removeprefix("try").strip()
+
+    (folder / "below").mkdir()
+    again = tried(folder)
+    assert "--method mse" in again
+    assert tried(folder / "below") == f"cd {shlex.quote(str(folder))} && {again}"
+    assert command(*shlex.split(again)[1:], cwd=folder).code == 0
+    assert command("diff", "out", "out", cwd=folder).code == 0

@@ -16,7 +16,8 @@ from torch import nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.packets import Flags, Start, Status
-from myoedge.building.config import Found, from_tables
+from myoedge.building.config import Config, Found, from_tables
+from myoedge.building.playback import playable_file
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import Fault
 from tests.conftest import Ran, save_exported
@@ -70,6 +71,17 @@ def test_recordings_of_another_scale(
     assert ran.code == 0
     assert ("W605" in ran.err) == (says is not None)
     assert (says or "") in ran.err
+
+
+def test_what_is_played_next_is_the_calibration_recording(windows: Build, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.npz"
+    np.savez(cut, input=applications.emg()[:400].reshape(10, 40, 8).transpose(0, 2, 1))
+    given: dict[str, Any] = {"calib": str(MYO), "test": None, "config": Found(Config(), tmp_path)}
+    assert playable_file(windows, given) == str(MYO)
+    assert playable_file(windows, {**given, "calib": cut}) is None, "windows"
+    assert playable_file(windows, {**given, "calib": "random", "test": str(MYO)}) == str(MYO)
+    in_toml = Found(from_tables({"calib": {"data": str(MYO)}}, "myoedge.toml"), tmp_path)
+    assert playable_file(windows, {**given, "calib": None, "config": in_toml}) == str(MYO)
 
 
 def test_the_sensor_sets_the_period(windows: Build, stream: Build, tmp_path: Path) -> None:

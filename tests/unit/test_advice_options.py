@@ -78,6 +78,7 @@ def test_networks_over_whole_windows_are_frames_in_batches() -> None:
     network(whole)
     single, batched = tries_of("E131", built, stream=True)
     assert single.startswith("build without --stream")
+    assert "_run" not in single, "the function has the prefix of the build, which does not exist"
     assert built().stream is None
     shape = [int(n) for n in re.search(r"\[([\d, ]+)\]", batched).group(1).split(",")]  # type: ignore[union-attr]
     network(whole, torch.zeros(shape))

@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments of the builds made on this computer, stored in the cache so that `advise` can repeat a
-build with changes. They are not part of the build folder, which contains no paths of the computer.
+"""Arguments of the builds made on this computer, stored in the cache so that builds can be repeated
+with changes. They are not part of the build folder, which contains no paths of the computer.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.building.options import BuildOptions
-from myoedge.errors import MyoedgeError, command
+from myoedge.errors import MyoedgeError, command, printable
 from myoedge.operators.engine_choice import AUTO
 from myoedge.system.cache import content, keep, sha256
 from myoedge.system.folder import MANIFEST
 from myoedge.system.tools import cache_folder
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from myoedge.backends.build import Build
 
 CACHE = "builds"
@@ -39,7 +41,7 @@ class Arguments:
     folder: str = "."
 
 
-def arguments_of(options: BuildOptions) -> Arguments:
+def arguments_of(options: DataclassInstance) -> Arguments:
     """Return the options that were set, with which the build can be repeated."""
     values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in OWN}
     known = {name: x for name, x in values.items() if x is not None and x is not False}
@@ -88,14 +90,38 @@ def recalled(build: Build) -> Arguments:
     """
     if isinstance(build.arguments, Arguments):
         return build.arguments
-    path = _path(build.folder)
-    for file in (path, *sorted(path.parent.glob(f"{path.stem.partition('-')[0]}-*"))):
-        if (known := _known(file)) is not None:
-            return known
+    if (known := _stored(build.folder)) is not None:
+        return known
     title = f"{build.folder} was not built on this computer, or long ago"
     facts = {"needs": "the model and the samples it was built from"}
     tries = ["myoedge build, once more with the same arguments"]
     raise MyoedgeError("E262", title, facts, tries)
+
+
+def _stored(folder: Path) -> Arguments | None:
+    """Return the stored arguments of the build in a folder; None if they are unknown."""
+    path = _path(folder)
+    for file in (path, *sorted(path.parent.glob(f"{path.stem.partition('-')[0]}-*"))):
+        if (known := _known(file)) is not None:
+            return known
+    return None
+
+
+def rebuild_command(folder: Path, changes: Mapping[str, Any]) -> str:
+    """Return the command that repeats the build in a folder with changed arguments, to be typed in
+    the current folder; "myoedge build ... --option" if its arguments are unknown."""
+    known = _stored(folder)
+    if known is None:
+        words = [word for name, value in changes.items() for word in _option(name, value)]
+        return printable(f"myoedge build ... {shlex.join(words)}")
+    place = _shown(known.folder, _current_folder() or known.folder)
+    moved = "" if place == os.curdir else printable(f"cd {shlex.quote(place)} && ")
+    return moved + build_command(known, changes, folder)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    """Return an argument of build as words of the command line."""
+    return [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
 
 
 def build_command(arguments: Arguments, changes: Mapping[str, Any], output: Path) -> str:
@@ -109,8 +135,7 @@ def build_command(arguments: Arguments, changes: Mapping[str, Any], output: Path
     for name, value in given.items():
         if name == "model" or value in (None, False) or (name, value) == ("engine", AUTO):
             continue
-        words.append(f"--{name.replace('_', '-')}")
-        words += [] if value is True else [_shown(value, arguments.folder)]
+        words += _option(name, value if value is True else _shown(value, arguments.folder))
     return command("build", *words)
 
 
