@@ -18,7 +18,7 @@ TEMPLATES = ROOT / "firmware_templates"
 # Started or loaded by name: `python -m myoedge`, examples, what users import for a library, JSON
 # Schemas, and modules of operators.
 LOADED = re.compile(
-    r"myoedge(\.__main__|\.zoo(\..*)?|\.integrations\.\w+|\.catalogue\.schemas|\.operators\.\w+\.\w+)?"
+    r"myoedge(\.__main__|\.zoo(\..*)?|\.integrations\.\w+|\.catalogue\.schemas|\.operators\.(api|\w+\.\w+))?"
 )
 NAMED = re.compile(r"[\w.-]+")
 INSTANCES = "_instances.def"  # tables that myoedge/codegen/library.py finds by their ending

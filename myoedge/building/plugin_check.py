@@ -34,7 +34,7 @@ from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.drawn_case import DrawnCase, allowed
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.masked_ranges import Range
-from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.scales import OVERFLOW, QuantGraph, quantize_graph
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Shown
 from myoedge.targets import find_chip
@@ -156,7 +156,12 @@ def drawn(op: str) -> tuple[DrawnCase, ...]:
 def checked_operator(name: str, cases: Sequence[DrawnCase]) -> CheckedOperator:
     """Compare an operator's float, integer and C results on its cases; return the first
     difference."""
-    cause = next(_differences(cases), "")
+    try:
+        cause = next(_differences(cases), "")
+    except MyoedgeError as error:
+        if error.code != OVERFLOW:
+            raise
+        cause = error.notice.title
     return CheckedOperator(name, len(cases), DIFFERS if cause else OK, cause)
 
 

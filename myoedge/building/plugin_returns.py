@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import OpDef, QuantizedParams
+from myoedge.operators.formula import WrongReturn
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.import_rows import ImportRow
 from myoedge.operators.kernel import TiledKernel
@@ -33,7 +34,7 @@ def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
 
         @functools.wraps(function)
         def call(*given: Any) -> Any:
-            made = function(*given)
+            made = _returned(function, given, blame)
             if not is_right(made, *given):
                 raise blame(_text(f"{name} of {op.name}", made, wanted(*given)))
             return made
@@ -70,6 +71,14 @@ def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
             for kernel in op.kernels
         ),
     )
+
+
+def _returned(function: Callable[..., Any], given: Iterable[Any], blame: Blame) -> Any:
+    """Call a function, and report what a class's function returned wrongly."""
+    try:
+        return function(*given)
+    except WrongReturn as error:
+        raise blame(str(error)) from error
 
 
 def _checked_tiling(op: str, tiling: Callable[..., Any], blame: Blame) -> Callable[..., Any]:

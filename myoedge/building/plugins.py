@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import importlib
 import json
 import sys
 import traceback
@@ -146,24 +145,22 @@ def _check_free(plugin: Plugin, what: str, name: str, names: Iterable[str]) -> N
 
 
 def _use_operators(plugin: Plugin, point: metadata.EntryPoint) -> None:
-    """Register the operators of a package laid out like a folder of myoedge/operators: definition,
-    tiling, import_rows, qdq."""
+    """Register the operators of a module, or of a package laid out like a folder of
+    myoedge/operators."""
     with registered_together() as found:
         package = point.load()
-        if not isinstance(package, ModuleType) or not hasattr(package, "__path__"):
-            raise _unusable(plugin, "its entry point is no package")
+        if not isinstance(package, ModuleType):
+            raise _unusable(plugin, "its entry point is no module")
         if FRONT_ENDS in sys.modules:
             cause = "networks were loaded before it in this process: name it from the start"
             raise _unusable(plugin, cause)
         families.define(package)
-        files = (Path(place) / "import_rows.py" for place in package.__path__)
-        has_rows = any(file.is_file() for file in files)
-        if not found and not has_rows:
-            raise _unusable(plugin, "it defines no operators, and has no import_rows")
+        tables = families.with_table(package, "import_rows")
+        if not found and not tables:
+            raise _unusable(plugin, "it defines no operators, and has no ROWS")
         blame = partial(_unusable, plugin)
         found.update({name: with_checked_returns(op, blame) for name, op in found.items()})
-        if has_rows:
-            rows = importlib.import_module(f"{package.__name__}.import_rows")
+        for rows in tables:
             rows.ROWS = checked_rows(getattr(rows, "ROWS", None), blame)  # type: ignore[attr-defined]
     families.ADDED.append(package)
 

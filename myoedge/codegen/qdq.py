@@ -19,7 +19,8 @@ from myoedge.operators.elementwise.qdq import clamp, pointwise
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.operators.loop.qdq import write_in_step
 from myoedge.operators.loop.turns import IN_LOOPS, has_loops, turns
-from myoedge.operators.qdq import TYPES, OnnxNode, Writer, operator_writers
+from myoedge.operators.qdq import TYPES, OnnxNode, Write, Writer, operator_writers
+from myoedge.operators.written_real import written_real
 from myoedge.plan.plan import Plan
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
@@ -85,7 +86,8 @@ def _input(w: Writer, q: QuantGraph, name: str, value: str) -> None:
 def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> None:
     q, name, act = plan.quant, step.node.name, step.attrs.get("act", ())
     w.label, w.notes = step.node.label, _notes(plan, step, fidelity)
-    y = WRITE[step.node.op](w, step, *(w.reals[x] for x in step.operands))
+    write: Write = WRITE.get(step.node.op, written_real)
+    y = write(w, step, *(w.reals[x] for x in step.operands))
     if has_table(step.node):
         w.store(name + PRE, y, q.params[name + PRE])
         y = pointwise(w, name + PRE, act)

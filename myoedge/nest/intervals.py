@@ -23,6 +23,8 @@ from myoedge.nest.ir import (
 )
 
 Interval = tuple[int, int]  # smallest and largest value
+UNKNOWN: Interval = (-(2**63), 2**63 - 1)  # of what C leaves undefined
+SHIFTS: Interval = (0, 31)
 
 
 def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[int, Interval]:
@@ -30,7 +32,8 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
 
     known   array name -> range of its elements; others have that of their values or their type
     Ranges are not exact: a value that occurs twice is taken as two independent ones, but a square
-    is not negative.
+    is not negative. A shift by less than 0 or more than 31 bits, and an element outside a table,
+    may have any value.
     """
     found: dict[int, Interval] = {}
     for part in walk(nest.value):
@@ -58,7 +61,8 @@ def _interval(part: Expr, inner: list[Interval], known: Mapping[str, Interval]) 
         case Reduced():
             return _of_reduced(part, inner[0])
         case Lookup():
-            return _of_array(part.array)
+            at = 0, part.array.shape[0] - 1
+            return _of_array(part.array) if _is_inside(inner[0], at) else UNKNOWN
         case Call():
             return part.primitive.bound(part.table.values, *inner)
     raise TypeError(part)
@@ -86,9 +90,20 @@ def _of_pair(part: Binary, left: Interval, right: Interval) -> Interval:
             return min(left[0], right[0]), min(left[1], right[1])
         case "<":
             return 0, 1
+    return _of_scaled(part, left, right)
+
+
+def _of_scaled(part: Binary, left: Interval, right: Interval) -> Interval:
+    """Return the range of a product or of a shift."""
+    if part.operation in ("<<", ">>") and not _is_inside(right, SHIFTS):
+        return UNKNOWN
     ends = [_combined(part.operation, a, b) for a, b in product(left, right)]
     is_square = part.operation == "*" and part.left is part.right
     return 0 if is_square and left[0] <= 0 <= left[1] else min(ends), max(ends)
+
+
+def _is_inside(found: Interval, limits: Interval) -> bool:
+    return limits[0] <= found[0] and found[1] <= limits[1]
 
 
 def _combined(operation: str, a: int, b: int) -> int:

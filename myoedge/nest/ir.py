@@ -42,6 +42,24 @@ class Expr:
     def __lt__(self, other: Value) -> Expr:
         return Binary("<", self, as_expr(other))
 
+    def __gt__(self, other: Value) -> Expr:
+        return Binary("<", as_expr(other), self)
+
+    def __radd__(self, other: int) -> Expr:
+        return Binary("+", as_expr(other), self)
+
+    def __rsub__(self, other: int) -> Expr:
+        return Binary("-", as_expr(other), self)
+
+    def __rmul__(self, other: int) -> Expr:
+        return Binary("*", as_expr(other), self)
+
+    def __neg__(self) -> Expr:
+        return 0 - self
+
+    def __abs__(self) -> Expr:
+        return Binary("max", self, -self)
+
     @property
     def operands(self) -> tuple[Expr, ...]:
         return ()

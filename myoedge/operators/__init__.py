@@ -10,33 +10,42 @@ from types import ModuleType
 
 FOLDER = Path(__file__).parent
 SEPARATE = ("import_rows", "qdq", "cases", "torch_library")  # modules that do not define operators
+TABLES = {"import_rows": "ROWS", "qdq": "WRITE", "cases": "CASES"}  # module -> its table
 
 
 def families() -> list[str]:
-    """Return the sorted names of the operator families (subfolders), except TEMPLATE."""
+    """Return the sorted names of the operator families (subfolders)."""
     packages = pkgutil.iter_modules([str(FOLDER)])
-    return sorted(m.name for m in packages if m.ispkg and m.name != "TEMPLATE")
+    return sorted(m.name for m in packages if m.ispkg)
 
 
 ADDED: list[ModuleType] = []  # packages of plug-ins, laid out like the folders here
 
 
 def define(package: ModuleType) -> None:
-    """Import the modules of an operator family's package, which registers its operators in OPS."""
+    """Import the modules of an operator family's package, which registers its operators in OPS; an
+    operator may also be in one module, with its tables."""
     for module in _modules_of(package):
         if module not in SEPARATE:
             import_module(f"{package.__name__}.{module}")
 
 
 def _modules_of(package: ModuleType) -> list[str]:
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__))
+    return sorted(m.name for m in pkgutil.iter_modules(getattr(package, "__path__", ())))
 
 
 def modules(name: str) -> list[ModuleType]:
     """Return the modules with this name (such as "tiling") from all family folders, sorted by
     folder, followed by those of plug-ins."""
     packages = [*map(_package, families()), *ADDED]
-    return [import_module(f"{p.__name__}.{name}") for p in packages if name in _modules_of(p)]
+    return [module for package in packages for module in with_table(package, name)]
+
+
+def with_table(package: ModuleType, name: str) -> list[ModuleType]:
+    """Return a package's module of this name, or the package itself if it has the table."""
+    if name in _modules_of(package):
+        return [import_module(f"{package.__name__}.{name}")]
+    return [package] if hasattr(package, TABLES.get(name, name)) else []
 
 
 def _package(family: str) -> ModuleType:

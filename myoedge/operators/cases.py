@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.reference import NestReference
 from myoedge.numerics.arrays import Array
 from myoedge.operators import modules
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.formula import FORMULAS, Formula
 
 T = TypeVar("T")
 Range = tuple[float, float]
@@ -193,6 +196,46 @@ def weight_slack(case: Any) -> Array:
     reach = (x.high - x.low) * x.scale * rows.shape[1]
     error = np.where(exact, 1e-4 * rows.max(), step / 2) * reach + step * x.scale / 2
     return np.asarray(error / case.target.scale)
+
+
+def elementwise_use(op: str, torch: str, **attrs: Sequence[float]) -> Callable[[Draw], DrawnUse]:
+    """Return a function that draws uses of an operator that is a formula.
+
+    torch   the oracle, as in DrawnUse
+    attrs   attribute -> values of which each use has one
+    """
+
+    def draw(d: Draw) -> DrawnUse:
+        formula = FORMULAS[op]
+        count, own = len(formula.operands), {name: d.pick(of) for name, of in attrs.items()}
+        out, part = d.broadcast(1, 4) if count > 1 else (d.shape(1, 4, 9), ())
+        whole = tuple(map(int, np.broadcast_shapes(out, part)))
+        shapes = (out, part, *[whole] * count)[:count]
+        weights = tuple(d.rng.normal(size=whole[-1]) for _ in formula.weights)
+        common = d.common(count, act=True)
+        common |= {"int16": tuple(at for at in range(count) if d.integer(0, 2) == 0)}
+        return DrawnUse(op, own, shapes, torch, weights=weights, slack=constants_slack, **common)
+
+    return draw
+
+
+def constants_slack(case: Any) -> Array:
+    """Return the deviation of each result if all constants of a formula are off by the half that
+    rounding may add, in output steps."""
+    step, numbers = case.step, case.step.integers
+    formula = FORMULAS[step.node.op]
+    exact = _accumulators(formula, step, case.data)
+    moved = np.zeros(step.out)
+    for name in formula.constants:
+        other = replace(numbers, **{name: getattr(numbers, name) + 1})
+        moved += np.abs(_accumulators(formula, replace(step, integers=other), case.data) - exact)
+    factor = numbers.mult / 2.0 ** (numbers.shift + numbers.pre)
+    return np.asarray(moved / 2 * factor)
+
+
+def _accumulators(formula: Formula, step: QuantizedNode, data: Sequence[Array]) -> Array:
+    nest = formula.accumulator(step)
+    return NestReference.of(replace(nest, out=replace(nest.out, dtype="int64")))(*data)
 
 
 def drawn_uses() -> dict[str, Callable[[Draw], DrawnUse]]:

@@ -16,7 +16,8 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators import modules
-from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.base import OPS
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
 
 Arguments = Mapping[str, Any]  # by parameter name: tensors as names, other arguments as values
 Row = Callable[[GraphBuilder, Arguments, Any], Any]  # (builder, arguments, output shape)
@@ -133,6 +134,23 @@ OLDER = ("axes", "axis")  # kinds that are attributes of the same names in older
 def first(a: Arguments) -> str:
     """Return the call's first tensor argument, whatever its name is in the call's schema."""
     return str(a["self"] if "self" in a else a["input"])
+
+
+def adding(op: str, *operands: str, **attrs: str) -> Row:
+    """Return an import function that adds an operator; those of its inputs that it turns into
+    integers must be parameters.
+
+    operands   names of the call's tensors, in the order of the operator's inputs
+    attrs      attribute -> name of the call's argument
+    """
+
+    def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
+        for at in OPS[op].weights:
+            weights(b, a[operands[at]], f"{operands[at]} of {op}")
+        given = {name: a[argument] for name, argument in attrs.items()}
+        return b.add(op, *(a[name] for name in operands), **given)
+
+    return row
 
 
 def one_by_one(row: Row) -> Row:

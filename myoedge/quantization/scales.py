@@ -39,6 +39,8 @@ from myoedge.quantization.stated_widths import left_in_8_bits, stated_int16, wid
 from myoedge.quantization.suspicious_ranges import weak_layers
 from myoedge.quantization.tensor_params import choose_params, constants_of
 
+OVERFLOW = "E117"
+
 
 @dataclass(frozen=True)
 class QuantGraph:
@@ -133,7 +135,7 @@ def quantize_graph(
         bound = OPS[step.node.op].acc_bound(step)
         if bound > INT32_MAX:
             raise MyoedgeError(
-                "E117",
+                OVERFLOW,
                 f"{step.node.where} could overflow its 32-bit accumulator",
                 {"needs": f"at most {INT32_MAX:,}", "has": f"{bound:,} at the worst input"},
                 [_with_smaller_sums(step, graph)],

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that the file of an element-wise operator imports: docs/adding-an-operator.md."""
+
+from myoedge.nest.formulas import clip, maximum, minimum, rounded_shift, where
+from myoedge.nest.ir import Expr
+from myoedge.numerics.arrays import Array
+from myoedge.operators.cases import elementwise_use
+from myoedge.operators.formula import Constant, ElementwiseOperator, Scaled
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
+from myoedge.operators.import_rows import Arguments, ImportRow, adding, first
+
+__all__ = [
+    "Arguments",
+    "Array",
+    "Constant",
+    "ElementwiseOperator",
+    "Expr",
+    "GraphBuilder",
+    "ImportRow",
+    "Scaled",
+    "Unsupported",
+    "adding",
+    "clip",
+    "elementwise_use",
+    "first",
+    "maximum",
+    "minimum",
+    "rounded_shift",
+    "weights",
+    "where",
+]

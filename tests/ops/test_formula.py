@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that are one formula per element: the page's, a plug-in's, and one with conditions,
+drawn like those of the package."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from myoedge.nest.intervals import UNKNOWN, intervals
+from myoedge.nest.ir import Array, Axis, Lookup, Nest
+from myoedge.operators.api import Constant, ElementwiseOperator, Scaled, elementwise_use, where
+from myoedge.operators.base import OPS
+from myoedge.operators.formula import FORMULAS
+from myoedge.operators.streaming_rule import OperandAxis
+from tests.conftest import ROOT
+from tests.ops import harness, test_ops, test_stored_numbers, test_tiles
+from tests.page_code import code_of
+from tests.qdq_cases import check_file
+
+PAGE = ROOT / "docs" / "adding-an-operator.md"
+NAMES = ("lerp", "gains", "kept_above")
+
+
+def define_others() -> dict[str, Any]:
+    """A choice between operands, by a number and a constant per channel."""
+
+    class KeptAbove(
+        ElementwiseOperator, name="kept_above", doc="x where |gate| > limit", weights=(2,)
+    ):
+        limit: Constant
+
+        def real(self, x: Any, gate: Any, limits: Any) -> Any:
+            return np.where(np.abs(gate) > self.attrs["factor"] * limits, x, 0.0)
+
+        def quantize(self) -> Scaled:
+            limits = self.attrs["factor"] * self.constant(2) / self.params(1).scale
+            steps = np.clip(np.floor(limits), -1, 2**16)
+            return Scaled(self.params(0).scale, limit=steps.astype(np.int64))
+
+        def nest(self, x: Any, gate: Any) -> Any:
+            return where(abs(gate) > self.limit, x, 0)
+
+    return {
+        "kept_above": elementwise_use(
+            "kept_above", "torch.where(x1.abs() > factor * w0, x0, 0.0)", factor=(0.3, 1.0)
+        )
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def operators() -> Iterator[None]:
+    """The operators, for the tests of this module."""
+    before, known = dict(OPS), dict(FORMULAS)
+    page = ModuleType("page")
+    exec(code_of(PAGE, "myoedge/operators/lerp/__init__.py"), page.__dict__)
+    sys.path.insert(0, str(ROOT / "tests" / "plugins" / "gains"))
+    gains = import_module("myoedge_gains")
+    sys.path.pop(0)
+    added = {**page.CASES, **gains.CASES, **define_others()}
+    harness.USES.update(added)
+    yield
+    for table, kept in ((OPS, before), (FORMULAS, known)):
+        table.clear()
+        table.update(kept)
+    for name in added:
+        del harness.USES[name]
+    del sys.modules["myoedge_gains"]
+
+
+@pytest.mark.parametrize("op", NAMES)
+def test_a_formula_is_an_operator_like_others(op: str, tmp_path: Path) -> None:
+    """By torch, in both widths; C and tiles by NumPy; ONNX by onnxruntime; damage is refused."""
+    cases = harness.drawn(op, 40)
+    assert {case.step.element_type.bits for case in cases} == {8, 16}
+    assert {kind.bits for case in cases for kind in case.step.operand_types} == {8, 16}
+    test_ops.follow(cases)
+    test_ops.test_an_operator_is_complete(op)
+    test_ops.test_a_batch_is_its_samples(op)
+    test_stored_numbers.test_integers_that_quantisation_gives_are_accepted(op)
+    test_stored_numbers.test_no_damage_is_accepted_but_of_weights(op)
+    (tmp_path / "whole").mkdir()
+    test_ops.compare(tmp_path / "whole", op, 16, 0, "-O0")
+    test_tiles.compare(op, 40, 0, tmp_path)
+    for case in cases[:5]:
+        check_file(case)
+
+
+def test_constants_that_stay_inside_int32_alone_are_accepted() -> None:
+    """Whoever edits a build cannot make C do what C leaves undefined."""
+    case = next(case for case in harness.drawn("gains", 30) if case.step.has_int16)
+    assert test_stored_numbers.accepted(case.quant)
+    largest = test_stored_numbers.with_number(case, "mult", 2**15 - 1)
+    assert not test_stored_numbers.accepted(largest.quant)
+    bare = test_stored_numbers.with_number(largest, "gain", 0 * case.step.integers.gain)
+    assert test_stored_numbers.accepted(bare.quant)
+
+
+def test_frames_are_independent_except_along_constants() -> None:
+    rule = OPS["gains"].streaming_rule
+    found = [rule(OperandAxis({}, ((1, 60, 24), (24,)), 0, axis)) for axis in range(3)]
+    assert [x is not None and x.is_by_frame for x in found] == [True, True, False]
+    assert rule(OperandAxis({}, ((1, 60, 24), (1,)), 0, 2)) is not None
+
+
+def test_an_index_outside_a_table_and_a_long_shift_have_no_range() -> None:
+    """So neither C nor a bound is derived from them."""
+    i, x = Axis("i", 4), Array("x", "int8", (4,))
+    table = Array("t", "int16", (256,), np.arange(256, dtype=np.int16))
+    for value, known in (
+        (Lookup(table, x[i] + 128), (0, 255)),
+        (Lookup(table, x[i] + 129), UNKNOWN),
+        (x[i] >> x[i], UNKNOWN),
+        (x[i] << 32, UNKNOWN),
+        (x[i] << 3, (-1024, 1016)),
+    ):
+        nest = Nest((i,), (x,), Array("y", "int32", (4,)), (i.at,), value)
+        assert intervals(nest)[id(value)] == known
