@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -17,11 +16,11 @@ from myoedge.codegen.addresses import NetworkAddresses, Outside, added, macro
 from myoedge.codegen.constants import constant_name, function_name
 from myoedge.codegen.kernel_calls import has_own_call
 from myoedge.codegen.library import brought, called, headers
+from myoedge.codegen.loops import RowFetch, loop_values, row_fetches
 from myoedge.codegen.render import wrapped
 from myoedge.codegen.tiled_layer import OutsideL1, TiledLayer, tiled_layer
 from myoedge.operators.kernel import Operand
 from myoedge.operators.loop.turns import READ, STATE, WRITE
-from myoedge.plan.l1.loop_data import ROWS
 from myoedge.plan.l1.tiling import ARGUMENTS, Tiling
 from myoedge.plan.l3.feature_maps import through_windows
 from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns
@@ -38,9 +37,11 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
     """
     layers = [_layer(plan, index, as_data=as_data) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
-    prefetches = _prefetches(plan)
+    outside = partial(_outside, plan)
+    rows = row_fetches(plan, outside)
+    prefetches = _prefetches(plan, rows)
     table = _layer_table(plan, layers, prefetches)
-    loops = [_loop(plan, number) for number in range(len(plan.loops))]
+    loops = [loop_values(plan, number, outside) for number in range(len(plan.loops))]
     return {
         "kernels": [layer.text for layer in layers],
         "scalars": {
@@ -52,6 +53,7 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
         "used": sorted({tiling.kernel.function for tiling in plan.tilings}),
         "starts_next_tiles": any(tiling.kernel.launches_next_tile for tiling in plan.tilings),
         "headers": headers(called(plan.tilings), brought(plan)),
+        "row_fetches": rows,
         "prefetches": [prefetch for prefetch in prefetches.values() if prefetch.lines],
         "traced": [row for index in range(len(layers)) for row in traced(plan, index)],
         "copies": copies,
@@ -78,46 +80,6 @@ def _own_call(function: str, tiling: Tiling) -> str:
 def _own_calls(plan: Plan) -> list[str]:
     """Return the kernels to which rows of layers refer."""
     return sorted({x.kernel.function for x in plan.tilings if has_own_call(x)})
-
-
-def _loop(plan: Plan, number: int) -> dict[str, Any]:
-    """Return a loop's layers, and the statements that run before the first iteration: loads of its
-    L1-resident constants and rows, and calls that write arguments."""
-    loop = plan.loops[number]
-    layers = range(loop.first, loop.last + 1)
-    own = [at for at in layers if plan.tilings[at].arguments_once]
-    arguments = [f"{function_name(at, plan.steps[at])}_arguments();" for at in own]
-    rows = _loop_rows(plan, number)
-    lines = [*rows.pop("lines", ()), *_loop_loads(plan, layers), *arguments]
-    before = f"before_loop{number}" if lines else "0"
-    return {**asdict(loop), **rows, "lines": lines, "before": before}
-
-
-def _loop_rows(plan: Plan, number: int) -> dict[str, Any]:
-    """Return the C name and L1 address of a loop's rows of the layer table, and the statements that
-    load them; "rows": "" if they are in L2."""
-    loop = plan.loops[number]
-    first, count = plan.tilings[loop.first], loop.layers + 1
-    if ROWS not in (buffer.operand for buffer in first.buffers):
-        return {"rows": ""}
-    rows = f"me_rows{number}"
-    return {
-        "rows": rows,
-        "row_count": count,
-        "rows_at": macro(function_name(loop.first, plan.steps[loop.first]), ROWS),
-        "lines": [f"me_fetch_rows({rows}, &me_layers[{loop.first}], {count});"],
-    }
-
-
-def _loop_loads(plan: Plan, layers: Iterable[int]) -> Iterator[str]:
-    """Yield the statements that load constants of a loop's layers that stay in L1."""
-    for index in layers:
-        tiling = plan.tilings[index]
-        for operand in tiling.kernel.operands:
-            if operand.constant and operand.name in tiling.resident:
-                to = macro(function_name(index, plan.steps[index]), operand.name)
-                size = math.prod(operand.shape) * operand.itemsize
-                yield f"me_fetch({to}, {_outside(plan, index, operand).text}, {size}, {size}, 0);"
 
 
 def _parts(loops: Sequence[Mapping[str, Any]], layers: int) -> Iterator[dict[str, Any]]:
@@ -180,10 +142,11 @@ def layer_fields(
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """The prefetch of later layers' constants during the tiles of a layer.
+    """A prefetch during the tiles of a layer, of later layers' constants or the next iteration's
+    rows.
 
     function   name of its C function
-    lines      statements of this function; () if it is the function of one layer's constants
+    lines      statements of this function; () if it is defined elsewhere
     """
 
     function: str
@@ -275,8 +238,9 @@ def traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
         yield {"number": index, "data": data, "bytes": size_bytes(plan.quant, name)}
 
 
-def _prefetches(plan: Plan) -> dict[int, Prefetch]:
-    """Return layer -> prefetch of later layers' constants that starts during its tiles."""
+def _prefetches(plan: Plan, rows: Sequence[RowFetch]) -> dict[int, Prefetch]:
+    """Return layer -> prefetch that starts during its tiles: of later layers' constants, and of the
+    next iteration's rows."""
     starts = list(accumulate((len(tiling.tiles) for tiling in plan.tilings), initial=0))
     fetched: dict[int, list[tuple[str, int]]] = {}
     for later, tiling in enumerate(plan.tilings):
@@ -284,13 +248,15 @@ def _prefetches(plan: Plan) -> dict[int, Prefetch]:
             index = bisect_right(starts, tiling.prefetch_tile) - 1
             function = f"{function_name(later, plan.steps[later])}_fetch_constants"
             fetched.setdefault(index, []).append((function, tiling.prefetch_tile - starts[index]))
-    return {index: _prefetch(plan, index, rows) for index, rows in sorted(fetched.items())}
+    for row in rows:
+        fetched.setdefault(row.during, []).append((row.function, 0))
+    return {index: _prefetch(plan, index, known) for index, known in sorted(fetched.items())}
 
 
 def _prefetch(plan: Plan, index: int, fetched: Sequence[tuple[str, int]]) -> Prefetch:
     """Return the prefetch that starts during one layer.
 
-    fetched   (C function that loads constants, tile of this layer during which it runs)
+    fetched   (C function that loads data, tile of this layer during which it runs)
     """
     function = f"{function_name(index, plan.steps[index])}_prefetch"
     if len(plan.tilings[index].tiles) > 1:

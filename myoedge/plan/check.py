@@ -200,8 +200,9 @@ def _resident(plan: Plan) -> Iterator[str]:
         buffers = [*chain.from_iterable(other.buffers for other in near)]
         places = _places_in_l1(plan, step, tiling)
         operands = {o.source: o for o in tiling.kernel.operands if o.name in tiling.resident}
-        constant = (o for o in operands.values() if o.constant and plan.turns(index) > 1)
-        places |= {o.source: tiling.resident[o.name] for o in constant}
+        fetched = (o for o in operands.values() if o.constant or plan.is_fetched_row(index, o))
+        if plan.turns(index) > 1:
+            places |= {o.source: tiling.resident[o.name] for o in fetched}
         if operands.keys() != places.keys() or not all(
             _stays(tiling, operands[at], places[at], buffers) for at in places
         ):

@@ -51,18 +51,22 @@ class LoopLayers:
 @dataclass(frozen=True, slots=True)
 class LoopTensor:
     """A tensor that only the layers of a loop access: a state, whose first value a layer before the
-    loop sets, or a result of one layer that later ones read.
+    loop sets, or a result of one layer that later ones read. Or a row of a sequence, of which the
+    next one is fetched during each iteration.
 
     loop         the loop
-    setter       layer that sets the state's first value, or computes the result
+    setter       layer that sets the state's first value, or computes the result; of a row, the
+                 first layer that reads it
     size_bytes   size in bytes
     uses         accesses
+    is_row       whether it is a row of a sequence
     """
 
     loop: LoopLayers
     setter: int
     size_bytes: int
     uses: tuple[Use, ...]
+    is_row: bool = False
 
     @property
     def is_state(self) -> bool:
@@ -71,8 +75,11 @@ class LoopTensor:
     @property
     def layers(self) -> int:
         """Number of layers in which it is live, per iteration."""
-        last = max(layer for layer, _, _ in self.uses)
-        return self.loop.layers if self.is_state else last - self.setter
+        return self.loop.layers if self.is_state else self.last_use - self.setter
+
+    @property
+    def last_use(self) -> int:
+        return max(layer for layer, _, _ in self.uses)
 
 
 @dataclass
@@ -201,6 +208,35 @@ def loop_tensors(
         if roots[name] == (name, 0) and name not in leaving and step.node.op != WRITE:
             within = (loop for loop in loops if _is_within(loop, at, step, uses[name]))
             found += [LoopTensor(loop, at, size, tuple(uses[name])) for loop in within]
+    return found
+
+
+def read_rows(
+    steps: Sequence[QuantizedNode],
+    roots: Roots,
+    rows: Mapping[str, int],
+    loops: Sequence[LoopLayers],
+) -> list[LoopTensor]:
+    """Return the rows of sequences that layers of one loop read, before its last layer, and that no
+    layer of it writes.
+
+    roots   tensor -> (tensor in whose buffer it is, offset in bytes)
+    rows    tensor -> bytes by which its address advances per iteration of a loop
+    """
+    found = []
+    for loop in (loop for loop in loops if loop.steps > 1 and loop.first > 0):
+        body = range(loop.first, loop.last + 1)
+        written = {roots[steps[at].node.name][0] for at in body}
+        uses: dict[tuple[str, int], list[Use]] = {}
+        for at in body:
+            for number, name in enumerate(steps[at].operands):
+                if rows.get(name) and roots[name][0] not in written:
+                    uses.setdefault(roots[name], []).append((at, number, 0))
+        for known in uses.values():
+            at, number = known[0][0], int(known[0][1])
+            size = math.prod(steps[at].shapes[number]) * steps[at].read_type(number).size_bytes
+            tensor = LoopTensor(loop, at, size, tuple(known), is_row=True)
+            found += [tensor] * (tensor.last_use < loop.last)
     return found
 
 

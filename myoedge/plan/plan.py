@@ -13,7 +13,7 @@ import numpy as np
 from myoedge.errors import Notice
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import TiledKernel
+from myoedge.operators.kernel import Operand, TiledKernel
 from myoedge.operators.layer_names import located
 from myoedge.operators.queries import macs
 from myoedge.plan.cost.timing import modelled
@@ -216,6 +216,13 @@ class Plan:
     def turns(self, index: int) -> int:
         """Return how often a layer runs per inference: the iterations of its loop, or 1."""
         return turns_of(self.loops, index)
+
+    def is_fetched_row(self, index: int, operand: Operand) -> bool:
+        """Return whether an operand of a layer is a row of a sequence in L1, of which the next one
+        is fetched during each iteration of the loop."""
+        if not isinstance(operand.source, int) or operand.name not in self.tilings[index].resident:
+            return False
+        return self.where[self.steps[index].operands[operand.source]].kind != "l1"
 
     @property
     def l1_bytes(self) -> int:

@@ -33,7 +33,14 @@ from myoedge.plan.l3.weight_streaming import (
     window_bytes,
     with_l3_transfers,
 )
-from myoedge.plan.loops import LoopLayers, LoopPlaces, LoopTensor, loop_layers, loop_tensors
+from myoedge.plan.loops import (
+    LoopLayers,
+    LoopPlaces,
+    LoopTensor,
+    loop_layers,
+    loop_tensors,
+    read_rows,
+)
 from myoedge.plan.placement import Allocator, LiveRange, Placement, place
 from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.shared_buffers import row_bytes, shared_places, stored_at, written_outputs
@@ -241,7 +248,8 @@ def _scratch_lives(tilings: Sequence[Tiling]) -> Iterator[LiveRange]:
 
 def _near(n: LoweredNetwork) -> tuple[list[ResidentTensor], list[LoopTensor]]:
     """Return the tensors that may stay in L1 between layers, and during loops."""
-    return _resident_candidates(n), loop_tensors(n.steps, n.roots, n.loops, _leaving(n))
+    looped = loop_tensors(n.steps, n.roots, n.loops, _leaving(n))
+    return _resident_candidates(n), [*looped, *read_rows(n.steps, n.roots, n.rows, n.loops)]
 
 
 def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:

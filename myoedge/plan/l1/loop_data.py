@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from myoedge.numerics.arrays import round_up
-from myoedge.operators.kernel import Operand, TiledKernel
+from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.l1.tile_grid import ALIGNMENT, readable
 from myoedge.plan.l1.tiling import ARGUMENTS, Buffer, Tiling
@@ -29,8 +29,8 @@ def carried_tensors(
     tensors: Sequence[LoopTensor], kernels: Sequence[TiledKernel], room: int
 ) -> dict[LoopTensor, int]:
     """Return tensor -> bytes from the first one, for the tensors that stay in L1 to the end of
-    their loop: states, and results that are live for more layers than `choose_resident` considers,
-    which fit in a share of L1, smallest first.
+    their loop: states, rows of sequences, and results that are live for more layers than
+    `choose_resident` considers, which fit in a share of L1, smallest first.
 
     room   bytes of L1
     """
@@ -38,7 +38,7 @@ def carried_tensors(
     at = 0
     for tensor in sorted(tensors, key=lambda tensor: tensor.size_bytes):
         size = int(round_up(tensor.size_bytes, ALIGNMENT))
-        stays = tensor.is_state or tensor.layers > LONGEST
+        stays = tensor.is_state or tensor.is_row or tensor.layers > LONGEST
         fits = stays and (at + size) * CARRIED_SHARE <= room
         if fits and not any(kernels[layer].in_l2 for layer, _, _ in tensor.uses):
             found[tensor] = at
@@ -84,7 +84,7 @@ def with_buffers(
     loops: Sequence[LoopLayers],
 ) -> tuple[Tiling | None, ...]:
     """Return the tilings with L1 buffers for constants that stay for a loop, and for carried
-    tensors in the layer that sets them; unchanged if a layer has no tiling.
+    tensors in the layer that sets or first reads them; unchanged if a layer has no tiling.
 
     staying   layer -> operands that stay
     """
@@ -98,9 +98,11 @@ def with_buffers(
             sizes = {x.name: size_bytes(x) for x in constants}
             known[index] = _with_buffers(known, index, sizes, known[loop.first].first, loop)
     for tensor in carried:
-        out, size_of_out = tensor.setter, readable(tensor.size_bytes)
-        size = {known[out].kernel.out.name: size_of_out}
-        known[out] = _with_buffers(known, out, size, known[out].first, tensor.loop)
+        at, loop = tensor.setter, tensor.loop
+        source, first = (tensor.uses[0][1], loop.first) if tensor.is_row else (OUT, at)
+        names = [x.name for x in known[at].kernel.operands if x.source == source]
+        sizes = dict.fromkeys(names[:1], readable(tensor.size_bytes))
+        known[at] = _with_buffers(known, at, sizes, known[first].first, loop)
     return tuple(known)
 
 

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values of network.c for loops: what is loaded before the first iteration, and the rows of
+sequences that are fetched during each iteration for the next one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from myoedge.codegen.addresses import Outside, macro
+from myoedge.codegen.constants import function_name
+from myoedge.operators.kernel import Operand
+from myoedge.plan.l1.loop_data import ROWS
+from myoedge.plan.loops import LoopLayers
+from myoedge.plan.plan import Location, Plan
+
+Outsides = Callable[[int, Operand], Outside]  # layer, operand -> its address in L2
+
+
+@dataclass(frozen=True, slots=True)
+class RowFetch:
+    """The C function that fetches the next iteration's row of a sequence into L1.
+
+    loop       the loop
+    during     layer during which it runs: the one after the last reader of this iteration's row
+    function   its name
+    lines      its statements
+    """
+
+    loop: LoopLayers
+    during: int
+    function: str
+    lines: Sequence[str]
+
+
+def row_fetches(plan: Plan, outside: Outsides) -> list[RowFetch]:
+    """Return the fetches of all rows of sequences, one for each row and loop."""
+    found = []
+    for loop in plan.loops:
+        readers: dict[Location, list[tuple[int, Operand]]] = {}
+        for index in range(loop.first, loop.last + 1):
+            for operand in plan.tilings[index].kernel.operands:
+                if plan.is_fetched_row(index, operand):
+                    name = plan.steps[index].operands[int(operand.source)]
+                    readers.setdefault(plan.where[name], []).append((index, operand))
+        found += [_fetch(plan, loop, row, known, outside) for row, known in readers.items()]
+    return found
+
+
+def _fetch(
+    plan: Plan,
+    loop: LoopLayers,
+    row: Location,
+    readers: Sequence[tuple[int, Operand]],
+    outside: Outsides,
+) -> RowFetch:
+    index, operand = readers[0]
+    function = function_name(index, plan.steps[index])
+    to, source = macro(function, operand.name), outside(index, operand).text
+    size = _size_bytes(operand)
+    lines = (
+        f"if (ME_TURN + 1 < {loop.steps}) {{",
+        f"    me_start_for_layer({index});",
+        f"    me_fetch({to}, {source} + {row.row_bytes}, {size}, {size}, 0);",
+        "    me_start_for_next();",
+        "}",
+    )
+    name = f"{function}_fetch_next_{operand.name}"
+    return RowFetch(loop, readers[-1][0] + 1, name, lines)
+
+
+def loop_values(plan: Plan, number: int, outside: Outsides) -> dict[str, Any]:
+    """Return a loop's layers, and the statements that run before the first iteration: loads of its
+    L1-resident constants and rows, and calls that write arguments."""
+    loop = plan.loops[number]
+    layers = range(loop.first, loop.last + 1)
+    own = [at for at in layers if plan.tilings[at].arguments_once]
+    arguments = [f"{function_name(at, plan.steps[at])}_arguments();" for at in own]
+    first = [f"{fetch.function}();" for fetch in row_fetches(plan, outside) if fetch.loop == loop]
+    rows = _layer_rows(plan, number)
+    loads = _constant_loads(plan, layers, outside)
+    lines = [*rows.pop("lines", ()), *loads, *first, *arguments]
+    before = f"before_loop{number}" if lines else "0"
+    return {**asdict(loop), **rows, "lines": lines, "before": before}
+
+
+def _layer_rows(plan: Plan, number: int) -> dict[str, Any]:
+    """Return the C name and L1 address of a loop's rows of the layer table, and the statements that
+    load them; "rows": "" if they are in L2."""
+    loop = plan.loops[number]
+    first, count = plan.tilings[loop.first], loop.layers + 1
+    if ROWS not in (buffer.operand for buffer in first.buffers):
+        return {"rows": ""}
+    rows = f"me_rows{number}"
+    return {
+        "rows": rows,
+        "row_count": count,
+        "rows_at": macro(function_name(loop.first, plan.steps[loop.first]), ROWS),
+        "lines": [f"me_fetch_rows({rows}, &me_layers[{loop.first}], {count});"],
+    }
+
+
+def _constant_loads(plan: Plan, layers: Iterable[int], outside: Outsides) -> Iterator[str]:
+    """Yield the statements that load constants of a loop's layers that stay in L1."""
+    for index in layers:
+        tiling = plan.tilings[index]
+        for operand in tiling.kernel.operands:
+            if operand.constant and operand.name in tiling.resident:
+                to = macro(function_name(index, plan.steps[index]), operand.name)
+                size = _size_bytes(operand)
+                yield f"me_fetch({to}, {outside(index, operand).text}, {size}, {size}, 0);"
+
+
+def _size_bytes(operand: Operand) -> int:
+    return math.prod(operand.shape) * operand.itemsize
