@@ -14,8 +14,12 @@ from functools import partial
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.formulas import broadcast_axes
+from myoedge.nest.ir import Nest
 from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import as_in_floats, by_output, same_shape
+from myoedge.operators.described import operand, result
 from myoedge.operators.format import MOVES
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
@@ -42,6 +46,18 @@ def _copied(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return moves.pieces(copied, engine, [in_bytes(copied, loops)])
 
 
+def first_operand(step: QuantizedNode) -> Nest:
+    """Return the description of a copy of the first operand."""
+    axes = broadcast_axes(step.out)
+    arrays = tuple(operand(step, at) for at in range(len(step.operands)))
+    index = tuple(axis.at for axis in axes)
+    return Nest(axes, arrays, result(step), index, arrays[0][index])
+
+
+def _first(attrs: Attrs, *xs: np.ndarray) -> np.ndarray:
+    return xs[0]
+
+
 moves_rows = partial(
     OpDef,
     nest=by_output,
@@ -50,20 +66,17 @@ moves_rows = partial(
     in_loops=True,
     kernels=on_cluster(_copied, MOVES),
 )
-
-
-def _first(attrs: Attrs, *xs: np.ndarray) -> np.ndarray:
-    return xs[0]
+copies = partial(
+    moves_rows,
+    shape=same_shape,
+    real=_first,
+    meaning=first_operand,
+    kernels=(*on_cluster(_copied, MOVES), *generated(MOVES)),
+)
 
 
 LOOP_STATE = register(
-    moves_rows(
-        name=STATE,
-        doc="a state of a loop; its initial value is the operand",
-        shape=same_shape,
-        real=_first,
-        integer=as_in_floats(_first),
-    )
+    copies(name=STATE, doc="a state of a loop; its initial value is the operand")
 )
 
 LOOP_READ = register(
@@ -77,12 +90,9 @@ LOOP_READ = register(
 )
 
 LOOP_NEXT = register(
-    moves_rows(
+    copies(
         name=NEXT,
         doc="copies the first operand into the state for the next step, the second operand",
-        shape=same_shape,
-        real=_first,
-        integer=as_in_floats(_first),
     )
 )
 
