@@ -224,20 +224,39 @@ def read_rows(
     rows    tensor -> bytes by which its address advances per iteration of a loop
     """
     found = []
-    for loop in (loop for loop in loops if loop.steps > 1 and loop.first > 0):
-        body = range(loop.first, loop.last + 1)
-        written = {roots[steps[at].node.name][0] for at in body}
-        uses: dict[tuple[str, int], list[Use]] = {}
-        for at in body:
-            for number, name in enumerate(steps[at].operands):
-                if rows.get(name) and roots[name][0] not in written:
-                    uses.setdefault(roots[name], []).append((at, number, 0))
-        for known in uses.values():
-            at, number = known[0][0], int(known[0][1])
+    for loop in loops:
+        if loop.steps == 1 or loop.first == 0:
+            continue
+        for uses in _row_uses(steps, roots, rows, loop):
+            at, number = uses[0][0], int(uses[0][1])
             size = math.prod(steps[at].shapes[number]) * steps[at].read_type(number).size_bytes
-            tensor = LoopTensor(loop, at, size, tuple(known), is_row=True)
-            found += [tensor] * (tensor.last_use < loop.last)
+            row = LoopTensor(loop, at, size, tuple(uses), is_row=True)
+            found += [row] * (row.last_use < loop.last)
     return found
+
+
+def _row_uses(
+    steps: Sequence[QuantizedNode], roots: Roots, rows: Mapping[str, int], loop: LoopLayers
+) -> Iterable[Sequence[Use]]:
+    """Return the accesses to each row of a sequence that a loop's layers read and do not write."""
+    written = written_by_rows(steps, roots, rows, loop)
+    uses: dict[tuple[str, int], list[Use]] = {}
+    for at in range(loop.first, loop.last + 1):
+        for number, name in enumerate(steps[at].operands):
+            if rows.get(name) and roots[name][0] not in written:
+                uses.setdefault(roots[name], []).append((at, number, 0))
+    return uses.values()
+
+
+def written_by_rows(
+    steps: Sequence[QuantizedNode], roots: Roots, rows: Mapping[str, int], loop: LoopLayers
+) -> list[str]:
+    """Return the sequences to which a loop's layers write one row per iteration.
+
+    roots, rows   as for `read_rows`
+    """
+    made = (step.node for step in steps[loop.first : loop.last + 1])
+    return [roots[node.name][0] for node in made if rows.get(node.name) or node.op == WRITE]
 
 
 def _is_within(loop: LoopLayers, at: int, step: QuantizedNode, uses: Iterable[Use]) -> bool:

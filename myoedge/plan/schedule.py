@@ -10,7 +10,6 @@ from myoedge.errors import MyoedgeError
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.checks import enforce
 from myoedge.operators.layer_names import located
-from myoedge.operators.loop.turns import WRITE
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import modelled_cycles, waits_for_l3
 from myoedge.plan.fused_layers import fuse_layers
@@ -40,6 +39,7 @@ from myoedge.plan.loops import (
     loop_layers,
     loop_tensors,
     read_rows,
+    written_by_rows,
 )
 from myoedge.plan.placement import Allocator, LiveRange, Placement, place
 from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
@@ -302,21 +302,16 @@ def _lives(n: LoweredNetwork) -> list[LiveRange]:
         last.update((n.roots[name][0], at) for name in step.operands)
     last.update((n.roots[name][0], len(n.steps)) for _, name in n.copies)
     for loop in n.loops:
-        first.update((name, loop.first) for name in _written_by_rows(n, loop))
+        by_rows = written_by_rows(n.steps, n.roots, n.rows, loop)
+        first.update((name, loop.first) for name in by_rows)
         carried = (name for name in first if first[name] < loop.first <= last[name])
-        kept = (*carried, *_written_by_rows(n, loop))
+        kept = (*carried, *by_rows)
         last.update((name, max(last[name], loop.last)) for name in kept)
     return [
         LiveRange(name, size_bytes(n.quant, name), first[name], last[name])
         for name in first
         if name not in n.owned
     ]
-
-
-def _written_by_rows(n: LoweredNetwork, loop: LoopLayers) -> list[str]:
-    """Return the sequences to which a loop's layers write one row per iteration."""
-    made = (step.node for step in n.steps[loop.first : loop.last + 1])
-    return [n.roots[node.name][0] for node in made if n.rows.get(node.name) or node.op == WRITE]
 
 
 def _locate(

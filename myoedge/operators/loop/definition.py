@@ -75,9 +75,7 @@ copies = partial(
 )
 
 
-LOOP_STATE = register(
-    copies(name=STATE, doc="a state of a loop; its initial value is the operand")
-)
+LOOP_STATE = register(copies(name=STATE, doc="a state of a loop; its initial value is the operand"))
 
 LOOP_READ = register(
     moves_rows(

@@ -98,12 +98,17 @@ def with_buffers(
             sizes = {x.name: size_bytes(x) for x in constants}
             known[index] = _with_buffers(known, index, sizes, known[loop.first].first, loop)
     for tensor in carried:
-        at, loop = tensor.setter, tensor.loop
-        source, first = (tensor.uses[0][1], loop.first) if tensor.is_row else (OUT, at)
-        names = [x.name for x in known[at].kernel.operands if x.source == source]
-        sizes = dict.fromkeys(names[:1], readable(tensor.size_bytes))
-        known[at] = _with_buffers(known, at, sizes, known[first].first, loop)
+        known[tensor.setter] = _with_carried(known, tensor)
     return tuple(known)
+
+
+def _with_carried(tilings: Sequence[Tiling], tensor: LoopTensor) -> Tiling:
+    """Return the layer that sets or first reads a carried tensor with the tensor's buffer."""
+    at, loop = tensor.setter, tensor.loop
+    source, first = (tensor.uses[0][1], loop.first) if tensor.is_row else (OUT, at)
+    name = next(x.name for x in tilings[at].kernel.operands if x.source == source)
+    sizes = {name: readable(tensor.size_bytes)}
+    return _with_buffers(tilings, at, sizes, tilings[first].first, loop)
 
 
 def _with_buffers(
