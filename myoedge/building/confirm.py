@@ -22,9 +22,9 @@ from myoedge.building.build_files import (
     make_contents,
     with_run,
 )
-from myoedge.building.plans import BuildPlan, memory_costs, planned
+from myoedge.building.plans import BuildPlan, Planned, memory_costs, planned
 from myoedge.building.quantized import Quantized
-from myoedge.building.remedies import code_over_l2, with_l2_remedy
+from myoedge.building.remedies import KeepsLimit, code_over_l2, with_l2_remedy
 from myoedge.building.request import BuildRequest
 from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import TOO_LARGE, keeps_up, slow_stream
@@ -156,6 +156,13 @@ def finish(inputs: BuildInputs) -> Finished:
     does not fit; E401 the simulated outputs differ from the reference; E701 .. E711 the firmware
     fails.
     """
+    try:
+        return _replanned(inputs)
+    except KeepsLimit as kept:  # found while a remedy was searched
+        return _finish(inputs, kept.build_plan)
+
+
+def _replanned(inputs: BuildInputs) -> Finished:
     over: CodeOverBudget | None = None
     for _ in range(MOST_PLANS):
         try:
@@ -175,11 +182,13 @@ def finish(inputs: BuildInputs) -> Finished:
     raise over if not inputs.advises else code_over_l2(over, inputs, finish)
 
 
-def _finish(inputs: BuildInputs) -> Finished:
+def _finish(inputs: BuildInputs, build_plan: BuildPlan | None = None) -> Finished:
+    """Finish a build with this plan, or with the first of its candidates that is accepted."""
     quantized, request = inputs.quantized, inputs.request
     with inputs.stage("plan"):
-        is_first = request.limits.l2_code_bytes is None
-        plans = planned(quantized.network, request, advises=inputs.advises and is_first)
+        advises = inputs.advises and request.limits.l2_code_bytes is None
+        plans = Planned(iter([build_plan])) if build_plan else None
+        plans = plans or planned(quantized.network, request, advises=advises)
     judge = partial(
         check,
         request.limits,

@@ -69,7 +69,8 @@ class Planned:
 
 
 def planned(network: QuantGraph, request: BuildRequest, *, advises: bool = True) -> Planned:
-    """Plan a network within the memory limits.
+    """Plan a network within the memory limits. If only the estimated code is too large beside a
+    plan, that plan is returned: linking gives the code's size.
 
     advises   whether to find out which memory is too small if no plan fits
     Errors: E236, E301 does not fit the chip, E304, E306.
@@ -77,7 +78,10 @@ def planned(network: QuantGraph, request: BuildRequest, *, advises: bool = True)
     try:
         return Planned(_candidates(network, request))
     except MyoedgeError as error:
-        names = _limited(request) if error.exit_code == TOO_LARGE and advises else []
+        is_large = error.exit_code == TOO_LARGE
+        if is_large and request.estimates_code and fits(network, request.with_least_code):
+            return Planned(_candidates(network, request.with_least_code))
+        names = _limited(request) if is_large and advises else []
         if not names:
             raise
         plan = next(_candidates(network, _freed(request, names)))  # an error if the chip is small

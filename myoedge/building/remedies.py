@@ -17,6 +17,7 @@ from myoedge.reports.budget import Broken, over_budget
 
 if TYPE_CHECKING:
     from myoedge.building.confirm import BuildInputs, Finished
+    from myoedge.building.plans import BuildPlan
     from myoedge.plan.plan import Plan
 
 MOST_TRIALS = 5  # builds without simulation
@@ -24,6 +25,17 @@ NEAR = 32  # a limit of n KiB is searched to n / NEAR
 STEP_KIB = 4  # more L2 if a limit has no plan
 
 Finish = Callable[["BuildInputs"], "Finished"]
+
+
+class KeepsLimit(Exception):
+    """A trial of a larger L2 limit gave a build that the given limit is enough for.
+
+    build_plan   its plan
+    """
+
+    def __init__(self, build_plan: BuildPlan) -> None:
+        super().__init__()
+        self.build_plan = build_plan
 
 
 def with_l2_remedy(
@@ -36,6 +48,7 @@ def with_l2_remedy(
     l2_kib   first limit to try, in KiB
     finish   the rest of a build
     free     plan without a limit, to compare cycles with
+    Errors: KeepsLimit.
     """
     found = _smallest(inputs, l2_kib, finish)
     if found is None:
@@ -76,12 +89,16 @@ def _used_bytes(built: Finished, inputs: BuildInputs) -> int:
 
 def _smallest(inputs: BuildInputs, l2_kib: int, finish: Finish) -> tuple[int, Finished] | None:
     """Build with L2 limits above the given one, which is too small; return the smallest that
-    suffices, in KiB, with its build."""
-    low, found = (inputs.request.limits.l2_bytes or 0) // KIB, None
+    suffices, in KiB, with its build. Errors: KeepsLimit."""
+    limit_bytes, found = inputs.request.limits.l2_bytes or 0, None
+    low = limit_bytes // KIB
     for _ in range(MOST_TRIALS):
         try:
             found = l2_kib, finish(_with_l2_alone(inputs, l2_kib))
-            used_kib = max(-(-_used_bytes(found[1], inputs) // KIB), low + 1)
+            used_bytes = _used_bytes(found[1], inputs)
+            if used_bytes <= limit_bytes:
+                raise KeepsLimit(found[1].build_plan)
+            used_kib = max(-(-used_bytes // KIB), low + 1)
             l2_kib = used_kib if used_kib < l2_kib else (low + l2_kib) // 2
         except MyoedgeError as error:
             if error.exit_code != TOO_LARGE:

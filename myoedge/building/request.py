@@ -85,6 +85,19 @@ class BuildRequest:
         limits = replace(self.limits, l2_code_bytes=code_bytes + LINKED_MARGIN_BYTES)
         return replace(self, limits=limits)
 
+    @property
+    def estimates_code(self) -> bool:
+        """Whether the L2 limit counts code whose size is estimated."""
+        return (
+            self.limits.l2_code_bytes is None and budget.code_bytes(self.limits, self.chip, 0) > 0
+        )
+
+    @property
+    def with_least_code(self) -> BuildRequest:
+        """Return the request with as much L2 left for code as the smallest program needs."""
+        limits = replace(self.limits, l2_code_bytes=budget.LEAST_CODE_BYTES)
+        return replace(self, limits=limits)
+
     def with_room_for(self, program: ProgramTooLarge) -> BuildRequest:
         """Return the request with more memory reserved for the program: the bytes by which it
         exceeded L2 (code) or L1 (runtime and kernel arguments)."""

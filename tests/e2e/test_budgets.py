@@ -493,6 +493,39 @@ def test_a_network_fits_the_l2_that_it_takes(tmp_path: Path) -> None:
             assert myoedge.build(model, calib=calib, output=tmp_path / limit, l2=advised).layers
 
 
+class Softmaxes(torch.nn.Module):
+    """Layers of two kernels, whose program is small."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(24):
+            x = torch.softmax(torch.tanh(x) * 3, -1)
+        return x
+
+
+@pytest.mark.parametrize("least_bytes", [4096, 1 << 20])
+def test_code_that_is_smaller_than_its_estimate_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least_bytes: int
+) -> None:
+    """The program without a limit fits; what is needed is more than what there is.
+
+    least_bytes   of code; if no plan leaves room for it, a trial for a remedy gives the build
+    """
+    monkeypatch.setattr(budget, "LEAST_CODE_BYTES", least_bytes)
+    model = save_exported(Softmaxes(), (torch.zeros(1, 16),), tmp_path / "model.pt2")
+    samples = np.random.default_rng(0).standard_normal((8, 1, 16), np.float32)
+    build = partial(myoedge.build, model, calib=samples, output=tmp_path / "out")
+    with l2_with_code():
+        used_bytes = wording.l2_bytes(build().report)
+        kib = -(-used_bytes // 1024)
+        assert wording.l2_bytes(build(l2=f"{kib}KiB").report) == used_bytes
+        with pytest.raises(MyoedgeError, match="E302") as told:
+            build(l2=f"{kib - 1}KiB")
+        facts, advised = dict(told.value.notice.facts), told.value.notice.tries[0].split()[1]
+        needs, has = (int(facts[x].split()[0].replace(",", "")) for x in ("needs", "has"))
+        assert has == (kib - 1) * 1024 < needs
+        assert wording.l2_bytes(build(l2=advised).report) == needs
+
+
 @pytest.mark.parametrize(
     ("table", "target", "code"),
     [
