@@ -187,8 +187,8 @@ def _finish(inputs: BuildInputs, build_plan: BuildPlan | None = None) -> Finishe
     quantized, request = inputs.quantized, inputs.request
     with inputs.stage("plan"):
         advises = inputs.advises and request.limits.l2_code_bytes is None
-        plans = Planned(iter([build_plan])) if build_plan else None
-        plans = plans or planned(quantized.network, request, advises=advises)
+        known = None if build_plan is None else Planned(iter([build_plan]))
+        plans = known or planned(quantized.network, request, advises=advises)
     judge = partial(
         check,
         request.limits,
@@ -318,9 +318,8 @@ def _one_inference(
     files = FirmwareFiles(chip_inputs(stream, [run]), specs, len(plan.steps), l3)
     say = None if progress is None else lambda cycle, _: progress(cycle, estimated)
     simulate = partial(run_firmware, firmware.program, files, max_cycles=MOST_CYCLES, progress=say)
-    measured = reused(
-        "simulate", key("simulate", firmware.elf, files, dict(GAP9_CYCLES)), lambda: simulate()[0]
-    )
+    inputs_key = key("simulate", firmware.elf, files, dict(GAP9_CYCLES))
+    measured = reused("simulate", inputs_key, lambda: simulate()[0])
     if not same_outputs([run], measured):
         raise MyoedgeError(
             "E401",

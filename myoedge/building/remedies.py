@@ -87,18 +87,22 @@ def _used_bytes(built: Finished, inputs: BuildInputs) -> int:
     return built.build_plan.plan.l2_bytes + _code_bytes(built, inputs)
 
 
+def _bytes_over_limit(built: Finished, inputs: BuildInputs) -> int:
+    """Return the bytes of L2 of a trial. Errors: KeepsLimit if the given limit has as many."""
+    used_bytes = _used_bytes(built, inputs)
+    if used_bytes <= (inputs.request.limits.l2_bytes or 0):
+        raise KeepsLimit(built.build_plan)
+    return used_bytes
+
+
 def _smallest(inputs: BuildInputs, l2_kib: int, finish: Finish) -> tuple[int, Finished] | None:
     """Build with L2 limits above the given one, which is too small; return the smallest that
     suffices, in KiB, with its build. Errors: KeepsLimit."""
-    limit_bytes, found = inputs.request.limits.l2_bytes or 0, None
-    low = limit_bytes // KIB
+    low, found = (inputs.request.limits.l2_bytes or 0) // KIB, None
     for _ in range(MOST_TRIALS):
         try:
             found = l2_kib, finish(_with_l2_alone(inputs, l2_kib))
-            used_bytes = _used_bytes(found[1], inputs)
-            if used_bytes <= limit_bytes:
-                raise KeepsLimit(found[1].build_plan)
-            used_kib = max(-(-used_bytes // KIB), low + 1)
+            used_kib = max(-(-_bytes_over_limit(found[1], inputs) // KIB), low + 1)
             l2_kib = used_kib if used_kib < l2_kib else (low + l2_kib) // 2
         except MyoedgeError as error:
             if error.exit_code != TOO_LARGE:

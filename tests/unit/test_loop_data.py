@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from myoedge.backends.measurement import FirmwareFiles
+from myoedge.backends.simulator import run_firmware
+from myoedge.codegen.firmware import make_firmware
+from myoedge.codegen.project import make_sources
 from myoedge.codegen.render import template_dir
+from myoedge.operators.interpreter import run_int
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l1 import layers
 from myoedge.plan.l1.loop_data import ARGUMENTS_BYTES, ROW_BYTES, loop_data
@@ -111,3 +117,36 @@ def test_transfers_of_a_loop_are_its_rows_alone(depth: int) -> None:
     assert loop.steps > 8
     assert moved == [ROW * itemsize]  # the result's row
     assert all(tiling.arguments_once for tiling in body)
+
+
+class Behind(nn.Module):
+    """A recurrence over some rows of two layers, whose results are far larger than its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Linear(ROW, 64), nn.Linear(64, ROW)
+        self.loop = Deep(LONGEST + 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = torch.relu(self.narrow(torch.relu(self.wide(x))))
+        y: torch.Tensor = self.loop(torch.tanh(rows[:, ::40]))
+        return y
+
+
+def test_a_loop_beside_feature_maps_in_l3_is_exact() -> None:
+    """Oracle: the reference, without a plan."""
+    torch.manual_seed(0)
+    x = torch.zeros(1, 480, ROW)
+    rng = np.random.default_rng(0)
+    calib = rng.standard_normal((2, *x.shape), np.float32)
+    network = quantized(torch.export.export(Behind().eval(), (x,)), calib)
+    plan = make_plan(network, replace(find_chip("gap9"), l2_bytes=16000, l2_reserved_bytes=0))
+    assert plan.maps
+    assert plan.loops
+    (name,), (out,) = network.graph.inputs, network.graph.outputs
+    sample = rng.integers(-128, 128, x.shape, np.int8)
+    wanted = run_int(network.steps, network.constants, {name: sample})[out]
+    specs = [(wanted.shape, wanted.dtype)]
+    files = FirmwareFiles([[sample]], specs, len(plan.steps), plan.l3_image())
+    measured, _ = run_firmware(make_firmware(make_sources(plan, "loop")).program, files)
+    np.testing.assert_array_equal(measured.inferences[0].outputs[0], wanted)
