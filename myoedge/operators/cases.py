@@ -198,10 +198,12 @@ def weight_slack(case: Any) -> Array:
     return np.asarray(error / case.target.scale)
 
 
-def elementwise_use(op: str, torch: str, **attrs: Sequence[float]) -> Callable[[Draw], DrawnUse]:
+def elementwise_use(
+    op: str, torch: str = "", **attrs: Sequence[float]
+) -> Callable[[Draw], DrawnUse]:
     """Return a function that draws uses of an operator that is a formula.
 
-    torch   the oracle, as in DrawnUse
+    torch   the oracle, as in DrawnUse; checks of plug-ins use `real` in its place
     attrs   attribute -> values of which each use has one
     """
 

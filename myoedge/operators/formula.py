@@ -1,21 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that are one formula per element: a class with the functions `real`, `quantize` and
-`nest`; constants, bounds, kernels, both widths and rules follow from them.
-
-    class Gains(ElementwiseOperator, name="gains", doc="x * factors", weights=(1,)):
-        gain: Constant  # int16 [C]
-
-        def real(self, x: Array, factors: Array) -> Array:
-            return x * factors
-
-        def quantize(self) -> Scaled:
-            step = float(np.abs(self.constant(1)).max()) / 32767
-            gain = np.rint(self.constant(1) / step).astype(np.int16)
-            return Scaled(self.params(0).scale * step, gain=gain)
-
-        def nest(self, x: Expr) -> Expr:
-            return x * self.gain
-"""
+"""What follows from an operator's formula: its integer constants, description, bounds, kernels, and
+rules of streams, transposes and files from elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +8,7 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -31,12 +16,10 @@ from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.nest.c import C_TYPES
 from myoedge.nest.formulas import broadcast_axes, broadcast_index
 from myoedge.nest.intervals import intervals, largest
-from myoedge.nest.ir import Expr as Expr
-from myoedge.nest.ir import Lookup, Nest, as_expr
-from myoedge.numerics.arrays import Array as Array
+from myoedge.nest.ir import Nest, as_expr
+from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
-from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams, register
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     broadcast_streaming_rule,
@@ -45,16 +28,16 @@ from myoedge.operators.common_rules import (
     same_attrs,
     with_requant,
 )
-from myoedge.operators.described import constant, nest_constant, operand, requantised, result
+from myoedge.operators.described import operand, requantised, result
 from myoedge.operators.format import LIMITED, int16_where
+from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.learnt import BOUND, INTEGERS_32, NOTHING_LEARNT, REQUANT, Learnt
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
-ACCUMULATOR_MAX = 2**30
+if TYPE_CHECKING:
+    from myoedge.operators.elementwise_operator import ElementwiseOperator
+
 FORMULAS: dict[str, Formula] = {}
-
-
-Constant = Any  # in `nest`: a number, or the element of an array
 
 
 class WrongReturn(TypeError):
@@ -84,78 +67,6 @@ class FormulaParams(RequantParams):
     acc_bound: int
 
 
-class ElementwiseOperator:
-    """Base class of an operator that is a formula per element; a subclass registers it.
-
-    name      name of the operator
-    doc       what it computes, for docs/ops.md
-    weights   positions of the inputs that are constants, of one value or one per channel
-    limits    attribute -> its smallest and largest value
-
-    A subclass has annotations, the names of its integer constants, and three functions:
-        real(self, *arrays)    floats -> floats
-        quantize(self)         -> Scaled: the meaning of one unit of `nest`, and the constants
-        nest(self, *operands)  integers minus their zero points -> formula of the result
-    An instance is the operator in one layer: its attributes `attrs`, in `quantize` also parameters
-    of operands and values of constants, in `nest` the integer constants under their names: a
-    number, or the element of an array at the result's place.
-    """
-
-    def __init_subclass__(
-        cls,
-        *,
-        name: str,
-        doc: str,
-        weights: tuple[int, ...] = (),
-        limits: Mapping[str, tuple[float, float]] | None = None,
-    ) -> None:
-        formula = FORMULAS[name] = Formula.of(name, cls, weights)
-        register(formula.definition(doc, limits or {}))
-
-    def __init__(self, attrs: Attrs, site: QuantizeInputs | None, step: QuantizedNode | None):
-        self.attrs, self._site, self._step = attrs, site, step
-
-    def params(self, operand: int) -> QuantParams:
-        """Return the quantisation parameters of an operand, in `quantize`."""
-        return self.site.params(operand)
-
-    def constant(self, operand: int) -> Array:
-        """Return the float values of a constant, in `quantize`."""
-        return self.site.constant(operand)
-
-    @property
-    def site(self) -> QuantizeInputs:
-        """Everything that is known in `quantize`."""
-        assert self._site is not None, "only quantize has parameters and values of constants"
-        return self._site
-
-    def multipliers(self, *factors: float) -> tuple[float, list[int]]:
-        """Return what the operands of a weighted sum are multiplied by: (unit, integers).
-
-        factors   real factor of each operand
-        """
-        operands = [*map(self.params, range(len(factors)))]
-        terms = [factor * x.scale for factor, x in zip(factors, operands, strict=True)]
-        reach = sum(abs(term) * x.reach for term, x in zip(terms, operands, strict=True))
-        unit = max(reach, 1e-30) / ACCUMULATOR_MAX
-        return unit, [round(term / unit) for term in terms]
-
-    def lookup(self, name: str, index: Expr) -> Expr:
-        """Return the element of a constant of one dimension at a computed index, in `nest`."""
-        return Lookup(nest_constant(name, self._values(name)), index)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or self._step is None:
-            raise AttributeError(f"{type(self).__name__} has no {name} here")
-        axes = broadcast_axes(self._step.out)
-        index = broadcast_index(axes, np.shape(self._values(name)))
-        return constant(self._step, name, index)
-
-    def _values(self, name: str) -> Any:
-        assert self._step is not None, "only nest has the integer constants"
-        return getattr(self._step.integers, name)
-
-
 @dataclass(frozen=True)
 class Formula:
     """An operator's class, and what follows from it.
@@ -163,6 +74,7 @@ class Formula:
     name        name of the operator
     stated      the class
     constants   names of its integer constants
+    inputs      number of its inputs
     weights     positions of the inputs that are constants
     params      class of its integer constants
     """
@@ -170,11 +82,12 @@ class Formula:
     name: str
     stated: type[ElementwiseOperator]
     constants: tuple[str, ...]
+    inputs: int
     weights: tuple[int, ...]
     params: type[FormulaParams]
 
     @staticmethod
-    def of(name: str, stated: type[ElementwiseOperator], weights: tuple[int, ...]) -> Formula:
+    def of(name: str, stated: type[ElementwiseOperator], constants: int) -> Formula:
         if lacking := [x for x in ("real", "quantize", "nest") if x not in vars(stated)]:
             raise TypeError(f"the class {stated.__name__} has no function {lacking[0]}")
         names = tuple(vars(stated).get("__annotations__", {}))
@@ -185,7 +98,10 @@ class Formula:
             frozen=True,
             kw_only=True,
         )
-        return Formula(name, stated, names, weights, cast(type[FormulaParams], params))
+        real = cast(Any, stated).real
+        inputs = len(inspect.signature(real).parameters) - 1
+        weights = tuple(range(inputs - constants, inputs))
+        return Formula(name, stated, names, inputs, weights, cast(type[FormulaParams], params))
 
     def definition(self, doc: str, limits: Mapping[str, tuple[float, float]]) -> OpDef:
         def real(attrs: Attrs, *xs: Array) -> Array:
@@ -220,21 +136,22 @@ class Formula:
     @property
     def operands(self) -> tuple[int, ...]:
         """Positions of the inputs that are tensors."""
-        stated: Any = self.stated
-        count = len(inspect.signature(stated.real).parameters) - 1
-        return tuple(at for at in range(count) if at not in self.weights)
+        return tuple(range(self.inputs - len(self.weights)))
 
     def shape(self, attrs: Attrs, *shapes: Shape) -> Shape:
-        """Return the shape to which operands and constants broadcast.
+        """Return the shape to which the operands broadcast.
 
-        Errors: ValueError if they do not, or if a constant has more than one axis.
+        Errors: Unsupported if they do not, or if a constant is not one value or one per channel.
         """
-        if deep := [shapes[at] for at in self.weights if len(shapes[at]) > 1]:
-            raise ValueError(f"a constant {list(deep[0])}, which may have one axis")
-        tensors = [shapes[at] for at in self.operands]
-        out = tuple(map(int, np.broadcast_shapes(*tensors)))
-        if np.broadcast_shapes(out, *shapes) != out:
-            raise ValueError(f"constants that do not have one value, or one per channel of {out}")
+        stated = ", ".join(str(list(shape)) for shape in shapes)
+        try:
+            out = tuple(map(int, np.broadcast_shapes(*(shapes[at] for at in self.operands))))
+        except ValueError as refusal:
+            raise Unsupported(f"{self.name} of shapes {stated}") from refusal
+        if any(shapes[at] not in ((), (1,), out[-1:]) for at in self.weights):
+            raise Unsupported(
+                f"{self.name} of shapes {stated}: a constant has one value per channel"
+            )
         return out
 
     def quantize(self, site: QuantizeInputs) -> FormulaParams:

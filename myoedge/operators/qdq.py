@@ -2,7 +2,7 @@
 """Export to model.int8.onnx: functions that write an operator as ONNX's float operators.
 
 Each family's qdq.py defines WRITE, operator -> function. An operator that ONNX lacks is written as
-several ONNX operators.
+several ONNX operators. Operators without a function are written by `real` (written_real.py).
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from myoedge.operators.qdq import Writer
 
 # Of NumPy's functions, those that one operator of ONNX computes.
 NODES: Mapping[str, str] = {
-    "absolute": "Abs", "add": "Add", "arctan": "Atan", "ceil": "Ceil", "cos": "Cos",
+    "absolute": "Abs", "add": "Add", "arctan": "Atan", "bitwise_and": "And", "bitwise_or": "Or",
+    "ceil": "Ceil", "cos": "Cos", "invert": "Not",
     "divide": "Div", "equal": "Equal", "exp": "Exp", "floor": "Floor", "greater": "Greater",
     "greater_equal": "GreaterOrEqual", "less": "Less", "less_equal": "LessOrEqual", "log": "Log",
     "logical_and": "And", "logical_not": "Not", "logical_or": "Or", "maximum": "Max",
@@ -36,35 +37,49 @@ CALLS: Mapping[str, Callable[..., Any]] = {  # functions of several operators
 
 
 class Written(NDArrayOperatorsMixin):
-    """A float tensor of the ONNX model, which NumPy's functions take like an array."""
+    """A float tensor of the ONNX model, which NumPy's functions take like an array.
 
-    def __init__(self, w: Writer, name: str) -> None:
-        self.w, self.name = w, name
+    ndim   rank of the operator's result
+    """
+
+    def __init__(self, w: Writer, name: str, ndim: int) -> None:
+        self.w, self.name, self.ndim = w, name, ndim
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        raise _unwritten(f"x.{attribute}")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         if method != "__call__" or options:
-            return NotImplemented
+            raise _unwritten(ufunc.__name__)
         return self._called(ufunc.__name__, inputs)
 
     def __array_function__(
         self, function: Any, types: Any, inputs: tuple[Any, ...], options: Mapping[str, Any]
     ) -> Any:
-        return NotImplemented if options else self._called(function.__name__, inputs)
+        if options:
+            raise _unwritten(function.__name__)
+        return self._called(function.__name__, inputs)
 
     def _called(self, function: str, inputs: tuple[Any, ...]) -> Any:
         if function in CALLS:
             return CALLS[function](*map(self._tensor, inputs))
         if function not in NODES:
-            return NotImplemented
+            raise _unwritten(function)
         names = (self._tensor(x).name for x in inputs)
-        return Written(self.w, self.w.node(NODES[function], *names))
+        return Written(self.w, self.w.node(NODES[function], *names), self.ndim)
 
     def _tensor(self, value: Any) -> Written:
         """Return an argument as a tensor; numbers and arrays become constants."""
         bare = value.item() if isinstance(value, np.ndarray) and value.dtype == object else value
         if isinstance(bare, Written):
             return bare
-        return Written(self.w, self.w.constant(np.asarray(bare, np.float32)))
+        return Written(self.w, self.w.constant(np.asarray(bare, np.float32)), self.ndim)
+
+
+def _unwritten(function: str) -> TypeError:
+    return TypeError(f"real has {function}, which ONNX does not; WRITE can have its nodes")
 
 
 def written_real(w: Writer, step: QuantizedNode, *xs: str) -> str:
@@ -74,7 +89,7 @@ def written_real(w: Writer, step: QuantizedNode, *xs: str) -> str:
     """
     op, names = OPS[step.node.op], iter(xs)
     arguments = [
-        w.floats[name] if at in op.weights else Written(w, next(names))
+        w.floats[name] if at in op.weights else Written(w, next(names), len(step.out))
         for at, name in enumerate(step.node.inputs)
     ]
     made = np.asarray(inspect.unwrap(op.real)(step.attrs, *arguments), object).item()

@@ -19,6 +19,7 @@ from myoedge.nest.ir import Array, Axis, Lookup, Nest
 from myoedge.operators.api import Constant, ElementwiseOperator, Scaled, elementwise_use, where
 from myoedge.operators.base import OPS
 from myoedge.operators.formula import FORMULAS
+from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.streaming_rule import OperandAxis
 from tests.conftest import ROOT
 from tests.ops import harness, test_ops, test_stored_numbers, test_tiles
@@ -33,7 +34,7 @@ def define_others() -> dict[str, Any]:
     """A choice between operands, by a number and a constant per channel."""
 
     class KeptAbove(
-        ElementwiseOperator, name="kept_above", doc="x where |gate| > limit", weights=(2,)
+        ElementwiseOperator, name="kept_above", doc="x where |gate| > limit", constants=1
     ):
         limit: Constant
 
@@ -64,7 +65,8 @@ def operators() -> Iterator[None]:
     sys.path.insert(0, str(ROOT / "tests" / "plugins" / "gains"))
     gains = import_module("myoedge_gains")
     sys.path.pop(0)
-    added = {**page.CASES, **gains.CASES, **define_others()}
+    by_torch = {"gains": elementwise_use("gains", "x0 * w0")}
+    added = {**page.CASES, **gains.CASES, **by_torch, **define_others()}
     harness.USES.update(added)
     yield
     for table, kept in ((OPS, before), (FORMULAS, known)):
@@ -123,3 +125,15 @@ def test_an_index_outside_a_table_and_a_long_shift_have_no_range() -> None:
     ):
         nest = Nest((i,), (x,), Array("y", "int32", (4,)), (i.at,), value)
         assert intervals(nest)[id(value)] == known
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (2, 1)), ((2, 3), (2,)), ((2, 3), (3, 3))])
+def test_a_constant_of_another_shape_is_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
+    """The user is told, and no rewrite makes such a node."""
+    with pytest.raises(Unsupported, match=r"gains of shapes \[2, 3\], .*one value per channel"):
+        OPS["gains"].shape({}, *shapes)
+
+
+def test_operands_that_do_not_broadcast_are_refused() -> None:
+    with pytest.raises(Unsupported, match=r"lerp of shapes \[2, 3\], \[4, 3\]"):
+        OPS["lerp"].shape({}, (2, 3), (4, 3))

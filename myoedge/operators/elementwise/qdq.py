@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Write, Writer, named, number
+from myoedge.operators.qdq import Write, Writer, number
 
 # These functions are continuous and finite, so that float32 rounding does not matter. Of all
 # others, the results for every integer input are stored.
@@ -83,15 +83,6 @@ def _along(w: Writer, step: QuantizedNode, index: int) -> str:
 
 
 WRITE: Mapping[str, Write] = {
-    "add": named("Add"),
-    "affine": lambda w, step, x: w.node(
-        "Add", w.node("Mul", x, _along(w, step, 1)), _along(w, step, 2)
-    ),
-    "magnitude": lambda w, step, a, b: w.node(
-        "Sqrt", w.node("Add", w.node("Mul", a, a), w.node("Mul", b, b))
-    ),
-    "mul": named("Mul"),
     "prelu": lambda w, step, x: w.node("PRelu", x, _along(w, step, 1)),
-    "sub": named("Sub"),
     "table": lambda w, step, x: pointwise(w, step.operands[0], step.attrs["chain"]),
 }

@@ -24,4 +24,4 @@ def to_radians(b, a, out):
 
 
 ROWS = (ImportRow("radians", to_radians, "deg2rad"),)
-CASES = {"radians": elementwise_use("radians", "torch.deg2rad(x0)", factor=[math.pi / 180])}
+CASES = {"radians": elementwise_use("radians", factor=[math.pi / 180])}

@@ -7,7 +7,7 @@ from myoedge.operators import api
 from myoedge.operators.api import Constant, ImportRow, Scaled, elementwise_use
 
 
-class Gains(api.ElementwiseOperator, name="gains", doc="one factor per channel", weights=(1,)):
+class Gains(api.ElementwiseOperator, name="gains", doc="one factor per channel", constants=1):
     gain: Constant  # int16 [C]
 
     def real(self, x, factors):
@@ -23,4 +23,4 @@ class Gains(api.ElementwiseOperator, name="gains", doc="one factor per channel",
 
 
 ROWS = (ImportRow("gains", api.adding("gains", "x", "factors"), "lab::gain"),)
-CASES = {"gains": elementwise_use("gains", "x0 * w0")}
+CASES = {"gains": elementwise_use("gains")}
