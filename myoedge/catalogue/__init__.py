@@ -60,9 +60,8 @@ def meanings() -> str:
     return "\n".join(f"{code}  {entry.title}" for code, entry in sorted(entries().items()))
 
 
-_BY_EXIT_CODE = (
-    f"myoedge explain NUMBER  all codes of an exit code: {', '.join(map(str, EXIT_CODES))}"
-)
+_NEEDS = f"a code, such as E213 or W205, or an exit code: {', '.join(map(str, EXIT_CODES))}"
+_ALL = "myoedge explain  lists all codes with their meanings"
 
 
 def explanation(code: str) -> str:
@@ -82,12 +81,20 @@ def explanation(code: str) -> str:
         title = f"Exit code {exit_code}: {EXIT_CODES[exit_code]}."
         return f"{title}\n\n{body}" if body else title
     entry = entries().get(name)
-    if entry is None:  # a common prefix counts more than common digits
-        similar = difflib.get_close_matches(name, entries(), len(entries()), 0.5)
-        similar.sort(key=lambda candidate: not candidate.startswith(name[:3]))
-        tries = [f"myoedge explain {c}  {entries()[c].title}" for c in similar[:3]]
-        raise MyoedgeError("E208", f"there is no code {code!r}", tries=tries or [_BY_EXIT_CODE])
+    if entry is None:
+        tries = [f"myoedge explain {c}  {entries()[c].title}" for c in _similar(name)[:3]]
+        title = f"there is no code {code!r}"
+        raise MyoedgeError("E208", title, {"needs": _NEEDS}, [*tries, _ALL])
     return f"{entry.code}  {entry.title}\n\n{entry.text}\n\n{_exit_line(entry)}"
+
+
+def _similar(name: str) -> list[str]:
+    """Return codes that are spelled like `name`, a common prefix before common digits; if there are
+    none, those whose title contains it as a word."""
+    spelled = difflib.get_close_matches(name, entries(), len(entries()), 0.5)
+    spelled.sort(key=lambda candidate: not candidate.startswith(name[:3]))
+    words = {code: re.findall(r"\w+", entry.title.upper()) for code, entry in entries().items()}
+    return spelled or sorted(code for code, found in words.items() if name in found)
 
 
 def _exit_line(entry: Entry) -> str:

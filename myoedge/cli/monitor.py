@@ -60,8 +60,8 @@ def monitor(
     """Decode the packets of a sensor application and print them until Ctrl-C.
 
     PORT is the serial port that is wired to the UART of [sensor]; FILE contains bytes recorded from
-    such a port. Times are seconds since the start of the application. --json prints a summary at
-    the end.
+    such a port. Times are seconds since the start of the application; a score is the integer of the
+    largest output, and its class has a name with --build. --json prints a summary at the end.
     """
     from myoedge import api
     from myoedge.reports.packet_log import PacketLog
@@ -83,7 +83,16 @@ def monitor(
         raise
     _finish(terminal, log, save)
     if save is None:
-        terminal.next(command("monitor", source, "--save", "packets.npz"))
+        terminal.next(*_steps(source, folder))
+
+
+def _steps(source: str, folder: str | None) -> Iterator[str]:
+    """Yield the next steps: the packets saved to a file, and the names of classes if no build is
+    given."""
+    named = () if folder is None else ("--build", folder)
+    yield command("monitor", source, *named, "--save", "packets.npz")
+    if not named:
+        yield "# --build DIR: names of the build's classes"
 
 
 def _check_saving(save: str | None) -> None:

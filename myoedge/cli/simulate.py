@@ -196,7 +196,7 @@ def _play(
     if played.over is not None:
         sys.exit(played.over.exit_code)
     if save is not None:
-        terminal.next(command("monitor", save))
+        terminal.next(command("monitor", save, "--build", build))
     else:
         terminal.next(command("simulate", build, "--play", play, "--save", "line.bin"))
 

@@ -199,10 +199,12 @@ def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[s
 
 
 def _fitting(report: Report, free: int) -> dict[str, str]:
-    """Return column titles of the largest stall causes that fit; "" is the sum of the others."""
+    """Return column titles of the largest stall causes that fit, in the same order for every
+    network; "" is the sum of the others."""
     relevant = _relevant_causes(report)
     for count in range(len(relevant), 0, -1):
-        titles = {cause: speed.CAUSE_NAMES[cause] for cause in relevant[:count]}
+        shown = [cause for cause in CAUSES if cause in relevant[:count]]
+        titles = {cause: speed.CAUSE_NAMES[cause] for cause in shown}
         titles |= {"": "other"} if count < len(relevant) else {}
         if _chars(titles) <= free:
             return titles

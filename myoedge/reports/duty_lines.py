@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from myoedge.power.states import WAITING
 from myoedge.reports import speed, wording
-from myoedge.reports.energy import is_sensor, module_powers
+from myoedge.reports.energy import digits, is_sensor, module_powers, with_range
 
 STATE_NAMES = {
     "run": "cluster computes",
@@ -29,26 +30,25 @@ def counted_powers(report: Mapping[str, Any]) -> str:
 
 
 def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (name, text) rows of the duty cycle; [] if no period is known. If the sleep power is
-    only known between two bounds, ranges come first."""
+    """Return (name, text) rows of the duty cycle; [] if no period is known."""
     duty = report.get("duty")
     if not duty:
         return []
-    is_guess = _sleep_is_guessed(duty)
     rows = [
         ("every", speed.duration(duty["period_s"])),
         ("duty cycle", f"{100 * duty['share']:.3g} %"),
-        ("average", power_range(duty["average_mw"], "mW", sleeps=is_guess)),
+        ("average", with_range(duty["average_mw"], "mW")),
         _states(duty) if is_sensor(report) else ("asleep", _asleep(duty)),
     ]
     if duty["asleep_s"]:
         waking_s = duty["period_s"] * (1.0 - duty["share"]) - duty["asleep_s"]
         rows.append(("waking", f"{speed.duration(waking_s)} of each period, idle: in the average"))
     if duty["hours"] is not None:
-        hours = power_range(duty["hours"], "h", sleeps=is_guess)
+        hours = with_range(duty["hours"], "h")
         rows.append(("battery", f"{hours}, at {report['every']['battery_volts']:g} V"))
-    if width := _guessed_width(duty):
-        rows.append(("range", f"{width}; --sleep 0.05mW narrows it"))
+    if width := _guessed_width(report):
+        remedy = "; --sleep 0.05mW narrows it" * _sleep_is_guessed(duty)
+        rows.append(("range", f"{width}{remedy}"))
     return rows
 
 
@@ -57,24 +57,35 @@ def _sleep_is_guessed(duty: Mapping[str, Any]) -> bool:
     return bool(duty["asleep_s"]) and low_mw != high_mw
 
 
-def _guessed_width(duty: Mapping[str, Any]) -> str:
-    """Explain how much wider unknown sleep power makes the power's interval, "18-fold, because the
-    chip's sleep power is not published"; "" if less than 2-fold."""
-    _, low_mw, high_mw = duty["average_mw"]
-    if not _sleep_is_guessed(duty) or high_mw < 2 * low_mw:
+def _guessed_width(report: Mapping[str, Any]) -> str:
+    """Explain the range of the average power: "18-fold, because the chip's sleep power is not
+    published: the value assumes the least"; "" if it is narrow, or not due to this."""
+    duty = report["duty"]
+    if _sleep_is_guessed(duty):
+        return _unpublished(duty["average_mw"], "sleep power", "the least")
+    if not is_sensor(report):
         return ""
-    return f"{high_mw / low_mw:.0f}-fold, because the chip's sleep power is not published"
+    return unpublished_waiting(duty["average_mw"], duty["states_s"])
 
 
-def power_range(interval: Sequence[float], unit: str, *, sleeps: bool, short: bool = False) -> str:
-    """Format an average power with its interval: "1.53 to 6.63 mW", followed by the value at the
-    lowest assumed sleep power unless `short`; for a known sleep power "2.07 mW (1.53 to 2.61)"."""
-    value, low, high = (_digits(x, 3) for x in interval)
-    if sleeps and short:
-        return f"{low} to {high} {unit}"
-    if sleeps:
-        return f"{low} to {high} {unit} ({value} at the lowest assumed sleep power)"
-    return f"{value} {unit} ({low} to {high})"
+def unpublished_waiting(power: Sequence[float], states_s: Mapping[str, float]) -> str:
+    """Explain the range of an average power by the power of the states in which the cores wait; ""
+    if they wait less than half of the time.
+
+    power      (value, low, high) in any unit
+    states_s   seconds in each power state
+    """
+    waits = sum(states_s.get(state, 0.0) for state in WAITING) > sum(states_s.values()) / 2
+    return _unpublished(power, "power while it waits", "running clocks") if waits else ""
+
+
+def _unpublished(power: Sequence[float], cause: str, assumed: str) -> str:
+    """Explain a range by a power of the chip that is not published; "" if less than 2-fold."""
+    _, low, high = power
+    if high < 2 * low:
+        return ""
+    why = f"because the chip's {cause} is not published"
+    return f"{high / low:,.0f}-fold, {why}: the value assumes {assumed}"
 
 
 def _states(duty: Mapping[str, Any]) -> tuple[str, str]:
@@ -96,20 +107,15 @@ def _asleep(duty: Mapping[str, Any]) -> str:
     if not duty["asleep_s"]:
         return "never: no time to fall asleep and wake"
     _, low_mw, high_mw = duty["sleep_mw"]
-    asleep = f"{speed.duration(duty['asleep_s'])} of each period, at {_digits(low_mw, 2)}"
+    asleep = f"{speed.duration(duty['asleep_s'])} of each period, at {digits(low_mw, 2)}"
     is_range = high_mw != low_mw
-    return f"{asleep} to {_digits(high_mw, 2)} mW: not published" if is_range else f"{asleep} mW"
-
-
-def _digits(value: float, digits: int) -> str:
-    """Format a number with `digits` significant digits, an integer from 99.5 on: 0.017, 1,234."""
-    return f"{value:.{digits}g}" if value < 99.5 else f"{value:,.0f}"
+    return f"{asleep} to {digits(high_mw, 2)} mW: not published" if is_range else f"{asleep} mW"
 
 
 def on_average(report: Mapping[str, Any]) -> str:
-    """Format the average power and battery life: "1.53 to 6.63 mW (2.07 at the lowest assumed sleep
-    power) with one every 50 ms (chip only: no front end, no radio); 84 to 363 h (268 at the lowest
-    assumed sleep power) on the battery; 4-fold, because the chip's sleep power is not published".
+    """Format the average power and battery life: "2.07 mW (1.53 to 6.63) with one every 50 ms (chip
+    only: no front end, no radio); 268 h (84 to 363) on the battery; the range is 4-fold, because
+    the chip's sleep power is not published: the value assumes the least".
     """
     rows = dict(duty_rows(report))
     if not rows:
@@ -118,4 +124,5 @@ def on_average(report: Mapping[str, Any]) -> str:
         return f"an inference takes longer than the {rows['every']} from one to the next"
     power = f"{rows['average']} with one every {rows['every']} ({counted_powers(report)})"
     battery = f"{rows['battery']} on the battery" if "battery" in rows else ""
-    return "; ".join(filter(None, (power, battery, _guessed_width(report["duty"]))))
+    width = _guessed_width(report)
+    return "; ".join(filter(None, (power, battery, f"the range is {width}" if width else "")))

@@ -250,11 +250,30 @@ def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
         (
             in_joules(p),
             speed.duration(p["latency_s"]),
-            f"{wording.three_digits(p['power_mw'])} mW",
+            _power(p),
             wording.at_point(p["volts"], p["clock_hz"]),
         )
         for p in (row["points"] if row else ())
     ]
+
+
+def _power(point: Mapping[str, Any]) -> str:
+    """Format the power of an inference with its interval, the energy's by the latency."""
+    seconds = point["latency_s"]
+    if not seconds:
+        return with_range((point["power_mw"],) * 3, "mW")
+    return with_range([1e-3 * point[key] / seconds for key in ("value", "low", "high")], "mW")
+
+
+def with_range(interval: Sequence[float], unit: str) -> str:
+    """Format (value, low, high), as of a power or a time: "2.07 mW (1.53 to 6.63)"."""
+    value, low, high = (digits(x, 3) for x in interval)
+    return f"{value} {unit} ({low} to {high})"
+
+
+def digits(value: float, count: int) -> str:
+    """Format a number with `count` significant digits, an integer from 99.5 on: 0.017, 1,234."""
+    return f"{value:.{count}g}" if value < 99.5 else f"{value:,.0f}"
 
 
 def one_line(report: Mapping[str, Any]) -> str:

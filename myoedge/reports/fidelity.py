@@ -22,7 +22,6 @@ from myoedge.reports.wording import (
     several,
 )
 
-FEW_SAMPLES = 64  # measured samples, whose mean says less than their interval
 CHOOSING = "dB of the calibration samples that choose"
 
 
@@ -118,11 +117,8 @@ def reachable(choices: Sequence[Mapping[str, Any]], worst_db: float | None) -> s
 
 
 def sqnr(found: Mapping[str, Any]) -> str:
-    """Format the SQNR of a network or an output with its interval, if the report has one; the
-    interval first if fewer than FEW_SAMPLES were measured."""
-    is_few = found.get("samples", FEW_SAMPLES) < FEW_SAMPLES
-    of = (found.get("sqnr_db"), found.get("sqnr_interval_db"))
-    return decibels_within(*of, interval_first=is_few)
+    """Format the SQNR of a network or an output with its interval, if the report has one."""
+    return decibels_within(found.get("sqnr_db"), found.get("sqnr_interval_db"))
 
 
 def judged(report: Report) -> str:
@@ -159,7 +155,8 @@ def advice(report: Report) -> str:
         return ""
     sentence, local_db, worst_db = _noise(report), q["weakest"]["sqnr_local_db"], q["sqnr_db"]
     if (worst_db or 0.0) >= GOOD_DB:
-        return f"{sentence}, {'which' if local_db >= GOOD_DB else 'and the output'} is good"
+        is_good = f" ({GOOD_DB:g} dB or more is good)"
+        return f"{sentence}{is_good if local_db >= GOOD_DB else ', but the output is good'}"
     if local_db >= WEAK_DB or q.get("accurate"):  # int16 was tried
         return sentence
     return f"{sentence}; try {_remedy(report)}, or more calibration samples"
@@ -181,10 +178,10 @@ def _noise(report: Report) -> str:
     makers = {row["name"]: (f"{names[row['name']]}'s result", row) for row in report["layers"]}
     makers |= {port["tensor"]: (_input_name(port), port) for port in report.get("inputs", ())}
     if source not in makers:
-        return f"{names[weakest]} adds most noise: {value} on its own"
+        return f"{names[weakest]} adds the most noise: {value} on its own"
     maker, row = makers[source]
     bits = str(row["dtype"]).removeprefix("u").removeprefix("int")
-    return f"the {bits} bits of {maker} add most noise: {value} where {names[weakest]} reads it"
+    return f"the {bits} bits of {maker} add the most noise: {value} where {names[weakest]} reads it"
 
 
 def _input_name(port: Mapping[str, Any]) -> str:

@@ -209,7 +209,8 @@ def name_of_class(index: int, names: Sequence[str]) -> str:
 def _told(record: Start | Decision | Status | CommandAnswer, names: Sequence[str]) -> str:
     match record:
         case Start():
-            classes = f", {record.classes} classes" if record.classes else ""
+            scores = "score: the largest output's integer"
+            classes = f", {record.classes} classes; {scores}" if record.classes else ""
             size = f"{record.channels} channels at {record.rate_hz:g} Hz{classes}"
             return f"start after {record.restart}: model {record.digest}, {size}"
         case Decision():

@@ -16,7 +16,7 @@ from myoedge.power.model import Interval
 from myoedge.power.states import STATES, StatePower
 from myoedge.reports import energy as joules
 from myoedge.reports.budget import Broken, over_budget
-from myoedge.reports.duty_lines import STATE_NAMES, power_range
+from myoedge.reports.duty_lines import STATE_NAMES, unpublished_waiting
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import rough_percent, three_digits, told_apart
 
@@ -218,9 +218,12 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
     others_w = document["others_w"]
     scope = "the chip" if others_w is None else f"with {_milliwatts(others_w)} of others"
     network_w = document["network_w"]["value"]
+    power_w = [document["power_w"][name] for name in ("value", "low", "high")]
+    width = unpublished_waiting(power_w, document["states"])
     lines = [
         f"power     {_range(document['power_w'], 1e3, 'mW')}, {scope}",
         f"          {_milliwatts(network_w)} of it for the network; certainty: docs/energy.md",
+        *([f"          range {width}"] if width else []),
     ]
     if per_decision := document["energy_per_decision_j"]:
         lines.append(f"energy    {joules.amount(per_decision['value'])} of the chip per decision")
@@ -231,7 +234,7 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
 
 def _range(interval: Mapping[str, float], factor: float, unit: str) -> str:
     ends = [factor * interval[name] for name in ("value", "low", "high")]
-    return power_range(ends, unit, sleeps=False)
+    return joules.with_range(ends, unit)
 
 
 def _milliwatts(watts: float) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 from myoedge.backends.measurement import Activity
 from myoedge.power.model import Coefficients, typical, with_modelled_error
 from myoedge.power.states import duty
-from myoedge.reports import duty_lines, wording
 from myoedge.reports import energy as joules
+from myoedge.reports import wording
 from myoedge.reports.report_json import Report
 from myoedge.reports.speed import duration
 from myoedge.reports.tables import ReportTable
@@ -199,7 +199,7 @@ def pass_table(report: Report) -> ReportTable:
 def _pass_cells(row: Mapping[str, Any], built_frames: int) -> tuple[str, ...]:
     own = " (this build)" * (row["frames"] == built_frames)
     busy = f"{duration(row['pass_s'])}, {wording.percent(row['pass_s'] / row['period_s'])}"
-    power = duty_lines.power_range(row["average_mw"], "mW", sleeps=row["sleeps"], short=True)
+    power = joules.with_range(row["average_mw"], "mW")
     latency = duration(row["latency_s"])
     if not row["keeps_up"]:
         latency = power = "does not keep up"

@@ -79,20 +79,15 @@ def decibels(value: float | None, unit: str = " dB") -> str:
     return "exact" if value >= EXACT_DB else f"{value:z.1f}{unit}"
 
 
-def decibels_within(
-    value: float | None, ends: Sequence[float] | None, *, interval_first: bool = False
-) -> str:
+def decibels_within(value: float | None, ends: Sequence[float] | None) -> str:
     """Format dB with their interval, "44.8 dB (44.5 to 45.1)"; without decimals if an end is more
-    than FINE_DB away, "27 dB (8 to 41)", or "8 to 41 dB (27 measured)" with the interval first;
-    only the number without an interval."""
+    than FINE_DB away, "27 dB (8 to 41)"; only the number without an interval."""
     if value is None or ends is None or value >= EXACT_DB:
         return decibels(value)
     is_fine = max(abs(end - value) for end in ends) <= FINE_DB
     shown, *rest = (
         "exact" if db >= EXACT_DB else f"{db:z.{int(is_fine)}f}" for db in (value, *ends)
     )
-    if interval_first and not is_fine:
-        return f"{' to '.join(rest)} dB ({shown} measured)"
     return f"{shown} dB ({' to '.join(rest)})"
 
 

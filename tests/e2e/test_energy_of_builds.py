@@ -172,9 +172,9 @@ def test_the_verb(build: Build, tmp_path: Path) -> None:
     assert again["every"]["period_s"] == 1.0
     assert again["duty"]["average_mw"][0] < average[0], "a period is remembered"
     told = " ".join(command("report", build.folder, cwd=tmp_path).out.split())
-    low, high = (f"{x:.3g}" for x in again["duty"]["average_mw"][1:])
-    assert f"on average {low} to {high} mW (" in told
-    assert " at the lowest assumed sleep power) with one every 1 s (chip only: no front" in told
+    value, low, high = (f"{x:.3g}" for x in again["duty"]["average_mw"])
+    assert f"on average {value} mW ({low} to {high}) with one every 1 s (chip only: no" in told
+    assert "-fold, because the chip's sleep power is not published: the value assumes" in told
 
 
 def test_powers_of_the_module(build: Build, tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ def test_what_is_printed(line: Path) -> None:
     ran = command("monitor", "line.bin", cwd=line)
     assert ran.code == 0
     assert [text.strip() for text in ran.out.splitlines()] == [
-        "0.000 s  start after reset: model 00112233445566ff, 8 channels at 1000 Hz, 5 classes",
+        "0.000 s  start after reset: model 00112233445566ff, 8 channels at 1000 Hz, 5 classes; "
+        "score: the largest output's integer",
         "0.200 s  class 2   score 40",
         "0.216 s  class 4   score -3  [samples lost, saturated]",
         "damaged frame: no COBS frame",

@@ -13,6 +13,7 @@ from myoedge.backends.measurement import Activity
 from myoedge.backends.simulator import activity_of
 from myoedge.power.model import PUBLISHED, Battery, Coefficients, ModulePowers, energy
 from myoedge.power.states import STATES, state_power
+from myoedge.reports.duty_lines import unpublished_waiting
 from myoedge.reports.playback import (
     latency_of,
     latency_parts_s,
@@ -149,6 +150,23 @@ def test_intervals_enclose_their_value(
     for value, low, high in (found.chip_j, found.power_w):
         assert 0 <= low <= value <= high
     assert sum(found.states_j.values()) == pytest.approx(found.chip_j[0])
+
+
+@pytest.mark.parametrize(
+    ("busy_s", "low", "told"),
+    [
+        (0.1, 0.04, "588-fold, because the chip's power while it waits"),
+        (0.1, 15.0, ""),
+        (9.0, 0.04, ""),
+    ],
+)
+def test_a_wide_range_of_a_chip_that_waits_is_explained(
+    busy_s: float, low: float, told: str
+) -> None:
+    states = {"run": busy_s, "cluster_off": 1.0}
+    found = unpublished_waiting((17.0, low, 23.5), states)
+    assert found.startswith(told)
+    assert bool(found) == bool(told)
 
 
 def test_a_measured_sleep_power_and_others_leave_no_doubt_of_their_own() -> None:

@@ -325,11 +325,21 @@ def test_an_unknown_code(code: str) -> None:
         explanation(code)
     assert (caught.value.code, caught.value.exit_code) == ("E208", 2)
     assert all("myoedge explain" in line for line in caught.value.notice.tries)
-    assert caught.value.notice.tries
+    assert caught.value.notice.tries[-1] == "myoedge explain  lists all codes with their meanings"
+    assert "such as E213 or W205, or an exit code: 0, 1" in dict(caught.value.notice.facts)["needs"]
 
 
 def test_the_nearest_codes_are_named() -> None:
     with pytest.raises(MyoedgeError) as caught:
         explanation("E21")
-    assert len(caught.value.notice.tries) == 3
-    assert all(line.startswith("myoedge explain E21") for line in caught.value.notice.tries)
+    nearest = caught.value.notice.tries[:-1]
+    assert len(nearest) == 3
+    assert all(line.startswith("myoedge explain E21") for line in nearest)
+
+
+def test_a_word_finds_the_codes_whose_titles_contain_it() -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        explanation("softmax")
+    *found, _ = caught.value.notice.tries
+    assert found
+    assert all("softmax" in line.lower().partition("  ")[2] for line in found)

@@ -111,7 +111,7 @@ def test_a_report_names_the_input(tmp_path: Path) -> None:
     first, *_ = report["inputs"]
     told = {**q, "sqnr_db": 25.0, "noise_from": {q["weakest"]["name"]: first["tensor"]}}
     sentence = fidelity.advice({**report, "quantization": told})
-    assert sentence.startswith(f"the 8 bits of input {first['name']} add most noise: ")
+    assert sentence.startswith(f"the 8 bits of input {first['name']} add the most noise: ")
     assert not fidelity.is_weak(
         {**report, "quantization": told}, {**q["weakest"], "sqnr_local_db": 3}
     )

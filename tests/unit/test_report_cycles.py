@@ -345,7 +345,7 @@ def test_a_layer_has_one_name_everywhere(ran: Report) -> None:
     assert wording.layer_names(alike) == {
         row["name"]: n for row, n in zip(twice, named, strict=True)
     }
-    assert fidelity.advice(alike).startswith("e (conv 2) adds most noise")
+    assert fidelity.advice(alike).startswith("e (conv 2) adds the most noise")
     for lines in (table(alike, 80), table(alike, 120), summary(alike, width=130).splitlines()):
         assert all(any(row.startswith(f"{name} ") for row in lines) for name in named)
     held = {part.layer for peak in peaks(alike) for part in peak.held if part.what == "weights"}
@@ -387,6 +387,15 @@ def test_shares_stand_below_their_causes(ran: Report) -> None:
         "waiting": ["15 %", "2 %", "75 %", "16 %"],
         "L1 banks": ["10 %", "", "", "2 %"],
     }
+
+
+def test_causes_stand_in_one_order_for_every_network(ran: Report) -> None:
+    """Whichever of them takes longest."""
+    heads = set()
+    for cause in ("outside", "sleep", "bank"):
+        stalls = {**ran["cycles"]["stalls"], cause: 90.0}
+        heads.add(table({**ran, "cycles": {**ran["cycles"], "stalls": stalls}}, 80)[0])
+    assert len(heads) == 1
 
 
 def test_causes_without_room_are_summed(ran: Report) -> None:
@@ -492,7 +501,7 @@ def test_passes_of_a_stream_have_their_latency_and_power(ran: Report) -> None:
     assert longest["keeps_up"]
     first, _, last = streams.pass_table(found).rows
     assert first[0] == "4 (this build)"
-    assert re.fullmatch(r"[\d.]+ to [\d.]+ mW", last[-1])
+    assert re.fullmatch(r"[\d.]+ mW \([\d.]+ to [\d.]+\)", last[-1])
     slow = [{**row, "cycles": 10**9} for row in costs]
     found = streams.with_passes({**ran, "stream": {**stream, "passes": slow}}, PUBLISHED)
     last_cells = [row[-1] for row in streams.pass_table(found).rows]
