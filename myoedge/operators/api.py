@@ -5,7 +5,7 @@ from myoedge.nest.formulas import clip, maximum, minimum, rounded_shift, where
 from myoedge.nest.ir import Expr
 from myoedge.numerics.arrays import Array
 from myoedge.operators.cases import elementwise_use
-from myoedge.operators.elementwise_operator import Constant, ElementwiseOperator
+from myoedge.operators.elementwise_operator import Constant, ElementwiseOperator, common_unit
 from myoedge.operators.formula import Scaled
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
 from myoedge.operators.import_rows import Arguments, ImportRow, adding, first
@@ -22,6 +22,7 @@ __all__ = [
     "Unsupported",
     "adding",
     "clip",
+    "common_unit",
     "elementwise_use",
     "first",
     "maximum",

@@ -88,10 +88,9 @@ class ElementwiseOperator:
         factors   real factor of each operand
         """
         operands = [*map(self.params, range(len(factors)))]
-        terms = [factor * x.scale for factor, x in zip(factors, operands, strict=True)]
-        reach = sum(abs(term) * x.reach for term, x in zip(terms, operands, strict=True))
-        unit = max(reach, 1e-30) / ACCUMULATOR_MAX
-        return unit, [round(term / unit) for term in terms]
+        return common_unit(
+            *((factor * x.scale, x.reach) for factor, x in zip(factors, operands, strict=True))
+        )
 
     def lookup(self, name: str, index: Expr) -> Expr:
         """Return the element of a constant of one dimension at a computed index, in `nest`."""
@@ -107,3 +106,13 @@ class ElementwiseOperator:
     def _values(self, name: str) -> Any:
         assert self._step is not None, "only nest has the integer constants"
         return getattr(self._step.integers, name)
+
+
+def common_unit(*terms: tuple[float, int]) -> tuple[float, list[int]]:
+    """Return what the terms of a sum are multiplied by, so that it stays in 32 bits: (unit of the
+    sum, integers).
+
+    terms   real value of one unit of a term, and its largest magnitude
+    """
+    unit = max(sum(abs(value) * reach for value, reach in terms), 1e-30) / ACCUMULATOR_MAX
+    return unit, [round(value / unit) for value, _ in terms]
