@@ -26,7 +26,8 @@ from myoedge.quantization.consistency import QUANTIZED
 from myoedge.quantization.files import from_files, unpacked_npz, weight_shapes
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.stored_numbers import check_stored
-from myoedge.streaming.stream import Stream, from_json, ready_specs
+from myoedge.streaming.stream import Stream, ready_specs
+from myoedge.streaming.stream_json import from_json
 from myoedge.system.library import c_prefix
 from myoedge.system.notebook import Card, Tabular, card_html, framed
 from myoedge.system.regular_files import read_text

@@ -25,7 +25,7 @@ from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.reports.cycles import with_cycles
 from myoedge.reports.energy import own_period_s, with_energy
 from myoedge.reports.streams import stream_report, with_passes, with_real_time
-from myoedge.streaming.stream import to_json as stream_to_json
+from myoedge.streaming.stream_json import to_json as stream_to_json
 from myoedge.system.cache import sha256
 from myoedge.system.control_characters import document_bytes
 from myoedge.system.folder import MANIFEST, SCHEMA, to_json

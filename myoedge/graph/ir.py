@@ -134,6 +134,10 @@ class Graph(ConstantValues):
             return tuple(self.constants[name].array.shape)
         return self.tensors[name].shape
 
+    def dtype(self, name: str) -> str:
+        """Return a tensor's element type; "float32" for a constant."""
+        return "float32" if name in self.constants else self.tensors[name].dtype
+
     def format(self, name: str) -> ConstantFormat | None:
         """Return the integer format (scale, zero point, limits) in which the model file stores a
         constant; None if it stores floats."""

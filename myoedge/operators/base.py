@@ -19,6 +19,7 @@ from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams, ResultParams
 from myoedge.numerics.weight_format import EIGHT_BITS, WeightFormat
+from myoedge.operators.attributes import Values
 from myoedge.operators.engine_choice import FASTEST, EngineChoice
 from myoedge.operators.format import MOVES, Format
 from myoedge.operators.integer_params import QuantizedParams as QuantizedParams
@@ -207,7 +208,7 @@ class OpDef:
     result_params  element type -> the operator's own rule from the results' range to their
                    parameters; int8 parameters may be finer than `fixed_params`
     multiplies one multiply-accumulate per iteration of the nest
-    limits     attribute -> its smallest and largest value
+    attributes attribute -> the values that it may have; a node has no others but a fused `act`
     products   (attrs, input shapes, output shape) -> MACs, if `multiplies` is false
     symmetric  positions of inputs whose zero point must be 0
     prefers_symmetric  positions of inputs that get zero point 0 if it hardly widens their range
@@ -253,7 +254,6 @@ class OpDef:
     fixed_params: QuantParams | None = None
     params_of: Callable[[Attrs], QuantParams] | None = None
     result_params: Mapping[ElementType, ResultParams] = field(default_factory=dict)
-    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()
@@ -271,6 +271,7 @@ class OpDef:
     streaming_rule: Callable[[OperandAxis], StreamingRule | None] = lambda at: None
     state_of: str = ""
     learnt: Learnt = NOTHING_LEARNT
+    attributes: Mapping[str, Values] = field(default_factory=dict)
     formats: tuple[Format, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ import myoedge.operators  # noqa: F401  (fills OPS)
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS
-from myoedge.operators.queries import fixed_params, out_of_limits, output_of
+from myoedge.operators.queries import attribute_fault, fixed_params, output_of
 from myoedge.operators.softmax.definition import ROW_MAX
 
 T = TypeVar("T")
@@ -111,6 +111,11 @@ def _as_computed(graph: Graph, node: Node) -> bool:
     return has is not None and (has.shape, has.dtype) == (made.shape, made.dtype)
 
 
+def _attributes_allowed(graph: Graph, node: Node) -> bool:
+    shapes, dtypes = [*map(graph.shape, node.inputs)], [*map(graph.dtype, node.inputs)]
+    return not attribute_fault(node, shapes, dtypes)
+
+
 def _input_normalizations_fit(graph: Graph) -> Iterator[str]:
     for name, tensor in graph.tensors.items():
         if (found := tensor.input_normalization) is None:
@@ -163,7 +168,7 @@ IMPORTED: Spec[Graph] = (
         "shape or type differs from the operator's result",
     ),
     (lambda graph: (x for x in graph.tensors if 0 in graph.shape(x)), "a tensor has no elements"),
-    (every(lambda graph, n: not out_of_limits(n)), "an attribute is out of its operator's limits"),
+    (every(_attributes_allowed), "an attribute has a value that its operator does not allow"),
     (_finite, "a constant operand is not float32"),
     (every(_short_rows), f"softmax over more than {ROW_MAX} elements"),
     (every(_indices_unread), "an operator computes with integers as if they were floats"),
@@ -190,4 +195,6 @@ PREPARED: Spec[Graph] = (
     (every(_scale_is_free), "an operator that fixes its scale must share it"),
 )
 
-SPEC: Mapping[str, Spec[Graph]] = {"imported": IMPORTED, "prepared": PREPARED}
+STORED: Spec[Graph] = (*IMPORTED, (every(_axes_adjacent), "reduced axes are not adjacent"))
+
+SPEC: Mapping[str, Spec[Graph]] = {"imported": IMPORTED, "prepared": PREPARED, "read": STORED}

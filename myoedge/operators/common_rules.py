@@ -22,8 +22,6 @@ from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 R = TypeVar("R", bound=RequantParams)
 HIDDEN_BELOW = 2.0**29  # subtracted from hidden scores in floats
-NOT_NEGATIVE = (0.0, 2.0**127)  # limits of an attribute
-POSITIVE = (2.0**-126, 2.0**127)  # normal numbers of float32
 
 
 def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:

@@ -19,7 +19,7 @@ from myoedge.graph.rewrite import Rewrite, with_formats_of
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.operators.base import OPS
-from myoedge.operators.queries import out_of_limits, output_of
+from myoedge.operators.queries import attribute_fault, output_of
 
 
 class Unsupported(NoMatch):
@@ -118,7 +118,7 @@ class GraphBuilder(ConstantValues):
         if OPS[op].is_data_movement and len({*map(self.dtype, names)}) > 1:
             raise Unsupported("integers of an input together with constants or floats")
         node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
-        if reason := out_of_limits(node):
+        if reason := attribute_fault(node, [*map(self.shape, names)], [*map(self.dtype, names)]):
             raise Unsupported(f"{op} with {reason}")
         made = self._output_of(node)
         known = self.graph.tensors.get(name, made)  # the tensor keeps its type and annotations

@@ -8,6 +8,7 @@ from typing import Any
 
 from myoedge.graph.ir import Graph, Node, Shape, Tensor
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.attributes import ACTIVATION, NodeSite, fault
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.chains import CHAIN_KERNELS
 from myoedge.operators.kernel import Kernel
@@ -32,14 +33,15 @@ def params_of(op: str, numbers: Mapping[str, Any]) -> QuantizedParams:
     return kind(**numbers)
 
 
-def out_of_limits(node: Node) -> str:
-    """Return the first attribute of a node that its operator does not allow, with its value and
-    limits; "" if there is none."""
-    for name, (low, high) in OPS[node.op].limits.items():
-        value = node.attrs.get(name, low)
-        if not low <= value <= high:
-            return f"{name}={value:g}, which must be from {low:g} to {high:g}"
-    return ""
+def attribute_fault(node: Node, shapes: Sequence[Shape], dtypes: Sequence[str]) -> str:
+    """Return the first attribute that a node's operator does not allow, with its value and the
+    allowed ones; "" if there is none.
+
+    shapes, dtypes   shapes and element types of the inputs; those of constants are "float32"
+    """
+    op = OPS[node.op]
+    fused = {"act": ACTIVATION} if op.epilogue else {}
+    return fault({**op.attributes, **fused}, NodeSite(node.attrs, shapes, dtypes))
 
 
 def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,10 +20,13 @@ from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.queries import params_of
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.checks import check
+from myoedge.operators.queries import attribute_fault, params_of
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.scales import QuantGraph, element_type
+
+MOST_ELEMENTS = 2**26  # of a tensor; more than fit into any memory of a chip
 
 
 def to_json(q: QuantGraph) -> dict[str, Any]:
@@ -112,7 +117,7 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     graph = Graph(inputs, outputs, tuple(nodes.values()), tensors, as_constants(constants), names)
     shapes = weight_shapes(document)
     shapes |= {name: tensor.shape for name, tensor in tensors.items()}
-    _check_shapes(graph, shapes)
+    _check_graph(graph, weight_shapes(document))
     params = {
         name: QuantParams(p["scale"], p["zero_point"], ElementType.of(p["dtype"]))
         for name, p in document["params"].items()
@@ -170,15 +175,23 @@ def _frozen(value: Any) -> Any:
     return float(value) if value in ("inf", "-inf") else value
 
 
-def _check_shapes(graph: Graph, shapes: Mapping[str, Shape]) -> None:
-    """Raise ValueError unless attributes and operands of every operator give its stated shape.
+def _check_graph(graph: Graph, weights: Mapping[str, Shape]) -> None:
+    """Raise an error unless the graph is one that a build may have: attributes that its operators
+    allow, and shapes and element types that they give.
 
-    shapes   of all tensors and constants
+    weights   shapes of the constants
     """
-    for node in graph.nodes:
-        made = OPS[node.op].shape(node.attrs, *(shapes[name] for name in node.inputs))
-        if made != shapes[node.name]:
-            raise ValueError(f"{node.name} has shape {shapes[node.name]}, {node.op} gives {made}")
+    shapes = {**weights, **{name: tensor.shape for name, tensor in graph.tensors.items()}}
+    for name, shape in shapes.items():
+        if math.prod(shape) > MOST_ELEMENTS:
+            raise ValueError(f"{name} has shape {list(shape)}")
+    ones = {name: np.broadcast_to(np.float32(1), shape) for name, shape in weights.items()}
+    whole = replace(graph, constants=as_constants(ones))
+    for node in whole.nodes:
+        of_inputs = [*map(whole.shape, node.inputs)]
+        if reason := attribute_fault(node, of_inputs, [*map(whole.dtype, node.inputs)]):
+            raise ValueError(f"{node.name}: {node.op} with {reason}")
+    check(whole, "read")
 
 
 def _loaded(weights: bytes) -> dict[str, Array]:

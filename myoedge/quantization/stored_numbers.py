@@ -23,8 +23,6 @@ from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.learnt import Learnt, inside
 from myoedge.quantization.scales import QuantGraph, alike, quantized_at, site_of
 
-MOST_ELEMENTS = 2**26  # of a weight; more than fit into any memory of a chip
-
 
 def check_stored(network: QuantGraph, weights: Mapping[str, Shape]) -> None:
     """Raise ValueError for the first layer with integers that no weights of these shapes can give.
@@ -81,17 +79,11 @@ def _with_weights(
     shapes = [weights[x] if x in weights else graph.shape(x) for x in node.inputs]
     given = learnt.weights(shapes)
     made = {
-        node.inputs[i]: given[i] if i in given else _ones(shapes[i])
+        node.inputs[i]: given[i] if i in given else np.ones(shapes[i], np.float32)
         for i in OPS[node.op].weights
         if i < len(node.inputs)
     }
     return replace(graph, constants={**graph.constants, **as_constants(made)})
-
-
-def _ones(shape: Shape) -> Array:
-    if np.prod(shape, dtype=object) > MOST_ELEMENTS:
-        raise ValueError(f"a constant of shape {list(shape)}")
-    return np.ones(shape, np.float32)
 
 
 def _has(integers: QuantizedParams, name: str) -> bool:

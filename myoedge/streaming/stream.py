@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams: networks that run in passes, their reference interpreter, and stream.json."""
+"""Streams: networks that run in passes, and their reference interpreter."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
@@ -14,8 +13,6 @@ from myoedge.graph.ir import Graph, Shape, Tensor
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.quantization.scales import QuantGraph
-
-NUMBERS = ("early", "warmup", "future")  # fields of a Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,25 +258,3 @@ def _initial_state(stream: Stream, state: State) -> Array:
 
 def _frames(x: Array, axis: int, first: int, count: int) -> Array:
     return np.take(x, range(first, first + count), axis)
-
-
-def to_json(stream: Stream) -> dict[str, Any]:
-    """Return stream.json: all fields except the network."""
-    return {
-        "schema": "myoedge.stream/1",
-        **{name: [_fields(p) for p in getattr(stream, name)] for name in ("inputs", "outputs")},
-        "states": [_fields(state) for state in stream.states],
-        **{name: getattr(stream, name) for name in NUMBERS},
-    }
-
-
-def _fields(row: Port | State) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in row.__slots__}
-
-
-def from_json(document: Mapping[str, Any], network: QuantGraph) -> Stream:
-    """Load a stream from stream.json and its network."""
-    ports = {name: tuple(Port(**row) for row in document[name]) for name in ("inputs", "outputs")}
-    states = tuple(State(**{**row, "fill": tuple(row["fill"])}) for row in document["states"])
-    numbers = {name: int(document[name]) for name in NUMBERS}
-    return Stream(network, ports["inputs"], ports["outputs"], states, **numbers)

@@ -35,13 +35,8 @@ from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.convert import window_axes, windowed_stream
-from myoedge.streaming.stream import (
-    firmware_head,
-    first_frames,
-    from_json,
-    passes,
-    to_json,
-)
+from myoedge.streaming.stream import firmware_head, first_frames, passes
+from myoedge.streaming.stream_json import from_json, to_json
 from myoedge.streaming.time_axis import follow_time
 from myoedge.targets.gap9.chip import GAP9
 from myoedge.zoo import emg2qwerty

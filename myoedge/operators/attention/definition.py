@@ -17,6 +17,7 @@ from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention import wide
 from myoedge.operators.attention.exponentials import (
+    FINE_BITS,
     distance_numbers,
     exponentials_of,
     is_fine,
@@ -27,8 +28,17 @@ from myoedge.operators.attention.geometry import added, broadcast_dims, in_windo
 from myoedge.operators.attention.ne16 import on_ne16, sees_all_keys
 from myoedge.operators.attention.ne16_resident import resident_on_ne16
 from myoedge.operators.attention.tiling import in_tiles
+from myoedge.operators.attributes import (
+    ANY_NUMBER,
+    FLAG,
+    POSITIVE,
+    NodeSite,
+    Values,
+    are_whole,
+    optional,
+)
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.common_rules import POSITIVE, masked_scores, stored_bound
+from myoedge.operators.common_rules import masked_scores, stored_bound
 from myoedge.operators.core_kernels import is_large, on_nine_cores
 from myoedge.operators.format import EITHER, INT8_ALONE, Format
 from myoedge.operators.kernel import AffineExpr
@@ -54,6 +64,23 @@ def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
     if v[3] % 4 or v[3] < k[1]:
         raise ValueError(f"values in rows of {v[3]} beside {k[1]} keys")
     return (*q[:3], v[2])
+
+
+def _is_window(value: Any, site: NodeSite) -> bool:
+    return value is None or are_whole(value, 2, 0, INT32_MAX // 2)
+
+
+ATTRIBUTES = {
+    "scale": POSITIVE,
+    "window": Values("keys before and after a row, or nothing", _is_window),
+    "masked": optional(FLAG),
+    "flat": optional(FLAG),
+    "fill": optional(ANY_NUMBER),
+    "exp_bits": Values("8 or 12", lambda value, _: value in (8, FINE_BITS), optional=True),
+    "widths": Values(
+        "two widths", lambda value, _: are_whole(value, 2, 1, INT32_MAX), optional=True
+    ),
+}
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
@@ -232,6 +259,7 @@ def _is_large(step: QuantizedNode) -> bool:
 ATTENTION = register(
     OpDef(
         name="attention",
+        attributes=ATTRIBUTES,
         doc="softmax(q k^T * scale + bias) v for all heads; windows of keys, causal ones too",
         shape=shape,
         nest=nest,
@@ -254,7 +282,6 @@ ATTENTION = register(
             ),
         ),
         symmetric=(0,),
-        limits={"scale": POSITIVE},
         broadcast_inputs={3: 2, 4: 2},
         multiplies=True,
         products=products,

@@ -11,7 +11,7 @@ from myoedge.graph.ir import Shape, ranked
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.definition import KEYS_MAX
 from myoedge.operators.attention.geometry import in_window
-from myoedge.operators.common_rules import POSITIVE
+from myoedge.operators.attributes import NORMAL
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape
 
 WORD = 4  # bytes that kernels load at once
@@ -60,7 +60,7 @@ def attend(
 
 def _with_positive_scale(d: GraphBuilder, q: str, scale: float) -> tuple[str, float]:
     """Return queries and a positive scale with the same scores; zeros for a scale of 0."""
-    if abs(scale) < POSITIVE[0]:
+    if abs(scale) < NORMAL[0]:
         return d.constant(np.zeros(d.shape(q), np.float32)), 1.0
     if scale < 0.0:
         return d.add("table", q, chain=(("affine", -1.0, 0.0),)), -scale

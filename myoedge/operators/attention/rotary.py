@@ -17,6 +17,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.attributes import FLAG, Values, is_whole, optional
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     axis_permuted,
@@ -181,9 +182,14 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     return {**places, "outer": outer, "positions": positions}
 
 
+OTHER_AXIS = Values(
+    "an axis before the last", lambda value, site: is_whole(value, 0, len(site.shapes[0]) - 2)
+)
+
 ROTARY = register(
     OpDef(
         name="rotary",
+        attributes={"axis": OTHER_AXIS, "halves": optional(FLAG)},
         doc="rotary embedding: pairs of neighbours, or of both halves of a row, turned by constant "
         "angles",
         shape=same_shape,

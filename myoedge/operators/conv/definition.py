@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -12,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import exact_sums
+from myoedge.operators.attributes import TIMES, NodeSite, Values, is_whole, padded
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import with_entry
 from myoedge.operators.conv.depthwise_lines import is_depthwise, lines_in_tiles
@@ -66,6 +68,21 @@ def shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
 
 def _extent(n: int, r: int, stride: int, dilation: int, pads: tuple[int, int]) -> int:
     return (n + sum(pads) - (r - 1) * dilation - 1) // stride + 1
+
+
+def _are_groups(value: Any, site: NodeSite) -> bool:
+    """Return whether groups divide the channels of the result, and their inputs are those that the
+    weights have."""
+    x, w = site.shapes[:2]
+    return is_whole(value, 1, w[0]) and w[0] % value == 0 and x[-1] == value * w[-1]
+
+
+ATTRIBUTES = {
+    "stride": TIMES,
+    "dilation": TIMES,
+    "pads": padded(spatial=True),
+    "groups": Values("groups of the channels that the weights have", _are_groups),
+}
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
@@ -180,6 +197,7 @@ WITH_SUM_ON_NE16 = (on_ne16(conv_with_sum_on_ne16, is_same_size, keeps_rows, for
 CONV = register(
     OpDef(
         name="conv",
+        attributes=ATTRIBUTES,
         doc="convolution 1-D to 3-D: any kernel, stride, dilation, padding, groups; depthwise",
         shape=shape,
         nest=nest,

@@ -12,6 +12,7 @@ from myoedge.graph.ir import Attrs
 from myoedge.nest.formulas import rounded_shift, running_total
 from myoedge.nest.ir import Axis, Expr, Nest
 from myoedge.numerics.arrays import Array
+from myoedge.operators.attributes import AXIS
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     CentredParams,
@@ -68,6 +69,7 @@ def meaning(step: QuantizedNode[CumsumParams]) -> Nest:
 CUMSUM = register(
     OpDef(
         name="cumsum",
+        attributes={"axis": AXIS},
         doc="cumulative sums along an axis",
         shape=same_shape,
         nest=elementwise,

@@ -16,6 +16,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import choose_sum_requant, factor_max
+from myoedge.operators.attributes import NodeSite, Values
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     ProductParams,
@@ -238,6 +239,14 @@ LEARNT = Learnt(
 )
 
 
+def _has_channels(value: Any, site: NodeSite) -> bool:
+    """Return whether an axis has as many elements as there are factors, and offsets."""
+    return site.is_axis(value) and all(x == (site.extent,) for x in site.shapes[1:])
+
+
+CHANNELS = Values("an axis with one factor for each element", _has_channels)
+
+
 def affine_meaning(step: QuantizedNode[ChannelParams]) -> Nest:
     def formula(x: Expr, axes: tuple[Axis, ...]) -> Expr:
         mult, offset, shift = (constant(step, name, [axes[step.attrs["axis"]]]) for name in REQUANT)
@@ -249,6 +258,7 @@ def affine_meaning(step: QuantizedNode[ChannelParams]) -> Nest:
 AFFINE = register(
     OpDef(
         name="affine",
+        attributes={"axis": CHANNELS},
         doc="one factor and one offset per channel: batch norm that could not be folded",
         shape=same_shape,
         nest=elementwise,
@@ -296,6 +306,7 @@ PRELU = register(
     replace(
         AFFINE,
         name="prelu",
+        attributes={"axis": CHANNELS},
         doc="leaky ReLU with one slope per channel (a single slope is a table)",
         real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
         meaning=prelu_meaning,

@@ -15,6 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import Chain, evaluate, is_continuous, result_range
 from myoedge.numerics.quant_params import QuantParams, quantize
+from myoedge.operators.attributes import CHAIN
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     broadcast_streaming_rule,
@@ -153,6 +154,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 TABLE = register(
     OpDef(
         name="table",
+        attributes={"chain": CHAIN},
         doc="any element-wise function: activations, abs, square, exp, log, ...",
         shape=same_shape,
         nest=elementwise,

@@ -12,6 +12,7 @@ from myoedge.graph.ir import Attrs, Graph, Node, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32, ElementType
 from myoedge.numerics.quant_params import quantize
+from myoedge.operators.attributes import ANY_INTEGER, type_of_operand, whole
 from myoedge.operators.base import (
     OPS,
     OpDef,
@@ -124,6 +125,11 @@ def integer(step: QuantizedNode, ids: Array) -> Array:
 EMBEDDING = register(
     OpDef(
         name="embedding",
+        attributes={
+            "first": ANY_INTEGER,
+            "rows": whole(0, INT32.high),
+            "dtype": type_of_operand(0),
+        },
         doc="rows of a constant table by integers: token embeddings, one-hot, comparisons of "
         "integers with a number",
         shape=shape,

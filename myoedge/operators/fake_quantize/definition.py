@@ -17,8 +17,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.quant_params import QuantParams, quantize
+from myoedge.operators.attributes import ANY_INTEGER, POSITIVE
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, register
-from myoedge.operators.common_rules import POSITIVE
 from myoedge.operators.elementwise.tables import TABLE, TableParams, in_tiles
 from myoedge.operators.format import INT8_ALONE
 from myoedge.operators.kernel import on_cluster
@@ -72,12 +72,15 @@ FAKE_QUANTIZE = register(
     replace(
         TABLE,
         name="fake_quantize",
+        attributes={
+            "scale": POSITIVE,
+            **dict.fromkeys(("zero_point", "low", "high"), ANY_INTEGER),
+        },
         doc="rounding to a scale and a zero point that the file gives",
         real=lambda attrs, x: fake_quantized(attrs, x).astype(x.dtype),
         integer=_integer,
         quantize=_quantize,
         params=(TableParams,),
         kernels=on_cluster(in_tiles, INT8_ALONE),
-        limits={"scale": POSITIVE},
     )
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.operators.attributes import NodeSite, Values
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -21,6 +23,7 @@ from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.features.factors import (
     Factor,
     Feature,
+    are_factors,
     features_of,
     positions,
     total,
@@ -51,6 +54,12 @@ OFFSET_MAX = 2**22  # in output steps; no sum brings such a result back into the
 def shape(attrs: Attrs, x: Shape, scale: Shape, offset: Shape) -> Shape:
     """Return the result shape [N, K, C] for x [N, C, T], scale and offset [K, C]."""
     return (x[0], *scale)
+
+
+def _are_features(value: Any, site: NodeSite) -> bool:
+    """Return whether features are as features.factors describes them, in windows of x [N, C, T]."""
+    length = site.shapes[0][2]
+    return isinstance(value, tuple) and all(are_factors(f, length) for f in value)
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
@@ -176,6 +185,7 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
 FEATURES = register(
     OpDef(
         name="features",
+        attributes={"features": Values("sums over a window of the operand", _are_features)},
         doc="time-domain features: sums over windows of steps, products and tests of neighbours, "
         "bins of histograms, AR coefficients",
         shape=shape,

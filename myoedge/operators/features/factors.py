@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.features.levinson import autocorrelations, predictor
+from myoedge.operators.attributes import are_whole, is_number, is_tuple
+from myoedge.operators.features.levinson import MOST_ORDER, autocorrelations, predictor
 
 FORMS = ("value", "abs", "product", "larger", "ar")
 TESTS: dict[str, Callable[[Array, float], Array]] = {
@@ -21,6 +22,7 @@ TESTS: dict[str, Callable[[Array, float], Array]] = {
 }
 MOST = 2**31 - 2  # largest |integer limit|
 MOST_ENERGY = 2**52  # largest integer added to a window's energy
+LIMITS = (-(2.0**127), 2.0**127)
 MOST_FACTORS = 4  # factors per feature, including one without a test
 
 
@@ -100,6 +102,30 @@ Feature = tuple[Factor, ...]  # the feature sums the product of its factors
 def features_of(attrs: Any) -> tuple[Feature, ...]:
     """Return the features in an operator's attributes."""
     return tuple(tuple(Factor(*f) for f in feature) for feature in attrs["features"])
+
+
+def are_factors(value: Any, length: int) -> bool:
+    """Return whether a feature is one: up to MOST_FACTORS factors, one of them without a test, of
+    samples inside a window of `length`; or a coefficient of a predictor."""
+    if not isinstance(value, tuple) or not all(_is_factor(f, length) for f in value):
+        return False
+    forms, tests = [f[0] for f in value], [f[3] for f in value]
+    if "ar" in forms:
+        return len(forms) == 1
+    return 1 <= len(forms) <= MOST_FACTORS and tests.count("") <= 1
+
+
+def _is_factor(value: Any, length: int) -> bool:
+    if not is_tuple(value, 5) or value[0] not in FORMS or not is_number(value[4], *LIMITS):
+        return False
+    form, a, b, test, limit = value
+    if form == "ar":
+        most = min(MOST_ORDER, length - 1)
+        whole = are_whole(a, 2, -1, most) and are_whole(b, 2, -1, most)
+        return whole and 1 <= b[0] <= a[0] and a[1] == b[1] == -1 and test == "" and limit >= 0.0
+    inside = are_whole(a, 2, -1, length - 1) and are_whole(b, 2, -1, length - 1)
+    own = inside and min(a[0], b[0]) >= 0 and (a == b or form in ("product", "larger"))
+    return own and (test == "" or test in TESTS)
 
 
 def unpacked(row: Iterable[int]) -> Factor:

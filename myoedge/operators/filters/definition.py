@@ -16,6 +16,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.element_type import INT16, INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.attributes import AXIS
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import (
     final_state,
@@ -232,6 +233,7 @@ KEPT = Format((SIXTEEN, ANY), (INT32, INT64))  # states
 BIQUADS = register(
     OpDef(
         name="biquads",
+        attributes={"axis": AXIS},
         doc="causal filters over time, second-order sections in series: [conditioning]",
         shape=same_shape,
         nest=like_first,

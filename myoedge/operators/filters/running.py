@@ -18,6 +18,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT64
 from myoedge.numerics.fixed_point import inverse_root
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.attributes import AXIS, NOT_NEGATIVE, number
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     final_state,
@@ -164,6 +165,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 RUNNING_NORM = register(
     OpDef(
         name="running_norm",
+        attributes={"axis": AXIS, "share": number(*SHARES), "start": NOT_NEGATIVE},
         doc="samples divided by the running deviation of their signal: [conditioning] zscore_s",
         shape=same_shape,
         nest=like_first,
@@ -172,7 +174,6 @@ RUNNING_NORM = register(
         quantize=quantize,
         params=(RunningParams,),
         acc_bound=stored_bound,
-        limits={"share": SHARES},
         kernels=on_cluster(in_tiles, *SAMPLED),
         epilogue=True,
         streaming_rule=norm_streaming_rule,

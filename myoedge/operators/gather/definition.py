@@ -7,6 +7,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.operators.attributes import type_of_operand
 from myoedge.operators.base import OpDef, register
 from myoedge.operators.common_rules import as_in_floats, by_output
 from myoedge.operators.format import MOVES
@@ -39,6 +40,7 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
 GATHER = register(
     OpDef(
         name="gather",
+        attributes={"dtype": type_of_operand(1)},
         doc="elements of an axis by computed indices: an input, or an argmax",
         shape=shape,
         nest=by_output,

@@ -15,7 +15,9 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Graph
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT32
 from myoedge.numerics.quant_params import quantize
+from myoedge.operators.attributes import AXIS, NodeSite, Values, are_whole, chosen, is_tuple
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     axis_permuted,
@@ -42,6 +44,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "mod": np.mod,
 }
 BY_POSITIVE = ("floor_div", "mod")  # the second operand is a positive constant
+SIMPLE = [name for name in FUNCTIONS if name not in BY_POSITIVE]
 COMPARED: Mapping[str, Callable[..., Array]] = {
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
     "eq": np.equal, "ne": np.not_equal,
@@ -177,9 +180,35 @@ def truth_range(graph: Graph) -> dict[str, tuple[float, float]]:
     return dict.fromkeys(compared, (0.0, 1.0))
 
 
+def _kinds(value: Any, site: NodeSite) -> bool:
+    """Return whether kinds are those of the operands: integers of their types, or booleans."""
+    made = tuple("truth" if t == "float32" else t for t in site.dtypes)
+    return isinstance(value, tuple) and value == made
+
+
+def _kinds_beside_constant(value: Any, site: NodeSite) -> bool:
+    return (
+        is_tuple(value, 2)
+        and _kinds(value[:1], replace(site, dtypes=site.dtypes[:1]))
+        and (value[1] == "int32")
+    )
+
+
+KINDS = Values("the kinds of the operands", _kinds)
+BESIDE_CONSTANT = {
+    "kinds": Values("the kind of the operand, and int32", _kinds_beside_constant),
+    "span": Values(
+        "the range of the constant",
+        lambda value, _: are_whole(value, 2, INT32.low, INT32.high),
+        optional=True,
+    ),
+}
+
+
 MATH = register(
     OpDef(
         name="integer_math",
+        attributes={"function": chosen(*SIMPLE), "kinds": KINDS},
         doc="sums, differences, products, minima and maxima of integers: ids, positions",
         shape=same_shape,
         nest=elementwise,
@@ -199,6 +228,7 @@ MATH_CONSTANT = register(
     replace(
         MATH,
         name="integer_math_constant",
+        attributes={"function": chosen(*FUNCTIONS), **BESIDE_CONSTANT},
         doc="the same with a constant operand; quotients and remainders by positive constants",
         weights=(1,),
         learnt=LEARNT,
@@ -211,6 +241,7 @@ COMPARE = register(
     replace(
         MATH,
         name="integer_compare",
+        attributes={"function": chosen(*COMPARED), "kinds": KINDS},
         doc="comparisons of integers: ones and zeros",
         real=compare_real,
         integer=compare_integer,
@@ -225,6 +256,7 @@ COMPARE_CONSTANT = register(
     replace(
         COMPARE,
         name="integer_compare_constant",
+        attributes={"function": chosen(*COMPARED), **BESIDE_CONSTANT},
         doc="comparisons of integers with constants",
         weights=(1,),
         learnt=LEARNT,
@@ -236,6 +268,7 @@ COMPARE_CONSTANT = register(
 CUMSUM = register(
     OpDef(
         name="integer_cumsum",
+        attributes={"axis": AXIS, "kinds": KINDS},
         doc="cumulative sums of integers or of a mask along an axis: positions",
         shape=same_shape,
         nest=like_first,

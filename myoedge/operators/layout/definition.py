@@ -8,12 +8,26 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT32
 from myoedge.numerics.quant_params import quantize
+from myoedge.operators.attributes import (
+    ANY_NUMBER,
+    AXIS,
+    FLAG,
+    PERMUTATION,
+    SHAPE,
+    are_whole,
+    is_whole,
+    optional,
+    padded,
+    per_axis,
+)
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     all_beside_axis,
@@ -29,6 +43,16 @@ from myoedge.operators.layout.loops import Along, in_bytes, in_groups, in_steps
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
+
+
+def _is_cut(value: Any, extent: int) -> bool:
+    """Return whether every index of a cut (start, stop, step) is one of an axis."""
+    cut = are_whole(value, 3, -INT32.high, INT32.high) and value[2] != 0
+    indices = range(*value) if cut else range(0)
+    return bool(indices) and all(is_whole(i, 0, extent - 1) for i in (indices[0], indices[-1]))
+
+
+CUTS = per_axis("start, stop and step of elements that it has", _is_cut)
 
 
 def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:
@@ -64,6 +88,7 @@ data_movement = partial(  # OpDef of an operator whose results are unchanged inp
 RESHAPE = register(
     data_movement(
         name="reshape",
+        attributes={"shape": SHAPE, "inside": optional(FLAG)},
         doc="another shape for the same bytes: reshape, view, flatten, (un)squeeze; costs nothing",
         shape=reshaped,
         real=lambda attrs, x: x.reshape(attrs["shape"]),
@@ -147,6 +172,7 @@ def _expand_streaming_rule(at: OperandAxis) -> StreamingRule:
 TRANSPOSE = register(
     data_movement(
         name="transpose",
+        attributes={"perm": PERMUTATION, "back": optional(FLAG)},
         doc="axes in another order: transpose, permute, movedim",
         shape=lambda attrs, x: tuple(x[axis] for axis in attrs["perm"]),
         real=transpose_real,
@@ -159,6 +185,7 @@ TRANSPOSE = register(
 SLICE = register(
     data_movement(
         name="slice",
+        attributes={"cuts": CUTS, "inside": optional(FLAG)},
         doc="start, stop, step on every axis: slice, select, narrow, split, chunk, unbind, flip",
         shape=lambda attrs, x: tuple(len(range(*cut)) for cut in attrs["cuts"]),
         real=slice_real,
@@ -172,6 +199,7 @@ SLICE = register(
 EXPAND = register(
     data_movement(
         name="expand",
+        attributes={"shape": SHAPE},
         doc="copies along axes of extent 1: expand, repeat",
         shape=lambda attrs, x: tuple(attrs["shape"]),
         real=expand_real,
@@ -216,6 +244,7 @@ def _pad_streaming_rule(at: OperandAxis) -> StreamingRule:
 PAD = register(
     data_movement(
         name="pad",
+        attributes={"pads": padded(), "value": ANY_NUMBER},
         doc="a constant around a tensor, before and after it on every axis",
         shape=lambda attrs, x: tuple(n + sum(p) for n, p in zip(x, attrs["pads"], strict=True)),
         real=lambda attrs, x: np.pad(x, attrs["pads"], constant_values=attrs["value"]),
@@ -264,6 +293,7 @@ def concat_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 CONCAT = register(
     data_movement(
         name="concat",
+        attributes={"axis": AXIS},
         doc="tensors joined along one axis: cat, stack",
         shape=concat_shape,
         nest=concat_nest,

@@ -15,6 +15,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.flat import Loop, collapse_loops
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.numerics.fixed_point import exact_matmul
+from myoedge.operators.attributes import FLAG, optional
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     ProductParams,
@@ -231,6 +232,7 @@ def _is_large_matmul(step: QuantizedNode) -> bool:
 MATMUL = register(
     OpDef(
         name="matmul",
+        attributes={"b_turned": optional(FLAG)},
         doc="product of two activations, batch axes broadcast; the right one as columns or rows",
         shape=matmul_shape,
         nest=matmul_nest,

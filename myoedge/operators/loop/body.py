@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
-from myoedge.operators.loop.turns import LAST, NEXT, READ, STATE, WRITE, ordered_ends
+from myoedge.operators.loop.turns import LAST, MOST_STEPS, NEXT, READ, STATE, WRITE, ordered_ends
 
-# The reference runs a body step by step: with 20,000 steps, a build takes 2.3 GB and 40 s.
-MOST_STEPS = 10_000
 FEWER_STEPS = f"export with an example of at most {MOST_STEPS:,} steps: a shorter window"
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.formulas import broadcast_axes
 from myoedge.nest.ir import Nest
+from myoedge.operators.attributes import NAME, whole
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import as_in_floats, by_output, same_shape
@@ -24,7 +25,7 @@ from myoedge.operators.format import MOVES
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.loops import Along, in_bytes
-from myoedge.operators.loop.turns import LAST, NEXT, READ, STATE, WRITE
+from myoedge.operators.loop.turns import LAST, MOST_STEPS, NEXT, READ, STATE, WRITE
 from myoedge.targets.chip import Engine
 
 
@@ -58,8 +59,18 @@ def _first(attrs: Attrs, *xs: np.ndarray) -> np.ndarray:
     return xs[0]
 
 
+def next_shape(attrs: Attrs, x: Shape, state: Shape) -> Shape:
+    """Return the shape of the next state. Errors: ValueError if it is not that of the state."""
+    if x != state:
+        raise ValueError(f"a state of {list(state)} that becomes {list(x)}")
+    return x
+
+
+ATTRIBUTES = {"loop": NAME, "steps": whole(1, MOST_STEPS + 1)}  # one more on a stream
+
 moves_rows = partial(
     OpDef,
+    attributes=ATTRIBUTES,
     nest=by_output,
     same_scale=True,
     is_data_movement=True,
@@ -91,6 +102,7 @@ LOOP_NEXT = register(
     copies(
         name=NEXT,
         doc="copies the first operand into the state for the next step, the second operand",
+        shape=next_shape,
     )
 )
 
@@ -108,6 +120,7 @@ LOOP_WRITE = register(
 LOOP_LAST = register(
     OpDef(
         name=LAST,
+        attributes=ATTRIBUTES,
         doc="the state after the last step of a loop; costs nothing",
         shape=same_shape,
         nest=by_output,

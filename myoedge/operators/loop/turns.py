@@ -20,6 +20,8 @@ from myoedge.operators.base import OPS
 
 STATE, READ, NEXT, WRITE, LAST = "loop_state", "loop_read", "loop_next", "loop_write", "loop_last"
 BEGINS, ENDS = (STATE, READ), (NEXT, WRITE)  # operators at the begin and end of an iteration
+# The reference runs a body step by step: with 20,000 steps, a build takes 2.3 GB and 40 s.
+MOST_STEPS = 10_000
 IN_LOOPS = frozenset((*BEGINS, *ENDS))  # results that differ between iterations
 
 Item = TypeVar("Item")

@@ -15,9 +15,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, inverse_root
 from myoedge.numerics.requant import CONSTANT_MAX
+from myoedge.operators.attributes import NOT_NEGATIVE
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
-    NOT_NEGATIVE,
     last_axis_kept,
     same_shape,
     stored_bound,
@@ -259,6 +259,7 @@ def _is_large(step: QuantizedNode) -> bool:
 LAYER_NORM = register(
     OpDef(
         name="layer_norm",
+        attributes={"eps": NOT_NEGATIVE},
         doc="layer norm over the last axis of up to 1,023 elements",
         shape=same_shape,
         nest=nest,
@@ -268,7 +269,6 @@ LAYER_NORM = register(
         params=(NormParams,),
         acc_bound=stored_bound,
         normalizes=True,
-        limits={"eps": NOT_NEGATIVE},
         kernels=on_nine_cores(in_tiles, _is_large, EITHER_WIDTH),
         weights=(1, 2),
         learnt=learnt(NORMAL_BITS),

@@ -15,8 +15,9 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.operators.attributes import AXIS, FLAG, GROUPS, NOT_NEGATIVE
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
-from myoedge.operators.common_rules import NOT_NEGATIVE, elementwise, same_shape, stored_bound
+from myoedge.operators.common_rules import elementwise, same_shape, stored_bound
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, SIXTEEN, Condition, Format
 from myoedge.operators.kernel import (
     OUT,
@@ -200,6 +201,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 GROUP_NORM = register(
     OpDef(
         name="group_norm",
+        attributes={"axis": AXIS, "groups": GROUPS, "eps": NOT_NEGATIVE, "centred": FLAG},
         doc="group norm and instance norm; layer norm and RMS norm of up to 1,048,576 elements",
         shape=same_shape,
         nest=nest,
@@ -211,7 +213,6 @@ GROUP_NORM = register(
         kernels=on_cluster(in_tiles, *FORMATS),
         weights=(1, 2),
         learnt=learnt(NORMAL_BITS),
-        limits={"eps": NOT_NEGATIVE},
         epilogue=True,
         permute_rule=permute_rule,
         streaming_rule=streaming_rule,

@@ -8,12 +8,15 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.requant import choose_requant
+from myoedge.operators.attributes import are_whole, optional, per_axis, whole
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     CentredParams,
@@ -70,6 +73,18 @@ def adaptive(n: int, out: int) -> tuple[Window, ...]:
     pooling."""
     edges = [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
     return tuple((low, high, high - low) for low, high in edges)
+
+
+def _are_windows(value: Any, extent: int) -> bool:
+    """Return whether windows have elements, and only those of an axis."""
+    return (
+        isinstance(value, tuple)
+        and bool(value)
+        and all(are_whole(w, 3, 0, INT32_MAX) and w[0] < w[1] <= extent and w[2] for w in value)
+    )
+
+
+WINDOWS = per_axis("windows of elements that it has", _are_windows, spatial=True)
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
@@ -164,6 +179,7 @@ def _max_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 MAX_POOL = register(
     OpDef(
         name="max_pool",
+        attributes={"windows": WINDOWS},
         doc="maximum over windows: any size, stride, padding, ceil mode; adaptive",
         shape=shape,
         nest=nest,
@@ -249,6 +265,7 @@ def _divisors_by_axis(step: QuantizedNode) -> tuple[list[int], list[int]]:
 AVG_POOL = register(
     OpDef(
         name="avg_pool",
+        attributes={"windows": WINDOWS, "divisor": optional(whole(1, INT32_MAX))},
         doc="average over windows: any size, stride, padding counted or not, ceil mode; adaptive",
         shape=shape,
         nest=nest,

@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.flat import Loop
 from myoedge.numerics.arrays import Array
+from myoedge.operators.attributes import AXES, FLAG
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import CentredParams, stored_bound, sum_bound, with_requant
 from myoedge.operators.elementwise.channels import rows_tile
@@ -123,6 +124,7 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
 MEAN = register(
     OpDef(
         name="mean",
+        attributes={"axes": AXES, "keepdim": FLAG},
         doc="mean over any axes, global average pooling among them",
         shape=shape,
         nest=nest,

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.operators.attributes import FLAG, optional, whole
 from myoedge.operators.base import OpDef, register
 from myoedge.operators.common_rules import final_state, stream_except_last_axis
 from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
@@ -115,11 +116,16 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     return LoopNest(axes, operands, frozenset(summed))
 
 
+GATE_BITS = optional(whole(8, 14))
+HIDDEN_BITS = optional(whole(0, 15))
+LSTM_ATTRIBUTES = {"reverse": FLAG, "gate_bits": GATE_BITS, "cell_bits": optional(whole(5, 15))}
+
 GATE_SUMS = Format((EIGHT,), SIXTEEN, STORED_BITS)
 
 GATES = register(
     OpDef(
         name="gates",
+        attributes={"gate_bits": GATE_BITS},
         doc="y = x W^T + b in int16, steps of 2^-8, 2^-10 or 2^-14: inputs of lstm, gru gates",
         shape=linear_shape,
         nest=linear_nest,
@@ -152,6 +158,7 @@ SUMS = register(
     replace(
         GATES,
         name="sums",
+        attributes={},
         doc="y = x W^T + b in int16: the input's part of the sums of rnn",
         out_dtype="float32",
         reach=math.inf,
@@ -165,6 +172,7 @@ ON_CORES = (*on_cluster(in_tiles, *STEPS), *streamed_kernels(*STEPS))
 LSTM = register(
     OpDef(
         name="lstm",
+        attributes=LSTM_ATTRIBUTES,
         doc="h of every step of an LSTM, one layer and direction; c is int16",
         shape=lambda attrs, gates, h, *_: (gates[0], *h),
         nest=_nest,
@@ -193,6 +201,7 @@ LSTM_CELL = register(
     final_state(
         LSTM,
         name="lstm_cell",
+        attributes={**LSTM_ATTRIBUTES, "hidden_bits": HIDDEN_BITS},
         kernels=(*on_cluster(in_tiles, *STATES), *streamed_kernels(*STATES)),
         doc="c after the last step of an LSTM, by running it once more",
         shape=_state_shape,
@@ -208,6 +217,7 @@ GRU = register(
     replace(
         LSTM,
         name="gru",
+        attributes={"reverse": FLAG, "reset_first": FLAG},
         kernels=(
             *ON_CORES,
             sums_on_ne16(
@@ -248,6 +258,7 @@ RNN_RELU = register(
     replace(
         LSTM,
         name="rnn_relu",
+        attributes={"reverse": FLAG},
         kernels=ON_CORES,
         doc="h of every step of a plain recurrent layer with relu, one layer and direction",
         real=every_step(RELU_FLOATS),

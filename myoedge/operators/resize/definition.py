@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import TERM_FACTOR_MAX
+from myoedge.operators.attributes import AXIS, NodeSite, Values, are_whole
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     all_beside_axis,
@@ -30,6 +32,21 @@ SHIFT_MAX = 22  # leaves room for the zero point next to the weights
 WIDE_FACTOR_MAX = 2**13  # largest factor of int16 elements: sums of four neighbours fit 32 bits
 
 
+def _are_indices(value: Any, site: NodeSite) -> bool:
+    return isinstance(value, tuple) and are_whole(value, len(value), 0, site.extent - 1)
+
+
+def _are_starts(value: Any, site: NodeSite) -> bool:
+    """Return whether all neighbours of each result are elements of the axis; weights [results,
+    taps]."""
+    results, taps = site.shapes[1]
+    return are_whole(value, results, 0, site.extent - taps)
+
+
+INDICES = Values("indices of elements along the axis", _are_indices)
+STARTS = Values("first indices of neighbours along the axis", _are_starts)
+
+
 def take_real(attrs: Attrs, x: Array) -> Array:
     return np.ascontiguousarray(np.take(x, attrs["index"], axis=attrs["axis"]))
 
@@ -37,6 +54,7 @@ def take_real(attrs: Attrs, x: Array) -> Array:
 TAKE = register(
     OpDef(
         name="take",
+        attributes={"axis": AXIS, "index": INDICES},
         doc="elements of one axis at constant indices, as in nearest-neighbour resizing",
         shape=lambda attrs, x: _resized(x, attrs["axis"], len(attrs["index"])),
         nest=by_output,
@@ -121,6 +139,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 RESIZE = register(
     OpDef(
         name="resize",
+        attributes={"axis": AXIS, "starts": STARTS},
         doc="linear and cubic resizing: sums of neighbours along one axis with constant weights",
         shape=lambda attrs, x, weights: _resized(x, attrs["axis"], len(attrs["starts"])),
         nest=by_output,

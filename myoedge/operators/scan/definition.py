@@ -17,6 +17,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.attributes import AXIS
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     all_beside_axis,
@@ -192,6 +193,7 @@ def _wide_state(state: StreamState, step: QuantizedNode) -> StreamState:
 SCAN = register(
     OpDef(
         name="scan",
+        attributes={"axis": AXIS},
         doc="linear recurrence along an axis: h_t = a_t * h_(t-1) + b_t, 16-bit states",
         shape=same_shape,
         nest=_nest,

@@ -10,12 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.element_type import INT32
+from myoedge.operators.attributes import (
+    ANY_INTEGER,
+    AXIS,
+    MOST_TIMES,
+    NodeSite,
+    Values,
+    is_whole,
+    whole,
+)
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import as_in_floats
 from myoedge.operators.format import EITHER, INTEGERS, Format
@@ -26,6 +36,7 @@ from myoedge.targets.chip import Engine
 
 NOTHING = -1  # no symbol: after the last one, or without frames
 PAIR = 2  # frames that are compared to find a new symbol
+COUNT = whole(1, MOST_TIMES)
 
 
 def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
@@ -73,6 +84,7 @@ def greedy_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 CTC_GREEDY = register(
     OpDef(
         name="ctc_greedy",
+        attributes={"blank": ANY_INTEGER},
         doc="symbols of CTC: the best class of every frame without repetitions and blanks; --ctc",
         shape=lambda attrs, x: (x[1], 1 + x[0]),
         nest=greedy_nest,
@@ -88,6 +100,13 @@ CTC_GREEDY = register(
 
 def _taps(attrs: Attrs) -> int:
     return int(attrs.get("frames", PAIR))
+
+
+def _is_before(value: Any, site: NodeSite) -> bool:
+    return is_whole(value, 0, _taps(site.attrs) - 1)
+
+
+BEFORE = Values("fewer frames than it reads", _is_before)
 
 
 def classes_shape(attrs: Attrs, x: Shape) -> Shape:
@@ -179,6 +198,7 @@ def classes_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 CTC_NEW = register(
     OpDef(
         name="ctc_new",
+        attributes={"axis": AXIS, "before": BEFORE, "blank": ANY_INTEGER},
         doc="CTC symbols frame by frame: a new class, otherwise -1; --ctc on a stream",
         shape=classes_shape,
         nest=classes_nest,
@@ -196,6 +216,7 @@ MAJORITY = register(
     replace(
         CTC_NEW,
         name="majority",
+        attributes={"axis": AXIS, "before": BEFORE, "frames": COUNT, "classes": COUNT},
         decodes=False,
         doc="the most frequent class of the last frames: [model] vote",
         real=vote_real,

@@ -15,6 +15,7 @@ from myoedge.numerics.element_type import INT16, INT32
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams, ResultParams
 from myoedge.numerics.requant import TERM_FACTOR_MAX, SumRequant, choose_sum_requant
+from myoedge.operators.attributes import ANY_NUMBER, AXIS, FLAG, optional
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     all_beside_axis,
@@ -205,6 +206,11 @@ def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
 SOFTMAX = register(
     OpDef(
         name="softmax",
+        attributes={
+            "axis": AXIS,
+            **dict.fromkeys(("masked", "flat"), optional(FLAG)),
+            "fill": optional(ANY_NUMBER),
+        },
         doc="softmax over one axis of up to 32,768 elements, masked; int8 steps of 1/256",
         shape=same_shape,
         nest=elementwise,
@@ -273,6 +279,7 @@ def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
 LOG_SOFTMAX = register(
     OpDef(
         name="log_softmax",
+        attributes={"axis": AXIS},
         doc="log-softmax over one axis of up to 32,768 elements",
         shape=same_shape,
         nest=elementwise,
@@ -303,6 +310,7 @@ def argmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 ARGMAX = register(
     OpDef(
         name="argmax",
+        attributes={"axis": AXIS, "keepdim": FLAG},
         doc="index of the first maximum over one axis, int32; an output of the network",
         shape=reduce.shape,
         nest=reduce.nest,

@@ -18,6 +18,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import evaluate
 from myoedge.numerics.requant import choose_sum_requant
+from myoedge.operators.attributes import CHAIN, MOST_TIMES, chosen, optional, whole
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.format import EITHER, SIXTEEN, Format
@@ -40,6 +41,7 @@ from myoedge.targets.chip import Engine
 CURVES = frozenset(
     ("abs", "affine", "clamp", "log", "log10", "log1p", "log2", "neg", "pow", "sqrt", "square")
 )
+PART = optional(chosen("real", "imaginary"))
 HALF = np.iinfo(np.int16)
 OCTAVE = 16  # points per octave of power
 CURVE = 63 * OCTAVE + 1  # powers of a transform are below 2**63
@@ -260,6 +262,7 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
 SPECTROGRAM = register(
     OpDef(
         name="spectrogram",
+        attributes={"hop": whole(1, MOST_TIMES), "chain": CHAIN, "part": PART},
         doc="f(|STFT|), any function of magnitudes, as a log spectrogram; int16 samples",
         shape=spectrogram_shape,
         nest=spectrogram_nest,

@@ -12,13 +12,15 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.operators.attributes import AXES, FLAG, POSITIVE
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
-from myoedge.operators.common_rules import POSITIVE, CentredParams, stored_bound, with_requant
+from myoedge.operators.common_rules import CentredParams, stored_bound, with_requant
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.pool import reduce
 from myoedge.operators.variance.tiling import in_tiles
 
+FLAGS = dict.fromkeys(("keepdim", "centred", "root"), FLAG)
 LENGTH_MAX = 2**16  # reduced elements: the sum of their squares fits 32 bits
 SQUARE_BITS, ROOT_BITS = 30, 22  # bits of the accumulator without and with a root
 
@@ -98,6 +100,7 @@ def root(x: Array) -> Array:
 VARIANCE = register(
     OpDef(
         name="variance",
+        attributes={"axes": AXES, "divisor": POSITIVE, **FLAGS},
         doc="variance, mean square, deviation or length of vectors over any axes",
         shape=reduce.shape,
         nest=reduce.nest,
@@ -108,7 +111,6 @@ VARIANCE = register(
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
         epilogue=True,
-        limits={"divisor": POSITIVE},
         streaming_rule=reduce.streaming_rule,
     )
 )

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attributes in a build from elsewhere: those that an operator does not allow are refused, and with
+all others its C stays inside its arrays and computes what NumPy does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from myoedge.operators.base import OPS
+from myoedge.operators.loop.turns import IN_LOOPS
+from myoedge.quantization.files import from_files, to_json, to_safetensors, weight_shapes
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.stored_numbers import check_stored
+from tests.ops.case import Case
+from tests.ops.harness import drawn, mismatches, run_c
+from tests.ops.test_ops import integers
+
+VALUES = (-1, 0, 1, -1000, 1000, 2**31, 2**40, 0.5, float("nan"), float("inf"), "x", None, True)
+COUNT = 4  # drawn uses per operator of the slow test
+FEW = ("slice", "take")  # whose C runs in every run
+
+
+def damaged(value: Any) -> Iterator[Any]:
+    """The value with one of its parts replaced, missing, or twice."""
+    if not isinstance(value, tuple):
+        yield from (x for x in VALUES if repr(x) != repr(value))
+        return
+    yield from (value[1:], value[:-1], (*value, *value[-1:]))
+    for at in sorted({0, len(value) // 2, len(value) - 1}):
+        parts = damaged(value[at]) if value else ()
+        yield from ((*value[:at], x, *value[at + 1 :]) for x in parts)
+
+
+def read(document: dict[str, Any], weights: bytes) -> QuantGraph | None:
+    """The network of edited files, as a computer that knows nothing else reads it; None if it
+    refuses them."""
+    text = json.loads(json.dumps(document))
+    try:
+        network = from_files(text, weights)
+        check_stored(network, weight_shapes(text))
+    except Exception:  # BuildFolder.meaningful makes E222 of any
+        return None
+    return network
+
+
+def edited(case: Case, attrs: dict[str, Any]) -> Case | None:
+    """The case with other attributes in its files, and the shape that they give; None if they are
+    refused."""
+    document = to_json(case.quant)
+    (node,) = document["nodes"]
+    node["attrs"] = attrs
+    shapes = [case.graph.shape(x) for x in case.graph.nodes[0].inputs]
+    try:
+        document["tensors"]["y"]["shape"] = OPS[case.op].shape(attrs, *shapes)
+        text = json.dumps(document)
+    except Exception:
+        return None
+    network = read(json.loads(text), to_safetensors(case.quant))
+    return None if network is None else with_network(case, attrs, network)
+
+
+def with_network(case: Case, attrs: dict[str, Any], network: QuantGraph) -> Case:
+    other = Case(**{**_own(case), "attrs": attrs})
+    vars(other)["quant"] = network
+    return other
+
+
+def quantised_anew(case: Case, attrs: dict[str, Any]) -> Case | None:
+    """The case with other attributes and the integers that quantisation gives for them, as somebody
+    makes it who knows myoedge; None if it is refused."""
+    other = Case(**{**_own(case), "attrs": attrs})
+    try:
+        document, weights = to_json(other.quant), to_safetensors(other.quant)
+    except Exception:
+        return None
+    return None if read(document, weights) is None else other
+
+
+def _own(case: Case) -> dict[str, Any]:
+    return {each.name: getattr(case, each.name) for each in fields(case) if each.init}
+
+
+def is_small(value: Any) -> bool:
+    """Whether no number is so large that a test of it takes all memory."""
+    if isinstance(value, tuple):
+        return all(map(is_small, value))
+    return not isinstance(value, int | float) or abs(value) <= 1000
+
+
+def survivors(op: str, count: int) -> list[Case]:
+    """Cases with damaged attributes whose files are read."""
+    found = []
+    for case in drawn(op, count):
+        for name, value in case.attrs.items():
+            for part in damaged(value):
+                attrs = {**case.attrs, name: part}
+                others = [edited(case, attrs)]
+                others += [quantised_anew(case, attrs)] if is_small(part) else []
+                found += [other for other in others if other is not None and runs(other)]
+    return found
+
+
+def runs(case: Case) -> bool:
+    """Whether NumPy computes it, as the golden sample of a build folder before anything else."""
+    try:
+        return len(integers((case,))) == 1
+    except Exception:
+        return False
+
+
+@pytest.mark.parametrize("op", sorted(OPS))
+def test_an_unknown_attribute_and_a_missing_one_are_refused(op: str) -> None:
+    (case,) = drawn(op, 1)
+    assert edited(case, {**case.attrs, "unknown": 1}) is None
+    for name, values in OPS[op].attributes.items():
+        left = {other: value for other, value in case.attrs.items() if other != name}
+        assert values.optional or edited(case, left) is None, name
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        pytest.param(op, marks=[pytest.mark.slow] * (op not in FEW))
+        for op in sorted(OPS)
+        if OPS[op].attributes and not OPS[op].view and op not in IN_LOOPS
+    ],
+)
+def test_c_computes_what_is_read(op: str, tmp_path: Path) -> None:
+    """Between guard pages, with findings of UBSan as errors."""
+    others = survivors(op, 1 if op in FEW else COUNT)
+    if others:
+        differs = mismatches(others, integers(tuple(others)), run_c(others, tmp_path, "-O0"))
+        assert not differs, differs
