@@ -252,6 +252,16 @@ DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "plan": ("plan.json", with_plan),
     "no steps": ("plan.json", lambda data: b'{"steps": []}'),
 }
+
+
+def test_the_edited_attribute_is_named(run: Run, folder: Path) -> None:
+    path = folder / "graph.json"
+    path.write_bytes(with_stride([-1])(path.read_bytes()))
+    with_new_digests(folder)
+    told = ("graph.json: ", "conv with stride=(-1,), which must be")
+    refused(run("validate", folder), 2, "E222", *told)
+
+
 VERBS = (("validate",), ("simulate",), ("validate", "--on", "simulator"))
 
 
