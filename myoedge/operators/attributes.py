@@ -54,14 +54,18 @@ class Values:
     optional: bool = False
 
 
-def fault(schema: Mapping[str, Values], site: NodeSite) -> str:
+def fault(schema: Mapping[str, Values], others: Values | None, site: NodeSite) -> str:
     """Return what is wrong with a node's attributes, such as "hop=0, which must be an integer from
-    1 to 32768"; "" if nothing is."""
+    1 to 32768"; "" if nothing is.
+
+    others   values of attributes that the schema does not have; None: there are none
+    """
     for name, value in site.attrs.items():
-        if name not in schema:
+        allowed = schema.get(name, others)
+        if allowed is None:
             return f"{name}={_shown(value)}, which it does not have"
-        if not schema[name].holds(value, site):
-            return f"{name}={_shown(value)}, which must be {schema[name].text}"
+        if not allowed.holds(value, site):
+            return f"{name}={_shown(value)}, which must be {allowed.text}"
     needed = (name for name, values in schema.items() if not values.optional)
     missing = next((name for name in needed if name not in site.attrs), "")
     return f"no {missing}, which must be {schema[missing].text}" if missing else ""
@@ -113,6 +117,10 @@ def chosen(*words: str) -> Values:
     return Values(f"one of {', '.join(words)}", lambda value, _: value in words)
 
 
+SCALAR = Values(
+    "a number, a word, true or false",
+    lambda value, _: isinstance(value, str | bool) or is_number(value),
+)
 NAME = Values("a name", lambda value, _: isinstance(value, str) and bool(value))
 FLAG = Values("true or false", lambda value, _: isinstance(value, bool))
 ANY_INTEGER = whole(INT32.low, INT32.high)

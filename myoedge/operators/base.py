@@ -208,7 +208,8 @@ class OpDef:
     result_params  element type -> the operator's own rule from the results' range to their
                    parameters; int8 parameters may be finer than `fixed_params`
     multiplies one multiply-accumulate per iteration of the nest
-    attributes attribute -> the values that it may have; a node has no others but a fused `act`
+    attributes attribute -> the values that it may have; a fused `act` is allowed by `epilogue`
+    other_attributes   values of attributes not among them; None: a node has no others
     products   (attrs, input shapes, output shape) -> MACs, if `multiplies` is false
     symmetric  positions of inputs whose zero point must be 0
     prefers_symmetric  positions of inputs that get zero point 0 if it hardly widens their range
@@ -272,6 +273,7 @@ class OpDef:
     state_of: str = ""
     learnt: Learnt = NOTHING_LEARNT
     attributes: Mapping[str, Values] = field(default_factory=dict)
+    other_attributes: Values | None = None
     formats: tuple[Format, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from myoedge.nest.intervals import intervals, largest
 from myoedge.nest.ir import Nest, as_expr
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.operators.attributes import SCALAR, number, optional
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
@@ -126,7 +127,8 @@ class Formula:
             permute_rule=last_axis_kept if self.weights else same_attrs,
             broadcast_inputs=dict.fromkeys(self.operands),
             streaming_rule=self.streaming_rule,
-            limits=limits,
+            attributes={name: optional(number(*span)) for name, span in limits.items()},
+            other_attributes=SCALAR,
         )
 
     def _called(self, function: str, layer: ElementwiseOperator, arguments: Sequence[Any]) -> Any:

@@ -41,7 +41,9 @@ def attribute_fault(node: Node, shapes: Sequence[Shape], dtypes: Sequence[str]) 
     """
     op = OPS[node.op]
     fused = {"act": ACTIVATION} if op.epilogue else {}
-    return fault({**op.attributes, **fused}, NodeSite(node.attrs, shapes, dtypes))
+    return fault(
+        {**op.attributes, **fused}, op.other_attributes, NodeSite(node.attrs, shapes, dtypes)
+    )
 
 
 def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:

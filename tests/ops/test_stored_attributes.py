@@ -117,7 +117,7 @@ def runs(case: Case) -> bool:
 @pytest.mark.parametrize("op", sorted(OPS))
 def test_an_unknown_attribute_and_a_missing_one_are_refused(op: str) -> None:
     (case,) = drawn(op, 1)
-    assert edited(case, {**case.attrs, "unknown": 1}) is None
+    assert edited(case, {**case.attrs, "unknown": (1,)}) is None
     for name, values in OPS[op].attributes.items():
         left = {other: value for other, value in case.attrs.items() if other != name}
         assert values.optional or edited(case, left) is None, name
