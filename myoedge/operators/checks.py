@@ -173,10 +173,6 @@ IMPORTED: Spec[Graph] = (
     (every(_short_rows), f"softmax over more than {ROW_MAX} elements"),
     (every(_indices_unread), "an operator computes with integers as if they were floats"),
     (_input_normalizations_fit, "a border's factors do not fit its input"),
-    (
-        every(lambda _, n: "act" not in n.attrs or (OPS[n.op].epilogue and bool(n.attrs["act"]))),
-        "an activation is fused into an operator without a requantisation",
-    ),
     (every(_weights_constant), "weights are computed"),
 )
 

@@ -17,13 +17,13 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.numerics.quant_params import quantize
 from myoedge.operators.attributes import (
-    ANY_NUMBER,
     AXIS,
     FLAG,
     PERMUTATION,
     SHAPE,
     are_whole,
     is_whole,
+    number,
     optional,
     padded,
     per_axis,
@@ -244,7 +244,7 @@ def _pad_streaming_rule(at: OperandAxis) -> StreamingRule:
 PAD = register(
     data_movement(
         name="pad",
-        attributes={"pads": padded(), "value": ANY_NUMBER},
+        attributes={"pads": padded(), "value": number(-math.inf, math.inf)},
         doc="a constant around a tensor, before and after it on every axis",
         shape=lambda attrs, x: tuple(n + sum(p) for n, p in zip(x, attrs["pads"], strict=True)),
         real=lambda attrs, x: np.pad(x, attrs["pads"], constant_values=attrs["value"]),
