@@ -51,17 +51,19 @@ def _faults(stream: Stream) -> Iterator[str]:
         if tuple(tensors) != own or not getattr(stream, name):
             yield f"{name} and states are not the {name} of the network"
             return
-    if len({port.frames for port in stream.inputs}) > 1:
-        yield "inputs of several numbers of frames"
     for port in (*stream.inputs, *stream.outputs):
         yield from _port_faults(stream.network, port)
     for state in stream.states:
         yield from _state_faults(stream.network, state)
-    if not _is_number(stream.early, 0, stream.frames - 1):
-        yield f"early={stream.early}, which must be from 0 to {stream.frames - 1}"
-    for name in ("warmup", "future"):
-        if not _is_number(number := getattr(stream, name), 0, MOST_FRAMES):
-            yield f"{name}={number}, which must be from 0 to {MOST_FRAMES}"
+    yield from _frame_faults(stream)
+
+
+def _frame_faults(stream: Stream) -> Iterator[str]:
+    if len({port.frames for port in stream.inputs}) > 1:
+        yield "inputs of several numbers of frames"
+    for name, most in zip(NUMBERS, (stream.frames - 1, MOST_FRAMES, MOST_FRAMES), strict=True):
+        if not _is_number(number := getattr(stream, name), 0, most):
+            yield f"{name}={number}, which must be from 0 to {most}"
 
 
 def _is_number(value: Any, low: int, high: int) -> bool:

@@ -118,14 +118,19 @@ def are_factors(value: Any, length: int) -> bool:
 def _is_factor(value: Any, length: int) -> bool:
     if not is_tuple(value, 5) or value[0] not in FORMS or not is_number(value[4], *LIMITS):
         return False
-    form, a, b, test, limit = value
+    form, *sides, test, limit = value
+    if not all(are_whole(side, 2, -1, length - 1) for side in sides):
+        return False
     if form == "ar":
-        most = min(MOST_ORDER, length - 1)
-        whole = are_whole(a, 2, -1, most) and are_whole(b, 2, -1, most)
-        return whole and 1 <= b[0] <= a[0] and a[1] == b[1] == -1 and test == "" and limit >= 0.0
-    inside = are_whole(a, 2, -1, length - 1) and are_whole(b, 2, -1, length - 1)
-    own = inside and min(a[0], b[0]) >= 0 and (a == b or form in ("product", "larger"))
-    return own and (test == "" or test in TESTS)
+        return _is_coefficient(*sides) and test == "" and limit >= 0.0
+    a, b = sides
+    known = test == "" or test in TESTS
+    return known and min(a[0], b[0]) >= 0 and (a == b or form in ("product", "larger"))
+
+
+def _is_coefficient(order: tuple[int, int], index: tuple[int, int]) -> bool:
+    """Return whether a predictor has this coefficient."""
+    return order[1] == index[1] == -1 and 1 <= index[0] <= order[0] <= MOST_ORDER
 
 
 def unpacked(row: Iterable[int]) -> Factor:
