@@ -116,16 +116,15 @@ def are_factors(value: Any, length: int) -> bool:
 
 
 def _is_factor(value: Any, length: int) -> bool:
-    if not is_tuple(value, 5) or value[0] not in FORMS or not is_number(value[4], *LIMITS):
+    if not is_tuple(value, 5) or not is_number(value[4], *LIMITS):
         return False
-    form, *sides, test, limit = value
-    if not all(are_whole(side, 2, -1, length - 1) for side in sides):
+    form, a, b, test, limit = value
+    if form not in FORMS or not all(are_whole(side, 2, -1, length - 1) for side in (a, b)):
         return False
     if form == "ar":
-        return _is_coefficient(*sides) and test == "" and limit >= 0.0
-    a, b = sides
-    known = test == "" or test in TESTS
-    return known and min(a[0], b[0]) >= 0 and (a == b or form in ("product", "larger"))
+        return _is_coefficient(a, b) and test == "" and limit >= 0.0
+    own = a == b or form in ("product", "larger")
+    return own and min(a[0], b[0]) >= 0 and test in ("", *TESTS)
 
 
 def _is_coefficient(order: tuple[int, int], index: tuple[int, int]) -> bool:
