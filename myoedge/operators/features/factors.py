@@ -118,13 +118,16 @@ def are_factors(value: Any, length: int) -> bool:
 def _is_factor(value: Any, length: int) -> bool:
     if not is_tuple(value, 5) or not is_number(value[4], *LIMITS):
         return False
-    form, a, b, test, limit = value
-    if form not in FORMS or not all(are_whole(side, 2, -1, length - 1) for side in (a, b)):
+    form, *sides, test, limit = value
+    if form not in FORMS or not all(are_whole(side, 2, -1, length - 1) for side in sides):
         return False
     if form == "ar":
-        return _is_coefficient(a, b) and test == "" and limit >= 0.0
-    own = a == b or form in ("product", "larger")
-    return own and min(a[0], b[0]) >= 0 and test in ("", *TESTS)
+        return _is_coefficient(*sides) and test == "" and limit >= 0.0
+    return _are_samples(form, *sides) and test in ("", *TESTS)
+
+
+def _are_samples(form: str, a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return min(a[0], b[0]) >= 0 and (a == b or form in ("product", "larger"))
 
 
 def _is_coefficient(order: tuple[int, int], index: tuple[int, int]) -> bool:
