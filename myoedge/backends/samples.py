@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -99,7 +100,7 @@ def given_data(
     frame; otherwise only labels of recordings as long as a pass
 
     States in a calibration file are ignored for a stream, which computes its own. Errors: as read,
-    windowed and fit; E211 no labels if they are needed.
+    windowed and fit; E211 no labels if they are needed, E254 labels of longer samples.
     """
     stream, graph = build.stream, build.network.graph
     data = label_as_input(read(given, reading), graph)
@@ -107,10 +108,46 @@ def given_data(
     if stream is None:
         return _fitted(windowed(data, graph, reading), graph, reading, needs_labels)
     data = replace(data, inputs=inputs or data.inputs)
+    if not any_length:
+        data = _in_passes(_as_stream(data, graph, stream), graph, stream, needs_labels)
+    return _fitted(data, graph_of_length(stream, data.inputs), reading, needs_labels)
+
+
+def _in_passes(data: Data, graph: Graph, stream: Stream, needs_labels: bool) -> Data:
+    """Return samples of a stream, without their labels if they are not as long as a pass. Errors:
+    E254 if these labels are needed."""
     long = graph_of_length(stream, data.inputs)
-    is_whole = all(long.shape(name) == graph.shape(name) for name in graph.inputs)
-    labels = data.labels if is_whole or any_length else None
-    return _fitted(replace(data, labels=labels), long, reading, needs_labels)
+    if data.labels is None or all(long.shape(name) == graph.shape(name) for name in graph.inputs):
+        return data
+    if needs_labels:
+        raise _not_judged(data.source)
+    return replace(data, labels=None)
+
+
+def _as_stream(data: Data, graph: Graph, stream: Stream) -> Data:
+    """Return a recording [rows, channels] as one sample of the only input, with a frame per row;
+    other data is returned unchanged."""
+    if len(stream.inputs) != 1 or len(data.inputs) != 1 or len(data.lengths) > 1:
+        return data
+    ((name, x),), (port,) = data.inputs.items(), stream.inputs
+    shape = graph.shape(port.name)
+    frame = (*shape[: port.axis], *shape[port.axis + 1 :])
+    if x.ndim != 2 or len(shape) < 3 or x.shape[1] != math.prod(frame):
+        return data
+    sample = np.moveaxis(x.reshape(len(x), *frame), 0, port.axis)[None]
+    labels = None if data.labels is None else data.labels[None]
+    return replace(data, inputs={name: sample}, labels=labels, lengths=())
+
+
+def _not_judged(source: str) -> MyoedgeError:
+    """Return error E254 for labelled samples of a stream that are longer than a pass."""
+    facts = {"needs": "samples as long as a pass, or the network over whole samples"}
+    tries = [
+        "build --stream with this test set: it measures the accuracy of every frame",
+        "validate --input: the same samples, whose integers are compared",
+    ]
+    title = f"{source}: the build of a stream measures no accuracy over several passes"
+    return MyoedgeError("E254", title, facts, tries)
 
 
 def _fitted(data: Data, graph: Graph, reading: Reading, needs_labels: bool) -> Data:

@@ -16,6 +16,7 @@ from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build
+from myoedge.backends.samples import given_data
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.zoo import emg2qwerty
@@ -135,6 +136,21 @@ def test_the_ladder_pushes_frames(streams: dict[int, Build], frames: int) -> Non
     assert checked.exact["simulator"], checked.difference
     assert checked.samples["host"] > (2 * FRAMES) // frames
     assert checked.in_passes
+
+
+def test_a_recording_with_a_row_per_frame_is_one_stream(streams: dict[int, Build]) -> None:
+    """Labels of its rows are left out by --input, and refused as a test set: E254, not E211."""
+    long = samples(1, FRAMES + 13)
+    rows = np.moveaxis(long, -1, 0).reshape(long.shape[-1], -1)
+    found, wanted = (given_data(streams[2], x).inputs for x in (rows, long))
+    assert [*found] == [*wanted]
+    for name, x in wanted.items():
+        assert np.array_equal(found[name], x)
+    labelled = {"input": rows, "label": np.arange(len(rows)) % 3}
+    assert given_data(streams[2], labelled).labels is None
+    with pytest.raises(MyoedgeError, match="measures no accuracy over several passes") as raised:
+        given_data(streams[2], labelled, needs_labels=True)
+    assert raised.value.code == "E254"
 
 
 def test_threads_that_validate_one_stream_find_it_exact(streams: dict[int, Build]) -> None:

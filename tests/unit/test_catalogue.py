@@ -202,7 +202,11 @@ SHARED = {
         "backends.flashing",
         "backends.packet_source",
     },  # not installed
-    "E254": {"backends.build", "backends.build_folder"},  # frames or samples, of a build without
+    "E254": {
+        "backends.build",
+        "backends.build_folder",
+        "backends.samples",
+    },  # frames or samples, of a build without
     "E256": {"building.plugin_check", "building.plugins"},  # one that is not installed
     # a plug-in that cannot be used
     "E257": {"building.plugins", "codegen.library", "plan.l1.layer_kernels"},
