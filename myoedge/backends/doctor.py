@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,13 +20,15 @@ from myoedge.backends import gvsoc, openocd
 from myoedge.backends.board import plugged_in
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.archive import TORCH
+from myoedge.system import tools
 from myoedge.system.toolchain import ZIG, compiler
 from myoedge.targets.boards import all_boards
 
 BOARD_VERBS = ("flash", "run", "validate --on board", "bench")
 ON_JTAG = ("run --on jtag", "validate --on jtag")
 PYSERIAL = "pyserial>=3.5"
-State = Literal["ok", "missing", "wrong version"]
+State = Literal["ok", "missing", "wrong version", "broken"]
+IMPORT_S = 60.0  # time limit of an import; torch from a cold disk takes 10 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class ToolRow:
     """A tool or package in the table of `doctor`.
 
     name      its name
-    state     "ok", or what is wrong
+    state     "ok", or what is wrong; "broken": installed, but its import fails
     version   its version; "" if unknown
     where     its path, for the terminal only
     blocks    verbs, or options of verbs, that cannot run unless the state is "ok"
@@ -73,25 +76,18 @@ def tool_rows() -> tuple[ToolRow, ...]:
     source = "source GAP9_SDK/configs/gap9_evk_audio.sh"
     connect = "myoedge boards  (connect and power one)"
     sdk = _folder_place("GAP_SDK_HOME", "utils/cmake/setup.cmake")
-    serial = _package_place("pyserial", "serial")
     optional = (
         _row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
         _gvsoc_row(),
-        _row("pyserial", PYSERIAL, BOARD_VERBS, f'pip install "{PYSERIAL}"', serial),
+        _package_row("pyserial", PYSERIAL, BOARD_VERBS, False, "serial"),
         _row("openocd", "", ON_FLASH, openocd.GET, _openocd_place()),
         _row("openocd_tools", "", ON_FLASH, openocd.GET_TOOLS, _openocd_tools_place()),
         _row("gap_sdk", "", ON_GVSOC_SDK, source, sdk),
         _row("cmake", "", ON_GVSOC_SDK, "sudo apt-get install cmake", _program_place("cmake")),
         _row("probe", "", (*BOARD_VERBS, *ON_JTAG), connect, _probe_place()),
     )
-    packages = (
-        replace(
-            _row(name, version, verbs, f'pip install "{version}"', _package_place(name)),
-            needed=needed,
-            works="model.onnx builds" if name == "torch" else "",
-        )
-        for name, version, verbs, needed in PACKAGES
-    )
+    with ThreadPoolExecutor() as pool:  # imports in programs of their own, at once
+        packages = [*pool.map(lambda package: _package_row(*package), PACKAGES)]
     return (
         _row("python", "python>=3.11", ("build",), "uv venv --python 3.11", python),
         _row("zig", ZIG, compiles, f"pip install {ZIG}", _compiler_place("zig")),
@@ -167,10 +163,36 @@ def _gvsoc_row() -> ToolRow:
     return _row("gvsoc", "", ON_GVSOC, gvsoc.GET_PYTHON, place)
 
 
-def _package_place(name: str, module: str | None = None) -> tuple[str, str] | None:
-    """Return (version, folder) of a package from its metadata, without a slow import; None if
-    missing."""
-    spec = importlib.util.find_spec(module or name)
+def _package_row(
+    name: str, requirement: str, blocks: tuple[str, ...], needed: bool, module: str = ""
+) -> ToolRow:
+    """Return the row of a Python package.
+
+    needed   whether doctor fails without it
+    module   its module, if that has another name
+    """
+    module, fix = module or name, f'pip install "{requirement}"'
+    row = _row(name, requirement, blocks, fix, _package_place(name, module))
+    if row.state == "ok" and module not in sys.modules and not _can_be_imported(module):
+        row = replace(row, state="broken", fix=f"{fix} --force-reinstall")
+    return replace(row, needed=needed, works="model.onnx builds" if name == "torch" else "")
+
+
+def _can_be_imported(module: str) -> bool:
+    """Return whether another Python imports a module within IMPORT_S; it may lack a shared
+    library, or end Python."""
+    paths = os.pathsep.join(map(os.path.abspath, sys.path))
+    command = (sys.executable, "-c", f"import {module}")
+    try:
+        ran = tools.run(command, cwd=Path.cwd(), env={"PYTHONPATH": paths}, timeout_s=IMPORT_S)
+    except MyoedgeError:
+        return False
+    return ran.returncode == 0
+
+
+def _package_place(name: str, module: str) -> tuple[str, str] | None:
+    """Return (version, folder) of a package from its metadata; None if missing."""
+    spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         return None
     try:

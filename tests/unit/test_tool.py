@@ -398,6 +398,22 @@ def test_doctor_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(row.blocks for name, row in rows.items() if row.needed)
 
 
+@pytest.mark.parametrize("code", ['raise OSError("libtorch.so: no such file")', "os.abort()"])
+def test_doctor_tells_a_package_that_is_there_but_cannot_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """As `import` says; the others are ok."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(f"import os\n{code}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    rows = {row.name: row for row in doctor.tool_rows()}
+    assert rows["torch"].state == "broken"
+    assert rows["torch"].fix == 'pip install "torch>=2.9,<2.16" --force-reinstall'
+    assert rows["torch"].blocks == ("inspect model.pt2", "quantize model.pt2", "build model.pt2")
+    assert all(rows[name].state == "ok" for name in ("onnx", "onnxruntime", "ortools"))
+
+
 def test_doctor_tells_a_wrong_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda name: "1.30.1+cpu")
     rows = {row.name: row for row in doctor.tool_rows()}
