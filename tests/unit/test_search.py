@@ -30,12 +30,14 @@ from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search import bench as benches
+from myoedge.quantization.search import search as loop
 from myoedge.quantization.search.bench import MOST_RUNS, MeasuredNoise
 from myoedge.quantization.search.goal import UNLIMITED, CycleBudget, Goal
 from myoedge.quantization.search.moves.equalize import equalized
 from myoedge.quantization.search.moves.rounding import well_determined_weights
 from myoedge.quantization.search.state import (
     NO_ROOM,
+    ONE_HALF,
     TOO_SLOW,
     Design,
     Proposal,
@@ -279,32 +281,35 @@ def test_weights_are_rounded_first_where_vectors_are_many(rows: int, rounded: in
     assert len(proposal.design.graph.formats) == rounded
 
 
+@pytest.mark.parametrize("is_fitted", [False, True])
 def test_a_gain_on_one_half_of_the_samples_does_not_count(
-    quiet: tuple[QuantGraph, Array], monkeypatch: pytest.MonkeyPatch
+    quiet: tuple[QuantGraph, Array], monkeypatch: pytest.MonkeyPatch, is_fitted: bool
 ) -> None:
-    """Ranges that fit the even samples: these are ten times smaller than the odd ones."""
+    """Ranges of all samples gain on both halves of them; those of the second half, which is a
+    hundred times smaller, cut off the first.
+
+    is_fitted   whether the samples determine the ranges; a move without a fit counts
+    """
     network, windows = quiet
     graph, drawn = network.graph, windows.copy()
-    drawn[::2] *= 0.02
-    given = {graph.inputs[0]: drawn}
-    workshop = workshop_of(graph, given)
+    drawn[len(drawn) // 2 :] *= 0.01
+    (name,) = graph.inputs
+    workshop = workshop_of(graph, {name: drawn})
+    start = started(workshop_of(graph, {name: 16.0 * drawn}), graph)
+    start = workshop.state(start.design)
 
-    def fitted(search: Search, state: object) -> object:
-        start = started(workshop_of(graph, given), graph)
+    def fit(samples: Samples) -> Design:
+        (ranges,) = workshop.calibrated(graph, [Observer()], samples)
+        return replace(start.design, calibration=ranges)
 
-        def fit(samples: Samples) -> Design:
-            (ranges,) = workshop.calibrated(graph, [Observer()], samples)
-            return replace(start.design, calibration=ranges)
-
-        yield Proposal("other ranges", fit(workshop.bench.halves[0]), fit)
-
-    from myoedge.quantization.search import search as loop
+    def fitted(of: Search, state: object) -> object:
+        yield Proposal("own ranges", fit({name: drawn}), fit if is_fitted else None)
 
     monkeypatch.setattr(loop, "STAGES", ({"observer": fitted},))
-    start = started(workshop, graph)
-    found, moves = searched(workshop, graph, Goal(60.0))
-    assert np.array_equal(found.noise, start.noise)
-    assert not any(x.is_kept for x in moves)
+    found, moves = loop.search(workshop, start, Goal(60.0), start.network)
+    assert moves[0].remedy == f"own ranges{f', {ONE_HALF}' * is_fitted}"
+    assert moves[0].is_kept is not is_fitted
+    assert np.array_equal(found.noise, start.noise) is is_fitted
 
 
 def variations(faces: Array, count: int) -> Array:

@@ -18,6 +18,7 @@ from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
+from myoedge.streaming.stream import Stream
 from tests.causal_networks import push_all
 from tests.loop_networks import ClosedForm, Decayed, LiquidTime, MinimalGated, OverTime, Selective
 from tests.unit.test_streaming import check, prepared
@@ -148,6 +149,18 @@ class Headed(nn.Module):
         return torch.stack(made, self.dim)
 
 
+def check_longer(network: nn.Module, stream: Stream, seed: int) -> None:
+    """The stream's frames are torch's outputs for three times as many frames as were exported."""
+    x = np.random.default_rng(seed).normal(size=(1, 3 * STEPS, CHANNELS)).astype(np.float32)
+    name = stream.inputs[0].name
+    (got,) = push_all(stream, {name: stream.network.input_port(name).integers(x)})
+    real = stream.network.output_port(stream.outputs[0].name).real(got)
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(x)).numpy()
+    assert real.shape == wanted.shape
+    assert 10 * np.log10(np.sum(wanted**2) / np.sum((wanted - real) ** 2)) > 22
+
+
 @pytest.mark.parametrize("dim", [0, 1, 2])
 @pytest.mark.parametrize("cell", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
 def test_layers_on_every_state_give_a_frame_for_a_frame(
@@ -160,16 +173,9 @@ def test_layers_on_every_state_give_a_frame_for_a_frame(
     assert [node.op for node in q.graph.nodes].count("linear") == 2
     check(q, sample, 1, 1, STEPS)
     check(q, sample, 1, 3, STEPS)
-    stream, (name,) = causal_stream(q, infer_time_axes(q.graph, 1), 1), sample
+    stream = causal_stream(q, infer_time_axes(q.graph, 1), 1)
     assert (stream.warmup, stream.outputs[0].axis) == (0, dim)
-    x = np.random.default_rng(0).normal(size=(12, 1, STEPS, CHANNELS)).astype(np.float32)
-    x = np.concatenate([*x[:3]], 1)
-    (got,) = push_all(stream, {name: stream.network.input_port(name).integers(x)})
-    real = stream.network.output_port(stream.outputs[0].name).real(got)
-    with torch.no_grad():
-        wanted = network(torch.from_numpy(x)).numpy()
-    assert real.shape == wanted.shape
-    assert 10 * np.log10(np.sum(wanted**2) / np.sum((wanted - real) ** 2)) > 22
+    check_longer(network, stream, 0)
 
 
 def test_another_layer_for_every_state_is_refused() -> None:
@@ -185,15 +191,8 @@ def test_a_recording_longer_than_the_export(cell: type[nn.Module]) -> None:
     """torch runs over three times as many frames; the stream, one by one."""
     torch.manual_seed(1)
     network = cell().eval()
-    q, sample = quantized_over(network)
-    stream, (name,) = causal_stream(q, infer_time_axes(q.graph, 1), 1), sample
-    x = np.random.default_rng(7).normal(size=(1, 3 * STEPS, CHANNELS)).astype(np.float32)
-    (got,) = push_all(stream, {name: stream.network.input_port(name).integers(x)})
-    real = stream.network.output_port(stream.outputs[0].name).real(got)
-    with torch.no_grad():
-        wanted = network(torch.from_numpy(x)).numpy()
-    assert real.shape == wanted.shape
-    assert 10 * np.log10(np.sum(wanted**2) / np.sum((wanted - real) ** 2)) > 22
+    q, _ = quantized_over(network)
+    check_longer(network, causal_stream(q, infer_time_axes(q.graph, 1), 1), 7)
 
 
 def test_a_state_that_the_first_frame_gives_is_refused() -> None:
