@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,18 @@ def collapse_loops(out: Sequence[int], arrays: Sequence[Sequence[int]]) -> tuple
     return tuple(loops) or (Loop(1, (0,) * len(arrays)),)
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The dimensions of an array by the loops that move through it.
+
+    shape   elements per dimension
+    first   index of the first element that is read, per dimension
+    """
+
+    shape: tuple[int, ...]
+    first: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class ArrayRead:
     """An array that an element-wise function reads, with the parts of the formula that read it.
@@ -47,11 +60,28 @@ class ArrayRead:
     array   the array
     parts   its elements in the formula, all at one index
     steps   its element step along each axis of the result
+    start   the element that the first iteration reads
     """
 
     array: Array
     parts: tuple[Element, ...]
     steps: tuple[int, ...]
+    start: int = 0
+
+    def blocks(self, steps: Sequence[int]) -> Blocks | None:
+        """Return the array as blocks in blocks, one per loop that moves through it; None if the
+        loops do not move through it in memory order, or leave elements out of the last loop.
+
+        steps   its element step per iteration of each loop, outermost first
+        """
+        size, shape, first, rest = math.prod(self.array.shape), list[int](), list[int](), self.start
+        for step in filter(None, steps):
+            if step < 0 or size % step or not size:
+                return None
+            shape.append(size // step)
+            first.append(rest // step)
+            size, rest = step, rest % step
+        return Blocks(tuple(shape), tuple(first)) if size == 1 else None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -69,7 +99,7 @@ class FlatNest:
 
     @staticmethod
     def of(nest: Nest) -> FlatNest | None:
-        """Return a description as loops; None if it reduces or reads outside of arrays."""
+        """Return a description as loops; None if it reduces or may read outside of arrays."""
         if not _is_flat(nest):
             return None
         elements = [part for part in walk(nest.value) if isinstance(part, Element)]
@@ -79,24 +109,29 @@ class FlatNest:
 
 
 def _is_flat(nest: Nest) -> bool:
-    """Return whether a description computes each element in order from elements at its place."""
+    """Return whether a description computes each element in order, without padding and sums."""
     if nest.at != tuple(axis.at for axis in nest.axes):
         return False
     for part in walk(nest.value):
-        shifted = isinstance(part, Element) and any(index.const for index in part.index)
-        if shifted or isinstance(part, Reduced):
+        if isinstance(part, Reduced) or (isinstance(part, Element) and not _is_inside(part)):
             return False
     return True
 
 
+def _is_inside(part: Element) -> bool:
+    """Return whether all iterations read elements that the array has."""
+    rows = zip(part.index, part.array.shape, strict=True)
+    return all(index.low >= 0 and index.high < extent for index, extent in rows)
+
+
 def _array_reads(parts: Sequence[Element], axes: Sequence[Axis]) -> Iterator[ArrayRead]:
     """Yield the arrays of elements, each once per index."""
-    found: dict[tuple[int, tuple[int, ...]], list[Element]] = {}
+    found: dict[tuple[int, tuple[int, ...], int], list[Element]] = {}
     for part in parts:
-        steps = zip(part.index, strides(part.array.shape), strict=True)
-        known = [(i, step) for i, step in steps]
+        known = [*zip(part.index, strides(part.array.shape), strict=True)]
         along = tuple(sum(i.stride(axis) * step for i, step in known) for axis in axes)
         moved = tuple(0 if axis.extent == 1 else n for axis, n in zip(axes, along, strict=True))
-        found.setdefault((id(part.array), moved), []).append(part)
-    for (_, along), group in found.items():
-        yield ArrayRead(group[0].array, tuple(group), along)
+        start = sum(index.const * step for index, step in known)
+        found.setdefault((id(part.array), moved, start), []).append(part)
+    for (_, along, start), group in found.items():
+        yield ArrayRead(group[0].array, tuple(group), along, start)

@@ -18,7 +18,18 @@ from myoedge.nest.c import C_TYPES, LOOPS_MAX, c_kernel, shared_loop
 from myoedge.nest.flat import ArrayRead, FlatNest
 from myoedge.nest.formulas import broadcast_axes
 from myoedge.nest.intervals import largest
-from myoedge.nest.ir import Affine, Array, Element, Expr, Lookup, Nest, Number, with_elements
+from myoedge.nest.ir import (
+    Affine,
+    Array,
+    Axis,
+    Element,
+    Expr,
+    Lookup,
+    Nest,
+    Number,
+    walk,
+    with_elements,
+)
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import INT8, ElementType
 from myoedge.numerics.fixed_point import INT32_MAX
@@ -123,9 +134,17 @@ def chain_nest(step: QuantizedNode) -> ChainNest | None:
 
 
 def _has_kernel(flat: FlatNest) -> bool:
-    """Return whether C can be generated: few loops, known types, all values in int32."""
+    """Return whether C can be generated: few loops in memory order, known types, all values in
+    int32."""
     types = {read.array.dtype for read in flat.reads}
-    return len(flat.loops) <= LOOPS_MAX and types <= {*C_TYPES} and largest(flat.nest) <= INT32_MAX
+    in_order = all(read.blocks(steps_of(flat, n)) for n, read in enumerate(flat.reads))
+    few = in_order and len(flat.loops) <= LOOPS_MAX
+    return few and types <= {*C_TYPES} and largest(flat.nest) <= INT32_MAX
+
+
+def steps_of(flat: FlatNest, number: int) -> list[int]:
+    """Return the element step of a read per iteration of each loop."""
+    return [loop.steps[number] for loop in flat.loops]
 
 
 class _Reads:
@@ -165,6 +184,9 @@ def _member_value(
     if nest.axes != axes or nest.at != tuple(axis.at for axis in axes):
         return None
     names = {id(array): name for array, name in zip(nest.operands, member.operands, strict=True)}
+    elements = [part for part in walk(nest.value) if isinstance(part, Element)]
+    if any(names.get(id(x.array)) in known and not _is_in_place(x, axes) for x in elements):
+        return None
 
     def load(part: Element) -> Expr:
         name = names.get(id(part.array))
@@ -176,6 +198,13 @@ def _member_value(
     if member.table is None:
         return value
     return Lookup(nest_constant("table", member.table), value - INT8.low)
+
+
+def _is_in_place(part: Element, axes: Sequence[Axis]) -> bool:
+    """Return whether each iteration reads the element at its own place of an array of the result's
+    shape."""
+    rows = zip(part.index, axes, strict=True)
+    return all(index == axis.at or axis.extent == 1 for index, axis in rows)
 
 
 def _constant_element(part: Element) -> Expr:
@@ -226,13 +255,15 @@ def _operand(
     dims: Sequence[AffineExpr],
 ) -> Operand:
     """Return an array of the loops as an operand with one dimension per loop that moves it."""
-    moves = [d for d, loop in enumerate(flat.loops) if loop.steps[number]]
-    shape = tuple(flat.loops[d].extent for d in moves) or (1,)
-    index = tuple(dims[d] for d in moves) or ((),)
+    steps = steps_of(flat, number)
+    blocks = read.blocks(steps)
+    assert blocks is not None, "a chain reads its operands in memory order"
+    index = tuple(dim for dim, step in zip(dims, steps, strict=True) if step) or ((),)
+    shape, first = blocks.shape or (1,), blocks.first if any(blocks.first) else ()
     array, size = read.array, np.dtype(read.array.dtype).itemsize
     if source is not None:
-        return Operand(name, source, shape, index, itemsize=size)
-    return Operand(name, name, shape, index, itemsize=size, array=array.known)
+        return Operand(name, source, shape, index, first, size)
+    return Operand(name, name, shape, index, first, size, array=array.known)
 
 
 def _tile(regions: Mapping[str, Region], flat: FlatNest, pointers: Sequence[str]) -> Fields:

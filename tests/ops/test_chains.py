@@ -15,7 +15,7 @@ import pytest
 from myoedge.graph.ir import Shape
 from myoedge.nest.reference import NestReference
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import ElementType
+from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.chains import chain_step
 from myoedge.operators.interpreter import integer_step
@@ -25,8 +25,10 @@ from tests.ops.harness import drawn, mismatches, run_c
 from tests.ops.test_tiles import in_room
 
 GAP9 = find_chip("gap9")
-JOINED = ("add", "sub", "mul", "maximum", "table", "fake_quantize", "affine", "prelu")
 PAIRS = {"add", "sub", "mul", "maximum"}
+COPIES = {"loop_state", "loop_next"}
+MOVED = {"slice", "expand"}
+JOINED = (*sorted(PAIRS | COPIES | MOVED), "table", "fake_quantize", "affine", "prelu")
 COUNT, SLOW_COUNT = 40, 600
 OFTEN = 3  # of four operands, so many are results of members
 
@@ -55,12 +57,19 @@ class Chain:
 def drawn_chain(seed: int) -> Chain | None:
     """A chain of one to eight drawn layers; None if the last does not read a member."""
     rng = np.random.default_rng(seed)
-    first = drawn(str(rng.choice(JOINED)), 40)[rng.integers(40)].step
+    first = one_layer(rng)
+    if not first.out:
+        return None
     members, shapes = [named(first, "m0", [f"in0_{at}" for at in range(len(first.shapes))])], {}
     for number in range(1, int(rng.integers(1, 9))):
-        step = drawn(str(rng.choice(JOINED)), 40)[rng.integers(40)].step
-        if step.node.op not in PAIRS | {"table", "fake_quantize"} and step.out != first.out:
+        step = one_layer(rng)
+        op = step.node.op
+        if op in {"affine", "prelu"} and step.out != first.out:
             continue  # constants per channel belong to a shape
+        if op in MOVED:
+            step = moved_to(rng, step, first.out)
+            members.append(named(step, f"m{number}", [f"in{number}"]))
+            continue
         names = []
         for at in range(len(step.shapes)):
             able = [m for m in members if m.element_type == step.read_type(at)]
@@ -69,13 +78,14 @@ def drawn_chain(seed: int) -> Chain | None:
             else:
                 names.append(f"in{number}_{at}")
         given = [first.out if name[0] == "m" else one_of(rng, first.out) for name in names]
-        if step.node.op not in PAIRS:
-            given = [first.out]
+        if op not in PAIRS:
+            given = [first.out] * len(names)
         shapes |= dict(zip(names, given, strict=True))
         moved = replace(step, shapes=tuple(given), out=first.out)
         members.append(named(moved, f"m{number}", names))
-    whole = [m for m in members if np.broadcast_shapes(*m.shapes) == m.out]
-    if len(whole) < len(members):
+    own = [m for m in members[1:] if m.node.op not in MOVED]
+    whole = [m for m in own if np.broadcast_shapes(*m.shapes) == m.out]
+    if len(whole) < len(own):
         return None
     step = chain_step(members)
     if step is None:
@@ -84,8 +94,28 @@ def drawn_chain(seed: int) -> Chain | None:
     return Chain(tuple(members), step, data)
 
 
+def one_layer(rng: np.random.Generator) -> QuantizedNode:
+    """A drawn layer of int8 or int16: int32 is moved alone."""
+    while True:
+        step = drawn(str(rng.choice(JOINED)), 40)[rng.integers(40)].step
+        if step.element_type in (INT8, INT16):
+            return step
+
+
 def named(step: QuantizedNode, name: str, operands: Sequence[str]) -> QuantizedNode:
     return replace(step, node=replace(step.node, outputs=(name,)), operands=tuple(operands))
+
+
+def moved_to(rng: np.random.Generator, step: QuantizedNode, out: Shape) -> QuantizedNode:
+    """A slice, or copies along axes, of a drawn operand with the given shape of the result."""
+    if step.node.op == "expand":
+        x, attrs = one_of(rng, out), {"shape": out}
+    else:
+        cuts = [(int(rng.integers(4)), n, int(rng.integers(1, 3))) for n in out]
+        cuts[-1] = (*cuts[-1][:2], 1)
+        cuts = [(start, start + (n - 1) * step + 1, step) for start, n, step in cuts]
+        x, attrs = tuple(stop + int(rng.integers(3)) for _, stop, _ in cuts), {"cuts": tuple(cuts)}
+    return replace(step, node=replace(step.node, attrs=attrs), shapes=(x,), out=out)
 
 
 def one_of(rng: np.random.Generator, out: Shape) -> Shape:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.formulas import broadcast_axes, broadcast_index
+from myoedge.nest.ir import Nest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.numerics.quant_params import quantize
@@ -36,6 +38,7 @@ from myoedge.operators.common_rules import (
     by_output,
     with_entry,
 )
+from myoedge.operators.described import operand, result
 from myoedge.operators.format import MOVES
 from myoedge.operators.kernel import AffineExpr, TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
@@ -130,6 +133,21 @@ def transpose_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return moves.turned(step, engine, in_bytes(step, loops))
 
 
+def slice_nest(step: QuantizedNode) -> Nest:
+    """Return the description of a slice: the elements at the indices of its cuts."""
+    axes, x = broadcast_axes(step.out), operand(step, 0)
+    cuts = zip(axes, step.attrs["cuts"], strict=True)
+    index = tuple(axis.at * cut[2] + cut[0] for axis, cut in cuts)
+    return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), x[index])
+
+
+def expand_nest(step: QuantizedNode) -> Nest:
+    """Return the description of copies along axes of extent 1."""
+    axes, x = broadcast_axes(step.out), operand(step, 0)
+    index = tuple(axis.at for axis in axes)
+    return Nest(axes, (x,), result(step), index, x[broadcast_index(axes, x.shape)])
+
+
 def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of a slice; if no axis has a step, it is a plain copy."""
     rows = zip(step.out, step.shapes[0], step.attrs["cuts"], strict=True)
@@ -189,6 +207,7 @@ SLICE = register(
         doc="start, stop, step on every axis: slice, select, narrow, split, chunk, unbind, flip",
         shape=lambda attrs, x: tuple(len(range(*cut)) for cut in attrs["cuts"]),
         real=slice_real,
+        meaning=slice_nest,
         integer=as_in_floats(slice_real),
         kernels=on_cluster(slice_in_tiles, MOVES),
         permute_rule=cuts_turned,
@@ -203,6 +222,7 @@ EXPAND = register(
         doc="copies along axes of extent 1: expand, repeat",
         shape=lambda attrs, x: tuple(attrs["shape"]),
         real=expand_real,
+        meaning=expand_nest,
         integer=as_in_floats(expand_real),
         kernels=on_cluster(expand_in_tiles, MOVES),
         streaming_rule=_expand_streaming_rule,
