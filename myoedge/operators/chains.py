@@ -176,16 +176,13 @@ def _member_value(
     known   results of members before it
     reads   elements of the chain's operands
     """
-    meaning = OPS[member.node.op].meaning
-    if meaning is None or member.out != step.out or member.behind or member.members:
-        return None
-    nest = meaning(member)
-    axes = broadcast_axes(step.out)
-    if nest.axes != axes or nest.at != tuple(axis.at for axis in axes):
+    nest = _description(step, member)
+    if nest is None:
         return None
     names = {id(array): name for array, name in zip(nest.operands, member.operands, strict=True)}
-    elements = [part for part in walk(nest.value) if isinstance(part, Element)]
-    if any(names.get(id(x.array)) in known and not _is_in_place(x, axes) for x in elements):
+    elements = (part for part in walk(nest.value) if isinstance(part, Element))
+    own = [part for part in elements if names.get(id(part.array)) in known]
+    if not all(_is_in_place(part, nest.axes) for part in own):
         return None
 
     def load(part: Element) -> Expr:
@@ -198,6 +195,17 @@ def _member_value(
     if member.table is None:
         return value
     return Lookup(nest_constant("table", member.table), value - INT8.low)
+
+
+def _description(step: QuantizedNode, member: QuantizedNode) -> Nest | None:
+    """Return the description of a member that computes the elements of the chain's result in order;
+    None without one."""
+    meaning = OPS[member.node.op].meaning
+    if meaning is None or member.out != step.out or member.behind or member.members:
+        return None
+    nest, axes = meaning(member), broadcast_axes(step.out)
+    in_order = nest.axes == axes and nest.at == tuple(axis.at for axis in axes)
+    return nest if in_order else None
 
 
 def _is_in_place(part: Element, axes: Sequence[Axis]) -> bool:

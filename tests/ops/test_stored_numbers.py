@@ -24,7 +24,7 @@ from myoedge.quantization.stored_numbers import check_stored
 from myoedge.system import toolchain, tools
 from tests.guard import can_asan
 from tests.ops.case import Case
-from tests.ops.harness import array_text, c_text, drawn, on_host
+from tests.ops.harness import array_text, c_text, drawn, generated, on_host
 
 EVERY = sorted(OPS)
 COMPILED = [name for name in EVERY if not OPS[name].view]
@@ -141,7 +141,7 @@ def test_c_with_accepted_integers_stays_inside_its_arrays(op: str, tmp_path: Pat
     if not cases:
         return
     tilings = [*map(on_host, cases)]
-    for path, text in library_files(called(tilings)).items():
+    for path, text in library_files(called(tilings), generated(tilings)).items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
     (tmp_path / "cases.c").write_text(program(cases))
