@@ -34,7 +34,7 @@ from myoedge.operators.described import constant, nest_constant
 from myoedge.operators.formula import FORMULAS, Formula
 
 ACCUMULATOR_MAX = 2**30
-Constant = Any  # in `nest`: a number, or the element of an array
+Constant = Expr  # in `nest`: a number, or the element of an array at the result's place
 
 
 class ElementwiseOperator:
@@ -66,7 +66,8 @@ class ElementwiseOperator:
         register(formula.definition(doc, limits or {}))
 
     def __init__(self, attrs: Attrs, site: QuantizeInputs | None, step: QuantizedNode | None):
-        self.attrs, self._site, self._step = attrs, site, step
+        self.attrs: Mapping[str, float] = attrs
+        self._site, self._step = site, step
 
     def params(self, operand: int) -> QuantParams:
         """Return the quantisation parameters of an operand, in `quantize`."""

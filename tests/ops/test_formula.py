@@ -60,6 +60,7 @@ def define_others() -> dict[str, Any]:
 def operators() -> Iterator[None]:
     """The operators, for the tests of this module."""
     before, known = dict(OPS), dict(FORMULAS)
+    OPS.pop("lerp", None)  # of a reader who has added it
     page = ModuleType("page")
     exec(code_of(PAGE, "myoedge/operators/lerp/__init__.py"), page.__dict__)
     sys.path.insert(0, str(ROOT / "tests" / "plugins" / "gains"))
