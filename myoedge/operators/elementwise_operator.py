@@ -79,7 +79,7 @@ class ElementwiseOperator:
 
     @property
     def site(self) -> QuantizeInputs:
-        """Everything that is known in `quantize`."""
+        """Arguments of `quantize`: shapes, parameters, values of constants."""
         assert self._site is not None, "only quantize has parameters and values of constants"
         return self._site
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What follows from an operator's formula: its integer constants, description, bounds, kernels, and
+"""Definition of an operator from its formula: integer constants, description, bounds, kernels, and
 rules of streams, transposes and files from elsewhere."""
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ FORMULAS: dict[str, Formula] = {}
 
 
 class WrongReturn(TypeError):
-    """What a function of an operator's class returned cannot be used."""
+    """Raised for a value returned by an operator's class that cannot be used."""
 
 
 class Scaled:
-    """What a formula's `quantize` returns.
+    """Result of a formula's `quantize`.
 
     unit        real value of one unit of the formula's result, > 0
     constants   integer constants by name: numbers, or arrays that broadcast to the result

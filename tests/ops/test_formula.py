@@ -59,7 +59,7 @@ def define_others() -> dict[str, Any]:
 @pytest.fixture(scope="module", autouse=True)
 def operators() -> Iterator[None]:
     """The operators, for the tests of this module."""
-    before, known = dict(OPS), dict(FORMULAS)
+    before = [(table, dict(table)) for table in (OPS, FORMULAS, harness.USES)]
     OPS.pop("lerp", None)  # of a reader who has added it
     page = ModuleType("page")
     exec(code_of(PAGE, "myoedge/operators/lerp/__init__.py"), page.__dict__)
@@ -70,11 +70,10 @@ def operators() -> Iterator[None]:
     added = {**page.CASES, **gains.CASES, **by_torch, **define_others()}
     harness.USES.update(added)
     yield
-    for table, kept in ((OPS, before), (FORMULAS, known)):
+    harness.drawn.cache_clear()
+    for table, kept in before:
         table.clear()
         table.update(kept)
-    for name in added:
-        del harness.USES[name]
     del sys.modules["myoedge_gains"]
 
 
