@@ -237,11 +237,33 @@ def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buff
     return alive
 
 
+def _operands_held(plan: Plan) -> Iterator[str]:
+    """Yield layers whose kernel takes more of an operand, or of the result, than there is."""
+    for step, tiling in _tiled(plan):
+        if any(_size_bytes(x) > held_bytes(step, x) for x in tiling.kernel.operands):
+            yield step.node.name
+
+
+def _size_bytes(operand: Operand) -> int:
+    return math.prod(operand.shape) * operand.itemsize
+
+
+def held_bytes(step: QuantizedNode, operand: Operand) -> int:
+    """Return the bytes of the tensor or constant that an operand of a layer's kernel is."""
+    if operand.array is not None:
+        return operand.array.nbytes
+    if operand.written:
+        last = step.behind or step
+        return math.prod(last.out) * last.element_type.size_bytes
+    at = int(operand.source)
+    return math.prod(step.shapes[at]) * step.read_type(at).size_bytes
+
+
 def _movable(plan: Plan) -> Iterator[str]:
     """Yield layers with transfers that exceed the DMA's limits, operand or L1 buffer."""
     longest = LONGEST_TRANSFER if plan.chip.l1_bytes else sys.maxsize
     for step, tiling in _tiled(plan):
-        shapes = {o.name: math.prod(o.shape) * o.itemsize for o in tiling.kernel.operands}
+        shapes = {o.name: _size_bytes(o) for o in tiling.kernel.operands}
         for tile in tiling.tiles:
             for x in (*tile.loads, *tile.stores):
                 rules = (
@@ -286,5 +308,6 @@ PLANNED: Spec[Plan] = (
     (_covered, "a byte of a layer's results is not stored once"),
     *L3_PLANNED,
     (_resident, "a tensor in L1 is read at another offset, or after its release"),
+    (_operands_held, "a kernel takes more of an operand than there is"),
     (_movable, "a transfer exceeds the DMA, its operand or its buffer"),
 )

@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 
+from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS
 from myoedge.operators.loop.turns import IN_LOOPS
+from myoedge.plan.schedule import make_plan
 from myoedge.quantization.files import from_files, to_json, to_safetensors, weight_shapes
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.stored_numbers import check_stored
 from tests.ops.case import Case
-from tests.ops.harness import drawn, mismatches, run_c
+from tests.ops.harness import HOST, drawn, mismatches, run_c
 from tests.ops.test_ops import integers
 
 VALUES = (-1, 0, 1, -1000, 1000, 2**31, 2**40, 0.5, float("nan"), float("inf"), "x", None, True)
@@ -112,6 +114,17 @@ def runs(case: Case) -> bool:
         return len(integers((case,))) == 1
     except Exception:
         return False
+
+
+@pytest.mark.parametrize("op", ["integer_math", "integer_compare"])
+def test_an_operand_with_fewer_elements_than_the_kernel_takes_is_refused(op: str) -> None:
+    """NumPy broadcasts it; the C would read past its end."""
+    (case,) = drawn(op, 1)
+    short = Case(**{**_own(case), "shapes": ((70,), (1,))})
+    assert read(to_json(short.quant), to_safetensors(short.quant)) is not None
+    assert runs(short)
+    with pytest.raises(MyoedgeError, match="takes more of an operand"):
+        make_plan(short.quant, HOST)
 
 
 @pytest.mark.parametrize("op", sorted(OPS))
