@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from myoedge.errors import MyoedgeError
@@ -149,4 +150,48 @@ def test_c_computes_what_is_read(op: str, tmp_path: Path) -> None:
     others = survivors(op, 1 if op in FEW else COUNT)
     if others:
         differs = mismatches(others, integers(tuple(others)), run_c(others, tmp_path, "-O0"))
+        assert not differs, differs
+
+
+def other_shapes(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The shape with another extent of each axis, without its first axis, and with one more."""
+    for d, n in enumerate(shape):
+        others = {1, n + 1, max(1, n // 2)} - {n}
+        yield from ((*shape[:d], other, *shape[d + 1 :]) for other in sorted(others))
+    yield from (shape[1:], (1, *shape))
+
+
+def with_other_shapes(case: Case) -> Iterator[Case]:
+    """The case with another shape of each operand, one after the other."""
+    for name in ("shapes", "weights"):
+        for at, part in enumerate(own := getattr(case, name)):
+            for shape in other_shapes(np.shape(part) if name == "weights" else part):
+                changed = np.resize(part, shape) if name == "weights" else shape
+                rows = (*own[:at], changed, *own[at + 1 :])
+                yield Case(**{**_own(case), name: rows})
+
+
+def is_planned(case: Case) -> bool:
+    """Whether the case is read, as a build from elsewhere that was quantised so, and planned."""
+    try:
+        files = to_json(case.quant), to_safetensors(case.quant)
+        make_plan(case.quant, HOST)
+    except Exception:
+        return False
+    return read(*files) is not None and runs(case)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        pytest.param(op, marks=[pytest.mark.slow] * (op != "gru_start"))
+        for op in sorted(OPS)
+        if not OPS[op].view and op not in IN_LOOPS
+    ],
+)
+def test_c_computes_operands_of_other_shapes(op: str, tmp_path: Path) -> None:
+    """What NumPy broadcasts and C does not is refused."""
+    cases = [x for case in drawn(op, 2) for x in with_other_shapes(case) if is_planned(x)]
+    if cases:
+        differs = mismatches(cases, integers(tuple(cases)), run_c(cases, tmp_path, "-O0"))
         assert not differs, differs

@@ -59,8 +59,14 @@ def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
     attrs["flat"]       whether a row whose keys are all hidden gets equal weights instead of the
                         softmax of its scores
     attrs["exp_bits"]   bits of exponentials if all operands are int8: 12, or 8
-    Errors: ValueError if rows of v are not padded to words, or have fewer keys than k.
+    Errors: ValueError if rows of v are not padded to words, or have fewer keys than k; if batch,
+    heads or features of q, k and v differ, or a bias or mask has another shape.
     """
+    if (q[0], *q[2:]) != (k[0], *k[2:]) or (q[0], q[2]) != v[:2]:
+        raise ValueError(f"queries {list(q)}, keys {list(k)} and values {list(v)}")
+    for x in more:
+        if x[0] not in (1, q[0]) or x[1] not in (1, q[2]) or x[2:] != (q[1], k[1]):
+            raise ValueError(f"a bias or mask {list(x)} beside {q[1]} rows and {k[1]} keys")
     if v[3] % 4 or v[3] < k[1]:
         raise ValueError(f"values in rows of {v[3]} beside {k[1]} keys")
     return (*q[:3], v[2])

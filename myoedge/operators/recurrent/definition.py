@@ -92,8 +92,21 @@ from myoedge.operators.recurrent.tiling import STATES, STEPS, in_tiles
 # ---- shapes and loops
 
 
-def _state_shape(attrs: Attrs, gates: Shape, h: Shape, *_: Shape) -> Shape:
+def _state_shape(attrs: Attrs, gates: Shape, h: Shape, *others: Shape) -> Shape:
+    """Return the shape of a state, [N, H], for gates [T, N, G H].
+
+    others   another state [N, H], recurrent weights [G H, H], their biases [G H]
+    Errors: ValueError for other shapes.
+    """
+    allowed = (h, (gates[-1], h[-1]), gates[-1:])
+    if gates[1:-1] != h[:-1] or gates[-1] % h[-1] or any(x not in allowed for x in others):
+        raise ValueError(f"gates {list(gates)}, a state {list(h)} and {[*map(list, others)]}")
     return h
+
+
+def _steps_shape(attrs: Attrs, gates: Shape, *others: Shape) -> Shape:
+    """Return the shape of the states of all steps."""
+    return (gates[0], *_state_shape(attrs, gates, *others))
 
 
 def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
@@ -174,7 +187,7 @@ LSTM = register(
         name="lstm",
         attributes=LSTM_ATTRIBUTES,
         doc="h of every step of an LSTM, one layer and direction; c is int16",
-        shape=lambda attrs, gates, h, *_: (gates[0], *h),
+        shape=_steps_shape,
         nest=_nest,
         real=every_step(lstm_floats),
         integer=all_steps(lstm_steps),

@@ -43,6 +43,14 @@ def _shape(attrs: Attrs, gates: Shape, *_: Shape) -> Shape:
     return (*gates[:-1], gates[-1] // GATES)
 
 
+def _gru_shape(attrs: Attrs, gates: Shape, own: Shape) -> Shape:
+    """Return the shape of h. Errors: ValueError unless there is one bias for each unit."""
+    out = _shape(attrs, gates)
+    if own != out[-1:]:
+        raise ValueError(f"gates {list(gates)} beside {list(own)}")
+    return out
+
+
 def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     lead = {f"i{d}": extent for d, extent in enumerate(out[:-1])}
     rows = tuple(((axis, 1),) for axis in lead)
@@ -177,6 +185,7 @@ GRU_START = register(
     replace(
         LSTM_START,
         name="gru_start",
+        shape=_gru_shape,
         doc="h of a GRU's first step from a state of zero, of any number of sequences",
         real=_gru,
         integer=_gru_integer,
