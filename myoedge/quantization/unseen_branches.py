@@ -198,9 +198,10 @@ class _Change:
     limits: Mapping[str, Range]
 
     def of(self, name: str, value: Array) -> Array:
+        # In integers, which saturate, a mask of 0 erases what is infinite in floats.
+        value = np.nan_to_num(value, posinf=np.inf, neginf=-np.inf)
         if name in self.limits:
-            known = np.nan_to_num(value, posinf=np.inf, neginf=-np.inf)
-            value = np.clip(known, *self.limits[name]).astype(value.dtype)
+            value = np.clip(value, *self.limits[name]).astype(value.dtype)
         if name not in self.places:
             return value
         wide, values = self.places[name]

@@ -100,6 +100,24 @@ def test_an_inserted_value_is_near_torch(factor: float, shown: bool) -> None:
     assert bool(warnings_of(network)) == is_far
 
 
+def test_a_value_that_a_guard_of_two_tests_inserts_is_near_torch() -> None:
+    """Integers hide the infinite quotient by a factor of 0, which is NaN in floats."""
+
+    def guarded(a: Tensor, b: Tensor) -> Tensor:
+        divisor = whole(b)
+        return torch.where((divisor == 0) & (a > 0), 3 * a, a / divisor)
+
+    usual, (a, b) = usual_samples(), fresh_samples()
+    fresh = [np.abs(a), b]
+    graph = agrees(Net(lambda net, a, b: guarded(a, b)), *(torch.as_tensor(x[0]) for x in usual))
+    named = dict(zip(graph.inputs, usual, strict=True))
+    network = quantize_graph(graph, calibrate(graph, named, Observer(), ""))
+    given = dict(zip(graph.inputs, fresh, strict=True))
+    wanted = torch_values(guarded, fresh)
+    assert np.isfinite(wanted).all()
+    assert min(decibels(network, given, [wanted])) > NEAREST_DB
+
+
 @pytest.mark.parametrize("form", WARNED)
 def test_a_value_that_saturates_is_warned_of_with_a_remedy_that_helps(form: str) -> None:
     (told,) = warnings_of(network_of(form, factor=40.0, shown=False))
