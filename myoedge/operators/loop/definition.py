@@ -18,10 +18,10 @@ from myoedge.nest.formulas import broadcast_axes
 from myoedge.nest.ir import Nest
 from myoedge.operators.attributes import NAME, whole
 from myoedge.operators.base import OpDef, QuantizedNode, register
-from myoedge.operators.chains import generated
+from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import as_in_floats, by_output, same_shape
 from myoedge.operators.described import operand, result
-from myoedge.operators.format import MOVES
+from myoedge.operators.format import EITHER_WIDTH, MOVES
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.loops import Along, in_bytes
@@ -39,12 +39,23 @@ def row_shape(attrs: Attrs, x: Shape) -> Shape:
     return x[1:]
 
 
-def _copied(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel that copies one row; its address advances with every iteration."""
+def _row(step: QuantizedNode) -> QuantizedNode:
+    """Return the layer as a copy of one row; its address advances with every iteration."""
     row = step.out[1:] if step.node.op == WRITE else step.out
-    loops = [Along(n, n, axis) for axis, n in enumerate(row)]
-    copied = replace(step, out=row, shapes=(row,))
-    return moves.pieces(copied, engine, [in_bytes(copied, loops)])
+    node = step.node.but(op=STATE)
+    return replace(step, node=node, out=row, shapes=(row,), operands=step.operands[:1])
+
+
+def _copied(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Return the tiled kernel that copies one row as words."""
+    row = _row(step)
+    loops = [Along(n, n, axis) for axis, n in enumerate(row.out)]
+    return moves.pieces(row, engine, [in_bytes(row, loops)])
+
+
+def _generated(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Return the generated kernel that copies one row, which is faster for few elements."""
+    return in_tiles(_row(step), engine)
 
 
 def first_operand(step: QuantizedNode) -> Nest:
@@ -75,14 +86,13 @@ moves_rows = partial(
     same_scale=True,
     is_data_movement=True,
     in_loops=True,
-    kernels=on_cluster(_copied, MOVES),
+    kernels=(*on_cluster(_copied, MOVES), *on_cluster(_generated, EITHER_WIDTH)),
 )
 copies = partial(
     moves_rows,
     shape=same_shape,
     real=_first,
     meaning=first_operand,
-    kernels=(*on_cluster(_copied, MOVES), *generated(MOVES)),
 )
 
 
