@@ -47,8 +47,11 @@ def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernel
     parts = [*dict.fromkeys(min(PART_BYTES, plan.chip.l2_room_bytes // n) for n in PARTS)]
     plans: list[Plan] = []
     most = sys.maxsize  # further sizes are tried with as many choices of maps as the first one
-    for part in [] if _is_hopeless(plan, roots, kernels, parts) else parts:
-        choices = islice(_with_more_maps(plan, roots, part, placing, kernels), most)
+    choose_maps = _with_more_maps
+    if _is_hopeless(plan, roots, kernels, parts):
+        choose_maps, parts = _with_all_maps, parts[:1]
+    for part in parts:
+        choices = islice(choose_maps(plan, roots, part, placing, kernels), most)
         made, count, least = _first_that_fits(choices, least)
         if made is not None:
             plans, most = [*plans, made], min(most, count)
@@ -133,6 +136,13 @@ def _with_more_maps(
         needed = least_bytes(tried)
         least, idle = min(least, needed), 0 if needed < least else idle + 1
         yield made
+
+
+def _with_all_maps(
+    plan: Plan, roots: Roots, part: int, placing: Allocator, kernels: NetworkKernels
+) -> Iterator[Plan | None]:
+    """Yield the plan with all feature maps in L3 that can be there: it tells what is needed."""
+    yield _with_maps(plan, roots, _candidates(plan, roots), part, placing, kernels)
 
 
 def _next_maps(plan: Plan, left: Sequence[str]) -> list[str]:
