@@ -23,6 +23,7 @@ FITS = 0.7  # share of the frames that a renumbering must match, and at least tw
 MOST_CLASSES = 256  # for which a renumbering is searched
 FRAMES_A_CLASS = 5  # with fewer, some renumbering fits by chance
 NEARLY_ALL = 0.95
+FEWER_ERRORS = 0.25  # share of the errors that labels in the right order leave
 
 UNTRAINED = "model.load_state_dict(...) with the trained weights, before the export"
 OTHER_SCALE = "windows of another scale than in training"
@@ -47,7 +48,8 @@ def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterab
 
 
 def warn_chance_accuracy(judged: Evaluation | None, *, accurate: bool = False) -> Iterator[Notice]:
-    """Yield W209 if the predictions of the float or the integer network are no better than chance.
+    """Yield W209 if the predictions of the float or the integer network are no better than chance,
+    or if most errors vanish with another order of the classes.
 
     judged     labels and predictions; None: not measured
     accurate   whether --accurate was set
@@ -58,7 +60,8 @@ def warn_chance_accuracy(judged: Evaluation | None, *, accurate: bool = False) -
     if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return
     if judged.has_classes:
-        yield from _no_better_than_chance(judged, accurate)
+        found = [*_no_better_than_chance(judged, accurate)]
+        yield from found or _numbered_otherwise(judged)
     else:
         yield from _worse_than_the_mean(judged, accurate)
 
@@ -81,6 +84,27 @@ def _no_better_than_chance(judged: Evaluation, accurate: bool) -> Iterator[Notic
         likely, tries = _lost(accurate) if is_lost else _likely(judged)
         facts = {"found": found, "likely": likely}
         yield notice("W209", "the accuracy is no better than chance", facts, tries)
+
+
+def _numbered_otherwise(judged: Evaluation) -> Iterator[Notice]:
+    """Yield W209 if labels in another order than that of the outputs leave a quarter of the errors
+    at most: a network that is right by more than chance may have swapped classes, too."""
+    chosen = judged.integer if judged.real is None else judged.real
+    numbers = find_label_permutation(judged.labels, chosen)
+    if numbers is None:
+        return
+    own, other = (
+        np.mean(judged.labels == chosen),
+        np.mean(np.array(numbers)[judged.labels] == chosen),
+    )
+    if 1 - other <= FEWER_ERRORS * (1 - own) and own < other:
+        shares = f"{wording.percent(float(own))}, {wording.percent(float(other))} in another order"
+        facts = {
+            "found": f"{shares}, of {len(judged.labels):,} {judged.data} labels",
+            "likely": "labels are numbered otherwise than in training",
+        }
+        title = "most errors vanish if the classes have another order"
+        yield notice("W209", title, facts, (_renumbered(numbers, judged),))
 
 
 def with_scale_first(chance: Iterable[Notice], others: Iterable[Notice]) -> Iterator[Notice]:

@@ -98,6 +98,17 @@ def test_labels_by_name_in_another_order_are_listed_in_the_networks_order() -> N
     assert "float" not in dict(warning.facts)["found"]
 
 
+def test_two_classes_that_changed_places_are_found_above_chance() -> None:
+    swapped = np.array([3, 1, 2, 0])[GOOD]  # about half of the labels stay right
+    (warning,) = warned(swapped, labels=LABELS)
+    shares = [np.mean(swapped == LABELS), np.mean(np.array([3, 1, 2, 0])[LABELS] == swapped)]
+    assert shares[0] > 0.4
+    assert dict(warning.facts)["found"].startswith(
+        f"{100 * shares[0]:.1f} %, {100 * shares[1]:.1f} % in another order"
+    )
+    assert warning.tries == ("label=np.array([3, 1, 2, 0])[label]",)
+
+
 def test_targets_with_larger_errors_than_their_mean() -> None:
     targets = RNG.normal(size=(40, 2))
     (warning,) = warned(targets + 30.0, labels=targets)
