@@ -93,13 +93,13 @@ def test_no_map_leaves_l2_for_a_layer_that_reads_more_constants_than_all_of_it(
     monkeypatch: pytest.MonkeyPatch, l2_bytes: int, is_tried: bool
 ) -> None:
     """Convolutions read 960 B at once wherever their maps lie; the transposed one's 5,184 B are
-    fewer where its result leaves in parts."""
+    fewer where its result leaves in parts. One plan with all maps in L3 tells what is needed."""
     tried: list[int] = []
     monkeypatch.setattr(spill, "_with_maps", lambda plan, roots, maps, *_: tried.append(len(maps)))
     with pytest.raises(MyoedgeError) as found:
         planned(l2_bytes)
     assert found.value.notice.code == "E301"
-    assert bool(tried) == is_tried
+    assert (len(tried) > 2) == is_tried  # one plan on NE16, one on the cores
 
 
 class Many(nn.Module):
@@ -141,7 +141,7 @@ def test_maps_that_do_not_help_are_not_tried_one_after_another(
 
 
 def test_a_loop_that_needs_more_than_l2_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No map outside of it makes room for its states."""
+    """No map outside of it makes room for its states; one plan tells what is needed."""
 
     class Loop(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -154,11 +154,13 @@ def test_a_loop_that_needs_more_than_l2_is_refused_at_once(monkeypatch: pytest.M
     graph = prepare(from_exported(torch.export.export(Loop().eval(), (torch.zeros(1, 30, 300),))))
     x = np.random.default_rng(0).standard_normal((1, 1, 30, 300)).astype(np.float32)
     q = quantize_graph(graph, calibrate(graph, {"x": x}, Observer(), "random"))
-    monkeypatch.setattr(spill, "_with_maps", lambda *_: pytest.fail("a choice was tried"))
+    tried: list[int] = []
+    monkeypatch.setattr(spill, "_with_maps", lambda plan, roots, maps, *_: tried.append(len(maps)))
     chip = find_chip("gap9").cores_alone()
     reserved = chip.l2_bytes - chip.l2_room_bytes
     with pytest.raises(MyoedgeError, match="E301"):
         make_plan(q, replace(chip, l2_bytes=12_000 + reserved))
+    assert len(tried) == 1
 
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.integers(0, 9), st.integers(0, 5)), max_size=9))
