@@ -59,7 +59,7 @@ def _fetch(
     index, operand = readers[0]
     function = function_name(index, plan.steps[index])
     to, source = macro(function, operand.name), outside(index, operand).text
-    size = _size_bytes(operand)
+    size = max(_size_bytes(reader) for _, reader in readers)  # a part of the row may come first
     lines = (
         f"if (ME_TURN + 1 < {loop.steps}) {{",
         f"    me_start_for_layer({index});",

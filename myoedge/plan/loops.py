@@ -228,11 +228,14 @@ def read_rows(
         if loop.steps == 1 or loop.first == 0:
             continue
         for uses in _row_uses(steps, roots, rows, loop):
-            at, number = uses[0][0], int(uses[0][1])
-            size = math.prod(steps[at].shapes[number]) * steps[at].read_type(number).size_bytes
-            row = LoopTensor(loop, at, size, tuple(uses), is_row=True)
+            size = max(_operand_bytes(steps[at], int(number)) for at, number, _ in uses)
+            row = LoopTensor(loop, uses[0][0], size, tuple(uses), is_row=True)
             found += [row] * (row.last_use < loop.last)
     return found
+
+
+def _operand_bytes(step: QuantizedNode, number: int) -> int:
+    return math.prod(step.shapes[number]) * step.read_type(number).size_bytes
 
 
 def _row_uses(

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import myoedge
 from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.simulator import run_firmware
 from myoedge.codegen.firmware import make_firmware
@@ -24,6 +26,7 @@ from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.targets import find_chip
+from tests.conftest import save_exported
 from tests.e2e.test_less_l2 import quantized
 
 WIDTH = 230  # its weights take 52,900 bytes, less than half of L1
@@ -150,3 +153,28 @@ def test_a_loop_beside_feature_maps_in_l3_is_exact() -> None:
     files = FirmwareFiles([[sample]], specs, len(plan.steps), plan.l3_image())
     measured, _ = run_firmware(make_firmware(make_sources(plan, "loop")).program, files)
     np.testing.assert_array_equal(measured.inferences[0].outputs[0], wanted)
+
+
+class Parts(nn.Module):
+    """A recurrence whose first layer reads a part of the row that a later one reads whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state, self.part = nn.Linear(16, 16), nn.Linear(8, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h, rows = x.new_zeros(1, 16), []
+        for row in torch.tanh(x * 0.5).unbind(1):
+            h = torch.tanh(self.state(h) + self.part(row[:, :8]))
+            h = torch.tanh(self.state(torch.relu(h + row) * 0.5))
+            rows.append(h)
+        return torch.stack(rows, 1)
+
+
+def test_a_row_of_which_a_part_is_read_first_is_fetched_whole(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = save_exported(Parts().eval(), (torch.zeros(1, 20, 16),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((6, 1, 20, 16)).astype(np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
+    assert "fetch_next" in (build.folder / "src" / "network.c").read_text()
+    assert myoedge.validate(build, on=("host", "simulator")).difference is None
