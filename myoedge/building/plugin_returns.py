@@ -18,7 +18,6 @@ from myoedge.operators.formula import WrongReturn
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.import_rows import ImportRow
 from myoedge.operators.kernel import TiledKernel
-from myoedge.operators.loop_nest import LoopNest
 
 Blame = Callable[[str], MyoedgeError]  # cause -> error that names the plug-in
 
@@ -47,7 +46,6 @@ def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
     return replace(
         op,
         shape=checked("shape", lambda y, *_: _is_shape(y), lambda *_: "a tuple of ints"),
-        nest=checked("nest", lambda y, *_: isinstance(y, LoopNest), lambda *_: "a LoopNest"),
         real=checked(
             "real",
             lambda y, *given: _is_array(y, "fiub", shape_of(*given)),

@@ -220,7 +220,7 @@ SHOWN = 3  # layers
 def check_code(graph: Graph, chip: Chip) -> None:
     """Raise E303 if the minimum linked code of all layers exceeds L2."""
     layers = [OPS[node.op] for node in graph.nodes if not OPS[node.op].view]
-    products = sum(op.multiplies or op.products is not None for op in layers)
+    products = sum(op.macs is not None for op in layers)
     least_bytes = PRODUCT_CODE_BYTES * products + LAYER_CODE_BYTES * (len(layers) - products)
     if least_bytes > chip.l2_bytes:
         raise ProgramTooLarge("L2", least_bytes - chip.l2_bytes)

@@ -26,7 +26,6 @@ from myoedge.operators.integer_params import QuantizedParams as QuantizedParams
 from myoedge.operators.integer_params import RequantParams as RequantParams
 from myoedge.operators.kernel import Kernel
 from myoedge.operators.learnt import NOTHING_LEARNT, Learnt
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 WEIGHT_BITS_MIN = 2
@@ -183,7 +182,6 @@ class OpDef:
     """Definition of an operator; everything else in myoedge is derived from it.
 
     shape      (attrs, *input shapes) -> output shape
-    nest       (attrs, input shapes, output shape) -> loop nest
     real       (attrs, *float arrays) -> float array: calibration and SQNR
     quantize   QuantizeInputs -> QuantizedParams
     meaning    QuantizedNode -> description of the integer arithmetic; None: `integer` is by hand
@@ -207,10 +205,9 @@ class OpDef:
     params_of      attributes -> fixed parameters, if they depend on attributes
     result_params  element type -> the operator's own rule from the results' range to their
                    parameters; int8 parameters may be finer than `fixed_params`
-    multiplies one multiply-accumulate per iteration of the nest
+    macs       (attrs, input shapes, output shape) -> multiply-accumulates; None: it makes none
     attributes attribute -> the values that it may have; a fused `act` is allowed by `epilogue`
     other_attributes   values of attributes not among them; None: a node has no others
-    products   (attrs, input shapes, output shape) -> MACs, if `multiplies` is false
     symmetric  positions of inputs whose zero point must be 0
     prefers_symmetric  positions of inputs that get zero point 0 if it hardly widens their range
     broadcast_inputs   input -> number of leading axes that may be broadcast; None: all axes
@@ -234,7 +231,6 @@ class OpDef:
     name: str
     doc: str
     shape: Callable[..., Shape]
-    nest: Callable[[Attrs, Sequence[Shape], Shape], LoopNest]
     real: Callable[..., Array]
     meaning: Callable[[QuantizedNode], Nest] | None = None
     integer: Callable[..., Array] = computed_by_meaning
@@ -255,8 +251,7 @@ class OpDef:
     fixed_params: QuantParams | None = None
     params_of: Callable[[Attrs], QuantParams] | None = None
     result_params: Mapping[ElementType, ResultParams] = field(default_factory=dict)
-    multiplies: bool = False
-    products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
+    macs: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()
     broadcast_inputs: Mapping[int, int | None] = field(default_factory=dict)
     prefers_symmetric: tuple[int, ...] = ()

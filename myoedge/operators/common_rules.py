@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that several operators share: loop nests, shapes, bounds, permutations, streaming."""
+"""Rules that several operators share: shapes, bounds, permutations, streaming."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -16,43 +17,21 @@ from myoedge.numerics.element_type import INT8
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import NUMBERS, choose_requant
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams
-from myoedge.operators.kernel import AffineExpr
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 R = TypeVar("R", bound=RequantParams)
 HIDDEN_BELOW = 2.0**29  # subtracted from hidden scores in floats
 
 
-def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of a pointwise operator: one loop per output dimension, inputs
-    broadcast."""
-    axes = {f"i{d}": extent for d, extent in enumerate(out)}
-    operands = {f"x{i}": broadcast_index(shape, out) for i, shape in enumerate(shapes)}
-    return LoopNest(axes, {**operands, "y": broadcast_index(out, out)})
-
-
-def like_first(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of an operator whose result has the shape of its first input."""
-    return elementwise(attrs, shapes[:1], out)
-
-
-def by_output(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of a copy: one loop per output dimension, one element read per
-    iteration."""
-    return elementwise(attrs, [out], out)
-
-
-def broadcast_index(shape: Shape, out: Shape, axis: str = "i") -> tuple[AffineExpr, ...]:
-    """Return the index map of an operand that is broadcast to `out`, with one loop per dimension of
-    `out`."""
-    lead = len(out) - len(shape)
-    return tuple(() if n == 1 else ((f"{axis}{lead + d}", 1),) for d, n in enumerate(shape))
-
-
 def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
     """Return the shape of the first input, for operators whose output has the same shape."""
     return x
+
+
+def row_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
+    """Return the multiply-accumulates of results that are sums over the last axis of the first
+    operand."""
+    return math.prod(out) * shapes[0][-1]
 
 
 def stored_bound(step: QuantizedNode) -> int:
@@ -177,11 +156,6 @@ def stream_except_last_axis(at: OperandAxis) -> StreamingRule | None:
     axis; None along the last one."""
     last = at.axis == len(at.shapes[0]) - 1
     return None if last or at.operand else StreamingRule(at.axis)
-
-
-def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of an operator that returns the state after the last time step."""
-    return elementwise(attrs, [], out)
 
 
 def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:

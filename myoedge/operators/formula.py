@@ -24,7 +24,6 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, Requant
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     broadcast_streaming_rule,
-    elementwise,
     last_axis_kept,
     same_attrs,
     with_requant,
@@ -114,7 +113,6 @@ class Formula:
             name=self.name,
             doc=doc,
             shape=self.shape,
-            nest=elementwise,
             real=real,
             meaning=self.meaning,
             quantize=self.quantize,

@@ -49,10 +49,8 @@ def attribute_fault(node: Node, shapes: Sequence[Shape], dtypes: Sequence[str]) 
 def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
     """Return a node's multiply-accumulates; those on padding count, those that fill SIMD words do
     not."""
-    op = OPS[node.op]
-    if op.products is not None:
-        return op.products(node.attrs, shapes, out)
-    return op.nest(node.attrs, shapes, out).iterations if op.multiplies else 0
+    counted = OPS[node.op].macs
+    return 0 if counted is None else counted(node.attrs, shapes, out)
 
 
 def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Tensor:

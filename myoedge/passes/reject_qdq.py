@@ -42,7 +42,7 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
             "8 bits",
             ["remove QuantizeLinear between gates and recurrent layer, or make it int16"],
         )
-    stated = formats[op.weights[0]] if op.multiplies and op.weights else None
+    stated = formats[op.weights[0]] if op.macs is not None and op.weights else None
     if stated is not None:
         yield from _of_weights(graph, node, stated)
     yield from _of_constants(graph, node, formats)

@@ -31,7 +31,7 @@ def weak_layers(
     yield from _cut_states(graph, ranges, params)
     for node in graph.nodes:
         low, high = ranges.get(node.name, (0.0, 1.0))
-        if OPS[node.op].multiplies and low == high:
+        if OPS[node.op].macs is not None and low == high:
             yield notice(
                 "W101",
                 f"{node.where} is dead: its output is {low:g} for every calibration sample",

@@ -7,13 +7,12 @@ layer's index plus 1/4.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import SCRATCH
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.transfers import L3Transfer
@@ -220,7 +219,7 @@ def layer_bytes(plan: Plan, index: int) -> Row:
         "weights_l2_bytes": sum(map(sizes.__getitem__, filter(plan.stays, sizes))),
         "weights_l3_bytes": tables + _chunk_bytes(plan, index),
         "l3_moved_bytes": (out_bytes if tables else 0) + moved,
-        "read_bytes": _read_bytes(plan, step) + weights,
+        "read_bytes": _read_bytes(plan, index) + weights,
         "out_bytes": out_bytes,
     }
 
@@ -234,16 +233,10 @@ def _chunk_bytes(plan: Plan, index: int) -> int:
     return sum(end - at for at, end in chunks if first_steps[at] == index)
 
 
-def _read_bytes(plan: Plan, step: QuantizedNode) -> int:
+def _read_bytes(plan: Plan, index: int) -> int:
     """Return the bytes of the inputs that a layer reads, without padding and weights."""
-    q, node = plan.quant, step.node
-    op = OPS[node.op]
-    shapes = [q.graph.shape(name) for name in node.inputs]
-    nest = op.nest(node.attrs, shapes, step.out)
-    keys = [key for key in nest.operands if key != "y"]
-    operands = enumerate(zip(node.inputs, keys, strict=False))
-    return sum(
-        min(math.prod(nest.footprint(key)) * q.element_type(name).size_bytes, size_bytes(q, name))
-        for i, (name, key) in operands
-        if i not in op.weights
-    )
+    kernel, read = plan.tilings[index].kernel, Counter[str | int]()
+    for operand in kernel.operands:
+        read[operand.source] += int(operand.footprint(kernel.axes))
+    sizes = [size_bytes(plan.quant, name) for name in plan.steps[index].operands]
+    return sum(min(read.get(at, size), size) for at, size in enumerate(sizes))

@@ -149,9 +149,5 @@ def check_floats(case: Case) -> None:
 
 
 def check_what_the_compiler_is_told(case: Case) -> None:
-    """No intermediate leaves int32, and the loops cover the output."""
-    op, step = OPS[case.op], case.step
-    assert 0 <= op.acc_bound(step) <= INT32_MAX
-    shapes = (*case.shapes, *(w.shape for w in case.weights))
-    nest = op.nest(step.attrs, shapes, step.out)
-    assert np.prod(nest.footprint("y")) == np.prod(step.out), case
+    """No intermediate leaves int32."""
+    assert 0 <= OPS[case.op].acc_bound(case.step) <= INT32_MAX

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of operators: complete, and its loop nests and counts checked against known numbers."""
+"""The table of operators: complete, and its counts checked against known numbers."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import itertools
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,9 +20,8 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.operators import base as table
 from myoedge.operators import queries
-from myoedge.operators.base import OPS, OpDef, QuantizedNode, QuantizeInputs
+from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.import_rows import aten_names, import_rows
-from myoedge.operators.kernel import AffineExpr
 from myoedge.operators.pool.definition import adaptive, regular
 from tests.conv_attributes import attributes
 
@@ -63,59 +60,9 @@ def test_an_operator_cannot_be_changed() -> None:
         OPS["conv"].doc = "another"  # type: ignore[misc]
 
 
-# ---- loop nests: every operand element that the loops touch, enumerated
-
-
-def touched(op: OpDef, attrs: Mapping[str, Any], shapes: list[Shape], name: str) -> set[Shape]:
-    nest = op.nest(attrs, shapes, op.shape(attrs, *shapes))
-    axes = list(nest.axes)
-    found = set()
-    for values in itertools.product(*(range(nest.axes[a]) for a in axes)):
-        at = dict(zip(axes, values, strict=True))
-        found.add(tuple(_index(dim, at) for dim in nest.operands[name]))
-    return found
-
-
-def _index(dim: AffineExpr, at: Mapping[str, int]) -> int:
-    return sum(at[axis] * stride for axis, stride in dim)
-
-
-def whole(shape: Shape) -> set[Shape]:
-    return set(itertools.product(*map(range, shape)))
-
+# ---- multiply-accumulates, with PyTorch's own count
 
 CONV = attributes(2) | {"stride": (2, 1), "dilation": (1, 2), "pads": ((1, 0), (0, 2)), "groups": 2}
-
-
-def test_a_convolution_reads_its_padded_input_and_every_weight_once_an_output() -> None:
-    shapes: list[Shape] = [(2, 4, 5, 6), (4, 3, 2, 3)]
-    op = OPS["conv"]
-    out = op.shape(CONV, *shapes)
-    assert out == (2, 2, 5, 4)
-    assert touched(op, CONV, shapes, "y") == whole(out)
-    assert touched(op, CONV, shapes, "w") == whole(shapes[1])
-    assert touched(op, CONV, shapes, "x") == whole((2, 5, 7, 6))
-    assert op.nest(CONV, shapes, out).footprint("x", {"n": 1, "t0": 1, "t1": 2}) == (1, 3, 4, 6)
-
-
-def test_a_dimension_of_extent_1_is_not_stepped_through() -> None:
-    op, shapes = OPS["add"], [(3, 1, 2), (4, 1)]
-    assert touched(op, {}, shapes, "y") == whole((3, 4, 2))
-    assert touched(op, {}, shapes, "x0") == whole((3, 1, 2))
-    assert touched(op, {}, shapes, "x1") == whole((4, 1))
-
-
-def test_a_matmul_repeats_what_is_broadcast() -> None:
-    op, shapes = OPS["matmul"], [(3, 1, 2, 5), (4, 5, 2)]
-    assert op.shape({}, *shapes) == (3, 4, 2, 2)
-    assert touched(op, {}, shapes, "a") == whole((3, 1, 2, 5))
-    assert touched(op, {}, shapes, "b") == whole((4, 5, 2))
-    turned, shapes = {"b_turned": True}, [(3, 1, 2, 5), (4, 7, 5)]
-    assert op.shape(turned, *shapes) == (3, 4, 2, 7)
-    assert touched(op, turned, shapes, "b") == whole((4, 7, 5))
-
-
-# ---- multiply-accumulates, with PyTorch's own count
 
 
 def counted(run: Any, *shapes: Shape) -> int:

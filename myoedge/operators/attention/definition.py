@@ -24,7 +24,7 @@ from myoedge.operators.attention.exponentials import (
     looked_up,
     units_apart,
 )
-from myoedge.operators.attention.geometry import added, broadcast_dims, in_window
+from myoedge.operators.attention.geometry import added, in_window
 from myoedge.operators.attention.ne16 import on_ne16, sees_all_keys
 from myoedge.operators.attention.ne16_resident import resident_on_ne16
 from myoedge.operators.attention.tiling import in_tiles
@@ -41,8 +41,6 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, Quanti
 from myoedge.operators.common_rules import masked_scores, stored_bound
 from myoedge.operators.core_kernels import is_large, on_nine_cores
 from myoedge.operators.format import EITHER, INT8_ALONE, Format
-from myoedge.operators.kernel import AffineExpr
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.ne16_rules import sums_on_ne16
 
 KEYS_MAX = 4096  # keys per row, so that sums of 12-bit exponentials fit 24 bits
@@ -87,23 +85,6 @@ ATTRIBUTES = {
         "two widths", lambda value, _: are_whole(value, 2, 1, INT32_MAX), optional=True
     ),
 }
-
-
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest over the result [B, N, H, E]; each element reads all M keys and D
-    features."""
-    q, v = shapes[0], shapes[2]
-    axes = {"b": q[0], "n": q[1], "h": q[2], "e": v[2], "m": v[3], "d": q[3]}
-    b, n, h, e, m, d = (((axis, 1),) for axis in axes)
-    operands: dict[str, tuple[AffineExpr, ...]] = {
-        "q": (b, n, h, d),
-        "k": (b, m, h, d),
-        "v": (b, h, e, m),
-    }
-    more = {
-        name: (*broadcast_dims(shapes[at], b, h), n, m) for name, at in added(attrs, shapes).items()
-    }
-    return LoopNest(axes, {**operands, **more, "y": (b, n, h, e)}, frozenset("md"))
 
 
 def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
@@ -268,7 +249,6 @@ ATTENTION = register(
         attributes=ATTRIBUTES,
         doc="softmax(q k^T * scale + bias) v for all heads; windows of keys, causal ones too",
         shape=shape,
-        nest=nest,
         real=real,
         integer=integer,
         quantize=quantize,
@@ -289,7 +269,6 @@ ATTENTION = register(
         ),
         symmetric=(0,),
         broadcast_inputs={3: 2, 4: 2},
-        multiplies=True,
-        products=products,
+        macs=products,
     )
 )

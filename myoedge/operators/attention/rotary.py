@@ -22,7 +22,6 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, Quanti
 from myoedge.operators.common_rules import (
     axis_permuted,
     last_axis_kept,
-    like_first,
     same_shape,
     stored_bound,
 )
@@ -193,7 +192,6 @@ ROTARY = register(
         doc="rotary embedding: pairs of neighbours, or of both halves of a row, turned by constant "
         "angles",
         shape=same_shape,
-        nest=like_first,
         real=real,
         integer=integer,
         quantize=quantize,

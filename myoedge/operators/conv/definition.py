@@ -45,7 +45,6 @@ from myoedge.operators.conv.tiling import (
 from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.format import SIXTEEN, STORED_BITS, Condition, Format
 from myoedge.operators.kernel import CLUSTER, Kernel
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.ne16_add import BESIDE_RESIDUAL, is_same_size
 from myoedge.operators.products.ne16_rules import int16_rows_on_ne16, on_ne16
 from myoedge.operators.products.packing import (
@@ -83,25 +82,6 @@ ATTRIBUTES = {
     "pads": padded(spatial=True),
     "groups": Values("groups of the channels that the weights have", _are_groups),
 }
-
-
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of a convolution: n, t0 .., g, k over output elements; r0 .., c over the
-    products of each."""
-    w, groups = shapes[1], attrs["groups"]
-    rank, per_group, taps = len(w) - 2, w[0] // groups, w[-1]
-    t, r = ([f"{letter}{d}" for d in range(rank)] for letter in "tr")
-    axes = {"n": out[0], **dict(zip(t, out[1:-1], strict=True)), "g": groups, "k": per_group}
-    axes |= {**dict(zip(r, w[1:-1], strict=True)), "c": taps}
-    spatial = tuple(((t[d], attrs["stride"][d]), (r[d], attrs["dilation"][d])) for d in range(rank))
-    kernel = tuple(((axis, 1),) for axis in r)
-    channel_out = (("g", per_group), ("k", 1))
-    operands = {
-        "x": ((("n", 1),), *spatial, (("g", taps), ("c", 1))),
-        "w": (channel_out, *kernel, (("c", 1),)),
-        "y": ((("n", 1),), *(((axis, 1),) for axis in t), channel_out),
-    }
-    return LoopNest(axes, operands, frozenset([*r, "c"]))
 
 
 def columns(attrs: Attrs, x: Array, kernel: Shape, pad_value: float) -> Array:
@@ -200,7 +180,6 @@ CONV = register(
         attributes=ATTRIBUTES,
         doc="convolution 1-D to 3-D: any kernel, stride, dilation, padding, groups; depthwise",
         shape=shape,
-        nest=nest,
         real=real,
         integer=integer,
         quantize=quantize_conv,
@@ -227,7 +206,7 @@ CONV = register(
         weights=(1, 2),
         learnt=LEARNT,
         epilogue=True,
-        multiplies=True,
+        macs=lambda attrs, shapes, out: math.prod((*out, *shapes[1][1:])),
         streaming_rule=streaming_rule,
         multiplicands=lambda attrs, x, w, *_: columns(attrs, x, w.shape[1:-1], 0.0),
     )

@@ -17,7 +17,6 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, registe
 from myoedge.operators.common_rules import (
     CentredParams,
     axis_permuted,
-    elementwise,
     same_shape,
     stored_bound,
     stream_except_axis,
@@ -72,7 +71,6 @@ CUMSUM = register(
         attributes={"axis": AXIS},
         doc="cumulative sums along an axis",
         shape=same_shape,
-        nest=elementwise,
         real=real,
         meaning=meaning,
         quantize=quantize,

@@ -22,7 +22,6 @@ from myoedge.operators.common_rules import (
     ProductParams,
     axis_permuted,
     broadcast_streaming_rule,
-    elementwise,
     product_requant,
     same_attrs,
     same_shape,
@@ -131,7 +130,6 @@ SUMS = (INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED))
 pairwise = partial(  # OpDef of a pointwise operator on two broadcast tensors
     OpDef,
     shape=broadcast,
-    nest=elementwise,
     acc_bound=stored_bound,
     epilogue=True,
     permute_rule=same_attrs,
@@ -261,7 +259,6 @@ AFFINE = register(
         attributes={"axis": CHANNELS},
         doc="one factor and one offset per channel: batch norm that could not be folded",
         shape=same_shape,
-        nest=elementwise,
         real=lambda attrs, x, scale, offset: np.asarray(
             x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim)
         ),

@@ -19,7 +19,6 @@ from myoedge.operators.attributes import CHAIN
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     broadcast_streaming_rule,
-    elementwise,
     same_attrs,
     same_shape,
 )
@@ -157,7 +156,6 @@ TABLE = register(
         attributes={"chain": CHAIN},
         doc="any element-wise function: activations, abs, square, exp, log, ...",
         shape=same_shape,
-        nest=elementwise,
         real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
         meaning=_meaning,
         quantize=_quantize,

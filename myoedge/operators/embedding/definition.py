@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,23 +20,15 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import broadcast_index
 from myoedge.operators.embedding.tiling import in_tiles
 from myoedge.operators.format import EITHER, INTEGERS, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.learnt import INTEGERS_16, Learnt
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 
 def shape(attrs: Attrs, ids: Shape, table: Shape) -> Shape:
     return (*ids, *table[1:])
-
-
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    index = broadcast_index(out, out)
-    axes = {f"i{d}": n for d, n in enumerate(out)}
-    return LoopNest(axes, {"x0": index[: len(shapes[0])], "y": index})
 
 
 def rows_of(attrs: Attrs, ids: Array, table: Array) -> Array:
@@ -133,7 +124,6 @@ EMBEDDING = register(
         doc="rows of a constant table by integers: token embeddings, one-hot, comparisons of "
         "integers with a number",
         shape=shape,
-        nest=nest,
         real=rows_of,
         integer=integer,
         quantize=integer_rows,

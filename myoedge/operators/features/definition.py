@@ -41,7 +41,6 @@ from myoedge.operators.features.tiling import in_tiles
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.learnt import INTEGERS_32, Learnt
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 SUM_BITS = 31  # bits of a sum before the multiplication
@@ -60,13 +59,6 @@ def _are_features(value: Any, site: NodeSite) -> bool:
     """Return whether features are as features.factors describes them, in windows of x [N, C, T]."""
     length = site.shapes[0][2]
     return isinstance(value, tuple) and all(are_factors(f, length) for f in value)
-
-
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    n, c = (("n", 1),), (("c", 1),)
-    axes = {"n": out[0], "k": out[1], "c": out[2], "t": shapes[0][2]}
-    operands = {"x": (n, c, (("t", 1),)), "y": (n, (("k", 1),), c)}
-    return LoopNest(axes, operands, frozenset("t"))
 
 
 def real(attrs: Attrs, x: Array, scale: Array, offset: Array) -> Array:
@@ -189,7 +181,6 @@ FEATURES = register(
         doc="time-domain features: sums over windows of steps, products and tests of neighbours, "
         "bins of histograms, AR coefficients",
         shape=shape,
-        nest=nest,
         real=real,
         integer=integer,
         quantize=quantize,

@@ -20,8 +20,6 @@ from myoedge.operators.attributes import AXIS
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import (
     final_state,
-    kept_nest,
-    like_first,
     same_shape,
     stored_bound,
     stream_except_axis,
@@ -236,7 +234,6 @@ BIQUADS = register(
         attributes={"axis": AXIS},
         doc="causal filters over time, second-order sections in series: [conditioning]",
         shape=same_shape,
-        nest=like_first,
         real=biquads_real,
         integer=biquads_integer,
         quantize=biquads_quantize,
@@ -246,8 +243,7 @@ BIQUADS = register(
         weights=(1,),
         learnt=LEARNT,
         epilogue=True,
-        products=lambda attrs, shapes, out: 5 * shapes[1][0] * math.prod(shapes[0]),
-        multiplies=True,
+        macs=lambda attrs, shapes, out: 5 * shapes[1][0] * math.prod(shapes[0]),
         streaming_rule=biquads_streaming_rule,
     )
 )
@@ -259,7 +255,6 @@ BIQUADS_PAST = register(
         kernels=on_cluster(in_tiles, KEPT),
         doc="state of biquads after the last sample, by running them once more",
         shape=past_shape,
-        nest=kept_nest,
         real=past_real,
         integer=past_integer,
         fixed_params=SAMPLES,

@@ -22,8 +22,6 @@ from myoedge.operators.attributes import AXIS, NOT_NEGATIVE, number
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     final_state,
-    kept_nest,
-    like_first,
     same_shape,
     stored_bound,
     stream_except_axis,
@@ -168,7 +166,6 @@ RUNNING_NORM = register(
         attributes={"axis": AXIS, "share": number(*SHARES), "start": NOT_NEGATIVE},
         doc="samples divided by the running deviation of their signal: [conditioning] zscore_s",
         shape=same_shape,
-        nest=like_first,
         real=norm_real,
         integer=norm_integer,
         quantize=quantize,
@@ -187,7 +184,6 @@ RUNNING_POWER = register(
         kernels=on_cluster(in_tiles, KEPT),
         doc="power of running_norm after the last sample: on streams",
         shape=without_time,
-        nest=kept_nest,
         real=lambda attrs, x, *before: _floats(attrs, x, before)[1][-1].astype(np.float32),
         integer=power_integer,
         fixed_params=POWER,

@@ -9,7 +9,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import type_of_operand
 from myoedge.operators.base import OpDef, register
-from myoedge.operators.common_rules import as_in_floats, by_output
+from myoedge.operators.common_rules import as_in_floats
 from myoedge.operators.format import MOVES
 from myoedge.operators.gather.tiling import in_tiles
 from myoedge.operators.kernel import on_cluster
@@ -43,7 +43,6 @@ GATHER = register(
         attributes={"dtype": type_of_operand(1)},
         doc="elements of an axis by computed indices: an input, or an argmax",
         shape=shape,
-        nest=by_output,
         real=gathered,
         integer=as_in_floats(gathered),
         kernels=on_cluster(in_tiles, MOVES),

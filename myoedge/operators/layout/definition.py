@@ -35,15 +35,13 @@ from myoedge.operators.common_rules import (
     all_beside_axis,
     as_in_floats,
     axis_permuted,
-    by_output,
     with_entry,
 )
 from myoedge.operators.described import operand, result
 from myoedge.operators.format import MOVES
-from myoedge.operators.kernel import AffineExpr, TiledKernel, on_cluster
+from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.loops import Along, in_bytes, in_groups, in_steps
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
@@ -83,7 +81,6 @@ def reshaped(attrs: Attrs, x: Shape) -> Shape:
 
 data_movement = partial(  # OpDef of an operator whose results are unchanged input elements
     OpDef,
-    nest=by_output,
     same_scale=True,
     is_data_movement=True,
 )
@@ -284,14 +281,6 @@ def concat_shape(attrs: Attrs, *shapes: Shape) -> Shape:
     return tuple(total if d == axis else n for d, n in enumerate(shapes[0]))
 
 
-def concat_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of a concatenation over its output; an input is read only in its own
-    section of the joined axis."""
-    nest = by_output(attrs, shapes, out)
-    index: tuple[AffineExpr, ...] = nest.operands["y"]
-    return LoopNest(nest.axes, {**{f"x{i}": index for i in range(len(shapes))}, "y": index})
-
-
 def concat_real(attrs: Attrs, *xs: Array) -> Array:
     return np.concatenate(xs, axis=attrs["axis"])
 
@@ -316,7 +305,6 @@ CONCAT = register(
         attributes={"axis": AXIS},
         doc="tensors joined along one axis: cat, stack",
         shape=concat_shape,
-        nest=concat_nest,
         real=concat_real,
         integer=as_in_floats(concat_real),
         kernels=on_cluster(concat_in_tiles, MOVES),

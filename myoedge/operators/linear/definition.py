@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -13,14 +12,13 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import exact_sums
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
-from myoedge.operators.common_rules import stream_except_last_axis
+from myoedge.operators.common_rules import row_products, stream_except_last_axis
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16_sums import sum_kernels
 from myoedge.operators.conv.wide import wide_in_tiles
 from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.format import NOT_ACTIVATED, SIXTEEN, STORED_BITS, Format
 from myoedge.operators.kernel import TiledKernel
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.ne16 import rows_on_ne16
 from myoedge.operators.products.ne16_add import WITH_SUM_ON_NE16
 from myoedge.operators.products.ne16_rules import int16_rows_on_ne16, is_in_words, on_ne16
@@ -45,17 +43,6 @@ from myoedge.targets.chip import Engine
 
 def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
     return (*x[:-1], w[0])
-
-
-def linear_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    lead = {f"m{d}": n for d, n in enumerate(out[:-1])}
-    rows = tuple(((axis, 1),) for axis in lead)
-    operands = {
-        "x": (*rows, (("c", 1),)),
-        "w": ((("k", 1),), (("c", 1),)),
-        "y": (*rows, (("k", 1),)),
-    }
-    return LoopNest({**lead, "k": out[-1], "c": shapes[0][-1]}, operands, frozenset("c"))
 
 
 def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
@@ -101,7 +88,6 @@ LINEAR = register(
         name="linear",
         doc="y = x W^T + b over the last axis",
         shape=linear_shape,
-        nest=linear_nest,
         real=linear_real,
         integer=linear_integer,
         quantize=quantize_beside,
@@ -123,7 +109,7 @@ LINEAR = register(
         weights=(1, 2),
         learnt=LEARNT,
         epilogue=True,
-        multiplies=True,
+        macs=row_products,
         streaming_rule=stream_except_last_axis,
         multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1]),
     )

@@ -19,8 +19,8 @@ from myoedge.operators.attributes import FLAG, optional
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     ProductParams,
-    broadcast_index,
     product_requant,
+    row_products,
     stored_bound,
 )
 from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
@@ -44,7 +44,6 @@ from myoedge.operators.linear.ne16_matmul import (
     is_packed,
     matmul_on_ne16,
 )
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.ne16_rules import sums_on_ne16
 from myoedge.operators.products.packing import CHANNELS, channel_axes, scale_fields, table_operand
@@ -71,17 +70,6 @@ def _columns(attrs: Attrs, b: Array) -> Array:
 def matmul_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
     columns = b[-2 if _turned(attrs) else -1]
     return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], columns)
-
-
-def matmul_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    a, b = shapes
-    lead = {f"b{d}": n for d, n in enumerate(out[:-2])}
-    axes = {**lead, "m": out[-2], "k": out[-1], "c": a[-1]}
-    m, k, c = ((("m", 1),), (("k", 1),), (("c", 1),))
-    inner = (k, c) if _turned(attrs) else (c, k)
-    batch_a, batch_b, batch = (broadcast_index(x[:-2], out[:-2], "b") for x in (a, b, out))
-    operands = {"a": (*batch_a, m, c), "b": (*batch_b, *inner), "y": (*batch, m, k)}
-    return LoopNest(axes, operands, frozenset("c"))
 
 
 def matmul_quantize(inputs: QuantizeInputs) -> ProductParams:
@@ -235,7 +223,6 @@ MATMUL = register(
         attributes={"b_turned": optional(FLAG)},
         doc="product of two activations, batch axes broadcast; the right one as columns or rows",
         shape=matmul_shape,
-        nest=matmul_nest,
         real=lambda attrs, a, b: np.asarray(np.matmul(a, _columns(attrs, b))),
         integer=matmul_integer,
         quantize=matmul_quantize,
@@ -248,7 +235,7 @@ MATMUL = register(
             low_scratch_fallback(_matmul_in_place, INT8_ALONE),
         ),
         epilogue=True,
-        multiplies=True,
+        macs=row_products,
         prefers_symmetric=(1,),
         streaming_rule=_matmul_streaming_rule,
     )

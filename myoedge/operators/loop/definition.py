@@ -19,7 +19,7 @@ from myoedge.nest.ir import Nest
 from myoedge.operators.attributes import NAME, whole
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.chains import in_tiles
-from myoedge.operators.common_rules import as_in_floats, by_output, same_shape
+from myoedge.operators.common_rules import as_in_floats, same_shape
 from myoedge.operators.described import operand, result
 from myoedge.operators.format import EITHER_WIDTH, MOVES
 from myoedge.operators.kernel import TiledKernel, on_cluster
@@ -82,7 +82,6 @@ ATTRIBUTES = {"loop": NAME, "steps": whole(1, MOST_STEPS + 1)}  # one more on a 
 moves_rows = partial(
     OpDef,
     attributes=ATTRIBUTES,
-    nest=by_output,
     same_scale=True,
     is_data_movement=True,
     in_loops=True,
@@ -133,7 +132,6 @@ LOOP_LAST = register(
         attributes=ATTRIBUTES,
         doc="the state after the last step of a loop; costs nothing",
         shape=same_shape,
-        nest=by_output,
         same_scale=True,
         is_data_movement=True,
         real=_first,

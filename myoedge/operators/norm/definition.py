@@ -5,12 +5,11 @@ row."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, inverse_root
@@ -27,7 +26,6 @@ from myoedge.operators.core_kernels import is_large, on_nine_cores
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.targets.chip import Engine
 
 LENGTH_MAX = 1023  # elements per row: sums of 11-bit squares fit 32 bits
@@ -35,14 +33,6 @@ NORMAL_BITS = 15  # bits of a normalised value without the sign
 WIDE_BITS = 11  # bits of squared int16 values without the sign
 EPS_BITS = 61  # bits of eps; a larger eps is shifted right together with the squares
 AS_MACS = 32  # multiply-accumulates that take as long as one normalised element
-
-
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of a layer norm over the result; each element reads its whole row."""
-    lead = {f"i{d}": n for d, n in enumerate(out[:-1])}
-    rows = tuple(((axis, 1),) for axis in lead)
-    axes = {**lead, "c": out[-1], "r": out[-1]}
-    return LoopNest(axes, {"x": (*rows, (("r", 1),)), "y": (*rows, (("c", 1),))}, frozenset("r"))
 
 
 def layer_norm_real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
@@ -262,7 +252,6 @@ LAYER_NORM = register(
         attributes={"eps": NOT_NEGATIVE},
         doc="layer norm over the last axis of up to 1,023 elements",
         shape=same_shape,
-        nest=nest,
         real=layer_norm_real,
         integer=integer,
         quantize=quantize,

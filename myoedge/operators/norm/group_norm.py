@@ -17,7 +17,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import AXIS, FLAG, GROUPS, NOT_NEGATIVE
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
-from myoedge.operators.common_rules import elementwise, same_shape, stored_bound
+from myoedge.operators.common_rules import same_shape, stored_bound
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, SIXTEEN, Condition, Format
 from myoedge.operators.kernel import (
     OUT,
@@ -28,7 +28,6 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.norm.definition import NormParams, affine_params, learnt, line, on_line
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -194,17 +193,12 @@ def permute_rule(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
     return {**attrs, "axis": perm[attrs["axis"]]} if perm[0] == 0 else None
 
 
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    return elementwise(attrs, shapes[:1], out)
-
-
 GROUP_NORM = register(
     OpDef(
         name="group_norm",
         attributes={"axis": AXIS, "groups": GROUPS, "eps": NOT_NEGATIVE, "centred": FLAG},
         doc="group norm and instance norm; layer norm and RMS norm of up to 1,048,576 elements",
         shape=same_shape,
-        nest=nest,
         real=real,
         integer=integer,
         quantize=quantize,

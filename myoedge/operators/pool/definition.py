@@ -26,8 +26,7 @@ from myoedge.operators.common_rules import (
     with_entry,
 )
 from myoedge.operators.format import EITHER_WIDTH, LIMITED, int16_where
-from myoedge.operators.kernel import AffineExpr, Operand, TiledKernel, on_cluster
-from myoedge.operators.loop_nest import LoopNest
+from myoedge.operators.kernel import Operand, TiledKernel, on_cluster
 from myoedge.operators.pool import tiling
 from myoedge.operators.products.packing import scale_fields
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -93,21 +92,6 @@ def shape(attrs: Attrs, x: Shape) -> Shape:
     attrs["windows"]   per spatial axis, its T windows
     """
     return (x[0], *(len(axis) for axis in attrs["windows"]), x[-1])
-
-
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of a pool over outputs and taps; window starts are taken as evenly
-    spaced, which is exact for regular windows."""
-    rank = len(attrs["windows"])
-    axes = {"n": out[0], **{f"t{d}": out[1 + d] for d in range(rank)}, "c": out[-1]}
-    taps = {f"r{d}": max(w[1] - w[0] for w in axis) for d, axis in enumerate(attrs["windows"])}
-    starts = [[window[0] for window in axis] for axis in attrs["windows"]]
-    steps = [max(np.diff(axis).tolist(), default=1) for axis in starts]
-    spatial = tuple(((f"t{d}", step), (f"r{d}", 1)) for d, step in enumerate(steps))
-    out_index: tuple[AffineExpr, ...] = tuple(((f"t{d}", 1),) for d in range(rank))
-    n, c = (("n", 1),), (("c", 1),)
-    operands = {"x": (n, *spatial, c), "y": (n, *out_index, c)}
-    return LoopNest({**axes, **taps}, operands, frozenset(taps))
 
 
 def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, int]]:
@@ -182,7 +166,6 @@ MAX_POOL = register(
         attributes={"windows": WINDOWS},
         doc="maximum over windows: any size, stride, padding, ceil mode; adaptive",
         shape=shape,
-        nest=nest,
         real=max_real,
         integer=as_in_floats(max_real),
         kernels=on_cluster(max_in_tiles, EITHER_WIDTH),
@@ -268,7 +251,6 @@ AVG_POOL = register(
         attributes={"windows": WINDOWS, "divisor": optional(whole(1, INT32_MAX))},
         doc="average over windows: any size, stride, padding counted or not, ceil mode; adaptive",
         shape=shape,
-        nest=nest,
         real=avg_real,
         integer=avg_integer,
         quantize=avg_quantize,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,7 +20,6 @@ from myoedge.operators.elementwise.channels import rows_tile
 from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
@@ -45,13 +43,6 @@ def split(attrs: Attrs, x: Shape) -> tuple[int, int, int]:
     axes, which are adjacent (passes/lower.py)."""
     first, last = min(axes_over(attrs)), max(axes_over(attrs))
     return math.prod(x[:first]), math.prod(x[first : last + 1]), math.prod(x[last + 1 :])
-
-
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    outer, reduced, inner = split(attrs, shapes[0])
-    o, r, i = (("o", 1),), (("r", 1),), (("i", 1),)
-    axes = {"o": outer, "i": inner, "r": reduced}
-    return LoopNest(axes, {"x": (o, r, i), "y": (o, i)}, frozenset("r"))
 
 
 def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
@@ -127,7 +118,6 @@ MEAN = register(
         attributes={"axes": AXES, "keepdim": FLAG},
         doc="mean over any axes, global average pooling among them",
         shape=shape,
-        nest=nest,
         real=lambda attrs, x: np.asarray(x.mean(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
         integer=integer,
         quantize=partial(_quantize, mean=True),

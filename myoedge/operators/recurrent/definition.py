@@ -16,18 +16,16 @@ from dataclasses import replace
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.operators.attributes import FLAG, optional, whole
 from myoedge.operators.base import OpDef, register
-from myoedge.operators.common_rules import final_state, stream_except_last_axis
+from myoedge.operators.common_rules import final_state, row_products, stream_except_last_axis
 from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
-from myoedge.operators.kernel import AffineExpr, on_cluster
+from myoedge.operators.kernel import on_cluster
 from myoedge.operators.linear.definition import (
     linear_integer,
-    linear_nest,
     linear_real,
     linear_shape,
     quantize_beside,
     rows_of_16_bits,
 )
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.ne16_rules import (
     has_int8_products,
     int16_rows_on_ne16,
@@ -42,7 +40,6 @@ from myoedge.operators.products.packing import (
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,
     HIDDEN_PARAMS,
-    LSTM_GATES,
     all_steps,
     gate_params,
     gru_bound,
@@ -109,24 +106,9 @@ def _steps_shape(attrs: Attrs, gates: Shape, *others: Shape) -> Shape:
     return (gates[0], *_state_shape(attrs, gates, *others))
 
 
-def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of the products of the recurrent weights and the previous state."""
-    (t, n, columns), units = shapes[0], out[-1]
-    per_unit = columns // units
-    time: AffineExpr = (("t", 1),)
-    batch: AffineExpr = (("n", 1),)
-    unit: AffineExpr = (("j", 1),)
-    row: AffineExpr = (("j", per_unit), ("g", 1))
-    states = ("h", "c") if per_unit == LSTM_GATES else ("h",)
-    operands = {
-        "x": (time, batch, row),
-        **dict.fromkeys(states, (batch, unit)),
-        "w": (row, (("c", 1),)),
-        "y": (time, batch, unit) if len(out) > 2 else (batch, unit),
-    }
-    axes = {"t": t, "n": n, "j": units, "g": per_unit, "c": units}
-    summed = {"g", "c"} if len(out) > 2 else {"g", "c", "t"}
-    return LoopNest(axes, operands, frozenset(summed))
+def _products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
+    """Return the products of the recurrent weights and the previous states, of all steps."""
+    return math.prod(shapes[0]) * out[-1]
 
 
 GATE_BITS = optional(whole(8, 14))
@@ -141,7 +123,6 @@ GATES = register(
         attributes={"gate_bits": GATE_BITS},
         doc="y = x W^T + b in int16, steps of 2^-8, 2^-10 or 2^-14: inputs of lstm, gru gates",
         shape=linear_shape,
-        nest=linear_nest,
         real=linear_real,
         integer=linear_integer,
         quantize=quantize_beside,
@@ -161,7 +142,7 @@ GATES = register(
         reach=-GATE_PARAMS.low * GATE_PARAMS.scale,
         fixed_params=GATE_PARAMS,
         params_of=gate_params,
-        multiplies=True,
+        macs=row_products,
         multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1]),
         streaming_rule=stream_except_last_axis,
     )
@@ -188,7 +169,6 @@ LSTM = register(
         attributes=LSTM_ATTRIBUTES,
         doc="h of every step of an LSTM, one layer and direction; c is int16",
         shape=_steps_shape,
-        nest=_nest,
         real=every_step(lstm_floats),
         integer=all_steps(lstm_steps),
         quantize=recurrent_quantize,
@@ -201,7 +181,7 @@ LSTM = register(
         weights=(3,),
         learnt=LEARNT_BESIDE_GATES,
         fixed_params=HIDDEN_PARAMS,
-        multiplies=True,
+        macs=_products,
         multiplicands=states_before(lstm_floats),
         streaming_rule=lstm_streaming_rule,
         result_params=LSTM_RESULTS,

@@ -8,13 +8,13 @@ The gate sums of x and of h are added; columns are ordered by unit (input, forge
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.requant import SumRequant
@@ -22,7 +22,6 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, Quanti
 from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.recurrent.cells import (
     HIDDEN_PARAMS,
     INT16_LIMITS,
@@ -46,14 +45,6 @@ from myoedge.targets.chip import Engine
 CELL_BITS = (5, 14)  # minimum and maximum fraction bits of c
 FACTORS = tuple(f"{name}_{part}" for name in "cy" for part in ("mult", "offset", "shift"))
 FIELDS = ("cell_bits", "result_shift", *FACTORS)
-
-
-def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    rows, units = math.prod(out[:-1]), out[-1]
-    row, unit = (("n", 1),), (("j", 1),)
-    gates = (row, (("j", LSTM_GATES), ("g", 1)))
-    operands = {"x": gates, "a": gates, "c": (row, unit), "y": (row, unit)}
-    return LoopNest({"n": rows, "j": units, "g": LSTM_GATES}, operands, frozenset({"g"}))
 
 
 def _gates(gates: Array, added: Array, c: Array) -> Array:
@@ -179,7 +170,6 @@ LSTM_NEXT = register(
         name="lstm_next",
         doc="h of one step of an LSTM, of any number of sequences: lstm without its products",
         shape=lambda attrs, gates, added, c: (1, *c),
-        nest=_nest,
         real=_hidden,
         integer=_integer,
         quantize=_quantize,

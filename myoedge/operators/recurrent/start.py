@@ -7,7 +7,7 @@ c = 0, or (reset, update, new) of a GRU. Every sequence and time step is compute
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,6 @@ from myoedge.operators.common_rules import stored_bound, stream_except_last_axis
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
 from myoedge.operators.learnt import INTEGERS_16, Learnt
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,
     HIDDEN_PARAMS,
@@ -49,14 +48,6 @@ def _gru_shape(attrs: Attrs, gates: Shape, own: Shape) -> Shape:
     if own != out[-1:]:
         raise ValueError(f"gates {list(gates)} beside {list(own)}")
     return out
-
-
-def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    lead = {f"i{d}": extent for d, extent in enumerate(out[:-1])}
-    rows = tuple(((axis, 1),) for axis in lead)
-    unit = {"j": out[-1], "g": GATES}
-    operands = {"x": (*rows, (("j", GATES), ("g", 1))), "y": (*rows, (("j", 1),))}
-    return LoopNest({**lead, **unit}, operands, frozenset({"g"}))
 
 
 def _by_gate(gates: Array) -> Array:
@@ -168,7 +159,6 @@ LSTM_START = register(
         name="lstm_start",
         doc="h of an LSTM's first step from states of zero, of any number of sequences",
         shape=_shape,
-        nest=_nest,
         real=_lstm,
         integer=_lstm_integer,
         quantize=_quantize,

@@ -19,7 +19,6 @@ from myoedge.operators.common_rules import (
     all_beside_axis,
     as_in_floats,
     axis_permuted,
-    by_output,
     stored_bound,
     stream_except_axis,
 )
@@ -57,7 +56,6 @@ TAKE = register(
         attributes={"axis": AXIS, "index": INDICES},
         doc="elements of one axis at constant indices, as in nearest-neighbour resizing",
         shape=lambda attrs, x: _resized(x, attrs["axis"], len(attrs["index"])),
-        nest=by_output,
         real=take_real,
         integer=as_in_floats(take_real),
         kernels=on_cluster(take_in_tiles, MOVES),
@@ -142,7 +140,6 @@ RESIZE = register(
         attributes={"axis": AXIS, "starts": STARTS},
         doc="linear and cubic resizing: sums of neighbours along one axis with constant weights",
         shape=lambda attrs, x, weights: _resized(x, attrs["axis"], len(attrs["starts"])),
-        nest=by_output,
         real=real,
         integer=integer,
         quantize=quantize,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
@@ -22,16 +22,13 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, Quanti
 from myoedge.operators.common_rules import (
     all_beside_axis,
     axis_permuted,
-    elementwise,
     final_state,
-    kept_nest,
     same_shape,
     stored_bound,
     without_time,
 )
 from myoedge.operators.format import EIGHT, EITHER, EITHER_WIDTH, Format
 from myoedge.operators.kernel import on_cluster
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.scan.tiling import in_tiles, is_wide
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 
@@ -43,10 +40,6 @@ WIDE_STATE = QuantParams(1.0, 0, INT64)
 STATES = (INT32, INT64)
 ON_STREAMS = Format((EITHER, EITHER, STATES), EITHER)
 KEPT = Format((EIGHT, EIGHT, (INT32,)), (INT32,)), Format((EITHER, EITHER, (INT64,)), (INT64,))
-
-
-def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    return elementwise(attrs, shapes[:2], out)
 
 
 def along(
@@ -196,7 +189,6 @@ SCAN = register(
         attributes={"axis": AXIS},
         doc="linear recurrence along an axis: h_t = a_t * h_(t-1) + b_t, 16-bit states",
         shape=same_shape,
-        nest=_nest,
         real=real,
         integer=integer,
         quantize=quantize,
@@ -214,7 +206,6 @@ SCAN_LAST = register(
         name="scan_last",
         doc="state of scan after the last step: on streams",
         shape=without_time,
-        nest=kept_nest,
         real=last_real,
         integer=last_integer,
         kernels=on_cluster(in_tiles, *KEPT),

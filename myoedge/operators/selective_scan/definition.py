@@ -30,7 +30,7 @@ from myoedge.operators.base import (
     RequantParams,
     register,
 )
-from myoedge.operators.common_rules import final_state, kept_nest, same_shape, stored_bound
+from myoedge.operators.common_rules import final_state, same_shape, stored_bound
 from myoedge.operators.format import EITHER, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.selective_scan import wide
@@ -56,7 +56,7 @@ from myoedge.operators.selective_scan.states import (
     streaming_rule,
     with_parity,
 )
-from myoedge.operators.selective_scan.tiling import in_tiles, nest
+from myoedge.operators.selective_scan.tiling import in_tiles
 
 
 def table_of(halvings: float, *, more: bool) -> Array:
@@ -289,7 +289,6 @@ SELECTIVE_SCAN = register(
         name="selective_scan",
         doc="selective scan of a state-space model (Mamba): 16-bit states and their readout",
         shape=same_shape,
-        nest=nest,
         real=real,
         integer=integer,
         quantize=quantize,
@@ -302,7 +301,7 @@ SELECTIVE_SCAN = register(
         ),
         weights=(4, 5),
         learnt=LEARNT,
-        multiplies=True,
+        macs=lambda attrs, shapes, out: math.prod(out) * shapes[2][-1],
         streaming_rule=streaming_rule,
     )
 )
@@ -310,10 +309,10 @@ SELECTIVE_SCAN = register(
 SELECTIVE_SCAN_LAST = register(
     final_state(
         SELECTIVE_SCAN,
+        macs=lambda attrs, shapes, out: math.prod(out),
         name="selective_scan_last",
         doc="states of selective_scan after the last step: on streams",
         shape=last_shape,
-        nest=kept_nest,
         real=last_real,
         integer=last_integer,
         kernels=on_cluster(in_tiles, Format((*(EITHER,) * 4, (INT32,)), (INT32,))),

@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.selective_scan import wide
 from myoedge.targets.chip import Engine
 
@@ -34,20 +32,6 @@ WIDE_PARTS = (1.89, 0.43, 6.5, 0.93)  # the same for int16 operands
 NUMBERS = (
     *("delta_zero", "x_zero", "b_zero", "c_zero", "b_shift", "term_shift", "limited", "pre"),
 )
-
-
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of a selective scan, with one iteration per state and time step."""
-    around: tuple[AffineExpr, ...] = tuple(((f"i{i}", 1),) for i in range(len(out) - 1))
-    channel, state = (("d", 1),), (("n", 1),)
-    axes = {f"i{i}": extent for i, extent in enumerate(out[:-1])}
-    operands = {
-        **dict.fromkeys(("delta", "x", "y"), (*around, channel)),
-        **dict.fromkeys("bc", (*around, state)),
-        "a": (channel, state),
-    }
-    extents = {**axes, "d": out[-1], "n": shapes[2][-1]}
-    return LoopNest(extents, operands, frozenset("n"))
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

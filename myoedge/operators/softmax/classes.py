@@ -8,7 +8,6 @@ frames count as NOTHING.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,19 +29,12 @@ from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import as_in_floats
 from myoedge.operators.format import EITHER, INTEGERS, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
 NOTHING = -1  # no symbol: after the last one, or without frames
 PAIR = 2  # frames that are compared to find a new symbol
 COUNT = whole(1, MOST_TIMES)
-
-
-def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    (t, n, c), lane = shapes[0], (("n", 1),)
-    operands = {"x": ((("t", 1),), lane, (("c", 1),)), "y": (lane, (("s", 1),))}
-    return LoopNest({"n": n, "s": 1 + t, "t": t, "c": c}, operands, frozenset(("t", "c")))
 
 
 def greedy_real(attrs: Attrs, x: Array) -> Array:
@@ -87,7 +79,6 @@ CTC_GREEDY = register(
         attributes={"blank": ANY_INTEGER},
         doc="symbols of CTC: the best class of every frame without repetitions and blanks; --ctc",
         shape=lambda attrs, x: (x[1], 1 + x[0]),
-        nest=greedy_nest,
         real=greedy_real,
         integer=as_in_floats(greedy_real),
         compares_rows=True,
@@ -112,13 +103,6 @@ BEFORE = Values("fewer frames than it reads", _is_before)
 def classes_shape(attrs: Attrs, x: Shape) -> Shape:
     axis, made = attrs["axis"], x[attrs["axis"]] + attrs["before"] - _taps(attrs) + 1
     return (*x[:axis], made, *x[axis + 1 :])
-
-
-def classes_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    outer, made, inner = outer_inner(out, attrs["axis"])
-    o, t, i = (("o", 1),), (("t", 1),), (("i", 1),)
-    axes = {"o": outer, "t": made, "i": inner, "k": _taps(attrs)}
-    return LoopNest(axes, {"x": (o, (("t", 1), ("k", 1)), i), "y": (o, t, i)}, frozenset("k"))
 
 
 def _windows(attrs: Attrs, x: Array) -> Array:
@@ -201,7 +185,6 @@ CTC_NEW = register(
         attributes={"axis": AXIS, "before": BEFORE, "blank": ANY_INTEGER},
         doc="CTC symbols frame by frame: a new class, otherwise -1; --ctc on a stream",
         shape=classes_shape,
-        nest=classes_nest,
         real=new_real,
         integer=as_in_floats(new_real),
         decodes=True,

@@ -32,7 +32,6 @@ from myoedge.operators.kernel import (
     on_cluster,
 )
 from myoedge.operators.learnt import BOUND, INTEGERS_16, SHIFT, SYMMETRIC_32, Learnt, sums_fit
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.spectral.fourier import INT31, halved, products_of, tables_of, transformed
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
@@ -68,20 +67,6 @@ def spectrogram_real(attrs: Attrs, x: Array, window: Array, scale: Array, offset
     shape = (*x.shape[1:], 1)
     y: Array = evaluate(attrs["chain"], size) * scale.reshape(shape) + offset.reshape(shape)
     return y.astype(np.float32)
-
-
-def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of a spectrogram over results and the samples of a frame, as if computed
-    without a fast transform."""
-    lanes = [f"e{i}" for i in range(len(out) - 2)]
-    axes = {"t": out[0], **dict(zip(lanes, out[1:-1], strict=True)), "f": out[-1]}
-    along = tuple(((lane, 1),) for lane in lanes)
-    operands: dict[str, tuple[AffineExpr, ...]] = {
-        "x": ((("t", attrs["hop"]), ("r", 1)), *along),
-        "w": ((("r", 1),),),
-        "y": ((("t", 1),), *along, (("f", 1),)),
-    }
-    return LoopNest({**axes, "r": shapes[1][0]}, operands, frozenset({"r"}))
 
 
 def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
@@ -265,7 +250,6 @@ SPECTROGRAM = register(
         attributes={"hop": whole(1, MOST_TIMES), "chain": CHAIN, "part": PART},
         doc="f(|STFT|), any function of magnitudes, as a log spectrogram; int16 samples",
         shape=spectrogram_shape,
-        nest=spectrogram_nest,
         real=spectrogram_real,
         integer=spectrogram_integer,
         quantize=spectrogram_quantize,
@@ -274,8 +258,7 @@ SPECTROGRAM = register(
         kernels=on_cluster(spectrogram_in_tiles, Format((SIXTEEN,), EITHER)),
         weights=(1, 2, 3),
         learnt=LEARNT,
-        products=spectrogram_products,
-        multiplies=True,
+        macs=spectrogram_products,
         streaming_rule=spectrogram_streaming_rule,
     )
 )

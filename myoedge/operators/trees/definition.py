@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
@@ -13,7 +11,6 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, registe
 from myoedge.operators.common_rules import stored_bound, with_requant
 from myoedge.operators.format import EIGHT, LIMITED, SIXTEEN, Format
 from myoedge.operators.kernel import on_cluster
-from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.trees.learnt import LEARNT
 from myoedge.operators.trees.packed import (
@@ -34,12 +31,6 @@ def shape(attrs: Attrs, x: Shape, limits: Shape, links: Shape, roots: Shape, *ro
     limits, links, roots, rows   [n], [n, 4], [t], then leaves [l, K] and base [K]
     """
     return (x[0], rows[0][1])
-
-
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    (n, features), row = shapes[0], (("n", 1),)
-    operands = {"x": (row, (("f", 1),)), "y": (row, (("k", 1),))}
-    return LoopNest({"n": n, "k": out[1], "f": features}, operands, frozenset("f"))
 
 
 def real(attrs: Attrs, x: Array, *ensemble: Array) -> Array:
@@ -114,7 +105,6 @@ TREES = register(
         name="trees",
         doc="ensembles of decision trees: random forests, boosted trees; one walk for each tree",
         shape=shape,
-        nest=nest,
         real=real,
         integer=integer,
         quantize=quantize,

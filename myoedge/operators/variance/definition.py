@@ -103,7 +103,6 @@ VARIANCE = register(
         attributes={"axes": AXES, "divisor": POSITIVE, **FLAGS},
         doc="variance, mean square, deviation or length of vectors over any axes",
         shape=reduce.shape,
-        nest=reduce.nest,
         real=real,
         integer=integer,
         quantize=quantize,
