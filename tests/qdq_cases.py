@@ -489,14 +489,14 @@ def one_operator(
     }
     samples |= {x: np.tanh(samples[x]) for x in DECAYS.get(op, ())}
     samples |= {x: np.abs(samples[x]) for x in NOT_NEGATIVE.get(op, ())}
-    if OPS[op].fixed_params:  # states beyond that range would make the layer int16
-        samples |= {f"x{i}": np.tanh(samples[f"x{i}"]) for i in OPS[op].first_states}
+    if OPS[op].result.fixed_params:  # states beyond that range would make the layer int16
+        samples |= {f"x{i}": np.tanh(samples[f"x{i}"]) for i in OPS[op].operands.first_states}
     return planned(network(nodes, inputs, constants), samples, int16=int16)
 
 
 def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array]) -> list[Node]:
     """Recurrent layers read 16 bits, votes and rows are of indices: what makes them is first."""
-    if OPS[node.op].reads_indices:
+    if OPS[node.op].operands.are_indices:
         best = Node("argmax", ("x0",), ("best",), {"axis": 2, "keepdim": False}, node.origin)
         return [best, node.but(inputs=("best",))]
     if node.op not in (*RECURRENT, "rnn_relu", "rnn_tanh"):

@@ -247,7 +247,7 @@ def _is_usable(plan: Plan, step: QuantizedNode) -> bool:
 
 
 def _weights(node: Node) -> tuple[str, ...]:
-    return tuple(node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs))
+    return tuple(node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs))
 
 
 def _in_front_of_last_weights(plan: Plan) -> Iterator[int]:

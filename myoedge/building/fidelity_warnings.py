@@ -64,7 +64,7 @@ def unlike_decisions(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Ite
     shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
     for name, output in fidelity.outputs.items():
         share, is_index = output.agreement, graph.tensors[name].dtype != "float32"
-        symbols = name in graph.producer and OPS[graph.producer[name].op].decodes
+        symbols = name in graph.producer and OPS[graph.producer[name].op].result.are_symbols
         enough = ENOUGH_AGREEMENT if is_index else SCORES_AGREEMENT
         if share is None or share >= enough or symbols:
             continue

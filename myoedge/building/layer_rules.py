@@ -45,7 +45,7 @@ def _rule(pattern: str, table: LayerTable) -> LayerRule:
 
 def _check_weights(graph: Graph, pattern: str) -> None:
     """Raise E233 if a pattern that sets weight bits matches no layer where they can be set."""
-    has_weights = [node for node in graph.nodes if OPS[node.op].multiplicands is not None]
+    has_weights = [node for node in graph.nodes if OPS[node.op].weights.multiplicands is not None]
     if any(matches(pattern, node) for node in has_weights):
         return
     found = sorted({node.op for node in graph.nodes if matches(pattern, node)})

@@ -7,18 +7,22 @@ import functools
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
+from myoedge.nest.ir import Nest
 from myoedge.operators.base import OpDef, QuantizedParams
 from myoedge.operators.formula import WrongReturn
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.import_rows import ImportRow
 from myoedge.operators.kernel import TiledKernel
+from myoedge.operators.traits import ByHand, Described
 
+Function = Callable[..., Any]
 Blame = Callable[[str], MyoedgeError]  # cause -> error that names the plug-in
 
 
@@ -27,48 +31,79 @@ def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
 
     blame   makes the error E257 for this plug-in
     """
-
-    def checked(name: str, is_right: Callable[..., bool], wanted: Callable[..., str]) -> Any:
-        function = getattr(op, name)
-
-        @functools.wraps(function)
-        def call(*given: Any) -> Any:
-            made = _returned(function, given, blame)
-            if not is_right(made, *given):
-                raise blame(_text(f"{name} of {op.name}", made, wanted(*given)))
-            return made
-
-        return call
+    checked = partial(_checked, op.name, blame)
 
     def shape_of(attrs: Any, *arrays: Any) -> Shape:
         return op.shape(attrs, *(x.shape for x in arrays))
 
     return replace(
         op,
-        shape=checked("shape", lambda y, *_: _is_shape(y), lambda *_: "a tuple of ints"),
+        shape=checked("shape", op.shape, lambda y, *_: _is_shape(y), lambda *_: "a tuple of ints"),
         real=checked(
             "real",
+            op.real,
             lambda y, *given: _is_array(y, "fiub", shape_of(*given)),
             lambda *given: f"an array of floats {list(shape_of(*given))}",
         ),
-        integer=checked(
-            "integer",
-            lambda y, step, *_: _is_array(y, "iu", step.out),
-            lambda step, *_: f"an array of integers {list(step.out)}",
-        ),
-        quantize=checked(
-            "quantize",
-            lambda y, *_: isinstance(y, QuantizedParams),
-            lambda *_: "QuantizedParams",
-        ),
-        acc_bound=checked(
-            "acc_bound", lambda y, *_: isinstance(y, numbers.Integral), lambda *_: "an int"
+        integer=_checked_arithmetic(op.integer, checked),
+        constants=replace(
+            op.constants,
+            quantize=checked(
+                "quantize",
+                op.constants.quantize,
+                lambda y, _: isinstance(y, QuantizedParams),
+                lambda _: "QuantizedParams",
+            ),
         ),
         kernels=tuple(
             replace(kernel, tiling=_checked_tiling(op.name, kernel.tiling, blame))
             for kernel in op.kernels
         ),
     )
+
+
+def _checked_arithmetic(integer: Described | ByHand, checked: Function) -> Described | ByHand:
+    if isinstance(integer, Described):
+        nest = checked("nest", integer.nest, lambda y, _: isinstance(y, Nest), lambda _: "a Nest")
+        return Described(nest)
+    return ByHand(
+        checked(
+            "integer",
+            integer.function,
+            lambda y, step, *_: _is_array(y, "iu", step.out),
+            lambda step, *_: f"an array of integers {list(step.out)}",
+        ),
+        checked(
+            "bound",
+            integer.bound,
+            lambda y, _: isinstance(y, numbers.Integral),
+            lambda _: "an int",
+        ),
+    )
+
+
+def _checked(
+    op: str,
+    blame: Blame,
+    name: str,
+    function: Function,
+    is_right: Callable[..., bool],
+    wanted: Callable[..., str],
+) -> Function:
+    """Return a function of an operator that checks its results.
+
+    is_right   (result, *arguments) -> whether it has the right type
+    wanted     arguments -> text of the right type
+    """
+
+    @functools.wraps(function)
+    def call(*given: Any) -> Any:
+        made = _returned(function, given, blame)
+        if not is_right(made, *given):
+            raise blame(_text(f"{name} of {op}", made, wanted(*given)))
+        return made
+
+    return call
 
 
 def _returned(function: Callable[..., Any], given: Iterable[Any], blame: Blame) -> Any:

@@ -249,15 +249,15 @@ def check_weights(graph: Graph, chip: Chip, bits: int) -> None:
 def _nodes(graph: Graph) -> Iterator[Node]:
     """Yield layers with weights that are stored in memory."""
     for node in graph.nodes:
-        stores = OPS[node.op].multiplicands is not None or node.op == "embedding"
-        if stores and node.inputs[OPS[node.op].weights[0]] in graph.constants:
+        stores = OPS[node.op].weights.multiplicands is not None or node.op == "embedding"
+        if stores and node.inputs[OPS[node.op].weights.at[0]] in graph.constants:
             yield node
 
 
 def _size_bytes(graph: Graph, node: Node, bits: int) -> int:
     """Return the minimum bytes of a layer's weights, without recurrent weights."""
-    has_few = OPS[node.op].multiplicands is not None
-    constant = graph.constants[node.inputs[OPS[node.op].weights[0]]]
+    has_few = OPS[node.op].weights.multiplicands is not None
+    constant = graph.constants[node.inputs[OPS[node.op].weights.at[0]]]
     least = LEAST_BITS if constant.format is not None else bits
     return constant.array.size * (least if has_few else INT8.bits) // INT8.bits
 
@@ -266,6 +266,6 @@ def _weight_bytes(graph: Graph, bits: int) -> int:
     """Return the bytes of all weights; equal arrays count once."""
     sizes = {}
     for node in _nodes(graph):
-        array = graph.constants[node.inputs[OPS[node.op].weights[0]]].array
+        array = graph.constants[node.inputs[OPS[node.op].weights.at[0]]].array
         sizes[hashlib.sha256(array.tobytes()).digest()] = _size_bytes(graph, node, bits)
     return sum(sizes.values())

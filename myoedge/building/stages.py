@@ -103,7 +103,7 @@ def reused(
 
 def operator_classes() -> dict[str, type[Any]]:
     """Return the classes of operator parameters, by name."""
-    return {kind.__name__: kind for op in OPS.values() for kind in op.params}
+    return {kind.__name__: kind for op in OPS.values() for kind in op.constants.kinds}
 
 
 def environment_fingerprint() -> tuple[Any, ...]:
@@ -141,7 +141,7 @@ def _cpu() -> list[str]:
 
 def _operator_packages() -> list[str]:
     """Return the names of other packages that define operators or import rows."""
-    functions = (function for op in OPS.values() for function in (op.real, op.integer))
+    functions = (function for op in OPS.values() for function in (op.real, op.integer.stated))
     modules = {
         *(function.__module__ for function in functions),
         *(package.__name__ for package in families.ADDED),

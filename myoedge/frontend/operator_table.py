@@ -16,7 +16,9 @@ from myoedge.operators.layout.import_rows import NOTHING
 CALLS: Mapping[str, Mapping[str, Row]] = {**{op: {} for op in ("", *OPS)}, **aten_calls()}
 KEEPS = frozenset(aten_names(NOTHING))
 # Operators on integers (inputs or argmax results), and their calls.
-ON_INTEGERS = frozenset(op for op, row in OPS.items() if row.is_data_movement or row.reads_indices)
+ON_INTEGERS = frozenset(
+    op for op, row in OPS.items() if row.is_data_movement or row.operands.are_indices
+)
 READS_INTEGERS = frozenset((*KEEPS, *(name for op in ON_INTEGERS for name in CALLS[op])))
 IMPORT: Mapping[str, Row] = {
     **{name: row for rows in CALLS.values() for name, row in rows.items()},

@@ -54,14 +54,17 @@ class Values:
     optional: bool = False
 
 
-def fault(schema: Mapping[str, Values], others: Values | None, site: NodeSite) -> str:
+OTHERS = "*"  # any other attribute
+
+
+def fault(schema: Mapping[str, Values], site: NodeSite) -> str:
     """Return what is wrong with a node's attributes, such as "hop=0, which must be an integer from
     1 to 32768"; "" if nothing is.
 
-    others   values of attributes that the schema does not have; None: there are none
+    schema   attribute -> the values that it may have; OTHERS for those that it does not name
     """
     for name, value in site.attrs.items():
-        allowed = schema.get(name, others)
+        allowed = schema.get(name, schema.get(OTHERS))
         if allowed is None:
             return f"{name}={_shown(value)}, which it does not have"
         if not allowed.holds(value, site):

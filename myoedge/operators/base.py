@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from myoedge.nest.reference import NestReference
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16, ElementType
-from myoedge.numerics.quant_params import QuantParams, ResultParams
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import EIGHT_BITS, WeightFormat
 from myoedge.operators.attributes import Values
 from myoedge.operators.engine_choice import FASTEST, EngineChoice
@@ -25,8 +24,8 @@ from myoedge.operators.format import MOVES, Format
 from myoedge.operators.integer_params import QuantizedParams as QuantizedParams
 from myoedge.operators.integer_params import RequantParams as RequantParams
 from myoedge.operators.kernel import Kernel
-from myoedge.operators.learnt import NOTHING_LEARNT, Learnt
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants, Described, Kept, Operands, Result, Weights
 
 WEIGHT_BITS_MIN = 2
 
@@ -172,108 +171,74 @@ class QuantizedNode(Generic[P]):
         return self.integers.requant.apply(acc, self.low, self.high, self.element_type)
 
 
-def computed_by_meaning(step: QuantizedNode, *operands: Array) -> Array:
-    """Compute an operator by its description."""
-    return step.reference(*operands)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OpDef:
     """Definition of an operator; everything else in myoedge is derived from it.
 
-    shape      (attrs, *input shapes) -> output shape
-    real       (attrs, *float arrays) -> float array: calibration and SQNR
-    quantize   QuantizeInputs -> QuantizedParams
-    meaning    QuantizedNode -> description of the integer arithmetic; None: `integer` is by hand
-    integer    (QuantizedNode, *integer arrays) -> integer array, bit-identical to the C code; by
-               default computed from `meaning`
-    params     classes that `quantize` may return
-    acc_bound  QuantizedNode -> largest |int32 intermediate| for any input, with the given weights
-    kernels    kernels that can run it; () if no code is emitted
+    name          name of the operator
+    doc           what it computes, for docs/ops.md
+    attributes    attribute -> the values that it may have; OTHERS for any other name; a fused `act`
+                  is allowed by `epilogue`
+    shape         (attrs, *input shapes) -> output shape
+    real          (attrs, *float arrays) -> float array: calibration and SQNR
+    integer       (QuantizedNode, *integer arrays) -> integer array, bit-identical to the C code: a
+                  description, or written by hand
+    constants     the integers that its kernels read
+    kernels       kernels that can run it; () if no code is emitted: the output is the input's bytes
     kernels_before   following operator -> kernels that run both as one layer
-    weights    positions of the inputs that `quantize` turns into QuantizedParams
-    same_scale inputs and output share scale and zero point
-    is_data_movement   the output contains only input elements and constants
-    epilogue   ends in a requantisation, so that an activation can be fused
-    permute_rule   (attrs, permutation) -> attrs with which f(transpose(x)) = transpose(f(x)), or
-                   None if there are none; None: never
-    reach      magnitude beyond which readers of the result saturate
-    bounds     attributes -> range of results for any operands; None: unbounded
-    view       output is the input's bytes under another shape
-    out_dtype  element type of the output in the float graph: "float32", or an integer type
-    fixed_params   parameters of the output if they do not depend on data
-    params_of      attributes -> fixed parameters, if they depend on attributes
-    result_params  element type -> the operator's own rule from the results' range to their
-                   parameters; int8 parameters may be finer than `fixed_params`
-    macs       (attrs, input shapes, output shape) -> multiply-accumulates; None: it makes none
-    attributes attribute -> the values that it may have; a fused `act` is allowed by `epilogue`
-    other_attributes   values of attributes not among them; None: a node has no others
-    symmetric  positions of inputs whose zero point must be 0
-    prefers_symmetric  positions of inputs that get zero point 0 if it hardly widens their range
-    broadcast_inputs   input -> number of leading axes that may be broadcast; None: all axes
-    first_states   positions of inputs with the initial state; results get their range, too
-    multiplies_result   whether weights multiply earlier results (recurrent), of the result's type
-    multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: the vectors that multiply
-                   rows of the first of `weights`, for operators with 2- to 7-bit weights
-    compares_rows  whether results depend only on differences between elements of a row
-    decodes    whether results are decoded symbols, to which class labels cannot be compared
-    normalizes whether each result row is divided by its own magnitude
-    reads_indices  whether it reads integers: an integer input, or classes from argmax
-    reads      number of inputs whose values are read; later inputs only order execution; None: all
-    in_loops   whether the result differs between iterations of a loop
+    weights       inputs that become integer constants
+    operands      what it demands of the other inputs
+    result        element type and range of its results
+    epilogue      ends in a requantisation, so that an activation can be fused
+    permute_rule  (attrs, permutation) -> attrs with which f(transpose(x)) = transpose(f(x)), or
+                  None if there are none; None: never
     streaming_rule   OperandAxis -> rule along it; None: the operator needs the whole axis at once
-    state_of   operator whose state after the last step it returns; on a stream it has the
-               integers of that operator
-    learnt     fields of QuantizedParams that depend on the values of weights, and their limits
-    formats    element types and weight bits that its kernels support
+    macs          (attrs, input shapes, output shape) -> multiply-accumulates; None: it makes none
     """
 
     name: str
     doc: str
     shape: Callable[..., Shape]
     real: Callable[..., Array]
-    meaning: Callable[[QuantizedNode], Nest] | None = None
-    integer: Callable[..., Array] = computed_by_meaning
-    quantize: Callable[[QuantizeInputs], QuantizedParams] = lambda inputs: QuantizedParams()
-    params: tuple[type[QuantizedParams], ...] = (QuantizedParams,)
-    acc_bound: Callable[[QuantizedNode], int] = lambda step: 0
+    integer: Described | ByHand
+    attributes: Mapping[str, Values] = field(default_factory=dict)
+    constants: Constants = field(default_factory=Constants)
     kernels: tuple[Kernel, ...] = ()
     kernels_before: Mapping[str, tuple[Kernel, ...]] = field(default_factory=dict)
-    weights: tuple[int, ...] = ()
-    same_scale: bool = False
-    is_data_movement: bool = False
+    weights: Weights = field(default_factory=Weights)
+    operands: Operands = field(default_factory=Operands)
+    result: Result = field(default_factory=Result)
     epilogue: bool = False
     permute_rule: Callable[[Attrs, Sequence[int]], Attrs | None] | None = None
-    reach: float = math.inf
-    bounds: Callable[[Attrs], tuple[float, float] | None] = lambda attrs: None
-    view: bool = False
-    out_dtype: str = "float32"
-    fixed_params: QuantParams | None = None
-    params_of: Callable[[Attrs], QuantParams] | None = None
-    result_params: Mapping[ElementType, ResultParams] = field(default_factory=dict)
-    macs: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
-    symmetric: tuple[int, ...] = ()
-    broadcast_inputs: Mapping[int, int | None] = field(default_factory=dict)
-    prefers_symmetric: tuple[int, ...] = ()
-    first_states: tuple[int, ...] = ()
-    multiplies_result: bool = False
-    multiplicands: Callable[..., Array] | None = None
-    reads_indices: bool = False
-    reads: int | None = None
-    in_loops: bool = False
-    compares_rows: bool = False
-    decodes: bool = False
-    normalizes: bool = False
     streaming_rule: Callable[[OperandAxis], StreamingRule | None] = lambda at: None
-    state_of: str = ""
-    learnt: Learnt = NOTHING_LEARNT
-    attributes: Mapping[str, Values] = field(default_factory=dict)
-    other_attributes: Values | None = None
-    formats: tuple[Format, ...] = field(init=False)
+    macs: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
 
-    def __post_init__(self) -> None:
-        found = dict.fromkeys(form for kernel in self.kernels for form in kernel.formats)
-        object.__setattr__(self, "formats", (MOVES,) if self.view else tuple(found))
+    @property
+    def meaning(self) -> Callable[[QuantizedNode], Nest] | None:
+        """QuantizedNode -> description of the integer arithmetic; None: it is written by hand."""
+        return self.integer.nest if isinstance(self.integer, Described) else None
+
+    @property
+    def view(self) -> bool:
+        """Whether the output is the input's bytes under another shape."""
+        return not self.kernels
+
+    @property
+    def same_scale(self) -> bool:
+        """Whether inputs and output share scale and zero point."""
+        return self.result.kept is not Kept.NOTHING
+
+    @property
+    def is_data_movement(self) -> bool:
+        """Whether the output contains only input elements and constants."""
+        return self.result.kept is Kept.ELEMENTS
+
+    @cached_property
+    def formats(self) -> tuple[Format, ...]:
+        """Element types and weight bits that its kernels support."""
+        if self.view:
+            return (MOVES,)
+        return tuple(dict.fromkeys(form for kernel in self.kernels for form in kernel.formats))
 
 
 OPS: dict[str, OpDef] = {}

@@ -12,6 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Graph, Node, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS, OpDef, QuantizedNode
+from myoedge.operators.loop.turns import IN_LOOPS
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 
@@ -35,7 +36,7 @@ class Batch:
 
         constants   its constants by name, [*shape]
         """
-        read = {node.inputs[0] for node in nodes if OPS[node.op].in_loops}
+        read = {node.inputs[0] for node in nodes if node.op in IN_LOOPS}
         repeated = {
             name: np.broadcast_to(constants[name], (count, *constants[name].shape))
             for name in read.intersection(constants)
@@ -114,10 +115,10 @@ def _attrs_for_all(
     None if it cannot."""
     found = attrs
     for at, is_shared in enumerate(shared):
-        if is_shared and (at in op.weights or op.broadcast_inputs.get(at, 0) is None):
+        if is_shared and (at in op.weights.at or op.operands.broadcast.get(at, 0) is None):
             continue
         # A weight with an axis of samples is also a state of a loop.
-        can_be_frame = not is_shared and at not in op.weights
+        can_be_frame = not is_shared and at not in op.weights.at
         rule = _rule(op, OperandAxis(attrs, shapes, at, 0)) if can_be_frame else None
         if rule is None:
             return None

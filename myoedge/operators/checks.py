@@ -16,6 +16,7 @@ import myoedge.operators  # noqa: F401  (fills OPS)
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS
+from myoedge.operators.loop.turns import IN_LOOPS
 from myoedge.operators.queries import attribute_fault, fixed_params, output_of
 from myoedge.operators.softmax.definition import ROW_MAX
 
@@ -100,7 +101,7 @@ def _short_rows(graph: Graph, node: Node) -> bool:
 def _indices_unread(graph: Graph, node: Node) -> bool:
     op = OPS[node.op]
     read = {graph.tensors[x].dtype for x in node.inputs if x in graph.tensors}
-    return op.reads_indices or op.is_data_movement or read.isdisjoint(("int32", "uint8"))
+    return op.operands.are_indices or op.is_data_movement or read.isdisjoint(("int32", "uint8"))
 
 
 def _as_computed(graph: Graph, node: Node) -> bool:
@@ -138,7 +139,7 @@ def _not_twice(graph: Graph, node: Node) -> bool:
 
 
 def _weights_constant(graph: Graph, node: Node) -> bool:
-    weights = OPS[node.op].weights
+    weights = OPS[node.op].weights.at
     return all(graph.is_const(x) for i, x in enumerate(node.inputs) if i in weights)
 
 
@@ -179,7 +180,7 @@ IMPORTED: Spec[Graph] = (
 PREPARED: Spec[Graph] = (
     *IMPORTED,
     (
-        every(lambda graph, n: OPS[n.op].in_loops or not all(map(graph.is_const, n.inputs))),
+        every(lambda graph, n: n.op in IN_LOOPS or not all(map(graph.is_const, n.inputs))),
         "an operator on constants was not folded",
     ),
     (

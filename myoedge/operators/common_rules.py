@@ -18,6 +18,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import NUMBERS, choose_requant
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import Result
 
 R = TypeVar("R", bound=RequantParams)
 HIDDEN_BELOW = 2.0**29  # subtracted from hidden scores in floats
@@ -32,11 +33,6 @@ def row_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
     """Return the multiply-accumulates of results that are sums over the last axis of the first
     operand."""
     return math.prod(out) * shapes[0][-1]
-
-
-def stored_bound(step: QuantizedNode) -> int:
-    """Return the accumulator bound that the operator's `quantize` stored in its constants."""
-    return int(step.integers.acc_bound)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,13 +159,14 @@ def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
     return (*x[: attrs["axis"]], *x[attrs["axis"] + 1 :])
 
 
-def final_state(op: OpDef, **fields: Any) -> OpDef:
+def final_state(op: OpDef, *, fixed_params: QuantParams | None = None, **fields: Any) -> OpDef:
     """Return the operator that computes the final state of the recurrence `op`.
 
-    fields   fields of its OpDef that differ from those of `op`
+    fixed_params   parameters of the state, if they do not depend on data
+    fields         fields of its OpDef that differ from those of `op`
     """
-    own = {"epilogue": False, "streaming_rule": lambda at: None, "state_of": op.name, **fields}
-    return replace(op, **own)
+    state = Result(fixed_params=fixed_params, state_of=op.name)
+    return replace(op, result=state, epilogue=False, streaming_rule=lambda at: None, **fields)
 
 
 def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:

@@ -19,7 +19,7 @@ from myoedge.nest.intervals import intervals, largest
 from myoedge.nest.ir import Nest, as_expr
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
-from myoedge.operators.attributes import SCALAR, number, optional
+from myoedge.operators.attributes import OTHERS, SCALAR, number, optional
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
@@ -33,6 +33,7 @@ from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.learnt import BOUND, INTEGERS_32, NOTHING_LEARNT, REQUANT, Learnt
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import Constants, Described, Operands, Weights
 
 if TYPE_CHECKING:
     from myoedge.operators.elementwise_operator import ElementwiseOperator
@@ -114,19 +115,18 @@ class Formula:
             doc=doc,
             shape=self.shape,
             real=real,
-            meaning=self.meaning,
-            quantize=self.quantize,
-            params=(self.params,),
-            acc_bound=self.acc_bound,
+            integer=Described(self.meaning),
+            constants=Constants(self.quantize, kinds=(self.params,), learnt=self.learnt),
             kernels=generated(*int16_where(LIMITED)),
-            weights=self.weights,
-            learnt=self.learnt,
+            weights=Weights(self.weights),
             epilogue=True,
             permute_rule=last_axis_kept if self.weights else same_attrs,
-            broadcast_inputs=dict.fromkeys(self.operands),
+            operands=Operands(broadcast=dict.fromkeys(self.operands)),
             streaming_rule=self.streaming_rule,
-            attributes={name: optional(number(*span)) for name, span in limits.items()},
-            other_attributes=SCALAR,
+            attributes={
+                **{name: optional(number(*span)) for name, span in limits.items()},
+                OTHERS: optional(SCALAR),
+            },
         )
 
     def _called(self, function: str, layer: ElementwiseOperator, arguments: Sequence[Any]) -> Any:

@@ -145,7 +145,7 @@ def adding(op: str, *operands: str, **attrs: str) -> Row:
     """
 
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
-        for at in OPS[op].weights:
+        for at in OPS[op].weights.at:
             weights(b, a[operands[at]], f"{operands[at]} of {op}")
         given = {name: a[argument] for name, argument in attrs.items()}
         return b.add(op, *(a[name] for name in operands), **given)

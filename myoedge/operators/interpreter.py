@@ -142,7 +142,7 @@ def has_table(node: Node) -> bool:
 def result_bounds(node: Node) -> tuple[float, float] | None:
     """Return the bounds of a result, including its fused activation; None if unbounded."""
     act = node.attrs.get("act", ())
-    return result_range(act) if act else OPS[node.op].bounds(node.attrs)
+    return result_range(act) if act else OPS[node.op].result.bounds(node.attrs)
 
 
 def integer_step(step: QuantizedNode, inputs: Sequence[Array]) -> Array:

@@ -41,7 +41,7 @@ def may_weigh(node: Node, bits: int, shapes: Sequence[Shape], out: Shape) -> boo
 def operand_places(node: Node) -> list[int]:
     """Return the positions of a node's operands: inputs read at run time, without weights."""
     op = OPS[node.op]
-    return [i for i in range(len(node.inputs))[: op.reads] if i not in op.weights]
+    return [i for i in range(len(node.inputs))[: op.operands.read] if i not in op.weights.at]
 
 
 def layer_shapes(graph: Graph, node: Node) -> tuple[list[Shape], Shape]:

@@ -27,7 +27,7 @@ def params_of(op: str, numbers: Mapping[str, Any]) -> QuantizedParams:
 
     Errors: ValueError if no class of the operator has exactly these fields.
     """
-    kind = next((kind for kind in OPS[op].params if kind.holds(numbers)), None)
+    kind = next((kind for kind in OPS[op].constants.kinds if kind.holds(numbers)), None)
     if kind is None:
         raise ValueError(f"parameters that {op} does not have: {', '.join(sorted(numbers))}")
     return kind(**numbers)
@@ -41,9 +41,7 @@ def attribute_fault(node: Node, shapes: Sequence[Shape], dtypes: Sequence[str]) 
     """
     op = OPS[node.op]
     fused = {"act": ACTIVATION} if op.epilogue else {}
-    return fault(
-        {**op.attributes, **fused}, op.other_attributes, NodeSite(node.attrs, shapes, dtypes)
-    )
+    return fault({**op.attributes, **fused}, NodeSite(node.attrs, shapes, dtypes))
 
 
 def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
@@ -60,15 +58,15 @@ def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Te
     dtype    element type of the first input
     """
     op = OPS[node.op]
-    kept = dtype if op.is_data_movement else op.out_dtype
+    kept = dtype if op.is_data_movement else op.result.dtype
     return Tensor(node.name, op.shape(node.attrs, *shapes), kept)
 
 
 def own_params(node: Node) -> QuantParams | None:
     """Return the parameters that an operator fixes for its result, such as scale 1/256 for softmax;
     None if they depend on data."""
-    op = OPS[node.op]
-    return op.fixed_params if op.params_of is None else op.params_of(node.attrs)
+    result = OPS[node.op].result
+    return result.fixed_params if result.params_of is None else result.params_of(node.attrs)
 
 
 def fixed_params(graph: Graph, name: str) -> QuantParams | None:
@@ -77,4 +75,4 @@ def fixed_params(graph: Graph, name: str) -> QuantParams | None:
     node = graph.producer.get(name)
     while node is not None and OPS[node.op].same_scale:
         node = graph.producer.get(node.inputs[0])
-    return None if node is None else OPS[node.op].fixed_params
+    return None if node is None else OPS[node.op].result.fixed_params

@@ -89,7 +89,7 @@ def written_real(w: Writer, step: QuantizedNode, *xs: str) -> str:
     """
     op, names = OPS[step.node.op], iter(xs)
     arguments = [
-        w.floats[name] if at in op.weights else Written(w, next(names), len(step.out))
+        w.floats[name] if at in op.weights.at else Written(w, next(names), len(step.out))
         for at, name in enumerate(step.node.inputs)
     ]
     made = np.asarray(inspect.unwrap(op.real)(step.attrs, *arguments), object).item()

@@ -13,6 +13,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.interpreter import real_node
+from myoedge.operators.loop.turns import IN_LOOPS
 from myoedge.passes.fold_embeddings import FOLD_EMBEDDINGS
 from myoedge.passes.forms import MOVES, before_functions, times_zeros
 
@@ -24,7 +25,7 @@ WEIGHTED = ("conv", "linear")
 @rewrite_pattern()
 def fold_constants(graph: Graph, node: Node) -> Rewrite:
     """Replace a node that reads only constants by its value."""
-    require(not OPS[node.op].in_loops, all(map(graph.is_const, node.inputs)))
+    require(node.op not in IN_LOOPS, all(map(graph.is_const, node.inputs)))
     patch = GraphBuilder(graph, node)
     _, value = real_node(node, [graph.array(name) for name in node.inputs])
     return patch.same_as(patch.constant(np.asarray(value)))
@@ -112,7 +113,7 @@ def constant_to_affine(graph: Graph, node: Node) -> Rewrite:
 def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
     """Store a constant that repeats along leading axes only once, if its reader broadcasts it."""
     patch, inputs = GraphBuilder(graph, node), [*node.inputs]
-    for index, axes in OPS[node.op].broadcast_inputs.items():
+    for index, axes in OPS[node.op].operands.broadcast.items():
         value = graph.find_array(node.inputs[index]) if index < len(inputs) else None
         if value is None:
             continue

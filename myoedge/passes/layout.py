@@ -44,7 +44,7 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite:
     """
     op, patch = OPS[node.op], GraphBuilder(graph, node)
     rule = found(op.permute_rule)
-    data = [i for i in range(len(node.inputs)) if i not in op.weights]
+    data = [i for i in range(len(node.inputs)) if i not in op.weights.at]
     chosen = _transpose_to_sink(graph, [node.inputs[i] for i in data])
     perm: Perm = chosen.attrs["perm"]
     attrs = found(rule(node.attrs, perm))

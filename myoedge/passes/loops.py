@@ -106,7 +106,7 @@ class _Emitted:
 
     def _has_one_set_of_weights(self, column: Column) -> bool:
         unrolled = self.body.unrolled
-        weights = OPS[self.body.graph.producer[column[0]].op].weights
+        weights = OPS[self.body.graph.producer[column[0]].op].weights.at
         inputs = enumerate(unrolled.inputs(column))
         return all(unrolled.is_one_constant(x) for i, x in inputs if i in weights)
 

@@ -90,11 +90,11 @@ class _Propagation:
         """Return whether the file sets int16 or finer int8 parameters for a result, instead of the
         parameters that its operator fixes."""
         wanted, op = self._wanted(name), OPS[self.made_by[name].op]
-        if op.fixed_params is None or wanted is None:
+        if op.result.fixed_params is None or wanted is None:
             return False
-        own = op.result_params.get(INT8)
+        own = op.result.rules.get(INT8)
         finer = None if own is None else own.of(-wanted.low * wanted.scale)
-        is_other = wanted.element_type == INT16 or wanted == finer != op.fixed_params
+        is_other = wanted.element_type == INT16 or wanted == finer != op.result.fixed_params
         return is_other and self._takes(name, wanted)
 
     def _append(self, node: Node) -> None:
@@ -124,7 +124,7 @@ class _Propagation:
             return False
         if node is None or params.element_type != INT16:
             return True
-        rule = OPS[node.op].result_params.get(INT16)
+        rule = OPS[node.op].result.rules.get(INT16)
         if rule is not None and not rule.may_be(params):
             return False
         return may_write(node, INT16, [*map(self._shape, node.inputs)], self._shape(x))
@@ -190,7 +190,7 @@ class _Propagation:
             return False
         if maker is not None and always_writes(maker.op, INT16):
             return False
-        if index in op.symmetric and params.zero_point != 0:
+        if index in op.operands.symmetric and params.zero_point != 0:
             return True
         return params.element_type == INT16 and not self._reads_int16(node, index)
 

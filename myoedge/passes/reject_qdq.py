@@ -42,7 +42,7 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
             "8 bits",
             ["remove QuantizeLinear between gates and recurrent layer, or make it int16"],
         )
-    stated = formats[op.weights[0]] if op.macs is not None and op.weights else None
+    stated = formats[op.weights.at[0]] if op.macs is not None and op.weights.at else None
     if stated is not None:
         yield from _of_weights(graph, node, stated)
     yield from _of_constants(graph, node, formats)
@@ -55,7 +55,7 @@ def _of_constants(
     op, is_row = OPS[node.op], node.op == "embedding"
     rounds = graph.is_fake_quantized(node.name) and (is_row or op.same_scale)
     for i, kind in formats.items():
-        if rounds or kind is None or (i in op.weights and not is_row):
+        if rounds or kind is None or (i in op.weights.at and not is_row):
             continue
         carried = graph.given_params(node.name if is_row else node.inputs[i])
         is_same = carried is not None and carried == kind.params
@@ -65,13 +65,13 @@ def _of_constants(
 
 def _reads_gates(node: Node) -> bool:
     """Return whether a node is a recurrent layer, which adds products to the gates."""
-    return OPS[node.op].multiplies_result and bool(OPS[node.op].weights)
+    return OPS[node.op].weights.multiply_result and bool(OPS[node.op].weights.at)
 
 
 def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_Refusal]:
     """Yield refusals of weights without one scale per output channel."""
     op = OPS[node.op]
-    value = graph.array(node.inputs[op.weights[0]])
+    value = graph.array(node.inputs[op.weights.at[0]])
     rows = stated.by_rows
     if rows is None:
         yield _Refusal(
@@ -86,7 +86,7 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
         )
         return
     steps = rows.steps(value)
-    if steps is None or not op.multiplies_result:
+    if steps is None or not op.weights.multiply_result:
         return
     low, high = int(steps.min(initial=0)), int(steps.max(initial=0))
     result = graph.given_params(node.name)

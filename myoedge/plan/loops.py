@@ -166,7 +166,7 @@ class LoopPlaces:
 
     def _read(self, node: Node) -> set[str]:
         """Return the buffers that a node's layer reads; `loop_next` does not read the old state."""
-        count = 1 if node.op == NEXT else OPS[node.op].reads
+        count = 1 if node.op == NEXT else OPS[node.op].operands.read
         return {self._root(name) for name in node.inputs[:count]}
 
 

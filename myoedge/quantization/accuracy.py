@@ -8,11 +8,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from myoedge.graph.ir import Graph
+from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 
 LIKELY = 0.5  # probability above which a single output means class 1
+
+
+def _gives_scores(node: Node) -> bool:
+    op = OPS[node.op]
+    return op.operands.are_compared and op.result.dtype == "float32"
 
 
 def class_axis(
@@ -27,7 +32,7 @@ def class_axis(
     axis whose removal leaves `frames` elements; otherwise the only axis of length `classes`.
     """
     shape, node = graph.shape(name), graph.producer.get(name)
-    if node is not None and OPS[node.op].compares_rows and OPS[node.op].out_dtype == "float32":
+    if node is not None and _gives_scores(node):
         return int(node.attrs["axis"] % len(shape))
     long = [d for d, n in enumerate(shape) if n > 1]
     if len(long) < 2:
@@ -57,7 +62,7 @@ def can_measure_accuracy(graph: Graph) -> bool:
     """Return whether accuracy can be measured on the first output: not if it is a list of decoded
     symbols."""
     made = graph.producer.get(graph.outputs[0])
-    return made is None or not OPS[made.op].decodes
+    return made is None or not OPS[made.op].result.are_symbols
 
 
 def is_binary(graph: Graph, name: str) -> bool:

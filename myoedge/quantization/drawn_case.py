@@ -67,7 +67,7 @@ class DrawnCase(DrawnUse):
         """Positions of the int16 inputs: those that the operator always reads as int16, and for
         some seeds the first operand of a product."""
         op, (node,) = OPS[self.op], self.graph.nodes
-        products = INT16.bits in weight_bits(self.op) and not op.multiplies_result
+        products = INT16.bits in weight_bits(self.op) and not op.weights.multiply_result
         layer = layer_shapes(self.graph, node)
         if products and self.seed % 5 < 2 and may_read(node, 0, INT16, *layer):
             return (0,)
@@ -137,7 +137,7 @@ class DrawnCase(DrawnUse):
         attrs = {**self.attrs, **({"act": self.act} if self.act else {})}
         node = Node(self.op, (*self.names, *weights), ("y",), attrs, (Origin("layer", "net.py:1"),))
         out = OPS[self.op].shape(attrs, *self.shapes, *(w.shape for w in weights.values()))
-        wide = OPS[self.op].out_dtype
+        wide = OPS[self.op].result.dtype
         kind = self.dtype if wide == "float32" else wide
         tensors = {
             n: Tensor(n, s, kind)
@@ -244,7 +244,7 @@ def is_exact(case: DrawnCase) -> bool:
     """Return whether the integer results must be exact, because the operator only moves or compares
     values."""
     op = OPS[case.op]
-    return op.out_dtype == "int32" or (op.same_scale and case.op != "pad")
+    return op.result.dtype == "int32" or (op.same_scale and case.op != "pad")
 
 
 def allowed(case: DrawnCase) -> tuple[Array, Array]:
@@ -276,7 +276,7 @@ def finer(case: DrawnCase) -> float:
     if case.params("y").element_type.bits == 8 or not {"mult", "pre"}.issubset(numbers):
         return 0.0
     factors = np.asarray(numbers["mult"]) / 2.0 ** (np.asarray(numbers["shift"]) + numbers["pre"])
-    return math.sqrt(OPS[case.op].acc_bound(case.step) * float(factors.max())) / 256
+    return math.sqrt(OPS[case.op].integer.bound(case.step) * float(factors.max())) / 256
 
 
 def _through_table(case: DrawnCase, before: Array, slack: Array) -> tuple[Array, Array]:

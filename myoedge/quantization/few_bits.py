@@ -98,13 +98,13 @@ def _taps(graph: Graph, node: Node) -> int:
 
 def _is_ours(graph: Graph, node: Node) -> bool:
     """Return whether a layer has float weights, not integers of the model file."""
-    if OPS[node.op].multiplicands is None:
+    if OPS[node.op].weights.multiplicands is None:
         return False
     return graph.is_const(weight_of(node)) and graph.format(weight_of(node)) is None
 
 
 def weight_of(node: Node) -> str:
-    return node.inputs[OPS[node.op].weights[0]]
+    return node.inputs[OPS[node.op].weights.at[0]]
 
 
 # By group of channels, then by block of taps.
@@ -132,7 +132,7 @@ def weight_input_moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) 
 
 def _moments_of(node: Node, inputs: Sequence[Array]) -> Sums:
     """Return the second moments of a layer's input vectors in a run, per group and tap block."""
-    vectors = OPS[node.op].multiplicands
+    vectors = OPS[node.op].weights.multiplicands
     assert vectors is not None
     groups = vectors(node.attrs, *inputs).astype(np.float64)
     starts = range(0, groups.shape[2], BLOCK_TAPS)
@@ -152,7 +152,7 @@ def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> Constant
     groups   result of `weight_input_moments` for the weights
     """
     names, used = (
-        [node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs)],
+        [node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs)],
         WeightFormat(bits),
     )
     weight, *others = (graph.array(name) for name in names)

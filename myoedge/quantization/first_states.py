@@ -20,11 +20,11 @@ def states_beyond_int8(
     ranges   range of every tensor
     """
     for node in graph.nodes:
-        own = OPS[node.op].fixed_params
+        own = OPS[node.op].result.fixed_params
         if own is None:
             continue
         reach = -own.low * own.scale
-        for name in (node.inputs[i] for i in OPS[node.op].first_states):
+        for name in (node.inputs[i] for i in OPS[node.op].operands.first_states):
             given = graph.find_array(name)
             low, high = ranges[name] if given is None else (float(given.min()), float(given.max()))
             if max(-low, high) > reach + own.scale:

@@ -90,8 +90,8 @@ def _is_residual_stream(graph: Graph, node: Node) -> bool:
         node.op == "add"
         and _may_be_int16(graph, node.name)
         and node.name not in graph.outputs
-        and any(OPS[reader.op].normalizes for reader in readers)
-        and all(x.op == "add" or OPS[x.op].normalizes for x in readers)
+        and any(OPS[reader.op].operands.are_normalized for reader in readers)
+        and all(x.op == "add" or OPS[x.op].operands.are_normalized for x in readers)
         and all(_without_broadcast(graph, x) for x in (node, *readers))
     )
 
@@ -116,7 +116,7 @@ def _may_be_int16(graph: Graph, name: str) -> bool:
 
 def _without_broadcast(graph: Graph, node: Node) -> bool:
     """Return whether all operands have the result's shape."""
-    weights = OPS[node.op].weights
+    weights = OPS[node.op].weights.at
     read = (graph.shape(x) for i, x in enumerate(node.inputs) if i not in weights)
     return all(shape == graph.shape(node.name) for shape in read)
 
@@ -183,7 +183,7 @@ def all_stated(graph: Graph) -> bool:
         return False
     tensors = graph.tensors.keys() - integer_tensors(graph)
     before = {node.name + PRE for node in graph.nodes if has_table(node)}
-    fixed = {node.name for node in graph.nodes if OPS[node.op].fixed_params is not None}
+    fixed = {node.name for node in graph.nodes if OPS[node.op].result.fixed_params is not None}
     stated = fixed | graph.all_given.keys()
     groups = shared_scale_groups(graph, sorted(tensors | before | fills(graph).keys()))
     return all(not stated.isdisjoint(group) for group in groups)

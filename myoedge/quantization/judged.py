@@ -60,9 +60,9 @@ class JudgedTensor:
 def rows_of(graph: Graph) -> dict[str, Row]:
     """Return tensor -> rule, for tensors whose elements do not all count: gate sums, and scores
     before a softmax or argmax."""
-    reaches = ((node.name, OPS[node.op].reach) for node in graph.nodes)
+    reaches = ((node.name, OPS[node.op].result.reach) for node in graph.nodes)
     rows = {name: Row(reach=reach) for name, reach in reaches if reach < np.inf}
-    for node in (n for n in graph.nodes if OPS[n.op].compares_rows):
+    for node in (n for n in graph.nodes if OPS[n.op].operands.are_compared):
         row = rows[node.inputs[0]] = _compared(graph, node)
         if node.op == "log_softmax":
             rows[node.name] = replace(row, is_compared_only=False)
@@ -73,8 +73,8 @@ def _compared(graph: Graph, node: Node) -> Row:
     """Return the rule for the input of a node that compares elements, such as softmax."""
     name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
     readers = [OPS[reader.op] for reader in graph.users[name]]
-    only = name not in graph.outputs and all(op.compares_rows for op in readers)
-    chosen = only and all(op.out_dtype != "float32" for op in readers)
+    only = name not in graph.outputs and all(op.operands.are_compared for op in readers)
+    chosen = only and all(op.result.dtype != "float32" for op in readers)
     return Row(node.attrs.get("axis", -1), mask, only, chosen)
 
 

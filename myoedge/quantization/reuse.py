@@ -81,7 +81,7 @@ def _is_unchanged(
 ) -> bool:
     """Return whether a layer's weights give the old integers; without weights, whether all layers
     before it are unchanged."""
-    if not OPS[node.op].weights:
+    if not OPS[node.op].weights.at:
         return all(x in unchanged or graph.is_const(x) for x in node.inputs)
     if not all(x in old.params or graph.is_const(x) for x in operand_names(node)):
         return False
@@ -155,7 +155,7 @@ def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator
 def shares_weights(network: QuantGraph, old: QuantGraph) -> bool:
     """Return whether at least one layer has the same integers as before, or none has weights."""
     steps = {step.node.name: step for step in old.steps}
-    weighted = [step for step in network.steps if OPS[step.node.op].weights]
+    weighted = [step for step in network.steps if OPS[step.node.op].weights.at]
     pairs = [(step, steps.get(step.node.name)) for step in weighted]
     same = (before is not None and equal(step, before) for step, before in pairs)
     return not weighted or any(same)

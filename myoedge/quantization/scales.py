@@ -132,7 +132,7 @@ def quantize_graph(
         known.get(id(node)) or quantize_node(graph, node, params, rules) for node in graph.nodes
     )
     for step in steps:
-        bound = OPS[step.node.op].acc_bound(step)
+        bound = OPS[step.node.op].integer.bound(step)
         if bound > INT32_MAX:
             raise MyoedgeError(
                 OVERFLOW,
@@ -233,7 +233,7 @@ def quantized_at(
 ) -> QuantizedNode:
     """Quantise one node from the arguments that site_of returns."""
     names, (low, high) = operand_names(node), limits(node, site.target)
-    integers = OPS[node.op].quantize(site)
+    integers = OPS[node.op].constants.quantize(site)
     if has_table(node):
         table = make_table(node.attrs["act"], site.target, params[node.name])
         integers = replace(integers, table=table)
@@ -265,7 +265,7 @@ def alike(a: QuantizedParams, b: QuantizedParams) -> bool:
 
 def _has_weights_of_file(graph: Graph, node: Node) -> bool:
     """Return whether a layer's weights are integers of the model file, not rounded floats."""
-    read = (node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs))
+    read = (node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs))
     return any((f := graph.format(name)) is not None and f.integers is None for name in read)
 
 

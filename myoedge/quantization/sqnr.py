@@ -55,7 +55,7 @@ def before_final(q: QuantGraph, name: str) -> str:
     """Return the tensor before an output's final softmax, followed through data movement; the
     output itself without one."""
     node = q.graph.producer.get(name)
-    if node is not None and OPS[node.op].compares_rows:
+    if node is not None and OPS[node.op].operands.are_compared:
         return node.inputs[0]
     return before_final(q, node.inputs[0]) if node is not None and node.op in BEHIND else name
 
@@ -93,7 +93,7 @@ def _final_function(q: QuantGraph, output: str) -> str | None:
     node = q.graph.producer.get(output)
     if node is not None and node.op in BEHIND:
         return _final_function(q, node.inputs[0])
-    return node.op if node is not None and OPS[node.op].compares_rows else None
+    return node.op if node is not None and OPS[node.op].operands.are_compared else None
 
 
 @dataclass

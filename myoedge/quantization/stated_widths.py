@@ -115,7 +115,7 @@ def _is_narrow(graph: Graph, name: str) -> bool:
 def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[QuantizedNode]:
     """Return the layers whose weights are integers of the model file."""
     weighted = [step for step in steps if kernel_formats.weight_bits(step.node.op)]
-    names = (step.node.inputs[OPS[step.node.op].weights[0]] for step in weighted)
+    names = (step.node.inputs[OPS[step.node.op].weights.at[0]] for step in weighted)
     return [s for s, name in zip(weighted, names, strict=True) if graph.format(name) is not None]
 
 
@@ -217,15 +217,15 @@ def wide_weights(
     Errors: E244 if a rule sets 16 bits for a layer without such a kernel.
     """
     op, rule = OPS[node.op], weight_rule(rules, node)
-    if not op.weights or rule is None or rule.weight_bits != WIDE_BITS:
+    if not op.weights.at or rule is None or rule.weight_bits != WIDE_BITS:
         return INT8.bits
     is_able = kernel_formats.may_weigh(node, WIDE_BITS, shapes, out)
-    if rule.is_pattern and not (is_able and (result == INT16 or not op.multiplies_result)):
+    if rule.is_pattern and not (is_able and (result == INT16 or not op.weights.multiply_result)):
         return INT8.bits
     if not is_able:
         raise _no_kernel(rule, node, "weights", ())
     wide_results = any(r.activations == WIDE_BITS and r.matches(node) for r in rules)
-    if op.multiplies_result and not wide_results:
+    if op.weights.multiply_result and not wide_results:
         raise MyoedgeError(
             "E244",
             f'[quant] "{rule.pattern}" sets 16-bit weights for {node.where}',

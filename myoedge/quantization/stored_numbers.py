@@ -2,8 +2,8 @@
 """Integers of a network from elsewhere, compared with those that its graph gives.
 
 Whatever does not depend on the values of weights is computed again and must be equal: index tables,
-tables of functions, zero points, shifts. What depends on them (OpDef.learnt) must have the shape
-and type that weights of this shape give, and must be inside the limits of the kernels.
+tables of functions, zero points, shifts. What depends on them (Constants.learnt) must have the
+shape and type that weights of this shape give, and must be inside the limits of the kernels.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _faults(
     network: QuantGraph, step: QuantizedNode, weights: Mapping[str, Shape]
 ) -> Iterator[str]:
     """Yield what is wrong with a layer's integers."""
-    learnt = OPS[step.node.op].learnt
+    learnt = OPS[step.node.op].constants.learnt
     graph = _with_weights(network, step.node, weights, learnt)
     wide = getattr(step.integers, "weight", np.int8(0)).dtype == INT16.dtype
     site = site_of(graph, step.node, network.params, WeightFormat(16 if wide else 8))
@@ -64,7 +64,7 @@ def _keeps_state(step: QuantizedNode, other: QuantizedNode) -> bool:
     """Return whether a step returns the state of another one, which is checked, with its
     integers."""
     return (
-        OPS[step.node.op].state_of == other.node.op
+        OPS[step.node.op].result.state_of == other.node.op
         and step.node.inputs == other.node.inputs
         and step.node.attrs == {k: v for k, v in other.attrs.items() if k != "act"}
         and alike(step.integers, replace(other.integers, table=None))
@@ -80,7 +80,7 @@ def _with_weights(
     given = learnt.weights(shapes)
     made = {
         node.inputs[i]: given[i] if i in given else np.ones(shapes[i], np.float32)
-        for i in OPS[node.op].weights
+        for i in OPS[node.op].weights.at
         if i < len(node.inputs)
     }
     return replace(graph, constants={**graph.constants, **as_constants(made)})

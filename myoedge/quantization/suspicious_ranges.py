@@ -58,7 +58,7 @@ def _cut_states(
     """Yield W106 for recurrent layers whose initial state exceeds the int8 range that the model
     file, or an older build, gives them."""
     for node, (low, high), reach in states_beyond_int8(graph, ranges):
-        if params.get(node.name) == OPS[node.op].fixed_params:
+        if params.get(node.name) == OPS[node.op].result.fixed_params:
             yield notice(
                 "W106",
                 f"{node.where} begins with a state outside its int8 range",

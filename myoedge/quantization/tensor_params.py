@@ -107,7 +107,7 @@ def _of_operators(
     """Return the int8 parameters that these tensors' producers fix or choose by range."""
     found = [name for name in names if name in fixed]
     nodes = [graph.producer[name] for name in found if name in graph.producer]
-    rules = [*filter(None, (OPS[node.op].result_params.get(INT8) for node in nodes))]
+    rules = [*filter(None, (OPS[node.op].result.rules.get(INT8) for node in nodes))]
     if not rules or len(rules) < len(found):
         return [fixed[name] for name in found]
     low, high = _span(graph, names, spans)
@@ -119,7 +119,7 @@ def _of_operators(
 def _span(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Range:
     """Return the union of the tensors' ranges and the ranges of initial states."""
     made = [graph.producer[name] for name in names if name in graph.producer]
-    first = {node.inputs[i] for node in made for i in OPS[node.op].first_states}
+    first = {node.inputs[i] for node in made for i in OPS[node.op].operands.first_states}
     lows, highs = zip(*(spans[name] for name in {*names, *first}), strict=True)
     return min(lows), max(highs)
 
@@ -129,7 +129,7 @@ def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]
     their producer chooses."""
     low, high = _span(graph, names, spans)
     made = [graph.producer[name] for name in names if name in graph.producer]
-    own = [rule for node in made if (rule := OPS[node.op].result_params.get(INT16)) is not None]
+    own = [rule for node in made if (rule := OPS[node.op].result.rules.get(INT16)) is not None]
     if own:
         return max((rule.of(max(-low, high)) for rule in own), key=lambda q: q.scale)
     factor = INNER_HEADROOM if set(graph.outputs).isdisjoint(names) else HEADROOM
@@ -153,8 +153,8 @@ def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range])
     affine, symmetric = range_params(low, high), symmetric_params(low, high)
     close = symmetric.scale <= SYMMETRIC_SCALE_MAX * affine.scale
     for node in (reader for name in names for reader in graph.users.get(name, ())):
-        op = OPS[node.op]
-        at = (*op.symmetric, *op.prefers_symmetric) if close else op.symmetric
+        read = OPS[node.op].operands
+        at = (*read.symmetric, *read.nearly_symmetric) if close else read.symmetric
         if any(node.inputs[i] in names for i in at):
             return symmetric
     return affine

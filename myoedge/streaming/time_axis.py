@@ -171,7 +171,7 @@ def _only(candidates: Iterable[T], graph: Graph, node: Node, otherwise: str) -> 
 def _check_constants(graph: Graph, node: Node, axis: int) -> None:
     """Raise E131 for a constant operand with different values per frame of the exported network."""
     for index, name in enumerate(node.inputs):
-        if name not in graph.constants or index in OPS[node.op].weights:
+        if name not in graph.constants or index in OPS[node.op].weights.at:
             continue
         for axis_of_constant, extent in enumerate(graph.shape(name)):
             rule = rule_along(graph, node, index, axis_of_constant)

@@ -84,7 +84,7 @@ def step_of(
         *(attrs, shapes, out, tuple(qparams(rng) for _ in shapes)),
         *(target or qparams(rng), (*none, *constants)),
     )
-    integers = OPS[op].quantize(inputs)
+    integers = OPS[op].constants.quantize(inputs)
     low, high = ((-128, 127), (-20, 90))[int(rng.random() < 0.3)]
     if rng.random() < 0.3:
         integers = replace(integers, table=draw_bytes(rng, (256,)))

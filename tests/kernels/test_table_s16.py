@@ -33,7 +33,7 @@ ENDS = (0, 1, -1, 63, 64, 65, 127, 128, -128, -64, 255, 256, 16383, 16384, 32767
 def step_of(chain: tuple[tuple[str], ...], x: QuantParams, y: QuantParams, n: int) -> QuantizedNode:
     inputs = QuantizeInputs({"chain": chain}, ((n,),), (n,), (x,), y, (None,))
     node = Node("table", ("x",), ("y",), {"chain": chain})
-    integers = OPS["table"].quantize(inputs)
+    integers = OPS["table"].constants.quantize(inputs)
     result, types = (y.low, y.high, y.element_type), (x.element_type,)
     return QuantizedNode(node, ("x",), ((n,),), (n,), integers, *result, operand_types=types)
 

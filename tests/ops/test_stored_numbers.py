@@ -63,7 +63,7 @@ def damaged(case: Case, seed: int) -> Iterator[tuple[str, str, Case]]:
         ways["highest"] = np.full_like(x, kind.max)
         ways["negative"] = np.full_like(x, max(-1, kind.min))
         ways["large"] = np.full_like(x, min(2**14, kind.max))
-        if low_high := OPS[case.op].learnt.ranges.get(name):
+        if low_high := OPS[case.op].constants.learnt.ranges.get(name):
             low, high = max(low_high[0], int(kind.min)), min(low_high[1], int(kind.max))
             ways |= {"low": np.full_like(x, low), "high": np.full_like(x, high)}
             ways["any"] = rng.integers(low, high, x.shape, x.dtype, endpoint=True)
@@ -91,7 +91,7 @@ def test_integers_that_quantisation_gives_are_accepted(op: str) -> None:
 @pytest.mark.parametrize("op", EVERY)
 def test_no_damage_is_accepted_but_of_weights(op: str) -> None:
     """Another shape or type of an array, or other integers that do not depend on weights."""
-    learnt = OPS[op].learnt
+    learnt = OPS[op].constants.learnt
     for case in drawn(op, 1):
         for name, way, other in damaged(case, 0):
             before, after = fields(case)[name], fields(other)[name]

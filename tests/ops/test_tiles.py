@@ -75,7 +75,7 @@ class FewBits(Case):
 
 def test_packed_weights_equal_numpy(tmp_path: Path) -> None:
     """Of all operators that have them, unpacked once for several tiles too."""
-    able = [op for op in TILED if OPS[op].multiplicands is not None]
+    able = [op for op in TILED if OPS[op].weights.multiplicands is not None]
     drawn_cases = (case for op in able for case in drawn(op, COUNT_PACKED))
     every = [
         FewBits(**{field.name: getattr(case, field.name) for field in fields(case)})

@@ -78,7 +78,9 @@ def test_carried_parameters_come_out_in_the_quantised_graph(block: int) -> None:
         after = prepare(carrying(random_graph(seed)))
         network = quantized(after)
         for names in shared_scale_groups(after, network.params):
-            fixed = [OPS[after.producer[n].op].fixed_params for n in names if n in after.producer]
+            fixed = [
+                OPS[after.producer[n].op].result.fixed_params for n in names if n in after.producer
+            ]
             carried = [after.given_params(n) for n in names if after.given(n)]
             allowed = [q for q in fixed if q is not None] or carried
             found = {network.params[name] for name in names}

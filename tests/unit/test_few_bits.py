@@ -168,7 +168,7 @@ def test_the_same_samples_give_the_same_integers() -> None:
 def test_what_a_convolution_multiplies_is_what_its_sums_are_of() -> None:
     graph, samples = network()
     node, w = graph.nodes[0], graph.array("w")
-    vectors = OPS["conv"].multiplicands
+    vectors = OPS["conv"].weights.multiplicands
     assert vectors is not None
     groups = vectors(node.attrs, samples["x"][0], w)
     sums = [x @ rows.T for x, rows in zip(groups, w.reshape(2, 3, -1), strict=True)]
@@ -186,7 +186,7 @@ def test_what_a_recurrent_layer_multiplies_is_h_before_every_step(op: str) -> No
     weights = [rng.normal(size=(gates * units, units))]
     weights += [rng.normal(size=gates * units)] if op == "gru" else []
     inputs = (rng.normal(size=(5, 2, gates * units)), *states, *weights)
-    vectors = OPS[op].multiplicands
+    vectors = OPS[op].weights.multiplicands
     assert vectors is not None
     steps = OPS[op].real(attrs, *inputs)[::-1]  # in the order of the steps
     wanted = np.concatenate([states[0], *steps[:-1]])

@@ -18,7 +18,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
 from myoedge.operators.import_rows import aten_names
 
-FLOATS = {op: calls for op, calls in CALLS.items() if op and OPS[op].out_dtype == "float32"}
+FLOATS = {op: calls for op, calls in CALLS.items() if op and OPS[op].result.dtype == "float32"}
 
 
 def _calls(has: Any) -> frozenset[str]:
@@ -230,11 +230,11 @@ def _fixed(node: Any) -> QuantParams | None:
     call = node.args[0] if node.target is operator.getitem else node
     op = FIXED.get(call_of(call)) if call.op == "call_function" else None
     is_cell = call is not node and node.args[1] == 2
-    return OPS[op].fixed_params if op is not None and not is_cell else None
+    return OPS[op].result.fixed_params if op is not None and not is_cell else None
 
 
 def _needs_symmetric(node: Any) -> bool:
-    at = OPS["attention"].symmetric
+    at = OPS["attention"].operands.symmetric
     return any(
         call_of(reader) == ATTENTION and any(reader.args[i] is node for i in at)
         for reader in node.users

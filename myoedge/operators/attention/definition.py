@@ -38,10 +38,11 @@ from myoedge.operators.attributes import (
     optional,
 )
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.common_rules import masked_scores, stored_bound
+from myoedge.operators.common_rules import masked_scores
 from myoedge.operators.core_kernels import is_large, on_nine_cores
 from myoedge.operators.format import EITHER, INT8_ALONE, Format
 from myoedge.operators.products.ne16_rules import sums_on_ne16
+from myoedge.operators.traits import ByHand, Constants, Operands
 
 KEYS_MAX = 4096  # keys per row, so that sums of 12-bit exponentials fit 24 bits
 BELOW = 2**29  # subtracted from the score of a hidden key
@@ -250,10 +251,8 @@ ATTENTION = register(
         doc="softmax(q k^T * scale + bias) v for all heads; windows of keys, causal ones too",
         shape=shape,
         real=real,
-        integer=integer,
-        quantize=quantize,
-        params=(AttentionParams, wide.WideAttentionParams),
-        acc_bound=stored_bound,
+        integer=ByHand(integer),
+        constants=Constants(quantize, kinds=(AttentionParams, wide.WideAttentionParams)),
         kernels=(
             *on_nine_cores(in_tiles, _is_large, Format((EITHER,), EITHER, together=(0, 1, 2))),
             sums_on_ne16(
@@ -267,8 +266,7 @@ ATTENTION = register(
                 sees_all_keys,
             ),
         ),
-        symmetric=(0,),
-        broadcast_inputs={3: 2, 4: 2},
+        operands=Operands(symmetric=(0,), broadcast={3: 2, 4: 2}),
         macs=products,
     )
 )

@@ -23,7 +23,6 @@ from myoedge.operators.common_rules import (
     axis_permuted,
     last_axis_kept,
     same_shape,
-    stored_bound,
 )
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import (
@@ -36,6 +35,7 @@ from myoedge.operators.kernel import (
     on_cluster,
 )
 from myoedge.operators.learnt import BOUND, INTEGERS_16, SHIFT, SYMMETRIC_32, Learnt
+from myoedge.operators.traits import ByHand, Constants, Weights
 from myoedge.targets.chip import Engine
 
 
@@ -193,13 +193,10 @@ ROTARY = register(
         "angles",
         shape=same_shape,
         real=real,
-        integer=integer,
-        quantize=quantize,
-        params=(RotaryParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(integer),
+        constants=Constants(quantize, kinds=(RotaryParams,), learnt=LEARNT),
         kernels=on_cluster(in_tiles, EITHER_WIDTH),
-        weights=(1, 2),
-        learnt=LEARNT,
+        weights=Weights((1, 2)),
         permute_rule=lambda attrs, perm: last_axis_kept(axis_permuted(attrs, perm), perm),
     )
 )

@@ -57,6 +57,7 @@ from myoedge.operators.products.packing import (
     quantize,
 )
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants, Weights
 
 
 def shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
@@ -181,10 +182,8 @@ CONV = register(
         doc="convolution 1-D to 3-D: any kernel, stride, dilation, padding, groups; depthwise",
         shape=shape,
         real=real,
-        integer=integer,
-        quantize=quantize_conv,
-        params=(WeightedParams,),
-        acc_bound=acc_bound,
+        integer=ByHand(integer, acc_bound),
+        constants=Constants(quantize_conv, kinds=(WeightedParams,), learnt=LEARNT),
         kernels=(
             *on_nine_cores(in_tiles, is_large_pointwise, *FORMATS),
             Kernel(CLUSTER, lines_in_tiles, is_depthwise, (INT8_PRODUCTS,)),
@@ -203,11 +202,11 @@ CONV = register(
             "add": WITH_SUM_ON_NE16,
             "sub": WITH_SUM_ON_NE16,
         },
-        weights=(1, 2),
-        learnt=LEARNT,
+        weights=Weights(
+            (1, 2), multiplicands=lambda attrs, x, w, *_: columns(attrs, x, w.shape[1:-1], 0.0)
+        ),
         epilogue=True,
         macs=lambda attrs, shapes, out: math.prod((*out, *shapes[1][1:])),
         streaming_rule=streaming_rule,
-        multiplicands=lambda attrs, x, w, *_: columns(attrs, x, w.shape[1:-1], 0.0),
     )
 )

@@ -18,7 +18,6 @@ from myoedge.operators.common_rules import (
     CentredParams,
     axis_permuted,
     same_shape,
-    stored_bound,
     stream_except_axis,
     sum_bound,
     with_requant,
@@ -27,6 +26,7 @@ from myoedge.operators.cumsum.tiling import in_tiles
 from myoedge.operators.described import requantised, unary_nest
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.traits import Constants, Described, stored_bound
 
 
 def real(attrs: Attrs, x: Array) -> Array:
@@ -72,10 +72,8 @@ CUMSUM = register(
         doc="cumulative sums along an axis",
         shape=same_shape,
         real=real,
-        meaning=meaning,
-        quantize=quantize,
-        params=(CumsumParams,),
-        acc_bound=stored_bound,
+        integer=Described(meaning, stored_bound),
+        constants=Constants(quantize, kinds=(CumsumParams,)),
         kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
         epilogue=True,
         permute_rule=axis_permuted,

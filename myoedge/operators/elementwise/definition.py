@@ -25,7 +25,6 @@ from myoedge.operators.common_rules import (
     product_requant,
     same_attrs,
     same_shape,
-    stored_bound,
     stream_except_axis,
 )
 from myoedge.operators.core_kernels import by_width, on_nine_cores
@@ -41,6 +40,7 @@ from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, Format, int16_where
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
+from myoedge.operators.traits import Constants, Described, Operands, Weights, stored_bound
 from myoedge.targets.chip import Engine
 
 REQUANT = ("mult", "offset", "shift")
@@ -130,10 +130,9 @@ SUMS = (INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED))
 pairwise = partial(  # OpDef of a pointwise operator on two broadcast tensors
     OpDef,
     shape=broadcast,
-    acc_bound=stored_bound,
     epilogue=True,
     permute_rule=same_attrs,
-    broadcast_inputs={0: None, 1: None},
+    operands=Operands(broadcast={0: None, 1: None}),
     streaming_rule=broadcast_streaming_rule,
 )
 
@@ -142,9 +141,8 @@ ADD = register(
         name="add",
         doc="sum of two tensors, broadcast; residual additions",
         real=lambda attrs, a, b: np.asarray(a + b),
-        meaning=sum_meaning,
-        quantize=partial(_quantize_sum, sign=1),
-        params=(SumParams,),
+        integer=Described(sum_meaning, stored_bound),
+        constants=Constants(partial(_quantize_sum, sign=1), kinds=(SumParams,)),
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
     )
 )
@@ -154,9 +152,8 @@ SUB = register(
         name="sub",
         doc="difference of two tensors, broadcast",
         real=lambda attrs, a, b: np.asarray(a - b),
-        meaning=sum_meaning,
-        quantize=partial(_quantize_sum, sign=-1),
-        params=(SumParams,),
+        integer=Described(sum_meaning, stored_bound),
+        constants=Constants(partial(_quantize_sum, sign=-1), kinds=(SumParams,)),
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
     )
 )
@@ -183,9 +180,8 @@ MUL = register(
         name="mul",
         doc="product of two tensors, broadcast",
         real=lambda attrs, a, b: np.asarray(a * b),
-        meaning=mul_meaning,
-        quantize=mul_quantize,
-        params=(ProductParams,),
+        integer=Described(mul_meaning, stored_bound),
+        constants=Constants(mul_quantize, kinds=(ProductParams,)),
         kernels=by_width(mul_in_tiles, flat.wide_product, *int16_where(LIMITED)),
     )
 )
@@ -262,13 +258,10 @@ AFFINE = register(
         real=lambda attrs, x, scale, offset: np.asarray(
             x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim)
         ),
-        meaning=affine_meaning,
-        quantize=affine_quantize,
-        params=(ChannelParams,),
-        acc_bound=stored_bound,
+        integer=Described(affine_meaning, stored_bound),
+        constants=Constants(affine_quantize, kinds=(ChannelParams,), learnt=LEARNT),
         kernels=on_cluster(channels.per_channel, *int16_where(LIMITED)),
-        weights=(1, 2),
-        learnt=LEARNT,
+        weights=Weights((1, 2)),
         epilogue=True,
         permute_rule=axis_permuted,
         streaming_rule=stream_except_axis,
@@ -306,10 +299,9 @@ PRELU = register(
         attributes={"axis": CHANNELS},
         doc="leaky ReLU with one slope per channel (a single slope is a table)",
         real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
-        meaning=prelu_meaning,
-        quantize=prelu_quantize,
-        params=(PreluParams,),
+        integer=Described(prelu_meaning, stored_bound),
+        constants=Constants(prelu_quantize, kinds=(PreluParams,), learnt=LEARNT),
         kernels=on_cluster(channels.by_sign, *int16_where(LIMITED)),
-        weights=(1,),
+        weights=Weights((1,)),
     )
 )

@@ -18,6 +18,7 @@ from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.format import NOT_ACTIVATED, int16_where
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.traits import ByHand, Constants, Operands
 
 ROOT_MAX = 2**16 - 1  # largest integer root
 WIDE_ROOT_MAX = 4 * 46341  # largest root of int16 operands, sqrt(2^31) in quarter steps
@@ -111,10 +112,9 @@ MAGNITUDE = register(
         doc="sqrt(a^2 + b^2) of two tensors of equal shape: magnitudes of spectra",
         shape=magnitude_shape,
         real=lambda attrs, a, b: np.asarray(np.hypot(a, b)),
-        integer=magnitude_integer,
-        quantize=magnitude_quantize,
-        params=(MagnitudeParams,),
+        integer=ByHand(magnitude_integer),
+        constants=Constants(magnitude_quantize, kinds=(MagnitudeParams,)),
         kernels=on_cluster(flat.magnitude, *int16_where(NOT_ACTIVATED)),
-        broadcast_inputs={},
+        operands=Operands(),
     )
 )

@@ -301,4 +301,4 @@ class Nonfinite:
 
 def _carries(node: Node) -> bool:
     """Return whether an operator's result may be infinite or NaN if an operand is."""
-    return OPS[node.op].out_dtype == "float32" and node.op != "fake_quantize"
+    return OPS[node.op].result.dtype == "float32" and node.op != "fake_quantize"

@@ -27,6 +27,7 @@ from myoedge.operators.elementwise import segments
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.operators.traits import Constants, Described, Result
 from myoedge.targets.chip import Engine
 
 POINTS_PER_OCTAVE = 64  # smaller magnitudes have one point each, every octave above has this many
@@ -157,10 +158,11 @@ TABLE = register(
         doc="any element-wise function: activations, abs, square, exp, log, ...",
         shape=same_shape,
         real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
-        meaning=_meaning,
-        quantize=_quantize,
-        params=(TableParams, SegmentParams),
-        bounds=lambda attrs: result_range(attrs["chain"]) if "chain" in attrs else None,
+        integer=Described(_meaning),
+        constants=Constants(_quantize, kinds=(TableParams, SegmentParams)),
+        result=Result(
+            bounds=lambda attrs: result_range(attrs["chain"]) if "chain" in attrs else None
+        ),
         kernels=on_cluster(in_tiles, EITHER_WIDTH),
         permute_rule=same_attrs,
         streaming_rule=broadcast_streaming_rule,

@@ -25,6 +25,7 @@ from myoedge.operators.format import EITHER, INTEGERS, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.learnt import INTEGERS_16, Learnt
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants, Operands, Weights
 
 
 def shape(attrs: Attrs, ids: Shape, table: Shape) -> Shape:
@@ -125,13 +126,13 @@ EMBEDDING = register(
         "integers with a number",
         shape=shape,
         real=rows_of,
-        integer=integer,
-        quantize=integer_rows,
-        params=(EmbeddingParams,),
+        integer=ByHand(integer),
+        constants=Constants(
+            integer_rows, kinds=(EmbeddingParams,), learnt=Learnt({"rows": INTEGERS_16})
+        ),
         kernels=on_cluster(in_tiles, Format((INTEGERS,), EITHER)),
-        weights=(1,),
-        learnt=Learnt({"rows": INTEGERS_16}),
-        reads_indices=True,
+        weights=Weights((1,)),
+        operands=Operands(are_indices=True),
         streaming_rule=embedding_streaming_rule,
     )
 )

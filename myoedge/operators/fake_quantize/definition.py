@@ -15,13 +15,13 @@ import numpy as np
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.quant_params import QuantParams, quantize
 from myoedge.operators.attributes import ANY_INTEGER, POSITIVE
-from myoedge.operators.base import QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import QuantizeInputs, register
 from myoedge.operators.elementwise.tables import TABLE, TableParams, in_tiles
 from myoedge.operators.format import INT8_ALONE
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.traits import Constants
 
 
 def fake_quantized(attrs: Mapping[str, Any], x: Array) -> Array:
@@ -63,11 +63,6 @@ def _quantize(inputs: QuantizeInputs) -> TableParams:
     return TableParams(lut=quantize(fake_quantized(inputs.attrs, reals), inputs.target))
 
 
-def _integer(step: QuantizedNode, x: Array) -> Array:
-    """Fake-quantise integers by a lookup table: x int8 -> int8."""
-    return lookup(x, step.integers.lut)
-
-
 FAKE_QUANTIZE = register(
     replace(
         TABLE,
@@ -78,9 +73,7 @@ FAKE_QUANTIZE = register(
         },
         doc="rounding to a scale and a zero point that the file gives",
         real=lambda attrs, x: fake_quantized(attrs, x).astype(x.dtype),
-        integer=_integer,
-        quantize=_quantize,
-        params=(TableParams,),
+        constants=Constants(_quantize, kinds=(TableParams,)),
         kernels=on_cluster(in_tiles, INT8_ALONE),
     )
 )

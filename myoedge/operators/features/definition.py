@@ -19,7 +19,6 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.features.factors import (
     Factor,
     Feature,
@@ -42,6 +41,7 @@ from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.learnt import INTEGERS_32, Learnt
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants, Weights
 
 SUM_BITS = 31  # bits of a sum before the multiplication
 LEAST_SHIFT, MOST_SHIFT = 8, 54
@@ -182,13 +182,12 @@ FEATURES = register(
         "bins of histograms, AR coefficients",
         shape=shape,
         real=real,
-        integer=integer,
-        quantize=quantize,
-        params=(FeaturesParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(integer),
+        constants=Constants(
+            quantize, kinds=(FeaturesParams,), learnt=Learnt({"each": INTEGERS_32}, _fits)
+        ),
         kernels=on_cluster(in_tiles, EITHER_WIDTH),
-        weights=(1, 2),
-        learnt=Learnt({"each": INTEGERS_32}, _fits),
+        weights=Weights((1, 2)),
         streaming_rule=streaming_rule,
     )
 )

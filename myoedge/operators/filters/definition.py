@@ -21,7 +21,6 @@ from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import (
     final_state,
     same_shape,
-    stored_bound,
     stream_except_axis,
     without_time,
 )
@@ -31,6 +30,7 @@ from myoedge.operators.format import ANY, LIMITED, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
+from myoedge.operators.traits import ByHand, Constants, Weights
 from myoedge.targets.chip import Engine
 
 SAMPLES = QuantParams(1.0, 0, INT32)  # intermediate results, with `guard` fraction bits
@@ -235,13 +235,10 @@ BIQUADS = register(
         doc="causal filters over time, second-order sections in series: [conditioning]",
         shape=same_shape,
         real=biquads_real,
-        integer=biquads_integer,
-        quantize=biquads_quantize,
-        params=(BiquadParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(biquads_integer),
+        constants=Constants(biquads_quantize, kinds=(BiquadParams,), learnt=LEARNT),
         kernels=on_cluster(in_tiles, *SAMPLED),
-        weights=(1,),
-        learnt=LEARNT,
+        weights=Weights((1,)),
         epilogue=True,
         macs=lambda attrs, shapes, out: 5 * shapes[1][0] * math.prod(shapes[0]),
         streaming_rule=biquads_streaming_rule,
@@ -256,7 +253,7 @@ BIQUADS_PAST = register(
         doc="state of biquads after the last sample, by running them once more",
         shape=past_shape,
         real=past_real,
-        integer=past_integer,
+        integer=ByHand(past_integer),
         fixed_params=SAMPLES,
     )
 )

@@ -23,7 +23,6 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, Quanti
 from myoedge.operators.common_rules import (
     final_state,
     same_shape,
-    stored_bound,
     stream_except_axis,
     without_time,
 )
@@ -36,6 +35,7 @@ from myoedge.operators.filters.definition import (
 from myoedge.operators.filters.quantized import factor
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
+from myoedge.operators.traits import ByHand, Constants
 from myoedge.targets.chip import Engine
 
 POINT = 16  # fraction bits of a mean square, in squared steps of x
@@ -167,10 +167,8 @@ RUNNING_NORM = register(
         doc="samples divided by the running deviation of their signal: [conditioning] zscore_s",
         shape=same_shape,
         real=norm_real,
-        integer=norm_integer,
-        quantize=quantize,
-        params=(RunningParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(norm_integer),
+        constants=Constants(quantize, kinds=(RunningParams,)),
         kernels=on_cluster(in_tiles, *SAMPLED),
         epilogue=True,
         streaming_rule=norm_streaming_rule,
@@ -185,7 +183,7 @@ RUNNING_POWER = register(
         doc="power of running_norm after the last sample: on streams",
         shape=without_time,
         real=lambda attrs, x, *before: _floats(attrs, x, before)[1][-1].astype(np.float32),
-        integer=power_integer,
+        integer=ByHand(power_integer),
         fixed_params=POWER,
     )
 )

@@ -14,6 +14,7 @@ from myoedge.operators.format import MOVES
 from myoedge.operators.gather.tiling import in_tiles
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Kept, Operands, Result
 
 
 def shape(attrs: Attrs, x: Shape, ids: Shape) -> Shape:
@@ -44,10 +45,10 @@ GATHER = register(
         doc="elements of an axis by computed indices: an input, or an argmax",
         shape=shape,
         real=gathered,
-        integer=as_in_floats(gathered),
+        integer=ByHand(as_in_floats(gathered)),
         kernels=on_cluster(in_tiles, MOVES),
-        same_scale=True,
-        reads_indices=True,
+        result=Result(kept=Kept.SCALE),
+        operands=Operands(are_indices=True),
         streaming_rule=streaming_rule,
     )
 )

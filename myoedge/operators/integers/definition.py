@@ -31,6 +31,7 @@ from myoedge.operators.integers.tiling import compare_in_tiles, cumsum_in_tiles,
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.learnt import INTEGERS_32, Learnt
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
+from myoedge.operators.traits import ByHand, Constants, Operands, Result, Weights
 
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "add": np.add,
@@ -210,12 +211,11 @@ MATH = register(
         doc="sums, differences, products, minima and maxima of integers: ids, positions",
         shape=same_shape,
         real=math_real,
-        integer=math_integer,
-        quantize=math_quantize,
-        params=(IntegerParams,),
+        integer=ByHand(math_integer),
+        constants=Constants(math_quantize, kinds=(IntegerParams,)),
         kernels=on_cluster(math_in_tiles, Format((INTEGERS,), INTEGERS)),
-        out_dtype="int32",
-        reads_indices=True,
+        result=Result(dtype="int32"),
+        operands=Operands(are_indices=True),
         permute_rule=same_attrs,
         streaming_rule=broadcast_streaming_rule,
     )
@@ -227,8 +227,8 @@ MATH_CONSTANT = register(
         name="integer_math_constant",
         attributes={"function": chosen(*FUNCTIONS), **BESIDE_CONSTANT},
         doc="the same with a constant operand; quotients and remainders by positive constants",
-        weights=(1,),
-        learnt=LEARNT,
+        weights=Weights((1,)),
+        constants=replace(MATH.constants, learnt=LEARNT),
         permute_rule=None,
         streaming_rule=lambda at: None if at.shapes[1] != (1,) else broadcast_streaming_rule(at),
     )
@@ -241,11 +241,10 @@ COMPARE = register(
         attributes={"function": chosen(*COMPARED), "kinds": KINDS},
         doc="comparisons of integers: ones and zeros",
         real=compare_real,
-        integer=compare_integer,
-        quantize=compare_quantize,
-        params=(IntegerParams,),
+        integer=ByHand(compare_integer),
+        constants=Constants(compare_quantize, kinds=(IntegerParams,)),
         kernels=on_cluster(compare_in_tiles, Format((INTEGERS,))),
-        out_dtype="float32",
+        result=Result(),
     )
 )
 
@@ -255,8 +254,8 @@ COMPARE_CONSTANT = register(
         name="integer_compare_constant",
         attributes={"function": chosen(*COMPARED), **BESIDE_CONSTANT},
         doc="comparisons of integers with constants",
-        weights=(1,),
-        learnt=LEARNT,
+        weights=Weights((1,)),
+        constants=replace(COMPARE.constants, learnt=LEARNT),
         permute_rule=None,
         streaming_rule=MATH_CONSTANT.streaming_rule,
     )
@@ -269,12 +268,11 @@ CUMSUM = register(
         doc="cumulative sums of integers or of a mask along an axis: positions",
         shape=same_shape,
         real=cumsum_real,
-        integer=cumsum_integer,
-        quantize=math_quantize,
-        params=(IntegerParams,),
+        integer=ByHand(cumsum_integer),
+        constants=Constants(math_quantize, kinds=(IntegerParams,)),
         kernels=on_cluster(cumsum_in_tiles, Format((INTEGERS,), INTEGERS)),
-        out_dtype="int32",
-        reads_indices=True,
+        result=Result(dtype="int32"),
+        operands=Operands(are_indices=True),
         permute_rule=axis_permuted,
         streaming_rule=cumsum_streaming_rule,
     )

@@ -43,6 +43,7 @@ from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.loops import Along, in_bytes, in_groups, in_steps
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants, Described, Kept, Result
 from myoedge.targets.chip import Engine
 
 
@@ -81,8 +82,7 @@ def reshaped(attrs: Attrs, x: Shape) -> Shape:
 
 data_movement = partial(  # OpDef of an operator whose results are unchanged input elements
     OpDef,
-    same_scale=True,
-    is_data_movement=True,
+    result=Result(kept=Kept.ELEMENTS),
 )
 
 RESHAPE = register(
@@ -92,8 +92,7 @@ RESHAPE = register(
         doc="another shape for the same bytes: reshape, view, flatten, (un)squeeze; costs nothing",
         shape=reshaped,
         real=lambda attrs, x: x.reshape(attrs["shape"]),
-        integer=lambda step, x: x.reshape(step.attrs["shape"]),
-        view=True,
+        integer=ByHand(lambda step, x: x.reshape(step.attrs["shape"])),
         streaming_rule=_reshape_streaming_rule,
     )
 )
@@ -191,7 +190,7 @@ TRANSPOSE = register(
         doc="axes in another order: transpose, permute, movedim",
         shape=lambda attrs, x: tuple(x[axis] for axis in attrs["perm"]),
         real=transpose_real,
-        integer=as_in_floats(transpose_real),
+        integer=ByHand(as_in_floats(transpose_real)),
         kernels=on_cluster(transpose_in_tiles, MOVES),
         streaming_rule=lambda at: StreamingRule(at.attrs["perm"].index(at.axis)),
     )
@@ -204,8 +203,7 @@ SLICE = register(
         doc="start, stop, step on every axis: slice, select, narrow, split, chunk, unbind, flip",
         shape=lambda attrs, x: tuple(len(range(*cut)) for cut in attrs["cuts"]),
         real=slice_real,
-        meaning=slice_nest,
-        integer=as_in_floats(slice_real),
+        integer=Described(slice_nest),
         kernels=on_cluster(slice_in_tiles, MOVES),
         permute_rule=cuts_turned,
         streaming_rule=_slice_streaming_rule,
@@ -219,8 +217,7 @@ EXPAND = register(
         doc="copies along axes of extent 1: expand, repeat",
         shape=lambda attrs, x: tuple(attrs["shape"]),
         real=expand_real,
-        meaning=expand_nest,
-        integer=as_in_floats(expand_real),
+        integer=Described(expand_nest),
         kernels=on_cluster(expand_in_tiles, MOVES),
         streaming_rule=_expand_streaming_rule,
     )
@@ -265,9 +262,10 @@ PAD = register(
         doc="a constant around a tensor, before and after it on every axis",
         shape=lambda attrs, x: tuple(n + sum(p) for n, p in zip(x, attrs["pads"], strict=True)),
         real=lambda attrs, x: np.pad(x, attrs["pads"], constant_values=attrs["value"]),
-        integer=lambda step, x: np.pad(x, step.attrs["pads"], constant_values=step.integers.fill),
-        quantize=pad_quantize,
-        params=(PadParams,),
+        integer=ByHand(
+            lambda step, x: np.pad(x, step.attrs["pads"], constant_values=step.integers.fill)
+        ),
+        constants=Constants(pad_quantize, kinds=(PadParams,)),
         kernels=on_cluster(pad_in_tiles, MOVES),
         permute_rule=cuts_turned,
         streaming_rule=_pad_streaming_rule,
@@ -306,7 +304,7 @@ CONCAT = register(
         doc="tensors joined along one axis: cat, stack",
         shape=concat_shape,
         real=concat_real,
-        integer=as_in_floats(concat_real),
+        integer=ByHand(as_in_floats(concat_real)),
         kernels=on_cluster(concat_in_tiles, MOVES),
         permute_rule=axis_permuted,
         streaming_rule=all_beside_axis,

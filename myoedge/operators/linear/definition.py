@@ -38,6 +38,7 @@ from myoedge.operators.products.rows import (
     rows_in_tiles,
     wide_rows,
 )
+from myoedge.operators.traits import ByHand, Constants, Weights
 from myoedge.targets.chip import Engine
 
 
@@ -89,10 +90,8 @@ LINEAR = register(
         doc="y = x W^T + b over the last axis",
         shape=linear_shape,
         real=linear_real,
-        integer=linear_integer,
-        quantize=quantize_beside,
-        params=(WeightedParams,),
-        acc_bound=acc_bound,
+        integer=ByHand(linear_integer, acc_bound),
+        constants=Constants(quantize_beside, kinds=(WeightedParams,), learnt=LEARNT),
         kernels=(
             *on_nine_cores(
                 linear_in_tiles,
@@ -106,11 +105,9 @@ LINEAR = register(
             *int16_rows_on_ne16(INT16_RESULTS),
         ),
         kernels_before={"add": WITH_SUM_ON_NE16, "sub": WITH_SUM_ON_NE16},
-        weights=(1, 2),
-        learnt=LEARNT,
+        weights=Weights((1, 2), multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1])),
         epilogue=True,
         macs=row_products,
         streaming_rule=stream_except_last_axis,
-        multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1]),
     )
 )

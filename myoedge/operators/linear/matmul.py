@@ -21,7 +21,6 @@ from myoedge.operators.common_rules import (
     ProductParams,
     product_requant,
     row_products,
-    stored_bound,
 )
 from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.elementwise.tiling import broadcast_steps
@@ -49,6 +48,7 @@ from myoedge.operators.products.ne16_rules import sums_on_ne16
 from myoedge.operators.products.packing import CHANNELS, channel_axes, scale_fields, table_operand
 from myoedge.operators.products.rows import is_large_product
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants, Operands
 from myoedge.targets.chip import Engine
 
 ODD_TAPS = 60.0  # extra work of a tile with leftover taps, in words of taps of 4 x 4 sums
@@ -224,10 +224,8 @@ MATMUL = register(
         doc="product of two activations, batch axes broadcast; the right one as columns or rows",
         shape=matmul_shape,
         real=lambda attrs, a, b: np.asarray(np.matmul(a, _columns(attrs, b))),
-        integer=matmul_integer,
-        quantize=matmul_quantize,
-        params=(ProductParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(matmul_integer),
+        constants=Constants(matmul_quantize, kinds=(ProductParams,)),
         kernels=(
             *on_nine_cores(matmul_in_tiles, _is_large_matmul, *int16_where(LIMITED)),
             sums_on_ne16(_matmul_on_ne16, INT8_ALONE, is_packed),
@@ -236,7 +234,7 @@ MATMUL = register(
         ),
         epilogue=True,
         macs=row_products,
-        prefers_symmetric=(1,),
+        operands=Operands(nearly_symmetric=(1,)),
         streaming_rule=_matmul_streaming_rule,
     )
 )

@@ -26,6 +26,7 @@ from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.loops import Along, in_bytes
 from myoedge.operators.loop.turns import LAST, MOST_STEPS, NEXT, READ, STATE, WRITE
+from myoedge.operators.traits import ByHand, Described, Kept, Operands, Result
 from myoedge.targets.chip import Engine
 
 
@@ -82,16 +83,14 @@ ATTRIBUTES = {"loop": NAME, "steps": whole(1, MOST_STEPS + 1)}  # one more on a 
 moves_rows = partial(
     OpDef,
     attributes=ATTRIBUTES,
-    same_scale=True,
-    is_data_movement=True,
-    in_loops=True,
+    result=Result(kept=Kept.ELEMENTS),
     kernels=(*on_cluster(_copied, MOVES), *on_cluster(_generated, EITHER_WIDTH)),
 )
 copies = partial(
     moves_rows,
     shape=same_shape,
     real=_first,
-    meaning=first_operand,
+    integer=Described(first_operand),
 )
 
 
@@ -103,7 +102,7 @@ LOOP_READ = register(
         doc="the row of a sequence for one step of a loop",
         shape=row_shape,
         real=lambda attrs, x: x[0],
-        integer=lambda step, x: x[0],
+        integer=ByHand(lambda step, x: x[0]),
     )
 )
 
@@ -121,8 +120,8 @@ LOOP_WRITE = register(
         doc="the rows computed by the steps of a loop, along a new first axis",
         shape=lambda attrs, x, *_: (attrs["steps"], *x),
         real=lambda attrs, x, *_: np.repeat(x[None], attrs["steps"], 0),
-        integer=lambda step, x, *_: np.repeat(x[None], step.attrs["steps"], 0),
-        reads=1,
+        integer=ByHand(lambda step, x, *_: np.repeat(x[None], step.attrs["steps"], 0)),
+        operands=Operands(read=1),
     )
 )
 
@@ -132,11 +131,9 @@ LOOP_LAST = register(
         attributes=ATTRIBUTES,
         doc="the state after the last step of a loop; costs nothing",
         shape=same_shape,
-        same_scale=True,
-        is_data_movement=True,
+        result=Result(kept=Kept.ELEMENTS),
         real=_first,
-        integer=as_in_floats(_first),
-        view=True,
-        reads=1,
+        integer=ByHand(as_in_floats(_first)),
+        operands=Operands(read=1),
     )
 )

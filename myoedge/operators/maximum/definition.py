@@ -17,6 +17,7 @@ from myoedge.operators.chains import generated
 from myoedge.operators.described import pairwise_nest, saturated
 from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.format import INT8_ALONE, LIMITED, int16_where
+from myoedge.operators.traits import Constants, Described, stored_bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +72,8 @@ MAXIMUM = register(
         name="maximum",
         doc="the larger of two tensors, broadcast",
         real=lambda attrs, a, b: np.maximum(a, b),
-        meaning=meaning,
-        quantize=quantize,
-        params=(MaximumParams,),
+        integer=Described(meaning, stored_bound),
+        constants=Constants(quantize, kinds=(MaximumParams,)),
         kernels=generated(INT8_ALONE, *int16_where(LIMITED)),
     )
 )

@@ -19,13 +19,13 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, Quanti
 from myoedge.operators.common_rules import (
     last_axis_kept,
     same_shape,
-    stored_bound,
     stream_except_last_axis,
 )
 from myoedge.operators.core_kernels import is_large, on_nine_cores
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
+from myoedge.operators.traits import ByHand, Constants, Operands, Weights
 from myoedge.targets.chip import Engine
 
 LENGTH_MAX = 1023  # elements per row: sums of 11-bit squares fit 32 bits
@@ -253,14 +253,11 @@ LAYER_NORM = register(
         doc="layer norm over the last axis of up to 1,023 elements",
         shape=same_shape,
         real=layer_norm_real,
-        integer=integer,
-        quantize=quantize,
-        params=(NormParams,),
-        acc_bound=stored_bound,
-        normalizes=True,
+        integer=ByHand(integer),
+        constants=Constants(quantize, kinds=(NormParams,), learnt=learnt(NORMAL_BITS)),
+        operands=Operands(are_normalized=True),
         kernels=on_nine_cores(in_tiles, _is_large, EITHER_WIDTH),
-        weights=(1, 2),
-        learnt=learnt(NORMAL_BITS),
+        weights=Weights((1, 2)),
         permute_rule=last_axis_kept,
         streaming_rule=stream_except_last_axis,
     )
@@ -272,6 +269,6 @@ RMS_NORM = register(
         name="rms_norm",
         doc="RMS norm over the last axis of up to 1,023 elements",
         real=rms_norm_real,
-        weights=(1,),
+        weights=Weights((1,)),
     )
 )

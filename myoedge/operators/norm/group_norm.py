@@ -17,7 +17,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import AXIS, FLAG, GROUPS, NOT_NEGATIVE
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
-from myoedge.operators.common_rules import same_shape, stored_bound
+from myoedge.operators.common_rules import same_shape
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, SIXTEEN, Condition, Format
 from myoedge.operators.kernel import (
     OUT,
@@ -31,6 +31,7 @@ from myoedge.operators.kernel import (
 from myoedge.operators.norm.definition import NormParams, affine_params, learnt, line, on_line
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants, Weights
 from myoedge.targets.chip import Engine
 
 LENGTH_MAX = 2**20  # elements per group: an int8 sum times their number fits 48 bits
@@ -200,13 +201,10 @@ GROUP_NORM = register(
         doc="group norm and instance norm; layer norm and RMS norm of up to 1,048,576 elements",
         shape=same_shape,
         real=real,
-        integer=integer,
-        quantize=quantize,
-        params=(NormParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(integer),
+        constants=Constants(quantize, kinds=(NormParams,), learnt=learnt(NORMAL_BITS)),
         kernels=on_cluster(in_tiles, *FORMATS),
-        weights=(1, 2),
-        learnt=learnt(NORMAL_BITS),
+        weights=Weights((1, 2)),
         epilogue=True,
         permute_rule=permute_rule,
         streaming_rule=streaming_rule,

@@ -16,6 +16,7 @@ from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.phase.tiling import in_tiles
+from myoedge.operators.traits import ByHand, Constants
 
 HALF_TURN = 1 << 15  # pi, as an integer angle
 QUOTIENTS = 256  # the table has the angles of the quotients 0/256 .. 256/256
@@ -141,9 +142,8 @@ ATAN2 = register(
         name="atan2",
         doc="the angle of (x, y), broadcast: phases of spectra",
         real=lambda attrs, y, x: np.asarray(np.arctan2(y + 0.0, x + 0.0)),
-        integer=integer,
-        quantize=quantize,
-        params=(AngleParams,),
+        integer=ByHand(integer),
+        constants=Constants(quantize, kinds=(AngleParams,)),
         kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
     )
 )

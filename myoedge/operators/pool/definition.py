@@ -21,7 +21,6 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, registe
 from myoedge.operators.common_rules import (
     CentredParams,
     as_in_floats,
-    stored_bound,
     sum_bound,
     with_entry,
 )
@@ -30,6 +29,7 @@ from myoedge.operators.kernel import Operand, TiledKernel, on_cluster
 from myoedge.operators.pool import tiling
 from myoedge.operators.products.packing import scale_fields
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants, Kept, Result
 from myoedge.targets.chip import Engine
 
 Window = tuple[int, int, int]  # (first element, end, divisor)
@@ -167,9 +167,9 @@ MAX_POOL = register(
         doc="maximum over windows: any size, stride, padding, ceil mode; adaptive",
         shape=shape,
         real=max_real,
-        integer=as_in_floats(max_real),
+        integer=ByHand(as_in_floats(max_real)),
         kernels=on_cluster(max_in_tiles, EITHER_WIDTH),
-        same_scale=True,
+        result=Result(kept=Kept.SCALE),
         streaming_rule=_max_streaming_rule,
     )
 )
@@ -252,10 +252,8 @@ AVG_POOL = register(
         doc="average over windows: any size, stride, padding counted or not, ceil mode; adaptive",
         shape=shape,
         real=avg_real,
-        integer=avg_integer,
-        quantize=avg_quantize,
-        params=(CentredParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(avg_integer),
+        constants=Constants(avg_quantize, kinds=(CentredParams,)),
         kernels=on_cluster(avg_in_tiles, *int16_where(LIMITED)),
         epilogue=True,
         streaming_rule=lambda at: _streaming_rule(at, lambda step: int(step.integers.x_zero)),

@@ -15,13 +15,14 @@ from myoedge.nest.flat import Loop
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import AXES, FLAG
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
-from myoedge.operators.common_rules import CentredParams, stored_bound, sum_bound, with_requant
+from myoedge.operators.common_rules import CentredParams, sum_bound, with_requant
 from myoedge.operators.elementwise.channels import rows_tile
 from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants
 from myoedge.targets.chip import Engine
 
 
@@ -119,10 +120,8 @@ MEAN = register(
         doc="mean over any axes, global average pooling among them",
         shape=shape,
         real=lambda attrs, x: np.asarray(x.mean(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
-        integer=integer,
-        quantize=partial(_quantize, mean=True),
-        params=(CentredParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(integer),
+        constants=Constants(partial(_quantize, mean=True), kinds=(CentredParams,)),
         kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
         epilogue=True,
         streaming_rule=streaming_rule,
@@ -135,7 +134,6 @@ SUM = register(
         name="sum",
         doc="sum over any axes",
         real=lambda attrs, x: np.asarray(x.sum(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
-        quantize=partial(_quantize, mean=False),
-        params=(CentredParams,),
+        constants=Constants(partial(_quantize, mean=False), kinds=(CentredParams,)),
     )
 )

@@ -93,7 +93,7 @@ def _packed(kernel: TiledKernel, bits: int) -> Operand | None:
 
 def stored_bits(step: QuantizedNode) -> int:
     """Return the bits in which the cores' kernels store a weight: 2, 4, 8 or 16."""
-    if OPS[step.node.op].multiplicands is None or step.weight_type != INT8:
+    if OPS[step.node.op].weights.multiplicands is None or step.weight_type != INT8:
         return INT8.bits
     return next((bits for bits in STORED_BITS if step.weight_bits <= bits), INT8.bits)
 

@@ -85,6 +85,7 @@ from myoedge.operators.recurrent.streaming_rules import (
     plain_streaming_rule,
 )
 from myoedge.operators.recurrent.tiling import STATES, STEPS, in_tiles
+from myoedge.operators.traits import ByHand, Constants, Operands, Result, Weights
 
 # ---- shapes and loops
 
@@ -124,10 +125,8 @@ GATES = register(
         doc="y = x W^T + b in int16, steps of 2^-8, 2^-10 or 2^-14: inputs of lstm, gru gates",
         shape=linear_shape,
         real=linear_real,
-        integer=linear_integer,
-        quantize=quantize_beside,
-        params=(WeightedParams,),
-        acc_bound=acc_bound,
+        integer=ByHand(linear_integer, acc_bound),
+        constants=Constants(quantize_beside, kinds=(WeightedParams,), learnt=LEARNT),
         kernels=(
             *on_cluster(
                 rows_of_16_bits,
@@ -136,14 +135,14 @@ GATES = register(
             ),
             *int16_rows_on_ne16(GATE_SUMS),
         ),
-        weights=(1, 2),
-        learnt=LEARNT,
-        out_dtype="int16",
-        reach=-GATE_PARAMS.low * GATE_PARAMS.scale,
-        fixed_params=GATE_PARAMS,
-        params_of=gate_params,
+        weights=Weights((1, 2), multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1])),
+        result=Result(
+            dtype="int16",
+            reach=-GATE_PARAMS.low * GATE_PARAMS.scale,
+            fixed_params=GATE_PARAMS,
+            params_of=gate_params,
+        ),
         macs=row_products,
-        multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1]),
         streaming_rule=stream_except_last_axis,
     )
 )
@@ -154,10 +153,7 @@ SUMS = register(
         name="sums",
         attributes={},
         doc="y = x W^T + b in int16: the input's part of the sums of rnn",
-        out_dtype="float32",
-        reach=math.inf,
-        fixed_params=None,
-        params_of=None,
+        result=Result(),
     )
 )
 
@@ -170,23 +166,21 @@ LSTM = register(
         doc="h of every step of an LSTM, one layer and direction; c is int16",
         shape=_steps_shape,
         real=every_step(lstm_floats),
-        integer=all_steps(lstm_steps),
-        quantize=recurrent_quantize,
-        params=(RecurrentParams, ShiftedParams, ScaledParams),
-        acc_bound=recurrent_bound,
+        integer=ByHand(all_steps(lstm_steps), recurrent_bound),
+        constants=Constants(
+            recurrent_quantize,
+            kinds=(RecurrentParams, ShiftedParams, ScaledParams),
+            learnt=LEARNT_BESIDE_GATES,
+        ),
         kernels=(
             *ON_CORES,
             sums_on_ne16(steps_on_ne16, STEPS[0], has_int8_products, one_sequence_of_many_units),
         ),
-        weights=(3,),
-        learnt=LEARNT_BESIDE_GATES,
-        fixed_params=HIDDEN_PARAMS,
+        weights=Weights((3,), multiplicands=states_before(lstm_floats), multiply_result=True),
+        result=Result(fixed_params=HIDDEN_PARAMS, rules=LSTM_RESULTS),
         macs=_products,
-        multiplicands=states_before(lstm_floats),
         streaming_rule=lstm_streaming_rule,
-        result_params=LSTM_RESULTS,
-        first_states=(1,),
-        multiplies_result=True,
+        operands=Operands(first_states=(1,)),
     )
 )
 
@@ -199,10 +193,8 @@ LSTM_CELL = register(
         doc="c after the last step of an LSTM, by running it once more",
         shape=_state_shape,
         real=state_behind(lstm_floats),
-        integer=last_state(lstm_steps),
-        fixed_params=None,
-        result_params={},
-        first_states=(),
+        integer=ByHand(last_state(lstm_steps), recurrent_bound),
+        operands=Operands(),
     )
 )
 
@@ -223,12 +215,10 @@ GRU = register(
         ),
         doc="h of every step of a GRU, one layer and direction; int16 between steps",
         real=every_step(gru_floats),
-        integer=all_steps(gru_steps),
-        acc_bound=gru_bound,
-        weights=(2, 3),
-        multiplicands=states_before(gru_floats),
+        integer=ByHand(all_steps(gru_steps), gru_bound),
+        weights=Weights((2, 3), states_before(gru_floats), multiply_result=True),
         streaming_rule=gru_streaming_rule,
-        result_params=GRU_RESULTS,
+        result=replace(LSTM.result, rules=GRU_RESULTS),
     )
 )
 
@@ -240,10 +230,8 @@ GRU_STATE = register(
         doc="16-bit h after the last step of a GRU, by running it once more: on streams",
         shape=_state_shape,
         real=state_behind(gru_floats),
-        integer=last_state(gru_steps),
-        fixed_params=None,
-        result_params={},
-        first_states=(),
+        integer=ByHand(last_state(gru_steps), gru_bound),
+        operands=Operands(),
     )
 )
 
@@ -255,15 +243,10 @@ RNN_RELU = register(
         kernels=ON_CORES,
         doc="h of every step of a plain recurrent layer with relu, one layer and direction",
         real=every_step(RELU_FLOATS),
-        multiplicands=states_before(RELU_FLOATS),
-        integer=all_steps(relu_steps),
-        quantize=relu_quantize,
-        params=(RecurrentParams,),
-        acc_bound=recurrent_bound,
-        weights=(2,),
-        learnt=LEARNT_BESIDE_SUMS,
-        fixed_params=None,
-        result_params={},
+        integer=ByHand(all_steps(relu_steps), recurrent_bound),
+        constants=Constants(relu_quantize, (RecurrentParams,), LEARNT_BESIDE_SUMS),
+        weights=Weights((2,), states_before(RELU_FLOATS), multiply_result=True),
+        result=Result(),
         streaming_rule=plain_streaming_rule,
     )
 )
@@ -274,10 +257,9 @@ RNN_TANH = register(
         name="rnn_tanh",
         doc="h of every step of a plain recurrent layer with tanh, one layer and direction",
         real=every_step(TANH_FLOATS),
-        multiplicands=states_before(TANH_FLOATS),
-        integer=all_steps(tanh_steps),
-        quantize=tanh_quantize,
-        params=(RecurrentParams,),
-        fixed_params=HIDDEN_PARAMS,
+        integer=ByHand(all_steps(tanh_steps), recurrent_bound),
+        constants=Constants(tanh_quantize, (RecurrentParams,), LEARNT_BESIDE_SUMS),
+        weights=Weights((2,), states_before(TANH_FLOATS), multiply_result=True),
+        result=Result(fixed_params=HIDDEN_PARAMS),
     )
 )

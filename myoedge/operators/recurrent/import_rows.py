@@ -19,7 +19,15 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row
-from myoedge.operators.recurrent.layers import GATES, ORDER, Run, Weights, gate_by_gate, layer, run
+from myoedge.operators.recurrent.layers import (
+    GATES,
+    ORDER,
+    DirectionWeights,
+    Run,
+    gate_by_gate,
+    layer,
+    run,
+)
 
 ACTIVATIONS = {
     "lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"],
@@ -79,7 +87,7 @@ def cell(kind: str) -> Row:
         ]
         states = list(a["hx"]) if kind == "lstm" else [a["hx"]]
         x = reshape(d, a["input"], (1, *d.shape(a["input"])))
-        made = run(d, kind, x, Weights(w, r, *biases), states, reverse=False)
+        made = run(d, kind, x, DirectionWeights(w, r, *biases), states, reverse=False)
         after = [made.h] if made.c is None else [made.h, made.c]
         found = tuple(reshape(d, name, d.shape(name)[1:]) for name in after)
         return found if kind == "lstm" else found[0]
@@ -94,7 +102,7 @@ def _last(d: GraphBuilder, runs: Sequence[Run]) -> tuple[str, ...]:
     return (h, concat(d, cells, 0)) if cells else (h,)
 
 
-def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
+def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[DirectionWeights]:
     names, biases = a["params"], 2 if a["has_biases"] else 0
     each, learnt = len(names) // count, []
     for at in range(0, len(names), each):
@@ -102,7 +110,7 @@ def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
         w, r, *others = (weights(d, name, "a recurrent layer's weight") for name in parts)
         bias = others[:biases] or [np.zeros(len(w), np.float32)] * 2
         # Gates i, f, g, o and r, z, n, in the operators' order; with proj_size, then a matrix.
-        learnt.append(Weights(w, r, *bias, *others[biases:]))
+        learnt.append(DirectionWeights(w, r, *bias, *others[biases:]))
     return learnt
 
 
@@ -139,7 +147,7 @@ def onnx(name: str) -> Row:
 
 
 def _check_states(
-    d: GraphBuilder, a: Arguments, given: Sequence[str | None], learnt: Sequence[Weights]
+    d: GraphBuilder, a: Arguments, given: Sequence[str | None], learnt: Sequence[DirectionWeights]
 ) -> None:
     """Raise ValueError if an initial state has another number of units, as in LSTMs with
     projection."""
@@ -171,7 +179,7 @@ def _differs(given: Array | None, usual: int) -> bool:
     return given is not None and bool(np.any(given != usual))
 
 
-def _learnt_onnx(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[Weights]:
+def _learnt_onnx(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[DirectionWeights]:
     """Return the weights of all directions from an ONNX call, with gates in the order of our
     operators."""
     w, r = d.array(a["w"]), d.array(a["r"])
@@ -183,7 +191,7 @@ def _learnt_onnx(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[We
         raise ValueError(f"weights {list(w.shape)}, {list(r.shape)}, {list(b.shape)}")
     parts = ((w[i], r[i], b[i, :rows], b[i, rows:]) for i in range(ways))
     return [
-        Weights(*(gate_by_gate(x, len(order))[order].reshape(x.shape) for x in arrays))
+        DirectionWeights(*(gate_by_gate(x, len(order))[order].reshape(x.shape) for x in arrays))
         for arrays in parts
     ]
 

@@ -16,7 +16,7 @@ GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 ORDER = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2), "rnn_tanh": (0,), "rnn_relu": (0,)}
 
 
-class Weights(NamedTuple):
+class DirectionWeights(NamedTuple):
     """Weights of one direction of one recurrent layer, in the gate order of the operators (G
     gates).
 
@@ -53,7 +53,7 @@ def _unit_by_unit(rows: Array, gates: int) -> Array:
 
 
 def plain(
-    d: GraphBuilder, kind: str, x: str, learnt: Weights, first: Sequence[str], back: bool
+    d: GraphBuilder, kind: str, x: str, learnt: DirectionWeights, first: Sequence[str], back: bool
 ) -> Run:
     """Add one direction of a plain RNN over x [T, N, C]; return its outputs.
 
@@ -68,7 +68,9 @@ def plain(
     return Run(y, last_step(d, y, back), None)
 
 
-def projected(d: GraphBuilder, x: str, learnt: Weights, first: Sequence[str], back: bool) -> Run:
+def projected(
+    d: GraphBuilder, x: str, learnt: DirectionWeights, first: Sequence[str], back: bool
+) -> Run:
     """Add one direction of an LSTM with projections, as an LSTM whose recurrent weights include
     them; arguments as for `run`.
 
@@ -98,7 +100,7 @@ def run(
     d: GraphBuilder,
     kind: str,
     x: str,
-    learnt: Weights,
+    learnt: DirectionWeights,
     first: Sequence[str],
     reverse: bool,
     reset_first: bool = False,
@@ -137,7 +139,7 @@ def layer(
     d: GraphBuilder,
     kind: str,
     x: str,
-    learnt: Sequence[Weights],
+    learnt: Sequence[DirectionWeights],
     first: Sequence[str | None],
     ways: Mapping[str, bool],
     at: int = 0,

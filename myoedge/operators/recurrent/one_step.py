@@ -19,7 +19,6 @@ from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.requant import SumRequant
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
 from myoedge.operators.recurrent.cells import (
@@ -40,6 +39,7 @@ from myoedge.operators.recurrent.quantized import (
     from_params,
     to_params,
 )
+from myoedge.operators.traits import ByHand, Constants, Result
 from myoedge.targets.chip import Engine
 
 CELL_BITS = (5, 14)  # minimum and maximum fraction bits of c
@@ -171,13 +171,10 @@ LSTM_NEXT = register(
         doc="h of one step of an LSTM, of any number of sequences: lstm without its products",
         shape=lambda attrs, gates, added, c: (1, *c),
         real=_hidden,
-        integer=_integer,
-        quantize=_quantize,
-        params=(StepParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(_integer),
+        constants=Constants(_quantize, kinds=(StepParams,)),
         kernels=on_cluster(_in_tiles, Format((SIXTEEN, SIXTEEN, EITHER), EITHER)),
-        fixed_params=HIDDEN_PARAMS,
-        result_params=LSTM_RESULTS,
+        result=Result(fixed_params=HIDDEN_PARAMS, rules=LSTM_RESULTS),
     )
 )
 
@@ -188,9 +185,8 @@ LSTM_NEXT_CELL = register(
         doc="c of one step of an LSTM, next to lstm_next",
         shape=lambda attrs, gates, added, c: c,
         real=_cell,
-        integer=_cell_integer,
-        quantize=_quantize_cell,
-        fixed_params=None,
-        result_params={},
+        integer=ByHand(_cell_integer),
+        constants=Constants(_quantize_cell, kinds=(StepParams,)),
+        result=Result(),
     )
 )

@@ -16,7 +16,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.numerics.quant_params import quantize as rounded
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.common_rules import stored_bound, stream_except_last_axis
+from myoedge.operators.common_rules import stream_except_last_axis
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
 from myoedge.operators.learnt import INTEGERS_16, Learnt
@@ -31,6 +31,7 @@ from myoedge.operators.recurrent.cells import (
 )
 from myoedge.operators.recurrent.quantized import LSTM_RESULTS, fraction_bits
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants, Result, Weights
 from myoedge.targets.chip import Engine
 
 GATES = 3
@@ -160,13 +161,10 @@ LSTM_START = register(
         doc="h of an LSTM's first step from states of zero, of any number of sequences",
         shape=_shape,
         real=_lstm,
-        integer=_lstm_integer,
-        quantize=_quantize,
-        params=(StartParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(_lstm_integer),
+        constants=Constants(_quantize, kinds=(StartParams,)),
         kernels=on_cluster(_in_tiles, Format((SIXTEEN,), EITHER)),
-        fixed_params=HIDDEN_PARAMS,
-        result_params=LSTM_RESULTS,
+        result=Result(fixed_params=HIDDEN_PARAMS, rules=LSTM_RESULTS),
         streaming_rule=_streaming_rule,
     )
 )
@@ -178,8 +176,8 @@ GRU_START = register(
         shape=_gru_shape,
         doc="h of a GRU's first step from a state of zero, of any number of sequences",
         real=_gru,
-        integer=_gru_integer,
-        weights=(1,),
-        learnt=Learnt({"own": INTEGERS_16}),
+        integer=ByHand(_gru_integer),
+        constants=replace(LSTM_START.constants, learnt=Learnt({"own": INTEGERS_16})),
+        weights=Weights((1,)),
     )
 )

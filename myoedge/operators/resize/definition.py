@@ -19,13 +19,13 @@ from myoedge.operators.common_rules import (
     all_beside_axis,
     as_in_floats,
     axis_permuted,
-    stored_bound,
     stream_except_axis,
 )
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, MOVES, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
 from myoedge.operators.resize.tiling import resize_in_tiles, take_in_tiles
+from myoedge.operators.traits import ByHand, Constants, Kept, Result, Weights
 
 SHIFT_MAX = 22  # leaves room for the zero point next to the weights
 WIDE_FACTOR_MAX = 2**13  # largest factor of int16 elements: sums of four neighbours fit 32 bits
@@ -57,10 +57,9 @@ TAKE = register(
         doc="elements of one axis at constant indices, as in nearest-neighbour resizing",
         shape=lambda attrs, x: _resized(x, attrs["axis"], len(attrs["index"])),
         real=take_real,
-        integer=as_in_floats(take_real),
+        integer=ByHand(as_in_floats(take_real)),
         kernels=on_cluster(take_in_tiles, MOVES),
-        same_scale=True,
-        is_data_movement=True,
+        result=Result(kept=Kept.ELEMENTS),
         permute_rule=axis_permuted,
         streaming_rule=all_beside_axis,
     )
@@ -141,13 +140,10 @@ RESIZE = register(
         doc="linear and cubic resizing: sums of neighbours along one axis with constant weights",
         shape=lambda attrs, x, weights: _resized(x, attrs["axis"], len(attrs["starts"])),
         real=real,
-        integer=integer,
-        quantize=quantize,
-        params=(ResizeParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(integer),
+        constants=Constants(quantize, kinds=(ResizeParams,), learnt=LEARNT),
         kernels=on_cluster(resize_in_tiles, INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED)),
-        weights=(1,),
-        learnt=LEARNT,
+        weights=Weights((1,)),
         epilogue=True,
         permute_rule=axis_permuted,
         streaming_rule=stream_except_axis,

@@ -24,13 +24,13 @@ from myoedge.operators.common_rules import (
     axis_permuted,
     final_state,
     same_shape,
-    stored_bound,
     without_time,
 )
 from myoedge.operators.format import EIGHT, EITHER, EITHER_WIDTH, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.scan.tiling import in_tiles, is_wide
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
+from myoedge.operators.traits import ByHand, Constants
 
 STATE_BITS = 7  # fraction bits of a state, in output steps: 255 << 7 fits 16 bits
 MOST = (1 << 15) - 1
@@ -190,10 +190,8 @@ SCAN = register(
         doc="linear recurrence along an axis: h_t = a_t * h_(t-1) + b_t, 16-bit states",
         shape=same_shape,
         real=real,
-        integer=integer,
-        quantize=quantize,
-        params=(ScanParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(integer),
+        constants=Constants(quantize, kinds=(ScanParams,)),
         kernels=on_cluster(in_tiles, EITHER_WIDTH, ON_STREAMS),
         permute_rule=axis_permuted,
         streaming_rule=streaming_rule,
@@ -207,7 +205,7 @@ SCAN_LAST = register(
         doc="state of scan after the last step: on streams",
         shape=without_time,
         real=last_real,
-        integer=last_integer,
+        integer=ByHand(last_integer),
         kernels=on_cluster(in_tiles, *KEPT),
         fixed_params=STATE,
     )

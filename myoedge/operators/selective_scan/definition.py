@@ -30,7 +30,7 @@ from myoedge.operators.base import (
     RequantParams,
     register,
 )
-from myoedge.operators.common_rules import final_state, same_shape, stored_bound
+from myoedge.operators.common_rules import final_state, same_shape
 from myoedge.operators.format import EITHER, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.selective_scan import wide
@@ -57,6 +57,7 @@ from myoedge.operators.selective_scan.states import (
     with_parity,
 )
 from myoedge.operators.selective_scan.tiling import in_tiles
+from myoedge.operators.traits import ByHand, Constants, Weights
 
 
 def table_of(halvings: float, *, more: bool) -> Array:
@@ -290,17 +291,16 @@ SELECTIVE_SCAN = register(
         doc="selective scan of a state-space model (Mamba): 16-bit states and their readout",
         shape=same_shape,
         real=real,
-        integer=integer,
-        quantize=quantize,
-        params=(SelectiveScanParams, wide.WideScanParams),
-        acc_bound=stored_bound,
+        integer=ByHand(integer),
+        constants=Constants(
+            quantize, kinds=(SelectiveScanParams, wide.WideScanParams), learnt=LEARNT
+        ),
         kernels=on_cluster(
             in_tiles,
             Format((EITHER,), EITHER, together=(0, 1, 2, 3)),
             Format((*(EITHER,) * 4, (INT32,)), EITHER),
         ),
-        weights=(4, 5),
-        learnt=LEARNT,
+        weights=Weights((4, 5)),
         macs=lambda attrs, shapes, out: math.prod(out) * shapes[2][-1],
         streaming_rule=streaming_rule,
     )
@@ -314,7 +314,7 @@ SELECTIVE_SCAN_LAST = register(
         doc="states of selective_scan after the last step: on streams",
         shape=last_shape,
         real=last_real,
-        integer=last_integer,
+        integer=ByHand(last_integer),
         kernels=on_cluster(in_tiles, Format((*(EITHER,) * 4, (INT32,)), (INT32,))),
         fixed_params=STATE,
     )

@@ -30,6 +30,7 @@ from myoedge.operators.common_rules import as_in_floats
 from myoedge.operators.format import EITHER, INTEGERS, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Operands, Result
 from myoedge.targets.chip import Engine
 
 NOTHING = -1  # no symbol: after the last one, or without frames
@@ -80,11 +81,10 @@ CTC_GREEDY = register(
         doc="symbols of CTC: the best class of every frame without repetitions and blanks; --ctc",
         shape=lambda attrs, x: (x[1], 1 + x[0]),
         real=greedy_real,
-        integer=as_in_floats(greedy_real),
-        compares_rows=True,
-        decodes=True,
+        integer=ByHand(as_in_floats(greedy_real)),
+        operands=Operands(are_compared=True),
+        result=Result(dtype="int32", are_symbols=True),
         kernels=on_cluster(greedy_in_tiles, Format((EITHER,), (INT32,))),
-        out_dtype="int32",
     )
 )
 
@@ -186,11 +186,10 @@ CTC_NEW = register(
         doc="CTC symbols frame by frame: a new class, otherwise -1; --ctc on a stream",
         shape=classes_shape,
         real=new_real,
-        integer=as_in_floats(new_real),
-        decodes=True,
+        integer=ByHand(as_in_floats(new_real)),
+        result=Result(dtype="int32", are_symbols=True),
         kernels=on_cluster(classes_in_tiles, Format((INTEGERS,), INTEGERS)),
-        out_dtype="int32",
-        reads_indices=True,
+        operands=Operands(are_indices=True),
         streaming_rule=classes_streaming_rule,
     )
 )
@@ -200,9 +199,9 @@ MAJORITY = register(
         CTC_NEW,
         name="majority",
         attributes={"axis": AXIS, "before": BEFORE, "frames": COUNT, "classes": COUNT},
-        decodes=False,
+        result=Result(dtype="int32"),
         doc="the most frequent class of the last frames: [model] vote",
         real=vote_real,
-        integer=as_in_floats(vote_real),
+        integer=ByHand(as_in_floats(vote_real)),
     )
 )

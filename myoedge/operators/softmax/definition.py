@@ -23,7 +23,6 @@ from myoedge.operators.common_rules import (
     axis_permuted,
     masked_scores,
     same_shape,
-    stored_bound,
     stream_except_axis,
 )
 from myoedge.operators.core_kernels import by_width
@@ -36,6 +35,7 @@ from myoedge.operators.softmax.tiling import (
     softmax_in_tiles,
     wide_softmax_in_tiles,
 )
+from myoedge.operators.traits import ByHand, Constants, Operands, Result
 from myoedge.targets.chip import Engine
 
 EXP_ONE = 2**15  # exp(0)
@@ -213,16 +213,15 @@ SOFTMAX = register(
         doc="softmax over one axis of up to 32,768 elements, masked; int8 steps of 1/256",
         shape=same_shape,
         real=softmax_real,
-        integer=softmax_integer,
-        quantize=softmax_quantize,
-        params=(SoftmaxParams, WideSoftmaxParams),
-        acc_bound=stored_bound,
-        compares_rows=True,
+        integer=ByHand(softmax_integer),
+        constants=Constants(softmax_quantize, kinds=(SoftmaxParams, WideSoftmaxParams)),
+        operands=Operands(broadcast={1: None}, are_compared=True),
         kernels=by_width(softmax_in_tiles, wide_softmax_in_tiles, EITHER_WIDTH),
-        fixed_params=QuantParams(2.0**-8, -128),
-        bounds=lambda attrs: (0.0, 1.0),
-        result_params={INT16: ResultParams(int16_params)},
-        broadcast_inputs={1: None},
+        result=Result(
+            bounds=lambda attrs: (0.0, 1.0),
+            fixed_params=QuantParams(2.0**-8, -128),
+            rules={INT16: ResultParams(int16_params)},
+        ),
         # a mask is equal along leading axes, which a permutation may move
         permute_rule=lambda a, perm: None if a.get("masked") else axis_permuted(a, perm),
         streaming_rule=all_beside_axis,
@@ -281,11 +280,9 @@ LOG_SOFTMAX = register(
         doc="log-softmax over one axis of up to 32,768 elements",
         shape=same_shape,
         real=log_softmax_real,
-        integer=log_softmax_integer,
-        quantize=log_softmax_quantize,
-        params=(LogSoftmaxParams, WideLogSoftmaxParams),
-        acc_bound=stored_bound,
-        compares_rows=True,
+        integer=ByHand(log_softmax_integer),
+        constants=Constants(log_softmax_quantize, kinds=(LogSoftmaxParams, WideLogSoftmaxParams)),
+        operands=Operands(are_compared=True),
         kernels=on_cluster(log_softmax_in_tiles, EITHER_WIDTH),
         permute_rule=axis_permuted,
         streaming_rule=stream_except_axis,
@@ -311,10 +308,10 @@ ARGMAX = register(
         doc="index of the first maximum over one axis, int32; an output of the network",
         shape=reduce.shape,
         real=argmax_real,
-        integer=as_in_floats(argmax_real),
-        compares_rows=True,
+        integer=ByHand(as_in_floats(argmax_real)),
+        operands=Operands(are_compared=True),
         kernels=on_cluster(argmax_in_tiles, Format((EITHER,), (INT32,))),
-        out_dtype="int32",
+        result=Result(dtype="int32"),
         streaming_rule=reduce.streaming_rule,
     )
 )

@@ -20,7 +20,6 @@ from myoedge.numerics.pointwise import evaluate
 from myoedge.numerics.requant import choose_sum_requant
 from myoedge.operators.attributes import CHAIN, MOST_TIMES, chosen, optional, whole
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import (
     OUT,
@@ -34,6 +33,7 @@ from myoedge.operators.kernel import (
 from myoedge.operators.learnt import BOUND, INTEGERS_16, SHIFT, SYMMETRIC_32, Learnt, sums_fit
 from myoedge.operators.spectral.fourier import INT31, halved, products_of, tables_of, transformed
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants, Weights
 from myoedge.targets.chip import Engine
 
 # Functions that the curve can contain, as it is interpolated; others follow as tables.
@@ -251,13 +251,10 @@ SPECTROGRAM = register(
         doc="f(|STFT|), any function of magnitudes, as a log spectrogram; int16 samples",
         shape=spectrogram_shape,
         real=spectrogram_real,
-        integer=spectrogram_integer,
-        quantize=spectrogram_quantize,
-        params=(SpectrogramParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(spectrogram_integer),
+        constants=Constants(spectrogram_quantize, kinds=(SpectrogramParams,), learnt=LEARNT),
         kernels=on_cluster(spectrogram_in_tiles, Format((SIXTEEN,), EITHER)),
-        weights=(1, 2, 3),
-        learnt=LEARNT,
+        weights=Weights((1, 2, 3)),
         macs=spectrogram_products,
         streaming_rule=spectrogram_streaming_rule,
     )

@@ -8,10 +8,11 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
-from myoedge.operators.common_rules import stored_bound, with_requant
+from myoedge.operators.common_rules import with_requant
 from myoedge.operators.format import EIGHT, LIMITED, SIXTEEN, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import ByHand, Constants, Weights
 from myoedge.operators.trees.learnt import LEARNT
 from myoedge.operators.trees.packed import (
     INT16_HIGH,
@@ -106,13 +107,10 @@ TREES = register(
         doc="ensembles of decision trees: random forests, boosted trees; one walk for each tree",
         shape=shape,
         real=real,
-        integer=integer,
-        quantize=quantize,
-        params=(TreesParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(integer),
+        constants=Constants(quantize, kinds=(TreesParams,), learnt=LEARNT),
         kernels=on_cluster(in_tiles, *FORMATS),
-        weights=(1, 2, 3, 4, 5),
-        learnt=LEARNT,
+        weights=Weights((1, 2, 3, 4, 5)),
         epilogue=True,
         streaming_rule=streaming_rule,
     )

@@ -14,10 +14,11 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.attributes import AXES, FLAG, POSITIVE
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
-from myoedge.operators.common_rules import CentredParams, stored_bound, with_requant
+from myoedge.operators.common_rules import CentredParams, with_requant
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.pool import reduce
+from myoedge.operators.traits import ByHand, Constants
 from myoedge.operators.variance.tiling import in_tiles
 
 FLAGS = dict.fromkeys(("keepdim", "centred", "root"), FLAG)
@@ -104,10 +105,8 @@ VARIANCE = register(
         doc="variance, mean square, deviation or length of vectors over any axes",
         shape=reduce.shape,
         real=real,
-        integer=integer,
-        quantize=quantize,
-        params=(SpreadParams,),
-        acc_bound=stored_bound,
+        integer=ByHand(integer),
+        constants=Constants(quantize, kinds=(SpreadParams,)),
         kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
         epilogue=True,
         streaming_rule=reduce.streaming_rule,

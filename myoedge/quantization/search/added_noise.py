@@ -13,10 +13,9 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams, dequantize, rounded
-from myoedge.operators.base import OPS
 from myoedge.operators.batch import Batch, BatchedNode, batched_node
 from myoedge.operators.interpreter import PRE, has_table, stated_node
-from myoedge.operators.loop.turns import has_loops, moved, turns
+from myoedge.operators.loop.turns import IN_LOOPS, has_loops, moved, turns
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import judged, rows_of
@@ -101,7 +100,7 @@ def propagated(
     changed = runs.begin(values, params)
     for layer, node, step in turns(graph.nodes, [_Layer(runs, node) for node in graph.nodes]):
         name = node.name
-        if OPS[node.op].in_loops or not changed.isdisjoint(node.inputs):
+        if node.op in IN_LOOPS or not changed.isdisjoint(node.inputs):
             before, after = layer.run(step, values)
             values[name] = _saturated(after, params.get(name))
             changed.add(name)

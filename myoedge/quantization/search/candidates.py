@@ -148,7 +148,7 @@ def _widened(graph: Graph, name: str, params: QuantParams) -> QuantParams:
     estimates."""
     low, high = (float(dequantize(np.array(q), params)) for q in (params.low, params.high))
     made = graph.producer.get(name)
-    own = None if made is None else OPS[made.op].result_params.get(INT16)
+    own = None if made is None else OPS[made.op].result.rules.get(INT16)
     return symmetric_params(low, high, INT16) if own is None else own.of(max(-low, high))
 
 
@@ -219,7 +219,7 @@ def _weights(graph: Graph, group: Group) -> Iterator[str]:
     """Yield the weights that become int16 together with the group, except the file's integers."""
     for node in graph.nodes:
         if INT16.bits in weight_bits(node.op):
-            op, weight = OPS[node.op], node.inputs[OPS[node.op].weights[0]]
-            beside = node.outputs if op.multiplies_result else node.inputs
+            op, weight = OPS[node.op], node.inputs[OPS[node.op].weights.at[0]]
+            beside = node.outputs if op.weights.multiply_result else node.inputs
             if graph.format(weight) is None and not {*group}.isdisjoint(beside):
                 yield weight

@@ -36,7 +36,9 @@ def _magnitude(graph: Graph, node: Node, operands: Sequence[Array]) -> Array:
     if node.op == "concat" and node.attrs["axis"] == len(graph.shape(node.name)) - 1:
         return np.concatenate(operands)
     ones = np.ones(graph.shape(node.name)[-1:])
-    alike = [x for x in operands if x.shape == ones.shape and not OPS[node.op].normalizes]
+    alike = [
+        x for x in operands if x.shape == ones.shape and not OPS[node.op].operands.are_normalized
+    ]
     if node.op in SUMS and len(alike) == len(operands):
         return np.asarray(np.linalg.norm(alike, axis=0))
     return [*alike, ones][0]

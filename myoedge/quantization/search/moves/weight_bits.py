@@ -242,7 +242,7 @@ def ordered_steps(
 def _able(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
     """Yield the nodes whose weight bits may be reduced: float weights that no rule sets."""
     for node in graph.nodes:
-        able = OPS[node.op].multiplicands is not None and weight_rule(rules, node) is None
+        able = OPS[node.op].weights.multiplicands is not None and weight_rule(rules, node) is None
         if able and graph.is_const(weight_of(node)) and graph.format(weight_of(node)) is None:
             yield node
 

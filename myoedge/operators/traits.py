@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of an operator's definition: its integer constants and arithmetic, and what is known of its
+weights, operands and results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from myoedge.graph.ir import Attrs
+from myoedge.nest.intervals import largest
+from myoedge.nest.ir import Element, Nest
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import ElementType
+from myoedge.numerics.quant_params import QuantParams, ResultParams
+from myoedge.operators.integer_params import QuantizedParams
+from myoedge.operators.learnt import NOTHING_LEARNT, Learnt
+
+if TYPE_CHECKING:
+    from myoedge.operators.base import QuantizedNode, QuantizeInputs
+
+
+@dataclass(frozen=True)
+class Constants:
+    """The integer constants of an operator, which its kernels read.
+
+    quantize   QuantizeInputs -> QuantizedParams
+    kinds      classes that `quantize` may return
+    learnt     fields that depend on the values of weights, and their limits
+    """
+
+    quantize: Callable[[QuantizeInputs], QuantizedParams] = lambda inputs: QuantizedParams()
+    kinds: tuple[type[QuantizedParams], ...] = (QuantizedParams,)
+    learnt: Learnt = NOTHING_LEARNT
+
+
+# --- integer arithmetic ---------------------------------------------------------------------------
+
+
+def stored_bound(step: QuantizedNode) -> int:
+    """Return the bound that the operator's `quantize` stored in its constants; 0 if it stored
+    none."""
+    return int(getattr(step.integers, "acc_bound", 0))
+
+
+@dataclass(frozen=True)
+class Described:
+    """Integer arithmetic that a description states, from which it is computed.
+
+    nest    QuantizedNode -> description
+    bound   as in ByHand; by default, that of all intermediate values
+    """
+
+    nest: Callable[[QuantizedNode], Nest]
+    bound: Callable[[QuantizedNode], int] = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.bound is None:
+            object.__setattr__(self, "bound", self._largest)
+
+    def __call__(self, step: QuantizedNode, *operands: Array) -> Array:
+        return step.reference(*operands)
+
+    def _largest(self, step: QuantizedNode) -> int:
+        """Return the largest magnitude of all computed values, for any operands."""
+        nest = self.nest(step)
+        return 0 if isinstance(nest.value, Element) else largest(nest)
+
+    @property
+    def stated(self) -> Callable[..., object]:
+        """The function that states it."""
+        return self.nest
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """Integer arithmetic that is written by hand.
+
+    function   (QuantizedNode, *integer arrays) -> integer array, bit-identical to the C code
+    bound      QuantizedNode -> largest |int32 intermediate| with its weights, for any operands
+    """
+
+    function: Callable[..., Array]
+    bound: Callable[[QuantizedNode], int] = stored_bound
+
+    def __call__(self, step: QuantizedNode, *operands: Array) -> Array:
+        return self.function(step, *operands)
+
+    @property
+    def stated(self) -> Callable[..., object]:
+        """The function that states it."""
+        return self.function
+
+
+# --- weights, operands and results ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The inputs that `quantize` turns into integer constants.
+
+    at              positions of these inputs
+    multiplicands   (attrs, *float operands) -> [groups, vectors, taps]: the vectors that multiply
+                    rows of the first of them, for operators with 2- to 7-bit weights
+    multiply_result   whether they multiply earlier results (recurrent), of the result's type
+    """
+
+    at: tuple[int, ...] = ()
+    multiplicands: Callable[..., Array] | None = None
+    multiply_result: bool = False
+
+
+@dataclass(frozen=True)
+class Operands:
+    """Inputs that an operator reads as tensors: demands on them, and what of them does not matter.
+
+    read            number of inputs whose values are read; later ones only order execution; None:
+                    all
+    symmetric       positions of inputs whose zero point must be 0
+    nearly_symmetric   positions of inputs that get zero point 0 if it hardly widens their range
+    broadcast       input -> number of leading axes that may be broadcast; None: all axes
+    first_states    positions of inputs with the initial state; results get their range, too
+    are_indices     whether it reads integers: an integer input, or classes from argmax
+    are_compared    whether results depend only on differences between elements of a row
+    are_normalized  whether each result row is divided by its own magnitude
+    """
+
+    read: int | None = None
+    symmetric: tuple[int, ...] = ()
+    nearly_symmetric: tuple[int, ...] = ()
+    broadcast: Mapping[int, int | None] = field(default_factory=dict)
+    first_states: tuple[int, ...] = ()
+    are_indices: bool = False
+    are_compared: bool = False
+    are_normalized: bool = False
+
+
+class Kept(Enum):
+    """The part of the first operand that a result keeps.
+
+    SCALE      scale and zero point
+    ELEMENTS   these, and it contains only elements of the operands and constants
+    """
+
+    NOTHING = "nothing"
+    SCALE = "scale"
+    ELEMENTS = "elements"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Element type and range of an operator's results.
+
+    kept          what they keep of the first operand
+    dtype         element type in the float graph: "float32", or an integer type
+    reach         magnitude beyond which readers saturate
+    bounds        attributes -> range of results for any operands; None: unbounded
+    fixed_params  parameters, if they do not depend on data
+    params_of     attributes -> fixed parameters, if they depend on attributes
+    rules         element type -> the operator's own rule from the results' range to their
+                  parameters; int8 parameters may be finer than `fixed_params`
+    are_symbols   whether they are decoded symbols, to which class labels cannot be compared
+    state_of      operator whose state after the last step they are; on a stream they have the
+                  integers of that operator
+    """
+
+    kept: Kept = Kept.NOTHING
+    dtype: str = "float32"
+    reach: float = math.inf
+    bounds: Callable[[Attrs], tuple[float, float] | None] = lambda attrs: None
+    fixed_params: QuantParams | None = None
+    params_of: Callable[[Attrs], QuantParams] | None = None
+    rules: Mapping[ElementType, ResultParams] = field(default_factory=dict)
+    are_symbols: bool = False
+    state_of: str = ""
