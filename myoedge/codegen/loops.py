@@ -71,14 +71,19 @@ def _fetch(
     return RowFetch(loop, readers[-1][0] + 1, name, lines)
 
 
-def loop_values(plan: Plan, number: int, outside: Outsides) -> dict[str, Any]:
+def loop_values(
+    plan: Plan, number: int, outside: Outsides, fetches: Sequence[RowFetch]
+) -> dict[str, Any]:
     """Return a loop's layers, and the statements that run before the first iteration: loads of its
-    L1-resident constants and rows, and calls that write arguments."""
+    L1-resident constants and rows, and calls that write arguments.
+
+    fetches   those of all loops
+    """
     loop = plan.loops[number]
     layers = range(loop.first, loop.last + 1)
     own = [at for at in layers if plan.tilings[at].arguments_once]
     arguments = [f"{function_name(at, plan.steps[at])}_arguments();" for at in own]
-    first = [f"{fetch.function}();" for fetch in row_fetches(plan, outside) if fetch.loop == loop]
+    first = [f"{fetch.function}();" for fetch in fetches if fetch.loop == loop]
     rows = _layer_rows(plan, number)
     loads = _constant_loads(plan, layers, outside)
     lines = [*rows.pop("lines", ()), *loads, *first, *arguments]

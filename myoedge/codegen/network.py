@@ -41,7 +41,7 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
     rows = row_fetches(plan, outside)
     prefetches = _prefetches(plan, rows)
     table = _layer_table(plan, layers, prefetches)
-    loops = [loop_values(plan, number, outside) for number in range(len(plan.loops))]
+    loops = [loop_values(plan, number, outside, rows) for number in range(len(plan.loops))]
     return {
         "kernels": [layer.text for layer in layers],
         "scalars": {

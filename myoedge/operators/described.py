@@ -60,10 +60,12 @@ def pairwise_nest(step: QuantizedNode, formula: Callable[[Expr, Expr], Expr]) ->
 
 
 def unary_nest(step: QuantizedNode, formula: Callable[[Expr, tuple[Axis, ...]], Expr]) -> Nest:
-    """Return the description of a function of one operand of the result's shape.
+    """Return the description of a function of the first operand, which has the result's shape;
+    later ones only order execution.
 
     formula   (x, axes) -> the saturated result
     """
-    axes, x = broadcast_axes(step.out), operand(step, 0)
+    axes = broadcast_axes(step.out)
+    arrays = tuple(operand(step, at) for at in range(len(step.operands)))
     index = tuple(axis.at for axis in axes)
-    return Nest(axes, (x,), result(step), index, formula(x[index], axes))
+    return Nest(axes, arrays, result(step), index, formula(arrays[0][index], axes))

@@ -14,13 +14,11 @@ from functools import partial
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.nest.formulas import broadcast_axes
-from myoedge.nest.ir import Nest
 from myoedge.operators.attributes import NAME, whole
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import as_in_floats, same_shape
-from myoedge.operators.described import operand, result
+from myoedge.operators.described import unary_nest
 from myoedge.operators.format import EITHER_WIDTH, MOVES
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
@@ -59,14 +57,6 @@ def _generated(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return in_tiles(_row(step), engine)
 
 
-def first_operand(step: QuantizedNode) -> Nest:
-    """Return the description of a copy of the first operand."""
-    axes = broadcast_axes(step.out)
-    arrays = tuple(operand(step, at) for at in range(len(step.operands)))
-    index = tuple(axis.at for axis in axes)
-    return Nest(axes, arrays, result(step), index, arrays[0][index])
-
-
 def _first(attrs: Attrs, *xs: np.ndarray) -> np.ndarray:
     return xs[0]
 
@@ -90,7 +80,7 @@ copies = partial(
     moves_rows,
     shape=same_shape,
     real=_first,
-    integer=Described(first_operand),
+    integer=Described(lambda step: unary_nest(step, lambda x, axes: x)),
 )
 
 
