@@ -15,6 +15,14 @@ static inline int32_t me_requant(int32_t acc, int32_t pre, int32_t mult, int32_t
     return ((acc >> pre) * mult + offset) >> shift;
 }
 
+/* a / b rounded down, and what is left; b > 0 */
+static inline int32_t me_quotient(int32_t a, int32_t b) { return a / b - (a % b < 0); }
+static inline int32_t me_remainder(int32_t a, int32_t b)
+{
+    const int32_t rest = a % b;
+    return rest < 0 ? rest + b : rest;
+}
+
 /* low <= high, both int8 */
 static inline int8_t me_clip(int32_t value, int32_t low, int32_t high)
 {

@@ -20,14 +20,25 @@ from myoedge.nest.flat import FlatNest
 from myoedge.nest.intervals import intervals
 from myoedge.nest.ir import Array, Call, Expr, Lookup, walk
 
-C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
-NEXT = {"int8": "me_next_b", "int16": "me_next_h", "int32": "(int32_t)me_next_w"}
+C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
+NEXT = {
+    "int8": "me_next_b",
+    "uint8": "me_next_bu",
+    "int16": "me_next_h",
+    "int32": "(int32_t)me_next_w",
+}
 PUT = {"int8": "me_put_b", "int16": "me_put_h", "int32": "me_put_w"}
 LOOPS_MAX = 8
 # Cycles of one core, from eight chains of 3 and 10 operators with 64 to 4,096 elements, simulated:
 # one per instruction of the text; literals beyond 12 bits have one of their own.
-OPERATIONS = re.compile(r"me_\w+|table(?=\d+\[)| [-+*/?<>&]+ |\b\d{4,}\b")
-OPERATION_CYCLES = {"table": 3, "me_between_points": 16, "me_on_segment": 60}
+OPERATIONS = re.compile(r"me_\w+|table(?=\d+\[)| [-+*/?<>=&]+ |\b\d{4,}\b")
+OPERATION_CYCLES = {
+    "table": 3,
+    "me_quotient": 40,
+    "me_remainder": 40,
+    "me_between_points": 16,
+    "me_on_segment": 60,
+}
 LOOP_CYCLES = 2.0
 PAIRS_FROM = 16  # elements of a core's row
 PAIRS_TO = 90  # operations: about 500 bytes of code

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from myoedge.nest.intervals import Interval
 from myoedge.nest.ir import Binary, Call, Expr, Lookup, Number, Where, walk
 
+FUNCTIONS = {"//": "me_quotient", "%": "me_remainder"}
 TEXT_LENGTH = 60  # a longer expression gets a variable
 INT32_MAX, HALF_MAX = 2**31 - 1, 2**15 - 1
 
@@ -103,7 +104,15 @@ class FormulaText:
                 return self._sum(part, 0)
             case Binary("-", left, Number(value)) if value <= 0:
                 return f"({self.of(left)} + {-value})" if value else self.of(left)
-        return f"({self.of(part.left)} {part.operation} {self.of(part.right)})"
+        return self._plain(part)
+
+    def _plain(self, part: Binary) -> str:
+        a, b = map(self.of, part.operands)
+        if part.operation in FUNCTIONS:
+            return f"{FUNCTIONS[part.operation]}({_bare(a)}, {_bare(b)})"
+        if part.operation.startswith("int32 "):
+            return f"((int32_t)((uint32_t){a} {part.operation[-1]} (uint32_t){b}))"
+        return f"({a} {part.operation} {b})"
 
     def _is_own(self, part: Expr) -> bool:
         """Return whether a part has no variable of its own: one use, no label."""

@@ -20,6 +20,25 @@ def clip(value: Value, low: int, high: int) -> Expr:
     return minimum(maximum(value, low), high)
 
 
+def equal(a: Value, b: Value) -> Expr:
+    """Return 1 for equal values, otherwise 0."""
+    return Binary("==", as_expr(a), as_expr(b))
+
+
+def quotient(a: Value, b: Value) -> Expr:
+    """Return a / b rounded down; b > 0."""
+    return Binary("//", as_expr(a), as_expr(b))
+
+
+def remainder(a: Value, b: Value) -> Expr:
+    return Binary("%", as_expr(a), as_expr(b))
+
+
+def in_int32(operation: str, a: Value, b: Value) -> Expr:
+    """Return a sum, difference or product ("+", "-", "*") modulo 2**32, as int32."""
+    return Binary(f"int32 {operation}", as_expr(a), as_expr(b))
+
+
 def where(condition: Expr, then: Value, otherwise: Value) -> Expr:
     return Where(condition, as_expr(then), as_expr(otherwise))
 

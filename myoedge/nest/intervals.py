@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -25,6 +26,7 @@ from myoedge.nest.ir import (
 Interval = tuple[int, int]  # smallest and largest value
 UNKNOWN: Interval = (-(2**63), 2**63 - 1)  # of what C leaves undefined
 SHIFTS: Interval = (0, 31)
+INT32: Interval = (-(2**31), 2**31 - 1)
 
 
 def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[int, Interval]:
@@ -45,6 +47,11 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
 def largest(nest: Nest, known: Mapping[str, Interval] | None = None) -> int:
     """Return the largest magnitude of all intermediate values, for any operands."""
     return max(max(abs(low), abs(high)) for low, high in intervals(nest, known).values())
+
+
+def in_int32(nest: Nest) -> bool:
+    """Return whether all intermediate values are proven to be inside int32, for any operands."""
+    return all(_is_inside(found, INT32) for found in intervals(nest).values())
 
 
 def _interval(part: Expr, inner: list[Interval], known: Mapping[str, Interval]) -> Interval:
@@ -88,8 +95,13 @@ def _of_pair(part: Binary, left: Interval, right: Interval) -> Interval:
             return max(left[0], right[0]), max(left[1], right[1])
         case "min":
             return min(left[0], right[0]), min(left[1], right[1])
-        case "<":
+        case "<" | "==":
             return 0, 1
+        case "//" | "%":
+            return _of_quotient(part, left, right)
+    if part.operation.startswith("int32 "):
+        exact = _of_pair(replace(part, operation=part.operation[-1]), left, right)
+        return exact if _is_inside(exact, INT32) else INT32
     return _of_scaled(part, left, right)
 
 
@@ -100,6 +112,16 @@ def _of_scaled(part: Binary, left: Interval, right: Interval) -> Interval:
     ends = [_combined(part.operation, a, b) for a, b in product(left, right)]
     is_square = part.operation == "*" and part.left is part.right
     return 0 if is_square and left[0] <= 0 <= left[1] else min(ends), max(ends)
+
+
+def _of_quotient(part: Binary, left: Interval, right: Interval) -> Interval:
+    """Return the range of a quotient or a remainder by positive numbers."""
+    if right[0] < 1:
+        return UNKNOWN
+    if part.operation == "%":
+        return 0, right[1] - 1
+    ends = [a // b for a, b in product(left, right)]
+    return min(ends), max(ends)
 
 
 def _is_inside(found: Interval, limits: Interval) -> bool:

@@ -83,7 +83,8 @@ class Number(Expr):
 class Binary(Expr):
     """A formula of two operands.
 
-    operation   "+", "-", "*", ">>", "<<", "<" (1 or 0), "max", "min"
+    operation   "+", "-", "*", ">>", "<<", "<" and "==" (1 or 0), "max", "min", "int32 +", "int32 -"
+                and "int32 *" modulo 2**32, "//" and "%" by positive numbers, rounded down
     """
 
     operation: str
@@ -180,9 +181,6 @@ class Call(Expr):
     @property
     def operands(self) -> tuple[Expr, ...]:
         return self.values
-
-
-# --- index maps -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from myoedge.nest.intervals import intervals
+from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import (
     Affine,
     Array,
@@ -30,14 +30,16 @@ from myoedge.nest.ir import (
     walk,
 )
 
-INT32 = np.iinfo(np.int32)
 PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of arrays, of numbers
     "+": (np.add, operator.add),
     "-": (np.subtract, operator.sub),
     "*": (np.multiply, operator.mul),
     ">>": (np.right_shift, operator.rshift),
     "<<": (np.left_shift, operator.lshift),
+    "//": (np.floor_divide, operator.floordiv),
+    "%": (np.mod, operator.mod),
     "<": (np.less, operator.lt),
+    "==": (np.equal, operator.eq),
     "max": (np.maximum, max),
     "min": (np.minimum, min),
 }
@@ -96,9 +98,7 @@ class _Compiler:
         self.nest, self.parts = nest, walk(nest.value)
         over = [part.axis for part in self.parts if isinstance(part, Reduced)]
         self.loops = (*nest.axes, *dict.fromkeys(x for x in over if x not in nest.axes))
-        ranges = intervals(nest).values()
-        fits = all(INT32.min <= low and high <= INT32.max for low, high in ranges)
-        self.dtype: type[np.signedinteger[Any]] = np.int32 if fits else np.int64
+        self.dtype: type[np.signedinteger[Any]] = np.int32 if in_int32(nest) else np.int64
         self.constants: dict[int, Any] = {}
         self.computed: list[Expr] = []
         for part in self.parts:
@@ -128,7 +128,7 @@ class _Compiler:
                 return self._load(part)(values)
             case Binary():
                 left, right = (self.constants.get(id(x)) for x in part.operands)
-                if isinstance(left, int) and isinstance(right, int):
+                if isinstance(left, int) and isinstance(right, int) and part.operation in PAIRS:
                     return int(PAIRS[part.operation][1](left, right))
         return None
 
@@ -136,8 +136,10 @@ class _Compiler:
         match part:
             case Element():
                 return self._load(part)
-            case Binary("<"):  # 1 or 0, a number like any other
-                return lambda a, b: np.less(a, b).astype(self.dtype)
+            case Binary("<" | "==" as operation):  # 1 or 0, a number like any other
+                return lambda a, b: PAIRS[operation][0](a, b).astype(self.dtype)
+            case Binary("int32 +" | "int32 -" | "int32 *" as operation):
+                return partial(self._in_int32, PAIRS[operation[-1]][0])
             case Binary():
                 return PAIRS[part.operation][0]
             case Where():
@@ -166,6 +168,9 @@ class _Compiler:
         return lambda x: view_of(np.pad(x, around, constant_values=fill), inside, loops).astype(
             dtype
         )
+
+    def _in_int32(self, compute: Callable[..., Any], a: Any, b: Any) -> Any:
+        return compute(a, b, dtype=np.int64).astype(np.int32).astype(self.dtype)
 
     def _reduced(self, part: Reduced, value: Numbers) -> Any:
         at, whole = self.loops.index(part.axis), list(value.shape)

@@ -17,7 +17,7 @@ from myoedge.graph.ir import Shape
 from myoedge.nest.c import C_TYPES, LOOPS_MAX, c_kernel, shared_loop
 from myoedge.nest.flat import ArrayRead, FlatNest
 from myoedge.nest.formulas import broadcast_axes
-from myoedge.nest.intervals import largest
+from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import (
     Affine,
     Array,
@@ -32,7 +32,6 @@ from myoedge.nest.ir import (
 )
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import INT8, ElementType
-from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.described import nest_constant, result
 from myoedge.operators.elementwise.tiling import axes_of
@@ -139,7 +138,7 @@ def _has_kernel(flat: FlatNest) -> bool:
     types = {read.array.dtype for read in flat.reads}
     in_order = all(read.blocks(steps_of(flat, n)) for n, read in enumerate(flat.reads))
     few = in_order and len(flat.loops) <= LOOPS_MAX
-    return few and types <= {*C_TYPES} and largest(flat.nest) <= INT32_MAX
+    return few and types <= {*C_TYPES} and in_int32(flat.nest)
 
 
 def steps_of(flat: FlatNest, number: int) -> list[int]:

@@ -117,11 +117,10 @@ def runs(case: Case) -> bool:
         return False
 
 
-@pytest.mark.parametrize("op", ["integer_math", "integer_compare"])
-def test_an_operand_with_fewer_elements_than_the_kernel_takes_is_refused(op: str) -> None:
+def test_an_operand_with_fewer_elements_than_the_kernel_takes_is_refused() -> None:
     """NumPy broadcasts it; the C would read past its end."""
-    (case,) = drawn(op, 1)
-    short = Case(**{**_own(case), "shapes": ((70,), (1,))})
+    (case,) = drawn("scan", 1)
+    short = Case(**{**_own(case), "attrs": {"axis": 0}, "shapes": ((7, 10), (7, 1))})
     assert read(to_json(short.quant), to_safetensors(short.quant)) is not None
     assert runs(short)
     with pytest.raises(MyoedgeError, match="takes more of an operand"):

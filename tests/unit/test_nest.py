@@ -5,7 +5,9 @@ Python's integers."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import add, mul, sub
 
 import numpy as np
 import pytest
@@ -31,13 +33,24 @@ from myoedge.nest.ir import (
 from myoedge.nest.reference import NestReference
 
 Values = Mapping[str, Numbers]
+SIGNS: Mapping[str, Callable[[int, int], int]] = {"+": add, "-": sub, "*": mul}
+
+
+def wrapped(compute: Callable[[int, int], int], a: int, b: int) -> int:
+    return (compute(a, b) + 2**31) % 2**32 - 2**31
+
+
 PYTHON = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
     ">>": lambda a, b: a >> b,
     "<<": lambda a, b: a << b,
+    "//": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
     "<": lambda a, b: int(a < b),
+    "==": lambda a, b: int(a == b),
+    **{f"int32 {sign}": partial(wrapped, compute) for sign, compute in SIGNS.items()},
     "max": max,
     "min": min,
 }
@@ -130,7 +143,9 @@ def draw_load(
 
 
 def draw_formula(draw: st.DrawFn, a: Expr, b: Expr) -> Expr:
-    operation = draw(st.sampled_from(["+", "-", "*", "max", "min", "where", "<", ">>", "<<"]))
+    operation = draw(st.sampled_from([*PYTHON, "where"]))
+    if operation in ("//", "%"):
+        return Binary(operation, a, clip(b, 1, 1000))
     if operation in (">>", "<<"):
         return Binary(operation, clip(a, -1000, 1000), Number(draw(st.integers(0, 7))))
     if operation == "where":

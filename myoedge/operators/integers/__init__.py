@@ -1,2 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer arithmetic on computed indices and positions, and comparisons of integers."""
+"""Integer arithmetic on computed indices and positions, and comparisons of integers; its export as
+ONNX nodes in int32, and random test cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.cases import Draw, DrawnUse
+from myoedge.operators.integers.definition import COMPARED, FUNCTIONS, SIMPLE
+from myoedge.operators.qdq import Write, Writer, whole
+
+OPERATORS = {
+    "add": "Add", "sub": "Sub", "mul": "Mul", "min": "Min", "max": "Max", "mod": "Mod",
+    "lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual", "eq": "Equal",
+    "ne": "Equal",
+}  # fmt: skip
+
+
+def _read(w: Writer, step: QuantizedNode, xs: tuple[str, ...]) -> list[str]:
+    kinds = step.attrs["kinds"]
+    read = [
+        w.cast(w.cast(x, "bool") if kind == "truth" else x, "int32")
+        for x, kind in zip(xs, kinds, strict=False)
+    ]
+    if len(xs) < len(kinds):
+        b = step.integers.b
+        read.append(w.constant(b if b.size == 1 else b.reshape(step.out)))
+    return read
+
+
+def _math(w: Writer, step: QuantizedNode, *xs: str) -> str:
+    a, b = _read(w, step, xs)
+    function = step.attrs["function"]
+    if function == "floor_div":  # ONNX's Div rounds towards zero
+        return w.node("Div", w.node("Sub", a, w.node("Mod", a, b)), b)
+    return w.node(OPERATORS[function], a, b)
+
+
+def _compare(w: Writer, step: QuantizedNode, *xs: str) -> str:
+    function = step.attrs["function"]
+    holds = w.node(OPERATORS[function], *_read(w, step, xs))
+    return w.cast(w.node("Not", holds) if function == "ne" else holds, "float32")
+
+
+def _cumsum(w: Writer, step: QuantizedNode, x: str, *first: str) -> str:
+    (read,), axis = _read(w, step, (x,)), step.attrs["axis"]
+    sums = w.node("CumSum", read, w.constant(np.array(axis)))
+    shape = (*step.out[:axis], 1, *step.out[axis + 1 :])
+    return w.node("Add", sums, w.node("Reshape", *first, whole(w, *shape))) if first else sums
+
+
+WRITE: Mapping[str, Write] = {
+    "integer_math": _math,
+    "integer_math_constant": _math,
+    "integer_compare": _compare,
+    "integer_compare_constant": _compare,
+    "integer_cumsum": _cumsum,
+}
+
+
+# --- drawn uses -----------------------------------------------------------------------------------
+
+TORCH = {
+    "add": "{a} + {b}",
+    "sub": "{a} - {b}",
+    "mul": "{a} * {b}",
+    "min": "torch.minimum({a}, {b})",
+    "max": "torch.maximum({a}, {b})",
+    "floor_div": "torch.div({a}, {b}, rounding_mode='floor')",
+    "mod": "torch.remainder({a}, {b})",
+    **{name: f"torch.{name}({{a}}, {{b}}).double()" for name in COMPARED},
+}
+
+
+def drawn(op: str, functions: Iterable[str], *, constant: bool) -> Callable[[Draw], DrawnUse]:
+    def draw(d: Draw) -> DrawnUse:
+        x, function = d.pick([(), *(d.shape(1, 3) for _ in range(3)), (70,)]), d.pick([*functions])
+        kinds = (d.pick(["int32", "uint8"]), "int32" if constant else d.pick(["int32", "uint8"]))
+        low = 1 if function in ("floor_div", "mod") else -50
+        each = d.rng.integers(low, 50, d.pick([x, (1,)]) or (1,)).astype(float)
+        common = _common(d, kinds[: 2 - constant])
+        common["dtype"] = "float32" if function in COMPARED else "int32"
+        b = "w0.reshape(x0.shape if w0.numel() > 1 else ())" if constant else "x1"
+        text = TORCH[function].format(a="x0", b=b)
+        attrs, weights = {"function": function, "kinds": kinds}, (each,) if constant else ()
+        return DrawnUse(op, attrs, (x,) * (2 - constant), text, weights=weights, **common)
+
+    return draw
+
+
+def cumsum(d: Draw) -> DrawnUse:
+    x = d.pick([d.shape(1, 5), d.shape(1, 3, 12), (3, 200, 2)])
+    kinds = (d.pick(["int32", "uint8"]),)
+    attrs = {"axis": d.integer(0, len(x) - 1), "kinds": kinds}
+    return DrawnUse("integer_cumsum", attrs, (x,), "x0.cumsum(axis)", **_common(d, kinds))
+
+
+def _common(d: Draw, kinds: tuple[str, ...]) -> dict[str, Any]:
+    return {**d.common(len(kinds), act=False), "kinds": kinds, "classes": 99, "dtype": "int32"}
+
+
+CASES = {
+    "integer_math": drawn("integer_math", SIMPLE, constant=False),
+    "integer_math_constant": drawn("integer_math_constant", FUNCTIONS, constant=True),
+    "integer_compare": drawn("integer_compare", COMPARED, constant=False),
+    "integer_compare_constant": drawn("integer_compare_constant", COMPARED, constant=True),
+    "integer_cumsum": cumsum,
+}

@@ -7,31 +7,50 @@ the function; further attributes are the operands' kinds, and for a constant its
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Graph
+from myoedge.graph.ir import Attrs
+from myoedge.nest.formulas import (
+    broadcast_axes,
+    broadcast_index,
+    equal,
+    in_int32,
+    maximum,
+    minimum,
+    quotient,
+    remainder,
+    where,
+)
+from myoedge.nest.ir import Expr, Nest, Value
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.numerics.quant_params import quantize
-from myoedge.operators.attributes import AXIS, NodeSite, Values, are_whole, chosen, is_tuple
+from myoedge.operators.attributes import NodeSite, Values, are_whole, chosen, is_tuple
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
-    axis_permuted,
     broadcast_streaming_rule,
     same_attrs,
     same_shape,
-    stream_except_axis,
 )
+from myoedge.operators.described import constant, nest_constant, operand, result
+from myoedge.operators.elementwise.definition import broadcast
 from myoedge.operators.format import INTEGERS, Format
-from myoedge.operators.integers.tiling import compare_in_tiles, cumsum_in_tiles, math_in_tiles
-from myoedge.operators.kernel import on_cluster
 from myoedge.operators.learnt import INTEGERS_32, Learnt
-from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
-from myoedge.operators.traits import ByHand, Constants, Operands, Result, Weights
+from myoedge.operators.traits import (
+    Constants,
+    Described,
+    Operands,
+    Result,
+    Weights,
+    stored_bound,
+)
 
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "add": np.add,
@@ -44,10 +63,21 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
 }
 BY_POSITIVE = ("floor_div", "mod")  # the second operand is a positive constant
 SIMPLE = [name for name in FUNCTIONS if name not in BY_POSITIVE]
+COMPUTED: Mapping[str, Callable[[Expr, Value], Expr]] = {
+    **{name: partial(in_int32, sign) for name, sign in (("add", "+"), ("sub", "-"), ("mul", "*"))},
+    "min": minimum,
+    "max": maximum,
+    "floor_div": quotient,
+    "mod": remainder,
+}
 COMPARED: Mapping[str, Callable[..., Array]] = {
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
     "eq": np.equal, "ne": np.not_equal,
 }  # fmt: skip
+HOLDS: Mapping[str, Callable[[Expr, Value], Expr]] = {
+    "lt": operator.lt, "gt": operator.gt, "eq": equal,
+}  # fmt: skip
+OPPOSITES = {"ge": "lt", "le": "gt", "ne": "eq"}
 
 
 def whole(x: Array, kind: str) -> Array:
@@ -74,20 +104,6 @@ def math_real(attrs: Attrs, a: Array, b: Array) -> Array:
 
 def compare_real(attrs: Attrs, a: Array, b: Array) -> Array:
     return np.asarray(COMPARED[attrs["function"]](*both(attrs, a, b)), np.float32)
-
-
-def cumsum_real(attrs: Attrs, x: Array) -> Array:
-    return wrapped(np.cumsum(whole(x, attrs["kinds"][0]), axis=attrs["axis"]))
-
-
-def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming a cumulative sum along time, with the sum of all previous
-    frames as state."""
-    if at.operand or at.axis != at.attrs["axis"]:
-        return stream_except_axis(at)
-    shape = at.shapes[0]
-    sums = StreamState(1, "sum", (*shape[: at.axis], *shape[at.axis + 1 :]), None)
-    return StreamingRule(at.axis, carries=(sums,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,44 +155,39 @@ def compare_quantize(inputs: QuantizeInputs) -> IntegerParams:
     return IntegerParams(**zeros(inputs), no=no, yes=yes, b=_constant(inputs))
 
 
-def operands(step: QuantizedNode, xs: tuple[Array, ...]) -> list[Array]:
-    """Return the operands as int64 minus their zero points, broadcast."""
-    kinds = step.attrs["kinds"]
-    shown = [
-        (x != getattr(step.integers, f"{name}_zero")) if kind == "truth" else x
-        for name, x, kind in zip("ab", xs, kinds, strict=False)
-    ]
-    if len(xs) < len(kinds):
-        b = step.integers.b
-        shown.append(b.reshape(() if b.size == 1 else step.out))
-    return [x.astype(np.int64) for x in shown]
+def integer(step: QuantizedNode, x: Expr, name: str, kind: str) -> Expr:
+    """Return an operand as an integer: a boolean is 0 where it is its zero point, otherwise 1."""
+    return where(equal(x, getattr(step.integers, f"{name}_zero")), 0, 1) if kind == "truth" else x
 
 
-def math_integer(step: QuantizedNode, *xs: Array) -> Array:
-    """Compute the function of integers or int8 booleans -> int32, modulo 2^32."""
-    return wrapped(FUNCTIONS[step.attrs["function"]](*operands(step, xs)))
+def pair(step: QuantizedNode[IntegerParams], formula: Callable[[Expr, Value], Expr]) -> Nest:
+    """Return the description of a function of two integers, the second of which may be constant.
 
-
-def compare_integer(step: QuantizedNode, *xs: Array) -> Array:
-    """Compare integers or int8 booleans -> int8, with the values 0.0 and 1.0."""
-    holds = COMPARED[step.attrs["function"]](*operands(step, xs))
-    return np.asarray(np.where(holds, step.integers.yes, step.integers.no), np.int8)
-
-
-def cumsum_integer(step: QuantizedNode, x: Array, *first: Array) -> Array:
-    """Compute cumulative sums of integers or int8 booleans -> int32.
-
-    first   for a stream, the sums over all frames before x
+    formula   (a, b) -> the result
     """
-    axis = step.attrs["axis"]
-    sums = np.cumsum(operands(step, (x,))[0], axis=axis)
-    return wrapped(sums + (np.expand_dims(first[0].astype(np.int64), axis) if first else 0))
+    axes, arrays = broadcast_axes(step.out), [operand(step, at) for at in range(len(step.operands))]
+    index = tuple(axis.at for axis in axes)
+    named = zip("ab", arrays, step.attrs["kinds"], strict=False)
+    values: list[Any] = [
+        integer(step, x[broadcast_index(axes, x.shape)], name, kind) for name, x, kind in named
+    ]
+    if step.integers.b is not None:
+        b = step.integers.b
+        values.append(nest_constant("b", b.reshape(step.out))[index] if b.size > 1 else int(b[0]))
+    return Nest(axes, tuple(arrays), result(step), index, formula(*values))
 
 
-def truth_range(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Return comparison -> range (0, 1) of its result, independent of the samples."""
-    compared = (node.name for node in graph.nodes if node.op.startswith("integer_compare"))
-    return dict.fromkeys(compared, (0.0, 1.0))
+def math_meaning(step: QuantizedNode[IntegerParams]) -> Nest:
+    return pair(step, COMPUTED[step.attrs["function"]])
+
+
+def compare_meaning(step: QuantizedNode[IntegerParams]) -> Nest:
+    """Describe a comparison, whose results are the integers of 0.0 and 1.0."""
+    function = step.attrs["function"]
+    yes, no = constant(step, "yes"), constant(step, "no")
+    if function in OPPOSITES:
+        function, yes, no = OPPOSITES[function], no, yes
+    return pair(step, lambda a, b: where(HOLDS[function](a, b), yes, no))
 
 
 def _kinds(value: Any, site: NodeSite) -> bool:
@@ -209,11 +220,11 @@ MATH = register(
         name="integer_math",
         attributes={"function": chosen(*SIMPLE), "kinds": KINDS},
         doc="sums, differences, products, minima and maxima of integers: ids, positions",
-        shape=same_shape,
+        shape=broadcast,
         real=math_real,
-        integer=ByHand(math_integer),
+        integer=Described(math_meaning, stored_bound),
         constants=Constants(math_quantize, kinds=(IntegerParams,)),
-        kernels=on_cluster(math_in_tiles, Format((INTEGERS,), INTEGERS)),
+        kernels=generated(Format((INTEGERS,), INTEGERS)),
         result=Result(dtype="int32"),
         operands=Operands(are_indices=True),
         permute_rule=same_attrs,
@@ -227,6 +238,7 @@ MATH_CONSTANT = register(
         name="integer_math_constant",
         attributes={"function": chosen(*FUNCTIONS), **BESIDE_CONSTANT},
         doc="the same with a constant operand; quotients and remainders by positive constants",
+        shape=same_shape,
         weights=Weights((1,)),
         constants=replace(MATH.constants, learnt=LEARNT),
         permute_rule=None,
@@ -241,9 +253,9 @@ COMPARE = register(
         attributes={"function": chosen(*COMPARED), "kinds": KINDS},
         doc="comparisons of integers: ones and zeros",
         real=compare_real,
-        integer=ByHand(compare_integer),
+        integer=Described(compare_meaning, stored_bound),
         constants=Constants(compare_quantize, kinds=(IntegerParams,)),
-        kernels=on_cluster(compare_in_tiles, Format((INTEGERS,))),
+        kernels=generated(Format((INTEGERS,))),
         result=Result(),
     )
 )
@@ -254,26 +266,10 @@ COMPARE_CONSTANT = register(
         name="integer_compare_constant",
         attributes={"function": chosen(*COMPARED), **BESIDE_CONSTANT},
         doc="comparisons of integers with constants",
+        shape=same_shape,
         weights=Weights((1,)),
         constants=replace(COMPARE.constants, learnt=LEARNT),
         permute_rule=None,
         streaming_rule=MATH_CONSTANT.streaming_rule,
-    )
-)
-
-CUMSUM = register(
-    OpDef(
-        name="integer_cumsum",
-        attributes={"axis": AXIS, "kinds": KINDS},
-        doc="cumulative sums of integers or of a mask along an axis: positions",
-        shape=same_shape,
-        real=cumsum_real,
-        integer=ByHand(cumsum_integer),
-        constants=Constants(math_quantize, kinds=(IntegerParams,)),
-        kernels=on_cluster(cumsum_in_tiles, Format((INTEGERS,), INTEGERS)),
-        result=Result(dtype="int32"),
-        operands=Operands(are_indices=True),
-        permute_rule=axis_permuted,
-        streaming_rule=cumsum_streaming_rule,
     )
 )

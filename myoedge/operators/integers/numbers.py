@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Node, Shape
+from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.numerics.pointwise import COMPARISONS
@@ -18,6 +18,12 @@ from myoedge.operators.integers.definition import FUNCTIONS
 NOT = (("affine", -1.0, 1.0),)
 EXACT = 2**24  # floats represent all integers up to it
 Span = tuple[int, int]  # smallest and largest value
+
+
+def truth_range(graph: Graph) -> dict[str, tuple[float, float]]:
+    """Return comparison -> range (0, 1) of its result, independent of the samples."""
+    compared = (node.name for node in graph.nodes if node.op.startswith("integer_compare"))
+    return dict.fromkeys(compared, (0.0, 1.0))
 
 
 def producer(d: GraphBuilder, x: str) -> Node | None:

@@ -68,8 +68,6 @@ KERNELS = {
     # Per result.
     "me_cumsum_s8": KernelCost(14, 300, 400),
     "me_cumsum_s16": KernelCost(25, 300, 400),
-    "me_integer_math_s32": KernelCost(11, 300, 400),
-    "me_integer_compare_s8": KernelCost(11.3, 300, 400),
     "me_integer_cumsum_s32": KernelCost(11.2, 300, 400),
     "me_resize_s8": KernelCost(12, 300, 400),
     "me_resize_s16": KernelCost(27, 300, 400),
