@@ -20,7 +20,6 @@ from myoedge.nest.ir import (
     Number,
     Reduced,
     Where,
-    walk,
 )
 
 Interval = tuple[int, int]  # smallest and largest value
@@ -30,7 +29,7 @@ INT32: Interval = (-(2**31), 2**31 - 1)
 
 
 def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[int, Interval]:
-    """Return the range of each part of a nest's formula: id(part) -> (smallest, largest).
+    """Return the range of each part of a nest's formulas: id(part) -> (smallest, largest).
 
     known   array name -> range of its elements; others have that of their values or their type
     Ranges are not exact: a value that occurs twice is taken as two independent ones, but a square
@@ -38,7 +37,7 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
     may have any value.
     """
     found: dict[int, Interval] = {}
-    for part in walk(nest.value):
+    for part in nest.parts:
         inner = [found[id(operand)] for operand in part.operands]
         found[id(part)] = _interval(part, inner, known or {})
     return found

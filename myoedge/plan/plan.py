@@ -263,8 +263,8 @@ class Plan:
 
     @cached_property
     def writers(self) -> Mapping[str, str]:
-        """Sequence that a loop writes by rows in place -> layer that computes its rows."""
-        made = {step.node.name: self.where[step.node.name] for step in self.steps}
+        """Sequence that a loop writes by rows in place -> result that is its rows."""
+        made = {name: self.where[name] for step in self.steps for name in step.written}
         rows = {replace(at, row_bytes=0): name for name, at in made.items() if at.row_bytes}
         idle = (node.name for node in self.quant.graph.nodes if rows and node.name not in made)
         return {n: rows[at] for n in idle if (at := self.where.get(n)) is not None and at in rows}
