@@ -80,7 +80,7 @@ def _feature_layer(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
     if not adaptation.features:
         return {"number": None}
     row = next(x for x in traced(plan, adaptation.layer) if x["tensor"] == adaptation.name)
-    channels = math.prod(plan.steps[adaptation.layer].out) // adaptation.positions
+    channels = math.prod(plan.quant.graph.shape(adaptation.name)) // adaptation.positions
     sizes = {key: getattr(adaptation, key) for key in ("positions", "group")}
     return {**row, **sizes, "number": adaptation.layer, "channels": channels}
 
