@@ -96,13 +96,14 @@ class Delays(nn.Module):
 
 
 class FirstOfAll(nn.Module):
-    """A loop whose elements all read the first one of the state that they replace."""
+    """A loop whose two channels both read the first one of the state that they replace."""
 
     def forward(self, x: Tensor) -> Tensor:
-        state = x.new_zeros(1, 16)
+        state, results = x.new_zeros(2, 16), []
         for row in x.unbind(1):
-            state = torch.tanh(state[:, :1] * row + state * 0.5 + row)
-        return state
+            state = torch.maximum(state[:1], row - state) + row
+            results.append(state.sum(0))
+        return torch.stack(results, 1)
 
 
 class Spiking(nn.Module):
@@ -133,9 +134,7 @@ def test_chains_in_loops_write_states_and_rows_in_time(
     torch.manual_seed(0)
     archive = save_exported(model().eval(), (torch.zeros(1, 20, 16),), tmp_path / "m.pt2")
     calib = np.random.default_rng(0).standard_normal((6, 1, 20, 16)).astype(np.float32)
-    (tmp_path / "myoedge.toml").write_text(
-        '[quant]\n"*" = { activations = 16 }\n' * (bits == "16")
-    )
+    (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { activations = 16 }\n' * (bits == "16"))
     options = {"config": tmp_path / "myoedge.toml", "output": tmp_path / "out", "simulate": False}
     build = myoedge.build(archive, calib=calib, **options)
     checked = myoedge.validate(build, on=("host", "simulator"))
