@@ -43,9 +43,9 @@ from myoedge.operators.kernel import (
     Kernel,
     Operand,
     Region,
-    Written,
     Sizes,
     TiledKernel,
+    Written,
     on_cluster,
 )
 from myoedge.targets.chip import Engine, KernelCost

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.operators.checks import Spec
-from myoedge.operators.kernel import Operand, Written, Source, Span
+from myoedge.operators.kernel import Operand, Source, Span, Written
 from myoedge.plan.check_l3 import L3_PLANNED
 from myoedge.plan.l1.prefetch import MOST_AHEAD, prefetched
 from myoedge.plan.l1.resident import LONGEST

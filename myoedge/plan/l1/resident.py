@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from myoedge.numerics.arrays import round_up
-from myoedge.operators.kernel import OUT, Written, Source, TiledKernel
+from myoedge.operators.kernel import OUT, Source, TiledKernel, Written
 from myoedge.plan.l1.prefetch import hidden_cycles
 from myoedge.plan.l1.tile_grid import ALIGNMENT
 from myoedge.plan.l1.tile_search import Hidden, TileChoice
