@@ -16,9 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
-import numpy as np
-
-Numbers = np.ndarray[Any, np.dtype[Any]]
+from myoedge.nest.primitive import Numbers, Primitive
 
 
 class Expr:
@@ -147,22 +145,6 @@ class Lookup(Expr):
     @property
     def operands(self) -> tuple[Expr, ...]:
         return (self.at,)
-
-
-@dataclass(frozen=True)
-class Primitive:
-    """A function of integers that no formula states well; NumPy, C and range side by side.
-
-    name      its C function, (table, values ...) -> int32
-    header    C header that defines it
-    compute   (table, arrays ...) -> array of integers
-    bound     (table, ranges ...) -> range of its results
-    """
-
-    name: str
-    header: str
-    compute: Callable[..., Numbers]
-    bound: Callable[..., tuple[int, int]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,11 +24,11 @@ from myoedge.nest.ir import (
     Lookup,
     Nest,
     Number,
-    Numbers,
     Reduced,
     Where,
     walk,
 )
+from myoedge.nest.primitive import Numbers
 
 PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of arrays, of numbers
     "+": (np.add, operator.add),

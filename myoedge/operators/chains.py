@@ -16,7 +16,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.nest.c import C_TYPES, LOOPS_MAX, CKernel, c_kernel, result_names, shared_loop
 from myoedge.nest.flat import ArrayRead, FlatNest
-from myoedge.nest.formulas import broadcast_axes
+from myoedge.nest.formulas import broadcast_axes, in_axes, matched_axes
 from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import (
     Affine,
@@ -33,7 +33,7 @@ from myoedge.nest.ir import (
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import INT8, ElementType
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
-from myoedge.operators.described import nest_constant
+from myoedge.operators.described import nest_constant, written_shape
 from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.format import EITHER_WIDTH, Format
 from myoedge.operators.kernel import (
@@ -142,13 +142,6 @@ def chain_nest(step: QuantizedNode) -> ChainNest | None:
     return ChainNest(flat, operands, named)
 
 
-def written_shape(step: QuantizedNode) -> Shape:
-    """Return the shape of what a described layer writes: of a sequence in a loop, a row."""
-    own = step.members[-1] if step.members else step
-    meaning = OPS[own.node.op].meaning
-    return own.out if meaning is None else meaning(own).out.shape
-
-
 def _has_kernel(flat: FlatNest) -> bool:
     """Return whether C can be generated: few loops in memory order, known types, all values in
     int32."""
@@ -201,13 +194,13 @@ def _member_value(
     if not all(_is_in_place(part, nest.axes) for part in own):
         return None
 
-    axes = dict(zip(_long(nest.axes), _long(broadcast_axes(written_shape(step))), strict=True))
+    axes = matched_axes(nest.axes, broadcast_axes(written_shape(step))) or {}
 
     def load(part: Element) -> Expr:
         name = names.get(id(part.array), "")
         if name in known:
             return known[name]
-        moved = _moved(part, axes)
+        moved = in_axes(part, axes)
         return reads.element(name, moved) if name else _constant_element(moved)
 
     value = with_elements(nest.value, load)
@@ -222,23 +215,10 @@ def _description(step: QuantizedNode, member: QuantizedNode) -> Nest | None:
     meaning = OPS[member.node.op].meaning
     if meaning is None or member.behind or member.members:
         return None
-    nest, axes = meaning(member), broadcast_axes(written_shape(step))
+    nest = meaning(member)
     in_order = nest.at == tuple(axis.at for axis in nest.axes)
-    alike = [axis.extent for axis in _long(nest.axes)] == [axis.extent for axis in _long(axes)]
-    return nest if in_order and alike else None
-
-
-def _long(axes: Sequence[Axis]) -> list[Axis]:
-    return [axis for axis in axes if axis.extent > 1]
-
-
-def _moved(part: Element, axes: Mapping[Axis, Axis]) -> Element:
-    """Return an element whose index is in other axes; the index along axes of extent 1 is 0."""
-    index = (
-        Affine(tuple((axes[axis], n) for axis, n in i.terms if axis in axes), i.const)
-        for i in part.index
-    )
-    return Element(part.array, tuple(index))
+    axes = matched_axes(nest.axes, broadcast_axes(written_shape(step)))
+    return nest if in_order and axes is not None else None
 
 
 def _is_in_place(part: Element, axes: Sequence[Axis]) -> bool:

@@ -13,7 +13,8 @@ from functools import cached_property
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.chains import chain_step, written_shape
+from myoedge.operators.chains import chain_step
+from myoedge.operators.described import written_shape
 
 MOST_MEMBERS = 24  # of a chain: a longer loop body leaves the cores' instruction caches
 NEAREST = 8  # other layers between members whose results are written, too

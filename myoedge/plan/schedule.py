@@ -295,10 +295,8 @@ def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling]) -> dict
 
 
 def _lives(n: LoweredNetwork) -> list[LiveRange]:
-    """Return the live ranges of the arena's buffers, in steps; copies of outputs count as one step
-    after the last."""
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
+    """Return the live ranges of the arena's buffers, in steps; copies of outputs are one more."""
+    first, last = dict[str, int](), dict[str, int]()
     for at, step in enumerate(n.steps):
         for name in step.written:
             first.setdefault(n.roots[name][0], at)

@@ -15,7 +15,8 @@ import numpy as np
 from myoedge.nest.flat import Loop
 from myoedge.nest.formulas import where
 from myoedge.nest.intervals import Interval
-from myoedge.nest.ir import Call, Expr, Number, Primitive
+from myoedge.nest.ir import Call, Expr, Number
+from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.pointwise import Chain, evaluate

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.nest.intervals import Interval
-from myoedge.nest.ir import Axis, Call, Expr, Lookup, Nest, Number, Primitive
+from myoedge.nest.ir import Axis, Call, Expr, Lookup, Nest, Number
+from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import Chain, evaluate, is_continuous, result_range

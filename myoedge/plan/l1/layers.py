@@ -312,17 +312,15 @@ def _tilings(
         tiling = make_tiling(
             layer.kernel, layer.choice, layer.first, layer.prefetch_tile, layer.buffers, places
         )
-        made = ((layer.kernel.written(x.result).name, x) for x in made_by(index, resident))
-        results = (
-            Buffer(name, 0, x.size_bytes, offsets[x], enters[index], enters[x.last + 1] - 1)
-            for name, x in made
-        )
+        made = made_by(index, layer.kernel, resident)
+        spans = ((name, x, enters[index], enters[x.last + 1] - 1) for name, x in made)
+        results = (Buffer(name, 0, x.size_bytes, offsets[x], *span) for name, x, *span in spans)
         early = 0 if layer.prefetch_tile is None else layer.constants
         nothing = early == len(tiling.tiles[0].loads) and index not in problem.borders
         before = placed[index - 1] if index else None
-        left = before and before.resident.keys() >= {o.name for o in before.kernel.results}
+        is_left = before is not None and before.leaves_results
         buffers = (*tiling.buffers, *results)
-        yield replace(tiling, buffers=buffers, back_to_back=nothing and bool(left))
+        yield replace(tiling, buffers=buffers, back_to_back=nothing and is_left)
 
 
 def _end_bytes(placed: Sequence[PlacedLayer | None], resident: Sequence[ResidentTensor]) -> int:

@@ -10,7 +10,7 @@ cycles.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from myoedge.numerics.arrays import round_up
@@ -77,9 +77,13 @@ def beside(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTe
     return [tensor for tensor in there[:end] if step in tensor.steps]
 
 
-def made_by(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTensor]:
-    """Return the resident tensors that `step` computes."""
-    return [tensor for tensor in beside(step, resident) if tensor.producer == step]
+def made_by(
+    step: int, kernel: TiledKernel, resident: Sequence[ResidentTensor]
+) -> Iterator[tuple[str, ResidentTensor]]:
+    """Yield (operand, tensor) for the resident tensors that `step` computes."""
+    for tensor in beside(step, resident):
+        if tensor.producer == step:
+            yield kernel.written(tensor.result).name, tensor
 
 
 def resident_operands(
