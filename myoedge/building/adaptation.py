@@ -115,8 +115,7 @@ def _pseudo(plan: Plan, threshold: float) -> Pseudo:
         raise MyoedgeError("E232", "[adapt] pseudo is no confidence", facts, ["pseudo = 0.95"])
     name = plan.graph_outputs[0]
     params = plan.quant.params[name]
-    results = (result.node for step in plan.steps for result in step.results)
-    op = next((node.op for node in results if node.name == name), "")
+    op = next((x.node.op for _, x in plan.results if x.node.name == name), "")
     return pseudo(threshold, params.scale, params.zero_point, is_probability=op == "softmax")
 
 
@@ -217,25 +216,24 @@ def _ports(graph: Graph, stream: Stream | None) -> tuple[Sequence[str], Sequence
 
 def _layer(plan: Plan, pattern: str | None) -> tuple[int, QuantizedNode]:
     """Return the index of the layer one of whose results is used as features, and the result."""
-    results = [(i, result) for i, step in enumerate(plan.steps) for result in step.results]
-    found = [
-        (i, result)
-        for i, result in results
-        if pattern is not None and (result.node.name == pattern or matches(pattern, result.node))
-    ]
     if pattern is None:
         wanted = {*_in_front_of_last_weights(plan)}
-        found = [(i, result) for i, result in results if result.node.name in wanted]
-    usable = [(i, result) for i, result in found if _is_usable(plan, result)]
+    else:
+        wanted = {x.node.name for _, x in plan.results if _is_meant(x.node, pattern)}
+    named = [(index, x) for index, x in plan.results if x.node.name in wanted]
+    usable = [(index, x) for index, x in named if _is_usable(plan, x)]
     if not usable:
         raise _no_features(plan, pattern)
     return usable[-1]
 
 
+def _is_meant(node: Node, pattern: str) -> bool:
+    return node.name == pattern or matches(pattern, node)
+
+
 def _no_features(plan: Plan, pattern: str | None) -> MyoedgeError:
     shown = "before the last one with weights" if pattern is None else pattern
-    results = (result for step in plan.steps for result in step.results)
-    names = [result.node.name for result in results if _is_usable(plan, result)]
+    names = [result.node.name for _, result in plan.results if _is_usable(plan, result)]
     needs = "a layer with int8 results in L2 or L1"
     facts = {"has": ", ".join(names) or "no such layer", "needs": needs}
     tries = [f'[adapt] layer = "{name}"' for name in names[-2:-1]]  # the layer before the scores
@@ -257,7 +255,7 @@ def _in_front_of_last_weights(plan: Plan) -> Iterator[str]:
     """Yield the result that the last layer with weights reads, among layers that the first output
     depends on; nothing if there is none."""
     graph, steps = plan.quant.graph, plan.steps
-    written = {name for step in steps for name in step.written}
+    written = {result.node.name for _, result in plan.results}
     first_output = prune(replace(graph, outputs=graph.outputs[:1]))
     needed = {node.name for node in first_output.nodes}
     weighted = [

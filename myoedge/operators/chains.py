@@ -203,7 +203,11 @@ def _member_value(
         moved = in_axes(part, axes)
         return reads.element(name, moved) if name else _constant_element(moved)
 
-    value = with_elements(nest.value, load)
+    return _looked_up(member, with_elements(nest.value, load))
+
+
+def _looked_up(member: QuantizedNode, value: Expr) -> Expr:
+    """Return a member's result with its fused activation."""
     if member.table is None:
         return value
     return Lookup(nest_constant("table", member.table), value - INT8.low)
@@ -252,11 +256,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         )
     ]
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
-    shape = tuple(loop.extent for loop in flat.loops)
-    results = [
-        Operand(name, Written(n), shape, tuple(dims), itemsize=node.element_type.size_bytes)
-        for n, (name, node) in enumerate(zip(text.results, step.results, strict=True))
-    ]
+    results = _results(step, text, flat, dims)
     return TiledKernel(
         function=text.name,
         axes=axes,
@@ -268,6 +268,16 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         sources=text.files,
         cost=KernelCost(1.0, TILE_CYCLES, LAYER_CYCLES + CODE_CYCLES * text.cycles),
     )
+
+
+def _results(
+    step: QuantizedNode, text: CKernel, flat: FlatNest, dims: Sequence[AffineExpr]
+) -> list[Operand]:
+    shape = tuple(loop.extent for loop in flat.loops)
+    return [
+        Operand(name, Written(n), shape, tuple(dims), itemsize=node.element_type.size_bytes)
+        for n, (name, node) in enumerate(zip(text.results, step.results, strict=True))
+    ]
 
 
 def _operand(

@@ -145,18 +145,18 @@ class JoinableLayers:
         name, last = step.node.name, next(iter(members))
         between = self.steps[self.at[name] + 1 : self.at[last]]
         others = [other for other in between if other.node.name not in members]
-        read = {self._buffer(x) for x in step.operands}
-        views = (x for member in members.values() for x in self._views(name, member))
-        return not (
-            any(other.node.name in self.readers.get(name, ()) for other in others)
-            or any(self._buffer(written) in read for other in others for written in other.written)
-            or any(_long(shape) != self._shape(step) for shape in views)
+        changed = {self._buffer(written) for other in others for written in other.written}
+        return (
+            self.readers.get(name, set()).isdisjoint(other.node.name for other in others)
+            and changed.isdisjoint(map(self._buffer, step.operands))
+            and all(self._reads_whole(member, step) for member in members.values())
         )
 
-    def _views(self, name: str, reader: QuantizedNode) -> list[Shape]:
-        """Return the shapes in which a layer reads views of a tensor."""
-        operands = zip(reader.operands, reader.shapes, strict=True)
-        return [shape for x, shape in operands if x != name and self.made_by(x) == name]
+    def _reads_whole(self, reader: QuantizedNode, step: QuantizedNode) -> bool:
+        """Return whether a layer reads the result of another one, if it does, in its own shape."""
+        read = zip(reader.operands, reader.shapes, strict=True)
+        shapes = [shape for x, shape in read if self.made_by(x) == step.node.name]
+        return all(_long(shape) == self._shape(step) for shape in shapes)
 
     def _is_in_place(self, chain: Sequence[QuantizedNode]) -> bool:
         """Return whether each element that the chain overwrites is read for the same element alone:

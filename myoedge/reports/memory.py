@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -210,7 +211,7 @@ def layer_bytes(plan: Plan, index: int) -> Row:
     tables = sum(array.nbytes for (at, _), (_, array) in plan.l3_tables.items() if at == index)
     weights = tables + sum(sizes.values())
     streamed = tables + sum(map(sizes.__getitem__, sizes.keys() & plan.streamed))
-    out_bytes = sum(size_bytes(plan.quant, name) for name in step.written)
+    out_bytes = sum(map(partial(size_bytes, plan.quant), step.written))
     chunks = (transfer.chunk for transfer in plan.l3_transfers)
     moved = sum(chunk.size_bytes * chunk.turns for chunk in chunks if chunk.step == index)
     return {
