@@ -11,6 +11,7 @@ from myoedge.nest.ir import (
     Binary,
     Element,
     Expr,
+    Number,
     Reduced,
     Value,
     Where,
@@ -96,3 +97,11 @@ def in_axes(part: Element, axes: Mapping[Axis, Axis]) -> Element:
         for i in part.index
     )
     return Element(part.array, tuple(index))
+
+
+def constant_element(part: Element) -> Expr:
+    """Return an element of a constant: its number if all iterations read the same."""
+    values = part.array.values
+    if values is None or any(index.terms for index in part.index):
+        return part
+    return Number(int(values[tuple(index.const for index in part.index)]))

@@ -16,7 +16,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.nest.c import C_TYPES, LOOPS_MAX, CKernel, c_kernel, result_names, shared_loop
 from myoedge.nest.flat import ArrayRead, FlatNest
-from myoedge.nest.formulas import broadcast_axes, in_axes, matched_axes
+from myoedge.nest.formulas import broadcast_axes, constant_element, in_axes, matched_axes
 from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import (
     Affine,
@@ -26,7 +26,6 @@ from myoedge.nest.ir import (
     Expr,
     Lookup,
     Nest,
-    Number,
     walk,
     with_elements,
 )
@@ -201,7 +200,7 @@ def _member_value(
         if name in known:
             return known[name]
         moved = in_axes(part, axes)
-        return reads.element(name, moved) if name else _constant_element(moved)
+        return reads.element(name, moved) if name else constant_element(moved)
 
     return _looked_up(member, with_elements(nest.value, load))
 
@@ -230,14 +229,6 @@ def _is_in_place(part: Element, axes: Sequence[Axis]) -> bool:
     shape."""
     rows = zip(part.index, axes, strict=True)
     return all(index == axis.at or axis.extent == 1 for index, axis in rows)
-
-
-def _constant_element(part: Element) -> Expr:
-    """Return an element of a constant: its number if all iterations read the same."""
-    values = part.array.values
-    if values is None or any(index.terms for index in part.index):
-        return part
-    return Number(int(values[tuple(index.const for index in part.index)]))
 
 
 # --- the kernel -----------------------------------------------------------------------------------
