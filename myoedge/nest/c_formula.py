@@ -22,38 +22,37 @@ INT32_MAX, HALF_MAX = 2**31 - 1, 2**15 - 1
 
 @dataclass(frozen=True)
 class FormulaParts:
-    """Formulas with the names and ranges that their C depends on.
+    """A formula with the names and ranges that its C depends on.
 
-    values   the formulas
+    value    the formula
     labels   id of a part -> comment of the variable that has its value
     tables   id of a constant table -> its C name
     ranges   id of a part -> its range
     """
 
-    values: tuple[Expr, ...]
+    value: Expr
     labels: Mapping[int, str]
     tables: Mapping[int, str]
     ranges: Mapping[int, Interval]
 
 
 class FormulaText:
-    """The C of formulas.
+    """The C of a formula.
 
-    lines     definitions of variables, in order
-    results   expressions of the formulas' values
+    lines    definitions of variables, in order
+    result   expression of the formula's value
     """
 
     def __init__(self, parts: FormulaParts, loads: Mapping[int, str], prefix: str) -> None:
-        """Write the formulas.
+        """Write the formula.
 
         loads    id of an element -> the variable that has its value
         prefix   of the names of other variables: v5, v6, ...
         """
         self.parts, self.texts, self.lines = parts, dict(loads), list[str]()
         self.prefix, self.count = prefix, len(set(loads.values()))
-        used = (x for part in walk(*parts.values) for x in part.operands)
-        self.uses = Counter(map(id, (*used, *parts.values)))
-        self.results = [self.bare(value) for value in parts.values]
+        self.uses = Counter(id(x) for part in walk(parts.value) for x in part.operands)
+        self.result = self.bare(parts.value)
 
     def of(self, part: Expr) -> str:
         """Return a C expression for a value: a name, a number, a call, or text in parentheses; adds

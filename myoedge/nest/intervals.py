@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from myoedge.nest.ir import (
     Array,
+    Axis,
     Binary,
     Call,
     Element,
@@ -20,32 +24,45 @@ from myoedge.nest.ir import (
     Number,
     Reduced,
     Where,
+    walk,
 )
+from myoedge.nest.parts import all_axes
+from myoedge.nest.views import view_of
 
 Interval = tuple[int, int]  # smallest and largest value
+# The same, for some axes per iteration: arrays of float64, exact to 2**53, with one axis per loop.
+Range = tuple[Any, Any]
 UNKNOWN: Interval = (-(2**63), 2**63 - 1)  # of what C leaves undefined
 SHIFTS: Interval = (0, 31)
 INT32: Interval = (-(2**31), 2**31 - 1)
+MOST_SPLIT = 3  # conditions
 
 
 def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[int, Interval]:
-    """Return the range of each part of a nest's formulas: id(part) -> (smallest, largest).
+    """Return the range of each part of a nest's formula: id(part) -> (smallest, largest).
 
-    known   array name -> range of its elements; others have that of their values or their type
-    Ranges are not exact: a value that occurs twice is taken as two independent ones, but a square
-    is not negative. A shift by less than 0 or more than 31 bits, and an element outside a table,
-    may have any value.
+    known   array name -> range of its elements; operands have that of their type
+    Constants count with their values in each iteration: a channel's factor meets the sum of that
+    channel's weights. Choices by one condition are made together. Otherwise ranges are not exact: a
+    value that occurs twice is taken as two independent ones, but a square is not negative. A shift
+    by less than 0 or more than 31 bits, and an element outside a table, may have any value.
     """
-    found: dict[int, Interval] = {}
-    for part in nest.parts:
-        inner = [found[id(operand)] for operand in part.operands]
-        found[id(part)] = _interval(part, inner, known or {})
-    return found
+    parts = walk(nest.value)
+    uses = Counter(id(part.condition) for part in parts if isinstance(part, Where))
+    shared = [at for at, count in uses.items() if count > 1][:MOST_SPLIT]
+    sides = product((True, False), repeat=len(shared))
+    ranges = [_of_sides(nest, dict(zip(shared, x, strict=True)), known or {}) for x in sides]
+    return {
+        at: (min(x[at][0] for x in ranges), max(x[at][1] for x in ranges)) for at in map(id, parts)
+    }
 
 
 def largest(nest: Nest, known: Mapping[str, Interval] | None = None) -> int:
-    """Return the largest magnitude of all intermediate values, for any operands."""
-    return max(max(abs(low), abs(high)) for low, high in intervals(nest, known).values())
+    """Return the largest x or -1 - x of all computed values x, for any operands: 2**31 - 1 at most
+    if all fit in int32; 0 if values are only moved."""
+    found = intervals(nest, known)
+    computed = [part for part in walk(nest.value) if not isinstance(part, Element | Number)]
+    return max((max(high, -1 - low) for low, high in (found[id(x)] for x in computed)), default=0)
 
 
 def in_int32(nest: Nest) -> bool:
@@ -53,25 +70,80 @@ def in_int32(nest: Nest) -> bool:
     return all(_is_inside(found, INT32) for found in intervals(nest).values())
 
 
-def _interval(part: Expr, inner: list[Interval], known: Mapping[str, Interval]) -> Interval:
+def _of_sides(
+    nest: Nest, sides: Mapping[int, bool], known: Mapping[str, Interval]
+) -> dict[int, Interval]:
+    """Return the range of each part if some conditions are known.
+
+    sides   id of a condition -> whether it holds
+    """
+    found: dict[int, Range] = {}
+    loops = all_axes(nest)
+    for part in walk(nest.value):
+        inner = [found[id(operand)] for operand in part.operands]
+        if isinstance(part, Where) and (side := sides.get(id(part.condition))) is not None:
+            found[id(part)] = inner[1 if side else 2]
+        else:
+            found[id(part)] = _range(part, inner, known, loops)
+    return {at: _ends(value) for at, value in found.items()}
+
+
+def _range(
+    part: Expr, inner: list[Range], known: Mapping[str, Interval], loops: Sequence[Axis]
+) -> Range:
     match part:
         case Number():
             return part.value, part.value
         case Element():
-            return known.get(part.array.name) or _of_array(part.array)
+            return known.get(part.array.name) or _of_element(part, loops)
         case Binary():
             return _of_pair(part, *inner)
         case Where():
             (_, then, otherwise) = inner
-            return min(then[0], otherwise[0]), max(then[1], otherwise[1])
+            return _least(then[0], otherwise[0]), _most(then[1], otherwise[1])
         case Reduced():
-            return _of_reduced(part, inner[0])
+            return _of_reduced(part, inner[0], loops)
         case Lookup():
             at = 0, part.array.shape[0] - 1
             return _of_array(part.array) if _is_inside(inner[0], at) else UNKNOWN
         case Call():
-            return part.primitive.bound(part.table.values, *inner)
+            return part.primitive.bound(part.table.values, *map(_ends, inner))
     raise TypeError(part)
+
+
+def _ends(value: Range) -> Interval:
+    """Return the range of all iterations."""
+    low, high = value
+    return int(np.min(low)), int(np.max(high))
+
+
+def _least(*values: Any) -> Any:
+    """Return the smallest value, per iteration if one of them is an array."""
+    return reduce(np.minimum, values) if _has_array(values) else min(values)
+
+
+def _most(*values: Any) -> Any:
+    """Return the largest value, per iteration if one of them is an array."""
+    return reduce(np.maximum, values) if _has_array(values) else max(values)
+
+
+def _has_array(values: Sequence[Any]) -> bool:
+    return any(isinstance(x, np.ndarray) for x in values)
+
+
+def _of_element(part: Element, loops: Sequence[Axis]) -> Range:
+    """Return the range of an array; of a constant without padding, its values per iteration."""
+    values = part.array.values
+    is_inside = all(
+        i.low >= 0 and i.high < n for i, n in zip(part.index, part.array.shape, strict=True)
+    )
+    if values is None or not is_inside:
+        return _of_array(part.array)
+    if not any(index.terms for index in part.index):
+        only = int(values[tuple(index.const for index in part.index)])
+        return only, only
+    each = view_of(values, part.index, loops).astype(np.float64)
+    return each, each
 
 
 def _of_array(array: Array) -> Interval:
@@ -84,16 +156,16 @@ def _of_array(array: Array) -> Interval:
     return min(low, outside), max(high, outside)
 
 
-def _of_pair(part: Binary, left: Interval, right: Interval) -> Interval:
+def _of_pair(part: Binary, left: Range, right: Range) -> Range:
     match part.operation:
         case "+":
             return left[0] + right[0], left[1] + right[1]
         case "-":
             return left[0] - right[1], left[1] - right[0]
         case "max":
-            return max(left[0], right[0]), max(left[1], right[1])
+            return _most(left[0], right[0]), _most(left[1], right[1])
         case "min":
-            return min(left[0], right[0]), min(left[1], right[1])
+            return _least(left[0], right[0]), _least(left[1], right[1])
         case "<" | "==":
             return 0, 1
         case "//" | "%":
@@ -104,38 +176,54 @@ def _of_pair(part: Binary, left: Interval, right: Interval) -> Interval:
     return _of_scaled(part, left, right)
 
 
-def _of_scaled(part: Binary, left: Interval, right: Interval) -> Interval:
+def _of_scaled(part: Binary, left: Range, right: Range) -> Range:
     """Return the range of a product or of a shift."""
     if part.operation in ("<<", ">>") and not _is_inside(right, SHIFTS):
         return UNKNOWN
     ends = [_combined(part.operation, a, b) for a, b in product(left, right)]
     is_square = part.operation == "*" and part.left is part.right
-    return 0 if is_square and left[0] <= 0 <= left[1] else min(ends), max(ends)
+    low = _most(_least(*ends), 0) if is_square else _least(*ends)
+    return low, _most(*ends)
 
 
-def _of_quotient(part: Binary, left: Interval, right: Interval) -> Interval:
+def _of_quotient(part: Binary, left: Range, right: Range) -> Range:
     """Return the range of a quotient or a remainder by positive numbers."""
-    if right[0] < 1:
+    if _ends(right)[0] < 1:
         return UNKNOWN
     if part.operation == "%":
         return 0, right[1] - 1
     ends = [a // b for a, b in product(left, right)]
-    return min(ends), max(ends)
+    return _least(*ends), _most(*ends)
 
 
-def _is_inside(found: Interval, limits: Interval) -> bool:
-    return limits[0] <= found[0] and found[1] <= limits[1]
+def _is_inside(found: Range, limits: Interval) -> bool:
+    low, high = _ends(found)
+    return limits[0] <= low and high <= limits[1]
 
 
-def _combined(operation: str, a: int, b: int) -> int:
-    return a * b if operation == "*" else a >> b if operation == ">>" else a << b
+def _combined(operation: str, a: Any, b: Any) -> Any:
+    if operation == "*":
+        return a * b
+    if not _has_array((a, b)):
+        return a >> b if operation == ">>" else a << b
+    factor = 2.0**b
+    return np.floor(a / factor) if operation == ">>" else a * factor
 
 
-def _of_reduced(part: Reduced, value: Interval) -> Interval:
-    count = part.axis.extent
-    match part.operation:
-        case "sum":
-            return count * value[0], count * value[1]
-        case "running sum":
-            return min(count * value[0], value[0]), max(count * value[1], value[1])
-    return value
+def _of_reduced(part: Reduced, value: Range, loops: Sequence[Axis]) -> Range:
+    if part.operation not in ("sum", "running sum"):
+        return _over(part, value[0], np.min, loops), _over(part, value[1], np.max, loops)
+    low, high = (_over(part, end, np.sum, loops) for end in value)
+    if part.operation == "sum":
+        return low, high
+    first, last = _ends(value)
+    return _least(low, first), _most(high, last)
+
+
+def _over(part: Reduced, end: Any, reduction: Any, loops: Sequence[Axis]) -> Any:
+    """Return the reduction of an end of a range over an axis."""
+    at, count = loops.index(part.axis), part.axis.extent
+    is_sum = part.operation in ("sum", "running sum")
+    if not isinstance(end, np.ndarray) or end.shape[at] == 1:
+        return count * end if is_sum else end
+    return reduction(end, axis=at, keepdims=True)

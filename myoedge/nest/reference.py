@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import (
@@ -24,11 +23,13 @@ from myoedge.nest.ir import (
     Lookup,
     Nest,
     Number,
+    Numbers,
     Reduced,
     Where,
     walk,
 )
-from myoedge.nest.primitive import Numbers
+from myoedge.nest.parts import all_axes
+from myoedge.nest.views import view_of
 
 PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of arrays, of numbers
     "+": (np.add, operator.add),
@@ -96,8 +97,7 @@ class _Compiler:
 
     def __init__(self, nest: Nest) -> None:
         self.nest, self.parts = nest, walk(nest.value)
-        over = [part.axis for part in self.parts if isinstance(part, Reduced)]
-        self.loops = (*nest.axes, *dict.fromkeys(x for x in over if x not in nest.axes))
+        self.loops = all_axes(nest)
         self.dtype: type[np.signedinteger[Any]] = np.int32 if in_int32(nest) else np.int64
         self.constants: dict[int, Any] = {}
         self.computed: list[Expr] = []
@@ -227,18 +227,3 @@ def _plain_shape(
             return None
         shape[at], last = n, at
     return tuple(shape)
-
-
-def view_of(
-    x: Numbers, index: Sequence[Affine], loops: Sequence[Axis], *, writeable: bool = False
-) -> Numbers:
-    """Return a view of an array with one axis per loop; loops that the index does not use have
-    extent 1."""
-    used = [any(i.stride(axis) for i in index) for axis in loops]
-    shape = [axis.extent if is_used else 1 for axis, is_used in zip(loops, used, strict=True)]
-    strides = [
-        sum(i.stride(axis) * step for i, step in zip(index, x.strides, strict=True))
-        for axis in loops
-    ]
-    first = x[tuple(slice(i.const, None) for i in index)] if x.size else x
-    return as_strided(first, shape, strides, writeable=writeable)

@@ -15,7 +15,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.nest.c import C_TYPES
 from myoedge.nest.formulas import broadcast_axes, broadcast_index
-from myoedge.nest.intervals import intervals, largest
+from myoedge.nest.intervals import intervals
 from myoedge.nest.ir import Nest, as_expr
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
@@ -161,7 +161,7 @@ class Formula:
         zeros = np.array([site.params(at).zero_point for at in self.operands], np.int32)
         more: dict[str, Any] = {**constants, "zeros": zeros}
         bare = self.params(pre=0, mult=0, offset=0, shift=0, acc_bound=0, **more)
-        bound = min(self.bound(site, bare), INT32_MAX)  # beyond, `acc_bound` refuses the layer
+        bound = min(self.bound(site, bare), INT32_MAX)  # a layer beyond is refused (E117)
         return with_requant(self.params, site, unit / site.target.scale, bound, more)
 
     def _checked(self, made: Any) -> tuple[float, dict[str, int | Array]]:
@@ -219,19 +219,12 @@ class Formula:
         nest = self.accumulator(step)
         return replace(nest, value=requantised(step, nest.value))
 
-    def acc_bound(self, step: QuantizedNode) -> int:
-        return largest(self.meaning(step))
-
-    def fits(self, integers: FormulaParams, site: QuantizeInputs) -> bool:
-        """Return whether all values stay in int32, and all indices inside their tables."""
-        return largest(self.meaning(self.step(site, integers))) <= INT32_MAX
-
     @property
     def learnt(self) -> Learnt:
         if not self.weights:
             return NOTHING_LEARNT
         own = dict.fromkeys(self.constants, INTEGERS_32)
-        return Learnt({**REQUANT, "acc_bound": BOUND, **own}, self.fits)
+        return Learnt({**REQUANT, "acc_bound": BOUND, **own})
 
     def streaming_rule(self, at: OperandAxis) -> StreamingRule | None:
         """Return the rule of pointwise operators; None along the axis of constants."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from myoedge.graph.ir import Attrs
 from myoedge.nest.intervals import largest
-from myoedge.nest.ir import Element, Nest
+from myoedge.nest.ir import Nest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams, ResultParams
@@ -46,28 +46,29 @@ def stored_bound(step: QuantizedNode) -> int:
     return int(getattr(step.integers, "acc_bound", 0))
 
 
+def computed(step: QuantizedNode, *operands: Array) -> Array:
+    """Compute an operator from its description."""
+    return step.reference(*operands)
+
+
 @dataclass(frozen=True)
 class Described:
-    """Integer arithmetic that a description states, from which it is computed.
+    """Integer arithmetic that a description states.
 
-    nest    QuantizedNode -> description
-    bound   as in ByHand; by default, that of all intermediate values
+    nest       QuantizedNode -> description, from which it is computed
+    function   (QuantizedNode, *integer arrays) -> the same result, computed faster; None: there is
+               none
     """
 
     nest: Callable[[QuantizedNode], Nest]
-    bound: Callable[[QuantizedNode], int] = field(default=None)  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        if self.bound is None:
-            object.__setattr__(self, "bound", self._largest)
+    function: Callable[..., Array] | None = None
 
     def __call__(self, step: QuantizedNode, *operands: Array) -> Array:
-        return step.reference(*operands)
+        return (self.function or computed)(step, *operands)
 
-    def _largest(self, step: QuantizedNode) -> int:
-        """Return the largest magnitude of all computed values, for any operands."""
-        nest = self.nest(step)
-        return 0 if isinstance(nest.value, Element) else largest(nest)
+    def bound(self, step: QuantizedNode) -> int:
+        """Return the largest magnitude of all intermediate values, for any operands."""
+        return largest(self.nest(step))
 
     @property
     def stated(self) -> Callable[..., object]:

@@ -12,7 +12,7 @@ from myoedge.graph.match import found, made_by, require, writer
 from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern
 from myoedge.numerics.pointwise import Chain, bounds
 from myoedge.operators.base import OPS
-from myoedge.operators.fake_quantize.definition import carried_params
+from myoedge.operators.fake_quantize import carried_params
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.passes.fold import POOLS
 from myoedge.passes.forms import ROOTS, before_functions, square

@@ -9,7 +9,7 @@ from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.operators.attention.graph_form import WORD, filled
 from myoedge.operators.base import OPS
-from myoedge.operators.fake_quantize.definition import carried_params, clamped_to
+from myoedge.operators.fake_quantize import carried_params, clamped_to
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.layout.tiling import PARTS
 from myoedge.operators.queries import fixed_params

@@ -18,7 +18,7 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
-from myoedge.operators.fake_quantize.definition import carried_params
+from myoedge.operators.fake_quantize import carried_params
 from myoedge.operators.kernel_formats import always_writes, may_read, may_write, operand_places
 from myoedge.operators.queries import fixed_params, own_params
 from myoedge.passes.qdq_tables import (

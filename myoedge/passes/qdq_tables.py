@@ -12,7 +12,7 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import IDENTITY, bounds, is_continuous
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
-from myoedge.operators.fake_quantize.definition import carried_params
+from myoedge.operators.fake_quantize import carried_params
 from myoedge.operators.interpreter import has_table
 from myoedge.operators.kernel_formats import layer_shapes, may_write
 

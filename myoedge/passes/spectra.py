@@ -17,7 +17,7 @@ from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewri
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS
-from myoedge.operators.fake_quantize.definition import rounds_to_16_bits
+from myoedge.operators.fake_quantize import rounds_to_16_bits
 from myoedge.operators.graph_builder import GraphBuilder, reshape
 from myoedge.operators.kernel_formats import (
     always_reads,

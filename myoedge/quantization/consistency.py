@@ -79,7 +79,7 @@ QUANTIZED: Spec[QuantGraph] = (
     (_integers, "weights, multipliers or shifts are out of range"),
     (_limits, "limits or pre-shift are out of range"),
     (
-        lambda q: (x.node.name for x in q.steps if OPS[x.node.op].integer.bound(x) > INT32_MAX),
+        lambda q: (step.node.name for step in q.steps if step.bound > INT32_MAX),
         "an accumulator may leave int32",
     ),
 )

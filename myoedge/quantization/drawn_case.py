@@ -276,7 +276,8 @@ def finer(case: DrawnCase) -> float:
     if case.params("y").element_type.bits == 8 or not {"mult", "pre"}.issubset(numbers):
         return 0.0
     factors = np.asarray(numbers["mult"]) / 2.0 ** (np.asarray(numbers["shift"]) + numbers["pre"])
-    return math.sqrt(OPS[case.op].integer.bound(case.step) * float(factors.max())) / 256
+    largest = numbers.get("acc_bound", case.step.bound)  # before requantisation
+    return math.sqrt(float(largest) * float(factors.max())) / 256
 
 
 def _through_table(case: DrawnCase, before: Array, slack: Array) -> tuple[Array, Array]:

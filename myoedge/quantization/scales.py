@@ -132,12 +132,11 @@ def quantize_graph(
         known.get(id(node)) or quantize_node(graph, node, params, rules) for node in graph.nodes
     )
     for step in steps:
-        bound = OPS[step.node.op].integer.bound(step)
-        if bound > INT32_MAX:
+        if step.bound > INT32_MAX:
             raise MyoedgeError(
                 OVERFLOW,
                 f"{step.node.where} could overflow its 32-bit accumulator",
-                {"needs": f"at most {INT32_MAX:,}", "has": f"{bound:,} at the worst input"},
+                {"needs": f"at most {INT32_MAX:,}", "has": f"{step.bound:,} at the worst input"},
                 [_with_smaller_sums(step, graph)],
             )
     left = left_in_8_bits(graph, params, rules)

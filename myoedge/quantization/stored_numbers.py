@@ -18,8 +18,9 @@ from myoedge.graph.constants import as_constants
 from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
+from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.weight_format import WeightFormat
-from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.learnt import Learnt, inside
 from myoedge.quantization.scales import QuantGraph, alike, quantized_at, site_of
 
@@ -55,9 +56,15 @@ def _faults(
     if any(_keeps_state(step, other) for other in network.steps):
         return
     yield from chain.from_iterable(_differences(step.integers, again.integers, learnt))
-    ranges = {name: span for name, span in learnt.ranges.items() if _has(step.integers, name)}
-    if not inside(step.integers, ranges) or not learnt.fits(step.integers, site):
+    if not _fits(step, learnt, site):
         yield "numbers are out of range"
+
+
+def _fits(step: QuantizedNode, learnt: Learnt, site: QuantizeInputs) -> bool:
+    """Return whether a layer's integers are inside the limits of its kernels."""
+    numbers = step.integers
+    ranges = {name: span for name, span in learnt.ranges.items() if _has(numbers, name)}
+    return inside(numbers, ranges) and learnt.fits(numbers, site) and step.bound <= INT32_MAX
 
 
 def _keeps_state(step: QuantizedNode, other: QuantizedNode) -> bool:

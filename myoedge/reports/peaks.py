@@ -146,8 +146,7 @@ def owner(report: Report, buffer: Row) -> Row:
     """Return the row of the layer that writes an arena buffer, or reads its weights from L3."""
     if "step" in buffer:
         return dict(report["layers"][buffer["step"]])
-    name = buffer["name"]
-    return next(dict(row) for row in report["layers"] if name in wording.results(row))
+    return next(dict(row) for row in report["layers"] if row["name"] == buffer["name"])
 
 
 def _l3(report: Report) -> Peak:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from operator import add, mul, sub
 
@@ -219,6 +220,31 @@ def test_a_comparison_is_a_number() -> None:
     nest = Nest((i,), (x,), Array("y", "int16", (3,)), (i.at,), value)
     values = np.array([[-1, 0], [4, 9], [-5, -6]], np.int8)
     assert NestReference.of(nest)(values).tolist() == [-300 + 8 - 1, -300 - 1, 16 - 1]
+
+
+def test_constants_of_one_condition_are_chosen_together() -> None:
+    """A channel's factor meets its own offset, and that of a side of zero the same side's: the
+    bounds of PReLU, which no product of the largest factor with the largest offset reaches."""
+    c, i = Axis("c", 2), Axis("i", 4)
+    x = Array("x", "int8", (2, 4))
+    mult = Array("mult", "int32", (3,), np.array([100, -1, 2]))
+    offset = Array("offset", "int32", (3,), np.array([-7, 5000, 9]))
+    below = x[c, i] < 0
+    chosen = [where(below, numbers[c], numbers[2]) for numbers in (mult, offset)]
+    value = x[c, i] * chosen[0] + chosen[1]
+    nest = Nest((c, i), (x,), Array("y", "int32", (2, 4)), (c.at, i.at), value)
+    sums = [
+        v * m + o for m, o in zip((100, -1, 2), (-7, 5000, 9), strict=True) for v in (-128, 127)
+    ]
+    assert intervals(nest)[id(value)] == (min(sums), max(sums))
+    assert largest(nest) == max(max(sums), -1 - min(sums))
+
+
+def test_moved_values_are_not_computed() -> None:
+    i, x = Axis("i", 4), Array("x", "int32", (4,))
+    moved = Nest((i,), (x,), Array("y", "int32", (4,)), (i.at,), x[i])
+    assert largest(moved) == 0
+    assert largest(replace(moved, value=-x[i])) == 2**31
 
 
 def test_elements_outside_need_a_value() -> None:

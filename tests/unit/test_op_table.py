@@ -179,7 +179,20 @@ def test_a_folded_bias_outside_int32_does_not_pass_for_a_small_one(count: int) -
         made = OPS["linear"].constants.quantize(inputs)
     node = Node("linear", ("x", "w"), ("y",))
     step = QuantizedNode(node, ("x",), ((1, count),), (1, 1), made)
-    assert OPS["linear"].integer.bound(step) > 2**31 - 1
+    assert step.bound > 2**31 - 1
+
+
+def test_every_intermediate_of_a_description_counts() -> None:
+    """Not only the sum that somebody has written down: a product with its multiplier, too."""
+    q, shape = QuantParams(0.01, 3), (2, 3)
+    inputs = QuantizeInputs({}, (shape, shape), shape, (q, q), q, (None, None))
+    numbers = OPS["mul"].constants.quantize(inputs)
+    step = QuantizedNode(
+        Node("mul", ("a", "b"), ("y",)), ("a", "b"), (shape, shape), shape, numbers
+    )
+    assert 255 * 255 < step.bound <= 2**31 - 1
+    larger = dataclasses.replace(numbers, mult=2**20)
+    assert dataclasses.replace(step, integers=larger).bound > 2**31 - 1
 
 
 # ---- windows

@@ -19,7 +19,7 @@ from myoedge.frontend.onnx.normal_form import DEFAULT
 from myoedge.frontend.onnx.quantized import MICROSOFT, STATIC
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.numerics.arrays import Array
-from myoedge.operators.fake_quantize.import_rows import rounding_of
+from myoedge.operators.fake_quantize import rounding_of
 from myoedge.operators.graph_builder import Unsupported
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from myoedge.frontend.onnx.fold import FLOATS, TensorType
 from myoedge.frontend.onnx.quantized import is_held
 from myoedge.frontend.onnx.state import Importing
 from myoedge.numerics.pointwise import listed
-from myoedge.operators.fake_quantize.import_rows import rounding_of
+from myoedge.operators.fake_quantize import rounding_of
 
 if TYPE_CHECKING:
     from onnx import NodeProto

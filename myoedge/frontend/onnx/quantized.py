@@ -16,7 +16,7 @@ from myoedge.frontend.onnx.normal_form import DEFAULT
 from myoedge.frontend.onnx.state import MOVES, Importing, keep
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
-from myoedge.operators.fake_quantize.import_rows import rounded, rounding_of
+from myoedge.operators.fake_quantize import rounded, rounding_of
 from myoedge.operators.graph_builder import Unsupported
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import numpy as np
 from myoedge.frontend.torch.traced import arguments_of
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
-from myoedge.operators.fake_quantize.import_rows import rounded, rounding_of
+from myoedge.operators.fake_quantize import rounded, rounding_of
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 
 NAMESPACE = "quantized_decomposed."

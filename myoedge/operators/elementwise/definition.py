@@ -39,8 +39,8 @@ from myoedge.operators.elementwise import channels
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, Format, int16_where
 from myoedge.operators.kernel import TiledKernel, on_cluster
-from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
-from myoedge.operators.traits import Constants, Described, Operands, Weights, stored_bound
+from myoedge.operators.learnt import SHIFT, SYMMETRIC_32, Learnt
+from myoedge.operators.traits import Constants, Described, Operands, Weights
 from myoedge.targets.chip import Engine
 
 REQUANT = ("mult", "offset", "shift")
@@ -53,28 +53,20 @@ def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SumParams(QuantizedParams):
     """Integer constants of y = (a * a_mult + b * b_mult + offset) >> shift, an addition or
-    subtraction.
-
-    acc_bound   largest |sum| before the shift
-    """
+    subtraction."""
 
     a_mult: int
     b_mult: int
     offset: int
     shift: int
-    acc_bound: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelParams(QuantizedParams):
-    """Integer constants of y = (x * mult + offset) >> shift, one int32 of each per channel.
-
-    acc_bound   largest |sum| before the shift
-    """
+    """Integer constants of y = (x * mult + offset) >> shift, one int32 of each per channel."""
 
     offset: Array
     shift: Array
-    acc_bound: int
     mult: Array
 
 
@@ -102,13 +94,7 @@ def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
         factor_max=factor_max((a.element_type, b.element_type), y.element_type),
         mult_max=INT32_MAX if int16 else MULT_MAX,
     )
-    return SumParams(
-        a_mult=c.mult[0],
-        b_mult=c.mult[1],
-        offset=c.offset,
-        shift=c.shift,
-        acc_bound=c.largest(bounds),
-    )
+    return SumParams(a_mult=c.mult[0], b_mult=c.mult[1], offset=c.offset, shift=c.shift)
 
 
 def sum_meaning(step: QuantizedNode[SumParams]) -> Nest:
@@ -141,7 +127,7 @@ ADD = register(
         name="add",
         doc="sum of two tensors, broadcast; residual additions",
         real=lambda attrs, a, b: np.asarray(a + b),
-        integer=Described(sum_meaning, stored_bound),
+        integer=Described(sum_meaning),
         constants=Constants(partial(_quantize_sum, sign=1), kinds=(SumParams,)),
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
     )
@@ -152,7 +138,7 @@ SUB = register(
         name="sub",
         doc="difference of two tensors, broadcast",
         real=lambda attrs, a, b: np.asarray(a - b),
-        integer=Described(sum_meaning, stored_bound),
+        integer=Described(sum_meaning),
         constants=Constants(partial(_quantize_sum, sign=-1), kinds=(SumParams,)),
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
     )
@@ -180,7 +166,7 @@ MUL = register(
         name="mul",
         doc="product of two tensors, broadcast",
         real=lambda attrs, a, b: np.asarray(a * b),
-        integer=Described(mul_meaning, stored_bound),
+        integer=Described(mul_meaning),
         constants=Constants(mul_quantize, kinds=(ProductParams,)),
         kernels=by_width(mul_in_tiles, flat.wide_product, *int16_where(LIMITED)),
     )
@@ -219,18 +205,10 @@ def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[
         "mult": np.array([c.mult[0] for c in parts], np.int32),
         "offset": np.array([c.offset for c in parts], np.int32),
         "shift": np.array([c.shift for c in parts], np.int32),
-        "acc_bound": max(c.largest([-x.low]) for c in parts),
     }
 
 
-def _fits(integers: ChannelParams, site: QuantizeInputs) -> bool:
-    """Return whether each product with its offset stays in int32."""
-    return sums_fit(integers.mult, integers.offset, -site.params(0).low)
-
-
-LEARNT = Learnt(
-    {"mult": SYMMETRIC_32, "offset": SYMMETRIC_32, "shift": SHIFT, "acc_bound": BOUND}, _fits
-)
+LEARNT = Learnt({"mult": SYMMETRIC_32, "offset": SYMMETRIC_32, "shift": SHIFT})
 
 
 def _has_channels(value: Any, site: NodeSite) -> bool:
@@ -258,7 +236,7 @@ AFFINE = register(
         real=lambda attrs, x, scale, offset: np.asarray(
             x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim)
         ),
-        integer=Described(affine_meaning, stored_bound),
+        integer=Described(affine_meaning),
         constants=Constants(affine_quantize, kinds=(ChannelParams,), learnt=LEARNT),
         kernels=on_cluster(channels.per_channel, *int16_where(LIMITED)),
         weights=Weights((1, 2)),
@@ -299,7 +277,7 @@ PRELU = register(
         attributes={"axis": CHANNELS},
         doc="leaky ReLU with one slope per channel (a single slope is a table)",
         real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
-        integer=Described(prelu_meaning, stored_bound),
+        integer=Described(prelu_meaning),
         constants=Constants(prelu_quantize, kinds=(PreluParams,), learnt=LEARNT),
         kernels=on_cluster(channels.by_sign, *int16_where(LIMITED)),
         weights=Weights((1,)),

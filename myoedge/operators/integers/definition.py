@@ -49,7 +49,6 @@ from myoedge.operators.traits import (
     Operands,
     Result,
     Weights,
-    stored_bound,
 )
 
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
@@ -171,8 +170,8 @@ def pair(step: QuantizedNode[IntegerParams], formula: Callable[[Expr, Value], Ex
     values: list[Any] = [
         integer(step, x[broadcast_index(axes, x.shape)], name, kind) for name, x, kind in named
     ]
-    if step.integers.b is not None:
-        b = step.integers.b
+    if len(arrays) == 1:
+        b = np.asarray(step.integers.b)
         values.append(nest_constant("b", b.reshape(step.out))[index] if b.size > 1 else int(b[0]))
     return Nest(axes, tuple(arrays), result(step), index, formula(*values))
 
@@ -222,7 +221,7 @@ MATH = register(
         doc="sums, differences, products, minima and maxima of integers: ids, positions",
         shape=broadcast,
         real=math_real,
-        integer=Described(math_meaning, stored_bound),
+        integer=Described(math_meaning),
         constants=Constants(math_quantize, kinds=(IntegerParams,)),
         kernels=generated(Format((INTEGERS,), INTEGERS)),
         result=Result(dtype="int32"),
@@ -253,7 +252,7 @@ COMPARE = register(
         attributes={"function": chosen(*COMPARED), "kinds": KINDS},
         doc="comparisons of integers: ones and zeros",
         real=compare_real,
-        integer=Described(compare_meaning, stored_bound),
+        integer=Described(compare_meaning),
         constants=Constants(compare_quantize, kinds=(IntegerParams,)),
         kernels=generated(Format((INTEGERS,))),
         result=Result(),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.cumsum.import_rows import cumulative
+from myoedge.operators.cumsum import cumulative
 from myoedge.operators.elementwise.conditions import truth
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, slice_axis
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first, one_by_one

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from myoedge.operators.cumsum.import_rows import cumulative
+from myoedge.operators.cumsum import cumulative
 from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 from myoedge.operators.import_rows import ImportRow
 

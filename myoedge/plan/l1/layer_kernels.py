@@ -301,8 +301,7 @@ def content_key(step: QuantizedNode) -> Hashable:
         (*(position[name] for name in member.operands), content_key(member))
         for member in step.members
     )
-    stored = tuple(map(position.__getitem__, step.stored))
-    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind, members, stored
+    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind, members
 
 
 # --- layers without a tile in L1 -----------------------------------------------------------------

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of formulas: their loops."""
+
+from __future__ import annotations
+
+from myoedge.nest.ir import Axis, Nest, Reduced, walk
+
+
+def all_axes(nest: Nest) -> tuple[Axis, ...]:
+    """Return the loops of the result, then those of reductions."""
+    over = (part.axis for part in walk(nest.value) if isinstance(part, Reduced))
+    return (*nest.axes, *dict.fromkeys(axis for axis in over if axis not in nest.axes))
