@@ -21,7 +21,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import enforce
 from myoedge.operators.interpreter import run_int
 from myoedge.operators.loop.turns import STATE
-from myoedge.plan.plan_json import parse_location
+from myoedge.plan.plan_json import parse_location, written_by
 from myoedge.quantization.consistency import QUANTIZED
 from myoedge.quantization.files import from_files, unpacked_npz, weight_shapes
 from myoedge.quantization.scales import QuantGraph
@@ -111,11 +111,21 @@ class BuildFolder(ReportFolder, Tabular):
 
     @cached_property
     def layer_names(self) -> tuple[str, ...]:
-        """Names of the tensors that the layers of the generated C write, in order."""
+        """Names of the layers of the generated C, in order: each is that of its first result."""
+        first = dict(reversed(self.results))
+        return tuple(first[layer] for layer in sorted(first))
+
+    @property
+    def results(self) -> tuple[tuple[int, str], ...]:
+        """(layer, tensor) for all tensors that the layers of the generated C write, in order."""
+        return tuple(self._places)
+
+    @cached_property
+    def _places(self) -> dict[tuple[int, str], str]:
+        """(layer, tensor) -> location of the tensor, as plan.json has it."""
         with self.meaningful("plan.json"):
-            return tuple(
-                str(step["name"]) for step in json.loads(self.written("plan.json"))["steps"]
-            )
+            rows = enumerate(map(written_by, json.loads(self.written("plan.json"))["steps"]))
+            return {(at, name): place for at, row in rows for name, place in row.items()}
 
     @cached_property
     def golden_inputs(self) -> dict[str, Array]:
@@ -252,19 +262,21 @@ class BuildFolder(ReportFolder, Tabular):
         return self.output_specs if self.stream is None else ready_specs(self.stream)
 
     @cached_property
-    def regions(self) -> dict[int, tuple[str, int, int]]:
-        """Layers with results in L2: layer -> (C symbol, offset, size in bytes) of the result."""
-        q, regions, count = self.network, {}, len(self.given_specs)
+    def regions(self) -> dict[int, dict[str, tuple[str, int, int]]]:
+        """Results in L1 and L2: layer -> tensor -> (C symbol, offset, size in bytes)."""
+        q, count = self.network, len(self.given_specs)
+        regions: dict[int, dict[str, tuple[str, int, int]]] = {}
         outputs = "me" if self.stream is None else self.prefix  # in the program, or in stream.c
         with self.meaningful("plan.json"):
-            for index, step in enumerate(json.loads(self.written("plan.json"))["steps"]):
-                kind, number, offset = parse_location(step["writes"])
-                if kind == "far" or (kind == "output" and number >= count) or step["op"] == STATE:
+            for (index, name), place in self._places.items():
+                kind, number, offset = parse_location(place)
+                is_state = q.graph.producer[name].op == STATE
+                if kind == "far" or (kind == "output" and number >= count) or is_state:
                     continue  # a stream's states alternate between places, a loop replaces its own
-                name, ours = step["name"], kind in RESULTS
+                ours = kind in RESULTS
                 symbol = f"{self.prefix}_{kind}" if ours else f"{outputs}_output{number}"
                 size = math.prod(q.graph.shape(name)) * q.element_type(name).size_bytes
-                regions[index] = (symbol, offset, size)
+                regions.setdefault(index, {})[name] = (symbol, offset, size)
         return regions
 
     def rows(self) -> list[dict[str, Any]]:

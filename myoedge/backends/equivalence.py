@@ -58,7 +58,7 @@ class Difference:
     got: int
 
 
-Layers = Mapping[int, bytes]  # layer number -> bytes it wrote; empty if they are not available
+Layers = Mapping[str, bytes]  # tensor -> bytes its layer wrote; empty if they are not available
 Written = tuple[Layers, Sequence[Array]]  # results of layers, and outputs
 
 
@@ -187,9 +187,9 @@ def _compare(
     layers, outputs = written
     _check_sizes(build, layers)
     rows: list[tuple[int, str, Array, Array]] = [
-        (i, n, case.values[n], np.frombuffer(layers[i], q.dtype(n)).reshape(q.graph.shape(n)))
-        for i, n in enumerate(build.layer_names)
-        if i in layers
+        (i, n, case.values[n], np.frombuffer(layers[n], q.dtype(n)).reshape(q.graph.shape(n)))
+        for i, n in build.results
+        if n in layers
     ]
     last, names = len(build.layer_names), q.graph.outputs[: len(case.outputs)]
     given = zip(names, case.outputs, outputs, strict=True)
@@ -205,12 +205,11 @@ def _compare(
 
 
 def _check_sizes(build: Build, layers: Layers) -> None:
-    q, names = build.network, enumerate(build.layer_names)
-    sizes = {
-        index: math.prod(q.graph.shape(n)) * q.element_type(n).size_bytes for index, n in names
-    }
-    seen = {index: len(data) for index, data in layers.items()}
-    if layers and not (seen.items() <= sizes.items() and seen.keys() >= build.regions.keys()):
+    q, names = build.network, [name for _, name in build.results]
+    sizes = {n: math.prod(q.graph.shape(n)) * q.element_type(n).size_bytes for n in names}
+    seen = {name: len(data) for name, data in layers.items()}
+    needed = {name for results in build.regions.values() for name in results}
+    if layers and not (seen.items() <= sizes.items() and seen.keys() >= needed):
         title = f"{build.folder.name}: the C does not write the layers of the plan"
         raise MyoedgeError("E222", title, tries=["myoedge build ... again"])
 
@@ -224,7 +223,8 @@ def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
             with host.traced(library) as layers:
                 outputs = _outputs_on_host(build, library, case)
             pairs = zip(outputs, specs, strict=True)
-            yield case, (layers, [zero_padded(y, shape) for y, (shape, _) in pairs])
+            named = {build.results[number][1]: data for number, data in layers.items()}
+            yield case, (named, [zero_padded(y, shape) for y, (shape, _) in pairs])
 
 
 def _outputs_on_host(build: Build, library: host.Library, case: Case) -> Sequence[Array]:

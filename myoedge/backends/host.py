@@ -95,14 +95,14 @@ def named(library: Library, name: str) -> str:
 
 @contextmanager
 def traced(library: Library) -> Iterator[dict[int, bytes]]:
-    """Context manager that collects the bytes that each layer writes, by layer number.
+    """Context manager that collects the bytes of the results that the layers write, by number.
 
     library   compiled with ME_TRACE
     """
     written: dict[int, bytes] = {}
 
-    def note(layer: int, data: int, size_bytes: int) -> None:
-        written[layer] = ctypes.string_at(data, size_bytes)
+    def note(result: int, data: int, size_bytes: int) -> None:
+        written[result] = ctypes.string_at(data, size_bytes)
 
     callback = _TRACE(note)
     hook = ctypes.c_void_p.in_dll(library.handle, named(library, "trace"))

@@ -101,13 +101,13 @@ class Inference:
     outputs   output arrays
     cycles    cycles from the start of the first layer to the end of the last
     layers    cycles and stalls of each layer
-    written   layer index -> bytes that it wrote; empty if not recorded
+    written   tensor -> bytes that its layer wrote; empty if not recorded
     """
 
     outputs: tuple[Array, ...]
     cycles: int
     layers: tuple[LayerCost, ...]
-    written: Mapping[int, bytes] = field(default_factory=dict)
+    written: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

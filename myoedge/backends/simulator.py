@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, pairwise, repeat
 from operator import attrgetter
@@ -36,7 +36,7 @@ def run_firmware(
     program: Program,
     files: FirmwareFiles,
     *,
-    regions: Mapping[int, Region] | None = None,
+    regions: Mapping[int, Mapping[str, Region]] | None = None,
     options: RunOptions | None = None,
     cycles: Mapping[str, int] = GAP9_CYCLES,
     max_cycles: int = 1 << 40,
@@ -45,14 +45,15 @@ def run_firmware(
     """Run consecutive inferences of a firmware on the simulated chip; return measurement and
     simulation.
 
-    regions      layer -> location of its result in memory, to record in Inference.written
+    regions      layer -> locations of its results in memory, by tensor, to record in
+                 Inference.written
     cycles       cost table of the chip
     max_cycles   limit for the whole run
     Errors: E701..E709 the program faulted; E711 it ended with an error of its own.
     """
     snapshots = {
-        layer: [(program.symbols[symbol] + offset, size)]
-        for layer, (symbol, offset, size) in (regions or {}).items()
+        layer: [(program.symbols[symbol] + at, size) for symbol, at, size in results.values()]
+        for layer, results in (regions or {}).items()
     }
     options = replace(options or RunOptions(), snapshots=snapshots)
     with tools.scratch() as folder:
@@ -70,7 +71,7 @@ def run_firmware(
 
 
 def _measurement(
-    run: Simulation, counted: Sequence[Counted], regions: Mapping[int, Region]
+    run: Simulation, counted: Sequence[Counted], regions: Mapping[int, Iterable[str]]
 ) -> Measurement:
     starts = [i for i, mark in enumerate(run.marks) if mark.value == STARTED]
     groups = [run.marks[a:b] for a, b in pairwise([*starts, len(run.marks)])]
@@ -80,15 +81,18 @@ def _measurement(
     return Measurement("simulated", rows, startup, run.l1_bytes, run.output)
 
 
-def _inference(counted: Counted, marks: Sequence[Mark], regions: Mapping[int, Region]) -> Inference:
+def _inference(
+    counted: Counted, marks: Sequence[Mark], regions: Mapping[int, Iterable[str]]
+) -> Inference:
     """Return one inference with the firmware's cycle counts, corrected by the simulator's marks:
     one before the first layer and one after each layer; without marks, as counted."""
     outputs, cycles, total = counted
     turns = _turns(marks)
     costs = [_layer_cost(turns[layer], n) for layer, n in enumerate(cycles) if layer in turns]
     total = _unwrapped(marks[-1].cycle - marks[0].cycle, total) if marks else total
-    recorded = filter(attrgetter("snapshots"), marks)
-    written = {mark.value: mark.snapshots[0] for mark in recorded if mark.value in regions}
+    written: dict[str, bytes] = {}
+    for mark in filter(attrgetter("snapshots"), marks):
+        written |= zip(regions.get(mark.value, ()), mark.snapshots, strict=False)
     return Inference(outputs, total, tuple(costs), written)
 
 

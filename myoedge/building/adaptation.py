@@ -73,8 +73,7 @@ def _features(
     table: AdaptTable, source: AdaptSource, plan: Plan, classes: int
 ) -> Mapping[str, Any]:
     """Return the fields of an Adaptation that concern the features. Errors: E267."""
-    number = _layer(plan, table.layer)
-    step = plan.steps[number]
+    number, step = _layer(plan, table.layer)
     size = math.prod(step.out)
     channels = size if size <= MOST_FEATURES else step.out[-1]
     layer = FeatureLayer(step.node.name, size // channels, channels)
@@ -116,7 +115,7 @@ def _pseudo(plan: Plan, threshold: float) -> Pseudo:
         raise MyoedgeError("E232", "[adapt] pseudo is no confidence", facts, ["pseudo = 0.95"])
     name = plan.graph_outputs[0]
     params = plan.quant.params[name]
-    op = next((step.node.op for step in plan.steps if step.node.name == name), "")
+    op = next((x.node.op for _, x in plan.results if x.node.name == name), "")
     return pseudo(threshold, params.scale, params.zero_point, is_probability=op == "softmax")
 
 
@@ -215,24 +214,26 @@ def _ports(graph: Graph, stream: Stream | None) -> tuple[Sequence[str], Sequence
     return [port.name for port in stream.inputs], [port.name for port in stream.outputs]
 
 
-def _layer(plan: Plan, pattern: str | None) -> int:
-    """Return the index of the layer whose output is used as features."""
-    found = [
-        i
-        for i, step in enumerate(plan.steps)
-        if pattern is not None and (step.node.name == pattern or matches(pattern, step.node))
-    ]
+def _layer(plan: Plan, pattern: str | None) -> tuple[int, QuantizedNode]:
+    """Return the index of the layer one of whose results is used as features, and the result."""
     if pattern is None:
-        found = [*_in_front_of_last_weights(plan)]
-    usable = [i for i in found if _is_usable(plan, plan.steps[i])]
+        wanted = {*_in_front_of_last_weights(plan)}
+    else:
+        wanted = {x.node.name for _, x in plan.results if _is_meant(x.node, pattern)}
+    named = [(index, x) for index, x in plan.results if x.node.name in wanted]
+    usable = [(index, x) for index, x in named if _is_usable(plan, x)]
     if not usable:
         raise _no_features(plan, pattern)
     return usable[-1]
 
 
+def _is_meant(node: Node, pattern: str) -> bool:
+    return node.name == pattern or matches(pattern, node)
+
+
 def _no_features(plan: Plan, pattern: str | None) -> MyoedgeError:
     shown = "before the last one with weights" if pattern is None else pattern
-    names = [step.node.name for step in plan.steps if _is_usable(plan, step)]
+    names = [result.node.name for _, result in plan.results if _is_usable(plan, result)]
     needs = "a layer with int8 results in L2 or L1"
     facts = {"has": ", ".join(names) or "no such layer", "needs": needs}
     tries = [f'[adapt] layer = "{name}"' for name in names[-2:-1]]  # the layer before the scores
@@ -241,8 +242,8 @@ def _no_features(plan: Plan, pattern: str | None) -> MyoedgeError:
     )
 
 
-def _is_usable(plan: Plan, step: QuantizedNode) -> bool:
-    name = step.node.name
+def _is_usable(plan: Plan, result: QuantizedNode) -> bool:
+    name = result.node.name
     return plan.quant.dtype(name) == "int8" and plan.where[name].kind != IN_L3
 
 
@@ -250,11 +251,11 @@ def _weights(node: Node) -> tuple[str, ...]:
     return tuple(node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs))
 
 
-def _in_front_of_last_weights(plan: Plan) -> Iterator[int]:
-    """Yield the index of the layer before the last layer with weights, among layers that the first
-    output depends on; nothing if there is none."""
+def _in_front_of_last_weights(plan: Plan) -> Iterator[str]:
+    """Yield the result that the last layer with weights reads, among layers that the first output
+    depends on; nothing if there is none."""
     graph, steps = plan.quant.graph, plan.steps
-    writers = {step.node.name: i for i, step in enumerate(steps)}
+    written = {result.node.name for _, result in plan.results}
     first_output = prune(replace(graph, outputs=graph.outputs[:1]))
     needed = {node.name for node in first_output.nodes}
     weighted = [
@@ -264,10 +265,10 @@ def _in_front_of_last_weights(plan: Plan) -> Iterator[int]:
     ]
     for step in weighted[-1:]:
         name = step.operands[0]
-        while name not in writers and name in graph.producer:  # a view
+        while name not in written and name in graph.producer:  # a view
             name = graph.producer[name].inputs[0]
-        if name in writers:
-            yield writers[name]
+        if name in written:
+            yield name
 
 
 def _exponent(rows: Array, zero_point: int) -> int:

@@ -79,10 +79,10 @@ def _feature_layer(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
     does."""
     if not adaptation.features:
         return {"number": None}
-    (row,) = traced(plan, adaptation.layer)
-    channels = math.prod(plan.steps[adaptation.layer].out) // adaptation.positions
+    row = next(x for x in traced(plan, adaptation.layer) if x["tensor"] == adaptation.name)
+    channels = math.prod(plan.quant.graph.shape(adaptation.name)) // adaptation.positions
     sizes = {key: getattr(adaptation, key) for key in ("positions", "group")}
-    return {**row, **sizes, "channels": channels}
+    return {**row, **sizes, "number": adaptation.layer, "channels": channels}
 
 
 def _scores(plan: Plan, stream: Stream | None) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from myoedge.codegen.constants import function_name
-from myoedge.operators.kernel import Operand
+from myoedge.operators.kernel import Operand, Written
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.loops import own_row
 from myoedge.plan.plan import Location, Plan, size_bytes
@@ -112,12 +112,12 @@ class NetworkAddresses:
 
     plan: Plan
 
-    def written(self, index: int) -> str:
+    def written(self, index: int, result: int) -> str:
         """Return the macro for a layer's result in L1 or in the arena; "" if it is elsewhere."""
         step, tiling = self.plan.steps[index], self.plan.tilings[index]
-        memory = {"l1": "", "arena": "L2"}.get(self.plan.where[step.node.name].kind)
-        function = function_name(index, step)
-        return "" if memory is None else macro(function, tiling.kernel.out.name, memory)
+        memory = {"l1": "", "arena": "L2"}.get(self.plan.where[step.written[result]].kind)
+        name = tiling.kernel.written(Written(result)).name
+        return "" if memory is None else macro(function_name(index, step), name, memory)
 
     def address(self, location: Location, index: int) -> str:
         """Return the C expression of an address in L1 or the arena, relative to the result most
@@ -126,13 +126,13 @@ class NetworkAddresses:
         index   layer that uses it
         """
         for before in reversed(range(index)):
-            name = self.plan.steps[before].node.name
-            start = self.plan.where[name]
-            if own_row(self.plan.quant, self.plan.steps[before]) or start.row_bytes:
-                continue
-            ends = start.offset + max(size_bytes(self.plan.quant, name), 1)
-            if start.kind == location.kind and start.offset <= location.offset < ends:
-                return added(self.written(before), location.offset - start.offset)
+            for number, node in enumerate(x.node for x in self.plan.steps[before].results):
+                start = self.plan.where[node.name]
+                if own_row(self.plan.quant, node) or start.row_bytes:
+                    continue
+                ends = start.offset + max(size_bytes(self.plan.quant, node.name), 1)
+                if start.kind == location.kind and start.offset <= location.offset < ends:
+                    return added(self.written(before, number), location.offset - start.offset)
         return f"{L1 if location.kind == 'l1' else L2} + {location.offset}"
 
     def resident(self, index: int) -> Callable[[int], str]:

@@ -43,7 +43,7 @@ def row_fetches(plan: Plan, outside: Outsides) -> list[RowFetch]:
         for index in range(loop.first, loop.last + 1):
             for operand in plan.tilings[index].kernel.operands:
                 if plan.is_fetched_row(index, operand):
-                    name = plan.steps[index].operands[int(operand.source)]
+                    name = plan.steps[index].tensors[operand.source]
                     readers.setdefault(plan.where[name], []).append((index, operand))
         found += [_fetch(plan, loop, row, known, outside) for row, known in readers.items()]
     return found

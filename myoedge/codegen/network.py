@@ -19,7 +19,7 @@ from myoedge.codegen.library import brought, called, headers
 from myoedge.codegen.loops import RowFetch, loop_values, row_fetches
 from myoedge.codegen.render import wrapped
 from myoedge.codegen.tiled_layer import OutsideL1, TiledLayer, tiled_layer
-from myoedge.operators.kernel import Operand
+from myoedge.operators.kernel import Operand, Written
 from myoedge.operators.loop.turns import READ, STATE, WRITE
 from myoedge.plan.l1.tiling import ARGUMENTS, Tiling
 from myoedge.plan.l3.feature_maps import through_windows
@@ -55,7 +55,7 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
         "headers": headers(called(plan.tilings), brought(plan)),
         "row_fetches": rows,
         "prefetches": [prefetch for prefetch in prefetches.values() if prefetch.lines],
-        "traced": [row for index in range(len(layers)) for row in traced(plan, index)],
+        "traced": [*filter(None, (traced(plan, index) for index in range(len(layers))))],
         "copies": copies,
         "layer_table": table,
         "loops": loops,
@@ -200,11 +200,11 @@ def _outside(plan: Plan, index: int, operand: Operand) -> Outside:
         arrived = min(transfer.l2 for transfer in plan.streamed[index, source])
     if arrived is not None:
         return Outside(f"me_arena + {arrived}", arrived, in_arena=True)
-    own = own_row(plan.quant, step)
-    if operand.written:
-        return _tensor(plan, step.node.name, index, own if step.node.op == WRITE else 0)
-    if isinstance(source, int):
-        return _tensor(plan, step.operands[source], index, own if step.node.op == READ else 0)
+    if not isinstance(source, str):
+        node = step.results[source.number].node if isinstance(source, Written) else step.node
+        moves = node.op == (WRITE if isinstance(source, Written) else READ)
+        own = own_row(plan.quant, node) if moves else 0
+        return _tensor(plan, step.tensors[source], index, own)
     text = f"{function_name(index, step)}_{source}"
     is_bytes = plan.stored(index)[source].dtype == np.int8
     return Outside(text if is_bytes else f"(const int8_t *){text}")
@@ -227,15 +227,20 @@ def _tensor(plan: Plan, name: str, index: int, row_bytes: int = 0) -> Outside:
     return Outside(text + moved)
 
 
-def traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
-    """Yield the template values for recording a layer's result under ME_TRACE, unless the result is
-    in L3, or a state that the loop replaces."""
-    name, op = plan.steps[index].node.name, plan.steps[index].node.op
-    if plan.where[name].kind != IN_L3 and op != STATE:
-        data = NetworkAddresses(plan).written(index) or _tensor(plan, name, index).text
-        if op == WRITE:  # all rows
-            data = _tensor(plan, name, index).text
-        yield {"number": index, "data": data, "bytes": size_bytes(plan.quant, name)}
+def traced(plan: Plan, index: int) -> list[dict[str, Any]]:
+    """Return the template values for recording a layer's results under ME_TRACE, except those in L3
+    and states that the loop replaces."""
+    rows = []
+    before = sum(len(step.results) for step in plan.steps[:index])
+    for at, node in enumerate(result.node for result in plan.steps[index].results):
+        if plan.where[node.name].kind != IN_L3 and node.op != STATE:
+            data = NetworkAddresses(plan).written(index, at)
+            if node.op == WRITE or not data:  # all rows
+                data = _tensor(plan, node.name, index).text
+            size = size_bytes(plan.quant, node.name)
+            names = {"layer": index, "number": before + at, "tensor": node.name}
+            rows.append({**names, "data": data, "bytes": size})
+    return rows
 
 
 def _prefetches(plan: Plan, rows: Sequence[RowFetch]) -> dict[int, Prefetch]:

@@ -18,12 +18,10 @@ def movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[
 
     base   operand -> its address in L2, or in a caller's buffer
     """
-    sent = [tile.stores for tile in tiling.tiles]
-    stores = _moves(movement, "me_send", sent, base(tiling.kernel.out), False) if any(sent) else ()
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
     return {
         "load": [*_loads(tiling, base, movement)],
-        "store": [*stores],
+        "store": [*_stores(tiling, base, movement)],
         "fetch_constants": [_call("me_fetch", x, base, tiling, movement) for x in early],
     }
 
@@ -52,6 +50,14 @@ def _loads(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
         early = any(map(tiling.early, loads[0]))
         if any(loads[1:] if early else loads):
             yield from _moves(movement, "me_fetch", loads, base(operand), early)
+
+
+def _stores(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
+    """Yield the statements that store the results of tile t."""
+    for operand in tiling.kernel.results:
+        stores = [[x for x in tile.stores if x.operand == operand.name] for tile in tiling.tiles]
+        if any(stores):
+            yield from _moves(movement, "me_send", stores, base(operand), False)
 
 
 def _moves(

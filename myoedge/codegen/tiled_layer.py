@@ -174,7 +174,7 @@ def _computed_as(step: QuantizedNode, tiling: Tiling) -> str:
     """Return the shapes of the kernel's operands, if they differ from the layer's by more than axes
     of 1."""
     data = [o for o in tiling.kernel.operands if isinstance(o.source, int)]
-    of_layer = [*(step.shapes[int(o.source)] for o in data), step.out]
+    of_layer = [*(step.shapes[o.source] for o in data if isinstance(o.source, int)), step.out]
     of_kernel = [*(o.shape for o in data), tiling.kernel.out.shape]
     if [_long_axes(shape) for shape in of_layer] == [_long_axes(shape) for shape in of_kernel]:
         return ""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from myoedge.nest.c_formula import FormulaParts, FormulaText
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.intervals import intervals
-from myoedge.nest.ir import Array, Call, Expr, Lookup, walk
+from myoedge.nest.ir import Array, Call, Expr, Lookup
 
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
 NEXT = {
@@ -51,6 +51,7 @@ class CKernel:
     name       the function; its structs are <name>_params and <name>_tile
     files      file name -> text of header and source
     pointers   names of the arrays, in the order of the nest's reads
+    results    names of its results
     tables     C name of each constant table -> its array
     cycles     estimated cycles of an element on one core, by the operations in its text
     """
@@ -58,6 +59,7 @@ class CKernel:
     name: str
     files: Mapping[str, str]
     pointers: tuple[str, ...]
+    results: tuple[str, ...]
     tables: Mapping[str, Array]
     cycles: float
 
@@ -72,7 +74,12 @@ def c_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
     text = body.source("NAME") + body.header("NAME")
     name = f"me_chain_{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
     files = {f"{name}.h": body.header(name), f"{name}.c": body.source(name)}
-    return CKernel(name, files, body.pointers, body.tables, body.cycles)
+    return CKernel(name, files, body.pointers, body.results, body.tables, body.cycles)
+
+
+def result_names(count: int) -> tuple[str, ...]:
+    """Return the names of results in C: y, y1, y2, ..."""
+    return tuple(f"y{n or ''}" for n in range(count))
 
 
 def shared_loop(flat: FlatNest, cores: int = 8) -> int:
@@ -90,13 +97,15 @@ class _Body:
 
     def __init__(self, flat: FlatNest, labels: Mapping[int, str]) -> None:
         self.flat, self.shared = flat, shared_loop(flat)
-        parts = walk(flat.nest.value)
+        parts = flat.nest.parts
         self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
         self.pointers = tuple(f"x{n}" for n in range(len(flat.reads)))
+        self.results = result_names(len(flat.nest.results))
         arrays = {id(a): a for part in parts for a in _tables(part)}
         self.tables = {f"table{n}": array for n, array in enumerate(arrays.values())}
         names = {id(array): name for name, array in self.tables.items()}
-        self.formula = FormulaParts(flat.nest.value, labels, names, intervals(flat.nest))
+        values = tuple(value for _, value in flat.nest.results)
+        self.formula = FormulaParts(values, labels, names, intervals(flat.nest))
 
     # --- header
 
@@ -138,7 +147,8 @@ class _Body:
         arrays = [read.array for read in self.flat.reads]
         for name, array in zip(self.pointers, arrays, strict=True):
             yield f"const {_c_type(array)} *{name};"
-        yield f"{_c_type(self.flat.nest.out)} *y;"
+        for name, (array, _) in zip(self.results, self.flat.nest.results, strict=True):
+            yield f"{_c_type(array)} *{name};"
         count = len(self.flat.loops)
         if count == 1:
             yield "int32_t n;"
@@ -210,12 +220,14 @@ class _Body:
         """
         starts = {
             name: f"tile->{name}{self._offset(name, number)}"
-            for number, name in enumerate((*self.pointers, "y"))
+            for number, name in enumerate(self.pointers)
         }
         for name, moves in zip(self.pointers, moving, strict=True):
             if moves:
                 yield f"const int8_t *{name} = (const int8_t *)({starts[name]}{shift});"
-        yield f"int8_t *y = (int8_t *)({starts['y']}{shift});"
+        written = self._offset("y", len(self.pointers)) + shift  # results have equal steps
+        for name in self.results:
+            yield f"int8_t *{name} = (int8_t *)(tile->{name}{written});"
         for number, name in enumerate(self.pointers):
             if not moving[number]:
                 yield f"const int32_t v{number} = *({starts[name]});"
@@ -241,12 +253,15 @@ class _Body:
                     load = f"{NEXT[read.array.dtype]}(&{self.pointers[number]})"
                     lines.append(f"const int32_t {name} = {load};")
             text = FormulaText(self.formula, loads, prefix)
-            columns.append([*lines, *text.lines, self._store(text.result)])
+            columns.append([*lines, *text.lines, *self._stores(text.results)])
         return [line for row in zip(*columns, strict=True) for line in row]
 
-    def _store(self, result: str) -> str:
-        kind = self.flat.nest.out.dtype
-        return f"{PUT[kind]}(&y, {f'(uint32_t)({result})' if kind == 'int32' else result});"
+    def _stores(self, values: Sequence[str]) -> Iterator[str]:
+        for name, (array, _), value in zip(
+            self.results, self.flat.nest.results, values, strict=True
+        ):
+            text = f"(uint32_t)({value})" if array.dtype == "int32" else value
+            yield f"{PUT[array.dtype]}(&{name}, {text});"
 
     @property
     def cycles(self) -> float:
@@ -259,7 +274,7 @@ class _Body:
 
     @property
     def operations(self) -> int:
-        return sum(1 for part in walk(self.flat.nest.value) if part.operands)
+        return sum(1 for part in self.flat.nest.parts if part.operands)
 
     def _offset(self, name: str, number: int) -> str:
         """Return the distance in elements of a row from an array's start in C; "" for 0."""

@@ -22,37 +22,38 @@ INT32_MAX, HALF_MAX = 2**31 - 1, 2**15 - 1
 
 @dataclass(frozen=True)
 class FormulaParts:
-    """A formula with the names and ranges that its C depends on.
+    """Formulas with the names and ranges that their C depends on.
 
-    value    the formula
+    values   the formulas
     labels   id of a part -> comment of the variable that has its value
     tables   id of a constant table -> its C name
     ranges   id of a part -> its range
     """
 
-    value: Expr
+    values: tuple[Expr, ...]
     labels: Mapping[int, str]
     tables: Mapping[int, str]
     ranges: Mapping[int, Interval]
 
 
 class FormulaText:
-    """The C of a formula.
+    """The C of formulas.
 
-    lines    definitions of variables, in order
-    result   expression of the formula's value
+    lines     definitions of variables, in order
+    results   expressions of the formulas' values
     """
 
     def __init__(self, parts: FormulaParts, loads: Mapping[int, str], prefix: str) -> None:
-        """Write the formula.
+        """Write the formulas.
 
         loads    id of an element -> the variable that has its value
         prefix   of the names of other variables: v5, v6, ...
         """
         self.parts, self.texts, self.lines = parts, dict(loads), list[str]()
         self.prefix, self.count = prefix, len(set(loads.values()))
-        self.uses = Counter(id(x) for part in walk(parts.value) for x in part.operands)
-        self.result = self.bare(parts.value)
+        used = (x for part in walk(*parts.values) for x in part.operands)
+        self.uses = Counter(map(id, (*used, *parts.values)))
+        self.results = [self.bare(value) for value in parts.values]
 
     def of(self, part: Expr) -> str:
         """Return a C expression for a value: a name, a number, a call, or text in parentheses; adds

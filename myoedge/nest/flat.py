@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from myoedge.nest.ir import Array, Axis, Element, Nest, Reduced, walk
+from myoedge.nest.ir import Array, Axis, Element, Nest, Reduced
 from myoedge.numerics.arrays import strides
 
 
@@ -102,7 +102,7 @@ class FlatNest:
         """Return a description as loops; None if it reduces or may read outside of arrays."""
         if not _is_flat(nest):
             return None
-        elements = [part for part in walk(nest.value) if isinstance(part, Element)]
+        elements = [part for part in nest.parts if isinstance(part, Element)]
         reads = tuple(_array_reads(elements, nest.axes))
         steps = [*(read.steps for read in reads), strides(nest.out.shape)]
         return FlatNest(nest, reads, collapse_loops(nest.out.shape, steps))
@@ -112,7 +112,7 @@ def _is_flat(nest: Nest) -> bool:
     """Return whether a description computes each element in order, without padding and sums."""
     if nest.at != tuple(axis.at for axis in nest.axes):
         return False
-    for part in walk(nest.value):
+    for part in nest.parts:
         if isinstance(part, Reduced) or (isinstance(part, Element) and not _is_inside(part)):
             return False
     return True

@@ -3,9 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from myoedge.nest.ir import Affine, Axis, Binary, Expr, Reduced, Value, Where, as_expr, as_index
+from myoedge.nest.ir import (
+    Affine,
+    Axis,
+    Binary,
+    Element,
+    Expr,
+    Number,
+    Reduced,
+    Value,
+    Where,
+    as_expr,
+    as_index,
+)
 
 
 def maximum(a: Value, b: Value) -> Expr:
@@ -67,3 +79,29 @@ def broadcast_index(axes: Sequence[Axis], shape: Sequence[int]) -> tuple[Affine,
     """Return the index of an array that is broadcast to the axes of a result."""
     aligned = axes[len(axes) - len(shape) :]
     return tuple(as_index(0) if n == 1 else axis.at for axis, n in zip(aligned, shape, strict=True))
+
+
+def matched_axes(axes: Sequence[Axis], others: Sequence[Axis]) -> dict[Axis, Axis] | None:
+    """Return axis -> the other one in its place, apart from those of extent 1; None if extents
+    differ."""
+    mine, theirs = ([axis for axis in x if axis.extent > 1] for x in (axes, others))
+    if [axis.extent for axis in mine] != [axis.extent for axis in theirs]:
+        return None
+    return dict(zip(mine, theirs, strict=True))
+
+
+def in_axes(part: Element, axes: Mapping[Axis, Axis]) -> Element:
+    """Return an element with its index in other axes; without those of extent 1, which add 0."""
+    index = (
+        Affine(tuple((axes[axis], n) for axis, n in i.terms if axis in axes), i.const)
+        for i in part.index
+    )
+    return Element(part.array, tuple(index))
+
+
+def constant_element(part: Element) -> Expr:
+    """Return an element of a constant: its number if all iterations read the same."""
+    values = part.array.values
+    if values is None or any(index.terms for index in part.index):
+        return part
+    return Number(int(values[tuple(index.const for index in part.index)]))

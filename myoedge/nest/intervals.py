@@ -24,7 +24,6 @@ from myoedge.nest.ir import (
     Number,
     Reduced,
     Where,
-    walk,
 )
 from myoedge.nest.parts import all_axes
 from myoedge.nest.views import view_of
@@ -39,7 +38,7 @@ MOST_SPLIT = 3  # conditions
 
 
 def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[int, Interval]:
-    """Return the range of each part of a nest's formula: id(part) -> (smallest, largest).
+    """Return the range of each part of a nest's formulas: id(part) -> (smallest, largest).
 
     known   array name -> range of its elements; operands have that of their type
     Constants count with their values in each iteration: a channel's factor meets the sum of that
@@ -47,7 +46,7 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
     value that occurs twice is taken as two independent ones, but a square is not negative. A shift
     by less than 0 or more than 31 bits, and an element outside a table, may have any value.
     """
-    parts = walk(nest.value)
+    parts = nest.parts
     uses = Counter(id(part.condition) for part in parts if isinstance(part, Where))
     shared = [at for at, count in uses.items() if count > 1][:MOST_SPLIT]
     sides = product((True, False), repeat=len(shared))
@@ -61,7 +60,7 @@ def largest(nest: Nest, known: Mapping[str, Interval] | None = None) -> int:
     """Return the largest x or -1 - x of all computed values x, for any operands: 2**31 - 1 at most
     if all fit in int32; 0 if values are only moved."""
     found = intervals(nest, known)
-    computed = [part for part in walk(nest.value) if not isinstance(part, Element | Number)]
+    computed = [part for part in nest.parts if not isinstance(part, Element | Number)]
     return max((max(high, -1 - low) for low, high in (found[id(x)] for x in computed)), default=0)
 
 
@@ -79,7 +78,7 @@ def _of_sides(
     """
     found: dict[int, Range] = {}
     loops = all_axes(nest)
-    for part in walk(nest.value):
+    for part in nest.parts:
         inner = [found[id(operand)] for operand in part.operands]
         if isinstance(part, Where) and (side := sides.get(id(part.condition))) is not None:
             found[id(part)] = inner[1 if side else 2]

@@ -16,9 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
-import numpy as np
-
-Numbers = np.ndarray[Any, np.dtype[Any]]
+from myoedge.nest.primitive import Numbers, Primitive
 
 
 class Expr:
@@ -149,22 +147,6 @@ class Lookup(Expr):
         return (self.at,)
 
 
-@dataclass(frozen=True)
-class Primitive:
-    """A function of integers that no formula states well; NumPy, C and range side by side.
-
-    name      its C function, (table, values ...) -> int32
-    header    C header that defines it
-    compute   (table, arrays ...) -> array of integers
-    bound     (table, ranges ...) -> range of its results
-    """
-
-    name: str
-    header: str
-    compute: Callable[..., Numbers]
-    bound: Callable[..., tuple[int, int]]
-
-
 @dataclass(frozen=True, eq=False)
 class Call(Expr):
     """A primitive of a constant table and of values.
@@ -275,13 +257,14 @@ class Array:
 
 @dataclass(frozen=True, eq=False)
 class Nest:
-    """A description: out[at] = value, for all iterations of the axes.
+    """A description: out[at] = value, for all iterations of the axes; the same for more results.
 
     axes       loops of the result, outermost first; each occurs in `at`
     operands   arrays that a caller passes, in its order
     out        the result
     at         index of the result in each iteration; every element is written once
     value      the formula
+    more       further results of the shape of `out`, and their formulas
     """
 
     axes: tuple[Axis, ...]
@@ -289,12 +272,22 @@ class Nest:
     out: Array
     at: tuple[Affine, ...]
     value: Expr
+    more: tuple[tuple[Array, Expr], ...] = ()
+
+    @property
+    def results(self) -> tuple[tuple[Array, Expr], ...]:
+        return (self.out, self.value), *self.more
+
+    @property
+    def parts(self) -> list[Expr]:
+        """Parts of its formulas, operands first, each once."""
+        return walk(*(value for _, value in self.results))
 
 
-def walk(value: Expr) -> list[Expr]:
-    """Return the parts of a formula, operands first, each once."""
+def walk(*values: Expr) -> list[Expr]:
+    """Return the parts of formulas, operands first, each once."""
     found: dict[int, Expr] = {}
-    ahead = [(value, False)]
+    ahead = [(value, False) for value in reversed(values)]
     while ahead:
         part, has_operands = ahead.pop()
         if id(part) in found:

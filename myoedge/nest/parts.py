@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from myoedge.nest.ir import Axis, Nest, Reduced, walk
+from myoedge.nest.ir import Axis, Nest, Reduced
 
 
 def all_axes(nest: Nest) -> tuple[Axis, ...]:
     """Return the loops of the result, then those of reductions."""
-    over = (part.axis for part in walk(nest.value) if isinstance(part, Reduced))
+    over = (part.axis for part in nest.parts if isinstance(part, Reduced))
     return (*nest.axes, *dict.fromkeys(axis for axis in over if axis not in nest.axes))

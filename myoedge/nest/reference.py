@@ -23,12 +23,12 @@ from myoedge.nest.ir import (
     Lookup,
     Nest,
     Number,
-    Numbers,
     Reduced,
     Where,
     walk,
 )
 from myoedge.nest.parts import all_axes
+from myoedge.nest.primitive import Numbers
 from myoedge.nest.views import view_of
 
 PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of arrays, of numbers

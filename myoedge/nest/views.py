@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from numpy.lib.stride_tricks import as_strided
 
-from myoedge.nest.ir import Affine, Axis, Numbers
+from myoedge.nest.ir import Affine, Axis
+from myoedge.nest.primitive import Numbers
 
 
 def view_of(

@@ -23,7 +23,7 @@ from myoedge.operators.engine_choice import FASTEST, EngineChoice
 from myoedge.operators.format import MOVES, Format
 from myoedge.operators.integer_params import QuantizedParams as QuantizedParams
 from myoedge.operators.integer_params import RequantParams as RequantParams
-from myoedge.operators.kernel import Kernel
+from myoedge.operators.kernel import Kernel, Source, Written
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import ByHand, Constants, Described, Kept, Operands, Result, Weights
 
@@ -92,6 +92,7 @@ class QuantizedNode(Generic[P]):
     behind          following node if one kernel computes both; its result has the node's name
     members         nodes that one generated kernel computes, the last of which is this one's; ()
                     for one node
+    stored          names of the members before the last one whose results the kernel writes, too
     """
 
     node: Node
@@ -106,6 +107,7 @@ class QuantizedNode(Generic[P]):
     behind: QuantizedNode | None = None
     operand_types: tuple[ElementType, ...] = ()
     members: tuple[QuantizedNode, ...] = ()
+    stored: tuple[str, ...] = ()
 
     @cached_property
     def reference(self) -> NestReference:
@@ -123,6 +125,23 @@ class QuantizedNode(Generic[P]):
     def operators(self) -> tuple[str, ...]:
         """Names of the operators that it computes: several for a chain."""
         return tuple(member.node.op for member in self.members) or (self.node.op,)
+
+    @property
+    def results(self) -> tuple[QuantizedNode, ...]:
+        """Nodes whose results its kernel writes; the first one has the layer's own name."""
+        own = self.members[-1] if self.members else self.behind or self
+        return (own, *(member for member in self.members if member.node.name in self.stored))
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Names of the tensors that its kernel writes, its own first."""
+        return tuple(result.node.name for result in self.results)
+
+    @property
+    def tensors(self) -> Mapping[Source, str]:
+        """Names of the tensors that its kernel reads and writes, by the source of the operand."""
+        read = dict[Source, str](enumerate(self.operands))
+        return {**{Written(n): name for n, name in enumerate(self.written)}, **read}
 
     @property
     def attrs(self) -> Attrs:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.c import C_TYPES, LOOPS_MAX, c_kernel, shared_loop
+from myoedge.nest.c import C_TYPES, LOOPS_MAX, CKernel, c_kernel, result_names, shared_loop
 from myoedge.nest.flat import ArrayRead, FlatNest
-from myoedge.nest.formulas import broadcast_axes
+from myoedge.nest.formulas import broadcast_axes, constant_element, in_axes, matched_axes
 from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import (
     Affine,
@@ -26,19 +26,17 @@ from myoedge.nest.ir import (
     Expr,
     Lookup,
     Nest,
-    Number,
     walk,
     with_elements,
 )
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import INT8, ElementType
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
-from myoedge.operators.described import nest_constant, result
+from myoedge.operators.described import nest_constant, written_shape
 from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.format import EITHER_WIDTH, Format
 from myoedge.operators.kernel import (
     CLUSTER,
-    OUT,
     AffineExpr,
     Fields,
     Kernel,
@@ -46,6 +44,7 @@ from myoedge.operators.kernel import (
     Region,
     Sizes,
     TiledKernel,
+    Written,
     on_cluster,
 )
 from myoedge.targets.chip import Engine, KernelCost
@@ -59,7 +58,7 @@ ROW_CYCLES, TILE_CYCLES, LAYER_CYCLES, CODE_CYCLES = 10.0, 220.0, 60.0, 6.0
 class ChainNest:
     """The description of a chain of layers.
 
-    flat       its loops
+    flat       its loops; its results are those of the step
     operands   operand of each read of the loops: its position in the step; None for a constant
     labels     id of a part -> the layer whose result it is
     """
@@ -79,10 +78,14 @@ class ChainParams(QuantizedParams):
     chain: ChainNest = field(metadata={"in_c": False})
 
 
-def chain_step(members: Sequence[QuantizedNode]) -> QuantizedNode | None:
+def chain_step(
+    members: Sequence[QuantizedNode], stored: Sequence[str] = ()
+) -> QuantizedNode | None:
     """Return neighbouring layers as one; None if they cannot be one loop.
 
-    members   layers in order; only members read the results of all but the last
+    members   layers in order
+    stored    names of those whose results are written, in addition to the last one's; only members
+              read the results of all others
     """
     last = members[-1]
     operands = _chain_operands(members)
@@ -94,6 +97,7 @@ def chain_step(members: Sequence[QuantizedNode]) -> QuantizedNode | None:
         shapes=tuple(shape for _, shape, _ in operands),
         operand_types=tuple(kind for _, _, kind in operands),
         members=tuple(members),
+        stored=tuple(stored),
     )
     chain = chain_nest(step)
     return None if chain is None else replace(step, integers=ChainParams(chain=chain))
@@ -120,16 +124,21 @@ def chain_nest(step: QuantizedNode) -> ChainNest | None:
         if value is None:
             return None
         values[member.node.name] = value
-    axes = broadcast_axes(step.out)
+    shape = written_shape(step)
+    axes = broadcast_axes(shape)
     index = tuple(axis.at for axis in axes)
-    nest = Nest(axes, reads.arrays, result(step), index, values[step.node.name])
+    own, *more = [
+        (Array(name, node.element_type.dtype.name, shape), values[node.node.name])
+        for name, node in zip(result_names(len(step.results)), step.results, strict=True)
+    ]
+    nest = Nest(axes, reads.arrays, own[0], index, own[1], tuple(more))
     flat = FlatNest.of(nest)
     if flat is None or not _has_kernel(flat):
         return None
     position = {id(array): at for at, array in enumerate(reads.arrays)}
     operands = tuple(position.get(id(read.array)) for read in flat.reads)
-    named = step.members[:-1]
-    return ChainNest(flat, operands, {id(values[x.node.name]): x.node.op for x in named})
+    named = {id(values[x.node.name]): x.node.op for x in reversed(step.members[:-1])}
+    return ChainNest(flat, operands, named)
 
 
 def _has_kernel(flat: FlatNest) -> bool:
@@ -184,27 +193,35 @@ def _member_value(
     if not all(_is_in_place(part, nest.axes) for part in own):
         return None
 
-    def load(part: Element) -> Expr:
-        name = names.get(id(part.array))
-        if name is None:
-            return _constant_element(part)
-        return known[name] if name in known else reads.element(name, part)
+    axes = matched_axes(nest.axes, broadcast_axes(written_shape(step))) or {}
 
-    value = with_elements(nest.value, load)
+    def load(part: Element) -> Expr:
+        name = names.get(id(part.array), "")
+        if name in known:
+            return known[name]
+        moved = in_axes(part, axes)
+        return reads.element(name, moved) if name else constant_element(moved)
+
+    return _looked_up(member, with_elements(nest.value, load))
+
+
+def _looked_up(member: QuantizedNode, value: Expr) -> Expr:
+    """Return a member's result with its fused activation."""
     if member.table is None:
         return value
     return Lookup(nest_constant("table", member.table), value - INT8.low)
 
 
 def _description(step: QuantizedNode, member: QuantizedNode) -> Nest | None:
-    """Return the description of a member that computes the elements of the chain's result in order;
-    None without one."""
+    """Return the description of a member that computes the elements of the chain's results in
+    order; None without one."""
     meaning = OPS[member.node.op].meaning
-    if meaning is None or member.out != step.out or member.behind or member.members:
+    if meaning is None or member.behind or member.members:
         return None
-    nest, axes = meaning(member), broadcast_axes(step.out)
-    in_order = nest.axes == axes and nest.at == tuple(axis.at for axis in axes)
-    return nest if in_order else None
+    nest = meaning(member)
+    in_order = nest.at == tuple(axis.at for axis in nest.axes)
+    axes = matched_axes(nest.axes, broadcast_axes(written_shape(step)))
+    return nest if in_order and axes is not None else None
 
 
 def _is_in_place(part: Element, axes: Sequence[Axis]) -> bool:
@@ -212,14 +229,6 @@ def _is_in_place(part: Element, axes: Sequence[Axis]) -> bool:
     shape."""
     rows = zip(part.index, axes, strict=True)
     return all(index == axis.at or axis.extent == 1 for index, axis in rows)
-
-
-def _constant_element(part: Element) -> Expr:
-    """Return an element of a constant: its number if all iterations read the same."""
-    values = part.array.values
-    if values is None or any(index.terms for index in part.index):
-        return part
-    return Number(int(values[tuple(index.const for index in part.index)]))
 
 
 # --- the kernel -----------------------------------------------------------------------------------
@@ -238,19 +247,28 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         )
     ]
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
-    shape = tuple(loop.extent for loop in flat.loops)
-    y = Operand("y", OUT, shape, tuple(dims), itemsize=step.element_type.size_bytes)
+    results = _results(step, text, flat, dims)
     return TiledKernel(
         function=text.name,
         axes=axes,
         split=tuple(name for name in axes if name.startswith("i"))[:CUT],
-        operands=(*inputs, *tables, y),
+        operands=(*inputs, *tables, *results),
         op={name: f"@{name}" for name in text.tables} or {"unused": 0},
-        tile=lambda regions: _tile(regions, flat, text.pointers),
-        work=lambda sizes: chain_cycles(flat, y, sizes, text.cycles, engine.cores),
+        tile=lambda regions: _tile(regions, flat, text),
+        work=lambda sizes: chain_cycles(flat, results[0], sizes, text.cycles, engine.cores),
         sources=text.files,
         cost=KernelCost(1.0, TILE_CYCLES, LAYER_CYCLES + CODE_CYCLES * text.cycles),
     )
+
+
+def _results(
+    step: QuantizedNode, text: CKernel, flat: FlatNest, dims: Sequence[AffineExpr]
+) -> list[Operand]:
+    shape = tuple(loop.extent for loop in flat.loops)
+    return [
+        Operand(name, Written(n), shape, tuple(dims), itemsize=node.element_type.size_bytes)
+        for n, (name, node) in enumerate(zip(text.results, step.results, strict=True))
+    ]
 
 
 def _operand(
@@ -273,9 +291,9 @@ def _operand(
     return Operand(name, name, shape, index, first, size, array=array.known)
 
 
-def _tile(regions: Mapping[str, Region], flat: FlatNest, pointers: Sequence[str]) -> Fields:
-    names = (*pointers, "y")
-    fields: dict[str, int | str] = {name: f"@{name}" for name in names}
+def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
+    names = (*text.pointers, "y")  # the steps of all results are equal
+    fields: dict[str, int | str] = {name: f"@{name}" for name in (*text.pointers, *text.results)}
     extents = regions["y"].extent
     if len(extents) == 1:
         return {**fields, "n": extents[0]}

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.graph.ir import Shape
 from myoedge.nest.formulas import broadcast_axes, broadcast_index, clip
 from myoedge.nest.ir import Affine, Array, Axis, Expr, Nest, Value
-from myoedge.operators.base import QuantizedNode
+from myoedge.operators.base import OPS, QuantizedNode
 
 
 def operand(step: QuantizedNode, at: int) -> Array:
@@ -21,6 +22,13 @@ def operand(step: QuantizedNode, at: int) -> Array:
 
 def result(step: QuantizedNode) -> Array:
     return Array("y", step.element_type.dtype.name, step.out)
+
+
+def written_shape(step: QuantizedNode) -> Shape:
+    """Return the shape of what a layer writes: of a sequence in a loop, a row."""
+    own = step.members[-1] if step.members else step
+    meaning = OPS[own.node.op].meaning
+    return own.out if meaning is None else meaning(own).out.shape
 
 
 def constant(step: QuantizedNode, name: str, index: Sequence[Axis | Affine | int] = ()) -> Value:

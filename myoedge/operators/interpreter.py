@@ -146,14 +146,7 @@ def result_bounds(node: Node) -> tuple[float, float] | None:
 
 
 def integer_step(step: QuantizedNode, inputs: Sequence[Array]) -> Array:
-    """Compute one layer in integers, bit-identical to the generated C: an operator, or the members
-    of a chain one after the other."""
-    if step.members:
-        values = dict(zip(step.operands, inputs, strict=True))
-        for member in step.members:
-            read = [values[name] for name in member.operands]
-            values[member.node.name] = integer_step(member, read)
-        return values[step.node.name]
+    """Compute one operator in integers, bit-identical to the generated C."""
     y = OPS[step.node.op].integer(step, *inputs)
     return y if step.table is None else lookup(y, step.table)
 

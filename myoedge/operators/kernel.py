@@ -25,12 +25,22 @@ AffineExpr = tuple[tuple[str, int], ...]  # index along one dimension: sum of ax
 Span = tuple[int, int]  # first index, number of indices
 Sizes = Mapping[str, Any]  # axis -> tile extent, or array of extents
 
-OUT = "out"  # name of a kernel's scratch buffer, used like an operand's
 SCRATCH = "scratch"  # name of a kernel's scratch, next to those of its operands
 FREE = KernelCost(0.0, 0.0)  # before a chip is chosen
 CLUSTER, NINE_CORES = "cluster", "nine cores"  # names of engines
 
 MOST_TILES = 4096  # tiles per layer: more are never better, and the table would be long
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A tensor that a layer writes, by its position in `QuantizedNode.results`."""
+
+    number: int
+
+
+OUT = Written(0)
+Source = int | str | Written  # operand number, name of a packed constant, or result
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class Operand:
     """An array that a kernel reads or writes, with the loops that index it.
 
     name              name in messages and of the pointer in the tile struct
-    source            OUT, the operand number, or the name of a packed constant
+    source            operand number, name of a packed constant, or result: OUT is the first one
     shape             elements per dimension
     dims              index map: an affine expression per dimension; () for one read in full
     first             smallest index per dimension, such as minus the left padding; () for zeros
@@ -69,7 +79,7 @@ class Operand:
     """
 
     name: str
-    source: str | int
+    source: Source
     shape: Shape
     dims: tuple[AffineExpr, ...]
     first: Shape = ()
@@ -90,11 +100,11 @@ class Operand:
     @property
     def constant(self) -> bool:
         """Whether the operand is a packed constant or weight, rather than a computed tensor."""
-        return isinstance(self.source, str) and self.source != OUT
+        return isinstance(self.source, str)
 
     @property
     def written(self) -> bool:
-        return self.source == OUT
+        return isinstance(self.source, Written)
 
     def region(self, tile: Mapping[str, Span]) -> Region:
         """Return the region that a tile accesses: halo included, padding excluded.
@@ -257,7 +267,15 @@ class TiledKernel:
 
     @property
     def out(self) -> Operand:
-        return next(operand for operand in self.operands if operand.written)
+        """The first result."""
+        return self.written(OUT)
+
+    @property
+    def results(self) -> list[Operand]:
+        return [operand for operand in self.operands if operand.written]
+
+    def written(self, result: Written) -> Operand:
+        return next(operand for operand in self.operands if operand.source == result)
 
 
 Tiling = Callable[["QuantizedNode", Engine], TiledKernel]

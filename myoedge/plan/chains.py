@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Element-wise layers that are planned as one layer, with one generated kernel."""
+"""Element-wise layers that are planned as one layer, with one generated kernel.
+
+A chain runs in the place of its last member. It writes the results that other layers, the next
+iteration of a loop or the network's caller read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from myoedge.graph.ir import Shape
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.chains import chain_step
+from myoedge.operators.described import written_shape
 
 MOST_MEMBERS = 24  # of a chain: a longer loop body leaves the cores' instruction caches
+NEAREST = 8  # other layers between members whose results are written, too
+
+Roots = Mapping[str, tuple[str, int]]
+Members = Mapping[str, QuantizedNode]  # by name, the last one first
 
 
 @dataclass(frozen=True)
@@ -18,56 +28,170 @@ class JoinableLayers:
     """Layers of a network, and which of them may be members of one chain.
 
     steps     layers in order of execution
-    readers   layer -> layers that read its result; without those whose results leave the network,
-              or that a layer reads in part
+    made_by   tensor -> layer whose result it is, or views; "" without one
+    leaving   tensors whose buffers are the caller's, or copied there
     loop_of   layer -> number of its loop
-    buffer_of   tensor -> tensor whose buffer it shares
+    roots     tensor -> (tensor whose buffer it shares, offset in bytes)
     """
 
     steps: Sequence[QuantizedNode]
-    readers: Mapping[str, Sequence[str]]
+    made_by: Callable[[str], str]
+    leaving: Set[str]
     loop_of: Mapping[str, int]
-    buffer_of: Mapping[str, str]
+    roots: Roots
+    shapes: dict[str, Shape] = field(default_factory=dict)
 
     @cached_property
     def at(self) -> dict[str, int]:
         return {step.node.name: number for number, step in enumerate(self.steps)}
 
-    def chain_before(self, last: QuantizedNode, taken: set[str]) -> list[QuantizedNode]:
-        """Return the layers of a chain that ends with `last`, in order: layers of its shape whose
-        results only members read.
+    @cached_property
+    def readers(self) -> dict[str, set[str]]:
+        """Layer -> layers that read its result."""
+        found: dict[str, set[str]] = {}
+        for step in self.steps:
+            for made in map(self.made_by, step.operands):
+                found.setdefault(made, set()).add(step.node.name)
+        return found
+
+    def chains_before(self, last: QuantizedNode, taken: set[str]) -> list[Members]:
+        """Return chains that end with `last`: one with the layers near it that read or write the
+        same tensors, and one of layers whose results only members read.
 
         taken   members of other chains
         """
-        members = {last.node.name: last}
-        ahead = {*last.operands} & self.at.keys()
-        while ahead and len(members) < MOST_MEMBERS:
+        own = {last.node.name: last}
+        near, others = {**own}, 0
+        for step in reversed(self.steps[: self.at[last.node.name]]):
+            if self._may_join(step, near, taken):
+                near[step.node.name] = step
+            else:
+                others += 1
+            if others > NEAREST:
+                break
+        found = [self._with_inner(x, taken) for x in (self._connected(near, last), own)]
+        return found[:1] if found[0].keys() == found[1].keys() else found
+
+    def _with_inner(self, members: Members, taken: set[str]) -> Members:
+        """Return the members with layers whose results only members read."""
+        inner = {**members}
+        ahead = self._read(inner.values())
+        while ahead and len(inner) < MOST_MEMBERS:
             name = max(ahead, key=self.at.__getitem__)  # its readers are known by then
             ahead.remove(name)
             step = self.steps[self.at[name]]
-            read_by = self.readers.get(name, ("",))
-            if name not in taken and members.keys() >= {*read_by} and self._fits(step, last):
-                members[name] = step
-                ahead |= {*step.operands} & self.at.keys()
-        chain = sorted(members.values(), key=lambda step: self.at[step.node.name])
-        return [last] if self._is_overwritten(chain) else chain
+            if self._may_join(step, inner, taken) and not self._is_stored(name, inner):
+                inner[name] = step
+                ahead |= self._read([step])
+        return inner
 
-    def _is_overwritten(self, chain: Sequence[QuantizedNode]) -> bool:
-        """Return whether a layer between the members writes a buffer that a member before it reads,
-        such as the next state of a loop."""
-        own = {member.node.name for member in chain}
-        read = set[str]()
-        for step in self.steps[self.at[chain[0].node.name] : self.at[chain[-1].node.name]]:
-            name = step.node.name
-            if name in own:
-                read |= {self.buffer_of[x] for x in step.operands if x not in own}
-            elif self.buffer_of[name] in read:
-                return True
-        return False
+    def _read(self, steps: Collection[QuantizedNode]) -> set[str]:
+        """Return the layers whose results layers read."""
+        read = {self.made_by(x) for step in steps for x in step.operands}
+        return (read & self.at.keys()) - {step.node.name for step in steps}
 
-    def _fits(self, step: QuantizedNode, last: QuantizedNode) -> bool:
+    def in_order(self, members: Members) -> list[QuantizedNode]:
+        """Return the members in order; they read each other's results by their own names, not as
+        views."""
+        names = sorted(members, key=self.at.__getitem__)
+        return [
+            replace(
+                members[name],
+                operands=tuple(
+                    made if (made := self.made_by(x)) in members else x
+                    for x in members[name].operands
+                ),
+            )
+            for name in names
+        ]
+
+    def stored(self, members: Members) -> list[str]:
+        """Return the members before the last one whose results the chain writes."""
+        names = sorted(members, key=self.at.__getitem__)
+        return [name for name in names[:-1] if self._is_stored(name, members)]
+
+    def _is_stored(self, name: str, members: Members) -> bool:
+        """Return whether a member's result is read outside of the chain, or is the state of a loop,
+        a row of a sequence or an output."""
+        is_shared = self._buffer(name) != name or name in self.leaving
+        return is_shared or not self.readers.get(name, set()) <= members.keys()
+
+    def _buffer(self, name: str) -> str:
+        return self.roots[name][0]
+
+    def _may_join(self, step: QuantizedNode, members: Members, taken: set[str]) -> bool:
+        """Return whether a layer before all members may be one."""
+        last = next(iter(members.values()))
         loops = [self.loop_of.get(x.node.name) for x in (step, last)]
-        return step.out == last.out and may_join(step) and loops[0] == loops[1]
+        return (
+            step.node.name not in taken
+            and len(members) < MOST_MEMBERS
+            and loops[0] == loops[1]
+            and may_join(step)
+            and self._shape(step) == self._shape(last)
+            and self._may_run_later(step, members)
+            and self._is_in_place([*members.values(), step])
+        )
+
+    def _shape(self, step: QuantizedNode) -> Shape:
+        """Return the shape of what a layer writes, without axes of extent 1."""
+        if step.node.name not in self.shapes:
+            self.shapes[step.node.name] = _long(written_shape(step))
+        return self.shapes[step.node.name]
+
+    def _may_run_later(self, step: QuantizedNode, members: Members) -> bool:
+        """Return whether a layer may run in the place of the last member: those between neither
+        read its result nor overwrite what it reads, and members read it in whole."""
+        name, last = step.node.name, next(iter(members))
+        between = self.steps[self.at[name] + 1 : self.at[last]]
+        others = [other for other in between if other.node.name not in members]
+        changed = {self._buffer(written) for other in others for written in other.written}
+        return (
+            self.readers.get(name, set()).isdisjoint(other.node.name for other in others)
+            and changed.isdisjoint(map(self._buffer, step.operands))
+            and all(self._reads_whole(member, step) for member in members.values())
+        )
+
+    def _reads_whole(self, reader: QuantizedNode, step: QuantizedNode) -> bool:
+        """Return whether a layer reads the result of another one, if it does, in its own shape."""
+        read = zip(reader.operands, reader.shapes, strict=True)
+        shapes = [shape for x, shape in read if self.made_by(x) == step.node.name]
+        return all(_long(shape) == self._shape(step) for shape in shapes)
+
+    def _is_in_place(self, chain: Sequence[QuantizedNode]) -> bool:
+        """Return whether each element that the chain overwrites is read for the same element alone:
+        the state of a loop is, not a part of it that is broadcast."""
+        own = {member.node.name for member in chain}
+        writes = {self._buffer(member.node.name): member for member in chain}
+        for member in chain:
+            for at, name in enumerate(member.operands):
+                over = writes.get(self._buffer(name))
+                if over is None or self.made_by(name) in own:
+                    continue
+                where = self.roots[name], _long(member.shapes[at]), member.read_type(at)
+                if where != (self.roots[over.node.name], self._shape(over), over.element_type):
+                    return False
+        return True
+
+    def _connected(self, members: Members, last: QuantizedNode) -> Members:
+        """Return the members that share tensors with the last one, directly or through others."""
+        uses = {
+            name: {name, *(self.made_by(x) or x for x in step.operands)}
+            for name, step in members.items()
+        }
+        kept, tensors = {last.node.name: last}, uses[last.node.name]
+        while more := {
+            name: step
+            for name, step in members.items()
+            if name not in kept and not tensors.isdisjoint(uses[name])
+        }:
+            kept |= more
+            tensors = tensors.union(*(uses[name] for name in more))
+        return kept
+
+
+def _long(shape: Shape) -> Shape:
+    return tuple(n for n in shape if n != 1)
 
 
 def may_join(step: QuantizedNode) -> bool:
@@ -100,9 +224,12 @@ def _faster_chain(
     taken: set[str],
     cycles: Callable[[QuantizedNode], float],
 ) -> QuantizedNode | None:
-    """Return the chain that ends with a layer; None if its members take no more cycles."""
-    members = layers.chain_before(last, taken) if may_join(last) else []
-    chain = chain_step(members) if len(members) > 1 else None
-    if chain is None or cycles(chain) >= sum(map(cycles, members)):
-        return None
-    return chain
+    """Return the chain that ends with a layer and saves most cycles; None if none does."""
+    best, most = None, 0.0
+    for members in layers.chains_before(last, taken) if may_join(last) else []:
+        in_order = layers.in_order(members)
+        chain = chain_step(in_order, layers.stored(members)) if len(in_order) > 1 else None
+        saved = 0.0 if chain is None else sum(map(cycles, in_order)) - cycles(chain)
+        if saved > most:
+            best, most = chain, saved
+    return best

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.operators.checks import Spec
-from myoedge.operators.kernel import OUT, Operand, Span
+from myoedge.operators.kernel import Operand, Source, Span, Written
 from myoedge.plan.check_l3 import L3_PLANNED
 from myoedge.plan.l1.prefetch import MOST_AHEAD, prefetched
 from myoedge.plan.l1.resident import LONGEST
@@ -69,7 +69,7 @@ def _apart(plan: Plan) -> Iterator[str]:
 def _alive_when_used(plan: Plan) -> Iterator[str]:
     """Yield steps that read or write arena bytes outside every buffer that is alive."""
     for step, alive in zip(plan.steps, _alive_by_step(plan), strict=False):
-        for name in (*step.operands, step.node.name):
+        for name in step.tensors.values():
             place = plan.where[name]
             before = bisect_right(alive, place.offset, key=itemgetter(0))
             inside = before > 0 and place.offset < alive[before - 1][1]
@@ -173,22 +173,25 @@ def _l1_readable(plan: Plan) -> Iterator[str]:
 
 def _covered(plan: Plan) -> Iterator[str]:
     """Yield layers that do not store (or, for results that stay in L1, compute) every byte of their
-    result exactly once."""
+    results exactly once."""
     for step, tiling in _tiled(plan):
-        out = tiling.kernel.out
-        counts = np.zeros(math.prod(out.shape) * out.itemsize, np.uint8)
-        for tile in tiling.tiles:
-            for x in tile.stores:
+        if not all(_is_stored_once(tiling, out) for out in tiling.kernel.results):
+            yield step.node.name
+
+
+def _is_stored_once(tiling: Tiling, out: Operand) -> bool:
+    counts = np.zeros(math.prod(out.shape) * out.itemsize, np.uint8)
+    for tile in tiling.tiles:
+        for x in (x for x in tile.stores if x.operand == out.name):
+            for line in range(x.bytes // x.line):
+                at = x.at + line * x.stride
+                counts[at : at + x.line] += 1
+        if out.name in tiling.resident or out.name in tiling.choice.in_l2:
+            for x in transfers(out, tile.regions[out.name], 0):
                 for line in range(x.bytes // x.line):
                     at = x.at + line * x.stride
-                    counts[at : at + x.line] += 1
-            if out.name in tiling.resident or out.name in tiling.choice.in_l2:
-                for x in transfers(out, tile.regions[out.name], 0):
-                    for line in range(x.bytes // x.line):
-                        at = x.at + line * x.stride
-                        counts[at : at + x.line] = 1
-        if not (counts == 1).all():
-            yield step.node.name
+                    counts[at : at + x.line] = 1
+    return bool((counts == 1).all())
 
 
 def _resident(plan: Plan) -> Iterator[str]:
@@ -209,11 +212,10 @@ def _resident(plan: Plan) -> Iterator[str]:
             yield step.node.name
 
 
-def _places_in_l1(plan: Plan, step: QuantizedNode, tiling: Tiling) -> dict[str | int, int]:
+def _places_in_l1(plan: Plan, step: QuantizedNode, tiling: Tiling) -> dict[Source, int]:
     """Return source of an operand of the kernel -> L1 offset of its tensor, for tensors in L1."""
-    names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
     used = {operand.source for operand in tiling.kernel.operands}
-    places = {source: plan.where[name] for source, name in names.items() if source in used}
+    places = {source: plan.where[name] for source, name in step.tensors.items() if source in used}
     return {source: place.offset for source, place in places.items() if place.kind == "l1"}
 
 
@@ -238,7 +240,7 @@ def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buff
 
 
 def _operands_held(plan: Plan) -> Iterator[str]:
-    """Yield layers whose kernel takes more of an operand, or of the result, than there is."""
+    """Yield layers whose kernel takes more of an operand, or of a result, than there is."""
     for step, tiling in _tiled(plan):
         if any(_size_bytes(x) > held_bytes(step, x) for x in tiling.kernel.operands):
             yield step.node.name
@@ -252,10 +254,11 @@ def held_bytes(step: QuantizedNode, operand: Operand) -> int:
     """Return the bytes of the tensor or constant that an operand of a layer's kernel is."""
     if operand.array is not None:
         return operand.array.nbytes
-    if operand.written:
-        last = step.behind or step
-        return math.prod(last.out) * last.element_type.size_bytes
-    at = int(operand.source)
+    if isinstance(operand.source, Written):
+        node = step.results[operand.source.number]
+        return math.prod(node.out) * node.element_type.size_bytes
+    assert isinstance(operand.source, int), operand
+    at = operand.source
     return math.prod(step.shapes[at]) * step.read_type(at).size_bytes
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 
 from myoedge.graph.ir import Node
@@ -47,15 +48,17 @@ def _chains(
     q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, chip: Chip
 ) -> tuple[QuantizedNode, ...]:
     """Return the layers with chains of element-wise ones joined, where that saves cycles."""
-    in_part = {roots[x][0] for step in steps for x in step.operands if roots[x][0] != x}
-    others = in_part | {roots[name][0] for name in q.graph.outputs}
-    readers = {
-        name: [reader.node.name for reader in known]
-        for name, known in _readers(steps, roots).items()
-        if name not in others
-    }
-    buffer_of = {name: root for name, (root, _) in roots.items()}
-    layers = JoinableLayers(steps, readers, _loop_of(q.graph.nodes), buffer_of)
+    leaving = {roots[name][0] for name in q.graph.outputs}
+    names = {step.node.name for step in steps}
+
+    @cache
+    def made_by(name: str) -> str:
+        if name in names:
+            return name
+        view = q.graph.producer.get(name)
+        return "" if view is None else made_by(view.inputs[0])
+
+    layers = JoinableLayers(steps, made_by, leaving, _loop_of(q.graph.nodes), roots)
     return join_chains(layers, lambda step: _cycles(step, chip))
 
 

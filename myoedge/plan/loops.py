@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import OUT
+from myoedge.operators.kernel import Source
 from myoedge.operators.loop.turns import IN_LOOPS, NEXT, READ, STATE, WRITE, LoopSpan, loop_spans
 from myoedge.quantization.scales import QuantGraph
 
 Roots = Mapping[str, tuple[str, int]]
-Use = tuple[int, int | str, int]  # layer, operand number or OUT, offset in bytes in the tensor
+Use = tuple[int, Source, int]  # layer, operand number or result, offset in bytes in the tensor
 Aliases = dict[str, tuple[str, int]]  # tensor -> (tensor whose buffer it shares, offset in bytes)
 
 
@@ -202,11 +202,11 @@ def loop_tensors(
     """
     uses = _uses(steps, roots)
     found = []
-    for at, step in enumerate(steps):
-        name, last = step.node.name, step.behind or step
-        size = math.prod(last.out) * last.element_type.size_bytes
-        if roots[name] == (name, 0) and name not in leaving and step.node.op != WRITE:
-            within = (loop for loop in loops if _is_within(loop, at, step, uses[name]))
+    for at, result in ((at, result) for at, step in enumerate(steps) for result in step.results):
+        name, node = result.node.name, result.node
+        size = math.prod(result.out) * result.element_type.size_bytes
+        if roots[name] == (name, 0) and name not in leaving and node.op != WRITE:
+            within = (loop for loop in loops if _is_within(loop, at, node, uses[name]))
             found += [LoopTensor(loop, at, size, tuple(uses[name])) for loop in within]
     return found
 
@@ -228,7 +228,7 @@ def read_rows(
         if loop.steps == 1 or loop.first == 0:
             continue
         for uses in _row_uses(steps, roots, rows, loop):
-            size = max(_operand_bytes(steps[at], int(number)) for at, number, _ in uses)
+            size = max(_operand_bytes(steps[at], number) for at, number, _ in uses)
             row = LoopTensor(loop, uses[0][0], size, tuple(uses), is_row=True)
             found += [row] * (row.last_use < loop.last)
     return found
@@ -240,10 +240,10 @@ def _operand_bytes(step: QuantizedNode, number: int) -> int:
 
 def _row_uses(
     steps: Sequence[QuantizedNode], roots: Roots, rows: Mapping[str, int], loop: LoopLayers
-) -> Iterable[Sequence[Use]]:
+) -> Iterable[Sequence[tuple[int, int, int]]]:
     """Return the accesses to each row of a sequence that a loop's layers read and do not write."""
     written = written_by_rows(steps, roots, rows, loop)
-    uses: dict[tuple[str, int], list[Use]] = {}
+    uses: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
     for at in range(loop.first, loop.last + 1):
         for number, name in enumerate(steps[at].operands):
             if rows.get(name) and roots[name][0] not in written:
@@ -258,14 +258,15 @@ def written_by_rows(
 
     roots, rows   as for `read_rows`
     """
-    made = (step.node for step in steps[loop.first : loop.last + 1])
+    body = steps[loop.first : loop.last + 1]
+    made = (result.node for step in body for result in step.results)
     return [roots[node.name][0] for node in made if rows.get(node.name) or node.op == WRITE]
 
 
-def _is_within(loop: LoopLayers, at: int, step: QuantizedNode, uses: Iterable[Use]) -> bool:
-    """Return whether only layers of a loop access the result of layer `at`, which may set a
+def _is_within(loop: LoopLayers, at: int, node: Node, uses: Iterable[Use]) -> bool:
+    """Return whether only layers of a loop access the result `node` of layer `at`, which may set a
     state."""
-    layers = {layer for layer, _, _ in uses} - ({at} if step.node.op == STATE else set())
+    layers = {layer for layer, _, _ in uses} - ({at} if node.op == STATE else set())
     return loop.steps > 1 and bool(layers) and layers <= loop.indices
 
 
@@ -273,10 +274,9 @@ def _uses(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[Use]]:
     """Return tensor -> accesses to its buffer."""
     uses: dict[str, list[Use]] = {}
     for at, step in enumerate(steps):
-        names: dict[int | str, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
-        for number, name in names.items():
+        for source, name in step.tensors.items():
             root, offset = roots[name]
-            uses.setdefault(root, []).append((at, number, offset))
+            uses.setdefault(root, []).append((at, source, offset))
     return uses
 
 
@@ -291,7 +291,7 @@ def borders(loops: Iterable[LoopLayers]) -> frozenset[int]:
     return frozenset(at for loop in loops for at in (loop.first, loop.last + 1))
 
 
-def own_row(q: QuantGraph, step: QuantizedNode) -> int:
-    """Return the distance in bytes of two iterations' rows, for a layer that copies a row of a
-    sequence; 0 for other layers."""
-    return row_bytes(q, step.node) if step.node.op in (READ, WRITE) else 0
+def own_row(q: QuantGraph, node: Node) -> int:
+    """Return the distance in bytes of two iterations' rows, for a node that copies a row of a
+    sequence; 0 for other nodes."""
+    return row_bytes(q, node) if node.op in (READ, WRITE) else 0

@@ -262,9 +262,14 @@ class Plan:
         return dict(zip(names, located(self.steps), strict=True))
 
     @cached_property
+    def results(self) -> tuple[tuple[int, QuantizedNode], ...]:
+        """(layer, result) for all results of the layers, in order."""
+        return tuple((i, result) for i, step in enumerate(self.steps) for result in step.results)
+
+    @cached_property
     def writers(self) -> Mapping[str, str]:
-        """Sequence that a loop writes by rows in place -> layer that computes its rows."""
-        made = {step.node.name: self.where[step.node.name] for step in self.steps}
+        """Sequence that a loop writes by rows in place -> result that is its rows."""
+        made = {x.node.name: self.where[x.node.name] for _, x in self.results}
         rows = {replace(at, row_bytes=0): name for name, at in made.items() if at.row_bytes}
         idle = (node.name for node in self.quant.graph.nodes if rows and node.name not in made)
         return {n: rows[at] for n in idle if (at := self.where.get(n)) is not None and at in rows}

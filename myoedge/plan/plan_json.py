@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -47,7 +48,7 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
         "op": step.node.op,
         **({"members": [*step.operators]} if step.members else {}),
         "reads": {x: _text(plan.where[x]) for x in step.operands},
-        "writes": _text(_of_last_step(plan, index)),
+        **_writes(plan, index),
         "cycles_modelled": round(cycles) if plan.chip.point.clock_hz else None,
         "tiles": _tiling_json(tiling),
     }
@@ -101,9 +102,22 @@ def _l3_transfer_json(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
     }
 
 
-def _of_last_step(plan: Plan, index: int) -> Location:
+def _writes(plan: Plan, index: int) -> dict[str, Any]:
+    """Return the locations of a step's results."""
+    own, *others = plan.steps[index].written
+    more = {name: _text(_of_last_step(plan, index, name)) for name in others}
+    writes = _text(_of_last_step(plan, index, own))
+    return {"writes": writes, **({"writes_too": more} if more else {})}
+
+
+def written_by(step: Mapping[str, Any]) -> dict[str, str]:
+    """Return tensor -> location of the results of a step of plan.json, its own first."""
+    return {str(step["name"]): str(step["writes"]), **step.get("writes_too", {})}
+
+
+def _of_last_step(plan: Plan, index: int, name: str) -> Location:
     """Return the location of a step's result after the last iteration of its loop."""
-    location = plan.where[plan.steps[index].node.name]
+    location = plan.where[name]
     moved = location.row_bytes * (plan.turns(index) - 1)
     return replace(location, offset=location.offset + moved)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.checks import enforce
+from myoedge.operators.kernel import Written
 from myoedge.operators.layer_names import located
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import modelled_cycles, waits_for_l3
@@ -137,7 +138,8 @@ def _network(
     steps = tuple(s for s in q.steps if s.node.name not in views and s.node.name not in places.idle)
     roots = {name: stored_at(name, places.aliases) for name in (*q.graph.tensors, *q.constants)}
     steps = fuse_layers(q, steps, roots, used)
-    stored = {*q.graph.inputs, *q.constants, *(roots[step.node.name][0] for step in steps)}
+    written = (roots[name][0] for step in steps for name in step.written)
+    stored = {*q.graph.inputs, *q.constants, *written}
     roots = {name: root for name, root in roots.items() if root[0] in stored}
     rows = {name: row_bytes(name, places) for name in roots}
     owned, copies = written_outputs(q, roots)
@@ -261,11 +263,12 @@ def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
             name, offset = n.roots[operand]
             readers.setdefault(name, []).append((at, number, offset))
     return [
-        ResidentTensor(at, readable(size_bytes(n.quant, name)), tuple(readers[name]))
+        ResidentTensor(at, readable(size_bytes(n.quant, x)), tuple(readers[x]), Written(number))
         for at, step in enumerate(n.steps)
-        if (name := step.node.name) in readers
-        and name not in leaving
-        and _is_in_one_piece(n, name, at, [step for step, _, _ in readers[name]])
+        for number, x in enumerate(step.written)
+        if x in readers
+        and x not in leaving
+        and _is_in_one_piece(n, x, at, [step for step, _, _ in readers[x]])
     ]
 
 
@@ -284,22 +287,20 @@ def _is_in_one_piece(n: LoweredNetwork, name: str, made: int, readers: Sequence[
 def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling]) -> dict[str, int]:
     """Return tensor -> L1 offset, for tensors that stay in L1."""
     return {
-        step.node.name: tiling.resident[tiling.kernel.out.name]
+        step.tensors[operand.source]: tiling.resident[operand.name]
         for step, tiling in zip(steps, tilings, strict=True)
-        if tiling.kernel.out.name in tiling.resident
+        for operand in tiling.kernel.results
+        if operand.name in tiling.resident
     }
 
 
 def _lives(n: LoweredNetwork) -> list[LiveRange]:
-    """Return the live ranges of the arena's buffers, in steps; copies of outputs count as one step
-    after the last."""
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
+    """Return the live ranges of the arena's buffers, in steps; copies of outputs are one more."""
+    first, last = dict[str, int](), dict[str, int]()
     for at, step in enumerate(n.steps):
-        made = n.roots[step.node.name][0]
-        first.setdefault(made, at)
-        last[made] = at
-        last.update((n.roots[name][0], at) for name in step.operands)
+        for name in step.written:
+            first.setdefault(n.roots[name][0], at)
+        last.update((n.roots[name][0], at) for name in step.tensors.values())
     last.update((n.roots[name][0], len(n.steps)) for _, name in n.copies)
     for loop in n.loops:
         by_rows = written_by_rows(n.steps, n.roots, n.rows, loop)

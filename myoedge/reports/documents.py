@@ -69,7 +69,7 @@ class EnergyReport(ReportDocument):
 # --- layers.csv -----------------------------------------------------------------------------------
 
 
-NO_COLUMNS = ("activity", "members", "reads")  # only in report.json
+NO_COLUMNS = ("activity", "members", "reads", "writes")  # only in report.json
 FORMATS: dict[str, Callable[[Any], str]] = {
     "origin": lambda rows: " + ".join(f"{o['path']} ({o['source']})".strip() for o in rows),
     "in_dtypes": " ".join,

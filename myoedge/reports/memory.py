@@ -10,10 +10,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from myoedge.operators.kernel import SCRATCH
+from myoedge.operators.kernel import SCRATCH, Source
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import LiveRange
@@ -210,7 +211,7 @@ def layer_bytes(plan: Plan, index: int) -> Row:
     tables = sum(array.nbytes for (at, _), (_, array) in plan.l3_tables.items() if at == index)
     weights = tables + sum(sizes.values())
     streamed = tables + sum(map(sizes.__getitem__, sizes.keys() & plan.streamed))
-    out_bytes = size_bytes(plan.quant, step.node.name)
+    out_bytes = sum(map(partial(size_bytes, plan.quant), step.written))
     chunks = (transfer.chunk for transfer in plan.l3_transfers)
     moved = sum(chunk.size_bytes * chunk.turns for chunk in chunks if chunk.step == index)
     return {
@@ -235,7 +236,7 @@ def _chunk_bytes(plan: Plan, index: int) -> int:
 
 def _read_bytes(plan: Plan, index: int) -> int:
     """Return the bytes of the inputs that a layer reads, without padding and weights."""
-    kernel, read = plan.tilings[index].kernel, Counter[str | int]()
+    kernel, read = plan.tilings[index].kernel, Counter[Source]()
     for operand in kernel.operands:
         read[operand.source] += int(operand.footprint(kernel.axes))
     sizes = [size_bytes(plan.quant, name) for name in plan.steps[index].operands]

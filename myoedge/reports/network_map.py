@@ -132,7 +132,8 @@ def _engine(name: str | None) -> str:
 
 def _skipped(report: Report) -> Iterator[tuple[int, int]]:
     """Yield (writing, reading layer) for results that a layer after the next one reads."""
-    at = {row["name"]: index for index, row in enumerate(report["layers"])}
+    layers = enumerate(report["layers"])
+    at = {name: index for index, row in layers for name in wording.results(row)}
     for reader, row in enumerate(report["layers"]):
         for name in dict.fromkeys(row.get("reads") or ()):
             writer = at.get(name)

@@ -146,7 +146,8 @@ def owner(report: Report, buffer: Row) -> Row:
     """Return the row of the layer that writes an arena buffer, or reads its weights from L3."""
     if "step" in buffer:
         return dict(report["layers"][buffer["step"]])
-    return next(dict(row) for row in report["layers"] if row["name"] == buffer["name"])
+    name = buffer["name"]
+    return next(dict(row) for row in report["layers"] if name in wording.results(row))
 
 
 def _l3(report: Report) -> Peak:

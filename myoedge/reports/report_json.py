@@ -244,6 +244,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "out_shape": list(plan.quant.graph.shape(node.name)),
         "dtype": plan.quant.dtype(node.name),
         "reads": list(step.operands),
+        "writes": list(step.written),
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
         "weight_dtype": None if weight is None else str(weight.dtype),
         "weight_bits": None if weight is None else step.weight_bits,

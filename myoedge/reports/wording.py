@@ -256,6 +256,12 @@ def operator(row: dict[str, Any]) -> str:
     return joint.join(filter(None, (row["op"], row["activation"])))
 
 
+def results(row: Mapping[str, Any]) -> list[str]:
+    """Return the names of the tensors that a layer writes; reports made before layers with several
+    results have its name alone."""
+    return list(row.get("writes") or [row["name"]])
+
+
 def shapes(ports: list[dict[str, Any]]) -> str:
     return ", ".join(f"{port['name']} {dims(port['shape'])}" for port in ports)
 

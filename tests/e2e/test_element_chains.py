@@ -84,10 +84,61 @@ class Carried(nn.Module):
         return torch.stack(results, 1)
 
 
-def test_a_chain_does_not_read_a_state_after_its_next_value(tmp_path: Path) -> None:
+class Delays(nn.Module):
+    """A recursive filter: one row is the result and the next state, and the state moves on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, two, results = x.new_zeros(1, 16), x.new_zeros(1, 16), []
+        for row in x.unbind(1):
+            one, two = torch.tanh(row + one * 0.9 - two * 0.4), one
+            results.append(one)
+        return torch.stack(results, 1)
+
+
+class FirstOfAll(nn.Module):
+    """A loop whose two channels both read the first one of the state that they replace."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, results = x.new_zeros(2, 16), []
+        for row in x.unbind(1):
+            state = torch.maximum(state[:1], row - state) + row
+            results.append(state.sum(0))
+        return torch.stack(results, 1)
+
+
+class Spiking(nn.Module):
+    """Neurons whose spikes a layer and the next step read, and whose potentials are a state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.leave = nn.Linear(16, 16), nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        v, fired, total = x.new_zeros(1, 16), x.new_zeros(1, 16), x.new_zeros(1, 16)
+        for row in x.unbind(1):
+            v = (v - fired) * 0.9 + self.enter(row)
+            fired = (v > 0.5).to(v.dtype)
+            total = total + self.leave(fired)
+        return total, v
+
+
+@pytest.mark.parametrize(
+    ("model", "results"),
+    [(Carried, 1), (Delays, 3), (FirstOfAll, 1), (Spiking, 2)],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+@pytest.mark.parametrize("bits", ["8", pytest.param("16", marks=pytest.mark.slow)])
+def test_chains_in_loops_write_states_and_rows_in_time(
+    model: type[nn.Module], results: int, bits: str, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
-    model = save_exported(Carried().eval(), (torch.zeros(1, 20, 16),), tmp_path / "m.pt2")
+    archive = save_exported(model().eval(), (torch.zeros(1, 20, 16),), tmp_path / "m.pt2")
     calib = np.random.default_rng(0).standard_normal((6, 1, 20, 16)).astype(np.float32)
-    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
-    assert build.report["exact"]["host"]
-    assert any(len(row["members"]) > 1 for row in build.report["layers"])
+    (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { activations = 16 }\n' * (bits == "16"))
+    options = {"config": tmp_path / "myoedge.toml", "output": tmp_path / "out", "simulate": False}
+    build = myoedge.build(archive, calib=calib, **options)
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+    chains = [row for row in build.report["layers"] if len(row["members"]) > 1]
+    assert max(len(row["writes"]) for row in chains) >= results

@@ -26,7 +26,7 @@ from myoedge.codegen.tiled_layer import OutsideL1, tiled_layer
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.cases import Draw, drawn_uses
-from myoedge.operators.kernel import Operand
+from myoedge.operators.kernel import Operand, Written
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tiling import Tiling
@@ -104,8 +104,8 @@ def _functions(index: int, case: Layer, tiling: Tiling) -> Iterator[str]:
         yield array_text(name, values)
 
     def base(operand: Operand) -> Outside:
-        if operand.written:
-            return Outside("(int8_t *)me_out[0]")
+        if isinstance(operand.source, Written):
+            return Outside(f"(int8_t *)me_out[{operand.source.number}]")
         if isinstance(operand.source, int):
             return Outside(f"(const int8_t *)me_in[{operand.source}]")
         return Outside(f"(const int8_t *){fn}_{operand.source}")
@@ -138,9 +138,21 @@ def run_c(
     optimize: str,
     tilings: Sequence[Tiling] | None = None,
 ) -> list[Array]:
-    """Every case's result by the generated C, with UBSan, in a process of its own.
+    """Every case's (first) result by the generated C, as `run_results`.
 
     tilings   None: of a host
+    """
+    return [first for first, *_ in run_results(cases, folder, optimize, tilings)]
+
+
+def run_results(
+    cases: Sequence[Layer],
+    folder: Path,
+    optimize: str,
+    tilings: Sequence[Tiling] | None = None,
+) -> list[list[Array]]:
+    """Every case's results by the generated C, with UBSan, in a process of its own.
+
     A fault (a guard page, a finding of UBSan) is an AssertionError that names the case.
     """
     tilings = [on_host(case) for case in cases] if tilings is None else tilings
@@ -161,7 +173,7 @@ def run_c(
     return _in_child(cases, library, folder)
 
 
-def _in_child(cases: Sequence[Layer], library: Path, folder: Path) -> list[Array]:
+def _in_child(cases: Sequence[Layer], library: Path, folder: Path) -> list[list[Array]]:
     progress, results = folder / "progress", folder / "results"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the child only calls the library
@@ -184,12 +196,12 @@ def _in_child(cases: Sequence[Layer], library: Path, folder: Path) -> list[Array
     return list(pickle.loads(results.read_bytes()))
 
 
-def _run_all(cases: Sequence[Layer], library: host.Library, progress: Path) -> list[Array]:
+def _run_all(cases: Sequence[Layer], library: host.Library, progress: Path) -> list[list[Array]]:
     made = []
     for index, case in enumerate(cases):
         progress.write_text(str(index))
-        spec = (case.step.out, case.step.element_type.dtype.name)
-        made += run_guarded(library, f"case_{index}", case.data, [spec])
+        specs = [(x.out, x.element_type.dtype.name) for x in case.step.results]
+        made.append(run_guarded(library, f"case_{index}", case.data, specs))
     return made
 
 

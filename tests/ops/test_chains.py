@@ -20,14 +20,15 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.chains import chain_step
 from myoedge.operators.formula import FORMULAS
 from myoedge.operators.interpreter import integer_step
+from myoedge.operators.loop.turns import WRITE
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.targets import find_chip
-from tests.ops.harness import drawn, mismatches, run_c
+from tests.ops.harness import drawn, mismatches, run_results
 from tests.ops.test_tiles import in_room
 
 GAP9 = find_chip("gap9")
 PAIRS = {"add", "sub", "mul", "maximum"}
-COPIES = {"loop_state", "loop_next"}
+COPIES = {"loop_state", "loop_next", WRITE}
 MOVED = {"slice", "expand"}
 JOINED = (*sorted(PAIRS | COPIES | MOVED), "table", "fake_quantize", "affine", "prelu")
 COUNT, SLOW_COUNT = 40, 600
@@ -46,20 +47,22 @@ class Chain:
     def size(self) -> int:
         return len(self.members)
 
-    def one_by_one(self) -> Array:
+    def one_by_one(self) -> list[Array]:
+        """The chain's results by its members, in the order of the step."""
         values = dict(zip(self.step.operands, self.data, strict=True))
         for member in self.members:
             values[member.node.name] = integer_step(
                 member, [values[name] for name in member.operands]
             )
-        return values[self.members[-1].node.name]
+        return [values[name] for name in self.step.written]
 
 
 def drawn_chain(seed: int) -> Chain | None:
-    """A chain of one to eight drawn layers; None if the last does not read a member."""
+    """A chain of one to eight drawn layers, some of which write their results; None if the last
+    does not read a member."""
     rng = np.random.default_rng(seed)
     first = one_layer(rng)
-    if not first.out:
+    if not first.out or first.node.op == WRITE:
         return None
     members, shapes = [named(first, "m0", [f"in0_{at}" for at in range(len(first.shapes))])], {}
     for number in range(1, int(rng.integers(1, 9))):
@@ -74,6 +77,7 @@ def drawn_chain(seed: int) -> Chain | None:
         names = []
         for at in range(len(step.shapes)):
             able = [m for m in members if m.element_type == step.read_type(at)]
+            able = [m for m in able if m.node.op != WRITE]
             if able and rng.integers(4) < OFTEN:
                 names.append(able[rng.integers(len(able))].node.name)
             else:
@@ -82,13 +86,15 @@ def drawn_chain(seed: int) -> Chain | None:
         if op not in PAIRS:
             given = [first.out] * len(names)
         shapes |= dict(zip(names, given, strict=True))
-        moved = replace(step, shapes=tuple(given), out=first.out)
+        out = (1, *first.out) if op == WRITE else first.out
+        moved = replace(step, shapes=tuple(given), out=out)
         members.append(named(moved, f"m{number}", names))
     own = [m for m in members[1:] if m.node.op not in MOVED]
-    whole = [m for m in own if np.broadcast_shapes(*m.shapes) == m.out]
+    whole = [m for m in own if np.broadcast_shapes(*m.shapes) == first.out]
     if len(whole) < len(own):
         return None
-    step = chain_step(members)
+    stored = [m.node.name for m in members[:-1] if m.node.op == WRITE or rng.integers(4) == 0]
+    step = chain_step(members, stored)
     if step is None:
         return None
     data = tuple(extremes(rng, s, step.read_type(i)) for i, s in enumerate(step.shapes))
@@ -138,8 +144,10 @@ def drawn_chains(count: int, first: int = 0) -> list[Chain]:
 def test_the_joint_formula_equals_the_layers() -> None:
     for chain in drawn_chains(4 * COUNT):
         nest = chain.step.integers.chain.flat.nest
-        found = NestReference.of(nest)(*chain.data)
-        np.testing.assert_array_equal(found, chain.one_by_one())
+        for (out, value), wanted in zip(nest.results, chain.one_by_one(), strict=True):
+            alone = replace(nest, out=out, value=value, more=())
+            found = NestReference.of(alone)(*chain.data)
+            np.testing.assert_array_equal(found, wanted.reshape(found.shape))
 
 
 @pytest.mark.parametrize(
@@ -153,12 +161,15 @@ def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -
         tilings.append(in_room(kernel, NetworkKernels.of([chain.step], GAP9), number))
     assert any(len(tiling.tiles) > 1 for tiling in tilings)
     assert max(len(chain.members) for chain in chains) > 4
+    assert max(len(chain.step.results) for chain in chains) > 2
     used = Counter(member.node.op for chain in chains for member in chain.members)
     assert set(used) == set(JOINED)
     types = {member.element_type for chain in chains for member in chain.members}
     assert len(types) == 2
-    wanted = [chain.one_by_one() for chain in chains]
-    assert not mismatches(chains, wanted, run_c(chains, tmp_path, "-O1", tilings))
+    wanted = [y for chain in chains for y in chain.one_by_one()]
+    found = [y for results in run_results(chains, tmp_path, "-O1", tilings) for y in results]
+    of_result = [chain for chain in chains for _ in chain.step.results]
+    assert not mismatches(of_result, wanted, found)
 
 
 def test_every_description_of_elements_is_drawn_here() -> None:

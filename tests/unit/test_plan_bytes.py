@@ -98,8 +98,13 @@ class Machine:
 
     def run(self) -> list[Array]:
         for step in self.plan.steps:
-            y = integer_step(step, [self.read(name) for name in step.operands])
-            self.bytes_of(step.node.name)[:] = np.ascontiguousarray(y).tobytes()
+            values = {name: self.read(name) for name in step.operands}
+            for member in step.members or (step,):
+                known = zip(member.operands, member.shapes, strict=True)
+                operands = [values[name].reshape(shape) for name, shape in known]
+                values[member.node.name] = integer_step(member, operands)
+            for name in step.written:
+                self.bytes_of(name)[:] = np.ascontiguousarray(values[name]).tobytes()
         for index, name in self.plan.copies:
             self.outputs[index][:] = self.bytes_of(name)
         names = self.q.graph.outputs

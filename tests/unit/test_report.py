@@ -222,6 +222,7 @@ def test_csv_holds_the_rows_of_the_json(usual: Report) -> None:
         "activity",
         "members",
         "reads",
+        "writes",
     }
     for line, row in zip(rows, usual["layers"], strict=True):
         assert line["out_shape"] == "x".join(map(str, row["out_shape"]))

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from myoedge.nest.flat import Loop
+from myoedge.nest.formulas import where
 from myoedge.nest.intervals import Interval
-from myoedge.nest.ir import Call, Expr, Number, Primitive
+from myoedge.nest.ir import Call, Expr, Number
+from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.pointwise import Chain, evaluate
@@ -27,6 +29,7 @@ from myoedge.targets.chip import Engine
 
 SEGMENTS_MAX = 1024
 SLOPE_BITS = 14  # fraction bits of a slope
+STEPS_MAX = 4  # values of a step function that is comparisons: more take longer than a search
 FIRST_ERROR, LAST_ERROR = 0.5, 2.0**13  # first and last allowed error of a line, in int16 steps
 WINDOW = 64  # number of inputs for which a segment is tried first
 
@@ -117,14 +120,40 @@ ON_SEGMENT = Primitive("me_on_segment", "me_segments.h", _on_segment, _range_on_
 
 
 def on_segment(segments: Array, x: Expr, drop: int) -> Expr:
-    """Return a function of an int16 value by its line segments.
+    """Return a function of an int16 value by its line segments; a step function of few steps is
+    comparisons.
 
     segments   as segments_of returns
     drop       fraction bits of the values
     """
+    if is_few_steps(segments):
+        return _compared(segments, x, drop)
     levels = Number(len(segments).bit_length() - 1)
     table = nest_constant("segments", segments.reshape(-1))
     return Call(ON_SEGMENT, table, (x, levels, Number(drop)))
+
+
+def is_few_steps(segments: Array) -> bool:
+    """Return whether a function has a few values, such as a threshold."""
+    return not segments[:, 0].any() and 2 <= len(_starts(segments)) <= STEPS_MAX
+
+
+def _starts(segments: Array) -> dict[int, int]:
+    """Return start of a segment -> value; the repeated last segment is there once."""
+    place = segments[:, 1].astype(np.int64)
+    starts = (place & 0xFFFF ^ 0x8000) - 0x8000
+    return dict(zip(starts.tolist(), (place >> 16).tolist(), strict=True))
+
+
+def _compared(segments: Array, x: Expr, drop: int) -> Expr:
+    bits = SLOPE_BITS + drop
+    half = 1 << bits >> 1
+    rounded = {at: ((y << SLOPE_BITS) + half) >> bits for at, y in _starts(segments).items()}
+    found, *later = rounded.items()
+    value: Expr = Number(found[1])
+    for at, y in later:
+        value = where(x < at, value, y)
+    return value
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

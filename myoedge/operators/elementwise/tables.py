@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.nest.intervals import Interval
-from myoedge.nest.ir import Axis, Call, Expr, Lookup, Nest, Number, Primitive
+from myoedge.nest.ir import Axis, Call, Expr, Lookup, Nest, Number
+from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import Chain, evaluate, is_continuous, result_range
 from myoedge.numerics.quant_params import QuantParams, quantize
+from myoedge.operators import chains
 from myoedge.operators.attributes import CHAIN
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
@@ -26,7 +28,7 @@ from myoedge.operators.described import nest_constant, saturated, unary_nest
 from myoedge.operators.elementwise import segments
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER_WIDTH
-from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel, on_cluster
 from myoedge.operators.traits import Constants, Described, Result
 from myoedge.targets.chip import Engine
 
@@ -151,6 +153,13 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return flat.lookup(step, engine)
 
 
+def _is_compared(step: QuantizedNode) -> bool:
+    numbers = step.integers
+    return isinstance(numbers, SegmentParams) and segments.is_few_steps(numbers.segments)
+
+
+COMPARED = Kernel(CLUSTER, chains.in_tiles, accepts=_is_compared, formats=(EITHER_WIDTH,))
+
 TABLE = register(
     OpDef(
         name="table",
@@ -163,7 +172,7 @@ TABLE = register(
         result=Result(
             bounds=lambda attrs: result_range(attrs["chain"]) if "chain" in attrs else None
         ),
-        kernels=on_cluster(in_tiles, EITHER_WIDTH),
+        kernels=(*on_cluster(in_tiles, EITHER_WIDTH), COMPARED),
         permute_rule=same_attrs,
         streaming_rule=broadcast_streaming_rule,
     )

@@ -14,6 +14,8 @@ from functools import partial
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.ir import Nest
+from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import NAME, whole
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.chains import in_tiles
@@ -57,6 +59,19 @@ def _generated(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return in_tiles(_row(step), engine)
 
 
+def copied(step: QuantizedNode) -> Nest:
+    """Return the description of a copy of the first operand."""
+    return unary_nest(step, lambda x, axes: x)
+
+
+class _Rows(Described):
+    """A description of a row, which is the same in all steps."""
+
+    def __call__(self, step: QuantizedNode, *operands: Array) -> Array:
+        row = super().__call__(step, *operands)
+        return np.repeat(row[None], step.attrs["steps"], 0)
+
+
 def _first(attrs: Attrs, *xs: np.ndarray) -> np.ndarray:
     return xs[0]
 
@@ -80,7 +95,7 @@ copies = partial(
     moves_rows,
     shape=same_shape,
     real=_first,
-    integer=Described(lambda step: unary_nest(step, lambda x, axes: x)),
+    integer=Described(copied),
 )
 
 
@@ -110,7 +125,7 @@ LOOP_WRITE = register(
         doc="the rows computed by the steps of a loop, along a new first axis",
         shape=lambda attrs, x, *_: (attrs["steps"], *x),
         real=lambda attrs, x, *_: np.repeat(x[None], attrs["steps"], 0),
-        integer=ByHand(lambda step, x, *_: np.repeat(x[None], step.attrs["steps"], 0)),
+        integer=_Rows(lambda step: copied(_row(step))),
         operands=Operands(read=1),
     )
 )

@@ -301,7 +301,8 @@ def content_key(step: QuantizedNode) -> Hashable:
         (*(position[name] for name in member.operands), content_key(member))
         for member in step.members
     )
-    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind, members
+    stored = tuple(map(position.__getitem__, step.stored))
+    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind, members, stored
 
 
 # --- layers without a tile in L1 -----------------------------------------------------------------

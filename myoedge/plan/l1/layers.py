@@ -36,6 +36,7 @@ from myoedge.plan.l1.resident import (
     ResidentTensor,
     choose_resident,
     end_bytes,
+    made_by,
     resident_offsets,
     resident_operands,
     room_left,
@@ -209,7 +210,7 @@ def _placed_layers(
             choice = _with_more_in_l2(problem, index, left)
         layer = None
         if choice is not None:
-            at = {name: offsets[t.producer] + more for name, (t, more) in operands.items()}
+            at = {name: offsets[t] + more for name, (t, more) in operands.items()}
             at |= {name: more for name, more in staying.items() if name not in choice.in_l2}
             held = _held(index, resident, offsets, enters)
             recent = [*filter(None, placed[-MOST_AHEAD:])]
@@ -272,7 +273,7 @@ def _with_more_in_l2(problem: PlacementProblem, index: int, l1_bytes: int) -> Ti
 def _held(
     index: int,
     resident: Sequence[ResidentTensor],
-    offsets: Mapping[int, int],
+    offsets: Mapping[ResidentTensor, int],
     enters: Sequence[int],
 ) -> list[tuple[int, LiveRange]]:
     """Return (offset, live range) of resident tensors that may overlap a step's buffers; their live
@@ -287,7 +288,7 @@ def _held(
         if enters[min(tensor.last, index - 1) + 1] >= enters[index] - MOST_AHEAD:
             last = enters[tensor.last + 1] - 1 if tensor.last < index else sys.maxsize
             life = LiveRange(tensor.life.name, tensor.size_bytes, enters[tensor.producer], last)
-            found.append((offsets[tensor.producer], life))
+            found.append((offsets[tensor], life))
     return found
 
 
@@ -299,7 +300,7 @@ def _tilings(
     """Yield the final tiling of each layer, with buffers of resident tensors in the layer that
     computes them; data of loops are behind all others, and have no buffers yet."""
     end = _end_bytes(placed, resident)
-    offsets, by_producer = resident_offsets(resident), {x.producer: x for x in resident}
+    offsets = resident_offsets(resident)
     counts = [1 if x is None else tile_count(x.kernel, x.choice) for x in placed]
     enters = [0, *accumulate(counts)]
     for index, layer in enumerate(placed):
@@ -311,15 +312,14 @@ def _tilings(
         tiling = make_tiling(
             layer.kernel, layer.choice, layer.first, layer.prefetch_tile, layer.buffers, places
         )
-        buffers, tensor = tiling.buffers, by_producer.get(index)
-        if tensor is not None:
-            last = enters[tensor.last + 1] - 1
-            name, size, at = layer.kernel.out.name, tensor.size_bytes, offsets[index]
-            buffers += (Buffer(name, 0, size, at, enters[index], last),)
+        made = made_by(index, layer.kernel, resident)
+        spans = ((name, x, enters[index], enters[x.last + 1] - 1) for name, x in made)
+        results = (Buffer(name, 0, x.size_bytes, offsets[x], *span) for name, x, *span in spans)
         early = 0 if layer.prefetch_tile is None else layer.constants
         nothing = early == len(tiling.tiles[0].loads) and index not in problem.borders
         before = placed[index - 1] if index else None
-        is_left = before is not None and before.kernel.out.name in before.resident
+        is_left = before is not None and before.leaves_results
+        buffers = (*tiling.buffers, *results)
         yield replace(tiling, buffers=buffers, back_to_back=nothing and is_left)
 
 

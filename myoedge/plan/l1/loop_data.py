@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from myoedge.numerics.arrays import round_up
-from myoedge.operators.kernel import OUT, Operand, TiledKernel
+from myoedge.operators.kernel import Operand, TiledKernel
 from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.l1.tile_grid import ALIGNMENT, readable
 from myoedge.plan.l1.tiling import ARGUMENTS, Buffer, Tiling
@@ -105,8 +105,10 @@ def with_buffers(
 def _with_carried(tilings: Sequence[Tiling], tensor: LoopTensor) -> Tiling:
     """Return the layer that sets or first reads a carried tensor with the tensor's buffer."""
     at, loop = tensor.setter, tensor.loop
-    source, first = (tensor.uses[0][1], loop.first) if tensor.is_row else (OUT, at)
-    name = next(x.name for x in tilings[at].kernel.operands if x.source == source)
+    first = loop.first if tensor.is_row else at
+    sources = {source for layer, source, _ in tensor.uses if layer == at}
+    found = (x for x in tilings[at].kernel.operands if x.source in sources)
+    name = next(x.name for x in found if x.written or tensor.is_row)
     sizes = {name: readable(tensor.size_bytes)}
     return _with_buffers(tilings, at, sizes, tilings[first].first, loop)
 

@@ -47,6 +47,11 @@ class PlacedLayer:
     resident: Mapping[str, int]
 
     @property
+    def leaves_results(self) -> bool:
+        """Whether all its results stay in L1."""
+        return self.resident.keys() >= {operand.name for operand in self.kernel.results}
+
+    @property
     def waits(self) -> bool:
         """Whether the layer waits for its first tile's constants, because they are fetched only
         after the preceding layer."""

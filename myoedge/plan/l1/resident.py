@@ -10,11 +10,11 @@ cycles.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from myoedge.numerics.arrays import round_up
-from myoedge.operators.kernel import TiledKernel
+from myoedge.operators.kernel import OUT, Source, TiledKernel, Written
 from myoedge.plan.l1.prefetch import hidden_cycles
 from myoedge.plan.l1.tile_grid import ALIGNMENT
 from myoedge.plan.l1.tile_search import Hidden, TileChoice
@@ -30,6 +30,7 @@ class ResidentTensor:
     """A tensor that stays in L1 from the layer that computes it to its last reader.
 
     producer     step that computes it
+    result       which of its results it is
     size_bytes   size in bytes
     readers      (step, operand number, offset in bytes in the tensor), in order of steps
     """
@@ -37,6 +38,7 @@ class ResidentTensor:
     producer: int
     size_bytes: int
     readers: tuple[tuple[int, int, int], ...]
+    result: Written = OUT
 
     @property
     def last(self) -> int:
@@ -54,7 +56,8 @@ class ResidentTensor:
     @property
     def life(self) -> LiveRange:
         """Live range of the tensor in layers."""
-        return LiveRange(f"{self.producer:05d}", self.size_bytes, self.producer, self.last)
+        name = f"{self.producer:05d}.{self.result.number}"
+        return LiveRange(name, self.size_bytes, self.producer, self.last)
 
 
 # (step, kernel, bytes of L1, resident operands, resources for a prefetch) -> best tiling
@@ -74,6 +77,15 @@ def beside(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTe
     return [tensor for tensor in there[:end] if step in tensor.steps]
 
 
+def made_by(
+    step: int, kernel: TiledKernel, resident: Sequence[ResidentTensor]
+) -> Iterator[tuple[str, ResidentTensor]]:
+    """Yield (operand, tensor) for the resident tensors that `step` computes."""
+    for tensor in beside(step, resident):
+        if tensor.producer == step:
+            yield kernel.written(tensor.result).name, tensor
+
+
 def resident_operands(
     index: int, kernel: TiledKernel, resident: Sequence[ResidentTensor]
 ) -> dict[str, tuple[ResidentTensor, int]]:
@@ -81,12 +93,9 @@ def resident_operands(
     byte offset in the tensor."""
     found: dict[str, tuple[ResidentTensor, int]] = {}
     for tensor in beside(index, resident):
-        if tensor.producer == index:
-            found[kernel.out.name] = (tensor, 0)
-        numbers = {number: at for step, number, at in tensor.readers if step == index}
-        for operand in kernel.operands:
-            if isinstance(operand.source, int) and operand.source in numbers:
-                found[operand.name] = (tensor, numbers[operand.source])
+        at: dict[Source, int] = {number: at for step, number, at in tensor.readers if step == index}
+        at |= {tensor.result: 0} if tensor.producer == index else {}
+        found |= {o.name: (tensor, at[o.source]) for o in kernel.operands if o.source in at}
     return found
 
 
@@ -143,13 +152,13 @@ def choose_resident(
     return resident
 
 
-def resident_offsets(resident: Sequence[ResidentTensor]) -> Mapping[int, int]:
-    """Return producing layer -> offset in L1, which is constant for the tensor's whole life."""
+def resident_offsets(resident: Sequence[ResidentTensor]) -> Mapping[ResidentTensor, int]:
+    """Return tensor -> offset in L1, which is constant for its whole life."""
     placed = greedy([tensor.life for tensor in resident], ALIGNMENT)
-    return {tensor.producer: placed[tensor.life.name] for tensor in resident}
+    return {tensor: placed[tensor.life.name] for tensor in resident}
 
 
 def end_bytes(resident: Sequence[ResidentTensor]) -> int:
     """Return the end of the highest resident tensor, in bytes from the start of L1."""
     offsets = resident_offsets(resident)
-    return max((offsets[tensor.producer] + tensor.size_bytes for tensor in resident), default=0)
+    return max((offsets[tensor] + tensor.size_bytes for tensor in resident), default=0)

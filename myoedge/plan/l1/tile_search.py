@@ -278,7 +278,7 @@ def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
         (np.where(s > 1, move[o.name] * s / rare, 0.0) for o, s in zip(reads, seldom, strict=True)),
         0.0 * tiles,
     )
-    out = move[kernel.out.name] if kernel.out.name in times else np.zeros(1)
+    out = sum((move[o.name] for o in kernel.results if o.name in times), np.zeros(1))
     plain = np.maximum(compute, np.maximum(often, out))
     loaded = np.maximum(compute, np.maximum(often + extra, out))
     # The last step loads nothing; _fill_cycles includes the first.

@@ -186,7 +186,7 @@ def _candidates(plan: Plan, roots: Roots) -> list[str]:
     """Return the feature maps that can be in L3, largest first: inputs and results that only tiled
     layers outside loops access, and that can be complete in L3 before a loop begins."""
     near = {roots[name][0] for name in _staying(plan)}
-    results = {roots[step.node.name][0] for step in plan.steps}
+    results = {roots[node.node.name][0] for step in plan.steps for node in step.results}
     read = {roots[name][0] for step in plan.steps for name in step.operands}
     inputs = read & {*plan.graph_inputs}
     sizes = {name: size_bytes(plan.quant, name) for name in (results | inputs) - near}
@@ -200,9 +200,9 @@ def _staying(plan: Plan) -> Iterator[str]:
     before_loops = {loop.first - 1 for loop in plan.loops}
     for index, (step, tiling) in enumerate(zip(plan.steps, plan.tilings, strict=True)):
         if tiling.choice.in_l2 or index in in_loops:
-            yield from (*step.operands, step.node.name)
+            yield from step.tensors.values()
         if index in before_loops:  # a result is transferred until the end of the next layer
-            yield step.node.name
+            yield from (node.node.name for node in step.results)
 
 
 def _with_maps(
@@ -248,8 +248,7 @@ def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, 
         for operand in tiling.kernel.operands:
             if operand.constant:
                 continue
-            name = step.node.name if operand.written else step.operands[int(operand.source)]
-            root, offset = roots[name]
+            root, offset = roots[step.tensors[operand.source]]
             if root in maps:
                 yield index, operand.name, root, offset
 

@@ -10,9 +10,9 @@
 #include "library/me_recurrent.h"
 #include "weights.h"
 
-/* With ME_TRACE a caller sees every layer's output as it is written: -DME_TRACE, then set me_trace. */
+/* With ME_TRACE a caller sees every result as a layer writes it: -DME_TRACE, then set me_trace. */
 #ifdef ME_TRACE
-void (*me_trace)(int32_t layer, const void *data, int32_t size_bytes);
+void (*me_trace)(int32_t result, const void *data, int32_t size_bytes);
 #endif
 
 
