@@ -352,19 +352,23 @@ WRONG = {  # what is replaced in the package, by what, exit code, what is said
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
-def gains(install: Install, tmp_path: Path) -> Run:
-    """Runs Python beside the installed package; what is imported stays in that process."""
-    install("myoedge-gains", "0.1.0", "operators", "gains = myoedge_gains", EXAMPLES / "gains")
-    path = os.pathsep.join((str(ROOT), str(tmp_path / "site")))
+def python(place: Path, site: Path) -> Run:
+    """Runs Python in a folder, beside packages in another; what is imported stays in a process."""
+    path = os.pathsep.join((str(ROOT), str(site)))
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-W", "ignore", *arguments],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+            cwd=place, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
         )  # fmt: skip
 
     return run
+
+
+@pytest.fixture
+def gains(install: Install, tmp_path: Path) -> Run:
+    install("myoedge-gains", "0.1.0", "operators", "gains = myoedge_gains", EXAMPLES / "gains")
+    return python(tmp_path, tmp_path / "site")
 
 
 @pytest.mark.slow
@@ -468,14 +472,7 @@ def test_the_example_packages_install_and_work(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).integers(-60, 60, (1800, 2)).astype("<i2")
     (place / "r.raw").write_bytes(np.int16(2).tobytes() + rows.tobytes())
     table = '[plugins]\noperators = ["radians"]\nboards = ["wristband"]\ncalibration = ["raw"]\n'
-    path = os.pathsep.join((str(ROOT), str(site)))
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-W", "ignore", *arguments],
-            cwd=place, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-        )  # fmt: skip
-
+    run = python(place, site)
     (place / "myoedge.toml").write_text(table)
     done = run("-c", WHOLE)
     assert done.stdout.endswith("exact\n"), done.stdout + done.stderr
