@@ -165,8 +165,13 @@ def final_state(op: OpDef, *, fixed_params: QuantParams | None = None, **fields:
     fixed_params   parameters of the state, if they do not depend on data
     fields         fields of its OpDef that differ from those of `op`
     """
+    own: dict[str, Any] = {
+        "epilogue": False,
+        "permute_rule": None,
+        "streaming_rule": lambda at: None,
+    }
     state = Result(fixed_params=fixed_params, state_of=op.name)
-    return replace(op, result=state, epilogue=False, streaming_rule=lambda at: None, **fields)
+    return replace(op, result=state, **own, **fields)
 
 
 def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:

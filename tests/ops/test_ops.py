@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -98,6 +99,32 @@ def test_a_batch_is_its_samples(op: str) -> None:
 
 def one_result(step: QuantizedNode, operands: Sequence[Array]) -> list[Array]:
     return [integer_step(step, operands)]
+
+
+# ---- axes in another order
+
+
+@pytest.mark.parametrize("op", [name for name in EVERY if OPS[name].permute_rule is not None])
+def test_a_transpose_goes_through(op: str) -> None:
+    """With the attributes that its rule gives, an operator of x transposed is that of x."""
+    turned, rule = 0, OPS[op].permute_rule
+    assert rule is not None
+    for step, data in ((case.step, case.data) for case in drawn(op, COUNT)):
+        axes = tuple(range(len(step.out)))
+        # all in another place, or all but the last or the first one, as many rules need
+        perms = {axes[::-1], axes[-2::-1] + axes[-1:], axes[:1] + axes[:0:-1]}
+        for perm in perms - {axes}:
+            attrs = rule(step.attrs, perm)
+            if attrs is None or any(len(shape) != len(axes) for shape in step.shapes):
+                continue
+            back = np.argsort(perm)
+            shapes = tuple(tuple(shape[i] for i in back) for shape in (*step.shapes, step.out))
+            node = step.node.but(attrs=attrs)
+            other = replace(step, node=node, shapes=shapes[:-1], out=shapes[-1])
+            y = integer_step(other, [np.ascontiguousarray(x.transpose(back)) for x in data])
+            np.testing.assert_array_equal(y.transpose(perm), integer_step(step, data), str(step))
+            turned += 1
+    assert turned
 
 
 # ---- the meaning, by torch
