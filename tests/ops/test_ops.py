@@ -17,6 +17,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.batch import Batch, batched_step
 from myoedge.operators.interpreter import integer_step, real_node
 from myoedge.operators.queries import params_of
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.quantization.drawn_case import allowed, is_exact
 from tests.ops.case import Case, activated
 from tests.ops.harness import USES, drawn, mismatches, run_c
@@ -99,6 +100,42 @@ def test_a_batch_is_its_samples(op: str) -> None:
 
 def one_result(step: QuantizedNode, operands: Sequence[Array]) -> list[Array]:
     return [integer_step(step, operands)]
+
+
+# ---- frames one by one
+
+
+def by_frame(case: Case, axis: int) -> StreamingRule | None:
+    """The rule along an axis of all operands, if it tells that frames do not depend on others."""
+    step, weights = case.step, [x.shape for x in case.weights]
+    extents = {shape[axis] if len(shape) > axis else 0 for shape in step.shapes}
+    if len(extents) > 1 or len({*map(len, step.shapes)}) > 1:
+        return None
+    sites = (
+        OperandAxis(step.attrs, (*step.shapes, *weights), at, axis) for at in range(len(case.data))
+    )
+    rules = [OPS[case.op].streaming_rule(site) for site in sites]
+    if any(rule is None or not rule.is_by_frame or rule.before for rule in rules):
+        return None
+    assert len({rule.axis for rule in rules if rule}) == 1
+    return rules[0]
+
+
+@pytest.mark.parametrize("op", EVERY)
+def test_a_frame_that_is_computed_alone_is_the_same(op: str) -> None:
+    """Along each axis of which the streaming rule says so."""
+    for case in drawn(op, COUNT):
+        step, y = case.step, integer_step(case.step, case.data)
+        for axis in range(len(step.shapes[0])):
+            if (rule := by_frame(case, axis)) is None:
+                continue
+            at = step.shapes[0][axis] - 1
+            data = [np.ascontiguousarray(x.take([at], axis)) for x in case.data]
+            wanted = y.take([at], rule.axis)
+            node = step.node.but(attrs=rule.resized(1)) if rule.resized else step.node
+            one = replace(step, node=node, shapes=tuple(x.shape for x in data), out=wanted.shape)
+            found = integer_step(one, data)
+            np.testing.assert_array_equal(found, wanted, f"axis {axis} of {case}")
 
 
 # ---- axes in another order
