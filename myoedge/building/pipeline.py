@@ -63,6 +63,7 @@ from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.bench import Bench
+from myoedge.quantization.search.moves.inner import with_inner_tensors
 from myoedge.quantization.search.moves.observer import observers_for
 from myoedge.quantization.search.moves.weight_bits import Keeps
 from myoedge.quantization.search.state import Design, TriedMove, Workshop
@@ -246,7 +247,9 @@ def _reached(
         planned_cycles=_planned_cycles(options, chosen, start.network.engined),
     )
     observers_db = {x.method: start.measured.worst_db for x in workshop.observers[:1]}
+    start, wider = with_inner_tensors(workshop, start, goal)
     found = reach(workshop, start, goal, chosen.needs, judge)
+    found = replace(found, tried=(*wider, *found.tried))
     if found.design is not None and not found.design.graph.has_fake_quantized:
         others = beyond_ranges(workshop, found.design)
         found = replace(found, fidelity=found.fidelity.within(others))

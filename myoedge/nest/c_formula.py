@@ -133,7 +133,10 @@ class FormulaText:
             text = text if product is last else self._with_product(text, product)
         if last is None:
             return _shifted(text, shift)
-        return f"me_macsRN({text}, {', '.join(map(self.bare, last.operands))}, {shift})"
+        factors = ", ".join(map(self.bare, last.operands))
+        if text == "0":
+            return f"me_mulsRN({factors}, {shift})"
+        return f"me_macsRN({text}, {factors}, {shift})"
 
     def _split(self, terms: Sequence[Expr]) -> tuple[int, list[Expr], list[Expr]]:
         """Return the terms of a sum: the sum of its numbers, its products, and the others."""
@@ -182,6 +185,12 @@ class FormulaText:
                 is_type = low == -high - 1 and high & (high + 1) == 0
                 if is_type and self._is_own(inner):
                     return f"me_clips({self.bare(value)}, {high.bit_length() + 1})"
+            case Binary(operation, value, Number(limit)):
+                bits = (limit if operation == "min" else -limit - 1).bit_length()
+                low, high = self.parts.ranges[id(value)]
+                reaches = high if operation == "max" else -low - 1
+                if limit in (-1 << bits, (1 << bits) - 1) and reaches < 1 << bits:
+                    return f"me_clips({self.bare(value)}, {bits + 1})"
         return f"me_{part.operation}({self.bare(part.left)}, {self.bare(part.right)})"
 
 

@@ -69,6 +69,13 @@ def in_int32(nest: Nest) -> bool:
     return all(_is_inside(found, INT32) for found in intervals(nest).values())
 
 
+def part_interval(part: Expr, inner: Sequence[Interval]) -> Interval:
+    """Return the range of a part over all iterations, from those of its operands."""
+    if isinstance(part, Element):
+        return _of_array(part.array)
+    return _ends(_range(part, [*inner], {}, (part.axis,) if isinstance(part, Reduced) else ()))
+
+
 def _of_sides(
     nest: Nest, sides: Mapping[int, bool], known: Mapping[str, Interval]
 ) -> dict[int, Interval]:

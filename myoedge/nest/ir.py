@@ -12,9 +12,7 @@ Shifts are arithmetic (toward minus infinity), as in C; all intermediates must f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, cast
+from dataclasses import dataclass, field
 
 from myoedge.nest.primitive import Numbers, Primitive
 
@@ -298,24 +296,3 @@ def walk(*values: Expr) -> list[Expr]:
         ahead.append((part, True))
         ahead += [(operand, False) for operand in reversed(part.operands)]
     return [*found.values()]
-
-
-def with_elements(value: Expr, load: Callable[[Element], Expr]) -> Expr:
-    """Return a formula with each element replaced; equal parts stay one part.
-
-    load   element -> formula in its place
-    """
-    made: dict[int, Expr] = {}
-    for part in walk(value):
-        if isinstance(part, Element):
-            made[id(part)] = load(part)
-            continue
-        changed = {f.name: _replaced(getattr(part, f.name), made) for f in fields(cast(Any, part))}
-        made[id(part)] = replace(cast(Any, part), **changed)
-    return made[id(value)]
-
-
-def _replaced(value: Any, made: Mapping[int, Expr]) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_replaced(x, made) for x in value)
-    return made[id(value)] if isinstance(value, Expr) else value

@@ -112,9 +112,17 @@ def choose_requant(
     """
     bound, finer = np.asarray(acc_bound, np.int64), 1 << (element_type.bits - 8)
     # A channel that is always 0 does not affect the pre-shift.
-    wanted = np.where(bound > 0, np.minimum(np.asarray(real, np.float64), finer * FACTOR_MAX), 0.0)
+    factor = np.minimum(_near_power_of_two(np.asarray(real, np.float64)), finer * FACTOR_MAX)
+    wanted = np.where(bound > 0, factor, 0.0)
     candidates = [_at_pre_shift(pre, wanted, bound, zero_point) for pre in range(pre_max + 1)]
     return min(candidates, key=lambda r: _square_error(r, wanted, bound, finer * TYPICAL_STEPS))
+
+
+def _near_power_of_two(real: Array) -> Array:
+    """Return factors, of which those are powers of two that only the rounding of scales to float32
+    keeps from it; the largest multiplier, 32767, would be less exact."""
+    power = np.exp2(np.rint(np.log2(np.maximum(real, 1e-300))))
+    return np.asarray(np.where(np.abs(real - power) < power * 2.0**-20, power, real))
 
 
 def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requant:

@@ -21,14 +21,15 @@ from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import (
     Affine,
     Array,
-    Axis,
     Element,
     Expr,
     Lookup,
     Nest,
     walk,
-    with_elements,
 )
+from myoedge.nest.parts import is_in_place
+from myoedge.nest.rebuild import with_elements
+from myoedge.nest.simplify import simplified
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import INT8, ElementType
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
@@ -117,13 +118,9 @@ def _chain_operands(members: Sequence[QuantizedNode]) -> list[tuple[str, Shape, 
 def chain_nest(step: QuantizedNode) -> ChainNest | None:
     """Return the joint description of a chain's members; None if one has no element-wise
     description, or a value may leave int32."""
-    values: dict[str, Expr] = {}
     reads = _Reads(step)
-    for member in step.members:
-        value = _member_value(step, member, values, reads)
-        if value is None:
-            return None
-        values[member.node.name] = value
+    if (values := _values(step, reads)) is None:
+        return None
     shape = written_shape(step)
     axes = broadcast_axes(shape)
     index = tuple(axis.at for axis in axes)
@@ -139,6 +136,19 @@ def chain_nest(step: QuantizedNode) -> ChainNest | None:
     operands = tuple(position.get(id(read.array)) for read in flat.reads)
     named = {id(values[x.node.name]): x.node.op for x in reversed(step.members[:-1])}
     return ChainNest(flat, operands, named)
+
+
+def _values(step: QuantizedNode, reads: _Reads) -> dict[str, Expr] | None:
+    """Return each member's result as a simplified formula of the chain's operands; None if one has
+    no element-wise description."""
+    values: dict[str, Expr] = {}
+    for member in step.members:
+        value = _member_value(step, member, values, reads)
+        if value is None:
+            return None
+        values[member.node.name] = value
+    made = simplified(*(values[node.node.name] for node in step.results))
+    return {name: made.get(id(value), value) for name, value in values.items()}
 
 
 def _has_kernel(flat: FlatNest) -> bool:
@@ -190,7 +200,7 @@ def _member_value(
     names = {id(array): name for array, name in zip(nest.operands, member.operands, strict=True)}
     elements = (part for part in walk(nest.value) if isinstance(part, Element))
     own = [part for part in elements if names.get(id(part.array)) in known]
-    if not all(_is_in_place(part, nest.axes) for part in own):
+    if not all(is_in_place(part, nest.axes) for part in own):
         return None
 
     axes = matched_axes(nest.axes, broadcast_axes(written_shape(step))) or {}
@@ -222,13 +232,6 @@ def _description(step: QuantizedNode, member: QuantizedNode) -> Nest | None:
     in_order = nest.at == tuple(axis.at for axis in nest.axes)
     axes = matched_axes(nest.axes, broadcast_axes(written_shape(step)))
     return nest if in_order and axes is not None else None
-
-
-def _is_in_place(part: Element, axes: Sequence[Axis]) -> bool:
-    """Return whether each iteration reads the element at its own place of an array of the result's
-    shape."""
-    rows = zip(part.index, axes, strict=True)
-    return all(index == axis.at or axis.extent == 1 for index, axis in rows)
 
 
 # --- the kernel -----------------------------------------------------------------------------------

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
-from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import CORES
-from myoedge.operators.loop.turns import loop_spans
+from myoedge.operators.loop.turns import loop_of
 from myoedge.plan.chains import JoinableLayers, join_chains
 from myoedge.plan.l1.layer_kernels import candidates, cycles_with_code
 from myoedge.plan.l1.tile_search import choose
@@ -58,7 +57,7 @@ def _chains(
         view = q.graph.producer.get(name)
         return "" if view is None else made_by(view.inputs[0])
 
-    layers = JoinableLayers(steps, made_by, leaving, _loop_of(q.graph.nodes), roots)
+    layers = JoinableLayers(steps, made_by, leaving, loop_of(q.graph.nodes), roots)
     return join_chains(layers, lambda step: _cycles(step, chip))
 
 
@@ -112,14 +111,14 @@ def _pairs(
     first layer reads.
     """
     leaving = {roots[name][0] for name in q.graph.outputs}
-    readers, loop_of = _readers(steps, roots), _loop_of(q.graph.nodes)
+    readers, loops = _readers(steps, roots), loop_of(q.graph.nodes)
     for step, following in pairwise(steps):
         name, kernels = step.node.name, OPS[step.node.op].kernels_before
         behind = readers.get(name, [step])[0]
         if behind.node.op not in kernels or len(readers[name]) > 1 or name in leaving:
             continue
-        loop = loop_of.get(name)
-        if loop == loop_of.get(behind.node.name) and (loop is None or behind is following):
+        loop = loops.get(name)
+        if loop == loops.get(behind.node.name) and (loop is None or behind is following):
             yield step, behind
 
 
@@ -130,15 +129,6 @@ def _readers(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[Qua
         for name in step.operands:
             readers.setdefault(roots[name][0], []).append(step)
     return readers
-
-
-def _loop_of(nodes: Sequence[Node]) -> dict[str, int]:
-    """Return node name -> number of its loop, for nodes in loops."""
-    return {
-        node.name: number
-        for number, span in enumerate(loop_spans(nodes))
-        for node in nodes[span.first : span.end]
-    }
 
 
 def _others(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> list[int]:

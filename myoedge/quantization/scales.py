@@ -33,6 +33,7 @@ from myoedge.quantization.formats import (
     tables_beside_int16,
     with_tables_apart,
 )
+from myoedge.quantization.inner_tensors import inner_params
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.ports import QuantPort
 from myoedge.quantization.stated_widths import left_in_8_bits, stated_int16, wide_weights
@@ -104,6 +105,7 @@ def quantize_graph(
     calibration: Calibration,
     rules: Iterable[LayerRule] = (),
     int16: frozenset[str] = frozenset(),
+    inner: frozenset[str] = frozenset(),
     before: QuantGraph | None = None,
 ) -> QuantGraph:
     """Quantise a graph: choose the parameters of all tensors, and compute the integers of every
@@ -112,6 +114,7 @@ def quantize_graph(
     rules    layer rules of [quant]
     int16    int16 tensors in addition to residual streams and states beyond the int8 range; fused
              tables next to them are split off
+    inner    tensors inside groups of layers that keep 16 bits, at scales of their own
     before   network with the same rules; steps with equal node, constants and parameters are reused
     Errors: E117 an accumulator that could exceed int32; E244 a rule for 16 bits without a kernel.
     """
@@ -120,6 +123,7 @@ def quantize_graph(
     names = (*ranges, *constants_of(graph, ranges), *fills(graph))
     int16 |= stated_int16(graph, names, rules) | int16_states(graph, names, ranges)
     params = choose_params(graph, ranges, int16)
+    params |= inner_params(graph, params, ranges, inner)
     digest = graph.digest
     wide = {name for name, q in params.items() if q.element_type == INT16}
     graph = with_tables_apart(graph, tables_beside_int16(graph, wide))

@@ -68,12 +68,13 @@ def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -
 
 def refined(choice: Mapping[str, Any]) -> str:
     """Describe a move of the precision search: "16 bits for 26 tensors: 22.3 dB, 10 % more cycles,
-    estimated"."""
+    estimated"; a negative number of cycles are fewer."""
     name = str(choice["remedy"])
     if tensors := choice["int16_tensors"]:
         name = f"{name} for {several(tensors, 'tensor')}"
-    cost = rough_percent(choice["more_cycles"], 1.0) if choice["more_cycles"] else ""
-    cost = f", {cost} more cycles, estimated" if cost else ""
+    more = choice["more_cycles"]
+    cost = rough_percent(abs(more), 1.0) if more else ""
+    cost = f", {cost} {'more' if more > 0.0 else 'fewer'} cycles, estimated" if cost else ""
     return f"{name}: {decibels(choice['worst_db'])}{cost}{'' if choice['kept'] else ', not kept'}"
 
 
@@ -110,7 +111,7 @@ def reachable(choices: Sequence[Mapping[str, Any]], worst_db: float | None) -> s
     if not offers:
         is_missed = choices and worst_db is not None and worst_db < AIM_DB
         return f"no move tried reaches {AIM_DB:g} dB" if is_missed else ""
-    kept = [choice["more_cycles"] for choice in choices if choice["kept"]]
+    kept = [max(choice["more_cycles"], 0.0) for choice in choices if choice["kept"]]
     more = (1.0 + offers[-1]["more_cycles"]) / (1.0 + (kept[-1] if kept else 0.0)) - 1.0
     cost = f"{rough_percent(more, 1.0)} more cycles than this build, estimated"
     return f"{decibels(offers[-1]['worst_db'])} for {cost}, with {offers[-1]['setting']}"

@@ -58,6 +58,15 @@ def loop_spans(nodes: Sequence[Node]) -> list[LoopSpan]:
     return sorted(spans, key=lambda span: span.first)
 
 
+def loop_of(nodes: Sequence[Node]) -> dict[str, int]:
+    """Return node name -> number of its loop, for nodes in loops."""
+    return {
+        node.name: number
+        for number, span in enumerate(loop_spans(nodes))
+        for node in nodes[span.first : span.end]
+    }
+
+
 def has_loops(graph: Graph) -> bool:
     return any(node.op in IN_LOOPS for node in graph.nodes)
 

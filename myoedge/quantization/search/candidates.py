@@ -55,6 +55,7 @@ def int16_candidates(
     limits: Array,
     cycles: Cycles,
     rules: Sequence[LayerRule] = (),
+    inner: frozenset[str] = frozenset(),
 ) -> list[Candidate]:
     """Return the groups of tensors that could become int16, with the noise of each on a few
     samples.
@@ -63,6 +64,7 @@ def int16_candidates(
              are left out
     cycles   layer -> estimated cycles
     rules    layer rules of [quant]
+    inner    tensors inside groups of layers that have 16 bits already
     For tensors next to a fused table, the costs are those with the table as a separate node.
     """
     ranges = network.calibration.ranges
@@ -72,7 +74,7 @@ def int16_candidates(
     groups = groups_together(graph, groups)
     few = subsample_evenly(samples, noise_samples(graph, groups, NOISE_SAMPLES))
     names = [name for _, name in judged_rows(network)]
-    params = choose_params(graph, ranges)
+    params = choose_params(graph, ranges) | {name: network.params[name] for name in inner}
     changes = [rounded_group(graph, params, group) for group in groups]
     found = zip(groups, added_noise(graph, few, names, changes, params), strict=True)
     cost = _costs(network, graph, params, cycles, tuple(rules))

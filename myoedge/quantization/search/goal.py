@@ -17,7 +17,9 @@ AIM_DB = 25.0  # default SQNR of every output
 ACCURATE_DB = 30.0  # SQNR of every output with --accurate
 MARGIN_DB = 3.0  # loss expected on samples outside the calibration set
 LEAST_GAIN_DB = 1.0  # minimum gain of a move: smaller ones depend on the choice of samples
-EVERY_MOVE = frozenset({"equalize", "observer", "int16", "exponentials", "engine", "round"})
+EVERY_MOVE = frozenset(
+    {"inner", "equalize", "observer", "int16", "exponentials", "engine", "round"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,12 +48,14 @@ class Design:
     calibration   ranges of its tensors
     int16         groups of int16 tensors, in the order in which they were chosen
     on_cores      layers with the cores' integers, although an accelerator could run them
+    inner         tensors inside groups of layers that keep 16 bits
     """
 
     graph: Graph
     calibration: Calibration
     int16: tuple[Group, ...] = ()
     on_cores: frozenset[str] = frozenset()
+    inner: frozenset[str] = frozenset()
 
     @property
     def names(self) -> frozenset[str]:
@@ -114,7 +116,8 @@ class TriedMove:
 
     remedy        description of the move, with the reason if it was rejected
     worst_db      lowest SQNR of an output in dB after the move, on the calibration samples
-    more_cycles   estimated extra cycles after the move, as a fraction of the int8 network's
+    more_cycles   estimated extra cycles after the move, as a fraction of the int8 network's;
+                  negative: cycles that it saves
     is_kept       whether it was accepted
     tensors       number of int16 tensors after the move
     setting       the build option that would accept the move, if it exceeds this build's cycle
@@ -165,7 +168,8 @@ class Workshop:
         before   network from which equal steps are reused
         """
         like = None if before is None else before.cores
-        cores = quantize_graph(design.graph, design.calibration, self.rules, design.names, like)
+        widths = design.names, design.inner
+        cores = quantize_graph(design.graph, design.calibration, self.rules, *widths, like)
         cores = replace(cores, digest=self.digest or cores.digest)
         engined = with_cores_integers(cores, self.on_engines(cores), design.on_cores)
         every = map(self.layer_cycles, engined.steps)  # a layer in L2 has no estimate

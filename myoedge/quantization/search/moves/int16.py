@@ -69,7 +69,7 @@ def _candidates(search: Search, state: SearchState) -> Sequence[Candidate]:
         workshop = search.workshop
         narrow = workshop.make(replace(state.design, int16=()), state.network).engined
         given = (workshop.bench.samples, search.limits, workshop.layer_cycles, workshop.rules)
-        search.candidates[key] = int16_candidates(narrow, *given)
+        search.candidates[key] = int16_candidates(narrow, *given, state.design.inner)
     return search.candidates[key]
 
 

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Formulas made from other formulas, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any, cast
+
+from myoedge.nest.ir import Element, Expr, walk
+
+
+def with_elements(value: Expr, load: Callable[[Element], Expr]) -> Expr:
+    """Return a formula with each element replaced; equal parts stay one part.
+
+    load   element -> formula in its place
+    """
+
+    def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
+        return load(part) if isinstance(part, Element) else with_operands(part, made)
+
+    return rebuilt(value, change=change)[id(value)]
+
+
+def rebuilt(*values: Expr, change: Callable[[Expr, Mapping[int, Expr]], Expr]) -> dict[int, Expr]:
+    """Return id of each part of formulas -> the part in its place, operands first.
+
+    change   (part, id of a part before it -> the part in its place) -> part in its place
+    """
+    made: dict[int, Expr] = {}
+    for part in walk(*values):
+        made[id(part)] = change(part, made)
+    return made
+
+
+def with_operands(part: Expr, made: Mapping[int, Expr]) -> Expr:
+    """Return a part with each operand x replaced by made[id(x)]."""
+    if not part.operands:
+        return part
+    changed = {f.name: _replaced(getattr(part, f.name), made) for f in fields(cast(Any, part))}
+    return cast(Expr, replace(cast(Any, part), **changed))
+
+
+def _replaced(value: Any, made: Mapping[int, Expr]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_replaced(x, made) for x in value)
+    return made[id(value)] if isinstance(value, Expr) else value

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A formula with fewer operations and the same values: limits that no value reaches, factors that
+are powers of two, and comparisons of a table's entries are left out.
+
+    clip((((a * b) >> 2) * 16384 + 16384) >> 15, -32768, 32767)   becomes   (a * b + 4) >> 3
+    (a * 32768 + b * 77 + 5) >> 15                                becomes   a + ((b * 77 + 5) >> 15)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from myoedge.nest.intervals import Interval, part_interval
+from myoedge.nest.ir import Binary, Expr, Lookup, Number, Where, walk
+from myoedge.nest.rebuild import rebuilt, with_operands
+from myoedge.numerics.fixed_point import INT32_MAX
+
+Term = tuple[Expr, int]  # value and its factor
+
+
+def simplified(*values: Expr) -> dict[int, Expr]:
+    """Return id of each part of formulas -> a part that always has its value, with fewer
+    operations; the parts themselves if another one might leave int32."""
+    uses = Counter(id(x) for part in walk(*values) for x in part.operands)
+    rules = _Rules()
+
+    def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
+        found = rules.of(with_operands(part, made))
+        if uses[id(part)] > 1:
+            rules.shared.add(id(found))
+        return found
+
+    made = rebuilt(*values, change=change)
+    ranges = map(rules.range, walk(*(made[id(value)] for value in values)))
+    is_safe = all(low >= -INT32_MAX - 1 and high <= INT32_MAX for low, high in ranges)
+    return made if is_safe else {id(part): part for part in walk(*values)}
+
+
+class _Rules:
+    """Rules for a part whose operands are simplified; it keeps the ranges of all parts.
+
+    shared   ids of parts that are read more than once: their sums stay apart
+    """
+
+    def __init__(self) -> None:
+        self.shared = set[int]()
+        self._known: dict[int, tuple[Expr, Interval]] = {}
+
+    def range(self, part: Expr) -> Interval:
+        if id(part) not in self._known:
+            inner = [self.range(x) for x in part.operands]
+            self._known[id(part)] = part, part_interval(part, inner)
+        return self._known[id(part)][1]
+
+    def of(self, part: Expr) -> Expr:
+        """Return the simplest form of a part."""
+        match part:
+            case Binary(">>", value, Number(bits)):
+                return self._shifted(value, bits)
+            case Binary("max" | "min", value, Number(limit)):
+                return self._limited(part, value, limit)
+            case Binary("<"):
+                return self._compared(part)
+            case Binary("+" | "-", value, Number(0)) | Binary("*", value, Number(1)):
+                return value
+            case Where(Number(known), then, otherwise):
+                return then if known else otherwise
+            case Where(_, then, otherwise) if then is otherwise:
+                return then
+        return part
+
+    def _compared(self, part: Binary) -> Expr:
+        """Return a comparison of a difference as one of its first term, and one of a table's entry
+        as one of its index."""
+        match part:
+            case Binary("<", Number(limit), Binary("-", value, Number(moved))):
+                return self.of(value > limit + moved)
+            case Binary("<", Binary("-", value, Number(moved)), Number(limit)):
+                return self.of(value < limit + moved)
+            case Binary("<", Number(limit), Lookup() as entry):
+                return self._by_index(part, entry, entry.array.known > limit)
+            case Binary("<", Lookup() as entry, Number(limit)):
+                return self._by_index(part, entry, entry.array.known < limit)
+        return part
+
+    def _limited(self, part: Binary, value: Expr, limit: int) -> Expr:
+        low, high = self.range(value)
+        if part.operation == "max":
+            return value if low >= limit else part
+        return value if high <= limit else part
+
+    def _by_index(self, part: Expr, entry: Lookup, holds: np.ndarray) -> Expr:
+        """Return the condition on a table's entry as a condition on its index, if that is one
+        comparison."""
+        changes = np.flatnonzero(np.diff(holds.astype(np.int8)))
+        if len(changes) == 0:
+            return Number(int(holds[0]))
+        if len(changes) > 1:
+            return part
+        last = int(changes[0])
+        return self.of(entry.at < last + 1 if holds[0] else entry.at > last)
+
+    def _shifted(self, value: Expr, bits: int) -> Expr:
+        """Return value >> bits: multiples of 2**bits are added outside, and factors of two that the
+        other terms share are left out."""
+        terms, number = self._terms(value)
+        outside, inside = list[Term](), list[Term]()
+        for x, factor in terms:
+            is_multiple = factor % (1 << bits) == 0
+            (outside if is_multiple else inside).append((x, factor >> bits * is_multiple))
+        if not inside:
+            return _sum(outside, number >> bits)
+        less = min(_twos(factor) for _, factor in inside)
+        inside = [(x, factor >> less) for x, factor in inside]
+        return _sum([*outside, (self._rest(inside, number >> less, bits - less), 1)], 0)
+
+    def _rest(self, terms: list[Term], number: int, bits: int) -> Expr:
+        """Return a sum >> bits, of which a single term may be a choice or have a shift itself."""
+        if len(terms) == 1 and terms[0][1] == 1:
+            if isinstance(choice := terms[0][0], Where):
+                return self._chosen(choice, number, bits)
+            terms, number, bits = self._joined(terms[0][0], number, bits)
+        return _shift(_sum(terms, number), bits)
+
+    def _chosen(self, choice: Where, number: int, bits: int) -> Expr:
+        """Return (choice + number) >> bits as a choice between the sums."""
+        sides = (self.of(_shift(side + number, bits)) for side in (choice.then, choice.otherwise))
+        return Where(choice.condition, *sides)
+
+    def _joined(self, value: Expr, number: int, bits: int) -> tuple[list[Term], int, int]:
+        """Return the terms, the number and the shift of (value + number) >> bits with the shift of
+        `value` itself, if the sum stays in int32."""
+        match value:
+            case Binary(">>", inner, Number(more)) if bits + more < 32:
+                low, high = self.range(inner)
+                if max(-low, high) + abs(number << more) <= INT32_MAX:
+                    terms, own = self._terms(inner)
+                    return terms, own + (number << more), bits + more
+        return [(value, 1)], number, bits
+
+    def _terms(self, value: Expr) -> tuple[list[Term], int]:
+        """Return a sum as terms with their factors, and its number."""
+        terms, number = list[Term](), 0
+        for part, sign in self._addends(value, 1):
+            match part:
+                case Number(known):
+                    number += sign * known
+                case Binary("*", Binary("-", inner, Number(moved)), Number(factor)) if factor:
+                    terms.append((inner, sign * factor))
+                    number -= sign * factor * moved
+                case Binary("*", inner, Number(factor)) if factor:
+                    terms.append((inner, sign * factor))
+                case _:
+                    terms.append((part, sign))
+        return terms, number
+
+    def _addends(self, value: Expr, sign: int) -> Iterator[tuple[Expr, int]]:
+        match value:
+            case Binary("+" | "-" as operation, left, right) if id(value) not in self.shared:
+                yield from self._addends(left, sign)
+                yield from self._addends(right, sign if operation == "+" else -sign)
+            case _:
+                yield value, sign
+
+
+def _shift(value: Expr, bits: int) -> Expr:
+    return value >> bits if bits else value
+
+
+def _twos(factor: int) -> int:
+    """Return how often 2 divides a factor."""
+    return (factor & -factor).bit_length() - 1
+
+
+def _sum(terms: Sequence[Term], number: int) -> Expr:
+    """Return a sum of terms and a number."""
+    total: Expr | None = None
+    for part, factor in terms:
+        added = part if abs(factor) == 1 else part * factor
+        if total is None:
+            total = -added if factor == -1 else added
+        else:
+            total = total - added if factor == -1 else total + added
+    if total is None:
+        return Number(number)
+    return total + number if number else total

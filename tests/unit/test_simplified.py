@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simplified formulas: they have the values of the formulas that they replace, with fewer
+operations where limits are never reached and factors are powers of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from myoedge.nest.formulas import clip, maximum, where
+from myoedge.nest.intervals import intervals
+from myoedge.nest.ir import Array, Axis, Expr, Lookup, Nest, walk
+from myoedge.nest.reference import NestReference
+from myoedge.nest.simplify import simplified
+from myoedge.numerics.fixed_point import INT32_MAX
+
+COUNT, FORMULAS = 256, 400
+AXIS = Axis("i", COUNT)
+ARRAYS = tuple(Array(f"x{n}", kind, (COUNT,)) for n, kind in enumerate(("int8", "int8", "int16")))
+A, B, C = (array[AXIS] for array in ARRAYS)
+FACTORS = (1, -1, 2, 3, 8, 24, 77, 256, -32768, 32768)
+
+
+def nest_of(value: Expr) -> Nest:
+    return Nest((AXIS,), ARRAYS, Array("y", "int64", (COUNT,)), (AXIS.at,), value)
+
+
+def largest(value: Expr) -> int:
+    return max(max(-low, high) for low, high in intervals(nest_of(value)).values())
+
+
+def sum_of(rng: np.random.Generator, a: Expr, b: Expr) -> Expr:
+    one, two = (int(x) for x in rng.choice(FACTORS, 2))
+    return (a * one + b * two + int(rng.integers(-999, 999))) >> int(rng.integers(16))
+
+
+def scaled(rng: np.random.Generator, a: Expr, b: Expr) -> Expr:
+    pre, bits, shift = (int(x) for x in rng.integers((0, 0, 0), (6, 15, 17)))
+    return ((a * b >> pre) * (1 << bits) + int(rng.integers(500))) >> shift
+
+
+def limited(rng: np.random.Generator, a: Expr, b: Expr) -> Expr:
+    bits = int(rng.integers(3, 18))
+    return clip(a - b, -(1 << bits), (1 << bits) - 1)
+
+
+def by_table(rng: np.random.Generator, a: Expr, b: Expr) -> Expr:
+    entries = rng.integers(-128, 128, 256).astype(np.int8)
+    entries = (entries, np.sort(entries), np.sort(entries)[::-1].copy())[rng.integers(3)]
+    entry = Lookup(Array("table", "int8", (256,), entries), clip(a, -128, 127) + 128)
+    number = int(rng.integers(-130, 130))
+    moved = entry - int(rng.integers(-20, 20))
+    chosen = where(moved > number if rng.integers(2) else entry < number, a, (b - 7) * 64)
+    return (chosen + int(rng.integers(99))) >> int(rng.integers(8))
+
+
+Made = Callable[[np.random.Generator, Expr, Expr], Expr]
+KINDS: Sequence[Made] = (sum_of, scaled, limited, by_table, lambda rng, a, b: maximum(a, b * 1))
+
+
+def drawn(seed: int) -> Expr:
+    """A formula of up to eight operations whose values all stay in int32."""
+    rng, parts = np.random.default_rng(seed), [A, B, C]
+    for _ in range(rng.integers(1, 9)):
+        kind = KINDS[rng.integers(len(KINDS))]
+        made = kind(rng, *(parts[at] for at in rng.integers(len(parts), size=2)))
+        if largest(made) <= INT32_MAX:
+            parts.append(made)
+    return parts[-1]
+
+
+def test_simplified_formulas_have_the_same_values() -> None:
+    fewer = 0
+    for seed in range(FORMULAS):
+        value = drawn(seed)
+        after = simplified(value)[id(value)]
+        rng = np.random.default_rng(seed)
+        xs = [rng.integers(-128, 128, COUNT).astype(array.dtype) for array in ARRAYS]
+        before, found = (NestReference.of(nest_of(x))(*xs) for x in (value, after))
+        assert np.array_equal(before, found), seed
+        fewer += len(walk(after)) < len(walk(value))
+    assert fewer > FORMULAS / 4
+
+
+RISING = np.repeat(np.array([-128, 127], np.int8), 128)
+TABLE = Lookup(Array("table", "int8", (256,), RISING), A - -128)
+
+
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        (clip((((A * B) >> 2) * 16384 + 16384) >> 15, -32768, 32767), (A * B + 4) >> 3),
+        ((C * 32768 + A * 77 + 5) >> 15, C + ((A * 77 + 5) >> 15)),
+        ((A * 4 + B * 24 + 9) >> 3, ((A + 2) >> 1) + B * 3),
+        (maximum(A + B, -300), A + B),
+        (where(TABLE - 12 > 0, A, B), where(A > -1, A, B)),
+        (((A - 3) * 32 + B * 5 + 7) >> 5, A + ((B * 5 - 89) >> 5)),
+        (where(A > B, (A - 3) * 256, B * 77) + 128 >> 8, where(A > B, A - 3, (B * 77 + 128) >> 8)),
+    ],
+    ids=["product", "sum", "factors", "limit", "table", "zero point", "choice"],
+)
+def test_what_is_left(value: Expr, left: Expr) -> None:
+    found = simplified(value)[id(value)]
+    assert len(walk(found)) == len(walk(left)) < len(walk(value))
+
+
+def test_a_sum_that_is_read_twice_is_computed_once() -> None:
+    twice = A * 3 + B * 5
+    value = ((twice + C) >> 2) * ((twice - C) >> 3)
+    assert len(walk(simplified(value)[id(value)])) <= len(walk(value))
