@@ -11,6 +11,7 @@ from typing import Any
 
 from myoedge.codegen.addresses import Outside, macro
 from myoedge.codegen.constants import function_name
+from myoedge.codegen.tile_transfers import guarded
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.loop_data import ROWS
 from myoedge.plan.loops import LoopLayers
@@ -21,18 +22,21 @@ Outsides = Callable[[int, Operand], Outside]  # layer, operand -> its address in
 
 @dataclass(frozen=True, slots=True)
 class RowFetch:
-    """The C function that fetches the next iteration's row of a sequence into L1.
+    """The C function that fetches a row of a sequence into L1: the next iteration's, or this one's
+    if the loop's last layer reads the row.
 
     loop       the loop
-    during     layer during which it runs: the one after the last reader of this iteration's row
+    during     layer during which it runs: the one after the row's last reader, or before the first
     function   its name
     lines      its statements
+    is_next    whether it fetches the next iteration's row
     """
 
     loop: LoopLayers
     during: int
     function: str
     lines: Sequence[str]
+    is_next: bool
 
 
 def row_fetches(plan: Plan, outside: Outsides) -> list[RowFetch]:
@@ -60,15 +64,18 @@ def _fetch(
     function = function_name(index, plan.steps[index])
     to, source = macro(function, operand.name), outside(index, operand).text
     size = max(_size_bytes(reader) for _, reader in readers)  # a part of the row may come first
-    lines = (
-        f"if (ME_TURN + 1 < {loop.steps}) {{",
-        f"    me_start_for_layer({index});",
-        f"    me_fetch({to}, {source} + {row.row_bytes}, {size}, {size}, 0);",
-        "    me_start_for_next();",
-        "}",
+    is_next = readers[-1][0] < loop.last
+    source += f" + {row.row_bytes}" * is_next
+    lines: Sequence[str] = (
+        f"me_start_for_layer({index});",
+        f"me_fetch({to}, {source}, {size}, {size}, 0);",
+        "me_start_for_next();",
     )
-    name = f"{function}_fetch_next_{operand.name}"
-    return RowFetch(loop, readers[-1][0] + 1, name, lines)
+    if is_next:
+        lines = tuple(guarded(f"ME_TURN + 1 < {loop.steps}", lines))
+    name = f"{function}_fetch_{'next_' * is_next}{operand.name}"
+    during = readers[-1][0] + 1 if is_next else index - 1
+    return RowFetch(loop, during, name, lines, is_next)
 
 
 def loop_values(
@@ -83,7 +90,7 @@ def loop_values(
     layers = range(loop.first, loop.last + 1)
     own = [at for at in layers if plan.tilings[at].arguments_once]
     arguments = [f"{function_name(at, plan.steps[at])}_arguments();" for at in own]
-    first = [f"{fetch.function}();" for fetch in fetches if fetch.loop == loop]
+    first = [f"{fetch.function}();" for fetch in fetches if fetch.loop == loop and fetch.is_next]
     rows = _layer_rows(plan, number)
     loads = _constant_loads(plan, layers, outside)
     lines = [*rows.pop("lines", ()), *loads, *first, *arguments]

@@ -52,7 +52,7 @@ class LoopLayers:
 class LoopTensor:
     """A tensor that only the layers of a loop access: a state, whose first value a layer before the
     loop sets, or a result of one layer that later ones read. Or a row of a sequence, of which the
-    next one is fetched during each iteration.
+    one is fetched during each iteration.
 
     loop         the loop
     setter       layer that sets the state's first value, or computes the result; of a row, the
@@ -217,8 +217,8 @@ def read_rows(
     rows: Mapping[str, int],
     loops: Sequence[LoopLayers],
 ) -> list[LoopTensor]:
-    """Return the rows of sequences that layers of one loop read, before its last layer, and that no
-    layer of it writes.
+    """Return the rows of sequences that layers of one loop read, and that no layer of it writes: a
+    row that its first or its last layer does not read is fetched while that runs.
 
     roots   tensor -> (tensor in whose buffer it is, offset in bytes)
     rows    tensor -> bytes by which its address advances per iteration of a loop
@@ -230,7 +230,7 @@ def read_rows(
         for uses in _row_uses(steps, roots, rows, loop):
             size = max(_operand_bytes(steps[at], number) for at, number, _ in uses)
             row = LoopTensor(loop, uses[0][0], size, tuple(uses), is_row=True)
-            found += [row] * (row.last_use < loop.last)
+            found += [row] * (row.last_use < loop.last or row.setter > loop.first)
     return found
 
 
