@@ -50,7 +50,7 @@ class CKernel:
 
     name       the function; its structs are <name>_params and <name>_tile
     files      file name -> text of header and source
-    pointers   names of the arrays, in the order of the nest's reads
+    pointers   names of the arrays, in the order of the nest's streams of reads
     results    names of its results
     tables     C name of each constant table -> its array
     cycles     estimated cycles of an element on one core, by the operations in its text
@@ -99,7 +99,8 @@ class _Body:
         self.flat, self.shared = flat, shared_loop(flat)
         parts = flat.nest.parts
         self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
-        self.pointers = tuple(f"x{n}" for n in range(len(flat.reads)))
+        self.streams = flat.streams
+        self.pointers = tuple(f"x{n}" for n in range(len(self.streams)))
         self.results = result_names(len(flat.nest.results))
         arrays = {id(a): a for part in parts for a in _tables(part)}
         self.tables = {f"table{n}": array for n, array in enumerate(arrays.values())}
@@ -144,7 +145,7 @@ class _Body:
         return ["/* extent: iterations of each loop, the innermost last; *_step: in elements */"]
 
     def _tile_fields(self) -> Iterator[str]:
-        arrays = [read.array for read in self.flat.reads]
+        arrays = [self.flat.reads[first].array for first, *_ in self.streams]
         for name, array in zip(self.pointers, arrays, strict=True):
             yield f"const {_c_type(array)} *{name};"
         for name, (array, _) in zip(self.results, self.flat.nest.results, strict=True):
@@ -196,7 +197,7 @@ class _Body:
     def _row(self, at: int) -> Iterator[str]:
         """Yield the innermost loop: pointers to its elements, then the loop over them, two at a
         time in long rows."""
-        moving = [bool(self.flat.loops[at].steps[number]) for number in range(len(self.pointers))]
+        moving = self._moving
         yield from self._pointers(moving, " + first" if at == self.shared else "")
         count = "last - first" if at == self.shared else f"tile->extent[{at}]"
         if not self._in_pairs(at):
@@ -212,25 +213,29 @@ class _Body:
         yield from (f"    {line}" for line in self._elements(moving, "v"))
         yield "}"
 
+    @property
+    def _moving(self) -> list[bool]:
+        """Whether a stream has an element for each iteration of the innermost loop."""
+        return [bool(self.flat.loops[-1].steps[first]) for first, *_ in self.streams]
+
     def _pointers(self, moving: Sequence[bool], shift: str) -> Iterator[str]:
         """Yield the pointers to a row's elements, and the values that all of the row reads.
 
-        moving   whether an array has an element for each iteration
+        moving   as of the streams
         shift    distance of the core's first element, in C
         """
-        starts = {
-            name: f"tile->{name}{self._offset(name, number)}"
-            for number, name in enumerate(self.pointers)
-        }
-        for name, moves in zip(self.pointers, moving, strict=True):
+        streams = [*zip(self.pointers, self.streams, moving, strict=True)]
+        starts = {name: f"tile->{name}{self._offset(name, x[0])}" for name, x, _ in streams}
+        for name, stream, moves in streams:
             if moves:
-                yield f"const int8_t *{name} = (const int8_t *)({starts[name]}{shift});"
-        written = self._offset("y", len(self.pointers)) + shift  # results have equal steps
+                more = f"{shift} * {len(stream)}" if shift and len(stream) > 1 else shift
+                yield f"const int8_t *{name} = (const int8_t *)({starts[name]}{more});"
+        written = self._offset("y", len(self.flat.reads)) + shift  # results have equal steps
         for name in self.results:
             yield f"int8_t *{name} = (int8_t *)(tile->{name}{written});"
-        for number, name in enumerate(self.pointers):
-            if not moving[number]:
-                yield f"const int32_t v{number} = *({starts[name]});"
+        for name, stream, moves in streams:
+            if not moves:
+                yield f"const int32_t v{stream[0]} = *({starts[name]});"
 
     def _in_pairs(self, at: int) -> bool:
         """Return whether two elements are computed at a time: long rows, and a loop body that stays
@@ -242,19 +247,18 @@ class _Body:
     def _elements(self, moving: Sequence[bool], prefixes: str) -> list[str]:
         """Return the statements for as many elements as there are prefixes of variables, of which
         independent ones follow each other."""
-        columns = []
+        columns, lines = [], list[str]()
         for prefix in prefixes:
             loads: dict[int, str] = {}
-            lines: list[str] = []
-            for number, read in enumerate(self.flat.reads):
-                name = f"{prefix if moving[number] else 'v'}{number}"
-                loads |= {id(part): name for part in read.parts}
-                if moving[number]:
-                    load = f"{NEXT[read.array.dtype]}(&{self.pointers[number]})"
-                    lines.append(f"const int32_t {name} = {load};")
+            for pointer, stream, moves in zip(self.pointers, self.streams, moving, strict=True):
+                for number in stream:
+                    read, name = self.flat.reads[number], f"{prefix if moves else 'v'}{number}"
+                    loads |= {id(part): name for part in read.parts}
+                    load = f"const int32_t {name} = {NEXT[read.array.dtype]}(&{pointer});"
+                    lines += [load] * moves
             text = FormulaText(self.formula, loads, prefix)
-            columns.append([*lines, *text.lines, *self._stores(text.results)])
-        return [line for row in zip(*columns, strict=True) for line in row]
+            columns.append([*text.lines, *self._stores(text.results)])
+        return [*lines, *(line for row in zip(*columns, strict=True) for line in row)]
 
     def _stores(self, values: Sequence[str]) -> Iterator[str]:
         for name, (array, _), value in zip(
@@ -267,8 +271,7 @@ class _Body:
     def cycles(self) -> float:
         """Return the estimated cycles of an element: one per operation of its text, and those of
         the loop."""
-        moving = [bool(self.flat.loops[-1].steps[n]) for n in range(len(self.pointers))]
-        text = " ".join(line.split(" /* ")[0] for line in self._elements(moving, "v"))
+        text = " ".join(line.split(" /* ")[0] for line in self._elements(self._moving, "v"))
         found = OPERATIONS.findall(text)
         return LOOP_CYCLES + sum(OPERATION_CYCLES.get(name.strip(), 1) for name in found)
 

@@ -97,6 +97,18 @@ class FlatNest:
     reads: tuple[ArrayRead, ...]
     loops: tuple[Loop, ...]
 
+    @property
+    def streams(self) -> list[list[int]]:
+        """Numbers of the reads by the pointer through which they are read: constants that all loops
+        move alike lie next to each other, element by element, as cores have few registers."""
+        found: dict[object, list[int]] = {}
+        for number, read in enumerate(self.reads):
+            steps = tuple(loop.steps[number] for loop in self.loops)
+            alike = read.array.values is not None and steps[-1] and not read.start
+            key = (steps, read.array.dtype, math.prod(read.array.shape)) if alike else number
+            found.setdefault(key, []).append(number)
+        return [*found.values()]
+
     @staticmethod
     def of(nest: Nest) -> FlatNest | None:
         """Return a description as loops; None if it reduces or may read outside of arrays."""

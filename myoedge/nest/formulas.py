@@ -102,6 +102,10 @@ def in_axes(part: Element, axes: Mapping[Axis, Axis]) -> Element:
 def constant_element(part: Element) -> Expr:
     """Return an element of a constant: its number if all iterations read the same."""
     values = part.array.values
-    if values is None or any(index.terms for index in part.index):
+    if values is None or not values.size:
+        return part
+    if (values == values.flat[0]).all():
+        return Number(int(values.flat[0]))
+    if any(index.terms for index in part.index):
         return part
     return Number(int(values[tuple(index.const for index in part.index)]))

@@ -15,7 +15,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.nest.c import C_TYPES, LOOPS_MAX, CKernel, c_kernel, result_names, shared_loop
-from myoedge.nest.flat import ArrayRead, FlatNest
+from myoedge.nest.flat import FlatNest
 from myoedge.nest.formulas import broadcast_axes, constant_element, in_axes, matched_axes
 from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import (
@@ -243,12 +243,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     assert chain is not None, f"{step.node.op} is not element-wise"
     flat, text = chain.flat, c_kernel(chain.flat, chain.labels)
     axes, dims = axes_of(flat.loops)
-    inputs = [
-        _operand(name, source, read, number, flat, dims)
-        for number, (name, source, read) in enumerate(
-            zip(text.pointers, chain.operands, flat.reads, strict=True)
-        )
-    ]
+    streams = zip(text.pointers, flat.streams, strict=True)
+    inputs = [_operand(name, chain, stream, dims) for name, stream in streams]
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
     results = _results(step, text, flat, dims)
     return TiledKernel(
@@ -275,33 +271,35 @@ def _results(
 
 
 def _operand(
-    name: str,
-    source: int | None,
-    read: ArrayRead,
-    number: int,
-    flat: FlatNest,
-    dims: Sequence[AffineExpr],
+    name: str, chain: ChainNest, stream: Sequence[int], dims: Sequence[AffineExpr]
 ) -> Operand:
-    """Return an array of the loops as an operand with one dimension per loop that moves it."""
-    steps = steps_of(flat, number)
+    """Return an array of the loops as an operand with one dimension per loop that moves it, and one
+    of the arrays if there are several."""
+    reads, source = [chain.flat.reads[number] for number in stream], chain.operands[stream[0]]
+    read, steps = reads[0], steps_of(chain.flat, stream[0])
     blocks = read.blocks(steps)
     assert blocks is not None, "a chain reads its operands in memory order"
     index = tuple(dim for dim, step in zip(dims, steps, strict=True) if step) or ((),)
     shape, first = blocks.shape or (1,), blocks.first if any(blocks.first) else ()
-    array, size = read.array, np.dtype(read.array.dtype).itemsize
+    size = np.dtype(read.array.dtype).itemsize
     if source is not None:
         return Operand(name, source, shape, index, first, size)
-    return Operand(name, name, shape, index, first, size, array=array.known)
+    known = [x.array.known for x in reads]
+    if len(known) == 1:
+        return Operand(name, name, shape, index, first, size, array=known[0])
+    array = np.stack([values.reshape(-1) for values in known], -1)
+    return Operand(name, name, (*shape, len(known)), (*index, ()), (), size, array=array)
 
 
 def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
-    names = (*text.pointers, "y")  # the steps of all results are equal
+    # The steps of all results are equal.
+    numbers = [*(first for first, *_ in flat.streams), len(flat.reads)]
     fields: dict[str, int | str] = {name: f"@{name}" for name in (*text.pointers, *text.results)}
     extents = regions["y"].extent
     if len(extents) == 1:
         return {**fields, "n": extents[0]}
     fields |= {f"extent[{d}]": extent for d, extent in enumerate(extents)}
-    for number, name in enumerate(names):
+    for number, name in zip(numbers, (*text.pointers, "y"), strict=True):
         dense = iter(strides(regions[name].extent))
         steps = [next(dense) if loop.steps[number] else 0 for loop in flat.loops]
         fields |= {f"{name}_step[{d}]": step for d, step in enumerate(steps[:-1])}
