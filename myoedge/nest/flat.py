@@ -52,6 +52,11 @@ class Blocks:
     shape: tuple[int, ...]
     first: tuple[int, ...]
 
+    @property
+    def start(self) -> tuple[int, ...]:
+        """`first`; () for zeros."""
+        return self.first if any(self.first) else ()
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ArrayRead:

@@ -280,15 +280,14 @@ def _operand(
     blocks = read.blocks(steps)
     assert blocks is not None, "a chain reads its operands in memory order"
     index = tuple(dim for dim, step in zip(dims, steps, strict=True) if step) or ((),)
-    shape, first = blocks.shape or (1,), blocks.first if any(blocks.first) else ()
-    size = np.dtype(read.array.dtype).itemsize
+    shape = blocks.shape or (1,)
+    whole = Operand(name, name, shape, index, blocks.start, np.dtype(read.array.dtype).itemsize)
     if source is not None:
-        return Operand(name, source, shape, index, first, size)
-    known = [x.array.known for x in reads]
-    if len(known) == 1:
-        return Operand(name, name, shape, index, first, size, array=known[0])
-    array = np.stack([values.reshape(-1) for values in known], -1)
-    return Operand(name, name, (*shape, len(known)), (*index, ()), (), size, array=array)
+        return replace(whole, source=source)
+    if len(reads) == 1:
+        return replace(whole, array=read.array.known)
+    array = np.stack([x.array.known.reshape(-1) for x in reads], -1)
+    return replace(whole, shape=(*shape, len(reads)), dims=(*index, ()), first=(), array=array)
 
 
 def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
