@@ -36,6 +36,10 @@ OPERATION_CYCLES = {
     "table": 3,
     "me_quotient": 40,
     "me_remainder": 40,
+    "me_angle": 45,
+    "me_fine_angle": 55,
+    "me_length": 130,
+    "me_fine_length": 145,
     "me_between_points": 16,
     "me_on_segment": 60,
 }
@@ -294,8 +298,8 @@ def _tables(part: Expr) -> Sequence[Array]:
     match part:
         case Lookup():
             return (part.array,)
-        case Call():
-            return (part.table,)
+        case Call(table=Array() as table):
+            return (table,)
     return ()
 
 

@@ -84,7 +84,8 @@ class FormulaText:
             case Lookup():
                 return f"{self.parts.tables[id(part.array)]}[{self.bare(part.at)}]"
             case Call():
-                texts = (self.parts.tables[id(part.table)], *map(self.bare, part.values))
+                table = [self.parts.tables[id(part.table)]] if part.table else []
+                texts = (*table, *map(self.bare, part.values))
                 return f"{part.primitive.name}({', '.join(texts)})"
             case Where():
                 condition, then, otherwise = map(self.of, part.operands)

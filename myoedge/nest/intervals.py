@@ -113,7 +113,7 @@ def _range(
             at = 0, part.array.shape[0] - 1
             return _of_array(part.array) if _is_inside(inner[0], at) else UNKNOWN
         case Call():
-            return part.primitive.bound(part.table.values, *map(_ends, inner))
+            return part.primitive.bound(part.known, *map(_ends, inner))
     raise TypeError(part)
 
 

@@ -150,17 +150,22 @@ class Call(Expr):
     """A primitive of a constant table and of values.
 
     primitive   the function
-    table       its constant table, of one dimension
+    table       its constant table, of one dimension; None: it has none
     values      its arguments
     """
 
     primitive: Primitive
-    table: Array
+    table: Array | None
     values: tuple[Expr, ...]
 
     @property
     def operands(self) -> tuple[Expr, ...]:
         return self.values
+
+    @property
+    def known(self) -> Numbers | None:
+        """Values of the table."""
+        return None if self.table is None else self.table.known
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ Numbers = np.ndarray[Any, np.dtype[Any]]
 class Primitive:
     """A function of integers that no formula states well; NumPy, C and range side by side.
 
-    name      its C function, (table, values ...) -> int32
+    name      its C function, (table, values ...) -> int32; without a table, (values ...)
     header    C header that defines it
     compute   (table, arrays ...) -> array of integers
     bound     (table, ranges ...) -> range of its results

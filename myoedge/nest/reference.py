@@ -150,7 +150,7 @@ class _Compiler:
                 values = part.array.known.astype(self.dtype)
                 return lambda at: values.take(at)
             case Call():
-                return partial(part.primitive.compute, part.table.known)
+                return partial(part.primitive.compute, part.known)
         raise TypeError(part)
 
     def _load(self, part: Element) -> Callable[[Numbers], Numbers]:

@@ -35,7 +35,7 @@ from myoedge.numerics.element_type import INT8, ElementType
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.described import nest_constant, written_shape
 from myoedge.operators.elementwise.tiling import axes_of
-from myoedge.operators.format import EITHER_WIDTH, Format
+from myoedge.operators.format import WORDS, Format
 from myoedge.operators.kernel import (
     CLUSTER,
     AffineExpr,
@@ -324,4 +324,4 @@ def generated(*formats: Format) -> tuple[Kernel, ...]:
     return on_cluster(in_tiles, *formats)
 
 
-CHAIN_KERNELS = (Kernel(CLUSTER, in_tiles, formats=(EITHER_WIDTH,)),)
+CHAIN_KERNELS = (Kernel(CLUSTER, in_tiles, formats=(WORDS,)),)

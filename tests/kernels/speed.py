@@ -37,8 +37,6 @@ from tests.kernels.test_pool import KERNELS as pool
 from tests.kernels.test_pool import both, pool_case
 from tests.kernels.test_recurrent_kernels import KERNELS as recurrent
 from tests.kernels.test_recurrent_kernels import gates_case, steps_case
-from tests.kernels.test_table_s16 import KERNELS as points
-from tests.kernels.test_table_s16 import measured as points_case
 from tests.layer_networks import Function, Last, Layer
 from tests.pages import head, show
 
@@ -49,7 +47,6 @@ KERNELS = {
     "norm": norm,
     "pool": pool,
     "recurrent": recurrent,
-    "table_s16": points,
 }
 RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "kernel_cycles.json"
 COLUMNS = ("work per cycle on eight cores", "in L1", "target", "from L2", "target")
@@ -290,7 +287,6 @@ ROWS: Mapping[str, Row] = {
         wanted=(2.0, 0.0),
         unit="result",
     ),
-    "table 8192, 16 bits": Row(8192, kernel=lambda: ("table_s16", points_case()), unit="result"),
     "maximum 2x2 32x32x64": Row(
         16_384, kernel=pooled("max_pool", 32, 64), wanted=(3.0, 0.0), unit="result"
     ),

@@ -63,7 +63,7 @@ def case_of(
     inputs = QuantizeInputs(attrs, shapes, out, params, qparams(rng), (None,) * len(shapes))
     names = ("q", "k", "v", "bias", "mask")[: len(shapes)]
     node = Node("attention", names, ("y",), attrs)
-    step = QuantizedNode(node, names, shapes, out, ATTENTION.quantize(inputs))
+    step = QuantizedNode(node, names, shapes, out, ATTENTION.constants.quantize(inputs))
     operands = [draw_bytes(rng, shape) for shape in shapes]
     held = [np.concatenate([cut.ravel() for cut in _parts(operands[2], part or filled)])]
     data = blob(step.integers.exp, *operands[:2], *held, *operands[3:])

@@ -70,7 +70,7 @@ def step_of(
     out = ATTENTION.shape(attrs, *shapes)
     inputs = QuantizeInputs(attrs, shapes, out, given, kinds["y"], (None,) * len(shapes))
     node, y = Node("attention", names, ("y",), attrs), kinds["y"]
-    integers = ATTENTION.quantize(inputs)
+    integers = ATTENTION.constants.quantize(inputs)
     types = tuple(params.element_type for params in given)
     limits = (y.low, y.high, y.element_type)
     return QuantizedNode(node, names, shapes, out, integers, *limits, operand_types=types)

@@ -42,7 +42,7 @@ def step_of(rng: np.random.Generator, shape: Shape, widths: tuple[bool, ...]) ->
     inputs = QuantizeInputs({}, (shape, shape), shape, (a, b), y, (None, None))
     node = Node("add", ("a", "b"), ("y",))
     limits = (y.low, y.high) if widths[2] else LIMITS[shape[-1] % len(LIMITS)]
-    shapes, integers = (shape, shape), ADD.quantize(inputs)
+    shapes, integers = (shape, shape), ADD.constants.quantize(inputs)
     types = (a.element_type, b.element_type)
     result = (*limits, y.element_type)
     return QuantizedNode(node, ("a", "b"), shapes, shape, integers, *result, operand_types=types)
@@ -97,7 +97,7 @@ def test_sums_are_off_by_rounding_alone(widths: tuple[bool, ...]) -> None:
         inputs = QuantizeInputs({}, ((999,), (999,)), (999,), (a, b), y, (None, None))
         node = Node("add", ("a", "b"), ("y",))
         shapes = ((999,), (999,))
-        result = (ADD.quantize(inputs), y.low, y.high, y.element_type)
+        result = (ADD.constants.quantize(inputs), y.low, y.high, y.element_type)
         step = QuantizedNode(node, ("a", "b"), shapes, (999,), *result)
         x = [draw(rng, 999, str(kind.element_type)) for kind in kinds[:2]]
         pairs = zip(x, kinds[:2], strict=True)
@@ -117,7 +117,7 @@ def test_terms_far_beyond_the_range_of_16_bits_cancel(exponent: int) -> None:
     x = [np.arange(-128, 128), np.resize([-3, -4, -2], 256)]
     step = QuantizedNode(
         Node("add", ("a", "b"), ("y",)), ("a", "b"), ((256,), (256,)), (256,),
-        ADD.quantize(inputs), y.low, y.high, INT16,
+        ADD.constants.quantize(inputs), y.low, y.high, INT16,
     )  # fmt: skip
     found = integer_step(step, [v.astype(np.int8) for v in x])
     terms = 400.0 * (x[0] + 51), 2.0**exponent * (x[1] + 3)

@@ -55,7 +55,7 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
     )
     limits = LIMITS[str(y.element_type)][number % len(LIMITS[str(y.element_type)])]
     node, result = Node("conv", ("x", "w", "b"), ("y",), attrs), (*limits, y.element_type)
-    integers, types = CONV.quantize(inputs), (x.element_type,)
+    integers, types = CONV.constants.quantize(inputs), (x.element_type,)
     return QuantizedNode(node, ("x",), (shape,), out, integers, *result, operand_types=types)
 
 

@@ -15,7 +15,7 @@ import pytest
 from myoedge.graph.ir import Shape
 from myoedge.nest.reference import NestReference
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT8, INT16, ElementType
+from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.chains import chain_step
 from myoedge.operators.formula import FORMULAS
@@ -27,10 +27,12 @@ from tests.ops.harness import drawn, mismatches, run_results
 from tests.ops.test_tiles import in_room
 
 GAP9 = find_chip("gap9")
-PAIRS = {"add", "sub", "mul", "maximum"}
+INTEGERS = {"integer_math", "integer_compare"}
+PAIRS = {"add", "sub", "mul", "maximum", "atan2", "magnitude", *INTEGERS}
+BY_PLACE = {"affine", "prelu", *(f"{name}_constant" for name in INTEGERS)}  # their constants
 COPIES = {"loop_state", "loop_next", WRITE}
 MOVED = {"slice", "expand"}
-JOINED = (*sorted(PAIRS | COPIES | MOVED), "table", "fake_quantize", "affine", "prelu")
+JOINED = (*sorted(PAIRS | COPIES | MOVED | BY_PLACE), "table", "fake_quantize")
 COUNT, SLOW_COUNT = 40, 600
 OFTEN = 3  # of four operands, so many are results of members
 
@@ -68,8 +70,8 @@ def drawn_chain(seed: int) -> Chain | None:
     for number in range(1, int(rng.integers(1, 9))):
         step = one_layer(rng)
         op = step.node.op
-        if op in {"affine", "prelu"} and step.out != first.out:
-            continue  # constants per channel belong to a shape
+        if op in BY_PLACE and step.out != first.out:
+            continue
         if op in MOVED:
             step = moved_to(rng, step, first.out)
             members.append(named(step, f"m{number}", [f"in{number}"]))
@@ -102,10 +104,10 @@ def drawn_chain(seed: int) -> Chain | None:
 
 
 def one_layer(rng: np.random.Generator) -> QuantizedNode:
-    """A drawn layer of int8 or int16: int32 is moved alone."""
+    """A drawn layer of int8 or int16, or a function of integers: int32 is moved alone."""
     while True:
         step = drawn(str(rng.choice(JOINED)), 40)[rng.integers(40)].step
-        if step.element_type in (INT8, INT16):
+        if step.element_type in (INT8, INT16) or step.node.op.startswith("integer_math"):
             return step
 
 
@@ -165,7 +167,7 @@ def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -
     used = Counter(member.node.op for chain in chains for member in chain.members)
     assert set(used) == set(JOINED)
     types = {member.element_type for chain in chains for member in chain.members}
-    assert len(types) == 2
+    assert types == {INT8, INT16, INT32}
     wanted = [y for chain in chains for y in chain.one_by_one()]
     found = [y for results in run_results(chains, tmp_path, "-O1", tilings) for y in results]
     of_result = [chain for chain in chains for _ in chain.step.results]

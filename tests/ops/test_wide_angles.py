@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.operators.phase.cases import slack
+from myoedge.operators.phase import slack
 from tests.ops.case import Case
 from tests.ops.harness import mismatches, run_c
 from tests.ops.test_ops import check_meaning, integers

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_functions_s16.h"
+#include "me_affine_s16.h"
 
 #include "me_share.h"
 #include "me_wide.h"

@@ -18,6 +18,7 @@ from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import choose_sum_requant, factor_max
 from myoedge.operators.attributes import NodeSite, Values
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import (
     ProductParams,
     axis_permuted,
@@ -168,7 +169,7 @@ MUL = register(
         real=lambda attrs, a, b: np.asarray(a * b),
         integer=Described(mul_meaning),
         constants=Constants(mul_quantize, kinds=(ProductParams,)),
-        kernels=by_width(mul_in_tiles, flat.wide_product, *int16_where(LIMITED)),
+        kernels=by_width(mul_in_tiles, in_tiles, *int16_where(LIMITED)),
     )
 )
 

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.formulas import rounded_shift
+from myoedge.nest.ir import Call, Expr, Nest, Number
+from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams, register
-from myoedge.operators.common_rules import same_shape, with_requant
-from myoedge.operators.elementwise import tiling as flat
+from myoedge.operators.chains import generated
+from myoedge.operators.common_rules import with_requant
+from myoedge.operators.described import pairwise_nest, requantised
 from myoedge.operators.elementwise.definition import pairwise
-from myoedge.operators.format import NOT_ACTIVATED, int16_where
-from myoedge.operators.kernel import on_cluster
-from myoedge.operators.traits import ByHand, Constants, Operands
+from myoedge.operators.format import INT8_ALONE, NOT_ACTIVATED, int16_where
+from myoedge.operators.traits import Constants, Described
 
 ROOT_MAX = 2**16 - 1  # largest integer root
 WIDE_ROOT_MAX = 4 * 46341  # largest root of int16 operands, sqrt(2^31) in quarter steps
@@ -31,7 +33,7 @@ class MagnitudeParams(RequantParams):
 
     a_zero, b_zero   zero points of the operands
     a_mult, b_mult   factors of the squares, or of int16 operands
-    acc_bound        largest |requantised root| before its shift
+    acc_bound        largest root
     """
 
     a_zero: int
@@ -39,11 +41,6 @@ class MagnitudeParams(RequantParams):
     a_mult: int
     b_mult: int
     acc_bound: int
-
-
-def magnitude_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
-    assert a == b
-    return same_shape(attrs, a)
 
 
 def magnitude_quantize(inputs: QuantizeInputs) -> MagnitudeParams:
@@ -78,43 +75,51 @@ def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> M
     return with_requant(MagnitudeParams, inputs, factor, WIDE_ROOT_MAX, numbers)
 
 
-def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Return sqrt(a^2 + b^2) of int16 operands, in quarters of their common step."""
-    power = np.zeros(np.shape(a), np.int64)
-    for name, x in (("a", a), ("b", b)):
-        centred = (x.astype(np.int64) - getattr(step.integers, f"{name}_zero")) * getattr(
-            step.integers, f"{name}_mult"
-        )
-        power += ((centred + (1 << COMMON_BITS >> 1)) >> COMMON_BITS) ** 2
+def _root(power: Array) -> Array:
+    return np.floor(np.sqrt(power.astype(np.float64))).astype(np.int64)  # exact below 2**52
+
+
+def _length(table: None, a: Array, a_mult: int, b: Array, b_mult: int) -> Array:
+    """Return sqrt(a^2 * a_mult + b^2 * b_mult), rounded down; the sum is a uint32."""
+    return _root(a.astype(np.int64) ** 2 * a_mult + b.astype(np.int64) ** 2 * b_mult)
+
+
+def _fine_length(table: None, a: Array, b: Array) -> Array:
+    """Return sqrt(a^2 + b^2) of magnitudes up to 2**15 in quarters, rounded down."""
+    power = a.astype(np.int64) ** 2 + b.astype(np.int64) ** 2
     up = np.where(power < 1 << 28, 4, 0)
-    root = np.floor(np.sqrt((power << up).astype(np.float64))).astype(np.int64)  # as below
-    return np.asarray(root << (2 - up // 2))
+    return np.asarray(_root(power << up) << (2 - up // 2))
 
 
-def magnitude_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Compute sqrt(a^2 + b^2) of operands of equal shape, int8 or int16 -> int8 or int16; the sum
-    of squares is uint32 and the root is rounded down."""
-    if INT16 in step.operand_types:
-        return step.requantize(_wide_root(step, a, b))
-    squares = [
-        (x.astype(np.int64) - getattr(step.integers, f"{name}_zero")) ** 2
-        * getattr(step.integers, f"{name}_mult")
-        for name, x in (("a", a), ("b", b))
-    ]
-    total = squares[0] + squares[1]
-    root = np.floor(np.sqrt(total.astype(np.float64))).astype(np.int64)  # exact below 2**52
-    return step.requantize(root)
+LENGTH = Primitive("me_length", "me_lengths.h", _length, lambda *_: (0, ROOT_MAX))
+FINE_LENGTH = Primitive(
+    "me_fine_length", "me_lengths.h", _fine_length, lambda *_: (0, WIDE_ROOT_MAX)
+)
+
+
+def magnitude_meaning(step: QuantizedNode[MagnitudeParams]) -> Nest:
+    """Describe sqrt(a^2 + b^2): squares have factors, or int16 operands a common step."""
+    c = step.integers
+
+    def formula(a: Expr, b: Expr) -> Expr:
+        left, right = a - c.a_zero, b - c.b_zero
+        if INT16 not in step.operand_types:
+            values = left, Number(c.a_mult), right, Number(c.b_mult)
+            return requantised(step, Call(LENGTH, None, values))
+        scaled = ((left, c.a_mult), (right, c.b_mult))
+        common = tuple(rounded_shift(x * mult, COMMON_BITS) for x, mult in scaled)
+        return requantised(step, Call(FINE_LENGTH, None, common))
+
+    return pairwise_nest(step, formula)
 
 
 MAGNITUDE = register(
     pairwise(
         name="magnitude",
         doc="sqrt(a^2 + b^2) of two tensors of equal shape: magnitudes of spectra",
-        shape=magnitude_shape,
         real=lambda attrs, a, b: np.asarray(np.hypot(a, b)),
-        integer=ByHand(magnitude_integer),
+        integer=Described(magnitude_meaning),
         constants=Constants(magnitude_quantize, kinds=(MagnitudeParams,)),
-        kernels=on_cluster(flat.magnitude, *int16_where(NOT_ACTIVATED)),
-        operands=Operands(),
+        kernels=generated(INT8_ALONE, *int16_where(NOT_ACTIVATED)),
     )
 )

@@ -8,11 +8,9 @@ import math
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
-from myoedge.nest.flat import Loop
 from myoedge.nest.formulas import where
 from myoedge.nest.intervals import Interval
 from myoedge.nest.ir import Call, Expr, Number
@@ -21,11 +19,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import QuantizedNode
 from myoedge.operators.described import nest_constant
-from myoedge.operators.elementwise.tiling import axes_of
-from myoedge.operators.kernel import OUT, Operand, Sizes, TiledKernel
-from myoedge.targets.chip import Engine
 
 SEGMENTS_MAX = 1024
 SLOPE_BITS = 14  # fraction bits of a slope
@@ -154,34 +148,3 @@ def _compared(segments: Array, x: Expr, drop: int) -> Expr:
     for at, y in later:
         value = where(x < at, value, y)
     return value
-
-
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of line segments, in which the elements form one row, whatever their
-    shape."""
-    n = math.prod(step.out)
-    axes, index = axes_of((Loop(n, (1,)),))
-    dims = tuple(index)
-    y = Operand("y", OUT, (n,), dims, itemsize=step.element_type.size_bytes)
-
-    def work(sizes: Sizes) -> Any:
-        """Return the work units of a core: elements times the steps of their binary search."""
-        return -(-math.prod(y.extents(sizes)) // engine.cores) * (step.integers.levels + 2.2)
-
-    return TiledKernel(
-        function="me_segments_s16",
-        axes=axes,
-        split=("i0",),
-        operands=(
-            Operand("x", 0, (n,), dims, itemsize=2),
-            Operand.whole("segments", step.integers.segments),
-            y,
-        ),
-        op={
-            "y_wide": int(step.element_type == INT16),
-            "levels": step.integers.levels,
-            "segments": "@segments",
-        },
-        tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
-        work=work,
-    )

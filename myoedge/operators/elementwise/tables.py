@@ -16,21 +16,20 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import Chain, evaluate, is_continuous, result_range
 from myoedge.numerics.quant_params import QuantParams, quantize
-from myoedge.operators import chains
 from myoedge.operators.attributes import CHAIN
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import (
     broadcast_streaming_rule,
     same_attrs,
     same_shape,
 )
+from myoedge.operators.core_kernels import by_width
 from myoedge.operators.described import nest_constant, saturated, unary_nest
 from myoedge.operators.elementwise import segments
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER_WIDTH
-from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel, on_cluster
 from myoedge.operators.traits import Constants, Described, Result
-from myoedge.targets.chip import Engine
 
 POINTS_PER_OCTAVE = 64  # smaller magnitudes have one point each, every octave above has this many
 TOP = POINTS_PER_OCTAVE.bit_length() - 1
@@ -147,19 +146,6 @@ def _meaning(step: QuantizedNode) -> Nest:
     return unary_nest(step, formula)
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    if isinstance(step.integers, SegmentParams):
-        return segments.in_tiles(step, engine)
-    return flat.lookup(step, engine)
-
-
-def _is_compared(step: QuantizedNode) -> bool:
-    numbers = step.integers
-    return isinstance(numbers, SegmentParams) and segments.is_few_steps(numbers.segments)
-
-
-COMPARED = Kernel(CLUSTER, chains.in_tiles, accepts=_is_compared, formats=(EITHER_WIDTH,))
-
 TABLE = register(
     OpDef(
         name="table",
@@ -172,7 +158,7 @@ TABLE = register(
         result=Result(
             bounds=lambda attrs: result_range(attrs["chain"]) if "chain" in attrs else None
         ),
-        kernels=(*on_cluster(in_tiles, EITHER_WIDTH), COMPARED),
+        kernels=by_width(flat.lookup, in_tiles, EITHER_WIDTH),
         permute_rule=same_attrs,
         streaming_rule=broadcast_streaming_rule,
     )

@@ -14,11 +14,11 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.nest.flat import Loop, collapse_loops
 from myoedge.numerics.arrays import strides
-from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.core_kernels import is_large
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
-from myoedge.operators.products.packing import limit_fields, scale_fields, table_operand
+from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.targets.chip import Engine
 
 UNIT = 32  # a long loop is tiled in multiples of this many elements: whole words for every core
@@ -167,13 +167,6 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def wide_product(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of an int16 product of two operands."""
-    numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
-    op = {**step.integers.named(numbers), **scale_fields(step)}
-    return wide_pair(step, engine, "me_mul_s16", op)
-
-
 def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) -> TiledKernel:
     """Return the tiled kernel of a function of two operands, each int8 or int16, over rows of any
     stride.
@@ -221,54 +214,20 @@ def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
 
 
 def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of a lookup table over all elements: 256 entries for int8, points for
-    int16."""
-    n, cores = math.prod(step.out), engine.cores
-    axes, dims = axes_of((Loop(n, (1,)),))
-    wide = step.has_int16
-    x = Operand("x", 0, (n,), tuple(dims), itemsize=step.read_type(0).size_bytes)
-    y = Operand("y", OUT, (n,), tuple(dims), itemsize=step.element_type.size_bytes)
-    flags = step.wide_flags("x", "y")
-    numbers = {"x_wide": flags["x_wide"], "x_zero": step.integers.x_zero, **flags}
-
-    def elements(sizes: Sizes) -> Any:
-        """Return the work of one core in elements; a table entry takes a third of the time of a
-        point."""
-        return -(-math.prod(y.extents(sizes)) // cores) / (1 if flags["x_wide"] else 3)
-
-    return TiledKernel(
-        function="me_table_s16" if wide else "me_table_s8",
-        axes=axes,
-        split=("i0",),
-        operands=(x, Operand.whole("table", step.integers.lut), y),
-        op={**(numbers if wide else {}), "table": "@table"},
-        tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
-        work=elements if wide else lambda sizes: row_work(y, sizes, cores, 4.0),
-    )
-
-
-def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of sqrt(a^2 + b^2) over all elements."""
+    """Return the tiled kernel of a lookup table of 256 entries over all elements of int8."""
     n = math.prod(step.out)
-    axes, (index,) = axes_of((Loop(n, (1, 1)),))
-    flags, is_wide = step.wide_flags("a", "b", "y"), INT16 in step.operand_types
-    reads = tuple(
-        Operand(name, i, (n,), (index,), itemsize=step.read_type(i).size_bytes)
-        for i, name in enumerate("ab")
-    )
-    numbers = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
-    y_wide = flags.pop("y_wide")
-    op: Fields = {**(flags if is_wide else {}), **step.integers.named(numbers)}
+    axes, dims = axes_of((Loop(n, (1,)),))
+    y = Operand("y", OUT, (n,), tuple(dims))
     return TiledKernel(
-        function="me_magnitude_s16" if is_wide else "me_magnitude_s8",
+        function="me_table_s8",
         axes=axes,
         split=("i0",),
         operands=(
-            *reads,
-            *table_operand(step),
-            Operand("y", OUT, (n,), (index,), itemsize=step.element_type.size_bytes),
+            Operand("x", 0, (n,), tuple(dims)),
+            Operand.whole("table", step.integers.lut),
+            y,
         ),
-        op={**op, "y_wide": y_wide, **scale_fields(step)},
-        tile=lambda regions: {"a": "@a", "b": "@b", "y": "@y", "n": regions["y"].size},
-        work=lambda sizes: -(-np.minimum(n, sizes["i0"] * sizes.get("u0", 1)) // engine.cores),
+        op={"table": "@table"},
+        tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
+        work=lambda sizes: row_work(y, sizes, engine.cores, 4.0),
     )

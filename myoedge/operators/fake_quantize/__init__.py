@@ -20,7 +20,8 @@ from myoedge.numerics.quant_params import QuantParams, quantize
 from myoedge.operators.attributes import ANY_INTEGER, POSITIVE
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.cases import Draw, DrawnUse
-from myoedge.operators.elementwise.tables import TABLE, TableParams, in_tiles
+from myoedge.operators.elementwise.tables import TABLE, TableParams
+from myoedge.operators.elementwise.tiling import lookup
 from myoedge.operators.format import INT8_ALONE
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow
@@ -80,7 +81,7 @@ FAKE_QUANTIZE = register(
         doc="rounding to a scale and a zero point that the file gives",
         real=lambda attrs, x: fake_quantized(attrs, x).astype(x.dtype),
         constants=Constants(_quantize, kinds=(TableParams,)),
-        kernels=on_cluster(in_tiles, INT8_ALONE),
+        kernels=on_cluster(lookup, INT8_ALONE),
     )
 )
 

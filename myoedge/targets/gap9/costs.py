@@ -61,7 +61,6 @@ KERNELS = {
     "me_depthwise_conv_s16": KernelCost(1.1, 800, 3000),  # per cycle of two results of two channels
     # Per word of four results.
     "me_add_s8": KernelCost(24.3, 300, 700),
-    "me_atan2_s8": KernelCost(240, 400, 900),
     "me_mul_s8": KernelCost(31.3, 350, 800),
     "me_table_s8": KernelCost(12.9, 225, 300),
     "me_tables_s8": KernelCost(13.2, 250, 400),
@@ -85,11 +84,7 @@ KERNELS = {
     "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
-    "me_mul_s16": KernelCost(25.5, 240, 400),
-    "me_atan2_s16": KernelCost(113, 240, 400),
     "me_transpose_s16": KernelCost(2.2, 240, 400),
-    "me_segments_s16": KernelCost(13.0, 240, 600),
-    "me_table_s16": KernelCost(37.5, 240, 600),
     "me_lstm_next_s8": KernelCost(105, 300, 600),
     "me_lstm_next_s16": KernelCost(105, 300, 600),
     "me_lstm_next_cell_s8": KernelCost(80, 300, 600),
@@ -98,10 +93,8 @@ KERNELS = {
     "me_lstm_start_s16": KernelCost(47, 300, 600),
     "me_gru_start_s8": KernelCost(60, 300, 600),
     "me_gru_start_s16": KernelCost(60, 300, 600),
-    "me_affine_s8": KernelCost(12.5, 235, 350),
     "me_affine_s16": KernelCost(23.5, 235, 350),
-    "me_magnitude_s8": KernelCost(146, 255, 400),
-    "me_magnitude_s16": KernelCost(165, 255, 400),
+    "me_affine_s8": KernelCost(12.5, 235, 350),
     # Per copied word.
     "me_gather_s8": KernelCost(2.0, 250, 300),
     "me_take_s8": KernelCost(2.5, 250, 300),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_segments_s16: functions of 16 bits that jump against the operator's integer meaning, and that
+"""Functions of 16 bits that jump: generated C against the operator's integer meaning, and that
 against the function."""
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.elementwise.segments import SEGMENTS_MAX
 from myoedge.operators.interpreter import integer_step
-from tests.kernels.drawn import RUNS, Case, blob, check
-from tests.kernels.test_table_s16 import step_of
+from tests.ops.test_points import Layer, check, step_of
 
-KERNELS = ("me_segments_s16",)
 EVERY = np.arange(-32768, 32768).astype(np.int16)
 CHAINS = (
     (("ge", 0.3),),
@@ -28,26 +26,20 @@ CHAINS = (
 )
 
 
-def case_of(rng: np.random.Generator, n: int, chain: tuple[tuple[str]], y: ElementType) -> Case:
+def case_of(rng: np.random.Generator, n: int, chain: tuple[tuple[str]], y: ElementType) -> Layer:
     """Numbers everywhere, and those at which segments start and end."""
     zero = int(rng.integers(y.low, y.high + 1))
     step = step_of(chain, QuantParams(2.0**-12, 0, INT16), QuantParams(8.0 / y.high, zero, y), n)
     starts = (step.integers.segments[:, 1] << 16) >> 16
     near = np.clip(rng.choice(starts, n) - rng.integers(0, 2, n), -32768, 32767)
     values = np.where(rng.random(n) < 0.5, near, rng.choice(EVERY, n)).astype(np.int16)
-    data = blob(step.integers.segments, values)
-    numbers = (y.bits // 16, step.integers.levels, *data.starts, n)
-    expected = integer_step(step, [values])
-    assert expected.dtype == y.dtype
-    return Case(f"{chain} {y} {n}", numbers, data.data, expected.view(np.int8))
+    return Layer(step, (values,))
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_functions_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_functions_are_those_of_the_operator(tmp_path: Path) -> None:
     rng = np.random.default_rng(62)
     sizes = ((INT8, 1), (INT8, 33), (INT16, 7), (INT16, 400))
-    cases = [case_of(rng, n, chain, y) for chain in CHAINS for y, n in sizes]
-    check(cases, run("segments_s16", KERNELS, cases, tmp_path))
+    check([case_of(rng, n, chain, y) for chain in CHAINS for y, n in sizes], tmp_path)
 
 
 # ---- precision, against the functions of math, at every number

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_table_s16: functions of 8 and 16 bits against the operator's integer meaning, and that against
-the function."""
+"""Functions of 8 and 16 bits by points: generated C against the operator's integer meaning, and
+that against the function."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,30 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.formats import int16_groups, with_tables_apart
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
-from tests.kernels.drawn import RUNS, Case, blob, check
+from tests.ops.harness import mismatches, run_c
 from tests.qdq_cases import network
 
-KERNELS = ("me_table_s16",)
 TYPES = ((INT8, INT16), (INT16, INT8), (INT16, INT16))
 ENDS = (0, 1, -1, 63, 64, 65, 127, 128, -128, -64, 255, 256, 16383, 16384, 32767, -32767, -32768)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer and its operands."""
+
+    step: QuantizedNode
+    data: tuple[Array, ...]
+
+    @property
+    def size(self) -> int:
+        return self.data[0].size
+
+
+def check(layers: Sequence[Layer], folder: Path) -> None:
+    """Generated C equals NumPy on a host."""
+    wanted = [integer_step(layer.step, layer.data) for layer in layers]
+    assert [y.dtype for y in wanted] == [layer.step.element_type.dtype for layer in layers]
+    assert not mismatches(layers, wanted, run_c(layers, folder, "-O1"))
 
 
 def step_of(chain: tuple[tuple[str], ...], x: QuantParams, y: QuantParams, n: int) -> QuantizedNode:
@@ -38,7 +57,7 @@ def step_of(chain: tuple[tuple[str], ...], x: QuantParams, y: QuantParams, n: in
     return QuantizedNode(node, ("x",), ((n,),), (n,), integers, *result, operand_types=types)
 
 
-def case_of(rng: np.random.Generator, n: int, kinds: tuple[ElementType, ElementType]) -> Case:
+def case_of(rng: np.random.Generator, n: int, kinds: tuple[ElementType, ElementType]) -> Layer:
     """Entries of any size, so that differences of neighbours are as large as 16 bits allow."""
     x, y = kinds
     zero = int(rng.integers(x.low, x.high + 1)) if rng.random() < 0.5 else 0
@@ -48,27 +67,12 @@ def case_of(rng: np.random.Generator, n: int, kinds: tuple[ElementType, ElementT
     ends = [value for value in ENDS if x.low <= value <= x.high]
     drawn = rng.integers(x.low, x.high + 1, n) >> rng.integers(0, x.bits, n)
     values = np.where(rng.random(n) < 0.2, rng.choice(ends, n), drawn).astype(x.dtype)
-    data = blob(table, values)
-    numbers = (*step.wide_flags("x", "y").values(), step.integers.x_zero, *data.starts, n)
-    expected = integer_step(step, [values])
-    assert expected.dtype == y.dtype
-    return Case(f"{x} -> {y} {n}", numbers, data.data, expected.view(np.int8))
+    return Layer(step, (values,))
 
 
-def every_case() -> list[Case]:
+def test_functions_are_those_of_the_operator(tmp_path: Path) -> None:
     rng = np.random.default_rng(61)
-    return [case_of(rng, n, kinds) for kinds in TYPES for n in (1, 2, 7, 33, 400, 2048)]
-
-
-def measured() -> Case:
-    """Numbers of 16 bits to 16; cycles are in docs/performance.md."""
-    return case_of(np.random.default_rng(9), 8192, (INT16, INT16))
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_functions_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    cases = every_case()
-    check(cases, run("table_s16", KERNELS, cases, tmp_path))
+    check([case_of(rng, n, kinds) for kinds in TYPES for n in (1, 7, 400, 2048)], tmp_path)
 
 
 def test_points_are_every_number_up_to_127_and_64_an_octave_beyond() -> None:
