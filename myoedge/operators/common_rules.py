@@ -18,7 +18,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import NUMBERS, choose_requant
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import Result
+from myoedge.operators.traits import Result, always
 
 R = TypeVar("R", bound=RequantParams)
 HIDDEN_BELOW = 2.0**29  # subtracted from hidden scores in floats
@@ -170,7 +170,8 @@ def final_state(op: OpDef, *, fixed_params: QuantParams | None = None, **fields:
         "permute_rule": None,
         "streaming_rule": lambda at: None,
     }
-    state = Result(fixed_params=fixed_params, state_of=op.name)
+    fixed = None if fixed_params is None else always(fixed_params)
+    state = Result(fixed_params=fixed, state_of=op.name)
     return replace(op, result=state, **own, **fields)
 
 

@@ -65,8 +65,8 @@ def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Te
 def own_params(node: Node) -> QuantParams | None:
     """Return the parameters that an operator fixes for its result, such as scale 1/256 for softmax;
     None if they depend on data."""
-    result = OPS[node.op].result
-    return result.fixed_params if result.params_of is None else result.params_of(node.attrs)
+    fixed = OPS[node.op].result.fixed_params
+    return None if fixed is None else fixed(node.attrs)
 
 
 def fixed_params(graph: Graph, name: str) -> QuantParams | None:
@@ -75,4 +75,4 @@ def fixed_params(graph: Graph, name: str) -> QuantParams | None:
     node = graph.producer.get(name)
     while node is not None and OPS[node.op].same_scale:
         node = graph.producer.get(node.inputs[0])
-    return None if node is None else OPS[node.op].result.fixed_params
+    return None if node is None else own_params(node)

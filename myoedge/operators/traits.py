@@ -139,6 +139,11 @@ class Operands:
     are_normalized: bool = False
 
 
+def always(params: QuantParams) -> Callable[[Attrs], QuantParams]:
+    """Return fixed parameters that do not depend on attributes."""
+    return lambda attrs: params
+
+
 class Kept(Enum):
     """The part of the first operand that a result keeps.
 
@@ -159,8 +164,7 @@ class Result:
     dtype         element type in the float graph: "float32", or an integer type
     reach         magnitude beyond which readers saturate
     bounds        attributes -> range of results for any operands; None: unbounded
-    fixed_params  parameters, if they do not depend on data
-    params_of     attributes -> fixed parameters, if they depend on attributes
+    fixed_params  attributes -> parameters, which do not depend on data; None: they do
     rules         element type -> the operator's own rule from the results' range to their
                   parameters; int8 parameters may be finer than `fixed_params`
     are_symbols   whether they are decoded symbols, to which class labels cannot be compared
@@ -172,8 +176,7 @@ class Result:
     dtype: str = "float32"
     reach: float = math.inf
     bounds: Callable[[Attrs], tuple[float, float] | None] = lambda attrs: None
-    fixed_params: QuantParams | None = None
-    params_of: Callable[[Attrs], QuantParams] | None = None
+    fixed_params: Callable[[Attrs], QuantParams] | None = None
     rules: Mapping[ElementType, ResultParams] = field(default_factory=dict)
     are_symbols: bool = False
     state_of: str = ""

@@ -89,12 +89,13 @@ class _Propagation:
     def _has_others(self, name: str) -> bool:
         """Return whether the file sets int16 or finer int8 parameters for a result, instead of the
         parameters that its operator fixes."""
-        wanted, op = self._wanted(name), OPS[self.made_by[name].op]
-        if op.result.fixed_params is None or wanted is None:
+        wanted, node = self._wanted(name), self.made_by[name]
+        fixed = own_params(node)
+        if fixed is None or wanted is None:
             return False
-        own = op.result.rules.get(INT8)
+        own = OPS[node.op].result.rules.get(INT8)
         finer = None if own is None else own.of(-wanted.low * wanted.scale)
-        is_other = wanted.element_type == INT16 or wanted == finer != op.result.fixed_params
+        is_other = wanted.element_type == INT16 or wanted == finer != fixed
         return is_other and self._takes(name, wanted)
 
     def _append(self, node: Node) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS
+from myoedge.operators.queries import own_params
 from myoedge.quantization.formats import joined_groups
 from myoedge.quantization.masked_ranges import Range
 
@@ -20,7 +21,7 @@ def states_beyond_int8(
     ranges   range of every tensor
     """
     for node in graph.nodes:
-        own = OPS[node.op].result.fixed_params
+        own = own_params(node)
         if own is None:
             continue
         reach = -own.low * own.scale

@@ -15,6 +15,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import has_table
 from myoedge.operators.kernel_formats import layer_shapes, may_read, may_write, operand_places
+from myoedge.operators.queries import own_params
 
 
 def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
@@ -183,7 +184,7 @@ def all_stated(graph: Graph) -> bool:
         return False
     tensors = graph.tensors.keys() - integer_tensors(graph)
     before = {node.name + PRE for node in graph.nodes if has_table(node)}
-    fixed = {node.name for node in graph.nodes if OPS[node.op].result.fixed_params is not None}
+    fixed = {node.name for node in graph.nodes if own_params(node) is not None}
     stated = fixed | graph.all_given.keys()
     groups = shared_scale_groups(graph, sorted(tensors | before | fills(graph).keys()))
     return all(not stated.isdisjoint(group) for group in groups)

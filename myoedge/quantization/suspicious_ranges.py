@@ -12,6 +12,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention.geometry import added
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE
+from myoedge.operators.queries import own_params
 from myoedge.quantization.first_states import states_beyond_int8
 from myoedge.quantization.masked_ranges import NO_SHARE, Range
 
@@ -58,7 +59,7 @@ def _cut_states(
     """Yield W106 for recurrent layers whose initial state exceeds the int8 range that the model
     file, or an older build, gives them."""
     for node, (low, high), reach in states_beyond_int8(graph, ranges):
-        if params.get(node.name) == OPS[node.op].result.fixed_params:
+        if params.get(node.name) == own_params(node):
             yield notice(
                 "W106",
                 f"{node.where} begins with a state outside its int8 range",

@@ -14,9 +14,9 @@ from myoedge.graph.constants import TensorQuant
 from myoedge.graph.ir import PRE, Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.interpreter import every_value
+from myoedge.operators.queries import own_params
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.formats import shared_scale_groups
@@ -78,9 +78,7 @@ def test_carried_parameters_come_out_in_the_quantised_graph(block: int) -> None:
         after = prepare(carrying(random_graph(seed)))
         network = quantized(after)
         for names in shared_scale_groups(after, network.params):
-            fixed = [
-                OPS[after.producer[n].op].result.fixed_params for n in names if n in after.producer
-            ]
+            fixed = [own_params(after.producer[n]) for n in names if n in after.producer]
             carried = [after.given_params(n) for n in names if after.given(n)]
             allowed = [q for q in fixed if q is not None] or carried
             found = {network.params[name] for name in names}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from myoedge.codegen.constants import comment
 from myoedge.graph.ir import Node, Shape
 from myoedge.nest.flat import collapse_loops
+from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import exact_matmul, exact_sums, lookup
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
@@ -193,6 +195,14 @@ def test_every_intermediate_of_a_description_counts() -> None:
     assert 255 * 255 < step.bound <= 2**31 - 1
     larger = dataclasses.replace(numbers, mult=2**20)
     assert dataclasses.replace(step, integers=larger).bound > 2**31 - 1
+
+
+def test_fixed_parameters_are_those_of_the_node() -> None:
+    """Gate sums of other fraction bits have another step, behind a reshape too."""
+    gates = Node("gates", ("x", "w", "b"), ("g",), {"gate_bits": 10})
+    shaped = Node("reshape", ("g",), ("y",), {"shape": (1, 8)})
+    graph: Any = SimpleNamespace(producer={"g": gates, "y": shaped})
+    assert queries.fixed_params(graph, "y") == QuantParams(2.0**-10, 0, INT16)
 
 
 # ---- windows

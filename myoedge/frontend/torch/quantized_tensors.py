@@ -230,7 +230,8 @@ def _fixed(node: Any) -> QuantParams | None:
     call = node.args[0] if node.target is operator.getitem else node
     op = FIXED.get(call_of(call)) if call.op == "call_function" else None
     is_cell = call is not node and node.args[1] == 2
-    return OPS[op].result.fixed_params if op is not None and not is_cell else None
+    fixed = None if op is None or is_cell else OPS[op].result.fixed_params
+    return None if fixed is None else fixed({})
 
 
 def _needs_symmetric(node: Any) -> bool:

@@ -85,7 +85,7 @@ from myoedge.operators.recurrent.streaming_rules import (
     plain_streaming_rule,
 )
 from myoedge.operators.recurrent.tiling import STATES, STEPS, in_tiles
-from myoedge.operators.traits import ByHand, Constants, Operands, Result, Weights
+from myoedge.operators.traits import ByHand, Constants, Operands, Result, Weights, always
 
 # ---- shapes and loops
 
@@ -139,8 +139,7 @@ GATES = register(
         result=Result(
             dtype="int16",
             reach=-GATE_PARAMS.low * GATE_PARAMS.scale,
-            fixed_params=GATE_PARAMS,
-            params_of=gate_params,
+            fixed_params=gate_params,
         ),
         macs=row_products,
         streaming_rule=stream_except_last_axis,
@@ -177,7 +176,7 @@ LSTM = register(
             sums_on_ne16(steps_on_ne16, STEPS[0], has_int8_products, one_sequence_of_many_units),
         ),
         weights=Weights((3,), multiplicands=states_before(lstm_floats), multiply_result=True),
-        result=Result(fixed_params=HIDDEN_PARAMS, rules=LSTM_RESULTS),
+        result=Result(fixed_params=always(HIDDEN_PARAMS), rules=LSTM_RESULTS),
         macs=_products,
         streaming_rule=lstm_streaming_rule,
         operands=Operands(first_states=(1,)),
@@ -260,6 +259,6 @@ RNN_TANH = register(
         integer=ByHand(all_steps(tanh_steps), recurrent_bound),
         constants=Constants(tanh_quantize, (RecurrentParams,), LEARNT_BESIDE_SUMS),
         weights=Weights((2,), states_before(TANH_FLOATS), multiply_result=True),
-        result=Result(fixed_params=HIDDEN_PARAMS),
+        result=Result(fixed_params=always(HIDDEN_PARAMS)),
     )
 )

@@ -39,7 +39,7 @@ from myoedge.operators.recurrent.quantized import (
     from_params,
     to_params,
 )
-from myoedge.operators.traits import ByHand, Constants, Result
+from myoedge.operators.traits import ByHand, Constants, Result, always
 from myoedge.targets.chip import Engine
 
 CELL_BITS = (5, 14)  # minimum and maximum fraction bits of c
@@ -174,7 +174,7 @@ LSTM_NEXT = register(
         integer=ByHand(_integer),
         constants=Constants(_quantize, kinds=(StepParams,)),
         kernels=on_cluster(_in_tiles, Format((SIXTEEN, SIXTEEN, EITHER), EITHER)),
-        result=Result(fixed_params=HIDDEN_PARAMS, rules=LSTM_RESULTS),
+        result=Result(fixed_params=always(HIDDEN_PARAMS), rules=LSTM_RESULTS),
     )
 )
 

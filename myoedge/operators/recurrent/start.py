@@ -31,7 +31,7 @@ from myoedge.operators.recurrent.cells import (
 )
 from myoedge.operators.recurrent.quantized import LSTM_RESULTS, fraction_bits
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import ByHand, Constants, Result, Weights
+from myoedge.operators.traits import ByHand, Constants, Result, Weights, always
 from myoedge.targets.chip import Engine
 
 GATES = 3
@@ -164,7 +164,7 @@ LSTM_START = register(
         integer=ByHand(_lstm_integer),
         constants=Constants(_quantize, kinds=(StartParams,)),
         kernels=on_cluster(_in_tiles, Format((SIXTEEN,), EITHER)),
-        result=Result(fixed_params=HIDDEN_PARAMS, rules=LSTM_RESULTS),
+        result=Result(fixed_params=always(HIDDEN_PARAMS), rules=LSTM_RESULTS),
         streaming_rule=_streaming_rule,
     )
 )

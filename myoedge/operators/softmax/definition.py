@@ -35,7 +35,7 @@ from myoedge.operators.softmax.tiling import (
     softmax_in_tiles,
     wide_softmax_in_tiles,
 )
-from myoedge.operators.traits import ByHand, Constants, Operands, Result
+from myoedge.operators.traits import ByHand, Constants, Operands, Result, always
 from myoedge.targets.chip import Engine
 
 EXP_ONE = 2**15  # exp(0)
@@ -219,7 +219,7 @@ SOFTMAX = register(
         kernels=by_width(softmax_in_tiles, wide_softmax_in_tiles, EITHER_WIDTH),
         result=Result(
             bounds=lambda attrs: (0.0, 1.0),
-            fixed_params=QuantParams(2.0**-8, -128),
+            fixed_params=always(QuantParams(2.0**-8, -128)),
             rules={INT16: ResultParams(int16_params)},
         ),
         # a mask is equal along leading axes, which a permutation may move
