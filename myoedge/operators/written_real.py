@@ -36,7 +36,7 @@ CALLS: Mapping[str, Callable[..., Any]] = {  # functions of several operators
 }
 
 
-class Written(NDArrayOperatorsMixin):
+class WrittenNode(NDArrayOperatorsMixin):
     """A float tensor of the ONNX model, which NumPy's functions take like an array.
 
     ndim   rank of the operator's result
@@ -68,14 +68,14 @@ class Written(NDArrayOperatorsMixin):
         if function not in NODES:
             raise _unwritten(function)
         names = (self._tensor(x).name for x in inputs)
-        return Written(self.w, self.w.node(NODES[function], *names), self.ndim)
+        return WrittenNode(self.w, self.w.node(NODES[function], *names), self.ndim)
 
-    def _tensor(self, value: Any) -> Written:
+    def _tensor(self, value: Any) -> WrittenNode:
         """Return an argument as a tensor; numbers and arrays become constants."""
         bare = value.item() if isinstance(value, np.ndarray) and value.dtype == object else value
-        if isinstance(bare, Written):
+        if isinstance(bare, WrittenNode):
             return bare
-        return Written(self.w, self.w.constant(np.asarray(bare, np.float32)), self.ndim)
+        return WrittenNode(self.w, self.w.constant(np.asarray(bare, np.float32)), self.ndim)
 
 
 def _unwritten(function: str) -> TypeError:
@@ -89,9 +89,9 @@ def written_real(w: Writer, step: QuantizedNode, *xs: str) -> str:
     """
     op, names = OPS[step.node.op], iter(xs)
     arguments = [
-        w.floats[name] if at in op.weights.at else Written(w, next(names), len(step.out))
+        w.floats[name] if at in op.weights.at else WrittenNode(w, next(names), len(step.out))
         for at, name in enumerate(step.node.inputs)
     ]
     made = np.asarray(inspect.unwrap(op.real)(step.attrs, *arguments), object).item()
-    assert isinstance(made, Written), f"real of {op.name} does not depend on its operands"
+    assert isinstance(made, WrittenNode), f"real of {op.name} does not depend on its operands"
     return made.name

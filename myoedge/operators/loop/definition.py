@@ -64,12 +64,9 @@ def copied(step: QuantizedNode) -> Nest:
     return unary_nest(step, lambda x, axes: x)
 
 
-class _Rows(Described):
-    """A description of a row, which is the same in all steps."""
-
-    def __call__(self, step: QuantizedNode, *operands: Array) -> Array:
-        row = super().__call__(step, *operands)
-        return np.repeat(row[None], step.attrs["steps"], 0)
+def _repeated(step: QuantizedNode, row: Array, *_: Array) -> Array:
+    """Return the row of one step in the place of every step."""
+    return np.repeat(row[None], step.attrs["steps"], 0)
 
 
 def _first(attrs: Attrs, *xs: np.ndarray) -> np.ndarray:
@@ -125,7 +122,7 @@ LOOP_WRITE = register(
         doc="the rows computed by the steps of a loop, along a new first axis",
         shape=lambda attrs, x, *_: (attrs["steps"], *x),
         real=lambda attrs, x, *_: np.repeat(x[None], attrs["steps"], 0),
-        integer=_Rows(lambda step: copied(_row(step))),
+        integer=Described(lambda step: copied(_row(step)), _repeated),
         operands=Operands(read=1),
     )
 )
