@@ -65,7 +65,7 @@ def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
 def _checked_arithmetic(integer: Described | ByHand, checked: Function) -> Described | ByHand:
     if isinstance(integer, Described):
         nest = checked("nest", integer.nest, lambda y, _: isinstance(y, Nest), lambda _: "a Nest")
-        return Described(nest)
+        return replace(integer, nest=nest)
     return ByHand(
         checked(
             "integer",
