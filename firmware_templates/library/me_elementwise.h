@@ -48,27 +48,6 @@ typedef struct {
  * a_zero, b_zero -128 to 127; pre 0 to 20, mult 0 to 32,767, shift 0 to 30. Operands at any address. */
 void me_mul_s8(const me_mul_s8_params *op, const me_mul_s8_tile *tile);
 
-/* each    `channels` of them, and the channel of all numbers that are not below x_zero after them
- *         (prelu, x_zero -128 to 127); an affine operator has x_zero = 128
- * bias and scale.pre are not read. */
-typedef struct {
-    int32_t channels, x_zero;
-    const me_channel *each;
-    me_scale scale;
-} me_affine_s8_params;
-
-/* x, y  int8 [outer][channels][inner] */
-typedef struct {
-    const int8_t *x;
-    int8_t *y;
-    int32_t outer, inner;
-} me_affine_s8_tile;
-
-/* A factor and an offset for every channel c: int8 y = clip((x * mult[c] + offset[c]) >> shift[c]), then the
- * table. mult -32,767 to 32,767; where inner > 1, faster from -128 to 127; shift 0 to 30; extents at least 1. x, y at any
- * address. */
-void me_affine_s8(const me_affine_s8_params *op, const me_affine_s8_tile *tile);
-
 /* table: 256 entries, the first for -128 */
 typedef struct {
     const int8_t *table;

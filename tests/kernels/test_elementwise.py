@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_elementwise: sums, products, channels, tables against the operators' integer meaning."""
+"""me_elementwise: sums, products, tables against the operators' integer meaning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from myoedge.operators.elementwise.tiling import broadcast_steps
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 
-KERNELS = ("me_add_s8", "me_mul_s8", "me_affine_s8", "me_table_s8", "me_tables_s8")
+KERNELS = ("me_add_s8", "me_mul_s8", "me_table_s8", "me_tables_s8")
 ALIGNED = ((16, 16, 64), (16, 16, 64))
 PAIRS: tuple[tuple[Shape, Shape], ...] = (
     ((8, 8, 64), (8, 8, 64)),
@@ -161,35 +161,6 @@ def wide_sum_cases() -> list[Case]:
     return cases
 
 
-def channel_case(rng: np.random.Generator, op: str, shape: Shape, axis: int) -> Case:
-    c = shape[axis]
-    scale, offset = rng.normal(0, 1, c), rng.normal(0, 1, c)
-    constants = (scale,) if op == "prelu" else (scale, offset)
-    step = step_of(rng, op, (shape, *((c,) for _ in constants)), constants, axis=axis)
-    x = draw_bytes(rng, shape)
-    each = np.stack(
-        [0 * step.integers.mult, *(getattr(step.integers, n) for n in ("mult", "offset", "shift"))],
-        axis=1,
-    )
-    table = step.table if step.table is not None else np.zeros(0, np.int8)
-    data = blob(x, table, each.astype(np.int32))
-    outer, inner = int(np.prod(shape[:axis])), int(np.prod(shape[axis + 1 :]))
-    numbers = (
-        2, data.starts[1] if step.table is not None else -1, 0, step.low, step.high,
-        outer, c, inner, step.integers.x_zero if op == "prelu" else 128, data.starts[2],
-        data.starts[0],
-    )  # fmt: skip
-    return Case(f"{op} {shape} {axis}", numbers, data.data, integer_step(step, [x]))
-
-
-def channel_cases() -> list[Case]:
-    rng = np.random.default_rng(5)
-    shapes: tuple[tuple[Shape, int], ...] = (
-        ((16, 16, 64), 2), ((5, 7), 1), ((1, 1), 1), ((4, 3, 50), 1), ((13, 9), 0), ((2, 8, 64), 1),
-    )  # fmt: skip
-    return [channel_case(rng, op, *s) for op in ("affine", "prelu") for s in shapes for _ in "ab"]
-
-
 def table_cases() -> list[Case]:
     rng, cases = np.random.default_rng(6), []
     for n in (16384, 1, 3, 4, 31, 32, 250, 4097):
@@ -216,14 +187,7 @@ def tables_cases() -> list[Case]:
 
 def every_case() -> list[Case]:
     pairs = [case for op in ("add", "sub", "mul") for case in pair_cases(op)]
-    return (
-        pairs
-        + eight_bit_cases()
-        + wide_sum_cases()
-        + channel_cases()
-        + table_cases()
-        + tables_cases()
-    )
+    return pairs + eight_bit_cases() + wide_sum_cases() + table_cases() + tables_cases()
 
 
 def measured() -> list[Case]:

@@ -3,6 +3,7 @@
 
 #include "me_add_row.h"
 #include "me_broadcast.h"
+#include "me_elementwise_rows.h"
 
 void me_add_s8(const me_add_s8_params *op, const me_add_s8_tile *tile)
 {

@@ -19,9 +19,6 @@
     .set AT_PRE, 20
     .set AT_LOW, 24
     .set AT_HIGH, 28
-    .set AT_EACH_MULT, 4        /* me_channel */
-    .set AT_EACH_OFFSET, 8
-    .set AT_EACH_SHIFT, 12
     .set AT_SCALE_LOW, 4        /* me_scale */
     .set AT_SCALE_HIGH, 8
 
@@ -329,50 +326,6 @@ me_end me_add_turns_24
 me_function me_mul_turns
     block_of load_mul, swap, mul_word
 me_end me_mul_turns
-
-/* a0 each, a1 scale, a2 x, a3 y, a4 n */
-me_function me_affine_row
-    lw a5, AT_SCALE_LOW(a1)
-    lw a6, AT_SCALE_HIGH(a1)
-    srli a7, a4, 1
-    beqz a7, .Laffine_one
-    me_cache_line
-    lp_setup 0, a7, .Laffine_last
-    lw t0, AT_EACH_MULT(a0)
-    lw t1, AT_EACH_MULT + 16(a0)
-    p_lb t2, 1, a2
-    p_lb t3, 1, a2
-    lw t4, AT_EACH_OFFSET(a0)
-    lw t5, AT_EACH_OFFSET + 16(a0)
-    p_mac t4, t0, t2
-    p_mac t5, t1, t3
-    lw t0, AT_EACH_SHIFT(a0)
-    lw t1, AT_EACH_SHIFT + 16(a0)
-    sra t4, t4, t0
-    sra t5, t5, t1
-    p_max t4, t4, a5
-    p_max t5, t5, a5
-    p_min t4, t4, a6
-    p_min t5, t5, a6
-    p_sb t4, 1, a3
-    p_sb t5, 1, a3
-.Laffine_last:
-    addi a0, a0, 32
-.Laffine_one:
-    andi a4, a4, 1
-    beqz a4, .Laffine_done
-    lw t0, AT_EACH_MULT(a0)
-    p_lb t2, 1, a2
-    lw t4, AT_EACH_OFFSET(a0)
-    lw t1, AT_EACH_SHIFT(a0)
-    p_mac t4, t0, t2
-    sra t4, t4, t1
-    p_max t4, t4, a5
-    p_min t4, t4, a6
-    p_sb t4, 1, a3
-.Laffine_done:
-    ret
-me_end me_affine_row
 
 /* a0 op, a1 a, a2 b, a3 y, a4 n; numbers of a_size, b_size and y_size bytes */
 .macro wide_sums a_load, a_size, b_load, b_size, y_store, y_size, limited

@@ -92,14 +92,6 @@ void me_mul_turns(const void *params, const me_turns *block)
         }
 }
 
-void me_affine_row(const me_channel *each, const me_scale *scale, const int8_t *x, int8_t *y, int32_t n)
-{
-    for (int32_t i = 0; i < n; i++) {
-        const int32_t q = me_mac(each[i].offset, x[i], each[i].mult) >> each[i].shift;
-        y[i] = me_clip(q, scale->low, scale->high);
-    }
-}
-
 void me_add_s16_row(const me_add_s16_params *op, const void *a, const void *b, void *y, int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {

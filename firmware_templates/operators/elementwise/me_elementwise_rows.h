@@ -21,9 +21,6 @@ void me_mul_words(const me_mul_s8_params *op, const int8_t *a, const int8_t *b, 
 /* the same of a block (me_broadcast.h), of which me_elementwise_rows.S knows */
 me_turns_kernel me_add_turns, me_add_turns_8, me_add_turns_24, me_mul_turns;
 
-/* n >= 1 elements of n channels that follow each other */
-void me_affine_row(const me_channel *each, const me_scale *scale, const int8_t *x, int8_t *y, int32_t n);
-
 /* n >= 1 sums of numbers of 8 or 16 bits, limited to those of y; me_elementwise_rows.S knows the
  * offsets of op */
 void me_add_s16_row(const me_add_s16_params *op, const void *a, const void *b, void *y, int32_t n);

@@ -22,65 +22,19 @@ from myoedge.operators.kernel import (
     TiledKernel,
     reach,
 )
-from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.targets.chip import Engine
 
 TABLE_NUMBERS = 64  # elements per channel from which on one table per channel pays off
 WORDS_AROUND_ROW = 3  # overhead of a column or row, in words
 
 
-def by_sign(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of a PReLU: a factor per channel below x_zero and a common one above,
-    or a table per channel if int8 channels have many elements."""
+def has_long_channels(step: QuantizedNode) -> bool:
+    """Return whether one table per channel pays off: int8 channels with many elements."""
     outer, _, inner = outer_inner(step.out, step.attrs["axis"])
-    if not step.has_int16 and outer * inner >= TABLE_NUMBERS:
-        return _in_tables(step, engine)
-    return per_channel(step, engine, step.integers.x_zero)
+    return not step.has_int16 and outer * inner >= TABLE_NUMBERS
 
 
-def per_channel(step: QuantizedNode, engine: Engine, x_zero: int | None = None) -> TiledKernel:
-    """Return the tiled kernel of a factor and an offset per channel; tiles divide the channel axis,
-    the axes before it and the axes after it.
-
-    x_zero   smallest x that uses the last factor in all channels (PReLU); None: no such factor
-    """
-    numbers = [*step.integers.named(("mult", "offset", "shift")).values()]
-    is_wide = step.has_int16
-    most = 32768 if is_wide else 128
-    x_zero = most if x_zero is None else x_zero
-    outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
-    rows = np.stack([0 * numbers[0], *numbers], axis=1)
-    axes, (inside,) = axes_of((Loop(inner, (1,)),))
-    dims: tuple[AffineExpr, ...] = ((("o", 1),), (), inside)
-    shape = (outer, channels, inner)
-    return TiledKernel(
-        function="me_affine_s16" if is_wide else "me_affine_s8",
-        axes={"o": outer, **axes},
-        split=("o", "i0"),
-        operands=(
-            Operand("x", 0, shape, dims, itemsize=step.read_type(0).size_bytes),
-            Operand.whole("channels", rows.astype(np.int32)),
-            *table_operand(step),
-            Operand("y", OUT, shape, dims, itemsize=step.element_type.size_bytes),
-        ),
-        op={
-            "channels": channels,
-            "x_zero": x_zero,
-            "each": "@channels",
-            "scale.pre": 0,
-            **limit_fields(step),
-            **(step.wide_flags("x", "y") if is_wide else {}),
-        },
-        tile=rows_tile,
-        work=lambda sizes: (
-            -(-sizes["o"] * channels * np.minimum(inner, 1 + reach(inside, sizes)) // engine.cores)
-            * (2 if x_zero < most and not is_wide else 1)
-            + -(-sizes["o"] * (channels if inner > 1 else 1) // engine.cores) * 4
-        ),
-    )
-
-
-def _in_tables(step: QuantizedNode, engine: Engine) -> TiledKernel:
+def in_tables(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of a PReLU with a 256-entry table per channel, tiled on all axes."""
     outer, channels, inner = shape = outer_inner(step.out, step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))

@@ -18,7 +18,7 @@ from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import choose_sum_requant, factor_max
 from myoedge.operators.attributes import NodeSite, Values
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.chains import in_tiles
+from myoedge.operators.chains import generated, in_tiles
 from myoedge.operators.common_rules import (
     ProductParams,
     axis_permuted,
@@ -39,7 +39,7 @@ from myoedge.operators.described import (
 from myoedge.operators.elementwise import channels
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, Format, int16_where
-from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel
 from myoedge.operators.learnt import SHIFT, SYMMETRIC_32, Learnt
 from myoedge.operators.traits import Constants, Described, Operands, Weights
 from myoedge.targets.chip import Engine
@@ -239,7 +239,7 @@ AFFINE = register(
         ),
         integer=Described(affine_meaning),
         constants=Constants(affine_quantize, kinds=(ChannelParams,), learnt=LEARNT),
-        kernels=on_cluster(channels.per_channel, *int16_where(LIMITED)),
+        kernels=generated(INT8_ALONE, *int16_where(LIMITED)),
         weights=Weights((1, 2)),
         epilogue=True,
         permute_rule=axis_permuted,
@@ -280,7 +280,10 @@ PRELU = register(
         real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
         integer=Described(prelu_meaning),
         constants=Constants(prelu_quantize, kinds=(PreluParams,), learnt=LEARNT),
-        kernels=on_cluster(channels.by_sign, *int16_where(LIMITED)),
+        kernels=(
+            *generated(*int16_where(LIMITED)),
+            Kernel(CLUSTER, channels.in_tables, channels.has_long_channels),
+        ),
         weights=Weights((1,)),
     )
 )

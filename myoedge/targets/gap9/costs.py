@@ -93,8 +93,6 @@ KERNELS = {
     "me_lstm_start_s16": KernelCost(47, 300, 600),
     "me_gru_start_s8": KernelCost(60, 300, 600),
     "me_gru_start_s16": KernelCost(60, 300, 600),
-    "me_affine_s16": KernelCost(23.5, 235, 350),
-    "me_affine_s8": KernelCost(12.5, 235, 350),
     # Per copied word.
     "me_gather_s8": KernelCost(2.0, 250, 300),
     "me_take_s8": KernelCost(2.5, 250, 300),

@@ -1,4 +1,4 @@
-/* Sums, products, channels and tables; see test_elementwise.py for the numbers. */
+/* Sums, products and tables; see test_elementwise.py for the numbers. */
 #include "me_elementwise.h"
 #include "me_intrinsics.h"
 
@@ -8,8 +8,6 @@ static int32_t kind ME_L1;
 static me_binary_s8_tile pair ME_L1;
 static me_add_s8_params add ME_L1;
 static me_mul_s8_params mul ME_L1;
-static me_affine_s8_params affine ME_L1;
-static me_affine_s8_tile channels ME_L1;
 static me_table_s8_params table ME_L1;
 static me_table_s8_tile elements ME_L1;
 static me_tables_s8_tile columns ME_L1;
@@ -48,9 +46,6 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
     } else if (kind == 1) {
         mul = (me_mul_s8_params){ n[5], n[6], n[7], n[8], n[9], scale };
         set_pair(n + 10, in, out);
-    } else if (kind == 2) {
-        affine = (me_affine_s8_params){ n[6], n[8], (const me_channel *)(void *)(in + n[9]), scale };
-        channels = (me_affine_s8_tile){ in + n[10], out, n[5], n[7] };
     } else if (kind == 4) {
         columns = (me_tables_s8_tile){ in + n[5], in + n[6], out, n[7], n[8], n[9] };
     } else {
@@ -64,8 +59,6 @@ static void run_case(void)
         me_add_s8(&add, &pair);
     else if (kind == 1)
         me_mul_s8(&mul, &pair);
-    else if (kind == 2)
-        me_affine_s8(&affine, &channels);
     else if (kind == 4)
         me_tables_s8(&(me_tables_s8_params){ 0 }, &columns);
     else
