@@ -2,6 +2,8 @@
 #include "me_ne16_sum.h"
 
 #include "me_add_row.h"
+#include "me_broadcast.h"
+#include "me_elementwise_rows.h"
 
 static void add_row(const me_add_s16_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t n)
 {
