@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, cast
 
-from myoedge.nest.ir import Element, Expr, walk
+from myoedge.nest.ir import Binary, Element, Expr, Number, walk
 
 
 def with_elements(value: Expr, load: Callable[[Element], Expr]) -> Expr:
@@ -34,11 +34,16 @@ def rebuilt(*values: Expr, change: Callable[[Expr, Mapping[int, Expr]], Expr]) -
 
 
 def with_operands(part: Expr, made: Mapping[int, Expr]) -> Expr:
-    """Return a part with each operand x replaced by made[id(x)]."""
+    """Return a part with each operand x replaced by made[id(x)]; a comparison of a value with
+    itself, which compilers of C refuse, is a number."""
     if not part.operands:
         return part
     changed = {f.name: _replaced(getattr(part, f.name), made) for f in fields(cast(Any, part))}
-    return cast(Expr, replace(cast(Any, part), **changed))
+    match replace(cast(Any, part), **changed):
+        case Binary("<" | "==" as operation, left, right) if left is right:
+            return Number(int(operation == "=="))
+        case found:
+            return cast(Expr, found)
 
 
 def _replaced(value: Any, made: Mapping[int, Expr]) -> Any:
