@@ -17,7 +17,7 @@ from myoedge.quantization.first_states import states_beyond_int8
 from myoedge.quantization.masked_ranges import NO_SHARE, Range
 
 STEPS = 255  # int8 steps in a range
-BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table")
+BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table", "where")
 
 
 def weak_layers(

@@ -25,7 +25,7 @@ from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import BOOLEAN, Range
 
 BY_ELEMENT = frozenset(
-    ("add", "affine", "magnitude", "max_pool", "maximum", "mul", "prelu", "sub", "table")
+    ("add", "affine", "magnitude", "max_pool", "maximum", "mul", "prelu", "sub", "table", "where")
 )
 STEPS = 255  # int8 steps in a range
 RUNS = 32  # enough for every combination of the branches of five tensors, even of one element each

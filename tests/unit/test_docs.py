@@ -385,6 +385,7 @@ USES = [
     ("add", "add", lambda x: x + x.flip(-1)),
     ("sub", "rsub", lambda x: torch.rsub(x, x.flip(-1))),
     ("mul", "div", lambda x: x / (x * x + 1.0)),
+    ("where", "where", lambda x: torch.where(x > 0.0, x, x.flip(-1))),
     ("mul", "glu", lambda x: F.glu(x, -1)),
     ("prelu", "prelu", lambda x: F.prelu(x, torch.tensor([0.1, 0.2, 0.3, 0.4]))),
     ("layer_norm", "layer_norm", lambda x: F.layer_norm(x, (6,))),

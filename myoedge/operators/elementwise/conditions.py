@@ -25,6 +25,7 @@ from myoedge.operators.integers.numbers import NOT, calculated, is_truth, produc
 from myoedge.operators.softmax.masks import LOST, MASK_GAP, full
 
 SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
+BY_ELEMENT = ("add", "maximum", "mul", "sub", "table", "where")
 FILL = -20.0 * MASK_GAP  # a fill this low hides elements, unless the other values reach it
 MASK_OFFSET = (
     2.0**10 * LOST
@@ -212,6 +213,8 @@ def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         return expand(d, _plus(d, y, mask, -MASK_OFFSET, 0.0), out)
     if _hides(d, y):
         return expand(d, _plus(d, x, mask, MASK_OFFSET, -MASK_OFFSET), out)
+    if _are_plain(d, x, y) and len(_leaves(d, mask, x, y)) > 1:
+        return expand(d, d.add("where", mask, x, y), out)
     sides = [side for side in (_chosen(d, x, mask, ()), _chosen(d, y, mask, NOT)) if side]
     total = d.add("add", *sides) if len(sides) == 2 else (sides or [d.constant(np.zeros(out))])[0]
     return expand(d, total, out)
@@ -227,6 +230,31 @@ def added_mask(d: GraphBuilder, mask: str) -> str:
 def _hides(d: GraphBuilder, side: Any) -> bool:
     value = value_of(d, side)
     return value is not None and bool((value <= FILL).all())
+
+
+def _are_plain(d: GraphBuilder, x: Any, y: Any) -> bool:
+    """Return whether both sides of a choice are computed, finite for certain, and no truth values,
+    whose choices are truth values."""
+    sides = [side for side in (x, y) if isinstance(side, str) and side not in d.constants]
+    finite = Nonfinite.of(d).possible.keys().isdisjoint(sides)
+    return len(sides) == 2 and finite and not (is_truth(d, x) and is_truth(d, y))
+
+
+def _leaves(d: GraphBuilder, *names: str) -> set[str]:
+    """Return the tensors of which others are functions, element by element: of one tensor, they
+    become one table."""
+    ahead, found, leaves = [*names], set[str](), set[str]()
+    while ahead:
+        name = ahead.pop()
+        if name in found or name in d.constants:
+            continue
+        found.add(name)
+        node = producer(d, name)
+        if node is not None and node.op in BY_ELEMENT:
+            ahead += node.inputs
+        else:
+            leaves.add(name)
+    return leaves
 
 
 def _plus(d: GraphBuilder, x: Any, mask: str, factor: float, offset: float) -> str:

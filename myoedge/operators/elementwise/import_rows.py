@@ -218,9 +218,9 @@ ROWS = (
     ImportRow("add", binary("add"), "add.Tensor add.Scalar", "Add(self, other)"),
     ImportRow("add", total, onnx="Sum(*tensors)"),
     ImportRow("add", average, onnx="Mean(*tensors)"),
-    ImportRow("add", masked_fill, "masked_fill.Scalar masked_fill.Tensor"),
+    ImportRow("add where", masked_fill, "masked_fill.Scalar masked_fill.Tensor"),
     ImportRow(
-        "add",
+        "add where",
         where,
         "where.self where.ScalarSelf where.ScalarOther where.Scalar",
         "Where(condition, self, other)",

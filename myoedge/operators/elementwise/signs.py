@@ -18,7 +18,7 @@ ANY, NOT_NEGATIVE, POSITIVE = range(3)  # signs of all elements of a tensor
 MAGNITUDES = ("softmax", "variance", "magnitude")  # never negative
 KEEP_POSITIVE = frozenset(
     ("concat", "cumsum", "expand", "max_pool", "mean", "mul", "reshape", "slice", "sum")
-) | {"transpose"}
+) | {"transpose", "where"}
 ONE_POSITIVE = ("add", "maximum")  # positive if one operand is, and none is negative
 KEEP_SIGN = frozenset(("avg_pool", "conv", "linear", "matmul", *ONE_POSITIVE)) | KEEP_POSITIVE
 IMPOSSIBLE = {ANY: (), NOT_NEGATIVE: ("lt",), POSITIVE: ("lt", "eq")}  # comparisons with 0
