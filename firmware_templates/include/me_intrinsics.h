@@ -26,7 +26,7 @@
  *   me_ff1, me_fl1   number of the lowest, the highest bit that is set; 32 without one
  *   me_cnt           bits that are set          me_ror(x, n)   rotated right, n 0 .. 31
  *   me_next_b, _bu, _h, _hu, _w(&pointer)         loads, then moves the pointer behind it
- *   me_step_b, _w(&pointer, bytes)                loads, then moves the pointer by so much
+ *   me_step_b, _h, _w(&pointer, bytes)            loads, then moves the pointer by so much
  *   me_put_b, _h, _w(&pointer, x)                 stores, then moves the pointer behind it
  */
 #ifndef ME_INTRINSICS_H

@@ -254,6 +254,13 @@ static inline int32_t me_step_b(const int8_t **at, int32_t bytes)
     return *p;
 }
 
+static inline int32_t me_step_h(const int8_t **at, int32_t bytes)
+{
+    const int8_t *p = *at;
+    *at = p + bytes;
+    return (int16_t)(ME_BYTE(p, 0) | ME_BYTE(p, 1) << 8);
+}
+
 static inline uint32_t me_next_w(const int8_t **at) { return me_step_w(at, 4); }
 static inline int32_t me_next_b(const int8_t **at) { return me_step_b(at, 1); }
 static inline int32_t me_next_bu(const int8_t **at) { return (uint8_t)me_step_b(at, 1); }

@@ -60,13 +60,14 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
     SHAPE(NATIVE ".h", NAME##_h, TYPE, uint32_t, 0x57, 0, F7) \
     SHAPE(NATIVE ".b", NAME##_b, TYPE, uint32_t, 0x57, 1, F7)
 
-/* p.clip, p.clipu: the operand is one more than the exponent of the upper limit */
+/* Casts: a compiler may leave the upper bits of a narrower operand undefined.
+ * p.clip, p.clipu: the operand is one more than the exponent of the upper limit */
 #define ME_IMMEDIATE(NATIVE, OPCODE, F3, F7, TYPE, x, number) \
     __extension__({ \
         TYPE me_x_; \
         __asm__(ME_XPULP_R(NATIVE " %0,%1,%2", #OPCODE, #F3, #F7, "%0", "%1", "x%2") \
                 : "=r"(me_x_) \
-                : "r"(x), "i"(number)); \
+                : "r"((TYPE)(x)), "i"(number)); \
         me_x_; \
     })
 
@@ -76,7 +77,7 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
         TYPE me_x_; \
         __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%3", "%0", "%1", "%2") \
                 : "=r"(me_x_) \
-                : "r"(a), "r"(b), "i"(shift)); \
+                : "r"((TYPE)(a)), "r"((TYPE)(b)), "i"(shift)); \
         me_x_; \
     })
 #define ME_ROUNDED_INTO(NATIVE, OPCODE, F3, F7, TYPE, acc, a, b, shift) \
@@ -84,7 +85,7 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
         TYPE me_x_ = (acc); \
         __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%3", "%0", "%1", "%2") \
                 : "+r"(me_x_) \
-                : "r"(a), "r"(b), "i"(shift)); \
+                : "r"((TYPE)(a)), "r"((TYPE)(b)), "i"(shift)); \
         me_x_; \
     })
 
@@ -94,7 +95,7 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
         TYPE me_x_; \
         __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%2", "%0", "%1", "x%3") \
                 : "=r"(me_x_) \
-                : "r"(x), "i"((size) - 1), "i"(at)); \
+                : "r"((TYPE)(x)), "i"((size) - 1), "i"(at)); \
         me_x_; \
     })
 #define ME_FIELD_INTO(NATIVE, OPCODE, F3, F7, TYPE, into, x, size, at) \
@@ -102,7 +103,7 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
         TYPE me_x_ = (into); \
         __asm__(ME_XPULP_R(NATIVE " %0,%1,%2,%3", #OPCODE, #F3, #F7 "|%2", "%0", "%1", "x%3") \
                 : "+r"(me_x_) \
-                : "r"(x), "i"((size) - 1), "i"(at)); \
+                : "r"((TYPE)(x)), "i"((size) - 1), "i"(at)); \
         me_x_; \
     })
 
@@ -192,6 +193,7 @@ ME_NEXT("p.lw", me_next_w, uint32_t, 2, 4)
 ME_NEXT("p.lbu", me_next_bu, int32_t, 4, 1)
 ME_NEXT("p.lhu", me_next_hu, int32_t, 5, 2)
 ME_STEP("p.lb", me_step_b, int32_t, 0x00, 1)
+ME_STEP("p.lh", me_step_h, int32_t, 0x08, 2)
 ME_STEP("p.lw", me_step_w, uint32_t, 0x10, 4)
 ME_PUT("p.sb", me_put_b, int32_t, 0, 1)
 ME_PUT("p.sh", me_put_h, int32_t, 1, 2)

@@ -111,6 +111,13 @@ static inline int32_t me_step_b(const int8_t **at, int32_t bytes)
     return *p;
 }
 
+static inline int32_t me_step_h(const int8_t **at, int32_t bytes)
+{
+    const me_half_anywhere *p = (const me_half_anywhere *)*at;
+    *at += bytes;
+    return (int16_t)*p;
+}
+
 static inline int32_t me_next_hu(const int8_t **at)
 {
     const me_half_anywhere *p = (const me_half_anywhere *)*at;

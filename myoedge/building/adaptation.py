@@ -258,13 +258,14 @@ def _in_front_of_last_weights(plan: Plan) -> Iterator[str]:
     written = {result.node.name for _, result in plan.results}
     first_output = prune(replace(graph, outputs=graph.outputs[:1]))
     needed = {node.name for node in first_output.nodes}
+    layers = (layer for step in steps for layer in step.members or (step,))
     weighted = [
-        step
-        for step in steps
-        if step.node.name in needed and any(map(graph.is_const, _weights(step.node)))
+        layer
+        for layer in layers
+        if layer.node.name in needed and any(map(graph.is_const, _weights(layer.node)))
     ]
-    for step in weighted[-1:]:
-        name = step.operands[0]
+    for layer in weighted[-1:]:
+        name = layer.operands[0]
         while name not in written and name in graph.producer:  # a view
             name = graph.producer[name].inputs[0]
         if name in written:

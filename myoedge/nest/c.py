@@ -1,49 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""C of an element-wise description: one function whose multipliers and limits are literals.
+"""C of a description: one function whose multipliers, limits and sums have literals.
 
 The loop body for y = clip((x0 * 12 + x1 * 3 + 77) >> 5) over int8:
 
     const int32_t v0 = me_next_b(&x0);
     const int32_t v1 = me_next_b(&x1);
     me_put_b(&y, me_clips(me_macsRN(me_mac(61, v0, 12), v1, 3, 5), 8));
+
+The one for y[k] = clip((sum over c of x1[k, c] * x2[c]) * x3[k] >> 9), with 40 elements of c:
+
+    const int32_t s0 = me_dot_b(x2, x1, 40);
+    const int32_t v3 = (int32_t)me_next_w(&x3);
+    me_put_b(&y, me_clips((s0 * v3) >> 9, 8));
+    x1 += 40;
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
+from myoedge.nest.c_arrays import C_TYPES, CArray, CRow
+from myoedge.nest.c_cycles import code_operations, text_cycles
+from myoedge.nest.c_dots import HEADER, dot_text, dots_of, without
 from myoedge.nest.c_formula import FormulaParts, FormulaText
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.intervals import intervals
-from myoedge.nest.ir import Array, Call, Expr, Lookup
+from myoedge.nest.ir import Array, Call, Expr, Lookup, Reduced
 
-C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
-NEXT = {
-    "int8": "me_next_b",
-    "uint8": "me_next_bu",
-    "int16": "me_next_h",
-    "int32": "(int32_t)me_next_w",
-}
 PUT = {"int8": "me_put_b", "int16": "me_put_h", "int32": "me_put_w"}
 LOOPS_MAX = 8
-# Cycles of one core, from eight chains of 3 and 10 operators with 64 to 4,096 elements, simulated:
-# one per instruction of the text; literals beyond 12 bits have one of their own.
-OPERATIONS = re.compile(r"me_\w+|table(?=\d+\[)| [-+*/?<>=&]+ |\b\d{4,}\b")
-OPERATION_CYCLES = {
-    "table": 3,
-    "me_quotient": 40,
-    "me_remainder": 40,
-    "me_angle": 45,
-    "me_fine_angle": 55,
-    "me_length": 130,
-    "me_fine_length": 145,
-    "me_between_points": 16,
-    "me_on_segment": 60,
-}
+UNNAMED = "NAME"  # of the function, before its text is known
 LOOP_CYCLES = 2.0
+ITERATIONS = "vwpq"  # prefixes of variables of the elements that are computed at a time
 PAIRS_FROM = 16  # elements of a core's row
 PAIRS_TO = 90  # operations: about 500 bytes of code
 
@@ -54,31 +45,37 @@ class CKernel:
 
     name       the function; its structs are <name>_params and <name>_tile
     files      file name -> text of header and source
-    pointers   names of the arrays, in the order of the nest's streams of reads
+    pointers   names of the arrays, in the order of the nest's reads
+    steps      array -> loops, and then reduced axes, by number, whose steps are fields of the tile
     results    names of its results
     tables     C name of each constant table -> its array
     cycles     estimated cycles of an element on one core, by the operations in its text
+    code       operations of the text: a measure of the code that is fetched
     """
 
     name: str
     files: Mapping[str, str]
     pointers: tuple[str, ...]
+    steps: Mapping[str, tuple[int, ...]]
     results: tuple[str, ...]
     tables: Mapping[str, Array]
     cycles: float
+    code: int
 
 
 def c_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
-    """Return the C function of an element-wise description.
+    """Return the C function of a description.
 
     labels   id of a part -> comment behind the statement of its value
     Equal functions have equal names: the name ends with the digest of the text.
     """
     body = _Body(flat, labels)
-    text = body.source("NAME") + body.header("NAME")
+    source = body.source(UNNAMED)
+    text = source + body.header(UNNAMED)
     name = f"me_chain_{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
-    files = {f"{name}.h": body.header(name), f"{name}.c": body.source(name)}
-    return CKernel(name, files, body.pointers, body.results, body.tables, body.cycles)
+    files = {f"{name}.h": body.header(name), f"{name}.c": source.replace(UNNAMED, name)}
+    pointers = tuple(array.name for array in body.arrays)
+    return CKernel(name, files, pointers, body.steps, body.results, body.tables, *body.cycles())
 
 
 def result_names(count: int) -> tuple[str, ...]:
@@ -103,14 +100,19 @@ class _Body:
         self.flat, self.shared = flat, shared_loop(flat)
         parts = flat.nest.parts
         self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
-        self.streams = flat.streams
-        self.pointers = tuple(f"x{n}" for n in range(len(self.streams)))
+        self.arrays = tuple(CArray(f"x{n}", flat, n) for n in range(len(flat.reads)))
         self.results = result_names(len(flat.nest.results))
+        self.sums = [part for part in parts if isinstance(part, Reduced)]
+        self.dots = dots_of(parts, self.arrays, flat.over)
+        self.headers |= {HEADER} if self.dots else set()
+        self.steps = {array.name: array.tile_steps for array in self.arrays}
+        self.steps["y"] = tuple(range(len(flat.loops) - 1))
         arrays = {id(a): a for part in parts for a in _tables(part)}
         self.tables = {f"table{n}": array for n, array in enumerate(arrays.values())}
         names = {id(array): name for name, array in self.tables.items()}
-        values = tuple(value for _, value in flat.nest.results)
-        self.formula = FormulaParts(values, labels, names, intervals(flat.nest))
+        values, count = tuple(value for _, value in flat.nest.results), len(flat.reads)
+        ranges = intervals(flat.nest)
+        self.formula = FormulaParts(values, labels, names, ranges, flat.over, count)
 
     # --- header
 
@@ -149,18 +151,15 @@ class _Body:
         return ["/* extent: iterations of each loop, the innermost last; *_step: in elements */"]
 
     def _tile_fields(self) -> Iterator[str]:
-        arrays = [self.flat.reads[first].array for first, *_ in self.streams]
-        for name, array in zip(self.pointers, arrays, strict=True):
-            yield f"const {_c_type(array)} *{name};"
+        for known in self.arrays:
+            yield f"const {known.c_type} *{known.name};"
         for name, (array, _) in zip(self.results, self.flat.nest.results, strict=True):
             yield f"{_c_type(array)} *{name};"
         count = len(self.flat.loops)
-        if count == 1:
-            yield "int32_t n;"
-            return
-        yield f"int32_t extent[{count}];"
-        for name in (*self.pointers, "y"):
-            yield f"int32_t {name}_step[{count - 1}];"
+        yield "int32_t n;" if count == 1 else f"int32_t extent[{count}];"
+        for name, loops in self.steps.items():
+            if loops:
+                yield f"int32_t {name}_step[{len(loops)}];"
 
     # --- source
 
@@ -184,6 +183,8 @@ class _Body:
             yield f"const {_c_type(array)} *const {name} = op->{name};"
         if not self.tables:
             yield "(void)op;"
+        for known in self.arrays:
+            yield from known.step_variables
         extent = "tile->n" if len(self.flat.loops) == 1 else f"tile->extent[{self.shared}]"
         yield f"const int32_t first = ME_FIRST({extent}), last = ME_LAST({extent});"
         yield from self._loop(0)
@@ -199,70 +200,100 @@ class _Body:
         yield "}"
 
     def _row(self, at: int) -> Iterator[str]:
-        """Yield the innermost loop: pointers to its elements, then the loop over them, two at a
-        time in long rows."""
-        moving = self._moving
-        yield from self._pointers(moving, " + first" if at == self.shared else "")
+        """Yield the innermost loop: pointers to its elements, the sums that they have in common,
+        then the loop over them, several at a time in long rows."""
+        yield from self._pointers(" + first" if at == self.shared else "")
+        yield from self._row_sums().lines
         count = "last - first" if at == self.shared else f"tile->extent[{at}]"
-        if not self._in_pairs(at):
+        together = self._together(at)
+        if together == 1:
             yield f"for (int32_t left = {count}; left > 0; left--) {{"
-            yield from (f"    {line}" for line in self._elements(moving, "v"))
+            yield from (f"    {line}" for line in self._elements("v"))
             yield "}"
             return
         yield f"int32_t left = {count};"
-        yield "for (; left > 1; left -= 2) {"
-        yield from (f"    {line}" for line in self._elements(moving, "vw"))
+        yield f"for (; left > {together - 1}; left -= {together}) {{"
+        yield from (f"    {line}" for line in self._elements(ITERATIONS[:together]))
         yield "}"
-        yield "if (left > 0) {"
-        yield from (f"    {line}" for line in self._elements(moving, "v"))
+        yield "if (left > 0) {" if together == 2 else "for (; left > 0; left--) {"
+        yield from (f"    {line}" for line in self._elements("v"))
         yield "}"
 
-    @property
-    def _moving(self) -> list[bool]:
-        """Whether a stream has an element for each iteration of the innermost loop."""
-        return [bool(self.flat.loops[-1].steps[first]) for first, *_ in self.streams]
-
-    def _pointers(self, moving: Sequence[bool], shift: str) -> Iterator[str]:
+    def _pointers(self, shift: str) -> Iterator[str]:
         """Yield the pointers to a row's elements, and the values that all of the row reads.
 
-        moving   as of the streams
         shift    distance of the core's first element, in C
         """
-        streams = [*zip(self.pointers, self.streams, moving, strict=True)]
-        starts = {name: f"tile->{name}{self._offset(name, x[0])}" for name, x, _ in streams}
-        for name, stream, moves in streams:
-            if moves:
-                more = f"{shift} * {len(stream)}" if shift and len(stream) > 1 else shift
-                yield f"const int8_t *{name} = (const int8_t *)({starts[name]}{more});"
-        written = self._offset("y", len(self.flat.reads)) + shift  # results have equal steps
-        for name in self.results:
-            yield f"int8_t *{name} = (int8_t *)(tile->{name}{written});"
-        for name, stream, moves in streams:
-            if not moves:
-                yield f"const int32_t v{stream[0]} = *({starts[name]});"
+        starts = [f"tile->{x.name}{self._offset(x.step, x.number)}" for x in self.arrays]
+        for array, start in zip(self.arrays, starts, strict=True):
+            if pointer := array.pointer(start, shift):
+                yield pointer
+        own = self._offset(lambda at: f"tile->y_step[{at}]", len(self.arrays))
+        for name in self.results:  # of equal steps
+            yield f"int8_t *{name} = (int8_t *)(tile->{name}{own}{shift});"
+        for array, start in zip(self.arrays, starts, strict=True):
+            if not array.moves and not array.is_indexed:
+                yield f"const int32_t v{array.number} = *({start});"
 
-    def _in_pairs(self, at: int) -> bool:
-        """Return whether two elements are computed at a time: long rows, and a loop body that stays
-        in the cores' own instruction caches."""
+    def _row_sums(self) -> FormulaText:
+        """Return the sums that all elements of a row have in common, as variables h0, h1, ..."""
+        loads = self._loads("v")
+        if not self.flat.over:
+            return FormulaText(self.formula, loads, "h")
+        moving = {id(part) for x in self.arrays if x.moves for part, _ in x.read.parts}
+        common = list[Reduced]()
+        for part in self.flat.nest.parts:
+            if id(part) in moving or any(id(x) in moving for x in part.operands):
+                moving.add(id(part))
+            elif isinstance(part, Reduced):
+                common.append(part)
+        dots = dot_text([dot for dot in self.dots if dot.part in common], 1, "d")
+        text = FormulaText(self.formula, loads | dots.values[0], "h", common, self._rows(0))
+        text.lines += dots.lines
+        text.named |= dots.values[0]
+        for part in common:
+            if id(part) not in text.named:
+                text.name(part)
+        return text
+
+    def _together(self, at: int) -> int:
+        """Return how many elements are computed at a time: two in long rows, as many as share a
+        row of a product, fewer if the loop body leaves the cores' own instruction caches."""
         extent = self.flat.loops[at].extent
         own = -(-extent // 8) if at == self.shared else extent
-        return own >= PAIRS_FROM and self.operations <= PAIRS_TO
+        wanted = 2 if own >= PAIRS_FROM else 1
+        if self.flat.over:
+            wanted = max(len(ITERATIONS) // len(self.dots), 1) if self.dots else 1
+        fits = (n for n in (4, 2) if n <= min(wanted, own) and n * self.operations <= 2 * PAIRS_TO)
+        return next(fits, 1)
 
-    def _elements(self, moving: Sequence[bool], prefixes: str) -> list[str]:
+    def _elements(self, prefixes: str) -> list[str]:
         """Return the statements for as many elements as there are prefixes of variables, of which
         independent ones follow each other."""
-        columns, lines = [], list[str]()
-        for prefix in prefixes:
-            loads: dict[int, str] = {}
-            for pointer, stream, moves in zip(self.pointers, self.streams, moving, strict=True):
-                for number in stream:
-                    read, name = self.flat.reads[number], f"{prefix if moves else 'v'}{number}"
-                    loads |= {id(part): name for part in read.parts}
-                    load = f"const int32_t {name} = {NEXT[read.array.dtype]}(&{pointer});"
-                    lines += [load] * moves
-            text = FormulaText(self.formula, loads, prefix)
-            columns.append([*text.lines, *self._stores(text.results)])
-        return [*lines, *(line for row in zip(*columns, strict=True) for line in row)]
+        common = self._row_sums().named
+        dots = dot_text(without(self.dots, common), len(prefixes), "s")
+        columns = []
+        for ahead, prefix in enumerate(prefixes):
+            lines = [line for x in self.arrays if (line := x.next_value(prefix))]
+            loads = self._loads(prefix, ahead) | common | dots.values[ahead]
+            text = FormulaText(self.formula, loads, prefix, self.sums, self._rows(ahead))
+            stores = self._stores(text.results())
+            columns.append([*lines, *text.lines, *stores])
+        has_loops = any(line.endswith("{") for line in columns[0])
+        rows = columns if has_loops else zip_longest(*columns)
+        lines = [line for row in rows for line in row if line]
+        moved = (x for x in self.arrays if x.is_indexed and x.moves)
+        moves = [f"{x.name} += {x.step(x.inner, len(prefixes))};" for x in moved]
+        return [*dots.lines, *lines, *moves]
+
+    def _loads(self, prefix: str, ahead: int = 0) -> dict[int, str]:
+        """Return id of an element -> C of its value."""
+        return {at: text for x in self.arrays for at, text in x.values(prefix, ahead).items()}
+
+    def _rows(self, ahead: int) -> dict[int, CRow]:
+        """Return id of an element that a sum reads -> its array along reduced axes."""
+        moved = [x for x in self.arrays if x.read.is_reduced]
+        return {id(part): CRow(x, ahead) for x in moved for part, _ in x.read.parts}
 
     def _stores(self, values: Sequence[str]) -> Iterator[str]:
         for name, (array, _), value in zip(
@@ -271,27 +302,25 @@ class _Body:
             text = f"(uint32_t)({value})" if array.dtype == "int32" else value
             yield f"{PUT[array.dtype]}(&{name}, {text});"
 
-    @property
-    def cycles(self) -> float:
-        """Return the estimated cycles of an element: one per operation of its text, and those of
-        the loop."""
-        text = " ".join(line.split(" /* ")[0] for line in self._elements(self._moving, "v"))
-        found = OPERATIONS.findall(text)
-        return LOOP_CYCLES + sum(OPERATION_CYCLES.get(name.strip(), 1) for name in found)
+    def cycles(self) -> tuple[float, int]:
+        """Return the estimated cycles of an element, one per operation of its text and those of the
+        loop, and the operations of the text."""
+        together = self._together(len(self.flat.loops) - 1) if self.dots else 1
+        lines = self._elements(ITERATIONS[:together])
+        return LOOP_CYCLES + text_cycles(lines) / together, code_operations(lines)
 
     @property
     def operations(self) -> int:
         return sum(1 for part in self.flat.nest.parts if part.operands)
 
-    def _offset(self, name: str, number: int) -> str:
-        """Return the distance in elements of a row from an array's start in C; "" for 0."""
-        outer = self.flat.loops[:-1]
-        terms = [
-            f" + i{d} * tile->{name}_step[{d}]"
-            for d, loop in enumerate(outer)
-            if loop.steps[number]
-        ]
-        return "".join(terms)
+    def _offset(self, step: Callable[[int], str], number: int) -> str:
+        """Return the distance in elements of a row from an array's start in C; "" for 0.
+
+        step     loop -> step of the array, in C
+        number   the array
+        """
+        outer = enumerate(self.flat.loops[:-1])
+        return "".join(f" + i{at} * {step(at)}" for at, loop in outer if loop.steps[number])
 
 
 def _tables(part: Expr) -> Sequence[Array]:

@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from myoedge.nest.c_arrays import CRow
 from myoedge.nest.intervals import Interval
-from myoedge.nest.ir import Binary, Call, Expr, Lookup, Number, Where, walk
+from myoedge.nest.ir import Axis, Binary, Call, Element, Expr, Lookup, Number, Reduced, Where, walk
 
 FUNCTIONS = {"//": "me_quotient", "%": "me_remainder"}
 TEXT_LENGTH = 60  # a longer expression gets a variable
+STARTS = {"sum": "0", "max": "INT32_MIN", "min": "INT32_MAX"}
 INT32_MAX, HALF_MAX = 2**31 - 1, 2**15 - 1
 
 
@@ -28,32 +31,69 @@ class FormulaParts:
     labels   id of a part -> comment of the variable that has its value
     tables   id of a constant table -> its C name
     ranges   id of a part -> its range
+    over     reduced axes: r0, r1, ... in C
+    arrays   number of arrays; variables beyond have higher numbers
     """
 
     values: tuple[Expr, ...]
     labels: Mapping[int, str]
     tables: Mapping[int, str]
     ranges: Mapping[int, Interval]
+    over: tuple[Axis, ...] = ()
+    arrays: int = 0
+
+    @cached_property
+    def uses(self) -> Counter[int]:
+        """How often each part is an operand or a formula's value, by its id."""
+        used = (x for part in walk(*self.values) for x in part.operands)
+        return Counter(map(id, (*used, *self.values)))
+
+    @cached_property
+    def axes(self) -> dict[int, frozenset[Axis]]:
+        """Reduced axes on which each part depends, by its id."""
+        found: dict[int, frozenset[Axis]] = {}
+        for part in walk(*self.values):
+            own = frozenset[Axis]().union(*(found[id(x)] for x in part.operands))
+            if isinstance(part, Element):
+                own |= {axis for index in part.index for axis, _ in index.terms} & {*self.over}
+            found[id(part)] = own - {part.axis} if isinstance(part, Reduced) else own
+        return found
 
 
 class FormulaText:
     """The C of formulas.
 
-    lines     definitions of variables, in order
-    results   expressions of the formulas' values
+    lines    definitions of variables, in order
+    named    id of a part -> its variable, of parts that `name` wrote
     """
 
-    def __init__(self, parts: FormulaParts, loads: Mapping[int, str], prefix: str) -> None:
+    def __init__(
+        self,
+        parts: FormulaParts,
+        loads: Mapping[int, str],
+        prefix: str,
+        sums: Sequence[Reduced] = (),
+        rows: Mapping[int, CRow] | None = None,
+    ) -> None:
         """Write the formulas.
 
-        loads    id of an element -> the variable that has its value
+        loads    id of an element -> C of its value
         prefix   of the names of other variables: v5, v6, ...
+        sums     reductions that may be written in one loop
+        rows     id of an element that a reduction reads -> its array along the axis
         """
         self.parts, self.texts, self.lines = parts, dict(loads), list[str]()
-        self.prefix, self.count = prefix, len(set(loads.values()))
-        used = (x for part in walk(*parts.values) for x in part.operands)
-        self.uses = Counter(map(id, (*used, *parts.values)))
-        self.results = [self.bare(value) for value in parts.values]
+        self.sums, self.rows, self.open = sums, rows or {}, list[int]()
+        self.prefix, self.count = prefix, parts.arrays
+        self.named: dict[int, str] = {}
+
+    def results(self) -> list[str]:
+        """Return the expressions of the formulas' values; adds variables to `lines`."""
+        return [self.bare(value) for value in self.parts.values]
+
+    def name(self, part: Expr) -> None:
+        """Write a part as a variable."""
+        self.named[id(part)] = self.of(part)
 
     def of(self, part: Expr) -> str:
         """Return a C expression for a value: a name, a number, a call, or text in parentheses; adds
@@ -68,14 +108,21 @@ class FormulaText:
     def _named(self, part: Expr) -> str:
         text = self._text(part)
         label = self.parts.labels.get(id(part), "")
-        again = self.uses[id(part)] > 1 and not isinstance(part, Number)
+        again = self.parts.uses[id(part)] > 1 and not isinstance(part, Number)
         if not (again or label or len(text) > TEXT_LENGTH):
             return text
-        name = f"{self.prefix}{self.count}"
-        self.count += 1
+        return self._variable(part, text)
+
+    def _variable(self, part: Expr, text: str) -> str:
+        """Add a variable with a value to `lines`; return its name."""
+        label, name = self.parts.labels.get(id(part), ""), self._next_name()
         comment = f" /* {label} */" if label else ""
         self.lines.append(f"const int32_t {name} = {_bare(text)};{comment}")
         return name
+
+    def _next_name(self) -> str:
+        self.count += 1
+        return f"{self.prefix}{self.count - 1}"
 
     def _text(self, part: Expr) -> str:
         match part:
@@ -92,7 +139,79 @@ class FormulaText:
                 return f"({_bare(condition)} ? {then} : {otherwise})"
             case Binary():
                 return self._binary(part)
+            case Reduced():
+                return self._loop(part)
         raise TypeError(part)
+
+    # --- sums over an axis
+
+    def _loop(self, part: Reduced) -> str:
+        """Write the loop over a reduced axis, with all sums over it that can be computed in one;
+        return the variable with the result."""
+        together = [part, *self._beside(part)]
+        for inner in (x for each in together for x in self._outside(each)):
+            self.of(inner)
+        names, axis = [self._next_name() for _ in together], self.parts.over.index(part.axis)
+        inside = FormulaText(self.parts, self.texts, self.prefix, self.sums, self.rows)
+        inside.count, inside.open = self.count, [*self.open, axis]
+        pointers = inside.load_elements(together)
+        steps = [
+            _step(each.operation, name, inside.bare(each.value))
+            for each, name in zip(together, names, strict=True)
+        ]
+        self.count, at = inside.count, f"r{axis}"
+        starts = (STARTS[each.operation] for each in together)
+        self.lines += [
+            *(f"int32_t {n} = {start};" for n, start in zip(names, starts, strict=True)),
+            *pointers,
+            f"for (int32_t {at} = 0; {at} < {part.axis.extent}; {at}++) {{",
+            *(f"    {line}" for line in (*inside.lines, *steps)),
+            "}",
+        ]
+        self.texts |= {id(x): name for x, name in zip(together, names, strict=True)}
+        return names[0]
+
+    def load_elements(self, sums: Sequence[Reduced]) -> list[str]:
+        """Add the loads of the elements that the innermost reduced axis moves; return the pointers
+        to their rows."""
+        pointers, known = list[str](), {self.parts.over[n] for n in self.open}
+        axis = self.open[-1]
+        for element in dict.fromkeys(x for each in sums for x in walk(each.value)):
+            axes = self.parts.axes[id(element)]
+            if id(element) in self.rows and self.parts.over[axis] in axes and axes <= known:
+                row, name = self.rows[id(element)], self._next_name()
+                pointer = f"{name}_at"
+                pointers.append(row.pointer(pointer, self.open[:-1]))
+                self.lines.append(f"const int32_t {name} = {row.next_value(pointer, axis)};")
+                self.texts[id(element)] = name
+        return pointers
+
+    def _beside(self, part: Reduced) -> list[Reduced]:
+        """Return the other sums over an axis whose values depend on no sum that is not written."""
+        return [
+            other
+            for other in self.sums
+            if other is not part
+            and other.axis == part.axis
+            and id(other) not in self.texts
+            and self.parts.axes[id(other)] == self.parts.axes[id(part)]
+            and self._is_ready(other)
+        ]
+
+    def _is_ready(self, part: Reduced) -> bool:
+        inner = (x for x in walk(part.value) if isinstance(x, Reduced))
+        return all(id(x) in self.texts for x in inner)
+
+    def _outside(self, part: Reduced) -> list[Expr]:
+        """Return the largest parts of a reduced value that do not depend on the axis."""
+        found, ahead = list[Expr](), [part.value]
+        while ahead:
+            inner = ahead.pop()
+            if part.axis in self.parts.axes[id(inner)]:
+                ahead += reversed(inner.operands)
+            elif inner.operands:
+                found.append(inner)
+        return found
 
     def _binary(self, part: Binary) -> str:
         match part:
@@ -118,7 +237,7 @@ class FormulaText:
 
     def _is_own(self, part: Expr) -> bool:
         """Return whether a part has no variable of its own: one use, no label."""
-        return self.uses[id(part)] == 1 and id(part) not in self.parts.labels
+        return self.parts.uses[id(part)] == 1 and id(part) not in self.parts.labels
 
     def _sum(self, part: Binary, shift: int) -> str:
         """Return a sum, shifted to the right: products are added by one instruction each, and the
@@ -193,6 +312,13 @@ class FormulaText:
                 if limit in (-1 << bits, (1 << bits) - 1) and reaches < 1 << bits:
                     return f"me_clips({self.bare(value)}, {bits + 1})"
         return f"me_{part.operation}({self.bare(part.left)}, {self.bare(part.right)})"
+
+
+def _step(operation: str, name: str, value: str) -> str:
+    """Return the statement that adds a value to a reduction, in C."""
+    if operation == "sum":
+        return f"{name} += {value};"
+    return f"{name} = me_{operation}({name}, {value});"
 
 
 def _shifted(text: str, bits: int) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptions of element-wise functions as few loops over arrays with a step per loop."""
+"""Descriptions as few loops over arrays with a step per loop; sums are loops inside of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from myoedge.nest.ir import Array, Axis, Element, Nest, Reduced
+from myoedge.nest.parts import all_axes
 from myoedge.numerics.arrays import strides
+
+RUNNING = "running sum"  # each element of the result depends on others
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +46,16 @@ def collapse_loops(out: Sequence[int], arrays: Sequence[Sequence[int]]) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """The dimensions of an array by the loops that move through it.
+    """The dimensions of an array by the loops that move through it, in memory order.
 
     shape   elements per dimension
     first   index of the first element that is read, per dimension
+    loops   number of each dimension's loop; a record of constants has none
     """
 
     shape: tuple[int, ...]
     first: tuple[int, ...]
+    loops: tuple[int, ...]
 
     @property
     def start(self) -> tuple[int, ...]:
@@ -60,33 +65,47 @@ class Blocks:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ArrayRead:
-    """An array that an element-wise function reads, with the parts of the formula that read it.
+    """An array that a function reads, with the parts of the formula that read it.
 
     array   the array
-    parts   its elements in the formula, all at one index
+    parts   its elements in the formula, each with its distance from the first one
     steps   its element step along each axis of the result
+    over    its element step along each axis that the formula reduces
     start   the element that the first iteration reads
+    width   elements that an iteration reads: more than one for a record of constants
     """
 
     array: Array
-    parts: tuple[Element, ...]
+    parts: tuple[tuple[Element, int], ...]
     steps: tuple[int, ...]
+    over: tuple[int, ...] = ()
     start: int = 0
+    width: int = 1
 
-    def blocks(self, steps: Sequence[int]) -> Blocks | None:
-        """Return the array as blocks in blocks, one per loop that moves through it; None if the
-        loops do not move through it in memory order, or leave elements out of the last loop.
+    @property
+    def is_reduced(self) -> bool:
+        """Whether one element of the result depends on several elements of the array."""
+        return any(self.over)
 
-        steps   its element step per iteration of each loop, outermost first
+    def blocks(self, loops: Sequence[tuple[int, int]]) -> Blocks | None:
+        """Return the array as blocks in blocks, one per loop that moves through it; None if loops
+        overlap, or leave elements out of the last block.
+
+        loops   (extent, element step per iteration) of each loop
         """
+        moving = [at for at, (_, step) in enumerate(loops) if step]
+        order = sorted(moving, key=lambda at: -loops[at][1])
         size, shape, first, rest = math.prod(self.array.shape), list[int](), list[int](), self.start
-        for step in filter(None, steps):
-            if step < 0 or size % step or not size:
+        for extent, step in (loops[at] for at in order):
+            if step < 0 or size % step or not size or rest // step + extent > size // step:
                 return None
             shape.append(size // step)
             first.append(rest // step)
             size, rest = step, rest % step
-        return Blocks(tuple(shape), tuple(first)) if size == 1 else None
+        if size != self.width:
+            return None
+        record = (size,) if size > 1 else ()
+        return Blocks((*shape, *record), (*first, *(0 for _ in record)), tuple(order))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -96,41 +115,59 @@ class FlatNest:
     nest       the description
     reads      arrays that it reads, in order of their first use
     loops      loops, outermost first; a loop's steps are those of the reads, then of the result
+    over       axes that the formula reduces
     """
 
     nest: Nest
     reads: tuple[ArrayRead, ...]
     loops: tuple[Loop, ...]
-
-    @property
-    def streams(self) -> list[list[int]]:
-        """Numbers of the reads by the pointer through which they are read: constants that all loops
-        move alike lie next to each other, element by element, as cores have few registers."""
-        found: dict[object, list[int]] = {}
-        for number, read in enumerate(self.reads):
-            steps = tuple(loop.steps[number] for loop in self.loops)
-            alike = read.array.values is not None and steps[-1] and not read.start
-            key = (steps, read.array.dtype, math.prod(read.array.shape)) if alike else number
-            found.setdefault(key, []).append(number)
-        return [*found.values()]
+    over: tuple[Axis, ...]
 
     @staticmethod
     def of(nest: Nest) -> FlatNest | None:
-        """Return a description as loops; None if it reduces or may read outside of arrays."""
+        """Return a description as loops; None if an element of the result depends on others, or may
+        read outside of arrays."""
         if not _is_flat(nest):
             return None
+        over = all_axes(nest)[len(nest.axes) :]
         elements = [part for part in nest.parts if isinstance(part, Element)]
-        reads = tuple(_array_reads(elements, nest.axes))
+        reads = tuple(_array_reads(elements, nest.axes, over))
         steps = [*(read.steps for read in reads), strides(nest.out.shape)]
-        return FlatNest(nest, reads, collapse_loops(nest.out.shape, steps))
+        return FlatNest(nest, reads, collapse_loops(nest.out.shape, steps), over)
+
+    def steps_of(self, number: int) -> list[int]:
+        """Return the element step of a read per iteration of each loop, then of each reduced
+        axis."""
+        return [*(loop.steps[number] for loop in self.loops), *self.reads[number].over]
+
+    def blocks_of(self, number: int) -> Blocks | None:
+        """Return the array of a read as blocks in blocks, reduced axes behind the loops."""
+        extents = [*(loop.extent for loop in self.loops), *(axis.extent for axis in self.over)]
+        return self.reads[number].blocks([*zip(extents, self.steps_of(number), strict=True)])
+
+    def reads_elsewhere(self) -> list[int]:
+        """Return the reads of other elements than that at the place of the result."""
+        shape = self.nest.out.shape
+        own = [(step, n) for step, n in zip(strides(shape), shape, strict=True)]
+
+        def is_elsewhere(read: ArrayRead) -> bool:
+            along = zip(read.steps, own, strict=True)
+            return (
+                read.is_reduced or bool(read.start) or any(n > 1 and a != b for a, (b, n) in along)
+            )
+
+        return [number for number, read in enumerate(self.reads) if is_elsewhere(read)]
 
 
 def _is_flat(nest: Nest) -> bool:
-    """Return whether a description computes each element in order, without padding and sums."""
+    """Return whether a description computes each element in order, without padding and running
+    sums."""
     if nest.at != tuple(axis.at for axis in nest.axes):
         return False
     for part in nest.parts:
-        if isinstance(part, Reduced) or (isinstance(part, Element) and not _is_inside(part)):
+        if isinstance(part, Reduced) and part.operation == RUNNING:
+            return False
+        if isinstance(part, Element) and not _is_inside(part):
             return False
     return True
 
@@ -141,14 +178,20 @@ def _is_inside(part: Element) -> bool:
     return all(index.low >= 0 and index.high < extent for index, extent in rows)
 
 
-def _array_reads(parts: Sequence[Element], axes: Sequence[Axis]) -> Iterator[ArrayRead]:
-    """Yield the arrays of elements, each once per index."""
-    found: dict[tuple[int, tuple[int, ...], int], list[Element]] = {}
+def _array_reads(
+    parts: Sequence[Element], axes: Sequence[Axis], over: Sequence[Axis]
+) -> Iterator[ArrayRead]:
+    """Yield the arrays of elements, each once per index; records of constants as one."""
+    found: dict[tuple[int, tuple[int, ...], int], list[tuple[Element, int]]] = {}
     for part in parts:
         known = [*zip(part.index, strides(part.array.shape), strict=True)]
-        along = tuple(sum(i.stride(axis) * step for i, step in known) for axis in axes)
-        moved = tuple(0 if axis.extent == 1 else n for axis, n in zip(axes, along, strict=True))
+        moved = tuple(
+            sum(i.stride(axis) * step for i, step in known) if axis.extent > 1 else 0
+            for axis in (*axes, *over)
+        )
         start = sum(index.const * step for index, step in known)
-        found.setdefault((id(part.array), moved, start), []).append(part)
-    for (_, along, start), group in found.items():
-        yield ArrayRead(group[0].array, tuple(group), along, start)
+        at = start % part.array.width
+        found.setdefault((id(part.array), moved, start - at), []).append((part, at))
+    for (_, moved, start), group in found.items():
+        array, count = group[0][0].array, len(axes)
+        yield ArrayRead(array, tuple(group), moved[:count], moved[count:], start, array.width)

@@ -235,6 +235,7 @@ class Array:
     shape     its shape
     values    values of a constant; None for operands and the result
     outside   value of the elements outside the array (padding); None: there are none
+    width     extent of the last dimension if an iteration reads all of it, as a record; 1 otherwise
     """
 
     name: str
@@ -242,6 +243,7 @@ class Array:
     shape: tuple[int, ...]
     values: Numbers | None = field(default=None, repr=False)
     outside: int | None = None
+    width: int = 1
 
     @property
     def known(self) -> Numbers:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, cast
 
@@ -15,11 +15,24 @@ def with_elements(value: Expr, load: Callable[[Element], Expr]) -> Expr:
 
     load   element -> formula in its place
     """
+    return with_elements_of([value], load, {})[id(value)]
+
+
+def with_elements_of(
+    values: Sequence[Expr], load: Callable[[Element], Expr], known: dict[int, Expr]
+) -> dict[int, Expr]:
+    """Return id of each part of formulas -> the part with each element replaced.
+
+    known   results of earlier calls, which are used again and added to
+    """
 
     def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
+        if id(part) in known:
+            return known[id(part)]
         return load(part) if isinstance(part, Element) else with_operands(part, made)
 
-    return rebuilt(value, change=change)[id(value)]
+    known |= rebuilt(*values, change=change)
+    return known
 
 
 def rebuilt(*values: Expr, change: Callable[[Expr, Mapping[int, Expr]], Expr]) -> dict[int, Expr]:

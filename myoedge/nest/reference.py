@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +32,7 @@ from myoedge.nest.ir import (
 from myoedge.nest.parts import all_axes
 from myoedge.nest.primitive import Numbers
 from myoedge.nest.views import view_of
+from myoedge.numerics.fixed_point import exact_matmul
 
 PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of arrays, of numbers
     "+": (np.add, operator.add),
@@ -101,7 +104,12 @@ class _Compiler:
         self.dtype: type[np.signedinteger[Any]] = np.int32 if in_int32(nest) else np.int64
         self.constants: dict[int, Any] = {}
         self.computed: list[Expr] = []
+        self.products = products_of(nest.value)
+        self.factors = _factors(nest.value, self.products)
+        summed = {id(x) for part in self.parts if id(part) in self.products for x in part.operands}
         for part in self.parts:
+            if id(part) in summed:
+                continue
             if (value := self._known(part)) is None:
                 self.computed.append(part)
             else:
@@ -114,6 +122,7 @@ class _Compiler:
         calls = []
         for at, part in enumerate(self.computed):
             arguments = [part.array] if isinstance(part, Element) else part.operands
+            arguments = self.products.get(id(part), arguments)
             calls.append(NumpyCall(self._call(part), tuple(slots[id(x)] for x in arguments)))
             slots[id(part)] = count + len(self.constants) + at
         return NestReference(tuple(self.constants.values()), tuple(calls), self._store())
@@ -144,6 +153,8 @@ class _Compiler:
                 return PAIRS[part.operation][0]
             case Where():
                 return np.where
+            case Reduced() if id(part) in self.products:
+                return partial(self._sum_of_products, part.axis)
             case Reduced():
                 return partial(self._reduced, part)
             case Lookup():
@@ -156,7 +167,8 @@ class _Compiler:
     def _load(self, part: Element) -> Callable[[Numbers], Numbers]:
         """Return a function from an operand to its elements in each iteration, as the dtype of the
         calculation."""
-        array, dtype, index, loops = part.array, self.dtype, part.index, self.loops
+        array, index, loops = part.array, part.index, self.loops
+        dtype = array.dtype if id(part) in self.factors else self.dtype
         if (shape := _plain_shape(array, index, loops)) is not None:
             return lambda x: x.reshape(shape).astype(dtype)
         before = [max(-i.low, 0) for i in index]
@@ -182,6 +194,22 @@ class _Compiler:
         kind = {"dtype": self.dtype} if part.operation == "sum" else {}
         return REDUCED[part.operation](value, axis=at, keepdims=True, **kind)
 
+    def _sum_of_products(self, axis: Axis, a: Numbers, b: Numbers) -> Numbers:
+        """Return the sum over an axis of a * b, as one matrix product: rows are the loops that only
+        a has, columns those that only b has, and the others have a product each."""
+        at = self.loops.index(axis)
+        each = [n for n in range(len(self.loops)) if n != at]
+        rows = [n for n in each if a.shape[n] > 1 and b.shape[n] == 1]
+        columns = [n for n in each if a.shape[n] == 1 and b.shape[n] > 1]
+        batch = [n for n in each if n not in (*rows, *columns)]
+        order = [*batch, *rows, *columns, at]
+        count, extents = len(batch), [max(a.shape[n], b.shape[n]) for n in order]
+        sizes = [math.prod(extents[:count]), -1, axis.extent]
+        left = a.transpose(*batch, *rows, at, *columns).reshape(sizes)
+        right = b.transpose(*batch, *columns, at, *rows).reshape(sizes)
+        acc = exact_matmul(left, right.transpose(0, 2, 1), self.dtype)
+        return acc.reshape(*extents[:-1], 1).transpose(np.argsort(order))
+
     def _store(self) -> Callable[[Any], Numbers]:
         """Return the function from the last value to the result."""
         nest, axes = self.nest, self.nest.axes
@@ -201,6 +229,34 @@ class _Compiler:
             return out
 
         return place
+
+
+def products_of(value: Expr) -> dict[int, tuple[Expr, ...]]:
+    """Return id of a sum -> the two elements whose products it adds, for sums of products that
+    nothing else reads."""
+    parts = walk(value)
+    uses = Counter(id(x) for part in parts for x in part.operands)
+    return {
+        id(part): part.value.operands
+        for part in parts
+        if isinstance(part, Reduced)
+        and part.operation == "sum"
+        and isinstance(part.value, Binary)
+        and part.value.operation == "*"
+        and uses[id(part.value)] == 1
+        and all(_has_axis(x, part.axis) for x in part.value.operands)
+    }
+
+
+def _factors(value: Expr, products: Mapping[int, tuple[Expr, ...]]) -> set[int]:
+    """Return the elements, by id, that only sums of products read, as the type of their array."""
+    read = Counter(id(x) for part in walk(value) for x in part.operands)
+    own = Counter(id(x) for pair in products.values() for x in pair)
+    return {part for part, count in own.items() if read[part] == count}
+
+
+def _has_axis(part: Expr, axis: Axis) -> bool:
+    return isinstance(part, Element) and any(i.stride(axis) for i in part.index)
 
 
 def _repeated(value: Any, extents: tuple[int, ...]) -> Numbers:

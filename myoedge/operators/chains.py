@@ -14,28 +14,20 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.c import C_TYPES, LOOPS_MAX, CKernel, c_kernel, result_names, shared_loop
+from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel, result_names, shared_loop
+from myoedge.nest.c_arrays import C_TYPES
 from myoedge.nest.flat import FlatNest
-from myoedge.nest.formulas import broadcast_axes, constant_element, in_axes, matched_axes
 from myoedge.nest.intervals import in_int32
-from myoedge.nest.ir import (
-    Affine,
-    Array,
-    Element,
-    Expr,
-    Lookup,
-    Nest,
-    walk,
-)
-from myoedge.nest.parts import is_in_place
-from myoedge.nest.rebuild import with_elements
+from myoedge.nest.ir import Array, Nest
+from myoedge.nest.records import records
 from myoedge.nest.simplify import simplified
 from myoedge.numerics.arrays import strides
-from myoedge.numerics.element_type import INT8, ElementType
-from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
-from myoedge.operators.described import nest_constant, written_shape
+from myoedge.numerics.element_type import ElementType
+from myoedge.operators.base import QuantizedNode, QuantizedParams
+from myoedge.operators.described import written_shape
 from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.format import WORDS, Format
+from myoedge.operators.joint_formula import JointFormula, long_axes
 from myoedge.operators.kernel import (
     CLUSTER,
     AffineExpr,
@@ -51,7 +43,7 @@ from myoedge.operators.kernel import (
 from myoedge.targets.chip import Engine, KernelCost
 
 CUT = 3  # number of outer loops that may be tiled
-# Cycles of a row's start, a tile, a layer's first tile and, in it, of code per cycle of an element.
+# Cycles of a row's start, a tile, a layer's first tile and, in it, of code per operation.
 ROW_CYCLES, TILE_CYCLES, LAYER_CYCLES, CODE_CYCLES = 10.0, 220.0, 60.0, 6.0
 
 
@@ -116,122 +108,70 @@ def _chain_operands(members: Sequence[QuantizedNode]) -> list[tuple[str, Shape, 
 
 
 def chain_nest(step: QuantizedNode) -> ChainNest | None:
-    """Return the joint description of a chain's members; None if one has no element-wise
-    description, or a value may leave int32."""
-    reads = _Reads(step)
-    if (values := _values(step, reads)) is None:
+    """Return the joint description of a chain's members; None if one has no description, results
+    differ in shape, or no C can be generated."""
+    formula = JointFormula(step)
+    if not all(map(formula.add, step.members)):
         return None
-    shape = written_shape(step)
-    axes = broadcast_axes(shape)
-    index = tuple(axis.at for axis in axes)
+    axes = long_axes(written_shape(step))
+    written = [formula.values[name] for name in step.written]
+    if any(own != axes for own, _ in written):
+        return None
+    made = simplified(*(value for _, value in written))
+    shape = tuple(axis.extent for axis in axes)
     own, *more = [
-        (Array(name, node.element_type.dtype.name, shape), values[node.node.name])
-        for name, node in zip(result_names(len(step.results)), step.results, strict=True)
+        (Array(name, node.element_type.dtype.name, shape), made[id(value)])
+        for name, node, (_, value) in zip(
+            result_names(len(written)), step.results, written, strict=True
+        )
     ]
-    nest = Nest(axes, reads.arrays, own[0], index, own[1], tuple(more))
-    flat = FlatNest.of(nest)
+    index = tuple(axis.at for axis in axes)
+    named = {x.node.name: x.node.op for x in step.members[:-1]}
+    labels = {
+        id(made[part]): named[name]
+        for part, name in formula.names.items()
+        if name in named and part in made
+    }
+    return chain_of(Nest(axes, formula.arrays, own[0], index, own[1], tuple(more)), labels)
+
+
+def chain_of(nest: Nest, labels: Mapping[int, str]) -> ChainNest | None:
+    """Return a description as loops with records of constants; None if no C can be generated.
+
+    labels   id of a part -> the layer whose result it is
+    """
+    parts = records(nest)
+    (_, value), *more = [(array, parts[id(formula)]) for array, formula in nest.results]
+    flat = FlatNest.of(replace(nest, value=value, more=tuple(more)))
     if flat is None or not _has_kernel(flat):
         return None
-    position = {id(array): at for at, array in enumerate(reads.arrays)}
+    position = {id(array): at for at, array in enumerate(nest.operands)}
     operands = tuple(position.get(id(read.array)) for read in flat.reads)
-    named = {id(values[x.node.name]): x.node.op for x in reversed(step.members[:-1])}
-    return ChainNest(flat, operands, named)
+    known = {id(parts[part]): label for part, label in labels.items() if part in parts}
+    return ChainNest(flat, operands, known)
 
 
-def _values(step: QuantizedNode, reads: _Reads) -> dict[str, Expr] | None:
-    """Return each member's result as a simplified formula of the chain's operands; None if one has
-    no element-wise description."""
-    values: dict[str, Expr] = {}
-    for member in step.members:
-        value = _member_value(step, member, values, reads)
-        if value is None:
-            return None
-        values[member.node.name] = value
-    made = simplified(*(values[node.node.name] for node in step.results))
-    return {name: made.get(id(value), value) for name, value in values.items()}
+def operands_read_elsewhere(step: QuantizedNode) -> set[int]:
+    """Return the operands of a chain, by position, of which an iteration reads other elements than
+    that at the place of its result."""
+    chain: ChainNest = step.integers.chain
+    known = (chain.operands[number] for number in chain.flat.reads_elsewhere())
+    return {at for at in known if at is not None}
 
 
 def _has_kernel(flat: FlatNest) -> bool:
     """Return whether C can be generated: few loops in memory order, known types, all values in
     int32."""
     types = {read.array.dtype for read in flat.reads}
-    in_order = all(read.blocks(steps_of(flat, n)) for n, read in enumerate(flat.reads))
+    in_order = all(flat.blocks_of(n) and _has_dense_rows(flat, n) for n in range(len(flat.reads)))
     few = in_order and len(flat.loops) <= LOOPS_MAX
     return few and types <= {*C_TYPES} and in_int32(flat.nest)
 
 
-def steps_of(flat: FlatNest, number: int) -> list[int]:
-    """Return the element step of a read per iteration of each loop."""
-    return [loop.steps[number] for loop in flat.loops]
-
-
-class _Reads:
-    """Elements of a chain's operands, each (array, index) once, so that it is loaded once."""
-
-    def __init__(self, step: QuantizedNode) -> None:
-        types = [step.read_type(at).dtype.name for at in range(len(step.operands))]
-        shapes = zip(types, step.shapes, strict=True)
-        self.arrays = tuple(Array(f"x{n}", kind, shape) for n, (kind, shape) in enumerate(shapes))
-        self.by_name = {
-            (name, array.shape): array
-            for name, array in zip(step.operands, self.arrays, strict=True)
-        }
-        self.elements: dict[tuple[str, Shape, tuple[Affine, ...]], Expr] = {}
-
-    def element(self, name: str, part: Element) -> Expr:
-        """Return the element of operand `name` at the index of a member's element."""
-        array = self.by_name[name, part.array.shape]
-        key = (name, part.array.shape, part.index)
-        return self.elements.setdefault(key, array[part.index])
-
-
-def _member_value(
-    step: QuantizedNode, member: QuantizedNode, known: Mapping[str, Expr], reads: _Reads
-) -> Expr | None:
-    """Return a member's result as a formula of the chain's operands; None without an element-wise
-    description.
-
-    known   results of members before it
-    reads   elements of the chain's operands
-    """
-    nest = _description(step, member)
-    if nest is None:
-        return None
-    names = {id(array): name for array, name in zip(nest.operands, member.operands, strict=True)}
-    elements = (part for part in walk(nest.value) if isinstance(part, Element))
-    own = [part for part in elements if names.get(id(part.array)) in known]
-    if not all(is_in_place(part, nest.axes) for part in own):
-        return None
-
-    axes = matched_axes(nest.axes, broadcast_axes(written_shape(step))) or {}
-
-    def load(part: Element) -> Expr:
-        name = names.get(id(part.array), "")
-        if name in known:
-            return known[name]
-        moved = in_axes(part, axes)
-        return reads.element(name, moved) if name else constant_element(moved)
-
-    return _looked_up(member, with_elements(nest.value, load))
-
-
-def _looked_up(member: QuantizedNode, value: Expr) -> Expr:
-    """Return a member's result with its fused activation."""
-    if member.table is None:
-        return value
-    return Lookup(nest_constant("table", member.table), value - INT8.low)
-
-
-def _description(step: QuantizedNode, member: QuantizedNode) -> Nest | None:
-    """Return the description of a member that computes the elements of the chain's results in
-    order; None without one."""
-    meaning = OPS[member.node.op].meaning
-    if meaning is None or member.behind or member.members:
-        return None
-    nest = meaning(member)
-    in_order = nest.at == tuple(axis.at for axis in nest.axes)
-    axes = matched_axes(nest.axes, broadcast_axes(written_shape(step)))
-    return nest if in_order and axes is not None else None
+def _has_dense_rows(flat: FlatNest, number: int) -> bool:
+    """Return whether the innermost loop reads an element after the other, or always the same."""
+    read = flat.reads[number]
+    return read.is_reduced or flat.loops[-1].steps[number] in (0, read.width)
 
 
 # --- the kernel -----------------------------------------------------------------------------------
@@ -243,20 +183,24 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     assert chain is not None, f"{step.node.op} is not element-wise"
     flat, text = chain.flat, c_kernel(chain.flat, chain.labels)
     axes, dims = axes_of(flat.loops)
-    streams = zip(text.pointers, flat.streams, strict=True)
-    inputs = [_operand(name, chain, stream, dims) for name, stream in streams]
+    over = {f"r{number}": axis.extent for number, axis in enumerate(flat.over)}
+    known = (*dims, *(((name, 1),) for name in over))
+    inputs = [
+        _operand(name, source, flat, number, known)
+        for number, (name, source) in enumerate(zip(text.pointers, chain.operands, strict=True))
+    ]
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
     results = _results(step, text, flat, dims)
     return TiledKernel(
         function=text.name,
-        axes=axes,
+        axes=axes | over,
         split=tuple(name for name in axes if name.startswith("i"))[:CUT],
         operands=(*inputs, *tables, *results),
         op={name: f"@{name}" for name in text.tables} or {"unused": 0},
         tile=lambda regions: _tile(regions, flat, text),
         work=lambda sizes: chain_cycles(flat, results[0], sizes, text.cycles, engine.cores),
         sources=text.files,
-        cost=KernelCost(1.0, TILE_CYCLES, LAYER_CYCLES + CODE_CYCLES * text.cycles),
+        cost=KernelCost(1.0, TILE_CYCLES, LAYER_CYCLES + CODE_CYCLES * text.code),
     )
 
 
@@ -271,37 +215,36 @@ def _results(
 
 
 def _operand(
-    name: str, chain: ChainNest, stream: Sequence[int], dims: Sequence[AffineExpr]
+    name: str, source: int | None, flat: FlatNest, number: int, dims: Sequence[AffineExpr]
 ) -> Operand:
-    """Return an array of the loops as an operand with one dimension per loop that moves it, and one
-    of the arrays if there are several."""
-    reads, source = [chain.flat.reads[number] for number in stream], chain.operands[stream[0]]
-    read, steps = reads[0], steps_of(chain.flat, stream[0])
-    blocks = read.blocks(steps)
-    assert blocks is not None, "a chain reads its operands in memory order"
-    index = tuple(dim for dim, step in zip(dims, steps, strict=True) if step) or ((),)
-    shape = blocks.shape or (1,)
-    whole = Operand(name, name, shape, index, blocks.start, np.dtype(read.array.dtype).itemsize)
+    """Return an array of the loops as an operand with one dimension per loop that moves it.
+
+    dims   index along each loop, then along each reduced axis
+    """
+    blocks, array = flat.blocks_of(number), flat.reads[number].array
+    assert blocks is not None, "a chain reads arrays in blocks"
+    shape, moved = blocks.shape or (1,), tuple(dims[at] for at in blocks.loops)
+    index = (*moved, *((),) * (len(shape) - len(moved)))
+    size = np.dtype(array.dtype).itemsize
     if source is not None:
-        return replace(whole, source=source)
-    if len(reads) == 1:
-        return replace(whole, array=read.array.known)
-    array = np.stack([x.array.known.reshape(-1) for x in reads], -1)
-    return replace(whole, shape=(*shape, len(reads)), dims=(*index, ()), first=(), array=array)
+        return Operand(name, source, shape, index, blocks.start, size)
+    return Operand(name, name, shape, index, blocks.start, size, array=array.known)
 
 
 def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
-    # The steps of all results are equal.
-    numbers = [*(first for first, *_ in flat.streams), len(flat.reads)]
+    """Return the pointers of a tile, the extents of its loops, and the steps of its arrays; all
+    results have those of y."""
     fields: dict[str, int | str] = {name: f"@{name}" for name in (*text.pointers, *text.results)}
     extents = regions["y"].extent
     if len(extents) == 1:
-        return {**fields, "n": extents[0]}
-    fields |= {f"extent[{d}]": extent for d, extent in enumerate(extents)}
-    for number, name in zip(numbers, (*text.pointers, "y"), strict=True):
-        dense = iter(strides(regions[name].extent))
-        steps = [next(dense) if loop.steps[number] else 0 for loop in flat.loops]
-        fields |= {f"{name}_step[{d}]": step for d, step in enumerate(steps[:-1])}
+        fields["n"] = extents[0]
+    else:
+        fields |= {f"extent[{d}]": extent for d, extent in enumerate(extents)}
+    blocks = [*map(flat.blocks_of, range(len(text.pointers)))]
+    loops = [*(x.loops for x in blocks if x is not None), range(len(extents))]
+    for (name, wanted), own in zip(text.steps.items(), loops, strict=True):
+        steps = dict(zip(own, strides(regions[name].extent), strict=False))
+        fields |= {f"{name}_step[{n}]": steps.get(at, 0) for n, at in enumerate(wanted)}
     return fields
 
 

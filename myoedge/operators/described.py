@@ -49,12 +49,15 @@ def saturated(step: QuantizedNode, value: Expr) -> Expr:
     return clip(value, step.low, step.high)
 
 
-def requantised(step: QuantizedNode, acc: Expr) -> Expr:
+def requantised(step: QuantizedNode, acc: Expr, channel: Sequence[Axis] = ()) -> Expr:
     """Return clip(((acc >> pre) * mult + offset) >> shift) with the node's constants, which are
-    RequantParams."""
+    RequantParams.
+
+    channel   index of constants per channel
+    """
     kept = acc >> step.integers.pre if step.integers.pre else acc
-    scaled = kept * constant(step, "mult") + constant(step, "offset")
-    return saturated(step, scaled >> constant(step, "shift"))
+    scaled = kept * constant(step, "mult", channel) + constant(step, "offset", channel)
+    return saturated(step, scaled >> constant(step, "shift", channel))
 
 
 def pairwise_nest(step: QuantizedNode, formula: Callable[[Expr, Expr], Expr]) -> Nest:

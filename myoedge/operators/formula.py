@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Node, Shape
-from myoedge.nest.c import C_TYPES
+from myoedge.nest.c_arrays import C_TYPES
 from myoedge.nest.formulas import broadcast_axes, broadcast_index
 from myoedge.nest.intervals import intervals
 from myoedge.nest.ir import Nest, as_expr

@@ -7,14 +7,18 @@ iteration of a loop or the network's caller read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from myoedge.graph.ir import Shape
+from myoedge.nest.parts import all_axes
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.chains import chain_step
+from myoedge.operators.chains import chain_step, operands_read_elsewhere
 from myoedge.operators.described import written_shape
+from myoedge.operators.engine_choice import AUTO, CORES
+from myoedge.operators.products.rows import is_small_product
 
 MOST_MEMBERS = 24  # of a chain: a longer loop body leaves the cores' instruction caches
 NEAREST = 8  # other layers between members whose results are written, too
@@ -128,10 +132,26 @@ class JoinableLayers:
             and len(members) < MOST_MEMBERS
             and loops[0] == loops[1]
             and may_join(step)
-            and self._shape(step) == self._shape(last)
+            and (self._shape(step) == self._shape(last) or self._is_summed(step, members))
             and self._may_run_later(step, members)
             and self._is_in_place([*members.values(), step])
         )
+
+    def _is_summed(self, step: QuantizedNode, members: Members) -> bool:
+        """Return whether only members read a layer's result: others of its shape, and sums of each
+        element once."""
+        name, shape = step.node.name, self._shape(step)
+        if self._is_stored(name, members):
+            return False
+        readers = (members[x] for x in self.readers.get(name, set()))
+        return all(shape == self._shape(x) or sums_each_once(x, shape) for x in readers)
+
+    def overwrites_operand(self, chain: QuantizedNode) -> bool:
+        """Return whether a chain writes a buffer of which it reads other elements than those that
+        it writes, such as the next state of a loop that is a product of the state."""
+        written = set(map(self._buffer, chain.written))
+        moved = (chain.operands[at] for at in operands_read_elsewhere(chain))
+        return any(self._buffer(name) in written for name in moved)
 
     def _shape(self, step: QuantizedNode) -> Shape:
         """Return the shape of what a layer writes, without axes of extent 1."""
@@ -195,8 +215,24 @@ def _long(shape: Shape) -> Shape:
 
 
 def may_join(step: QuantizedNode) -> bool:
-    """Return whether a layer has a description, and is not fused otherwise."""
-    return OPS[step.node.op].meaning is not None and step.behind is None
+    """Return whether a layer has a description, is not fused otherwise, and may run on the cores;
+    of layers with weights, small ones."""
+    is_described = OPS[step.node.op].meaning is not None and step.behind is None
+    may_run = is_described and step.engine.name in (AUTO, CORES)
+    return may_run and ("weight" not in step.integers.arrays or is_small_product(step))
+
+
+def sums_each_once(step: QuantizedNode, shape: Shape) -> bool:
+    """Return whether a layer sums all elements of its one operand, each once.
+
+    shape   of the operand
+    """
+    meaning = OPS[step.node.op].meaning
+    if meaning is None or len(step.operands) > 1 or math.prod(shape) <= math.prod(step.out):
+        return False
+    nest = meaning(step)
+    extents = [axis.extent for axis in all_axes(nest)]
+    return math.prod(extents) == math.prod(shape) and len(extents) > len(nest.axes)
 
 
 def join_chains(
@@ -229,7 +265,9 @@ def _faster_chain(
     for members in layers.chains_before(last, taken) if may_join(last) else []:
         in_order = layers.in_order(members)
         chain = chain_step(in_order, layers.stored(members)) if len(in_order) > 1 else None
-        saved = 0.0 if chain is None else sum(map(cycles, in_order)) - cycles(chain)
+        if chain is None or layers.overwrites_operand(chain):
+            continue
+        saved = sum(map(cycles, in_order)) - cycles(chain)
         if saved > most:
             best, most = chain, saved
     return best

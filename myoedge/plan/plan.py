@@ -323,6 +323,7 @@ def size_bytes(q: QuantGraph, name: str) -> int:
 def step_macs(plan: Plan, index: int) -> int:
     """Return the model's multiply-accumulates of layer `index`, summed over the iterations of its
     loop."""
-    step = plan.steps[index]
-    shapes = [plan.quant.graph.shape(name) for name in step.node.inputs]
-    return macs(step.node, shapes, step.out) * plan.turns(index)
+    step, shape = plan.steps[index], plan.quant.graph.shape
+    layers = (layer.node for layer in step.members or (step,))
+    each = (macs(node, [*map(shape, node.inputs)], shape(node.name)) for node in layers)
+    return sum(each) * plan.turns(index)

@@ -231,7 +231,8 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
     node, fidelity = step.node, outcome.fidelity
     local = {} if fidelity is None else fidelity.local
     cumulative = {} if fidelity is None else fidelity.cumulative
-    weight = step.integers.arrays.get("weight")
+    weighted = [x for x in step.members or (step,) if "weight" in x.integers.arrays]
+    widest = max(weighted, key=lambda x: x.weight_bits, default=None)
     return {
         "name": node.name,
         "label": node.label,
@@ -246,8 +247,8 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "reads": list(step.operands),
         "writes": list(step.written),
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
-        "weight_dtype": None if weight is None else str(weight.dtype),
-        "weight_bits": None if weight is None else step.weight_bits,
+        "weight_dtype": None if widest is None else widest.weight_type.dtype.name,
+        "weight_bits": None if widest is None else widest.weight_bits,
         "macs": step_macs(plan, index),
         **dict.fromkeys(MEASURED),
         **_in_tiles(plan, index, cycles if plan.chip.point.clock_hz else None),

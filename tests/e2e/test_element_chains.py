@@ -122,9 +122,25 @@ class Spiking(nn.Module):
         return total, v
 
 
+class Recurrent(nn.Module):
+    """A loop whose next state is a product with the state, in the state's place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.rand(16))
+        self.next = nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, results = x.new_zeros(1, 16), []
+        for row in x.unbind(1):
+            state = torch.tanh(self.next(state) + row) * self.gain
+            results.append(state)
+        return torch.stack(results, 1)
+
+
 @pytest.mark.parametrize(
     ("model", "results"),
-    [(Carried, 1), (Delays, 3), (FirstOfAll, 1), (Spiking, 2)],
+    [(Carried, 1), (Delays, 3), (FirstOfAll, 1), (Spiking, 2), (Recurrent, 1)],
     ids=lambda x: getattr(x, "__name__", ""),
 )
 @pytest.mark.parametrize("bits", ["8", pytest.param("16", marks=pytest.mark.slow)])

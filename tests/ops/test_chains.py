@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +33,9 @@ PAIRS = {"add", "sub", "mul", "maximum", "atan2", "magnitude", *INTEGERS}
 BY_PLACE = {"affine", "prelu", *(f"{name}_constant" for name in INTEGERS)}  # their constants
 COPIES = {"loop_state", "loop_next", WRITE}
 MOVED = {"slice", "expand"}
-JOINED = (*sorted(PAIRS | COPIES | MOVED | BY_PLACE), "table", "fake_quantize")
-COUNT, SLOW_COUNT = 40, 600
+SUMS = ("sum", "mean")
+JOINED = (*sorted(PAIRS | COPIES | MOVED | BY_PLACE), "table", "fake_quantize", "linear")
+COUNT, SLOW_COUNT = 60, 600
 OFTEN = 3  # of four operands, so many are results of members
 
 
@@ -72,8 +74,8 @@ def drawn_chain(seed: int) -> Chain | None:
         op = step.node.op
         if op in BY_PLACE and step.out != first.out:
             continue
-        if op in MOVED:
-            step = moved_to(rng, step, first.out)
+        if op in MOVED or op == "linear":
+            step = (moved_to if op in MOVED else product_to)(rng, step, first.out)
             members.append(named(step, f"m{number}", [f"in{number}"]))
             continue
         names = []
@@ -91,16 +93,44 @@ def drawn_chain(seed: int) -> Chain | None:
         out = (1, *first.out) if op == WRITE else first.out
         moved = replace(step, shapes=tuple(given), out=out)
         members.append(named(moved, f"m{number}", names))
-    own = [m for m in members[1:] if m.node.op not in MOVED]
+    own = [m for m in members[1:] if m.node.op not in MOVED | {"linear"}]
     whole = [m for m in own if np.broadcast_shapes(*m.shapes) == first.out]
     if len(whole) < len(own):
         return None
-    stored = [m.node.name for m in members[:-1] if m.node.op == WRITE or rng.integers(4) == 0]
+    if rng.integers(3) == 0:
+        members += sums_of(rng, [m for m in members if m.node.op != WRITE])
+    stored = [
+        m.node.name
+        for m in members[:-1]
+        if m.node.op == WRITE or (rng.integers(4) == 0 and m.out == members[-1].out)
+    ]
     step = chain_step(members, stored)
     if step is None:
         return None
     data = tuple(extremes(rng, s, step.read_type(i)) for i, s in enumerate(step.shapes))
     return Chain(tuple(members), step, data)
+
+
+def sums_of(rng: np.random.Generator, members: Sequence[QuantizedNode]) -> list[QuantizedNode]:
+    """Sums or means over an axis of two results, and their sum; none if types differ."""
+    out, axis = members[0].out, int(rng.integers(len(members[0].out)))
+    found = []
+    for number, name in enumerate(rng.choice(SUMS, 2)):
+        step = next(case.step for case in drawn(str(name), 60)[rng.integers(20) :])
+        able = [m for m in members if m.element_type == step.read_type(0)]
+        if not able or (found and step.element_type != found[0].element_type):
+            return []
+        attrs = {"axes": (axis,), "keepdim": True}
+        kept = tuple(1 if d == axis else n for d, n in enumerate(out))
+        moved = replace(step, node=replace(step.node, attrs=attrs), shapes=(out,), out=kept)
+        found.append(named(moved, f"s{number}", [able[rng.integers(len(able))].node.name]))
+    adds = (case.step for case in drawn("add", 40) if len(case.step.operands) == 2)
+    kinds = [found[0].element_type] * 2
+    add = next((x for x in adds if [x.read_type(0), x.read_type(1)] == kinds), None)
+    if add is None:
+        return []
+    shape = found[0].out
+    return [*found, named(replace(add, shapes=(shape, shape), out=shape), "both", ["s0", "s1"])]
 
 
 def one_layer(rng: np.random.Generator) -> QuantizedNode:
@@ -125,6 +155,22 @@ def moved_to(rng: np.random.Generator, step: QuantizedNode, out: Shape) -> Quant
         cuts = [(start, start + (n - 1) * step + 1, step) for start, n, step in cuts]
         x, attrs = tuple(stop + int(rng.integers(3)) for _, stop, _ in cuts), {"cuts": tuple(cuts)}
     return replace(step, node=replace(step.node, attrs=attrs), shapes=(x,), out=out)
+
+
+def product_to(rng: np.random.Generator, step: QuantizedNode, out: Shape) -> QuantizedNode:
+    """A linear layer of drawn rows with the given shape of the result."""
+    known = step.integers
+    numbers = {
+        name: np.resize(x, (out[-1], *x.shape[1:]))
+        for name, x in vars_of(known).items()
+        if isinstance(x, np.ndarray) and name != "table"
+    }
+    shape = (*out[:-1], step.shapes[0][-1])
+    return replace(step, integers=replace(known, **numbers), shapes=(shape,), out=out)
+
+
+def vars_of(record: object) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
 
 
 def one_of(rng: np.random.Generator, out: Shape) -> Shape:
@@ -165,7 +211,7 @@ def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -
     assert max(len(chain.members) for chain in chains) > 4
     assert max(len(chain.step.results) for chain in chains) > 2
     used = Counter(member.node.op for chain in chains for member in chain.members)
-    assert set(used) == set(JOINED)
+    assert set(used) == {*JOINED, *SUMS}
     types = {member.element_type for chain in chains for member in chain.members}
     assert types == {INT8, INT16, INT32}
     wanted = [y for chain in chains for y in chain.one_by_one()]
@@ -175,12 +221,12 @@ def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -
 
 
 def test_every_description_of_elements_is_drawn_here() -> None:
-    """Of the operators, those whose drawn uses can be chains are those of this test, and formulas,
-    which have tests of their own."""
+    """Of the operators, those whose drawn uses can be chains are those of this test, those that are
+    linear layers too, and formulas, which have tests of their own."""
     able = {
         op
         for op, known in OPS.items()
         if known.meaning is not None
         and any(chain_step([case.step]) is not None for case in drawn(op, 12))
     }
-    assert able - {*FORMULAS} == set(JOINED)
+    assert able - {*FORMULAS} == {*JOINED, *SUMS, "gates", "sums"}

@@ -8,17 +8,20 @@ from functools import partial
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.formulas import broadcast_axes, total
+from myoedge.nest.ir import Axis, Nest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import exact_sums
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import row_products, stream_except_last_axis
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16_sums import sum_kernels
 from myoedge.operators.conv.wide import wide_in_tiles
 from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
+from myoedge.operators.described import constant, nest_constant, operand, requantised, result
 from myoedge.operators.format import NOT_ACTIVATED, SIXTEEN, STORED_BITS, Format
-from myoedge.operators.kernel import TiledKernel
+from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel
 from myoedge.operators.products.ne16 import rows_on_ne16
 from myoedge.operators.products.ne16_add import WITH_SUM_ON_NE16
 from myoedge.operators.products.ne16_rules import int16_rows_on_ne16, is_in_words, on_ne16
@@ -27,18 +30,18 @@ from myoedge.operators.products.packing import (
     INT16_PRODUCTS,
     LEARNT,
     WeightedParams,
-    acc_bound,
     quantize,
 )
 from myoedge.operators.products.rows import (
     is_int8,
     is_large_product,
+    is_small_product,
     row_sizes,
     rows_in_place,
     rows_in_tiles,
     wide_rows,
 )
-from myoedge.operators.traits import ByHand, Constants, Weights
+from myoedge.operators.traits import Constants, Described, Weights
 from myoedge.targets.chip import Engine
 
 
@@ -51,9 +54,15 @@ def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
     return np.asarray(y + bias[0]) if bias else y
 
 
-def linear_integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute a linear layer in integers: x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
-    return step.requantize(exact_sums(x, step.integers.weight.T, step.integers.bias))
+def linear_nest(step: QuantizedNode) -> Nest:
+    """Describe y[k] = requantised(bias[k] + sum over c of x[c] * weight[k, c]) for every row."""
+    axes, x = broadcast_axes(step.out), operand(step, 0)
+    *rows, k = axes
+    c = Axis("c", step.shapes[0][-1])
+    weight = nest_constant("weight", step.integers.weight)
+    acc = total(c, x[(*rows, c)] * weight[k, c]) + constant(step, "bias", (k,))
+    value = requantised(step, acc, (k,))
+    return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
 
 
 def quantize_beside(inputs: QuantizeInputs) -> WeightedParams:
@@ -90,7 +99,7 @@ LINEAR = register(
         doc="y = x W^T + b over the last axis",
         shape=linear_shape,
         real=linear_real,
-        integer=ByHand(linear_integer, acc_bound),
+        integer=Described(linear_nest),
         constants=Constants(quantize_beside, kinds=(WeightedParams,), learnt=LEARNT),
         kernels=(
             *on_nine_cores(
@@ -98,6 +107,7 @@ LINEAR = register(
                 lambda step: is_int8(step) and is_large_product(*row_sizes(step)),
                 *FORMATS,
             ),
+            Kernel(CLUSTER, in_tiles, is_small_product, FORMATS),
             low_scratch_fallback(rows_in_place, INT8_PRODUCTS),
             on_ne16(rows_on_ne16),
             on_ne16(partial(rows_on_ne16, in_place=True), is_in_words),

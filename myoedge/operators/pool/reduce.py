@@ -12,17 +12,19 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.flat import Loop
-from myoedge.numerics.arrays import Array
+from myoedge.nest.formulas import broadcast_axes, total
+from myoedge.nest.ir import Axis, Nest
 from myoedge.operators.attributes import AXES, FLAG
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import CentredParams, sum_bound, with_requant
+from myoedge.operators.described import operand, requantised, result
 from myoedge.operators.elementwise.channels import rows_tile
 from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import ByHand, Constants
+from myoedge.operators.traits import Constants, Described
 from myoedge.targets.chip import Engine
 
 
@@ -54,12 +56,18 @@ def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
     return with_requant(CentredParams, inputs, factor, sum_bound(x, reduced), scalars)
 
 
-def integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute the sum or mean over the reduced axes of x [*outer, *reduced, *inner] in integers;
-    int8 or int16."""
-    centred = x.astype(np.int32) - step.integers.x_zero
-    acc = centred.sum(axis=tuple(step.attrs["axes"]), dtype=np.int32).reshape(step.out)
-    return step.requantize(acc)
+def nest(step: QuantizedNode) -> Nest:
+    """Describe a sum or mean: the sum of x - x_zero over the reduced axes, requantised once."""
+    axes, x, over = broadcast_axes(step.out), operand(step, 0), axes_over(step.attrs)
+    kept = [axis for d, axis in enumerate(axes) if not step.attrs["keepdim"] or d not in over]
+    reduced = {d: Axis(f"r{d}", step.shapes[0][d]) for d in over}
+    left = iter(kept)
+    acc = x[tuple(reduced[d] if d in over else next(left) for d in range(len(x.shape)))]
+    for axis in reversed(reduced.values()):
+        acc = total(axis, acc)
+    count = math.prod(axis.extent for axis in reduced.values())
+    value = requantised(step, acc - count * step.integers.x_zero)
+    return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -120,7 +128,7 @@ MEAN = register(
         doc="mean over any axes, global average pooling among them",
         shape=shape,
         real=lambda attrs, x: np.asarray(x.mean(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
-        integer=ByHand(integer),
+        integer=Described(nest),
         constants=Constants(partial(_quantize, mean=True), kinds=(CentredParams,)),
         kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
         epilogue=True,

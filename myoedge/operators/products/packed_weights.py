@@ -63,8 +63,9 @@ class PackedConstant:
 def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:
     """Return the kernel with weights stored in 2 or 4 bits if they fit; otherwise the kernel
     unchanged."""
-    bits = stored_bits(step)
-    packed = _packed(kernel, bits)
+    found = next((x for x in kernel.operands if x.name == WEIGHTS and x.array is not None), None)
+    bits = INT8.bits if found is None else stored_bits(step)
+    packed = None if found is None or bits == INT8.bits else packed_operand(found, bits)
     if packed is None:
         return kernel
     axes = (*kernel.unit_axes, *kernel.split) if packed.axes else ()
@@ -83,12 +84,6 @@ def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine
         scratch=scratch,
         packing=packing,
     )
-
-
-def _packed(kernel: TiledKernel, bits: int) -> Operand | None:
-    """Return the kernel's weights with 2 or 4 bits; None if they stay bytes."""
-    found = [o for o in kernel.operands if o.name == WEIGHTS and o.array is not None]
-    return packed_operand(found[0], bits) if found and bits < INT8.bits else None
 
 
 def stored_bits(step: QuantizedNode) -> int:

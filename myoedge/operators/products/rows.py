@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import ceil_div
-from myoedge.numerics.element_type import INT16
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.core_kernels import is_large
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
 from myoedge.operators.products import gemm as dense
+from myoedge.operators.products.packed_weights import stored_bits
 from myoedge.operators.products.packing import (
     CHANNELS,
     channel_axes,
@@ -30,6 +31,7 @@ from myoedge.operators.products.packing import (
 )
 from myoedge.targets.chip import Engine
 
+MOST_PRODUCTS = 16_384  # for which C is generated
 ODD_WORDS = 3  # a tap after the last whole word takes as long as this many words
 
 
@@ -50,6 +52,12 @@ def is_large_product(rows: int, c: int, k: int) -> bool:
     rows, c, k   number of rows, inputs and results per row
     """
     return c % 4 == 0 and is_large(rows * c * k)
+
+
+def is_small_product(step: QuantizedNode) -> bool:
+    """Return whether C may be generated for a product: it is small, and its weights are bytes or 16
+    bits. Kernels for larger ones share loads among rows, and unpack weights of few bits."""
+    return math.prod(row_sizes(step)) <= MOST_PRODUCTS and stored_bits(step) == INT8.bits
 
 
 def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

@@ -20,7 +20,7 @@ from myoedge.operators.common_rules import final_state, row_products, stream_exc
 from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.linear.definition import (
-    linear_integer,
+    linear_nest,
     linear_real,
     linear_shape,
     quantize_beside,
@@ -35,7 +35,6 @@ from myoedge.operators.products.packing import (
     LEARNT,
     ROOM_FOR_SUMS,
     WeightedParams,
-    acc_bound,
 )
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,
@@ -85,7 +84,7 @@ from myoedge.operators.recurrent.streaming_rules import (
     plain_streaming_rule,
 )
 from myoedge.operators.recurrent.tiling import STATES, STEPS, in_tiles
-from myoedge.operators.traits import ByHand, Constants, Operands, Result, Weights, always
+from myoedge.operators.traits import ByHand, Constants, Described, Operands, Result, Weights, always
 
 # ---- shapes and loops
 
@@ -125,7 +124,7 @@ GATES = register(
         doc="y = x W^T + b in int16, steps of 2^-8, 2^-10 or 2^-14: inputs of lstm, gru gates",
         shape=linear_shape,
         real=linear_real,
-        integer=ByHand(linear_integer, acc_bound),
+        integer=Described(linear_nest),
         constants=Constants(quantize_beside, kinds=(WeightedParams,), learnt=LEARNT),
         kernels=(
             *on_cluster(

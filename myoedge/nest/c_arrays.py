@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arrays of a description in C: their pointers, and their elements.
+
+Three kinds, for a loop over k and a sum over c:
+
+    x0[k]        const int8_t *x0 = (const int8_t *)tile->x0;   then v0 = me_next_b(&x0)
+    x1[0]        const int32_t v1 = *(tile->x1);
+    x2[k, c]     const int8_t *x2 = tile->x2;                   then a loop over c, and x2 += 40
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from myoedge.nest.flat import ArrayRead, Blocks, FlatNest
+
+C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
+NEXT = {
+    "int8": "me_next_b",
+    "uint8": "me_next_bu",
+    "int16": "me_next_h",
+    "int32": "(int32_t)me_next_w",
+}
+STEP = {"int8": "me_step_b", "int16": "me_step_h", "int32": "(int32_t)me_step_w"}
+
+
+@dataclass(frozen=True, eq=False)
+class CArray:
+    """An array that a generated function reads.
+
+    name     its name in C
+    flat     the description
+    number   position in the reads of the description
+    """
+
+    name: str
+    flat: FlatNest
+    number: int
+
+    @property
+    def read(self) -> ArrayRead:
+        return self.flat.reads[self.number]
+
+    @property
+    def c_type(self) -> str:
+        return C_TYPES[self.read.array.dtype]
+
+    @property
+    def inner(self) -> int:
+        """Number of the innermost loop."""
+        return len(self.flat.loops) - 1
+
+    @property
+    def moves(self) -> bool:
+        """Whether the innermost loop moves through the array."""
+        return self.flat.loops[-1].steps[self.number] != 0
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether elements are read by an index from a pointer that stays for an iteration."""
+        return self.read.is_reduced or self.read.width > 1
+
+    @cached_property
+    def tile_steps(self) -> tuple[int, ...]:
+        """Loops and reduced axes, by number, whose steps are fields of the tile."""
+        if not self.is_indexed:
+            return tuple(range(self.inner))
+        count = len(self.flat.loops) + len(self.flat.over)
+        return tuple(at for at in range(count) if self._literal_step(at) is None)
+
+    @cached_property
+    def _blocks(self) -> Blocks:
+        blocks = self.flat.blocks_of(self.number)
+        assert blocks is not None, "arrays are read in blocks"
+        return blocks
+
+    def _literal_step(self, at: int) -> int | None:
+        """Return the step of a loop or reduced axis; None if it depends on the tile: on the extent
+        of a loop inside of it."""
+        loops = self._blocks.loops
+        if at not in loops:
+            return 0
+        inside = loops[loops.index(at) + 1 :]
+        if min(inside, default=len(self.flat.loops)) <= self.inner:
+            return None
+        extents = (self.flat.over[n - self.inner - 1].extent for n in inside)
+        return math.prod(extents, start=self.read.width)
+
+    def step(self, at: int, times: int = 1) -> str:
+        """Return `times` steps of a loop or reduced axis, in C."""
+        known = self.tile_steps
+        if at not in known:
+            return str(times * (self._literal_step(at) or 0))
+        number = known.index(at)
+        text = (
+            f"{self.name}_step{number}" if self.is_indexed else f"tile->{self.name}_step[{number}]"
+        )
+        return text if times == 1 else f"{times} * {text}"
+
+    @property
+    def step_variables(self) -> list[str]:
+        """Definitions of the variables for steps that depend on the tile."""
+        known = range(len(self.tile_steps) if self.is_indexed else 0)
+        name = f"{self.name}_step"
+        return [f"const int32_t {name}{n} = tile->{name}[{n}];" for n in known]
+
+    def pointer(self, start: str, shift: str) -> str:
+        """Return the definition of the pointer to the row's elements; "" if there is none.
+
+        start   pointer to the row
+        shift   distance of the core's first iteration, in C
+        """
+        if self.is_indexed:
+            own = f"{shift} * {self.step(self.inner)}" if shift and self.moves else ""
+            return f"const {self.c_type} *{self.name} = {start}{own};"
+        if not self.moves:
+            return ""
+        return f"const int8_t *{self.name} = (const int8_t *)({start}{shift});"
+
+    def next_value(self, prefix: str) -> str:
+        """Return the statement that loads the next element; "" if it is read by an index or loaded
+        before."""
+        if self.is_indexed or not self.moves:
+            return ""
+        load = f"{NEXT[self.read.array.dtype]}(&{self.name})"
+        return f"const int32_t {prefix}{self.number} = {load};"
+
+    def row(self, ahead: int) -> str:
+        """Return the pointer for an iteration of the innermost loop.
+
+        ahead   number of the iteration from that to which the pointer points
+        """
+        step = self.step(self.inner, ahead)
+        return self.name if step == "0" else f"{self.name} + {step}"
+
+    def values(self, prefix: str, ahead: int) -> dict[int, str]:
+        """Return id of an element -> C of its value.
+
+        prefix   of the variables of this iteration
+        """
+        if self.read.is_reduced:
+            return {}
+        if self.read.width == 1:
+            text = f"{prefix if self.moves else 'v'}{self.number}"
+            return {id(part): text for part, _ in self.read.parts}
+        start = int(self.step(self.inner, ahead)) if self.moves else 0
+        return {id(part): f"{self.name}[{start + at}]" for part, at in self.read.parts}
+
+
+@dataclass(frozen=True, eq=False)
+class CRow:
+    """The elements of an array along a reduced axis in C, for an iteration of the innermost loop.
+
+    array   the array
+    ahead   number of the iteration from that to which the array's pointer points
+    """
+
+    array: CArray
+    ahead: int
+
+    def pointer(self, name: str, outer: Sequence[int]) -> str:
+        """Return the definition of a pointer to the first element.
+
+        name    of the pointer
+        outer   reduced axes, by number, whose loops are around this one
+        """
+        steps = [(f"r{n}", self.array.step(self.array.inner + 1 + n)) for n in outer]
+        terms = [at if step == "1" else f"{at} * {step}" for at, step in steps if step != "0"]
+        start = " + ".join([self.array.row(self.ahead), *terms])
+        cast = "" if self.array.c_type == "int8_t" else "(const int8_t *)"
+        return f"const int8_t *{name} = {cast}{f'({start})' if cast else start};"
+
+    def next_value(self, pointer: str, axis: int) -> str:
+        """Return the C that loads an element and moves the pointer to the next one along a reduced
+        axis, by number."""
+        step, kind = self.array.step(self.array.inner + 1 + axis), self.array.read.array.dtype
+        if step == "1":
+            return f"{NEXT[kind]}(&{pointer})"
+        size = np.dtype(kind).itemsize
+        if size > 1:
+            step = str(size * int(step)) if step.isdigit() else f"{size} * {step}"
+        return f"{STEP[kind]}(&{pointer}, {step})"

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Estimated cycles of generated C on one core: one per operation of its text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from myoedge.nest.c_dots import dot_cycles
+
+# Cycles of one core, from eight chains of 3 and 10 operators with 64 to 4,096 elements, simulated:
+# one per instruction of the text; literals beyond 12 bits have one of their own.
+OPERATIONS = re.compile(r"me_\w+|table(?=\d+\[)|\bx(?=\d+\[)| [-+*/?<>=&]+ |\b\d{4,}\b")
+DOT_OPERATIONS = 25  # of a call that is compiled into its place
+OPERATION_CYCLES = {
+    "table": 3,
+    "me_quotient": 40,
+    "me_remainder": 40,
+    "me_angle": 45,
+    "me_fine_angle": 55,
+    "me_length": 130,
+    "me_fine_length": 145,
+    "me_between_points": 16,
+    "me_on_segment": 60,
+}
+REDUCING = re.compile(r"for \(int32_t r\d+ = 0; r\d+ < (\d+);")
+
+
+def text_cycles(lines: Sequence[str]) -> float:
+    """Return the cycles of lines of C, some of them in loops over reduced axes."""
+    return sum(map(_line_cycles, *_repeats(lines)))
+
+
+def code_operations(lines: Sequence[str]) -> int:
+    """Return the number of operations in the text of lines of C, loops counted once."""
+    return sum(
+        len(OPERATIONS.findall(line.split(" /* ")[0])) + DOT_OPERATIONS * ("me_dot" in line)
+        for line in lines
+    )
+
+
+def _repeats(lines: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Return lines of C without comments, and how often each is run: loops over reduced axes have
+    literal extents."""
+    times, found = [1], list[int]()
+    for line in lines:
+        extent = REDUCING.match(line.strip())
+        times += [times[-1] * int(extent[1])] if extent else []
+        found.append(times[-1])
+        times = times[:-1] if line.strip() == "}" else times
+    return [line.split(" /* ")[0] for line in lines], found
+
+
+def _line_cycles(line: str, times: int) -> float:
+    own = sum(OPERATION_CYCLES.get(x.strip(), 1) for x in OPERATIONS.findall(line))
+    return times * (own + dot_cycles(line))

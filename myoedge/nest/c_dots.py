@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums of products of contiguous rows in C: up to four rows at a time with one row that they share.
+
+For four results k .. k + 3 of the sum over c of x1[k, c] * x0[c], with 40 elements of c:
+
+    int32_t s0[4];
+    me_dot4_b(s0, x0, x1, x1 + 40, x1 + 80, x1 + 120, 40);
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from myoedge.nest.c_arrays import CArray
+from myoedge.nest.ir import Axis, Binary, Element, Expr, Reduced
+
+HEADER = "me_dot.h"
+KINDS = {"int8": "b", "int16": "h"}
+TOGETHER = {"b": (4, 2, 1), "h": (1,)}  # rows with one that they share, largest first
+CALLS = re.compile(r"me_dot(\d?)_([bh])\(.* (\d+)\);")
+# Cycles of a word of the shared row by the number of other rows, from the instructions of me_dot.h.
+WORD_CYCLES = {1: 5.0, 2: 7.0, 4: 12.0}
+CALL_CYCLES = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class Dot:
+    """A sum of products of two contiguous rows.
+
+    part    the sum
+    rows    arrays of the rows; the second one moves with the innermost loop if any does
+    """
+
+    part: Reduced
+    rows: tuple[CArray, CArray]
+
+    @property
+    def kind(self) -> str:
+        return KINDS[self.rows[0].read.array.dtype]
+
+    @property
+    def extent(self) -> int:
+        return self.part.axis.extent
+
+
+def dots_of(parts: Sequence[Expr], arrays: Sequence[CArray], over: Sequence[Axis]) -> list[Dot]:
+    """Return the sums of products among the parts of a formula.
+
+    over   reduced axes of the description
+    """
+    array_of = {id(part): array for array in arrays for part, _ in array.read.parts}
+    found = []
+    for part in parts:
+        match part:
+            case Reduced("sum", axis, Binary("*", Element() as a, Element() as b)):
+                rows = sorted((array_of[id(x)] for x in (a, b)), key=lambda row: row.moves)
+                if _are_rows(rows, over.index(axis)):
+                    found.append(Dot(part, (rows[0], rows[1])))
+    return found
+
+
+def _are_rows(arrays: Sequence[CArray], axis: int) -> bool:
+    """Return whether arrays of one known type are contiguous along a reduced axis, and no other
+    reduced axis moves them."""
+    kinds = {array.read.array.dtype for array in arrays}
+    return (
+        len(kinds) == 1
+        and kinds <= KINDS.keys()
+        and all(x.is_indexed and x.step(x.inner + 1 + axis) == "1" for x in arrays)
+        and all(sum(map(bool, x.read.over)) == 1 for x in arrays)
+    )
+
+
+@dataclass
+class DotText:
+    """The C of sums of products.
+
+    lines    statements
+    values   per iteration, id of a sum -> C of its value
+    """
+
+    lines: list[str] = field(default_factory=list)
+    values: list[dict[int, str]] = field(default_factory=list)
+
+
+def dot_text(dots: Sequence[Dot], iterations: int, name: str) -> DotText:
+    """Return the C of sums for some iterations of the innermost loop.
+
+    name   prefix of variables
+    """
+    text = DotText(values=[{} for _ in range(iterations)])
+    groups: dict[tuple[str, str, int], list[tuple[int, Dot]]] = {}
+    for ahead in range(iterations):
+        for dot in dots:
+            key = dot.rows[0].row(ahead), dot.kind, dot.extent
+            groups.setdefault(key, []).append((ahead, dot))
+    count = 0
+    for (shared, kind, extent), known in groups.items():
+        for group in _in_sizes(known, TOGETHER[kind]):
+            rows = ", ".join(dot.rows[1].row(ahead) for ahead, dot in group)
+            variable, size = f"{name}{count}", len(group)
+            count += 1
+            if size == 1:
+                call = f"me_dot_{kind}({shared}, {rows}, {extent});"
+                text.lines.append(f"const int32_t {variable} = {call}")
+            else:
+                call = f"me_dot{size}_{kind}({variable}, {shared}, {rows}, {extent});"
+                text.lines += [f"int32_t {variable}[{size}];", call]
+            for at, (ahead, dot) in enumerate(group):
+                text.values[ahead][id(dot.part)] = variable if size == 1 else f"{variable}[{at}]"
+    return text
+
+
+def _in_sizes(
+    items: Sequence[tuple[int, Dot]], sizes: Sequence[int]
+) -> list[Sequence[tuple[int, Dot]]]:
+    """Return a sequence in parts of these sizes, the largest first; the last size is 1."""
+    found, at = [], 0
+    while at < len(items):
+        size = next(size for size in sizes if size <= len(items) - at)
+        found.append(items[at : at + size])
+        at += size
+    return found
+
+
+def dot_cycles(line: str) -> float:
+    """Return the estimated cycles of a call in a line of C; 0 if there is none."""
+    call = CALLS.search(line)
+    if call is None:
+        return 0.0
+    count, kind, extent = call.groups()
+    words = int(extent) / (4 if kind == "b" else 2)
+    return CALL_CYCLES + WORD_CYCLES[int(count or 1)] * words
+
+
+def without(dots: Sequence[Dot], known: Mapping[int, str]) -> list[Dot]:
+    """Return the sums that have no value yet."""
+    return [dot for dot in dots if id(dot.part) not in known]

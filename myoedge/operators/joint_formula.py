@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The formulas of several layers as one: a read of a layer's result is that layer's formula.
+
+For y[k] = sum over c of x[c, k] with x[c, k] = a[c, k] * b[k], both layers are
+y[k] = sum over c of a[c, k] * b[k].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from myoedge.nest.formulas import broadcast_axes, in_axes
+from myoedge.nest.ir import Affine, Array, Axis, Element, Expr, Lookup, Nest, Number, Reduced, walk
+from myoedge.nest.parts import all_axes
+from myoedge.nest.rebuild import with_elements, with_elements_of
+from myoedge.nest.views import view_of
+from myoedge.numerics.element_type import INT8
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.described import nest_constant
+
+Index = tuple[Affine, ...]
+
+
+class JointFormula:
+    """Results of layers as formulas of what the first ones read.
+
+    arrays   the operands, in their order
+    values   layer -> axes of its result, and the formula of an element
+    names    id of a part -> layer whose result it is
+    """
+
+    def __init__(self, step: QuantizedNode) -> None:
+        types = [step.read_type(at).dtype.name for at in range(len(step.operands))]
+        shapes = zip(types, step.shapes, strict=True)
+        self.arrays = tuple(Array(f"x{n}", kind, shape) for n, (kind, shape) in enumerate(shapes))
+        self.values: dict[str, tuple[tuple[Axis, ...], Expr]] = {}
+        self.names: dict[int, str] = {}
+        known = zip(step.operands, self.arrays, strict=True)
+        self._operands = {(name, array.shape): array for name, array in known}
+        self._elements: dict[tuple[int, Index], Expr] = {}  # each loaded once
+        self._moved: dict[tuple[tuple[Axis, ...], Index], dict[int, Expr]] = {}
+
+    def add(self, layer: QuantizedNode) -> bool:
+        """Add a layer's result; return whether its description allows that."""
+        nest = _description(layer)
+        if nest is None:
+            return False
+        axes = long_axes(nest.out.shape)
+        own = dict(zip((x for x in nest.axes if x.extent > 1), axes, strict=True))
+        own |= {axis: axis for axis in all_axes(nest)[len(nest.axes) :]}
+        names = {id(x): name for x, name in zip(nest.operands, layer.operands, strict=True)}
+        parts = [in_axes(x, own) for x in walk(nest.value) if isinstance(x, Element)]
+        if not all(self._may_read(names.get(id(x.array), ""), _long_index(x)) for x in parts):
+            return False
+        value = with_elements(
+            nest.value, lambda x: self._read(names.get(id(x.array), ""), in_axes(x, own))
+        )
+        if layer.table is not None:
+            value = Lookup(nest_constant("table", layer.table), value - INT8.low)
+        self.values[layer.node.name] = axes, value
+        self.names[id(value)] = layer.node.name
+        return True
+
+    def _may_read(self, name: str, index: Index) -> bool:
+        """Return whether a layer's result can be read at an index; one that sums is read at its own
+        place, so that its axes stay."""
+        if name not in self.values:
+            return True
+        axes, value = self.values[name]
+        is_own = index == tuple(axis.at for axis in axes)
+        sums = any(isinstance(x, Reduced) for x in walk(value))
+        return len(index) == len(axes) and (is_own or not sums)
+
+    def _read(self, name: str, part: Element) -> Expr:
+        if not name:
+            return _constant_element(part)
+        if name not in self.values:
+            return self._element(self._operands[name, part.array.shape], part.index)
+        axes, value = self.values[name]
+        index = _long_index(part)
+        if index == tuple(axis.at for axis in axes):
+            return value
+        moved = self._at(value, axes, index)
+        self.names[id(moved)] = name
+        return moved
+
+    def _at(self, value: Expr, axes: tuple[Axis, ...], index: Index) -> Expr:
+        """Return a formula at an index instead of the axes of its layer; parts that several
+        formulas have in common stay one part."""
+        place = dict(zip(axes, index, strict=True))
+
+        def moved(i: Affine) -> Affine:
+            return sum((place[axis] * step for axis, step in i.terms), Affine(const=i.const))
+
+        def load(part: Element) -> Expr:
+            return self._element(part.array, tuple(map(moved, part.index)))
+
+        made = self._moved.setdefault((axes, index), {})
+        return with_elements_of([value], load, made)[id(value)]
+
+    def _element(self, array: Array, index: Index) -> Expr:
+        return self._elements.setdefault((id(array), index), Element(array, index))
+
+
+def long_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
+    """Return one axis per dimension of more than one element."""
+    return broadcast_axes([n for n in shape if n != 1])
+
+
+def _long_index(part: Element) -> Index:
+    """Return the index along the dimensions of more than one element."""
+    return tuple(i for i, n in zip(part.index, part.array.shape, strict=True) if n != 1)
+
+
+def _description(layer: QuantizedNode) -> Nest | None:
+    """Return the description of a layer that computes the elements of its result in order; None
+    without one."""
+    meaning = OPS[layer.node.op].meaning
+    if meaning is None or layer.behind or layer.members:
+        return None
+    nest = meaning(layer)
+    extents = tuple(axis.extent for axis in nest.axes)
+    in_order = nest.at == tuple(axis.at for axis in nest.axes) and extents == nest.out.shape
+    return nest if in_order else None
+
+
+def _constant_element(part: Element) -> Expr:
+    """Return an element of a constant: its number if all iterations read the same."""
+    if part.array.values is None:
+        return part
+    read = view_of(part.array.known, part.index, [axis for i in part.index for axis, _ in i.terms])
+    return part if read.min() < read.max() else Number(int(read.flat[0]))

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn descriptions, with sums and extremes over axes inside one another: generated C in tiles of
+many sizes equals NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.graph.ir import Node
+from myoedge.nest.formulas import clip, maximum, where
+from myoedge.nest.ir import Affine, Array, Axis, Binary, Expr, Nest, Number, Reduced, walk
+from myoedge.nest.reference import NestReference
+from myoedge.numerics.arrays import Array as Values
+from myoedge.numerics.element_type import ElementType
+from myoedge.operators.base import QuantizedNode, QuantizedParams
+from myoedge.operators.chains import ChainNest, ChainParams, chain_of
+from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
+from myoedge.targets import find_chip
+from tests.ops.harness import mismatches, run_c
+from tests.ops.test_tiles import in_room
+
+GAP9 = find_chip("gap9")
+COUNT, SLOW_COUNT = 30, 500
+LOW, HIGH = -900, 900  # of drawn intermediates: a product of two, summed, stays inside int32
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """A description as a layer, with its operands."""
+
+    seed: int
+    chain: ChainNest = field(repr=False)
+    step: QuantizedNode = field(repr=False)
+    data: tuple[Values, ...] = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        return len(walk(self.chain.flat.nest.value))
+
+
+class Drawing:
+    """Parts of a formula that is drawn, and the arrays that they read."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = rng = np.random.default_rng(seed)
+        extents = rng.choice([1, 2, 3, 5, 8, 24], int(rng.integers(1, 4)))
+        self.axes = tuple(Axis(f"i{d}", int(n)) for d, n in enumerate(extents))
+        count = int(rng.integers(0, 3))
+        self.over = tuple(Axis(f"r{n}", int(rng.integers(1, 14))) for n in range(count))
+        self.arrays: list[Array] = []
+
+    def one_of(self, items: list[Expr]) -> Expr:
+        return items[self.rng.integers(len(items))]
+
+    def load(self, axes: tuple[Axis, ...], dtype: str = "") -> Expr:
+        """An element of a new array: broadcast, or a part of it; with rows along reduced axes."""
+        rng = self.rng
+        kept = [axis for axis in axes if rng.integers(4)] or [axes[-1]]
+        if any(axis in self.over for axis in kept) and rng.integers(2):
+            kept = [kept[at] for at in rng.permutation(len(kept))]  # in any order
+        index = [axis.at + int(rng.integers(3)) * int(rng.integers(2)) for axis in kept]
+        shape = tuple(i.high + 1 + int(rng.integers(2)) for i in index)
+        kind = dtype or str(rng.choice(["int8", "int16"]))
+        values = rng.integers(-100, 100, shape).astype(kind) if rng.integers(4) == 0 else None
+        array = Array(f"x{len(self.arrays)}", kind, shape, values)
+        self.arrays.append(array)
+        return array[tuple(index)]
+
+    def channel_constant(self) -> Expr:
+        axis = self.axes[-1]
+        values = self.rng.integers(-100, 100, (axis.extent,), np.int32)
+        return Array("constant", "int32", values.shape, values)[axis]
+
+    def combined(self, a: Expr, b: Expr) -> Expr:
+        a, b = clip(a, LOW, HIGH), clip(b, LOW, HIGH)
+        kind = str(self.rng.choice(["+", "-", "*", "max", "where", "<", ">>"]))
+        if kind == ">>":
+            return Binary(">>", a, Number(int(self.rng.integers(8))))
+        return where(a < b, a + 1, b) if kind == "where" else Binary(kind, a, b)
+
+    def reduced(self, axis: Axis, outer: list[Expr]) -> Expr:
+        """A reduction of elements along the axis and of parts outside of it, such as another
+        reduction."""
+        if self.rng.integers(2):
+            dtype = str(self.rng.choice(["int8", "int16"]))
+            shared, count = self.load((self.axes[0], axis), dtype), int(self.rng.integers(1, 6))
+            sums = [
+                Reduced("sum", axis, shared * self.load((*self.axes, axis), dtype))
+                for _ in range(count)
+            ]
+            return sum(sums[1:], sums[0] >> 4)
+        inner = self.load((*self.axes, axis))
+        value = self.combined(inner, self.one_of([*outer, self.load((*self.axes, axis)), inner]))
+        return Reduced(str(self.rng.choice(["sum", "max", "min"])), axis, value)
+
+    def nest(self) -> Nest:
+        parts = [self.load(self.axes) for _ in range(int(self.rng.integers(1, 4)))]
+        for axis in self.over:
+            parts.append(clip(self.reduced(axis, parts) >> 3, LOW, HIGH))
+        for _ in range(int(self.rng.integers(1, 5))):
+            parts.append(self.combined(self.one_of(parts), self.one_of(parts)))
+        for _ in range(int(self.rng.integers(4)) * 2):  # constants side by side
+            parts.append(self.combined(self.one_of(parts), self.channel_constant()))
+        value = clip(sum(parts[len(parts) // 2 :], maximum(parts[-1], -7)), -128, 127)
+        out = Array("y", "int8", tuple(axis.extent for axis in self.axes))
+        at: tuple[Affine, ...] = tuple(axis.at for axis in self.axes)
+        operands = tuple(x for x in self.arrays if x.values is None)
+        return Nest(self.axes, operands, out, at, value)
+
+
+def described(seed: int) -> Description | None:
+    """A drawn description as a layer; None if no C is generated from it."""
+    drawing = Drawing(seed)
+    nest = drawing.nest()
+    chain = chain_of(nest, {})
+    if chain is None or not nest.operands:
+        return None
+    kinds = tuple(ElementType.of(np.dtype(x.dtype)) for x in nest.operands)
+    names = tuple(x.name for x in nest.operands)
+    node = Node("add", names, ("y",))
+    shapes = tuple(x.shape for x in nest.operands)
+    member = QuantizedNode(node, names, shapes, nest.out.shape, QuantizedParams())
+    step = QuantizedNode(
+        node,
+        names,
+        shapes,
+        nest.out.shape,
+        ChainParams(chain=chain),
+        operand_types=kinds,
+        members=(member,),
+    )
+    data = tuple(
+        drawing.rng.integers(k.low, k.high + 1, s).astype(k.dtype)
+        for k, s in zip(kinds, shapes, strict=True)
+    )
+    return Description(seed, chain, step, data)
+
+
+@pytest.mark.parametrize(
+    ("first", "count"), [(0, COUNT), pytest.param(1000, SLOW_COUNT, marks=pytest.mark.slow)]
+)
+def test_generated_c_equals_numpy(first: int, count: int, tmp_path: Path) -> None:
+    drawn = (described(seed) for seed in range(first, first + 3 * count))
+    cases = [case for case in drawn if case is not None][:count]
+    assert len(cases) == count
+    tilings = []
+    for number, case in enumerate(cases):
+        (kernel,) = candidates(case.step, GAP9)
+        tilings.append(in_room(kernel, NetworkKernels.of([case.step], GAP9), number))
+    text = "".join(text for x in tilings for text in x.kernel.sources.values())
+    assert all(f"me_dot{n}_b(" in text for n in ("", 2, 4))
+    assert "me_dot_h(" in text
+    assert "INT32_MIN" in text
+    assert any(len(tiling.tiles) > 1 for tiling in tilings)
+    wanted = [NestReference.of(case.chain.flat.nest)(*case.data) for case in cases]
+    assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O1", tilings))
