@@ -18,7 +18,7 @@ from myoedge.nest.ir import Axis, Binary, Element, Expr, Reduced
 
 HEADER = "me_dot.h"
 KINDS = {"int8": "b", "int16": "h"}
-TOGETHER = {"b": (4, 2, 1), "h": (1,)}  # rows with one that they share, largest first
+TOGETHER = (4, 2, 1)  # rows with one that they share
 CALLS = re.compile(r"me_dot(\d?)_([bh])\(.* (\d+)\);")
 # Cycles of a word of the shared row by the number of other rows, from the instructions of me_dot.h.
 WORD_CYCLES = {1: 5.0, 2: 7.0, 4: 12.0}
@@ -98,7 +98,7 @@ def dot_text(dots: Sequence[Dot], iterations: int, name: str) -> DotText:
             groups.setdefault(key, []).append((ahead, dot))
     count = 0
     for (shared, kind, extent), known in groups.items():
-        for group in _in_sizes(known, TOGETHER[kind]):
+        for group in _in_sizes(known, TOGETHER):
             rows = ", ".join(dot.rows[1].row(ahead) for ahead, dot in group)
             variable, size = f"{name}{count}", len(group)
             count += 1
