@@ -35,7 +35,7 @@ COPIES = {"loop_state", "loop_next", WRITE}
 MOVED = {"slice", "expand"}
 SUMS = ("sum", "mean")
 JOINED = (*sorted(PAIRS | COPIES | MOVED | BY_PLACE), "table", "fake_quantize", "linear")
-COUNT, SLOW_COUNT = 60, 600
+COUNT, SLOW_COUNT = 48, 600
 OFTEN = 3  # of four operands, so many are results of members
 
 
@@ -72,8 +72,12 @@ def drawn_chain(seed: int) -> Chain | None:
     for number in range(1, int(rng.integers(1, 9))):
         step = one_layer(rng)
         op = step.node.op
-        if op in BY_PLACE and step.out != first.out:
-            continue
+        if op in BY_PLACE:
+            alike = [x.step for x in drawn(op, 40) if x.step.out == first.out]
+            kinds = [x for x in alike if x.element_type in (INT8, INT16)]
+            if not kinds:
+                continue
+            step = kinds[rng.integers(len(kinds))]
         if op in MOVED or op == "linear":
             step = (moved_to if op in MOVED else product_to)(rng, step, first.out)
             members.append(named(step, f"m{number}", [f"in{number}"]))
