@@ -26,7 +26,7 @@ CALL_CYCLES = 8.0
 
 
 @dataclass(frozen=True, eq=False)
-class Dot:
+class RowProduct:
     """A sum of products of two contiguous rows.
 
     part    the sum
@@ -45,7 +45,9 @@ class Dot:
         return self.part.axis.extent
 
 
-def dots_of(parts: Sequence[Expr], arrays: Sequence[CArray], over: Sequence[Axis]) -> list[Dot]:
+def dots_of(
+    parts: Sequence[Expr], arrays: Sequence[CArray], over: Sequence[Axis]
+) -> list[RowProduct]:
     """Return the sums of products among the parts of a formula.
 
     over   reduced axes of the description
@@ -57,7 +59,7 @@ def dots_of(parts: Sequence[Expr], arrays: Sequence[CArray], over: Sequence[Axis
             case Reduced("sum", axis, Binary("*", Element() as a, Element() as b)):
                 rows = sorted((array_of[id(x)] for x in (a, b)), key=lambda row: row.moves)
                 if _are_rows(rows, over.index(axis)):
-                    found.append(Dot(part, (rows[0], rows[1])))
+                    found.append(RowProduct(part, (rows[0], rows[1])))
     return found
 
 
@@ -85,13 +87,13 @@ class DotText:
     values: list[dict[int, str]] = field(default_factory=list)
 
 
-def dot_text(dots: Sequence[Dot], iterations: int, name: str) -> DotText:
+def dot_text(dots: Sequence[RowProduct], iterations: int, name: str) -> DotText:
     """Return the C of sums for some iterations of the innermost loop.
 
     name   prefix of variables
     """
     text = DotText(values=[{} for _ in range(iterations)])
-    groups: dict[tuple[str, str, int], list[tuple[int, Dot]]] = {}
+    groups: dict[tuple[str, str, int], list[tuple[int, RowProduct]]] = {}
     for ahead in range(iterations):
         for dot in dots:
             key = dot.rows[0].row(ahead), dot.kind, dot.extent
@@ -114,8 +116,8 @@ def dot_text(dots: Sequence[Dot], iterations: int, name: str) -> DotText:
 
 
 def _in_sizes(
-    items: Sequence[tuple[int, Dot]], sizes: Sequence[int]
-) -> list[Sequence[tuple[int, Dot]]]:
+    items: Sequence[tuple[int, RowProduct]], sizes: Sequence[int]
+) -> list[Sequence[tuple[int, RowProduct]]]:
     """Return a sequence in parts of these sizes, the largest first; the last size is 1."""
     found, at = [], 0
     while at < len(items):
@@ -135,6 +137,6 @@ def dot_cycles(line: str) -> float:
     return CALL_CYCLES + WORD_CYCLES[int(count or 1)] * words
 
 
-def without(dots: Sequence[Dot], known: Mapping[int, str]) -> list[Dot]:
+def without(dots: Sequence[RowProduct], known: Mapping[int, str]) -> list[RowProduct]:
     """Return the sums that have no value yet."""
     return [dot for dot in dots if id(dot.part) not in known]

@@ -44,7 +44,7 @@ class FormulaParts:
 
     @cached_property
     def uses(self) -> Counter[int]:
-        """How often each part is an operand or a formula's value, by its id."""
+        """Number of times that each part is an operand or a formula's value, by its id."""
         used = (x for part in walk(*self.values) for x in part.operands)
         return Counter(map(id, (*used, *self.values)))
 

@@ -18,6 +18,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.chains import chain_step, operands_read_elsewhere
 from myoedge.operators.described import written_shape
 from myoedge.operators.engine_choice import AUTO, CORES
+from myoedge.operators.products.packing import WeightedParams
 from myoedge.operators.products.rows import is_small_product
 
 MOST_MEMBERS = 24  # of a chain: a longer loop body leaves the cores' instruction caches
@@ -219,7 +220,7 @@ def may_join(step: QuantizedNode) -> bool:
     of layers with weights, small ones."""
     is_described = OPS[step.node.op].meaning is not None and step.behind is None
     may_run = is_described and step.engine.name in (AUTO, CORES)
-    return may_run and ("weight" not in step.integers.arrays or is_small_product(step))
+    return may_run and (not isinstance(step.integers, WeightedParams) or is_small_product(step))
 
 
 def sums_each_once(step: QuantizedNode, shape: Shape) -> bool:

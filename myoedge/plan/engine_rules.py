@@ -119,7 +119,10 @@ def _is_forced(choice: EngineChoice) -> bool:
 
 
 def _kernels(step: QuantizedNode, engine: str) -> list[Kernel]:
-    """Return the kernels of a layer's operator on an engine."""
+    """Return the kernels of a layer's operator on an engine; none of a chain, which is generated
+    for the cores."""
+    if step.members:
+        return []
     return [kernel for kernel in OPS[step.node.op].kernels if kernel.engine == engine]
 
 

@@ -231,7 +231,8 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
     node, fidelity = step.node, outcome.fidelity
     local = {} if fidelity is None else fidelity.local
     cumulative = {} if fidelity is None else fidelity.cumulative
-    weighted = [x for x in step.members or (step,) if "weight" in x.integers.arrays]
+    layers = step.members or (step,)
+    weighted = [x for x in layers if x.integers.arrays.get("weight") is not None]
     widest = max(weighted, key=lambda x: x.weight_bits, default=None)
     return {
         "name": node.name,
