@@ -25,8 +25,9 @@ from itertools import zip_longest
 from myoedge.nest.c_arrays import C_TYPES, CArray, CRow
 from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_dots import HEADER, dot_text, dots_of, without
-from myoedge.nest.c_formula import FormulaParts, FormulaText
+from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.flat import FlatNest
+from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.intervals import intervals
 from myoedge.nest.ir import Array, Call, Expr, Lookup, Reduced
 

@@ -8,56 +8,16 @@ For clip((a * 12 + b * 3 + 77) >> 5, -128, 127), whose rounding constant p.macsR
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from myoedge.nest.c_arrays import CRow
-from myoedge.nest.intervals import Interval
-from myoedge.nest.ir import Axis, Binary, Call, Element, Expr, Lookup, Number, Reduced, Where, walk
+from myoedge.nest.formula_parts import FormulaParts
+from myoedge.nest.ir import Binary, Call, Expr, Lookup, Number, Reduced, Where, walk
 
 FUNCTIONS = {"//": "me_quotient", "%": "me_remainder"}
 TEXT_LENGTH = 60  # a longer expression gets a variable
 STARTS = {"sum": "0", "max": "INT32_MIN", "min": "INT32_MAX"}
 INT32_MAX, HALF_MAX = 2**31 - 1, 2**15 - 1
-
-
-@dataclass(frozen=True)
-class FormulaParts:
-    """Formulas with the names and ranges that their C depends on.
-
-    values   the formulas
-    labels   id of a part -> comment of the variable that has its value
-    tables   id of a constant table -> its C name
-    ranges   id of a part -> its range
-    over     reduced axes: r0, r1, ... in C
-    arrays   number of arrays; variables beyond have higher numbers
-    """
-
-    values: tuple[Expr, ...]
-    labels: Mapping[int, str]
-    tables: Mapping[int, str]
-    ranges: Mapping[int, Interval]
-    over: tuple[Axis, ...] = ()
-    arrays: int = 0
-
-    @cached_property
-    def uses(self) -> Counter[int]:
-        """Number of times that each part is an operand or a formula's value, by its id."""
-        used = (x for part in walk(*self.values) for x in part.operands)
-        return Counter(map(id, (*used, *self.values)))
-
-    @cached_property
-    def axes(self) -> dict[int, frozenset[Axis]]:
-        """Reduced axes on which each part depends, by its id."""
-        found: dict[int, frozenset[Axis]] = {}
-        for part in walk(*self.values):
-            own = frozenset[Axis]().union(*(found[id(x)] for x in part.operands))
-            if isinstance(part, Element):
-                own |= {axis for index in part.index for axis, _ in index.terms} & {*self.over}
-            found[id(part)] = own - {part.axis} if isinstance(part, Reduced) else own
-        return found
 
 
 class FormulaText:
