@@ -26,7 +26,7 @@ from myoedge.nest.c_arrays import C_TYPES, CArray, CRow
 from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_dots import HEADER, dot_text, dots_of, without
 from myoedge.nest.c_formula import FormulaText
-from myoedge.nest.flat import FlatNest
+from myoedge.nest.flat import FlatNest, shared_loop
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.intervals import intervals
 from myoedge.nest.ir import Array, Call, Expr, Lookup, Reduced
@@ -82,15 +82,6 @@ def c_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
 def result_names(count: int) -> tuple[str, ...]:
     """Return the names of results in C: y, y1, y2, ..."""
     return tuple(f"y{n or ''}" for n in range(count))
-
-
-def shared_loop(flat: FlatNest, cores: int = 8) -> int:
-    """Return the number of the loop whose iterations the cores share: the innermost one for long
-    rows, otherwise the one that leaves the smallest largest share."""
-    loops = flat.loops
-    rows = [-(-loop.extent // cores) / loop.extent for loop in loops]
-    rows[-1] += 4 / loops[-1].extent if len(loops) > 1 else 0  # each core starts every row
-    return min(range(len(loops)), key=rows.__getitem__)
 
 
 class _Body:

@@ -159,6 +159,15 @@ class FlatNest:
         return [number for number, read in enumerate(self.reads) if is_elsewhere(read)]
 
 
+def shared_loop(flat: FlatNest, cores: int = 8) -> int:
+    """Return the number of the loop whose iterations the cores share: the innermost one for long
+    rows, otherwise the one that leaves the smallest largest share."""
+    loops = flat.loops
+    rows = [-(-loop.extent // cores) / loop.extent for loop in loops]
+    rows[-1] += 4 / loops[-1].extent if len(loops) > 1 else 0  # each core starts every row
+    return min(range(len(loops)), key=rows.__getitem__)
+
+
 def _is_flat(nest: Nest) -> bool:
     """Return whether a description computes each element in order, without padding and running
     sums."""

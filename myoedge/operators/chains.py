@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel, result_names, shared_loop
+from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel, result_names
 from myoedge.nest.c_arrays import C_TYPES
-from myoedge.nest.flat import FlatNest
+from myoedge.nest.flat import FlatNest, shared_loop
 from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import Array, Nest
 from myoedge.nest.records import records
