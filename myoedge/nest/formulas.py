@@ -11,7 +11,6 @@ from myoedge.nest.ir import (
     Binary,
     Element,
     Expr,
-    Number,
     Reduced,
     Value,
     Where,
@@ -81,15 +80,6 @@ def broadcast_index(axes: Sequence[Axis], shape: Sequence[int]) -> tuple[Affine,
     return tuple(as_index(0) if n == 1 else axis.at for axis, n in zip(aligned, shape, strict=True))
 
 
-def matched_axes(axes: Sequence[Axis], others: Sequence[Axis]) -> dict[Axis, Axis] | None:
-    """Return axis -> the other one in its place, apart from those of extent 1; None if extents
-    differ."""
-    mine, theirs = ([axis for axis in x if axis.extent > 1] for x in (axes, others))
-    if [axis.extent for axis in mine] != [axis.extent for axis in theirs]:
-        return None
-    return dict(zip(mine, theirs, strict=True))
-
-
 def in_axes(part: Element, axes: Mapping[Axis, Axis]) -> Element:
     """Return an element with its index in other axes; without those of extent 1, which add 0."""
     index = (
@@ -97,15 +87,3 @@ def in_axes(part: Element, axes: Mapping[Axis, Axis]) -> Element:
         for i in part.index
     )
     return Element(part.array, tuple(index))
-
-
-def constant_element(part: Element) -> Expr:
-    """Return an element of a constant: its number if all iterations read the same."""
-    values = part.array.values
-    if values is None or not values.size:
-        return part
-    if (values == values.flat[0]).all():
-        return Number(int(values.flat[0]))
-    if any(index.terms for index in part.index):
-        return part
-    return Number(int(values[tuple(index.const for index in part.index)]))
