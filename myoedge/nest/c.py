@@ -28,7 +28,7 @@ from myoedge.nest.c_dots import HEADER, dot_text, dots_of, without
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.flat import FlatNest, shared_loop
 from myoedge.nest.formula_parts import FormulaParts
-from myoedge.nest.intervals import intervals
+from myoedge.nest.intervals import of_all_trainings
 from myoedge.nest.ir import Array, Call, Expr, Lookup, Reduced
 
 PUT = {"int8": "me_put_b", "int16": "me_put_h", "int32": "me_put_w"}
@@ -103,7 +103,7 @@ class _Body:
         self.tables = {f"table{n}": array for n, array in enumerate(arrays.values())}
         names = {id(array): name for name, array in self.tables.items()}
         values, count = tuple(value for _, value in flat.nest.results), len(flat.reads)
-        ranges = intervals(flat.nest)
+        ranges = of_all_trainings(flat.nest)
         self.formula = FormulaParts(values, labels, names, ranges, flat.over, count)
 
     # --- header

@@ -205,7 +205,9 @@ class FormulaText:
         number, products, others = self._split([*self._terms(part)])
         last = self._last_half(products) if shift else None
         half = 0 if last is None else 1 << shift >> 1
-        if not products or self._reach([*products, *others]) + abs(number) + half > INT32_MAX:
+        fits = self._reach([*products, *others]) + abs(number) + half <= INT32_MAX
+        in_order = last is None and len(products) + len(others) + bool(number) <= 2
+        if not products or not (fits or in_order):
             text = f"{self.of(part.left)} + {self.of(part.right)}"  # keeps the order of sums
             return _shifted(f"({text})", shift)
         text = self._joined(others, number - half)

@@ -69,6 +69,12 @@ def rounded_shift(value: Expr, bits: int) -> Expr:
     return (value + (1 << bits >> 1)) >> bits if bits else value
 
 
+def long_shift(value: Expr, bits: int) -> Expr:
+    """Return value / 2**bits, rounded half up, of a value that its kernel computes in 64 bits; the
+    value itself for 0 bits."""
+    return Binary("long >>", value + (1 << bits >> 1), as_expr(bits)) if bits else value
+
+
 def broadcast_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
     """Return one axis per dimension of a result."""
     return tuple(Axis(f"i{d}", n) for d, n in enumerate(shape))

@@ -24,6 +24,7 @@ from myoedge.nest.ir import (
     Number,
     Reduced,
     Where,
+    walk,
 )
 from myoedge.nest.parts import all_axes
 from myoedge.nest.views import view_of
@@ -58,10 +59,22 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
 
 def largest(nest: Nest, known: Mapping[str, Interval] | None = None) -> int:
     """Return the largest x or -1 - x of all computed values x, for any operands: 2**31 - 1 at most
-    if all fit in int32; 0 if values are only moved."""
+    if all fit in int32; 0 if values are only moved. What a long shift reads has 64 bits."""
     found = intervals(nest, known)
-    computed = [part for part in nest.parts if not isinstance(part, Element | Number)]
+    long = {
+        id(x)
+        for part in nest.parts
+        if isinstance(part, Binary) and part.operation == "long >>"
+        for x in walk(part.left)
+    }
+    computed = [x for x in nest.parts if not isinstance(x, Element | Number) and id(x) not in long]
     return max((max(high, -1 - low) for low, high in (found[id(x)] for x in computed)), default=0)
+
+
+def of_all_trainings(nest: Nest) -> dict[int, Interval]:
+    """Return the range of each part for any values of the constants that vary."""
+    arrays = (part.array for part in nest.parts if isinstance(part, Element))
+    return intervals(nest, {array.name: _of_type(array) for array in arrays if array.varies})
 
 
 def in_int32(nest: Nest) -> bool:
@@ -72,7 +85,7 @@ def in_int32(nest: Nest) -> bool:
 def part_interval(part: Expr, inner: Sequence[Interval]) -> Interval:
     """Return the range of a part over all iterations, from those of its operands."""
     if isinstance(part, Element):
-        return _of_array(part.array)
+        return _of_type(part.array) if part.array.varies else _of_array(part.array)
     return _ends(_range(part, [*inner], {}, (part.axis,) if isinstance(part, Reduced) else ()))
 
 
@@ -152,10 +165,14 @@ def _of_element(part: Element, loops: Sequence[Axis]) -> Range:
     return each, each
 
 
+def _of_type(array: Array) -> Interval:
+    info = np.iinfo(array.dtype)
+    return int(info.min), int(info.max)
+
+
 def _of_array(array: Array) -> Interval:
     if array.values is None:
-        info = np.iinfo(array.dtype)
-        low, high = int(info.min), int(info.max)
+        low, high = _of_type(array)
     else:
         low, high = int(array.values.min()), int(array.values.max())
     outside = low if array.outside is None else array.outside
@@ -184,7 +201,7 @@ def _of_pair(part: Binary, left: Range, right: Range) -> Range:
 
 def _of_scaled(part: Binary, left: Range, right: Range) -> Range:
     """Return the range of a product or of a shift."""
-    if part.operation in ("<<", ">>") and not _is_inside(right, SHIFTS):
+    if part.operation in ("<<", ">>", "long >>") and not _is_inside(right, SHIFTS):
         return UNKNOWN
     ends = [_combined(part.operation, a, b) for a, b in product(left, right)]
     is_square = part.operation == "*" and part.left is part.right
@@ -211,9 +228,9 @@ def _combined(operation: str, a: Any, b: Any) -> Any:
     if operation == "*":
         return a * b
     if not _has_array((a, b)):
-        return a >> b if operation == ">>" else a << b
+        return a << b if operation == "<<" else a >> b
     factor = 2.0**b
-    return np.floor(a / factor) if operation == ">>" else a * factor
+    return a * factor if operation == "<<" else np.floor(a / factor)
 
 
 def _of_reduced(part: Reduced, value: Range, loops: Sequence[Axis]) -> Range:

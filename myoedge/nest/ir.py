@@ -80,7 +80,8 @@ class Binary(Expr):
     """A formula of two operands.
 
     operation   "+", "-", "*", ">>", "<<", "<" and "==" (1 or 0), "max", "min", "int32 +", "int32 -"
-                and "int32 *" modulo 2**32, "//" and "%" by positive numbers, rounded down
+                and "int32 *" modulo 2**32, "//" and "%" by positive numbers, rounded down,
+                and "long >>", whose operand has 64 bits
     """
 
     operation: str
@@ -236,6 +237,8 @@ class Array:
     values    values of a constant; None for operands and the result
     outside   value of the elements outside the array (padding); None: there are none
     width     extent of the last dimension if an iteration reads all of it, as a record; 1 otherwise
+    varies    whether another training of the network gives a constant other values: its C is the
+              same for all values
     """
 
     name: str
@@ -244,6 +247,7 @@ class Array:
     values: Numbers | None = field(default=None, repr=False)
     outside: int | None = None
     width: int = 1
+    varies: bool = False
 
     @property
     def known(self) -> Numbers:

@@ -14,7 +14,7 @@ import numpy as np
 from myoedge.nest.ir import Affine, Array, Axis, Element, Expr, Nest, as_index
 from myoedge.nest.rebuild import with_elements_of
 
-Key = tuple[str, tuple[int, ...], tuple[Affine, ...]]
+Key = tuple[str, tuple[int, ...], tuple[Affine, ...], bool]
 
 
 def records(nest: Nest) -> dict[int, Expr]:
@@ -23,7 +23,7 @@ def records(nest: Nest) -> dict[int, Expr]:
     groups: dict[Key, list[Element]] = {}
     for part in nest.parts:
         if isinstance(part, Element) and _is_plain_constant(part, nest.axes):
-            key = part.array.dtype, part.array.shape, part.index
+            key = part.array.dtype, part.array.shape, part.index, part.array.varies
             groups.setdefault(key, []).append(part)
     made = {
         id(part): element
@@ -45,6 +45,8 @@ def _record(parts: Sequence[Element]) -> list[Expr]:
     """Return the elements of one array that has those of several arrays side by side."""
     arrays = {id(part.array): part.array for part in parts}
     values = np.stack([array.known for array in arrays.values()], axis=-1)
-    array = Array("constants", values.dtype.name, values.shape, values, width=len(arrays))
+    varies = parts[0].array.varies
+    kind, width = values.dtype.name, len(arrays)
+    array = Array("constants", kind, values.shape, values, width=width, varies=varies)
     at = {known: number for number, known in enumerate(arrays)}
     return [Element(array, (*part.index, as_index(at[id(part.array)]))) for part in parts]

@@ -44,6 +44,7 @@ PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of
     "%": (np.mod, operator.mod),
     "<": (np.less, operator.lt),
     "==": (np.equal, operator.eq),
+    "long >>": (np.right_shift, operator.rshift),
     "max": (np.maximum, max),
     "min": (np.minimum, min),
 }

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.formulas import broadcast_axes, broadcast_index, clip
-from myoedge.nest.ir import Affine, Array, Axis, Expr, Nest, Value
+from myoedge.nest.formulas import broadcast_axes, broadcast_index, clip, maximum, minimum
+from myoedge.nest.ir import Affine, Array, Axis, Expr, Nest, Value, as_expr
 from myoedge.operators.base import OPS, QuantizedNode
 
 
@@ -49,15 +49,28 @@ def saturated(step: QuantizedNode, value: Expr) -> Expr:
     return clip(value, step.low, step.high)
 
 
-def requantised(step: QuantizedNode, acc: Expr, channel: Sequence[Axis] = ()) -> Expr:
+def requantised(step: QuantizedNode, acc: Expr) -> Expr:
     """Return clip(((acc >> pre) * mult + offset) >> shift) with the node's constants, which are
-    RequantParams.
-
-    channel   index of constants per channel
-    """
+    RequantParams."""
     kept = acc >> step.integers.pre if step.integers.pre else acc
-    scaled = kept * constant(step, "mult", channel) + constant(step, "offset", channel)
-    return saturated(step, scaled >> constant(step, "shift", channel))
+    scaled = kept * constant(step, "mult") + constant(step, "offset")
+    return saturated(step, scaled >> constant(step, "shift"))
+
+
+def requantised_channel(step: QuantizedNode, acc: Expr, channel: Axis) -> Expr:
+    """Return clip(((acc >> pre) * mult + offset) >> shift) with a channel's constants, all of which
+    are data, so that another training of the network has the same formula."""
+
+    def each(name: str, value: Any) -> Expr:
+        values = np.broadcast_to(np.asarray(value, np.int32), (channel.extent,))
+        return as_expr(nest_constant(name, np.ascontiguousarray(values))[channel])
+
+    c = step.integers
+    scaled = (acc >> each("pre", c.pre)) * each("mult", c.mult) + each("offset", c.offset)
+    value = scaled >> each("shift", c.shift)
+    if "act" not in step.attrs or step.table is not None:
+        return saturated(step, value)
+    return minimum(maximum(value, each("low", step.low)), each("high", step.high))
 
 
 def pairwise_nest(step: QuantizedNode, formula: Callable[[Expr, Expr], Expr]) -> Nest:

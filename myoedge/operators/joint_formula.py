@@ -7,7 +7,8 @@ y[k] = sum over c of a[c, k] * b[k].
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from myoedge.nest.formulas import broadcast_axes, in_axes
 from myoedge.nest.ir import Affine, Array, Axis, Element, Expr, Lookup, Nest, Number, Reduced, walk
@@ -19,6 +20,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.described import nest_constant
 
 Index = tuple[Affine, ...]
+LIMITS = {"low", "high"}  # of results per channel, which follow from their scale
 
 
 class JointFormula:
@@ -37,6 +39,8 @@ class JointFormula:
         self.names: dict[int, str] = {}
         known = zip(step.operands, self.arrays, strict=True)
         self._operands = {(name, array.shape): array for name, array in known}
+        self._learnt: Collection[str] = ()  # constants of the layer that is added
+        self._varying: dict[int, tuple[Array, Array]] = {}  # the first one keeps its id
         self._elements: dict[tuple[int, Index], Expr] = {}  # each loaded once
         self._moved: dict[tuple[tuple[Axis, ...], Index], dict[int, Expr]] = {}
 
@@ -49,11 +53,13 @@ class JointFormula:
         own = dict(zip((x for x in nest.axes if x.extent > 1), axes, strict=True))
         own |= {axis: axis for axis in all_axes(nest)[len(nest.axes) :]}
         names = {id(x): name for x, name in zip(nest.operands, layer.operands, strict=True)}
+        self._learnt = OPS[layer.node.op].constants.learnt.ranges.keys() | LIMITS
         parts = [in_axes(x, own) for x in walk(nest.value) if isinstance(x, Element)]
         if not all(self._may_read(names.get(id(x.array), ""), _long_index(x)) for x in parts):
             return False
         value = with_elements(
-            nest.value, lambda x: self._read(names.get(id(x.array), ""), in_axes(x, own))
+            nest.value,
+            lambda x: self._read(names.get(id(x.array), ""), in_axes(x, own), _is_fixed(x)),
         )
         if layer.table is not None:
             value = Lookup(nest_constant("table", layer.table), value - INT8.low)
@@ -71,9 +77,9 @@ class JointFormula:
         sums = any(isinstance(x, Reduced) for x in walk(value))
         return len(index) == len(axes) and (is_own or not sums)
 
-    def _read(self, name: str, part: Element) -> Expr:
+    def _read(self, name: str, part: Element, is_fixed: bool) -> Expr:
         if not name:
-            return _constant_element(part)
+            return self._constant(part, is_fixed)
         if name not in self.values:
             return self._element(self._operands[name, part.array.shape], part.index)
         axes, value = self.values[name]
@@ -83,6 +89,20 @@ class JointFormula:
         moved = self._at(value, axes, index)
         self.names[id(moved)] = name
         return moved
+
+    def _constant(self, part: Element, is_fixed: bool) -> Expr:
+        """Return an element of a constant: its number if all iterations and trainings read the
+        same.
+
+        is_fixed   whether the description reads one element, such as the factor that is 1
+        """
+        array = part.array
+        if array.name in self._learnt and not is_fixed:
+            known = array, replace(array, varies=True)
+            return Element(self._varying.setdefault(id(array), known)[1], part.index)
+        axes = [axis for i in part.index for axis, _ in i.terms]
+        read = view_of(array.known, part.index, axes)
+        return part if read.min() < read.max() else Number(int(read.flat[0]))
 
     def _at(self, value: Expr, axes: tuple[Axis, ...], index: Index) -> Expr:
         """Return a formula at an index instead of the axes of its layer; parts that several
@@ -124,9 +144,5 @@ def _description(layer: QuantizedNode) -> Nest | None:
     return nest if in_order else None
 
 
-def _constant_element(part: Element) -> Expr:
-    """Return an element of a constant: its number if all iterations read the same."""
-    if part.array.values is None:
-        return part
-    read = view_of(part.array.known, part.index, [axis for i in part.index for axis, _ in i.terms])
-    return part if read.min() < read.max() else Number(int(read.flat[0]))
+def _is_fixed(part: Element) -> bool:
+    return not any(index.terms for index in part.index)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs
-from myoedge.nest.formulas import rounded_shift, running_total
+from myoedge.nest.formulas import long_shift, running_total
 from myoedge.nest.ir import Axis, Expr, Nest
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.attributes import AXIS
@@ -69,7 +69,7 @@ def meaning(step: QuantizedNode[CumsumParams]) -> Nest:
 
     def formula(x: Expr, axes: tuple[Axis, ...]) -> Expr:
         sums = running_total(axes[step.attrs["axis"]], x - c.x_zero)
-        return requantised(step, rounded_shift(sums, c.drop))
+        return requantised(step, long_shift(sums, c.drop))
 
     return unary_nest(step, formula)
 

@@ -19,7 +19,13 @@ from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16_sums import sum_kernels
 from myoedge.operators.conv.wide import wide_in_tiles
 from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
-from myoedge.operators.described import constant, nest_constant, operand, requantised, result
+from myoedge.operators.described import (
+    constant,
+    nest_constant,
+    operand,
+    requantised_channel,
+    result,
+)
 from myoedge.operators.format import NOT_ACTIVATED, SIXTEEN, STORED_BITS, Format
 from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel
 from myoedge.operators.products.ne16 import rows_on_ne16
@@ -61,7 +67,7 @@ def linear_nest(step: QuantizedNode) -> Nest:
     c = Axis("c", step.shapes[0][-1])
     weight = nest_constant("weight", step.integers.weight)
     acc = total(c, x[(*rows, c)] * weight[k, c]) + constant(step, "bias", (k,))
-    value = requantised(step, acc, (k,))
+    value = requantised_channel(step, acc, k)
     return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
 
 
