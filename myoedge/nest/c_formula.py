@@ -205,14 +205,14 @@ class FormulaText:
         number, products, others = self._split([*self._terms(part)])
         last = self._last_half(products) if shift else None
         half = 0 if last is None else 1 << shift >> 1
-        fits = self._reach([*products, *others]) + abs(number) + half <= INT32_MAX
-        in_order = last is None and len(products) + len(others) + bool(number) <= 2
-        if not products or not (fits or in_order):
+        is_pair = last is None and len(products) + len(others) + bool(number) <= 2
+        may_move = self._reach([*products, *others]) + abs(number) + half <= INT32_MAX
+        if not (products and (may_move or is_pair)):
             text = f"{self.of(part.left)} + {self.of(part.right)}"  # keeps the order of sums
             return _shifted(f"({text})", shift)
         text = self._joined(others, number - half)
-        for product in products:
-            text = text if product is last else self._with_product(text, product)
+        for product in (x for x in products if x is not last):
+            text = self._with_product(text, product)
         if last is None:
             return _shifted(text, shift)
         factors = ", ".join(map(self.bare, last.operands))
