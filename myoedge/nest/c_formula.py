@@ -206,16 +206,18 @@ class FormulaText:
         last = self._last_half(products) if shift else None
         half = 0 if last is None else 1 << shift >> 1
         is_pair = last is None and len(products) + len(others) + bool(number) <= 2
-        may_move = self._reach([*products, *others]) + abs(number) + half <= INT32_MAX
-        if not (products and (may_move or is_pair)):
+        may_move = self._may_move([*products, *others], abs(number) + half)
+        if not products or not (is_pair or may_move):
             text = f"{self.of(part.left)} + {self.of(part.right)}"  # keeps the order of sums
             return _shifted(f"({text})", shift)
         text = self._joined(others, number - half)
-        for product in (x for x in products if x is not last):
+        for product in [x for x in products if x is not last]:
             text = self._with_product(text, product)
-        if last is None:
-            return _shifted(text, shift)
-        factors = ", ".join(map(self.bare, last.operands))
+        return _shifted(text, shift) if last is None else self._with_last(text, last, shift)
+
+    def _with_last(self, text: str, product: Expr, shift: int) -> str:
+        """Return a sum with its last product, rounded and shifted."""
+        factors = ", ".join(map(self.bare, product.operands))
         if text == "0":
             return f"me_mulsRN({factors}, {shift})"
         return f"me_macsRN({text}, {factors}, {shift})"
@@ -234,6 +236,10 @@ class FormulaText:
 
     def _is_product(self, part: Expr) -> bool:
         return isinstance(part, Binary) and part.operation == "*" and self._is_own(part)
+
+    def _may_move(self, parts: Sequence[Expr], number: int) -> bool:
+        """Return whether the sum of parts and a number stays inside int32 in any order."""
+        return number + self._reach(parts) <= INT32_MAX
 
     def _reach(self, parts: Sequence[Expr]) -> int:
         """Return the largest magnitude of the sum of parts, in any order."""
