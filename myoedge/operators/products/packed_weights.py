@@ -63,9 +63,9 @@ class PackedConstant:
 def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:
     """Return the kernel with weights stored in 2 or 4 bits if they fit; otherwise the kernel
     unchanged."""
-    found = next((x for x in kernel.operands if x.name == WEIGHTS and x.array is not None), None)
-    bits = INT8.bits if found is None else stored_bits(step)
-    packed = None if found is None or bits == INT8.bits else packed_operand(found, bits)
+    found = [x for x in kernel.operands if x.name == WEIGHTS and x.array is not None]
+    bits = stored_bits(step) if found else INT8.bits
+    packed = packed_operand(found[0], bits) if bits < INT8.bits else None
     if packed is None:
         return kernel
     axes = (*kernel.unit_axes, *kernel.split) if packed.axes else ()
