@@ -158,3 +158,32 @@ def test_chains_in_loops_write_states_and_rows_in_time(
     assert checked.exact["simulator"], checked.difference
     chains = [row for row in build.report["layers"] if len(row["members"]) > 1]
     assert max(len(row["writes"]) for row in chains) >= results
+
+
+class Synapses(nn.Module):
+    """Two sums over the same products of all pairs, and what follows from both: one layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centre, self.slope = (nn.Parameter(torch.rand(16, 24)) for _ in range(2))
+        self.weight, self.reversal = (
+            nn.Parameter(torch.rand(16, 24)),
+            nn.Parameter(torch.randn(16, 24)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = torch.sigmoid((x.unsqueeze(2) - self.centre) * self.slope) * self.weight
+        return (active * self.reversal).sum(1) * 0.5 + active.sum(1)
+
+
+def test_sums_join_the_layers_before_and_behind_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = save_exported(Synapses().eval(), (torch.zeros(1, 16),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((8, 1, 16)).astype(np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=True)
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact == {"host": True, "simulator": True} | {
+        key: None for key in checked.exact if key not in ("host", "simulator")
+    }
+    (layer,) = build.report["layers"]
+    assert layer["members"].count("sum") == 2

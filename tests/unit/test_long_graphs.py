@@ -33,7 +33,7 @@ from myoedge.targets import find_chip
 from myoedge.targets.chip import Chip
 from tests.conftest import save_exported
 
-FEW = 150
+FEW = 192  # eight chains of 24 members
 MOST = 2.3  # times the calls for twice the nodes
 LARGE = replace(find_chip("gap9"), l2_bytes=1 << 24)  # which holds the code of all
 
