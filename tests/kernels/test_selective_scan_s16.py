@@ -34,7 +34,7 @@ def case_of(rng: np.random.Generator, steps: int, width: int, states: int, wide:
     a, d = -rng.uniform(0.01, 3.0, (width, states)), rng.normal(size=width)
     y, names = QuantParams(1e-3, 5, INT16), ("delta", "x", "b", "c")
     site = QuantizeInputs({}, shapes, shapes[0], tuple(kinds), y, (None,) * 4 + (a, d))
-    integers = SELECTIVE_SCAN.quantize(site)
+    integers = SELECTIVE_SCAN.constants.quantize(site)
     lowest = {"sum_drop": 7 + 7 * ("c" not in wide), "sum_mult": 2**31 - 1, "out_shift": 0}
     arrays = {k: np.full(width, v, np.int32) for k, v in lowest.items()}
     integers = replace(integers, **arrays, term=integers.term >> 20)

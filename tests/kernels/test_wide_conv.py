@@ -104,7 +104,7 @@ def test_weights_are_as_large_as_int32_has_room_for(wide: tuple[bool, bool]) -> 
             abs(int(b)) + reach * sum(abs(w) for w in row)
             for row, b in zip(rows, step.integers.bias, strict=True)
         ]
-        assert max(sums) == CONV.acc_bound(step) <= INT32_MAX
+        assert max(sums) == step.bound <= INT32_MAX
         largest = np.array([max(abs(w) for w in row) for row in rows])
         full = np.array([s > 0.8 * 2**31 for s in sums]) | (
             np.abs(step.integers.bias) > 0.99 * 2**28

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.qdq import Writer
-from myoedge.operators.written_real import CALLS, NODES, Written
+from myoedge.operators.written_real import CALLS, NODES, WrittenNode
 
 RNG = np.random.default_rng(0)
 A, B = (RNG.uniform(0.1, 3.0, (2, 5)).astype(np.float32) for _ in range(2))
@@ -24,7 +24,7 @@ LOGICAL = ("logical_and", "logical_not", "logical_or", "bitwise_and", "bitwise_o
 def by_onnxruntime(function: Callable[..., Any], *arrays: Array) -> Array:
     w = Writer({}, {})
     names = [f"x{at}" for at in range(len(arrays))]
-    made = function(*(Written(w, name, 2) for name in names))
+    made = function(*(WrittenNode(w, name, 2) for name in names))
     wanted = function(*arrays)
     kind = TensorProto.BOOL if wanted.dtype == bool else TensorProto.FLOAT
     graph = helper.make_graph(
@@ -71,4 +71,4 @@ def test_a_formula_is_computed(function: Callable[..., Any]) -> None:
 )
 def test_what_onnx_has_not_is_told(function: Callable[..., Any], named: str) -> None:
     with pytest.raises(TypeError, match=f"real has {named}, which ONNX does not; WRITE can"):
-        function(Written(Writer({}, {}), "x", 2))
+        function(WrittenNode(Writer({}, {}), "x", 2))

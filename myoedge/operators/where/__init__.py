@@ -15,7 +15,7 @@ HALF = 0.5  # conditions are 0.0 or 1.0
 MULT_BITS = 14  # of factors
 
 
-class Where(api.ElementwiseOperator, name="where", doc="one of two tensors, by a condition"):
+class Choice(api.ElementwiseOperator, name="where", doc="one of two tensors, by a condition"):
     """Constants: what a condition that holds exceeds, and factors to steps of the result / 2**n."""
 
     most: Constant

@@ -6,8 +6,8 @@
 #include "me_share.h"
 #include "me_tiles.h"
 #include "library/me_attention.h"
-#include "library/me_elementwise.h"
-#include "library/me_gemm.h"
+#include "library/me_chain_0aa48d57.h"
+#include "library/me_chain_10fbdb6a.h"
 #include "library/me_layout.h"
 #include "library/me_norm.h"
 #include "weights.h"
@@ -24,134 +24,76 @@ void (*me_trace)(int32_t result, const void *data, int32_t size_bytes);
 extern _Alignas(16) int8_t me_l1[];
 #else
 #define me_l1 model_l1
-_Alignas(16) int8_t me_l1[3136] ME_L1;
+_Alignas(16) int8_t me_l1[3392] ME_L1;
 #endif
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
-    me_add_s16_params me_add_s16;
     me_attention_s8_params me_attention_s8;
-    me_linear_s8_params me_linear_s8;
+    me_chain_0aa48d57_params me_chain_0aa48d57;
+    me_chain_10fbdb6a_params me_chain_10fbdb6a;
     me_norm_to_s8_params me_norm_to_s8;
     me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
-    me_add_s16_tile me_add_s16;
     me_attention_s8_tile me_attention_s8;
-    me_linear_s8_tile me_linear_s8;
+    me_chain_0aa48d57_tile me_chain_0aa48d57;
+    me_chain_10fbdb6a_tile me_chain_10fbdb6a;
     me_norm_to_s8_tile me_norm_to_s8;
     me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
 
-// linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
+// linear, linear, linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
 // one tile
-#define L00_LINEAR_WEIGHTS (me_l1 + 192) /* 256 bytes */
-#define L00_LINEAR_CHANNELS (me_l1 + 448) /* 256 bytes */
-#define L00_LINEAR_X (me_l1 + 704) /* 192 bytes */
-#define L00_LINEAR_Y me_l1 /* 192 bytes */
+#define L00_CHAIN_X2 (me_l1 + 576) /* 960 bytes */
+#define L00_CHAIN_X1 (me_l1 + 1536) /* 256 bytes */
+#define L00_CHAIN_X3 (me_l1 + 1792) /* 256 bytes */
+#define L00_CHAIN_X4 (me_l1 + 2048) /* 256 bytes */
+#define L00_CHAIN_X0 (me_l1 + 2304) /* 192 bytes */
+#define L00_CHAIN_Y me_l1 /* 192 bytes */
+#define L00_CHAIN_Y1 (me_l1 + 192) /* 192 bytes */
+#define L00_CHAIN_Y2 (me_l1 + 384) /* 192 bytes */
 
-static void l00_linear_arguments(void)
+static void l00_chain_arguments(void)
 {
-    me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[0].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)L00_LINEAR_X, .rows = 12, .x_stride = 16,
-        .weights = (void *)L00_LINEAR_WEIGHTS, .channels = (void *)L00_LINEAR_CHANNELS,
-        .y = (void *)L00_LINEAR_Y, .k = 16, .y_stride = 16, .kernel_waits = 1,
-    };
+    me_op[0].me_chain_0aa48d57 = (me_chain_0aa48d57_params){ 0 };
+    me_tile[0].me_chain_0aa48d57.x0 = (void *)L00_CHAIN_X0;
+    me_tile[0].me_chain_0aa48d57.x1 = (void *)L00_CHAIN_X1;
+    me_tile[0].me_chain_0aa48d57.x2 = (void *)L00_CHAIN_X2;
+    me_tile[0].me_chain_0aa48d57.x3 = (void *)L00_CHAIN_X3;
+    me_tile[0].me_chain_0aa48d57.x4 = (void *)L00_CHAIN_X4;
+    me_tile[0].me_chain_0aa48d57.y = (void *)L00_CHAIN_Y;
+    me_tile[0].me_chain_0aa48d57.y1 = (void *)L00_CHAIN_Y1;
+    me_tile[0].me_chain_0aa48d57.y2 = (void *)L00_CHAIN_Y2;
+    me_tile[0].me_chain_0aa48d57.extent[0] = 12;
+    me_tile[0].me_chain_0aa48d57.extent[1] = 16;
+    me_tile[0].me_chain_0aa48d57.y_step[0] = 16;
 }
 
-static void l00_linear_load(void)
+static void l00_chain_load(void)
 {
-    me_fetch(L00_LINEAR_X, (const int8_t *)me_in[0], 192, 192, 0);
-    me_fetch(L00_LINEAR_WEIGHTS, l00_linear_weights, 256, 256, 0);
-    me_fetch(L00_LINEAR_CHANNELS, (const int8_t *)l00_linear_channels, 256, 256, 0);
+    me_fetch(L00_CHAIN_X0, (const int8_t *)me_in[0], 192, 192, 0);
+    me_fetch(L00_CHAIN_X1, l00_chain_x1, 256, 256, 0);
+    me_fetch(L00_CHAIN_X2, (const int8_t *)l00_chain_x2, 960, 960, 0);
+    me_fetch(L00_CHAIN_X3, l00_chain_x3, 256, 256, 0);
+    me_fetch(L00_CHAIN_X4, l00_chain_x4, 256, 256, 0);
 }
 
-static void l00_linear_compute(void)
+static void l00_chain_compute(void)
 {
-    me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
-}
-
-// linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
-// one tile
-#define L01_LINEAR_WEIGHTS (me_l1 + 896) /* 256 bytes */
-#define L01_LINEAR_CHANNELS (me_l1 + 1152) /* 256 bytes */
-#define L01_LINEAR_X (me_l1 + 384) /* 192 bytes */
-#define L01_LINEAR_Y (me_l1 + 192) /* 192 bytes */
-
-static void l01_linear_fetch_constants(void)
-{
-    me_start_for_layer(1);
-    me_fetch(L01_LINEAR_WEIGHTS, l01_linear_weights, 256, 256, 0);
-    me_fetch(L01_LINEAR_CHANNELS, (const int8_t *)l01_linear_channels, 256, 256, 0);
-    me_start_for_next();
-}
-
-static void l01_linear_arguments(void)
-{
-    me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[1].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)L01_LINEAR_X, .rows = 12, .x_stride = 16,
-        .weights = (void *)L01_LINEAR_WEIGHTS, .channels = (void *)L01_LINEAR_CHANNELS,
-        .y = (void *)L01_LINEAR_Y, .k = 16, .y_stride = 16, .kernel_waits = 1,
-    };
-}
-
-static void l01_linear_load(void)
-{
-    me_fetch(L01_LINEAR_X, (const int8_t *)me_in[0], 192, 192, 0);
-}
-
-static void l01_linear_compute(void)
-{
-    me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
-}
-
-// linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
-// one tile
-#define L02_LINEAR_WEIGHTS (me_l1 + 576) /* 256 bytes */
-#define L02_LINEAR_CHANNELS (me_l1 + 1408) /* 256 bytes */
-#define L02_LINEAR_X (me_l1 + 832) /* 192 bytes */
-#define L02_LINEAR_Y (me_l1 + 384) /* 192 bytes */
-
-static void l02_linear_fetch_constants(void)
-{
-    me_start_for_layer(2);
-    me_fetch(L02_LINEAR_WEIGHTS, l02_linear_weights, 256, 256, 0);
-    me_fetch(L02_LINEAR_CHANNELS, (const int8_t *)l02_linear_channels, 256, 256, 0);
-    me_start_for_next();
-}
-
-static void l02_linear_arguments(void)
-{
-    me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[0].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)L02_LINEAR_X, .rows = 12, .x_stride = 16,
-        .weights = (void *)L02_LINEAR_WEIGHTS, .channels = (void *)L02_LINEAR_CHANNELS,
-        .y = (void *)L02_LINEAR_Y, .k = 16, .y_stride = 16, .kernel_waits = 1,
-    };
-}
-
-static void l02_linear_load(void)
-{
-    me_fetch(L02_LINEAR_X, (const int8_t *)me_in[0], 192, 192, 0);
-}
-
-static void l02_linear_compute(void)
-{
-    me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
+    me_chain_0aa48d57(&me_op[0].me_chain_0aa48d57, &me_tile[0].me_chain_0aa48d57);
 }
 
 // transpose 1x12x2x8 -> 1x2x8x12  networks.py:22 (transpose)
 // computed as 12x16 -> 16x12; one tile
-#define L03_TRANSPOSE_Y (me_l1 + 576) /* 192 bytes */
-#define L03_TRANSPOSE_X0 L02_LINEAR_Y
+#define L01_TRANSPOSE_Y (me_l1 + 576) /* 192 bytes */
+#define L01_TRANSPOSE_X0 L00_CHAIN_Y
 
-static void l03_transpose_arguments(void)
+static void l01_transpose_arguments(void)
 {
     me_op[1].me_transpose_s8 = (me_transpose_s8_params){ 0 };
-    me_tile[1].me_transpose_s8.from = (void *)L03_TRANSPOSE_X0;
-    me_tile[1].me_transpose_s8.to = (void *)L03_TRANSPOSE_Y;
+    me_tile[1].me_transpose_s8.from = (void *)L01_TRANSPOSE_X0;
+    me_tile[1].me_transpose_s8.to = (void *)L01_TRANSPOSE_Y;
     me_tile[1].me_transpose_s8.loops = 2;
     me_tile[1].me_transpose_s8.extent[0] = 16;
     me_tile[1].me_transpose_s8.extent[1] = 12;
@@ -159,176 +101,148 @@ static void l03_transpose_arguments(void)
     me_tile[1].me_transpose_s8.step[1] = 16;
 }
 
-static void l03_transpose_compute(void)
+static void l01_transpose_compute(void)
 {
     me_transpose_s8(&me_op[1].me_transpose_s8, &me_tile[1].me_transpose_s8);
 }
 
 // attention 1x12x2x8, 1x12x2x8, 1x2x8x12 -> 1x12x2x8  networks.py:22 (attention)
 // one tile
-#define L04_ATTENTION_EXP (me_l1 + 768) /* 512 bytes */
-#define L04_ATTENTION_SCRATCH (me_l1 + 1280) /* 1,344 bytes */
-#define L04_ATTENTION_Y (me_l1 + 384) /* 192 bytes */
-#define L04_ATTENTION_Q L00_LINEAR_Y
-#define L04_ATTENTION_K L01_LINEAR_Y
-#define L04_ATTENTION_V L03_TRANSPOSE_Y
+#define L02_ATTENTION_EXP (me_l1 + 960) /* 512 bytes */
+#define L02_ATTENTION_SCRATCH (me_l1 + 1472) /* 1,344 bytes */
+#define L02_ATTENTION_Y (me_l1 + 768) /* 192 bytes */
+#define L02_ATTENTION_Q L00_CHAIN_Y1
+#define L02_ATTENTION_K L00_CHAIN_Y2
+#define L02_ATTENTION_V L01_TRANSPOSE_Y
 
-static void l04_attention_fetch_constants(void)
+static void l02_attention_fetch_constants(void)
 {
-    me_start_for_layer(4);
-    me_fetch(L04_ATTENTION_EXP, (const int8_t *)l04_attention_exp, 512, 512, 0);
+    me_start_for_layer(2);
+    me_fetch(L02_ATTENTION_EXP, (const int8_t *)l02_attention_exp, 512, 512, 0);
     me_start_for_next();
 }
 
-static void l04_attention_arguments(void)
+static void l02_attention_arguments(void)
 {
     me_op[0].me_attention_s8 = (me_attention_s8_params){
         .keys = 12, .width = 8, .out_width = 8, .before = 24, .after = 24, .half = 17,
         .most = 17307, .mult = 15420, .shift = 19, .share = 443875888, .offset = 6411273,
-        .out_shift = 20, .exp = (void *)L04_ATTENTION_EXP,
+        .out_shift = 20, .exp = (void *)L02_ATTENTION_EXP,
     };
     me_tile[0].me_attention_s8 = (me_attention_s8_tile){
-        .q = (void *)L04_ATTENTION_Q, .k = (void *)L04_ATTENTION_K, .v = (void *)L04_ATTENTION_V,
-        .y = (void *)L04_ATTENTION_Y, .scratch = (void *)L04_ATTENTION_SCRATCH, .rows = 12,
+        .q = (void *)L02_ATTENTION_Q, .k = (void *)L02_ATTENTION_K, .v = (void *)L02_ATTENTION_V,
+        .y = (void *)L02_ATTENTION_Y, .scratch = (void *)L02_ATTENTION_SCRATCH, .rows = 12,
         .keys = 12, .values = 12, .heads = 2,
     };
 }
 
-static void l04_attention_compute(void)
+static void l02_attention_compute(void)
 {
     me_attention_s8(&me_op[0].me_attention_s8, &me_tile[0].me_attention_s8);
 }
 
-// linear 1x12x16 -> 1x12x16  out (linear, networks.py:23)
+// linear, add 1x12x16, 1x12x16 -> 1x12x16  out + networks.py:23 (add)
 // one tile
-#define L05_LINEAR_WEIGHTS (me_l1 + 2624) /* 256 bytes */
-#define L05_LINEAR_CHANNELS (me_l1 + 2880) /* 256 bytes */
-#define L05_LINEAR_Y (me_l1 + 576) /* 192 bytes */
-#define L05_LINEAR_X L04_ATTENTION_Y
+#define L03_CHAIN_X3 (me_l1 + 2816) /* 320 bytes */
+#define L03_CHAIN_X2 (me_l1 + 3136) /* 256 bytes */
+#define L03_CHAIN_X0 (me_l1 + 384) /* 192 bytes */
+#define L03_CHAIN_Y me_l1 /* 384 bytes */
+#define L03_CHAIN_X1 L02_ATTENTION_Y
 
-static void l05_linear_fetch_constants(void)
+static void l03_chain_fetch_constants(void)
 {
-    me_start_for_layer(5);
-    me_fetch(L05_LINEAR_WEIGHTS, l05_linear_weights, 256, 256, 0);
-    me_fetch(L05_LINEAR_CHANNELS, (const int8_t *)l05_linear_channels, 256, 256, 0);
+    me_start_for_layer(3);
+    me_fetch(L03_CHAIN_X2, l03_chain_x2, 256, 256, 0);
+    me_fetch(L03_CHAIN_X3, (const int8_t *)l03_chain_x3, 320, 320, 0);
     me_start_for_next();
 }
 
-static void l05_linear_arguments(void)
+static void l03_chain_arguments(void)
 {
-    me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[1].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)L05_LINEAR_X, .rows = 12, .x_stride = 16,
-        .weights = (void *)L05_LINEAR_WEIGHTS, .channels = (void *)L05_LINEAR_CHANNELS,
-        .y = (void *)L05_LINEAR_Y, .k = 16, .y_stride = 16,
-    };
+    me_op[1].me_chain_10fbdb6a = (me_chain_10fbdb6a_params){ 0 };
+    me_tile[1].me_chain_10fbdb6a.x0 = (void *)L03_CHAIN_X0;
+    me_tile[1].me_chain_10fbdb6a.x1 = (void *)L03_CHAIN_X1;
+    me_tile[1].me_chain_10fbdb6a.x2 = (void *)L03_CHAIN_X2;
+    me_tile[1].me_chain_10fbdb6a.x3 = (void *)L03_CHAIN_X3;
+    me_tile[1].me_chain_10fbdb6a.y = (void *)L03_CHAIN_Y;
+    me_tile[1].me_chain_10fbdb6a.extent[0] = 12;
+    me_tile[1].me_chain_10fbdb6a.extent[1] = 16;
+    me_tile[1].me_chain_10fbdb6a.x0_step[0] = 16;
+    me_tile[1].me_chain_10fbdb6a.y_step[0] = 16;
 }
 
-static void l05_linear_compute(void)
+static void l03_chain_load(void)
 {
-    me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
+    me_fetch(L03_CHAIN_X0, (const int8_t *)me_in[0], 192, 192, 0);
 }
 
-// add 1x12x16, 1x12x16 -> 1x12x16  networks.py:23 (add)
-// computed as 192, 192 -> 192; one tile
-#define L06_ADD_A (me_l1 + 384) /* 192 bytes */
-#define L06_ADD_Y me_l1 /* 384 bytes */
-#define L06_ADD_B L05_LINEAR_Y
-
-static void l06_add_arguments(void)
+static void l03_chain_compute(void)
 {
-    me_op[0].me_add_s16 = (me_add_s16_params){
-        .y_wide = 1, .a_mult = 6608056, .b_mult = 3489161, .offset = 11027284, .shift = 16,
-        .low = -32768, .high = 32767,
-    };
-    me_tile[0].me_add_s16 = (me_add_s16_tile){
-        .a = (void *)L06_ADD_A, .b = (void *)L06_ADD_B, .y = (void *)L06_ADD_Y, .n = 192, .rows = 1,
-    };
-}
-
-static void l06_add_load(void)
-{
-    me_fetch(L06_ADD_A, (const int8_t *)me_in[0], 192, 192, 0);
-}
-
-static void l06_add_compute(void)
-{
-    me_add_s16(&me_op[0].me_add_s16, &me_tile[0].me_add_s16);
+    me_chain_10fbdb6a(&me_op[1].me_chain_10fbdb6a, &me_tile[1].me_chain_10fbdb6a);
 }
 
 // layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)
 // one tile
-#define L07_LAYER_NORM_PAIRS (me_l1 + 768) /* 128 bytes */
-#define L07_LAYER_NORM_Y (me_l1 + 384) /* 192 bytes */
-#define L07_LAYER_NORM_X L06_ADD_Y
+#define L04_LAYER_NORM_PAIRS (me_l1 + 576) /* 128 bytes */
+#define L04_LAYER_NORM_Y (me_l1 + 384) /* 192 bytes */
+#define L04_LAYER_NORM_X L03_CHAIN_Y
 
-static void l07_layer_norm_fetch_constants(void)
+static void l04_layer_norm_fetch_constants(void)
 {
-    me_start_for_layer(7);
-    me_fetch(L07_LAYER_NORM_PAIRS, (const int8_t *)l07_layer_norm_pairs, 128, 128, 0);
+    me_start_for_layer(4);
+    me_fetch(L04_LAYER_NORM_PAIRS, (const int8_t *)l04_layer_norm_pairs, 128, 128, 0);
     me_start_for_next();
 }
 
-static void l07_layer_norm_arguments(void)
+static void l04_layer_norm_arguments(void)
 {
-    me_op[1].me_norm_to_s8 = (me_norm_to_s8_params){
+    me_op[0].me_norm_to_s8 = (me_norm_to_s8_params){
         .length = 16, .bits = 13, .centred = 1, .x_wide = 1, .shift = 22, .eps_low = 35174,
-        .pairs = (void *)L07_LAYER_NORM_PAIRS,
+        .pairs = (void *)L04_LAYER_NORM_PAIRS,
     };
-    me_tile[1].me_norm_to_s8 = (me_norm_to_s8_tile){
-        .x = (void *)L07_LAYER_NORM_X, .y = (void *)L07_LAYER_NORM_Y, .rows = 12,
+    me_tile[0].me_norm_to_s8 = (me_norm_to_s8_tile){
+        .x = (void *)L04_LAYER_NORM_X, .y = (void *)L04_LAYER_NORM_Y, .rows = 12,
     };
 }
 
-static void l07_layer_norm_compute(void)
+static void l04_layer_norm_compute(void)
 {
-    me_norm_to_s8(&me_op[1].me_norm_to_s8, &me_tile[1].me_norm_to_s8);
+    me_norm_to_s8(&me_op[0].me_norm_to_s8, &me_tile[0].me_norm_to_s8);
 }
 
-static void l07_layer_norm_store(void)
+static void l04_layer_norm_store(void)
 {
-    me_send(L07_LAYER_NORM_Y, (int8_t *)me_out[0], 192, 192, 0);
+    me_send(L04_LAYER_NORM_Y, (int8_t *)me_out[0], 192, 192, 0);
 }
 
 static const me_layer me_layers[] = {
-    { .tiles = 1, .kernel_waits = 1, .arguments.once = l00_linear_arguments,
-      .load.once = l00_linear_load, .compute.once = l00_linear_compute,
-      .prefetch.once = l01_linear_fetch_constants, },
-    { .tiles = 1, .kernel_waits = 1, .arguments.once = l01_linear_arguments,
-      .load.once = l01_linear_load, .compute.once = l01_linear_compute,
-      .prefetch.once = l02_linear_fetch_constants, },
-    { .tiles = 1, .kernel_waits = 1, .arguments.once = l02_linear_arguments,
-      .load.once = l02_linear_load, .compute.once = l02_linear_compute, },
-    { .tiles = 1, .back_to_back = 1, .arguments.once = l03_transpose_arguments,
-      .compute.once = l03_transpose_compute, .prefetch.once = l04_attention_fetch_constants, },
-    { .tiles = 1, .back_to_back = 1, .arguments.once = l04_attention_arguments,
-      .compute.once = l04_attention_compute, .prefetch.once = l05_linear_fetch_constants, },
-    { .tiles = 1, .back_to_back = 1, .arguments.once = l05_linear_arguments,
-      .compute.once = l05_linear_compute, },
-    { .tiles = 1, .arguments.once = l06_add_arguments, .load.once = l06_add_load,
-      .compute.once = l06_add_compute, .prefetch.once = l07_layer_norm_fetch_constants, },
-    { .tiles = 1, .back_to_back = 1, .arguments.once = l07_layer_norm_arguments,
-      .compute.once = l07_layer_norm_compute, .store.once = l07_layer_norm_store, },
+    { .tiles = 1, .arguments.once = l00_chain_arguments, .load.once = l00_chain_load,
+      .compute.once = l00_chain_compute, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l01_transpose_arguments,
+      .compute.once = l01_transpose_compute, .prefetch.once = l02_attention_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l02_attention_arguments,
+      .compute.once = l02_attention_compute, .prefetch.once = l03_chain_fetch_constants, },
+    { .tiles = 1, .arguments.once = l03_chain_arguments, .load.once = l03_chain_load,
+      .compute.once = l03_chain_compute, .prefetch.once = l04_layer_norm_fetch_constants, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l04_layer_norm_arguments,
+      .compute.once = l04_layer_norm_compute, .store.once = l04_layer_norm_store, },
     { .tiles = 1 },
 };
 
 int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
-    for (int32_t layer = 0; layer < 8; layer++) {
+    for (int32_t layer = 0; layer < 5; layer++) {
         me_run_layer(&me_layers[layer], layer);
         me_layer_ends(layer);
 #ifdef ME_TRACE
         if (me_trace) {
             switch (layer) {
-            case 0: me_trace(0, L00_LINEAR_Y, 192); break;
-            case 1: me_trace(1, L01_LINEAR_Y, 192); break;
-            case 2: me_trace(2, L02_LINEAR_Y, 192); break;
-            case 3: me_trace(3, L03_TRANSPOSE_Y, 192); break;
-            case 4: me_trace(4, L04_ATTENTION_Y, 192); break;
-            case 5: me_trace(5, L05_LINEAR_Y, 192); break;
-            case 6: me_trace(6, L06_ADD_Y, 384); break;
-            case 7: me_trace(7, (int8_t *)me_out[0], 192); break;
+            case 0: me_trace(0, L00_CHAIN_Y, 192); me_trace(1, L00_CHAIN_Y1, 192); me_trace(2, L00_CHAIN_Y2, 192); break;
+            case 1: me_trace(3, L01_TRANSPOSE_Y, 192); break;
+            case 2: me_trace(4, L02_ATTENTION_Y, 192); break;
+            case 3: me_trace(5, L03_CHAIN_Y, 384); break;
+            case 4: me_trace(6, (int8_t *)me_out[0], 192); break;
             }
         }
 #endif
