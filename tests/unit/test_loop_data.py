@@ -171,28 +171,33 @@ class Parts(nn.Module):
         return torch.stack(rows, 1)
 
 
+LARGE = 132  # so that its linear layer is not joined with what follows it
+
+
 class Late(nn.Module):
     """A recurrence whose last layer reads the row."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.state = nn.Linear(16, 16)
+        self.state = nn.Linear(LARGE, LARGE)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h, rows = x.new_zeros(1, 16), []
+        h, rows = x.new_zeros(1, LARGE), []
         for row in torch.tanh(x * 0.5).unbind(1):
             h = torch.tanh(self.state(h) * row + row)
             rows.append(h)
         return torch.stack(rows, 1)
 
 
-@pytest.mark.parametrize(("model", "fetch"), [(Parts, "_fetch_next_x"), (Late, "_fetch_x")])
+@pytest.mark.parametrize(
+    ("model", "width", "fetch"), [(Parts, 16, "_fetch_next_x"), (Late, LARGE, "_fetch_x")]
+)
 def test_rows_are_fetched_whole_beside_layers_that_do_not_read_them(
-    model: type[nn.Module], fetch: str, tmp_path: Path
+    model: type[nn.Module], width: int, fetch: str, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    path = save_exported(model().eval(), (torch.zeros(1, 20, 16),), tmp_path / "m.pt2")
-    calib = np.random.default_rng(0).standard_normal((6, 1, 20, 16)).astype(np.float32)
+    path = save_exported(model().eval(), (torch.zeros(1, 20, width),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((6, 1, 20, width)).astype(np.float32)
     build = myoedge.build(path, calib=calib, output=tmp_path / "out", simulate=False)
     assert fetch in (build.folder / "src" / "network.c").read_text()
     assert myoedge.validate(build, on=("host", "simulator")).difference is None
