@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from myoedge.nest.formulas import broadcast_axes, in_axes
 from myoedge.nest.ir import Affine, Array, Axis, Element, Expr, Lookup, Nest, Number, Reduced, walk
 from myoedge.nest.parts import all_axes
@@ -98,8 +100,9 @@ class JointFormula:
         """
         array = part.array
         if array.name in self._learnt and not is_fixed:
-            known = array, replace(array, varies=True)
-            return Element(self._varying.setdefault(id(array), known)[1], part.index)
+            known = array, replace(_read_part(part), varies=True)
+            index = tuple(i if i.terms else Affine() for i in part.index)
+            return Element(self._varying.setdefault(id(array), known)[1], index)
         axes = [axis for i in part.index for axis, _ in i.terms]
         read = view_of(array.known, part.index, axes)
         return part if read.min() < read.max() else Number(int(read.flat[0]))
@@ -146,3 +149,10 @@ def _description(layer: QuantizedNode) -> Nest | None:
 
 def _is_fixed(part: Element) -> bool:
     return not any(index.terms for index in part.index)
+
+
+def _read_part(part: Element) -> Array:
+    """Return the part of a constant that an element reads: of dimensions with one index, that."""
+    spans = tuple(slice(i.const, i.const + 1) if not i.terms else slice(None) for i in part.index)
+    values = np.ascontiguousarray(part.array.known[spans])
+    return replace(part.array, values=values, shape=values.shape)

@@ -35,7 +35,7 @@ class Frames(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.head = nn.Conv1d(2, 64, 3), nn.Linear(64, 64)  # no generated kernel
+        self.conv, self.head = nn.Conv1d(2, 64, 3), nn.Linear(64, 256)  # not generated
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.conv(nn.functional.pad(x, (2, 0))).relu()
