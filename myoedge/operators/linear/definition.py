@@ -113,8 +113,7 @@ LINEAR = register(
                 lambda step: is_int8(step) and is_large_product(*row_sizes(step)),
                 *FORMATS,
             ),
-            # alone, C of bytes is slower than me_linear_s8: 2 % in MLPerf Tiny's autoencoder
-            Kernel(CLUSTER, in_tiles, lambda x: is_small_product(x) and not is_int8(x), FORMATS),
+            Kernel(CLUSTER, in_tiles, is_small_product, FORMATS),
             low_scratch_fallback(rows_in_place, INT8_PRODUCTS),
             on_ne16(rows_on_ne16),
             on_ne16(partial(rows_on_ne16, in_place=True), is_in_words),

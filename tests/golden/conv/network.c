@@ -5,6 +5,7 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
+#include "library/me_chain_fe2456f0.h"
 #include "library/me_depthwise_conv_s8.h"
 #include "library/me_gemm.h"
 #include "library/me_layout.h"
@@ -29,6 +30,7 @@ _Alignas(16) int8_t me_l1[11176] ME_L1;
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
     me_avg_pool_s8_params me_avg_pool_s8;
+    me_chain_fe2456f0_params me_chain_fe2456f0;
     me_conv_s8_params me_conv_s8;
     me_depthwise_conv_s8_params me_depthwise_conv_s8;
     me_linear_s8_params me_linear_s8;
@@ -36,6 +38,7 @@ static union {
 } me_op[2] ME_L1;
 static union {
     me_avg_pool_s8_tile me_avg_pool_s8;
+    me_chain_fe2456f0_tile me_chain_fe2456f0;
     me_conv_s8_tile me_conv_s8;
     me_depthwise_conv_s8_tile me_depthwise_conv_s8;
     me_linear_s8_tile me_linear_s8;
@@ -205,31 +208,31 @@ static void l04_avg_pool_compute(void)
 
 // linear 1x16 -> 1x4  7 (linear)
 // one tile
-#define L05_LINEAR_WEIGHTS (me_l1 + 1088) /* 64 bytes */
-#define L05_LINEAR_CHANNELS (me_l1 + 1152) /* 64 bytes */
+#define L05_LINEAR_X2 (me_l1 + 1088) /* 80 bytes */
+#define L05_LINEAR_X1 (me_l1 + 1168) /* 64 bytes */
 #define L05_LINEAR_Y me_l1 /* 4 bytes */
-#define L05_LINEAR_X L04_AVG_POOL_Y
+#define L05_LINEAR_X0 L04_AVG_POOL_Y
 
 static void l05_linear_fetch_constants(void)
 {
     me_start_for_layer(5);
-    me_fetch(L05_LINEAR_WEIGHTS, l05_linear_weights, 64, 64, 0);
-    me_fetch(L05_LINEAR_CHANNELS, (const int8_t *)l05_linear_channels, 64, 64, 0);
+    me_fetch(L05_LINEAR_X1, l05_linear_x1, 64, 64, 0);
+    me_fetch(L05_LINEAR_X2, (const int8_t *)l05_linear_x2, 80, 80, 0);
     me_start_for_next();
 }
 
 static void l05_linear_arguments(void)
 {
-    me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[1].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)L05_LINEAR_X, .rows = 1, .x_stride = 16, .weights = (void *)L05_LINEAR_WEIGHTS,
-        .channels = (void *)L05_LINEAR_CHANNELS, .y = (void *)L05_LINEAR_Y, .k = 4, .y_stride = 4,
+    me_op[1].me_chain_fe2456f0 = (me_chain_fe2456f0_params){ 0 };
+    me_tile[1].me_chain_fe2456f0 = (me_chain_fe2456f0_tile){
+        .x0 = (void *)L05_LINEAR_X0, .x1 = (void *)L05_LINEAR_X1, .x2 = (void *)L05_LINEAR_X2,
+        .y = (void *)L05_LINEAR_Y, .n = 4,
     };
 }
 
 static void l05_linear_compute(void)
 {
-    me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
+    me_chain_fe2456f0(&me_op[1].me_chain_fe2456f0, &me_tile[1].me_chain_fe2456f0);
 }
 
 static void l05_linear_store(void)

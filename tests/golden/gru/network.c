@@ -5,7 +5,7 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_gemm.h"
+#include "library/me_chain_b0f0877c.h"
 #include "library/me_linear_s8_s16.h"
 #include "library/me_recurrent.h"
 #include "weights.h"
@@ -27,13 +27,13 @@ _Alignas(16) int8_t me_l1[3432] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
+    me_chain_b0f0877c_params me_chain_b0f0877c;
     me_gru_s8_params me_gru_s8;
-    me_linear_s8_params me_linear_s8;
     me_linear_s8_s16_params me_linear_s8_s16;
 } me_op[2] ME_L1;
 static union {
+    me_chain_b0f0877c_tile me_chain_b0f0877c;
     me_gru_s8_tile me_gru_s8;
-    me_linear_s8_tile me_linear_s8;
     me_linear_s8_s16_tile me_linear_s8_s16;
 } me_tile[2] ME_L1;
 
@@ -111,31 +111,31 @@ static void l01_gru_compute(void)
 
 // linear 1x8 -> 1x3  head (linear, networks.py:35)
 // one tile
-#define L02_LINEAR_CHANNELS (me_l1 + 376) /* 48 bytes */
-#define L02_LINEAR_WEIGHTS (me_l1 + 424) /* 24 bytes */
+#define L02_LINEAR_X2 (me_l1 + 376) /* 60 bytes */
+#define L02_LINEAR_X1 (me_l1 + 440) /* 24 bytes */
 #define L02_LINEAR_Y me_l1 /* 4 bytes */
-#define L02_LINEAR_X (L01_GRU_Y + 40)
+#define L02_LINEAR_X0 (L01_GRU_Y + 40)
 
 static void l02_linear_fetch_constants(void)
 {
     me_start_for_layer(2);
-    me_fetch(L02_LINEAR_WEIGHTS, l02_linear_weights, 24, 24, 0);
-    me_fetch(L02_LINEAR_CHANNELS, (const int8_t *)l02_linear_channels, 48, 48, 0);
+    me_fetch(L02_LINEAR_X1, l02_linear_x1, 24, 24, 0);
+    me_fetch(L02_LINEAR_X2, (const int8_t *)l02_linear_x2, 60, 60, 0);
     me_start_for_next();
 }
 
 static void l02_linear_arguments(void)
 {
-    me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 8, .scale = { .low = -128, .high = 127 } };
-    me_tile[0].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)L02_LINEAR_X, .rows = 1, .x_stride = 8, .weights = (void *)L02_LINEAR_WEIGHTS,
-        .channels = (void *)L02_LINEAR_CHANNELS, .y = (void *)L02_LINEAR_Y, .k = 3, .y_stride = 3,
+    me_op[0].me_chain_b0f0877c = (me_chain_b0f0877c_params){ 0 };
+    me_tile[0].me_chain_b0f0877c = (me_chain_b0f0877c_tile){
+        .x0 = (void *)L02_LINEAR_X0, .x1 = (void *)L02_LINEAR_X1, .x2 = (void *)L02_LINEAR_X2,
+        .y = (void *)L02_LINEAR_Y, .n = 3,
     };
 }
 
 static void l02_linear_compute(void)
 {
-    me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
+    me_chain_b0f0877c(&me_op[0].me_chain_b0f0877c, &me_tile[0].me_chain_b0f0877c);
 }
 
 static void l02_linear_store(void)

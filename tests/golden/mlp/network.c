@@ -5,7 +5,8 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_gemm.h"
+#include "library/me_chain_8457cd7d.h"
+#include "library/me_chain_ca18ea1c.h"
 #include "weights.h"
 
 /* With ME_TRACE a caller sees every result as a layer writes it: -DME_TRACE, then set me_trace. */
@@ -20,77 +21,76 @@ void (*me_trace)(int32_t result, const void *data, int32_t size_bytes);
 extern _Alignas(16) int8_t me_l1[];
 #else
 #define me_l1 model_l1
-_Alignas(16) int8_t me_l1[1712] ME_L1;
+_Alignas(16) int8_t me_l1[2128] ME_L1;
 #endif
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
-    me_linear_s8_params me_linear_s8;
+    me_chain_8457cd7d_params me_chain_8457cd7d;
+    me_chain_ca18ea1c_params me_chain_ca18ea1c;
 } me_op[2] ME_L1;
 static union {
-    me_linear_s8_tile me_linear_s8;
+    me_chain_8457cd7d_tile me_chain_8457cd7d;
+    me_chain_ca18ea1c_tile me_chain_ca18ea1c;
 } me_tile[2] ME_L1;
 
 // linear 1x16 -> 1x32  0 + 1 (linear)
 // one tile
-#define L00_LINEAR_WEIGHTS (me_l1 + 32) /* 512 bytes */
-#define L00_LINEAR_CHANNELS (me_l1 + 544) /* 512 bytes */
-#define L00_LINEAR_X (me_l1 + 1056) /* 16 bytes */
+#define L00_LINEAR_X2 (me_l1 + 32) /* 896 bytes */
+#define L00_LINEAR_X1 (me_l1 + 928) /* 512 bytes */
+#define L00_LINEAR_X0 (me_l1 + 1440) /* 16 bytes */
 #define L00_LINEAR_Y me_l1 /* 32 bytes */
 
 static void l00_linear_arguments(void)
 {
-    me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[0].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)L00_LINEAR_X, .rows = 1, .x_stride = 16, .weights = (void *)L00_LINEAR_WEIGHTS,
-        .channels = (void *)L00_LINEAR_CHANNELS, .y = (void *)L00_LINEAR_Y, .k = 32, .y_stride = 32,
-        .kernel_waits = 1,
+    me_op[0].me_chain_ca18ea1c = (me_chain_ca18ea1c_params){ 0 };
+    me_tile[0].me_chain_ca18ea1c = (me_chain_ca18ea1c_tile){
+        .x0 = (void *)L00_LINEAR_X0, .x1 = (void *)L00_LINEAR_X1, .x2 = (void *)L00_LINEAR_X2,
+        .y = (void *)L00_LINEAR_Y, .n = 32,
     };
 }
 
 static void l00_linear_load(void)
 {
-    me_fetch(L00_LINEAR_X, (const int8_t *)me_in[0], 16, 16, 0);
-    me_fetch(L00_LINEAR_WEIGHTS, l00_linear_weights, 512, 512, 0);
-    me_fetch(L00_LINEAR_CHANNELS, (const int8_t *)l00_linear_channels, 512, 512, 0);
+    me_fetch(L00_LINEAR_X0, (const int8_t *)me_in[0], 16, 16, 0);
+    me_fetch(L00_LINEAR_X1, l00_linear_x1, 512, 512, 0);
+    me_fetch(L00_LINEAR_X2, (const int8_t *)l00_linear_x2, 896, 896, 0);
 }
 
 static void l00_linear_compute(void)
 {
-    me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
+    me_chain_ca18ea1c(&me_op[0].me_chain_ca18ea1c, &me_tile[0].me_chain_ca18ea1c);
 }
 
 // linear 1x32 -> 1x8  2 + 3 (linear)
 // one tile
-#define L01_LINEAR_WEIGHTS (me_l1 + 1072) /* 256 bytes */
-#define L01_LINEAR_TABLE (me_l1 + 1328) /* 256 bytes */
-#define L01_LINEAR_CHANNELS (me_l1 + 1584) /* 128 bytes */
+#define L01_LINEAR_X1 (me_l1 + 1456) /* 256 bytes */
+#define L01_LINEAR_TABLE0 (me_l1 + 1712) /* 256 bytes */
+#define L01_LINEAR_X2 (me_l1 + 1968) /* 160 bytes */
 #define L01_LINEAR_Y (me_l1 + 32) /* 8 bytes */
-#define L01_LINEAR_X L00_LINEAR_Y
+#define L01_LINEAR_X0 L00_LINEAR_Y
 
 static void l01_linear_fetch_constants(void)
 {
     me_start_for_layer(1);
-    me_fetch(L01_LINEAR_WEIGHTS, l01_linear_weights, 256, 256, 0);
-    me_fetch(L01_LINEAR_CHANNELS, (const int8_t *)l01_linear_channels, 128, 128, 0);
-    me_fetch(L01_LINEAR_TABLE, l01_linear_table, 256, 256, 0);
+    me_fetch(L01_LINEAR_X1, l01_linear_x1, 256, 256, 0);
+    me_fetch(L01_LINEAR_X2, (const int8_t *)l01_linear_x2, 160, 160, 0);
+    me_fetch(L01_LINEAR_TABLE0, l01_linear_table0, 256, 256, 0);
     me_start_for_next();
 }
 
 static void l01_linear_arguments(void)
 {
-    me_op[1].me_linear_s8 = (me_linear_s8_params){
-        .c = 32, .scale = { .low = -128, .high = 127, .table = (void *)L01_LINEAR_TABLE },
-    };
-    me_tile[1].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)L01_LINEAR_X, .rows = 1, .x_stride = 32, .weights = (void *)L01_LINEAR_WEIGHTS,
-        .channels = (void *)L01_LINEAR_CHANNELS, .y = (void *)L01_LINEAR_Y, .k = 8, .y_stride = 8,
+    me_op[1].me_chain_8457cd7d = (me_chain_8457cd7d_params){ .table0 = (void *)L01_LINEAR_TABLE0 };
+    me_tile[1].me_chain_8457cd7d = (me_chain_8457cd7d_tile){
+        .x0 = (void *)L01_LINEAR_X0, .x1 = (void *)L01_LINEAR_X1, .x2 = (void *)L01_LINEAR_X2,
+        .y = (void *)L01_LINEAR_Y, .n = 8,
     };
 }
 
 static void l01_linear_compute(void)
 {
-    me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
+    me_chain_8457cd7d(&me_op[1].me_chain_8457cd7d, &me_tile[1].me_chain_8457cd7d);
 }
 
 static void l01_linear_store(void)
@@ -99,9 +99,8 @@ static void l01_linear_store(void)
 }
 
 static const me_layer me_layers[] = {
-    { .tiles = 1, .kernel_waits = 1, .arguments.once = l00_linear_arguments,
-      .load.once = l00_linear_load, .compute.once = l00_linear_compute,
-      .prefetch.once = l01_linear_fetch_constants, },
+    { .tiles = 1, .arguments.once = l00_linear_arguments, .load.once = l00_linear_load,
+      .compute.once = l00_linear_compute, .prefetch.once = l01_linear_fetch_constants, },
     { .tiles = 1, .back_to_back = 1, .arguments.once = l01_linear_arguments,
       .compute.once = l01_linear_compute, .store.once = l01_linear_store, },
     { .tiles = 1 },
