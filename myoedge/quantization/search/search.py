@@ -153,8 +153,9 @@ class _Loop:
             found = search.workshop.state(proposal.design, state.network)
         gain_db = search.missing_db(state) - search.missing_db(found)
         met = search.missing_db(found) == 0.0
+        is_free = gain_db > 0.0 and found.network.cycles < state.network.cycles
         why = ""
-        if gain_db < LEAST_GAIN_DB and not met:
+        if gain_db < LEAST_GAIN_DB and not (met or is_free):
             why = LITTLE
         elif not all(self._gains(state, proposal, found, half) for half in (0, 1)):
             why = ONE_HALF

@@ -53,6 +53,19 @@ static void of_numbers(int32_t *row, uint32_t a, uint32_t b, int32_t acc)
     EVERY_FIELD(1, 0), EVERY_FIELD(8, 8), EVERY_FIELD(5, 27), EVERY_FIELD(31, 1), EVERY_FIELD(32, 0);
 }
 
+/* Operands as they lie in memory: a compiler may load them without their sign if the operation does not ask for it. */
+#define EVERY_NARROW(x, y) \
+    NOTE(me_clips(x, 4)), NOTE(me_clipu(x, 4)), NOTE(me_addRN(x, y, 3)), NOTE(me_mulsRN(x, y, 3)); \
+    NOTE(me_macsRN(acc >> 3, x, y, 3)), NOTE(me_extract(x, 20, 3)), NOTE(me_extractu(x, 20, 3)); \
+    NOTE(me_insert(0u, x, 30, 1))
+
+static void of_narrow_numbers(int32_t *row, const int8_t *bytes, const int16_t *halves, int32_t acc)
+{
+    EVERY_NARROW(bytes[0], bytes[1]);
+    EVERY_NARROW(halves[0], halves[1]);
+    EVERY_NARROW(bytes[0], halves[1]);
+}
+
 static void of_words(int32_t *row, uint32_t a, uint32_t b, int32_t acc)
 {
     BOTH_SIZES(me_add, a, b), BOTH_SIZES(me_sub, a, b);
