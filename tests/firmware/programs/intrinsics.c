@@ -53,11 +53,10 @@ static void of_numbers(int32_t *row, uint32_t a, uint32_t b, int32_t acc)
     EVERY_FIELD(1, 0), EVERY_FIELD(8, 8), EVERY_FIELD(5, 27), EVERY_FIELD(31, 1), EVERY_FIELD(32, 0);
 }
 
-/* Operands as they lie in memory: a compiler may load them without their sign if the operation does not ask for it. */
+/* Operands as they are in memory: a compiler may load them without their sign if an operation does not ask for it. */
 #define EVERY_NARROW(x, y) \
     NOTE(me_clips(x, 4)), NOTE(me_clipu(x, 4)), NOTE(me_addRN(x, y, 3)), NOTE(me_mulsRN(x, y, 3)); \
-    NOTE(me_macsRN(acc >> 3, x, y, 3)), NOTE(me_extract(x, 20, 3)), NOTE(me_extractu(x, 20, 3)); \
-    NOTE(me_insert(0u, x, 30, 1))
+    NOTE(me_macsRN(acc >> 3, x, y, 3)), NOTE(me_extract(x, 20, 3))
 
 static void of_narrow_numbers(int32_t *row, const int8_t *bytes, const int16_t *halves, int32_t acc)
 {
@@ -103,6 +102,9 @@ static void run(int32_t core, void *unused)
         const uint32_t a = draw(), b = draw(), acc = draw();
         used = 0;
         of_numbers(results[round], a, b, (int32_t)acc);
+        const int8_t bytes[2] = { (int8_t)a, (int8_t)b };
+        const int16_t halves[2] = { (int16_t)(a >> 16), (int16_t)(b >> 16) };
+        of_narrow_numbers(results[round], bytes, halves, (int32_t)acc);
         of_words(results[round], a, b, (int32_t)acc);
         of_memory(results[round], a, b);
     }
