@@ -251,20 +251,20 @@ def _weights(node: Node) -> tuple[str, ...]:
     return tuple(node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs))
 
 
+def _layers_with_weights(plan: Plan) -> list[QuantizedNode]:
+    """Return the layers with weights that the first output depends on, in order."""
+    graph = plan.quant.graph
+    needed = {node.name for node in prune(replace(graph, outputs=graph.outputs[:1])).nodes}
+    layers = (layer for step in plan.steps for layer in step.layers if layer.node.name in needed)
+    return [layer for layer in layers if any(map(graph.is_const, _weights(layer.node)))]
+
+
 def _in_front_of_last_weights(plan: Plan) -> Iterator[str]:
     """Yield the result that the last layer with weights reads, among layers that the first output
     depends on; nothing if there is none."""
-    graph, steps = plan.quant.graph, plan.steps
+    graph = plan.quant.graph
     written = {result.node.name for _, result in plan.results}
-    first_output = prune(replace(graph, outputs=graph.outputs[:1]))
-    needed = {node.name for node in first_output.nodes}
-    layers = (layer for step in steps for layer in step.members or (step,))
-    weighted = [
-        layer
-        for layer in layers
-        if layer.node.name in needed and any(map(graph.is_const, _weights(layer.node)))
-    ]
-    for layer in weighted[-1:]:
+    for layer in _layers_with_weights(plan)[-1:]:
         name = layer.operands[0]
         while name not in written and name in graph.producer:  # a view
             name = graph.producer[name].inputs[0]

@@ -20,12 +20,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 
 from myoedge.nest.c_arrays import C_TYPES, CArray, CRow
 from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_dots import HEADER, dot_text, dots_of, without
 from myoedge.nest.c_formula import FormulaText
+from myoedge.nest.c_header import TileStruct, header
 from myoedge.nest.flat import FlatNest, shared_loop
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.intervals import of_all_trainings
@@ -72,9 +74,9 @@ def c_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
     """
     body = _Body(flat, labels)
     source = body.source(UNNAMED)
-    text = source + body.header(UNNAMED)
+    text = source + header(body.tile(UNNAMED))
     name = f"me_chain_{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
-    files = {f"{name}.h": body.header(name), f"{name}.c": source.replace(UNNAMED, name)}
+    files = {f"{name}.h": header(body.tile(name)), f"{name}.c": source.replace(UNNAMED, name)}
     pointers = tuple(array.name for array in body.arrays)
     return CKernel(name, files, pointers, body.steps, body.results, body.tables, *body.cycles())
 
@@ -91,67 +93,27 @@ class _Body:
     def __init__(self, flat: FlatNest, labels: Mapping[int, str]) -> None:
         self.flat, self.shared = flat, shared_loop(flat)
         parts = flat.nest.parts
-        self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
         self.arrays = tuple(CArray(f"x{n}", flat, n) for n in range(len(flat.reads)))
         self.results = result_names(len(flat.nest.results))
         self.sums = [part for part in parts if isinstance(part, Reduced)]
         self.dots = dots_of(parts, self.arrays, flat.over)
-        self.headers |= {HEADER} if self.dots else set()
+        self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
+        self.headers |= {HEADER for _ in self.dots}
         self.steps = {array.name: array.tile_steps for array in self.arrays}
         self.steps["y"] = tuple(range(len(flat.loops) - 1))
-        arrays = {id(a): a for part in parts for a in _tables(part)}
-        self.tables = {f"table{n}": array for n, array in enumerate(arrays.values())}
-        names = {id(array): name for name, array in self.tables.items()}
-        values, count = tuple(value for _, value in flat.nest.results), len(flat.reads)
-        ranges = of_all_trainings(flat.nest)
-        self.formula = FormulaParts(values, labels, names, ranges, flat.over, count)
+        self.tables = _named_tables(parts)
+        self.formula = FormulaParts(
+            tuple(value for _, value in flat.nest.results),
+            labels,
+            {id(array): name for name, array in self.tables.items()},
+            of_all_trainings(flat.nest),
+            flat.over,
+            len(flat.reads),
+        )
 
-    # --- header
-
-    def header(self, name: str) -> str:
-        guard = f"{name.upper()}_H"
-        includes = ["<stdint.h>"]
-        params = [f"const {_c_type(a)} *{n};" for n, a in self.tables.items()]
-        lines = [
-            "/* SPDX-License-Identifier: Apache-2.0",
-            " * Element-wise layers as one loop, operands in L1. Cores 0 .. 7 call it together;",
-            " * each computes its share, and no barrier is inside. */",
-            f"#ifndef {guard}",
-            f"#define {guard}",
-            "",
-            *(f"#include {path}" for path in includes),
-            "",
-            "typedef struct {",
-            *(f"    {line}" for line in params or ["int32_t unused;"]),
-            f"}} {name}_params;",
-            "",
-            *self._steps_comment(),
-            "typedef struct {",
-            *(f"    {line}" for line in self._tile_fields()),
-            f"}} {name}_tile;",
-            "",
-            f"void {name}(const {name}_params *op, const {name}_tile *tile);",
-            "",
-            "#endif",
-            "",
-        ]
-        return "\n".join(lines)
-
-    def _steps_comment(self) -> list[str]:
-        if len(self.flat.loops) == 1:
-            return ["/* n: elements */"]
-        return ["/* extent: iterations of each loop, the innermost last; *_step: in elements */"]
-
-    def _tile_fields(self) -> Iterator[str]:
-        for known in self.arrays:
-            yield f"const {known.c_type} *{known.name};"
-        for name, (array, _) in zip(self.results, self.flat.nest.results, strict=True):
-            yield f"{_c_type(array)} *{name};"
-        count = len(self.flat.loops)
-        yield "int32_t n;" if count == 1 else f"int32_t extent[{count}];"
-        for name, loops in self.steps.items():
-            if loops:
-                yield f"int32_t {name}_step[{len(loops)}];"
+    def tile(self, name: str) -> TileStruct:
+        """Return what the header declares for a function of this name."""
+        return TileStruct(name, self.flat, self.arrays, self.results, self.tables, self.steps)
 
     # --- source
 
@@ -195,7 +157,7 @@ class _Body:
         """Yield the innermost loop: pointers to its elements, the sums that they have in common,
         then the loop over them, several at a time in long rows."""
         yield from self._pointers(" + first" if at == self.shared else "")
-        yield from self._row_sums().lines
+        yield from self._row_sums.lines
         count = "last - first" if at == self.shared else f"tile->extent[{at}]"
         together = self._together(at)
         if together == 1:
@@ -227,23 +189,24 @@ class _Body:
             if not array.moves and not array.is_indexed:
                 yield f"const int32_t v{array.number} = *({start});"
 
-    def _row_sums(self) -> FormulaText:
-        """Return the sums that all elements of a row have in common, as variables h0, h1, ..."""
-        loads = self._loads("v")
-        if not self.flat.over:
-            return FormulaText(self.formula, loads, "h")
+    @cached_property
+    def _common(self) -> list[Reduced]:
+        """The sums that all elements of a row have in common."""
         moving = {id(part) for x in self.arrays if x.moves for part, _ in x.read.parts}
-        common = list[Reduced]()
         for part in self.flat.nest.parts:
-            if id(part) in moving or any(id(x) in moving for x in part.operands):
+            if any(id(x) in moving for x in part.operands):
                 moving.add(id(part))
-            elif isinstance(part, Reduced):
-                common.append(part)
-        dots = dot_text([dot for dot in self.dots if dot.part in common], 1, "d")
-        text = FormulaText(self.formula, loads | dots.values[0], "h", common, self._rows(0))
+        return [part for part in self.sums if id(part) not in moving]
+
+    @cached_property
+    def _row_sums(self) -> FormulaText:
+        """These sums as variables h0, h1, ..."""
+        dots = dot_text([dot for dot in self.dots if dot.part in self._common], 1, "d")
+        loads = self._loads("v") | dots.values[0]
+        text = FormulaText(self.formula, loads, "h", self._common, self._rows(0))
         text.lines += dots.lines
         text.named |= dots.values[0]
-        for part in common:
+        for part in self._common:
             if id(part) not in text.named:
                 text.name(part)
         return text
@@ -262,21 +225,32 @@ class _Body:
     def _elements(self, prefixes: str) -> list[str]:
         """Return the statements for as many elements as there are prefixes of variables, of which
         independent ones follow each other."""
-        common = self._row_sums().named
-        dots = dot_text(without(self.dots, common), len(prefixes), "s")
-        columns = []
-        for ahead, prefix in enumerate(prefixes):
-            lines = [line for x in self.arrays if (line := x.next_value(prefix))]
-            loads = self._loads(prefix, ahead) | common | dots.values[ahead]
-            text = FormulaText(self.formula, loads, prefix, self.sums, self._rows(ahead))
-            stores = self._stores(text.results())
-            columns.append([*lines, *text.lines, *stores])
+        dots = dot_text(without(self.dots, self._row_sums.named), len(prefixes), "s")
+        columns = [
+            self._column(prefix, ahead, dots.values[ahead]) for ahead, prefix in enumerate(prefixes)
+        ]
         has_loops = any(line.endswith("{") for line in columns[0])
         rows = columns if has_loops else zip_longest(*columns)
-        lines = [line for row in rows for line in row if line]
-        moved = (x for x in self.arrays if x.is_indexed and x.moves)
-        moves = [f"{x.name} += {x.step(x.inner, len(prefixes))};" for x in moved]
-        return [*dots.lines, *lines, *moves]
+        lines = (line for row in rows for line in row if line)
+        return [*dots.lines, *lines, *self._moves(len(prefixes))]
+
+    def _moves(self, count: int) -> Iterator[str]:
+        """Yield the steps of pointers that stay for an iteration over `count` elements."""
+        for array in self.arrays:
+            if array.is_indexed and array.moves:
+                yield f"{array.name} += {array.step(array.inner, count)};"
+
+    def _column(self, prefix: str, ahead: int, dots: dict[int, str]) -> list[str]:
+        """Return the statements for one element.
+
+        ahead   number of its iteration from that to which the pointers point
+        dots    id of a sum -> C of its value
+        """
+        lines = [line for x in self.arrays if (line := x.next_value(prefix))]
+        loads = self._loads(prefix, ahead) | self._row_sums.named | dots
+        text = FormulaText(self.formula, loads, prefix, self.sums, self._rows(ahead))
+        stores = [*self._stores(text.results())]
+        return [*lines, *text.lines, *stores]
 
     def _loads(self, prefix: str, ahead: int = 0) -> dict[int, str]:
         """Return id of an element -> C of its value."""
@@ -311,8 +285,15 @@ class _Body:
         step     loop -> step of the array, in C
         number   the array
         """
-        outer = enumerate(self.flat.loops[:-1])
-        return "".join(f" + i{at} * {step(at)}" for at, loop in outer if loop.steps[number])
+        outer = (at for at, loop in enumerate(self.flat.loops[:-1]) if loop.steps[number])
+        terms = ((f"i{at}", step(at)) for at in outer)
+        return "".join(f" + {i}" if each == "1" else f" + {i} * {each}" for i, each in terms)
+
+
+def _named_tables(parts: Sequence[Expr]) -> dict[str, Array]:
+    """Return C name -> constant table that parts of formulas read, each once."""
+    arrays = {id(array): array for part in parts for array in _tables(part)}
+    return {f"table{n}": array for n, array in enumerate(arrays.values())}
 
 
 def _tables(part: Expr) -> Sequence[Array]:

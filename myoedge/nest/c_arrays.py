@@ -116,7 +116,9 @@ class CArray:
         shift   distance of the core's first iteration, in C
         """
         if self.is_indexed:
-            own = f"{shift} * {self.step(self.inner)}" if shift and self.moves else ""
+            step = self.step(self.inner)
+            own = shift if step == "1" else f"{shift} * {step}"
+            own = own if shift and self.moves else ""
             return f"const {self.c_type} *{self.name} = {start}{own};"
         if not self.moves:
             return ""

@@ -97,15 +97,22 @@ class ArrayRead:
         order = sorted(moving, key=lambda at: -loops[at][1])
         size, shape, first, rest = math.prod(self.array.shape), list[int](), list[int](), self.start
         for extent, step in (loops[at] for at in order):
-            if step < 0 or size % step or not size or rest // step + extent > size // step:
+            if step < 0 or not _is_block(size, step, rest, extent):
                 return None
             shape.append(size // step)
             first.append(rest // step)
             size, rest = step, rest % step
         if size != self.width:
             return None
-        record = (size,) if size > 1 else ()
-        return Blocks((*shape, *record), (*first, *(0 for _ in record)), tuple(order))
+        if size > 1:  # a record
+            shape, first = [*shape, size], [*first, 0]
+        return Blocks(tuple(shape), tuple(first), tuple(order))
+
+
+def _is_block(size: int, step: int, first: int, extent: int) -> bool:
+    """Return whether `size` elements are blocks of `step` elements, of which a loop reads `extent`
+    from element `first` on."""
+    return size > 0 and size % step == 0 and first // step + extent <= size // step
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -200,9 +200,9 @@ class _Compiler:
         a has, columns those that only b has, and the others have a product each."""
         at = self.loops.index(axis)
         each = [n for n in range(len(self.loops)) if n != at]
-        rows = [n for n in each if a.shape[n] > 1 and b.shape[n] == 1]
-        columns = [n for n in each if a.shape[n] == 1 and b.shape[n] > 1]
-        batch = [n for n in each if n not in (*rows, *columns)]
+        rows = [n for n in each if a.shape[n] > b.shape[n]]  # extents are equal, or one is 1
+        columns = [n for n in each if a.shape[n] < b.shape[n]]
+        batch = [n for n in each if a.shape[n] == b.shape[n]]
         order = [*batch, *rows, *columns, at]
         count, extents = len(batch), [max(a.shape[n], b.shape[n]) for n in order]
         sizes = [math.prod(extents[:count]), -1, axis.extent]
@@ -237,16 +237,13 @@ def products_of(value: Expr) -> dict[int, tuple[Expr, ...]]:
     nothing else reads."""
     parts = walk(value)
     uses = Counter(id(x) for part in parts for x in part.operands)
-    return {
-        id(part): part.value.operands
-        for part in parts
-        if isinstance(part, Reduced)
-        and part.operation == "sum"
-        and isinstance(part.value, Binary)
-        and part.value.operation == "*"
-        and uses[id(part.value)] == 1
-        and all(_has_axis(x, part.axis) for x in part.value.operands)
-    }
+    found: dict[int, tuple[Expr, ...]] = {}
+    for part in parts:
+        match part:
+            case Reduced("sum", axis, Binary("*", Element() as a, Element() as b) as product):
+                if uses[id(product)] == 1 and _has_axis(a, axis) and _has_axis(b, axis):
+                    found[id(part)] = a, b
+    return found
 
 
 def _factors(value: Expr, products: Mapping[int, tuple[Expr, ...]]) -> set[int]:
@@ -256,8 +253,8 @@ def _factors(value: Expr, products: Mapping[int, tuple[Expr, ...]]) -> set[int]:
     return {part for part, count in own.items() if read[part] == count}
 
 
-def _has_axis(part: Expr, axis: Axis) -> bool:
-    return isinstance(part, Element) and any(i.stride(axis) for i in part.index)
+def _has_axis(part: Element, axis: Axis) -> bool:
+    return any(i.stride(axis) for i in part.index)
 
 
 def _repeated(value: Any, extents: tuple[int, ...]) -> Numbers:

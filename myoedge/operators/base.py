@@ -122,6 +122,11 @@ class QuantizedNode(Generic[P]):
         return OPS[self.node.op].integer.bound(self)
 
     @property
+    def layers(self) -> tuple[QuantizedNode, ...]:
+        """Nodes that it computes: the members of a chain, or itself."""
+        return self.members or (self,)
+
+    @property
     def operators(self) -> tuple[str, ...]:
         """Names of the operators that it computes: several for a chain."""
         return tuple(member.node.op for member in self.members) or (self.node.op,)

@@ -118,21 +118,19 @@ def chain_nest(step: QuantizedNode) -> ChainNest | None:
     if any(own != axes for own, _ in written):
         return None
     made = simplified(*(value for _, value in written))
-    shape = tuple(axis.extent for axis in axes)
-    own, *more = [
-        (Array(name, node.element_type.dtype.name, shape), made[id(value)])
-        for name, node, (_, value) in zip(
-            result_names(len(written)), step.results, written, strict=True
-        )
-    ]
+    arrays = _result_arrays(step, tuple(axis.extent for axis in axes))
+    own, *more = zip(arrays, (made[id(value)] for _, value in written), strict=True)
     index = tuple(axis.at for axis in axes)
     named = {x.node.name: x.node.op for x in step.members[:-1]}
-    labels = {
-        id(made[part]): named[name]
-        for part, name in formula.names.items()
-        if name in named and part in made
-    }
+    known = {part: name for part, name in formula.names.items() if name in named and part in made}
+    labels = {id(made[part]): named[name] for part, name in known.items()}
     return chain_of(Nest(axes, formula.arrays, own[0], index, own[1], tuple(more)), labels)
+
+
+def _result_arrays(step: QuantizedNode, shape: Shape) -> list[Array]:
+    names = result_names(len(step.results))
+    types = (node.element_type.dtype.name for node in step.results)
+    return [Array(name, kind, shape) for name, kind in zip(names, types, strict=True)]
 
 
 def chain_of(nest: Nest, labels: Mapping[int, str]) -> ChainNest | None:
@@ -184,11 +182,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     flat, text = chain.flat, c_kernel(chain.flat, chain.labels)
     axes, dims = axes_of(flat.loops)
     over = {f"r{number}": axis.extent for number, axis in enumerate(flat.over)}
-    known = (*dims, *(((name, 1),) for name in over))
-    inputs = [
-        _operand(name, source, flat, number, known)
-        for number, (name, source) in enumerate(zip(text.pointers, chain.operands, strict=True))
-    ]
+    inputs = _inputs(chain, text, (*dims, *(((name, 1),) for name in over)))
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
     results = _results(step, text, flat, dims)
     return TiledKernel(
@@ -214,13 +208,19 @@ def _results(
     ]
 
 
-def _operand(
-    name: str, source: int | None, flat: FlatNest, number: int, dims: Sequence[AffineExpr]
-) -> Operand:
-    """Return an array of the loops as an operand with one dimension per loop that moves it.
+def _inputs(chain: ChainNest, text: CKernel, dims: Sequence[AffineExpr]) -> list[Operand]:
+    """Return the arrays that a chain reads.
 
     dims   index along each loop, then along each reduced axis
     """
+    named = enumerate(zip(text.pointers, chain.operands, strict=True))
+    return [_operand(name, source, chain.flat, number, dims) for number, (name, source) in named]
+
+
+def _operand(
+    name: str, source: int | None, flat: FlatNest, number: int, dims: Sequence[AffineExpr]
+) -> Operand:
+    """Return an array of the loops as an operand with one dimension per loop that moves it."""
     blocks, array = flat.blocks_of(number), flat.reads[number].array
     assert blocks is not None, "a chain reads arrays in blocks"
     shape, moved = blocks.shape or (1,), tuple(dims[at] for at in blocks.loops)

@@ -7,6 +7,7 @@ y[k] = sum over c of a[c, k] * b[k].
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -51,9 +52,7 @@ class JointFormula:
         nest = _description(layer)
         if nest is None:
             return False
-        axes = long_axes(nest.out.shape)
-        own = dict(zip((x for x in nest.axes if x.extent > 1), axes, strict=True))
-        own |= {axis: axis for axis in all_axes(nest)[len(nest.axes) :]}
+        axes, own = long_axes(nest.out.shape), _long(nest)
         names = {id(x): name for x, name in zip(nest.operands, layer.operands, strict=True)}
         self._learnt = OPS[layer.node.op].constants.learnt.ranges.keys() | LIMITS
         parts = [in_axes(x, own) for x in walk(nest.value) if isinstance(x, Element)]
@@ -130,6 +129,13 @@ def long_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
     return broadcast_axes([n for n in shape if n != 1])
 
 
+def _long(nest: Nest) -> dict[Axis, Axis]:
+    """Return axis -> the axis in its place without those of one element; reduced axes stay."""
+    long = (axis for axis in nest.axes if axis.extent > 1)
+    over = all_axes(nest)[len(nest.axes) :]
+    return dict(zip(long, long_axes(nest.out.shape), strict=True)) | {axis: axis for axis in over}
+
+
 def _long_index(part: Element) -> Index:
     """Return the index along the dimensions of more than one element."""
     return tuple(i for i, n in zip(part.index, part.array.shape, strict=True) if n != 1)
@@ -148,7 +154,8 @@ def _description(layer: QuantizedNode) -> Nest | None:
 
 
 def _is_fixed(part: Element) -> bool:
-    return not any(index.terms for index in part.index)
+    """Return whether a description reads one element of an array of several in all iterations."""
+    return math.prod(part.array.shape) > 1 and not any(index.terms for index in part.index)
 
 
 def _read_part(part: Element) -> Array:

@@ -324,6 +324,6 @@ def step_macs(plan: Plan, index: int) -> int:
     """Return the model's multiply-accumulates of layer `index`, summed over the iterations of its
     loop."""
     step, shape = plan.steps[index], plan.quant.graph.shape
-    layers = (layer.node for layer in step.members or (step,))
+    layers = (layer.node for layer in step.layers)
     each = (macs(node, [*map(shape, node.inputs)], shape(node.name)) for node in layers)
     return sum(each) * plan.turns(index)

@@ -12,6 +12,7 @@ from myoedge.backends.names import BACKENDS
 from myoedge.codegen.constants import function_name
 from myoedge.errors import Notice
 from myoedge.graph.ir import plain
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.layer_names import activation, origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.engine_rules import other_engine
@@ -231,9 +232,6 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
     node, fidelity = step.node, outcome.fidelity
     local = {} if fidelity is None else fidelity.local
     cumulative = {} if fidelity is None else fidelity.cumulative
-    layers = step.members or (step,)
-    weighted = [x for x in layers if x.integers.arrays.get("weight") is not None]
-    widest = max(weighted, key=lambda x: x.weight_bits, default=None)
     return {
         "name": node.name,
         "label": node.label,
@@ -248,8 +246,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "reads": list(step.operands),
         "writes": list(step.written),
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
-        "weight_dtype": None if widest is None else widest.weight_type.dtype.name,
-        "weight_bits": None if widest is None else widest.weight_bits,
+        **_weights(step),
         "macs": step_macs(plan, index),
         **dict.fromkeys(MEASURED),
         **_in_tiles(plan, index, cycles if plan.chip.point.clock_hz else None),
@@ -257,6 +254,15 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "sqnr_db": decibels(cumulative.get(node.name)),
         "sqnr_local_db": decibels(local.get(node.name)),
     }
+
+
+def _weights(step: QuantizedNode) -> dict[str, Any]:
+    """Return the type and bits of the widest weights of a layer as in report.json."""
+    weighted = [x for x in step.layers if x.integers.arrays.get("weight") is not None]
+    widest = max(weighted, key=lambda x: x.weight_bits, default=None)
+    if widest is None:
+        return {"weight_dtype": None, "weight_bits": None}
+    return {"weight_dtype": widest.weight_type.dtype.name, "weight_bits": widest.weight_bits}
 
 
 def _in_tiles(plan: Plan, index: int, cycles: int | None) -> dict[str, Any]:

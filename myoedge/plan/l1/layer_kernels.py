@@ -174,15 +174,18 @@ def fastest_kernel(
     return replace(kernels[best][0], estimates=estimates), kernels[best][1]
 
 
+def _has_operands(kernel: TiledKernel, names: frozenset[str]) -> bool:
+    return names <= {operand.name for operand in kernel.operands}
+
+
 def _choices(
     kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
 ) -> list[TileChoice | None]:
     """Return the fastest tiling of each kernel for a single layer; None for a kernel without a
     feasible tile, or without the operands that are in L3."""
-    able = [limits.in_l3 <= {operand.name for operand in kernel.operands} for kernel in kernels]
     found = [
-        choose(kernel, room, cost, limits=limits) if is_able else None
-        for kernel, is_able in zip(kernels, able, strict=True)
+        choose(kernel, room, cost, limits=limits) if _has_operands(kernel, limits.in_l3) else None
+        for kernel in kernels
     ]
     if not any(found) and not limits.in_l3:  # without limits, constants are in L2 as a whole
         found = [choose(kernel, room, cost) for kernel in kernels]

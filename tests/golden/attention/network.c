@@ -6,8 +6,8 @@
 #include "me_share.h"
 #include "me_tiles.h"
 #include "library/me_attention.h"
-#include "library/me_chain_0aa48d57.h"
-#include "library/me_chain_10fbdb6a.h"
+#include "library/me_chain_34153575.h"
+#include "library/me_chain_674a0c49.h"
 #include "library/me_layout.h"
 #include "library/me_norm.h"
 #include "weights.h"
@@ -30,15 +30,15 @@ _Alignas(16) int8_t me_l1[3392] ME_L1;
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
     me_attention_s8_params me_attention_s8;
-    me_chain_0aa48d57_params me_chain_0aa48d57;
-    me_chain_10fbdb6a_params me_chain_10fbdb6a;
+    me_chain_34153575_params me_chain_34153575;
+    me_chain_674a0c49_params me_chain_674a0c49;
     me_norm_to_s8_params me_norm_to_s8;
     me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
     me_attention_s8_tile me_attention_s8;
-    me_chain_0aa48d57_tile me_chain_0aa48d57;
-    me_chain_10fbdb6a_tile me_chain_10fbdb6a;
+    me_chain_34153575_tile me_chain_34153575;
+    me_chain_674a0c49_tile me_chain_674a0c49;
     me_norm_to_s8_tile me_norm_to_s8;
     me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
@@ -56,18 +56,18 @@ static union {
 
 static void l00_chain_arguments(void)
 {
-    me_op[0].me_chain_0aa48d57 = (me_chain_0aa48d57_params){ 0 };
-    me_tile[0].me_chain_0aa48d57.x0 = (void *)L00_CHAIN_X0;
-    me_tile[0].me_chain_0aa48d57.x1 = (void *)L00_CHAIN_X1;
-    me_tile[0].me_chain_0aa48d57.x2 = (void *)L00_CHAIN_X2;
-    me_tile[0].me_chain_0aa48d57.x3 = (void *)L00_CHAIN_X3;
-    me_tile[0].me_chain_0aa48d57.x4 = (void *)L00_CHAIN_X4;
-    me_tile[0].me_chain_0aa48d57.y = (void *)L00_CHAIN_Y;
-    me_tile[0].me_chain_0aa48d57.y1 = (void *)L00_CHAIN_Y1;
-    me_tile[0].me_chain_0aa48d57.y2 = (void *)L00_CHAIN_Y2;
-    me_tile[0].me_chain_0aa48d57.extent[0] = 12;
-    me_tile[0].me_chain_0aa48d57.extent[1] = 16;
-    me_tile[0].me_chain_0aa48d57.y_step[0] = 16;
+    me_op[0].me_chain_34153575 = (me_chain_34153575_params){ 0 };
+    me_tile[0].me_chain_34153575.x0 = (void *)L00_CHAIN_X0;
+    me_tile[0].me_chain_34153575.x1 = (void *)L00_CHAIN_X1;
+    me_tile[0].me_chain_34153575.x2 = (void *)L00_CHAIN_X2;
+    me_tile[0].me_chain_34153575.x3 = (void *)L00_CHAIN_X3;
+    me_tile[0].me_chain_34153575.x4 = (void *)L00_CHAIN_X4;
+    me_tile[0].me_chain_34153575.y = (void *)L00_CHAIN_Y;
+    me_tile[0].me_chain_34153575.y1 = (void *)L00_CHAIN_Y1;
+    me_tile[0].me_chain_34153575.y2 = (void *)L00_CHAIN_Y2;
+    me_tile[0].me_chain_34153575.extent[0] = 12;
+    me_tile[0].me_chain_34153575.extent[1] = 16;
+    me_tile[0].me_chain_34153575.y_step[0] = 16;
 }
 
 static void l00_chain_load(void)
@@ -81,7 +81,7 @@ static void l00_chain_load(void)
 
 static void l00_chain_compute(void)
 {
-    me_chain_0aa48d57(&me_op[0].me_chain_0aa48d57, &me_tile[0].me_chain_0aa48d57);
+    me_chain_34153575(&me_op[0].me_chain_34153575, &me_tile[0].me_chain_34153575);
 }
 
 // transpose 1x12x2x8 -> 1x2x8x12  networks.py:22 (transpose)
@@ -159,16 +159,16 @@ static void l03_chain_fetch_constants(void)
 
 static void l03_chain_arguments(void)
 {
-    me_op[1].me_chain_10fbdb6a = (me_chain_10fbdb6a_params){ 0 };
-    me_tile[1].me_chain_10fbdb6a.x0 = (void *)L03_CHAIN_X0;
-    me_tile[1].me_chain_10fbdb6a.x1 = (void *)L03_CHAIN_X1;
-    me_tile[1].me_chain_10fbdb6a.x2 = (void *)L03_CHAIN_X2;
-    me_tile[1].me_chain_10fbdb6a.x3 = (void *)L03_CHAIN_X3;
-    me_tile[1].me_chain_10fbdb6a.y = (void *)L03_CHAIN_Y;
-    me_tile[1].me_chain_10fbdb6a.extent[0] = 12;
-    me_tile[1].me_chain_10fbdb6a.extent[1] = 16;
-    me_tile[1].me_chain_10fbdb6a.x0_step[0] = 16;
-    me_tile[1].me_chain_10fbdb6a.y_step[0] = 16;
+    me_op[1].me_chain_674a0c49 = (me_chain_674a0c49_params){ 0 };
+    me_tile[1].me_chain_674a0c49.x0 = (void *)L03_CHAIN_X0;
+    me_tile[1].me_chain_674a0c49.x1 = (void *)L03_CHAIN_X1;
+    me_tile[1].me_chain_674a0c49.x2 = (void *)L03_CHAIN_X2;
+    me_tile[1].me_chain_674a0c49.x3 = (void *)L03_CHAIN_X3;
+    me_tile[1].me_chain_674a0c49.y = (void *)L03_CHAIN_Y;
+    me_tile[1].me_chain_674a0c49.extent[0] = 12;
+    me_tile[1].me_chain_674a0c49.extent[1] = 16;
+    me_tile[1].me_chain_674a0c49.x0_step[0] = 16;
+    me_tile[1].me_chain_674a0c49.y_step[0] = 16;
 }
 
 static void l03_chain_load(void)
@@ -178,7 +178,7 @@ static void l03_chain_load(void)
 
 static void l03_chain_compute(void)
 {
-    me_chain_10fbdb6a(&me_op[1].me_chain_10fbdb6a, &me_tile[1].me_chain_10fbdb6a);
+    me_chain_674a0c49(&me_op[1].me_chain_674a0c49, &me_tile[1].me_chain_674a0c49);
 }
 
 // layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)

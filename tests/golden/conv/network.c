@@ -5,7 +5,7 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_chain_fe2456f0.h"
+#include "library/me_chain_e6f0b915.h"
 #include "library/me_depthwise_conv_s8.h"
 #include "library/me_gemm.h"
 #include "library/me_layout.h"
@@ -30,7 +30,7 @@ _Alignas(16) int8_t me_l1[11176] ME_L1;
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
     me_avg_pool_s8_params me_avg_pool_s8;
-    me_chain_fe2456f0_params me_chain_fe2456f0;
+    me_chain_e6f0b915_params me_chain_e6f0b915;
     me_conv_s8_params me_conv_s8;
     me_depthwise_conv_s8_params me_depthwise_conv_s8;
     me_linear_s8_params me_linear_s8;
@@ -38,7 +38,7 @@ static union {
 } me_op[2] ME_L1;
 static union {
     me_avg_pool_s8_tile me_avg_pool_s8;
-    me_chain_fe2456f0_tile me_chain_fe2456f0;
+    me_chain_e6f0b915_tile me_chain_e6f0b915;
     me_conv_s8_tile me_conv_s8;
     me_depthwise_conv_s8_tile me_depthwise_conv_s8;
     me_linear_s8_tile me_linear_s8;
@@ -223,8 +223,8 @@ static void l05_linear_fetch_constants(void)
 
 static void l05_linear_arguments(void)
 {
-    me_op[1].me_chain_fe2456f0 = (me_chain_fe2456f0_params){ 0 };
-    me_tile[1].me_chain_fe2456f0 = (me_chain_fe2456f0_tile){
+    me_op[1].me_chain_e6f0b915 = (me_chain_e6f0b915_params){ 0 };
+    me_tile[1].me_chain_e6f0b915 = (me_chain_e6f0b915_tile){
         .x0 = (void *)L05_LINEAR_X0, .x1 = (void *)L05_LINEAR_X1, .x2 = (void *)L05_LINEAR_X2,
         .y = (void *)L05_LINEAR_Y, .n = 4,
     };
@@ -232,7 +232,7 @@ static void l05_linear_arguments(void)
 
 static void l05_linear_compute(void)
 {
-    me_chain_fe2456f0(&me_op[1].me_chain_fe2456f0, &me_tile[1].me_chain_fe2456f0);
+    me_chain_e6f0b915(&me_op[1].me_chain_e6f0b915, &me_tile[1].me_chain_e6f0b915);
 }
 
 static void l05_linear_store(void)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Header of a generated function: its parameter structs and its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from myoedge.nest.c_arrays import C_TYPES, CArray
+from myoedge.nest.flat import FlatNest
+from myoedge.nest.ir import Array
+
+
+@dataclass(frozen=True, eq=False)
+class TileStruct:
+    """What a header declares.
+
+    name      name of the function; its structs are <name>_params and <name>_tile
+    flat      the description
+    arrays    arrays that it reads
+    results   names of its results
+    tables    C name -> constant table
+    steps     array -> loops, and then reduced axes, by number, whose steps are fields of the tile
+    """
+
+    name: str
+    flat: FlatNest
+    arrays: Sequence[CArray]
+    results: Sequence[str]
+    tables: Mapping[str, Array]
+    steps: Mapping[str, Sequence[int]]
+
+
+def header(of: TileStruct) -> str:
+    """Return the text of a header."""
+    guard, name = f"{of.name.upper()}_H", of.name
+    params = [f"const {C_TYPES[a.dtype]} *{n};" for n, a in of.tables.items()]
+    lines = [
+        "/* SPDX-License-Identifier: Apache-2.0",
+        " * Layers as one loop, operands in L1. Cores 0 .. 7 call it together;",
+        " * each computes its share, and no barrier is inside. */",
+        f"#ifndef {guard}",
+        f"#define {guard}",
+        "",
+        "#include <stdint.h>",
+        "",
+        "typedef struct {",
+        *(f"    {line}" for line in params or ["int32_t unused;"]),
+        f"}} {name}_params;",
+        "",
+        _steps_comment(of),
+        "typedef struct {",
+        *(f"    {line}" for line in _tile_fields(of)),
+        f"}} {name}_tile;",
+        "",
+        f"void {name}(const {name}_params *op, const {name}_tile *tile);",
+        "",
+        "#endif",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _steps_comment(of: TileStruct) -> str:
+    if len(of.flat.loops) == 1:
+        return "/* n: elements */"
+    return "/* extent: iterations of each loop, the innermost last; *_step: in elements */"
+
+
+def _tile_fields(of: TileStruct) -> Iterator[str]:
+    for known in of.arrays:
+        yield f"const {known.c_type} *{known.name};"
+    for name, (array, _) in zip(of.results, of.flat.nest.results, strict=True):
+        yield f"{C_TYPES[array.dtype]} *{name};"
+    count = len(of.flat.loops)
+    yield "int32_t n;" if count == 1 else f"int32_t extent[{count}];"
+    for name, loops in of.steps.items():
+        if loops:
+            yield f"int32_t {name}_step[{len(loops)}];"
