@@ -191,7 +191,7 @@ class _Body:
 
     @cached_property
     def _common(self) -> list[Reduced]:
-        """The sums that all elements of a row have in common."""
+        """Sums that all elements of a row have in common."""
         moving = {id(part) for x in self.arrays if x.moves for part, _ in x.read.parts}
         for part in self.flat.nest.parts:
             if any(id(x) in moving for x in part.operands):
@@ -200,7 +200,7 @@ class _Body:
 
     @cached_property
     def _row_sums(self) -> FormulaText:
-        """These sums as variables h0, h1, ..."""
+        """Sums of a row as variables h0, h1, ..."""
         dots = dot_text([dot for dot in self.dots if dot.part in self._common], 1, "d")
         loads = self._loads("v") | dots.values[0]
         text = FormulaText(self.formula, loads, "h", self._common, self._rows(0))

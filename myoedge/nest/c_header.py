@@ -13,7 +13,7 @@ from myoedge.nest.ir import Array
 
 @dataclass(frozen=True, eq=False)
 class TileStruct:
-    """What a header declares.
+    """Struct of a kernel's tile, which its header declares.
 
     name      name of the function; its structs are <name>_params and <name>_tile
     flat      the description
