@@ -111,7 +111,7 @@ class BuildFolder(ReportFolder, Tabular):
 
     @cached_property
     def layer_names(self) -> tuple[str, ...]:
-        """Names of the layers of the generated C, in order: each is that of its first result."""
+        """Names of layers in the generated C, in order: a layer is named for its first result."""
         first = dict(reversed(self.results))
         return tuple(first[layer] for layer in sorted(first))
 

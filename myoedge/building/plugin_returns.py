@@ -107,7 +107,7 @@ def _checked(
 
 
 def _returned(function: Callable[..., Any], given: Iterable[Any], blame: Blame) -> Any:
-    """Call a function, and report what a class's function returned wrongly."""
+    """Call a function of a class, and report a wrong result."""
     try:
         return function(*given)
     except WrongReturn as error:

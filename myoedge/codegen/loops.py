@@ -115,7 +115,7 @@ def _layer_rows(plan: Plan, number: int) -> dict[str, Any]:
 
 
 def _constant_loads(plan: Plan, layers: Iterable[int], outside: Outsides) -> Iterator[str]:
-    """Yield the statements that load constants of a loop's layers that stay in L1."""
+    """Yield the statements that load a loop's constants into L1 for all iterations."""
     for index in layers:
         tiling = plan.tilings[index]
         for operand in tiling.kernel.operands:

@@ -144,7 +144,7 @@ class _Body:
         yield from self._loop(0)
 
     def _loop(self, at: int) -> Iterator[str]:
-        """Yield a loop and those inside it."""
+        """Yield a loop and the loops inside."""
         if at == len(self.flat.loops) - 1:
             yield from self._row(at)
             return
@@ -269,8 +269,8 @@ class _Body:
             yield f"{PUT[array.dtype]}(&{name}, {text});"
 
     def cycles(self) -> tuple[float, int]:
-        """Return the estimated cycles of an element, one per operation of its text and those of the
-        loop, and the operations of the text."""
+        """Return the estimated cycles of an element, and the operations of its text, which take a
+        cycle each beside the cycles of the loop."""
         together = self._together(len(self.flat.loops) - 1) if self.dots else 1
         lines = self._elements(ITERATIONS[:together])
         return LOOP_CYCLES + text_cycles(lines) / together, code_operations(lines)

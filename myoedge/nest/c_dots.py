@@ -118,7 +118,10 @@ def dot_text(dots: Sequence[RowProduct], iterations: int, name: str) -> DotText:
 def _in_sizes(
     items: Sequence[tuple[int, RowProduct]], sizes: Sequence[int]
 ) -> list[Sequence[tuple[int, RowProduct]]]:
-    """Return a sequence in parts of these sizes, the largest first; the last size is 1."""
+    """Return a sequence in parts, the largest first.
+
+    sizes   lengths of parts, from long to short; the last one is 1
+    """
     found, at = [], 0
     while at < len(items):
         size = next(size for size in sizes if size <= len(items) - at)

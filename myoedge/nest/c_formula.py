@@ -238,7 +238,7 @@ class FormulaText:
         return isinstance(part, Binary) and part.operation == "*" and self._is_own(part)
 
     def _may_move(self, parts: Sequence[Expr], number: int) -> bool:
-        """Return whether the sum of parts and a number stays inside int32 in any order."""
+        """Return whether a sum of parts and a number stays inside int32 in any order."""
         return number + self._reach(parts) <= INT32_MAX
 
     def _reach(self, parts: Sequence[Expr]) -> int:

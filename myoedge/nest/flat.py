@@ -168,7 +168,7 @@ class FlatNest:
 
 def shared_loop(flat: FlatNest, cores: int = 8) -> int:
     """Return the number of the loop whose iterations the cores share: the innermost one for long
-    rows, otherwise the one that leaves the smallest largest share."""
+    rows, otherwise the loop whose largest share of a core is smallest."""
     loops = flat.loops
     rows = [-(-loop.extent // cores) / loop.extent for loop in loops]
     rows[-1] += 4 / loops[-1].extent if len(loops) > 1 else 0  # each core starts every row

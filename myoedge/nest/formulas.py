@@ -87,7 +87,7 @@ def broadcast_index(axes: Sequence[Axis], shape: Sequence[int]) -> tuple[Affine,
 
 
 def in_axes(part: Element, axes: Mapping[Axis, Axis]) -> Element:
-    """Return an element with its index in other axes; without those of extent 1, which add 0."""
+    """Return an element with its index in other axes; axes of extent 1 add 0 and are left out."""
     index = (
         Affine(tuple((axes[axis], n) for axis, n in i.terms if axis in axes), i.const)
         for i in part.index

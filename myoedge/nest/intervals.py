@@ -83,7 +83,7 @@ def in_int32(nest: Nest) -> bool:
 
 
 def part_interval(part: Expr, inner: Sequence[Interval]) -> Interval:
-    """Return the range of a part over all iterations, from those of its operands."""
+    """Return the range of a part over all iterations, from the ranges of its operands."""
     if isinstance(part, Element):
         return _of_type(part.array) if part.array.varies else _of_array(part.array)
     return _ends(_range(part, [*inner], {}, (part.axis,) if isinstance(part, Reduced) else ()))

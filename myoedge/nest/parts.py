@@ -7,6 +7,6 @@ from myoedge.nest.ir import Axis, Nest, Reduced
 
 
 def all_axes(nest: Nest) -> tuple[Axis, ...]:
-    """Return the loops of the result, then those of reductions."""
+    """Return the loops of the result, then the axes of reductions."""
     over = (part.axis for part in nest.parts if isinstance(part, Reduced))
     return (*nest.axes, *dict.fromkeys(axis for axis in over if axis not in nest.axes))

@@ -42,7 +42,7 @@ def _is_plain_constant(part: Element, axes: Sequence[Axis]) -> bool:
 
 
 def _record(parts: Sequence[Element]) -> list[Expr]:
-    """Return the elements of one array that has those of several arrays side by side."""
+    """Return the elements of one array in which elements of several arrays lie side by side."""
     arrays = {id(part.array): part.array for part in parts}
     values = np.stack([array.known for array in arrays.values()], axis=-1)
     varies = parts[0].array.varies

@@ -258,8 +258,8 @@ def _has_axis(part: Element, axis: Axis) -> bool:
 
 
 def _repeated(value: Any, extents: tuple[int, ...]) -> Numbers:
-    """Return a value with one axis per loop of the result, repeated along those that it does not
-    depend on."""
+    """Return a value with one axis per loop of the result, repeated along loops that do not change
+    it."""
     x = np.asarray(value)
     kept = x.reshape(x.shape[: len(extents)]) if x.ndim else x
     return np.ascontiguousarray(np.broadcast_to(kept, extents))
