@@ -205,9 +205,7 @@ class FormulaText:
         number, products, others = self._split([*self._terms(part)])
         last = self._last_half(products) if shift else None
         half = 0 if last is None else 1 << shift >> 1
-        is_pair = last is None and len(products) + len(others) + bool(number) <= 2
-        may_move = self._may_move([*products, *others], abs(number) + half)
-        if not products or not (is_pair or may_move):
+        if not products or not self._may_move([*products, *others], number, half):
             text = f"{self.of(part.left)} + {self.of(part.right)}"  # keeps the order of sums
             return _shifted(f"({text})", shift)
         text = self._joined(others, number - half)
@@ -237,9 +235,11 @@ class FormulaText:
     def _is_product(self, part: Expr) -> bool:
         return isinstance(part, Binary) and part.operation == "*" and self._is_own(part)
 
-    def _may_move(self, parts: Sequence[Expr], number: int) -> bool:
-        """Return whether a sum of parts and a number stays inside int32 in any order."""
-        return number + self._reach(parts) <= INT32_MAX
+    def _may_move(self, parts: Sequence[Expr], number: int, half: int) -> bool:
+        """Return whether a sum of parts, a number and half of a rounded unit stays inside int32 in
+        any order. A description's sum of two terms does."""
+        is_pair = not half and len(parts) + bool(number) <= 2
+        return is_pair or abs(number) + half + self._reach(parts) <= INT32_MAX
 
     def _reach(self, parts: Sequence[Expr]) -> int:
         """Return the largest magnitude of the sum of parts, in any order."""

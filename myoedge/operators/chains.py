@@ -18,7 +18,7 @@ from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel, result_names
 from myoedge.nest.c_arrays import C_TYPES
 from myoedge.nest.flat import FlatNest, shared_loop
 from myoedge.nest.intervals import in_int32
-from myoedge.nest.ir import Array, Nest
+from myoedge.nest.ir import Array, Expr, Nest
 from myoedge.nest.records import records
 from myoedge.nest.simplify import simplified
 from myoedge.numerics.arrays import strides
@@ -121,10 +121,18 @@ def chain_nest(step: QuantizedNode) -> ChainNest | None:
     arrays = _result_arrays(step, tuple(axis.extent for axis in axes))
     own, *more = zip(arrays, (made[id(value)] for _, value in written), strict=True)
     index = tuple(axis.at for axis in axes)
-    named = {x.node.name: x.node.op for x in step.members[:-1]}
-    known = {part: name for part, name in formula.names.items() if name in named and part in made}
-    labels = {id(made[part]): named[name] for part, name in known.items()}
-    return chain_of(Nest(axes, formula.arrays, own[0], index, own[1], tuple(more)), labels)
+    nest = Nest(axes, formula.arrays, own[0], index, own[1], tuple(more))
+    return chain_of(nest, _labels(step, formula, made))
+
+
+def _labels(step: QuantizedNode, formula: JointFormula, made: Mapping[int, Expr]) -> dict[int, str]:
+    """Return id of a part -> operator of the member whose result it is, for all but the last.
+
+    made   id of a part of the joint formula -> the part in its place
+    """
+    ops = {x.node.name: x.node.op for x in step.members[:-1]}
+    known = ((part, name) for part, name in formula.names.items() if part in made)
+    return {id(made[part]): ops[name] for part, name in known if name in ops}
 
 
 def _result_arrays(step: QuantizedNode, shape: Shape) -> list[Array]:
