@@ -10,14 +10,14 @@ Three kinds, for a loop over k and a sum over c:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from myoedge.nest.flat import ArrayRead, Blocks, FlatNest
+from myoedge.nest.flat import ArrayRead, FlatNest
+from myoedge.nest.windows import IndexMap
 
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
 NEXT = {
@@ -61,6 +61,11 @@ class CArray:
         return self.flat.loops[-1].steps[self.number] != 0
 
     @property
+    def is_strided(self) -> bool:
+        """Whether the innermost loop reads elements that are not side by side, one at a time."""
+        return not self.is_indexed and self.flat.loops[-1].steps[self.number] > 1
+
+    @property
     def is_indexed(self) -> bool:
         """Whether elements are read by an index from a pointer that stays for an iteration."""
         return self.read.is_reduced or self.read.width > 1
@@ -69,27 +74,35 @@ class CArray:
     def tile_steps(self) -> tuple[int, ...]:
         """Loops and reduced axes, by number, whose steps are fields of the tile."""
         if not self.is_indexed:
-            return tuple(range(self.inner))
+            own = self.is_strided and self._literal_step(self.inner) is None
+            return tuple(range(self.inner + own))
         count = len(self.flat.loops) + len(self.flat.over)
         return tuple(at for at in range(count) if self._literal_step(at) is None)
 
     @cached_property
-    def _blocks(self) -> Blocks:
-        blocks = self.flat.blocks_of(self.number)
-        assert blocks is not None, "arrays are read in blocks"
-        return blocks
+    def _index(self) -> IndexMap:
+        found = self.flat.index_map(self.number)
+        assert found is not None, "C is generated for arrays with an index per dimension"
+        return found
 
     def _literal_step(self, at: int) -> int | None:
         """Return the step of a loop or reduced axis; None if it depends on the tile: on the extent
         of a loop inside of it."""
-        loops = self._blocks.loops
-        if at not in loops:
-            return 0
-        inside = loops[loops.index(at) + 1 :]
-        if min(inside, default=len(self.flat.loops)) <= self.inner:
+        known = [self._literal_extent(d) for d in range(len(self._index.shape))]
+        if any(known[d] is None for d in self._index.inside(at)):
             return None
-        extents = (self.flat.over[n - self.inner - 1].extent for n in inside)
-        return math.prod(extents, start=self.read.width)
+        return self._index.step(at, [extent or 1 for extent in known])
+
+    def _literal_extent(self, d: int) -> int | None:
+        """Return the elements of a dimension that any tile has; None if they depend on the tile."""
+        known = self._index
+        terms, first, size = known.index[d], known.first[d], known.shape[d]
+        if not terms:
+            return size
+        if min(at for at, _ in terms) <= self.inner:
+            return None
+        reach = sum(n * (self.flat.over[at - self.inner - 1].extent - 1) for at, n in terms)
+        return 1 + reach if first >= 0 and first + reach < size else None
 
     def step(self, at: int, times: int = 1) -> str:
         """Return `times` steps of a loop or reduced axis, in C."""
@@ -122,6 +135,7 @@ class CArray:
             return f"const {self.c_type} *{self.name} = {start}{own};"
         if not self.moves:
             return ""
+        shift = f"{shift} * {self.step(self.inner)}" if shift and self.is_strided else shift
         return f"const int8_t *{self.name} = (const int8_t *)({start}{shift});"
 
     def next_value(self, prefix: str) -> str:
@@ -129,7 +143,10 @@ class CArray:
         before."""
         if self.is_indexed or not self.moves:
             return ""
-        load = f"{NEXT[self.read.array.dtype]}(&{self.name})"
+        kind = self.read.array.dtype
+        load = f"{NEXT[kind]}(&{self.name})"
+        if self.is_strided:
+            load = f"{STEP[kind]}(&{self.name}, {in_bytes(self.step(self.inner), kind)})"
         return f"const int32_t {prefix}{self.number} = {load};"
 
     def row(self, ahead: int) -> str:
@@ -165,14 +182,14 @@ class CRow:
     array: CArray
     ahead: int
 
-    def pointer(self, name: str, outer: Sequence[int]) -> str:
+    def pointer(self, name: str, at: Mapping[str, int]) -> str:
         """Return the definition of a pointer to the first element.
 
-        name    of the pointer
-        outer   reduced axes, by number, whose loops are around this one
+        name   of the pointer
+        at     iteration, in C -> its reduced axis, by number
         """
-        steps = [(f"r{n}", self.array.step(self.array.inner + 1 + n)) for n in outer]
-        terms = [at if step == "1" else f"{at} * {step}" for at, step in steps if step != "0"]
+        steps = [(i, self.array.step(self.array.inner + 1 + n)) for i, n in at.items()]
+        terms = [i if step == "1" else f"{i} * {step}" for i, step in steps if "0" not in (i, step)]
         start = " + ".join([self.array.row(self.ahead), *terms])
         cast = "" if self.array.c_type == "int8_t" else "(const int8_t *)"
         return f"const int8_t *{name} = {cast}{f'({start})' if cast else start};"
@@ -183,7 +200,12 @@ class CRow:
         step, kind = self.array.step(self.array.inner + 1 + axis), self.array.read.array.dtype
         if step == "1":
             return f"{NEXT[kind]}(&{pointer})"
-        size = np.dtype(kind).itemsize
-        if size > 1:
-            step = str(size * int(step)) if step.isdigit() else f"{size} * {step}"
-        return f"{STEP[kind]}(&{pointer}, {step})"
+        return f"{STEP[kind]}(&{pointer}, {in_bytes(step, kind)})"
+
+
+def in_bytes(step: str, kind: str) -> str:
+    """Return a step in elements of a type as one in bytes, in C."""
+    size = np.dtype(kind).itemsize
+    if size == 1:
+        return step
+    return str(size * int(step)) if step.isdigit() else f"{size} * {step}"

@@ -23,7 +23,7 @@ OPERATION_CYCLES = {
     "me_between_points": 16,
     "me_on_segment": 60,
 }
-REDUCING = re.compile(r"for \(int32_t r\d+ = 0; r\d+ < (\d+);")
+REDUCING = re.compile(r"for \(int32_t r\d+ = .*; r\d+ < (?:(\d+);|.* /\* at most (\d+) times)")
 
 
 def text_cycles(lines: Sequence[str]) -> float:
@@ -45,7 +45,7 @@ def _repeats(lines: Sequence[str]) -> tuple[list[str], list[int]]:
     times, found = [1], list[int]()
     for line in lines:
         extent = REDUCING.match(line.strip())
-        times += [times[-1] * int(extent[1])] if extent else []
+        times += [times[-1] * int(extent[1] or extent[2])] if extent else []
         found.append(times[-1])
         times = times[:-1] if line.strip() == "}" else times
     return [line.split(" /* ")[0] for line in lines], found

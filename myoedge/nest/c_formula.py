@@ -111,10 +111,11 @@ class FormulaText:
         together = [part, *self._beside(part)]
         for inner in (x for each in together for x in self._outside(each)):
             self.of(inner)
+        first, end = self._ends(part)
         names, axis = [self._next_name() for _ in together], self.parts.over.index(part.axis)
         inside = FormulaText(self.parts, self.texts, self.prefix, self.sums, self.rows)
         inside.count, inside.open = self.count, [*self.open, axis]
-        pointers = inside.load_elements(together)
+        pointers = inside.load_elements(together, first)
         steps = [
             _step(each.operation, name, inside.bare(each.value))
             for each, name in zip(together, names, strict=True)
@@ -124,16 +125,26 @@ class FormulaText:
         self.lines += [
             *(f"int32_t {n} = {start};" for n, start in zip(names, starts, strict=True)),
             *pointers,
-            f"for (int32_t {at} = 0; {at} < {part.axis.extent}; {at}++) {{",
+            f"for (int32_t {at} = {first}; {at} < {end}; {at}++) {{{_times(part)}",
             *(f"    {line}" for line in (*inside.lines, *steps)),
             "}",
         ]
         self.texts |= {id(x): name for x, name in zip(together, names, strict=True)}
         return names[0]
 
-    def load_elements(self, sums: Sequence[Reduced]) -> list[str]:
+    def _ends(self, part: Reduced) -> tuple[str, str]:
+        """Return the first iteration of a reduction and the one after its last, in C."""
+        if part.ends is None:
+            return "0", str(part.axis.extent)
+        first, end = map(self.of, part.ends)
+        return first, end
+
+    def load_elements(self, sums: Sequence[Reduced], first: str) -> list[str]:
         """Add the loads of the elements that the innermost reduced axis moves; return the pointers
-        to their rows."""
+        to their rows.
+
+        first   the axis' first iteration, in C
+        """
         pointers, known = list[str](), {self.parts.over[n] for n in self.open}
         axis = self.open[-1]
         for element in dict.fromkeys(x for each in sums for x in walk(each.value)):
@@ -141,7 +152,8 @@ class FormulaText:
             if id(element) in self.rows and self.parts.over[axis] in axes and axes <= known:
                 row, name = self.rows[id(element)], self._next_name()
                 pointer = f"{name}_at"
-                pointers.append(row.pointer(pointer, self.open[:-1]))
+                starts = {f"r{n}": n for n in self.open[:-1]} | {first: axis}
+                pointers.append(row.pointer(pointer, starts))
                 self.lines.append(f"const int32_t {name} = {row.next_value(pointer, axis)};")
                 self.texts[id(element)] = name
         return pointers
@@ -153,6 +165,7 @@ class FormulaText:
             for other in self.sums
             if other is not part
             and other.axis == part.axis
+            and [*map(id, other.ends or ())] == [*map(id, part.ends or ())]
             and id(other) not in self.texts
             and self.parts.axes[id(other)] == self.parts.axes[id(part)]
             and self._is_ready(other)
@@ -280,6 +293,11 @@ class FormulaText:
                 if limit in (-1 << bits, (1 << bits) - 1) and reaches < 1 << bits:
                     return f"me_clips({self.bare(value)}, {bits + 1})"
         return f"me_{part.operation}({self.bare(part.left)}, {self.bare(part.right)})"
+
+
+def _times(part: Reduced) -> str:
+    """Return the comment behind the start of a loop whose extent is no literal."""
+    return "" if part.ends is None else f" /* at most {part.axis.extent} times */"
 
 
 def _step(operation: str, name: str, value: str) -> str:

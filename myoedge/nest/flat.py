@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from myoedge.nest.ir import Array, Axis, Element, Nest, Reduced
 from myoedge.nest.parts import all_axes
+from myoedge.nest.windows import IndexMap, Term, index_map, padded_axes, reads_padding
 from myoedge.numerics.arrays import strides
 
 RUNNING = "running sum"  # each element of the result depends on others
@@ -44,25 +45,6 @@ def collapse_loops(out: Sequence[int], arrays: Sequence[Sequence[int]]) -> tuple
     return tuple(loops) or (Loop(1, (0,) * len(arrays)),)
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """The dimensions of an array by the loops that move through it, in memory order.
-
-    shape   elements per dimension
-    first   index of the first element that is read, per dimension
-    loops   number of each dimension's loop; a record of constants has none
-    """
-
-    shape: tuple[int, ...]
-    first: tuple[int, ...]
-    loops: tuple[int, ...]
-
-    @property
-    def start(self) -> tuple[int, ...]:
-        """`first`; () for zeros."""
-        return self.first if any(self.first) else ()
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class ArrayRead:
     """An array that a function reads, with the parts of the formula that read it.
@@ -87,14 +69,13 @@ class ArrayRead:
         """Whether one element of the result depends on several elements of the array."""
         return any(self.over)
 
-    def blocks(self, loops: Sequence[tuple[int, int]]) -> Blocks | None:
+    def blocks(self, loops: Sequence[tuple[int, int]]) -> IndexMap | None:
         """Return the array as blocks in blocks, one per loop that moves through it; None if loops
         overlap, or leave elements out of the last block.
 
         loops   (extent, element step per iteration) of each loop
         """
-        moving = [at for at, (_, step) in enumerate(loops) if step]
-        order = sorted(moving, key=lambda at: -loops[at][1])
+        order = _outermost_first(loops)
         size, shape, first, rest = math.prod(self.array.shape), list[int](), list[int](), self.start
         for extent, step in (loops[at] for at in order):
             if step < 0 or not _is_block(size, step, rest, extent):
@@ -104,9 +85,16 @@ class ArrayRead:
             size, rest = step, rest % step
         if size != self.width:
             return None
-        if size > 1:  # a record
-            shape, first = [*shape, size], [*first, 0]
-        return Blocks(tuple(shape), tuple(first), tuple(order))
+        index: list[tuple[Term, ...]] = [((at, 1),) for at in order]
+        if size > 1 or not shape:  # a record, or one element
+            shape, first, index = [*shape, size], [*first, 0], [*index, ()]
+        return IndexMap(tuple(shape), tuple(first), tuple(index))
+
+
+def _outermost_first(loops: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the loops that move through an array, by number, those of large steps first."""
+    moving = [at for at, (_, step) in enumerate(loops) if step]
+    return sorted(moving, key=lambda at: -loops[at][1])
 
 
 def _is_block(size: int, step: int, first: int, extent: int) -> bool:
@@ -136,21 +124,42 @@ class FlatNest:
         read outside of arrays."""
         if not _is_flat(nest):
             return None
+        padded = padded_axes(nest)
         over = all_axes(nest)[len(nest.axes) :]
         elements = [part for part in nest.parts if isinstance(part, Element)]
         reads = tuple(_array_reads(elements, nest.axes, over))
         steps = [*(read.steps for read in reads), strides(nest.out.shape)]
-        return FlatNest(nest, reads, collapse_loops(nest.out.shape, steps), over)
+        apart = [[int(axis == x) for x in nest.axes] for axis in nest.axes if axis in padded]
+        loops = (
+            Loop(loop.extent, loop.steps[: len(steps)])
+            for loop in collapse_loops(nest.out.shape, [*steps, *apart])
+        )
+        return FlatNest(nest, reads, tuple(loops), over)
 
     def steps_of(self, number: int) -> list[int]:
         """Return the element step of a read per iteration of each loop, then of each reduced
         axis."""
         return [*(loop.steps[number] for loop in self.loops), *self.reads[number].over]
 
-    def blocks_of(self, number: int) -> Blocks | None:
-        """Return the array of a read as blocks in blocks, reduced axes behind the loops."""
+    def index_map(self, number: int) -> IndexMap | None:
+        """Return how loops, and reduced axes behind them, index the array of a read; None if no
+        C can be generated for it."""
+        read = self.reads[number]
         extents = [*(loop.extent for loop in self.loops), *(axis.extent for axis in self.over)]
-        return self.reads[number].blocks([*zip(extents, self.steps_of(number), strict=True)])
+        blocks = read.blocks([*zip(extents, self.steps_of(number), strict=True)])
+        return blocks or index_map(read.parts[0][0], [*self.axes, *([axis] for axis in self.over)])
+
+    @property
+    def axes(self) -> list[list[Axis]]:
+        """Axes of each loop, without those of one iteration."""
+        left = [axis for axis in self.nest.axes if axis.extent > 1]
+        found = []
+        for loop in self.loops:
+            own = list[Axis]()
+            while math.prod(axis.extent for axis in own) < loop.extent:
+                own.append(left.pop(0))
+            found.append(own)
+        return found
 
     def reads_elsewhere(self) -> list[int]:
         """Return the reads of other elements than that at the place of the result."""
@@ -176,22 +185,12 @@ def shared_loop(flat: FlatNest, cores: int = 8) -> int:
 
 
 def _is_flat(nest: Nest) -> bool:
-    """Return whether a description computes each element in order, without padding and running
-    sums."""
+    """Return whether a description computes each element in order, without running sums and
+    elements outside of arrays."""
     if nest.at != tuple(axis.at for axis in nest.axes):
         return False
-    for part in nest.parts:
-        if isinstance(part, Reduced) and part.operation == RUNNING:
-            return False
-        if isinstance(part, Element) and not _is_inside(part):
-            return False
-    return True
-
-
-def _is_inside(part: Element) -> bool:
-    """Return whether all iterations read elements that the array has."""
-    rows = zip(part.index, part.array.shape, strict=True)
-    return all(index.low >= 0 and index.high < extent for index, extent in rows)
+    is_running = (isinstance(x, Reduced) and x.operation == RUNNING for x in nest.parts)
+    return not any(is_running) and not reads_padding(nest)
 
 
 def _array_reads(

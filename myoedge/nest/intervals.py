@@ -121,7 +121,7 @@ def _range(
             (_, then, otherwise) = inner
             return _least(then[0], otherwise[0]), _most(then[1], otherwise[1])
         case Reduced():
-            return _of_reduced(part, inner[0], loops)
+            return _of_reduced(part, inner, loops)
         case Lookup():
             at = 0, part.array.shape[0] - 1
             return _of_array(part.array) if _is_inside(inner[0], at) else UNKNOWN
@@ -233,7 +233,10 @@ def _combined(operation: str, a: Any, b: Any) -> Any:
     return a * factor if operation == "<<" else np.floor(a / factor)
 
 
-def _of_reduced(part: Reduced, value: Range, loops: Sequence[Axis]) -> Range:
+def _of_reduced(part: Reduced, inner: Sequence[Range], loops: Sequence[Axis]) -> Range:
+    value = inner[0]
+    if part.ends and part.operation == "sum":
+        return _times(_ends(value), *inner[1:])
     if part.operation not in ("sum", "running sum"):
         return _over(part, value[0], np.min, loops), _over(part, value[1], np.max, loops)
     low, high = (_over(part, end, np.sum, loops) for end in value)
@@ -241,6 +244,12 @@ def _of_reduced(part: Reduced, value: Range, loops: Sequence[Axis]) -> Range:
         return low, high
     first, last = _ends(value)
     return _least(low, first), _most(high, last)
+
+
+def _times(value: Interval, first: Range, end: Range) -> Range:
+    """Return the range of a sum of values from a first iteration to an end."""
+    counts = _most(end[0] - first[1], 1), _most(end[1] - first[0], 1)
+    return _least(*(value[0] * n for n in counts)), _most(*(value[1] * n for n in counts))
 
 
 def _over(part: Reduced, end: Any, reduction: Any, loops: Sequence[Axis]) -> Any:

@@ -111,15 +111,18 @@ class Reduced(Expr):
     """A value over an axis that the result does not have, or a running value along one that it has.
 
     operation   "sum", "max" or "min" over the axis; "running sum" along it
+    ends        first iteration, and the one after the last, from constants, at least one apart, so
+                that windows at a border are shorter; None: all iterations
     """
 
     operation: str
     axis: Axis
     value: Expr
+    ends: tuple[Expr, Expr] | None = None
 
     @property
     def operands(self) -> tuple[Expr, ...]:
-        return (self.value,)
+        return (self.value, *(self.ends or ()))
 
 
 @dataclass(frozen=True, eq=False)

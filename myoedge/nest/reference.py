@@ -185,8 +185,11 @@ class _Compiler:
     def _in_int32(self, compute: Callable[..., Any], a: Any, b: Any) -> Any:
         return compute(a, b, dtype=np.int64).astype(np.int32).astype(self.dtype)
 
-    def _reduced(self, part: Reduced, value: Numbers) -> Any:
-        at, whole = self.loops.index(part.axis), list(value.shape)
+    def _reduced(self, part: Reduced, value: Numbers, *ends: Any) -> Any:
+        at = self.loops.index(part.axis)
+        if ends:
+            value = self._between(part, value, *ends)
+        whole = list(value.shape)
         if whole[at] != part.axis.extent:  # the same value in every iteration
             whole[at] = part.axis.extent
             value = np.broadcast_to(value, whole)
@@ -194,6 +197,14 @@ class _Compiler:
             return np.cumsum(value, axis=at, dtype=self.dtype)
         kind = {"dtype": self.dtype} if part.operation == "sum" else {}
         return REDUCED[part.operation](value, axis=at, keepdims=True, **kind)
+
+    def _between(self, part: Reduced, value: Numbers, first: Any, end: Any) -> Numbers:
+        """Return the values from a first iteration to an end, and elsewhere one that changes no
+        reduction."""
+        shape = [part.axis.extent if axis == part.axis else 1 for axis in self.loops]
+        each, limits = np.arange(part.axis.extent).reshape(shape), np.iinfo(self.dtype)
+        rest = {"sum": 0, "max": limits.min, "min": limits.max}[part.operation]
+        return np.where((each >= first) & (each < end), value, self.dtype(rest))
 
     def _sum_of_products(self, axis: Axis, a: Numbers, b: Numbers) -> Numbers:
         """Return the sum over an axis of a * b, as one matrix product: rows are the loops that only
@@ -240,7 +251,7 @@ def products_of(value: Expr) -> dict[int, tuple[Expr, ...]]:
     found: dict[int, tuple[Expr, ...]] = {}
     for part in parts:
         match part:
-            case Reduced("sum", axis, Binary("*", Element() as a, Element() as b) as product):
+            case Reduced("sum", axis, Binary("*", Element() as a, Element() as b) as product, None):
                 if uses[id(product)] == 1 and _has_axis(a, axis) and _has_axis(b, axis):
                     found[id(part)] = a, b
     return found

@@ -15,12 +15,13 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel, result_names
-from myoedge.nest.c_arrays import C_TYPES
+from myoedge.nest.c_arrays import C_TYPES, STEP
 from myoedge.nest.flat import FlatNest, shared_loop
 from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import Array, Expr, Nest
 from myoedge.nest.records import records
 from myoedge.nest.simplify import simplified
+from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import QuantizedNode, QuantizedParams
@@ -169,15 +170,17 @@ def _has_kernel(flat: FlatNest) -> bool:
     """Return whether C can be generated: few loops in memory order, known types, all values in
     int32."""
     types = {read.array.dtype for read in flat.reads}
-    in_order = all(flat.blocks_of(n) and _has_dense_rows(flat, n) for n in range(len(flat.reads)))
-    few = in_order and len(flat.loops) <= LOOPS_MAX
+    is_indexed = all(flat.index_map(n) and _has_rows(flat, n) for n in range(len(flat.reads)))
+    few = is_indexed and len(flat.loops) <= LOOPS_MAX
     return few and types <= {*C_TYPES} and in_int32(flat.nest)
 
 
-def _has_dense_rows(flat: FlatNest, number: int) -> bool:
-    """Return whether the innermost loop reads an element after the other, or always the same."""
+def _has_rows(flat: FlatNest, number: int) -> bool:
+    """Return whether the innermost loop reads elements a step apart that C can load."""
     read = flat.reads[number]
-    return read.is_reduced or flat.loops[-1].steps[number] in (0, read.width)
+    step = flat.loops[-1].steps[number]
+    is_dense = read.is_reduced or step in (0, read.width)
+    return is_dense or (read.width == 1 and read.array.dtype in STEP)
 
 
 # --- the kernel -----------------------------------------------------------------------------------
@@ -228,32 +231,46 @@ def _inputs(chain: ChainNest, text: CKernel, dims: Sequence[AffineExpr]) -> list
 def _operand(
     name: str, source: int | None, flat: FlatNest, number: int, dims: Sequence[AffineExpr]
 ) -> Operand:
-    """Return an array of the loops as an operand with one dimension per loop that moves it."""
-    blocks, array = flat.blocks_of(number), flat.reads[number].array
-    assert blocks is not None, "a chain reads arrays in blocks"
-    shape, moved = blocks.shape or (1,), tuple(dims[at] for at in blocks.loops)
-    index = (*moved, *((),) * (len(shape) - len(moved)))
+    """Return an array of the loops as an operand whose index follows from theirs."""
+    known, array = flat.index_map(number), flat.reads[number].array
+    assert known is not None, "a chain reads arrays with an index per dimension"
+    index = tuple(
+        tuple((axis, n * stride) for at, stride in terms for axis, n in dims[at])
+        for terms in known.index
+    )
     size = np.dtype(array.dtype).itemsize
     if source is not None:
-        return Operand(name, source, shape, index, blocks.start, size)
-    return Operand(name, name, shape, index, blocks.start, size, array=array.known)
+        return Operand(name, source, known.shape, index, known.start, size)
+    return Operand(name, name, known.shape, index, known.start, size, array=array.known)
 
 
 def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
     """Return the pointers of a tile, the extents of its loops, and the steps of its arrays; all
-    results have those of y."""
+    results have those of y. Pointers are to where padding would start."""
     fields: dict[str, int | str] = {name: f"@{name}" for name in (*text.pointers, *text.results)}
+    fields |= {
+        name: f"@{name}-{missing}"
+        for name, read in zip(text.pointers, flat.reads, strict=True)
+        if (missing := _padding_bytes(regions[name], read.array))
+    }
     extents = regions["y"].extent
     if len(extents) == 1:
         fields["n"] = extents[0]
     else:
         fields |= {f"extent[{d}]": extent for d, extent in enumerate(extents)}
-    blocks = [*map(flat.blocks_of, range(len(text.pointers)))]
-    loops = [*(x.loops for x in blocks if x is not None), range(len(extents))]
-    for (name, wanted), own in zip(text.steps.items(), loops, strict=True):
-        steps = dict(zip(own, strides(regions[name].extent), strict=False))
-        fields |= {f"{name}_step[{n}]": steps.get(at, 0) for n, at in enumerate(wanted)}
+    result = IndexMap(extents, (), tuple(((at, 1),) for at in range(len(extents))))
+    maps = [*map(flat.index_map, range(len(text.pointers))), result]
+    for (name, wanted), own in zip(text.steps.items(), maps, strict=True):
+        for n, at in enumerate(wanted):
+            fields[f"{name}_step[{n}]"] = own.step(at, regions[name].extent) if own else 0
     return fields
+
+
+def _padding_bytes(region: Region, array: Array) -> int:
+    """Return the distance from where padding would start to the first element of a region."""
+    steps = strides(region.extent)
+    count = sum(n * step for n, step in zip(region.before, steps, strict=True))
+    return count * np.dtype(array.dtype).itemsize
 
 
 def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, each: float, cores: int) -> Any:
