@@ -11,6 +11,7 @@
 #include "me_runtime.h"
 #define ME_FIRST(n) me_share(me_core(), (n))
 #define ME_LAST(n) me_share(me_core() + 1, (n))
+#define ME_MOST_OF(n) (((n) + ME_WORKERS - 1) / ME_WORKERS) /* items of the largest share */
 #define ME_FIRST_OF_7(n) me_share_of_7(me_core(), (n)) /* core 0 has no share */
 #define ME_LAST_OF_7(n) me_share_of_7(me_core() + 1, (n))
 #define ME_CORE() me_core() /* 0 .. 7 */
@@ -30,6 +31,7 @@
 #define ME_L1
 #define ME_FIRST(n) 0
 #define ME_LAST(n) (n)
+#define ME_MOST_OF(n) (n)
 #define ME_FIRST_OF_7(n) 0
 #define ME_LAST_OF_7(n) (n)
 #define ME_CORE() 0

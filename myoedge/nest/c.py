@@ -18,7 +18,7 @@ The one for y[k] = clip((sum over c of x1[k, c] * x2[c]) * x3[k] >> 9), with 40 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -28,6 +28,8 @@ from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_dots import HEADER, dot_text, dots_of, without
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.c_header import TileStruct, header
+from myoedge.nest.c_late import LateResults
+from myoedge.nest.c_loops import CLoops
 from myoedge.nest.flat import FlatNest, shared_loop
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.intervals import of_all_trainings
@@ -91,10 +93,11 @@ class _Body:
     each value."""
 
     def __init__(self, flat: FlatNest, labels: Mapping[int, str]) -> None:
-        self.flat, self.shared = flat, shared_loop(flat)
+        self.flat, self.loops = flat, CLoops(flat, shared_loop(flat))
         parts = flat.nest.parts
         self.arrays = tuple(CArray(f"x{n}", flat, n) for n in range(len(flat.reads)))
         self.results = result_names(len(flat.nest.results))
+        self.late = LateResults.of(flat, self.results, self.loops.shared)
         self.sums = [part for part in parts if isinstance(part, Reduced)]
         self.dots = dots_of(parts, self.arrays, flat.over)
         self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
@@ -139,26 +142,24 @@ class _Body:
             yield "(void)op;"
         for known in self.arrays:
             yield from known.step_variables
-        extent = "tile->n" if len(self.flat.loops) == 1 else f"tile->extent[{self.shared}]"
-        yield f"const int32_t first = ME_FIRST({extent}), last = ME_LAST({extent});"
-        yield from self._loop(0)
+        yield self.loops.share
+        yield from self.late.variables
+        yield from self.loops.around(self._row)
+        if self.late.results:
+            yield from self.late.start
+            yield from self.loops.around(self._late_row)
 
-    def _loop(self, at: int) -> Iterator[str]:
-        """Yield a loop and the loops inside."""
-        if at == len(self.flat.loops) - 1:
-            yield from self._row(at)
-            return
-        bounds = ("first", "last") if at == self.shared else ("0", f"tile->extent[{at}]")
-        yield f"for (int32_t i{at} = {bounds[0]}; i{at} < {bounds[1]}; i{at}++) {{"
-        yield from (f"    {line}" for line in self._loop(at + 1))
-        yield "}"
+    def _late_row(self, at: int) -> Iterator[str]:
+        """Yield the innermost loop that writes late results."""
+        start, end = self.loops.bounds(at)
+        return self.late.row(f"i{at}", start, end, self._result_offset)
 
     def _row(self, at: int) -> Iterator[str]:
         """Yield the innermost loop: pointers to its elements, the sums that they have in common,
         then the loop over them, several at a time in long rows."""
-        yield from self._pointers(" + first" if at == self.shared else "")
+        yield from self._pointers(" + first" if at == self.loops.shared else "")
         yield from self._row_sums.lines
-        count = "last - first" if at == self.shared else f"tile->extent[{at}]"
+        count = self.loops.count(at)
         together = self._together(at)
         if together == 1:
             yield f"for (int32_t left = {count}; left > 0; left--) {{"
@@ -178,16 +179,21 @@ class _Body:
 
         shift    distance of the core's first element, in C
         """
-        starts = [f"tile->{x.name}{self._offset(x.step, x.number)}" for x in self.arrays]
+        starts = [f"tile->{x.name}{self.loops.offset(x.step, x.number)}" for x in self.arrays]
         for array, start in zip(self.arrays, starts, strict=True):
             if pointer := array.pointer(start, shift):
                 yield pointer
-        own = self._offset(lambda at: f"tile->y_step[{at}]", len(self.arrays))
-        for name in self.results:  # of equal steps
-            yield f"int8_t *{name} = (int8_t *)(tile->{name}{own}{shift});"
+        for name in self.results:
+            if name not in self.late.results:
+                yield f"int8_t *{name} = (int8_t *)(tile->{name}{self._result_offset}{shift});"
         for array, start in zip(self.arrays, starts, strict=True):
             if not array.moves and not array.is_indexed:
                 yield f"const int32_t v{array.number} = *({start});"
+
+    @property
+    def _result_offset(self) -> str:
+        """Distance of a row of any result from its start, in C."""
+        return self.loops.offset(lambda at: f"tile->y_step[{at}]", len(self.arrays))
 
     @cached_property
     def _common(self) -> list[Reduced]:
@@ -215,7 +221,7 @@ class _Body:
         """Return how many elements are computed at a time: two in long rows, as many as share a
         row of a product, fewer if the loop body leaves the cores' own instruction caches."""
         extent = self.flat.loops[at].extent
-        own = -(-extent // 8) if at == self.shared else extent
+        own = -(-extent // 8) if at == self.loops.shared else extent
         wanted = 2 if own >= PAIRS_FROM else 1
         if self.flat.over:
             wanted = max(len(ITERATIONS) // len(self.dots), 1) if self.dots else 1
@@ -278,16 +284,6 @@ class _Body:
     @property
     def operations(self) -> int:
         return sum(1 for part in self.flat.nest.parts if part.operands)
-
-    def _offset(self, step: Callable[[int], str], number: int) -> str:
-        """Return the distance in elements of a row from an array's start in C; "" for 0.
-
-        step     loop -> step of the array, in C
-        number   the array
-        """
-        outer = (at for at, loop in enumerate(self.flat.loops[:-1]) if loop.steps[number])
-        terms = ((f"i{at}", step(at)) for at in outer)
-        return "".join(f" + {i}" if each == "1" else f" + {i} * {each}" for i, each in terms)
 
 
 def _named_tables(parts: Sequence[Expr]) -> dict[str, Array]:

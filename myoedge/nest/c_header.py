@@ -38,7 +38,7 @@ def header(of: TileStruct) -> str:
     lines = [
         "/* SPDX-License-Identifier: Apache-2.0",
         " * Layers as one loop, operands in L1. Cores 0 .. 7 call it together;",
-        " * each computes its share, and no barrier is inside. */",
+        f" * each computes its share{_barrier(of.flat)}. */",
         f"#ifndef {guard}",
         f"#define {guard}",
         "",
@@ -59,6 +59,12 @@ def header(of: TileStruct) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _barrier(flat: FlatNest) -> str:
+    if flat.late:
+        return ", and waits for the others before it writes the next state"
+    return ", and no barrier is inside"
 
 
 def _steps_comment(of: TileStruct) -> str:

@@ -111,12 +111,15 @@ class FlatNest:
     reads      arrays that it reads, in order of their first use
     loops      loops, outermost first; a loop's steps are those of the reads, then of the result
     over       axes that the formula reduces
+    late       numbers of the results that are written when all elements have been computed:
+               operands are in their places
     """
 
     nest: Nest
     reads: tuple[ArrayRead, ...]
     loops: tuple[Loop, ...]
     over: tuple[Axis, ...]
+    late: tuple[int, ...] = ()
 
     @staticmethod
     def of(nest: Nest) -> FlatNest | None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from myoedge.nest.ir import (
     Affine,
+    Array,
     Axis,
     Binary,
     Element,
@@ -84,6 +87,11 @@ def broadcast_index(axes: Sequence[Axis], shape: Sequence[int]) -> tuple[Affine,
     """Return the index of an array that is broadcast to the axes of a result."""
     aligned = axes[len(axes) - len(shape) :]
     return tuple(as_index(0) if n == 1 else axis.at for axis, n in zip(aligned, shape, strict=True))
+
+
+def index_of(axis: Axis) -> Expr:
+    """Return the index of an iteration as a value."""
+    return Array("at", "int32", (axis.extent,), np.arange(axis.extent, dtype=np.int32))[axis]
 
 
 def in_axes(part: Element, axes: Mapping[Axis, Axis]) -> Element:

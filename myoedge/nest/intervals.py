@@ -85,7 +85,8 @@ def in_int32(nest: Nest) -> bool:
 def part_interval(part: Expr, inner: Sequence[Interval]) -> Interval:
     """Return the range of a part over all iterations, from the ranges of its operands."""
     if isinstance(part, Element):
-        return _of_type(part.array) if part.array.varies else _of_array(part.array)
+        axes = [axis for index in part.index for axis, _ in index.terms]
+        return _of_type(part.array) if part.array.varies else _ends(_of_element(part, axes))
     return _ends(_range(part, [*inner], {}, (part.axis,) if isinstance(part, Reduced) else ()))
 
 
@@ -189,7 +190,9 @@ def _of_pair(part: Binary, left: Range, right: Range) -> Range:
             return _most(left[0], right[0]), _most(left[1], right[1])
         case "min":
             return _least(left[0], right[0]), _least(left[1], right[1])
-        case "<" | "==":
+        case "<":
+            return (left[1] < right[0]) * 1, (left[0] < right[1]) * 1
+        case "==":
             return 0, 1
         case "//" | "%":
             return _of_quotient(part, left, right)

@@ -47,9 +47,9 @@ def rebuilt(*values: Expr, change: Callable[[Expr, Mapping[int, Expr]], Expr]) -
 
 
 def with_operands(part: Expr, made: Mapping[int, Expr]) -> Expr:
-    """Return a part with each operand x replaced by made[id(x)]; a comparison of a value with
-    itself, which compilers of C refuse, is a number."""
-    if not part.operands:
+    """Return a part with each operand x replaced by made[id(x)]: the part itself if none changes;
+    a comparison of a value with itself, which compilers of C refuse, is a number."""
+    if all(made[id(x)] is x for x in part.operands):
         return part
     changed = {f.name: _replaced(getattr(part, f.name), made) for f in fields(cast(Any, part))}
     match replace(cast(Any, part), **changed):

@@ -162,7 +162,7 @@ class _Compiler:
                 values = part.array.known.astype(self.dtype)
                 return lambda at: values.take(at)
             case Call():
-                return partial(part.primitive.compute, part.known)
+                return lambda *xs: part.primitive.compute(part.known, *map(np.asarray, xs))
         raise TypeError(part)
 
     def _load(self, part: Element) -> Callable[[Numbers], Numbers]:
@@ -189,7 +189,9 @@ class _Compiler:
         at = self.loops.index(part.axis)
         if ends:
             value = self._between(part, value, *ends)
-        whole = list(value.shape)
+        own = np.shape(value)
+        whole = [*(1,) * (len(self.loops) - len(own)), *own]
+        value = np.reshape(value, whole)
         if whole[at] != part.axis.extent:  # the same value in every iteration
             whole[at] = part.axis.extent
             value = np.broadcast_to(value, whole)

@@ -9,12 +9,12 @@ are powers of two, and comparisons of a table's entries are left out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
 from myoedge.nest.intervals import Interval, part_interval
-from myoedge.nest.ir import Binary, Expr, Lookup, Number, Where, walk
+from myoedge.nest.ir import Binary, Expr, Lookup, Number, Reduced, Where, walk
 from myoedge.nest.rebuild import rebuilt, with_operands
 from myoedge.numerics.fixed_point import INT32_MAX
 
@@ -23,20 +23,22 @@ Term = tuple[Expr, int]  # value and its factor
 
 def simplified(*values: Expr) -> dict[int, Expr]:
     """Return id of each part of formulas -> a part that always has its value, with fewer
-    operations; the parts themselves if another one might leave int32."""
+    operations; the part itself if values of another one might leave int32."""
     uses = Counter(id(x) for part in walk(*values) for x in part.operands)
     rules = _Rules()
 
     def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
-        found = rules.of(with_operands(part, made))
+        own = with_operands(part, made)
+        found = rules.of(own)
+        if found is not own and not rules.is_in_int32(found, known):
+            found = own
         if uses[id(part)] > 1:
             rules.shared.add(id(found))
+        known.add(id(found))
         return found
 
-    made = rebuilt(*values, change=change)
-    ranges = map(rules.range, walk(*(made[id(value)] for value in values)))
-    is_safe = all(low >= -INT32_MAX - 1 and high <= INT32_MAX for low, high in ranges)
-    return made if is_safe else {id(part): part for part in walk(*values)}
+    known = set[int]()
+    return rebuilt(*values, change=change)
 
 
 class _Rules:
@@ -55,8 +57,23 @@ class _Rules:
             self._known[id(part)] = part, part_interval(part, inner)
         return self._known[id(part)][1]
 
+    def is_in_int32(self, part: Expr, known: Set[int]) -> bool:
+        """Return whether the values of a part and its operands are in int32.
+
+        known   ids of operands that are not asked
+        """
+        if id(part) in known:
+            return True
+        low, high = self.range(part)
+        is_inside = low >= -INT32_MAX - 1 and high <= INT32_MAX
+        return is_inside and all(self.is_in_int32(x, known) for x in part.operands)
+
     def of(self, part: Expr) -> Expr:
         """Return the simplest form of a part."""
+        if isinstance(part, Binary | Reduced):
+            low, high = self.range(part)
+            if low == high:
+                return Number(low)
         match part:
             case Binary(">>", value, Number(bits)):
                 return self._shifted(value, bits)

@@ -46,6 +46,8 @@ from myoedge.targets.chip import Engine, KernelCost
 CUT = 3  # number of outer loops that may be tiled
 # Cycles of a row's start, a tile, a layer's first tile and, in it, of code per operation.
 ROW_CYCLES, TILE_CYCLES, LAYER_CYCLES, CODE_CYCLES = 10.0, 220.0, 60.0, 6.0
+# Of late results: cycles of the barrier, and of an element.
+SYNC_CYCLES, LATE_CYCLES = 40.0, 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +160,16 @@ def chain_of(nest: Nest, labels: Mapping[int, str]) -> ChainNest | None:
     return ChainNest(flat, operands, known)
 
 
+def with_late_results(step: QuantizedNode, numbers: Sequence[int]) -> QuantizedNode:
+    """Return a chain that writes some of its results when all cores have read their operands.
+
+    numbers   of these results
+    """
+    chain: ChainNest = step.integers.chain
+    late = replace(chain, flat=replace(chain.flat, late=tuple(numbers)))
+    return replace(step, integers=ChainParams(chain=late))
+
+
 def operands_read_elsewhere(step: QuantizedNode) -> set[int]:
     """Return the operands of a chain, by position, of which an iteration reads other elements than
     that at the place of its result."""
@@ -199,7 +211,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return TiledKernel(
         function=text.name,
         axes=axes | over,
-        split=tuple(name for name in axes if name.startswith("i"))[:CUT],
+        split=() if flat.late else tuple(name for name in axes if name.startswith("i"))[:CUT],
         operands=(*inputs, *tables, *results),
         op={name: f"@{name}" for name in text.tables} or {"unused": 0},
         tile=lambda regions: _tile(regions, flat, text),
@@ -281,7 +293,8 @@ def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, each: float, cores: i
     extents, at = y.extents(sizes), shared_loop(flat, cores)
     own = [-(-n // cores) if d == at else n for d, n in enumerate(extents)]
     rows = math.prod(own[:-1]) if len(own) > 1 else 1
-    return rows * (ROW_CYCLES + own[-1] * each)
+    late = SYNC_CYCLES + LATE_CYCLES * len(flat.late) * rows * own[-1] if flat.late else 0.0
+    return rows * (ROW_CYCLES + own[-1] * each) + late
 
 
 def generated(*formats: Format) -> tuple[Kernel, ...]:

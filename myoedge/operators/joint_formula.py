@@ -17,6 +17,7 @@ from myoedge.nest.formulas import broadcast_axes, in_axes
 from myoedge.nest.ir import Affine, Array, Axis, Element, Expr, Lookup, Nest, Number, Reduced, walk
 from myoedge.nest.parts import all_axes
 from myoedge.nest.rebuild import with_elements, with_elements_of
+from myoedge.nest.split import is_index, split_sums
 from myoedge.nest.views import view_of
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS, QuantizedNode
@@ -44,6 +45,7 @@ class JointFormula:
         self._operands = {(name, array.shape): array for name, array in known}
         self._learnt: Collection[str] = ()  # constants of the layer that is added
         self._varying: dict[int, tuple[Array, Array]] = {}  # the first one keeps its id
+        self._cuts: dict[tuple[int, str], tuple[Array, Array]] = {}
         self._elements: dict[tuple[int, Index], Expr] = {}  # each loaded once
         self._moved: dict[tuple[tuple[Axis, ...], Index], dict[int, Expr]] = {}
 
@@ -62,6 +64,7 @@ class JointFormula:
             nest.value,
             lambda x: self._read(names.get(id(x.array), ""), in_axes(x, own), _is_fixed(x)),
         )
+        value = split_sums(value, self._element)
         if layer.table is not None:
             value = Lookup(nest_constant("table", layer.table), value - INT8.low)
         self.values[layer.node.name] = axes, value
@@ -121,6 +124,15 @@ class JointFormula:
         return with_elements_of([value], load, made)[id(value)]
 
     def _element(self, array: Array, index: Index) -> Expr:
+        """Return an element, the same one each time; of a constant, from the part that iterations
+        read."""
+        spans = tuple(slice(i.low, i.high + 1) for i in index)
+        shape = tuple(span.stop - span.start for span in spans)
+        if array.values is not None and shape != array.shape and not is_index(array):
+            values = np.ascontiguousarray(array.values[spans])
+            cut = array, replace(array, values=values, shape=shape)
+            array = self._cuts.setdefault((id(array), str(spans)), cut)[1]
+            index = tuple(i + -i.low for i in index)
         return self._elements.setdefault((id(array), index), Element(array, index))
 
 

@@ -13,15 +13,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.parts import all_axes
-from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.chains import chain_step, operands_read_elsewhere
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.chains import (
+    chain_step,
+    operands_read_elsewhere,
+    with_late_results,
+)
 from myoedge.operators.described import written_shape
-from myoedge.operators.engine_choice import AUTO, CORES
-from myoedge.operators.products.packing import WeightedParams
-from myoedge.operators.products.rows import is_small_product
+from myoedge.plan.chain_members import joins_operands, may_join, sums_along, sums_each_once
 
 MOST_MEMBERS = 24  # of a chain: a longer loop body leaves the cores' instruction caches
+LATE_BYTES = 1024  # of results that wait in the cores' stacks: 128 bytes a core
 NEAREST = 8  # other layers between members whose results are written, too
 
 Roots = Mapping[str, tuple[str, int]]
@@ -133,26 +135,50 @@ class JoinableLayers:
             and len(members) < MOST_MEMBERS
             and loops[0] == loops[1]
             and may_join(step)
-            and (self._shape(step) == self._shape(last) or self._is_summed(step, members))
+            and (self._has_loops(step, last) or self._is_summed(step, members))
             and self._may_run_later(step, members)
-            and self._is_in_place([*members.values(), step])
+            and self._overwrites_few([*members.values(), step])
         )
+
+    def _has_loops(self, step: QuantizedNode, last: QuantizedNode) -> bool:
+        """Return whether a layer can be computed by the loops of the last one."""
+        return self._shape(step) == self._shape(last) and not joins_operands(step)
 
     def _is_summed(self, step: QuantizedNode, members: Members) -> bool:
         """Return whether only members read a layer's result: others of its shape, and sums of each
-        element once."""
+        element once; of joined operands, which are only read, sums of them along the joined
+        axis."""
         name, shape = step.node.name, self._shape(step)
         if self._is_stored(name, members):
             return False
-        readers = (members[x] for x in self.readers.get(name, set()))
+        readers = [members[x] for x in self.readers.get(name, set())]
+        if joins_operands(step):
+            return all(sums_along(x, name, step.attrs["axis"]) for x in readers)
         return all(shape == self._shape(x) or sums_each_once(x, shape) for x in readers)
 
-    def overwrites_operand(self, chain: QuantizedNode) -> bool:
-        """Return whether a chain writes a buffer of which it reads other elements than those that
-        it writes, such as the next state of a loop that is a product of the state."""
-        written = set(map(self._buffer, chain.written))
-        moved = (chain.operands[at] for at in operands_read_elsewhere(chain))
-        return any(self._buffer(name) in written for name in moved)
+    def in_order_of_memory(self, chain: QuantizedNode) -> QuantizedNode | None:
+        """Return a chain that writes a buffer of which it reads other elements than those that it
+        writes, such as the next state of a loop that is a product of the state, late; None if that
+        takes too much memory."""
+        late = [n for n, result in enumerate(chain.results) if self._reads_elsewhere(chain, result)]
+        if sum(map(_size_bytes, (chain.results[n] for n in late))) > LATE_BYTES:
+            return None
+        return with_late_results(chain, late) if late else chain
+
+    def _reads_elsewhere(self, chain: QuantizedNode, result: QuantizedNode) -> bool:
+        """Return whether a chain reads the buffer of one of its results, except each element for
+        the same element."""
+        elsewhere = operands_read_elsewhere(chain)
+        return any(
+            at in elsewhere or not self._is_at(chain, at, result)
+            for at, name in enumerate(chain.operands)
+            if self._buffer(name) == self._buffer(result.node.name)
+        )
+
+    def _is_at(self, reader: QuantizedNode, at: int, result: QuantizedNode) -> bool:
+        """Return whether an operand is the same elements in memory as a result."""
+        read = self.roots[reader.operands[at]], _long(reader.shapes[at]), reader.read_type(at)
+        return read == (self.roots[result.node.name], self._shape(result), result.element_type)
 
     def _shape(self, step: QuantizedNode) -> Shape:
         """Return the shape of what a layer writes, without axes of extent 1."""
@@ -179,20 +205,20 @@ class JoinableLayers:
         shapes = [shape for x, shape in read if self.made_by(x) == step.node.name]
         return all(_long(shape) == self._shape(step) for shape in shapes)
 
-    def _is_in_place(self, chain: Sequence[QuantizedNode]) -> bool:
-        """Return whether each element that the chain overwrites is read for the same element alone:
-        the state of a loop is, not a part of it that is broadcast."""
+    def _overwrites_few(self, chain: Sequence[QuantizedNode]) -> bool:
+        """Return whether few elements that layers overwrite are read for other elements, too: a
+        part of a state that is broadcast is."""
         own = {member.node.name for member in chain}
         writes = {self._buffer(member.node.name): member for member in chain}
-        for member in chain:
-            for at, name in enumerate(member.operands):
-                over = writes.get(self._buffer(name))
-                if over is None or self.made_by(name) in own:
-                    continue
-                where = self.roots[name], _long(member.shapes[at]), member.read_type(at)
-                if where != (self.roots[over.node.name], self._shape(over), over.element_type):
-                    return False
-        return True
+        moved = {
+            over.node.name: _size_bytes(over)
+            for member in chain
+            for at, name in enumerate(member.operands)
+            if self.made_by(name) not in own
+            and (over := writes.get(self._buffer(name))) is not None
+            and not self._is_at(member, at, over)
+        }
+        return sum(moved.values()) <= LATE_BYTES
 
     def _connected(self, members: Members, last: QuantizedNode) -> Members:
         """Return the members that share tensors with the last one, directly or through others."""
@@ -211,29 +237,12 @@ class JoinableLayers:
         return kept
 
 
+def _size_bytes(result: QuantizedNode) -> int:
+    return math.prod(written_shape(result)) * result.element_type.size_bytes
+
+
 def _long(shape: Shape) -> Shape:
     return tuple(n for n in shape if n != 1)
-
-
-def may_join(step: QuantizedNode) -> bool:
-    """Return whether a layer has a description, is not fused otherwise, and may run on the cores;
-    of layers with weights, small ones."""
-    is_described = OPS[step.node.op].meaning is not None and step.behind is None
-    may_run = is_described and step.engine.name in (AUTO, CORES)
-    return may_run and (not isinstance(step.integers, WeightedParams) or is_small_product(step))
-
-
-def sums_each_once(step: QuantizedNode, shape: Shape) -> bool:
-    """Return whether a layer sums all elements of its one operand, each once.
-
-    shape   of the operand
-    """
-    meaning = OPS[step.node.op].meaning
-    if meaning is None or len(step.operands) > 1 or math.prod(shape) <= math.prod(step.out):
-        return False
-    nest = meaning(step)
-    extents = [axis.extent for axis in all_axes(nest)]
-    return math.prod(extents) == math.prod(shape) and len(extents) > len(nest.axes)
 
 
 def join_chains(
@@ -266,7 +275,8 @@ def _faster_chain(
     for members in layers.chains_before(last, taken) if may_join(last) else []:
         in_order = layers.in_order(members)
         chain = chain_step(in_order, layers.stored(members)) if len(in_order) > 1 else None
-        if chain is None or layers.overwrites_operand(chain):
+        chain = None if chain is None else layers.in_order_of_memory(chain)
+        if chain is None:
             continue
         saved = sum(map(cycles, in_order)) - cycles(chain)
         if saved > most:

@@ -138,9 +138,25 @@ class Recurrent(nn.Module):
         return torch.stack(results, 1)
 
 
+class Joined(nn.Module):
+    """A loop whose next state is a product with a row, the state and a constant, side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next = nn.Linear(36, 16)
+        self.register_buffer("bias", torch.rand(1, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, results = x.new_zeros(1, 16), []
+        for row in x.unbind(1):
+            state = torch.tanh(self.next(torch.cat([row, state, self.bias], 1)))
+            results.append(state)
+        return torch.stack(results, 1)
+
+
 @pytest.mark.parametrize(
     ("model", "results"),
-    [(Carried, 1), (Delays, 3), (FirstOfAll, 1), (Spiking, 2), (Recurrent, 1)],
+    [(Carried, 1), (Delays, 3), (FirstOfAll, 1), (Spiking, 2), (Recurrent, 1), (Joined, 2)],
     ids=lambda x: getattr(x, "__name__", ""),
 )
 @pytest.mark.parametrize("bits", ["8", pytest.param("16", marks=pytest.mark.slow)])

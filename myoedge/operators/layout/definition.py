@@ -6,15 +6,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.nest.formulas import broadcast_axes, broadcast_index
-from myoedge.nest.ir import Nest
+from myoedge.nest.formulas import broadcast_axes, broadcast_index, index_of, where
+from myoedge.nest.ir import Nest, as_expr
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.numerics.quant_params import quantize
@@ -283,6 +283,21 @@ def concat_real(attrs: Attrs, *xs: Array) -> Array:
     return np.concatenate(xs, axis=attrs["axis"])
 
 
+def concat_nest(step: QuantizedNode) -> Nest:
+    """Return the description of a concatenation: the last operand that starts at an index or
+    before."""
+    axes, joined = broadcast_axes(step.out), step.attrs["axis"]
+    extents = [shape[joined] for shape in step.shapes]
+    starts = itertools.accumulate([0, *extents[:-1]])
+    arrays = tuple(replace(operand(step, n), outside=0) for n in range(len(extents)))
+    at, value = index_of(axes[joined]), as_expr(0)
+    for array, start in zip(arrays, starts, strict=True):
+        index = [axis.at for axis in axes]
+        index[joined] += -start
+        value = where(at < start, value, array[tuple(index)]) if start else array[tuple(index)]
+    return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), value)
+
+
 def concat_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of a concatenation; each input is a section of the loop over the
     joined axis."""
@@ -304,7 +319,7 @@ CONCAT = register(
         doc="tensors joined along one axis: cat, stack",
         shape=concat_shape,
         real=concat_real,
-        integer=ByHand(as_in_floats(concat_real)),
+        integer=Described(concat_nest, as_in_floats(concat_real)),
         kernels=on_cluster(concat_in_tiles, MOVES),
         permute_rule=axis_permuted,
         streaming_rule=all_beside_axis,
