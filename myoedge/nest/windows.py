@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which part of an array loops read: an index per dimension, with overlapping windows and padding.
+"""Parts of arrays that loops read: an index per dimension, with overlapping windows and padding.
 
 For windows of three elements, two apart, with an element of padding, x[2 * t + r - 1, c] of an
 array [T, C]: dimension 0 is indexed by 2 * t + r from -1 on, dimension 1 by c.
