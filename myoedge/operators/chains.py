@@ -7,7 +7,7 @@ For `add` then `tanh` of int8 tensors: y = table[clip((a * 3 + b * 5 + 7) >> 4, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -211,7 +211,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return TiledKernel(
         function=text.name,
         axes=axes | over,
-        split=() if flat.late else tuple(name for name in axes if name.startswith("i"))[:CUT],
+        split=_tiled_axes(flat, axes),
         operands=(*inputs, *tables, *results),
         op={name: f"@{name}" for name in text.tables} or {"unused": 0},
         tile=lambda regions: _tile(regions, flat, text),
@@ -219,6 +219,11 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         sources=text.files,
         cost=KernelCost(1.0, TILE_CYCLES, LAYER_CYCLES + CODE_CYCLES * text.code),
     )
+
+
+def _tiled_axes(flat: FlatNest, axes: Iterable[str]) -> tuple[str, ...]:
+    """Return the loops that may be tiled; none if a tile may read what an earlier one wrote."""
+    return () if flat.late else tuple(name for name in axes if name.startswith("i"))[:CUT]
 
 
 def _results(
