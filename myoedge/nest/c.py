@@ -104,7 +104,7 @@ class _Body:
         self.headers |= {HEADER for _ in self.dots}
         self.steps = {array.name: array.tile_steps for array in self.arrays}
         self.steps["y"] = tuple(range(len(flat.loops) - 1))
-        self.tables = _named_tables(parts)
+        self.tables = named_tables(parts)
         self.formula = FormulaParts(
             tuple(value for _, value in flat.nest.results),
             labels,
@@ -286,7 +286,7 @@ class _Body:
         return sum(1 for part in self.flat.nest.parts if part.operands)
 
 
-def _named_tables(parts: Sequence[Expr]) -> dict[str, Array]:
+def named_tables(parts: Sequence[Expr]) -> dict[str, Array]:
     """Return C name -> constant table that parts of formulas read, each once."""
     arrays = {id(array): array for part in parts for array in _tables(part)}
     return {f"table{n}": array for n, array in enumerate(arrays.values())}

@@ -20,6 +20,7 @@ from myoedge.nest.flat import ArrayRead, FlatNest
 from myoedge.nest.windows import IndexMap
 
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
+ALL_TYPES = {**C_TYPES, "int64": "int64_t"}  # int64: values before a scan, and after it
 NEXT = {
     "int8": "me_next_b",
     "uint8": "me_next_bu",
@@ -48,7 +49,7 @@ class CArray:
 
     @property
     def c_type(self) -> str:
-        return C_TYPES[self.read.array.dtype]
+        return ALL_TYPES[self.read.array.dtype]
 
     @property
     def inner(self) -> int:

@@ -77,8 +77,12 @@ class FormulaText:
         """Add a variable with a value to `lines`; return its name."""
         label, name = self.parts.labels.get(id(part), ""), self._next_name()
         comment = f" /* {label} */" if label else ""
-        self.lines.append(f"const int32_t {name} = {_bare(text)};{comment}")
+        self.lines.append(f"const {self._type(part)} {name} = {_bare(text)};{comment}")
         return name
+
+    def _type(self, part: Expr) -> str:
+        """Return the C type of a value."""
+        return "int32_t"
 
     def _next_name(self) -> str:
         self.count += 1

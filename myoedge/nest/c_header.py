@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from myoedge.nest.c_arrays import C_TYPES, CArray
+from myoedge.nest.c_arrays import ALL_TYPES, CArray
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.ir import Array
 
@@ -34,7 +34,7 @@ class TileStruct:
 def header(of: TileStruct) -> str:
     """Return the text of a header."""
     guard, name = f"{of.name.upper()}_H", of.name
-    params = [f"const {C_TYPES[a.dtype]} *{n};" for n, a in of.tables.items()]
+    params = [f"const {ALL_TYPES[a.dtype]} *{n};" for n, a in of.tables.items()]
     lines = [
         "/* SPDX-License-Identifier: Apache-2.0",
         " * Layers as one loop, operands in L1. Cores 0 .. 7 call it together;",
@@ -77,7 +77,7 @@ def _tile_fields(of: TileStruct) -> Iterator[str]:
     for known in of.arrays:
         yield f"const {known.c_type} *{known.name};"
     for name, (array, _) in zip(of.results, of.flat.nest.results, strict=True):
-        yield f"{C_TYPES[array.dtype]} *{name};"
+        yield f"{ALL_TYPES[array.dtype]} *{name};"
     count = len(of.flat.loops)
     yield "int32_t n;" if count == 1 else f"int32_t extent[{count}];"
     for name, loops in of.steps.items():

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 from myoedge.nest.ir import Array, Axis, Element, Nest, Reduced
 from myoedge.nest.parts import all_axes
+from myoedge.nest.scan import scanned_axes
 from myoedge.nest.windows import IndexMap, Term, index_map, padded_axes, reads_padding
 from myoedge.numerics.arrays import strides
-
-RUNNING = "running sum"  # each element of the result depends on others
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +110,8 @@ class FlatNest:
     reads      arrays that it reads, in order of their first use
     loops      loops, outermost first; a loop's steps are those of the reads, then of the result
     over       axes that the formula reduces
+    scanned    axis along which values are carried: that of the innermost loop, in any order of
+               memory; None: there is none
     late       numbers of the results that are written when all elements have been computed:
                operands are in their places
     """
@@ -120,6 +121,7 @@ class FlatNest:
     loops: tuple[Loop, ...]
     over: tuple[Axis, ...]
     late: tuple[int, ...] = ()
+    scanned: Axis | None = None
 
     @staticmethod
     def of(nest: Nest) -> FlatNest | None:
@@ -130,6 +132,8 @@ class FlatNest:
         padded = padded_axes(nest)
         over = all_axes(nest)[len(nest.axes) :]
         elements = [part for part in nest.parts if isinstance(part, Element)]
+        if scanned := scanned_axes(nest.parts):
+            return _along(nest, scanned[0], elements) if _is_one_scan(nest, scanned) else None
         reads = tuple(_array_reads(elements, nest.axes, over))
         steps = [*(read.steps for read in reads), strides(nest.out.shape)]
         apart = [[int(axis == x) for x in nest.axes] for axis in nest.axes if axis in padded]
@@ -150,7 +154,9 @@ class FlatNest:
         read = self.reads[number]
         extents = [*(loop.extent for loop in self.loops), *(axis.extent for axis in self.over)]
         blocks = read.blocks([*zip(extents, self.steps_of(number), strict=True)])
-        return blocks or index_map(read.parts[0][0], [*self.axes, *([axis] for axis in self.over)])
+        if blocks or self.scanned is not None:
+            return blocks
+        return index_map(read.parts[0][0], [*self.axes, *([axis] for axis in self.over)])
 
     @property
     def axes(self) -> list[list[Axis]]:
@@ -166,8 +172,9 @@ class FlatNest:
 
     def reads_elsewhere(self) -> list[int]:
         """Return the reads of other elements than that at the place of the result."""
-        shape = self.nest.out.shape
-        own = [(step, n) for step, n in zip(strides(shape), shape, strict=True)]
+        along = dict(zip(self.nest.axes, strides(self.nest.out.shape), strict=True))
+        axes = self.nest.axes if self.scanned is None else scan_order(self.nest, self.scanned)
+        own = [(along.get(axis, 0), axis.extent) for axis in axes]
 
         def is_elsewhere(read: ArrayRead) -> bool:
             along = zip(read.steps, own, strict=True)
@@ -176,6 +183,30 @@ class FlatNest:
             )
 
         return [number for number, read in enumerate(self.reads) if is_elsewhere(read)]
+
+
+def scan_order(nest: Nest, scanned: Axis) -> tuple[Axis, ...]:
+    """Return the axes of a description with a scan, that of the scan last."""
+    return *(axis for axis in nest.axes if axis != scanned), scanned
+
+
+def _along(nest: Nest, scanned: Axis, elements: Sequence[Element]) -> FlatNest:
+    """Return a description with a scan as loops, its axis the innermost one."""
+    axes = scan_order(nest, scanned)
+    along = dict(zip(nest.axes, strides(nest.out.shape), strict=True))
+    reads = tuple(_array_reads(elements, axes, ()))
+    steps = [*(read.steps for read in reads), tuple(along.get(axis, 0) for axis in axes)]
+    outer = collapse_loops([axis.extent for axis in axes[:-1]], [x[:-1] for x in steps])
+    inner = Loop(scanned.extent, tuple(x[-1] for x in steps))
+    return FlatNest(nest, reads, (*outer, inner), (), scanned=scanned)
+
+
+def _is_one_scan(nest: Nest, scanned: Sequence[Axis]) -> bool:
+    """Return whether values are carried along one axis, and nothing else is reduced."""
+    reduced = (part for part in nest.parts if isinstance(part, Reduced))
+    return len(scanned) == 1 and all(
+        part.operation == "last" and part.axis == scanned[0] for part in reduced
+    )
 
 
 def shared_loop(flat: FlatNest, cores: int = 8) -> int:
@@ -188,12 +219,9 @@ def shared_loop(flat: FlatNest, cores: int = 8) -> int:
 
 
 def _is_flat(nest: Nest) -> bool:
-    """Return whether a description computes each element in order, without running sums and
-    elements outside of arrays."""
-    if nest.at != tuple(axis.at for axis in nest.axes):
-        return False
-    is_running = (isinstance(x, Reduced) and x.operation == RUNNING for x in nest.parts)
-    return not any(is_running) and not reads_padding(nest)
+    """Return whether a description computes each element in order, without elements outside of
+    arrays."""
+    return nest.at == tuple(axis.at for axis in nest.axes) and not reads_padding(nest)
 
 
 def _array_reads(

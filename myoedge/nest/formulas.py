@@ -62,11 +62,6 @@ def total(axis: Axis, value: Expr) -> Expr:
     return Reduced("sum", axis, value)
 
 
-def running_total(axis: Axis, value: Expr) -> Expr:
-    """Return the sum of a value over all iterations of an axis up to this one."""
-    return Reduced("running sum", axis, value)
-
-
 def rounded_shift(value: Expr, bits: int) -> Expr:
     """Return value / 2**bits, rounded half up; the value itself for 0 bits."""
     return (value + (1 << bits >> 1)) >> bits if bits else value

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.nest.carried import Carried, Scan, Stated
 from myoedge.nest.ir import (
     Array,
     Axis,
@@ -35,6 +36,7 @@ Range = tuple[Any, Any]
 UNKNOWN: Interval = (-(2**63), 2**63 - 1)  # of what C leaves undefined
 SHIFTS: Interval = (0, 31)
 INT32: Interval = (-(2**31), 2**31 - 1)
+INT64: Interval = (-(2**63) + 1, 2**63 - 2)  # less than UNKNOWN
 MOST_SPLIT = 3  # conditions
 
 
@@ -82,6 +84,13 @@ def in_int32(nest: Nest) -> bool:
     return all(_is_inside(found, INT32) for found in intervals(nest).values())
 
 
+def in_int64(nest: Nest) -> bool:
+    """Return whether all intermediate values are proven to be inside int64, for any operands."""
+    known = intervals(nest)
+    computed = (known[id(x)] for x in nest.parts if not isinstance(x, Element))
+    return all(low >= INT64[0] and high <= INT64[1] for low, high in computed)
+
+
 def part_interval(part: Expr, inner: Sequence[Interval]) -> Interval:
     """Return the range of a part over all iterations, from the ranges of its operands."""
     if isinstance(part, Element):
@@ -123,6 +132,10 @@ def _range(
             return _least(then[0], otherwise[0]), _most(then[1], otherwise[1])
         case Reduced():
             return _of_reduced(part, inner, loops)
+        case Carried() | Stated():
+            return part.limits
+        case Scan():
+            return inner[-1]
         case Lookup():
             at = 0, part.array.shape[0] - 1
             return _of_array(part.array) if _is_inside(inner[0], at) else UNKNOWN
@@ -240,13 +253,10 @@ def _of_reduced(part: Reduced, inner: Sequence[Range], loops: Sequence[Axis]) ->
     value = inner[0]
     if part.ends and part.operation == "sum":
         return _times(_ends(value), *inner[1:])
-    if part.operation not in ("sum", "running sum"):
-        return _over(part, value[0], np.min, loops), _over(part, value[1], np.max, loops)
-    low, high = (_over(part, end, np.sum, loops) for end in value)
     if part.operation == "sum":
+        low, high = (_over(part, end, np.sum, loops) for end in value)
         return low, high
-    first, last = _ends(value)
-    return _least(low, first), _most(high, last)
+    return _over(part, value[0], np.min, loops), _over(part, value[1], np.max, loops)
 
 
 def _times(value: Interval, first: Range, end: Range) -> Range:
@@ -258,7 +268,7 @@ def _times(value: Interval, first: Range, end: Range) -> Range:
 def _over(part: Reduced, end: Any, reduction: Any, loops: Sequence[Axis]) -> Any:
     """Return the reduction of an end of a range over an axis."""
     at, count = loops.index(part.axis), part.axis.extent
-    is_sum = part.operation in ("sum", "running sum")
+    is_sum = part.operation == "sum"
     if not isinstance(end, np.ndarray) or end.shape[at] == 1:
         return count * end if is_sum else end
     return reduction(end, axis=at, keepdims=True)

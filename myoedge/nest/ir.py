@@ -108,9 +108,9 @@ class Where(Expr):
 
 @dataclass(frozen=True, eq=False)
 class Reduced(Expr):
-    """A value over an axis that the result does not have, or a running value along one that it has.
+    """A value over an axis that the result does not have.
 
-    operation   "sum", "max" or "min" over the axis; "running sum" along it
+    operation   "sum", "max" or "min" over the axis; "last": in its last iteration
     ends        first iteration, and the one after the last, from constants, at least one apart, so
                 that windows at a border are shorter; None: all iterations
     """

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.nest.carried import Scan, Stated
 from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import (
     Affine,
@@ -31,6 +32,8 @@ from myoedge.nest.ir import (
 )
 from myoedge.nest.parts import all_axes
 from myoedge.nest.primitive import Numbers
+from myoedge.nest.scan import carrying
+from myoedge.nest.scan_reference import ScanReference
 from myoedge.nest.views import view_of
 from myoedge.numerics.fixed_point import exact_matmul
 
@@ -108,8 +111,9 @@ class _Compiler:
         self.products = products_of(nest.value)
         self.factors = _factors(nest.value, self.products)
         summed = {id(x) for part in self.parts if id(part) in self.products for x in part.operands}
+        inside = carrying(self.parts)
         for part in self.parts:
-            if id(part) in summed:
+            if id(part) in summed or id(part) in inside:
                 continue
             if (value := self._known(part)) is None:
                 self.computed.append(part)
@@ -124,7 +128,9 @@ class _Compiler:
         for at, part in enumerate(self.computed):
             arguments = [part.array] if isinstance(part, Element) else part.operands
             arguments = self.products.get(id(part), arguments)
-            calls.append(NumpyCall(self._call(part), tuple(slots[id(x)] for x in arguments)))
+            call = self._call(part)
+            arguments = call.given if isinstance(call, ScanReference) else arguments
+            calls.append(NumpyCall(call, tuple(slots[id(x)] for x in arguments)))
             slots[id(part)] = count + len(self.constants) + at
         return NestReference(tuple(self.constants.values()), tuple(calls), self._store())
 
@@ -154,6 +160,11 @@ class _Compiler:
                 return PAIRS[part.operation][0]
             case Where():
                 return np.where
+            case Stated():
+                return lambda x: x
+            case Scan():
+                at, count = self.loops.index(part.axis), len(self.loops)
+                return ScanReference.of(part, at, count, self._call)
             case Reduced() if id(part) in self.products:
                 return partial(self._sum_of_products, part.axis)
             case Reduced():
@@ -195,8 +206,8 @@ class _Compiler:
         if whole[at] != part.axis.extent:  # the same value in every iteration
             whole[at] = part.axis.extent
             value = np.broadcast_to(value, whole)
-        if part.operation == "running sum":
-            return np.cumsum(value, axis=at, dtype=self.dtype)
+        if part.operation == "last":
+            return value.take([-1], axis=at)
         kind = {"dtype": self.dtype} if part.operation == "sum" else {}
         return REDUCED[part.operation](value, axis=at, keepdims=True, **kind)
 

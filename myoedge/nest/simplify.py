@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
+from myoedge.nest.carried import Scan
 from myoedge.nest.intervals import Interval, part_interval
 from myoedge.nest.ir import Binary, Expr, Lookup, Number, Reduced, Where, walk
 from myoedge.nest.rebuild import rebuilt, with_operands
+from myoedge.nest.scan import without_unread
 from myoedge.numerics.fixed_point import INT32_MAX
 
 Term = tuple[Expr, int]  # value and its factor
@@ -87,6 +89,8 @@ class _Rules:
                 return then if known else otherwise
             case Where(_, then, otherwise) if then is otherwise:
                 return then
+            case Scan():
+                return without_unread(part)
         return part
 
     def _compared(self, part: Binary) -> Expr:

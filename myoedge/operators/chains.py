@@ -15,9 +15,10 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel, result_names
-from myoedge.nest.c_arrays import C_TYPES, STEP
+from myoedge.nest.c_arrays import ALL_TYPES, C_TYPES, STEP
+from myoedge.nest.c_scan import scan_kernel
 from myoedge.nest.flat import FlatNest, shared_loop
-from myoedge.nest.intervals import in_int32
+from myoedge.nest.intervals import in_int32, in_int64
 from myoedge.nest.ir import Array, Expr, Nest
 from myoedge.nest.records import records
 from myoedge.nest.simplify import simplified
@@ -41,6 +42,7 @@ from myoedge.operators.kernel import (
     Written,
     on_cluster,
 )
+from myoedge.operators.scanned import scan_axes, scan_cycles, scan_results, scan_tile
 from myoedge.targets.chip import Engine, KernelCost
 
 CUT = 3  # number of outer loops that may be tiled
@@ -160,12 +162,15 @@ def chain_of(nest: Nest, labels: Mapping[int, str]) -> ChainNest | None:
     return ChainNest(flat, operands, known)
 
 
-def with_late_results(step: QuantizedNode, numbers: Sequence[int]) -> QuantizedNode:
-    """Return a chain that writes some of its results when all cores have read their operands.
+def with_late_results(step: QuantizedNode, numbers: Sequence[int]) -> QuantizedNode | None:
+    """Return a chain that writes some of its results when all cores have read their operands; None
+    for one with a scan.
 
     numbers   of these results
     """
     chain: ChainNest = step.integers.chain
+    if chain.flat.scanned is not None:
+        return None
     late = replace(chain, flat=replace(chain.flat, late=tuple(numbers)))
     return replace(step, integers=ChainParams(chain=late))
 
@@ -180,8 +185,11 @@ def operands_read_elsewhere(step: QuantizedNode) -> set[int]:
 
 def _has_kernel(flat: FlatNest) -> bool:
     """Return whether C can be generated: few loops in memory order, known types, all values in
-    int32."""
+    int32; in int64 beside carried values."""
     types = {read.array.dtype for read in flat.reads}
+    if flat.scanned is not None:
+        in_order = all(flat.index_map(n) for n in range(len(flat.reads)))
+        return in_order and types <= {*ALL_TYPES} and in_int64(flat.nest)
     is_indexed = all(flat.index_map(n) and _has_rows(flat, n) for n in range(len(flat.reads)))
     few = is_indexed and len(flat.loops) <= LOOPS_MAX
     return few and types <= {*C_TYPES} and in_int32(flat.nest)
@@ -202,6 +210,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of a chain, or of one described operator: a generated function."""
     chain = step.integers.chain if step.members else chain_nest(replace(step, members=(step,)))
     assert chain is not None, f"{step.node.op} is not element-wise"
+    if chain.flat.scanned is not None:
+        return _scan_in_tiles(step, chain, engine)
     flat, text = chain.flat, c_kernel(chain.flat, chain.labels)
     axes, dims = axes_of(flat.loops)
     over = {f"r{number}": axis.extent for number, axis in enumerate(flat.over)}
@@ -216,6 +226,24 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         op={name: f"@{name}" for name in text.tables} or {"unused": 0},
         tile=lambda regions: _tile(regions, flat, text),
         work=lambda sizes: chain_cycles(flat, results[0], sizes, text.cycles, engine.cores),
+        sources=text.files,
+        cost=KernelCost(1.0, TILE_CYCLES, LAYER_CYCLES + CODE_CYCLES * text.code),
+    )
+
+
+def _scan_in_tiles(step: QuantizedNode, chain: ChainNest, engine: Engine) -> TiledKernel:
+    """Return the tiled kernel of layers that carry values along an axis."""
+    flat, text = chain.flat, scan_kernel(chain.flat, chain.labels)
+    axes, dims = scan_axes(flat)
+    tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
+    return TiledKernel(
+        function=text.name,
+        axes=axes,
+        split=_tiled_axes(flat, axes),
+        operands=(*_inputs(chain, text, dims), *tables, *scan_results(step, text, flat, dims)),
+        op={name: f"@{name}" for name in text.tables} or {"unused": 0},
+        tile=lambda regions: scan_tile(regions, flat, text),
+        work=scan_cycles(flat, axes, text.cycles, engine),
         sources=text.files,
         cost=KernelCost(1.0, TILE_CYCLES, LAYER_CYCLES + CODE_CYCLES * text.code),
     )

@@ -13,10 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from myoedge.nest.carried import Scan
 from myoedge.nest.formulas import broadcast_axes, in_axes
 from myoedge.nest.ir import Affine, Array, Axis, Element, Expr, Lookup, Nest, Number, Reduced, walk
 from myoedge.nest.parts import all_axes
 from myoedge.nest.rebuild import with_elements, with_elements_of
+from myoedge.nest.scan import with_axes
 from myoedge.nest.split import is_index, split_sums
 from myoedge.nest.views import view_of
 from myoedge.numerics.element_type import INT8
@@ -61,7 +63,7 @@ class JointFormula:
         if not all(self._may_read(names.get(id(x.array), ""), _long_index(x)) for x in parts):
             return False
         value = with_elements(
-            nest.value,
+            with_axes(nest.value, own),
             lambda x: self._read(names.get(id(x.array), ""), in_axes(x, own), _is_fixed(x)),
         )
         value = split_sums(value, self._element)
@@ -78,7 +80,7 @@ class JointFormula:
             return True
         axes, value = self.values[name]
         is_own = index == tuple(axis.at for axis in axes)
-        sums = any(isinstance(x, Reduced) for x in walk(value))
+        sums = any(isinstance(x, Reduced | Scan) for x in walk(value))
         return len(index) == len(axes) and (is_own or not sums)
 
     def _read(self, name: str, part: Element, is_fixed: bool) -> Expr:

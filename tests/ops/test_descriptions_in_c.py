@@ -141,7 +141,11 @@ class Drawing:
 def described(seed: int) -> Description | None:
     """A drawn description as a layer; None if no C is generated from it."""
     drawing = Drawing(seed)
-    nest = drawing.nest()
+    return as_layer(seed, drawing.nest(), drawing.rng)
+
+
+def as_layer(seed: int, nest: Nest, rng: np.random.Generator) -> Description | None:
+    """A description as a layer of drawn operands; None if no C is generated from it."""
     chain = chain_of(nest, {})
     if chain is None or not nest.operands:
         return None
@@ -149,18 +153,22 @@ def described(seed: int) -> Description | None:
     names = tuple(x.name for x in nest.operands)
     node = Node("add", names, ("y",))
     shapes = tuple(x.shape for x in nest.operands)
-    member = QuantizedNode(node, names, shapes, nest.out.shape, QuantizedParams())
+    written = ElementType.of(np.dtype(nest.out.dtype))
+    member = QuantizedNode(
+        node, names, shapes, nest.out.shape, QuantizedParams(), element_type=written
+    )
     step = QuantizedNode(
         node,
         names,
         shapes,
         nest.out.shape,
         ChainParams(chain=chain),
+        element_type=written,
         operand_types=kinds,
         members=(member,),
     )
     data = tuple(
-        drawing.rng.integers(k.low, k.high + 1, s).astype(k.dtype)
+        rng.integers(k.low, k.high + 1, s).astype(k.dtype)
         for k, s in zip(kinds, shapes, strict=True)
     )
     return Description(seed, chain, step, data)

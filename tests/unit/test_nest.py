@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myoedge.nest.formulas import clip, maximum, minimum, running_total, total, where
+from myoedge.nest.carried import Carried, Scan, Stated
+from myoedge.nest.formulas import clip, maximum, minimum, total, where
 from myoedge.nest.intervals import intervals, largest
 from myoedge.nest.ir import (
     Affine,
@@ -32,6 +33,7 @@ from myoedge.nest.ir import (
     walk,
 )
 from myoedge.nest.reference import NestReference
+from myoedge.nest.scan import carrying, last, running_total, scan_of
 
 Values = Mapping[str, Numbers]
 SIGNS: Mapping[str, Callable[[int, int], int]] = {"+": add, "-": sub, "*": mul}
@@ -57,8 +59,11 @@ PYTHON = {
 }
 
 
-def element(part: Expr, at: Mapping[Axis, int], values: Values) -> int:
-    """The value of a formula in one iteration, by its definition."""
+def element(part: Expr, at: Mapping[Axis | Expr, int], values: Values) -> int:
+    """The value of a formula in one iteration, by its definition.
+
+    at   iteration of each axis, and carried values
+    """
     match part:
         case Number():
             return part.value
@@ -70,13 +75,32 @@ def element(part: Expr, at: Mapping[Axis, int], values: Values) -> int:
             taken = part.then if element(part.condition, at, values) else part.otherwise
             return element(taken, at, values)
         case Reduced():
-            last = at[part.axis] + 1 if part.operation == "running sum" else part.axis.extent
-            each = [element(part.value, {**at, part.axis: n}, values) for n in range(last)]
-            return {"max": max, "min": min}.get(part.operation, sum)(each)
+            each = [
+                element(part.value, {**at, part.axis: n}, values) for n in range(part.axis.extent)
+            ]
+            kinds = {"max": max, "min": min, "last": lambda values: values[-1], "sum": sum}
+            return kinds[part.operation](each)
+        case Carried():
+            return at[part]
+        case Scan():
+            found = 0
+            carried = {
+                x: element(x0, at, values) for x, x0 in zip(part.states, part.starts, strict=True)
+            }
+            for n in range(at[part.axis] + 1):
+                here = {**at, **carried, part.axis: n}
+                found = element(part.value, here, values)
+                carried = {
+                    x: element(y, here, values)
+                    for x, y in zip(part.states, part.nexts, strict=True)
+                }
+            return found
+        case Stated():
+            return element(part.value, at, values)
     raise TypeError(part)
 
 
-def loaded(part: Element, at: Mapping[Axis, int], values: Values) -> int:
+def loaded(part: Element, at: Mapping[Axis | Expr, int], values: Values) -> int:
     place = tuple(i.const + sum(at[axis] * n for axis, n in i.terms) for i in part.index)
     if not all(0 <= p < n for p, n in zip(place, part.array.shape, strict=True)):
         assert part.array.outside is not None
@@ -116,6 +140,8 @@ def nests(draw: st.DrawFn) -> tuple[Nest, np.random.Generator]:
     kind = draw(st.sampled_from(["sum", "max", "min"]))
     parts: list[Expr] = [*leaves, Reduced(kind, over, inner), Number(draw(st.integers(-300, 300)))]
     parts.append(running_total(draw(st.sampled_from(axes)), draw(st.sampled_from(leaves))))
+    parts.append(draw_scan(draw, draw(st.sampled_from(axes)), parts))
+    parts.append(last(over, draw_scan(draw, over, [inner, *leaves])))
     for _ in range(draw(st.integers(1, 6))):
         a, b = draw(st.sampled_from(parts)), draw(st.sampled_from(parts))
         parts.append(draw_formula(draw, a, b))
@@ -124,6 +150,31 @@ def nests(draw: st.DrawFn) -> tuple[Nest, np.random.Generator]:
     out = Array("y", "int8", tuple(axis.extent for axis in order))
     operands = tuple(x for x in arrays if x.values is None)
     return Nest(axes, operands, out, tuple(axis.at for axis in order), value), rng
+
+
+def draw_scan(draw: st.DrawFn, axis: Axis, parts: list[Expr]) -> Expr:
+    """A value computed from two carried ones, each of which reads parts and both."""
+    states = [Carried((-300, 300)) for _ in range(2)]
+    inside: list[Expr] = [*states, *parts]
+    for _ in range(draw(st.integers(1, 4))):
+        a, b = draw(st.sampled_from(inside)), draw(st.sampled_from(inside))
+        inside.append(draw_formula(draw, a, b))
+    read = st.sampled_from(inside)
+    nexts = [clip(draw(read), -300, 300) for _ in states]
+    starts = [clip(draw(st.sampled_from([*parts, Number(7)])), -300, 300) for _ in states]
+    if any(axis in axes_of(x) for y in starts for x in walk(y)):
+        starts = [Number(-5), Number(7)]
+    return scan_of(axis, states, starts, nexts, draw(st.sampled_from([*nexts, inside[-1]])))
+
+
+def axes_of(part: Expr) -> set[Axis]:
+    """Axes whose iteration a part reads itself."""
+    match part:
+        case Element():
+            return {axis for index in part.index for axis, _ in index.terms}
+        case Scan():
+            return {part.axis}
+    return set()
 
 
 def draw_load(
@@ -174,13 +225,13 @@ def test_values_are_within_their_intervals(drawn: tuple[Nest, np.random.Generato
     operands = operands_of(rng, nest)
     values = {x.name: given for x, given in zip(nest.operands, operands, strict=True)}
     ranges = intervals(nest)
+    inside_scans = carrying(walk(nest.value))
     at = {axis: int(rng.integers(axis.extent)) for axis in nest.axes}
     for part in walk(nest.value):
-        if any(
-            isinstance(x, Element) and any(axis not in at for i in x.index for axis, _ in i.terms)
-            for x in walk(part)
-        ) and not isinstance(part, Reduced):
+        if any(not axes_of(x) <= at.keys() for x in walk(part)) and not isinstance(part, Reduced):
             continue  # inside a reduction
+        if id(part) in inside_scans:
+            continue
         low, high = ranges[id(part)]
         assert low <= element(part, {**at}, values) <= high
 

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs
-from myoedge.nest.formulas import long_shift, running_total
+from myoedge.nest.formulas import long_shift
 from myoedge.nest.ir import Axis, Expr, Nest
-from myoedge.numerics.arrays import Array, outer_inner
+from myoedge.nest.scan import running_total
+from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import AXIS
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.cases import Draw, DrawnUse
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     CentredParams,
     axis_permuted,
@@ -26,16 +28,12 @@ from myoedge.operators.common_rules import (
     with_requant,
 )
 from myoedge.operators.described import requantised, unary_nest
-from myoedge.operators.elementwise.channels import rows_tile
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.graph_builder import GraphBuilder, as_tuple, slice_axis
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
-from myoedge.operators.kernel import OUT, AffineExpr, Operand, Sizes, TiledKernel, on_cluster
 from myoedge.operators.pool.import_rows import largest
-from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.operators.qdq import Write
 from myoedge.operators.traits import Constants, Described
-from myoedge.targets.chip import Engine
 
 
 def real(attrs: Attrs, x: Array) -> Array:
@@ -74,38 +72,6 @@ def meaning(step: QuantizedNode[CumsumParams]) -> Nest:
     return unary_nest(step, formula)
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel for x and y [outer, n, inner]; tiles divide outer and inner, but
-    never the summed axis n."""
-    outer, n, inner = outer_inner(step.out, step.attrs["axis"])
-    shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
-    wide, is_wide = step.wide_flags("x", "y"), step.has_int16
-    flags = {**wide, "drop": step.integers.drop} if is_wide else {}
-    x, y = (
-        Operand(name, source, shape, dims, itemsize=1 + wide[f"{name}_wide"])
-        for name, source in (("x", 0), ("y", OUT))
-    )
-
-    def work(sizes: Sizes) -> Any:
-        """Return the number of elements on the core with the most signals."""
-        return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
-
-    return TiledKernel(
-        function="me_cumsum_s16" if is_wide else "me_cumsum_s8",
-        axes={"o": outer, "i": inner},
-        split=("o", "i"),
-        operands=(x, *table_operand(step), y),
-        op={
-            **flags,
-            "n": n,
-            **step.integers.named(("x_zero", "mult", "offset", "shift")),
-            **scale_fields(step),
-        },
-        tile=rows_tile,
-        work=work,
-    )
-
-
 CUMSUM = register(
     OpDef(
         name="cumsum",
@@ -115,7 +81,7 @@ CUMSUM = register(
         real=real,
         integer=Described(meaning),
         constants=Constants(quantize, kinds=(CumsumParams,)),
-        kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
+        kernels=generated(*int16_where(LIMITED)),
         epilogue=True,
         permute_rule=axis_permuted,
         streaming_rule=stream_except_axis,

@@ -6,25 +6,27 @@ from __future__ import annotations
 import numpy as np
 
 from myoedge.graph.ir import Attrs
-from myoedge.numerics.arrays import Array, outer_inner
+from myoedge.nest.formulas import broadcast_axes, in_int32
+from myoedge.nest.intervals import INT32
+from myoedge.nest.ir import Nest
+from myoedge.nest.scan import scan
+from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import AXIS
 from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import axis_permuted, same_shape, stream_except_axis
-from myoedge.operators.elementwise.channels import rows_tile
+from myoedge.operators.described import operand, result
 from myoedge.operators.format import INTEGERS, Format
 from myoedge.operators.integers.definition import (
     KINDS,
     IntegerParams,
+    integer,
     math_quantize,
     whole,
     wrapped,
 )
-from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
-from myoedge.operators.traits import ByHand, Constants, Operands, Result
-from myoedge.targets.chip import Engine
-
-TYPES = {"int32": 4, "uint8": 1, "truth": 0}  # ME_INT32, ME_UINT8, ME_TRUTH
+from myoedge.operators.traits import Constants, Described, Operands, Result
 
 
 def cumsum_real(attrs: Attrs, x: Array) -> Array:
@@ -41,37 +43,16 @@ def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(at.axis, carries=(sums,))
 
 
-def cumsum_integer(step: QuantizedNode, x: Array, *first: Array) -> Array:
-    """Compute cumulative sums of integers or int8 booleans -> int32.
-
-    first   for a stream, the sums over all frames before x
-    """
-    axis = step.attrs["axis"]
-    numbers = x != step.integers.a_zero if step.attrs["kinds"] == ("truth",) else x
-    sums = np.cumsum(numbers.astype(np.int64), axis=axis)
-    return wrapped(sums + (np.expand_dims(first[0].astype(np.int64), axis) if first else 0))
-
-
-def cumsum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel for x and y [outer, n, inner]; tiles divide outer and inner, but
-    never the summed axis n."""
-    outer, n, inner = outer_inner(step.out, step.attrs["axis"])
-    shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
-    first = Operand("first", 1, (outer, inner), (dims[0], dims[2]), itemsize=4)
-    carried = len(step.operands) > 1  # on streams
-    return TiledKernel(
-        function="me_integer_cumsum_s32",
-        axes={"o": outer, "i": inner},
-        split=("o", "i"),
-        operands=(
-            Operand("x", 0, shape, dims, itemsize=step.read_type(0).size_bytes),
-            *((first,) if carried else ()),
-            Operand("y", OUT, shape, dims, itemsize=4),
-        ),
-        op={"n": n, "x_type": TYPES[step.attrs["kinds"][0]], "x_zero": step.integers.a_zero},
-        tile=lambda regions: {**rows_tile(regions), **({"first": "@first"} if carried else {})},
-        work=lambda sizes: np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n,
-    )
+def cumsum_meaning(step: QuantizedNode[IntegerParams]) -> Nest:
+    """Describe cumulative sums of integers or int8 booleans -> int32; on a stream, with the sums
+    over all frames before as second operand."""
+    axes, arrays = broadcast_axes(step.out), [operand(step, at) for at in range(len(step.operands))]
+    index, along = tuple(axis.at for axis in axes), axes[step.attrs["axis"]]
+    number = integer(step, arrays[0][index], "a", step.attrs["kinds"][0])
+    others = tuple(axis for axis in axes if axis is not along)
+    before = arrays[1][others] if len(arrays) > 1 else 0
+    sums = scan(along, before, lambda total: in_int32("+", total, number), INT32)
+    return Nest(axes, tuple(arrays), result(step), index, sums)
 
 
 CUMSUM = register(
@@ -81,9 +62,9 @@ CUMSUM = register(
         doc="cumulative sums of integers or of a mask along an axis: positions",
         shape=same_shape,
         real=cumsum_real,
-        integer=ByHand(cumsum_integer),
+        integer=Described(cumsum_meaning),
         constants=Constants(math_quantize, kinds=(IntegerParams,)),
-        kernels=on_cluster(cumsum_in_tiles, Format((INTEGERS,), INTEGERS)),
+        kernels=generated(Format((INTEGERS,), INTEGERS)),
         result=Result(dtype="int32"),
         operands=Operands(are_indices=True),
         permute_rule=axis_permuted,

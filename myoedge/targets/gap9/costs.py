@@ -65,9 +65,6 @@ KERNELS = {
     "me_table_s8": KernelCost(12.9, 225, 300),
     "me_tables_s8": KernelCost(13.2, 250, 400),
     # Per result.
-    "me_cumsum_s8": KernelCost(14, 300, 400),
-    "me_cumsum_s16": KernelCost(25, 300, 400),
-    "me_integer_cumsum_s32": KernelCost(11.2, 300, 400),
     "me_resize_s8": KernelCost(12, 300, 400),
     "me_resize_s16": KernelCost(27, 300, 400),
     "me_scan_s8": KernelCost(29.8, 200, 900),

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""C of a description that carries values along an axis: the innermost loop, which steps through
+arrays in any order of memory; the cores share the rows.
+
+The loop for y[c, k] = the sum of x[c, j] over j <= k, limited to int8:
+
+    int32_t s0 = 0;
+    for (int32_t left = tile->extent[1]; left > 0; left--) {
+        const int32_t v0 = me_next_b(&x0);
+        const int32_t v1 = s0 + v0;
+        me_put_b(&y, me_clips(v1, 8));
+        s0 = v1;
+    }
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+
+from myoedge.nest.c import LOOP_CYCLES, PUT, UNNAMED, CKernel, named_tables, result_names
+from myoedge.nest.c_arrays import ALL_TYPES
+from myoedge.nest.c_cycles import code_operations, text_cycles
+from myoedge.nest.c_header import TileStruct, header
+from myoedge.nest.c_long import LONG_HEADER, LongText, value_type
+from myoedge.nest.c_scan_arrays import ScanArray
+from myoedge.nest.carried import Carried, Scan, Stated
+from myoedge.nest.flat import FlatNest
+from myoedge.nest.formula_parts import FormulaParts
+from myoedge.nest.intervals import of_all_trainings
+from myoedge.nest.ir import Call, Expr, Reduced
+
+
+def scan_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
+    """Return the C function of a description with a scan. Arguments and names as of c_kernel."""
+    body = _ScanBody(flat, labels)
+    text = body.source(UNNAMED) + header(body.tile(UNNAMED))
+    name = f"me_chain_{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+    files = {f"{name}.h": header(body.tile(name)), f"{name}.c": body.source(name)}
+    pointers = tuple(array.name for array in body.arrays)
+    loop = body.iteration
+    cycles = LOOP_CYCLES + text_cycles(loop)
+    return CKernel(
+        name, files, pointers, body.steps, body.results, body.tables, cycles, code_operations(loop)
+    )
+
+
+class ScanText(LongText):
+    """The C of formulas in an iteration of a scan, whose carried values are variables."""
+
+    def _text(self, part: Expr) -> str:
+        match part:
+            case Scan():
+                return self.of(part.value)
+            case Stated():
+                text = self.of(part.value)
+                is_cast = self._is_long(part.value) and not self._is_long(part)
+                return f"((int32_t){text})" if is_cast else text
+        return super()._text(part)
+
+    def variable(self, part: Expr) -> str:
+        """Write a value as a variable of this iteration; return its name."""
+        text = self.of(part)
+        return text if text[1:].isdigit() and text[0] == "v" else self._variable(part, text)
+
+
+class _ScanBody:
+    """The texts of a function."""
+
+    def __init__(self, flat: FlatNest, labels: Mapping[int, str]) -> None:
+        self.flat, parts = flat, flat.nest.parts
+        self.arrays = tuple(ScanArray(f"x{n}", flat, n) for n in range(len(flat.reads)))
+        self.results = result_names(len(flat.nest.results))
+        self.scans = [part for part in parts if isinstance(part, Scan)]
+        self.carried = [row for scan in self.scans for row in _carried(scan)]
+        self.states = {id(state): f"s{n}" for n, (state, _, _) in enumerate(self.carried)}
+        self.lasts = [part for part in parts if isinstance(part, Reduced)]
+        self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
+        self.steps = {array.name: array.tile_steps for array in self.arrays}
+        self.steps["y"] = self._moving(len(self.arrays))
+        self.tables = named_tables(parts)
+        self.formula = FormulaParts(
+            tuple(value for _, value in flat.nest.results),
+            labels,
+            {id(array): name for name, array in self.tables.items()},
+            of_all_trainings(flat.nest),
+            (),
+            len(flat.reads),
+        )
+
+    def _moving(self, number: int) -> tuple[int, ...]:
+        """Return the loops that move through an array, by number."""
+        return tuple(at for at, loop in enumerate(self.flat.loops) if loop.steps[number])
+
+    def tile(self, name: str) -> TileStruct:
+        """Return what the header declares for a function of this name."""
+        return TileStruct(name, self.flat, self.arrays, self.results, self.tables, self.steps)
+
+    def source(self, name: str) -> str:
+        includes = sorted({*self.headers, LONG_HEADER, "me_math.h", "me_share.h"})
+        lines = [
+            "/* SPDX-License-Identifier: Apache-2.0 */",
+            f'#include "{name}.h"',
+            "",
+            *(f'#include "{path}"' for path in includes),
+            "",
+            f"void {name}(const {name}_params *op, const {name}_tile *tile)",
+            "{",
+            *(f"    {line}" for line in self._statements()),
+            "}",
+            "",
+        ]
+        return "\n".join(lines)
+
+    def _statements(self) -> Iterator[str]:
+        for name, array in self.tables.items():
+            yield f"const {ALL_TYPES[array.dtype]} *const {name} = op->{name};"
+        if not self.tables:
+            yield "(void)op;"
+        yield from (line for array in self.arrays for line in array.step_variables)
+        if not self._is_dense:
+            yield f"const int32_t y_step = tile->y_step[{len(self.steps['y']) - 1}];"
+        *outer, steps = range(len(self.flat.loops))
+        rows = " * ".join(f"tile->extent[{at}]" for at in outer)
+        yield f"const int32_t count = tile->extent[{steps}], rows = {rows};"
+        yield "for (int32_t row = ME_FIRST(rows); row < ME_LAST(rows); row++) {"
+        yield from (f"    {line}" for line in self._row())
+        yield "}"
+
+    # --- a row
+
+    def _row(self) -> Iterator[str]:
+        """Yield the iterations along the axis, with what comes before and after them."""
+        yield from self._row_indices()
+        yield from (line for array in self.arrays for line in array.row_variables)
+        start = self._result_start()
+        if self._writes_all:
+            for name, (array, _) in zip(self.results, self.flat.nest.results, strict=True):
+                kind = "int8_t" if self._is_dense else ALL_TYPES[array.dtype]
+                yield f"{kind} *{name} = ({kind} *)(tile->{name}{start});"
+        before = ScanText(self.formula, self._common, "h")
+        for state, first, _ in self.carried:
+            text = before.bare(first)
+            yield from before.lines
+            before.lines.clear()
+            yield f"{value_type(state.limits)} {self.states[id(state)]} = {_cast(text, state)};"
+        for part, name in self._kept.items():
+            yield f"{value_type(self.formula.ranges[part])} {name} = 0;"
+        yield "for (int32_t left = count; left > 0; left--) {"
+        yield from (f"    {line}" for line in self.iteration)
+        yield "}"
+        yield from self._after(start)
+
+    def _row_indices(self) -> Iterator[str]:
+        """Yield the iterations of the loops around, from the number of a row."""
+        outer = range(len(self.flat.loops) - 1)
+        inside = list[str]()
+        for at in reversed(outer):
+            part = (
+                f" / ({' * '.join(inside)})"
+                if len(inside) > 1
+                else "".join(f" / {x}" for x in inside)
+            )
+            around = f" % tile->extent[{at}]" if at > 0 else ""
+            if any(at in steps for steps in self.steps.values()):
+                yield f"const int32_t i{at} = row{part}{around};"
+            inside.insert(0, f"tile->extent[{at}]")
+
+    @cached_property
+    def _common(self) -> dict[int, str]:
+        """Id of an element that a row has in common -> C of its value."""
+        return {at: text for array in self.arrays for at, text in array.row_values.items()}
+
+    @cached_property
+    def iteration(self) -> list[str]:
+        """Statements of an iteration."""
+        loads = self._common | self.states
+        loads |= {at: text for x in self.arrays for at, text in x.iteration_values.items()}
+        text = ScanText(self.formula, loads, "v")
+        stores = list[str]()
+        if self._writes_all:
+            stores = [*self._stores([text.bare(value) for _, value in self.flat.nest.results])]
+        kept = {name: text.bare(part.value) for part, name in self._kept_parts}
+        updates = [(state, text.variable(after)) for state, _, after in self.carried]
+        return [
+            *(line for array in self.arrays for line in array.loads),
+            *text.lines,
+            *stores,
+            *(f"{name} = {value};" for name, value in kept.items()),
+            *(f"{self.states[id(state)]} = {_cast(x, state)};" for state, x in updates),
+            *(line for array in self.arrays for line in array.moved),
+        ]
+
+    # --- results
+
+    @property
+    def _writes_all(self) -> bool:
+        """Whether each iteration writes results."""
+        return self.flat.loops[-1].steps[len(self.arrays)] != 0
+
+    @property
+    def _is_dense(self) -> bool:
+        """Whether results of an iteration lie behind those of the one before, or there are none."""
+        return self.flat.loops[-1].steps[len(self.arrays)] in (0, 1)
+
+    def _result_start(self) -> str:
+        outer = [at for at in self.steps["y"] if at < len(self.flat.loops) - 1]
+        return "".join(f" + i{at} * tile->y_step[{n}]" for n, at in enumerate(outer))
+
+    def _stores(self, values: Sequence[str]) -> Iterator[str]:
+        rows = zip(self.results, self.flat.nest.results, values, strict=True)
+        for name, (array, _), value in rows:
+            if self._is_dense:
+                text = f"(uint32_t)({value})" if array.dtype == "int32" else value
+                yield f"{PUT[array.dtype]}(&{name}, {text});"
+            else:
+                yield f"*{name} = ({ALL_TYPES[array.dtype]})({value});"
+                yield f"{name} += y_step;"
+
+    @cached_property
+    def _kept_parts(self) -> list[tuple[Reduced, str]]:
+        """Values of the last iteration that no carried value is, with their variables."""
+        known = {id(after) for _, _, after in self.carried}
+        others = [part for part in self.lasts if id(_value_of(part)) not in known]
+        return [(part, f"l{n}") for n, part in enumerate(others)]
+
+    @property
+    def _kept(self) -> dict[int, str]:
+        return {id(part): name for part, name in self._kept_parts}
+
+    def _after_all(self, state: Carried, after: Expr) -> str:
+        """Return a carried value after the last iteration, of the type of its formula."""
+        name, kind = self.states[id(state)], value_type(self.formula.ranges[id(after)])
+        return name if kind == value_type(state.limits) else f"(({kind}){name})"
+
+    def _after(self, start: str) -> Iterator[str]:
+        """Yield the stores of results that only the last iteration has."""
+        if self._writes_all:
+            return
+        names = {id(after): self._after_all(state, after) for state, _, after in self.carried}
+        loads = {id(part): names.get(id(_value_of(part)), "") for part in self.lasts} | self._kept
+        text = ScanText(self.formula, self._common | loads, "e")
+        values = [text.bare(value) for _, value in self.flat.nest.results]
+        yield from text.lines
+        for name, (array, _), value in zip(
+            self.results, self.flat.nest.results, values, strict=True
+        ):
+            yield f"*(tile->{name}{start}) = ({ALL_TYPES[array.dtype]})({value});"
+
+
+def _carried(scan: Scan) -> list[tuple[Carried, Expr, Expr]]:
+    """Return a scan's carried values, each with its start and its next value."""
+    rows = zip(scan.states, scan.starts, scan.nexts, strict=True)
+    return [(state, first, after) for state, first, after in rows if isinstance(state, Carried)]
+
+
+def _value_of(part: Reduced) -> Expr:
+    """Return what a value of the last iteration is: of a scan, its formula."""
+    return part.value.value if isinstance(part.value, Scan) else part.value
+
+
+def _cast(text: str, state: Carried) -> str:
+    return f"({value_type(state.limits)})({text})"

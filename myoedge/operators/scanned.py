@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tiles of generated functions that carry values along an axis: a tile has all of the axis, and a
+part of the other loops, whose iterations the cores share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from myoedge.nest.c import CKernel
+from myoedge.nest.flat import FlatNest
+from myoedge.nest.windows import IndexMap
+from myoedge.numerics.arrays import ceil_div
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.elementwise.tiling import axes_of
+from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, Written
+from myoedge.targets.chip import Engine
+
+ROW_CYCLES = 60.0  # of a row's start: its place by divisions, and the first values
+
+
+def scan_axes(flat: FlatNest) -> tuple[dict[str, int], list[AffineExpr]]:
+    """Return the extents of the loops that may be tiled, and the index along each loop; all of the
+    last one is in a tile."""
+    axes, dims = axes_of(flat.loops[:-1])
+    return axes, [*dims, ()]
+
+
+def scan_results(
+    step: QuantizedNode, text: CKernel, flat: FlatNest, dims: Sequence[AffineExpr]
+) -> list[Operand]:
+    order = _result_loops(flat)
+    shape = tuple(flat.loops[at].extent for at in order) or (1,)
+    index = tuple(dims[at] for at in order) or ((),)
+    return [
+        Operand(name, Written(n), shape, index, itemsize=node.element_type.size_bytes)
+        for n, (name, node) in enumerate(zip(text.results, step.results, strict=True))
+    ]
+
+
+def _result_loops(flat: FlatNest) -> list[int]:
+    """Return the loops that move through the result, in memory order."""
+    step = [loop.steps[-1] for loop in flat.loops]
+    return sorted((at for at, n in enumerate(step) if n), key=lambda at: -step[at])
+
+
+def scan_tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
+    """Return the pointers of a tile, the extents of its loops, and the steps of its arrays."""
+    fields: dict[str, int | str] = {name: f"@{name}" for name in (*text.pointers, *text.results)}
+    maps = [*map(flat.index_map, range(len(text.pointers)))]
+    result = IndexMap((), (), tuple(((at, 1),) for at in _result_loops(flat)))
+    for (name, wanted), own in zip(text.steps.items(), (*maps, result), strict=True):
+        for n, at in enumerate(wanted):
+            fields[f"{name}_step[{n}]"] = own.step(at, regions[name].extent) if own else 0
+    extents = [1] * (len(flat.loops) - 1) + [flat.loops[-1].extent]
+    for at, n in zip(_result_loops(flat), regions["y"].extent, strict=False):
+        extents[at] = n
+    return fields | {f"extent[{d}]": extent for d, extent in enumerate(extents)}
+
+
+def scan_cycles(flat: FlatNest, axes: Mapping[str, int], each: float, engine: Engine) -> Any:
+    """Return the function from tile sizes to estimated cycles of the busiest core.
+
+    each   cycles of an iteration
+    """
+
+    def cycles(sizes: Sizes) -> Any:
+        rows = ceil_div(math.prod(sizes[name] for name in axes), engine.cores)
+        return rows * (ROW_CYCLES + flat.loops[-1].extent * each)
+
+    return cycles
