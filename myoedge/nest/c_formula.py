@@ -9,6 +9,7 @@ For clip((a * 12 + b * 3 + 77) >> 5, -128, 127), whose rounding constant p.macsR
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from myoedge.nest.c_arrays import CRow
 from myoedge.nest.formula_parts import FormulaParts
@@ -198,6 +199,8 @@ class FormulaText:
                 return f"({self.of(left)} * {1 << bits})"
             case Binary(">>", Binary("+") as left, Number(bits)) if bits and self._is_own(left):
                 return self._sum(left, bits)
+            case Binary("long >>"):  # of a value that is inside int32
+                return self._binary(replace(part, operation=">>"))
             case Binary("+"):
                 return self._sum(part, 0)
             case Binary("-", left, Number(value)) if value <= 0:

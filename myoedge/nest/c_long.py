@@ -8,19 +8,12 @@ For clip((s * w + 64) >> 7, -128, 127) of two int32 values:
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from myoedge.nest.c_formula import FormulaText
-from myoedge.nest.intervals import INT32, Interval
+from myoedge.nest.intervals import Interval, is_long
 from myoedge.nest.ir import Binary, Expr, Number
 
 LONG_HEADER = "me_long.h"
 LONG_FUNCTIONS = {"max": "me_long_max", "min": "me_long_min"}
-
-
-def is_long(limits: Interval) -> bool:
-    """Return whether values of a range need more than 32 bits."""
-    return limits[0] < INT32[0] or limits[1] > INT32[1]
 
 
 def value_type(limits: Interval) -> str:
@@ -40,8 +33,7 @@ class LongText(FormulaText):
     def _binary(self, part: Binary) -> str:
         is_short = not any(map(self._is_long, (part, *part.operands)))
         if is_short or part.operation.startswith("int32 "):
-            same = replace(part, operation=">>") if part.operation == "long >>" else part
-            return super()._binary(same)
+            return super()._binary(part)
         text = self._long(part)
         return (
             text if self._is_long(part) or part.operation in ("<", "==") else f"((int32_t){text})"

@@ -197,7 +197,7 @@ class _ScanBody:
     @property
     def _writes_all(self) -> bool:
         """Whether each iteration writes results."""
-        return self.flat.loops[-1].steps[len(self.arrays)] != 0
+        return not self.lasts
 
     @property
     def _is_dense(self) -> bool:

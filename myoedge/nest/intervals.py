@@ -61,7 +61,8 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
 
 def largest(nest: Nest, known: Mapping[str, Interval] | None = None) -> int:
     """Return the largest x or -1 - x of all computed values x, for any operands: 2**31 - 1 at most
-    if all fit in int32; 0 if values are only moved. What a long shift reads has 64 bits."""
+    if all fit in int32; 0 if values are only moved. What a long shift reads has 64 bits, and beside
+    a scan all values that need them."""
     found = intervals(nest, known)
     long = {
         id(x)
@@ -69,6 +70,8 @@ def largest(nest: Nest, known: Mapping[str, Interval] | None = None) -> int:
         if isinstance(part, Binary) and part.operation == "long >>"
         for x in walk(part.left)
     }
+    if any(isinstance(part, Scan) for part in nest.parts) and in_int64(nest):
+        long |= {at for at, limits in found.items() if is_long(limits)}
     computed = [x for x in nest.parts if not isinstance(x, Element | Number) and id(x) not in long]
     return max((max(high, -1 - low) for low, high in (found[id(x)] for x in computed)), default=0)
 
@@ -82,6 +85,11 @@ def of_all_trainings(nest: Nest) -> dict[int, Interval]:
 def in_int32(nest: Nest) -> bool:
     """Return whether all intermediate values are proven to be inside int32, for any operands."""
     return all(_is_inside(found, INT32) for found in intervals(nest).values())
+
+
+def is_long(limits: Interval) -> bool:
+    """Return whether values of a range need more than 32 bits."""
+    return limits[0] < INT32[0] or limits[1] > INT32[1]
 
 
 def in_int64(nest: Nest) -> bool:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from myoedge.nest.carried import Carried, Scan, Stated
-from myoedge.nest.intervals import Interval, part_interval
-from myoedge.nest.ir import Axis, Expr, Reduced, Value, as_expr, walk
-from myoedge.nest.rebuild import rebuilt, with_operands
+from myoedge.nest.intervals import Interval, is_long, part_interval
+from myoedge.nest.ir import Axis, Element, Expr, Reduced, Value, as_expr, walk
+from myoedge.nest.rebuild import rebuilt, with_elements, with_operands
 
 
 def scan(axis: Axis, start: Value, step: Callable[[Expr], Expr], limits: Interval) -> Expr:
@@ -43,7 +43,9 @@ def scan_of(
     nexts    those after an iteration
     """
     if axis.extent == 1:
-        return _with_states(value, dict(zip(states, starts, strict=True)))
+        only = _with_states(value, dict(zip(states, starts, strict=True)))
+        if _is_short(only):
+            return only
     return without_unread(Scan(axis, tuple(states), tuple(starts), tuple(nexts), value))
 
 
@@ -58,17 +60,31 @@ def running_total(axis: Axis, value: Expr, start: Value = 0) -> Expr:
 
 def last(axis: Axis, value: Expr) -> Expr:
     """Return a value in the last iteration of an axis that the result does not have."""
-    if axis.extent == 1:
-        return value
-    return Reduced("last", axis, value)
+    if axis.extent > 1 or axis in scanned_axes(walk(value)):
+        return Reduced("last", axis, value)
+
+    def load(part: Element) -> Expr:
+        index = (replace(i, terms=tuple(x for x in i.terms if x[0] != axis)) for i in part.index)
+        return Element(part.array, tuple(index))
+
+    return with_elements(value, load)
 
 
 def range_of(value: Expr) -> Interval:
     """Return the range of a formula over all iterations."""
+    return _ranges(value)[id(value)]
+
+
+def _ranges(value: Expr) -> dict[int, Interval]:
     found: dict[int, Interval] = {}
     for part in walk(value):
         found[id(part)] = part_interval(part, [found[id(x)] for x in part.operands])
-    return found[id(value)]
+    return found
+
+
+def _is_short(value: Expr) -> bool:
+    """Return whether all parts of a formula are inside int32."""
+    return not any(is_long(limits) for limits in _ranges(value).values())
 
 
 def with_axes(value: Expr, axes: Mapping[Axis, Axis]) -> Expr:

@@ -20,6 +20,11 @@ def operand(step: QuantizedNode, at: int) -> Array:
     return Array(f"x{at}", step.read_type(at).dtype.name, step.shapes[at])
 
 
+def operands(step: QuantizedNode) -> tuple[Array, ...]:
+    """Return the arrays of all operands."""
+    return tuple(operand(step, at) for at in range(len(step.operands)))
+
+
 def result(step: QuantizedNode) -> Array:
     return Array("y", step.element_type.dtype.name, step.out)
 
@@ -90,6 +95,6 @@ def unary_nest(step: QuantizedNode, formula: Callable[[Expr, tuple[Axis, ...]], 
     formula   (x, axes) -> the saturated result
     """
     axes = broadcast_axes(step.out)
-    arrays = tuple(operand(step, at) for at in range(len(step.operands)))
+    arrays = operands(step)
     index = tuple(axis.at for axis in axes)
     return Nest(axes, arrays, result(step), index, formula(arrays[0][index], axes))

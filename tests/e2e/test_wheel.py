@@ -37,7 +37,7 @@ def test_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
     assert "myoedge/_data/boards/gap9_evk/board.toml" in names
     assert "myoedge/_data/firmware_templates/app_gap_sdk/app.c" in names
     assert [n for n in names if n.endswith((".pyc", "cases.py"))] == ["myoedge/operators/cases.py"]
-    assert "myoedge/_data/firmware_templates/operators/scan/me_scan.h" in names
+    assert "myoedge/_data/firmware_templates/operators/trees/me_trees.h" in names
     assert not [n for n in names if n.startswith(("tests", "examples"))]
 
 

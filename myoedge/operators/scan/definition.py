@@ -14,11 +14,16 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs
+from myoedge.nest.formulas import broadcast_axes, clip, long_shift, rounded_shift
+from myoedge.nest.ir import Array as Operand
+from myoedge.nest.ir import Axis, Expr, Nest
+from myoedge.nest.scan import last, scan
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import AXIS
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     all_beside_axis,
     axis_permuted,
@@ -26,11 +31,10 @@ from myoedge.operators.common_rules import (
     same_shape,
     without_time,
 )
+from myoedge.operators.described import operands, result, saturated
 from myoedge.operators.format import EIGHT, EITHER, EITHER_WIDTH, Format
-from myoedge.operators.kernel import on_cluster
-from myoedge.operators.scan.tiling import in_tiles, is_wide
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
-from myoedge.operators.traits import ByHand, Constants
+from myoedge.operators.traits import Constants, Described
 
 STATE_BITS = 7  # fraction bits of a state, in output steps: 255 << 7 fits 16 bits
 MOST = (1 << 15) - 1
@@ -75,6 +79,12 @@ def real(attrs: Attrs, a: Array, b: Array, *before: Array) -> Array:
 def last_real(attrs: Attrs, a: Array, b: Array, *before: Array) -> Array:
     """Compute the state after the last iteration in floats. Arguments as in real."""
     return np.asarray(np.moveaxis(real(attrs, a, b, *before), attrs["axis"], 0)[-1])
+
+
+def is_wide(step: QuantizedNode) -> bool:
+    """Return whether states have 24 bits: for int16 operands or results, also of the scan whose
+    last state a step returns."""
+    return step.has_int16 or step.element_type == INT64
 
 
 def _multiplier(factor: float, bits: int = 15) -> tuple[int, int]:
@@ -127,45 +137,44 @@ def quantize(site: QuantizeInputs) -> ScanParams:
     return ScanParams(**numbers, acc_bound=bound)
 
 
-def _states(step: QuantizedNode, a: Array, b: Array, before: Sequence[Array]) -> Array:
-    """Run the recurrence in integers; return the states after all iterations."""
-    most = WIDE_MOST if is_wide(step) else MOST
+def _states(
+    step: QuantizedNode[ScanParams], axes: Sequence[Axis], arrays: Sequence[Operand]
+) -> Expr:
+    """Return the state after each iteration.
 
-    def scaled(x: Array, name: str) -> Array:
-        half = (1 << getattr(step.integers, f"{name}_shift")) >> 1
-        centred = x.astype(np.int64) - getattr(step.integers, f"{name}_zero")
-        return np.asarray(
-            (centred * getattr(step.integers, f"{name}_mult") + half)
-            >> getattr(step.integers, f"{name}_shift")
-        )
-
-    half = (1 << step.integers.bits) >> 1
-
-    def moved(w: Array, state: Array, more: Array) -> Array:
-        return np.asarray(
-            np.clip(((w * state + half) >> step.integers.bits) + more, -most - 1, most)
-        )
-
-    weights = np.clip(scaled(a, "a"), -MOST - 1, MOST)
-    first = [state.astype(np.int64) for state in before]
-    return along(step.attrs, weights, scaled(b, "b"), moved, first)
-
-
-def integer(step: QuantizedNode, a: Array, b: Array, *before: Array) -> Array:
-    """Run the recurrence in integers along attrs["axis"]; a, b and the result are int8 or int16.
-
-    before   optional initial state from last_integer
+    axes     of a and b
+    arrays   a, b, and optionally the state before, without the axis
     """
-    states = _states(step, a, b, before)
-    y = ((states + (1 << STATE_BITS >> 1)) >> STATE_BITS) + step.integers.y_zero
-    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
+    wide, along = is_wide(step), axes[step.attrs["axis"]]
+    c, most = step.integers, WIDE_MOST if wide else MOST
+    a, b = (array[tuple(axes)] for array in arrays[:2])
+    others = tuple(axis for axis in axes if axis is not along)
+    weight = clip(rounded_shift((a - c.a_zero) * c.a_mult, c.a_shift), -MOST - 1, MOST)
+    more = rounded_shift((b - c.b_zero) * c.b_mult, c.b_shift)
+    start = arrays[2][others] if len(arrays) > 2 else 0
+
+    def moved(state: Expr) -> Expr:
+        kept = (long_shift if wide else rounded_shift)(weight * state, c.bits)
+        return clip(kept + more, -most - 1, most)
+
+    return scan(along, start, moved, (-most - 1, most))
 
 
-def last_integer(step: QuantizedNode, a: Array, b: Array, *before: Array) -> Array:
-    """Return the state after the last iteration, int32 or int64, without the axis. Arguments as in
-    integer."""
-    states = np.moveaxis(_states(step, a, b, before), step.attrs["axis"], 0)
-    return np.asarray(states[-1], step.element_type.dtype)
+def meaning(step: QuantizedNode[ScanParams]) -> Nest:
+    """Describe the states along attrs["axis"] in output steps; a, b and the result are int8 or
+    int16, a third operand is the state before."""
+    axes, arrays = broadcast_axes(step.out), operands(step)
+    y = rounded_shift(_states(step, axes, arrays), STATE_BITS) + step.integers.y_zero
+    return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), saturated(step, y))
+
+
+def last_meaning(step: QuantizedNode[ScanParams]) -> Nest:
+    """Describe the state after the last iteration, int32 or int64, without the axis."""
+    axes, arrays = broadcast_axes(step.shapes[0]), operands(step)
+    along = axes[step.attrs["axis"]]
+    others = tuple(axis for axis in axes if axis is not along)
+    state = last(along, _states(step, axes, arrays))
+    return Nest(others, arrays, result(step), tuple(axis.at for axis in others), state)
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
@@ -190,9 +199,9 @@ SCAN = register(
         doc="linear recurrence along an axis: h_t = a_t * h_(t-1) + b_t, 16-bit states",
         shape=same_shape,
         real=real,
-        integer=ByHand(integer),
+        integer=Described(meaning),
         constants=Constants(quantize, kinds=(ScanParams,)),
-        kernels=on_cluster(in_tiles, EITHER_WIDTH, ON_STREAMS),
+        kernels=generated(EITHER_WIDTH, ON_STREAMS),
         permute_rule=axis_permuted,
         streaming_rule=streaming_rule,
     )
@@ -205,8 +214,8 @@ SCAN_LAST = register(
         doc="state of scan after the last step: on streams",
         shape=without_time,
         real=last_real,
-        integer=ByHand(last_integer),
-        kernels=on_cluster(in_tiles, *KEPT),
+        integer=Described(last_meaning),
+        kernels=generated(*KEPT),
         fixed_params=STATE,
     )
 )

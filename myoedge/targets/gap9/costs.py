@@ -67,10 +67,6 @@ KERNELS = {
     # Per result.
     "me_resize_s8": KernelCost(12, 300, 400),
     "me_resize_s16": KernelCost(27, 300, 400),
-    "me_scan_s8": KernelCost(29.8, 200, 900),
-    "me_scan_s16": KernelCost(84, 200, 900),
-    "me_scan_stream_s8": KernelCost(29.8, 200, 900),
-    "me_scan_stream_s16": KernelCost(84, 200, 900),
     "me_selective_scan_s8": KernelCost(10.3, 700, 1500),  # per step of a state
     "me_selective_scan_s16": KernelCost(46.5, 600, 2200),
     "me_selective_stream_s8": KernelCost(10.3, 700, 1600),
