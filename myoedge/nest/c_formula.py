@@ -9,7 +9,6 @@ For clip((a * 12 + b * 3 + 77) >> 5, -128, 127), whose rounding constant p.macsR
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from myoedge.nest.c_arrays import CRow
 from myoedge.nest.formula_parts import FormulaParts
@@ -197,10 +196,10 @@ class FormulaText:
                 return self._limited(part)
             case Binary("<<", left, Number(bits)):  # C leaves shifts of negative numbers undefined
                 return f"({self.of(left)} * {1 << bits})"
-            case Binary(">>", Binary("+") as left, Number(bits)) if bits and self._is_own(left):
+            case Binary(">>" | "long >>", Binary("+") as left, Number(bits)) if (
+                bits and self._is_own(left)
+            ):
                 return self._sum(left, bits)
-            case Binary("long >>"):  # of a value that is inside int32
-                return self._binary(replace(part, operation=">>"))
             case Binary("+"):
                 return self._sum(part, 0)
             case Binary("-", left, Number(value)) if value <= 0:
@@ -213,7 +212,7 @@ class FormulaText:
             return f"{FUNCTIONS[part.operation]}({_bare(a)}, {_bare(b)})"
         if part.operation.startswith("int32 "):
             return f"((int32_t)((uint32_t){a} {part.operation[-1]} (uint32_t){b}))"
-        return f"({a} {part.operation} {b})"
+        return f"({a} {part.operation.removeprefix('long ')} {b})"  # inside int32
 
     def _is_own(self, part: Expr) -> bool:
         """Return whether a part has no variable of its own: one use, no label."""
