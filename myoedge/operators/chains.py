@@ -42,12 +42,10 @@ from myoedge.operators.kernel import (
     Written,
     on_cluster,
 )
-from myoedge.operators.scanned import scan_axes, scan_cycles, scan_results, scan_tile
-from myoedge.targets.chip import Engine, KernelCost
+from myoedge.operators.scanned import CUT, generated_cost, scan_axes, scan_in_tiles
+from myoedge.targets.chip import Engine
 
-CUT = 3  # number of outer loops that may be tiled
-# Cycles of a row's start, a tile, a layer's first tile and, in it, of code per operation.
-ROW_CYCLES, TILE_CYCLES, LAYER_CYCLES, CODE_CYCLES = 10.0, 220.0, 60.0, 6.0
+ROW_CYCLES = 10.0  # of a row's start
 # Of late results: cycles of the barrier, and of an element.
 SYNC_CYCLES, LATE_CYCLES = 40.0, 5.0
 
@@ -211,7 +209,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     chain = step.integers.chain if step.members else chain_nest(replace(step, members=(step,)))
     assert chain is not None, f"{step.node.op} is not element-wise"
     if chain.flat.scanned is not None:
-        return _scan_in_tiles(step, chain, engine)
+        made = scan_kernel(chain.flat, chain.labels)
+        inputs = _inputs(chain, made, scan_axes(chain.flat)[1])
+        return scan_in_tiles(step, chain.flat, made, inputs, engine)
     flat, text = chain.flat, c_kernel(chain.flat, chain.labels)
     axes, dims = axes_of(flat.loops)
     over = {f"r{number}": axis.extent for number, axis in enumerate(flat.over)}
@@ -227,25 +227,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         tile=lambda regions: _tile(regions, flat, text),
         work=lambda sizes: chain_cycles(flat, results[0], sizes, text.cycles, engine.cores),
         sources=text.files,
-        cost=KernelCost(1.0, TILE_CYCLES, LAYER_CYCLES + CODE_CYCLES * text.code),
-    )
-
-
-def _scan_in_tiles(step: QuantizedNode, chain: ChainNest, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of layers that carry values along an axis."""
-    flat, text = chain.flat, scan_kernel(chain.flat, chain.labels)
-    axes, dims = scan_axes(flat)
-    tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
-    return TiledKernel(
-        function=text.name,
-        axes=axes,
-        split=_tiled_axes(flat, axes),
-        operands=(*_inputs(chain, text, dims), *tables, *scan_results(step, text, flat, dims)),
-        op={name: f"@{name}" for name in text.tables} or {"unused": 0},
-        tile=lambda regions: scan_tile(regions, flat, text),
-        work=scan_cycles(flat, axes, text.cycles, engine),
-        sources=text.files,
-        cost=KernelCost(1.0, TILE_CYCLES, LAYER_CYCLES + CODE_CYCLES * text.code),
+        cost=generated_cost(text.code),
     )
 
 

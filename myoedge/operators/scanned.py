@@ -14,10 +14,29 @@ from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import ceil_div
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.tiling import axes_of
-from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, Written
-from myoedge.targets.chip import Engine
+from myoedge.operators.kernel import (
+    AffineExpr,
+    Fields,
+    Operand,
+    Region,
+    Sizes,
+    TiledKernel,
+    Written,
+)
+from myoedge.targets.chip import Engine, KernelCost
 
+CUT = 3  # number of outer loops that may be tiled
 ROW_CYCLES = 60.0  # of a row's start: its place by divisions, and the first values
+# Cycles of a tile, a layer's first tile and, in it, of code per operation.
+TILE_CYCLES, LAYER_CYCLES, CODE_CYCLES = 220.0, 60.0, 6.0
+
+
+def generated_cost(operations: int) -> KernelCost:
+    """Return the cost of a generated function, whose work is in cycles.
+
+    operations   operations of its text
+    """
+    return KernelCost(1.0, TILE_CYCLES, LAYER_CYCLES + CODE_CYCLES * operations)
 
 
 def scan_axes(flat: FlatNest) -> tuple[dict[str, int], list[AffineExpr]]:
@@ -27,7 +46,33 @@ def scan_axes(flat: FlatNest) -> tuple[dict[str, int], list[AffineExpr]]:
     return axes, [*dims, ()]
 
 
-def scan_results(
+def scan_in_tiles(
+    step: QuantizedNode,
+    flat: FlatNest,
+    text: CKernel,
+    inputs: Sequence[Operand],
+    engine: Engine,
+) -> TiledKernel:
+    """Return the tiled kernel of layers that carry values along an axis.
+
+    inputs   arrays that the function reads
+    """
+    axes, dims = scan_axes(flat)
+    tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
+    return TiledKernel(
+        function=text.name,
+        axes=axes,
+        split=tuple(name for name in axes if name.startswith("i"))[:CUT],
+        operands=(*inputs, *tables, *_results(step, text, flat, dims)),
+        op={name: f"@{name}" for name in text.tables} or {"unused": 0},
+        tile=lambda regions: _tile(regions, flat, text),
+        work=_cycles(flat, axes, text.cycles, engine),
+        sources=text.files,
+        cost=generated_cost(text.code),
+    )
+
+
+def _results(
     step: QuantizedNode, text: CKernel, flat: FlatNest, dims: Sequence[AffineExpr]
 ) -> list[Operand]:
     order = _result_loops(flat)
@@ -45,7 +90,7 @@ def _result_loops(flat: FlatNest) -> list[int]:
     return sorted((at for at, n in enumerate(step) if n), key=lambda at: -step[at])
 
 
-def scan_tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
+def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
     """Return the pointers of a tile, the extents of its loops, and the steps of its arrays."""
     fields: dict[str, int | str] = {name: f"@{name}" for name in (*text.pointers, *text.results)}
     maps = [*map(flat.index_map, range(len(text.pointers)))]
@@ -59,7 +104,7 @@ def scan_tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> F
     return fields | {f"extent[{d}]": extent for d, extent in enumerate(extents)}
 
 
-def scan_cycles(flat: FlatNest, axes: Mapping[str, int], each: float, engine: Engine) -> Any:
+def _cycles(flat: FlatNest, axes: Mapping[str, int], each: float, engine: Engine) -> Any:
     """Return the function from tile sizes to estimated cycles of the busiest core.
 
     each   cycles of an iteration
