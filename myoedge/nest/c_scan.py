@@ -72,11 +72,9 @@ class _ScanBody:
         self.flat, parts = flat, flat.nest.parts
         self.arrays = tuple(ScanArray(f"x{n}", flat, n) for n in range(len(flat.reads)))
         self.results = result_names(len(flat.nest.results))
-        self.scans = [part for part in parts if isinstance(part, Scan)]
-        self.carried = [row for scan in self.scans for row in _carried(scan)]
+        self.carried = _carried(parts)
         self.states = {id(state): f"s{n}" for n, (state, _, _) in enumerate(self.carried)}
         self.lasts = [part for part in parts if isinstance(part, Reduced)]
-        self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
         self.steps = {array.name: array.tile_steps for array in self.arrays}
         self.steps["y"] = self._moving(len(self.arrays))
         self.tables = named_tables(parts)
@@ -98,7 +96,8 @@ class _ScanBody:
         return TileStruct(name, self.flat, self.arrays, self.results, self.tables, self.steps)
 
     def source(self, name: str) -> str:
-        includes = sorted({*self.headers, LONG_HEADER, "me_math.h", "me_share.h"})
+        calls = {part.primitive.header for part in self.flat.nest.parts if isinstance(part, Call)}
+        includes = sorted({*calls, LONG_HEADER, "me_math.h", "me_share.h"})
         lines = [
             "/* SPDX-License-Identifier: Apache-2.0 */",
             f'#include "{name}.h"',
@@ -175,22 +174,22 @@ class _ScanBody:
     @cached_property
     def iteration(self) -> list[str]:
         """Statements of an iteration."""
-        loads = self._common | self.states
-        loads |= {at: text for x in self.arrays for at, text in x.iteration_values.items()}
-        text = ScanText(self.formula, loads, "v")
+        text = ScanText(self.formula, self._loads, "v")
         stores = list[str]()
         if self._writes_all:
             stores = [*self._stores([text.bare(value) for _, value in self.flat.nest.results])]
-        kept = {name: text.bare(part.value) for part, name in self._kept_parts}
+        stores += [f"{name} = {text.bare(part.value)};" for part, name in self._kept_parts]
         updates = [(state, text.variable(after)) for state, _, after in self.carried]
-        return [
-            *(line for array in self.arrays for line in array.loads),
-            *text.lines,
-            *stores,
-            *(f"{name} = {value};" for name, value in kept.items()),
-            *(f"{self.states[id(state)]} = {_cast(x, state)};" for state, x in updates),
-            *(line for array in self.arrays for line in array.moved),
-        ]
+        stores += [f"{self.states[id(state)]} = {_cast(x, state)};" for state, x in updates]
+        loads = [line for array in self.arrays for line in array.loads]
+        moved = [line for array in self.arrays for line in array.moved]
+        return [*loads, *text.lines, *stores, *moved]
+
+    @property
+    def _loads(self) -> dict[int, str]:
+        """Id of an element or a carried value -> C of its value in an iteration."""
+        own = {at: text for x in self.arrays for at, text in x.iteration_values.items()}
+        return self._common | self.states | own
 
     # --- results
 
@@ -249,9 +248,10 @@ class _ScanBody:
             yield f"*(tile->{name}{start}) = ({ALL_TYPES[array.dtype]})({value});"
 
 
-def _carried(scan: Scan) -> list[tuple[Carried, Expr, Expr]]:
-    """Return a scan's carried values, each with its start and its next value."""
-    rows = zip(scan.states, scan.starts, scan.nexts, strict=True)
+def _carried(parts: Sequence[Expr]) -> list[tuple[Carried, Expr, Expr]]:
+    """Return the carried values of formulas, each with its start and its next value."""
+    scans = (part for part in parts if isinstance(part, Scan))
+    rows = (x for scan in scans for x in zip(scan.states, scan.starts, scan.nexts, strict=True))
     return [(state, first, after) for state, first, after in rows if isinstance(state, Carried)]
 
 

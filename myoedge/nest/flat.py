@@ -129,19 +129,9 @@ class FlatNest:
         read outside of arrays."""
         if not _is_flat(nest):
             return None
-        padded = padded_axes(nest)
-        over = all_axes(nest)[len(nest.axes) :]
-        elements = [part for part in nest.parts if isinstance(part, Element)]
         if scanned := scanned_axes(nest.parts):
-            return _along(nest, scanned[0], elements) if _is_one_scan(nest, scanned) else None
-        reads = tuple(_array_reads(elements, nest.axes, over))
-        steps = [*(read.steps for read in reads), strides(nest.out.shape)]
-        apart = [[int(axis == x) for x in nest.axes] for axis in nest.axes if axis in padded]
-        loops = (
-            Loop(loop.extent, loop.steps[: len(steps)])
-            for loop in collapse_loops(nest.out.shape, [*steps, *apart])
-        )
-        return FlatNest(nest, reads, tuple(loops), over)
+            return _along(nest, scanned[0]) if _is_one_scan(nest, scanned) else None
+        return _independent(nest)
 
     def steps_of(self, number: int) -> list[int]:
         """Return the element step of a read per iteration of each loop, then of each reduced
@@ -190,8 +180,24 @@ def scan_order(nest: Nest, scanned: Axis) -> tuple[Axis, ...]:
     return *(axis for axis in nest.axes if axis != scanned), scanned
 
 
-def _along(nest: Nest, scanned: Axis, elements: Sequence[Element]) -> FlatNest:
+def _independent(nest: Nest) -> FlatNest:
+    """Return a description whose loops are independent as loops."""
+    padded = padded_axes(nest)
+    over = all_axes(nest)[len(nest.axes) :]
+    elements = [part for part in nest.parts if isinstance(part, Element)]
+    reads = tuple(_array_reads(elements, nest.axes, over))
+    steps = [*(read.steps for read in reads), strides(nest.out.shape)]
+    apart = [[int(axis == x) for x in nest.axes] for axis in nest.axes if axis in padded]
+    loops = (
+        Loop(loop.extent, loop.steps[: len(steps)])
+        for loop in collapse_loops(nest.out.shape, [*steps, *apart])
+    )
+    return FlatNest(nest, reads, tuple(loops), over)
+
+
+def _along(nest: Nest, scanned: Axis) -> FlatNest:
     """Return a description with a scan as loops, its axis the innermost one."""
+    elements = [part for part in nest.parts if isinstance(part, Element)]
     axes = scan_order(nest, scanned)
     along = dict(zip(nest.axes, strides(nest.out.shape), strict=True))
     reads = tuple(_array_reads(elements, axes, ()))

@@ -64,16 +64,21 @@ def largest(nest: Nest, known: Mapping[str, Interval] | None = None) -> int:
     if all fit in int32; 0 if values are only moved. What a long shift reads has 64 bits, and beside
     a scan all values that need them."""
     found = intervals(nest, known)
-    long = {
-        id(x)
-        for part in nest.parts
-        if isinstance(part, Binary) and part.operation == "long >>"
-        for x in walk(part.left)
-    }
-    if any(isinstance(part, Scan) for part in nest.parts) and in_int64(nest):
-        long |= {at for at, limits in found.items() if is_long(limits)}
+    long = _long_parts(nest, found)
     computed = [x for x in nest.parts if not isinstance(x, Element | Number) and id(x) not in long]
     return max((max(high, -1 - low) for low, high in (found[id(x)] for x in computed)), default=0)
+
+
+def _long_parts(nest: Nest, found: Mapping[int, Interval]) -> set[int]:
+    """Return the parts, by id, that C computes in 64 bits.
+
+    found   range of each part
+    """
+    shifts = (x.left for x in nest.parts if isinstance(x, Binary) and x.operation == "long >>")
+    long = {id(x) for x in walk(*shifts)}
+    if any(isinstance(part, Scan) for part in nest.parts) and in_int64(nest):
+        long |= {at for at, limits in found.items() if is_long(limits)}
+    return long
 
 
 def of_all_trainings(nest: Nest) -> dict[int, Interval]:
@@ -129,10 +134,8 @@ def _range(
     part: Expr, inner: list[Range], known: Mapping[str, Interval], loops: Sequence[Axis]
 ) -> Range:
     match part:
-        case Number():
-            return part.value, part.value
-        case Element():
-            return known.get(part.array.name) or _of_element(part, loops)
+        case Number() | Carried() | Element():
+            return _of_leaf(part, known, loops)
         case Binary():
             return _of_pair(part, *inner)
         case Where():
@@ -140,16 +143,26 @@ def _range(
             return _least(then[0], otherwise[0]), _most(then[1], otherwise[1])
         case Reduced():
             return _of_reduced(part, inner, loops)
-        case Carried() | Stated():
-            return part.limits
-        case Scan():
-            return inner[-1]
+        case Scan() | Stated():
+            return part.limits if isinstance(part, Stated) else inner[-1]
         case Lookup():
             at = 0, part.array.shape[0] - 1
             return _of_array(part.array) if _is_inside(inner[0], at) else UNKNOWN
         case Call():
             return part.primitive.bound(part.known, *map(_ends, inner))
     raise TypeError(part)
+
+
+def _of_leaf(
+    part: Number | Carried | Element, known: Mapping[str, Interval], loops: Sequence[Axis]
+) -> Range:
+    match part:
+        case Number():
+            return part.value, part.value
+        case Carried():
+            return part.limits
+        case Element():
+            return known.get(part.array.name) or _of_element(part, loops)
 
 
 def _ends(value: Range) -> Interval:

@@ -152,29 +152,34 @@ class _Compiler:
         match part:
             case Element():
                 return self._load(part)
-            case Binary("<" | "==" as operation):  # 1 or 0, a number like any other
-                return lambda a, b: PAIRS[operation][0](a, b).astype(self.dtype)
-            case Binary("int32 +" | "int32 -" | "int32 *" as operation):
-                return partial(self._in_int32, PAIRS[operation[-1]][0])
             case Binary():
-                return PAIRS[part.operation][0]
+                return self._of_pair(part.operation)
             case Where():
                 return np.where
-            case Stated():
-                return lambda x: x
-            case Scan():
-                at, count = self.loops.index(part.axis), len(self.loops)
-                return ScanReference.of(part, at, count, self._call)
-            case Reduced() if id(part) in self.products:
-                return partial(self._sum_of_products, part.axis)
+            case Scan() | Stated():
+                return self._carried(part)
             case Reduced():
-                return partial(self._reduced, part)
+                is_product = id(part) in self.products
+                of_axis = partial(self._sum_of_products, part.axis)
+                return of_axis if is_product else partial(self._reduced, part)
             case Lookup():
                 values = part.array.known.astype(self.dtype)
                 return lambda at: values.take(at)
             case Call():
                 return lambda *xs: part.primitive.compute(part.known, *map(np.asarray, xs))
         raise TypeError(part)
+
+    def _of_pair(self, operation: str) -> Callable[..., Any]:
+        if operation in ("<", "=="):  # 1 or 0, a number like any other
+            return lambda a, b: PAIRS[operation][0](a, b).astype(self.dtype)
+        if operation.startswith("int32 "):
+            return partial(self._in_int32, PAIRS[operation[-1]][0])
+        return PAIRS[operation][0]
+
+    def _carried(self, part: Scan | Stated) -> Callable[..., Any]:
+        if isinstance(part, Stated):
+            return lambda x: x
+        return ScanReference.of(part, self.loops.index(part.axis), len(self.loops), self._call)
 
     def _load(self, part: Element) -> Callable[[Numbers], Numbers]:
         """Return a function from an operand to its elements in each iteration, as the dtype of the

@@ -60,12 +60,16 @@ class ScanReference:
         for number in range(scan.axis.extent):
             now = {part: self._row(x, number) for part, x in known.items()}
             now |= dict(zip(map(id, scan.states), states, strict=True))
-            for part, compute in self.inner:
-                now[id(part)] = compute(*(now[id(x)] for x in part.operands))
+            self._iterate(now)
             states = [now[id(x)] for x in scan.nexts]
             values.append(np.asarray(now[id(scan.value)]))
         shape = np.broadcast_shapes((1,) * self.loops, *(x.shape for x in values))
         return np.concatenate([np.broadcast_to(x, shape) for x in values], axis=self.at)
+
+    def _iterate(self, now: dict[int, Any]) -> None:
+        """Add the values of an iteration to those that it reads, by id of the part."""
+        for part, compute in self.inner:
+            now[id(part)] = compute(*(now[id(x)] for x in part.operands))
 
     def _row(self, x: Any, number: int) -> Any:
         """Return the elements of an iteration."""

@@ -85,10 +85,8 @@ class _Rules:
                 return self._compared(part)
             case Binary("+" | "-", value, Number(0)) | Binary("*", value, Number(1)):
                 return value
-            case Where(Number(known), then, otherwise):
-                return then if known else otherwise
-            case Where(_, then, otherwise) if then is otherwise:
-                return then
+            case Where():
+                return _decided(part)
             case Scan():
                 return without_unread(part)
         return part
@@ -185,6 +183,14 @@ class _Rules:
                 yield from self._addends(right, sign if operation == "+" else -sign)
             case _:
                 yield value, sign
+
+
+def _decided(part: Where) -> Expr:
+    """Return the side of a choice that is always taken; the choice itself if there is none."""
+    match part:
+        case Where(Number(known), then, otherwise):
+            return then if known else otherwise
+    return part.then if part.then is part.otherwise else part
 
 
 def _shift(value: Expr, bits: int) -> Expr:

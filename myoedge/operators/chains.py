@@ -185,11 +185,12 @@ def _has_kernel(flat: FlatNest) -> bool:
     """Return whether C can be generated: few loops in memory order, known types, all values in
     int32; in int64 beside carried values."""
     types = {read.array.dtype for read in flat.reads}
+    if not all(map(flat.index_map, range(len(flat.reads)))):
+        return False
     if flat.scanned is not None:
-        in_order = all(flat.index_map(n) for n in range(len(flat.reads)))
-        return in_order and types <= {*ALL_TYPES} and in_int64(flat.nest)
-    is_indexed = all(flat.index_map(n) and _has_rows(flat, n) for n in range(len(flat.reads)))
-    few = is_indexed and len(flat.loops) <= LOOPS_MAX
+        return types <= {*ALL_TYPES} and in_int64(flat.nest)
+    has_rows = all(_has_rows(flat, n) for n in range(len(flat.reads)))
+    few = has_rows and len(flat.loops) <= LOOPS_MAX
     return few and types <= {*C_TYPES} and in_int32(flat.nest)
 
 
