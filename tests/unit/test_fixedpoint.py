@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -347,6 +349,7 @@ def primitives(folder: Path) -> host.Library:
         "requant": "me_requant(x[0], x[1], x[2], x[3], x[4])",
         "clip": "me_clip(x[0], x[1], x[2])",
         "halvings": "me_halvings((uint32_t)x[0])",
+        "root": "(int32_t)me_root((uint32_t)x[0])",
     }
     texts = (PRIMITIVE.replace("NAME", n).replace("CALL", c) for n, c in calls.items())
     text = '#include "me_math.h"\n' + "".join(texts)
@@ -382,3 +385,23 @@ def test_the_c_primitives_are_the_same_arithmetic(tmp_path: Path) -> None:
     rows[:, 0] = np.concatenate([2 ** rng.integers(15, 31, 2000), rng.integers(2**15, 2**31, 2000)])
     wanted = [max(int(s).bit_length() - 16, 0) for s in rows[:, 0]]
     assert call(library, "halvings", rows).tolist() == wanted
+    assert call(library, "root", rows).tolist() == [math.isqrt(s) for s in rows[:, 0].tolist()]
+
+
+ROOT_OF_A_ROW = """\
+#include "me_math.h"
+void roots(const uint32_t *x, uint32_t *y, int32_t n);
+void roots(const uint32_t *x, uint32_t *y, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) y[i] = me_root(*x);
+}
+"""
+
+
+def test_roots_of_one_number_compile(tmp_path: Path) -> None:
+    """clang 22 does not end where it vectorizes a loop around the root's 16 steps."""
+    (tmp_path / "roots.c").write_text(ROOT_OF_A_ROW)
+    cc, include = toolchain.compiler("zig"), f"-I{template_dir() / 'include'}"
+    flags = (*toolchain.CompileOptions().flags(cc), include, "-c", "roots.c", "-o", "roots.o")
+    env = os.environ | {"ZIG_LOCAL_CACHE_DIR": str(tmp_path / "zig")}
+    subprocess.run([*cc.command, *flags], cwd=tmp_path, env=env, timeout=30, check=True)
