@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 import torch
 from torch import nn
 
+from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l2 import resident_weights
 from myoedge.plan.l2.resident_weights import ONE_BY_ONE, SMALL_BYTES, fill, residences
+from myoedge.plan.l3 import weight_streaming
 from myoedge.plan.l3.transfers import ComputeCycles, L3TransferCost
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.timeline import Chunk
@@ -59,3 +62,24 @@ def test_a_network_that_waits_for_l3_has_kernels_without_padded_weights(
     weights = plan.stored(0)["weights"].nbytes
     assert weights == channels * (13 * 256 if pads else 3200)
     assert plan.l3_moved_bytes == (0 if pads else weights)
+
+
+def test_of_choices_the_fastest_as_placed_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses delay transfers: the choice with the fewest cycles by sizes alone is not it."""
+    rng, gap9 = np.random.default_rng(0), find_chip("gap9")
+    torch.manual_seed(0)
+    widths = rng.integers(60, 260, 8).tolist()
+    layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(widths)]
+    calib = rng.standard_normal((4, 1, widths[0]), np.float32)
+    model = torch.export.export(nn.Sequential(*layers).eval(), (torch.zeros(1, widths[0]),))
+    network = quantized(model, calib)
+    room_bytes = sum(a * b for a, b in pairwise(widths)) * 3 // 5
+
+    def cycles(first: int, last: int) -> float:
+        """With some of the choices, fastest by sizes alone first."""
+        taken = lambda *given: residences(*given)[first:last]  # noqa: E731
+        monkeypatch.setattr(weight_streaming, "residences", taken)
+        chip = replace(gap9, l2_bytes=gap9.l2_reserved_bytes + room_bytes)
+        return modelled_cycles(make_plan(network, chip))
+
+    assert cycles(0, 9) == cycles(1, 2) < cycles(0, 1)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from myoedge.plan.l3.transfers import ComputeCycles, L3TransferCost, timeline
 from myoedge.plan.plan import Plan
 
-WAITS = 1.1  # factor on the compute cycles above which a plan waits for L3
+WAITS = 1.03  # factor on the compute cycles above which a plan waits for L3
 
 
 def layer_cycles(plan: Plan) -> tuple[int, ...]:

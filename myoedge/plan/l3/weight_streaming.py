@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -54,16 +55,19 @@ def exceeds_l3(plan: Plan) -> bool:
 def with_l3_transfers(plan: Plan) -> Plan | None:
     """Return the plan with L3 transfers for constants that do not fit L2; None if L2 is still too
     small."""
-    window, known = window_bytes(plan), _known(plan)
-    fastest, digest = (
-        residences(known, computed(plan), window, L3TransferCost.of(plan.chip)),
-        _digests(plan),
-    )
+    window, known, work = window_bytes(plan), _known(plan), computed(plan)
+    fastest = residences(known, work, window, L3TransferCost.of(plan.chip))
+    digest, best, fewest = _digests(plan), None, math.inf
     for choice in fastest[:CHOICES]:
+        if choice.cycles >= fewest:  # addresses only delay transfers
+            break
         made = _with_streamed(plan, known, choice.streamed, digest)
-        if made is not None:
-            return made if made.l3_bytes + made.map_bytes <= plan.chip.l3_bytes else None
-    return None
+        cycles = math.inf if made is None else waiting_cycles(made, work)
+        if cycles < fewest:
+            best, fewest = made, cycles
+    if best is None or best.l3_bytes + best.map_bytes > plan.chip.l3_bytes:
+        return None
+    return best
 
 
 def filled(plan: Plan) -> Plan:
