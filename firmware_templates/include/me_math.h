@@ -36,10 +36,23 @@ static inline int8_t me_clip8(int32_t value) { return (int8_t)me_clips(value, 8)
 /* entry of a 256-entry table whose first entry is for -128 */
 static inline int8_t me_lookup(const int8_t *table, int8_t x) { return table[(int32_t)x + 128]; }
 
-/* Interpolates a Q15 table with 512 intervals of 2**bits around x = 0; bits 5 or 6. */
+/* Interpolates a Q15 table with 512 intervals of 2**bits around x = 0, whose neighbours differ by less than 2**15;
+ * bits 0 to 13. Instructions need literals: the cases are those of long rows. */
 static inline int32_t me_between(const int16_t *table, int32_t x, int32_t bits)
 {
-    const int32_t at = bits == 6 ? me_clips(x, 15) : me_clips(x, 14);
+    switch (bits) {
+#define ME_BETWEEN(BITS) \
+    case BITS: { \
+        const int32_t at = me_clips(x, (BITS) + 9), part = at & ((1 << (BITS)) - 1); \
+        const int16_t *low = table + 256 + (at >> (BITS)); \
+        return low[0] + me_mulsRN(low[1] - low[0], part, BITS); \
+    }
+        ME_BETWEEN(5)
+        ME_BETWEEN(6)
+        ME_BETWEEN(10)
+#undef ME_BETWEEN
+    }
+    const int32_t limit = 256 << bits, at = me_max(me_min(x, limit - 1), -limit);
     const int16_t *low = table + 256 + (at >> bits);
     const int32_t part = (low[1] - low[0]) * (at & ((1 << bits) - 1));
     return low[0] + ((part + (1 << bits >> 1)) >> bits);

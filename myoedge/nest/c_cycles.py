@@ -20,6 +20,7 @@ OPERATION_CYCLES = {
     "me_fine_angle": 55,
     "me_length": 130,
     "me_fine_length": 145,
+    "me_between": 9,
     "me_between_points": 16,
     "me_on_segment": 60,
 }

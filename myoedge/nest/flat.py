@@ -234,7 +234,7 @@ def _array_reads(
     parts: Sequence[Element], axes: Sequence[Axis], over: Sequence[Axis]
 ) -> Iterator[ArrayRead]:
     """Yield the arrays of elements, each once per index; records of constants as one."""
-    found: dict[tuple[int, tuple[int, ...], int], list[tuple[Element, int]]] = {}
+    found: dict[tuple[int, tuple[int, ...]], list[tuple[Element, int]]] = {}
     for part in parts:
         known = [*zip(part.index, strides(part.array.shape), strict=True)]
         moved = tuple(
@@ -242,8 +242,31 @@ def _array_reads(
             for axis in (*axes, *over)
         )
         start = sum(index.const * step for index, step in known)
-        at = start % part.array.width
-        found.setdefault((id(part.array), moved, start - at), []).append((part, at))
-    for (_, moved, start), group in found.items():
-        array, count = group[0][0].array, len(axes)
-        yield ArrayRead(array, tuple(group), moved[:count], moved[count:], start, array.width)
+        found.setdefault((id(part.array), moved), []).append((part, start))
+    for (_, moved), group in found.items():
+        yield from _reads_of(group, moved[: len(axes)], moved[len(axes) :])
+
+
+def _reads_of(
+    group: Sequence[tuple[Element, int]], steps: tuple[int, ...], over: tuple[int, ...]
+) -> Iterator[ArrayRead]:
+    """Yield the elements of an array that move alike, those of one record together.
+
+    group   elements, with their distance from the first element of the array
+    """
+    array, width = group[0][0].array, _record_width([at for _, at in group], steps, over)
+    width = max(width, group[0][0].array.width)
+    found: dict[int, list[tuple[Element, int]]] = {}
+    for part, start in group:
+        found.setdefault(start - start % width, []).append((part, start % width))
+    for start, parts in found.items():
+        yield ArrayRead(array, tuple(parts), steps, over, start, width)
+
+
+def _record_width(starts: Sequence[int], steps: Sequence[int], over: Sequence[int]) -> int:
+    """Return the number of elements of which an iteration reads several, side by side, before those
+    of the next one; 1 if there are none."""
+    moved = [abs(step) for step in steps if step]
+    width = min(moved, default=1)
+    is_record = len(set(starts)) > 1 and len({at // width for at in starts}) == 1
+    return width if is_record and not any(over) and not any(n % width for n in moved) else 1

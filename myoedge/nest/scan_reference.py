@@ -4,7 +4,7 @@ not depend on a carried value is computed before, for all iterations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,6 @@ def _added(scan: Scan) -> Expr | None:
     """Return what each iteration adds to the one carried value; None if it does more."""
     match scan.nexts:
         case (Binary("+", left, right) as total,) if total is scan.value:
-            sides: Sequence[Expr] = (right, left)
-            return next((x for x in sides if x is not scan.states[0]), None)
+            sides = {id(left): right, id(right): left}
+            return sides.get(id(scan.states[0]))
     return None

@@ -35,9 +35,11 @@ PAIRS = {"add", "sub", "mul", "maximum", "atan2", "magnitude", *INTEGERS}
 BY_PLACE = {"affine", "prelu", *(f"{name}_constant" for name in INTEGERS)}  # their constants
 COPIES = {"loop_state", "loop_next", WRITE}
 MOVED = {"slice", "expand"}
+SCANS = {"cumsum", "integer_cumsum", "scan"}
+OTHERS = {"lstm_next", "lstm_next_cell", "lstm_start", "gru_start", "scan_last"}
 SUMS = ("sum", "mean")
 NOT_READ = {WRITE, "concat"}  # element by element
-JOINED = (*sorted(PAIRS | COPIES | MOVED | BY_PLACE), "table", "fake_quantize", "linear")
+JOINED = (*sorted(PAIRS | COPIES | MOVED | BY_PLACE | SCANS), "table", "fake_quantize", "linear")
 COUNT, SLOW_COUNT = 48, 600
 OFTEN = 3  # of four operands, so many are results of members
 
@@ -71,6 +73,7 @@ def drawn_chain(seed: int) -> Chain | None:
     first = one_layer(rng)
     if not first.out or first.node.op == WRITE:
         return None
+    axis = first.node.attrs["axis"] if first.node.op in SCANS else rng.integers(len(first.out))
     members, shapes = [named(first, "m0", [f"in0_{at}" for at in range(len(first.shapes))])], {}
     for number in range(1, int(rng.integers(1, 9))):
         step = one_layer(rng)
@@ -101,7 +104,9 @@ def drawn_chain(seed: int) -> Chain | None:
             given = [first.out] * len(names)
         shapes |= dict(zip(names, given, strict=True))
         out = (1, *first.out) if op == WRITE else first.out
-        moved = replace(step, shapes=tuple(given), out=out)
+        attrs = {**step.attrs, "axis": int(axis)} if op in SCANS else step.attrs
+        node = replace(step.node, attrs=attrs)
+        moved = replace(step, node=node, shapes=tuple(given), out=out)
         members.append(named(moved, f"m{number}", names))
     own = [m for m in members[1:] if m.node.op not in MOVED | {"concat", "linear"}]
     whole = [m for m in own if np.broadcast_shapes(*m.shapes) == first.out]
@@ -118,7 +123,7 @@ def drawn_chain(seed: int) -> Chain | None:
     if step is None:
         return None
     late = [n for n in range(len(step.results)) if rng.integers(4) == 0]
-    step = with_late_results(step, late)
+    step = with_late_results(step, late) or step
     data = tuple(extremes(rng, s, step.read_type(i)) for i, s in enumerate(step.shapes))
     return Chain(tuple(members), step, data)
 
@@ -149,7 +154,9 @@ def one_layer(rng: np.random.Generator) -> QuantizedNode:
     """A drawn layer of int8 or int16, or a function of integers: int32 is moved alone."""
     while True:
         step = drawn(str(rng.choice(JOINED)), 40)[rng.integers(40)].step
-        if step.element_type in (INT8, INT16) or step.node.op.startswith("integer_math"):
+        if step.element_type in (INT8, INT16) or step.node.op.startswith(
+            ("integer_math", "integer_cum")
+        ):
             return step
 
 
@@ -245,14 +252,15 @@ def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -
 
 def test_every_description_of_elements_is_drawn_here() -> None:
     """Of the operators, those whose drawn uses can be chains are those of this test, those that are
-    linear layers too, and formulas, which have tests of their own."""
+    linear layers too, steps and states that decoders and streams have (tests/e2e), and formulas,
+    which have tests of their own."""
     able = {
         op
         for op, known in OPS.items()
         if known.meaning is not None
         and any(chain_step([case.step]) is not None for case in drawn(op, 12))
     }
-    assert able - {*FORMULAS} == {*JOINED, *SUMS, "concat", "gates", "sums"}
+    assert able - {*FORMULAS} == {*JOINED, *SUMS, "concat", "gates", "sums", *OTHERS}
 
 
 LEARNT = [

@@ -519,40 +519,6 @@ scaled_units scaled, signed_products, put_signed
 scaled_units scaled_unsigned, four_unsigned_products, put_unsigned
 scaled_units scaled_wide, wide_products, put_wide
 
-/* from states of zero. s8 the shift of the result and s9 half of it, s10 the distance of tanh's entries at c */
-.macro start_units name, clip, store, step
-me_function me_lstm_\name\()_units
-    lw t1, OF_RESULT_SHIFT(a0)
-    begin_units 11
-    mv s8, t1
-    li s9, 1
-    sll s9, s9, s8
-    srai s9, s9, 1
-    li s10, 1024
-    lp_setup 1, t0, .L\name\()_last
-    p_lh t0, 2, a4
-    p_lh t2, 2, a4
-    p_lh t3, 2, a4
-    between t0, a6, 6, p_clip15, s6
-    between t2, a7, 5, p_clip14, s7
-    between t3, a6, 6, p_clip15, s6
-    mul t0, t0, t2
-    nop
-    p_round t0, t0, 15
-    between t0, a7, 10, in_reach, s10
-    mul t0, t0, t3
-    nop
-    p_addN_r t0, s9, s8
-    \clip t0, t0
-.L\name\()_last:
-    \store t0, \step, s1
-    end_units 11
-me_end me_lstm_\name\()_units
-.endm
-
-start_units start, p_clip8, p_sb, 1
-start_units start_wide, p_clip16, p_sh, 2
-
 .macro begin_gru_units
     lw t1, OF_NEW_MULT(a0)
     lw t2, OF_NEW_OFFSET(a0)

@@ -285,27 +285,6 @@ void me_lstm_scaled_wide_units(const me_units *some)
     }
 }
 
-/* h from states of zero. */
-static int32_t started(const me_units *some, int32_t unit)
-{
-    const int16_t *now = some->now + 3 * unit;
-    const int32_t cell = (sigmoid(some, now[0]) * me_between(some->tanh - 256, now[1], 5) + (1 << 14)) >> 15;
-    const int32_t out = sigmoid(some, now[2]) * scaled_between(some->tanh, cell, 10);
-    return (out + (1 << some->result_shift >> 1)) >> some->result_shift;
-}
-
-void me_lstm_start_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++)
-        some->y[unit] = me_clip8(started(some, unit));
-}
-
-void me_lstm_start_wide_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++)
-        ((int16_t *)(void *)some->y)[unit] = (int16_t)me_clips(started(some, unit), 16);
-}
-
 void me_linear_s8_s16_4x4(const me_linear_s8_s16_block *block)
 {
     for (int32_t i = 0; i < 4 * block->blocks; i++) {

@@ -52,10 +52,6 @@ void me_lstm_scaled_units(const me_units *some);
 void me_lstm_scaled_unsigned_units(const me_units *some);
 void me_lstm_scaled_wide_units(const me_units *some);
 
-/* The LSTM's from states of zero (me_recurrent_start.h): `now`, the tables, y, units and result_shift are read. */
-void me_lstm_start_units(const me_units *some);
-void me_lstm_start_wide_units(const me_units *some);
-
 /* `blocks` blocks of four channels, at least one, of four rows, as me_linear_s8_s16_params has them: `words` words of
  * each row, at least one, x_stride bytes apart; y_stride bytes between rows of y.
  * me_recurrent_rows.S knows these offsets. */

@@ -8,30 +8,34 @@ The gate sums of x and of h are added; columns are ordered by unit (input, forge
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs
-from myoedge.numerics.arrays import Array, ceil_div
-from myoedge.numerics.element_type import INT16
-from myoedge.numerics.requant import SumRequant
+from myoedge.nest.formulas import broadcast_axes, clip, rounded_shift
+from myoedge.nest.ir import Array as Operand
+from myoedge.nest.ir import Axis, Expr, Nest
+from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.chains import generated
+from myoedge.operators.described import operands, result, saturated
 from myoedge.operators.format import EITHER, SIXTEEN, Format
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
 from myoedge.operators.recurrent.cells import (
     HIDDEN_PARAMS,
     INT16_LIMITS,
     LSTM_GATES,
-    SIGMOID_STEP,
     TANH_ENTRIES,
-    TANH_STEP,
-    first_state,
-    interpolated,
     sigmoid,
     table,
+)
+from myoedge.operators.recurrent.gate_functions import (
+    gates_of,
+    hidden,
+    interpolated_at,
+    sigmoid_of,
+    tanh_of,
 )
 from myoedge.operators.recurrent.quantized import (
     LSTM_RESULTS,
@@ -39,12 +43,9 @@ from myoedge.operators.recurrent.quantized import (
     from_params,
     to_params,
 )
-from myoedge.operators.traits import ByHand, Constants, Result, always
-from myoedge.targets.chip import Engine
+from myoedge.operators.traits import Constants, Described, Result, always
 
 CELL_BITS = (5, 14)  # minimum and maximum fraction bits of c
-FACTORS = tuple(f"{name}_{part}" for name in "cy" for part in ("mult", "offset", "shift"))
-FIELDS = ("cell_bits", "result_shift", *FACTORS)
 
 
 def _gates(gates: Array, added: Array, c: Array) -> Array:
@@ -106,63 +107,38 @@ def _quantize_cell(inputs: QuantizeInputs) -> StepParams:
     return StepParams(**numbers | to_params(inputs.target, "y", numbers["cell_bits"]))
 
 
-def _moved(step: QuantizedNode, gates: Array, added: Array, c: Array) -> tuple[Array, Array]:
-    """Return the next c in int16 and h in Q30."""
+def _moved(
+    step: QuantizedNode[StepParams], axes: tuple[Axis, ...], arrays: tuple[Operand, ...]
+) -> tuple[Expr, Expr]:
+    """Return the next c in int16 and h in Q30.
+
+    axes   of the result
+    """
     numbers, kept = step.integers, step.integers.cell_bits
-    i, f, g, o = _gates(gates.astype(np.int64), added.astype(np.int64), c)
-    i, f, o = (interpolated(numbers.sigmoid, v, SIGMOID_STEP) for v in (i, f, o))
-    more = i * interpolated(numbers.tanh, g, TANH_STEP) >> (15 - kept)
-    cell = first_state(step, "c", c, INT16_LIMITS)
-    cell = np.clip((f * cell + more + (1 << 14)) >> 15, *INT16_LIMITS)
-    return np.asarray(cell), o * interpolated(numbers.tanh, cell, kept - TANH_ENTRIES)
+    gates, added = (gates_of(array, axes, LSTM_GATES) for array in arrays[:2])
+    i, f, g, o = (a + b for a, b in zip(gates, added, strict=True))
+    last = (arrays[2][axes[-2:]] * numbers.c_mult + numbers.c_offset) >> numbers.c_shift
+    more = (sigmoid_of(step, i) * tanh_of(step, g)) >> (15 - kept)
+    kept_c = sigmoid_of(step, f) * clip(last, *INT16_LIMITS)
+    cell = clip(rounded_shift(kept_c + more, 15), *INT16_LIMITS)
+    return cell, sigmoid_of(step, o) * interpolated_at(step, "tanh", cell, kept - TANH_ENTRIES)
 
 
-def _integer(step: QuantizedNode, gates: Array, added: Array, c: Array) -> Array:
-    """Compute h: gates, added int16 [.., 4H], c int8 or int16 [N, H] -> int8 or int16 [1, N, H]."""
-    shift = step.integers.result_shift
-    h = (_moved(step, gates, added, c)[1] + (1 << shift >> 1)) >> shift
-    return np.asarray(np.clip(h, step.low, step.high)[None], step.element_type.dtype)
+def _meaning(step: QuantizedNode[StepParams]) -> Nest:
+    """Describe h: gates, added int16 [.., 4H], c int8 or int16 [N, H] -> int8 or int16
+    [1, N, H]."""
+    axes, arrays = broadcast_axes(step.out), operands(step)
+    _, h = _moved(step, axes, arrays)
+    return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), hidden(step, h))
 
 
-def _cell_integer(step: QuantizedNode, gates: Array, added: Array, c: Array) -> Array:
-    """Compute the next c: gates, added int16 [.., 4H], c int8 or int16 [N, H] -> int8 or int16."""
-    numbers, (cell, _) = step.integers, _moved(step, gates, added, c)
-    to = SumRequant((numbers.y_mult,), numbers.y_offset, numbers.y_shift)
-    return to.apply((cell,), step.low, step.high, step.element_type)
-
-
-def _in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel; tiles are ranges of sequences, with all units."""
-    rows, units = math.prod(step.out[:-1]), step.out[-1]
-    along, bits = ((("n", 1),), ()), step.element_type.bits
-    arrays, given = step.integers.arrays, step.integers.scalars
-    sizes = {"gates": 2, "added": 2, "c": step.read_type(2).size_bytes}
-    return TiledKernel(
-        function=f"me_{step.node.op}_s{bits}",
-        axes={"n": rows},
-        split=("n",),
-        operands=(
-            *(
-                Operand(x, i, (rows, units * (LSTM_GATES if x != "c" else 1)), along, itemsize=size)
-                for i, (x, size) in enumerate(sizes.items())
-            ),
-            *(Operand.whole(name, array) for name, array in arrays.items()),
-            Operand("y", OUT, (rows, units), along, itemsize=step.element_type.size_bytes),
-        ),
-        op={
-            "units": units,
-            "c_wide": int(step.read_type(2) == INT16),
-            **{name: given[name] for name in FIELDS if name in given},
-            **{name: f"@{name}" for name in arrays},
-        },
-        tile=_tile,
-        work=lambda sizes: ceil_div(sizes["n"] * units, engine.cores),
-    )
-
-
-def _tile(regions: Mapping[str, Region]) -> Fields:
-    places = {name: f"@{name}" for name in ("gates", "added", "c", "y")}
-    return {**places, "rows": regions["y"].extent[0]}
+def _cell_meaning(step: QuantizedNode[StepParams]) -> Nest:
+    """Describe the next c: gates, added int16 [.., 4H], c int8 or int16 [N, H] -> int8 or
+    int16."""
+    axes, arrays, c = broadcast_axes(step.out), operands(step), step.integers
+    cell, _ = _moved(step, axes, arrays)
+    y = saturated(step, (cell * int(c.y_mult or 0) + int(c.y_offset or 0)) >> int(c.y_shift or 0))
+    return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), y)
 
 
 LSTM_NEXT = register(
@@ -171,9 +147,9 @@ LSTM_NEXT = register(
         doc="h of one step of an LSTM, of any number of sequences: lstm without its products",
         shape=lambda attrs, gates, added, c: (1, *c),
         real=_hidden,
-        integer=ByHand(_integer),
+        integer=Described(_meaning),
         constants=Constants(_quantize, kinds=(StepParams,)),
-        kernels=on_cluster(_in_tiles, Format((SIXTEEN, SIXTEEN, EITHER), EITHER)),
+        kernels=generated(Format((SIXTEEN, SIXTEEN, EITHER), EITHER)),
         result=Result(fixed_params=always(HIDDEN_PARAMS), rules=LSTM_RESULTS),
     )
 )
@@ -185,7 +161,7 @@ LSTM_NEXT_CELL = register(
         doc="c of one step of an LSTM, next to lstm_next",
         shape=lambda attrs, gates, added, c: c,
         real=_cell,
-        integer=ByHand(_cell_integer),
+        integer=Described(_cell_meaning),
         constants=Constants(_quantize_cell, kinds=(StepParams,)),
         result=Result(),
     )

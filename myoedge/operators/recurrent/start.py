@@ -7,32 +7,37 @@ c = 0, or (reset, update, new) of a GRU. Every sequence and time step is compute
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.arrays import Array, ceil_div
+from myoedge.nest.formulas import broadcast_axes, rounded_shift
+from myoedge.nest.ir import Nest
+from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import quantize as rounded
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import stream_except_last_axis
+from myoedge.operators.described import constant, operands, result
 from myoedge.operators.format import EITHER, SIXTEEN, Format
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
 from myoedge.operators.learnt import INTEGERS_16, Learnt
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,
     HIDDEN_PARAMS,
-    SIGMOID_STEP,
-    TANH_STEP,
-    interpolated,
     sigmoid,
     table,
 )
+from myoedge.operators.recurrent.gate_functions import (
+    gates_of,
+    hidden,
+    interpolated_at,
+    sigmoid_of,
+    tanh_of,
+)
 from myoedge.operators.recurrent.quantized import LSTM_RESULTS, fraction_bits
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import ByHand, Constants, Result, Weights, always
-from myoedge.targets.chip import Engine
+from myoedge.operators.traits import Constants, Described, Result, Weights, always
 
 GATES = 3
 CELL_STEP = 10  # log2 of the tanh table's step, for an LSTM's c in Q15, which is below 1
@@ -93,60 +98,22 @@ def _quantize(inputs: QuantizeInputs) -> StartParams:
     )
 
 
-def _hidden(step: QuantizedNode, product: Array) -> Array:
-    """Requantise a product in Q30 to integers of h."""
-    shift = step.integers.result_shift
-    h = np.clip((product + (1 << shift >> 1)) >> shift, step.low, step.high)
-    return np.asarray(h, step.element_type.dtype)
+def _lstm_meaning(step: QuantizedNode[StartParams]) -> Nest:
+    """Describe one LSTM step from zero states: gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
+    axes, arrays = broadcast_axes(step.out), operands(step)
+    i, g, o = gates_of(arrays[0], axes, GATES)
+    cell = rounded_shift(sigmoid_of(step, i) * tanh_of(step, g), 15)
+    h = sigmoid_of(step, o) * interpolated_at(step, "tanh", cell, CELL_STEP)
+    return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), hidden(step, h))
 
 
-def _sigmoid(step: QuantizedNode, x: Array) -> Array:
-    return interpolated(step.integers.sigmoid, x, SIGMOID_STEP)
-
-
-def _lstm_integer(step: QuantizedNode, gates: Array) -> Array:
-    """Compute one LSTM step from zero states: gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
-    i, g, o = _by_gate(gates.astype(np.int64))
-    tanh = step.integers.tanh
-    cell = (_sigmoid(step, i) * interpolated(tanh, g, TANH_STEP) + (1 << 14)) >> 15
-    return _hidden(step, _sigmoid(step, o) * interpolated(tanh, cell, CELL_STEP))
-
-
-def _gru_integer(step: QuantizedNode, gates: Array) -> Array:
-    """Compute one GRU step from a zero state: gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
-    r, z, n = _by_gate(gates.astype(np.int64))
-    added = (_sigmoid(step, r) * step.integers.own.astype(np.int64) + (1 << 14)) >> 15
-    new = interpolated(step.integers.tanh, n + added, TANH_STEP)
-    return _hidden(step, new * ((1 << 15) - _sigmoid(step, z)))
-
-
-def _in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel; tiles are ranges of sequences, with all units."""
-    units, gates = step.out[-1], step.shapes[0][-1]
-    rows = int(np.prod(step.out[:-1]))
-    arrays, along = step.integers.arrays, ((("n", 1),), ())
-    size = step.element_type.size_bytes
-    return TiledKernel(
-        function=f"me_{step.node.op}_s{step.element_type.bits}",
-        axes={"n": rows},
-        split=("n",),
-        operands=(
-            Operand("gates", 0, (rows, gates), along, itemsize=2),
-            *(Operand.whole(name, array) for name, array in arrays.items()),
-            Operand("y", OUT, (rows, units), along, itemsize=size),
-        ),
-        op={
-            "units": units,
-            "result_shift": step.integers.result_shift,
-            **{name: f"@{name}" for name in arrays},
-        },
-        tile=_tile,
-        work=lambda sizes: ceil_div(sizes["n"] * units, engine.cores),
-    )
-
-
-def _tile(regions: Mapping[str, Region]) -> Fields:
-    return {"gates": "@gates", "y": "@y", "rows": regions["y"].extent[0]}
+def _gru_meaning(step: QuantizedNode[StartParams]) -> Nest:
+    """Describe one GRU step from a zero state: gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
+    axes, arrays = broadcast_axes(step.out), operands(step)
+    r, z, n = gates_of(arrays[0], axes, GATES)
+    added = rounded_shift(sigmoid_of(step, r) * constant(step, "own", (axes[-1],)), 15)
+    h = tanh_of(step, n + added) * ((1 << 15) - sigmoid_of(step, z))
+    return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), hidden(step, h))
 
 
 def _streaming_rule(at: OperandAxis) -> StreamingRule | None:
@@ -161,9 +128,9 @@ LSTM_START = register(
         doc="h of an LSTM's first step from states of zero, of any number of sequences",
         shape=_shape,
         real=_lstm,
-        integer=ByHand(_lstm_integer),
+        integer=Described(_lstm_meaning),
         constants=Constants(_quantize, kinds=(StartParams,)),
-        kernels=on_cluster(_in_tiles, Format((SIXTEEN,), EITHER)),
+        kernels=generated(Format((SIXTEEN,), EITHER)),
         result=Result(fixed_params=always(HIDDEN_PARAMS), rules=LSTM_RESULTS),
         streaming_rule=_streaming_rule,
     )
@@ -176,7 +143,7 @@ GRU_START = register(
         shape=_gru_shape,
         doc="h of a GRU's first step from a state of zero, of any number of sequences",
         real=_gru,
-        integer=ByHand(_gru_integer),
+        integer=Described(_gru_meaning),
         constants=replace(LSTM_START.constants, learnt=Learnt({"own": INTEGERS_16})),
         weights=Weights((1,)),
     )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs
-from myoedge.nest.formulas import broadcast_axes, clip, long_shift, rounded_shift
+from myoedge.nest.formulas import broadcast_axes, broadcast_index, clip, long_shift, rounded_shift
 from myoedge.nest.ir import Array as Operand
 from myoedge.nest.ir import Axis, Expr, Nest
 from myoedge.nest.scan import last, scan
@@ -147,7 +147,7 @@ def _states(
     """
     wide, along = is_wide(step), axes[step.attrs["axis"]]
     c, most = step.integers, WIDE_MOST if wide else MOST
-    a, b = (array[tuple(axes)] for array in arrays[:2])
+    a, b = (array[broadcast_index(axes, array.shape)] for array in arrays[:2])
     others = tuple(axis for axis in axes if axis is not along)
     weight = clip(rounded_shift((a - c.a_zero) * c.a_mult, c.a_shift), -MOST - 1, MOST)
     more = rounded_shift((b - c.b_zero) * c.b_mult, c.b_shift)
