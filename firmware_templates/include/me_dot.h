@@ -2,6 +2,7 @@
  * Sums of products of rows with n elements in int32: of one row with another, or with 2 or 4 rows,
  * for which the first is loaded once. Literal n; rows at any address.
  *
+ *   me_sum_b(x, n), me_sum_h                the sum of a row itself, for int8, int16
  *   me_dot_b(x, a, n), me_dot_h             the sum for int8, int16
  *   me_dot2_b(sums, x, a, b, n), me_dot2_h  two sums
  *   me_dot4_b(sums, x, a, b, c, d, n), me_dot4_h
@@ -14,7 +15,22 @@
 #include "me_intrinsics.h"
 
 /* A word of x and of another row, then what is left behind whole words: of PER_WORD elements each. */
-#define ME_DOTS(KIND, TYPE, PER_WORD) \
+#define ME_DOTS(KIND, TYPE, PER_WORD, ONES) \
+    static inline int32_t me_sum_##KIND(const TYPE *of_x, int32_t n) \
+    { \
+        const int8_t *x = (const int8_t *)of_x; \
+        int32_t sum = 0; \
+        for (int32_t pairs = n / (2 * PER_WORD); pairs > 0; pairs--) { \
+            const uint32_t x0 = me_next_w(&x), x1 = me_next_w(&x); \
+            sum = me_sdotsp_##KIND(me_sdotsp_##KIND(sum, x0, ONES), x1, ONES); \
+        } \
+        if (n & PER_WORD) \
+            sum = me_sdotsp_##KIND(sum, me_next_w(&x), ONES); \
+        for (int32_t left = n % PER_WORD; left > 0; left--) \
+            sum += me_next_##KIND(&x); \
+        return sum; \
+    } \
+\
     static inline int32_t me_dot_##KIND(const TYPE *of_x, const TYPE *of_a, int32_t n) \
     { \
         const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a; \
@@ -77,7 +93,7 @@
         sums[3] = sum3; \
     }
 
-ME_DOTS(b, int8_t, 4)
-ME_DOTS(h, int16_t, 2)
+ME_DOTS(b, int8_t, 4, 0x01010101u)
+ME_DOTS(h, int16_t, 2, 0x00010001u)
 
 #endif

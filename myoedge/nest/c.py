@@ -23,23 +23,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 
+from myoedge.nest import c_lanes
 from myoedge.nest.c_arrays import C_TYPES, CArray, CRow
 from myoedge.nest.c_cycles import code_operations, text_cycles
-from myoedge.nest.c_dots import HEADER, dot_text, dots_of, without
+from myoedge.nest.c_dots import dot_text, dots_of, headers, without
 from myoedge.nest.c_formula import FormulaText
-from myoedge.nest.c_header import TileStruct, header
+from myoedge.nest.c_header import TileStruct, header, named_tables
+from myoedge.nest.c_lanes import ITERATIONS, LaneText, WordRow
 from myoedge.nest.c_late import LateResults
 from myoedge.nest.c_loops import CLoops
-from myoedge.nest.flat import FlatNest, shared_loop
+from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.intervals import of_all_trainings
-from myoedge.nest.ir import Array, Call, Expr, Lookup, Reduced
+from myoedge.nest.ir import Array, Call, Reduced
+from myoedge.nest.lanes import lane_sums, lanes_of, words_together
 
 PUT = {"int8": "me_put_b", "int16": "me_put_h", "int32": "me_put_w"}
 LOOPS_MAX = 8
 UNNAMED = "NAME"  # of the function, before its text is known
 LOOP_CYCLES = 2.0
-ITERATIONS = "vwpq"  # prefixes of variables of the elements that are computed at a time
 PAIRS_FROM = 16  # elements of a core's row
 PAIRS_TO = 90  # operations: about 500 bytes of code
 
@@ -93,15 +95,16 @@ class _Body:
     each value."""
 
     def __init__(self, flat: FlatNest, labels: Mapping[int, str]) -> None:
-        self.flat, self.loops = flat, CLoops(flat, shared_loop(flat))
+        self.flat, self.lanes = flat, lanes_of(flat)
+        self.loops = CLoops.of(flat, self.lanes)
         parts = flat.nest.parts
         self.arrays = tuple(CArray(f"x{n}", flat, n) for n in range(len(flat.reads)))
         self.results = result_names(len(flat.nest.results))
-        self.late = LateResults.of(flat, self.results, self.loops.shared)
+        self.late = LateResults.of(flat, self.results, self.loops.shared[0])
         self.sums = [part for part in parts if isinstance(part, Reduced)]
-        self.dots = dots_of(parts, self.arrays, flat.over)
+        self.dots = [] if self.lanes > 1 else dots_of(parts, self.arrays, flat.over)
         self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
-        self.headers |= {HEADER for _ in self.dots}
+        self.headers |= headers(self.dots) | c_lanes.headers(self.lanes)
         self.steps = {array.name: array.tile_steps for array in self.arrays}
         self.steps["y"] = tuple(range(len(flat.loops) - 1))
         self.tables = named_tables(parts)
@@ -156,11 +159,41 @@ class _Body:
 
     def _row(self, at: int) -> Iterator[str]:
         """Yield the innermost loop: pointers to its elements, the sums that they have in common,
-        then the loop over them, several at a time in long rows."""
-        yield from self._pointers(" + first" if at == self.loops.shared else "")
+        then the loop over them."""
+        yield from self._pointers(" + first" if self.loops.is_inner else "")
         yield from self._row_sums.lines
         count = self.loops.count(at)
-        together = self._together(at)
+        yield from (self._words(count) if self.lanes > 1 else self._elements_of_row(count))
+
+    def _words(self, count: str) -> Iterator[str]:
+        """Yield the loop over the words of a row, and that over the elements behind them."""
+        lanes = self.lanes
+        if self.flat.loops[-1].extent % lanes == 0:
+            size = lanes * self._word_row.together
+            start = f"for (int32_t left = ({count}) / {size}; left > 0; left--) {{"
+            yield from self._word_row.loops(start)
+            return
+        yield f"int32_t left = {count};"
+        yield from self._word_row.loops(f"for (; left > {lanes - 1}; left -= {lanes}) {{")
+        yield "for (; left > 0; left--) {"
+        yield from (f"    {line}" for line in self._elements("v"))
+        yield "}"
+
+    @cached_property
+    def _word_row(self) -> WordRow:
+        sums, loads = lane_sums(self.flat), self._loads("v")
+        texts = [
+            LaneText(x, self.arrays[x.number], self.flat.over, n, loads) for n, x in enumerate(sums)
+        ]
+        stored = [*zip(self.results, self.flat.nest.results, strict=True)]
+        are_words = all(array.dtype == sums[0].kind for _, (array, _) in stored)
+        results = [(name, value) for name, (_, value) in stored] if are_words else []
+        together = words_together(self.flat)
+        return WordRow(texts, self.lanes, together, results, self._column, self._moves)
+
+    def _elements_of_row(self, count: str) -> Iterator[str]:
+        """Yield the loop over the elements of a row, several at a time in long rows."""
+        together = self._together
         if together == 1:
             yield f"for (int32_t left = {count}; left > 0; left--) {{"
             yield from (f"    {line}" for line in self._elements("v"))
@@ -187,8 +220,7 @@ class _Body:
             if name not in self.late.results:
                 yield f"int8_t *{name} = (int8_t *)(tile->{name}{self._result_offset}{shift});"
         for array, start in zip(self.arrays, starts, strict=True):
-            if not array.moves and not array.is_indexed:
-                yield f"const int32_t v{array.number} = *({start});"
+            yield from array.row_definitions(start)
 
     @property
     def _result_offset(self) -> str:
@@ -202,7 +234,8 @@ class _Body:
         for part in self.flat.nest.parts:
             if any(id(x) in moving for x in part.operands):
                 moving.add(id(part))
-        return [part for part in self.sums if id(part) not in moving]
+        axes = self.formula.axes  # of a sum inside of another one: that one's
+        return [part for part in self.sums if id(part) not in moving and not axes[id(part)]]
 
     @cached_property
     def _row_sums(self) -> FormulaText:
@@ -217,14 +250,15 @@ class _Body:
                 text.name(part)
         return text
 
-    def _together(self, at: int) -> int:
+    @cached_property
+    def _together(self) -> int:
         """Return how many elements are computed at a time: two in long rows, as many as share a
         row of a product, fewer if the loop body leaves the cores' own instruction caches."""
-        extent = self.flat.loops[at].extent
-        own = -(-extent // 8) if at == self.loops.shared else extent
+        own = self.loops.own
         wanted = 2 if own >= PAIRS_FROM else 1
         if self.flat.over:
-            wanted = max(len(ITERATIONS) // len(self.dots), 1) if self.dots else 1
+            products = sum(len(dot.rows) - 1 for dot in self.dots)
+            wanted = max(len(ITERATIONS) // products, 1) if products else 1
         fits = (n for n in (4, 2) if n <= min(wanted, own) and n * self.operations <= 2 * PAIRS_TO)
         return next(fits, 1)
 
@@ -277,28 +311,16 @@ class _Body:
     def cycles(self) -> tuple[float, int]:
         """Return the estimated cycles of an element, and the operations of its text, which take a
         cycle each beside the cycles of the loop."""
-        together = self._together(len(self.flat.loops) - 1) if self.dots else 1
+        if self.lanes > 1:
+            lines = self._word_row.word([text.whole for text in self._word_row.texts])
+            return (LOOP_CYCLES + text_cycles(lines)) / self.lanes, code_operations(lines)
+        together = self._together if self.dots else 1
         lines = self._elements(ITERATIONS[:together])
         return LOOP_CYCLES + text_cycles(lines) / together, code_operations(lines)
 
     @property
     def operations(self) -> int:
         return sum(1 for part in self.flat.nest.parts if part.operands)
-
-
-def named_tables(parts: Sequence[Expr]) -> dict[str, Array]:
-    """Return C name -> constant table that parts of formulas read, each once."""
-    arrays = {id(array): array for part in parts for array in _tables(part)}
-    return {f"table{n}": array for n, array in enumerate(arrays.values())}
-
-
-def _tables(part: Expr) -> Sequence[Array]:
-    match part:
-        case Lookup():
-            return (part.array,)
-        case Call(table=Array() as table):
-            return (table,)
-    return ()
 
 
 def _c_type(array: Array) -> str:

@@ -117,6 +117,23 @@ class CArray:
         return text if times == 1 else f"{times} * {text}"
 
     @property
+    def is_row_record(self) -> bool:
+        """Whether all of a row reads the same record."""
+        return self.read.width > 1 and not self.moves and not self.read.is_reduced
+
+    def row_definitions(self, start: str) -> list[str]:
+        """Return the definitions of the values that all of a row reads.
+
+        start   pointer to the row
+        """
+        if self.is_row_record:
+            each = sorted({at for _, at in self.read.parts})
+            return [f"const int32_t {self.name}_{at} = ({start})[{at}];" for at in each]
+        if self.moves or self.is_indexed:
+            return []
+        return [f"const int32_t v{self.number} = *({start});"]
+
+    @property
     def step_variables(self) -> list[str]:
         """Definitions of the variables for steps that depend on the tile."""
         known = range(len(self.tile_steps) if self.is_indexed else 0)
@@ -129,6 +146,8 @@ class CArray:
         start   pointer to the row
         shift   distance of the core's first iteration, in C
         """
+        if self.is_row_record:
+            return ""
         if self.is_indexed:
             step = self.step(self.inner)
             own = shift if step == "1" else f"{shift} * {step}"
@@ -168,7 +187,9 @@ class CArray:
         if self.read.width == 1:
             text = f"{prefix if self.moves else 'v'}{self.number}"
             return {id(part): text for part, _ in self.read.parts}
-        start = int(self.step(self.inner, ahead)) if self.moves else 0
+        if self.is_row_record:
+            return {id(part): f"{self.name}_{at}" for part, at in self.read.parts}
+        start = int(self.step(self.inner, ahead))
         return {id(part): f"{self.name}[{start + at}]" for part, at in self.read.parts}
 
 

@@ -14,6 +14,10 @@ OPERATIONS = re.compile(r"me_\w+|table(?=\d+\[)|\bx(?=\d+\[)| [-+*/?<>=&]+ |\b\d
 DOT_OPERATIONS = 25  # of a call that is compiled into its place
 OPERATION_CYCLES = {
     "table": 3,
+    "me_add4_b": 4,
+    "me_set4_b": 4,
+    "me_add2_h": 2,
+    "me_set2_h": 2,
     "me_quotient": 40,
     "me_remainder": 40,
     "me_angle": 45,

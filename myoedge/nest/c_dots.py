@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from myoedge.nest.c_arrays import CArray
 from myoedge.nest.ir import Axis, Binary, Element, Expr, Reduced
@@ -19,7 +20,7 @@ from myoedge.nest.ir import Axis, Binary, Element, Expr, Reduced
 HEADER = "me_dot.h"
 KINDS = {"int8": "b", "int16": "h"}
 TOGETHER = (4, 2, 1)  # rows with one that they share
-CALLS = re.compile(r"me_dot(\d?)_([bh])\(.* (\d+)\);")
+CALLS = re.compile(r"me_(?:dot|sum)(\d?)_([bh])\(.* (\d+)\);")
 # Cycles of a word of the shared row by the number of other rows, from the instructions of me_dot.h.
 WORD_CYCLES = {1: 5.0, 2: 7.0, 4: 12.0}
 CALL_CYCLES = 8.0
@@ -27,14 +28,14 @@ CALL_CYCLES = 8.0
 
 @dataclass(frozen=True, eq=False)
 class RowProduct:
-    """A sum of products of two contiguous rows.
+    """A sum of products of two contiguous rows, or of the elements of one.
 
     part    the sum
     rows    arrays of the rows; the second one moves with the innermost loop if any does
     """
 
     part: Reduced
-    rows: tuple[CArray, CArray]
+    rows: tuple[CArray, ...]
 
     @property
     def kind(self) -> str:
@@ -60,6 +61,9 @@ def dots_of(
                 rows = sorted((array_of[id(x)] for x in (a, b)), key=lambda row: row.moves)
                 if _are_rows(rows, over.index(axis)):
                     found.append(RowProduct(part, (rows[0], rows[1])))
+            case Reduced("sum", axis, Element() as a, None):
+                if _are_rows([array_of[id(a)]], over.index(axis)):
+                    found.append(RowProduct(part, (array_of[id(a)],)))
     return found
 
 
@@ -71,7 +75,7 @@ def _are_rows(arrays: Sequence[CArray], axis: int) -> bool:
         len(kinds) == 1
         and kinds <= KINDS.keys()
         and all(x.is_indexed and x.step(x.inner + 1 + axis) == "1" for x in arrays)
-        and all(sum(map(bool, x.read.over)) == 1 for x in arrays)
+        and all([n for n, step in enumerate(x.read.over) if step] == [axis] for x in arrays)
     )
 
 
@@ -86,6 +90,25 @@ class DotText:
     lines: list[str] = field(default_factory=list)
     values: list[dict[int, str]] = field(default_factory=list)
 
+    def add_rows(
+        self, group: Sequence[tuple[int, RowProduct]], variable: str, arguments: str, kind: str
+    ) -> None:
+        """Add the sums of products of some rows with one that they share."""
+        size = len(group)
+        if size == 1:
+            self.lines.append(f"const int32_t {variable} = me_dot_{kind}({arguments});")
+        else:
+            call = f"me_dot{size}_{kind}({variable}, {arguments});"
+            self.lines += [f"int32_t {variable}[{size}];", call]
+        for at, (ahead, dot) in enumerate(group):
+            self.values[ahead][id(dot.part)] = variable if size == 1 else f"{variable}[{at}]"
+
+    def add_row(self, dot: RowProduct, ahead: int, variable: str) -> None:
+        """Add the sum of a row's elements."""
+        call = f"me_sum_{dot.kind}({dot.rows[0].row(ahead)}, {dot.extent});"
+        self.lines.append(f"const int32_t {variable} = {call}")
+        self.values[ahead][id(dot.part)] = variable
+
 
 def dot_text(dots: Sequence[RowProduct], iterations: int, name: str) -> DotText:
     """Return the C of sums for some iterations of the innermost loop.
@@ -94,24 +117,19 @@ def dot_text(dots: Sequence[RowProduct], iterations: int, name: str) -> DotText:
     """
     text = DotText(values=[{} for _ in range(iterations)])
     groups: dict[tuple[str, str, int], list[tuple[int, RowProduct]]] = {}
-    for ahead in range(iterations):
-        for dot in dots:
+    pairs = [*product(range(iterations), dots)]
+    for number, (ahead, dot) in enumerate(pairs):
+        if len(dot.rows) == 1:
+            text.add_row(dot, ahead, f"{name}_{number}")
+        else:
             key = dot.rows[0].row(ahead), dot.kind, dot.extent
             groups.setdefault(key, []).append((ahead, dot))
     count = 0
     for (shared, kind, extent), known in groups.items():
         for group in _in_sizes(known, TOGETHER):
             rows = ", ".join(dot.rows[1].row(ahead) for ahead, dot in group)
-            variable, size = f"{name}{count}", len(group)
+            text.add_rows(group, f"{name}{count}", f"{shared}, {rows}, {extent}", kind)
             count += 1
-            if size == 1:
-                call = f"me_dot_{kind}({shared}, {rows}, {extent});"
-                text.lines.append(f"const int32_t {variable} = {call}")
-            else:
-                call = f"me_dot{size}_{kind}({variable}, {shared}, {rows}, {extent});"
-                text.lines += [f"int32_t {variable}[{size}];", call]
-            for at, (ahead, dot) in enumerate(group):
-                text.values[ahead][id(dot.part)] = variable if size == 1 else f"{variable}[{at}]"
     return text
 
 
@@ -128,6 +146,11 @@ def _in_sizes(
         found.append(items[at : at + size])
         at += size
     return found
+
+
+def headers(dots: Sequence[RowProduct]) -> set[str]:
+    """Return the headers that a function needs for sums."""
+    return {HEADER} if dots else set()
 
 
 def dot_cycles(line: str) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from myoedge.nest.c_arrays import ALL_TYPES, CArray
 from myoedge.nest.flat import FlatNest
-from myoedge.nest.ir import Array
+from myoedge.nest.ir import Array, Call, Expr, Lookup
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,3 +83,18 @@ def _tile_fields(of: TileStruct) -> Iterator[str]:
     for name, loops in of.steps.items():
         if loops:
             yield f"int32_t {name}_step[{len(loops)}];"
+
+
+def named_tables(parts: Sequence[Expr]) -> dict[str, Array]:
+    """Return C name -> constant table that parts of formulas read, each once."""
+    arrays = {id(array): array for part in parts for array in _tables(part)}
+    return {f"table{n}": array for n, array in enumerate(arrays.values())}
+
+
+def _tables(part: Expr) -> Sequence[Array]:
+    match part:
+        case Lookup():
+            return (part.array,)
+        case Call(table=Array() as table):
+            return (table,)
+    return ()

@@ -13,6 +13,8 @@ from myoedge.nest.scan import scanned_axes
 from myoedge.nest.windows import IndexMap, Term, index_map, padded_axes, reads_padding
 from myoedge.numerics.arrays import strides
 
+DIVISION = 0.01  # of a layer's time: what it takes to find a core's first iteration of two loops
+
 
 @dataclass(frozen=True, slots=True)
 class Loop:
@@ -215,13 +217,27 @@ def _is_one_scan(nest: Nest, scanned: Sequence[Axis]) -> bool:
     )
 
 
-def shared_loop(flat: FlatNest, cores: int = 8) -> int:
+def shared_loops(flat: FlatNest, cores: int = 8, lanes: int = 1) -> tuple[int, ...]:
     """Return the number of the loop whose iterations the cores share: the innermost one for long
-    rows, otherwise the loop whose largest share of a core is smallest."""
+    rows, otherwise the loop whose largest share of a core is smallest; of words, two loops around
+    the innermost one, if shares of both together are smaller.
+
+    lanes   elements of the innermost loop that are computed at a time
+    """
     loops = flat.loops
-    rows = [-(-loop.extent // cores) / loop.extent for loop in loops]
+    extents = [*(loop.extent for loop in loops[:-1]), -(-loops[-1].extent // lanes)]
+    rows = [_largest_share(extent, cores) for extent in extents]
     rows[-1] += 4 / loops[-1].extent if len(loops) > 1 else 0  # each core starts every row
-    return min(range(len(loops)), key=rows.__getitem__)
+    best = min(range(len(loops)), key=rows.__getitem__)
+    if lanes > 1 and len(loops) > 2:
+        both = _largest_share(extents[-3] * extents[-2], cores)
+        if both + DIVISION < rows[best]:
+            return len(loops) - 3, len(loops) - 2
+    return (best,)
+
+
+def _largest_share(extent: int, cores: int) -> float:
+    return -(-extent // cores) / extent
 
 
 def _is_flat(nest: Nest) -> bool:

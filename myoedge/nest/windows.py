@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -67,14 +67,25 @@ def index_map(part: Element, groups: Sequence[Sequence[Axis]]) -> IndexMap | Non
 
     groups   axes of each loop, of more than one iteration
     """
-    used = [{axis for axis, _ in i.terms if axis.extent > 1} for i in part.index]
+    part = _without_ones(part)
+    used = [_moves(i) for i in part.index]
     if not _is_ascending(part, used):
         return None
     loop_of = {group[-1]: number for number, group in enumerate(groups) if group}
     dims = _ranges(used, groups, part.array.width > 1)
-    if not all(_all_inside(part, own) for own in dims):
-        return None
     return _as_map([_joined(part, own, loop_of) for own in dims], part.array.width > 1)
+
+
+def _moves(index: Affine) -> set[Axis]:
+    return {axis for axis, _ in index.terms if axis.extent > 1}
+
+
+def _without_ones(part: Element) -> Element:
+    """Return an element without dimensions of one element, of an array with at least one."""
+    pairs = [*zip(part.index, part.array.shape, strict=True)]
+    kept = [(i, n) for i, n in pairs if n > 1 or _moves(i)] or pairs[-1:]
+    array = replace(part.array, shape=tuple(n for _, n in kept))
+    return Element(array, tuple(i for i, _ in kept))
 
 
 def _is_ascending(part: Element, used: Sequence[set[Axis]]) -> bool:
@@ -119,12 +130,6 @@ def _ranges(
     fixed = [d for d in range(record) if not used[d]]
     edges -= {d + 1 if d + 1 < record else d for d in fixed}
     return [range(*ends) for ends in pairwise(sorted(edges | {0, record, count}))]
-
-
-def _all_inside(part: Element, dims: range) -> bool:
-    """Return whether a dimension is alone, or no iteration leaves any of several."""
-    is_alone = len(dims) == 1
-    return is_alone or all(_is_inside(part.index[d], part.array.shape[d]) for d in dims)
 
 
 def _is_inside(index: Affine, extent: int) -> bool:

@@ -17,9 +17,10 @@ from myoedge.graph.ir import Shape
 from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel, result_names
 from myoedge.nest.c_arrays import ALL_TYPES, C_TYPES, STEP
 from myoedge.nest.c_scan import scan_kernel
-from myoedge.nest.flat import FlatNest, shared_loop
+from myoedge.nest.flat import FlatNest, shared_loops
 from myoedge.nest.intervals import in_int32, in_int64
 from myoedge.nest.ir import Array, Expr, Nest
+from myoedge.nest.lanes import lanes_of, words_together
 from myoedge.nest.records import records
 from myoedge.nest.simplify import simplified
 from myoedge.nest.windows import IndexMap
@@ -214,7 +215,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         inputs = _inputs(chain, made, scan_axes(chain.flat)[1])
         return scan_in_tiles(step, chain.flat, made, inputs, engine)
     flat, text = chain.flat, c_kernel(chain.flat, chain.labels)
-    axes, dims = axes_of(flat.loops)
+    axes, dims = axes_of(flat.loops, lanes_of(flat) * words_together(flat))
     over = {f"r{number}": axis.extent for number, axis in enumerate(flat.over)}
     inputs = _inputs(chain, text, (*dims, *(((name, 1),) for name in over)))
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
@@ -306,11 +307,14 @@ def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, each: float, cores: i
 
     each   cycles of an element
     """
-    extents, at = y.extents(sizes), shared_loop(flat, cores)
-    own = [-(-n // cores) if d == at else n for d, n in enumerate(extents)]
-    rows = math.prod(own[:-1]) if len(own) > 1 else 1
-    late = SYNC_CYCLES + LATE_CYCLES * len(flat.late) * rows * own[-1] if flat.late else 0.0
-    return rows * (ROW_CYCLES + own[-1] * each) + late
+    extents, shared = y.extents(sizes), shared_loops(flat, cores, lanes_of(flat))
+    share = -(-math.prod(extents[d] for d in shared) // cores)
+    rest = [n for d, n in enumerate(extents[:-1]) if d not in shared]
+    is_inner = len(extents) - 1 in shared
+    rows, length = math.prod(rest), share if is_inner else extents[-1]
+    rows = rows if is_inner else rows * share
+    late = SYNC_CYCLES + LATE_CYCLES * len(flat.late) * rows * length if flat.late else 0.0
+    return rows * (ROW_CYCLES + length * each) + late
 
 
 def generated(*formats: Format) -> tuple[Kernel, ...]:

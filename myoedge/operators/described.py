@@ -5,6 +5,7 @@ their constants, and requantisation."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,12 +55,18 @@ def saturated(step: QuantizedNode, value: Expr) -> Expr:
     return clip(value, step.low, step.high)
 
 
-def requantised(step: QuantizedNode, acc: Expr) -> Expr:
+def requantised(
+    step: QuantizedNode, acc: Expr, number: Callable[[str], Value] | None = None
+) -> Expr:
     """Return clip(((acc >> pre) * mult + offset) >> shift) with the node's constants, which are
-    RequantParams."""
+    RequantParams.
+
+    number   name -> mult, offset or shift of an iteration; None: they are numbers
+    """
+    each = number or partial(constant, step)
     kept = acc >> step.integers.pre if step.integers.pre else acc
-    scaled = kept * constant(step, "mult") + constant(step, "offset")
-    return saturated(step, scaled >> constant(step, "shift"))
+    scaled = kept * each("mult") + each("offset")
+    return saturated(step, scaled >> each("shift"))
 
 
 def requantised_channel(step: QuantizedNode, acc: Expr, channel: Axis) -> Expr:

@@ -25,9 +25,9 @@ def may_join(step: QuantizedNode) -> bool:
 def joins_operands(step: QuantizedNode) -> bool:
     """Return whether a layer's result is elements of different operands, side by side."""
     meaning = OPS[step.node.op].meaning
-    return meaning is not None and any(
-        array.outside is not None for array in meaning(step).operands
-    )
+    if meaning is None or len(step.operands) == 1:  # that of one has padding
+        return False
+    return any(array.outside is not None for array in meaning(step).operands)
 
 
 def sums_along(reader: QuantizedNode, name: str, axis: int) -> bool:

@@ -33,8 +33,6 @@ from tests.kernels.test_move import KERNELS as move
 from tests.kernels.test_move import move_case, permute_case
 from tests.kernels.test_norm import KERNELS as norm
 from tests.kernels.test_norm import case_of as norm_case
-from tests.kernels.test_pool import KERNELS as pool
-from tests.kernels.test_pool import both, pool_case
 from tests.kernels.test_recurrent_kernels import KERNELS as recurrent
 from tests.kernels.test_recurrent_kernels import gates_case, steps_case
 from tests.layer_networks import Function, Last, Layer
@@ -45,7 +43,6 @@ KERNELS = {
     "elementwise": elementwise,
     "move": move,
     "norm": norm,
-    "pool": pool,
     "recurrent": recurrent,
 }
 RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "kernel_cycles.json"
@@ -134,13 +131,6 @@ def rotated_halves(x: Tensor) -> Tensor:
     angles = torch.outer(torch.arange(128.0), 100.0 ** (-torch.arange(32.0) / 32)).repeat(1, 2)
     a, b = x.chunk(2, -1)
     return x * angles.cos() + torch.cat((-b, a), -1) * angles.sin()
-
-
-def pooled(op: str, n: int, c: int) -> Callable[[], tuple[str, Case]]:
-    return lambda: (
-        "pool",
-        pool_case(seeded(), op, (n, n), c, both((n, n), 2, 2, 0), simple=True),
-    )
 
 
 def paired(op: str, *shapes: tuple[int, ...]) -> Callable[[], tuple[str, Case]]:
@@ -286,18 +276,6 @@ ROWS: Mapping[str, Row] = {
         kernel=lambda: ("elementwise", table_cases()[0]),
         wanted=(2.0, 0.0),
         unit="result",
-    ),
-    "maximum 2x2 32x32x64": Row(
-        16_384, kernel=pooled("max_pool", 32, 64), wanted=(3.0, 0.0), unit="result"
-    ),
-    "maximum 2x2 28x28x8": Row(
-        1568, kernel=pooled("max_pool", 28, 8), wanted=(3.0, 0.0), unit="result"
-    ),
-    "average 2x2 32x32x64": Row(
-        16_384, kernel=pooled("avg_pool", 32, 64), wanted=(0.7, 0.0), unit="result"
-    ),
-    "average 2x2 28x28x8": Row(
-        1568, kernel=pooled("avg_pool", 28, 8), wanted=(0.7, 0.0), unit="result"
     ),
     "layer norm 128 x 192": Row(24_576, kernel=normed(wide=False), unit="result"),
     "layer norm 128 x 192, 16 bits": Row(24_576, kernel=normed(wide=True), unit="result"),

@@ -6,12 +6,19 @@
 #define ME_NE16_CONV_MEAN_S8_H
 
 #include "me_ne16_conv_s8.h"
-#include "me_reduce_s8.h"
+#include "me_scale.h"
 
-/* mean.reduced: columns of results */
+/* Requantisation of the sum of x - x_zero over `reduced` columns of results; each: one channel, whose
+ * bias is not read */
+typedef struct {
+    int32_t reduced, x_zero;
+    const me_channel *each;
+    me_scale scale;
+} me_row_mean;
+
 typedef struct {
     me_ne16_conv_s8_params conv;
-    me_reduce_s8_params mean;
+    me_row_mean mean;
 } me_ne16_conv_mean_s8_params;
 
 /* conv: its jobs are of rows of results, int8 in conv.conv.y, which is scratch
@@ -22,8 +29,8 @@ typedef struct {
     me_next_tile next;
 } me_ne16_conv_mean_s8_tile;
 
-/* int8 y[oh][k] = me_reduce_s8 of me_ne16_conv_s8's [oh][ow][k] over ow, with the ranges of both. Barriers are
- * inside. */
+/* int8 y[oh][k] = mean over ow of me_ne16_conv_s8's [oh][ow][k]: y = clip((((acc >> pre) * mult) + offset) >>
+ * shift), then the table. Barriers are inside. */
 void me_ne16_conv_mean_s8_layer(const me_ne16_conv_mean_s8_params *op, const me_ne16_conv_mean_s8_tile *tile,
                                 me_ne16_layer *layer);
 

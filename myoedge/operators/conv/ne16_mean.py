@@ -9,23 +9,29 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from myoedge.operators.base import OPS, QuantizedNode
+import numpy as np
+
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16 import jobs_in_tiles
 from myoedge.operators.conv.ne16_schedule import JobSchedule
 from myoedge.operators.engine_choice import ConstraintViolation
-from myoedge.operators.kernel import FREE, Fields, Region, Sizes, TiledKernel, of_member
+from myoedge.operators.kernel import Fields, Operand, Region, Sizes, TiledKernel, of_member
+from myoedge.operators.pool.reduce import axes_over
 from myoedge.operators.products.ne16_constants import scale_bytes
 from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
+from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.targets.chip import Engine
 
 MEAN = "mean_"  # prefix for names of the mean's constants
+# Cycles of a core for four results: per element of each, and around them.
+TAP_CYCLES, WORD_CYCLES, CORES = 6.5, 60.0, 8
 
 
 def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the NE16 kernel of a convolution fused with the mean after it; tiles are whole rows,
     which stay in scratch until their mean is computed."""
-    mean = _mean(step, engine)
+    constants, op = _mean(step)
     way = JobSchedule.by_rows(
         Conv2dGeometry.of(step), scale_bytes(step), step.attrs["groups"], step.weight_bits
     )
@@ -33,19 +39,8 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     image, row, _, *channels = conv.out.dims
     shape, dims = (*way.conv.y[:2], 1, 1, k), (image, row, (), *channels)
     y = replace(conv.out, shape=shape, dims=dims, position_stride="")
-    constants = (
-        replace(operand, name=MEAN + operand.name, source=MEAN + operand.name)
-        for operand in mean.operands
-        if operand.constant
-    )
-    op = {
-        name: value.replace("@", f"@{MEAN}") if isinstance(value, str) else value
-        for name, value in mean.op.items()
-    }
-
-    each = engine.kernels.get(mean.function, FREE).cycles(mean.work(mean.axes)) / math.prod(
-        mean.out.shape
-    )
+    reduced = int(op["reduced"])
+    each = (reduced * TAP_CYCLES + WORD_CYCLES) / (4 * CORES)
 
     def work(sizes: Sizes) -> Any:
         return way.cycles(sizes) + each * sizes["t0"] * sizes.get("k", k) / JOBS_A_TILE
@@ -63,10 +58,22 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _mean(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the cores' kernel of the mean after a convolution."""
-    assert step.behind is not None, "a layer without a mean after it"
-    return OPS[step.behind.node.op].kernels[0].tiling(step.behind, engine)
+def _mean(step: QuantizedNode) -> tuple[list[Operand], Fields]:
+    """Return the constants and the fields of the mean after a convolution."""
+    mean = step.behind
+    assert mean is not None, "a layer without a mean after it"
+    reduced = math.prod(mean.shapes[0][axis] for axis in axes_over(mean.attrs))
+    c = mean.integers
+    each = Operand.whole("each", np.array([0, c.mult, c.offset, c.shift], np.int32))
+    fields = {"reduced": reduced, "x_zero": c.x_zero, "each": "@each", **scale_fields(mean)}
+    constants = [
+        replace(operand, name=MEAN + operand.name, source=MEAN + operand.name)
+        for operand in (each, *table_operand(mean))
+    ]
+    return constants, {
+        name: value.replace("@", f"@{MEAN}") if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
 
 
 def _tile(regions: Mapping[str, Region], way: JobSchedule) -> Fields:

@@ -42,18 +42,22 @@ def broadcast_steps(shape: Shape, out: Shape, unit: int = 1) -> tuple[int, ...]:
     return (0,) * lead + tuple(own)
 
 
-def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[AffineExpr]]:
+def axes_of(loops: Sequence[Loop], lanes: int = 1) -> tuple[dict[str, int], list[AffineExpr]]:
     """Return the extent of every loop by name, and the index expression along each loop.
 
-    A long innermost loop is split in two, so that it is tiled in multiples of UNIT elements.
+    A long innermost loop is split in two, so that it is tiled in multiples of UNIT elements; a
+    short one in multiples of words, if it has whole ones.
+
+    lanes   elements of a word
     """
     axes: dict[str, int] = {}
     dims: list[AffineExpr] = []
     for number, loop in enumerate(loops):
         name, inside = f"i{number}", f"u{number}"
-        if number == len(loops) - 1 and loop.extent >= 2 * UNIT:
-            axes |= {name: -(-loop.extent // UNIT), inside: UNIT}
-            dims.append(((name, UNIT), (inside, 1)))
+        unit = UNIT if loop.extent >= 2 * UNIT else lanes
+        if number == len(loops) - 1 and unit > 1 and (unit == UNIT or loop.extent % unit == 0):
+            axes |= {name: -(-loop.extent // unit), inside: unit}
+            dims.append(((name, unit), (inside, 1)))
         else:
             axes[name] = loop.extent
             dims.append(((name, 1),))

@@ -8,32 +8,31 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.formulas import broadcast_axes
+from myoedge.nest.ir import Element, Expr, Lookup, Nest, Value, as_expr, walk
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.requant import choose_requant
 from myoedge.operators.attributes import are_whole, optional, per_axis, whole
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     CentredParams,
     as_in_floats,
     sum_bound,
     with_entry,
 )
+from myoedge.operators.described import nest_constant, operand, requantised, result
 from myoedge.operators.format import EITHER_WIDTH, LIMITED, int16_where
-from myoedge.operators.kernel import Operand, TiledKernel, on_cluster
-from myoedge.operators.pool import tiling
-from myoedge.operators.products.packing import scale_fields
+from myoedge.operators.pool.windows import Window, WindowAxis
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import ByHand, Constants, Kept, Result
-from myoedge.targets.chip import Engine
-
-Window = tuple[int, int, int]  # (first element, end, divisor)
-REQUANT = ("mult", "offset", "shift")
+from myoedge.operators.traits import Constants, Described, Kept, Result
 
 
 def regular(
@@ -119,11 +118,26 @@ def max_real(attrs: Attrs, x: Array) -> Array:
     return x
 
 
-def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    taps = most_taps(step.attrs)
-    work = tiling.Work(taps, average=False, few=taps <= 9)
-    name = "me_max_pool_s16" if step.has_int16 else "me_max_pool_s8"
-    return tiling.in_tiles(step, engine, name, {"unused": 0}, work)
+def _windowed(step: QuantizedNode, operation: str, outside: int) -> tuple[Expr, list[WindowAxis]]:
+    """Return the sums or extremes over windows, and the windows along each spatial axis."""
+    image, *inner, channel = broadcast_axes(step.out)
+    pairs = zip(step.attrs["windows"], inner, strict=True)
+    axes = [WindowAxis.of(windows, axis) for windows, axis in pairs]
+    x = replace(operand(step, 0), outside=outside)
+    value = x[(image, *(axis.index for axis in axes), channel)]
+    for axis in reversed(axes):
+        value = axis.reduced(operation, value)
+    return value, axes
+
+
+def _of_windows(step: QuantizedNode, value: Expr) -> Nest:
+    axes, x = broadcast_axes(step.out), next(x.array for x in walk(value) if isinstance(x, Element))
+    return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
+
+
+def max_nest(step: QuantizedNode) -> Nest:
+    """Describe max pooling: the largest element of a window."""
+    return _of_windows(step, _windowed(step, "max", step.element_type.low)[0])
 
 
 def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> StreamingRule | None:
@@ -167,8 +181,8 @@ MAX_POOL = register(
         doc="maximum over windows: any size, stride, padding, ceil mode; adaptive",
         shape=shape,
         real=max_real,
-        integer=ByHand(as_in_floats(max_real)),
-        kernels=on_cluster(max_in_tiles, EITHER_WIDTH),
+        integer=Described(max_nest, as_in_floats(max_real)),
+        kernels=generated(EITHER_WIDTH),
         result=Result(kept=Kept.SCALE),
         streaming_rule=_max_streaming_rule,
     )
@@ -209,40 +223,27 @@ def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
     return CentredParams(x_zero=x.zero_point, pre=r.pre, acc_bound=bound, **numbers)
 
 
-def avg_integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute average pooling in integers: x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T,
-    C]."""
-    centred = x.astype(np.int64) - step.integers.x_zero
-    y = np.empty(step.out, step.element_type.dtype)
-    distinct, requant = divisors(step.attrs), step.integers.requant
-    for position, taps, divisor in _patches(step.attrs, centred):
-        r = requant.channel(distinct.index(divisor))
-        y[at(position)] = r.apply(taps.sum(axis=1), step.low, step.high, step.element_type)
-    return y
+def avg_nest(step: QuantizedNode) -> Nest:
+    """Describe average pooling: the sum of x - x_zero over a window, requantised by its divisor."""
+    zero = int(step.integers.x_zero)
+    acc, axes = _windowed(step, "sum", zero)
+    counts = [axis.count for axis in axes]
+    number = math.prod(n for n in counts if isinstance(n, int))
+    zeros = math.prod((n for n in counts if isinstance(n, Expr)), start=as_expr(zero * number))
+    return _of_windows(step, requantised(step, acc - zeros, partial(_number, step, axes)))
 
 
-def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of an average pool; its operand `each` has one requantisation per
-    pair of divisors along rows and columns."""
-    distinct, at = divisors(step.attrs), [0]
-    kinds: tuple[Sequence[int], Sequence[int]] = ((), ())
-    if len(distinct) > 1:
-        kinds = rows, columns = _divisors_by_axis(step)
-        at = [distinct.index(r * c) if r * c in distinct else 0 for r in rows for c in columns]
-    numbers = [np.zeros(len(at), np.int32), *(getattr(step.integers, name)[at] for name in REQUANT)]
-    op = {"x_zero": step.integers.x_zero, "kinds": max(len(kinds[1]), 1), "each": "@each"}
-    op |= {**scale_fields(step), **(step.wide_flags("x", "y") if step.has_int16 else {})}
-    taps = most_taps(step.attrs)
-    work = tiling.Work(taps, average=True, few=taps in (2, 4) and step.integers.pre == 0)
-    each = Operand.whole("each", np.stack(numbers, axis=1))
-    name = "me_avg_pool_s16" if step.has_int16 else "me_avg_pool_s8"
-    return tiling.in_tiles(step, engine, name, op, work, (each,), kinds)
-
-
-def _divisors_by_axis(step: QuantizedNode) -> tuple[list[int], list[int]]:
-    """Return the distinct divisors along rows, and along columns."""
-    rows, columns = (sorted({w[2] for w in axis}) for axis in tiling.windows_of(step))
-    return rows, columns
+def _number(step: QuantizedNode, axes: Sequence[WindowAxis], name: str) -> Value:
+    """Return a constant of requantisation: one for all windows, or by their divisors."""
+    values, distinct = getattr(step.integers, name), divisors(step.attrs)
+    if len(distinct) == 1:
+        return int(values[0])
+    known = [*itertools.product(*(axis.divisors for axis in axes))]
+    table = values[[distinct.index(math.prod(pair)) for pair in known]]
+    at: Value = 0
+    for axis in axes:
+        at = axis.kind + as_expr(at) * len(axis.divisors)
+    return Lookup(nest_constant(name, table), as_expr(at))
 
 
 AVG_POOL = register(
@@ -252,9 +253,9 @@ AVG_POOL = register(
         doc="average over windows: any size, stride, padding counted or not, ceil mode; adaptive",
         shape=shape,
         real=avg_real,
-        integer=ByHand(avg_integer),
+        integer=Described(avg_nest),
         constants=Constants(avg_quantize, kinds=(CentredParams,)),
-        kernels=on_cluster(avg_in_tiles, *int16_where(LIMITED)),
+        kernels=generated(*int16_where(LIMITED)),
         epilogue=True,
         streaming_rule=lambda at: _streaming_rule(at, lambda step: int(step.integers.x_zero)),
     )

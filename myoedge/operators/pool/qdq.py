@@ -14,7 +14,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.pool.definition import Window
+from myoedge.operators.pool.windows import Window
 from myoedge.operators.qdq import Write, Writer, channels_first, channels_last, sliced, whole
 
 

@@ -6,26 +6,20 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.nest.flat import Loop
 from myoedge.nest.formulas import broadcast_axes, total
 from myoedge.nest.ir import Axis, Nest
 from myoedge.operators.attributes import AXES, FLAG
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import CentredParams, sum_bound, with_requant
 from myoedge.operators.described import operand, requantised, result
-from myoedge.operators.elementwise.channels import rows_tile
-from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.format import LIMITED, int16_where
-from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
-from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import Constants, Described
-from myoedge.targets.chip import Engine
 
 
 def axes_over(attrs: Attrs) -> tuple[int, ...]:
@@ -70,49 +64,6 @@ def nest(step: QuantizedNode) -> Nest:
     return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of a reduction; tiles divide the axes before and after the reduced
-    ones."""
-    outer, reduced, inner = split(step.attrs, step.shapes[0])
-    each = np.array(
-        [0, *(getattr(step.integers, name) for name in ("mult", "offset", "shift"))], np.int32
-    )
-    axes, (inside,) = axes_of((Loop(inner, (1,)),))
-    around: AffineExpr = (("o", 1),)
-    x_size, y_size = step.read_type(0).size_bytes, step.element_type.size_bytes
-    x = Operand("x", 0, (outer, reduced, inner), (around, (), inside), itemsize=x_size)
-    y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=y_size)
-    op = {"reduced": reduced, "x_zero": step.integers.x_zero, "each": "@each", **scale_fields(step)}
-    is_wide = step.has_int16
-
-    return TiledKernel(
-        function="me_reduce_s16" if is_wide else "me_reduce_s8",
-        axes={"o": outer, **axes},
-        split=("o", "i0"),
-        operands=(x, Operand.whole("each", each), *table_operand(step), y),
-        op={**op, **(step.wide_flags("x", "y") if is_wide else {})},
-        tile=rows_tile,
-        work=lambda sizes: (
-            -(-sizes["o"] * y.footprint({**sizes, "o": 1}) // (y_size * engine.cores))
-            * (reduced + 6)
-            if is_wide
-            else -(-sizes["o"] // engine.cores) * (reduced // 4 + reduced % 4 * 1.6 + 16)
-            if inner == 1
-            else _column_work(
-                sizes["o"], y.footprint({**sizes, "o": 1}) / y_size, reduced, engine.cores
-            )
-        ),
-    )
-
-
-def _column_work(images: Any, inner: Any, reduced: int, cores: int) -> Any:
-    """Return the work units of the busiest core: words of added elements in blocks of four columns,
-    and single columns."""
-    share = -(-images * -(-inner // 4) // cores)
-    alone = np.where(inner % 4 > 0, np.minimum(-(-images // cores), share), 0)
-    return (share - alone) * (2 * reduced + 13) + alone * (inner % 4) * (4.7 * reduced + 4) + 50
-
-
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Return the rule for streaming a reduction: frame by frame along an axis that is not reduced;
     None otherwise."""
@@ -130,7 +81,7 @@ MEAN = register(
         real=lambda attrs, x: np.asarray(x.mean(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
         integer=Described(nest),
         constants=Constants(partial(_quantize, mean=True), kinds=(CentredParams,)),
-        kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
+        kernels=generated(*int16_where(LIMITED)),
         epilogue=True,
         streaming_rule=streaming_rule,
     )

@@ -104,14 +104,6 @@ KERNELS = {
     "me_rotary_s8": KernelCost(17.4, 245, 400),
     "me_rotary_halves_s8": KernelCost(17.4, 245, 400),
     "me_rotary_s16": KernelCost(43.5, 245, 400),
-    # Per tap of four channels.
-    "me_max_pool_s8": KernelCost(4.1, 500, 1100),
-    "me_avg_pool_s8": KernelCost(6.5, 300, 1300),
-    "me_max_pool_s16": KernelCost(20.0, 500, 1100),
-    "me_avg_pool_s16": KernelCost(1.0, 300, 1300),  # cycles by its own formula
-    # Per word of added values, or per int16 value.
-    "me_reduce_s8": KernelCost(3.15, 360, 500),
-    "me_reduce_s16": KernelCost(5.3, 360, 500),
     "me_trees_s16": KernelCost(14, 300, 700),
     "me_features_s16": KernelCost(2.0, 300, 700),
     # Per byte of a core.

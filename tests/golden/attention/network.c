@@ -7,7 +7,7 @@
 #include "me_tiles.h"
 #include "library/me_attention.h"
 #include "library/me_chain_34153575.h"
-#include "library/me_chain_674a0c49.h"
+#include "library/me_chain_594e2958.h"
 #include "library/me_layout.h"
 #include "library/me_norm.h"
 #include "weights.h"
@@ -31,14 +31,14 @@ _Alignas(16) int8_t me_l1[3392] ME_L1;
 static union {
     me_attention_s8_params me_attention_s8;
     me_chain_34153575_params me_chain_34153575;
-    me_chain_674a0c49_params me_chain_674a0c49;
+    me_chain_594e2958_params me_chain_594e2958;
     me_norm_to_s8_params me_norm_to_s8;
     me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
     me_attention_s8_tile me_attention_s8;
     me_chain_34153575_tile me_chain_34153575;
-    me_chain_674a0c49_tile me_chain_674a0c49;
+    me_chain_594e2958_tile me_chain_594e2958;
     me_norm_to_s8_tile me_norm_to_s8;
     me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
@@ -159,16 +159,16 @@ static void l03_chain_fetch_constants(void)
 
 static void l03_chain_arguments(void)
 {
-    me_op[1].me_chain_674a0c49 = (me_chain_674a0c49_params){ 0 };
-    me_tile[1].me_chain_674a0c49.x0 = (void *)L03_CHAIN_X0;
-    me_tile[1].me_chain_674a0c49.x1 = (void *)L03_CHAIN_X1;
-    me_tile[1].me_chain_674a0c49.x2 = (void *)L03_CHAIN_X2;
-    me_tile[1].me_chain_674a0c49.x3 = (void *)L03_CHAIN_X3;
-    me_tile[1].me_chain_674a0c49.y = (void *)L03_CHAIN_Y;
-    me_tile[1].me_chain_674a0c49.extent[0] = 12;
-    me_tile[1].me_chain_674a0c49.extent[1] = 16;
-    me_tile[1].me_chain_674a0c49.x0_step[0] = 16;
-    me_tile[1].me_chain_674a0c49.y_step[0] = 16;
+    me_op[1].me_chain_594e2958 = (me_chain_594e2958_params){ 0 };
+    me_tile[1].me_chain_594e2958.x0 = (void *)L03_CHAIN_X0;
+    me_tile[1].me_chain_594e2958.x1 = (void *)L03_CHAIN_X1;
+    me_tile[1].me_chain_594e2958.x2 = (void *)L03_CHAIN_X2;
+    me_tile[1].me_chain_594e2958.x3 = (void *)L03_CHAIN_X3;
+    me_tile[1].me_chain_594e2958.y = (void *)L03_CHAIN_Y;
+    me_tile[1].me_chain_594e2958.extent[0] = 12;
+    me_tile[1].me_chain_594e2958.extent[1] = 16;
+    me_tile[1].me_chain_594e2958.x0_step[0] = 16;
+    me_tile[1].me_chain_594e2958.y_step[0] = 16;
 }
 
 static void l03_chain_load(void)
@@ -178,7 +178,7 @@ static void l03_chain_load(void)
 
 static void l03_chain_compute(void)
 {
-    me_chain_674a0c49(&me_op[1].me_chain_674a0c49, &me_tile[1].me_chain_674a0c49);
+    me_chain_594e2958(&me_op[1].me_chain_594e2958, &me_tile[1].me_chain_594e2958);
 }
 
 // layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums and extremes of elements side by side, of which a word holds four bytes or two halves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from myoedge.nest.flat import FlatNest, shared_loops
+from myoedge.nest.ir import Element, Expr, Reduced
+
+LANES = {"int8": 4, "int16": 2}
+FEW_TAPS = 9  # of a window: a pointer each
+WORDS = 20  # that an iteration reads
+
+
+@dataclass(frozen=True, eq=False)
+class LaneSum:
+    """A sum or extreme of an array's elements, for as many neighbours as a word has.
+
+    parts    its reductions over one axis each, the outermost first
+    number   the array, by its position in the reads of the description
+    kind     its type
+    """
+
+    parts: tuple[Reduced, ...]
+    number: int
+    kind: str
+
+    @property
+    def operation(self) -> str:
+        return self.parts[0].operation
+
+    @property
+    def has_ends(self) -> bool:
+        return any(part.ends for part in self.parts)
+
+    @property
+    def taps(self) -> int:
+        """Elements of the longest window."""
+        return math.prod(part.axis.extent for part in self.parts)
+
+
+def lane_sums(flat: FlatNest) -> list[LaneSum]:
+    """Return all reductions of a description by words along its innermost loop; [] if one of them
+    cannot be computed so, or a row has less than a word."""
+    outer = [] if flat.late or flat.scanned else _outermost(flat)
+    found = [x for part in outer if (x := _lane_sum(part, flat))]
+    kinds = {x.kind for x in found}
+    is_complete = len(found) == len(outer) and len(kinds) == 1
+    return found if is_complete and flat.loops[-1].extent >= LANES[found[0].kind] else []
+
+
+def _outermost(flat: FlatNest) -> list[Reduced]:
+    """Return the reductions that no other one reduces."""
+    parts = [part for part in flat.nest.parts if isinstance(part, Reduced)]
+    inner = {id(part.value) for part in parts}
+    return [part for part in parts if id(part) not in inner]
+
+
+def lanes_of(flat: FlatNest) -> int:
+    """Return the number of results that are computed at a time; 1 without words."""
+    sums = lane_sums(flat)
+    return LANES[sums[0].kind] if sums else 1
+
+
+def words_together(flat: FlatNest) -> int:
+    """Return the words per iteration of the loop over a row: several of small windows, if each core
+    has whole rows of so many."""
+    sums, lanes = lane_sums(flat), lanes_of(flat)
+    taps = sum(x.taps for x in sums)
+    if not 0 < taps <= FEW_TAPS or len(flat.loops) - 1 in shared_loops(flat, lanes=lanes):
+        return 1
+    most = max(WORDS // (2 * taps if _are_computed(flat, sums) else taps), 1)
+    fits = (n for n in (4, 2) if n <= most and flat.loops[-1].extent % (n * lanes) == 0)
+    return next(fits, 1)
+
+
+def _are_computed(flat: FlatNest, sums: list[LaneSum]) -> bool:
+    """Return whether a result is more than an extreme."""
+    extremes = {id(x.parts[0]) for x in sums if x.operation != "sum"}
+    return any(id(value) not in extremes for _, value in flat.nest.results)
+
+
+def _lane_sum(part: Reduced, flat: FlatNest) -> LaneSum | None:
+    chain = [*_chain(part)]
+    element = chain[-1].value
+    fixed = [end for each in chain for end in each.ends or ()]
+    if not isinstance(element, Element) or any(_moving(end, flat) for end in fixed):
+        return None
+    number = _read_of(element, flat)
+    read, step = flat.reads[number], flat.loops[-1].steps[number]
+    is_dense = step == 1 and read.is_reduced and read.array.dtype in LANES
+    return LaneSum(tuple(chain), number, read.array.dtype) if is_dense else None
+
+
+def _chain(part: Expr) -> Iterator[Reduced]:
+    """Yield a reduction, and those of the same kind that it reduces."""
+    assert isinstance(part, Reduced)
+    yield part
+    if isinstance(part.value, Reduced) and part.value.operation == part.operation:
+        yield from _chain(part.value)
+
+
+def _moving(end: Expr, flat: FlatNest) -> bool:
+    """Return whether the innermost loop changes an end."""
+    return isinstance(end, Element) and flat.loops[-1].steps[_read_of(end, flat)] != 0
+
+
+def _read_of(element: Element, flat: FlatNest) -> int:
+    return next(
+        number
+        for number, read in enumerate(flat.reads)
+        if any(part is element for part, _ in read.parts)
+    )
