@@ -19,7 +19,8 @@ from myoedge.codegen.library import brought, called, headers
 from myoedge.codegen.loops import RowFetch, loop_values, row_fetches
 from myoedge.codegen.render import wrapped
 from myoedge.codegen.tiled_layer import OutsideL1, TiledLayer, tiled_layer
-from myoedge.operators.kernel import Operand, Written
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import Operand, Source, Written
 from myoedge.operators.loop.turns import READ, STATE, WRITE
 from myoedge.plan.l1.tiling import ARGUMENTS, Tiling
 from myoedge.plan.l3.feature_maps import through_windows
@@ -201,13 +202,17 @@ def _outside(plan: Plan, index: int, operand: Operand) -> Outside:
     if arrived is not None:
         return Outside(f"me_arena + {arrived}", arrived, in_arena=True)
     if not isinstance(source, str):
-        node = step.results[source.number].node if isinstance(source, Written) else step.node
-        moves = node.op == (WRITE if isinstance(source, Written) else READ)
-        own = own_row(plan.quant, node) if moves else 0
-        return _tensor(plan, step.tensors[source], index, own)
+        return _tensor(plan, step.tensors[source], index, _moved_bytes(plan, step, source))
     text = f"{function_name(index, step)}_{source}"
     is_bytes = plan.stored(index)[source].dtype == np.int8
     return Outside(text if is_bytes else f"(const int8_t *){text}")
+
+
+def _moved_bytes(plan: Plan, step: QuantizedNode, source: Source) -> int:
+    """Return the bytes between the rows that a copy of a row reads or writes in two iterations."""
+    node = step.results[source.number].node if isinstance(source, Written) else step.node
+    moves = node.op == (WRITE if isinstance(source, Written) else READ)
+    return own_row(plan.quant, node) if moves and step.turns == 1 else 0
 
 
 def _tensor(plan: Plan, name: str, index: int, row_bytes: int = 0) -> Outside:
@@ -216,7 +221,7 @@ def _tensor(plan: Plan, name: str, index: int, row_bytes: int = 0) -> Outside:
     row_bytes   bytes by which the address advances in each iteration of the layer's loop
     """
     location = plan.where[name]
-    row_bytes = row_bytes or location.row_bytes
+    row_bytes = row_bytes or location.row_bytes * (plan.steps[index].turns == 1)
     moved = f" + ME_TURN * {row_bytes}" if row_bytes else ""
     if location.kind == "arena":
         return Outside(NetworkAddresses(plan).address(location, index) + moved, in_arena=True)
@@ -232,11 +237,14 @@ def traced(plan: Plan, index: int) -> list[dict[str, Any]]:
     and states that the loop replaces."""
     rows = []
     before = sum(len(step.results) for step in plan.steps[:index])
+    turns = plan.steps[index].turns
     for at, node in enumerate(result.node for result in plan.steps[index].results):
         if plan.where[node.name].kind != IN_L3 and node.op != STATE:
             data = NetworkAddresses(plan).written(index, at)
-            if node.op == WRITE or not data:  # all rows
+            if not data or (node.op == WRITE and turns == 1):  # all rows
                 data = _tensor(plan, node.name, index).text
+            if turns > 1:  # the last row
+                data = added(data, plan.where[node.name].row_bytes * (turns - 1))
             size = size_bytes(plan.quant, node.name)
             names = {"layer": index, "number": before + at, "tensor": node.name}
             rows.append({**names, "data": data, "bytes": size})

@@ -24,7 +24,7 @@ from functools import cached_property
 from itertools import zip_longest
 
 from myoedge.nest import c_lanes
-from myoedge.nest.c_arrays import C_TYPES, CArray, CRow
+from myoedge.nest.c_arrays import C_TYPES, PUT, CArray, CRow
 from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_dots import dot_text, dots_of, headers, without
 from myoedge.nest.c_formula import FormulaText
@@ -32,13 +32,13 @@ from myoedge.nest.c_header import TileStruct, header, named_tables
 from myoedge.nest.c_lanes import ITERATIONS, LaneText, WordRow
 from myoedge.nest.c_late import LateResults
 from myoedge.nest.c_loops import CLoops
+from myoedge.nest.c_turns import CTurns
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.intervals import of_all_trainings
 from myoedge.nest.ir import Array, Call, Reduced
 from myoedge.nest.lanes import lane_sums, lanes_of, words_together
 
-PUT = {"int8": "me_put_b", "int16": "me_put_h", "int32": "me_put_w"}
 LOOPS_MAX = 8
 UNNAMED = "NAME"  # of the function, before its text is known
 LOOP_CYCLES = 2.0
@@ -101,6 +101,7 @@ class _Body:
         self.arrays = tuple(CArray(f"x{n}", flat, n) for n in range(len(flat.reads)))
         self.results = result_names(len(flat.nest.results))
         self.late = LateResults.of(flat, self.results, self.loops.shared[0])
+        self.turns = CTurns(flat, self.arrays, self.results)
         self.sums = [part for part in parts if isinstance(part, Reduced)]
         self.dots = [] if self.lanes > 1 else dots_of(parts, self.arrays, flat.over)
         self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
@@ -146,6 +147,9 @@ class _Body:
         for known in self.arrays:
             yield from known.step_variables
         yield self.loops.share
+        yield from self.turns.around(self._iteration())
+
+    def _iteration(self) -> Iterator[str]:
         yield from self.late.variables
         yield from self.loops.around(self._row)
         if self.late.results:
@@ -163,7 +167,18 @@ class _Body:
         yield from self._pointers(" + first" if self.loops.is_inner else "")
         yield from self._row_sums.lines
         count = self.loops.count(at)
-        yield from (self._words(count) if self.lanes > 1 else self._elements_of_row(count))
+        if self.turns.is_inner:
+            yield from self._turns_of_row(count)
+        elif self.lanes > 1:
+            yield from self._words(count)
+        else:
+            yield from self._elements_of_row(count)
+
+    def _turns_of_row(self, count: str) -> Iterator[str]:
+        """Yield the loop over the elements of a row, each with all iterations around the loops."""
+        yield f"for (int32_t left = {count}; left > 0; left--) {{"
+        yield from (f"    {line}" for line in self._all_turns())
+        yield "}"
 
     def _words(self, count: str) -> Iterator[str]:
         """Yield the loop over the words of a row, and that over the elements behind them."""
@@ -207,18 +222,34 @@ class _Body:
         yield from (f"    {line}" for line in self._elements("v"))
         yield "}"
 
+    def _all_turns(self) -> Iterator[str]:
+        """Yield the statements for all iterations of an element."""
+        lines, values = self._turn
+        yield from self.turns.element(lines, values)
+        yield from self._moves(1)
+
+    @property
+    def _turn(self) -> tuple[list[str], list[str]]:
+        """Statements of an iteration of an element, without stores, and its results in C."""
+        text = FormulaText(self.formula, self.turns.values(), "v")
+        values = text.results()
+        return [*self.turns.loads(), *text.lines], values
+
     def _pointers(self, shift: str) -> Iterator[str]:
         """Yield the pointers to a row's elements, and the values that all of the row reads.
 
         shift    distance of the core's first element, in C
         """
-        starts = [f"tile->{x.name}{self.loops.offset(x.step, x.number)}" for x in self.arrays]
+        starts = [
+            f"{self.turns.array(x)}{self.loops.offset(x.step, x.number)}" for x in self.arrays
+        ]
         for array, start in zip(self.arrays, starts, strict=True):
             if pointer := array.pointer(start, shift):
                 yield pointer
-        for name in self.results:
+        for number, name in enumerate(self.results):
             if name not in self.late.results:
-                yield f"int8_t *{name} = (int8_t *)(tile->{name}{self._result_offset}{shift});"
+                start = f"{self.turns.result(number)}{self._result_offset}{shift}"
+                yield f"int8_t *{name} = (int8_t *)({start});"
         for array, start in zip(self.arrays, starts, strict=True):
             yield from array.row_definitions(start)
 
@@ -315,7 +346,7 @@ class _Body:
             lines = self._word_row.word([text.whole for text in self._word_row.texts])
             return (LOOP_CYCLES + text_cycles(lines)) / self.lanes, code_operations(lines)
         together = self._together if self.dots else 1
-        lines = self._elements(ITERATIONS[:together])
+        lines = self._turn[0] if self.turns.is_inner else self._elements(ITERATIONS[:together])
         return LOOP_CYCLES + text_cycles(lines) / together, code_operations(lines)
 
     @property

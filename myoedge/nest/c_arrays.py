@@ -27,6 +27,7 @@ NEXT = {
     "int16": "me_next_h",
     "int32": "(int32_t)me_next_w",
 }
+PUT = {"int8": "me_put_b", "int16": "me_put_h", "int32": "me_put_w"}
 STEP = {"int8": "me_step_b", "int16": "me_step_h", "int32": "(int32_t)me_step_w"}
 
 

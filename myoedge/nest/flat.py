@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from myoedge.nest.ir import Array, Axis, Element, Nest, Reduced
@@ -104,6 +104,22 @@ def _is_block(size: int, step: int, first: int, extent: int) -> bool:
     return size > 0 and size % step == 0 and first // step + extent <= size // step
 
 
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Iterations of a network's loop, all of which one function computes.
+
+    count         their number
+    rows          reads, by number, of sequences with a row per iteration
+    row_results   results, by number, that are such sequences
+    states        reads, by number, of states -> the results, by number, in whose places they are
+    """
+
+    count: int
+    rows: frozenset[int]
+    row_results: frozenset[int]
+    states: Mapping[int, int]
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class FlatNest:
     """A description whose loops are independent and whose arrays have one step per loop.
@@ -116,6 +132,7 @@ class FlatNest:
                memory; None: there is none
     late       numbers of the results that are written when all elements have been computed:
                operands are in their places
+    turns      iterations around the loops; None: one
     """
 
     nest: Nest
@@ -124,6 +141,7 @@ class FlatNest:
     over: tuple[Axis, ...]
     late: tuple[int, ...] = ()
     scanned: Axis | None = None
+    turns: Turns | None = None
 
     @staticmethod
     def of(nest: Nest) -> FlatNest | None:
@@ -149,6 +167,14 @@ class FlatNest:
         if blocks or self.scanned is not None:
             return blocks
         return index_map(read.parts[0][0], [*self.axes, *([axis] for axis in self.over)])
+
+    def row_size(self, number: int) -> int:
+        """Return the elements of an array, or of a sequence's row, that loops access."""
+        known = self.index_map(number)
+        assert known is not None, "an array with an index per dimension"
+        extents = [*(loop.extent for loop in self.loops), *(axis.extent for axis in self.over)]
+        spans = (1 + sum(n * (extents[at] - 1) for at, n in terms) for terms in known.index)
+        return math.prod(spans)
 
     @property
     def axes(self) -> list[list[Axis]]:

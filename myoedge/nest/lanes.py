@@ -45,7 +45,8 @@ class LaneSum:
 def lane_sums(flat: FlatNest) -> list[LaneSum]:
     """Return all reductions of a description by words along its innermost loop; [] if one of them
     cannot be computed so, or a row has less than a word."""
-    outer = [] if flat.late or flat.scanned else _outermost(flat)
+    is_alone = bool(flat.late or flat.scanned or flat.turns)
+    outer = [] if is_alone else _outermost(flat)
     found = [x for part in outer if (x := _lane_sum(part, flat))]
     kinds = {x.kind for x in found}
     is_complete = len(found) == len(outer) and len(kinds) == 1

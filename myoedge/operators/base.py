@@ -93,6 +93,7 @@ class QuantizedNode(Generic[P]):
     members         nodes that one generated kernel computes, the last of which is this one's; ()
                     for one node
     stored          names of the members before the last one whose results the kernel writes, too
+    turns           iterations of its loop that a call of its kernel computes
     """
 
     node: Node
@@ -108,6 +109,7 @@ class QuantizedNode(Generic[P]):
     operand_types: tuple[ElementType, ...] = ()
     members: tuple[QuantizedNode, ...] = ()
     stored: tuple[str, ...] = ()
+    turns: int = 1
 
     @cached_property
     def reference(self) -> NestReference:

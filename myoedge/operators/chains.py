@@ -17,7 +17,7 @@ from myoedge.graph.ir import Shape
 from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel, result_names
 from myoedge.nest.c_arrays import ALL_TYPES, C_TYPES, STEP
 from myoedge.nest.c_scan import scan_kernel
-from myoedge.nest.flat import FlatNest, shared_loops
+from myoedge.nest.flat import FlatNest, Turns, shared_loops
 from myoedge.nest.intervals import in_int32, in_int64
 from myoedge.nest.ir import Array, Expr, Nest
 from myoedge.nest.lanes import lanes_of, words_together
@@ -27,6 +27,7 @@ from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import QuantizedNode, QuantizedParams
+from myoedge.operators.chain_turns import of_one_iteration, sequences, turn_axis
 from myoedge.operators.described import written_shape
 from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.format import WORDS, Format
@@ -174,6 +175,13 @@ def with_late_results(step: QuantizedNode, numbers: Sequence[int]) -> QuantizedN
     return replace(step, integers=ChainParams(chain=late))
 
 
+def with_turns(step: QuantizedNode, turns: Turns) -> QuantizedNode:
+    """Return a chain of a loop's body as one that computes all iterations."""
+    chain: ChainNest = step.integers.chain
+    whole = replace(chain, flat=replace(chain.flat, turns=turns))
+    return replace(step, integers=ChainParams(chain=whole), turns=turns.count)
+
+
 def operands_read_elsewhere(step: QuantizedNode) -> set[int]:
     """Return the operands of a chain, by position, of which an iteration reads other elements than
     that at the place of its result."""
@@ -217,17 +225,18 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     flat, text = chain.flat, c_kernel(chain.flat, chain.labels)
     axes, dims = axes_of(flat.loops, lanes_of(flat) * words_together(flat))
     over = {f"r{number}": axis.extent for number, axis in enumerate(flat.over)}
-    inputs = _inputs(chain, text, (*dims, *(((name, 1),) for name in over)))
+    rows = _inputs(chain, text, (*dims, *(((name, 1),) for name in over)))
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
-    results = _results(step, text, flat, dims)
+    own = _results(step, text, flat, dims)
+    inputs, results = sequences(flat, rows, own)
     return TiledKernel(
         function=text.name,
-        axes=axes | over,
+        axes=turn_axis(flat) | axes | over,
         split=_tiled_axes(flat, axes),
         operands=(*inputs, *tables, *results),
         op={name: f"@{name}" for name in text.tables} or {"unused": 0},
         tile=lambda regions: _tile(regions, flat, text),
-        work=lambda sizes: chain_cycles(flat, results[0], sizes, text.cycles, engine.cores),
+        work=lambda sizes: chain_cycles(flat, own[0], sizes, text.cycles, engine.cores),
         sources=text.files,
         cost=generated_cost(text.code),
     )
@@ -235,7 +244,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 def _tiled_axes(flat: FlatNest, axes: Iterable[str]) -> tuple[str, ...]:
     """Return the loops that may be tiled; none if a tile may read what an earlier one wrote."""
-    return () if flat.late else tuple(name for name in axes if name.startswith("i"))[:CUT]
+    if flat.late or flat.turns is not None:
+        return ()
+    return tuple(name for name in axes if name.startswith("i"))[:CUT]
 
 
 def _results(
@@ -276,6 +287,7 @@ def _operand(
 def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
     """Return the pointers of a tile, the extents of its loops, and the steps of its arrays; all
     results have those of y. Pointers are to where padding would start."""
+    regions = of_one_iteration(regions, flat, text.pointers, text.results)
     fields: dict[str, int | str] = {name: f"@{name}" for name in (*text.pointers, *text.results)}
     fields |= {
         name: f"@{name}-{missing}"
@@ -314,7 +326,8 @@ def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, each: float, cores: i
     rows, length = math.prod(rest), share if is_inner else extents[-1]
     rows = rows if is_inner else rows * share
     late = SYNC_CYCLES + LATE_CYCLES * len(flat.late) * rows * length if flat.late else 0.0
-    return rows * (ROW_CYCLES + length * each) + late
+    once = rows * (ROW_CYCLES + length * each) + late
+    return once if flat.turns is None else flat.turns.count * (once + SYNC_CYCLES * bool(late))
 
 
 def generated(*formats: Format) -> tuple[Kernel, ...]:

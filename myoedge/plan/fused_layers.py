@@ -12,10 +12,11 @@ from itertools import pairwise
 
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import CORES
-from myoedge.operators.loop.turns import loop_of
+from myoedge.operators.loop.turns import loop_of, loop_spans
 from myoedge.plan.chains import JoinableLayers, join_chains
 from myoedge.plan.l1.layer_kernels import candidates, cycles_with_code
 from myoedge.plan.l1.tile_search import choose
+from myoedge.plan.whole_loops import WholeLoops
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
@@ -59,6 +60,23 @@ def _chains(
 
     layers = JoinableLayers(steps, made_by, leaving, loop_of(q.graph.nodes), roots)
     return join_chains(layers, lambda step: _cycles(step, chip))
+
+
+def whole_loops(
+    q: QuantGraph,
+    steps: Sequence[QuantizedNode],
+    roots: Roots,
+    rows: Mapping[str, int],
+    chip: Chip,
+) -> tuple[QuantizedNode, ...]:
+    """Return the layers with each loop whose body is one chain as a layer that computes all
+    iterations, if its sequences fit in L1.
+
+    rows   tensor -> bytes by which its address advances per iteration of a loop
+    """
+    counts = [span.steps for span in loop_spans(q.graph.nodes)]
+    loops = WholeLoops(loop_of(q.graph.nodes), counts, roots, lambda name: rows.get(name, 0))
+    return loops.joined(steps, lambda step: _cycles(step, chip))
 
 
 @dataclass(frozen=True, slots=True)

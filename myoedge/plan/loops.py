@@ -177,13 +177,13 @@ def row_bytes(q: QuantGraph, node: Node) -> int:
 
 
 def loop_layers(q: QuantGraph, steps: Sequence[QuantizedNode]) -> tuple[LoopLayers, ...]:
-    """Return the layers of every loop's body."""
+    """Return the layers of every loop's body, except of loops that one call computes."""
     index = {step.node.name: at for at, step in enumerate(steps)}
     found = []
     for span in loop_spans(q.graph.nodes):
         body = q.graph.nodes[span.first : span.end]
         layers = [index[node.name] for node in body if node.name in index]
-        if layers:
+        if layers and steps[layers[0]].turns == 1:
             found.append(LoopLayers(min(layers), max(layers), span.steps))
     return tuple(found)
 

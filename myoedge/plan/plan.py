@@ -217,6 +217,11 @@ class Plan:
         """Return how often a layer runs per inference: the iterations of its loop, or 1."""
         return turns_of(self.loops, index)
 
+    def iterations(self, index: int) -> int:
+        """Return how many iterations of its loop a layer computes per inference; 1 outside
+        loops."""
+        return self.turns(index) * self.steps[index].turns
+
     def is_fetched_row(self, index: int, operand: Operand) -> bool:
         """Return whether an operand of a layer is a row of a sequence in L1, of which the next one
         is fetched during each iteration of the loop."""
@@ -326,4 +331,4 @@ def step_macs(plan: Plan, index: int) -> int:
     step, shape = plan.steps[index], plan.quant.graph.shape
     layers = (layer.node for layer in step.layers)
     each = (macs(node, [*map(shape, node.inputs)], shape(node.name)) for node in layers)
-    return sum(each) * plan.turns(index)
+    return sum(each) * plan.iterations(index)

@@ -47,6 +47,7 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
         "name": name,
         "op": step.node.op,
         **({"members": [*step.operators]} if step.members else {}),
+        **({"iterations": step.turns} if step.turns > 1 else {}),
         "reads": {x: _text(plan.where[x]) for x in step.operands},
         **_writes(plan, index),
         "cycles_modelled": round(cycles) if plan.chip.point.clock_hz else None,
@@ -118,7 +119,7 @@ def written_by(step: Mapping[str, Any]) -> dict[str, str]:
 def _of_last_step(plan: Plan, index: int, name: str) -> Location:
     """Return the location of a step's result after the last iteration of its loop."""
     location = plan.where[name]
-    moved = location.row_bytes * (plan.turns(index) - 1)
+    moved = location.row_bytes * (plan.iterations(index) - 1)
     return replace(location, offset=location.offset + moved)
 
 

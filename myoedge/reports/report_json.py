@@ -16,6 +16,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.layer_names import activation, origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.engine_rules import other_engine
+from myoedge.plan.loops import LoopLayers
 from myoedge.plan.plan import IN_L3, Plan, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.evaluation import Evaluation
@@ -108,7 +109,13 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
 
 
 def _loops(plan: Plan) -> dict[str, Any]:
-    return {"loops": [asdict(loop) for loop in plan.loops]} if plan.loops else {}
+    whole = [
+        {**asdict(LoopLayers(n, n, step.turns)), "in_one_call": True}
+        for n, step in enumerate(plan.steps)
+        if step.turns > 1
+    ]
+    found = sorted((*map(asdict, plan.loops), *whole), key=lambda loop: loop["first"])
+    return {"loops": found} if found else {}
 
 
 def _target(plan: Plan) -> dict[str, Any]:

@@ -269,12 +269,14 @@ def small_layers(report: Report) -> str:
 
 
 def _iterations(report: Report) -> list[int]:
-    """Return how often each layer runs in an inference: more than once in a loop."""
+    """Return how often each layer starts in an inference: more than once in a loop, unless one
+    call computes all iterations."""
     names = [row["name"] for row in report["layers"]]
     times = [1] * len(names)
     for loop in report["model"].get("loops", ()):
-        for i in range(loop["first"] - 1, loop["last"]):
-            times[i] = loop["steps"]
+        if not loop.get("in_one_call"):
+            for i in range(loop["first"], loop["last"] + 1):
+                times[i] = loop["steps"]
     return times
 
 

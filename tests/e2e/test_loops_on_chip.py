@@ -49,7 +49,8 @@ def test_loops_are_exact(
     (tmp_path / "myoedge.toml").write_text(f'[quant]\n"*" = {{ activations = {bits} }}\n')
     network = Loop(kind(), 18, states=states, last=last)
     build = built(network, 18, tmp_path, config=tmp_path / "myoedge.toml")
-    assert "while (me_next_turn(" in (build.folder / "src" / "network.c").read_text()
+    (loop,) = build.report["model"]["loops"]
+    assert loop["steps"] == 18
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
@@ -196,9 +197,12 @@ def test_cycles_are_of_all_steps(tmp_path: Path) -> None:
 def test_reports_say_how_often_layers_run(tmp_path: Path) -> None:
     torch.manual_seed(0)
     build = built(Loop(Plain(), 20, last=True), 20, tmp_path)
-    (loop,) = json.loads((build.folder / "plan.json").read_text())["loops"]
     check(json.loads((build.folder / "report.json").read_text()))
-    assert build.report["model"]["loops"] == [loop]
+    (loop,) = build.report["model"]["loops"]
+    plan = json.loads((build.folder / "plan.json").read_text())
+    layers = plan["steps"][loop["first"] : loop["last"] + 1]
+    assert [x["iterations"] for x in layers] == [loop["steps"]]
+    assert loop["in_one_call"]
     told = f"layers {loop['first']} to {loop['last']} run {loop['steps']} times"
     assert loop["steps"] >= 18
     assert told in loops(build.report)
@@ -243,7 +247,7 @@ def test_maps_that_only_layers_outside_a_loop_access_go_to_l3(tmp_path: Path) ->
         assert myoedge.validate(build, on=("host", "simulator")).difference is None
         outputs.append(build.run_raw([x])[0])
         plan = json.loads((folder / "plan.json").read_text())
-        (loop,) = plan["loops"]
+        (loop,) = build.report["model"]["loops"]
         hauls = [haul for haul in plan["hauls"] if "map" in haul]
         before = {haul["map"] for haul in hauls if haul["step"] < loop["first"]}
         after = {haul["map"] for haul in hauls if haul["step"] > loop["last"]}

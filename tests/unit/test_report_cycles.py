@@ -253,10 +253,12 @@ def test_small_layers_are_named_as_the_cause() -> None:
     )
     assert speed.small_layers(_of_layers(20_000, 30_000)) == ""
     assert "wider" not in speed.small_layers(_of_layers(2_000)), "one layer cannot become fewer"
-    loop = {"first": 2, "last": 2, "steps": 40}
+    loop = {"first": 1, "last": 1, "steps": 40}
     repeated = _of_layers(10_000, 12_000, loops=(loop,))  # 1,000, and 1,000 + 39 x 150
     assert speed.start_percent(repeated) == "36 %"
     assert "starting 41 layers" in speed.small_layers(repeated)
+    whole = _of_layers(10_000, 12_000, loops=({**loop, "in_one_call": True},))
+    assert speed.start_percent(whole) == ""
 
 
 @pytest.mark.parametrize(

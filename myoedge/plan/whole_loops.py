@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loops whose body is one chain: a call computes all iterations.
+
+Sequences of which an iteration reads or writes a row are operands and results as a whole; states
+are read where the chain writes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+
+from myoedge.graph.ir import Shape
+from myoedge.nest.flat import Turns
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.chains import ChainNest, ChainParams, with_turns
+from myoedge.operators.loop.turns import WRITE
+
+Roots = Mapping[str, tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class WholeLoops:
+    """Loops of a network, and where their tensors are.
+
+    loop_of   layer -> number of its loop
+    counts    number of a loop -> its iterations
+    roots     tensor -> (tensor whose buffer it shares, offset in bytes)
+    rows      tensor -> bytes by which its address advances per iteration of a loop
+    """
+
+    loop_of: Mapping[str, int]
+    counts: Sequence[int]
+    roots: Roots
+    rows: Callable[[str], int]
+
+    def joined(
+        self, steps: Sequence[QuantizedNode], cycles: Callable[[QuantizedNode], float]
+    ) -> tuple[QuantizedNode, ...]:
+        """Return the layers with each loop that one call can compute as one layer.
+
+        cycles   layer -> its estimated cycles; infinity if it has no tile
+        """
+        sizes = Counter(self.loop_of.get(step.node.name) for step in steps)
+        found = []
+        for step in steps:
+            loop = self.loop_of.get(step.node.name)
+            is_body = loop is not None and sizes[loop] == 1
+            whole = self._whole(step, self.counts[loop]) if is_body and loop is not None else None
+            found.append(step if whole is None or math.isinf(cycles(whole)) else whole)
+        return tuple(found)
+
+    def _whole(self, step: QuantizedNode, count: int) -> QuantizedNode | None:
+        """Return a chain as all iterations of its loop; None if it cannot be."""
+        if count == 1 or not isinstance(step.integers, ChainParams):
+            return None
+        chain, rows, states = step.integers.chain, set[int](), dict[int, int]()
+        for number, at in enumerate(chain.operands):
+            if at is None:
+                continue
+            if (result := self._written_at(step, step.operands[at])) is not None:
+                states[number] = result
+            elif self.rows(step.operands[at]):
+                rows.add(number)
+        if chain.flat.scanned is not None or not self._are_whole(step, rows, states):
+            return None
+        made = (n for n, result in enumerate(step.results) if self._is_row_result(result))
+        turns = Turns(count, frozenset(rows), frozenset(made), states)
+        return self._with_sequences(with_turns(step, turns))
+
+    def _are_whole(self, step: QuantizedNode, rows: Set[int], states: Mapping[int, int]) -> bool:
+        """Return whether a chain reads sequences' rows and states as a whole.
+
+        rows     its reads, by number, of rows
+        states   its reads of states -> the results in their places
+        """
+        at: Sequence[int] = step.integers.chain.operands
+        return all(self._is_row(step, number, at[number]) for number in rows) and all(
+            self._is_state(step, at[number], result) for number, result in states.items()
+        )
+
+    def _written_at(self, step: QuantizedNode, name: str) -> int | None:
+        """Return the number of the result that has the buffer of an operand; None without one."""
+        buffers = [self.roots[x][0] for x in step.written]
+        root = self.roots[name][0]
+        return buffers.index(root) if root in buffers else None
+
+    def _is_state(self, step: QuantizedNode, at: int, number: int) -> bool:
+        """Return whether an operand is the whole state that a result replaces."""
+        result = step.results[number]
+        size = math.prod(result.out) * result.element_type.size_bytes
+        return (
+            self.roots[step.operands[at]] == self.roots[result.node.name]
+            and not self._is_row_result(result)
+            and math.prod(step.shapes[at]) * step.read_type(at).size_bytes == size
+            and step.read_type(at) == result.element_type
+        )
+
+    def _is_row(self, step: QuantizedNode, number: int, at: int) -> bool:
+        """Return whether a chain reads all of a sequence's row."""
+        chain: ChainNest = step.integers.chain
+        size = chain.flat.row_size(number) * step.read_type(at).size_bytes
+        return size == self.rows(step.operands[at])
+
+    def _is_row_result(self, result: QuantizedNode) -> bool:
+        return result.node.op == WRITE or bool(self.rows(result.node.name))
+
+    def _with_sequences(self, step: QuantizedNode) -> QuantizedNode:
+        """Return a layer with the shapes of the sequences that it reads and writes."""
+
+        def of_all(name: str, shape: Shape) -> Shape:
+            return (step.turns, *shape) if self.rows(name) else shape
+
+        shapes = map(of_all, step.operands, step.shapes)
+        members = (replace(x, out=of_all(x.node.name, x.out)) for x in step.members)
+        out = of_all(step.node.name, step.out)
+        return replace(step, shapes=tuple(shapes), members=tuple(members), out=out)
