@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from myoedge.graph.ir import Shape
 from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel, result_names
 from myoedge.nest.c_arrays import ALL_TYPES, C_TYPES, STEP
 from myoedge.nest.c_scan import scan_kernel
-from myoedge.nest.flat import FlatNest, Turns, shared_loops
+from myoedge.nest.flat import FlatNest, shared_loops
 from myoedge.nest.intervals import in_int32, in_int64
 from myoedge.nest.ir import Array, Expr, Nest
 from myoedge.nest.lanes import lanes_of, words_together
@@ -26,7 +26,8 @@ from myoedge.nest.simplify import simplified
 from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import ElementType
-from myoedge.operators.base import QuantizedNode, QuantizedParams
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.chain_nest import ChainNest, ChainParams
 from myoedge.operators.chain_turns import of_one_iteration, sequences, turn_axis
 from myoedge.operators.described import written_shape
 from myoedge.operators.elementwise.tiling import axes_of
@@ -50,30 +51,6 @@ from myoedge.targets.chip import Engine
 ROW_CYCLES = 10.0  # of a row's start
 # Of late results: cycles of the barrier, and of an element.
 SYNC_CYCLES, LATE_CYCLES = 40.0, 5.0
-
-
-@dataclass(frozen=True, eq=False)
-class ChainNest:
-    """The description of a chain of layers.
-
-    flat       its loops; its results are those of the step
-    operands   operand of each read of the loops: its position in the step; None for a constant
-    labels     id of a part -> the layer whose result it is
-    """
-
-    flat: FlatNest
-    operands: tuple[int | None, ...]
-    labels: Mapping[int, str]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ChainParams(QuantizedParams):
-    """The description of a chain, in place of an operator's integer constants.
-
-    chain   joint description of the members, whose constants are literals
-    """
-
-    chain: ChainNest = field(metadata={"in_c": False})
 
 
 def chain_step(
@@ -160,34 +137,6 @@ def chain_of(nest: Nest, labels: Mapping[int, str]) -> ChainNest | None:
     operands = tuple(position.get(id(read.array)) for read in flat.reads)
     known = {id(parts[part]): label for part, label in labels.items() if part in parts}
     return ChainNest(flat, operands, known)
-
-
-def with_late_results(step: QuantizedNode, numbers: Sequence[int]) -> QuantizedNode | None:
-    """Return a chain that writes some of its results when all cores have read their operands; None
-    for one with a scan.
-
-    numbers   of these results
-    """
-    chain: ChainNest = step.integers.chain
-    if chain.flat.scanned is not None:
-        return None
-    late = replace(chain, flat=replace(chain.flat, late=tuple(numbers)))
-    return replace(step, integers=ChainParams(chain=late))
-
-
-def with_turns(step: QuantizedNode, turns: Turns) -> QuantizedNode:
-    """Return a chain of a loop's body as one that computes all iterations."""
-    chain: ChainNest = step.integers.chain
-    whole = replace(chain, flat=replace(chain.flat, turns=turns))
-    return replace(step, integers=ChainParams(chain=whole), turns=turns.count)
-
-
-def operands_read_elsewhere(step: QuantizedNode) -> set[int]:
-    """Return the operands of a chain, by position, of which an iteration reads other elements than
-    that at the place of its result."""
-    chain: ChainNest = step.integers.chain
-    known = (chain.operands[number] for number in chain.flat.reads_elsewhere())
-    return {at for at in known if at is not None}
 
 
 def _has_kernel(flat: FlatNest) -> bool:

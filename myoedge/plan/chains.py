@@ -14,11 +14,8 @@ from functools import cached_property
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.chains import (
-    chain_step,
-    operands_read_elsewhere,
-    with_late_results,
-)
+from myoedge.operators.chain_nest import operands_read_elsewhere, with_late_results
+from myoedge.operators.chains import chain_step
 from myoedge.operators.described import written_shape
 from myoedge.plan.chain_members import joins_operands, may_join, sums_along, sums_each_once
 

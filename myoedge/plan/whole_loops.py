@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from myoedge.graph.ir import Shape
 from myoedge.nest.flat import Turns
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.chains import ChainNest, ChainParams, with_turns
+from myoedge.operators.chain_nest import ChainNest, ChainParams, with_turns
 from myoedge.operators.loop.turns import WRITE
 
 Roots = Mapping[str, tuple[str, int]]

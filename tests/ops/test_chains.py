@@ -20,7 +20,8 @@ from myoedge.nest.reference import NestReference
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.chains import chain_nest, chain_step, in_tiles, with_late_results
+from myoedge.operators.chain_nest import with_late_results
+from myoedge.operators.chains import chain_nest, chain_step, in_tiles
 from myoedge.operators.formula import FORMULAS
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.loop.turns import WRITE

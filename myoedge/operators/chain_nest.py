@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The joint description of a chain of layers, in the place of an operator's integer constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from myoedge.nest.flat import FlatNest, Turns
+from myoedge.operators.base import QuantizedNode, QuantizedParams
+
+
+@dataclass(frozen=True, eq=False)
+class ChainNest:
+    """The description of a chain of layers.
+
+    flat       its loops; its results are those of the step
+    operands   operand of each read of the loops: its position in the step; None for a constant
+    labels     id of a part -> the layer whose result it is
+    """
+
+    flat: FlatNest
+    operands: tuple[int | None, ...]
+    labels: Mapping[int, str]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ChainParams(QuantizedParams):
+    """The description of a chain, in place of an operator's integer constants.
+
+    chain   joint description of the members, whose constants are literals
+    """
+
+    chain: ChainNest = field(metadata={"in_c": False})
+
+
+def with_late_results(step: QuantizedNode, numbers: Sequence[int]) -> QuantizedNode | None:
+    """Return a chain that writes some of its results when all cores have read their operands; None
+    for one with a scan.
+
+    numbers   of these results
+    """
+    chain: ChainNest = step.integers.chain
+    if chain.flat.scanned is not None:
+        return None
+    late = replace(chain, flat=replace(chain.flat, late=tuple(numbers)))
+    return replace(step, integers=ChainParams(chain=late))
+
+
+def with_turns(step: QuantizedNode, turns: Turns) -> QuantizedNode:
+    """Return a chain of a loop's body as one that computes all iterations."""
+    chain: ChainNest = step.integers.chain
+    whole = replace(chain, flat=replace(chain.flat, turns=turns))
+    return replace(step, integers=ChainParams(chain=whole), turns=turns.count)
+
+
+def operands_read_elsewhere(step: QuantizedNode) -> set[int]:
+    """Return the operands of a chain, by position, of which an iteration reads other elements than
+    that at the place of its result."""
+    chain: ChainNest = step.integers.chain
+    known = (chain.operands[number] for number in chain.flat.reads_elsewhere())
+    return {at for at in known if at is not None}
