@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.nest.c_arrays import NEXT, PUT, STEP, CArray
-from myoedge.nest.flat import FlatNest, Turns
+from myoedge.nest.flat import FlatNest, Iterations
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ class CTurns:
             yield f"v{read} = last{result};"
 
     @property
-    def _turns(self) -> Turns:
+    def _turns(self) -> Iterations:
         assert self.flat.turns is not None, "a description with iterations"
         return self.flat.turns
 

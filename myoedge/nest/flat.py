@@ -105,7 +105,7 @@ def _is_block(size: int, step: int, first: int, extent: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class Iterations:
     """Iterations of a network's loop, all of which one function computes.
 
     count         their number
@@ -141,7 +141,7 @@ class FlatNest:
     over: tuple[Axis, ...]
     late: tuple[int, ...] = ()
     scanned: Axis | None = None
-    turns: Turns | None = None
+    turns: Iterations | None = None
 
     @staticmethod
     def of(nest: Nest) -> FlatNest | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from myoedge.nest.flat import FlatNest, Turns
+from myoedge.nest.flat import FlatNest, Iterations
 from myoedge.operators.base import QuantizedNode, QuantizedParams
 
 
@@ -47,7 +47,7 @@ def with_late_results(step: QuantizedNode, numbers: Sequence[int]) -> QuantizedN
     return replace(step, integers=ChainParams(chain=late))
 
 
-def with_turns(step: QuantizedNode, turns: Turns) -> QuantizedNode:
+def with_turns(step: QuantizedNode, turns: Iterations) -> QuantizedNode:
     """Return a chain of a loop's body as one that computes all iterations."""
     chain: ChainNest = step.integers.chain
     whole = replace(chain, flat=replace(chain.flat, turns=turns))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.flat import Turns
+from myoedge.nest.flat import Iterations
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.chain_nest import ChainNest, ChainParams, with_turns
 from myoedge.operators.loop.turns import WRITE
@@ -67,7 +67,7 @@ class WholeLoops:
         if chain.flat.scanned is not None or not self._are_whole(step, rows, states):
             return None
         made = (n for n, result in enumerate(step.results) if self._is_row_result(result))
-        turns = Turns(count, frozenset(rows), frozenset(made), states)
+        turns = Iterations(count, frozenset(rows), frozenset(made), states)
         return self._with_sequences(with_turns(step, turns))
 
     def _are_whole(self, step: QuantizedNode, rows: Set[int], states: Mapping[int, int]) -> bool:

@@ -36,7 +36,6 @@ PAIRS = {"add", "sub", "mul", "maximum", "atan2", "magnitude", *INTEGERS}
 BY_PLACE = {"affine", "prelu", *(f"{name}_constant" for name in INTEGERS)}  # their constants
 COPIES = {"loop_state", "loop_next", WRITE}
 MOVED = {"slice", "expand"}
-SCANS = {"cumsum", "integer_cumsum", "scan"}
 OTHERS = {"lstm_next", "lstm_next_cell", "lstm_start", "gru_start", "scan_last"}
 SUMS = ("sum", "mean")
 NOT_READ = {WRITE, "concat"}  # element by element

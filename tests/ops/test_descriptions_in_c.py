@@ -17,7 +17,8 @@ from myoedge.nest.reference import NestReference
 from myoedge.numerics.arrays import Array as Values
 from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import QuantizedNode, QuantizedParams
-from myoedge.operators.chains import ChainNest, ChainParams, chain_of
+from myoedge.operators.chain_nest import ChainNest, ChainParams
+from myoedge.operators.chains import chain_of
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.targets import find_chip
 from tests.ops.harness import mismatches, run_c
