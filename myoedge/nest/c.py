@@ -12,15 +12,14 @@ The one for y[k] = clip((sum over c of x1[k, c] * x2[c]) * x3[k] >> 9), with 40 
     const int32_t s0 = me_dot_b(x2, x1, 40);
     const int32_t v3 = (int32_t)me_next_w(&x3);
     me_put_b(&y, me_clips((s0 * v3) >> 9, 8));
-    x1 += 40;
-"""
+    x1 += 40;"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import zip_longest
 
 from myoedge.nest import c_lanes
@@ -28,7 +27,7 @@ from myoedge.nest.c_arrays import C_TYPES, PUT, CArray, CRow
 from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_dots import dot_text, dots_of, headers, without
 from myoedge.nest.c_formula import FormulaText
-from myoedge.nest.c_header import TileStruct, header, named_tables
+from myoedge.nest.c_header import TileStruct, header, named_tables, result_names
 from myoedge.nest.c_lanes import ITERATIONS, LaneText, WordRow
 from myoedge.nest.c_late import LateResults
 from myoedge.nest.c_loops import CLoops
@@ -42,8 +41,7 @@ from myoedge.nest.lanes import lane_sums, lanes_of, words_together
 LOOPS_MAX = 8
 UNNAMED = "NAME"  # of the function, before its text is known
 LOOP_CYCLES = 2.0
-PAIRS_FROM = 16  # elements of a core's row
-PAIRS_TO = 90  # operations: about 500 bytes of code
+PAIRS_FROM, PAIRS_TO = 16, 90  # elements of a core's row; operations: about 500 bytes of code
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +81,6 @@ def c_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
     files = {f"{name}.h": header(body.tile(name)), f"{name}.c": source.replace(UNNAMED, name)}
     pointers = tuple(array.name for array in body.arrays)
     return CKernel(name, files, pointers, body.steps, body.results, body.tables, *body.cycles())
-
-
-def result_names(count: int) -> tuple[str, ...]:
-    """Return the names of results in C: y, y1, y2, ..."""
-    return tuple(f"y{n or ''}" for n in range(count))
 
 
 class _Body:
@@ -154,12 +147,7 @@ class _Body:
         yield from self.loops.around(self._row)
         if self.late.results:
             yield from self.late.start
-            yield from self.loops.around(self._late_row)
-
-    def _late_row(self, at: int) -> Iterator[str]:
-        """Yield the innermost loop that writes late results."""
-        start, end = self.loops.bounds(at)
-        return self.late.row(f"i{at}", start, end, self._result_offset)
+            yield from self.loops.around(partial(self.late.row, self.loops, self._result_offset))
 
     def _row(self, at: int) -> Iterator[str]:
         """Yield the innermost loop: pointers to its elements, the sums that they have in common,
@@ -168,17 +156,11 @@ class _Body:
         yield from self._row_sums.lines
         count = self.loops.count(at)
         if self.turns.is_inner:
-            yield from self._turns_of_row(count)
+            yield from self.turns.row(count, self.formula, self._moves(1))
         elif self.lanes > 1:
             yield from self._words(count)
         else:
             yield from self._elements_of_row(count)
-
-    def _turns_of_row(self, count: str) -> Iterator[str]:
-        """Yield the loop over the elements of a row, each with all iterations around the loops."""
-        yield f"for (int32_t left = {count}; left > 0; left--) {{"
-        yield from (f"    {line}" for line in self._all_turns())
-        yield "}"
 
     def _words(self, count: str) -> Iterator[str]:
         """Yield the loop over the words of a row, and that over the elements behind them."""
@@ -221,19 +203,6 @@ class _Body:
         yield "if (left > 0) {" if together == 2 else "for (; left > 0; left--) {"
         yield from (f"    {line}" for line in self._elements("v"))
         yield "}"
-
-    def _all_turns(self) -> Iterator[str]:
-        """Yield the statements for all iterations of an element."""
-        lines, values = self._turn
-        yield from self.turns.element(lines, values)
-        yield from self._moves(1)
-
-    @property
-    def _turn(self) -> tuple[list[str], list[str]]:
-        """Statements of an iteration of an element, without stores, and its results in C."""
-        text = FormulaText(self.formula, self.turns.values(), "v")
-        values = text.results()
-        return [*self.turns.loads(), *text.lines], values
 
     def _pointers(self, shift: str) -> Iterator[str]:
         """Yield the pointers to a row's elements, and the values that all of the row reads.
@@ -346,7 +315,10 @@ class _Body:
             lines = self._word_row.word([text.whole for text in self._word_row.texts])
             return (LOOP_CYCLES + text_cycles(lines)) / self.lanes, code_operations(lines)
         together = self._together if self.dots else 1
-        lines = self._turn[0] if self.turns.is_inner else self._elements(ITERATIONS[:together])
+        is_inner, formula = self.turns.is_inner, self.formula
+        lines = (
+            self.turns.iteration(formula)[0] if is_inner else self._elements(ITERATIONS[:together])
+        )
         return LOOP_CYCLES + text_cycles(lines) / together, code_operations(lines)
 
     @property

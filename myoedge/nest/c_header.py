@@ -98,3 +98,8 @@ def _tables(part: Expr) -> Sequence[Array]:
         case Call(table=Array() as table):
             return (table,)
     return ()
+
+
+def result_names(count: int) -> tuple[str, ...]:
+    """Return the names of results in C: y, y1, y2, ..."""
+    return tuple(f"y{n or ''}" for n in range(count))

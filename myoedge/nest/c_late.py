@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from myoedge.nest.c_arrays import C_TYPES
+from myoedge.nest.c_loops import CLoops
 from myoedge.nest.flat import FlatNest
 
 
@@ -58,12 +59,14 @@ class LateResults:
         yield "ME_SYNC(); /* all cores have read their operands */"
         yield "int32_t at = 0;"
 
-    def row(self, index: str, start: str, end: str, offset: str) -> Iterator[str]:
-        """Yield the innermost loop, from `start` to before `end`.
+    def row(self, loops: CLoops, offset: str, at: int) -> Iterator[str]:
+        """Yield the innermost loop.
 
-        index    name of the loop's variable
+        loops    loops of the function
         offset   distance of the row from a result's start
+        at       number of the innermost loop
         """
+        index, (start, end) = f"i{at}", loops.bounds(at)
         yield f"for (int32_t {index} = {start}; {index} < {end}; {index}++, at++) {{"
         for name in self.results:
             yield f"    tile->{name}[{index}{offset}] = {name}_late[at];"

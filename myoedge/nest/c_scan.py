@@ -19,10 +19,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
-from myoedge.nest.c import LOOP_CYCLES, UNNAMED, CKernel, result_names
+from myoedge.nest.c import LOOP_CYCLES, UNNAMED, CKernel
 from myoedge.nest.c_arrays import ALL_TYPES, PUT
 from myoedge.nest.c_cycles import code_operations, text_cycles
-from myoedge.nest.c_header import TileStruct, header, named_tables
+from myoedge.nest.c_header import TileStruct, header, named_tables, result_names
 from myoedge.nest.c_long import LONG_HEADER, LongText, value_type
 from myoedge.nest.c_scan_arrays import ScanArray
 from myoedge.nest.carried import Carried, Scan, Stated

@@ -31,7 +31,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.nest.c_arrays import NEXT, PUT, STEP, CArray
+from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.flat import FlatNest, Iterations
+from myoedge.nest.formula_parts import FormulaParts
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +91,24 @@ class CTurns:
         yield "}"
 
     # --- all iterations of an element
+
+    def row(self, count: str, formula: FormulaParts, moves: Iterable[str]) -> Iterator[str]:
+        """Yield the loop over a row's elements.
+
+        count     elements, in C
+        formula   formulas of an element
+        moves     statements that move pointers of constants to the next element
+        """
+        yield f"for (int32_t left = {count}; left > 0; left--) {{"
+        yield from (f"    {line}" for line in self.element(*self.iteration(formula)))
+        yield from (f"    {line}" for line in moves)
+        yield "}"
+
+    def iteration(self, formula: FormulaParts) -> tuple[list[str], list[str]]:
+        """Return the statements of an iteration without stores, and its results in C."""
+        text = FormulaText(formula, self.values(), "v")
+        values = text.results()
+        return [*self.loads(), *text.lines], values
 
     def values(self) -> dict[int, str]:
         """Return id of an element -> C of its value in an iteration."""

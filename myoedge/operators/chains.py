@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel, result_names
+from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel
 from myoedge.nest.c_arrays import ALL_TYPES, C_TYPES, STEP
+from myoedge.nest.c_header import result_names
 from myoedge.nest.c_scan import scan_kernel
 from myoedge.nest.flat import FlatNest, shared_loops
 from myoedge.nest.intervals import in_int32, in_int64

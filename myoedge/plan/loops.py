@@ -188,6 +188,15 @@ def loop_layers(q: QuantGraph, steps: Sequence[QuantizedNode]) -> tuple[LoopLaye
     return tuple(found)
 
 
+def replaced_tensors(steps: Sequence[QuantizedNode], roots: Roots) -> set[str]:
+    """Return the tensors in whose buffers later layers write other tensors, such as final states.
+
+    roots   tensor -> (tensor in whose buffer it is, offset in bytes)
+    """
+    written = (name for step in steps for name in step.written)
+    return {roots[name][0] for name in written if roots[name] != (name, 0)}
+
+
 def loop_tensors(
     steps: Sequence[QuantizedNode],
     roots: Roots,

@@ -211,16 +211,11 @@ class Plan:
         """Estimated cycles of each layer, summed over the iterations of its loop."""
         begins = [x.begins for x in self.l3_transfers]
         cycles = modelled(self.tilings, self.chip.transfers, begins)
-        return tuple(n * self.turns(index) for index, n in enumerate(cycles))
+        return tuple(n * turns_of(self.loops, index) for index, n in enumerate(cycles))
 
     def turns(self, index: int) -> int:
-        """Return how often a layer runs per inference: the iterations of its loop, or 1."""
-        return turns_of(self.loops, index)
-
-    def iterations(self, index: int) -> int:
-        """Return how many iterations of its loop a layer computes per inference; 1 outside
-        loops."""
-        return self.turns(index) * self.steps[index].turns
+        """Return the iterations of a layer's loop; 1 outside loops."""
+        return turns_of(self.loops, index) * self.steps[index].turns
 
     def is_fetched_row(self, index: int, operand: Operand) -> bool:
         """Return whether an operand of a layer is a row of a sequence in L1, of which the next one
@@ -331,4 +326,4 @@ def step_macs(plan: Plan, index: int) -> int:
     step, shape = plan.steps[index], plan.quant.graph.shape
     layers = (layer.node for layer in step.layers)
     each = (macs(node, [*map(shape, node.inputs)], shape(node.name)) for node in layers)
-    return sum(each) * plan.iterations(index)
+    return sum(each) * plan.turns(index)

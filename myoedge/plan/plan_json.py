@@ -119,7 +119,7 @@ def written_by(step: Mapping[str, Any]) -> dict[str, str]:
 def _of_last_step(plan: Plan, index: int, name: str) -> Location:
     """Return the location of a step's result after the last iteration of its loop."""
     location = plan.where[name]
-    moved = location.row_bytes * (plan.iterations(index) - 1)
+    moved = location.row_bytes * (plan.turns(index) - 1)
     return replace(location, offset=location.offset + moved)
 
 

@@ -40,6 +40,7 @@ from myoedge.plan.loops import (
     loop_layers,
     loop_tensors,
     read_rows,
+    replaced_tensors,
     written_by_rows,
 )
 from myoedge.plan.placement import Allocator, LiveRange, Placement, place
@@ -138,14 +139,12 @@ def _network(
     steps = tuple(s for s in q.steps if s.node.name not in views and s.node.name not in places.idle)
     roots = {name: stored_at(name, places.aliases) for name in (*q.graph.tensors, *q.constants)}
     rows = {name: row_bytes(name, places) for name in roots}
-    steps = fuse_layers(q, steps, roots, used)
-    steps = whole_loops(q, steps, roots, rows, used)
+    steps = whole_loops(q, fuse_layers(q, steps, roots, used), roots, rows, used)
     written = (roots[name][0] for step in steps for name in step.written)
     stored = {*q.graph.inputs, *q.constants, *written}
     roots = {name: root for name, root in roots.items() if root[0] in stored}
     owned, copies = written_outputs(q, roots)
-    kernels = NetworkKernels.of(steps, used, ranks)
-    loops = loop_layers(q, steps)
+    kernels, loops = NetworkKernels.of(steps, used, ranks), loop_layers(q, steps)
     return LoweredNetwork(q, chip, steps, roots, owned, copies, placing, kernels, used, loops, rows)
 
 
@@ -257,7 +256,7 @@ def _near(n: LoweredNetwork) -> tuple[list[ResidentTensor], list[LoopTensor]]:
 
 def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
     """Return the tensors that may stay in L1, because only layers read them."""
-    leaving, replaced = _leaving(n), _replaced(n)
+    leaving = _leaving(n) | replaced_tensors(n.steps, n.roots)
     readers: dict[str, list[tuple[int, int, int]]] = {}
     for at, step in enumerate(n.steps):
         for number, operand in enumerate(step.operands):
@@ -269,7 +268,6 @@ def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
         for number, x in enumerate(step.written)
         if x in readers
         and x not in leaving
-        and x not in replaced
         and _is_in_one_piece(n, x, at, [step for step, _, _ in readers[x]])
     ]
 
@@ -277,13 +275,6 @@ def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
 def _leaving(n: LoweredNetwork) -> set[str]:
     """Return the tensors in buffers of the caller, or copied there."""
     return {*n.owned, *(n.roots[name][0] for _, name in n.copies)}
-
-
-def _replaced(n: LoweredNetwork) -> set[str]:
-    """Return the tensors in whose buffers later layers write other tensors, such as final
-    states."""
-    written = (name for step in n.steps for name in step.written)
-    return {n.roots[name][0] for name in written if n.roots[name] != (name, 0)}
 
 
 def _is_in_one_piece(n: LoweredNetwork, name: str, made: int, readers: Sequence[int]) -> bool:

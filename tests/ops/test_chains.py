@@ -38,6 +38,7 @@ COPIES = {"loop_state", "loop_next", WRITE}
 MOVED = {"slice", "expand"}
 OTHERS = {"lstm_next", "lstm_next_cell", "lstm_start", "gru_start", "scan_last"}
 SUMS = ("sum", "mean")
+SCANS = {"cumsum", "integer_cumsum", "scan"}
 NOT_READ = {WRITE, "concat"}  # element by element
 JOINED = (*sorted(PAIRS | COPIES | MOVED | BY_PLACE | SCANS), "table", "fake_quantize", "linear")
 COUNT, SLOW_COUNT = 48, 600

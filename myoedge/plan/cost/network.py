@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from myoedge.plan.l3.transfers import ComputeCycles, L3TransferCost, timeline
+from myoedge.plan.loops import turns_of
 from myoedge.plan.plan import Plan
 
 WAITS = 1.03  # factor on the compute cycles above which a plan waits for L3
@@ -23,7 +24,7 @@ def computed(plan: Plan) -> ComputeCycles:
     for index, (cycles, tiling) in enumerate(rows):
         enter, leave = plan.timeline_steps.enters[index : index + 2]
         tiles = leave - enter - 1
-        cycles_of[enter + 1 : leave] = [cycles / plan.turns(index) / tiles] * tiles
+        cycles_of[enter + 1 : leave] = [cycles / turns_of(plan.loops, index) / tiles] * tiles
         if tiling.kernel.nine_cores:
             nine_cores.update(range(enter + 1, leave))
     return ComputeCycles(cycles_of, nine_cores, plan.timeline_steps.loops)
