@@ -36,7 +36,15 @@ PAIRS = {"add", "sub", "mul", "maximum", "atan2", "magnitude", *INTEGERS}
 BY_PLACE = {"affine", "prelu", *(f"{name}_constant" for name in INTEGERS)}  # their constants
 COPIES = {"loop_state", "loop_next", WRITE}
 MOVED = {"slice", "expand"}
-OTHERS = {"lstm_next", "lstm_next_cell", "lstm_start", "gru_start", "scan_last"}
+OTHERS = {
+    "avg_pool",
+    "max_pool",
+    "lstm_next",
+    "lstm_next_cell",
+    "lstm_start",
+    "gru_start",
+    "scan_last",
+}
 SUMS = ("sum", "mean")
 SCANS = {"cumsum", "integer_cumsum", "scan"}
 NOT_READ = {WRITE, "concat"}  # element by element
