@@ -56,19 +56,26 @@ class WholeLoops:
         """Return a chain as all iterations of its loop; None if it cannot be."""
         if count == 1 or not isinstance(step.integers, ChainParams):
             return None
-        chain, rows, states = step.integers.chain, set[int](), dict[int, int]()
-        for number, at in enumerate(chain.operands):
+        rows, states = self._moved_reads(step)
+        is_scan = step.integers.chain.flat.scanned is not None
+        if is_scan or not self._are_whole(step, rows, states):
+            return None
+        made = (n for n, result in enumerate(step.results) if self._is_row_result(result))
+        turns = Iterations(count, frozenset(rows), frozenset(made), states)
+        return self._with_sequences(with_turns(step, turns))
+
+    def _moved_reads(self, step: QuantizedNode) -> tuple[set[int], dict[int, int]]:
+        """Return a chain's reads, by number, of rows of sequences, and of states -> the results in
+        their places."""
+        rows, states = set[int](), dict[int, int]()
+        for number, at in enumerate(step.integers.chain.operands):
             if at is None:
                 continue
             if (result := self._written_at(step, step.operands[at])) is not None:
                 states[number] = result
             elif self.rows(step.operands[at]):
                 rows.add(number)
-        if chain.flat.scanned is not None or not self._are_whole(step, rows, states):
-            return None
-        made = (n for n, result in enumerate(step.results) if self._is_row_result(result))
-        turns = Iterations(count, frozenset(rows), frozenset(made), states)
-        return self._with_sequences(with_turns(step, turns))
+        return rows, states
 
     def _are_whole(self, step: QuantizedNode, rows: Set[int], states: Mapping[int, int]) -> bool:
         """Return whether a chain reads sequences' rows and states as a whole.
