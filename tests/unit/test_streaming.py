@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,7 @@ from myoedge.operators.interpreter import run_int
 from myoedge.passes import prepare
 from myoedge.passes.condition import Conditioning, add_conditioning_filters
 from myoedge.passes.decode import append_ctc_decoder, append_majority_vote
+from myoedge.quantization import files
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
@@ -38,6 +40,7 @@ from myoedge.streaming.convert import window_axes, windowed_stream
 from myoedge.streaming.stream import firmware_head, first_frames, passes
 from myoedge.streaming.stream_json import from_json, to_json
 from myoedge.streaming.time_axis import follow_time
+from myoedge.system.folder import to_json as json_text
 from myoedge.targets.gap9.chip import GAP9
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import (
@@ -74,8 +77,12 @@ def quantized(
 
 
 def check(q: QuantGraph, sample: Mapping[str, Array], axis: int, frames: int, least: int) -> None:
-    """A stream gives the frames of the whole, from the first on and at least so many."""
+    """A stream as a build folder has it gives the frames of the whole, from the first on and at
+    least so many."""
     stream = causal_stream(q, infer_time_axes(q.graph, axis), frames)
+    document = json.loads(json_text(files.to_json(stream.network)))
+    stored = files.from_files(document, files.to_safetensors(stream.network))
+    stream = replace(stream, network=stored)
     whole = run_int(q.steps, q.constants, sample)
     for name, port, found in zip(
         q.graph.outputs, stream.outputs, push_all(stream, sample), strict=True

@@ -195,15 +195,16 @@ def _kinds(value: Any, site: NodeSite) -> bool:
     return isinstance(value, tuple) and value == made
 
 
+def _kind_of_first(value: Any, site: NodeSite) -> bool:
+    return _kinds(value, replace(site, dtypes=site.dtypes[:1]))
+
+
 def _kinds_beside_constant(value: Any, site: NodeSite) -> bool:
-    return (
-        is_tuple(value, 2)
-        and _kinds(value[:1], replace(site, dtypes=site.dtypes[:1]))
-        and (value[1] == "int32")
-    )
+    return is_tuple(value, 2) and _kind_of_first(value[:1], site) and value[1] == "int32"
 
 
 KINDS = Values("the kinds of the operands", _kinds)
+KIND_OF_FIRST = Values("the kind of the first operand", _kind_of_first)
 BESIDE_CONSTANT = {
     "kinds": Values("the kind of the operand, and int32", _kinds_beside_constant),
     "span": Values(

@@ -18,7 +18,7 @@ from myoedge.operators.common_rules import axis_permuted, same_shape, stream_exc
 from myoedge.operators.described import operand, result
 from myoedge.operators.format import INTEGERS, Format
 from myoedge.operators.integers.definition import (
-    KINDS,
+    KIND_OF_FIRST,
     IntegerParams,
     integer,
     math_quantize,
@@ -58,7 +58,7 @@ def cumsum_meaning(step: QuantizedNode[IntegerParams]) -> Nest:
 CUMSUM = register(
     OpDef(
         name="integer_cumsum",
-        attributes={"axis": AXIS, "kinds": KINDS},
+        attributes={"axis": AXIS, "kinds": KIND_OF_FIRST},
         doc="cumulative sums of integers or of a mask along an axis: positions",
         shape=same_shape,
         real=cumsum_real,
