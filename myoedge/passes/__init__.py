@@ -16,7 +16,14 @@ from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.cells import roll_cells
 from myoedge.passes.first_steps import ONE_STEP, READ_STEPS
 from myoedge.passes.fold import FOLD, absorb_input_normalization, fold_constants
-from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
+from myoedge.passes.fuse import (
+    FUSE,
+    fuse_functions,
+    fuse_padding,
+    magnitude,
+    merge_tables,
+    slice_into_padding,
+)
 from myoedge.passes.layout import (
     SINK,
     VIEWS,
@@ -60,7 +67,7 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
     ),
     ("scans", (*FOLD, *READ_STEPS, *SELECTIVE, *SINK)),
     ("lower", (*FOLD, *LINEAR_PARTS, interpolation, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
-    ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
+    ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, fuse_functions, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )
 ROLLED: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (  # before the first stage

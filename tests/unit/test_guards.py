@@ -108,6 +108,20 @@ def test_a_guard_means_what_torch_says(name: str) -> None:
     assert min(decibels(network, given, [wanted])) > 23.0
 
 
+@pytest.mark.parametrize(
+    "test", [torch.isinf, lambda q: q.isinf() | q.isnan(), lambda q: ~q.isfinite(), torch.isnan]
+)
+def test_tests_of_a_function_behind_a_layer_are_part_of_it(
+    test: Callable[[Tensor], Tensor],
+) -> None:
+    """The layer's values are in range: those that are not finite are between two functions."""
+    net = Net(lambda net, x: test((whole(net.layer(x)) - 1).log()), layer=torch.nn.Linear(6, 3))
+    x = samples(True)[0][:, 0]
+    graph = agrees(net, torch.as_tensor(x[0]))
+    assert [node.op for node in graph.nodes] == ["linear"]
+    calibrate(graph, {graph.inputs[0]: x}, Observer(), "")
+
+
 def after_a_layer(guarded: bool) -> Net:
     layer = torch.nn.Linear(6, 3)
 

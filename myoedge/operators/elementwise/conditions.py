@@ -91,11 +91,15 @@ def _guard(d: GraphBuilder, name: str, x: str, other: Any, value: Array | None) 
     return found if name == ("ne" if x == other else "eq") else d.add("table", found, chain=NOT)
 
 
+INFINITIES, INFINITE = ("posinf", "neginf"), (("is_inf",),)
+
+
 def is_of(d: GraphBuilder, x: str, *kinds: str) -> str:
     """Return a tensor that is 1 where x is infinite or NaN, of one of these kinds, 0 elsewhere."""
     known = Nonfinite.of(d)
     if x not in known.possible or known.is_one_function(x):
-        tests = (d.add("table", x, chain=TESTS[kind]) for kind in kinds)
+        chains = [INFINITE] if kinds == INFINITIES else [TESTS[kind] for kind in kinds]
+        tests = (d.add("table", x, chain=chain) for chain in chains)
     else:
         tests = (known.where(x, kind) for kind in kinds)
     found = known.union(*tests) or d.constant(np.zeros(1, np.float32))
