@@ -13,6 +13,7 @@ Shifts are arithmetic (toward minus infinity), as in C; all intermediates must f
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from myoedge.nest.primitive import Numbers, Primitive
 
@@ -290,23 +291,22 @@ class Nest:
     def results(self) -> tuple[tuple[Array, Expr], ...]:
         return (self.out, self.value), *self.more
 
-    @property
-    def parts(self) -> list[Expr]:
+    @cached_property
+    def parts(self) -> tuple[Expr, ...]:
         """Parts of its formulas, operands first, each once."""
-        return walk(*(value for _, value in self.results))
+        return tuple(walk(*(value for _, value in self.results)))
 
 
 def walk(*values: Expr) -> list[Expr]:
     """Return the parts of formulas, operands first, each once."""
     found: dict[int, Expr] = {}
-    ahead = [(value, False) for value in reversed(values)]
+    opened: set[int] = set()
+    ahead = [*reversed(values)]
     while ahead:
-        part, has_operands = ahead.pop()
-        if id(part) in found:
-            continue
-        if has_operands:
-            found[id(part)] = part
-            continue
-        ahead.append((part, True))
-        ahead += [(operand, False) for operand in reversed(part.operands)]
+        part = ahead[-1]
+        if id(part) not in opened and part.operands:
+            opened.add(id(part))
+            ahead += reversed(part.operands)
+        else:
+            found.setdefault(id(part), ahead.pop())
     return [*found.values()]
