@@ -25,10 +25,10 @@ class LongText(FormulaText):
     """The C of formulas whose values have 32 or 64 bits, by their ranges."""
 
     def _is_long(self, part: Expr) -> bool:
-        return is_long(self.parts.ranges[id(part)])
+        return is_long(self.parts.types[id(part)])
 
     def _type(self, part: Expr) -> str:
-        return value_type(self.parts.ranges[id(part)])
+        return value_type(self.parts.types[id(part)])
 
     def _binary(self, part: Binary) -> str:
         is_short = not any(map(self._is_long, (part, *part.operands)))

@@ -28,7 +28,7 @@ from myoedge.nest.c_scan_arrays import ScanArray
 from myoedge.nest.carried import Carried, Scan, Stated
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts
-from myoedge.nest.intervals import of_all_trainings
+from myoedge.nest.intervals import intervals, of_all_trainings
 from myoedge.nest.ir import Call, Expr, Reduced
 
 
@@ -85,6 +85,7 @@ class _ScanBody:
             of_all_trainings(flat.nest),
             (),
             len(flat.reads),
+            intervals(flat.nest),
         )
 
     def _moving(self, number: int) -> tuple[int, ...]:
@@ -145,7 +146,7 @@ class _ScanBody:
             before.lines.clear()
             yield f"{value_type(state.limits)} {self.states[id(state)]} = {_cast(text, state)};"
         for part, name in self._kept.items():
-            yield f"{value_type(self.formula.ranges[part])} {name} = 0;"
+            yield f"{value_type(self.formula.types[part])} {name} = 0;"
         yield "for (int32_t left = count; left > 0; left--) {"
         yield from (f"    {line}" for line in self.iteration)
         yield "}"
@@ -230,7 +231,7 @@ class _ScanBody:
 
     def _after_all(self, state: Carried, after: Expr) -> str:
         """Return a carried value after the last iteration, of the type of its formula."""
-        name, kind = self.states[id(state)], value_type(self.formula.ranges[id(after)])
+        name, kind = self.states[id(state)], value_type(self.formula.types[id(after)])
         return name if kind == value_type(state.limits) else f"(({kind}){name})"
 
     def _after(self, start: str) -> Iterator[str]:
@@ -252,7 +253,8 @@ def _carried(parts: Sequence[Expr]) -> list[tuple[Carried, Expr, Expr]]:
     """Return the carried values of formulas, each with its start and its next value."""
     scans = (part for part in parts if isinstance(part, Scan))
     rows = (x for scan in scans for x in zip(scan.states, scan.starts, scan.nexts, strict=True))
-    return [(state, first, after) for state, first, after in rows if isinstance(state, Carried)]
+    found = {id(x): (x, first, after) for x, first, after in rows if isinstance(x, Carried)}
+    return [*found.values()]  # once, of scans that share them
 
 
 def _value_of(part: Reduced) -> Expr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from myoedge.nest.intervals import Interval
@@ -22,6 +22,8 @@ class FormulaParts:
     ranges   id of a part -> its range
     over     reduced axes: r0, r1, ... in C
     arrays   number of arrays; variables beyond have higher numbers
+    types    id of a part -> its range by which its C type is chosen: that of this training, because
+             other trainings are refused if their values need more bits
     """
 
     values: tuple[Expr, ...]
@@ -30,6 +32,7 @@ class FormulaParts:
     ranges: Mapping[int, Interval]
     over: tuple[Axis, ...] = ()
     arrays: int = 0
+    types: Mapping[int, Interval] = field(default_factory=dict)
 
     @cached_property
     def uses(self) -> Counter[int]:
