@@ -26,6 +26,10 @@ OPERATION_CYCLES = {
     "me_fine_length": 145,
     "me_between": 9,
     "me_between_points": 16,
+    "me_long_shifted": 4,
+    "me_long_max": 4,
+    "me_long_min": 4,
+    "me_normalised": 150,
     "me_on_segment": 60,
 }
 REDUCING = re.compile(r"for \(int32_t r\d+ = .*; r\d+ < (?:(\d+);|.* /\* at most (\d+) times)")

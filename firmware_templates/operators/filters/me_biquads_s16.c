@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_filters.h"
 
-#include "me_samples.h"
+#include "me_long.h"
+#include "me_math.h"
 #include "me_share.h"
+
+static inline void put_sample(const me_samples_scale *to, int32_t x, void *y, int32_t at)
+{
+    const int32_t q = (int32_t)(((int64_t)x * to->mult + to->offset) >> to->shift);
+    const int32_t limited = me_min(me_max(q, to->scale.low), to->scale.high);
+    if (to->wide)
+        ((int16_t *)y)[at] = (int16_t)limited;
+    else
+        ((int8_t *)y)[at] = to->scale.table ? me_lookup(to->scale.table, (int8_t)limited) : (int8_t)limited;
+}
 
 /* A sample through all sections. past: of every section's input, and of the output, the two before. */
 static inline int32_t filtered(const int32_t *c, int32_t count, int32_t fraction, int32_t now, int32_t *past)
@@ -13,7 +24,7 @@ static inline int32_t filtered(const int32_t *c, int32_t count, int32_t fraction
         acc -= (int64_t)c[3] * past[2] + (int64_t)c[4] * past[3];
         past[1] = past[0];
         past[0] = now;
-        now = (int32_t)me_shifted(acc + half, fraction);
+        now = (int32_t)me_long_shifted(acc + half, fraction);
     }
     past[1] = past[0];
     past[0] = now;
@@ -37,7 +48,7 @@ void me_biquads_s16(const me_biquads_s16_params *op, const me_biquads_s16_tile *
         for (int32_t t = 0; t < steps; t++, at += inner) {
             const int32_t now = filtered(op->sections, count, fraction, tile->x[at] * unit, past);
             if (!keeps)
-                me_put_sample(&samples, now, tile->y, at);
+                put_sample(&samples, now, tile->y, at);
         }
         for (int32_t i = 0; keeps && i < kept; i++)
             ((int32_t *)tile->y)[i * lanes + lane] = past[i];

@@ -50,29 +50,4 @@ static inline int32_t me_biquads_scratch_bytes(int32_t count)
     return 8 * (2 * count + 2) * (int32_t)sizeof(int32_t);
 }
 
-/* share, bits   part of a sample's square in the power after it: share / 2**bits, bits 1 .. 31
- * start         power before the first sample, where there is no `before`
- * keeps         y is the power after the last sample */
-typedef struct {
-    int32_t steps, inner, share, bits, keeps;
-    int64_t start;
-    me_samples_scale samples;
-} me_running_norm_s16_params;
-
-/* x        int16 [outer][steps][inner]
- * before   int64 [outer][inner]: powers before the first sample; or 0
- * y        int8 or int16 as x; if `keeps` int64 as before */
-typedef struct {
-    const int16_t *x;
-    const int64_t *before;
-    void *y;
-    int32_t outer;
-} me_running_norm_s16_tile;
-
-/* Samples over the root of their signal's running power, of int16: int8 or int16 samples, or the power if `keeps`.
- * p += (((x^2 << 16) - p) * share + half) >> bits, half = 1 << bits >> 1, in 64 bits; z = x * 2^20 / sqrt(max(p,
- * 2^12)) rounded, within 256 * 2^12, is the sample. share 0 to 32,767; start 2^12 to 2^46; samples.mult 0 to 2^30,
- * .shift 1 to 62. */
-void me_running_norm_s16(const me_running_norm_s16_params *op, const me_running_norm_s16_tile *tile);
-
 #endif

@@ -14,29 +14,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.graph.ir import Attrs
+from myoedge.nest.formulas import broadcast_axes, long_shift
+from myoedge.nest.ir import Array as Operand
+from myoedge.nest.ir import Axis, Binary, Call, Expr, Nest, as_expr
+from myoedge.nest.primitive import Primitive
+from myoedge.nest.scan import last, scan, stated
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT64
 from myoedge.numerics.fixed_point import inverse_root
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import AXIS, NOT_NEGATIVE, number
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     final_state,
     same_shape,
     stream_except_axis,
     without_time,
 )
+from myoedge.operators.described import operands, result, saturated
 from myoedge.operators.filters.definition import (
     KEPT,
     SAMPLED,
-    filter_kernel,
-    stored,
 )
 from myoedge.operators.filters.quantized import factor
-from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
-from myoedge.operators.traits import ByHand, Constants
-from myoedge.targets.chip import Engine
+from myoedge.operators.traits import Constants, Described
 
 POINT = 16  # fraction bits of a mean square, in squared steps of x
 SHARE_BITS = 15  # fraction bits of the smoothing factor
@@ -44,6 +47,8 @@ SHARES = (2.0**-14, 0.5)  # limits of the smoothing factor
 LEAST = 1 << (POINT - 4)  # smallest mean square to divide by: a deviation of a quarter step
 Q = 12  # fraction bits of normalised values
 MOST = 256  # largest normalised value, in deviations
+POWERS = (0, 1 << (30 + POINT))  # range of a mean square
+MOST_SHIFT = 31  # of one shift
 POWER = QuantParams(2.0**-POINT, 0, INT64)
 
 
@@ -105,35 +110,60 @@ def quantize(inputs: QuantizeInputs) -> RunningParams:
     return RunningParams(**scalars, **factor(real, y))
 
 
-def _powers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
-    signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64)
-    power = before[0] if before else np.full(signal.shape[1:], step.integers.start, np.int64)
-    powers, half = [], 1 << (step.integers.bits - 1)
-    for now in signal:
-        power = power + (
-            (((now * now << POINT) - power) * step.integers.share + half) >> step.integers.bits
-        )
-        powers.append(power)
-    return signal, np.stack(powers)
-
-
-def norm_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """Divide x int16 [.., T, ..] by its running root mean square; return int8 or int16 of the same
-    shape.
-
-    before   optional mean square from power_integer
-    """
-    signal, powers = _powers(step, x, before)
-    inverse, half = inverse_root(np.maximum(powers, LEAST))
+def _normalised(table: None, x: Array, power: Array) -> Array:
+    """Return samples over the root of a power, within MOST, with Q fraction bits."""
+    inverse, half = inverse_root(np.maximum(power, LEAST).astype(np.int64))
     drop = half + 30 - POINT // 2 - Q
-    z = (signal * inverse + (np.int64(1) << (drop - 1))) >> drop
-    return stored(step, np.clip(z, -MOST << Q, MOST << Q))
+    z = (x.astype(np.int64) * inverse + (np.int64(1) << (drop - 1))) >> drop
+    return np.asarray(np.clip(z, -MOST << Q, MOST << Q))
 
 
-def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """Return the mean square after the last sample, int64, in x's shape without time. Arguments as
-    in norm_integer."""
-    return np.asarray(_powers(step, x, before)[1][-1])
+NORMALISED = Primitive(
+    "me_normalised",
+    "me_normalised.h",
+    _normalised,
+    lambda table, x, power: (-MOST << Q, MOST << Q),
+)
+
+
+def _powers(
+    step: QuantizedNode[RunningParams], axes: tuple[Axis, ...], arrays: tuple[Operand, ...]
+) -> tuple[Expr, Expr]:
+    """Return the samples, and their signal's power after each.
+
+    axes     of x
+    arrays   x, and optionally the power before, without time
+    """
+    c, along, x = step.integers, axes[step.attrs["axis"]], arrays[0][axes]
+    others = tuple(axis for axis in axes if axis is not along)
+    start = arrays[1][others] if len(arrays) > 1 else c.start
+
+    def moved(power: Expr) -> Expr:
+        more = ((x * x << POINT) - power) * c.share
+        return stated(power + long_shift(more, c.bits), POWERS)
+
+    return x, scan(along, start, moved, POWERS)
+
+
+def norm_meaning(step: QuantizedNode[RunningParams]) -> Nest:
+    """Describe x int16 [.., T, ..] over its running root mean square, int8 or int16; a second
+    operand is the mean square before."""
+    c, axes, arrays = step.integers, broadcast_axes(step.out), operands(step)
+    z = Call(NORMALISED, None, _powers(step, axes, arrays))
+    rest = max(c.shift - MOST_SHIFT, 0)
+    scaled = Binary("long >>", z * c.mult + c.offset, as_expr(c.shift - rest)) >> rest
+    return Nest(
+        axes, arrays, result(step), tuple(axis.at for axis in axes), saturated(step, scaled)
+    )
+
+
+def power_meaning(step: QuantizedNode[RunningParams]) -> Nest:
+    """Describe the mean square after the last sample, int64, in x's shape without time."""
+    axes, arrays = broadcast_axes(step.shapes[0]), operands(step)
+    along = axes[step.attrs["axis"]]
+    others = tuple(axis for axis in axes if axis is not along)
+    power = last(along, _powers(step, axes, arrays)[1])
+    return Nest(others, arrays, result(step), tuple(axis.at for axis in others), power)
 
 
 def norm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
@@ -148,18 +178,6 @@ def norm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(at.axis, carries=(power,))
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    numbers = step.integers.named(("share", "bits", "start"))
-    each = 0.12 if step.node.op == "running_power" else 1.0
-    return filter_kernel(
-        step,
-        "me_running_norm_s16",
-        numbers,
-        (1, 8),
-        sample_work=lambda signals: -(-signals // engine.cores) * each,
-    )
-
-
 RUNNING_NORM = register(
     OpDef(
         name="running_norm",
@@ -167,9 +185,9 @@ RUNNING_NORM = register(
         doc="samples divided by the running deviation of their signal: [conditioning] zscore_s",
         shape=same_shape,
         real=norm_real,
-        integer=ByHand(norm_integer),
+        integer=Described(norm_meaning),
         constants=Constants(quantize, kinds=(RunningParams,)),
-        kernels=on_cluster(in_tiles, *SAMPLED),
+        kernels=generated(*SAMPLED),
         epilogue=True,
         streaming_rule=norm_streaming_rule,
     )
@@ -179,11 +197,11 @@ RUNNING_POWER = register(
     final_state(
         RUNNING_NORM,
         name="running_power",
-        kernels=on_cluster(in_tiles, KEPT),
+        kernels=generated(KEPT),
         doc="power of running_norm after the last sample: on streams",
         shape=without_time,
         real=lambda attrs, x, *before: _floats(attrs, x, before)[1][-1].astype(np.float32),
-        integer=ByHand(power_integer),
+        integer=Described(power_meaning),
         fixed_params=POWER,
     )
 )

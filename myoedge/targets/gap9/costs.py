@@ -83,7 +83,6 @@ KERNELS = {
     "me_take_s8": KernelCost(2.5, 250, 300),
     # Per sample of a signal: and section, or of all.
     "me_biquads_s16": KernelCost(78, 500, 900),
-    "me_running_norm_s16": KernelCost(216, 400, 900),
     # Per frame: and class, unchanged, or per vote.
     "me_ctc_greedy_s8": KernelCost(9, 400, 400),
     "me_ctc_greedy_s16": KernelCost(9, 400, 400),
