@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.ir import Element
+from myoedge.nest.ir import Element, Nest, Reduced
 from myoedge.nest.parts import all_axes
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import AUTO, CORES
@@ -30,18 +31,41 @@ def joins_operands(step: QuantizedNode) -> bool:
     return any(array.outside is not None for array in meaning(step).operands)
 
 
-def sums_along(reader: QuantizedNode, name: str, axis: int) -> bool:
-    """Return whether a layer reads an operand in sums along an axis alone."""
-    meaning = OPS[reader.node.op].meaning
-    if meaning is None:
-        return False
-    nest = meaning(reader)
-    arrays = [x for x, known in zip(nest.operands, reader.operands, strict=True) if known == name]
-    read = [x for x in nest.parts if isinstance(x, Element) and x.array in arrays]
+def has_sums(step: QuantizedNode) -> bool:
+    """Return whether a layer's description reduces axes."""
+    return any(isinstance(part, Reduced) for part in _nest(step).parts)
+
+
+def moves_operand(reader: QuantizedNode, names: Set[str]) -> bool:
+    """Return whether a layer reads other elements of one of these operands than those of the
+    operand's own loops."""
+    nest = _nest(reader)
+    own = [axis.at for axis in nest.axes if axis.extent > 1]
+    return any(
+        [i for i, n in zip(x.index, x.array.shape, strict=True) if n > 1] != own
+        for x in _elements(nest, reader, names)
+    )
+
+
+def sums_along(reader: QuantizedNode, names: Set[str], axis: int) -> bool:
+    """Return whether a layer reads these operands in sums along an axis alone."""
+    nest = _nest(reader)
     return all(
         len(x.index) > axis and not any(own in nest.axes for own, _ in x.index[axis].terms)
-        for x in read
+        for x in _elements(nest, reader, names)
     )
+
+
+def _nest(step: QuantizedNode) -> Nest:
+    meaning = OPS[step.node.op].meaning
+    assert meaning is not None, "members of chains are described"
+    return meaning(step)
+
+
+def _elements(nest: Nest, reader: QuantizedNode, names: Set[str]) -> list[Element]:
+    """Return the elements of operands that a layer reads."""
+    arrays = [x for x, known in zip(nest.operands, reader.operands, strict=True) if known in names]
+    return [x for x in nest.parts if isinstance(x, Element) and x.array in arrays]
 
 
 def sums_each_once(step: QuantizedNode, shape: Shape) -> bool:

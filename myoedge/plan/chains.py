@@ -17,7 +17,14 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.chain_nest import operands_read_elsewhere, with_late_results
 from myoedge.operators.chains import chain_step
 from myoedge.operators.described import written_shape
-from myoedge.plan.chain_members import joins_operands, may_join, sums_along, sums_each_once
+from myoedge.plan.chain_members import (
+    has_sums,
+    joins_operands,
+    may_join,
+    moves_operand,
+    sums_along,
+    sums_each_once,
+)
 
 MOST_MEMBERS = 24  # of a chain: a longer loop body leaves the cores' instruction caches
 LATE_BYTES = 1024  # of results that wait in the cores' stacks: 128 bytes a core
@@ -132,14 +139,37 @@ class JoinableLayers:
             and len(members) < MOST_MEMBERS
             and loops[0] == loops[1]
             and may_join(step)
-            and (self._has_loops(step, last) or self._is_summed(step, members))
+            and (self._has_loops(step, members) or self._is_summed(step, members))
+            and not self._is_sum_that_moves(step, members)
             and self._may_run_later(step, members)
             and self._overwrites_few([*members.values(), step])
         )
 
-    def _has_loops(self, step: QuantizedNode, last: QuantizedNode) -> bool:
-        """Return whether a layer can be computed by the loops of the last one."""
-        return self._shape(step) == self._shape(last) and not joins_operands(step)
+    def _has_loops(self, step: QuantizedNode, members: Members) -> bool:
+        """Return whether a layer can be computed by the loops of the last one, once per element."""
+        name, last = step.node.name, next(iter(members.values()))
+        readers = self._members_that_read(name, members)
+        is_once = not any(moves_operand(reader, self._names(reader, name)) for reader in readers)
+        return self._shape(step) == self._shape(last) and is_once and not joins_operands(step)
+
+    def _members_that_read(self, name: str, members: Members) -> list[QuantizedNode]:
+        return [members[x] for x in self.readers.get(name, set()) if x in members]
+
+    def _names(self, reader: QuantizedNode, name: str) -> set[str]:
+        """Return the operands of a layer that are another one's result, or views of it."""
+        return {x for x in reader.operands if self.made_by(x) == name}
+
+    def _is_sum_that_moves(self, step: QuantizedNode, members: Members) -> bool:
+        """Return whether a layer has sums, and one that depends on it is read at another place than
+        its own, where the sums would have other axes."""
+        ahead = [step.node.name] if has_sums(step) else []
+        while ahead:
+            name = ahead.pop()
+            readers = self._members_that_read(name, members)
+            if any(moves_operand(reader, self._names(reader, name)) for reader in readers):
+                return True
+            ahead += [reader.node.name for reader in readers]
+        return False
 
     def _is_summed(self, step: QuantizedNode, members: Members) -> bool:
         """Return whether only members read a layer's result: others of its shape, and sums of each
@@ -149,9 +179,13 @@ class JoinableLayers:
         if self._is_stored(name, members):
             return False
         readers = [members[x] for x in self.readers.get(name, set())]
+        read = [(reader, self._names(reader, name)) for reader in readers]
         if joins_operands(step):
-            return all(sums_along(x, name, step.attrs["axis"]) for x in readers)
-        return all(shape == self._shape(x) or sums_each_once(x, shape) for x in readers)
+            return all(sums_along(x, names, step.attrs["axis"]) for x, names in read)
+        return all(
+            sums_each_once(x, shape) if moves_operand(x, names) else shape == self._shape(x)
+            for x, names in read
+        )
 
     def in_order_of_memory(self, chain: QuantizedNode) -> QuantizedNode | None:
         """Return a chain that writes a buffer of which it reads other elements than those that it
