@@ -30,7 +30,7 @@ from myoedge.operators.base import (
     RequantParams,
     register,
 )
-from myoedge.operators.common_rules import final_state, same_shape
+from myoedge.operators.common_rules import final_state
 from myoedge.operators.format import EITHER, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.selective_scan import wide
@@ -53,6 +53,7 @@ from myoedge.operators.selective_scan.states import (
     STATE,
     first_states,
     last_shape,
+    scan_shape,
     streaming_rule,
     with_parity,
 )
@@ -289,7 +290,7 @@ SELECTIVE_SCAN = register(
     OpDef(
         name="selective_scan",
         doc="selective scan of a state-space model (Mamba): 16-bit states and their readout",
-        shape=same_shape,
+        shape=scan_shape,
         real=real,
         integer=ByHand(integer),
         constants=Constants(

@@ -31,8 +31,23 @@ def first_states(step: QuantizedNode, x: Array, before: Sequence[Array]) -> Arra
     return np.zeros((*x.shape[:-2], *step.integers.decay.shape), np.int64)
 
 
-def last_shape(attrs: Attrs, delta: Shape, x: Shape, b: Shape, *_: Shape) -> Shape:
-    return (*x[:-2], x[-1], b[-1] + 1)
+def last_shape(attrs: Attrs, delta: Shape, x: Shape, b: Shape, c: Shape, *more: Shape) -> Shape:
+    """Return the shape of the states [..., D, N + 1] for delta, x [..., T, D] and b, c [..., T, N].
+
+    more   of a, and of d and the states before the first step, if any
+    Errors: ValueError for operands of other shapes, which C does not broadcast.
+    """
+    shape = (*x[:-2], x[-1], b[-1] + 1)
+    known = (x[-1], b[-1]), x[-1:], shape
+    if delta != x or b != c or b[:-1] != x[:-1] or more != known[: len(more)]:
+        raise ValueError(f"delta {list(delta)}, x {list(x)}, B {list(b)} and C {list(c)}")
+    return shape
+
+
+def scan_shape(attrs: Attrs, *operands: Shape) -> Shape:
+    """Return the shape of the readouts, that of x. Errors: as last_shape."""
+    last_shape(attrs, *operands)
+    return operands[1]
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
