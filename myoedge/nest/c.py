@@ -28,15 +28,17 @@ from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_dots import dot_text, dots_of, headers, without
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.c_header import TileStruct, header, named_tables, result_names
-from myoedge.nest.c_lanes import ITERATIONS, LaneText, WordRow
+from myoedge.nest.c_lanes import ITERATIONS
 from myoedge.nest.c_late import LateResults
 from myoedge.nest.c_loops import CLoops
+from myoedge.nest.c_taken import TakenRows, moving_parts
 from myoedge.nest.c_turns import CTurns
+from myoedge.nest.c_words import WordRow, lane_texts
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.intervals import of_all_trainings
 from myoedge.nest.ir import Array, Call, Reduced
-from myoedge.nest.lanes import lane_sums, lanes_of, words_together
+from myoedge.nest.lanes import lanes_of
 
 LOOPS_MAX = 8
 UNNAMED = "NAME"  # of the function, before its text is known
@@ -92,6 +94,7 @@ class _Body:
         self.loops = CLoops.of(flat, self.lanes)
         parts = flat.nest.parts
         self.arrays = tuple(CArray(f"x{n}", flat, n) for n in range(len(flat.reads)))
+        self.taken = TakenRows.of(flat, self.arrays)
         self.results = result_names(len(flat.nest.results))
         self.late = LateResults.of(flat, self.results, self.loops.shared[0])
         self.turns = CTurns(flat, self.arrays, self.results)
@@ -154,9 +157,12 @@ class _Body:
         then the loop over them."""
         yield from self._pointers(" + first" if self.loops.is_inner else "")
         yield from self._row_sums.lines
+        yield from self.taken.pointers(self.formula, self._loads("v"), self._rows(0))
         count = self.loops.count(at)
         if self.turns.is_inner:
             yield from self.turns.row(count, self.formula, self._moves(1))
+        elif copied := self.taken.copied(self.flat.nest.results):
+            yield from copied.copies(count)
         elif self.lanes > 1:
             yield from self._words(count)
         else:
@@ -178,15 +184,8 @@ class _Body:
 
     @cached_property
     def _word_row(self) -> WordRow:
-        sums, loads = lane_sums(self.flat), self._loads("v")
-        texts = [
-            LaneText(x, self.arrays[x.number], self.flat.over, n, loads) for n, x in enumerate(sums)
-        ]
-        stored = [*zip(self.results, self.flat.nest.results, strict=True)]
-        are_words = all(array.dtype == sums[0].kind for _, (array, _) in stored)
-        results = [(name, value) for name, (_, value) in stored] if are_words else []
-        together = words_together(self.flat)
-        return WordRow(texts, self.lanes, together, results, self._column, self._moves)
+        texts = lane_texts(self.flat, self.arrays, self._loads("v"))
+        return WordRow.of(self.flat, texts, self.results, self._column, self._moves)
 
     def _elements_of_row(self, count: str) -> Iterator[str]:
         """Yield the loop over the elements of a row, several at a time in long rows."""
@@ -230,10 +229,7 @@ class _Body:
     @cached_property
     def _common(self) -> list[Reduced]:
         """Sums that all elements of a row have in common."""
-        moving = {id(part) for x in self.arrays if x.moves for part, _ in x.read.parts}
-        for part in self.flat.nest.parts:
-            if any(id(x) in moving for x in part.operands):
-                moving.add(id(part))
+        moving = moving_parts(self.flat)
         axes = self.formula.axes  # of a sum inside of another one: that one's
         return [part for part in self.sums if id(part) not in moving and not axes[id(part)]]
 
@@ -277,7 +273,7 @@ class _Body:
     def _moves(self, count: int) -> Iterator[str]:
         """Yield the steps of pointers that stay for an iteration over `count` elements."""
         for array in self.arrays:
-            if array.is_indexed and array.moves:
+            if array.is_indexed and array.moves and not self.taken.has_all_of(array):
                 yield f"{array.name} += {array.step(array.inner, count)};"
 
     def _column(self, prefix: str, ahead: int, dots: dict[int, str]) -> list[str]:
@@ -287,7 +283,9 @@ class _Body:
         dots    id of a sum -> C of its value
         """
         lines = [line for x in self.arrays if (line := x.next_value(prefix))]
+        lines += [row.load(prefix) for row in self.taken.rows]
         loads = self._loads(prefix, ahead) | self._row_sums.named | dots
+        loads |= {id(row.part): row.value(prefix) for row in self.taken.rows}
         text = FormulaText(self.formula, loads, prefix, self.sums, self._rows(ahead))
         stores = [*self._stores(text.results())]
         return [*lines, *text.lines, *stores]
@@ -297,8 +295,8 @@ class _Body:
         return {at: text for x in self.arrays for at, text in x.values(prefix, ahead).items()}
 
     def _rows(self, ahead: int) -> dict[int, CRow]:
-        """Return id of an element that a sum reads -> its array along reduced axes."""
-        moved = [x for x in self.arrays if x.read.is_reduced]
+        """Return id of an element that a sum reads, or with a computed index -> its array."""
+        moved = [x for x in self.arrays if x.read.is_reduced or x.is_taken]
         return {id(part): CRow(x, ahead) for x in moved for part, _ in x.read.parts}
 
     def _stores(self, values: Sequence[str]) -> Iterator[str]:

@@ -70,7 +70,17 @@ class CArray:
     @property
     def is_indexed(self) -> bool:
         """Whether elements are read by an index from a pointer that stays for an iteration."""
-        return self.read.is_reduced or self.read.width > 1
+        return self.read.is_reduced or self.read.width > 1 or self.is_taken
+
+    @cached_property
+    def is_taken(self) -> bool:
+        """Whether an index of its elements is computed, as that of a loop behind all others."""
+        return self.flat.taken_of(self.number) is not None
+
+    @property
+    def computed(self) -> int:
+        """Number of the computed index among loops and reduced axes."""
+        return len(self.flat.loops) + len(self.flat.over)
 
     @cached_property
     def tile_steps(self) -> tuple[int, ...]:
@@ -78,7 +88,7 @@ class CArray:
         if not self.is_indexed:
             own = self.is_strided and self._literal_step(self.inner) is None
             return tuple(range(self.inner + own))
-        count = len(self.flat.loops) + len(self.flat.over)
+        count = self.computed + self.is_taken
         return tuple(at for at in range(count) if self._literal_step(at) is None)
 
     @cached_property
@@ -103,6 +113,8 @@ class CArray:
             return size
         if min(at for at, _ in terms) <= self.inner:
             return None
+        if terms == ((self.computed, 1),):
+            return size
         reach = sum(n * (self.flat.over[at - self.inner - 1].extent - 1) for at, n in terms)
         return 1 + reach if first >= 0 and first + reach < size else None
 
@@ -183,7 +195,7 @@ class CArray:
 
         prefix   of the variables of this iteration
         """
-        if self.read.is_reduced:
+        if self.read.is_reduced or self.is_taken:
             return {}
         if self.read.width == 1:
             text = f"{prefix if self.moves else 'v'}{self.number}"
@@ -216,6 +228,13 @@ class CRow:
         start = " + ".join([self.array.row(self.ahead), *terms])
         cast = "" if self.array.c_type == "int8_t" else "(const int8_t *)"
         return f"const int8_t *{name} = {cast}{f'({start})' if cast else start};"
+
+    def taken(self, at: str) -> str:
+        """Return the C of an element at a computed index."""
+        step = self.array.step(self.array.computed)
+        row = self.array.row(self.ahead)
+        start = f"({row})" if " " in row else row
+        return f"{start}[{at}]" if step == "1" else f"{start}[{at} * {step}]"
 
     def next_value(self, pointer: str, axis: int) -> str:
         """Return the C that loads an element and moves the pointer to the next one along a reduced

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from myoedge.nest.c_arrays import CRow
+from myoedge.nest.c_text import bare, shifted
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.ir import Binary, Call, Expr, Lookup, Number, Reduced, Where, walk
+from myoedge.nest.taken import Taken
 
 FUNCTIONS = {"//": "me_quotient", "%": "me_remainder"}
 TEXT_LENGTH = 60  # a longer expression gets a variable
@@ -63,7 +65,7 @@ class FormulaText:
         return self.texts[id(part)]
 
     def bare(self, part: Expr) -> str:
-        return _bare(self.of(part))
+        return bare(self.of(part))
 
     def _named(self, part: Expr) -> str:
         text = self._text(part)
@@ -77,7 +79,7 @@ class FormulaText:
         """Add a variable with a value to `lines`; return its name."""
         label, name = self.parts.labels.get(id(part), ""), self._next_name()
         comment = f" /* {label} */" if label else ""
-        self.lines.append(f"const {self._type(part)} {name} = {_bare(text)};{comment}")
+        self.lines.append(f"const {self._type(part)} {name} = {bare(text)};{comment}")
         return name
 
     def _type(self, part: Expr) -> str:
@@ -94,13 +96,15 @@ class FormulaText:
                 return str(value) if value >= 0 else f"({value})"
             case Lookup():
                 return f"{self.parts.tables[id(part.array)]}[{self.bare(part.at)}]"
+            case Taken():
+                return self.rows[id(part.element)].taken(self.of(part.at))
             case Call():
                 table = [self.parts.tables[id(part.table)]] if part.table else []
                 texts = (*table, *map(self.bare, part.values))
                 return f"{part.primitive.name}({', '.join(texts)})"
             case Where():
                 condition, then, otherwise = map(self.of, part.operands)
-                return f"({_bare(condition)} ? {then} : {otherwise})"
+                return f"({bare(condition)} ? {then} : {otherwise})"
             case Binary():
                 return self._binary(part)
             case Reduced():
@@ -209,7 +213,7 @@ class FormulaText:
     def _plain(self, part: Binary) -> str:
         a, b = map(self.of, part.operands)
         if part.operation in FUNCTIONS:
-            return f"{FUNCTIONS[part.operation]}({_bare(a)}, {_bare(b)})"
+            return f"{FUNCTIONS[part.operation]}({bare(a)}, {bare(b)})"
         if part.operation.startswith("int32 "):
             return f"((int32_t)((uint32_t){a} {part.operation[-1]} (uint32_t){b}))"
         return f"({a} {part.operation.removeprefix('long ')} {b})"  # inside int32
@@ -225,12 +229,17 @@ class FormulaText:
         last = self._last_half(products) if shift else None
         half = 0 if last is None else 1 << shift >> 1
         if not products or not self._may_move([*products, *others], number, half):
-            text = f"{self.of(part.left)} + {self.of(part.right)}"  # keeps the order of sums
-            return _shifted(f"({text})", shift)
+            return shifted(self._in_order(part), shift)
         text = self._joined(others, number - half)
         for product in [x for x in products if x is not last]:
             text = self._with_product(text, product)
-        return _shifted(text, shift) if last is None else self._with_last(text, last, shift)
+        return shifted(text, shift) if last is None else self._with_last(text, last, shift)
+
+    def _in_order(self, part: Binary) -> str:
+        """Return a sum of two terms in their order."""
+        if self._is_product(part.right):
+            return self._with_product(self.of(part.left), part.right)
+        return f"({self.of(part.left)} + {self.of(part.right)})"
 
     def _with_last(self, text: str, product: Expr, shift: int) -> str:
         """Return a sum with its last product, rounded and shifted."""
@@ -311,19 +320,3 @@ def _step(operation: str, name: str, value: str) -> str:
     if operation == "sum":
         return f"{name} += {value};"
     return f"{name} = me_{operation}({name}, {value});"
-
-
-def _shifted(text: str, bits: int) -> str:
-    return f"({text} >> {bits})" if bits else text
-
-
-def _bare(text: str) -> str:
-    """Return an expression without the parentheses around it."""
-    if not (text.startswith("(") and text.endswith(")")):
-        return text
-    depth = 0
-    for at, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0 and at < len(text) - 1:
-            return text
-    return text[1:-1]

@@ -5,7 +5,7 @@ For y[t, c] = max over r of x0[2 * t + r, c] with three r and 16 channels c, bef
 
     const int8_t *t0 = x0, *t1 = x0 + 16, *t2 = x0 + 32;
     const uint32_t u0 = me_next_w(&t0), u1 = me_next_w(&t1), u2 = me_next_w(&t2);
-    const uint32_t w0 = me_max_b(me_max_b(u0, u1), u2);
+    const uint32_t m0 = me_max_b(me_max_b(u0, u1), u2);
 
 Longer windows, and sums of windows that are cut off at a border, have loops:
 
@@ -18,14 +18,18 @@ Longer windows, and sums of windows that are cut off at a border, have loops:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import product
 
 from myoedge.nest.c_arrays import CArray, in_bytes
 from myoedge.nest.ir import Axis, Expr, Number, Reduced
-from myoedge.nest.lanes import FEW_TAPS, LANES, LaneSum
+from myoedge.nest.lanes import (
+    FEW_TAPS,
+    LANES,
+    LaneSum,
+)
 
 HEADER = "me_lanes.h"
 ITERATIONS = "vwpq"  # prefixes of variables of the elements that are computed at a time
@@ -88,14 +92,14 @@ class LaneText:
 
     @property
     def variable(self) -> str:
-        return f"{'w' if self.is_extreme else 's'}{self.number}"
+        return f"{'m' if self.is_extreme else 's'}{self.number}"
 
     def values_of(self, ahead: int) -> dict[int, str]:
         """Return the C of the value of a lane."""
         text = f"{self.variable}[{ahead}]"
         if self.is_extreme:
             bits = 32 // LANES[self.sum.kind]
-            text = f"me_extract({self.variable}, {bits}, {ahead * bits})"
+            text = f"me_extract((int32_t){self.variable}, {bits}, {ahead * bits})"
         return {id(self.sum.parts[0]): text}
 
     @property
@@ -206,72 +210,6 @@ class LaneText:
         body = [load] * min(part.axis.extent, TOGETHER)
         loop = _repeated(at, "0", str(times), part, body) if times > 1 else body
         return [*lines, *loop, *[load] * rest]
-
-
-@dataclass(frozen=True, eq=False)
-class WordRow:
-    """The loop over the words of a row in C.
-
-    texts     its sums and extremes
-    lanes     elements of a word
-    results   C name and formula of each result, if words hold as many of them; otherwise ()
-    column    (prefix of variables, lane, id of a part -> its C) -> statements for an element
-    moves     number of elements -> steps of pointers
-    together  words per iteration
-    """
-
-    texts: Sequence[LaneText]
-    lanes: int
-    together: int
-    results: Sequence[tuple[str, Expr]]
-    column: Callable[[str, int, dict[int, str]], list[str]]
-    moves: Callable[[int], Iterator[str]]
-
-    def loops(self, start: str) -> Iterator[str]:
-        """Yield the loop over a row; a second one for windows that are cut off, if that has other
-        statements.
-
-        start   C of the loop's start
-        """
-        conditions = [x for text in self.texts for x in text.conditions]
-        if not conditions:
-            yield from self._loop(self.texts, start)
-            return
-        yield f"if ({' && '.join(dict.fromkeys(conditions))}) {{"
-        yield from (f"    {x}" for x in self._loop([text.whole for text in self.texts], start))
-        yield "} else {"
-        yield from (f"    {x}" for x in self._loop(self.texts, start))
-        yield "}"
-
-    def _loop(self, texts: Sequence[LaneText], start: str) -> Iterator[str]:
-        for text in texts:
-            yield from text.row()
-        words = [line for _ in range(self.together) for line in self._block(texts)]
-        yield start
-        yield from (f"    {line}" for line in words)
-        yield "}"
-
-    def _block(self, texts: Sequence[LaneText]) -> list[str]:
-        """Return the statements for a word, in a block of their own if others follow."""
-        word = self.word(texts)
-        return ["{", *(f"    {line}" for line in word), "}"] if self.together > 1 else word
-
-    def word(self, texts: Sequence[LaneText]) -> list[str]:
-        """Return the statements for a word of neighbours; a result that is an extreme is stored as
-        a word."""
-        lines = [line for text in texts for line in text.element()]
-        return [*lines, *self._stores(texts), *self.moves(self.lanes)]
-
-    def _stores(self, texts: Sequence[LaneText]) -> list[str]:
-        extremes = {id(x.sum.parts[0]): x.variable for x in texts if x.is_extreme}
-        if self.results and all(id(value) in extremes for _, value in self.results):
-            return [f"me_put_w(&{name}, {extremes[id(x)]});" for name, x in self.results]
-        columns = (self._lane(texts, at, ITERATIONS[at]) for at in range(self.lanes))
-        return [line for column in columns for line in column]
-
-    def _lane(self, texts: Sequence[LaneText], at: int, prefix: str) -> list[str]:
-        values = {part: text for x in texts for part, text in x.values_of(at).items()}
-        return self.column(prefix, at, values)
 
 
 def _both(loads: Sequence[str], adds: Sequence[str], at: int) -> Sequence[str]:

@@ -56,7 +56,9 @@ class CTurns:
         if turns is None or flat.late or flat.over:
             return False
         moved = (self.arrays[n] for n in (*turns.rows, *turns.states))
-        return all(x.moves and not x.is_indexed and not x.is_strided for x in moved)
+        return not any(x.is_taken for x in self.arrays) and all(
+            x.moves and not x.is_indexed and not x.is_strided for x in moved
+        )
 
     def array(self, array: CArray) -> str:
         """Return the pointer to an array in an iteration, in C."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from myoedge.nest.ir import Array, Axis, Element, Nest, Reduced
 from myoedge.nest.parts import all_axes
 from myoedge.nest.scan import scanned_axes
+from myoedge.nest.taken import Taken
 from myoedge.nest.windows import IndexMap, Term, index_map, padded_axes, reads_padding
 from myoedge.numerics.arrays import strides
 
@@ -162,6 +163,9 @@ class FlatNest:
         """Return how loops, and reduced axes behind them, index the array of a read; None if no
         C can be generated for it."""
         read = self.reads[number]
+        if (dimension := self.taken_of(number)) is not None:
+            groups = [*self.axes, *([axis] for axis in self.over)]
+            return None if read.is_reduced else index_map(read.parts[0][0], groups, dimension)
         extents = [*(loop.extent for loop in self.loops), *(axis.extent for axis in self.over)]
         blocks = read.blocks([*zip(extents, self.steps_of(number), strict=True)])
         if blocks or self.scanned is not None:
@@ -173,8 +177,16 @@ class FlatNest:
         known = self.index_map(number)
         assert known is not None, "an array with an index per dimension"
         extents = [*(loop.extent for loop in self.loops), *(axis.extent for axis in self.over)]
+        if (dimension := self.taken_of(number)) is not None:
+            extents.append(self.reads[number].array.shape[dimension])
         spans = (1 + sum(n * (extents[at] - 1) for at, n in terms) for terms in known.index)
         return math.prod(spans)
+
+    def taken_of(self, number: int) -> int | None:
+        """Return the dimension along which the index of a read is computed; None: there is none."""
+        own = {id(part) for part, _ in self.reads[number].parts}
+        taken = (part for part in self.nest.parts if isinstance(part, Taken))
+        return next((part.dimension for part in taken if id(part.element) in own), None)
 
     @property
     def axes(self) -> list[list[Axis]]:
@@ -200,7 +212,11 @@ class FlatNest:
                 read.is_reduced or bool(read.start) or any(n > 1 and a != b for a, (b, n) in along)
             )
 
-        return [number for number, read in enumerate(self.reads) if is_elsewhere(read)]
+        return [
+            number
+            for number, read in enumerate(self.reads)
+            if is_elsewhere(read) or self.taken_of(number) is not None
+        ]
 
 
 def scan_order(nest: Nest, scanned: Axis) -> tuple[Axis, ...]:

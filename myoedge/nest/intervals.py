@@ -28,6 +28,7 @@ from myoedge.nest.ir import (
     walk,
 )
 from myoedge.nest.parts import all_axes
+from myoedge.nest.taken import Taken
 from myoedge.nest.views import view_of
 
 Interval = tuple[int, int]  # smallest and largest value
@@ -145,12 +146,20 @@ def _range(
             return _of_reduced(part, inner, loops)
         case Scan() | Stated():
             return part.limits if isinstance(part, Stated) else inner[-1]
-        case Lookup():
-            at = 0, part.array.shape[0] - 1
-            return _of_array(part.array) if _is_inside(inner[0], at) else UNKNOWN
+        case Lookup() | Taken():
+            return _of_entry(part, inner[-1])
         case Call():
             return part.primitive.bound(part.known, *map(_ends, inner))
     raise TypeError(part)
+
+
+def _of_entry(part: Lookup | Taken, at: Range) -> Range:
+    """Return the range of an array at a computed index."""
+    if isinstance(part, Lookup):
+        array, dimension = part.array, 0
+    else:
+        array, dimension = part.source.array, part.dimension
+    return _of_array(array) if _is_inside(at, (0, array.shape[dimension] - 1)) else UNKNOWN
 
 
 def _of_leaf(

@@ -34,7 +34,8 @@ from myoedge.nest.parts import all_axes
 from myoedge.nest.primitive import Numbers
 from myoedge.nest.scan import carrying
 from myoedge.nest.scan_reference import ScanReference
-from myoedge.nest.views import view_of
+from myoedge.nest.taken import Taken
+from myoedge.nest.views import taken, view_of
 from myoedge.numerics.fixed_point import exact_matmul
 
 PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of arrays, of numbers
@@ -126,8 +127,7 @@ class _Compiler:
         slots |= {part: count + at for at, part in enumerate(self.constants)}
         calls = []
         for at, part in enumerate(self.computed):
-            arguments = [part.array] if isinstance(part, Element) else part.operands
-            arguments = self.products.get(id(part), arguments)
+            arguments = self.products.get(id(part), _arguments(part))
             call = self._call(part)
             arguments = call.given if isinstance(call, ScanReference) else arguments
             calls.append(NumpyCall(call, tuple(slots[id(x)] for x in arguments)))
@@ -165,6 +165,8 @@ class _Compiler:
             case Lookup():
                 values = part.array.known.astype(self.dtype)
                 return lambda at: values.take(at)
+            case Taken():
+                return partial(taken, part, self.loops)
             case Call():
                 return lambda *xs: part.primitive.compute(part.known, *map(np.asarray, xs))
         raise TypeError(part)
@@ -259,6 +261,13 @@ class _Compiler:
             return out
 
         return place
+
+
+def _arguments(part: Expr) -> Sequence[Array | Expr]:
+    """Return what the call of a part reads: operands, and results of other calls."""
+    if isinstance(part, Element):
+        return [part.array]
+    return (part.source.array, part.at) if isinstance(part, Taken) else part.operands
 
 
 def products_of(value: Expr) -> dict[int, tuple[Expr, ...]]:

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Views of arrays with one axis per loop."""
+"""Views of arrays, and elements at computed indices, with one axis per loop."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from myoedge.nest.ir import Affine, Axis
 from myoedge.nest.primitive import Numbers
+from myoedge.nest.taken import Taken
 
 
 def view_of(
@@ -24,3 +26,15 @@ def view_of(
     ]
     first = x[tuple(slice(i.const, None) for i in index)] if x.size else x
     return as_strided(first, shape, strides, writeable=writeable)
+
+
+def taken(part: Taken, loops: Sequence[Axis], x: Numbers, at: Numbers) -> Numbers:
+    """Return an operand's elements at computed indices, with one axis per loop, as `at`'s type."""
+    index = []
+    for d, i in enumerate(part.source.index):
+        own = np.full((1,) * len(loops), i.const)
+        for axis, stride in i.terms:
+            shape = [axis.extent if axis == loop else 1 for loop in loops]
+            own = own + stride * np.arange(axis.extent).reshape(shape)
+        index.append(own + at if d == part.dimension else own)
+    return np.asarray(x[tuple(index)], np.asarray(at).dtype)

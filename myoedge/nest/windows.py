@@ -61,12 +61,19 @@ class IndexMap:
         return [d for at in self.moves(loop) for d in range(at + 1, len(self.shape))]
 
 
-def index_map(part: Element, groups: Sequence[Sequence[Axis]]) -> IndexMap | None:
+def index_map(
+    part: Element, groups: Sequence[Sequence[Axis]], taken: int | None = None
+) -> IndexMap | None:
     """Return the index map of an element; None if an axis moves through several dimensions, or
     backwards.
 
     groups   axes of each loop, of more than one iteration
+    taken    the dimension with a computed index, which is as that of a further loop
     """
+    if taken is not None:
+        computed = Axis("computed", part.array.shape[taken])
+        own = tuple(computed.at if d == taken else i for d, i in enumerate(part.index))
+        part, groups = Element(part.array, own), [*groups, [computed]]
     part = _without_ones(part)
     used = [_moves(i) for i in part.index]
     if not _is_ascending(part, used):

@@ -225,7 +225,7 @@ def _operand(
     known, array = flat.index_map(number), flat.reads[number].array
     assert known is not None, "a chain reads arrays with an index per dimension"
     index = tuple(
-        tuple((axis, n * stride) for at, stride in terms for axis, n in dims[at])
+        tuple((axis, n * stride) for at, stride in terms for axis, n in (*dims, ())[at])
         for terms in known.index
     )
     size = np.dtype(array.dtype).itemsize

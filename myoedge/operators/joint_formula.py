@@ -8,18 +8,30 @@ y[k] = sum over c of a[c, k] * b[k].
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from myoedge.nest.carried import Scan
 from myoedge.nest.formulas import broadcast_axes, in_axes
-from myoedge.nest.ir import Affine, Array, Axis, Element, Expr, Lookup, Nest, Number, Reduced, walk
+from myoedge.nest.ir import (
+    Affine,
+    Array,
+    Axis,
+    Element,
+    Expr,
+    Lookup,
+    Nest,
+    Number,
+    Reduced,
+    walk,
+)
 from myoedge.nest.parts import all_axes
 from myoedge.nest.rebuild import with_elements, with_elements_of
 from myoedge.nest.scan import with_axes
 from myoedge.nest.split import is_index, split_sums
+from myoedge.nest.taken import Taken
 from myoedge.nest.views import view_of
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS, QuantizedNode
@@ -59,8 +71,7 @@ class JointFormula:
         axes, own = long_axes(nest.out.shape), _long(nest)
         names = {id(x): name for x, name in zip(nest.operands, layer.operands, strict=True)}
         self._learnt = OPS[layer.node.op].constants.learnt.ranges.keys() | LIMITS
-        parts = [in_axes(x, own) for x in walk(nest.value) if isinstance(x, Element)]
-        if not all(self._may_read(names.get(id(x.array), ""), _long_index(x)) for x in parts):
+        if not self._may_add(nest, names, own):
             return False
         value = with_elements(
             with_axes(nest.value, own),
@@ -72,6 +83,15 @@ class JointFormula:
         self.values[layer.node.name] = axes, value
         self.names[id(value)] = layer.node.name
         return True
+
+    def _may_add(self, nest: Nest, names: Mapping[int, str], own: Mapping[Axis, Axis]) -> bool:
+        """Return whether all that a description reads can be read; elements at computed indices are
+        those of operands."""
+        taken = {id(x.source.array) for x in walk(nest.value) if isinstance(x, Taken)}
+        if any(names.get(array, "") in {"", *self.values} for array in taken):
+            return False
+        parts = [in_axes(x, own) for x in walk(nest.value) if isinstance(x, Element)]
+        return all(self._may_read(names.get(id(x.array), ""), _long_index(x)) for x in parts)
 
     def _may_read(self, name: str, index: Index) -> bool:
         """Return whether a layer's result can be read at an index; one that sums is read at its own

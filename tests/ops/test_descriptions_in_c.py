@@ -14,6 +14,7 @@ from myoedge.graph.ir import Node
 from myoedge.nest.formulas import clip, maximum, where
 from myoedge.nest.ir import Affine, Array, Axis, Binary, Expr, Nest, Number, Reduced, walk
 from myoedge.nest.reference import NestReference
+from myoedge.nest.taken import Taken
 from myoedge.numerics.arrays import Array as Values
 from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import QuantizedNode, QuantizedParams
@@ -123,8 +124,24 @@ class Drawing:
         value = self.combined(value, self.one_of(outer)) if rng.integers(2) else value
         return Reduced(str(rng.choice(["sum", "max", "min"])), axis, value, (first, end))
 
+    def taken(self, at: Expr) -> Expr:
+        """An element of a new array at a computed index along one dimension."""
+        rng = self.rng
+        kept = [axis for axis in self.axes if rng.integers(3)]
+        dimension, n = int(rng.integers(len(kept) + 1)), int(rng.integers(1, 9))
+        shape = [axis.extent for axis in kept]
+        kind = str(rng.choice(["int8", "int16"]))
+        shape.insert(dimension, n)
+        array = Array(f"x{len(self.arrays)}", kind, tuple(shape))
+        self.arrays.append(array)
+        index: list[Axis | int] = [*kept]
+        index.insert(dimension, 0)
+        return Taken(array[tuple(index)], dimension, clip(at, 0, n - 1))
+
     def nest(self) -> Nest:
         parts = [self.load(self.axes) for _ in range(int(self.rng.integers(1, 4)))]
+        if self.rng.integers(4) == 0:
+            parts.append(self.taken(self.one_of([*parts, self.channel_constant()])))
         for axis in self.over:
             reduced = self.reduced if self.rng.integers(3) else self.window
             parts.append(clip(reduced(axis, parts) >> 3, LOW, HIGH))
@@ -176,7 +193,7 @@ def as_layer(seed: int, nest: Nest, rng: np.random.Generator) -> Description | N
 
 
 @pytest.mark.parametrize(
-    ("first", "count"), [(500, COUNT), pytest.param(2000, SLOW_COUNT, marks=pytest.mark.slow)]
+    ("first", "count"), [(2150, COUNT), pytest.param(3000, SLOW_COUNT, marks=pytest.mark.slow)]
 )
 def test_generated_c_equals_numpy(first: int, count: int, tmp_path: Path) -> None:
     drawn = (described(seed) for seed in range(first, first + 3 * count))
@@ -191,6 +208,7 @@ def test_generated_c_equals_numpy(first: int, count: int, tmp_path: Path) -> Non
     assert "me_dot_h(" in text
     assert "INT32_MIN" in text
     assert "at most" in text
+    assert "g0 = " in text
     assert any(len(tiling.tiles) > 1 for tiling in tilings)
     wanted = [NestReference.of(case.chain.flat.nest)(*case.data) for case in cases]
     assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O1", tilings))

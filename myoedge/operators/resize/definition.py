@@ -3,29 +3,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.formulas import broadcast_axes
+from myoedge.nest.ir import Axis, Element, Expr, Nest, as_index
+from myoedge.nest.taken import Taken
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import TERM_FACTOR_MAX
 from myoedge.operators.attributes import AXIS, NodeSite, Values, are_whole
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     all_beside_axis,
     as_in_floats,
     axis_permuted,
     stream_except_axis,
 )
-from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, MOVES, Format
-from myoedge.operators.kernel import on_cluster
+from myoedge.operators.described import nest_constant, operand, result, saturated
+from myoedge.operators.format import EITHER, LIMITED, MOVES, Format
+from myoedge.operators.kernel import Kernel, on_cluster
 from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
-from myoedge.operators.resize.tiling import resize_in_tiles, take_in_tiles
-from myoedge.operators.traits import ByHand, Constants, Kept, Result, Weights
+from myoedge.operators.resize.tiling import resize_in_tiles
+from myoedge.operators.traits import Constants, Described, Kept, Result, Weights
 
 SHIFT_MAX = 22  # leaves room for the zero point next to the weights
 WIDE_FACTOR_MAX = 2**13  # largest factor of int16 elements: sums of four neighbours fit 32 bits
@@ -50,6 +55,25 @@ def take_real(attrs: Attrs, x: Array) -> Array:
     return np.ascontiguousarray(np.take(x, attrs["index"], axis=attrs["axis"]))
 
 
+def _first_element(step: QuantizedNode) -> tuple[tuple[Axis, ...], Element]:
+    """Return the axes of the result, and the operand's element at index 0 along the axis."""
+    axes, x = broadcast_axes(step.out), operand(step, 0)
+    index = (0 if d == step.attrs["axis"] else axis.at for d, axis in enumerate(axes))
+    return axes, Element(x, tuple(map(as_index, index)))
+
+
+def _described(step: QuantizedNode, x: Element, value: Expr) -> Nest:
+    axes = broadcast_axes(step.out)
+    return Nest(axes, (x.array,), result(step), tuple(axis.at for axis in axes), value)
+
+
+def take_nest(step: QuantizedNode) -> Nest:
+    """Describe elements at constant indices."""
+    (axes, x), along = _first_element(step), step.attrs["axis"]
+    index = nest_constant("index", np.array(step.attrs["index"], np.int32))
+    return _described(step, x, Taken(x, along, index[axes[along]]))
+
+
 TAKE = register(
     OpDef(
         name="take",
@@ -57,8 +81,8 @@ TAKE = register(
         doc="elements of one axis at constant indices, as in nearest-neighbour resizing",
         shape=lambda attrs, x: _resized(x, attrs["axis"], len(attrs["index"])),
         real=take_real,
-        integer=ByHand(as_in_floats(take_real)),
-        kernels=on_cluster(take_in_tiles, MOVES),
+        integer=Described(take_nest, as_in_floats(take_real)),
+        kernels=generated(MOVES),
         result=Result(kept=Kept.ELEMENTS),
         permute_rule=axis_permuted,
         streaming_rule=all_beside_axis,
@@ -125,12 +149,24 @@ LEARNT = Learnt(
 )
 
 
-def integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute (sum of x * mult + offset) >> shift along the resized axis; int8 or int16."""
-    acc = real(step.attrs, x.astype(np.int64), step.integers.mult)
-    along = [-1 if d == step.attrs["axis"] else 1 for d in range(x.ndim)]
-    scaled = (acc + step.integers.offset.astype(np.int64).reshape(along)) >> step.integers.shift
-    return np.asarray(np.clip(scaled, step.low, step.high), step.element_type.dtype)
+def resize_nest(step: QuantizedNode) -> Nest:
+    """Describe (sum of x * mult + offset) >> shift over the neighbours of each result."""
+    (axes, x), along, c = _first_element(step), step.attrs["axis"], step.integers
+
+    def each(name: str, values: Array) -> Expr:
+        known = np.ascontiguousarray(values, np.int32)
+        return nest_constant(name, known)[axes[along]]
+
+    starts, acc = each("starts", np.array(step.attrs["starts"])), each("offset", c.offset)
+    for tap, mult in enumerate(c.mult.T):
+        acc = acc + Taken(x, along, starts + tap if tap else starts) * each("mult", mult)
+    return _described(step, x, saturated(step, acc >> c.shift))
+
+
+def _for_int16() -> tuple[Kernel, ...]:
+    """Return the generated kernel; that for int8 by hand is faster along the last axis."""
+    (kernel,) = generated(Format((EITHER,), EITHER, where=LIMITED))
+    return (replace(kernel, accepts=lambda step: step.has_int16),)
 
 
 RESIZE = register(
@@ -140,9 +176,9 @@ RESIZE = register(
         doc="linear and cubic resizing: sums of neighbours along one axis with constant weights",
         shape=lambda attrs, x, weights: _resized(x, attrs["axis"], len(attrs["starts"])),
         real=real,
-        integer=ByHand(integer),
+        integer=Described(resize_nest),
         constants=Constants(quantize, kinds=(ResizeParams,), learnt=LEARNT),
-        kernels=on_cluster(resize_in_tiles, INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED)),
+        kernels=(*on_cluster(resize_in_tiles), *_for_int16()),
         weights=Weights((1,)),
         epilogue=True,
         permute_rule=axis_permuted,

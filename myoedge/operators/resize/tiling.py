@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from myoedge.targets.chip import Engine
 BLOCK = 32  # tiles divide the results in multiples of it
 LINE = 3.0  # overhead of a line, in results
 TAP = 1.6  # work per neighbour after the second, in results
-COPY = 10.0  # overhead of a line of copies, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +39,9 @@ class ResizeLoops:
     results: AffineExpr
 
     @staticmethod
-    def of(step: QuantizedNode, starts: Sequence[int], taps: int, inner_bytes: int) -> ResizeLoops:
+    def of(step: QuantizedNode, starts: Sequence[int], taps: int) -> ResizeLoops:
         outer, n, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-        inner, total = inner * inner_bytes, len(starts)
+        total = len(starts)
         block = total if total < 2 * BLOCK else BLOCK
         low = np.array([min(starts[at : at + block]) for at in range(0, total, block)])
         high = np.array([max(starts[at : at + block]) for at in range(0, total, block)]) + taps
@@ -76,7 +75,7 @@ def _lines(axes: dict[str, int], inner: int) -> AffineExpr:
 def resize_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     mult = step.integers.mult
     rows = np.column_stack([step.attrs["starts"], step.integers.offset, mult]).astype(np.int32)
-    loops = ResizeLoops.of(step, step.attrs["starts"], mult.shape[1], 1)
+    loops = ResizeLoops.of(step, step.attrs["starts"], mult.shape[1])
 
     def work(sizes: Sizes) -> Any:
         """Return the work units of the busiest core: results, plus a constant per row."""
@@ -84,41 +83,12 @@ def resize_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         return lines * (LINE + length * (1 + TAP * max(mult.shape[1] - 2, 0)))
 
     packed = Operand("rows", "rows", rows.shape, (loops.results, ()), itemsize=4, array=rows)
-    x = replace(loops.x, itemsize=step.read_type(0).size_bytes)
-    y = replace(loops.y, itemsize=step.element_type.size_bytes)
-    wide = {**step.wide_flags("x", "y"), "low": step.low, "high": step.high}
-    scale = wide if step.has_int16 else limit_fields(step)
     return TiledKernel(
-        function="me_resize_s16" if step.has_int16 else "me_resize_s8",
+        function="me_resize_s8",
         axes=loops.axes,
         split=loops.split,
-        operands=(x, packed, *table_operand(step), y),
-        op={"taps": mult.shape[1], "shift": step.integers.shift, **scale},
-        tile=_tile_fields,
-        work=work,
-    )
-
-
-def take_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    index = np.array(step.attrs["index"], np.int32)
-    loops = ResizeLoops.of(step, step.attrs["index"], 1, step.element_type.size_bytes)
-
-    def work(sizes: Sizes) -> Any:
-        """Return the work units of the busiest core: words, plus a constant per row."""
-        lines, length = loops.lines(sizes, engine.cores)
-        dense = loops.y.shape[-1] > 1
-        return lines * (COPY + (np.ceil(length / 4) if dense else 2 * length))
-
-    return TiledKernel(
-        function="me_take_s8",
-        axes=loops.axes,
-        split=loops.split,
-        operands=(
-            loops.x,
-            Operand("rows", "rows", index.shape, (loops.results,), itemsize=4, array=index),
-            loops.y,
-        ),
-        op={"unused": 0},
+        operands=(loops.x, packed, *table_operand(step), loops.y),
+        op={"taps": mult.shape[1], "shift": step.integers.shift, **limit_fields(step)},
         tile=_tile_fields,
         work=work,
     )

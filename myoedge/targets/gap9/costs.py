@@ -66,7 +66,6 @@ KERNELS = {
     "me_tables_s8": KernelCost(13.2, 250, 400),
     # Per result.
     "me_resize_s8": KernelCost(12, 300, 400),
-    "me_resize_s16": KernelCost(27, 300, 400),
     "me_selective_scan_s8": KernelCost(10.3, 700, 1500),  # per step of a state
     "me_selective_scan_s16": KernelCost(46.5, 600, 2200),
     "me_selective_stream_s8": KernelCost(10.3, 700, 1600),
@@ -78,9 +77,6 @@ KERNELS = {
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
     "me_transpose_s16": KernelCost(2.2, 240, 400),
-    # Per copied word.
-    "me_gather_s8": KernelCost(2.0, 250, 300),
-    "me_take_s8": KernelCost(2.5, 250, 300),
     # Per sample of a signal: and section, or of all.
     "me_biquads_s16": KernelCost(78, 500, 900),
     # Per frame: and class, unchanged, or per vote.
