@@ -302,7 +302,7 @@ def _recurrents() -> Rows:
 def _streams() -> Rows:
     for seed, frames in ((0, 1), (1, 2), (2, 4), (3, 2), (4, 6)):
         name = f"stream {seed}"
-        yield name, Entry(name, partial(_causal, seed), config=_frames(frames), quick=seed == 1)
+        yield name, Entry(name, partial(_causal, seed), config=_frames(frames), quick=seed == 4)
     both, first = (
         partial(_typing, "BothWays", (20, 1, 6)),
         partial(_typing, "TimeFirst", (20, 1, 8)),
