@@ -13,7 +13,7 @@ from myoedge.nest.carried import Carried
 from myoedge.nest.formulas import clip
 from myoedge.nest.ir import Array, Axis, Binary, Expr, Nest, Number
 from myoedge.nest.reference import NestReference
-from myoedge.nest.scan import last, scan_of
+from myoedge.nest.scan import last, running_total, scan_of
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from tests.ops.harness import mismatches, run_c
 from tests.ops.test_descriptions_in_c import GAP9, Description, as_layer
@@ -65,6 +65,7 @@ class DrawnScan:
         parts: list[Expr] = [*states, *common, *given]
         for _ in range(int(rng.integers(2, 6))):
             parts.append(self.combined(*(parts[at] for at in rng.integers(len(parts), size=2))))
+        parts.append(sum((clip(x, *SHORT) for x in states), clip(parts[-1], *LONG)))
         nexts = [clip(parts[-1 - at], *x) for at, x in enumerate(limits)]
         if len(states) > 1 and limits[0] == limits[1]:
             nexts[1] = states[0]  # a delay
@@ -83,6 +84,21 @@ class DrawnScan:
 def drawn(seed: int) -> Description | None:
     drawing = DrawnScan(seed)
     return as_layer(seed, drawing.nest(), drawing.rng)
+
+
+def test_products_with_learnt_constants_have_32_bits() -> None:
+    """Another training that needed 64 bits is refused, as beside a loop without carried values."""
+    c, k = Axis("i0", 3), Axis("i1", 5)
+    x = Array("x0", "int8", (3, 5))
+    values = np.array([5, 70, -9], np.int32)
+    mult = Array("mult", "int32", (3,), values, varies=True)
+    sums = running_total(k, clip((x[c, k] * mult[c]) >> 7, -128, 127))
+    out = Array("y", "int8", (3, 5))
+    nest = Nest((c, k), (x,), out, (c.at, k.at), clip(sums, -128, 127))
+    case = as_layer(0, nest, np.random.default_rng(0))
+    assert case is not None
+    (kernel,) = candidates(case.step, GAP9)
+    assert "int64_t" not in "".join(kernel.sources.values())
 
 
 @pytest.mark.parametrize(

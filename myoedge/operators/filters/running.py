@@ -82,13 +82,11 @@ class RunningParams(QuantizedParams):
     share       weight of a new sample, with `bits` fraction bits
     start       initial mean square, in squared input steps
     mult, offset, shift   conversion of the quotient to output steps
-    acc_bound   largest |intermediate result|
     """
 
     share: int
     bits: int
     start: int
-    acc_bound: int
     mult: int
     offset: int
     shift: int
@@ -105,7 +103,6 @@ def quantize(inputs: QuantizeInputs) -> RunningParams:
         "share": min(round(math.ldexp(share, bits)), 2**SHARE_BITS - 1),
         "bits": bits,
         "start": min(max(start, LEAST), 1 << (30 + POINT)),
-        "acc_bound": 2**30,  # a sample times the inverse root
     }
     return RunningParams(**scalars, **factor(real, y))
 

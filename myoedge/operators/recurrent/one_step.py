@@ -69,7 +69,6 @@ class StepParams(QuantizedParams):
     """Integer constants of one LSTM time step.
 
     cell_bits       fraction bits of c
-    acc_bound       largest |int32 intermediate|
     c_mult, c_offset, c_shift   conversion of the operand c to cell_bits
     result_shift    shift from Q30 to h
     y_mult, y_offset, y_shift   conversion from cell_bits to the next c, if that is the result
@@ -77,7 +76,6 @@ class StepParams(QuantizedParams):
     """
 
     cell_bits: int
-    acc_bound: int
     c_mult: int
     c_offset: int
     c_shift: int
@@ -93,8 +91,7 @@ def _common(inputs: QuantizeInputs) -> dict[str, Any]:
     c = inputs.params(2)
     bits = 15 - math.ceil(math.log2(c.reach * c.scale + 1.0))  # a step adds at most 1
     bits = min(max(bits, CELL_BITS[0]), CELL_BITS[1])
-    bound = (2**15 - 1) * (2**15 + (1 << bits)) + 2**14
-    numbers = {"cell_bits": bits, "acc_bound": bound, **from_params(c, "c", bits)}
+    numbers = {"cell_bits": bits, **from_params(c, "c", bits)}
     return {**numbers, **{name: table(name) for name in ("sigmoid", "tanh")}}
 
 

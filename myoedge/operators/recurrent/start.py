@@ -41,7 +41,6 @@ from myoedge.operators.traits import Constants, Described, Result, Weights, alwa
 
 GATES = 3
 CELL_STEP = 10  # log2 of the tanh table's step, for an LSTM's c in Q15, which is below 1
-LARGEST = 2**30 + 2**29  # a product in Q30 plus half of the largest shift
 
 
 def _shape(attrs: Attrs, gates: Shape, *_: Shape) -> Shape:
@@ -75,13 +74,11 @@ class StartParams(QuantizedParams):
     """Integer constants of a single LSTM or GRU time step from zero states.
 
     result_shift    shift from Q30 to h
-    acc_bound       largest |int32 intermediate|
     sigmoid, tanh   Q15 tables, int16 [513]
     own             int16 biases of the products with h of a GRU's new gates
     """
 
     result_shift: int
-    acc_bound: int
     sigmoid: Array
     tanh: Array
     own: Array | None = None
@@ -91,7 +88,6 @@ def _quantize(inputs: QuantizeInputs) -> StartParams:
     has_own = len(inputs.constants) > 1
     return StartParams(
         result_shift=30 - fraction_bits(inputs.target),
-        acc_bound=LARGEST,
         sigmoid=table("sigmoid"),
         tanh=table("tanh"),
         own=rounded(inputs.constant(1), GATE_PARAMS) if has_own else None,

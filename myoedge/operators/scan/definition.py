@@ -100,7 +100,6 @@ class ScanParams(QuantizedParams):
     a_zero, b_zero, y_zero   zero points of operands and result
     a_mult, a_shift   conversion of a to `bits` fraction bits
     b_mult, b_shift   conversion of b to state steps
-    acc_bound         largest |int32 intermediate|
     """
 
     a_zero: int
@@ -111,7 +110,6 @@ class ScanParams(QuantizedParams):
     b_mult: int
     b_shift: int
     y_zero: int
-    acc_bound: int
 
 
 def quantize(site: QuantizeInputs) -> ScanParams:
@@ -131,10 +129,7 @@ def quantize(site: QuantizeInputs) -> ScanParams:
         "a_zero": a.zero_point, "a_mult": a_mult, "a_shift": a_shift, "bits": bits,
         "b_zero": b.zero_point, "b_mult": b_mult, "b_shift": b_shift, "y_zero": y.zero_point,
     }  # fmt: skip
-    if not is_wide:
-        return ScanParams(**numbers, acc_bound=(MOST + 1) ** 2 + (1 << 15))
-    bound = max(a.reach * a_mult + (1 << a_shift >> 1), b.reach * b_mult + (1 << b_shift >> 1))
-    return ScanParams(**numbers, acc_bound=bound)
+    return ScanParams(**numbers)
 
 
 def _states(
