@@ -312,8 +312,8 @@ def _reads_of(
 
     group   elements, with their distance from the first element of the array
     """
-    array, width = group[0][0].array, _record_width([at for _, at in group], steps, over)
-    width = max(width, group[0][0].array.width)
+    array = group[0][0].array
+    width = max(_record_width(array, [at for _, at in group], steps, over), array.width)
     found: dict[int, list[tuple[Element, int]]] = {}
     for part, start in group:
         found.setdefault(start - start % width, []).append((part, start % width))
@@ -321,10 +321,12 @@ def _reads_of(
         yield ArrayRead(array, tuple(parts), steps, over, start, width)
 
 
-def _record_width(starts: Sequence[int], steps: Sequence[int], over: Sequence[int]) -> int:
+def _record_width(
+    array: Array, starts: Sequence[int], steps: Sequence[int], over: Sequence[int]
+) -> int:
     """Return the number of elements of which an iteration reads several, side by side, before those
     of the next one; 1 if there are none."""
     moved = [abs(step) for step in steps if step]
-    width = min(moved, default=1)
+    width = min(moved, default=math.prod(array.shape))
     is_record = len(set(starts)) > 1 and len({at // width for at in starts}) == 1
     return width if is_record and not any(over) and not any(n % width for n in moved) else 1

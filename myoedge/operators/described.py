@@ -26,6 +26,15 @@ def operands(step: QuantizedNode) -> tuple[Array, ...]:
     return tuple(operand(step, at) for at in range(len(step.operands)))
 
 
+def axes_along(shape: Sequence[int], axis: int) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
+    """Return one axis per dimension, and those of a result without one of them, whose name no axis
+    of a result has."""
+    axes = broadcast_axes(shape)
+    others = tuple(x for at, x in enumerate(axes) if at != axis % len(shape))
+    along = Axis("along", shape[axis])
+    return tuple(x if x in others else along for x in axes), others
+
+
 def result(step: QuantizedNode) -> Array:
     return Array("y", step.element_type.dtype.name, step.out)
 

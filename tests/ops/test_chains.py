@@ -252,6 +252,12 @@ def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -
     assert not mismatches(of_result, wanted, found)
 
 
+@pytest.mark.parametrize("op", ["scan_last", "lstm_next"])
+def test_every_use_has_c(op: str) -> None:
+    """A state of as many rows as steps, and one unit, too."""
+    assert all(chain_step([case.step]) is not None for case in drawn(op, 200))
+
+
 def test_every_description_of_elements_is_drawn_here() -> None:
     """Of the operators, those whose drawn uses can be chains are those of this test, those that are
     linear layers too, steps and states that decoders and streams have (tests/e2e), and formulas,

@@ -32,7 +32,7 @@ from myoedge.operators.common_rules import (
     stream_except_axis,
     without_time,
 )
-from myoedge.operators.described import operands, result, saturated
+from myoedge.operators.described import axes_along, operands, result, saturated
 from myoedge.operators.filters.definition import (
     KEPT,
     SAMPLED,
@@ -156,10 +156,8 @@ def norm_meaning(step: QuantizedNode[RunningParams]) -> Nest:
 
 def power_meaning(step: QuantizedNode[RunningParams]) -> Nest:
     """Describe the mean square after the last sample, int64, in x's shape without time."""
-    axes, arrays = broadcast_axes(step.shapes[0]), operands(step)
-    along = axes[step.attrs["axis"]]
-    others = tuple(axis for axis in axes if axis is not along)
-    power = last(along, _powers(step, axes, arrays)[1])
+    (axes, others), arrays = axes_along(step.shapes[0], step.attrs["axis"]), operands(step)
+    power = last(axes[step.attrs["axis"]], _powers(step, axes, arrays)[1])
     return Nest(others, arrays, result(step), tuple(axis.at for axis in others), power)
 
 

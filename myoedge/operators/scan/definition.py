@@ -31,7 +31,7 @@ from myoedge.operators.common_rules import (
     same_shape,
     without_time,
 )
-from myoedge.operators.described import operands, result, saturated
+from myoedge.operators.described import axes_along, operands, result, saturated
 from myoedge.operators.format import EIGHT, EITHER, EITHER_WIDTH, Format
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.operators.traits import Constants, Described
@@ -165,10 +165,8 @@ def meaning(step: QuantizedNode[ScanParams]) -> Nest:
 
 def last_meaning(step: QuantizedNode[ScanParams]) -> Nest:
     """Describe the state after the last iteration, int32 or int64, without the axis."""
-    axes, arrays = broadcast_axes(step.shapes[0]), operands(step)
-    along = axes[step.attrs["axis"]]
-    others = tuple(axis for axis in axes if axis is not along)
-    state = last(along, _states(step, axes, arrays))
+    (axes, others), arrays = axes_along(step.shapes[0], step.attrs["axis"]), operands(step)
+    state = last(axes[step.attrs["axis"]], _states(step, axes, arrays))
     return Nest(others, arrays, result(step), tuple(axis.at for axis in others), state)
 
 
