@@ -253,10 +253,8 @@ def _along(nest: Nest, scanned: Axis) -> FlatNest:
 
 def _is_one_scan(nest: Nest, scanned: Sequence[Axis]) -> bool:
     """Return whether values are carried along one axis, and nothing else is reduced."""
-    reduced = (part for part in nest.parts if isinstance(part, Reduced))
-    return len(scanned) == 1 and all(
-        part.operation == "last" and part.axis == scanned[0] for part in reduced
-    )
+    reduced = {(part.operation, part.axis) for part in nest.parts if isinstance(part, Reduced)}
+    return len(scanned) == 1 and reduced <= {("last", scanned[0])}
 
 
 def shared_loops(flat: FlatNest, cores: int = 8, lanes: int = 1) -> tuple[int, ...]:
@@ -313,7 +311,8 @@ def _reads_of(
     group   elements, with their distance from the first element of the array
     """
     array = group[0][0].array
-    width = max(_record_width(array, [at for _, at in group], steps, over), array.width)
+    starts = [at for _, at in group]
+    width = array.width if any(over) else max(array.width, _record_width(array, starts, steps))
     found: dict[int, list[tuple[Element, int]]] = {}
     for part, start in group:
         found.setdefault(start - start % width, []).append((part, start % width))
@@ -321,12 +320,10 @@ def _reads_of(
         yield ArrayRead(array, tuple(parts), steps, over, start, width)
 
 
-def _record_width(
-    array: Array, starts: Sequence[int], steps: Sequence[int], over: Sequence[int]
-) -> int:
+def _record_width(array: Array, starts: Sequence[int], steps: Sequence[int]) -> int:
     """Return the number of elements of which an iteration reads several, side by side, before those
     of the next one; 1 if there are none."""
     moved = [abs(step) for step in steps if step]
     width = min(moved, default=math.prod(array.shape))
     is_record = len(set(starts)) > 1 and len({at // width for at in starts}) == 1
-    return width if is_record and not any(over) and not any(n % width for n in moved) else 1
+    return width if is_record and not any(n % width for n in moved) else 1
