@@ -23,7 +23,7 @@ from functools import cached_property, partial
 from itertools import zip_longest
 
 from myoedge.nest import c_lanes
-from myoedge.nest.c_arrays import C_TYPES, PUT, CArray, CRow
+from myoedge.nest.c_arrays import C_TYPES, CArray, CRow, put
 from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_dots import dot_text, dots_of, headers, without
 from myoedge.nest.c_formula import FormulaText
@@ -303,8 +303,7 @@ class _Body:
         for name, (array, _), value in zip(
             self.results, self.flat.nest.results, values, strict=True
         ):
-            text = f"(uint32_t)({value})" if array.dtype == "int32" else value
-            yield f"{PUT[array.dtype]}(&{name}, {text});"
+            yield put(array.dtype, name, value)
 
     def cycles(self) -> tuple[float, int]:
         """Return the estimated cycles of an element, and the operations of its text, which take a

@@ -31,6 +31,15 @@ PUT = {"int8": "me_put_b", "int16": "me_put_h", "int32": "me_put_w"}
 STEP = {"int8": "me_step_b", "int16": "me_step_h", "int32": "(int32_t)me_step_w"}
 
 
+def put(kind: str, pointer: str, value: str) -> str:
+    """Return the statement that writes a value and moves the pointer behind it.
+
+    kind   NumPy's name of the element type
+    """
+    text = f"(uint32_t)({value})" if kind == "int32" else value
+    return f"{PUT[kind]}(&{pointer}, {text});"
+
+
 @dataclass(frozen=True, eq=False)
 class CArray:
     """An array that a generated function reads.

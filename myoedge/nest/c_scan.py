@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from myoedge.nest.c import LOOP_CYCLES, UNNAMED, CKernel
-from myoedge.nest.c_arrays import ALL_TYPES, PUT
+from myoedge.nest.c_arrays import ALL_TYPES, put
 from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_header import TileStruct, header, named_tables, result_names
 from myoedge.nest.c_long import LONG_HEADER, LongText, value_type
@@ -212,8 +212,7 @@ class _ScanBody:
         rows = zip(self.results, self.flat.nest.results, values, strict=True)
         for name, (array, _), value in rows:
             if self._is_dense:
-                text = f"(uint32_t)({value})" if array.dtype == "int32" else value
-                yield f"{PUT[array.dtype]}(&{name}, {text});"
+                yield put(array.dtype, name, value)
             else:
                 yield f"*{name} = ({ALL_TYPES[array.dtype]})({value});"
                 yield f"{name} += y_step;"

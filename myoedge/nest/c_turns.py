@@ -17,7 +17,8 @@ constants are variables:
     for (int32_t turn = 0; turn < 40; turn++) {
         const int32_t v0 = me_step_b(&x0_at, 32);
         ...
-        v2 = next1;
+        last1 = v9;
+        v2 = last1;
     }
     me_put_b(&y1, v2);
 """
@@ -30,7 +31,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.nest.c_arrays import NEXT, PUT, STEP, CArray
+from myoedge.nest.c_arrays import NEXT, STEP, CArray, put
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.flat import FlatNest, Iterations
 from myoedge.nest.formula_parts import FormulaParts
@@ -145,7 +146,7 @@ class CTurns:
             if number in turns.row_results:
                 yield f"{name} += {self._itemsize(number)};"
             else:
-                yield f"{PUT[self._kind(number)]}(&{name}, last{number});"
+                yield put(self._kind(number), name, f"last{number}")
 
     def _before(self) -> Iterator[str]:
         """Yield the values that do not change between iterations, first states, and pointers."""
@@ -172,7 +173,7 @@ class CTurns:
         for number, (name, value) in enumerate(zip(self.results, values, strict=True)):
             if number in turns.row_results:
                 size = self._itemsize(number)
-                yield f"{PUT[self._kind(number)]}(&{name}_at, {value});"
+                yield put(self._kind(number), f"{name}_at", value)
                 yield f"{name}_at += {(self._result_size - 1) * size};"
             else:
                 yield f"last{number} = {value};"
