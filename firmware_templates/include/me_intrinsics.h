@@ -11,6 +11,7 @@
  *   me_dotsp, me_dotup, me_dotusp   sum of products: both signed, both unsigned, the first unsigned
  *   me_sdotsp, me_sdotup, me_sdotusp(acc, a, b)   the same, added to acc
  *   me_add, me_sub, me_min, me_max, me_minu, me_maxu, me_abs of _b and _h   wrap around
+ *   me_sra_b, me_sra_h(a, n)   each element shifted right by that of n, signed; n 0 .. 7, 0 .. 15
  *   me_pack_h(low, high), me_pack_b(b0, b1, b2, b3)   the lowest bits of their arguments
  *   me_mac(acc, a, b), me_msu(acc, a, b)   acc + a * b, acc - a * b, modulo 2**32
  *   me_min, me_max, me_minu, me_maxu, me_abs   of one number

@@ -92,6 +92,10 @@ static inline uint32_t me_pack_b(int32_t b0, int32_t b1, int32_t b2, int32_t b3)
     return (uint32_t)__builtin_pulp_pack4((int8_t)b0, (int8_t)b1, (int8_t)b2, (int8_t)b3);
 }
 
+/* pv.sra is the vectors' operator */
+static inline uint32_t me_sra_b(uint32_t a, uint32_t n) { return (uint32_t)((me_bytes)a >> (me_bytes)n); }
+static inline uint32_t me_sra_h(uint32_t a, uint32_t n) { return (uint32_t)((me_halves)a >> (me_halves)n); }
+
 /* ---- memory */
 
 typedef uint32_t me_word_anywhere __attribute__((may_alias, aligned(1)));

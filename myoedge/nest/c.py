@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import zip_longest
 
@@ -27,56 +26,41 @@ from myoedge.nest.c_arrays import C_TYPES, CArray, CRow, put
 from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_dots import dot_text, dots_of, headers, without
 from myoedge.nest.c_formula import FormulaText
-from myoedge.nest.c_header import TileStruct, header, named_tables, result_names
+from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
 from myoedge.nest.c_lanes import ITERATIONS
 from myoedge.nest.c_late import LateResults
 from myoedge.nest.c_loops import CLoops
+from myoedge.nest.c_row_kernels import (
+    CALL_CYCLES,
+    NORM_CYCLES,
+    norm_call,
+    norm_row,
+)
+from myoedge.nest.c_rows import apart_from_squares, common_parts, own_operations, row_headers
 from myoedge.nest.c_taken import TakenRows, moving_parts
 from myoedge.nest.c_turns import CTurns
 from myoedge.nest.c_words import WordRow, lane_texts
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.intervals import of_all_trainings
-from myoedge.nest.ir import Array, Call, Reduced
+from myoedge.nest.ir import Call, Expr, Reduced
 from myoedge.nest.lanes import lanes_of
 
 LOOPS_MAX = 8
+WORKERS = 8  # cores beside the control core
 UNNAMED = "NAME"  # of the function, before its text is known
 LOOP_CYCLES = 2.0
 PAIRS_FROM, PAIRS_TO = 16, 90  # elements of a core's row; operations: about 500 bytes of code
 
 
-@dataclass(frozen=True, slots=True)
-class CKernel:
-    """A C function, its parameter structs and their header.
-
-    name       the function; its structs are <name>_params and <name>_tile
-    files      file name -> text of header and source
-    pointers   names of the arrays, in the order of the nest's reads
-    steps      array -> loops, and then reduced axes, by number, whose steps are fields of the tile
-    results    names of its results
-    tables     C name of each constant table -> its array
-    cycles     estimated cycles of an element on one core, by the operations in its text
-    code       operations of the text: a measure of the code that is fetched
-    """
-
-    name: str
-    files: Mapping[str, str]
-    pointers: tuple[str, ...]
-    steps: Mapping[str, tuple[int, ...]]
-    results: tuple[str, ...]
-    tables: Mapping[str, Array]
-    cycles: float
-    code: int
-
-
-def c_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
+def c_kernel(flat: FlatNest, labels: Mapping[int, str], cores: int = WORKERS) -> CKernel:
     """Return the C function of a description.
 
     labels   id of a part -> comment behind the statement of its value
+    cores    number of cores that share a tile: 8, or 9 with the control core
     Equal functions have equal names: the name ends with the digest of the text.
     """
-    body = _Body(flat, labels)
+    body = _Body(flat, labels, cores)
     source = body.source(UNNAMED)
     text = source + header(body.tile(UNNAMED))
     name = f"me_chain_{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
@@ -89,9 +73,9 @@ class _Body:
     """The texts of a function: a name for each array and table, a variable or an expression for
     each value."""
 
-    def __init__(self, flat: FlatNest, labels: Mapping[int, str]) -> None:
-        self.flat, self.lanes = flat, lanes_of(flat)
-        self.loops = CLoops.of(flat, self.lanes)
+    def __init__(self, flat: FlatNest, labels: Mapping[int, str], cores: int) -> None:
+        self.flat, self.cores, self.lanes = flat, cores, lanes_of(flat)
+        self.loops = CLoops.of(flat, self.lanes, cores)
         parts = flat.nest.parts
         self.arrays = tuple(CArray(f"x{n}", flat, n) for n in range(len(flat.reads)))
         self.taken = TakenRows.of(flat, self.arrays)
@@ -99,8 +83,10 @@ class _Body:
         self.late = LateResults.of(flat, self.results, self.loops.shared[0])
         self.turns = CTurns(flat, self.arrays, self.results)
         self.sums = [part for part in parts if isinstance(part, Reduced)]
-        self.dots = [] if self.lanes > 1 else dots_of(parts, self.arrays, flat.over)
+        dots = [] if self.lanes > 1 else dots_of(parts, self.arrays, flat.over)
+        self.dots = apart_from_squares(dots, self.sums)
         self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
+        self.norm_row = norm_row(flat, self.arrays)
         self.headers |= headers(self.dots) | c_lanes.headers(self.lanes)
         self.steps = {array.name: array.tile_steps for array in self.arrays}
         self.steps["y"] = tuple(range(len(flat.loops) - 1))
@@ -116,28 +102,31 @@ class _Body:
 
     def tile(self, name: str) -> TileStruct:
         """Return what the header declares for a function of this name."""
-        return TileStruct(name, self.flat, self.arrays, self.results, self.tables, self.steps)
+        arrays = self.arrays, self.results, self.tables
+        return TileStruct(name, self.flat, *arrays, self.steps, self.cores > WORKERS)
 
     # --- source
 
     def source(self, name: str) -> str:
-        includes = [f"{name}.h", "", *sorted({*self.headers, "me_math.h", "me_share.h"})]
+        lines = [*self._statements()]
+        used = {*self.headers, *row_headers(lines), "me_math.h", "me_share.h"}
+        includes = [f"{name}.h", "", *sorted(used)]
         start, end = f"void {name}(const {name}_params *op,", f"const {name}_tile *tile)"
-        lines = [
+        text = [
             "/* SPDX-License-Identifier: Apache-2.0 */",
             *(f'#include "{path}"' if path else "" for path in includes),
             "",
             f"{start} {end}",
             "{",
-            *(f"    {line}" if line else "" for line in self._statements()),
+            *(f"    {line}" if line else "" for line in lines),
             "}",
             "",
         ]
-        return "\n".join(lines)
+        return "\n".join(text)
 
     def _statements(self) -> Iterator[str]:
         for name, array in self.tables.items():
-            yield f"const {_c_type(array)} *const {name} = op->{name};"
+            yield f"const {C_TYPES[array.dtype]} *const {name} = op->{name};"
         if not self.tables:
             yield "(void)op;"
         for known in self.arrays:
@@ -159,7 +148,9 @@ class _Body:
         yield from self._row_sums.lines
         yield from self.taken.pointers(self.formula, self._loads("v"), self._rows(0))
         count = self.loops.count(at)
-        if self.turns.is_inner:
+        if row := self.norm_row:
+            yield norm_call(row, self._row_sums, self.arrays, count, self.flat.nest.out.dtype)
+        elif self.turns.is_inner:
             yield from self.turns.row(count, self.formula, self._moves(1))
         elif copied := self.taken.copied(self.flat.nest.results):
             yield from copied.copies(count)
@@ -227,18 +218,17 @@ class _Body:
         return self.loops.offset(lambda at: f"tile->y_step[{at}]", len(self.arrays))
 
     @cached_property
-    def _common(self) -> list[Reduced]:
-        """Sums that all elements of a row have in common."""
-        moving = moving_parts(self.flat)
-        axes = self.formula.axes  # of a sum inside of another one: that one's
-        return [part for part in self.sums if id(part) not in moving and not axes[id(part)]]
+    def _common(self) -> list[Expr]:
+        """Sums that all elements of a row have in common, and what follows from them."""
+        return common_parts(self.formula, moving_parts(self.flat))
 
     @cached_property
     def _row_sums(self) -> FormulaText:
-        """Sums of a row as variables h0, h1, ..."""
-        dots = dot_text([dot for dot in self.dots if dot.part in self._common], 1, "d")
+        """Values that all elements of a row have in common, as variables h0, h1, ..."""
+        sums = [part for part in self._common if isinstance(part, Reduced)]
+        dots = dot_text([dot for dot in self.dots if dot.part in sums], 1, "d")
         loads = self._loads("v") | dots.values[0]
-        text = FormulaText(self.formula, loads, "h", self._common, self._rows(0))
+        text = FormulaText(self.formula, loads, "h", sums, self._rows(0))
         text.lines += dots.lines
         text.named |= dots.values[0]
         for part in self._common:
@@ -247,15 +237,26 @@ class _Body:
         return text
 
     @cached_property
+    def _own_sums(self) -> list[Reduced]:
+        """Sums of a single element."""
+        return [part for part in self.sums if part not in self._common]
+
+    @cached_property
     def _together(self) -> int:
         """Return how many elements are computed at a time: two in long rows, as many as share a
         row of a product, fewer if the loop body leaves the cores' own instruction caches."""
         own = self.loops.own
         wanted = 2 if own >= PAIRS_FROM else 1
-        if self.flat.over:
-            products = sum(len(dot.rows) - 1 for dot in self.dots)
+        if self._own_sums:
+            dots = without(self.dots, self._row_sums.named)
+            products = sum(len(dot.rows) - 1 for dot in dots)
             wanted = max(len(ITERATIONS) // products, 1) if products else 1
-        fits = (n for n in (4, 2) if n <= min(wanted, own) and n * self.operations <= 2 * PAIRS_TO)
+        fits = (
+            n
+            for n in (4, 2)
+            if n <= min(wanted, own)
+            and n * own_operations(self.flat.nest.parts, self._common) <= 2 * PAIRS_TO
+        )
         return next(fits, 1)
 
     def _elements(self, prefixes: str) -> list[str]:
@@ -305,9 +306,16 @@ class _Body:
         ):
             yield put(array.dtype, name, value)
 
-    def cycles(self) -> tuple[float, int]:
-        """Return the estimated cycles of an element, and the operations of its text, which take a
-        cycle each beside the cycles of the loop."""
+    def cycles(self) -> tuple[float, float, int]:
+        """Return the estimated cycles of an element, those of a row, and the operations of the
+        text, which take a cycle each beside the cycles of the loop."""
+        row = self._row_sums.lines
+        own, code = (NORM_CYCLES, 0) if self.norm_row else self._own_cycles()
+        called = CALL_CYCLES if self.norm_row else 0.0
+        return own, text_cycles(row) + called, code + code_operations(row)
+
+    def _own_cycles(self) -> tuple[float, int]:
+        """Return the estimated cycles of an element, and the operations of its text."""
         if self.lanes > 1:
             lines = self._word_row.word([text.whole for text in self._word_row.texts])
             return (LOOP_CYCLES + text_cycles(lines)) / self.lanes, code_operations(lines)
@@ -317,11 +325,3 @@ class _Body:
             self.turns.iteration(formula)[0] if is_inner else self._elements(ITERATIONS[:together])
         )
         return LOOP_CYCLES + text_cycles(lines) / together, code_operations(lines)
-
-    @property
-    def operations(self) -> int:
-        return sum(1 for part in self.flat.nest.parts if part.operands)
-
-
-def _c_type(array: Array) -> str:
-    return C_TYPES[array.dtype]

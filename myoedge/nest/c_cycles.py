@@ -7,11 +7,14 @@ import re
 from collections.abc import Sequence
 
 from myoedge.nest.c_dots import dot_cycles
+from myoedge.nest.c_rows import total_cycles
 
 # Cycles of one core, from eight chains of 3 and 10 operators with 64 to 4,096 elements, simulated:
 # one per instruction of the text; literals beyond 12 bits have one of their own.
 OPERATIONS = re.compile(r"me_\w+|table(?=\d+\[)|\bx(?=\d+\[)| [-+*/?<>=&]+ |\b\d{4,}\b")
-DOT_OPERATIONS = 25  # of a call that is compiled into its place
+INLINE = re.compile(r"me_(dot|total|squares|most|least|moments|extremes|line_of_row)")
+INLINE_OPERATIONS = {"line_of_row": 110}  # of calls that are compiled into their place
+ROW_OPERATIONS = 25  # of those of rows
 OPERATION_CYCLES = {
     "table": 3,
     "me_add4_b": 4,
@@ -31,6 +34,7 @@ OPERATION_CYCLES = {
     "me_long_min": 4,
     "me_normalised": 150,
     "me_on_segment": 60,
+    "me_line_of_row": 190,
 }
 REDUCING = re.compile(r"for \(int32_t r\d+ = .*; r\d+ < (?:(\d+);|.* /\* at most (\d+) times)")
 
@@ -42,10 +46,9 @@ def text_cycles(lines: Sequence[str]) -> float:
 
 def code_operations(lines: Sequence[str]) -> int:
     """Return the number of operations in the text of lines of C, loops counted once."""
-    return sum(
-        len(OPERATIONS.findall(line.split(" /* ")[0])) + DOT_OPERATIONS * ("me_dot" in line)
-        for line in lines
-    )
+    own = (len(OPERATIONS.findall(line.split(" /* ")[0])) for line in lines)
+    calls = (INLINE_OPERATIONS.get(x, ROW_OPERATIONS) for x in INLINE.findall(" ".join(lines)))
+    return sum(own) + sum(calls)
 
 
 def _repeats(lines: Sequence[str]) -> tuple[list[str], list[int]]:
@@ -62,4 +65,4 @@ def _repeats(lines: Sequence[str]) -> tuple[list[str], list[int]]:
 
 def _line_cycles(line: str, times: int) -> float:
     own = sum(OPERATION_CYCLES.get(x.strip(), 1) for x in OPERATIONS.findall(line))
-    return times * (own + dot_cycles(line))
+    return times * (own + dot_cycles(line) + total_cycles(line))

@@ -57,7 +57,9 @@ def dots_of(
     found = []
     for part in parts:
         match part:
-            case Reduced("sum", axis, Binary("*", Element() as a, Element() as b), None):
+            case Reduced("sum", axis, Binary("*", Element() as a, Element() as b), None) if (
+                a is not b
+            ):
                 rows = sorted((array_of[id(x)] for x in (a, b)), key=lambda row: row.moves)
                 if _are_rows(rows, over.index(axis)):
                     found.append(RowProduct(part, (rows[0], rows[1])))

@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from myoedge.nest.c_arrays import CRow
+from myoedge.nest.c_rows import row_call, row_step, write_row
 from myoedge.nest.c_text import bare, shifted
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.ir import Binary, Call, Expr, Lookup, Number, Reduced, Where, walk
+from myoedge.nest.nodes import Assumed, CallResult, has_results
 from myoedge.nest.taken import Taken
 
 FUNCTIONS = {"//": "me_quotient", "%": "me_remainder"}
 TEXT_LENGTH = 60  # a longer expression gets a variable
-STARTS = {"sum": "0", "max": "INT32_MIN", "min": "INT32_MAX"}
+STARTS = {"sum": "0", "int32 sum": "0", "max": "INT32_MIN", "min": "INT32_MAX"}
 INT32_MAX, HALF_MAX = 2**31 - 1, 2**15 - 1
 
 
@@ -71,22 +73,22 @@ class FormulaText:
         text = self._text(part)
         label = self.parts.labels.get(id(part), "")
         again = self.parts.uses[id(part)] > 1 and not isinstance(part, Number)
-        if not (again or label or len(text) > TEXT_LENGTH):
+        if not (again or label or len(text) > TEXT_LENGTH or has_results(part)):
             return text
         return self._variable(part, text)
 
     def _variable(self, part: Expr, text: str) -> str:
         """Add a variable with a value to `lines`; return its name."""
-        label, name = self.parts.labels.get(id(part), ""), self._next_name()
+        label, name = self.parts.labels.get(id(part), ""), self.next_name()
         comment = f" /* {label} */" if label else ""
         self.lines.append(f"const {self._type(part)} {name} = {bare(text)};{comment}")
         return name
 
     def _type(self, part: Expr) -> str:
         """Return the C type of a value."""
-        return "int32_t"
+        return part.primitive.c_type if isinstance(part, Call) else "int32_t"
 
-    def _next_name(self) -> str:
+    def next_name(self) -> str:
         self.count += 1
         return f"{self.prefix}{self.count - 1}"
 
@@ -107,11 +109,18 @@ class FormulaText:
                 return f"({bare(condition)} ? {then} : {otherwise})"
             case Binary():
                 return self._binary(part)
-            case Reduced():
-                return self._loop(part)
+            case Reduced() | CallResult() | Assumed():
+                return self._inner_text(part)
         raise TypeError(part)
 
     # --- sums over an axis
+
+    def _inner_text(self, part: Reduced | CallResult | Assumed) -> str:
+        if isinstance(part, Assumed):
+            return self.of(part.value)
+        if isinstance(part, CallResult):
+            return f"{self.of(part.call)}.{part.name}"
+        return ("" if self.open else write_row(self, part)) or self._loop(part)
 
     def _loop(self, part: Reduced) -> str:
         """Write the loop over a reduced axis, with all sums over it that can be computed in one;
@@ -120,14 +129,11 @@ class FormulaText:
         for inner in (x for each in together for x in self._outside(each)):
             self.of(inner)
         first, end = self._ends(part)
-        names, axis = [self._next_name() for _ in together], self.parts.over.index(part.axis)
+        names, axis = [self.next_name() for _ in together], self.parts.over.index(part.axis)
         inside = FormulaText(self.parts, self.texts, self.prefix, self.sums, self.rows)
         inside.count, inside.open = self.count, [*self.open, axis]
         pointers = inside.load_elements(together, first)
-        steps = [
-            _step(each.operation, name, inside.bare(each.value))
-            for each, name in zip(together, names, strict=True)
-        ]
+        steps = [row_step(inside, each, name) for each, name in zip(together, names, strict=True)]
         self.count, at = inside.count, f"r{axis}"
         starts = (STARTS[each.operation] for each in together)
         self.lines += [
@@ -158,7 +164,7 @@ class FormulaText:
         for element in dict.fromkeys(x for each in sums for x in walk(each.value)):
             axes = self.parts.axes[id(element)]
             if id(element) in self.rows and self.parts.over[axis] in axes and axes <= known:
-                row, name = self.rows[id(element)], self._next_name()
+                row, name = self.rows[id(element)], self.next_name()
                 pointer = f"{name}_at"
                 starts = {f"r{n}": n for n in self.open[:-1]} | {first: axis}
                 pointers.append(row.pointer(pointer, starts))
@@ -181,7 +187,8 @@ class FormulaText:
 
     def _is_ready(self, part: Reduced) -> bool:
         inner = (x for x in walk(part.value) if isinstance(x, Reduced))
-        return all(id(x) in self.texts for x in inner)
+        is_loop = bool(self.open) or not row_call(self, part)
+        return is_loop and all(id(x) in self.texts for x in inner)
 
     def _outside(self, part: Reduced) -> list[Expr]:
         """Return the largest parts of a reduced value that do not depend on the axis."""
@@ -201,11 +208,13 @@ class FormulaText:
             case Binary("<<", left, Number(bits)):  # C leaves shifts of negative numbers undefined
                 return f"({self.of(left)} * {1 << bits})"
             case Binary(">>" | "long >>", Binary("+") as left, Number(bits)) if (
-                bits and self._is_own(left)
+                bits and self.is_own(left)
             ):
                 return self._sum(left, bits)
             case Binary("+"):
                 return self._sum(part, 0)
+            case Binary("int32 +", Binary("int32 *") as left, right) if self.is_own(left):
+                return f"me_mac({', '.join(map(self.bare, (right, *left.operands)))})"
             case Binary("-", left, Number(value)) if value <= 0:
                 return f"({self.of(left)} + {-value})" if value else self.of(left)
         return self._plain(part)
@@ -218,7 +227,7 @@ class FormulaText:
             return f"((int32_t)((uint32_t){a} {part.operation[-1]} (uint32_t){b}))"
         return f"({a} {part.operation.removeprefix('long ')} {b})"  # inside int32
 
-    def _is_own(self, part: Expr) -> bool:
+    def is_own(self, part: Expr) -> bool:
         """Return whether a part has no variable of its own: one use, no label."""
         return self.parts.uses[id(part)] == 1 and id(part) not in self.parts.labels
 
@@ -261,7 +270,7 @@ class FormulaText:
         return halves[-1] if halves else None
 
     def _is_product(self, part: Expr) -> bool:
-        return isinstance(part, Binary) and part.operation == "*" and self._is_own(part)
+        return isinstance(part, Binary) and part.operation == "*" and self.is_own(part)
 
     def _may_move(self, parts: Sequence[Expr], number: int, half: int) -> bool:
         """Return whether a sum of parts, a number and half of a rounded unit stays inside int32 in
@@ -285,7 +294,7 @@ class FormulaText:
     def _terms(self, part: Expr) -> Iterator[Expr]:
         """Yield the terms of a sum of sums."""
         for operand in part.operands:
-            if isinstance(operand, Binary) and operand.operation == "+" and self._is_own(operand):
+            if isinstance(operand, Binary) and operand.operation == "+" and self.is_own(operand):
                 yield from self._terms(operand)
             else:
                 yield operand
@@ -299,7 +308,7 @@ class FormulaText:
         match part:
             case Binary("min", Binary("max", value, Number(low)) as inner, Number(high)):
                 is_type = low == -high - 1 and high & (high + 1) == 0
-                if is_type and self._is_own(inner):
+                if is_type and self.is_own(inner):
                     return f"me_clips({self.bare(value)}, {high.bit_length() + 1})"
             case Binary(operation, value, Number(limit)):
                 bits = (limit if operation == "min" else -limit - 1).bit_length()
@@ -313,10 +322,3 @@ class FormulaText:
 def _times(part: Reduced) -> str:
     """Return the comment behind the start of a loop whose extent is no literal."""
     return "" if part.ends is None else f" /* at most {part.axis.extent} times */"
-
-
-def _step(operation: str, name: str, value: str) -> str:
-    """Return the statement that adds a value to a reduction, in C."""
-    if operation == "sum":
-        return f"{name} += {value};"
-    return f"{name} = me_{operation}({name}, {value});"

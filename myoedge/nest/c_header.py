@@ -11,6 +11,32 @@ from myoedge.nest.flat import FlatNest
 from myoedge.nest.ir import Array, Call, Expr, Lookup
 
 
+@dataclass(frozen=True, slots=True)
+class CKernel:
+    """A C function, its parameter structs and their header.
+
+    name       the function; its structs are <name>_params and <name>_tile
+    files      file name -> text of header and source
+    pointers   names of the arrays, in the order of the nest's reads
+    steps      array -> loops, and then reduced axes, by number, whose steps are fields of the tile
+    results    names of its results
+    tables     C name of each constant table -> its array
+    cycles     estimated cycles of an element on one core, by the operations in its text
+    row_cycles   those of what the elements of a row have in common
+    code       operations of the text: a measure of the code that is fetched
+    """
+
+    name: str
+    files: Mapping[str, str]
+    pointers: tuple[str, ...]
+    steps: Mapping[str, tuple[int, ...]]
+    results: tuple[str, ...]
+    tables: Mapping[str, Array]
+    cycles: float
+    row_cycles: float
+    code: int
+
+
 @dataclass(frozen=True, eq=False)
 class TileStruct:
     """Struct of a kernel's tile, which its header declares.
@@ -21,6 +47,7 @@ class TileStruct:
     results   names of its results
     tables    C name -> constant table
     steps     array -> loops, and then reduced axes, by number, whose steps are fields of the tile
+    nine_cores   whether the control core also calls it
     """
 
     name: str
@@ -29,15 +56,17 @@ class TileStruct:
     results: Sequence[str]
     tables: Mapping[str, Array]
     steps: Mapping[str, Sequence[int]]
+    nine_cores: bool = False
 
 
 def header(of: TileStruct) -> str:
     """Return the text of a header."""
     guard, name = f"{of.name.upper()}_H", of.name
     params = [f"const {ALL_TYPES[a.dtype]} *{n};" for n, a in of.tables.items()]
+    params += ["int32_t nine_cores;"] if of.nine_cores else []
     lines = [
         "/* SPDX-License-Identifier: Apache-2.0",
-        " * Layers as one loop, operands in L1. Cores 0 .. 7 call it together;",
+        f" * Layers as one loop, operands in L1. Cores 0 .. {7 + of.nine_cores} call it together;",
         f" * each computes its share{_barrier(of.flat)}. */",
         f"#ifndef {guard}",
         f"#define {guard}",

@@ -30,15 +30,17 @@ class CLoops:
     flat     the description
     shared   number of the loop whose iterations the cores share, or of two adjacent ones
     lanes    elements of the innermost loop that are computed at a time
+    cores    cores that share: 8, or 9 with the control core
     """
 
     flat: FlatNest
     shared: tuple[int, ...]
     lanes: int = 1
+    cores: int = 8
 
     @staticmethod
-    def of(flat: FlatNest, lanes: int) -> CLoops:
-        return CLoops(flat, shared_loops(flat, lanes=lanes), lanes)
+    def of(flat: FlatNest, lanes: int, cores: int = 8) -> CLoops:
+        return CLoops(flat, shared_loops(flat, cores, lanes), lanes, cores)
 
     @property
     def inner(self) -> int:
@@ -54,7 +56,7 @@ class CLoops:
     def own(self) -> int:
         """Iterations of the innermost loop that a core has of a row."""
         extent = self.flat.loops[-1].extent
-        return -(-extent // 8) if self.is_inner else extent
+        return -(-extent // self.cores) if self.is_inner else extent
 
     @property
     def share(self) -> str:
@@ -62,7 +64,8 @@ class CLoops:
         innermost loop, whole words."""
         extents = " * ".join(map(self._extent, self.shared))
         if self.lanes == 1 or not self.is_inner:
-            return f"const int32_t first = ME_FIRST({extents}), last = ME_LAST({extents});"
+            of = "(" if self.cores == 8 else f"_OF({self.cores}, "
+            return f"const int32_t first = ME_FIRST{of}{extents}), last = ME_LAST{of}{extents});"
         words = f"({extents} + {self.lanes - 1}) / {self.lanes}"
         last = f"me_min({self.lanes} * ME_LAST({words}), {extents})"
         return f"const int32_t first = {self.lanes} * ME_FIRST({words}), last = {last};"

@@ -19,10 +19,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
-from myoedge.nest.c import LOOP_CYCLES, UNNAMED, CKernel
+from myoedge.nest.c import LOOP_CYCLES, UNNAMED
 from myoedge.nest.c_arrays import ALL_TYPES, put
 from myoedge.nest.c_cycles import code_operations, text_cycles
-from myoedge.nest.c_header import TileStruct, header, named_tables, result_names
+from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
 from myoedge.nest.c_long import LONG_HEADER, LongText, value_type
 from myoedge.nest.c_scan_arrays import ScanArray
 from myoedge.nest.carried import Carried, Scan, Stated
@@ -42,7 +42,15 @@ def scan_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
     loop = body.iteration
     cycles = LOOP_CYCLES + text_cycles(loop)
     return CKernel(
-        name, files, pointers, body.steps, body.results, body.tables, cycles, code_operations(loop)
+        name,
+        files,
+        pointers,
+        body.steps,
+        body.results,
+        body.tables,
+        cycles,
+        row_cycles=0.0,
+        code=code_operations(loop),
     )
 
 

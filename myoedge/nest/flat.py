@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from myoedge.nest.ir import Array, Axis, Element, Nest, Reduced
 from myoedge.nest.parts import all_axes
+from myoedge.nest.rows import row_start
 from myoedge.nest.scan import scanned_axes
 from myoedge.nest.taken import Taken
 from myoedge.nest.windows import IndexMap, Term, index_map, padded_axes, reads_padding
@@ -267,7 +268,7 @@ def shared_loops(flat: FlatNest, cores: int = 8, lanes: int = 1) -> tuple[int, .
     loops = flat.loops
     extents = [*(loop.extent for loop in loops[:-1]), -(-loops[-1].extent // lanes)]
     rows = [_largest_share(extent, cores) for extent in extents]
-    rows[-1] += 4 / loops[-1].extent if len(loops) > 1 else 0  # each core starts every row
+    rows[-1] += row_start(flat) / loops[-1].extent if len(loops) > 1 else 0  # on each core
     best = min(range(len(loops)), key=rows.__getitem__)
     if lanes > 1 and len(loops) > 2:
         both = _largest_share(extents[-3] * extents[-2], cores)

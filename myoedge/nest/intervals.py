@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from myoedge.nest.ir import (
     Where,
     walk,
 )
+from myoedge.nest.nodes import Assumed, CallResult
 from myoedge.nest.parts import all_axes
 from myoedge.nest.taken import Taken
 from myoedge.nest.views import view_of
@@ -148,8 +149,8 @@ def _range(
             return part.limits if isinstance(part, Stated) else inner[-1]
         case Lookup() | Taken():
             return _of_entry(part, inner[-1])
-        case Call():
-            return part.primitive.bound(part.known, *map(_ends, inner))
+        case Call() | CallResult() | Assumed():
+            return _of_call(part, inner)
     raise TypeError(part)
 
 
@@ -172,6 +173,28 @@ def _of_leaf(
             return part.limits
         case Element():
             return known.get(part.array.name) or _of_element(part, loops)
+
+
+def _of_call(part: Call | CallResult | Assumed, inner: Sequence[Range]) -> Range:
+    """Return the range of a primitive's result; of several, arrays with an end for each."""
+    if isinstance(part, Assumed):
+        return _most(inner[0][0], part.low), _least(inner[0][1], part.high)
+    if isinstance(part, CallResult):
+        return _of_part(part, inner[0])
+    found = part.primitive.bound(part.known, *map(_ends, inner))
+    if not part.primitive.results:
+        return cast(Range, found)
+    low, high = (np.array(ends) for ends in zip(*found, strict=True))
+    return low, high
+
+
+def _of_part(part: CallResult, call: Range) -> Range:
+    """Return the range of one result of a call; that of all results where they are joined."""
+    if not _has_array(call):
+        return call
+    assert isinstance(part.call, Call)
+    at = part.call.primitive.results.index(part.name)
+    return int(call[0][at]), int(call[1][at])
 
 
 def _ends(value: Range) -> Interval:
@@ -281,6 +304,9 @@ def _combined(operation: str, a: Any, b: Any) -> Any:
 
 def _of_reduced(part: Reduced, inner: Sequence[Range], loops: Sequence[Axis]) -> Range:
     value = inner[0]
+    if part.operation == "int32 sum":
+        exact = _of_reduced(replace(part, operation="sum"), inner, loops)
+        return exact if _is_inside(exact, INT32) else INT32
     if part.ends and part.operation == "sum":
         return _times(_ends(value), *inner[1:])
     if part.operation == "sum":

@@ -20,9 +20,14 @@ class Primitive:
     header    C header that defines it
     compute   (table, arrays ...) -> array of integers
     bound     (table, ranges ...) -> range of its results
+    results   fields of the struct that it returns; () for one int32. With results, `compute` and
+              `bound` return one array and one range for each
+    c_type    type that it returns
     """
 
     name: str
     header: str
-    compute: Callable[..., Numbers]
-    bound: Callable[..., tuple[int, int]]
+    compute: Callable[..., Any]
+    bound: Callable[..., Any]
+    results: tuple[str, ...] = ()
+    c_type: str = "int32_t"

@@ -30,6 +30,7 @@ from myoedge.nest.ir import (
     Where,
     walk,
 )
+from myoedge.nest.nodes import Assumed, CallResult, called
 from myoedge.nest.parts import all_axes
 from myoedge.nest.primitive import Numbers
 from myoedge.nest.scan import carrying
@@ -167,8 +168,8 @@ class _Compiler:
                 return lambda at: values.take(at)
             case Taken():
                 return partial(taken, part, self.loops)
-            case Call():
-                return lambda *xs: part.primitive.compute(part.known, *map(np.asarray, xs))
+            case Call() | CallResult() | Assumed():
+                return called(part)
         raise TypeError(part)
 
     def _of_pair(self, operation: str) -> Callable[..., Any]:
@@ -215,6 +216,9 @@ class _Compiler:
             value = np.broadcast_to(value, whole)
         if part.operation == "last":
             return value.take([-1], axis=at)
+        if part.operation == "int32 sum":
+            total = np.sum(value, axis=at, keepdims=True, dtype=np.int64)
+            return total.astype(np.int32).astype(self.dtype)
         kind = {"dtype": self.dtype} if part.operation == "sum" else {}
         return REDUCED[part.operation](value, axis=at, keepdims=True, **kind)
 

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.c import LOOPS_MAX, CKernel, c_kernel
+from myoedge.nest.c import LOOPS_MAX, c_kernel
 from myoedge.nest.c_arrays import ALL_TYPES, C_TYPES, STEP
-from myoedge.nest.c_header import result_names
+from myoedge.nest.c_header import CKernel, result_names
 from myoedge.nest.c_scan import scan_kernel
 from myoedge.nest.flat import FlatNest, shared_loops
 from myoedge.nest.intervals import in_int32, in_int64
 from myoedge.nest.ir import Array, Expr, Nest
 from myoedge.nest.lanes import lanes_of, words_together
 from myoedge.nest.records import records
+from myoedge.nest.rows import shared_rows
 from myoedge.nest.simplify import simplified
 from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import strides
@@ -172,7 +173,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         made = scan_kernel(chain.flat, chain.labels)
         inputs = _inputs(chain, made, scan_axes(chain.flat)[1])
         return scan_in_tiles(step, chain.flat, made, inputs, engine)
-    flat, text = chain.flat, c_kernel(chain.flat, chain.labels)
+    flat, text = chain.flat, c_kernel(chain.flat, chain.labels, engine.cores)
     axes, dims = axes_of(flat.loops, lanes_of(flat) * words_together(flat))
     over = {f"r{number}": axis.extent for number, axis in enumerate(flat.over)}
     rows = _inputs(chain, text, (*dims, *(((name, 1),) for name in over)))
@@ -184,19 +185,31 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         axes=turn_axis(flat) | axes | over,
         split=_tiled_axes(flat, axes),
         operands=(*inputs, *tables, *results),
-        op={name: f"@{name}" for name in text.tables} or {"unused": 0},
+        op={name: f"@{name}" for name in text.tables} or _unused(engine),
         tile=lambda regions: _tile(regions, flat, text),
-        work=lambda sizes: chain_cycles(flat, own[0], sizes, text.cycles, engine.cores),
+        work=lambda sizes: chain_cycles(flat, own[0], sizes, text, engine.cores),
+        nine_cores=_control_core(engine),
         sources=text.files,
         cost=generated_cost(text.code),
     )
 
 
+def _unused(engine: Engine) -> Fields:
+    """Return the field of a struct without others."""
+    return {} if engine.control_core else {"unused": 0}
+
+
+def _control_core(engine: Engine) -> bool | None:
+    return engine.control_core or None
+
+
 def _tiled_axes(flat: FlatNest, axes: Iterable[str]) -> tuple[str, ...]:
-    """Return the loops that may be tiled; none if a tile may read what an earlier one wrote."""
+    """Return the loops that may be tiled; none if a tile may read what an earlier one wrote,
+    not the innermost one if a row is read twice."""
     if flat.late or flat.turns is not None:
         return ()
-    return tuple(name for name in axes if name.startswith("i"))[:CUT]
+    loops = [name for name in axes if name.startswith("i")]
+    return tuple(loops[:-1] if shared_rows(flat) else loops)[:CUT]
 
 
 def _results(
@@ -210,12 +223,16 @@ def _results(
 
 
 def _inputs(chain: ChainNest, text: CKernel, dims: Sequence[AffineExpr]) -> list[Operand]:
-    """Return the arrays that a chain reads.
+    """Return the arrays that a chain reads; rows that it reads twice once.
 
     dims   index along each loop, then along each reduced axis
     """
-    named = enumerate(zip(text.pointers, chain.operands, strict=True))
-    return [_operand(name, source, chain.flat, number, dims) for number, (name, source) in named]
+    named, again = zip(text.pointers, chain.operands, strict=True), shared_rows(chain.flat)
+    return [
+        _operand(name, source, chain.flat, number, dims)
+        for number, (name, source) in enumerate(named)
+        if number not in again
+    ]
 
 
 def _operand(
@@ -237,8 +254,11 @@ def _operand(
 def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
     """Return the pointers of a tile, the extents of its loops, and the steps of its arrays; all
     results have those of y. Pointers are to where padding would start."""
-    regions = of_one_iteration(regions, flat, text.pointers, text.results)
-    fields: dict[str, int | str] = {name: f"@{name}" for name in (*text.pointers, *text.results)}
+    rows = _same_rows(flat, text)
+    given = _with_rows(regions, rows)
+    regions = of_one_iteration(given, flat, text.pointers, text.results)
+    names = (*text.pointers, *text.results)
+    fields: dict[str, int | str] = {name: f"@{rows.get(name, name)}" for name in names}
     fields |= {
         name: f"@{name}-{missing}"
         for name, read in zip(text.pointers, flat.reads, strict=True)
@@ -257,6 +277,15 @@ def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Field
     return fields
 
 
+def _same_rows(flat: FlatNest, text: CKernel) -> dict[str, str]:
+    """Return pointer -> the pointer of another read of its rows."""
+    return {text.pointers[n]: text.pointers[other] for n, other in shared_rows(flat).items()}
+
+
+def _with_rows(regions: Mapping[str, Region], rows: Mapping[str, str]) -> dict[str, Region]:
+    return {**regions, **{name: regions[other] for name, other in rows.items()}}
+
+
 def _padding_bytes(region: Region, array: Array) -> int:
     """Return the distance from where padding would start to the first element of a region."""
     steps = strides(region.extent)
@@ -264,11 +293,8 @@ def _padding_bytes(region: Region, array: Array) -> int:
     return count * np.dtype(array.dtype).itemsize
 
 
-def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, each: float, cores: int) -> Any:
-    """Return the estimated cycles of the busiest core for a tile.
-
-    each   cycles of an element
-    """
+def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, text: CKernel, cores: int) -> Any:
+    """Return the estimated cycles of the busiest core for a tile."""
     extents, shared = y.extents(sizes), shared_loops(flat, cores, lanes_of(flat))
     share = -(-math.prod(extents[d] for d in shared) // cores)
     rest = [n for d, n in enumerate(extents[:-1]) if d not in shared]
@@ -276,7 +302,7 @@ def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, each: float, cores: i
     rows, length = math.prod(rest), share if is_inner else extents[-1]
     rows = rows if is_inner else rows * share
     late = SYNC_CYCLES + LATE_CYCLES * len(flat.late) * rows * length if flat.late else 0.0
-    once = rows * (ROW_CYCLES + length * each) + late
+    once = rows * (ROW_CYCLES + text.row_cycles + length * text.cycles) + late
     return once if flat.turns is None else flat.turns.count * (once + SYNC_CYCLES * bool(late))
 
 

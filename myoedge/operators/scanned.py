@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from myoedge.nest.c import CKernel
+from myoedge.nest.c_header import CKernel
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import ceil_div

@@ -80,7 +80,9 @@ def _vector(rows: Table, name: str, operands: Mapping[str, int]) -> int:
 
 
 def _lane_result(row: Row, p: int, q: int, bits: int) -> int:
-    return int(eval(row["meaning"], dict(_NAMES), {"p": p, "q": q, "r": q & bits - 1}))
+    return int(
+        eval(row["meaning"], dict(_NAMES), {"p": p, "q": q, "r": q & bits - 1, "width": bits})
+    )
 
 
 def _seconds(stem: str, operands: Mapping[str, int], bits: int, sign: str) -> list[int]:

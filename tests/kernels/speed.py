@@ -31,8 +31,6 @@ from tests.kernels.test_elementwise import ALIGNED, eight_bit_cases, pair_case, 
 from tests.kernels.test_elementwise import KERNELS as elementwise
 from tests.kernels.test_move import KERNELS as move
 from tests.kernels.test_move import move_case, permute_case
-from tests.kernels.test_norm import KERNELS as norm
-from tests.kernels.test_norm import case_of as norm_case
 from tests.kernels.test_recurrent_kernels import KERNELS as recurrent
 from tests.kernels.test_recurrent_kernels import gates_case, steps_case
 from tests.layer_networks import Function, Last, Layer
@@ -42,7 +40,6 @@ KERNELS = {
     "depthwise": depthwise,
     "elementwise": elementwise,
     "move": move,
-    "norm": norm,
     "recurrent": recurrent,
 }
 RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "kernel_cycles.json"
@@ -142,8 +139,8 @@ def steps(kernel: str, units: int) -> Callable[[], tuple[str, Case]]:
     return lambda: ("recurrent", steps_case(seeded(), kernel, 32, 1, units))
 
 
-def normed(*, wide: bool) -> Callable[[], tuple[str, Case]]:
-    return lambda: ("norm", norm_case(seeded(), "layer_norm", 128, 192, wide=wide))
+def normed(rows: int, length: int) -> Callable[[], Layer]:
+    return lambda: Layer(Function(lambda x: F.layer_norm(x, (length,))), ((rows, length),))
 
 
 ROWS: Mapping[str, Row] = {
@@ -277,17 +274,12 @@ ROWS: Mapping[str, Row] = {
         wanted=(2.0, 0.0),
         unit="result",
     ),
-    "layer norm 128 x 192": Row(24_576, kernel=normed(wide=False), unit="result"),
-    "layer norm 128 x 192, 16 bits": Row(24_576, kernel=normed(wide=True), unit="result"),
+    "layer norm 128 x 192": Row(24_576, from_l2=normed(128, 192), unit="result"),
     "group norm of 8 groups 20x20x64": Row(
         25_600, from_l2=normalised(nn.GroupNorm(8, 64)), unit="result"
     ),
     "instance norm 20x20x64": Row(25_600, from_l2=normalised(nn.InstanceNorm2d(64)), unit="result"),
-    "layer norm 16 x 4096": Row(
-        65_536,
-        from_l2=lambda: Layer(Function(lambda x: F.layer_norm(x, (4096,))), ((16, 4096),)),
-        unit="result",
-    ),
+    "layer norm 16 x 4096": Row(65_536, from_l2=normed(16, 4096), unit="result"),
     "deviation of 64 signals of 400": Row(
         25_600,
         from_l2=lambda: Layer(Function(lambda x: x.std(-1)), ((64, 400),)),

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Norms of rows and groups, of 8 and 16 bits, against the integer meaning, and that against
+"""Norms of groups, of 8 and 16 bits, against the integer meaning, and that of rows against
 floats."""
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,10 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.interpreter import integer_step
-from myoedge.operators.norm.definition import fraction_bits
 from myoedge.operators.norm.group_norm import Layout
 from myoedge.operators.norm.group_norm import fraction_bits as group_fraction_bits
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes
-
-KERNELS = ("me_norm_to_s8", "me_norm_to_s16")
-SIZES = ((128, 192), (13, 192), (8, 64), (9, 7), (3, 1), (1, 1023), (5, 2), (17, 30))
 
 
 def drawn_params(rng: np.random.Generator, *, wide: bool) -> QuantParams:
@@ -37,21 +32,6 @@ def drawn_target(rng: np.random.Generator, *, wide: bool) -> QuantParams:
     return QuantParams(float(2.0 ** rng.uniform(-6, -4)), int(rng.integers(-40, 40)))
 
 
-def step_of(
-    rng: np.random.Generator, op: str, rows: int, length: int, *, wide: bool, y_wide: bool
-) -> QuantizedNode:
-    x, target = drawn_params(rng, wide=wide), drawn_target(rng, wide=y_wide)
-    constants = tuple(rng.normal(1, 0.3, length) for _ in range(2 if op == "layer_norm" else 1))
-    shapes = ((rows, length), *((length,) for _ in constants))
-    attrs = {"eps": float(rng.choice([1e-5, 1e-9, 0.1]))}
-    none = (None,) * len(constants)
-    inputs = QuantizeInputs(attrs, shapes, (rows, length), (x, *none), target, (None, *constants))
-    node = Node(op, ("x", "g", "b")[: len(shapes)], ("y",), attrs)
-    result = (OPS[op].constants.quantize(inputs), target.low, target.high, target.element_type)
-    types = (x.element_type,)
-    return QuantizedNode(node, ("x",), shapes[:1], (rows, length), *result, operand_types=types)
-
-
 def draw_rows(rng: np.random.Generator, rows: int, length: int, *, wide: bool) -> Array:
     """Rows of all spreads, constant ones and the widest among them."""
     if not wide:
@@ -60,43 +40,6 @@ def draw_rows(rng: np.random.Generator, rows: int, length: int, *, wide: bool) -
     x = rng.integers(-(2**15), 2**15, (rows, length)) >> rng.integers(0, 16, (rows, 1))
     x[0] = rng.choice([-(2**15), 2**15 - 1], length)
     return x.astype(np.int16)
-
-
-def case_of(
-    rng: np.random.Generator,
-    op: str,
-    rows: int,
-    length: int,
-    *,
-    wide: bool,
-    y_wide: bool = False,
-    nine_cores: bool = False,
-) -> Case:
-    step = step_of(rng, op, rows, length, wide=wide, y_wide=y_wide)
-    x = draw_rows(rng, rows, length, wide=wide)
-    data = blob(np.stack([step.integers.gain, step.integers.offset], axis=1), x)
-    numbers = (
-        length, fraction_bits(length), int(op == "layer_norm"), int(wide),
-        *step.integers.named(("x_zero", "shift", "eps_low", "eps_high")).values(), *data.starts,
-        rows, int(nine_cores), step.integers.down, int(y_wide),
-    )  # fmt: skip
-    name = f"{op} {rows} {length} {wide} {y_wide} {nine_cores}"
-    return Case(name, numbers, data.data, integer_step(step, [x]).ravel().view(np.int8))
-
-
-def every_case() -> list[Case]:
-    rng = np.random.default_rng(43)
-    kinds = itertools.product(("layer_norm", "rms_norm"), (False, True), (False, True), SIZES)
-    return [
-        case_of(rng, op, *size, wide=wide, y_wide=y_wide, nine_cores=size[0] % 2 == 1)
-        for op, y_wide, wide, size in kinds
-    ]
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_rows_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    cases = every_case()
-    check(cases, run("norm", KERNELS, cases, tmp_path))
 
 
 # rows, positions, groups, channels of a group, elements of a channel

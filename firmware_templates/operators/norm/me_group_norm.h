@@ -5,7 +5,7 @@
 #ifndef ME_GROUP_NORM_H
 #define ME_GROUP_NORM_H
 
-#include "me_norm.h"
+#include "me_norm_rows.h"
 #include "me_scale.h"
 
 /* positions, channels, inner   of a group: together up to 2**20 elements

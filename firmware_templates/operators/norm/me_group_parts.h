@@ -43,7 +43,7 @@ static inline int32_t me_group_next_column(const me_group_part *part, int32_t co
 static inline void me_group_add_moments(me_group_moments *of, me_moments some)
 {
     of->total += some.total;
-    of->squares += some.squares;
+    of->squares += (uint32_t)some.squares;
 }
 
 static inline void me_group_add_wide_moments(me_group_moments *of, const me_wide_moments *some)
@@ -58,7 +58,7 @@ static inline void me_group_add_bytes(me_group_moments *of, const int8_t *x, int
     const int32_t words = step == 1 ? n / 4 : 0;
     me_moments some;
     if (words > 0) {
-        me_moments_b(x, words, &some);
+        me_moments_words_b(x, words, &some);
         me_group_add_moments(of, some);
     }
     if (4 * words < n) {

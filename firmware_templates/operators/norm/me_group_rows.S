@@ -173,4 +173,31 @@ normalise_run me_normalise_run_b_h, p_lb_r, p_sh_r
 normalise_run me_normalise_run_h_b, p_lh_r, p_sb_r
 normalise_run me_normalise_run_h_h, p_lh_r, p_sh_r
 
+/* a0 x, a1 words, a2 of */
+me_function me_moments_words_b
+    li t0, 0
+    li t1, 0
+    li t2, 0x01010101
+    srli a3, a1, 1
+    beqz a3, .Lmoments_b_rest
+    lp_setup 0, a3, .Lmoments_b_last
+    p_lw t3, 4, a0
+    p_lw t4, 4, a0
+    pv_sdotsp_b t0, t3, t2
+    pv_sdotsp_b t1, t3, t3
+    pv_sdotsp_b t0, t4, t2
+.Lmoments_b_last:
+    pv_sdotsp_b t1, t4, t4
+.Lmoments_b_rest:
+    andi a1, a1, 1
+    beqz a1, .Lmoments_b_done
+    lw t3, 0(a0)
+    pv_sdotsp_b t0, t3, t2
+    pv_sdotsp_b t1, t3, t3
+.Lmoments_b_done:
+    sw t0, 0(a2)
+    sw t1, 4(a2)
+    ret
+me_end me_moments_words_b
+
 #endif

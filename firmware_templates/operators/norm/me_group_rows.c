@@ -11,7 +11,7 @@ void me_moments_apart(const int8_t *x, int32_t n, int32_t step, me_moments *of)
         total += value;
         squares = me_mac(squares, value, value);
     }
-    *of = (me_moments){ total, (uint32_t)squares };
+    *of = (me_moments){ total, squares };
 }
 
 static inline int32_t normalised(int32_t x, const me_group_run *run)
@@ -64,5 +64,7 @@ void me_normalise_run_h_h(const int16_t *x, int16_t *y, int32_t n, const me_grou
     for (int32_t i = 0; i < n; i++)
         y[i * (run->y_step / 2)] = (int16_t)normalised(x[i * (run->step / 2)], run);
 }
+
+void me_moments_words_b(const int8_t *x, int32_t words, me_moments *of) { *of = me_moments_b(x, 4 * words); }
 
 #endif

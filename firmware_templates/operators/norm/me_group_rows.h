@@ -6,12 +6,16 @@
 #define ME_GROUP_ROWS_H
 
 #include "me_norm_rows.h"
+#include "me_rows.h"
 
 /* What the numbers of a channel have in common; step, y_step: bytes from one to the next, of x and of y. */
 typedef struct {
     me_line line;
     int32_t gain, offset, shift, low, high, step, y_step;
 } me_group_run;
+
+/* Of words of four bytes: the sum of all bytes, and of their squares. */
+void me_moments_words_b(const int8_t *x, int32_t words, me_moments *of);
 
 /* A sum, and the sum of squares: high << 16 + low. */
 typedef struct {

@@ -3,69 +3,26 @@
 
 #if !defined ME_GAP9 || defined ME_SDK
 
-void me_moments_b(const int8_t *x, int32_t words, me_moments *of)
-{
-    int32_t total = 0, squares = 0;
-    for (int32_t i = 0; i < words; i++) {
-        const uint32_t four = me_next_w(&x);
-        total = me_sdotsp_b(total, four, 0x01010101u);
-        squares = me_sdotsp_b(squares, four, four);
-    }
-    *of = (me_moments){ total, (uint32_t)squares };
-}
-
-void me_moments_h(const int16_t *x, int32_t n, int32_t halvings, me_moments *of)
-{
-    int32_t total = 0, squares = 0;
-    for (int32_t i = 0; i < n; i++) {
-        const int32_t value = x[i] >> halvings;
-        total += value;
-        squares = me_mac(squares, value, value);
-    }
-    *of = (me_moments){ total, (uint32_t)squares };
-}
-
-int32_t me_reach_h(const int16_t *x, int32_t n)
-{
-    int32_t high = 0, low = -1;
-    for (int32_t i = 0; i < n; i++) {
-        high = me_max(high, x[i]);
-        low = me_min(low, x[i]);
-    }
-    return me_max(high, -1 - low);
-}
-
 static inline int32_t normalised(int32_t x, const me_gain *pair, const me_line *line, int32_t shift)
 {
     return (me_on_line(x, *line) * pair->gain + pair->offset) >> shift;
 }
 
-void me_norm_row_b(const int8_t *x, int8_t *y, int32_t n, const me_gain *pairs, const me_line *line,
-                   int32_t shift)
-{
-    for (int32_t i = 0; i < n; i++)
-        y[i] = me_clip8(normalised(x[i], pairs + i, line, shift));
-}
+#define ME_NORM_ROW(NAME, X, Y, BITS, HALVINGS, ...) \
+    void NAME(const void *of_x, void *of_y, int32_t n, const void *of_pairs, const me_line *line, \
+              int32_t shift __VA_ARGS__) \
+    { \
+        const X *x = of_x; \
+        const me_gain *pairs = of_pairs; \
+        Y *y = of_y; \
+        for (int32_t i = 0; i < n; i++) \
+            y[i] = (Y)me_clips(normalised(x[i] >> (HALVINGS), pairs + i, line, shift), BITS); \
+    }
 
-void me_norm_row_h(const int16_t *x, int8_t *y, int32_t n, const me_gain *pairs, const me_line *line,
-                   int32_t shift, int32_t halvings)
-{
-    for (int32_t i = 0; i < n; i++)
-        y[i] = me_clip8(normalised(x[i] >> halvings, pairs + i, line, shift));
-}
-
-void me_norm_row_b_s16(const int8_t *x, int16_t *y, int32_t n, const me_gain *pairs, const me_line *line,
-                       int32_t shift)
-{
-    for (int32_t i = 0; i < n; i++)
-        y[i] = (int16_t)me_clips(normalised(x[i], pairs + i, line, shift), 16);
-}
-
-void me_norm_row_h_s16(const int16_t *x, int16_t *y, int32_t n, const me_gain *pairs, const me_line *line,
-                       int32_t shift, int32_t halvings)
-{
-    for (int32_t i = 0; i < n; i++)
-        y[i] = (int16_t)me_clips(normalised(x[i] >> halvings, pairs + i, line, shift), 16);
-}
+#define ME_AND_HALVINGS , int32_t halvings
+ME_NORM_ROW(me_norm_row_b, int8_t, int8_t, 8, 0, )
+ME_NORM_ROW(me_norm_row_b_s16, int8_t, int16_t, 16, 0, )
+ME_NORM_ROW(me_norm_row_h, int16_t, int8_t, 8, halvings, ME_AND_HALVINGS)
+ME_NORM_ROW(me_norm_row_h_s16, int16_t, int16_t, 16, halvings, ME_AND_HALVINGS)
 
 #endif

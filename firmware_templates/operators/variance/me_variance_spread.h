@@ -19,10 +19,10 @@ static inline me_variance_sums me_narrow_sums(const int8_t *x, int32_t n, int32_
     me_moments of = { 0, 0 }, rest = { 0, 0 };
     const int32_t words = step == 1 ? n / 4 : 0;
     if (words > 0)
-        me_moments_b(x, words, &of);
+        me_moments_words_b(x, words, &of);
     if (4 * words < n)
         me_moments_apart(x + 4 * words * step, n - 4 * words, step, &rest);
-    return (me_variance_sums){ of.total + rest.total, of.squares + rest.squares };
+    return (me_variance_sums){ of.total + rest.total, (uint32_t)of.squares + (uint32_t)rest.squares };
 }
 
 static inline me_variance_sums me_wide_sums(const int16_t *x, int32_t n, int32_t step)

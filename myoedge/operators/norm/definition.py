@@ -10,29 +10,35 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from myoedge.graph.ir import Attrs
+from myoedge.nest.formulas import broadcast_axes, in_int32, maximum, total
+from myoedge.nest.intervals import INT32, Interval
+from myoedge.nest.ir import Axis, Call, Expr, Nest, Reduced, Value, as_expr
+from myoedge.nest.nodes import Assumed, results_of
+from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, inverse_root
 from myoedge.numerics.requant import CONSTANT_MAX
 from myoedge.operators.attributes import NOT_NEGATIVE
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import (
     last_axis_kept,
     same_shape,
     stream_except_last_axis,
 )
 from myoedge.operators.core_kernels import is_large, on_nine_cores
+from myoedge.operators.described import nest_constant, operand, result, saturated
 from myoedge.operators.format import EITHER_WIDTH
-from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
-from myoedge.operators.traits import ByHand, Constants, Operands, Weights
-from myoedge.targets.chip import Engine
+from myoedge.operators.traits import Constants, Described, Operands, Weights
 
 LENGTH_MAX = 1023  # elements per row: sums of 11-bit squares fit 32 bits
 NORMAL_BITS = 15  # bits of a normalised value without the sign
 WIDE_BITS = 11  # bits of squared int16 values without the sign
 EPS_BITS = 61  # bits of eps; a larger eps is shifted right together with the squares
 AS_MACS = 32  # multiply-accumulates that take as long as one normalised element
+WIDE = -(1 << WIDE_BITS), (1 << WIDE_BITS) - 1  # int16 values before they are squared
 
 
 def layer_norm_real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
@@ -93,7 +99,7 @@ def learnt(normal_bits: int) -> Learnt:
     """
     return Learnt(
         {"gain": SYMMETRIC_32, "offset": SYMMETRIC_32, "shift": SHIFT, "acc_bound": BOUND},
-        lambda integers, site: sums_fit(integers.gain, integers.offset, 1 << normal_bits),
+        lambda integers, site: sums_fit(integers.gain, integers.offset, normal_most(normal_bits)),
     )
 
 
@@ -121,7 +127,7 @@ def affine_params(inputs: QuantizeInputs, length: int, bits: int, normal_bits: i
         shift=shift,
         eps_low=eps % 2**31,
         eps_high=eps >> 31,
-        acc_bound=int((np.abs(gains) * 2**normal_bits + np.abs(offsets)).max()),
+        acc_bound=int(_reach(gains, offsets, normal_bits).max()),
         gain=gains.astype(np.int32),
         offset=offsets.astype(np.int32),
     )
@@ -149,36 +155,55 @@ def _common_shift(
 def _beyond(gains: Array, offsets: Array, normal_bits: int) -> Array:
     """Return the factor by which gains, or n * gain + offset, exceed their bits; at most 1 if they
     fit."""
-    reach = np.abs(gains) * 2**normal_bits + np.abs(offsets)
+    reach = _reach(gains, offsets, normal_bits)
     return np.asarray(np.maximum(np.abs(gains) / (2 ** (30 - normal_bits) - 1), reach / INT32_MAX))
 
 
-def _halvings(step: QuantizedNode, x: Array) -> Array:
-    """Return the right shift of each int16 row that leaves 11 bits and a sign, and for which eps
-    fits its bits; 0 for int8."""
-    if step.read_type(0) != INT16:
-        return np.zeros((*x.shape[:-1], 1), np.int64)
-    largest = np.maximum(x.max(axis=-1, keepdims=True), -1 - x.min(axis=-1, keepdims=True))
-    bits = np.frexp(largest.astype(np.float64))[1].astype(np.int64)
-    return np.asarray(np.maximum(bits - WIDE_BITS, step.integers.down))
+def _reach(gains: Array, offsets: Array, normal_bits: int) -> Array:
+    """Return the largest |n * gain + offset|."""
+    return np.asarray(np.abs(gains) * normal_most(normal_bits) + np.abs(offsets))
 
 
-def integer(step: QuantizedNode, x: Array) -> Array:
-    """Normalise the rows of x [..., C] in integers with 64-bit statistics; int8 or int16 -> int8 or
-    int16."""
-    length = x.shape[-1]
-    halvings = _halvings(step, x.astype(np.int64))
-    rows = x.astype(np.int64) >> halvings
-    total, squares = rows.sum(axis=-1, keepdims=True), np.square(rows).sum(axis=-1, keepdims=True)
-    zero = np.full_like(total, length * step.integers.x_zero)
-    middle = total if step.node.op == "layer_norm" else zero
-    spread = length * squares + middle * (middle - 2 * total)  # at least 0
-    spread += (step.integers.eps_high * 2**31 + step.integers.eps_low) >> (
-        2 * (halvings - step.integers.down)
-    )
-    along = line(np.maximum(spread, 1), length, middle, fraction_bits(length), NORMAL_BITS)
-    y = (on_line(rows, along) * step.integers.gain + step.integers.offset) >> step.integers.shift
-    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
+def normal_most(normal_bits: int) -> int:
+    """Return the largest magnitude of a normalised value: at most sqrt(length) times 1 + 2**-14
+    from rounding the root and its inverse, and one step from rounding it."""
+    return (1 << normal_bits) + (1 << normal_bits - 13)
+
+
+def meaning(step: QuantizedNode[NormParams]) -> Nest:
+    """Describe the norm of the rows of x [..., C]: a line per row, a gain and an offset per
+    channel."""
+    axes, x, c = broadcast_axes(step.out), operand(step, 0), step.integers
+    row, length = Axis("r", step.out[-1]), step.out[-1]
+    own, along = x[axes], x[(*axes[:-1], row)]
+    less, kind = as_expr(0), "sum"
+    if step.read_type(0) == INT16:  # 11 bits and a sign stay, and eps fits its bits
+        halvings = _halvings(along, row, c.down)
+        own, along = (Assumed(value >> halvings, *WIDE) for value in (own, along))
+        less, kind = (halvings - c.down) * 2, "int32 sum"
+    sum_ = total(row, along)
+    squares = Reduced(kind, row, along * along)
+    middle = sum_ if step.node.op == "layer_norm" else as_expr(length * c.x_zero)
+    bits = fraction_bits(length)
+    numbers: list[Value] = [sum_, squares, middle, length, c.eps_high, c.eps_low, less, bits]
+    slope, start, shift = results_of(Call(LINE_OF_ROW, None, tuple(map(as_expr, numbers))))
+    normal = in_int32("+", in_int32("*", own, slope), start) >> shift
+    gain, offset = (nest_constant(name, getattr(c, name))[axes[-1]] for name in ("gain", "offset"))
+    places = nest_constant("shift", np.array([c.shift], np.int32))[0]
+    most = normal_most(NORMAL_BITS)
+    value = Assumed(normal, -most, most) * gain + offset
+    index = tuple(axis.at for axis in axes)
+    return Nest(axes, (x,), result(step), index, saturated(step, value >> places))
+
+
+def _halvings(along: Expr, row: Axis, least: int) -> Expr:
+    """Return the right shift of a row of int16.
+
+    along   an element of the row
+    """
+    reach = maximum(Reduced("max", row, along), -1 - Reduced("min", row, along))
+    top = Call(HIGHEST_BIT, None, (maximum(reach, 1 << (WIDE_BITS - 1)),))
+    return maximum(top - (WIDE_BITS - 1), least)
 
 
 def line(
@@ -209,37 +234,40 @@ def on_line(x: Array, along: tuple[Array, Array, Array]) -> Array:
     return np.asarray((x * slope + start).astype(np.int32) >> shift)
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of a layer norm; tiles are blocks of whole rows."""
-    rows, length = math.prod(step.out[:-1]), step.out[-1]
-    y_size = step.element_type.size_bytes
-    row = ((("row", 1),), ())
-    x = Operand("x", 0, (rows, length), row, itemsize=step.read_type(0).size_bytes)
-    wide = int(step.read_type(0) == INT16)
-    numbers = ("x_zero", "shift", "eps_low", "eps_high", "down")
-    return TiledKernel(
-        function="me_norm_to_s16" if y_size > 1 else "me_norm_to_s8",
-        axes={"row": rows},
-        split=("row",),
-        operands=(
-            x,
-            Operand.whole("pairs", np.stack([step.integers.gain, step.integers.offset], axis=1)),
-            Operand("y", OUT, (rows, length), row, itemsize=y_size),
-        ),
-        op={
-            "length": length,
-            "bits": fraction_bits(length),
-            "centred": int(step.node.op == "layer_norm"),
-            "x_wide": wide,
-            **step.integers.named(numbers),
-            "pairs": "@pairs",
-        },
-        tile=lambda regions: {"x": "@x", "y": "@y", "rows": regions["y"].extent[0]},
-        work=lambda sizes: (
-            -(-sizes["row"] // engine.cores) * (length * (1.4 if wide else 1.0) + 40)
-        ),
-        nine_cores=engine.control_core,
-    )
+def _line_of_row(table: None, *values: Array) -> tuple[Array, Array, Array]:
+    """Return slope, start and shift of rows, as me_line_of_row in C.
+
+    values   sum, sum of the squares modulo 2**32, middle, length, eps_high, eps_low, less, bits
+    """
+    sum_, squares, middle = values[:3]
+    length, eps_high, eps_low, less, bits = values[3:]
+    whole = np.asarray(squares, np.int64) & 0xFFFFFFFF
+    spread = int(length) * whole + np.asarray(middle, np.int64) * (middle - 2 * np.asarray(sum_))
+    spread = spread + (((int(eps_high) << 31) + int(eps_low)) >> np.asarray(less, np.int64))
+    found = line(np.maximum(spread, 1), int(length), middle, int(bits), NORMAL_BITS)
+    slope, start, shift = (np.asarray(x, np.int64) for x in found)
+    return slope, start.astype(np.int32).astype(np.int64), shift
+
+
+def _line_bound(table: None, *ranges: Interval) -> tuple[Interval, Interval, Interval]:
+    """Return the ranges of slope, start and shift: the inverse root has 15 bits."""
+    return (0, ranges[3][1] << 15), INT32, (0, NORMAL_BITS)
+
+
+LINE_OF_ROW = Primitive(
+    "me_line_of_row",
+    "me_line.h",
+    _line_of_row,
+    _line_bound,
+    results=("slope", "start", "shift"),
+    c_type="me_line",
+)
+HIGHEST_BIT = Primitive(
+    "me_highest_bit",
+    "me_line.h",
+    lambda table, x: np.frexp(np.asarray(x, np.float64))[1].astype(np.int64) - 1,
+    lambda table, x: (max(x[0], 1).bit_length() - 1, max(x[1], 1).bit_length() - 1),
+)
 
 
 def _is_large(step: QuantizedNode) -> bool:
@@ -253,7 +281,7 @@ LAYER_NORM = register(
         doc="layer norm over the last axis of up to 1,023 elements",
         shape=same_shape,
         real=layer_norm_real,
-        integer=ByHand(integer),
+        integer=Described(meaning),
         constants=Constants(quantize, kinds=(NormParams,), learnt=learnt(NORMAL_BITS)),
         operands=Operands(are_normalized=True),
         kernels=on_nine_cores(in_tiles, _is_large, EITHER_WIDTH),

@@ -8,8 +8,8 @@
 #include "library/me_attention.h"
 #include "library/me_chain_34153575.h"
 #include "library/me_chain_594e2958.h"
+#include "library/me_chain_5f0a6626.h"
 #include "library/me_layout.h"
-#include "library/me_norm.h"
 #include "weights.h"
 
 /* With ME_TRACE a caller sees every result as a layer writes it: -DME_TRACE, then set me_trace. */
@@ -32,14 +32,14 @@ static union {
     me_attention_s8_params me_attention_s8;
     me_chain_34153575_params me_chain_34153575;
     me_chain_594e2958_params me_chain_594e2958;
-    me_norm_to_s8_params me_norm_to_s8;
+    me_chain_5f0a6626_params me_chain_5f0a6626;
     me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
     me_attention_s8_tile me_attention_s8;
     me_chain_34153575_tile me_chain_34153575;
     me_chain_594e2958_tile me_chain_594e2958;
-    me_norm_to_s8_tile me_norm_to_s8;
+    me_chain_5f0a6626_tile me_chain_5f0a6626;
     me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
 
@@ -183,31 +183,37 @@ static void l03_chain_compute(void)
 
 // layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)
 // one tile
-#define L04_LAYER_NORM_PAIRS (me_l1 + 576) /* 128 bytes */
+#define L04_LAYER_NORM_X2 (me_l1 + 576) /* 128 bytes */
+#define L04_LAYER_NORM_X3 (me_l1 + 704) /* 4 bytes */
 #define L04_LAYER_NORM_Y (me_l1 + 384) /* 192 bytes */
-#define L04_LAYER_NORM_X L03_CHAIN_Y
+#define L04_LAYER_NORM_X1 L03_CHAIN_Y
 
 static void l04_layer_norm_fetch_constants(void)
 {
     me_start_for_layer(4);
-    me_fetch(L04_LAYER_NORM_PAIRS, (const int8_t *)l04_layer_norm_pairs, 128, 128, 0);
+    me_fetch(L04_LAYER_NORM_X2, (const int8_t *)l04_layer_norm_x2, 128, 128, 0);
+    me_fetch(L04_LAYER_NORM_X3, (const int8_t *)l04_layer_norm_x3, 4, 4, 0);
     me_start_for_next();
 }
 
 static void l04_layer_norm_arguments(void)
 {
-    me_op[0].me_norm_to_s8 = (me_norm_to_s8_params){
-        .length = 16, .bits = 13, .centred = 1, .x_wide = 1, .shift = 22, .eps_low = 35174,
-        .pairs = (void *)L04_LAYER_NORM_PAIRS,
-    };
-    me_tile[0].me_norm_to_s8 = (me_norm_to_s8_tile){
-        .x = (void *)L04_LAYER_NORM_X, .y = (void *)L04_LAYER_NORM_Y, .rows = 12,
-    };
+    me_op[0].me_chain_5f0a6626 = (me_chain_5f0a6626_params){ 0 };
+    me_tile[0].me_chain_5f0a6626.x0 = (void *)L04_LAYER_NORM_X1;
+    me_tile[0].me_chain_5f0a6626.x1 = (void *)L04_LAYER_NORM_X1;
+    me_tile[0].me_chain_5f0a6626.x2 = (void *)L04_LAYER_NORM_X2;
+    me_tile[0].me_chain_5f0a6626.x3 = (void *)L04_LAYER_NORM_X3;
+    me_tile[0].me_chain_5f0a6626.y = (void *)L04_LAYER_NORM_Y;
+    me_tile[0].me_chain_5f0a6626.extent[0] = 12;
+    me_tile[0].me_chain_5f0a6626.extent[1] = 16;
+    me_tile[0].me_chain_5f0a6626.x0_step[0] = 16;
+    me_tile[0].me_chain_5f0a6626.x3_step[0] = 0;
+    me_tile[0].me_chain_5f0a6626.y_step[0] = 16;
 }
 
 static void l04_layer_norm_compute(void)
 {
-    me_norm_to_s8(&me_op[0].me_norm_to_s8, &me_tile[0].me_norm_to_s8);
+    me_chain_5f0a6626(&me_op[0].me_chain_5f0a6626, &me_tile[0].me_chain_5f0a6626);
 }
 
 static void l04_layer_norm_store(void)

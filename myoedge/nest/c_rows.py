@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values that the elements of a row have in common in C: sums and extremes over the row, and values
+that follow from them, computed once before the loop over the elements.
+
+For y[c] = (x[c] * 40 - sum over r of x[r]) >> 6, with rows of 40 elements:
+
+    const int32_t h3 = me_total_b(x1, 40);
+    for (...)
+        me_put_b(&y, (v0 * 40 - h3) >> 6);
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from myoedge.nest.c_arrays import CArray
+from myoedge.nest.c_dots import KINDS, RowProduct
+from myoedge.nest.formula_parts import FormulaParts
+from myoedge.nest.ir import Binary, Element, Expr, Reduced, walk
+from myoedge.nest.nodes import Assumed
+
+if TYPE_CHECKING:
+    from myoedge.nest.c_formula import FormulaText
+
+HEADER, NORM_HEADER = "me_rows.h", "me_norm_rows.h"
+TOTALS = {"sum": "me_total", "max": "me_most", "min": "me_least"}
+PAIRS = {"moments": ("total", "squares"), "extremes": ("most", "least")}  # structs and fields
+CALLS = re.compile(
+    r"me_(?:total|squares|most|least|moments|extremes)(?:_shifted)?_([bh])\(.*?, (\d+)\)"
+)
+CALL_CYCLES, WORD_CYCLES = 8.0, 2.75  # from the instructions of me_rows.h
+
+
+def common_parts(formula: FormulaParts, moving: set[int]) -> list[Expr]:
+    """Return the reductions that all elements of a row have in common, and the largest parts that
+    follow from them, operands first.
+
+    moving   ids of the parts that differ between the elements of a row
+    """
+    parts = walk(*formula.values)
+    depends = _depending(parts)
+    used = {id(x) for part in parts if id(part) in moving for x in part.operands}
+    used |= {*map(id, formula.values)}
+    found = (x for x in parts if id(x) in depends - moving and not formula.axes[id(x)])
+    return [part for part in found if isinstance(part, Reduced) or id(part) in used]
+
+
+def _depending(parts: Sequence[Expr]) -> set[int]:
+    """Return the ids of the parts that depend on a reduction."""
+    found = set[int]()
+    for part in parts:
+        if isinstance(part, Reduced) or any(id(x) in found for x in part.operands):
+            found.add(id(part))
+    return found
+
+
+def write_row(text: FormulaText, part: Reduced) -> str:
+    """Return the C of a sum or extreme of a contiguous row; "" if it is another reduction. A sum
+    and the sum of squares of a row, and its extremes, are one call, whose struct is a variable."""
+    own, found = row_call(text, part), _stated(part)
+    if not own or found is None:
+        return own
+    for struct, fields in PAIRS.items():
+        known = {_stated(x): x for x in text.sums if id(x) not in text.texts} | {found: part}
+        both = [known.get(replace(found, function=f"me_{field}")) for field in fields]
+        if (first := both[0]) is None or (second := both[1]) is None:
+            continue
+        name, call = text.next_name(), own.replace(found.function, f"me_{struct}", 1)
+        text.lines.append(f"const me_{struct} {name} = {call};")
+        text.texts |= {id(x): f"{name}.{y}" for x, y in zip((first, second), fields, strict=True)}
+        return text.texts[id(part)]
+    return own
+
+
+def row_step(text: FormulaText, part: Reduced, name: str) -> str:
+    """Return the statement that adds a value to a reduction.
+
+    name   of the reduction's variable
+    """
+    match part:
+        case Reduced("int32 sum", _, Binary("*", a, b) as value) if text.is_own(value):
+            return f"{name} = me_mac({name}, {text.bare(a)}, {text.bare(b)});"
+        case Reduced("int32 sum", _, value):
+            return f"{name} = (int32_t)((uint32_t){name} + (uint32_t){text.of(value)});"
+        case Reduced("sum", _, value):
+            return f"{name} += {text.bare(value)};"
+    return f"{name} = me_{part.operation}({name}, {text.bare(part.value)});"
+
+
+def own_operations(parts: Sequence[Expr], common: Sequence[Expr]) -> int:
+    """Return the operations of an element, without those that a row has in common."""
+    known = {id(x) for x in walk(*common)} if common else set()
+    return sum(1 for x in parts if x.operands and id(x) not in known)
+
+
+def apart_from_squares(dots: list[RowProduct], sums: Sequence[Reduced]) -> list[RowProduct]:
+    """Return the sums of a row without those whose sum of squares is computed with them."""
+    known = [x for part in sums if (x := _stated(part))]
+    squared = {id(x.element) for x in known if x.function == "me_squares"}
+    stated = ((dot, _stated(dot.part)) for dot in dots)
+    return [dot for dot, x in stated if x is None or id(x.element) not in squared]
+
+
+def row_call(text: FormulaText, part: Reduced) -> str:
+    """Return the call of a function of me_rows.h; "" if there is none for a reduction."""
+    found = _stated(part)
+    row = None if found is None else text.rows.get(id(found.element))
+    if found is None or row is None or not _is_row(row.array, text.parts.over.index(part.axis)):
+        return ""
+    kind = KINDS[row.array.read.array.dtype]
+    if found.bits is None:
+        return f"{found.function}_{kind}({row.array.row(row.ahead)}, {part.axis.extent})"
+    if kind == "b":
+        return ""
+    bits = text.bare(found.bits)
+    return (
+        f"{found.function}_shifted_{kind}({row.array.row(row.ahead)}, {bits}, {part.axis.extent})"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RowFunction:
+    """A function of a row in C.
+
+    function   its name, without the type of the elements
+    element    an element of the row
+    bits       right shift of the elements; None: they are not shifted
+    """
+
+    function: str
+    element: Element
+    bits: Expr | None = None
+
+
+def _stated(part: Reduced) -> RowFunction | None:
+    """Return what a reduction computes of a row; None if there is no function for it."""
+    match part:
+        case Reduced("sum" | "int32 sum", _, Binary("*", a, b), None) if a is b:
+            name, value = "me_squares", a
+        case Reduced("sum" | "max" | "min" as operation, _, value, None):
+            name = TOTALS[operation]
+        case _:
+            return None
+    match value.value if isinstance(value, Assumed) else value:
+        case Element() as element:
+            return RowFunction(name, element)
+        case Binary(">>", Element() as element, bits) if part.operation.endswith("sum"):
+            return RowFunction(name, element, bits)
+    return None
+
+
+def _is_row(array: CArray, axis: int) -> bool:
+    """Return whether an array of bytes or halves is contiguous along a reduced axis, by number, and
+    no other one moves it."""
+    return (
+        array.read.array.dtype in KINDS
+        and array.step(array.inner + 1 + axis) == "1"
+        and sum(map(bool, array.read.over)) == 1
+    )
+
+
+def row_headers(lines: Sequence[str]) -> set[str]:
+    """Return the headers that lines of C need for functions of rows."""
+    norms = {NORM_HEADER} if any("me_norm_row" in line for line in lines) else set[str]()
+    return norms | ({HEADER} if any(map(CALLS.search, lines)) else set())
+
+
+def total_cycles(line: str) -> float:
+    """Return the estimated cycles of a call in a line of C; 0 if there is none."""
+    words = (int(n) / (4 if kind == "b" else 2) for kind, n in CALLS.findall(line))
+    return sum(CALL_CYCLES + WORD_CYCLES * count for count in words)
