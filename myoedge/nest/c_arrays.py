@@ -28,7 +28,12 @@ NEXT = {
     "int32": "(int32_t)me_next_w",
 }
 PUT = {"int8": "me_put_b", "int16": "me_put_h", "int32": "me_put_w"}
-STEP = {"int8": "me_step_b", "int16": "me_step_h", "int32": "(int32_t)me_step_w"}
+STEP = {
+    "int8": "me_step_b",
+    "uint8": "(uint8_t)me_step_b",
+    "int16": "me_step_h",
+    "int32": "(int32_t)me_step_w",
+}
 
 
 def put(kind: str, pointer: str, value: str) -> str:

@@ -220,6 +220,11 @@ def is_continuous(chain: Sequence[Call]) -> bool:
     return all(name not in JUMPS for name, *_ in chain) and all(map(is_continuous, inner))
 
 
+def is_linear(chain: Sequence[Call]) -> bool:
+    """Return whether a chain is x * factor + offset."""
+    return all(name == "affine" for name, *_ in chain)
+
+
 def defaults(name: str) -> tuple[float, ...]:
     """Return the default parameters of a pointwise function, as in PyTorch."""
     return getattr(FUNCTIONS.get(name), "__defaults__", None) or ()

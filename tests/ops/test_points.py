@@ -7,7 +7,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
-from myoedge.operators.elementwise.tables import HALF, points
+from myoedge.operators.elementwise.tables import HALF, LineParams, TableParams, points
 from myoedge.operators.interpreter import integer_step
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.formats import int16_groups, with_tables_apart
@@ -49,7 +51,7 @@ def check(layers: Sequence[Layer], folder: Path) -> None:
     assert not mismatches(layers, wanted, run_c(layers, folder, "-O1"))
 
 
-def step_of(chain: tuple[tuple[str], ...], x: QuantParams, y: QuantParams, n: int) -> QuantizedNode:
+def step_of(chain: tuple[Any, ...], x: QuantParams, y: QuantParams, n: int) -> QuantizedNode:
     inputs = QuantizeInputs({"chain": chain}, ((n,),), (n,), (x,), y, (None,))
     node = Node("table", ("x",), ("y",), {"chain": chain})
     integers = OPS["table"].constants.quantize(inputs)
@@ -136,3 +138,38 @@ def test_a_function_fused_into_a_layer_stands_apart_where_16_bits_are() -> None:
         assert q.digest == graph.digest
     assert found["y.pre", "y"] > found[()] + 1.0
     assert int16_groups(with_tables_apart(graph, ["y"]), q.params) == [("x",), ("y.pre",), ("y",)]
+
+
+@pytest.mark.parametrize("kind", [INT8, INT16])
+def test_linear_functions_of_16_bits_are_exact_to_a_step(kind: ElementType, tmp_path: Path) -> None:
+    """All 2**16 values, with drawn slopes and offsets, rounded by fractions."""
+    rng, layers = np.random.default_rng(5), []
+    every = np.arange(INT16.low, INT16.high + 1).astype(INT16.dtype)
+    for _ in range(12):
+        slope, offset = rng.normal(0, 2), rng.normal(0, 0.1)
+        x = QuantParams(2.0**-15 * rng.uniform(0.5, 2), int(rng.integers(-2000, 2000)), INT16)
+        y = QuantParams(
+            2.0 ** (1 - kind.bits) * rng.uniform(0.5, 4), int(rng.integers(-9, 9)), kind
+        )
+        chain: tuple[Any, ...] = (("affine", float(slope), float(offset)),)
+        layer = Layer(step_of(chain, x, y, len(every)), (every,))
+        assert isinstance(layer.step.integers, LineParams)
+        steps = [
+            (Fraction(slope) * (v - x.zero_point) * Fraction(x.scale) + Fraction(offset))
+            / Fraction(y.scale)
+            + y.zero_point
+            for v in every[::97].tolist()
+        ]
+        wanted = [min(max(round(step), y.low), y.high) for step in steps]
+        found = integer_step(layer.step, layer.data)[::97]
+        assert max(abs(int(a) - b) for a, b in zip(found, wanted, strict=True)) <= 1
+        layers.append(layer)
+    check(layers, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "chain", [(("affine", 0.0, 1.0),), (("affine", 1e-9, 1e9),), (("affine", 2.0, 0.0), ("tanh",))]
+)
+def test_other_functions_of_16_bits_are_points(chain: tuple[Any, ...]) -> None:
+    x, y = QuantParams(2.0**-15, 0, INT16), QuantParams(2.0**-15, 0, INT16)
+    assert isinstance(step_of(chain, x, y, 8).integers, TableParams)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pointwise functions as tables: 256 entries for int8; for int16, points with linear
-interpolation."""
+interpolation, or a requantisation if the function is linear."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,19 @@ from myoedge.nest.ir import Axis, Call, Expr, Lookup, Nest, Number
 from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.pointwise import Chain, evaluate, is_continuous, result_range
+from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.pointwise import Chain, evaluate, is_continuous, is_linear, result_range
 from myoedge.numerics.quant_params import QuantParams, quantize
+from myoedge.numerics.requant import choose_requant
 from myoedge.operators.attributes import CHAIN
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    RequantParams,
+    register,
+)
 from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import (
     broadcast_streaming_rule,
@@ -25,7 +35,7 @@ from myoedge.operators.common_rules import (
     same_shape,
 )
 from myoedge.operators.core_kernels import by_width
-from myoedge.operators.described import nest_constant, saturated, unary_nest
+from myoedge.operators.described import nest_constant, requantised, saturated, unary_nest
 from myoedge.operators.elementwise import segments
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER_WIDTH
@@ -85,12 +95,44 @@ class SegmentParams(QuantizedParams):
     levels: int
 
 
-def _quantize(inputs: QuantizeInputs) -> TableParams | SegmentParams:
-    """Build the table: 256 entries for int8; for int16, points between which me_table_s16
-    interpolates, or segments if the function jumps."""
+@dataclass(frozen=True, kw_only=True)
+class LineParams(RequantParams):
+    """Integer constants of a linear function of int16 values: requantisation of x - x_zero.
+
+    x_zero    zero point of the input
+    falls     whether the slope is negative: x_zero - x is requantised
+    """
+
+    x_zero: int
+    falls: int
+
+
+def _line(chain: Chain, x: QuantParams, y: QuantParams) -> LineParams | None:
+    """Return a chain of linear functions as one; None for other chains, constants, and lines that
+    int32 does not hold."""
+    start, rise = evaluate(chain, np.array([0.0, 1.0])) if is_linear(chain) else (0.0, 0.0)
+    slope = float(rise - start)
+    if slope == 0 or not math.isfinite(slope):
+        return None
+    bound, place = INT16.high - INT16.low, float(start) / y.scale + y.zero_point
+    if abs(place) > bound:
+        return None
+    r = choose_requant(abs(slope) * x.scale / y.scale, bound, math.floor(place), y.element_type)
+    offset = int(r.offset) + round((place - math.floor(place)) * (1 << int(r.shift)))
+    if (bound >> r.pre) * int(r.mult) + abs(offset) > INT32_MAX:
+        return None
+    numbers: dict[str, Any] = {"pre": r.pre, "mult": int(r.mult), "shift": int(r.shift)}
+    return LineParams(**numbers, offset=offset, x_zero=x.zero_point, falls=int(slope < 0))
+
+
+def _quantize(inputs: QuantizeInputs) -> TableParams | SegmentParams | LineParams:
+    """Build the table: 256 entries for int8; for int16, a line, points between which
+    me_table_s16 interpolates, or segments if the function jumps."""
     chain, x, y = inputs.attrs["chain"], inputs.params(0), inputs.target
     if x.element_type == y.element_type == INT8:
         return TableParams(lut=make_table(chain, x, y))
+    if x.element_type == INT16 and (line := _line(chain, x, y)) is not None:
+        return line
     if x.element_type == INT16 and not is_continuous(chain):
         lines = segments.segments_of(chain, x, y)
         return SegmentParams(segments=lines, levels=int(math.log2(len(lines))))
@@ -137,6 +179,9 @@ def _meaning(step: QuantizedNode) -> Nest:
     def formula(x: Expr, axes: tuple[Axis, ...]) -> Expr:
         if isinstance(numbers, SegmentParams):
             return saturated(step, segments.on_segment(numbers.segments, x, drop))
+        if isinstance(numbers, LineParams):
+            v = x - numbers.x_zero
+            return requantised(step, -v if numbers.falls else v)
         table = nest_constant("lut", numbers.lut)
         if step.read_type(0) == INT8:
             return Lookup(table, x - INT8.low)
@@ -154,7 +199,7 @@ TABLE = register(
         shape=same_shape,
         real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
         integer=Described(_meaning),
-        constants=Constants(_quantize, kinds=(TableParams, SegmentParams)),
+        constants=Constants(_quantize, kinds=(TableParams, SegmentParams, LineParams)),
         result=Result(
             bounds=lambda attrs: result_range(attrs["chain"]) if "chain" in attrs else None
         ),
