@@ -25,11 +25,12 @@ from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
 from myoedge.nest.c_long import LONG_HEADER, LongText, value_type
 from myoedge.nest.c_scan_arrays import ScanArray
-from myoedge.nest.carried import Carried, Scan, Stated
+from myoedge.nest.carried import Carried, Scan
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.intervals import intervals, of_all_trainings
 from myoedge.nest.ir import Call, Expr, Reduced
+from myoedge.nest.nodes import Assumed
 
 
 def scan_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
@@ -61,7 +62,7 @@ class ScanText(LongText):
         match part:
             case Scan():
                 return self.of(part.value)
-            case Stated():
+            case Assumed():
                 text = self.of(part.value)
                 is_cast = self._is_long(part.value) and not self._is_long(part)
                 return f"((int32_t){text})" if is_cast else text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of formulas that carry values along an axis, and values with a stated range."""
+"""Parts of formulas that carry values along an axis."""
 
 from __future__ import annotations
 
@@ -37,18 +37,3 @@ class Scan(Expr):
     @property
     def operands(self) -> tuple[Expr, ...]:
         return *self.states, *self.starts, *self.nexts, self.value
-
-
-@dataclass(frozen=True, eq=False)
-class Stated(Expr):
-    """A value whose range is known otherwise.
-
-    limits   smallest and largest value
-    """
-
-    value: Expr
-    limits: tuple[int, int]
-
-    @property
-    def operands(self) -> tuple[Expr, ...]:
-        return (self.value,)

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from myoedge.nest.carried import Carried, Scan, Stated
+from myoedge.nest.carried import Carried, Scan
 from myoedge.nest.ir import (
     Array,
     Axis,
@@ -145,8 +145,8 @@ def _range(
             return _least(then[0], otherwise[0]), _most(then[1], otherwise[1])
         case Reduced():
             return _of_reduced(part, inner, loops)
-        case Scan() | Stated():
-            return part.limits if isinstance(part, Stated) else inner[-1]
+        case Scan():
+            return inner[-1]
         case Lookup() | Taken():
             return _of_entry(part, inner[-1])
         case Call() | CallResult() | Assumed():

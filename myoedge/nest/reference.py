@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.nest.carried import Scan, Stated
+from myoedge.nest.carried import Scan
 from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import (
     Affine,
@@ -157,8 +157,9 @@ class _Compiler:
                 return self._of_pair(part.operation)
             case Where():
                 return np.where
-            case Scan() | Stated():
-                return self._carried(part)
+            case Scan():
+                at, count = self.loops.index(part.axis), len(self.loops)
+                return ScanReference.of(part, at, count, self._call)
             case Reduced():
                 is_product = id(part) in self.products
                 of_axis = partial(self._sum_of_products, part.axis)
@@ -178,11 +179,6 @@ class _Compiler:
         if operation.startswith("int32 "):
             return partial(self._in_int32, PAIRS[operation[-1]][0])
         return PAIRS[operation][0]
-
-    def _carried(self, part: Scan | Stated) -> Callable[..., Any]:
-        if isinstance(part, Stated):
-            return lambda x: x
-        return ScanReference.of(part, self.loops.index(part.axis), len(self.loops), self._call)
 
     def _load(self, part: Element) -> Callable[[Numbers], Numbers]:
         """Return a function from an operand to its elements in each iteration, as the dtype of the

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from myoedge.nest.carried import Carried, Scan, Stated
+from myoedge.nest.carried import Carried, Scan
 from myoedge.nest.intervals import Interval, is_long, part_interval
 from myoedge.nest.ir import Axis, Element, Expr, Reduced, Value, as_expr, walk
 from myoedge.nest.rebuild import rebuilt, with_elements, with_operands
@@ -144,8 +144,3 @@ def _with_states(value: Expr, values: Mapping[Carried, Expr]) -> Expr:
         return values.get(part, part) if isinstance(part, Carried) else with_operands(part, made)
 
     return rebuilt(value, change=change)[id(value)]
-
-
-def stated(value: Expr, limits: Interval) -> Expr:
-    """Return a value whose range is known otherwise, such as that of a stable filter."""
-    return Stated(value, limits)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myoedge.nest.carried import Carried, Scan, Stated
+from myoedge.nest.carried import Carried, Scan
 from myoedge.nest.formulas import clip, maximum, minimum, total, where
 from myoedge.nest.intervals import intervals, largest
 from myoedge.nest.ir import (
@@ -32,6 +32,7 @@ from myoedge.nest.ir import (
     Where,
     walk,
 )
+from myoedge.nest.nodes import Assumed
 from myoedge.nest.reference import NestReference
 from myoedge.nest.scan import carrying, last, running_total, scan_of
 
@@ -95,7 +96,7 @@ def element(part: Expr, at: Mapping[Axis | Expr, int], values: Values) -> int:
                     for x, y in zip(part.states, part.nexts, strict=True)
                 }
             return found
-        case Stated():
+        case Assumed():
             return element(part.value, at, values)
     raise TypeError(part)
 

@@ -17,8 +17,9 @@ from myoedge.graph.ir import Attrs
 from myoedge.nest.formulas import broadcast_axes, long_shift
 from myoedge.nest.ir import Array as Operand
 from myoedge.nest.ir import Axis, Binary, Call, Expr, Nest, as_expr
+from myoedge.nest.nodes import Assumed
 from myoedge.nest.primitive import Primitive
-from myoedge.nest.scan import last, scan, stated
+from myoedge.nest.scan import last, scan
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT64
 from myoedge.numerics.fixed_point import inverse_root
@@ -137,7 +138,7 @@ def _powers(
 
     def moved(power: Expr) -> Expr:
         more = ((x * x << POINT) - power) * c.share
-        return stated(power + long_shift(more, c.bits), POWERS)
+        return Assumed(power + long_shift(more, c.bits), *POWERS)
 
     return x, scan(along, start, moved, POWERS)
 
