@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from myoedge.nest.flat import FlatNest
+from myoedge.nest.flat import FlatNest, Iterations
 from myoedge.operators.kernel import Operand, Region
 
 TURN = "turn"  # axis of the iterations
@@ -18,17 +18,24 @@ def turn_axis(flat: FlatNest) -> dict[str, int]:
 
 
 def sequences(
-    flat: FlatNest, inputs: Sequence[Operand], results: Sequence[Operand]
-) -> tuple[list[Operand], list[Operand]]:
+    flat: FlatNest,
+    operands: Sequence[Operand],
+    arrays: Sequence[str],
+    results: Sequence[str],
+) -> list[Operand]:
     """Return the operands and results of an iteration as those of all: a row of a sequence becomes
-    the sequence."""
-    turns = flat.turns
-    if turns is None:
-        return [*inputs], [*results]
-    count = turns.count
-    read = [_sequence(x, count) if n in turns.rows else x for n, x in enumerate(inputs)]
-    made = [_sequence(x, count) if n in turns.row_results else x for n, x in enumerate(results)]
-    return read, made
+    the sequence.
+
+    arrays, results   names of the arrays that it reads, and of its results
+    """
+    if flat.turns is None:
+        return [*operands]
+    rows = _row_names(flat.turns, arrays, results)
+    return [_sequence(x, flat.turns.count) if x.name in rows else x for x in operands]
+
+
+def _row_names(turns: Iterations, arrays: Sequence[str], results: Sequence[str]) -> set[str]:
+    return {*(arrays[n] for n in turns.rows), *(results[n] for n in turns.row_results)}
 
 
 def _sequence(row: Operand, count: int) -> Operand:
@@ -43,11 +50,10 @@ def of_one_iteration(
 
     arrays, results   their names
     """
-    turns, found = flat.turns, dict(regions)
-    if turns is None:
+    found = dict(regions)
+    if flat.turns is None:
         return found
-    names = {*(arrays[n] for n in turns.rows), *(results[n] for n in turns.row_results)}
-    for name in names:
+    for name in _row_names(flat.turns, arrays, results) & found.keys():
         x = found[name]
         found[name] = Region(x.start[1:], x.extent[1:], x.before[1:], x.after[1:])
     return found

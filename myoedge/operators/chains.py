@@ -179,12 +179,12 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     rows = _inputs(chain, text, (*dims, *(((name, 1),) for name in over)))
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
     own = _results(step, text, flat, dims)
-    inputs, results = sequences(flat, rows, own)
+    operands = sequences(flat, (*rows, *tables, *own), text.pointers, text.results)
     return TiledKernel(
         function=text.name,
         axes=turn_axis(flat) | axes | over,
         split=_tiled_axes(flat, axes),
-        operands=(*inputs, *tables, *results),
+        operands=tuple(operands),
         op={name: f"@{name}" for name in text.tables} or _unused(engine),
         tile=lambda regions: _tile(regions, flat, text),
         work=lambda sizes: chain_cycles(flat, own[0], sizes, text, engine.cores),

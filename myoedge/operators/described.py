@@ -5,6 +5,7 @@ their constants, and requantisation."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -57,6 +58,13 @@ def constant(step: QuantizedNode, name: str, index: Sequence[Axis | Affine | int
 def nest_constant(name: str, values: np.ndarray[Any, np.dtype[Any]]) -> Array:
     """Return a constant as an array of a description."""
     return Array(name, values.dtype.name, values.shape, values)
+
+
+def own_number(step: QuantizedNode, name: str) -> Expr:
+    """Return a number of the node's constants as data: another training of the network, whose
+    scales differ, has the same C."""
+    values = np.asarray(getattr(step.integers, name), np.int32).reshape(1)
+    return replace(nest_constant(name, values), varies=True)[0]
 
 
 def saturated(step: QuantizedNode, value: Expr) -> Expr:

@@ -123,7 +123,7 @@ class JointFormula:
         is_fixed   whether the description reads one element, such as the factor that is 1
         """
         array = part.array
-        if array.name in self._learnt and not is_fixed:
+        if array.varies or (array.name in self._learnt and not is_fixed):
             known = array, replace(_read_part(part), varies=True)
             index = tuple(i if i.terms else Affine() for i in part.index)
             return Element(self._varying.setdefault(id(array), known)[1], index)

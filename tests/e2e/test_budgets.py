@@ -441,9 +441,9 @@ def test_l2_that_is_too_small(
 def test_l2_is_of_code_too(model: Path, tmp_path: Path) -> None:
     """What is advised does, and a KiB less than the data and code of that does not."""
     with l2_with_code():
-        told = refusal(model, tmp_path, 'l2 = "30 KiB"')
+        told = refusal(model, tmp_path, 'l2 = "20 KiB"')
         assert (told.code, told.title) == ("E302", "over budget: l2")
-        assert dict(told.facts)["has"].startswith("30,720 B")
+        assert dict(told.facts)["has"].startswith("20,480 B")
         assert "code" in dict(told.facts)["needs"]
         advised = told.tries[0].split()[1]
         kept = with_table(model, tmp_path, f'l2 = "{advised}"').report

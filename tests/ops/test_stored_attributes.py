@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS
 from myoedge.operators.loop.turns import IN_LOOPS
 from myoedge.plan.schedule import make_plan
@@ -122,9 +121,7 @@ def test_an_operand_with_fewer_elements_than_the_kernel_takes_is_refused() -> No
     (case,) = drawn("selective_scan", 1)
     x, step, *others = case.shapes
     short = Case(**{**_own(case), "shapes": (x, (*step[:-1], 1), *others)})
-    assert read(to_json(short.quant), to_safetensors(short.quant)) is not None
-    assert runs(short)
-    with pytest.raises(MyoedgeError, match="takes more of an operand"):
+    with pytest.raises(ValueError, match="delta"):
         make_plan(short.quant, HOST)
 
 

@@ -78,7 +78,7 @@ def groups_of(compute: Callable[[T, T], T | tuple[T, T]], rows: int = 1) -> list
         (lambda x, y: (z := x * y, z + y), []),
         (lambda x, y: ((x * y).sum(-1, keepdim=True) + y) * x, [["add"]]),
         (
-            lambda x, y: nn.functional.layer_norm(x * y + y, (LENGTH,)) - (x - y) * y,
+            lambda x, y: nn.functional.softmax(x * y + y, -1) - (x - y) * y,
             [["mul", "sub"], ["mul"]],
         ),
     ],

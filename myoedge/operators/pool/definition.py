@@ -28,7 +28,7 @@ from myoedge.operators.common_rules import (
     sum_bound,
     with_entry,
 )
-from myoedge.operators.described import nest_constant, operand, requantised, result
+from myoedge.operators.described import nest_constant, operand, own_number, requantised, result
 from myoedge.operators.format import EITHER_WIDTH, LIMITED, int16_where
 from myoedge.operators.pool.windows import Window, WindowAxis
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -237,7 +237,7 @@ def _number(step: QuantizedNode, axes: Sequence[WindowAxis], name: str) -> Value
     """Return a constant of requantisation: one for all windows, or by their divisors."""
     values, distinct = getattr(step.integers, name), divisors(step.attrs)
     if len(distinct) == 1:
-        return int(values[0])
+        return own_number(step, name)
     known = [*itertools.product(*(axis.divisors for axis in axes))]
     table = values[[distinct.index(math.prod(pair)) for pair in known]]
     at: Value = 0

@@ -16,7 +16,7 @@ from myoedge.operators.attributes import AXES, FLAG
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import CentredParams, sum_bound, with_requant
-from myoedge.operators.described import operand, requantised, result
+from myoedge.operators.described import operand, own_number, requantised, result
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import Constants, Described
@@ -60,7 +60,7 @@ def nest(step: QuantizedNode) -> Nest:
     for axis in reversed(reduced.values()):
         acc = total(axis, acc)
     count = math.prod(axis.extent for axis in reduced.values())
-    value = requantised(step, acc - count * step.integers.x_zero)
+    value = requantised(step, acc - count * step.integers.x_zero, partial(own_number, step))
     return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
 
 

@@ -73,6 +73,7 @@ static void of_words(int32_t *row, uint32_t a, uint32_t b, int32_t acc)
     BOTH_SIZES(me_dotsp, a, b), BOTH_SIZES(me_dotup, a, b), BOTH_SIZES(me_dotusp, a, b);
     BOTH_SIZES(me_sdotsp, acc, a, b), BOTH_SIZES(me_sdotup, acc, a, b);
     BOTH_SIZES(me_sdotusp, acc, a, b);
+    NOTE(me_sra_b(a, b & 0x07070707u)), NOTE(me_sra_h(a, b & 0x000f000fu));
     NOTE(me_pack_h((int32_t)a, (int32_t)b));
     NOTE(me_pack_b((int32_t)a, (int32_t)(a >> 8), (int32_t)b, acc));
 }
