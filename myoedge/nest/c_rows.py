@@ -21,6 +21,7 @@ from myoedge.nest.c_dots import KINDS, RowProduct
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.ir import Binary, Element, Expr, Reduced, walk
 from myoedge.nest.nodes import Assumed
+from myoedge.nest.parts import depending
 
 if TYPE_CHECKING:
     from myoedge.nest.c_formula import FormulaText
@@ -41,20 +42,11 @@ def common_parts(formula: FormulaParts, moving: set[int]) -> list[Expr]:
     moving   ids of the parts that differ between the elements of a row
     """
     parts = walk(*formula.values)
-    depends = _depending(parts)
+    depends = depending(parts, {id(part) for part in parts if isinstance(part, Reduced)})
     used = {id(x) for part in parts if id(part) in moving for x in part.operands}
     used |= {*map(id, formula.values)}
     found = (x for x in parts if id(x) in depends - moving and not formula.axes[id(x)])
     return [part for part in found if isinstance(part, Reduced) or id(part) in used]
-
-
-def _depending(parts: Sequence[Expr]) -> set[int]:
-    """Return the ids of the parts that depend on a reduction."""
-    found = set[int]()
-    for part in parts:
-        if isinstance(part, Reduced) or any(id(x) in found for x in part.operands):
-            found.add(id(part))
-    return found
 
 
 def write_row(text: FormulaText, part: Reduced) -> str:

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from myoedge.nest.c_arrays import NEXT, PUT, CArray, CRow
+from myoedge.nest.c_arrays import NEXT, CArray, CRow, put
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.ir import Array, Expr
 from myoedge.nest.lanes import LANES
+from myoedge.nest.parts import depending
 from myoedge.nest.taken import Taken
 
 
@@ -25,11 +26,7 @@ def moving_parts(flat: FlatNest) -> set[int]:
     """Return the parts, by id, that the innermost loop changes."""
     steps = flat.loops[-1].steps
     read = [x for n, x in enumerate(flat.reads) if steps[n]]
-    found = {id(part) for x in read for part, _ in x.parts}
-    for part in flat.nest.parts:
-        if any(id(x) in found for x in part.operands):
-            found.add(id(part))
-    return found
+    return depending(flat.nest.parts, {id(part) for x in read for part, _ in x.parts})
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +74,7 @@ class TakenRow:
             yield "    me_put_w(&y, two);"
             yield "}"
         yield "for (; left > 0; left--)"
-        load = f"{NEXT[self.kind]}(&{self.name})"
-        yield f"    {PUT[self.kind]}(&y, {f'(uint32_t){load}' if lanes == 1 else load});"
+        yield f"    {put(self.kind, 'y', f'{NEXT[self.kind]}(&{self.name})')}"
 
 
 @dataclass(frozen=True, eq=False)

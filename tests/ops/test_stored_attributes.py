@@ -5,16 +5,20 @@ all others its C stays inside its arrays and computes what NumPy does."""
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS
+from myoedge.operators.checks import enforce
 from myoedge.operators.loop.turns import IN_LOOPS
+from myoedge.plan.check import PLANNED
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.files import from_files, to_json, to_safetensors, weight_shapes
 from myoedge.quantization.scales import QuantGraph
@@ -116,13 +120,26 @@ def runs(case: Case) -> bool:
         return False
 
 
-def test_an_operand_with_fewer_elements_than_the_kernel_takes_is_refused() -> None:
+def test_scans_refuse_operands_that_numpy_would_broadcast() -> None:
     """NumPy broadcasts it; the C would read past its end."""
     (case,) = drawn("selective_scan", 1)
     x, step, *others = case.shapes
     short = Case(**{**_own(case), "shapes": (x, (*step[:-1], 1), *others)})
     with pytest.raises(ValueError, match="delta"):
         make_plan(short.quant, HOST)
+
+
+@pytest.mark.parametrize("op", ["selective_scan", "add", "linear", "layer_norm"])
+def test_a_plan_whose_operand_has_fewer_elements_than_the_kernel_takes_is_refused(op: str) -> None:
+    case = next(x for x in drawn(op, 20) if math.prod(x.shapes[0]) > 1)
+    plan = make_plan(case.quant, HOST)
+    enforce(PLANNED, plan, plan.quant.graph, "planned")
+    (at,) = (n for n, step in enumerate(plan.steps) if step.node.op == op)
+    step = plan.steps[at]
+    short = replace(step, shapes=((1,), *step.shapes[1:]))
+    steps = (*plan.steps[:at], short, *plan.steps[at + 1 :])
+    with pytest.raises(MyoedgeError, match="takes more of an operand"):
+        enforce(PLANNED, replace(plan, steps=steps), plan.quant.graph, "planned")
 
 
 @pytest.mark.parametrize("op", sorted(OPS))
