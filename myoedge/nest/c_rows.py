@@ -42,11 +42,16 @@ def common_parts(formula: FormulaParts, moving: set[int]) -> list[Expr]:
     moving   ids of the parts that differ between the elements of a row
     """
     parts = walk(*formula.values)
-    depends = depending(parts, {id(part) for part in parts if isinstance(part, Reduced)})
+    depends = _of_reductions(parts)
     used = {id(x) for part in parts if id(part) in moving for x in part.operands}
     used |= {*map(id, formula.values)}
     found = (x for x in parts if id(x) in depends - moving and not formula.axes[id(x)])
     return [part for part in found if isinstance(part, Reduced) or id(part) in used]
+
+
+def _of_reductions(parts: Sequence[Expr]) -> set[int]:
+    """Return the ids of the parts that are reductions or depend on one."""
+    return depending(parts, {id(part) for part in parts if isinstance(part, Reduced)})
 
 
 def write_row(text: FormulaText, part: Reduced) -> str:

@@ -222,8 +222,15 @@ def drawn_chains(count: int, first: int = 0) -> list[Chain]:
     return [chain for chain in found if chain is not None][:count]
 
 
+def most_joined(chain: Chain) -> int:
+    """The operands of its largest concatenation."""
+    return max((len(m.shapes) for m in chain.members if m.node.op == "concat"), default=0)
+
+
 def test_the_joint_formula_equals_the_layers() -> None:
-    for chain in drawn_chains(4 * COUNT):
+    chains = drawn_chains(4 * COUNT)
+    assert max(most_joined(chain) for chain in chains) > 2
+    for chain in chains:
         nest = chain.step.integers.chain.flat.nest
         for (out, value), wanted in zip(nest.results, chain.one_by_one(), strict=True):
             alone = replace(nest, out=out, value=value, more=())
@@ -232,7 +239,7 @@ def test_the_joint_formula_equals_the_layers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "count"), [(400, COUNT), pytest.param(1000, SLOW_COUNT, marks=pytest.mark.slow)]
+    ("first", "count"), [(500, COUNT), pytest.param(1000, SLOW_COUNT, marks=pytest.mark.slow)]
 )
 def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -> None:
     chains = drawn_chains(count, first)
@@ -243,6 +250,7 @@ def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -
     assert any(len(tiling.tiles) > 1 for tiling in tilings)
     assert max(len(chain.members) for chain in chains) > 4
     assert max(len(chain.step.results) for chain in chains) > 2
+    assert max(map(most_joined, chains)) > 1
     used = Counter(member.node.op for chain in chains for member in chain.members)
     assert set(used) == {*JOINED, *SUMS, "concat"}
     types = {member.element_type for chain in chains for member in chain.members}
