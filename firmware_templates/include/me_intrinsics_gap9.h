@@ -135,6 +135,16 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
         return x; \
     }
 
+#define ME_AT(NATIVE, NAME, TYPE, F7, BYTES) \
+    static inline TYPE NAME(const int8_t *middle, int32_t at) \
+    { \
+        TYPE x; \
+        __asm__(ME_XPULP_R(NATIVE " %0,%2(%1)", "0x03", "7", #F7, "%0", "%1", "%2") \
+                : "=r"(x) \
+                : "r"(middle), "r"(at), "m"(ME_SPAN(const int8_t, middle - 128 * BYTES, 256 * BYTES))); \
+        return x; \
+    }
+
 #define ME_PUT(NATIVE, NAME, TYPE, F3, BYTES) \
     static inline void NAME(int8_t **at, TYPE x) \
     { \
@@ -196,6 +206,7 @@ ME_NEXT("p.lhu", me_next_hu, int32_t, 5, 2)
 ME_STEP("p.lb", me_step_b, int32_t, 0x00, 1)
 ME_STEP("p.lh", me_step_h, int32_t, 0x08, 2)
 ME_STEP("p.lw", me_step_w, uint32_t, 0x10, 4)
+ME_AT("p.lb", me_at_b, int32_t, 0x00, 1)
 ME_PUT("p.sb", me_put_b, int32_t, 0, 1)
 ME_PUT("p.sh", me_put_h, int32_t, 1, 2)
 ME_PUT("p.sw", me_put_w, uint32_t, 2, 4)

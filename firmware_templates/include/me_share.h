@@ -15,6 +15,7 @@
 #define ME_FIRST_OF_7(n) me_share_of_7(me_core(), (n)) /* core 0 has no share */
 #define ME_LAST_OF_7(n) me_share_of_7(me_core() + 1, (n))
 #define ME_CORE() me_core() /* 0 .. 7 */
+#define ME_OWN(n) me_own_share(n) /* items of a core; the last one may have fewer */
 #define ME_SYNC() me_barrier_workers() /* makes data that one core wrote visible to the others */
 #define ME_IS_CONTROL_CORE() (me_core() == ME_CONTROL_CORE) /* core 8 */
 /* waits for core 8's transfers; core 8 reached this barrier before it calls the kernel */
@@ -35,6 +36,7 @@
 #define ME_FIRST_OF_7(n) 0
 #define ME_LAST_OF_7(n) (n)
 #define ME_CORE() 0
+#define ME_OWN(n) (n)
 #define ME_SYNC() ((void)0)
 #define ME_IS_CONTROL_CORE() 0
 #define ME_READY() ((void)0)
@@ -44,6 +46,16 @@
 #define ME_FIRST_PART(cores) ((void)(cores), 0)
 #define ME_END_PART(cores) (cores)
 #define ME_SYNC_OF(cores) ((void)(cores))
+#endif
+
+#ifdef ME_GAP9
+/* An eighth of n items, as a multiple of 4 but not of 16: cores that go through their shares side by side read
+ * different banks. */
+static inline int32_t me_own_share(int32_t n)
+{
+    const uint32_t fours = ((uint32_t)n + 4 * ME_WORKERS - 1) / (4 * ME_WORKERS);
+    return (int32_t)(4 * (fours + (fours % 4 == 0)));
+}
 #endif
 
 /* First of n items for a core; for 8 or 9 cores without a division, which takes up to 35 cycles. */

@@ -21,6 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import zip_longest
 
+import numpy as np
+
 from myoedge.nest import c_lanes
 from myoedge.nest.c_arrays import C_TYPES, CArray, CRow, put
 from myoedge.nest.c_cycles import code_operations, text_cycles
@@ -29,13 +31,8 @@ from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
 from myoedge.nest.c_lanes import ITERATIONS
 from myoedge.nest.c_late import LateResults
-from myoedge.nest.c_loops import CLoops
-from myoedge.nest.c_row_kernels import (
-    CALL_CYCLES,
-    NORM_CYCLES,
-    norm_call,
-    norm_row,
-)
+from myoedge.nest.c_loops import OPERATIONS_TO, PAIRS_FROM, CLoops, RowEnd
+from myoedge.nest.c_row_kernels import CALL_CYCLES, NORM_CYCLES, norm_call, norm_row
 from myoedge.nest.c_rows import apart_from_squares, common_parts, own_operations, row_headers
 from myoedge.nest.c_taken import TakenRows, moving_parts
 from myoedge.nest.c_turns import CTurns
@@ -50,7 +47,6 @@ LOOPS_MAX = 8
 WORKERS = 8  # cores beside the control core
 UNNAMED = "NAME"  # of the function, before its text is known
 LOOP_CYCLES = 2.0
-PAIRS_FROM, PAIRS_TO = 16, 90  # elements of a core's row; operations: about 500 bytes of code
 
 
 def c_kernel(flat: FlatNest, labels: Mapping[int, str], cores: int = WORKERS) -> CKernel:
@@ -161,17 +157,13 @@ class _Body:
 
     def _words(self, count: str) -> Iterator[str]:
         """Yield the loop over the words of a row, and that over the elements behind them."""
-        lanes = self.lanes
-        if self.flat.loops[-1].extent % lanes == 0:
-            size = lanes * self._word_row.together
-            start = f"for (int32_t left = ({count}) / {size}; left > 0; left--) {{"
-            yield from self._word_row.loops(start)
-            return
-        yield f"int32_t left = {count};"
-        yield from self._word_row.loops(f"for (; left > {lanes - 1}; left -= {lanes}) {{")
-        yield "for (; left > 0; left--) {"
-        yield from (f"    {line}" for line in self._elements("v"))
-        yield "}"
+        size = self.lanes * self._word_row.together
+        is_whole = self.flat.loops[-1].extent % size == 0
+        row = self._row_end(count, 1 if is_whole else size)
+        yield from row.pointers
+        yield from self._word_row.loops(row.start)
+        if not is_whole:
+            yield from row.single(self._elements("v"))
 
     @cached_property
     def _word_row(self) -> WordRow:
@@ -180,19 +172,19 @@ class _Body:
 
     def _elements_of_row(self, count: str) -> Iterator[str]:
         """Yield the loop over the elements of a row, several at a time in long rows."""
-        together = self._together
-        if together == 1:
-            yield f"for (int32_t left = {count}; left > 0; left--) {{"
-            yield from (f"    {line}" for line in self._elements("v"))
+        row = self._row_end(count, self._together * self._blocks)
+        yield from row.pointers
+        if row.together > 1:
+            yield row.start
+            for block in range(self._blocks):
+                prefixes = ITERATIONS[block * self._together :][: self._together]
+                yield from (f"    {line}" for line in self._elements(prefixes))
             yield "}"
-            return
-        yield f"int32_t left = {count};"
-        yield f"for (; left > {together - 1}; left -= {together}) {{"
-        yield from (f"    {line}" for line in self._elements(ITERATIONS[:together]))
-        yield "}"
-        yield "if (left > 0) {" if together == 2 else "for (; left > 0; left--) {"
-        yield from (f"    {line}" for line in self._elements("v"))
-        yield "}"
+        yield from row.single(self._elements("v"))
+
+    def _row_end(self, count: str, together: int) -> RowEnd:
+        """Return the end of a row of which an iteration computes so many elements."""
+        return RowEnd(self.results[0], np.dtype(self.flat.nest.out.dtype).itemsize, count, together)
 
     def _pointers(self, shift: str) -> Iterator[str]:
         """Yield the pointers to a row's elements, and the values that all of the row reads.
@@ -255,9 +247,16 @@ class _Body:
             n
             for n in (4, 2)
             if n <= min(wanted, own)
-            and n * own_operations(self.flat.nest.parts, self._common) <= 2 * PAIRS_TO
+            and n * own_operations(self.flat.nest.parts, self._common) <= OPERATIONS_TO
         )
         return next(fits, 1)
+
+    @cached_property
+    def _blocks(self) -> int:
+        """Return how many pairs of elements an iteration computes, one after the other."""
+        operations = own_operations(self.flat.nest.parts, self._common)
+        is_pair = self._together == 2 and not self._own_sums
+        return self.loops.pairs(operations) if is_pair else 1
 
     def _elements(self, prefixes: str) -> list[str]:
         """Return the statements for as many elements as there are prefixes of variables, of which

@@ -17,6 +17,7 @@ INLINE_OPERATIONS = {"line_of_row": 110}  # of calls that are compiled into thei
 ROW_OPERATIONS = 25  # of those of rows
 OPERATION_CYCLES = {
     "table": 3,
+    "me_at_b": 3,
     "me_add4_b": 4,
     "me_set4_b": 4,
     "me_add2_h": 2,

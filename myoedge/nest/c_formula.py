@@ -97,7 +97,7 @@ class FormulaText:
             case Number(value):
                 return str(value) if value >= 0 else f"({value})"
             case Lookup():
-                return f"{self.parts.tables[id(part.array)]}[{self.bare(part.at)}]"
+                return self._entry(part, self.parts.tables[id(part.array)])
             case Taken():
                 return self.rows[id(part.element)].taken(self.of(part.at))
             case Call():
@@ -112,6 +112,12 @@ class FormulaText:
             case Reduced() | CallResult() | Assumed():
                 return self._inner_text(part)
         raise TypeError(part)
+
+    def _entry(self, part: Lookup, table: str) -> str:
+        match part.at:
+            case Binary("-", at, Number(-128)) if part.array.dtype == "int8":
+                return f"me_at_b({table} + 128, {self.bare(at)})"
+        return f"{table}[{self.bare(part.at)}]"
 
     # --- sums over an axis
 

@@ -6,6 +6,12 @@ for (int32_t i0 = first; i0 < last; i0++) {
     ...                                        the innermost loop, over tile->extent[1]
 }
 
+Long rows, whose shares begin in different banks of memory:
+
+const int32_t own = ME_OWN(tile->n), first = ME_CORE() * own, last = me_min(first + own, tile->n);
+const int8_t *const end = y + (last - first);
+while (y < end) {
+
 Windows of an image, which cores share one by one:
 
 const int32_t first = ME_FIRST(tile->extent[0] * tile->extent[1]), last = ME_LAST(...);
@@ -17,10 +23,16 @@ for (int32_t rows = last - first; rows > 0; rows--) {
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from myoedge.nest.flat import FlatNest, shared_loops
+
+PAIRS_FROM = 16  # elements of a core's row that are computed two at a time
+OPERATIONS_TO = 180  # of an iteration: about 500 bytes of code
+FETCHED = 10  # elements of a core that save, in iterations, the fetch of an operation's code
+APART_FROM = 64  # elements of a core's row: conflicts of banks take more than four more of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +75,31 @@ class CLoops:
         """Definition of the core's first iteration, and of the end of its iterations: of the
         innermost loop, whole words."""
         extents = " * ".join(map(self._extent, self.shared))
+        if self._is_apart:
+            own = f"const int32_t own = ME_OWN({extents})"
+            return f"{own}, first = ME_CORE() * own, last = me_min(first + own, {extents});"
         if self.lanes == 1 or not self.is_inner:
             of = "(" if self.cores == 8 else f"_OF({self.cores}, "
             return f"const int32_t first = ME_FIRST{of}{extents}), last = ME_LAST{of}{extents});"
         words = f"({extents} + {self.lanes - 1}) / {self.lanes}"
         last = f"me_min({self.lanes} * ME_LAST({words}), {extents})"
         return f"const int32_t first = {self.lanes} * ME_FIRST({words}), last = {last};"
+
+    @property
+    def _is_apart(self) -> bool:
+        """Whether cores that go through their shares of a row side by side read different banks."""
+        is_alone = not (self.flat.late or self.flat.turns or self.flat.over)
+        return self.is_inner and is_alone and self.cores == 8 and self.own >= APART_FROM
+
+    def pairs(self, operations: int) -> int:
+        """Return how many pairs of elements an iteration computes, one after the other: two if what
+        a core saves in all iterations is more than the fetch of their code.
+
+        operations   of an element
+        """
+        elements = math.prod(loop.extent for loop in self.flat.loops) / self.cores
+        is_long = self.own >= 2 * PAIRS_FROM and elements >= FETCHED * operations
+        return 2 if is_long and 4 * operations <= OPERATIONS_TO else 1
 
     def around(self, row: Callable[[int], Iterator[str]], at: int = 0) -> Iterator[str]:
         """Yield a loop and the loops inside.
@@ -118,3 +149,45 @@ class CLoops:
 
     def _extent(self, at: int) -> str:
         return "tile->n" if len(self.flat.loops) == 1 else f"tile->extent[{at}]"
+
+
+@dataclass(frozen=True)
+class RowEnd:
+    """The end of a core's row: a comparison with a pointer behind it is all that a loop takes.
+
+    pointer    name of a result's pointer, which moves along the row
+    size       bytes of an element
+    count      elements of the row, in C
+    together   elements of an iteration, of which `whole` is a multiple
+    """
+
+    pointer: str
+    size: int
+    count: str
+    together: int
+
+    @property
+    def pointers(self) -> Iterator[str]:
+        """Definitions of the pointers behind the iterations and behind all elements."""
+        count = f"({self.count})" if " " in self.count else self.count
+        counts = {"whole": f"({count} & ~{self.together - 1})"} if self.together > 1 else {}
+        times = "" if self.size == 1 else f"{self.size} * "
+        for name, elements in (counts | {"end": count}).items():
+            yield f"const int8_t *const {name} = {self.pointer} + {times}{elements};"
+
+    @property
+    def start(self) -> str:
+        """Start of the loop over the elements, `together` at a time."""
+        return self._start("while", "whole" if self.together > 1 else "end")
+
+    def single(self, element: Sequence[str]) -> Iterator[str]:
+        """Yield the loop over the elements that are left.
+
+        element   the statements of one
+        """
+        yield self._start("if" if self.together == 2 else "while", "end")
+        yield from (f"    {line}" for line in element)
+        yield "}"
+
+    def _start(self, keyword: str, end: str) -> str:
+        return f"{keyword} ({self.pointer} < {end}) {{"

@@ -48,10 +48,12 @@ def built(function: Callable[..., Tensor], count: int, folder: Path) -> myoedge.
 @pytest.mark.parametrize(
     ("function", "count", "cycles_max"),
     [
-        (ten, 64, 3_000),  # 8,970 as ten layers
-        pytest.param(ten, 4096, 25_000, marks=pytest.mark.slow),  # 68,004
+        (five, 1024, 4_500),  # 4,834 if cores that read side by side read the same banks
+        pytest.param(five, 777, 4_000, marks=pytest.mark.slow),  # the last share is shorter
+        pytest.param(ten, 64, 3_000, marks=pytest.mark.slow),  # 8,970 as ten layers
+        pytest.param(ten, 4096, 23_000, marks=pytest.mark.slow),  # 68,004
         pytest.param(five, 64, 2_000, marks=pytest.mark.slow),  # 5,294
-        pytest.param(five, 4096, 15_000, marks=pytest.mark.slow),  # 23,508
+        pytest.param(five, 4096, 13_000, marks=pytest.mark.slow),  # 23,508
     ],
 )
 def test_a_chain_is_one_layer_of_few_cycles(

@@ -102,7 +102,7 @@ def names(header: str) -> set[str]:
     for kind in re.findall(r"^ME_(?:BUILTIN_)?DOT\((\w+), b", text, re.MULTILINE):
         found |= {f"me_{sum_}{kind}_{size}" for sum_ in ("dot", "sdot") for size in "bh"}
     return found | set(
-        re.findall(r'^ME_(?:ONE|TWO|THREE|NEXT|STEP|PUT)\("[\w.]+", (\w+)', text, re.MULTILINE)
+        re.findall(r'^ME_(?:ONE|TWO|THREE|NEXT|STEP|AT|PUT)\("[\w.]+", (\w+)', text, re.MULTILINE)
     )
 
 

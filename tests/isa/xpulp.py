@@ -18,6 +18,7 @@ from tests.isa.xpulp_table import SIZES, Row, Table, table
 BEGIN = "/* generated from xpulp/instructions.toml by tests/isa/xpulp.py */\n"
 END = "/* end of what is generated */\n"
 FORMS = {"one": "ME_ONE", "two": "ME_TWO", "accumulate": "ME_THREE"}
+MEMORY = {"load": "ME_NEXT", "load_r": "ME_STEP", "load_at": "ME_AT", "store": "ME_PUT"}
 FUNCTIONS = ("min", "max", "abs", "power", "word", "half", "byte", "lowest", "highest", "ones")
 
 
@@ -130,8 +131,8 @@ def encoded_bodies(rows: Table) -> Iterator[str]:
         yield f'{macro} ME_XPULP_R("{name} %0,%1,%2", {code})\n'
     for name, row in rows["memory"].items():
         if "intrinsic" in row:
-            shape = {"load": "ME_NEXT", "load_r": "ME_STEP", "store": "ME_PUT"}[row["form"]]
-            code = f"0x{row['code'][2]:02x}" if row["form"] == "load_r" else row["code"][1]
+            shape = MEMORY[row["form"]]
+            code = f"0x{row['code'][2]:02x}" if len(row["code"]) > 2 else row["code"][1]
             native = f'"{name.rsplit(".", 1)[0]}", {row["intrinsic"]}'
             yield f"{shape}({native}, {row['type']}, {code}, {row['bytes']})\n"
 

@@ -5,7 +5,7 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_chain_40b7216e.h"
+#include "library/me_chain_722dfc7c.h"
 #include "library/me_linear_s8_s16.h"
 #include "library/me_recurrent.h"
 #include "weights.h"
@@ -27,12 +27,12 @@ _Alignas(16) int8_t me_l1[3432] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
-    me_chain_40b7216e_params me_chain_40b7216e;
+    me_chain_722dfc7c_params me_chain_722dfc7c;
     me_gru_s8_params me_gru_s8;
     me_linear_s8_s16_params me_linear_s8_s16;
 } me_op[2] ME_L1;
 static union {
-    me_chain_40b7216e_tile me_chain_40b7216e;
+    me_chain_722dfc7c_tile me_chain_722dfc7c;
     me_gru_s8_tile me_gru_s8;
     me_linear_s8_s16_tile me_linear_s8_s16;
 } me_tile[2] ME_L1;
@@ -126,8 +126,8 @@ static void l02_linear_fetch_constants(void)
 
 static void l02_linear_arguments(void)
 {
-    me_op[0].me_chain_40b7216e = (me_chain_40b7216e_params){ 0 };
-    me_tile[0].me_chain_40b7216e = (me_chain_40b7216e_tile){
+    me_op[0].me_chain_722dfc7c = (me_chain_722dfc7c_params){ 0 };
+    me_tile[0].me_chain_722dfc7c = (me_chain_722dfc7c_tile){
         .x0 = (void *)L02_LINEAR_X0, .x1 = (void *)L02_LINEAR_X1, .x2 = (void *)L02_LINEAR_X2,
         .y = (void *)L02_LINEAR_Y, .n = 3,
     };
@@ -135,7 +135,7 @@ static void l02_linear_arguments(void)
 
 static void l02_linear_compute(void)
 {
-    me_chain_40b7216e(&me_op[0].me_chain_40b7216e, &me_tile[0].me_chain_40b7216e);
+    me_chain_722dfc7c(&me_op[0].me_chain_722dfc7c, &me_tile[0].me_chain_722dfc7c);
 }
 
 static void l02_linear_store(void)

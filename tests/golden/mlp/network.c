@@ -5,8 +5,8 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_chain_20a15a10.h"
-#include "library/me_chain_c9680b8f.h"
+#include "library/me_chain_1b7d9935.h"
+#include "library/me_chain_68dce746.h"
 #include "weights.h"
 
 /* With ME_TRACE a caller sees every result as a layer writes it: -DME_TRACE, then set me_trace. */
@@ -26,12 +26,12 @@ _Alignas(16) int8_t me_l1[2128] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
-    me_chain_20a15a10_params me_chain_20a15a10;
-    me_chain_c9680b8f_params me_chain_c9680b8f;
+    me_chain_1b7d9935_params me_chain_1b7d9935;
+    me_chain_68dce746_params me_chain_68dce746;
 } me_op[2] ME_L1;
 static union {
-    me_chain_20a15a10_tile me_chain_20a15a10;
-    me_chain_c9680b8f_tile me_chain_c9680b8f;
+    me_chain_1b7d9935_tile me_chain_1b7d9935;
+    me_chain_68dce746_tile me_chain_68dce746;
 } me_tile[2] ME_L1;
 
 // linear 1x16 -> 1x32  0 + 1 (linear)
@@ -43,8 +43,8 @@ static union {
 
 static void l00_linear_arguments(void)
 {
-    me_op[0].me_chain_c9680b8f = (me_chain_c9680b8f_params){ 0 };
-    me_tile[0].me_chain_c9680b8f = (me_chain_c9680b8f_tile){
+    me_op[0].me_chain_68dce746 = (me_chain_68dce746_params){ 0 };
+    me_tile[0].me_chain_68dce746 = (me_chain_68dce746_tile){
         .x0 = (void *)L00_LINEAR_X0, .x1 = (void *)L00_LINEAR_X1, .x2 = (void *)L00_LINEAR_X2,
         .y = (void *)L00_LINEAR_Y, .n = 32,
     };
@@ -59,7 +59,7 @@ static void l00_linear_load(void)
 
 static void l00_linear_compute(void)
 {
-    me_chain_c9680b8f(&me_op[0].me_chain_c9680b8f, &me_tile[0].me_chain_c9680b8f);
+    me_chain_68dce746(&me_op[0].me_chain_68dce746, &me_tile[0].me_chain_68dce746);
 }
 
 // linear 1x32 -> 1x8  2 + 3 (linear)
@@ -81,8 +81,8 @@ static void l01_linear_fetch_constants(void)
 
 static void l01_linear_arguments(void)
 {
-    me_op[1].me_chain_20a15a10 = (me_chain_20a15a10_params){ .table0 = (void *)L01_LINEAR_TABLE0 };
-    me_tile[1].me_chain_20a15a10 = (me_chain_20a15a10_tile){
+    me_op[1].me_chain_1b7d9935 = (me_chain_1b7d9935_params){ .table0 = (void *)L01_LINEAR_TABLE0 };
+    me_tile[1].me_chain_1b7d9935 = (me_chain_1b7d9935_tile){
         .x0 = (void *)L01_LINEAR_X0, .x1 = (void *)L01_LINEAR_X1, .x2 = (void *)L01_LINEAR_X2,
         .y = (void *)L01_LINEAR_Y, .n = 8,
     };
@@ -90,7 +90,7 @@ static void l01_linear_arguments(void)
 
 static void l01_linear_compute(void)
 {
-    me_chain_20a15a10(&me_op[1].me_chain_20a15a10, &me_tile[1].me_chain_20a15a10);
+    me_chain_1b7d9935(&me_op[1].me_chain_1b7d9935, &me_tile[1].me_chain_1b7d9935);
 }
 
 static void l01_linear_store(void)
