@@ -8,6 +8,7 @@
  *   me_extremes_b, _h                  largest and smallest as a struct
  *   me_most_b, me_most_h               the largest
  *   me_least_b, me_least_h             the smallest
+ *   me_argmax_b, me_argmax_h           index of the first of the largest
  */
 #ifndef ME_ROWS_H
 #define ME_ROWS_H
@@ -126,6 +127,19 @@ ME_EXTREME(me_most, me_max, b, int8_t, 4)
 ME_EXTREME(me_most, me_max, h, int16_t, 2)
 ME_EXTREME(me_least, me_min, b, int8_t, 4)
 ME_EXTREME(me_least, me_min, h, int16_t, 2)
+
+#define ME_ARGMAX(KIND, TYPE) \
+    static inline int32_t me_argmax_##KIND(const TYPE *x, int32_t n) \
+    { \
+        const int32_t most = me_most_##KIND(x, n); \
+        int32_t at = 0; \
+        while (x[at] != most) \
+            at++; \
+        return at; \
+    }
+
+ME_ARGMAX(b, int8_t)
+ME_ARGMAX(h, int16_t)
 
 typedef struct {
     int32_t most, least;

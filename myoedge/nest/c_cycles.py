@@ -37,7 +37,9 @@ OPERATION_CYCLES = {
     "me_on_segment": 60,
     "me_line_of_row": 190,
 }
-REDUCING = re.compile(r"for \(int32_t r\d+ = .*; r\d+ < (?:(\d+);|.* /\* at most (\d+) times)")
+REDUCING = re.compile(
+    r"for \(int32_t r\d+ = .*; r\d+ < (?:(\d+); r\d+ ?\+(?:\+|= (\d))|.* /\* at most (\d+) times)"
+)
 
 
 def text_cycles(lines: Sequence[str]) -> float:
@@ -58,10 +60,15 @@ def _repeats(lines: Sequence[str]) -> tuple[list[str], list[int]]:
     times, found = [1], list[int]()
     for line in lines:
         extent = REDUCING.match(line.strip())
-        times += [times[-1] * int(extent[1] or extent[2])] if extent else []
+        times += [times[-1] * _count(extent)] if extent else []
         found.append(times[-1])
         times = times[:-1] if line.strip() == "}" else times
     return [line.split(" /* ")[0] for line in lines], found
+
+
+def _count(loop: re.Match[str]) -> int:
+    """Return how often a loop over a reduced axis is run."""
+    return int(loop[1]) // int(loop[2] or 1) if loop[1] else int(loop[3])
 
 
 def _line_cycles(line: str, times: int) -> float:

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from myoedge.nest.c_arrays import CRow
-from myoedge.nest.c_rows import row_call, row_step, write_row
+from myoedge.nest.c_reduced import write_loop
+from myoedge.nest.c_rows import write_row
 from myoedge.nest.c_text import bare, shifted
 from myoedge.nest.formula_parts import FormulaParts
-from myoedge.nest.ir import Binary, Call, Expr, Lookup, Number, Reduced, Where, walk
+from myoedge.nest.ir import Binary, Call, Expr, Lookup, Number, Reduced, Where
 from myoedge.nest.nodes import Assumed, CallResult, has_results
 from myoedge.nest.taken import Taken
 
 FUNCTIONS = {"//": "me_quotient", "%": "me_remainder"}
 TEXT_LENGTH = 60  # a longer expression gets a variable
-STARTS = {"sum": "0", "int32 sum": "0", "max": "INT32_MIN", "min": "INT32_MAX"}
 INT32_MAX, HALF_MAX = 2**31 - 1, 2**15 - 1
 
 
@@ -126,85 +126,12 @@ class FormulaText:
             return self.of(part.value)
         if isinstance(part, CallResult):
             return f"{self.of(part.call)}.{part.name}"
-        return ("" if self.open else write_row(self, part)) or self._loop(part)
+        return ("" if self.open else write_row(self, part)) or write_loop(self, part)
 
-    def _loop(self, part: Reduced) -> str:
-        """Write the loop over a reduced axis, with all sums over it that can be computed in one;
-        return the variable with the result."""
-        together = [part, *self._beside(part)]
-        for inner in (x for each in together for x in self._outside(each)):
-            self.of(inner)
-        first, end = self._ends(part)
-        names, axis = [self.next_name() for _ in together], self.parts.over.index(part.axis)
-        inside = FormulaText(self.parts, self.texts, self.prefix, self.sums, self.rows)
-        inside.count, inside.open = self.count, [*self.open, axis]
-        pointers = inside.load_elements(together, first)
-        steps = [row_step(inside, each, name) for each, name in zip(together, names, strict=True)]
-        self.count, at = inside.count, f"r{axis}"
-        starts = (STARTS[each.operation] for each in together)
-        self.lines += [
-            *(f"int32_t {n} = {start};" for n, start in zip(names, starts, strict=True)),
-            *pointers,
-            f"for (int32_t {at} = {first}; {at} < {end}; {at}++) {{{_times(part)}",
-            *(f"    {line}" for line in (*inside.lines, *steps)),
-            "}",
-        ]
-        self.texts |= {id(x): name for x, name in zip(together, names, strict=True)}
-        return names[0]
-
-    def _ends(self, part: Reduced) -> tuple[str, str]:
-        """Return the first iteration of a reduction and the one after its last, in C."""
-        if part.ends is None:
-            return "0", str(part.axis.extent)
-        first, end = map(self.of, part.ends)
-        return first, end
-
-    def load_elements(self, sums: Sequence[Reduced], first: str) -> list[str]:
-        """Add the loads of the elements that the innermost reduced axis moves; return the pointers
-        to their rows.
-
-        first   the axis' first iteration, in C
-        """
-        pointers, known = list[str](), {self.parts.over[n] for n in self.open}
-        axis = self.open[-1]
-        for element in dict.fromkeys(x for each in sums for x in walk(each.value)):
-            axes = self.parts.axes[id(element)]
-            if id(element) in self.rows and self.parts.over[axis] in axes and axes <= known:
-                row, name = self.rows[id(element)], self.next_name()
-                pointer = f"{name}_at"
-                starts = {f"r{n}": n for n in self.open[:-1]} | {first: axis}
-                pointers.append(row.pointer(pointer, starts))
-                self.lines.append(f"const int32_t {name} = {row.next_value(pointer, axis)};")
-                self.texts[id(element)] = name
-        return pointers
-
-    def _beside(self, part: Reduced) -> list[Reduced]:
-        """Return the other sums over an axis whose values depend on no sum that is not written."""
-        return [
-            other
-            for other in self.sums
-            if other is not part
-            and other.axis == part.axis
-            and [*map(id, other.ends or ())] == [*map(id, part.ends or ())]
-            and id(other) not in self.texts
-            and self.parts.axes[id(other)] == self.parts.axes[id(part)]
-            and self._is_ready(other)
-        ]
-
-    def _is_ready(self, part: Reduced) -> bool:
-        inner = (x for x in walk(part.value) if isinstance(x, Reduced))
-        is_loop = bool(self.open) or not row_call(self, part)
-        return is_loop and all(id(x) in self.texts for x in inner)
-
-    def _outside(self, part: Reduced) -> list[Expr]:
-        """Return the largest parts of a reduced value that do not depend on the axis."""
-        found, ahead = list[Expr](), [part.value]
-        while ahead:
-            inner = ahead.pop()
-            if part.axis in self.parts.axes[id(inner)]:
-                ahead += reversed(inner.operands)
-            elif inner.operands:
-                found.append(inner)
+    def inside(self, axis: int) -> FormulaText:
+        """Return the text of an iteration over a reduced axis, by number."""
+        found = type(self)(self.parts, self.texts, self.prefix, self.sums, self.rows)
+        found.count, found.open = self.count, [*self.open, axis]
         return found
 
     def _binary(self, part: Binary) -> str:
@@ -323,8 +250,3 @@ class FormulaText:
                 if limit in (-1 << bits, (1 << bits) - 1) and reaches < 1 << bits:
                     return f"me_clips({self.bare(value)}, {bits + 1})"
         return f"me_{part.operation}({self.bare(part.left)}, {self.bare(part.right)})"
-
-
-def _times(part: Reduced) -> str:
-    """Return the comment behind the start of a loop whose extent is no literal."""
-    return "" if part.ends is None else f" /* at most {part.axis.extent} times */"

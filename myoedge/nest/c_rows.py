@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from myoedge.nest.c_arrays import CArray
 from myoedge.nest.c_dots import KINDS, RowProduct
+from myoedge.nest.c_text import bare
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.ir import Binary, Element, Expr, Reduced, walk
 from myoedge.nest.nodes import Assumed
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from myoedge.nest.c_formula import FormulaText
 
 HEADER, NORM_HEADER = "me_rows.h", "me_norm_rows.h"
-TOTALS = {"sum": "me_total", "max": "me_most", "min": "me_least"}
+TOTALS = {"sum": "me_total", "max": "me_most", "min": "me_least", "argmax": "me_argmax"}
+STARTS = {"sum": "0", "int32 sum": "0", "max": "INT32_MIN", "min": "INT32_MAX", "argmax": "0"}
 PAIRS = {"moments": ("total", "squares"), "extremes": ("most", "least")}  # structs and fields
 CALLS = re.compile(
-    r"me_(?:total|squares|most|least|moments|extremes)(?:_shifted)?_([bh])\(.*?, (\d+)\)"
+    r"me_(?:total|squares|most|least|argmax|moments|extremes)(?:_shifted)?_([bh])\(.*?, (\d+)\)"
 )
 CALL_CYCLES, WORD_CYCLES = 8.0, 2.75  # from the instructions of me_rows.h
 
@@ -72,10 +74,20 @@ def write_row(text: FormulaText, part: Reduced) -> str:
     return own
 
 
-def row_step(text: FormulaText, part: Reduced, name: str) -> str:
+def row_start(part: Reduced, name: str) -> str:
+    """Return the definition of a reduction's variables.
+
+    name   of the one with its result
+    """
+    most = [f", {name}_most = INT32_MIN"] if part.operation == "argmax" else []
+    return f"int32_t {name} = {STARTS[part.operation]}{''.join(most)};"
+
+
+def row_step(text: FormulaText, part: Reduced, name: str, at: str) -> str:
     """Return the statement that adds a value to a reduction.
 
     name   of the reduction's variable
+    at     number of the iteration, in C
     """
     match part:
         case Reduced("int32 sum", _, Binary("*", a, b) as value) if text.is_own(value):
@@ -84,6 +96,9 @@ def row_step(text: FormulaText, part: Reduced, name: str) -> str:
             return f"{name} = (int32_t)((uint32_t){name} + (uint32_t){text.of(value)});"
         case Reduced("sum", _, value):
             return f"{name} += {text.bare(value)};"
+        case Reduced("argmax", _, value):
+            most, known = f"{name}_most", text.of(value)
+            return f"if ({known} > {most}) {{ {most} = {bare(known)}; {name} = {at}; }}"
     return f"{name} = me_{part.operation}({name}, {text.bare(part.value)});"
 
 
@@ -137,7 +152,7 @@ def _stated(part: Reduced) -> RowFunction | None:
     match part:
         case Reduced("sum" | "int32 sum", _, Binary("*", a, b), None) if a is b:
             name, value = "me_squares", a
-        case Reduced("sum" | "max" | "min" as operation, _, value, None):
+        case Reduced("sum" | "max" | "min" | "argmax" as operation, _, value, None):
             name = TOTALS[operation]
         case _:
             return None

@@ -238,10 +238,8 @@ def _of_type(array: Array) -> Interval:
 
 
 def _of_array(array: Array) -> Interval:
-    if array.values is None:
-        low, high = _of_type(array)
-    else:
-        low, high = int(array.values.min()), int(array.values.max())
+    known = array.values
+    low, high = _of_type(array) if known is None else (int(known.min()), int(known.max()))
     outside = low if array.outside is None else array.outside
     return min(low, outside), max(high, outside)
 
@@ -304,6 +302,8 @@ def _combined(operation: str, a: Any, b: Any) -> Any:
 
 def _of_reduced(part: Reduced, inner: Sequence[Range], loops: Sequence[Axis]) -> Range:
     value = inner[0]
+    if part.operation == "argmax":
+        return 0, part.axis.extent - 1
     if part.operation == "int32 sum":
         exact = _of_reduced(replace(part, operation="sum"), inner, loops)
         return exact if _is_inside(exact, INT32) else INT32

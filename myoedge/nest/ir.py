@@ -111,8 +111,8 @@ class Where(Expr):
 class Reduced(Expr):
     """A value over an axis that the result does not have.
 
-    operation   "sum", "max" or "min" over the axis; "int32 sum" modulo 2**32; "last": in its last
-                iteration
+    operation   "sum", "max" or "min" over the axis; "int32 sum" modulo 2**32; "argmax": the first
+                iteration with the largest value; "last": in its last iteration
     ends        first iteration, and the one after the last, from constants, at least one apart, so
                 that windows at a border are shorter; None: all iterations
     """

@@ -11,6 +11,7 @@ from myoedge.nest.flat import FlatNest, shared_loops
 from myoedge.nest.ir import Element, Expr, Reduced
 
 LANES = {"int8": 4, "int16": 2}
+BY_WORDS = {"sum", "max", "min"}
 FEW_TAPS = 9  # of a window: a pointer each
 WORDS = 20  # that an iteration reads
 
@@ -54,8 +55,10 @@ def lane_sums(flat: FlatNest) -> list[LaneSum]:
 
 
 def _outermost(flat: FlatNest) -> list[Reduced]:
-    """Return the reductions that no other one reduces."""
+    """Return the reductions that no other one reduces; [] if words compute none of one kind."""
     parts = [part for part in flat.nest.parts if isinstance(part, Reduced)]
+    if not {part.operation for part in parts} <= BY_WORDS:
+        return []
     inner = {id(part.value) for part in parts}
     return [part for part in parts if id(part) not in inner]
 

@@ -53,7 +53,12 @@ PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of
     "max": (np.maximum, max),
     "min": (np.minimum, min),
 }
-REDUCED: dict[str, Callable[..., Any]] = {"sum": np.sum, "max": np.max, "min": np.min}
+REDUCED: dict[str, Callable[..., Any]] = {
+    "sum": np.sum,
+    "max": np.max,
+    "min": np.min,
+    "argmax": np.argmax,
+}
 
 Slots = list[Any]  # values of a run: operands, constants, then the result of each call
 

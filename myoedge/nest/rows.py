@@ -30,10 +30,13 @@ def _is_row(flat: FlatNest, number: int, other: int) -> bool:
 
 
 def row_start(flat: FlatNest) -> float:
-    """Return the elements that take as long as the start of a row, with the sums of the row."""
+    """Return the elements that take as long as the start of a row, with the sums of the row; an
+    element takes as long as its own sums."""
     known = [(read, flat.loops[-1].steps[number]) for number, read in enumerate(flat.reads)]
-    rows = [{bool(step) for read, step in known if read.over[n]} for n in range(len(flat.over))]
-    return (
-        4.0
-        + sum(x.extent for x, moves in zip(flat.over, rows, strict=True) if True not in moves) / 4
-    )
+    own, common = 1, 0
+    for n, axis in enumerate(flat.over):
+        if any(step for read, step in known if read.over[n]):
+            own *= axis.extent
+        else:
+            common += axis.extent
+    return (4.0 + common / 4) / own

@@ -45,7 +45,7 @@ def sums_case(rng: np.random.Generator, dtype: str, length: int) -> Case:
     x, bits = drawn_row(rng, length, dtype), int(rng.integers(16))
     long = x.astype(np.int64)
     sums = [long.sum(), np.square(long).sum()]
-    found = [*sums, long.max(), long.min(), *sums, long.max(), long.min()]
+    found = [*sums, long.max(), long.min(), *sums, long.max(), long.min(), long.argmax()]
     if dtype == "int16":
         found += [(long >> bits).sum(), np.square(long >> bits).sum()] * 2
     expected = np.array(found, np.int64).astype(np.int32).view(np.int8)

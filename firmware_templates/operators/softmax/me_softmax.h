@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Softmax, log-softmax and argmax of rows in L1. Cores 0 .. 7 call together, each takes its part of
+ * Softmax and log-softmax of rows in L1. Cores 0 .. 7 call together, each takes its part of
  * the rows, and no barrier is inside.
  */
 #ifndef ME_SOFTMAX_H
@@ -15,9 +15,9 @@ typedef struct {
     int32_t outer, inner;
 } me_softmax_s8_tile;
 
-typedef me_softmax_s8_tile me_log_softmax_s8_tile, me_argmax_s8_tile;
+typedef me_softmax_s8_tile me_log_softmax_s8_tile;
 
-/* length  1 to 32,768, of all kernels of this file but argmax
+/* length  1 to 32,768, of all kernels of this file
  * exp     256 numbers in Q15, by the distance from the row's maximum */
 typedef struct {
     int32_t length;
@@ -57,24 +57,6 @@ typedef struct {
  * y = clip((distance * mult + log(sum) * log_mult + offset) >> shift), distance 0 to 255 from the row's maximum.
  * mult, log_mult -32,767 to 0; shift 0 to 30; the sum stays inside int32. y may be x. */
 void me_log_softmax_s8(const me_log_softmax_s8_params *op, const me_log_softmax_s8_tile *tile);
-
-typedef struct {
-    int32_t length;
-} me_argmax_s8_params;
-
-/* Index of the maximum of each row, of equal numbers the first: x int8, y int32 [outer][inner]; length at least
- * 1. */
-void me_argmax_s8(const me_argmax_s8_params *op, const me_argmax_s8_tile *tile);
-
-typedef me_argmax_s8_params me_argmax_s16_params;
-typedef struct {
-    const int16_t *x;
-    int32_t *y;
-    int32_t outer, inner;
-} me_argmax_s16_tile;
-
-/* The same of int16, with the same ranges. */
-void me_argmax_s16(const me_argmax_s16_params *op, const me_argmax_s16_tile *tile);
 
 /* Exponentials of distances d from a row's maximum: near[d & 255] * far[d >> 8], 256 numbers in Q15 each. */
 typedef struct {

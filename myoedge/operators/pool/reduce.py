@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.formulas import broadcast_axes, total
-from myoedge.nest.ir import Axis, Nest
+from myoedge.nest.ir import Array, Axis, Expr, Nest
 from myoedge.operators.attributes import AXES, FLAG
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.chains import generated
@@ -52,16 +52,22 @@ def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
 
 def nest(step: QuantizedNode) -> Nest:
     """Describe a sum or mean: the sum of x - x_zero over the reduced axes, requantised once."""
-    axes, x, over = broadcast_axes(step.out), operand(step, 0), axes_over(step.attrs)
-    kept = [axis for d, axis in enumerate(axes) if not step.attrs["keepdim"] or d not in over]
-    reduced = {d: Axis(f"r{d}", step.shapes[0][d]) for d in over}
-    left = iter(kept)
-    acc = x[tuple(reduced[d] if d in over else next(left) for d in range(len(x.shape)))]
-    for axis in reversed(reduced.values()):
+    axes, x, over, acc = reduced_rows(step)
+    for axis in reversed(over):
         acc = total(axis, acc)
-    count = math.prod(axis.extent for axis in reduced.values())
+    count = math.prod(axis.extent for axis in over)
     value = requantised(step, acc - count * step.integers.x_zero, partial(own_number, step))
     return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
+
+
+def reduced_rows(step: QuantizedNode) -> tuple[tuple[Axis, ...], Array, list[Axis], Expr]:
+    """Return the axes of a reduction's result, its operand, the reduced axes, and the operand's
+    element in an iteration of all of them."""
+    axes, x, over = broadcast_axes(step.out), operand(step, 0), axes_over(step.attrs)
+    kept = (axis for d, axis in enumerate(axes) if not step.attrs["keepdim"] or d not in over)
+    reduced = {d: Axis(f"r{d}", step.shapes[0][d]) for d in over}
+    index = tuple(reduced[d] if d in over else next(kept) for d in range(len(x.shape)))
+    return axes, x, [*reduced.values()], x[index]
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:

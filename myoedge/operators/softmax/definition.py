@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs
+from myoedge.nest.ir import Nest, Reduced
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16, INT32
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
@@ -17,26 +18,25 @@ from myoedge.numerics.quant_params import QuantParams, ResultParams
 from myoedge.numerics.requant import TERM_FACTOR_MAX, SumRequant, choose_sum_requant
 from myoedge.operators.attributes import ANY_NUMBER, AXIS, FLAG, optional
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     all_beside_axis,
-    as_in_floats,
     axis_permuted,
     masked_scores,
     same_shape,
     stream_except_axis,
 )
 from myoedge.operators.core_kernels import by_width
+from myoedge.operators.described import result
 from myoedge.operators.format import EITHER, EITHER_WIDTH, Format
-from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.operators.kernel import on_cluster
 from myoedge.operators.pool import reduce
 from myoedge.operators.softmax.tiling import (
     log_softmax_in_tiles,
-    rows_in_tiles,
     softmax_in_tiles,
     wide_softmax_in_tiles,
 )
-from myoedge.operators.traits import ByHand, Constants, Operands, Result, always
-from myoedge.targets.chip import Engine
+from myoedge.operators.traits import ByHand, Constants, Described, Operands, Result, always
 
 EXP_ONE = 2**15  # exp(0)
 ROW_MAX = 2**15  # elements per row: their sum is below 2**31
@@ -296,9 +296,11 @@ def argmax_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(y, np.int32)
 
 
-def argmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    wide = step.has_int16
-    return rows_in_tiles(step, engine, "me_argmax_s16" if wide else "me_argmax_s8", {}, {})
+def argmax_nest(step: QuantizedNode) -> Nest:
+    """Describe the index of the first maximum over an axis."""
+    axes, x, (over,), element = reduce.reduced_rows(step)
+    index = tuple(axis.at for axis in axes)
+    return Nest(axes, (x,), result(step), index, Reduced("argmax", over, element))
 
 
 ARGMAX = register(
@@ -308,9 +310,9 @@ ARGMAX = register(
         doc="index of the first maximum over one axis, int32; an output of the network",
         shape=reduce.shape,
         real=argmax_real,
-        integer=ByHand(as_in_floats(argmax_real)),
+        integer=Described(argmax_nest),
         operands=Operands(are_compared=True),
-        kernels=on_cluster(argmax_in_tiles, Format((EITHER,), (INT32,))),
+        kernels=generated(Format((EITHER,), (INT32,))),
         result=Result(dtype="int32"),
         streaming_rule=reduce.streaming_rule,
     )

@@ -41,8 +41,6 @@ def rows_in_tiles(
     index: tuple[AffineExpr, ...] = (around, (), inside)
     x = Operand("x", 0, (outer, length, inner), index, itemsize=step.read_type(0).size_bytes)
     y = Operand("y", OUT, (outer, length, inner), index, itemsize=step.element_type.size_bytes)
-    if step.node.op == "argmax":
-        y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=4)
     tables = (Operand.whole(name, array) for name, array in arrays.items())
     return TiledKernel(
         function=kernel,

@@ -90,8 +90,6 @@ KERNELS = {
     "me_log_softmax_s8": KernelCost(26.7, 200, 400),
     "me_softmax_s16": KernelCost(39.5, 250, 600),
     "me_log_softmax_s16": KernelCost(49.0, 200, 400),
-    "me_argmax_s8": KernelCost(5.0, 250, 300),
-    "me_argmax_s16": KernelCost(6.5, 250, 300),
     "me_group_norm_s8": KernelCost(11.5, 600, 1000),
     "me_group_norm_s16": KernelCost(11.5, 600, 1000),
     "me_rotary_s8": KernelCost(17.4, 245, 400),

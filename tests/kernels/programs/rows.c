@@ -34,6 +34,7 @@ static void sums_of_bytes(int32_t *found)
     found[5] = moments.squares;
     found[6] = extremes.most;
     found[7] = extremes.least;
+    found[8] = me_argmax_b(x, length);
 }
 
 static void sums_of_halves(int32_t *found)
@@ -50,10 +51,11 @@ static void sums_of_halves(int32_t *found)
     found[5] = moments.squares;
     found[6] = extremes.most;
     found[7] = extremes.least;
-    found[8] = me_total_shifted_h(halves, bits, length);
-    found[9] = me_squares_shifted_h(halves, bits, length);
-    found[10] = shifted.total;
-    found[11] = shifted.squares;
+    found[8] = me_argmax_h(halves, length);
+    found[9] = me_total_shifted_h(halves, bits, length);
+    found[10] = me_squares_shifted_h(halves, bits, length);
+    found[11] = shifted.total;
+    found[12] = shifted.squares;
 }
 
 static void run_case(void)

@@ -1,4 +1,4 @@
-/* Softmax, log-softmax, argmax; see test_softmax.py for the numbers. */
+/* Softmax, log-softmax; see test_softmax.py for the numbers. */
 #include "me_softmax.h"
 
 #include "drawn.h"
@@ -6,7 +6,6 @@
 static int32_t kind ME_L1;
 static me_softmax_s8_params softmax ME_L1;
 static me_log_softmax_s8_params log_softmax ME_L1;
-static me_argmax_s8_params argmax ME_L1;
 static me_masked_softmax_s8_params masked ME_L1;
 static me_softmax_s8_tile tile ME_L1;
 static me_masked_softmax_s8_tile masked_tile ME_L1;
@@ -18,7 +17,6 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
     tile = (me_softmax_s8_tile){ .x = in + n[4], .y = out, .outer = n[1], .inner = n[3] };
     const uint16_t *exp = (const uint16_t *)(const void *)(in + n[5]);
     softmax = (me_softmax_s8_params){ .length = n[2], .exp = exp };
-    argmax = (me_argmax_s8_params){ .length = n[2] };
     log_softmax = (me_log_softmax_s8_params){
         .length = n[2],
         .exp = exp,
@@ -48,8 +46,6 @@ static void run_case(void)
         me_softmax_s8(&softmax, &tile);
     else if (kind == 1)
         me_log_softmax_s8(&log_softmax, &tile);
-    else if (kind == 3)
-        me_masked_softmax_s8(&masked, &masked_tile);
     else
-        me_argmax_s8(&argmax, &tile);
+        me_masked_softmax_s8(&masked, &masked_tile);
 }
