@@ -47,9 +47,12 @@ class LayerAddresses:
     def pointer(self, operand: str, places: Sequence[int], tables: Tables, name: str = "") -> str:
         """Return the C expression for the address of an operand's region in tile t.
 
-        places   offset of every tile, from the start of L1, or of the operand in L2
+        places   offset of every tile, from the start of L1, or of the operand in L2; none of a
+                 table in L2, which tiles read as a whole, and of what no tile has
         name     name of the table, if one is needed
         """
+        if not places:
+            return _pointer(self.l2[operand], "0") if operand in self.l2 else "0"
         start = self.l2.get(operand) or self.l1.l1(operand)
         if min(places) < 0:
             start = f"(intptr_t){start}"
@@ -254,8 +257,7 @@ def _fields(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> list[t
                 _place(str(row[name]), t.l1) for row, t in zip(rows, tiling.tiles, strict=True)
             )
             known = [place for place in places if place is not None]
-            pointer = addresses.pointer(_operand(value), known, tables, name) if known else "0"
-            fields.append((name, pointer))
+            fields.append((name, addresses.pointer(_operand(value), known, tables, name)))
         else:
             fields.append((name, tables.number(name, [int(row[name]) for row in rows])))
     fields += _next_tile(tiling, rows, tables)

@@ -156,11 +156,10 @@ def _range(
 
 def _of_entry(part: Lookup | Taken, at: Range) -> Range:
     """Return the range of an array at a computed index."""
-    if isinstance(part, Lookup):
-        array, dimension = part.array, 0
-    else:
-        array, dimension = part.source.array, part.dimension
-    return _of_array(array) if _is_inside(at, (0, array.shape[dimension] - 1)) else UNKNOWN
+    array = part.array if isinstance(part, Lookup) else part.source.array
+    dimension = part.dimension if isinstance(part, Taken) else 0
+    known = _of_type(array) if array.varies else _of_array(array)
+    return known if _is_inside(at, (0, array.shape[dimension] - 1)) else UNKNOWN
 
 
 def _of_leaf(

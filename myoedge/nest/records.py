@@ -7,22 +7,24 @@ pointer and one transfer instead of three.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
 from myoedge.nest.ir import Affine, Array, Axis, Element, Expr, Nest, as_index
 from myoedge.nest.rebuild import with_elements_of
+from myoedge.nest.taken import Taken
 
 Key = tuple[str, tuple[int, ...], tuple[Affine, ...], bool]
 
 
 def records(nest: Nest) -> dict[int, Expr]:
     """Return id of a part -> the part, for formulas that read constants of one type, shape and
-    index as records; constants that are summed stay as they are."""
+    index as records; constants that are summed, or read at computed indices, stay as they are."""
     groups: dict[Key, list[Element]] = {}
+    tables = {id(part.element) for part in nest.parts if isinstance(part, Taken)}
     for part in nest.parts:
-        if isinstance(part, Element) and _is_plain_constant(part, nest.axes):
+        if isinstance(part, Element) and _is_plain_constant(part, nest.axes, tables):
             key = part.array.dtype, part.array.shape, part.index, part.array.varies
             groups.setdefault(key, []).append(part)
     made = {
@@ -35,9 +37,12 @@ def records(nest: Nest) -> dict[int, Expr]:
     return with_elements_of(values, lambda part: made.get(id(part), part), {})
 
 
-def _is_plain_constant(part: Element, axes: Sequence[Axis]) -> bool:
-    """Return whether an element is of a constant, and the result's loops alone index it."""
-    is_constant = part.array.values is not None
+def _is_plain_constant(part: Element, axes: Sequence[Axis], tables: Set[int]) -> bool:
+    """Return whether an element is of a constant, and the result's loops alone index it.
+
+    tables   ids of elements with a computed index
+    """
+    is_constant = part.array.values is not None and id(part) not in tables
     return is_constant and all(axis in axes for index in part.index for axis, _ in index.terms)
 
 

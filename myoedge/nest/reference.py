@@ -272,7 +272,9 @@ def _arguments(part: Expr) -> Sequence[Array | Expr]:
     """Return what the call of a part reads: operands, and results of other calls."""
     if isinstance(part, Element):
         return [part.array]
-    return (part.source.array, part.at) if isinstance(part, Taken) else part.operands
+    if isinstance(part, Taken) and part.source.array.values is None:
+        return part.source.array, part.at
+    return (part.at,) if isinstance(part, Taken) else part.operands
 
 
 def products_of(value: Expr) -> dict[int, tuple[Expr, ...]]:

@@ -28,9 +28,13 @@ def view_of(
     return as_strided(first, shape, strides, writeable=writeable)
 
 
-def taken(part: Taken, loops: Sequence[Axis], x: Numbers, at: Numbers) -> Numbers:
-    """Return an operand's elements at computed indices, with one axis per loop, as `at`'s type."""
-    index = []
+def taken(part: Taken, loops: Sequence[Axis], *given: Numbers) -> Numbers:
+    """Return an array's elements at computed indices, with one axis per loop, as the indices' type.
+
+    given   an operand and the indices; of a constant the indices alone
+    """
+    *operands, at = given
+    x, index = operands[0] if operands else part.source.array.known, []
     for d, i in enumerate(part.source.index):
         own = np.full((1,) * len(loops), i.const)
         for axis, stride in i.terms:

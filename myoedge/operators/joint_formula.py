@@ -58,6 +58,7 @@ class JointFormula:
         known = zip(step.operands, self.arrays, strict=True)
         self._operands = {(name, array.shape): array for name, array in known}
         self._learnt: Collection[str] = ()  # constants of the layer that is added
+        self._tables: dict[int, Array] = {}  # arrays with a computed index, by id
         self._varying: dict[int, tuple[Array, Array]] = {}  # the first one keeps its id
         self._cuts: dict[tuple[int, str], tuple[Array, Array]] = {}
         self._elements: dict[tuple[int, Index], Expr] = {}  # each loaded once
@@ -71,6 +72,8 @@ class JointFormula:
         axes, own = long_axes(nest.out.shape), _long(nest)
         names = {id(x): name for x, name in zip(nest.operands, layer.operands, strict=True)}
         self._learnt = OPS[layer.node.op].constants.learnt.ranges.keys() | LIMITS
+        taken = (x.source.array for x in walk(nest.value) if isinstance(x, Taken))
+        self._tables |= {id(x): x for x in taken}
         if not self._may_add(nest, names, own):
             return False
         value = with_elements(
@@ -87,8 +90,7 @@ class JointFormula:
     def _may_add(self, nest: Nest, names: Mapping[int, str], own: Mapping[Axis, Axis]) -> bool:
         """Return whether all that a description reads can be read; elements at computed indices are
         those of operands."""
-        taken = {id(x.source.array) for x in walk(nest.value) if isinstance(x, Taken)}
-        if any(names.get(array, "") in {"", *self.values} for array in taken):
+        if any(names.get(array) in self.values for array in self._tables):
             return False
         parts = [in_axes(x, own) for x in walk(nest.value) if isinstance(x, Element)]
         return all(self._may_read(names.get(id(x.array), ""), _long_index(x)) for x in parts)
@@ -104,8 +106,10 @@ class JointFormula:
         return len(index) == len(axes) and (is_own or not sums)
 
     def _read(self, name: str, part: Element, is_fixed: bool) -> Expr:
-        if not name:
+        if not name and id(part.array) not in self._tables:
             return self._constant(part, is_fixed)
+        if not name:
+            return self._element(part.array, part.index)
         if name not in self.values:
             return self._element(self._operands[name, part.array.shape], part.index)
         axes, value = self.values[name]
@@ -150,7 +154,8 @@ class JointFormula:
         read."""
         spans = tuple(slice(i.low, i.high + 1) for i in index)
         shape = tuple(span.stop - span.start for span in spans)
-        if array.values is not None and shape != array.shape and not is_index(array):
+        is_part = shape != array.shape and id(array) not in self._tables
+        if array.values is not None and is_part and not is_index(array):
             values = np.ascontiguousarray(array.values[spans])
             cut = array, replace(array, values=values, shape=shape)
             array = self._cuts.setdefault((id(array), str(spans)), cut)[1]

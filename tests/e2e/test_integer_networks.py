@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import myoedge
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
+from tests.layer_networks import Function
 
 TOKENS, VOCABULARY, WIDTH = 24, 3000, 48  # the table, 140 KiB, does not fit L1
 
@@ -115,3 +116,16 @@ def test_ids_are_pushed_into_a_stream(tmp_path: Path) -> None:
     with pytest.raises(MyoedgeError) as caught:
         build.push(40, True)
     assert caught.value.code == "E229"
+
+
+@pytest.mark.parametrize(("rows", "ops"), [(30, ["add"]), (1000, ["embedding", "add"])])
+def test_a_small_table_is_read_in_the_loop_of_a_sum(
+    rows: int, ops: list[str], tmp_path: Path
+) -> None:
+    """A large one is read where it is, in L2."""
+    torch.manual_seed(0)
+    layer = Function(lambda ids: layer.words(ids) + layer.places)  # type: ignore[operator]
+    layer.words, layer.places = nn.Embedding(rows, 24), nn.Parameter(torch.randn(20, 24))
+    given = {"ids": np.random.default_rng(0).integers(0, rows, (4, 20))}
+    report = report_of(layer, given, tmp_path)
+    assert [x["op"] for x in report["layers"]] == ops

@@ -125,14 +125,16 @@ class Drawing:
         return Reduced(str(rng.choice(["sum", "max", "min"])), axis, value, (first, end))
 
     def taken(self, at: Expr) -> Expr:
-        """An element of a new array at a computed index along one dimension."""
+        """An element of a new array, or of a constant, at a computed index along one dimension."""
         rng = self.rng
         kept = [axis for axis in self.axes if rng.integers(3)]
         dimension, n = int(rng.integers(len(kept) + 1)), int(rng.integers(1, 9))
         shape = [axis.extent for axis in kept]
         kind = str(rng.choice(["int8", "int16"]))
         shape.insert(dimension, n)
-        array = Array(f"x{len(self.arrays)}", kind, tuple(shape))
+        table = np.random.default_rng(n).integers(-100, 100, shape).astype(kind)
+        values = table if n % 3 == 0 else None
+        array = Array(f"x{len(self.arrays)}", kind, tuple(shape), values)
         self.arrays.append(array)
         index: list[Axis | int] = [*kept]
         index.insert(dimension, 0)

@@ -10,9 +10,9 @@ void me_embedding_fetched_s8(const me_embedding_fetched_s8_params *op,
     if (!ME_IS_CONTROL_CORE())
         return;
 #endif
-    const me_embedding_s8_params rows = { op->first, op->last_row, op->width, op->bytes_per_id, 0 };
+    const me_embedding_rows rows = op->rows;
     const int8_t *table = op->table + tile->start;
     int8_t *y = tile->y;
     for (int32_t i = 0; i < tile->n; i++, y += tile->bytes)
-        op->fetch(y, table + me_row_of(&rows, tile->ids, i) * op->width, tile->bytes, tile->bytes, 0);
+        op->fetch(y, table + me_row_of(&rows, tile->ids, i) * rows.width, tile->bytes, tile->bytes, 0);
 }

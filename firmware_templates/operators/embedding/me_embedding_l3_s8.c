@@ -33,16 +33,16 @@ void me_embedding_l3_s8(const me_embedding_l3_s8_params *op, const me_embedding_
     if (!ME_IS_CONTROL_CORE())
         return;
 #endif
-    const me_embedding_s8_params rows = { op->first, op->last_row, op->width, op->bytes_per_id, 0 };
-    const uint32_t stride = ((uint32_t)op->width + 3) & ~3u;
+    const me_embedding_rows rows = op->rows;
+    const uint32_t stride = ((uint32_t)rows.width + 3) & ~3u;
     uint32_t ticket = 0;
     for (int32_t i = tile->n - 1; i >= 0; i--) {
-        const int32_t at = i * op->width, apart = at & 3;
+        const int32_t at = i * rows.width, apart = at & 3;
         int8_t *to = tile->y + at - apart;
-        ticket = fetch(op->l3 + (uint32_t)me_row_of(&rows, tile->ids, i) * stride, to, op->width);
+        ticket = fetch(op->l3 + (uint32_t)me_row_of(&rows, tile->ids, i) * stride, to, rows.width);
         if (apart)
             me_l3_wait(ticket);
-        for (int32_t k = apart ? op->width - 1 : -1; k >= 0; k--)
+        for (int32_t k = apart ? rows.width - 1 : -1; k >= 0; k--)
             to[k + apart] = to[k];
     }
     me_l3_wait(ticket);

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Graph, Node, Shape
+from myoedge.nest.formulas import broadcast_axes, clip
+from myoedge.nest.ir import Lookup, Nest
+from myoedge.nest.taken import Taken
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32, ElementType
 from myoedge.numerics.quant_params import quantize
@@ -20,12 +23,13 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
+from myoedge.operators.described import nest_constant, operand, result
 from myoedge.operators.embedding.tiling import in_tiles
 from myoedge.operators.format import EITHER, INTEGERS, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.learnt import INTEGERS_16, Learnt
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import ByHand, Constants, Operands, Weights
+from myoedge.operators.traits import Constants, Described, Operands, Weights
 
 
 def shape(attrs: Attrs, ids: Shape, table: Shape) -> Shape:
@@ -114,6 +118,19 @@ def integer(step: QuantizedNode, ids: Array) -> Array:
     return rows_of(step.attrs, ids, step.integers.rows)
 
 
+def nest(step: QuantizedNode) -> Nest:
+    """Describe the lookup of rows: a function of integers if they are of one element."""
+    axes, ids, rows = broadcast_axes(step.out), operand(step, 0), step.integers.rows
+    table = replace(nest_constant("rows", rows), varies=True)
+    first, count = step.attrs["first"], len(step.shapes[0])
+    low, high = (min(max(x, INT32.low), INT32.high) for x in (first, first + len(rows) - 1))
+    at = clip(ids[axes[:count]], low, high) - first
+    is_function = rows.size == len(rows)
+    column = replace(table, shape=rows.shape[:1], values=rows.reshape(-1))
+    value = Lookup(column, at) if is_function else Taken(table[(0, *axes[count:])], 0, at)
+    return Nest(axes, (ids,), result(step), tuple(axis.at for axis in axes), value)
+
+
 EMBEDDING = register(
     OpDef(
         name="embedding",
@@ -126,7 +143,7 @@ EMBEDDING = register(
         "integers with a number",
         shape=shape,
         real=rows_of,
-        integer=ByHand(integer),
+        integer=Described(nest, integer),
         constants=Constants(
             integer_rows, kinds=(EmbeddingParams,), learnt=Learnt({"rows": INTEGERS_16})
         ),

@@ -5,51 +5,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
+from myoedge.operators import chains
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, of_member
 from myoedge.targets.chip import Engine
 
-L1_TABLE_BYTES = 2048  # larger tables are not copied to L1: their rows are read from L2
+L2_TIMES = 2.5  # time of a row from L2, in times of one from L1
 L3_ROW_BYTES = 360  # start of an L3 transfer, as bytes that it would move meanwhile
-FETCHED_BYTES = 160  # longer rows are faster by DMA than by the cores
+MOST_TABLE_BYTES = 2048  # of a table in L1; rows of larger ones are read from L2 or L3
+FETCHED_BYTES = 176  # longer rows are faster by DMA than by the cores
 FETCH_BYTES = 700  # start of a DMA command, as bytes that it would move meanwhile
-ROW_BYTES = 24  # start of a row, as bytes that a core would copy meanwhile
-L2_BYTE = 4.0  # bytes read from an L1 table in the time of one byte from L2
-BYTE_BYTES = 8  # work of a one-byte row, in bytes
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel for ids [n] and results y [n, bytes of a row]; the table is not tiled
-    and is in L1 or L2."""
+    """Return the tiled kernel: a generated function of ids and a table, which is in L1, or in L2 if
+    it is large; for long rows of a large table, transfers."""
     count, rows = math.prod(step.shapes[0]), _bytes_of_rows(step)
     width = rows.shape[1]
-    table = Operand.whole("table", rows)
-    in_l1 = rows.nbytes <= L1_TABLE_BYTES
-    if not in_l1 and width >= FETCHED_BYTES:
-        return _fetched(step, count, width, table)
+    if rows.nbytes <= MOST_TABLE_BYTES:
+        return chains.in_tiles(step, engine)
+    if width >= FETCHED_BYTES:
+        return _fetched(step, count, width, Operand.whole("table", rows))
+    return replace(_in_l2(step, engine), from_l3=_from_l3(step, count, width))
 
-    def work(sizes: Sizes) -> Any:
-        """Return the work units of the busiest core: bytes, plus a constant per row."""
-        each = np.ceil(sizes["id"] * sizes["byte"] / engine.cores)
-        found = each + (ROW_BYTES if width > 1 else BYTE_BYTES) * np.ceil(each / sizes["byte"])
-        return found * (1.0 if in_l1 else L2_BYTE)
 
-    return TiledKernel(
-        function="me_embedding_s8",
-        axes={"id": count, "byte": width},
-        split=("id", "byte"),
-        operands=_operands(step, count, width, (table,) if in_l1 else ()),
-        l2_tables=() if in_l1 else (table,),
-        from_l3=None if in_l1 else _from_l3(step, count, width),
-        op={**_numbers(step, width), "table": "@table"},
-        tile=_tile_fields,
-        work=work,
+def _in_l2(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Return the generated function with its table in L2; tiles have whole rows."""
+    made = chains.in_tiles(step, engine)
+    (table,) = (x for x in made.operands if isinstance(x.source, str))
+    assert table.array is not None
+    whole = table.region({axis: (0, extent) for axis, extent in made.axes.items()})
+    return replace(
+        made,
+        split=tuple(axis for axis in made.split if axis not in table.axes),
+        operands=tuple(x for x in made.operands if x is not table),
+        l2_tables=(Operand.whole(table.name, table.array),),
+        tile=lambda regions: made.tile({**regions, table.name: whole}),
+        work=lambda sizes: L2_TIMES * made.work(sizes),
     )
 
 
@@ -85,24 +83,22 @@ def _from_l3(step: QuantizedNode, count: int, width: int) -> TiledKernel:
     )
 
 
-def _operands(
-    step: QuantizedNode, count: int, width: int, table: tuple[Operand, ...] = ()
-) -> tuple[Operand, ...]:
+def _operands(step: QuantizedNode, count: int, width: int) -> tuple[Operand, ...]:
     itemsize = ElementType.of(step.attrs["dtype"]).size_bytes
     return (
         Operand("ids", 0, (count,), ((("id", 1),),), itemsize=itemsize),
-        *table,
         Operand("y", OUT, (count, width), ((("id", 1),), (("byte", 1),))),
     )
 
 
 def _numbers(step: QuantizedNode, width: int) -> Fields:
-    return {
+    fields: Fields = {
         "first": step.attrs["first"],
         "last_row": len(step.integers.rows) - 1,
         "width": width,
         "bytes_per_id": ElementType.of(step.attrs["dtype"]).size_bytes,
     }
+    return of_member("rows", fields)
 
 
 def _bytes_of_rows(step: QuantizedNode) -> Array:
