@@ -73,9 +73,9 @@ class FormulaText:
         text = self._text(part)
         label = self.parts.labels.get(id(part), "")
         again = self.parts.uses[id(part)] > 1 and not isinstance(part, Number)
-        if not (again or label or len(text) > TEXT_LENGTH or has_results(part)):
-            return text
-        return self._variable(part, text)
+        waits = isinstance(part, Lookup) and part not in self.parts.values  # for memory
+        is_named = again or waits or label or len(text) > TEXT_LENGTH or has_results(part)
+        return self._variable(part, text) if is_named else text
 
     def _variable(self, part: Expr, text: str) -> str:
         """Add a variable with a value to `lines`; return its name."""

@@ -24,7 +24,7 @@ from myoedge.nest.ir import Array, Expr, Nest
 from myoedge.nest.lanes import lanes_of, words_together
 from myoedge.nest.records import records
 from myoedge.nest.rows import shared_rows
-from myoedge.nest.simplify import simplified
+from myoedge.nest.tabled import shortest
 from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import ElementType
@@ -101,7 +101,8 @@ def chain_nest(step: QuantizedNode) -> ChainNest | None:
     written = [formula.values[name] for name in step.written]
     if any(own != axes for own, _ in written):
         return None
-    made = simplified(*(value for _, value in written))
+    elements = math.prod(axis.extent for axis in axes)
+    made = shortest([value for _, value in written], elements)
     arrays = _result_arrays(step, tuple(axis.extent for axis in axes))
     own, *more = zip(arrays, (made[id(value)] for _, value in written), strict=True)
     index = tuple(axis.at for axis in axes)

@@ -11,9 +11,10 @@ import pytest
 
 from myoedge.nest.formulas import clip, maximum, where
 from myoedge.nest.intervals import intervals
-from myoedge.nest.ir import Array, Axis, Expr, Lookup, Nest, walk
+from myoedge.nest.ir import Array, Axis, Binary, Expr, Lookup, Nest, walk
 from myoedge.nest.reference import NestReference
 from myoedge.nest.simplify import simplified
+from myoedge.nest.tabled import ELEMENTS, shortest
 from myoedge.numerics.fixed_point import INT32_MAX
 
 COUNT, FORMULAS = 256, 400
@@ -72,16 +73,30 @@ def drawn(seed: int) -> Expr:
 
 
 def test_simplified_formulas_have_the_same_values() -> None:
-    fewer = 0
+    fewer = tables = 0
     for seed in range(FORMULAS):
         value = drawn(seed)
-        after = simplified(value)[id(value)]
+        after, tabled = (shortest([value], count)[id(value)] for count in (ELEMENTS - 1, ELEMENTS))
         rng = np.random.default_rng(seed)
         xs = [rng.integers(-128, 128, COUNT).astype(array.dtype) for array in ARRAYS]
-        before, found = (NestReference.of(nest_of(x))(*xs) for x in (value, after))
+        before, found, entries = (NestReference.of(nest_of(x))(*xs) for x in (value, after, tabled))
         assert np.array_equal(before, found), seed
+        assert np.array_equal(before, entries), seed
         fewer += len(walk(after)) < len(walk(value))
+        tables += len(walk(tabled)) != len(walk(after))
     assert fewer > FORMULAS / 4
+    assert tables > FORMULAS / 40
+
+
+def test_the_larger_of_two_scaled_bytes_is_that_of_two_tables() -> None:
+    value = clip(maximum((A * 9 + 4) >> 3, (B * 5 + 2) >> 2), -128, 127)
+    match shortest([value], ELEMENTS)[id(value)]:
+        case Binary("max", Lookup(one), Lookup(two)):
+            numbers = range(-128, 128)
+            assert [*one.known] == [max(min((n * 9 + 4) // 8, 127), -128) for n in numbers]
+            assert [*two.known] == [max(min((n * 5 + 2) // 4, 127), -128) for n in numbers]
+        case found:
+            pytest.fail(f"{found}")
 
 
 RISING = np.repeat(np.array([-128, 127], np.int8), 128)
