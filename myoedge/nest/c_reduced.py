@@ -19,7 +19,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from myoedge.nest.c_rows import row_call, row_start, row_step
-from myoedge.nest.ir import Expr, Number, Reduced, walk
+from myoedge.nest.ir import Expr, Reduced, walk
 
 if TYPE_CHECKING:
     from myoedge.nest.c_formula import FormulaText
@@ -36,7 +36,7 @@ def write_loop(text: FormulaText, part: Reduced) -> str:
     text.lines += [row_start(each, name) for each, name in sums]
     count = _unrolled(text, part, together)
     whole = part.axis.extent // count * count
-    first, end = map(text.of, part.ends or (Number(0), Number(whole)))
+    first, end = _ends(text, part, whole)
     pointers, at = _pointers(text, together, axis, first), f"r{axis}"
     each = [at, *(f"{at} + {n}" for n in range(1, count))]
     body = _iterations(text, sums, pointers, each)
@@ -49,6 +49,14 @@ def write_loop(text: FormulaText, part: Reduced) -> str:
     ]
     text.texts |= {id(x): name for x, name in sums}
     return names[0]
+
+
+def _ends(text: FormulaText, part: Reduced, whole: int) -> tuple[str, str]:
+    """Return the first iteration of a loop and the one after its last, in C."""
+    if part.ends is None:
+        return "0", str(whole)
+    first, end = map(text.of, part.ends)
+    return first, end
 
 
 def _iterations(
