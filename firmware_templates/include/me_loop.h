@@ -44,7 +44,7 @@ static inline void me_loops_end(int32_t layers)
         me_marks[i + 1] = me_marks[i] + me_spent[i];
 }
 
-/* Writes the arguments of an iteration's first tile, while the control core loads the tile. */
+/* Writes the arguments of an iteration's first tile, or of the first one after the loop, while the control core loads the tile. */
 static inline void me_first_arguments_of_turn(const me_layer *layer)
 {
     if (me_core() == 0)
@@ -54,14 +54,22 @@ static inline void me_first_arguments_of_turn(const me_layer *layer)
 }
 
 /* The control core runs `before`; the barrier is for kernels that start before their operands have arrived, and
- * read their arguments at once. */
+ * read their arguments at once, and for a first layer that needs no barrier of its own. */
 static inline void me_before_loop(void (*before)(void))
 {
     if (me_core() == ME_CONTROL_CORE) {
         before();
-        me_wait_for(&me_of_next);
+        me_wait_for_all();
     }
     me_barrier_all();
+}
+
+static inline void me_after_loop(void (*after)(void))
+{
+    if (me_core() == ME_CONTROL_CORE) {
+        after();
+        me_wait_for_all();
+    }
 }
 
 #else
@@ -79,12 +87,19 @@ static inline void me_first_arguments_of_turn(const me_layer *layer) { me_begin_
 
 static inline void me_before_loop(void (*before)(void)) { before(); }
 
+static inline void me_after_loop(void (*after)(void)) { after(); }
+
 #endif
 
+/* The row after a loop's last layer: the next iteration begins, back to back or not. */
+static const me_layer me_again[] = { { .tiles = 1 }, { .tiles = 1, .back_to_back = 1 } };
+
+/* Copies the rows of a loop's layers to L1, and the one that the last layer takes for the row after it. */
 static inline void me_fetch_rows(me_layer *to, const me_layer *first, int32_t count)
 {
-    const int32_t bytes = count * (int32_t)sizeof(me_layer);
+    const int32_t size = (int32_t)sizeof(me_layer), bytes = count * size;
     me_fetch((int8_t *)to, (const int8_t *)first, bytes, bytes, 0);
+    me_fetch((int8_t *)(to + count), (const int8_t *)&me_again[first->back_to_back], size, size, 0);
 }
 
 /* Before a loop; me_next_turn counts from -1. The control core keeps the state of transfers from L3, if there are
@@ -98,6 +113,17 @@ static inline void me_loop_begins(void (*before)(void))
         me_l3_loop_begins();
     if (before)
         me_before_loop(before);
+}
+
+/* After a loop.
+ * behind   row of the layer after it, whose arguments are written; 0: the loop's last layer has written them
+ * after    stores the states that later layers read; 0: there are none */
+static inline void me_loop_ends(const me_layer *behind, void (*after)(void))
+{
+    if (after)
+        me_after_loop(after);
+    if (behind)
+        me_first_arguments_of_turn(behind);
 }
 
 /* -> whether there is another iteration; its first layer's arguments are written.

@@ -13,8 +13,8 @@ typedef struct {
 
 /* ME_OWN_ARGUMENTS   defines <layer>_op and <layer>_tile, in L1 from `at` on; other layers share me_op and me_tile
  * ME_OWN_CALL        the initialiser of the layer's me_own_call
- * ME_ROWS            defines a copy in L1, from `at` on, of `count` rows of the layer table: those of a loop's
- *                    layers, and of the one after it, which the last one reads too */
+ * ME_ROWS            defines a copy in L1, from `at` on, of the rows of a loop's `count` layers, and of one more,
+ *                    which the last one takes for the row after it */
 #ifdef ME_GAP9
 #define ME_OWN_ARGUMENTS(kernel, layer, at) \
     static kernel##_params *const layer##_op = (void *)(at); \
@@ -29,7 +29,7 @@ typedef struct {
     static kernel##_params layer##_op[1]; \
     static kernel##_tile layer##_tile[1]
 #define ME_OWN_CALL(kernel, layer, at) { call_##kernel, layer##_op, layer##_tile }
-#define ME_ROWS(name, at, count) static me_layer name[count]
+#define ME_ROWS(name, at, count) static me_layer name[(count) + 1]
 #endif
 
 #endif

@@ -137,6 +137,13 @@ static void me_wait_for(uint32_t *transfers)
     me_pending &= ~pending;
 }
 
+static inline void me_wait_for_all(void)
+{
+    if (me_pending)
+        me_dma_wait_all(me_pending);
+    me_pending = 0;
+}
+
 /* Transfers started from here on are prefetches for this layer. */
 static inline void me_start_for_layer(int32_t layer) { me_started = &me_of_layer[layer & 15]; }
 
@@ -151,10 +158,8 @@ static inline void me_start_for_next(void) { me_started = &me_of_next; }
 static __attribute__((noinline)) void me_move(int8_t *l1, int8_t *l2, uint32_t bytes, uint32_t line,
                                               uint32_t stride, me_dma_direction direction)
 {
-    if (me_pending == (1u << ME_IDS) - 1) {
-        me_dma_wait_all(me_pending);
-        me_pending = 0;
-    }
+    if (me_pending == (1u << ME_IDS) - 1)
+        me_wait_for_all();
     const uint32_t id = stride ? me_dma_start_2d(l1, l2, bytes, line, stride, direction)
                                : me_dma_start(l1, l2, bytes, direction);
     me_pending |= 1u << id;

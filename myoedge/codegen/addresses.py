@@ -115,7 +115,8 @@ class NetworkAddresses:
     def written(self, index: int, result: int) -> str:
         """Return the macro for a layer's result in L1 or in the arena; "" if it is elsewhere."""
         step, tiling = self.plan.steps[index], self.plan.tilings[index]
-        memory = {"l1": "", "arena": "L2"}.get(self.plan.where[step.written[result]].kind)
+        place = self.plan.place(index, step.written[result])
+        memory = {"l1": "", "arena": "L2"}.get(place.kind)
         name = tiling.kernel.written(Written(result)).name
         return "" if memory is None else macro(function_name(index, step), name, memory)
 
@@ -127,7 +128,7 @@ class NetworkAddresses:
         """
         for before in reversed(range(index)):
             for number, node in enumerate(x.node for x in self.plan.steps[before].results):
-                start = self.plan.where[node.name]
+                start = self.plan.place(before, node.name)
                 if own_row(self.plan.quant, node) or start.row_bytes:
                     continue
                 ends = start.offset + max(size_bytes(self.plan.quant, node.name), 1)

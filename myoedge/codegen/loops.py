@@ -12,7 +12,7 @@ from typing import Any
 from myoedge.codegen.addresses import Outside, macro
 from myoedge.codegen.constants import function_name
 from myoedge.codegen.tile_transfers import guarded
-from myoedge.operators.kernel import Operand
+from myoedge.operators.kernel import Operand, Written
 from myoedge.plan.l1.loop_data import ROWS
 from myoedge.plan.loops import LoopLayers
 from myoedge.plan.plan import Location, Plan
@@ -65,9 +65,11 @@ def _fetch(
     to, source = macro(function, operand.name), outside(index, operand).text
     size = max(_size_bytes(reader) for _, reader in readers)  # a part of the row may come first
     is_next = readers[-1][0] < loop.last
+    # of the first layer: awaited by the last one, which takes it for the layer after it
     source += f" + {row.row_bytes}" * is_next
+    waits = loop.last + 1 if is_next and plan.tilings[index].back_to_back else index
     lines: Sequence[str] = (
-        f"me_start_for_layer({index});",
+        f"me_start_for_layer({waits});",
         f"me_fetch({to}, {source}, {size}, {size}, 0);",
         "me_start_for_next();",
     )
@@ -81,8 +83,8 @@ def _fetch(
 def loop_values(
     plan: Plan, number: int, outside: Outsides, fetches: Sequence[RowFetch]
 ) -> dict[str, Any]:
-    """Return a loop's layers, and the statements that run before the first iteration: loads of its
-    L1-resident constants and rows, and calls that write arguments.
+    """Return a loop's layers, the statements that run before the first iteration, which load its
+    L1-resident constants and rows and write arguments, and those that store states after it.
 
     fetches   those of all loops
     """
@@ -94,15 +96,32 @@ def loop_values(
     rows = _layer_rows(plan, number)
     loads = _constant_loads(plan, layers, outside)
     lines = [*rows.pop("lines", ()), *loads, *first, *arguments]
-    before = f"before_loop{number}" if lines else "0"
-    return {**asdict(loop), **rows, "lines": lines, "before": before}
+    stores = list(_stores(plan, loop, outside))
+    return {
+        **asdict(loop),
+        **rows,
+        "lines": lines,
+        "stores": stores,
+        "before": f"before_loop{number}" if lines else "0",
+        "after": f"after_loop{number}" if stores else "0",
+    }
+
+
+def _stores(plan: Plan, loop: LoopLayers, outside: Outsides) -> Iterator[str]:
+    """Yield the statements that store a loop's states in L2 after its last iteration."""
+    for state in (x for x in plan.loop_states if x.last == loop.last):
+        number = plan.steps[state.first].written.index(state.name)
+        operand = plan.tilings[state.first].kernel.written(Written(number))
+        source = macro(function_name(state.first, plan.steps[state.first]), operand.name)
+        to, size = outside(state.first, operand).text, state.size_bytes
+        yield f"me_send({source}, {to}, {size}, {size}, 0);"
 
 
 def _layer_rows(plan: Plan, number: int) -> dict[str, Any]:
     """Return the C name and L1 address of a loop's rows of the layer table, and the statements that
     load them; "rows": "" if they are in L2."""
     loop = plan.loops[number]
-    first, count = plan.tilings[loop.first], loop.layers + 1
+    first, count = plan.tilings[loop.first], loop.layers
     if ROWS not in (buffer.operand for buffer in first.buffers):
         return {"rows": ""}
     rows = f"me_rows{number}"

@@ -201,7 +201,7 @@ def _resident(plan: Plan) -> Iterator[str]:
         longest = len(plan.tilings) if plan.turns(index) > 1 else LONGEST
         near = plan.tilings[max(index - longest, 0) : index + 1]
         buffers = [*chain.from_iterable(other.buffers for other in near)]
-        places = _places_in_l1(plan, step, tiling)
+        places = _places_in_l1(plan, index)
         operands = {o.source: o for o in tiling.kernel.operands if o.name in tiling.resident}
         fetched = (o for o in operands.values() if o.constant or plan.is_fetched_row(index, o))
         if plan.turns(index) > 1:
@@ -212,10 +212,12 @@ def _resident(plan: Plan) -> Iterator[str]:
             yield step.node.name
 
 
-def _places_in_l1(plan: Plan, step: QuantizedNode, tiling: Tiling) -> dict[Source, int]:
-    """Return source of an operand of the kernel -> L1 offset of its tensor, for tensors in L1."""
-    used = {operand.source for operand in tiling.kernel.operands}
-    places = {source: plan.where[name] for source, name in step.tensors.items() if source in used}
+def _places_in_l1(plan: Plan, index: int) -> dict[Source, int]:
+    """Return source of an operand of a layer's kernel -> L1 offset of its tensor, for tensors in
+    L1."""
+    used = {operand.source for operand in plan.tilings[index].kernel.operands}
+    tensors = plan.steps[index].tensors
+    places = {source: plan.place(index, name) for source, name in tensors.items() if source in used}
     return {source: place.offset for source, place in places.items() if place.kind == "l1"}
 
 

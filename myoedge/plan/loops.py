@@ -50,9 +50,9 @@ class LoopLayers:
 
 @dataclass(frozen=True, slots=True)
 class LoopTensor:
-    """A tensor that only the layers of a loop access: a state, whose first value a layer before the
-    loop sets, or a result of one layer that later ones read. Or a row of a sequence, of which the
-    one is fetched during each iteration.
+    """A tensor that stays in L1 during a loop: a state, whose first value a layer before the loop
+    sets, or a result of one layer that later ones of the loop read. Or a row of a sequence, of
+    which the next one is fetched during each iteration.
 
     loop         the loop
     setter       layer that sets the state's first value, or computes the result; of a row, the
@@ -60,6 +60,8 @@ class LoopTensor:
     size_bytes   size in bytes
     uses         accesses
     is_row       whether it is a row of a sequence
+    stored_as    of a state that a later layer or a caller reads: its tensor, which is stored after
+                 the loop; otherwise ""
     """
 
     loop: LoopLayers
@@ -67,6 +69,7 @@ class LoopTensor:
     size_bytes: int
     uses: tuple[Use, ...]
     is_row: bool = False
+    stored_as: str = ""
 
     @property
     def is_state(self) -> bool:
@@ -203,8 +206,8 @@ def loop_tensors(
     loops: Sequence[LoopLayers],
     leaving: Container[str],
 ) -> list[LoopTensor]:
-    """Return the tensors that only layers of one loop access, and a layer before it that sets a
-    state.
+    """Return the tensors that layers of one loop access: results that no other layer reads, and
+    states, which a layer before the loop sets.
 
     roots     tensor -> (tensor in whose buffer it is, offset in bytes)
     leaving   tensors in buffers of a caller
@@ -213,10 +216,15 @@ def loop_tensors(
     found = []
     for at, result in ((at, result) for at, step in enumerate(steps) for result in step.results):
         name, node = result.node.name, result.node
+        if roots[name] != (name, 0) or node.op == WRITE:
+            continue
         size = math.prod(result.out) * result.element_type.size_bytes
-        if roots[name] == (name, 0) and name not in leaving and node.op != WRITE:
-            within = (loop for loop in loops if _is_within(loop, at, node, uses[name]))
-            found += [LoopTensor(loop, at, size, tuple(uses[name])) for loop in within]
+        for loop in (loop for loop in loops if loop.steps > 1):
+            within = _uses_within(loop, at, node, uses[name])
+            is_read_later = name in leaving or len(within) < len(uses[name])
+            if within and (node.op == STATE or not is_read_later):
+                stored = name if is_read_later else ""
+                found.append(LoopTensor(loop, at, size, within, stored_as=stored))
     return found
 
 
@@ -272,11 +280,14 @@ def written_by_rows(
     return [roots[node.name][0] for node in made if rows.get(node.name) or node.op == WRITE]
 
 
-def _is_within(loop: LoopLayers, at: int, node: Node, uses: Iterable[Use]) -> bool:
-    """Return whether only layers of a loop access the result `node` of layer `at`, which may set a
-    state."""
-    layers = {layer for layer, _, _ in uses} - ({at} if node.op == STATE else set())
-    return loop.steps > 1 and bool(layers) and layers <= loop.indices
+def _uses_within(loop: LoopLayers, at: int, node: Node, uses: Sequence[Use]) -> tuple[Use, ...]:
+    """Return the accesses of a loop, and of layer `at` before it, which sets a state, to its result
+    `node`; () if it is no tensor of the loop: other layers access it before the loop ends, or it
+    is no state and set outside."""
+    setters = {at} if node.op == STATE else set[int]()
+    within = tuple(use for use in uses if use[0] <= loop.last)
+    layers = {layer for layer, _, _ in within}
+    return within if layers - setters and layers <= loop.indices | setters else ()
 
 
 def _uses(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[Use]]:

@@ -53,6 +53,24 @@ class Location:
     row_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LoopState:
+    """A state that is in L1 until its loop ends, and is then stored in its buffer in L2.
+
+    name         the tensor of that buffer
+    l1           offset in L1
+    size_bytes   size in bytes
+    first        layer that sets it
+    last         last layer of the loop
+    """
+
+    name: str
+    l1: int
+    size_bytes: int
+    first: int
+    last: int
+
+
 @dataclass(frozen=True)
 class Plan:
     """A quantised network with the address of every tensor and the transfers of every layer.
@@ -71,6 +89,7 @@ class Plan:
     accesses         accesses of layers to these maps
     loops            loop bodies
     tile_ranks       layer signature -> rank of its tiling by estimated cycles, if it is not 0
+    loop_states      states that are stored after their loops
     """
 
     quant: QuantGraph
@@ -87,6 +106,7 @@ class Plan:
     accesses: tuple[Access, ...] = ()
     loops: tuple[LoopLayers, ...] = ()
     tile_ranks: Mapping[str, int] = field(default_factory=dict)
+    loop_states: tuple[LoopState, ...] = ()
 
     @property
     def arena_bytes(self) -> int:
@@ -217,12 +237,24 @@ class Plan:
         """Return the iterations of a layer's loop; 1 outside loops."""
         return turns_of(self.loops, index) * self.steps[index].turns
 
+    def place(self, index: int, name: str) -> Location:
+        """Return the location of a tensor for layer `index`: a loop's state is in L1 until the loop
+        ends, and then in L2."""
+        location = self.where[name]
+        for state in (x for x in self.loop_states if x.first <= index <= x.last):
+            start = self.where[state.name]
+            at = location.offset - start.offset
+            is_there = (location.kind, location.index) == (start.kind, start.index)
+            if is_there and 0 <= at < state.size_bytes:
+                return Location("l1", "", state.l1 + at)
+        return location
+
     def is_fetched_row(self, index: int, operand: Operand) -> bool:
         """Return whether an operand of a layer is a row of a sequence in L1, of which the next one
         is fetched during each iteration of the loop."""
         if not isinstance(operand.source, int) or operand.name not in self.tilings[index].resident:
             return False
-        return self.where[self.steps[index].operands[operand.source]].kind != "l1"
+        return self.place(index, self.steps[index].operands[operand.source]).kind != "l1"
 
     @property
     def l1_bytes(self) -> int:

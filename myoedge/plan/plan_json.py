@@ -48,7 +48,7 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
         "op": step.node.op,
         **({"members": [*step.operators]} if step.members else {}),
         **({"iterations": step.turns} if step.turns > 1 else {}),
-        "reads": {x: _text(plan.where[x]) for x in step.operands},
+        "reads": {x: _text(plan.place(index, x)) for x in step.operands},
         **_writes(plan, index),
         "cycles_modelled": round(cycles) if plan.chip.point.clock_hz else None,
         "tiles": _tiling_json(tiling),
@@ -118,7 +118,7 @@ def written_by(step: Mapping[str, Any]) -> dict[str, str]:
 
 def _of_last_step(plan: Plan, index: int, name: str) -> Location:
     """Return the location of a step's result after the last iteration of its loop."""
-    location = plan.where[name]
+    location = plan.place(index, name)
     moved = location.row_bytes * (plan.turns(index) - 1)
     return replace(location, offset=location.offset + moved)
 

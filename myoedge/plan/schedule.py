@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError
@@ -44,7 +44,7 @@ from myoedge.plan.loops import (
     written_by_rows,
 )
 from myoedge.plan.placement import Allocator, LiveRange, Placement, place
-from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
+from myoedge.plan.plan import Location, LoopState, Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.shared_buffers import row_bytes, shared_places, stored_at, written_outputs
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.quantization.scales import QuantGraph
@@ -199,7 +199,8 @@ def _tiled(n: LoweredNetwork, held: int | None = None, *, stay: bool = True) -> 
         at = made.index(None)
         kernel, _ = n.kernels.kernels[at][0]
         raise without_room(located(n.steps)[at], kernel, room)
-    resident = _resident(n.steps, tilings)
+    states = _loop_states(looped, tilings, n.steps)
+    resident = _resident(n.steps, tilings, {state.name for state in states})
     arena = (life for life in _lives(n) if life.name not in resident)
     lives = (*arena, *_scratch_lives(tilings))
     placement = n.placing(lives, n.chip.alignment_bytes)
@@ -209,7 +210,17 @@ def _tiled(n: LoweredNetwork, held: int | None = None, *, stay: bool = True) -> 
     }
     steps = TimelineSteps.of(tilings, bool(n.copies), n.loops)
     return Plan(
-        n.quant, n.chip, n.steps, where, n.copies, lives, placement, tilings, steps, loops=n.loops
+        n.quant,
+        n.chip,
+        n.steps,
+        where,
+        n.copies,
+        lives,
+        placement,
+        tilings,
+        steps,
+        loops=n.loops,
+        loop_states=tuple(states),
     )
 
 
@@ -284,13 +295,32 @@ def _is_in_one_piece(n: LoweredNetwork, name: str, made: int, readers: Sequence[
     return len(sides) == 1 and n.roots[name][0] == name
 
 
-def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling]) -> dict[str, int]:
-    """Return tensor -> L1 offset, for tensors that stay in L1."""
+def _loop_states(
+    looped: Iterable[LoopTensor], tilings: Sequence[Tiling], steps: Sequence[QuantizedNode]
+) -> list[LoopState]:
+    """Return the states that stay in L1 until their loop ends, and are stored then."""
+    found = []
+    for x in (x for x in looped if x.stored_as):
+        number = steps[x.setter].written.index(x.stored_as)
+        tiling = tilings[x.setter]
+        offset = tiling.resident.get(tiling.kernel.written(Written(number)).name)
+        if offset is not None:
+            found.append(LoopState(x.stored_as, offset, x.size_bytes, x.setter, x.loop.last))
+    return found
+
+
+def _resident(
+    steps: Sequence[QuantizedNode], tilings: Sequence[Tiling], stored: Container[str]
+) -> dict[str, int]:
+    """Return tensor -> L1 offset, for tensors that stay in L1.
+
+    stored   states that are stored after their loops
+    """
     return {
-        step.tensors[operand.source]: tiling.resident[operand.name]
+        name: tiling.resident[operand.name]
         for step, tiling in zip(steps, tilings, strict=True)
         for operand in tiling.kernel.results
-        if operand.name in tiling.resident
+        if operand.name in tiling.resident and (name := step.tensors[operand.source]) not in stored
     }
 
 

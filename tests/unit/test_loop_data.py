@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -200,4 +201,38 @@ def test_rows_are_fetched_whole_beside_layers_that_do_not_read_them(
     calib = np.random.default_rng(0).standard_normal((6, 1, 20, width)).astype(np.float32)
     build = myoedge.build(path, calib=calib, output=tmp_path / "out", simulate=False)
     assert fetch in (build.folder / "src" / "network.c").read_text()
+    assert myoedge.validate(build, on=("host", "simulator")).difference is None
+
+
+class Final(nn.Module):
+    """A recurrence whose last states are read by a layer behind it; one is an output too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state, self.head = nn.Linear(LARGE, LARGE), nn.Linear(2 * LARGE, 5)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        h, c = torch.tanh(x[:, 0] * 0.5), torch.tanh(x[:, 1])
+        for row in x[:, 2:].unbind(1):
+            c = torch.tanh(0.5 * c + self.state(h))
+            h = torch.tanh(c * 2.0 + row)
+        return h, self.head(torch.cat([h, c], 1))
+
+
+def test_states_that_are_read_after_a_loop_move_once(tmp_path: Path) -> None:
+    """Oracle of the outputs: the reference, which knows no L1."""
+    torch.manual_seed(0)
+    path = save_exported(Final().eval(), (torch.zeros(1, 20, LARGE),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((6, 1, 20, LARGE)).astype(np.float32)
+    build = myoedge.build(path, calib=calib, output=tmp_path / "out", simulate=False)
+    plan = json.loads((build.folder / "plan.json").read_text())
+    (loop,) = plan["loops"]
+    body = plan["steps"][loop["first"] : loop["last"] + 1]
+    assert loop["steps"] > 8
+    assert [step["tiles"]["transfers"] for step in body] == [0] * len(body)
+    text = (build.folder / "src" / "network.c").read_text()
+    (after,) = re.findall(r"after_loop0\(void\)\n{\n(.*?)}", text, re.DOTALL)
+    assert after.count("me_send(") == 2
+    (first,) = re.findall(r"me_layer me_layers.*", text, re.DOTALL)
+    assert first.count(".back_to_back = 1") >= len(body)
     assert myoedge.validate(build, on=("host", "simulator")).difference is None

@@ -72,8 +72,7 @@ def times_bytes(loops: Sequence[LoopLayers], layers: int) -> int:
 
 
 def calls_bytes(loop: LoopLayers) -> int:
-    """Return the bytes of the arguments and rows of a loop's layers; the row after the last one is
-    read too."""
+    """Return the bytes of the arguments and rows of a loop's layers, and of one row after them."""
     return loop.layers * ARGUMENTS_BYTES + (loop.layers + 1) * ROW_BYTES
 
 
@@ -130,7 +129,8 @@ def with_calls(
     tilings: Sequence[Tiling | None], loops: Sequence[LoopLayers]
 ) -> tuple[Tiling | None, ...]:
     """Return the tilings with L1 buffers for the calls of these loops' layers, behind all other
-    buffers; unchanged if a layer has no tiling."""
+    buffers, and iterations back to back where nothing is moved between them; unchanged if a layer
+    has no tiling."""
     known = [tiling for tiling in tilings if tiling is not None]
     found = [*tilings]
     ends = (buffer.offset + buffer.size_bytes for x in known for buffer in x.buffers)
@@ -142,8 +142,19 @@ def with_calls(
         for at, index in enumerate(range(loop.first, loop.last + 1)):
             call = Buffer(ARGUMENTS, 0, ARGUMENTS_BYTES, start + at * ARGUMENTS_BYTES, *span)
             buffers = [rows] * (at == 0) + [call] * _is_independent(known[index])
-            found[index] = replace(known[index], buffers=(*known[index].buffers, *buffers))
+            is_next = at == 0 and _follows(known[index], known[loop.last])
+            found[index] = replace(
+                known[index],
+                buffers=(*known[index].buffers, *buffers),
+                back_to_back=is_next or known[index].back_to_back,
+            )
     return tuple(found)
+
+
+def _follows(first: Tiling, last: Tiling) -> bool:
+    """Return whether a loop's first layer can begin when the last one has ended, without a
+    transfer between them."""
+    return _is_independent(first) and not first.tiles[0].loads and not last.tiles[-1].stores
 
 
 def _is_independent(tiling: Tiling) -> bool:
