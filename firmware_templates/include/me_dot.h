@@ -14,6 +14,23 @@
 
 #include "me_intrinsics.h"
 
+/* A word of x and of the other rows. */
+#define ME_DOT_WORDS2(KIND) \
+    do { \
+        const uint32_t word = me_next_w(&x), a0 = me_next_w(&a), b0 = me_next_w(&b); \
+        sum0 = me_sdotsp_##KIND(sum0, word, a0); \
+        sum1 = me_sdotsp_##KIND(sum1, word, b0); \
+    } while (0)
+#define ME_DOT_WORDS4(KIND) \
+    do { \
+        const uint32_t word = me_next_w(&x), a0 = me_next_w(&a), b0 = me_next_w(&b); \
+        const uint32_t c0 = me_next_w(&c), d0 = me_next_w(&d); \
+        sum0 = me_sdotsp_##KIND(sum0, word, a0); \
+        sum1 = me_sdotsp_##KIND(sum1, word, b0); \
+        sum2 = me_sdotsp_##KIND(sum2, word, c0); \
+        sum3 = me_sdotsp_##KIND(sum3, word, d0); \
+    } while (0)
+
 /* A word of x and of another row, then what is left behind whole words: of PER_WORD elements each. */
 #define ME_DOTS(KIND, TYPE, PER_WORD, ONES) \
     static inline int32_t me_sum_##KIND(const TYPE *of_x, int32_t n) \
@@ -52,11 +69,12 @@
     { \
         const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a, *b = (const int8_t *)of_b; \
         int32_t sum0 = 0, sum1 = 0; \
-        for (int32_t words = n / PER_WORD; words > 0; words--) { \
-            const uint32_t word = me_next_w(&x), a0 = me_next_w(&a), b0 = me_next_w(&b); \
-            sum0 = me_sdotsp_##KIND(sum0, word, a0); \
-            sum1 = me_sdotsp_##KIND(sum1, word, b0); \
+        for (int32_t pairs = n / (2 * PER_WORD); pairs > 0; pairs--) { \
+            ME_DOT_WORDS2(KIND); \
+            ME_DOT_WORDS2(KIND); \
         } \
+        if (n & PER_WORD) \
+            ME_DOT_WORDS2(KIND); \
         for (int32_t left = n % PER_WORD; left > 0; left--) { \
             const int32_t value = me_next_##KIND(&x); \
             sum0 = me_mac(sum0, value, me_next_##KIND(&a)); \
@@ -72,14 +90,12 @@
         const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a, *b = (const int8_t *)of_b; \
         const int8_t *c = (const int8_t *)of_c, *d = (const int8_t *)of_d; \
         int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0; \
-        for (int32_t words = n / PER_WORD; words > 0; words--) { \
-            const uint32_t word = me_next_w(&x), a0 = me_next_w(&a), b0 = me_next_w(&b); \
-            const uint32_t c0 = me_next_w(&c), d0 = me_next_w(&d); \
-            sum0 = me_sdotsp_##KIND(sum0, word, a0); \
-            sum1 = me_sdotsp_##KIND(sum1, word, b0); \
-            sum2 = me_sdotsp_##KIND(sum2, word, c0); \
-            sum3 = me_sdotsp_##KIND(sum3, word, d0); \
+        for (int32_t pairs = n / (2 * PER_WORD); pairs > 0; pairs--) { \
+            ME_DOT_WORDS4(KIND); \
+            ME_DOT_WORDS4(KIND); \
         } \
+        if (n & PER_WORD) \
+            ME_DOT_WORDS4(KIND); \
         for (int32_t left = n % PER_WORD; left > 0; left--) { \
             const int32_t value = me_next_##KIND(&x); \
             sum0 = me_mac(sum0, value, me_next_##KIND(&a)); \

@@ -22,7 +22,7 @@ KINDS = {"int8": "b", "int16": "h"}
 TOGETHER = (4, 2, 1)  # rows with one that they share
 CALLS = re.compile(r"me_(?:dot|sum)(\d?)_([bh])\(.* (\d+)\);")
 # Cycles of a word of the shared row by the number of other rows, from the instructions of me_dot.h.
-WORD_CYCLES = {1: 5.0, 2: 7.0, 4: 12.0}
+WORD_CYCLES = {1: 5.0, 2: 6.0, 4: 10.5}
 CALL_CYCLES = 8.0
 
 

@@ -31,7 +31,7 @@ from myoedge.operators.products.packing import (
 )
 from myoedge.targets.chip import Engine
 
-MOST_PRODUCTS = 12_288  # for which C is generated: 128 x 128 are faster by hand
+MOST_PRODUCTS = 65_536  # for which C may be generated; larger ones wait for their weights
 ODD_WORDS = 3  # a tap after the last whole word takes as long as this many words
 
 
