@@ -26,7 +26,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import prune
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.base import OPS
-from myoedge.plan.plan import IN_L3, Plan
+from myoedge.plan.locations import IN_L3
+from myoedge.plan.plan import Plan
 from myoedge.quantization.layer_rules import matches
 from myoedge.quantization.samples import Data
 from myoedge.quantization.sqnr import quantized_inputs

@@ -16,7 +16,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import round_up
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
-from myoedge.plan.plan import IN_L3
+from myoedge.plan.locations import IN_L3
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from myoedge.codegen.constants import function_name
 from myoedge.operators.kernel import Operand, Written
 from myoedge.plan.l1.tiling import Tiling
+from myoedge.plan.locations import Location
 from myoedge.plan.loops import own_row
-from myoedge.plan.plan import Location, Plan, size_bytes
+from myoedge.plan.plan import Plan, size_bytes
 
 L1, L2 = "me_l1", "me_arena"  # C arrays
 

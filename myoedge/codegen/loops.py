@@ -14,8 +14,9 @@ from myoedge.codegen.constants import function_name
 from myoedge.codegen.tile_transfers import guarded
 from myoedge.operators.kernel import Operand, Written
 from myoedge.plan.l1.loop_data import ROWS
+from myoedge.plan.locations import Location
 from myoedge.plan.loops import LoopLayers
-from myoedge.plan.plan import Location, Plan
+from myoedge.plan.plan import Plan
 
 Outsides = Callable[[int, Operand], Outside]  # layer, operand -> its address in L2
 

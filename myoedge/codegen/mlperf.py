@@ -16,7 +16,7 @@ from myoedge.codegen.dataset import (
 )
 from myoedge.codegen.render import render, template_dir
 from myoedge.errors import MyoedgeError
-from myoedge.plan.plan import IN_L3
+from myoedge.plan.locations import IN_L3
 from myoedge.targets.gap9.clock import chip_clock
 from myoedge.version import __version__
 

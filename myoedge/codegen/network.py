@@ -25,8 +25,9 @@ from myoedge.operators.loop.turns import READ, STATE, WRITE
 from myoedge.plan.l1.tiling import ARGUMENTS, Tiling
 from myoedge.plan.l3.feature_maps import through_windows
 from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns
+from myoedge.plan.locations import IN_L3, Location
 from myoedge.plan.loops import own_row
-from myoedge.plan.plan import IN_L3, Location, Plan, scratch_name, size_bytes
+from myoedge.plan.plan import Plan, scratch_name, size_bytes
 
 FUNCTIONS = ("arguments", "jobs", "load", "compute", "store")  # of a me_layer; also prefetch
 

@@ -14,7 +14,8 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.counts import CountConversion, count_conversion
-from myoedge.plan.plan import IN_L3, Plan, size_bytes
+from myoedge.plan.locations import IN_L3
+from myoedge.plan.plan import Plan, size_bytes
 from myoedge.targets.chip import OperatingPoint
 from myoedge.targets.gap9.chip import GAP9
 from myoedge.targets.gap9.clock import chip_clock

@@ -24,51 +24,14 @@ from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l2.resident_weights import Key, owners
 from myoedge.plan.l3.feature_maps import Access
 from myoedge.plan.l3.transfers import L3Transfer
+from myoedge.plan.locations import IN_L3, Location, LoopState, place_in_layer
 from myoedge.plan.loops import LoopLayers, turns_of
 from myoedge.plan.placement import LiveRange, Placement
 from myoedge.plan.timeline import Chunk, TimelineSteps, whole_words
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
-IN_L3 = "far"  # kind of location in plan.json
 MARK_BYTES = 4  # bytes of L1 per time stamp: of the start, each layer, and the copies
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Location of a tensor's bytes.
-
-    kind        "input" or "output": a caller's buffer; "arena"; "constant"; IN_L3; "l1": resident
-                in L1
-    index       number of the input or output, or name of the constant or L3 feature map; otherwise
-                ""
-    offset      bytes from the start of that memory
-    row_bytes   for a row of a sequence in a loop: bytes from one iteration's row to the next;
-                `offset` is that of the first iteration
-    """
-
-    kind: str
-    index: int | str
-    offset: int = 0
-    row_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LoopState:
-    """A state that is in L1 until its loop ends, and is then stored in its buffer in L2.
-
-    name         the tensor of that buffer
-    l1           offset in L1
-    size_bytes   size in bytes
-    first        layer that sets it
-    last         last layer of the loop
-    """
-
-    name: str
-    l1: int
-    size_bytes: int
-    first: int
-    last: int
 
 
 @dataclass(frozen=True)
@@ -240,14 +203,7 @@ class Plan:
     def place(self, index: int, name: str) -> Location:
         """Return the location of a tensor for layer `index`: a loop's state is in L1 until the loop
         ends, and then in L2."""
-        location = self.where[name]
-        for state in (x for x in self.loop_states if x.first <= index <= x.last):
-            start = self.where[state.name]
-            at = location.offset - start.offset
-            is_there = (location.kind, location.index) == (start.kind, start.index)
-            if is_there and 0 <= at < state.size_bytes:
-                return Location("l1", "", state.l1 + at)
-        return location
+        return place_in_layer(index, self.where[name], self.loop_states, self.where)
 
     def is_fetched_row(self, index: int, operand: Operand) -> bool:
         """Return whether an operand of a layer is a row of a sequence in L1, of which the next one

@@ -9,7 +9,8 @@ from typing import Any
 
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.transfers import L3Transfer
-from myoedge.plan.plan import Location, Plan
+from myoedge.plan.locations import Location
+from myoedge.plan.plan import Plan
 
 
 def describe(plan: Plan) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from myoedge.plan.l3.weight_streaming import (
     window_bytes,
     with_l3_transfers,
 )
+from myoedge.plan.locations import Location, LoopState
 from myoedge.plan.loops import (
     LoopLayers,
     LoopPlaces,
@@ -44,7 +45,7 @@ from myoedge.plan.loops import (
     written_by_rows,
 )
 from myoedge.plan.placement import Allocator, LiveRange, Placement, place
-from myoedge.plan.plan import Location, LoopState, Plan, l1_room_bytes, scratch_name, size_bytes
+from myoedge.plan.plan import Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.shared_buffers import row_bytes, shared_places, stored_at, written_outputs
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.quantization.scales import QuantGraph

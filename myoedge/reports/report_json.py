@@ -16,8 +16,9 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.layer_names import activation, origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.engine_rules import other_engine
+from myoedge.plan.locations import IN_L3
 from myoedge.plan.loops import LoopLayers
-from myoedge.plan.plan import IN_L3, Plan, step_macs
+from myoedge.plan.plan import Plan, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity

@@ -204,12 +204,15 @@ def test_rows_are_fetched_whole_beside_layers_that_do_not_read_them(
     assert myoedge.validate(build, on=("host", "simulator")).difference is None
 
 
+STATES = 132
+
+
 class Final(nn.Module):
     """A recurrence whose last states are read by a layer behind it; one is an output too."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.state, self.head = nn.Linear(WIDTH, WIDTH), nn.Linear(2 * WIDTH, 5)
+        self.state, self.head = nn.Linear(STATES, STATES), nn.Linear(2 * STATES, 5)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         h, c = torch.tanh(x[:, 0] * 0.5), torch.tanh(x[:, 1])
@@ -222,8 +225,8 @@ class Final(nn.Module):
 def test_states_that_are_read_after_a_loop_move_once(tmp_path: Path) -> None:
     """Oracle of the outputs: the reference, which knows no L1."""
     torch.manual_seed(0)
-    path = save_exported(Final().eval(), (torch.zeros(1, 20, WIDTH),), tmp_path / "m.pt2")
-    calib = np.random.default_rng(0).standard_normal((6, 1, 20, WIDTH)).astype(np.float32)
+    path = save_exported(Final().eval(), (torch.zeros(1, 20, STATES),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((6, 1, 20, STATES)).astype(np.float32)
     build = myoedge.build(path, calib=calib, output=tmp_path / "out", simulate=False)
     plan = json.loads((build.folder / "plan.json").read_text())
     (loop,) = plan["loops"]

@@ -22,8 +22,9 @@ from myoedge.plan.l3.weight_streaming import (
     window_bytes,
     with_l3_transfers,
 )
+from myoedge.plan.locations import IN_L3, Location
 from myoedge.plan.placement import Allocator, peak
-from myoedge.plan.plan import IN_L3, Location, Plan, l1_room_bytes, size_bytes
+from myoedge.plan.plan import Plan, l1_room_bytes, size_bytes
 from myoedge.plan.timeline import TimelineSteps, whole_words
 
 PART_BYTES = 65536  # maximum bytes of a part of a feature map
