@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from myoedge.errors import MyoedgeError
-from myoedge.operators.base import QuantizedNode
 from myoedge.operators.checks import enforce
-from myoedge.operators.kernel import Written
 from myoedge.operators.layer_names import located
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import modelled_cycles, waits_for_l3
@@ -17,12 +15,10 @@ from myoedge.plan.fused_layers import fuse_layers, whole_loops
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.no_tiling import without_room
-from myoedge.plan.l1.resident import ResidentTensor
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
-from myoedge.plan.l1.tile_grid import readable
 from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l3.spill import Roots, spilled
+from myoedge.plan.l3.spill import spilled
 from myoedge.plan.l3.transfers import L3TransferCost
 from myoedge.plan.l3.weight_streaming import (
     NO_L2,
@@ -33,19 +29,20 @@ from myoedge.plan.l3.weight_streaming import (
     window_bytes,
     with_l3_transfers,
 )
-from myoedge.plan.locations import Location, LoopState
 from myoedge.plan.loops import (
-    LoopLayers,
     LoopPlaces,
-    LoopTensor,
     loop_layers,
-    loop_tensors,
-    read_rows,
-    replaced_tensors,
-    written_by_rows,
 )
-from myoedge.plan.placement import Allocator, LiveRange, Placement, place
-from myoedge.plan.plan import Plan, l1_room_bytes, scratch_name, size_bytes
+from myoedge.plan.lowered import (
+    LoweredNetwork,
+    arena_lives,
+    located_tensor,
+    loop_states,
+    resident_tensors,
+    tensors_near,
+)
+from myoedge.plan.placement import Allocator, LiveRange, place
+from myoedge.plan.plan import Plan, l1_room_bytes, scratch_name
 from myoedge.plan.shared_buffers import row_bytes, shared_places, stored_at, written_outputs
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.quantization.scales import QuantGraph
@@ -57,36 +54,6 @@ from myoedge.targets.chip import LAYERS, Chip
 LINKED_CODE_BYTES = 448
 HELD_SHARES = (4, 12)  # a constant's tile may take 1 / HELD_SHARES of L2
 ENOUGH = 2  # candidate plans, if the best one waits for L3
-
-
-@dataclass(frozen=True)
-class LoweredNetwork:
-    """A network before tiling: the layers that run, and the tensors that share buffers.
-
-    quant     the quantised network
-    chip      the chip
-    steps     layers that run; views are left out
-    roots     tensor -> (tensor whose buffer it shares, offset in bytes)
-    owned     tensor -> number of the output to which it is directly written
-    copies    (output number, tensor) copied at the end
-    placing   placement function for the arena
-    kernels   candidate kernels of the layers
-    used      chip with only the engines in use
-    loops     loop bodies
-    rows      tensor -> bytes by which its address advances per iteration of a loop
-    """
-
-    quant: QuantGraph
-    chip: Chip
-    steps: tuple[QuantizedNode, ...]
-    roots: Roots
-    owned: Mapping[str, int]
-    copies: tuple[tuple[int, str], ...]
-    placing: Allocator
-    kernels: NetworkKernels
-    used: Chip
-    loops: tuple[LoopLayers, ...] = ()
-    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @paused_collector()
@@ -193,20 +160,20 @@ def _tiled(n: LoweredNetwork, held: int | None = None, *, stay: bool = True) -> 
     """
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    tensors, looped = _near(n) if stay else ((), ())
+    tensors, looped = tensors_near(n) if stay else ((), ())
     made = plan_l1(n.kernels, room, limits, tensors, n.loops, looped)
     tilings = tuple(tiling for tiling in made if tiling is not None)
     if len(tilings) < len(made):
         at = made.index(None)
         kernel, _ = n.kernels.kernels[at][0]
         raise without_room(located(n.steps)[at], kernel, room)
-    states = _loop_states(looped, tilings, n.steps)
-    resident = _resident(n.steps, tilings, {state.name for state in states})
-    arena = (life for life in _lives(n) if life.name not in resident)
+    states = loop_states(looped, tilings, n.steps)
+    resident = resident_tensors(n.steps, tilings, {state.name for state in states})
+    arena = (life for life in arena_lives(n) if life.name not in resident)
     lives = (*arena, *_scratch_lives(tilings))
     placement = n.placing(lives, n.chip.alignment_bytes)
     where = {
-        name: replace(_locate(n, root, resident, placement), row_bytes=n.rows.get(name, 0))
+        name: replace(located_tensor(n, root, resident, placement), row_bytes=n.rows.get(name, 0))
         for name, root in n.roots.items()
     }
     steps = TimelineSteps.of(tilings, bool(n.copies), n.loops)
@@ -258,104 +225,3 @@ def _scratch_lives(tilings: Sequence[Tiling]) -> Iterator[LiveRange]:
     for at, tiling in enumerate(tilings):
         if tiling.l2_scratch_bytes:
             yield LiveRange(scratch_name(at), tiling.l2_scratch_bytes, at, at)
-
-
-def _near(n: LoweredNetwork) -> tuple[list[ResidentTensor], list[LoopTensor]]:
-    """Return the tensors that may stay in L1 between layers, and during loops."""
-    looped = loop_tensors(n.steps, n.roots, n.loops, _leaving(n))
-    return _resident_candidates(n), [*looped, *read_rows(n.steps, n.roots, n.rows, n.loops)]
-
-
-def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
-    """Return the tensors that may stay in L1, because only layers read them."""
-    leaving = _leaving(n) | replaced_tensors(n.steps, n.roots)
-    readers: dict[str, list[tuple[int, int, int]]] = {}
-    for at, step in enumerate(n.steps):
-        for number, operand in enumerate(step.operands):
-            name, offset = n.roots[operand]
-            readers.setdefault(name, []).append((at, number, offset))
-    return [
-        ResidentTensor(at, readable(size_bytes(n.quant, x)), tuple(readers[x]), Written(number))
-        for at, step in enumerate(n.steps)
-        for number, x in enumerate(step.written)
-        if x in readers
-        and x not in leaving
-        and _is_in_one_piece(n, x, at, [step for step, _, _ in readers[x]])
-    ]
-
-
-def _leaving(n: LoweredNetwork) -> set[str]:
-    """Return the tensors in buffers of the caller, or copied there."""
-    return {*n.owned, *(n.roots[name][0] for _, name in n.copies)}
-
-
-def _is_in_one_piece(n: LoweredNetwork, name: str, made: int, readers: Sequence[int]) -> bool:
-    """Return whether a tensor's producer and readers are in the same loops, and it is no part of
-    another tensor."""
-    sides = {tuple(at in loop for loop in n.loops) for at in (made, *readers)}
-    return len(sides) == 1 and n.roots[name][0] == name
-
-
-def _loop_states(
-    looped: Iterable[LoopTensor], tilings: Sequence[Tiling], steps: Sequence[QuantizedNode]
-) -> list[LoopState]:
-    """Return the states that stay in L1 until their loop ends, and are stored then."""
-    found = []
-    for x in (x for x in looped if x.stored_as):
-        number = steps[x.setter].written.index(x.stored_as)
-        tiling = tilings[x.setter]
-        offset = tiling.resident.get(tiling.kernel.written(Written(number)).name)
-        if offset is not None:
-            found.append(LoopState(x.stored_as, offset, x.size_bytes, x.setter, x.loop.last))
-    return found
-
-
-def _resident(
-    steps: Sequence[QuantizedNode], tilings: Sequence[Tiling], stored: Container[str]
-) -> dict[str, int]:
-    """Return tensor -> L1 offset, for tensors that stay in L1.
-
-    stored   states that are stored after their loops
-    """
-    return {
-        name: tiling.resident[operand.name]
-        for step, tiling in zip(steps, tilings, strict=True)
-        for operand in tiling.kernel.results
-        if operand.name in tiling.resident and (name := step.tensors[operand.source]) not in stored
-    }
-
-
-def _lives(n: LoweredNetwork) -> list[LiveRange]:
-    """Return the live ranges of the arena's buffers, in steps; copies of outputs are one more."""
-    first, last = dict[str, int](), dict[str, int]()
-    for at, step in enumerate(n.steps):
-        for name in step.written:
-            first.setdefault(n.roots[name][0], at)
-        last.update((n.roots[name][0], at) for name in step.tensors.values())
-    last.update((n.roots[name][0], len(n.steps)) for _, name in n.copies)
-    for loop in n.loops:
-        by_rows = written_by_rows(n.steps, n.roots, n.rows, loop)
-        first.update((name, loop.first) for name in by_rows)
-        carried = (name for name in first if first[name] < loop.first <= last[name])
-        kept = (*carried, *by_rows)
-        last.update((name, max(last[name], loop.last)) for name in kept)
-    return [
-        LiveRange(name, size_bytes(n.quant, name), first[name], last[name])
-        for name in first
-        if name not in n.owned
-    ]
-
-
-def _locate(
-    n: LoweredNetwork, root: tuple[str, int], resident: Mapping[str, int], placement: Placement
-) -> Location:
-    name, offset = root
-    if name in resident:
-        return Location("l1", "", resident[name] + offset)
-    if name in n.quant.constants:
-        return Location("constant", name, offset)
-    if name in n.quant.graph.inputs:
-        return Location("input", n.quant.graph.inputs.index(name), offset)
-    if name in n.owned:
-        return Location("output", n.owned[name], offset)
-    return Location("arena", "", placement.offsets[name] + offset)
