@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
@@ -213,18 +213,14 @@ def loop_tensors(
     leaving   tensors in buffers of a caller
     """
     uses = _uses(steps, roots)
+    made = ((at, result) for at, step in enumerate(steps) for result in step.results)
     found = []
-    for at, result in ((at, result) for at, step in enumerate(steps) for result in step.results):
+    for at, result in made:
         name, node = result.node.name, result.node
-        if roots[name] != (name, 0) or node.op == WRITE:
-            continue
-        size = math.prod(result.out) * result.element_type.size_bytes
-        for loop in (loop for loop in loops if loop.steps > 1):
-            within = _uses_within(loop, at, node, uses[name])
-            is_read_later = name in leaving or len(within) < len(uses[name])
-            if within and (node.op == STATE or not is_read_later):
-                stored = name if is_read_later else ""
-                found.append(LoopTensor(loop, at, size, within, stored_as=stored))
+        if roots[name] == (name, 0) and node.op != WRITE:
+            size = math.prod(result.out) * result.element_type.size_bytes
+            tensors = (_in_loop(x, at, node, uses[name], name in leaving) for x in loops)
+            found += [replace(x, size_bytes=size) for x in tensors if x is not None]
     return found
 
 
@@ -280,14 +276,23 @@ def written_by_rows(
     return [roots[node.name][0] for node in made if rows.get(node.name) or node.op == WRITE]
 
 
-def _uses_within(loop: LoopLayers, at: int, node: Node, uses: Sequence[Use]) -> tuple[Use, ...]:
-    """Return the accesses of a loop, and of layer `at` before it, which sets a state, to its result
-    `node`; () if it is no tensor of the loop: other layers access it before the loop ends, or it
-    is no state and set outside."""
+def _in_loop(
+    loop: LoopLayers, at: int, node: Node, uses: Sequence[Use], leaves: bool
+) -> LoopTensor | None:
+    """Return the result `node` of layer `at` as a tensor of a loop; None if it is none: layers
+    outside access it before the loop ends, or it is no state and is read later.
+
+    uses     accesses to its buffer
+    leaves   whether the buffer is a caller's
+    """
     setters = {at} if node.op == STATE else set[int]()
     within = tuple(use for use in uses if use[0] <= loop.last)
     layers = {layer for layer, _, _ in within}
-    return within if layers - setters and layers <= loop.indices | setters else ()
+    is_inside = loop.steps > 1 and layers - setters and layers <= loop.indices | setters
+    is_read_later = leaves or len(within) < len(uses)
+    if not is_inside or (is_read_later and not setters):
+        return None
+    return LoopTensor(loop, at, 0, within, stored_as=node.name if is_read_later else "")
 
 
 def _uses(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[Use]]:
