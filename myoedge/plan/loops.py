@@ -285,14 +285,18 @@ def _in_loop(
     uses     accesses to its buffer
     leaves   whether the buffer is a caller's
     """
-    setters = {at} if node.op == STATE else set[int]()
     within = tuple(use for use in uses if use[0] <= loop.last)
-    layers = {layer for layer, _, _ in within}
-    is_inside = loop.steps > 1 and layers - setters and layers <= loop.indices | setters
     is_read_later = leaves or len(within) < len(uses)
-    if not is_inside or (is_read_later and not setters):
+    is_state = node.op == STATE
+    if (is_read_later and not is_state) or not _is_used_inside(loop, within, at, is_state):
         return None
     return LoopTensor(loop, at, 0, within, stored_as=node.name if is_read_later else "")
+
+
+def _is_used_inside(loop: LoopLayers, uses: Iterable[Use], at: int, is_state: bool) -> bool:
+    """Return whether only layers of a loop access a tensor; layer `at` may set a state."""
+    layers = {layer for layer, _, _ in uses} - ({at} if is_state else set())
+    return loop.steps > 1 and bool(layers) and layers <= loop.indices
 
 
 def _uses(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[Use]]:
