@@ -36,6 +36,13 @@ static inline int8_t me_clip8(int32_t value) { return (int8_t)me_clips(value, 8)
 /* entry of a 256-entry table whose first entry is for -128 */
 static inline int8_t me_lookup(const int8_t *table, int8_t x) { return table[(int32_t)x + 128]; }
 
+/* table[most - x]; the address of table[most] need not be inside of the table */
+static inline int32_t me_below(const uint16_t *table, int32_t most, int32_t x)
+{
+    const uintptr_t first = (uintptr_t)table + 2u * (uintptr_t)most;
+    return *(const uint16_t *)(first - 2u * (uintptr_t)x);
+}
+
 /* Interpolates a Q15 table with 512 intervals of 2**bits around x = 0, whose neighbours differ by less than 2**15;
  * bits 0 to 13. Instructions need literals: the cases are those of long rows. */
 static inline int32_t me_between(const int16_t *table, int32_t x, int32_t bits)
@@ -56,17 +63,6 @@ static inline int32_t me_between(const int16_t *table, int32_t x, int32_t bits)
     const int16_t *low = table + 256 + (at >> bits);
     const int32_t part = (low[1] - low[0]) * (at & ((1 << bits) - 1));
     return low[0] + ((part + (1 << bits >> 1)) >> bits);
-}
-
-/* sum of exponentials, at least 2**15 -> right shift that brings it below 2**16 */
-static inline int32_t me_halvings(uint32_t sum)
-{
-    int32_t count = 0;
-    while (sum >= 65536u) {
-        sum >>= 1;
-        count++;
-    }
-    return count;
 }
 
 /* Largest integer whose square is at most x. The loop stays a loop on the host: clang 22 does not end

@@ -17,22 +17,21 @@ The one for y[k] = clip((sum over c of x1[k, c] * x2[c]) * x3[k] >> 9), with 40 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from itertools import zip_longest
 
-import numpy as np
-
 from myoedge.nest import c_lanes
-from myoedge.nest.c_arrays import C_TYPES, CArray, CRow, put
+from myoedge.nest.c_arrays import ALL_TYPES, CArray, CRow
 from myoedge.nest.c_cycles import code_operations, text_cycles
 from myoedge.nest.c_dots import dot_text, dots_of, headers, without
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
 from myoedge.nest.c_lanes import ITERATIONS
 from myoedge.nest.c_late import LateResults
-from myoedge.nest.c_loops import OPERATIONS_TO, PAIRS_FROM, CLoops, RowEnd
-from myoedge.nest.c_row_kernels import CALL_CYCLES, NORM_CYCLES, norm_call, norm_row
+from myoedge.nest.c_loops import OPERATIONS_TO, PAIRS_FROM, CLoops
+from myoedge.nest.c_results import CResults
+from myoedge.nest.c_row_kernels import CALL_CYCLES, row_kernel
 from myoedge.nest.c_rows import apart_from_squares, common_parts, own_operations, row_headers
 from myoedge.nest.c_taken import TakenRows, moving_parts
 from myoedge.nest.c_turns import CTurns
@@ -82,10 +81,11 @@ class _Body:
         dots = [] if self.lanes > 1 else dots_of(parts, self.arrays, flat.over)
         self.dots = apart_from_squares(dots, self.sums)
         self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
-        self.norm_row = norm_row(flat, self.arrays)
+        self.row_kernel = row_kernel(flat, self.arrays)
         self.headers |= headers(self.dots) | c_lanes.headers(self.lanes)
         self.steps = {array.name: array.tile_steps for array in self.arrays}
-        self.steps["y"] = tuple(range(len(flat.loops) - 1))
+        self.written = CResults(flat, self.results, self.loops, self.turns, self.late)
+        self.steps["y"] = self.written.steps
         self.tables = named_tables(parts)
         self.formula = FormulaParts(
             tuple(value for _, value in flat.nest.results),
@@ -122,11 +122,12 @@ class _Body:
 
     def _statements(self) -> Iterator[str]:
         for name, array in self.tables.items():
-            yield f"const {C_TYPES[array.dtype]} *const {name} = op->{name};"
+            yield f"const {ALL_TYPES[array.dtype]} *const {name} = op->{name};"
         if not self.tables:
             yield "(void)op;"
         for known in self.arrays:
             yield from known.step_variables
+        yield from self.written.definitions
         yield self.loops.share
         yield from self.turns.around(self._iteration())
 
@@ -135,7 +136,7 @@ class _Body:
         yield from self.loops.around(self._row)
         if self.late.results:
             yield from self.late.start
-            yield from self.loops.around(partial(self.late.row, self.loops, self._result_offset))
+            yield from self.loops.around(partial(self.late.row, self.loops, self.written.offset))
 
     def _row(self, at: int) -> Iterator[str]:
         """Yield the innermost loop: pointers to its elements, the sums that they have in common,
@@ -144,8 +145,8 @@ class _Body:
         yield from self._row_sums.lines
         yield from self.taken.pointers(self.formula, self._loads("v"), self._rows(0))
         count = self.loops.count(at)
-        if row := self.norm_row:
-            yield norm_call(row, self._row_sums, self.arrays, count, self.flat.nest.out.dtype)
+        if row := self.row_kernel:
+            yield row.call(self._row_sums, self.arrays, count, self.flat.nest.out.dtype)
         elif self.turns.is_inner:
             yield from self.turns.row(count, self.formula, self._moves(1))
         elif copied := self.taken.copied(self.flat.nest.results):
@@ -159,7 +160,7 @@ class _Body:
         """Yield the loop over the words of a row, and that over the elements behind them."""
         size = self.lanes * self._word_row.together
         is_whole = self.flat.loops[-1].extent % size == 0
-        row = self._row_end(count, 1 if is_whole else size)
+        row = self.written.row_end(count, 1 if is_whole else size)
         yield from row.pointers
         yield from self._word_row.loops(row.start)
         if not is_whole:
@@ -172,7 +173,7 @@ class _Body:
 
     def _elements_of_row(self, count: str) -> Iterator[str]:
         """Yield the loop over the elements of a row, several at a time in long rows."""
-        row = self._row_end(count, self._together * self._blocks)
+        row = self.written.row_end(count, self._together * self._blocks)
         yield from row.pointers
         if row.together > 1:
             yield row.start
@@ -181,10 +182,6 @@ class _Body:
                 yield from (f"    {line}" for line in self._elements(prefixes))
             yield "}"
         yield from row.single(self._elements("v"))
-
-    def _row_end(self, count: str, together: int) -> RowEnd:
-        """Return the end of a row of which an iteration computes so many elements."""
-        return RowEnd(self.results[0], np.dtype(self.flat.nest.out.dtype).itemsize, count, together)
 
     def _pointers(self, shift: str) -> Iterator[str]:
         """Yield the pointers to a row's elements, and the values that all of the row reads.
@@ -197,17 +194,9 @@ class _Body:
         for array, start in zip(self.arrays, starts, strict=True):
             if pointer := array.pointer(start, shift):
                 yield pointer
-        for number, name in enumerate(self.results):
-            if name not in self.late.results:
-                start = f"{self.turns.result(number)}{self._result_offset}{shift}"
-                yield f"int8_t *{name} = (int8_t *)({start});"
+        yield from self.written.pointers(shift)
         for array, start in zip(self.arrays, starts, strict=True):
             yield from array.row_definitions(start)
-
-    @property
-    def _result_offset(self) -> str:
-        """Distance of a row of any result from its start, in C."""
-        return self.loops.offset(lambda at: f"tile->y_step[{at}]", len(self.arrays))
 
     @cached_property
     def _common(self) -> list[Expr]:
@@ -287,7 +276,7 @@ class _Body:
         loads = self._loads(prefix, ahead) | self._row_sums.named | dots
         loads |= {id(row.part): row.value(prefix) for row in self.taken.rows}
         text = FormulaText(self.formula, loads, prefix, self.sums, self._rows(ahead))
-        stores = [*self._stores(text.results())]
+        stores = [*self.written.stores(text.results())]
         return [*lines, *text.lines, *stores]
 
     def _loads(self, prefix: str, ahead: int = 0) -> dict[int, str]:
@@ -299,18 +288,13 @@ class _Body:
         moved = [x for x in self.arrays if x.read.is_reduced or x.is_taken]
         return {id(part): CRow(x, ahead) for x in moved for part, _ in x.read.parts}
 
-    def _stores(self, values: Sequence[str]) -> Iterator[str]:
-        for name, (array, _), value in zip(
-            self.results, self.flat.nest.results, values, strict=True
-        ):
-            yield put(array.dtype, name, value)
-
     def cycles(self) -> tuple[float, float, int]:
         """Return the estimated cycles of an element, those of a row, and the operations of the
         text, which take a cycle each beside the cycles of the loop."""
         row = self._row_sums.lines
-        own, code = (NORM_CYCLES, 0) if self.norm_row else self._own_cycles()
-        called = CALL_CYCLES if self.norm_row else 0.0
+        kernel = self.row_kernel
+        own, code = (kernel.cycles, 0) if kernel else self._own_cycles()
+        called = CALL_CYCLES if kernel else 0.0
         return own, text_cycles(row) + called, code + code_operations(row)
 
     def _own_cycles(self) -> tuple[float, int]:

@@ -20,7 +20,8 @@ from myoedge.nest.flat import ArrayRead, FlatNest
 from myoedge.nest.windows import IndexMap
 
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
-ALL_TYPES = {**C_TYPES, "int64": "int64_t"}  # int64: values before a scan, and after it
+# int64: values before a scan, and after it; uint16: tables
+ALL_TYPES = {**C_TYPES, "int64": "int64_t", "uint16": "uint16_t"}
 NEXT = {
     "int8": "me_next_b",
     "uint8": "me_next_bu",
@@ -138,9 +139,8 @@ class CArray:
         if at not in known:
             return str(times * (self._literal_step(at) or 0))
         number = known.index(at)
-        text = (
-            f"{self.name}_step{number}" if self.is_indexed else f"tile->{self.name}_step[{number}]"
-        )
+        is_variable = at in self._variable_steps
+        text = f"{self.name}_step{number}" if is_variable else f"tile->{self.name}_step[{number}]"
         return text if times == 1 else f"{times} * {text}"
 
     @property
@@ -163,9 +163,16 @@ class CArray:
     @property
     def step_variables(self) -> list[str]:
         """Definitions of the variables for steps that depend on the tile."""
-        known = range(len(self.tile_steps) if self.is_indexed else 0)
-        name = f"{self.name}_step"
-        return [f"const int32_t {name}{n} = tile->{name}[{n}];" for n in known]
+        known, name = self._variable_steps, f"{self.name}_step"
+        numbers = (n for n, at in enumerate(self.tile_steps) if at in known)
+        return [f"const int32_t {name}{n} = tile->{name}[{n}];" for n in numbers]
+
+    @property
+    def _variable_steps(self) -> tuple[int, ...]:
+        """Loops and reduced axes, by number, whose steps the innermost loop needs: a store of a
+        byte may change the tile, as far as compilers know."""
+        strided = (self.inner,) if self.is_strided else ()
+        return self.tile_steps if self.is_indexed else strided
 
     def pointer(self, start: str, shift: str) -> str:
         """Return the definition of the pointer to the row's elements; "" if there is none.

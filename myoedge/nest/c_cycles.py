@@ -36,6 +36,9 @@ OPERATION_CYCLES = {
     "me_normalised": 150,
     "me_on_segment": 60,
     "me_line_of_row": 190,
+    "me_probability": 6,
+    "me_below": 4,
+    "me_reciprocal": 37,
 }
 REDUCING = re.compile(
     r"for \(int32_t r\d+ = .*; r\d+ < (?:(\d+); r\d+ ?\+(?:\+|= (\d))|.* /\* at most (\d+) times)"

@@ -57,7 +57,10 @@ class FormulaText:
 
     def name(self, part: Expr) -> None:
         """Write a part as a variable."""
-        self.named[id(part)] = self.of(part)
+        text = self.of(part)
+        if " " in text or "(" in text:
+            text = self.texts[id(part)] = self._variable(part, text)
+        self.named[id(part)] = text
 
     def of(self, part: Expr) -> str:
         """Return a C expression for a value: a name, a number, a call, or text in parentheses; adds
@@ -117,6 +120,8 @@ class FormulaText:
         match part.at:
             case Binary("-", at, Number(-128)) if part.array.dtype == "int8":
                 return f"me_at_b({table} + 128, {self.bare(at)})"
+            case Assumed(Binary("-", most, x)) if part.array.dtype == "uint16":
+                return f"me_below({table}, {self.bare(most)}, {self.bare(x)})"
         return f"{table}[{self.bare(part.at)}]"
 
     # --- sums over an axis
@@ -154,6 +159,9 @@ class FormulaText:
 
     def _plain(self, part: Binary) -> str:
         a, b = map(self.of, part.operands)
+        match part:
+            case Binary("%", _, Number(divisor)) if divisor & (divisor - 1) == 0:
+                return f"({a} & {divisor - 1})"
         if part.operation in FUNCTIONS:
             return f"{FUNCTIONS[part.operation]}({bare(a)}, {bare(b)})"
         if part.operation.startswith("int32 "):

@@ -27,7 +27,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from myoedge.nest.flat import FlatNest, shared_loops
+from myoedge.nest.flat import FlatNest
+from myoedge.nest.rows import shared_loops
 
 PAIRS_FROM = 16  # elements of a core's row that are computed two at a time
 OPERATIONS_TO = 180  # of an iteration: about 500 bytes of code
@@ -156,13 +157,13 @@ class RowEnd:
     """The end of a core's row: a comparison with a pointer behind it is all that a loop takes.
 
     pointer    name of a result's pointer, which moves along the row
-    size       bytes of an element
+    size       bytes from an element to the next one, in C
     count      elements of the row, in C
     together   elements of an iteration, of which `whole` is a multiple
     """
 
     pointer: str
-    size: int
+    size: str
     count: str
     together: int
 
@@ -171,7 +172,7 @@ class RowEnd:
         """Definitions of the pointers behind the iterations and behind all elements."""
         count = f"({self.count})" if " " in self.count else self.count
         counts = {"whole": f"({count} & ~{self.together - 1})"} if self.together > 1 else {}
-        times = "" if self.size == 1 else f"{self.size} * "
+        times = "" if self.size == "1" else f"{self.size} * "
         for name, elements in (counts | {"end": count}).items():
             yield f"const int8_t *const {name} = {self.pointer} + {times}{elements};"
 

@@ -2,6 +2,7 @@
 """Long rows that a kernel written by hand computes, in place of the loop over their elements.
 
 me_norm_row_b(x0, y, tile->extent[1], x2, &h6, v3);
+me_row_probabilities(x1, y, tile->extent[1], table0, h2, h6, h5 + 8);
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ import numpy as np
 
 from myoedge.nest.c_arrays import CArray
 from myoedge.nest.c_formula import FormulaText
+from myoedge.nest.c_rows import FROM
 from myoedge.nest.flat import FlatNest
-from myoedge.nest.ir import Binary, Element, Expr, Number
+from myoedge.nest.ir import Array, Binary, Call, Element, Expr, Lookup, Number, Reduced
 from myoedge.nest.nodes import Assumed, CallResult
 
-FROM = 32  # elements of a row: shorter ones are faster as a loop
-NORM_CYCLES, CALL_CYCLES = 10.5, 25.0  # of an element and of a call, from me_norm_rows.S
+CALL_CYCLES = 25.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class NormRow:
     """A row y = clip((((x >> bits) * slope + start >> shift) * gain + offset) >> places).
+
+    cycles         of an element, from me_norm_rows.S
 
     x              an element of the row
     bits           its right shift; None: 0
@@ -38,12 +41,84 @@ class NormRow:
     gain: Element
     offset: Element
     places: Expr
+    cycles: float = 10.5
+
+    def call(self, text: FormulaText, arrays: Sequence[CArray], count: str, y_type: str) -> str:
+        """Return the call for a row.
+
+        text     what the row's elements have in common
+        count    number of elements, in C
+        y_type   NumPy's name of the result's type
+        """
+        place = {id(part): array for array in arrays for part, _ in array.read.parts}
+        x, pairs = place[id(self.x)], place[id(self.gain)]
+        kind = "b" if x.read.array.dtype == "int8" else "h"
+        wide = "_s16" if y_type == "int16" else ""
+        line, places = f"&{text.of(self.line)}", text.bare(self.places)
+        arguments = [x.name, "y", count, pairs.name, line, places]
+        if kind == "h":
+            arguments.append("0" if self.bits is None else text.bare(self.bits))
+        return f"me_norm_row_{kind}{wide}({', '.join(arguments)});"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SoftmaxRow:
+    """A row y = min(me_probability(table[most - x], inverse, 1, shift), 255) - 128 of bytes.
+
+    x              an element of the row
+    cycles         of an element, from me_softmax_rows.S
+    """
+
+    x: Element
+    table: Array
+    most: Expr
+    inverse: Expr
+    shift: Expr
+    cycles: float = 6.25
+
+    def call(self, text: FormulaText, arrays: Sequence[CArray], count: str, y_type: str) -> str:
+        """Return the call for a row, as that of a norm."""
+        (x,) = (x.name for x in arrays if any(part is self.x for part, _ in x.read.parts))
+        table, values = text.parts.tables[id(self.table)], (self.most, self.inverse, self.shift)
+        arguments = ", ".join([x, "y", count, table, *map(text.bare, values)])
+        return f"me_row_probabilities({arguments});"
+
+
+def row_kernel(flat: FlatNest, arrays: Sequence[CArray]) -> NormRow | SoftmaxRow | None:
+    """Return the only result as a row that a kernel computes; None if there is none."""
+    if flat.nest.more or flat.loops[-1].extent < FROM or flat.row is not None:
+        return None
+    return norm_row(flat, arrays) or softmax_row(flat, arrays)
+
+
+def softmax_row(flat: FlatNest, arrays: Sequence[CArray]) -> SoftmaxRow | None:
+    """Return the result as probabilities of bytes; None if it is something else."""
+    match flat.nest.value:
+        case Binary("min", Binary("+", Call(_, None, values) as call, Number(-128)), Number(127)):
+            found = _of_values(values) if call.primitive.name == "me_probability" else None
+        case _:
+            found = None
+    dense = [part for x in arrays if x.moves and not x.is_indexed for part, _ in x.read.parts]
+    is_row = flat.nest.out.dtype == "int8" and found is not None and found.x in dense
+    return found if is_row else None
+
+
+def _of_values(values: Sequence[Expr]) -> SoftmaxRow | None:
+    match values:
+        case (
+            Lookup(table, Assumed(Binary("-", Reduced("max") as most, Element() as x))),
+            Call() as inverse,
+            Number(1),
+            shift,
+        ) if x.array.dtype == "int8":
+            return SoftmaxRow(x, table, most, inverse, shift)
+    return None
 
 
 def norm_row(flat: FlatNest, arrays: Sequence[CArray]) -> NormRow | None:
-    """Return the only result as a normalised row; None if it is something else, or short."""
-    found = None if flat.nest.more else _norm(flat.nest.value, np.dtype(flat.nest.out.dtype))
-    if found is None or flat.loops[-1].extent < FROM:
+    """Return the result as a normalised row; None if it is something else."""
+    found = _norm(flat.nest.value, np.dtype(flat.nest.out.dtype))
+    if found is None:
         return None
     place = {id(part): (array, at) for array in arrays for part, at in array.read.parts}
     (x, _), (gain, first), (offset, second) = (
@@ -83,22 +158,3 @@ def _on_line(normal: Expr, gain: Expr, offset: Expr, places: Expr) -> NormRow | 
                 case Assumed(Binary(">>", Element() as x, bits)):
                     return NormRow(x, bits, line, gain, offset, places)
     return None
-
-
-def norm_call(
-    row: NormRow, text: FormulaText, arrays: Sequence[CArray], count: str, y_type: str
-) -> str:
-    """Return the call for a row.
-
-    text     what the row's elements have in common
-    count    number of elements, in C
-    y_type   NumPy's name of the result's type
-    """
-    place = {id(part): array for array in arrays for part, _ in array.read.parts}
-    x, pairs = place[id(row.x)], place[id(row.gain)]
-    kind = "b" if x.read.array.dtype == "int8" else "h"
-    wide = "_s16" if y_type == "int16" else ""
-    arguments = [x.name, "y", count, pairs.name, f"&{text.of(row.line)}", text.bare(row.places)]
-    if kind == "h":
-        arguments.append("0" if row.bits is None else text.bare(row.bits))
-    return f"me_norm_row_{kind}{wide}({', '.join(arguments)});"

@@ -20,14 +20,16 @@ from myoedge.nest.c_arrays import CArray
 from myoedge.nest.c_dots import KINDS, RowProduct
 from myoedge.nest.c_text import bare
 from myoedge.nest.formula_parts import FormulaParts
-from myoedge.nest.ir import Binary, Element, Expr, Reduced, walk
+from myoedge.nest.ir import Binary, Element, Expr, Lookup, Reduced, walk
 from myoedge.nest.nodes import Assumed
 from myoedge.nest.parts import depending
 
 if TYPE_CHECKING:
     from myoedge.nest.c_formula import FormulaText
 
-HEADER, NORM_HEADER = "me_rows.h", "me_norm_rows.h"
+HEADER, FROM = "me_rows.h", 32  # elements of a row: shorter ones are faster as a loop
+KERNEL_HEADERS = {"me_norm_row": "me_norm_rows.h", "me_row_": "me_softmax_rows.h"}
+SUMS = re.compile(r"me_row_sum\([^,]*, (\d+), ")
 TOTALS = {"sum": "me_total", "max": "me_most", "min": "me_least", "argmax": "me_argmax"}
 STARTS = {"sum": "0", "int32 sum": "0", "max": "INT32_MIN", "min": "INT32_MAX", "argmax": "0"}
 PAIRS = {"moments": ("total", "squares"), "extremes": ("most", "least")}  # structs and fields
@@ -35,6 +37,7 @@ CALLS = re.compile(
     r"me_(?:total|squares|most|least|argmax|moments|extremes)(?:_shifted)?_([bh])\(.*?, (\d+)\)"
 )
 CALL_CYCLES, WORD_CYCLES = 8.0, 2.75  # from the instructions of me_rows.h
+ENTRY_CYCLES = 4.0  # of an element, from me_softmax_rows.S
 
 
 def common_parts(formula: FormulaParts, moving: set[int]) -> list[Expr]:
@@ -117,7 +120,9 @@ def apart_from_squares(dots: list[RowProduct], sums: Sequence[Reduced]) -> list[
 
 
 def row_call(text: FormulaText, part: Reduced) -> str:
-    """Return the call of a function of me_rows.h; "" if there is none for a reduction."""
+    """Return the call of a function of rows; "" if there is none for a reduction."""
+    if entries := _entries_call(text, part):
+        return entries
     found = _stated(part)
     row = None if found is None else text.rows.get(id(found.element))
     if found is None or row is None or not _is_row(row.array, text.parts.over.index(part.axis)):
@@ -164,6 +169,21 @@ def _stated(part: Reduced) -> RowFunction | None:
     return None
 
 
+def _entries_call(text: FormulaText, part: Reduced) -> str:
+    """Return the call that adds a table's entries at the distances of a long row of bytes from a
+    value; "" if a reduction is something else."""
+    match part:
+        case Reduced("sum", axis, Lookup(table, Assumed(Binary("-", most, Element() as x))), None):
+            row = text.rows.get(id(x)) if axis.extent >= FROM else None
+            kinds = x.array.dtype, table.dtype
+            if row is None or axis in text.parts.axes[id(most)] or kinds != ("int8", "uint16"):
+                return ""
+            if _is_row(row.array, text.parts.over.index(axis)):
+                known = text.parts.tables[id(table)], text.bare(most)
+                return f"me_row_sum({row.array.row(row.ahead)}, {axis.extent}, {', '.join(known)})"
+    return ""
+
+
 def _is_row(array: CArray, axis: int) -> bool:
     """Return whether an array of bytes or halves is contiguous along a reduced axis, by number, and
     no other one moves it."""
@@ -176,11 +196,13 @@ def _is_row(array: CArray, axis: int) -> bool:
 
 def row_headers(lines: Sequence[str]) -> set[str]:
     """Return the headers that lines of C need for functions of rows."""
-    norms = {NORM_HEADER} if any("me_norm_row" in line for line in lines) else set[str]()
-    return norms | ({HEADER} if any(map(CALLS.search, lines)) else set())
+    text = "\n".join(lines)
+    own = {header for name, header in KERNEL_HEADERS.items() if name in text}
+    return own | ({HEADER} if CALLS.search(text) else set())
 
 
 def total_cycles(line: str) -> float:
     """Return the estimated cycles of a call in a line of C; 0 if there is none."""
     words = (int(n) / (4 if kind == "b" else 2) for kind, n in CALLS.findall(line))
-    return sum(CALL_CYCLES + WORD_CYCLES * count for count in words)
+    entries = sum(CALL_CYCLES + ENTRY_CYCLES * int(n) for n in SUMS.findall(line))
+    return sum(CALL_CYCLES + WORD_CYCLES * count for count in words) + entries

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from myoedge.nest.ir import Array, Axis, Element, Nest, Reduced
 from myoedge.nest.parts import all_axes
-from myoedge.nest.rows import row_start
+from myoedge.nest.rows import row_axis
 from myoedge.nest.scan import scanned_axes
 from myoedge.nest.taken import Taken
 from myoedge.nest.windows import IndexMap, Term, index_map, padded_axes, reads_padding
 from myoedge.numerics.arrays import strides
-
-DIVISION = 0.01  # of a layer's time: what it takes to find a core's first iteration of two loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +133,8 @@ class FlatNest:
     late       numbers of the results that are written when all elements have been computed:
                operands are in their places
     turns      iterations around the loops; None: one
+    row        axis of the innermost loop, whose iterations have sums in common, if it is not the
+               last one in memory; None: it is
     """
 
     nest: Nest
@@ -144,6 +144,7 @@ class FlatNest:
     late: tuple[int, ...] = ()
     scanned: Axis | None = None
     turns: Iterations | None = None
+    row: Axis | None = None
 
     @staticmethod
     def of(nest: Nest) -> FlatNest | None:
@@ -152,8 +153,12 @@ class FlatNest:
         if not _is_flat(nest):
             return None
         if scanned := scanned_axes(nest.parts):
-            return _along(nest, scanned[0]) if _is_one_scan(nest, scanned) else None
-        return _independent(nest)
+            is_one = _is_one_scan(nest, scanned)
+            return replace(_along(nest, scanned[0], ()), scanned=scanned[0]) if is_one else None
+        row = None if padded_axes(nest) else row_axis(nest)
+        if row is None:
+            return _independent(nest)
+        return replace(_along(nest, row, all_axes(nest)[len(nest.axes) :]), row=row)
 
     def steps_of(self, number: int) -> list[int]:
         """Return the element step of a read per iteration of each loop, then of each reduced
@@ -192,7 +197,7 @@ class FlatNest:
     @property
     def axes(self) -> list[list[Axis]]:
         """Axes of each loop, without those of one iteration."""
-        left = [axis for axis in self.nest.axes if axis.extent > 1]
+        left = [axis for axis in self.order if axis.extent > 1]
         found = []
         for loop in self.loops:
             own = list[Axis]()
@@ -201,11 +206,22 @@ class FlatNest:
             found.append(own)
         return found
 
+    @property
+    def order(self) -> tuple[Axis, ...]:
+        """Axes of the result in the order of the loops."""
+        inner = self.scanned or self.row
+        return self.nest.axes if inner is None else _inner_last(self.nest, inner)
+
+    @property
+    def result_loops(self) -> list[int]:
+        """Loops that move through the result, by number, in memory order."""
+        step = [loop.steps[-1] for loop in self.loops]
+        return sorted((at for at, n in enumerate(step) if n), key=lambda at: -step[at])
+
     def reads_elsewhere(self) -> list[int]:
         """Return the reads of other elements than that at the place of the result."""
         along = dict(zip(self.nest.axes, strides(self.nest.out.shape), strict=True))
-        axes = self.nest.axes if self.scanned is None else scan_order(self.nest, self.scanned)
-        own = [(along.get(axis, 0), axis.extent) for axis in axes]
+        own = [(along.get(axis, 0), axis.extent) for axis in self.order]
 
         def is_elsewhere(read: ArrayRead) -> bool:
             along = zip(read.steps, own, strict=True)
@@ -220,9 +236,9 @@ class FlatNest:
         ]
 
 
-def scan_order(nest: Nest, scanned: Axis) -> tuple[Axis, ...]:
-    """Return the axes of a description with a scan, that of the scan last."""
-    return *(axis for axis in nest.axes if axis != scanned), scanned
+def _inner_last(nest: Nest, inner: Axis) -> tuple[Axis, ...]:
+    """Return the axes of a description, that of the innermost loop last."""
+    return *(axis for axis in nest.axes if axis != inner), inner
 
 
 def _independent(nest: Nest) -> FlatNest:
@@ -240,45 +256,25 @@ def _independent(nest: Nest) -> FlatNest:
     return FlatNest(nest, reads, tuple(loops), over)
 
 
-def _along(nest: Nest, scanned: Axis) -> FlatNest:
-    """Return a description with a scan as loops, its axis the innermost one."""
+def _along(nest: Nest, inner: Axis, over: tuple[Axis, ...]) -> FlatNest:
+    """Return a description as loops, one axis the innermost of them.
+
+    over   reduced axes
+    """
     elements = [part for part in nest.parts if isinstance(part, Element)]
-    axes = scan_order(nest, scanned)
+    axes = _inner_last(nest, inner)
     along = dict(zip(nest.axes, strides(nest.out.shape), strict=True))
-    reads = tuple(_array_reads(elements, axes, ()))
+    reads = tuple(_array_reads(elements, axes, over))
     steps = [*(read.steps for read in reads), tuple(along.get(axis, 0) for axis in axes)]
     outer = collapse_loops([axis.extent for axis in axes[:-1]], [x[:-1] for x in steps])
-    inner = Loop(scanned.extent, tuple(x[-1] for x in steps))
-    return FlatNest(nest, reads, (*outer, inner), (), scanned=scanned)
+    last = Loop(inner.extent, tuple(x[-1] for x in steps))
+    return FlatNest(nest, reads, (*outer, last), over)
 
 
 def _is_one_scan(nest: Nest, scanned: Sequence[Axis]) -> bool:
     """Return whether values are carried along one axis, and nothing else is reduced."""
     reduced = {(part.operation, part.axis) for part in nest.parts if isinstance(part, Reduced)}
     return len(scanned) == 1 and reduced <= {("last", scanned[0])}
-
-
-def shared_loops(flat: FlatNest, cores: int = 8, lanes: int = 1) -> tuple[int, ...]:
-    """Return the number of the loop whose iterations the cores share: the innermost one for long
-    rows, otherwise the loop whose largest share of a core is smallest; of words, two loops around
-    the innermost one, if shares of both together are smaller.
-
-    lanes   elements of the innermost loop that are computed at a time
-    """
-    loops = flat.loops
-    extents = [*(loop.extent for loop in loops[:-1]), -(-loops[-1].extent // lanes)]
-    rows = [_largest_share(extent, cores) for extent in extents]
-    rows[-1] += row_start(flat) / loops[-1].extent if len(loops) > 1 else 0  # on each core
-    best = min(range(len(loops)), key=rows.__getitem__)
-    if lanes > 1 and len(loops) > 2:
-        both = _largest_share(extents[-3] * extents[-2], cores)
-        if both + DIVISION < rows[best]:
-            return len(loops) - 3, len(loops) - 2
-    return (best,)
-
-
-def _largest_share(extent: int, cores: int) -> float:
-    return -(-extent // cores) / extent
 
 
 def _is_flat(nest: Nest) -> bool:

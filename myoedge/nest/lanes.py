@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from myoedge.nest.flat import FlatNest, shared_loops
+from myoedge.nest.flat import FlatNest
 from myoedge.nest.ir import Element, Expr, Reduced
+from myoedge.nest.rows import shared_loops
 
 LANES = {"int8": 4, "int16": 2}
 BY_WORDS = {"sum", "max", "min"}

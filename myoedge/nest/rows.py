@@ -1,12 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows that a description reads twice: for a sum over the row, and element by element."""
+"""Rows of a description: those that it reads twice, for a sum over the row and element by element;
+the loop of their elements, and the loop that cores share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from myoedge.nest.ir import Axis, Element, Nest, Reduced, walk
+
 if TYPE_CHECKING:
     from myoedge.nest.flat import FlatNest
+
+DIVISION = 0.01  # of a layer's time: what it takes to find a core's first iteration of two loops
+
+
+def row_axis(nest: Nest) -> Axis | None:
+    """Return the axis whose iterations have all reductions in common, which the last one changes;
+    None if there is none."""
+    reduced = _axes_of_reductions(nest)
+    long = [axis for axis in nest.axes if axis.extent > 1]
+    common = [axis for axis in long if axis not in reduced]
+    return common[-1] if common and long[-1] in reduced and not nest.more else None
+
+
+def _axes_of_reductions(nest: Nest) -> set[Axis]:
+    """Return the axes on which reductions depend."""
+    read = (x for part in nest.parts if isinstance(part, Reduced) for x in walk(part))
+    indices = (index for part in read if isinstance(part, Element) for index in part.index)
+    return {axis for index in indices for axis, _ in index.terms}
 
 
 def shared_rows(flat: FlatNest) -> dict[int, int]:
@@ -40,3 +61,26 @@ def row_start(flat: FlatNest) -> float:
         else:
             common += axis.extent
     return (4.0 + common / 4) / own
+
+
+def shared_loops(flat: FlatNest, cores: int = 8, lanes: int = 1) -> tuple[int, ...]:
+    """Return the number of the loop whose iterations the cores share: the innermost one for long
+    rows, otherwise the loop whose largest share of a core is smallest; of words, two loops around
+    the innermost one, if shares of both together are smaller.
+
+    lanes   elements of the innermost loop that are computed at a time
+    """
+    loops = flat.loops
+    extents = [*(loop.extent for loop in loops[:-1]), -(-loops[-1].extent // lanes)]
+    rows = [_largest_share(extent, cores) for extent in extents]
+    rows[-1] += row_start(flat) / loops[-1].extent if len(loops) > 1 else 0  # on each core
+    best = min(range(len(loops)), key=rows.__getitem__)
+    if (lanes > 1 or flat.row is not None) and len(loops) > 2:
+        both = _largest_share(extents[-3] * extents[-2], cores)
+        if both + DIVISION < rows[best]:
+            return len(loops) - 3, len(loops) - 2
+    return (best,)
+
+
+def _largest_share(extent: int, cores: int) -> float:
+    return -(-extent // cores) / extent

@@ -36,12 +36,12 @@ class ChainParams(QuantizedParams):
 
 def with_late_results(step: QuantizedNode, numbers: Sequence[int]) -> QuantizedNode | None:
     """Return a chain that writes some of its results when all cores have read their operands; None
-    for one with a scan.
+    for one with a scan, or with rows that are not dense.
 
     numbers   of these results
     """
     chain: ChainNest = step.integers.chain
-    if chain.flat.scanned is not None:
+    if chain.flat.scanned is not None or chain.flat.row is not None:
         return None
     late = replace(chain, flat=replace(chain.flat, late=tuple(numbers)))
     return replace(step, integers=ChainParams(chain=late))

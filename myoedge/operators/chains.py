@@ -18,12 +18,12 @@ from myoedge.nest.c import LOOPS_MAX, c_kernel
 from myoedge.nest.c_arrays import ALL_TYPES, C_TYPES, STEP
 from myoedge.nest.c_header import CKernel, result_names
 from myoedge.nest.c_scan import scan_kernel
-from myoedge.nest.flat import FlatNest, shared_loops
+from myoedge.nest.flat import FlatNest
 from myoedge.nest.intervals import in_int32, in_int64
 from myoedge.nest.ir import Array, Expr, Nest
 from myoedge.nest.lanes import lanes_of, words_together
 from myoedge.nest.records import records
-from myoedge.nest.rows import shared_rows
+from myoedge.nest.rows import shared_loops, shared_rows
 from myoedge.nest.tabled import shortest
 from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import strides
@@ -44,10 +44,16 @@ from myoedge.operators.kernel import (
     Region,
     Sizes,
     TiledKernel,
-    Written,
     on_cluster,
 )
-from myoedge.operators.scanned import CUT, generated_cost, scan_axes, scan_in_tiles
+from myoedge.operators.scanned import (
+    CUT,
+    generated_cost,
+    loop_extents,
+    result_operands,
+    scan_axes,
+    scan_in_tiles,
+)
 from myoedge.targets.chip import Engine
 
 ROW_CYCLES = 10.0  # of a row's start
@@ -179,7 +185,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     over = {f"r{number}": axis.extent for number, axis in enumerate(flat.over)}
     rows = _inputs(chain, text, (*dims, *(((name, 1),) for name in over)))
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
-    own = _results(step, text, flat, dims)
+    own = result_operands(step, text, flat, dims)
     operands = sequences(flat, (*rows, *tables, *own), text.pointers, text.results)
     return TiledKernel(
         function=text.name,
@@ -211,16 +217,6 @@ def _tiled_axes(flat: FlatNest, axes: Iterable[str]) -> tuple[str, ...]:
         return ()
     loops = [name for name in axes if name.startswith("i")]
     return tuple(loops[:-1] if shared_rows(flat) else loops)[:CUT]
-
-
-def _results(
-    step: QuantizedNode, text: CKernel, flat: FlatNest, dims: Sequence[AffineExpr]
-) -> list[Operand]:
-    shape = tuple(loop.extent for loop in flat.loops)
-    return [
-        Operand(name, Written(n), shape, tuple(dims), itemsize=node.element_type.size_bytes)
-        for n, (name, node) in enumerate(zip(text.results, step.results, strict=True))
-    ]
 
 
 def _inputs(chain: ChainNest, text: CKernel, dims: Sequence[AffineExpr]) -> list[Operand]:
@@ -265,12 +261,12 @@ def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Field
         for name, read in zip(text.pointers, flat.reads, strict=True)
         if (missing := _padding_bytes(regions[name], read.array))
     }
-    extents = regions["y"].extent
+    extents = loop_extents(flat, regions["y"].extent)
     if len(extents) == 1:
         fields["n"] = extents[0]
     else:
         fields |= {f"extent[{d}]": extent for d, extent in enumerate(extents)}
-    result = IndexMap(extents, (), tuple(((at, 1),) for at in range(len(extents))))
+    result = IndexMap((), (), tuple(((at, 1),) for at in flat.result_loops))
     maps = [*map(flat.index_map, range(len(text.pointers))), result]
     for (name, wanted), own in zip(text.steps.items(), maps, strict=True):
         for n, at in enumerate(wanted):
@@ -296,7 +292,10 @@ def _padding_bytes(region: Region, array: Array) -> int:
 
 def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, text: CKernel, cores: int) -> Any:
     """Return the estimated cycles of the busiest core for a tile."""
-    extents, shared = y.extents(sizes), shared_loops(flat, cores, lanes_of(flat))
+    extents, shared = (
+        loop_extents(flat, y.extents(sizes)),
+        shared_loops(flat, cores, lanes_of(flat)),
+    )
     share = -(-math.prod(extents[d] for d in shared) // cores)
     rest = [n for d, n in enumerate(extents[:-1]) if d not in shared]
     is_inner = len(extents) - 1 in shared

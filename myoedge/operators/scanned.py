@@ -63,7 +63,7 @@ def scan_in_tiles(
         function=text.name,
         axes=axes,
         split=tuple(name for name in axes if name.startswith("i"))[:CUT],
-        operands=(*inputs, *tables, *_results(step, text, flat, dims)),
+        operands=(*inputs, *tables, *result_operands(step, text, flat, dims)),
         op={name: f"@{name}" for name in text.tables} or {"unused": 0},
         tile=lambda regions: _tile(regions, flat, text),
         work=_cycles(flat, axes, text.cycles, engine),
@@ -72,10 +72,14 @@ def scan_in_tiles(
     )
 
 
-def _results(
+def result_operands(
     step: QuantizedNode, text: CKernel, flat: FlatNest, dims: Sequence[AffineExpr]
 ) -> list[Operand]:
-    order = _result_loops(flat)
+    """Return the results, whose dimensions are the loops in memory order.
+
+    dims   index along each loop
+    """
+    order = flat.result_loops
     shape = tuple(flat.loops[at].extent for at in order) or (1,)
     index = tuple(dims[at] for at in order) or ((),)
     return [
@@ -84,24 +88,27 @@ def _results(
     ]
 
 
-def _result_loops(flat: FlatNest) -> list[int]:
-    """Return the loops that move through the result, in memory order."""
-    step = [loop.steps[-1] for loop in flat.loops]
-    return sorted((at for at, n in enumerate(step) if n), key=lambda at: -step[at])
-
-
 def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
     """Return the pointers of a tile, the extents of its loops, and the steps of its arrays."""
     fields: dict[str, int | str] = {name: f"@{name}" for name in (*text.pointers, *text.results)}
     maps = [*map(flat.index_map, range(len(text.pointers)))]
-    result = IndexMap((), (), tuple(((at, 1),) for at in _result_loops(flat)))
+    result = IndexMap((), (), tuple(((at, 1),) for at in flat.result_loops))
     for (name, wanted), own in zip(text.steps.items(), (*maps, result), strict=True):
         for n, at in enumerate(wanted):
             fields[f"{name}_step[{n}]"] = own.step(at, regions[name].extent) if own else 0
-    extents = [1] * (len(flat.loops) - 1) + [flat.loops[-1].extent]
-    for at, n in zip(_result_loops(flat), regions["y"].extent, strict=False):
-        extents[at] = n
+    extents = loop_extents(flat, regions["y"].extent)
     return fields | {f"extent[{d}]": extent for d, extent in enumerate(extents)}
+
+
+def loop_extents(flat: FlatNest, result: Sequence[Any]) -> list[Any]:
+    """Return the iterations of each loop for a part of the result.
+
+    result   elements of the part along each of its dimensions
+    """
+    extents: list[Any] = [1] * (len(flat.loops) - 1) + [flat.loops[-1].extent]
+    for at, n in zip(flat.result_loops, result, strict=False):
+        extents[at] = n
+    return extents
 
 
 def _cycles(flat: FlatNest, axes: Mapping[str, int], each: float, engine: Engine) -> Any:

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.ir import Element, Nest, Reduced
+from myoedge.nest.ir import Affine, Element, Nest, Reduced
 from myoedge.nest.parts import all_axes
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import AUTO, CORES
@@ -45,6 +45,23 @@ def moves_operand(reader: QuantizedNode, names: Set[str]) -> bool:
         [i for i, n in zip(x.index, x.array.shape, strict=True) if n > 1] != own
         for x in _elements(nest, reader, names)
     )
+
+
+def reads_rows(reader: QuantizedNode, names: Set[str]) -> bool:
+    """Return whether a layer reads these operands element by element, and in rows: along a reduced
+    axis in the place of one of its own."""
+    nest = _nest(reader)
+    own = [axis.at for axis in nest.axes]
+    return all(_is_row(x.index, own) for x in _elements(nest, reader, names))
+
+
+def _is_row(index: Sequence[Affine], own: Sequence[Affine]) -> bool:
+    """Return whether an index is that of an element, or of its row along a reduced axis."""
+    if len(index) != len(own):
+        return False
+    moved = [(i, j) for i, j in zip(index, own, strict=True) if i != j]
+    is_axis = all((i.low, i.high, len(i.terms)) == (0, j.high, 1) for i, j in moved)
+    return len(moved) <= 1 and is_axis
 
 
 def sums_along(reader: QuantizedNode, names: Set[str], axis: int) -> bool:

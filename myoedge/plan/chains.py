@@ -22,6 +22,7 @@ from myoedge.plan.chain_members import (
     joins_operands,
     may_join,
     moves_operand,
+    reads_rows,
     sums_along,
     sums_each_once,
 )
@@ -149,8 +150,9 @@ class JoinableLayers:
         """Return whether a layer can be computed by the loops of the last one, once per element."""
         name, last = step.node.name, next(iter(members.values()))
         readers = self._members_that_read(name, members)
-        is_once = not any(moves_operand(reader, self._names(reader, name)) for reader in readers)
-        return self._shape(step) == self._shape(last) and is_once and not joins_operands(step)
+        read = [(reader, self._names(reader, name)) for reader in readers]
+        is_own = all(reads_rows(x, names) or not moves_operand(x, names) for x, names in read)
+        return self._shape(step) == self._shape(last) and is_own and not joins_operands(step)
 
     def _members_that_read(self, name: str, members: Members) -> list[QuantizedNode]:
         return [members[x] for x in self.readers.get(name, set()) if x in members]

@@ -57,8 +57,8 @@ class WholeLoops:
         if count == 1 or not isinstance(step.integers, ChainParams):
             return None
         rows, states = self._moved_reads(step)
-        is_scan = step.integers.chain.flat.scanned is not None
-        if is_scan or not self._are_whole(step, rows, states):
+        flat = step.integers.chain.flat
+        if flat.scanned or flat.row or not self._are_whole(step, rows, states):
             return None
         made = (n for n, result in enumerate(step.results) if self._is_row_result(result))
         turns = Iterations(count, frozenset(rows), frozenset(made), states)

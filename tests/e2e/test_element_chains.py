@@ -35,8 +35,10 @@ def ten(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     return (c * z + b) * a
 
 
-def built(function: Callable[..., Tensor], count: int, folder: Path) -> myoedge.Build:
-    shapes = [(1, count)] * 3
+def built(
+    function: Callable[..., Tensor], count: int, folder: Path, rows: int = 1
+) -> myoedge.Build:
+    shapes = [(rows, count)] * 3
     example = tuple(torch.zeros(shape) for shape in shapes)
     model = save_exported(Function(function).eval(), example, folder / "m.pt2")
     rng = np.random.default_rng(3)
@@ -66,6 +68,15 @@ def test_a_chain_is_one_layer_of_few_cycles(
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
     assert layer["cycles"] <= cycles_max
+
+
+def test_a_softmax_joins_what_it_reads_and_what_reads_it(tmp_path: Path) -> None:
+    build = built(lambda x, y, z: (x * y).softmax(-1) * z, 8, tmp_path, rows=32)
+    (layer,) = build.report["layers"]
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert len(layer["members"]) == 3
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
 
 
 class Carried(nn.Module):

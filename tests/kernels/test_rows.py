@@ -55,13 +55,32 @@ def sums_case(rng: np.random.Generator, dtype: str, length: int) -> Case:
     return Case(f"sums {dtype} {length}", numbers, data.data, expected)
 
 
+def probabilities_case(rng: np.random.Generator, length: int) -> Case:
+    """Shares of exponentials of any scale; of a single large one or of many equal ones."""
+    x = rng.integers(-3, 3, length).astype(np.int8)
+    if rng.integers(2):
+        x = drawn_row(rng, length, "int8")
+    exp = np.rint(2**15 * np.exp(-(2.0 ** rng.integers(-8, 3)) * np.arange(256))).astype(np.uint16)
+    most = int(x.max())
+    entries = exp[most - x.astype(np.int64)].astype(np.int64)
+    halvings = int(entries.sum()).bit_length() - 16
+    inverse = 2**31 // (int(entries.sum()) >> halvings)
+    y = (entries * inverse / 2**15).astype(np.int64) / 2 ** (8 + halvings)
+    shares = np.minimum(np.floor(y + 0.5), 255) - 128
+    sums = np.array([entries.sum()], np.int32).view(np.int8)
+    data = blob(exp, x)
+    numbers = (6, length, most, inverse, 0, 0, 8 + halvings, *data.starts)
+    return Case(f"shares {length}", numbers, data.data, np.append(sums, shares.astype(np.int8)))
+
+
 def every_case() -> list[Case]:
     rng = np.random.default_rng(43)
     rows = [norm_case(rng, kind, n) for n in LENGTHS for kind in range(4)]
+    rows += [probabilities_case(rng, n) for n in LENGTHS for _ in "abc"]
     return [*rows, *(sums_case(rng, dtype, n) for n in LENGTHS for dtype in ("int8", "int16"))]
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_rows_are_as_their_formulas(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
-    check(cases, run("rows", ("me_norm_rows",), cases, tmp_path))
+    check(cases, run("rows", ("me_norm_rows", "me_softmax_rows"), cases, tmp_path))

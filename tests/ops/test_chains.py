@@ -38,7 +38,17 @@ COPIES = {"loop_state", "loop_next", WRITE}
 MOVED = {"slice", "expand"}
 STEPS = {"lstm_next", "lstm_next_cell", "lstm_start", "gru_start"}
 MOVES = {"gather", "take", "resize", "avg_pool", "max_pool"}
-OTHERS = {"layer_norm", "rms_norm", *STEPS, *MOVES, "scan_last", "running_power", "argmax"}
+OTHERS = {
+    "layer_norm",
+    "rms_norm",
+    *STEPS,
+    *MOVES,
+    "scan_last",
+    "running_power",
+    "argmax",
+    "softmax",
+    "log_softmax",
+}
 SUMS = ("sum", "mean")
 SCANS = {"cumsum", "integer_cumsum", "scan", "running_norm"}
 NOT_READ = {WRITE, "concat"}  # element by element

@@ -8,7 +8,10 @@
 
 #include <stdint.h>
 
-#include "me_softmax.h"
+/* Exponentials of distances d from a row's maximum: near[d & 255] * far[d >> 8], 256 numbers in Q15 each. */
+typedef struct {
+    const uint16_t *near, *far;
+} me_exponentials;
 
 /* *_wide       int16, otherwise int8      keys .. after   as me_attention_s8_params has them
  * *_drop       bits that are rounded away, so that sums of products keep within 31

@@ -15,7 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16, INT32
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams, ResultParams
-from myoedge.numerics.requant import TERM_FACTOR_MAX, SumRequant, choose_sum_requant
+from myoedge.numerics.requant import TERM_FACTOR_MAX, choose_sum_requant
 from myoedge.operators.attributes import ANY_NUMBER, AXIS, FLAG, optional
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.chains import generated
@@ -26,19 +26,12 @@ from myoedge.operators.common_rules import (
     same_shape,
     stream_except_axis,
 )
-from myoedge.operators.core_kernels import by_width
 from myoedge.operators.described import result
 from myoedge.operators.format import EITHER, EITHER_WIDTH, Format
-from myoedge.operators.kernel import on_cluster
 from myoedge.operators.pool import reduce
-from myoedge.operators.softmax.tiling import (
-    log_softmax_in_tiles,
-    softmax_in_tiles,
-    wide_softmax_in_tiles,
-)
-from myoedge.operators.traits import ByHand, Constants, Described, Operands, Result, always
+from myoedge.operators.softmax.formula import EXP_ONE, log_softmax_nest, softmax_nest
+from myoedge.operators.traits import Constants, Described, Operands, Result, always
 
-EXP_ONE = 2**15  # exp(0)
 ROW_MAX = 2**15  # elements per row: their sum is below 2**31
 LOG_ONE = 2**12  # ln is in Q12: at most 15 ln 2 = 42,587
 
@@ -64,11 +57,6 @@ def exp_table(scale: float) -> Array:
     """Return exp(-scale * d) in Q15, int32 [256], for integers d = 0 .. 255 below the row's
     maximum."""
     return np.asarray(np.rint(EXP_ONE * np.exp(-scale * np.arange(256.0))), np.int32)
-
-
-def _rows(step: QuantizedNode, x: Array) -> Array:
-    """Return x as int64 with the softmax axis last."""
-    return np.moveaxis(x, step.attrs["axis"], -1).astype(np.int64)
 
 
 def far_tables(x: QuantParams) -> dict[str, Any]:
@@ -137,26 +125,6 @@ class WideLogSoftmaxParams(LogSoftmaxParams):
     exp_far: Array
 
 
-def _exponentials(
-    step: QuantizedNode, rows: Array, seen: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Return (distances from the row's maximum, exponentials, their sum shifted right to [2**15,
-    2**16), the shift).
-
-    rows   int64 [.., n]
-    seen   bool, broadcast: visible elements; the exponential of the others is 0
-    """
-    distance = np.where(seen, rows, INT16.low).max(axis=-1, keepdims=True) - rows
-    at = np.maximum(distance, 0)
-    e = step.integers.exp.astype(np.int64)[at & 255]
-    if step.has_int16:
-        e = (e * step.integers.exp_far.astype(np.int64)[at >> 8] + EXP_ONE // 2) >> 15
-    e = np.where(seen, e, 0)
-    total = e.sum(axis=-1, keepdims=True)
-    halvings = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 16
-    return distance, e, total >> halvings, halvings
-
-
 def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
     """Return the constants of a softmax; int8 probabilities have steps of 1/256, int16 ones 2**-16
     * mult / 2**shift."""
@@ -180,28 +148,6 @@ def int16_params(most: float) -> QuantParams:
     return QuantParams(2.0 ** -(15 + halvings), 0, INT16)
 
 
-def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
-    """Compute softmax in integers with unsigned 32-bit arithmetic; x and the result are int8 or
-    int16, an int8 result has scale 1/256 and zero point -128.
-
-    mask   int8, negative for a hidden element
-    """
-    rows, seen = _rows(step, x), np.ones((), bool)
-    if mask:
-        seen = _rows(step, np.broadcast_to(mask[0], x.shape)) >= 0
-        blind = ~seen.any(axis=-1, keepdims=True)
-        seen, rows = seen | blind, np.where(blind & bool(step.attrs.get("flat")), 0, rows)
-    _, e, mantissa, halvings = _exponentials(step, rows, seen)
-    share = (e * (2**31 // mantissa)) >> 15
-    if step.has_int16:
-        shift = np.minimum(step.integers.shift + halvings, 31)
-        y = ((share * step.integers.mult + ((1 << shift) >> 1)) >> shift) + step.integers.zero
-    else:
-        y = ((share + (1 << (7 + halvings))) >> (8 + halvings)) - 128
-    limited = np.clip(y, step.low, step.high).astype(step.element_type.dtype)
-    return np.moveaxis(limited, -1, step.attrs["axis"])
-
-
 SOFTMAX = register(
     OpDef(
         name="softmax",
@@ -213,10 +159,10 @@ SOFTMAX = register(
         doc="softmax over one axis of up to 32,768 elements, masked; int8 steps of 1/256",
         shape=same_shape,
         real=softmax_real,
-        integer=ByHand(softmax_integer),
+        integer=Described(softmax_nest),
         constants=Constants(softmax_quantize, kinds=(SoftmaxParams, WideSoftmaxParams)),
         operands=Operands(broadcast={1: None}, are_compared=True),
-        kernels=by_width(softmax_in_tiles, wide_softmax_in_tiles, EITHER_WIDTH),
+        kernels=generated(EITHER_WIDTH),
         result=Result(
             bounds=lambda attrs: (0.0, 1.0),
             fixed_params=always(QuantParams(2.0**-8, -128)),
@@ -261,18 +207,6 @@ def log_softmax_quantize(inputs: QuantizeInputs) -> LogSoftmaxParams:
     return LogSoftmaxParams(**numbers, exp=exp_table(x.scale))
 
 
-def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute log-softmax of x along attrs["axis"] in integers; int8 or int16."""
-    distance, _, mantissa, halvings = _exponentials(step, _rows(step, x), np.ones((), bool))
-    log_sum = step.integers.log[(mantissa >> 7) - 256] + halvings * step.integers.ln2
-    c = SumRequant(
-        (step.integers.mult, step.integers.log_mult), step.integers.offset, step.integers.shift
-    )
-    terms = (distance, np.broadcast_to(log_sum, distance.shape))
-    y = c.apply(terms, step.low, step.high, step.element_type)
-    return np.moveaxis(y, -1, step.attrs["axis"])
-
-
 LOG_SOFTMAX = register(
     OpDef(
         name="log_softmax",
@@ -280,10 +214,10 @@ LOG_SOFTMAX = register(
         doc="log-softmax over one axis of up to 32,768 elements",
         shape=same_shape,
         real=log_softmax_real,
-        integer=ByHand(log_softmax_integer),
+        integer=Described(log_softmax_nest),
         constants=Constants(log_softmax_quantize, kinds=(LogSoftmaxParams, WideLogSoftmaxParams)),
         operands=Operands(are_compared=True),
-        kernels=on_cluster(log_softmax_in_tiles, EITHER_WIDTH),
+        kernels=generated(EITHER_WIDTH),
         permute_rule=axis_permuted,
         streaming_rule=stream_except_axis,
     )

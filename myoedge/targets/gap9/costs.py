@@ -84,11 +84,6 @@ KERNELS = {
     "me_ctc_new_s32": KernelCost(35, 250, 300),
     "me_majority_s32": KernelCost(19, 250, 400),
     # Per element of a row.
-    "me_softmax_s8": KernelCost(12.4, 250, 600),
-    "me_masked_softmax_s8": KernelCost(23.0, 250, 600),
-    "me_log_softmax_s8": KernelCost(26.7, 200, 400),
-    "me_softmax_s16": KernelCost(39.5, 250, 600),
-    "me_log_softmax_s16": KernelCost(49.0, 200, 400),
     "me_group_norm_s8": KernelCost(11.5, 600, 1000),
     "me_group_norm_s16": KernelCost(11.5, 600, 1000),
     "me_rotary_s8": KernelCost(17.4, 245, 400),

@@ -1,6 +1,7 @@
-/* Functions of rows, me_rows.h and me_norm_rows.h; see test_rows.py for the numbers. */
+/* Functions of rows, me_rows.h, me_norm_rows.h and me_softmax_rows.h; see test_rows.py for the numbers. */
 #include "me_norm_rows.h"
 #include "me_rows.h"
+#include "me_softmax_rows.h"
 
 #include "drawn.h"
 
@@ -58,6 +59,16 @@ static void sums_of_halves(int32_t *found)
     found[12] = shifted.squares;
 }
 
+/* bits: most; pairs: exponentials; line.slope: 2**31 over the mantissa */
+static void probabilities(void)
+{
+    const uint16_t *exp = (const uint16_t *)(const void *)pairs;
+    const int32_t sum = me_row_sum(x, length, exp, bits);
+    for (int32_t i = 0; i < 4; i++)
+        y[i] = (int8_t)(sum >> (8 * i));
+    me_row_probabilities(x, y + 4, length, exp, bits, line.slope, shift);
+}
+
 static void run_case(void)
 {
     switch (kind) {
@@ -66,6 +77,7 @@ static void run_case(void)
     case 2: me_norm_row_h(x, y, length, pairs, &line, shift, bits); break;
     case 3: me_norm_row_h_s16(x, y, length, pairs, &line, shift, bits); break;
     case 4: sums_of_bytes((int32_t *)(void *)y); break;
+    case 6: probabilities(); break;
     default: sums_of_halves((int32_t *)(void *)y);
     }
 }

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of a description in C: the pointers that write them, side by side or a step apart.
+
+int8_t *y = (int8_t *)(tile->y + i0 * tile->y_step[0]);
+me_put_b(&y, v2);                             and y += y_gap if elements are a step apart
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.nest.c_arrays import put
+from myoedge.nest.c_late import LateResults
+from myoedge.nest.c_loops import CLoops, RowEnd
+from myoedge.nest.c_turns import CTurns
+from myoedge.nest.flat import FlatNest
+
+
+@dataclass(frozen=True, eq=False)
+class CResults:
+    """The results of a function.
+
+    names   their names in C
+    late    those that are written when all operands have been read
+    """
+
+    flat: FlatNest
+    names: Sequence[str]
+    loops: CLoops
+    turns: CTurns
+    late: LateResults
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Loops, by number, whose steps are fields of the tile."""
+        return tuple(range(len(self.flat.loops) - (self.flat.row is None)))
+
+    @property
+    def offset(self) -> str:
+        """Distance of a row of any result from its start, in C."""
+        return self.loops.offset(lambda at: f"tile->y_step[{at}]", len(self.flat.reads))
+
+    @property
+    def definitions(self) -> Iterator[str]:
+        """Definition of the bytes between elements, if there are some."""
+        if self.flat.row is not None:
+            yield f"const int32_t y_gap = {self._size} * ({self._step} - 1);"
+
+    def pointers(self, shift: str) -> Iterator[str]:
+        """Yield the pointers to a row's elements.
+
+        shift   distance of the core's first element, in C
+        """
+        if shift and self.flat.row is not None:
+            shift = f"{shift} * {self._step}"
+        for number, name in enumerate(self.names):
+            if name not in self.late.results:
+                start = f"{self.turns.result(number)}{self.offset}{shift}"
+                yield f"int8_t *{name} = (int8_t *)({start});"
+
+    def stores(self, values: Sequence[str]) -> Iterator[str]:
+        """Yield the statements that write an element of each result.
+
+        values   their values, in C
+        """
+        gap = "" if self.flat.row is None else " y += y_gap;"
+        for name, (array, _), value in zip(self.names, self.flat.nest.results, values, strict=True):
+            yield put(array.dtype, name, value) + gap
+
+    def row_end(self, count: str, together: int) -> RowEnd:
+        """Return the end of a row of which an iteration computes so many elements.
+
+        count   elements of the row, in C
+        """
+        size = str(self._size)
+        if self.flat.row is not None:
+            size = self._step if size == "1" else f"{size} * {self._step}"
+        return RowEnd(self.names[0], size, count, together)
+
+    @property
+    def _size(self) -> int:
+        return np.dtype(self.flat.nest.out.dtype).itemsize
+
+    @property
+    def _step(self) -> str:
+        return f"tile->y_step[{len(self.flat.loops) - 1}]"
