@@ -92,6 +92,8 @@ def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPla
     """Return an iterator over candidate plans; the first is computed at once. Errors: E236, E301,
     E304, E306."""
     chip, limits = request.chip_at_point, request.limits
+    if request.of_sources.weights_blob:
+        network = network.with_numbers_as_data
     if request.frames is None:
         return iter([BuildPlan(budget.plan_within(network, chip, limits))])
     plans = stream_plans(network, request.frames, chip, limits)

@@ -66,7 +66,9 @@ class MadeWith:
         }
 
     def network(self, network: QuantGraph) -> QuantGraph:
-        """Return a network read from files with the engines that its layers request."""
+        """Return a network read from files with the engines that its layers request, and numbers as
+        data if the C has them so."""
+        network = network.with_numbers_as_data if self.options.weights_blob else network
         steps = (
             replace(step, engine=EngineChoice(self.engines.get(step.node.name, AUTO)))
             for step in network.steps

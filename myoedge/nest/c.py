@@ -126,7 +126,7 @@ class _Body:
         if not self.tables:
             yield "(void)op;"
         for known in self.arrays:
-            yield from known.step_variables
+            yield from (*known.fixed_values, *known.step_variables)
         yield from self.written.definitions
         yield self.loops.share
         yield from self.turns.around(self._iteration())

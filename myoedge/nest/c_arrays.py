@@ -148,11 +148,27 @@ class CArray:
         """Whether all of a row reads the same record."""
         return self.read.width > 1 and not self.moves and not self.read.is_reduced
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is a constant of which all iterations read the same elements."""
+        steps = (loop.steps[self.number] for loop in self.flat.loops)
+        is_constant = self.read.array.values is not None and not self.read.is_reduced
+        return is_constant and not self.is_taken and not any(steps)
+
+    @property
+    def fixed_values(self) -> list[str]:
+        """Definitions of the values that all iterations read."""
+        return self._common_values(f"tile->{self.name}") if self.is_fixed else []
+
     def row_definitions(self, start: str) -> list[str]:
-        """Return the definitions of the values that all of a row reads.
+        """Return the definitions of the values that all of a row reads, and not all rows.
 
         start   pointer to the row
         """
+        return [] if self.is_fixed else self._common_values(start)
+
+    def _common_values(self, start: str) -> list[str]:
+        """Return the definitions of the values at a pointer that does not move along a row."""
         if self.is_row_record:
             each = sorted({at for _, at in self.read.parts})
             return [f"const int32_t {self.name}_{at} = ({start})[{at}];" for at in each]

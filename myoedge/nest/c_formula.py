@@ -15,7 +15,7 @@ from myoedge.nest.c_reduced import write_loop
 from myoedge.nest.c_rows import write_row
 from myoedge.nest.c_text import bare, shifted
 from myoedge.nest.formula_parts import FormulaParts
-from myoedge.nest.ir import Binary, Call, Expr, Lookup, Number, Reduced, Where
+from myoedge.nest.ir import Binary, Call, Element, Expr, Lookup, Number, Reduced, Where
 from myoedge.nest.nodes import Assumed, CallResult, has_results
 from myoedge.nest.taken import Taken
 
@@ -66,7 +66,8 @@ class FormulaText:
         """Return a C expression for a value: a name, a number, a call, or text in parentheses; adds
         variables to `lines`."""
         if id(part) not in self.texts:
-            self.texts[id(part)] = self._named(part)
+            is_read = isinstance(part, Assumed) and isinstance(part.value, Element)
+            self.texts[id(part)] = self._text(part) if is_read else self._named(part)
         return self.texts[id(part)]
 
     def bare(self, part: Expr) -> str:

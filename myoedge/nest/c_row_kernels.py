@@ -132,10 +132,11 @@ def norm_row(flat: FlatNest, arrays: Sequence[CArray]) -> NormRow | None:
 def _norm(value: Expr, kind: np.dtype) -> NormRow | None:
     limits = np.iinfo(kind)
     match value:
-        case Binary("min", Binary("max", Binary(">>", acc, Element() as places), Number(low)), top):
+        case Binary("min", Binary("max", Binary(">>", acc, Assumed(places)), Number(low)), top):
             is_type = low == limits.min and isinstance(top, Number) and top.value == limits.max
             match acc:
                 case Binary("+", Binary("*", Assumed(normal), gain), offset) if is_type:
+                    assert isinstance(places, Element)
                     return _on_line(normal, gain, offset, places)
     return None
 

@@ -30,7 +30,7 @@ def minimum(a: Value, b: Value) -> Expr:
     return Binary("min", as_expr(a), as_expr(b))
 
 
-def clip(value: Value, low: int, high: int) -> Expr:
+def clip(value: Value, low: Value, high: Value) -> Expr:
     return minimum(maximum(value, low), high)
 
 
@@ -62,15 +62,25 @@ def total(axis: Axis, value: Expr) -> Expr:
     return Reduced("sum", axis, value)
 
 
-def rounded_shift(value: Expr, bits: int) -> Expr:
+def shifted(value: Expr, bits: Value) -> Expr:
+    """Return value / 2**bits, rounded down; the value itself for 0 bits."""
+    return value if is_zero(bits) else value >> bits
+
+
+def is_zero(bits: Value) -> bool:
+    """Return whether a number is known to be 0."""
+    return not isinstance(bits, Expr) and bits == 0
+
+
+def rounded_shift(value: Expr, bits: Value) -> Expr:
     """Return value / 2**bits, rounded half up; the value itself for 0 bits."""
-    return (value + (1 << bits >> 1)) >> bits if bits else value
+    return value if is_zero(bits) else (value + (1 << bits >> 1)) >> bits
 
 
-def long_shift(value: Expr, bits: int) -> Expr:
+def long_shift(value: Expr, bits: Value) -> Expr:
     """Return value / 2**bits, rounded half up, of a value that its kernel computes in 64 bits; the
     value itself for 0 bits."""
-    return Binary("long >>", value + (1 << bits >> 1), as_expr(bits)) if bits else value
+    return value if is_zero(bits) else Binary("long >>", value + (1 << bits >> 1), as_expr(bits))
 
 
 def broadcast_axes(shape: Sequence[int]) -> tuple[Axis, ...]:

@@ -30,6 +30,7 @@ from myoedge.nest.ir import (
 from myoedge.nest.nodes import Assumed, CallResult
 from myoedge.nest.parts import all_axes
 from myoedge.nest.taken import Taken
+from myoedge.nest.varying import ends_of_table, of_type, of_types
 from myoedge.nest.views import view_of
 
 Interval = tuple[int, int]  # smallest and largest value
@@ -85,8 +86,7 @@ def _long_parts(nest: Nest, found: Mapping[int, Interval]) -> set[int]:
 
 def of_all_trainings(nest: Nest) -> dict[int, Interval]:
     """Return the range of each part for any values of the constants that vary."""
-    arrays = (part.array for part in nest.parts if isinstance(part, Element))
-    return intervals(nest, {array.name: _of_type(array) for array in arrays if array.varies})
+    return intervals(nest, of_types(nest.parts))
 
 
 def in_int32(nest: Nest) -> bool:
@@ -109,9 +109,10 @@ def in_int64(nest: Nest) -> bool:
 def part_interval(part: Expr, inner: Sequence[Interval]) -> Interval:
     """Return the range of a part over all iterations, from the ranges of its operands."""
     if isinstance(part, Element):
-        axes = [axis for index in part.index for axis, _ in index.terms]
-        return _of_type(part.array) if part.array.varies else _ends(_of_element(part, axes))
-    return _ends(_range(part, [*inner], {}, (part.axis,) if isinstance(part, Reduced) else ()))
+        loops = [axis for index in part.index for axis, _ in index.terms]
+        return of_type(part.array) if part.array.varies else _ends(_of_element(part, loops))
+    axes = (part.axis,) if isinstance(part, Reduced) else ()
+    return _ends(_range(part, [*inner], of_types([part]), axes))
 
 
 def _of_sides(
@@ -148,18 +149,21 @@ def _range(
         case Scan():
             return inner[-1]
         case Lookup() | Taken():
-            return _of_entry(part, inner[-1])
+            return _of_entry(part, inner[-1], known)
         case Call() | CallResult() | Assumed():
-            return _of_call(part, inner)
+            return _of_call(part, inner, known)
     raise TypeError(part)
 
 
-def _of_entry(part: Lookup | Taken, at: Range) -> Range:
+def _of_entry(part: Lookup | Taken, at: Range, known: Mapping[str, Interval]) -> Range:
     """Return the range of an array at a computed index."""
     array = part.array if isinstance(part, Lookup) else part.source.array
     dimension = part.dimension if isinstance(part, Taken) else 0
-    known = _of_type(array) if array.varies else _of_array(array)
-    return known if _is_inside(at, (0, array.shape[dimension] - 1)) else UNKNOWN
+    if not _is_inside(at, (0, array.shape[dimension] - 1)):
+        return UNKNOWN
+    if isinstance(part, Taken) and array.varies:
+        return of_type(array)
+    return known.get(array.name) or _of_array(array)
 
 
 def _of_leaf(
@@ -174,13 +178,15 @@ def _of_leaf(
             return known.get(part.array.name) or _of_element(part, loops)
 
 
-def _of_call(part: Call | CallResult | Assumed, inner: Sequence[Range]) -> Range:
+def _of_call(
+    part: Call | CallResult | Assumed, inner: Sequence[Range], known: Mapping[str, Interval]
+) -> Range:
     """Return the range of a primitive's result; of several, arrays with an end for each."""
     if isinstance(part, Assumed):
         return _most(inner[0][0], part.low), _least(inner[0][1], part.high)
     if isinstance(part, CallResult):
         return _of_part(part, inner[0])
-    found = part.primitive.bound(part.known, *map(_ends, inner))
+    found = part.primitive.bound(ends_of_table(part, known), *map(_ends, inner))
     if not part.primitive.results:
         return cast(Range, found)
     low, high = (np.array(ends) for ends in zip(*found, strict=True))
@@ -231,14 +237,9 @@ def _of_element(part: Element, loops: Sequence[Axis]) -> Range:
     return each, each
 
 
-def _of_type(array: Array) -> Interval:
-    info = np.iinfo(array.dtype)
-    return int(info.min), int(info.max)
-
-
 def _of_array(array: Array) -> Interval:
-    known = array.values
-    low, high = _of_type(array) if known is None else (int(known.min()), int(known.max()))
+    values = array.values
+    low, high = of_type(array) if values is None else (int(values.min()), int(values.max()))
     outside = low if array.outside is None else array.outside
     return min(low, outside), max(high, outside)
 

@@ -18,6 +18,10 @@ from functools import cached_property
 from myoedge.nest.primitive import Numbers, Primitive
 
 
+class Undecided(TypeError):
+    """Raised for a description that depends on the value of a formula."""
+
+
 class Expr:
     """A formula; combined by operators, it is a larger formula."""
 
@@ -51,11 +55,22 @@ class Expr:
     def __rmul__(self, other: int) -> Expr:
         return Binary("*", as_expr(other), self)
 
+    def __rlshift__(self, other: int) -> Expr:
+        return Binary("<<", as_expr(other), self)
+
     def __neg__(self) -> Expr:
         return 0 - self
 
     def __abs__(self) -> Expr:
         return Binary("max", self, -self)
+
+    def __bool__(self) -> bool:
+        raise Undecided("a formula has no value yet, on which a description could depend")
+
+    def __int__(self) -> int:
+        raise Undecided("a formula has no value yet, which a description could be computed from")
+
+    __index__ = __int__
 
     @property
     def operands(self) -> tuple[Expr, ...]:

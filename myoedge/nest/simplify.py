@@ -99,9 +99,9 @@ class _Rules:
                 return self.of(value > limit + moved)
             case Binary("<", Binary("-", value, Number(moved)), Number(limit)):
                 return self.of(value < limit + moved)
-            case Binary("<", Number(limit), Lookup() as entry):
+            case Binary("<", Number(limit), Lookup() as entry) if not entry.array.varies:
                 return self._by_index(part, entry, entry.array.known > limit)
-            case Binary("<", Lookup() as entry, Number(limit)):
+            case Binary("<", Lookup() as entry, Number(limit)) if not entry.array.varies:
                 return self._by_index(part, entry, entry.array.known < limit)
         return part
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, cast
 
@@ -94,6 +94,8 @@ class QuantizedNode(Generic[P]):
                     for one node
     stored          names of the members before the last one whose results the kernel writes, too
     turns           iterations of its loop that a call of its kernel computes
+    as_data         whether generated C reads numbers that follow from scales as constants, so that
+                    another training has the same C
     """
 
     node: Node
@@ -110,13 +112,14 @@ class QuantizedNode(Generic[P]):
     members: tuple[QuantizedNode, ...] = ()
     stored: tuple[str, ...] = ()
     turns: int = 1
+    as_data: bool = False
 
     @cached_property
     def reference(self) -> NestReference:
         """Return the operator's description for this node, ready to be computed."""
         meaning = OPS[self.node.op].meaning
         assert meaning is not None, f"{self.node.op} has no description"
-        return NestReference.of(meaning(self))
+        return NestReference.of(meaning(replace(self, as_data=False)))
 
     @cached_property
     def bound(self) -> int:

@@ -5,16 +5,23 @@ their constants, and requantisation."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.formulas import broadcast_axes, broadcast_index, clip, maximum, minimum
+from myoedge.nest.formulas import (
+    broadcast_axes,
+    broadcast_index,
+    clip,
+    maximum,
+    minimum,
+    shifted,
+)
 from myoedge.nest.ir import Affine, Array, Axis, Expr, Nest, Value, as_expr
 from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.numbers_as_data import read_as_data
 
 
 def operand(step: QuantizedNode, at: int) -> Array:
@@ -50,8 +57,11 @@ def written_shape(step: QuantizedNode) -> Shape:
 def constant(step: QuantizedNode, name: str, index: Sequence[Axis | Affine | int] = ()) -> Value:
     """Return a field of the node's constants: a number, or the element of an array at an index."""
     value = getattr(step.integers, name)
-    if np.ndim(value) == 0:
-        return int(value)
+    if isinstance(value, Expr):
+        return value
+    if np.ndim(value) == 0 or all(isinstance(i, int) for i in index):
+        number = int(value[tuple(index)] if np.ndim(value) else value)
+        return read_as_data(step, name, number) if step.as_data else number
     return nest_constant(name, value)[tuple(index)]
 
 
@@ -61,10 +71,8 @@ def nest_constant(name: str, values: np.ndarray[Any, np.dtype[Any]]) -> Array:
 
 
 def own_number(step: QuantizedNode, name: str) -> Expr:
-    """Return a number of the node's constants as data: another training of the network, whose
-    scales differ, has the same C."""
-    values = np.asarray(getattr(step.integers, name), np.int32).reshape(1)
-    return replace(nest_constant(name, values), varies=True)[0]
+    """Return a number of the node's constants as data in all builds."""
+    return as_expr(read_as_data(step, name, constant(step, name, (0,))))
 
 
 def saturated(step: QuantizedNode, value: Expr) -> Expr:
@@ -81,8 +89,7 @@ def requantised(
     number   name -> mult, offset or shift of an iteration; None: they are numbers
     """
     each = number or partial(constant, step)
-    kept = acc >> step.integers.pre if step.integers.pre else acc
-    scaled = kept * each("mult") + each("offset")
+    scaled = shifted(acc, step.integers.pre) * each("mult") + each("offset")
     return saturated(step, scaled >> each("shift"))
 
 
@@ -91,6 +98,8 @@ def requantised_channel(step: QuantizedNode, acc: Expr, channel: Axis) -> Expr:
     are data, so that another training of the network has the same formula."""
 
     def each(name: str, value: Any) -> Expr:
+        if isinstance(value, Expr):
+            return value
         values = np.broadcast_to(np.asarray(value, np.int32), (channel.extent,))
         return as_expr(nest_constant(name, np.ascontiguousarray(values))[channel])
 

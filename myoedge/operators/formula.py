@@ -28,7 +28,7 @@ from myoedge.operators.common_rules import (
     same_attrs,
     with_requant,
 )
-from myoedge.operators.described import operand, requantised, result
+from myoedge.operators.described import constant, operand, requantised, result
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.learnt import BOUND, INTEGERS_32, NOTHING_LEARNT, REQUANT, Learnt
@@ -209,8 +209,8 @@ class Formula:
         axes = broadcast_axes(step.out)
         arrays = tuple(operand(step, at) for at in range(len(step.operands)))
         values = [
-            array[broadcast_index(axes, array.shape)] - int(zero)
-            for array, zero in zip(arrays, step.integers.zeros, strict=True)
+            array[broadcast_index(axes, array.shape)] - constant(step, "zeros", (at,))
+            for at, array in enumerate(arrays)
         ]
         value = as_expr(self._called("nest", self.stated(step.attrs, None, step), values))
         return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), value)

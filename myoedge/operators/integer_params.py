@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,11 @@ class QuantizedParams:
     None marks a constant that these operand types do not need.
 
     table   int8 [256] lookup table of a fused activation
+    ranges  name -> smallest and largest number that any training of a network may have, if its
+            name does not say so (numbers_as_data); None: the number decides what a formula is
     """
+
+    ranges: ClassVar[Mapping[str, tuple[int, int] | None]] = {}
 
     table: Array | None = None
 

@@ -7,9 +7,9 @@ y[k] = sum over c of a[c, k] * b[k].
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -19,16 +19,18 @@ from myoedge.nest.ir import (
     Affine,
     Array,
     Axis,
+    Call,
     Element,
     Expr,
     Lookup,
     Nest,
     Number,
     Reduced,
+    Undecided,
     walk,
 )
 from myoedge.nest.parts import all_axes
-from myoedge.nest.rebuild import with_elements, with_elements_of
+from myoedge.nest.rebuild import rebuilt, with_elements, with_elements_of, with_operands
 from myoedge.nest.scan import with_axes
 from myoedge.nest.split import is_index, split_sums
 from myoedge.nest.taken import Taken
@@ -36,6 +38,7 @@ from myoedge.nest.views import view_of
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.described import nest_constant
+from myoedge.operators.numbers_as_data import numbers_as_data
 
 Index = tuple[Affine, ...]
 LIMITS = {"low", "high"}  # of results per channel, which follow from their scale
@@ -71,18 +74,19 @@ class JointFormula:
             return False
         axes, own = long_axes(nest.out.shape), _long(nest)
         names = {id(x): name for x, name in zip(nest.operands, layer.operands, strict=True)}
-        self._learnt = OPS[layer.node.op].constants.learnt.ranges.keys() | LIMITS
+        self._learnt = _varying(layer)
         taken = (x.source.array for x in walk(nest.value) if isinstance(x, Taken))
         self._tables |= {id(x): x for x in taken}
         if not self._may_add(nest, names, own):
             return False
         value = with_elements(
             with_axes(nest.value, own),
-            lambda x: self._read(names.get(id(x.array), ""), in_axes(x, own), _is_fixed(x)),
+            lambda x: self._read(names.get(id(x.array), ""), in_axes(x, own)),
         )
         value = split_sums(value, self._element)
         if layer.table is not None:
             value = Lookup(nest_constant("table", layer.table), value - INT8.low)
+        value = self._with_tables(value)
         self.values[layer.node.name] = axes, value
         self.names[id(value)] = layer.node.name
         return True
@@ -105,9 +109,9 @@ class JointFormula:
         sums = any(isinstance(x, Reduced | Scan) for x in walk(value))
         return len(index) == len(axes) and (is_own or not sums)
 
-    def _read(self, name: str, part: Element, is_fixed: bool) -> Expr:
+    def _read(self, name: str, part: Element) -> Expr:
         if not name and id(part.array) not in self._tables:
-            return self._constant(part, is_fixed)
+            return self._constant(part)
         if not name:
             return self._element(part.array, part.index)
         if name not in self.values:
@@ -120,20 +124,34 @@ class JointFormula:
         self.names[id(moved)] = name
         return moved
 
-    def _constant(self, part: Element, is_fixed: bool) -> Expr:
+    def _constant(self, part: Element) -> Expr:
         """Return an element of a constant: its number if all iterations and trainings read the
-        same.
-
-        is_fixed   whether the description reads one element, such as the factor that is 1
-        """
+        same."""
         array = part.array
-        if array.varies or (array.name in self._learnt and not is_fixed):
-            known = array, replace(_read_part(part), varies=True)
+        if array.varies or array.name in self._learnt:
             index = tuple(i if i.terms else Affine() for i in part.index)
-            return Element(self._varying.setdefault(id(array), known)[1], index)
+            return Element(self._vary(array, _read_part(part)), index)
         axes = [axis for i in part.index for axis, _ in i.terms]
         read = view_of(array.known, part.index, axes)
         return part if read.min() < read.max() else Number(int(read.flat[0]))
+
+    def _vary(self, array: Array, part: Array) -> Array:
+        """Return a part of a constant as one that varies between trainings, the same one each
+        time."""
+        return self._varying.setdefault(id(array), (array, replace(part, varies=True)))[1]
+
+    def _with_tables(self, value: Expr) -> Expr:
+        """Return a formula whose tables vary between trainings."""
+
+        def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
+            own = with_operands(part, made)
+            if isinstance(own, Lookup) and own.array.name in self._learnt:
+                return replace(own, array=self._vary(own.array, own.array))
+            if isinstance(own, Call) and own.table and own.table.name in self._learnt:
+                return replace(own, table=self._vary(own.table, own.table))
+            return own
+
+        return rebuilt(value, change=change)[id(value)]
 
     def _at(self, value: Expr, axes: tuple[Axis, ...], index: Index) -> Expr:
         """Return a formula at an index instead of the axes of its layer; parts that several
@@ -180,21 +198,32 @@ def _long_index(part: Element) -> Index:
     return tuple(i for i, n in zip(part.index, part.array.shape, strict=True) if n != 1)
 
 
+def _varying(layer: QuantizedNode) -> Collection[str]:
+    """Return the names of a layer's constants that another training may change: those that follow
+    from weights, or all of them."""
+    if layer.as_data:
+        return {x.name for x in fields(layer.integers)} | LIMITS
+    return OPS[layer.node.op].constants.learnt.ranges.keys() | LIMITS
+
+
+def _meaning(layer: QuantizedNode, meaning: Callable[[QuantizedNode], Nest]) -> Nest:
+    """Return the description of a layer; one that depends on its numbers, such as a plug-in's, has
+    them in it, so that another training has other C."""
+    with suppress(Undecided):
+        return meaning(numbers_as_data(layer))
+    return meaning(replace(layer, as_data=False))
+
+
 def _description(layer: QuantizedNode) -> Nest | None:
     """Return the description of a layer that computes the elements of its result in order; None
     without one."""
     meaning = OPS[layer.node.op].meaning
     if meaning is None or layer.behind or layer.members:
         return None
-    nest = meaning(layer)
+    nest = _meaning(layer, meaning)
     extents = tuple(axis.extent for axis in nest.axes)
     in_order = nest.at == tuple(axis.at for axis in nest.axes) and extents == nest.out.shape
     return nest if in_order else None
-
-
-def _is_fixed(part: Element) -> bool:
-    """Return whether a description reads one element of an array of several in all iterations."""
-    return math.prod(part.array.shape) > 1 and not any(index.terms for index in part.index)
 
 
 def _read_part(part: Element) -> Array:

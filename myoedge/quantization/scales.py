@@ -69,6 +69,11 @@ class QuantGraph:
         """Names of the int16 tensors."""
         return frozenset(name for name, q in self.params.items() if q.element_type == INT16)
 
+    @property
+    def with_numbers_as_data(self) -> QuantGraph:
+        """The network whose generated C reads numbers that follow from scales as constants."""
+        return replace(self, steps=tuple(replace(step, as_data=True) for step in self.steps))
+
     def element_type(self, name: str) -> ElementType:
         """Return the element type of a tensor's integers."""
         return element_type(self.graph, self.params, name)

@@ -14,14 +14,12 @@ import numpy as np
 import pytest
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.c import c_kernel
-from myoedge.nest.ir import Element, walk
 from myoedge.nest.reference import NestReference
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.chain_nest import with_late_results
-from myoedge.operators.chains import chain_nest, chain_step, in_tiles
+from myoedge.operators.chains import chain_step
 from myoedge.operators.formula import FORMULAS
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.loop.turns import WRITE
@@ -288,51 +286,3 @@ def test_every_description_of_elements_is_drawn_here() -> None:
         and any(chain_step([case.step]) is not None for case in drawn(op, 12))
     }
     assert able - {*FORMULAS} == {*JOINED, *SUMS, "concat", "gates", "sums", *OTHERS}
-
-
-LEARNT = [
-    op
-    for op, known in OPS.items()
-    if known.meaning is not None
-    and known.constants.learnt.ranges
-    and any(kernel.tiling is in_tiles for kernel in known.kernels)
-]
-
-
-def test_some_operators_have_learnt_constants() -> None:
-    assert {"affine", "prelu", "linear"} <= {*LEARNT}
-
-
-@pytest.mark.parametrize("op", LEARNT)
-def test_other_trainings_have_the_same_c(op: str) -> None:
-    """A model blob replaces constants: the C of a layer is the same whatever their values are.
-
-    A number that a description states, such as the 10 of x % 10, is part of the C; a program
-    refuses the blob of a network with another one, whose code has another digest.
-    """
-    count = 0
-    for case in drawn(op, 40):
-        changed = other_values(case.step)
-        if not changed:
-            continue
-        other = replace(case.step, integers=replace(case.step.integers, **changed))
-        first, second = (chain_nest(replace(x, members=(x,))) for x in (case.step, other))
-        if first is not None and second is not None:  # no sum may leave int32
-            found = [c_kernel(x.flat, x.labels).files for x in (first, second)]
-            assert found[0] == found[1]
-            count += 1
-    assert count > 8
-
-
-def other_values(step: QuantizedNode) -> dict[str, Array]:
-    """Half of the constants that depend on weights, in another order; of several, the last one
-    stays, which is the factor 1 of positive values in prelu."""
-    op = OPS[step.node.op]
-    read = {x.array.name for x in walk(op.meaning(step).value) if isinstance(x, Element)}
-    learnt = op.constants.learnt.ranges.keys() & read
-    known = {n: x for n, x in vars_of(step.integers).items() if n in learnt and np.ndim(x)}
-    kept = {n: len(x) > 1 for n, x in known.items()}
-    return {
-        n: np.concatenate([np.roll(x[: len(x) - kept[n]], 1, 0) // 2, x[len(x) - kept[n] :]])
-        for n, x in known.items()
-    }

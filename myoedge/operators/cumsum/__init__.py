@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,6 +47,7 @@ class CumsumParams(CentredParams):
     drop   low bits dropped from a sum before requantisation
     """
 
+    ranges: ClassVar[Mapping[str, None]] = {"drop": None}
     drop: int
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.nest.formulas import rounded_shift
-from myoedge.nest.ir import Call, Expr, Nest, Number
+from myoedge.nest.ir import Call, Expr, Nest, as_expr
 from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
@@ -104,7 +104,7 @@ def magnitude_meaning(step: QuantizedNode[MagnitudeParams]) -> Nest:
     def formula(a: Expr, b: Expr) -> Expr:
         left, right = a - c.a_zero, b - c.b_zero
         if INT16 not in step.operand_types:
-            values = left, Number(c.a_mult), right, Number(c.b_mult)
+            values = left, as_expr(c.a_mult), right, as_expr(c.b_mult)
             return requantised(step, Call(LENGTH, None, values))
         scaled = ((left, c.a_mult), (right, c.b_mult))
         common = tuple(rounded_shift(x * mult, COMMON_BITS) for x, mult in scaled)

@@ -114,14 +114,11 @@ ON_SEGMENT = Primitive("me_on_segment", "me_segments.h", _on_segment, _range_on_
 
 
 def on_segment(segments: Array, x: Expr, drop: int) -> Expr:
-    """Return a function of an int16 value by its line segments; a step function of few steps is
-    comparisons.
+    """Return a function of an int16 value by its line segments.
 
     segments   as segments_of returns
     drop       fraction bits of the values
     """
-    if is_few_steps(segments):
-        return _compared(segments, x, drop)
     levels = Number(len(segments).bit_length() - 1)
     table = nest_constant("segments", segments.reshape(-1))
     return Call(ON_SEGMENT, table, (x, levels, Number(drop)))
@@ -139,7 +136,8 @@ def _starts(segments: Array) -> dict[int, int]:
     return dict(zip(starts.tolist(), (place >> 16).tolist(), strict=True))
 
 
-def _compared(segments: Array, x: Expr, drop: int) -> Expr:
+def compared(segments: Array, x: Expr, drop: int) -> Expr:
+    """Return a step function of few steps as comparisons. Arguments as of on_segment."""
     bits = SLOPE_BITS + drop
     half = 1 << bits >> 1
     rounded = {at: ((y << SLOPE_BITS) + half) >> bits for at, y in _starts(segments).items()}

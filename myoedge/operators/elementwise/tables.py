@@ -5,8 +5,9 @@ interpolation, or a requantisation if the function is linear."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -91,6 +92,7 @@ class SegmentParams(QuantizedParams):
     levels     steps of the binary search, log2(S)
     """
 
+    ranges: ClassVar[Mapping[str, None]] = {"levels": None}
     segments: Array
     levels: int
 
@@ -103,6 +105,7 @@ class LineParams(RequantParams):
     falls     whether the slope is negative: x_zero - x is requantised
     """
 
+    ranges: ClassVar[Mapping[str, None]] = {"falls": None}
     x_zero: int
     falls: int
 
@@ -178,7 +181,9 @@ def _meaning(step: QuantizedNode) -> Nest:
 
     def formula(x: Expr, axes: tuple[Axis, ...]) -> Expr:
         if isinstance(numbers, SegmentParams):
-            return saturated(step, segments.on_segment(numbers.segments, x, drop))
+            few = not step.as_data and segments.is_few_steps(numbers.segments)
+            function = segments.compared if few else segments.on_segment
+            return saturated(step, function(numbers.segments, x, drop))
         if isinstance(numbers, LineParams):
             v = x - numbers.x_zero
             return requantised(step, -v if numbers.falls else v)

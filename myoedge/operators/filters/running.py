@@ -8,21 +8,22 @@ includes the current sample.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs
-from myoedge.nest.formulas import broadcast_axes, long_shift
+from myoedge.nest.formulas import broadcast_axes, long_shift, maximum, minimum
 from myoedge.nest.ir import Array as Operand
-from myoedge.nest.ir import Axis, Binary, Call, Expr, Nest, as_expr
+from myoedge.nest.ir import Axis, Binary, Call, Expr, Nest
 from myoedge.nest.nodes import Assumed
 from myoedge.nest.primitive import Primitive
 from myoedge.nest.scan import last, scan
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT64
-from myoedge.numerics.fixed_point import inverse_root
+from myoedge.numerics.fixed_point import SHIFT_MAX, inverse_root
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import AXIS, NOT_NEGATIVE, number
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
@@ -39,6 +40,7 @@ from myoedge.operators.filters.definition import (
     SAMPLED,
 )
 from myoedge.operators.filters.quantized import factor
+from myoedge.operators.learnt import Span
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.operators.traits import Constants, Described
 
@@ -87,6 +89,11 @@ class RunningParams(QuantizedParams):
 
     share: int
     bits: int
+    ranges: ClassVar[Mapping[str, Span]] = {
+        "start": POWERS,
+        "offset": (-(2**62), 2**62),
+        "shift": (0, 2 * SHIFT_MAX),
+    }
     start: int
     mult: int
     offset: int
@@ -148,8 +155,8 @@ def norm_meaning(step: QuantizedNode[RunningParams]) -> Nest:
     operand is the mean square before."""
     c, axes, arrays = step.integers, broadcast_axes(step.out), operands(step)
     z = Call(NORMALISED, None, _powers(step, axes, arrays))
-    rest = max(c.shift - MOST_SHIFT, 0)
-    scaled = Binary("long >>", z * c.mult + c.offset, as_expr(c.shift - rest)) >> rest
+    near, rest = minimum(c.shift, MOST_SHIFT), maximum(c.shift - MOST_SHIFT, 0)
+    scaled = Binary("long >>", z * c.mult + c.offset, near) >> rest
     return Nest(
         axes, arrays, result(step), tuple(axis.at for axis in axes), saturated(step, scaled)
     )

@@ -31,6 +31,7 @@ from myoedge.operators.core_kernels import is_large, on_nine_cores
 from myoedge.operators.described import nest_constant, operand, result, saturated
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
+from myoedge.operators.numbers_as_data import read_as_data
 from myoedge.operators.traits import Constants, Described, Operands, Weights
 
 LENGTH_MAX = 1023  # elements per row: sums of 11-bit squares fit 32 bits
@@ -189,7 +190,7 @@ def meaning(step: QuantizedNode[NormParams]) -> Nest:
     slope, start, shift = results_of(Call(LINE_OF_ROW, None, tuple(map(as_expr, numbers))))
     normal = in_int32("+", in_int32("*", own, slope), start) >> shift
     gain, offset = (nest_constant(name, getattr(c, name))[axes[-1]] for name in ("gain", "offset"))
-    places = nest_constant("shift", np.array([c.shift], np.int32))[0]
+    places = read_as_data(step, "shift", c.shift)
     most = normal_most(NORMAL_BITS)
     value = Assumed(normal, -most, most) * gain + offset
     index = tuple(axis.at for axis in axes)

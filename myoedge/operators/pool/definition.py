@@ -225,8 +225,8 @@ def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
 
 def avg_nest(step: QuantizedNode) -> Nest:
     """Describe average pooling: the sum of x - x_zero over a window, requantised by its divisor."""
-    zero = int(step.integers.x_zero)
-    acc, axes = _windowed(step, "sum", zero)
+    zero = step.integers.x_zero
+    acc, axes = _windowed(step, "sum", 0 if isinstance(zero, Expr) else int(zero))  # is not read
     counts = [axis.count for axis in axes]
     number = math.prod(n for n in counts if isinstance(n, int))
     zeros = math.prod((n for n in counts if isinstance(n, Expr)), start=as_expr(zero * number))

@@ -10,7 +10,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.nest.formulas import rounded_shift
 from myoedge.nest.intervals import Interval
-from myoedge.nest.ir import Affine, Array, Axis, Call, Expr, as_expr, as_index
+from myoedge.nest.ir import Affine, Array, Axis, Call, Expr, Value, as_expr, as_index
 from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array as Values
 from myoedge.operators.base import QuantizedNode
@@ -35,7 +35,7 @@ def _table(name: str, values: bytes) -> Array:
     return nest_constant(name, np.frombuffer(values, np.int16))
 
 
-def interpolated_at(step: QuantizedNode, name: str, x: Expr, bits: int) -> Expr:
+def interpolated_at(step: QuantizedNode, name: str, x: Expr, bits: Value) -> Expr:
     """Return a Q15 function at x, between the entries of a table of the node's constants, which are
     2**bits apart."""
     table = _table(name, getattr(step.integers, name).tobytes())

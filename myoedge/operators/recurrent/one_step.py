@@ -134,7 +134,10 @@ def _cell_meaning(step: QuantizedNode[StepParams]) -> Nest:
     int16."""
     axes, arrays, c = broadcast_axes(step.out), operands(step), step.integers
     cell, _ = _moved(step, axes, arrays)
-    y = saturated(step, (cell * int(c.y_mult or 0) + int(c.y_offset or 0)) >> int(c.y_shift or 0))
+    assert c.y_mult is not None
+    assert c.y_offset is not None
+    assert c.y_shift is not None
+    y = saturated(step, (cell * c.y_mult + c.y_offset) >> c.y_shift)
     return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), y)
 
 

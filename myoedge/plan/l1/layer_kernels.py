@@ -297,7 +297,7 @@ def content_key(step: QuantizedNode) -> Hashable:
     attrs = json.dumps(plain(numbers), sort_keys=True)
     read = (len(step.node.inputs), *map(step.operands.index, step.operands))  # x * x reads one
     types = (*step.operand_types, step.element_type)
-    result = (step.out, step.low, step.high, types, step.engine.name)
+    result = (step.out, step.low, step.high, types, step.engine.name, step.as_data)
     behind: Hashable = None
     if step.behind is not None:
         read_by = (name in step.operands for name in step.behind.operands)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers of a description that follow from scales, as constants that generated C reads: another
+training of a network, whose scales differ, then has the same C.
+
+With the sum of a layer `add`, whose multipliers are fields of its constants, the formula
+
+    (a * 12 + b * 3 + 77) >> 5    is    (a * a_mult + b * b_mult + offset) >> shift
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any, cast
+
+import numpy as np
+
+from myoedge.nest.intervals import INT32, Interval
+from myoedge.nest.ir import Array, Expr, Value
+from myoedge.nest.nodes import Assumed
+from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.fixed_point import PRE_MAX, SHIFT_MAX
+from myoedge.operators.base import QuantizedNode
+
+# End of a field's name -> the numbers that any training may have; zero points and limits are inside
+# of a type, other fields int32.
+RANGES: dict[str, Interval] = {
+    "pre": (0, PRE_MAX),
+    "shift": (0, SHIFT_MAX),
+    "bits": (0, SHIFT_MAX),
+}
+
+
+def numbers_as_data(step: QuantizedNode) -> QuantizedNode:
+    """Return a layer whose constants that are numbers, and whose limits that follow from a scale,
+    are formulas that read them. Numbers that decide what a formula is stay numbers, as do those
+    outside of the range that any training may have: then trainings have the same C only if they
+    share them."""
+    if not step.as_data:
+        return step
+    named = {x.name: getattr(step.integers, x.name) for x in fields(step.integers)}
+    numbers = {name: int(x) for name, x in named.items() if isinstance(x, int | np.integer)}
+    read = {name: read_as_data(step, name, x) for name, x in numbers.items()}
+    made = replace(step, integers=replace(step.integers, **cast(Any, read)))
+    if "act" not in step.attrs or step.table is not None:
+        return made
+    limits = {name: read_as_data(step, name, getattr(step, name)) for name in ("low", "high")}
+    return replace(made, **cast(Any, limits))
+
+
+def read_as_data(step: QuantizedNode, name: str, number: Value) -> Value:
+    """Return a formula that reads a number of a layer from a constant; the number itself if it is
+    one already, decides what the formula is, or is outside of the range of its name."""
+    limits = step.integers.ranges.get(name, _usual(step, name))
+    if isinstance(number, Expr) or limits is None or not limits[0] <= number <= limits[1]:
+        return number
+    dtype = "int32" if max(limits) <= INT32[1] else "int64"
+    values = np.array([number], dtype)
+    return Assumed(Array(name, dtype, (1,), values, varies=True)[0], *limits)
+
+
+def _usual(step: QuantizedNode, name: str) -> Interval:
+    """Return the range of numbers with such a name."""
+    if name in ("low", "high") or name.endswith(("zero", "zeros")):
+        widest = INT16 if step.has_int16 else INT8
+        return widest.low, widest.high
+    return next((x for end, x in RANGES.items() if name.endswith(end)), INT32)
