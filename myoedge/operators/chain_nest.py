@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from myoedge.nest.c import c_kernel
+from myoedge.nest.c_header import CKernel
+from myoedge.nest.c_scan import scan_kernel
 from myoedge.nest.flat import FlatNest, Iterations
 from myoedge.operators.base import QuantizedNode, QuantizedParams
 
@@ -17,11 +20,21 @@ class ChainNest:
     flat       its loops; its results are those of the step
     operands   operand of each read of the loops: its position in the step; None for a constant
     labels     id of a part -> the layer whose result it is
+    made       cores -> its function in C, once it is known
     """
 
     flat: FlatNest
     operands: tuple[int | None, ...]
     labels: Mapping[int, str]
+    made: dict[int, CKernel] = field(default_factory=dict, init=False, repr=False)
+
+    def in_c(self, cores: int) -> CKernel:
+        """Return its function in C for so many cores."""
+        if cores not in self.made:
+            scanned = self.flat.scanned is not None
+            made = scan_kernel(self.flat, self.labels) if scanned else None
+            self.made[cores] = made or c_kernel(self.flat, self.labels, cores)
+        return self.made[cores]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,6 +45,11 @@ class ChainParams(QuantizedParams):
     """
 
     chain: ChainNest = field(metadata={"in_c": False})
+
+
+def order_of_chain(step: QuantizedNode) -> tuple[int, ...]:
+    """Return the numbers of the results that a chain writes late; () for another layer."""
+    return step.integers.chain.flat.late if isinstance(step.integers, ChainParams) else ()
 
 
 def with_late_results(step: QuantizedNode, numbers: Sequence[int]) -> QuantizedNode | None:

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.c import LOOPS_MAX, c_kernel
+from myoedge.nest.c import LOOPS_MAX
 from myoedge.nest.c_arrays import ALL_TYPES, C_TYPES, STEP
 from myoedge.nest.c_header import CKernel, result_names
-from myoedge.nest.c_scan import scan_kernel
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.intervals import in_int32, in_int64
 from myoedge.nest.ir import Array, Expr, Nest
@@ -176,11 +175,10 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of a chain, or of one described operator: a generated function."""
     chain = step.integers.chain if step.members else chain_nest(replace(step, members=(step,)))
     assert chain is not None, f"{step.node.op} is not element-wise"
-    if chain.flat.scanned is not None:
-        made = scan_kernel(chain.flat, chain.labels)
-        inputs = _inputs(chain, made, scan_axes(chain.flat)[1])
-        return scan_in_tiles(step, chain.flat, made, inputs, engine)
-    flat, text = chain.flat, c_kernel(chain.flat, chain.labels, engine.cores)
+    flat, text = chain.flat, chain.in_c(engine.cores)
+    if flat.scanned is not None:
+        inputs = _inputs(chain, text, scan_axes(flat)[1])
+        return scan_in_tiles(step, flat, text, inputs, engine)
     axes, dims = axes_of(flat.loops, lanes_of(flat) * words_together(flat))
     over = {f"r{number}": axis.extent for number, axis in enumerate(flat.over)}
     rows = _inputs(chain, text, (*dims, *(((name, 1),) for name in over)))

@@ -11,7 +11,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import AUTO, CORES, ConstraintViolation, EngineChoice
 from myoedge.operators.kernel import Kernel
 from myoedge.plan.fused_layers import unfused_cycles
-from myoedge.plan.l1.layer_kernels import cycles_with_code, least_bytes
+from myoedge.plan.l1.layer_kernels import cycles_with_code, fewest_cycles, least_bytes
 from myoedge.plan.plan import Plan
 
 
@@ -46,7 +46,7 @@ def _estimates(plan: Plan, index: int) -> Mapping[str, float]:
     step, tiling = plan.steps[index], plan.tilings[index]
     if step.behind is None:
         return tiling.kernel.estimates
-    apart = unfused_cycles(step, plan.chip.cores_alone())
+    apart = unfused_cycles(step, fewest_cycles(plan.chip.cores_alone()))
     return {tiling.kernel.engine: cycles_with_code(tiling.kernel, tiling.choice), CORES: apart}
 
 

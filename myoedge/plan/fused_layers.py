@@ -5,26 +5,66 @@ results, or a linear layer and the sum of its results and another tensor."""
 from __future__ import annotations
 
 import math
-from collections.abc import ItemsView, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import CORES
 from myoedge.operators.loop.turns import loop_of, loop_spans
 from myoedge.plan.chains import JoinableLayers, join_chains
-from myoedge.plan.l1.layer_kernels import candidates, cycles_with_code
-from myoedge.plan.l1.tile_search import choose
+from myoedge.plan.l1.layer_kernels import fewest_cycles
 from myoedge.plan.whole_loops import WholeLoops
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
 Roots = Mapping[str, tuple[str, int]]
+Cycles = Callable[[QuantizedNode], float]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LoweredLayers:
+    """Layers of a network before any are planned as one.
+
+    q       the network
+    steps   its layers in order of execution, without views
+    roots   tensor -> (tensor whose buffer it shares, offset in bytes)
+    rows    tensor -> bytes by which its address advances per iteration of a loop
+    chip    the chip
+    """
+
+    q: QuantGraph
+    steps: tuple[QuantizedNode, ...]
+    roots: Roots
+    rows: Mapping[str, int]
+    chip: Chip
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self.steps)))
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether layers are the same objects, of the same graph, for an equal chip."""
+        if not isinstance(other, LoweredLayers) or self.q.graph is not other.q.graph:
+            return False
+        return (
+            [*map(id, self.steps)] == [*map(id, other.steps)]
+            and (self.roots, self.rows) == (other.roots, other.rows)
+            and self.chip == other.chip
+        )
+
+
+@lru_cache(maxsize=2)  # a search plans a network before the build does
+def layers_as_one(of: LoweredLayers) -> tuple[QuantizedNode, ...]:
+    """Return the layers that run: pairs fused, chains and whole loops joined where that takes fewer
+    estimated cycles."""
+    cycles = fewest_cycles(of.chip)
+    fused = fuse_layers(of.q, of.steps, of.roots, cycles)
+    return whole_loops(of.q, fused, of.roots, of.rows, cycles)
 
 
 def fuse_layers(
-    q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, chip: Chip
+    q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, cycles: Cycles
 ) -> tuple[QuantizedNode, ...]:
     """Fuse pairs of layers for which a fused kernel takes fewer estimated cycles; return the new
     steps, each pair in the place of its second layer.
@@ -34,18 +74,19 @@ def fuse_layers(
 
     steps     layers of q in order of execution
     roots     tensor -> (tensor whose buffer it shares, offset in bytes)
+    cycles    layer -> its estimated cycles; infinity if it has no tile
     """
     fused = {
-        name: pair for name, pair in _best_pairs(q, steps, roots, chip) if pair.gain_cycles > 0
+        name: pair for name, pair in _best_pairs(q, steps, roots, cycles) if pair.gain_cycles > 0
     }
     firsts = {pair.first for pair in fused.values()}
     kept = (step for step in steps if step.node.name not in firsts)
     pairs = [fused[x.node.name].both if x.node.name in fused else x for x in kept]
-    return _chains(q, pairs, roots, chip)
+    return _chains(q, pairs, roots, cycles)
 
 
 def _chains(
-    q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, chip: Chip
+    q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, cycles: Cycles
 ) -> tuple[QuantizedNode, ...]:
     """Return the layers with chains of element-wise ones joined, where that saves cycles."""
     leaving = {roots[name][0] for name in q.graph.outputs}
@@ -59,7 +100,7 @@ def _chains(
         return "" if view is None else made_by(view.inputs[0])
 
     layers = JoinableLayers(steps, made_by, leaving, loop_of(q.graph.nodes), roots)
-    return join_chains(layers, lambda step: _cycles(step, chip))
+    return join_chains(layers, cycles)
 
 
 def whole_loops(
@@ -67,16 +108,17 @@ def whole_loops(
     steps: Sequence[QuantizedNode],
     roots: Roots,
     rows: Mapping[str, int],
-    chip: Chip,
+    cycles: Cycles,
 ) -> tuple[QuantizedNode, ...]:
     """Return the layers with each loop whose body is one chain as a layer that computes all
     iterations, if its sequences fit in L1.
 
-    rows   tensor -> bytes by which its address advances per iteration of a loop
+    rows     tensor -> bytes by which its address advances per iteration of a loop
+    cycles   layer -> its estimated cycles; infinity if it has no tile
     """
     counts = [span.steps for span in loop_spans(q.graph.nodes)]
     loops = WholeLoops(loop_of(q.graph.nodes), counts, roots, lambda name: rows.get(name, 0))
-    return loops.joined(steps, lambda step: _cycles(step, chip))
+    return loops.joined(steps, cycles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +136,19 @@ class _FusedPair:
 
 
 def _best_pairs(
-    q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, chip: Chip
+    q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, cycles: Cycles
 ) -> ItemsView[str, _FusedPair]:
     """Return second layer -> the pair that saves most cycles."""
     best: dict[str, _FusedPair] = {}
     for step, behind in _pairs(q, steps, roots):
         both = None if step.node.name in best else _as_one(step, behind, roots)
         if both is not None:
-            pair, second = _FusedPair(step.node.name, both, _gain(both, chip)), behind.node.name
+            pair, second = _FusedPair(step.node.name, both, _gain(both, cycles)), behind.node.name
             best[second] = max(best.get(second, pair), pair, key=lambda one: one.gain_cycles)
     return best.items()
 
 
-def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
+def unfused_cycles(step: QuantizedNode, cycles: Cycles) -> float:
     """Return the estimated cycles of the two layers of a fused step, run separately."""
     assert step.behind is not None, "a layer that no other layer follows"
     own = len(step.operands) - len(step.behind.operands) + 1  # without the first one's result
@@ -117,7 +159,7 @@ def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
         shapes=step.shapes[:own],
         operand_types=step.operand_types[:own],
     )
-    return _cycles(first, chip) + _cycles(step.behind, chip)
+    return cycles(first) + cycles(step.behind)
 
 
 def _pairs(
@@ -176,14 +218,7 @@ def _as_one(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> Quantiz
     )
 
 
-def _gain(both: QuantizedNode, chip: Chip) -> float:
+def _gain(both: QuantizedNode, cycles: Cycles) -> float:
     """Return the estimated cycles that fusing two layers saves; 0 without a fused kernel."""
-    cycles = _cycles(both, chip)
-    return unfused_cycles(both, chip) - cycles if math.isfinite(cycles) else 0.0
-
-
-def _cycles(step: QuantizedNode, chip: Chip) -> float:
-    """Return the estimated cycles of a single layer; infinity if no tile fits L1."""
-    kernels = candidates(step, chip)
-    found = (choose(k, chip.l1_room_bytes, chip.transfers) for k in kernels)
-    return min(map(cycles_with_code, kernels, found), default=math.inf)
+    fused = cycles(both)
+    return unfused_cycles(both, cycles) - fused if math.isfinite(fused) else 0.0

@@ -11,7 +11,7 @@ from myoedge.operators.checks import enforce
 from myoedge.operators.layer_names import located
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import modelled_cycles, waits_for_l3
-from myoedge.plan.fused_layers import fuse_layers, whole_loops
+from myoedge.plan.fused_layers import LoweredLayers, layers_as_one
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.no_tiling import without_room
@@ -107,7 +107,7 @@ def _network(
     steps = tuple(s for s in q.steps if s.node.name not in views and s.node.name not in places.idle)
     roots = {name: stored_at(name, places.aliases) for name in (*q.graph.tensors, *q.constants)}
     rows = {name: row_bytes(name, places) for name in roots}
-    steps = whole_loops(q, fuse_layers(q, steps, roots, used), roots, rows, used)
+    steps = layers_as_one(LoweredLayers(q, steps, roots, rows, used))
     written = (roots[name][0] for step in steps for name in step.written)
     stored = {*q.graph.inputs, *q.constants, *written}
     roots = {name: root for name, root in roots.items() if root[0] in stored}

@@ -15,6 +15,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import plain
 from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.chain_nest import order_of_chain
 from myoedge.operators.engine_choice import CORES
 from myoedge.operators.kernel import FREE, SCRATCH, Kernel, TiledKernel
 from myoedge.operators.products.packed_weights import with_packed_weights
@@ -251,6 +252,17 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
     return _once(chip, gain)
 
 
+def fewest_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
+    """Return a function layer -> estimated cycles of its fastest kernel in L1; infinity if no tile
+    fits."""
+
+    def fewest(kernels: Sequence[TiledKernel]) -> float:
+        found = (choose(kernel, chip.l1_room_bytes, chip.transfers) for kernel in kernels)
+        return min(map(cycles_with_code, kernels, found), default=math.inf)
+
+    return _once(chip, fewest)
+
+
 def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
     """Return a function layer -> estimated cycles on its fastest engine: 0 for a view, infinity if
     no tiling fits."""
@@ -309,7 +321,8 @@ def content_key(step: QuantizedNode) -> Hashable:
         for member in step.members
     )
     stored = tuple(map(position.__getitem__, step.stored))
-    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind, members, stored
+    written = (*stored, step.turns, *order_of_chain(step))
+    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind, members, written
 
 
 # --- layers without a tile in L1 -----------------------------------------------------------------
