@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 import myoedge
+from myoedge.operators.base import QuantizedNode
+from myoedge.plan.chains import JoinableLayers, join_chains
 from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices
 from myoedge.plan.placement import LiveRange, Placement, lower_bound, place
 from myoedge.plan.plan import l1_room_bytes
@@ -193,6 +196,24 @@ def test_layers_that_are_alike_are_searched_once(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("myoedge.plan.l1.tile_choice.choices", counting)
     assert 0 < searches(36) == searches(12)
+
+
+def test_the_layers_of_a_network_are_joined_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search plans a network before the build plans it; another layer or chip counts anew."""
+    joined: list[int] = []
+
+    def counting(layers: JoinableLayers, cycles: Any) -> tuple[QuantizedNode, ...]:
+        joined.append(len(layers.steps))
+        return join_chains(layers, cycles)
+
+    monkeypatch.setattr("myoedge.plan.fused_layers.join_chains", counting)
+    q, chip = quantized(residual()), find_chip("gap9")
+    first, again = (make_plan(x, chip) for x in (q, replace(q, warnings=())))
+    assert first.steps == again.steps
+    assert len(joined) == 1
+    make_plan(q, chip.cores_alone())
+    make_plan(replace(q, steps=(*q.steps[:-1], replace(q.steps[-1], low=-127))), chip)
+    assert len(joined) == 3
 
 
 class HoleInL1(nn.Module):

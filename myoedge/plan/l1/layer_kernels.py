@@ -242,8 +242,7 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
 
     def cycles(kernels: Sequence[TiledKernel], *, accelerated: bool) -> float:
         there = [kernel for kernel in kernels if (kernel.engine in names) == accelerated]
-        found = (choose(kernel, chip.l1_room_bytes, chip.transfers) for kernel in there)
-        return min(map(cycles_with_code, there, found), default=math.inf)
+        return _fewest_in_l1(there, chip)
 
     def gain(kernels: Sequence[TiledKernel]) -> float:
         there = cycles(kernels, accelerated=True)
@@ -253,14 +252,13 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
 
 
 def fewest_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
-    """Return a function layer -> estimated cycles of its fastest kernel in L1; infinity if no tile
-    fits."""
+    """Return a function layer -> estimated cycles of its fastest kernel in L1, or infinity."""
+    return _once(chip, lambda kernels: _fewest_in_l1(kernels, chip))
 
-    def fewest(kernels: Sequence[TiledKernel]) -> float:
-        found = (choose(kernel, chip.l1_room_bytes, chip.transfers) for kernel in kernels)
-        return min(map(cycles_with_code, kernels, found), default=math.inf)
 
-    return _once(chip, fewest)
+def _fewest_in_l1(kernels: Sequence[TiledKernel], chip: Chip) -> float:
+    found = (choose(kernel, chip.l1_room_bytes, chip.transfers) for kernel in kernels)
+    return min(map(cycles_with_code, kernels, found), default=math.inf)
 
 
 def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
@@ -268,8 +266,8 @@ def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
     no tiling fits."""
 
     def fewest(kernels: Sequence[TiledKernel]) -> float:
-        cycles = _cycles_alone(kernels, chip.l1_room_bytes, chip.transfers, NO_LIMITS)
-        return min(cycles, default=math.inf)
+        room, cost = chip.l1_room_bytes, chip.transfers
+        return min(_cycles_alone(kernels, room, cost, NO_LIMITS), default=math.inf)
 
     cycles = _once(chip, fewest)
     return lambda step: 0.0 if OPS[step.node.op].view else cycles(step)
@@ -298,8 +296,7 @@ def _once(
 def content_key(step: QuantizedNode) -> Hashable:
     """Return a key that is equal for layers with equal kernels and constants, whatever their names.
 
-    It serves as cache key, because the precision search plans a network many times with most layers
-    unchanged.
+    It serves as cache key: the precision search plans a network many times, most layers unchanged.
     """
     sha = hashlib.blake2b(digest_size=20)
     for name, array in sorted(step.integers.arrays.items()):
@@ -314,15 +311,15 @@ def content_key(step: QuantizedNode) -> Hashable:
     if step.behind is not None:
         read_by = (name in step.operands for name in step.behind.operands)
         behind = (*read_by, content_key(step.behind))
-    made = {member.node.name: -1 - at for at, member in enumerate(step.members)}
-    position = made | {name: at for at, name in enumerate(step.operands)}
+    position = {member.node.name: -1 - at for at, member in enumerate(step.members)}
+    position |= {name: at for at, name in enumerate(step.operands)}
     members = tuple(
         (*(position[name] for name in member.operands), content_key(member))
         for member in step.members
     )
     stored = tuple(map(position.__getitem__, step.stored))
-    written = (*stored, step.turns, *order_of_chain(step))
-    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind, members, written
+    chain = (members, *stored, step.turns, *order_of_chain(step))
+    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind, chain
 
 
 # --- layers without a tile in L1 -----------------------------------------------------------------

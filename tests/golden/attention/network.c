@@ -6,9 +6,9 @@
 #include "me_share.h"
 #include "me_tiles.h"
 #include "library/me_attention.h"
-#include "library/me_chain_34153575.h"
-#include "library/me_chain_594e2958.h"
-#include "library/me_chain_ec7bbfe1.h"
+#include "library/me_chain_30c3f133.h"
+#include "library/me_chain_58236905.h"
+#include "library/me_chain_fd327e0a.h"
 #include "library/me_layout.h"
 #include "weights.h"
 
@@ -30,16 +30,16 @@ _Alignas(16) int8_t me_l1[3392] ME_L1;
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
     me_attention_s8_params me_attention_s8;
-    me_chain_34153575_params me_chain_34153575;
-    me_chain_594e2958_params me_chain_594e2958;
-    me_chain_ec7bbfe1_params me_chain_ec7bbfe1;
+    me_chain_30c3f133_params me_chain_30c3f133;
+    me_chain_58236905_params me_chain_58236905;
+    me_chain_fd327e0a_params me_chain_fd327e0a;
     me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
     me_attention_s8_tile me_attention_s8;
-    me_chain_34153575_tile me_chain_34153575;
-    me_chain_594e2958_tile me_chain_594e2958;
-    me_chain_ec7bbfe1_tile me_chain_ec7bbfe1;
+    me_chain_30c3f133_tile me_chain_30c3f133;
+    me_chain_58236905_tile me_chain_58236905;
+    me_chain_fd327e0a_tile me_chain_fd327e0a;
     me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
 
@@ -56,18 +56,18 @@ static union {
 
 static void l00_chain_arguments(void)
 {
-    me_op[0].me_chain_34153575 = (me_chain_34153575_params){ 0 };
-    me_tile[0].me_chain_34153575.x0 = (void *)L00_CHAIN_X0;
-    me_tile[0].me_chain_34153575.x1 = (void *)L00_CHAIN_X1;
-    me_tile[0].me_chain_34153575.x2 = (void *)L00_CHAIN_X2;
-    me_tile[0].me_chain_34153575.x3 = (void *)L00_CHAIN_X3;
-    me_tile[0].me_chain_34153575.x4 = (void *)L00_CHAIN_X4;
-    me_tile[0].me_chain_34153575.y = (void *)L00_CHAIN_Y;
-    me_tile[0].me_chain_34153575.y1 = (void *)L00_CHAIN_Y1;
-    me_tile[0].me_chain_34153575.y2 = (void *)L00_CHAIN_Y2;
-    me_tile[0].me_chain_34153575.extent[0] = 12;
-    me_tile[0].me_chain_34153575.extent[1] = 16;
-    me_tile[0].me_chain_34153575.y_step[0] = 16;
+    me_op[0].me_chain_58236905 = (me_chain_58236905_params){ 0 };
+    me_tile[0].me_chain_58236905.x0 = (void *)L00_CHAIN_X0;
+    me_tile[0].me_chain_58236905.x1 = (void *)L00_CHAIN_X1;
+    me_tile[0].me_chain_58236905.x2 = (void *)L00_CHAIN_X2;
+    me_tile[0].me_chain_58236905.x3 = (void *)L00_CHAIN_X3;
+    me_tile[0].me_chain_58236905.x4 = (void *)L00_CHAIN_X4;
+    me_tile[0].me_chain_58236905.y = (void *)L00_CHAIN_Y;
+    me_tile[0].me_chain_58236905.y1 = (void *)L00_CHAIN_Y1;
+    me_tile[0].me_chain_58236905.y2 = (void *)L00_CHAIN_Y2;
+    me_tile[0].me_chain_58236905.extent[0] = 12;
+    me_tile[0].me_chain_58236905.extent[1] = 16;
+    me_tile[0].me_chain_58236905.y_step[0] = 16;
 }
 
 static void l00_chain_load(void)
@@ -81,7 +81,7 @@ static void l00_chain_load(void)
 
 static void l00_chain_compute(void)
 {
-    me_chain_34153575(&me_op[0].me_chain_34153575, &me_tile[0].me_chain_34153575);
+    me_chain_58236905(&me_op[0].me_chain_58236905, &me_tile[0].me_chain_58236905);
 }
 
 // transpose 1x12x2x8 -> 1x2x8x12  networks.py:22 (transpose)
@@ -159,16 +159,16 @@ static void l03_chain_fetch_constants(void)
 
 static void l03_chain_arguments(void)
 {
-    me_op[1].me_chain_594e2958 = (me_chain_594e2958_params){ 0 };
-    me_tile[1].me_chain_594e2958.x0 = (void *)L03_CHAIN_X0;
-    me_tile[1].me_chain_594e2958.x1 = (void *)L03_CHAIN_X1;
-    me_tile[1].me_chain_594e2958.x2 = (void *)L03_CHAIN_X2;
-    me_tile[1].me_chain_594e2958.x3 = (void *)L03_CHAIN_X3;
-    me_tile[1].me_chain_594e2958.y = (void *)L03_CHAIN_Y;
-    me_tile[1].me_chain_594e2958.extent[0] = 12;
-    me_tile[1].me_chain_594e2958.extent[1] = 16;
-    me_tile[1].me_chain_594e2958.x0_step[0] = 16;
-    me_tile[1].me_chain_594e2958.y_step[0] = 16;
+    me_op[1].me_chain_fd327e0a = (me_chain_fd327e0a_params){ 0 };
+    me_tile[1].me_chain_fd327e0a.x0 = (void *)L03_CHAIN_X0;
+    me_tile[1].me_chain_fd327e0a.x1 = (void *)L03_CHAIN_X1;
+    me_tile[1].me_chain_fd327e0a.x2 = (void *)L03_CHAIN_X2;
+    me_tile[1].me_chain_fd327e0a.x3 = (void *)L03_CHAIN_X3;
+    me_tile[1].me_chain_fd327e0a.y = (void *)L03_CHAIN_Y;
+    me_tile[1].me_chain_fd327e0a.extent[0] = 12;
+    me_tile[1].me_chain_fd327e0a.extent[1] = 16;
+    me_tile[1].me_chain_fd327e0a.x0_step[0] = 16;
+    me_tile[1].me_chain_fd327e0a.y_step[0] = 16;
 }
 
 static void l03_chain_load(void)
@@ -178,7 +178,7 @@ static void l03_chain_load(void)
 
 static void l03_chain_compute(void)
 {
-    me_chain_594e2958(&me_op[1].me_chain_594e2958, &me_tile[1].me_chain_594e2958);
+    me_chain_fd327e0a(&me_op[1].me_chain_fd327e0a, &me_tile[1].me_chain_fd327e0a);
 }
 
 // layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)
@@ -198,22 +198,22 @@ static void l04_layer_norm_fetch_constants(void)
 
 static void l04_layer_norm_arguments(void)
 {
-    me_op[0].me_chain_ec7bbfe1 = (me_chain_ec7bbfe1_params){ 0 };
-    me_tile[0].me_chain_ec7bbfe1.x0 = (void *)L04_LAYER_NORM_X1;
-    me_tile[0].me_chain_ec7bbfe1.x1 = (void *)L04_LAYER_NORM_X1;
-    me_tile[0].me_chain_ec7bbfe1.x2 = (void *)L04_LAYER_NORM_X2;
-    me_tile[0].me_chain_ec7bbfe1.x3 = (void *)L04_LAYER_NORM_X3;
-    me_tile[0].me_chain_ec7bbfe1.y = (void *)L04_LAYER_NORM_Y;
-    me_tile[0].me_chain_ec7bbfe1.extent[0] = 12;
-    me_tile[0].me_chain_ec7bbfe1.extent[1] = 16;
-    me_tile[0].me_chain_ec7bbfe1.x0_step[0] = 16;
-    me_tile[0].me_chain_ec7bbfe1.x3_step[0] = 0;
-    me_tile[0].me_chain_ec7bbfe1.y_step[0] = 16;
+    me_op[0].me_chain_30c3f133 = (me_chain_30c3f133_params){ 0 };
+    me_tile[0].me_chain_30c3f133.x0 = (void *)L04_LAYER_NORM_X1;
+    me_tile[0].me_chain_30c3f133.x1 = (void *)L04_LAYER_NORM_X1;
+    me_tile[0].me_chain_30c3f133.x2 = (void *)L04_LAYER_NORM_X2;
+    me_tile[0].me_chain_30c3f133.x3 = (void *)L04_LAYER_NORM_X3;
+    me_tile[0].me_chain_30c3f133.y = (void *)L04_LAYER_NORM_Y;
+    me_tile[0].me_chain_30c3f133.extent[0] = 12;
+    me_tile[0].me_chain_30c3f133.extent[1] = 16;
+    me_tile[0].me_chain_30c3f133.x0_step[0] = 16;
+    me_tile[0].me_chain_30c3f133.x3_step[0] = 0;
+    me_tile[0].me_chain_30c3f133.y_step[0] = 16;
 }
 
 static void l04_layer_norm_compute(void)
 {
-    me_chain_ec7bbfe1(&me_op[0].me_chain_ec7bbfe1, &me_tile[0].me_chain_ec7bbfe1);
+    me_chain_30c3f133(&me_op[0].me_chain_30c3f133, &me_tile[0].me_chain_30c3f133);
 }
 
 static void l04_layer_norm_store(void)

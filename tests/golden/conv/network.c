@@ -5,8 +5,8 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_chain_9bbf1eb2.h"
-#include "library/me_chain_e6f0b915.h"
+#include "library/me_chain_78972812.h"
+#include "library/me_chain_d3607677.h"
 #include "library/me_depthwise_conv_s8.h"
 #include "library/me_gemm.h"
 #include "library/me_layout.h"
@@ -29,16 +29,16 @@ _Alignas(16) int8_t me_l1[11176] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
-    me_chain_9bbf1eb2_params me_chain_9bbf1eb2;
-    me_chain_e6f0b915_params me_chain_e6f0b915;
+    me_chain_78972812_params me_chain_78972812;
+    me_chain_d3607677_params me_chain_d3607677;
     me_conv_s8_params me_conv_s8;
     me_depthwise_conv_s8_params me_depthwise_conv_s8;
     me_linear_s8_params me_linear_s8;
     me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
-    me_chain_9bbf1eb2_tile me_chain_9bbf1eb2;
-    me_chain_e6f0b915_tile me_chain_e6f0b915;
+    me_chain_78972812_tile me_chain_78972812;
+    me_chain_d3607677_tile me_chain_d3607677;
     me_conv_s8_tile me_conv_s8;
     me_depthwise_conv_s8_tile me_depthwise_conv_s8;
     me_linear_s8_tile me_linear_s8;
@@ -186,18 +186,18 @@ static void l04_avg_pool_fetch_constants(void)
 
 static void l04_avg_pool_arguments(void)
 {
-    me_op[0].me_chain_9bbf1eb2 = (me_chain_9bbf1eb2_params){ 0 };
-    me_tile[0].me_chain_9bbf1eb2.x0 = (void *)L04_AVG_POOL_X0;
-    me_tile[0].me_chain_9bbf1eb2.x1 = (void *)L04_AVG_POOL_X1;
-    me_tile[0].me_chain_9bbf1eb2.y = (void *)L04_AVG_POOL_Y;
-    me_tile[0].me_chain_9bbf1eb2.n = 16;
-    me_tile[0].me_chain_9bbf1eb2.x0_step[0] = 16;
-    me_tile[0].me_chain_9bbf1eb2.x0_step[1] = 128;
+    me_op[0].me_chain_d3607677 = (me_chain_d3607677_params){ 0 };
+    me_tile[0].me_chain_d3607677.x0 = (void *)L04_AVG_POOL_X0;
+    me_tile[0].me_chain_d3607677.x1 = (void *)L04_AVG_POOL_X1;
+    me_tile[0].me_chain_d3607677.y = (void *)L04_AVG_POOL_Y;
+    me_tile[0].me_chain_d3607677.n = 16;
+    me_tile[0].me_chain_d3607677.x0_step[0] = 16;
+    me_tile[0].me_chain_d3607677.x0_step[1] = 128;
 }
 
 static void l04_avg_pool_compute(void)
 {
-    me_chain_9bbf1eb2(&me_op[0].me_chain_9bbf1eb2, &me_tile[0].me_chain_9bbf1eb2);
+    me_chain_d3607677(&me_op[0].me_chain_d3607677, &me_tile[0].me_chain_d3607677);
 }
 
 // linear 1x16 -> 1x4  7 (linear)
@@ -217,8 +217,8 @@ static void l05_linear_fetch_constants(void)
 
 static void l05_linear_arguments(void)
 {
-    me_op[1].me_chain_e6f0b915 = (me_chain_e6f0b915_params){ 0 };
-    me_tile[1].me_chain_e6f0b915 = (me_chain_e6f0b915_tile){
+    me_op[1].me_chain_78972812 = (me_chain_78972812_params){ 0 };
+    me_tile[1].me_chain_78972812 = (me_chain_78972812_tile){
         .x0 = (void *)L05_LINEAR_X0, .x1 = (void *)L05_LINEAR_X1, .x2 = (void *)L05_LINEAR_X2,
         .y = (void *)L05_LINEAR_Y, .n = 4,
     };
@@ -226,7 +226,7 @@ static void l05_linear_arguments(void)
 
 static void l05_linear_compute(void)
 {
-    me_chain_e6f0b915(&me_op[1].me_chain_e6f0b915, &me_tile[1].me_chain_e6f0b915);
+    me_chain_78972812(&me_op[1].me_chain_78972812, &me_tile[1].me_chain_78972812);
 }
 
 static void l05_linear_store(void)
