@@ -170,11 +170,15 @@ class CArray:
     def _common_values(self, start: str) -> list[str]:
         """Return the definitions of the values at a pointer that does not move along a row."""
         if self.is_row_record:
-            each = sorted({at for _, at in self.read.parts})
-            return [f"const int32_t {self.name}_{at} = ({start})[{at}];" for at in each]
+            return self.record_at(f"({start})")
         if self.moves or self.is_indexed:
             return []
         return [f"const int32_t v{self.number} = *({start});"]
+
+    def record_at(self, start: str) -> list[str]:
+        """Return the definitions of the numbers of a record at a pointer."""
+        each = sorted({at for _, at in self.read.parts})
+        return [f"const int32_t {self.name}_{at} = {start}[{at}];" for at in each]
 
     @property
     def step_variables(self) -> list[str]:

@@ -156,9 +156,8 @@ class CTurns:
                 yield f"const int8_t *{x.name}_at = {x.name};"
             elif x.number in turns.states:
                 yield f"int32_t v{x.number} = {NEXT[x.read.array.dtype]}(&{x.name});"
-            elif x.read.width > 1 and not x.is_fixed:
-                for at in sorted({at for _, at in x.read.parts}):
-                    yield f"const int32_t {x.name}_{at} = {x.name}[{at}];"
+            elif x.read.width > 1:
+                yield from [] if x.is_fixed else x.record_at(x.name)
             elif line := x.next_value("v"):
                 yield line
         for number, name in enumerate(self.results):

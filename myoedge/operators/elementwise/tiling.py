@@ -77,11 +77,9 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     inputs = _read("a", 0, loops, dims), _read("b", 1, loops, dims)
     op: dict[str, int | str] = step.integers.named(numbers)
-    is_fast = len(loops) == 1 and is_unlimited(step) and not step.as_data
-    limited = 0.0 if is_fast else LIMITED_WORDS.get(kernel, 0.0)
     if kernel == "me_add_s8":
         op["bits"] = _sum_bits(op)
-    word = (SUM_WORDS[32] if step.as_data else _word(op)) + limited + 0.4 * bool(table)
+    word = _word_of(step, kernel, op, len(loops)) + 0.4 * bool(table)
     around = 4.0 if kernel == "me_mul_s8" else 1.7
     return TiledKernel(
         function=kernel,
@@ -93,6 +91,15 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
         tile=lambda regions: _pair_tile(regions, loops),
         work=lambda sizes: row_work(y, sizes, engine.cores, around, word),
     )
+
+
+def _word_of(step: QuantizedNode, kernel: str, op: Mapping[str, Any], loops: int) -> float:
+    """Return the work units per word of results, with limits; of numbers that are data, the
+    most."""
+    limited = LIMITED_WORDS.get(kernel, 0.0)
+    if step.as_data:
+        return SUM_WORDS[32] + limited
+    return _word(op) + (0.0 if loops == 1 and is_unlimited(step) else limited)
 
 
 def _sum_bits(op: Mapping[str, Any]) -> int:
