@@ -45,10 +45,15 @@ def with_integers(step: QuantizedNode, values: Mapping[str, int | Array]) -> Qua
 
 def other_numbers(step: QuantizedNode) -> dict[str, int | Array]:
     """Other values of all constants that do not decide what a formula is: smaller numbers, so that
-    sums stay in their types, another pre-shift, and halves of what arrays have."""
+    sums stay in their types, another pre-shift, and halves of what arrays have beside their largest
+    number, such as exp(0) in a table."""
     ranges, values = step.integers.ranges, {**step.integers.scalars, **step.integers.arrays}
     return {
-        name: x // 2 if isinstance(x, np.ndarray) else x + 1 if name == "pre" else x - (x > 0)
+        name: np.where(x == x.max(), x, x // 2).astype(x.dtype)
+        if isinstance(x, np.ndarray)
+        else x + 1
+        if name == "pre"
+        else x - (x > 0)
         for name, x in values.items()
         if name not in {"b", "acc_bound"} and ranges.get(name, ()) is not None
     }
