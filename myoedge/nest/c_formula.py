@@ -29,6 +29,7 @@ class FormulaText:
 
     lines    definitions of variables, in order
     named    id of a part -> its variable, of parts that `name` wrote
+    held     parts that have a text, so that no other part gets the id of one
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class FormulaText:
         self.sums, self.rows, self.open = sums, rows or {}, list[int]()
         self.prefix, self.count = prefix, parts.arrays
         self.named: dict[int, str] = {}
+        self.held: list[Expr] = []
 
     def results(self) -> list[str]:
         """Return the expressions of the formulas' values; adds variables to `lines`."""
@@ -68,6 +70,7 @@ class FormulaText:
         if id(part) not in self.texts:
             is_read = isinstance(part, Assumed) and isinstance(part.value, Element)
             self.texts[id(part)] = self._text(part) if is_read else self._named(part)
+            self.held.append(part)
         return self.texts[id(part)]
 
     def bare(self, part: Expr) -> str:

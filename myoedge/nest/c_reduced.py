@@ -120,7 +120,8 @@ def _load(text: FormulaText, element: int, pointer: str) -> str:
 
 
 def _beside(text: FormulaText, part: Reduced) -> Iterator[Reduced]:
-    """Yield the other sums over an axis whose values depend on no sum that is not written."""
+    """Yield the other sums over an axis whose values depend on no sum that is not written, nor in
+    the loop itself."""
     for other in text.sums:
         is_alike = (
             other is not part
@@ -136,7 +137,8 @@ def _beside(text: FormulaText, part: Reduced) -> Iterator[Reduced]:
 def _is_ready(text: FormulaText, part: Reduced) -> bool:
     inner = (x for x in walk(part.value) if isinstance(x, Reduced))
     is_loop = bool(text.open) or not row_call(text, part)
-    return is_loop and all(id(x) in text.texts for x in inner)
+    axes = text.parts.axes
+    return is_loop and all(id(x) in text.texts or part.axis in axes[id(x)] for x in inner)
 
 
 def _write_outside(text: FormulaText, sums: Sequence[Reduced]) -> None:

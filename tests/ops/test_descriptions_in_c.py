@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from myoedge.graph.ir import Node
+from myoedge.nest.c import c_kernel
+from myoedge.nest.c_formula import FormulaText
+from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.formulas import clip, maximum, where
 from myoedge.nest.ir import Affine, Array, Axis, Binary, Expr, Nest, Number, Reduced, walk
 from myoedge.nest.reference import NestReference
@@ -214,3 +217,21 @@ def test_generated_c_equals_numpy(first: int, count: int, tmp_path: Path) -> Non
     assert any(len(tiling.tiles) > 1 for tiling in tilings)
     wanted = [NestReference.of(case.chain.flat.nest)(*case.data) for case in cases]
     assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O1", tilings))
+
+
+def test_each_number_has_its_text() -> None:
+    """Also those of a description that has not been kept."""
+    text = FormulaText(FormulaParts((Number(0),), {}, {}, {}, (), 0), {}, "v")
+    assert [text.of(Number(n)) for n in range(100)] == [str(n) for n in range(100)]
+
+
+def test_sums_inside_one_another_are_computed_in_one_loop() -> None:
+    i, r, q = Axis("i", 5), Axis("r", 7), Axis("q", 3)
+    x = Array("x", "int16", (7, 5, 3))
+    part = x[r, i, q]
+    each = [part, part * part >> 15, part * part >> 9]
+    sums = [Reduced("int32 sum", r, Reduced("int32 sum", q, value)) for value in each]
+    value = clip(sums[0] >> 20, -9, 9) + clip(sums[1] >> 20, -9, 9) + clip(sums[2] >> 20, -9, 9)
+    chain = chain_of(Nest((i,), (x,), Array("y", "int8", (5,)), (i.at,), value), {})
+    assert chain is not None
+    assert str(c_kernel(chain.flat, {}).files).count("for (int32_t r") == 2

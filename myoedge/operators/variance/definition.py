@@ -6,20 +6,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.ir import Call, Expr, Nest, Reduced, as_expr
+from myoedge.nest.nodes import Assumed
+from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.attributes import AXES, FLAG, POSITIVE
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import CentredParams, with_requant
+from myoedge.operators.described import own_number, requantised, result
 from myoedge.operators.format import LIMITED, int16_where
-from myoedge.operators.kernel import on_cluster
 from myoedge.operators.pool import reduce
-from myoedge.operators.traits import ByHand, Constants
-from myoedge.operators.variance.tiling import in_tiles
+from myoedge.operators.traits import Constants, Described
 
 FLAGS = dict.fromkeys(("keepdim", "centred", "root"), FLAG)
 LENGTH_MAX = 2**16  # reduced elements: the sum of their squares fits 32 bits
@@ -75,19 +80,42 @@ def _length(attrs: Attrs, shape: Shape) -> int:
     return reduce.split(attrs, shape)[1]
 
 
-def integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute the variance, standard deviation, mean square or root mean square over the reduced
-    axes of x [*outer, *reduced, *inner] in integers with 64-bit sums; int8 or int16."""
-    axes, rows = tuple(step.attrs["axes"]), x.astype(np.int64)
-    if not step.attrs["centred"]:
-        rows = rows - step.integers.x_zero
-    spread = np.square(rows).sum(axis=axes)
-    if step.attrs["centred"]:
-        spread = _length(step.attrs, x.shape) * spread - np.square(rows.sum(axis=axes))
-    acc = (
-        root(spread << 2 * step.integers.up) if step.attrs["root"] else spread >> step.integers.down
+def nest(step: QuantizedNode) -> Nest:
+    """Describe the requantised variance, standard deviation, mean square or root mean square over
+    the reduced axes, from 64-bit sums of squares."""
+    (axes, x, over, element), c, attrs = reduce.reduced_rows(step), step.integers, step.attrs
+    square = element * element
+
+    def over_all(operation: str, value: Expr) -> Expr:
+        for axis in reversed(over):
+            value = Reduced(operation, axis, value)
+        return value
+
+    is_wide = step.read_type(0) == INT16
+    high = over_all("int32 sum", square >> 15) if is_wide else as_expr(0)
+    sums = over_all("sum", element), over_all("int32 sum", square), high
+    length = math.prod(axis.extent for axis in over)
+    zero = as_expr(0) if attrs["centred"] else own_number(step, "x_zero")
+    places = own_number(step, "up" if attrs["root"] else "down")
+    flags = (as_expr(int(attrs[name])) for name in ("centred", "root"))
+    acc = Call(SPREAD, None, (*sums, as_expr(length), zero, *flags, places))
+    value = requantised(step, Assumed(acc, 0, c.acc_bound), partial(own_number, step))
+    return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
+
+
+def _spread(table: None, *values: Array) -> Array:
+    """Return spread >> places, or the root of spread << 2 places, as me_spread_of in C.
+
+    values   sum, sum of the squares modulo 2**32, sum of squares >> 15, length, zero, centred,
+             root, places
+    """
+    total, squares, high, n, zero, centred, of_root, places = (
+        np.asarray(x, np.int64) for x in values
     )
-    return step.requantize(np.asarray(acc).reshape(step.out))
+    above = (high & 0xFFFFFFFF) << 15
+    sum_ = above + (squares - above & 0xFFFFFFFF)
+    spread = n * sum_ - total**2 if centred else sum_ + zero * (n * zero - 2 * total)
+    return root(spread << 2 * places) if of_root else np.asarray(spread >> places)
 
 
 def root(x: Array) -> Array:
@@ -98,6 +126,8 @@ def root(x: Array) -> Array:
     return np.asarray(np.floor(np.sqrt(mantissa.astype(np.float64))).astype(np.int64) << half)
 
 
+SPREAD = Primitive("me_spread_of", "me_spread.h", _spread, lambda table, *ranges: (0, INT32_MAX))
+
 VARIANCE = register(
     OpDef(
         name="variance",
@@ -105,9 +135,9 @@ VARIANCE = register(
         doc="variance, mean square, deviation or length of vectors over any axes",
         shape=reduce.shape,
         real=real,
-        integer=ByHand(integer),
+        integer=Described(nest),
         constants=Constants(quantize, kinds=(SpreadParams,)),
-        kernels=on_cluster(in_tiles, *int16_where(LIMITED)),
+        kernels=generated(*int16_where(LIMITED)),
         epilogue=True,
         streaming_rule=reduce.streaming_rule,
     )

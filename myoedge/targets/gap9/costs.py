@@ -70,8 +70,6 @@ KERNELS = {
     "me_selective_scan_s16": KernelCost(46.5, 600, 2200),
     "me_selective_stream_s8": KernelCost(10.3, 700, 1600),
     "me_selective_stream_s16": KernelCost(46.5, 600, 2300),
-    "me_variance_s8": KernelCost(4.5, 300, 400),
-    "me_variance_s16": KernelCost(12.9, 300, 400),
     "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
