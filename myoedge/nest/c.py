@@ -17,14 +17,14 @@ The one for y[k] = clip((sum over c of x1[k, c] * x2[c]) * x3[k] >> 9), with 40 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import zip_longest
 
 from myoedge.nest import c_lanes
 from myoedge.nest.c_arrays import ALL_TYPES, CArray, CRow
 from myoedge.nest.c_cycles import code_operations, text_cycles
-from myoedge.nest.c_dots import dot_text, dots_of, headers, without
+from myoedge.nest.c_dots import DotText, dot_text, dots_of, headers, without
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
 from myoedge.nest.c_lanes import ITERATIONS
@@ -46,6 +46,7 @@ LOOPS_MAX = 8
 WORKERS = 8  # cores beside the control core
 UNNAMED = "NAME"  # of the function, before its text is known
 LOOP_CYCLES = 2.0
+ROLLED_FROM = 8  # operations of an element behind its sums
 
 
 def c_kernel(flat: FlatNest, labels: Mapping[int, str], cores: int = WORKERS) -> CKernel:
@@ -251,6 +252,8 @@ class _Body:
         """Return the statements for as many elements as there are prefixes of variables, of which
         independent ones follow each other."""
         dots = dot_text(without(self.dots, self._row_sums.named), len(prefixes), "s")
+        if len(prefixes) > 1 and dots.in_loop and self._is_long:
+            return self._rolled(dots, len(prefixes))
         columns = [
             self._column(prefix, ahead, dots.values[ahead]) for ahead, prefix in enumerate(prefixes)
         ]
@@ -259,9 +262,25 @@ class _Body:
         lines = (line for row in rows for line in row if line)
         return [*dots.lines, *lines, *self._moves(len(prefixes))]
 
-    def _moves(self, count: int) -> Iterator[str]:
-        """Yield the steps of pointers that stay for an iteration over `count` elements."""
-        for array in self.arrays:
+    @property
+    def _is_long(self) -> bool:
+        """Whether what follows the sums of an element is long: its code is better fetched once."""
+        return own_operations(self.flat.nest.parts, self._common) >= ROLLED_FROM
+
+    def _rolled(self, dots: DotText, count: int) -> list[str]:
+        """Return the statements for `count` elements that share a row of a product: their sums,
+        then a loop over what follows."""
+        rows = [row for dot in self.dots for row in dot.rows]
+        others = [array for array in self.arrays if array not in rows]
+        element = *self._column("v", 0, dots.in_loop), *self._moves(1, others)
+        return [*dots.looped(element, count), *self._moves(count, rows)]
+
+    def _moves(self, count: int, arrays: Sequence[CArray] = ()) -> Iterator[str]:
+        """Yield the steps of pointers that stay for an iteration over `count` elements.
+
+        arrays   those of these arrays; (): of all
+        """
+        for array in arrays or self.arrays:
             if array.is_indexed and array.moves and not self.taken.has_all_of(array):
                 yield f"{array.name} += {array.step(array.inner, count)};"
 

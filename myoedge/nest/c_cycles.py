@@ -41,7 +41,7 @@ OPERATION_CYCLES = {
     "me_reciprocal": 37,
 }
 REDUCING = re.compile(
-    r"for \(int32_t r\d+ = .*; r\d+ < (?:(\d+); r\d+ ?\+(?:\+|= (\d))|.* /\* at most (\d+) times)"
+    r"for \(int32_t \w+ = .*; \w+ < (?:(\d+); \w+ ?\+(?:\+|= (\d))|.* /\* at most (\d+) times)"
 )
 
 

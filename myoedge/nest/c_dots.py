@@ -10,7 +10,7 @@ For four results k .. k + 3 of the sum over c of x1[k, c] * x0[c], with 40 eleme
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -104,6 +104,22 @@ class DotText:
             self.lines += [f"int32_t {variable}[{size}];", call]
         for at, (ahead, dot) in enumerate(group):
             self.values[ahead][id(dot.part)] = variable if size == 1 else f"{variable}[{at}]"
+
+    @property
+    def in_loop(self) -> dict[int, str]:
+        """Id of the one sum of each element -> C of its value in a loop over the elements; empty if
+        there are more."""
+        is_one = len(self.lines) == 2 and all(len(known) == 1 for known in self.values)
+        found = self.values[0] if is_one else {}
+        return {part: f"{name.split('[')[0]}[at]" for part, name in found.items()}
+
+    def looped(self, element: Iterable[str], count: int) -> list[str]:
+        """Return the sums, then a loop over `count` elements.
+
+        element   statements of an element
+        """
+        start = f"for (int32_t at = 0; at < {count}; at++) {{"
+        return [*self.lines, start, *(f"    {line}" for line in element), "}"]
 
     def add_row(self, dot: RowProduct, ahead: int, variable: str) -> None:
         """Add the sum of a row's elements."""

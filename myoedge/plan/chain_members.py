@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 
 from myoedge.graph.ir import Shape
 from myoedge.nest.ir import Affine, Element, Nest, Reduced
-from myoedge.nest.parts import all_axes
+from myoedge.nest.parts import all_axes, depending
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import AUTO, CORES
 from myoedge.operators.products.packing import WeightedParams
@@ -49,10 +49,25 @@ def moves_operand(reader: QuantizedNode, names: Set[str]) -> bool:
 
 def reads_rows(reader: QuantizedNode, names: Set[str]) -> bool:
     """Return whether a layer reads these operands element by element, and in rows: along a reduced
-    axis in the place of one of its own."""
+    axis in the place of one of its own, for a reduction that all elements along that one have in
+    common. A linear layer reads rows too, but once for each of its results."""
     nest = _nest(reader)
     own = [axis.at for axis in nest.axes]
-    return all(_is_row(x.index, own) for x in _elements(nest, reader, names))
+    read = _elements(nest, reader, names)
+    return all(_is_row(x.index, own) and not _is_read_again(x, nest) for x in read)
+
+
+def _is_read_again(element: Element, nest: Nest) -> bool:
+    """Return whether a reduction of a row depends on the axis of the result in its place, too."""
+    places = zip(element.index, nest.axes, strict=True)
+    replaced = [axis for i, axis in places if i != axis.at]
+    uses = [
+        id(x)
+        for x in nest.parts
+        if isinstance(x, Element) and any(axis in replaced for i in x.index for axis, _ in i.terms)
+    ]
+    reached = depending(nest.parts, {id(element)}) & depending(nest.parts, {*uses})
+    return any(isinstance(x, Reduced) and id(x) in reached for x in nest.parts)
 
 
 def _is_row(index: Sequence[Affine], own: Sequence[Affine]) -> bool:

@@ -70,6 +70,28 @@ def test_a_chain_is_one_layer_of_few_cycles(
     assert layer["cycles"] <= cycles_max
 
 
+class Between(nn.Module):
+    """A linear layer as wide as the elements that it reads, and as those that follow it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 64)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.tanh(self.linear(torch.tanh(x * y + y)) * x + y)
+
+
+def test_a_linear_layer_does_not_compute_what_it_reads_for_each_result(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    example = torch.zeros(1, 64), torch.zeros(1, 64)
+    model = save_exported(Between().eval(), example, tmp_path / "m.pt2")
+    rng = np.random.default_rng(3)
+    calib = {x: rng.standard_normal((8, 1, 64)).astype(np.float32) for x in "xy"}
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
+    assert [len(layer["members"]) for layer in build.report["layers"]] == [3, 4]
+    assert myoedge.validate(build, on=("host",)).difference is None
+
+
 def test_a_softmax_joins_what_it_reads_and_what_reads_it(tmp_path: Path) -> None:
     build = built(lambda x, y, z: (x * y).softmax(-1) * z, 8, tmp_path, rows=32)
     (layer,) = build.report["layers"]
