@@ -61,7 +61,8 @@ def constant(step: QuantizedNode, name: str, index: Sequence[Axis | Affine | int
         return value
     if np.ndim(value) == 0 or all(isinstance(i, int) for i in index):
         number = int(value[tuple(index)] if np.ndim(value) else value)
-        return read_as_data(step, name, number) if step.as_data else number
+        at = next((i for i in index if isinstance(i, int)), 0)
+        return read_as_data(step, name, number, at) if step.as_data else number
     return nest_constant(name, value)[tuple(index)]
 
 

@@ -21,13 +21,15 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import PRE_MAX, SHIFT_MAX
 from myoedge.operators.base import QuantizedNode
 
-# End of a field's name -> the numbers that any training may have; zero points and limits are inside
+# End of a field's name -> the numbers that any training may have; zero points and limits are those
 # of a type, other fields int32.
 RANGES: dict[str, Interval] = {
     "pre": (0, PRE_MAX),
     "shift": (0, SHIFT_MAX),
     "bits": (0, SHIFT_MAX),
 }
+
+OPERANDS = {"x_zero": 0, "a_zero": 0, "b_zero": 1, "y_zero": -1, "zero": -1}  # of zero points
 
 
 def numbers_as_data(step: QuantizedNode) -> QuantizedNode:
@@ -47,20 +49,35 @@ def numbers_as_data(step: QuantizedNode) -> QuantizedNode:
     return replace(made, **cast(Any, limits))
 
 
-def read_as_data(step: QuantizedNode, name: str, number: Value) -> Value:
+def read_as_data(step: QuantizedNode, name: str, number: Value, at: int = 0) -> Value:
     """Return a formula that reads a number of a layer from a constant; the number itself if it is
-    one already, decides what the formula is, or is outside of the range of its name."""
-    limits = step.integers.ranges.get(name, _usual(step, name))
+    one already, decides what the formula is, is outside of the range of its name, or the only one
+    there.
+
+    at   place of the number, if the field has several
+    """
+    limits = step.integers.ranges.get(name, _usual(step, name, at))
     if isinstance(number, Expr) or limits is None or not limits[0] <= number <= limits[1]:
+        return number
+    if limits[0] == limits[1]:
         return number
     dtype = "int32" if max(limits) <= INT32[1] else "int64"
     values = np.array([number], dtype)
     return Assumed(Array(name, dtype, (1,), values, varies=True)[0], *limits)
 
 
-def _usual(step: QuantizedNode, name: str) -> Interval:
+def _usual(step: QuantizedNode, name: str, at: int) -> Interval:
     """Return the range of numbers with such a name."""
-    if name in ("low", "high") or name.endswith(("zero", "zeros")):
-        widest = INT16 if step.has_int16 else INT8
-        return widest.low, widest.high
+    if name in ("low", "high"):
+        return step.element_type.low, step.element_type.high
+    if name.endswith(("zero", "zeros")):
+        return _zero_points(step, OPERANDS.get(name, at))
     return next((x for end, x in RANGES.items() if name.endswith(end)), INT32)
+
+
+def _zero_points(step: QuantizedNode, operand: int) -> Interval:
+    """Return the range of an operand's zero points, or of the result's for -1: that of int16 is 0
+    (docs/integer-semantics.md)."""
+    kinds = [*map(step.read_type, range(len(step.operands))), step.element_type]
+    is_wide = operand < len(kinds) and kinds[operand] == INT16
+    return (0, 0) if is_wide else (INT8.low, INT8.high)
