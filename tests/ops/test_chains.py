@@ -44,6 +44,8 @@ OTHERS = {
     "scan_last",
     "running_power",
     "argmax",
+    "embedding",
+    "variance",
     "softmax",
     "log_softmax",
 }

@@ -8,7 +8,7 @@
 #include "library/me_attention.h"
 #include "library/me_chain_30c3f133.h"
 #include "library/me_chain_58236905.h"
-#include "library/me_chain_fd327e0a.h"
+#include "library/me_chain_79b21f03.h"
 #include "library/me_layout.h"
 #include "weights.h"
 
@@ -32,14 +32,14 @@ static union {
     me_attention_s8_params me_attention_s8;
     me_chain_30c3f133_params me_chain_30c3f133;
     me_chain_58236905_params me_chain_58236905;
-    me_chain_fd327e0a_params me_chain_fd327e0a;
+    me_chain_79b21f03_params me_chain_79b21f03;
     me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
     me_attention_s8_tile me_attention_s8;
     me_chain_30c3f133_tile me_chain_30c3f133;
     me_chain_58236905_tile me_chain_58236905;
-    me_chain_fd327e0a_tile me_chain_fd327e0a;
+    me_chain_79b21f03_tile me_chain_79b21f03;
     me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
 
@@ -159,16 +159,16 @@ static void l03_chain_fetch_constants(void)
 
 static void l03_chain_arguments(void)
 {
-    me_op[1].me_chain_fd327e0a = (me_chain_fd327e0a_params){ 0 };
-    me_tile[1].me_chain_fd327e0a.x0 = (void *)L03_CHAIN_X0;
-    me_tile[1].me_chain_fd327e0a.x1 = (void *)L03_CHAIN_X1;
-    me_tile[1].me_chain_fd327e0a.x2 = (void *)L03_CHAIN_X2;
-    me_tile[1].me_chain_fd327e0a.x3 = (void *)L03_CHAIN_X3;
-    me_tile[1].me_chain_fd327e0a.y = (void *)L03_CHAIN_Y;
-    me_tile[1].me_chain_fd327e0a.extent[0] = 12;
-    me_tile[1].me_chain_fd327e0a.extent[1] = 16;
-    me_tile[1].me_chain_fd327e0a.x0_step[0] = 16;
-    me_tile[1].me_chain_fd327e0a.y_step[0] = 16;
+    me_op[1].me_chain_79b21f03 = (me_chain_79b21f03_params){ 0 };
+    me_tile[1].me_chain_79b21f03.x0 = (void *)L03_CHAIN_X0;
+    me_tile[1].me_chain_79b21f03.x1 = (void *)L03_CHAIN_X1;
+    me_tile[1].me_chain_79b21f03.x2 = (void *)L03_CHAIN_X2;
+    me_tile[1].me_chain_79b21f03.x3 = (void *)L03_CHAIN_X3;
+    me_tile[1].me_chain_79b21f03.y = (void *)L03_CHAIN_Y;
+    me_tile[1].me_chain_79b21f03.extent[0] = 12;
+    me_tile[1].me_chain_79b21f03.extent[1] = 16;
+    me_tile[1].me_chain_79b21f03.x0_step[0] = 16;
+    me_tile[1].me_chain_79b21f03.y_step[0] = 16;
 }
 
 static void l03_chain_load(void)
@@ -178,7 +178,7 @@ static void l03_chain_load(void)
 
 static void l03_chain_compute(void)
 {
-    me_chain_fd327e0a(&me_op[1].me_chain_fd327e0a, &me_tile[1].me_chain_fd327e0a);
+    me_chain_79b21f03(&me_op[1].me_chain_79b21f03, &me_tile[1].me_chain_79b21f03);
 }
 
 // layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)

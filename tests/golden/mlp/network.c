@@ -6,7 +6,7 @@
 #include "me_share.h"
 #include "me_tiles.h"
 #include "library/me_chain_1b7d9935.h"
-#include "library/me_chain_68dce746.h"
+#include "library/me_chain_bd8d7847.h"
 #include "weights.h"
 
 /* With ME_TRACE a caller sees every result as a layer writes it: -DME_TRACE, then set me_trace. */
@@ -27,11 +27,11 @@ _Alignas(16) int8_t me_l1[2128] ME_L1;
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
     me_chain_1b7d9935_params me_chain_1b7d9935;
-    me_chain_68dce746_params me_chain_68dce746;
+    me_chain_bd8d7847_params me_chain_bd8d7847;
 } me_op[2] ME_L1;
 static union {
     me_chain_1b7d9935_tile me_chain_1b7d9935;
-    me_chain_68dce746_tile me_chain_68dce746;
+    me_chain_bd8d7847_tile me_chain_bd8d7847;
 } me_tile[2] ME_L1;
 
 // linear 1x16 -> 1x32  0 + 1 (linear)
@@ -43,8 +43,8 @@ static union {
 
 static void l00_linear_arguments(void)
 {
-    me_op[0].me_chain_68dce746 = (me_chain_68dce746_params){ 0 };
-    me_tile[0].me_chain_68dce746 = (me_chain_68dce746_tile){
+    me_op[0].me_chain_bd8d7847 = (me_chain_bd8d7847_params){ 0 };
+    me_tile[0].me_chain_bd8d7847 = (me_chain_bd8d7847_tile){
         .x0 = (void *)L00_LINEAR_X0, .x1 = (void *)L00_LINEAR_X1, .x2 = (void *)L00_LINEAR_X2,
         .y = (void *)L00_LINEAR_Y, .n = 32,
     };
@@ -59,7 +59,7 @@ static void l00_linear_load(void)
 
 static void l00_linear_compute(void)
 {
-    me_chain_68dce746(&me_op[0].me_chain_68dce746, &me_tile[0].me_chain_68dce746);
+    me_chain_bd8d7847(&me_op[0].me_chain_bd8d7847, &me_tile[0].me_chain_bd8d7847);
 }
 
 // linear 1x32 -> 1x8  2 + 3 (linear)
