@@ -34,9 +34,14 @@ ROOMS = (1.0, 1.4, 2.2, 6.0)  # of what the smallest tile needs
 
 
 def in_rooms(case: Case, number: int) -> Tiling:
-    """The case in tiles that fit a room, which differs from case to case."""
-    kernel = candidates(case.step, GAP9)[0]
-    return in_room(kernel, NetworkKernels.of([case.step], GAP9), number)
+    """The case in tiles that fit a room, which differs from case to case; of several kernels of one
+    engine, each in its turn."""
+    known = candidates(case.step, GAP9)
+    alike = [kernel for kernel in known if kernel.engine == known[0].engine]
+    kernel = alike[number // len(ROOMS) % len(alike)]
+    alone = NetworkKernels([[(kernel, layer_signature(kernel))]], True, GAP9.transfers)
+    every = NetworkKernels.of([case.step], GAP9)
+    return in_room(kernel, every if len(alike) == 1 else alone, number)
 
 
 def in_room(kernel: TiledKernel, kernels: NetworkKernels, number: int) -> Tiling:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,8 @@ from myoedge.operators.common_rules import (
     stream_except_axis,
 )
 from myoedge.operators.described import nest_constant, operand, result, saturated
-from myoedge.operators.format import EITHER, LIMITED, MOVES, Format
-from myoedge.operators.kernel import Kernel, on_cluster
+from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, MOVES, Format
+from myoedge.operators.kernel import on_cluster
 from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
 from myoedge.operators.resize.tiling import resize_in_tiles
 from myoedge.operators.traits import Constants, Described, Kept, Result, Weights
@@ -163,11 +163,7 @@ def resize_nest(step: QuantizedNode) -> Nest:
     return _described(step, x, saturated(step, acc >> c.shift))
 
 
-def _for_int16() -> tuple[Kernel, ...]:
-    """Return the generated kernel; that for int8 by hand is faster along the last axis."""
-    (kernel,) = generated(Format((EITHER,), EITHER, where=LIMITED))
-    return (replace(kernel, accepts=lambda step: step.has_int16),)
-
+WIDTHS = INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED)
 
 RESIZE = register(
     OpDef(
@@ -178,7 +174,7 @@ RESIZE = register(
         real=real,
         integer=Described(resize_nest),
         constants=Constants(quantize, kinds=(ResizeParams,), learnt=LEARNT),
-        kernels=(*on_cluster(resize_in_tiles), *_for_int16()),
+        kernels=(*generated(*WIDTHS), *on_cluster(resize_in_tiles)),
         weights=Weights((1,)),
         epilogue=True,
         permute_rule=axis_permuted,
