@@ -24,7 +24,7 @@ from itertools import zip_longest
 from myoedge.nest import c_lanes
 from myoedge.nest.c_arrays import ALL_TYPES, CArray, CRow
 from myoedge.nest.c_cycles import code_operations, text_cycles
-from myoedge.nest.c_dots import DotText, dot_text, dots_of, headers, without
+from myoedge.nest.c_dots import DotText, dot_text, dots_of, headers, outermost, without
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
 from myoedge.nest.c_lanes import ITERATIONS
@@ -96,6 +96,7 @@ class _Body:
             flat.over,
             len(flat.reads),
         )
+        self.dots = outermost(self.dots, self.formula.axes)
 
     def tile(self, name: str) -> TileStruct:
         """Return what the header declares for a function of this name."""

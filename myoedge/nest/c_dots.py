@@ -184,3 +184,11 @@ def dot_cycles(line: str) -> float:
 def without(dots: Sequence[RowProduct], known: Mapping[int, str]) -> list[RowProduct]:
     """Return the sums that have no value yet."""
     return [dot for dot in dots if id(dot.part) not in known]
+
+
+def outermost(dots: Sequence[RowProduct], axes: Mapping[int, frozenset[Axis]]) -> list[RowProduct]:
+    """Return the sums that are not inside of another one.
+
+    axes   id of a part -> reduced axes on which it depends
+    """
+    return [dot for dot in dots if not axes[id(dot.part)]]

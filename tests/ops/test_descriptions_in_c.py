@@ -23,8 +23,10 @@ from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import QuantizedNode, QuantizedParams
 from myoedge.operators.chain_nest import ChainNest, ChainParams
 from myoedge.operators.chains import chain_of
+from myoedge.operators.interpreter import integer_step
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.targets import find_chip
+from tests.ops.case import Case
 from tests.ops.harness import mismatches, run_c
 from tests.ops.test_tiles import in_room
 
@@ -235,3 +237,12 @@ def test_sums_inside_one_another_are_computed_in_one_loop() -> None:
     chain = chain_of(Nest((i,), (x,), Array("y", "int8", (5,)), (i.at,), value), {})
     assert chain is not None
     assert str(c_kernel(chain.flat, {}).files).count("for (int32_t r") == 2
+
+
+def test_a_sum_inside_of_one_over_an_axis_of_one_iteration_is_not_a_row_of_its_own(
+    tmp_path: Path,
+) -> None:
+    attrs = {"axes": (0, 1), "keepdim": False}
+    case = Case("mean", attrs, ((1, 5),), "x0.mean((0, 1))", ((0.0, 1.0),))
+    wanted = [integer_step(case.step, case.data)]
+    assert not mismatches([case], wanted, run_c([case], tmp_path, "-O0"))
