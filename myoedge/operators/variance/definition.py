@@ -5,8 +5,10 @@ the mean (variance, or standard deviation)."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 
@@ -50,7 +52,10 @@ class SpreadParams(CentredParams):
 
     up     left shift of the sum of squares before its square root
     down   right shift of the sum of squares, without a root
+    These and acc_bound follow from shapes and types.
     """
+
+    ranges: ClassVar[Mapping[str, None]] = dict.fromkeys(("up", "down", "acc_bound"))
 
     up: int
     down: int
@@ -96,7 +101,7 @@ def nest(step: QuantizedNode) -> Nest:
     sums = over_all("sum", element), over_all("int32 sum", square), high
     length = math.prod(axis.extent for axis in over)
     zero = as_expr(0) if attrs["centred"] else own_number(step, "x_zero")
-    places = own_number(step, "up" if attrs["root"] else "down")
+    places = as_expr(c.up if attrs["root"] else c.down)
     flags = (as_expr(int(attrs[name])) for name in ("centred", "root"))
     acc = Call(SPREAD, None, (*sums, as_expr(length), zero, *flags, places))
     value = requantised(step, Assumed(acc, 0, c.acc_bound), partial(own_number, step))
