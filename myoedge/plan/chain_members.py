@@ -20,7 +20,11 @@ def may_join(step: QuantizedNode) -> bool:
     of layers with weights, small ones."""
     is_described = OPS[step.node.op].meaning is not None and step.behind is None
     may_run = is_described and step.engine.name in (AUTO, CORES)
-    return may_run and (not isinstance(step.integers, WeightedParams) or is_small_product(step))
+    return may_run and (not has_weights(step) or is_small_product(step))
+
+
+def has_weights(step: QuantizedNode) -> bool:
+    return isinstance(step.integers, WeightedParams)
 
 
 def joins_operands(step: QuantizedNode) -> bool:

@@ -19,6 +19,7 @@ from myoedge.operators.chains import chain_step
 from myoedge.operators.described import written_shape
 from myoedge.plan.chain_members import (
     has_sums,
+    has_weights,
     joins_operands,
     may_join,
     moves_operand,
@@ -67,11 +68,20 @@ class JoinableLayers:
         return found
 
     def chains_before(self, last: QuantizedNode, taken: set[str]) -> list[Members]:
-        """Return chains that end with `last`: one with the layers near it that read or write the
-        same tensors, and one of layers whose results only members read.
+        """Return chains that end with `last`: with the layers near it that read or write the same
+        tensors, or with layers whose results only members read; both also without layers with
+        weights, which kernels by hand may compute faster.
 
         taken   members of other chains
         """
+        found = self._chains(last, taken)
+        products = {
+            n for known in found for n, x in known.items() if x is not last and has_weights(x)
+        }
+        others = self._chains(last, taken | products) if products else []
+        return [*found, *(x for x in others if len(x) > 1)]
+
+    def _chains(self, last: QuantizedNode, taken: set[str]) -> list[Members]:
         own = {last.node.name: last}
         near, others = {**own}, 0
         for step in reversed(self.steps[: self.at[last.node.name]]):
