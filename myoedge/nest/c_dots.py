@@ -23,7 +23,12 @@ TOGETHER = (4, 2, 1)  # rows with one that they share
 CALLS = re.compile(r"me_(?:dot|sum)(\d?)_([bh])\(.* (\d+)\);")
 # Cycles of a word of the shared row by the number of other rows, from the instructions of me_dot.h.
 WORD_CYCLES = {1: 5.0, 2: 6.0, 4: 10.5}
+# The same of an element behind the words. A word of rows that do not begin at words, three in four
+# of them, is two accesses.
+LEFT_CYCLES = {1: 5.0, 2: 8.0, 4: 12.0}
+UNALIGNED_CYCLES = 0.75
 CALL_CYCLES = 8.0
+WORD_SIZES = {"b": 4, "h": 2}  # elements
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,9 +181,11 @@ def dot_cycles(line: str) -> float:
     call = CALLS.search(line)
     if call is None:
         return 0.0
-    count, kind, extent = call.groups()
-    words = int(extent) / (4 if kind == "b" else 2)
-    return CALL_CYCLES + WORD_CYCLES[int(count or 1)] * words
+    rows, extent = int(call[1] or 1), int(call[3])
+    size = WORD_SIZES[call[2]]
+    words, left = divmod(extent, size)
+    unaligned = UNALIGNED_CYCLES * (1 + rows) * words if left else 0.0
+    return CALL_CYCLES + WORD_CYCLES[rows] * words + LEFT_CYCLES[rows] * left + unaligned
 
 
 def without(dots: Sequence[RowProduct], known: Mapping[int, str]) -> list[RowProduct]:
