@@ -114,8 +114,9 @@ class DotText:
     def in_loop(self) -> dict[int, str]:
         """Id of the one sum of each element -> C of its value in a loop over the elements; empty if
         there are more."""
-        is_one = len(self.lines) == 2 and all(len(known) == 1 for known in self.values)
-        found = self.values[0] if is_one else {}
+        texts = [text for known in self.values for text in known.values()]
+        is_one = len(self.lines) == 2 and len(texts) == len(self.values)
+        found = self.values[0] if is_one and all("[" in text for text in texts) else {}
         return {part: f"{name.split('[')[0]}[at]" for part, name in found.items()}
 
     def looped(self, element: Iterable[str], count: int) -> list[str]:
