@@ -23,10 +23,11 @@ from myoedge.operators.base import QuantizedNode
 
 # End of a field's name -> the numbers that any training may have; zero points and limits are those
 # of a type, other fields int32.
-RANGES: dict[str, Interval] = {
+RANGES: dict[str, Interval | None] = {
     "pre": (0, PRE_MAX),
     "shift": (0, SHIFT_MAX),
     "bits": (0, SHIFT_MAX),
+    "acc_bound": None,  # is proven, not read
 }
 
 OPERANDS = {"x_zero": 0, "a_zero": 0, "b_zero": 1, "y_zero": -1, "zero": -1}  # of zero points
@@ -66,8 +67,8 @@ def read_as_data(step: QuantizedNode, name: str, number: Value, at: int = 0) -> 
     return Assumed(Array(name, dtype, (1,), values, varies=True)[0], *limits)
 
 
-def _usual(step: QuantizedNode, name: str, at: int) -> Interval:
-    """Return the range of numbers with such a name."""
+def _usual(step: QuantizedNode, name: str, at: int) -> Interval | None:
+    """Return the range of numbers with such a name; None for those that stay numbers."""
     if name in ("low", "high"):
         return step.element_type.low, step.element_type.high
     if name.endswith(("zero", "zeros")):
