@@ -28,7 +28,7 @@
  *   me_cnt           bits that are set          me_ror(x, n)   rotated right, n 0 .. 31
  *   me_next_b, _bu, _h, _hu, _w(&pointer)         loads, then moves the pointer behind it
  *   me_step_b, _h, _w(&pointer, bytes)            loads, then moves the pointer by so much
- *   me_at_b(middle, at)   entry of a table with 256 of them, at -128 .. 127 from its middle
+ *   me_at_b, _bu(middle, at)   entry of a table with 256 of them, at -128 .. 127 from its middle
  *   me_put_b, _h, _w(&pointer, x)                 stores, then moves the pointer behind it
  */
 #ifndef ME_INTRINSICS_H

@@ -136,12 +136,12 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
     }
 
 #define ME_AT(NATIVE, NAME, TYPE, F7, BYTES) \
-    static inline TYPE NAME(const int8_t *middle, int32_t at) \
+    static inline TYPE NAME(const void *middle, int32_t at) \
     { \
         TYPE x; \
         __asm__(ME_XPULP_R(NATIVE " %0,%2(%1)", "0x03", "7", #F7, "%0", "%1", "%2") \
                 : "=r"(x) \
-                : "r"(middle), "r"(at), "m"(ME_SPAN(const int8_t, middle - 128 * BYTES, 256 * BYTES))); \
+                : "r"(middle), "r"(at), "m"(ME_SPAN(const int8_t, (const int8_t *)middle - 128 * BYTES, 256 * BYTES))); \
         return x; \
     }
 
@@ -207,6 +207,7 @@ ME_STEP("p.lb", me_step_b, int32_t, 0x00, 1)
 ME_STEP("p.lh", me_step_h, int32_t, 0x08, 2)
 ME_STEP("p.lw", me_step_w, uint32_t, 0x10, 4)
 ME_AT("p.lb", me_at_b, int32_t, 0x00, 1)
+ME_AT("p.lbu", me_at_bu, int32_t, 0x20, 1)
 ME_PUT("p.sb", me_put_b, int32_t, 0, 1)
 ME_PUT("p.sh", me_put_h, int32_t, 1, 2)
 ME_PUT("p.sw", me_put_w, uint32_t, 2, 4)

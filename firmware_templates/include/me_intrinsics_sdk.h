@@ -134,7 +134,8 @@ static inline int32_t me_next_b(const int8_t **at) { return *(*at)++; }
 static inline int32_t me_next_bu(const int8_t **at) { return (uint8_t)*(*at)++; }
 static inline int32_t me_next_h(const int8_t **at) { return (int16_t)me_next_hu(at); }
 
-static inline int32_t me_at_b(const int8_t *middle, int32_t at) { return middle[at]; }
+static inline int32_t me_at_b(const void *middle, int32_t at) { return ((const int8_t *)middle)[at]; }
+static inline int32_t me_at_bu(const void *middle, int32_t at) { return ((const uint8_t *)middle)[at]; }
 
 static inline void me_put_b(int8_t **at, int32_t x) { *(*at)++ = (int8_t)x; }
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import zip_longest
 
 from myoedge.nest import c_lanes
 from myoedge.nest.c_arrays import ALL_TYPES, CArray, CRow
@@ -34,6 +33,7 @@ from myoedge.nest.c_results import CResults
 from myoedge.nest.c_row_kernels import CALL_CYCLES, row_kernel
 from myoedge.nest.c_rows import apart_from_squares, common_parts, own_operations, row_headers
 from myoedge.nest.c_taken import TakenRows, moving_parts
+from myoedge.nest.c_text import side_by_side
 from myoedge.nest.c_turns import CTurns
 from myoedge.nest.c_words import WordRow, lane_texts
 from myoedge.nest.flat import FlatNest
@@ -171,7 +171,7 @@ class _Body:
     @cached_property
     def _word_row(self) -> WordRow:
         texts = lane_texts(self.flat, self.arrays, self._loads("v"))
-        return WordRow.of(self.flat, texts, self.results, self._column, self._moves)
+        return WordRow.of(self.flat, texts, self.results, self._lane, self._moves)
 
     def _elements_of_row(self, count: str) -> Iterator[str]:
         """Yield the loop over the elements of a row, several at a time in long rows."""
@@ -258,10 +258,7 @@ class _Body:
         columns = [
             self._column(prefix, ahead, dots.values[ahead]) for ahead, prefix in enumerate(prefixes)
         ]
-        has_loops = any(line.endswith("{") for line in columns[0])
-        rows = columns if has_loops else zip_longest(*columns)
-        lines = (line for row in rows for line in row if line)
-        return [*dots.lines, *lines, *self._moves(len(prefixes))]
+        return [*dots.lines, *side_by_side(columns), *self._moves(len(prefixes))]
 
     @property
     def _is_long(self) -> bool:
@@ -273,7 +270,7 @@ class _Body:
         then a loop over what follows."""
         rows = [row for dot in self.dots for row in dot.rows]
         others = [array for array in self.arrays if array not in rows]
-        element = *self._column("v", 0, dots.in_loop), *self._moves(1, others)
+        element = *self._lane("v", 0, dots.in_loop), *self._moves(1, others)
         return [*dots.looped(element, count), *self._moves(count, rows)]
 
     def _moves(self, count: int, arrays: Sequence[CArray] = ()) -> Iterator[str]:
@@ -285,8 +282,8 @@ class _Body:
             if array.is_indexed and array.moves and not self.taken.has_all_of(array):
                 yield f"{array.name} += {array.step(array.inner, count)};"
 
-    def _column(self, prefix: str, ahead: int, dots: dict[int, str]) -> list[str]:
-        """Return the statements for one element.
+    def _column(self, prefix: str, ahead: int, dots: dict[int, str]) -> tuple[list[str], list[str]]:
+        """Return the statements for one element: its loads, and those that follow.
 
         ahead   number of its iteration from that to which the pointers point
         dots    id of a sum -> C of its value
@@ -296,8 +293,11 @@ class _Body:
         loads = self._loads(prefix, ahead) | self._row_sums.named | dots
         loads |= {id(row.part): row.value(prefix) for row in self.taken.rows}
         text = FormulaText(self.formula, loads, prefix, self.sums, self._rows(ahead))
-        stores = [*self.written.stores(text.results())]
-        return [*lines, *text.lines, *stores]
+        values = text.results()
+        return lines, [*text.lines, *self.written.stores(values)]
+
+    def _lane(self, prefix: str, ahead: int, dots: dict[int, str]) -> list[str]:
+        return side_by_side([self._column(prefix, ahead, dots)])
 
     def _loads(self, prefix: str, ahead: int = 0) -> dict[int, str]:
         """Return id of an element -> C of its value."""

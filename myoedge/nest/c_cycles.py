@@ -18,6 +18,7 @@ ROW_OPERATIONS = 25  # of those of rows
 OPERATION_CYCLES = {
     "table": 3,
     "me_at_b": 3,
+    "me_at_bu": 3,
     "me_add4_b": 4,
     "me_set4_b": 4,
     "me_add2_h": 2,

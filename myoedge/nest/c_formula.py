@@ -20,6 +20,7 @@ from myoedge.nest.nodes import Assumed, CallResult, has_results
 from myoedge.nest.taken import Taken
 
 FUNCTIONS = {"//": "me_quotient", "%": "me_remainder"}
+ENTRIES = {"int8": "me_at_b", "uint8": "me_at_bu"}  # of tables
 TEXT_LENGTH = 60  # a longer expression gets a variable
 INT32_MAX, HALF_MAX = 2**31 - 1, 2**15 - 1
 
@@ -122,8 +123,8 @@ class FormulaText:
 
     def _entry(self, part: Lookup, table: str) -> str:
         match part.at:
-            case Binary("-", at, Number(-128)) if part.array.dtype == "int8":
-                return f"me_at_b({table} + 128, {self.bare(at)})"
+            case Binary("-", at, Number(-128)) if (kind := part.array.dtype) in ENTRIES:
+                return f"{ENTRIES[kind]}({table} + 128, {self.bare(at)})"
             case Assumed(Binary("-", most, x)) if part.array.dtype == "uint16":
                 return f"me_below({table}, {self.bare(most)}, {self.bare(x)})"
         return f"{table}[{self.bare(part.at)}]"

@@ -8,6 +8,7 @@ less than a product, its constants, a shift and a limit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,11 +25,11 @@ ELEMENTS = 2048  # that take more cycles than the transfer of a table
 def shortest(values: Sequence[Expr], elements: int) -> Mapping[int, Expr]:
     """Return id of each part of formulas -> a part that always has its value, with the fewest
     operations; for many elements, entries of tables are among them."""
-    made = simplified(*values)
-    if elements < ELEMENTS:
-        return made
-    tabled = in_tables([made[id(value)] for value in values])
-    return {part: tabled.get(id(found), found) for part, found in made.items()}
+    made: Mapping[int, Expr] = simplified(*values)
+    for step in (in_tables,) * (elements >= ELEMENTS) + (with_moved_entries,):
+        changed = step([made[id(value)] for value in values])
+        made = {part: changed.get(id(found), found) for part, found in made.items()}
+    return made
 
 
 def in_tables(values: Sequence[Expr]) -> dict[int, Expr]:
@@ -38,15 +39,67 @@ def in_tables(values: Sequence[Expr]) -> dict[int, Expr]:
     tables = dict[int, Expr]()
     covered = set[int]()
     for part in reversed(walk(*(apart[id(value)] for value in values))):
-        if id(part) not in covered and (entry := single.entry(part)):
+        if id(part) not in covered and (entry := single.entry(part)) is not None:
             tables[id(part)] = entry
             covered |= {id(x) for x in walk(part)}
 
     def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
-        return tables.get(id(part)) or with_operands(part, made)
+        return tables[id(part)] if id(part) in tables else with_operands(part, made)
 
     made = rebuilt(*apart.values(), change=change)
     return {part: made[id(found)] for part, found in apart.items()}
+
+
+def with_moved_entries(values: Sequence[Expr]) -> dict[int, Expr]:
+    """Return id of each part of formulas -> the part in its place: entries of a table include the
+    number that all parts that read them add."""
+    added = _numbers_added(values)
+    tables: dict[tuple[int, int], Array | None] = {}
+
+    def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
+        match part:
+            case Binary("+" | "-", Lookup(array, at) as entry, Number()) if id(entry) in added:
+                key = id(array), added[id(entry)]
+                if (table := tables.setdefault(key, _moved(array, key[1]))) is not None:
+                    return Lookup(table, made[id(at)])
+        return with_operands(part, made)
+
+    return rebuilt(*values, change=change)
+
+
+def _numbers_added(values: Sequence[Expr]) -> dict[int, int]:
+    """Return id of a part -> the number that all other parts that read it add, outside of
+    indices."""
+    parts = walk(*values)
+    indices = {id(part.at) for part in parts if isinstance(part, Lookup)}
+    found: dict[int, set[int | None]] = {id(x): {None} for x in values}
+    for reader, x in ((part, x) for part in parts for x in part.operands):
+        number = None if id(reader) in indices else _added(reader, x)
+        found.setdefault(id(x), set()).add(number)
+    return {at: number for at, numbers in found.items() if (number := _single(numbers)) is not None}
+
+
+def _single(numbers: set[int | None]) -> int | None:
+    return next(iter(numbers)) if len(numbers) == 1 else None
+
+
+def _added(part: Expr, x: Expr) -> int | None:
+    """Return the number that a part adds to an operand; None if it does something else."""
+    match part:
+        case Binary("+" | "-" as operation, left, Number(number)) if left is x:
+            return number if operation == "+" else -number
+    return None
+
+
+def _moved(table: Array, number: int) -> Array | None:
+    """Return a table of bytes with a number added to each entry; None if one is no byte then."""
+    if table.dtype != "int8" or table.varies:
+        return None
+    entries = table.known.astype(np.int32) + number
+    for kind in ("int8", "uint8"):
+        if np.array_equal(entries.astype(kind), entries):
+            return replace(table, dtype=kind, values=entries.astype(kind))
+    return None
 
 
 class _Single:

@@ -125,3 +125,16 @@ def test_a_sum_that_is_read_twice_is_computed_once() -> None:
     twice = A * 3 + B * 5
     value = ((twice + C) >> 2) * ((twice - C) >> 3)
     assert len(walk(simplified(value)[id(value)])) <= len(walk(value))
+
+
+def test_entries_include_the_number_that_is_added_to_all_of_them() -> None:
+    """As signed or unsigned bytes; not in an index, and not if they are read as they are, too."""
+    value = (TABLE - -128) * B
+    match shortest([value], 1)[id(value)]:
+        case Binary("*", Lookup(table), _):
+            assert table.known.dtype == np.uint8
+            assert np.array_equal(table.known, RISING.astype(int) + 128)
+        case found:
+            pytest.fail(f"{found}")
+    for kept in ((TABLE + 1) * B, (TABLE - -128) * TABLE, Lookup(TABLE.array, TABLE - -128) * B):
+        assert len(walk(shortest([kept], 1)[id(kept)])) == len(walk(kept))

@@ -89,7 +89,7 @@ static void of_memory(int32_t *row, uint32_t a, uint32_t b)
     const int8_t *from = memory + b % 4;
     NOTE(me_next_b(&from)), NOTE(me_next_bu(&from)), NOTE(me_next_h(&from)), NOTE(me_next_hu(&from));
     NOTE(me_next_w(&from)), NOTE(from - memory);
-    NOTE(me_at_b(from, -3)), NOTE(me_at_b(from, 2));
+    NOTE(me_at_b(from, -3)), NOTE(me_at_b(from, 2)), NOTE(me_at_bu(from, -3)), NOTE(me_at_bu(from, 2));
     NOTE(me_step_w(&from, -6)), NOTE(me_step_b(&from, 5)), NOTE(me_step_b(&from, -8));
     NOTE(me_step_h(&from, 3)), NOTE(me_step_h(&from, -3));
     NOTE(from - memory);
