@@ -14,7 +14,8 @@
 
 #include "me_intrinsics.h"
 
-/* A word of x and of the other rows. */
+/* A word of x and of the other rows; of more than eight words two at a time, as fetching the code takes longer
+ * than the ends of the iterations that it saves. */
 #define ME_DOT_WORDS2(KIND) \
     do { \
         const uint32_t word = me_next_w(&x), a0 = me_next_w(&a), b0 = me_next_w(&b); \
@@ -69,11 +70,12 @@
     { \
         const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a, *b = (const int8_t *)of_b; \
         int32_t sum0 = 0, sum1 = 0; \
-        for (int32_t pairs = n / (2 * PER_WORD); pairs > 0; pairs--) { \
+        const int32_t words = n / PER_WORD, pairs = words > 8 ? words / 2 : 0; \
+        for (int32_t left = pairs; left > 0; left--) { \
             ME_DOT_WORDS2(KIND); \
             ME_DOT_WORDS2(KIND); \
         } \
-        if (n & PER_WORD) \
+        for (int32_t left = words - 2 * pairs; left > 0; left--) \
             ME_DOT_WORDS2(KIND); \
         for (int32_t left = n % PER_WORD; left > 0; left--) { \
             const int32_t value = me_next_##KIND(&x); \
@@ -90,11 +92,12 @@
         const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a, *b = (const int8_t *)of_b; \
         const int8_t *c = (const int8_t *)of_c, *d = (const int8_t *)of_d; \
         int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0; \
-        for (int32_t pairs = n / (2 * PER_WORD); pairs > 0; pairs--) { \
+        const int32_t words = n / PER_WORD, pairs = words > 8 ? words / 2 : 0; \
+        for (int32_t left = pairs; left > 0; left--) { \
             ME_DOT_WORDS4(KIND); \
             ME_DOT_WORDS4(KIND); \
         } \
-        if (n & PER_WORD) \
+        for (int32_t left = words - 2 * pairs; left > 0; left--) \
             ME_DOT_WORDS4(KIND); \
         for (int32_t left = n % PER_WORD; left > 0; left--) { \
             const int32_t value = me_next_##KIND(&x); \
