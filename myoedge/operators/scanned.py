@@ -25,6 +25,7 @@ from myoedge.operators.kernel import (
 )
 from myoedge.targets.chip import Engine, KernelCost
 
+CARRIED = "carried"  # the loop along which values are carried
 CUT = 3  # number of outer loops that may be tiled
 ROW_CYCLES = 60.0  # of a row's start: its place by divisions, and the first values
 # Cycles of a tile, a layer's first tile and, in it, of code per operation.
@@ -40,10 +41,10 @@ def generated_cost(operations: int) -> KernelCost:
 
 
 def scan_axes(flat: FlatNest) -> tuple[dict[str, int], list[AffineExpr]]:
-    """Return the extents of the loops that may be tiled, and the index along each loop; all of the
-    last one is in a tile."""
+    """Return the extents of the loops that may be tiled, and the index along each loop; a tile has
+    all of the last one, which need not be all of an array's dimension."""
     axes, dims = axes_of(flat.loops[:-1])
-    return axes, [*dims, ()]
+    return axes, [*dims, ((CARRIED, 1),)]
 
 
 def scan_in_tiles(
@@ -61,7 +62,7 @@ def scan_in_tiles(
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
     return TiledKernel(
         function=text.name,
-        axes=axes,
+        axes=axes | {CARRIED: flat.loops[-1].extent},
         split=tuple(name for name in axes if name.startswith("i"))[:CUT],
         operands=(*inputs, *tables, *result_operands(step, text, flat, dims)),
         op={name: f"@{name}" for name in text.tables} or {"unused": 0},
