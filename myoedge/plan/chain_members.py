@@ -12,7 +12,7 @@ from myoedge.nest.parts import all_axes, depending
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import AUTO, CORES
 from myoedge.operators.products.packing import WeightedParams
-from myoedge.operators.products.rows import is_small_product
+from myoedge.operators.products.rows import may_join_product
 
 
 def may_join(step: QuantizedNode) -> bool:
@@ -20,7 +20,7 @@ def may_join(step: QuantizedNode) -> bool:
     of layers with weights, small ones."""
     is_described = OPS[step.node.op].meaning is not None and step.behind is None
     may_run = is_described and step.engine.name in (AUTO, CORES)
-    return may_run and (not has_weights(step) or is_small_product(step))
+    return may_run and (not has_weights(step) or may_join_product(step))
 
 
 def has_weights(step: QuantizedNode) -> bool:

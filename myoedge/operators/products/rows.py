@@ -31,7 +31,9 @@ from myoedge.operators.products.packing import (
 )
 from myoedge.targets.chip import Engine
 
-MOST_PRODUCTS = 65_536  # for which C may be generated; larger ones wait for their weights
+# Products for which C may be generated: alone, 128 x 128 are faster by hand once their weights have
+# arrived; with the layers around it in one loop, larger ones are not.
+MOST_ALONE, MOST_JOINED = 12_288, 65_536
 ODD_WORDS = 3  # a tap after the last whole word takes as long as this many words
 
 
@@ -55,9 +57,14 @@ def is_large_product(rows: int, c: int, k: int) -> bool:
 
 
 def is_small_product(step: QuantizedNode) -> bool:
-    """Return whether C may be generated for a product: it is small, and its weights are bytes or 16
-    bits. Kernels for larger ones share loads among rows, and unpack weights of few bits."""
-    return math.prod(row_sizes(step)) <= MOST_PRODUCTS and stored_bits(step) == INT8.bits
+    """Return whether C may be generated for a product alone: it is small, and its weights are bytes
+    or 16 bits. Kernels for larger ones share loads among rows, and unpack weights of few bits."""
+    return may_join_product(step) and math.prod(row_sizes(step)) <= MOST_ALONE
+
+
+def may_join_product(step: QuantizedNode) -> bool:
+    """Return whether C may be generated for a product with the layers around it."""
+    return math.prod(row_sizes(step)) <= MOST_JOINED and stored_bits(step) == INT8.bits
 
 
 def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
