@@ -21,7 +21,7 @@ from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.plan.l1.no_tiling import too_small
 from myoedge.plan.l1.tile_search import choose
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l2.resident_weights import Key, owners
+from myoedge.plan.l2.resident_weights import SHARED_FROM, Key, owners
 from myoedge.plan.l3.feature_maps import Access
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.locations import IN_L3, Location, LoopState, place_in_layer
@@ -88,12 +88,18 @@ class Plan:
         name."""
         return self.owners[key] == key and key not in self.streamed
 
+    @property
+    def shared_from_bytes(self) -> int:
+        """Bytes of the smallest constants that are stored once if they are equal."""
+        return SHARED_FROM if any(step.as_data for step in self.steps) else 0
+
     @cached_property
     def same(self) -> Mapping[str, str]:
         """Constant operand -> the operand of equal bytes that is stored; only for operands that a
         layer reads."""
         read = {name for step in self.steps for name in step.operands}
-        return owners((n, array) for n, array in self.quant.constants.items() if n in read)
+        arrays = ((n, array) for n, array in self.quant.constants.items() if n in read)
+        return owners(arrays, self.shared_from_bytes)
 
     @cached_property
     def constants(self) -> Mapping[str, int]:
@@ -105,11 +111,12 @@ class Plan:
     @cached_property
     def owners(self) -> Mapping[Key, Key]:
         """(layer, constant) -> the first one with equal bytes, which is stored."""
-        return owners(
+        arrays = (
             ((index, name), array)
             for index in range(len(self.steps))
             for name, array in self.stored(index).items()
         )
+        return owners(arrays, self.shared_from_bytes)
 
     @cached_property
     def streamed(self) -> Mapping[tuple[int, str], tuple[L3Transfer, ...]]:
@@ -141,7 +148,7 @@ class Plan:
             for o in tiling.kernel.l3_tables
             if o.array is not None
         }
-        known, end = owners(tables.items()), self.l3_transfer_bytes
+        known, end = owners(tables.items(), self.shared_from_bytes), self.l3_transfer_bytes
         places: dict[Key, tuple[int, Array]] = {}
         for key, array in tables.items():
             places[key] = (places[known[key]][0] if known[key] != key else end), array

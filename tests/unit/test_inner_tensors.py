@@ -79,7 +79,7 @@ def groups_of(compute: Callable[[T, T], T | tuple[T, T]], rows: int = 1) -> list
         (lambda x, y: ((x * y).sum(-1, keepdim=True) + y) * x, [["add"]]),
         (
             lambda x, y: nn.functional.softmax(x * y + y, -1) - (x - y) * y,
-            [["mul", "sub"], ["mul"]],
+            [["mul", "sub", "mul"]],
         ),
     ],
     ids=["deep", "one", "table", "two readers", "output", "sum", "two branches"],

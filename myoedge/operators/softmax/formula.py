@@ -25,7 +25,7 @@ MANTISSA = EXP_ONE, 2 * EXP_ONE - 1
 
 def softmax_nest(step: QuantizedNode) -> Nest:
     """Describe a softmax; with int8 scores and probabilities, these have steps of 1/256."""
-    row = Row(step)
+    row = ScoreRow(step)
     inverse = Call(RECIPROCAL, None, (row.mantissa,))
     if step.has_int16:
         mult, shift, zero = (own_number(step, name) for name in ("mult", "shift", "zero"))
@@ -38,7 +38,7 @@ def softmax_nest(step: QuantizedNode) -> Nest:
 
 def log_softmax_nest(step: QuantizedNode) -> Nest:
     """Describe a log-softmax: (distance * mult + ln(sum) * log_mult + offset) >> shift."""
-    row, c = Row(step), step.integers
+    row, c = ScoreRow(step), step.integers
     log = nest_constant("log", c.log.astype(np.int16))
     log_sum = Lookup(log, (row.mantissa >> 7) - 256) + row.halvings * c.ln2
     names = "mult", "log_mult", "offset", "shift"
@@ -46,7 +46,7 @@ def log_softmax_nest(step: QuantizedNode) -> Nest:
     return row.nest((row.distance(row.own) * mult + (log_sum * log_mult + offset)) >> shift)
 
 
-class Row:
+class ScoreRow:
     """A row of scores.
 
     own        index of an element of the result

@@ -205,14 +205,24 @@ def _small(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
         yield key
 
 
+# Bytes of the smallest arrays that are stored once in builds whose weights another training may
+# replace: smaller ones, numbers and tables, may be equal by chance.
+SHARED_FROM = 2049
+
 # --- equal constants ------------------------------------------------------------------------------
 
 
-def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
-    """Map the name of every array to the name of the first array with the same type and bytes."""
+def owners(arrays: Iterable[tuple[K, Array]], shared_from: int = 0) -> dict[K, K]:
+    """Map the name of every array to the name of the first array with the same type and bytes.
+
+    shared_from   bytes of the smallest arrays that are stored once
+    """
     first: dict[tuple[str, bytes], K] = {}
     return {
-        key: first.setdefault((a.dtype.str, content_digest(a.tobytes())), key) for key, a in arrays
+        key: first.setdefault((a.dtype.str, content_digest(a.tobytes())), key)
+        if a.nbytes >= shared_from
+        else key
+        for key, a in arrays
     }
 
 

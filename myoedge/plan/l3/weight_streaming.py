@@ -98,8 +98,17 @@ def _filled(plan: Plan, most: int) -> Plan:
 
 
 def _digests(plan: Plan) -> Callable[[Chunk], bytes]:
-    """Return a function chunk -> digest of its bytes, with a cache."""
-    return cache(lambda chunk: content_digest(plan.content(chunk)))
+    """Return a function chunk -> digest of its bytes, with a cache; of small ones that may be equal
+    by chance, with their place in the network."""
+
+    @cache
+    def digest(chunk: Chunk) -> bytes:
+        content = plan.content(chunk)
+        if len(content) < plan.shared_from_bytes:
+            content += f"{chunk.step} {chunk.array} {chunk.start}".encode()
+        return content_digest(content)
+
+    return digest
 
 
 def _with_streamed(
