@@ -57,9 +57,8 @@ class CTurns:
         if turns is None or flat.late or flat.over:
             return False
         moved = (self.arrays[n] for n in (*turns.rows, *turns.states))
-        return not any(x.is_taken for x in self.arrays) and all(
-            x.moves and not x.is_indexed and not x.is_strided for x in moved
-        )
+        is_known = not any(x.is_taken or x.is_large_record for x in self.arrays)
+        return is_known and all(x.is_dense for x in moved)
 
     def array(self, array: CArray) -> str:
         """Return the pointer to an array in an iteration, in C."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from myoedge.nest.primitive import Numbers, Primitive
+from myoedge.numerics.fixed_point import whole_number
 
 
 class Undecided(TypeError):
@@ -81,7 +82,7 @@ Value = Expr | int
 
 
 def as_expr(value: Value) -> Expr:
-    return value if isinstance(value, Expr) else Number(int(value))
+    return value if isinstance(value, Expr) else Number(whole_number(value))
 
 
 @dataclass(frozen=True, eq=False)

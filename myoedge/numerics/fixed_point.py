@@ -15,6 +15,13 @@ SHIFT_MAX = 30
 PRE_MAX = 20
 
 
+def whole_number(value: float | np.integer[Any]) -> int:
+    """Return a number as an int. Errors: TypeError for one that is no integer."""
+    if value != int(value):
+        raise TypeError(f"a formula has integers, not {value}")
+    return int(value)
+
+
 def lookup(x: Array, table: Array) -> Array:
     """Return table entries for int8 x [...]; the first of the 256 entries is for -128."""
     return table.take(x.view(np.uint8) ^ 128)  # as uint8, a negative x is 128 or more

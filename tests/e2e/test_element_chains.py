@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,6 +113,30 @@ def test_values_are_carried_along_a_part_of_a_dimension(tmp_path: Path) -> None:
     build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
     assert any("slice" in layer["members"] for layer in build.report["layers"])
     assert myoedge.validate(build, on=("host",)).difference is None
+
+
+class Heads(nn.Module):
+    """Many results of one value each from the same rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Linear(13, 1) for _ in range(24))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(head(x) for head in self.heads)
+
+
+def test_a_chain_with_many_numbers_reads_them_in_place(tmp_path: Path) -> None:
+    """As variables they left no room on a core's stack."""
+    torch.manual_seed(0)
+    model = save_exported(Heads().eval(), (torch.zeros(1, 16, 13),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(3).standard_normal((8, 1, 16, 13)).astype(np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
+    assert max(len(layer["members"]) for layer in build.report["layers"]) > 16
+    sources = [path.read_text() for path in (build.folder / "src/library").glob("me_chain_*.c")]
+    assert not any(re.search(r"const int32_t x\d+_\d{2} =", text) for text in sources)
+    assert any(re.search(r"x\d+\[\d{2}\]", text) for text in sources)
+    assert myoedge.validate(build, on=("host", "simulator")).difference is None
 
 
 class Carried(nn.Module):

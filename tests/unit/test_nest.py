@@ -316,3 +316,9 @@ def test_an_index_adds_up() -> None:
     assert (index.low, index.high, index.stride(i), index.stride(k)) == (-3, 5, 2, 1)
     assert (index + i.at * -2).terms == ((k, 1),)
     assert (index * 0) == Affine()
+
+
+def test_a_formula_has_integers_alone() -> None:
+    x = Array("x", "int8", (4,))[Axis("i", 4)]
+    with pytest.raises(TypeError, match=r"integers, not 0\.5"):
+        x * 0.5  # type: ignore[operator]
