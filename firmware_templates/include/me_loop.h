@@ -44,8 +44,9 @@ static inline void me_loops_end(int32_t layers)
         me_marks[i + 1] = me_marks[i] + me_spent[i];
 }
 
-/* Writes the arguments of an iteration's first tile, or of the first one after the loop, while the control core loads the tile. */
-static inline void me_first_arguments_of_turn(const me_layer *layer)
+/* Writes the arguments of the first tile of an iteration, or of the layer after the loop, while the control core
+ * loads the tile. */
+static inline void me_next_arguments(const me_layer *layer)
 {
     if (me_core() == 0)
         me_begin_layer(layer);
@@ -83,7 +84,7 @@ static inline void me_loop_layer_ends(int32_t layer) { (void)layer; }
 
 static inline void me_loops_end(int32_t layers) { (void)layers; }
 
-static inline void me_first_arguments_of_turn(const me_layer *layer) { me_begin_layer(layer); }
+static inline void me_next_arguments(const me_layer *layer) { me_begin_layer(layer); }
 
 static inline void me_before_loop(void (*before)(void)) { before(); }
 
@@ -123,7 +124,7 @@ static inline void me_loop_ends(const me_layer *behind, void (*after)(void))
     if (after)
         me_after_loop(after);
     if (behind)
-        me_first_arguments_of_turn(behind);
+        me_next_arguments(behind);
 }
 
 /* -> whether there is another iteration; its first layer's arguments are written.
@@ -137,7 +138,7 @@ static inline int me_next_turn(const me_layer *first, int32_t turns)
     if (ME_TURN > 0) {
         if (me_is_steering())
             me_l3_loop_again();
-        me_first_arguments_of_turn(first);
+        me_next_arguments(first);
     }
     return 1;
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of network.c for loops: what is loaded before the first iteration, and the rows of
-sequences that are fetched during each iteration for the next one."""
+"""Values of network.c for loops: loads before the first iteration, the next iteration's rows of
+sequences, which are fetched during each iteration, and stores after the last one."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def _fetch(
     to, source = macro(function, operand.name), outside(index, operand).text
     size = max(_size_bytes(reader) for _, reader in readers)  # a part of the row may come first
     is_next = readers[-1][0] < loop.last
-    # of the first layer: awaited by the last one, which takes it for the layer after it
     source += f" + {row.row_bytes}" * is_next
+    # The last layer waits for a row of the first one, which it takes for the layer after it.
     waits = loop.last + 1 if is_next and plan.tilings[index].back_to_back else index
     lines: Sequence[str] = (
         f"me_start_for_layer({waits});",

@@ -22,7 +22,7 @@ from myoedge.nest.windows import IndexMap
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
 # int64: values before a scan, and after it; uint16: tables
 ALL_TYPES = {**C_TYPES, "int64": "int64_t", "uint16": "uint16_t"}
-MOST_NUMBERS = 16  # of a record, as variables
+MOST_NUMBERS = 16  # of all records that a row reads, as variables
 NEXT = {
     "int8": "me_next_b",
     "uint8": "me_next_bu",
@@ -146,19 +146,25 @@ class CArray:
 
     @property
     def is_row_record(self) -> bool:
-        """Whether all of a row reads the same record, whose numbers are variables; a core's stack
-        has no room for those of a large one."""
-        is_of_row = self.read.width > 1 and not self.moves and not self.read.is_reduced
-        return is_of_row and not self.is_large_record
+        """Whether the numbers of a record that all of a row reads are variables."""
+        return self._is_of_row(self.number) and not self.is_read_in_place
+
+    @property
+    def is_read_in_place(self) -> bool:
+        """Whether numbers of records are read where they are used: a core's stack has no room for
+        many variables."""
+        reads = (x for n, x in enumerate(self.flat.reads) if self._is_of_row(n))
+        return sum(len({at for _, at in x.parts}) for x in reads) > MOST_NUMBERS
+
+    def _is_of_row(self, number: int) -> bool:
+        """Return whether all of a row reads the same record of an array."""
+        read, moves = self.flat.reads[number], self.flat.loops[-1].steps[number]
+        return read.width > 1 and not moves and not read.is_reduced
 
     @property
     def is_dense(self) -> bool:
         """Whether a row's elements are read one behind the other."""
         return self.moves and not self.is_indexed and not self.is_strided
-
-    @property
-    def is_large_record(self) -> bool:
-        return len({at for _, at in self.read.parts}) > MOST_NUMBERS
 
     @property
     def is_fixed(self) -> bool:

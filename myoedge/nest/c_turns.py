@@ -57,7 +57,7 @@ class CTurns:
         if turns is None or flat.late or flat.over:
             return False
         moved = (self.arrays[n] for n in (*turns.rows, *turns.states))
-        is_known = not any(x.is_taken or x.is_large_record for x in self.arrays)
+        is_known = not any(x.is_taken or x.is_read_in_place for x in self.arrays)
         return is_known and all(x.is_dense for x in moved)
 
     def array(self, array: CArray) -> str:

@@ -31,9 +31,8 @@ class ChainNest:
     def in_c(self, cores: int) -> CKernel:
         """Return its function in C for so many cores."""
         if cores not in self.made:
-            scanned = self.flat.scanned is not None
-            made = scan_kernel(self.flat, self.labels) if scanned else None
-            self.made[cores] = made or c_kernel(self.flat, self.labels, cores)
+            is_scan, known = self.flat.scanned is not None, (self.flat, self.labels)
+            self.made[cores] = scan_kernel(*known) if is_scan else c_kernel(*known, cores)
         return self.made[cores]
 
 

@@ -290,10 +290,8 @@ def _padding_bytes(region: Region, array: Array) -> int:
 
 def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, text: CKernel, cores: int) -> Any:
     """Return the estimated cycles of the busiest core for a tile."""
-    extents, shared = (
-        loop_extents(flat, y.extents(sizes)),
-        shared_loops(flat, cores, lanes_of(flat)),
-    )
+    extents = loop_extents(flat, y.extents(sizes))
+    shared = shared_loops(flat, cores, lanes_of(flat))
     share = -(-math.prod(extents[d] for d in shared) // cores)
     rest = [n for d, n in enumerate(extents[:-1]) if d not in shared]
     is_inner = len(extents) - 1 in shared

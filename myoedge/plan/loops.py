@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
@@ -218,9 +218,8 @@ def loop_tensors(
     for at, result in made:
         name, node = result.node.name, result.node
         if roots[name] == (name, 0) and node.op != WRITE:
-            size = math.prod(result.out) * result.element_type.size_bytes
-            tensors = (_in_loop(x, at, node, uses[name], name in leaving) for x in loops)
-            found += [replace(x, size_bytes=size) for x in tensors if x is not None]
+            tensors = (_in_loop(x, at, result, uses[name], name in leaving) for x in loops)
+            found += [x for x in tensors if x is not None]
     return found
 
 
@@ -277,9 +276,9 @@ def written_by_rows(
 
 
 def _in_loop(
-    loop: LoopLayers, at: int, node: Node, uses: Sequence[Use], leaves: bool
+    loop: LoopLayers, at: int, result: QuantizedNode, uses: Sequence[Use], leaves: bool
 ) -> LoopTensor | None:
-    """Return the result `node` of layer `at` as a tensor of a loop; None if it is none: layers
+    """Return a result of layer `at` as a tensor of a loop; None if it is none: layers
     outside access it before the loop ends, or it is no state and is read later.
 
     uses     accesses to its buffer
@@ -287,10 +286,12 @@ def _in_loop(
     """
     within = tuple(use for use in uses if use[0] <= loop.last)
     is_read_later = leaves or len(within) < len(uses)
-    is_state = node.op == STATE
+    is_state = result.node.op == STATE
     if (is_read_later and not is_state) or not _is_used_inside(loop, within, at, is_state):
         return None
-    return LoopTensor(loop, at, 0, within, stored_as=node.name if is_read_later else "")
+    size = math.prod(result.out) * result.element_type.size_bytes
+    stored_as = result.node.name if is_read_later else ""
+    return LoopTensor(loop, at, size, within, stored_as=stored_as)
 
 
 def _is_used_inside(loop: LoopLayers, uses: Iterable[Use], at: int, is_state: bool) -> bool:

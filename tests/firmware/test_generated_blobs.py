@@ -13,13 +13,11 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.codegen.firmware import link
 from myoedge.simulator import simulate
 from tests.conftest import save_exported
 from tests.firmware.status import STATUS
 from tests.firmware.test_loading import references
-from tests.firmware.test_model_blob import ON_CHIP, blob_of, load
-from tests.firmware.two_networks import golden
+from tests.firmware.test_model_blob import blob_of, load, program_with_blob
 from tests.loop_networks import ClosedForm
 
 SHAPE = (1, 6, 8)
@@ -103,17 +101,5 @@ def test_a_program_computes_the_integers_of_another_training(
 
 
 def test_so_does_the_chip(trainings: tuple[Build, Build], tmp_path: Path) -> None:
-    first, second = trainings
-    src = first.folder / "src"
-    own = ("selftest.c", "firmware/main.c", "Makefile")
-    paths = {str(x.relative_to(src)): x for x in src.rglob("*") if x.is_file()}
-    files = {name: x.read_text() for name, x in paths.items() if name not in own}
-    data = ", ".join(map(str, blob_of(second)))
-    files["blob.h"] = (
-        "#include <stdint.h>\n"
-        f"_Alignas(4) static const int8_t input[] = {{ {golden(second, 'input')} }};\n"
-        f"static const int8_t wanted[] = {{ {golden(second, 'output')} }};\n"
-        f"static const uint8_t blob[] = {{ {data} }};\n"
-    )
-    made = link({**files, "main.c": ON_CHIP})
+    made = program_with_blob(*trainings)
     assert simulate(made.elf, folder=tmp_path).exit_code == 0

@@ -19,7 +19,7 @@ from torch import nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.blob import BLOB, HEAD, layout_in
-from myoedge.codegen.firmware import check_instructions, link
+from myoedge.codegen.firmware import Firmware, check_instructions, link
 from myoedge.numerics.arrays import Array
 from myoedge.simulator import simulate
 from tests.conftest import myoedge as command
@@ -237,24 +237,23 @@ int main(void)
 """
 
 
-def test_the_chip_takes_a_blob(trainings: tuple[Build, Build], tmp_path: Path) -> None:
-    first, second = trainings
-    src = first.folder / "src"
-    files = {
-        str(path.relative_to(src)): path.read_text() for path in src.rglob("*") if path.is_file()
-    }
-    files = {
-        n: t for n, t in files.items() if n not in ("selftest.c", "firmware/main.c", "Makefile")
-    }
-    given, wanted = golden(second, "input"), golden(second, "output")
+def program_with_blob(first: Build, second: Build) -> Firmware:
+    """A program of one training, which takes the blob and the golden run of another."""
+    src, own = first.folder / "src", ("selftest.c", "firmware/main.c", "Makefile")
+    paths = {str(path.relative_to(src)): path for path in src.rglob("*") if path.is_file()}
+    files = {name: path.read_text() for name, path in paths.items() if name not in own}
     data = ", ".join(map(str, blob_of(second)))
     files["blob.h"] = (
         "#include <stdint.h>\n"
-        f"_Alignas(4) static const int8_t input[] = {{ {given} }};\n"
-        f"static const int8_t wanted[] = {{ {wanted} }};\n"
+        f"_Alignas(4) static const int8_t input[] = {{ {golden(second, 'input')} }};\n"
+        f"static const int8_t wanted[] = {{ {golden(second, 'output')} }};\n"
         f"static const uint8_t blob[] = {{ {data} }};\n"
     )
-    made = link({**files, "main.c": ON_CHIP})
+    return link({**files, "main.c": ON_CHIP})
+
+
+def test_the_chip_takes_a_blob(trainings: tuple[Build, Build], tmp_path: Path) -> None:
+    made = program_with_blob(*trainings)
     check_instructions(made)
     assert simulate(made.elf, folder=tmp_path).exit_code == 0
 

@@ -24,6 +24,7 @@ from myoedge.operators.formula import FORMULAS
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.loop.turns import WRITE
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
+from myoedge.plan.l1.tiling import Tiling
 from myoedge.targets import find_chip
 from tests.ops.harness import drawn, mismatches, run_results
 from tests.ops.test_tiles import in_room
@@ -232,6 +233,14 @@ def drawn_chains(count: int, first: int = 0) -> list[Chain]:
     return [chain for chain in found if chain is not None][:count]
 
 
+def tilings_of(chains: Sequence[Chain]) -> list[Tiling]:
+    found = []
+    for number, chain in enumerate(chains):
+        (kernel,) = candidates(chain.step, GAP9)
+        found.append(in_room(kernel, NetworkKernels.of([chain.step], GAP9), number))
+    return found
+
+
 def most_joined(chain: Chain) -> int:
     """The operands of its largest concatenation."""
     return max((len(m.shapes) for m in chain.members if m.node.op == "concat"), default=0)
@@ -253,10 +262,7 @@ def test_the_joint_formula_equals_the_layers() -> None:
 )
 def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -> None:
     chains = drawn_chains(count, first)
-    tilings = []
-    for number, chain in enumerate(chains):
-        (kernel,) = candidates(chain.step, GAP9)
-        tilings.append(in_room(kernel, NetworkKernels.of([chain.step], GAP9), number))
+    tilings = tilings_of(chains)
     assert any(len(tiling.tiles) > 1 for tiling in tilings)
     assert max(len(chain.members) for chain in chains) > 4
     assert max(len(chain.step.results) for chain in chains) > 2
@@ -269,6 +275,37 @@ def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -
     found = [y for results in run_results(chains, tmp_path, "-O1", tilings) for y in results]
     of_result = [chain for chain in chains for _ in chain.step.results]
     assert not mismatches(of_result, wanted, found)
+
+
+def chain_behind_a_move(op: str, move: str, seed: int) -> Chain | None:
+    """Values carried along an axis of a part of an operand, or of an operand that is repeated."""
+    rng = np.random.default_rng(seed)
+    step = drawn(op, 40)[rng.integers(40)].step
+    kinds = [x.step for x in drawn(move, 60) if x.step.element_type == step.read_type(0)]
+    if not kinds or len(step.shapes[0]) < 2:
+        return None
+    first = named(moved_to(rng, kinds[0], step.shapes[0]), "moved", ["in"])
+    others = [f"in{at}" for at in range(1, len(step.shapes))]
+    members = first, named(step, "carried", ["moved", *others])
+    made = chain_step(members)
+    if made is None:
+        return None
+    data = tuple(extremes(rng, s, made.read_type(i)) for i, s in enumerate(made.shapes))
+    return Chain(members, made, data)
+
+
+@pytest.mark.parametrize("move", sorted(MOVED))
+def test_values_are_carried_along_what_a_move_reads(move: str, tmp_path: Path) -> None:
+    """Of every operator that carries values, in int8 and int16."""
+    drawn_chains = (
+        chain_behind_a_move(op, move, seed) for op in sorted(SCANS) for seed in range(8)
+    )
+    chains = [chain for chain in drawn_chains if chain is not None]
+    assert {chain.members[-1].node.op for chain in chains} == SCANS
+    assert {chain.members[-1].read_type(0) for chain in chains} >= {INT8, INT16}
+    wanted = [y for chain in chains for y in chain.one_by_one()]
+    results = run_results(chains, tmp_path, "-O1", tilings_of(chains))
+    assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 
 @pytest.mark.parametrize("op", ["scan_last", "lstm_next"])
