@@ -14,9 +14,16 @@ from torch import nn
 
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l2 import resident_weights
-from myoedge.plan.l2.resident_weights import ONE_BY_ONE, SMALL_BYTES, fill, residences
+from myoedge.plan.l2.resident_weights import (
+    ONE_BY_ONE,
+    SHARED_FROM,
+    SMALL_BYTES,
+    fill,
+    residences,
+)
 from myoedge.plan.l3 import weight_streaming
 from myoedge.plan.l3.transfers import ComputeCycles, L3TransferCost
+from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.timeline import Chunk
 from myoedge.targets import find_chip
@@ -83,3 +90,45 @@ def test_of_choices_the_fastest_as_placed_is_taken(monkeypatch: pytest.MonkeyPat
         return modelled_cycles(make_plan(network, chip))
 
     assert cycles(0, 9) == cycles(1, 2) < cycles(0, 1)
+
+
+class Alike(nn.Module):
+    """Layers of which every other one has the weights of the first."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(count))
+        for layer in self.layers[2::2]:
+            layer.load_state_dict(self.layers[0].state_dict())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+        return x
+
+
+def shared_bytes(plan: Plan) -> set[int]:
+    """Sizes of the constants that have one place in L2 or L3 with another."""
+    places: dict[object, list[int]] = {}
+    for (index, name), owner in plan.owners.items():
+        moved = tuple(x.l3 for x in plan.streamed.get(owner, ()))
+        places.setdefault(moved or owner, []).append(plan.stored(index)[name].nbytes)
+    return {sizes[0] for sizes in places.values() if len(sizes) > 1}
+
+
+@pytest.mark.parametrize(("count", "width", "l2_bytes"), [(3, 64, None), (24, 16, 4000)])
+def test_small_constants_that_another_training_may_change_are_stored_apart(
+    count: int, width: int, l2_bytes: int | None
+) -> None:
+    """Two of them that are equal in one training need not be in another, and then the layout of the
+    model would be another one."""
+    torch.manual_seed(0)
+    x = torch.zeros(1, width)
+    calib = np.random.default_rng(0).standard_normal((4, *x.shape), np.float32)
+    network = quantized(torch.export.export(Alike(count, width).eval(), (x,)), calib)
+    gap9 = find_chip("gap9")
+    chip = gap9 if l2_bytes is None else replace(gap9, l2_bytes=l2_bytes, l2_reserved_bytes=0)
+    fixed, replaceable = (make_plan(x, chip) for x in (network, network.with_numbers_as_data))
+    assert bool(replaceable.streamed) == (l2_bytes is not None)
+    assert width * width in shared_bytes(fixed)
+    assert shared_bytes(replaceable) == ({width * width} if width * width >= SHARED_FROM else set())
