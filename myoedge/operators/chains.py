@@ -55,6 +55,7 @@ from myoedge.operators.scanned import (
 )
 from myoedge.targets.chip import Engine
 
+ARRAYS_MAX = 32  # that a function reads and writes: a core's stack has room for their pointers
 ROW_CYCLES = 10.0  # of a row's start
 # Of late results: cycles of the barrier, and of an element.
 SYNC_CYCLES, LATE_CYCLES = 40.0, 5.0
@@ -156,7 +157,8 @@ def _has_kernel(flat: FlatNest) -> bool:
     if flat.scanned is not None:
         return types <= {*ALL_TYPES} and in_int64(flat.nest)
     has_rows = all(_has_rows(flat, n) for n in range(len(flat.reads)))
-    few = has_rows and len(flat.loops) <= LOOPS_MAX
+    arrays = len(flat.reads) + len(flat.nest.results)
+    few = has_rows and len(flat.loops) <= LOOPS_MAX and arrays <= ARRAYS_MAX
     return few and types <= {*C_TYPES} and in_int32(flat.nest)
 
 
