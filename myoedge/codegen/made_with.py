@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options and versions that the C of a build depends on besides graph.json and the weights, as JSON
+"""Options and versions that determine the C of a build beside graph.json and the weights, as JSON
 in its manifest."""
 
 from __future__ import annotations

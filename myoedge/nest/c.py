@@ -99,7 +99,7 @@ class _Body:
         self.dots = outermost(self.dots, self.formula.axes)
 
     def tile(self, name: str) -> TileStruct:
-        """Return what the header declares for a function of this name."""
+        """Return the header's declarations for a function of this name."""
         arrays = self.arrays, self.results, self.tables
         return TileStruct(name, self.flat, *arrays, self.steps, self.cores > WORKERS)
 
@@ -274,9 +274,9 @@ class _Body:
         return [*dots.looped(element, count), *self._moves(count, rows)]
 
     def _moves(self, count: int, arrays: Sequence[CArray] = ()) -> Iterator[str]:
-        """Yield the steps of pointers that stay for an iteration over `count` elements.
+        """Yield the increments of indexed pointers behind `count` elements.
 
-        arrays   those of these arrays; (): of all
+        arrays   arrays whose pointers move; (): all
         """
         for array in arrays or self.arrays:
             if array.is_indexed and array.moves and not self.taken.has_all_of(array):
@@ -309,8 +309,8 @@ class _Body:
         return {id(part): CRow(x, ahead) for x in moved for part, _ in x.read.parts}
 
     def cycles(self) -> tuple[float, float, int]:
-        """Return the estimated cycles of an element, those of a row, and the operations of the
-        text, which take a cycle each beside the cycles of the loop."""
+        """Return the estimated cycles of an element and of a row's start, and the number of
+        operations in the text."""
         row = self._row_sums.lines
         kernel = self.row_kernel
         own, code = (kernel.cycles, 0) if kernel else self._own_cycles()

@@ -85,12 +85,12 @@ class CArray:
 
     @property
     def is_indexed(self) -> bool:
-        """Whether elements are read by an index from a pointer that stays for an iteration."""
+        """Whether elements are read by an index from the row's pointer."""
         return self.read.is_reduced or self.read.width > 1 or self.is_taken
 
     @cached_property
     def is_taken(self) -> bool:
-        """Whether an index of its elements is computed, as that of a loop behind all others."""
+        """Whether an index of the elements is computed, like the index of one more loop."""
         return self.flat.taken_of(self.number) is not None
 
     @property

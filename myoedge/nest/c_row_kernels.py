@@ -77,7 +77,7 @@ class SoftmaxRow:
     cycles: float = 6.25
 
     def call(self, text: FormulaText, arrays: Sequence[CArray], count: str, y_type: str) -> str:
-        """Return the call for a row, as that of a norm."""
+        """Return the call for a row; parameters as of NormRow.call."""
         (x,) = (x.name for x in arrays if any(part is self.x for part, _ in x.read.parts))
         table, values = text.parts.tables[id(self.table)], (self.most, self.inverse, self.shift)
         arguments = ", ".join([x, "y", count, table, *map(text.bare, values)])

@@ -153,7 +153,7 @@ class RowFunction:
 
 
 def _stated(part: Reduced) -> RowFunction | None:
-    """Return what a reduction computes of a row; None if there is no function for it."""
+    """Return the row function of a reduction; None without one."""
     match part:
         case Reduced("sum" | "int32 sum", _, Binary("*", a, b), None) if a is b:
             name, value = "me_squares", a
