@@ -13,7 +13,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.embedding.definition import id_limits
+from myoedge.operators.embedding import id_limits
 from myoedge.quantization.recordings.reading import Reading, no_labels
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import AS_GIVEN, read

@@ -179,7 +179,7 @@ def _loaded(model: Path, factory: str | None, calib: str | Path | None) -> Model
 
 def _inputs(model: Model) -> dict[str, InputArray]:
     """Return the inputs of a model."""
-    from myoedge.operators.embedding.definition import id_limits
+    from myoedge.operators.embedding import id_limits
     from myoedge.quantization.samples import window
 
     graph = model.graph

@@ -33,7 +33,7 @@ from myoedge.codegen.runtime import runtime
 from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
 from myoedge.codegen.stream_values import stream_values
 from myoedge.numerics.arrays import Array
-from myoedge.operators.embedding.definition import id_limits
+from myoedge.operators.embedding import id_limits
 from myoedge.plan.locations import IN_L3
 from myoedge.plan.plan import Plan
 from myoedge.quantization.files import model_digest

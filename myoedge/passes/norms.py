@@ -24,7 +24,7 @@ from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewri
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, reshape, transpose
 from myoedge.operators.norm.import_rows import EPS_LEAST, EPS_MOST, of_rows
-from myoedge.operators.variance.definition import LENGTH_MAX
+from myoedge.operators.variance import LENGTH_MAX
 from myoedge.passes.forms import ROOTS, before_functions, cut_axis, square
 
 INVERSE_ROOTS = (("rsqrt",), ("pow", -0.5))

@@ -22,7 +22,7 @@ from myoedge.graph.rewrite import Rewrite, RewritePattern, apply
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.interpreter import real_node
-from myoedge.operators.scan.definition import real as states_of
+from myoedge.operators.scan import real as states_of
 from myoedge.operators.scan.import_rows import products
 
 FEWEST = 4  # steps of a scan

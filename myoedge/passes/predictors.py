@@ -18,8 +18,14 @@ from myoedge.graph.match import NoMatch, attempt, behind, found, require, writer
 from myoedge.graph.rewrite import Rewrite, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
-from myoedge.operators.features.factors import Factor, Feature, features_of
-from myoedge.operators.features.levinson import MOST_ORDER, autocorrelations, predictor
+from myoedge.operators.features.factors import (
+    MOST_ORDER,
+    Factor,
+    Feature,
+    autocorrelations,
+    features_of,
+    predictor,
+)
 from myoedge.operators.graph_builder import GraphBuilder, concat, reshape
 from myoedge.passes.window_features import SampleWindow, added, feature_of, share
 

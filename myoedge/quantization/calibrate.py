@@ -16,7 +16,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import round_up_12_bits
 from myoedge.operators.base import OPS
-from myoedge.operators.embedding.definition import table_range
+from myoedge.operators.embedding import table_range
 from myoedge.operators.integers.numbers import truth_range
 from myoedge.operators.interpreter import PRE
 from myoedge.quantization.choice_ranges import choice_ranges

@@ -9,7 +9,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.embedding.definition import id_limits
+from myoedge.operators.embedding import id_limits
 from myoedge.quantization.samples import Data, window
 
 RANDOM_SAMPLES = 64

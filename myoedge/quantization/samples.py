@@ -16,7 +16,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.port_names import under_port_names
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.embedding.definition import id_limits
+from myoedge.operators.embedding import id_limits
 from myoedge.quantization.computed_ids import check_samples
 from myoedge.quantization.labels import fitted_labels
 from myoedge.quantization.recordings.reading import (

@@ -19,7 +19,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.torch.export import from_exported
-from myoedge.operators.embedding.definition import id_limits
+from myoedge.operators.embedding import id_limits
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.quantization import samples

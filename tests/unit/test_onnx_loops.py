@@ -18,7 +18,7 @@ from torch import Tensor
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.operators.interpreter import run_float
-from myoedge.operators.loop.body import MOST_STEPS
+from myoedge.operators.loop import MOST_STEPS
 from myoedge.operators.loop.turns import loop_spans
 from myoedge.passes import prepare
 from tests.networks import Function

@@ -12,9 +12,12 @@ import torch
 
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
-from myoedge.operators.features.factors import features_of
-from myoedge.operators.features.groups import groups_of
-from myoedge.operators.features.levinson import autocorrelations, predictor_in_integers
+from myoedge.operators.features.factors import (
+    autocorrelations,
+    features_of,
+    groups_of,
+    predictor_in_integers,
+)
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from tests.networks import Function

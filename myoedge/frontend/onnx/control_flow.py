@@ -17,7 +17,7 @@ from myoedge.frontend.onnx.names import origin_of
 from myoedge.frontend.onnx.rows import note_tensor, tensor_of
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, slice_axis, transpose
-from myoedge.operators.loop.body import LoopBody
+from myoedge.operators.loop import LoopBody
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, GraphProto, NodeProto

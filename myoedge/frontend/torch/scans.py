@@ -10,7 +10,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.refusals import Refusal
 from myoedge.frontend.torch.traced import origin_of, static
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.operators.loop.body import LoopBody
+from myoedge.operators.loop import LoopBody
 
 Calls = Callable[[Any, GraphBuilder, dict[str, Any]], list[Refusal]]
 

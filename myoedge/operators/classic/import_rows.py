@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.classic.scores import (
+from myoedge.operators.classic import classifier as svm_classifier
+from myoedge.operators.classic import (
     linear,
     matrix,
     of_both_classes,
@@ -17,8 +18,7 @@ from myoedge.operators.classic.scores import (
     transformed,
     winner,
 )
-from myoedge.operators.classic.svm import classifier as svm_classifier
-from myoedge.operators.classic.svm import regressor as svm_regressor
+from myoedge.operators.classic import regressor as svm_regressor
 from myoedge.operators.gather.import_rows import gather
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.import_rows import Arguments, ImportRow

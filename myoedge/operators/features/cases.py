@@ -11,8 +11,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.cases import Draw, DrawnUse
-from myoedge.operators.features.factors import FORMS
-from myoedge.operators.features.levinson import MOST_ORDER
+from myoedge.operators.features.factors import FORMS, MOST_ORDER
 
 SUMS = """
 tests = {"": lambda v, c: v, "lt": torch.lt, "le": torch.le, "gt": torch.gt, "ge": torch.ge}

@@ -1,17 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Factors of features: functions of neighbouring samples; features sum their products."""
+"""Factors of features: functions of neighbouring samples, of which features sum the products, and
+linear predictors."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.attributes import are_whole, is_number, is_tuple
-from myoedge.operators.features.levinson import MOST_ORDER, autocorrelations, predictor
+
+MOST_ORDER = 8  # sums of coefficients times autocorrelations fit 63 bits
+ENERGY_BITS = 30  # bits of r[0] after normalisation
+FRACTION_BITS = 24  # of coefficients, whose magnitude is at most binomial(8, 4) = 70
+RATIO_BITS = 30  # fraction bits of reflection coefficients, whose magnitude is at most 1
+
+
+def autocorrelations(x: Array, order: int) -> Array:
+    """Return autocorrelations r [order + 1, ...]: sums of x[t] * x[t + k] over the last axis, for k
+    = 0 .. order."""
+    length = x.shape[-1]
+    return np.stack([(x[..., : length - k] * x[..., k:]).sum(-1) for k in range(order + 1)])
+
+
+def predictor(r: Array) -> Array:
+    """Return AR coefficients [order, ...] for autocorrelations r [order + 1, ...]; zeros for a
+    window of zeros."""
+    energy = r[0].astype(np.float64)
+    rows = list[Array]()
+    for i in range(1, len(r)):
+        rest = r[i] - sum(a * r[i - j] for j, a in enumerate(rows, 1))
+        ratio = np.divide(rest, energy, out=np.zeros_like(energy), where=energy > 0)
+        rows = [*(a - ratio * b for a, b in zip(rows, rows[::-1], strict=True)), ratio]
+        energy = energy * (1 - ratio**2)
+    return np.stack(rows)
+
+
+def predictor_in_integers(r: Array) -> Array:
+    """Return AR coefficients int64 [order, ...] in units of 2^-24, for autocorrelations r int64
+    [order + 1, ...].
+
+    |r[k]| is at most r[0], which is less than 2^53. Products are rounded half up, quotients
+    towards zero.
+    """
+    r = _normalised(r)
+    energy, rows = r[0], list[Array]()
+    half, one = 1 << (RATIO_BITS - 1), 1 << RATIO_BITS
+    for i in range(1, len(r)):
+        rest = (r[i] << FRACTION_BITS) - sum(a * r[i - j] for j, a in enumerate(rows, 1))
+        ratio = _quotient(rest >> FRACTION_BITS, energy)
+        turned = zip(rows, rows[::-1], strict=True)
+        rows = [a - ((ratio * b + half) >> RATIO_BITS) for a, b in turned]
+        drop = RATIO_BITS - FRACTION_BITS
+        rows.append((ratio + (1 << (drop - 1))) >> drop)
+        energy = (energy * ((one * one - ratio * ratio) >> RATIO_BITS)) >> RATIO_BITS
+    return np.stack(rows)
+
+
+def _normalised(r: Array) -> Array:
+    """Shift the autocorrelations of each window so that r[0] has 30 bits."""
+    right = np.frexp(r[0].astype(np.float64))[1].astype(np.int64) - ENERGY_BITS
+    return np.asarray(np.where(right > 0, r >> np.maximum(right, 0), r << np.maximum(-right, 0)))
+
+
+def _quotient(a: Array, b: Array) -> Array:
+    """Return a / b in units of 2^-30, rounded towards zero and clipped to -1 .. 1; 0 if b is 0."""
+    size = np.minimum(np.abs(a), b)
+    return np.asarray(np.sign(a) * ((size << RATIO_BITS) // np.maximum(b, 1)))
+
 
 FORMS = ("value", "abs", "product", "larger", "ar")
 TESTS: dict[str, Callable[[Array, float], Array]] = {
@@ -31,7 +93,7 @@ class Factor(NamedTuple):
 
     form    "value" a, "abs" |a|, "product" a * b, "larger" max(|a|, |b|); "ar": not a function of
             samples but a complete feature, coefficient b[0] of the linear predictor of order a[0]
-            (operators/features/levinson.py), whose energy r[0] is increased by `limit`
+            (`predictor`), whose energy r[0] is increased by `limit`
     a, b    (i, j): x[t + i] - x[t + j]; (i, -1): x[t + i]; b equals a for forms without b
     test    "" or one of TESTS, a comparison with `limit` whose result is 0 or 1
     """
@@ -164,3 +226,89 @@ def _taken(x: Array, taps: tuple[int, int], count: int) -> Array:
     first, less = taps
     value = x[..., first : first + count]
     return value - x[..., less : less + count] if less >= 0 else value
+
+
+MOST_EDGES = 31  # limits per group of tests
+Interval = tuple[int | None, int | None]  # half-open interval; None: unbounded
+
+
+@dataclass(frozen=True)
+class Group:
+    """Adjacent features that the kernel computes in one pass over the window.
+
+    edges   sorted limits of histogram bins of one value; () for other features
+    """
+
+    features: tuple[Feature, ...]
+    edges: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> list[list[int]]:
+        """Return the kernel's row of each feature: [first cell, end cell, 0] of a histogram bin,
+        [coefficient, 0, 0] of a predictor."""
+        if not self.edges:
+            return [[f[0].b[0], 0, 0] for f in self.features]
+        return [[*self._cells(*_interval(f)), 0] for f in self.features]
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether the group is a single feature that is a sum."""
+        return not self.edges and self.features[0][0].form != "ar"
+
+    @property
+    def value(self) -> Factor:
+        """The value that all tests compare, as a factor without test; or the predictor."""
+        return self.features[0][0]._replace(test="")
+
+    def _cells(self, low: int | None, end: int | None) -> list[int]:
+        first = 0 if low is None else self.edges.index(low) + 1
+        last = len(self.edges) + 1 if end is None else self.edges.index(end) + 1
+        return [first, max(first, last)]
+
+
+def _interval(feature: Sequence[Factor]) -> Interval:
+    """Return the interval (first, end) of integers for which all tests of a feature hold; None:
+    unbounded."""
+    lows = [int(f.limit) for f in feature if f.test == "ge"]
+    ends = [int(f.limit) + 1 for f in feature if f.test == "le"]
+    return max(lows, default=None), min(ends, default=None)
+
+
+def _edges(features: Sequence[Feature]) -> tuple[int, ...]:
+    """Return the sorted limits of tests, padded to 2^n - 1 entries with limits above all values."""
+    limits = {edge for f in features for edge in _interval(f) if edge is not None}
+    size = (1 << len(limits).bit_length()) - 1
+    return (*sorted(limits), *[INT32_MAX] * (size - len(limits)))
+
+
+def _kind(feature: Feature) -> tuple[object, ...] | None:
+    """Return a key that is equal for features that can share a group; None for features that cannot
+    share one."""
+    first = feature[0]
+    if first.form == "ar":
+        return ("ar", first.a, first.limit)
+    tests_one_value = all(f.test and f[:3] == first[:3] for f in feature)
+    return first[:3] if tests_one_value else None
+
+
+def groups_of(features: Sequence[Feature]) -> Iterator[Group]:
+    """Yield the groups of integer features, in their order."""
+    for kind, run in itertools.groupby(features, _kind):
+        rows = list(run)
+        if kind is None:
+            yield from (Group((f,)) for f in rows)
+        elif kind[0] == "ar":
+            yield Group(tuple(rows))
+        else:
+            yield from _counted(rows)
+
+
+def _counted(rows: list[Feature]) -> Iterator[Group]:
+    """Yield groups of tests of one value with at most MOST_EDGES limits each; a single test is a
+    group without limits."""
+    while rows:
+        count = len(rows)
+        while count > 1 and len(_edges(rows[:count])) > MOST_EDGES:
+            count -= 1
+        taken, rows = tuple(rows[:count]), rows[count:]
+        yield Group(taken, _edges(taken) if count > 1 else ())

@@ -1,2 +1,212 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gathers: elements along an axis by computed indices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.formulas import broadcast_axes, broadcast_index, clip, where
+from myoedge.nest.ir import Nest
+from myoedge.nest.taken import Taken
+from myoedge.numerics.arrays import Array, outer_inner
+from myoedge.operators.attributes import type_of_operand
+from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.chains import generated
+from myoedge.operators.common_rules import as_in_floats
+from myoedge.operators.described import operand, result
+from myoedge.operators.elementwise.conditions import BY_INTEGERS, rows_by
+from myoedge.operators.format import MOVES
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    Unsupported,
+    reshape,
+    slice_axis,
+    transpose,
+)
+from myoedge.operators.integers.numbers import calculated, constant_behind, span_of
+from myoedge.operators.qdq import Write, Writer, whole
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.traits import Described, Kept, Operands, Result
+
+MATH = "integer_math"
+
+
+def parts_at(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
+    """Gather slices of x along an axis by computed indices (index_select, ONNX's Gather)."""
+    if x in d.constants:
+        return _rows(d, x, axis, ids)
+    outer, n, inner = outer_inner(d.shape(x), axis)
+    return _gather(d, x, (outer, n, inner), ids, (1, math.prod(d.shape(ids)), 1), out)
+
+
+def elements(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
+    """Gather single elements along an axis by computed indices (torch.gather, ONNX's
+    GatherElements)."""
+    axis, shape = axis % len(out), d.shape(ids)
+    for i, n in enumerate(out):
+        if i != axis and n < d.shape(x)[i]:
+            x = slice_axis(d, x, i, 0, n)
+    if any(d.shape(x)[i] != n for i, n in enumerate(out) if i != axis):
+        raise Unsupported("a tensor that is broadcast to its indices")
+    sides = (shape[:axis], out[:axis]), (shape[axis + 1 :], out[axis + 1 :])
+    if any(side not in (whole, (1,) * len(whole)) for side, whole in sides):
+        raise Unsupported("indices that are broadcast along some axes only")
+    thin = outer_inner(shape, axis)
+    return _gather(d, x, outer_inner(d.shape(x), axis), ids, thin, out)
+
+
+def parts_of_axes(d: GraphBuilder, x: str, axis: int, names: Sequence[str], out: Shape) -> str:
+    """Gather slices of x by computed indices along several adjacent axes.
+
+    axis    the first of these axes
+    names   index tensors, one per axis
+    out     shape of the result
+    """
+    batch, count = d.shape(x)[: axis + 1], len(names)
+    first = known(d, names[0])
+    by_batch = axis == 0 and count == 2 and first is not None and _counts(first, batch[0])
+    if by_batch and math.prod(d.shape(names[1])) == batch[0]:  # x[arange(batch), ids]
+        return parts_of_each(d, x, 1, names[1:], out)
+    shape = np.broadcast_shapes(*map(d.shape, names))
+    ids = one_index(d, names, d.shape(x)[axis : axis + count], shape)
+    rows = _joined(d.shape(x), axis, count)
+    return _gather(d, x, rows, ids, (1, math.prod(shape), 1), out)
+
+
+def parts_of_each(d: GraphBuilder, x: str, batch: int, names: Sequence[str], out: Shape) -> str:
+    """Import ONNX's GatherND with batch_dims: each element of the first `batch` axes of x has its
+    own indices.
+
+    names   index tensors, one per indexed axis
+    """
+    count, shape = len(names), d.shape(names[0])
+    ids = one_index(d, names, d.shape(x)[batch : batch + count], shape)
+    rows = _joined(d.shape(x), batch, count)
+    return _gather(d, x, rows, ids, (rows[0], math.prod(shape) // rows[0], 1), out)
+
+
+def one_index(d: GraphBuilder, names: Sequence[str], extents: Shape, shape: Shape) -> str:
+    """Combine the index tensors of several axes into one index along the flattened axes.
+
+    names     index tensor of each axis
+    extents   size of each axis
+    shape     shape of the result
+    """
+    if len(names) == 1:
+        return names[0]
+    strides = [math.prod(extents[i + 1 :]) for i in range(len(extents))]
+    rest, total = np.zeros(shape, np.int64), ""
+    for name, n, stride in zip(names, extents, strides, strict=True):
+        value = known(d, name)
+        if value is not None:
+            rest = rest + np.where(value < 0, value + n, value) * stride
+            continue
+        ids = _from_start(d, name, n)
+        scaled = calculated(d, MATH, "mul", ids, stride, shape) if stride > 1 else ids
+        total = calculated(d, MATH, "add", total, scaled, shape) if total else scaled
+    return calculated(d, MATH, "add", total, d.constant(rest), shape) if rest.any() else total
+
+
+def known(d: GraphBuilder, name: str) -> Array | None:
+    """Return the values of constant indices; None for computed ones."""
+    return d.array(name) if name in d.constants else constant_behind(d, name)
+
+
+def _counts(value: Array, n: int) -> bool:
+    return np.array_equal(value.reshape(-1), np.arange(n))
+
+
+def _from_start(d: GraphBuilder, ids: str, n: int) -> str:
+    """Replace negative indices, which count from the end of an axis of n elements, by indices from
+    its start."""
+    span, shape = span_of(d, ids), d.shape(ids)
+    if span is not None and span[0] >= 0:
+        return ids
+    below = calculated(d, "integer_compare", "lt", ids, 0, shape)
+    return calculated(d, MATH, "add", ids, calculated(d, MATH, "mul", below, n, shape), shape)
+
+
+def _joined(shape: Shape, axis: int, count: int) -> Shape:
+    end = axis + count
+    return (math.prod(shape[:axis]), math.prod(shape[axis:end]), math.prod(shape[end:]))
+
+
+def _gather(d: GraphBuilder, x: str, rows: Shape, ids: str, shape: Shape, out: Shape) -> str:
+    if d.dtype(ids) not in ("int32", "uint8"):
+        raise Unsupported("computed indices that are no integers", BY_INTEGERS)
+    given = reshape(d, x, rows), reshape(d, ids, shape)
+    return reshape(d, d.add("gather", *given, dtype=d.dtype(ids)), out)
+
+
+def _rows(d: GraphBuilder, table: str, dim: int, ids: str) -> str:
+    """Gather slices of a constant table along an axis by computed integers, as an embedding."""
+    rank, count = len(d.shape(table)), len(d.shape(ids))
+    axis = dim % rank
+    rows = d.constant(np.moveaxis(d.array(table), axis, 0)) if axis else table
+    order = [*range(count, count + axis), *range(count), *range(count + axis, count + rank - 1)]
+    return transpose(d, rows_by(d, ids, rows), order)
+
+
+def shape(attrs: Attrs, x: Shape, ids: Shape) -> Shape:
+    return (x[0], ids[1], x[2])
+
+
+def gathered(attrs: Attrs, x: Array, ids: Array) -> Array:
+    """Gather elements along the middle axis: x [O, N, I], ids [O or 1, K, I or 1] -> [O, K, I].
+
+    Indices -N .. -1 count from the end.
+    """
+    n, whole = x.shape[1], ids.astype(np.int64)
+    rows = np.clip(np.where(whole < 0, whole + n, whole), 0, n - 1)
+    return np.take_along_axis(x, np.broadcast_to(rows, (x.shape[0], ids.shape[1], x.shape[2])), 1)
+
+
+def nest(step: QuantizedNode) -> Nest:
+    """Describe a gather: an index below 0 counts from the end, and one out of range is clamped."""
+    axes, x, ids, n = (
+        broadcast_axes(step.out),
+        operand(step, 0),
+        operand(step, 1),
+        step.shapes[0][1],
+    )
+    given = clip(ids[broadcast_index(axes, ids.shape)], -n, n - 1)
+    inside = clip(where(given < 0, given + n, given), 0, n - 1)
+    value = Taken(x[axes[0], 0, axes[2]], 1, inside)
+    return Nest(axes, (x, ids), result(step), tuple(axis.at for axis in axes), value)
+
+
+def streaming_rule(at: OperandAxis) -> StreamingRule | None:
+    """Return the rule for streaming a gather: frame by frame along an axis that elements and
+    indices share; None for other axes."""
+    both = [shape[at.axis] for shape in at.shapes]
+    return StreamingRule(at.axis) if at.axis != 1 and both[0] == both[1] else None
+
+
+GATHER = register(
+    OpDef(
+        name="gather",
+        attributes={"dtype": type_of_operand(1)},
+        doc="elements of an axis by computed indices: an input, or an argmax",
+        shape=shape,
+        real=gathered,
+        integer=Described(nest, as_in_floats(gathered)),
+        kernels=generated(MOVES),
+        result=Result(kept=Kept.SCALE),
+        operands=Operands(are_indices=True),
+        streaming_rule=streaming_rule,
+    )
+)
+
+
+def _write_gather(w: Writer, step: QuantizedNode, x: str, ids: str) -> str:
+    n = step.shapes[0][1]
+    limits = (w.constant(np.array(limit, np.int64)) for limit in (-n, n - 1))
+    inside = w.node("Clip", w.cast(ids, "int64"), *limits)
+    return w.node("GatherElements", x, w.node("Expand", inside, whole(w, *step.out)), axis=1)
+
+
+WRITE: Mapping[str, Write] = {"gather": _write_gather}

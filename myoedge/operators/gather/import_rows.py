@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape, ranked
 from myoedge.numerics.arrays import Array
-from myoedge.operators.gather.picks import parts_at, parts_of_axes, parts_of_each
+from myoedge.operators.gather import parts_at, parts_of_axes, parts_of_each
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, slice_axis, weights
 from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.integers.numbers import producer

@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.elementwise.import_rows import where
-from myoedge.operators.gather.picks import elements
+from myoedge.operators.gather import elements
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,

@@ -1,2 +1,208 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops: operators that run a part of the graph repeatedly, iteration by iteration."""
+"""Operators that run a part of the graph (the body) once per iteration of a loop.
+
+Attributes: `loop`, its name; `steps`, its number of iterations. The operators only copy bytes:
+loop_state sets the initial states, loop_read reads a row of a sequence, and at the end of an
+iteration loop_write writes a row of the result and loop_next sets the next iteration's states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.ir import Nest
+from myoedge.numerics.arrays import Array
+from myoedge.operators.attributes import NAME, whole
+from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.chains import in_tiles
+from myoedge.operators.common_rules import as_in_floats, same_shape
+from myoedge.operators.described import unary_nest
+from myoedge.operators.format import EITHER_WIDTH, MOVES
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.operators.layout import tiling as moves
+from myoedge.operators.layout.loops import Along, in_bytes
+from myoedge.operators.loop.turns import LAST, MOST_STEPS, NEXT, READ, STATE, WRITE, ordered_ends
+from myoedge.operators.traits import ByHand, Described, Kept, Operands, Result
+from myoedge.targets.chip import Engine
+
+FEWER_STEPS = f"export with an example of at most {MOST_STEPS:,} steps: a shorter window"
+
+
+@dataclass(frozen=True)
+class LoopBody:
+    """A loop whose body is the nodes that are added between `begin` and `end`.
+
+    builder   builder of the graph
+    name      unique name of the loop
+    steps     number of iterations
+    states    states as the body reads them
+    """
+
+    builder: GraphBuilder
+    name: str
+    steps: int
+    states: list[str] = field(default_factory=list)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        return {"loop": self.name, "steps": self.steps}
+
+    def begin(self, initial: Sequence[str], sequences: Sequence[str]) -> list[str]:
+        """Add the loop's states and rows; return their names.
+
+        initial     initial value of each state
+        sequences   tensors [steps, *row], of which each iteration reads a row
+        Errors: Unsupported for a sequence of another length, and for too many steps.
+        """
+        if self.steps > MOST_STEPS:
+            reason = f"a loop of {self.steps:,} steps, at most {MOST_STEPS:,}"
+            raise Unsupported(reason, FEWER_STEPS)
+        add, attrs = self.builder.add, self.attrs
+        if any(self.builder.shape(x)[:1] != (self.steps,) for x in sequences):
+            raise Unsupported("sequences of different lengths")
+        self.states.extend(add(STATE, x, **attrs) for x in initial)
+        return [*self.states, *(add(READ, x, **attrs) for x in sequences)]
+
+    def end(self, values: Sequence[str], rows: Sequence[str]) -> list[str]:
+        """End the body; return the final states, then the concatenated rows [steps, *row] of all
+        iterations.
+
+        values   next value of each state, a tensor of the body
+        rows     tensors of the body that each iteration returns
+        Errors: Unsupported for a next state of another shape, and for states that are exchanged.
+        """
+        add, shape, attrs = self.builder.add, self.builder.shape, self.attrs
+        pairs = [*zip(values, self.states, strict=True)]
+        for value, state in pairs:
+            if shape(value) != shape(state):
+                raise Unsupported(
+                    f"a state of {list(shape(state))} that becomes {list(shape(value))}"
+                )
+        nexts = {state: add(NEXT, value, state, **attrs) for value, state in pairs}
+        nodes = self.builder.nodes
+        try:
+            ordered_ends(nodes[len(nodes) - len(nexts) :], nodes)
+        except ValueError as error:
+            raise Unsupported(f"{error} in every step") from None
+        last = [
+            add(LAST, x, *(n for n in nexts.values() if n != x), **attrs) for x in nexts.values()
+        ]
+        return [*last, *(add(WRITE, x, *nexts.values(), **attrs) for x in rows)]
+
+
+def row_shape(attrs: Attrs, x: Shape) -> Shape:
+    """Return the shape of one row of a sequence.
+
+    Errors: ValueError if the sequence does not have attrs["steps"] rows.
+    """
+    if not x or x[0] != attrs["steps"]:
+        raise ValueError(f"{attrs['steps']} steps of {list(x)}")
+    return x[1:]
+
+
+def _row(step: QuantizedNode) -> QuantizedNode:
+    """Return the layer as a copy of one row; its address advances with every iteration."""
+    row = step.out[1:] if step.node.op == WRITE else step.out
+    node = step.node.but(op=STATE)
+    return replace(step, node=node, out=row, shapes=(row,), operands=step.operands[:1])
+
+
+def _copied(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Return the tiled kernel that copies one row as words."""
+    row = _row(step)
+    loops = [Along(n, n, axis) for axis, n in enumerate(row.out)]
+    return moves.pieces(row, engine, [in_bytes(row, loops)])
+
+
+def _generated(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Return the generated kernel that copies one row, which is faster for few elements."""
+    return in_tiles(_row(step), engine)
+
+
+def copied(step: QuantizedNode) -> Nest:
+    """Return the description of a copy of the first operand."""
+    return unary_nest(step, lambda x, axes: x)
+
+
+def _repeated(step: QuantizedNode, row: Array, *_: Array) -> Array:
+    """Return the row of one step in the place of every step."""
+    return np.repeat(row[None], step.attrs["steps"], 0)
+
+
+def _first(attrs: Attrs, *xs: np.ndarray) -> np.ndarray:
+    return xs[0]
+
+
+def next_shape(attrs: Attrs, x: Shape, state: Shape) -> Shape:
+    """Return the shape of the next state. Errors: ValueError if it is not that of the state."""
+    if x != state:
+        raise ValueError(f"a state of {list(state)} that becomes {list(x)}")
+    return x
+
+
+ATTRIBUTES = {"loop": NAME, "steps": whole(1, MOST_STEPS + 1)}  # one more on a stream
+
+moves_rows = partial(
+    OpDef,
+    attributes=ATTRIBUTES,
+    result=Result(kept=Kept.ELEMENTS),
+    kernels=(*on_cluster(_copied, MOVES), *on_cluster(_generated, EITHER_WIDTH)),
+)
+copies = partial(
+    moves_rows,
+    shape=same_shape,
+    real=_first,
+    integer=Described(copied),
+)
+
+
+LOOP_STATE = register(copies(name=STATE, doc="a state of a loop; its initial value is the operand"))
+
+LOOP_READ = register(
+    moves_rows(
+        name=READ,
+        doc="the row of a sequence for one step of a loop",
+        shape=row_shape,
+        real=lambda attrs, x: x[0],
+        integer=ByHand(lambda step, x: x[0]),
+    )
+)
+
+LOOP_NEXT = register(
+    copies(
+        name=NEXT,
+        doc="copies the first operand into the state for the next step, the second operand",
+        shape=next_shape,
+    )
+)
+
+LOOP_WRITE = register(
+    moves_rows(
+        name=WRITE,
+        doc="the rows computed by the steps of a loop, along a new first axis",
+        shape=lambda attrs, x, *_: (attrs["steps"], *x),
+        real=lambda attrs, x, *_: np.repeat(x[None], attrs["steps"], 0),
+        integer=Described(lambda step: copied(_row(step)), _repeated),
+        operands=Operands(read=1),
+    )
+)
+
+LOOP_LAST = register(
+    OpDef(
+        name=LAST,
+        attributes=ATTRIBUTES,
+        doc="the state after the last step of a loop; costs nothing",
+        shape=same_shape,
+        result=Result(kept=Kept.ELEMENTS),
+        real=_first,
+        integer=ByHand(as_in_floats(_first)),
+        operands=Operands(read=1),
+    )
+)

@@ -9,7 +9,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.cases import Draw, DrawnUse
-from myoedge.operators.trees.definition import leaf_step
+from myoedge.operators.trees import leaf_step
 
 WALKS = """
 limits, links, roots, leaves, base = ws

@@ -10,15 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.classic.scores import of_both_classes, rows_of, transformed, winner
+from myoedge.operators.classic import of_both_classes, rows_of, transformed, winner
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.trees.branches import MODES, Branch, Grove, Key
-from myoedge.operators.trees.packed import (
+from myoedge.operators.trees.branches import (
+    MODES,
     MOST_FEATURES,
     MOST_OF_TREE,
     MOST_RESULTS,
+    Branch,
     Forest,
+    Grove,
+    Key,
 )
 
 MOST_NUMBERS = 2**25  # leaf values as stored

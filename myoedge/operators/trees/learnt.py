@@ -20,7 +20,7 @@ from myoedge.operators.learnt import (
     Learnt,
     requantised_fits,
 )
-from myoedge.operators.trees.packed import TreesParams, unpacked_nodes
+from myoedge.operators.trees.branches import TreesParams, unpacked_nodes
 
 
 def _weights(shapes: Sequence[Shape]) -> Mapping[int, Array]:

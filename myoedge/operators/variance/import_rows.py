@@ -9,7 +9,7 @@ from typing import Any
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, as_tuple
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.pool.import_rows import REDUCED, reduction
-from myoedge.operators.variance.definition import LENGTH_MAX
+from myoedge.operators.variance import LENGTH_MAX
 
 
 def axes_of(d: GraphBuilder, a: Arguments) -> tuple[int, ...]:
