@@ -11,7 +11,7 @@ import pytest
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.attention.definition import ATTENTION
+from myoedge.operators.attention import ATTENTION
 from myoedge.operators.attention.exponentials import FINE_BITS
 from myoedge.operators.attention.tiling import sizes_of
 from myoedge.operators.base import QuantizedNode, QuantizeInputs

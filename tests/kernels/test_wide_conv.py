@@ -12,7 +12,7 @@ import pytest
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
-from myoedge.operators.conv.definition import CONV
+from myoedge.operators.conv import CONV
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.wide import wide_weights
 from myoedge.operators.interpreter import integer_step

@@ -11,7 +11,7 @@ import pytest
 
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
-from myoedge.operators.conv.definition import CONV
+from myoedge.operators.conv import CONV
 from myoedge.operators.conv.depthwise import wide_packed
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.interpreter import integer_step

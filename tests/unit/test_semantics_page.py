@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.attention.definition import _share
+from myoedge.operators.attention import _share
 from myoedge.operators.attention.exponentials import BYTES, distance_numbers
 from myoedge.operators.selective_scan import definition as scan
 from myoedge.operators.selective_scan import wide

@@ -33,7 +33,7 @@ from myoedge.frontend.torch.traced import (
     unit_of,
 )
 from myoedge.graph.origin import Origin
-from myoedge.operators.complex_numbers.pairs import is_complex, paired
+from myoedge.operators.complex_numbers import is_complex, paired
 from myoedge.operators.elementwise.conditions import AS_FLOATS, added_mask, converted
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Row, aten_names

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.complex_numbers import writes
-from myoedge.operators.complex_numbers.pairs import (
+from myoedge.operators.complex_numbers import (
     Complex,
     added,
     conjugate,
@@ -24,6 +23,7 @@ from myoedge.operators.complex_numbers.pairs import (
     product_of,
     sum_of,
     tensor,
+    writes,
 )
 from myoedge.operators.elementwise.arithmetic import number_of
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, concat, reshape, slice_axis

@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.complex_numbers.pairs import (
+from myoedge.operators.complex_numbers import (
     Complex,
     constant_of,
     on_parts,

@@ -36,7 +36,6 @@ from myoedge.operators.described import (
     saturated,
     unary_nest,
 )
-from myoedge.operators.elementwise import channels
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, Format, int16_where
 from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel
@@ -282,7 +281,7 @@ PRELU = register(
         constants=Constants(prelu_quantize, kinds=(PreluParams,), learnt=LEARNT),
         kernels=(
             *generated(*int16_where(LIMITED)),
-            Kernel(CLUSTER, channels.in_tables, channels.has_long_channels),
+            Kernel(CLUSTER, flat.in_tables, flat.has_long_channels),
         ),
         weights=Weights((1,)),
     )

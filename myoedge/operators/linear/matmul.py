@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.flat import Loop, collapse_loops
 from myoedge.numerics.arrays import Array, ceil_div, round_up
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import exact_matmul
 from myoedge.operators.attributes import FLAG, optional
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
@@ -21,6 +22,7 @@ from myoedge.operators.common_rules import (
     ProductParams,
     product_requant,
     row_products,
+    with_requant,
 )
 from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.elementwise.tiling import broadcast_steps
@@ -36,7 +38,6 @@ from myoedge.operators.kernel import (
     Sizes,
     TiledKernel,
 )
-from myoedge.operators.linear import wide_matmul
 from myoedge.operators.linear.ne16_matmul import (
     batch_axes,
     batched_tile,
@@ -50,6 +51,72 @@ from myoedge.operators.products.rows import is_large_product
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import ByHand, Constants, Operands
 from myoedge.targets.chip import Engine
+
+SUM_BITS = 30  # bits of a sum before requantisation, without the sign
+FACTOR_MAX = 2**15  # largest |operand minus zero point|, stored as int16
+TOO_LARGE = 2**32  # bound of other sums: E117
+AROUND = 12.0  # overhead per sum, in words of taps
+
+
+def quantize(inputs: QuantizeInputs) -> ProductParams | None:
+    """Return the constants of a matrix product with 64-bit sums, which are shifted right to 31
+    bits; None if all operands are int8."""
+    a, b, y = inputs.params(0), inputs.params(1), inputs.target
+    if not inputs.has_int16(2):
+        return None
+    reach = [255 if q.element_type == INT8 else q.reach for q in (a, b)]
+    bound = inputs.shapes[0][-1] * reach[0] * reach[1]
+    drop = max(bound.bit_length() - SUM_BITS, 0)
+    numbers = {"a_zero": a.zero_point, "b_zero": b.zero_point, "drop": drop}
+    factor = a.scale * b.scale / y.scale * 2.0**drop
+    found = with_requant(ProductParams, inputs, factor, (bound >> drop) + 1, numbers)
+    if max(reach) > FACTOR_MAX:
+        return replace(found, acc_bound=TOO_LARGE)
+    return found
+
+
+def in_tiles(step: QuantizedNode, engine: Engine, narrow: TiledKernel) -> TiledKernel:
+    """Return the int16 kernel of a matrix product, with the loops and operands of the int8 kernel
+    `narrow`."""
+    numbers = ("a_zero", "b_zero", "mult", "offset", "shift", "drop")
+    kinds = {"a": step.read_type(0), "b": step.read_type(1), "y": step.element_type}
+    c = step.shapes[0][-1]
+    return replace(
+        narrow,
+        function="me_matmul_s16",
+        kernel_waits=False,
+        operands=tuple(
+            replace(x, itemsize=kinds[x.name].size_bytes) if x.name in kinds else x
+            for x in narrow.operands
+        ),
+        op={
+            "c": c,
+            **step.wide_flags("a", "b", "y"),
+            **step.integers.named(numbers),
+            "b_transposed": narrow.op["b_transposed"],
+            **scale_fields(step),
+        },
+        tile=lambda regions: _tile(narrow, regions),
+        scratch=lambda tile: 2 * (4 * tile["k"] + engine.cores) * round_up(c, 2),
+        work=lambda tile: _work(step, engine.cores, tile),
+        nine_cores=None,
+    )
+
+
+def _tile(narrow: TiledKernel, regions: Mapping[str, Region]) -> Fields:
+    return {name: value for name, value in narrow.tile(regions).items() if name != "packed"}
+
+
+def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
+    """Work units: words of two taps of a core's sums, and copied elements: columns of b, and rows
+    of a unless read in place."""
+    c, columns = step.shapes[0][-1], 4 * tile["k"]
+    sums = -(-tile["m"] * columns // cores) * (c / 2 + AROUND)
+    copied = -(-columns // cores) + (
+        0 if step.read_type(0) == INT16 and c % 2 == 0 else tile["m"] / cores + 1
+    )
+    return sums + copied * c
+
 
 ODD_TAPS = 60.0  # extra work of a tile with leftover taps, in words of taps of 4 x 4 sums
 
@@ -73,7 +140,7 @@ def matmul_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
 
 
 def matmul_quantize(inputs: QuantizeInputs) -> ProductParams:
-    wide = wide_matmul.quantize(inputs)
+    wide = quantize(inputs)
     if wide is not None:
         return wide
     reach = inputs.params(0).reach * inputs.params(1).reach
@@ -122,7 +189,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         work=partial(_matmul_work, step, engine.cores),
         nine_cores=engine.control_core,
     )
-    return wide_matmul.in_tiles(step, engine, tiled) if step.has_int16 else tiled
+    return in_tiles(step, engine, tiled) if step.has_int16 else tiled
 
 
 def _batch_loops(step: QuantizedNode) -> tuple[Loop, ...]:

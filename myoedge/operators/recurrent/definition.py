@@ -19,7 +19,7 @@ from myoedge.operators.base import OpDef, register
 from myoedge.operators.common_rules import final_state, row_products, stream_except_last_axis
 from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
 from myoedge.operators.kernel import on_cluster
-from myoedge.operators.linear.definition import (
+from myoedge.operators.linear import (
     linear_nest,
     linear_real,
     linear_shape,

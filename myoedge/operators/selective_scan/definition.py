@@ -34,7 +34,7 @@ from myoedge.operators.common_rules import final_state
 from myoedge.operators.format import EITHER, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.selective_scan import wide
-from myoedge.operators.selective_scan.limits import (
+from myoedge.operators.selective_scan.tiling import (
     DECAY_BITS,
     DECAY_MAX,
     DROP,
@@ -46,18 +46,16 @@ from myoedge.operators.selective_scan.limits import (
     LEARNT,
     MOST_HALVINGS,
     SKIP_MAX,
+    STATE,
     STATE_MAX,
     UP_MAX,
-)
-from myoedge.operators.selective_scan.states import (
-    STATE,
     first_states,
+    in_tiles,
     last_shape,
     scan_shape,
     streaming_rule,
     with_parity,
 )
-from myoedge.operators.selective_scan.tiling import in_tiles
 from myoedge.operators.traits import ByHand, Constants, Weights
 
 

@@ -13,7 +13,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.qdq import Write, Writer, number, reshaped, sliced, whole
 from myoedge.operators.selective_scan import wide
-from myoedge.operators.selective_scan.limits import DECAY_BITS
+from myoedge.operators.selective_scan.tiling import DECAY_BITS
 
 
 def _selective_scan(

@@ -4,18 +4,136 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, round_up
-from myoedge.numerics.element_type import INT16
-from myoedge.operators.base import QuantizedNode
+from myoedge.numerics.element_type import INT16, INT32
+from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.learnt import (
+    BOUND,
+    INTEGERS_32,
+    REQUANT,
+    SHIFT,
+    SYMMETRIC_32,
+    Learnt,
+    Span,
+    inside,
+)
 from myoedge.operators.selective_scan import wide
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine
+
+ENTRIES = 1 << 13  # entries of the table of powers of 1/2
+DROP = 12  # fraction bits of a table index, the product of delta and decay
+MOST_HALVINGS = 12.0  # range of the table's exponents; beyond, nothing is left of 8 bits
+EVEN_RATES = 16.0  # from the fastest to the slowest decay; the table has two entries per delta step
+UP_MAX = 8  # maximum left shift of delta
+DECAY_MAX = (1 << 16) - 1
+DECAY_BITS = 15  # fraction bits of a decay, and of the addend of a state
+STATE_MAX = 32000  # largest state by its bound; int16 is the limit
+INT16_MAX = (1 << 15) - 1
+FINEST = 16  # largest ratio of the channels' state steps: multipliers then keep 10 of 14 bits
+SKIP_MAX = 1 << 21  # times 255 it is a quarter of int32
+HALF = 1 << DECAY_BITS >> 1
+
+NARROW: dict[str, Span] = {
+    **REQUANT,
+    "term": (0, 1 << 14),
+    "term_shift": SHIFT,
+    "skip": SYMMETRIC_32,
+    "limited": (0, 1),
+    "delta_up": (0, UP_MAX),
+    "decay": (0, DECAY_MAX),
+    "powers": (0, INT16_MAX),
+}
+
+
+def _fits(integers: Any, site: QuantizeInputs) -> bool:
+    """Return whether the products of delta and decay stay inside the table of powers, and sums in
+    int32."""
+    if isinstance(integers, wide.WideScanParams):
+        return wide.fits(integers, site)
+    if not inside(integers, NARROW):
+        return False
+    delta, x, _, c = (site.params(i) for i in range(4))
+    moved = np.int64(wide.highest(delta)) << integers.delta_up.astype(np.int64)
+    last = (moved[:, None] * integers.decay.astype(np.int64)) >> DROP
+    sums = site.shapes[3][-1] * c.reach * (INT16_MAX + 1)
+    mult, skip, offset = (
+        np.abs(v.astype(np.int64)) for v in (integers.mult, integers.skip, integers.offset)
+    )
+    most = ((sums >> integers.pre) + 1) * mult + skip * x.reach + offset
+    return bool(
+        (integers.limited or last.max(initial=0) < ENTRIES)
+        and max(sums, int(most.max(initial=0))) <= INT32_MAX
+    )
+
+
+LEARNT = Learnt(
+    {
+        **dict.fromkeys((*NARROW, *wide.LEARNT), INTEGERS_32),
+        "acc_bound": BOUND,
+    },
+    _fits,
+)
+
+
+STATE = QuantParams(1.0, 0, INT32)  # in the steps of each channel's states
+
+
+def with_parity(state: Array, count: int, before: Sequence[Array]) -> Array:
+    """Return states with the number of steps behind them, modulo 2, on which the rounding of int16
+    operands depends."""
+    parity = (count + (before[0][..., -1:] if before else np.zeros((*state.shape[:-1], 1)))) % 2
+    return np.concatenate([state, parity.astype(state.dtype)], -1)
+
+
+def first_states(step: QuantizedNode, x: Array, before: Sequence[Array]) -> Array:
+    """Return the states before the first step, int64 [..., D, N]."""
+    if before:
+        return np.asarray(before[0][..., :-1].astype(np.int64))
+    return np.zeros((*x.shape[:-2], *step.integers.decay.shape), np.int64)
+
+
+def last_shape(attrs: Attrs, delta: Shape, x: Shape, b: Shape, c: Shape, *more: Shape) -> Shape:
+    """Return the shape of the states [..., D, N + 1] for delta, x [..., T, D] and b, c [..., T, N].
+
+    more   of a, and of d and the states before the first step, if any
+    Errors: ValueError for operands of other shapes, which C does not broadcast.
+    """
+    shape = (*x[:-2], x[-1], b[-1] + 1)
+    known = (x[-1], b[-1]), x[-1:], shape
+    if delta != x or b != c or b[:-1] != x[:-1] or more != known[: len(more)]:
+        raise ValueError(f"delta {list(delta)}, x {list(x)}, B {list(b)} and C {list(c)}")
+    return shape
+
+
+def scan_shape(attrs: Attrs, *operands: Shape) -> Shape:
+    """Return the shape of the readouts, that of x. Errors: as last_shape."""
+    last_shape(attrs, *operands)
+    return operands[1]
+
+
+def streaming_rule(at: OperandAxis) -> StreamingRule | None:
+    """Return the rule for streaming a selective scan: along time with the states, along the axes
+    before it frame by frame; None along others."""
+    time = len(at.shapes[0]) - 2
+    if at.operand > 3 or at.axis > time:
+        return None
+    if at.axis < time:
+        return StreamingRule(at.axis)
+    shape = last_shape(at.attrs, *at.shapes)
+    state = StreamState(6, "h", shape, STATE, last="selective_scan_last")
+    return StreamingRule(at.axis, carries=(state,))
+
 
 STEPS = 32  # time steps between barriers: STEPS of me_selective_scan_s8.c
 BLOCK, WIDE_BLOCK = 8, 4  # states that are computed together; for int16 operands

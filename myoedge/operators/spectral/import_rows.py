@@ -9,8 +9,8 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
+from myoedge.operators.complex_numbers import Complex, pair_of, paired, tensor
 from myoedge.operators.complex_numbers.import_rows import stacked, unstacked
-from myoedge.operators.complex_numbers.pairs import Complex, pair_of, paired, tensor
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,

@@ -8,7 +8,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.complex_numbers.pairs import Complex, pair_of, paired, tensor
+from myoedge.operators.complex_numbers import Complex, pair_of, paired, tensor
 from myoedge.operators.conv.transposed import conv_transpose
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, concat, reshape, weights
 from myoedge.operators.import_rows import Arguments

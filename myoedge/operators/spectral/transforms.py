@@ -16,7 +16,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.complex_numbers.pairs import Complex, Filtered, paired, tensor
+from myoedge.operators.complex_numbers import Complex, Filtered, paired, tensor
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
