@@ -24,9 +24,10 @@ from myoedge.operators.attention.exponentials import (
     looked_up,
     units_apart,
 )
+from myoedge.operators.attention.geometry import added, in_window
 from myoedge.operators.attention.ne16 import on_ne16, resident_on_ne16, sees_all_keys
 from myoedge.operators.attention.rotary import split
-from myoedge.operators.attention.tiling import added, in_tiles, in_window
+from myoedge.operators.attention.tiling import in_tiles
 from myoedge.operators.attributes import (
     ANY_NUMBER,
     FLAG,

@@ -10,7 +10,7 @@ import numpy as np
 from myoedge.graph.ir import Shape, ranked
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention import KEYS_MAX
-from myoedge.operators.attention.tiling import in_window
+from myoedge.operators.attention.geometry import in_window
 from myoedge.operators.attributes import NORMAL
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape
 

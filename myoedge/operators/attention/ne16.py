@@ -17,7 +17,7 @@ from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.attention import wide
 from myoedge.operators.attention.exponentials import is_fine, kernel_of, row_bytes
-from myoedge.operators.attention.tiling import sizes_of
+from myoedge.operators.attention.geometry import sizes_of
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
