@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,6 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.nest.ir import Nest
 from myoedge.operators.base import OpDef, QuantizedParams
-from myoedge.operators.formula import WrongReturn
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.import_rows import ImportRow
 from myoedge.operators.kernel import TiledKernel
@@ -98,20 +97,12 @@ def _checked(
 
     @functools.wraps(function)
     def call(*given: Any) -> Any:
-        made = _returned(function, given, blame)
+        made = function(*given)
         if not is_right(made, *given):
             raise blame(_text(f"{name} of {op}", made, wanted(*given)))
         return made
 
     return call
-
-
-def _returned(function: Callable[..., Any], given: Iterable[Any], blame: Blame) -> Any:
-    """Call a function of a class, and report a wrong result."""
-    try:
-        return function(*given)
-    except WrongReturn as error:
-        raise blame(str(error)) from error
 
 
 def _checked_tiling(op: str, tiling: Callable[..., Any], blame: Blame) -> Callable[..., Any]:

@@ -53,8 +53,8 @@ def in_int32(operation: str, a: Value, b: Value) -> Expr:
     return Binary(f"int32 {operation}", as_expr(a), as_expr(b))
 
 
-def where(condition: Expr, then: Value, otherwise: Value) -> Expr:
-    return Where(condition, as_expr(then), as_expr(otherwise))
+def where(condition: Value, then: Value, otherwise: Value) -> Expr:
+    return Where(as_expr(condition), as_expr(then), as_expr(otherwise))
 
 
 def total(axis: Axis, value: Expr) -> Expr:

@@ -16,14 +16,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from myoedge.nest.primitive import Numbers, Primitive
+from myoedge.nest.undecided import FACTOR, NoValue, Undecided
 from myoedge.numerics.fixed_point import whole_number
 
 
-class Undecided(TypeError):
-    """Raised for a description that depends on the value of a formula."""
-
-
-class Expr:
+class Expr(NoValue):
     """A formula; combined by operators, it is a larger formula."""
 
     def __add__(self, other: Value) -> Expr:
@@ -65,14 +62,6 @@ class Expr:
     def __abs__(self) -> Expr:
         return Binary("max", self, -self)
 
-    def __bool__(self) -> bool:
-        raise Undecided("a formula has no value yet, on which a description could depend")
-
-    def __int__(self) -> int:
-        raise Undecided("a formula has no value yet, which a description could be computed from")
-
-    __index__ = __int__
-
     @property
     def operands(self) -> tuple[Expr, ...]:
         return ()
@@ -82,7 +71,12 @@ Value = Expr | int
 
 
 def as_expr(value: Value) -> Expr:
-    return value if isinstance(value, Expr) else Number(whole_number(value))
+    if isinstance(value, Expr):
+        return value
+    try:
+        return Number(whole_number(value))
+    except (TypeError, ValueError):
+        raise Undecided(f"a formula has integers, not {value!r}", FACTOR) from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from myoedge.nest.ir import Expr
 from myoedge.numerics.arrays import Array
 from myoedge.operators.cases import elementwise_use
 from myoedge.operators.elementwise_operator import Constant, ElementwiseOperator, common_unit
-from myoedge.operators.formula import Scaled
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
 from myoedge.operators.import_rows import Arguments, ImportRow, adding, first
+from myoedge.operators.stated_results import Scaled
 
 __all__ = [
     "Arguments",

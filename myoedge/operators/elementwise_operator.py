@@ -19,22 +19,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import difflib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.nest.formulas import broadcast_axes, broadcast_index
-from myoedge.nest.ir import Expr, Lookup
+from myoedge.nest.ir import Expr, Lookup, as_expr
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, register
 from myoedge.operators.described import constant, nest_constant
-from myoedge.operators.formula import FORMULAS, Formula
+from myoedge.operators.formula import FORMULAS, Formula, field_of
+from myoedge.operators.stated_class import StatedClass
 
+IN_QUANTIZE = "compute it in quantize, and return it as an annotated constant"
+TABLE = 'self.lookup("{}", index) for a table'
+CONSTANTS = "constants=1 in the class statement"
 ACCUMULATOR_MAX = 2**30
 Constant = Expr  # in `nest`: a number, or the element of an array at the result's place
+
+
+class NotThere(LookupError):
+    """Raised for what a function of an operator's class does not have.
+
+    instead   what it has
+    """
+
+    def __init__(self, reason: str, instead: str) -> None:
+        super().__init__(reason)
+        self.instead = instead
 
 
 class ElementwiseOperator:
@@ -54,33 +72,56 @@ class ElementwiseOperator:
     number, or the element of an array at the result's place.
     """
 
+    _operator: ClassVar[str]
+
     def __init_subclass__(
         cls,
         *,
-        name: str,
-        doc: str,
+        name: str = "",
+        doc: str = "",
         constants: int = 0,
         limits: Mapping[str, tuple[float, float]] | None = None,
+        **others: Any,
     ) -> None:
-        formula = FORMULAS[name] = Formula.of(name, cls, constants)
+        given = {"name": name, "doc": doc, "constants": constants, "limits": limits}
+        place = sys._getframe(1)  # the class statement
+        line = f"{Path(place.f_code.co_filename).name}:{place.f_lineno}"
+        cls._operator = name
+        stated = StatedClass(name, cls, ElementwiseOperator, constants)
+        stated.check({**given, "others": others}, line)
+        formula = Formula.of(stated)
         register(formula.definition(doc, limits or {}))
+        FORMULAS[name] = formula
 
-    def __init__(self, attrs: Attrs, site: QuantizeInputs | None, step: QuantizedNode | None):
+    def __init__(
+        self,
+        attrs: Attrs,
+        site: QuantizeInputs | None = None,
+        step: QuantizedNode | None = None,
+    ):
         self.attrs: Mapping[str, float] = attrs
         self._site, self._step = site, step
 
+    @property
+    def as_data(self) -> bool:
+        """Whether the constants are formulas in `nest`."""
+        return self._step is not None and self._step.as_data
+
     def params(self, operand: int) -> QuantParams:
         """Return the quantisation parameters of an operand, in `quantize`."""
-        return self.site.params(operand)
+        found: QuantParams = _found(self.site.input_params, operand, "params")
+        return found
 
     def constant(self, operand: int) -> Array:
         """Return the float values of a constant, in `quantize`."""
-        return self.site.constant(operand)
+        found: Array = _found(self.site.constants, operand, "constant")
+        return found
 
     @property
     def site(self) -> QuantizeInputs:
         """Arguments of `quantize`: shapes, parameters, values of constants."""
-        assert self._site is not None, "only quantize has parameters and values of constants"
+        if self._site is None:
+            raise NotThere("only quantize has parameters and values of constants", IN_QUANTIZE)
         return self._site
 
     def multipliers(self, *factors: float) -> tuple[float, list[int]]:
@@ -95,18 +136,41 @@ class ElementwiseOperator:
 
     def lookup(self, name: str, index: Expr) -> Expr:
         """Return the element of a constant of one dimension at a computed index, in `nest`."""
-        return Lookup(nest_constant(name, self._values(name)), index)
+        values = self._values(name)
+        if np.ndim(values) != 1:
+            raise NotThere(f"{name} is a number, no table", f"self.{name}")
+        return Lookup(nest_constant(name, values), as_expr(index))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or self._step is None:
-            raise AttributeError(f"{type(self).__name__} has no {name} here")
-        axes = broadcast_axes(self._step.out)
-        index = broadcast_index(axes, np.shape(self._values(name)))
-        return constant(self._step, name, index)
+        if name.startswith("_"):
+            raise AttributeError(name)
+        values, out = self._values(name), self._step.out if self._step else ()
+        shape = np.shape(values)
+        if shape not in ((), (1,), out[-1:]):
+            needs = f"one integer, or one per channel of {list(out)}"
+            raise NotThere(f"{name} has shape {list(shape)}, not {needs}", TABLE.format(name))
+        index = broadcast_index(broadcast_axes(out), shape)
+        return constant(cast(QuantizedNode, self._step), field_of(name), index)
 
     def _values(self, name: str) -> Any:
-        assert self._step is not None, "only nest has the integer constants"
-        return getattr(self._step.integers, name)
+        stated = FORMULAS[self._operator].stated.constants
+        if name not in stated:
+            near = difflib.get_close_matches(name, stated, 1)
+            reason = f"no constant {name}: annotated are {', '.join(stated) or 'none'}"
+            raise NotThere(reason, f"self.{near[0]}" if near else f"{name}: Constant in the class")
+        if self._step is None:
+            raise NotThere(f"only nest has the constant {name}", IN_QUANTIZE)
+        return getattr(self._step.integers, field_of(name))
+
+
+def _found(values: Sequence[Any], operand: int, function: str) -> Any:
+    """Return what `quantize` knows of an input."""
+    known = [at for at, value in enumerate(values) if value is not None]
+    if operand not in known:
+        has = ", ".join(map(str, known)) or "none"
+        instead = f"self.{function}({known[0]})" if known else CONSTANTS
+        raise NotThere(f"no {function}({operand}): there are {has}", instead)
+    return values[operand]
 
 
 def common_unit(*terms: tuple[float, int]) -> tuple[float, list[int]]:

@@ -4,19 +4,16 @@ rules of streams, transposes and files from elsewhere."""
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Node, Shape
-from myoedge.nest.c_arrays import C_TYPES
 from myoedge.nest.formulas import broadcast_axes, broadcast_index
 from myoedge.nest.intervals import intervals
-from myoedge.nest.ir import Nest, as_expr
+from myoedge.nest.ir import Expr, Nest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.attributes import OTHERS, SCALAR, number, optional
@@ -32,6 +29,14 @@ from myoedge.operators.described import constant, operand, requantised, result
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.learnt import BOUND, INTEGERS_32, NOTHING_LEARNT, REQUANT, Learnt
+from myoedge.operators.stated_class import StatedClass
+from myoedge.operators.stated_results import (
+    Scaled,
+    as_integers,
+    faults_of_nest,
+    faults_of_quantize,
+    faults_of_real,
+)
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import Constants, Described, Operands, Weights
 
@@ -41,24 +46,10 @@ if TYPE_CHECKING:
 FORMULAS: dict[str, Formula] = {}
 
 
-class WrongReturn(TypeError):
-    """Raised for a value returned by an operator's class that cannot be used."""
-
-
-class Scaled:
-    """Result of a formula's `quantize`.
-
-    unit        real value of one unit of the formula's result, > 0
-    constants   integer constants by name: numbers, or arrays that broadcast to the result
-    """
-
-    def __init__(self, unit: float, **constants: int | Array) -> None:
-        self.unit, self.constants = float(unit), constants
-
-
 @dataclass(frozen=True, kw_only=True)
 class FormulaParams(RequantParams):
-    """Integer constants of every operator that is a formula; a subclass has its own ones.
+    """Integer constants of every operator that is a formula; a subclass has its own ones, as
+    own_NAME, so that they may have any name.
 
     zeros       zero point of each operand, int32
     acc_bound   largest |result of the formula|
@@ -68,48 +59,55 @@ class FormulaParams(RequantParams):
     acc_bound: int
 
 
+def field_of(constant: str) -> str:
+    """Return the field of FormulaParams that has a constant of an operator's class."""
+    return f"own_{constant}"
+
+
 @dataclass(frozen=True)
 class Formula:
     """An operator's class, and what follows from it.
 
-    name        name of the operator
-    stated      the class
-    constants   names of its integer constants
-    inputs      number of its inputs
-    weights     positions of the inputs that are constants
-    params      class of its integer constants
+    stated    the class
+    weights   positions of the inputs that are constants
+    params    class of its integer constants
     """
 
-    name: str
-    stated: type[ElementwiseOperator]
-    constants: tuple[str, ...]
-    inputs: int
+    stated: StatedClass
     weights: tuple[int, ...]
     params: type[FormulaParams]
 
     @staticmethod
-    def of(name: str, stated: type[ElementwiseOperator], constants: int) -> Formula:
-        if lacking := [x for x in ("real", "quantize", "nest") if x not in vars(stated)]:
-            raise TypeError(f"the class {stated.__name__} has no function {lacking[0]}")
-        names = tuple(vars(stated).get("__annotations__", {}))
+    def of(stated: StatedClass) -> Formula:
         params = make_dataclass(
-            f"{stated.__name__}Params",
-            [(name, Any) for name in names],
+            f"{stated.stated.__name__}Params",
+            [(name, Any) for name in map(field_of, stated.constants)],
             bases=(FormulaParams,),
             frozen=True,
             kw_only=True,
         )
-        real = cast(Any, stated).real
-        inputs = len(inspect.signature(real).parameters) - 1
-        weights = tuple(range(inputs - constants, inputs))
-        return Formula(name, stated, names, inputs, weights, cast(type[FormulaParams], params))
+        count = len(stated.inputs)
+        weights = tuple(range(count - stated.weights, count))
+        return Formula(stated, weights, cast(type[FormulaParams], params))
+
+    @property
+    def name(self) -> str:
+        """Name of the operator."""
+        return self.stated.name
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Fields of its integer constants."""
+        return tuple(map(field_of, self.stated.constants))
 
     def definition(self, doc: str, limits: Mapping[str, tuple[float, float]]) -> OpDef:
         def real(attrs: Attrs, *xs: Array) -> Array:
-            made: Array = self._called("real", self.stated(attrs, None, None), xs)
+            known = all(isinstance(x, np.ndarray | np.generic) for x in xs)  # or names of ONNX
+            shape = self.shape(attrs, *map(np.shape, xs)) if known else None
+            made: Array = self.stated.call("real", self._layer(attrs), xs, faults_of_real(shape))
             return made
 
-        real.__module__ = self.stated.__module__
+        real.__module__ = self.stated.stated.__module__
         return OpDef(
             name=self.name,
             doc=doc,
@@ -129,14 +127,15 @@ class Formula:
             },
         )
 
-    def _called(self, function: str, layer: ElementwiseOperator, arguments: Sequence[Any]) -> Any:
-        """Return the result of a function of the class, which has no type of its own there."""
-        return getattr(layer, function)(*arguments)
+    def _layer(self, *site: Any) -> ElementwiseOperator:
+        """Return an instance of the class: attributes, QuantizeInputs, and the layer."""
+        layer: ElementwiseOperator = self.stated.stated(*site)
+        return layer
 
     @property
     def operands(self) -> tuple[int, ...]:
         """Positions of the inputs that are tensors."""
-        return tuple(range(self.inputs - len(self.weights)))
+        return tuple(range(len(self.stated.operands)))
 
     def shape(self, attrs: Attrs, *shapes: Shape) -> Shape:
         """Return the shape to which the operands broadcast.
@@ -156,33 +155,14 @@ class Formula:
 
     def quantize(self, site: QuantizeInputs) -> FormulaParams:
         """Return the operator's constants, with those that requantise the formula's result."""
-        made = self._called("quantize", self.stated(site.attrs, site, None), ())
-        unit, constants = self._checked(made)
+        right = faults_of_quantize(self.stated)
+        made: Scaled = self.stated.call("quantize", self._layer(site.attrs, site), (), right)
+        own = {field_of(name): as_integers(x) for name, x in made.constants.items()}
         zeros = np.array([site.params(at).zero_point for at in self.operands], np.int32)
-        more: dict[str, Any] = {**constants, "zeros": zeros}
+        more: dict[str, Any] = {**own, "zeros": zeros}
         bare = self.params(pre=0, mult=0, offset=0, shift=0, acc_bound=0, **more)
         bound = min(self.bound(site, bare), INT32_MAX)  # a layer beyond is refused (E117)
-        return with_requant(self.params, site, unit / site.target.scale, bound, more)
-
-    def _checked(self, made: Any) -> tuple[float, dict[str, int | Array]]:
-        """Return unit and constants that the class's `quantize` returned. Errors: WrongReturn."""
-        if not isinstance(made, Scaled):
-            raise WrongReturn(f"quantize of {self.name} returned a {type(made).__name__}")
-        if sorted(made.constants) != sorted(self.constants):
-            named = ", ".join(made.constants) or "no constants"
-            raise WrongReturn(f"quantize of {self.name} returned {named}, not its annotated ones")
-        if not (math.isfinite(made.unit) and made.unit > 0):
-            raise WrongReturn(f"quantize of {self.name} returned the unit {made.unit}")
-        return made.unit, {name: self._integers(name, x) for name, x in made.constants.items()}
-
-    def _integers(self, name: str, value: Any) -> int | Array:
-        """Return a constant as an int, or as an array of int8, int16 or int32."""
-        values = np.asarray(value)
-        if values.dtype.kind not in "iub" or not _in_int32(values):
-            raise WrongReturn(f"{name} of {self.name} is {value}, not integers of 32 bits")
-        if values.ndim == 0:
-            return int(values)
-        return values if values.dtype.name in C_TYPES else values.astype(np.int32)
+        return with_requant(self.params, site, float(made.unit) / site.target.scale, bound, more)
 
     def bound(self, site: QuantizeInputs, integers: FormulaParams) -> int:
         """Return the largest |result of the formula|, before requantisation."""
@@ -212,7 +192,8 @@ class Formula:
             array[broadcast_index(axes, array.shape)] - constant(step, "zeros", (at,))
             for at, array in enumerate(arrays)
         ]
-        value = as_expr(self._called("nest", self.stated(step.attrs, None, step), values))
+        layer, right = self._layer(step.attrs, None, step), faults_of_nest(self.stated)
+        value: Expr = self.stated.call("nest", layer, values, right)
         return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), value)
 
     def meaning(self, step: QuantizedNode[FormulaParams]) -> Nest:
@@ -232,7 +213,3 @@ class Formula:
         along = rule.axis == rank - 1
         has_axis = any(at.shapes[w] not in ((), (1,)) for w in self.weights)
         return None if along and has_axis else rule
-
-
-def _in_int32(values: Array) -> bool:
-    return int(values.min(initial=0)) >= -INT32_MAX and int(values.max(initial=0)) <= INT32_MAX

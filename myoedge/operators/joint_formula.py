@@ -26,7 +26,6 @@ from myoedge.nest.ir import (
     Nest,
     Number,
     Reduced,
-    Undecided,
     walk,
 )
 from myoedge.nest.parts import all_axes
@@ -34,6 +33,7 @@ from myoedge.nest.rebuild import rebuilt, with_elements, with_elements_of, with_
 from myoedge.nest.scan import with_axes
 from myoedge.nest.split import is_index, split_sums
 from myoedge.nest.taken import Taken
+from myoedge.nest.undecided import Undecided
 from myoedge.nest.views import view_of
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS, QuantizedNode

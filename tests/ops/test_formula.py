@@ -101,7 +101,7 @@ def test_constants_that_stay_inside_int32_alone_are_accepted() -> None:
     assert test_stored_numbers.accepted(case.quant)
     largest = test_stored_numbers.with_number(case, "mult", 2**15 - 1)
     assert not test_stored_numbers.accepted(largest.quant)
-    bare = test_stored_numbers.with_number(largest, "gain", 0 * case.step.integers.gain)
+    bare = test_stored_numbers.with_number(largest, "own_gain", 0 * case.step.integers.own_gain)
     assert test_stored_numbers.accepted(bare.quant)
 
 

@@ -208,8 +208,13 @@ SHARED = {
         "backends.samples",
     },  # frames or samples, of a build without
     "E256": {"building.plugin_check", "building.plugins"},  # one that is not installed
-    # a plug-in that cannot be used
-    "E257": {"building.plugins", "codegen.library", "plan.l1.layer_kernels"},
+    # a plug-in that cannot be used: its entry point, the class of its operator, its kernels
+    "E257": {
+        "building.plugins",
+        "codegen.library",
+        "operators.stated_class",
+        "plan.l1.layer_kernels",
+    },
     "E502": {"backends.board", "system.tools"},  # too slow
     "E601": {
         "backends.build",

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Python and NumPy do with numbers but cannot do with formulas, whose values are not known."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+FACTOR = "x * self.factor >> 15, with factor=round(2**15 * number) in quantize"
+SCALED = "x * self.factor >> 15, with factor=round(2**15 / divisor) in quantize, for a division"
+TABLE = 'self.lookup("table", index), with a table of integers in quantize'
+WHERE = "where(condition, a, b) of myoedge.operators.api"
+# What computes the same as a function of NumPy or Python, or as an operator.
+INSTEAD = {
+    **{name: f"{name}(...) of myoedge.operators.api" for name in ("clip", "maximum", "minimum")},
+    **dict.fromkeys(("/", "//", "%"), SCALED),
+    **dict.fromkeys(("where", "if, and, or, min, max"), WHERE),
+    "absolute": "abs(x)",
+    "**": "x * x",
+    ">=": "a > b - 1",
+    "<=": "a < b + 1",
+    "float(), round()": "rounded_shift(x, bits) of myoedge.operators.api",
+}
+# Functions of NumPy that Python's operators call if one operand is a number of NumPy.
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "left_shift": operator.lshift,
+    "right_shift": operator.rshift,
+    "less": operator.lt,
+    "greater": operator.gt,
+}
+_PLAIN = {"shape": (), "ndim": 0}  # of a formula, as of a number
+
+
+class Undecided(TypeError):
+    """Raised for a description that depends on the value of a formula.
+
+    instead   what computes the same
+    """
+
+    def __init__(self, reason: str, instead: str = TABLE) -> None:
+        super().__init__(reason)
+        self.instead = instead
+
+
+def _refusing(name: str) -> Callable[..., NoReturn]:
+    def refuse(self: object, *others: object) -> NoReturn:
+        raise Undecided(f"{name} of a formula, which has no value yet", INSTEAD.get(name, TABLE))
+
+    return refuse
+
+
+class NoValue:
+    """Base class of formulas: refuses what would need their values."""
+
+    __bool__ = _refusing("if, and, or, min, max")
+    __int__ = __index__ = __float__ = __round__ = _refusing("float(), round()")
+    __truediv__ = __rtruediv__ = _refusing("/")
+    __floordiv__ = __rfloordiv__ = _refusing("//")
+    __mod__ = __rmod__ = _refusing("%")
+    __pow__ = __rpow__ = _refusing("**")
+    __ge__ = _refusing(">=")
+    __le__ = _refusing("<=")
+
+    def __array_ufunc__(self, function: Any, method: str, *operands: Any, **others: Any) -> Any:
+        name = str(function.__name__)
+        plain = all(isinstance(x, NoValue) or getattr(x, "ndim", 0) == 0 for x in operands)
+        if method == "__call__" and not others and plain and name in _OPERATORS:
+            return _OPERATORS[name](*(x.item() if hasattr(x, "item") else x for x in operands))
+        return _refusing(name)(self)
+
+    def __array_function__(self, function: Any, *others: Any) -> Any:
+        name = str(function.__name__)
+        return _PLAIN[name] if name in _PLAIN else _refusing(name)(self)

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of an operator's class: its statement when it is registered, its functions when they are
+called. Every fault of its author is E257, with the class and the source line."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.nest.undecided import Undecided
+from myoedge.system.user_code import cause_of, converted
+
+NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+FORMULAS_HAVE = "formulas: + - * >> << < >, abs(), and functions of myoedge.operators.api"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a part of a class.
+
+    needs, has   what it must be, and what it is
+    instead      what to write
+    """
+
+    needs: str
+    has: str
+    instead: str
+
+
+@dataclass(frozen=True)
+class StatedClass:
+    """An operator's class as its author states it.
+
+    name       name of the operator
+    stated     the class
+    base       its base class, whose names are no names of constants
+    weights    number of inputs, the last ones, that are constants
+    """
+
+    name: str
+    stated: type
+    base: type
+    weights: int
+
+    @cached_property
+    def constants(self) -> tuple[str, ...]:
+        """Names of its integer constants."""
+        return tuple(inspect.get_annotations(self.stated))
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs of its function `real`."""
+        return tuple(x.name for x in self.arguments("real")[1:])
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """Names of the inputs that are tensors."""
+        return self.inputs[: len(self.inputs) - self.weights]
+
+    @property
+    def scaled(self) -> str:
+        """What `quantize` returns, as text."""
+        return f"Scaled({', '.join(['unit', *(f'{name}={name}' for name in self.constants)])})"
+
+    @property
+    def takes(self) -> Mapping[str, tuple[str, ...]]:
+        """Function of the class -> names that its arguments may have."""
+        return {"real": self.inputs, "quantize": (), "nest": self.operands}
+
+    def arguments(self, hook: str) -> tuple[inspect.Parameter, ...]:
+        """Return the arguments of a function, `self` first."""
+        return tuple(inspect.signature(self._function(hook)).parameters.values())
+
+    def _function(self, hook: str) -> Callable[..., Any]:
+        function: Callable[..., Any] = inspect.unwrap(vars(self.stated)[hook])
+        return function
+
+    def check(self, stated: Mapping[str, Any], line: str) -> None:
+        """Check name, documentation, inputs, limits, constants and functions of the class.
+
+        stated   arguments of the class statement
+        line     file and line of the class statement
+        Errors: E257.
+        """
+        for part, find in STATEMENT.items():
+            for fault in find(self, stated):
+                raise self.error(part, fault, line)
+
+    def call(self, hook: str, layer: Any, given: Sequence[Any], right: Callable[..., Any]) -> Any:
+        """Call a function of the class.
+
+        layer   the instance
+        right   result -> faults
+        Errors: E257; Undecided for a layer whose constants are formulas.
+        """
+        with converted(lambda error: self._raised(hook, error, layer)):
+            made = getattr(layer, hook)(*given)
+        for fault in right(made):
+            raise self.error(f"{hook} returned {shown(made)}", fault, self._line(hook))
+        return made
+
+    def _raised(self, hook: str, error: BaseException, layer: Any) -> MyoedgeError:
+        if isinstance(error, Undecided) and layer.as_data:
+            raise error
+        code = self._function(hook).__code__
+        cause = cause_of(error, [Path(code.co_filename)])
+        usual = f"mend {cause.rpartition('(')[2].rstrip(')')}; self.attrs is {dict(layer.attrs)}"
+        fault = Fault(self._needs(hook), cause, getattr(error, "instead", "") or usual)
+        return self.error(f"{hook} raises an exception", fault, self._line(hook))
+
+    def _needs(self, hook: str) -> str:
+        returns = {"real": "an array of floats", "quantize": self.scaled, "nest": FORMULAS_HAVE}
+        return returns[hook]
+
+    def _line(self, hook: str) -> str:
+        code = self._function(hook).__code__
+        return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+
+    def error(self, what: str, fault: Fault, line: str) -> MyoedgeError:
+        """Return E257 for a fault.
+
+        what   part of the class
+        line   its file and line
+        """
+        owner = f"{self.stated.__module__}.{self.stated.__qualname__} ({line})"
+        facts = {"class": owner, "needs": fault.needs, "has": fault.has}
+        title = f"the operator {self.name} cannot be used: {what}"
+        return MyoedgeError("E257", title, facts, [fault.instead])
+
+
+def shown(made: Any) -> str:
+    """Return a value that a function returned as text."""
+    if isinstance(made, np.ndarray):
+        return f"an array of {made.dtype} {list(made.shape)}"
+    if made is None:
+        return "nothing"
+    is_plain = isinstance(made, str | int | float | tuple | np.generic)
+    return f"{made!s}"[:60] if is_plain else f"a {type(made).__name__}"
+
+
+# --- the statement --------------------------------------------------------------------------------
+
+
+def _name(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+    name = stated["name"]
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
+        lower = (
+            re.sub(r"\W+", "_", own.stated.__name__, flags=re.ASCII).lower().strip("_0123456789")
+        )
+        yield Fault("small letters, digits and _", repr(name), f'name="{lower}"')
+
+
+def _doc(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+    doc = stated["doc"]
+    if not (isinstance(doc, str) and doc.strip() and len(doc.splitlines()) == 1):
+        yield Fault("one line of text, for docs/ops.md", repr(doc), f'doc="{own.name} of tensors"')
+
+
+def _constants(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+    if not _is_plain(own.arguments("real")):
+        return
+    count, most = stated["constants"], len(own.inputs) - 1
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= most:
+        yield Fault(
+            f"the number of the last inputs of real({', '.join(own.inputs)}) that are constants, "
+            f"0 to {most}",
+            repr(count),
+            "constants=0",
+        )
+
+
+def _limits(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+    for name, span in (stated["limits"] or {}).items():
+        pair = isinstance(span, tuple | list) and len(span) == 2
+        if not (pair and all(isinstance(x, int | float) for x in span) and span[0] <= span[1]):
+            low = 'limits={"' + str(name) + '": (0, 1)}'
+            yield Fault("a smallest and a largest number per attribute", repr(span), low)
+
+
+def _functions(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+    for hook in HOOKS:
+        if not inspect.isfunction(vars(own.stated).get(hook)):
+            has = ", ".join(name for name in vars(own.stated) if not name.startswith("__"))
+            yield Fault(
+                f"a function {hook}", has or "none", f"def {hook}(self{EXAMPLE[hook]}): ..."
+            )
+
+
+def _arguments(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+    for hook in HOOKS:
+        found = own.arguments(hook)
+        wanted = own.takes[hook] or (("x",) if hook == "real" else ())
+        if _is_plain(found) and len(found) == 1 + len(wanted):
+            continue
+        has = f"def {hook}({', '.join(map(str, found))})"
+        right = f"def {hook}({', '.join(('self', *wanted))})"
+        more = len(wanted) + 1 - len(found)
+        forgotten = hook == "nest" and not own.weights and 0 < more < len(wanted)
+        yield Fault(right, has, f"constants={more} in the class statement" if forgotten else right)
+
+
+def _is_plain(arguments: Sequence[inspect.Parameter]) -> bool:
+    return all(x.kind is x.POSITIONAL_OR_KEYWORD and x.default is x.empty for x in arguments)
+
+
+def _annotations(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+    taken = {*dir(own.base), "attrs", *HOOKS}
+    for name in own.constants:
+        if name in taken or name.startswith("_") or not name.isascii():
+            instead = f"{re.sub(r'^_+|[^ -~]', '', name)}_value"
+            yield Fault("a name of its own, of ASCII", name, f"{instead}: Constant")
+        elif name in vars(own.stated):
+            yield Fault(f"{name}: Constant", f"a value of {name}", f"{name}: Constant")
+
+
+def _others(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+    if stated["others"]:
+        needs, has = ", ".join(x for x in stated if x != "others"), ", ".join(stated["others"])
+        yield Fault(needs, has, f"the class statement without {has}")
+    taken = {name for name in dir(own.base) if not name.startswith("__")} | {"attrs"}
+    for name in sorted(taken & vars(own.stated).keys() - {*HOOKS}):
+        yield Fault("names that the base class has not", name, f"own_{name} in place of {name}")
+
+
+HOOKS = ("real", "quantize", "nest")
+EXAMPLE = {"real": ", x", "quantize": "", "nest": ", x"}
+STATEMENT: Mapping[str, Callable[[StatedClass, Mapping[str, Any]], Iterator[Fault]]] = {
+    "a function is missing": _functions,
+    "its name": _name,
+    "its documentation": _doc,
+    "its number of constants": _constants,
+    "its limits": _limits,
+    "arguments of a function": _arguments,
+    "a constant's name": _annotations,
+    "another name": _others,
+}

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of an operator's author: each is E257 with class, line, needs, has and a remedy that mends
+it. The parts that need a fault here follow from the class itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+
+from myoedge.building.plugin_check import c_results, joined
+from myoedge.errors import MyoedgeError
+from myoedge.operators.api import ElementwiseOperator, Scaled
+from myoedge.operators.base import OPS
+from myoedge.operators.cases import Draw
+from myoedge.operators.formula import FORMULAS, FormulaParams
+from myoedge.operators.interpreter import integer_step
+from myoedge.operators.stated_class import HOOKS, STATEMENT
+from myoedge.quantization.drawn_case import DrawnCase
+
+SOURCE = """
+import numpy as np
+from myoedge.operators.api import *
+
+
+class Gained(ElementwiseOperator, name="gained", doc="one factor per channel", constants=1):
+    gain: Constant
+
+    def real(self, x, factors):
+        return x * factors
+
+    def quantize(self):
+        step = max(np.abs(self.constant(1)).max(), 1e-30) / 32767
+        gain = np.rint(self.constant(1) / step).astype(np.int16)
+        return Scaled(self.params(0).scale * step, gain=gain)
+
+    def nest(self, x):
+        return x * self.gain
+
+
+CASES = {"gained": elementwise_use("gained")}
+"""
+CLASS = 'ElementwiseOperator, name="gained", doc="one factor per channel", constants=1'
+REAL, PRODUCT, GAIN = "return x * factors", "return x * self.gain", "    gain: Constant"
+SCALED = "return Scaled(self.params(0).scale * step, gain=gain)"
+# part: what is replaced, by a fault, by its remedy, what the error says, and what its try says
+FAULTS: dict[str, list[tuple[str, str, str, str, str]]] = {
+    "statement: a function is missing": [
+        ("def nest(", "def nests(", "def nest(", "needs  a function nest", "def nest(self"),
+        ("def real(", "def reel(", "def real(", "needs  a function real", "def real(self"),
+    ],
+    "statement: its name": [
+        ('name="gained", ', "", 'name="gained", ', "has    ''", 'name="gained"'),
+        ('name="gained", ', 'name="Gains 2", ', 'name="gained", ', "'Gains 2'", 'name="gained"'),
+    ],
+    "statement: its documentation": [
+        ('doc="one factor per channel"', 'doc=""', 'doc="gained of tensors"',
+         "one line of text", 'doc="gained of tensors"'),
+    ],
+    "statement: its number of constants": [
+        ("constants=1", "constants=2", "constants=1", "has    2", "constants="),
+        ("constants=1", "constants=True", "constants=1", "has    True", "constants="),
+    ],
+    "statement: its limits": [
+        ("constants=1", 'constants=1, limits={"weight": 1}',
+         'constants=1, limits={"weight": (0, 1)}', "has    1", 'limits={"weight": (0, 1)}'),
+    ],
+    "statement: arguments of a function": [
+        (", constants=1", "", ", constants=1", "def nest(self, x, factors)", "constants=1"),
+        ("nest(self, x)", "nest(self)", "nest(self, x)", "has    def nest(self)",
+         "def nest(self, x)"),
+        ("quantize(self)", "quantize(self, site)", "quantize(self)",
+         "has    def quantize(self, site)", "def quantize(self)"),
+        ("real(self, x, factors)", "real(self, *xs)", "real(self, x, factors)",
+         "has    def real(self, *xs)", "def real(self, x"),
+    ],
+    "statement: a constant's name": [
+        (GAIN, "    site: Constant", GAIN, "has    site", ": Constant"),
+        (GAIN, "    _gain: Constant", GAIN, "has    _gain", ": Constant"),
+        (GAIN, "    gain: Constant = 3", GAIN, "a value of gain", "gain: Constant"),
+    ],
+    "statement: another name": [
+        ("constants=1", "constants=1, width=2", "constants=1", "has    width", "without width"),
+        (GAIN, f"{GAIN}\n    lookup = 3", f"{GAIN}\n    own_lookup = 3", "has    lookup",
+         "own_lookup"),
+    ],
+    "real: result": [
+        (REAL, "return list(x)", REAL, "real returned a list", "return an array"),
+        (REAL, "np.multiply(x, factors)", REAL, "real returned nothing", "return "),
+        (REAL, "return (x * factors).sum()", REAL, "an array of floats [", "return "),
+    ],
+    "real: raises": [
+        (REAL, "return x / 0 if isinstance(x, float) else 1 // 0", REAL,
+         "ZeroDivisionError: integer division or modulo by zero (own.py:10)", ""),
+        (REAL, 'return x * self.attrs["factor"]', REAL, "KeyError: 'factor' (own.py:10)",
+         "self.attrs is {}"),
+    ],
+    "quantize: result": [
+        (SCALED, "Scaled(step, gain=gain)", SCALED, "quantize returned nothing", "gain=gain"),
+        (SCALED, "return step", SCALED, "needs  Scaled(unit, gain=gain)", "gain=gain"),
+    ],
+    "quantize: raises": [
+        (SCALED, f"raise SystemExit(0)\n        {SCALED}", SCALED, "SystemExit: 0 (own.py:15)", ""),
+        (SCALED, "return Scaled(gain=gain)", SCALED, "TypeError: Scaled.__init__() missing 1", ""),
+    ],
+    "nest: result": [
+        (PRODUCT, "x * self.gain", PRODUCT, "nest returned nothing", "return "),
+        (PRODUCT, "return 3", PRODUCT, "nest returned 3", "return "),
+    ],
+    "nest: raises": [
+        (PRODUCT, "return [][0]", PRODUCT, "IndexError: list index out of range (own.py:18)", ""),
+        (PRODUCT, "return x * self.gian", PRODUCT,
+         "no constant gian: annotated are gain (own.py:18)", "self.gain"),
+        (PRODUCT, "return x * self.gain * 0.5", PRODUCT, "a formula has integers, not 0.5",
+         "* self."),
+        ("def nest(self, x):\n        return",
+         "def nest(self, x):\n        if x > 0: x = 0 - x\n        return",
+         "def nest(self, x):\n        x = where(x > 0, 0 - x, x)\n        return", "if, and, or",
+         "where("),
+        *(
+            (PRODUCT, f"return self.gain * {wrong}", f"return self.gain * {right}", said, tried)
+            for wrong, right, said, tried in (
+                ("np.clip(x, -5, 5)", "clip(x, -5, 5)", "clip of a formula", "clip("),
+                ("np.maximum(x, 0)", "maximum(x, 0)", "maximum of a formula", "maximum("),
+                ("np.abs(x)", "abs(x)", "absolute of a formula", "abs(x)"),
+                ("np.where(x > 0, x, 0)", "where(x > 0, x, 0)", "where of a formula", "where("),
+                ("max(x, 0)", "where(x > 0, x, 0)", "if, and, or, min, max of", "where("),
+                ("(x / 2)", "(x * 16384 >> 15)", "/ of a formula", ">> 15"),
+                ("(x // 2)", "(x * 16384 >> 15)", "// of a formula", ">> 15"),
+                ("(x ** 2)", "(x * x >> 15)", "** of a formula", "x * x"),
+                ("(x >= 0)", "(x > 0 - 1)", ">= of a formula", "> b - 1"),
+                ("round(x)", "rounded_shift(x, 0)", "round() of a formula", "rounded_shift("),
+                ("np.tanh(x)", 'self.lookup("gain", x * 0)', "tanh of a formula", "self.lookup("),
+            )
+        ),
+    ],
+    "Scaled: unit": [
+        ("self.params(0).scale * step", "-step", "self.params(0).scale * step", "the unit -",
+         "self.params(0).scale"),
+        ("self.params(0).scale * step", "None", "self.params(0).scale * step", "the unit nothing",
+         "self.params(0).scale"),
+    ],
+    "Scaled: constants": [
+        ("gain=gain)", "gains=gain)", "gain=gain)", "has    Scaled(unit, gains)",
+         "gains: Constant"),
+        ("gain=gain)", "gain=self.constant(1))", "gain=gain)", "gain of 32-bit integers",
+         "np.rint("),
+        ("gain=gain)", "gain=gain[:, None])", "gain=np.ravel(gain))", "1]", "gain=np.ravel(gain)"),
+        ("gain=gain)", "gain=gain.repeat(3))", "gain=gain)", "gain has shape [", "gain"),
+    ],
+    "self.attrs": [
+        (REAL, 'return x * self.attrs["factor"]', REAL, "KeyError: 'factor'", "self.attrs is {}"),
+    ],
+    "self.params": [
+        ("self.params(0)", "self.params(5)", "self.params(0)", "no params(5): there are 0",
+         "self.params(0)"),
+        (PRODUCT, "return x * self.params(0).zero_point", PRODUCT, "only quantize has",
+         "in quantize"),
+    ],
+    "self.constant": [
+        ("rint(self.constant(1)", "rint(self.constant(0)", "rint(self.constant(1)",
+         "no constant(0): there are 1", "self.constant(1)"),
+    ],
+    "self.site": [
+        (PRODUCT, "return x * self.site.out[0]", PRODUCT, "only quantize has", "in quantize"),
+    ],
+    "self.as_data": [(PRODUCT, "return self.as_data", PRODUCT, "nest returned False", "return ")],
+    "self.multipliers": [
+        (SCALED, "return Scaled(self.multipliers(1, 1)[0], gain=gain)", SCALED,
+         "no params(1): there are 0", "self.params(0)"),
+    ],
+    "self.lookup": [
+        (PRODUCT, "return self.lookup('gains', x)", PRODUCT, "no constant gains", "self.gain"),
+    ],
+}  # fmt: skip
+ROWS = [(part, *row) for part, rows in FAULTS.items() for row in rows]
+
+
+def parts() -> Iterator[str]:
+    """What an author states: the class statement, functions and what they return and read."""
+    yield from (f"statement: {part}" for part in STATEMENT)
+    yield from (f"{hook}: {part}" for hook in HOOKS for part in ("result", "raises"))
+    yield from (f"Scaled: {name}" for name in [*inspect.signature(Scaled.__init__).parameters][1:])
+    yield "self.attrs"
+    yield from (f"self.{name}" for name in vars(ElementwiseOperator) if name[0] != "_")
+
+
+@contextmanager
+def defined(source: str) -> Iterator[Callable[[], DrawnCase]]:
+    """Defines the operator; what it gives draws a use."""
+    names: dict[str, Any] = {"__name__": "own"}
+    draw = Draw(np.random.default_rng(0))
+    try:
+        exec(compile(source, "own.py", "exec"), names)
+        yield lambda: DrawnCase(**vars(names["CASES"]["gained"](draw)))
+    finally:
+        for table in (OPS, FORMULAS):
+            table.pop("gained", None)
+
+
+def use(source: str) -> None:
+    """Define the operator, and compute with floats and integers."""
+    with defined(source) as draw:
+        for case in (draw() for _ in range(3)):
+            integer_step(case.step, case.data)
+
+
+C_WORDS = ("int", "register", "x0", "y", "tile", "low", "high", "me_next_b", "v0", "k0")
+BOUND = [f.name for f in fields(FormulaParams)]  # names that the mechanism itself gives
+
+
+def test_constants_may_have_any_name() -> None:
+    """Those of the mechanism and of C, too: in NumPy, and in C that reads numbers as data."""
+    names = (*BOUND, *C_WORDS)
+    source = SOURCE.replace(GAIN, "\n".join(f"    {name}: Constant" for name in names))
+    source = source.replace(
+        "gain=gain",
+        ", ".join(f"{name}=gain{'[0]' * (n % 2)} // 99" for n, name in enumerate(names)),
+    )
+    source = source.replace("self.gain", f"({' + '.join(f'self.{name}' for name in names)})")
+    with defined(source) as draw:
+        case = draw()
+        want = integer_step(case.step, case.data)
+        whole = joined([case])
+        for network in (whole, whole.with_numbers_as_data):
+            (made,) = c_results(network, case.data)
+            np.testing.assert_array_equal(made, want)
+
+
+def test_every_part_of_a_description_has_a_fault() -> None:
+    """A new field, function or method needs a check."""
+    assert {*parts()} == {*FAULTS}
+    statement = {*inspect.signature(ElementwiseOperator.__init_subclass__).parameters} - {"others"}
+    assert statement == {"name", "doc", "constants", "limits"}
+    use(SOURCE)
+
+
+@pytest.mark.parametrize(("part", "old", "wrong", "mended", "words", "tried"), ROWS)
+def test_a_fault_of_an_author_is_told(
+    part: str, old: str, wrong: str, mended: str, words: str, tried: str
+) -> None:
+    assert SOURCE.count(old) == 1
+    with pytest.raises(MyoedgeError) as caught:
+        use(SOURCE.replace(old, wrong))
+    error = caught.value
+    assert error.code == "E257"
+    facts = dict(error.notice.facts)
+    assert facts["class"].startswith("own.Gained (own.py:")
+    assert {"needs", "has"} <= {*facts}
+    said = " ".join(str(error).split())
+    assert " ".join(words.split()) in said, str(error)
+    assert tried in error.notice.tries[0], str(error)
+    use(SOURCE.replace(old, mended))
