@@ -75,7 +75,7 @@ class _Body:
         parts = flat.nest.parts
         self.arrays = tuple(CArray(f"x{n}", flat, n) for n in range(len(flat.reads)))
         self.taken = TakenRows.of(flat, self.arrays)
-        self.results = result_names(len(flat.nest.results))
+        self.results = result_names(flat.written)
         self.late = LateResults.of(flat, self.results, self.loops.shared[0])
         self.turns = CTurns(flat, self.arrays, self.results)
         self.sums = [part for part in parts if isinstance(part, Reduced)]

@@ -16,7 +16,8 @@ from functools import cached_property
 
 import numpy as np
 
-from myoedge.nest.flat import ArrayRead, FlatNest
+from myoedge.nest.flat import FlatNest
+from myoedge.nest.reads import ArrayRead
 from myoedge.nest.windows import IndexMap
 
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
@@ -86,7 +87,7 @@ class CArray:
     @property
     def is_indexed(self) -> bool:
         """Whether elements are read by an index from the row's pointer."""
-        return self.read.is_reduced or self.read.width > 1 or self.is_taken
+        return self.read.is_reduced or not self.read.is_single or self.is_taken
 
     @cached_property
     def is_taken(self) -> bool:
@@ -256,13 +257,13 @@ class CArray:
         """
         if self.read.is_reduced or self.is_taken:
             return {}
-        if self.read.width == 1:
+        if self.read.is_single:
             text = f"{prefix if self.moves else 'v'}{self.number}"
             return {id(part): text for part, _ in self.read.parts}
         if self.is_row_record:
             return {id(part): f"{self.name}_{at}" for part, at in self.read.parts}
-        start = int(self.step(self.inner, ahead))
-        return {id(part): f"{self.name}[{start + at}]" for part, at in self.read.parts}
+        start, each = int(self.step(self.inner, ahead)), self.read.apart
+        return {id(part): f"{self.name}[{start + at * each}]" for part, at in self.read.parts}
 
 
 @dataclass(frozen=True, eq=False)

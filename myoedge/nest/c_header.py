@@ -105,7 +105,7 @@ def _steps_comment(of: TileStruct) -> str:
 def _tile_fields(of: TileStruct) -> Iterator[str]:
     for known in of.arrays:
         yield f"const {known.c_type} *{known.name};"
-    for name, (array, _) in zip(of.results, of.flat.nest.results, strict=True):
+    for name, (array, _) in zip(of.results, of.flat.nest.results, strict=False):
         yield f"{ALL_TYPES[array.dtype]} *{name};"
     count = len(of.flat.loops)
     yield "int32_t n;" if count == 1 else f"int32_t extent[{count}];"

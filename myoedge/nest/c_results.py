@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from myoedge.nest.c_arrays import put
+from myoedge.nest.c_header import result_names
 from myoedge.nest.c_late import LateResults
 from myoedge.nest.c_loops import CLoops, RowEnd
 from myoedge.nest.c_turns import CTurns
@@ -23,12 +25,12 @@ from myoedge.nest.flat import FlatNest
 class CResults:
     """The results of a function.
 
-    names   their names in C
+    names   names of their arrays in C
     late    those that are written when all operands have been read
     """
 
     flat: FlatNest
-    names: Sequence[str]
+    names: tuple[str, ...]
     loops: CLoops
     turns: CTurns
     late: LateResults
@@ -36,7 +38,9 @@ class CResults:
     @property
     def steps(self) -> tuple[int, ...]:
         """Loops, by number, whose steps are fields of the tile."""
-        return tuple(range(len(self.flat.loops) - (self.flat.row is None)))
+        count = len(self.flat.loops)
+        sides = (count,) if self.flat.side_step > 1 else ()
+        return *range(count - (self.flat.row is None)), *sides
 
     @property
     def offset(self) -> str:
@@ -56,10 +60,27 @@ class CResults:
         """
         if shift and self.flat.row is not None:
             shift = f"{shift} * {self._step}"
+        if shift and self._beside > 1:
+            shift = f"{shift} * {self._beside}"
         for number, name in enumerate(self.names):
             if name not in self.late.results:
                 start = f"{self.turns.result(number)}{self.offset}{shift}"
                 yield f"int8_t *{name} = (int8_t *)({start});"
+        step = f"{self._size} * tile->y_step[{len(self.steps) - 1}]"
+        for name, other in pairwise(dict.fromkeys(self._stored)):
+            if other not in self.names:
+                yield f"int8_t *{other} = {name} + {step};"
+
+    @property
+    def _stored(self) -> tuple[str, ...]:
+        """Name of the pointer that writes each result: one for results side by side."""
+        count = len(self.flat.nest.results)
+        return self.names * count if self.flat.side_step == 1 else result_names(count)
+
+    @property
+    def _beside(self) -> int:
+        """Results of an iteration side by side."""
+        return self._stored.count(self.names[0])
 
     def stores(self, values: Sequence[str]) -> Iterator[str]:
         """Yield the statements that write an element of each result.
@@ -67,15 +88,16 @@ class CResults:
         values   their values, in C
         """
         gap = "" if self.flat.row is None else " y += y_gap;"
-        for name, (array, _), value in zip(self.names, self.flat.nest.results, values, strict=True):
-            yield put(array.dtype, name, value) + gap
+        results = zip(self._stored, self.flat.nest.results, values, strict=True)
+        lines = [put(array.dtype, name, value) + gap for name, (array, _), value in results]
+        yield from [" ".join(lines)] if self.flat.side_step == 1 else lines
 
     def row_end(self, count: str, together: int) -> RowEnd:
         """Return the end of a row of which an iteration computes so many elements.
 
         count   elements of the row, in C
         """
-        size = str(self._size)
+        size = str(self._size * self._beside)
         if self.flat.row is not None:
             size = self._step if size == "1" else f"{size} * {self._step}"
         return RowEnd(self.names[0], size, count, together)

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from myoedge.nest.ir import Array, Axis, Element, Nest, Reduced
+from myoedge.nest.ir import Axis, Element, Nest, Reduced
 from myoedge.nest.parts import all_axes
+from myoedge.nest.reads import ArrayRead, array_reads, with_joined_parts
 from myoedge.nest.rows import row_axis
 from myoedge.nest.scan import scanned_axes
 from myoedge.nest.taken import Taken
-from myoedge.nest.windows import IndexMap, Term, index_map, padded_axes, reads_padding
+from myoedge.nest.windows import IndexMap, index_map, padded_axes, reads_padding
 from myoedge.numerics.arrays import strides
 
 
@@ -44,64 +45,6 @@ def collapse_loops(out: Sequence[int], arrays: Sequence[Sequence[int]]) -> tuple
         else:
             loops.append(Loop(extent, steps))
     return tuple(loops) or (Loop(1, (0,) * len(arrays)),)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class ArrayRead:
-    """An array that a function reads, with the parts of the formula that read it.
-
-    array   the array
-    parts   its elements in the formula, each with its distance from the first one
-    steps   its element step along each axis of the result
-    over    its element step along each axis that the formula reduces
-    start   the element that the first iteration reads
-    width   elements that an iteration reads: more than one for a record of constants
-    """
-
-    array: Array
-    parts: tuple[tuple[Element, int], ...]
-    steps: tuple[int, ...]
-    over: tuple[int, ...] = ()
-    start: int = 0
-    width: int = 1
-
-    @property
-    def is_reduced(self) -> bool:
-        """Whether one element of the result depends on several elements of the array."""
-        return any(self.over)
-
-    def blocks(self, loops: Sequence[tuple[int, int]]) -> IndexMap | None:
-        """Return the array as blocks in blocks, one per loop that moves through it; None if loops
-        overlap, or leave elements out of the last block.
-
-        loops   (extent, element step per iteration) of each loop
-        """
-        order = _outermost_first(loops)
-        size, shape, first, rest = math.prod(self.array.shape), list[int](), list[int](), self.start
-        for extent, step in (loops[at] for at in order):
-            if step < 0 or not _is_block(size, step, rest, extent):
-                return None
-            shape.append(size // step)
-            first.append(rest // step)
-            size, rest = step, rest % step
-        if size != self.width:
-            return None
-        index: list[tuple[Term, ...]] = [((at, 1),) for at in order]
-        if size > 1 or not shape:  # a record, or one element
-            shape, first, index = [*shape, size], [*first, 0], [*index, ()]
-        return IndexMap(tuple(shape), tuple(first), tuple(index))
-
-
-def _outermost_first(loops: Sequence[tuple[int, int]]) -> list[int]:
-    """Return the loops that move through an array, by number, those of large steps first."""
-    moving = [at for at, (_, step) in enumerate(loops) if step]
-    return sorted(moving, key=lambda at: -loops[at][1])
-
-
-def _is_block(size: int, step: int, first: int, extent: int) -> bool:
-    """Return whether `size` elements are blocks of `step` elements, of which a loop reads `extent`
-    from element `first` on."""
-    return size > 0 and size % step == 0 and first // step + extent <= size // step
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +157,29 @@ class FlatNest:
 
     @property
     def result_loops(self) -> list[int]:
-        """Loops that move through the result, by number, in memory order."""
-        step = [loop.steps[-1] for loop in self.loops]
+        """Loops that move through the result, by number, in memory order; as a further loop, the
+        formulas of an iteration that share an array."""
+        step = [*(loop.steps[-1] for loop in self.loops), self.side_step]
         return sorted((at for at, n in enumerate(step) if n), key=lambda at: -step[at])
+
+    @property
+    def side_step(self) -> int:
+        """Element step between the results of an iteration in one array; 0 if each has its own."""
+        return _side_step(self.nest)
+
+    @property
+    def written(self) -> int:
+        """Number of arrays that it writes."""
+        return 1 if self.side_step else len(self.nest.results)
+
+    @property
+    def result_extents(self) -> list[int]:
+        """Iterations of each loop, and results of an iteration in one array."""
+        return [*(loop.extent for loop in self.loops), len(self.nest.results)]
 
     def reads_elsewhere(self) -> list[int]:
         """Return the reads of other elements than that at the place of the result."""
-        along = dict(zip(self.nest.axes, strides(self.nest.out.shape), strict=True))
+        along = dict(zip(self.nest.axes, _result_steps(self.nest), strict=True))
         own = [(along.get(axis, 0), axis.extent) for axis in self.order]
 
         def is_elsewhere(read: ArrayRead) -> bool:
@@ -246,14 +205,26 @@ def _independent(nest: Nest) -> FlatNest:
     padded = padded_axes(nest)
     over = all_axes(nest)[len(nest.axes) :]
     elements = [part for part in nest.parts if isinstance(part, Element)]
-    reads = tuple(_array_reads(elements, nest.axes, over))
-    steps = [*(read.steps for read in reads), strides(nest.out.shape)]
+    reads = tuple(array_reads(elements, nest.axes, over))
+    reads = _with_joined_parts(nest, reads)
+    steps = [*(read.steps for read in reads), _result_steps(nest)]
     apart = [[int(axis == x) for x in nest.axes] for axis in nest.axes if axis in padded]
     loops = (
         Loop(loop.extent, loop.steps[: len(steps)])
-        for loop in collapse_loops(nest.out.shape, [*steps, *apart])
+        for loop in collapse_loops([axis.extent for axis in nest.axes], [*steps, *apart])
     )
     return FlatNest(nest, reads, tuple(loops), over)
+
+
+def _with_joined_parts(nest: Nest, reads: tuple[ArrayRead, ...]) -> tuple[ArrayRead, ...]:
+    """Return reads, those of the parts of a row as one if an iteration has results apart."""
+    is_apart = _side_step(nest) > 1
+    return tuple(with_joined_parts(reads, nest.axes[-1].extent)) if is_apart else reads
+
+
+def _side_step(nest: Nest) -> int:
+    own = zip(nest.at, strides(nest.out.shape), nest.out.shape, strict=True)
+    return next((step for i, step, n in own if n > 1 and not i.terms), 0)
 
 
 def _along(nest: Nest, inner: Axis, over: tuple[Axis, ...]) -> FlatNest:
@@ -263,8 +234,8 @@ def _along(nest: Nest, inner: Axis, over: tuple[Axis, ...]) -> FlatNest:
     """
     elements = [part for part in nest.parts if isinstance(part, Element)]
     axes = _inner_last(nest, inner)
-    along = dict(zip(nest.axes, strides(nest.out.shape), strict=True))
-    reads = tuple(_array_reads(elements, axes, over))
+    along = dict(zip(nest.axes, _result_steps(nest), strict=True))
+    reads = tuple(array_reads(elements, axes, over))
     steps = [*(read.steps for read in reads), tuple(along.get(axis, 0) for axis in axes)]
     outer = collapse_loops([axis.extent for axis in axes[:-1]], [x[:-1] for x in steps])
     last = Loop(inner.extent, tuple(x[-1] for x in steps))
@@ -280,47 +251,11 @@ def _is_one_scan(nest: Nest, scanned: Sequence[Axis]) -> bool:
 def _is_flat(nest: Nest) -> bool:
     """Return whether a description computes each element in order, without elements outside of
     arrays."""
-    return nest.at == tuple(axis.at for axis in nest.axes) and not reads_padding(nest)
+    at = tuple(i for i in nest.at if i.terms)
+    return at == tuple(axis.at for axis in nest.axes) and not reads_padding(nest)
 
 
-def _array_reads(
-    parts: Sequence[Element], axes: Sequence[Axis], over: Sequence[Axis]
-) -> Iterator[ArrayRead]:
-    """Yield the arrays of elements, each once per index; records of constants as one."""
-    found: dict[tuple[int, tuple[int, ...]], list[tuple[Element, int]]] = {}
-    for part in parts:
-        known = [*zip(part.index, strides(part.array.shape), strict=True)]
-        moved = tuple(
-            sum(i.stride(axis) * step for i, step in known) if axis.extent > 1 else 0
-            for axis in (*axes, *over)
-        )
-        start = sum(index.const * step for index, step in known)
-        found.setdefault((id(part.array), moved), []).append((part, start))
-    for (_, moved), group in found.items():
-        yield from _reads_of(group, moved[: len(axes)], moved[len(axes) :])
-
-
-def _reads_of(
-    group: Sequence[tuple[Element, int]], steps: tuple[int, ...], over: tuple[int, ...]
-) -> Iterator[ArrayRead]:
-    """Yield the elements of an array that move alike, those of one record together.
-
-    group   elements, with their distance from the first element of the array
-    """
-    array = group[0][0].array
-    starts = [at for _, at in group]
-    width = array.width if any(over) else max(array.width, _record_width(array, starts, steps))
-    found: dict[int, list[tuple[Element, int]]] = {}
-    for part, start in group:
-        found.setdefault(start - start % width, []).append((part, start % width))
-    for start, parts in found.items():
-        yield ArrayRead(array, tuple(parts), steps, over, start, width)
-
-
-def _record_width(array: Array, starts: Sequence[int], steps: Sequence[int]) -> int:
-    """Return the number of elements of which an iteration reads several, side by side, before those
-    of the next one; 1 if there are none."""
-    moved = [abs(step) for step in steps if step]
-    width = min(moved, default=math.prod(array.shape))
-    is_record = len(set(starts)) > 1 and len({at // width for at in starts}) == 1
-    return width if is_record and not any(n % width for n in moved) else 1
+def _result_steps(nest: Nest) -> tuple[int, ...]:
+    """Return the element step of the result along each axis."""
+    known = [*zip(nest.at, strides(nest.out.shape), strict=True)]
+    return tuple(sum(i.stride(axis) * step for i, step in known) for axis in nest.axes)

@@ -58,7 +58,8 @@ def with_late_results(step: QuantizedNode, numbers: Sequence[int]) -> QuantizedN
     numbers   of these results
     """
     chain: ChainNest = step.integers.chain
-    if chain.flat.scanned is not None or chain.flat.row is not None:
+    flat = chain.flat
+    if flat.scanned is not None or flat.row is not None or flat.side_step:
         return None
     late = replace(chain, flat=replace(chain.flat, late=tuple(numbers)))
     return replace(step, integers=ChainParams(chain=late))

@@ -23,6 +23,7 @@ from myoedge.nest.ir import Array, Expr, Nest
 from myoedge.nest.lanes import lanes_of, words_together
 from myoedge.nest.records import records
 from myoedge.nest.rows import shared_loops, shared_rows
+from myoedge.nest.sides import with_sides
 from myoedge.nest.tabled import shortest
 from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import strides
@@ -56,6 +57,7 @@ from myoedge.operators.scanned import (
 from myoedge.targets.chip import Engine
 
 ARRAYS_MAX = 32  # that a function reads and writes: a core's stack has room for their pointers
+SIDE = "side"  # axis of the results of an iteration in one array
 ROW_CYCLES = 10.0  # of a row's start
 # Of late results: cycles of the barrier, and of an element.
 SYNC_CYCLES, LATE_CYCLES = 40.0, 5.0
@@ -137,6 +139,7 @@ def chain_of(nest: Nest, labels: Mapping[int, str]) -> ChainNest | None:
 
     labels   id of a part -> the layer whose result it is
     """
+    nest = with_sides(nest)
     parts = records(nest)
     (_, value), *more = [(array, parts[id(formula)]) for array, formula in nest.results]
     flat = FlatNest.of(replace(nest, value=value, more=tuple(more)))
@@ -183,13 +186,14 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         return scan_in_tiles(step, flat, text, inputs, engine)
     axes, dims = axes_of(flat.loops, lanes_of(flat) * words_together(flat))
     over = {f"r{number}": axis.extent for number, axis in enumerate(flat.over)}
+    sides = {SIDE: flat.result_extents[-1]} if flat.side_step else {}
     rows = _inputs(chain, text, (*dims, *(((name, 1),) for name in over)))
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
-    own = result_operands(step, text, flat, dims)
+    own = result_operands(step, text, flat, (*dims, ((SIDE, 1),)))
     operands = sequences(flat, (*rows, *tables, *own), text.pointers, text.results)
     return TiledKernel(
         function=text.name,
-        axes=turn_axis(flat) | axes | over,
+        axes=turn_axis(flat) | axes | over | sides,
         split=_tiled_axes(flat, axes),
         operands=tuple(operands),
         op={name: f"@{name}" for name in text.tables} or _unused(engine),
@@ -216,7 +220,8 @@ def _tiled_axes(flat: FlatNest, axes: Iterable[str]) -> tuple[str, ...]:
     if flat.late or flat.turns is not None:
         return ()
     loops = [name for name in axes if name.startswith("i")]
-    return tuple(loops[:-1] if shared_rows(flat) else loops)[:CUT]
+    has_rows = shared_rows(flat) or any(read.apart > 1 for read in flat.reads)
+    return tuple(loops[:-1] if has_rows else loops)[:CUT]
 
 
 def _inputs(chain: ChainNest, text: CKernel, dims: Sequence[AffineExpr]) -> list[Operand]:

@@ -81,7 +81,7 @@ def result_operands(
     dims   index along each loop
     """
     order = flat.result_loops
-    shape = tuple(flat.loops[at].extent for at in order) or (1,)
+    shape = tuple(flat.result_extents[at] for at in order) or (1,)
     index = tuple(dims[at] for at in order) or ((),)
     return [
         Operand(name, Written(n), shape, index, itemsize=node.element_type.size_bytes)
@@ -108,8 +108,8 @@ def loop_extents(flat: FlatNest, result: Sequence[Any]) -> list[Any]:
     """
     extents: list[Any] = [1] * (len(flat.loops) - 1) + [flat.loops[-1].extent]
     for at, n in zip(flat.result_loops, result, strict=False):
-        extents[at] = n
-    return extents
+        extents[at : at + 1] = [n]
+    return extents[: len(flat.loops)]
 
 
 def _cycles(flat: FlatNest, axes: Mapping[str, int], each: float, engine: Engine) -> Any:

@@ -48,7 +48,7 @@ def stored_bound(step: QuantizedNode) -> int:
 
 def computed(step: QuantizedNode, *operands: Array) -> Array:
     """Compute an operator from its description."""
-    return step.reference(*operands)
+    return step.reference(*operands).reshape(step.out)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class WholeLoops:
             return None
         rows, states = self._moved_reads(step)
         flat = step.integers.chain.flat
-        if flat.scanned or flat.row or not self._are_whole(step, rows, states):
+        if flat.scanned or flat.row or flat.side_step or not self._are_whole(step, rows, states):
             return None
         made = (n for n, result in enumerate(step.results) if self._is_row_result(result))
         turns = Iterations(count, frozenset(rows), frozenset(made), states)

@@ -46,6 +46,7 @@ OTHERS = {
     "running_power",
     "argmax",
     "embedding",
+    "rotary",
     "variance",
     "softmax",
     "log_softmax",

@@ -5,6 +5,7 @@ many sizes equals NumPy."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from myoedge.graph.ir import Node
 from myoedge.nest.c import c_kernel
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.formula_parts import FormulaParts
-from myoedge.nest.formulas import clip, maximum, where
+from myoedge.nest.formulas import clip, equal, index_of, maximum, where
 from myoedge.nest.ir import Affine, Array, Axis, Binary, Expr, Nest, Number, Reduced, walk
 from myoedge.nest.reference import NestReference
 from myoedge.nest.taken import Taken
@@ -218,6 +219,36 @@ def test_generated_c_equals_numpy(first: int, count: int, tmp_path: Path) -> Non
     assert "g0 = " in text
     assert any(len(tiling.tiles) > 1 for tiling in tilings)
     wanted = [NestReference.of(case.chain.flat.nest)(*case.data) for case in cases]
+    assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O1", tilings))
+
+
+def side_by_side(place: int, count: int) -> Nest:
+    """A formula for each index of an axis, which is one of the result's axes."""
+    i, k, s = Axis("i", 5), Axis("k", 24), Axis("s", count)
+    axes = [i, k]
+    axes.insert(place, s)
+    x, z = Array("x", "int8", (5, 48)), Array("z", "int16", (24, count))
+    a, b = x[i, k], x[i, k.at + 24]
+    value = where(equal(index_of(s), 1), clip(b + z[k, s], LOW, HIGH), a)
+    value = clip(where(equal(index_of(s), 0), a - b, value) >> 1, -128, 127)
+    out = Array("y", "int8", tuple(axis.extent for axis in axes))
+    return Nest(tuple(axes), (x, z), out, tuple(axis.at for axis in axes), value)
+
+
+def test_formulas_of_one_axis_are_computed_side_by_side(tmp_path: Path) -> None:
+    rng, wanted, cases = np.random.default_rng(4), [], []
+    for place, count in product(range(3), (2, 3)):
+        nest = side_by_side(place, count)
+        case = as_layer(len(cases), nest, rng)
+        assert case is not None
+        assert len(case.chain.flat.nest.results) == count
+        cases.append(case)
+        wanted.append(NestReference.of(nest)(*case.data))
+    tilings = [
+        in_room(candidates(x.step, GAP9)[0], NetworkKernels.of([x.step], GAP9), n)
+        for n, x in enumerate(cases)
+    ]
+    assert any(len(tiling.tiles) > 1 for tiling in tilings)
     assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O1", tilings))
 
 

@@ -294,12 +294,10 @@ def _attention(w: Writer, step: QuantizedNode, *xs: str) -> str:
 def _rotary(w: Writer, step: QuantizedNode, x: str) -> str:
     """Write a rotary embedding as ONNX nodes: split the pairs, rotate, concatenate."""
     cos, sin = (w.floats[n].astype(np.float32) for n in step.node.inputs[1:])
-    outer, period, inner, pairs = split(step.attrs, step.out, len(cos))
-    side = 3 if step.attrs.get("halves") else 4
-    apart = (2, pairs) if side == 3 else (pairs, 2)
-    both = reshaped(w, x, outer, period, inner, *apart)
+    shape, side = split(step.attrs, step.out, len(cos))
+    both = reshaped(w, x, *shape)
     even, odd = (w.node("Gather", both, whole(w, i), axis=side) for i in (0, 1))
-    c, s = (w.constant(np.expand_dims(t.reshape(1, period, 1, pairs), side)) for t in (cos, sin))
+    c, s = (w.constant(np.expand_dims(t[None, :, None], side)) for t in (cos, sin))
     first = w.node("Sub", w.node("Mul", even, c), w.node("Mul", odd, s))
     second = w.node("Add", w.node("Mul", odd, c), w.node("Mul", even, s))
     return reshaped(w, w.node("Concat", first, second, axis=side), *step.out)

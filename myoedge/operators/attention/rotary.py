@@ -8,66 +8,39 @@ element i of the second half.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.formulas import broadcast_axes, equal, in_int32, index_of, where
+from myoedge.nest.ir import Expr, Nest
+from myoedge.nest.nodes import Assumed
 from myoedge.numerics.arrays import Array, outer_inner
+from myoedge.numerics.element_type import INT8
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import FLAG, Values, is_whole, optional
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
-from myoedge.operators.common_rules import (
-    axis_permuted,
-    last_axis_kept,
-    same_shape,
-)
+from myoedge.operators.chains import generated
+from myoedge.operators.common_rules import axis_permuted, last_axis_kept, same_shape
+from myoedge.operators.described import constant, nest_constant, operand, result, saturated
 from myoedge.operators.format import EITHER_WIDTH
-from myoedge.operators.kernel import (
-    OUT,
-    AffineExpr,
-    Fields,
-    Operand,
-    Region,
-    TiledKernel,
-    on_cluster,
-)
-from myoedge.operators.learnt import BOUND, INTEGERS_16, SHIFT, SYMMETRIC_32, Learnt
-from myoedge.operators.traits import ByHand, Constants, Weights
-from myoedge.targets.chip import Engine
+from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt
+from myoedge.operators.traits import Constants, Described, Weights
+
+FACTORS = (-MULT_MAX, MULT_MAX)  # of cos and sin
 
 
-def split(attrs: Attrs, x: Shape, period: int) -> tuple[int, int, int, int]:
-    """Return the shape (outer, positions, inner, pairs) to which x is reshaped for the rotation.
+def split(attrs: Attrs, x: Shape, period: int) -> tuple[Shape, int]:
+    """Return the shape (outer, positions, inner, pairs, 2), or (.., 2, pairs) of halves, to which x
+    is reshaped for the rotation, and its axis of the two elements of a pair.
 
     period   rows of the angle table; index i along the axis uses table row i % period
     """
     outer, extent, inner = outer_inner(x[:-1], attrs["axis"])
-    return outer * extent // period, period, inner, x[-1] // 2
-
-
-def paired(attrs: Attrs, x: Array, period: int) -> tuple[Array, Array]:
-    """Split x [..., 2 * pairs] into the first and the second elements of all pairs, each [outer,
-    positions, inner, pairs].
-
-    period   rows of the angle table
-    """
-    outer, _, inner, pairs = split(attrs, x.shape, period)
-    apart = (2, pairs) if attrs.get("halves") else (pairs, 2)
-    first, second = np.moveaxis(x.reshape(outer, period, inner, *apart), _side(attrs), 0)
-    return first, second
-
-
-def together(attrs: Attrs, first: Array, second: Array, shape: Shape) -> Array:
-    """Invert `paired`: interleave first and second elements of pairs, and reshape them to
-    `shape`."""
-    return np.stack([first, second], axis=_side(attrs)).reshape(shape)
-
-
-def _side(attrs: Attrs) -> int:
-    return -2 if attrs.get("halves") else -1
+    rows, pairs = (outer * extent // period, period, inner), x[-1] // 2
+    return ((*rows, 2, pairs), 3) if attrs.get("halves") else ((*rows, pairs, 2), 4)
 
 
 def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
@@ -75,24 +48,25 @@ def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
 
     cos, sin   [positions, pairs], repeated along attrs["axis"]
     """
-    a, b = paired(attrs, x, len(cos))
+    shape, side = split(attrs, x.shape, len(cos))
+    a, b = np.moveaxis(x.reshape(shape), side, 0)
     c, s = cos[:, None], sin[:, None]
-    return together(attrs, a * c - b * s, b * c + a * s, x.shape)
+    return np.stack([a * c - b * s, b * c + a * s], axis=side).reshape(x.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotaryParams(QuantizedParams):
-    """Integer constants of a rotary embedding: y = (sum of pair * turns + offset) >> shift.
+    """Integer constants of a rotary embedding: y = (a * cos - b * sin + offset) >> shift.
 
-    turns   int16 [positions, pairs, 4]: cos, -sin, sin, cos of each angle, times x.scale / y.scale
-            * 2**shift
+    cos, sin   int16 [positions, pairs], times x.scale / y.scale * 2**shift
     """
 
     x_zero: int
     offset: int
     shift: int
     acc_bound: int
-    turns: Array
+    cos: Array
+    sin: Array
 
 
 def quantize(inputs: QuantizeInputs) -> RotaryParams:
@@ -119,66 +93,52 @@ def _turned(cos: Array, sin: Array, x: QuantParams, y: QuantParams, shift: int) 
         offset=offset,
         shift=shift,
         acc_bound=x.reach * both + abs(offset),
-        turns=np.stack([c, -s, s, c], axis=-1),
+        cos=c,
+        sin=s,
     )
 
 
 def _fits(integers: RotaryParams, site: QuantizeInputs) -> bool:
     """Return whether sums of two products and their offset stay in int32."""
-    pairs = np.abs(integers.turns.astype(np.int64).reshape(-1, 2)).sum(axis=1)
+    pairs = np.abs(integers.cos.astype(np.int64)) + np.abs(integers.sin)
     most = site.params(0).reach * int(pairs.max(initial=0)) + abs(integers.offset)
     return most <= integers.acc_bound
 
 
 LEARNT = Learnt(
-    {"turns": INTEGERS_16, "offset": SYMMETRIC_32, "shift": SHIFT, "acc_bound": BOUND}, _fits
+    {"cos": FACTORS, "sin": FACTORS, "offset": SYMMETRIC_32, "shift": SHIFT, "acc_bound": BOUND},
+    _fits,
 )
 
 
-def integer(step: QuantizedNode, x: Array) -> Array:
-    """Rotate the pairs of x, int8 or int16 [..., 2 * pairs] -> the same shape, int8 or int16."""
-    turns = step.integers.turns.astype(np.int64)[:, None]
-    a, b = paired(step.attrs, x.astype(np.int64) - step.integers.x_zero, len(turns))
-    acc = [a * turns[..., i] + b * turns[..., i + 1] + step.integers.offset for i in (0, 2)]
-    y = together(step.attrs, acc[0], acc[1], x.shape) >> step.integers.shift
-    return np.asarray(np.clip(y, step.low, step.high), step.element_type.dtype)
+def meaning(step: QuantizedNode[RotaryParams]) -> Nest:
+    """Describe the rotation of pairs: y [.., turns, positions, .., pairs, 2], or [.., 2, pairs] of
+    halves."""
+    c, axis, halves = step.integers, step.attrs["axis"], step.attrs.get("halves")
+    period, pairs = c.cos.shape
+    extents = *step.out[:axis], step.out[axis] // period, period, *step.out[axis + 1 : -1]
+    shape = (*extents, *((2, pairs) if halves else (pairs, 2)))
+    axes, x = broadcast_axes(shape), operand(step, 0)
+    turn, position = axes[axis : axis + 2]
+    pair, side = axes[:-3:-1] if halves else axes[-2:]
+    start = (*axes[:axis], turn.at * period + position, *axes[axis + 2 : -2])
+    places = (pair.at, pair.at + pairs) if halves else (pair.at * 2, pair.at * 2 + 1)
+    a, b = (x[(*start, place)] - constant(step, "x_zero") for place in places)
+    cos, sin = (nest_constant(n, getattr(c, n))[position, pair] for n in ("cos", "sin"))
+    sums = _sum(step, a * cos, -b * sin), _sum(step, b * cos, a * sin)
+    value = where(equal(index_of(side), 0), *sums) >> constant(step, "shift")
+    index = tuple(axis.at for axis in axes)
+    return Nest(axes, (x,), replace(result(step), shape=shape), index, saturated(step, value))
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of a rotary embedding; tiles divide the position axis and the axes
-    before it."""
-    outer, period, inner, pairs = split(step.attrs, step.out, len(step.integers.turns))
-    index: tuple[AffineExpr, ...] = ((("o", 1),), (("p", 1),), (), ())
-    shape, halves = (outer, period, inner, 2 * pairs), bool(step.attrs.get("halves"))
-    turns = Operand("turns", "turns", (period, 8 * pairs), index[1:3], array=step.integers.turns)
-    op = {"inner": inner, "pairs": pairs, **step.integers.named(("x_zero", "offset", "shift"))}
-    wide = {
-        **step.wide_flags("x", "y"),
-        "first": 1 if halves else 2,
-        "apart": pairs if halves else 1,
-        "low": step.low,
-        "high": step.high,
-    }
-    int8 = "me_rotary_halves_s8" if halves else "me_rotary_s8"
-    return TiledKernel(
-        function="me_rotary_s16" if step.has_int16 else int8,
-        axes={"o": outer, "p": period},
-        split=("o", "p"),
-        operands=(
-            Operand("x", 0, shape, index, itemsize=step.read_type(0).size_bytes),
-            turns,
-            Operand("y", OUT, shape, index, itemsize=step.element_type.size_bytes),
-        ),
-        op={**op, **(wide if step.has_int16 else {})},
-        tile=_tile_fields,
-        work=lambda sizes: -(-sizes["o"] * sizes["p"] // engine.cores) * inner * (pairs + 2),
-    )
-
-
-def _tile_fields(regions: Mapping[str, Region]) -> Fields:
-    outer, positions = regions["y"].extent[:2]
-    places: Fields = {"x": "@x", "turns": "@turns", "y": "@y"}
-    return {**places, "outer": outer, "positions": positions}
+def _sum(step: QuantizedNode[RotaryParams], first: Expr, second: Expr) -> Expr:
+    """Return the sum of two products and the offset; of int16, it is inside int32 because cos and
+    sin are of one angle."""
+    offset = constant(step, "offset")
+    if step.read_type(0) == INT8:
+        return first + second + offset
+    own = in_int32("+", in_int32("+", first, second), offset)
+    return Assumed(own, -INT32_MAX, INT32_MAX)
 
 
 OTHER_AXIS = Values(
@@ -193,9 +153,9 @@ ROTARY = register(
         "angles",
         shape=same_shape,
         real=real,
-        integer=ByHand(integer),
+        integer=Described(meaning),
         constants=Constants(quantize, kinds=(RotaryParams,), learnt=LEARNT),
-        kernels=on_cluster(in_tiles, EITHER_WIDTH),
+        kernels=generated(EITHER_WIDTH),
         weights=Weights((1, 2)),
         permute_rule=lambda attrs, perm: last_axis_kept(axis_permuted(attrs, perm), perm),
     )

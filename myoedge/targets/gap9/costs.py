@@ -84,9 +84,6 @@ KERNELS = {
     # Per element of a row.
     "me_group_norm_s8": KernelCost(11.5, 600, 1000),
     "me_group_norm_s16": KernelCost(11.5, 600, 1000),
-    "me_rotary_s8": KernelCost(17.4, 245, 400),
-    "me_rotary_halves_s8": KernelCost(17.4, 245, 400),
-    "me_rotary_s16": KernelCost(43.5, 245, 400),
     "me_trees_s16": KernelCost(14, 300, 700),
     "me_features_s16": KernelCost(2.0, 300, 700),
     # Per byte of a core.
