@@ -23,10 +23,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
 @pytest.mark.parametrize(
     ("kernels", "bits", "options"),
     [
-        ({"me_ne16_lstm_scaled_s8", "me_lstm_cell_scaled_s8"}, 8, {"engine": "ne16"}),
-        pytest.param(
-            {"me_lstm_scaled_s8", "me_lstm_cell_scaled_s8"}, 8, {}, marks=pytest.mark.slow
-        ),
+        ({"me_ne16_lstm_scaled_s8"}, 8, {"engine": "ne16"}),
+        pytest.param({"me_lstm_scaled_s8"}, 8, {}, marks=pytest.mark.slow),
         pytest.param({"me_lstm_streamed_scaled_s8"}, 8, {"l1": "24KiB"}, marks=pytest.mark.slow),
         pytest.param({"me_lstm_streamed_scaled_s16"}, 16, {"l1": "30KiB"}, marks=pytest.mark.slow),
     ],

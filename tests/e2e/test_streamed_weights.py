@@ -97,10 +97,7 @@ def test_some_weights_stay_in_l1(tmp_path: Path) -> None:
 def test_weights_that_fit_l1_all_stay(tmp_path: Path) -> None:
     """As small layers always had it: tiles of some steps."""
     build = built(tmp_path, States(nn.LSTM, 8, 96), (20, 1, 8))
-    assert {usual(tiling["kernel"]) for tiling in tilings(build)} == {
-        "me_lstm_s8",
-        "me_lstm_cell_s8",
-    }
+    assert {usual(tiling["kernel"]) for tiling in tilings(build)} == {"me_lstm_s8"}
 
 
 @pytest.mark.slow

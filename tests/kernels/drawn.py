@@ -64,9 +64,16 @@ def blob(*arrays: Array, shift: int = 0) -> Blob:
     return Blob(data, tuple(starts))
 
 
-def kernel_files(*kernels: str) -> dict[str, str]:
-    """The library's files of these kernels, and what they include, by name."""
-    return {name.removeprefix("library/"): text for name, text in library_files(kernels).items()}
+def kernel_files(
+    *kernels: str, program: str = "", generated: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The files of these kernels and of a program's text, and what they include, by name.
+
+    generated   files that are not of the library
+    """
+    files = library_files([*kernels, "program"], {"program.c": program, **(generated or {})})
+    named = {name.removeprefix("library/"): text for name, text in files.items()}
+    return {name: text for name, text in named.items() if name != "program.c"}
 
 
 def _includes() -> dict[str, str]:
@@ -98,13 +105,15 @@ def firmware(program: str, *kernels: str) -> bytes:
     return firmware_of((PROGRAMS / f"{program}.c").read_text(), *kernels)
 
 
-def firmware_of(text: str, *kernels: str, shuffle: str = SHUFFLE) -> bytes:
+def firmware_of(
+    text: str, *kernels: str, shuffle: str = SHUFFLE, generated: Mapping[str, str] | None = None
+) -> bytes:
     """A program that includes drawn.h with the library on the runtime, as an ELF.
 
     shuffle   body of the macro of pv.shuffle2.b
     """
     own = {"drawn.h": (PROGRAMS / "drawn.h").read_text(), "program.c": text}
-    library = kernel_files(*kernels)
+    library = kernel_files(*kernels, program=text, generated=generated)
     assert sum(file.count(SHUFFLE) for file in library.values()) <= 1
     library = {name: file.replace(SHUFFLE, shuffle) for name, file in library.items()}
     made = link({**_includes(), **runtime(), **library, **own})
@@ -166,12 +175,13 @@ def _on_host(
     shim: tuple[Path, ...],
 ) -> list[tuple[Array, int]]:
     headers = {path.name: path.read_text() for path in (PROGRAMS / "drawn.h", *shim)}
-    for name, text in {**_includes(), **kernel_files(*kernels), **headers}.items():
-        (folder / name).write_text(
-            start + text if name.endswith(".c") and name.startswith("me_") else text
-        )
+    text = (PROGRAMS / f"{program}.c").read_text()
+    files = {**_includes(), **kernel_files(*kernels, program=text), **headers}
+    for name, written in files.items():
+        is_kernel = name.endswith(".c") and name.startswith("me_")
+        (folder / name).write_text(start + written if is_kernel else written)
     source, binary = folder / f"{program}.c", folder / "host"
-    source.write_text(start + (PROGRAMS / source.name).read_text())
+    source.write_text(start + text)
     cc = toolchain.compiler()
     flags = toolchain.CompileOptions(sanitize=("undefined",)).flags(cc)
     others = sorted(file for file in folder.glob("*.c") if file != source)

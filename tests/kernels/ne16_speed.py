@@ -189,7 +189,9 @@ def in_l1() -> dict[str, int]:
             kernels.append(kernel)
             cases.append(case)
             texts.append(arguments(number, kernel, places))
-        elf = firmware_of(program(kernels, texts), *sorted({k.function for k in kernels}))
+        names = sorted({k.function for k in kernels})
+        generated = sources(kernels)
+        elf = firmware_of(program(kernels, texts), *names, generated=generated)
         found = simulated(elf, cases, Path(folder))
     check(cases, found)
     return {name: cycles for name, (_, cycles) in zip(rows, found, strict=True)}
@@ -235,10 +237,15 @@ def _c(value: str, places: Mapping[str, str]) -> str:
     return places.get(value, "0") if value.startswith("@") else value
 
 
+def sources(kernels: list[TiledKernel]) -> dict[str, str]:
+    """Generated files of the kernels."""
+    return {name: text for kernel in kernels for name, text in kernel.sources.items()}
+
+
 def program(kernels: list[TiledKernel], texts: list[list[str]]) -> str:
     """C of all rows: the first number of a case is that of its row."""
     names = [kernel.function for kernel in kernels]
-    lines = [f'#include "{Path(header).name}"' for header in headers(names)]
+    lines = [f'#include "{Path(header).name}"' for header in headers(names, sources(kernels))]
     lines += ["#define HELPED", '#include "drawn.h"', "static int32_t row ME_L1;"]
     nine = " || ".join(f"row == {i}" for i, k in enumerate(kernels) if k.nine_cores)
     lines += [f"static int32_t nine_cores(void) {{ return {nine or 0}; }}"]

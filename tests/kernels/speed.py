@@ -134,9 +134,9 @@ def paired(op: str, *shapes: tuple[int, ...]) -> Callable[[], tuple[str, Case]]:
     return lambda: ("elementwise", pair_case(seeded(), op, *shapes, 0, simple=True))
 
 
-def steps(kernel: str, units: int) -> Callable[[], tuple[str, Case]]:
+def steps(op: str, units: int) -> Callable[[], tuple[str, Case]]:
     """32 steps, one behind the other."""
-    return lambda: ("recurrent", steps_case(seeded(), kernel, 32, 1, units))
+    return lambda: ("recurrent", steps_case(seeded(), op, 32, 1, units))
 
 
 def normed(rows: int, length: int) -> Callable[[], Layer]:
@@ -244,9 +244,9 @@ ROWS: Mapping[str, Row] = {
     "gates 32 x 192 x 384": Row(
         32 * 192 * 384, kernel=lambda: ("recurrent", gates_case(seeded(), 32, 192, 384))
     ),
-    "LSTM, 32 steps of 96 units": Row(32 * 4 * 96 * 96, kernel=steps("me_lstm_s8", 96)),
-    "LSTM, 32 steps of 30 units": Row(32 * 4 * 30 * 30, kernel=steps("me_lstm_s8", 30)),
-    "GRU, 32 steps of 96 units": Row(32 * 3 * 96 * 96, kernel=steps("me_gru_s8", 96)),
+    "LSTM, 32 steps of 96 units": Row(32 * 4 * 96 * 96, kernel=steps("lstm", 96)),
+    "LSTM, 32 steps of 30 units": Row(32 * 4 * 30 * 30, kernel=steps("lstm", 30)),
+    "GRU, 32 steps of 96 units": Row(32 * 3 * 96 * 96, kernel=steps("gru", 96)),
     "add 16x16x64": Row(
         16_384,
         kernel=lambda: ("elementwise", pair_case(seeded(), "add", *ALIGNED, 0, simple=True)),

@@ -18,15 +18,8 @@ from myoedge.targets import find_chip
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
-STEPPED = (
-    "me_lstm", "me_lstm_cell", "me_lstm_scaled", "me_lstm_cell_scaled",
-    "me_gru", "me_gru_reset_first", "me_gru_state", "me_gru_reset_first_state",
-)  # fmt: skip
-KERNELS = (
-    "me_linear_s8_s16",
-    *(f"{name}_s8" for name in STEPPED),
-    *(f"{name}_s16" for name in STEPPED),
-)
+STEPPED = ("lstm", "gru")
+KERNELS = ("me_linear_s8_s16",)
 ROWS = (
     (1, 4, 4),
     (4, 4, 4),
@@ -56,55 +49,35 @@ def _wide(step: QuantizedNode) -> QuantizedNode:
     return replace(step, low=INT16.low, high=INT16.high, element_type=INT16)
 
 
-def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, units: int) -> Case:
-    op, wide = kernel.removeprefix("me_").replace("_reset_first", ""), kernel.endswith("_s16")
-    op = op.removesuffix("_s16").removesuffix("_s8").removesuffix("_scaled")
-    per_unit, states = (3, 1) if op.startswith("gru") else (4, 2)
+def steps_case(rng: np.random.Generator, op: str, steps: int, batch: int, units: int) -> Case:
+    """Steps of an LSTM or GRU of int8."""
+    per_unit, states = (3, 1) if op == "gru" else (4, 2)
     size = float(rng.choice([0.3, 3.0]))
     r = rng.normal(size=(per_unit * units, units)) * size / np.sqrt(units)
-    b = (rng.normal(size=per_unit * units),) if op.startswith("gru") else ()
-    attrs = {"reverse": bool(rng.integers(2)), "reset_first": "first" in kernel}
-    if scaled := "scaled" in kernel:
-        bits = {"gate_bits": (8, 10, 14), "cell_bits": (5, 8, 10, 13, 15)}
-        bits["hidden_bits"] = (8, 12, 15)
-        attrs |= {name: int(rng.choice(numbers)) for name, numbers in bits.items()}
+    b = (rng.normal(size=per_unit * units),) if op == "gru" else ()
+    attrs = {"reverse": bool(rng.integers(2)), "reset_first": False}
     shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
-    constants = (r, *b)
-    whole = (*shapes, *(x.shape for x in constants))
-    target = QuantParams(2.0 ** -int(rng.integers(10, 21)), 0, INT16) if wide else None
-    if not wide and op == "lstm":
-        target = QuantParams(2.0 ** -int(rng.integers(7, 16) if scaled else 7), 0)
-    step = plain(step_of(rng, op, whole, constants, target=target, **attrs))
-    step = _wide(step) if wide else step
+    whole = (*shapes, *(x.shape for x in (r, *b)))
+    target = QuantParams(2.0**-7, 0)
+    step = plain(step_of(rng, op, whole, (r, *b), target=target, **attrs))
     step = replace(step, operand_types=(INT16, *(INT8,) * states))
     x = np.clip(rng.normal(0, 2500, shapes[0]), -32768, 32767).astype(np.int16)
     first = [draw_bytes(rng, shape) for shape in shapes[1:]]
     y = np.ascontiguousarray(integer_step(step, [x, *first])).view(np.int8)
     kernels = candidates(step, find_chip("gap9").cores_alone())
-    (tiled,) = (x for x in kernels if x.function == kernel)
-    arrays = tiled.arrays
+    (tiled,) = (x for x in kernels if x.function == f"me_{op}_s8")
     names = ("weights", "channels", "sigmoid", "tanh")
-    data = blob(*(arrays[name] for name in names), x, *first, *first[-1:])
-    parts = ("mult", "offset", "shift")
-    factors = [f"{s}_{part}" for s in ("h", "c", "y") for part in parts]
-    own = ("gate_bits", "cell_bits", "") if scaled else [f"new_{part}" for part in parts]
-    known = [getattr(step.integers, name, None) or 0 for name in (*factors, *own, "result_shift")]
-    known.append(int(wide))
-    head = (KERNELS.index(kernel), units, batch, int(attrs["reverse"]), step.integers.pre, steps)
-    return Case(
-        f"{kernel} {steps} {batch} {units}", (*head, *data.starts[:7], *known), data.data, y
-    )
+    data = blob(*(tiled.arrays[name] for name in names), x, *first, *first[-1:])
+    factors = [f"{s}_{part}" for s in "hc" for part in ("mult", "offset", "shift")]
+    known = [getattr(step.integers, name, None) or 0 for name in factors]
+    head = (1 + STEPPED.index(op), units, batch, int(attrs["reverse"]), step.integers.pre, steps)
+    return Case(f"{op} {steps} {batch} {units}", (*head, *data.starts[:7], *known), data.data, y)
 
 
 def every_case() -> list[Case]:
     rng = np.random.default_rng(7)
     gates = [gates_case(rng, *shape) for shape in ROWS for _ in "ab"]
-    return gates + [
-        steps_case(rng, k, *shape)
-        for k in KERNELS[1:]
-        for shape in STEPS
-        for _ in ("a" if k.endswith("_s16") else "ab")
-    ]
+    return gates + [steps_case(rng, op, *shape) for op in STEPPED for shape in STEPS for _ in "ab"]
 
 
 @pytest.mark.parametrize("run", RUNS)

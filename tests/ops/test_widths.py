@@ -25,7 +25,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.engine_choice import CORES
 from myoedge.operators.interpreter import run_int
 from myoedge.operators.kernel import NINE_CORES, Kernel
-from myoedge.operators.recurrent import streamed
+from myoedge.operators.recurrent import tiling
 from myoedge.plan import fused_layers
 from myoedge.plan.loops import LoopLayers, loop_tensors
 from myoedge.plan.plan import Plan
@@ -72,7 +72,7 @@ def quick(every: Iterable[Any], *quick: Any) -> list[Any]:
 def _small_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels for large layers run small ones, and layers are fused wherever they can be."""
     monkeypatch.setattr(core_kernels, "NINE_CORES_MACS", 1)
-    monkeypatch.setattr(streamed, "LEAST_BYTES", 0)
+    monkeypatch.setattr(tiling, "LEAST_BYTES", 0)
     monkeypatch.setattr(fused_layers, "_gain", lambda both, chip: 1.0)
 
 

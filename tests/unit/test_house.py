@@ -163,7 +163,7 @@ def kernels_without_ranges(header: str) -> list[str]:
 
 def test_every_kernel_states_its_ranges() -> None:
     headers = {path.read_text() for path in TEMPLATES.rglob("*.h")}
-    assert sum(len(C_KERNEL.findall(text)) for text in headers) > 50
+    assert sum(len(C_KERNEL.findall(text)) for text in headers) > 40
     assert [name for text in headers for name in kernels_without_ranges(text)] == []
 
 

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The steps of LSTM and GRU on NE16 and the cores. Each kernel has a body of its own, as in me_recurrent_steps.h.
+ * The body of recurrent kernels of one sequence on NE16 and the cores: in each step the engine multiplies h with the
+ * weights of some units, a job of a single row, while the cores compute the others.
  */
 #ifndef ME_NE16_RECURRENT_STEPS_H
 #define ME_NE16_RECURRENT_STEPS_H
 
 #include "me_ne16.h"
-#include "me_ne16_recurrent.h"
 #include "me_recurrent_steps.h"
 
-static inline int32_t *me_ne16_sums_of(const me_ne16_recurrent_params *op)
+static inline int32_t *me_ne16_sums_of(const me_recurrent_params *op)
 {
-    return (int32_t *)(void *)(op->cell.states + me_states_bytes(1, op->cell.units, 1));
+    return (int32_t *)(void *)(me_recurrent_state(op) + (op->units + 1) / 2 * 2);
 }
 
-ME_INLINE me_ne16_job me_ne16_step_job(const me_ne16_recurrent_params *op, const int8_t *h, int32_t gates)
+ME_INLINE me_ne16_job me_ne16_step_job(const me_recurrent_params *op, const int8_t *h, int32_t gates)
 {
-    const uint32_t rows = (uint32_t)(op->cell.units + 15) / 16, tiles = (rows + 15) / 16;
+    const uint32_t rows = (uint32_t)(op->units + 15) / 16, tiles = (rows + 15) / 16;
     const uint32_t sums = (uint32_t)(gates * op->engine_units);
     return (me_ne16_job){
         .weights = op->planes,
@@ -34,72 +34,46 @@ ME_INLINE me_ne16_job me_ne16_step_job(const me_ne16_recurrent_params *op, const
 }
 
 /* Both vectors h as unsigned bytes. */
-static inline void me_ne16_start_unsigned(const me_recurrent_params *op, int32_t gates)
+ME_INLINE void me_ne16_start_unsigned(const me_recurrent_params *op, me_cell cell)
 {
-    const int32_t h_bytes = me_recurrent_filled(op->units);
-    me_recurrent_start(op, gates, 1);
-    for (int32_t at = ME_FIRST(2 * h_bytes); at < ME_LAST(2 * h_bytes); at++)
+    me_recurrent_start(op, cell);
+    for (int32_t at = ME_FIRST(2 * op->row_bytes); at < ME_LAST(2 * op->row_bytes); at++)
         op->states[at] ^= -128;
     ME_SYNC();
 }
 
-/* This core's share of the units `first` to before `end`, and what is the same for all steps. */
-ME_INLINE me_units me_ne16_share(const me_ne16_recurrent_params *op, int32_t first, int32_t end,
-                                 int32_t gates)
+/* Two barriers are in each step. */
+ME_INLINE void me_ne16_recurrent_run(const me_recurrent_params *op, const me_recurrent_tile *tile,
+                                     me_cell cell)
 {
-    const me_recurrent_params *cell = &op->cell;
-    const int32_t words = me_recurrent_filled(cell->units) / 4, from = first + ME_FIRST(end - first);
-    return (me_units){
-        .words = words,
-        .weights = cell->weights + 4 * gates * words * (from - op->engine_units),
-        .channels = cell->channels + gates * from,
-        .state = me_recurrent_states_of(cell, 0, 1).wide + from,
-        .sigmoid = cell->sigmoid + 256,
-        .tanh = cell->tanh + 256,
-        .pre = cell->pre,
-        .units = first + ME_LAST(end - first) - from,
-        .layer = cell,
-    };
-}
-
-ME_INLINE void me_ne16_run_units(me_units *some, const int8_t *h, const me_recurrent_states *s, int32_t from,
-                                 const int16_t *now, int8_t *y, me_units_work *work)
-{
-    some->h = h;
-    some->now = now;
-    some->to = s->to + from;
-    some->y = y + from;
-    if (some->units > 0)
-        work(some);
-}
-
-ME_INLINE void me_ne16_recurrent_run(const me_ne16_recurrent_params *op, const me_recurrent_tile *tile,
-                                     int32_t gates, me_units_work *work)
-{
-    const me_recurrent_params *cell = &op->cell;
-    const int32_t units = cell->units, engine = op->engine_units;
-    const int32_t own_first = engine + ME_FIRST(units - engine), engine_first = ME_FIRST(engine);
-    me_units own = me_ne16_share(op, engine, units, gates), summed = me_ne16_share(op, 0, engine, gates);
+    const int32_t units = op->units, engine = op->engine_units;
+    int32_t own_first, first;
+    me_units own = me_recurrent_share(
+        op, cell,
+        (me_recurrent_range){ engine, units - engine, op->weights, op->channels + cell.gates * engine },
+        &own_first);
+    me_units summed =
+        me_recurrent_share(op, cell, (me_recurrent_range){ 0, engine, op->weights, op->channels }, &first);
     summed.words = 0;
-    const me_recurrent_states at_first = me_recurrent_states_of(cell, tile->done, 1);
-    const me_ne16_job jobs[2] = { me_ne16_step_job(op, at_first.from, gates),
-                                  me_ne16_step_job(op, at_first.to, gates) };
+    const int8_t *sums = (const int8_t *)(me_ne16_sums_of(op) + cell.gates * first);
+    const me_ne16_job jobs[2] = { me_ne16_step_job(op, me_recurrent_h(op, tile->done), cell.gates),
+                                  me_ne16_step_job(op, me_recurrent_h(op, tile->done + 1), cell.gates) };
     if (tile->done == 0)
-        me_ne16_start_unsigned(cell, gates);
+        me_ne16_start_unsigned(op, cell);
     for (int32_t step = 0; step < tile->steps; step++) {
-        const me_recurrent_states s = me_recurrent_states_of(cell, tile->done + step, 1);
-        const int32_t t = cell->reverse ? tile->steps - 1 - step : step;
-        const int16_t *now = tile->gates + gates * t * units;
-        int8_t *y = tile->y + t * units;
+        const int32_t t = op->reverse ? tile->steps - 1 - step : step, at = tile->done + step;
+        const int16_t *now = tile->gates + cell.gates * t * units;
+        me_recurrent_part part = { me_recurrent_h(op, at), me_recurrent_h(op, at + 1), tile->y + t * units,
+                                   0 };
         int32_t running = 0;
         if (ME_CORE() == 0)
             running = step < 2 ? me_ne16_start(&jobs[step & 1]) : me_ne16_start_again(&jobs[step & 1]);
-        me_ne16_run_units(&own, s.from, &s, own_first, now + gates * own_first, y, work);
+        me_recurrent_run_part(&own, cell, own_first, now, part, cell.work);
         if (ME_CORE() == 0)
             me_ne16_wait(running);
         ME_SYNC();
-        const int8_t *sums = (const int8_t *)(me_ne16_sums_of(op) + gates * engine_first);
-        me_ne16_run_units(&summed, sums, &s, engine_first, now + gates * engine_first, y, work);
+        part.from = sums;
+        me_recurrent_run_part(&summed, cell, first, now, part, cell.work);
         ME_SYNC();
     }
 }

@@ -43,13 +43,12 @@ me_end me_four_sums
     .set OF_UNITS, 44
     .set OF_KEEP, 48
     .set OF_LAYER, 52
-    .set OF_RESULT_SHIFT, 56
-    .set OF_NEW_MULT, 60
-    .set OF_NEW_OFFSET, 64
-    .set OF_NEW_SHIFT, 68
-    .set LAYER_RESULT_SHIFT, 104        /* me_recurrent_params */
-    .set LAYER_GATE_BITS, 108
-    .set LAYER_CELL_BITS, 112
+    .set LAYER_RESULT_SHIFT, 100        /* me_recurrent_params */
+    .set LAYER_GATE_BITS, 104
+    .set LAYER_CELL_BITS, 108
+    .set LAYER_NEW_MULT, LAYER_GATE_BITS
+    .set LAYER_NEW_OFFSET, LAYER_CELL_BITS
+    .set LAYER_NEW_SHIFT, 112
 
 /* a0 h, a1 weights, a2 words, a3 channels, a4 gates of the input, a5 states, a6 and a7 the tables of
  * sigmoid and tanh, s0 h of the next step, s1 y, s2 pre, s6 64, s7 32; loop 1 counts units;
@@ -222,21 +221,15 @@ me_end me_four_sums
 .macro lstm_cell
     lstm_result
     p_round t0, t0, 23
-    p_clip8 t0, t0
 .endm
 
-me_function me_lstm_units
-    begin_units
-    lp_setup 1, t0, .Llstm_last
-    products lstm, 0, 4, 4
-    lstm_cell
-    p_sb t0, 1, s0
-.Llstm_last:
-    p_sb t0, 1, s1
-    end_units
-me_end me_lstm_units
-
-/* t0 .., a sum a gate: what h, unsigned, adds to them, or without words its sums */
+/* t0 .., a sum a gate: what h adds to them; without words an unsigned h is its sums */
+.macro signed_products name, gates
+    products \name, 0, \gates, \gates
+.endm
+.macro wide_products name, gates
+    products \name, 0, \gates, \gates, pv_sdotsp_h
+.endm
 .macro unsigned_products name, gates
     sums_from 0, \gates
     beqz a2, .L\name\()_summed
@@ -259,18 +252,6 @@ me_end me_lstm_units
     requantised_gates 0, \gates, \gates
 .endm
 
-me_function me_lstm_unsigned_units
-    begin_units
-    lp_setup 1, t0, .Lunsigned_last
-    unsigned_products unsigned, 4
-    lstm_cell
-    p_sb t0, 1, s1
-    xori t0, t0, -128
-.Lunsigned_last:
-    p_sb t0, 1, s0
-    end_units
-me_end me_lstm_unsigned_units
-
 /* t0 the new gate in steps of the state, t1 the update gate, t3 the state, which is renewed */
 .macro mixed
     sub t3, t3, t0
@@ -287,11 +268,9 @@ me_end me_lstm_unsigned_units
     p_round t0, t0, 1
     mixed
     p_round t0, t0, 7
-    p_clip8 t0, t0
-    p_sb t0, 1, s0
 .endm
 
-/* t0 .. t2 what h adds to the gates -> t0 the new h, put at s0; the state is renewed */
+/* t0 .. t2 what h adds to the gates -> t0 the new h; the state is renewed */
 .macro gru_state renewed=renewed
     p_lh t4, 2, a4
     p_lh t5, 2, a4
@@ -306,30 +285,6 @@ me_end me_lstm_unsigned_units
     between t1, a6, 6, p_clip15, s6
     \renewed
 .endm
-
-me_function me_gru_units
-    begin_units
-    lp_setup 1, t0, .Lgru_last
-    products gru, 0, 3, 3
-    gru_state
-.Lgru_last:
-    p_sb t0, 1, s1
-    end_units
-me_end me_gru_units
-
-me_function me_gru_unsigned_units
-    begin_units
-    mv t1, s0                   /* y comes first, then h of the next step */
-    mv s0, s1
-    mv s1, t1
-    lp_setup 1, t0, .Lgru_unsigned_last
-    unsigned_products gru_unsigned, 3
-    gru_state
-    xori t0, t0, -128
-.Lgru_unsigned_last:
-    p_sb t0, 1, s1
-    end_units
-me_end me_gru_unsigned_units
 
 /* -> t0 the state, reset; the update gate is put at s1 */
 .macro reset_gates name, dot
@@ -346,55 +301,63 @@ me_end me_gru_unsigned_units
     p_round t0, t0, 15
 .endm
 
-me_function me_reset_units
-    lw t1, OF_KEEP(a0)
-    begin_units
-    mv s1, t1
-    lp_setup 1, t0, .Lreset_last
-    reset_gates reset, pv_sdotsp_b
-    p_round t0, t0, 7
+/* t0, h: put at s0 and s1, as signed, unsigned or 16-bit numbers, with the label of a loop's end */
+.macro put_signed name
     p_clip8 t0, t0
-.Lreset_last:
     p_sb t0, 1, s0
-    end_units
-me_end me_reset_units
-
-me_function me_renew_units
-    lw t1, OF_KEEP(a0)
-    begin_units
-    mv s5, t1
-    addi a1, a1, 8
-    addi a4, a4, 4
-    lp_setup 1, t0, .Lrenew_last
-    products renew, 2, 1, 3
-    p_lh t4, 6, a4
-    p_lh t1, 2, s5
-    lh t3, 0(a5)
-    add t0, t0, t4
-    renewed
-.Lrenew_last:
+.L\name\()_last:
     p_sb t0, 1, s1
-    end_units
-me_end me_renew_units
+.endm
+.macro put_unsigned name
+    p_clip8 t0, t0
+    p_sb t0, 1, s1
+    xori t0, t0, -128
+.L\name\()_last:
+    p_sb t0, 1, s0
+.endm
+.macro put_wide name
+    p_clip16 t0, t0
+    put_kept \name
+.endm
+.macro put_kept name
+    p_sh t0, 2, s0
+.L\name\()_last:
+    p_sh t0, 2, s1
+.endm
 
-/* h of int16. s8 the shift of an LSTM's result and s9 half of it; s8, s9, s10 the new gate's factor,
- * offset and shift of a GRU */
+/* the loop and the end of a function of units with these products, result and put */
+.macro run_units name, gates, form, result, put, saved=8
+    lp_setup 1, t0, .L\name\()_last
+    \form\()_products \name, \gates
+    \result
+    put_\put \name
+    end_units \saved
+.endm
+.macro units name, gates, form, result
+me_function me_\name\()_units
+    begin_units
+    run_units \name, \gates, \form, \result, \form
+me_end me_\name\()_units
+.endm
+
+units lstm, 4, signed, lstm_cell
+units lstm_unsigned, 4, unsigned, lstm_cell
+units gru, 3, signed, gru_state
+units gru_unsigned, 3, unsigned, gru_state
+
+/* s8 the shift of an LSTM's result of int16 and s9 half of it */
+.macro lstm_wide_result
+    lstm_result
+    p_addN_r t0, s9, s8
+.endm
 me_function me_lstm_wide_units
-    lw t1, OF_RESULT_SHIFT(a0)
+    lw t6, OF_LAYER(a0)
     begin_units 10
-    mv s8, t1
+    lw s8, LAYER_RESULT_SHIFT(t6)
     li s9, 1
     sll s9, s9, s8
     srai s9, s9, 1
-    lp_setup 1, t0, .Llstm_wide_last
-    products lstm_wide, 0, 4, 4, pv_sdotsp_h
-    lstm_result
-    p_addN_r t0, s9, s8
-    p_clip16 t0, t0
-    p_sh t0, 2, s0
-.Llstm_wide_last:
-    p_sh t0, 2, s1
-    end_units 10
+    run_units lstm_wide, 4, wide, lstm_wide_result, wide, 10
 me_end me_lstm_wide_units
 
 /* an LSTM with steps of its own. s8 and s10 bits and distance of tanh's entries at c, s9 the shift of
@@ -463,71 +426,31 @@ me_end me_lstm_wide_units
     scaled_result 4, p_clip13, 3, p_clip12
 .endm
 
-/* t0, h: put at s0 and s1, as signed, unsigned or 16-bit numbers, with the label of a loop's end */
-.macro put_signed name
-    p_clip8 t0, t0
-    p_sb t0, 1, s0
-.L\name\()_last:
-    p_sb t0, 1, s1
-.endm
-.macro put_unsigned name
-    p_clip8 t0, t0
-    p_sb t0, 1, s1
-    xori t0, t0, -128
-.L\name\()_last:
-    p_sb t0, 1, s0
-.endm
-.macro put_wide name
-    p_clip16 t0, t0
-    p_sh t0, 2, s0
-.L\name\()_last:
-    p_sh t0, 2, s1
-.endm
-.macro signed_products name
-    products \name, 0, 4, 4
-.endm
-.macro four_unsigned_products name
-    unsigned_products \name, 4
-.endm
-.macro wide_products name
-    products \name, 0, 4, 4, pv_sdotsp_h
-.endm
-
-.macro units_with gates, name, multiply, put
-    lp_setup 1, t0, .L\name\()_last
-    \multiply \name
-    \gates
-    \put \name
-    end_units 12
-.endm
-
-.macro scaled_units name, multiply, put
+.macro scaled_units name, form
 me_function me_lstm_\name\()_units
     begin_scaled_units \name
-    units_with scaled_gates, \name, \multiply, \put
+    run_units \name, 4, \form, scaled_gates, \form, 12
 .L\name\()_other:
     bltz t6, .L\name\()_coarse
     fine_gates
-    units_with scaled_fine_gates, \name\()_of_fine, \multiply, \put
+    run_units \name\()_of_fine, 4, \form, scaled_fine_gates, \form, 12
 .L\name\()_coarse:
     coarse_gates
-    units_with scaled_coarse_gates, \name\()_of_coarse, \multiply, \put
+    run_units \name\()_of_coarse, 4, \form, scaled_coarse_gates, \form, 12
 me_end me_lstm_\name\()_units
 .endm
 
-scaled_units scaled, signed_products, put_signed
-scaled_units scaled_unsigned, four_unsigned_products, put_unsigned
-scaled_units scaled_wide, wide_products, put_wide
+scaled_units scaled, signed
+scaled_units scaled_unsigned, unsigned
+scaled_units scaled_wide, wide
 
+/* s8, s9, s10 factor, offset and shift of the new gate of a GRU of int16 */
 .macro begin_gru_units
-    lw t1, OF_NEW_MULT(a0)
-    lw t2, OF_NEW_OFFSET(a0)
-    lw t3, OF_NEW_SHIFT(a0)
-    lw t4, OF_KEEP(a0)
+    lw t6, OF_LAYER(a0)
     begin_units 11
-    mv s8, t1
-    mv s9, t2
-    mv s10, t3
+    lw s8, LAYER_NEW_MULT(t6)
+    lw s9, LAYER_NEW_OFFSET(t6)
+    lw s10, LAYER_NEW_SHIFT(t6)
 .endm
 .macro renewed_wide
     between t0, a7, 5, p_clip14, s7
@@ -536,46 +459,60 @@ scaled_units scaled_wide, wide_products, put_wide
     p_addN_r t0, s9, s10
     p_clip16 t0, t0
     mixed
-    p_sh t0, 2, s0
 .endm
-
+.macro gru_wide_state
+    gru_state renewed_wide
+.endm
 me_function me_gru_wide_units
     begin_gru_units
-    lp_setup 1, t0, .Lgru_wide_last
-    products gru_wide, 0, 3, 3, pv_sdotsp_h
-    gru_state renewed_wide
-.Lgru_wide_last:
-    p_sh t0, 2, s1
-    end_units 11
+    run_units gru_wide, 3, wide, gru_wide_state, kept, 11
 me_end me_gru_wide_units
 
-me_function me_reset_wide_units
+/* the parts of a GRU that resets first; put_reset: t0, the state that is reset, put at s0 */
+.macro put_reset_signed name
+    p_round t0, t0, 7
+    p_clip8 t0, t0
+.L\name\()_last:
+    p_sb t0, 1, s0
+.endm
+.macro put_reset_wide name
+.L\name\()_last:
+    p_sh t0, 2, s0
+.endm
+.macro reset_units name, form, dot
+me_function me_gru_\name\()_units
     lw t1, OF_KEEP(a0)
     begin_units
     mv s1, t1
-    lp_setup 1, t0, .Lreset_wide_last
-    reset_gates reset_wide, pv_sdotsp_h
-.Lreset_wide_last:
-    p_sh t0, 2, s0
+    lp_setup 1, t0, .L\name\()_last
+    reset_gates \name, \dot
+    put_reset_\form \name
     end_units
-me_end me_reset_wide_units
-
-me_function me_renew_wide_units
-    begin_gru_units
+me_end me_gru_\name\()_units
+.endm
+.macro renew_units name, dot, begin, saved, renewed, put
+me_function me_gru_\name\()_units
+    lw t4, OF_KEEP(a0)
+    \begin
     mv s5, t4
     addi a1, a1, 8
     addi a4, a4, 4
-    lp_setup 1, t0, .Lrenew_wide_last
-    products renew_wide, 2, 1, 3, pv_sdotsp_h
+    lp_setup 1, t0, .L\name\()_last
+    products \name, 2, 1, 3, \dot
     p_lh t4, 6, a4
     p_lh t1, 2, s5
     lh t3, 0(a5)
     add t0, t0, t4
-    renewed_wide
-.Lrenew_wide_last:
-    p_sh t0, 2, s1
-    end_units 11
-me_end me_renew_wide_units
+    \renewed
+    put_\put \name
+    end_units \saved
+me_end me_gru_\name\()_units
+.endm
+
+reset_units reset, signed, pv_sdotsp_b
+reset_units reset_wide, wide, pv_sdotsp_h
+renew_units renew, pv_sdotsp_b, begin_units, 8, renewed, signed
+renew_units renew_wide, pv_sdotsp_h, begin_gru_units, 11, renewed_wide, kept
 
 /* Sums of one channel, of four rows; a6 pre */
 .macro scaled_column channel, x0, x1, x2, x3

@@ -1,9 +1,197 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_recurrent_rows.h"
 
+#include "me_intrinsics.h"
+#include "me_math.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* h, its products and results: int8; int8 with an unsigned h; int16 */
+enum { SIGNED, UNSIGNED, WIDE };
+
+INLINE int32_t dot(int32_t form, int32_t sum, uint32_t h, uint32_t weights)
+{
+    if (form == WIDE)
+        return me_sdotsp_h(sum, h, weights);
+    return form == UNSIGNED ? me_sdotusp_b(sum, h, weights) : me_sdotsp_b(sum, h, weights);
+}
+
+INLINE void put(const me_units *some, int32_t unit, int32_t h, int32_t form)
+{
+    if (form == WIDE) {
+        ((int16_t *)(void *)some->to)[unit] = ((int16_t *)(void *)some->y)[unit] = (int16_t)me_clips(h, 16);
+        return;
+    }
+    const int8_t y = me_clip8(h);
+    some->y[unit] = y;
+    some->to[unit] = form == UNSIGNED ? (int8_t)(y ^ -128) : y;
+}
+
+/* What a sum of products adds to its gate. */
+INLINE int32_t added(const me_units *some, int32_t gate, int32_t sum)
+{
+    const me_channel *to = some->channels + gate;
+    return me_clips(me_requant(sum + to->bias, some->pre, to->mult, to->offset, to->shift), 16);
+}
+
+/* ---- plain layers */
+
+/* h, not yet limited */
+INLINE int32_t rnn_unit(const me_units *some, int32_t unit, int32_t sum)
+{
+    const me_recurrent_params *op = some->layer;
+    const int32_t now = (some->now[unit] * op->x_mult + op->x_offset) >> op->x_shift;
+    const int32_t x = me_clips(now + added(some, unit, sum), 16);
+    const int32_t result = op->relu ? me_max(x, 0) : me_between(op->tanh, x, 5);
+    return (result * op->y_mult + op->y_offset) >> op->y_shift;
+}
+
+INLINE void run_rnn(const me_units *some, int32_t form)
+{
+    const int32_t words = some->words;
+    int32_t unit = 0;
+    for (; unit < some->units - 3; unit += 4) {
+        const int8_t *h = some->h, *row = some->weights + 4 * words * unit;
+        const int8_t *rows[4] = { row, row + 4 * words, row + 8 * words, row + 12 * words };
+        int32_t a = 0, b = 0, c = 0, d = 0;
+        for (int32_t word = 0; word < words; word++) {
+            const uint32_t taps = me_next_w(&h);
+            a = dot(form, a, taps, me_next_w(&rows[0]));
+            b = dot(form, b, taps, me_next_w(&rows[1]));
+            c = dot(form, c, taps, me_next_w(&rows[2]));
+            d = dot(form, d, taps, me_next_w(&rows[3]));
+        }
+        const int32_t sum[4] = { a, b, c, d };
+        for (int32_t i = unit; i < unit + 4; i++)
+            put(some, i, rnn_unit(some, i, sum[i - unit]), form);
+    }
+    for (; unit < some->units; unit++) {
+        const int8_t *h = some->h, *row = some->weights + 4 * words * unit;
+        int32_t sum = 0;
+        for (int32_t word = 0; word < words; word++)
+            sum = dot(form, sum, me_next_w(&h), me_next_w(&row));
+        put(some, unit, rnn_unit(some, unit, sum), form);
+    }
+}
+
+void me_rnn_units(const me_units *some) { run_rnn(some, SIGNED); }
+void me_rnn_wide_units(const me_units *some) { run_rnn(some, WIDE); }
+
 #if !defined ME_GAP9 || defined ME_SDK
 
-#include "me_math.h"
+/* ---- LSTM and GRU */
+
+/* The gates of a unit: of this step's input, and what h adds to them. */
+typedef struct {
+    int32_t x[4], h[4];
+} gate_sums;
+
+static gate_sums multiplied(const me_units *some, int32_t unit, int32_t gates, int32_t form)
+{
+    const int8_t *h = some->h, *weights = some->weights + 4 * gates * some->words * unit;
+    gate_sums of = { { 0 }, { 0 } };
+    for (int32_t gate = 0; some->words == 0 && gate < gates; gate++)
+        of.h[gate] = ((const int32_t *)(const void *)h)[gates * unit + gate];
+    for (int32_t word = 0; word < some->words; word++) {
+        const uint32_t taps = me_next_w(&h);
+        for (int32_t gate = 0; gate < gates; gate++)
+            of.h[gate] = dot(form, of.h[gate], taps, me_next_w(&weights));
+    }
+    for (int32_t gate = 0; gate < gates; gate++) {
+        of.x[gate] = some->now[gates * unit + gate];
+        of.h[gate] = added(some, gates * unit + gate, of.h[gate]);
+    }
+    return of;
+}
+
+static int32_t rounded(int32_t x, int32_t bits) { return (x + (1 << bits >> 1)) >> bits; }
+
+/* h; c is renewed. */
+static int32_t lstm_unit(const me_units *some, const gate_sums *of, int16_t *c, int32_t gate_bits,
+                         int32_t cell_bits, int32_t result_shift)
+{
+    int32_t gate[4];
+    for (int32_t i = 0; i < 4; i++)
+        gate[i] = me_between((i == 2 ? some->tanh : some->sigmoid) - 256, of->x[i] + of->h[i],
+                             gate_bits - (i == 2 ? 5 : 4));
+    const int32_t more = gate[0] * gate[2] >> (15 - cell_bits);
+    *c = (int16_t)me_clips(rounded(gate[1] * *c + more, 15), 16);
+    return rounded(gate[3] * me_between(some->tanh - 256, *c, cell_bits - 5), result_shift);
+}
+
+static void run_lstm(const me_units *some, int32_t form, int32_t scaled)
+{
+    const me_recurrent_params *op = some->layer;
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        const gate_sums of = multiplied(some, unit, 4, form);
+        const int32_t h =
+            lstm_unit(some, &of, some->state + unit, scaled ? op->gate_bits : 10, scaled ? op->cell_bits : 11,
+                      scaled || form == WIDE ? op->result_shift : 23);
+        put(some, unit, h, form);
+    }
+}
+
+void me_lstm_units(const me_units *some) { run_lstm(some, SIGNED, 0); }
+void me_lstm_unsigned_units(const me_units *some) { run_lstm(some, UNSIGNED, 0); }
+void me_lstm_wide_units(const me_units *some) { run_lstm(some, WIDE, 0); }
+void me_lstm_scaled_units(const me_units *some) { run_lstm(some, SIGNED, 1); }
+void me_lstm_scaled_unsigned_units(const me_units *some) { run_lstm(some, UNSIGNED, 1); }
+void me_lstm_scaled_wide_units(const me_units *some) { run_lstm(some, WIDE, 1); }
+
+static int32_t gate(const me_units *some, const gate_sums *of, int32_t gate)
+{
+    return me_between(some->sigmoid - 256, of->x[gate] + of->h[gate], 6);
+}
+
+/* h as it is multiplied, from 16 bits */
+static int32_t narrowed(int32_t h, int32_t form) { return form == WIDE ? h : rounded(h, 7); }
+
+/* x: what the new gate sees, whose value reaches twice as far as the state does */
+static void renew(const me_units *some, int32_t unit, int32_t x, int32_t update, int32_t form)
+{
+    const me_recurrent_params *op = some->layer;
+    const int32_t q15 = me_between(some->tanh - 256, x, 5), old = some->state[unit];
+    const int32_t new =
+        form == WIDE ? me_clips((q15 * op->new_mult + op->new_offset) >> op->new_shift, 16) : rounded(q15, 1);
+    some->state[unit] = (int16_t)me_clips(new + rounded(update * (old - new), 15), 15);
+    put(some, unit, narrowed(some->state[unit], form), form);
+}
+
+static void run_gru(const me_units *some, int32_t form)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        const gate_sums of = multiplied(some, unit, 3, form);
+        renew(some, unit, of.x[2] + rounded(gate(some, &of, 0) * of.h[2], 15), gate(some, &of, 1), form);
+    }
+}
+
+void me_gru_units(const me_units *some) { run_gru(some, SIGNED); }
+void me_gru_unsigned_units(const me_units *some) { run_gru(some, UNSIGNED); }
+void me_gru_wide_units(const me_units *some) { run_gru(some, WIDE); }
+
+static void run_reset(const me_units *some, int32_t form)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        const gate_sums of = multiplied(some, unit, 3, form);
+        put(some, unit, narrowed(rounded(gate(some, &of, 0) * some->state[unit], 15), form), form);
+        some->keep[unit] = (int16_t)gate(some, &of, 1);
+    }
+}
+
+static void run_renew(const me_units *some, int32_t form)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        const gate_sums of = multiplied(some, unit, 3, form);
+        renew(some, unit, of.x[2] + of.h[2], some->keep[unit], form);
+    }
+}
+
+void me_gru_reset_units(const me_units *some) { run_reset(some, SIGNED); }
+void me_gru_reset_wide_units(const me_units *some) { run_reset(some, WIDE); }
+void me_gru_renew_units(const me_units *some) { run_renew(some, SIGNED); }
+void me_gru_renew_wide_units(const me_units *some) { run_renew(some, WIDE); }
+
+/* ---- gates of inputs */
 
 void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t *sum)
 {
@@ -11,277 +199,6 @@ void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t
         const uint32_t taps = me_next_w(&x);
         for (int32_t row = 0; row < 4; row++)
             sum[row] = me_sdotsp_b(sum[row], taps, me_next_w(&weights));
-    }
-}
-
-typedef int32_t dot(int32_t sum, uint32_t h, uint32_t weights);
-
-static int32_t signed_dot(int32_t sum, uint32_t h, uint32_t weights) { return me_sdotsp_b(sum, h, weights); }
-
-static int32_t wide_dot(int32_t sum, uint32_t h, uint32_t weights) { return me_sdotsp_h(sum, h, weights); }
-
-static int32_t unsigned_dot(int32_t sum, uint32_t h, uint32_t weights)
-{
-    return me_sdotusp_b(sum, h, weights);
-}
-
-static void multiply(const me_units *some, int32_t unit, int32_t gates, dot *add, int32_t *sum)
-{
-    const int8_t *h = some->h, *weights = some->weights + 4 * gates * some->words * unit;
-    for (int32_t row = 0; row < gates; row++)
-        sum[row] = 0;
-    for (int32_t word = 0; word < some->words; word++) {
-        const uint32_t taps = me_next_w(&h);
-        for (int32_t row = 0; row < gates; row++)
-            sum[row] = add(sum[row], taps, me_next_w(&weights));
-    }
-}
-
-static void requantise(const me_units *some, int32_t unit, int32_t gates, int32_t *sum)
-{
-    const me_channel *to = some->channels + gates * unit;
-    for (int32_t row = 0; row < gates; row++) {
-        const int32_t x = sum[row] + to[row].bias;
-        sum[row] = me_clips(me_requant(x, some->pre, to[row].mult, to[row].offset, to[row].shift), 16);
-    }
-}
-
-/* What h adds to the gates of a unit. */
-static void add_products(const me_units *some, int32_t unit, int32_t gates, dot *add, int32_t *sum)
-{
-    multiply(some, unit, gates, add, sum);
-    requantise(some, unit, gates, sum);
-}
-
-static int32_t sigmoid(const me_units *some, int32_t x) { return me_between(some->sigmoid - 256, x, 6); }
-
-/* h in Q30; c is renewed. */
-static int32_t lstm_result(const me_units *some, const int16_t *now, const int32_t *sum, int16_t *cell)
-{
-    const int32_t in = sigmoid(some, now[0] + sum[0]), forget = sigmoid(some, now[1] + sum[1]);
-    const int32_t added = me_between(some->tanh - 256, now[2] + sum[2], 5);
-    const int32_t out = sigmoid(some, now[3] + sum[3]);
-    *cell = (int16_t)me_clips((forget * *cell + (in * added >> 4) + (1 << 14)) >> 15, 16);
-    return out * me_between(some->tanh - 256, *cell, 6);
-}
-
-static int8_t lstm_unit(const me_units *some, const int16_t *now, const int32_t *sum, int16_t *cell)
-{
-    return me_clip8((lstm_result(some, now, sum, cell) + (1 << 22)) >> 23);
-}
-
-static int16_t mixed(int32_t keep, int32_t state, int32_t new)
-{
-    return (int16_t)me_clips(new + ((keep * (state - new) + (1 << 14)) >> 15), 15);
-}
-
-static int8_t renewed_unit(const me_units *some, const int16_t *now, const int32_t *sum, int32_t keep,
-                           int16_t *state)
-{
-    const int32_t new = (me_between(some->tanh - 256, now[2] + sum[2], 5) + 1) >> 1;
-    *state = mixed(keep, *state, new);
-    return me_clip8((*state + 64) >> 7);
-}
-
-static int8_t gru_unit(const me_units *some, const int16_t *now, const int32_t *sum, int16_t *state)
-{
-    const int32_t reset = sigmoid(some, now[0] + sum[0]), keep = sigmoid(some, now[1] + sum[1]);
-    const int32_t old[3] = { 0, 0, (reset * sum[2] + (1 << 14)) >> 15 };
-    return renewed_unit(some, now, old, keep, state);
-}
-
-static int8_t reset_unit(const me_units *some, const int16_t *now, const int32_t *sum, int32_t state)
-{
-    const int32_t reset = sigmoid(some, now[0] + sum[0]);
-    return me_clip8((((reset * state + (1 << 14)) >> 15) + 64) >> 7);
-}
-
-void me_reset_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        const int16_t *now = some->now + 3 * unit;
-        int32_t sum[3];
-        add_products(some, unit, 3, signed_dot, sum);
-        some->to[unit] = reset_unit(some, now, sum, some->state[unit]);
-        some->keep[unit] = (int16_t)sigmoid(some, now[1] + sum[1]);
-    }
-}
-
-void me_renew_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        const int16_t *now = some->now + 3 * unit;
-        int32_t sum[3];
-        add_products(some, unit, 3, signed_dot, sum);
-        some->to[unit] = some->y[unit] = renewed_unit(some, now, sum, some->keep[unit], some->state + unit);
-    }
-}
-
-void me_lstm_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        int32_t sum[4];
-        add_products(some, unit, 4, signed_dot, sum);
-        some->to[unit] = some->y[unit] = lstm_unit(some, some->now + 4 * unit, sum, some->state + unit);
-    }
-}
-
-/* What h, unsigned, adds to the gates of a unit, or without words its sums. */
-static void add_unsigned_products(const me_units *some, int32_t unit, int32_t gates, int32_t *sum)
-{
-    const int32_t *sums = (const int32_t *)(const void *)some->h;
-    multiply(some, unit, gates, unsigned_dot, sum);
-    for (int32_t row = 0; some->words == 0 && row < gates; row++)
-        sum[row] = sums[gates * unit + row];
-    requantise(some, unit, gates, sum);
-}
-
-void me_lstm_unsigned_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        int32_t sum[4];
-        add_unsigned_products(some, unit, 4, sum);
-        some->y[unit] = lstm_unit(some, some->now + 4 * unit, sum, some->state + unit);
-        some->to[unit] = (int8_t)(some->y[unit] ^ -128);
-    }
-}
-
-void me_gru_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        int32_t sum[3];
-        add_products(some, unit, 3, signed_dot, sum);
-        some->to[unit] = some->y[unit] = gru_unit(some, some->now + 3 * unit, sum, some->state + unit);
-    }
-}
-
-void me_gru_unsigned_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        int32_t sum[3];
-        add_unsigned_products(some, unit, 3, sum);
-        some->y[unit] = gru_unit(some, some->now + 3 * unit, sum, some->state + unit);
-        some->to[unit] = (int8_t)(some->y[unit] ^ -128);
-    }
-}
-
-/* ---- h of int16 */
-
-static void put(const me_units *some, int32_t unit, int32_t h)
-{
-    ((int16_t *)(void *)some->to)[unit] = ((int16_t *)(void *)some->y)[unit] = (int16_t)h;
-}
-
-void me_lstm_wide_units(const me_units *some)
-{
-    const int32_t shift = some->result_shift;
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        int32_t sum[4];
-        add_products(some, unit, 4, wide_dot, sum);
-        const int32_t out = lstm_result(some, some->now + 4 * unit, sum, some->state + unit);
-        put(some, unit, me_clips((out + (1 << shift >> 1)) >> shift, 16));
-    }
-}
-
-/* new: what the new gate sees; its value reaches twice as far as the state does */
-static void renew_wide(const me_units *some, int32_t unit, int32_t new, int32_t keep)
-{
-    const int32_t gate = me_between(some->tanh - 256, new, 5) * some->new_mult + some->new_offset;
-    some->state[unit] = mixed(keep, some->state[unit], me_clips(gate >> some->new_shift, 16));
-    put(some, unit, some->state[unit]);
-}
-
-void me_gru_wide_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        const int16_t *now = some->now + 3 * unit;
-        int32_t sum[3];
-        add_products(some, unit, 3, wide_dot, sum);
-        const int32_t reset = sigmoid(some, now[0] + sum[0]), keep = sigmoid(some, now[1] + sum[1]);
-        renew_wide(some, unit, now[2] + ((reset * sum[2] + (1 << 14)) >> 15), keep);
-    }
-}
-
-void me_reset_wide_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        const int16_t *now = some->now + 3 * unit;
-        int32_t sum[3];
-        add_products(some, unit, 3, wide_dot, sum);
-        const int32_t reset = sigmoid(some, now[0] + sum[0]);
-        ((int16_t *)(void *)some->to)[unit] = (int16_t)((reset * some->state[unit] + (1 << 14)) >> 15);
-        some->keep[unit] = (int16_t)sigmoid(some, now[1] + sum[1]);
-    }
-}
-
-void me_renew_wide_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        int32_t sum[3];
-        add_products(some, unit, 3, wide_dot, sum);
-        renew_wide(some, unit, some->now[3 * unit + 2] + sum[2], some->keep[unit]);
-    }
-}
-
-/* ---- an LSTM with steps of its own */
-
-static int32_t limited(int32_t x, int32_t limit) { return x < -limit ? -limit : x >= limit ? limit - 1 : x; }
-
-/* Between two entries of a table, which are 2**bits of x apart. */
-static int32_t scaled_between(const int16_t *middle, int32_t x, int32_t bits)
-{
-    const int32_t at = limited(x, 256 << bits);
-    const int16_t *low = middle + (at >> bits);
-    const int32_t part = (low[1] - low[0]) * (at & ((1 << bits) - 1));
-    return low[0] + ((part + (1 << bits >> 1)) >> bits);
-}
-
-/* h in Q30; c is renewed. */
-static int32_t scaled_result(const me_units *some, const int16_t *now, const int32_t *sum, int16_t *cell)
-{
-    const int32_t sigmoid_bits = some->layer->gate_bits - 4, cell_bits = some->layer->cell_bits;
-    int32_t gate[4];
-    for (int32_t i = 0; i < 4; i++) {
-        const int16_t *middle = i == 2 ? some->tanh : some->sigmoid;
-        gate[i] = scaled_between(middle, now[i] + sum[i], i == 2 ? sigmoid_bits - 1 : sigmoid_bits);
-    }
-    *cell =
-        (int16_t)me_clips((gate[1] * *cell + (gate[0] * gate[2] >> (15 - cell_bits)) + (1 << 14)) >> 15, 16);
-    return gate[3] * scaled_between(some->tanh, *cell, cell_bits - 5);
-}
-
-static int32_t scaled_hidden(const me_units *some, int32_t unit, const int32_t *sum)
-{
-    const int32_t shift = some->layer->result_shift;
-    const int32_t out = scaled_result(some, some->now + 4 * unit, sum, some->state + unit);
-    return (out + (1 << shift >> 1)) >> shift;
-}
-
-void me_lstm_scaled_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        int32_t sum[4];
-        add_products(some, unit, 4, signed_dot, sum);
-        some->to[unit] = some->y[unit] = me_clip8(scaled_hidden(some, unit, sum));
-    }
-}
-
-void me_lstm_scaled_unsigned_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        int32_t sum[4];
-        add_unsigned_products(some, unit, 4, sum);
-        some->y[unit] = me_clip8(scaled_hidden(some, unit, sum));
-        some->to[unit] = (int8_t)(some->y[unit] ^ -128);
-    }
-}
-
-void me_lstm_scaled_wide_units(const me_units *some)
-{
-    for (int32_t unit = 0; unit < some->units; unit++) {
-        int32_t sum[4];
-        add_products(some, unit, 4, wide_dot, sum);
-        put(some, unit, me_clips(scaled_hidden(some, unit, sum), 16));
     }
 }
 

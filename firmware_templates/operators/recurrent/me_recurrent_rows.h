@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_recurrent.c. Two bodies: me_recurrent_rows.S for GAP9's cores,
- * me_recurrent_rows.c in C.
+ * The micro-kernels of recurrent layers: a step of some units. Two bodies: me_recurrent_rows.S
+ * for GAP9's cores, me_recurrent_rows.c in C; plain layers have C alone.
  */
 #ifndef ME_RECURRENT_ROWS_H
 #define ME_RECURRENT_ROWS_H
@@ -14,10 +14,9 @@
 void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t *sum);
 
 /* One step of some units, at least one: what `words` words of h add to their gates, and what becomes
- * of their states. The tables' middles; now: the units' gates of this step's input; y is written like
- * `to` (they may be the same); keep: where a GRU that resets first has its update gates between its
- * two parts; layer: what plain layers and scaled LSTMs read besides; the last four: of kernels of int16, as me_recurrent_params
- * has them. me_recurrent_rows.S knows these offsets, and those of result_shift, gate_bits and cell_bits. */
+ * of their states. The tables' middles; now: the units' gates of this step's input; state: c, or a GRU's
+ * 16-bit h; y is written like `to` (they may be the same); keep: where a GRU that resets first has its
+ * update gates between its two parts. me_recurrent_rows.S knows these offsets. */
 typedef struct {
     const int8_t *h;
     int32_t words;
@@ -30,27 +29,28 @@ typedef struct {
     int32_t pre, units;
     int16_t *keep;
     const me_recurrent_params *layer;
-    int32_t result_shift, new_mult, new_offset, new_shift;
 } me_units;
 
-void me_lstm_units(const me_units *some); /* state: c */
-void me_lstm_unsigned_units(const me_units *some); /* h and `to`: h + 128, unsigned, y is not `to`; without
-                                                    * words h is four sums a unit, int32 */
-void me_gru_units(const me_units *some);  /* state: h in 16 bits */
-void me_gru_unsigned_units(const me_units *some); /* as me_lstm_unsigned_units, three sums a unit */
-void me_reset_units(const me_units *some); /* `to`, not y: h as the new gate sees it */
-void me_renew_units(const me_units *some); /* from h that is reset */
-
-/* The same with h, weights and y of int16, two in a word. */
+/* By cell. h, weights and y are int8; wide: int16, two in a word; unsigned: h and `to` are h + 128, y is not `to`, and
+ * without words h is the gates' sums, int32. Scaled: with the layer's result_shift, gate_bits and cell_bits. */
+void me_lstm_units(const me_units *some);
+void me_lstm_unsigned_units(const me_units *some);
 void me_lstm_wide_units(const me_units *some);
-void me_gru_wide_units(const me_units *some);
-void me_reset_wide_units(const me_units *some);
-void me_renew_wide_units(const me_units *some);
-
-/* The LSTM's with result_shift, gate_bits and cell_bits of the layer. */
 void me_lstm_scaled_units(const me_units *some);
 void me_lstm_scaled_unsigned_units(const me_units *some);
 void me_lstm_scaled_wide_units(const me_units *some);
+void me_gru_units(const me_units *some);
+void me_gru_unsigned_units(const me_units *some);
+void me_gru_wide_units(const me_units *some);
+void me_rnn_units(const me_units *some);
+void me_rnn_wide_units(const me_units *some);
+
+/* A GRU that resets h before its product (ONNX linear_before_reset = 0): `to`, not y, becomes h as the new gate sees it;
+ * then the step from this h. */
+void me_gru_reset_units(const me_units *some);
+void me_gru_reset_wide_units(const me_units *some);
+void me_gru_renew_units(const me_units *some);
+void me_gru_renew_wide_units(const me_units *some);
 
 /* `blocks` blocks of four channels, at least one, of four rows, as me_linear_s8_s16_params has them: `words` words of
  * each row, at least one, x_stride bytes apart; y_stride bytes between rows of y.

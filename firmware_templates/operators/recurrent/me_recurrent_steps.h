@@ -1,193 +1,204 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The steps of LSTM, GRU and plain layers: states, and the units of each core. Each kernel of
- * me_recurrent_instances.def has a body of its own, made for its number of gates and the bytes of an h, so
- * all of it is inline.
+ * The bodies of recurrent kernels. Each kernel has its own, made for its cell, so all of it is inline.
  */
 #ifndef ME_RECURRENT_STEPS_H
 #define ME_RECURRENT_STEPS_H
 
 #include "me_math.h"
-#include "me_recurrent.h"
 #include "me_recurrent_rows.h"
 #include "me_share.h"
 
 #define ME_INLINE static inline __attribute__((always_inline))
 
-ME_INLINE int32_t me_recurrent_filled(int32_t bytes) { return (bytes + 3) / 4 * 4; }
+typedef void me_units_work(const me_units *);
 
-/* The states of all batches: h of one step, h of the next, and what has 16 bits; keep: what
- * me_units has, or 0. */
+/* gates    of a unit: 4 of an LSTM, 3 of a GRU, 1 of a plain layer
+ * wide     whether h is int16
+ * work     a step of some units; reset: before it, of cells whose steps have two parts, otherwise 0 */
 typedef struct {
-    int8_t *from, *to;
-    int16_t *wide, *keep;
-} me_recurrent_states;
+    int32_t gates, wide;
+    me_units_work *work, *reset;
+} me_cell;
 
-ME_INLINE me_recurrent_states me_recurrent_states_of(const me_recurrent_params *op, int32_t step,
-                                                     int32_t bytes)
+/* ---- states: of all sequences h before a step, h after it, and what has 16 bits */
+
+ME_INLINE int8_t *me_recurrent_h(const me_recurrent_params *op, int32_t step)
 {
-    const int32_t size = op->batch * me_recurrent_filled(bytes * op->units);
-    int8_t *h[2] = { op->states, op->states + size };
-    return (me_recurrent_states){ h[step % 2], h[(step + 1) % 2], (int16_t *)(void *)(op->states + 2 * size),
-                                  0 };
+    return op->states + (step & 1) * op->batch * op->row_bytes;
 }
 
-static inline int32_t me_recurrent_started(int32_t x, int32_t mult, int32_t offset, int32_t shift)
+ME_INLINE int16_t *me_recurrent_state(const me_recurrent_params *op)
+{
+    return (int16_t *)(void *)(op->states + 2 * op->batch * op->row_bytes);
+}
+
+static inline int32_t me_recurrent_scaled(int32_t x, int32_t mult, int32_t offset, int32_t shift)
 {
     return (x * mult + offset) >> shift;
 }
 
-/* Number i of a first state. */
-static inline int32_t me_recurrent_first_of(const int8_t *first, int32_t wide, int32_t i)
+/* Number i of int8 or int16 values. */
+static inline int32_t me_recurrent_get(const int8_t *x, int32_t wide, int32_t i)
 {
-    return wide ? ((const int16_t *)(const void *)first)[i] : first[i];
+    return wide ? ((const int16_t *)(const void *)x)[i] : x[i];
 }
 
-static inline void me_recurrent_put_hidden(int8_t *h, int32_t at, int32_t x, int32_t bytes)
+static inline void me_recurrent_put(int8_t *y, int32_t wide, int32_t i, int32_t x)
 {
-    if (bytes == 1)
-        h[at] = me_clip8(x);
+    if (wide)
+        ((int16_t *)(void *)y)[i] = (int16_t)me_clips(x, 16);
     else
-        ((int16_t *)(void *)h)[at] = (int16_t)me_clips(x, 16);
+        y[i] = me_clip8(x);
 }
 
-static inline void me_recurrent_start(const me_recurrent_params *op, int32_t gates, int32_t bytes)
+/* Before the first step; what fills a word of h is 0. */
+ME_INLINE void me_recurrent_start(const me_recurrent_params *op, me_cell cell)
 {
-    const me_recurrent_states s = me_recurrent_states_of(op, 0, bytes);
-    const int32_t row = me_recurrent_filled(bytes * op->units) / bytes;
-    for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++) {
-        const int32_t n = at / row, unit = at - n * row, i = n * op->units + unit;
-        me_recurrent_put_hidden(s.from, at, 0, bytes);
-        me_recurrent_put_hidden(s.to, at, 0, bytes);
-        if (unit >= op->units)
-            continue;
-        const int32_t h = me_recurrent_started(me_recurrent_first_of(op->h0, op->h0_wide, i), op->h_mult,
-                                               op->h_offset, op->h_shift);
-        if (gates != 3)
-            me_recurrent_put_hidden(s.from, at, h, bytes);
-        if (gates == 4) {
-            const int32_t c = me_recurrent_first_of(op->c0, op->c0_wide, i);
-            s.wide[i] = (int16_t)me_clips(me_recurrent_started(c, op->c_mult, op->c_offset, op->c_shift), 16);
+    const int32_t row = op->row_bytes >> cell.wide;
+    int8_t *from = me_recurrent_h(op, 0), *to = me_recurrent_h(op, 1);
+    int16_t *state = me_recurrent_state(op);
+    for (int32_t n = 0; n < op->batch; n++)
+        for (int32_t unit = ME_FIRST(row); unit < ME_LAST(row); unit++) {
+            const int32_t at = n * row + unit, i = n * op->units + unit;
+            me_recurrent_put(from, cell.wide, at, 0);
+            me_recurrent_put(to, cell.wide, at, 0);
+            if (unit >= op->units)
+                continue;
+            int32_t h = me_recurrent_scaled(me_recurrent_get(op->h0, op->h0_wide, i), op->h_mult,
+                                            op->h_offset, op->h_shift);
+            if (cell.gates == 4) {
+                const int32_t c = me_recurrent_get(op->c0, op->c0_wide, i);
+                state[i] =
+                    (int16_t)me_clips(me_recurrent_scaled(c, op->c_mult, op->c_offset, op->c_shift), 16);
+            } else if (cell.gates == 3) {
+                state[i] = (int16_t)me_clips(h, 15);
+                h = cell.wide ? state[i] : (state[i] + 64) >> 7;
+            }
+            me_recurrent_put(from, cell.wide, at, h);
         }
-        if (gates == 3) {
-            s.wide[i] = (int16_t)me_clips(h, 15);
-            me_recurrent_put_hidden(s.from, at, bytes == 1 ? (s.wide[i] + 64) >> 7 : s.wide[i], bytes);
-        }
-    }
     ME_SYNC();
 }
 
-/* ---- steps */
+/* The state of 16 bits as it is after these steps. */
+static inline void me_recurrent_put_state(const me_recurrent_params *op, int8_t *y)
+{
+    const int16_t *state = me_recurrent_state(op);
+    const int32_t all = op->batch * op->units;
+    for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++)
+        me_recurrent_put(y, op->y_wide, i,
+                         me_recurrent_scaled(state[i], op->y_mult, op->y_offset, op->y_shift));
+}
 
-typedef void me_units_work(const me_units *);
+/* ---- steps */
 
 /* Units from number `first` on whose weights and channels are one after the other. */
 typedef struct {
     int32_t first, count;
     const int8_t *weights;
     const me_channel *channels;
-} me_recurrent_unit_range;
+} me_recurrent_range;
 
-/* This core's share of some units, and what is the same for all steps. */
-ME_INLINE me_units me_recurrent_units_of(const me_recurrent_params *op, me_recurrent_unit_range range,
-                                         int32_t gates, int32_t bytes)
+/* This core's share of a range, and what is the same for all steps; *first becomes its first unit. */
+ME_INLINE me_units me_recurrent_share(const me_recurrent_params *op, me_cell cell, me_recurrent_range range,
+                                      int32_t *first)
 {
-    const int32_t first = ME_FIRST(range.count);
+    const int32_t at = ME_FIRST(range.count);
     me_units some;
-    some.words = me_recurrent_filled(bytes * op->units) / 4;
-    some.weights = range.weights + 4 * gates * some.words * first;
-    some.channels = range.channels + gates * first;
-    some.sigmoid = gates > 1 ? op->sigmoid + 256 : 0;
-    some.tanh = gates > 1 ? op->tanh + 256 : 0;
+    *first = range.first + at;
+    some.words = op->row_bytes / 4;
+    some.weights = range.weights + cell.gates * op->row_bytes * at;
+    some.channels = range.channels + cell.gates * at;
+    some.sigmoid = cell.gates > 1 ? op->sigmoid + 256 : 0;
+    some.tanh = cell.gates > 1 ? op->tanh + 256 : 0;
     some.pre = op->pre;
-    some.units = ME_LAST(range.count) - first;
+    some.units = ME_LAST(range.count) - at;
     some.layer = op;
-    some.result_shift = op->result_shift;
-    some.new_mult = op->new_mult;
-    some.new_offset = op->new_offset;
-    some.new_shift = op->new_shift;
-    /* cppcheck-suppress uninitvar ; each step sets its own */
+    /* cppcheck-suppress uninitvar ; each step sets the rest */
     return some;
 }
 
-ME_INLINE me_recurrent_unit_range me_recurrent_all_units(const me_recurrent_params *op)
-{
-    return (me_recurrent_unit_range){ 0, op->units, op->weights, op->channels };
-}
+/* A part of a step: h before it, what it writes, and what it keeps. */
+typedef struct {
+    const int8_t *from;
+    int8_t *to, *y;
+    int16_t *keep;
+} me_recurrent_part;
 
-/* A step of these units, from number `first` on, in all batches; y may be 0. */
-ME_INLINE void me_recurrent_run_step(const me_recurrent_params *op, me_units *some, int32_t first,
-                                     const me_recurrent_states *s, const int16_t *now, int8_t *y,
-                                     int32_t gates, int32_t bytes, me_units_work *work)
+/* A part of a step of these units, from number `first` on, in all batches; y and keep may be 0. */
+ME_INLINE void me_recurrent_run_part(me_units *some, me_cell cell, int32_t first, const int16_t *now,
+                                     me_recurrent_part part, me_units_work *work)
 {
-    const int32_t row = 4 * some->words;
+    const me_recurrent_params *op = some->layer;
     for (int32_t n = 0; n < op->batch && some->units > 0; n++) {
         const int32_t unit = n * op->units + first;
-        some->h = s->from + n * row;
-        some->now = now + unit * gates;
-        some->state = s->wide + unit;
-        some->to = s->to + n * row + bytes * first;
-        some->y = y ? y + bytes * unit : some->to;
-        some->keep = s->keep ? s->keep + unit : 0;
+        some->h = part.from + n * op->row_bytes;
+        some->now = now + unit * cell.gates;
+        some->state = me_recurrent_state(op) + unit;
+        some->to = part.to + n * op->row_bytes + (first << cell.wide);
+        some->y = part.y ? part.y + (unit << cell.wide) : some->to;
+        some->keep = part.keep ? part.keep + unit : 0;
         work(some);
     }
 }
 
-ME_INLINE void me_recurrent_run(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y,
-                                int32_t gates, int32_t bytes, me_units_work *work)
+/* A barrier is after the first states are set, and after each part of a step, the last one too. */
+ME_INLINE void me_recurrent_run(const me_recurrent_params *op, const me_recurrent_tile *tile, me_cell cell)
 {
-    const int32_t all = op->batch * op->units, first = ME_FIRST(op->units);
-    me_units some = me_recurrent_units_of(op, me_recurrent_all_units(op), gates, bytes);
-    if (tile->done == 0)
-        me_recurrent_start(op, gates, bytes);
-    for (int32_t step = 0; step < tile->steps; step++) {
-        const me_recurrent_states s = me_recurrent_states_of(op, tile->done + step, bytes);
-        const int32_t t = op->reverse ? tile->steps - 1 - step : step;
-        me_recurrent_run_step(op, &some, first, &s, tile->gates + t * all * gates,
-                              y ? y + bytes * t * all : 0, gates, bytes, work);
-        ME_SYNC();
-    }
-}
-
-/* What has 16 bits, as it is after these steps. */
-static inline void me_recurrent_put_state(const me_recurrent_params *op, int8_t *out, int32_t bytes)
-{
-    const int16_t *state = me_recurrent_states_of(op, 0, bytes).wide;
-    const int32_t all = op->batch * op->units;
-    int16_t *wide = (int16_t *)(void *)out;
-    for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
-        const int32_t y = me_recurrent_started(state[i], op->y_mult, op->y_offset, op->y_shift);
-        if (op->y_wide)
-            wide[i] = (int16_t)me_clips(y, 16);
-        else
-            out[i] = me_clip8(y);
-    }
-}
-
-ME_INLINE void me_recurrent_run_reset_first(const me_recurrent_params *op, const me_recurrent_tile *tile,
-                                            int8_t *y, int32_t bytes, me_units_work *reset_work,
-                                            me_units_work *renew_work)
-{
-    const int32_t row = me_recurrent_filled(bytes * op->units), all = op->batch * op->units,
-                  first = ME_FIRST(op->units);
-    int8_t *resets = op->states + me_states_bytes(op->batch, op->units, bytes);
-    me_units some = me_recurrent_units_of(op, me_recurrent_all_units(op), 3, bytes);
-    int16_t *keeps = (int16_t *)(void *)(resets + op->batch * row);
+    const int32_t all = op->batch * op->units, steps = tile->steps, size = op->batch * op->row_bytes;
+    int8_t *between = (int8_t *)(void *)(me_recurrent_state(op) + op->batch * ((op->units + 1) / 2 * 2));
+    int16_t *keep = cell.reset ? (int16_t *)(void *)(between + size) : 0;
+    int32_t first;
+    me_units some =
+        me_recurrent_share(op, cell, (me_recurrent_range){ 0, op->units, op->weights, op->channels }, &first);
     if (tile->done == 0) {
-        for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++)
-            resets[at] = 0;
-        me_recurrent_start(op, 3, bytes);
+        for (int32_t at = ME_FIRST(size); cell.reset && at < ME_LAST(size); at++)
+            between[at] = 0;
+        me_recurrent_start(op, cell);
     }
-    for (int32_t step = 0; step < tile->steps; step++) {
-        const me_recurrent_states s = me_recurrent_states_of(op, tile->done + step, bytes);
-        const int32_t t = op->reverse ? tile->steps - 1 - step : step;
-        const me_recurrent_states reset = { s.from, resets, s.wide, keeps },
-                                  renew = { resets, s.to, s.wide, keeps };
-        const int16_t *now = tile->gates + 3 * t * all;
-        me_recurrent_run_step(op, &some, first, &reset, now, 0, 3, bytes, reset_work);
+    for (int32_t step = 0; step < steps; step++) {
+        const int32_t t = op->reverse ? steps - 1 - step : step;
+        const int16_t *now = tile->gates + t * all * cell.gates;
+        const int8_t *from = me_recurrent_h(op, tile->done + step);
+        if (cell.reset) {
+            me_recurrent_run_part(&some, cell, first, now, (me_recurrent_part){ from, between, 0, keep },
+                                  cell.reset);
+            ME_SYNC();
+            from = between;
+        }
+        int8_t *to = me_recurrent_h(op, tile->done + step + 1);
+        int8_t *y = op->puts_state ? 0 : tile->y + (t * all << cell.wide);
+        me_recurrent_run_part(&some, cell, first, now, (me_recurrent_part){ from, to, y, keep }, cell.work);
         ME_SYNC();
-        me_recurrent_run_step(op, &some, first, &renew, now, y ? y + bytes * t * all : 0, 3, bytes,
-                              renew_work);
+    }
+    if (op->puts_state)
+        me_recurrent_put_state(op, tile->y);
+}
+
+ME_INLINE void me_recurrent_run_range(const me_recurrent_params *op, const me_recurrent_streamed_tile *tile,
+                                      me_cell cell, me_recurrent_range range)
+{
+    int32_t first;
+    me_units some = me_recurrent_share(op, cell, range, &first);
+    const me_recurrent_part part = { me_recurrent_h(op, tile->done), me_recurrent_h(op, tile->done + 1),
+                                     op->puts_state ? 0 : tile->y, 0 };
+    me_recurrent_run_part(&some, cell, first, tile->gates, part, cell.work);
+}
+
+/* A barrier is in the first tile and, if the state is put, the last one; there is none at the end. */
+ME_INLINE void me_recurrent_streamed_run(const me_recurrent_params *op,
+                                         const me_recurrent_streamed_tile *tile, me_cell cell)
+{
+    const int32_t at = tile->resident_first, unit_bytes = cell.gates * op->row_bytes;
+    if (tile->starts)
+        me_recurrent_start(op, cell);
+    me_recurrent_run_range(op, tile, cell,
+                           (me_recurrent_range){ tile->first, tile->units, tile->weights, tile->channels });
+    me_recurrent_run_range(op, tile, cell,
+                           (me_recurrent_range){ at, tile->resident_end - at, op->weights + unit_bytes * at,
+                                                 op->channels + cell.gates * at });
+    if (op->puts_state && tile->ends) {
         ME_SYNC();
+        me_recurrent_put_state(op, tile->y);
     }
 }
 

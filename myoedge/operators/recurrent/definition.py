@@ -26,11 +26,7 @@ from myoedge.operators.linear import (
     quantize_beside,
     rows_of_16_bits,
 )
-from myoedge.operators.products.ne16_rules import (
-    has_int8_products,
-    int16_rows_on_ne16,
-    sums_on_ne16,
-)
+from myoedge.operators.products.ne16_rules import int16_rows_on_ne16
 from myoedge.operators.products.packing import (
     LEARNT,
     ROOM_FOR_SUMS,
@@ -58,11 +54,6 @@ from myoedge.operators.recurrent.floats import (
     lstm_floats,
     state_behind,
 )
-from myoedge.operators.recurrent.ne16 import (
-    one_sequence_of_many_units,
-    resets_products,
-    steps_on_ne16,
-)
 from myoedge.operators.recurrent.params import (
     LEARNT_BESIDE_GATES,
     LEARNT_BESIDE_SUMS,
@@ -77,13 +68,12 @@ from myoedge.operators.recurrent.quantized import (
     relu_quantize,
     tanh_quantize,
 )
-from myoedge.operators.recurrent.streamed import streamed_kernels
 from myoedge.operators.recurrent.streaming_rules import (
     gru_streaming_rule,
     lstm_streaming_rule,
     plain_streaming_rule,
 )
-from myoedge.operators.recurrent.tiling import STATES, STEPS, in_tiles
+from myoedge.operators.recurrent.tiling import LAST_STATE, ON_CORES, PARTS_ON_NE16
 from myoedge.operators.traits import ByHand, Constants, Described, Operands, Result, Weights, always
 
 # ---- shapes and loops
@@ -155,8 +145,6 @@ SUMS = register(
     )
 )
 
-ON_CORES = (*on_cluster(in_tiles, *STEPS), *streamed_kernels(*STEPS))
-
 LSTM = register(
     OpDef(
         name="lstm",
@@ -170,10 +158,7 @@ LSTM = register(
             kinds=(RecurrentParams, ShiftedParams, ScaledParams),
             learnt=LEARNT_BESIDE_GATES,
         ),
-        kernels=(
-            *ON_CORES,
-            sums_on_ne16(steps_on_ne16, STEPS[0], has_int8_products, one_sequence_of_many_units),
-        ),
+        kernels=(*ON_CORES, PARTS_ON_NE16),
         weights=Weights((3,), multiplicands=states_before(lstm_floats), multiply_result=True),
         result=Result(fixed_params=always(HIDDEN_PARAMS), rules=LSTM_RESULTS),
         macs=_products,
@@ -187,7 +172,7 @@ LSTM_CELL = register(
         LSTM,
         name="lstm_cell",
         attributes={**LSTM_ATTRIBUTES, "hidden_bits": HIDDEN_BITS},
-        kernels=(*on_cluster(in_tiles, *STATES), *streamed_kernels(*STATES)),
+        kernels=LAST_STATE,
         doc="c after the last step of an LSTM, by running it once more",
         shape=_state_shape,
         real=state_behind(lstm_floats),
@@ -201,16 +186,6 @@ GRU = register(
         LSTM,
         name="gru",
         attributes={"reverse": FLAG, "reset_first": FLAG},
-        kernels=(
-            *ON_CORES,
-            sums_on_ne16(
-                steps_on_ne16,
-                STEPS[0],
-                has_int8_products,
-                one_sequence_of_many_units,
-                resets_products,
-            ),
-        ),
         doc="h of every step of a GRU, one layer and direction; int16 between steps",
         real=every_step(gru_floats),
         integer=ByHand(all_steps(gru_steps), gru_bound),
@@ -224,7 +199,7 @@ GRU_STATE = register(
     final_state(
         GRU,
         name="gru_state",
-        kernels=on_cluster(in_tiles, *STATES),
+        kernels=LAST_STATE,
         doc="16-bit h after the last step of a GRU, by running it once more: on streams",
         shape=_state_shape,
         real=state_behind(gru_floats),

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of recurrent layers into ranges of consecutive time steps."""
+"""Tiling of recurrent layers: ranges of time steps with all weights in L1, parts of one time step
+whose weights come with each tile, or NE16 and the cores together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,19 +14,32 @@ import numpy as np
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
+from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
+from myoedge.operators.kernel import (
+    CLUSTER,
+    OUT,
+    Fields,
+    Kernel,
+    Operand,
+    Region,
+    Sizes,
+    TiledKernel,
+    on_cluster,
+)
+from myoedge.operators.products.ne16_constants import WEIGHT_OFFSET, linear_planes
+from myoedge.operators.products.ne16_cycles import linear_cycles
+from myoedge.operators.products.ne16_rules import has_int8_products, sums_on_ne16
 from myoedge.operators.products.packed_weights import WORD_BYTES
-from myoedge.operators.products.packing import packed_channels
-from myoedge.operators.recurrent.params import ScaledParams
+from myoedge.operators.products.packing import packed_channels, row_sums
+from myoedge.operators.recurrent.c_kernels import ON_NE16, STREAMED, WHOLE, c_kernel
+from myoedge.operators.recurrent.cells import GRU_GATES, LSTM_GATES
 from myoedge.targets.chip import Engine
 
 FACTORS = ("mult", "offset", "shift")
-FIELDS = (  # fields of the C structs of all recurrent operators
-    "relu",
-    *(f"{name}_{part}" for name in "hcx" for part in FACTORS),
-    *("result_shift", "gate_bits", "cell_bits"),
-    *(f"{name}_{part}" for name in ("new", "y") for part in FACTORS),
+FIELDS = (  # fields of the C struct that are integers of the layer
+    *("pre", "relu", "result_shift", "gate_bits", "cell_bits"),
+    *(f"{name}_{part}" for name in ("h", "c", "x", "y", "new") for part in FACTORS),
 )
 # Gates are int16, initial states any type; int16 results are multiplied by int16 weights.
 STEPS = (
@@ -33,88 +48,44 @@ STEPS = (
 )
 STATES = (*STEPS, Format((SIXTEEN, EITHER), SIXTEEN, STORED_BITS))  # for any type of h
 
+# ---- all weights in L1
+
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of a recurrent layer; tiles are ranges of time steps, and states stay
     in L1 between them."""
     (t, n, columns), units = step.shapes[0], step.out[-1]
-    gates, arrays = columns // units, _packed(step)
-    reverse = bool(step.attrs["reverse"])
-    size = step.weight_type.size_bytes
-    instance = instance_of(step)
-    parts = 1 + instance.reset_first
-    states = [f"{name}0" for name in "hc"[: len(step.operands) - 1]]
-    wide = {
-        f"{name}_wide": 1 for i, name in enumerate(states, start=1) if step.read_type(i) == INT16
-    }
-    given = step.integers.scalars
-    numbers = {name: given[name] for name in FIELDS if name in given}
-    first = {name: x for name, x in numbers.items() if name == "relu"}
-    words = ceil_div(units * size, WORD_BYTES)
+    gates, arrays, reverse = columns // units, _packed(step), bool(step.attrs["reverse"])
+    size, parts = step.weight_type.size_bytes, 1 + bool(step.attrs.get("reset_first"))
+    states = {f"{name}0": i for i, name in enumerate("hc"[: len(step.operands) - 1], start=1)}
+    given, words = step.integers.scalars, ceil_div(units * size, WORD_BYTES)
     work = step_work(n, gates + parts - 1, words, units, engine.cores, parts)
+    work *= PLAIN_C if gates == 1 else 1
     return TiledKernel(
-        function=instance.name(step),
+        **c_kernel(step, WHOLE, engine),
         axes={"t": t},
         split=("t",),
         reversed_axes=("t",) * reverse,
         operands=_operands(step, states, arrays),
         op={
+            "reverse": int(reverse),
+            "puts_state": int(len(step.out) == 2),
+            **{f"{name}_wide": int(step.read_type(i) == INT16) for name, i in states.items()},
+            "y_wide": int(step.element_type == INT16),
             "units": units,
             "batch": n,
-            "reverse": int(reverse),
-            "pre": step.integers.pre,
-            "y_wide": int(step.element_type == INT16),
-            **first,
-            **wide,
-            **numbers,
+            "row_bytes": words * WORD_BYTES,
+            **{name: given[name] for name in FIELDS if name in given},
             **{name: f"@{name}" for name in (*states, *arrays)},
             "states": "@scratch",
         },
-        tile=lambda regions: _tile(regions, t, reverse),
+        tile=lambda regions: _steps(regions, t, reverse),
         scratch=lambda _: n * (2 * words * WORD_BYTES + round_up(2 * units, WORD_BYTES)) * parts,
         work=lambda tile: tile["t"] * work,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """Names of the C functions that run a recurrent operator's time steps.
-
-    whole         function with all weights in L1
-    streamed      function that loads some weights in every time step
-    on_ne16       function whose products run on NE16
-    reset_first   whether h of a GRU is reset before its product, which takes two products per time
-                  step
-    """
-
-    whole: str
-    streamed: str = ""
-    on_ne16: str = ""
-    reset_first: bool = False
-
-    def name(self, step: QuantizedNode, way: str = "whole") -> str:
-        """Return the C function for the layer's element type of h.
-
-        way   name of the field: "whole", "streamed" or "on_ne16"
-        """
-        scaled = "scaled_" if isinstance(step.integers, ScaledParams) else ""
-        return f"{getattr(self, way)}_{scaled}s{step.weight_type.bits}"
-
-
-INSTANCES = {  # by operator, and whether h is reset first
-    ("lstm", False): Instance("me_lstm", "me_lstm_streamed", "me_ne16_lstm"),
-    ("lstm_cell", False): Instance("me_lstm_cell", "me_lstm_streamed"),
-    ("gru", False): Instance("me_gru", "me_gru_streamed", "me_ne16_gru"),
-    ("gru", True): Instance("me_gru_reset_first", reset_first=True),
-    ("gru_state", False): Instance("me_gru_state"),
-    ("gru_state", True): Instance("me_gru_reset_first_state", reset_first=True),
-    ("rnn_relu", False): Instance("me_rnn", "me_rnn_streamed"),
-    ("rnn_tanh", False): Instance("me_rnn", "me_rnn_streamed"),
-}
-
-
-def instance_of(step: QuantizedNode) -> Instance:
-    return INSTANCES[step.node.op, bool(step.attrs.get("reset_first"))]
+PLAIN_C = 1.8 / 1.15  # cycles of an instruction of a plain layer, which is C: relative to assembly
 
 
 def step_work(batch: int, loads: int, words: int, units: Any, cores: int, parts: int = 1) -> Any:
@@ -149,33 +120,204 @@ def packed_rows(rows: Array, units: int) -> Array:
 
 
 def _operands(
-    step: QuantizedNode, states: Sequence[str], arrays: Mapping[str, Array]
+    step: QuantizedNode, states: Mapping[str, int], arrays: Mapping[str, Array]
 ) -> tuple[Operand, ...]:
     """Return the operands: gates and results are tiled by time steps (except a final state), the
     rest is untiled."""
     t, n, columns = step.shapes[0]
     lanes, time, last = n * step.out[-1], (("t", 1),), len(step.out) == 2
-    first = (
-        Operand(name, i, (lanes,), ((),), itemsize=step.read_type(i).size_bytes)
-        for i, name in enumerate(states, start=1)
-    )
+    size, out = step.element_type.size_bytes, (() if last else time, ())
     return (
         Operand("gates", 0, (t, n * columns), (time, ()), itemsize=2),
-        *first,
-        *(Operand.whole(name, array) for name, array in arrays.items()),
-        Operand(
-            "y",
-            OUT,
-            (1 if last else t, lanes),
-            (() if last else time, ()),
-            itemsize=step.element_type.size_bytes,
+        *(
+            Operand(name, i, (lanes,), ((),), itemsize=step.read_type(i).size_bytes)
+            for name, i in states.items()
         ),
+        *(Operand.whole(name, array) for name, array in arrays.items()),
+        Operand("y", OUT, (1 if last else t, lanes), out, itemsize=size),
     )
 
 
-def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
+def _steps(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
     """Return the fields of the tile struct; `done` counts the time steps before the tile."""
     x = regions["gates"]
     first, count = x.start[0], x.extent[0]
     done = steps - first - count if reverse else first
     return {"gates": "@gates", "y": "@y", "steps": count, "done": done}
+
+
+# ---- weights of some units in every time step again
+
+LEAST_BYTES = 16384  # smaller weights fit any L1
+RESIDENT_BYTES = tuple(range(0, 112 << 10, 16 << 10))  # of weights that stay in L1; one kernel each
+MOST_STEP_TILES = 65536  # every time step is several tiles
+UNITS = 8  # units that the cores compute at once
+
+
+def streamed_kernels(*formats: Format) -> tuple[Kernel, ...]:
+    """Return kernels whose tiles are parts of one time step, so that weights may exceed L1; they
+    differ in the bytes of weights that stay in L1."""
+    return tuple(
+        Kernel(CLUSTER, partial(streamed, most_bytes=most), is_large, formats)
+        for most in RESIDENT_BYTES
+    )
+
+
+def is_large(step: QuantizedNode) -> bool:
+    """Return whether the weights of a recurrent layer may exceed L1."""
+    return step.integers.weight.nbytes > LEAST_BYTES and not step.attrs.get("reset_first")
+
+
+def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKernel:
+    """Return the tiled kernel of a recurrent layer whose weights do not fit in L1: some of them are
+    loaded again in every time step.
+
+    most_bytes   maximum bytes of weights and channel constants that stay in L1
+    """
+    on_cores, (t, n, columns), units = in_tiles(step, engine), step.shapes[0], step.out[-1]
+    rows = {name: on_cores.arrays[name].reshape(units, -1) for name in ("weights", "channels")}
+    unit_bytes = sum(array[0].nbytes for array in rows.values())
+    resident = min(most_bytes // unit_bytes, units - 1) // UNITS * UNITS
+    come, words = units - resident, rows["weights"][0].nbytes // (columns // units * WORD_BYTES)
+
+    def work(sizes: Sizes) -> Any:
+        parts = (sizes["j"], resident * sizes["j"] // come)
+        return sum(step_work(n, columns // units, words, part, engine.cores) for part in parts)
+
+    return replace(
+        on_cores,
+        **c_kernel(step, STREAMED, engine),
+        axes={"t": t, "j": come},
+        split=("j",),
+        unit_axes=("t",),
+        innermost_axes=("j",),
+        multiples={"j": UNITS},
+        most_tiles=MOST_STEP_TILES,
+        operands=tuple(_by_units(on_cores, rows, resident)),
+        op={**on_cores.op, **{x: f"@resident_{x}" if resident else 0 for x in rows}},
+        tile=partial(_units, steps=t, units=(resident, come), reverse=bool(step.attrs["reverse"])),
+        scratch=lambda _: on_cores.scratch({}),
+        work=work,
+    )
+
+
+def _by_units(on_cores: TiledKernel, rows: Mapping[str, Array], resident: int) -> Iterator[Operand]:
+    """Yield the operands of a layer: those of the kernel with weights in L1, but with weights split
+    into resident and streamed units, the latter tiled by units."""
+    yield from (operand for operand in on_cores.operands if operand.name not in rows)
+    for name, array in rows.items() if resident else ():
+        yield Operand.whole(f"resident_{name}", array[:resident])
+    for name, array in rows.items():
+        come, index = np.ascontiguousarray(array[resident:]), ((("j", 1),), ())
+        yield Operand(name, name, (len(come), array[0].nbytes), index, array=come)
+
+
+def _units(
+    regions: Mapping[str, Region], steps: int, units: tuple[int, int], reverse: bool
+) -> Fields:
+    """Return the fields of the tile struct.
+
+    units   (units kept in L1, units loaded in every step); a tile has an equal share of both
+    """
+    (t, *_), (first, *_) = regions["gates"].start, regions["weights"].start
+    (count, *_), (stay, come) = regions["weights"].extent, units
+    done, end = steps - 1 - t if reverse else t, first + count
+    return {
+        **{name: f"@{name}" for name in ("gates", "y", "weights", "channels")},
+        "first": stay + first,
+        "units": count,
+        "resident_first": stay // UNITS * first // come * UNITS,
+        "resident_end": stay // UNITS * end // come * UNITS,
+        "done": done,
+        "starts": int(done == 0 and first == 0),
+        "ends": int(done == steps - 1 and end == come),
+    }
+
+
+# ---- NE16 computes the recurrent products of some units, the cores those of the rest
+
+SUM_BYTES = 4
+UNITS_AT_A_TIME = 8  # units of the engine come in groups of 8, whose sums it stores in one cycle
+CONFLICTS = 1.8  # factor for conflicts of the engine's loads with those of eight cores
+INSTRUCTION_CYCLES = 1.15  # cycles per instruction of a core, with seven others running
+CELL_INSTRUCTIONS = {LSTM_GATES: 120, GRU_GATES: 90}  # per unit, after its products
+STEP_CYCLES = 450  # per step: barriers, reloaded code, start and end of the engine
+
+
+def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Return the NE16 kernel of a recurrent layer, whose operands all stay in L1."""
+    on_cores, units = in_tiles(step, engine), step.out[-1]
+    gates, bits = step.shapes[0][-1] // units, step.weight_bits
+    of_engine, cycles = _split(gates, units, engine.cores, bits)
+    first = gates * of_engine
+    channels = packed_channels(step)
+    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step.integers.weight)
+    arrays = {
+        "weights": packed_rows(step.integers.weight[first:], units - of_engine),
+        "channels": channels,
+        "planes": linear_planes(step.integers.weight[:first], bits),
+    }
+    kept = (operand for operand in on_cores.operands if operand.name not in arrays)
+    return replace(
+        on_cores,
+        **c_kernel(step, ON_NE16, engine),
+        operands=(*kept, *(Operand.whole(name, array) for name, array in arrays.items())),
+        op={
+            **on_cores.op,
+            "engine_units": of_engine,
+            "weight_bits": bits,
+            "planes": "@planes",
+        },
+        scratch=lambda sizes: on_cores.scratch(sizes) + SUM_BYTES * first,
+        work=lambda sizes: sizes["t"] * cycles,
+        l1_only=True,
+    )
+
+
+def _split(gates: int, units: int, cores: int, bits: int) -> tuple[int, float]:
+    """Return (number of units whose recurrent products NE16 computes, cycles of a time step), for
+    the fewest cycles."""
+    cell = CELL_INSTRUCTIONS[gates]
+
+    def cycles(of_engine: int) -> float:
+        own, behind = ceil_div(units - of_engine, cores), ceil_div(of_engine, cores)
+        products = own * (ceil_div(units, 4) * (1 + 2 * gates) + cell)
+        engine = CONFLICTS * linear_cycles(units, gates * of_engine, bits)
+        on_cores = INSTRUCTION_CYCLES * products
+        return max(engine, on_cores) + INSTRUCTION_CYCLES * behind * cell + STEP_CYCLES
+
+    best = min(range(UNITS_AT_A_TIME, units, UNITS_AT_A_TIME), key=cycles)
+    return best, cycles(best)
+
+
+def one_sequence_of_many_units(step: QuantizedNode) -> ConstraintViolation | None:
+    """Require one sequence, and enough units to divide between NE16 and the cores.
+
+    -> None, or the violated requirement
+    """
+    batch, units = step.shapes[0][1], step.out[-1]
+    if batch > 1:
+        return ConstraintViolation("one sequence", f"{batch} sequences", "a batch of 1")
+    if units > UNITS_AT_A_TIME:
+        return None
+    return ConstraintViolation(f"more than {UNITS_AT_A_TIME} units", f"{units} units", "more units")
+
+
+def resets_products(step: QuantizedNode) -> ConstraintViolation | None:
+    """Require a cell that multiplies h as it is: a GRU's reset gate is applied to the products.
+
+    -> None, or the violated requirement
+    """
+    if not step.attrs.get("reset_first"):
+        return None
+    needs, has = "a reset gate after the products", "a reset gate before them"
+    return ConstraintViolation(needs, has, "linear_before_reset = 1, as torch's GRU has it")
+
+
+# ---- kernels by result
+
+ON_CORES = (*on_cluster(in_tiles, *STEPS), *streamed_kernels(*STEPS))
+PARTS_ON_NE16 = sums_on_ne16(
+    steps_on_ne16, STEPS[0], has_int8_products, one_sequence_of_many_units, resets_products
+)
+LAST_STATE = (*on_cluster(in_tiles, *STATES), *streamed_kernels(*STATES))

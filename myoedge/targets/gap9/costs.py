@@ -11,10 +11,6 @@ from __future__ import annotations
 
 from myoedge.targets.chip import KernelCost, TransferCost
 
-RECURRENT = KernelCost(1.15, 700, 300)
-STREAMED = KernelCost(1.15, 100, 300)
-PLAIN = KernelCost(1.8, 700, 300)  # plain C
-
 KERNELS = {
     # Per packed word of weights, in addition to the kernel.
     "me_unpack_s4": KernelCost(6.3, 100),
@@ -29,9 +25,7 @@ KERNELS = {
     "me_ne16_attention_resident_s8": KernelCost(1.0, 300, 5000),
     "me_ne16_attention_exp12_s8": KernelCost(1.0, 4000, 5000),
     "me_ne16_attention_resident_exp12_s8": KernelCost(1.0, 300, 5000),
-    "me_ne16_lstm_s8": KernelCost(1.0, 700, 1500),  # cycles of the engine and the cores together
-    "me_ne16_lstm_scaled_s8": KernelCost(1.0, 700, 1500),
-    "me_ne16_gru_s8": KernelCost(1.0, 700, 1500),
+    "me_ne16_recurrent": KernelCost(1.0, 700, 1500),  # cycles of the engine and the cores together
     "me_ne16_conv_s8": KernelCost(1.0, 600, 1800),
     "me_ne16_columns_s8": KernelCost(1.0, 600, 2000),
     "me_ne16_conv_sums_s8": KernelCost(1.0, 500, 2000),
@@ -90,32 +84,8 @@ KERNELS = {
     "me_copy_s8": KernelCost(0.66, 100, 230),
     "me_transpose_s8": KernelCost(1.7, 620, 450),
     # Per instruction on a word of states or weights.
-    "me_gru_s8": RECURRENT,
-    "me_gru_s16": RECURRENT,
-    "me_gru_state_s8": RECURRENT,
-    "me_gru_state_s16": RECURRENT,
-    "me_gru_reset_first_s8": RECURRENT,
-    "me_gru_reset_first_s16": RECURRENT,
-    "me_gru_reset_first_state_s8": RECURRENT,
-    "me_gru_reset_first_state_s16": RECURRENT,
-    "me_gru_streamed_s8": STREAMED,
-    "me_gru_streamed_s16": STREAMED,
-    "me_lstm_s8": RECURRENT,
-    "me_lstm_s16": RECURRENT,
-    "me_lstm_cell_s8": RECURRENT,
-    "me_lstm_cell_s16": RECURRENT,
-    "me_lstm_scaled_s8": RECURRENT,
-    "me_lstm_scaled_s16": RECURRENT,
-    "me_lstm_cell_scaled_s8": RECURRENT,
-    "me_lstm_cell_scaled_s16": RECURRENT,
-    "me_lstm_streamed_scaled_s8": STREAMED,
-    "me_lstm_streamed_scaled_s16": STREAMED,
-    "me_lstm_streamed_s8": STREAMED,
-    "me_lstm_streamed_s16": STREAMED,
-    "me_rnn_s8": PLAIN,
-    "me_rnn_s16": PLAIN,
-    "me_rnn_streamed_s8": STREAMED,
-    "me_rnn_streamed_s16": STREAMED,
+    "me_recurrent": KernelCost(1.15, 700, 300),
+    "me_recurrent_streamed": KernelCost(1.15, 100, 300),
     # Per product of a transform.
     "me_spectrogram_s16": KernelCost(8.3, 2500, 2000),
 }

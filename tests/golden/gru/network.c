@@ -6,8 +6,8 @@
 #include "me_share.h"
 #include "me_tiles.h"
 #include "library/me_chain_722dfc7c.h"
+#include "library/me_gru_s8.h"
 #include "library/me_linear_s8_s16.h"
-#include "library/me_recurrent.h"
 #include "weights.h"
 
 /* With ME_TRACE a caller sees every result as a layer writes it: -DME_TRACE, then set me_trace. */
@@ -89,7 +89,7 @@ static void l01_gru_fetch_constants(void)
 static void l01_gru_arguments(void)
 {
     me_op[1].me_gru_s8 = (me_gru_s8_params){
-        .units = 8, .batch = 1, .h_mult = 16384, .h_offset = 64, .h_shift = 7,
+        .units = 8, .batch = 1, .row_bytes = 8, .h_mult = 16384, .h_offset = 64, .h_shift = 7,
         .h0 = (void *)L01_GRU_H0, .weights = (void *)L01_GRU_WEIGHTS,
         .channels = (void *)L01_GRU_CHANNELS, .sigmoid = (void *)L01_GRU_SIGMOID,
         .tanh = (void *)L01_GRU_TANH, .states = (void *)L01_GRU_SCRATCH,

@@ -1,6 +1,6 @@
 /* Gates, LSTM, GRU; see test_recurrent_kernels.py for the numbers. */
 #include "me_linear_s8_s16.h"
-#include "me_recurrent.h"
+#include "me_recurrent_steps.h"
 
 #include "drawn.h"
 
@@ -29,7 +29,8 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
     op = (me_recurrent_params){
         .units = n[1],
         .batch = n[2],
-        .reverse = n[3],
+        .row_bytes = (n[1] + 3) / 4 * 4,
+        .reverse = (uint8_t)n[3],
         .pre = n[4],
         .weights = in + n[6],
         .channels = (const me_channel *)(const void *)(in + n[7]),
@@ -43,14 +44,6 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
         .c_mult = n[16],
         .c_offset = n[17],
         .c_shift = n[18],
-        .y_mult = n[19],
-        .y_offset = n[20],
-        .y_shift = n[21],
-        .new_mult = n[22],
-        .new_offset = n[23],
-        .new_shift = n[24],
-        .result_shift = n[25],
-        .y_wide = n[26],
         .states = scratch,
     };
     steps = (me_recurrent_tile){ (const int16_t *)(const void *)(in + n[10]), out, n[5], 0 };
@@ -58,23 +51,10 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 
 static void run_case(void)
 {
-    switch (kind) {
-    case 0: me_linear_s8_s16(&gates, &rows); break;
-    case 1: me_lstm_s8(&op, &steps); break;
-    case 2: me_lstm_cell_s8(&op, &steps); break;
-    case 3: me_lstm_scaled_s8(&op, &steps); break;
-    case 4: me_lstm_cell_scaled_s8(&op, &steps); break;
-    case 5: me_gru_s8(&op, &steps); break;
-    case 6: me_gru_reset_first_s8(&op, &steps); break;
-    case 7: me_gru_state_s8(&op, &steps); break;
-    case 8: me_gru_reset_first_state_s8(&op, &steps); break;
-    case 9: me_lstm_s16(&op, &steps); break;
-    case 10: me_lstm_cell_s16(&op, &steps); break;
-    case 11: me_lstm_scaled_s16(&op, &steps); break;
-    case 12: me_lstm_cell_scaled_s16(&op, &steps); break;
-    case 13: me_gru_s16(&op, &steps); break;
-    case 14: me_gru_reset_first_s16(&op, &steps); break;
-    case 15: me_gru_state_s16(&op, &steps); break;
-    default: me_gru_reset_first_state_s16(&op, &steps);
-    }
+    if (kind == 0)
+        me_linear_s8_s16(&gates, &rows);
+    else if (kind == 1)
+        me_recurrent_run(&op, &steps, (me_cell){ .gates = 4, .work = me_lstm_units });
+    else
+        me_recurrent_run(&op, &steps, (me_cell){ .gates = 3, .work = me_gru_units });
 }
