@@ -143,12 +143,13 @@ class _Body:
     def _row(self, at: int) -> Iterator[str]:
         """Yield the innermost loop: pointers to its elements, the sums that they have in common,
         then the loop over them."""
+        count, row = self.loops.count(at), self.row_kernel
+        called = row and row.call(self._row_sums, self.arrays, count, self.flat.nest.out.dtype)
         yield from self._pointers(" + first" if self.loops.is_inner else "")
         yield from self._row_sums.lines
         yield from self.taken.pointers(self.formula, self._loads("v"), self._rows(0))
-        count = self.loops.count(at)
-        if row := self.row_kernel:
-            yield row.call(self._row_sums, self.arrays, count, self.flat.nest.out.dtype)
+        if called:
+            yield called
         elif self.turns.is_inner:
             yield from self.turns.row(count, self.formula, self._moves(1))
         elif copied := self.taken.copied(self.flat.nest.results):
@@ -323,8 +324,6 @@ class _Body:
             lines = self._word_row.word([text.whole for text in self._word_row.texts])
             return (LOOP_CYCLES + text_cycles(lines)) / self.lanes, code_operations(lines)
         together = self._together if self.dots else 1
-        is_inner, formula = self.turns.is_inner, self.formula
-        lines = (
-            self.turns.iteration(formula)[0] if is_inner else self._elements(ITERATIONS[:together])
-        )
+        is_inner, ahead = self.turns.is_inner, ITERATIONS[:together]
+        lines = self.turns.iteration(self.formula)[0] if is_inner else self._elements(ahead)
         return LOOP_CYCLES + text_cycles(lines) / together, code_operations(lines)

@@ -174,8 +174,9 @@ class FormulaText:
         return f"({a} {part.operation.removeprefix('long ')} {b})"  # inside int32
 
     def is_own(self, part: Expr) -> bool:
-        """Return whether a part has no variable of its own: one use, no label."""
-        return self.parts.uses[id(part)] == 1 and id(part) not in self.parts.labels
+        """Return whether a part has no variable of its own: one use, no label, not written yet."""
+        is_named = id(part) in self.parts.labels or self.texts.get(id(part), "").isidentifier()
+        return self.parts.uses[id(part)] == 1 and not is_named
 
     def _sum(self, part: Binary, shift: int) -> str:
         """Return a sum, shifted to the right: products are added by one instruction each, and the

@@ -29,6 +29,7 @@ UNROLLED, MOST_UNROLLED = (4, 2), 48  # iterations that are written out; parts o
 
 def write_loop(text: FormulaText, part: Reduced) -> str:
     """Write the loop over a reduced axis; return the variable with the result."""
+    _write_outside(text, [part])
     together = [part, *_beside(text, part)]
     _write_outside(text, together)
     names, axis = [text.next_name() for _ in together], text.parts.over.index(part.axis)
@@ -85,8 +86,7 @@ def _iterations(
 
 def _unrolled(text: FormulaText, part: Reduced, together: Sequence[Reduced]) -> int:
     """Return the iterations of a loop that are written one behind the other."""
-    axes = text.parts.axes
-    moved = [x for x in walk(*(each.value for each in together)) if part.axis in axes[id(x)]]
+    moved, _ = _apart(text, together)
     if part.ends is not None or any(isinstance(x, Reduced) for x in moved):
         return 1
     fits = (n for n in UNROLLED if n * len(moved) <= MOST_UNROLLED and 2 * n <= part.axis.extent)
@@ -100,9 +100,8 @@ def _pointers(text: FormulaText, sums: Sequence[Reduced], axis: int, first: str)
     first   the axis' first iteration, in C
     """
     pointers, known = dict[int, str](), {text.parts.over[n] for n in (*text.open, axis)}
-    for element in dict.fromkeys(x for each in sums for x in walk(each.value)):
-        axes = text.parts.axes[id(element)]
-        if id(element) in text.rows and text.parts.over[axis] in axes and axes <= known:
+    for element in _apart(text, sums)[0]:
+        if id(element) in text.rows and text.parts.axes[id(element)] <= known:
             starts = {f"r{n}": n for n in text.open} | {first: axis}
             pointers[id(element)] = f"{text.next_name()}_at"
             text.lines.append(text.rows[id(element)].pointer(pointers[id(element)], starts))
@@ -143,20 +142,23 @@ def _is_ready(text: FormulaText, part: Reduced) -> bool:
 
 def _write_outside(text: FormulaText, sums: Sequence[Reduced]) -> None:
     """Write the parts of reductions that do not depend on their axis."""
-    for inner in (x for part in sums for x in _outside(text, part)):
+    for inner in _apart(text, sums)[1]:
         text.of(inner)
 
 
-def _outside(text: FormulaText, part: Reduced) -> list[Expr]:
-    """Return the largest parts of a reduced value that do not depend on the axis."""
-    found, ahead = list[Expr](), [part.value]
+def _apart(text: FormulaText, sums: Sequence[Reduced]) -> tuple[list[Expr], list[Expr]]:
+    """Return the parts of values reduced over an axis that depend on it, operands first, and the
+    largest formulas in them that do not, among them other reductions over the axis."""
+    values, axis = [part.value for part in sums], sums[0].axis
+    moved, others, ahead = set[int](), dict[int, Expr](), values[::-1]
     while ahead:
         inner = ahead.pop()
-        if part.axis in text.parts.axes[id(inner)]:
+        if axis not in text.parts.axes[id(inner)]:
+            others |= {id(inner): inner} if inner.operands else {}
+        elif id(inner) not in moved:
+            moved.add(id(inner))
             ahead += reversed(inner.operands)
-        elif inner.operands:
-            found.append(inner)
-    return found
+    return [x for x in walk(*values) if id(x) in moved], [*others.values()]
 
 
 def _times(part: Reduced) -> str:

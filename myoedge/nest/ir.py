@@ -186,7 +186,7 @@ class Call(Expr):
 
 @dataclass(frozen=True)
 class Axis:
-    """A loop of a nest.
+    """A loop of a nest. Indices leave out an axis of one iteration.
 
     name     name, unique in the nest
     extent   number of iterations
@@ -197,7 +197,7 @@ class Axis:
 
     @property
     def at(self) -> Affine:
-        return Affine(((self, 1),))
+        return Affine(((self, 1),) if self.extent > 1 else ())
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ class _Rules:
                 return value
             case Where():
                 return _decided(part)
+            case Reduced("sum" | "int32 sum" | "max" | "min", axis, value) if axis.extent == 1:
+                return value
             case Scan():
                 return without_unread(part)
         return part
