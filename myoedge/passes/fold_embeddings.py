@@ -19,8 +19,8 @@ def fold_function_into_embedding(graph: Graph, node: Node) -> Rewrite:
     """Apply a pointwise function after an embedding to its table instead."""
     producer = writer(graph, node.inputs[0], "embedding", reader=node)
     ids, rank = len(graph.shape(producer.inputs[0])), len(graph.shape(node.name))
-    axis = node.attrs.get("axis", -1) % rank
-    require(axis >= ids or node.op != "affine")
+    axis = node.attrs.get("axis", -1) % max(rank, 1)
+    require(ids <= axis < rank or node.op != "affine")
     attrs = {**node.attrs, "axis": axis - ids + 1}
     names = (producer.inputs[1], *node.inputs[1:])
     _, rows = real_node(node.but(attrs=attrs), [graph.array(name) for name in names])

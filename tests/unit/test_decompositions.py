@@ -102,6 +102,44 @@ def test_a_call_is_what_torch_makes_of_it(name: str) -> None:
     close(found, CALLS[name](X).numpy(), 1e-4)
 
 
+# Of a tensor without dimensions, 0 and -1 name that of a row of one element.
+SINGLE: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "sum": lambda x: x.sum(0, keepdim=True),
+    "mean": lambda x: x.mean(-1),
+    "amax": lambda x: x.amax(()) + x.amax(0),
+    "max": lambda x: x.max(-1).values,
+    "argmax": lambda x: x.argmax(0).float() + x,
+    "argmin": lambda x: (x.argmin(-1, keepdim=True) == 0).float() * x,
+    "topk": lambda x: x.topk(1, 0).values,
+    "softmax": lambda x: x.softmax(-1) + x,
+    "log_softmax": lambda x: x.log_softmax(0) + x,
+    "logsumexp": lambda x: x.logsumexp(0),
+    "cumsum": lambda x: x.cumsum(0),
+    "cumprod": lambda x: x.cumprod(-1),
+    "logcumsumexp": lambda x: x.logcumsumexp(0),
+    "prod": lambda x: x.prod(0),
+    "any": lambda x: (x > 0).any(0).float() + x,
+    "norm": lambda x: x.norm(dim=0) + x.norm(p=1, dim=-1) + x.norm(),
+    "normalize": lambda x: F.normalize(x, dim=0) + x,
+    "std": lambda x: x.std(0, correction=0) + torch.std_mean(x, correction=0)[1],
+    "movedim": lambda x: x.movedim(0, -1) * 2,
+    "unfold": lambda x: x.unfold(0, 1, 1) * 2,
+    "index_select": lambda x: x.index_select(0, torch.tensor([0])) * 2,
+    "gather": lambda x: x.gather(0, torch.tensor(0)) * 2,
+    "flip": lambda x: x.flip(0) + x.flip([]),
+    "nansum": lambda x: torch.nansum(x, 0),
+}
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_a_tensor_without_dimensions_has_those_of_a_row(name: str) -> None:
+    single = seeded(1)[0]
+    function = SINGLE[name]
+    program = torch.export.export(Net(lambda net, x: function(torch.tanh(x))).eval(), (single,))
+    (found,) = evaluated(from_exported(program), [single.numpy()])
+    close(found, function(torch.tanh(single)).numpy(), 1e-4)
+
+
 def test_what_it_is_written_out_in_may_be_refused() -> None:
     """By the name of the call, not by those that the user has not written."""
     program = torch.export.export(

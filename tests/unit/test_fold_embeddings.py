@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -51,3 +52,8 @@ def test_a_larger_table_stays_a_product() -> None:
     net = Net(lambda net, x: F.embedding(x.argmax(-1), table) @ matrix)
     graph = agrees(net, seeded(3, 1000))
     assert [node.op for node in graph.nodes] == ["argmax", "embedding", "linear"]
+
+
+def test_a_function_of_a_single_entry_moves_into_the_table() -> None:
+    graph = agrees(Net(lambda net, x: torch.tanh((x.argmax() == 3).float() - 0.3)), seeded(12))
+    assert [node.op for node in graph.nodes] == ["argmax", "embedding"]

@@ -15,7 +15,7 @@ from myoedge.frontend.folding import check_einsum, check_elements
 from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
 from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
 from myoedge.frontend.torch.consistent import is_known
-from myoedge.frontend.torch.decompositions import is_written_out, written_out
+from myoedge.frontend.torch.decompositions import counts_none, is_written_out, written_out
 from myoedge.frontend.torch.quantized_calls import is_quantizer, quantizer
 from myoedge.frontend.torch.scans import is_scan, scanned
 from myoedge.frontend.torch.traced import (
@@ -183,6 +183,8 @@ def _value(call: _Call) -> Any:
 def _computed(call: _Call) -> Any:
     """Import a call by the function for its operands: integers, complex pairs or real numbers."""
     builder, target = call.builder, call.target
+    if target in (*IMPORT, *OF_INTEGERS) and counts_none(call.node):
+        return _parts(call)
     if target in OF_INTEGERS and _of_integers(call):
         return OF_INTEGERS[target](builder, call.arguments, call.out)
     if any(is_complex(builder, x) for x in (*call.read, *call.arguments.values())):
@@ -256,7 +258,7 @@ def _parts(call: _Call) -> Any:
         if part.op == "placeholder":
             inner[part.name] = next(read)
         elif part.op == "call_function":
-            if part.target is call.node.target:
+            if part.target is call.node.target and is_written_out(part.target):
                 raise Unsupported("")
             inner[part.name] = _value(_Call(call.builder, inner, part))
     return _resolved(graph.output_node().args[0], inner)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from myoedge.frontend.torch.traced import arguments_of
+
+DIMENSIONS = ("dim", "dims", "dimension", "source")  # arguments that count those of the operand
 WRITTEN_OUT = frozenset(
     f"aten.{name}"
     for name in (
@@ -30,18 +33,35 @@ def is_written_out(target: Any) -> bool:
     return str(target).rpartition(".")[0] in WRITTEN_OUT
 
 
+def counts_none(node: Any) -> bool:
+    """Return whether a call names dimensions of a tensor without any, as torch allows: 0 and -1
+    are that of a row of one element."""
+    given = arguments_of(node)
+    operand = getattr([*given.values(), None][0], "meta", {}).get("val")
+    named = [given[name] for name in DIMENSIONS if name in given]
+    return getattr(operand, "shape", None) == () and bool(named) and named[0] != []
+
+
 def written_out(node: Any) -> Any:
-    """Return torch's decomposition of a call as a graph; its placeholders are the operands."""
+    """Return torch's decomposition of a call as a graph, whose placeholders are the operands; for
+    dimensions of a tensor without any, the same call of rows."""
     from torch._decomp import get_decompositions
     from torch.fx import map_arg
     from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.utils._pytree import tree_map
 
-    read = node.all_input_nodes
+    read, of_rows = node.all_input_nodes, counts_none(node)
 
     def call(*given: Any) -> Any:
-        named = dict(zip(read, given, strict=True))
+        rows = [x.reshape(x.shape or (1,)) for x in given] if of_rows else given
+        named = dict(zip(read, rows, strict=True))
         args, kwargs = map_arg((node.args, node.kwargs), named.__getitem__)
-        return node.target(*args, **kwargs)
+        found = node.target(*args, **kwargs)
+        return tree_map(_alike, found, node.meta["val"]) if of_rows else found
 
-    table: Any = get_decompositions([node.target])
+    table: Any = get_decompositions([node.target] if is_written_out(node.target) else [])
     return make_fx(call, decomposition_table=table)(*(n.meta["val"] for n in read)).graph
+
+
+def _alike(y: Any, known: Any) -> Any:
+    return y.reshape(known.shape)

@@ -142,7 +142,7 @@ def unit_of(node: Any) -> Unit | None:
         eps, length = max(eps, given.get("min", 0.0)), given["self"]
     if _target(length) not in LENGTHS or arguments_of(length)["self"] is not x:
         return None
-    axis = _axis(arguments_of(length))
+    axis = _axis(arguments_of(length)) if x.meta["val"].shape else None
     return None if axis is None or eps > EPS_MOST else Unit(x, axis, eps)
 
 
