@@ -85,10 +85,8 @@ class _Rules:
                 return self._compared(part)
             case Binary("+" | "-", value, Number(0)) | Binary("*", value, Number(1)):
                 return value
-            case Where():
+            case Where() | Reduced():
                 return _decided(part)
-            case Reduced("sum" | "int32 sum" | "max" | "min", axis, value) if axis.extent == 1:
-                return value
             case Scan():
                 return without_unread(part)
         return part
@@ -187,12 +185,17 @@ class _Rules:
                 yield value, sign
 
 
-def _decided(part: Where) -> Expr:
-    """Return the side of a choice that is always taken; the choice itself if there is none."""
+def _decided(part: Where | Reduced) -> Expr:
+    """Return the side of a choice that is always taken, or the only value of a reduction; the part
+    itself if there is none."""
     match part:
         case Where(Number(known), then, otherwise):
             return then if known else otherwise
-    return part.then if part.then is part.otherwise else part
+        case Where(_, then, otherwise) if then is otherwise:
+            return then
+        case Reduced("sum" | "int32 sum" | "max" | "min", axis, value) if axis.extent == 1:
+            return value
+    return part
 
 
 def _shift(value: Expr, bits: int) -> Expr:

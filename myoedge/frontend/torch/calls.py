@@ -177,14 +177,12 @@ def _value(call: _Call) -> Any:
         return _zeros(call)
     if is_known(node) and len(call.constants) == len(call.read):
         return _folded(call)
-    return _computed(call)
+    return _parts(call) if counts_none(node) and is_known(node) else _computed(call)
 
 
 def _computed(call: _Call) -> Any:
     """Import a call by the function for its operands: integers, complex pairs or real numbers."""
     builder, target = call.builder, call.target
-    if target in (*IMPORT, *OF_INTEGERS) and counts_none(call.node):
-        return _parts(call)
     if target in OF_INTEGERS and _of_integers(call):
         return OF_INTEGERS[target](builder, call.arguments, call.out)
     if any(is_complex(builder, x) for x in (*call.read, *call.arguments.values())):
