@@ -142,7 +142,7 @@ def unit_of(node: Any) -> Unit | None:
         eps, length = max(eps, given.get("min", 0.0)), given["self"]
     if _target(length) not in LENGTHS or arguments_of(length)["self"] is not x:
         return None
-    axis = _axis(arguments_of(length)) if x.meta["val"].shape else None
+    axis = _axis(arguments_of(length))
     return None if axis is None or eps > EPS_MOST else Unit(x, axis, eps)
 
 
@@ -155,7 +155,8 @@ def _axis(given: Arguments) -> int | None:
     order, axes = given.get("ord", given.get("p")), given["dim"]
     axes = [axes] if isinstance(axes, int) else axes
     plain = order in (2, None) and given["keepdim"] and given.get("dtype") is None
-    return int(axes[0]) if plain and axes is not None and len(axes) == 1 else None
+    has_axis = axes is not None and len(axes) == 1 and given["self"].meta["val"].shape
+    return int(axes[0]) if plain and has_axis else None
 
 
 def reads(node: Any) -> Iterable[Any]:
