@@ -17,6 +17,7 @@ from myoedge.backends import board, gvsoc, gvsoc_sdk, host, openocd
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
 from myoedge.backends.names import BACKENDS
+from myoedge.backends.report_folder import damaged
 from myoedge.backends.samples import Sample, real_samples
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
@@ -210,8 +211,7 @@ def _check_sizes(build: Build, layers: Layers) -> None:
     seen = {name: len(data) for name, data in layers.items()}
     needed = {name for results in build.regions.values() for name in results}
     if layers and not (seen.items() <= sizes.items() and seen.keys() >= needed):
-        title = f"{build.folder.name}: the C does not write the layers of the plan"
-        raise MyoedgeError("E222", title, tries=["myoedge build ... again"])
+        raise damaged(build.folder, ValueError("the C does not write the layers of the plan"))
 
 
 def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:

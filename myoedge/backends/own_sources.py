@@ -24,7 +24,6 @@ from myoedge.plan.plan_json import describe
 from myoedge.plan.schedule import make_plan
 from myoedge.system.folder import MANIFEST, to_json
 from myoedge.system.library import KINDS, PROGRAMS
-from myoedge.version import __version__
 
 SRC = "src"
 CODE = (*KINDS, ".S")
@@ -57,12 +56,7 @@ def _listed(build: BuildFolder) -> dict[str, bytes]:
 
 def _foreign(build: BuildFolder, cause: str) -> MyoedgeError:
     """Return E222 for C that myoedge did not generate."""
-    error = damaged(build.folder, ValueError(cause))
-    by = build.manifest.get("myoedge")
-    if by == __version__:
-        return error
-    facts = {**dict(error.notice.facts), "built by": f"myoedge {by}", "this is": __version__}
-    return MyoedgeError(error.code, error.notice.title, facts, error.notice.tries)
+    return damaged(build.folder, ValueError(cause), versions=build.versions)
 
 
 def _code(src: Path) -> Iterator[str]:

@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.codegen.package_digest import sources
+from myoedge.errors import MyoedgeError, Notice, command, notice
 from myoedge.system import cache
 from myoedge.system.cache import sha256
 from myoedge.system.folder import (
@@ -26,6 +27,7 @@ from myoedge.system.folder import (
 )
 from myoedge.system.regular_files import read_regular, read_text
 from myoedge.system.tools import cache_folder
+from myoedge.version import __version__
 
 # Keys of report.json that commands read; the manifest cannot protect a replaced file.
 REPORT_KEYS = frozenset(
@@ -152,15 +154,29 @@ class ReportFolder:
     def meaningful(self, name: str) -> Iterator[None]:
         """Context manager that raises E222 if using a file with the right digest fails.
 
-        Every exception counts, because a file from elsewhere may have any content. In a build of
-        this computer it is a bug, and stays what it is.
+        Every exception counts, because a file from elsewhere, or of another version, may have any
+        content. In a build by this code on this computer it is a bug, and stays what it is.
         """
         try:
             yield
         except Exception as error:
-            if self.made_here or getattr(error, "code", "") == DAMAGED:
+            if self._is_by_this_code or getattr(error, "code", "") == DAMAGED:
                 raise
-            raise damaged(self.folder, error, name) from None
+            raise damaged(self.folder, error, name, self.versions) from None
+
+    @property
+    def _is_by_this_code(self) -> bool:
+        return cache.content(_record(self.manifest)) == sources().encode()
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The version that built the folder, and this one, as facts of errors; {} if they are
+        one."""
+        by, known = str(self.manifest.get("myoedge")), cache.content(_record(self.manifest))
+        if by == __version__ and known in (None, sources().encode()):
+            return {}
+        same = ", of other sources" if by == __version__ else ""
+        return {"built by": f"myoedge {by}{same}", "this is": f"myoedge {__version__}"}
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
@@ -173,7 +189,7 @@ def remember_made_here(manifest: Mapping[str, Any]) -> None:
     """Record that this computer generated the files of the build with this manifest; without room
     for the record they are generated and compared again."""
     with contextlib.suppress(MyoedgeError, OSError):
-        cache.keep(b"", _record(manifest))
+        cache.keep(sources().encode(), _record(manifest))
 
 
 def _record(manifest: Mapping[str, Any]) -> Path:
@@ -195,16 +211,22 @@ def _digests(document: Mapping[str, Any]) -> Any:
     return model.get("digest"), model.get("integer_digest")
 
 
-def damaged(folder: Path, error: Exception, name: str = "") -> MyoedgeError:
+def damaged(
+    folder: Path, error: Exception, name: str = "", versions: Mapping[str, str] | None = None
+) -> MyoedgeError:
     """Return error E222 for a damaged build folder.
 
-    error   the exception that reading the folder raised
-    name    file that could not be read
+    error      the exception that reading the folder raised
+    name       file that could not be read
+    versions   facts of a folder that another version built
     """
     title = error.notice.title if isinstance(error, MyoedgeError) else str(error)
     text = getattr(error, "strerror", None) or title or type(error).__name__
+    text = f"no entry {text}" if isinstance(error, KeyError) else text
     cause = f"{name}: {text.splitlines()[0]}".removeprefix(": ")
     if isinstance(error, FileNotFoundError) and name:
         cause = f"{name} is gone"
     whole = f"{folder.name} is not a whole build folder"
-    return MyoedgeError(DAMAGED, whole, {"cause": cause}, ["myoedge build ... again"])
+    needs = "the files that this version of `myoedge build` wrote, unchanged"
+    again = command("build", "MODEL", "--calib", "CALIB", "-o", folder)
+    return MyoedgeError(DAMAGED, whole, {"needs": needs, "has": cause, **(versions or {})}, [again])

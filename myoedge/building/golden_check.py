@@ -13,6 +13,7 @@ from myoedge.codegen.known_answer import repeated
 from myoedge.errors import MyoedgeError
 from myoedge.operators.engine_choice import CORES
 from myoedge.system import tools
+from myoedge.system.cache import disk_full_error
 from myoedge.targets import find_chip
 
 REPORT = "report it with the model file: it is a bug of myoedge"
@@ -24,13 +25,15 @@ def check_golden(files: Mapping[str, bytes]) -> None:
 
     files   all files of a build folder
 
-    Errors: E401 the integers differ; E501, E910 the C does not compile.
+    Errors: E281 disk full; E401 the integers differ; E501, E910 the C does not compile.
     """
     with tools.scratch() as folder:
-        for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        try:
+            for name, content in files.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+        except OSError as error:
+            raise disk_full_error(error.strerror or "") or error from None
         build = Build(folder)
         remember_made_here(build.manifest)
         sample, stream = golden_sample(build), build.stream

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import myoedge.operators as families
 from myoedge.backends.measurement import Activity, Inference, LayerCost, Measurement
 from myoedge.building.records import NotRecordable, digest, packed, unpacked
+from myoedge.codegen.package_digest import digest_of, sources
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.graph.constants import Constant, TensorQuant
 from myoedge.graph.input_normalization import InputNormalization
@@ -156,17 +157,4 @@ def _package_digest(name: str) -> str:
     place = getattr(sys.modules[name], "__file__", None) or ""
     if Path(place).name != "__init__.py":
         raise NotRecordable(name)
-    return _digest_of(Path(place).parent)
-
-
-@cache
-def sources() -> str:
-    """Return a digest of the sources of this package, its C library and the simulator."""
-    from myoedge.codegen.render import template_dir
-
-    return "".join(map(_digest_of, (Path(__file__).parents[1], template_dir())))
-
-
-def _digest_of(folder: Path) -> str:
-    below = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
-    return files.digest(folder, sorted(below), ())
+    return digest_of(Path(place).parent)

@@ -175,8 +175,9 @@ def newest() -> Path:
 
     builds = [path.parent for path in Path("build").glob(f"*/{MANIFEST}") if is_build(path.parent)]
     if not builds:
-        title = "no build is given, and none is below build/"
-        raise MyoedgeError("E222", title, tries=["myoedge build"])
+        facts = {"needs": "the folder of a build", "has": "no argument, and nothing below build/"}
+        again = "myoedge build MODEL --calib CALIB"
+        raise MyoedgeError("E222", "no build is given", facts, [again])
     return max(builds, key=lambda folder: ((folder / MANIFEST).stat().st_mtime_ns, folder.name))
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -21,9 +22,11 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.backends import own_sources as checked
+from myoedge.backends import report_folder
 from myoedge.backends.build import Build
 from myoedge.backends.report_folder import ReportFolder
 from myoedge.building.config import Found, from_tables
+from myoedge.cli import group
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.files import npz
 from tests.conftest import Ran, save_exported
@@ -92,6 +95,12 @@ FORMS: dict[str, tuple[type[nn.Module], tuple[int, ...], dict[str, Any], dict[st
         {"mlperf": {"model": "ic01", "input": "float32"}},
         {"app": "mlperf"},
     ),
+    "product": (
+        Windows,
+        SHAPE,
+        {"adapt": {"methods": ["prototypes"]}},
+        {"app": "gap-sdk", "weights_blob": True},
+    ),
     "tuned": (Windows, SHAPE, {}, {"tune": True, "simulate": True}),
 }
 USUAL = ("blob", "less memory", "stream")  # in every run of the tests
@@ -112,7 +121,7 @@ def built(folder: Path, form: str) -> Build:
     model = save_exported(network(), (torch.zeros(shape),), folder / "model.pt2")
     x = np.random.default_rng(0).standard_normal((12, *shape), np.float32)
     np.savez(folder / "calib.npz", input=x, label=np.arange(12) % 4)
-    calib: Any = folder / "calib.npz" if form == "adapt" else x
+    calib: Any = folder / "calib.npz" if "adapt" in tables else x
     config = Found(from_tables(tables, "myoedge.toml"), folder)
     usual = {"calib": calib, "config": config, "output": folder / form, "simulate": False}
     return myoedge.build(model, **{**usual, **options})
@@ -275,3 +284,86 @@ def test_damaged_files_with_the_right_digests(run: Run, folder: Path, damage: st
         refused(run(verb[0], folder, *verb[1:]), 2, "E222")
     with pytest.raises(MyoedgeError, match="E222"):
         myoedge.load_build(folder).run(np.zeros(SHAPE, np.float32))
+
+
+def reading() -> Iterator[tuple[str, ...]]:
+    """Commands whose argument is a build folder, from the table of commands."""
+    pending: list[tuple[tuple[str, ...], click.Command]] = [((), group)]
+    while pending:
+        words, command = pending.pop()
+        if isinstance(command, click.Group):
+            names = command.list_commands(click.Context(command))
+            found = ((name, command.get_command(click.Context(command), name)) for name in names)
+            pending += [((*words, name), each) for name, each in found if each]
+        names_of = {x.name for x in command.params if isinstance(x, click.Argument)}
+        if names_of & {"folder", "path", "old"} and words != ("init",):
+            yield words
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("product"), "product").folder
+
+
+OPTIONS = {
+    ("adapt",): ("--data", "calib.npz", "--test", "calib.npz"),
+    ("bench",): ("--meter", "/dev/null"),
+    ("check",): ("--against", "{}"),
+    ("diff",): ("{}",),
+    ("flash",): ("--port", "/dev/null"),
+    ("run",): ("--port", "/dev/null"),
+}
+OF_OLDER: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
+    "a number more": (
+        "graph.json",
+        lambda x: [step["scalars"].update(more=3) for step in x["steps"]],
+    ),
+    "a number less": ("graph.json", lambda x: [step["scalars"].clear() for step in x["steps"]]),
+    "no steps": ("graph.json", lambda x: x.pop("steps")),
+    "no places": ("plan.json", lambda x: [step.pop("writes") for step in x["steps"]]),
+}
+
+
+@pytest.mark.parametrize("change", OF_OLDER)
+def test_a_build_of_this_computer_by_another_version(
+    run: Run, product: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: str
+) -> None:
+    """Its files may have another format, whichever command reads them: E222 with the version."""
+    folder = Path(shutil.copytree(product, tmp_path / "out"))
+    shutil.copy(product.parent / "calib.npz", tmp_path)
+    name, edit = OF_OLDER[change]
+    document = json.loads((folder / name).read_bytes())
+    edit(document)
+    (folder / name).write_text(json.dumps(document))
+    with_new_digests(folder)
+    with monkeypatch.context() as older:
+        older.setattr(report_folder, "sources", lambda: "older")
+        report_folder.remember_made_here(json.loads((folder / "manifest.json").read_bytes()))
+    told = set()
+    for words in reading():
+        options = (text.format(folder) for text in OPTIONS.get(words, ()))
+        ran = run(*words, folder, *options)
+        assert "error[E9" not in ran.err, (words, ran.err)
+        if "built by  myoedge" in ran.err:
+            assert "error[E222]" in ran.err
+            assert "of other sources" in ran.err
+            told.add(words)
+            again = ran.err
+    assert {("simulate",), ("validate",), ("evidence",)} <= told
+    if change == "no steps":
+        assert rebuilt(run, again, product.parent / "model.pt2").code == 0
+        assert run("simulate", folder).code == 0
+
+
+def rebuilt(run: Run, told: str, model: Path) -> Ran:
+    """Runs the command that an error tells to try."""
+    (line,) = (x.split("myoedge build ")[1] for x in told.splitlines() if "myoedge build " in x)
+    values = {"MODEL": model, "CALIB": "random"}
+    return run("build", *(values.get(word, word) for word in line.split()), "--no-simulate")
+
+
+def test_without_a_build_the_remedy_makes_one(run: Run, product: Path) -> None:
+    told = run("simulate").err
+    assert "error[E222]" in told
+    assert rebuilt(run, told, product.parent / "model.pt2").code == 0
+    assert run("simulate").code == 0

@@ -68,7 +68,6 @@ SHARED = {
         "building.budget",
         "backends.build",
         "backends.flashing",
-        "backends.equivalence",
         "backends.onnx_agreement",
         "building.request",
         "building.simulate",
@@ -166,7 +165,6 @@ SHARED = {
         "backends.report_folder",
         "cli.shell",
         "api.reports",
-        "backends.equivalence",
     },  # no whole build
     "E221": {"system.folder", "integrations.huggingface"},  # a folder that holds other files
     "E243": {"simulator.machine", "simulator.disturbance"},  # no such place: a dump, a fault

@@ -142,8 +142,7 @@ def runs_code(path: Path, member: str, why: str) -> MyoedgeError:
 
     why   the reason
     """
-    facts = {"member": member, "because": why, "done": "nothing in it was run"}
-    return MyoedgeError("E107", f"{path} would run code when loaded", facts, REEXPORT)
+    return _unsafe(f"{path} would run code when loaded", member, why)
 
 
 def strange(path: Path, member: str, why: str) -> MyoedgeError:
@@ -151,8 +150,12 @@ def strange(path: Path, member: str, why: str) -> MyoedgeError:
 
     why   the reason
     """
-    facts = {"member": member, "because": why, "done": "nothing in it was run"}
-    return MyoedgeError("E107", f"{path} is not as torch.export.save writes it", facts, REEXPORT)
+    return _unsafe(f"{path} is not as torch.export.save writes it", member, why)
+
+
+def _unsafe(title: str, member: str, why: str) -> MyoedgeError:
+    needs = f"what torch.export.save writes for tensors and calls of {TORCH}; nothing was run"
+    return MyoedgeError("E107", title, {"needs": needs, "has": f"{member}: {why}"}, REEXPORT)
 
 
 def shortened(text: str, limit: int = 80) -> str:
