@@ -113,13 +113,17 @@ class FormulaText:
                 texts = (*table, *map(self.bare, part.values))
                 return f"{part.primitive.name}({', '.join(texts)})"
             case Where():
-                condition, then, otherwise = map(self.of, part.operands)
-                return f"({bare(condition)} ? {then} : {otherwise})"
+                return self._choice(part)
             case Binary():
                 return self._binary(part)
             case Reduced() | CallResult() | Assumed():
                 return self._inner_text(part)
         raise TypeError(part)
+
+    def _choice(self, part: Where) -> str:
+        condition, then, otherwise = map(self.of, part.operands)
+        known = condition if isinstance(part.condition, Where) else bare(condition)
+        return f"({known} ? {then} : {otherwise})"
 
     def _entry(self, part: Lookup, table: str) -> str:
         match part.at:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from myoedge.nest.ir import Axis, Element, Nest, Reduced
+from myoedge.nest.ir import Axis, Nest, Reduced
 from myoedge.nest.parts import all_axes
 from myoedge.nest.reads import ArrayRead, array_reads, with_joined_parts
 from myoedge.nest.rows import row_axis
@@ -204,8 +204,7 @@ def _independent(nest: Nest) -> FlatNest:
     """Return a description whose loops are independent as loops."""
     padded = padded_axes(nest)
     over = all_axes(nest)[len(nest.axes) :]
-    elements = [part for part in nest.parts if isinstance(part, Element)]
-    reads = tuple(array_reads(elements, nest.axes, over))
+    reads = tuple(array_reads(nest.parts, nest.axes, over))
     reads = _with_joined_parts(nest, reads)
     steps = [*(read.steps for read in reads), _result_steps(nest)]
     apart = [[int(axis == x) for x in nest.axes] for axis in nest.axes if axis in padded]
@@ -232,10 +231,9 @@ def _along(nest: Nest, inner: Axis, over: tuple[Axis, ...]) -> FlatNest:
 
     over   reduced axes
     """
-    elements = [part for part in nest.parts if isinstance(part, Element)]
     axes = _inner_last(nest, inner)
     along = dict(zip(nest.axes, _result_steps(nest), strict=True))
-    reads = tuple(array_reads(elements, axes, over))
+    reads = tuple(array_reads(nest.parts, axes, over))
     steps = [*(read.steps for read in reads), tuple(along.get(axis, 0) for axis in axes)]
     outer = collapse_loops([axis.extent for axis in axes[:-1]], [x[:-1] for x in steps])
     last = Loop(inner.extent, tuple(x[-1] for x in steps))

@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from myoedge.nest.ir import Array, Axis, Element
+from myoedge.nest.ir import Array, Axis, Element, Expr
+from myoedge.nest.taken import Taken
 from myoedge.nest.windows import IndexMap, Term
 from myoedge.numerics.arrays import strides
 
@@ -86,20 +87,24 @@ def _is_block(size: int, step: int, first: int, extent: int) -> bool:
 
 
 def array_reads(
-    parts: Sequence[Element], axes: Sequence[Axis], over: Sequence[Axis]
+    parts: Sequence[Expr], axes: Sequence[Axis], over: Sequence[Axis]
 ) -> Iterator[ArrayRead]:
-    """Yield the arrays of elements, each once per index; records of constants as one."""
-    found: dict[tuple[int, tuple[int, ...]], list[tuple[Element, int]]] = {}
-    for part in parts:
-        known = [*zip(part.index, strides(part.array.shape), strict=True)]
-        moved = tuple(
-            sum(i.stride(axis) * step for i, step in known) if axis.extent > 1 else 0
-            for axis in (*axes, *over)
-        )
-        start = sum(index.const * step for index, step in known)
-        found.setdefault((id(part.array), moved), []).append((part, start))
-    for (_, moved), group in found.items():
+    """Yield the arrays of the elements among parts of formulas, each once per index; records of
+    constants as one. Those with a computed index are apart."""
+    found: dict[tuple[int, tuple[int, ...], bool], list[tuple[Element, int]]] = {}
+    taken = {id(part.element) for part in parts if isinstance(part, Taken)}
+    for part in (x for x in parts if isinstance(x, Element)):
+        moved, start = _place(part, (*axes, *over))
+        found.setdefault((id(part.array), moved, id(part) in taken), []).append((part, start))
+    for (_, moved, _), group in found.items():
         yield from _reads_of(group, moved[: len(axes)], moved[len(axes) :])
+
+
+def _place(part: Element, axes: Sequence[Axis]) -> tuple[tuple[int, ...], int]:
+    """Return the element step of an element along each axis, and where it starts."""
+    known = [*zip(part.index, strides(part.array.shape), strict=True)]
+    moved = (sum(i.stride(x) * n for i, n in known) if x.extent > 1 else 0 for x in axes)
+    return tuple(moved), sum(index.const * step for index, step in known)
 
 
 def _reads_of(

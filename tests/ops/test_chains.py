@@ -47,6 +47,7 @@ OTHERS = {
     "argmax",
     "embedding",
     "rotary",
+    "ctc_new",
     "variance",
     "softmax",
     "log_softmax",

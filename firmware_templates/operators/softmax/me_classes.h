@@ -10,10 +10,10 @@
 #define ME_NO_CLASS (-1)
 
 /* Frame t of the results is made of frames from t - before on; before the first one there are
- * none. blank: of CTC; taps, classes: frames that vote, and for how many classes */
+ * none. taps, classes: frames that vote, and for how many classes */
 typedef struct {
-    int32_t given, made, inner, before, blank, taps, classes;
-} me_classes_params;
+    int32_t given, made, inner, before, taps, classes;
+} me_majority_s32_params;
 
 /* x int32 [outer][given][inner], y int32 [outer][made][inner]; scratch: me_votes_bytes */
 typedef struct {
@@ -21,14 +21,7 @@ typedef struct {
     int32_t *y;
     int32_t outer;
     int8_t *scratch;
-} me_classes_tile;
-
-typedef me_classes_params me_ctc_new_s32_params, me_majority_s32_params;
-typedef me_classes_tile me_ctc_new_s32_tile, me_majority_s32_tile;
-
-/* The class of every frame that is not that of the frame before, nor blank; ME_NO_CLASS for others. int32 to
- * int32; before 0 or 1, inner at least 1, given at least made + 1 - before. */
-void me_ctc_new_s32(const me_ctc_new_s32_params *op, const me_ctc_new_s32_tile *tile);
+} me_majority_s32_tile;
 
 /* The class that most of the last `taps` frames have, of equally many the smallest. int32 to int32; an x outside 0 to
  * classes - 1 has no vote, and without any vote y is 0. taps, classes, inner at least 1, before at least 0, given

@@ -27,9 +27,7 @@ from myoedge.operators.common_rules import (
 )
 from myoedge.operators.described import nest_constant, operand, result, saturated
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, MOVES, Format
-from myoedge.operators.kernel import on_cluster
 from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
-from myoedge.operators.resize.tiling import resize_in_tiles
 from myoedge.operators.traits import Constants, Described, Kept, Result, Weights
 
 SHIFT_MAX = 22  # leaves room for the zero point next to the weights
@@ -174,7 +172,7 @@ RESIZE = register(
         real=real,
         integer=Described(resize_nest),
         constants=Constants(quantize, kinds=(ResizeParams,), learnt=LEARNT),
-        kernels=(*generated(*WIDTHS), *on_cluster(resize_in_tiles)),
+        kernels=generated(*WIDTHS),
         weights=Weights((1,)),
         epilogue=True,
         permute_rule=axis_permuted,

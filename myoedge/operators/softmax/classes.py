@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.formulas import broadcast_axes, equal, index_of, maximum, where
+from myoedge.nest.ir import Element, Expr, Nest, as_index
+from myoedge.nest.taken import Taken
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.element_type import INT32
 from myoedge.operators.attributes import (
@@ -26,11 +29,13 @@ from myoedge.operators.attributes import (
     whole,
 )
 from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import as_in_floats
+from myoedge.operators.described import operand, result
 from myoedge.operators.format import EITHER, INTEGERS, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import ByHand, Operands, Result
+from myoedge.operators.traits import ByHand, Described, Operands, Result
 from myoedge.targets.chip import Engine
 
 NOTHING = -1  # no symbol: after the last one, or without frames
@@ -119,6 +124,19 @@ def new_real(attrs: Attrs, x: Array) -> Array:
     return np.where((now != was) & (now != attrs["blank"]), now, NOTHING).astype(np.int32)
 
 
+def new_nest(step: QuantizedNode) -> Nest:
+    """Describe the symbols of new_real."""
+    axes, x, along = broadcast_axes(step.out), operand(step, 0), step.attrs["axis"]
+    before, frame = step.attrs["before"], index_of(axes[along])
+    index = tuple(axis.at for axis in axes)
+    start = Element(x, (*index[:along], as_index(0), *index[along + 1 :]))
+    was: Expr = Taken(start, along, maximum(frame - before, 0))
+    was = where(frame < before, NOTHING, was) if before else was
+    now = Taken(start, along, frame + (1 - before))
+    is_new = where(equal(now, was), 0, 1 - equal(now, step.attrs["blank"]))
+    return Nest(axes, (x,), result(step), index, where(is_new, now, NOTHING))
+
+
 def vote_real(attrs: Attrs, x: Array) -> Array:
     """Return the most frequent class among the last `taps` frames of x int32 [.., T, ..]; the
     smallest class in a tie.
@@ -130,15 +148,15 @@ def vote_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(votes.argmax(0), np.int32)
 
 
-def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of an operator on classes; tiles divide all axes except time. Each
-    core counts votes in its own scratch."""
+def vote_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Return the tiled kernel of a majority vote; tiles divide all axes except time. Each core
+    counts votes in its own scratch."""
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
-    frames, classes = step.shapes[0][step.attrs["axis"]], step.attrs.get("classes", 0)
-    taps, votes = _taps(step.attrs), step.node.op == "majority"
+    frames, classes = step.shapes[0][step.attrs["axis"]], step.attrs["classes"]
+    taps = _taps(step.attrs)
     around: AffineExpr = (("o", 1),)
     return TiledKernel(
-        function="me_majority_s32" if votes else "me_ctc_new_s32",
+        function="me_majority_s32",
         axes={"o": outer},
         split=("o",),
         operands=(
@@ -150,7 +168,6 @@ def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "made": made,
             "inner": inner,
             "before": step.attrs["before"],
-            "blank": step.attrs.get("blank", 0),
             "taps": taps,
             "classes": classes,
         },
@@ -158,12 +175,10 @@ def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "x": "@x",
             "y": "@y",
             "outer": regions["x"].extent[0],
-            **({"scratch": "@scratch"} if votes else {}),
+            "scratch": "@scratch",
         },
         scratch=lambda sizes: engine.cores * classes * 4,
-        work=lambda sizes: (
-            -(-sizes["o"] * made * inner // engine.cores) * (taps + classes if votes else 1)
-        ),
+        work=lambda sizes: -(-sizes["o"] * made * inner // engine.cores) * (taps + classes),
     )
 
 
@@ -186,9 +201,9 @@ CTC_NEW = register(
         doc="CTC symbols frame by frame: a new class, otherwise -1; --ctc on a stream",
         shape=classes_shape,
         real=new_real,
-        integer=ByHand(as_in_floats(new_real)),
+        integer=Described(new_nest, as_in_floats(new_real)),
         result=Result(dtype="int32", are_symbols=True),
-        kernels=on_cluster(classes_in_tiles, Format((INTEGERS,), INTEGERS)),
+        kernels=generated(Format((INTEGERS,), INTEGERS)),
         operands=Operands(are_indices=True),
         streaming_rule=classes_streaming_rule,
     )
@@ -203,5 +218,6 @@ MAJORITY = register(
         doc="the most frequent class of the last frames: [model] vote",
         real=vote_real,
         integer=ByHand(as_in_floats(vote_real)),
+        kernels=on_cluster(vote_in_tiles, Format((INTEGERS,), INTEGERS)),
     )
 )

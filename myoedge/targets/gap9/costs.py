@@ -59,7 +59,6 @@ KERNELS = {
     "me_table_s8": KernelCost(12.9, 225, 300),
     "me_tables_s8": KernelCost(13.2, 250, 400),
     # Per result.
-    "me_resize_s8": KernelCost(12, 300, 400),
     "me_selective_scan_s8": KernelCost(10.3, 700, 1500),  # per step of a state
     "me_selective_scan_s16": KernelCost(46.5, 600, 2200),
     "me_selective_stream_s8": KernelCost(10.3, 700, 1600),
@@ -73,7 +72,6 @@ KERNELS = {
     # Per frame: and class, unchanged, or per vote.
     "me_ctc_greedy_s8": KernelCost(9, 400, 400),
     "me_ctc_greedy_s16": KernelCost(9, 400, 400),
-    "me_ctc_new_s32": KernelCost(35, 250, 300),
     "me_majority_s32": KernelCost(19, 250, 400),
     # Per element of a row.
     "me_group_norm_s8": KernelCost(11.5, 600, 1000),
