@@ -67,6 +67,7 @@ SHARED = {
         "backends.adapting",
         "building.budget",
         "backends.build",
+        "backends.equivalence",
         "backends.flashing",
         "backends.onnx_agreement",
         "building.request",
