@@ -42,7 +42,8 @@ def _choosing(part: Expr) -> Axis | None:
     """Return the axis whose index alone decides a choice."""
     match part:
         case Where(Binary("==", Element(_, (Affine(((axis, 1),)),)) as at, Number())):
-            return axis if at.array.values is not None else None
+            is_known = at.array.values is not None and not at.array.varies
+            return axis if is_known else None
     return None
 
 

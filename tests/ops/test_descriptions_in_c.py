@@ -253,6 +253,16 @@ def test_formulas_of_one_axis_are_computed_side_by_side(tmp_path: Path) -> None:
     assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O1", tilings))
 
 
+def test_another_training_may_choose_other_formulas() -> None:
+    i, s = Axis("i", 24), Axis("s", 2)
+    chosen = Array("chosen", "int8", (2,), np.array([0, 1], np.int8), varies=True)
+    x, y = Array("x", "int8", (24,)), Array("y", "int8", (24, 2))
+    nest = Nest((i, s), (x,), y, (i.at, s.at), where(equal(chosen[s], 0), x[i], -1 - x[i]))
+    chain = chain_of(nest, {})
+    assert chain is not None
+    assert len(chain.flat.nest.results) == 1
+
+
 def test_each_number_has_its_text() -> None:
     """Also those of a description that has not been kept."""
     text = FormulaText(FormulaParts((Number(0),), {}, {}, {}, (), 0), {}, "v")
