@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError, named_input
@@ -127,6 +127,8 @@ def qualified_name(target: str) -> str:
 def suggest_replacement(target: str) -> str:
     """Return a suggested replacement for an unsupported operator."""
     if name := qualified_name(target):
+        if target in _imported():
+            return f"a module torch_library.py of its plug-in that registers {name} in torch"
         return (
             f"name a plug-in that registers {name}, in myoedge.toml: [plugins] operators = [...]; "
             "docs/guides/plugins.md says how to write one"
@@ -159,10 +161,17 @@ def unsupported(
         f"{str(first.origin or '') or 'the network'} {title}{more}",
         {"found": "\n".join(map(_line, causes.values()))},
         [
-            *dict.fromkeys(_try(r[0], advice) for r in causes.values()),
+            *filter(None, dict.fromkeys(_try(r[0], advice) for r in causes.values())),
             "myoedge ops  lists what there is",
         ],
     )
+
+
+def _imported() -> Collection[str]:
+    """Return the calls that have an import row, of plug-ins, too."""
+    from myoedge.frontend.operator_table import IMPORT
+
+    return IMPORT.keys()
 
 
 def _line(refusals: Sequence[Refusal]) -> str:
@@ -185,6 +194,8 @@ def _try(refusal: Refusal, advice: Callable[[str], str]) -> str:
         return REMOVE_PARAMETRIZATIONS
     if refusal.reason.startswith(COMPLEX):
         return AS_REAL
+    if refusal.reason and qualified_name(refusal.target) and refusal.target in _imported():
+        return refusal.instead  # the import row of a plug-in has refused this use
     by_reason = {NO_KEY: KEEP_A_KEY, MIXED: TWO_MASKS}
     return refusal.instead or by_reason.get(refusal.reason) or advice(refusal.target)
 

@@ -148,9 +148,8 @@ class Formula:
         except ValueError as refusal:
             raise Unsupported(f"{self.name} of shapes {stated}") from refusal
         if any(shapes[at] not in ((), (1,), out[-1:]) for at in self.weights):
-            raise Unsupported(
-                f"{self.name} of shapes {stated}: a constant has one value per channel"
-            )
+            reason = f"{self.name} of shapes {stated}: a constant has one value per channel"
+            raise Unsupported(reason, f"a constant of shape {list(out[-1:])} or [1]")
         return out
 
     def quantize(self, site: QuantizeInputs) -> FormulaParams:

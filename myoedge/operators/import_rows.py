@@ -146,7 +146,8 @@ def adding(op: str, *operands: str, **attrs: str) -> Row:
 
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
         for at in OPS[op].weights.at:
-            weights(b, a[operands[at]], f"{operands[at]} of {op}")
+            own = operands[at]
+            weights(b, a[own], f"{own} of {op}", f"{own} as a buffer or parameter of the module")
         given = {name: a[argument] for name, argument in attrs.items()}
         return b.add(op, *(a[name] for name in operands), **given)
 

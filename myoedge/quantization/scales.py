@@ -22,6 +22,7 @@ from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.checks import enforce
 from myoedge.operators.elementwise.tables import make_table
+from myoedge.operators.formula_overflow import overflow
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.operators.kernel_formats import weight_bits
 from myoedge.quantization.calibrate import Calibration
@@ -142,12 +143,7 @@ def quantize_graph(
     )
     for step in steps:
         if step.bound > INT32_MAX:
-            raise MyoedgeError(
-                OVERFLOW,
-                f"{step.node.where} could overflow its 32-bit accumulator",
-                {"needs": f"at most {INT32_MAX:,}", "has": f"{step.bound:,} at the worst input"},
-                [_with_smaller_sums(step, graph)],
-            )
+            raise _overflow(step, graph)
     left = left_in_8_bits(graph, params, rules)
     warnings = (*weak_layers(graph, calibration.ranges, params), *left)
     network = QuantGraph(graph, params, steps, constants, calibration, digest, warnings)
@@ -175,6 +171,16 @@ def _unchanged(
 
 def _is_alike(a: Constant, b: Constant) -> bool:
     return a.array is b.array and a.format is b.format
+
+
+def _overflow(step: QuantizedNode, graph: Graph) -> MyoedgeError:
+    """Return E117 for a layer."""
+    facts = {"needs": f"at most {INT32_MAX:,}", "has": f"{step.bound:,} at the worst input"}
+    remedy = _with_smaller_sums(step, graph)
+    if (found := overflow(step)) is not None:
+        facts["has"], remedy = found
+    title = f"{step.node.where} could overflow its 32-bit accumulator"
+    return MyoedgeError(OVERFLOW, title, facts, [remedy])
 
 
 def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:

@@ -256,3 +256,36 @@ def test_a_fault_of_an_author_is_told(
     assert " ".join(words.split()) in said, str(error)
     assert tried in error.notice.tries[0], str(error)
     use(SOURCE.replace(old, mended))
+
+
+@pytest.mark.parametrize(
+    ("formula", "part"),
+    [
+        ("x * self.gain * self.gain", "x * self.gain * self.gain from -"),
+        ("x * x * x * x * self.gain", "x * x * x * x"),
+        ("x * self.gain + (x << 26)", "x << 26 from -"),
+        ("(x << 20) * self.gain", "(x << 20) * self.gain from -"),
+        ('self.lookup("gain", x) + x', 'self.lookup("gain", x) of any value'),
+        ("self.gain << x", "self.gain << x of any value"),
+        ("(x << 15) * (x << 15)", "(x << 15) * (x << 15)"),
+        ("where(x > 5, x * x * x * x, x << 30)", "x * x * x * x"),
+        ("abs(x * x) * self.gain * self.gain", "abs(x * x) * self.gain * self.gain from"),
+    ],
+)
+def test_a_formula_that_may_overflow_is_told_the_clips_with_which_it_fits(
+    formula: str, part: str
+) -> None:
+    source = SOURCE.replace(PRODUCT, f"return {formula}")
+    with defined(source) as draw, pytest.raises(MyoedgeError) as caught:
+        draw().step  # noqa: B018
+    assert caught.value.code == "E117"
+    assert dict(caught.value.notice.facts)["has"].startswith(part), str(caught.value)
+    (tried,) = caught.value.notice.tries
+    for line in tried.split(";\n"):
+        clip, _, rest = line.partition(" in place of ")
+        operand, _, whole = rest.partition(", in ")
+        start, _, end = whole.rpartition(operand) if "lookup" in whole else whole.partition(operand)
+        assert whole in source, tried
+        source = source.replace(whole, f"{start}{clip}{end}")
+    with defined(source) as draw:
+        assert draw().step.bound < 2**31

@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from myoedge.frontend import operator_table
+from myoedge.frontend.refusals import Refusal, refusal_of, unsupported
+from myoedge.graph.origin import Origin
 from myoedge.nest.intervals import UNKNOWN, intervals
 from myoedge.nest.ir import Array, Axis, Lookup, Nest
 from myoedge.operators.api import Constant, ElementwiseOperator, Scaled, elementwise_use, where
 from myoedge.operators.base import OPS
 from myoedge.operators.formula import FORMULAS
-from myoedge.operators.graph_builder import Unsupported
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.streaming_rule import OperandAxis
 from tests.conftest import ROOT
 from tests.ops import harness, test_ops, test_stored_numbers, test_tiles
@@ -137,3 +140,29 @@ def test_a_constant_of_another_shape_is_refused(shapes: tuple[tuple[int, ...], .
 def test_operands_that_do_not_broadcast_are_refused() -> None:
     with pytest.raises(Unsupported, match=r"lerp of shapes \[2, 3\], \[4, 3\]"):
         OPS["lerp"].shape({}, (2, 3), (4, 3))
+
+
+def test_a_refused_use_of_a_plugin_s_operator_says_what_to_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not which plug-in to name, as the operator is known."""
+    target = "lab.gain.default"
+    (row,) = sys.modules["myoedge_gains"].ROWS
+    monkeypatch.setitem(operator_table.IMPORT, target, row.row)  # type: ignore[attr-defined]
+    b = GraphBuilder()
+    x, computed = (b.input(name, (2, 3)) for name in "xf")
+    fixed = {"wide": b.constant(np.ones((2, 3), np.float32)), "own": b.constant(np.ones(3))}
+    for factors, told in ((computed, "factors as a buffer"), (fixed["wide"], "shape [3] or [1]")):
+        with pytest.raises(Unsupported) as caught:
+            row.row(b, {"x": x, "factors": factors}, (2, 3))
+        refusal = refusal_of(caught.value, target, Origin("layer", ""))
+        first, last = unsupported([refusal]).notice.tries
+        assert told in first
+        assert "myoedge ops" in last
+    assert row.row(b, {"x": x, "factors": fixed["own"]}, (2, 3))
+    (last,) = unsupported([Refusal(target, Origin("layer", ""), "no")]).notice.tries
+    assert "myoedge ops" in last
+    (bare, _) = unsupported([Refusal(target, Origin("layer", ""))]).notice.tries
+    assert "torch_library.py" in bare
+    (other, _) = unsupported([Refusal("lab.other.default", Origin("layer", ""))]).notice.tries
+    assert "name a plug-in that registers lab::other" in other
