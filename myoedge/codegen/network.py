@@ -18,6 +18,7 @@ from myoedge.codegen.kernel_calls import has_own_call
 from myoedge.codegen.library import brought, called, headers
 from myoedge.codegen.loops import RowFetch, loop_values, row_fetches
 from myoedge.codegen.render import wrapped
+from myoedge.codegen.tile_transfers import FETCH_CONSTANTS, FETCH_OPERANDS
 from myoedge.codegen.tiled_layer import OutsideL1, TiledLayer, tiled_layer
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import Operand, Source, Written
@@ -253,15 +254,20 @@ def traced(plan: Plan, index: int) -> list[dict[str, Any]]:
 
 
 def _prefetches(plan: Plan, rows: Sequence[RowFetch]) -> dict[int, Prefetch]:
-    """Return layer -> prefetch that starts during its tiles: of later layers' constants, and of the
-    next iteration's rows."""
+    """Return layer -> prefetch that starts during its tiles: of later layers' constants and
+    operands, and of the next iteration's rows."""
     starts = list(accumulate((len(tiling.tiles) for tiling in plan.tilings), initial=0))
     fetched: dict[int, list[tuple[str, int]]] = {}
     for later, tiling in enumerate(plan.tilings):
-        if tiling.prefetch_tile is not None:
-            index = bisect_right(starts, tiling.prefetch_tile) - 1
-            function = f"{function_name(later, plan.steps[later])}_fetch_constants"
-            fetched.setdefault(index, []).append((function, tiling.prefetch_tile - starts[index]))
+        name = function_name(later, plan.steps[later])
+        moved = [
+            (tiling.begun_ahead(0, x), x.operand in tiling.ahead) for x in tiling.tiles[0].loads
+        ]
+        for tile, is_operand in dict.fromkeys(moved):
+            if tile is not None:
+                index = bisect_right(starts, tile) - 1
+                function = f"{name}_{FETCH_OPERANDS if is_operand else FETCH_CONSTANTS}"
+                fetched.setdefault(index, []).append((function, tile - starts[index]))
     for row in rows:
         fetched.setdefault(row.during, []).append((row.function, 0))
     return {index: _prefetch(plan, index, known) for index, known in sorted(fetched.items())}

@@ -10,6 +10,7 @@ from myoedge.codegen.addresses import Addresses, Base, Outside
 from myoedge.codegen.tile_numbers import Tables, c_table, divisors
 from myoedge.plan.l1.tiling import Tiling, Transfer
 
+FETCH_CONSTANTS, FETCH_OPERANDS = "fetch_constants", "fetch_operands"
 Moved = Sequence[Sequence[Transfer]]  # per tile
 
 
@@ -19,10 +20,19 @@ def movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[
     base   operand -> its address in L2, or in a caller's buffer
     """
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
+    fetched = {
+        operands: [
+            _call("me_fetch", x, base, tiling, movement)
+            for x in early
+            if (x.operand in tiling.ahead) == operands
+        ]
+        for operands in (False, True)
+    }
     return {
         "load": [*_loads(tiling, base, movement)],
         "store": [*_stores(tiling, base, movement)],
-        "fetch_constants": [_call("me_fetch", x, base, tiling, movement) for x in early],
+        FETCH_CONSTANTS: fetched[False],
+        FETCH_OPERANDS: fetched[True],
     }
 
 

@@ -28,7 +28,7 @@ class TiledLayer:
 
     text        the code
     functions   functions that it defines: "arguments", "jobs", "load", "compute",
-                "store", "fetch_constants"
+                "store", "fetch_constants", "fetch_operands"
     scalars     numbers that it reads from the model's data
     """
 

@@ -123,13 +123,16 @@ class FlatNest:
 
     def row_size(self, number: int) -> int:
         """Return the elements of an array, or of a sequence's row, that loops access."""
+        return math.prod(self.part_read(number))
+
+    def part_read(self, number: int) -> tuple[int, ...]:
+        """Return the elements per dimension of an array that loops access, with padding."""
         known = self.index_map(number)
         assert known is not None, "an array with an index per dimension"
         extents = [*(loop.extent for loop in self.loops), *(axis.extent for axis in self.over)]
         if (dimension := self.taken_of(number)) is not None:
             extents.append(self.reads[number].array.shape[dimension])
-        spans = (1 + sum(n * (extents[at] - 1) for at, n in terms) for terms in known.index)
-        return math.prod(spans)
+        return tuple(1 + sum(n * (extents[at] - 1) for at, n in terms) for terms in known.index)
 
     def taken_of(self, number: int) -> int | None:
         """Return the dimension along which the index of a read is computed; None: there is none."""

@@ -55,5 +55,5 @@ def of_one_iteration(
         return found
     for name in _row_names(flat.turns, arrays, results) & found.keys():
         x = found[name]
-        found[name] = Region(x.start[1:], x.extent[1:], x.before[1:], x.after[1:])
+        found[name] = Region(x.start[1:], x.extent[1:], x.before[1:], x.after[1:], x.within[1:])
     return found

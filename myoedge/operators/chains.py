@@ -231,16 +231,24 @@ def _inputs(chain: ChainNest, text: CKernel, dims: Sequence[AffineExpr]) -> list
     """
     named, again = zip(text.pointers, chain.operands, strict=True), shared_rows(chain.flat)
     return [
-        _operand(name, source, chain.flat, number, dims)
+        _operand(name, source, chain.flat, number, dims, text.steps[name])
         for number, (name, source) in enumerate(named)
         if number not in again
     ]
 
 
 def _operand(
-    name: str, source: int | None, flat: FlatNest, number: int, dims: Sequence[AffineExpr]
+    name: str,
+    source: int | None,
+    flat: FlatNest,
+    number: int,
+    dims: Sequence[AffineExpr],
+    steps: Sequence[int],
 ) -> Operand:
-    """Return an array of the loops as an operand whose index follows from theirs."""
+    """Return an array of the loops as an operand whose index follows from theirs.
+
+    steps   loops and reduced axes whose steps in the array are fields of the tile
+    """
     known, array = flat.index_map(number), flat.reads[number].array
     assert known is not None, "a chain reads arrays with an index per dimension"
     index = tuple(
@@ -248,9 +256,11 @@ def _operand(
         for terms in known.index
     )
     size = np.dtype(array.dtype).itemsize
-    if source is not None:
-        return Operand(name, source, known.shape, index, known.start, size)
-    return Operand(name, name, known.shape, index, known.start, size, array=array.known)
+    if source is None:
+        return Operand(name, name, known.shape, index, known.start, size, array=array.known)
+    others, part = (at for at in range(len(dims)) if at not in steps), flat.part_read(number)
+    has_steps = all(known.step(at, part) == known.step(at, known.shape) for at in others)
+    return Operand(name, source, known.shape, index, known.start, size, has_steps=has_steps)
 
 
 def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
@@ -275,7 +285,7 @@ def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Field
     maps = [*map(flat.index_map, range(len(text.pointers))), result]
     for (name, wanted), own in zip(text.steps.items(), maps, strict=True):
         for n, at in enumerate(wanted):
-            fields[f"{name}_step[{n}]"] = own.step(at, regions[name].extent) if own else 0
+            fields[f"{name}_step[{n}]"] = own.step(at, regions[name].in_memory) if own else 0
     return fields
 
 
@@ -290,7 +300,7 @@ def _with_rows(regions: Mapping[str, Region], rows: Mapping[str, str]) -> dict[s
 
 def _padding_bytes(region: Region, array: Array) -> int:
     """Return the distance from where padding would start to the first element of a region."""
-    steps = strides(region.extent)
+    steps = strides(region.in_memory)
     count = sum(n * step for n, step in zip(region.before, steps, strict=True))
     return count * np.dtype(array.dtype).itemsize
 

@@ -50,16 +50,24 @@ class Region:
     start           first index per dimension
     extent          number of elements per dimension
     before, after   padding per dimension: elements accessed before index 0 and past the end
+    within          elements per dimension of the tensor in L1 that contains the region; (): L1 has
+                    the region alone
     """
 
     start: Shape
     extent: Shape
     before: Shape
     after: Shape = field(compare=False)
+    within: Shape = ()
 
     @property
     def size(self) -> int:
         return math.prod(self.extent)
+
+    @property
+    def in_memory(self) -> Shape:
+        """Elements per dimension of the array in L1 that the region is, or is part of."""
+        return self.within or self.extent
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,8 @@ class Operand:
     row_stride        tile field for the bytes between rows (dimension 1); "": contiguous rows
     position_stride   tile field for the bytes between positions (all dimensions but the last), so
                       that a tile may hold part of the channels; "": contiguous positions
+    has_steps         whether fields of the tile are its steps, so that a tile may be any part of a
+                      tensor in L1
     array             values of a packed constant
     """
 
@@ -86,6 +96,7 @@ class Operand:
     itemsize: int = 1
     row_stride: str = field(default="", repr=False)
     position_stride: str = field(default="", repr=False)
+    has_steps: bool = field(default=False, repr=False)
     array: Array | None = field(default=None, repr=False, compare=False)
 
     @classmethod

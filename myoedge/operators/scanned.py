@@ -96,7 +96,7 @@ def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Field
     result = IndexMap((), (), tuple(((at, 1),) for at in flat.result_loops))
     for (name, wanted), own in zip(text.steps.items(), (*maps, result), strict=True):
         for n, at in enumerate(wanted):
-            fields[f"{name}_step[{n}]"] = own.step(at, regions[name].extent) if own else 0
+            fields[f"{name}_step[{n}]"] = own.step(at, regions[name].in_memory) if own else 0
     extents = loop_extents(flat, regions["y"].extent)
     return fields | {f"extent[{d}]": extent for d, extent in enumerate(extents)}
 

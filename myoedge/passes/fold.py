@@ -141,6 +141,28 @@ def merge_affines(graph: Graph, node: Node) -> Rewrite:
     return patch.last("affine", producer.inputs[0], *factors, **node.attrs, origin=origin)
 
 
+@rewrite_pattern("mul")
+def merge_factors(graph: Graph, node: Node) -> Rewrite:
+    """Multiply by the product of two constants instead of by one after the other:
+    (x * a) * c -> x * (a * c), unless the product has more elements than either constant."""
+    product, c = _by_constant(graph, node)
+    inner = writer(graph, product, "mul", plain=True)
+    x, a = _by_constant(graph, inner)
+    factor = np.multiply(*floats(graph, (a, c)))
+    require(graph.given(product) is None, graph.format(a) is None, graph.format(c) is None)
+    require(factor.size <= max(graph.array(a).size, graph.array(c).size))
+    patch, origin = GraphBuilder(graph, node), joined_origins(inner, node)
+    return patch.last("mul", x, patch.constant(factor), **node.attrs, origin=origin)
+
+
+def _by_constant(graph: Graph, product: Node) -> tuple[str, str]:
+    """Return the tensor and the constant that a node multiplies. Errors: NoMatch."""
+    one, other = product.inputs
+    x, constant = (other, one) if graph.is_const(one) else (one, other)
+    require(graph.is_const(constant), not graph.is_const(x))
+    return x, constant
+
+
 @rewrite_pattern("affine")
 def affine_into_weights(graph: Graph, node: Node) -> Rewrite:
     """Fold a factor and an offset per channel after conv or linear into weights and bias."""
@@ -213,6 +235,7 @@ FOLD: tuple[RewritePattern, ...] = (
     constant_to_affine,
     deduplicate_broadcast,
     merge_affines,
+    merge_factors,
     affine_into_weights,
     scalar_into_weights,
     drop_common_offset,

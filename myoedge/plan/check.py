@@ -1,33 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consistency checks of a plan; a violation is a bug in myoedge. check_l3 has the checks of L3."""
+"""Consistency checks of a plan; a violation is a bug in myoedge. check_l1 has the checks of layers'
+buffers and transfers, check_l3 those of L3."""
 
 from __future__ import annotations
 
-import math
-import sys
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, pairwise
+from collections.abc import Iterator
+from itertools import pairwise
 from operator import itemgetter
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from myoedge.operators.checks import Spec
-from myoedge.operators.kernel import Operand, Source, Span, Written
+from myoedge.plan.check_l1 import L1_PLANNED
 from myoedge.plan.check_l3 import L3_PLANNED
-from myoedge.plan.l1.prefetch import MOST_AHEAD, prefetched
-from myoedge.plan.l1.resident import LONGEST
-from myoedge.plan.l1.tile_grid import READ_BYTES
-from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan, scratch_name
-
-if TYPE_CHECKING:
-    from myoedge.operators.base import QuantizedNode
-
-
-LONGEST_TRANSFER = 2**17 - 1  # bytes: limit of the length field of mchan's command
 
 
 def _fits(plan: Plan) -> Iterator[str]:
@@ -87,213 +73,6 @@ def _scratch_in_l2(plan: Plan) -> Iterator[str]:
             yield plan.steps[index].node.name
 
 
-def _l1_inside(plan: Plan) -> Iterator[str]:
-    """Yield layers with L1 buffers that end after the end of L1."""
-    end = plan.chip.l1_room_bytes if plan.chip.l1_bytes else sys.maxsize
-    for step, tiling in _tiled(plan):
-        if not all(0 <= b.offset <= end - b.size_bytes for b in tiling.buffers):
-            yield step.node.name
-
-
-def _l1_apart(plan: Plan) -> Iterator[str]:
-    """Yield layers whose L1 buffers overlap other L1 buffers that are alive at the same time."""
-    rows = [(b, step.node.name) for step, tiling in _tiled(plan) for b in tiling.buffers]
-    alive: list[Buffer] = []
-    for buffer, name in sorted(rows, key=lambda row: row[0].first):
-        alive = [other for other in alive if other.last >= buffer.first]
-        at, end = buffer.offset, buffer.offset + buffer.size_bytes
-        if any(x.offset < end and at < x.offset + x.size_bytes for x in alive):
-            yield name
-        alive.append(buffer)
-
-
-def _started_apart(plan: Plan) -> Iterator[str]:
-    """Yield layers in which an accelerator that starts early would overwrite live L1 buffers."""
-    buffers = [*chain.from_iterable(tiling.buffers for _, tiling in _tiled(plan))]
-    for step, tiling in _tiled(plan):
-        early = list(_started_early(tiling))
-        others = _beside(tiling, buffers) if early else []
-        for now, (at, size_bytes) in early:
-            alive = (b for b in others if b.first <= now <= b.last)
-            ends = ((b.offset, b.offset + b.size_bytes) for b in alive)
-            if any(max(at, start) < min(at + size_bytes, end) for start, end in ends):
-                yield step.node.name
-
-
-def _beside(tiling: Tiling, buffers: Iterable[Buffer]) -> list[Buffer]:
-    """Return the buffers that are alive during a layer, without the buffers of its result."""
-    last, name = tiling.first + len(tiling.tiles) - 1, tiling.kernel.out.name
-    alive = (b for b in buffers if b.first <= last and tiling.first <= b.last)
-    return [b for b in alive if b not in tiling.buffers or b.operand != name]
-
-
-def _started_early(tiling: Tiling) -> Iterator[tuple[int, Span]]:
-    """Yield (tile that starts the next tile early, L1 bytes that the next tile writes)."""
-    starts, out, kernel = tiling.kernel.launches_next_tile, tiling.kernel.out, tiling.kernel
-    rows = [kernel.tile(tile.regions) for tile in tiling.tiles] if starts else []
-    for t, (here, behind) in enumerate(pairwise(rows)):
-        tile = tiling.tiles[t + 1]
-        if starts and starts(here, behind) and out.name in tile.l1:
-            moved = list(transfers(out, tile.regions[out.name], 0))
-            stays = out.name in tiling.resident
-            size_bytes = moved[-1].end - moved[0].at if stays else sum(x.bytes for x in moved)
-            yield tiling.first + t, (tile.l1[out.name], size_bytes)
-
-
-def _fetched_ahead(plan: Plan) -> Iterator[str]:
-    """Yield layers whose prefetched constants have no buffer from the start of their transfer, or
-    would exceed the transfers allowed in flight."""
-    rows = [
-        (step, t, t.prefetch_tile, prefetched(t))
-        for step, t in _tiled(plan)
-        if t.prefetch_tile is not None
-    ]
-    for step, tiling, prefetch_tile, moved in rows:
-        behind = bisect_right(rows, prefetch_tile, key=lambda row: row[1].first)
-        later = rows[behind : behind + 2 * MOST_AHEAD]  # each has at least one tile
-        at_once = [len(m) for _, _, begin, m in later if begin <= prefetch_tile]
-        near = max(tiling.first - MOST_AHEAD, 0) <= prefetch_tile < tiling.first
-        held = all(_in_buffer(tiling, x, prefetch_tile) for x in moved)
-        if not (near and held and sum(at_once) <= MOST_AHEAD):
-            yield step.node.name
-
-
-def _l1_aligned(plan: Plan) -> Iterator[str]:
-    tiled = _tiled(plan)
-    return (step.node.name for step, t in tiled if any(b.offset % 4 for b in t.buffers))
-
-
-def _l1_readable(plan: Plan) -> Iterator[str]:
-    """Yield layers with L1 buffers that end inside a word, whose kernels may read past the end of
-    L1's array."""
-    for step, tiling in _tiled(plan):
-        if plan.chip.l1_bytes and any(b.size_bytes % READ_BYTES for b in tiling.buffers):
-            yield step.node.name
-
-
-def _covered(plan: Plan) -> Iterator[str]:
-    """Yield layers that do not store (or, for results that stay in L1, compute) every byte of their
-    results exactly once."""
-    for step, tiling in _tiled(plan):
-        if not all(_is_stored_once(tiling, out) for out in tiling.kernel.results):
-            yield step.node.name
-
-
-def _is_stored_once(tiling: Tiling, out: Operand) -> bool:
-    counts = np.zeros(math.prod(out.shape) * out.itemsize, np.uint8)
-    for tile in tiling.tiles:
-        for x in (x for x in tile.stores if x.operand == out.name):
-            for line in range(x.bytes // x.line):
-                at = x.at + line * x.stride
-                counts[at : at + x.line] += 1
-        if out.name in tiling.resident or out.name in tiling.choice.in_l2:
-            for x in transfers(out, tile.regions[out.name], 0):
-                for line in range(x.bytes // x.line):
-                    at = x.at + line * x.stride
-                    counts[at : at + x.line] = 1
-    return bool((counts == 1).all())
-
-
-def _resident(plan: Plan) -> Iterator[str]:
-    """Yield layers that read an L1-resident tensor at another offset than it was written, or after
-    its buffer was released."""
-    for index, (step, tiling) in enumerate(_tiled(plan)):
-        longest = len(plan.tilings) if plan.turns(index) > 1 else LONGEST
-        near = plan.tilings[max(index - longest, 0) : index + 1]
-        buffers = [*chain.from_iterable(other.buffers for other in near)]
-        places = _places_in_l1(plan, index)
-        operands = {o.source: o for o in tiling.kernel.operands if o.name in tiling.resident}
-        fetched = (o for o in operands.values() if o.constant or plan.is_fetched_row(index, o))
-        if plan.turns(index) > 1:
-            places |= {o.source: tiling.resident[o.name] for o in fetched}
-        if operands.keys() != places.keys() or not all(
-            _stays(tiling, operands[at], places[at], buffers) for at in places
-        ):
-            yield step.node.name
-
-
-def _places_in_l1(plan: Plan, index: int) -> dict[Source, int]:
-    """Return source of an operand of a layer's kernel -> L1 offset of its tensor, for tensors in
-    L1."""
-    used = {operand.source for operand in plan.tilings[index].kernel.operands}
-    tensors = plan.steps[index].tensors
-    places = {source: plan.place(index, name) for source, name in tensors.items() if source in used}
-    return {source: place.offset for source, place in places.items() if place.kind == "l1"}
-
-
-def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buffer]) -> bool:
-    """Return whether all tiles access an L1-resident tensor at one offset, in a live buffer."""
-    last = tiling.first + len(tiling.tiles) - 1
-    end = offset + math.prod(operand.shape) * operand.itemsize
-    strides = {0, operand.itemsize * operand.shape[-1] if operand.position_stride else 0}
-    alive = any(
-        b.offset <= offset
-        and end <= b.offset + b.size_bytes
-        and b.first <= tiling.first <= last <= b.last
-        for b in buffers
-    )
-    for tile in tiling.tiles:
-        region = tile.regions[operand.name]
-        runs = list(transfers(operand, region, 0))
-        at = offset + start_bytes(operand, region)
-        alive &= len(runs) <= 1 and all(x.stride in strides for x in runs)
-        alive &= tile.l1[operand.name] == at
-    return alive
-
-
-def _operands_held(plan: Plan) -> Iterator[str]:
-    """Yield layers whose kernel takes more of an operand, or of a result, than there is."""
-    for step, tiling in _tiled(plan):
-        if any(_size_bytes(x) > held_bytes(step, x) for x in tiling.kernel.operands):
-            yield step.node.name
-
-
-def _size_bytes(operand: Operand) -> int:
-    return math.prod(operand.shape) * operand.itemsize
-
-
-def held_bytes(step: QuantizedNode, operand: Operand) -> int:
-    """Return the bytes of the tensor or constant that an operand of a layer's kernel is."""
-    if operand.array is not None:
-        return operand.array.nbytes
-    if isinstance(operand.source, Written):
-        node = step.results[operand.source.number]
-        return math.prod(node.out) * node.element_type.size_bytes
-    assert isinstance(operand.source, int), operand
-    at = operand.source
-    return math.prod(step.shapes[at]) * step.read_type(at).size_bytes
-
-
-def _movable(plan: Plan) -> Iterator[str]:
-    """Yield layers with transfers that exceed the DMA's limits, operand or L1 buffer."""
-    longest = LONGEST_TRANSFER if plan.chip.l1_bytes else sys.maxsize
-    for step, tiling in _tiled(plan):
-        shapes = {o.name: _size_bytes(o) for o in tiling.kernel.operands}
-        for tile in tiling.tiles:
-            for x in (*tile.loads, *tile.stores):
-                rules = (
-                    x.bytes % x.line == 0,
-                    0 < x.bytes <= longest,
-                    0 <= x.at < x.end <= shapes[x.operand],
-                    _in_buffer(tiling, x),
-                )
-                if not all(rules):
-                    yield step.node.name
-
-
-def _in_buffer(tiling: Tiling, x: Transfer, tile: int | None = None) -> bool:
-    return any(
-        (b.operand == x.operand and (tile is None or b.first <= tile))
-        and b.offset <= x.l1
-        and x.l1 + x.bytes <= b.offset + b.size_bytes
-        for b in tiling.buffers
-    )
-
-
-def _tiled(plan: Plan) -> Iterator[tuple[QuantizedNode, Tiling]]:
-    return zip(plan.steps, plan.tilings, strict=True)
-
-
 PLANNED: Spec[Plan] = (
     (_fits, "there is more than L2 has"),
     (_inside, "a buffer leaves the arena"),
@@ -304,15 +83,6 @@ PLANNED: Spec[Plan] = (
     (_apart, "two buffers share bytes while both are alive"),
     (_alive_when_used, "a tensor is used while its buffer is not alive"),
     (_scratch_in_l2, "scratch in L2 has no live buffer"),
-    (_l1_inside, "a buffer leaves L1"),
-    (_l1_aligned, "a buffer of L1 does not start at a word"),
-    (_l1_readable, "a buffer of L1 ends inside a word"),
-    (_l1_apart, "two buffers of L1 share bytes while both are alive"),
-    (_started_apart, "the next tile's results, which begin early, share bytes with a live buffer"),
-    (_fetched_ahead, "a prefetched constant has no buffer yet, or too many are in flight"),
-    (_covered, "a byte of a layer's results is not stored once"),
+    *L1_PLANNED,
     *L3_PLANNED,
-    (_resident, "a tensor in L1 is read at another offset, or after its release"),
-    (_operands_held, "a kernel takes more of an operand than there is"),
-    (_movable, "a transfer exceeds the DMA, its operand or its buffer"),
 )

@@ -17,6 +17,7 @@ from myoedge.plan.locations import Location, LoopState
 from myoedge.plan.loops import (
     LoopLayers,
     LoopTensor,
+    borders,
     loop_tensors,
     read_rows,
     replaced_tensors,
@@ -80,6 +81,17 @@ def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
         and x not in leaving
         and _is_in_one_piece(n, x, at, [step for step, _, _ in readers[x]])
     ]
+
+
+def ready_operands(n: LoweredNetwork) -> dict[int, frozenset[int]]:
+    """Return layer -> its operands, by number, that are in L2 when the layer before begins: that
+    layer does not write them, and both are in the same loops."""
+    found = {}
+    for at in {*range(1, len(n.steps))} - borders(n.loops):
+        written = {n.roots[name][0] for name in n.steps[at - 1].written}
+        read = enumerate(n.roots[name][0] for name in n.steps[at].operands)
+        found[at] = frozenset(number for number, root in read if root not in written)
+    return found
 
 
 def _leaving(n: LoweredNetwork) -> set[str]:

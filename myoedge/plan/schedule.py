@@ -38,6 +38,7 @@ from myoedge.plan.lowered import (
     arena_lives,
     located_tensor,
     loop_states,
+    ready_operands,
     resident_tensors,
     tensors_near,
 )
@@ -161,7 +162,8 @@ def _tiled(n: LoweredNetwork, held: int | None = None, *, stay: bool = True) -> 
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
     tensors, looped = tensors_near(n) if stay else ((), ())
-    made = plan_l1(n.kernels, room, limits, tensors, n.loops, looped)
+    ready = ready_operands(n) if stay else None
+    made = plan_l1(n.kernels, room, limits, tensors, n.loops, looped, ready)
     tilings = tuple(tiling for tiling in made if tiling is not None)
     if len(tilings) < len(made):
         at = made.index(None)

@@ -151,6 +151,28 @@ def test_what_no_input_changes_is_a_constant_of_torch(made: Case) -> None:
     assert len(graph.nodes) <= 6, [node.op for node in graph.nodes]
 
 
+Shapes = tuple[int, ...]
+
+
+@pytest.mark.parametrize(
+    ("a", "c", "products"),
+    [((3, 8), (3, 8), 1), ((3, 8), (2, 3, 8), 1), ((3, 8), (2, 1, 8), 2)],
+    ids=["alike", "of one size", "of more elements than either"],
+)
+def test_factors_that_are_constants_are_one(a: Shapes, c: Shapes, products: int) -> None:
+    net = Network(lambda n, x: x * n.a * n.c, a=weight(*a), c=weight(*c))
+    graph = agrees(net, seeded(2, 3, 8))
+    assert [node.op for node in graph.nodes] == ["mul"] * products
+
+
+def test_a_product_that_is_read_twice_is_no_factor_of_another() -> None:
+    shared = weight(3, 8)
+    net = Network(lambda n, x: (v := x * n.a) * n.c + torch.tanh(v), a=shared, c=weight(3, 8))
+    graph = agrees(net, X)
+    factors = [node.inputs[0] for node in graph.nodes if node.op == "mul"]
+    assert factors == [graph.inputs[0]] * 2
+
+
 def test_the_calls_exist_and_write_into_nothing() -> None:
     for name in ATEN_FOLDED:
         packet = getattr(torch.ops.aten, name.removeprefix("aten."))

@@ -144,7 +144,9 @@ def test_a_loop_beside_feature_maps_in_l3_is_exact() -> None:
     rng = np.random.default_rng(0)
     calib = rng.standard_normal((2, *x.shape), np.float32)
     network = quantized(torch.export.export(Behind().eval(), (x,)), calib)
-    plan = make_plan(network, replace(find_chip("gap9"), l2_bytes=16000, l2_reserved_bytes=0))
+    plan = make_plan(
+        network, replace(find_chip("gap9"), l1_bytes=16 << 10, l2_bytes=16000, l2_reserved_bytes=0)
+    )
     assert plan.maps
     assert plan.loops
     (name,), (out,) = network.graph.inputs, network.graph.outputs

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from myoedge.plan.l1.prefetch import prefetched
 from myoedge.plan.l1.tile_iteration import spans
 from myoedge.plan.l1.tiling import Tiling, Transfer
 from myoedge.plan.loops import LoopLayers, turns_of
@@ -142,9 +141,8 @@ def _prefetches(
     """Return tile of the network -> loads for later layers that start during it."""
     found: dict[int, list[Load]] = {}
     for index, tiling in enumerate(tilings):
-        if tiling is not None and tiling.prefetch_tile is not None:
-            loads = [_load((index, 0), x, cost) for x in prefetched(tiling)]
-            found.setdefault(tiling.prefetch_tile, []).extend(loads)
+        for tile, loads in ({} if tiling is None else tiling.loads_ahead).items():
+            found.setdefault(tile, []).extend(_load((index, 0), x, cost) for x in loads)
     return found
 
 

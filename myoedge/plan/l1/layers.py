@@ -60,6 +60,7 @@ def plan_l1(
     tensors: Sequence[ResidentTensor] = (),
     loops: Sequence[LoopLayers] = (),
     loop_tensors: Sequence[LoopTensor] = (),
+    ready: Mapping[int, frozenset[int]] | None = None,
 ) -> tuple[Tiling | None, ...]:
     """Return the tiling of every layer; None for layers that cannot be tiled within their limits.
 
@@ -68,6 +69,7 @@ def plan_l1(
     tensors   tensors that may stay in L1 between layers
     loops     loop bodies, across whose start and end no data is prefetched
     loop_tensors   tensors that only the layers of a loop access
+    ready     layer -> its operands, by number, that are in L2 when the layer before begins
     """
     if not network.has_l1:
         return tuple(_without_l1(network))
@@ -88,11 +90,13 @@ def plan_l1(
     calls = loops_with_calls(loops, room)
     left = room - max(map(calls_bytes, calls), default=0) - times_bytes(loops, len(kernels))
     carried = carried_tensors(loop_tensors, kernels, left)
-    problem = PlacementProblem(kernels, left, cost, limits, borders(loops), carried=carried)
+    problem = PlacementProblem(
+        kernels, left, cost, limits, borders(loops), carried=carried, ready=ready or {}
+    )
     plans = [with_calls(plan, calls) for plan in _with_loop_data(problem, near, search.pick, loops)]
     best = min(plans, key=partial(all_iterations, loops, cost)) if len(plans) > 1 else plans[0]
     if carried and None in best:  # they may leave no tile to a layer
-        return plan_l1(network, room, limits, tensors, loops)
+        return plan_l1(network, room, limits, tensors, loops, ready=ready)
     return best
 
 
@@ -309,14 +313,12 @@ def _tilings(
             continue
         staying = problem.staying.get(index, {}).keys() & layer.resident.keys()
         places = {name: x + end * (name in staying) for name, x in layer.resident.items()}
-        tiling = make_tiling(
-            layer.kernel, layer.choice, layer.first, layer.prefetch_tile, layer.buffers, places
-        )
+        of_layer = layer.kernel, layer.choice, layer.first, layer.prefetch_tile
+        tiling = make_tiling(*of_layer, layer.buffers, places, layer.ahead)
         made = made_by(index, layer.kernel, resident)
         spans = ((name, x, enters[index], enters[x.last + 1] - 1) for name, x in made)
         results = (Buffer(name, 0, x.size_bytes, offsets[x], *span) for name, x, *span in spans)
-        early = 0 if layer.prefetch_tile is None else layer.constants
-        nothing = early == len(tiling.tiles[0].loads) and index not in problem.borders
+        nothing = layer.early == len(tiling.tiles[0].loads) and index not in problem.borders
         before = placed[index - 1] if index else None
         is_left = before is not None and before.leaves_results
         buffers = (*tiling.buffers, *results)

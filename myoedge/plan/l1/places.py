@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Offsets of a layer's buffers in L1, and the tile in which the prefetch of its constants
-starts."""
+"""Offsets of a layer's buffers in L1, and what earlier layers load for it: constants, and operands
+that are ready."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.prefetch import (
     MOST_TRANSFERS,
     first_constants,
+    first_loads,
     moved_cycles,
     possible_starts,
     take_spare,
@@ -21,6 +23,8 @@ from myoedge.plan.l1.tiling import Transfer, lives
 from myoedge.plan.loops import LoopTensor
 from myoedge.plan.placement import LiveRange, first_gap
 from myoedge.targets.chip import TransferCost
+
+NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -33,6 +37,8 @@ class PlacedLayer:
                      starts; None: they are loaded with the other operands
     constants        number of the transfers of these constants
     fetch_cycles     their DMA cycles
+    ahead            operands whose first tile is loaded during the last tile of the layer before
+    moved_ahead      number of these transfers
     buffers          (operand, slot, live range in tiles, offset in L1)
     resident         operand -> offset in L1, for resident tensors
     """
@@ -43,8 +49,15 @@ class PlacedLayer:
     prefetch_tile: int | None
     constants: int
     fetch_cycles: float
+    ahead: frozenset[str]
+    moved_ahead: int
     buffers: Sequence[tuple[str, int, LiveRange, int]]
     resident: Mapping[str, int]
+
+    @property
+    def early(self) -> int:
+        """Number of the transfers that start during earlier layers."""
+        return self.moved_ahead + (0 if self.prefetch_tile is None else self.constants)
 
     @property
     def leaves_results(self) -> bool:
@@ -104,6 +117,7 @@ class PlacementProblem:
     borders    layers before which no data may be prefetched for them and later layers
     staying    layer -> L1 offsets of operands that stay for all iterations of its loop
     carried    tensor of a loop that stays to its end -> L1 offset
+    ready      layer -> its operands, by number, that are in L2 when the layer before begins
     """
 
     kernels: Sequence[TiledKernel]
@@ -113,6 +127,12 @@ class PlacementProblem:
     borders: frozenset[int] = frozenset()
     staying: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     carried: Mapping[LoopTensor, int] = field(default_factory=dict)
+    ready: Mapping[int, frozenset[int]] = field(default_factory=dict)
+
+    def ready_operands(self, index: int, kernel: TiledKernel) -> frozenset[str]:
+        """Return the operands of layer `index` that are in L2 when the layer before begins."""
+        ready = self.ready.get(index, frozenset())
+        return frozenset(x.name for x in kernel.operands if x.source in ready)
 
 
 def placed_layer(
@@ -125,7 +145,8 @@ def placed_layer(
     """Place the buffers of layer `index` at the lowest free offsets in L1; return None if they do
     not fit.
 
-    Its constants are prefetched from the best tile for which there is space.
+    Its constants are prefetched from the best tile for which there is space, operands that are
+    ready during the tile before it.
     choice   tiling of the layer
     state    state of L1 before it
     """
@@ -136,13 +157,19 @@ def placed_layer(
     early, taken = state.earliest, state.taken
     possible = possible_starts(spare, cycles) if early is None else range(early, first)
     allowed = (tile for tile in possible if tile >= state.begins)
-    for prefetch_tile in (*_starts(allowed, fetched, recent), None):
-        found = lives(index, kernel, choice, first, prefetch_tile, resident)
+    starts = (*_starts(allowed, fetched, recent), None)
+    ready = problem.ready_operands(index, kernel) - {*resident} - choice.in_l2
+    moved = first_loads(kernel, choice, ready)
+    is_possible = moved and len(fetched) + len(moved) <= MOST_TRANSFERS
+    for prefetch_tile, ahead in product(starts, (ready, NONE) if is_possible else (NONE,)):
+        found = lives(index, kernel, choice, first, prefetch_tile, resident, ahead)
         buffers = buffer_offsets(found, first, taken)
         if max((at + life.size_bytes for _, _, life, at in buffers), default=0) <= problem.l1_bytes:
+            if ahead:
+                take_spare(spare, first - 1, moved_cycles(moved, problem.cost))
             if prefetch_tile is not None:
                 take_spare(spare, prefetch_tile, cycles)
-            fetch = prefetch_tile, len(fetched), cycles
+            fetch = prefetch_tile, len(fetched), cycles, ahead, len(moved) * bool(ahead)
             return PlacedLayer(kernel, choice, first, *fetch, buffers, resident)
     return None
 
@@ -176,6 +203,6 @@ def _starts(
     early = [(x.prefetch_tile, x) for x in recent if x.prefetch_tile is not None]
     order = max((begin for begin, _ in early), default=0)
     for prefetch_tile in possible if fetched else ():
-        under_way = sum(x.constants for _, x in early if x.first > prefetch_tile)
+        under_way = sum(x.early for _, x in early if x.first > prefetch_tile)
         if prefetch_tile >= order and len(fetched) + under_way <= MOST_TRANSFERS:
             yield prefetch_tile

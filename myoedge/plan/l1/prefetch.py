@@ -14,7 +14,7 @@ from functools import lru_cache
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, cut
 from myoedge.plan.l1.tile_search import TileChoice
-from myoedge.plan.l1.tiling import Tiling, Transfer, transfers, unplaced_tiles
+from myoedge.plan.l1.tiling import Transfer, transfers, unplaced_tiles
 from myoedge.targets.chip import TransferCost
 
 MOST_AHEAD = 15  # tiles ahead: the DMA has 16 transfer ids
@@ -26,11 +26,6 @@ def moved_cycles(moved: Sequence[Transfer], cost: TransferCost) -> float:
     return cost.load_cycles(sum(x.bytes for x in moved), sum(x.bytes // x.line for x in moved))
 
 
-def prefetched(tiling: Tiling) -> list[Transfer]:
-    """Return the prefetched transfers of a layer: first loads, started during earlier layers."""
-    return [x for x in tiling.tiles[0].loads if tiling.early(x)]
-
-
 def first_constants(
     kernel: TiledKernel, choice: TileChoice, resident: Container[str] = ()
 ) -> list[Transfer]:
@@ -39,10 +34,18 @@ def first_constants(
     choice     tiling of the layer
     resident   operands that are in L1 already
     """
-    apart = {o.name for o in kernel.operands if o.name in choice.in_l2 or o.name in resident}
-    uses = (use for use in cut(kernel, choice).uses if use.operand.name not in apart)
-    constant = (use for use in uses if use.operand.constant)
-    return [x for use in constant for x in transfers(use.operand, use.regions[0], 0)]
+    constants = {x.name for x in kernel.operands if x.constant and x.name not in resident}
+    return first_loads(kernel, choice, constants)
+
+
+def first_loads(kernel: TiledKernel, choice: TileChoice, names: Container[str]) -> list[Transfer]:
+    """Return the first tile's transfers of some operands, before L1 addresses are known.
+
+    choice   tiling of the layer; it has no transfers of operands in L2
+    """
+    uses = (use for use in cut(kernel, choice).uses if use.operand.name in names)
+    moved = (use for use in uses if use.operand.name not in choice.in_l2)
+    return [x for use in moved for x in transfers(use.operand, use.regions[0], 0)]
 
 
 def spare_cycles(

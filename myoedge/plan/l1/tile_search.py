@@ -122,7 +122,8 @@ class TilingProblem:
     l1_bytes   bytes of L1 for buffers and scratch
     hidden     idle DMA cycles and free bytes before the layer, for a prefetch of constants
     limits     constraints by L2
-    resident   operands in L1 as a whole, outside `l1_bytes`; their tiles are contiguous
+    resident   operands in L1 as a whole, outside `l1_bytes`; their tiles are contiguous, or read by
+               steps
     in_l2      whether `resident`, and SCRATCH, are in L2 instead
     """
 
@@ -191,7 +192,7 @@ def _possible(
             possible &= _in_rows(grid, o, order, limits, most_strips)
         if o.name in problem.resident:
             in_runs = in_one_run(o, grid) | in_positions(o, grid)
-            possible &= in_runs | (problem.in_l2 and in_rows(o, grid))
+            possible &= in_runs | o.has_steps | (problem.in_l2 and in_rows(o, grid))
     return possible
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from myoedge.graph.ir import Shape
@@ -91,6 +91,7 @@ class Tiling:
     first           its first tile
     prefetch_tile   tile of an earlier layer in which the prefetch of its first tile's constants
                     starts; None: they are loaded with the other operands
+    ahead           operands whose first tile is loaded during the last tile of the layer before
     buffers         buffers in L1
     tiles           tiles in execution order
     resident        operand -> L1 offset, for tensors kept from earlier or for later layers
@@ -106,6 +107,7 @@ class Tiling:
     tiles: tuple[Tile, ...]
     resident: Mapping[str, int] = field(default_factory=dict)
     back_to_back: bool = False
+    ahead: frozenset[str] = frozenset()
 
     @property
     def arguments_once(self) -> bool:
@@ -147,13 +149,25 @@ class Tiling:
         return 0 if packing is None else int(packing.offset(sizes))
 
     def early(self, transfer: Transfer) -> bool:
-        """Return whether a transfer of the first tile can start during earlier layers."""
-        constant = (o.constant for o in self.kernel.operands if o.name == transfer.operand)
-        return self.prefetch_tile is not None and next(constant)
+        """Return whether a transfer of the first tile starts during an earlier layer."""
+        return self.begun_ahead(0, transfer) is not None
 
     def begun_ahead(self, t: int, transfer: Transfer) -> int | None:
         """Return the tile of an earlier layer in which a transfer of tile t starts, or None."""
-        return self.prefetch_tile if t == 0 and self.early(transfer) else None
+        if t > 0:
+            return None
+        if transfer.operand in self.ahead:
+            return self.first - 1
+        return self.prefetch_tile if self.kernel.operand(transfer.operand).constant else None
+
+    @property
+    def loads_ahead(self) -> dict[int, list[Transfer]]:
+        """Tile of an earlier layer -> loads of the first tile that start during it."""
+        found: dict[int, list[Transfer]] = {}
+        for x in self.tiles[0].loads:
+            if (tile := self.begun_ahead(0, x)) is not None:
+                found.setdefault(tile, []).append(x)
+        return found
 
 
 def lives(
@@ -163,12 +177,13 @@ def lives(
     first: int,
     prefetch_tile: int | None,
     resident: Container[str] = (),
+    ahead: Container[str] = (),
 ) -> list[tuple[str, int, LiveRange]]:
     """Return (operand, slot, live range in tiles of the network) for every L1 buffer of a layer.
 
     choice          tiling of the layer
     first           first tile
-    prefetch_tile   as in Tiling
+    prefetch_tile, ahead   as in Tiling
     resident        operands without buffers, as they stay in L1
     """
     made = cut(kernel, choice)
@@ -181,6 +196,8 @@ def lives(
             stop = min(last + use.operand.written, count - 1)
             if prefetch_tile is not None and use.operand.constant and loaded == 0:
                 start = prefetch_tile - first
+            if use.operand.name in ahead and loaded == 0:
+                start = -1
             name = f"{index} {use.operand.name} {slot}"
             life = LiveRange(name, readable(use.size_bytes), first + start, first + stop)
             found.append((use.operand.name, slot, life))
@@ -198,11 +215,12 @@ def make_tiling(
     prefetch_tile: int | None,
     placed: Sequence[tuple[str, int, LiveRange, int]],
     resident: Mapping[str, int],
+    ahead: frozenset[str] = frozenset(),
 ) -> Tiling:
     """Build the tiling of a layer from buffers with offsets.
 
     choice     tile sizes and loop order
-    first, prefetch_tile   as in Tiling
+    first, prefetch_tile, ahead   as in Tiling
     placed     (operand, slot, live range, L1 offset) of each buffer
     resident   operand -> L1 offset
     """
@@ -213,7 +231,7 @@ def make_tiling(
     )
     uses, places = cut(kernel, choice).uses, {**resident, **dict.fromkeys(choice.in_l2, 0)}
     tiles = tuple(_tile(t, uses, offsets, places) for t in range(len(uses[0].slot)))
-    return Tiling(kernel, choice, first, prefetch_tile, buffers, tiles, resident)
+    return Tiling(kernel, choice, first, prefetch_tile, buffers, tiles, resident, ahead=ahead)
 
 
 def unplaced(
@@ -263,6 +281,8 @@ def _tile(
         name = use.operand.name
         if name in resident:
             at[name] = resident[name] + start_bytes(use.operand, use.regions[t])
+            if use.operand.has_steps:
+                regions[name] = replace(regions[name], within=use.operand.shape)
             continue
         at[name] = offsets[name, use.slot[t]]
         moved = transfers(use.operand, regions[name], at[name])
