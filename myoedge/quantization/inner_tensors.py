@@ -3,7 +3,8 @@
 
 One generated loop computes such a group, so these values stay in registers: they may have 16 bits,
 and a scale with which a product needs no multiplier and a sum one less. For x of scale 0.02 and y
-of scale 0.03, x * y has scale 0.0006 * 2**j, and x * y + z the same with another j.
+of scale 0.03, x * y has scale 0.0006 * 2**j, and x * y + z the same with another j. Of
+(x * y).sum(-1), only the sum is rounded to 8 bits.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node
+from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
@@ -29,6 +30,7 @@ LARGEST: Mapping[str, Callable[[float, float], float]] = {
     "sub": lambda a, b: a + b,
     "maximum": max,
 }
+SUMS = ("sum", "mean")  # they read such tensors, too; the group goes on with what they write
 # Values beyond the calibrated range need no limit if that costs at most two bits.
 MOST_OF_RANGE = 4.0
 
@@ -43,7 +45,8 @@ def inner_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
     groups: dict[str, list[str]] = {}
     for name, last in _last_layers(graph).items():
         node, readers = graph.producer[name], graph.users.get(name, ())
-        if name != last and name in free and all(x.op in LARGEST for x in (node, *readers)):
+        is_read_inside = all(x.op in LARGEST or x.op in SUMS for x in readers)
+        if name != last and name in free and node.op in LARGEST and is_read_inside:
             groups.setdefault(last, []).append(name)
     return [tuple(group) for group in groups.values()]
 
@@ -55,11 +58,18 @@ def _last_layers(graph: Graph) -> dict[str, str]:
     described = (node.name for node in graph.nodes[::-1] if OPS[node.op].meaning is not None)
     for name in described:
         last[name] = name
-        ends = {last.get(reader.name, "") for reader in graph.users.get(name, ())}
+        readers = graph.users.get(name, ())
+        ends = {last.get(reader.name, "") for reader in readers}
         if len(ends) == 1 and "" not in ends and name not in graph.outputs:
-            places = {(graph.shape(x), loops.get(x)) for x in (name, *ends)}
-            last[name] = ends.pop() if len(places) == 1 else name
+            own = graph.shape(name), loops.get(name)
+            read = ((_elements(graph, x), loops.get(x.name)) for x in readers)
+            last[name] = ends.pop() if all(own == x for x in read) else name
     return last
+
+
+def _elements(graph: Graph, node: Node) -> Shape:
+    """Return the shape of the elements that a layer computes from: a sum's terms, or results."""
+    return graph.shape(node.inputs[0] if node.op in SUMS else node.name)
 
 
 def inner_params(

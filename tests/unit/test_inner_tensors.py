@@ -76,13 +76,14 @@ def groups_of(compute: Callable[[T, T], T | tuple[T, T]], rows: int = 1) -> list
         (lambda x, y: (x * y).tanh() + y, []),
         (lambda x, y: ((z := x * y) + y, z - x), []),
         (lambda x, y: (z := x * y, z + y), []),
-        (lambda x, y: ((x * y).sum(-1, keepdim=True) + y) * x, [["add"]]),
+        (lambda x, y: ((x * y).sum(-1, keepdim=True) + y) * x, [["add"], ["mul"]]),
+        (lambda x, y: (x - y).mean(-1) * (x * y + y).sum(-1), [["add", "mul", "sub"]]),
         (
             lambda x, y: nn.functional.softmax(x * y + y, -1) - (x - y) * y,
             [["mul", "sub", "mul"]],
         ),
     ],
-    ids=["deep", "one", "table", "two readers", "output", "sum", "two branches"],
+    ids=["deep", "one", "table", "two readers", "output", "sum", "two sums", "two branches"],
 )
 def test_only_members_of_one_group_read_intermediates(
     compute: Callable[[T, T], T | tuple[T, T]], wanted: list[list[str]]
@@ -120,9 +121,17 @@ def test_products_and_sums_of_intermediates_need_no_multiplier() -> None:
     assert checked == 5
 
 
-def test_intermediates_of_16_bits_are_nearer_to_the_float_network() -> None:
+def weighted_sums(x: T, y: T) -> T:
+    return ((x - y) * x).sum(-1) * (x * y).mean(-1)
+
+
+@pytest.mark.parametrize("compute", [deep, weighted_sums])
+def test_intermediates_of_16_bits_are_nearer_to_the_float_network(
+    compute: Callable[[T, T], T],
+) -> None:
     """On samples of their own, of all values, not only the result."""
-    _, start, found = wide()
+    _, start, found = wide(compute)
+    assert found.design.inner
     graph, rng = start.design.graph, np.random.default_rng(1)
     given = {
         name: rng.standard_normal(graph.shape(name)).astype(np.float32) for name in graph.inputs
