@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, cast
 
-from myoedge.nest.ir import Binary, Element, Expr, Number, walk
+from myoedge.nest.ir import Array, Binary, Element, Expr, Number, walk
 
 
 def with_elements(value: Expr, load: Callable[[Element], Expr]) -> Expr:
@@ -44,6 +44,25 @@ def rebuilt(*values: Expr, change: Callable[[Expr, Mapping[int, Expr]], Expr]) -
     for part in walk(*values):
         made[id(part)] = change(part, made)
     return made
+
+
+def merged(values: Sequence[Expr]) -> dict[int, Expr]:
+    """Return id of each part of formulas -> the one part that stands for all parts equal to it."""
+    known: dict[Hashable, Expr] = {}
+
+    def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
+        own = with_operands(part, made)
+        values = (getattr(own, field.name) for field in fields(cast(Any, own)))
+        return known.setdefault((type(own), *map(_key, values)), own)
+
+    return rebuilt(*values, change=change)
+
+
+def _key(value: Any) -> Hashable:
+    """Return a key that is equal for equal fields of parts; operands and arrays are themselves."""
+    if isinstance(value, tuple):
+        return tuple(map(_key, value))
+    return id(value) if isinstance(value, (Expr, Array)) else value
 
 
 def with_operands(part: Expr, made: Mapping[int, Expr]) -> Expr:

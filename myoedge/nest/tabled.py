@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from myoedge.nest.ir import Array, Axis, Binary, Element, Expr, Lookup, Nest, Number, Where, walk
-from myoedge.nest.rebuild import rebuilt, with_elements, with_operands
+from myoedge.nest.rebuild import merged, rebuilt, with_elements, with_operands
 from myoedge.nest.reference import NestReference
 from myoedge.nest.simplify import simplified
 
@@ -26,7 +26,7 @@ def shortest(values: Sequence[Expr], elements: int) -> Mapping[int, Expr]:
     """Return id of each part of formulas -> a part that always has its value, with the fewest
     operations; for many elements, entries of tables are among them."""
     made: Mapping[int, Expr] = simplified(*values)
-    for step in (in_tables,) * (elements >= ELEMENTS) + (with_moved_entries,):
+    for step in (merged, *[in_tables] * (elements >= ELEMENTS), with_moved_entries, merged):
         changed = step([made[id(value)] for value in values])
         made = {part: changed.get(id(found), found) for part, found in made.items()}
     return made
