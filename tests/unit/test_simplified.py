@@ -137,4 +137,19 @@ def test_entries_include_the_number_that_is_added_to_all_of_them() -> None:
         case found:
             pytest.fail(f"{found}")
     for kept in ((TABLE + 1) * B, (TABLE - -128) * TABLE, Lookup(TABLE.array, TABLE - -128) * B):
-        assert len(walk(shortest([kept], 1)[id(kept)])) == len(walk(kept))
+        parts = walk(shortest([kept], 1)[id(kept)])
+        assert {id(x.array) for x in parts if isinstance(x, Lookup)} == {id(TABLE.array)}
+
+
+def test_parts_that_are_equal_are_one() -> None:
+    """Elements, numbers, entries and sums, each written twice; not those of other operands."""
+
+    def formula(first: Array, second: Array) -> Expr:
+        a = first[AXIS]
+        return (a * 3 + second[AXIS]) * Lookup(TABLE.array, a + 128)
+
+    x, y, _ = ARRAYS
+    one, same, other = formula(x, y), formula(x, y), formula(y, x)
+    made = shortest([one, same, other], 1)
+    assert made[id(one)] is made[id(same)]
+    assert made[id(one)] is not made[id(other)]
