@@ -183,7 +183,8 @@ def _of_call(
 ) -> Range:
     """Return the range of a primitive's result; of several, arrays with an end for each."""
     if isinstance(part, Assumed):
-        return _most(inner[0][0], part.low), _least(inner[0][1], part.high)
+        low, high = (_least(_most(end, part.low), part.high) for end in inner[0])
+        return low, high  # also if conditions contradict each other
     if isinstance(part, CallResult):
         return _of_part(part, inner[0])
     found = part.primitive.bound(ends_of_table(part, known), *map(_ends, inner))
@@ -323,8 +324,7 @@ def _times(value: Interval, first: Range, end: Range) -> Range:
 
 def _over(part: Reduced, end: Any, reduction: Any, loops: Sequence[Axis]) -> Any:
     """Return the reduction of an end of a range over an axis."""
-    at, count = loops.index(part.axis), part.axis.extent
-    is_sum = part.operation == "sum"
+    at = loops.index(part.axis)
     if not isinstance(end, np.ndarray) or end.shape[at] == 1:
-        return count * end if is_sum else end
+        return part.axis.extent * end if part.operation == "sum" else end
     return reduction(end, axis=at, keepdims=True)

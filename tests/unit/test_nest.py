@@ -237,6 +237,17 @@ def test_values_are_within_their_intervals(drawn: tuple[Nest, np.random.Generato
         assert low <= element(part, {**at}, values) <= high
 
 
+def test_conditions_that_contradict_an_assumption_leave_it_a_range() -> None:
+    """Where x >= 5, which two choices share, the shift would be 40 bits: no x is."""
+    axis = Axis("i", 8)
+    x = Array("x", "int8", (8,))[axis]
+    near = x < 5
+    value = where(near, 1000, 2000) >> 31 - Assumed(where(near, 28, 40), 0, 31)
+    nest = Nest((axis,), (), Array("y", "int32", (8,)), (axis.at,), value)
+    low, high = intervals(nest)[id(value)]
+    assert low <= 1000 >> 3 <= high
+
+
 # --- one by one -----------------------------------------------------------------------------------
 
 
