@@ -24,7 +24,7 @@ void (*me_trace)(int32_t result, const void *data, int32_t size_bytes);
 extern _Alignas(16) int8_t me_l1[];
 #else
 #define me_l1 model_l1
-_Alignas(16) int8_t me_l1[3392] ME_L1;
+_Alignas(16) int8_t me_l1[3584] ME_L1;
 #endif
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
@@ -145,7 +145,7 @@ static void l02_attention_compute(void)
 // one tile
 #define L03_CHAIN_X3 (me_l1 + 2816) /* 320 bytes */
 #define L03_CHAIN_X2 (me_l1 + 3136) /* 256 bytes */
-#define L03_CHAIN_X0 (me_l1 + 384) /* 192 bytes */
+#define L03_CHAIN_X0 (me_l1 + 3392) /* 192 bytes */
 #define L03_CHAIN_Y me_l1 /* 384 bytes */
 #define L03_CHAIN_X1 L02_ATTENTION_Y
 
@@ -154,6 +154,13 @@ static void l03_chain_fetch_constants(void)
     me_start_for_layer(3);
     me_fetch(L03_CHAIN_X2, l03_chain_x2, 256, 256, 0);
     me_fetch(L03_CHAIN_X3, (const int8_t *)l03_chain_x3, 320, 320, 0);
+    me_start_for_next();
+}
+
+static void l03_chain_fetch_operands(void)
+{
+    me_start_for_layer(3);
+    me_fetch(L03_CHAIN_X0, (const int8_t *)me_in[0], 192, 192, 0);
     me_start_for_next();
 }
 
@@ -171,11 +178,6 @@ static void l03_chain_arguments(void)
     me_tile[1].me_chain_79b21f03.y_step[0] = 16;
 }
 
-static void l03_chain_load(void)
-{
-    me_fetch(L03_CHAIN_X0, (const int8_t *)me_in[0], 192, 192, 0);
-}
-
 static void l03_chain_compute(void)
 {
     me_chain_79b21f03(&me_op[1].me_chain_79b21f03, &me_tile[1].me_chain_79b21f03);
@@ -183,9 +185,9 @@ static void l03_chain_compute(void)
 
 // layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)
 // one tile
-#define L04_LAYER_NORM_X2 (me_l1 + 576) /* 128 bytes */
-#define L04_LAYER_NORM_X3 (me_l1 + 704) /* 4 bytes */
-#define L04_LAYER_NORM_Y (me_l1 + 384) /* 192 bytes */
+#define L04_LAYER_NORM_X2 (me_l1 + 384) /* 128 bytes */
+#define L04_LAYER_NORM_X3 (me_l1 + 512) /* 4 bytes */
+#define L04_LAYER_NORM_Y (me_l1 + 520) /* 192 bytes */
 #define L04_LAYER_NORM_X1 L03_CHAIN_Y
 
 static void l04_layer_norm_fetch_constants(void)
@@ -221,14 +223,20 @@ static void l04_layer_norm_store(void)
     me_send(L04_LAYER_NORM_Y, (int8_t *)me_out[0], 192, 192, 0);
 }
 
+static void l02_attention_prefetch(void)
+{
+    l03_chain_fetch_operands();
+    l03_chain_fetch_constants();
+}
+
 static const me_layer me_layers[] = {
     { .tiles = 1, .arguments.once = l00_chain_arguments, .load.once = l00_chain_load,
       .compute.once = l00_chain_compute, },
     { .tiles = 1, .back_to_back = 1, .arguments.once = l01_transpose_arguments,
       .compute.once = l01_transpose_compute, .prefetch.once = l02_attention_fetch_constants, },
     { .tiles = 1, .back_to_back = 1, .arguments.once = l02_attention_arguments,
-      .compute.once = l02_attention_compute, .prefetch.once = l03_chain_fetch_constants, },
-    { .tiles = 1, .arguments.once = l03_chain_arguments, .load.once = l03_chain_load,
+      .compute.once = l02_attention_compute, .prefetch.once = l02_attention_prefetch, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l03_chain_arguments,
       .compute.once = l03_chain_compute, .prefetch.once = l04_layer_norm_fetch_constants, },
     { .tiles = 1, .back_to_back = 1, .arguments.once = l04_layer_norm_arguments,
       .compute.once = l04_layer_norm_compute, .store.once = l04_layer_norm_store, },

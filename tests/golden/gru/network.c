@@ -22,7 +22,7 @@ void (*me_trace)(int32_t result, const void *data, int32_t size_bytes);
 extern _Alignas(16) int8_t me_l1[];
 #else
 #define me_l1 model_l1
-_Alignas(16) int8_t me_l1[3432] ME_L1;
+_Alignas(16) int8_t me_l1[3440] ME_L1;
 #endif
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
@@ -71,8 +71,8 @@ static void l00_gates_compute(void)
 #define L01_GRU_TANH (me_l1 + 1824) /* 1,028 bytes */
 #define L01_GRU_CHANNELS (me_l1 + 2856) /* 384 bytes */
 #define L01_GRU_WEIGHTS (me_l1 + 3240) /* 192 bytes */
+#define L01_GRU_H0 (me_l1 + 3432) /* 8 bytes */
 #define L01_GRU_SCRATCH (me_l1 + 336) /* 32 bytes */
-#define L01_GRU_H0 (me_l1 + 368) /* 8 bytes */
 #define L01_GRU_Y (me_l1 + 288) /* 48 bytes */
 #define L01_GRU_GATES L00_GATES_Y
 
@@ -83,6 +83,13 @@ static void l01_gru_fetch_constants(void)
     me_fetch(L01_GRU_CHANNELS, (const int8_t *)l01_gru_channels, 384, 384, 0);
     me_fetch(L01_GRU_SIGMOID, (const int8_t *)l01_gru_sigmoid, 1026, 1026, 0);
     me_fetch(L01_GRU_TANH, (const int8_t *)l01_gru_tanh, 1026, 1026, 0);
+    me_start_for_next();
+}
+
+static void l01_gru_fetch_operands(void)
+{
+    me_start_for_layer(1);
+    me_fetch(L01_GRU_H0, const00, 8, 8, 0);
     me_start_for_next();
 }
 
@@ -99,11 +106,6 @@ static void l01_gru_arguments(void)
     };
 }
 
-static void l01_gru_load(void)
-{
-    me_fetch(L01_GRU_H0, const00, 8, 8, 0);
-}
-
 static void l01_gru_compute(void)
 {
     me_gru_s8(&me_op[1].me_gru_s8, &me_tile[1].me_gru_s8);
@@ -111,8 +113,8 @@ static void l01_gru_compute(void)
 
 // linear 1x8 -> 1x3  head (linear, networks.py:35)
 // one tile
-#define L02_LINEAR_X2 (me_l1 + 376) /* 60 bytes */
-#define L02_LINEAR_X1 (me_l1 + 440) /* 24 bytes */
+#define L02_LINEAR_X2 (me_l1 + 368) /* 60 bytes */
+#define L02_LINEAR_X1 (me_l1 + 432) /* 24 bytes */
 #define L02_LINEAR_Y me_l1 /* 4 bytes */
 #define L02_LINEAR_X0 (L01_GRU_Y + 40)
 
@@ -143,10 +145,16 @@ static void l02_linear_store(void)
     me_send(L02_LINEAR_Y, (int8_t *)me_out[0], 3, 3, 0);
 }
 
+static void l00_gates_prefetch(void)
+{
+    l01_gru_fetch_operands();
+    l01_gru_fetch_constants();
+}
+
 static const me_layer me_layers[] = {
     { .tiles = 1, .arguments.once = l00_gates_arguments, .load.once = l00_gates_load,
-      .compute.once = l00_gates_compute, .prefetch.once = l01_gru_fetch_constants, },
-    { .tiles = 1, .arguments.once = l01_gru_arguments, .load.once = l01_gru_load,
+      .compute.once = l00_gates_compute, .prefetch.once = l00_gates_prefetch, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l01_gru_arguments,
       .compute.once = l01_gru_compute, .prefetch.once = l02_linear_fetch_constants, },
     { .tiles = 1, .back_to_back = 1, .arguments.once = l02_linear_arguments,
       .compute.once = l02_linear_compute, .store.once = l02_linear_store, },

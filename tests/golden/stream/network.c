@@ -67,6 +67,13 @@ static void l00_transpose_compute(void)
 #define L01_CONCAT_Y me_l1 /* 8 bytes */
 #define L01_CONCAT_X1 L00_TRANSPOSE_Y
 
+static void l01_concat_fetch_operands(void)
+{
+    me_start_for_layer(1);
+    me_fetch(L01_CONCAT_X0, (const int8_t *)me_in[1], 4, 4, 0);
+    me_start_for_next();
+}
+
 static void l01_concat_arguments(void)
 {
     me_op[1].me_copy_s8 = (me_copy_s8_params){ 0 };
@@ -85,11 +92,6 @@ static void l01_concat_arguments(void)
     me_tile[1].me_copy_s8.part[1].bytes = 2;
     me_tile[1].me_copy_s8.part[1].from_step = 2;
     me_tile[1].me_copy_s8.part[1].to_step = 6;
-}
-
-static void l01_concat_load(void)
-{
-    me_fetch(L01_CONCAT_X0, (const int8_t *)me_in[1], 4, 4, 0);
 }
 
 static void l01_concat_compute(void)
@@ -163,9 +165,16 @@ static void l03_conv_compute(void)
 
 // concat 1x2x6, 1x1x6 -> 1x3x6  0 + 1 (concat)
 // computed as 1x12, 1x6 -> 1x18; one tile
-#define L04_CONCAT_X0 (me_l1 + 32) /* 12 bytes */
+#define L04_CONCAT_X0 (me_l1 + 176) /* 12 bytes */
 #define L04_CONCAT_Y me_l1 /* 20 bytes */
 #define L04_CONCAT_X1 L03_CONV_Y
+
+static void l04_concat_fetch_operands(void)
+{
+    me_start_for_layer(4);
+    me_fetch(L04_CONCAT_X0, (const int8_t *)me_in[2], 12, 12, 0);
+    me_start_for_next();
+}
 
 static void l04_concat_arguments(void)
 {
@@ -185,11 +194,6 @@ static void l04_concat_arguments(void)
     me_tile[0].me_copy_s8.part[1].bytes = 6;
     me_tile[0].me_copy_s8.part[1].from_step = 6;
     me_tile[0].me_copy_s8.part[1].to_step = 18;
-}
-
-static void l04_concat_load(void)
-{
-    me_fetch(L04_CONCAT_X0, (const int8_t *)me_in[2], 12, 12, 0);
 }
 
 static void l04_concat_compute(void)
@@ -288,15 +292,15 @@ static void l07_transpose_store(void)
 
 static const me_layer me_layers[] = {
     { .tiles = 1, .arguments.once = l00_transpose_arguments, .load.once = l00_transpose_load,
-      .compute.once = l00_transpose_compute, },
-    { .tiles = 1, .arguments.once = l01_concat_arguments, .load.once = l01_concat_load,
+      .compute.once = l00_transpose_compute, .prefetch.once = l01_concat_fetch_operands, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l01_concat_arguments,
       .compute.once = l01_concat_compute, },
     { .tiles = 1, .back_to_back = 1, .arguments.once = l02_slice_arguments,
       .compute.once = l02_slice_compute, .store.once = l02_slice_store,
       .prefetch.once = l03_conv_fetch_constants, },
     { .tiles = 1, .kernel_waits = 1, .arguments.once = l03_conv_arguments,
-      .compute.once = l03_conv_compute, },
-    { .tiles = 1, .arguments.once = l04_concat_arguments, .load.once = l04_concat_load,
+      .compute.once = l03_conv_compute, .prefetch.once = l04_concat_fetch_operands, },
+    { .tiles = 1, .back_to_back = 1, .arguments.once = l04_concat_arguments,
       .compute.once = l04_concat_compute, },
     { .tiles = 1, .back_to_back = 1, .arguments.once = l05_slice_arguments,
       .compute.once = l05_slice_compute, .store.once = l05_slice_store,
