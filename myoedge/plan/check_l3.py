@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from myoedge.operators.checks import Spec
-from myoedge.plan.l1.tiling import Transfer
+from myoedge.plan.l1.transfer import Transfer
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan

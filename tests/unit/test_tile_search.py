@@ -23,7 +23,7 @@ from myoedge.plan.l1.tile_search import (
     loaded,
     tile_count,
 )
-from myoedge.plan.l1.tiling import transfers
+from myoedge.plan.l1.transfer import transfers
 from myoedge.targets.chip import KernelCost, TransferCost
 
 
