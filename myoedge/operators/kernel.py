@@ -50,8 +50,7 @@ class Region:
     start           first index per dimension
     extent          number of elements per dimension
     before, after   padding per dimension: elements accessed before index 0 and past the end
-    within          elements per dimension of the tensor in L1 that contains the region; (): L1 has
-                    the region alone
+    within          extents of the tensor in L1 of which the region is a part; (): of none
     """
 
     start: Shape
@@ -83,8 +82,7 @@ class Operand:
     row_stride        tile field for the bytes between rows (dimension 1); "": contiguous rows
     position_stride   tile field for the bytes between positions (all dimensions but the last), so
                       that a tile may hold part of the channels; "": contiguous positions
-    has_steps         whether fields of the tile are its steps, so that a tile may be any part of a
-                      tensor in L1
+    has_steps         whether its steps are tile fields: a tile may be any part of a tensor in L1
     array             values of a packed constant
     """
 
@@ -194,8 +192,7 @@ class TiledKernel:
     reversed_axes        axes whose last tile comes first
     multiples            axis of `split` -> multiples to try as tile sizes, in addition to others
     kernel_waits         whether the kernel itself waits for the operands of a layer's first tile
-    nine_cores           whether the control core also runs the kernel, after starting a tile's
-                         transfers; None: never with this kernel
+    nine_cores           whether the control core runs it too, after starting transfers; None: never
     operands             operands that are read and written, without scratch
     l2_tables            constants that the kernel reads directly from L2, by rows that the data
                          select
@@ -219,8 +216,7 @@ class TiledKernel:
     cost                 cycles per work unit, tile and layer, from the engine's table or the
                          kernel's own
     preferred            whether the layer uses this engine wherever possible, whatever the estimate
-    estimates            engine -> estimated cycles of the layer, for all candidate kernels; inf: no
-                         tile fits
+    estimates            engine -> estimated cycles, of all candidate kernels; inf: no tile fits
     """
 
     function: str
