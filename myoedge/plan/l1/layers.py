@@ -73,7 +73,7 @@ def plan_l1(
     """
     if not network.has_l1:
         return tuple(_without_l1(network))
-    cost, limits = network.cost, limits or {}
+    cost, limits, outside = network.cost, limits or {}, borders(loops)
     known, l3_byte = network.known, network.l3_byte
     fastest = [
         fastest_kernel(
@@ -90,9 +90,7 @@ def plan_l1(
     calls = loops_with_calls(loops, room)
     left = room - max(map(calls_bytes, calls), default=0) - times_bytes(loops, len(kernels))
     carried = carried_tensors(loop_tensors, kernels, left)
-    problem = PlacementProblem(
-        kernels, left, cost, limits, borders(loops), carried=carried, ready=ready or {}
-    )
+    problem = PlacementProblem(kernels, left, cost, limits, outside, {}, carried, ready or {})
     plans = [with_calls(plan, calls) for plan in _with_loop_data(problem, near, search.pick, loops)]
     best = min(plans, key=partial(all_iterations, loops, cost)) if len(plans) > 1 else plans[0]
     if carried and None in best:  # they may leave no tile to a layer
