@@ -161,8 +161,7 @@ def _tiled(n: LoweredNetwork, held: int | None = None, *, stay: bool = True) -> 
     """
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    tensors, looped = tensors_near(n) if stay else ((), ())
-    ready = ready_operands(n) if stay else None
+    tensors, looped, ready = (*tensors_near(n), ready_operands(n)) if stay else ((), (), {})
     made = plan_l1(n.kernels, room, limits, tensors, n.loops, looped, ready)
     tilings = tuple(tiling for tiling in made if tiling is not None)
     if len(tilings) < len(made):

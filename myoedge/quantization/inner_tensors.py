@@ -44,11 +44,16 @@ def inner_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
     free = {group[0] for group in int16_groups(graph, names) if len(group) == 1}
     groups: dict[str, list[str]] = {}
     for name, last in _last_layers(graph).items():
-        node, readers = graph.producer[name], graph.users.get(name, ())
-        is_read_inside = all(x.op in LARGEST or x.op in SUMS for x in readers)
-        if name != last and name in free and node.op in LARGEST and is_read_inside:
+        if name != last and name in free and _may_have_16_bits(graph, name):
             groups.setdefault(last, []).append(name)
     return [tuple(group) for group in groups.values()]
+
+
+def _may_have_16_bits(graph: Graph, name: str) -> bool:
+    """Return whether the operators that write and read a tensor allow 16 bits at any scale."""
+    readers = graph.users.get(name, ())
+    is_read = all(reader.op in LARGEST or reader.op in SUMS for reader in readers)
+    return is_read and graph.producer[name].op in LARGEST
 
 
 def _last_layers(graph: Graph) -> dict[str, str]:
@@ -61,9 +66,9 @@ def _last_layers(graph: Graph) -> dict[str, str]:
         readers = graph.users.get(name, ())
         ends = {last.get(reader.name, "") for reader in readers}
         if len(ends) == 1 and "" not in ends and name not in graph.outputs:
-            own = graph.shape(name), loops.get(name)
-            read = ((_elements(graph, x), loops.get(x.name)) for x in readers)
-            last[name] = ends.pop() if all(own == x for x in read) else name
+            places = {(_elements(graph, x), loops.get(x.name)) for x in readers}
+            is_one_loop = places == {(graph.shape(name), loops.get(name))}
+            last[name] = ends.pop() if is_one_loop else name
     return last
 
 

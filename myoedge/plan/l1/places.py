@@ -161,8 +161,7 @@ def placed_layer(
     starts = (*_starts(allowed, fetched, recent), None)
     ready = problem.ready_operands(index, kernel) - {*resident} - choice.in_l2
     moved = first_loads(kernel, choice, ready)
-    is_possible = moved and len(fetched) + len(moved) <= MOST_TRANSFERS
-    for prefetch_tile, ahead in product(starts, (ready, NONE) if is_possible else (NONE,)):
+    for prefetch_tile, ahead in product(starts, _loaded_ahead(ready, moved, fetched)):
         found = lives(index, kernel, choice, first, prefetch_tile, resident, ahead)
         buffers = buffer_offsets(found, first, taken)
         if max((at + life.size_bytes for _, _, life, at in buffers), default=0) <= problem.l1_bytes:
@@ -173,6 +172,19 @@ def placed_layer(
             fetch = prefetch_tile, len(fetched), cycles, ahead, len(moved) * bool(ahead)
             return PlacedLayer(kernel, choice, first, *fetch, buffers, resident)
     return None
+
+
+def _loaded_ahead(
+    ready: frozenset[str], moved: Sequence[Transfer], fetched: Sequence[Transfer]
+) -> tuple[frozenset[str], ...]:
+    """Return the sets of operands that the layer before may load, best first.
+
+    ready     operands that are in L2 when that layer begins
+    moved     their transfers
+    fetched   the transfers of constants
+    """
+    is_possible = moved and len(fetched) + len(moved) <= MOST_TRANSFERS
+    return (ready, NONE) if is_possible else (NONE,)
 
 
 def buffer_offsets(

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from myoedge.operators.kernel import SCRATCH, Region, TiledKernel
+from myoedge.operators.kernel import SCRATCH, Operand, Region, TiledKernel
 from myoedge.plan.l1.tile_grid import readable
 from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, OperandTiles, cut
 from myoedge.plan.l1.tile_search import TileChoice
@@ -129,9 +129,8 @@ class Tiling:
         """Return the tile of an earlier layer in which a transfer of tile t starts, or None."""
         if t > 0:
             return None
-        if transfer.operand in self.ahead:
-            return self.first - 1
-        return self.prefetch_tile if self.kernel.operand(transfer.operand).constant else None
+        operand = self.kernel.operand(transfer.operand)
+        return _first_load(operand, self.prefetch_tile, self.first, self.ahead)
 
     @property
     def loads_ahead(self) -> dict[int, list[Transfer]]:
@@ -164,13 +163,11 @@ def lives(
     for use in made.uses:
         if use.operand.name in resident or use.operand.name in choice.in_l2:
             continue
+        begins = _first_load(use.operand, prefetch_tile, first, ahead)
         for slot, (_, last, loaded) in enumerate(use.turns()):
             start = max(loaded - (choice.depth - 1) * (not use.operand.written), 0)
             stop = min(last + use.operand.written, count - 1)
-            if prefetch_tile is not None and use.operand.constant and loaded == 0:
-                start = prefetch_tile - first
-            if use.operand.name in ahead and loaded == 0:
-                start = -1
+            start = start if begins is None or loaded > 0 else begins - first
             name = f"{index} {use.operand.name} {slot}"
             life = LiveRange(name, readable(use.size_bytes), first + start, first + stop)
             found.append((use.operand.name, slot, life))
@@ -179,6 +176,16 @@ def lives(
         last, size = first + count - 1, readable(scratch)
         found.append((SCRATCH, 0, LiveRange(f"{index} scratch", size, first, last)))
     return found
+
+
+def _first_load(
+    operand: Operand, prefetch_tile: int | None, first: int, ahead: Container[str]
+) -> int | None:
+    """Return the tile of an earlier layer in which the load of an operand's first tile starts;
+    None: it starts in the layer."""
+    if operand.name in ahead:
+        return first - 1
+    return prefetch_tile if operand.constant else None
 
 
 def make_tiling(
@@ -240,6 +247,11 @@ def unplaced_tiles(made: Cut, in_place: frozenset[str]) -> tuple[Tile, ...]:
     return tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.tiles)))
 
 
+def _in_place(operand: Operand, region: Region) -> Region:
+    """Return a region of a tensor in L1 as the kernel accesses it, by steps or as one run."""
+    return replace(region, within=operand.shape) if operand.has_steps else region
+
+
 def _tile(
     t: int,
     known: Sequence[OperandTiles],
@@ -254,8 +266,7 @@ def _tile(
         name = use.operand.name
         if name in resident:
             at[name] = resident[name] + start_bytes(use.operand, use.regions[t])
-            if use.operand.has_steps:
-                regions[name] = replace(regions[name], within=use.operand.shape)
+            regions[name] = _in_place(use.operand, regions[name])
             continue
         at[name] = offsets[name, use.slot[t]]
         moved = transfers(use.operand, regions[name], at[name])
