@@ -29,7 +29,7 @@ def _read(w: Writer, step: QuantizedNode, xs: tuple[str, ...]) -> list[str]:
     ]
     if len(xs) < len(kinds):
         b = step.integers.b
-        read.append(w.constant(b if b.size == 1 else b.reshape(step.out)))
+        read.append(w.constant(b.reshape(() if b.size == 1 else step.out)))
     return read
 
 
