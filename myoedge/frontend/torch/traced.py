@@ -26,6 +26,7 @@ HARMLESS = ("aten._assert_tensor_metadata.default", "aten._assert_async.msg")
 LENGTHS = ("aten.linalg_vector_norm.default", "aten.norm.ScalarOpt_dim")
 LIMITS = ("aten.clamp_min.default", "aten.clamp.default")
 SPREADS = ("aten.expand_as.default", "aten.expand.default")
+ONLY_WITH_VALUES = ("aten.fake_quantize_per_tensor_affine.default",)  # results are like operands
 
 
 def origin_of(node: Any) -> Origin:
@@ -169,11 +170,20 @@ def without_values(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
     """Run a call with torch on meta tensors (without data).
 
     The Python implementation that torch.export traces is used if the other one needs values, as
-    istft does to check whether windows overlap.
+    istft does to check whether windows overlap. Where torch has none, a single value is computed,
+    which checks the arguments.
     """
+    import torch
     from torch._C import DispatchKey
-    from torch._subclasses.fake_tensor import DataDependentOutputException
+    from torch._subclasses.fake_tensor import (
+        DataDependentOutputException,
+        unset_fake_temporarily,
+    )
 
+    if str(call) in ONLY_WITH_VALUES:
+        with unset_fake_temporarily():
+            call(torch.zeros(1), *args[1:], **kwargs)
+        return torch.empty_like(args[0])
     try:
         return call(*args, **kwargs)
     except DataDependentOutputException:
