@@ -12,7 +12,7 @@ from myoedge.graph.match import floats, require, writer
 from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, slice_axis
-from myoedge.operators.recurrent.cells import GRU_GATES, LSTM_GATES
+from myoedge.operators.recurrent.cells import CELLS
 from myoedge.passes.forms import is_zeros
 
 EVERY_STEP = ("lstm", "gru", "rnn_relu", "rnn_tanh")  # return h of all steps
@@ -69,7 +69,7 @@ def first_lstm_step(graph: Graph, node: Node) -> Rewrite:
 def _kept(graph: Graph, name: str) -> Array:
     """Return an LSTM's weights or biases without the rows of the forget gates."""
     rows = graph.array(name)
-    by_unit = rows.reshape(-1, LSTM_GATES, *rows.shape[1:])[:, KEPT_GATES]
+    by_unit = rows.reshape(-1, len(CELLS["lstm"].order), *rows.shape[1:])[:, KEPT_GATES]
     return np.ascontiguousarray(by_unit.reshape(-1, *rows.shape[1:]))
 
 
@@ -79,7 +79,7 @@ def first_gru_step(graph: Graph, node: Node) -> Rewrite:
     gates and the bias b_hn."""
     source, patch = _only_step(graph, node, states=1), GraphBuilder(graph, node)
     names = node.inputs[3], source.inputs[2]
-    own, added = (values.reshape(-1, GRU_GATES) for values in floats(graph, names))
+    own, added = (values.reshape(-1, len(CELLS["gru"].order)) for values in floats(graph, names))
     added[:, :2] += own[:, :2]
     bias = patch.constant(added.reshape(-1))
     gates = patch.add("gates", *source.inputs[:2], bias, origin=source.origin)

@@ -9,7 +9,7 @@ from typing import Any
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import FREE
-from myoedge.operators.recurrent.params import ScaledParams
+from myoedge.operators.recurrent.quantized import ScaledParams
 from myoedge.targets.chip import Engine
 
 DECLARED = """\

@@ -11,8 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
-from myoedge.operators.recurrent.cells import CELL_BITS, GATE_BITS
-from myoedge.operators.recurrent.floats import lstm_floats
+from myoedge.operators.recurrent.cells import CELL_BITS, GATE_BITS, lstm_floats
 from myoedge.operators.recurrent.quantized import HIDDEN_BITS, int8_bits
 
 MOST_GATE_BITS, MOST_CELL_BITS = 14, 15  # ranges +-2 and +-1

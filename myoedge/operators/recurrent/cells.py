@@ -1,39 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers in integers, time step by time step: h is int8 or int16, the stored state and c
-are int16."""
+"""Recurrent cells: what each is, and its time steps in floats and in integers.
+
+h is int8 or int16, the stored state and c are int16. Gate sums lie unit by unit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import exact_sums
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.numerics.requant import SumRequant
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.products.packing import bound_of
-from myoedge.operators.recurrent.params import ScaledParams, ShiftedParams
 
-LSTM_GATES, GRU_GATES = 4, 3
-# Arguments of the gate functions: +-32 in steps of 1/1024; the functions are constant beyond.
-GATE_PARAMS = QuantParams(2.0**-10, 0, INT16)
-HIDDEN_PARAMS = QuantParams(2.0**-7, 0)  # h as it is multiplied and returned
 GATE_BITS = 10  # fraction bits of the gate sums, unless an LSTM's attributes set others
 CELL_BITS = 11  # fraction bits of an LSTM's c, an int16 within +-16, likewise
 STATE_BITS = 14  # fraction bits of a GRU's stored h: 15 bits, +-1
-STATE_REACH = 1.0
+Q15 = 15  # fraction bits of the functions of gates
+# Arguments of these: +-32 in steps of 1/1024; the functions are constant beyond.
+GATE_PARAMS = QuantParams(2.0**-GATE_BITS, 0, INT16)
+HIDDEN_PARAMS = QuantParams(2.0**-7, 0)  # h as it is multiplied and returned
+STATE_PARAMS = QuantParams(2.0**-STATE_BITS, 0, INT16)  # a GRU's stored h, beside int8 results
 SUMS_REACH = 16.0  # range of a plain RNN's sums, relative to the results': terms may cancel
 TABLE_INTERVALS = 512  # intervals between table entries, interpolated
 SIGMOID_REACH, TANH_REACH = 16.0, 8.0  # the functions are constant beyond
-INT16_LIMITS = (-(1 << 15), (1 << 15) - 1)
-INT8_LIMITS = (-128, 127)
+SIGMOID_ENTRIES, TANH_ENTRIES = 4, 5  # fraction bits of the table step
+SIGMOID_STEP, TANH_STEP = GATE_BITS - SIGMOID_ENTRIES, GATE_BITS - TANH_ENTRIES  # log2 of it
+INT8_RESULT_SHIFT = 23  # of an LSTM's h, from Q30 to steps of 1/128
+INT16_LIMITS = (INT16.low, INT16.high)
 STATE_LIMITS = (-(1 << STATE_BITS), (1 << STATE_BITS) - 1)
-IntegerSteps = Callable[..., Iterator[tuple[Array, Array]]]  # h and the stored state, per time step
+Steps = Callable[..., Iterator[tuple[Array, Array]]]  # h and the stored state of each time step
 
 
 def sigmoid(x: Array) -> Array:
@@ -44,22 +48,71 @@ def time_order(attrs: Attrs, gates: Array) -> Array:
     return gates[::-1] if attrs["reverse"] else gates
 
 
-def states_before(steps: Callable[..., Iterator[tuple[Array, Array]]]) -> Callable[..., Array]:
-    """Return a `multiplicands` function (OpDef) that runs a recurrence in floats and returns h
-    before each time step.
+def _by_gate(sums: Array, h: Array) -> Array:
+    return np.moveaxis(sums.reshape(*h.shape, -1), -1, 0)
 
-    steps   function that runs the recurrence and yields (h, c)
+
+# ---- floats: gate sums of inputs [T, N, G H], initial states [N, H], weights [G H, H], bias [G H]
+
+
+def lstm_real(
+    i: Array, f: Array | None, g: Array, o: Array, c: Array | None, stored: Any = np.asarray
+) -> tuple[Array, Array]:
+    """Return h and the next c of an LSTM's gate sums; without c, those of c = 0.
+
+    stored   function: c -> c as it is kept for the next time step
     """
-
-    def vectors(attrs: Attrs, gates: Array, h: Array, *others: Array) -> Array:
-        states = [h, *(state for state, _ in steps(attrs, gates, h, *others))]
-        return np.concatenate(states[:-1])[None]
-
-    return vectors
+    more = sigmoid(i) * np.tanh(g)
+    c = stored(more if f is None else sigmoid(f) * c + more)
+    return np.asarray(sigmoid(o) * np.tanh(c)), c
 
 
-def in_order(attrs: Attrs, states: Sequence[Array]) -> Array:
-    return np.stack(states[::-1] if attrs["reverse"] else states)
+def lstm_floats(
+    attrs: Attrs,
+    gates: Array,
+    h: Array,
+    c: Array,
+    r: Array,
+    stored: Callable[[Array], Array] = np.asarray,
+    added: Callable[[Array], Array] = np.asarray,
+) -> Iterator[tuple[Array, Array]]:
+    """Run an LSTM in floats; yield h and c after every time step.
+
+    stored   function: c -> c as it is kept for the next time step
+    added    function: either part of the gate sums, of inputs or of h -> the part as it is added
+    """
+    for now in time_order(attrs, gates):
+        i, f, g, o = _by_gate(added(now) + added(h @ r.T), h)
+        h, c = lstm_real(i, f, g, o, c, stored)
+        yield h, c
+
+
+def gru_floats(
+    attrs: Attrs, gates: Array, h: Array, r: Array, b: Array
+) -> Iterator[tuple[Array, Array]]:
+    """Run a GRU in floats; yield (h, h) after every time step.
+
+    attrs["reset_first"]   whether h is reset before its product for the new gate
+    """
+    for now in time_order(attrs, gates):
+        x_r, x_z, x_n = _by_gate(now, h)
+        h_r, h_z, h_n = _by_gate(h @ r.T + b, h)
+        reset = sigmoid(x_r + h_r)
+        h_n = _by_gate((reset * h) @ r.T + b, h)[2] if attrs["reset_first"] else reset * h_n
+        n = np.tanh(x_n + h_n)
+        h = np.asarray(n + sigmoid(x_z + h_z) * (h - n))
+        yield h, h
+
+
+def _plain_floats(
+    function: Callable[[Array], Array], attrs: Attrs, sums: Array, h: Array, r: Array
+) -> Iterator[tuple[Array, Array]]:
+    for now in time_order(attrs, sums):
+        h = np.asarray(function(now + h @ r.T))
+        yield h, h
+
+
+# ---- integers: the same with gate sums int16 and initial states int8 or int16
 
 
 def table(function: str) -> Array:
@@ -67,7 +120,10 @@ def table(function: str) -> Array:
     reach = SIGMOID_REACH if function == "sigmoid" else TANH_REACH
     x = np.linspace(-reach, reach, TABLE_INTERVALS + 1)
     y = sigmoid(x) if function == "sigmoid" else np.tanh(x)
-    return np.asarray(np.minimum(np.rint(2.0**15 * y), INT16_LIMITS[1]), np.int16)
+    return np.asarray(np.minimum(np.rint(2.0**Q15 * y), INT16.high), np.int16)
+
+
+TABLES = {name: table(name) for name in ("sigmoid", "tanh")}
 
 
 def interpolated(values: Array, x: Array, bits: int) -> Array:
@@ -83,15 +139,43 @@ def interpolated(values: Array, x: Array, bits: int) -> Array:
     return np.asarray(points[low] + ((part + (1 << bits >> 1)) >> bits))
 
 
-SIGMOID_STEP, TANH_STEP = 6, 5  # log2 of the table step, in Q10
-SIGMOID_ENTRIES, TANH_ENTRIES = 4, 5  # fraction bits of the table step
-INT8_RESULT_SHIFT = 23  # of an LSTM's h, from Q30 to steps of 1/128
+def rounded(x: Any, bits: int) -> Any:
+    """Return x / 2**bits of integers, rounded half up."""
+    return (x + (1 << bits >> 1)) >> bits
+
+
+def lstm_cell(
+    at: Callable[[str, Any, int], Any],
+    sums: Sequence[Any],
+    c: Any,
+    cell_bits: int,
+    clip: Callable[[Any, int, int], Any],
+    gate_bits: int = GATE_BITS,
+) -> tuple[Any, Any]:
+    """Return the next c and h in Q30, of integers or of expressions of a description.
+
+    at     (table, x, bits between entries) -> the function at x, Q15
+    sums   of the four gates
+    c      int16; None: 0, and no forget gate
+    clip   (x, low, high) -> x limited
+    """
+    (i, f, g, o), narrow = sums, gate_bits - SIGMOID_ENTRIES
+    more = at("sigmoid", i, narrow) * at("tanh", g, gate_bits - TANH_ENTRIES)
+    more = more >> (Q15 - cell_bits) if cell_bits < Q15 else more
+    if c is None:
+        c = rounded(more, Q15)
+    else:
+        c = clip(rounded(at("sigmoid", f, narrow) * c + more, Q15), *INT16_LIMITS)
+    return c, at("sigmoid", o, narrow) * at("tanh", c, cell_bits - TANH_ENTRIES)
+
+
+def _at(step: QuantizedNode, name: str, x: Array, bits: int) -> Array:
+    return interpolated(getattr(step.integers, name), x, bits)
 
 
 def cell_bits(step: QuantizedNode) -> int:
     """Return the number of fraction bits of an LSTM's cell state c."""
-    scaled = isinstance(step.integers, ScaledParams)
-    return step.integers.cell_bits if scaled else CELL_BITS
+    return int(getattr(step.integers, "cell_bits", CELL_BITS))
 
 
 def gate_params(attrs: Attrs) -> QuantParams:
@@ -99,180 +183,147 @@ def gate_params(attrs: Attrs) -> QuantParams:
     return QuantParams(2.0 ** -attrs.get("gate_bits", GATE_BITS), 0, INT16)
 
 
-def is_wide(step: QuantizedNode) -> bool:
-    """Return whether the layer multiplies int16 h by int16 weights."""
-    return step.weight_type == INT16
-
-
 def hidden_limits(step: QuantizedNode) -> tuple[int, int]:
-    """Return the smallest and the largest integer of h as it is multiplied by the weights: int8 or
-    int16."""
-    return INT16_LIMITS if is_wide(step) else INT8_LIMITS
+    """Return the smallest and the largest integer of h as it is multiplied by the weights."""
+    return step.weight_type.low, step.weight_type.high
 
 
 def hidden_params(step: QuantizedNode) -> QuantParams:
     """Return the quantisation parameters of an LSTM's or GRU's h as it is multiplied by the
     weights."""
     numbers = step.integers
-    if isinstance(numbers, ShiftedParams):
+    if numbers.result_shift is not None:
         return QuantParams(2.0 ** (numbers.result_shift - 30), 0, step.weight_type)
-    if not is_wide(step):
+    if step.weight_type != INT16:
         return HIDDEN_PARAMS
-    return QuantParams(2.0 ** (numbers.new_shift - 15) / numbers.new_mult, 0, INT16)
+    return QuantParams(2.0 ** (numbers.new_shift - Q15) / numbers.new_mult, 0, INT16)
 
 
-def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int]) -> Array:
-    """Convert an initial state to the integer format in which the state is stored, saturated at
-    `limits`.
-
-    name   prefix of the conversion's constants: "h" or "c"
-    """
-    return np.asarray(np.clip(_scaled(step, name, x.astype(np.int64)), *limits))
+def _scaled(step: QuantizedNode, name: str, x: Array) -> Array:
+    """Return integers converted by the constants with a prefix."""
+    parts = (getattr(step.integers, f"{name}_{part}") for part in ("mult", "offset", "shift"))
+    mult, offset, shift = parts
+    return np.asarray((x.astype(np.int64) * mult + offset) >> shift)
 
 
-def first_hidden(step: QuantizedNode, x: Array) -> Array:
-    """Convert an initial h to the integers that are multiplied by the weights."""
-    return first_state(step, "h", x, hidden_limits(step))
+def first_state(limits: Any, name: str, step: QuantizedNode, x: Array) -> Array:
+    """Convert an initial state to the integers that are stored, saturated at `limits`, which may be
+    a function of the node; name: prefix of the conversion's constants."""
+    ends = limits(step) if callable(limits) else limits
+    return np.asarray(np.clip(_scaled(step, name, x), *ends))
 
 
-def _by_gate(sums: Array, h: Array) -> Array:
-    """Reorder gate sums [N, gates of all units] to [gates, N, H]."""
-    return np.moveaxis(sums.astype(np.int64).reshape(*h.shape, -1), -1, 0)
+first_hidden = partial(first_state, hidden_limits, "h")  # as it is multiplied by the weights
+first_kept = partial(first_state, STATE_LIMITS, "h")  # a GRU's, as it is stored
+first_cell = partial(first_state, INT16_LIMITS, "c")
 
 
 def _recurrent(step: QuantizedNode, h: Array) -> Array:
     """Return the contribution of h to every gate, [gates, N, H]."""
     acc = exact_sums(h, step.integers.weight.T, step.integers.bias)
-    return _by_gate(np.clip(step.integers.requant.rescale(acc), *INT16_LIMITS), h)
+    return _by_gate(np.clip(step.integers.requant.rescale(acc), *INT16_LIMITS).astype(np.int64), h)
 
 
-def lstm_steps(
+def _lstm_steps(
     step: QuantizedNode, gates: Array, h: Array, c: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run an LSTM in integers; yield h and c after every time step.
-
-    gates   int16 [T, N, 4H]
-    h, c    initial states, int8 or int16 [N, H]
-    """
-    h, limits = first_hidden(step, h), hidden_limits(step)
-    c = first_state(step, "c", c, INT16_LIMITS)
-    numbers, kept = step.integers, cell_bits(step)
-    shifted, scaled = (isinstance(numbers, kind) for kind in (ShiftedParams, ScaledParams))
-    shift = numbers.result_shift if shifted else INT8_RESULT_SHIFT
-    sums = numbers.gate_bits if scaled else GATE_BITS
-    sigmoid, tanh = step.integers.sigmoid, step.integers.tanh
+    h, c, numbers = first_hidden(step, h), first_cell(step, c), step.integers
+    shift = INT8_RESULT_SHIFT if numbers.result_shift is None else numbers.result_shift
+    bits, kept = getattr(numbers, "gate_bits", GATE_BITS), cell_bits(step)
     for now in time_order(step.attrs, gates):
-        i, f, g, o = _by_gate(now, h) + _recurrent(step, h)
-        i, f, o = (interpolated(sigmoid, v, sums - SIGMOID_ENTRIES) for v in (i, f, o))
-        added = i * interpolated(tanh, g, sums - TANH_ENTRIES) >> (15 - kept)
-        c = np.clip((f * c + added + (1 << 14)) >> 15, *INT16_LIMITS)
-        out = o * interpolated(tanh, c, kept - TANH_ENTRIES)
-        h = np.clip((out + (1 << shift >> 1)) >> shift, *limits)
+        sums = _by_gate(now.astype(np.int64), h) + _recurrent(step, h)
+        c, out = lstm_cell(partial(_at, step), tuple(sums), c, kept, np.clip, bits)
+        h = np.clip(rounded(out, shift), *hidden_limits(step))
         yield h, c
 
 
-def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Array, Array]]:
-    """Run a GRU in integers; yield h as it is multiplied and h as int16 after every time step.
-
-    gates   int16 [T, N, 3H]
-    h       initial state, int8 or int16 [N, H]
-    """
-    state = first_state(step, "h", h, STATE_LIMITS)
-    sigmoid, tanh = step.integers.sigmoid, step.integers.tanh
+def _gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Array, Array]]:
+    state = first_kept(step, h)
     small = _multiplied(step, state)
     for now in time_order(step.attrs, gates):
-        x_r, x_z, x_n = _by_gate(now, state)
+        x_r, x_z, x_n = _by_gate(now.astype(np.int64), state)
         h_r, h_z, h_n = _recurrent(step, small)
-        r, z = (interpolated(sigmoid, v, SIGMOID_STEP) for v in (x_r + h_r, x_z + h_z))
+        r, z = (_at(step, "sigmoid", v, SIGMOID_STEP) for v in (x_r + h_r, x_z + h_z))
         if step.attrs["reset_first"]:
-            (_, _, h_n) = _recurrent(step, _multiplied(step, (r * state + (1 << 14)) >> 15))
+            (_, _, h_n) = _recurrent(step, _multiplied(step, rounded(r * state, Q15)))
         else:
-            h_n = (r * h_n + (1 << 14)) >> 15
-        n = _new_state(step, interpolated(tanh, x_n + h_n, TANH_STEP))
-        state = np.clip(n + ((z * (state - n) + (1 << 14)) >> 15), *STATE_LIMITS)
+            h_n = rounded(r * h_n, Q15)
+        n = _at(step, "tanh", x_n + h_n, TANH_STEP)  # saturated at twice the state's range
+        n = (
+            np.clip(_scaled(step, "new", n), *INT16_LIMITS)
+            if step.weight_type == INT16
+            else rounded(n, 1)
+        )
+        state = np.clip(n + rounded(z * (state - n), Q15), *STATE_LIMITS)
         small = _multiplied(step, state)
         yield small, state
 
 
-def _new_state(step: QuantizedNode, n: Array) -> Array:
-    """Convert a GRU's new gate from Q15 to the steps of its state, saturated at twice the state's
-    range."""
-    if not is_wide(step):
-        return np.asarray((n + 1) >> 1)
-    return np.asarray(np.clip(_scaled(step, "new", n), *INT16_LIMITS))
-
-
 def _multiplied(step: QuantizedNode, state: Array) -> Array:
     """Return the GRU's h as it is multiplied by the weights: the state, or its upper 8 bits."""
-    if is_wide(step):
+    if step.weight_type == INT16:
         return state
-    return np.asarray(np.clip((state + (1 << (STATE_BITS - 8))) >> (STATE_BITS - 7), *INT8_LIMITS))
+    return np.asarray(np.clip(rounded(state, STATE_BITS - 7), INT8.low, INT8.high))
 
 
 def _plain_steps(
     function: Callable[[QuantizedNode, Array], Array], step: QuantizedNode, sums: Array, h: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run a plain RNN in integers; yield (h, h) after every time step.
-
-    sums   int16 [T, N, H]
-    h      initial state, int8 or int16 [N, H]
-    """
-    h, limits = first_hidden(step, h), hidden_limits(step)
+    h = first_hidden(step, h)
     for now in time_order(step.attrs, sums):
         (added,) = _recurrent(step, h)
-        total = np.clip(_scaled(step, "x", now.astype(np.int64)) + added, *INT16_LIMITS)
-        h = np.clip(_scaled(step, "y", function(step, total)), *limits)
+        total = np.clip(_scaled(step, "x", now) + added, *INT16_LIMITS)
+        h = np.clip(_scaled(step, "y", function(step, total)), *hidden_limits(step))
         yield h, h
 
 
-relu_steps = partial(_plain_steps, lambda step, x: np.maximum(x, 0))
-tanh_steps = partial(_plain_steps, lambda step, x: interpolated(step.integers.tanh, x, TANH_STEP))
+# ---- the record
 
 
-def _scaled(step: QuantizedNode, name: str, x: Array) -> Array:
-    return np.asarray(
-        (x * getattr(step.integers, f"{name}_mult") + getattr(step.integers, f"{name}_offset"))
-        >> getattr(step.integers, f"{name}_shift")
-    )
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What operators of a cell, their kernels, import and export follow from.
+
+    onnx         ONNX's operator
+    activations  of it
+    order        for each of its gates, the index of ours
+    floats, integers   time steps
+    states       initial letters of the states
+    sums         operator of the gate sums of inputs
+    """
+
+    onnx: str
+    activations: tuple[str, ...]
+    order: tuple[int, ...]
+    floats: Steps
+    integers: Steps
+    states: str = "h"
+    sums: str = "gates"
+
+    def largest(self, step: QuantizedNode) -> int:
+        """Return the largest |sum of products with h|, or |f c + i g| or a GRU's |z (h - n)| before
+        its shift if that is larger."""
+        own = (2**15 - 1) * (2**15 + (1 << cell_bits(step)))
+        if self.onnx == "GRU":  # |h| <= 2**14, n is int16
+            own = 2**15 * (3 * 2**14 if step.weight_type == INT16 else 2**15 - 1)
+        return max(bound_of(step, step.weight_type), own + 2**14)
 
 
-def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
-    """Return an `integer` function (OpDef) that runs a recurrence and returns h of all time
-    steps."""
-
-    def integer(step: QuantizedNode, *xs: Array) -> Array:
-        """Return h int8 or int16 [T, N, H]; arguments as `steps`."""
-        states = in_order(step.attrs, [h for h, _ in steps(step, *xs)])
-        return states.astype(step.element_type.dtype)
-
-    return integer
+def _plain(name: str, real: Any, integer: Any) -> Cell:
+    steps = partial(_plain_floats, real), partial(_plain_steps, integer)
+    return Cell("RNN", (name,), (0,), *steps, sums="sums")
 
 
-def last_state(steps: IntegerSteps) -> Callable[..., Array]:
-    """Return an `integer` function (OpDef) that runs a recurrence and returns the state after the
-    last time step."""
-
-    def integer(step: QuantizedNode, *xs: Array) -> Array:
-        """Return the last state [N, H], requantised to the output; arguments as `steps`."""
-        (*_, (_, last)) = steps(step, *xs)
-        to = SumRequant((step.integers.y_mult,), step.integers.y_offset, step.integers.y_shift)
-        return to.apply((last,), step.low, step.high, step.element_type)
-
-    return integer
+CELLS = {
+    "lstm": Cell(
+        "LSTM", ("sigmoid", "tanh", "tanh"), (0, 3, 1, 2), lstm_floats, _lstm_steps, states="hc"
+    ),
+    "gru": Cell("GRU", ("sigmoid", "tanh"), (1, 0, 2), gru_floats, _gru_steps),
+    "rnn_tanh": _plain("tanh", np.tanh, lambda step, x: _at(step, "tanh", x, TANH_STEP)),
+    "rnn_relu": _plain("relu", lambda x: np.maximum(x, 0.0), lambda step, x: np.maximum(x, 0)),
+}
+LAST_STATES = {"lstm_cell": "lstm", "gru_state": "gru"}  # operator -> the cell whose state it gives
 
 
-def recurrent_bound(step: QuantizedNode) -> int:
-    """Return the largest |sum of products with h|, or the largest |f c + i g| before its shift if
-    that is larger."""
-    return max(
-        bound_of(step, step.weight_type), (2**15 - 1) * (2**15 + (1 << cell_bits(step))) + 2**14
-    )
-
-
-def gru_bound(step: QuantizedNode) -> int:
-    """Return the largest intermediate of a GRU: |sum of products with h|, or |z (h - n)| with |h|
-    <= 2**14 and int16 n."""
-    return max(
-        bound_of(step, step.weight_type),
-        2**15 * (3 * 2**14 if is_wide(step) else 2**15 - 1) + 2**14,
-    )
+def cell_of(op: str) -> Cell:
+    return CELLS[LAST_STATES.get(op, op)]

@@ -4,8 +4,8 @@ recurrence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,24 +15,13 @@ from myoedge.operators.graph_builder import (
     Unsupported,
     concat,
     reshape,
+    slice_axis,
     transpose,
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row
-from myoedge.operators.recurrent.layers import (
-    GATES,
-    ORDER,
-    DirectionWeights,
-    Run,
-    gate_by_gate,
-    layer,
-    run,
-)
+from myoedge.operators.recurrent.cells import CELLS
 
-ACTIVATIONS = {
-    "lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"],
-    "rnn_tanh": ["tanh"], "rnn_relu": ["relu"],
-}  # fmt: skip
 # ONNX's direction -> whether each part runs backwards
 DIRECTIONS = {
     "forward": {"": False}, "reverse": {"": True},
@@ -40,12 +29,137 @@ DIRECTIONS = {
 }  # fmt: skip
 
 
-def aten(kind: str) -> Row:
-    """Return a function that imports torch's lstm.input, gru.input or rnn_tanh.input, with any
-    number of layers and one or two directions.
+class DirectionWeights(NamedTuple):
+    """Weights of one direction of a recurrent layer, in the gate order of the operators (G gates).
 
-    kind   "lstm", "gru", "rnn_tanh" or "rnn_relu"
+    w, r             weights of the input [G * H, C] and of h [G * H, H]
+    bias_w, bias_r   biases of both products, [G * H]
+    projection       optional matrix [P, H] applied to h after every time step; r is then [G * H, P]
     """
+
+    w: Array
+    r: Array
+    bias_w: Array
+    bias_r: Array
+    projection: Array | None = None
+
+
+class Run(NamedTuple):
+    """Names of h of all time steps [T, N, H] and of the final states [1, N, H] of a direction."""
+
+    steps: str
+    h: str
+    c: str | None
+
+
+def _unit_by_unit(rows: Array, gates: int) -> Array:
+    """Reorder rows that lie gate by gate."""
+    apart = rows.reshape(gates, -1, *rows.shape[1:])
+    return np.asarray(apart.swapaxes(0, 1).reshape(rows.shape))
+
+
+def _projected(
+    d: GraphBuilder, x: str, learnt: DirectionWeights, first: Sequence[str], back: bool
+) -> Run:
+    """Add one direction of an LSTM with projections, whose recurrent weights include them.
+
+    An initial h is multiplied by the projection's pseudoinverse, the smallest h with that
+    projection.
+    """
+    matrix = learnt.projection
+    assert matrix is not None
+    r = learnt.r.astype(np.float64) @ matrix
+    inverse = d.constant(np.linalg.pinv(matrix.astype(np.float64)).astype(np.float32))
+    h, *cells = first
+    if np.any(d.arrays.get(h, np.ones(1))):
+        h = d.add("linear", h, inverse)
+    else:
+        h = d.constant(np.zeros((d.shape(h)[0], matrix.shape[1]), np.float32))
+    whole = run(d, "lstm", x, learnt._replace(r=r, projection=None), [h, *cells], back)
+    steps = d.add("linear", whole.steps, d.constant(matrix))
+    return Run(steps, _last_step(d, steps, back), whole.c)
+
+
+def _last_step(d: GraphBuilder, steps: str, reverse: bool) -> str:
+    last = 0 if reverse else d.shape(steps)[0] - 1
+    return slice_axis(d, steps, 0, last, last + 1)
+
+
+def run(
+    d: GraphBuilder,
+    kind: str,
+    x: str,
+    learnt: DirectionWeights,
+    first: Sequence[str],
+    reverse: bool,
+    reset_first: bool = False,
+) -> Run:
+    """Add the nodes of one direction of a recurrent layer over x [T, N, C]; return its outputs.
+
+    kind          a cell's name
+    first         initial states, h first, each [N, H]
+    reverse       whether it runs backwards in time
+    reset_first   whether a GRU applies the reset gate before the product with h
+    """
+    if learnt.projection is not None:
+        return _projected(d, x, learnt, first, reverse)
+    cell, attrs = CELLS[kind], dict[str, Any](reverse=reverse)
+    gates = len(cell.order)
+    added, own = learnt.bias_w + learnt.bias_r, tuple[str, ...]()
+    r = d.constant(_unit_by_unit(learnt.r, gates))
+    if kind == "gru":
+        attrs["reset_first"] = reset_first
+        kept, new = np.zeros_like(learnt.bias_r), 2 * learnt.r.shape[1]
+        if not reset_first:  # the bias of the new gate is reset together with h's contribution
+            kept[new:] = learnt.bias_r[new:]
+        added = added - kept
+        own = (d.constant(_unit_by_unit(kept, gates)),)
+    w = d.constant(_unit_by_unit(learnt.w, gates))
+    sums = d.add(cell.sums, x, w, d.constant(_unit_by_unit(added, gates)))
+    y = d.add(kind, sums, *first, r, *own, **attrs)
+    if kind != "lstm":
+        return Run(y, _last_step(d, y, reverse), None)
+    c = d.add("lstm_cell", sums, *first, r, reverse=reverse)
+    return Run(y, _last_step(d, y, reverse), reshape(d, c, (1, *d.shape(c))))
+
+
+def _first(d: GraphBuilder, name: str | None, index: int, shape: tuple[int, int]) -> str:
+    """Return number `index` of the initial states; None: zeros."""
+    if name is None:
+        return d.constant(np.zeros(shape, np.float32))
+    if name in d.constants:
+        return d.constant(d.array(name)[index])
+    return reshape(d, slice_axis(d, name, 0, index, index + 1), shape)
+
+
+def layer(
+    d: GraphBuilder,
+    kind: str,
+    x: str,
+    learnt: Sequence[DirectionWeights],
+    first: Sequence[str | None],
+    ways: Mapping[str, bool],
+    at: int = 0,
+    reset_first: bool = False,
+) -> list[Run]:
+    """Add one layer over x [T, N, C]; return the outputs of each direction.
+
+    first   initial states [L, N, H] of all layers and directions; None: zeros
+    ways    name of each direction -> whether it runs backwards in time
+    at      index of this layer's first state in `first`; the others as for `run`
+    """
+    runs, batch = [], d.shape(x)[1]
+    for index, (w, part) in enumerate(zip(learnt, ways, strict=True), start=at):
+        sizes = (w.r.shape[1], len(w.w) // len(CELLS[kind].order))
+        states = [_first(d, name, index, (batch, n)) for n, name in zip(sizes, first, strict=False)]
+        with d.part(part):
+            runs.append(run(d, kind, x, w, states, ways[part], reset_first))
+    return runs
+
+
+def aten(kind: str) -> Row:
+    """Return a function that imports torch's layers of a cell, one or more, with one or two
+    directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         x = transpose(d, a["input"], (1, 0, 2)) if a["batch_first"] else a["input"]
@@ -75,16 +189,12 @@ def _parts(number: int, layers: int, directions: int) -> dict[str, bool]:
 
 
 def cell(kind: str) -> Row:
-    """Return a function that imports lstm_cell, gru_cell or an RNN cell, as a layer of one time
-    step."""
+    """Return a function that imports torch's cell, as a layer of one time step."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> Any:
         w, r = (weights(d, a[name], "a recurrent cell's weight") for name in ("w_ih", "w_hh"))
-        given = (a["b_ih"], a["b_hh"])
-        biases = [
-            np.zeros(len(w), np.float32) if name is None else weights(d, name, "a cell's bias")
-            for name in given
-        ]
+        none, given = np.zeros(len(w), np.float32), (a["b_ih"], a["b_hh"])
+        biases = [none if x is None else weights(d, x, "a cell's bias") for x in given]
         states = list(a["hx"]) if kind == "lstm" else [a["hx"]]
         x = reshape(d, a["input"], (1, *d.shape(a["input"])))
         made = run(d, kind, x, DirectionWeights(w, r, *biases), states, reverse=False)
@@ -115,10 +225,7 @@ def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[DirectionWeights]
 
 
 def onnx(name: str) -> Row:
-    """Return a function that imports ONNX's LSTM, GRU or RNN, with one or two directions.
-
-    name   "lstm", "gru" or "rnn"
-    """
+    """Return a function that imports ONNX's "lstm", "gru" or "rnn", with one or two directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         batch_first, kind = bool(a["layout"]), name
@@ -161,7 +268,7 @@ def _check_states(
 
 def _refuse_odd(d: GraphBuilder, a: Arguments, kind: str) -> None:
     activations = [name.lower() for name in a["activations"] or ()]
-    usual, steps = ACTIVATIONS[kind], d.shape(a["input"])[1 if a["layout"] else 0]
+    usual, steps = list(CELLS[kind].activations), d.shape(a["input"])[1 if a["layout"] else 0]
     odd = {
         f"activations {', '.join(activations)}": (
             activations != usual * (len(activations) // len(usual))
@@ -182,45 +289,41 @@ def _differs(given: Array | None, usual: int) -> bool:
 def _learnt_onnx(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[DirectionWeights]:
     """Return the weights of all directions from an ONNX call, with gates in the order of our
     operators."""
-    w, r = d.array(a["w"]), d.array(a["r"])
-    rows, units, order = r.shape[1], r.shape[2], list(ORDER[kind])
+    w, r, order = d.array(a["w"]), d.array(a["r"]), np.argsort(CELLS[kind].order)
+    rows, units = r.shape[1:]
     b = np.zeros((ways, 2 * rows), np.float32) if a["bias"] is None else d.array(a["bias"])
     columns = d.shape(a["input"])[-1]
-    expected = ((ways, rows, columns), (ways, GATES[kind] * units, units), (ways, 2 * rows))
+    expected = ((ways, rows, columns), (ways, len(order) * units, units), (ways, 2 * rows))
     if (w.shape, r.shape, b.shape) != expected:
         raise ValueError(f"weights {list(w.shape)}, {list(r.shape)}, {list(b.shape)}")
+
+    def ours(rows: Array) -> Array:
+        return rows.reshape(len(order), units, *rows.shape[1:])[order].reshape(rows.shape)
+
     parts = ((w[i], r[i], b[i, :rows], b[i, rows:]) for i in range(ways))
-    return [
-        DirectionWeights(*(gate_by_gate(x, len(order))[order].reshape(x.shape) for x in arrays))
-        for arrays in parts
-    ]
+    return [DirectionWeights(*map(ours, arrays)) for arrays in parts]
 
 
 INPUTS = "(input, w: weights, r: weights, bias: weights, lengths: array, h"
 USES = "direction='forward', layout=0, activations=None, clip=None"
 
+USED = {
+    "lstm": "gates lstm lstm_cell", "gru": "gates gru",
+    "rnn_tanh": "sums rnn_tanh", "rnn_relu": "sums rnn_relu",
+}  # fmt: skip
+OF_ONNX = {
+    "LSTM": (USED["lstm"], f"{INPUTS}, c, peepholes: array, *, input_forget=None, {USES})"),
+    "GRU": (USED["gru"], f"{INPUTS}, *, linear_before_reset=0, {USES})"),
+    "RNN": ("sums rnn_tanh rnn_relu", f"{INPUTS}, *, {USES})"),
+}
 ROWS = (
-    ImportRow("gates lstm lstm_cell", aten("lstm"), "lstm.input", all_results=True),
-    ImportRow("gates gru", aten("gru"), "gru.input", all_results=True),
-    ImportRow("sums rnn_tanh", aten("rnn_tanh"), "rnn_tanh.input", all_results=True),
-    ImportRow("sums rnn_relu", aten("rnn_relu"), "rnn_relu.input", all_results=True),
-    ImportRow("gates lstm lstm_cell", cell("lstm"), "lstm_cell", all_results=True),
-    ImportRow("gates gru", cell("gru"), "gru_cell"),
-    ImportRow("sums rnn_tanh", cell("rnn_tanh"), "rnn_tanh_cell"),
-    ImportRow("sums rnn_relu", cell("rnn_relu"), "rnn_relu_cell"),
-    ImportRow(
-        "gates lstm lstm_cell",
-        onnx("lstm"),
-        onnx=f"LSTM{INPUTS}, c, peepholes: array, *, input_forget=None, {USES})",
-        all_results=True,
+    *(ImportRow(ops, aten(kind), f"{kind}.input", all_results=True) for kind, ops in USED.items()),
+    *(
+        ImportRow(ops, cell(kind), f"{kind}_cell", all_results=kind == "lstm")
+        for kind, ops in USED.items()
     ),
-    ImportRow(
-        "gates gru",
-        onnx("gru"),
-        onnx=f"GRU{INPUTS}, *, linear_before_reset=0, {USES})",
-        all_results=True,
-    ),
-    ImportRow(
-        "sums rnn_tanh rnn_relu", onnx("rnn"), onnx=f"RNN{INPUTS}, *, {USES})", all_results=True
+    *(
+        ImportRow(ops, onnx(name.lower()), onnx=name + inputs, all_results=True)
+        for name, (ops, inputs) in OF_ONNX.items()
     ),
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.qdq import (
     Write,
@@ -21,92 +22,86 @@ from myoedge.operators.qdq import (
     whole,
 )
 from myoedge.operators.recurrent.cells import (
+    CELLS,
     GATE_PARAMS,
+    LAST_STATES,
     STATE_BITS,
-    STATE_REACH,
     cell_bits,
+    cell_of,
     hidden_params,
-    is_wide,
 )
-from myoedge.operators.recurrent.start import GATES
-
-ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # index of our gate for each of ONNX's
 
 
-def write(op: str, *, result: int) -> Write:
+def write(*, result: int) -> Write:
     """Return the function that exports a recurrent operator as ONNX's LSTM, GRU or RNN.
 
-    result   index of the ONNX output: h of all time steps, or the last c
+    result   index of the ONNX output: h of all time steps, its last one, or the last c
     """
 
-    def node(w: Writer, step: QuantizedNode, gates: str, h: str, *c: str) -> str:
-        order, (batch, units) = ORDER[op], step.shapes[1]
-        size = len(order) * units
-        by_unit = reshaped(w, gates, *step.shapes[0][:2], units, len(order))
-        by_gate = w.node("Gather", transposed(w, by_unit, 0, 1, 3, 2), whole(w, *order), axis=2)
-        x = reshaped(w, by_gate, *step.shapes[0][:2], size)
+    def node(w: Writer, step: QuantizedNode, gates: str, *states: str) -> str:
+        cell, (batch, units) = cell_of(step.node.op), step.shapes[1]
+        size = len(cell.order) * units
         eye = w.node("EyeLike", w.node("ConstantOfShape", whole(w, size, size)))
         rows, *own = _weights(w, step)
-        r = reshaped(w, _by_gate(w, rows, order, units), 1, size, units)
-        none = w.constant(np.zeros((1, size), np.float32))
-        added = [reshaped(w, _by_gate(w, name, order), 1, size) for name in own] or [none]
-        bias = w.node("Concat", none, *added, axis=1)
-        if op == "LSTM":  # the initial h with its stored precision
-            reach = 2.0 ** (15 - cell_bits(step))
-            first = [
-                w.rounded(f"{w.label}/first", h, hidden_params(step))[1],
-                *(_clipped(w, x, reach) for x in c),
-            ]
-        else:
-            first = [_clipped(w, h, _state_reach(step))]
-        states = [reshaped(w, name, 1, batch, units) for name in first]
-        more: dict[str, Any] = {}
-        if op == "GRU":
-            more = {"linear_before_reset": int(not step.attrs["reset_first"])}
+        r, bias = reshaped(w, _by_gate(w, rows, cell.order, units), 1, size, units), ""
+        if len(cell.order) > 1:
+            none = w.constant(np.zeros((1, size), np.float32))
+            added = [reshaped(w, _by_gate(w, name, cell.order), 1, size) for name in own] or [none]
+            bias = w.node("Concat", none, *added, axis=1)
+        x = _by_gate(w, gates, cell.order, steps=step.shapes[0][:2])
+        first = [reshaped(w, name, 1, batch, units) for name in _first(w, step, *states)]
+        inputs = (x, reshaped(w, eye, 1, size, size), r, bias, "", *first)
         direction = "reverse" if step.attrs["reverse"] else "forward"
-        inputs = (x, reshaped(w, eye, 1, size, size), r, bias, "", *states)
-        y = w.node(op, *inputs, result=result, hidden_size=units, direction=direction, **more)
-        return reshaped(w, y, *step.out)
+        given = {"hidden_size": units, "direction": direction, **_attributes(w, step)}
+        return reshaped(w, w.node(cell.onnx, *inputs, result=result, **given), *step.out)
 
     return node
 
 
-def _plain(w: Writer, step: QuantizedNode, sums: str, h: str) -> str:
-    units, batch = step.out[-1], step.shapes[1][0]
-    eye = w.node("EyeLike", w.node("ConstantOfShape", whole(w, units, units)))
-    r = reshaped(w, _weights(w, step)[0], 1, units, units)
-    _, rounded = w.rounded(f"{w.label}/first", h, w.params[step.node.name])
-    first = reshaped(w, rounded, 1, batch, units)
-    inputs = (sums, reshaped(w, eye, 1, units, units), r, "", "", first)
-    direction = "reverse" if step.attrs["reverse"] else "forward"
-    attrs = dict[str, Any](hidden_size=units, activations=["Tanh"])
-    if step.node.op == "rnn_relu":  # larger results saturate, and so does h
-        to = w.params[step.node.name]
-        attrs |= {"activations": ["Relu"], "clip": float(to.scale * (to.high - to.zero_point))}
-    y = w.node("RNN", *inputs, direction=direction, **attrs)
-    return reshaped(w, y, *step.out)
+def _attributes(w: Writer, step: QuantizedNode) -> dict[str, Any]:
+    """Return the attributes of an ONNX node that say what its cell is."""
+    cell = cell_of(step.node.op)
+    if cell.onnx == "RNN":
+        to, names = w.params[step.node.name], [name.capitalize() for name in cell.activations]
+        largest = float(to.scale * (to.high - to.zero_point))  # and h saturates with the results
+        return {"activations": names, **({"clip": largest} if names == ["Relu"] else {})}
+    return {"linear_before_reset": int(not step.attrs["reset_first"])} if cell.onnx == "GRU" else {}
 
 
-def _state_reach(step: QuantizedNode) -> float:
-    """Return the largest magnitude of a GRU's state: 15 bits of its 16-bit h, or 1."""
-    return STATE_REACH if not is_wide(step) else hidden_params(step).scale * 2**STATE_BITS
+def _first(w: Writer, step: QuantizedNode, h: str, *c: str) -> list[str]:
+    """Return the initial states with their stored precision."""
+    cell = cell_of(step.node.op)
+    if cell.onnx == "GRU":  # 15 bits of a 16-bit h, or +-1
+        wide = step.weight_type == INT16
+        return [_clipped(w, h, hidden_params(step).scale * 2**STATE_BITS if wide else 1.0)]
+    q = hidden_params(step) if c else w.params[step.node.name]
+    reach = 2.0 ** (15 - cell_bits(step))
+    return [w.rounded(f"{w.label}/first", h, q)[1], *(_clipped(w, x, reach) for x in c)]
 
 
 def _clipped(w: Writer, x: str, limit: float) -> str:
     return w.node("Clip", x, *(number(w, edge) for edge in (-limit, limit)))
 
 
-def _by_gate(w: Writer, rows: str, order: Sequence[int], *columns: int) -> str:
-    """Reorder rows of gates from the operators' order (unit by unit) to ONNX's (gate by gate)."""
-    apart = reshaped(w, rows, -1, len(order), *columns)
-    gates = w.node("Gather", apart, whole(w, *order), axis=1)
-    rest = range(2, 2 + len(columns))
-    return reshaped(w, transposed(w, gates, 1, 0, *rest), -1, *columns)
+def _by_gate(
+    w: Writer, rows: str, order: Sequence[int], *columns: int, steps: Sequence[int] = ()
+) -> str:
+    """Reorder gates from the operators' order (unit by unit) to ONNX's (gate by gate).
+
+    columns, steps   dimensions behind and before the rows
+    """
+    if len(order) == 1:
+        return rows
+    at, behind = len(steps), len(steps) + 2 + len(columns)
+    apart = reshaped(w, rows, *steps, -1, len(order), *columns)
+    gates = w.node("Gather", apart, whole(w, *order), axis=at + 1)
+    turned = transposed(w, gates, *range(at), at + 1, at, *range(at + 2, behind))
+    return reshaped(w, turned, *steps, -1, *columns)
 
 
 def _weights(w: Writer, step: QuantizedNode) -> list[str]:
     """Return the dequantised recurrent weights and biases as ONNX tensors, unit by unit."""
-    plain = step.node.op.startswith("rnn")
+    plain = cell_of(step.node.op).onnx == "RNN"
     x = w.params[step.node.name] if plain else hidden_params(step)
     bias = np.zeros(len(step.integers.weight), np.int32) if plain else step.integers.bias
     scale = np.asarray(step.integers.scale)
@@ -130,7 +125,7 @@ def next_step(*, cell: bool) -> Write:
 
     def node(w: Writer, step: QuantizedNode, gates: str, added: str, c: str) -> str:
         shape = step.shapes[2]
-        total = reshaped(w, w.node("Add", gates, added), *shape, len(ORDER["LSTM"]))
+        total = reshaped(w, w.node("Add", gates, added), *shape, 4)
         i, f, g, o = (reshaped(w, sliced(w, total, n, n + 1, len(shape)), *shape) for n in range(4))
         kept = w.node("Mul", w.node("Sigmoid", f), c)
         more = w.node("Mul", w.node("Sigmoid", i), w.node("Tanh", g))
@@ -150,19 +145,15 @@ def _gru_start(w: Writer, step: QuantizedNode, gates: str) -> str:
 
 def _gates(w: Writer, step: QuantizedNode, gates: str) -> list[str]:
     """Write the gates of a single time step, each with the shape of the result."""
-    by_unit, last = reshaped(w, gates, *step.out, GATES), len(step.out)
-    return [reshaped(w, sliced(w, by_unit, g, g + 1, last), *step.out) for g in range(GATES)]
+    by_unit, last = reshaped(w, gates, *step.out, 3), len(step.out)
+    return [reshaped(w, sliced(w, by_unit, g, g + 1, last), *step.out) for g in range(3)]
 
 
+RESULTS = {"lstm_cell": 2, "gru_state": 1}  # other operators give h of all time steps
 WRITE: Mapping[str, Write] = {
     "gru_start": _gru_start,
     "lstm_next": next_step(cell=False),
     "lstm_next_cell": next_step(cell=True),
     "lstm_start": _lstm_start,
-    "gru": write("GRU", result=0),
-    "gru_state": write("GRU", result=1),
-    "lstm": write("LSTM", result=0),
-    "lstm_cell": write("LSTM", result=2),
-    "rnn_relu": _plain,
-    "rnn_tanh": _plain,
+    **{op: write(result=RESULTS.get(op, 0)) for op in (*CELLS, *LAST_STATES)},
 }

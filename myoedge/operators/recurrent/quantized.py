@@ -8,29 +8,97 @@ quantisation steps of h are powers of two, selected by its range.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams, ResultParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import QuantizeInputs
-from myoedge.operators.products.packing import quantize
+from myoedge.operators.learnt import SHIFT, SYMMETRIC_32, Span
+from myoedge.operators.products.packing import WeightedParams, beside_states, quantize
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
     GATE_BITS,
     GATE_PARAMS,
     HIDDEN_PARAMS,
     INT8_RESULT_SHIFT,
-    INT16_LIMITS,
-    LSTM_GATES,
     STATE_BITS,
     SUMS_REACH,
+    TABLES,
     gate_params,
-    table,
 )
-from myoedge.operators.recurrent.params import RecurrentParams, ScaledParams, ShiftedParams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecurrentParams(WeightedParams):
+    """Integer constants of a recurrent layer; None for constants that the operator does not have.
+
+    relu            1 if the activation of a plain RNN is relu
+    h_*, c_*        conversion of an initial state to the format of the stored state
+    x_*             conversion of an input to the sums of a plain RNN
+    new_*           conversion of a GRU's new gate to its int16 h
+    y_*             conversion of the final state to the output, for operators that return it
+    result_shift    shift from Q30 to an LSTM's h with its own quantisation step
+    sigmoid, tanh   Q15 tables, int16 [513]
+    """
+
+    relu: int | None = None
+    h_mult: int | None = None
+    h_offset: int | None = None
+    h_shift: int | None = None
+    c_mult: int | None = None
+    c_offset: int | None = None
+    c_shift: int | None = None
+    x_mult: int | None = None
+    x_offset: int | None = None
+    x_shift: int | None = None
+    new_mult: int | None = None
+    new_offset: int | None = None
+    new_shift: int | None = None
+    y_mult: int | None = None
+    y_offset: int | None = None
+    y_shift: int | None = None
+    result_shift: int | None = None
+    sigmoid: Array | None = None
+    tanh: Array | None = None
+
+    @classmethod
+    def of(cls, weights: WeightedParams, **more: Any) -> Self:
+        own = {f.name: getattr(weights, f.name) for f in fields(weights)}
+        return cls(**own, **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledParams(RecurrentParams):
+    """Constants of an LSTM with its own fraction bits of gate sums and of c."""
+
+    gate_bits: int
+    cell_bits: int
+
+
+def _conversions(names: str) -> dict[str, Span]:
+    """Return the ranges of conversions of states, by the first letter of their fields."""
+    spans = {"mult": SYMMETRIC_32, "offset": SYMMETRIC_32, "shift": SHIFT}
+    return {f"{name}_{part}": span for name in names for part, span in spans.items()}
+
+
+def _conversions_fit(integers: RecurrentParams) -> bool:
+    """Return whether conversions of states, of up to 16 bits, stay in int32; None is none."""
+    pairs = ((getattr(integers, f"{x}_mult"), getattr(integers, f"{x}_offset")) for x in "hcy")
+    return all(abs(m or 0) * -INT16.low + abs(offset or 0) <= INT32_MAX for m, offset in pairs)
+
+
+# In a stream, a layer has the conversions of states as they are kept between passes, and of the
+# operator that keeps them.
+LEARNT_BESIDE_SUMS = beside_states(_conversions("h"), _conversions_fit)
+LEARNT_BESIDE_GATES = beside_states(_conversions("hcy"), _conversions_fit)
+
+
+# ---- h
 
 HIDDEN_BITS = 7  # fraction bits of an LSTM's int8 h: +-1
 WIDE_BITS = 15  # the same for int16
@@ -100,7 +168,7 @@ def _power_of_two(reach: float, unit_bits: int) -> QuantParams:
 def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
     """Return the constants of an LSTM or GRU: recurrent weights with a factor per row from products
     to gate sums, function tables, and state conversions."""
-    lstm, last = inputs.shapes[0][-1] == LSTM_GATES * inputs.out[-1], len(inputs.out) == 2
+    lstm, last = inputs.shapes[0][-1] == 4 * inputs.out[-1], len(inputs.out) == 2
     wide = inputs.target.element_type == INT16
     bits = _state_bits(inputs, lstm, last)
     element_type = INT16 if wide else INT8
@@ -121,8 +189,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
         scalars |= _new_gate(bits["h"])
     if last:
         scalars |= to_params(inputs.target, "y", bits["c" if lstm else "h"])
-    tables = {name: table(name) for name in ("sigmoid", "tanh")}
-    return kind.of(weights, **scalars, **tables)
+    return kind.of(weights, **scalars, **TABLES)
 
 
 def _state_bits(inputs: QuantizeInputs, lstm: bool, last: bool) -> dict[str, int]:
@@ -139,13 +206,13 @@ def _state_bits(inputs: QuantizeInputs, lstm: bool, last: bool) -> dict[str, int
 def _steps(
     inputs: QuantizeInputs, result_shift: int, wide: bool
 ) -> tuple[type[RecurrentParams], dict[str, int]]:
-    """Return the parameter class of an LSTM, and its constants for steps other than the default."""
+    """Return the class of an LSTM's constants, and those for steps other than the default."""
     gate, cell = inputs.attrs.get("gate_bits", GATE_BITS), inputs.attrs.get("cell_bits", CELL_BITS)
     usual_h = wide or result_shift == INT8_RESULT_SHIFT
     if not usual_h or (gate, cell) != (GATE_BITS, CELL_BITS):
-        numbers = {"result_shift": result_shift, "gate_bits": gate, "cell_bits": cell}
-        return ScaledParams, numbers
-    return (ShiftedParams, {"result_shift": result_shift}) if wide else (RecurrentParams, {})
+        bits = {"result_shift": result_shift, "gate_bits": gate, "cell_bits": cell}
+        return ScaledParams, bits
+    return RecurrentParams, {"result_shift": result_shift} if wide else {}
 
 
 def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
@@ -183,13 +250,13 @@ def relu_quantize(inputs: QuantizeInputs) -> RecurrentParams:
     """Return the constants of an RNN with relu, whose sums may reach SUMS_REACH times the results'
     range."""
     y = inputs.target
-    unit = SUMS_REACH * y.scale * max(y.high - y.zero_point, 1) / -INT16_LIMITS[0]
+    unit = SUMS_REACH * y.scale * max(y.high - y.zero_point, 1) / -INT16.low
     return _plain_quantize(inputs, unit, unit, {"relu": 1}, {})
 
 
 def tanh_quantize(inputs: QuantizeInputs) -> RecurrentParams:
     """Return the constants of an RNN with tanh, whose sums have steps of 1/1024."""
-    return _plain_quantize(inputs, GATE_PARAMS.scale, 2.0**-15, {}, {"tanh": table("tanh")})
+    return _plain_quantize(inputs, GATE_PARAMS.scale, 2.0**-15, {}, {"tanh": TABLES["tanh"]})
 
 
 def _plain_quantize(
@@ -212,7 +279,7 @@ def _plain_quantize(
         target=QuantParams(unit, 0, INT16),
         formats=_second(inputs, 2),
     )
-    weights, most = quantize(inner, inputs.weight_format.beside(y.element_type)), -INT16_LIMITS[0]
+    weights, most = quantize(inner, inputs.weight_format.beside(y.element_type)), -INT16.low
     factors = {
         "h": choose_sum_requant([h.scale / y.scale], [most], [h.zero_point], y.zero_point),
         "x": choose_sum_requant([x.scale / unit], [most], [x.zero_point], 0.0),
@@ -233,7 +300,7 @@ def to_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
     """Return the constants name_mult, name_offset and name_shift that convert `bits` fraction bits
     to an output with parameters q."""
     unit = 2.0**-bits / q.scale
-    return _factor(name, choose_sum_requant([unit], [-INT16_LIMITS[0]], [0], q.zero_point))
+    return _factor(name, choose_sum_requant([unit], [-INT16.low], [0], q.zero_point))
 
 
 def _factor(name: str, to: SumRequant) -> dict[str, int]:

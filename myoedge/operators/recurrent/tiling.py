@@ -33,7 +33,6 @@ from myoedge.operators.products.ne16_rules import has_int8_products, sums_on_ne1
 from myoedge.operators.products.packed_weights import WORD_BYTES
 from myoedge.operators.products.packing import packed_channels, row_sums
 from myoedge.operators.recurrent.c_kernels import ON_NE16, STREAMED, WHOLE, c_kernel
-from myoedge.operators.recurrent.cells import GRU_GATES, LSTM_GATES
 from myoedge.targets.chip import Engine
 
 FACTORS = ("mult", "offset", "shift")
@@ -240,7 +239,7 @@ SUM_BYTES = 4
 UNITS_AT_A_TIME = 8  # units of the engine come in groups of 8, whose sums it stores in one cycle
 CONFLICTS = 1.8  # factor for conflicts of the engine's loads with those of eight cores
 INSTRUCTION_CYCLES = 1.15  # cycles per instruction of a core, with seven others running
-CELL_INSTRUCTIONS = {LSTM_GATES: 120, GRU_GATES: 90}  # per unit, after its products
+CELL_INSTRUCTIONS = {4: 120, 3: 90}  # per unit, after its products, by gates
 STEP_CYCLES = 450  # per step: barriers, reloaded code, start and end of the engine
 
 
