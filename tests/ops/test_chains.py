@@ -48,6 +48,7 @@ OTHERS = {
     "embedding",
     "rotary",
     "ctc_new",
+    "majority",
     "variance",
     "softmax",
     "log_softmax",

@@ -9,27 +9,6 @@
 
 #define ME_NO_CLASS (-1)
 
-/* Frame t of the results is made of frames from t - before on; before the first one there are
- * none. taps, classes: frames that vote, and for how many classes */
-typedef struct {
-    int32_t given, made, inner, before, taps, classes;
-} me_majority_s32_params;
-
-/* x int32 [outer][given][inner], y int32 [outer][made][inner]; scratch: me_votes_bytes */
-typedef struct {
-    const int32_t *x;
-    int32_t *y;
-    int32_t outer;
-    int8_t *scratch;
-} me_majority_s32_tile;
-
-/* The class that most of the last `taps` frames have, of equally many the smallest. int32 to int32; an x outside 0 to
- * classes - 1 has no vote, and without any vote y is 0. taps, classes, inner at least 1, before at least 0, given
- * at least made + taps - 1 - before. */
-void me_majority_s32(const me_majority_s32_params *op, const me_majority_s32_tile *tile);
-
-static inline int32_t me_votes_bytes(int32_t classes) { return 8 * classes * (int32_t)sizeof(int32_t); }
-
 /* steps, classes   1 or more     blank   0 .. classes - 1 */
 typedef struct {
     int32_t steps, classes, blank;

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.nest.formulas import broadcast_axes, equal, index_of, maximum, where
-from myoedge.nest.ir import Element, Expr, Nest, as_index
+from myoedge.nest.formulas import broadcast_axes, clip, equal, index_of, maximum, remainder, where
+from myoedge.nest.ir import Axis, Element, Expr, Lookup, Nest, Reduced, as_expr, as_index
 from myoedge.nest.taken import Taken
-from myoedge.numerics.arrays import Array, outer_inner
+from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.operators.attributes import (
     ANY_INTEGER,
@@ -31,15 +31,16 @@ from myoedge.operators.attributes import (
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import as_in_floats
-from myoedge.operators.described import operand, result
+from myoedge.operators.described import nest_constant, operand, result
 from myoedge.operators.format import EITHER, INTEGERS, Format
-from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
+from myoedge.operators.kernel import OUT, Operand, TiledKernel, on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import ByHand, Described, Operands, Result
 from myoedge.targets.chip import Engine
 
 NOTHING = -1  # no symbol: after the last one, or without frames
 PAIR = 2  # frames that are compared to find a new symbol
+FEW_CLASSES, WORD_BITS = 128, 31  # whose votes words count; bits of a word
 COUNT = whole(1, MOST_TIMES)
 
 
@@ -148,38 +149,39 @@ def vote_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(votes.argmax(0), np.int32)
 
 
-def vote_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of a majority vote; tiles divide all axes except time. Each core
-    counts votes in its own scratch."""
-    outer, made, inner = outer_inner(step.out, step.attrs["axis"])
-    frames, classes = step.shapes[0][step.attrs["axis"]], step.attrs["classes"]
-    taps = _taps(step.attrs)
-    around: AffineExpr = (("o", 1),)
-    return TiledKernel(
-        function="me_majority_s32",
-        axes={"o": outer},
-        split=("o",),
-        operands=(
-            Operand("x", 0, (outer, frames, inner), (around, (), ()), itemsize=4),
-            Operand("y", OUT, (outer, made, inner), (around, (), ()), itemsize=4),
-        ),
-        op={
-            "given": frames,
-            "made": made,
-            "inner": inner,
-            "before": step.attrs["before"],
-            "taps": taps,
-            "classes": classes,
-        },
-        tile=lambda regions: {
-            "x": "@x",
-            "y": "@y",
-            "outer": regions["x"].extent[0],
-            "scratch": "@scratch",
-        },
-        scratch=lambda sizes: engine.cores * classes * 4,
-        work=lambda sizes: -(-sizes["o"] * made * inner // engine.cores) * (taps + classes),
-    )
+def vote_nest(step: QuantizedNode) -> Nest:
+    """Describe the votes of vote_real."""
+    axes, along, before = broadcast_axes(step.out), step.attrs["axis"], step.attrs["before"]
+    tap, frame = Axis("tap", _taps(step.attrs)), axes[along]
+    x = replace(operand(step, 0), outside=NOTHING)
+    index = [axis.at for axis in axes]
+    index[along] = frame.at + tap + -before
+    first = np.maximum(before - np.arange(frame.extent, dtype=np.int32), 0)
+    ends = (nest_constant("first", first)[frame], as_expr(tap.extent)) if before else None
+    elected = _elected if step.attrs["classes"] <= FEW_CLASSES else _first_of_most
+    value = elected(x[tuple(index)], step.attrs["classes"], tap, ends)
+    return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
+
+
+def _first_of_most(vote: Expr, classes: int, tap: Axis, ends: tuple[Expr, Expr] | None) -> Expr:
+    each = Axis("class", classes)
+    return Reduced("argmax", each, Reduced("sum", tap, equal(vote, index_of(each)), ends))
+
+
+def _elected(vote: Expr, classes: int, tap: Axis, ends: tuple[Expr, Expr] | None) -> Expr:
+    """Return the class of most votes, whose numbers are counted in bits of few words."""
+    bits, c = tap.extent.bit_length(), np.arange(classes)
+    words, places = np.divmod(c, WORD_BITS // bits)
+    units = np.zeros((classes + 2, words[-1] + 1), np.int32)  # no class in front, and behind
+    units[c + 1, words] = 1 << bits * places
+    table = nest_constant("units", units.ravel())
+    row = (clip(vote, NOTHING, classes) + 1) * len(units[0])
+    sums = [Reduced("sum", tap, Lookup(table, row + n), ends) for n in range(len(units[0]))]
+    value, most = as_expr(0), as_expr(0)
+    for number, (word, place) in enumerate(zip(words, places, strict=True)):
+        votes = remainder(sums[word] >> bits * int(place), 1 << bits)
+        value, most = where(votes > most, number, value), maximum(votes, most)
+    return value
 
 
 def classes_streaming_rule(at: OperandAxis) -> StreamingRule | None:
@@ -217,7 +219,7 @@ MAJORITY = register(
         result=Result(dtype="int32"),
         doc="the most frequent class of the last frames: [model] vote",
         real=vote_real,
-        integer=ByHand(as_in_floats(vote_real)),
-        kernels=on_cluster(vote_in_tiles, Format((INTEGERS,), INTEGERS)),
+        integer=Described(vote_nest, as_in_floats(vote_real)),
+        kernels=generated(Format((INTEGERS,), INTEGERS)),
     )
 )

@@ -72,7 +72,6 @@ KERNELS = {
     # Per frame: and class, unchanged, or per vote.
     "me_ctc_greedy_s8": KernelCost(9, 400, 400),
     "me_ctc_greedy_s16": KernelCost(9, 400, 400),
-    "me_majority_s32": KernelCost(19, 250, 400),
     # Per element of a row.
     "me_group_norm_s8": KernelCost(11.5, 600, 1000),
     "me_group_norm_s16": KernelCost(11.5, 600, 1000),
