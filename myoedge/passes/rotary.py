@@ -242,10 +242,10 @@ def _in_rows(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | Non
     for axis in reversed(range(len(shape))):
         width = math.prod(shape[axis:])
         row = 2 * distance if distance > 1 else width
-        if width % row == 0:
+        if width % row == 0 and row % 2 == 0:
             lead = (*shape[:axis], *((width // row,) if width > row else ()))
             turns = Turns(distance, (*lead, row), *(x.reshape(*lead, row // 2) for x in (cos, sin)))
-            if len(_varying(turns)) <= 1 and row % 2 == 0:
+            if len(_varying(turns)) <= 1:
                 return turns
     return None
 

@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz import edits, files, kills, networks, playbacks, sensors
+from tests.fuzz import edits, files, kills, networks, playbacks, sensors, uses
 
 Case = Callable[[int, Path], dict[str, Any]]
 
@@ -41,6 +41,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "networks": Kind(networks.run, networks.warm, 2000),
+    "uses": Kind(uses.run, networks.warm, 1000),
     "files": Kind(files.run, files.corpus, 2000),
     "edits": Kind(edits.run, edits.builds, 1000),
     "kills": Kind(kills.run, kills.sound, 300),

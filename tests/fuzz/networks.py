@@ -77,7 +77,7 @@ class Composed(nn.Module):
         return (scores, x) if self.head == 1 else scores if self.head == 2 else self.last(x.mT)
 
 
-def _options(rng: Rng) -> tuple[dict[str, Any], str]:
+def drawn_options(rng: Rng) -> tuple[dict[str, Any], str]:
     """Engine, memories, bits: most builds with one of them beside the usual."""
     options: dict[str, Any] = {"engine": ("auto", "auto", "cores", "ne16")[int(rng.integers(4))]}
     lines, kind = [], int(rng.integers(8))
@@ -103,7 +103,7 @@ def _options(rng: Rng) -> tuple[dict[str, Any], str]:
 
 def composed(rng: Rng, seed: int) -> Drawn:
     model = Composed(rng)
-    return Drawn("composed", model, (model.shape,), *_options(rng))
+    return Drawn("composed", model, (model.shape,), *drawn_options(rng))
 
 
 def imported(rng: Rng, seed: int) -> Drawn:
@@ -114,7 +114,7 @@ def imported(rng: Rng, seed: int) -> Drawn:
 
 def plain(rng: Rng, seed: int) -> Drawn:
     model = Random(seed)
-    return Drawn("random", model, (model.shape,), *_options(rng))
+    return Drawn("random", model, (model.shape,), *drawn_options(rng))
 
 
 def stream(rng: Rng, seed: int) -> Drawn:
@@ -125,7 +125,7 @@ def stream(rng: Rng, seed: int) -> Drawn:
 
 def tokens(rng: Rng, seed: int) -> Drawn:
     model, shape = transformer(seed)
-    return Drawn("transformer", model, (shape,), *_options(rng))
+    return Drawn("transformer", model, (shape,), *drawn_options(rng))
 
 
 def tiles(rng: Rng, seed: int) -> Drawn:
@@ -156,14 +156,18 @@ def warm() -> None:
 
 def run(seed: int, folder: Path) -> dict[str, Any]:
     """Outcome of a network: exact, refused with a code, or what is wrong."""
-    made = drawn(seed)
+    return outcome(drawn(seed), seed, folder)
+
+
+def outcome(made: Drawn, seed: int, folder: Path) -> dict[str, Any]:
+    """Outcome of a drawn network, whose samples follow from a seed."""
     told: dict[str, Any] = {"family": made.family, **made.options, "toml": made.toml}
     try:
         return told | _built_and_compared(made, seed, folder)
     except myoedge.MyoedgeError as error:
         wrong = error.code[1] == "9" or error.code == "E401"
-        outcome = "difference" if error.code == "E401" else "traceback" if wrong else "refused"
-        return told | {"outcome": outcome, "code": error.code, "detail": error.notice.title}
+        kind = "difference" if error.code == "E401" else "traceback" if wrong else "refused"
+        return told | {"outcome": kind, "code": error.code, "detail": error.notice.title}
 
 
 def _built_and_compared(made: Drawn, seed: int, folder: Path) -> dict[str, Any]:

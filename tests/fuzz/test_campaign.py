@@ -13,7 +13,7 @@ import pytest
 
 from myoedge.backends.packets import BrokenFrame, Flags
 from tests.conftest import thinned
-from tests.fuzz import campaign, edits, files, kills, networks, playbacks, sensors
+from tests.fuzz import campaign, edits, files, kills, networks, playbacks, sensors, uses
 
 EDITS, BATCH = 1000, 20  # and so many in a test
 
@@ -111,10 +111,11 @@ def test_an_edited_build_is_refused_or_as_good(batch: int, tmp_path: Path) -> No
     [
         (files.run, files.corpus, range(200)),
         (networks.run, networks.warm, range(20)),
+        (uses.run, networks.warm, range(20)),
         (kills.run, kills.sound, range(5)),
         (sensors.run, sensors.prepare, range(200)),
     ],
-    ids=["files", "networks", "kills", "sensors"],
+    ids=["files", "networks", "uses", "kills", "sensors"],
 )
 def test_a_part_of_the_campaign(case: campaign.Case, prepare: Any, seeds: range) -> None:
     prepare()

@@ -84,6 +84,11 @@ def regrouped(x: Tensor) -> Tensor:
     return torch.stack((a * cos - b * sin, b * cos + a * sin), -2).flatten(-2)
 
 
+def columns(x: Tensor) -> Tensor:
+    """With an axis of one element behind the pairs."""
+    return slices(x)[..., None]
+
+
 class Cached(nn.Module):
     """rotary_embedding_torch as it is used by default: the first call fills a table of angles, by
     which the next ones turn."""
@@ -140,7 +145,7 @@ def prepared(form: Callable[[Tensor], Tensor]) -> tuple[Graph, Tensor, Tensor]:
 
 FORMS = (
     *(slices, pairs, turned_pairs, computed, complex_numbers, partial),
-    *(rotate_half, halves, regrouped),
+    *(rotate_half, halves, regrouped, columns),
 )
 
 
