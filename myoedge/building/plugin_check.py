@@ -20,6 +20,7 @@ import numpy as np
 import myoedge.operators as families
 from myoedge.backends import host
 from myoedge.building.config import PluginsTable
+from myoedge.building.plugin_rows import CheckedRow, checked_rows
 from myoedge.building.plugins import GROUP, KINDS, load_plugins
 from myoedge.codegen.project import make_sources
 from myoedge.errors import MyoedgeError
@@ -83,6 +84,7 @@ class PluginCheck(Shown):
     version: str
     entry_points: tuple[CheckedPoint, ...]
     operators: tuple[CheckedOperator, ...]
+    rows: tuple[CheckedRow, ...] = ()
 
     def _card(self) -> Card:
         states = [(operator.name, operator.state) for operator in self.operators]
@@ -92,6 +94,7 @@ class PluginCheck(Shown):
     def exit_code(self) -> int:
         """Exit code: 0; 4 if results differ; 2 if an entry point or operator was not checked."""
         states = {*(p.state for p in self.entry_points), *(op.state for op in self.operators)}
+        states |= {row.state for row in self.rows}
         return 4 if DIFFERS in states else 2 if states - {OK} else 0
 
 
@@ -110,7 +113,22 @@ def check_package(package: str) -> PluginCheck:
     rows = tuple(_loaded(point.group.removeprefix(GROUP), point.name) for point in points)
     # nothing is new if this process loaded them before
     names = [name for name in OPS if name not in before] or _defined_in(added)
-    return PluginCheck(found.name, found.version, rows, tuple(map(_checked_by_name, names)))
+    operators = tuple(map(_checked_by_name, names))
+    return PluginCheck(found.name, found.version, rows, operators, _rows_of(points, names))
+
+
+def _rows_of(points: Iterable[metadata.EntryPoint], names: Iterable[str]) -> tuple[CheckedRow, ...]:
+    """Check the import rows of the packages of entry points, by uses of these operators."""
+    families.modules("torch_library")  # registers the calls of plug-ins in torch
+    tops, cases = {_top(point.module) for point in points}, drawn_uses()
+    own = [package for package in families.ADDED if _top(package.__name__) in tops]
+    tables = [module for x in own for module in families.with_table(x, "import_rows")]
+    uses = {name: drawn(name) for name in names if name in cases}
+    return checked_rows([row for table in tables for row in table.ROWS], uses)
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _defined_in(packages: Iterable[ModuleType]) -> list[str]:

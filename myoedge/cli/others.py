@@ -117,13 +117,16 @@ def check(terminal: Terminal, package: str) -> None:
         for op in found.operators:
             name = f"{op.name}, {op.uses} uses" if op.uses else op.name
             _say_checked(terminal, "operator", name, op.state, op.cause)
+        for row in found.rows:
+            name = f"{row.call}, {row.uses} uses" if row.uses else row.call
+            _say_checked(terminal, "import row", name, row.state, row.cause)
     if code := found.exit_code:
         sys.exit(code)
     terminal.next(command("ops"))
 
 
 def _say_checked(terminal: Terminal, kind: str, name: str, state: str, cause: str) -> None:
-    terminal.text(f"  {state:<12} {kind:<12} {name}{f': {cause}' if cause else ''}", soft_wrap=True)
+    terminal.text(f"  {state:<13} {kind:<12} {name}{f': {cause}' if cause else ''}", soft_wrap=True)
 
 
 def _tool_lines(row: ToolRow) -> Iterator[str]:

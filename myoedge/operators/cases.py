@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.reference import NestReference
 from myoedge.numerics.arrays import Array
@@ -207,7 +208,15 @@ def elementwise_use(
     attrs   attribute -> values of which each use has one
     """
 
+    for name, values in attrs.items():
+        if not (isinstance(values, Sequence) and values):
+            raise TypeError(f"{name} of {op} is {values!r}, not several values: ({values},)")
+
     def draw(d: Draw) -> DrawnUse:
+        if op not in FORMULAS:
+            facts = {"needs": f"one of {', '.join(FORMULAS)}", "has": op}
+            title = "CASES draws uses of an operator that no class defines"
+            raise MyoedgeError("E257", title, facts, [f'elementwise_use("{[*FORMULAS][-1]}")'])
         formula = FORMULAS[op]
         count, own = len(formula.operands), {name: d.pick(of) for name, of in attrs.items()}
         out, part = d.broadcast(1, 4) if count > 1 else (d.shape(1, 4, 9), ())

@@ -7,12 +7,16 @@ Each family defines its part, ROWS, in its import_rows.py.
 from __future__ import annotations
 
 import ast
+import difflib
+import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators import modules
@@ -43,6 +47,7 @@ class ImportRow:
                name: axes, name: axis    ints that are an attribute in older opsets
 
     integers   whether the row is for integer operands and results; a call may also have a float row
+    place      its file and line, which follow from where it is written
     """
 
     ops: str
@@ -51,6 +56,29 @@ class ImportRow:
     onnx: str = ""
     all_results: bool = False
     integers: bool = False
+    place: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.place:
+            frame = sys._getframe(2)  # that calls ImportRow
+            place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            object.__setattr__(self, "place", place)
+
+
+class GivenArguments(dict[str, Any]):
+    """Arguments of a call. Errors: E257 for a name that the call does not have."""
+
+    def __init__(self, arguments: Arguments, row: ImportRow) -> None:
+        super().__init__(arguments)
+        self.row = row
+
+    def __missing__(self, name: str) -> Any:
+        call = self.row.aten or self.row.onnx
+        near = difflib.get_close_matches(name, self, 1, 0.0)
+        facts = {"row": self.row.place, "needs": f"one of {', '.join(self)}", "has": name}
+        tries = [f'"{near[0]}" in place of "{name}"'] if near else []
+        title = f"the import row of {call} cannot be used: it reads another argument"
+        raise MyoedgeError("E257", title, facts, tries)
 
 
 @dataclass(frozen=True)
@@ -192,7 +220,7 @@ def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:
     """
     calls: dict[str, dict[str, Row]] = {}
     for entry in (entry for entry in import_rows() if entry.integers == integers):
-        named = dict.fromkeys(aten_names(entry.aten), _aten_row(entry))
+        named = dict.fromkeys(aten_names(entry.aten), torch_row(entry))
         for op in entry.ops.split(" "):
             calls.setdefault(op, {}).update(named)
     return calls
@@ -205,34 +233,35 @@ def onnx_calls(*, integers: bool = False) -> dict[str, dict[str, OnnxRow]]:
     """
     calls: dict[str, dict[str, OnnxRow]] = {}
     for entry in (entry for entry in import_rows() if entry.integers == integers):
-        named = dict(_onnx_row(entry, text) for text in entry.onnx.split(";") if text.strip())
+        named = dict(onnx_row(entry, text) for text in entry.onnx.split(";") if text.strip())
         for op in entry.ops.split(" "):
             calls.setdefault(op, {}).update(named)
     return calls
 
 
-def _aten_row(entry: ImportRow) -> Row:
+def torch_row(entry: ImportRow) -> Row:
     """Return the import function of a row for calls that return one tensor or a list."""
 
-    def aten_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
+    def row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
+        given = GivenArguments(a, entry)
         if entry.all_results or not isinstance(out, list):
-            return entry.row(b, a, out)
-        return (entry.row(b, a, out[0]),)
+            return entry.row(b, given, out)
+        return (entry.row(b, given, out[0]),)
 
-    return aten_row
+    return row
 
 
-def _onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
+def onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
     """Parse an ONNX signature; return (operator, import function for its nodes)."""
     name, _, rest = text.strip().partition("(")
     (signature,) = ast.parse(f"def _({rest}: ...").body
     assert isinstance(signature, ast.FunctionDef)
 
-    def onnx_row(c: OnnxCall) -> Any:
-        given = _arguments(signature.args, c)
+    def row(c: OnnxCall) -> Any:
+        given = GivenArguments(_arguments(signature.args, c), entry)
         return entry.row(c.builder, given, c.outs if entry.all_results else (*c.outs, None)[0])
 
-    return name, onnx_row
+    return name, row
 
 
 def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:

@@ -211,6 +211,8 @@ SHARED = {
     "E257": {
         "building.plugins",
         "codegen.library",
+        "operators.cases",
+        "operators.import_rows",
         "operators.stated_class",
         "plan.l1.layer_kernels",
     },

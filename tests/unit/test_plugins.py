@@ -338,6 +338,16 @@ WRONG = {  # what is replaced in the package, by what, exit code, what is said
     "no array": ("return x * factors", "return list(x)", 2, "real returned a list"),
     "no limit": ("return x * self.gain", "return x * self.lookup('gain', x)", 4,
                  "could overflow its 32-bit accumulator"),
+    "an argument": ('"x", "factors")', '"x", "factor")', 2,
+                    "needs one of x, factors; has factor"),
+    "a call": ('"lab::gain")', '"lab::gains")', 2, "lab.gains.default: torch has no such call"),
+    "a call of others": ('"lab::gain")', '"lab::gain relu")', 2, "a row of table has this call"),
+    "an operator of a row": ('ImportRow("gains"', 'ImportRow("add"', 2, "no use of add in CASES"),
+    "a row that refuses": ('api.adding("gains", "x", "factors")', "refuse", 2, "refused: never"),
+    "an attribute": ('elementwise_use("gains")', 'elementwise_use("gains", factor=3)', 2,
+                     "factor of gains is 3, not several values"),
+    "another operator": ('elementwise_use("gains")', 'elementwise_use("gain")', 2,
+                         "uses of an operator that no class defines"),
     "no cases": ('"gains": elem', '"gain": elem', 2, "no gains in CASES of a module cases.py"),
     "no rows": ("ROWS = (", "ROWS = (1, ", 2, "ROWS of its import_rows is"),
 }  # fmt: skip
@@ -397,9 +407,11 @@ def test_a_package_is_checked(gains: Run) -> None:
     found = json.loads(done.stdout)
     check(found)
     assert [row["state"] for row in found["operators"]] == ["ok"]
+    assert [(row["call"], row["uses"]) for row in found["rows"]] == [("lab.gain.default", 24)]
     assert gains("-m", "myoedge", "plugin", "check", "numpy").returncode == 2
 
 
+REFUSE = "def refuse(*x): raise api.Unsupported('never')\n\n\n"
 QUICK = ("its formula", "no array")  # of one that raises, and one that does not
 
 
@@ -410,7 +422,7 @@ def test_a_package_that_is_wrong_is_told_so(name: str, gains: Run, tmp_path: Pat
     old, new, code, words = WRONG[name]
     path = tmp_path / "site" / "myoedge_gains" / "__init__.py"
     assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new))
+    path.write_text(path.read_text().replace(old, new).replace("ROWS =", f"{REFUSE}ROWS ="))
     done = gains("-m", "myoedge", "plugin", "check", "myoedge_gains")
     assert done.returncode == code, done.stdout + done.stderr
     assert words in done.stdout + done.stderr

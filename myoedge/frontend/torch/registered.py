@@ -34,3 +34,22 @@ def _calls(program: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if key == "nodes" and isinstance(target, str) and isinstance(metadata, dict):
             trace = str(metadata.get("stack_trace") or "")
             yield target.removeprefix(PREFIX), source_of_trace(trace)
+
+
+def arguments_of_call(name: str) -> dict[str, tuple[bool, Any]] | None:
+    """Return argument -> (whether it is a tensor, its default) of a registered operator; None if no
+    library has registered it.
+
+    name   "lab.gain.default"
+    """
+    from torch._C import _jit_get_schemas_for_operator as schemas
+
+    namespace, operator, overload = name.split(".")
+    for schema in schemas(f"{namespace}::{operator}"):
+        if (schema.overload_name or "default") == overload:
+            return {x.name: ("Tensor" in str(x.type), _default(x)) for x in schema.arguments}
+    return None
+
+
+def _default(argument: Any) -> Any:
+    return argument.default_value if argument.has_default_value() else None

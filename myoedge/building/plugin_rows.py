@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of a plug-in's import rows: each of them imports the drawn uses of its operators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.torch.registered import arguments_of_call
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.cases import DrawnUse
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.import_rows import (
+    ImportRow,
+    OnnxCall,
+    aten_names,
+    import_rows,
+    onnx_row,
+    torch_row,
+)
+from myoedge.system.user_code import cause_of
+
+OK, NEVER, NO_CASE = "ok", "never matches", "no case"
+Uses = Mapping[str, Sequence[DrawnUse]]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRow:
+    """Result of importing the drawn uses of operators through one import row.
+
+    call    the call of PyTorch or ONNX
+    uses    number of uses that it imported
+    state   "ok", "never matches" or "no case"
+    cause   reason, if it is not ok
+    """
+
+    call: str
+    uses: int = 0
+    state: str = OK
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """A graph with the inputs of a use, and its constants."""
+
+    use: DrawnUse
+    builder: GraphBuilder = field(default_factory=GraphBuilder)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        shapes = [f"x{at}" for at in range(len(self.use.shapes))]
+        return (*shapes, *self.constants)
+
+    @property
+    def constants(self) -> dict[str, Array]:
+        return {f"w{at}": value for at, value in enumerate(self.use.weights)}
+
+    @property
+    def out(self) -> Shape:
+        shapes = (*self.use.shapes, *(value.shape for value in self.use.weights))
+        return OPS[self.use.op].shape(self.use.attrs, *shapes)
+
+    def added(self) -> list[str]:
+        """Add the inputs, and return their names."""
+        tensors = [self.builder.input(f"x{at}", x) for at, x in enumerate(self.use.shapes)]
+        return [*tensors, *map(self.builder.constant, self.constants.values())]
+
+
+def checked_rows(rows: Sequence[ImportRow], uses: Uses) -> tuple[CheckedRow, ...]:
+    """Import the uses of each row's operators through the row, once per call.
+
+    uses   operator -> its drawn uses
+    """
+    return tuple(found for row in rows for found in _of_row(row, uses))
+
+
+def _of_row(row: ImportRow, uses: Uses) -> Iterator[CheckedRow]:
+    own = [use for op in row.ops.split() for use in uses.get(op, ())]
+    for name in aten_names(row.aten):
+        yield _of_torch(name, row, own)
+    for text in filter(str.strip, row.onnx.split(";")):
+        name = text.partition("(")[0].strip()
+        yield _imported(name, row, own, partial(_by_onnx, row, text))
+
+
+def _of_torch(name: str, row: ImportRow, own: Sequence[DrawnUse]) -> CheckedRow:
+    known = arguments_of_call(name)
+    if others := _others(row, name):
+        return CheckedRow(name, 0, NEVER, others)
+    if known is None:
+        cause = "torch has no such call: a module torch_library.py registers it"
+        return CheckedRow(name, 0, NEVER, cause)
+    return _imported(name, row, own, partial(_by_torch, row, known))
+
+
+def _others(row: ImportRow, name: str) -> str:
+    """Return which operators have another row of the call, as text."""
+    found = {x.ops for x in import_rows() if x.ops != row.ops and x.integers == row.integers
+             and name in aten_names(x.aten)}  # fmt: skip
+    return f"a row of {', '.join(sorted(found))} has this call" if found else ""
+
+
+def _imported(
+    name: str, row: ImportRow, own: Sequence[DrawnUse], by: Callable[[_Inputs], None]
+) -> CheckedRow:
+    if not own:
+        return CheckedRow(name, 0, NO_CASE, f"no use of {row.ops or 'an operator'} in CASES")
+    causes = [_fault(_Inputs(use), by) for use in own]
+    cause, count = next(filter(None, causes), ""), causes.count("")
+    return CheckedRow(name, count, OK if count else NEVER, cause)
+
+
+def _fault(inputs: _Inputs, by: Callable[[_Inputs], None]) -> str:
+    """Import a use; return why that fails, "" if it does not."""
+    try:
+        by(inputs)
+    except Unsupported as refusal:
+        return f"refused: {refusal}"
+    except MyoedgeError as error:
+        has = "; ".join(f"{key} {text}" for key, text in error.notice.facts)
+        return f"{error.notice.title}: {has}"
+    except Exception as error:
+        return cause_of(error)
+    made = {node.op for node in inputs.builder.nodes}
+    return "" if inputs.use.op in made else f"it becomes {', '.join(made) or 'nothing'}"
+
+
+def _by_torch(row: ImportRow, known: Mapping[str, tuple[bool, Any]], inputs: _Inputs) -> None:
+    tensors, given = iter(inputs.added()), dict[str, Any]()
+    for name, (is_tensor, default) in known.items():
+        if is_tensor:
+            given[name] = next(tensors, None)
+        else:
+            given[name] = inputs.use.attrs.get(name, default)
+    torch_row(row)(inputs.builder, given, inputs.out)
+
+
+def _by_onnx(row: ImportRow, text: str, inputs: _Inputs) -> None:
+    names, tensors = inputs.names, inputs.added()
+    renamed = dict(re.findall(r"(\w+)\s*:\s*(\w+)\s*[=,)]", text))
+    attrs = {renamed.get(name, name): value for name, value in inputs.use.attrs.items()}
+    known = dict(zip(names, tensors, strict=True))
+    name, call = onnx_row(row, text)
+    call(
+        OnnxCall(
+            inputs.builder,
+            name,
+            names,
+            attrs,
+            (inputs.out,),
+            inputs.constants,
+            known,
+            lambda _, array: inputs.builder.constant(array),
+            lambda _, array: array,
+        )
+    )
