@@ -60,9 +60,8 @@ from myoedge.operators.recurrent.quantized import (
     RecurrentParams,
     ScaledParams,
     from_params,
+    plain_quantize,
     recurrent_quantize,
-    relu_quantize,
-    tanh_quantize,
 )
 from myoedge.operators.recurrent.tiling import LAST_STATE, ON_CORES, PARTS_ON_NE16
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
@@ -251,11 +250,15 @@ OWN: dict[str, dict[str, Any]] = {  # what an operator has of its own
     },
     "rnn_relu": {
         "doc": "h of every step of a plain recurrent layer with relu, one layer and direction",
-        "constants": Constants(relu_quantize, (RecurrentParams,), LEARNT_BESIDE_SUMS),
+        "constants": Constants(
+            partial(plain_quantize, relu=True), (RecurrentParams,), LEARNT_BESIDE_SUMS
+        ),
     },
     "rnn_tanh": {
         "doc": "h of every step of a plain recurrent layer with tanh, one layer and direction",
-        "constants": Constants(tanh_quantize, (RecurrentParams,), LEARNT_BESIDE_SUMS),
+        "constants": Constants(
+            partial(plain_quantize, relu=False), (RecurrentParams,), LEARNT_BESIDE_SUMS
+        ),
         "result": FIXED,
     },
     "lstm_cell": {"doc": "c after the last step of an LSTM, by running it once more"},

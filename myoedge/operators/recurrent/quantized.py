@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, Self
 
 from myoedge.numerics.arrays import Array
@@ -106,14 +107,6 @@ FINEST_BITS = 8  # extra fraction bits, at most, of an h with a far smaller rang
 SMALL = 0.25  # range of h up to which int8 gets finer steps
 
 
-def lstm_params(reach: float) -> QuantParams:
-    """Return the quantisation parameters of an LSTM's int16 h; the scale is a power of two.
-
-    reach   largest |h|; at most 1 for a state limited by a sigmoid
-    """
-    return _power_of_two(reach, WIDE_BITS)
-
-
 def lstm_int8_params(reach: float) -> QuantParams:
     """Return the quantisation parameters of an LSTM's int8 h: the range is +-1, or a smaller power
     of two.
@@ -133,36 +126,26 @@ def int8_bits(reach: float) -> int:
     return HIDDEN_BITS + math.floor(-math.log2(max(reach, 2.0**-FINEST_BITS)))
 
 
-def is_lstm_params(q: QuantParams) -> bool:
-    """Return whether the LSTM kernels support h with these quantisation parameters."""
-    return q == lstm_params(q.scale * 2.0**WIDE_BITS)
-
-
-def is_gru_params(q: QuantParams) -> bool:
-    """Return whether the GRU kernels support h with these quantisation parameters."""
-    return q == gru_params(q.scale * 2.0**STATE_BITS)
-
-
-def gru_params(reach: float) -> QuantParams:
-    """Return the quantisation parameters of a GRU's int16 h, of which 15 bits are used.
+def _power_of_two(unit_bits: int, reach: float) -> QuantParams:
+    """Return the quantisation parameters of an int16 h: a step of 2**-unit_bits for a range of 1/2
+    to 1, and smaller powers of two for smaller ranges.
 
     reach   largest |h|
     """
-    return _power_of_two(reach, STATE_BITS)
-
-
-LSTM_RESULTS = {
-    INT8: ResultParams(lstm_int8_params),
-    INT16: ResultParams(lstm_params, is_lstm_params),
-}
-GRU_RESULTS = {INT16: ResultParams(gru_params, is_gru_params)}
-
-
-def _power_of_two(reach: float, unit_bits: int) -> QuantParams:
-    """Return int16 parameters with a step of 2**-unit_bits for a range of 1/2 to 1, and smaller
-    powers of two for smaller ranges."""
     more = -math.ceil(math.log2(max(reach, 2.0**-FINEST_BITS)))
     return QuantParams(2.0 ** -(unit_bits + min(more, FINEST_BITS)), 0, INT16)
+
+
+def _is_power_of_two(unit_bits: int, q: QuantParams) -> bool:
+    return q == _power_of_two(unit_bits, q.scale * 2.0**unit_bits)
+
+
+def _int16_results(unit_bits: int) -> ResultParams:
+    return ResultParams(partial(_power_of_two, unit_bits), partial(_is_power_of_two, unit_bits))
+
+
+LSTM_RESULTS = {INT8: ResultParams(lstm_int8_params), INT16: _int16_results(WIDE_BITS)}
+GRU_RESULTS = {INT16: _int16_results(STATE_BITS)}  # 15 bits are used
 
 
 def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
@@ -221,10 +204,11 @@ def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
     q, wide = inputs.params(1), inputs.target.element_type == INT16
     finer = inputs.attrs.get("hidden_bits", HIDDEN_BITS) - HIDDEN_BITS
     if lstm and finer:
-        return (lstm_params if wide else lstm_int8_params)(2.0**-finer)
+        reach = 2.0**-finer
+        return _power_of_two(WIDE_BITS, reach) if wide else lstm_int8_params(reach)
     if not wide:
         return HIDDEN_PARAMS
-    return (lstm_params if lstm else gru_params)(max(q.reach * q.scale, 1.0))
+    return _power_of_two(WIDE_BITS if lstm else STATE_BITS, max(q.reach * q.scale, 1.0))
 
 
 def fraction_bits(q: QuantParams) -> int:
@@ -246,32 +230,18 @@ def _second(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
     return {1: inputs.formats[index]} if index in inputs.formats else {}
 
 
-def relu_quantize(inputs: QuantizeInputs) -> RecurrentParams:
-    """Return the constants of an RNN with relu, whose sums may reach SUMS_REACH times the results'
-    range."""
-    y = inputs.target
-    unit = SUMS_REACH * y.scale * max(y.high - y.zero_point, 1) / -INT16.low
-    return _plain_quantize(inputs, unit, unit, {"relu": 1}, {})
-
-
-def tanh_quantize(inputs: QuantizeInputs) -> RecurrentParams:
-    """Return the constants of an RNN with tanh, whose sums have steps of 1/1024."""
-    return _plain_quantize(inputs, GATE_PARAMS.scale, 2.0**-15, {}, {"tanh": TABLES["tanh"]})
-
-
-def _plain_quantize(
-    inputs: QuantizeInputs,
-    unit: float,
-    result: float,
-    scalars: dict[str, int],
-    tables: dict[str, Array],
-) -> RecurrentParams:
+def plain_quantize(inputs: QuantizeInputs, *, relu: bool) -> RecurrentParams:
     """Return the constants of a plain RNN: weights per row from h to sums, and conversions of the
     initial h, the input's contribution and the results.
 
-    unit, result   quantisation steps of the sums, and of the activation's result
+    relu   whether that is the function; its sums may reach SUMS_REACH times the results' range,
+           those of tanh have steps of 1/1024
     """
-    x, h, y = inputs.params(0), inputs.params(1), inputs.target
+    y = inputs.target
+    unit = SUMS_REACH * y.scale * max(y.high - y.zero_point, 1) / -INT16.low
+    unit, result = (unit, unit) if relu else (GATE_PARAMS.scale, 2.0**-15)
+    numbers: dict[str, Any] = {"relu": 1} if relu else {"tanh": TABLES["tanh"]}
+    x, h = inputs.params(0), inputs.params(1)
     inner = replace(
         inputs,
         input_params=(y,),
@@ -286,8 +256,8 @@ def _plain_quantize(
         "y": choose_sum_requant([result / y.scale], [most], [0], y.zero_point),
     }
     for name, to in factors.items():
-        scalars |= _factor(name, to)
-    return RecurrentParams.of(weights, **scalars, **tables)
+        numbers |= _factor(name, to)
+    return RecurrentParams.of(weights, **numbers)
 
 
 def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
