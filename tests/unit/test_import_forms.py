@@ -32,6 +32,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 TORCH_ONLY: dict[str, Callable[[Tensor], Tensor]] = {
     "threshold": lambda x: F.threshold(x, 0.1, 20.0),
+    "beside_truths": lambda x: torch.where(((x > -1) & True) ^ True, -x, x * x),
     "of_logarithms": lambda x: torch.nan_to_num(torch.log(x), -5.0, 3.0, -2.0),
 }
 

@@ -176,11 +176,17 @@ def logical_not(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 def logical(op: str) -> Row:
     """Return a function that imports "and" (product) or "or" (maximum) of booleans."""
-    return lambda d, a, out: d.add(op, truth(d, first(a)), truth(d, a["other"]))
+    return lambda d, a, out: d.add(op, *_truths(d, a))
 
 
 def exclusive_or(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    return compared(d, "ne", truth(d, first(a)), truth(d, a["other"]), out)
+    return compared(d, "ne", *_truths(d, a), out)
+
+
+def _truths(d: GraphBuilder, a: Arguments) -> tuple[str, str]:
+    """Return both operands as booleans; the second one may be True or False."""
+    other = a["other"] if isinstance(a["other"], str) else d.constant(np.array(a["other"]))
+    return truth(d, first(a)), truth(d, other)
 
 
 def converted(d: GraphBuilder, x: str, to: str) -> str:

@@ -67,9 +67,12 @@ def comparison_row(name: str) -> ImportRow:
     return ImportRow(COMPARE, compare(name), aten, onnx)
 
 
+OPERANDS = "Tensor", "Scalar"
+
+
 def logical_row(op: str) -> ImportRow:
     word, onnx = BITS[op]
-    aten = f"logical_{word} bitwise_{word}.Tensor __{word}__.Tensor"
+    aten = f"logical_{word} " + " ".join(f"bitwise_{word}.{x} __{word}__.{x}" for x in OPERANDS)
     return ImportRow(op, logical(op), aten, f"{onnx}(self, other)")
 
 
@@ -87,7 +90,7 @@ ROWS = (
     ImportRow(
         "sub table",
         exclusive_or,
-        "logical_xor bitwise_xor.Tensor __xor__.Tensor",
+        "logical_xor bitwise_xor.Tensor __xor__.Tensor bitwise_xor.Scalar __xor__.Scalar",
         "Xor(self, other)",
     ),
 )
