@@ -15,7 +15,6 @@ from functools import cached_property
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.chain_nest import operands_read_elsewhere, with_late_results
-from myoedge.operators.chains import chain_step
 from myoedge.operators.described import written_shape
 from myoedge.plan.chain_members import (
     has_sums,
@@ -67,7 +66,7 @@ class JoinableLayers:
                 found.setdefault(made, set()).add(step.node.name)
         return found
 
-    def chains_before(self, last: QuantizedNode, taken: set[str]) -> list[Members]:
+    def chains_before(self, last: QuantizedNode, taken: Set[str]) -> list[Members]:
         """Return chains that end with `last`: with the layers near it that read or write the same
         tensors, or with layers whose results only members read; both also without layers with
         weights, which kernels by hand may compute faster.
@@ -81,7 +80,7 @@ class JoinableLayers:
         others = self._chains(last, taken | products) if products else []
         return [*found, *(x for x in others if len(x) > 1)]
 
-    def _chains(self, last: QuantizedNode, taken: set[str]) -> list[Members]:
+    def _chains(self, last: QuantizedNode, taken: Set[str]) -> list[Members]:
         own = {last.node.name: last}
         near, others = {**own}, 0
         for step in reversed(self.steps[: self.at[last.node.name]]):
@@ -94,7 +93,7 @@ class JoinableLayers:
         found = [self._with_inner(x, taken) for x in (self._connected(near, last), own)]
         return found[:1] if found[0].keys() == found[1].keys() else found
 
-    def _with_inner(self, members: Members, taken: set[str]) -> Members:
+    def _with_inner(self, members: Members, taken: Set[str]) -> Members:
         """Return the members with layers whose results only members read."""
         inner = {**members}
         ahead = self._read(inner.values())
@@ -141,7 +140,7 @@ class JoinableLayers:
     def _buffer(self, name: str) -> str:
         return self.roots[name][0]
 
-    def _may_join(self, step: QuantizedNode, members: Members, taken: set[str]) -> bool:
+    def _may_join(self, step: QuantizedNode, members: Members, taken: Set[str]) -> bool:
         """Return whether a layer before all members may be one."""
         last = next(iter(members.values()))
         loops = [self.loop_of.get(x.node.name) for x in (step, last)]
@@ -286,42 +285,3 @@ def _size_bytes(result: QuantizedNode) -> int:
 
 def _long(shape: Shape) -> Shape:
     return tuple(n for n in shape if n != 1)
-
-
-def join_chains(
-    layers: JoinableLayers, cycles: Callable[[QuantizedNode], float]
-) -> tuple[QuantizedNode, ...]:
-    """Join element-wise layers where one loop takes fewer estimated cycles than they do; a chain is
-    in the place of its last member.
-
-    cycles   layer -> its estimated cycles; infinity if it has no tile
-    """
-    joined: dict[str, QuantizedNode] = {}
-    taken: set[str] = set()
-    for step in reversed(layers.steps):
-        chain = None if step.node.name in taken else _faster_chain(layers, step, taken, cycles)
-        if chain is not None:
-            joined[step.node.name] = chain
-            taken |= {member.node.name for member in chain.members}
-    kept = (x for x in layers.steps if x.node.name in joined or x.node.name not in taken)
-    return tuple(joined.get(x.node.name, x) for x in kept)
-
-
-def _faster_chain(
-    layers: JoinableLayers,
-    last: QuantizedNode,
-    taken: set[str],
-    cycles: Callable[[QuantizedNode], float],
-) -> QuantizedNode | None:
-    """Return the chain that ends with a layer and saves most cycles; None if none does."""
-    best, most = None, 0.0
-    for members in layers.chains_before(last, taken) if may_join(last) else []:
-        in_order = layers.in_order(members)
-        chain = chain_step(in_order, layers.stored(members)) if len(in_order) > 1 else None
-        chain = None if chain is None else layers.in_order_of_memory(chain)
-        if chain is None:
-            continue
-        saved = sum(map(cycles, in_order)) - cycles(chain)
-        if saved > most:
-            best, most = chain, saved
-    return best

@@ -13,7 +13,8 @@ from itertools import pairwise
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import CORES
 from myoedge.operators.loop.turns import loop_of, loop_spans
-from myoedge.plan.chains import JoinableLayers, join_chains
+from myoedge.plan.chain_choice import join_chains
+from myoedge.plan.chains import JoinableLayers
 from myoedge.plan.l1.layer_kernels import fewest_cycles
 from myoedge.plan.whole_loops import WholeLoops
 from myoedge.quantization.scales import QuantGraph

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.operators.base import QuantizedNode
-from myoedge.plan.chains import JoinableLayers, join_chains
+from myoedge.plan.chain_choice import join_chains
+from myoedge.plan.chains import JoinableLayers
 from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices
 from myoedge.plan.placement import LiveRange, Placement, lower_bound, place
 from myoedge.plan.plan import l1_room_bytes

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which chains of a network are planned as one layer: those that save most estimated cycles.
+
+For linear, linear, add, softmax, the chain [add, softmax] that ends last saves less than the chain
+[linear, linear, add], which shares the sum with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass
+
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.chains import chain_step
+from myoedge.plan.chain_members import may_join
+from myoedge.plan.chains import JoinableLayers
+
+Cycles = Callable[[QuantizedNode], float]
+
+
+@dataclass(frozen=True, slots=True)
+class FasterChain:
+    """A chain that takes fewer estimated cycles than its members.
+
+    chain          the chain
+    saved_cycles   by which its estimate is below those of its members
+    """
+
+    chain: QuantizedNode
+    saved_cycles: float
+
+    @property
+    def names(self) -> set[str]:
+        return {member.node.name for member in self.chain.members}
+
+
+def join_chains(layers: JoinableLayers, cycles: Cycles) -> tuple[QuantizedNode, ...]:
+    """Join element-wise layers where one loop takes fewer estimated cycles than they do; a chain is
+    in the place of its last member.
+
+    cycles   layer -> its estimated cycles; infinity if it has no tile
+    """
+    joined: dict[str, QuantizedNode] = {}
+    taken: set[str] = set()
+    for step in reversed(layers.steps):
+        for found in _chains_of(layers, step, taken, cycles):
+            joined[found.chain.members[-1].node.name] = found.chain
+            taken |= found.names
+    kept = (x for x in layers.steps if x.node.name in joined or x.node.name not in taken)
+    return tuple(joined.get(x.node.name, x) for x in kept)
+
+
+def _chains_of(
+    layers: JoinableLayers, last: QuantizedNode, taken: Set[str], cycles: Cycles
+) -> Iterator[FasterChain]:
+    """Yield the chain that ends with a layer, if there is one; before it, those that end with a
+    member of it, read layers outside of it, and save more.
+
+    taken   members of other chains
+    """
+    found = None if last.node.name in taken else _fastest(layers, last, taken, cycles)
+    while found is not None:
+        better = _better_inside(layers, found, taken, cycles)
+        yield found if better is None else better
+        if better is None:
+            return
+        taken = taken | better.names
+        found = _fastest(layers, last, taken, cycles)
+
+
+def _better_inside(
+    layers: JoinableLayers, found: FasterChain, taken: Set[str], cycles: Cycles
+) -> FasterChain | None:
+    """Return the chain that ends with a member of another one, reads layers outside of it, and
+    saves most, if that is more; None if there is none."""
+    others = (
+        _fastest(layers, member, taken, cycles, least=found)
+        for member in found.chain.members[:-1]
+        if any(x.keys() - found.names for x in layers.chains_before(member, taken))
+    )
+    return max(filter(None, others), key=lambda x: x.saved_cycles, default=None)
+
+
+def _fastest(
+    layers: JoinableLayers,
+    last: QuantizedNode,
+    taken: Set[str],
+    cycles: Cycles,
+    least: FasterChain | None = None,
+) -> FasterChain | None:
+    """Return the chain that ends with a layer and saves most cycles; None if none does.
+
+    least   chain that it shares layers with, and has to save more than
+    """
+    best, most = None, 0.0 if least is None else least.saved_cycles
+    for members in layers.chains_before(last, taken) if may_join(last) else []:
+        in_order = layers.in_order(members)
+        chain = chain_step(in_order, layers.stored(members)) if len(in_order) > 1 else None
+        chain = None if chain is None else layers.in_order_of_memory(chain)
+        if chain is None:
+            continue
+        saved = sum(map(cycles, in_order)) - cycles(chain)
+        if saved > most:
+            best, most = FasterChain(chain, saved), saved
+    return best
