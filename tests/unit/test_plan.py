@@ -28,6 +28,7 @@ from myoedge.plan.schedule import make_plan
 from myoedge.plan.shared_buffers import contiguous_slice
 from myoedge.targets import find_chip
 from tests.conftest import save_exported
+from tests.networks import Two
 from tests.unit.test_report import quantized, residual
 
 
@@ -215,6 +216,20 @@ def test_the_layers_of_a_network_are_joined_once(monkeypatch: pytest.MonkeyPatch
     make_plan(q, chip.cores_alone())
     make_plan(replace(q, steps=(*q.steps[:-1], replace(q.steps[-1], low=-127))), chip)
     assert len(joined) == 3
+
+
+def test_a_chain_leaves_a_layer_to_another_that_saves_more(tmp_path: Path) -> None:
+    """The softmax may join the sum of two linear layers, or these may, which saves more."""
+    torch.manual_seed(0)
+    given = torch.zeros(1, 5), torch.zeros(1, 7)
+    model = save_exported(Two().eval(), given, tmp_path / "m.pt2")
+    rng = np.random.default_rng(0)
+    calib = {
+        n: rng.standard_normal((8, *x.shape), np.float32) for n, x in zip("ab", given, strict=True)
+    }
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
+    members = [layer["members"] for layer in build.report["layers"]]
+    assert members == [["linear", "linear", "add"], [], []]
 
 
 class HoleInL1(nn.Module):
