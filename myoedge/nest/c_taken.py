@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from myoedge.nest.c_arrays import NEXT, CArray, CRow, put
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.flat import FlatNest
-from myoedge.nest.formula_parts import FormulaParts
+from myoedge.nest.formula_parts import FormulaParts, reduced_axes
 from myoedge.nest.ir import Array, Expr
 from myoedge.nest.lanes import LANES
 from myoedge.nest.parts import depending
@@ -90,8 +90,9 @@ class TakenRows:
 
     @staticmethod
     def of(flat: FlatNest, arrays: Sequence[CArray]) -> TakenRows:
-        """Return the rows of a description."""
+        """Return the rows of a description: indices differ neither along a row nor in a sum."""
         parts, moving = flat.nest.parts, moving_parts(flat)
+        moving |= {part for part, axes in reduced_axes(parts, flat.over).items() if axes}
         array_of = {id(part): array for array in arrays for part, _ in array.read.parts}
         taken = [part for part in parts if isinstance(part, Taken)]
         found = [(part, array_of[id(part.element)]) for part in taken if id(part.at) not in moving]

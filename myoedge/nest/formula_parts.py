@@ -4,12 +4,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from myoedge.nest.intervals import Interval
 from myoedge.nest.ir import Axis, Element, Expr, Reduced, walk
+
+
+def reduced_axes(parts: Sequence[Expr], over: Sequence[Axis]) -> dict[int, frozenset[Axis]]:
+    """Return the reduced axes on which each part depends, by its id.
+
+    parts   parts of formulas, operands first
+    over    the reduced axes of the formulas
+    """
+    found: dict[int, frozenset[Axis]] = {}
+    for part in parts:
+        own = frozenset[Axis]().union(*(found[id(x)] for x in part.operands))
+        if isinstance(part, Element):
+            own |= {axis for index in part.index for axis, _ in index.terms} & {*over}
+        found[id(part)] = own - {part.axis} if isinstance(part, Reduced) else own
+    return found
 
 
 @dataclass(frozen=True)
@@ -43,10 +58,4 @@ class FormulaParts:
     @cached_property
     def axes(self) -> dict[int, frozenset[Axis]]:
         """Reduced axes on which each part depends, by its id."""
-        found: dict[int, frozenset[Axis]] = {}
-        for part in walk(*self.values):
-            own = frozenset[Axis]().union(*(found[id(x)] for x in part.operands))
-            if isinstance(part, Element):
-                own |= {axis for index in part.index for axis, _ in index.terms} & {*self.over}
-            found[id(part)] = own - {part.axis} if isinstance(part, Reduced) else own
-        return found
+        return reduced_axes(walk(*self.values), self.over)

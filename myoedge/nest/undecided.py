@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Python and NumPy do with numbers but cannot do with formulas, whose values are not known."""
+"""Operations of Python and NumPy on numbers that formulas refuse, whose values are not known."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ FORMULAS_HAVE = "formulas: + - * >> << < >, abs(), and functions of myoedge.oper
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What is wrong with a part of a class.
+class Mistake:
+    """A mistake in a part of a class.
 
     needs, has   what it must be, and what it is
     instead      what to write
@@ -67,7 +67,7 @@ class StatedClass:
 
     @property
     def scaled(self) -> str:
-        """What `quantize` returns, as text."""
+        """Result of `quantize`, as text."""
         return f"Scaled({', '.join(['unit', *(f'{name}={name}' for name in self.constants)])})"
 
     @property
@@ -113,7 +113,7 @@ class StatedClass:
         code = self._function(hook).__code__
         cause = cause_of(error, [Path(code.co_filename)])
         usual = f"mend {cause.rpartition('(')[2].rstrip(')')}; self.attrs is {dict(layer.attrs)}"
-        fault = Fault(self._needs(hook), cause, getattr(error, "instead", "") or usual)
+        fault = Mistake(self._needs(hook), cause, getattr(error, "instead", "") or usual)
         return self.error(f"{hook} raises an exception", fault, self._line(hook))
 
     def _needs(self, hook: str) -> str:
@@ -124,7 +124,7 @@ class StatedClass:
         code = self._function(hook).__code__
         return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
 
-    def error(self, what: str, fault: Fault, line: str) -> MyoedgeError:
+    def error(self, what: str, fault: Mistake, line: str) -> MyoedgeError:
         """Return E257 for a fault.
 
         what   part of the class
@@ -149,27 +149,29 @@ def shown(made: Any) -> str:
 # --- the statement --------------------------------------------------------------------------------
 
 
-def _name(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+def _name(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     name = stated["name"]
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         lower = (
             re.sub(r"\W+", "_", own.stated.__name__, flags=re.ASCII).lower().strip("_0123456789")
         )
-        yield Fault("small letters, digits and _", repr(name), f'name="{lower}"')
+        yield Mistake("small letters, digits and _", repr(name), f'name="{lower}"')
 
 
-def _doc(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+def _doc(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     doc = stated["doc"]
     if not (isinstance(doc, str) and doc.strip() and len(doc.splitlines()) == 1):
-        yield Fault("one line of text, for docs/ops.md", repr(doc), f'doc="{own.name} of tensors"')
+        yield Mistake(
+            "one line of text, for docs/ops.md", repr(doc), f'doc="{own.name} of tensors"'
+        )
 
 
-def _constants(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+def _constants(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     if not _is_plain(own.arguments("real")):
         return
     count, most = stated["constants"], len(own.inputs) - 1
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= most:
-        yield Fault(
+        yield Mistake(
             f"the number of the last inputs of real({', '.join(own.inputs)}) that are constants, "
             f"0 to {most}",
             repr(count),
@@ -177,24 +179,24 @@ def _constants(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
         )
 
 
-def _limits(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+def _limits(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     for name, span in (stated["limits"] or {}).items():
         pair = isinstance(span, tuple | list) and len(span) == 2
         if not (pair and all(isinstance(x, int | float) for x in span) and span[0] <= span[1]):
             low = 'limits={"' + str(name) + '": (0, 1)}'
-            yield Fault("a smallest and a largest number per attribute", repr(span), low)
+            yield Mistake("a smallest and a largest number per attribute", repr(span), low)
 
 
-def _functions(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+def _functions(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     for hook in HOOKS:
         if not inspect.isfunction(vars(own.stated).get(hook)):
             has = ", ".join(name for name in vars(own.stated) if not name.startswith("__"))
-            yield Fault(
+            yield Mistake(
                 f"a function {hook}", has or "none", f"def {hook}(self{EXAMPLE[hook]}): ..."
             )
 
 
-def _arguments(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+def _arguments(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     for hook in HOOKS:
         found = own.arguments(hook)
         wanted = own.takes[hook] or (("x",) if hook == "real" else ())
@@ -204,35 +206,37 @@ def _arguments(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
         right = f"def {hook}({', '.join(('self', *wanted))})"
         more = len(wanted) + 1 - len(found)
         forgotten = hook == "nest" and not own.weights and 0 < more < len(wanted)
-        yield Fault(right, has, f"constants={more} in the class statement" if forgotten else right)
+        yield Mistake(
+            right, has, f"constants={more} in the class statement" if forgotten else right
+        )
 
 
 def _is_plain(arguments: Sequence[inspect.Parameter]) -> bool:
     return all(x.kind is x.POSITIONAL_OR_KEYWORD and x.default is x.empty for x in arguments)
 
 
-def _annotations(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+def _annotations(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     taken = {*dir(own.base), "attrs", *HOOKS}
     for name in own.constants:
         if name in taken or name.startswith("_") or not name.isascii():
             instead = f"{re.sub(r'^_+|[^ -~]', '', name)}_value"
-            yield Fault("a name of its own, of ASCII", name, f"{instead}: Constant")
+            yield Mistake("a name of its own, of ASCII", name, f"{instead}: Constant")
         elif name in vars(own.stated):
-            yield Fault(f"{name}: Constant", f"a value of {name}", f"{name}: Constant")
+            yield Mistake(f"{name}: Constant", f"a value of {name}", f"{name}: Constant")
 
 
-def _others(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Fault]:
+def _others(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     if stated["others"]:
         needs, has = ", ".join(x for x in stated if x != "others"), ", ".join(stated["others"])
-        yield Fault(needs, has, f"the class statement without {has}")
+        yield Mistake(needs, has, f"the class statement without {has}")
     taken = {name for name in dir(own.base) if not name.startswith("__")} | {"attrs"}
     for name in sorted(taken & vars(own.stated).keys() - {*HOOKS}):
-        yield Fault("names that the base class has not", name, f"own_{name} in place of {name}")
+        yield Mistake("names that the base class has not", name, f"own_{name} in place of {name}")
 
 
 HOOKS = ("real", "quantize", "nest")
 EXAMPLE = {"real": ", x", "quantize": "", "nest": ", x"}
-STATEMENT: Mapping[str, Callable[[StatedClass, Mapping[str, Any]], Iterator[Fault]]] = {
+STATEMENT: Mapping[str, Callable[[StatedClass, Mapping[str, Any]], Iterator[Mistake]]] = {
     "a function is missing": _functions,
     "its name": _name,
     "its documentation": _doc,

@@ -282,7 +282,7 @@ def _plain_steps(
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What operators of a cell, their kernels, import and export follow from.
+    """A cell of which operators, kernels, import and export are made.
 
     onnx         ONNX's operator
     activations  of it
