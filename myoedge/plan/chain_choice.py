@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which chains of a network are planned as one layer: those that save most estimated cycles.
+"""Choice of the chains of a network that are planned as one layer: those that save most cycles.
 
 For linear, linear, add, softmax, the chain [add, softmax] that ends last saves less than the chain
 [linear, linear, add], which shares the sum with it.
