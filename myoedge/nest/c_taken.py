@@ -29,6 +29,11 @@ def moving_parts(flat: FlatNest) -> set[int]:
     return depending(flat.nest.parts, {id(part) for x in read for part, _ in x.parts})
 
 
+def _parts_in_sums(flat: FlatNest) -> set[int]:
+    """Return the parts, by id, that depend on a reduced axis."""
+    return {part for part, axes in reduced_axes(flat.nest.parts, flat.over).items() if axes}
+
+
 @dataclass(frozen=True, eq=False)
 class TakenRow:
     """A row of elements with one computed index.
@@ -91,8 +96,7 @@ class TakenRows:
     @staticmethod
     def of(flat: FlatNest, arrays: Sequence[CArray]) -> TakenRows:
         """Return the rows of a description: indices differ neither along a row nor in a sum."""
-        parts, moving = flat.nest.parts, moving_parts(flat)
-        moving |= {part for part, axes in reduced_axes(parts, flat.over).items() if axes}
+        parts, moving = flat.nest.parts, moving_parts(flat) | _parts_in_sums(flat)
         array_of = {id(part): array for array in arrays for part, _ in array.read.parts}
         taken = [part for part in parts if isinstance(part, Taken)]
         found = [(part, array_of[id(part.element)]) for part in taken if id(part.at) not in moving]
