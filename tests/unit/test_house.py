@@ -10,7 +10,11 @@ import graphlib
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import grimp
@@ -22,10 +26,10 @@ from myoedge.codegen.render import template_dir
 
 PACKAGE = Path(myoedge.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages(myoedge.__path__, "myoedge."))
-QUANTIZER = "myoedge.frontend.torch.quantizer"
+QUANTIZER, MAIN = "myoedge.frontend.torch.quantizer", "myoedge.__main__"
 
 
-@pytest.mark.parametrize("name", [m for m in MODULES if not m.endswith("__main__")])
+@pytest.mark.parametrize("name", [m for m in MODULES if m != MAIN])
 def test_every_module_imports_by_its_full_name(name: str) -> None:
     if name.startswith(QUANTIZER):
         pytest.importorskip("torchao", reason="torchao is not installed: the extra `qat`")
@@ -34,6 +38,42 @@ def test_every_module_imports_by_its_full_name(name: str) -> None:
     for part in name.split(".")[1:]:
         found = getattr(found, part)
     assert found is module
+
+
+BARE = """
+import importlib, sys
+for name in sys.argv[1].split():
+    sys.modules[name] = None
+for name in sys.argv[2].split():
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        print(name)
+"""
+
+
+def distribution(requirement: str) -> str:
+    (name,) = re.findall(r"^[\w.-]+", requirement)
+    return re.sub(r"[-_.]+", "-", str(name)).lower()
+
+
+def optional_modules() -> list[str]:
+    """Modules of the installed packages that only extras require."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = {distribution(x) for given in project["optional-dependencies"].values() for x in given}
+    extras -= {*map(distribution, project["dependencies"])}
+    known = metadata.packages_distributions().items()
+    return [name for name, owners in known if {*map(distribution, owners)} & extras]
+
+
+def test_modules_import_without_the_packages_of_extras() -> None:
+    """An operator's cases that need scipy do not prevent the check of somebody's plug-in."""
+    hidden = optional_modules()
+    assert {"scipy", "torch"} <= {*hidden}
+    given = [m for m in MODULES if not m.startswith((QUANTIZER, "myoedge.zoo.", MAIN))]
+    command = [sys.executable, "-c", BARE, " ".join(hidden), " ".join(given)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
 
 
 def test_no_import_cycle() -> None:

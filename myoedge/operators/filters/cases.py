@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import signal
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
@@ -74,16 +73,22 @@ def _peak(sections: Array) -> float:
     """Return the largest gain from the input to any section's output: the sum of |impulse
     response|."""
     rows = _over_a0(sections)
-    sums = (np.abs(signal.sosfilt(rows[: i + 1], IMPULSE)).sum() for i in range(len(rows)))
-    return float(max(sums))
+    return max(_gain(rows[: i + 1]) for i in range(len(rows)))
+
+
+def _gain(sections: Array) -> float:
+    """Return the largest gain of a cascade: the sum of its |impulse response|."""
+    from scipy import signal  # optional, and only these cases need it
+
+    return float(np.abs(signal.sosfilt(sections, IMPULSE)).sum())
 
 
 def biquads_slack(case: Any) -> Array:
     """Return the largest permitted deviation in output steps, from the rounding of coefficients, of
     sums (amplified by the sections that follow) and of the output factor."""
     sections = _over_a0(case.weights[0].astype(np.float32).astype(np.float64))
-    rings = [np.abs(signal.sosfilt(sections[i:], IMPULSE)).sum() for i in range(len(sections))]
-    poles = [np.abs(signal.lfilter([1.0], s[3:], IMPULSE)).sum() for s in sections]
+    rings = [_gain(sections[i:]) for i in range(len(sections))]
+    poles = [_gain(np.array([[1.0, 0.0, 0.0, *s[3:]]])) for s in sections]
     noise = sum(r * p for r, p in zip(rings, poles, strict=True)) * 2.0**-case.step.integers.guard
     large = np.abs(case.data[0]).max(initial=1) * max(rings) * 2.0**-27 * sum(poles) * 10
     step = case.unit(case) if case.op == "biquads_past" else case.target.scale
