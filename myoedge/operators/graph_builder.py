@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -139,16 +139,25 @@ class GraphBuilder(ConstantValues):
                 raise NoMatch(str(refusal)) from refusal
             raise
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
+    def part(self, name: str) -> AbstractContextManager[None]:
         """Context manager that sets the origin of new nodes to a submodule.
 
         name   path of the submodule; "" for the whole module
         """
-        whole = self.origin
-        self.origin = tuple(replace(origin, part=name) for origin in whole)
-        yield
-        self.origin = whole
+        return self._at(tuple(replace(origin, part=name) for origin in self.origin))
+
+    def made_from(self, name: str) -> AbstractContextManager[None]:
+        """Context manager that gives new nodes the origin of the node that computes a tensor."""
+        node = self.graph.producer.get(name)
+        return self._at(self.origin if node is None else node.origin)
+
+    @contextmanager
+    def _at(self, origin: tuple[Origin, ...]) -> Iterator[None]:
+        whole, self.origin = self.origin, origin
+        try:
+            yield
+        finally:  # a pattern that does not match leaves it by an exception
+            self.origin = whole
 
     def last(self, op: str, *inputs: str, **attrs: Any) -> Rewrite:
         """Add the node that produces the replaced node's output, and return the replacement."""

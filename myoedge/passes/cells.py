@@ -134,5 +134,5 @@ def all_steps(patch: GraphBuilder, source: Node, cell: Node, rows: str) -> tuple
     """
     steps, _, *row = patch.shape(rows)
     x = reshape(patch, rows, (steps, *row))
-    gates = patch.add(source.op, x, *source.inputs[1:], **source.attrs)
-    return gates, patch.add(cell.op, gates, *cell.inputs[1:], **cell.attrs)
+    gates = patch.add(source.op, x, *source.inputs[1:], origin=source.origin, **source.attrs)
+    return gates, patch.add(cell.op, gates, *cell.inputs[1:], origin=cell.origin, **cell.attrs)

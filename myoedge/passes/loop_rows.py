@@ -84,9 +84,10 @@ class _Rows:
     def outside(self) -> Graph:
         """Hoist tensors and states until no more can be hoisted; return the new graph."""
         while True:
-            for node in self.body.values():
-                attempt(self._computed, node)
-            if not any(attempt(self._solved, state) for state in self.states):
+            for name, node in self.body.items():
+                with self.patch.made_from(name):
+                    attempt(self._computed, node)
+            if not any(map(self._is_solved, self.states)):
                 break
         return self._joined()
 
@@ -156,9 +157,11 @@ class _Rows:
         ends, became = {node.name: node for node in self.nexts.values()}, dict[str, str]()
         for node in self.graph.nodes:
             if node.op == WRITE and node.name in self.body:
-                became[node.name] = self._written(node.inputs[0])
+                with self.patch.made_from(node.inputs[0]):
+                    became[node.name] = self._written(node.inputs[0])
             elif node.op == LAST and node.inputs[0] in ends:
-                became[node.name] = self._after(ends[node.inputs[0]])
+                with self.patch.made_from(node.inputs[0]):
+                    became[node.name] = self._after(ends[node.inputs[0]])
         return became
 
     def _reading_rows(self, node: Node) -> Node:
@@ -170,7 +173,8 @@ class _Rows:
         """Return a tensor of the body that reads this iteration's row of a hoisted tensor."""
         made = f"{name}.row"
         if made not in self.patch.tensors:
-            self.patch.add(READ, self.known[name], name=made, **self.attrs)
+            with self.patch.made_from(name):
+                self.patch.add(READ, self.known[name], name=made, **self.attrs)
         return made
 
     def _written(self, name: str) -> str:
@@ -204,6 +208,11 @@ class _Rows:
         return self.patch.add(LAST, end.name, *others, **self.attrs)
 
     # ---- states
+
+    def _is_solved(self, state: str) -> bool:
+        """Hoist a state and return True, or return False if it has to stay in the loop."""
+        with self.patch.made_from(self.nexts[state].inputs[0]):
+            return attempt(self._solved, state) or False
 
     def _solved(self, state: str) -> bool:
         """Hoist a state: compute its values in all iterations; return True. Errors: NoMatch if it

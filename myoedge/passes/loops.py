@@ -81,7 +81,8 @@ class _Emitted:
     def operand(self, column: Column) -> str:
         """Return the tensor in the loop's body for a column. Errors: NoMatch."""
         if column not in self.names:
-            self.names[column] = self._made(column)
+            with self.patch.made_from(column[0]):
+                self.names[column] = self._made(column)
         return self.names[column]
 
     def _made(self, column: Column) -> str:
@@ -149,7 +150,9 @@ def _emitted(made: _Emitted) -> Graph:
     """Return the graph with a loop whose nodes are still to be emitted. Errors: NoMatch."""
     live = _live_states(made.body)
     for operands in live:
-        made.names[operands] = made.patch.add(STATE, made.body.states[operands][1], **made.attrs)
+        behind, initial = made.body.states[operands]
+        with made.patch.made_from(behind[0]):
+            made.names[operands] = made.patch.add(STATE, initial, **made.attrs)
     for column in made.body.stateful:
         made.operand(column)
     return _joined_graph(made, live)
@@ -177,7 +180,9 @@ def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
     nexts: dict[Column, str] = {}
     for operands in live:
         behind = body.states[operands][0]
-        nexts[operands] = patch.add(NEXT, made.named(behind), made.names[operands], **made.attrs)
+        with patch.made_from(behind[0]):
+            named = made.named(behind)
+            nexts[operands] = patch.add(NEXT, named, made.names[operands], **made.attrs)
     results = _Results(made, columns, nexts)
     readers = [results.read(node) for node in graph.nodes if node.name not in columns]
     outputs = tuple(results.tensor(x) if x in columns else x for x in graph.outputs)
@@ -272,7 +277,8 @@ class _Results:
     def tensor(self, name: str) -> str:
         """Return the loop's result for a tensor of one iteration."""
         if name not in self.tensors:
-            self.tensors[name] = self._of_step(*self.columns[name])
+            with self.made.patch.made_from(name):
+                self.tensors[name] = self._of_step(*self.columns[name])
         return self.tensors[name]
 
     def _of_step(self, column: Column, step: int) -> str:
@@ -287,5 +293,7 @@ class _Results:
     def _sequence(self, column: Column) -> str:
         if column not in self.written:
             made, nexts = self.made, self.nexts.values()
-            self.written[column] = made.patch.add(WRITE, made.named(column), *nexts, **made.attrs)
+            with made.patch.made_from(column[0]):
+                name = made.named(column)
+                self.written[column] = made.patch.add(WRITE, name, *nexts, **made.attrs)
         return self.written[column]

@@ -124,10 +124,11 @@ def stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
         return expand(patch, reshape(patch, names[0], (1, *shape)), (len(names), *shape))
     nodes = [writer(graph, name) for name in names]
     require(all(graph.shape(name) == shape for name in names))
-    if (states := attempt(_states, patch, nodes)) is not None:
-        return states
-    require(len({(node.op, len(node.inputs)) for node in nodes}) == 1)
-    return _slices(patch, nodes) if nodes[0].op == "slice" else _alike(patch, nodes, shape)
+    with patch.made_from(names[-1]):  # the first state may be a term alone
+        if (states := attempt(_states, patch, nodes)) is not None:
+            return states
+        require(len({(node.op, len(node.inputs)) for node in nodes}) == 1)
+        return _slices(patch, nodes) if nodes[0].op == "slice" else _alike(patch, nodes, shape)
 
 
 def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str:

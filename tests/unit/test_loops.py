@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -317,6 +318,48 @@ def test_two_chains_may_begin_with_the_same_steps() -> None:
     torch.manual_seed(0)
     ops = [node.op for node in prepared(Branched(), 1, 9, INPUTS).nodes]
     assert ops.count("gru") == 2
+
+
+class Spread(nn.Module):
+    """A loop with one kind of operator per line, from which products of rows alone are hoisted.
+
+    kind   what the loop computes: a state that only a loop can, a scan, or rows alone
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.x = kind, nn.Linear(WIDTH, WIDTH)
+        self.h, self.scale = nn.Linear(WIDTH, WIDTH), nn.Parameter(torch.rand(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, found = torch.zeros(1, WIDTH), []
+        for t in range(24):
+            row = x[:, t]
+            a = self.x(row)
+            b = torch.tanh(row)
+            a = a * b
+            if self.kind == "loop":
+                h = self.h(h)
+                h = h + a
+                h = torch.tanh(h)
+            if self.kind == "scan":
+                h = self.scale * h + a
+            if self.kind == "rows":
+                h = self.h(a)
+            found.append(h)
+        return torch.stack(found, 1)
+
+
+WORDS = {"linear": "self.", "mul": " * ", "add": " + ", "table": "tanh", "slice": "x[:, t]"}
+
+
+@pytest.mark.parametrize("kind", ["loop", "scan", "rows"])
+def test_layers_of_a_loop_have_the_lines_that_compute_them(kind: str) -> None:
+    lines, first = inspect.getsourcelines(Spread.forward)
+    for node in prepared(Spread(kind), 1, 24, WIDTH).nodes:
+        at = [int(origin.source.rpartition(":")[2]) - first for origin in node.origin]
+        if node.op in WORDS:
+            assert any(WORDS[node.op] in lines[n] for n in at), node.where
 
 
 class Deep(nn.Module):
