@@ -4,7 +4,7 @@ lengths."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -144,7 +144,8 @@ def with_passes(report: Report, by: Coefficients) -> Report:
     """Return the report with latency and power of longer and shorter passes of a stream; unchanged
     without a frame rate.
 
-    The build's own pass length has its cycles; other lengths have estimates.
+    This build's pass has the cycles of the report. Other lengths have estimates, scaled by what
+    this build's pass takes in proportion to its estimate: they are comparable after a run.
     by   energy coefficients
     """
     stream = report.get("stream") or {}
@@ -153,8 +154,20 @@ def with_passes(report: Report, by: Coefficients) -> Report:
     target = report["target"]
     chosen = next(p for p in target["operating_points"] if p["name"] == target["operating_point"])
     point = joules.as_point(chosen)
-    passes = [_pass_row(report, row, point, by) for row in stream["passes"]]
+    passes = [_pass_row(report, row, point, by) for row in _scaled_passes(report)]
     return {**report, "stream": {**stream, "passes": passes}}
+
+
+def _scaled_passes(report: Report) -> Iterator[dict[str, Any]]:
+    """Yield the passes of a stream with `cycles` and their `source`."""
+    stream, total = report["stream"], report["cycles"]["total"]
+    own = stream["pass_frames"]
+    estimate = next((x["cycles"] for x in stream["passes"] if x["frames"] == own), 0) or total
+    for row in stream["passes"]:
+        # Exact for this build's pass. Scaled again after another run, as all rows are together.
+        cycles = row["cycles"] * total / estimate
+        source = report["cycles"]["source"] if row["frames"] == own else "modelled"
+        yield {**row, "cycles": round(cycles), "source": source}
 
 
 def _pass_row(
@@ -197,10 +210,12 @@ def pass_table(report: Report) -> ReportTable:
 
 
 def _pass_cells(row: Mapping[str, Any], built_frames: int) -> tuple[str, ...]:
-    own = " (this build)" * (row["frames"] == built_frames)
+    is_own, is_estimate = row["frames"] == built_frames, row["source"] == "modelled"
+    told = ", ".join(["this build"] * is_own + ["estimated"] * is_estimate)
+    frames = f"{row['frames']} ({told})" if told else str(row["frames"])
     busy = f"{duration(row['pass_s'])}, {wording.percent(row['pass_s'] / row['period_s'])}"
     power = joules.with_range(row["average_mw"], "mW")
     latency = duration(row["latency_s"])
     if not row["keeps_up"]:
         latency = power = "does not keep up"
-    return (f"{row['frames']}{own}", duration(row["period_s"]), busy, latency, power)
+    return (frames, duration(row["period_s"]), busy, latency, power)

@@ -489,22 +489,26 @@ def test_a_stream_without_a_rate_says_what_a_rate_would_tell(ran: Report) -> Non
 
 
 def test_passes_of_a_stream_have_their_latency_and_power(ran: Report) -> None:
-    """At 500 frames a second, two to come: the pass of the build with its own cycles."""
-    costs = [{"frames": n, "cycles": 1_000 * n, "l3_bytes": 0} for n in (4, 8, 4_000)]
+    """At 500 frames a second, two to come: the pass of the build with its own cycles, which are
+    half of its estimate, and others with half of theirs."""
+    costs = [{"frames": n, "cycles": 2 * TOTAL // 4 * n, "l3_bytes": 0} for n in (4, 8, 4_000)]
     stream = {**STREAM, "frame_hz": 500.0, "future_frames": 2, "passes": costs}
     found = streams.with_passes({**ran, "stream": stream}, PUBLISHED)
     own, longer, longest = found["stream"]["passes"]
     for row, cycles in ((own, TOTAL), (longer, 8_000), (longest, 4_000_000)):
+        assert row["cycles"] == cycles
+        assert row["source"] == ("simulated" if row is own else "modelled")
         assert row["pass_s"] == pytest.approx(cycles / 370e6)
         assert row["latency_s"] == pytest.approx((row["frames"] + 2) / 500 + cycles / 370e6)
         _, low, high = row["average_mw"]
         assert low < high
     assert own["sleeps"]
     assert longest["keeps_up"]
-    first, _, last = streams.pass_table(found).rows
-    assert first[0] == "4 (this build)"
+    assert streams.with_passes(found, PUBLISHED) == found
+    first, second, last = streams.pass_table(found).rows
+    assert (first[0], second[0]) == ("4 (this build)", "8 (estimated)")
     assert re.fullmatch(r"[\d.]+ mW \([\d.]+ to [\d.]+\)", last[-1])
-    slow = [{**row, "cycles": 10**9} for row in costs]
+    slow = [costs[0], *({**row, "cycles": 10**9} for row in costs[1:])]
     found = streams.with_passes({**ran, "stream": {**stream, "passes": slow}}, PUBLISHED)
     last_cells = [row[-1] for row in streams.pass_table(found).rows]
     assert [cell == "does not keep up" for cell in last_cells] == [False, True, False]
