@@ -40,7 +40,7 @@ from myoedge.building.precision import Reached, needs_db, reach, usual_goal
 from myoedge.building.quantized import Quantized, raise_first
 from myoedge.building.sample_warnings import compared, described, doubtful
 from myoedge.building.stages import key, reused
-from myoedge.building.stream_rate import axes_of_windows
+from myoedge.building.stream_rate import axes_of_windows, frame_axes
 from myoedge.building.weight_choice import is_chosen, with_weights
 from myoedge.errors import Notice
 from myoedge.graph.ir import Graph
@@ -227,7 +227,8 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
         network, tried = with_weights(workshop, network, goal, keeps, planes)
     seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))
     stays = kept_of_file(model.graph, network.cores.steps, rules)
-    warnings = (*seen, *stays, *doubtful(model, given.data))
+    frames = frame_axes(model.graph, settings.stream) if options.stream else {}
+    warnings = (*seen, *stays, *doubtful(model, given.data, frames.values()))
     return Chosen(network, workshop, tried, goal, needs, warnings)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,10 +39,11 @@ UNTESTED = "another recording, session or repetition as --test"
 BETTER = 1.5  # times less spread within channels, if these are the longer axis
 
 
-def doubtful(model: Model, given: Data) -> Iterator[Notice]:
-    """Yield warnings about the user's samples, a likely batch axis, and unused inputs."""
+def doubtful(model: Model, given: Data, time_axes: Collection[int] = ()) -> Iterator[Notice]:
+    """Yield warnings about the user's samples, a likely batch axis that is none of a stream's time
+    axes, and unused inputs."""
     yield from _unread(model.graph)
-    yield from _batch(model.graph)
+    yield from () if 0 in time_axes else _batch(model.graph)
     if not given.is_random:
         yield from () if all_stated(model.graph) else _few(given)
         yield from _other_scale(model, given)

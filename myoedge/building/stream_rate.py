@@ -231,6 +231,14 @@ def _whole_stream(q: QuantGraph, table: StreamTable) -> Stream:
     return windowed_stream(q, axes, *_overlap(q.graph, axes, table))
 
 
+def frame_axes(graph: Graph, table: StreamTable) -> Axes:
+    """Return the time axis of each input; {} if the states are explicit. Errors: E131 none, E235
+    several."""
+    if table.states:
+        return {}
+    return axes_of_windows(graph, table) or infer_time_axes(graph, table.axis)
+
+
 def axes_of_windows(graph: Graph, table: StreamTable) -> dict[str, int]:
     """Return the time axis of each input of a stream of overlapping windows; {} for other
     streams."""

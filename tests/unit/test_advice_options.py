@@ -83,7 +83,10 @@ def test_networks_over_whole_windows_are_frames_in_batches() -> None:
     shape = [int(n) for n in re.search(r"\[([\d, ]+)\]", batched).group(1).split(",")]  # type: ignore[union-attr]
     network(whole, torch.zeros(shape))
     calib = seeded(8, *shape).numpy()
-    assert built(stream=True, calib=calib).stream is not None
+    stream = built(stream=True, calib=calib)
+    assert stream.stream is not None
+    assert "W206" not in {warning.code for warning in stream.warnings}
+    assert "W206" in {warning.code for warning in built(calib=calib).warnings}
 
 
 def test_the_axis_of_time_is_one_of_those_named() -> None:
