@@ -22,7 +22,7 @@ from myoedge.quantization.search.goal import ACCURATE_DB
 from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB
 from myoedge.quantization.unseen_branches import FARTHEST
 from myoedge.quantization.unseen_values import saturated_branch, unseen_values
-from myoedge.reports.wording import percent
+from myoedge.reports.wording import percent, several
 
 ACCURATE = "--accurate: int16 wherever it gains SQNR, at any number of cycles"
 ENOUGH_AGREEMENT = 0.95  # share of equal decisions, for networks that choose classes themselves
@@ -221,9 +221,8 @@ def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
         loss, step = min(weak, key=lambda row: row[0])
         source = fidelity.sources.get(step.node.name, step.node.name)
         name, dtype = names.get(source, named_input(source)), network.dtype(source)
-        others = f", and in {len(weak) - 1} more layers that read it or are close to it" * (
-            len(weak) > 1
-        )
+        behind = several(len(weak) - 1, "more layer")
+        others = f", and in {behind} near it" * (len(weak) > 1)
         share = f"{10 ** (-WEAK_DB / 10):.0%} of the signal's power"
         yield notice(
             "W102",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
@@ -137,6 +137,11 @@ class Fidelity:
         computed = {n: x for n, x in self.outputs.items() if not x.is_passed_through}
         rows = (computed or self.outputs).items()
         return {name: x.db for name, x in rows if x.db is not None}
+
+    def weakest(self, names: Iterable[str]) -> str | None:
+        """Return the tensor with the lowest SQNR by itself; None if none of them was measured."""
+        known = {name: db for name in names if (db := self.local.get(name)) is not None}
+        return min(known, key=known.__getitem__, default=None)
 
     def of_samples(self, numbers: Array | None) -> Fidelity:
         """Return a copy in which samples have their indices in the file.

@@ -181,7 +181,7 @@ def _quantization(
         "accurate": outcome.accurate,
         "choices": [choice_row(choice) for choice in outcome.choices],
         "weakest": _weakest(layers),
-        "noise_from": {} if fidelity is None else _other_sources(fidelity),
+        "noise_from": {} if fidelity is None else _other_sources(plan, fidelity),
     }
 
 
@@ -191,9 +191,18 @@ def _class_names(evaluation: Evaluation | None) -> list[str]:
     return [] if evaluation is None or not evaluation.has_classes else [*evaluation.names]
 
 
-def _other_sources(fidelity: Fidelity) -> dict[str, str]:
-    """Return layer -> tensor for the layers whose noise comes from another tensor's rounding."""
-    return {name: source for name, source in fidelity.sources.items() if source != name}
+def _other_sources(plan: Plan, fidelity: Fidelity) -> dict[str, str]:
+    """Return layer -> tensor for the layers whose noise comes from another tensor's rounding; for
+    the result of a chain's member, the chain's name."""
+    names = {own.node.name: step.node.name for step in plan.steps for own in step.layers}
+    weakest = {step.node.name: _weakest_member(step, fidelity) for step in plan.steps}
+    found = {name: fidelity.sources.get(own or name, name) for name, own in weakest.items()}
+    shown = {name: names.get(source, source) for name, source in found.items()}
+    return {name: source for name, source in shown.items() if source != name}
+
+
+def _weakest_member(step: QuantizedNode, fidelity: Fidelity) -> str | None:
+    return fidelity.weakest(own.node.name for own in step.layers)
 
 
 def choice_row(choice: TriedMove) -> dict[str, Any]:
@@ -238,6 +247,7 @@ def _port(plan: Plan, port: QuantPort, display_name: str) -> dict[str, Any]:
 def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, Any]:
     step = plan.steps[index]
     node, fidelity = step.node, outcome.fidelity
+    weakest = None if fidelity is None else _weakest_member(step, fidelity)
     local = {} if fidelity is None else fidelity.local
     cumulative = {} if fidelity is None else fidelity.cumulative
     return {
@@ -260,7 +270,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         **_in_tiles(plan, index, cycles if plan.chip.point.clock_hz else None),
         **layer_bytes(plan, index),
         "sqnr_db": decibels(cumulative.get(node.name)),
-        "sqnr_local_db": decibels(local.get(node.name)),
+        "sqnr_local_db": decibels(local.get(weakest or node.name)),
     }
 
 

@@ -20,12 +20,15 @@ from myoedge.building.pipeline_options import Options
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
 from myoedge.passes import prepare
+from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
 from myoedge.reports import fidelity, wording
+from myoedge.reports.report_json import Outcome, make_report
+from myoedge.targets import find_chip
 from tests.conftest import save_exported
 
 
@@ -94,12 +97,43 @@ def test_noise_of_a_layer_is_its_own() -> None:
 
 
 def test_one_warning_a_source_line() -> None:
-    q, fidelity = quantized(Frames(nn.Sequential(nn.ReLU(), nn.AvgPool1d(2))), loud_samples(3e3))
-    weak = {name: 5.0 - n for n, name in enumerate(fidelity.local)}
-    alike = replace(fidelity, local=weak, sources=dict.fromkeys(weak, q.graph.inputs[0]))
-    (told,) = weak_layers(q, alike)
-    assert len(weak) > 1
-    assert f"and in {len(weak) - 1} more" in dict(told.facts)["found"]
+    pools = nn.ReLU(), nn.AvgPool1d(2), nn.AvgPool1d(2)
+    q, fidelity = quantized(Frames(nn.Sequential(*pools)), loud_samples(3e3))
+    for count, others in ((2, "1 more layer near it"), (3, "2 more layers near it")):
+        weak = {name: 5.0 - n for n, name in enumerate([*fidelity.local][:count])}
+        alike = replace(fidelity, local=weak, sources=dict.fromkeys(weak, q.graph.inputs[0]))
+        (told,) = weak_layers(q, alike)
+        assert dict(told.facts)["found"].endswith(f", and in {others}")
+
+
+class Joined(nn.Module):
+    """The sum of two linear layers, which become one layer of the chip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a(x[:, 0]) + self.b(x[:, 1])
+
+
+def test_a_joined_layer_has_the_noise_of_its_weakest_member() -> None:
+    """So that the table has the figure of each W102."""
+    q, measured = quantized(Joined(), loud_samples(1.0))
+    plan, ops = make_plan(q, find_chip("gap9")), {n.name: n.op for n in q.graph.nodes}
+    (chain,) = (step for step in plan.steps if step.members)
+    member, name = chain.members[0].node.name, chain.node.name
+    assert ops[member] == "linear" != ops[name]
+    for source, shown in ((member, {}), (q.graph.inputs[0], {name: q.graph.inputs[0]})):
+        local, sources = {**measured.local, member: 5.0}, {member: source}
+        of_output = replace(measured.outputs[name], db=25.0)
+        weak = replace(measured, local=local, sources=sources, outputs={name: of_output})
+        report = make_report(plan, Outcome("net", fidelity=weak))
+        (row,) = (row for row in report["layers"] if row["name"] == name)
+        assert row["sqnr_local_db"] == report["quantization"]["weakest"]["sqnr_local_db"] == 5.0
+        assert report["quantization"]["noise_from"] == shown
+        (told,) = weak_layers(q, weak)
+        assert f"keeps only {row['sqnr_local_db']} dB" in told.title
 
 
 def test_a_report_names_the_input(tmp_path: Path) -> None:
