@@ -9,6 +9,7 @@ from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
 
+from myoedge.codegen.formulas import with_formulas
 from myoedge.codegen.render import template_dir
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1.tiling import Tiling
@@ -86,9 +87,11 @@ def called(tilings: Iterable[Tiling]) -> set[str]:
 
 
 def brought(plan: Plan) -> dict[str, str]:
-    """Return file name -> text of the C files that plug-ins supply for a plan's kernels."""
+    """Return file name -> text of the C files of a plan's kernels outside the library: generated
+    ones, and those that plug-ins supply."""
     kernels = (tiling.kernel for tiling in plan.tilings)
-    return {name: text for kernel in kernels for name, text in kernel.sources.items()}
+    sources = {name: text for kernel in kernels for name, text in kernel.sources.items()}
+    return with_formulas(plan, sources)
 
 
 def _text(name: str, brought: Mapping[str, str]) -> str | None:
