@@ -56,11 +56,7 @@ def formulas(step: QuantizedNode, kernel: TiledKernel) -> list[str]:
     """Return a line per result of a layer, and before it per value that several members read."""
     members = step.members or (step,)
     stated = {step.tensors[x.source]: x.name for x in kernel.results}
-    read: dict[str, list[str]] = {}
-    for x in kernel.operands:
-        if not (x.constant or x.written):
-            read.setdefault(step.tensors[x.source], []).append(x.name)
-    texts = {tensor: "|".join(names) for tensor, names in read.items()}  # parts of one tensor
+    texts = _arrays(step, kernel)
     uses = Counter(name for member in members for name in {*member.operands})
     letters, lines = iter(LETTERS), list[str]()
     for member in members:
@@ -69,6 +65,15 @@ def formulas(step: QuantizedNode, kernel: TiledKernel) -> list[str]:
         lines += [f"{own} = {text}"] if own else []
         texts[name] = own or text
     return lines
+
+
+def _arrays(step: QuantizedNode, kernel: TiledKernel) -> dict[str, str]:
+    """Return tensor -> the array that is read; parts of one tensor are several arrays."""
+    found: dict[str, str] = {}
+    for x in (x for x in kernel.operands if isinstance(x.source, int)):
+        name = step.tensors[x.source]
+        found[name] = f"{found[name]}|{x.name}" if name in found else x.name
+    return found
 
 
 def _formula(member: QuantizedNode, texts: Mapping[str, str]) -> str:
