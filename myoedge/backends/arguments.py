@@ -95,16 +95,26 @@ def recalled(build: Build) -> Arguments:
     title = f"{build.folder} was not built on this computer, or long ago"
     facts = {"needs": "the model and the samples it was built from"}
     tries = ["myoedge build, once more with the same arguments"]
+    if (kept := next(_kept(build.folder), None)) is not None:
+        title = f"a file that {build.folder} was built from is missing"
+        facts = {"missing": ", ".join(_missing(kept))}
+        tries = ["move it back there", "myoedge build, once more with its new path"]
     raise MyoedgeError("E262", title, facts, tries)
 
 
 def _stored(folder: Path) -> Arguments | None:
-    """Return the stored arguments of the build in a folder; None if they are unknown."""
+    """Return the stored arguments of the build in a folder; None if they are unknown, or if a file
+    that they name no longer exists."""
+    return next((known for known in _kept(folder) if not _missing(known)), None)
+
+
+def _kept(folder: Path) -> Iterator[Arguments]:
+    """Yield the stored arguments of the build in a folder, then those of equal builds elsewhere."""
     path = _path(folder)
     for file in (path, *sorted(path.parent.glob(f"{path.stem.partition('-')[0]}-*"))):
-        if (known := _known(file)) is not None:
-            return known
-    return None
+        if (kept := content(file)) is not None:
+            found = json.loads(kept)
+            yield Arguments(found["given"], found["folder"])
 
 
 def rebuild_command(folder: Path, changes: Mapping[str, Any]) -> str:
@@ -147,15 +157,13 @@ def _shown(value: Any, folder: str) -> str:
     return str(getattr(value, "folder", value))
 
 
-def _known(path: Path) -> Arguments | None:
-    """Return the arguments stored in a file; None if a file that they name no longer exists."""
-    kept = content(path)
-    if kept is None:
-        return None
-    found = json.loads(kept)
-    files = [".", *(found["given"][name] for name in ("model", "config") if name in found["given"])]
-    is_there = all(os.path.exists(os.path.join(found["folder"], file)) for file in files)
-    return Arguments(found["given"], found["folder"]) if is_there else None
+def _missing(arguments: Arguments) -> list[str]:
+    """Return the paths that arguments name and that no longer exist: the working folder, the model
+    or the configuration."""
+    given = arguments.given
+    named = ["", *(given[name] for name in ("model", "config") if name in given)]
+    paths = [os.path.normpath(os.path.join(arguments.folder, name)) for name in named]
+    return [path for path in paths if not os.path.exists(path)]
 
 
 def _path(folder: Path) -> Path:

@@ -114,8 +114,9 @@ def test_arguments_are_known_on_the_computer_that_built(folder: Path, tmp_path: 
     assert arguments.recalled(myoedge.load_build(folder / "out")) == found
     assert arguments.recalled(myoedge.load_build(folder / "other")) == found
     (folder / "model.pt2").unlink()
-    with pytest.raises(MyoedgeError, match="was not built on this computer"):
+    with pytest.raises(MyoedgeError, match="built from is missing") as caught:
         arguments.recalled(myoedge.load_build(folder / "out"))
+    assert dict(caught.value.notice.facts)["missing"] == str(folder / "model.pt2")
 
 
 def test_a_build_for_the_host_has_nothing_to_simulate(folder: Path) -> None:
