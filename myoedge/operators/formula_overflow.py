@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remedy for a formula that may overflow: the part that does, and clips with which all parts fit in
-32 bits."""
+"""Remedies for a formula that may overflow: the part that does, and shifts or clips with which all
+parts fit in 32 bits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
+from myoedge.errors import MyoedgeError
 from myoedge.nest.formulas import clip
 from myoedge.nest.intervals import SHIFTS, UNKNOWN, Interval, intervals, is_long
 from myoedge.nest.ir import Binary, Element, Expr, Lookup, Nest, Number, Where
@@ -15,19 +18,60 @@ from myoedge.nest.rebuild import rebuilt, with_operands
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.formula import FORMULAS, Formula, field_of
+from myoedge.operators.formula_shifts import Shifted, with_shifts
 
 MOST_CLIPS = 8
 FUNCTIONS = {"max": "maximum", "min": "minimum"}
 Ranges = Mapping[int, Interval]
 
 
-def overflow(step: QuantizedNode) -> tuple[str, str] | None:
-    """Return the first part of a formula that may overflow, with its range, and clips with which
+def overflow(step: QuantizedNode) -> tuple[str, list[str]] | None:
+    """Return the first part of a formula that may overflow, with its range, and remedies with which
     all parts fit together; None for operators that are no formula."""
     if step.node.op not in FORMULAS:
         return None
     formula = FORMULAS[step.node.op]
-    nest, found, clips = formula.accumulator(step), "", list[str]()
+    named = _named(formula, step)
+    found, clips = _clips(formula, named)
+    shifts = _shifts(formula, named) or _shifts(formula, formula.accumulator(step))
+    if not clips:
+        return found, shifts or ["smaller constants in quantize"]
+    clipped = ";\n".join(clips)
+    return found, [*shifts, f"if larger values may saturate: {clipped}" if shifts else clipped]
+
+
+def _named(formula: Formula, step: QuantizedNode) -> Nest:
+    """Describe the formula with the names of its class in place of numbers, if `nest` permits."""
+    own = {x: np.array(getattr(step.integers, x), np.int32, ndmin=1) for x in formula.constants}
+    try:
+        return formula.accumulator(replace(step, integers=replace(step.integers, **own)))
+    except MyoedgeError:
+        return formula.accumulator(step)
+
+
+def _shifts(formula: Formula, nest: Nest) -> list[str]:
+    """Return the remedy that keeps fewer bits; [] if there is none."""
+    made = with_shifts(nest)
+    if made is None:
+        return []
+    shifts, bits = made
+    lines = [_of_shifted(formula, shifted) for shifted in shifts]
+    lines += [f"Scaled(2**{bits} * unit, ...) in quantize"] * (bits > 0)
+    return [";\n".join(lines)]
+
+
+def _of_shifted(formula: Formula, shifted: Shifted) -> str:
+    own = text_of(formula, shifted.operand)
+    if shifted.part is shifted.operand:
+        return f"{text_of(formula, shifted.by)} in place of {own}"
+    by, part = _inner(formula, shifted.by), text_of(formula, shifted.part)
+    return f"{by} in place of {own}, in {part}"
+
+
+def _clips(formula: Formula, nest: Nest) -> tuple[str, list[str]]:
+    """Return the first part that may overflow, with its range, and clips with which all parts fit;
+    no clips if there are none for a part."""
+    found, clips = "", list[str]()
     for _ in range(MOST_CLIPS):
         ranges = intervals(nest)
         part = next((x for x in nest.parts if is_long(ranges[id(x)])), None)
@@ -36,12 +80,12 @@ def overflow(step: QuantizedNode) -> tuple[str, str] | None:
         name, limited = text_of(formula, part), _limited(part, ranges)
         found = found or f"{name} {_ends(ranges[id(part)])}"
         if not limited:
-            return found, "smaller constants in quantize"
+            return found, []
         for operand, (low, high) in limited:
             own = text_of(formula, operand)
             clips.append(f"clip({own}, {low}, {high}) in place of {own}, in {name}")
         nest = _with_clips(nest, part, {id(x): clip(x, *span) for x, span in limited})
-    return found, ";\n".join(clips)
+    return found, clips
 
 
 def _ends(limits: Interval) -> str:
@@ -140,12 +184,20 @@ def _of_binary(formula: Formula, part: Binary) -> str:
             return _call(formula, "abs", left)
         case Binary("min", Binary("max", value, low), high):
             return _call(formula, "clip", value, low, high)
+        case Binary("<", Number() as number, value):
+            return f"{_inner(formula, value)} > {_inner(formula, number)}"
         case Binary("max" | "min"):
             return _call(formula, FUNCTIONS[part.operation], part.left, part.right)
     left, operation = part.left, part.operation
     goes_on = operation in "+*" and isinstance(left, Binary) and left.operation == operation
-    first = text_of(formula, left) if goes_on else _inner(formula, left)
-    return f"{first} {operation} {_inner(formula, part.right)}"
+    first = text_of(formula, left) if goes_on else _term(formula, left, operation)
+    return f"{first} {operation} {_term(formula, part.right, operation)}"
+
+
+def _term(formula: Formula, part: Expr, operation: str) -> str:
+    is_product = isinstance(part, Binary) and part.operation == "*"
+    bare = is_product and operation in "+-"
+    return text_of(formula, part) if bare else _inner(formula, part)
 
 
 def _call(formula: Formula, function: str, *arguments: Expr) -> str:

@@ -176,11 +176,11 @@ def _is_alike(a: Constant, b: Constant) -> bool:
 def _overflow(step: QuantizedNode, graph: Graph) -> MyoedgeError:
     """Return E117 for a layer."""
     facts = {"needs": f"at most {INT32_MAX:,}", "has": f"{step.bound:,} at the worst input"}
-    remedy = _with_smaller_sums(step, graph)
+    remedies = [_with_smaller_sums(step, graph)]
     if (found := overflow(step)) is not None:
-        facts["has"], remedy = found
+        facts["has"], remedies = found
     title = f"{step.node.where} could overflow its 32-bit accumulator"
-    return MyoedgeError(OVERFLOW, title, facts, [remedy])
+    return MyoedgeError(OVERFLOW, title, facts, remedies)
 
 
 def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:

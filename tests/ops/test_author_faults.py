@@ -5,9 +5,11 @@ it. The parts that need a fault here follow from the class itself."""
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -258,34 +260,112 @@ def test_a_fault_of_an_author_is_told(
     use(SOURCE.replace(old, mended))
 
 
-@pytest.mark.parametrize(
-    ("formula", "part"),
-    [
-        ("x * self.gain * self.gain", "x * self.gain * self.gain from -"),
-        ("x * x * x * x * self.gain", "x * x * x * x"),
-        ("x * self.gain + (x << 26)", "x << 26 from -"),
-        ("(x << 20) * self.gain", "(x << 20) * self.gain from -"),
-        ('self.lookup("gain", x) + x', 'self.lookup("gain", x) of any value'),
-        ("self.gain << x", "self.gain << x of any value"),
-        ("(x << 15) * (x << 15)", "(x << 15) * (x << 15)"),
-        ("where(x > 5, x * x * x * x, x << 30)", "x * x * x * x"),
-        ("abs(x * x) * self.gain * self.gain", "abs(x * x) * self.gain * self.gain from"),
-    ],
-)
-def test_a_formula_that_may_overflow_is_told_the_clips_with_which_it_fits(
-    formula: str, part: str
-) -> None:
-    source = SOURCE.replace(PRODUCT, f"return {formula}")
+UNIT = "Scaled(self.params(0).scale * step"
+SQUARE = """
+from myoedge.operators.api import *
+
+
+class Squared(ElementwiseOperator, name="gained", doc="square of a difference"):
+    m: Constant
+    n: Constant
+
+    def real(self, a, b):
+        return (a - b) ** 2
+
+    def quantize(self):
+        unit, (m, n) = self.multipliers(1, -1)
+        return Scaled(unit * unit, m=m, n=n)
+
+    def nest(self, a, b):
+        d = a * self.m + b * self.n
+        return d * d
+
+
+CASES = {"gained": elementwise_use("gained")}
+"""
+
+
+def remedies(source: str) -> tuple[str, tuple[str, ...]]:
+    """What E117 says of a formula: the part that may overflow, and what to try."""
     with defined(source) as draw, pytest.raises(MyoedgeError) as caught:
         draw().step  # noqa: B018
     assert caught.value.code == "E117"
-    assert dict(caught.value.notice.facts)["has"].startswith(part), str(caught.value)
-    (tried,) = caught.value.notice.tries
-    for line in tried.split(";\n"):
-        clip, _, rest = line.partition(" in place of ")
+    return dict(caught.value.notice.facts)["has"], caught.value.notice.tries
+
+
+def followed(source: str, tried: str) -> tuple[str, int]:
+    """The source after a remedy, and the power of two by which its unit grows."""
+    bits = 0
+    for line in tried.removeprefix("if larger values may saturate: ").split(";\n"):
+        if unit := re.fullmatch(r"Scaled\(2\*\*(\d+) \* unit, ...\) in quantize", line):
+            bits = int(unit[1])
+            source = source.replace(UNIT, UNIT.replace("(", f"(2**{bits} * ", 1))
+            continue
+        by, _, rest = line.partition(" in place of ")
         operand, _, whole = rest.partition(", in ")
-        start, _, end = whole.rpartition(operand) if "lookup" in whole else whole.partition(operand)
+        whole = whole or operand
         assert whole in source, tried
-        source = source.replace(whole, f"{start}{clip}{end}")
-    with defined(source) as draw:
-        assert draw().step.bound < 2**31
+        at = whole.rindex(operand) if "lookup" in whole or "where" in whole else 0
+        source = source.replace(whole, whole[:at] + whole[at:].replace(operand, by))
+    return source, bits
+
+
+def decibels(wanted: Any, found: Any) -> float:
+    """Power of what is wanted to that of the difference."""
+    exact, error = (np.asarray(x, float) for x in (wanted, wanted - found))
+    return float(10 * np.log10((exact**2).mean() / max((error**2).mean(), 1e-30)))
+
+
+def of_integers(source: str) -> Any:
+    """A formula of drawn integers, which Python computes with as many bits as it needs."""
+    rng, formula = np.random.default_rng(0), source.partition("nest(self, x):\n        return ")[2]
+    x, gain = (rng.integers(-n, n + 1, 999).astype(object) for n in (128, 32767))
+    names = {"x": x, "self": SimpleNamespace(gain=gain), "where": np.where}
+    return eval(formula.partition("\n")[0], names)
+
+
+@pytest.mark.parametrize(
+    ("formula", "part", "shifts"),
+    [
+        ("x * self.gain * self.gain", "x * self.gain * self.gain from -", True),
+        ("x * x * x * x * self.gain", "x * x * x * x", True),
+        ("x * self.gain + (x << 26)", "x << 26 from -", True),
+        ("(x << 20) * self.gain", "(x << 20) * self.gain from -", True),
+        ("(x * self.gain * self.gain) >> 9", "x * self.gain * self.gain from -", True),
+        ('self.lookup("gain", x) + x', 'self.lookup("gain", x) of any value', False),
+        ("self.gain << x", "self.gain << x of any value", False),
+        ("(x << 15) * (x << 15)", "(x << 15) * (x << 15)", True),
+        ("where(x > 5, x * x * x * x, x << 30)", "x * x * x * x", True),
+        ("abs(x * x) * self.gain * self.gain", "abs(x * x) * self.gain * self.gain from", True),
+    ],
+)
+def test_a_formula_that_may_overflow_is_told_with_what_it_fits(
+    formula: str, part: str, shifts: bool
+) -> None:
+    """Shifts, which keep the precision, before clips; both are followed as they are written."""
+    source = SOURCE.replace(PRODUCT, f"return {formula}")
+    has, tries = remedies(source)
+    assert has.startswith(part), has
+    assert ["saturate" in tried for tried in tries] == ([False, True] if shifts else [False])
+    for tried in tries:
+        mended, bits = followed(source, tried)
+        with defined(mended) as draw:
+            assert draw().step.bound < 2**31
+        if "clip(" not in tried:
+            assert decibels(of_integers(source), of_integers(mended) * 2**bits) > 30
+
+
+def test_a_square_of_a_difference_keeps_its_precision() -> None:
+    _, (shift, _) = remedies(SQUARE)
+    squared, unit = shift.split(";\n")
+    by, _, rest = squared.partition(" in place of ")
+    sums, _, whole = rest.partition(", in ")
+    assert whole == f"({sums}) * ({sums})"
+    assert SQUARE.count(sums) == 1
+    times = unit.removesuffix(" * unit, ...) in quantize")
+    with defined(SQUARE.replace(sums, by).replace("Scaled(unit", f"{times} * unit")) as draw:
+        case = draw()
+        assert case.step.bound < 2**31
+        result = integer_step(case.step, case.data).astype(np.int64)
+        made = (result - case.target.zero_point) * case.target.scale
+        assert decibels(case.real(case.dequantized), made) > 30
