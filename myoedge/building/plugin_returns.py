@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,12 +14,14 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
+from myoedge.graph.match import NoMatch
 from myoedge.nest.ir import Nest
-from myoedge.operators.base import OpDef, QuantizedParams
+from myoedge.operators.base import OPS, OpDef, QuantizedParams
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.import_rows import ImportRow
 from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.traits import ByHand, Described
+from myoedge.system.user_code import cause_of, converted
 
 Function = Callable[..., Any]
 Blame = Callable[[str], MyoedgeError]  # cause -> error that names the plug-in
@@ -118,14 +120,20 @@ def _checked_tiling(op: str, tiling: Callable[..., Any], blame: Blame) -> Callab
 
 def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
     """Return an import row of a plug-in whose function checks its result: the name of a tensor of
-    the right shape.
+    the right shape. What it raises names the plug-in, unless the row refuses a use.
 
     blame   makes the error E257 for this plug-in
     """
 
+    def raised(error: BaseException) -> MyoedgeError:
+        if isinstance(error, NoMatch):
+            raise error
+        return blame(f"the row of {row.aten or row.onnx} ({row.place}) raises {cause_of(error)}")
+
     @functools.wraps(row.row)
     def call(b: GraphBuilder, a: Mapping[str, Any], out: Any) -> Any:
-        made = row.row(b, a, out)
+        with converted(raised):
+            made = row.row(b, a, out)
         results = made if row.all_results else (made,)
         shapes = out if row.all_results else (out,)
         named = isinstance(results, list | tuple) and len(results) == len(shapes)
@@ -137,15 +145,24 @@ def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
     return replace(row, row=call)
 
 
-def checked_rows(rows: Any, blame: Blame) -> tuple[ImportRow, ...]:
+def checked_rows(rows: Any, blame: Blame, own: Collection[str]) -> tuple[ImportRow, ...]:
     """Return `rows`, the ROWS of a plug-in's import_rows, after checking that they are a sequence
-    of ImportRow.
+    of ImportRow of operators that there are.
 
     blame   makes the error E257 for this plug-in
+    own     operators of this plug-in
     """
     if not (isinstance(rows, list | tuple) and all(isinstance(row, ImportRow) for row in rows)):
         raise blame(f"ROWS of its import_rows is {_shown(rows)}, not a tuple of ImportRow")
+    for row in rows:
+        _check_operators(row, blame, own)
     return tuple(with_checked_result(row, blame) for row in rows)
+
+
+def _check_operators(row: ImportRow, blame: Blame, own: Collection[str]) -> None:
+    if lacking := {*row.ops.split()} - {*own, *OPS}:
+        there = f"its own are {', '.join(own)}" if own else "it defines none"
+        raise blame(f"the row at {row.place} has no operator {min(lacking)}: {there}")
 
 
 def _text(what: str, made: Any, wanted: str) -> str:

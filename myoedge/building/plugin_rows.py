@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.registered import arguments_of_call
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.cases import DrawnUse
+from myoedge.operators.formula import FORMULAS
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import (
     ImportRow,
@@ -121,15 +124,26 @@ def _fault(inputs: _Inputs, by: Callable[[_Inputs], None]) -> str:
     """Import a use; return why that fails, "" if it does not."""
     try:
         by(inputs)
+        _run_formulas(inputs.builder)
     except Unsupported as refusal:
         return f"refused: {refusal}"
     except MyoedgeError as error:
         has = "; ".join(f"{key} {text}" for key, text in error.notice.facts)
-        return f"{error.notice.title}: {has}"
+        tries = "".join(f"; try {text}" for text in error.notice.tries[:1])
+        return f"{error.notice.title}: {has}{tries}"
     except Exception as error:
         return cause_of(error)
     made = {node.op for node in inputs.builder.nodes}
     return "" if inputs.use.op in made else f"it becomes {', '.join(made) or 'nothing'}"
+
+
+def _run_formulas(builder: GraphBuilder) -> None:
+    """Run the float function of each formula with the attributes that its row gave. Errors:
+    E257."""
+    for node in builder.nodes:
+        if node.op in FORMULAS:
+            given = [np.ones(builder.shape(name)) for name in node.inputs]
+            OPS[node.op].real(node.attrs, *given)
 
 
 def _by_torch(row: ImportRow, known: Mapping[str, tuple[bool, Any]], inputs: _Inputs) -> None:

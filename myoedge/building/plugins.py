@@ -161,7 +161,7 @@ def _use_operators(plugin: Plugin, point: metadata.EntryPoint) -> None:
         blame = partial(_unusable, plugin)
         found.update({name: with_checked_returns(op, blame) for name, op in found.items()})
         for rows in tables:
-            rows.ROWS = checked_rows(getattr(rows, "ROWS", None), blame)  # type: ignore[attr-defined]
+            rows.ROWS = checked_rows(getattr(rows, "ROWS", None), blame, found)  # type: ignore[attr-defined]
     families.ADDED.append(package)
 
 

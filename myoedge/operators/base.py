@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, cast
 
+from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.nest.ir import Nest
 from myoedge.nest.reference import NestReference
@@ -275,7 +277,17 @@ class OpDef:
         return tuple(dict.fromkeys(form for kernel in self.kernels for form in kernel.formats))
 
 
-OPS: dict[str, OpDef] = {}
+class Operators(dict[str, OpDef]):
+    """Operators by name. Errors: E257 for a name that no operator has."""
+
+    def __missing__(self, name: str) -> OpDef:
+        near = difflib.get_close_matches(name, self, 1)
+        tries = [f'"{x}" in place of "{name}"' for x in near] or ["myoedge ops"]
+        facts = {"needs": "the name of an operator that is defined", "has": name}
+        raise MyoedgeError("E257", f"there is no operator {name}", facts, tries)
+
+
+OPS: dict[str, OpDef] = Operators()
 _TABLES = [OPS]  # `register` adds to the last table
 
 

@@ -74,9 +74,10 @@ class GivenArguments(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         call = self.row.aten or self.row.onnx
-        near = difflib.get_close_matches(name, self, 1, 0.0)
+        near = difflib.get_close_matches(name, self, 1) or [*self]
         facts = {"row": self.row.place, "needs": f"one of {', '.join(self)}", "has": name}
-        tries = [f'"{near[0]}" in place of "{name}"'] if near else []
+        named = " or ".join(f'"{x}"' for x in near)
+        tries = [f'{named} in place of "{name}"'] if near else []
         title = f"the import row of {call} cannot be used: it reads another argument"
         raise MyoedgeError("E257", title, facts, tries)
 

@@ -211,6 +211,7 @@ SHARED = {
     "E257": {
         "building.plugins",
         "codegen.library",
+        "operators.base",
         "operators.cases",
         "operators.import_rows",
         "operators.stated_class",

@@ -21,9 +21,12 @@ import myoedge.operators as families
 from myoedge.api import models
 from myoedge.building import plugins
 from myoedge.building.config import PluginsTable
+from myoedge.building.plugin_returns import checked_rows
 from myoedge.building.plugins import FRONT_ENDS, Plugin, load_plugins
 from myoedge.errors import MyoedgeError
+from myoedge.operators import api
 from myoedge.operators.base import OPS
+from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.quantization.recordings import files
 from myoedge.quantization.recordings.reading import Reading
@@ -342,6 +345,8 @@ WRONG = {  # what is replaced in the package, by what, exit code, what is said
                     "needs one of x, factors; has factor"),
     "a call": ('"lab::gain")', '"lab::gains")', 2, "lab.gains.default: torch has no such call"),
     "a call of others": ('"lab::gain")', '"lab::gain relu")', 2, "a row of table has this call"),
+    "an attribute without a row": ("return x * factors", "return x * factors + 0 * self.attrs['k']",
+                                   2, "KeyError: 'k'"),
     "an operator of a row": ('ImportRow("gains"', 'ImportRow("add"', 2, "no use of add in CASES"),
     "a row that refuses": ('api.adding("gains", "x", "factors")', "refuse", 2, "refused: never"),
     "an attribute": ('elementwise_use("gains")', 'elementwise_use("gains", factor=3)', 2,
@@ -412,7 +417,7 @@ def test_a_package_is_checked(gains: Run) -> None:
 
 
 REFUSE = "def refuse(*x): raise api.Unsupported('never')\n\n\n"
-QUICK = ("its formula", "no array")  # of one that raises, and one that does not
+QUICK = ("its formula", "an attribute without a row")  # of one that raises, and one that does not
 
 
 @pytest.mark.parametrize(
@@ -422,10 +427,37 @@ def test_a_package_that_is_wrong_is_told_so(name: str, gains: Run, tmp_path: Pat
     old, new, code, words = WRONG[name]
     path = tmp_path / "site" / "myoedge_gains" / "__init__.py"
     assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new).replace("ROWS =", f"{REFUSE}ROWS ="))
+    text = path.read_text().replace(old, new).replace("ROWS =", f"{REFUSE}ROWS =")
+    if "'k'" in new:  # a use has it, but the row does not
+        text = text.replace('elementwise_use("gains")', 'elementwise_use("gains", k=[1])')
+    path.write_text(text)
     done = gains("-m", "myoedge", "plugin", "check", "myoedge_gains")
     assert done.returncode == code, done.stdout + done.stderr
     assert words in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ('ImportRow("gain", api.adding("gain", "x"), "lab::gain")', "no operator gain: its own"),
+        ('ImportRow("gains", api.adding("gain", "x"), "lab::gain")', "there is no operator gain"),
+        ('ImportRow("gains", lambda b, a, out: b.add("gain"), "lab::gain")', "no operator gain"),
+        ('ImportRow("gains", lambda b, a, out: 1 // 0, "lab::gain")', "ZeroDivisionError"),
+    ],
+)
+def test_a_row_that_adds_nothing_is_the_plugin_s_error(row: str, words: str) -> None:
+    def blame(cause: str) -> MyoedgeError:
+        return MyoedgeError("E257", cause, {}, [])
+
+    def use(row: api.ImportRow) -> None:
+        (checked,) = checked_rows((row,), blame, ["gains"])
+        builder = GraphBuilder()
+        checked.row(builder, {"x": builder.input("x", (1, 3))}, (1, 3))
+
+    made = eval(row, {"api": api, "ImportRow": api.ImportRow})
+    with pytest.raises(MyoedgeError, match=words) as caught:
+        use(made)
+    assert caught.value.code == "E257"
 
 
 def test_a_reader_s_result_is_an_array_of_numbers(install: Install, tmp_path: Path) -> None:
