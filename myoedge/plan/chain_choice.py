@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.chains import chain_step
-from myoedge.plan.chain_members import may_join
+from myoedge.plan.chain_members import has_sums, may_join
 from myoedge.plan.chains import JoinableLayers
 
 Cycles = Callable[[QuantizedNode], float]
@@ -54,7 +54,7 @@ def _chains_of(
     layers: JoinableLayers, last: QuantizedNode, taken: Set[str], cycles: Cycles
 ) -> Iterator[FasterChain]:
     """Yield the chain that ends with a layer, if there is one; before it, those that end with a
-    member of it, read layers outside of it, and save more.
+    member of it, have sums outside of it, and save more.
 
     taken   members of other chains
     """
@@ -71,14 +71,24 @@ def _chains_of(
 def _better_inside(
     layers: JoinableLayers, found: FasterChain, taken: Set[str], cycles: Cycles
 ) -> FasterChain | None:
-    """Return the chain that ends with a member of another one, reads layers outside of it, and
-    saves most, if that is more; None if there is none."""
+    """Return the chain that ends with a member of another one, reads sums outside of it, and saves
+    most, if that is more; None if there is none."""
     others = (
         _fastest(layers, member, taken, cycles, least=found)
         for member in found.chain.members[:-1]
-        if any(x.keys() - found.names for x in layers.chains_before(member, taken))
+        if _reads_sums(layers, member, taken | found.names)
     )
     return max(filter(None, others), key=lambda x: x.saved_cycles, default=None)
+
+
+def _reads_sums(layers: JoinableLayers, member: QuantizedNode, taken: Set[str]) -> bool:
+    """Return whether a layer reads the result of a layer that sums and may join.
+
+    taken   members of chains
+    """
+    read = {layers.made_by(name) for name in member.operands} - {*taken, ""}
+    made = (layers.steps[layers.at[name]] for name in read)
+    return any(may_join(step) and has_sums(step) for step in made)
 
 
 def _fastest(
