@@ -84,7 +84,7 @@ class PluginCheck(Shown):
     version: str
     entry_points: tuple[CheckedPoint, ...]
     operators: tuple[CheckedOperator, ...]
-    rows: tuple[CheckedRow, ...] = ()
+    import_rows: tuple[CheckedRow, ...] = ()
 
     def _card(self) -> Card:
         states = [(operator.name, operator.state) for operator in self.operators]
@@ -94,7 +94,7 @@ class PluginCheck(Shown):
     def exit_code(self) -> int:
         """Exit code: 0; 4 if results differ; 2 if an entry point or operator was not checked."""
         states = {*(p.state for p in self.entry_points), *(op.state for op in self.operators)}
-        states |= {row.state for row in self.rows}
+        states |= {row.state for row in self.import_rows}
         return 4 if DIFFERS in states else 2 if states - {OK} else 0
 
 

@@ -12,7 +12,7 @@ import platform
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -144,10 +144,17 @@ def _operator_packages() -> list[str]:
     """Return the names of other packages that define operators or import rows."""
     functions = (function for op in OPS.values() for function in (op.real, op.integer.stated))
     modules = {
-        *(function.__module__ for function in functions),
+        *map(_module_of, functions),
         *(package.__name__ for package in families.ADDED),
     }
     return sorted({module.partition(".")[0] for module in modules} - {"myoedge"})
+
+
+def _module_of(function: Any) -> str:
+    """Return the name of the module that defines a function, or what a partial one calls."""
+    while isinstance(function, partial):
+        function = function.func
+    return str(function.__module__)
 
 
 @cache

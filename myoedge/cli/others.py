@@ -117,7 +117,7 @@ def check(terminal: Terminal, package: str) -> None:
         for op in found.operators:
             name = f"{op.name}, {op.uses} uses" if op.uses else op.name
             _say_checked(terminal, "operator", name, op.state, op.cause)
-        for row in found.rows:
+        for row in found.import_rows:
             name = f"{row.call}, {row.uses} uses" if row.uses else row.call
             _say_checked(terminal, "import row", name, row.state, row.cause)
     if code := found.exit_code:

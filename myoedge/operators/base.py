@@ -277,7 +277,7 @@ class OpDef:
         return tuple(dict.fromkeys(form for kernel in self.kernels for form in kernel.formats))
 
 
-class Operators(dict[str, OpDef]):
+class OperatorTable(dict[str, OpDef]):
     """Operators by name. Errors: E257 for a name that no operator has."""
 
     def __missing__(self, name: str) -> OpDef:
@@ -287,7 +287,7 @@ class Operators(dict[str, OpDef]):
         raise MyoedgeError("E257", f"there is no operator {name}", facts, tries)
 
 
-OPS: dict[str, OpDef] = Operators()
+OPS: dict[str, OpDef] = OperatorTable()
 _TABLES = [OPS]  # `register` adds to the last table
 
 

@@ -648,9 +648,16 @@ def test_run_is_called_as_the_network_is(tmp_path: Path) -> None:
         assert refused.value.code == "E212"
 
 
-def test_layers_are_called_alike_before_the_build(small: Path, tmp_path: Path) -> None:
-    """A build for the cores: quantize has no target, and its integers are theirs."""
-    model = (small / "model.pt2", "--calib", small / "calib.npz")
+def test_layers_are_called_alike_before_the_build(tmp_path: Path) -> None:
+    """A build for the cores of a network without sums that keep 16 bits there: quantize has no
+    target, and its integers are theirs."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv1d(2, 6, 3), torch.nn.ReLU(), torch.nn.Conv1d(6, 4, 3, stride=2)]
+    net = torch.nn.Sequential(*layers, torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    path = save_exported(net.eval(), (torch.zeros(1, 2, 12),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((16, 1, 2, 12)).astype(np.float32)
+    np.savez(tmp_path / "calib.npz", input=calib)
+    model = (path, "--calib", tmp_path / "calib.npz")
     command("build", *model, "--engine", "cores", "-o", tmp_path / "out", cwd=tmp_path)
     report = myoedge.load_build(tmp_path / "out").report
     names = naming.unique_names(report["layers"])
@@ -667,7 +674,7 @@ def test_layers_are_called_alike_before_the_build(small: Path, tmp_path: Path) -
     ]
     table = command(*quantize, cwd=tmp_path).out.splitlines()[1:]
     assert [line.split("  ")[0] for line in table[: len(every)]] == every
-    found = myoedge.inspect(small / "model.pt2")
+    found = myoedge.inspect(path)
     assert [place for place, *_ in found.layers] == every
 
 

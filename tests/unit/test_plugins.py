@@ -412,7 +412,9 @@ def test_a_package_is_checked(gains: Run) -> None:
     found = json.loads(done.stdout)
     check(found)
     assert [row["state"] for row in found["operators"]] == ["ok"]
-    assert [(row["call"], row["uses"]) for row in found["rows"]] == [("lab.gain.default", 24)]
+    assert [(row["call"], row["uses"]) for row in found["import_rows"]] == [
+        ("lab.gain.default", 24)
+    ]
     assert gains("-m", "myoedge", "plugin", "check", "numpy").returncode == 2
 
 

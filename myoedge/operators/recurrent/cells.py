@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs
+from myoedge.nest.formulas import shifted
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import exact_sums
@@ -161,7 +162,7 @@ def lstm_cell(
     """
     (i, f, g, o), narrow = sums, gate_bits - SIGMOID_ENTRIES
     more = at("sigmoid", i, narrow) * at("tanh", g, gate_bits - TANH_ENTRIES)
-    more = more >> (Q15 - cell_bits) if cell_bits < Q15 else more
+    more = shifted(more, Q15 - cell_bits)
     if c is None:
         c = rounded(more, Q15)
     else:
