@@ -109,7 +109,7 @@ def _stored(folder: Path) -> Arguments | None:
 
 
 def _kept(folder: Path) -> Iterator[Arguments]:
-    """Yield the stored arguments of the build in a folder, then those of equal builds elsewhere."""
+    """Yield the stored arguments of the build in a folder, then of equal builds elsewhere."""
     path = _path(folder)
     for file in (path, *sorted(path.parent.glob(f"{path.stem.partition('-')[0]}-*"))):
         if (kept := content(file)) is not None:

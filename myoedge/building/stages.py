@@ -151,7 +151,7 @@ def _operator_packages() -> list[str]:
 
 
 def _module_of(function: Any) -> str:
-    """Return the name of the module that defines a function, or what a partial one calls."""
+    """Return the name of the module that defines a function, or the function of a partial one."""
     while isinstance(function, partial):
         function = function.func
     return str(function.__module__)

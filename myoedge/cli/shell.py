@@ -90,7 +90,7 @@ class Terminal:
 
 
 def console_of(*, color: bool, to_stderr: bool) -> Console:
-    """Return a console that shows no control characters of what it is given."""
+    """Return a console that shows no control characters of its texts."""
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 

@@ -18,12 +18,10 @@ from myoedge.operators.layer_names import chain_name
 from myoedge.plan.plan import Plan
 
 COLUMNS, FIRST, NEXT = 100, " *   ", " *       "
-TITLE, OTHERS = (
-    "/* Layers as one loop; each value has a scale of its own.",
-    " * or, with equal numbers:",
-)
+TITLE = "/* Layers as one loop; each value has a scale of its own."
+OTHERS = " * or, with equal numbers:"
 START = "void me_"  # of the function
-LETTERS = "abcdefghijklmnopqrstuvw"  # of values that several layers read; x and y are arrays
+LETTERS = "abcdefghijklmnopqrstuvw"  # of values that are read several times; x and y are arrays
 
 
 def with_formulas(plan: Plan, sources: Mapping[str, str]) -> dict[str, str]:
@@ -53,11 +51,11 @@ def _comment(lines: Iterable[str]) -> str:
 
 
 def formulas(step: QuantizedNode, kernel: TiledKernel) -> list[str]:
-    """Return a line per result of a layer, and before it per value that several members read."""
+    """Return a line per result of a layer, and before it per value that is read several times."""
     members = step.members or (step,)
     stated = {step.tensors[x.source]: x.name for x in kernel.results}
     texts = _arrays(step, kernel)
-    uses = Counter(name for member in members for name in {*member.operands})
+    uses = Counter(name for member in members for name in member.operands)
     letters, lines = iter(LETTERS), list[str]()
     for member in members:
         name, text = member.node.name, _formula(member, texts)

@@ -18,7 +18,7 @@ from myoedge.codegen.kernel_calls import has_own_call
 from myoedge.codegen.library import brought, called, headers
 from myoedge.codegen.loops import RowFetch, loop_values, row_fetches
 from myoedge.codegen.render import wrapped
-from myoedge.codegen.tile_transfers import FETCH_CONSTANTS, FETCH_OPERANDS
+from myoedge.codegen.tile_transfers import fetch_function
 from myoedge.codegen.tiled_layer import OutsideL1, TiledLayer, tiled_layer
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import Operand, Source, Written
@@ -260,14 +260,10 @@ def _prefetches(plan: Plan, rows: Sequence[RowFetch]) -> dict[int, Prefetch]:
     fetched: dict[int, list[tuple[str, int]]] = {}
     for later, tiling in enumerate(plan.tilings):
         name = function_name(later, plan.steps[later])
-        moved = [
-            (tiling.begun_ahead(0, x), x.operand in tiling.ahead) for x in tiling.tiles[0].loads
-        ]
-        for tile, is_operand in dict.fromkeys(moved):
-            if tile is not None:
-                index = bisect_right(starts, tile) - 1
-                function = f"{name}_{FETCH_OPERANDS if is_operand else FETCH_CONSTANTS}"
-                fetched.setdefault(index, []).append((function, tile - starts[index]))
+        for tile, loads in tiling.loads_ahead.items():
+            index = bisect_right(starts, tile) - 1
+            for function in dict.fromkeys(fetch_function(tiling, x) for x in loads):
+                fetched.setdefault(index, []).append((f"{name}_{function}", tile - starts[index]))
     for row in rows:
         fetched.setdefault(row.during, []).append((row.function, 0))
     return {index: _prefetch(plan, index, known) for index, known in sorted(fetched.items())}

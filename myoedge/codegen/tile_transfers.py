@@ -20,21 +20,20 @@ def movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[
 
     base   operand -> its address in L2, or in a caller's buffer
     """
-    early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
-    fetched = {
-        operands: [
-            _call("me_fetch", x, base, tiling, movement)
-            for x in early
-            if (x.operand in tiling.ahead) == operands
-        ]
-        for operands in (False, True)
-    }
+    fetched: dict[str, list[str]] = {FETCH_CONSTANTS: [], FETCH_OPERANDS: []}
+    for x in filter(tiling.early, tiling.tiles[0].loads):
+        call = _call("me_fetch", x, base, tiling, movement)
+        fetched[fetch_function(tiling, x)].append(call)
     return {
         "load": [*_loads(tiling, base, movement)],
         "store": [*_stores(tiling, base, movement)],
-        FETCH_CONSTANTS: fetched[False],
-        FETCH_OPERANDS: fetched[True],
+        **fetched,
     }
+
+
+def fetch_function(tiling: Tiling, x: Transfer) -> str:
+    """Return the name of a layer's function that starts a transfer during an earlier layer."""
+    return FETCH_OPERANDS if x.operand in tiling.ahead else FETCH_CONSTANTS
 
 
 @dataclass(frozen=True)

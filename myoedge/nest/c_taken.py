@@ -106,7 +106,7 @@ class TakenRows:
     def pointers(
         self, formula: FormulaParts, loads: Mapping[int, str], arrays: Mapping[int, CRow]
     ) -> Iterator[str]:
-        """Yield the definitions of the rows' pointers, behind those of their indices.
+        """Yield the definitions of the rows' pointers, behind the definitions of their indices.
 
         loads    id of an element that a row reads -> its C
         arrays   id of an element with a computed index -> its array

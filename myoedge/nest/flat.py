@@ -142,7 +142,7 @@ class FlatNest:
 
     @property
     def axes(self) -> list[list[Axis]]:
-        """Axes of each loop, without those of one iteration."""
+        """Axes of each loop, without axes of one iteration."""
         left = [axis for axis in self.order if axis.extent > 1]
         found = []
         for loop in self.loops:
@@ -199,7 +199,7 @@ class FlatNest:
 
 
 def _inner_last(nest: Nest, inner: Axis) -> tuple[Axis, ...]:
-    """Return the axes of a description, that of the innermost loop last."""
+    """Return the axes of a description, the innermost loop's axis last."""
     return *(axis for axis in nest.axes if axis != inner), inner
 
 
@@ -219,7 +219,7 @@ def _independent(nest: Nest) -> FlatNest:
 
 
 def _with_joined_parts(nest: Nest, reads: tuple[ArrayRead, ...]) -> tuple[ArrayRead, ...]:
-    """Return reads, those of the parts of a row as one if an iteration has results apart."""
+    """Return reads; the parts of a row are one read if an iteration has results apart."""
     is_apart = _side_step(nest) > 1
     return tuple(with_joined_parts(reads, nest.axes[-1].extent)) if is_apart else reads
 

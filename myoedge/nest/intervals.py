@@ -195,7 +195,7 @@ def _of_call(
 
 
 def _of_part(part: CallResult, call: Range) -> Range:
-    """Return the range of one result of a call; that of all results where they are joined."""
+    """Return the range of one result of a call, or of all results where they are joined."""
     if not _has_array(call):
         return call
     assert isinstance(part.call, Call)

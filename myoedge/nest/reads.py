@@ -75,7 +75,7 @@ class ArrayRead:
 
 
 def _outermost_first(loops: Sequence[tuple[int, int]]) -> list[int]:
-    """Return the loops that move through an array, by number, those of large steps first."""
+    """Return the loops that move through an array, by number, loops of large steps first."""
     moving = [at for at, (_, step) in enumerate(loops) if step]
     return sorted(moving, key=lambda at: -loops[at][1])
 

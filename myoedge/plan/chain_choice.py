@@ -74,7 +74,7 @@ def _better_inside(
     """Return the chain that ends with a member of another one, reads sums outside of it, and saves
     most, if that is more; None if there is none."""
     others = (
-        _fastest(layers, member, taken, cycles, least=found)
+        _fastest(layers, member, taken, cycles, least_cycles=found.saved_cycles)
         for member in found.chain.members[:-1]
         if _reads_sums(layers, member, taken | found.names)
     )
@@ -96,13 +96,13 @@ def _fastest(
     last: QuantizedNode,
     taken: Set[str],
     cycles: Cycles,
-    least: FasterChain | None = None,
+    least_cycles: float = 0.0,
 ) -> FasterChain | None:
     """Return the chain that ends with a layer and saves most cycles; None if none does.
 
-    least   chain that it shares layers with, and has to save more than
+    least_cycles   that it has to save more than
     """
-    best, most = None, 0.0 if least is None else least.saved_cycles
+    best, most = None, least_cycles
     for members in layers.chains_before(last, taken) if may_join(last) else []:
         in_order = layers.in_order(members)
         chain = chain_step(in_order, layers.stored(members)) if len(in_order) > 1 else None
