@@ -28,9 +28,9 @@ from tests.ops.width_networks import NE16, Widths, in_widths
 
 GAP9 = find_chip("gap9")
 OPERATORS = (*CELLS, *LAST_STATES)
-SMALL = replace(GAP9, l1_bytes=GAP9.l1_reserved_bytes + 12288)  # where a step has several tiles
+SMALL = replace(GAP9, l1_bytes=GAP9.l1_reserved_bytes + 8192)  # where a step has several tiles
 STEPS, SHAPES = 3, ((1, 41), (2, 9))  # sequences, units
-KEPT_BYTES = (0, 6000)  # of streamed kernels: none of the weights, or those of some units
+KEPT_BYTES = 1500  # per gate, of streamed kernels: the weights of 16 to 32 of 41 units
 SCALED = {"gate_bits": 14, "cell_bits": 8}
 
 
@@ -85,13 +85,14 @@ def cases_of(op: str, kernel: Kernel, engine: str) -> Iterator[tuple[str, Widths
 
 
 def kernels(op: str) -> Iterator[tuple[Kernel, Chip]]:
-    """The operator's kernels, each with a chip; those that differ in the bytes they keep once for
-    each of KEPT_BYTES."""
+    """The operator's kernels, each with a chip; kernels that differ in the bytes of weights they
+    keep once without any, and once with those of some units."""
     for kernel in OPS[op].kernels:
         kept = getattr(kernel.tiling, "keywords", {}).get("most_bytes")
         if kept is None:
             yield kernel, GAP9
-        for most in KEPT_BYTES if kept == 0 else ():
+        some = KEPT_BYTES * len(cell_of(op).order)
+        for most in (0, some) if kept == 0 else ():
             yield replace(kernel, tiling=partial(tiling.streamed, most_bytes=most)), SMALL
 
 
