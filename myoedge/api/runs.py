@@ -102,13 +102,16 @@ def _warnings(
 ) -> tuple[Notice, ...]:
     """Return warnings about samples with another scale than the calibration's or used for it, and
     about accuracy at chance level."""
-    from myoedge.building.accuracy_warnings import warn_chance_accuracy, with_scale_first
-    from myoedge.building.sample_warnings import compared
+    from myoedge.building.quantized import Known
+    from myoedge.building.warning_rules import are_of_scale, warned
 
     data = given if tested is None else tested
-    is_test = tested is not None
-    known = () if data is None else (*compared(build.calibration, data, is_test=is_test),)
-    return (*known, *with_scale_first(warn_chance_accuracy(found), known))
+    if data is None:
+        return ()
+    known = Known(data=data, described=build.calibration, is_test=tested is not None)
+    told = warned(known, "other samples")
+    judged = replace(known, evaluation=found, is_scaled=are_of_scale(told))
+    return (*told, *warned(judged, "decisions"))
 
 
 def _evaluated(build: Build, given: Data | None, tested: Data | None) -> Evaluation | None:

@@ -158,7 +158,7 @@ class BuildFolder(ReportFolder, Tabular):
 
     @cached_property
     def calibration(self) -> dict[str, Array]:
-        """Arrays that describe the calibration samples (sample_warnings.described); {} for random
+        """Arrays that describe the calibration samples (sample_statistics.described); {} for random
         samples and old builds."""
         return self._arrays(CALIBRATION) if CALIBRATION in self.digests else {}
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from myoedge.building.config import toml_text
 from myoedge.building.loading import Model, is_random
-from myoedge.building.sample_warnings import times_training
+from myoedge.building.sample_statistics import times_training
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.files import files_of, read_file

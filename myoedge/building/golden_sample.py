@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from myoedge.backends.build_folder import CALIBRATION
-from myoedge.building.sample_warnings import described
+from myoedge.building.sample_statistics import described
 from myoedge.building.stream_agreement import check_agreement
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import every_value

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     Exported = tuple[torch.export.ExportedProgram, tuple[str, ...]]
 
+TORCH, ONNX, SKLEARN = "torch", "onnx", "skl2onnx"  # writers of a model file
 WHOLE = (ModelFormat.EXPORTED, ModelFormat.ONNX)  # files that contain the network
 WEIGHTS = (
     ModelFormat.CHECKPOINT,
@@ -73,6 +74,7 @@ class Model(Tabular):
     examples   the archive's example inputs, or None
     notes      steps that were needed to load it ("took the weights from 'state_dict'")
     class_names   names of the classes in the file; () without
+    written_by    writer of the file: TORCH, SKLEARN, or ONNX for all others
     """
 
     name: str
@@ -82,6 +84,7 @@ class Model(Tabular):
     examples: tuple[Array, ...] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    written_by: str = TORCH
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per layer of the folded and fused network: output shape and
@@ -200,7 +203,9 @@ def _loaded(
 
         found = load_onnx(path)
         graph = _prepared(found.graph, stages)
-        return Model(name, found.graph, graph, found.params, None, found.notes, found.class_names)
+        told = (None, found.notes, found.class_names)
+        writer = found.producer if found.producer == SKLEARN else ONNX
+        return Model(name, found.graph, graph, found.params, *told, writer)
     from myoedge.frontend.torch.export import count_parameters, example_inputs, from_exported
 
     program, notes = exported(kind, path)

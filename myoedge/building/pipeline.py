@@ -9,21 +9,7 @@ from dataclasses import fields, replace
 from functools import partial
 
 from myoedge.building import config as configuration
-from myoedge.building.accuracy_warnings import unjudged, warn_chance_accuracy, with_scale_first
 from myoedge.building.config import Config, ModelTable, TestTable
-from myoedge.building.fidelity_warnings import (
-    cut_branch,
-    flat,
-    left_range,
-    less_accurate,
-    renamed,
-    set_by_one,
-    small_probabilities,
-    unlike,
-    unlike_decisions,
-    weak_layers,
-    weak_outputs,
-)
 from myoedge.building.layer_rules import engine_rules, layer_rules
 from myoedge.building.model_inputs import ModelInputs, model_inputs
 from myoedge.building.options import with_settings
@@ -37,10 +23,11 @@ from myoedge.building.pipeline_options import (
     timed,
 )
 from myoedge.building.precision import Reached, needs_db, reach, usual_goal
-from myoedge.building.quantized import Quantized, raise_first
-from myoedge.building.sample_warnings import compared, described, doubtful
+from myoedge.building.quantized import Known, Quantized, raise_first
+from myoedge.building.sample_statistics import described
 from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import axes_of_windows, frame_axes
+from myoedge.building.warning_rules import are_of_scale, warned
 from myoedge.building.weight_choice import is_chosen, with_weights
 from myoedge.errors import Notice
 from myoedge.graph.ir import Graph
@@ -123,27 +110,36 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     told = (network, fidelity, found.warnings, times_s, options.reuse, parts)
     more = (found.observers_db, found.choices, options.accurate, evaluation)
     quantized = Quantized(model, given, *told, *more)
-    same = () if test is None else compared(described(model, given), test, is_test=True)
-    known, left = (*same,), (*left_range(network, _measured(test), holdout.TEST),)
-    others = {warning.code for warning in found.warnings}  # W207: of both files, once
-    labels = unjudged(network.graph, test or given, evaluation)
-    samples_known = (warning for warning in known if warning.code not in others)
-    chance = warn_chance_accuracy(evaluation, accurate=options.accurate)
-    chance = with_scale_first(chance, (*known, *left))
-    noted = (*_weaknesses(quantized), *labels, *samples_known, *left, *chance)
-    return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
+    return quantized.warned([*_warnings(quantized, test, found.warnings)], options.strict)
 
 
-def _weaknesses(quantized: Quantized) -> Iterator[Notice]:
-    """Yield warnings about low SQNR, differing decisions and small probabilities."""
-    network, fidelity = quantized.network, quantized.fidelity
-    yield from weak_outputs(network.graph, fidelity, quantized.data, accurate=quantized.accurate)
-    yield from unlike_decisions(network.graph, fidelity, accurate=quantized.accurate)
-    yield from small_probabilities(network)
-    yield from weak_layers(network, fidelity)
-    if quantized.accurate:
-        is_reused, tried = quantized.older is not None, bool(quantized.choices)
-        yield from less_accurate(network, fidelity, tried=tried, reused=is_reused)
+def _warnings(quantized: Quantized, test: Data | None, told: Sequence[Notice]) -> Iterator[Notice]:
+    """Yield warnings about the finished network, and about the test set.
+
+    told   warnings of earlier stages
+    """
+    known = Known(
+        model=quantized.model,
+        data=quantized.data,
+        network=quantized.network,
+        fidelity=quantized.fidelity,
+        evaluation=quantized.evaluation,
+        older=quantized.older,
+        tried=bool(quantized.choices),
+        accurate=quantized.accurate,
+    )
+    yield from warned(known, "results")
+    yield from warned(replace(known, data=test or quantized.data), "labels")
+    if test is not None:
+        judged, calibration = _measured(test), described(quantized.model, quantized.data)
+        of_test = replace(known, data=test, judged=judged, role=holdout.TEST, is_test=True)
+        others = warned(replace(of_test, described=calibration), "other samples")
+        left = warned(of_test, "test set")
+        codes = {warning.code for warning in told}  # W207: of both files, once
+        yield from (warning for warning in others if warning.code not in codes)
+        yield from left
+        known = replace(known, is_scaled=are_of_scale((*others, *left)))
+    yield from warned(known, "decisions", "older build")
 
 
 def _evaluation(
@@ -177,9 +173,10 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
         network = found.network
         with purpose("sources of noise"):
             fidelity = with_sources(network, found.fidelity, given.parts.judged.inputs)
-        left = left_range(network, _measured(given.parts.held_out), holdout.HELD_OUT)
-        cut = (*cut_branch(network, given.parts.calibration.inputs),)
-    warnings = (*network.warnings, *left, *cut, *set_by_one(network, fidelity))
+        judged, calibration = _measured(given.parts.held_out), given.parts.calibration
+        about = Known(network=network, fidelity=fidelity, data=calibration, judged=judged)
+        told = warned(replace(about, role=holdout.HELD_OUT), "ranges")
+    warnings = (*network.warnings, *told)
     raise_first(options.strict, warnings)
     tried = (*chosen.tried, *found.tried)
     return Integers(network, fidelity, (*chosen.warnings, *warnings), observers_db, tried)
@@ -225,10 +222,10 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
         planes = on_accelerators(network.engined, engines)
         keeps = _keeps(options, workshop.on_engines)
         network, tried = with_weights(workshop, network, goal, keeps, planes)
-    seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))
     stays = kept_of_file(model.graph, network.cores.steps, rules)
     frames = frame_axes(model.graph, settings.stream) if options.stream else {}
-    warnings = (*seen, *stays, *doubtful(model, given.data, frames.values()))
+    known = Known(model=model, data=given.data, time_axes=[*frames.values()])
+    warnings = (*warned(known, "arrays"), *stays, *warned(known, "samples"))
     return Chosen(network, workshop, tried, goal, needs, warnings)
 
 

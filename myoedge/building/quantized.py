@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from myoedge.building.loading import Model
 from myoedge.errors import Notice, raised
+from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import activation, node_rows, unique_names
+from myoedge.quantization.calibrate import Samples
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.holdout import Split
@@ -22,6 +24,10 @@ from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
 from myoedge.reports.fidelity_rows import decibels, output_fidelity, sqnr
 from myoedge.system.notebook import Card, Tabular
+
+UNKNOWN: Any = None  # no condition of the stage reads it
+# Title and facts of a warning, and values of its remedies: what they name, when they apply.
+Finding = tuple[str, Mapping[str, object], Mapping[str, object]]
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,41 @@ class Quantized(Tabular):
             for row, place in zip(rows, unique_names(rows), strict=True)
         ]
         return Card(f"{self.model.name} in integers", facts, layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Results of the stages of a build.
+
+    model        the float network
+    data         the user's samples: of the calibration, or those that are judged
+    time_axes    axes of the inputs along which a stream runs
+    network      the quantised network
+    fidelity     its SQNR
+    judged       inputs of the samples that are judged, named `role` in messages
+    evaluation   labels and predictions; None: not measured
+    described    what is known of the calibration samples (sample_statistics.described)
+    older        network of an older build whose choices were kept; None without one
+    tried        whether int16 was tried
+    accurate     whether --accurate was set
+    is_test      whether `data` is a test set
+    is_scaled    whether another warning tells of values of another scale
+    """
+
+    model: Model = UNKNOWN
+    data: Data = UNKNOWN
+    time_axes: Collection[int] = ()
+    network: QuantGraph = UNKNOWN
+    fidelity: Fidelity = UNKNOWN
+    judged: Samples | None = None
+    role: str = ""
+    evaluation: Evaluation | None = None
+    described: Mapping[str, Array] = UNKNOWN
+    older: QuantGraph | None = None
+    tried: bool = False
+    accurate: bool = False
+    is_test: bool = False
+    is_scaled: bool = False
 
 
 def raise_first(strict: bool, warnings: Sequence[Notice]) -> None:

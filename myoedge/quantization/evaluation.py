@@ -18,6 +18,9 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import measure
 
 GIVEN = "given"  # role of samples whose origin is unknown
+FITS = 0.7  # share of the frames that a renumbering must match, and at least twice the chance level
+MOST_CLASSES = 256  # for which a renumbering is searched
+FRAMES_A_CLASS = 5  # with fewer, some renumbering fits by chance
 Outputs = Sequence[Sequence[Array]]  # arrays of all outputs, per sample
 
 
@@ -126,3 +129,35 @@ def evaluated(network: QuantGraph, data: Data, role: str) -> Evaluation | None:
         return None
     fidelity = measure(network, data.inputs, layers=False)
     return evaluate(network.graph, data, fidelity.real, fidelity.integer, role)
+
+
+def chance(labels: Array, chosen: Array) -> float:
+    """Return the accuracy that is expected if the predictions were independent of the labels (J.
+    Cohen, A coefficient of agreement for nominal scales, 1960).
+
+    chosen   predicted classes
+    """
+    classes = np.union1d(labels, chosen)
+    counts = [np.searchsorted(classes, x) for x in (labels, chosen)]
+    label, choice = (np.bincount(x, minlength=len(classes)) / len(labels) for x in counts)
+    return float(label @ choice)
+
+
+def find_label_permutation(labels: Array, chosen: Array) -> list[int] | None:
+    """Return the network's class for every label if the labels fit the predictions well after
+    renumbering; otherwise None.
+
+    chosen   predicted classes
+    """
+    size = 1 + int(max(labels.max(), chosen.max()))
+    if size > MOST_CLASSES or len(labels) < FRAMES_A_CLASS * size:
+        return None
+    counts = np.zeros((size, size), np.int64)
+    np.add.at(counts, (labels, chosen), 1)
+    numbers, right = [-1] * size, 0
+    for place in np.argsort(-counts, axis=None, kind="stable"):
+        label, choice = divmod(int(place), size)
+        if numbers[label] < 0 and choice not in numbers:
+            numbers[label], right = choice, right + int(counts[label, choice])
+    share = right / len(labels)
+    return numbers if share >= max(FITS, 2 * chance(labels, chosen)) else None

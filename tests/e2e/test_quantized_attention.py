@@ -4,6 +4,7 @@ enough for."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.building.fidelity_warnings import less_accurate
+from myoedge.building.network_conditions import less_accurate
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
+from myoedge.building.quantized import Known
 from myoedge.quantization.scales import equal
 from tests.conftest import save_exported
 
@@ -161,8 +163,8 @@ def test_accurate_tells_what_a_file_misses(file: Path, tmp_path: Path) -> None:
     config.write_text("[budget]\nsqnr = 20\n")
     quantized = run_quantize(Options(file, X, config=config, say=lambda stage: None))
     assert 30.0 < (quantized.fidelity.worst_db or 0.0) < AGREES_DB
-    given = (quantized.network, quantized.fidelity)
-    (told,) = less_accurate(*given, tried=True, reused=False)
-    assert "40 dB of the file's own roundings" in told.title
-    (reused,) = less_accurate(*given, tried=False, reused=True)
-    assert "--reuse keeps" in str(reused.facts)
+    known = Known(network=quantized.network, fidelity=quantized.fidelity, accurate=True)
+    ((title, _, _),) = less_accurate(replace(known, tried=True))
+    assert "40 dB of the file's own roundings" in title
+    ((_, facts, _),) = less_accurate(replace(known, older=quantized.network))
+    assert "--reuse keeps" in str(facts)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +14,12 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.building.accuracy_warnings import (
-    chance,
-    find_label_permutation,
-    warn_chance_accuracy,
-    with_scale_first,
-)
-from myoedge.errors import Notice, notice
+from myoedge.building.quantized import Known
+from myoedge.building.sample_conditions import unlike_labels
+from myoedge.building.warning_rules import SCALES, are_of_scale
+from myoedge.errors import Notice
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.evaluation import Evaluation
+from myoedge.quantization.evaluation import Evaluation, chance, find_label_permutation
 from myoedge.sweeps.executors import work
 from myoedge.sweeps.results import keep, kept, table_json
 from myoedge.sweeps.settings import read_sweep
@@ -29,6 +27,7 @@ from myoedge.sweeps.table import best_in_budgets
 from myoedge.sweeps.tasks import tasks
 from tests.conftest import save_exported
 from tests.schemas import check
+from tests.warning_rules import warnings_of
 
 RNG = np.random.default_rng(5)
 LABELS = RNG.integers(0, 4, 400)
@@ -37,7 +36,11 @@ GUESSED = RNG.integers(0, 4, 400)
 
 
 def warned(real: Array, integer: Array | None = None, labels: Array = LABELS) -> list[Notice]:
-    return [*warn_chance_accuracy(Evaluation(labels, real, real if integer is None else integer))]
+    return told(Evaluation(labels, real, real if integer is None else integer))
+
+
+def told(judged: Evaluation | None, **more: Any) -> list[Notice]:
+    return warnings_of(unlike_labels, Known(evaluation=judged, **more))
 
 
 @pytest.mark.parametrize(
@@ -59,21 +62,18 @@ def test_the_cause_that_choices_point_to(
     assert tried in warning.tries[0]
 
 
-def test_the_numbering_that_is_shown_makes_the_labels_right() -> None:
+def test_a_numbering_is_searched_only_where_labels_fit() -> None:
     real = np.array([3, 0, 1, 2])[GOOD]
-    (warning,) = warned(real)
-    given: dict[str, Array] = {}
-    exec(warning.tries[0], {"np": np, "label": LABELS}, given)
-    assert np.mean(given["label"] == real) == np.mean(LABELS == GOOD)
     assert find_label_permutation(LABELS, GUESSED) is None
     assert find_label_permutation(LABELS[:19], real[:19]) is None, "five frames a class say little"
 
 
-@pytest.mark.parametrize("code", ["W111", "W207"])
-def test_another_scale_is_the_first_cause_if_a_warning_tells_of_one(code: str) -> None:
-    found = warned(np.array([3, 0, 1, 2])[GOOD])
-    assert [*with_scale_first(found, [notice("W211", "of the same samples")])] == found
-    (warning,) = with_scale_first(found, [notice(code, "of the same samples")])
+def test_another_scale_is_the_first_cause_if_a_warning_tells_of_one() -> None:
+    codes = {code: are_of_scale([Notice(code, "of the same samples")]) for code in SCALES}
+    assert codes == {"W111": True, "W207": True}
+    assert not are_of_scale([Notice("W211", "of the same samples")])
+    real = np.array([3, 0, 1, 2])[GOOD]
+    (warning,) = told(Evaluation(LABELS, real, real), is_scaled=True)
     assert dict(warning.facts)["likely"] == "windows of another scale than in training"
     assert "scaling" in warning.tries[0]
     assert warning.tries[1].startswith("label=")
@@ -83,7 +83,7 @@ def test_a_remedy_that_is_in_use_is_not_advised() -> None:
     for labels, integer in ((LABELS, GUESSED), (GOOD * 1.0, GUESSED + 30.0)):
         judged = Evaluation(labels, GOOD if labels is LABELS else labels, integer)
         for accurate in (False, True):
-            (warning,) = warn_chance_accuracy(judged, accurate=accurate)
+            (warning,) = told(judged, accurate=accurate)
             assert any("--accurate" in line for line in warning.tries) is not accurate
             assert warning.tries
 
@@ -91,7 +91,7 @@ def test_a_remedy_that_is_in_use_is_not_advised() -> None:
 def test_labels_by_name_in_another_order_are_listed_in_the_networks_order() -> None:
     names = ("fist", "open", "pinch", "rest")  # sorted: rest is the network's class 0
     judged = Evaluation(LABELS, None, np.array([1, 2, 3, 0])[GOOD], names=names)
-    (warning,) = warn_chance_accuracy(judged)
+    (warning,) = told(judged)
     line = warning.tries[0].partition("#")[0].removeprefix("[calib] ")
     assert tomllib.loads(line)["classes"] == ["rest", "fist", "open", "pinch"]
     assert "int8" in dict(warning.facts)["found"]
@@ -128,7 +128,7 @@ def test_nothing_is_said_of_networks_that_know_something() -> None:
     wrong = (LABELS + 1) % 4
     assert [len(warned(wrong[:n], labels=LABELS[:n])) for n in (9, 10)] == [0, 1], "few"
     assert warned(np.zeros(400, int), labels=np.zeros(400, int)) == [], "one class alone"
-    assert [*warn_chance_accuracy(None)] == []
+    assert told(None) == []
     (warning,) = warned(np.zeros(400, int), labels=rare)
     assert "95.0 % (by chance 95.0 %)" in dict(warning.facts)["found"]
 

@@ -76,10 +76,8 @@ SHARED = {
         "targets.chip",
     },  # a choice that there is not
     "E202": {"building.model_inputs", "sweeps.advise"},  # no model, nor one of a build any more
-    **{code: {"building.sample_warnings", "errors"} for code in ("W205", "W208")},
-    "W207": {"building.accuracy_warnings", "building.sample_warnings", "errors"},
-    "W111": {"building.accuracy_warnings", "building.fidelity_warnings"},  # the scale is the cause
-    "W209": {"building.accuracy_warnings", "errors"},  # what comes next is its remedy
+    # unusable samples: what comes next is the remedy
+    **{code: {"building.warning_rules", "errors"} for code in ("W205", "W207", "W208", "W209")},
     "E205": {"frontend.torch.factory", "building.project_template"},  # no example inputs
     "E206": {
         "frontend.torch.factory",

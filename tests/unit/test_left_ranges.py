@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from myoedge.building.fidelity_warnings import set_by_one
+from myoedge.building.network_conditions import set_by_one
+from myoedge.building.quantized import Known
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.calibrate import Observer, Samples, calibrate
@@ -21,6 +22,7 @@ from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
 from tests.searches import started, workshop_of
 from tests.unit.test_refine import graph_of
+from tests.warning_rules import warnings_of
 
 
 class Adding(nn.Module):
@@ -107,7 +109,8 @@ def test_a_sample_that_alone_sets_the_range_of_a_state_is_told(
     network = state.network.engined
     found = measure(network, given(graph, np.delete(x, 5, 0)), layers=False)
     found = found.within(beyond_ranges(workshop, state.design))
-    assert {warning.code for warning in set_by_one(network, found)} == codes
+    told = warnings_of(set_by_one, Known(network=network, fidelity=found))
+    assert {warning.code for warning in told} == codes
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.building.fidelity_warnings import weak_layers
+from myoedge.building.network_conditions import weak_layers
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
+from myoedge.building.quantized import Known
+from myoedge.errors import Notice
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
 from myoedge.passes import prepare
@@ -30,6 +32,7 @@ from myoedge.reports import fidelity, wording
 from myoedge.reports.report_json import Outcome, make_report
 from myoedge.targets import find_chip
 from tests.conftest import save_exported
+from tests.warning_rules import warnings_of
 
 
 class Frames(nn.Module):
@@ -68,6 +71,10 @@ def quantized(net: nn.Module, samples: Array) -> tuple[QuantGraph, Fidelity]:
     return q, with_sources(q, measure(q, given), given)
 
 
+def told_of(network: QuantGraph, fidelity: Fidelity) -> list[Notice]:
+    return warnings_of(weak_layers, Known(network=network, fidelity=fidelity))
+
+
 def test_noise_of_an_input_is_the_inputs() -> None:
     """The oracle: torch's network of an input that is rounded to the same steps."""
     net, samples = Frames(nn.Identity()), loud_samples(300.0)
@@ -84,7 +91,7 @@ def test_noise_of_an_input_is_the_inputs() -> None:
         real, found = (net(torch.from_numpy(x[:, 0])).numpy() for x in (samples, rounded))
     db = 10 * math.log10((real**2).sum() / ((real - found) ** 2).sum())
     assert fidelity.local[conv] == pytest.approx(db, abs=0.5)
-    (weak,) = weak_layers(q, fidelity)
+    (weak,) = told_of(q, fidelity)
     assert weak.title.startswith(f"input {name} keeps only")
     assert "as conv (conv" in dict(weak.facts)["found"]
 
@@ -93,7 +100,7 @@ def test_noise_of_a_layer_is_its_own() -> None:
     q, fidelity = quantized(Frames(nn.Identity()), loud_samples(1.0))
     (conv,) = fidelity.local
     assert fidelity.sources == {conv: conv}
-    assert [*weak_layers(q, fidelity)] == []
+    assert told_of(q, fidelity) == []
 
 
 def test_one_warning_a_source_line() -> None:
@@ -102,7 +109,7 @@ def test_one_warning_a_source_line() -> None:
     for count, others in ((2, "1 more layer near it"), (3, "2 more layers near it")):
         weak = {name: 5.0 - n for n, name in enumerate([*fidelity.local][:count])}
         alike = replace(fidelity, local=weak, sources=dict.fromkeys(weak, q.graph.inputs[0]))
-        (told,) = weak_layers(q, alike)
+        (told,) = told_of(q, alike)
         assert dict(told.facts)["found"].endswith(f", and in {others}")
 
 
@@ -132,7 +139,7 @@ def test_a_joined_layer_has_the_noise_of_its_weakest_member() -> None:
         (row,) = (row for row in report["layers"] if row["name"] == name)
         assert row["sqnr_local_db"] == report["quantization"]["weakest"]["sqnr_local_db"] == 5.0
         assert report["quantization"]["noise_from"] == shown
-        (told,) = weak_layers(q, weak)
+        (told,) = told_of(q, weak)
         assert f"keeps only {row['sqnr_local_db']} dB" in told.title
 
 

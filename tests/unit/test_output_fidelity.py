@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.building.fidelity_warnings import weak_outputs
+from myoedge.building.network_conditions import weak_outputs
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.building.precision import sqnr_budget
-from myoedge.building.quantized import Quantized
+from myoedge.building.quantized import Known, Quantized
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize
 from myoedge.operators.interpreter import result_bounds
@@ -152,10 +152,11 @@ def test_a_loud_sample_is_named(tmp_path: Path) -> None:
 def test_an_output_is_weak_behind_its_softmax_too(
     quantized: Quantized, db: float, end_db: float | None, told: str
 ) -> None:
-    name, graph = quantized.network.graph.outputs[0], quantized.network.graph
+    name = quantized.network.graph.outputs[0]
     outputs = {name: OutputFidelity(db, (db,), end_db=end_db)}
-    found = [*weak_outputs(graph, replace(quantized.fidelity, outputs=outputs), accurate=True)]
-    assert [x.title.partition("only ")[2] for x in found] == [told] * bool(told)
+    fidelity = replace(quantized.fidelity, outputs=outputs)
+    found = weak_outputs(Known(network=quantized.network, fidelity=fidelity))
+    assert [title.partition("only ")[2] for title, _, _ in found] == [told] * bool(told)
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from myoedge.building.fidelity_warnings import cut_branch
+from myoedge.building.network_conditions import cut_branch
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
+from myoedge.building.quantized import Known
 from myoedge.errors import Notice
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from tests.conftest import save_exported
 from tests.torch_oracle import Net, agrees, seeded
 from tests.unit.test_cell_steps import decibels
 from tests.unit.test_guards import quotient, samples, torch_values, whole
+from tests.warning_rules import warnings_of
 
 Function = Callable[[Tensor, Tensor], Tensor]
 NEAREST_DB = 20.0  # of values that share 8 bits with others that are 7 times as large
@@ -84,8 +87,9 @@ def reached_db(network: QuantGraph, *forms: str, factor: float) -> dict[str, flo
     return dict(zip(forms, decibels(network, given, wanted), strict=True))
 
 
-def warnings_of(network: QuantGraph) -> list[Notice]:
-    return [*cut_branch(network, dict(zip(network.graph.inputs, usual_samples(), strict=True)))]
+def told_of(network: QuantGraph) -> list[Notice]:
+    named = dict(zip(network.graph.inputs, usual_samples(), strict=True))
+    return warnings_of(cut_branch, Known(network=network, data=Data(named, None, "")))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +101,7 @@ def test_an_inserted_value_is_near_torch(factor: float, shown: bool) -> None:
     is_far = factor == 40.0 and not shown
     found = reached_db(network, *FORMS, factor=factor)
     assert {form: db > NEAREST_DB for form, db in found.items()} == dict.fromkeys(FORMS, not is_far)
-    assert bool(warnings_of(network)) == is_far
+    assert bool(told_of(network)) == is_far
 
 
 def test_a_value_that_a_guard_of_two_tests_inserts_is_near_torch() -> None:
@@ -120,11 +124,11 @@ def test_a_value_that_a_guard_of_two_tests_inserts_is_near_torch() -> None:
 
 @pytest.mark.parametrize("form", WARNED)
 def test_a_value_that_saturates_is_warned_of_with_a_remedy_that_helps(form: str) -> None:
-    (told,) = warnings_of(network_of(form, factor=40.0, shown=False))
+    (told,) = told_of(network_of(form, factor=40.0, shown=False))
     most = float(told.tries[0].removeprefix("insert at most "))
     helped = network_of(form, factor=most / FORMS[form][1], shown=False)
     assert told.code == "W111"
-    assert not warnings_of(helped)
+    assert not told_of(helped)
     assert reached_db(helped, form, factor=most / FORMS[form][1])[form] > NEAREST_DB
 
 

@@ -62,12 +62,14 @@ class Imported(NamedTuple):
     params   number of parameters
     notes    text for the user on how the file was loaded
     class_names   names of the classes, in the order of the scores; (): the file has none
+    producer      name of the tool that wrote the file
     """
 
     graph: Graph
     params: int
     notes: tuple[str, ...]
     class_names: tuple[str, ...]
+    producer: str
 
 
 def load_onnx(path: Path) -> Imported:
@@ -89,7 +91,8 @@ def load_onnx(path: Path) -> Imported:
     if refusals:
         raise unsupported(in_terms_of_the_source(model, refusals), onnx_refusals.instead)
     params = count_parameters(graph, state)
-    return Imported(_finished(state, graph), params, tuple(state.notes), names)
+    finished = _finished(state, graph)
+    return Imported(finished, params, tuple(state.notes), names, model.producer_name)
 
 
 def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | None:

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conditions of warnings about samples, their labels, and what the network makes of these."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from myoedge.building.config import toml_text
+from myoedge.building.quantized import Finding, Known
+from myoedge.building.sample_statistics import reshaped, seen_before, times_known, times_training
+from myoedge.building.samples_there import existing_samples
+from myoedge.errors import named_input
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.accuracy import can_measure_accuracy
+from myoedge.quantization.calibrate import constant_inputs
+from myoedge.quantization.evaluation import Evaluation, chance, find_label_permutation
+from myoedge.quantization.formats import all_stated
+from myoedge.quantization.holdout import LEAST_SAMPLES
+from myoedge.quantization.recordings.reading import factor_of
+from myoedge.quantization.samples import Data
+from myoedge.reports.wording import percent
+from myoedge.streaming.time_axis import is_batched
+
+LEAST_FRAMES = 10  # with fewer, an accuracy means little
+MARGIN = 0.05  # maximum margin above chance level
+NEARLY_ALL = 0.95
+FEWER_ERRORS = 0.25  # share of the errors that labels in the right order leave
+SCALED = "windows of another scale than in training"
+LOST = "int8 loses what the float network has learnt"
+RENUMBERED = "labels are numbered otherwise than in training"
+
+
+def renamed(known: Known) -> Iterator[Finding]:
+    if array := known.data.renamed:
+        (name,) = known.model.graph.inputs
+        found = f"{known.data.source}: its only array, as {name} is the only input"
+        title = f"array {array} is taken for the network's input, {name}"
+        yield title, {"found": found}, {"name": name}
+
+
+def constant(known: Known) -> Iterator[Finding]:
+    for name in constant_inputs(known.model.graph, known.data.inputs):
+        found = f"{known.data.source}: the ranges inside the network remain unknown"
+        yield f"every calibration value of {named_input(name)} is the same", {"found": found}, {}
+
+
+def unread(known: Known) -> Iterator[Finding]:
+    """Yield inputs that no output depends on; the export merges inputs whose examples are the same
+    tensor."""
+    graph = known.model.graph
+    names = [x for x in graph.inputs if not graph.users.get(x) and x not in graph.outputs]
+    if names:
+        others = [name for name in graph.inputs if name not in names]
+        has = f"outputs that follow from {', '.join(others) or 'constants'} alone"
+        read = {"inputs": json.dumps(others), "outputs": json.dumps(graph.output_names)}
+        yield f"nothing in the network reads {', '.join(names)}", {"has": has}, read
+
+
+def batch(known: Known) -> Iterator[Finding]:
+    """Yield a first axis of all inputs and outputs that looks like a batch axis."""
+    graph = known.model.graph
+    shapes = {name: graph.shape(name) for name in graph.inputs}
+    firsts = {graph.shape(name)[:1] for name in (*graph.inputs, *graph.outputs)}
+    if 0 in known.time_axes or len(firsts) > 1 or firsts == {(1,)}:
+        return
+    # Frames of features, as likely, or time before a batch of one, have no third axis.
+    if all(len(x) > 2 and x[1] > 1 for x in shapes.values()) and is_batched(graph):
+        (count,) = firsts.pop()
+        title = f"an inference computes {count} windows: the first axis looks like a batch"
+        has = ", ".join(map("{} {}".format, shapes, map(list, shapes.values())))
+        yield title, {"has": has}, {}
+
+
+def few(known: Known) -> Iterator[Finding]:
+    """Yield too few samples; the remedy is to use those of the folder, or init's script."""
+    given = known.data
+    if given.is_random or all_stated(known.model.graph) or given.count >= LEAST_SAMPLES:
+        return
+    needs = f"{LEAST_SAMPLES} windows at least, better some hundred of every class"
+    there = existing_samples(Path())
+    in_use = there is not None and there in given.source
+    more = {"none": there is None, "there": in_use and there}
+    more["other"] = not in_use and there and shlex.quote(there)
+    yield f"ranges follow from {given.source} alone", {"needs": needs}, more
+
+
+def unlike_training(known: Known) -> Iterator[Finding]:
+    if not known.data.is_random:
+        factor, evidence = times_training(known.model, known.data)
+        yield from _of_scale(factor, evidence, "samples", known.data, "")
+
+
+def unlike_calibration(known: Known) -> Iterator[Finding]:
+    """Yield samples that are scaled otherwise than the calibration samples of a build."""
+    factor = times_known(known.described, known.data)
+    file = known.data.source.rpartition(" of ")[2].partition(",")[0]
+    has_name = known.is_test and Path(file).suffix
+    evidence = f"the deviation is {factor:.2g} times that of training"
+    samples = f"{'test ' * known.is_test}samples"
+    yield from _of_scale(factor, evidence, samples, known.data, file if has_name else None)
+
+
+def _of_scale(
+    factor: float, evidence: str, samples: str, given: Data, file: str | None
+) -> Iterator[Finding]:
+    """Yield samples with a wrong scale; nothing if the factor is 1.
+
+    file   the only file with a wrong scale; "": all of [calib], and of [test]; None: [calib]
+           scale does not apply to these samples
+    """
+    if factor != 1.0:
+        power = 10.0 ** round(math.log10(factor))
+        times = max(power, 1 / power)
+        shown = f"{times:,.0f}" if times <= 1e6 else f"{times:g}"
+        of = f"{shown} times" if power > 1 else f"1/{shown} of"
+        change = f"/ {power:g}" if power > 1 else f"* {1 / power:g}"
+        line = "" if file is None else _scale_line(given, power, file)
+        title = f"{samples} seem to be {of} the size of the training set's"
+        yield title, {"found": evidence}, {"change": change, "line": line}
+
+
+def _scale_line(given: Data, power: float, file: str) -> str:
+    """Return the line of myoedge.toml that scales samples to the unit of training; of one file, or
+    of all if `file` is ""."""
+    if file:
+        others = {name: factor for name, factor in given.scales if name != file}
+        table = {**others, file: factor_of(given.scales, file) / power}  # the last one applies
+    else:
+        table = {name: factor / power for name, factor in given.scales or (("*", 1.0),)}
+    by_name = ", ".join(f"{toml_text(name)} = {factor:g}" for name, factor in table.items())
+    value = f"{table['*']:g}" if [*table] == ["*"] else f"{{{by_name}}}"
+    which = "by name of the file" if file else "it scales the test set too"
+    return f"[calib] scale = {value}  in myoedge.toml: {which}"
+
+
+def turned(known: Known) -> Iterator[Finding]:
+    """Yield windows that were reshaped instead of transposed."""
+    orders = None if known.data.is_random else reshaped(known.model.graph, known.data)
+    if orders is not None:
+        given, other = (", ".join(map(str, sizes)) for sizes in orders)
+        found = f"channels are alike as [{given}], and differ as [{other}]"
+        title = "axes of the samples seem to be reshaped, not transposed"
+        yield title, {"found": found}, {"other": other}
+
+
+def shared(known: Known) -> Iterator[Finding]:
+    """Yield samples of a test set that are in the calibration recording."""
+    count = seen_before(known.described, known.data) if known.is_test else 0
+    if count:
+        found = f"{count:,} of {known.data.count:,} samples"
+        title = "samples of the test set are in the calibration recording too"
+        yield title, {"found": found}, {}
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
+def unjudged(known: Known) -> Iterator[Finding]:
+    labels = known.data.labels
+    if labels is not None and known.evaluation is None:
+        title = "accuracy not measured: cannot tell which axis of the output holds the classes"
+        scores = can_measure_accuracy(known.network.graph)
+        found = {"found": f"label {list(labels.shape)}"}
+        yield title, found, {"scores": scores, "symbols": not scores}
+
+
+def unlike_labels(known: Known) -> Iterator[Finding]:
+    """Yield predictions that are no better than chance, or that fit labels in another order, with
+    the likely cause; nothing for few frames or a single class."""
+    judged = known.evaluation
+    if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
+        return
+    for title, found, likely, remedies in (_classes if judged.has_classes else _targets)(judged):
+        also = {"scaled": known.is_scaled, "wider": not known.accurate}
+        facts = {"found": found, "likely": SCALED if known.is_scaled else likely}
+        yield title, facts, {**remedies, **also}
+
+
+Labels = tuple[str, str, str, Mapping[str, object]]  # title, figures, likely cause, its remedies
+
+
+def _classes(judged: Evaluation) -> Iterator[Labels]:
+    """Yield predictions no better than random classes with the same frequencies; or if another
+    order of the labels leaves a quarter of the errors at most: a network that is right by more than
+    chance may have swapped classes, too."""
+    guesses, shares = _by_chance(judged)
+    of = f", of {len(judged.labels):,} {judged.data} labels"
+    chosen = judged.integer if judged.real is None else judged.real
+    numbers = find_label_permutation(judged.labels, chosen)
+    line = {} if numbers is None else {"line": _renumbered(numbers, judged)}
+    if guesses:
+        is_lost = guesses == ["int8"] and judged.real is not None
+        cause = (
+            (LOST, {"lost": True}) if is_lost else (RENUMBERED, line) if line else _cause(chosen)
+        )
+        yield "the accuracy is no better than chance", shares + of, *cause
+    elif numbers is not None:
+        own = float(np.mean(judged.labels == chosen))
+        other = float(np.mean(np.array(numbers)[judged.labels] == chosen))
+        if 1 - other <= FEWER_ERRORS * (1 - own) and own < other:
+            found = f"{percent(own)}, {percent(other)} in another order{of}"
+            yield "most errors vanish if the classes have another order", found, RENUMBERED, line
+
+
+def _by_chance(judged: Evaluation) -> tuple[list[str], str]:
+    """Return the networks whose accuracy is within two standard deviations, at most MARGIN, of that
+    by chance; and all accuracies as text."""
+    count, shares = len(judged.labels), judged.accuracies
+    chances = {name: chance(judged.labels, chosen) for name, chosen in judged.results.items()}
+    margins = {n: min(MARGIN, 2 * math.sqrt(x * (1 - x) / count)) for n, x in chances.items()}
+    texts = (f"{n} {percent(shares[n])} (by chance {percent(x)})" for n, x in chances.items())
+    return [n for n in chances if shares[n] <= chances[n] + margins[n]], " and ".join(texts)
+
+
+def _cause(chosen: Array) -> tuple[str, Mapping[str, object]]:
+    most = int(np.bincount(chosen).argmax())
+    if np.mean(chosen == most) >= NEARLY_ALL:
+        return f"{SCALED}: class {most} is chosen nearly always", {"one": True, "weak": True}
+    return "weights are not trained, or the windows differ from training", {"weak": True}
+
+
+def _renumbered(numbers: Sequence[int], judged: Evaluation) -> str:
+    """Return Python or TOML that converts labels to the network's numbering, by class names if they
+    are known.
+
+    numbers   the network's class number for each label number
+    """
+    names = {c: judged.names[label] for label, c in enumerate(numbers) if label < len(judged.names)}
+    if len(names) == len(numbers) and -1 not in names:
+        listed = json.dumps([names[c] for c in sorted(names)], ensure_ascii=False)
+        return f"[calib] classes = {listed}  # in myoedge.toml, in the order of the outputs"
+    return f"label=np.array({[*numbers]})[label]"
+
+
+def _targets(judged: Evaluation) -> Iterator[Labels]:
+    """Yield (title, R2, likely cause, values of remedies) for targets that are predicted worse than
+    by their mean (R2 below 0)."""
+    spread = float(np.sum((judged.labels - judged.labels.mean(axis=0)) ** 2))
+    squares = {name: np.sum((x - judged.labels) ** 2) for name, x in judged.results.items()}
+    r2 = {name: 1.0 - float(x) / spread for name, x in squares.items()}
+    if min(r2.values()) < 0.0:
+        found = " and ".join(f"{name} R2 {value:.3g}" for name, value in r2.items())
+        targets = "targets of another unit or order than in training, or untrained weights"
+        is_lost = r2.get("float", -1.0) >= 0.0
+        cause = (LOST, {"lost": True}) if is_lost else (targets, {"weak": True})
+        title = "the mean of the targets has smaller errors"
+        yield title, f"{found}, of {len(judged.labels):,} samples", *cause
