@@ -195,7 +195,7 @@ def _loaded(
     kind: ModelFormat,
     path: Path,
     stages: PrePostProcessing,
-    exported: Callable[[ModelFormat, Path], Exported],
+    exported: Callable[[Path], Exported],
 ) -> Model:
     name = os.fsencode(path.stem).decode("utf-8", "replace")  # file names may be arbitrary bytes
     if kind is ModelFormat.ONNX:
@@ -206,22 +206,20 @@ def _loaded(
         told = (None, found.notes, found.class_names)
         writer = found.producer if found.producer == SKLEARN else ONNX
         return Model(name, found.graph, graph, found.params, *told, writer)
-    from myoedge.frontend.torch.export import count_parameters, example_inputs, from_exported
+    from myoedge.frontend.torch.model import import_archive, import_program
 
-    program, notes = exported(kind, path)
-    imported = from_exported(program)
-    graph, examples = _prepared(imported, stages), example_inputs(program)
-    return Model(name, imported, graph, count_parameters(program), examples, notes)
-
-
-def _program(
-    factory: str | None, calib: Given | None, reading: Reading, kind: ModelFormat, path: Path
-) -> Exported:
-    """Load the exported program of the network, and notices about loading it."""
+    notes: tuple[str, ...] = ()
     if kind is ModelFormat.EXPORTED:
-        from myoedge.frontend.torch.preflight import load_exported
+        network = import_archive(path)
+    else:
+        program, notes = exported(path)
+        network = import_program(program)
+    graph = _prepared(network.graph, stages)
+    return Model(name, network.graph, graph, network.params, network.examples, notes)
 
-        return load_exported(path), ()
+
+def _program(factory: str | None, calib: Given | None, reading: Reading, path: Path) -> Exported:
+    """Load the program of a factory's network with a checkpoint's weights, and notices about it."""
     assert factory is not None  # check_kind
     from myoedge.frontend.torch.checkpoint import load_checkpoint
 

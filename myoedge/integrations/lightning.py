@@ -72,7 +72,7 @@ def build_module(module: nn.Module, *, calib: Given, **options: Any) -> Build:
     named after its class. Errors: E118 torch.export fails, otherwise as build.
     """
     from myoedge.frontend.torch.factory import example_of, exported
-    from myoedge.frontend.torch.preflight import import_torch
+    from myoedge.frontend.torch.load import import_torch
 
     name = type(module).__name__
     reading = find(options.get("config")).settings.calib.reading

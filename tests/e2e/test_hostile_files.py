@@ -19,7 +19,7 @@ from myoedge.building.config import Config, find
 from myoedge.building.options import BuildOptions
 from myoedge.building.request import build_request
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.torch.preflight import load_exported
+from myoedge.frontend.torch.load import load_exported
 from myoedge.graph.constants import as_constants
 from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.quantization.recordings.reading import Reading

@@ -34,6 +34,7 @@ SHARED = {
     "E108": {
         "frontend.torch.archive",
         "frontend.torch.export",
+        "frontend.torch.load",
         "frontend.torch.preflight",
     },  # not of this torch
     "E109": {
@@ -187,7 +188,7 @@ SHARED = {
         "system.notebook",
         "system.tools",
         "system.toolchain",
-        "frontend.torch.preflight",
+        "frontend.torch.load",
         "backends.onnx_agreement",
         "backends.gvsoc",
         "power.calibrate",

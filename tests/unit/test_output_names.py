@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.frontend.torch.export import from_exported
-from myoedge.frontend.torch.preflight import load_exported
+from myoedge.frontend.torch.load import load_exported
 from tests import attacks
 from tests.conftest import myoedge as command
 

@@ -25,7 +25,7 @@ from torch.export.pt2_archive import constants
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.file_refusals import refuse
-from myoedge.frontend.torch.preflight import _quiet, load_exported, preflight
+from myoedge.frontend.torch.load import _quiet, load_exported, preflight
 from tests import attacks
 
 

@@ -17,7 +17,7 @@ from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.onnx.scikit_learn import ESTIMATORS, in_terms_of_the_source
 from myoedge.frontend.refusals import Refusal
 from myoedge.frontend.torch.checkpoint import load_checkpoint
-from myoedge.frontend.torch.preflight import load_exported
+from myoedge.frontend.torch.load import load_exported
 from myoedge.graph.origin import Origin
 from tests import attacks
 from tests.onnx_models import model, node, saved

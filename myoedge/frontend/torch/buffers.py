@@ -32,8 +32,8 @@ def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, An
     The call counter of a quantisation-aware batch norm (prepare_qat_pt2e) is ignored. Errors: E114
     a buffer that depends on an input.
     """
-    matter = _that_matter(program)
     written = program.graph_signature.buffers_to_mutate.items()
+    matter = _that_matter(program) if written else ()
     changed = {name: target for name, target in written if target in matter}
     found = {target: builder.find_array(str(values[name])) for name, target in changed.items()}
     computed = [target for target, value in found.items() if value is None]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections.abc import Mapping, Sequence
@@ -11,17 +10,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from myoedge.frontend.folding import check_einsum, check_elements
+import numpy as np
+
 from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
 from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
 from myoedge.frontend.torch.consistent import is_known
+from myoedge.frontend.torch.constant_calls import folded
 from myoedge.frontend.torch.decompositions import counts_none, is_written_out, written_out
 from myoedge.frontend.torch.quantized_calls import is_quantizer, quantizer
 from myoedge.frontend.torch.scans import is_scan, scanned
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
-    array,
     complex_source,
     gives_complex,
     kind_of,
@@ -176,7 +176,7 @@ def _value(call: _Call) -> Any:
     if call.target in UNWRITTEN:
         return _zeros(call)
     if is_known(node) and len(call.constants) == len(call.read):
-        return _folded(call)
+        return folded(builder, values, node)
     return _parts(call) if counts_none(node) and is_known(node) else _computed(call)
 
 
@@ -220,10 +220,9 @@ def _by_row(call: _Call, row: Row) -> Any:
 
 def _zeros(call: _Call) -> str:
     """Add zeros as the result of a call without elements, or of torch.empty, written later."""
-    import torch
-
     value = call.node.meta["val"]
-    return call.builder.constant(array(torch.zeros(value.shape, dtype=value.dtype)))
+    kind = np.float32 if kind_of(call.node) == "float" else type_of(value.dtype)
+    return call.builder.constant(np.zeros(value.shape, kind))
 
 
 def _of_integers(call: _Call) -> bool:
@@ -275,42 +274,6 @@ def _shape(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_shape(item) for item in value]
     return static(value.shape, "an intermediate tensor") if hasattr(value, "shape") else None
-
-
-def _folded(call: _Call) -> Any:
-    """Compute a call on constants once with torch at import; return its value or constant."""
-    import torch
-
-    builder, values, node = call.builder, call.values, call.node
-    value = node.meta.get("val")
-    results = value if isinstance(value, list | tuple) else [value]
-    check_elements(sum(math.prod(map(int, v.shape)) for v in results if hasattr(v, "shape")))
-    if "aten.einsum" in str(node.target):
-        shapes = [builder.array(values[n.name]).shape for n in node.args[1]]
-        check_einsum(node.args[0], shapes)
-
-    def tensor(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return type(value)(tensor(item) for item in value)
-        if hasattr(value, "all_input_nodes"):
-            return torch.from_numpy(builder.array(values[value.name]).copy())
-        return value
-
-    try:
-        with torch.no_grad():
-            kwargs = {k: tensor(v) for k, v in node.kwargs.items() if k != "device"}
-            result = node.target(*tensor(node.args), **kwargs)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise Unsupported(f"torch refuses it: {str(error).splitlines()[0]}") from None
-    return _kept(builder, result)
-
-
-def _kept(builder: GraphBuilder, result: Any) -> Any:
-    if isinstance(result, list | tuple):
-        return tuple(_kept(builder, item) for item in result)
-    if not hasattr(result, "detach"):
-        raise Unsupported("a result that is no tensor")
-    return builder.constant(array(result))
 
 
 def _refuse_types(call: _Call) -> None:

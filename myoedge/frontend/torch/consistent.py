@@ -14,6 +14,7 @@ from myoedge.frontend.folding import ATEN_FOLDED
 from myoedge.frontend.operator_table import IMPORT, OF_INTEGERS
 from myoedge.frontend.refusals import depends_on_values, short
 from myoedge.frontend.torch.decompositions import is_written_out
+from myoedge.frontend.torch.known_calls import KnownCall
 from myoedge.frontend.torch.quantized_calls import is_rounding
 from myoedge.frontend.torch.traced import origin_of, target_of, type_of, without_values
 
@@ -126,6 +127,8 @@ def _inconsistent(node: Any, facts: dict[str, str]) -> MyoedgeError:
 
 def is_known(node: Any) -> bool:
     """Return whether a call is imported, folded or decomposed, so that torch may run it."""
+    if isinstance(node.target, KnownCall):
+        return True
     target = str(node.target)
     is_called = _is_folded(node.target) or by_element(node.target) or is_written_out(node.target)
     return is_called or is_rounding(node) or target in IMPORT or target in OF_INTEGERS

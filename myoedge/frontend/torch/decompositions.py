@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from myoedge.frontend.torch.known_calls import KnownCall
+from myoedge.frontend.torch.pickled_tensors import NeedsTorch
 from myoedge.frontend.torch.traced import arguments_of
 
 DIMENSIONS = ("dim", "dims", "dimension", "source")  # arguments that count those of the operand
@@ -45,6 +47,8 @@ def counts_none(node: Any) -> bool:
 def written_out(node: Any) -> Any:
     """Return torch's decomposition of a call as a graph, whose placeholders are the operands; for
     dimensions of a tensor without any, the same call of rows."""
+    if isinstance(node.target, KnownCall):
+        raise NeedsTorch(f"{node.target} of a tensor without dimensions")
     from torch._decomp import get_decompositions
     from torch.fx import map_arg
     from torch.fx.experimental.proxy_tensor import make_fx

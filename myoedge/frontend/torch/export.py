@@ -33,6 +33,7 @@ from myoedge.frontend.torch.calls import imported, needed_nodes
 from myoedge.frontend.torch.consistent import EXPORT_AGAIN, described, verify_call_metadata
 from myoedge.frontend.torch.in_place import functionalize, writes
 from myoedge.frontend.torch.output_names import output_names, output_paths
+from myoedge.frontend.torch.program import FileProgram
 from myoedge.frontend.torch.quantized_calls import dequantized
 from myoedge.frontend.torch.traced import (
     HARMLESS,
@@ -50,6 +51,8 @@ from myoedge.operators.graph_builder import GraphBuilder
 
 if TYPE_CHECKING:
     import torch
+
+    Program = torch.export.ExportedProgram | FileProgram
 
 FUNCTIONS = {"feature_dropout": "dropout2d"}  # call -> its function in torch.nn.functional
 TAKES_ROWS = tuple(
@@ -71,7 +74,16 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     return without_tables(partial(_imported, program))
 
 
-def _imported(program: torch.export.ExportedProgram, buffers: Buffers) -> tuple[Graph, Buffers]:
+def from_file(program: FileProgram) -> Graph:
+    """Import a program that was read without torch; its types and shapes are checked already.
+
+    Errors: as from_exported; NeedsTorch.
+    """
+    _refuse_training(program)
+    return without_tables(partial(_imported, program))
+
+
+def _imported(program: Program, buffers: Buffers) -> tuple[Graph, Buffers]:
     """Import one run of the program; return the graph, and the values of the buffers after the run.
 
     A program may write to its inputs; on the device inputs are read-only, and later calls read the
@@ -86,8 +98,10 @@ def _imported(program: torch.export.ExportedProgram, buffers: Buffers) -> tuple[
     return _finished(program, builder, values), written
 
 
-def _tensors_of(program: torch.export.ExportedProgram, buffers: Buffers) -> dict[str, Any]:
+def _tensors_of(program: Program, buffers: Buffers) -> dict[str, Any]:
     """Return parameters, buffers and constants by name; `buffers` replaces some values."""
+    if not buffers:
+        return {**program.constants, **program.state_dict}
     import torch
 
     tensors = {**program.constants, **program.state_dict}
@@ -95,17 +109,15 @@ def _tensors_of(program: torch.export.ExportedProgram, buffers: Buffers) -> dict
     return tensors | {name: new.to(old.dtype).reshape(old.shape) for name, old, new in made}
 
 
-def count_parameters(program: torch.export.ExportedProgram) -> int:
+def count_parameters(program: Program) -> int:
     """Return the number of parameters that the outputs depend on, each counted once, including
     quantised weights in buffers."""
-    from torch.export.graph_signature import InputKind
-
     needed = needed_nodes(program.graph)
     read = {node.name for node in needed}
     stored = {x.name for node in needed if (x := dequantized(node)) is not None}
-    learns = {InputKind.PARAMETER: read, InputKind.BUFFER: stored}
+    learns = {"PARAMETER": read, "BUFFER": stored}
     specs = program.graph_signature.input_specs
-    names = (s.target for s in specs if s.arg.name in learns.get(s.kind, ()))
+    names = (str(s.target) for s in specs if s.arg.name in learns.get(s.kind.name, ()))
     tensors = [program.state_dict[name] for name in names]
     return sum({(x.data_ptr(), x.shape): x.numel() for x in tensors}.values())
 
@@ -156,7 +168,7 @@ def _is_of_vmap(node: Any) -> bool:
     return str(getattr(node.target, "__module__", "")) == "torch._functorch.predispatch"
 
 
-def _refuse_training(program: torch.export.ExportedProgram) -> None:
+def _refuse_training(program: Program) -> None:
     """Raise E113 for calls in training mode: dropout with `train`, batch norm with `training`. A
     norm without running statistics is allowed."""
     for node in program.graph.nodes:
@@ -187,23 +199,21 @@ def _training(node: Any) -> MyoedgeError:
 
 
 def _placeholders(
-    program: torch.export.ExportedProgram, builder: GraphBuilder, tensors: Mapping[str, Any]
+    program: Program, builder: GraphBuilder, tensors: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the values of the graph's placeholders: names of inputs and constants."""
-    from torch.export.graph_signature import InputKind
-
     specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
     values: dict[str, Any] = {}
     for node in program.graph.nodes:
         if node.op != "placeholder":
             continue
         spec, value = specs[node.name], node.meta.get("val")
-        if spec.kind == InputKind.USER_INPUT and not hasattr(value, "shape"):
+        if spec.kind.name == "USER_INPUT" and not hasattr(value, "shape"):
             values[node.name] = getattr(spec.arg, "value", None)
-        elif spec.kind == InputKind.USER_INPUT:
+        elif spec.kind.name == "USER_INPUT":
             values[node.name] = _input(builder, node, value)
         elif spec.target is not None:
-            is_parameter = spec.kind == InputKind.PARAMETER
+            is_parameter = spec.kind.name == "PARAMETER"
             tensor = tensors[spec.target]
             values[node.name] = _parameter(
                 builder, tensor, spec.target, node, is_parameter=is_parameter
@@ -268,10 +278,8 @@ def _parameter(
 
 
 def _finished(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) -> Graph:
-    from torch.export.graph_signature import OutputKind
-
     specs = program.graph_signature.output_specs
-    given = [spec.arg for spec in specs if spec.kind == OutputKind.USER_OUTPUT]
+    given = [spec.arg for spec in specs if spec.kind.name == "USER_OUTPUT"]
     paths = output_paths(program.call_spec.out_spec, len(given))
     pairs = zip(given, paths, strict=True)
     # None stands for results that were not requested: a loss, attention weights

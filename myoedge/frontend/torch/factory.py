@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.buffers import LEAVE_WEIGHTS
-from myoedge.frontend.torch.preflight import import_torch
+from myoedge.frontend.torch.load import import_torch
 from myoedge.system.user_code import UserFunction, cause_of
 
 if TYPE_CHECKING:

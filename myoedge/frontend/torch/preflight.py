@@ -1,25 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Safe reading of torch.export archives: no code from an archive is executed.
+"""Check of torch.export archives, of which no code is executed.
 
 torch.export.load runs code that a crafted archive brings along (torch 2.13.0, torch/export and
 torch/_export/serde): unsafe unpickling of sample inputs, weights and constants; shared libraries
 under data/aotinductor; sympify = eval of `expr_str`; modules imported by name in a pytree spec;
 Python source put together from node names and `guards_code`, then exec'ed. So torch.export.load
-never reads the file. Every member is checked against the output of torch.export.save; then a new
-archive of checked members is loaded, with pickles made here from plainly read tensors.
+never reads the file: every member is checked against the output of torch.export.save. Programs of
+known calls are then read here (program_file); for the others, torch loads a new archive of checked
+members, with pickles made here from plainly read tensors (load).
 """
 
 from __future__ import annotations
 
-import importlib
-import io
 import json
-import logging
 import math
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,34 +25,25 @@ from myoedge.frontend.file_refusals import damaged
 from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.frontend.torch.archive import (
     MODEL,
-    REEXPORT,
     archive_bytes,
     check_layout,
     check_schema,
-    packed_again,
     read_members,
     runs_code,
     shortened,
 )
 from myoedge.frontend.torch.output_names import with_dicts
-from myoedge.frontend.torch.registered import refuse_unregistered
-from myoedge.frontend.torch.schema_hints import hints_once
 from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts, drop_unread_scalars
-from myoedge.frontend.torch.torchao_calls import as_decomposed, names_of_torchao
 from myoedge.frontend.torch.torchao_weights import refuse_members
-from myoedge.operators import modules
-from myoedge.system.extras import install_command
 
 if TYPE_CHECKING:
-    from torch.export import ExportedProgram
+    pass
 
 MAX_ELEMENTS = 1 << 31
 CONFIGS = (
     "data/weights/model_weights_config.json",
     "data/constants/model_constants_config.json",
 )
-# torch.save members: sample inputs; weights and constants of archives of torch 2.8 and older
-ARTIFACTS = ("data/sample_inputs/model.pt", "data/weights/model.pt", "data/constants/model.pt")
 OPERATOR = re.compile(
     r"torch\.ops\.(?!import_module|load_library|loaded_libraries)[A-Za-z]\w*"
     r"\.(?:[A-Za-z]|_[A-Za-z]|__i?(?:and|or|xor|lshift|rshift)__)\w*(?:\.[A-Za-z]\w*)?|"
@@ -78,27 +65,9 @@ SPEC_TYPES = {"builtins.tuple", "builtins.list", "builtins.dict", "collections.O
 NAMED = {"tensor_values", "sym_int_values", "sym_float_values", "sym_bool_values"}
 
 
-def load_exported(path: Path) -> ExportedProgram:
-    """Load the program of a torch.export archive without executing anything in it. Errors: E104,
-    E107, E108, E110, E501."""
-    archive, stated = preflight(path)
-    torch = import_torch()
-    modules("torch_library")  # imports modules of plug-ins, which register operators
-    refuse_unregistered(stated)
-    with _quiet() as causes, names_of_torchao(), hints_once():
-        importlib.import_module("torch.ao.quantization.fx._decomposed")  # registers its calls
-        try:
-            program: ExportedProgram = torch.export.load(archive)
-            as_decomposed(program)
-        # torch may raise anything on a file from elsewhere
-        except Exception as error:
-            raise _unreadable(path, stated, causes[0] if causes else error) from error
-    return program
-
-
-def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
-    """Check that loading a torch.export archive runs no code; return a new archive with only the
-    needed members, and the program as JSON.
+def checked_members(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Return the members of an archive by name, and its program as JSON, checked as far as this
+    needs no torch.
 
     Errors: E104 damaged, E107 loading could run code, E110 dynamic shapes.
     """
@@ -121,11 +90,9 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
             _check_payloads(config, name, members, path)
         _check_devices(objects, path, {"cpu", "meta"})
         check_static(program, objects, path)
-        for name in filter(members.get, ARTIFACTS):
-            members[name] = _plain_artifact(members[name], name, path)
     except RecursionError as error:
         raise damaged(path, "its JSON is nested too deeply") from error
-    return packed_again(members), program
+    return members, program
 
 
 def _json_object(data: bytes, member: str, path: Path) -> dict[str, Any]:
@@ -247,84 +214,3 @@ def _check_devices(objects: Objects, path: Path, known: set[str]) -> None:
         facts = {"exported on": ", ".join(others), "needs": "cpu"}
         tries = ("move model and example to the CPU before exporting: model.cpu()", EXPORT_LINES)
         raise MyoedgeError("E108", f"{path} was not exported on the CPU", facts, tries)
-
-
-def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
-    """Return a member's tensors pickled again, because torch falls back to full unpickling."""
-    torch = import_torch()
-    if not data.startswith(b"PK\x03\x04"):
-        raise runs_code(path, member, "it is a pickle of an old kind, which loading would run")
-    read_members(data, path, member)
-    try:
-        value = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
-    except Exception as error:
-        raise runs_code(path, member, unsafe_classes(data) or str(error).split("\n")[0]) from error
-    clean = io.BytesIO()
-    torch.save(value, clean)
-    return clean.getvalue()
-
-
-def unsafe_classes(data: bytes) -> str:
-    """Return the classes other than tensors that a torch.save file would import; "" for none."""
-    names = foreign_names(data)
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return f"it pickles {', '.join(names[:6])}{more}" if names else ""
-
-
-def foreign_names(data: bytes) -> list[str]:
-    """Return the names in a torch.save file, except tensors'; [] if it cannot be read."""
-    torch = import_torch()
-    try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data)))
-    except Exception:
-        return []
-
-
-def import_torch() -> Any:
-    """Import torch. Errors: E501 not installed."""
-    try:
-        import torch
-        import torch.export
-    except (ImportError, OSError) as error:  # OSError: a shared library of torch is missing
-        is_broken = not isinstance(error, ModuleNotFoundError)
-        title = f"torch {'cannot be loaded; it ' * is_broken}is needed to read models"
-        install = install_command("torch")
-        tries = [f"{install} --force-reinstall" if is_broken else install]
-        raise MyoedgeError("E501", title, {"cause": error}, tries) from error
-    return torch
-
-
-@contextmanager
-def _quiet() -> Iterator[list[BaseException]]:
-    """Context manager that keeps torch from printing; yields a list of the errors that torch logs
-    before it raises vaguer ones."""
-    causes: list[BaseException] = []
-
-    def keep(record: logging.LogRecord) -> bool:
-        if record.exc_info and record.exc_info[1]:
-            causes.append(record.exc_info[1])
-        return False
-
-    handler = logging.Handler()
-    handler.addFilter(keep)
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export")]
-    before = [(logger.handlers, logger.propagate) for logger in loggers]  # torch adds its own
-    for logger in loggers:
-        logger.handlers, logger.propagate = [handler], False
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield causes
-    finally:
-        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
-            logger.handlers, logger.propagate = handlers, propagate
-
-
-def _unreadable(path: Path, program: Mapping[str, Any], cause: BaseException) -> MyoedgeError:
-    schema = program.get("schema_version")
-    facts = {
-        "torch here": import_torch().__version__,
-        "torch that wrote it": program.get("torch_version", "2.4 or older"),
-        "its schema": ".".join(map(str, schema.values())) if isinstance(schema, dict) else "none",
-        "cause": f"{type(cause).__name__}: {shortened(str(cause).split(chr(10))[0], 160)}",
-    }
-    return MyoedgeError("E108", f"{path} could not be read by this torch", facts, REEXPORT)

@@ -16,6 +16,8 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.sources import source_of_trace
+from myoedge.frontend.torch.known_calls import KnownCall
+from myoedge.frontend.torch.program import StoredTensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.operators.import_rows import Arguments
@@ -53,6 +55,8 @@ def target_of(node: Any) -> str:
 def arguments_of(node: Any) -> dict[str, Any]:
     """Return a call's arguments by the names in its schema; {} for a node that is no operator
     call."""
+    if isinstance(node.target, KnownCall):
+        return {**node.target.defaults, **node.kwargs}
     schema = getattr(node.target, "_schema", None)
     bound: dict[str, Any] = {}
     for position, argument in enumerate(() if schema is None else schema.arguments):
@@ -108,6 +112,8 @@ def complex_source(node: Any) -> Any:
 
 def array(tensor: Any) -> Array:
     """Convert a tensor to NumPy: floats of any width to float32, integers unchanged."""
+    if isinstance(tensor, StoredTensor):
+        return tensor.values
     import torch
 
     tensor = tensor.detach().to("cpu")

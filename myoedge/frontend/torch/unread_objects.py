@@ -11,7 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from myoedge.frontend.torch.preflight import foreign_names, import_torch
+from myoedge.frontend.torch.load import foreign_names, import_torch
 
 BUILTINS = ("builtins.", "typing.")  # these names identify nothing
 UNREAD = "_myoedge_unread"  # attribute of placeholder mappings

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ATen calls of arithmetic, comparisons and selections that import reads without torch, with values
+where IEEE 754 defines them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from myoedge.frontend.torch.known_calls import CallTable, Given, empty, floats
+from myoedge.numerics.arrays import Array
+
+ARITHMETIC = CallTable()
+ELEMENTWISE = """
+abs absolute acos asin asinh atan atanh ceil cos cosh erf exp expm1 floor hardsigmoid hardswish log
+log10 log1p log2 log_sigmoid mish neg negative reciprocal relu relu6 round rsqrt selu sigmoid sign
+silu sin sinh sqrt square tan tanh trunc
+"""
+OVERLOADS = ("Tensor", "Scalar")
+
+
+@ARITHMETIC.shaped(
+    *(f"{name}(self)" for name in ELEMENTWISE.split()),
+    "hardtanh(self, min_val=-1, max_val=1)",
+    "elu(self, alpha=1, scale=1, input_scale=1)",
+    "celu(self, alpha=1.0)",
+    'gelu(self, approximate="none")',
+    "softplus(self, beta=1, threshold=20)",
+    "leaky_relu(self, negative_slope=0.01)",
+    "hardshrink(self, lambd=0.5)",
+    "softshrink(self, lambd=0.5)",
+    "clamp(self, min=None, max=None)",
+    "clip(self, min=None, max=None)",
+    "clamp_min(self, min)",
+    "clamp_max(self, max)",
+    "threshold(self, threshold, value)",
+    "pow.Tensor_Scalar(self, exponent)",
+    "prelu(self, weight)",
+)
+def elementwise(a: Given) -> Array:
+    return empty(a["self"].shape, floats(a["self"], a.get("weight")))
+
+
+def combined(a: Given) -> Array:
+    x, y = a["self"], a["other"]
+    return empty(np.broadcast_shapes(np.shape(x), np.shape(y)), floats(x, y))
+
+
+def calculated(function: Callable[[Any, Any], Any], a: Given) -> Array:
+    """Return the values of an arithmetic call, equal to torch's in the last bit without a factor of
+    `other`."""
+    if a.get("alpha", 1) != 1 or floats(a["self"], a["other"]) != np.float32:
+        raise TypeError("a factor, or another type than float32")
+    with np.errstate(all="ignore"):
+        return np.asarray(function(a["self"], a["other"]))
+
+
+def with_overloads(names: str, parameters: str) -> list[str]:
+    """Return the signatures of calls whose second operand may be a number."""
+    return [f"{name}.{kind}({parameters})" for name in names.split() for kind in OVERLOADS]
+
+
+SUMS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "add": np.add,
+    "sub subtract": np.subtract,
+    "rsub": lambda x, y: np.subtract(y, x),
+}
+PRODUCTS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "mul multiply": np.multiply,
+    "div divide true_divide": np.divide,
+}
+for names, function in SUMS.items():
+    signatures = with_overloads(names, "self, other, alpha=1")
+    ARITHMETIC.state(signatures, combined, partial(calculated, function))
+for names, function in PRODUCTS.items():
+    signatures = with_overloads(names, "self, other")
+    ARITHMETIC.state(signatures, combined, partial(calculated, function))
+ARITHMETIC.state(("maximum(self, other)", "minimum(self, other)"), combined)
+
+
+# ---- truth values
+
+COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
+
+
+def compared(a: Given) -> Array:
+    return empty(np.broadcast_shapes(*map(np.shape, a.values())), np.bool_)
+
+
+def answers(function: Callable[..., Any], a: Given) -> Array:
+    """Return the values of a comparison of tensors of one type, or with a number."""
+    kinds = {x.dtype for x in a.values() if isinstance(x, np.ndarray)}
+    if len(kinds) != 1:
+        raise TypeError("types are promoted")
+    return np.asarray(function(*a.values()))
+
+
+for names, function in COMPARISONS.items():
+    signatures = with_overloads(names, "self, other")
+    ARITHMETIC.state(signatures, compared, partial(answers, function))
+for name in ("and", "or", "xor"):
+    function = getattr(np, f"logical_{name}")
+    ARITHMETIC.state([f"logical_{name}(self, other)"], compared, partial(answers, function))
+ARITHMETIC.state(["logical_not(self)"], compared, partial(answers, np.logical_not))
+
+
+@ARITHMETIC.shaped(
+    *(f"{name}.Tensor(self, other)" for name in ("__and__", "__or__", "bitwise_and", "bitwise_or")),
+    "bitwise_not(self)",
+)
+def logic(a: Given) -> Array:
+    if any(x.dtype != np.bool_ for x in a.values()):
+        raise TypeError("bits of integers")
+    return compared(a)
+
+
+# ---- selections
+
+
+def chosen(a: Given) -> Array:
+    return empty(np.broadcast_shapes(*map(np.shape, a.values())), floats(a["self"], a["other"]))
+
+
+def choice(a: Given) -> Array:
+    kind = floats(a["self"], a["other"])
+    return np.asarray(np.where(a["condition"], a["self"], a["other"]), kind)
+
+
+SELECTIONS = ("where.self", "where.ScalarOther", "where.ScalarSelf")
+ARITHMETIC.state((f"{name}(condition, self, other)" for name in SELECTIONS), chosen, choice)
+
+
+@ARITHMETIC.exact("masked_fill.Scalar(self, mask, value)")
+def masked(a: Given) -> Array:
+    kind = floats(a["self"])
+    return np.where(a["mask"], np.asarray(a["value"], kind), a["self"])

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ATen calls that move elements or make new tensors, with their values; read without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from myoedge.frontend.torch.known_calls import CallTable, Given, axes_of, axis_of, empty
+from myoedge.numerics.arrays import Array
+
+MOVES = CallTable()
+
+
+@MOVES.exact(
+    "alias(self)",
+    "detach(self)",
+    "detach_(self)",
+    "lift_fresh_copy(self)",
+    "clone(self, memory_format=None)",
+    "contiguous(self, memory_format=0)",
+)
+def same(a: Given) -> Array:
+    return np.asarray(a["self"])
+
+
+@MOVES.exact(
+    "transpose.int(self, dim0, dim1)",
+    "swapaxes(self, axis0, axis1)",
+    "swapdims(self, dim0, dim1)",
+)
+def transposed(a: Given) -> Array:
+    x, first, second = a.values()
+    return np.swapaxes(x, first, second)
+
+
+@MOVES.exact("mT(self)")
+def matrix_transposed(a: Given) -> Array:
+    return np.swapaxes(a["self"], -1, -2)
+
+
+@MOVES.exact("permute(self, dims)")
+def permuted(a: Given) -> Array:
+    return np.transpose(a["self"], a["dims"])
+
+
+@MOVES.exact(
+    "movedim.int(self, source, destination)",
+    "movedim.intlist(self, source, destination)",
+)
+def with_axes_moved(a: Given) -> Array:
+    return np.moveaxis(a["self"], a["source"], a["destination"])
+
+
+@MOVES.exact("reshape(self, shape)", "view(self, size)", "_unsafe_view(self, size)")
+def reshaped(a: Given) -> Array:
+    x, shape = a.values()
+    return np.reshape(x, shape)
+
+
+@MOVES.exact("view_as(self, other)")
+def reshaped_as(a: Given) -> Array:
+    return np.reshape(a["self"], a["other"].shape)
+
+
+@MOVES.exact("flatten.using_ints(self, start_dim=0, end_dim=-1)")
+def flattened(a: Given) -> Array:
+    x = a["self"]
+    first, last = axis_of(a["start_dim"], x.ndim), axis_of(a["end_dim"], x.ndim)
+    return np.reshape(x, (*x.shape[:first], -1, *x.shape[last + 1 :]))
+
+
+@MOVES.exact("unsqueeze(self, dim)")
+def unsqueezed(a: Given) -> Array:
+    return np.expand_dims(a["self"], a["dim"])
+
+
+@MOVES.exact("squeeze(self)", "squeeze.dim(self, dim)", "squeeze.dims(self, dim)")
+def squeezed(a: Given) -> Array:
+    x = a["self"]
+    thin = (axis for axis in axes_of(a.get("dim"), x.ndim) if x.shape[axis] == 1)
+    return np.asarray(np.squeeze(x, tuple(thin)))
+
+
+@MOVES.exact("expand(self, size, implicit=False)")
+def expanded(a: Given) -> Array:
+    x, sizes = a["self"], a["size"]
+    before = (1,) * (len(sizes) - x.ndim) + x.shape
+    return np.broadcast_to(x, [n if s == -1 else s for s, n in zip(sizes, before, strict=True)])
+
+
+@MOVES.exact("expand_as(self, other)")
+def expanded_as(a: Given) -> Array:
+    return np.broadcast_to(a["self"], a["other"].shape)
+
+
+@MOVES.exact("select.int(self, dim, index)")
+def selected(a: Given) -> Array:
+    return np.asarray(np.moveaxis(a["self"], a["dim"], 0)[a["index"]])
+
+
+@MOVES.exact("slice.Tensor(self, dim=0, start=None, end=None, step=1)")
+def sliced(a: Given) -> Array:
+    if a["step"] < 1:
+        raise ValueError("a step that is not positive")
+    rows = np.moveaxis(a["self"], a["dim"], 0)[a["start"] : a["end"] : a["step"]]
+    return np.moveaxis(rows, 0, a["dim"])
+
+
+@MOVES.exact("narrow(self, dim, start, length)")
+def narrowed(a: Given) -> Array:
+    indices = range(a["start"], a["start"] + a["length"])
+    return np.take(a["self"], indices, a["dim"])
+
+
+@MOVES.exact("unbind.int(self, dim=0)")
+def unbound(a: Given) -> tuple[Array, ...]:
+    return tuple(np.moveaxis(a["self"], a["dim"], 0))
+
+
+@MOVES.exact("split.Tensor(self, split_size, dim=0)")
+def split(a: Given) -> tuple[Array, ...]:
+    return parts(a["self"], a["split_size"], a["dim"])
+
+
+def parts(x: Array, size: int, axis: int) -> tuple[Array, ...]:
+    """Return the parts of `size` elements along an axis; the last may have fewer."""
+    return tuple(np.split(x, range(size, x.shape[axis], size), axis))
+
+
+@MOVES.exact("chunk(self, chunks, dim=0)")
+def chunked(a: Given) -> tuple[Array, ...]:
+    x, axis = a["self"], a["dim"]
+    return parts(x, -(-x.shape[axis] // a["chunks"]), axis)
+
+
+@MOVES.exact("split_with_sizes(self, split_sizes, dim=0)")
+def split_with_sizes(a: Given) -> tuple[Array, ...]:
+    sizes = a["split_sizes"]
+    if sum(sizes) != a["self"].shape[a["dim"]]:
+        raise ValueError("other parts than the whole")
+    return tuple(np.split(a["self"], np.cumsum(sizes)[:-1], a["dim"]))
+
+
+@MOVES.exact('pad(self, pad, mode="constant", value=None)', "constant_pad_nd(self, pad, value=0)")
+def padded(a: Given) -> Array:
+    x, pad = a["self"], a["pad"]
+    if a.get("mode", "constant") != "constant" or min(pad) < 0:
+        raise ValueError("values from inside, or elements taken away")
+    pairs = [*zip(pad[::2], pad[1::2], strict=True)][::-1]
+    around = [(0, 0)] * (x.ndim - len(pairs)) + pairs
+    return np.pad(x, around, constant_values=a["value"] or 0)
+
+
+@MOVES.exact("flip(self, dims)")
+def flipped(a: Given) -> Array:
+    return np.flip(a["self"], a["dims"])
+
+
+def _of_one_type(tensors: Sequence[Array]) -> Sequence[Array]:
+    if len({x.dtype for x in tensors}) > 1 or any(x.size == 0 for x in tensors):
+        raise TypeError("types are promoted, or a part without elements is left out")
+    return tensors
+
+
+@MOVES.exact("roll(self, shifts, dims=[])")
+def rolled(a: Given) -> Array:
+    return np.roll(a["self"], a["shifts"], a["dims"] or None)
+
+
+@MOVES.exact("cat(tensors, dim=0)")
+def joined(a: Given) -> Array:
+    return np.concatenate(_of_one_type(a["tensors"]), a["dim"])
+
+
+@MOVES.exact("stack(tensors, dim=0)")
+def stacked(a: Given) -> Array:
+    return np.stack(_of_one_type(a["tensors"]), a["dim"])
+
+
+# ---- new tensors
+
+NEW = "dtype=None, layout=None, device=None, pin_memory=None"
+
+
+def new(value: float, a: Given) -> Array:
+    """Return a new tensor of the type and size in the arguments."""
+    like = a.get("self", empty(()))
+    return np.full(a.get("size", like.shape), value, a["dtype"] or like.dtype)
+
+
+LIKE = f"{NEW}, memory_format=None"
+for name, value in (("zeros", 0), ("ones", 1)):
+    signatures = (
+        f"{name}(size, {NEW})",
+        f"new_{name}(self, size, {NEW})",
+        f"{name}_like(self, {LIKE})",
+    )
+    MOVES.state(signatures, partial(new, value), partial(new, value))
+
+
+@MOVES.exact(
+    f"new_full(self, size, fill_value, {NEW})",
+    f"full_like(self, fill_value, {LIKE})",
+)
+def filled(a: Given) -> Array:
+    return new(a["fill_value"], a)
+
+
+@MOVES.exact(f"full(size, fill_value, {NEW})")
+def filled_anew(a: Given) -> Array:
+    value = np.asarray(a["fill_value"])
+    kind = np.float32 if value.dtype.kind == "f" else value.dtype
+    return np.full(a["size"], value, a["dtype"] or kind)
+
+
+@MOVES.exact(
+    f"arange(end, {NEW})",
+    f"arange.start(start, end, {NEW})",
+    f"arange.start_step(start, end, step=1, {NEW})",
+)
+def counted(a: Given) -> Array:
+    limits = [a.get("start", 0), a["end"], a.get("step", 1)]
+    if any(type(n) is not int for n in limits):
+        raise TypeError("steps that are rounded")
+    return np.arange(*limits, dtype=a["dtype"] or np.int64)
+
+
+@MOVES.exact("unflatten.int(self, dim, sizes)")
+def unflattened(a: Given) -> Array:
+    x, axis = a["self"], axis_of(a["dim"], a["self"].ndim)
+    return np.reshape(x, (*x.shape[:axis], *a["sizes"], *x.shape[axis + 1 :]))
+
+
+@MOVES.exact("numpy_T(self)", "t(self)")
+def reversed_axes(a: Given) -> Array:
+    return np.transpose(a["self"])
+
+
+@MOVES.exact("to.dtype(self, dtype, non_blocking=False, copy=False, memory_format=None)")
+def converted(a: Given) -> Array:
+    x, dtype = a["self"], a["dtype"]
+    if x.dtype.kind == "f" and dtype.kind != "f" and dtype.kind != "b":
+        raise ValueError("how floats out of range become integers depends on the machine")
+    return np.asarray(x, dtype)

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading of a torch.export archive without torch.
+
+The archive's JSON becomes a FileProgram whose calls are all in the table of known calls, with the
+types and shapes that their functions give. Everything else is left to torch, by NeedsTorch: other
+calls and types, calls that write to their operands, graphs in graphs, older layouts.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myoedge.frontend.torch.known_arithmetic import ARITHMETIC
+from myoedge.frontend.torch.known_calls import KnownCall, empty
+from myoedge.frontend.torch.known_layers import LAYERS
+from myoedge.frontend.torch.known_moves import MOVES
+from myoedge.frontend.torch.pickled_tensors import NeedsTorch, pickled_tensors
+from myoedge.frontend.torch.preflight import checked_members
+from myoedge.frontend.torch.program import (
+    TYPES,
+    CallSpec,
+    FileProgram,
+    NoPort,
+    NumberType,
+    PortKind,
+    PortSpec,
+    ProgramGraph,
+    ProgramNode,
+    ResultTree,
+    ResultType,
+    Signature,
+    StoredTensor,
+    TensorPort,
+)
+from myoedge.frontend.torch.traced import HARMLESS
+
+KNOWN = {**MOVES, **ARITHMETIC, **LAYERS}
+Json = Mapping[str, Any]
+PLAIN = ("as_int", "as_float", "as_bool", "as_string", "as_ints", "as_floats", "as_bools")
+UNREAD = ("as_device", "as_layout", "as_memory_format")  # arguments that change no value
+STORED = (PortKind.PARAMETER, PortKind.BUFFER, PortKind.CONSTANT_TENSOR)
+NAMES = {PortKind.PARAMETER: "parameter_name", PortKind.BUFFER: "buffer_name"}
+
+
+def read_program(path: Path) -> FileProgram:
+    """Read the program of a torch.export archive. Errors: E104, E107, E108, E110; NeedsTorch."""
+    members, program = checked_members(path)
+    try:
+        if members.get("byteorder", b"little") != b"little":
+            raise NeedsTorch("another byte order")
+        module = program["graph_module"]
+        graph = _Reader(module["graph"]["tensor_values"]).graph(module)
+        return FileProgram(
+            graph,
+            _signature(module["signature"]),
+            CallSpec(_results(module["module_call_graph"])),
+            _tensors(members, "weights"),
+            _tensors(members, "constants"),
+            pickled_tensors(members.get("data/sample_inputs/model.pt")),
+        )
+    # what a file does not have as expected may be as older versions of torch write it, or wrong
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise NeedsTorch(f"{type(error).__name__}: {error}") from error
+
+
+# ---- calls
+
+
+@dataclass
+class _Reader:
+    """Reader of a graph: nodes by the names of their results.
+
+    types   name -> JSON of the tensor's type
+    """
+
+    types: Mapping[str, Json]
+    made: dict[str, ProgramNode] = field(default_factory=dict)
+    nodes: list[ProgramNode] = field(default_factory=list)
+
+    def graph(self, module: Json) -> ProgramGraph:
+        graph = module["graph"]
+        for item in graph["inputs"]:
+            name = _only(item, "as_tensor")["name"]
+            self._add(ProgramNode("placeholder", name, name, meta={"val": self._type(name)}))
+        for node in graph["nodes"]:
+            if node["target"].removeprefix("torch.ops.") not in HARMLESS:
+                self._call(node)
+        outputs = tuple(self._argument(item) for item in graph["outputs"])
+        self._add(ProgramNode("output", "output", "output", (outputs,)))
+        return ProgramGraph(tuple(self.nodes))
+
+    def _add(self, node: ProgramNode) -> ProgramNode:
+        self.nodes.append(node)
+        if node.name in self.made:
+            raise ValueError(f"{node.name} is there twice")
+        self.made[node.name] = node
+        return node
+
+    def _type(self, name: str) -> ResultType:
+        return _type_of(self.types[name])
+
+    def _call(self, node: Json) -> None:
+        """Add a call, and one node for each of several results."""
+        target = KNOWN.get(node["target"].removeprefix("torch.ops."))
+        if target is None:
+            raise NeedsTorch(node["target"].removeprefix("torch.ops."))
+        given = {item["name"]: self._argument(item["arg"]) for item in node["inputs"]}
+        if not {*target.required} <= given.keys() <= target.defaults.keys():
+            raise ValueError(f"arguments of {target}")
+        meta, outputs = _metadata(node["metadata"]), node["outputs"]
+        if len(outputs) == 1 and "as_tensor" in outputs[0]:
+            name = outputs[0]["as_tensor"]["name"]
+            made = ProgramNode("call_function", name, target, (), given)
+            self._add(made).meta = {**meta, "val": self._type(name)}
+        else:
+            made = self._add(ProgramNode("call_function", node["name"], target, (), given))
+            made.meta = {**meta, "val": tuple(self._results(made, outputs, meta))}
+        _check_results(made, target)
+
+    def _results(
+        self, call: ProgramNode, outputs: Sequence[Json], meta: Json
+    ) -> Iterator[ResultType]:
+        several = outputs[0]["as_tensors"] if len(outputs) == 1 else None
+        names = several or [_only(item, "as_tensor") for item in outputs]
+        for index, name in enumerate(item["name"] for item in names):
+            kind = self._type(name)
+            part = ProgramNode("call_function", name, operator.getitem, (call, index))
+            self._add(part).meta = {**meta, "val": kind}
+            yield kind
+
+    def _argument(self, item: Json) -> Any:
+        """Return an argument: a node, a list of nodes, a number, a text or an element type."""
+        ((kind, value),) = item.items()
+        if kind in PLAIN:  # JSON has infinity as a text
+            return float(value) if kind == "as_float" else value
+        if kind == "as_tensor":
+            return self.made[value["name"]]
+        if kind == "as_tensors":
+            return [self.made[x["name"]] for x in value]
+        if kind == "as_scalar_type":
+            return NumberType(TYPES[value])
+        if kind == "as_none" or kind in UNREAD:
+            return None
+        raise NeedsTorch(f"an argument {kind}")
+
+
+def _only(item: Json, kind: str) -> Any:
+    if kind not in item:
+        raise NeedsTorch(f"{', '.join(item)} in place of {kind}")
+    return item[kind]
+
+
+def _type_of(stated: Json) -> ResultType:
+    sizes = tuple(int(_only(size, "as_int")) for size in stated["sizes"])
+    return ResultType(NumberType(TYPES[stated["dtype"]]), sizes)
+
+
+def _metadata(stated: Json) -> dict[str, Any]:
+    """Return the stack trace of a call, and its modules: key -> (path, class)."""
+    stack = stated.get("nn_module_stack")
+    modules = dict(_module(text) for text in stack.split(";")) if stack else {}
+    return {"stack_trace": stated.get("stack_trace"), "nn_module_stack": modules}
+
+
+def _module(text: str) -> tuple[str, tuple[str, str]]:
+    """Split "key,path,class", whose parts may contain commas in brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[(") - (letter in ")]")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    key, place, name = parts
+    return key, (place, name)
+
+
+def _check_results(node: ProgramNode, target: KnownCall) -> None:
+    """Raise NeedsTorch if a call does not give the types and shapes that the file records; torch
+    names the difference."""
+    given = {name: _like(x) for name, x in {**target.defaults, **node.kwargs}.items()}
+    try:
+        made = target.results(given)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise NeedsTorch(f"{target}: {error}") from error
+    if _described(node.meta["val"]) != _described(made):
+        raise NeedsTorch(f"{target}: the file records other results")
+
+
+def _described(results: Any) -> Any:
+    """Return type and shape of a result, or a list of them for several."""
+    if isinstance(results, tuple):
+        return [*map(_described, results)]
+    return str(results.dtype).removeprefix("torch."), tuple(results.shape)
+
+
+def _like(value: Any) -> Any:
+    """Return an argument for a function of results: tensors as arrays without memory."""
+    if isinstance(value, ProgramNode):
+        kind = value.meta["val"]
+        return empty(kind.shape, kind.dtype.name)
+    if isinstance(value, NumberType):
+        return np.dtype(value.name)
+    return [_like(item) for item in value] if isinstance(value, list) else value
+
+
+# ---- inputs, outputs and weights
+
+
+def _signature(stated: Json) -> Signature:
+    inputs = (_port(spec, (*STORED, PortKind.USER_INPUT)) for spec in stated["input_specs"])
+    outputs = (_port(spec, (PortKind.USER_OUTPUT,)) for spec in stated["output_specs"])
+    return Signature(tuple(inputs), tuple(outputs))
+
+
+def _port(spec: Json, known: Sequence[PortKind]) -> PortSpec:
+    ((text, stated),) = spec.items()
+    kind = next((kind for kind in known if kind.value == text), None)
+    if kind is None:
+        raise NeedsTorch(f"{text} of the graph")
+    if kind in STORED:
+        target = stated[NAMES.get(kind, "tensor_constant_name")]
+        return PortSpec(kind, TensorPort(stated["arg"]["name"]), target)
+    if kind is PortKind.USER_OUTPUT and "as_none" in stated["arg"]:
+        return PortSpec(kind, NoPort())
+    return PortSpec(kind, TensorPort(_only(stated["arg"], "as_tensor")["name"]))
+
+
+def _results(calls: Sequence[Json]) -> ResultTree:
+    whole = next(call for call in calls if call["fqn"] == "")
+    _, tree = json.loads(whole["signature"]["out_spec"])
+    return _tree(tree)
+
+
+def _tree(stated: Json) -> ResultTree:
+    context = None if stated["context"] is None else json.loads(stated["context"])
+    return ResultTree(stated["type"], context, tuple(map(_tree, stated["children_spec"])))
+
+
+def _tensors(members: Mapping[str, bytes], folder: str) -> dict[str, StoredTensor]:
+    """Return the tensors in data/weights or data/constants by name."""
+    config = members.get(f"data/{folder}/model_{folder}_config.json")
+    if config is None:
+        raise NeedsTorch(f"{folder} in one file, as torch 2.8 and older write them")
+    stated = json.loads(config)["config"]
+    return {name: _tensor(item, members, folder) for name, item in stated.items()}
+
+
+def _tensor(item: Json, members: Mapping[str, bytes], folder: str) -> StoredTensor:
+    member, meta = f"data/{folder}/{item['path_name']}", item["tensor_meta"]
+    kind = _type_of(meta)
+    strides = [int(_only(n, "as_int")) for n in meta["strides"]]
+    offset = int(_only(meta["storage_offset"], "as_int"))
+    values = np.dtype(kind.dtype.name)
+    if min((*strides, offset), default=0) < 0:
+        raise ValueError(f"strides of {member}")
+    array = np.ndarray(
+        kind.shape,
+        values,
+        members[member],
+        offset * values.itemsize,
+        [n * values.itemsize for n in strides],
+    )
+    plain = array.astype(np.float32) if values.kind == "f" else np.array(array)
+    return StoredTensor(kind.dtype, kind.shape, plain, (member, offset))
