@@ -107,7 +107,8 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
         me_x_; \
     })
 
-/* ---- memory: p.lb ... p.sw with post-increment. "m" ties them to the bytes they touch. */
+/* ---- memory: p.lb ... p.sw with post-increment. "m" ties them to the bytes they touch; of a table to its upper
+ * half, as compilers would hold the address of another one in a register of its own. */
 
 #define ME_SPAN(TYPE, pointer, bytes) (*(TYPE(*)[bytes])(uintptr_t)(pointer))
 
@@ -141,7 +142,7 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
         TYPE x; \
         __asm__(ME_XPULP_R(NATIVE " %0,%2(%1)", "0x03", "7", #F7, "%0", "%1", "%2") \
                 : "=r"(x) \
-                : "r"(middle), "r"(at), "m"(ME_SPAN(const int8_t, (const int8_t *)middle - 128 * BYTES, 256 * BYTES))); \
+                : "r"(middle), "r"(at), "m"(ME_SPAN(const int8_t, middle, 128 * BYTES))); \
         return x; \
     }
 
