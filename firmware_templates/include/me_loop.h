@@ -92,16 +92,18 @@ static inline void me_after_loop(void (*after)(void)) { after(); }
 
 #endif
 
-/* The row after a loop's last layer: the next iteration begins, back to back or not. */
-static const me_layer me_again[] = { { .tiles = 1 }, { .tiles = 1, .back_to_back = 1 } };
-
-/* Copies the rows of a loop's layers to L1, and the one that the last layer takes for the row after it. */
-static inline void me_fetch_rows(me_layer *to, const me_layer *first, int32_t count)
-{
-    const int32_t size = (int32_t)sizeof(me_layer), bytes = count * size;
-    me_fetch((int8_t *)to, (const int8_t *)first, bytes, bytes, 0);
-    me_fetch((int8_t *)(to + count), (const int8_t *)&me_again[first->back_to_back], size, size, 0);
-}
+/* Defines <layer>_op and <layer>_tile, in L1 from `at` on, for a kernel call that is the same in every iteration: they
+ * are written once, before the loop. Other layers share me_op and me_tile. */
+#ifdef ME_GAP9
+#define ME_OWN_ARGUMENTS(kernel, layer, at) \
+    static kernel##_params *const layer##_op = (void *)(at); \
+    static kernel##_tile *const layer##_tile = (void *)((at) + sizeof(kernel##_params)); \
+    _Static_assert(sizeof(kernel##_params) + sizeof(kernel##_tile) <= 384, "size of arguments: " #kernel)
+#else
+#define ME_OWN_ARGUMENTS(kernel, layer, at) \
+    static kernel##_params layer##_op[1]; \
+    static kernel##_tile layer##_tile[1]
+#endif
 
 /* Before a loop; me_next_turn counts from -1. The control core keeps the state of transfers from L3, if there are
  * any, as each iteration repeats them.
@@ -117,14 +119,13 @@ static inline void me_loop_begins(void (*before)(void))
 }
 
 /* After a loop.
- * behind   row of the layer after it, whose arguments are written; 0: the loop's last layer has written them
+ * behind   row of the layer after it, whose arguments are written
  * after    stores the states that later layers read; 0: there are none */
 static inline void me_loop_ends(const me_layer *behind, void (*after)(void))
 {
     if (after)
         me_after_loop(after);
-    if (behind)
-        me_next_arguments(behind);
+    me_next_arguments(behind);
 }
 
 /* -> whether there is another iteration; its first layer's arguments are written.

@@ -49,10 +49,12 @@ typedef union {
 typedef struct {
     int32_t tiles, buffers, back_to_back, kernel_waits, nine_cores;
     me_tile_function arguments, jobs, load, compute, store, prefetch;
-#ifdef ME_OWN_CALLS_H
-    me_own_call call; /* instead of compute */
-#endif
 } me_layer;
+
+/* A network with loops has a copy of these functions for each layer of a loop. */
+#ifndef ME_OF_A_LAYER
+#define ME_OF_A_LAYER static inline
+#endif
 
 /* Inputs and outputs of the network: the caller's buffers. */
 static const void *const *me_in ME_L1;
@@ -75,17 +77,6 @@ static inline void me_call(me_tile_function function, int32_t tiles, int32_t t)
         function.of_tile(t);
 }
 
-static inline void me_compute(const me_layer *layer, int32_t tiles, int32_t t)
-{
-#ifdef ME_OWN_CALLS_H
-    if (layer->call.kernel) {
-        layer->call.kernel(layer->call.op, layer->call.tile);
-        return;
-    }
-#endif
-    me_call(layer->compute, tiles, t);
-}
-
 #ifdef ME_NEXT_TILE_H
 static inline void me_make_jobs(const me_layer *layer, int32_t t)
 {
@@ -103,7 +94,7 @@ static inline void me_begin_layer(const me_layer *layer)
 }
 
 /* During the computation of tile t: stores the tile before, loads the next one and writes its arguments. */
-static inline void me_between_tiles(const me_layer *layer, int32_t tiles, int32_t t)
+ME_OF_A_LAYER void me_between_tiles(const me_layer *layer, int32_t tiles, int32_t t)
 {
     if (t > 0 && layer->store.of_tile)
         layer->store.of_tile(t - 1);
@@ -207,7 +198,7 @@ static void me_first_arguments(const me_layer *layer)
     me_begin_layer(layer);
 }
 
-static void me_compute_layer(const me_layer *layer, int32_t number)
+ME_OF_A_LAYER void me_compute_layer(const me_layer *layer, int32_t number)
 {
     const int32_t tiles = layer->tiles;
     if (number == 0) {
@@ -219,12 +210,12 @@ static void me_compute_layer(const me_layer *layer, int32_t number)
     for (int32_t t = 0; t < tiles; t++) {
         if (t > 0 || !(layer->back_to_back || layer->kernel_waits))
             me_barrier_all();
-        me_compute(layer, tiles, t);
+        me_call(layer->compute, tiles, t);
     }
     me_barrier_all();
 }
 
-static void me_move_layer(const me_layer *layer, int32_t number)
+ME_OF_A_LAYER void me_move_layer(const me_layer *layer, int32_t number)
 {
     const int32_t tiles = layer->tiles;
     me_timeline_step();
@@ -243,7 +234,7 @@ static void me_move_layer(const me_layer *layer, int32_t number)
         me_timeline_step();
         me_between_tiles(layer, tiles, t);
         if (layer->nine_cores)
-            me_compute(layer, tiles, t);
+            me_call(layer->compute, tiles, t);
         me_wait_for(&me_of_next);
         if (layer->buffers > 2 && t + 1 < tiles)
             me_wait_for(&me_of_tile[(t + 1) & 15]);
@@ -260,7 +251,7 @@ static void me_move_layer(const me_layer *layer, int32_t number)
 /* Whether this core controls the network: one of them does. */
 static inline int me_is_steering(void) { return me_core() == ME_CONTROL_CORE; }
 
-static inline void me_run_layer(const me_layer *layer, int32_t number)
+ME_OF_A_LAYER void me_run_layer(const me_layer *layer, int32_t number)
 {
     if (me_core() == ME_CONTROL_CORE)
         me_move_layer(layer, number);
@@ -319,7 +310,7 @@ static inline void me_run_layer(const me_layer *layer, int32_t number)
     for (int32_t t = 0; t < tiles; t++) {
         me_timeline_step();
         me_between_tiles(layer, tiles, t);
-        me_compute(layer, tiles, t);
+        me_call(layer->compute, tiles, t);
     }
     if (layer->store.once)
         me_call(layer->store, tiles, tiles - 1);

@@ -23,12 +23,6 @@ def jobs(fn: str, index: int, tiling: Tiling, before_cycles: float) -> list[str]
     return [made, *guarded("t > 0", [kept])] if len(tiling.tiles) > 1 else [made]
 
 
-def has_own_call(tiling: Tiling) -> bool:
-    """Return whether a layer's row refers to the kernel itself: its arguments are written once, and
-    no weights are unpacked before the call."""
-    return tiling.arguments_once and tiling.kernel.packing is None
-
-
 def kernel_call(fn: str, index: int, tiling: Tiling) -> str:
     if tiling.kernel.runs_jobs:
         return f"me_ne16_run(&me_ne16_layers[{slot_of(tiling)}]);"

@@ -13,7 +13,6 @@ from myoedge.codegen.addresses import Outside, macro
 from myoedge.codegen.constants import function_name
 from myoedge.codegen.tile_transfers import guarded
 from myoedge.operators.kernel import Operand, Written
-from myoedge.plan.l1.loop_data import ROWS
 from myoedge.plan.locations import Location
 from myoedge.plan.loops import LoopLayers
 from myoedge.plan.plan import Plan
@@ -94,13 +93,13 @@ def loop_values(
     own = [at for at in layers if plan.tilings[at].arguments_once]
     arguments = [f"{function_name(at, plan.steps[at])}_arguments();" for at in own]
     first = [f"{fetch.function}();" for fetch in fetches if fetch.loop == loop and fetch.is_next]
-    rows = _layer_rows(plan, number)
     loads = _constant_loads(plan, layers, outside)
-    lines = [*rows.pop("lines", ()), *loads, *first, *arguments]
+    lines = [*loads, *first, *arguments]
     stores = list(_stores(plan, loop, outside))
     return {
         **asdict(loop),
-        **rows,
+        "last_rows": f"me_last{number}",
+        "again_back_to_back": plan.tilings[loop.first].back_to_back,
         "lines": lines,
         "stores": stores,
         "before": f"before_loop{number}" if lines else "0",
@@ -116,22 +115,6 @@ def _stores(plan: Plan, loop: LoopLayers, outside: Outsides) -> Iterator[str]:
         source = macro(function_name(state.first, plan.steps[state.first]), operand.name)
         to, size = outside(state.first, operand).text, state.size_bytes
         yield f"me_send({source}, {to}, {size}, {size}, 0);"
-
-
-def _layer_rows(plan: Plan, number: int) -> dict[str, Any]:
-    """Return the C name and L1 address of a loop's rows of the layer table, and the statements that
-    load them; "rows": "" if they are in L2."""
-    loop = plan.loops[number]
-    first, count = plan.tilings[loop.first], loop.layers
-    if ROWS not in (buffer.operand for buffer in first.buffers):
-        return {"rows": ""}
-    rows = f"me_rows{number}"
-    return {
-        "rows": rows,
-        "row_count": count,
-        "rows_at": macro(function_name(loop.first, plan.steps[loop.first]), ROWS),
-        "lines": [f"me_fetch_rows({rows}, &me_layers[{loop.first}], {count});"],
-    }
 
 
 def _constant_loads(plan: Plan, layers: Iterable[int], outside: Outsides) -> Iterator[str]:

@@ -14,7 +14,6 @@ import numpy as np
 
 from myoedge.codegen.addresses import NetworkAddresses, Outside, added, macro
 from myoedge.codegen.constants import constant_name, function_name
-from myoedge.codegen.kernel_calls import has_own_call
 from myoedge.codegen.library import brought, called, headers
 from myoedge.codegen.loops import RowFetch, loop_values, row_fetches
 from myoedge.codegen.render import wrapped
@@ -23,7 +22,7 @@ from myoedge.codegen.tiled_layer import OutsideL1, TiledLayer, tiled_layer
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import Operand, Source, Written
 from myoedge.operators.loop.turns import READ, STATE, WRITE
-from myoedge.plan.l1.tiling import ARGUMENTS, Tiling
+from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.feature_maps import through_windows
 from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns
 from myoedge.plan.locations import IN_L3, Location
@@ -52,7 +51,6 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
             for index, (step, layer) in enumerate(zip(plan.steps, layers, strict=True))
             if layer.scalars
         },
-        "own_calls": _own_calls(plan),
         "used": sorted({tiling.kernel.function for tiling in plan.tilings}),
         "starts_next_tiles": any(tiling.kernel.launches_next_tile for tiling in plan.tilings),
         "headers": headers(called(plan.tilings), brought(plan)),
@@ -73,16 +71,6 @@ def _functions(function: str, tiling: Tiling, layer: TiledLayer) -> dict[str, st
     if tiling.arguments_once:
         del called["arguments"]
     return called
-
-
-def _own_call(function: str, tiling: Tiling) -> str:
-    kernel, arguments = tiling.kernel.function, macro(function, ARGUMENTS)
-    return f"ME_OWN_CALL({kernel}, {function}, {arguments})"
-
-
-def _own_calls(plan: Plan) -> list[str]:
-    """Return the kernels to which rows of layers refer."""
-    return sorted({x.kernel.function for x in plan.tilings if has_own_call(x)})
 
 
 def _parts(loops: Sequence[Mapping[str, Any]], layers: int) -> Iterator[dict[str, Any]]:
@@ -138,8 +126,6 @@ def layer_fields(
     if prefetch is not None:
         called["prefetch"] = prefetch.function
     texts = [f".{name} = {number}," for name, number in numbers.items() if number]
-    if has_own_call(tiling):
-        texts.append(f".call = {_own_call(function, tiling)},")
     return wrapped([*texts, *(f".{name}.{member} = {fn}," for name, fn in called.items())], 8)
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from myoedge.codegen.addresses import Addresses, Base, l1_addresses, named
 from myoedge.codegen.constants import dimensions, function_name, heading
-from myoedge.codegen.kernel_calls import argument_structs, has_own_call, jobs, kernel_call
+from myoedge.codegen.kernel_calls import argument_structs, jobs, kernel_call
 from myoedge.codegen.render import assignment, render
 from myoedge.codegen.tile_numbers import Tables
 from myoedge.codegen.tile_transfers import Movement, guarded, movements, phases_of, within
@@ -156,9 +156,7 @@ def _arguments(index: int, tiling: Tiling, addresses: LayerAddresses, tables: Ta
 def _computes(
     fn: str, index: int, tiling: Tiling, addresses: LayerAddresses, tables: Tables
 ) -> list[str]:
-    """Return the statements that compute a tile; none if the layer has a call of its own."""
-    if has_own_call(tiling):
-        return []
+    """Return the statements that compute a tile."""
     return [*_unpacks(tiling, tables, addresses), kernel_call(fn, index, tiling)]
 
 

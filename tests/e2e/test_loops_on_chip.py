@@ -21,6 +21,9 @@ from tests.schemas import check
 from tests.unit import test_torch_scans as scans
 from tests.unit.test_loops import INPUTS, Begun, Delayed, Gated, Late, Loop, Plain, Swapped
 
+OWN = ("run", "layers", "compute")  # last words of functions of network.c
+CORES = 8
+
 
 def built(network: nn.Module, steps: int, folder: Path, **options: Any) -> myoedge.Build:
     shape = (1, steps, INPUTS)
@@ -57,7 +60,7 @@ def test_loops_are_exact(
 
 
 def test_a_loop_with_packed_weights_is_exact(tmp_path: Path) -> None:
-    """No layer refers to the kernel itself, as each first unpacks its weights."""
+    """Each layer first unpacks its weights."""
     torch.manual_seed(0)
     (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { weights = 4 }\n')
     network = Loop(Plain(), 18, states=1, last=True)
@@ -65,6 +68,23 @@ def test_a_loop_with_packed_weights_is_exact(tmp_path: Path) -> None:
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
+
+
+def test_an_iteration_needs_few_instructions_beside_kernels(tmp_path: Path) -> None:
+    """A core goes from one kernel of a loop to the next without reading a table of layers: in 16
+    instructions. Oracle: the instructions that the simulator counts in iterations more."""
+    torch.manual_seed(0)
+    beside = {}
+    for steps in (18, 34):
+        build = built(Loop(Gated(), steps, states=2, last=False), steps, tmp_path)
+        program, (loop,) = build.program, build.report["model"]["loops"]
+        run = myoedge.simulate(build, profile=True).run
+        assert run is not None
+        named = ((program.function_at(at), n) for at, n in run.executed.items())
+        beside[steps] = sum(n for name, n in named if name and name.split("_")[-1] in OWN)
+    layers = loop["last"] - loop["first"] + 1
+    assert layers > 1
+    assert 0 < beside[34] - beside[18] <= 16 * CORES * 16 * layers
 
 
 @pytest.mark.parametrize("step", [scans.delayed, scans.independent])

@@ -22,7 +22,7 @@ from myoedge.codegen.render import template_dir
 from myoedge.operators.interpreter import run_int
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l1 import layers
-from myoedge.plan.l1.loop_data import ARGUMENTS_BYTES, ROW_BYTES, loop_data
+from myoedge.plan.l1.loop_data import ARGUMENTS_BYTES, loop_data
 from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
@@ -76,8 +76,8 @@ def test_constants_of_a_loop_stay_in_l1_if_that_saves_cycles(
 
 
 def test_the_c_asserts_the_planned_sizes() -> None:
-    header = (template_dir() / "include" / "me_own_calls.h").read_text()
-    assert [int(size) for size in re.findall(r"<= (\d+),", header)] == [ARGUMENTS_BYTES, ROW_BYTES]
+    header = (template_dir() / "include" / "me_loop.h").read_text()
+    assert [int(size) for size in re.findall(r"<= (\d+),", header)] == [ARGUMENTS_BYTES]
 
 
 class Deep(nn.Module):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data of a loop that stay in L1 during all iterations: states and results, constants of its
-layers, the arguments of their kernel calls, and their rows of the layer table."""
+layers, and the arguments of their kernel calls."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from myoedge.plan.loops import LoopLayers, LoopTensor
 
 SHARES = (2, 8)  # constants may take 1 / SHARES of L1
 CARRIED_SHARE = 8  # tensors may take 1 / CARRIED_SHARE of L1
-CALLS_SHARE = 3  # arguments and rows may take 1 / CALLS_SHARE of L1
+CALLS_SHARE = 3  # arguments may take 1 / CALLS_SHARE of L1
 ARGUMENTS_BYTES = 384  # of one kernel call, as the generated C asserts
 TIME_BYTES = 4  # of a layer's cycles
-ROWS, ROW_BYTES = "rows", 56  # of a me_layer
 
 Offsets = Mapping[str, int]  # operand -> bytes from the first of these operands
 
@@ -59,7 +58,7 @@ def _places(
 
 
 def loops_with_calls(loops: Sequence[LoopLayers], room: int) -> list[LoopLayers]:
-    """Return the loops whose arguments and rows stay in L1.
+    """Return the loops whose arguments stay in L1.
 
     room   bytes of L1
     """
@@ -72,8 +71,8 @@ def times_bytes(loops: Sequence[LoopLayers], layers: int) -> int:
 
 
 def calls_bytes(loop: LoopLayers) -> int:
-    """Return the bytes of the arguments and rows of a loop's layers, and of one row after them."""
-    return loop.layers * ARGUMENTS_BYTES + (loop.layers + 1) * ROW_BYTES
+    """Return the bytes of the arguments of a loop's layers."""
+    return loop.layers * ARGUMENTS_BYTES
 
 
 def with_buffers(
@@ -137,11 +136,9 @@ def with_calls(
     start = int(round_up(max(ends, default=0), ALIGNMENT))
     for loop in loops if len(known) == len(found) else ():
         span = known[loop.first].first, known[loop.last].first + len(known[loop.last].tiles) - 1
-        rows_bytes = (loop.layers + 1) * ROW_BYTES
-        rows = Buffer(ROWS, 0, rows_bytes, start + loop.layers * ARGUMENTS_BYTES, *span)
         for at, index in enumerate(range(loop.first, loop.last + 1)):
             call = Buffer(ARGUMENTS, 0, ARGUMENTS_BYTES, start + at * ARGUMENTS_BYTES, *span)
-            buffers = [rows] * (at == 0) + [call] * _is_independent(known[index])
+            buffers = [call] * _is_independent(known[index])
             is_next = at == 0 and _follows(known[index], known[loop.last])
             found[index] = replace(
                 known[index],

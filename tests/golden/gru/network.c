@@ -161,21 +161,26 @@ static const me_layer me_layers[] = {
     { .tiles = 1 },
 };
 
+/* row: that of the layer; the one that runs after it follows */
+ME_OF_A_LAYER void run_layer(const me_layer *row, int32_t layer)
+{
+    me_run_layer(row, layer);
+    me_layer_ends(layer);
+#ifdef ME_TRACE
+    if (me_trace) {
+        switch (layer) {
+        case 0: me_trace(0, L00_GATES_Y, 288); break;
+        case 1: me_trace(1, L01_GRU_Y, 48); break;
+        case 2: me_trace(2, (int8_t *)me_out[0], 3); break;
+        }
+    }
+#endif
+}
+
 int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
-    for (int32_t layer = 0; layer < 3; layer++) {
-        me_run_layer(&me_layers[layer], layer);
-        me_layer_ends(layer);
-#ifdef ME_TRACE
-        if (me_trace) {
-            switch (layer) {
-            case 0: me_trace(0, L00_GATES_Y, 288); break;
-            case 1: me_trace(1, L01_GRU_Y, 48); break;
-            case 2: me_trace(2, (int8_t *)me_out[0], 3); break;
-            }
-        }
-#endif
-    }
+    for (int32_t layer = 0; layer < 3; layer++)
+        run_layer(&me_layers[layer], layer);
     return ME_OK;
 }

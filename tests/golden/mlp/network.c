@@ -106,20 +106,25 @@ static const me_layer me_layers[] = {
     { .tiles = 1 },
 };
 
+/* row: that of the layer; the one that runs after it follows */
+ME_OF_A_LAYER void run_layer(const me_layer *row, int32_t layer)
+{
+    me_run_layer(row, layer);
+    me_layer_ends(layer);
+#ifdef ME_TRACE
+    if (me_trace) {
+        switch (layer) {
+        case 0: me_trace(0, L00_LINEAR_Y, 32); break;
+        case 1: me_trace(1, (int8_t *)me_out[0], 8); break;
+        }
+    }
+#endif
+}
+
 int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
-    for (int32_t layer = 0; layer < 2; layer++) {
-        me_run_layer(&me_layers[layer], layer);
-        me_layer_ends(layer);
-#ifdef ME_TRACE
-        if (me_trace) {
-            switch (layer) {
-            case 0: me_trace(0, L00_LINEAR_Y, 32); break;
-            case 1: me_trace(1, (int8_t *)me_out[0], 8); break;
-            }
-        }
-#endif
-    }
+    for (int32_t layer = 0; layer < 2; layer++)
+        run_layer(&me_layers[layer], layer);
     return ME_OK;
 }

@@ -312,26 +312,31 @@ static const me_layer me_layers[] = {
     { .tiles = 1 },
 };
 
+/* row: that of the layer; the one that runs after it follows */
+ME_OF_A_LAYER void run_layer(const me_layer *row, int32_t layer)
+{
+    me_run_layer(row, layer);
+    me_layer_ends(layer);
+#ifdef ME_TRACE
+    if (me_trace) {
+        switch (layer) {
+        case 0: me_trace(0, L00_TRANSPOSE_Y, 2); break;
+        case 1: me_trace(1, L01_CONCAT_Y, 6); break;
+        case 2: me_trace(2, (int8_t *)me_out[1], 4); break;
+        case 3: me_trace(3, L03_CONV_Y, 6); break;
+        case 4: me_trace(4, L04_CONCAT_Y, 18); break;
+        case 5: me_trace(5, (int8_t *)me_out[2], 12); break;
+        case 6: me_trace(6, L06_CONV_Y, 4); break;
+        case 7: me_trace(7, (int8_t *)me_out[0], 4); break;
+        }
+    }
+#endif
+}
+
 int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
-    for (int32_t layer = 0; layer < 8; layer++) {
-        me_run_layer(&me_layers[layer], layer);
-        me_layer_ends(layer);
-#ifdef ME_TRACE
-        if (me_trace) {
-            switch (layer) {
-            case 0: me_trace(0, L00_TRANSPOSE_Y, 2); break;
-            case 1: me_trace(1, L01_CONCAT_Y, 6); break;
-            case 2: me_trace(2, (int8_t *)me_out[1], 4); break;
-            case 3: me_trace(3, L03_CONV_Y, 6); break;
-            case 4: me_trace(4, L04_CONCAT_Y, 18); break;
-            case 5: me_trace(5, (int8_t *)me_out[2], 12); break;
-            case 6: me_trace(6, L06_CONV_Y, 4); break;
-            case 7: me_trace(7, (int8_t *)me_out[0], 4); break;
-            }
-        }
-#endif
-    }
+    for (int32_t layer = 0; layer < 8; layer++)
+        run_layer(&me_layers[layer], layer);
     return ME_OK;
 }
