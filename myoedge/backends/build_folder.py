@@ -20,7 +20,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import enforce
 from myoedge.operators.interpreter import run_int
-from myoedge.operators.loop.turns import STATE
+from myoedge.operators.turns import STATE
 from myoedge.plan.plan_json import parse_location, written_by
 from myoedge.quantization.consistency import QUANTIZED
 from myoedge.quantization.files import from_files, unpacked_npz, weight_shapes

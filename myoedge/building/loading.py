@@ -19,8 +19,8 @@ from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import node_rows, unique_names
-from myoedge.operators.loop.turns import times_run
 from myoedge.operators.queries import macs
+from myoedge.operators.turns import times_run
 from myoedge.passes.condition import Conditioning, add_conditioning_filters
 from myoedge.quantization import samples
 from myoedge.quantization.recordings.reading import Reading

@@ -21,7 +21,7 @@ from myoedge.codegen.tile_transfers import fetch_function
 from myoedge.codegen.tiled_layer import OutsideL1, TiledLayer, tiled_layer
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import Operand, Source, Written
-from myoedge.operators.loop.turns import READ, STATE, WRITE
+from myoedge.operators.turns import READ, STATE, WRITE
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.feature_maps import through_windows
 from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns

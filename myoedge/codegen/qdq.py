@@ -15,11 +15,11 @@ import numpy as np
 
 from myoedge.numerics.pointwise import bounds
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.elementwise.qdq import clamp, pointwise
+from myoedge.operators.elementwise import clamp, pointwise
 from myoedge.operators.interpreter import PRE, has_table
-from myoedge.operators.loop.qdq import write_in_step
-from myoedge.operators.loop.turns import IN_LOOPS, has_loops, turns
+from myoedge.operators.loop import write_in_step
 from myoedge.operators.qdq import TYPES, OnnxNode, Write, Writer, operator_writers
+from myoedge.operators.turns import IN_LOOPS, has_loops, turns
 from myoedge.operators.written_real import written_real
 from myoedge.plan.plan import Plan
 from myoedge.quantization.fidelity import Fidelity

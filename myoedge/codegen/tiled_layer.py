@@ -18,7 +18,7 @@ from myoedge.codegen.tile_transfers import Movement, guarded, movements, phases_
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import SCRATCH, Fields
-from myoedge.operators.products.packed_weights import WORD_BYTES
+from myoedge.operators.library.packed_weights import WORD_BYTES
 from myoedge.plan.l1.tiling import ARGUMENTS, Tiling
 
 

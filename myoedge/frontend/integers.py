@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from myoedge.operators.elementwise.conditions import rows_by
 from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.operators.library.conditions import rows_by
 
 ROWS, COMPARED, NUMBERS = "rows", "compared", "numbers"  # uses of integers
 SMALL = ("bool", "uint8")  # stored as uint8 on the device

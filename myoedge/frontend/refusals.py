@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from myoedge.errors import MyoedgeError, named_input
 from myoedge.graph.origin import Origin
 from myoedge.operators.graph_builder import ReadsRefused, Unsupported
-from myoedge.operators.softmax.masks import MIXED, NO_KEY
+from myoedge.operators.library.masks import MIXED, NO_KEY
 
 # ---- files
 

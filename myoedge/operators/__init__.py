@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operators, one folder per family; importing this package fills base.OPS."""
+"""The operators, one folder per family, and library/, which families share; importing this package
+fills base.OPS."""
 
 from __future__ import annotations
 
@@ -10,13 +11,14 @@ from types import ModuleType
 
 FOLDER = Path(__file__).parent
 SEPARATE = ("import_rows", "qdq", "cases", "torch_library")  # modules that do not define operators
+LIBRARY = "library"  # the folder of what families share
 TABLES = {"import_rows": "ROWS", "qdq": "WRITE", "cases": "CASES"}  # module -> its table
 
 
 def families() -> list[str]:
-    """Return the sorted names of the operator families (subfolders)."""
+    """Return the sorted names of the operator families (subfolders but LIBRARY)."""
     packages = pkgutil.iter_modules([str(FOLDER)])
-    return sorted(m.name for m in packages if m.ispkg)
+    return sorted(m.name for m in packages if m.ispkg and m.name != LIBRARY)
 
 
 ADDED: list[ModuleType] = []  # packages of plug-ins, laid out like the folders here

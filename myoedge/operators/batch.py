@@ -12,8 +12,8 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Graph, Node, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS, OpDef, QuantizedNode
-from myoedge.operators.loop.turns import IN_LOOPS
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.turns import IN_LOOPS
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,14 @@ from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.chain_nest import ChainNest, ChainParams
-from myoedge.operators.chain_turns import of_one_iteration, sequences, turn_axis
+from myoedge.operators.chain_nest import (
+    ChainNest,
+    ChainParams,
+    of_one_iteration,
+    sequences,
+    turn_axis,
+)
 from myoedge.operators.described import written_shape
-from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.format import WORDS, Format
 from myoedge.operators.joint_formula import JointFormula, long_axes
 from myoedge.operators.kernel import (
@@ -46,6 +50,7 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
+from myoedge.operators.library.pointwise import axes_of
 from myoedge.operators.scanned import (
     CUT,
     generated_cost,
@@ -191,27 +196,19 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
     own = result_operands(step, text, flat, (*dims, ((SIDE, 1),)))
     operands = sequences(flat, (*rows, *tables, *own), text.pointers, text.results)
+    empty: Fields = {} if engine.control_core else {"unused": 0}  # C's structs have a field
     return TiledKernel(
         function=text.name,
         axes=turn_axis(flat) | axes | over | sides,
         split=_tiled_axes(flat, axes),
         operands=tuple(operands),
-        op={name: f"@{name}" for name in text.tables} or _unused(engine),
+        op={name: f"@{name}" for name in text.tables} or empty,
         tile=lambda regions: _tile(regions, flat, text),
         work=lambda sizes: chain_cycles(flat, own[0], sizes, text, engine.cores),
-        nine_cores=_control_core(engine),
+        nine_cores=engine.control_core or None,
         sources=text.files,
         cost=generated_cost(text.code),
     )
-
-
-def _unused(engine: Engine) -> Fields:
-    """Return the field of a struct without others."""
-    return {} if engine.control_core else {"unused": 0}
-
-
-def _control_core(engine: Engine) -> bool | None:
-    return engine.control_core or None
 
 
 def _tiled_axes(flat: FlatNest, axes: Iterable[str]) -> tuple[str, ...]:
@@ -267,7 +264,7 @@ def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Field
     """Return the pointers of a tile, the extents of its loops, and the steps of its arrays; all
     results have those of y. Pointers are to where padding would start."""
     rows = _same_rows(flat, text)
-    given = _with_rows(regions, rows)
+    given = {**regions, **{name: regions[other] for name, other in rows.items()}}
     regions = of_one_iteration(given, flat, text.pointers, text.results)
     names = (*text.pointers, *text.results)
     fields: dict[str, int | str] = {name: f"@{rows.get(name, name)}" for name in names}
@@ -292,10 +289,6 @@ def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Field
 def _same_rows(flat: FlatNest, text: CKernel) -> dict[str, str]:
     """Return pointer -> the pointer of another read of its rows."""
     return {text.pointers[n]: text.pointers[other] for n, other in shared_rows(flat).items()}
-
-
-def _with_rows(regions: Mapping[str, Region], rows: Mapping[str, str]) -> dict[str, Region]:
-    return {**regions, **{name: regions[other] for name, other in rows.items()}}
 
 
 def _padding_bytes(region: Region, array: Array) -> int:

@@ -16,9 +16,9 @@ import myoedge.operators  # noqa: F401  (fills OPS)
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS
-from myoedge.operators.loop.turns import IN_LOOPS
 from myoedge.operators.queries import attribute_fault, fixed_params, output_of
 from myoedge.operators.softmax.definition import ROW_MAX
+from myoedge.operators.turns import IN_LOOPS
 
 T = TypeVar("T")
 Check = Callable[[T], Iterator[str]]  # yields the names of the offending tensors

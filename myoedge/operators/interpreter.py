@@ -20,7 +20,7 @@ from myoedge.numerics.pointwise import bounds, evaluate, result_range
 from myoedge.numerics.quant_params import rounded
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.batch import Batch, batched_step
-from myoedge.operators.loop.turns import is_complete, moved, turns
+from myoedge.operators.turns import is_complete, moved, turns
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController

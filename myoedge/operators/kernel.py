@@ -19,7 +19,7 @@ from myoedge.targets.chip import Engine, KernelCost
 
 if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
-    from myoedge.operators.products.packed_weights import PackedConstant
+    from myoedge.operators.library.packed_weights import PackedConstant
 
 AffineExpr = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
 Span = tuple[int, int]  # first index, number of indices

@@ -6,12 +6,17 @@ A layer is given as its node, the shapes of its inputs and of its result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import OPS
-from myoedge.operators.format import ANY, Format
+from myoedge.operators.format import ANY, INT8_ALONE, Format
+from myoedge.operators.kernel import CLUSTER, NINE_CORES, Kernel, Tiling
+
+if TYPE_CHECKING:
+    from myoedge.operators.base import QuantizedNode
 
 
 def _fitting(node: Node, shapes: Sequence[Shape], out: Shape) -> list[Format]:
@@ -99,3 +104,54 @@ def _types_text(types: Sequence[ElementType]) -> str:
 
 def _bits_text(bits: Sequence[int]) -> str:
     return f"{bits[0]} to {bits[-1]}" if len(bits) > 1 else "".join(map(str, bits))
+
+
+# The ninth core, the control core, joins each tile some hundred cycles late, after starting its
+# transfers. With this many MACs, a tile is longer than nine times that.
+NINE_CORES_MACS = 2**18
+
+
+def low_scratch_fallback(
+    tiling: Tiling,
+    *formats: Format,
+    accepts: Callable[[QuantizedNode], bool] = lambda node: True,
+) -> Kernel:
+    """Return a slower kernel with little scratch, for layers whose other kernels need more scratch
+    than fits in L1."""
+    return Kernel(CLUSTER, tiling, accepts, formats or (INT8_ALONE,), fallback=True)
+
+
+def has_int16(step: QuantizedNode) -> bool:
+    """Return whether operand, weights or result are int16; used as `accepts` of an int16 kernel."""
+    return step.has_int16
+
+
+def by_width(tiling: Tiling, wide: Tiling, *formats: Format) -> tuple[Kernel, ...]:
+    """Return two kernels for eight cores, one for int8 only and one for int16.
+
+    tiling, wide   tiling of the int8 and of the int16 kernel
+    formats        formats of the int16 kernel
+    """
+    return (
+        Kernel(CLUSTER, tiling, lambda node: not node.has_int16),
+        Kernel(CLUSTER, wide, has_int16, formats),
+    )
+
+
+def is_large(macs: int) -> bool:
+    """Return whether a layer with this number of multiply-accumulates is faster on nine cores."""
+    return macs >= NINE_CORES_MACS
+
+
+def on_nine_cores(
+    tiling: Tiling, large: Callable[[QuantizedNode], bool], *formats: Format
+) -> tuple[Kernel, ...]:
+    """Return two kernels, for eight cores and for nine.
+
+    large     layer -> whether the kernel for nine cores runs it
+    formats   formats of both kernels in addition to int8
+    """
+    return (
+        Kernel(CLUSTER, tiling, lambda node: not large(node), formats),
+        Kernel(NINE_CORES, tiling, large, formats),
+    )

@@ -13,7 +13,6 @@ from myoedge.nest.flat import FlatNest
 from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import ceil_div
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.kernel import (
     AffineExpr,
     Fields,
@@ -23,6 +22,7 @@ from myoedge.operators.kernel import (
     TiledKernel,
     Written,
 )
+from myoedge.operators.library.pointwise import axes_of
 from myoedge.targets.chip import Engine, KernelCost
 
 CARRIED = "carried"  # the loop along which values are carried

@@ -12,7 +12,7 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.graph.match import attempt, floats, made_by, require, writer
 from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.arrays import Array
-from myoedge.operators.attention.graph_form import attend, fits
+from myoedge.operators.attention.import_rows import attend, fits
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.passes.forms import all_of, factor_of
 from myoedge.passes.rotary import find_rotary

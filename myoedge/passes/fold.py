@@ -13,7 +13,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.interpreter import real_node
-from myoedge.operators.loop.turns import IN_LOOPS
+from myoedge.operators.turns import IN_LOOPS
 from myoedge.passes.fold_embeddings import FOLD_EMBEDDINGS
 from myoedge.passes.forms import MOVES, before_functions, times_zeros
 

@@ -11,10 +11,10 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.match import attempt
 from myoedge.numerics.pointwise import Chain
-from myoedge.operators.elementwise.nonfinite import Nonfinite
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.operators.loop.turns import has_loops
-from myoedge.operators.softmax.masks import once
+from myoedge.operators.library.masks import once
+from myoedge.operators.library.nonfinite import Nonfinite
+from myoedge.operators.turns import has_loops
 
 
 def limit_infinities(graph: Graph) -> Graph:

@@ -16,7 +16,7 @@ from myoedge.operators.graph_builder import (
     slice_axis,
     transpose,
 )
-from myoedge.operators.loop.turns import LAST, NEXT, READ, STATE, WRITE, has_loops, in_order
+from myoedge.operators.turns import LAST, NEXT, READ, STATE, WRITE, has_loops, in_order
 from myoedge.passes.loop_columns import (
     MOST_PEELED,
     Column,

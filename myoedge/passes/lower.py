@@ -7,11 +7,11 @@ from myoedge.graph.ir import Attrs, Graph, Node
 from myoedge.graph.match import found, made_by, require
 from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.pointwise import IDENTITY
-from myoedge.operators.attention.graph_form import WORD, filled
+from myoedge.operators.attention.import_rows import WORD, filled
 from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize import carried_params, clamped_to
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.operators.layout.tiling import PARTS
+from myoedge.operators.library.moves import PARTS
 from myoedge.operators.queries import fixed_params
 from myoedge.passes.forms import all_of
 

@@ -22,8 +22,8 @@ from myoedge.graph.rewrite import Rewrite, RewritePattern, apply
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.interpreter import real_node
+from myoedge.operators.scan import products
 from myoedge.operators.scan import real as states_of
-from myoedge.operators.scan.import_rows import products
 
 FEWEST = 4  # steps of a scan
 SOURCES = 2  # maximum number of tensors that a scan reads

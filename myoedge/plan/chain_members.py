@@ -11,8 +11,8 @@ from myoedge.nest.ir import Affine, Element, Nest, Reduced
 from myoedge.nest.parts import all_axes, depending
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import AUTO, CORES
-from myoedge.operators.products.packing import WeightedParams
-from myoedge.operators.products.rows import may_join_product
+from myoedge.operators.library.packing import WeightedParams
+from myoedge.operators.library.rows import may_join_product
 
 
 def may_join(step: QuantizedNode) -> bool:

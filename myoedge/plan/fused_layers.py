@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import CORES
-from myoedge.operators.loop.turns import loop_of, loop_spans
+from myoedge.operators.turns import loop_of, loop_spans
 from myoedge.plan.chain_choice import join_chains
 from myoedge.plan.chains import JoinableLayers
 from myoedge.plan.l1.layer_kernels import fewest_cycles

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import Source
-from myoedge.operators.loop.turns import IN_LOOPS, NEXT, READ, STATE, WRITE, LoopSpan, loop_spans
+from myoedge.operators.turns import IN_LOOPS, NEXT, READ, STATE, WRITE, LoopSpan, loop_spans
 from myoedge.quantization.scales import QuantGraph
 
 Roots = Mapping[str, tuple[str, int]]

@@ -16,7 +16,7 @@ from myoedge.graph.ir import Shape
 from myoedge.nest.flat import Iterations
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.chain_nest import ChainNest, ChainParams, with_turns
-from myoedge.operators.loop.turns import WRITE
+from myoedge.operators.turns import WRITE
 
 Roots = Mapping[str, tuple[str, int]]
 

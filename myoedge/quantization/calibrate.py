@@ -17,8 +17,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import round_up_12_bits
 from myoedge.operators.base import OPS
 from myoedge.operators.embedding import table_range
-from myoedge.operators.integers.numbers import truth_range
 from myoedge.operators.interpreter import PRE
+from myoedge.operators.library.integers import truth_range
 from myoedge.quantization.choice_ranges import choice_ranges
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range, masked_ranges

@@ -18,7 +18,7 @@ from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
-from myoedge.operators.loop.turns import loop_of
+from myoedge.operators.turns import loop_of
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.masked_ranges import Range
 from myoedge.quantization.tensor_params import INNER_HEADROOM

@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
-from myoedge.operators.softmax.masks import MASK_GAP
+from myoedge.operators.library.masks import MASK_GAP
 from myoedge.quantization.masked_ranges import seen_elements
 
 CHOSEN_GAP = 100.0 * MASK_GAP  # an argmax never chooses a score this far below the largest

@@ -10,7 +10,7 @@ from dataclasses import replace
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.quant_params import round_up_12_bits
-from myoedge.operators.loop.turns import STATE
+from myoedge.operators.turns import STATE
 from myoedge.quantization.calibrate import Calibration, read_ranges
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.masked_ranges import Range

@@ -13,7 +13,7 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import COMPARISONS
 from myoedge.operators.attention import scores_of
-from myoedge.operators.attention.geometry import added, in_window
+from myoedge.operators.attention.operands import added, in_window
 from myoedge.operators.base import OPS
 from myoedge.quantization.float_runs import float_values
 

@@ -18,7 +18,7 @@ from myoedge.numerics.pointwise import Chain
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE, integer_step, run_int, run_int_batch
-from myoedge.operators.loop.turns import has_loops
+from myoedge.operators.turns import has_loops
 from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.fidelity import (

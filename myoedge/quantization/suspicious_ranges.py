@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.attention.geometry import added
+from myoedge.operators.attention.operands import added
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.queries import own_params

@@ -14,8 +14,8 @@ from myoedge.numerics.quant_params import QuantParams, range_params, symmetric_p
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, result_bounds
 from myoedge.operators.kernel_formats import always_reads, always_writes
+from myoedge.operators.library.masks import MASK_GAP
 from myoedge.operators.queries import own_params
-from myoedge.operators.softmax.masks import MASK_GAP
 from myoedge.quantization.formats import (
     fills,
     integer_tensors,

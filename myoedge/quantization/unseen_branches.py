@@ -18,9 +18,9 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import FLOAT_MAX, NEXT_CHOICE, Chain, branches
 from myoedge.operators.base import OPS
-from myoedge.operators.elementwise.signs import POINTS
 from myoedge.operators.interpreter import PRE, activated, has_table, real_node
-from myoedge.operators.loop.turns import IN_LOOPS
+from myoedge.operators.library.signs import POINTS
+from myoedge.operators.turns import IN_LOOPS
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import BOOLEAN, Range
 

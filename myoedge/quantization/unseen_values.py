@@ -15,7 +15,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.pointwise import FLOAT_MAX
 from myoedge.numerics.quant_params import QuantParams, dequantize
 from myoedge.operators.interpreter import PRE
-from myoedge.operators.loop.turns import IN_LOOPS
+from myoedge.operators.turns import IN_LOOPS
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range

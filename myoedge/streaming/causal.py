@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import Graph
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.loop.turns import IN_LOOPS, READ, STATE
+from myoedge.operators.turns import IN_LOOPS, READ, STATE
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.frame_reads import PassReads, Read, earliest_reads
 from myoedge.streaming.loops import SequenceLoop, loops_of

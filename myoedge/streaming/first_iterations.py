@@ -22,7 +22,7 @@ from myoedge.graph.ir import Graph, Node, Tensor, prune
 from myoedge.graph.match import attempt, require
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
-from myoedge.operators.loop.turns import IN_LOOPS, LAST, READ, STATE, WRITE
+from myoedge.operators.turns import IN_LOOPS, LAST, READ, STATE, WRITE
 from myoedge.quantization.no_samples import at_random
 from myoedge.streaming.loops import SequenceLoop, loops_of
 from myoedge.streaming.time_axis import rule_along

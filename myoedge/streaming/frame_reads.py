@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.operators.loop.turns import READ, WRITE
 from myoedge.operators.streaming_rule import StreamingRule
+from myoedge.operators.turns import READ, WRITE
 
 Rates = Mapping[str, Fraction]
 NodeRules = Mapping[str, Mapping[str, StreamingRule]]

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.operators.loop.turns import IN_LOOPS, READ, STATE, loop_spans
 from myoedge.operators.streaming_rule import StreamingRule, StreamState
+from myoedge.operators.turns import IN_LOOPS, READ, STATE, loop_spans
 
 STATES = StreamState(0, "loop", (), None)  # the node of a loop that reads frames has none itself
 

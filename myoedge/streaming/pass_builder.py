@@ -13,8 +13,8 @@ from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.checks import Spec, enforce
-from myoedge.operators.loop.turns import LAST, NEXT, STATE
 from myoedge.operators.streaming_rule import StreamingRule, StreamState
+from myoedge.operators.turns import LAST, NEXT, STATE
 from myoedge.quantization.consistency import QUANTIZED
 from myoedge.quantization.formats import operand_names
 from myoedge.quantization.scales import QuantGraph

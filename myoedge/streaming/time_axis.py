@@ -12,8 +12,8 @@ from typing import TypeVar
 from myoedge.errors import MyoedgeError, named_input
 from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.operators.base import OPS
-from myoedge.operators.loop.turns import IN_LOOPS, READ, STATE, WRITE
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.turns import IN_LOOPS, READ, STATE, WRITE
 from myoedge.streaming.loops import SequenceLoop, loops_of
 
 Axes = Mapping[str, int]  # tensor -> axis

@@ -18,7 +18,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.products import rows
+from myoedge.operators.library import rows
 from tests.conftest import save_exported
 
 CHECK = golden_check.check_golden  # taken before the fixture of conftest.py replaces it

@@ -18,8 +18,8 @@ import myoedge
 from myoedge import targets
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import OUT, Fields, Kernel, Operand, Region, TiledKernel
-from myoedge.operators.products.packing import packed_channels
-from myoedge.operators.products.rows import row_sizes
+from myoedge.operators.library.packing import packed_channels
+from myoedge.operators.library.rows import row_sizes
 from myoedge.targets.chip import Engine, KernelCost
 from tests.conftest import save_exported
 

@@ -14,7 +14,7 @@ from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.common_rules import ProductParams
-from myoedge.operators.products.packing import WeightedParams, packed_channels, packed_weights
+from myoedge.operators.library.packing import WeightedParams, packed_channels, packed_weights
 
 KERNELS = ("me_conv_s8", "me_linear_s8", "me_matmul_s8")
 

@@ -14,7 +14,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention import ATTENTION
-from myoedge.operators.attention.geometry import sizes_of
+from myoedge.operators.attention.operands import sizes_of
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check

@@ -15,8 +15,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.elementwise.definition import broadcast
-from myoedge.operators.elementwise.tiling import broadcast_steps
 from myoedge.operators.interpreter import integer_step
+from myoedge.operators.library.pointwise import broadcast_steps
 from tests.kernels.drawn import RUNS, Case, blob, check
 
 KERNELS = ("me_add_s8", "me_mul_s8", "me_table_s8", "me_tables_s8")

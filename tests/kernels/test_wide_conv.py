@@ -16,7 +16,7 @@ from myoedge.operators.conv import CONV
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.wide import wide_weights
 from myoedge.operators.interpreter import integer_step
-from myoedge.operators.products.packing import channels_in_blocks
+from myoedge.operators.library.packing import channels_in_blocks
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_wide import draw, params
 

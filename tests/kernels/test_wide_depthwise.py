@@ -15,7 +15,7 @@ from myoedge.operators.conv import CONV
 from myoedge.operators.conv.depthwise import wide_packed
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.interpreter import integer_step
-from myoedge.operators.products.packing import packed_channels
+from myoedge.operators.library.packing import packed_channels
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_wide import draw, params
 from tests.kernels.test_wide_conv import LIMITS, WIDTHS

@@ -22,7 +22,7 @@ from myoedge.operators.chain_nest import with_late_results
 from myoedge.operators.chains import chain_step
 from myoedge.operators.formula import FORMULAS
 from myoedge.operators.interpreter import integer_step
-from myoedge.operators.loop.turns import WRITE
+from myoedge.operators.turns import WRITE
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.targets import find_chip

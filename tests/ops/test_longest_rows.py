@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.operators.variance import LENGTH_MAX
-from myoedge.operators.variance.cases import SQUARES, slack
+from myoedge.operators.variance import LENGTH_MAX, SQUARES, slack
 from tests.ops.case import Case
 from tests.ops.harness import mismatches, run_c
 from tests.ops.test_ops import check_meaning, integers

@@ -17,7 +17,7 @@ import pytest
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS
 from myoedge.operators.checks import enforce
-from myoedge.operators.loop.turns import IN_LOOPS
+from myoedge.operators.turns import IN_LOOPS
 from myoedge.plan.check import PLANNED
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.files import from_files, to_json, to_safetensors, weight_shapes

@@ -20,7 +20,7 @@ from myoedge.codegen.firmware import make_firmware
 from myoedge.codegen.project import Sources, make_sources
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.operators import core_kernels
+from myoedge.operators import kernel_formats
 from myoedge.operators.base import OPS
 from myoedge.operators.engine_choice import CORES
 from myoedge.operators.interpreter import run_int
@@ -71,7 +71,7 @@ def quick(every: Iterable[Any], *quick: Any) -> list[Any]:
 @pytest.fixture(autouse=True)
 def _small_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels for large layers run small ones, and layers are fused wherever they can be."""
-    monkeypatch.setattr(core_kernels, "NINE_CORES_MACS", 1)
+    monkeypatch.setattr(kernel_formats, "NINE_CORES_MACS", 1)
     monkeypatch.setattr(tiling, "LEAST_BYTES", 0)
     monkeypatch.setattr(fused_layers, "_gain", lambda both, chip: 1.0)
 

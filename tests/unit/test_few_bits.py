@@ -22,7 +22,7 @@ from myoedge.numerics.weight_format import WeightFormat
 from myoedge.numerics.weight_rounding import Moments, rounded_rows
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_float, run_int
-from myoedge.operators.products.packed_weights import packed_bytes
+from myoedge.operators.library.packed_weights import packed_bytes
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.layer_rules import LayerRule

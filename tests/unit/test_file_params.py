@@ -207,7 +207,7 @@ def test_weights_of_9_bits_in_groups(
     groups: int, longest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights of 16 bits; sums of weights of 8 bits, three for 255, of sums too long for that."""
-    monkeypatch.setattr("myoedge.operators.products.packing.INT16_TAPS_MAX", longest)
+    monkeypatch.setattr("myoedge.operators.library.packing.INT16_TAPS_MAX", longest)
     b, zero = GraphBuilder(), 0 if groups == 2 else 100
     q = RNG(0).integers(0, 256, (6, 3, 3, 6 // groups))
     q[0, 0, 0, 0] = 255

@@ -13,9 +13,9 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizeInputs
-from myoedge.operators.filters import sections as filter_sections
+from myoedge.operators.filters import quantized
+from myoedge.operators.filters.quantized import gain, stored_sections
 from myoedge.operators.filters.running import POINT, quantize
-from myoedge.operators.filters.sections import gain, stored_sections
 from myoedge.passes.condition import Conditioning, sections
 
 
@@ -79,6 +79,6 @@ def test_a_narrow_band_keeps_its_gain_in_integers(band_hz: tuple[float, float], 
 
 def test_a_filter_that_rings_for_ever_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its poles lie inside the unit circle, by a hair."""
-    monkeypatch.setattr(filter_sections, "LONGEST", 1 << 12)
+    monkeypatch.setattr(quantized, "LONGEST", 1 << 12)
     with pytest.raises(MyoedgeError, match="it rings for more than"):
         sections(Conditioning(200.0, notch_hz=50.0, notch_q=1e4))

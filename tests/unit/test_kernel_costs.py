@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS
 from myoedge.operators.kernel import TiledKernel
-from myoedge.operators.products.gemm import COPIED, Windows, block_work, gather_work
+from myoedge.operators.library.rows import COPIED, Windows, block_work, gather_work
 from myoedge.plan.cost.timing import Load, TimelineStep, tile_cycles
 from myoedge.plan.l1.layer_kernels import (
     accelerator_gain,

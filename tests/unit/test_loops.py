@@ -20,7 +20,7 @@ from myoedge.operators.interpreter import (
     run_float,
     run_int,
 )
-from myoedge.operators.loop.turns import (
+from myoedge.operators.turns import (
     IN_LOOPS,
     in_order,
     loop_spans,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from myoedge.operators.attention.geometry import sizes_of
+from myoedge.operators.attention.operands import sizes_of
 from myoedge.operators.kernel import Operand, TiledKernel
 from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.targets import find_chip

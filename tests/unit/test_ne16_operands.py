@@ -13,21 +13,19 @@ from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import QuantizeInputs
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16_parts import SumsSchedule, WindowParts
-from myoedge.operators.products.ne16_constants import (
+from myoedge.operators.library.ne16_jobs import (
     bit_planes,
-    depthwise_planes,
-    filter_planes,
-    linear_planes,
-    weight_halves,
-)
-from myoedge.operators.products.ne16_cycles import (
     depthwise_cycles,
+    depthwise_planes,
     filter_cycles,
+    filter_planes,
     linear_cycles,
+    linear_planes,
     pointwise_cycles,
     units_of_jobs,
+    weight_halves,
 )
-from myoedge.operators.products.packing import quantize, unsigned_bound
+from myoedge.operators.library.packing import quantize, unsigned_bound
 from tests.simulator.ne16_jobs import recorded_cycles
 from tests.simulator.ne16_meaning import Shape, packed_weights
 

@@ -12,7 +12,7 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, QuantizedParams
 from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
-from myoedge.operators.products.packing import WeightedParams
+from myoedge.operators.library.packing import WeightedParams
 from myoedge.operators.recurrent.tiling import one_sequence_of_many_units, resets_products
 
 

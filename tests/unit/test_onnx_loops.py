@@ -19,7 +19,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.operators.interpreter import run_float
 from myoedge.operators.loop import MOST_STEPS
-from myoedge.operators.loop.turns import loop_spans
+from myoedge.operators.turns import loop_spans
 from myoedge.passes import prepare
 from tests.networks import Function
 from tests.onnx_models import model, node, saved

@@ -30,10 +30,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import FUNCTIONS, Chain, evaluate, listed
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS
-from myoedge.operators.elementwise.qdq import NATIVE
+from myoedge.operators.elementwise import NATIVE
 from myoedge.operators.interpreter import run_int
+from myoedge.operators.pool import onnx_window as regular_grid
 from myoedge.operators.pool.definition import adaptive, regular
-from myoedge.operators.pool.qdq import regular as regular_grid
 from myoedge.passes import prepare
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan

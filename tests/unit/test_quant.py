@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.attention.exponentials import (
+from myoedge.operators.attention.operands import (
     BYTES,
     FINE,
     ExpTable,

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from myoedge.building.loading import load_model
 from myoedge.numerics.pointwise import evaluate
-from myoedge.operators.elementwise.arithmetic import div, rest
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.import_rows import Arguments
 from myoedge.operators.interpreter import run_float
+from myoedge.operators.library.arithmetic import div, rest
 from tests.conftest import save_exported
 
 WHOLE = (*range(1, 301), -3, -49, 1_000_000)

@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention import _share
-from myoedge.operators.attention.exponentials import BYTES, distance_numbers
+from myoedge.operators.attention.operands import BYTES, distance_numbers
 from myoedge.operators.selective_scan import definition as scan
 from myoedge.operators.selective_scan import wide
 from myoedge.operators.spectral.definition import CURVE, on_curve

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from myoedge.building.config import StreamTable
 from myoedge.building.stream_rate import check_stream
 from myoedge.errors import MyoedgeError
-from myoedge.operators.loop.turns import has_loops
+from myoedge.operators.turns import has_loops
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs

@@ -15,7 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import run_float
-from myoedge.operators.loop.turns import IN_LOOPS
+from myoedge.operators.turns import IN_LOOPS
 from myoedge.passes import prepare
 from tests.conftest import thinned
 

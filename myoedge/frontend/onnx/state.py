@@ -31,7 +31,7 @@ from myoedge.frontend.refusals import not_numbers, wrong_size
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
-from myoedge.operators.softmax.masks import LOST
+from myoedge.operators.library.masks import LOST
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorShapeProto, ValueInfoProto

@@ -34,10 +34,10 @@ from myoedge.frontend.torch.traced import (
 )
 from myoedge.graph.origin import Origin
 from myoedge.operators.complex_numbers import is_complex, paired
-from myoedge.operators.elementwise.conditions import AS_FLOATS, added_mask, converted
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Row, aten_names
-from myoedge.operators.integers.numbers import kind
+from myoedge.operators.library.conditions import AS_FLOATS, added_mask, converted
+from myoedge.operators.library.integers import kind
 from myoedge.operators.norm.import_rows import normalized
 
 _WEIGHT = re.compile(r"(\.|(?<=_proj)_)weight\.const$")

@@ -16,16 +16,17 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention import wide
-from myoedge.operators.attention.exponentials import (
+from myoedge.operators.attention.ne16 import on_ne16, resident_on_ne16, sees_all_keys
+from myoedge.operators.attention.operands import (
     FINE_BITS,
+    added,
     distance_numbers,
     exponentials_of,
+    in_window,
     is_fine,
     looked_up,
     units_apart,
 )
-from myoedge.operators.attention.geometry import added, in_window
-from myoedge.operators.attention.ne16 import on_ne16, resident_on_ne16, sees_all_keys
 from myoedge.operators.attention.rotary import split
 from myoedge.operators.attention.tiling import in_tiles
 from myoedge.operators.attributes import (
@@ -39,12 +40,12 @@ from myoedge.operators.attributes import (
 )
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import masked_scores
-from myoedge.operators.core_kernels import is_large, on_nine_cores
-from myoedge.operators.elementwise.qdq import scaled
+from myoedge.operators.elementwise import scaled
 from myoedge.operators.format import EITHER, INT8_ALONE, Format
-from myoedge.operators.products.ne16_rules import sums_on_ne16
+from myoedge.operators.kernel_formats import is_large, on_nine_cores
+from myoedge.operators.library.ne16_rules import sums_on_ne16
 from myoedge.operators.qdq import Write, Writer, reshaped, sliced, transposed, whole
-from myoedge.operators.softmax.qdq import masked
+from myoedge.operators.softmax import masked
 from myoedge.operators.traits import ByHand, Constants, Operands
 
 KEYS_MAX = 4096  # keys per row, so that sums of 12-bit exponentials fit 24 bits

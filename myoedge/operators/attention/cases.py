@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.operators.attention.exponentials import FINE_BITS, exponentials_of
+from myoedge.operators.attention.operands import FINE_BITS, exponentials_of
 from myoedge.operators.attention.wide import is_wide
 from myoedge.operators.cases import Draw, DrawnUse
 

@@ -16,13 +16,18 @@ import numpy as np
 from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.attention import wide
-from myoedge.operators.attention.exponentials import is_fine, kernel_of, row_bytes
-from myoedge.operators.attention.geometry import sizes_of
+from myoedge.operators.attention.operands import is_fine, kernel_of, row_bytes, sizes_of
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
-from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
-from myoedge.operators.products.ne16_cycles import JOB_PIXELS, SUMS, image_cycles, pointwise_cycles
+from myoedge.operators.library.ne16_jobs import (
+    INPUTS,
+    JOB_PIXELS,
+    OUTPUTS,
+    SUMS,
+    image_cycles,
+    pointwise_cycles,
+)
 
 ROWS = 12  # scratch has a multiple of this many rows, as in me_ne16_attention_s8.c
 PACKED_BYTE, EXPONENTIAL, ROW = 0.75, 1.6, 60.0  # cycles of eight cores per byte, exponential, row

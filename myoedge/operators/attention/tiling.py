@@ -13,8 +13,15 @@ import numpy as np
 from myoedge.numerics.arrays import round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.attention import wide
-from myoedge.operators.attention.exponentials import is_fine, kernel_of, row_bytes
-from myoedge.operators.attention.geometry import added, broadcast_dims, seen, sizes_of
+from myoedge.operators.attention.operands import (
+    added,
+    broadcast_dims,
+    is_fine,
+    kernel_of,
+    row_bytes,
+    seen,
+    sizes_of,
+)
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine

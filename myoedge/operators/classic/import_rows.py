@@ -19,10 +19,10 @@ from myoedge.operators.classic import (
     winner,
 )
 from myoedge.operators.classic import regressor as svm_regressor
-from myoedge.operators.gather.import_rows import gather
+from myoedge.operators.gather import gather
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.integers.numbers import producer
+from myoedge.operators.library.integers import producer
 from myoedge.operators.norm.import_rows import normalized
 from myoedge.operators.pool.import_rows import reduction
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.elementwise.arithmetic import combined, number_of, times
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape
 from myoedge.operators.import_rows import Arguments, Row
+from myoedge.operators.library.arithmetic import combined, number_of, times
 
 Part = str | float  # a tensor's name or a number; "" for zeros
 

@@ -25,9 +25,9 @@ from myoedge.operators.complex_numbers import (
     tensor,
     writes,
 )
-from myoedge.operators.elementwise.arithmetic import number_of
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, concat, reshape, slice_axis
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, aten_names, first
+from myoedge.operators.library.arithmetic import number_of
 
 PARTS_MOST = 8  # largest exponent of a power that is expanded to products
 

@@ -18,10 +18,10 @@ from myoedge.operators.complex_numbers import (
     product_of,
     sum_of,
 )
-from myoedge.operators.elementwise.conditions import logical_not, truth
 from myoedge.operators.graph_builder import GraphBuilder, weights
 from myoedge.operators.import_rows import Arguments, Row
 from myoedge.operators.layout.import_rows import fill
+from myoedge.operators.library.conditions import logical_not, truth
 
 
 def filled(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:

@@ -24,9 +24,12 @@ from myoedge.operators.conv.ne16 import (
     conv_with_sum_on_ne16,
     keeps_rows,
 )
-from myoedge.operators.conv.ne16_depthwise import depthwise_on_both
-from myoedge.operators.conv.ne16_depthwise import is_depthwise as is_depthwise_on_ne16
-from myoedge.operators.conv.ne16_mean import conv_with_mean_on_ne16, is_over_rows
+from myoedge.operators.conv.ne16_beside import (
+    conv_with_mean_on_ne16,
+    depthwise_on_both,
+    is_over_rows,
+)
+from myoedge.operators.conv.ne16_beside import is_depthwise as is_depthwise_on_ne16
 from myoedge.operators.conv.ne16_rules import (
     has_rows,
     has_windows_in_one_group,
@@ -42,12 +45,12 @@ from myoedge.operators.conv.tiling import (
     is_grouped,
     is_large_pointwise,
 )
-from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.format import SIXTEEN, STORED_BITS, Condition, Format
 from myoedge.operators.kernel import CLUSTER, Kernel
-from myoedge.operators.products.ne16_add import BESIDE_RESIDUAL, is_same_size
-from myoedge.operators.products.ne16_rules import int16_rows_on_ne16, on_ne16
-from myoedge.operators.products.packing import (
+from myoedge.operators.kernel_formats import low_scratch_fallback, on_nine_cores
+from myoedge.operators.library.ne16_add import BESIDE_RESIDUAL, is_same_size
+from myoedge.operators.library.ne16_rules import int16_rows_on_ne16, on_ne16
+from myoedge.operators.library.packing import (
     INT8_PRODUCTS,
     INT16_PRODUCTS,
     LEARNT,

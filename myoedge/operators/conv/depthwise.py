@@ -13,14 +13,14 @@ import numpy as np
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
-from myoedge.operators.elementwise.tiling import is_unlimited
 from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
-from myoedge.operators.products.packing import (
+from myoedge.operators.library.packing import (
     CHANNELS,
     channel_axes,
     packed_channels,
     table_operand,
 )
+from myoedge.operators.library.pointwise import is_unlimited
 from myoedge.targets.chip import Engine
 
 TABLE = 0.2  # work of a table lookup, relative to 3 x 3 taps

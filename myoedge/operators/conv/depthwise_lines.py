@@ -15,7 +15,7 @@ from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
 from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
-from myoedge.operators.products.packing import (
+from myoedge.operators.library.packing import (
     BLOCK,
     CHANNELS,
     channel_axes,

@@ -14,8 +14,8 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes
-from myoedge.operators.products import gemm as dense
-from myoedge.operators.products.packing import scale_fields
+from myoedge.operators.library import rows as dense
+from myoedge.operators.library.packing import scale_fields
 
 CROSSING_WORDS = 1024  # words of weights up to which unaligned loads beat copied windows
 

@@ -20,9 +20,10 @@ from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
 from myoedge.operators.conv.ne16_schedule import DEPTHWISE, FILTER, GROUP, PIXELS, JobSchedule
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.kernel import AffineExpr, Fields, Operand, TiledKernel
-from myoedge.operators.products.ne16 import rows_on_ne16
-from myoedge.operators.products.ne16_add import SummedKernel, linear_with_add_on_ne16
-from myoedge.operators.products.ne16_constants import (
+from myoedge.operators.library.ne16 import rows_on_ne16
+from myoedge.operators.library.ne16_add import SummedKernel, linear_with_add_on_ne16
+from myoedge.operators.library.ne16_jobs import (
+    JOBS_A_TILE,
     OUTPUTS,
     bit_planes,
     depthwise_planes,
@@ -30,8 +31,7 @@ from myoedge.operators.products.ne16_constants import (
     parameters,
     scale_bytes,
 )
-from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
-from myoedge.operators.products.packing import table_operand
+from myoedge.operators.library.packing import table_operand
 from myoedge.targets.chip import Engine
 
 WITH_SUM = {  # kernels fused with a following addition

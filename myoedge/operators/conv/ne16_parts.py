@@ -12,14 +12,17 @@ import numpy as np
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.kernel import Sizes
-from myoedge.operators.products.ne16 import CHANNEL, SUM
-from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS, SIDE, filter_planes
-from myoedge.operators.products.ne16_cycles import (
+from myoedge.operators.library.ne16 import CHANNEL, SUM
+from myoedge.operators.library.ne16_jobs import (
+    INPUTS,
     JOB,
     JOBS_A_TILE,
+    OUTPUTS,
+    SIDE,
     SUMS,
     SUMS_AT_A_TIME,
     filter_cycles,
+    filter_planes,
     run_tiles,
     sums_cycles,
 )

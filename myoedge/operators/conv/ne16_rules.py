@@ -3,11 +3,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry
-from myoedge.operators.conv.ne16_phases import Phases
 from myoedge.operators.engine_choice import ConstraintViolation
-from myoedge.operators.products.ne16_constants import SIDE
+from myoedge.operators.kernel import Fields, Operand, Region
+from myoedge.operators.library.ne16_jobs import SIDE
+
+TAPS = SIDE * SIDE
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Division of a convolution into NE16 jobs, each of which computes every `down`-th row and
+    every `across`-th column of the results.
+
+    down, across   distance of the rows and of the columns that one job computes
+    pixel          number of input positions whose channels form one NE16 pixel
+    in_row         whether the results are one row, which a job treats as rows of three outputs
+    """
+
+    down: int
+    across: int
+    pixel: int
+    in_row: bool
+
+    @staticmethod
+    def of(conv: Conv2dGeometry) -> Phases | None:
+        """Return the phases of a convolution; None if NE16 cannot apply its kernel in such jobs."""
+        if conv.kernel[0] == conv.y[1] == 1:
+            return _of_row(conv.kernel[1], conv.stride[1], conv.dilation[1])
+        if conv.kernel == (SIDE, SIDE) and conv.stride == (1, 1):
+            return Phases(*conv.dilation, pixel=1, in_row=False)
+        return None
+
+    @property
+    def count(self) -> int:
+        return self.down * self.across
+
+    @property
+    def least(self) -> int:
+        """Minimum results, or rows, of a tile: every phase then has complete rows of three outputs
+        (`in_row`), or at least one row."""
+        return self.across * SIDE if self.in_row else self.down
+
+    def of_phase(self, rows: Any, columns: Any) -> tuple[Any, Any]:
+        """Return the number of output rows and columns of the largest phase of a tile.
+
+        rows, columns   results of the tile
+        """
+        if self.in_row:
+            return ceil_div(rows * columns, self.least), np.minimum(columns, SIDE)
+        return ceil_div(rows, self.down), ceil_div(columns, self.across)
+
+    def bytes_beyond(self, conv: Conv2dGeometry) -> int:
+        """Return the bytes that NE16 reads after the last window, for taps with weight 0."""
+        taps = TAPS * self.pixel if self.in_row else SIDE
+        return (taps - conv.kernel[1]) * conv.dilation[1] * conv.x[-1]
+
+    def weights(self, weight: Array) -> Array:
+        """Return weights [K, *kernel, C] as NE16's 3x3 taps, padded with zeros: [K, 9, inputs of a
+        pixel]."""
+        k, c = len(weight), weight.shape[-1]
+        taps = weight.reshape(k, -1, c)
+        more = TAPS * self.pixel - taps.shape[1]
+        return np.pad(taps, ((0, 0), (0, more), (0, 0))).reshape(k, TAPS, -1)
+
+    def first_units(self, first: int, units: int) -> int:
+        """Return the results of a tile's first job, near `first`, that leave whole 3x3 blocks of
+        outputs, or at least whole rows of three, to the later jobs.
+
+        Then only the first job stores results beyond its own, which the next job overwrites.
+        units   results of the tile
+        """
+        if not self.in_row or units <= self.least:
+            return first
+        tile = SIDE * self.least
+        rest = (units - first) // tile * tile
+        if rest == 0 and units % self.least:
+            rest = min(tile, units // self.least * self.least)
+        return units - rest
+
+    def is_cut(self, pixels: Any) -> Any:
+        """Return whether a row with this many results takes one job more than its 3x3 blocks
+        need."""
+        return self.in_row & (pixels % self.least > 0) & (pixels > self.least)
+
+
+def _of_row(taps: int, stride: int, dilation: int) -> Phases | None:
+    if dilation == 1:
+        pixel = int(round_up(ceil_div(taps, TAPS), stride))
+        return Phases(1, pixel // stride, pixel, in_row=True)
+    if taps <= TAPS and dilation % stride == 0:
+        return Phases(1, dilation // stride, 1, in_row=True)
+    return None
 
 
 def is_filter(conv: Conv2dGeometry) -> bool:
@@ -100,3 +195,36 @@ def has_rows(step: QuantizedNode) -> ConstraintViolation | None:
     return ConstraintViolation(
         "a kernel of 3x3, or of one row", has, "a kernel of 3x3 or of one row, of stride 1"
     )
+
+
+T = TypeVar("T")
+
+
+def _swapped(parts: tuple[T, ...]) -> tuple[T, ...]:
+    """Return a tuple of per-dimension values with the row and column values exchanged."""
+    return (*parts[:1], *parts[2:3], *parts[1:2], *parts[3:])
+
+
+def turned_region(region: Region) -> Region:
+    """Return a region of rows and columns as one of columns and rows."""
+    parts = (region.start, region.extent, region.before, region.after)
+    return Region(*map(_swapped, parts))
+
+
+def turned_operand(operand: Operand) -> Operand:
+    """Return an operand indexed by columns and rows with its dimensions in memory order: rows, then
+    columns."""
+    shape, first = _swapped(operand.shape), _swapped(operand.first)
+    return replace(operand, shape=shape, dims=_swapped(operand.dims), first=first)
+
+
+def turned_strides(regions: Mapping[str, Region]) -> Fields:
+    """Bytes between rows and columns of regions that were turned."""
+    x, y = (regions[name].extent for name in "xy")
+    c, k = x[3] * x[4], y[3] * y[4]
+    return {
+        "conv.row_stride": c,
+        "x_column": x[1] * c,
+        "conv.y_stride": y[1] * k,
+        "y_row": k,
+    }

@@ -11,15 +11,21 @@ import numpy as np
 
 from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
-from myoedge.operators.conv.ne16_phases import Phases
-from myoedge.operators.conv.ne16_rules import is_filter
-from myoedge.operators.conv.turned import turned_operand, turned_region, turned_strides
+from myoedge.operators.conv.ne16_rules import (
+    Phases,
+    is_filter,
+    turned_operand,
+    turned_region,
+    turned_strides,
+)
 from myoedge.operators.kernel import Fields, Operand, Region, Sizes
-from myoedge.operators.products.ne16_constants import INPUTS, SIDE, WEIGHT_BITS
-from myoedge.operators.products.ne16_cycles import (
+from myoedge.operators.library.ne16_jobs import (
+    INPUTS,
     JOB,
     JOB_PIXELS,
     JOBS_A_TILE,
+    SIDE,
+    WEIGHT_BITS,
     depthwise_cycles,
     filter_cycles,
     image_cycles,

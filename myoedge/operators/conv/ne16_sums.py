@@ -24,16 +24,15 @@ from myoedge.operators.conv.ne16_rules import is_filter, not_depthwise
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import Format
 from myoedge.operators.kernel import AffineExpr, Fields, Kernel, Operand, Region, TiledKernel
-from myoedge.operators.products.ne16_constants import OUTPUTS, SIDE, weight_halves
-from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
-from myoedge.operators.products.ne16_rules import (
+from myoedge.operators.library.ne16_jobs import JOBS_A_TILE, OUTPUTS, SIDE, weight_halves
+from myoedge.operators.library.ne16_rules import (
     Rule,
     has_int8_products,
     has_weights_in_halves,
     requantised_by_engine,
     sums_on_ne16,
 )
-from myoedge.operators.products.packing import (
+from myoedge.operators.library.packing import (
     INT8_PRODUCTS,
     INT16_PRODUCTS,
     packed_channels,

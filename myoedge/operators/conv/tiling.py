@@ -17,8 +17,8 @@ from myoedge.operators.conv.depthwise import depthwise_in_tiles, wide_depthwise_
 from myoedge.operators.conv.geometry import Conv2dGeometry, joined_weight, tile_fields
 from myoedge.operators.conv.wide import wide_in_tiles
 from myoedge.operators.kernel import Fields, Operand, Region, Sizes, TiledKernel
-from myoedge.operators.products import gemm as dense
-from myoedge.operators.products.packing import (
+from myoedge.operators.library import rows as dense
+from myoedge.operators.library.packing import (
     BLOCK,
     CHANNELS,
     channel_axes,
@@ -27,7 +27,7 @@ from myoedge.operators.products.packing import (
     table_operand,
     weight_operands,
 )
-from myoedge.operators.products.rows import (
+from myoedge.operators.library.rows import (
     is_int8,
     is_large_product,
     row_sizes,

@@ -16,7 +16,6 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.conv.windows import auto_pad_of, batched, check_kernel, per_axis
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -31,7 +30,8 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments
-from myoedge.operators.layout.copies import copied
+from myoedge.operators.library.padding import copied
+from myoedge.operators.library.window_arguments import auto_pad_of, batched, check_kernel, per_axis
 
 MOST_TAPS = 2**26  # maximum weights, zeros between dilated taps included
 

@@ -14,8 +14,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
 from myoedge.operators.kernel import Fields, Region, TiledKernel
-from myoedge.operators.products import gemm as dense
-from myoedge.operators.products.packing import (
+from myoedge.operators.library import rows as dense
+from myoedge.operators.library.packing import (
     BLOCK,
     CHANNELS,
     channel_axes,

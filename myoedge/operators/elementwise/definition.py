@@ -28,7 +28,6 @@ from myoedge.operators.common_rules import (
     same_shape,
     stream_except_axis,
 )
-from myoedge.operators.core_kernels import by_width, on_nine_cores
 from myoedge.operators.described import (
     constant,
     pairwise_nest,
@@ -36,10 +35,11 @@ from myoedge.operators.described import (
     saturated,
     unary_nest,
 )
-from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, Format, int16_where
 from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel
+from myoedge.operators.kernel_formats import by_width, on_nine_cores
 from myoedge.operators.learnt import SHIFT, SYMMETRIC_32, Learnt
+from myoedge.operators.library import pointwise as flat
 from myoedge.operators.traits import Constants, Described, Operands, Weights
 from myoedge.targets.chip import Engine
 

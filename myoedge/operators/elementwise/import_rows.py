@@ -12,7 +12,9 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import FLOAT_MAX
-from myoedge.operators.elementwise.arithmetic import (
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, slice_axis, weights
+from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
+from myoedge.operators.library.arithmetic import (
     average,
     binary,
     combined,
@@ -22,10 +24,8 @@ from myoedge.operators.elementwise.arithmetic import (
     rest,
     total,
 )
-from myoedge.operators.elementwise.conditions import choice, is_never, is_of, tested, value_of
-from myoedge.operators.elementwise.nonfinite import Nonfinite
-from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, slice_axis, weights
-from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
+from myoedge.operators.library.conditions import choice, is_never, is_of, tested, value_of
+from myoedge.operators.library.nonfinite import Nonfinite
 
 OWN_STATISTICS = (
     "use BatchNorm with running statistics, or InstanceNorm, which it is for a batch of one"

@@ -35,11 +35,11 @@ from myoedge.operators.common_rules import (
     same_attrs,
     same_shape,
 )
-from myoedge.operators.core_kernels import by_width
 from myoedge.operators.described import nest_constant, requantised, saturated, unary_nest
 from myoedge.operators.elementwise import segments
-from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER_WIDTH
+from myoedge.operators.kernel_formats import by_width
+from myoedge.operators.library import pointwise as flat
 from myoedge.operators.traits import Constants, Described, Result
 
 POINTS_PER_OCTAVE = 64  # smaller magnitudes have one point each, every octave above has this many

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.elementwise.conditions import (
+from myoedge.operators.graph_builder import GraphBuilder, transpose, weights
+from myoedge.operators.import_rows import Arguments, ImportRow, first
+from myoedge.operators.library.conditions import (
     compare,
     exclusive_or,
     logical,
     logical_not,
     rows_by,
 )
-from myoedge.operators.graph_builder import GraphBuilder, transpose, weights
-from myoedge.operators.import_rows import Arguments, ImportRow, first
 
 BY_PRODUCT = "use F.one_hot(ids, len(table)).float() @ table for a table that is computed"
 

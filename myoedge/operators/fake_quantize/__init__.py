@@ -21,12 +21,12 @@ from myoedge.operators.attributes import ANY_INTEGER, POSITIVE
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.elementwise.tables import TABLE, TableParams
-from myoedge.operators.elementwise.tiling import lookup
 from myoedge.operators.format import INT8_ALONE
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.integers.numbers import producer
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.library.integers import producer
+from myoedge.operators.library.pointwise import lookup
 from myoedge.operators.qdq import Write, Writer, number
 from myoedge.operators.traits import Constants
 

@@ -24,11 +24,10 @@ from myoedge.operators.common_rules import (
     stream_except_axis,
     without_time,
 )
-from myoedge.operators.filters.quantized import LEARNT, BiquadParams, biquads_quantize
-from myoedge.operators.filters.sections import normalized
+from myoedge.operators.filters.quantized import LEARNT, BiquadParams, biquads_quantize, normalized
 from myoedge.operators.format import ANY, LIMITED, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
-from myoedge.operators.products.packing import limit_fields, table_operand
+from myoedge.operators.library.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.operators.traits import ByHand, Constants, Weights
 from myoedge.targets.chip import Engine

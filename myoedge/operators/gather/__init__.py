@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Attrs, Shape, ranked
 from myoedge.nest.formulas import broadcast_axes, broadcast_index, clip, where
 from myoedge.nest.ir import Nest
 from myoedge.nest.taken import Taken
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.attributes import type_of_operand
 from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import as_in_floats
 from myoedge.operators.described import operand, result
-from myoedge.operators.elementwise.conditions import BY_INTEGERS, rows_by
 from myoedge.operators.format import MOVES
 from myoedge.operators.graph_builder import (
     GraphBuilder,
@@ -26,8 +26,12 @@ from myoedge.operators.graph_builder import (
     reshape,
     slice_axis,
     transpose,
+    weights,
 )
-from myoedge.operators.integers.numbers import calculated, constant_behind, span_of
+from myoedge.operators.import_rows import Arguments, ImportRow
+from myoedge.operators.layout.import_rows import picked
+from myoedge.operators.library.conditions import BY_INTEGERS, rows_by
+from myoedge.operators.library.integers import calculated, constant_behind, producer, span_of
 from myoedge.operators.qdq import Write, Writer, whole
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import Described, Kept, Operands, Result
@@ -210,3 +214,116 @@ def _write_gather(w: Writer, step: QuantizedNode, x: str, ids: str) -> str:
 
 
 WRITE: Mapping[str, Write] = {"gather": _write_gather}
+
+
+ORACLE = """\
+rows, n = x1.long(), x0.shape[1]
+rows = torch.where(rows < 0, rows + n, rows).clamp(0, n - 1)
+x0.gather(1, rows.expand(x0.shape[0], -1, x0.shape[2]))
+"""
+
+
+def draw_gather(d: Draw) -> DrawnUse:
+    outer, count, inner = d.pick([1, 1, 3]), d.pick([1, 2, 7, 16]), d.pick([1, 3, 8, 70])
+    n, kind = d.pick([1, 2, 5, 17]), d.pick(["int32", "int32", "uint8"])
+    ids = (d.pick([1, outer]), count, d.pick([1, 1, inner]))
+    values = {"kinds": ("float32", kind), "classes": n + 2, "least": -n - 2}
+    common = d.common(2, act=False) | values
+    return DrawnUse("gather", {"dtype": kind}, ((outer, n, inner), ids), ORACLE, **common)
+
+
+CASES = {"gather": draw_gather}
+
+
+SIDE_BY_SIDE = "bring the axes side by side first: x.movedim(2, 1)[[0, 1], [2, 3]]"
+
+
+def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Import x[:, [0, 2, 5]]: a constant index list along one axis, or lists of equal length along
+    adjacent axes."""
+    x, shape = a["self"], d.shape(a["self"])
+    lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"] % len(shape), a["index"])]
+    picks = {axis: name for axis, name in lists if name is not None}
+    names, axis = [*picks.values()], next(iter(picks))
+    constant = d.constants.keys() >= {*names}
+    if len(picks) > 1 and constant and (y := _outer(d, x, picks, out)):
+        return y
+    if [*picks] != [*range(axis, axis + len(picks))]:
+        raise Unsupported("indexing by lists on axes that are not adjacent", SIDE_BY_SIDE)
+    if not constant:
+        if len(picks) == 1:
+            return parts_at(d, x, axis, names[0], out)
+        return parts_of_axes(d, x, axis, names, out)
+    extents = shape[axis : axis + len(picks)]
+    flat = _flat_indices(d, names, extents)
+    joined = (*shape[:axis], math.prod(extents), *shape[axis + len(picks) :])
+    return reshape(d, picked(d, reshape(d, x, joined), axis, flat.reshape(-1)), out)
+
+
+def _flat_indices(d: GraphBuilder, names: Sequence[str], extents: Sequence[int]) -> Array:
+    """Merge index lists of several axes into indices of the flattened axis."""
+    indices = np.broadcast_arrays(*(weights(d, name, "an index") for name in names))
+    if any(each.dtype.kind not in "iu" for each in indices):
+        raise Unsupported("indexing by anything but lists of integers")
+    inside = [each % n for each, n in zip(indices, extents, strict=True)]
+    return np.asarray(np.ravel_multi_index(inside, extents))
+
+
+def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str:
+    """Import constant index lists on adjacent axes as one gather per axis, if each list varies
+    along another axis of the result; otherwise return ""."""
+    arrays = [weights(d, name, "an index") for name in picks.values()]
+    rank = max(array.ndim for array in arrays)
+    shapes = [ranked(array.shape, rank) for array in arrays]
+    varying = [i for shape in shapes for i, n in enumerate(shape) if n > 1]
+    if varying != sorted({*varying}) or [*picks] != [*range(min(picks), max(picks) + 1)]:
+        return ""
+    for axis, array in zip(picks, arrays, strict=True):
+        x = picked(d, x, axis, array.reshape(-1))
+    return reshape(d, x, out)
+
+
+def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Import ONNX's Gather: slices along one axis, selected by indices of any shape."""
+    if a["index"] not in d.constants:
+        return parts_at(d, a["self"], a["dim"], a["index"], out)
+    picks, n = weights(d, a["index"], "an index"), d.shape(a["self"])[a["dim"]]
+    if picks.min(initial=0) < -n or picks.max(initial=0) >= n:
+        raise IndexError(f"an index outside of {n} elements")
+    return reshape(d, picked(d, a["self"], a["dim"], picks.reshape(-1)), out)
+
+
+def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Import ONNX's GatherND: ids [.., n] index the first n axes after the batch axes."""
+    x, given, batch = str(a["self"]), a["index"], a["batch_dims"]
+    if given not in d.constants:
+        columns = _columns(d, given)
+        if batch:
+            return parts_of_each(d, x, batch, columns, out)
+        return parts_of_axes(d, x, 0, columns, out)
+    picks, shape = weights(d, given, "an index"), d.shape(x)
+    end = batch + picks.shape[-1]
+    picks = np.where(picks < 0, picks + shape[batch:end], picks)
+    flat = np.ravel_multi_index(tuple(np.moveaxis(picks, -1, 0)), shape[batch:end])
+    lead, n = math.prod(shape[:batch]), math.prod(shape[batch:end])
+    own = flat.reshape(lead, -1) + n * np.arange(lead)[:, None]
+    joined = reshape(d, x, (lead * n, *shape[end:]))
+    return reshape(d, picked(d, joined, 0, own.reshape(-1)), out)
+
+
+def _columns(d: GraphBuilder, index: str) -> list[str]:
+    """Split index tensors [.., axes] into one tensor per axis."""
+    *lead, count = d.shape(index)
+    node = producer(d, index)
+    parts = node.inputs if node is not None and node.op == "concat" else ()
+    if node is not None and len(parts) == count and node.attrs["axis"] == len(lead):
+        return [*parts]
+    cuts = (slice_axis(d, index, len(lead), i, i + 1) for i in range(count))
+    return [reshape(d, cut, (*lead, 1)) for cut in cuts]
+
+
+ROWS = (
+    ImportRow("slice take gather", index, "index.Tensor index_select"),
+    ImportRow("slice take gather", gather, onnx="Gather(self, index, *, dim: axis = 0)"),
+    ImportRow("slice take gather", gather_nd, onnx="GatherND(self, index, *, batch_dims=0)"),
+)

@@ -25,8 +25,8 @@ from myoedge.operators.graph_builder import (
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.indexing.additions import index_add
-from myoedge.operators.integers.numbers import is_truth
 from myoedge.operators.layout.import_rows import picked
+from myoedge.operators.library.integers import is_truth
 
 ADD_BY_PRODUCT = "add by a product: x + F.one_hot(index, n).float().T @ values, index a constant"
 BY_MASK = "write torch.where(mask, values, x), with a constant mask and values in the shape of x"

@@ -43,6 +43,7 @@ from myoedge.operators.described import constant, nest_constant, operand, result
 from myoedge.operators.elementwise.definition import broadcast
 from myoedge.operators.format import INTEGERS, Format
 from myoedge.operators.learnt import INTEGERS_32, Learnt
+from myoedge.operators.library.integers import COMPARED, FUNCTIONS
 from myoedge.operators.traits import (
     Constants,
     Described,
@@ -51,15 +52,6 @@ from myoedge.operators.traits import (
     Weights,
 )
 
-FUNCTIONS: Mapping[str, Callable[..., Array]] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "min": np.minimum,
-    "max": np.maximum,
-    "floor_div": np.floor_divide,
-    "mod": np.mod,
-}
 BY_POSITIVE = ("floor_div", "mod")  # the second operand is a positive constant
 SIMPLE = [name for name in FUNCTIONS if name not in BY_POSITIVE]
 COMPUTED: Mapping[str, Callable[[Expr, Value], Expr]] = {
@@ -69,10 +61,6 @@ COMPUTED: Mapping[str, Callable[[Expr, Value], Expr]] = {
     "floor_div": quotient,
     "mod": remainder,
 }
-COMPARED: Mapping[str, Callable[..., Array]] = {
-    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-    "eq": np.equal, "ne": np.not_equal,
-}  # fmt: skip
 HOLDS: Mapping[str, Callable[[Expr, Value], Expr]] = {
     "lt": operator.lt, "gt": operator.gt, "eq": equal,
 }  # fmt: skip

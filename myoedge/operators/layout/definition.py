@@ -40,8 +40,8 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.described import operand, result
 from myoedge.operators.format import MOVES
 from myoedge.operators.kernel import TiledKernel, on_cluster
-from myoedge.operators.layout import tiling as moves
-from myoedge.operators.layout.loops import Along, in_bytes, in_groups, in_steps
+from myoedge.operators.library import moves
+from myoedge.operators.library.copy_loops import Along, in_bytes, in_groups, in_steps
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import ByHand, Constants, Described, Kept, Result
 from myoedge.targets.chip import Engine

@@ -12,7 +12,6 @@ import numpy as np
 
 from myoedge.graph.ir import Shape, ranked
 from myoedge.numerics.arrays import Array
-from myoedge.operators.elementwise.conditions import converted
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -24,9 +23,9 @@ from myoedge.operators.graph_builder import (
     transpose,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
-from myoedge.operators.layout.copies import copied
-from myoedge.operators.layout.padding import pad, pad_onnx
-from myoedge.operators.layout.tiling import PARTS as MOST_PARTS
+from myoedge.operators.library.conditions import converted
+from myoedge.operators.library.moves import PARTS as MOST_PARTS
+from myoedge.operators.library.padding import copied, pad, pad_onnx
 
 FLOATS = frozenset((1, 10, 11, 16))  # TensorProto: float, float16, double, bfloat16
 INTEGERS = frozenset((6, 7))  # int32, int64

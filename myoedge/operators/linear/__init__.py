@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -14,12 +14,12 @@ from myoedge.nest.ir import Axis, Nest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.cases import Draw, DrawnUse, weight_slack
 from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import row_products, stream_except_last_axis
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16_sums import sum_kernels
 from myoedge.operators.conv.wide import wide_in_tiles
-from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.described import (
     constant,
     nest_constant,
@@ -28,18 +28,28 @@ from myoedge.operators.described import (
     result,
 )
 from myoedge.operators.format import NOT_ACTIVATED, SIXTEEN, STORED_BITS, Format
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    fusible_view,
+    optional_bias,
+    reshape,
+    transpose,
+)
+from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel
-from myoedge.operators.products.ne16 import rows_on_ne16
-from myoedge.operators.products.ne16_add import WITH_SUM_ON_NE16
-from myoedge.operators.products.ne16_rules import int16_rows_on_ne16, is_in_words, on_ne16
-from myoedge.operators.products.packing import (
+from myoedge.operators.kernel_formats import low_scratch_fallback, on_nine_cores
+from myoedge.operators.library.arithmetic import combined, times
+from myoedge.operators.library.ne16 import rows_on_ne16
+from myoedge.operators.library.ne16_add import WITH_SUM_ON_NE16
+from myoedge.operators.library.ne16_rules import int16_rows_on_ne16, is_in_words, on_ne16
+from myoedge.operators.library.packing import (
     INT8_PRODUCTS,
     INT16_PRODUCTS,
     LEARNT,
     WeightedParams,
     quantize,
 )
-from myoedge.operators.products.rows import (
+from myoedge.operators.library.rows import (
     is_int8,
     is_large_product,
     is_small_product,
@@ -156,3 +166,95 @@ WRITE: Mapping[str, Write] = {
     "sums": _added,
     "matmul": _matmul,
 }
+
+
+def draw_linear(d: Draw) -> DrawnUse:
+    shape = (*d.shape(0, 3, 4), d.pick([1, 2, 3, 5, 8, 17, 150]))
+    weights = d.weights((d.integer(1, 9), shape[-1]))
+    common = d.common(1, act=True) | {"slack": weight_slack, "per_tensor": d.flag()}
+    return DrawnUse("linear", {}, (shape,), "F.linear(x0, *ws)", weights=weights, **common)
+
+
+def draw_matmul(d: Draw) -> DrawnUse:
+    """Return a random test case of a batched matrix product, with the second operand transposed or
+    not."""
+    batch_a, batch_b = d.broadcast(0, 3)
+    m, k, c = d.integer(1, 5), d.integer(1, 5), d.pick([1, 2, 3, 5, 9, 100])
+    common = d.common(2, act=True) | {"int16": d.pick([(), (), (0,), (1,), (0, 1)])}
+    if d.flag():
+        shapes, attrs = ((*batch_a, m, c), (*batch_b, k, c)), {"b_turned": True}
+        return DrawnUse("matmul", attrs, shapes, "torch.matmul(x0, x1.mT)", **common)
+    shapes = ((*batch_a, m, c), (*batch_b, c, k))
+    return DrawnUse("matmul", {}, shapes, "torch.matmul(x0, x1)", **common)
+
+
+CASES = {"linear": draw_linear, "matmul": draw_matmul}
+
+
+def import_linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Import a linear layer; with computed weights or a computed bias, as a matmul and a sum."""
+    x, weight, bias = a["input"], a["weight"], a["bias"]
+    if weight in d.constants and (bias is None or bias in d.constants):
+        return _by_weights(d, x, weight, optional_bias(d, bias), out)
+    columns = _transposed(d, weight) if len(d.shape(weight)) == 2 else weight
+    y = import_matmul(d, {"self": x, "other": columns}, out)
+    return y if bias is None else combined(d, "add", y, bias, 1.0, out)
+
+
+def _by_weights(d: GraphBuilder, x: str, weight: str, bias: Sequence[str], out: Shape) -> str:
+    """Multiply x [..., C] or [C] by weight [K, C]."""
+    rows = reshape(d, x, (1, *d.shape(x))) if len(d.shape(x)) == 1 else x
+    return fusible_view(d, d.add("linear", rows, weight, *bias), out)
+
+
+def import_matmul(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    left, right = a["self"], next(a[n] for n in ("other", "mat2", "vec", "tensor") if n in a)
+    if right in d.constants and d.array(right).ndim <= 2:
+        w = d.array(right)
+        return _by_weights(d, left, d.constant(w.T if w.ndim == 2 else w[None]), (), out)
+    x, y = d.shape(left), d.shape(right)
+    x, y = (x if len(x) > 1 else (1, *x)), (y if len(y) > 1 else (*y, 1))
+    return reshape(d, d.add("matmul", reshape(d, left, x), reshape(d, right, y)), out)
+
+
+def addmm(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Import beta * C + alpha * (A @ B), for matrices or batches of matrices.
+
+    If B is constant and C has a constant per column, it becomes a linear layer.
+    """
+    left, right = (_factor(d, a, i) for i in (1, 2))
+    added, alpha, beta = a["self"], float(a["alpha"]), float(a["beta"])
+    if right in d.constants:
+        right, alpha = times(d, right, alpha), 1.0
+        value = d.find_array(added or "")
+        if len(d.shape(right)) == 2 and value is not None and {*value.shape[:-1]} <= {1}:
+            bias = np.broadcast_to(value.reshape(-1), out[-1:])
+            weight = d.constant(d.array(right).T)
+            return d.add("linear", left, weight, times(d, d.constant(bias), beta))
+    shape = (*d.shape(left)[:-1], d.shape(right)[-1])
+    y = times(d, import_matmul(d, {"self": left, "other": right}, shape), alpha)
+    return y if added is None else combined(d, "add", y, times(d, added, beta), 1.0, out)
+
+
+def _factor(d: GraphBuilder, a: Arguments, i: int) -> str:
+    """Return the first or second matrix of a call, transposed if the call says so."""
+    x = str(next(a[name] for name in (f"mat{i}", f"batch{i}") if name in a))
+    return _transposed(d, x) if a.get(f"trans{i}") else x
+
+
+def _transposed(d: GraphBuilder, x: str) -> str:
+    return d.constant(d.array(x).T) if x in d.constants else transpose(d, x, (1, 0))
+
+
+# These calls have two operators: with a constant matrix they become linear layers.
+ROWS = (
+    ImportRow("linear matmul", import_linear, "linear"),
+    ImportRow("linear matmul", import_matmul, "matmul mm bmm mv dot", "MatMul(self, other)"),
+    ImportRow(
+        "linear matmul",
+        addmm,
+        "addmm baddbmm",
+        "Gemm(mat1, mat2: finite, self: finite, *, alpha=1.0, beta=1.0, trans1: transA = False, "
+        "trans2: transB = False)",
+    ),
+)

@@ -24,8 +24,6 @@ from myoedge.operators.common_rules import (
     row_products,
     with_requant,
 )
-from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
-from myoedge.operators.elementwise.tiling import broadcast_steps
 from myoedge.operators.format import INT8_ALONE, LIMITED, int16_where
 from myoedge.operators.kernel import (
     CLUSTER,
@@ -38,16 +36,18 @@ from myoedge.operators.kernel import (
     Sizes,
     TiledKernel,
 )
+from myoedge.operators.kernel_formats import low_scratch_fallback, on_nine_cores
+from myoedge.operators.library import rows as dense
+from myoedge.operators.library.ne16_rules import sums_on_ne16
+from myoedge.operators.library.packing import CHANNELS, channel_axes, scale_fields, table_operand
+from myoedge.operators.library.pointwise import broadcast_steps
+from myoedge.operators.library.rows import is_large_product
 from myoedge.operators.linear.ne16_matmul import (
     batch_axes,
     batched_tile,
     is_packed,
     matmul_on_ne16,
 )
-from myoedge.operators.products import gemm as dense
-from myoedge.operators.products.ne16_rules import sums_on_ne16
-from myoedge.operators.products.packing import CHANNELS, channel_axes, scale_fields, table_operand
-from myoedge.operators.products.rows import is_large_product
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import ByHand, Constants, Operands
 from myoedge.targets.chip import Engine

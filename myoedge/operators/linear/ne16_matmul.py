@@ -14,8 +14,7 @@ from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel
-from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
-from myoedge.operators.products.ne16_cycles import SUMS, image_cycles, run_tiles
+from myoedge.operators.library.ne16_jobs import INPUTS, OUTPUTS, SUMS, image_cycles, run_tiles
 
 TOGETHER, CORES = 4, 8  # columns that a core packs at once; cores
 SUM_BYTES = 4

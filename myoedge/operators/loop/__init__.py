@@ -8,28 +8,32 @@ iteration loop_write writes a row of the result and loop_next sets the next iter
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.nest.ir import Nest
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import NAME, whole
 from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import as_in_floats, same_shape
 from myoedge.operators.described import unary_nest
 from myoedge.operators.format import EITHER_WIDTH, MOVES
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.kernel import TiledKernel, on_cluster
-from myoedge.operators.layout import tiling as moves
-from myoedge.operators.layout.loops import Along, in_bytes
-from myoedge.operators.loop.turns import LAST, MOST_STEPS, NEXT, READ, STATE, WRITE, ordered_ends
+from myoedge.operators.library import moves
+from myoedge.operators.library.copy_loops import Along, in_bytes
+from myoedge.operators.qdq import Write, Writer, named
+from myoedge.operators.qdq import whole as constant
 from myoedge.operators.traits import ByHand, Described, Kept, Operands, Result
+from myoedge.operators.turns import LAST, MOST_STEPS, NEXT, READ, STATE, ordered_ends
+from myoedge.operators.turns import WRITE as WRITE_ROW
 from myoedge.targets.chip import Engine
 
 FEWER_STEPS = f"export with an example of at most {MOST_STEPS:,} steps: a shorter window"
@@ -94,7 +98,7 @@ class LoopBody:
         last = [
             add(LAST, x, *(n for n in nexts.values() if n != x), **attrs) for x in nexts.values()
         ]
-        return [*last, *(add(WRITE, x, *nexts.values(), **attrs) for x in rows)]
+        return [*last, *(add(WRITE_ROW, x, *nexts.values(), **attrs) for x in rows)]
 
 
 def row_shape(attrs: Attrs, x: Shape) -> Shape:
@@ -109,7 +113,7 @@ def row_shape(attrs: Attrs, x: Shape) -> Shape:
 
 def _row(step: QuantizedNode) -> QuantizedNode:
     """Return the layer as a copy of one row; its address advances with every iteration."""
-    row = step.out[1:] if step.node.op == WRITE else step.out
+    row = step.out[1:] if step.node.op == WRITE_ROW else step.out
     node = step.node.but(op=STATE)
     return replace(step, node=node, out=row, shapes=(row,), operands=step.operands[:1])
 
@@ -185,7 +189,7 @@ LOOP_NEXT = register(
 
 LOOP_WRITE = register(
     moves_rows(
-        name=WRITE,
+        name=WRITE_ROW,
         doc="the rows computed by the steps of a loop, along a new first axis",
         shape=lambda attrs, x, *_: (attrs["steps"], *x),
         real=lambda attrs, x, *_: np.repeat(x[None], attrs["steps"], 0),
@@ -206,3 +210,69 @@ LOOP_LAST = register(
         operands=Operands(read=1),
     )
 )
+
+
+def _moved(op: str, oracle: str, operands: int = 1, rows: int = 0) -> Callable[[Draw], DrawnUse]:
+    """Return a function that draws a test case of a loop operator.
+
+    operands   number of operands, all of one shape
+    rows       leading axes of extent 1
+    """
+
+    def drawn(d: Draw) -> DrawnUse:
+        shape = (*[1] * rows, *d.shape(1, 4, 9))
+        common = d.common(operands, act=False)
+        return DrawnUse(op, {"loop": "l", "steps": 1}, (shape,) * operands, oracle, **common)
+
+    return drawn
+
+
+CASES = {
+    STATE: _moved(STATE, "x0.clone()"),
+    READ: _moved(READ, "x0[0].clone()", rows=1),
+    NEXT: _moved(NEXT, "x0.clone()", operands=2),
+    WRITE_ROW: _moved(WRITE_ROW, "x0[None].clone()"),
+    LAST: _moved(LAST, "x0.clone()"),
+}
+
+
+def write_in_step(w: Writer, node: Node, step: int, rows: dict[str, list[str]]) -> None:
+    """Export one of the loop operators (loop_state, loop_read, ..) for iteration `step`.
+
+    rows   sequence that the loop returns -> names of its rows so far
+    """
+    name, x = node.name, node.inputs[0]
+    if node.op == READ:
+        _store(w, name, _write_row(w, w.reals[x], step), x)
+    elif node.op != WRITE_ROW:
+        for y in (name, *node.inputs[1:2]):
+            w.integers[y], w.reals[y] = w.integers[x], w.reals[x]
+    else:
+        rows.setdefault(name, []).append(w.node("Unsqueeze", w.reals[x], constant(w, 0)))
+        if step == node.attrs["steps"] - 1:
+            _store(w, name, w.node("Concat", *rows[name], axis=0), x)
+
+
+def _store(w: Writer, name: str, value: str, x: str) -> None:
+    """Store a tensor in the format of `x`; ids have no scale."""
+    if x in w.params:
+        w.store(name, value, w.params[x])
+    else:
+        w.integers[name] = w.reals[name] = value
+
+
+def _write_row(w: Writer, x: str, step: int) -> str:
+    return w.node("Gather", x, w.constant(np.array(step, np.int64)), axis=0)
+
+
+def _rows(w: Writer, step: QuantizedNode, x: str) -> str:
+    return w.node("Expand", w.node("Unsqueeze", x, constant(w, 0)), constant(w, *step.out))
+
+
+WRITE: Mapping[str, Write] = {
+    STATE: named("Identity"),
+    READ: lambda w, step, x: _write_row(w, x, 0),
+    NEXT: lambda w, step, x, state: w.node("Identity", x),
+    WRITE_ROW: _rows,
+    LAST: named("Identity"),
+}

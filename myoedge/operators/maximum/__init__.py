@@ -19,11 +19,11 @@ from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInput
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.described import pairwise_nest, saturated
-from myoedge.operators.elementwise.arithmetic import number_of, times
 from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.format import INT8_ALONE, LIMITED, int16_where
 from myoedge.operators.graph_builder import GraphBuilder, reshape
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, one_by_one
+from myoedge.operators.library.arithmetic import number_of, times
 from myoedge.operators.traits import Constants, Described
 
 

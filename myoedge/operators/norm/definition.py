@@ -27,9 +27,9 @@ from myoedge.operators.common_rules import (
     same_shape,
     stream_except_last_axis,
 )
-from myoedge.operators.core_kernels import is_large, on_nine_cores
 from myoedge.operators.described import nest_constant, operand, result, saturated
 from myoedge.operators.format import EITHER_WIDTH
+from myoedge.operators.kernel_formats import is_large, on_nine_cores
 from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
 from myoedge.operators.numbers_as_data import read_as_data
 from myoedge.operators.traits import Constants, Described, Operands, Weights

@@ -28,8 +28,8 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
+from myoedge.operators.library.packing import limit_fields, table_operand
 from myoedge.operators.norm.definition import NormParams, affine_params, learnt, line, on_line
-from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import ByHand, Constants, Weights
 from myoedge.targets.chip import Engine

@@ -9,8 +9,6 @@ from typing import Any
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import outer_inner
-from myoedge.operators.conv.windows import batched, pads_of, per_axis
-from myoedge.operators.elementwise.conditions import truth
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -23,7 +21,9 @@ from myoedge.operators.graph_builder import (
     transpose,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
-from myoedge.operators.layout.padding import before_infinite_pad
+from myoedge.operators.library.conditions import truth
+from myoedge.operators.library.padding import before_infinite_pad
+from myoedge.operators.library.window_arguments import batched, pads_of, per_axis
 from myoedge.operators.pool.definition import adaptive as adaptive_windows
 from myoedge.operators.pool.definition import regular as regular_windows
 

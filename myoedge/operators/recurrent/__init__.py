@@ -27,6 +27,8 @@ from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import final_state, row_products, stream_except_last_axis
 from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.library.ne16_rules import int16_rows_on_ne16
+from myoedge.operators.library.packing import LEARNT, ROOM_FOR_SUMS, WeightedParams
 from myoedge.operators.linear import (
     linear_nest,
     linear_real,
@@ -34,8 +36,6 @@ from myoedge.operators.linear import (
     quantize_beside,
     rows_of_16_bits,
 )
-from myoedge.operators.products.ne16_rules import int16_rows_on_ne16
-from myoedge.operators.products.packing import LEARNT, ROOM_FOR_SUMS, WeightedParams
 from myoedge.operators.recurrent.cells import (
     CELLS,
     GATE_PARAMS,

@@ -20,7 +20,7 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import exact_sums
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.products.packing import bound_of
+from myoedge.operators.library.packing import bound_of
 
 GATE_BITS = 10  # fraction bits of the gate sums, unless an LSTM's attributes set others
 CELL_BITS = 11  # fraction bits of an LSTM's c, an int16 within +-16, likewise

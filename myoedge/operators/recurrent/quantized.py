@@ -20,7 +20,7 @@ from myoedge.numerics.quant_params import QuantParams, ResultParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import QuantizeInputs
 from myoedge.operators.learnt import SHIFT, SYMMETRIC_32, Span
-from myoedge.operators.products.packing import WeightedParams, beside_states, quantize
+from myoedge.operators.library.packing import WeightedParams, beside_states, quantize
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
     GATE_BITS,

@@ -27,11 +27,10 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
-from myoedge.operators.products.ne16_constants import WEIGHT_OFFSET, linear_planes
-from myoedge.operators.products.ne16_cycles import linear_cycles
-from myoedge.operators.products.ne16_rules import has_int8_products, sums_on_ne16
-from myoedge.operators.products.packed_weights import WORD_BYTES
-from myoedge.operators.products.packing import packed_channels, row_sums
+from myoedge.operators.library.ne16_jobs import WEIGHT_OFFSET, linear_cycles, linear_planes
+from myoedge.operators.library.ne16_rules import has_int8_products, sums_on_ne16
+from myoedge.operators.library.packed_weights import WORD_BYTES
+from myoedge.operators.library.packing import packed_channels, row_sums
 from myoedge.operators.recurrent.c_kernels import ON_NE16, STREAMED, WHOLE, c_kernel
 from myoedge.targets.chip import Engine
 

@@ -23,6 +23,7 @@ from myoedge.numerics.element_type import INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import AXIS
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     all_beside_axis,
@@ -31,8 +32,11 @@ from myoedge.operators.common_rules import (
     same_shape,
     without_time,
 )
+from myoedge.operators.cumsum import cumulative
 from myoedge.operators.described import axes_along, operands, result, saturated
 from myoedge.operators.format import EIGHT, EITHER, EITHER_WIDTH, Format
+from myoedge.operators.graph_builder import GraphBuilder, slice_axis
+from myoedge.operators.import_rows import ImportRow
 from myoedge.operators.qdq import Write, Writer, number, reshaped, sliced
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.operators.traits import Constants, Described
@@ -247,3 +251,77 @@ def _state_step(w: Writer, step: QuantizedNode) -> float:
 
 
 WRITE: Mapping[str, Write] = {"scan": _written(kept=False), "scan_last": _written(kept=True)}
+
+
+LAST_LINE = "torch.stack(states, axis)\n"
+LOOP = (
+    """\
+state, states = torch.zeros(()), []
+for a, b in zip(x0.unbind(axis), x1.unbind(axis)):
+    state = a * state + b
+    states.append(state)
+"""
+    + LAST_LINE
+)
+
+
+def draw_scan(d: Draw) -> DrawnUse:
+    """Return a random test case of h_t = a_t h_(t-1) + b_t with |a| <= 0.9, so that the influence
+    of old states decays."""
+    x = d.pick([d.shape(1, 4), (d.integer(1, 12), 9), (1, 20, 3, 30)])
+    common = d.common(2, act=False) | {"factors": (1.0, 0.0), "slack": scan_slack}
+    wide = common["int16"] = d.pick([(), (), (0,), (1,), (0, 1)])
+    spans = [(0.0, 0.45), (-0.4, 0.4)] if 0 in wide else [(0.0, 0.9), (0.0, 0.5), (-0.8, 0.8)]
+    common["spans"] = (d.pick(spans), common["spans"][1])  # int16 has twice the range
+    return DrawnUse("scan", {"axis": d.integer(0, len(x) - 1)}, (x, x), LOOP, **common)
+
+
+def scan_slack(case: Any) -> float:
+    """Return the largest permitted deviation in output steps: each iteration adds half a state step
+    for both terms, 2^-15 of the state and 2^-15 of the addend."""
+    levels = case.target.high - case.target.low
+    return float(0.05 + case.shapes[0][case.attrs["axis"]] * (1.0 + levels / 2**8) / 128)
+
+
+def draw_scan_last(d: Draw) -> DrawnUse:
+    """Return a random test case of the last state: as of `scan`, in int8, with states of less than
+    256 steps, where its 16 bits end."""
+    x = d.shape(1, 4)
+    common = d.common(2, act=False) | {"factors": (1.0, 0.0), "spans": ((-0.4, 0.4), (-90.0, 90.0))}
+    attrs, text = {"axis": d.integer(0, len(x) - 1)}, LOOP.replace(LAST_LINE, "state\n")
+    return DrawnUse("scan_last", attrs, (x, x), text, slack=last_slack, unit=of_state, **common)
+
+
+def of_state(case: Any) -> float:
+    """Return the step of a state: 1/128 of a result's."""
+    return float(case.target.scale / 128)
+
+
+def last_slack(case: Any) -> float:
+    """Return the largest permitted deviation in steps of a state: as scan_slack, before the result
+    is rounded."""
+    return float(case.shapes[0][case.attrs["axis"]] * 2.0 + 1.0)
+
+
+CASES = {"scan": draw_scan, "scan_last": draw_scan_last}
+
+
+def products(b: GraphBuilder, x: str, axis: int) -> str:
+    """Add cumulative products along an axis, as the recurrence h_t = x_t h_(t-1), h_0 = x_0."""
+    shape = b.shape(x)
+    if shape[axis] < 2:
+        return x
+    rest = tuple(n - (d == axis) for d, n in enumerate(shape))
+    zeros = b.constant(np.zeros(rest, np.float32))
+    first = b.add("concat", slice_axis(b, x, axis, 0, 1), zeros, axis=axis)
+    return b.add("scan", x, first, axis=axis)
+
+
+ROWS = (
+    ImportRow(
+        "scan",
+        cumulative(products, 1.0),
+        "cumprod",
+        "CumProd(self, dim: ints, *, reverse=False, exclusive=False)",
+    ),
+)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,11 +21,15 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.attributes import AXES, FLAG, POSITIVE
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import CentredParams, with_requant
 from myoedge.operators.described import own_number, requantised, result
 from myoedge.operators.format import LIMITED, int16_where
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, as_tuple
+from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.pool import reduce
+from myoedge.operators.pool.import_rows import REDUCED, reduction
 from myoedge.operators.qdq import Write, Writer, number, whole
 from myoedge.operators.traits import Constants, Described
 
@@ -160,3 +164,146 @@ def _variance(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 WRITE: Mapping[str, Write] = {"variance": _variance}
+
+
+SQUARES = """
+middle = x0.mean(axes, keepdim=True) if centred else 0.0
+y = (x0 - middle).square().sum(axes, keepdim=keepdim) / divisor
+y.sqrt() if root else y
+"""
+
+
+def draw_variance(d: Draw) -> DrawnUse:
+    x = d.pick([d.shape(1, 4), d.shape(1, 3, 12), (3, 200, 2), (2, 1000), (5, 37)])
+    first = d.integer(0, len(x) - 1)
+    axes = tuple(range(first, d.integer(first, len(x) - 1) + 1))
+    n = int(np.prod([x[axis] for axis in axes]))
+    attrs = {
+        "axes": axes,
+        "keepdim": d.flag(),
+        "centred": d.flag(),
+        "root": d.flag(),
+        "divisor": float(d.pick([1, n, max(n - 1, 1)])),
+    }
+    wide, common = d.pick([(), (), (0,)]), d.common(1, act=True)
+    if wide:  # values that fill int16: 30 bits of a sum of squares are few for small ones
+        common["pattern"] = d.pick(["uniform", "edges", "lowest", "highest"])
+    return DrawnUse("variance", attrs, (x,), SQUARES, slack=slack, int16=wide, **common)
+
+
+def slack(case: Any) -> Array | float:
+    """Return the largest permitted deviation in output steps.
+
+    A root has 15 significant bits. With int16, one unit of the requantised value, the bits dropped
+    before its multiplier, and half a unit of the product are added.
+    """
+    step, root = case.step, case.attrs["root"]
+    y = np.abs(np.asarray(case.real(case.dequantized)) / case.target.scale)
+    found = y * 2.0**-14 + 0.01 if root else np.zeros_like(y)
+    if INT16 in step.operand_types:
+        unit = step.integers.mult / 2.0 ** (step.integers.shift + step.integers.pre)
+        found = found + unit * 2.0**step.integers.pre + y / (2 * max(step.integers.mult, 1))
+    return np.asarray(found)
+
+
+CASES = {"variance": draw_variance}
+
+
+def axes_of(d: GraphBuilder, a: Arguments) -> tuple[int, ...]:
+    """Return the axes that a call reduces; all axes if it does not name any."""
+    rank, dims = len(d.shape(first(a))), as_tuple([] if a.get("dim") is None else a["dim"], 1)
+    return tuple(sorted({axis % rank for axis in dims})) or tuple(range(rank))
+
+
+def spread(
+    d: GraphBuilder, a: Arguments, correction: float | None, *, centred: bool, root: bool
+) -> str:
+    """Add sum(x^2) / (n - correction), or sum(x^2) if correction is None; return the result's name.
+
+    centred   whether the mean is subtracted from x
+    root      whether the square root is returned
+    Errors: Unsupported for too many or too few elements.
+    """
+    axes, x = axes_of(d, a), first(a)
+    n = math.prod(d.shape(x)[axis] for axis in axes)
+    divisor = 1.0 if correction is None else float(n - correction)
+    if n > LENGTH_MAX:
+        raise Unsupported(f"squares of {n:,} elements, at most {LENGTH_MAX:,}")
+    if divisor <= 0.0:
+        raise Unsupported(f"a variance of {n} elements with correction={correction:g}")
+    attrs: dict[str, Any] = {
+        "axes": axes,
+        "keepdim": bool(a.get("keepdim", False)),
+        "divisor": divisor,
+    }
+    return d.add("variance", x, **attrs, centred=centred, root=root)
+
+
+def import_variance(*, root: bool, with_mean: bool = False) -> Row:
+    """Return a function that imports torch's var or std; the divisor is n - 1, or n - correction.
+
+    root        whether it is std
+    with_mean   whether the call also returns the mean
+    """
+
+    def row(d: GraphBuilder, a: Arguments, out: Any) -> Any:
+        given = a["correction"] if "correction" in a else a["unbiased"]
+        y = spread(d, a, 1.0 if given is None else float(given), centred=True, root=root)
+        if not with_mean:
+            return y
+        keepdim = bool(a.get("keepdim", False))
+        return y, d.add("mean", first(a), axes=axes_of(d, a), keepdim=keepdim)
+
+    return row
+
+
+def length(*, root: bool) -> Row:
+    """Return a function that imports the sum of squares, or with `root` its square root."""
+
+    def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
+        if a.get("noop") and not a.get("dim"):
+            return d.add("table", first(a), chain=(("abs",),) if root else (("square",),))
+        return spread(d, a, None, centred=False, root=root)
+
+    return row
+
+
+def vector_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Import a vector norm of any order: the root of a power sum, the maximum, the minimum, or the
+    number of nonzero elements."""
+    order = a.get("ord", a.get("p"))
+    order = 2 if order is None else order
+    if order == 2:
+        return spread(d, a, None, centred=False, root=True)
+    if order == -math.inf:
+        least = reduction("max_pool", [("abs",), ("neg",)], [("neg",)])
+        return str(least(d, a, out))
+    if order in (1, math.inf):
+        return str(reduction("sum" if order == 1 else "max_pool", [("abs",)])(d, a, out))
+    if order == 0:
+        return str(reduction("sum", [("ne", 0.0)])(d, a, out))
+    powers, root = [("abs",), ("pow", float(order))], [("pow", 1.0 / order)]
+    return str(reduction("sum", powers, root)(d, a, out))
+
+
+ROWS = (
+    ImportRow("variance", import_variance(root=False), "var var.dim var.correction"),
+    ImportRow("variance", import_variance(root=True), "std std.dim std.correction"),
+    *(
+        ImportRow(
+            "variance mean",
+            import_variance(root=root, with_mean=True),
+            f"{name}_mean {name}_mean.dim {name}_mean.correction",
+            all_results=True,
+        )
+        for name, root in (("var", False), ("std", True))
+    ),
+    ImportRow(
+        "variance",
+        vector_norm,
+        "linalg_vector_norm norm.Scalar norm.ScalarOpt_dim norm.ScalarOpt_dtype "
+        "norm.ScalarOpt_dim_dtype",
+    ),
+    ImportRow("variance", length(root=True), onnx=f"ReduceL2{REDUCED}"),
+    ImportRow("variance", length(root=False), onnx=f"ReduceSumSquare{REDUCED}"),
+)

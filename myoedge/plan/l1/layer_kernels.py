@@ -18,7 +18,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.chain_nest import order_of_chain
 from myoedge.operators.engine_choice import CORES
 from myoedge.operators.kernel import FREE, SCRATCH, Kernel, TiledKernel
-from myoedge.operators.products.packed_weights import with_packed_weights
+from myoedge.operators.library.packed_weights import with_packed_weights
 from myoedge.operators.queries import kernels_of
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2

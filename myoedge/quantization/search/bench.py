@@ -12,8 +12,8 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import integer_step
-from myoedge.operators.loop.turns import has_loops, times_run
 from myoedge.operators.queries import macs
+from myoedge.operators.turns import has_loops, times_run
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import JudgedTensor, judged, rows_of

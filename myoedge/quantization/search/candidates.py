@@ -17,7 +17,7 @@ from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.kernel_formats import read_together, weight_bits
-from myoedge.operators.loop.turns import times_run
+from myoedge.operators.turns import times_run
 from myoedge.quantization.calibrate import Samples, subsample_evenly
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.layer_rules import LayerRule

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import ceil_div
-from myoedge.operators.attention.exponentials import FINE_BITS, is_fine
+from myoedge.operators.attention.operands import FINE_BITS, is_fine
 from myoedge.operators.attention.wide import is_wide
 from myoedge.quantization.engines import free_layers
 from myoedge.quantization.search.state import Proposal, Proposals, Search, SearchState

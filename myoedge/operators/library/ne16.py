@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers on NE16, GAP9's convolution accelerator: its constraints, and products of rows.
+
+Sources: GreenWaves' gap_sdk 4.12 (NE16 register pages) and its platform model; docs/ne16.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import ceil_div, round_up
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.library.ne16_jobs import (
+    JOB,
+    JOB_PIXELS,
+    OUTPUTS,
+    SUMS,
+    WEIGHT_OFFSET,
+    bit_planes,
+    job_pixels,
+    pads_to_nine_pixels,
+    parameters,
+    pointwise_cycles,
+    scale_bytes,
+)
+from myoedge.operators.library.packing import packed_channels, row_sums, table_operand
+from myoedge.operators.library.rows import row_sizes
+from myoedge.targets.chip import Engine
+
+RESTORED_BYTE = 0.12  # cycles of eight cores per byte of x converted back to int8
+CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores to requantise: per channel of a job, per sum
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False) -> TiledKernel:
+    """Return the NE16 kernel of a linear layer with int8 results.
+
+    in_place   as in wide_rows_on_ne16
+    """
+    rows, c, k = row_sizes(step)
+    table, scale = table_operand(step), scale_bytes(step)
+    op: Fields = {
+        "c": c,
+        "k": k,
+        "scale_bytes": scale,
+        "weight_bits": step.weight_bits,
+        "parameters": "@parameters",
+        "table": "@table" if table else "0",
+    }
+
+    def tile(regions: Mapping[str, Region]) -> Fields:
+        height, width = regions["y"].extent
+        ninth = not in_place and bool(pads_to_nine_pixels(height, rows))
+        return {
+            "scratch": "@scratch",
+            "first_k": regions["y"].start[1],
+            "y_stride": width,
+            "ninth": int(ninth),
+            **_in_place_fields(regions, k, in_place=in_place),
+        }
+
+    def scratch(sizes: Sizes) -> Any:
+        if in_place:
+            return 0 * sizes["row"]
+        nine = round_up(JOB_PIXELS * c, 4) + JOB_PIXELS * k
+        return np.where(
+            pads_to_nine_pixels(sizes["row"], rows), nine, round_up(sizes["row"] * c, 4)
+        )
+
+    def work(sizes: Sizes) -> Any:
+        pixels = sizes["row"] + pads_to_nine_pixels(sizes["row"], rows)
+        restored = _restored_cycles(sizes, c, k) if in_place else 0
+        return pointwise_cycles(pixels, c, sizes["k"], scale) + restored
+
+    return _rows(
+        step,
+        "me_ne16_linear_s8",
+        op,
+        constants=(Operand.whole("parameters", parameters(step)), *table),
+        position_stride="" if table else "y_stride",
+        tile=tile,
+        scratch=scratch,
+        work=work,
+    )
+
+
+def wide_rows_on_ne16(
+    step: QuantizedNode, engine: Engine, *, in_place: bool = False
+) -> TiledKernel:
+    """Return the NE16 kernel of a linear layer with int16 results, whose sums the cores requantise.
+
+    in_place   whether x is converted to uint8 in its own L1 buffer, and back to int8 after the last
+               tile of output channels
+    """
+    _, c, k = row_sizes(step)
+    channels = packed_channels(step)
+    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step.integers.weight)
+    size = channels[0].nbytes
+
+    def scratch(sizes: Sizes) -> Any:
+        sums = 2 * job_pixels(sizes["row"]) * 4 * sizes["k"]
+        return sums + (0 if in_place else round_up(sizes["row"] * c, 4))
+
+    def work(sizes: Sizes) -> Any:
+        restored = _restored_cycles(sizes, c, k) if in_place else 0
+        return _requantised_cycles(sizes["row"], c, sizes["k"]) + restored
+
+    kernel = _rows(
+        step,
+        "me_ne16_linear_s8_s16",
+        {"c": c, "pre": step.integers.pre, "weight_bits": step.weight_bits},
+        constants=(Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels),),
+        tile=lambda regions: {
+            "channels": "@channels",
+            "scratch": "@scratch",
+            **_in_place_fields(regions, k, in_place=in_place),
+        },
+        scratch=scratch,
+        work=work,
+    )
+    return replace(
+        kernel,
+        # sums use two buffers in turn
+        launches_next_tile=lambda here, behind: (
+            bool(behind["has_scratch"]) and _job_count(here) % 2 == 0
+        ),
+    )
+
+
+def _in_place_fields(regions: Mapping[str, Region], k: int, *, in_place: bool) -> Fields:
+    """Return the fields `in_place` and `restores` of the tile struct.
+
+    k   output channels of the layer
+
+    `in_place` is 1 if the tile converts x to uint8 in its own L1 buffer; `restores` is 1 if the
+    tile is then the last one to read x, so that it converts x back to int8.
+    """
+    restores = in_place and sum(_along_k(regions)) == k
+    return {"in_place": int(in_place), "restores": int(restores)}
+
+
+def _restored_cycles(sizes: Sizes, c: int, k: int) -> Any:
+    return RESTORED_BYTE * sizes["row"] * c * sizes["k"] / k
+
+
+def _rows(
+    step: QuantizedNode,
+    function: str,
+    op: Fields,
+    *,
+    constants: tuple[Operand, ...],
+    position_stride: str = "",
+    tile: Callable[[Mapping[str, Region]], Fields],
+    scratch: Callable[[Sizes], Any],
+    work: Callable[[Sizes], Any],
+) -> TiledKernel:
+    """Tile over rows and outputs k; rows become pixels of an image with three rows."""
+    rows, c, k = row_sizes(step)
+    planes = bit_planes(step.integers.weight.reshape(k, c), step.weight_bits)
+    size_bytes = step.element_type.size_bytes
+    y = Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes)
+    return TiledKernel(
+        function=function,
+        axes={"row": rows, "k": k},
+        split=("k", "row"),
+        innermost_axes=("k",),
+        multiples={"k": OUTPUTS, "row": JOB_PIXELS},
+        operands=(
+            Operand("x", 0, (rows, c), ((("row", 1),), ())),
+            Operand("weights", "weights", planes.shape, ((("k", 1),), ()), array=planes),
+            *constants,
+            replace(y, position_stride=position_stride),
+        ),
+        op=op,
+        tile=lambda regions: {**_tile(regions), **tile(regions)},
+        launches_next_tile=partial(launches_next_tile, c),
+        runs_jobs=True,
+        scratch=scratch,
+        work=work,
+        l1_only=True,
+    )
+
+
+def launches_next_tile(c: int, here: Fields, behind: Fields) -> bool:
+    """Return whether a tile's first job may start before the previous tile ends.
+
+    It may if its rows are in scratch already, replace rows that no other job reads, or have their
+    own place.
+    c              bytes of a row
+    here, behind   tile fields of the previous tile and of this one
+    """
+    own_place = behind["has_scratch"] or behind.get("in_place", 0)
+    return bool(own_place) or replaces_unread_rows(c, here, behind)
+
+
+def replaces_unread_rows(c: int, here: Fields, behind: Fields) -> bool:
+    """Return whether the words that the first job of the next tile prepares in scratch, as
+    me_ne16_prepare_rows, end before the rows that the last job of this tile reads.
+
+    The arguments are those of launches_next_tile.
+    """
+    return round_up(first_job_rows(behind) * c, 4) <= last_job_row(here) * c
+
+
+def first_job_rows(fields: Fields) -> int:
+    return min(int(fields["rows_at_a_time"]), int(fields["rows"]))
+
+
+def last_job_row(fields: Fields) -> int:
+    """Return the first row of a tile's last job, as start_of in me_ne16_layer.c.
+
+    fields   fields of the tile struct
+    """
+    rows, at_a_time = int(fields["rows"]), int(fields["rows_at_a_time"])
+    last = (rows - 1) // at_a_time * at_a_time
+    return last - ((rows - last) % JOB_PIXELS == JOB_PIXELS - 1 and last > 0)
+
+
+def _requantised_cycles(rows: Any, c: int, k: Any) -> Any:
+    """Cycles of a tile whose sums the cores requantise, one job's during the next job."""
+    at_a_time = job_pixels(rows)
+    jobs = ceil_div(rows, at_a_time)
+    engine = pointwise_cycles(rows, c, k, SUMS) / jobs
+    cores = JOB + k * (CHANNEL + SUM * at_a_time)
+    last = k * (CHANNEL + SUM * (rows - (jobs - 1) * at_a_time))
+    return engine + (jobs - 1) * np.maximum(engine, cores) + last
+
+
+def _along_k(regions: Mapping[str, Region]) -> tuple[int, int]:
+    """Return the first output channel of a tile, and the number of channels."""
+    return regions["y"].start[1], regions["y"].extent[1]
+
+
+def _job_count(fields: Fields) -> int:
+    return ceil_div(int(fields["rows"]), int(fields["rows_at_a_time"]))
+
+
+def _tile(regions: Mapping[str, Region]) -> Fields:
+    rows, k = regions["y"].extent
+    return {
+        **{name: f"@{name}" for name in ("x", "weights", "y")},
+        "rows": rows,
+        "rows_at_a_time": job_pixels(rows),
+        "k": k,
+        "has_scratch": int(regions["y"].start[1] > 0),
+    }

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import of padding: with a value, or with values of the tensor itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, concat, reshape, slice_axis
+from myoedge.operators.import_rows import Arguments
+from myoedge.operators.library.integers import producer
+
+
+def copied(d: GraphBuilder, x: str, counts: Sequence[int], *, whole: bool) -> str:
+    """Repeat x counts[i] times along each axis i; return the result's name.
+
+    whole   whether whole axes are repeated (abab) instead of each element (aabb)
+    """
+    shape = d.shape(x)
+    if {*counts} <= {1}:
+        return x
+    pairs = [(c, n) if whole else (n, c) for n, c in zip(shape, counts, strict=True)]
+    thin = [n for extent in shape for n in ((1, extent) if whole else (extent, 1))]
+    y = d.add("expand", reshape(d, x, thin), shape=tuple(n for pair in pairs for n in pair))
+    return reshape(d, y, [n * c for n, c in pairs])
+
+
+PAD_MODES = {"edge": "replicate", "wrap": "circular"}  # ONNX's names of torch's
+
+FINITE_PADDING = (
+    'pad with edge values, F.pad(x, (1, 1), mode="replicate"), or with a number below all of x'
+)
+
+
+def pad(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Import torch's padding, which lists (before, after) from the last axis back; negative numbers
+    crop."""
+    shape, flat = d.shape(a["self"]), list(a["pad"])
+    pairs = list(zip(flat[0::2], flat[1::2], strict=True))
+    pads = [(0, 0)] * (len(shape) - len(pairs)) + pairs[::-1]
+    return padded(d, a["self"], pads, a.get("mode", "constant"), a.get("value"))
+
+
+def pad_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Import ONNX's Pad, which lists all starts, then all ends."""
+    shape, flat, mode = d.shape(a["self"]), a["pads"], str(a["mode"])
+    axes = range(len(shape)) if a["axes"] is None else a["axes"]
+    pads = [(0, 0)] * len(shape)
+    for i, axis in enumerate(axes):
+        pads[axis % len(shape)] = (flat[i], flat[i + len(flat) // 2])
+    for pair, n in zip(pads, shape, strict=True):
+        most = {"reflect": n - 1, "wrap": n}.get(mode, max(pair))
+        odd = max(pair) > most or (min(pair) < 0 and max(pair) > 0)
+        if mode != "constant" and odd:
+            raise Unsupported(f"mode {mode} with pads {list(pair)} for {n} elements")
+    return padded(d, a["self"], pads, PAD_MODES.get(mode, mode), a["value"])
+
+
+def padded(
+    d: GraphBuilder, x: str, pads: Sequence[tuple[int, int]], mode: str, value: float | None
+) -> str:
+    """Pad every axis of x by (before, after); negative numbers crop.
+
+    mode    "constant", or how elements of x are repeated: "reflect", "replicate" or "circular"
+    value   padding value; None: 0
+    """
+    for axis, (before, after) in enumerate(pads):
+        x = slice_axis(d, x, axis, max(-before, 0), d.shape(x)[axis] + min(after, 0))
+        if mode != "constant":
+            x = _mirrored(d, x, axis, max(before, 0), max(after, 0), mode)
+    positive = tuple((max(before, 0), max(after, 0)) for before, after in pads)
+    if mode != "constant" or not any(map(any, positive)):
+        return x
+    if math.isnan(value or 0.0):
+        raise Unsupported("padding with nan", FINITE_PADDING)
+    return d.add("pad", x, pads=positive, value=float(value or 0.0))
+
+
+def before_infinite_pad(
+    d: GraphBuilder, x: str, value: float
+) -> tuple[str, Sequence[tuple[int, int]]]:
+    """Return the operand of a padding with plus or minus infinity, and its (before, after) along
+    each axis; x itself and zeros if x is no such padding.
+
+    Maxima and minima read around it; `frontend.infinities` refuses all other readers.
+    """
+    node = producer(d, x)
+    if node is None or node.op != "pad" or node.attrs["value"] != value:
+        return x, [(0, 0)] * len(d.shape(x))
+    return node.inputs[0], node.attrs["pads"]
+
+
+def _mirrored(d: GraphBuilder, x: str, axis: int, before: int, after: int, mode: str) -> str:
+    """Pad one axis with the tensor's own elements (reflect, replicate or circular)."""
+    n = d.shape(x)[axis]
+
+    def part(count: int, start: int, stop: int, step: int = 1) -> list[str]:
+        return [slice_axis(d, x, axis, start, stop, step)] if count else []
+
+    def edge(count: int, at: int) -> list[str]:
+        counts = [count if i == axis else 1 for i in range(len(d.shape(x)))]
+        return [copied(d, y, counts, whole=True) for y in part(count, at, at + 1)]
+
+    if mode == "replicate":
+        front, behind = edge(before, 0), edge(after, n - 1)
+    elif mode == "reflect":
+        front, behind = part(before, before, 0, -1), part(after, n - 2, n - 2 - after, -1)
+    elif mode == "circular":
+        front, behind = part(before, n - before, n), part(after, 0, after)
+    else:
+        raise LookupError(f"mode {mode}")
+    return concat(d, [*front, x, *behind], axis)
