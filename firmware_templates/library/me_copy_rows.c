@@ -55,13 +55,3 @@ void me_copy_rows(const me_copy_part *part)
     else
         copy_pieces(part);
 }
-
-void me_fill_bytes(int8_t *to, int32_t bytes, uint32_t word)
-{
-    const int32_t units = (bytes + 15) / 16, first = 16 * ME_FIRST(units);
-    const int32_t own = me_min(16 * ME_LAST(units), bytes) - first, words = own / 4;
-    if (words > 0)
-        me_fill_words(to + first, word, words);
-    for (int32_t i = 4 * words; i < own; i++)
-        to[first + i] = (int8_t)(word >> (8 * (i % 4)));
-}

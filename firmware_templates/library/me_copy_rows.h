@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows of bytes copied, bytes filled, by all cores together, each its part of the bytes.
+ * Rows of bytes copied by all cores together, each its part of the bytes.
  */
 #ifndef ME_COPY_ROWS_H
 #define ME_COPY_ROWS_H
@@ -19,9 +19,5 @@ static inline void me_copy_piece(const int8_t *from, int8_t *to, int32_t bytes)
 
 /* Copies rows >= 0 pieces of bytes >= 0 bytes each, without a barrier. */
 void me_copy_rows(const me_copy_part *part);
-
-/* Fills bytes >= 0 bytes with those of `word`, lowest first, without a barrier.
- * to: aligned to 4 unless all bytes of the word are equal */
-void me_fill_bytes(int8_t *to, int32_t bytes, uint32_t word);
 
 #endif

@@ -8,8 +8,6 @@
 #include "me_math.h"
 #include "me_share.h"
 
-#define CORES 8
-
 static bool is_3x3(const me_conv_s8_params *op)
 {
     return op->k_h == 3 && op->k_w == 3 && op->dilation_h == 1 && op->dilation_w == 1;
@@ -31,17 +29,13 @@ static bool is_strip(const me_conv_s8_params *op, int32_t channels)
     return is_3x3(op) && op->stride_h == 1 && op->stride_w == 1 && channels >= 4;
 }
 
+/* For tiles of so many channels and ow columns at most. */
 static int32_t scratch_of_core(const me_conv_s8_params *op, int32_t channels, int32_t ow)
 {
     const int32_t strip = 1 + 4 * (ow + 2);
     const int32_t lists = 8 * blocks_of(op) * (int32_t)sizeof(intptr_t) / 4;
     const int32_t taps = lists + (channels + 3) / 4;
     return 4 * ((is_strip(op, channels) ? strip : taps) | 1);
-}
-
-int32_t me_depthwise_scratch_bytes(const me_conv_s8_params *op, int32_t channels, int32_t ow)
-{
-    return CORES * scratch_of_core(op, channels, ow);
 }
 
 /* ---- any window, without any speed */

@@ -18,10 +18,7 @@ typedef me_conv_s8_tile me_depthwise_conv_s8_tile;
  * (operators/conv/depthwise.py): for every four channels, for every four taps, a word a channel; where
  * channels are not a multiple of 4, the last four overlap the ones before. Taps run over rows, columns;
  * those of 3 x 3 are a word a column. Fastest for 3 x 3 with stride 1, then 3 x 3 with a horizontal
- * stride of 2. tile->scratch: me_depthwise_scratch_bytes. */
+ * stride of 2. tile->scratch: of eight cores, as operators/conv/depthwise.py computes it. */
 void me_depthwise_conv_s8(const me_depthwise_conv_s8_params *op, const me_depthwise_conv_s8_tile *tile);
-
-/* For tiles of so many channels and ow columns at most. */
-int32_t me_depthwise_scratch_bytes(const me_conv_s8_params *op, int32_t channels, int32_t ow);
 
 #endif

@@ -58,7 +58,7 @@ def tap_words(k_h: int, k_w: int) -> int:
 
 
 def scratch(k_h: int, k_w: int, channels: Any, ow: Any, cores: int) -> Any:
-    """Return the scratch bytes of me_depthwise_s8, equal to C's me_depthwise_scratch_bytes: over
+    """Return the scratch bytes of me_depthwise_s8, eight times as in C: over
     all cores, the larger of the copied input strips of one output row and of the pointers to its
     taps.
 

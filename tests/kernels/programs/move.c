@@ -4,7 +4,9 @@
 
 #include "drawn.h"
 
-static int32_t kind ME_L1, value ME_L1;
+static int32_t kind ME_L1;
+static me_copy_s8_params filled ME_L1;
+static me_copy_s8_tile fill ME_L1;
 static me_copy_part part ME_L1;
 static const me_transpose_s8_params nothing = { 0 };
 static me_transpose_s8_tile transpose ME_L1;
@@ -15,7 +17,8 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
     (void)scratch;
     kind = n[0];
-    value = n[2];
+    filled = (me_copy_s8_params){ 1, n[2] };
+    fill = (me_copy_s8_tile){ .y = out + n[3], .bytes = n[5] };
     if (kind == 3) {
         halves.from = (const int16_t *)(const void *)(in + n[1]);
         halves.to = (int16_t *)(void *)out;
@@ -41,7 +44,7 @@ static void run_case(void)
     if (kind == 0)
         me_copy_rows(&part);
     else if (kind == 1)
-        me_fill_bytes(part.to, part.bytes, (uint32_t)value);
+        me_copy_s8(&filled, &fill);
     else if (kind == 2)
         me_transpose_s8(&nothing, &transpose);
     else
