@@ -208,7 +208,9 @@ def _independent(nest: Nest) -> FlatNest:
     padded = padded_axes(nest)
     over = all_axes(nest)[len(nest.axes) :]
     reads = tuple(array_reads(nest.parts, nest.axes, over))
-    reads = _with_joined_parts(nest, reads)
+    # the parts of a row are one read if an iteration has results apart
+    is_apart = _side_step(nest) > 1
+    reads = tuple(with_joined_parts(reads, nest.axes[-1].extent)) if is_apart else reads
     steps = [*(read.steps for read in reads), _result_steps(nest)]
     apart = [[int(axis == x) for x in nest.axes] for axis in nest.axes if axis in padded]
     loops = (
@@ -216,12 +218,6 @@ def _independent(nest: Nest) -> FlatNest:
         for loop in collapse_loops([axis.extent for axis in nest.axes], [*steps, *apart])
     )
     return FlatNest(nest, reads, tuple(loops), over)
-
-
-def _with_joined_parts(nest: Nest, reads: tuple[ArrayRead, ...]) -> tuple[ArrayRead, ...]:
-    """Return reads; the parts of a row are one read if an iteration has results apart."""
-    is_apart = _side_step(nest) > 1
-    return tuple(with_joined_parts(reads, nest.axes[-1].extent)) if is_apart else reads
 
 
 def _side_step(nest: Nest) -> int:

@@ -44,7 +44,8 @@ def scan_of(
     """
     if axis.extent == 1:
         only = _with_states(value, dict(zip(states, starts, strict=True)))
-        if _is_short(only):
+        # all parts are inside int32
+        if not any(is_long(limits) for limits in _ranges(only).values()):
             return only
     return without_unread(Scan(axis, tuple(states), tuple(starts), tuple(nexts), value))
 
@@ -80,11 +81,6 @@ def _ranges(value: Expr) -> dict[int, Interval]:
     for part in walk(value):
         found[id(part)] = part_interval(part, [found[id(x)] for x in part.operands])
     return found
-
-
-def _is_short(value: Expr) -> bool:
-    """Return whether all parts of a formula are inside int32."""
-    return not any(is_long(limits) for limits in _ranges(value).values())
 
 
 def with_axes(value: Expr, axes: Mapping[Axis, Axis]) -> Expr:

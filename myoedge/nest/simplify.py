@@ -132,7 +132,8 @@ class _Rules:
             (outside if is_multiple else inside).append((x, factor >> bits * is_multiple))
         if not inside:
             return _sum(outside, number >> bits)
-        less = min(_twos(factor) for _, factor in inside)
+        # how often 2 divides every factor
+        less = min(((factor & -factor).bit_length() - 1) for _, factor in inside)
         inside = [(x, factor >> less) for x, factor in inside]
         return _sum([*outside, (self._rest(inside, number >> less, bits - less), 1)], 0)
 
@@ -200,11 +201,6 @@ def _decided(part: Where | Reduced) -> Expr:
 
 def _shift(value: Expr, bits: int) -> Expr:
     return value >> bits if bits else value
-
-
-def _twos(factor: int) -> int:
-    """Return how often 2 divides a factor."""
-    return (factor & -factor).bit_length() - 1
 
 
 def _sum(terms: Sequence[Term], number: int) -> Expr:

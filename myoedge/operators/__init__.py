@@ -56,3 +56,5 @@ def _package(family: str) -> ModuleType:
 
 for family in families():
     define(_package(family))
+table = import_module(f"{__name__}.base").OPS  # in one order, whatever family imports another first
+table |= {name: table.pop(name) for name in sorted(table)}

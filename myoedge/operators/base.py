@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, cast
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Attrs, Node, Shape
@@ -30,6 +30,7 @@ from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import ByHand, Constants, Described, Kept, Operands, Result, Weights
 
 WEIGHT_BITS_MIN = 2
+FIELDS = ParamSpec("FIELDS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +301,18 @@ def register(op: OpDef) -> OpDef:
         raise ValueError(f"there is an operator {op.name} already: this one needs another name")
     _TABLES[-1][op.name] = op
     return op
+
+
+def _registered(make: Callable[FIELDS, OpDef]) -> Callable[FIELDS, OpDef]:
+    return lambda *values, **fields: register(make(*values, **fields))
+
+
+add_operator = _registered(OpDef)  # registers an operator with these fields
+
+
+def add_variant(op: OpDef, **fields: Any) -> OpDef:
+    """Register an operator that differs from another one in some fields. Errors: of `register`."""
+    return register(replace(op, **fields))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import NUMBERS, choose_requant
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams, add_variant
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import Result, always
 
@@ -160,7 +160,7 @@ def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
 
 
 def final_state(op: OpDef, *, fixed_params: QuantParams | None = None, **fields: Any) -> OpDef:
-    """Return the operator that computes the final state of the recurrence `op`.
+    """Register the operator that computes the final state of the recurrence `op`.
 
     fixed_params   parameters of the state, if they do not depend on data
     fields         fields of its OpDef that differ from those of `op`
@@ -172,7 +172,7 @@ def final_state(op: OpDef, *, fixed_params: QuantParams | None = None, **fields:
     }
     fixed = None if fixed_params is None else always(fixed_params)
     state = Result(fixed_params=fixed, state_of=op.name)
-    return replace(op, result=state, **own, **fields)
+    return add_variant(op, result=state, **own, **fields)
 
 
 def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:

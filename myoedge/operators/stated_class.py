@@ -114,7 +114,8 @@ class StatedClass:
         cause = cause_of(error, [Path(code.co_filename)])
         usual = f"mend {cause.rpartition('(')[2].rstrip(')')}; self.attrs is {dict(layer.attrs)}"
         usual += self._of_row(error)
-        fault = Mistake(self._needs(hook), cause, getattr(error, "instead", "") or usual)
+        returns = {"real": "an array of floats", "quantize": self.scaled, "nest": FORMULAS_HAVE}
+        fault = Mistake(returns[hook], cause, getattr(error, "instead", "") or usual)
         return self.error(f"{hook} raises an exception", fault, self._line(hook))
 
     def _of_row(self, error: BaseException) -> str:
@@ -122,10 +123,6 @@ class StatedClass:
         name = str(error.args[0]) if isinstance(error, KeyError) and error.args else ""
         row = f'; or its row gives it: api.adding("{self.name}", ..., {name}="{name}")'
         return row if name.isidentifier() else ""
-
-    def _needs(self, hook: str) -> str:
-        returns = {"real": "an array of floats", "quantize": self.scaled, "nest": FORMULAS_HAVE}
-        return returns[hook]
 
     def _line(self, hook: str) -> str:
         code = self._function(hook).__code__

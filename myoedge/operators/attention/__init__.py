@@ -38,7 +38,7 @@ from myoedge.operators.attributes import (
     are_whole,
     optional,
 )
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.common_rules import masked_scores
 from myoedge.operators.elementwise import scaled
 from myoedge.operators.format import EITHER, INT8_ALONE, Format
@@ -248,31 +248,29 @@ def _is_large(step: QuantizedNode) -> bool:
     return not wide.is_wide(step) and is_large(products(step.attrs, step.shapes, step.out))
 
 
-ATTENTION = register(
-    OpDef(
-        name="attention",
-        attributes=ATTRIBUTES,
-        doc="softmax(q k^T * scale + bias) v for all heads; windows of keys, causal ones too",
-        shape=shape,
-        real=real,
-        integer=ByHand(integer),
-        constants=Constants(quantize, kinds=(AttentionParams, wide.WideAttentionParams)),
-        kernels=(
-            *on_nine_cores(in_tiles, _is_large, Format((EITHER,), EITHER, together=(0, 1, 2))),
-            sums_on_ne16(
-                lambda step, engine: on_ne16(in_tiles(step, engine), step),
-                INT8_ALONE,
-                sees_all_keys,
-            ),
-            sums_on_ne16(
-                lambda step, engine: resident_on_ne16(in_tiles(step, engine), step),
-                INT8_ALONE,
-                sees_all_keys,
-            ),
+ATTENTION = add_operator(
+    name="attention",
+    attributes=ATTRIBUTES,
+    doc="softmax(q k^T * scale + bias) v for all heads; windows of keys, causal ones too",
+    shape=shape,
+    real=real,
+    integer=ByHand(integer),
+    constants=Constants(quantize, kinds=(AttentionParams, wide.WideAttentionParams)),
+    kernels=(
+        *on_nine_cores(in_tiles, _is_large, Format((EITHER,), EITHER, together=(0, 1, 2))),
+        sums_on_ne16(
+            lambda step, engine: on_ne16(in_tiles(step, engine), step),
+            INT8_ALONE,
+            sees_all_keys,
         ),
-        operands=Operands(symmetric=(0,), broadcast={3: 2, 4: 2}),
-        macs=products,
-    )
+        sums_on_ne16(
+            lambda step, engine: resident_on_ne16(in_tiles(step, engine), step),
+            INT8_ALONE,
+            sees_all_keys,
+        ),
+    ),
+    operands=Operands(symmetric=(0,), broadcast={3: 2, 4: 2}),
+    macs=products,
 )
 
 

@@ -21,7 +21,12 @@ from myoedge.numerics.element_type import INT8
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import FLAG, Values, is_whole, optional
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import (
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    add_operator,
+)
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import axis_permuted, last_axis_kept, same_shape
 from myoedge.operators.described import constant, nest_constant, operand, result, saturated
@@ -145,18 +150,16 @@ OTHER_AXIS = Values(
     "an axis before the last", lambda value, site: is_whole(value, 0, len(site.shapes[0]) - 2)
 )
 
-ROTARY = register(
-    OpDef(
-        name="rotary",
-        attributes={"axis": OTHER_AXIS, "halves": optional(FLAG)},
-        doc="rotary embedding: pairs of neighbours, or of both halves of a row, turned by constant "
-        "angles",
-        shape=same_shape,
-        real=real,
-        integer=Described(meaning),
-        constants=Constants(quantize, kinds=(RotaryParams,), learnt=LEARNT),
-        kernels=generated(EITHER_WIDTH),
-        weights=Weights((1, 2)),
-        permute_rule=lambda attrs, perm: last_axis_kept(axis_permuted(attrs, perm), perm),
-    )
+ROTARY = add_operator(
+    name="rotary",
+    attributes={"axis": OTHER_AXIS, "halves": optional(FLAG)},
+    doc="rotary embedding: pairs of neighbours, or of both halves of a row, turned by constant "
+    "angles",
+    shape=same_shape,
+    real=real,
+    integer=Described(meaning),
+    constants=Constants(quantize, kinds=(RotaryParams,), learnt=LEARNT),
+    kernels=generated(EITHER_WIDTH),
+    weights=Weights((1, 2)),
+    permute_rule=lambda attrs, perm: last_axis_kept(axis_permuted(attrs, perm), perm),
 )

@@ -14,7 +14,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import exact_sums
 from myoedge.operators.attributes import TIMES, NodeSite, Values, is_whole, padded
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.common_rules import with_entry
 from myoedge.operators.conv.depthwise_lines import is_depthwise, lines_in_tiles
 from myoedge.operators.conv.geometry import Conv2dGeometry
@@ -179,40 +179,36 @@ FORMATS = (INT8_PRODUCTS, INT16_RESULTS, *INT16_PRODUCTS)
 
 WITH_SUM_ON_NE16 = (on_ne16(conv_with_sum_on_ne16, is_same_size, keeps_rows, form=BESIDE_RESIDUAL),)
 
-CONV = register(
-    OpDef(
-        name="conv",
-        attributes=ATTRIBUTES,
-        doc="convolution 1-D to 3-D: any kernel, stride, dilation, padding, groups; depthwise",
-        shape=shape,
-        real=real,
-        integer=ByHand(integer, acc_bound),
-        constants=Constants(quantize_conv, kinds=(WeightedParams,), learnt=LEARNT),
-        kernels=(
-            *on_nine_cores(in_tiles, is_large_pointwise, *FORMATS),
-            Kernel(CLUSTER, lines_in_tiles, is_depthwise, (INT8_PRODUCTS,)),
-            low_scratch_fallback(gathered_once, INT8_PRODUCTS, accepts=has_wide_windows),
-            low_scratch_fallback(grouped_in_place, INT8_PRODUCTS, accepts=is_grouped),
-            on_ne16(conv_on_ne16),
-            on_ne16(depthwise_on_both, one_group_or_depthwise, is_depthwise_on_ne16),
-            on_ne16(conv_by_channels_on_ne16, has_windows_in_one_group),
-            *sum_kernels(Conv2dGeometry.of, in_one_group),
-            *int16_rows_on_ne16(INT16_RESULTS),
-        ),
-        kernels_before={
-            "mean": (
-                on_ne16(conv_with_mean_on_ne16, one_group_or_depthwise, has_rows, is_over_rows),
-            ),
-            "add": WITH_SUM_ON_NE16,
-            "sub": WITH_SUM_ON_NE16,
-        },
-        weights=Weights(
-            (1, 2), multiplicands=lambda attrs, x, w, *_: columns(attrs, x, w.shape[1:-1], 0.0)
-        ),
-        epilogue=True,
-        macs=lambda attrs, shapes, out: math.prod((*out, *shapes[1][1:])),
-        streaming_rule=streaming_rule,
-    )
+CONV = add_operator(
+    name="conv",
+    attributes=ATTRIBUTES,
+    doc="convolution 1-D to 3-D: any kernel, stride, dilation, padding, groups; depthwise",
+    shape=shape,
+    real=real,
+    integer=ByHand(integer, acc_bound),
+    constants=Constants(quantize_conv, kinds=(WeightedParams,), learnt=LEARNT),
+    kernels=(
+        *on_nine_cores(in_tiles, is_large_pointwise, *FORMATS),
+        Kernel(CLUSTER, lines_in_tiles, is_depthwise, (INT8_PRODUCTS,)),
+        low_scratch_fallback(gathered_once, INT8_PRODUCTS, accepts=has_wide_windows),
+        low_scratch_fallback(grouped_in_place, INT8_PRODUCTS, accepts=is_grouped),
+        on_ne16(conv_on_ne16),
+        on_ne16(depthwise_on_both, one_group_or_depthwise, is_depthwise_on_ne16),
+        on_ne16(conv_by_channels_on_ne16, has_windows_in_one_group),
+        *sum_kernels(Conv2dGeometry.of, in_one_group),
+        *int16_rows_on_ne16(INT16_RESULTS),
+    ),
+    kernels_before={
+        "mean": (on_ne16(conv_with_mean_on_ne16, one_group_or_depthwise, has_rows, is_over_rows),),
+        "add": WITH_SUM_ON_NE16,
+        "sub": WITH_SUM_ON_NE16,
+    },
+    weights=Weights(
+        (1, 2), multiplicands=lambda attrs, x, w, *_: columns(attrs, x, w.shape[1:-1], 0.0)
+    ),
+    epilogue=True,
+    macs=lambda attrs, shapes, out: math.prod((*out, *shapes[1][1:])),
+    streaming_rule=streaming_rule,
 )
 
 

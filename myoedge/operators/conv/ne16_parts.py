@@ -96,12 +96,6 @@ class WindowParts:
         return filter_planes(filled, bits, inputs).reshape(k, self.count, -1)
 
 
-def _columns(results: Any) -> Any:
-    """Return the number of columns if one row of results is arranged as an image of three rows."""
-    third = ceil_div(results, SIDE)
-    return third + (results - third) % 2
-
-
 @dataclass(frozen=True, slots=True)
 class SumsSchedule:
     """A schedule of NE16 jobs that make int32 sums, with its cycle estimate.
@@ -143,7 +137,9 @@ class SumsSchedule:
     def units(self, rows: Any, columns: Any) -> Any:
         """Return the number of units that are divided among jobs: rows, or the columns of a single
         row that is arranged as three."""
-        return np.where(self.in_rows(rows), rows, _columns(columns))
+        # one row of results is arranged as an image of three rows
+        third = ceil_div(columns, SIDE)
+        return np.where(self.in_rows(rows), rows, third + (columns - third) % 2)
 
     def layer_cycles(self) -> float:
         """Return the estimated cycles of the layer, if each of its groups is one tile."""

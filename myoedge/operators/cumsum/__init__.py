@@ -16,7 +16,7 @@ from myoedge.nest.ir import Axis, Expr, Nest
 from myoedge.nest.scan import running_total
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import AXIS
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
@@ -73,20 +73,18 @@ def meaning(step: QuantizedNode[CumsumParams]) -> Nest:
     return unary_nest(step, formula)
 
 
-CUMSUM = register(
-    OpDef(
-        name="cumsum",
-        attributes={"axis": AXIS},
-        doc="cumulative sums along an axis",
-        shape=same_shape,
-        real=real,
-        integer=Described(meaning),
-        constants=Constants(quantize, kinds=(CumsumParams,)),
-        kernels=generated(*int16_where(LIMITED)),
-        epilogue=True,
-        permute_rule=axis_permuted,
-        streaming_rule=stream_except_axis,
-    )
+CUMSUM = add_operator(
+    name="cumsum",
+    attributes={"axis": AXIS},
+    doc="cumulative sums along an axis",
+    shape=same_shape,
+    real=real,
+    integer=Described(meaning),
+    constants=Constants(quantize, kinds=(CumsumParams,)),
+    kernels=generated(*int16_where(LIMITED)),
+    epilogue=True,
+    permute_rule=axis_permuted,
+    streaming_rule=stream_except_axis,
 )
 
 

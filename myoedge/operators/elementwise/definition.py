@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,13 @@ from myoedge.numerics.element_type import INT8
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import choose_sum_requant, factor_max
 from myoedge.operators.attributes import NodeSite, Values
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import (
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    add_operator,
+    add_variant,
+)
 from myoedge.operators.chains import generated, in_tiles
 from myoedge.operators.common_rules import (
     ProductParams,
@@ -113,8 +119,8 @@ def sum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 SUMS = (INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED))
 
-pairwise = partial(  # OpDef of a pointwise operator on two broadcast tensors
-    OpDef,
+pairwise = partial(  # adds a pointwise operator on two broadcast tensors
+    add_operator,
     shape=broadcast,
     epilogue=True,
     permute_rule=same_attrs,
@@ -122,26 +128,22 @@ pairwise = partial(  # OpDef of a pointwise operator on two broadcast tensors
     streaming_rule=broadcast_streaming_rule,
 )
 
-ADD = register(
-    pairwise(
-        name="add",
-        doc="sum of two tensors, broadcast; residual additions",
-        real=lambda attrs, a, b: np.asarray(a + b),
-        integer=Described(sum_meaning),
-        constants=Constants(partial(_quantize_sum, sign=1), kinds=(SumParams,)),
-        kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
-    )
+ADD = pairwise(
+    name="add",
+    doc="sum of two tensors, broadcast; residual additions",
+    real=lambda attrs, a, b: np.asarray(a + b),
+    integer=Described(sum_meaning),
+    constants=Constants(partial(_quantize_sum, sign=1), kinds=(SumParams,)),
+    kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
 )
 
-SUB = register(
-    pairwise(
-        name="sub",
-        doc="difference of two tensors, broadcast",
-        real=lambda attrs, a, b: np.asarray(a - b),
-        integer=Described(sum_meaning),
-        constants=Constants(partial(_quantize_sum, sign=-1), kinds=(SumParams,)),
-        kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
-    )
+SUB = pairwise(
+    name="sub",
+    doc="difference of two tensors, broadcast",
+    real=lambda attrs, a, b: np.asarray(a - b),
+    integer=Described(sum_meaning),
+    constants=Constants(partial(_quantize_sum, sign=-1), kinds=(SumParams,)),
+    kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum, *SUMS),
 )
 
 
@@ -161,15 +163,13 @@ def mul_meaning(step: QuantizedNode[ProductParams]) -> Nest:
     return pairwise_nest(step, lambda a, b: requantised(step, (a - a_zero) * (b - b_zero)))
 
 
-MUL = register(
-    pairwise(
-        name="mul",
-        doc="product of two tensors, broadcast",
-        real=lambda attrs, a, b: np.asarray(a * b),
-        integer=Described(mul_meaning),
-        constants=Constants(mul_quantize, kinds=(ProductParams,)),
-        kernels=by_width(mul_in_tiles, in_tiles, *int16_where(LIMITED)),
-    )
+MUL = pairwise(
+    name="mul",
+    doc="product of two tensors, broadcast",
+    real=lambda attrs, a, b: np.asarray(a * b),
+    integer=Described(mul_meaning),
+    constants=Constants(mul_quantize, kinds=(ProductParams,)),
+    kernels=by_width(mul_in_tiles, in_tiles, *int16_where(LIMITED)),
 )
 
 
@@ -227,23 +227,21 @@ def affine_meaning(step: QuantizedNode[ChannelParams]) -> Nest:
     return unary_nest(step, formula)
 
 
-AFFINE = register(
-    OpDef(
-        name="affine",
-        attributes={"axis": CHANNELS},
-        doc="one factor and one offset per channel: batch norm that could not be folded",
-        shape=same_shape,
-        real=lambda attrs, x, scale, offset: np.asarray(
-            x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim)
-        ),
-        integer=Described(affine_meaning),
-        constants=Constants(affine_quantize, kinds=(ChannelParams,), learnt=LEARNT),
-        kernels=generated(INT8_ALONE, *int16_where(LIMITED)),
-        weights=Weights((1, 2)),
-        epilogue=True,
-        permute_rule=axis_permuted,
-        streaming_rule=stream_except_axis,
-    )
+AFFINE = add_operator(
+    name="affine",
+    attributes={"axis": CHANNELS},
+    doc="one factor and one offset per channel: batch norm that could not be folded",
+    shape=same_shape,
+    real=lambda attrs, x, scale, offset: np.asarray(
+        x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim)
+    ),
+    integer=Described(affine_meaning),
+    constants=Constants(affine_quantize, kinds=(ChannelParams,), learnt=LEARNT),
+    kernels=generated(INT8_ALONE, *int16_where(LIMITED)),
+    weights=Weights((1, 2)),
+    epilogue=True,
+    permute_rule=axis_permuted,
+    streaming_rule=stream_except_axis,
 )
 
 
@@ -270,19 +268,17 @@ def prelu_meaning(step: QuantizedNode[PreluParams]) -> Nest:
     return unary_nest(step, formula)
 
 
-PRELU = register(
-    replace(
-        AFFINE,
-        name="prelu",
-        attributes={"axis": CHANNELS},
-        doc="leaky ReLU with one slope per channel (a single slope is a table)",
-        real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
-        integer=Described(prelu_meaning),
-        constants=Constants(prelu_quantize, kinds=(PreluParams,), learnt=LEARNT),
-        kernels=(
-            *generated(*int16_where(LIMITED)),
-            Kernel(CLUSTER, flat.in_tables, flat.has_long_channels),
-        ),
-        weights=Weights((1,)),
-    )
+PRELU = add_variant(
+    AFFINE,
+    name="prelu",
+    attributes={"axis": CHANNELS},
+    doc="leaky ReLU with one slope per channel (a single slope is a table)",
+    real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
+    integer=Described(prelu_meaning),
+    constants=Constants(prelu_quantize, kinds=(PreluParams,), learnt=LEARNT),
+    kernels=(
+        *generated(*int16_where(LIMITED)),
+        Kernel(CLUSTER, flat.in_tables, flat.has_long_channels),
+    ),
+    weights=Weights((1,)),
 )

@@ -14,7 +14,7 @@ from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import with_requant
 from myoedge.operators.described import pairwise_nest, requantised
@@ -113,13 +113,11 @@ def magnitude_meaning(step: QuantizedNode[MagnitudeParams]) -> Nest:
     return pairwise_nest(step, formula)
 
 
-MAGNITUDE = register(
-    pairwise(
-        name="magnitude",
-        doc="sqrt(a^2 + b^2) of two tensors of equal shape: magnitudes of spectra",
-        real=lambda attrs, a, b: np.asarray(np.hypot(a, b)),
-        integer=Described(magnitude_meaning),
-        constants=Constants(magnitude_quantize, kinds=(MagnitudeParams,)),
-        kernels=generated(INT8_ALONE, *int16_where(NOT_ACTIVATED)),
-    )
+MAGNITUDE = pairwise(
+    name="magnitude",
+    doc="sqrt(a^2 + b^2) of two tensors of equal shape: magnitudes of spectra",
+    real=lambda attrs, a, b: np.asarray(np.hypot(a, b)),
+    integer=Described(magnitude_meaning),
+    constants=Constants(magnitude_quantize, kinds=(MagnitudeParams,)),
+    kernels=generated(INT8_ALONE, *int16_where(NOT_ACTIVATED)),
 )

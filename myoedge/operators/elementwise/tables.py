@@ -22,12 +22,11 @@ from myoedge.numerics.quant_params import QuantParams, quantize
 from myoedge.numerics.requant import choose_requant
 from myoedge.operators.attributes import CHAIN
 from myoedge.operators.base import (
-    OpDef,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
     RequantParams,
-    register,
+    add_operator,
 )
 from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import (
@@ -56,13 +55,6 @@ def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
     """
     values = evaluate(chain, (np.arange(-128, 128) - x.zero_point) * x.scale)
     return quantize(np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)), y)
-
-
-def _near_0(chain: Chain, scale: float) -> float:
-    """Return the chain's value half a step from 0, on the side where it is defined; used as its
-    value at 0."""
-    above, below = evaluate(chain, np.array([0.5, -0.5]) * scale)
-    return float(below if np.isnan(above) else above)
 
 
 def points() -> Array:
@@ -142,7 +134,11 @@ def _quantize(inputs: QuantizeInputs) -> TableParams | SegmentParams | LineParam
     x_wide, drop = x.element_type == INT16, 16 - y.element_type.bits
     at = np.concatenate([points(), -points()]) if x_wide else np.arange(-128, 128) - x.zero_point
     values = evaluate(chain, at * x.scale)
-    values = np.where(np.isinf(values) & (at == 0), _near_0(chain, x.scale), values)
+    # the value at 0: that half a step from 0, on the side where it is defined
+    above, below = evaluate(chain, np.array([0.5, -0.5]) * x.scale)
+    values = np.where(
+        np.isinf(values) & (at == 0), float(below if np.isnan(above) else above), values
+    )
     steps = np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)) / y.scale + y.zero_point
     entries = np.rint(np.ldexp(steps, drop - HEADROOM_BITS if x_wide else 0))
     lut = np.clip(entries, INT16.low, INT16.high).astype(np.int16)
@@ -196,20 +192,16 @@ def _meaning(step: QuantizedNode) -> Nest:
     return unary_nest(step, formula)
 
 
-TABLE = register(
-    OpDef(
-        name="table",
-        attributes={"chain": CHAIN},
-        doc="any element-wise function: activations, abs, square, exp, log, ...",
-        shape=same_shape,
-        real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
-        integer=Described(_meaning),
-        constants=Constants(_quantize, kinds=(TableParams, SegmentParams, LineParams)),
-        result=Result(
-            bounds=lambda attrs: result_range(attrs["chain"]) if "chain" in attrs else None
-        ),
-        kernels=by_width(flat.lookup, in_tiles, EITHER_WIDTH),
-        permute_rule=same_attrs,
-        streaming_rule=broadcast_streaming_rule,
-    )
+TABLE = add_operator(
+    name="table",
+    attributes={"chain": CHAIN},
+    doc="any element-wise function: activations, abs, square, exp, log, ...",
+    shape=same_shape,
+    real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
+    integer=Described(_meaning),
+    constants=Constants(_quantize, kinds=(TableParams, SegmentParams, LineParams)),
+    result=Result(bounds=lambda attrs: result_range(attrs["chain"]) if "chain" in attrs else None),
+    kernels=by_width(flat.lookup, in_tiles, EITHER_WIDTH),
+    permute_rule=same_attrs,
+    streaming_rule=broadcast_streaming_rule,
 )

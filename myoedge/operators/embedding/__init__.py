@@ -18,14 +18,7 @@ from myoedge.numerics.element_type import INT32, ElementType
 from myoedge.numerics.quant_params import quantize
 from myoedge.operators import chains
 from myoedge.operators.attributes import ANY_INTEGER, type_of_operand, whole
-from myoedge.operators.base import (
-    OPS,
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.described import nest_constant, operand, result
 from myoedge.operators.format import EITHER, INTEGERS, Format
@@ -251,27 +244,25 @@ def nest(step: QuantizedNode) -> Nest:
     return Nest(axes, (ids,), result(step), tuple(axis.at for axis in axes), value)
 
 
-EMBEDDING = register(
-    OpDef(
-        name="embedding",
-        attributes={
-            "first": ANY_INTEGER,
-            "rows": whole(0, INT32.high),
-            "dtype": type_of_operand(0),
-        },
-        doc="rows of a constant table by integers: token embeddings, one-hot, comparisons of "
-        "integers with a number",
-        shape=shape,
-        real=rows_of,
-        integer=Described(nest, integer),
-        constants=Constants(
-            integer_rows, kinds=(EmbeddingParams,), learnt=Learnt({"rows": INTEGERS_16})
-        ),
-        kernels=on_cluster(in_tiles, Format((INTEGERS,), EITHER)),
-        weights=Weights((1,)),
-        operands=Operands(are_indices=True),
-        streaming_rule=embedding_streaming_rule,
-    )
+EMBEDDING = add_operator(
+    name="embedding",
+    attributes={
+        "first": ANY_INTEGER,
+        "rows": whole(0, INT32.high),
+        "dtype": type_of_operand(0),
+    },
+    doc="rows of a constant table by integers: token embeddings, one-hot, comparisons of "
+    "integers with a number",
+    shape=shape,
+    real=rows_of,
+    integer=Described(nest, integer),
+    constants=Constants(
+        integer_rows, kinds=(EmbeddingParams,), learnt=Learnt({"rows": INTEGERS_16})
+    ),
+    kernels=on_cluster(in_tiles, Format((INTEGERS,), EITHER)),
+    weights=Weights((1,)),
+    operands=Operands(are_indices=True),
+    streaming_rule=embedding_streaming_rule,
 )
 
 

@@ -8,7 +8,6 @@ tensor is represented by its float values; readers use its scale.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams, quantize
 from myoedge.operators.attributes import ANY_INTEGER, POSITIVE
-from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs, add_variant
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.elementwise.tables import TABLE, TableParams
 from myoedge.operators.format import INT8_ALONE
@@ -70,19 +69,17 @@ def _quantize(inputs: QuantizeInputs) -> TableParams:
     return TableParams(lut=quantize(fake_quantized(inputs.attrs, reals), inputs.target))
 
 
-FAKE_QUANTIZE = register(
-    replace(
-        TABLE,
-        name="fake_quantize",
-        attributes={
-            "scale": POSITIVE,
-            **dict.fromkeys(("zero_point", "low", "high"), ANY_INTEGER),
-        },
-        doc="rounding to a scale and a zero point that the file gives",
-        real=lambda attrs, x: fake_quantized(attrs, x).astype(x.dtype),
-        constants=Constants(_quantize, kinds=(TableParams,)),
-        kernels=on_cluster(lookup, INT8_ALONE),
-    )
+FAKE_QUANTIZE = add_variant(
+    TABLE,
+    name="fake_quantize",
+    attributes={
+        "scale": POSITIVE,
+        **dict.fromkeys(("zero_point", "low", "high"), ANY_INTEGER),
+    },
+    doc="rounding to a scale and a zero point that the file gives",
+    real=lambda attrs, x: fake_quantized(attrs, x).astype(x.dtype),
+    constants=Constants(_quantize, kinds=(TableParams,)),
+    kernels=on_cluster(lookup, INT8_ALONE),
 )
 
 

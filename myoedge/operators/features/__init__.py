@@ -13,12 +13,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.attributes import NodeSite, Values
-from myoedge.operators.base import (
-    OpDef,
-    QuantizedNode,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.features.factors import (
     FRACTION_BITS,
     MOST_ORDER,
@@ -172,22 +167,20 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(0) if at.axis == 0 and at.operand == 0 else None
 
 
-FEATURES = register(
-    OpDef(
-        name="features",
-        attributes={"features": Values("sums over a window of the operand", _are_features)},
-        doc="time-domain features: sums over windows of steps, products and tests of neighbours, "
-        "bins of histograms, AR coefficients",
-        shape=shape,
-        real=real,
-        integer=ByHand(integer),
-        constants=Constants(
-            quantize, kinds=(FeaturesParams,), learnt=Learnt({"each": INTEGERS_32}, _fits)
-        ),
-        kernels=on_cluster(in_tiles, EITHER_WIDTH),
-        weights=Weights((1, 2)),
-        streaming_rule=streaming_rule,
-    )
+FEATURES = add_operator(
+    name="features",
+    attributes={"features": Values("sums over a window of the operand", _are_features)},
+    doc="time-domain features: sums over windows of steps, products and tests of neighbours, "
+    "bins of histograms, AR coefficients",
+    shape=shape,
+    real=real,
+    integer=ByHand(integer),
+    constants=Constants(
+        quantize, kinds=(FeaturesParams,), learnt=Learnt({"each": INTEGERS_32}, _fits)
+    ),
+    kernels=on_cluster(in_tiles, EITHER_WIDTH),
+    weights=Weights((1, 2)),
+    streaming_rule=streaming_rule,
 )
 
 

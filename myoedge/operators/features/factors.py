@@ -49,7 +49,9 @@ def predictor_in_integers(r: Array) -> Array:
     |r[k]| is at most r[0], which is less than 2^53. Products are rounded half up, quotients
     towards zero.
     """
-    r = _normalised(r)
+    # autocorrelations of each window are shifted so that r[0] has 30 bits
+    right = np.frexp(r[0].astype(np.float64))[1].astype(np.int64) - ENERGY_BITS
+    r = np.asarray(np.where(right > 0, r >> np.maximum(right, 0), r << np.maximum(-right, 0)))
     energy, rows = r[0], list[Array]()
     half, one = 1 << (RATIO_BITS - 1), 1 << RATIO_BITS
     for i in range(1, len(r)):
@@ -61,12 +63,6 @@ def predictor_in_integers(r: Array) -> Array:
         rows.append((ratio + (1 << (drop - 1))) >> drop)
         energy = (energy * ((one * one - ratio * ratio) >> RATIO_BITS)) >> RATIO_BITS
     return np.stack(rows)
-
-
-def _normalised(r: Array) -> Array:
-    """Shift the autocorrelations of each window so that r[0] has 30 bits."""
-    right = np.frexp(r[0].astype(np.float64))[1].astype(np.int64) - ENERGY_BITS
-    return np.asarray(np.where(right > 0, r >> np.maximum(right, 0), r << np.maximum(-right, 0)))
 
 
 def _quotient(a: Array, b: Array) -> Array:

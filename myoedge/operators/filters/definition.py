@@ -17,7 +17,7 @@ from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.element_type import INT16, INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import AXIS
-from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.base import QuantizedNode, add_operator
 from myoedge.operators.common_rules import (
     final_state,
     same_shape,
@@ -227,32 +227,28 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 SAMPLED = (Format((SIXTEEN, ANY)), Format((SIXTEEN, ANY), SIXTEEN, where=LIMITED))
 KEPT = Format((SIXTEEN, ANY), (INT32, INT64))  # states
 
-BIQUADS = register(
-    OpDef(
-        name="biquads",
-        attributes={"axis": AXIS},
-        doc="causal filters over time, second-order sections in series: [conditioning]",
-        shape=same_shape,
-        real=biquads_real,
-        integer=ByHand(biquads_integer),
-        constants=Constants(biquads_quantize, kinds=(BiquadParams,), learnt=LEARNT),
-        kernels=on_cluster(in_tiles, *SAMPLED),
-        weights=Weights((1,)),
-        epilogue=True,
-        macs=lambda attrs, shapes, out: 5 * shapes[1][0] * math.prod(shapes[0]),
-        streaming_rule=biquads_streaming_rule,
-    )
+BIQUADS = add_operator(
+    name="biquads",
+    attributes={"axis": AXIS},
+    doc="causal filters over time, second-order sections in series: [conditioning]",
+    shape=same_shape,
+    real=biquads_real,
+    integer=ByHand(biquads_integer),
+    constants=Constants(biquads_quantize, kinds=(BiquadParams,), learnt=LEARNT),
+    kernels=on_cluster(in_tiles, *SAMPLED),
+    weights=Weights((1,)),
+    epilogue=True,
+    macs=lambda attrs, shapes, out: 5 * shapes[1][0] * math.prod(shapes[0]),
+    streaming_rule=biquads_streaming_rule,
 )
 
-BIQUADS_PAST = register(
-    final_state(
-        BIQUADS,
-        name="biquads_past",
-        kernels=on_cluster(in_tiles, KEPT),
-        doc="state of biquads after the last sample, by running them once more",
-        shape=past_shape,
-        real=past_real,
-        integer=ByHand(past_integer),
-        fixed_params=SAMPLES,
-    )
+BIQUADS_PAST = final_state(
+    BIQUADS,
+    name="biquads_past",
+    kernels=on_cluster(in_tiles, KEPT),
+    doc="state of biquads after the last sample, by running them once more",
+    shape=past_shape,
+    real=past_real,
+    integer=ByHand(past_integer),
+    fixed_params=SAMPLES,
 )

@@ -26,7 +26,12 @@ from myoedge.numerics.element_type import INT64
 from myoedge.numerics.fixed_point import SHIFT_MAX, inverse_root
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import AXIS, NOT_NEGATIVE, number
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import (
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    add_operator,
+)
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     final_state,
@@ -181,30 +186,26 @@ def norm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(at.axis, carries=(power,))
 
 
-RUNNING_NORM = register(
-    OpDef(
-        name="running_norm",
-        attributes={"axis": AXIS, "share": number(*SHARES), "start": NOT_NEGATIVE},
-        doc="samples divided by the running deviation of their signal: [conditioning] zscore_s",
-        shape=same_shape,
-        real=norm_real,
-        integer=Described(norm_meaning),
-        constants=Constants(quantize, kinds=(RunningParams,)),
-        kernels=generated(*SAMPLED),
-        epilogue=True,
-        streaming_rule=norm_streaming_rule,
-    )
+RUNNING_NORM = add_operator(
+    name="running_norm",
+    attributes={"axis": AXIS, "share": number(*SHARES), "start": NOT_NEGATIVE},
+    doc="samples divided by the running deviation of their signal: [conditioning] zscore_s",
+    shape=same_shape,
+    real=norm_real,
+    integer=Described(norm_meaning),
+    constants=Constants(quantize, kinds=(RunningParams,)),
+    kernels=generated(*SAMPLED),
+    epilogue=True,
+    streaming_rule=norm_streaming_rule,
 )
 
-RUNNING_POWER = register(
-    final_state(
-        RUNNING_NORM,
-        name="running_power",
-        kernels=generated(KEPT),
-        doc="power of running_norm after the last sample: on streams",
-        shape=without_time,
-        real=lambda attrs, x, *before: _floats(attrs, x, before)[1][-1].astype(np.float32),
-        integer=Described(power_meaning),
-        fixed_params=POWER,
-    )
+RUNNING_POWER = final_state(
+    RUNNING_NORM,
+    name="running_power",
+    kernels=generated(KEPT),
+    doc="power of running_norm after the last sample: on streams",
+    shape=without_time,
+    real=lambda attrs, x, *before: _floats(attrs, x, before)[1][-1].astype(np.float32),
+    integer=Described(power_meaning),
+    fixed_params=POWER,
 )

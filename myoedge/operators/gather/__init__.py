@@ -14,7 +14,7 @@ from myoedge.nest.ir import Nest
 from myoedge.nest.taken import Taken
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.attributes import type_of_operand
-from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.base import QuantizedNode, add_operator
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import as_in_floats
@@ -190,19 +190,17 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(at.axis) if at.axis != 1 and both[0] == both[1] else None
 
 
-GATHER = register(
-    OpDef(
-        name="gather",
-        attributes={"dtype": type_of_operand(1)},
-        doc="elements of an axis by computed indices: an input, or an argmax",
-        shape=shape,
-        real=gathered,
-        integer=Described(nest, as_in_floats(gathered)),
-        kernels=generated(MOVES),
-        result=Result(kept=Kept.SCALE),
-        operands=Operands(are_indices=True),
-        streaming_rule=streaming_rule,
-    )
+GATHER = add_operator(
+    name="gather",
+    attributes={"dtype": type_of_operand(1)},
+    doc="elements of an axis by computed indices: an input, or an argmax",
+    shape=shape,
+    real=gathered,
+    integer=Described(nest, as_in_floats(gathered)),
+    kernels=generated(MOVES),
+    result=Result(kept=Kept.SCALE),
+    operands=Operands(are_indices=True),
+    streaming_rule=streaming_rule,
 )
 
 

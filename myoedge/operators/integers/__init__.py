@@ -16,7 +16,7 @@ from myoedge.nest.ir import Nest
 from myoedge.nest.scan import scan
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import AXIS
-from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.base import QuantizedNode, add_operator
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import axis_permuted, same_shape, stream_except_axis
@@ -162,19 +162,17 @@ def cumsum_meaning(step: QuantizedNode[IntegerParams]) -> Nest:
     return Nest(axes, tuple(arrays), result(step), index, sums)
 
 
-CUMSUM = register(
-    OpDef(
-        name="integer_cumsum",
-        attributes={"axis": AXIS, "kinds": KIND_OF_FIRST},
-        doc="cumulative sums of integers or of a mask along an axis: positions",
-        shape=same_shape,
-        real=cumsum_real,
-        integer=Described(cumsum_meaning),
-        constants=Constants(math_quantize, kinds=(IntegerParams,)),
-        kernels=generated(Format((INTEGERS,), INTEGERS)),
-        result=Result(dtype="int32"),
-        operands=Operands(are_indices=True),
-        permute_rule=axis_permuted,
-        streaming_rule=cumsum_streaming_rule,
-    )
+CUMSUM = add_operator(
+    name="integer_cumsum",
+    attributes={"axis": AXIS, "kinds": KIND_OF_FIRST},
+    doc="cumulative sums of integers or of a mask along an axis: positions",
+    shape=same_shape,
+    real=cumsum_real,
+    integer=Described(cumsum_meaning),
+    constants=Constants(math_quantize, kinds=(IntegerParams,)),
+    kernels=generated(Format((INTEGERS,), INTEGERS)),
+    result=Result(dtype="int32"),
+    operands=Operands(are_indices=True),
+    permute_rule=axis_permuted,
+    streaming_rule=cumsum_streaming_rule,
 )

@@ -32,7 +32,13 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.numerics.quant_params import quantize
 from myoedge.operators.attributes import NodeSite, Values, are_whole, chosen, is_tuple
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import (
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    add_operator,
+    add_variant,
+)
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     broadcast_streaming_rule,
@@ -203,61 +209,53 @@ BESIDE_CONSTANT = {
 }
 
 
-MATH = register(
-    OpDef(
-        name="integer_math",
-        attributes={"function": chosen(*SIMPLE), "kinds": KINDS},
-        doc="sums, differences, products, minima and maxima of integers: ids, positions",
-        shape=broadcast,
-        real=math_real,
-        integer=Described(math_meaning),
-        constants=Constants(math_quantize, kinds=(IntegerParams,)),
-        kernels=generated(Format((INTEGERS,), INTEGERS)),
-        result=Result(dtype="int32"),
-        operands=Operands(are_indices=True),
-        permute_rule=same_attrs,
-        streaming_rule=broadcast_streaming_rule,
-    )
+MATH = add_operator(
+    name="integer_math",
+    attributes={"function": chosen(*SIMPLE), "kinds": KINDS},
+    doc="sums, differences, products, minima and maxima of integers: ids, positions",
+    shape=broadcast,
+    real=math_real,
+    integer=Described(math_meaning),
+    constants=Constants(math_quantize, kinds=(IntegerParams,)),
+    kernels=generated(Format((INTEGERS,), INTEGERS)),
+    result=Result(dtype="int32"),
+    operands=Operands(are_indices=True),
+    permute_rule=same_attrs,
+    streaming_rule=broadcast_streaming_rule,
 )
 
-MATH_CONSTANT = register(
-    replace(
-        MATH,
-        name="integer_math_constant",
-        attributes={"function": chosen(*FUNCTIONS), **BESIDE_CONSTANT},
-        doc="the same with a constant operand; quotients and remainders by positive constants",
-        shape=same_shape,
-        weights=Weights((1,)),
-        constants=replace(MATH.constants, learnt=LEARNT),
-        permute_rule=None,
-        streaming_rule=lambda at: None if at.shapes[1] != (1,) else broadcast_streaming_rule(at),
-    )
+MATH_CONSTANT = add_variant(
+    MATH,
+    name="integer_math_constant",
+    attributes={"function": chosen(*FUNCTIONS), **BESIDE_CONSTANT},
+    doc="the same with a constant operand; quotients and remainders by positive constants",
+    shape=same_shape,
+    weights=Weights((1,)),
+    constants=replace(MATH.constants, learnt=LEARNT),
+    permute_rule=None,
+    streaming_rule=lambda at: None if at.shapes[1] != (1,) else broadcast_streaming_rule(at),
 )
 
-COMPARE = register(
-    replace(
-        MATH,
-        name="integer_compare",
-        attributes={"function": chosen(*COMPARED), "kinds": KINDS},
-        doc="comparisons of integers: ones and zeros",
-        real=compare_real,
-        integer=Described(compare_meaning),
-        constants=Constants(compare_quantize, kinds=(IntegerParams,)),
-        kernels=generated(Format((INTEGERS,))),
-        result=Result(),
-    )
+COMPARE = add_variant(
+    MATH,
+    name="integer_compare",
+    attributes={"function": chosen(*COMPARED), "kinds": KINDS},
+    doc="comparisons of integers: ones and zeros",
+    real=compare_real,
+    integer=Described(compare_meaning),
+    constants=Constants(compare_quantize, kinds=(IntegerParams,)),
+    kernels=generated(Format((INTEGERS,))),
+    result=Result(),
 )
 
-COMPARE_CONSTANT = register(
-    replace(
-        COMPARE,
-        name="integer_compare_constant",
-        attributes={"function": chosen(*COMPARED), **BESIDE_CONSTANT},
-        doc="comparisons of integers with constants",
-        shape=same_shape,
-        weights=Weights((1,)),
-        constants=replace(COMPARE.constants, learnt=LEARNT),
-        permute_rule=None,
-        streaming_rule=MATH_CONSTANT.streaming_rule,
-    )
+COMPARE_CONSTANT = add_variant(
+    COMPARE,
+    name="integer_compare_constant",
+    attributes={"function": chosen(*COMPARED), **BESIDE_CONSTANT},
+    doc="comparisons of integers with constants",
+    shape=same_shape,
+    weights=Weights((1,)),
+    constants=replace(COMPARE.constants, learnt=LEARNT),
+    permute_rule=None,
+    streaming_rule=MATH_CONSTANT.streaming_rule,
 )

@@ -30,7 +30,7 @@ from myoedge.operators.attributes import (
     padded,
     per_axis,
 )
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.common_rules import (
     all_beside_axis,
     as_in_floats,
@@ -80,21 +80,19 @@ def reshaped(attrs: Attrs, x: Shape) -> Shape:
     return out
 
 
-data_movement = partial(  # OpDef of an operator whose results are unchanged input elements
-    OpDef,
+data_movement = partial(  # adds an operator whose results are unchanged input elements
+    add_operator,
     result=Result(kept=Kept.ELEMENTS),
 )
 
-RESHAPE = register(
-    data_movement(
-        name="reshape",
-        attributes={"shape": SHAPE, "inside": optional(FLAG)},
-        doc="another shape for the same bytes: reshape, view, flatten, (un)squeeze; costs nothing",
-        shape=reshaped,
-        real=lambda attrs, x: x.reshape(attrs["shape"]),
-        integer=ByHand(lambda step, x: x.reshape(step.attrs["shape"])),
-        streaming_rule=_reshape_streaming_rule,
-    )
+RESHAPE = data_movement(
+    name="reshape",
+    attributes={"shape": SHAPE, "inside": optional(FLAG)},
+    doc="another shape for the same bytes: reshape, view, flatten, (un)squeeze; costs nothing",
+    shape=reshaped,
+    real=lambda attrs, x: x.reshape(attrs["shape"]),
+    integer=ByHand(lambda step, x: x.reshape(step.attrs["shape"])),
+    streaming_rule=_reshape_streaming_rule,
 )
 
 
@@ -183,44 +181,38 @@ def _expand_streaming_rule(at: OperandAxis) -> StreamingRule:
     return StreamingRule(axis, lambda made: with_entry(at.attrs, "shape", axis, made))
 
 
-TRANSPOSE = register(
-    data_movement(
-        name="transpose",
-        attributes={"perm": PERMUTATION, "back": optional(FLAG)},
-        doc="axes in another order: transpose, permute, movedim",
-        shape=lambda attrs, x: tuple(x[axis] for axis in attrs["perm"]),
-        real=transpose_real,
-        integer=ByHand(as_in_floats(transpose_real)),
-        kernels=on_cluster(transpose_in_tiles, MOVES),
-        streaming_rule=lambda at: StreamingRule(at.attrs["perm"].index(at.axis)),
-    )
+TRANSPOSE = data_movement(
+    name="transpose",
+    attributes={"perm": PERMUTATION, "back": optional(FLAG)},
+    doc="axes in another order: transpose, permute, movedim",
+    shape=lambda attrs, x: tuple(x[axis] for axis in attrs["perm"]),
+    real=transpose_real,
+    integer=ByHand(as_in_floats(transpose_real)),
+    kernels=on_cluster(transpose_in_tiles, MOVES),
+    streaming_rule=lambda at: StreamingRule(at.attrs["perm"].index(at.axis)),
 )
 
-SLICE = register(
-    data_movement(
-        name="slice",
-        attributes={"cuts": CUTS, "inside": optional(FLAG)},
-        doc="start, stop, step on every axis: slice, select, narrow, split, chunk, unbind, flip",
-        shape=lambda attrs, x: tuple(len(range(*cut)) for cut in attrs["cuts"]),
-        real=slice_real,
-        integer=Described(slice_nest),
-        kernels=on_cluster(slice_in_tiles, MOVES),
-        permute_rule=cuts_turned,
-        streaming_rule=_slice_streaming_rule,
-    )
+SLICE = data_movement(
+    name="slice",
+    attributes={"cuts": CUTS, "inside": optional(FLAG)},
+    doc="start, stop, step on every axis: slice, select, narrow, split, chunk, unbind, flip",
+    shape=lambda attrs, x: tuple(len(range(*cut)) for cut in attrs["cuts"]),
+    real=slice_real,
+    integer=Described(slice_nest),
+    kernels=on_cluster(slice_in_tiles, MOVES),
+    permute_rule=cuts_turned,
+    streaming_rule=_slice_streaming_rule,
 )
 
-EXPAND = register(
-    data_movement(
-        name="expand",
-        attributes={"shape": SHAPE},
-        doc="copies along axes of extent 1: expand, repeat",
-        shape=lambda attrs, x: tuple(attrs["shape"]),
-        real=expand_real,
-        integer=Described(expand_nest),
-        kernels=on_cluster(expand_in_tiles, MOVES),
-        streaming_rule=_expand_streaming_rule,
-    )
+EXPAND = data_movement(
+    name="expand",
+    attributes={"shape": SHAPE},
+    doc="copies along axes of extent 1: expand, repeat",
+    shape=lambda attrs, x: tuple(attrs["shape"]),
+    real=expand_real,
+    integer=Described(expand_nest),
+    kernels=on_cluster(expand_in_tiles, MOVES),
+    streaming_rule=_expand_streaming_rule,
 )
 
 
@@ -255,21 +247,19 @@ def _pad_streaming_rule(at: OperandAxis) -> StreamingRule:
     )
 
 
-PAD = register(
-    data_movement(
-        name="pad",
-        attributes={"pads": padded(), "value": number(-math.inf, math.inf)},
-        doc="a constant around a tensor, before and after it on every axis",
-        shape=lambda attrs, x: tuple(n + sum(p) for n, p in zip(x, attrs["pads"], strict=True)),
-        real=lambda attrs, x: np.pad(x, attrs["pads"], constant_values=attrs["value"]),
-        integer=ByHand(
-            lambda step, x: np.pad(x, step.attrs["pads"], constant_values=step.integers.fill)
-        ),
-        constants=Constants(pad_quantize, kinds=(PadParams,)),
-        kernels=on_cluster(pad_in_tiles, MOVES),
-        permute_rule=cuts_turned,
-        streaming_rule=_pad_streaming_rule,
-    )
+PAD = data_movement(
+    name="pad",
+    attributes={"pads": padded(), "value": number(-math.inf, math.inf)},
+    doc="a constant around a tensor, before and after it on every axis",
+    shape=lambda attrs, x: tuple(n + sum(p) for n, p in zip(x, attrs["pads"], strict=True)),
+    real=lambda attrs, x: np.pad(x, attrs["pads"], constant_values=attrs["value"]),
+    integer=ByHand(
+        lambda step, x: np.pad(x, step.attrs["pads"], constant_values=step.integers.fill)
+    ),
+    constants=Constants(pad_quantize, kinds=(PadParams,)),
+    kernels=on_cluster(pad_in_tiles, MOVES),
+    permute_rule=cuts_turned,
+    streaming_rule=_pad_streaming_rule,
 )
 
 
@@ -312,16 +302,14 @@ def concat_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return moves.pieces(step, engine, sources)
 
 
-CONCAT = register(
-    data_movement(
-        name="concat",
-        attributes={"axis": AXIS},
-        doc="tensors joined along one axis: cat, stack",
-        shape=concat_shape,
-        real=concat_real,
-        integer=Described(concat_nest, as_in_floats(concat_real)),
-        kernels=on_cluster(concat_in_tiles, MOVES),
-        permute_rule=axis_permuted,
-        streaming_rule=all_beside_axis,
-    )
+CONCAT = data_movement(
+    name="concat",
+    attributes={"axis": AXIS},
+    doc="tensors joined along one axis: cat, stack",
+    shape=concat_shape,
+    real=concat_real,
+    integer=Described(concat_nest, as_in_floats(concat_real)),
+    kernels=on_cluster(concat_in_tiles, MOVES),
+    permute_rule=axis_permuted,
+    streaming_rule=all_beside_axis,
 )

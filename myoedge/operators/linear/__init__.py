@@ -13,7 +13,7 @@ from myoedge.nest.formulas import broadcast_axes, total
 from myoedge.nest.ir import Axis, Nest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.cases import Draw, DrawnUse, weight_slack
 from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import row_products, stream_except_last_axis
@@ -111,33 +111,31 @@ def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return rows_in_tiles(step, engine) if is_int8(step) else rows_of_16_bits(step, engine)
 
 
-LINEAR = register(
-    OpDef(
-        name="linear",
-        doc="y = x W^T + b over the last axis",
-        shape=linear_shape,
-        real=linear_real,
-        integer=Described(linear_nest),
-        constants=Constants(quantize_beside, kinds=(WeightedParams,), learnt=LEARNT),
-        kernels=(
-            *on_nine_cores(
-                linear_in_tiles,
-                lambda step: is_int8(step) and is_large_product(*row_sizes(step)),
-                *FORMATS,
-            ),
-            Kernel(CLUSTER, in_tiles, is_small_product, FORMATS),
-            low_scratch_fallback(rows_in_place, INT8_PRODUCTS),
-            on_ne16(rows_on_ne16),
-            on_ne16(partial(rows_on_ne16, in_place=True), is_in_words),
-            *sum_kernels(lambda step, groups: Conv2dGeometry.of_pixels(*row_sizes(step))),
-            *int16_rows_on_ne16(INT16_RESULTS),
+LINEAR = add_operator(
+    name="linear",
+    doc="y = x W^T + b over the last axis",
+    shape=linear_shape,
+    real=linear_real,
+    integer=Described(linear_nest),
+    constants=Constants(quantize_beside, kinds=(WeightedParams,), learnt=LEARNT),
+    kernels=(
+        *on_nine_cores(
+            linear_in_tiles,
+            lambda step: is_int8(step) and is_large_product(*row_sizes(step)),
+            *FORMATS,
         ),
-        kernels_before={"add": WITH_SUM_ON_NE16, "sub": WITH_SUM_ON_NE16},
-        weights=Weights((1, 2), multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1])),
-        epilogue=True,
-        macs=row_products,
-        streaming_rule=stream_except_last_axis,
-    )
+        Kernel(CLUSTER, in_tiles, is_small_product, FORMATS),
+        low_scratch_fallback(rows_in_place, INT8_PRODUCTS),
+        on_ne16(rows_on_ne16),
+        on_ne16(partial(rows_on_ne16, in_place=True), is_in_words),
+        *sum_kernels(lambda step, groups: Conv2dGeometry.of_pixels(*row_sizes(step))),
+        *int16_rows_on_ne16(INT16_RESULTS),
+    ),
+    kernels_before={"add": WITH_SUM_ON_NE16, "sub": WITH_SUM_ON_NE16},
+    weights=Weights((1, 2), multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1])),
+    epilogue=True,
+    macs=row_products,
+    streaming_rule=stream_except_last_axis,
 )
 
 

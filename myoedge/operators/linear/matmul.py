@@ -17,7 +17,7 @@ from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import exact_matmul
 from myoedge.operators.attributes import FLAG, optional
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.common_rules import (
     ProductParams,
     product_requant,
@@ -284,24 +284,22 @@ def _is_large_matmul(step: QuantizedNode) -> bool:
     return large and not step.has_int16
 
 
-MATMUL = register(
-    OpDef(
-        name="matmul",
-        attributes={"b_turned": optional(FLAG)},
-        doc="product of two activations, batch axes broadcast; the right one as columns or rows",
-        shape=matmul_shape,
-        real=lambda attrs, a, b: np.asarray(np.matmul(a, _columns(attrs, b))),
-        integer=ByHand(matmul_integer),
-        constants=Constants(matmul_quantize, kinds=(ProductParams,)),
-        kernels=(
-            *on_nine_cores(matmul_in_tiles, _is_large_matmul, *int16_where(LIMITED)),
-            sums_on_ne16(_matmul_on_ne16, INT8_ALONE, is_packed),
-            Kernel(CLUSTER, _matmul_in_place, _has_small_products, (INT8_ALONE,)),
-            low_scratch_fallback(_matmul_in_place, INT8_ALONE),
-        ),
-        epilogue=True,
-        macs=row_products,
-        operands=Operands(nearly_symmetric=(1,)),
-        streaming_rule=_matmul_streaming_rule,
-    )
+MATMUL = add_operator(
+    name="matmul",
+    attributes={"b_turned": optional(FLAG)},
+    doc="product of two activations, batch axes broadcast; the right one as columns or rows",
+    shape=matmul_shape,
+    real=lambda attrs, a, b: np.asarray(np.matmul(a, _columns(attrs, b))),
+    integer=ByHand(matmul_integer),
+    constants=Constants(matmul_quantize, kinds=(ProductParams,)),
+    kernels=(
+        *on_nine_cores(matmul_in_tiles, _is_large_matmul, *int16_where(LIMITED)),
+        sums_on_ne16(_matmul_on_ne16, INT8_ALONE, is_packed),
+        Kernel(CLUSTER, _matmul_in_place, _has_small_products, (INT8_ALONE,)),
+        low_scratch_fallback(_matmul_in_place, INT8_ALONE),
+    ),
+    epilogue=True,
+    macs=row_products,
+    operands=Operands(nearly_symmetric=(1,)),
+    streaming_rule=_matmul_streaming_rule,
 )

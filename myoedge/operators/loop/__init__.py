@@ -19,7 +19,7 @@ from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.nest.ir import Nest
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import NAME, whole
-from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.base import QuantizedNode, add_operator
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import as_in_floats, same_shape
@@ -154,7 +154,7 @@ def next_shape(attrs: Attrs, x: Shape, state: Shape) -> Shape:
 ATTRIBUTES = {"loop": NAME, "steps": whole(1, MOST_STEPS + 1)}  # one more on a stream
 
 moves_rows = partial(
-    OpDef,
+    add_operator,
     attributes=ATTRIBUTES,
     result=Result(kept=Kept.ELEMENTS),
     kernels=(*on_cluster(_copied, MOVES), *on_cluster(_generated, EITHER_WIDTH)),
@@ -167,48 +167,40 @@ copies = partial(
 )
 
 
-LOOP_STATE = register(copies(name=STATE, doc="a state of a loop; its initial value is the operand"))
+LOOP_STATE = copies(name=STATE, doc="a state of a loop; its initial value is the operand")
 
-LOOP_READ = register(
-    moves_rows(
-        name=READ,
-        doc="the row of a sequence for one step of a loop",
-        shape=row_shape,
-        real=lambda attrs, x: x[0],
-        integer=ByHand(lambda step, x: x[0]),
-    )
+LOOP_READ = moves_rows(
+    name=READ,
+    doc="the row of a sequence for one step of a loop",
+    shape=row_shape,
+    real=lambda attrs, x: x[0],
+    integer=ByHand(lambda step, x: x[0]),
 )
 
-LOOP_NEXT = register(
-    copies(
-        name=NEXT,
-        doc="copies the first operand into the state for the next step, the second operand",
-        shape=next_shape,
-    )
+LOOP_NEXT = copies(
+    name=NEXT,
+    doc="copies the first operand into the state for the next step, the second operand",
+    shape=next_shape,
 )
 
-LOOP_WRITE = register(
-    moves_rows(
-        name=WRITE_ROW,
-        doc="the rows computed by the steps of a loop, along a new first axis",
-        shape=lambda attrs, x, *_: (attrs["steps"], *x),
-        real=lambda attrs, x, *_: np.repeat(x[None], attrs["steps"], 0),
-        integer=Described(lambda step: copied(_row(step)), _repeated),
-        operands=Operands(read=1),
-    )
+LOOP_WRITE = moves_rows(
+    name=WRITE_ROW,
+    doc="the rows computed by the steps of a loop, along a new first axis",
+    shape=lambda attrs, x, *_: (attrs["steps"], *x),
+    real=lambda attrs, x, *_: np.repeat(x[None], attrs["steps"], 0),
+    integer=Described(lambda step: copied(_row(step)), _repeated),
+    operands=Operands(read=1),
 )
 
-LOOP_LAST = register(
-    OpDef(
-        name=LAST,
-        attributes=ATTRIBUTES,
-        doc="the state after the last step of a loop; costs nothing",
-        shape=same_shape,
-        result=Result(kept=Kept.ELEMENTS),
-        real=_first,
-        integer=ByHand(as_in_floats(_first)),
-        operands=Operands(read=1),
-    )
+LOOP_LAST = add_operator(
+    name=LAST,
+    attributes=ATTRIBUTES,
+    doc="the state after the last step of a loop; costs nothing",
+    shape=same_shape,
+    result=Result(kept=Kept.ELEMENTS),
+    real=_first,
+    integer=ByHand(as_in_floats(_first)),
+    operands=Operands(read=1),
 )
 
 

@@ -15,7 +15,7 @@ from myoedge.nest.formulas import maximum
 from myoedge.nest.ir import Expr, Nest
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import choose_sum_requant, factor_max
-from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.described import pairwise_nest, saturated
@@ -69,15 +69,13 @@ def meaning(step: QuantizedNode[MaximumParams]) -> Nest:
     return pairwise_nest(step, formula)
 
 
-MAXIMUM = register(
-    pairwise(
-        name="maximum",
-        doc="the larger of two tensors, broadcast",
-        real=lambda attrs, a, b: np.maximum(a, b),
-        integer=Described(meaning),
-        constants=Constants(quantize, kinds=(MaximumParams,)),
-        kernels=generated(INT8_ALONE, *int16_where(LIMITED)),
-    )
+MAXIMUM = pairwise(
+    name="maximum",
+    doc="the larger of two tensors, broadcast",
+    real=lambda attrs, a, b: np.maximum(a, b),
+    integer=Described(meaning),
+    constants=Constants(quantize, kinds=(MaximumParams,)),
+    kernels=generated(INT8_ALONE, *int16_where(LIMITED)),
 )
 
 

@@ -5,7 +5,7 @@ row."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +20,13 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, inverse_root
 from myoedge.numerics.requant import CONSTANT_MAX
 from myoedge.operators.attributes import NOT_NEGATIVE
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import (
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    add_operator,
+    add_variant,
+)
 from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import (
     last_axis_kept,
@@ -146,18 +152,15 @@ def _common_shift(
     for shift in range(30, -1, -1):
         gains = np.rint(np.ldexp(factor, shift - bits))
         offsets = np.rint(np.ldexp(added, shift)) + ((1 << shift) >> 1)
-        over = _beyond(gains, offsets, normal_bits)
+        # by how much gains, or n * gain + offset, exceed their bits; at most 1 if they fit
+        reach = _reach(gains, offsets, normal_bits)
+        over = np.asarray(
+            np.maximum(np.abs(gains) / (2 ** (30 - normal_bits) - 1), reach / INT32_MAX)
+        )
         if over.max() <= 1.0:
             return gains.astype(np.int64), offsets.astype(np.int64), shift
     less = np.exp2(-np.ceil(np.log2(np.maximum(over, 1.0))))
     return (gains * less).astype(np.int64), (offsets * less).astype(np.int64), 0
-
-
-def _beyond(gains: Array, offsets: Array, normal_bits: int) -> Array:
-    """Return the factor by which gains, or n * gain + offset, exceed their bits; at most 1 if they
-    fit."""
-    reach = _reach(gains, offsets, normal_bits)
-    return np.asarray(np.maximum(np.abs(gains) / (2 ** (30 - normal_bits) - 1), reach / INT32_MAX))
 
 
 def _reach(gains: Array, offsets: Array, normal_bits: int) -> Array:
@@ -275,29 +278,25 @@ def _is_large(step: QuantizedNode) -> bool:
     return is_large(AS_MACS * math.prod(step.out))
 
 
-LAYER_NORM = register(
-    OpDef(
-        name="layer_norm",
-        attributes={"eps": NOT_NEGATIVE},
-        doc="layer norm over the last axis of up to 1,023 elements",
-        shape=same_shape,
-        real=layer_norm_real,
-        integer=Described(meaning),
-        constants=Constants(quantize, kinds=(NormParams,), learnt=learnt(NORMAL_BITS)),
-        operands=Operands(are_normalized=True),
-        kernels=on_nine_cores(in_tiles, _is_large, EITHER_WIDTH),
-        weights=Weights((1, 2)),
-        permute_rule=last_axis_kept,
-        streaming_rule=stream_except_last_axis,
-    )
+LAYER_NORM = add_operator(
+    name="layer_norm",
+    attributes={"eps": NOT_NEGATIVE},
+    doc="layer norm over the last axis of up to 1,023 elements",
+    shape=same_shape,
+    real=layer_norm_real,
+    integer=Described(meaning),
+    constants=Constants(quantize, kinds=(NormParams,), learnt=learnt(NORMAL_BITS)),
+    operands=Operands(are_normalized=True),
+    kernels=on_nine_cores(in_tiles, _is_large, EITHER_WIDTH),
+    weights=Weights((1, 2)),
+    permute_rule=last_axis_kept,
+    streaming_rule=stream_except_last_axis,
 )
 
-RMS_NORM = register(
-    replace(
-        LAYER_NORM,
-        name="rms_norm",
-        doc="RMS norm over the last axis of up to 1,023 elements",
-        real=rms_norm_real,
-        weights=Weights((1,)),
-    )
+RMS_NORM = add_variant(
+    LAYER_NORM,
+    name="rms_norm",
+    doc="RMS norm over the last axis of up to 1,023 elements",
+    real=rms_norm_real,
+    weights=Weights((1,)),
 )

@@ -16,7 +16,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import AXIS, FLAG, GROUPS, NOT_NEGATIVE
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.common_rules import same_shape
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, SIXTEEN, Condition, Format
 from myoedge.operators.kernel import (
@@ -194,19 +194,17 @@ def permute_rule(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
     return {**attrs, "axis": perm[attrs["axis"]]} if perm[0] == 0 else None
 
 
-GROUP_NORM = register(
-    OpDef(
-        name="group_norm",
-        attributes={"axis": AXIS, "groups": GROUPS, "eps": NOT_NEGATIVE, "centred": FLAG},
-        doc="group norm and instance norm; layer norm and RMS norm of up to 1,048,576 elements",
-        shape=same_shape,
-        real=real,
-        integer=ByHand(integer),
-        constants=Constants(quantize, kinds=(NormParams,), learnt=learnt(NORMAL_BITS)),
-        kernels=on_cluster(in_tiles, *FORMATS),
-        weights=Weights((1, 2)),
-        epilogue=True,
-        permute_rule=permute_rule,
-        streaming_rule=streaming_rule,
-    )
+GROUP_NORM = add_operator(
+    name="group_norm",
+    attributes={"axis": AXIS, "groups": GROUPS, "eps": NOT_NEGATIVE, "centred": FLAG},
+    doc="group norm and instance norm; layer norm and RMS norm of up to 1,048,576 elements",
+    shape=same_shape,
+    real=real,
+    integer=ByHand(integer),
+    constants=Constants(quantize, kinds=(NormParams,), learnt=learnt(NORMAL_BITS)),
+    kernels=on_cluster(in_tiles, *FORMATS),
+    weights=Weights((1, 2)),
+    epilogue=True,
+    permute_rule=permute_rule,
+    streaming_rule=streaming_rule,
 )

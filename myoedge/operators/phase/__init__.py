@@ -16,7 +16,7 @@ from myoedge.nest.formulas import rounded_shift, where
 from myoedge.nest.ir import Call, Expr, Nest
 from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import with_requant
@@ -148,15 +148,13 @@ def meaning(step: QuantizedNode[AngleParams]) -> Nest:
     return pairwise_nest(step, formula)
 
 
-ATAN2 = register(
-    pairwise(
-        name="atan2",
-        doc="the angle of (x, y), broadcast: phases of spectra",
-        real=lambda attrs, y, x: np.asarray(np.arctan2(y + 0.0, x + 0.0)),
-        integer=Described(meaning),
-        constants=Constants(quantize, kinds=(AngleParams,)),
-        kernels=generated(INT8_ALONE, *int16_where(LIMITED)),
-    )
+ATAN2 = pairwise(
+    name="atan2",
+    doc="the angle of (x, y), broadcast: phases of spectra",
+    real=lambda attrs, y, x: np.asarray(np.arctan2(y + 0.0, x + 0.0)),
+    integer=Described(meaning),
+    constants=Constants(quantize, kinds=(AngleParams,)),
+    kernels=generated(INT8_ALONE, *int16_where(LIMITED)),
 )
 
 

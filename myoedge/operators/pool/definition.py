@@ -20,7 +20,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.requant import choose_requant
 from myoedge.operators.attributes import are_whole, optional, per_axis, whole
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     CentredParams,
@@ -174,18 +174,16 @@ def _max_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return _streaming_rule(alike, lambda step: step.low)
 
 
-MAX_POOL = register(
-    OpDef(
-        name="max_pool",
-        attributes={"windows": WINDOWS},
-        doc="maximum over windows: any size, stride, padding, ceil mode; adaptive",
-        shape=shape,
-        real=max_real,
-        integer=Described(max_nest, as_in_floats(max_real)),
-        kernels=generated(EITHER_WIDTH),
-        result=Result(kept=Kept.SCALE),
-        streaming_rule=_max_streaming_rule,
-    )
+MAX_POOL = add_operator(
+    name="max_pool",
+    attributes={"windows": WINDOWS},
+    doc="maximum over windows: any size, stride, padding, ceil mode; adaptive",
+    shape=shape,
+    real=max_real,
+    integer=Described(max_nest, as_in_floats(max_real)),
+    kernels=generated(EITHER_WIDTH),
+    result=Result(kept=Kept.SCALE),
+    streaming_rule=_max_streaming_rule,
 )
 
 
@@ -246,17 +244,15 @@ def _number(step: QuantizedNode, axes: Sequence[WindowAxis], name: str) -> Value
     return Lookup(nest_constant(name, table), as_expr(at))
 
 
-AVG_POOL = register(
-    OpDef(
-        name="avg_pool",
-        attributes={"windows": WINDOWS, "divisor": optional(whole(1, INT32_MAX))},
-        doc="average over windows: any size, stride, padding counted or not, ceil mode; adaptive",
-        shape=shape,
-        real=avg_real,
-        integer=Described(avg_nest),
-        constants=Constants(avg_quantize, kinds=(CentredParams,)),
-        kernels=generated(*int16_where(LIMITED)),
-        epilogue=True,
-        streaming_rule=lambda at: _streaming_rule(at, lambda step: int(step.integers.x_zero)),
-    )
+AVG_POOL = add_operator(
+    name="avg_pool",
+    attributes={"windows": WINDOWS, "divisor": optional(whole(1, INT32_MAX))},
+    doc="average over windows: any size, stride, padding counted or not, ceil mode; adaptive",
+    shape=shape,
+    real=avg_real,
+    integer=Described(avg_nest),
+    constants=Constants(avg_quantize, kinds=(CentredParams,)),
+    kernels=generated(*int16_where(LIMITED)),
+    epilogue=True,
+    streaming_rule=lambda at: _streaming_rule(at, lambda step: int(step.integers.x_zero)),
 )

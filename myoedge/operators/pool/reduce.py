@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,7 +12,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.formulas import broadcast_axes, total
 from myoedge.nest.ir import Array, Axis, Expr, Nest
 from myoedge.operators.attributes import AXES, FLAG
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator, add_variant
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import CentredParams, sum_bound, with_requant
 from myoedge.operators.described import operand, own_number, requantised, result
@@ -78,27 +77,23 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return None if at.axis in axes else StreamingRule(at.axis - gone)
 
 
-MEAN = register(
-    OpDef(
-        name="mean",
-        attributes={"axes": AXES, "keepdim": FLAG},
-        doc="mean over any axes, global average pooling among them",
-        shape=shape,
-        real=lambda attrs, x: np.asarray(x.mean(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
-        integer=Described(nest),
-        constants=Constants(partial(_quantize, mean=True), kinds=(CentredParams,)),
-        kernels=generated(*int16_where(LIMITED)),
-        epilogue=True,
-        streaming_rule=streaming_rule,
-    )
+MEAN = add_operator(
+    name="mean",
+    attributes={"axes": AXES, "keepdim": FLAG},
+    doc="mean over any axes, global average pooling among them",
+    shape=shape,
+    real=lambda attrs, x: np.asarray(x.mean(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
+    integer=Described(nest),
+    constants=Constants(partial(_quantize, mean=True), kinds=(CentredParams,)),
+    kernels=generated(*int16_where(LIMITED)),
+    epilogue=True,
+    streaming_rule=streaming_rule,
 )
 
-SUM = register(
-    replace(
-        MEAN,
-        name="sum",
-        doc="sum over any axes",
-        real=lambda attrs, x: np.asarray(x.sum(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
-        constants=Constants(partial(_quantize, mean=False), kinds=(CentredParams,)),
-    )
+SUM = add_variant(
+    MEAN,
+    name="sum",
+    doc="sum over any axes",
+    real=lambda attrs, x: np.asarray(x.sum(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
+    constants=Constants(partial(_quantize, mean=False), kinds=(CentredParams,)),
 )

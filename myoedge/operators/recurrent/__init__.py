@@ -23,7 +23,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant
 from myoedge.operators.attributes import FLAG, optional, whole
-from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.base import OpDef, QuantizedNode, add_operator, add_variant, register
 from myoedge.operators.common_rules import final_state, row_products, stream_except_last_axis
 from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
 from myoedge.operators.kernel import on_cluster
@@ -97,42 +97,38 @@ HIDDEN_BITS = optional(whole(0, 15))
 
 GATE_SUMS = Format((EIGHT,), SIXTEEN, STORED_BITS)
 
-GATES = register(
-    OpDef(
-        name="gates",
-        attributes={"gate_bits": GATE_BITS},
-        doc="y = x W^T + b in int16, steps of 2^-8, 2^-10 or 2^-14: inputs of lstm, gru gates",
-        shape=linear_shape,
-        real=linear_real,
-        integer=Described(linear_nest),
-        constants=Constants(quantize_beside, kinds=(WeightedParams,), learnt=LEARNT),
-        kernels=(
-            *on_cluster(
-                rows_of_16_bits,
-                GATE_SUMS,
-                Format((EITHER,), SIXTEEN, WIDE_BITS, where=ROOM_FOR_SUMS),
-            ),
-            *int16_rows_on_ne16(GATE_SUMS),
+GATES = add_operator(
+    name="gates",
+    attributes={"gate_bits": GATE_BITS},
+    doc="y = x W^T + b in int16, steps of 2^-8, 2^-10 or 2^-14: inputs of lstm, gru gates",
+    shape=linear_shape,
+    real=linear_real,
+    integer=Described(linear_nest),
+    constants=Constants(quantize_beside, kinds=(WeightedParams,), learnt=LEARNT),
+    kernels=(
+        *on_cluster(
+            rows_of_16_bits,
+            GATE_SUMS,
+            Format((EITHER,), SIXTEEN, WIDE_BITS, where=ROOM_FOR_SUMS),
         ),
-        weights=Weights((1, 2), multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1])),
-        result=Result(
-            dtype="int16",
-            reach=-GATE_PARAMS.low * GATE_PARAMS.scale,
-            fixed_params=gate_params,
-        ),
-        macs=row_products,
-        streaming_rule=stream_except_last_axis,
-    )
+        *int16_rows_on_ne16(GATE_SUMS),
+    ),
+    weights=Weights((1, 2), multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1])),
+    result=Result(
+        dtype="int16",
+        reach=-GATE_PARAMS.low * GATE_PARAMS.scale,
+        fixed_params=gate_params,
+    ),
+    macs=row_products,
+    streaming_rule=stream_except_last_axis,
 )
 
-SUMS = register(
-    replace(
-        GATES,
-        name="sums",
-        attributes={},
-        doc="y = x W^T + b in int16: the input's part of the sums of rnn",
-        result=Result(),
-    )
+SUMS = add_variant(
+    GATES,
+    name="sums",
+    attributes={},
+    doc="y = x W^T + b in int16: the input's part of the sums of rnn",
+    result=Result(),
 )
 
 # ---- what a cell's time steps give
@@ -305,4 +301,4 @@ def _last_state(op: str, cell: Cell, every: OpDef) -> OpDef:
 
 BY_CELL = {name: register(_every_step(name, cell)) for name, cell in CELLS.items()}
 for _name, _of in LAST_STATES.items():
-    register(_last_state(_name, CELLS[_of], BY_CELL[_of]))
+    _last_state(_name, CELLS[_of], BY_CELL[_of])

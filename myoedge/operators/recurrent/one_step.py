@@ -23,7 +23,13 @@ from myoedge.nest.ir import Array as Operand
 from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import quantize
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import (
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    add_operator,
+    add_variant,
+)
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import stream_except_last_axis
 from myoedge.operators.described import constant, nest_constant, operands, result, saturated
@@ -215,54 +221,46 @@ def _streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return stream_except_last_axis(at) if at.axis else None
 
 
-LSTM_NEXT = register(
-    OpDef(
-        name="lstm_next",
-        doc="h of one step of an LSTM, of any number of sequences: lstm without its products",
-        shape=lambda attrs, gates, added, c: (1, *c),
-        real=lambda *xs: _next(*xs)[0][None],
-        integer=Described(partial(_next_meaning, cell=False)),
-        constants=Constants(partial(_quantize_next, cell=False), kinds=(StepParams,)),
-        kernels=generated(Format((SIXTEEN, SIXTEEN, EITHER), EITHER)),
-        result=Result(fixed_params=always(HIDDEN_PARAMS), rules=LSTM_RESULTS),
-    )
+LSTM_NEXT = add_operator(
+    name="lstm_next",
+    doc="h of one step of an LSTM, of any number of sequences: lstm without its products",
+    shape=lambda attrs, gates, added, c: (1, *c),
+    real=lambda *xs: _next(*xs)[0][None],
+    integer=Described(partial(_next_meaning, cell=False)),
+    constants=Constants(partial(_quantize_next, cell=False), kinds=(StepParams,)),
+    kernels=generated(Format((SIXTEEN, SIXTEEN, EITHER), EITHER)),
+    result=Result(fixed_params=always(HIDDEN_PARAMS), rules=LSTM_RESULTS),
 )
 
-LSTM_NEXT_CELL = register(
-    replace(
-        LSTM_NEXT,
-        name="lstm_next_cell",
-        doc="c of one step of an LSTM, next to lstm_next",
-        shape=lambda attrs, gates, added, c: c,
-        real=lambda *xs: _next(*xs)[1],
-        integer=Described(partial(_next_meaning, cell=True)),
-        constants=Constants(partial(_quantize_next, cell=True), kinds=(StepParams,)),
-        result=Result(),
-    )
+LSTM_NEXT_CELL = add_variant(
+    LSTM_NEXT,
+    name="lstm_next_cell",
+    doc="c of one step of an LSTM, next to lstm_next",
+    shape=lambda attrs, gates, added, c: c,
+    real=lambda *xs: _next(*xs)[1],
+    integer=Described(partial(_next_meaning, cell=True)),
+    constants=Constants(partial(_quantize_next, cell=True), kinds=(StepParams,)),
+    result=Result(),
 )
 
-LSTM_START = register(
-    replace(
-        LSTM_NEXT,
-        name="lstm_start",
-        doc="h of an LSTM's first step from states of zero, of any number of sequences",
-        shape=_start_shape,
-        real=_lstm_start,
-        integer=Described(_lstm_start_meaning),
-        constants=Constants(_quantize_start, kinds=(StepParams,)),
-        kernels=generated(Format((SIXTEEN,), EITHER)),
-        streaming_rule=_streaming_rule,
-    )
+LSTM_START = add_variant(
+    LSTM_NEXT,
+    name="lstm_start",
+    doc="h of an LSTM's first step from states of zero, of any number of sequences",
+    shape=_start_shape,
+    real=_lstm_start,
+    integer=Described(_lstm_start_meaning),
+    constants=Constants(_quantize_start, kinds=(StepParams,)),
+    kernels=generated(Format((SIXTEEN,), EITHER)),
+    streaming_rule=_streaming_rule,
 )
 
-GRU_START = register(
-    replace(
-        LSTM_START,
-        name="gru_start",
-        doc="h of a GRU's first step from a state of zero, of any number of sequences",
-        real=_gru_start,
-        integer=Described(_gru_start_meaning),
-        constants=replace(LSTM_START.constants, learnt=Learnt({"own": INTEGERS_16})),
-        weights=Weights((1,)),
-    )
+GRU_START = add_variant(
+    LSTM_START,
+    name="gru_start",
+    doc="h of a GRU's first step from a state of zero, of any number of sequences",
+    real=_gru_start,
+    integer=Described(_gru_start_meaning),
+    constants=replace(LSTM_START.constants, learnt=Learnt({"own": INTEGERS_16})),
+    weights=Weights((1,)),
 )

@@ -18,7 +18,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import TERM_FACTOR_MAX
 from myoedge.operators.attributes import AXIS, NodeSite, Values, are_whole
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.cases import FACTORS, Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
@@ -76,19 +76,17 @@ def take_nest(step: QuantizedNode) -> Nest:
     return _described(step, x, Taken(x, along, index[axes[along]]))
 
 
-TAKE = register(
-    OpDef(
-        name="take",
-        attributes={"axis": AXIS, "index": INDICES},
-        doc="elements of one axis at constant indices, as in nearest-neighbour resizing",
-        shape=lambda attrs, x: _resized(x, attrs["axis"], len(attrs["index"])),
-        real=take_real,
-        integer=Described(take_nest, as_in_floats(take_real)),
-        kernels=generated(MOVES),
-        result=Result(kept=Kept.ELEMENTS),
-        permute_rule=axis_permuted,
-        streaming_rule=all_beside_axis,
-    )
+TAKE = add_operator(
+    name="take",
+    attributes={"axis": AXIS, "index": INDICES},
+    doc="elements of one axis at constant indices, as in nearest-neighbour resizing",
+    shape=lambda attrs, x: _resized(x, attrs["axis"], len(attrs["index"])),
+    real=take_real,
+    integer=Described(take_nest, as_in_floats(take_real)),
+    kernels=generated(MOVES),
+    result=Result(kept=Kept.ELEMENTS),
+    permute_rule=axis_permuted,
+    streaming_rule=all_beside_axis,
 )
 
 
@@ -167,21 +165,19 @@ def resize_nest(step: QuantizedNode) -> Nest:
 
 WIDTHS = INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED)
 
-RESIZE = register(
-    OpDef(
-        name="resize",
-        attributes={"axis": AXIS, "starts": STARTS},
-        doc="linear and cubic resizing: sums of neighbours along one axis with constant weights",
-        shape=lambda attrs, x, weights: _resized(x, attrs["axis"], len(attrs["starts"])),
-        real=real,
-        integer=Described(resize_nest),
-        constants=Constants(quantize, kinds=(ResizeParams,), learnt=LEARNT),
-        kernels=generated(*WIDTHS),
-        weights=Weights((1,)),
-        epilogue=True,
-        permute_rule=axis_permuted,
-        streaming_rule=stream_except_axis,
-    )
+RESIZE = add_operator(
+    name="resize",
+    attributes={"axis": AXIS, "starts": STARTS},
+    doc="linear and cubic resizing: sums of neighbours along one axis with constant weights",
+    shape=lambda attrs, x, weights: _resized(x, attrs["axis"], len(attrs["starts"])),
+    real=real,
+    integer=Described(resize_nest),
+    constants=Constants(quantize, kinds=(ResizeParams,), learnt=LEARNT),
+    kernels=generated(*WIDTHS),
+    weights=Weights((1,)),
+    epilogue=True,
+    permute_rule=axis_permuted,
+    streaming_rule=stream_except_axis,
 )
 
 

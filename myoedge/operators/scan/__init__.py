@@ -22,7 +22,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import AXIS
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
@@ -190,32 +190,28 @@ def _wide_state(state: StreamState, step: QuantizedNode) -> StreamState:
     return replace(state, params=WIDE_STATE) if step.has_int16 else state
 
 
-SCAN = register(
-    OpDef(
-        name="scan",
-        attributes={"axis": AXIS},
-        doc="linear recurrence along an axis: h_t = a_t * h_(t-1) + b_t, 16-bit states",
-        shape=same_shape,
-        real=real,
-        integer=Described(meaning),
-        constants=Constants(quantize, kinds=(ScanParams,)),
-        kernels=generated(EITHER_WIDTH, ON_STREAMS),
-        permute_rule=axis_permuted,
-        streaming_rule=streaming_rule,
-    )
+SCAN = add_operator(
+    name="scan",
+    attributes={"axis": AXIS},
+    doc="linear recurrence along an axis: h_t = a_t * h_(t-1) + b_t, 16-bit states",
+    shape=same_shape,
+    real=real,
+    integer=Described(meaning),
+    constants=Constants(quantize, kinds=(ScanParams,)),
+    kernels=generated(EITHER_WIDTH, ON_STREAMS),
+    permute_rule=axis_permuted,
+    streaming_rule=streaming_rule,
 )
 
-SCAN_LAST = register(
-    final_state(
-        SCAN,
-        name="scan_last",
-        doc="state of scan after the last step: on streams",
-        shape=without_time,
-        real=last_real,
-        integer=Described(last_meaning),
-        kernels=generated(*KEPT),
-        fixed_params=STATE,
-    )
+SCAN_LAST = final_state(
+    SCAN,
+    name="scan_last",
+    doc="state of scan after the last step: on streams",
+    shape=without_time,
+    real=last_real,
+    integer=Described(last_meaning),
+    kernels=generated(*KEPT),
+    fixed_params=STATE,
 )
 
 

@@ -23,12 +23,11 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant, choose_requant
 from myoedge.operators.base import (
-    OpDef,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
     RequantParams,
-    register,
+    add_operator,
 )
 from myoedge.operators.common_rules import final_state
 from myoedge.operators.format import EITHER, Format
@@ -284,37 +283,31 @@ def _states(
         yield state
 
 
-SELECTIVE_SCAN = register(
-    OpDef(
-        name="selective_scan",
-        doc="selective scan of a state-space model (Mamba): 16-bit states and their readout",
-        shape=scan_shape,
-        real=real,
-        integer=ByHand(integer),
-        constants=Constants(
-            quantize, kinds=(SelectiveScanParams, wide.WideScanParams), learnt=LEARNT
-        ),
-        kernels=on_cluster(
-            in_tiles,
-            Format((EITHER,), EITHER, together=(0, 1, 2, 3)),
-            Format((*(EITHER,) * 4, (INT32,)), EITHER),
-        ),
-        weights=Weights((4, 5)),
-        macs=lambda attrs, shapes, out: math.prod(out) * shapes[2][-1],
-        streaming_rule=streaming_rule,
-    )
+SELECTIVE_SCAN = add_operator(
+    name="selective_scan",
+    doc="selective scan of a state-space model (Mamba): 16-bit states and their readout",
+    shape=scan_shape,
+    real=real,
+    integer=ByHand(integer),
+    constants=Constants(quantize, kinds=(SelectiveScanParams, wide.WideScanParams), learnt=LEARNT),
+    kernels=on_cluster(
+        in_tiles,
+        Format((EITHER,), EITHER, together=(0, 1, 2, 3)),
+        Format((*(EITHER,) * 4, (INT32,)), EITHER),
+    ),
+    weights=Weights((4, 5)),
+    macs=lambda attrs, shapes, out: math.prod(out) * shapes[2][-1],
+    streaming_rule=streaming_rule,
 )
 
-SELECTIVE_SCAN_LAST = register(
-    final_state(
-        SELECTIVE_SCAN,
-        macs=lambda attrs, shapes, out: math.prod(out),
-        name="selective_scan_last",
-        doc="states of selective_scan after the last step: on streams",
-        shape=last_shape,
-        real=last_real,
-        integer=ByHand(last_integer),
-        kernels=on_cluster(in_tiles, Format((*(EITHER,) * 4, (INT32,)), (INT32,))),
-        fixed_params=STATE,
-    )
+SELECTIVE_SCAN_LAST = final_state(
+    SELECTIVE_SCAN,
+    macs=lambda attrs, shapes, out: math.prod(out),
+    name="selective_scan_last",
+    doc="states of selective_scan after the last step: on streams",
+    shape=last_shape,
+    real=last_real,
+    integer=ByHand(last_integer),
+    kernels=on_cluster(in_tiles, Format((*(EITHER,) * 4, (INT32,)), (INT32,))),
+    fixed_params=STATE,
 )

@@ -28,7 +28,7 @@ from myoedge.operators.attributes import (
     is_whole,
     whole,
 )
-from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.base import QuantizedNode, add_operator, add_variant
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import as_in_floats
 from myoedge.operators.described import nest_constant, operand, result
@@ -80,18 +80,16 @@ def greedy_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-CTC_GREEDY = register(
-    OpDef(
-        name="ctc_greedy",
-        attributes={"blank": ANY_INTEGER},
-        doc="symbols of CTC: the best class of every frame without repetitions and blanks; --ctc",
-        shape=lambda attrs, x: (x[1], 1 + x[0]),
-        real=greedy_real,
-        integer=ByHand(as_in_floats(greedy_real)),
-        operands=Operands(are_compared=True),
-        result=Result(dtype="int32", are_symbols=True),
-        kernels=on_cluster(greedy_in_tiles, Format((EITHER,), (INT32,))),
-    )
+CTC_GREEDY = add_operator(
+    name="ctc_greedy",
+    attributes={"blank": ANY_INTEGER},
+    doc="symbols of CTC: the best class of every frame without repetitions and blanks; --ctc",
+    shape=lambda attrs, x: (x[1], 1 + x[0]),
+    real=greedy_real,
+    integer=ByHand(as_in_floats(greedy_real)),
+    operands=Operands(are_compared=True),
+    result=Result(dtype="int32", are_symbols=True),
+    kernels=on_cluster(greedy_in_tiles, Format((EITHER,), (INT32,))),
 )
 
 
@@ -196,30 +194,26 @@ def classes_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     )
 
 
-CTC_NEW = register(
-    OpDef(
-        name="ctc_new",
-        attributes={"axis": AXIS, "before": BEFORE, "blank": ANY_INTEGER},
-        doc="CTC symbols frame by frame: a new class, otherwise -1; --ctc on a stream",
-        shape=classes_shape,
-        real=new_real,
-        integer=Described(new_nest, as_in_floats(new_real)),
-        result=Result(dtype="int32", are_symbols=True),
-        kernels=generated(Format((INTEGERS,), INTEGERS)),
-        operands=Operands(are_indices=True),
-        streaming_rule=classes_streaming_rule,
-    )
+CTC_NEW = add_operator(
+    name="ctc_new",
+    attributes={"axis": AXIS, "before": BEFORE, "blank": ANY_INTEGER},
+    doc="CTC symbols frame by frame: a new class, otherwise -1; --ctc on a stream",
+    shape=classes_shape,
+    real=new_real,
+    integer=Described(new_nest, as_in_floats(new_real)),
+    result=Result(dtype="int32", are_symbols=True),
+    kernels=generated(Format((INTEGERS,), INTEGERS)),
+    operands=Operands(are_indices=True),
+    streaming_rule=classes_streaming_rule,
 )
 
-MAJORITY = register(
-    replace(
-        CTC_NEW,
-        name="majority",
-        attributes={"axis": AXIS, "before": BEFORE, "frames": COUNT, "classes": COUNT},
-        result=Result(dtype="int32"),
-        doc="the most frequent class of the last frames: [model] vote",
-        real=vote_real,
-        integer=Described(vote_nest, as_in_floats(vote_real)),
-        kernels=generated(Format((INTEGERS,), INTEGERS)),
-    )
+MAJORITY = add_variant(
+    CTC_NEW,
+    name="majority",
+    attributes={"axis": AXIS, "before": BEFORE, "frames": COUNT, "classes": COUNT},
+    result=Result(dtype="int32"),
+    doc="the most frequent class of the last frames: [model] vote",
+    real=vote_real,
+    integer=Described(vote_nest, as_in_floats(vote_real)),
+    kernels=generated(Format((INTEGERS,), INTEGERS)),
 )

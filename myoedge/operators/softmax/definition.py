@@ -17,7 +17,12 @@ from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams, ResultParams
 from myoedge.numerics.requant import TERM_FACTOR_MAX, choose_sum_requant
 from myoedge.operators.attributes import ANY_NUMBER, AXIS, FLAG, optional
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import (
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    add_operator,
+)
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     all_beside_axis,
@@ -148,30 +153,28 @@ def int16_params(most: float) -> QuantParams:
     return QuantParams(2.0 ** -(15 + halvings), 0, INT16)
 
 
-SOFTMAX = register(
-    OpDef(
-        name="softmax",
-        attributes={
-            "axis": AXIS,
-            **dict.fromkeys(("masked", "flat"), optional(FLAG)),
-            "fill": optional(ANY_NUMBER),
-        },
-        doc="softmax over one axis of up to 32,768 elements, masked; int8 steps of 1/256",
-        shape=same_shape,
-        real=softmax_real,
-        integer=Described(softmax_nest),
-        constants=Constants(softmax_quantize, kinds=(SoftmaxParams, WideSoftmaxParams)),
-        operands=Operands(broadcast={1: None}, are_compared=True),
-        kernels=generated(EITHER_WIDTH),
-        result=Result(
-            bounds=lambda attrs: (0.0, 1.0),
-            fixed_params=always(QuantParams(2.0**-8, -128)),
-            rules={INT16: ResultParams(int16_params)},
-        ),
-        # a mask is equal along leading axes, which a permutation may move
-        permute_rule=lambda a, perm: None if a.get("masked") else axis_permuted(a, perm),
-        streaming_rule=all_beside_axis,
-    )
+SOFTMAX = add_operator(
+    name="softmax",
+    attributes={
+        "axis": AXIS,
+        **dict.fromkeys(("masked", "flat"), optional(FLAG)),
+        "fill": optional(ANY_NUMBER),
+    },
+    doc="softmax over one axis of up to 32,768 elements, masked; int8 steps of 1/256",
+    shape=same_shape,
+    real=softmax_real,
+    integer=Described(softmax_nest),
+    constants=Constants(softmax_quantize, kinds=(SoftmaxParams, WideSoftmaxParams)),
+    operands=Operands(broadcast={1: None}, are_compared=True),
+    kernels=generated(EITHER_WIDTH),
+    result=Result(
+        bounds=lambda attrs: (0.0, 1.0),
+        fixed_params=always(QuantParams(2.0**-8, -128)),
+        rules={INT16: ResultParams(int16_params)},
+    ),
+    # a mask is equal along leading axes, which a permutation may move
+    permute_rule=lambda a, perm: None if a.get("masked") else axis_permuted(a, perm),
+    streaming_rule=all_beside_axis,
 )
 
 
@@ -207,20 +210,18 @@ def log_softmax_quantize(inputs: QuantizeInputs) -> LogSoftmaxParams:
     return LogSoftmaxParams(**numbers, exp=exp_table(x.scale))
 
 
-LOG_SOFTMAX = register(
-    OpDef(
-        name="log_softmax",
-        attributes={"axis": AXIS},
-        doc="log-softmax over one axis of up to 32,768 elements",
-        shape=same_shape,
-        real=log_softmax_real,
-        integer=Described(log_softmax_nest),
-        constants=Constants(log_softmax_quantize, kinds=(LogSoftmaxParams, WideLogSoftmaxParams)),
-        operands=Operands(are_compared=True),
-        kernels=generated(EITHER_WIDTH),
-        permute_rule=axis_permuted,
-        streaming_rule=stream_except_axis,
-    )
+LOG_SOFTMAX = add_operator(
+    name="log_softmax",
+    attributes={"axis": AXIS},
+    doc="log-softmax over one axis of up to 32,768 elements",
+    shape=same_shape,
+    real=log_softmax_real,
+    integer=Described(log_softmax_nest),
+    constants=Constants(log_softmax_quantize, kinds=(LogSoftmaxParams, WideLogSoftmaxParams)),
+    operands=Operands(are_compared=True),
+    kernels=generated(EITHER_WIDTH),
+    permute_rule=axis_permuted,
+    streaming_rule=stream_except_axis,
 )
 
 
@@ -237,17 +238,15 @@ def argmax_nest(step: QuantizedNode) -> Nest:
     return Nest(axes, (x,), result(step), index, Reduced("argmax", over, element))
 
 
-ARGMAX = register(
-    OpDef(
-        name="argmax",
-        attributes={"axis": AXIS, "keepdim": FLAG},
-        doc="index of the first maximum over one axis, int32; an output of the network",
-        shape=reduce.shape,
-        real=argmax_real,
-        integer=Described(argmax_nest),
-        operands=Operands(are_compared=True),
-        kernels=generated(Format((EITHER,), (INT32,))),
-        result=Result(dtype="int32"),
-        streaming_rule=reduce.streaming_rule,
-    )
+ARGMAX = add_operator(
+    name="argmax",
+    attributes={"axis": AXIS, "keepdim": FLAG},
+    doc="index of the first maximum over one axis, int32; an output of the network",
+    shape=reduce.shape,
+    real=argmax_real,
+    integer=Described(argmax_nest),
+    operands=Operands(are_compared=True),
+    kernels=generated(Format((EITHER,), (INT32,))),
+    result=Result(dtype="int32"),
+    streaming_rule=reduce.streaming_rule,
 )

@@ -19,7 +19,12 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import evaluate
 from myoedge.numerics.requant import choose_sum_requant
 from myoedge.operators.attributes import CHAIN, MOST_TIMES, chosen, optional, whole
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.base import (
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    add_operator,
+)
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import (
     OUT,
@@ -244,18 +249,16 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
     return {"x": "@x", "y": "@y", "frames": regions["y"].extent[0]}
 
 
-SPECTROGRAM = register(
-    OpDef(
-        name="spectrogram",
-        attributes={"hop": whole(1, MOST_TIMES), "chain": CHAIN, "part": PART},
-        doc="f(|STFT|), any function of magnitudes, as a log spectrogram; int16 samples",
-        shape=spectrogram_shape,
-        real=spectrogram_real,
-        integer=ByHand(spectrogram_integer),
-        constants=Constants(spectrogram_quantize, kinds=(SpectrogramParams,), learnt=LEARNT),
-        kernels=on_cluster(spectrogram_in_tiles, Format((SIXTEEN,), EITHER)),
-        weights=Weights((1, 2, 3)),
-        macs=spectrogram_products,
-        streaming_rule=spectrogram_streaming_rule,
-    )
+SPECTROGRAM = add_operator(
+    name="spectrogram",
+    attributes={"hop": whole(1, MOST_TIMES), "chain": CHAIN, "part": PART},
+    doc="f(|STFT|), any function of magnitudes, as a log spectrogram; int16 samples",
+    shape=spectrogram_shape,
+    real=spectrogram_real,
+    integer=ByHand(spectrogram_integer),
+    constants=Constants(spectrogram_quantize, kinds=(SpectrogramParams,), learnt=LEARNT),
+    kernels=on_cluster(spectrogram_in_tiles, Format((SIXTEEN,), EITHER)),
+    weights=Weights((1, 2, 3)),
+    macs=spectrogram_products,
+    streaming_rule=spectrogram_streaming_rule,
 )

@@ -55,7 +55,11 @@ def istft(d: GraphBuilder, a: Arguments, out: Shape) -> Complex | str:
     count = shape[-1]
     parts = [reshape(d, tensor(d, part, given), shape) for part in x.parts]
     rows, kept = concat(d, parts, 1), _kept(a, out[-1], (count - 1) * hop + n)
-    factors = _factors(window, hop, count)[kept]
+    # of each overlap-added sample: 1 / sum of squared windows, or 0 if that sum is almost 0
+    total = np.zeros((count - 1) * hop + len(window))
+    for at in range(0, count * hop, hop):
+        total[at : at + len(window)] += window**2
+    factors = np.divide(1.0, total, out=np.zeros_like(total), where=total > LEAST_OVERLAP)[kept]
     both = ([matrix.real, -matrix.imag], [matrix.imag, matrix.real])
     sums = (
         _overlapped(d, rows, np.hstack(m).T, hop, (kept, factors)) for m in both[: 1 + is_complex]
@@ -70,15 +74,6 @@ def _kept(a: Arguments, length: int, whole: int) -> slice:
     if first + length > whole:
         raise Unsupported(f"{length} samples of frames that make {whole - first}")
     return slice(first, first + length)
-
-
-def _factors(window: Array, hop: int, count: int) -> Array:
-    """Return the factor of each overlap-added sample: 1 / sum of squared windows, or 0 if that sum
-    is almost 0."""
-    total = np.zeros((count - 1) * hop + len(window))
-    for at in range(0, count * hop, hop):
-        total[at : at + len(window)] += window**2
-    return np.divide(1.0, total, out=np.zeros_like(total), where=total > LEAST_OVERLAP)
 
 
 def _overlapped(d: GraphBuilder, x: str, taps: Array, hop: int, ends: tuple[slice, Array]) -> str:

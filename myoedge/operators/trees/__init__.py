@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.common_rules import with_requant
 from myoedge.operators.format import EIGHT, LIMITED, SIXTEEN, Format
@@ -166,19 +166,17 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
 # int16 features cost no cycles, and limits stay close to the file's.
 FORMATS = (Format((SIXTEEN,), EIGHT), Format((SIXTEEN,), SIXTEEN, where=LIMITED))
 
-TREES = register(
-    OpDef(
-        name="trees",
-        doc="ensembles of decision trees: random forests, boosted trees; one walk for each tree",
-        shape=shape,
-        real=real,
-        integer=ByHand(integer),
-        constants=Constants(quantize, kinds=(TreesParams,), learnt=LEARNT),
-        kernels=on_cluster(in_tiles, *FORMATS),
-        weights=Weights((1, 2, 3, 4, 5)),
-        epilogue=True,
-        streaming_rule=streaming_rule,
-    )
+TREES = add_operator(
+    name="trees",
+    doc="ensembles of decision trees: random forests, boosted trees; one walk for each tree",
+    shape=shape,
+    real=real,
+    integer=ByHand(integer),
+    constants=Constants(quantize, kinds=(TreesParams,), learnt=LEARNT),
+    kernels=on_cluster(in_tiles, *FORMATS),
+    weights=Weights((1, 2, 3, 4, 5)),
+    epilogue=True,
+    streaming_rule=streaming_rule,
 )
 
 

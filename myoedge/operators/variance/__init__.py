@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Attrs
 from myoedge.nest.ir import Call, Expr, Nest, Reduced, as_expr
 from myoedge.nest.nodes import Assumed
 from myoedge.nest.primitive import Primitive
@@ -20,7 +20,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.attributes import AXES, FLAG, POSITIVE
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import CentredParams, with_requant
@@ -72,7 +72,7 @@ def quantize(inputs: QuantizeInputs) -> SpreadParams:
 
     spread   n times the sum of squared deviations from the mean, or the sum of (x - x_zero)^2
     """
-    x, attrs, n = inputs.params(0), inputs.attrs, _length(inputs.attrs, inputs.shapes[0])
+    x, attrs, n = inputs.params(0), inputs.attrs, reduce.split(inputs.attrs, inputs.shapes[0])[1]
     bits = 2 * x.element_type.bits
     largest = n * n << bits - 2 if attrs["centred"] else n * max(1 << bits, x.reach**2)
     unit = x.scale**2 / (attrs["divisor"] * (n if attrs["centred"] else 1))
@@ -84,10 +84,6 @@ def quantize(inputs: QuantizeInputs) -> SpreadParams:
     factor = math.sqrt(unit) / 2**up if attrs["root"] else unit * 2**down
     scalars = {"x_zero": x.zero_point, "up": up, "down": down}
     return with_requant(SpreadParams, inputs, factor / inputs.target.scale, bound, scalars)
-
-
-def _length(attrs: Attrs, shape: Shape) -> int:
-    return reduce.split(attrs, shape)[1]
 
 
 def nest(step: QuantizedNode) -> Nest:
@@ -138,19 +134,17 @@ def root(x: Array) -> Array:
 
 SPREAD = Primitive("me_spread_of", "me_spread.h", _spread, lambda table, *ranges: (0, INT32_MAX))
 
-VARIANCE = register(
-    OpDef(
-        name="variance",
-        attributes={"axes": AXES, "divisor": POSITIVE, **FLAGS},
-        doc="variance, mean square, deviation or length of vectors over any axes",
-        shape=reduce.shape,
-        real=real,
-        integer=Described(nest),
-        constants=Constants(quantize, kinds=(SpreadParams,)),
-        kernels=generated(*int16_where(LIMITED)),
-        epilogue=True,
-        streaming_rule=reduce.streaming_rule,
-    )
+VARIANCE = add_operator(
+    name="variance",
+    attributes={"axes": AXES, "divisor": POSITIVE, **FLAGS},
+    doc="variance, mean square, deviation or length of vectors over any axes",
+    shape=reduce.shape,
+    real=real,
+    integer=Described(nest),
+    constants=Constants(quantize, kinds=(SpreadParams,)),
+    kernels=generated(*int16_where(LIMITED)),
+    epilogue=True,
+    streaming_rule=reduce.streaming_rule,
 )
 
 
