@@ -18,9 +18,8 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise import clamp, pointwise
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.operators.loop import write_in_step
-from myoedge.operators.qdq import TYPES, OnnxNode, Write, Writer, operator_writers
+from myoedge.operators.qdq import TYPES, OnnxNode, Write, Writer, operator_writers, written_real
 from myoedge.operators.turns import IN_LOOPS, has_loops, turns
-from myoedge.operators.written_real import written_real
 from myoedge.plan.plan import Plan
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph

@@ -8,7 +8,7 @@ from myoedge.operators.cases import elementwise_use
 from myoedge.operators.elementwise_operator import Constant, ElementwiseOperator, common_unit
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
 from myoedge.operators.import_rows import Arguments, ImportRow, adding, first
-from myoedge.operators.stated_results import Scaled
+from myoedge.operators.integer_params import Scaled
 
 __all__ = [
     "Arguments",

@@ -30,9 +30,15 @@ from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.chain_nest import (
+    CUT,
     ChainNest,
     ChainParams,
+    generated_cost,
+    loop_extents,
     of_one_iteration,
+    result_operands,
+    scan_axes,
+    scan_in_tiles,
     sequences,
     turn_axis,
 )
@@ -51,14 +57,6 @@ from myoedge.operators.kernel import (
     on_cluster,
 )
 from myoedge.operators.library.pointwise import axes_of
-from myoedge.operators.scanned import (
-    CUT,
-    generated_cost,
-    loop_extents,
-    result_operands,
-    scan_axes,
-    scan_in_tiles,
-)
 from myoedge.targets.chip import Engine
 
 ARRAYS_MAX = 32  # that a function reads and writes: a core's stack has room for their pointers

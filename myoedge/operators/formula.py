@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Definition of an operator from its formula: integer constants, description, bounds, kernels, and
-rules of streams, transposes and files from elsewhere."""
+rules of streams, transposes and files from elsewhere; the formula as its author writes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.nest.formulas import broadcast_axes, broadcast_index
 from myoedge.nest.intervals import intervals
-from myoedge.nest.ir import Expr, Nest
+from myoedge.nest.ir import Binary, Element, Expr, Lookup, Nest, Number, Where
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.attributes import OTHERS, SCALAR, number, optional
@@ -28,22 +28,31 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.described import constant, operand, requantised, result
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.graph_builder import Unsupported
-from myoedge.operators.learnt import BOUND, INTEGERS_32, NOTHING_LEARNT, REQUANT, Learnt
-from myoedge.operators.stated_class import StatedClass
-from myoedge.operators.stated_results import (
-    Scaled,
-    as_integers,
+from myoedge.operators.integer_params import Scaled, as_integers
+from myoedge.operators.stated_class import (
+    StatedClass,
     faults_of_nest,
     faults_of_quantize,
     faults_of_real,
 )
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import Constants, Described, Operands, Weights
+from myoedge.operators.traits import (
+    BOUND,
+    INTEGERS_32,
+    NOTHING_LEARNT,
+    REQUANT,
+    Constants,
+    Described,
+    Learnt,
+    Operands,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from myoedge.operators.elementwise_operator import ElementwiseOperator
 
 FORMULAS: dict[str, Formula] = {}
+FUNCTIONS = {"max": "maximum", "min": "minimum"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,3 +221,60 @@ class Formula:
         along = rule.axis == rank - 1
         has_axis = any(at.shapes[w] not in ((), (1,)) for w in self.weights)
         return None if along and has_axis else rule
+
+
+# --- a formula as its author writes it ------------------------------------------------------------
+
+
+def text_of(formula: Formula, part: Expr) -> str:
+    """Return a part of a formula as its author writes it."""
+    own = {field_of(name): name for name in formula.stated.constants}
+    match part:
+        case Number():
+            return str(part.value)
+        case Element():
+            return f"self.{own.get(part.array.name, part.array.name)}"
+        case Binary():
+            return _text_of_binary(formula, part)
+        case Where():
+            return _call(formula, "where", *part.operands)
+        case Lookup():
+            name = own.get(part.array.name, part.array.name)
+            return f'self.lookup("{name}", {text_of(formula, part.at)})'
+    return type(part).__name__
+
+
+def _text_of_binary(formula: Formula, part: Binary) -> str:
+    names = {f"x{at}": name for at, name in enumerate(formula.stated.operands)}
+    match part:
+        case Binary("-", Element(array=array), _) if array.name in names:
+            return names[array.name]
+        case Binary("max", left, Binary("-", Number(0), negative)) if left is negative:
+            return _call(formula, "abs", left)
+        case Binary("min", Binary("max", value, low), high):
+            return _call(formula, "clip", value, low, high)
+        case Binary("<", Number() as number, value):
+            return f"{bracketed(formula, value)} > {bracketed(formula, number)}"
+        case Binary("max" | "min"):
+            return _call(formula, FUNCTIONS[part.operation], part.left, part.right)
+    left, operation = part.left, part.operation
+    goes_on = operation in "+*" and isinstance(left, Binary) and left.operation == operation
+    first = text_of(formula, left) if goes_on else _term(formula, left, operation)
+    return f"{first} {operation} {_term(formula, part.right, operation)}"
+
+
+def _term(formula: Formula, part: Expr, operation: str) -> str:
+    is_product = isinstance(part, Binary) and part.operation == "*"
+    bare = is_product and operation in "+-"
+    return text_of(formula, part) if bare else bracketed(formula, part)
+
+
+def _call(formula: Formula, function: str, *arguments: Expr) -> str:
+    return f"{function}({', '.join(text_of(formula, x) for x in arguments)})"
+
+
+def bracketed(formula: Formula, part: Expr) -> str:
+    """Return a part of a formula as text, in brackets if it is a sum or product."""
+    text = text_of(formula, part)
+    bare = " " not in text or text.endswith(")")
+    return text if bare and not text.startswith("(") else f"({text})"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Import rows: a table that maps calls of PyTorch (ATen) and operators of ONNX to graph nodes.
 
-Each family defines its part, ROWS, in its import_rows.py.
+Each family defines its part, ROWS, in its import_rows.py or in the package itself.
 """
 
 from __future__ import annotations

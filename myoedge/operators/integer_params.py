@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from myoedge.nest.c_arrays import C_TYPES
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import Requant
 
@@ -67,3 +68,23 @@ class RequantParams(QuantizedParams):
     @cached_property
     def requant(self) -> Requant:
         return Requant(self.pre, *map(np.asarray, (self.mult, self.offset, self.shift)))
+
+
+class Scaled:
+    """Result of a formula's `quantize`.
+
+    unit        real value of one unit of the formula's result, > 0
+    constants   integer constants by name: numbers, or arrays of one dimension: one integer per
+                channel, or a table that `lookup` reads
+    """
+
+    def __init__(self, unit: float, **constants: int | Array) -> None:
+        self.unit, self.constants = unit, constants
+
+
+def as_integers(value: Any) -> int | Array:
+    """Return a checked constant as an int, or as an array of int8, int16 or int32."""
+    values = np.asarray(value)
+    if values.ndim == 0:
+        return int(values)
+    return values if values.dtype.name in C_TYPES else values.astype(np.int32)

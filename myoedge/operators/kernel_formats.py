@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Queries of the kernel table: which tensors may be int16, and which weight bits are supported.
+"""Queries of the kernel table: which tensors may be int16, and which weight bits are supported; and
+kernels for the cores that are selected by a layer's size or element types.
 
 A layer is given as its node, the shapes of its inputs and of its result.
 """

@@ -21,7 +21,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, QuantizeInputs
-from myoedge.operators.learnt import Learnt, inside
+from myoedge.operators.traits import Learnt, inside
 from myoedge.quantization.scales import QuantGraph, alike, quantized_at, site_of
 
 

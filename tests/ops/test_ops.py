@@ -14,8 +14,7 @@ import pytest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.batch import Batch, batched_step
-from myoedge.operators.interpreter import integer_step, real_node
+from myoedge.operators.interpreter import Batch, batched_step, integer_step, real_node
 from myoedge.operators.queries import params_of
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.quantization.drawn_case import allowed, is_exact

@@ -11,8 +11,7 @@ import pytest
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.cases import weight_slack
-from myoedge.operators.conv import windows_are_contiguous
-from myoedge.operators.conv.cases import CONV
+from myoedge.operators.conv import CONV, windows_are_contiguous
 from myoedge.operators.kernel_formats import may_write
 from tests.ops.case import Case
 from tests.ops.harness import mismatches, run_c

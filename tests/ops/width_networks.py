@@ -21,7 +21,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.cases import Draw, DrawnUse, weight_slack
-from myoedge.operators.conv.cases import CONV
+from myoedge.operators.conv import CONV
 from myoedge.operators.engine_choice import CORES, EngineChoice
 from myoedge.operators.kernel import Kernel
 from myoedge.operators.kernel_formats import always_reads

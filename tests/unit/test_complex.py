@@ -22,7 +22,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float, run_int
 from myoedge.operators.spectral import transforms
-from myoedge.operators.spectral.stages import stages_of
+from myoedge.operators.spectral.fourier import stages_of
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph

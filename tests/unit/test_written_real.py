@@ -12,8 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.qdq import Writer
-from myoedge.operators.written_real import CALLS, NODES, WrittenNode
+from myoedge.operators.qdq import CALLS, NODES, Writer, WrittenNode
 
 RNG = np.random.default_rng(0)
 A, B = (RNG.uniform(0.1, 3.0, (2, 5)).astype(np.float32) for _ in range(2))

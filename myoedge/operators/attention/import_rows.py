@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of attention from torch (scaled_dot_product_attention), ONNX and onnxruntime."""
+"""Import of attention from torch (scaled_dot_product_attention), ONNX and onnxruntime; construction
+of attention nodes from per-head queries, keys and values."""
 
 from __future__ import annotations
 

@@ -31,8 +31,15 @@ from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import axis_permuted, last_axis_kept, same_shape
 from myoedge.operators.described import constant, nest_constant, operand, result, saturated
 from myoedge.operators.format import EITHER_WIDTH
-from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt
-from myoedge.operators.traits import Constants, Described, Weights
+from myoedge.operators.traits import (
+    BOUND,
+    SHIFT,
+    SYMMETRIC_32,
+    Constants,
+    Described,
+    Learnt,
+    Weights,
+)
 
 FACTORS = (-MULT_MAX, MULT_MAX)  # of cos and sin
 

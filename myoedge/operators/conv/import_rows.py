@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of convolutions."""
+"""Import of convolutions.
+
+A 3-D convolution becomes a 2-D convolution: two adjacent axes with kernel size 1 are merged. One
+axis with kernel size 1 becomes part of the batch. Otherwise the axis with the fewest windows is
+gathered, so that its taps become channels.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +30,7 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.library.window_arguments import batched, check_kernel, pads_of, per_axis
+from myoedge.operators.library.padding import batched, check_kernel, pads_of, per_axis
 
 
 class ConvAxis(NamedTuple):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depthwise convolutions that NE16 and the cores compute at once: each has a part of every tile's
-rows, or of its results where these are one row."""
+"""Convolutions that NE16 and the cores compute at once: depthwise ones, of which each has a part of
+every tile's rows, or of its results where these are one row; and ones fused with a mean over each
+row, where the cores compute means while NE16 computes the next rows."""
 
 from __future__ import annotations
 

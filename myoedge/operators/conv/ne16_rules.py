@@ -1,5 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constraints of NE16 on convolutions; each function returns None, or the violated requirement."""
+"""Constraints of NE16 on convolutions, each as a function that returns None or the violated
+requirement, and forms of convolutions that its jobs compute.
+
+NE16 moves by the same number of bytes from output to output and from tap to tap. If its pixels are
+d positions apart, a 3x3 job applies a kernel of dilation d to every d-th result, and d jobs compute
+all results: one per phase. If a pixel contains the inputs of d positions, the taps in between are
+computed too: so kernels of one row with many taps are computed. In turned convolutions rows and
+columns of operands and regions are exchanged.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of einsum: sums of products of tensors whose axes are named by letters."""
+"""Import of einsum (sums of products of tensors whose axes are named by letters) as matrix
+products, two operands per product."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, transpose
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.indexing.import_rows import diagonal
+from myoedge.operators.indexing import diagonal
 from myoedge.operators.library.arithmetic import combined
 from myoedge.operators.linear import import_matmul
 

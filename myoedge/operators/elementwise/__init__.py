@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pointwise operators: sums, products, tables and others."""
+"""Pointwise operators: sums, products, tables and others; export as ONNX nodes, and random
+test cases."""
 
 from __future__ import annotations
 

@@ -44,9 +44,16 @@ from myoedge.operators.described import (
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, Format, int16_where
 from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel
 from myoedge.operators.kernel_formats import by_width, on_nine_cores
-from myoedge.operators.learnt import SHIFT, SYMMETRIC_32, Learnt
 from myoedge.operators.library import pointwise as flat
-from myoedge.operators.traits import Constants, Described, Operands, Weights
+from myoedge.operators.traits import (
+    SHIFT,
+    SYMMETRIC_32,
+    Constants,
+    Described,
+    Learnt,
+    Operands,
+    Weights,
+)
 from myoedge.targets.chip import Engine
 
 REQUANT = ("mult", "offset", "shift")

@@ -31,10 +31,9 @@ from myoedge.operators.kernel import (
     of_member,
     on_cluster,
 )
-from myoedge.operators.learnt import INTEGERS_16, Learnt
 from myoedge.operators.qdq import Write, Writer
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import Constants, Described, Operands, Weights
+from myoedge.operators.traits import INTEGERS_16, Constants, Described, Learnt, Operands, Weights
 from myoedge.targets.chip import Engine
 
 L2_TIMES = 2.5  # time of a row from L2, in times of one from L1

@@ -31,10 +31,9 @@ from myoedge.operators.features.factors import (
 from myoedge.operators.features.tiling import FeaturesParams, in_tiles
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import on_cluster
-from myoedge.operators.learnt import INTEGERS_32, Learnt
 from myoedge.operators.qdq import Write, Writer, number, whole
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import ByHand, Constants, Weights
+from myoedge.operators.traits import INTEGERS_32, ByHand, Constants, Learnt, Weights
 
 SUM_BITS = 31  # bits of a sum before the multiplication
 LEAST_SHIFT, MOST_SHIFT = 8, 54

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Causal filters and running normalisation of raw signals, in int16."""
+"""Causal filters and running normalisation of raw signals, in int16; export as ONNX nodes, which
+are linear in the samples and the initial state, and random test cases."""
 
 from __future__ import annotations
 

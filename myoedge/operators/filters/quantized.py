@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer constants of filters along time."""
+"""Integer constants of filters along time; second-order sections of a filter: their gain, their
+stability, and their form in integers."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedParams, QuantizeInputs
-from myoedge.operators.learnt import BOUND, SYMMETRIC_32, Learnt
+from myoedge.operators.traits import BOUND, SYMMETRIC_32, Learnt
 
 Pair = tuple[float, float]  # the last two samples
 

@@ -45,9 +45,8 @@ from myoedge.operators.filters.definition import (
     SAMPLED,
 )
 from myoedge.operators.filters.quantized import factor
-from myoedge.operators.learnt import Span
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
-from myoedge.operators.traits import Constants, Described
+from myoedge.operators.traits import Constants, Described, Span
 
 POINT = 16  # fraction bits of a mean square, in squared steps of x
 SHARE_BITS = 15  # fraction bits of the smoothing factor

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gathers: elements along an axis by computed indices."""
+"""Gathers: elements along an axis by computed indices; import of indexing by lists: x[:, [0, 2,
+5]], x[i, j], ONNX's Gather and GatherND."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer arithmetic on computed indices and positions, and comparisons of integers; its export as
-ONNX nodes in int32, and random test cases."""
+"""Integer arithmetic on computed indices and positions, comparisons of integers, and cumulative
+sums modulo 2^32; their export as ONNX nodes in int32, and random test cases."""
 
 from __future__ import annotations
 

@@ -48,11 +48,12 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.described import constant, nest_constant, operand, result
 from myoedge.operators.elementwise.definition import broadcast
 from myoedge.operators.format import INTEGERS, Format
-from myoedge.operators.learnt import INTEGERS_32, Learnt
 from myoedge.operators.library.integers import COMPARED, FUNCTIONS
 from myoedge.operators.traits import (
+    INTEGERS_32,
     Constants,
     Described,
+    Learnt,
     Operands,
     Result,
     Weights,

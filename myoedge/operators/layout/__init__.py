@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that move data: views, transposes, slices, padding, concatenation."""
+"""Operators that move data: views, transposes, slices, padding, concatenation;
+export as ONNX nodes, and random test cases."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constants of NE16 layers: weights in bit planes, biases, multipliers and shifts."""
+"""Jobs of NE16: their constants (weights in bit planes, biases, multipliers and shifts), their
+estimated cycles, and the division of a tile into jobs."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from myoedge.operators.format import (
     Format,
 )
 from myoedge.operators.kernel import AffineExpr, Operand
-from myoedge.operators.learnt import (
+from myoedge.operators.traits import (
     INTEGERS_16,
     REQUANT,
     SYMMETRIC_32,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tiling of rows times packed weights, with int8 results (me_linear_s8) or int16 results
-(me_linear_s8_s16): linear layers, gates, and convolutions with contiguous windows."""
+(me_linear_s8_s16): linear layers, gates, and convolutions with contiguous windows; scratch and work
+of me_gemm_s8.c, whose products are blocks of 4 x 4 sums."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 
 Attributes: `loop`, its name; `steps`, its number of iterations. The operators only copy bytes:
 loop_state sets the initial states, loop_read reads a row of a sequence, and at the end of an
-iteration loop_write writes a row of the result and loop_next sets the next iteration's states.
+iteration loop_write writes a row of the result and loop_next sets the next iteration's states. The
+export as ONNX nodes is unrolled, with weights stored once; test cases have one iteration.
 """
 
 from __future__ import annotations

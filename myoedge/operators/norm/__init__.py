@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layer norm and RMS norm."""
+"""Layer norm, RMS norm and group norm; export as ONNX nodes, and random
+test cases."""
 
 from __future__ import annotations
 

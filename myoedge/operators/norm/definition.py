@@ -36,9 +36,18 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.described import nest_constant, operand, result, saturated
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel_formats import is_large, on_nine_cores
-from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
 from myoedge.operators.numbers_as_data import read_as_data
-from myoedge.operators.traits import Constants, Described, Operands, Weights
+from myoedge.operators.traits import (
+    BOUND,
+    SHIFT,
+    SYMMETRIC_32,
+    Constants,
+    Described,
+    Learnt,
+    Operands,
+    Weights,
+    sums_fit,
+)
 
 LENGTH_MAX = 1023  # elements per row: sums of 11-bit squares fit 32 bits
 NORMAL_BITS = 15  # bits of a normalised value without the sign

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pooling and reductions."""
+"""Pooling and reductions; export as ONNX nodes (pools for regular windows, otherwise one node per
+window), and random test cases."""
 
 from __future__ import annotations
 
@@ -16,8 +17,7 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.cases import Draw, DrawnUse
-from myoedge.operators.pool.definition import adaptive, regular
-from myoedge.operators.pool.windows import Window
+from myoedge.operators.pool.definition import Window, adaptive, regular
 from myoedge.operators.qdq import Write, Writer, channels_first, channels_last, sliced, whole
 
 

@@ -22,8 +22,7 @@ from myoedge.operators.graph_builder import (
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.library.conditions import truth
-from myoedge.operators.library.padding import before_infinite_pad
-from myoedge.operators.library.window_arguments import batched, pads_of, per_axis
+from myoedge.operators.library.padding import batched, before_infinite_pad, pads_of, per_axis
 from myoedge.operators.pool.definition import adaptive as adaptive_windows
 from myoedge.operators.pool.definition import regular as regular_windows
 

@@ -34,7 +34,6 @@ from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import stream_except_last_axis
 from myoedge.operators.described import constant, nest_constant, operands, result, saturated
 from myoedge.operators.format import EITHER, SIXTEEN, Format
-from myoedge.operators.learnt import INTEGERS_16, Learnt
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,
     HIDDEN_PARAMS,
@@ -55,7 +54,15 @@ from myoedge.operators.recurrent.quantized import (
     to_params,
 )
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import Constants, Described, Result, Weights, always
+from myoedge.operators.traits import (
+    INTEGERS_16,
+    Constants,
+    Described,
+    Learnt,
+    Result,
+    Weights,
+    always,
+)
 
 Axes = tuple[Axis, ...]
 CELL_BITS = (5, 14)  # minimum and maximum fraction bits of c

@@ -19,7 +19,6 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams, ResultParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import QuantizeInputs
-from myoedge.operators.learnt import SHIFT, SYMMETRIC_32, Span
 from myoedge.operators.library.packing import WeightedParams, beside_states, quantize
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
@@ -32,6 +31,7 @@ from myoedge.operators.recurrent.cells import (
     TABLES,
     gate_params,
 )
+from myoedge.operators.traits import SHIFT, SYMMETRIC_32, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,9 +30,19 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.described import nest_constant, operand, result, saturated
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, MOVES, Format
 from myoedge.operators.interpreter import has_table
-from myoedge.operators.learnt import BOUND, SHIFT, SYMMETRIC_32, Learnt, sums_fit
 from myoedge.operators.qdq import Write, Writer, whole
-from myoedge.operators.traits import Constants, Described, Kept, Result, Weights
+from myoedge.operators.traits import (
+    BOUND,
+    SHIFT,
+    SYMMETRIC_32,
+    Constants,
+    Described,
+    Kept,
+    Learnt,
+    Result,
+    Weights,
+    sums_fit,
+)
 
 SHIFT_MAX = 22  # leaves room for the zero point next to the weights
 WIDE_FACTOR_MAX = 2**13  # largest factor of int16 elements: sums of four neighbours fit 32 bits

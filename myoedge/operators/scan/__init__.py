@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Linear recurrences along an axis, element by element: h_t = a_t h_(t-1) + b_t, h_0 = 0.
 
-On a stream, h_0 is an operand: the state s of the previous pass, in its own steps.
+On a stream, h_0 is an operand: the state s of the previous pass, in its own steps. Cumulative
+products are imported as recurrences in which only the first element is added.
 """
 
 from __future__ import annotations

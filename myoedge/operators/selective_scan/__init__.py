@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selective scans of state-space models (Mamba) as one operator."""
+"""Selective scans of state-space models (Mamba) as one operator; export as ONNX nodes (decays and
+addends of all time steps at once, then the states step by step), and random test cases."""
 
 from __future__ import annotations
 

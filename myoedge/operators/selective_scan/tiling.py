@@ -17,7 +17,9 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
-from myoedge.operators.learnt import (
+from myoedge.operators.selective_scan import wide
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
+from myoedge.operators.traits import (
     BOUND,
     INTEGERS_32,
     REQUANT,
@@ -27,8 +29,6 @@ from myoedge.operators.learnt import (
     Span,
     inside,
 )
-from myoedge.operators.selective_scan import wide
-from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine
 
 ENTRIES = 1 << 13  # entries of the table of powers of 1/2

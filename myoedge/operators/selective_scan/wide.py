@@ -16,7 +16,7 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.kernel import TiledKernel
-from myoedge.operators.learnt import BOUND, Span, inside
+from myoedge.operators.traits import BOUND, Span, inside
 
 OPERANDS = ("delta", "x", "b", "c")
 CHANNEL = ("term", "sum_drop", "sum_mult", "skip", "out_shift")  # me_selective_wide_channel

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Softmax, log-softmax, argmax, and decoding of class indices over time."""
+"""Softmax, log-softmax, argmax, and decoding of class indices over time;
+export as ONNX nodes, and random test cases."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spectrograms and Fourier transforms."""
+"""Spectrograms and Fourier transforms; export of spectrograms as ONNX nodes (a convolution with
+cosines and sines, then magnitudes), and random test cases."""
 
 from __future__ import annotations
 

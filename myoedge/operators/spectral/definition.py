@@ -35,10 +35,19 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
-from myoedge.operators.learnt import BOUND, INTEGERS_16, SHIFT, SYMMETRIC_32, Learnt, sums_fit
 from myoedge.operators.spectral.fourier import INT31, halved, products_of, tables_of, transformed
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import ByHand, Constants, Weights
+from myoedge.operators.traits import (
+    BOUND,
+    INTEGERS_16,
+    SHIFT,
+    SYMMETRIC_32,
+    ByHand,
+    Constants,
+    Learnt,
+    Weights,
+    sums_fit,
+)
 from myoedge.targets.chip import Engine
 
 # Functions that the curve can contain, as it is interpolated; others follow as tables.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of Fourier transforms, short-time and along axes."""
+"""Import of Fourier transforms, short-time and along axes; an inverse short-time one is a constant
+matrix per frame, then overlap-add."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from myoedge.operators.graph_builder import (
     slice_axis,
     transpose,
 )
-from myoedge.operators.spectral.stages import Stages, forward, inverse, stages_of
+from myoedge.operators.spectral.fourier import Stages, forward, inverse, stages_of
 
 MOST_WEIGHTS = 2**22  # weights of one matrix
 MOST_AT_ONCE = 2**19  # weights up to which one matrix is faster than two stages

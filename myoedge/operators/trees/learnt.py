@@ -11,7 +11,7 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizeInputs
-from myoedge.operators.learnt import (
+from myoedge.operators.traits import (
     BOUND,
     INTEGERS_16,
     INTEGERS_32,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sums of squares over adjacent axes: of values (mean square, or its root), or of deviations from
-the mean (variance, or standard deviation)."""
+the mean (variance, or standard deviation); import of variances and vector norms."""
 
 from __future__ import annotations
 
