@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from myoedge.operators.base import OPS
-from myoedge.operators.complex_numbers.import_rows import pair_rows
+from myoedge.operators.complex_numbers import pair_rows
 from myoedge.operators.conv.transposed import conv_transpose
 from myoedge.operators.import_rows import OnnxRow, Row, aten_calls, aten_names, onnx_calls
 from myoedge.operators.layout.import_rows import NOTHING

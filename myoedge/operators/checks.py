@@ -16,8 +16,8 @@ import myoedge.operators  # noqa: F401  (fills OPS)
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS
+from myoedge.operators.common_rules import ROW_MAX
 from myoedge.operators.queries import attribute_fault, fixed_params, output_of
-from myoedge.operators.softmax.definition import ROW_MAX
 from myoedge.operators.turns import IN_LOOPS
 
 T = TypeVar("T")

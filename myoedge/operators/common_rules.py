@@ -7,6 +7,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,12 +17,21 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import NUMBERS, choose_requant
-from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams, add_variant
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizeInputs,
+    RequantParams,
+    add_operator,
+    add_variant,
+)
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
-from myoedge.operators.traits import Result, always
+from myoedge.operators.traits import Operands, Result, always
 
 R = TypeVar("R", bound=RequantParams)
 HIDDEN_BELOW = 2.0**29  # subtracted from hidden scores in floats
+
+ROW_MAX = 2**15  # elements of a row of a softmax: their sum is below 2**31
 
 
 def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
@@ -184,3 +194,17 @@ def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:
     flat = np.where(np.isneginf(scores), scores, 0.0)
     base = flat if attrs.get("flat") else scores.astype(np.float64)
     return np.asarray(np.where(mask < 0.5, base - HIDDEN_BELOW, scores))
+
+
+def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
+    return tuple(int(n) for n in np.broadcast_shapes(a, b))
+
+
+pairwise = partial(  # adds a pointwise operator on two broadcast tensors
+    add_operator,
+    shape=broadcast,
+    epilogue=True,
+    permute_rule=same_attrs,
+    operands=Operands(broadcast={0: None, 1: None}),
+    streaming_rule=broadcast_streaming_rule,
+)

@@ -14,7 +14,7 @@ from myoedge.nest.flat import collapse_loops
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
-from myoedge.operators.elementwise.definition import broadcast
+from myoedge.operators.common_rules import broadcast
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.library.pointwise import broadcast_steps
 from tests.kernels.drawn import RUNS, Case, blob, check

@@ -1,245 +1,321 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Complex tensors as pairs of real tensors; sums and products of pairs."""
+"""Import of complex numbers: constructors, accessors and arithmetic; selections between complex
+tensors and writes into them, as products with constant masks."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.graph_builder import GraphBuilder, expand, reshape
-from myoedge.operators.import_rows import Arguments, Row
-from myoedge.operators.library.arithmetic import combined, number_of, times
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
+from myoedge.operators.import_rows import Arguments, ImportRow, Row, aten_names, first
+from myoedge.operators.layout.import_rows import fill
+from myoedge.operators.library.arithmetic import number_of
+from myoedge.operators.library.complex_numbers import (
+    Complex,
+    added,
+    conjugate,
+    constant_of,
+    magnitude_of,
+    multiplied,
+    of_both,
+    on_parts,
+    pair_of,
+    paired,
+    product_of,
+    stacked,
+    sum_of,
+    tensor,
+    unstacked,
+)
+from myoedge.operators.library.conditions import logical_not, truth
 
-Part = str | float  # a tensor's name or a number; "" for zeros
+PARTS_MOST = 8  # largest exponent of a power that is expanded to products
 
 
-@dataclass(frozen=True, slots=True)
-class Filtered:
-    """The discrete Fourier transform of a real tensor, times a constant per frequency.
+def view_as_complex(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+    return unstacked(b, first(a))
 
-    x         real tensor [.., n, ..]
-    axis      axis of n elements along which it is transformed
-    factors   complex [n], or [n / 2 + 1] without the conjugate half
+
+def view_as_real(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    return stacked(b, pair_of(b, a["self"]), out)
+
+
+def real(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    return tensor(b, pair_of(b, a["self"]).real, out)
+
+
+def imaginary(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    return tensor(b, pair_of(b, a["self"]).imaginary, out)
+
+
+def angle(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    x = pair_of(b, a["self"])
+    return b.add("atan2", *(tensor(b, part, out) for part in (x.imaginary, x.real)))
+
+
+def turned(b: GraphBuilder, length: str, angle: str, out: Shape) -> Complex:
+    """Return the complex tensor length * exp(i * angle).
+
+    length   magnitudes, broadcast; "" for 1
+    angle    in radians
+    """
+    waves = (b.add("table", angle, chain=((name,),)) for name in ("cos", "sin"))
+    return paired(multiplied(b, length, wave, out) if length else wave for wave in waves)
+
+
+def exponential(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+    x = pair_of(b, a["self"])
+    length = b.add("table", str(x.real), chain=(("exp",),)) if x.real != "" else ""
+    return turned(b, length, tensor(b, x.imaginary, out), out)
+
+
+def quotient(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -> Complex:
+    """Return x / y = x * conj(y) / |y|^2."""
+    if y.imaginary == "":
+        return product_of(b, x, Complex(_reciprocal(b, y.real)), out)
+    if all(isinstance(part, str) and part not in b.constants for part in y.parts):
+        shape = b.shape(str(y.real))
+        inverse = b.add("table", magnitude_of(b, y, shape), chain=(("pow", -2.0),))
+        return product_of(b, product_of(b, x, conjugate(b, y), out), Complex(inverse), out)
+    real, imaginary = (constant_of(b, part) for part in y.parts)
+    if real is None or imaginary is None:
+        raise Unsupported("division by complex numbers of which one part is constant")
+    inverted = np.asarray(1.0 / (real + 1j * imaginary))
+    parts = (b.constant(p) if p.shape else float(p) for p in (inverted.real, inverted.imag))
+    return product_of(b, x, paired(parts), out)
+
+
+def _reciprocal(b: GraphBuilder, x: Any) -> Any:
+    if (number := number_of(b, x)) is not None:
+        return 1.0 / number
+    if x in b.constants:
+        return b.constant(1.0 / b.array(x))
+    return b.add("table", x, chain=(("reciprocal",),))
+
+
+def power(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+    """Import a power of a complex tensor with an integer exponent, as repeated products."""
+    x, exponent = pair_of(b, a["self"]), a.get("exponent", 2)
+    if not isinstance(exponent, int | float) or exponent not in range(1, PARTS_MOST + 1):
+        raise Unsupported(f"a power {exponent} of complex numbers")
+    y = x
+    for _ in range(int(exponent) - 1):
+        y = product_of(b, y, x, out)
+    return y
+
+
+def product(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -> Complex:
+    return product_of(b, x, y, out)
+
+
+def matrix_product(row: Row) -> Row:
+    """Return a function that imports a matrix product with one or two complex operands.
+
+    row   import function of the real product
     """
 
-    x: str
-    axis: int
-    factors: Array
+    def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+        left = pair_of(b, a["self"])
+        name = next(n for n in ("other", "mat2", "vec", "tensor") if n in a)
+        right = pair_of(b, a[name])
 
+        def both(x: Any, y: Any) -> Any:
+            return "" if "" in (x, y) else row(b, {"self": x, name: y}, out)
 
-@dataclass(frozen=True, slots=True)
-class Complex:
-    """A complex tensor as a real and an imaginary part, each a tensor's name, a number, or "" for
-    0; two tensors have equal shapes.
-
-    filtered   the same tensor as the filtered spectrum of a real tensor; None if it is not one
-    """
-
-    real: Part = ""
-    imaginary: Part = ""
-    filtered: Filtered | None = None
-
-    @property
-    def parts(self) -> tuple[Part, Part]:
-        return self.real, self.imaginary
-
-    @property
-    def given(self) -> list[str]:
-        """Parts that are not zero everywhere, as tensors."""
-        return [str(part) for part in self.parts if part != ""]
-
-    def shape(self, b: GraphBuilder) -> Shape:
-        """Return the shape of a complex tensor."""
-        return b.shape(self.given[0])
-
-
-def paired(parts: Iterable[Part]) -> Complex:
-    real, imaginary = parts
-    return Complex(real, imaginary)
-
-
-def is_complex(b: GraphBuilder, value: Any) -> bool:
-    """Return whether an argument of a call is a complex tensor or number."""
-    held = b.find_array(value) if isinstance(value, str) else None
-    return isinstance(value, Complex | complex) or (held is not None and held.dtype.kind == "c")
-
-
-def pair_of(b: GraphBuilder, value: Any) -> Complex:
-    """Convert an argument of a call to real and imaginary part; a real tensor or number gets
-    imaginary part 0."""
-    if isinstance(value, Complex):
-        return value
-    if isinstance(value, int | float | complex):
-        return paired(float(x) or "" for x in (value.real, value.imag))
-    held = b.find_array(value)
-    if held is None or held.dtype.kind != "c":
-        return Complex(value)
-    return Complex(b.constant(held.real), b.constant(held.imag) if held.imag.any() else "")
-
-
-def tensor(b: GraphBuilder, part: Part, shape: Shape) -> str:
-    """Return a real or imaginary part as a tensor of this shape; numbers are broadcast."""
-    if isinstance(part, str) and part:
-        return expand(b, part, shape)
-    return b.constant(np.full(shape, part or 0.0, np.float32))
-
-
-def added(b: GraphBuilder, x: Part, y: Part, alpha: float, out: Shape) -> Part:
-    """Return x + alpha * y for one part (real or imaginary) of two complex tensors."""
-    if y == "":
-        return x
-    if x == "":
-        return y * alpha if isinstance(y, float) else times(b, y, alpha)
-    if isinstance(x, float) and isinstance(y, float):
-        return x + alpha * y
-    op, factor = ("sub", -alpha) if alpha < 0.0 else ("add", alpha)
-    return combined(b, op, x, y, factor, out)
-
-
-def multiplied(b: GraphBuilder, x: Part, y: Part, out: Shape) -> Part:
-    """Return x * y for one part (real or imaginary) of two complex tensors."""
-    if "" in (x, y):
-        return ""
-    if isinstance(x, float) and isinstance(y, float):
-        return x * y
-    values = constant_of(b, x), constant_of(b, y)
-    if values[0] is not None and values[1] is not None:
-        return b.constant(values[0] * values[1])
-    ones = [z for z, other in ((x, y), (y, x)) if number_of(b, other) == 1.0]
-    return reshape(b, str(ones[0]), out) if ones else combined(b, "mul", x, y, 1.0, out)
-
-
-def sum_of(b: GraphBuilder, x: Complex, y: Complex, alpha: float, out: Shape) -> Complex:
-    """Return x + alpha * y of complex tensors, both broadcast to the result's shape."""
-    parts = [added(b, *both, alpha, out) for both in zip(x.parts, y.parts, strict=True)]
-    return paired(part if part == "" else tensor(b, part, out) for part in parts)
-
-
-def product_of(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Complex:
-    """Return x * y of complex tensors; the product of a tensor and its conjugate is the squared
-    magnitude."""
-    if _are_conjugate(b, x, y):
-        return Complex(power_of(b, x, out))
-    (a, c), (d, e) = x.parts, y.parts
-    first, second = multiplied(b, a, d, out), multiplied(b, c, e, out)
-    cross = multiplied(b, a, e, out), multiplied(b, c, d, out)
-    real, imaginary = added(b, first, second, -1.0, out), added(b, *cross, 1.0, out)
-    filtered = next((f for z, w in ((x, y), (y, x)) if (f := _filtered(b, z, w, out))), None)
-    return Complex(real, imaginary, filtered)
-
-
-def conjugate(b: GraphBuilder, x: Complex) -> Complex:
-    return Complex(x.real, added(b, "", x.imaginary, -1.0, ()))
-
-
-def power_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """Return the squared magnitude |x|^2 of a complex tensor."""
-    first, second = (
-        "" if part == "" else b.add("table", tensor(b, part, out), chain=(("square",),))
-        for part in x.parts
-    )
-    return tensor(b, added(b, first, second, 1.0, out), out)
-
-
-def magnitude_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """Return the magnitude |x|; repeated calls return the same node."""
-    if "" in x.parts:
-        part = tensor(b, x.real if x.imaginary == "" else x.imaginary, out)
-        return b.add("table", part, chain=(("abs",),))
-    parts = tuple(tensor(b, part, out) for part in x.parts)
-    made = (n.name for n in b.nodes if n.op == "magnitude" and n.inputs == parts)
-    return next(made, "") or b.add("magnitude", *parts)
-
-
-def on_parts(row: Row) -> Row:
-    """Return a function that imports a linear call of a complex tensor by applying `row` to its
-    real and its imaginary part.
-
-    row   import function of the call for real tensors
-    """
-
-    def pair_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
-        made = {
-            i: row(b, {name: _part(b, value, i) for name, value in a.items()}, out)
-            for i in range(2)
-            if any(pair.parts[i] != "" for pair in _pairs(b, a))
-        }
-        first = next(iter(made.values()), "")
-        if isinstance(first, str):
-            return paired(made.get(i, "") for i in range(2))
-        columns = (made.get(i, ("",) * len(first)) for i in range(2))
-        return tuple(paired(parts) for parts in zip(*columns, strict=True))
+        (p, q), (r, s) = left.parts, right.parts
+        return Complex(
+            added(b, both(p, r), both(q, s), -1.0, out), added(b, both(p, s), both(q, r), 1.0, out)
+        )
 
     return pair_row
 
 
-def _pairs(b: GraphBuilder, a: Arguments) -> list[Complex]:
-    """Return the complex values among a call's arguments, including items of lists."""
-    tensors = [x for value in a.values() for x in (value if _has_pairs(b, value) else [value])]
-    return [pair_of(b, x) for x in tensors if is_complex(b, x)]
+# Calls that are imported for the real and the imaginary part separately.
+def filled(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+    """Import calls that fill a complex tensor with one number (fill, zeros_like and similar)."""
+    pair = pair_of(b, a.get("value", a.get("fill_value", 0.0)))
+    real, imaginary = (fill(b, {"value": part or 0.0}, out) for part in pair.parts)
+    return Complex(real, imaginary if pair.imaginary != "" else "")
 
 
-def _has_pairs(b: GraphBuilder, value: Any) -> bool:
-    return isinstance(value, list | tuple) and any(is_complex(b, x) for x in value)
-
-
-def _part(b: GraphBuilder, value: Any, i: int) -> Any:
-    """Return the real (i = 0) or imaginary (i = 1) part of an argument, or of a list's items."""
-    if _has_pairs(b, value):
-        pairs = [pair_of(b, x) for x in value]
-        return [tensor(b, pair.parts[i], pair.shape(b)) for pair in pairs]
-    if not is_complex(b, value):
-        return value
-    pair = pair_of(b, value)
-    return tensor(b, pair.parts[i], pair.shape(b))
-
-
-def _are_conjugate(b: GraphBuilder, x: Complex, y: Complex) -> bool:
-    turned = (("affine", -1.0, 0.0),)
-    pairs = {x.imaginary: y.imaginary, y.imaginary: x.imaginary}
-    return (
-        x.real == y.real
-        and "" not in x.parts
-        and any(
-            n.op == "table" and n.attrs["chain"] == turned and pairs.get(n.name) == n.inputs[0]
-            for n in b.nodes
-        )
+def chosen(b: GraphBuilder, condition: str, x: Any, y: Any, out: Shape) -> Complex:
+    """Import where(condition, x, y) of complex tensors, as condition * x + (1 - condition) * y."""
+    holds = truth(b, condition)
+    fails = (
+        b.constant(1.0 - b.array(holds))
+        if holds in b.constants
+        else str(logical_not(b, {"self": holds}, out))
     )
+    sides = [(pair_of(b, x), holds), (pair_of(b, y), fails)]
+    kept = [product_of(b, z, Complex(mask), out) for z, mask in sides if not _is_zero(b, z)]
+    if len(kept) == 2:
+        return sum_of(b, kept[0], kept[1], 1.0, out)
+    return kept[0] if kept else filled(b, {}, out)
 
 
-def _filtered(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Filtered | None:
-    """Return x * y as a filtered spectrum if x is a (filtered) spectrum and y is constant per
-    frequency; otherwise None."""
-    if x.filtered is None:
-        return None
-    real, imaginary = (constant_of(b, part) for part in y.parts)
-    if real is None or imaginary is None:
-        return None
-    factor = np.asarray(real + 1j * imaginary)
-    axis, count = x.filtered.axis, len(x.filtered.factors)
-    shape = (1,) * (len(out) - factor.ndim) + factor.shape
-    if math.prod(shape) != shape[axis] or out[axis] != count:
-        return None
-    return replace(x.filtered, factors=x.filtered.factors * factor.reshape(-1))
+def _is_zero(b: GraphBuilder, x: Complex) -> bool:
+    values = [constant_of(b, part) for part in x.parts]
+    return all(value is not None and not value.any() for value in values)
 
 
-def constant_of(b: GraphBuilder, part: Part) -> Array | None:
-    """Return the values of a real or imaginary part if it is a constant or a number; None for a
-    computed tensor."""
-    if part == "" or isinstance(part, float):
-        return np.asarray(part or 0.0)
-    return b.array(part).astype(np.float64) if part in b.constants else None
+def where(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+    return chosen(b, a["condition"], a["self"], a["other"], out)
 
 
-def of_both(
-    function: Callable[[GraphBuilder, Complex, Complex, Arguments, Shape], Any],
-) -> Row:
-    """Return an import function that converts the arguments `self` and `other` to complex pairs and
-    calls function(builder, self, other, arguments, output shape)."""
-    return lambda b, a, out: function(b, pair_of(b, a["self"]), pair_of(b, a["other"]), a, out)
+def masked_fill(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+    return chosen(b, a["mask"], a["value"], a["self"], out)
+
+
+def _by_parts(row: Row, b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+    made: Complex = on_parts(row)(b, a, out)
+    return made
+
+
+def index_put(row: Row) -> Row:
+    """Return a function that imports a write into a complex tensor at constant indices or a
+    constant mask.
+
+    row   import function of the same write for real tensors
+    """
+
+    def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+        if a["accumulate"] or not _is_number(b, a["values"]):
+            return _by_parts(row, b, a, out)
+        where = tuple(slice(None) if x is None else weights(b, x, "an index") for x in a["indices"])
+        number = _one(b, a["values"])
+        return chosen(b, _places(b, out, where), number, a["self"], out)
+
+    return pair_row
+
+
+def _places(b: GraphBuilder, out: Shape, where: tuple[Any, ...]) -> str:
+    """Add a constant mask with ones at an index and zeros elsewhere; axes along which it is
+    constant have extent 1."""
+    mask = np.zeros(out, np.float32)
+    mask[where] = 1.0
+    return b.constant(_thinned(mask))
+
+
+def _thinned(mask: Array) -> Array:
+    """Reduce axes along which all elements are equal to extent 1."""
+    for axis in range(mask.ndim):
+        first = mask.take([0], axis)
+        mask = first if (mask == first).all() else mask
+    return mask
+
+
+def _is_number(b: GraphBuilder, value: Any) -> bool:
+    """Return whether a value is constant with equal elements."""
+    parts = [constant_of(b, part) for part in pair_of(b, value).parts]
+    return all(part is not None and (part == part.reshape(-1)[0]).all() for part in parts)
+
+
+def scattered(row: Row) -> Row:
+    """Return a function that imports a write into a slice of a complex tensor: by a mask if the
+    written values are constant, otherwise separately for real and imaginary part.
+
+    row   import function of the same write for real tensors
+    """
+
+    def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+        if not _is_number(b, a["src"]):
+            return _by_parts(row, b, a, out)
+        axis = a["dim"] % len(out)
+        place = a["index"] if "index" in a else slice(a["start"], a["end"], a["step"])
+        mask = _places(b, out, (*[slice(None)] * axis, place))
+        return chosen(b, mask, _one(b, a["src"]), a["self"], out)
+
+    return pair_row
+
+
+def _one(b: GraphBuilder, value: Any) -> complex:
+    """Return the value of a constant whose elements are all equal."""
+    real, imaginary = (constant_of(b, part) for part in pair_of(b, value).parts)
+    assert real is not None
+    assert imaginary is not None
+    return complex(float(real.reshape(-1)[0]), float(imaginary.reshape(-1)[0]))
+
+
+LINEAR = (
+    "reshape view _unsafe_view flatten.using_ints unflatten.int squeeze ravel squeeze.dim "
+    "squeeze.dims unsqueeze view_as reshape_as view_copy permute numpy_T transpose.int t mT "
+    "swapaxes swapdims movedim.int movedim.intlist moveaxis.int moveaxis.intlist slice.Tensor "
+    "narrow select.int split.Tensor split.sizes split.default split_with_sizes chunk "
+    "tensor_split.sections tensor_split.indices unbind.int index.Tensor index_select flip cat "
+    "concat concatenate stack roll expand expand_as broadcast_to repeat tile "
+    "repeat_interleave.self_int alias clone contiguous detach detach_ dropout lift_fresh_copy "
+    "to.dtype to.dtype_layout to.device type_as _to_copy resolve_conj resolve_neg neg negative "
+    "mean mean.dim sum sum.dim_IntList cumsum fft_fftshift fft_ifftshift pad constant_pad_nd copy"
+)
+# Calls whose import functions take real and complex tensors.
+READ = (
+    "view_as_real real imag _conj conj conj_physical angle fft_fft fft_ifft fft_irfft fft_fft2 "
+    "fft_ifft2 fft_irfft2 fft_fftn fft_ifftn fft_irfftn istft"
+)
+
+
+def sums(sign: float, *, backwards: bool = False) -> Row:
+    def row(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -> Complex:
+        alpha = sign * float(a.get("alpha", 1.0))
+        return sum_of(b, y, x, alpha, out) if backwards else sum_of(b, x, y, alpha, out)
+
+    return of_both(row)
+
+
+SHARED: Mapping[str, Row] = {
+    "add.Tensor add.Scalar": sums(1.0),
+    "sub.Tensor subtract.Tensor sub.Scalar": sums(-1.0),
+    "rsub.Tensor rsub.Scalar": sums(-1.0, backwards=True),
+    "mul.Tensor multiply.Tensor mul.Scalar": of_both(product),
+    "div.Tensor div.Scalar divide.Tensor true_divide.Tensor": of_both(quotient),
+    "abs absolute": lambda b, a, out: magnitude_of(b, pair_of(b, a["self"]), out),
+    "exp": exponential,
+    "square pow.Tensor_Scalar": power,
+    "fill.Scalar fill.Tensor zeros_like new_zeros full_like new_full": filled,
+    "where.self where.ScalarSelf where.ScalarOther where.Scalar": where,
+    "masked_fill.Scalar masked_fill.Tensor": masked_fill,
+}
+
+
+def pair_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
+    """Return ATen call -> function that imports it for complex tensors.
+
+    rows   import functions of the same calls for real tensors
+    """
+    shared = {name: row for text, row in SHARED.items() for name in aten_names(text)}
+    products = {name: matrix_product(rows[name]) for name in aten_names("matmul mm bmm mv")}
+    linear = {name: on_parts(rows[name]) for name in aten_names(LINEAR) if name in rows}
+    written = {
+        "slice_scatter select_scatter": scattered,
+        "index_put": index_put,
+    }
+    writing = {
+        name: write(rows[name]) for text, write in written.items() for name in aten_names(text)
+    }
+    read = {name: rows[name] for name in aten_names(READ)}
+    return {**read, **linear, **shared, **products, **writing}
+
+
+def length(b: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Import sqrt(x^2 + y^2) of two real tensors (hypot)."""
+    return magnitude_of(b, Complex(a["self"], a["other"]), out)
+
+
+ROWS = (
+    ImportRow("slice", view_as_complex, "view_as_complex"),
+    ImportRow("concat", view_as_real, "view_as_real"),
+    ImportRow("", real, "real"),
+    ImportRow("", imaginary, "imag"),
+    ImportRow("", lambda b, a, out: Complex(a["real"], a["imag"]), "complex"),
+    ImportRow(
+        "table", lambda b, a, out: conjugate(b, pair_of(b, a["self"])), "_conj conj conj_physical"
+    ),
+    ImportRow("mul", lambda b, a, out: turned(b, a["abs"], a["angle"], out), "polar"),
+    ImportRow("atan2", angle, "angle"),
+    ImportRow("magnitude", length, "hypot"),
+)

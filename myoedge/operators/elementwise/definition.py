@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Attrs
 from myoedge.nest.formulas import where
 from myoedge.nest.ir import Axis, Expr, Nest
 from myoedge.numerics.arrays import Array
@@ -28,9 +28,8 @@ from myoedge.operators.chains import generated, in_tiles
 from myoedge.operators.common_rules import (
     ProductParams,
     axis_permuted,
-    broadcast_streaming_rule,
+    pairwise,
     product_requant,
-    same_attrs,
     same_shape,
     stream_except_axis,
 )
@@ -51,16 +50,11 @@ from myoedge.operators.traits import (
     Constants,
     Described,
     Learnt,
-    Operands,
     Weights,
 )
 from myoedge.targets.chip import Engine
 
 REQUANT = ("mult", "offset", "shift")
-
-
-def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
-    return tuple(int(n) for n in np.broadcast_shapes(a, b))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,15 +119,6 @@ def sum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 SUMS = (INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED))
-
-pairwise = partial(  # adds a pointwise operator on two broadcast tensors
-    add_operator,
-    shape=broadcast,
-    epilogue=True,
-    permute_rule=same_attrs,
-    operands=Operands(broadcast={0: None, 1: None}),
-    streaming_rule=broadcast_streaming_rule,
-)
 
 ADD = pairwise(
     name="add",

@@ -16,9 +16,8 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.chains import generated
-from myoedge.operators.common_rules import with_requant
+from myoedge.operators.common_rules import pairwise, with_requant
 from myoedge.operators.described import pairwise_nest, requantised
-from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.format import INT8_ALONE, NOT_ACTIVATED, int16_where
 from myoedge.operators.traits import Constants, Described
 

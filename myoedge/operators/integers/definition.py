@@ -41,12 +41,12 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
+    broadcast,
     broadcast_streaming_rule,
     same_attrs,
     same_shape,
 )
 from myoedge.operators.described import constant, nest_constant, operand, result
-from myoedge.operators.elementwise.definition import broadcast
 from myoedge.operators.format import INTEGERS, Format
 from myoedge.operators.library.integers import COMPARED, FUNCTIONS
 from myoedge.operators.traits import (

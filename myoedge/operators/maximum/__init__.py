@@ -18,8 +18,8 @@ from myoedge.numerics.requant import choose_sum_requant, factor_max
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
+from myoedge.operators.common_rules import pairwise
 from myoedge.operators.described import pairwise_nest, saturated
-from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.format import INT8_ALONE, LIMITED, int16_where
 from myoedge.operators.graph_builder import GraphBuilder, reshape
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, one_by_one

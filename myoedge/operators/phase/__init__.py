@@ -19,9 +19,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated
-from myoedge.operators.common_rules import with_requant
+from myoedge.operators.common_rules import pairwise, with_requant
 from myoedge.operators.described import nest_constant, pairwise_nest, requantised
-from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.format import INT8_ALONE, LIMITED, int16_where
 from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.import_rows import Arguments, ImportRow

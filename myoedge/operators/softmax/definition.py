@@ -37,7 +37,6 @@ from myoedge.operators.pool import reduce
 from myoedge.operators.softmax.formula import EXP_ONE, log_softmax_nest, softmax_nest
 from myoedge.operators.traits import Constants, Described, Operands, Result, always
 
-ROW_MAX = 2**15  # elements per row: their sum is below 2**31
 LOG_ONE = 2**12  # ln is in Q12: at most 15 ln 2 = 42,587
 
 

@@ -10,8 +10,6 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.complex_numbers import Complex, pair_of, paired, tensor
-from myoedge.operators.complex_numbers.import_rows import stacked, unstacked
 from myoedge.operators.conv.transposed import conv_transpose
 from myoedge.operators.graph_builder import (
     GraphBuilder,
@@ -23,6 +21,14 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
+from myoedge.operators.library.complex_numbers import (
+    Complex,
+    pair_of,
+    paired,
+    stacked,
+    tensor,
+    unstacked,
+)
 from myoedge.operators.library.padding import padded
 from myoedge.operators.spectral.transforms import (
     Transform,

@@ -16,7 +16,6 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.complex_numbers import Complex, Filtered, paired, tensor
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -25,6 +24,7 @@ from myoedge.operators.graph_builder import (
     slice_axis,
     transpose,
 )
+from myoedge.operators.library.complex_numbers import Complex, Filtered, paired, tensor
 from myoedge.operators.spectral.fourier import Stages, forward, inverse, stages_of
 
 MOST_WEIGHTS = 2**22  # weights of one matrix

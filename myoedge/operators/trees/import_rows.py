@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.classic import of_both_classes, rows_of, transformed, winner
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow
+from myoedge.operators.library.classifiers import of_both_classes, rows_of, transformed, winner
 from myoedge.operators.trees.branches import (
     MODES,
     MOST_FEATURES,
