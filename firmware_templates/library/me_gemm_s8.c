@@ -93,61 +93,6 @@ static inline void begin(const me_gemm *gemm, me_block *block)
     block->limits = scale->low > -128 || scale->high < 127;
 }
 
-/* ---- rows of a block of pixels */
-
-/* Sets x[0 .. count-1] to the addresses from which windows from `pixel` on are read, in place or in scratch, and
- * advances `pixel`. */
-static ME_NOINLINE void gather(const me_gemm_windows *windows, me_pixel *pixel, int32_t count,
-                               int8_t *scratch, const int8_t **x)
-{
-    const int32_t stride = me_gemm_row_stride(windows->taps);
-    const bool whole = windows->pieces * windows->planes == 1 && windows->taps % 4 == 0;
-    me_pixel at = *pixel;
-    while (count > 0) {
-        const int8_t *from =
-            windows->x + (ptrdiff_t)at.row * windows->row_step + (ptrdiff_t)at.column * windows->step;
-        bool inside;
-        const int32_t n = me_windows_alike(windows, at, count, &inside);
-        int32_t step = stride;
-        if (windows->in_place
-            || (inside && whole && (((uintptr_t)from | (uint32_t)windows->step) & 3) == 0)) {
-            step = windows->step;
-        } else {
-            if (inside)
-                me_copy_windows_of_row(windows, from, scratch, n);
-            else
-                windows->padded(windows, at.row, at.column, scratch);
-            from = scratch;
-            scratch += n * stride;
-        }
-        for (int32_t left = n; left >= 4; left -= 4, x += 4) {
-            x[0] = from;
-            x[1] = from += step;
-            x[2] = from += step;
-            x[3] = from += step;
-            from += step;
-        }
-        for (int32_t left = n % 4; left > 0; left--, from += step)
-            *x++ = from;
-        count -= n;
-        at.column += n;
-        if (at.column == windows->columns) {
-            at.column = 0;
-            at.row++;
-        }
-    }
-    *pixel = at;
-}
-
-/* Sets x[0 .. count-1] to equally spaced windows from number `pixel` on. */
-static ME_NOINLINE void windows_in_step(const me_gemm_windows *windows, int32_t pixel, int32_t count,
-                                        const int8_t **x)
-{
-    const int8_t *from = windows->x + (ptrdiff_t)pixel * windows->step;
-    for (; count > 0; count--, from += windows->step)
-        *x++ = from;
-}
-
 /* ---- the zero point of the operand in the place of weights */
 
 /* rows[i] = -b_zero times the sum of pixel i, four pixels at a time. */
@@ -239,11 +184,11 @@ static void run_part(me_gemm *gemm, int32_t core, position from, position to)
         groups = groups < 1 ? 1 : groups;
         const int32_t pixels = me_min(4 * groups, windows->pixels - 4 * from.group);
         if (windows->in_step)
-            windows_in_step(windows, 4 * from.group, pixels, at.x);
+            me_windows_in_step(windows, 4 * from.group, pixels, at.x);
         if (!windows->in_step || gemm->b_zero)
             me_gemm_prepare(gemm);
         if (!windows->in_step)
-            gather(windows, &pixel, pixels, scratch, at.x);
+            me_gather(windows, &pixel, pixels, scratch, at.x);
         if (gemm->b_zero)
             sum_rows(gemm, pixels, at.both.x, at.both.rows);
         block.y = gemm->results.y + (ptrdiff_t)(4 * from.group) * gemm->results.y_stride;
@@ -283,7 +228,7 @@ void me_gemm_s8_small_blocks(me_gemm *gemm, int32_t block_pixels)
     for (int32_t unit = ME_FIRST(units); unit < end;) {
         const int32_t group = unit / blocks, first = unit - group * blocks;
         const int32_t last = me_min(blocks, first + end - unit);
-        windows_in_step(windows, block_pixels * group, block_pixels, x);
+        me_windows_in_step(windows, block_pixels * group, block_pixels, x);
         block.x = x;
         block.y = gemm->results.y + (ptrdiff_t)(block_pixels * group) * gemm->results.y_stride;
         run_blocks(gemm, &block, block_pixels, first, last);

@@ -44,3 +44,52 @@ void me_copy_windows_of_row(const me_gemm_windows *windows, const int8_t *from, 
         to += bytes;
     }
 }
+
+void me_gather(const me_gemm_windows *windows, me_pixel *pixel, int32_t count, int8_t *scratch,
+               const int8_t **x)
+{
+    const int32_t stride = me_gemm_row_stride(windows->taps);
+    const bool whole = windows->pieces * windows->planes == 1 && windows->taps % 4 == 0;
+    me_pixel at = *pixel;
+    while (count > 0) {
+        const int8_t *from =
+            windows->x + (ptrdiff_t)at.row * windows->row_step + (ptrdiff_t)at.column * windows->step;
+        bool inside;
+        const int32_t n = me_windows_alike(windows, at, count, &inside);
+        int32_t step = stride;
+        if (windows->in_place
+            || (inside && whole && (((uintptr_t)from | (uint32_t)windows->step) & 3) == 0)) {
+            step = windows->step;
+        } else {
+            if (inside)
+                me_copy_windows_of_row(windows, from, scratch, n);
+            else
+                windows->padded(windows, at.row, at.column, scratch);
+            from = scratch;
+            scratch += n * stride;
+        }
+        for (int32_t left = n; left >= 4; left -= 4, x += 4) {
+            x[0] = from;
+            x[1] = from += step;
+            x[2] = from += step;
+            x[3] = from += step;
+            from += step;
+        }
+        for (int32_t left = n % 4; left > 0; left--, from += step)
+            *x++ = from;
+        count -= n;
+        at.column += n;
+        if (at.column == windows->columns) {
+            at.column = 0;
+            at.row++;
+        }
+    }
+    *pixel = at;
+}
+
+void me_windows_in_step(const me_gemm_windows *windows, int32_t pixel, int32_t count, const int8_t **x)
+{
+    const int8_t *from = windows->x + (ptrdiff_t)pixel * windows->step;
+    for (; count > 0; count--, from += windows->step)
+        *x++ = from;
+}

@@ -96,4 +96,12 @@ static inline int32_t me_windows_alike(const me_gemm_windows *windows, me_pixel 
 /* Copies n windows of a row, inside x and beginning at `from`, to rows of me_gemm_row_stride(taps). */
 void me_copy_windows_of_row(const me_gemm_windows *windows, const int8_t *from, int8_t *to, int32_t n);
 
+/* Sets x[0 .. count-1] to the addresses from which windows from `pixel` on are read, in place or in scratch, and
+ * advances `pixel`. */
+void me_gather(const me_gemm_windows *windows, me_pixel *pixel, int32_t count, int8_t *scratch,
+               const int8_t **x);
+
+/* Sets x[0 .. count-1] to equally spaced windows from number `pixel` on. */
+void me_windows_in_step(const me_gemm_windows *windows, int32_t pixel, int32_t count, const int8_t **x);
+
 #endif

@@ -44,10 +44,6 @@ def exact(case: Any) -> float:
     return 0.0
 
 
-def of_parameters(case: Any) -> float:
-    return 1.0
-
-
 @dataclass(frozen=True)
 class DrawnUse:
     """A random test case: one use of an operator on random data, with its oracle.
@@ -94,7 +90,7 @@ class DrawnUse:
     positive: tuple[int, ...] = ()
     classes: int = 0
     least: int = 0
-    unit: Callable[[Any], float] = field(default=of_parameters, repr=False)
+    unit: Callable[[Any], float] = field(default=lambda case: 1.0, repr=False)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from myoedge.operators.kernel import (
     on_cluster,
 )
 from myoedge.operators.qdq import Write, Writer
-from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.operators.streaming_rule import StreamingRule
 from myoedge.operators.traits import INTEGERS_16, Constants, Described, Learnt, Operands, Weights
 from myoedge.targets.chip import Engine
 
@@ -207,10 +207,6 @@ def _limits_before(graph: Graph, node: Node) -> tuple[int, int]:
     return INT32.low, INT32.high
 
 
-def embedding_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    return StreamingRule(at.axis) if at.operand == 0 else None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingParams(QuantizedParams):
     """Integer constants of an embedding.
@@ -261,7 +257,7 @@ EMBEDDING = add_operator(
     kernels=on_cluster(in_tiles, Format((INTEGERS,), EITHER)),
     weights=Weights((1,)),
     operands=Operands(are_indices=True),
-    streaming_rule=embedding_streaming_rule,
+    streaming_rule=lambda at: StreamingRule(at.axis) if at.operand == 0 else None,
 )
 
 

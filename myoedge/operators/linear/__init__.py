@@ -105,12 +105,6 @@ def rows_of_16_bits(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return wide_rows(step, engine)
 
 
-def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of a linear layer; tiles divide rows and blocks of output channels
-    k."""
-    return rows_in_tiles(step, engine) if is_int8(step) else rows_of_16_bits(step, engine)
-
-
 LINEAR = add_operator(
     name="linear",
     doc="y = x W^T + b over the last axis",
@@ -120,7 +114,10 @@ LINEAR = add_operator(
     constants=Constants(quantize_beside, kinds=(WeightedParams,), learnt=LEARNT),
     kernels=(
         *on_nine_cores(
-            linear_in_tiles,
+            # tiled kernel of a linear layer; tiles divide rows and blocks of output channels k
+            lambda step, engine: (
+                rows_in_tiles(step, engine) if is_int8(step) else rows_of_16_bits(step, engine)
+            ),
             lambda step: is_int8(step) and is_large_product(*row_sizes(step)),
             *FORMATS,
         ),

@@ -87,11 +87,6 @@ def _steps_shape(attrs: Attrs, gates: Shape, *others: Shape) -> Shape:
     return (gates[0], *_state_shape(attrs, gates, *others))
 
 
-def _products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
-    """Return the products of the recurrent weights and the previous states, of all steps."""
-    return math.prod(shapes[0]) * out[-1]
-
-
 GATE_BITS = optional(whole(8, 14))
 HIDDEN_BITS = optional(whole(0, 15))
 
@@ -276,7 +271,8 @@ def _every_step(op: str, cell: Cell) -> OpDef:
         constants=OF_GATES,
         kernels=(*ON_CORES, *(PARTS_ON_NE16,) * (cell.sums == "gates")),
         weights=Weights(tuple(weights), vectors, multiply_result=True),
-        macs=_products,
+        # products of the recurrent weights and the previous states, of all steps
+        macs=lambda attrs, shapes, out: math.prod(shapes[0]) * out[-1],
         streaming_rule=partial(_streaming_rule, op),
         operands=Operands(first_states=(1,)),
     )

@@ -9,7 +9,7 @@ octave, so that any function costs one interpolation.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +29,7 @@ from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import (
     OUT,
     AffineExpr,
-    Fields,
     Operand,
-    Region,
     TiledKernel,
     on_cluster,
 )
@@ -248,14 +246,10 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             **{name: f"@{name}" for name in arrays},
             "scratch": "@scratch",
         },
-        tile=_tile,
+        tile=lambda regions: {"x": "@x", "y": "@y", "frames": regions["y"].extent[0]},
         scratch=lambda _: engine.cores * 4 * length,
         work=lambda sizes: -(-sizes["t"] * lanes // engine.cores) * (transforms + 10 * bins),
     )
-
-
-def _tile(regions: Mapping[str, Region]) -> Fields:
-    return {"x": "@x", "y": "@y", "frames": regions["y"].extent[0]}
 
 
 SPECTROGRAM = add_operator(

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Windows of a convolution that reach over an edge of the input, filled with the value of padding.
+ */
+#ifndef ME_CONV_S8_PADDING_H
+#define ME_CONV_S8_PADDING_H
+
+#include "me_gemm_s8_windows.h"
+
+/* Copies window (row, column) of a convolution: bytes that are in x, x_zero for the others. */
+void me_copy_padded_window(const me_gemm_windows *windows, int32_t row, int32_t column, int8_t *to);
+
+/* Copies so many rows and columns of x with their padding to tile->padded, by all cores; a barrier is
+ * at the end. */
+void me_copy_padded_rows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t rows,
+                         int32_t columns);
+
+/* Sets which windows are inside x. */
+void me_find_inside(me_gemm_windows *windows);
+
+#endif
