@@ -194,19 +194,23 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
     own = result_operands(step, text, flat, (*dims, ((SIDE, 1),)))
     operands = sequences(flat, (*rows, *tables, *own), text.pointers, text.results)
-    empty: Fields = {} if engine.control_core else {"unused": 0}  # C's structs have a field
     return TiledKernel(
         function=text.name,
         axes=turn_axis(flat) | axes | over | sides,
         split=_tiled_axes(flat, axes),
         operands=tuple(operands),
-        op={name: f"@{name}" for name in text.tables} or empty,
+        op=_tables(text, engine),
         tile=lambda regions: _tile(regions, flat, text),
         work=lambda sizes: chain_cycles(flat, own[0], sizes, text, engine.cores),
         nine_cores=engine.control_core or None,
         sources=text.files,
         cost=generated_cost(text.code),
     )
+
+
+def _tables(text: CKernel, engine: Engine) -> Fields:
+    empty: Fields = {} if engine.control_core else {"unused": 0}  # C's structs have a field
+    return {name: f"@{name}" for name in text.tables} or empty
 
 
 def _tiled_axes(flat: FlatNest, axes: Iterable[str]) -> tuple[str, ...]:
@@ -261,8 +265,7 @@ def _operand(
 def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
     """Return the pointers of a tile, the extents of its loops, and the steps of its arrays; all
     results have those of y. Pointers are to where padding would start."""
-    rows = _same_rows(flat, text)
-    given = {**regions, **{name: regions[other] for name, other in rows.items()}}
+    rows, given = _with_rows(regions, flat, text)
     regions = of_one_iteration(given, flat, text.pointers, text.results)
     names = (*text.pointers, *text.results)
     fields: dict[str, int | str] = {name: f"@{rows.get(name, name)}" for name in names}
@@ -284,9 +287,12 @@ def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Field
     return fields
 
 
-def _same_rows(flat: FlatNest, text: CKernel) -> dict[str, str]:
-    """Return pointer -> the pointer of another read of its rows."""
-    return {text.pointers[n]: text.pointers[other] for n, other in shared_rows(flat).items()}
+def _with_rows(
+    regions: Mapping[str, Region], flat: FlatNest, text: CKernel
+) -> tuple[dict[str, str], dict[str, Region]]:
+    """Return pointer -> the pointer of another read of its rows, and the regions of all reads."""
+    rows = {text.pointers[n]: text.pointers[other] for n, other in shared_rows(flat).items()}
+    return rows, {**regions, **{name: regions[other] for name, other in rows.items()}}
 
 
 def _padding_bytes(region: Region, array: Array) -> int:
