@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from myoedge.api.models import as_build, silent
+from myoedge.api.models import as_build
 from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.projects import doctor
 from myoedge.api.results import Boards
 from myoedge.api.runs import line_of, simulate
 from myoedge.backends.build import Build
-from myoedge.building.options import StrPath
+from myoedge.building.options import StrPath, silent
 from myoedge.building.pipeline_options import Progress
 from myoedge.building.quantities import positive, seconds
 from myoedge.errors import MyoedgeError, Notice

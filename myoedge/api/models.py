@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ from myoedge.backends.build import Build
 from myoedge.backends.build import load_build as read_build
 from myoedge.backends.report_folder import ReportFolder, remember_made_here
 from myoedge.building.loading import Model, load_model
-from myoedge.building.options import BuildOptions, QuantizeOptions, StrPath, quantize_values
-from myoedge.building.pipeline_options import Options, Progress
+from myoedge.building.options import BuildOptions, QuantizeOptions, StrPath, takes
+from myoedge.building.pipeline_options import Options
 from myoedge.building.quantized import Quantized
 from myoedge.operators.engine_choice import CORES
 from myoedge.quantization.recordings.reading import Reading
@@ -26,15 +26,10 @@ from myoedge.system.folder import MANIFEST
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
-    from myoedge.building.config import Found
-    from myoedge.building.confirm import CycleProgress, SimulationOptions
+    from myoedge.building.confirm import SimulationOptions
     from myoedge.building.request import BuildRequest
     from myoedge.quantization.scales import QuantGraph
     from myoedge.quantization.search.moves.weight_bits import Keeps
-
-
-def silent(_: object) -> None:
-    """Ignore a progress or warning message: the default callback."""
 
 
 def as_build(build: Build | StrPath) -> Build:
@@ -92,48 +87,24 @@ def _unpacked(max_bytes: str | int | None) -> int:
 
 
 @with_plugin_errors
-def quantize(
-    model: StrPath | None = None,
-    *,
-    calib: Given | None = None,
-    factory: str | None = None,
-    method: str | None = None,
-    percentile: float | None = None,
-    samples: int | None = None,
-    holdout: float | None = None,
-    test: Given | None = None,
-    accurate: bool = False,
-    weights: str | None = None,
-    strict: bool = False,
-    config: StrPath | None = None,
-    ctc: int | None = None,
-    reuse: Build | StrPath | None = None,
-    max_bytes: str | int | None = None,
-    say: Progress = silent,
-) -> Quantized:
+@takes(QuantizeOptions)
+def quantize(options: QuantizeOptions) -> Quantized:
     """Quantise a network and measure its SQNR layer by layer, without writing anything. The
     integers equal those of a build with engine="cores".
 
     The arguments are the arguments of `build`; `reuse` is a build or its folder.
     Errors: as load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
     """
-    arguments = dict(locals())
     from myoedge.building.energy import coefficients
     from myoedge.building.pipeline import run_quantize
 
-    arguments.pop("say")
-    options = QuantizeOptions(**arguments)
-    made = _pipeline_options(
-        options, keeps=_limits_on_cores(options), say=say, decided_by=coefficients()
-    )
-    return run_quantize(made)
+    limits = {"keeps": _limits_on_cores(options), "decided_by": coefficients()}
+    return run_quantize(Options.of(options, **_read(options), **limits))
 
 
-def _pipeline_options(options: QuantizeOptions, **more: Any) -> Options:
-    """Return the pipeline's options from the user's options, with the network of an older build."""
-    values = quantize_values(options)
-    older, max_bytes = _network_of(options.reuse), _unpacked(options.max_bytes)
-    return Options(**(values | {"reuse": older, "max_bytes": max_bytes}), **more)
+def _read(options: QuantizeOptions) -> dict[str, Any]:
+    """Return the network of the older build, and the size as bytes."""
+    return {"reuse": _network_of(options.reuse), "max_bytes": _unpacked(options.max_bytes)}
 
 
 def _limits_on_cores(options: QuantizeOptions) -> Keeps | None:
@@ -161,40 +132,8 @@ def _network_of(build: Build | QuantGraph | StrPath | None) -> QuantGraph | None
 
 
 @with_plugin_errors
-def build(
-    model: StrPath | None = None,
-    *,
-    target: str | None = None,
-    calib: Given | None = None,
-    output: StrPath | None = None,
-    factory: str | None = None,
-    method: str | None = None,
-    percentile: float | None = None,
-    samples: int | None = None,
-    holdout: float | None = None,
-    test: Given | None = None,
-    accurate: bool = False,
-    weights: str | None = None,
-    strict: bool = False,
-    config: StrPath | Found | None = None,
-    ctc: int | None = None,
-    reuse: Build | StrPath | None = None,
-    max_bytes: str | int | None = None,
-    l1: str | int | None = None,
-    l2: str | int | None = None,
-    l3: str | int | None = None,
-    operating_point: str | None = None,
-    app: str | None = None,
-    prefix: str | None = None,
-    checks: bool = False,
-    weights_blob: bool = False,
-    engine: str = "auto",
-    stream: bool = False,
-    simulate: bool | None = None,
-    tune: bool = False,
-    say: Progress = silent,
-    progress: CycleProgress | None = None,
-) -> Build:
+@takes(BuildOptions)
+def build(options: BuildOptions) -> Build:
     """Build a network: quantise it, plan memory, generate C and firmware, simulate one inference
     (of a stream: one pass), and write the build folder.
 
@@ -231,7 +170,6 @@ def build(
     on the simulated chip or of the C on the host are not the reference's; E501, E701 .. E711 the
     simulation failed.
     """
-    arguments = dict(locals())
     from myoedge.backends.arguments import arguments_of, remember
     from myoedge.building.config import find
     from myoedge.building.confirm import SimulationOptions
@@ -240,23 +178,23 @@ def build(
     from myoedge.building.request import build_request, check_simulation
     from myoedge.building.weight_choice import keeper
 
-    given = BuildOptions(**{f.name: arguments[f.name] for f in fields(BuildOptions)})
-    request = build_request(given, find(config).settings)
-    check_simulation(request.chip, simulate, tune)
-    options = _pipeline_options(
-        given,
+    request = build_request(options, find(options.config).settings)
+    check_simulation(request.chip, options.simulate, options.tune)
+    given = Options.of(
+        options,
+        **_read(options),
         keeps=keeper(request, coefficients()),
         examine=request.check_graph,
         planned_cycles=partial(planned_cycles, request=request),
-        stream=stream,
-        say=say,
-        engine=engine,
+        stream=options.stream,
+        engine=options.engine,
         chip=request.chip_in_limits,
         decided_by=(request.of_integers, coefficients()),
     )
-    folder = Path(os.path.normpath(output)) if output else None
-    built = _built(options, request, SimulationOptions(simulate, tune, progress), folder)
-    made_by = arguments_of(given)
+    folder = Path(os.path.normpath(options.output)) if options.output else None
+    simulation = SimulationOptions(options.simulate, options.tune, options.progress)
+    built = _built(given, request, simulation, folder)
+    made_by = arguments_of(options)
     remember(built.folder, made_by)
     return replace(built, arguments=made_by)
 

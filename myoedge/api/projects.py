@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.api.models import as_build, silent
+from myoedge.api.models import as_build
 from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Tools, WrittenFiles
 from myoedge.backends.build import Build
-from myoedge.building.options import StrPath
+from myoedge.building.options import StrPath, silent
 from myoedge.building.pipeline_options import Progress
 from myoedge.system.notebook import PlainText
 

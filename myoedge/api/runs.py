@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.api.models import as_build, silent
+from myoedge.api.models import as_build
 from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Validation
 from myoedge.backends.build import Build
-from myoedge.building.options import StrPath
+from myoedge.building.options import StrPath, silent
 from myoedge.building.pipeline_options import Progress
 from myoedge.errors import Notice
 from myoedge.quantization.samples import Data, Given

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from myoedge.backends.build import Build
 
 CACHE = "builds"
-OWN = ("output", "strict", "simulate")  # arguments of one call only
+OWN = ("output", "strict", "simulate", "say", "progress")  # arguments of one call only
 
 
 @dataclass(frozen=True)

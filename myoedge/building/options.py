@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from myoedge.errors import MyoedgeError
 
@@ -28,6 +31,37 @@ TAKEN_FROM_TOML = {  # option -> its table of myoedge.toml
 }
 StrPath = str | Path
 OptionsT = TypeVar("OptionsT", bound="QuantizeOptions")
+P = ParamSpec("P")
+RecordT = TypeVar("RecordT")
+ResultT = TypeVar("ResultT")
+
+
+def silent(_: object) -> None:
+    """Ignore a message: the default callback."""
+
+
+def takes(
+    record: Callable[P, RecordT],
+) -> Callable[[Callable[[RecordT], ResultT]], Callable[P, ResultT]]:
+    """Return a decorator that turns a function of a record of options into one of the record's
+    fields, with their names, types and defaults: build(BuildOptions) -> build(model, calib=...)."""
+
+    def taking(function: Callable[[RecordT], ResultT]) -> Callable[P, ResultT]:
+        returns = inspect.signature(function).return_annotation
+        fields_of = inspect.signature(record).replace(return_annotation=returns)
+
+        @functools.wraps(function)
+        def call(*arguments: P.args, **named: P.kwargs) -> ResultT:
+            try:
+                fields_of.bind(*arguments, **named)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}() {error}") from None
+            return function(record(*arguments, **named))
+
+        setattr(call, "__signature__", fields_of)  # noqa: B010  (help() and notebooks show it)
+        return call
+
+    return taking
 
 
 def _option(help: str, default: Any = None, **more: Any) -> Any:
@@ -40,8 +74,20 @@ def _option(help: str, default: Any = None, **more: Any) -> Any:
     return field(default=default, metadata={"help": help, **more})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """Callbacks of a call, which change nothing of its result.
+
+    say        called with the name of each stage
+    progress   called during the simulation: (cycles so far, estimated cycles)
+    """
+
+    say: Callable[[str], None] = silent
+    progress: Callable[[int, float], None] | None = None
+
+
 @dataclass(frozen=True)
-class QuantizeOptions:
+class QuantizeOptions(Hooks):
     """Options of loading, calibration and quantisation; None: the value in myoedge.toml, or its
     default.
 
@@ -55,6 +101,7 @@ class QuantizeOptions:
     calib: Given | None = _option(
         "Real samples: npz, npy, mat, csv, wav, a folder, pkg.mod:fn; or 'random'.", metavar="DATA"
     )
+    _: KW_ONLY
     test: Given | None = _option(
         "Labelled test samples, in the formats of --calib; accuracy is measured on them.",
         metavar="DATA",
@@ -154,8 +201,3 @@ def with_settings(options: OptionsT, settings: Config) -> OptionsT:
         facts = {"needs": "percentile", "has": method}
         raise MyoedgeError("E203", "a percentile needs its method", facts, ["--method percentile"])
     return replace(options, **values)
-
-
-def quantize_values(options: QuantizeOptions) -> dict[str, Any]:
-    """Return the fields of QuantizeOptions by name."""
-    return {f.name: getattr(options, f.name) for f in fields(QuantizeOptions)}

@@ -62,7 +62,7 @@ from myoedge.targets.gap9.chip import GAP9
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 _FROM_FILES = ("model", "calib", "test", "factory", "config")  # files, whose content counts
-_NO_VALUES = (*_FROM_FILES, "examine", "planned_cycles", "keeps", "say", "ctc")
+_NO_VALUES = (*_FROM_FILES, "examine", "planned_cycles", "keeps", "say", "progress", "ctc")
 
 
 def checked_inputs(options: Options) -> tuple[Options, ModelInputs]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from myoedge.building.loading import Model
 from myoedge.building.options import QuantizeOptions
@@ -38,7 +39,6 @@ class Options(QuantizeOptions):
                      memories; None: the estimates of the layers are added
     examine     called with the loaded network before the long part; returns the part to build, or
                 raises
-    say         progress callback with the name of each stage
     stream      whether frames are pushed, so that a decoder works frame by frame
     engine      engine of layers that [engine] does not name: "auto", "cores", or an accelerator
     chip        chip whose accelerators may run layers; such layers get the accelerator's integers
@@ -51,12 +51,17 @@ class Options(QuantizeOptions):
     max_bytes: int = MAX_UNPACKED_BYTES
     examine: Callable[[Graph], Graph] = field(default=lambda graph: graph)
     planned_cycles: Callable[[QuantGraph], float] | None = None
-    say: Progress = field(default=lambda stage: None)
     stream: bool = False
     engine: str = AUTO
     chip: Chip | None = None
     keeps: Keeps | None = None
     decided_by: object = None
+
+    @classmethod
+    def of(cls, asked: QuantizeOptions, **limits: Any) -> Options:
+        """Return the options that a user asked for, with the limits of a build."""
+        values = {f.name: getattr(asked, f.name) for f in fields(QuantizeOptions)}
+        return cls(**(values | limits))
 
 
 # Stages of a build in order: "evaluate" with labels, "simulate" for a chip. `quantize` has
