@@ -92,7 +92,7 @@ def quantize(options: QuantizeOptions) -> Quantized:
     """Quantise a network and measure its SQNR layer by layer, without writing anything. The
     integers equal those of a build with engine="cores".
 
-    The arguments are the arguments of `build`; `reuse` is a build or its folder.
+    Arguments: the fields of QuantizeOptions.
     Errors: as load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
     """
     from myoedge.building.energy import coefficients
@@ -137,34 +137,7 @@ def build(options: BuildOptions) -> Build:
     """Build a network: quantise it, plan memory, generate C and firmware, simulate one inference
     (of a stream: one pass), and write the build folder.
 
-    target   name of the chip; None: "gap9"
-    test     labelled samples, in the forms of calib, used only to measure accuracy or errors
-    weights  "auto": the fewest weight bits per layer that meet [budget] sqnr, l2 or energy
-    ctc      index of the blank class: a greedy CTC decoder is appended, and its symbols are the
-             output
-    reuse    an older build; layers with unchanged weights keep its ranges and integers
-    max_bytes  maximum unpacked size of a compressed checkpoint or npz, such as "2GiB"; None: 1 GiB
-    output   folder; None: build/<model>-<target>. An earlier build there is replaced
-    l1 .. l3 limit for each memory, such as "64KiB"; None: [budget], else the chip's size
-    app      "gap-sdk": also generate a GAP SDK application in gap_sdk/, with L1 left for the SDK;
-             "mlperf": one that answers MLPerf Tiny's protocol by [mlperf], and mlperf.elf;
-             "sensor": one from the front end of [sensor] to decisions on a line, and sensor.elf
-    operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
-                      latency of [budget]
-    prefix   of all C names, as "gesture" for gesture_run; None: from the model's name
-    weights_blob   also write model.blob: <prefix>_load of another build of this layout takes it in
-             place of its own weights, scales and tables
-    checks   also generate <prefix>_check, the CRC-32 of the constants; the firmware calls it at its
-             start and after each inference (docs/guides/evidence.md)
-    engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;
-             "ne16": NE16 for every layer it can run (docs/ne16.md). [engine] overrides this per
-             layer
-    stream   also generate <prefix>_push, which takes frames as they arrive, by [stream]
-             (docs/streaming.md)
-    simulate False: report estimated cycles only; True: simulate even above 600 M estimated cycles
-    tune     choose tiles by simulated cycles: simulate the best few of each distinct layer, keep
-             the fastest, and cache the measurements
-    progress callback during the simulation: (cycles so far, estimated cycles)
+    Arguments: the fields of QuantizeOptions and BuildOptions.
     Errors: as quantize; E131, E235, E236, E239 no stream; E201 target, E204 operating point, E234,
     E301 .. E304, E306, E308 does not fit or over budget; E220, E221, E281 folder; E401 outputs
     on the simulated chip or of the C on the host are not the reference's; E501, E701 .. E711 the

@@ -58,7 +58,11 @@ def takes(
                 raise TypeError(f"{function.__name__}() {error}") from None
             return function(record(*arguments, **named))
 
-        setattr(call, "__signature__", fields_of)  # noqa: B010  (help() and notebooks show it)
+        # help() and notebooks show them
+        setattr(call, "__signature__", fields_of)  # noqa: B010
+        records = inspect.getmro(record) if isinstance(record, type) else ()
+        texts = (inspect.getdoc(x) or "" for x in (function, *records[:-1]))
+        call.__doc__ = "\n\n".join(texts)
         return call
 
     return taking
@@ -91,10 +95,16 @@ class QuantizeOptions(Hooks):
     """Options of loading, calibration and quantisation; None: the value in myoedge.toml, or its
     default.
 
-    model         file
-    calib, test   files, arrays, a function; calib also "random"
-    reuse         an older build, its folder, or its network
-    config        myoedge.toml, or its parsed content
+    model     file
+    calib     files, arrays, a function, or "random"
+    test      labelled samples, in the forms of calib, used only to measure accuracy or errors
+    weights   "auto": the fewest weight bits per layer that meet [budget] sqnr, l2 or energy
+    ctc       index of the blank class: a greedy CTC decoder is appended, and its symbols are the
+              output
+    reuse     an older build, its folder, or its network; layers with unchanged weights keep its
+              ranges and integers
+    max_bytes   maximum unpacked size of a compressed checkpoint or npz, as "2GiB"; None: 1 GiB
+    config    myoedge.toml, or its parsed content
     """
 
     model: StrPath | None = None
@@ -148,7 +158,27 @@ class QuantizeOptions(Hooks):
 class BuildOptions(QuantizeOptions):
     """Options of a build: quantisation, chip, memories, C sources and simulation.
 
+    target   name of the chip; None: "gap9"
     output   folder; None: build/<model>-<target>. An earlier build there is replaced
+    l1 .. l3   limit for each memory, such as "64KiB"; None: [budget], else the chip's size
+    app      "gap-sdk": also generate a GAP SDK application in gap_sdk/, with L1 left for the SDK;
+             "mlperf": one that answers MLPerf Tiny's protocol by [mlperf], and mlperf.elf;
+             "sensor": one from the front end of [sensor] to decisions on a line, and sensor.elf
+    operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
+                      latency of [budget]
+    prefix   of all C names, as "gesture" for gesture_run; None: from the model's name
+    weights_blob   also write model.blob: <prefix>_load of another build of this layout takes it in
+                   place of its own weights, scales and tables
+    checks   also generate <prefix>_check, the CRC-32 of the constants; the firmware calls it at its
+             start and after each inference (docs/guides/evidence.md)
+    engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;
+             "ne16": NE16 for every layer it can run (docs/ne16.md). [engine] overrides this per
+             layer
+    stream   also generate <prefix>_push, which takes frames as they arrive, by [stream]
+             (docs/streaming.md)
+    simulate   False: report estimated cycles only; True: simulate even above 600 M estimated cycles
+    tune     choose tiles by simulated cycles: simulate the best few of each distinct layer, keep
+             the fastest, and cache the measurements
     """
 
     target: str | None = _option("gap9 (default) or host.", metavar="CHIP")
