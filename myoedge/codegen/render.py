@@ -6,13 +6,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
+from myoedge.system.cache import content, keep, sha256
+from myoedge.system.tools import cache_folder
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -39,13 +43,29 @@ def template_dir() -> Path:
 
 def new_environment(*, escape: bool) -> Environment:
     """Return the jinja2 environment for templates: undefined names are errors, blocks leave no
-    blank lines.
+    blank lines. Translated templates are cached, as Python's modules are.
 
     escape   whether values are escaped for HTML
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+    from jinja2.bccache import Bucket, bc_magic
+
+    def path_of(bucket: Bucket) -> Path:
+        return cache_folder("templates") / f"{sha256(bc_magic)[:8]}-{escape}-{bucket.key}"
+
+    class TemplateCache(BytecodeCache):
+        """Cache of templates as bytecode; jinja2 checks that it is of the template's text."""
+
+        def load_bytecode(self, bucket: Bucket) -> None:
+            if (kept := content(path_of(bucket))) is not None:
+                bucket.bytecode_from_string(kept)
+
+        def dump_bytecode(self, bucket: Bucket) -> None:
+            with suppress(OSError, MyoedgeError):  # a cache that cannot be written
+                keep(bucket.bytecode_to_string(), path_of(bucket))
 
     return Environment(
+        bytecode_cache=TemplateCache(),
         loader=FileSystemLoader(template_dir()),
         undefined=StrictUndefined,
         trim_blocks=True,
