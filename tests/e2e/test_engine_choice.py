@@ -117,6 +117,56 @@ def test_patterns_come_before_the_option(model: Path, tmp_path: Path) -> None:
     assert rows(build)["dense"]["other_engine"] == '[engine] "dense" = "cores"'
 
 
+class Products(nn.Module):
+    """Products of the same rows, on which the cores spend more of the time than NE16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Linear(16, k) for k in (32, 32, 32, 64, 128, 256))
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        rows = [part(x) for part in self.parts]
+        return [y.tanh() if at % 2 else y for at, y in enumerate(rows)]
+
+
+class Gate(nn.Module):
+    """A gated sum of rows, which one loop of the cores computes faster than three layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.value = nn.Linear(32, 32), nn.Linear(32, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.gate(x).sigmoid()
+        return z * self.value(x).tanh() + (1 - z) * x
+
+
+def simulated(module: nn.Module, rows: tuple[int, int], folder: Path, engine: str) -> Any:
+    """The report of a network with random weights on rows of random numbers."""
+    torch.manual_seed(0)
+    path = save_exported(module.eval(), (torch.zeros(1, *rows),), folder / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((8, 1, *rows)).astype(np.float32)
+    options: dict[str, Any] = {"output": folder / engine, "engine": engine, "simulate": True}
+    return myoedge.build(path, calib=calib, target="gap9", **options).report
+
+
+def test_estimates_of_short_jobs_on_ne16_include_the_cores(tmp_path: Path) -> None:
+    """The first layers load code, too: of jobs, and of tables."""
+    layers = simulated(Products(), (50, 16), tmp_path, "ne16")["layers"]
+    assert {row["engine"] for row in layers} == {"ne16"}
+    ratios = [row["cycles_modelled"] / row["cycles"] for row in layers[2:]]
+    assert ratios == pytest.approx([1.0] * 4, abs=0.15)
+
+
+@pytest.mark.slow
+def test_a_chain_on_the_cores_is_chosen_where_it_is_faster(tmp_path: Path) -> None:
+    cycles = {
+        engine: simulated(Gate(), (16, 32), tmp_path, engine)["cycles"]["total"]
+        for engine in ("auto", "cores", "ne16")
+    }
+    assert cycles["auto"] <= min(cycles["cores"], cycles["ne16"])
+
+
 Integers = list[dict[str, Any]]
 
 

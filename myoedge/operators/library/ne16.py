@@ -35,6 +35,8 @@ from myoedge.targets.chip import Engine
 
 RESTORED_BYTE = 0.12  # cycles of eight cores per byte of x converted back to int8
 CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores to requantise: per channel of a job, per sum
+LOOK_UP = 0.34  # cycles of eight cores per entry of a table
+BESIDE_CORES = 1.12  # factor on the engine's cycles while cores requantise
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -78,7 +80,9 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
     def work(sizes: Sizes) -> Any:
         pixels = sizes["row"] + pads_to_nine_pixels(sizes["row"], rows)
         restored = _restored_cycles(sizes, c, k) if in_place else 0
-        return pointwise_cycles(pixels, c, sizes["k"], scale) + restored
+        each = (LOOK_UP if table else 0.0) * sizes["k"]
+        engine = pointwise_cycles(pixels, c, sizes["k"], scale)
+        return _cycles_in_jobs(sizes["row"], engine, lambda n: each * n) + restored
 
     return _rows(
         step,
@@ -111,7 +115,11 @@ def wide_rows_on_ne16(
 
     def work(sizes: Sizes) -> Any:
         restored = _restored_cycles(sizes, c, k) if in_place else 0
-        return _requantised_cycles(sizes["row"], c, sizes["k"]) + restored
+        engine = BESIDE_CORES * pointwise_cycles(sizes["row"], c, sizes["k"], SUMS)
+        requantised = _cycles_in_jobs(
+            sizes["row"], engine, lambda n: sizes["k"] * (CHANNEL + SUM * n)
+        )
+        return requantised + restored
 
     kernel = _rows(
         step,
@@ -224,14 +232,17 @@ def last_job_row(fields: Fields) -> int:
     return last - ((rows - last) % JOB_PIXELS == JOB_PIXELS - 1 and last > 0)
 
 
-def _requantised_cycles(rows: Any, c: int, k: Any) -> Any:
-    """Cycles of a tile whose sums the cores requantise, one job's during the next job."""
+def _cycles_in_jobs(rows: Any, engine: Any, finished: Callable[[Any], Any]) -> Any:
+    """Return the cycles of a tile: during a job, the cores finish the results of the one before and
+    prepare the next one.
+
+    engine     cycles of NE16 for all jobs
+    finished   rows of a job -> cycles of the cores to finish their results
+    """
     at_a_time = job_pixels(rows)
     jobs = ceil_div(rows, at_a_time)
-    engine = pointwise_cycles(rows, c, k, SUMS) / jobs
-    cores = JOB + k * (CHANNEL + SUM * at_a_time)
-    last = k * (CHANNEL + SUM * (rows - (jobs - 1) * at_a_time))
-    return engine + (jobs - 1) * np.maximum(engine, cores) + last
+    each, last = engine / jobs, finished(rows - (jobs - 1) * at_a_time)
+    return each + (jobs - 1) * np.maximum(each, JOB + finished(at_a_time)) + last
 
 
 def _along_k(regions: Mapping[str, Region]) -> tuple[int, int]:
