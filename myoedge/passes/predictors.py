@@ -23,7 +23,6 @@ from myoedge.operators.features.factors import (
     Factor,
     Feature,
     autocorrelations,
-    features_of,
     predictor,
 )
 from myoedge.operators.graph_builder import GraphBuilder, concat, reshape
@@ -47,11 +46,6 @@ class _Lag:
 
 def _lag(graph: Graph, node: Node) -> _Lag:
     """Match a node that computes an autocorrelation. Errors: NoMatch."""
-    if node.op == "features":
-        (feature,), x = features_of(node.attrs), node.inputs[0]
-        scale, offset = (graph.array(name) for name in node.inputs[1:])
-        require(not offset.any(), (scale == scale.flat[0]).all())
-        return _Lag(SampleWindow(graph, x, 2), _lag_of(feature), float(scale.flat[0]))
     window, feature = feature_of(graph, node, least=0)
     return _Lag(window, _lag_of(feature), share(graph, node))
 
@@ -81,7 +75,7 @@ class _Formula:
             return
         node = found(self.graph.producer.get(name))
         require(len(self.nodes) < MOST_NODES, "act" not in node.attrs)
-        lag = attempt(_lag, self.graph, node) if node.op in ("features", "sum", "mean") else None
+        lag = attempt(_lag, self.graph, node) if node.op in ("sum", "mean") else None
         if lag is not None:
             self.lags[name] = lag
             return
@@ -104,12 +98,8 @@ class _Formula:
 
     @property
     def window(self) -> SampleWindow:
-        """Window of samples that a `features` operator already reads. Errors: NoMatch."""
-        windows = (lag.window for name, lag in self.lags.items() if self._is_feature(name))
-        return found(next(windows, None))
-
-    def _is_feature(self, name: str) -> bool:
-        return self.graph.producer[name].op == "features"
+        """Window of samples of the autocorrelations."""
+        return next(iter(self.lags.values())).window
 
     @property
     def added_energies(self) -> list[float]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Patterns that find time-domain features: sums over a window of values of neighbouring samples.
 
-The patterns match waveform length, zero crossings, slope sign changes, jumps and autocorrelations
-written with slices. Features of one window that are concatenated become one operator, together with
-a scaler after them.
+The patterns match tests of samples written with slices: zero crossings, slope sign changes and
+jumps. Features of one window that are concatenated become one operator, together with a scaler
+after them: also waveform length and autocorrelations, which are faster as chains if they are alone.
 """
 
 from __future__ import annotations
@@ -168,9 +168,10 @@ def share(graph: Graph, node: Node) -> float:
     return 1.0 / graph.shape(node.inputs[0])[node.attrs["axes"][0]] if node.op == "mean" else 1.0
 
 
-def _is_plain(feature: Feature) -> bool:
-    """Return whether a feature is a sum of unmodified samples, for which `mean` is faster."""
-    return all(f.form == "value" and not f.test and f.a[1] < 0 for f in feature)
+def _needs_operator(feature: Feature) -> bool:
+    """Return whether a feature counts tests, which differences and products in int8 would decide
+    less exactly, or is a coefficient of a predictor; a chain computes other sums faster."""
+    return any(factor.test or factor.form == "ar" for factor in feature)
 
 
 def are_bins(features: Sequence[Feature]) -> bool:
@@ -182,9 +183,9 @@ def are_bins(features: Sequence[Feature]) -> bool:
 
 @rewrite_pattern("sum", "mean")
 def feature_of_neighbours(graph: Graph, node: Node) -> Rewrite:
-    """Replace a sum of functions of neighbouring samples by a `features` operator."""
+    """Replace a sum of tests of neighbouring samples by a `features` operator."""
     window, feature = feature_of(graph, node, least=1)
-    require(not _is_plain(feature))
+    require(_needs_operator(feature))
     patch = GraphBuilder(graph, node)
     y = added(patch, window, [(feature, share(graph, node))])
     return patch.same_as(reshape(patch, y, graph.shape(node.name)))
@@ -230,7 +231,7 @@ def features_of_one_window(graph: Graph, node: Node) -> Rewrite:
         features = (*a.features, *b.features)
         if max(f.reach for feature in features for f in feature) == 0 and not are_bins(features):
             continue
-        if all(map(_is_plain, features)):
+        if not any(map(_needs_operator, features)):
             continue
         joined = attempt(_joined, graph, node, at, a, b)
         if joined is not None:

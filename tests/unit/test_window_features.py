@@ -40,12 +40,10 @@ def turns(x: Tensor) -> Tensor:
 
 
 def columns(x: Tensor) -> Tensor:
-    return (x[:, 1:] - x[:, :-1]).abs().sum(1)
+    return (x[:, 1:] - x[:, :-1]).abs()
 
 
-FORMS: dict[str, Callable[[Tensor], Tensor]] = {
-    "waveform length": lambda x: steps(x).abs().sum(-1),
-    "by torch.diff": lambda x: torch.diff(x, dim=-1).abs().mean(-1),
+TESTS: dict[str, Callable[[Tensor], Tensor]] = {
     "zero crossings": lambda x: (
         ((x[..., :-1] * x[..., 1:] < 0) & (steps(x).abs() >= 0.1)).sum(-1).float()
     ),
@@ -54,10 +52,16 @@ FORMS: dict[str, Callable[[Tensor], Tensor]] = {
         ((x[..., 1:-1] - x[..., :-2]) * (x[..., 1:-1] - x[..., 2:]) > 0.04).float().sum(-1)
     ),
     "jumps": lambda x: (steps(x).abs() > 0.5).float().mean(-1),
+    "along another axis": lambda x: (columns(x.transpose(1, 2)) > 0.5).float().sum(1),
+}
+SUMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "waveform length": lambda x: steps(x).abs().sum(-1),
+    "by torch.diff": lambda x: torch.diff(x, dim=-1).abs().mean(-1),
     "autocorrelation": lambda x: lag(x, 3),
     "squares of steps": lambda x: steps(x).square().sum(-1),
     "of samples without mean": lambda x: steps(x - x.mean(-1, keepdim=True)).abs().sum(-1),
-    "along another axis": lambda x: columns(x.transpose(1, 2)),
+    "along another axis": lambda x: columns(x.transpose(1, 2)).sum(1),
+    "side by side": lambda x: torch.cat([steps(x).abs().sum(-1), lag(x, 1), x.mean(-1)], -1),
 }
 X = torch.tensor(np.random.default_rng(0).normal(size=(1, 3, 40)).astype(np.float32))
 
@@ -71,16 +75,22 @@ def prepared(module: torch.nn.Module, x: Tensor = X) -> Graph:
     return graph
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_a_feature_is_found(name: str) -> None:
-    ops = [node.op for node in prepared(Function(FORMS[name])).nodes]
+@pytest.mark.parametrize("name", TESTS)
+def test_counts_of_tests_are_found(name: str) -> None:
+    ops = [node.op for node in prepared(Function(TESTS[name])).nodes]
     assert ops.count("features") == 1
     assert not {*ops} & {"sum", "table", "slice", "maximum"}
 
 
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_without_tests_are_chains(name: str) -> None:
+    assert "features" not in {node.op for node in prepared(Function(SUMS[name])).nodes}
+
+
 def all_of(x: Tensor) -> list[Tensor]:
-    names = ("waveform length", "zero crossings", "slope sign changes", "jumps")
-    return [x.abs().mean(-1), *(FORMS[name](x) for name in names), x.square().mean(-1)]
+    names = ("zero crossings", "slope sign changes", "jumps")
+    tests = [TESTS[name](x) for name in names]
+    return [x.abs().mean(-1), SUMS["waveform length"](x), *tests, x.square().mean(-1)]
 
 
 @pytest.mark.parametrize("axis", [-1, 1])
@@ -94,7 +104,7 @@ def test_features_side_by_side_are_one_operator(axis: int) -> None:
 @pytest.mark.parametrize("axis", [1, 2])
 def test_stacked_features(axis: int) -> None:
     def two(x: Tensor) -> Tensor:
-        return torch.stack([FORMS["waveform length"](x), turns(x)], axis)
+        return torch.stack([SUMS["waveform length"](x), turns(x)], axis)
 
     ops = [node.op for node in prepared(Function(two)).nodes]
     assert ops.count("features") == 1
@@ -114,7 +124,7 @@ class Scaled(torch.nn.Module):
         self.register_buffer("deviation", torch.rand(12, generator=generator) + 0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = [x.abs().mean(-1), FORMS["waveform length"](x), turns(x), x.std(-1)]
+        parts = [x.abs().mean(-1), SUMS["waveform length"](x), turns(x), x.std(-1)]
         return (torch.cat(parts, -1) - self.mean) / self.deviation
 
 
