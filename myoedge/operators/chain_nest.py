@@ -155,7 +155,7 @@ CARRIED = "carried"  # the loop along which values are carried
 CUT = 3  # number of outer loops that may be tiled
 ROW_CYCLES = 60.0  # of a row's start: its place by divisions, and the first values
 # Cycles of a tile, a layer's first tile and, in it, of code per operation.
-TILE_CYCLES, LAYER_CYCLES, CODE_CYCLES = 220.0, 60.0, 6.0
+TILE_CYCLES, LAYER_CYCLES, CODE_CYCLES = 220.0, 60.0, 7.6
 
 
 def generated_cost(operations: int) -> KernelCost:

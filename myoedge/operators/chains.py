@@ -26,7 +26,7 @@ from myoedge.nest.rows import shared_loops, shared_rows
 from myoedge.nest.sides import with_sides
 from myoedge.nest.tabled import shortest
 from myoedge.nest.windows import IndexMap
-from myoedge.numerics.arrays import strides
+from myoedge.numerics.arrays import ceil_div, strides
 from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.chain_nest import (
@@ -304,15 +304,15 @@ def _padding_bytes(region: Region, array: Array) -> int:
 
 def chain_cycles(flat: FlatNest, y: Operand, sizes: Sizes, text: CKernel, cores: int) -> Any:
     """Return the estimated cycles of the busiest core for a tile."""
-    extents = loop_extents(flat, y.extents(sizes))
-    shared = shared_loops(flat, cores, lanes_of(flat))
-    share = -(-math.prod(extents[d] for d in shared) // cores)
-    rest = [n for d, n in enumerate(extents[:-1]) if d not in shared]
+    lanes, extents = lanes_of(flat), loop_extents(flat, y.extents(sizes))
+    shared = shared_loops(flat, cores, lanes)
+    extents[-1] = ceil_div(extents[-1], lanes)
+    share = ceil_div(math.prod(extents[d] for d in shared), cores)
+    rows = math.prod(n for d, n in enumerate(extents[:-1]) if d not in shared)
     is_inner = len(extents) - 1 in shared
-    rows, length = math.prod(rest), share if is_inner else extents[-1]
-    rows = rows if is_inner else rows * share
+    rows, length = (rows, share) if is_inner else (rows * share, extents[-1])
     late = SYNC_CYCLES + LATE_CYCLES * len(flat.late) * rows * length if flat.late else 0.0
-    once = rows * (ROW_CYCLES + text.row_cycles + length * text.cycles) + late
+    once = rows * (ROW_CYCLES + text.row_cycles + length * lanes * text.cycles) + late
     return once if flat.turns is None else flat.turns.count * (once + SYNC_CYCLES * bool(late))
 
 

@@ -141,6 +141,14 @@ class Gate(nn.Module):
         return z * self.value(x).tanh() + (1 - z) * x
 
 
+class Chains(nn.Module):
+    """Chains of the cores: of elements, of differences in sums, and of sums by words."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        y = x[:, 1:] - x[:, :-1]
+        return [(x * x + x) * x - (x * 0.5).tanh(), (y * y).mean(1), x.cumsum(1), x.mean(1)]
+
+
 def simulated(module: nn.Module, rows: tuple[int, int], folder: Path, engine: str) -> Any:
     """The report of a network with random weights on rows of random numbers."""
     torch.manual_seed(0)
@@ -156,6 +164,12 @@ def test_estimates_of_short_jobs_on_ne16_include_the_cores(tmp_path: Path) -> No
     assert {row["engine"] for row in layers} == {"ne16"}
     ratios = [row["cycles_modelled"] / row["cycles"] for row in layers[2:]]
     assert ratios == pytest.approx([1.0] * 4, abs=0.15)
+
+
+def test_estimates_of_chains_are_near_what_they_take(tmp_path: Path) -> None:
+    layers = simulated(Chains(), (200, 8), tmp_path, "cores")["layers"]
+    ratios = [row["cycles_modelled"] / row["cycles"] for row in layers]
+    assert ratios == pytest.approx([1.0] * len(layers), abs=0.25)
 
 
 @pytest.mark.slow
