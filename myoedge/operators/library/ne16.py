@@ -77,13 +77,6 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
             pads_to_nine_pixels(sizes["row"], rows), nine, round_up(sizes["row"] * c, 4)
         )
 
-    def work(sizes: Sizes) -> Any:
-        pixels = sizes["row"] + pads_to_nine_pixels(sizes["row"], rows)
-        restored = _restored_cycles(sizes, c, k) if in_place else 0
-        each = (LOOK_UP if table else 0.0) * sizes["k"]
-        engine = pointwise_cycles(pixels, c, sizes["k"], scale)
-        return _cycles_in_jobs(sizes["row"], engine, lambda n: each * n) + restored
-
     return _rows(
         step,
         "me_ne16_linear_s8",
@@ -92,8 +85,18 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
         position_stride="" if table else "y_stride",
         tile=tile,
         scratch=scratch,
-        work=work,
+        work=lambda sizes: _cycles(step, sizes, in_place=in_place),
     )
+
+
+def _cycles(step: QuantizedNode, sizes: Sizes, *, in_place: bool) -> Any:
+    """Return the cycles of a tile of a linear layer with int8 results."""
+    rows, c, k = row_sizes(step)
+    pixels = sizes["row"] + pads_to_nine_pixels(sizes["row"], rows)
+    engine = pointwise_cycles(pixels, c, sizes["k"], scale_bytes(step))
+    each = (LOOK_UP if step.table is not None else 0.0) * sizes["k"]
+    restored = _restored_cycles(sizes, c, k) if in_place else 0
+    return _cycles_in_jobs(sizes["row"], engine, lambda n: each * n) + restored
 
 
 def wide_rows_on_ne16(
