@@ -24,7 +24,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.cases import Draw as Choices
 from myoedge.operators.cases import drawn_uses
 from myoedge.operators.interpreter import run_int
-from myoedge.operators.pool.definition import adaptive, regular
+from myoedge.operators.library.reductions import adaptive, regular
 from myoedge.operators.queries import output_of
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan

@@ -17,13 +17,7 @@ from myoedge.building.sample_statistics import times_training
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.files import files_of, read_file
-from myoedge.quantization.recordings.reading import (
-    LABEL,
-    LIKELY_LABELS,
-    Content,
-    Reading,
-    folded,
-)
+from myoedge.quantization.recordings.reading import LABEL, LIKELY_LABELS, Content, Reading, folded
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import is_function, read
 from myoedge.quantization.samples import fit

@@ -14,8 +14,8 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.operators.library.import_moves import FINITE_PADDING
 from myoedge.operators.library.masks import LOST, POINTWISE, addends, full, unmasked
-from myoedge.operators.library.padding import FINITE_PADDING
 
 
 def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:

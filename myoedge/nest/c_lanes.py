@@ -25,11 +25,7 @@ from itertools import product
 
 from myoedge.nest.c_arrays import CArray, in_bytes
 from myoedge.nest.ir import Axis, Expr, Number, Reduced
-from myoedge.nest.lanes import (
-    FEW_TAPS,
-    LANES,
-    LaneSum,
-)
+from myoedge.nest.lanes import FEW_TAPS, LANES, LaneSum
 
 HEADER = "me_lanes.h"
 ITERATIONS = "vwpq"  # prefixes of variables of the elements that are computed at a time

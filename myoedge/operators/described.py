@@ -11,14 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.nest.formulas import (
-    broadcast_axes,
-    broadcast_index,
-    clip,
-    maximum,
-    minimum,
-    shifted,
-)
+from myoedge.nest.formulas import broadcast_axes, broadcast_index, clip, maximum, minimum, shifted
 from myoedge.nest.ir import Affine, Array, Axis, Expr, Nest, Value, as_expr
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.numbers_as_data import read_as_data

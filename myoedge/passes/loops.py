@@ -10,12 +10,7 @@ from typing import Any
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.match import NoMatch, attempt, require
 from myoedge.operators.base import OPS
-from myoedge.operators.graph_builder import (
-    GraphBuilder,
-    reshape,
-    slice_axis,
-    transpose,
-)
+from myoedge.operators.graph_builder import GraphBuilder, reshape, slice_axis, transpose
 from myoedge.operators.turns import LAST, NEXT, READ, STATE, WRITE, has_loops, in_order
 from myoedge.passes.loop_columns import (
     MOST_PEELED,

@@ -25,12 +25,7 @@ from myoedge.quantization.masked_ranges import Range, masked_ranges
 from myoedge.quantization.nested_ranges import inner_ranges, outer_ranges
 from myoedge.quantization.output_ranges import full_ranges
 from myoedge.quantization.suspicious_ranges import refuse_unknown_masks
-from myoedge.quantization.unseen_branches import (
-    Points,
-    inserted_ranges,
-    unseen_points,
-    widened,
-)
+from myoedge.quantization.unseen_branches import Points, inserted_ranges, unseen_points, widened
 from myoedge.system.progress import counted
 
 BINS = 2048

@@ -21,13 +21,7 @@ from myoedge.operators.interpreter import PRE, integer_step, run_int, run_int_ba
 from myoedge.operators.turns import has_loops
 from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import Samples, each_sample
-from myoedge.quantization.fidelity import (
-    Fidelity,
-    Interval,
-    Noise,
-    OutputFidelity,
-    interval_db,
-)
+from myoedge.quantization.fidelity import Fidelity, Interval, Noise, OutputFidelity, interval_db
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import operand_names
 from myoedge.quantization.judged import Row, judged, rows_of

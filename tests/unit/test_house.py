@@ -23,6 +23,7 @@ import pytest
 import myoedge
 from myoedge.codegen.library import instances
 from myoedge.codegen.render import template_dir
+from myoedge.operators import families
 
 PACKAGE = Path(myoedge.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages(myoedge.__path__, "myoedge."))
@@ -77,9 +78,33 @@ def test_modules_import_without_the_packages_of_extras() -> None:
 
 
 def test_no_import_cycle() -> None:
+    assert len([*graphlib.TopologicalSorter(imports()).static_order()]) == len(imports())
+
+
+@functools.cache
+def imports() -> dict[str, set[str]]:
     graph = grimp.build_graph("myoedge", exclude_type_checking_imports=True, cache_dir=None)
-    imported = {m: graph.find_modules_directly_imported_by(m) for m in graph.modules}
-    assert len([*graphlib.TopologicalSorter(imported).static_order()]) == len(graph.modules)
+    return {m: graph.find_modules_directly_imported_by(m) for m in graph.modules}
+
+
+READ_FAMILIES = (  # "importing family: families that it imports"; all others share by library/
+    "attention: elementwise softmax", "classic: gather norm", "conv: pool",
+    "einsum: indexing linear", "fake_quantize: elementwise", "indexing: gather",
+    "integers: cumsum", "linear: conv", "norm: elementwise", "recurrent: linear", "scan: cumsum",
+    "softmax: norm pool", "spectral: conv elementwise", "variance: pool",
+)  # fmt: skip
+
+
+def test_families_of_operators_share_code_by_their_library() -> None:
+    read = collections.defaultdict(set)
+    for importer, names in imports().items():
+        for name in names:
+            family, other = (f"{x}....".split(".")[2] for x in (importer, name))
+            inside = importer.startswith("myoedge.operators.") and family != other
+            if inside and name.startswith("myoedge.operators.") and other in families():
+                read[family].add(other)
+    found = {f"{family}: {' '.join(sorted(others))}" for family, others in read.items()}
+    assert found == {*READ_FAMILIES}
 
 
 PRONOUN = re.compile(

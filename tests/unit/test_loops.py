@@ -14,20 +14,8 @@ from torch import Tensor, nn
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import (
-    every_value,
-    real_node,
-    run_float,
-    run_int,
-)
-from myoedge.operators.turns import (
-    IN_LOOPS,
-    in_order,
-    loop_spans,
-    ordered_ends,
-    times_run,
-    turns,
-)
+from myoedge.operators.interpreter import every_value, real_node, run_float, run_int
+from myoedge.operators.turns import IN_LOOPS, in_order, loop_spans, ordered_ends, times_run, turns
 from myoedge.passes import prepare
 from myoedge.quantization import sqnr
 from myoedge.quantization.calibrate import Observer, calibrate

@@ -24,7 +24,7 @@ from myoedge.operators import base as table
 from myoedge.operators import queries
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.import_rows import aten_names, import_rows
-from myoedge.operators.pool.definition import adaptive, regular
+from myoedge.operators.library.reductions import adaptive, regular
 from tests.conv_attributes import attributes
 
 EVERY = sorted(OPS)

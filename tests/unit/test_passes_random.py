@@ -23,7 +23,7 @@ from myoedge.operators.graph_builder import (
     transpose,
 )
 from myoedge.operators.interpreter import run_float
-from myoedge.operators.pool.definition import adaptive, regular
+from myoedge.operators.library.reductions import adaptive, regular
 from myoedge.passes import prepare
 from tests.conftest import thinned
 from tests.conv_attributes import attributes

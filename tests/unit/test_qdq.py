@@ -32,8 +32,8 @@ from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.elementwise import NATIVE
 from myoedge.operators.interpreter import run_int
+from myoedge.operators.library.reductions import adaptive, regular
 from myoedge.operators.pool import onnx_window as regular_grid
-from myoedge.operators.pool.definition import adaptive, regular
 from myoedge.passes import prepare
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan

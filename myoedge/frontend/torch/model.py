@@ -8,12 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.frontend.torch.export import (
-    count_parameters,
-    example_inputs,
-    from_exported,
-    from_file,
-)
+from myoedge.frontend.torch.export import count_parameters, example_inputs, from_exported, from_file
 from myoedge.frontend.torch.load import load_exported
 from myoedge.frontend.torch.pickled_tensors import NeedsTorch
 from myoedge.frontend.torch.program_file import read_program

@@ -181,10 +181,7 @@ def without_values(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
     """
     import torch
     from torch._C import DispatchKey
-    from torch._subclasses.fake_tensor import (
-        DataDependentOutputException,
-        unset_fake_temporarily,
-    )
+    from torch._subclasses.fake_tensor import DataDependentOutputException, unset_fake_temporarily
 
     if str(call) in ONLY_WITH_VALUES:
         with unset_fake_temporarily():

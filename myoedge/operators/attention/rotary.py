@@ -21,12 +21,7 @@ from myoedge.numerics.element_type import INT8
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import FLAG, Values, is_whole, optional
-from myoedge.operators.base import (
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    add_operator,
-)
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import axis_permuted, last_axis_kept, same_shape
 from myoedge.operators.described import constant, nest_constant, operand, result, saturated

@@ -23,8 +23,8 @@ from myoedge.operators.library.classifiers import (
 )
 from myoedge.operators.library.classifiers import regressor as svm_regressor
 from myoedge.operators.library.integers import producer
+from myoedge.operators.library.reductions import reduction
 from myoedge.operators.norm.import_rows import normalized
-from myoedge.operators.pool.import_rows import reduction
 
 
 def _per_feature(values: Any, usual: float, features: int) -> Array:

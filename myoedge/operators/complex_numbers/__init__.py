@@ -13,7 +13,6 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, aten_names, first
-from myoedge.operators.layout.import_rows import fill
 from myoedge.operators.library.arithmetic import number_of
 from myoedge.operators.library.complex_numbers import (
     Complex,
@@ -33,6 +32,7 @@ from myoedge.operators.library.complex_numbers import (
     unstacked,
 )
 from myoedge.operators.library.conditions import logical_not, truth
+from myoedge.operators.library.import_moves import fill
 
 PARTS_MOST = 8  # largest exponent of a power that is expanded to products
 

@@ -14,12 +14,7 @@ from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
 from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
-from myoedge.operators.library.packing import (
-    CHANNELS,
-    channel_axes,
-    packed_channels,
-    table_operand,
-)
+from myoedge.operators.library.packing import CHANNELS, channel_axes, packed_channels, table_operand
 from myoedge.operators.library.pointwise import is_unlimited
 from myoedge.targets.chip import Engine
 

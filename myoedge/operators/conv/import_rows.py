@@ -30,7 +30,7 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.library.padding import batched, check_kernel, pads_of, per_axis
+from myoedge.operators.library.import_moves import batched, check_kernel, pads_of, per_axis
 
 
 class ConvAxis(NamedTuple):

@@ -30,7 +30,13 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments
-from myoedge.operators.library.padding import auto_pad_of, batched, check_kernel, copied, per_axis
+from myoedge.operators.library.import_moves import (
+    auto_pad_of,
+    batched,
+    check_kernel,
+    copied,
+    per_axis,
+)
 
 MOST_TAPS = 2**26  # maximum weights, zeros between dilated taps included
 

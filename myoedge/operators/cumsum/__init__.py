@@ -31,7 +31,7 @@ from myoedge.operators.described import requantised, unary_nest
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.graph_builder import GraphBuilder, as_tuple, slice_axis
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
-from myoedge.operators.pool.import_rows import largest
+from myoedge.operators.library.reductions import largest
 from myoedge.operators.qdq import Write
 from myoedge.operators.traits import Constants, Described
 

@@ -33,25 +33,12 @@ from myoedge.operators.common_rules import (
     same_shape,
     stream_except_axis,
 )
-from myoedge.operators.described import (
-    constant,
-    pairwise_nest,
-    requantised,
-    saturated,
-    unary_nest,
-)
+from myoedge.operators.described import constant, pairwise_nest, requantised, saturated, unary_nest
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, Format, int16_where
 from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel
 from myoedge.operators.kernel_formats import by_width, on_nine_cores
 from myoedge.operators.library import pointwise as flat
-from myoedge.operators.traits import (
-    SHIFT,
-    SYMMETRIC_32,
-    Constants,
-    Described,
-    Learnt,
-    Weights,
-)
+from myoedge.operators.traits import SHIFT, SYMMETRIC_32, Constants, Described, Learnt, Weights
 from myoedge.targets.chip import Engine
 
 REQUANT = ("mult", "offset", "shift")

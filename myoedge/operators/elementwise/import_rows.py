@@ -24,7 +24,7 @@ from myoedge.operators.library.arithmetic import (
     rest,
     total,
 )
-from myoedge.operators.library.conditions import choice, is_never, is_of, tested, value_of
+from myoedge.operators.library.conditions import is_of, tested, where
 from myoedge.operators.library.nonfinite import Nonfinite
 
 OWN_STATISTICS = (
@@ -60,30 +60,6 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
     scale = parameters["weight"].astype(np.float64) / root
     offset = parameters["bias"] - parameters["running_mean"] * scale
     return d.add("affine", a["input"], d.constant(scale), d.constant(offset), axis=1)
-
-
-def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import where(mask, x, y) with a constant mask as mask * x + (1 - mask) * y, otherwise as
-    `choice`."""
-    if is_never(d, a["condition"]):
-        return expand(d, a["other"], out)
-    if a["condition"] not in d.constants:
-        return choice(d, a, out)
-    chosen = d.array(a["condition"]).astype(bool)
-    sides = ((a["self"], chosen), (a["other"], ~chosen))
-    (x, kept), (y, _) = sides if value_of(d, a["self"]) is None else sides[::-1]
-    value = value_of(d, y)
-    if value is None:
-        x, y = (
-            d.add("mul", side, d.constant(mask.astype(np.float32)))
-            for side, mask in ((x, kept), (y, ~kept))
-        )
-        return expand(d, combined(d, "add", x, y, 1.0, out), out)
-    rest = np.where(kept, np.float32(0), value)
-    left = kept | np.isneginf(rest)  # to x itself minus infinity may be added
-    if not left.all():
-        x = d.add("mul", x, d.constant(left.astype(np.float32)))
-    return expand(d, combined(d, "add", x, d.constant(rest), 1.0, out) if rest.any() else x, out)
 
 
 def masked_fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:

@@ -29,11 +29,7 @@ from myoedge.operators.base import (
     add_operator,
 )
 from myoedge.operators.chains import in_tiles
-from myoedge.operators.common_rules import (
-    broadcast_streaming_rule,
-    same_attrs,
-    same_shape,
-)
+from myoedge.operators.common_rules import broadcast_streaming_rule, same_attrs, same_shape
 from myoedge.operators.described import nest_constant, requantised, saturated, unary_nest
 from myoedge.operators.elementwise import segments
 from myoedge.operators.format import EITHER_WIDTH

@@ -18,12 +18,7 @@ from myoedge.numerics.element_type import INT16, INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import AXIS
 from myoedge.operators.base import QuantizedNode, add_operator
-from myoedge.operators.common_rules import (
-    final_state,
-    same_shape,
-    stream_except_axis,
-    without_time,
-)
+from myoedge.operators.common_rules import final_state, same_shape, stream_except_axis, without_time
 from myoedge.operators.filters.quantized import LEARNT, BiquadParams, biquads_quantize, normalized
 from myoedge.operators.format import ANY, LIMITED, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster

@@ -26,24 +26,11 @@ from myoedge.numerics.element_type import INT64
 from myoedge.numerics.fixed_point import SHIFT_MAX, inverse_root
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attributes import AXIS, NOT_NEGATIVE, number
-from myoedge.operators.base import (
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    add_operator,
-)
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.chains import generated
-from myoedge.operators.common_rules import (
-    final_state,
-    same_shape,
-    stream_except_axis,
-    without_time,
-)
+from myoedge.operators.common_rules import final_state, same_shape, stream_except_axis, without_time
 from myoedge.operators.described import axes_along, operands, result, saturated
-from myoedge.operators.filters.definition import (
-    KEPT,
-    SAMPLED,
-)
+from myoedge.operators.filters.definition import KEPT, SAMPLED
 from myoedge.operators.filters.quantized import factor
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.operators.traits import Constants, Described, Span

@@ -10,7 +10,6 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.elementwise.import_rows import where
 from myoedge.operators.gather import elements
 from myoedge.operators.graph_builder import (
     GraphBuilder,
@@ -24,7 +23,8 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.layout.import_rows import picked
+from myoedge.operators.library.conditions import where
+from myoedge.operators.library.import_moves import picked
 from myoedge.operators.library.integers import is_truth
 
 

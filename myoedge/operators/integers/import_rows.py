@@ -9,10 +9,10 @@ from myoedge.graph.ir import Shape
 from myoedge.operators.cumsum import cumulative
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, slice_axis
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first, one_by_one
-from myoedge.operators.layout.import_rows import cat, stack
 from myoedge.operators.library.conditions import truth
+from myoedge.operators.library.import_moves import cat, stack
 from myoedge.operators.library.integers import calculated, constant_like, kind, whole_numbers
-from myoedge.operators.pool.import_rows import REDUCED, reduced_axes
+from myoedge.operators.library.reductions import REDUCED, reduced_axes
 
 SYMMETRIC = ("add", "mul", "min", "max")
 MATH = "integer_math"

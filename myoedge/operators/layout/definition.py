@@ -31,12 +31,7 @@ from myoedge.operators.attributes import (
     per_axis,
 )
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
-from myoedge.operators.common_rules import (
-    all_beside_axis,
-    as_in_floats,
-    axis_permuted,
-    with_entry,
-)
+from myoedge.operators.common_rules import all_beside_axis, as_in_floats, axis_permuted, with_entry
 from myoedge.operators.described import operand, result
 from myoedge.operators.format import MOVES
 from myoedge.operators.kernel import TiledKernel, on_cluster

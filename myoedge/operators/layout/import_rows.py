@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape, ranked
-from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -24,8 +23,7 @@ from myoedge.operators.graph_builder import (
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.library.conditions import converted
-from myoedge.operators.library.moves import PARTS as MOST_PARTS
-from myoedge.operators.library.padding import copied, pad, pad_onnx
+from myoedge.operators.library.import_moves import cat, copied, fill, pad, pad_onnx, stack
 
 FLOATS = frozenset((1, 10, 11, 16))  # TensorProto: float, float16, double, bfloat16
 INTEGERS = frozenset((6, 7))  # int32, int64
@@ -59,15 +57,6 @@ def filled(value: float) -> Row:
     value   its value, unless the call has an argument for it
     """
     return lambda d, a, out: d.constant(np.full(out, a.get("fill_value", value), np.float32))
-
-
-def fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import fill_ on a tensor or slice (x[..., 5:] = 0): a tensor of that shape with one value."""
-    value = a["value"]
-    if isinstance(value, str) and value not in d.constants:
-        return expand(d, reshape(d, value, (1,) * len(out)), out)
-    number = d.array(value).reshape(()) if isinstance(value, str) else value
-    return d.constant(np.full(out, number, np.float32))
 
 
 def view(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -162,23 +151,6 @@ def flip(d: GraphBuilder, a: Arguments, out: Any) -> str:
     return str(x)
 
 
-def picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
-    """Return x with the elements of axis `dim` at the indices `picks`; runs of adjacent indices
-    become one slice."""
-    if picks.dtype.kind not in "iu" or picks.ndim != 1:
-        raise Unsupported("indexing by anything but a list of integers")
-    axis = dim % len(d.shape(x))
-    runs: list[tuple[int, int]] = []  # [3, 4, 5, 0] -> [(3, 6), (0, 1)]
-    for i in (int(i) % d.shape(x)[axis] for i in picks):
-        if runs and runs[-1][1] == i:
-            runs[-1] = (runs[-1][0], i + 1)
-        else:
-            runs.append((i, i + 1))
-    if len(runs) > MOST_PARTS:
-        return d.add("take", x, axis=axis, index=tuple(int(i) % d.shape(x)[axis] for i in picks))
-    return concat(d, [slice_axis(d, x, axis, *run) for run in runs], axis)
-
-
 def roll(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     x = a["self"]
     whole = d.shape(x)
@@ -191,17 +163,6 @@ def roll(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         if cut:
             x = concat(d, [slice_axis(d, x, axis, cut, n), slice_axis(d, x, axis, 0, cut)], axis)
     return reshape(d, x, whole)
-
-
-def cat(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    parts = [x for x in a["tensors"] if 0 not in d.shape(x)]
-    return concat(d, parts, a["dim"] % len(d.shape(parts[0])))
-
-
-def stack(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    axis = a["dim"] % len(out)
-    thin = tuple(1 if i == axis else n for i, n in enumerate(out))
-    return concat(d, [reshape(d, x, thin) for x in a["tensors"]], axis)
 
 
 def repeat(d: GraphBuilder, a: Arguments, out: Shape) -> str:

@@ -18,6 +18,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape
 from myoedge.operators.import_rows import Arguments, Row, first
+from myoedge.operators.library.arithmetic import combined
 from myoedge.operators.library.integers import (
     COMPARED,
     NOT,
@@ -33,9 +34,8 @@ from myoedge.operators.library.selections import chosen
 SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 BY_ELEMENT = ("add", "maximum", "mul", "sub", "table", "where")
 FILL = -20.0 * MASK_GAP  # a fill this low hides elements, unless the other values reach it
-MASK_OFFSET = (
-    2.0**10 * LOST
-)  # that is taken off hidden scores: in their rows none of them is left over
+# taken off hidden scores: in their rows none of them is left over
+MASK_OFFSET = 2.0**10 * LOST
 MOST_ROWS = 2**16  # rows of a comparison's table
 AS_FLOATS = (
     "compute with floats: a float32 input, in addition to the ids, for arithmetic on their values"
@@ -299,3 +299,25 @@ def _chosen(d: GraphBuilder, side: Any, mask: str, chain: tuple[Any, ...]) -> st
 def value_of(d: GraphBuilder, x: Any) -> Array | None:
     """Return a number or a constant's value; None for a computed tensor."""
     return np.asarray(x, np.float32) if isinstance(x, int | float) else d.find_array(x)
+
+
+def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Import where(mask, x, y) with a constant mask as mask * x + (1 - mask) * y, otherwise as
+    `choice`."""
+    if is_never(d, a["condition"]):
+        return expand(d, a["other"], out)
+    if a["condition"] not in d.constants:
+        return choice(d, a, out)
+    chosen = d.array(a["condition"]).astype(bool)
+    sides = ((a["self"], chosen), (a["other"], ~chosen))
+    (x, kept), (y, _) = sides if value_of(d, a["self"]) is None else sides[::-1]
+    value = value_of(d, y)
+    if value is None:
+        pairs = ((x, kept), (y, ~kept))
+        x, y = (d.add("mul", z, d.constant(mask.astype(np.float32))) for z, mask in pairs)
+        return expand(d, combined(d, "add", x, y, 1.0, out), out)
+    rest = np.where(kept, np.float32(0), value)
+    left = kept | np.isneginf(rest)  # to x itself minus infinity may be added
+    if not left.all():
+        x = d.add("mul", x, d.constant(left.astype(np.float32)))
+    return expand(d, combined(d, "add", x, d.constant(rest), 1.0, out) if rest.any() else x, out)

@@ -19,12 +19,7 @@ from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import Format
 from myoedge.operators.kernel import Kernel, TiledKernel
 from myoedge.operators.library.ne16 import wide_rows_on_ne16
-from myoedge.operators.library.packing import (
-    INT8_PRODUCTS,
-    acc_bound,
-    row_sums,
-    unsigned_bound,
-)
+from myoedge.operators.library.packing import INT8_PRODUCTS, acc_bound, row_sums, unsigned_bound
 from myoedge.operators.library.rows import is_int8, row_sizes
 from myoedge.targets.chip import Engine
 

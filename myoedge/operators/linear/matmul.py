@@ -42,12 +42,7 @@ from myoedge.operators.library.ne16_rules import sums_on_ne16
 from myoedge.operators.library.packing import CHANNELS, channel_axes, scale_fields, table_operand
 from myoedge.operators.library.pointwise import broadcast_steps
 from myoedge.operators.library.rows import is_large_product
-from myoedge.operators.linear.ne16_matmul import (
-    batch_axes,
-    batched_tile,
-    is_packed,
-    matmul_on_ne16,
-)
+from myoedge.operators.linear.ne16_matmul import batch_axes, batched_tile, is_packed, matmul_on_ne16
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import ByHand, Constants, Operands
 from myoedge.targets.chip import Engine

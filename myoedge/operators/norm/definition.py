@@ -28,11 +28,7 @@ from myoedge.operators.base import (
     add_variant,
 )
 from myoedge.operators.chains import in_tiles
-from myoedge.operators.common_rules import (
-    last_axis_kept,
-    same_shape,
-    stream_except_last_axis,
-)
+from myoedge.operators.common_rules import last_axis_kept, same_shape, stream_except_last_axis
 from myoedge.operators.described import nest_constant, operand, result, saturated
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel_formats import is_large, on_nine_cores

@@ -13,10 +13,10 @@ from myoedge.graph.ir import Shape, ranked
 from myoedge.operators.elementwise.import_rows import batch_norm
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape, transpose
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
+from myoedge.operators.library.reductions import regular
 from myoedge.operators.norm.definition import LENGTH_MAX
 from myoedge.operators.norm.group_norm import LENGTH_MAX as GROUP_MAX
 from myoedge.operators.norm.group_norm import layout
-from myoedge.operators.pool.definition import regular
 
 EPS_MOST = 1e-4  # up to it, max(|x|, eps) and sqrt(|x|^2 + eps^2) differ by less than an int8 step
 VARIANCE_EPS = 1e-18  # ONNX adds 1e-9 to the deviation

@@ -17,7 +17,7 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.cases import Draw, DrawnUse
-from myoedge.operators.pool.definition import Window, adaptive, regular
+from myoedge.operators.library.reductions import Window, adaptive, regular
 from myoedge.operators.qdq import Write, Writer, channels_first, channels_last, sliced, whole
 
 

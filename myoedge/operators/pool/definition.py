@@ -24,18 +24,12 @@ from myoedge.numerics.requant import choose_requant
 from myoedge.operators.attributes import are_whole, optional, per_axis, whole
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.chains import generated
-from myoedge.operators.common_rules import (
-    CentredParams,
-    as_in_floats,
-    sum_bound,
-    with_entry,
-)
+from myoedge.operators.common_rules import CentredParams, as_in_floats, sum_bound, with_entry
 from myoedge.operators.described import nest_constant, operand, own_number, requantised, result
 from myoedge.operators.format import EITHER_WIDTH, LIMITED, int16_where
+from myoedge.operators.library.reductions import Window
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import Constants, Described, Kept, Result
-
-Window = tuple[int, int, int]  # (first element, end, divisor)
 
 
 @dataclass(frozen=True)
@@ -105,44 +99,6 @@ class WindowAxis:
         """Return a constant per window."""
         name = f"{name}_{self.along.name}"
         return NestArray(name, "int32", values.shape, values.astype(np.int32))[self.along]
-
-
-def regular(
-    n: int,
-    size: int,
-    stride: int,
-    pads: int | tuple[int, int],
-    dilation: int = 1,
-    *,
-    ceil: bool = False,
-    count_pad: bool,
-) -> tuple[Window, ...]:
-    """Return the windows of a pool along an axis of n elements as PyTorch defines them, clipped to
-    the input.
-
-    ceil        whether a last window that starts inside the input or the padding before it is kept
-    count_pad   whether the divisor of an average counts padding
-    With dilation, windows refer to the axis after `in_phases`, in which their taps are adjacent.
-    """
-    before, after = (pads, pads) if isinstance(pads, int) else pads
-    reach = (size - 1) * dilation + 1
-    starts = range(-before, n + after - reach + (stride if ceil else 1), stride)
-    phases = [len(range(phase, n, dilation)) for phase in range(dilation)]
-    windows = []
-    for start in (at for at in starts if at < n or not ceil):
-        stop, phase = min(start + reach, n + after), start % dilation
-        taps = range(max(start, phase), min(stop, n), dilation)
-        low = sum(phases[:phase]) + taps.start // dilation
-        count = len(range(start, stop, dilation)) if count_pad else len(taps)
-        windows.append((low, low + len(taps), count))
-    return tuple(windows)
-
-
-def adaptive(n: int, out: int) -> tuple[Window, ...]:
-    """Return the windows floor(i n / out) .. ceil((i + 1) n / out) of PyTorch's adaptive
-    pooling."""
-    edges = [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
-    return tuple((low, high, high - low) for low, high in edges)
 
 
 def _are_windows(value: Any, extent: int) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import outer_inner
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -22,9 +21,17 @@ from myoedge.operators.graph_builder import (
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.library.conditions import truth
-from myoedge.operators.library.padding import batched, before_infinite_pad, pads_of, per_axis
-from myoedge.operators.pool.definition import adaptive as adaptive_windows
-from myoedge.operators.pool.definition import regular as regular_windows
+from myoedge.operators.library.import_moves import batched, before_infinite_pad, pads_of, per_axis
+from myoedge.operators.library.reductions import (
+    REDUCED,
+    reduced,
+    largest,
+    least,
+    reduced_axes,
+    reduction,
+)
+from myoedge.operators.library.reductions import adaptive as adaptive_windows
+from myoedge.operators.library.reductions import regular as regular_windows
 
 
 def dilations(a: Arguments, rank: int) -> tuple[int, ...]:
@@ -136,29 +143,6 @@ def _over_three(d: GraphBuilder, op: str, x: str, attrs: Mapping[str, Any]) -> s
     return reshape(d, y, (n, len(along), *d.shape(y)[1:]))
 
 
-def reduction(op: str, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> Row:
-    """Return a function that imports a reduction (`op`); without an axes argument, all axes are
-    reduced.
-
-    before, after   pointwise functions before and after the reduction
-    """
-
-    def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-        axes, x = {*reduced_axes(d, a)}, first(a)
-        if op == "max_pool":
-            inner, pads = before_infinite_pad(d, x, math.inf if before else -math.inf)
-            x = inner if axes.issuperset(i for i, pair in enumerate(pads) if any(pair)) else x
-        x = d.add("table", x, chain=tuple(before)) if before else x
-        y = _reduced(d, op, x, axes, keepdim=bool(a.get("keepdim", False)), out=out)
-        return d.add("table", y, chain=tuple(after)) if after else y
-
-    return row
-
-
-largest = reduction("max_pool")
-least = reduction("max_pool", [("neg",)], [("neg",)])
-
-
 def any_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Import any(): 1 if at least one element is not 0."""
     return str(largest(d, {"dim": None, **a, "self": truth(d, first(a))}, out))
@@ -195,56 +179,20 @@ def product(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return reshape(d, x, out)
 
 
-def reduced_axes(d: GraphBuilder, a: Arguments) -> list[int]:
-    """Return the axes to reduce; without the argument all axes, or none with ONNX's
-    noop_with_empty_axes."""
-    rank, dims = len(d.shape(first(a))), as_tuple([] if a.get("dim") is None else a["dim"], 1)
-    axes = sorted({axis % rank for axis in dims})
-    return [*range(rank)] if not dims and not a.get("noop") else axes
-
-
 def spatial_reduction(op: str) -> Row:
     """Return a function that imports `op` over all axes after the second, which keep size 1."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         axes = set(range(2, len(d.shape(a["self"]))))
-        return _reduced(d, op, a["self"], axes, keepdim=True, out=out)
+        return reduced(d, op, a["self"], axes, keepdim=True, out=out)
 
     return row
-
-
-def _reduced(d: GraphBuilder, op: str, x: str, axes: set[int], *, keepdim: bool, out: Shape) -> str:
-    if not axes:
-        return x
-    if op == "max_pool":
-        return reshape(d, _largest(d, x, axes), out)
-    return d.add(op, x, axes=tuple(sorted(axes)), keepdim=keepdim)
-
-
-def _largest(d: GraphBuilder, x: str, axes: set[int]) -> str:
-    """Add the maximum over axes as a max pool with one window per reduced axis; reduced axes have
-    extent 1."""
-    shape, rank = d.shape(x), len(d.shape(x))
-    if rank in (3, 4) and not axes & {0, 1}:
-        whole = tuple(
-            ((0, n, n),) if i in axes else tuple((at, at + 1, 1) for at in range(n))
-            for i, n in enumerate(shape[2:], start=2)
-        )
-        y = d.add("max_pool", transpose(d, x, channels_last(rank)), windows=whole)
-        return channels_first(d, y)
-    for axis in sorted(axes):
-        outer, n, inner = outer_inner(d.shape(x), axis)
-        kept = tuple(1 if i == axis else m for i, m in enumerate(d.shape(x)))
-        y = d.add("max_pool", reshape(d, x, (outer, n, inner)), windows=(((0, n, n),),))
-        x = reshape(d, y, kept)
-    return x
 
 
 WINDOWS = (
     "(self, *, kernel_size: kernel_shape, stride: strides = None, dilation: dilations = None, "
     "pads=None, auto_pad='NOTSET', ceil_mode=False"
 )
-REDUCED = "(self, dim: axes, *, keepdim: keepdims = True, noop: noop_with_empty_axes = False)"
 
 ROWS = (
     *(

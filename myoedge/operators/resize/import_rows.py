@@ -19,7 +19,7 @@ from myoedge.operators.graph_builder import (
     transpose,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
-from myoedge.operators.library.padding import copied
+from myoedge.operators.library.import_moves import copied
 from myoedge.operators.resize.coordinates import (
     PLACES,
     ResizedAxis,

@@ -17,12 +17,7 @@ from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams, ResultParams
 from myoedge.numerics.requant import TERM_FACTOR_MAX, choose_sum_requant
 from myoedge.operators.attributes import ANY_NUMBER, AXIS, FLAG, optional
-from myoedge.operators.base import (
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    add_operator,
-)
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.chains import generated
 from myoedge.operators.common_rules import (
     all_beside_axis,

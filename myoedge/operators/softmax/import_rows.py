@@ -11,12 +11,11 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.common_rules import ROW_MAX
-from myoedge.operators.elementwise.import_rows import where
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, concat, reshape
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
-from myoedge.operators.library.conditions import compared
+from myoedge.operators.library.conditions import compared, where
 from myoedge.operators.library.masks import masked_softmax
-from myoedge.operators.pool.import_rows import largest, least, reduction
+from myoedge.operators.library.reductions import largest, least, reduction
 
 LARGEST_ON_HOST = "move it to the host, after the network"
 MOST_TAKEN = 8  # largest elements: each of them costs some ten operators

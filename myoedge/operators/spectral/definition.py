@@ -19,20 +19,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import evaluate
 from myoedge.numerics.requant import choose_sum_requant
 from myoedge.operators.attributes import CHAIN, MOST_TIMES, chosen, optional, whole
-from myoedge.operators.base import (
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    add_operator,
-)
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.format import EITHER, SIXTEEN, Format
-from myoedge.operators.kernel import (
-    OUT,
-    AffineExpr,
-    Operand,
-    TiledKernel,
-    on_cluster,
-)
+from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
 from myoedge.operators.spectral.fourier import INT31, halved, products_of, tables_of, transformed
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import (

@@ -29,7 +29,7 @@ from myoedge.operators.library.complex_numbers import (
     tensor,
     unstacked,
 )
-from myoedge.operators.library.padding import padded
+from myoedge.operators.library.import_moves import padded
 from myoedge.operators.spectral.transforms import (
     Transform,
     axes_of,

@@ -28,8 +28,8 @@ from myoedge.operators.described import own_number, requantised, result
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, as_tuple
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
+from myoedge.operators.library.reductions import REDUCED, reduction
 from myoedge.operators.pool import reduce
-from myoedge.operators.pool.import_rows import REDUCED, reduction
 from myoedge.operators.qdq import Write, Writer, number, whole
 from myoedge.operators.traits import Constants, Described
 

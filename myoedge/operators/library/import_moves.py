@@ -6,18 +6,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
     as_tuple,
     concat,
+    expand,
     reshape,
     slice_axis,
 )
 from myoedge.operators.import_rows import Arguments
 from myoedge.operators.library.integers import producer
+from myoedge.operators.library.moves import PARTS as MOST_PARTS
 
 
 def copied(d: GraphBuilder, x: str, counts: Sequence[int], *, whole: bool) -> str:
@@ -186,3 +192,40 @@ def pads_of(a: Arguments, sizes: Shape, kernel: Shape, stride: Shape, dilation: 
     if math.prod(n + flat[i] + flat[rank + i] for i, n in enumerate(sizes)) > MOST_PADDED:
         raise Unsupported(f"pads {list(flat)}")
     return tuple(zip(flat[:rank], flat[rank:], strict=True))
+
+
+def fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Import fill_ on a tensor or slice (x[..., 5:] = 0): a tensor of that shape with one value."""
+    value = a["value"]
+    if isinstance(value, str) and value not in d.constants:
+        return expand(d, reshape(d, value, (1,) * len(out)), out)
+    number = d.array(value).reshape(()) if isinstance(value, str) else value
+    return d.constant(np.full(out, number, np.float32))
+
+
+def picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
+    """Return x with the elements of axis `dim` at the indices `picks`; runs of adjacent indices
+    become one slice."""
+    if picks.dtype.kind not in "iu" or picks.ndim != 1:
+        raise Unsupported("indexing by anything but a list of integers")
+    axis = dim % len(d.shape(x))
+    runs: list[tuple[int, int]] = []  # [3, 4, 5, 0] -> [(3, 6), (0, 1)]
+    for i in (int(i) % d.shape(x)[axis] for i in picks):
+        if runs and runs[-1][1] == i:
+            runs[-1] = (runs[-1][0], i + 1)
+        else:
+            runs.append((i, i + 1))
+    if len(runs) > MOST_PARTS:
+        return d.add("take", x, axis=axis, index=tuple(int(i) % d.shape(x)[axis] for i in picks))
+    return concat(d, [slice_axis(d, x, axis, *run) for run in runs], axis)
+
+
+def cat(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    parts = [x for x in a["tensors"] if 0 not in d.shape(x)]
+    return concat(d, parts, a["dim"] % len(d.shape(parts[0])))
+
+
+def stack(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    axis = a["dim"] % len(out)
+    thin = tuple(1 if i == axis else n for i, n in enumerate(out))
+    return concat(d, [reshape(d, x, thin) for x in a["tensors"]], axis)
