@@ -37,8 +37,7 @@ from myoedge.nest.undecided import Undecided
 from myoedge.nest.views import view_of
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.described import nest_constant
-from myoedge.operators.numbers_as_data import numbers_as_data
+from myoedge.operators.described import nest_constant, numbers_as_data
 
 Index = tuple[Affine, ...]
 LIMITS = {"low", "high"}  # of results per channel, which follow from their scale

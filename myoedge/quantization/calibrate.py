@@ -18,7 +18,7 @@ from myoedge.numerics.quant_params import round_up_12_bits
 from myoedge.operators.base import OPS
 from myoedge.operators.embedding import table_range
 from myoedge.operators.interpreter import PRE
-from myoedge.operators.library.integers import truth_range
+from myoedge.operators.library.known_values import truth_range
 from myoedge.quantization.choice_ranges import choice_ranges
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range, masked_ranges

@@ -19,7 +19,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import FLOAT_MAX, NEXT_CHOICE, Chain, branches
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, activated, has_table, real_node
-from myoedge.operators.library.signs import POINTS
+from myoedge.operators.library.known_values import POINTS
 from myoedge.operators.turns import IN_LOOPS
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import BOOLEAN, Range

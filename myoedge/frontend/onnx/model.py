@@ -45,7 +45,7 @@ from myoedge.frontend.refusals import Refusal, constant_output, refusal_of, unsu
 from myoedge.graph.ir import Graph
 from myoedge.graph.rewrite import format_of
 from myoedge.operators.graph_builder import Unsupported
-from myoedge.operators.library.integers import kind
+from myoedge.operators.library.known_values import kind
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto

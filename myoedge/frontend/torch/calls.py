@@ -37,7 +37,7 @@ from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Row, aten_names
 from myoedge.operators.library.complex_numbers import is_complex, paired
 from myoedge.operators.library.conditions import AS_FLOATS, added_mask, converted
-from myoedge.operators.library.integers import kind
+from myoedge.operators.library.known_values import kind
 from myoedge.operators.norm.import_rows import normalized
 
 _WEIGHT = re.compile(r"(\.|(?<=_proj)_)weight\.const$")

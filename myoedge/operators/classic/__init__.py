@@ -22,7 +22,7 @@ from myoedge.operators.library.classifiers import (
     winner,
 )
 from myoedge.operators.library.classifiers import regressor as svm_regressor
-from myoedge.operators.library.integers import producer
+from myoedge.operators.library.known_values import producer
 from myoedge.operators.library.reductions import reduction
 from myoedge.operators.norm.import_rows import normalized
 

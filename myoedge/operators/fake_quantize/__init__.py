@@ -24,7 +24,7 @@ from myoedge.operators.format import INT8_ALONE
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.kernel import on_cluster
-from myoedge.operators.library.integers import producer
+from myoedge.operators.library.known_values import producer
 from myoedge.operators.library.pointwise import lookup
 from myoedge.operators.qdq import Write, Writer, number
 from myoedge.operators.traits import Constants

@@ -32,7 +32,7 @@ from myoedge.operators.graph_builder import (
 from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.library.conditions import BY_INTEGERS, rows_by
 from myoedge.operators.library.import_moves import picked
-from myoedge.operators.library.integers import calculated, constant_behind, producer, span_of
+from myoedge.operators.library.known_values import calculated, constant_behind, producer, span_of
 from myoedge.operators.qdq import Write, Writer, whole
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import Described, Kept, Operands, Result

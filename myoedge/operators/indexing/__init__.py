@@ -25,7 +25,7 @@ from myoedge.operators.graph_builder import (
 from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.library.conditions import where
 from myoedge.operators.library.import_moves import picked
-from myoedge.operators.library.integers import is_truth
+from myoedge.operators.library.known_values import is_truth
 
 
 def index_add(d: GraphBuilder, a: Arguments, out: Shape) -> str:

@@ -31,7 +31,7 @@ from myoedge.operators.integers.definition import (
     whole,
     wrapped,
 )
-from myoedge.operators.library.integers import COMPARED, FUNCTIONS
+from myoedge.operators.library.known_values import COMPARED, FUNCTIONS
 from myoedge.operators.qdq import Write, Writer
 from myoedge.operators.qdq import whole as constant
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState

@@ -48,7 +48,7 @@ from myoedge.operators.common_rules import (
 )
 from myoedge.operators.described import constant, nest_constant, operand, result
 from myoedge.operators.format import INTEGERS, Format
-from myoedge.operators.library.integers import COMPARED, FUNCTIONS
+from myoedge.operators.library.known_values import COMPARED, FUNCTIONS
 from myoedge.operators.traits import (
     INTEGERS_32,
     Constants,

@@ -11,7 +11,7 @@ from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, 
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first, one_by_one
 from myoedge.operators.library.conditions import truth
 from myoedge.operators.library.import_moves import cat, stack
-from myoedge.operators.library.integers import calculated, constant_like, kind, whole_numbers
+from myoedge.operators.library.known_values import calculated, constant_like, kind, whole_numbers
 from myoedge.operators.library.reductions import REDUCED, reduced_axes
 
 SYMMETRIC = ("add", "mul", "min", "max")

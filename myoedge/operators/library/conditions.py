@@ -19,7 +19,7 @@ from myoedge.numerics.element_type import INT32
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape
 from myoedge.operators.import_rows import Arguments, Row, first
 from myoedge.operators.library.arithmetic import combined
-from myoedge.operators.library.integers import (
+from myoedge.operators.library.known_values import (
     COMPARED,
     NOT,
     calculated,

@@ -22,7 +22,7 @@ from myoedge.operators.graph_builder import (
     slice_axis,
 )
 from myoedge.operators.import_rows import Arguments
-from myoedge.operators.library.integers import producer
+from myoedge.operators.library.known_values import producer
 from myoedge.operators.library.moves import PARTS as MOST_PARTS
 
 

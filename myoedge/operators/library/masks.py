@@ -20,7 +20,7 @@ from myoedge.graph.ir import Node, Shape, ranked
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
-from myoedge.operators.library.integers import NOT, is_truth, producer
+from myoedge.operators.library.known_values import NOT, is_truth, producer
 
 MASK_GAP = 50.0  # exp(-50) is 2e-22: a score this far below its row's largest has probability 0
 LOST = 2.0**20  # an addend this large erases the scores in float32, as a selection would

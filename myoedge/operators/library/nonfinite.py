@@ -20,9 +20,16 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
-from myoedge.operators.library.integers import NOT, producer
+from myoedge.operators.library.known_values import (
+    ANY,
+    IMPOSSIBLE,
+    NOT,
+    producer,
+    results,
+    sign_of,
+    sign_of_result,
+)
 from myoedge.operators.library.masks import full, once
-from myoedge.operators.library.signs import ANY, IMPOSSIBLE, results, sign_of, sign_of_result
 
 VALUES: Mapping[str, float] = {"posinf": math.inf, "neginf": -math.inf, "nan": math.nan}
 TESTS: Mapping[str, Chain] = {

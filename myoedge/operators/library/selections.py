@@ -10,10 +10,9 @@ import numpy as np
 from myoedge.graph.match import require
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import evaluate
-from myoedge.operators.library.integers import NOT, is_truth, producer
+from myoedge.operators.library.known_values import NOT, arguments, is_truth, producer, results
 from myoedge.operators.library.masks import once
 from myoedge.operators.library.nonfinite import VALUES, Nonfinite
-from myoedge.operators.library.signs import arguments, results
 
 BOTH_ENDS: Mapping[str, np.ufunc] = {"mul": np.multiply, "maximum": np.maximum}  # of truth values
 Known = Mapping[str, Array]  # truth values, and arguments of functions, that are taken as known

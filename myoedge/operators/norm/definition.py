@@ -29,10 +29,9 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import last_axis_kept, same_shape, stream_except_last_axis
-from myoedge.operators.described import nest_constant, operand, result, saturated
+from myoedge.operators.described import nest_constant, operand, read_as_data, result, saturated
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel_formats import is_large, on_nine_cores
-from myoedge.operators.numbers_as_data import read_as_data
 from myoedge.operators.traits import (
     BOUND,
     SHIFT,

@@ -24,9 +24,9 @@ from myoedge.operators.library.conditions import truth
 from myoedge.operators.library.import_moves import batched, before_infinite_pad, pads_of, per_axis
 from myoedge.operators.library.reductions import (
     REDUCED,
-    reduced,
     largest,
     least,
+    reduced,
     reduced_axes,
     reduction,
 )
