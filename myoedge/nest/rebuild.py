@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, cast
 
+from myoedge.nest.carried import Scan
 from myoedge.nest.ir import Array, Binary, Element, Expr, Number, walk
 
 
@@ -47,22 +48,46 @@ def rebuilt(*values: Expr, change: Callable[[Expr, Mapping[int, Expr]], Expr]) -
 
 
 def merged(values: Sequence[Expr]) -> dict[int, Expr]:
-    """Return id of each part of formulas -> the one part that stands for all parts equal to it."""
+    """Return id of each part of formulas -> the one part that stands for all parts equal to it.
+    Carried values are equal if their starts and their next values are."""
     known: dict[Hashable, Expr] = {}
+    carried = _recurrences(values)
 
     def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
         own = with_operands(part, made)
-        values = (getattr(own, field.name) for field in fields(cast(Any, own)))
-        return known.setdefault((type(own), *map(_key, values)), own)
+        return known.setdefault(carried.get(id(part)) or _key_of(own, {}), own)
 
     return rebuilt(*values, change=change)
 
 
-def _key(value: Any) -> Hashable:
-    """Return a key that is equal for equal fields of parts; operands and arrays are themselves."""
-    if isinstance(value, tuple):
-        return tuple(map(_key, value))
-    return id(value) if isinstance(value, (Expr, Array)) else value
+def _recurrences(values: Sequence[Expr]) -> dict[int, Hashable]:
+    """Return id of each carried value -> a key that is equal for values of equal recurrences."""
+    numbers: dict[Hashable, int] = {}  # of the structures of parts
+    found: dict[int, Hashable] = {}
+    for scan in (x for x in walk(*values) if isinstance(x, Scan)):
+        own = {id(state): -1 - at for at, state in enumerate(scan.states)}
+        for part in walk(*scan.starts, *scan.nexts):
+            key = found.get(id(part)) or _key_of(part, own)
+            own.setdefault(id(part), numbers.setdefault(key, len(numbers)))
+        changes = tuple(own[id(x)] for x in (*scan.starts, *scan.nexts))
+        for at, state in enumerate(scan.states):
+            found.setdefault(id(state), (_key_of(state, {}), at, changes))
+    return found
+
+
+def _key_of(part: Expr, numbers: Mapping[int, int]) -> Hashable:
+    """Return a key that is equal for parts with equal fields.
+
+    numbers   id of an operand -> the number that stands for it, in place of the id
+    """
+
+    def key(value: Any) -> Hashable:
+        if isinstance(value, tuple):
+            return tuple(map(key, value))
+        is_part = isinstance(value, (Expr, Array))
+        return numbers.get(id(value), id(value)) if is_part else value
+
+    return type(part), *(key(getattr(part, f.name)) for f in fields(cast(Any, part)))
 
 
 def with_operands(part: Expr, made: Mapping[int, Expr]) -> Expr:

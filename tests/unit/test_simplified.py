@@ -9,10 +9,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from myoedge.nest.carried import Carried
 from myoedge.nest.formulas import clip, maximum, where
 from myoedge.nest.intervals import intervals
 from myoedge.nest.ir import Array, Axis, Binary, Expr, Lookup, Nest, walk
+from myoedge.nest.rebuild import merged
 from myoedge.nest.reference import NestReference
+from myoedge.nest.scan import scan
 from myoedge.nest.simplify import simplified
 from myoedge.nest.tabled import ELEMENTS, shortest
 from myoedge.numerics.fixed_point import INT32_MAX
@@ -153,3 +156,17 @@ def test_parts_that_are_equal_are_one() -> None:
     made = shortest([one, same, other], 1)
     assert made[id(one)] is made[id(same)]
     assert made[id(one)] is not made[id(other)]
+
+
+def test_equal_recurrences_are_one_part_and_others_stay_apart() -> None:
+    def total(start: int, factor: int) -> Expr:
+        return scan(AXIS, start, lambda before: clip(before + factor * A, -99, 99), (-99, 99))
+
+    values = [total(0, 1), total(0, 1), total(50, 1), total(0, 2)]
+    parts = merged(values)
+    made = [parts[id(value)] for value in values]
+    assert len({id(x) for x in walk(*made) if isinstance(x, Carried)}) == 3
+    x = np.random.default_rng(0).integers(-128, 128, COUNT)
+    for before, after in zip(values, made, strict=True):
+        wanted, found = (NestReference.of(nest_of(v))(x, x, x) for v in (before, after))
+        np.testing.assert_array_equal(found, wanted)
