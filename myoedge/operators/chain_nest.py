@@ -110,10 +110,7 @@ def turn_axis(flat: FlatNest) -> dict[str, int]:
 
 
 def sequences(
-    flat: FlatNest,
-    operands: Sequence[Operand],
-    arrays: Sequence[str],
-    results: Sequence[str],
+    flat: FlatNest, operands: Sequence[Operand], arrays: Sequence[str], results: Sequence[str]
 ) -> list[Operand]:
     """Return the operands and results of an iteration as those of all: a row of a sequence becomes
     the sequence.
@@ -174,11 +171,7 @@ def scan_axes(flat: FlatNest) -> tuple[dict[str, int], list[AffineExpr]]:
 
 
 def scan_in_tiles(
-    step: QuantizedNode,
-    flat: FlatNest,
-    text: CKernel,
-    inputs: Sequence[Operand],
-    engine: Engine,
+    step: QuantizedNode, flat: FlatNest, text: CKernel, inputs: Sequence[Operand], engine: Engine
 ) -> TiledKernel:
     """Return the tiled kernel of layers that carry values along an axis.
 

@@ -164,10 +164,7 @@ IMPORTED: Spec[Graph] = (
         lambda graph: iter({*graph.outputs} - {*graph.inputs, *graph.producer}),
         "an output is written by nothing",
     ),
-    (
-        every(_as_computed),
-        "shape or type differs from the operator's result",
-    ),
+    (every(_as_computed), "shape or type differs from the operator's result"),
     (lambda graph: (x for x in graph.tensors if 0 in graph.shape(x)), "a tensor has no elements"),
     (every(_attributes_allowed), "an attribute has a value that its operator does not allow"),
     (_finite, "a constant operand is not float32"),

@@ -94,10 +94,7 @@ class ElementwiseOperator:
         FORMULAS[name] = formula
 
     def __init__(
-        self,
-        attrs: Attrs,
-        site: QuantizeInputs | None = None,
-        step: QuantizedNode | None = None,
+        self, attrs: Attrs, site: QuantizeInputs | None = None, step: QuantizedNode | None = None
     ):
         self.attrs: Mapping[str, float] = attrs
         self._site, self._step = site, step

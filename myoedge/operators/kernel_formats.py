@@ -113,9 +113,7 @@ NINE_CORES_MACS = 2**18
 
 
 def low_scratch_fallback(
-    tiling: Tiling,
-    *formats: Format,
-    accepts: Callable[[QuantizedNode], bool] = lambda node: True,
+    tiling: Tiling, *formats: Format, accepts: Callable[[QuantizedNode], bool] = lambda node: True
 ) -> Kernel:
     """Return a slower kernel with little scratch, for layers whose other kernels need more scratch
     than fits in L1."""

@@ -259,9 +259,7 @@ ATTENTION = add_operator(
     kernels=(
         *on_nine_cores(in_tiles, _is_large, Format((EITHER,), EITHER, together=(0, 1, 2))),
         sums_on_ne16(
-            lambda step, engine: on_ne16(in_tiles(step, engine), step),
-            INT8_ALONE,
-            sees_all_keys,
+            lambda step, engine: on_ne16(in_tiles(step, engine), step), INT8_ALONE, sees_all_keys
         ),
         sums_on_ne16(
             lambda step, engine: resident_on_ne16(in_tiles(step, engine), step),

@@ -290,10 +290,7 @@ def pair_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
     shared = {name: row for text, row in SHARED.items() for name in aten_names(text)}
     products = {name: matrix_product(rows[name]) for name in aten_names("matmul mm bmm mv")}
     linear = {name: on_parts(rows[name]) for name in aten_names(LINEAR) if name in rows}
-    written = {
-        "slice_scatter select_scatter": scattered,
-        "index_put": index_put,
-    }
+    written = {"slice_scatter select_scatter": scattered, "index_put": index_put}
     writing = {
         name: write(rows[name]) for text, write in written.items() for name in aten_names(text)
     }

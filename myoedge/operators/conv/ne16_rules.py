@@ -230,9 +230,4 @@ def turned_strides(regions: Mapping[str, Region]) -> Fields:
     """Bytes between rows and columns of regions that were turned."""
     x, y = (regions[name].extent for name in "xy")
     c, k = x[3] * x[4], y[3] * y[4]
-    return {
-        "conv.row_stride": c,
-        "x_column": x[1] * c,
-        "conv.y_stride": y[1] * k,
-        "y_row": k,
-    }
+    return {"conv.row_stride": c, "x_column": x[1] * c, "conv.y_stride": y[1] * k, "y_row": k}

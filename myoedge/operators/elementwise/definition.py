@@ -94,8 +94,7 @@ def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
 def sum_meaning(step: QuantizedNode[SumParams]) -> Nest:
     c = step.integers
     return pairwise_nest(
-        step,
-        lambda a, b: saturated(step, (a * c.a_mult + b * c.b_mult + c.offset) >> c.shift),
+        step, lambda a, b: saturated(step, (a * c.a_mult + b * c.b_mult + c.offset) >> c.shift)
     )
 
 

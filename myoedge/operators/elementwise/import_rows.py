@@ -284,9 +284,7 @@ ROWS = (
     ImportRow("table", shrink, onnx="Shrink(self, *, lambd=0.5, bias=0.0)"),
     ImportRow("table", function(("threshold", "threshold", "value")), "threshold"),
     ImportRow(
-        "table",
-        function(("threshold", "alpha", 0.0)),
-        onnx="ThresholdedRelu(self, *, alpha=1.0)",
+        "table", function(("threshold", "alpha", 0.0)), onnx="ThresholdedRelu(self, *, alpha=1.0)"
     ),
     ImportRow(
         "table",

@@ -135,13 +135,7 @@ def _padded_rows(rows: Array) -> Operand:
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     y = regions["y"]
-    return {
-        "ids": "@ids",
-        "y": "@y",
-        "n": y.extent[0],
-        "start": y.start[1],
-        "bytes": y.extent[1],
-    }
+    return {"ids": "@ids", "y": "@y", "n": y.extent[0], "start": y.start[1], "bytes": y.extent[1]}
 
 
 def shape(attrs: Attrs, ids: Shape, table: Shape) -> Shape:
@@ -241,11 +235,7 @@ def nest(step: QuantizedNode) -> Nest:
 
 EMBEDDING = add_operator(
     name="embedding",
-    attributes={
-        "first": ANY_INTEGER,
-        "rows": whole(0, INT32.high),
-        "dtype": type_of_operand(0),
-    },
+    attributes={"first": ANY_INTEGER, "rows": whole(0, INT32.high), "dtype": type_of_operand(0)},
     doc="rows of a constant table by integers: token embeddings, one-hot, comparisons of "
     "integers with a number",
     shape=shape,

@@ -72,10 +72,7 @@ def _quantize(inputs: QuantizeInputs) -> TableParams:
 FAKE_QUANTIZE = add_variant(
     TABLE,
     name="fake_quantize",
-    attributes={
-        "scale": POSITIVE,
-        **dict.fromkeys(("zero_point", "low", "high"), ANY_INTEGER),
-    },
+    attributes={"scale": POSITIVE, **dict.fromkeys(("zero_point", "low", "high"), ANY_INTEGER)},
     doc="rounding to a scale and a zero point that the file gives",
     real=lambda attrs, x: fake_quantized(attrs, x).astype(x.dtype),
     constants=Constants(_quantize, kinds=(TableParams,)),

@@ -115,10 +115,7 @@ def _normalised(table: None, x: Array, power: Array) -> Array:
 
 
 NORMALISED = Primitive(
-    "me_normalised",
-    "me_normalised.h",
-    _normalised,
-    lambda table, x, power: (-MOST << Q, MOST << Q),
+    "me_normalised", "me_normalised.h", _normalised, lambda table, x, power: (-MOST << Q, MOST << Q)
 )
 
 

@@ -76,8 +76,7 @@ def reshaped(attrs: Attrs, x: Shape) -> Shape:
 
 
 data_movement = partial(  # adds an operator whose results are unchanged input elements
-    add_operator,
-    result=Result(kept=Kept.ELEMENTS),
+    add_operator, result=Result(kept=Kept.ELEMENTS)
 )
 
 RESHAPE = data_movement(

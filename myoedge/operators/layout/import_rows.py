@@ -232,8 +232,6 @@ ROWS = (
     ImportRow("expand", repeat_each, "repeat_interleave.self_int"),
     ImportRow("pad", pad, "pad constant_pad_nd"),
     ImportRow(
-        "pad",
-        pad_onnx,
-        onnx="Pad(self, pads: ints, value: float, axes: ints, *, mode='constant')",
+        "pad", pad_onnx, onnx="Pad(self, pads: ints, value: float, axes: ints, *, mode='constant')"
     ),
 )

@@ -237,9 +237,7 @@ def constant_of(b: GraphBuilder, part: Part) -> Array | None:
     return b.array(part).astype(np.float64) if part in b.constants else None
 
 
-def of_both(
-    function: Callable[[GraphBuilder, Complex, Complex, Arguments, Shape], Any],
-) -> Row:
+def of_both(function: Callable[[GraphBuilder, Complex, Complex, Arguments, Shape], Any]) -> Row:
     """Return an import function that converts the arguments `self` and `other` to complex pairs and
     calls function(builder, self, other, arguments, output shape)."""
     return lambda b, a, out: function(b, pair_of(b, a["self"]), pair_of(b, a["other"]), a, out)

@@ -232,8 +232,7 @@ def filter_cycles(
     """
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
     return _by_outputs(
-        k,
-        lambda n: groups * (read + tiles * (18 + n * bits)) + tiles * _results_cycles(n, scale),
+        k, lambda n: groups * (read + tiles * (18 + n * bits)) + tiles * _results_cycles(n, scale)
     )
 
 

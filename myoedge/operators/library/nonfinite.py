@@ -220,8 +220,7 @@ class Nonfinite:
             return own
         after = (k for k, value in at_nonfinite(chain).items() if is_kind(value, kind))
         return self.union(
-            self.unless(self.where(base, "any"), own),
-            *(self.where(base, k) for k in after),
+            self.unless(self.where(base, "any"), own), *(self.where(base, k) for k in after)
         )
 
     def _where_sum(self, node: Node, kind: str) -> str:

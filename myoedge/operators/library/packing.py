@@ -253,12 +253,7 @@ def weight_operands(
     shape = (groups, k, channels.nbytes // len(channels))
     return (
         Operand(
-            "weights",
-            "weights",
-            (groups, k, size),
-            index,
-            itemsize=weights.itemsize,
-            array=weights,
+            "weights", "weights", (groups, k, size), index, itemsize=weights.itemsize, array=weights
         ),
         Operand("channels", "channels", shape, index, array=channels),
     )

@@ -181,10 +181,7 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of an int16 sum of two operands."""
     numbers = ("a_mult", "b_mult", "offset", "shift")
     op = {**step.integers.named(numbers), "low": step.low, "high": step.high}
-    return replace(
-        wide_pair(step, engine, "me_add_s16", op),
-        nine_cores=engine.control_core,
-    )
+    return replace(wide_pair(step, engine, "me_add_s16", op), nine_cores=engine.control_core)
 
 
 def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) -> TiledKernel:
@@ -242,11 +239,7 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
         function="me_table_s8",
         axes=axes,
         split=("i0",),
-        operands=(
-            Operand("x", 0, (n,), tuple(dims)),
-            Operand.whole("table", step.integers.lut),
-            y,
-        ),
+        operands=(Operand("x", 0, (n,), tuple(dims)), Operand.whole("table", step.integers.lut), y),
         op={"table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
         work=lambda sizes: row_work(y, sizes, engine.cores, 4.0),

@@ -155,12 +155,7 @@ def _matmul(w: Writer, step: QuantizedNode, a: str, b: str) -> str:
     return w.node("MatMul", a, b)
 
 
-WRITE: Mapping[str, Write] = {
-    "gates": _added,
-    "linear": _linear,
-    "sums": _added,
-    "matmul": _matmul,
-}
+WRITE: Mapping[str, Write] = {"gates": _added, "linear": _linear, "sums": _added, "matmul": _matmul}
 
 
 def draw_linear(d: Draw) -> DrawnUse:

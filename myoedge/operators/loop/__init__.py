@@ -160,12 +160,7 @@ moves_rows = partial(
     result=Result(kept=Kept.ELEMENTS),
     kernels=(*on_cluster(_copied, MOVES), *on_cluster(_generated, EITHER_WIDTH)),
 )
-copies = partial(
-    moves_rows,
-    shape=same_shape,
-    real=_first,
-    integer=Described(copied),
-)
+copies = partial(moves_rows, shape=same_shape, real=_first, integer=Described(copied))
 
 
 LOOP_STATE = copies(name=STATE, doc="a state of a loop; its initial value is the operand")

@@ -250,9 +250,7 @@ ROWS = (
     ),
     ImportRow("rms_norm group_norm", unit_length, onnx="LpNormalization(self, *, axis=-1, p=2)"),
     ImportRow(
-        "avg_pool",
-        local_response,
-        onnx="LRN(self, *, size, alpha=0.0001, beta=0.75, bias=1.0)",
+        "avg_pool", local_response, onnx="LRN(self, *, size, alpha=0.0001, beta=0.75, bias=1.0)"
     ),
     ImportRow("sum", cosine_similarity, "cosine_similarity"),
 )

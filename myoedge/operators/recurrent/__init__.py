@@ -102,17 +102,13 @@ GATES = add_operator(
     constants=Constants(quantize_beside, kinds=(WeightedParams,), learnt=LEARNT),
     kernels=(
         *on_cluster(
-            rows_of_16_bits,
-            GATE_SUMS,
-            Format((EITHER,), SIXTEEN, WIDE_BITS, where=ROOM_FOR_SUMS),
+            rows_of_16_bits, GATE_SUMS, Format((EITHER,), SIXTEEN, WIDE_BITS, where=ROOM_FOR_SUMS)
         ),
         *int16_rows_on_ne16(GATE_SUMS),
     ),
     weights=Weights((1, 2), multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1])),
     result=Result(
-        dtype="int16",
-        reach=-GATE_PARAMS.low * GATE_PARAMS.scale,
-        fixed_params=gate_params,
+        dtype="int16", reach=-GATE_PARAMS.low * GATE_PARAMS.scale, fixed_params=gate_params
     ),
     macs=row_products,
     streaming_rule=stream_except_last_axis,

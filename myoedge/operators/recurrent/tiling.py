@@ -260,12 +260,7 @@ def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         on_cores,
         **c_kernel(step, ON_NE16, engine),
         operands=(*kept, *(Operand.whole(name, array) for name, array in arrays.items())),
-        op={
-            **on_cores.op,
-            "engine_units": of_engine,
-            "weight_bits": bits,
-            "planes": "@planes",
-        },
+        op={**on_cores.op, "engine_units": of_engine, "weight_bits": bits, "planes": "@planes"},
         scratch=lambda sizes: on_cores.scratch(sizes) + SUM_BYTES * first,
         work=lambda sizes: sizes["t"] * cycles,
         l1_only=True,

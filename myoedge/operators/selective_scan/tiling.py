@@ -77,13 +77,7 @@ def _fits(integers: Any, site: QuantizeInputs) -> bool:
     )
 
 
-LEARNT = Learnt(
-    {
-        **dict.fromkeys((*NARROW, *wide.LEARNT), INTEGERS_32),
-        "acc_bound": BOUND,
-    },
-    _fits,
-)
+LEARNT = Learnt({**dict.fromkeys((*NARROW, *wide.LEARNT), INTEGERS_32), "acc_bound": BOUND}, _fits)
 
 
 STATE = QuantParams(1.0, 0, INT32)  # in the steps of each channel's states
