@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers and facts of a build's report, by their paths in report.json."""
+"""Metrics and other facts of a build's report, by their paths in report.json."""
 
 from __future__ import annotations
 
-from myoedge.reports.measures import NETWORK, is_number, value_at
+from myoedge.reports import facts as reported
 from myoedge.reports.report_json import Report
 
 
@@ -13,14 +13,11 @@ def figures(report: Report) -> dict[str, float]:
 
     Metrics that the report does not have, such as an accuracy without labels, are left out.
     """
-    paths = [measure.path for measure in NETWORK if measure.better]
-    found = {path: value_at(report, path) for path in paths}
-    return {path: float(value) for path, value in found.items() if is_number(value)}
+    known = {fact.key: fact.value for fact in reported.facts(report) if fact.better}
+    return {key: float(value) for key, value in known.items() if isinstance(value, int | float)}
 
 
 def facts(report: Report) -> dict[str, str]:
     """Return the report's values that are no metrics, as text by path: "target.chip", "exact.host";
     unknown values are left out."""
-    paths = [measure.path for measure in NETWORK if not measure.better]
-    found = {path: value_at(report, path) for path in paths}
-    return {path: str(value) for path, value in found.items() if value is not None}
+    return {fact.key: str(fact.value) for fact in reported.facts(report) if not fact.better}

@@ -13,7 +13,7 @@ from myoedge.building.options import StrPath
 from myoedge.errors import MyoedgeError
 from myoedge.integrations.figures import figures
 from myoedge.reports import speed
-from myoedge.reports.measures import LABELLED, MEASURED, NETWORK, value_at
+from myoedge.reports.facts import FACT_OF, LABELLED, MEASURED, facts, value_at
 from myoedge.reports.report_json import Report
 from myoedge.system.control_characters import document_bytes
 from myoedge.system.extras import install_command
@@ -91,7 +91,6 @@ def _results(report: Report, task: str) -> Iterator[EvalResult]:
     `model-index`."""
     from huggingface_hub import EvalResult
 
-    titles = {measure.path: measure.title for measure in NETWORK}
     samples = value_at(report, "quantization.evaluated_on") or {}
     for path, value in figures(report).items():
         if path.startswith(LABELLED):
@@ -101,14 +100,14 @@ def _results(report: Report, task: str) -> Iterator[EvalResult]:
             kind, data, split = path, f"an inference on {speed.the_place(report)}", None
         else:
             continue
-        title = titles[path]
-        yield EvalResult(task, TASK, data, kind, value, metric_name=title, dataset_split=split)
+        yield EvalResult(
+            task, TASK, data, kind, value, metric_name=FACT_OF[path].title, dataset_split=split
+        )
 
 
 def _text(report: Report, module: nn.Module | None, factory: str) -> str:
     """Return the text of the model card, without its front matter."""
-    values = ((measure, value_at(report, measure.path)) for measure in NETWORK)
-    shown = [(measure.title, measure.show(x)) for measure, x in values if x is not None]
+    shown = ((fact.title, fact.text) for fact in facts(report))
     rows = [f"| {title} | {' '.join(x.split()).replace('|', '/')} |" for title, x in shown]
     fills = {"file": INT8, "what": "the network with its integers", "factory": ""}
     if module is not None:

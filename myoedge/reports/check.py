@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from myoedge.errors import MyoedgeError, command
-from myoedge.reports.diff import Change, comparable
-from myoedge.reports.measures import KINDS, TOLERATED, value_at
+from myoedge.reports.diff import Change, paired_facts
+from myoedge.reports.facts import TOLERATED, value_at
 from myoedge.reports.report_json import Report
 from myoedge.reports.standard_files import JunitCase, junit_xml
 from myoedge.system.notebook import Card, Tabular
 
-CHECKED = {**KINDS, "cycles.total": "cycles"}  # path in report.json -> its tolerance
 BOUNDS = {**TOLERATED, "cycles": 0.02}
 OK, WORSE, GONE, SKIPPED, DIFFERS = "ok", "worse", "gone", "skipped", "differs"
 # settings that the builds must share, and figures that are not comparable otherwise
@@ -41,10 +40,10 @@ class CheckRow:
     def text(self) -> str:
         """Return the figure as one line: "latency: 1.2 ms -> 1.4 ms (+16.7 %), worse: 2 % is
         allowed"."""
-        measure, values = self.change.measure, (self.change.old, self.change.new)
-        old, new = ("not measured" if v is None else measure.show(v) for v in values)
+        fact, values = self.change.fact, (self.change.old, self.change.new)
+        old, new = ("not measured" if v is None else fact.unit.show(v) for v in values)
         difference = f" ({self.change.text})" if self.change.text else ""
-        line = f"{measure.title}: {old} -> {new}{difference}"
+        line = f"{fact.title}: {old} -> {new}{difference}"
         is_plain = self.status in (OK, GONE)
         return line if is_plain else f"{line}, {self.status}{self._allowed}"
 
@@ -52,13 +51,13 @@ class CheckRow:
     def _allowed(self) -> str:
         if self.status != WORSE or self.allowed is None:
             return ""
-        if CHECKED[self.change.measure.path] == "sqnr_db":
+        if self.change.fact.bound == "sqnr_db":
             return f": {self.allowed:g} dB are allowed"
         return f": {100 * self.allowed:g} % are allowed"
 
     def plain(self) -> dict[str, Any]:
         return {
-            "what": self.change.measure.path,
+            "what": self.change.fact.key,
             "old": self.change.old,
             "new": self.change.new,
             "delta": self.change.delta,
@@ -94,7 +93,7 @@ class Check(Tabular):
         """Return JUnit XML with a case for each figure."""
         kinds = {OK: "passed", WORSE: "failure", SKIPPED: "skipped"}
         cases = [
-            JunitCase(self.name, row.change.measure.title, kinds.get(row.status, "error"), row.text)
+            JunitCase(self.name, row.change.fact.title, kinds.get(row.status, "error"), row.text)
             for row in self.figures
         ]
         return junit_xml("myoedge check", cases)
@@ -112,7 +111,7 @@ class Check(Tabular):
         for row in self.failed:
             lines[DIFFERS if row.status == DIFFERS else WORSE].append(row.text)
         facts = {status: "\n".join(texts) for status, texts in lines.items() if texts}
-        gone = [row.change.measure.path for row in self.failed if row.status == GONE]
+        gone = [row.change.fact.key for row in self.failed if row.status == GONE]
         backends = [path.removeprefix("exact.") for path in gone if path.startswith("exact.")]
         tries = [
             *([f"myoedge validate NEW --on {','.join(backends)}"] if backends else []),
@@ -146,32 +145,31 @@ def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) 
 
 def _same_setting(change: Change) -> str:
     """Return the command that gives the new build the old one's setting."""
-    if change.measure.path == "target.chip":
+    if change.fact.key == "target.chip":
         return f"myoedge build --target {change.old}"
     return command("energy", "NEW", "--operating-point", str(change.old))
 
 
 def _rows(old: Report, new: Report, allowed: Mapping[str, float]) -> Iterator[CheckRow]:
     same = all(value_at(old, path) == value_at(new, path) for path in SETTINGS)
-    for measure, is_same_kind, before, after in comparable(old, new):
-        change = Change("", measure, before, after)
-        is_comparable = is_same_kind and (same or CHECKED.get(measure.path) not in BY_SETTINGS)
-        if measure.path in SETTINGS and before != after:
-            yield CheckRow(change, None, DIFFERS)
-        elif measure.path.startswith("exact.") and not (before is None and after is None):
-            status = WORSE if after is False else GONE if after is None else OK
-            yield CheckRow(change, None, status)
-        elif measure.path in CHECKED and before is not None:
-            bound = allowed[CHECKED[measure.path]]
-            yield CheckRow(change, bound, _status(change, bound) if is_comparable else SKIPPED)
+    for change, is_apart in paired_facts(old, new):
+        fact, bound = change.fact, allowed.get(change.fact.bound)
+        if fact.key in SETTINGS:
+            yield from [CheckRow(change, None, DIFFERS)] * (change.old != change.new)
+        elif fact.key.startswith("exact."):
+            is_run = (change.old, change.new) != (None, None)
+            yield from [CheckRow(change, None, _status(change, None))] * is_run
+        elif bound is not None and change.old is not None:
+            is_other = is_apart or not fact.better or not (same or fact.bound not in BY_SETTINGS)
+            yield CheckRow(change, bound, SKIPPED if is_other else _status(change, bound))
 
 
-def _status(change: Change, bound: float) -> str:
+def _status(change: Change, bound: float | None) -> str:
+    """Return the status of a figure; without a bound, of a yes/no figure."""
     if change.new is None:
         return GONE
-    tolerated = bound if change.measure.points else bound * change.magnitude
-    is_worse = change.is_better is False and abs(change.delta or 0.0) > tolerated
-    return WORSE if is_worse else OK
+    is_loss = change.is_better is False and (bound is None or change.is_beyond(bound))
+    return WORSE if is_loss else OK
 
 
 def _escaped(text: str) -> str:

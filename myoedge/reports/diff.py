@@ -5,7 +5,7 @@ layouts (`myoedge diff`)."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,15 @@ from myoedge.codegen.blob import without_comments
 from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import speed, wording
-from myoedge.reports.measures import (
+from myoedge.reports.facts import (
+    FACTS,
     LABELLED,
     LAYER,
     LAYER_CYCLES,
     MEASURED,
-    NETWORK,
     OF_LABELS,
     ROW,
-    Measure,
+    Fact,
     Value,
     Verdict,
     is_number,
@@ -43,13 +43,13 @@ class Change:
     """One value that differs between two reports.
 
     where      "" for the whole network, otherwise the layer
-    measure    the value's name and unit
+    fact       the value's name and unit
     old, new   the values; None if missing
     kind       "changed", "added" or "removed" (a layer)
     """
 
     where: str
-    measure: Measure
+    fact: Fact
     old: Value
     new: Value
     kind: str = "changed"
@@ -63,7 +63,7 @@ class Change:
     def percent(self) -> float | None:
         """Return the change in percent of the old value; None if the value itself is a percentage
         or in decibels."""
-        if self.delta is None or not self.old or self.measure.points:
+        if self.delta is None or not self.old or self.fact.unit.change is not None:
             return None
         return 100.0 * self.delta / self.magnitude
 
@@ -74,23 +74,36 @@ class Change:
 
     @property
     def is_better(self) -> bool | None:
-        if self.measure.path.startswith("exact."):
+        if self.fact.key.startswith("exact."):
             return self.new if isinstance(self.new, bool) else None
-        if self.measure.better == 0 or self.delta is None:
+        if self.fact.better == 0 or self.delta is None:
             return None
-        return (self.delta > 0) == (self.measure.better > 0)
+        return (self.delta > 0) == (self.fact.better > 0)
 
     @property
     def text(self) -> str:
         """Return the difference as text, "-12.5 %"; "" if the values are not numbers."""
         return difference(self)
 
+    @property
+    def is_told(self) -> bool:
+        """Return whether the values differ as printed: rounding may hide a difference of two
+        percentages or decibels."""
+        is_hidden = self.fact.unit.change is not None and bool(self.text)
+        return self.old != self.new and not (is_hidden and not re.search("[1-9]", self.text))
+
+    def is_beyond(self, bound: float) -> bool:
+        """Return whether the values differ by more than a bound, a fraction of the old value unless
+        they are percentages or decibels."""
+        allowed = bound * (self.magnitude if self.fact.unit.change is None else 1.0)
+        return abs(self.delta or 0.0) > allowed + 1e-12 * self.magnitude
+
     def plain(self) -> dict[str, Any]:
         """Return the change as JSON values, for --json."""
         return {
             "kind": self.kind,
             "layer": self.where or None,
-            "what": self.measure.path,
+            "what": self.fact.key,
             "old": self.old,
             "new": self.new,
             "delta": self.delta,
@@ -127,43 +140,49 @@ def compare(old: Report, new: Report) -> list[Change]:
     Counted cycles are never compared with modelled ones, and cycles of layers only if both builds
     have them.
     """
-    # Layers by module path, which is stable if other layers change; unique in both reports.
+    network = [change for change, is_apart in paired_facts(old, new) if not is_apart]
+    layers = sorted(_layer_changes(old, new), key=lambda change: change.kind != "removed")
+    return [change for change in (*network, *layers) if change.is_told]
+
+
+def _layer_changes(old: Report, new: Report) -> Iterator[Change]:
+    apart = _incomparable(old, new)
+    measured = [fact for fact in LAYER if fact.key not in apart]
+    for name, before, after in paired_layers(old, new):
+        if before is None:
+            yield Change(name, ROW, None, wording.operator(after or {}), "added")
+        elif after is None:
+            yield Change(name, ROW, wording.operator(before), None, "removed")
+        else:
+            yield from (_change(name, fact, before, after) for fact in measured)
+
+
+def paired_facts(old: Report, new: Report) -> Iterator[tuple[Change, bool]]:
+    """Yield every value of the whole network as a change, and whether the two reports determine it
+    differently; neither of two accuracies of other samples is better."""
+    apart = _incomparable(old, new)
+    has_other_labels = value_at(old, OF_LABELS) != value_at(new, OF_LABELS)
+    for fact in FACTS:
+        is_other = has_other_labels and fact.key.startswith(LABELLED)
+        shown = replace(fact, better=0) if is_other else fact
+        yield _change("", shown, old, new), fact.key in apart
+
+
+def paired_layers(old: Report, new: Report) -> Iterator[tuple[str, Report | None, Report | None]]:
+    """Yield (module path, old row, new row) of all layers in the new order, removed ones last.
+
+    Module paths are stable if other layers change, and made unique in both reports.
+    """
     before, after = (
         dict(zip(naming.unique_names(a["layers"], b["layers"]), a["layers"], strict=True))
         for a, b in ((old, new), (new, old))
     )
-    incomparable = _incomparable(old, new)
-    network = [m for m in NETWORK if m.path not in incomparable]
-    if value_at(old, OF_LABELS) != value_at(new, OF_LABELS):  # measured on other samples
-        network = [replace(m, better=0) if m.path.startswith(LABELLED) else m for m in network]
-    changes = list(_changes("", network, old, new))
-    measures = [measure for measure in LAYER if measure.path not in incomparable]
-    return [*changes, *_layer_changes(measures, before, after)]
+    for name in dict.fromkeys((*after, *before)):
+        yield name, before.get(name), after.get(name)
 
 
-def comparable(old: Report, new: Report) -> Iterator[tuple[Measure, bool, Value, Value]]:
-    """Yield (measure, whether both reports determine it in the same way, old value, new value) for
-    every figure of the whole network."""
-    apart = _incomparable(old, new)
-    has_other_labels = value_at(old, OF_LABELS) != value_at(new, OF_LABELS)
-    for measure in NETWORK:
-        path = measure.path
-        is_apart = path in apart or (has_other_labels and path.startswith(LABELLED))
-        yield measure, not is_apart, value_at(old, path), value_at(new, path)
-
-
-def _layer_changes(
-    measures: Sequence[Measure], before: Mapping[str, Report], after: Mapping[str, Report]
-) -> Iterator[Change]:
-    """Yield the changes of the layers of two reports, matched by unique names."""
-    for name, row in before.items():
-        if name not in after:
-            yield Change(name, ROW, wording.operator(row), None, "removed")
-    for name, row in after.items():
-        if name not in before:
-            yield Change(name, ROW, None, wording.operator(row), "added")
-        else:
-            yield from _changes(name, measures, before[name], row)
+def _change(where: str, fact: Fact, old: Mapping[str, Any], new: Mapping[str, Any]) -> Change:
+    return Change(where, fact, value_at(old, fact.key), value_at(new, fact.key))
 
 
 def _incomparable(old: Report, new: Report) -> set[str]:
@@ -180,29 +199,6 @@ def kind_of(report: Report) -> str:
     if speed.cycles(report) is None:
         return "none"
     return "modelled" if speed.is_modelled(report) else "counted"
-
-
-def network_values(old: Report, new: Report) -> Iterator[tuple[Measure, Any, Any]]:
-    """Yield (measure, old value, new value) for every value of the whole network, changed or
-    not."""
-    for measure in NETWORK:
-        yield measure, value_at(old, measure.path), value_at(new, measure.path)
-
-
-def _changes(
-    where: str, measures: Iterable[Measure], old: Mapping[str, Any], new: Mapping[str, Any]
-) -> Iterable[Change]:
-    for measure in measures:
-        before, after = value_at(old, measure.path), value_at(new, measure.path)
-        change = Change(where, measure, before, after)
-        if before != after and not _is_nothing(change):
-            yield change
-
-
-def _is_nothing(change: Change) -> bool:
-    """Return whether a difference in percentages or decibels is rounded to zero when printed."""
-    shown = difference(change)
-    return change.measure.points and bool(shown) and not re.search("[1-9]", shown)
 
 
 # --- for people -----------------------------------------------------------------------------------
@@ -244,26 +240,23 @@ def _table(first: Sequence[str], changes: Sequence[Change]) -> Table:
 
 def cells(change: Change) -> tuple[str, str, str, str]:
     """Return a change as text: name, old, new, difference."""
-    name = change.kind if change.kind != "changed" else change.measure.title
-    old, new = (_shown(change.measure, value) for value in (change.old, change.new))
+    name = change.kind if change.kind != "changed" else change.fact.title
+    is_exact = change.fact.key.startswith("exact.")
+    old, new = (
+        wording.UNKNOWN if x is None and not is_exact else change.fact.unit.show(x)
+        for x in (change.old, change.new)
+    )
     return name, old, new, difference(change)
-
-
-def _shown(measure: Measure, value: Value) -> str:
-    unknown = value is None and not measure.path.startswith("exact.")
-    return wording.UNKNOWN if unknown else measure.show(value)
 
 
 def difference(change: Change) -> str:
     """Return the difference as text: "+0.4 points", "-3.1 dB", "-12.5 %"; "" if no number
     changed."""
-    delta = change.delta
+    delta, show = change.delta, change.fact.unit.change
     if delta is None:
         return ""
-    if change.measure.show is wording.percent:
-        return f"{100 * delta:+z.1f} points"
-    if change.measure.show is wording.decibels:
-        return f"{delta:+z.1f} dB"
+    if show is not None:
+        return show(delta)
     return f"{delta:+,.6g}" if change.percent is None else f"{change.percent:+z.1f} %"
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.reports import evaluation_lines, speed, wording
+from myoedge.reports.facts import facts
 from myoedge.reports.fidelity_rows import EXACT_DB
-from myoedge.reports.measures import NETWORK, value_at
 from myoedge.reports.report_json import CAUSES, Report, dims
 from myoedge.reports.tables import ReportTable, on_one_line
 from myoedge.system.control_characters import document_bytes
@@ -199,7 +199,8 @@ def _draw_confusion(report: Report, axes: Axes) -> None:
 
 
 def _tables(report: Report) -> Iterator[tuple[str, ReportTable]]:
-    yield "summary", ReportTable(("figure", "value"), tuple(_summary(report)), ("figure", "value"))
+    summary = tuple((fact.title, fact.text) for fact in facts(report))
+    yield "summary", ReportTable(("figure", "value"), summary, ("figure", "value"))
     if report["layers"]:
         yield "layers", _layer_table(report)
     quantization = report["quantization"]
@@ -207,13 +208,6 @@ def _tables(report: Report) -> Iterator[tuple[str, ReportTable]]:
         yield "classes", evaluation_lines.class_table(classes, len(classes["rows"]))
     if targets := quantization.get("targets"):
         yield "errors", evaluation_lines.error_table(targets["rows"])
-
-
-def _summary(report: Report) -> Iterator[tuple[str, str]]:
-    for measure in NETWORK:
-        value = value_at(report, measure.path)
-        if value is not None:
-            yield measure.title, measure.show(value)
 
 
 def _layer_table(report: Report) -> ReportTable:

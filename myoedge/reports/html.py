@@ -27,10 +27,17 @@ from myoedge.reports import (
 )
 from myoedge.reports.adaptation_lines import adaptation_table
 from myoedge.reports.budget import budget_lines
-from myoedge.reports.diff import Change, cells, compare, kind_of, network_values
+from myoedge.reports.diff import (
+    Change,
+    cells,
+    compare,
+    kind_of,
+    paired_facts,
+    paired_layers,
+)
 from myoedge.reports.evaluation_lines import class_names, interval, matrix, samples_of
+from myoedge.reports.facts import verdict_of
 from myoedge.reports.fidelity_rows import EXACT_DB
-from myoedge.reports.measures import Measure, verdict_of
 from myoedge.reports.network_map import network_map
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.version import __version__
@@ -202,7 +209,7 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
     return template.render(
         titles=[*map(printable, titles)],
         reports=(old, new),
-        figures=_figures(old, new, changes),
+        figures=_figures(old, new),
         matrices=[*_matrices((old, new))],
         networks=[network_map(report, longest) for report in (old, new)],
         layers=layers[:MOST_LAYERS],
@@ -235,23 +242,19 @@ def _layer_cycles(report: Report) -> int:
     return sum(speed.cycles_by_layer(report))
 
 
-def _figures(old: Report, new: Report, changes: Sequence[Change]) -> list[Figure]:
+def _figures(old: Report, new: Report) -> list[Figure]:
     """Return the key figures, changed or not."""
-    by_path = {change.measure.path: change for change in changes if not change.where}
-    values = {m.path: (m, before, after) for m, before, after in network_values(old, new)}
-    found = []
-    for path in FIGURES:
-        measure, before, after = values[path]
-        if before is not None and after is not None:
-            found.append(_figure(measure, before, after, by_path.get(path)))
-    return found
+    pairs = {change.fact.key: (change, is_apart) for change, is_apart in paired_facts(old, new)}
+    found = [pairs[path] for path in FIGURES]
+    return [_figure(*pair) for pair in found if None not in (pair[0].old, pair[0].new)]
 
 
-def _figure(measure: Measure, old: Any, new: Any, change: Change | None) -> Figure:
-    shown = measure.show(old), measure.show(new)
-    if change is None:
-        return Figure(measure.title, *shown, "no change" if old == new else "not comparable", "")
-    return Figure(measure.title, *shown, cells(change)[-1] or "no change", _look(change))
+def _figure(change: Change, is_apart: bool) -> Figure:
+    title, old, new, text = cells(change)
+    if is_apart or not change.is_told:
+        text = "no change" if not change.is_told else "not comparable"
+        return Figure(title, old, new, text, "")
+    return Figure(title, old, new, text, _look(change))
 
 
 def _look(change: Change) -> str:
@@ -260,27 +263,17 @@ def _look(change: Change) -> str:
 
 def _layers(old: Report, new: Report) -> list[PairedLayer]:
     """Return the layers of both builds in the new order, removed layers last."""
-    rows = [_by_name(report, other) for report, other in ((old, new), (new, old))]
-    names = [*rows[1], *(name for name in rows[0] if name not in rows[1])]
-    pairs = {name: (rows[0].get(name), rows[1].get(name)) for name in names}
-    counted = [n for pair in pairs.values() for n in map(_cycles, pair) if n]
-    longest = max(counted, default=0)
+    pairs = {name: rows for name, *rows in paired_layers(old, new)}
+    longest = max((n for rows in pairs.values() for n in map(_cycles, rows) if n), default=0)
     comparable = _is_comparable(old, new)
-    return [_paired(name, pair, longest, comparable=comparable) for name, pair in pairs.items()]
-
-
-def _by_name(report: Report, other: Report) -> dict[str, Mapping[str, Any]]:
-    names = naming.unique_names(report["layers"], other["layers"])
-    return dict(zip(names, report["layers"], strict=True))
+    return [_paired(name, rows, longest, comparable=comparable) for name, rows in pairs.items()]
 
 
 def _cycles(row: Mapping[str, Any] | None) -> int | None:
     return None if row is None else speed.layer_cycles(row)
 
 
-def _change(
-    pair: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None], *, comparable: bool
-) -> tuple[str, str]:
+def _change(pair: Sequence[Mapping[str, Any] | None], *, comparable: bool) -> tuple[str, str]:
     """Return the change of a layer or its cycles, and whether it is good or bad; empty without a
     change."""
     if pair[0] is None or pair[1] is None:
@@ -294,7 +287,7 @@ def _change(
 
 def _paired(
     name: str,
-    pair: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None],
+    pair: Sequence[Mapping[str, Any] | None],
     longest: int,
     *,
     comparable: bool,

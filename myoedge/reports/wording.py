@@ -19,12 +19,12 @@ UNKNOWN = "–"
 FINE_DB = 1.0  # width up to which an interval's decimals mean something
 
 
-def size(count: int | None) -> str:
+def size(count: float | None) -> str:
     """Format bytes as B, KiB or MiB with about three digits: "29 B", "3 KiB", "1.5 MiB"."""
     if count is None:
         return UNKNOWN
     if count < KIB:
-        return f"{count} B"
+        return f"{count:.0f} B"
     unit, value = ("KiB", count / KIB) if count < KIB * KIB else ("MiB", count / KIB / KIB)
     return f"{three_digits(value)} {unit}"
 

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from myoedge.reports import wording
-from myoedge.reports.energy import amount, of_result
+from myoedge.reports.energy import of_result
+from myoedge.reports.facts import Fact
 from myoedge.reports.html import environment
-from myoedge.reports.speed import duration
 from myoedge.sweeps.executors import OK, Result
-from myoedge.sweeps.results import Regression, name_of
+from myoedge.sweeps.results import Regression, fact_of, name_of
 from myoedge.sweeps.table import (
     BEST,
     FIGURES,
@@ -40,25 +39,27 @@ class PlotAxis:
     """A figure of the results as an axis of a plot.
 
     figure   name of the figure
-    title    title of the axis
-    show     value -> text
-    better   -1: less is better, +1: more is better
     unit     unit of the tick labels, whose round multiples are the ticks
+    name     title of the axis; "": as in tables
     """
 
     figure: str
-    title: str
-    show: Callable[[float], str]
-    better: int = -1
     unit: float = 1.0
+    name: str = ""
+
+    @property
+    def fact(self) -> Fact:
+        return fact_of(self.figure)
+
+    @property
+    def title(self) -> str:
+        return self.name or self.fact.short or self.fact.title
 
 
-LATENCY = PlotAxis("latency_s", "latency", duration)
-ENERGY = PlotAxis("energy_uj", "energy", lambda uj: amount(uj * 1e-6))
-MEMORY = PlotAxis("l2_bytes", "data in L2", lambda b: wording.size(round(b)), unit=1024.0)
-SQNR = PlotAxis("sqnr_db", "SQNR", wording.decibels, better=1)
-ACCURACY = PlotAxis("accuracy_int8", "accuracy", wording.percent, better=1, unit=0.01)
-RMSE = PlotAxis("rmse_int8", "RMSE", "{:.4g}".format)
+LATENCY, ENERGY = PlotAxis("latency_s"), PlotAxis("energy_uj")
+MEMORY = PlotAxis("l2_bytes", 1024.0, "data in L2")
+SQNR, ACCURACY = PlotAxis("sqnr_db"), PlotAxis("accuracy_int8", 0.01)
+RMSE = PlotAxis("rmse_int8")
 PLOTS = (
     *((LATENCY, ENERGY), (LATENCY, MEMORY)),
     *((cost, quality) for quality in (ACCURACY, RMSE, SQNR) for cost in (LATENCY, ENERGY, MEMORY)),
@@ -150,7 +151,9 @@ def plot(rows: Sequence[Result], x: PlotAxis, y: PlotAxis) -> Plot | None:
     if not known:
         return None
     shown = [rows[i] for i in known]
-    on_front = pareto([(-x.better * row[x.figure], -y.better * row[y.figure]) for row in shown])
+    on_front = pareto(
+        [(-x.fact.better * row[x.figure], -y.fact.better * row[y.figure]) for row in shown]
+    )
     x_at = _scale([row[x.figure] for row in shown], LEFT, WIDTH - EDGE)
     y_at = _scale([row[y.figure] for row in shown], HEIGHT - BOTTOM, EDGE)
     colours, labels = models(rows), differing(rows)
@@ -218,7 +221,7 @@ def _title(row: Result, x: PlotAxis, y: PlotAxis) -> str:
 
 def _shown(row: Result, axis: PlotAxis) -> str:
     """Format a result's figure for an axis; energy with its interval."""
-    return of_result(row) if axis is ENERGY else axis.show(row[axis.figure])
+    return of_result(row) if axis is ENERGY else axis.fact.unit.show(row[axis.figure])
 
 
 def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
@@ -242,7 +245,7 @@ def _ticks(
     low, span = _range([row[axis.figure] for row in rows])
     step = axis.unit * round_step(span / axis.unit / TICKS)
     first, last = math.ceil(low / step), math.floor((low + span) / step)
-    return tuple((at(n * step), axis.show(n * step)) for n in range(first, last + 1))
+    return tuple((at(n * step), axis.fact.unit.show(n * step)) for n in range(first, last + 1))
 
 
 def round_step(least: float) -> float:

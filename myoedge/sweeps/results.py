@@ -7,15 +7,14 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.reports import wording
-from myoedge.reports.energy import amount
-from myoedge.reports.speed import duration
+from myoedge.reports.diff import Change, cells
+from myoedge.reports.facts import FACT_OF, Fact
 from myoedge.reports.standard_files import JunitCase
 from myoedge.sweeps.executors import DIFFERS, FIGURES, OK, OUTCOME, WARNINGS, Result
 from myoedge.sweeps.settings import Bounds
@@ -95,59 +94,20 @@ MOST_NAMED = 8
 WORSE_CODE = "E305"
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A figure of results that is checked for regressions.
-
-    figure      column of the table
-    title       its name
-    show        value -> text with unit
-    bound       key of [bounds]
-    sign        -1: less is better, 1: more is better
-    relative    whether the bound is a fraction of the earlier value
-    only_with   figures that must be equal in both sweeps for a comparison
-    """
-
-    figure: str
-    title: str
-    show: Callable[[Any], str]
-    bound: str
-    sign: int = -1
-    relative: bool = True
-    only_with: tuple[str, ...] = ()
-
-    def is_worse(self, before: float, after: float | None, bound: float) -> bool:
-        """Return whether a figure is missing, or worse by more than its bound."""
-        allowed = (bound * abs(before) if self.relative else bound) + 1e-12 * abs(before)
-        return after is None or self.sign * (before - after) > allowed
+_OF_RUN, _OF_LABELS = ("cycles_source",), ("evaluated_on",)
+# Figures checked for regressions -> figures that must be equal in both sweeps for a comparison.
+JUDGED: Mapping[str, tuple[str, ...]] = {
+    "latency_s": _OF_RUN,
+    "energy_uj": (*_OF_RUN, "coefficients"),
+    "l1_bytes": _OF_RUN,
+    **dict.fromkeys(("l2_bytes", "l3_bytes", "code_bytes", "sqnr_db"), ()),
+    **dict.fromkeys(("accuracy_int8", "rmse_int8"), _OF_LABELS),
+}
 
 
-JUDGED = (
-    Judged("latency_s", "latency", duration, "latency", only_with=("cycles_source",)),
-    Judged(
-        "energy_uj",
-        "energy",
-        lambda uj: amount(uj * 1e-6),
-        "energy",
-        only_with=("cycles_source", "coefficients"),
-    ),
-    Judged("l1_bytes", "L1", wording.size, "memory", only_with=("cycles_source",)),
-    Judged("l2_bytes", "L2", wording.size, "memory"),
-    Judged("l3_bytes", "L3", wording.size, "memory"),
-    Judged("code_bytes", "code", wording.size, "memory"),
-    Judged("sqnr_db", "SQNR", wording.decibels, "sqnr_db", sign=1, relative=False),
-    Judged(
-        "accuracy_int8",
-        "accuracy",
-        wording.percent,
-        "accuracy",
-        sign=1,
-        relative=False,
-        only_with=("evaluated_on",),
-    ),
-    Judged("rmse_int8", "RMSE", "{:.4g}".format, "rmse", only_with=("evaluated_on",)),
-)
-_BY_FIGURE = {judged.figure: judged for judged in JUDGED}
+def fact_of(figure: str) -> Fact:
+    """Return the fact of a build that a figure of the results is."""
+    return FACT_OF[FIGURES[figure]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,22 +132,32 @@ class Regression:
     @property
     def change(self) -> str:
         """Return the old and the new value with units: "latency 1 ms -> 1.5 ms (+50.0 %)"."""
-        judged = _BY_FIGURE.get(self.what)
-        if judged is None:
+        if self.what not in JUDGED:
             return f"{self.what} {self.old} -> {self.new}"
-        new = wording.UNKNOWN if self.new is None else judged.show(self.new)
-        is_share = judged.relative and self.old and self.new is not None
-        share = f" ({100 * (self.new / self.old - 1):+.1f} %)" if is_share else ""
-        return f"{judged.title} {judged.show(self.old)} -> {new}{share}"
+        change = self.as_change
+        _, old, new, difference = cells(change)
+        share = "" if change.percent is None else f" ({difference})"
+        return f"{change.fact.short or change.fact.title} {old} -> {new}{share}"
+
+    @property
+    def as_change(self) -> Change:
+        """The figure as a change of a fact."""
+        return Change("", fact_of(self.what), self.old, self.new)
+
+    @property
+    def is_beyond_bound(self) -> bool:
+        """Whether the new value is missing, or worse by more than the bound."""
+        change = self.as_change
+        return self.new is None or (change.is_better is False and change.is_beyond(self.bound or 0))
 
     @property
     def allowed(self) -> str:
         """Return the bound with its unit: "2 % more", "0.5 dB less"; "" without one."""
-        judged = _BY_FIGURE.get(self.what)
-        if judged is None or self.bound is None:
+        if self.what not in JUDGED or self.bound is None:
             return ""
-        unit = judged.show(self.bound) if not judged.relative else f"{100 * self.bound:g} %"
-        return f"{unit} {'less' if judged.sign > 0 else 'more'}"
+        fact = fact_of(self.what)
+        unit = f"{100 * self.bound:g} %" if fact.unit.change is None else fact.unit.show(self.bound)
+        return f"{unit} {'less' if fact.better > 0 else 'more'}"
 
 
 def regressions(old: Sequence[Result], new: Sequence[Result], bounds: Bounds) -> list[Regression]:
@@ -266,10 +236,9 @@ def _of(old: Result, new: Result | None, bounds: Bounds) -> Iterator[Regression]
         now = "not in the sweep" if new is None else f"{new['status']} {new['code'] or ''}".strip()
         yield Regression(name, GONE, OK, now)
         return
-    for judged in JUDGED:
-        bound: float = getattr(bounds, judged.bound)
-        before, after = old.get(judged.figure), new.get(judged.figure)
-        if before is None or any(old.get(key) != new.get(key) for key in judged.only_with):
-            continue
-        if judged.is_worse(before, after, bound):
-            yield Regression(name, judged.figure, before, after, bound)
+    for figure, only_with in JUDGED.items():
+        bound: float = getattr(bounds, fact_of(figure).bound)
+        found = Regression(name, figure, old.get(figure), new.get(figure), bound)
+        is_one_kind = all(old.get(key) == new.get(key) for key in only_with)
+        if found.old is not None and is_one_kind and found.is_beyond_bound:
+            yield found

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from myoedge.building.config import BudgetTable, EngineName, LayerTable, Method
 from myoedge.building.config_rules import check_limits
 from myoedge.errors import MyoedgeError
-from myoedge.reports.measures import TOLERATED
+from myoedge.reports.facts import TOLERATED
 from myoedge.system.control_characters import with_controls
 from myoedge.system.regular_files import read_text
 from myoedge.targets import find_chip

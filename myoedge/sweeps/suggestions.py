@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from myoedge.reports import wording
-from myoedge.reports.measures import value_at
+from myoedge.reports.facts import value_at
 from myoedge.reports.report_json import GOOD_DB, WEAK_DB, Report
 from myoedge.reports.speed import duration
 from myoedge.sweeps.variations import Variation

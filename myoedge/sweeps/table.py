@@ -13,7 +13,7 @@ from myoedge.quantization.sqnr import WEAK_DB
 from myoedge.reports import tables, wording
 from myoedge.reports.energy import of_result
 from myoedge.reports.evaluations import MAY_BE_TRAINED
-from myoedge.reports.measures import TOLERATED
+from myoedge.reports.facts import TOLERATED
 from myoedge.reports.speed import duration
 from myoedge.sweeps.executors import OK, WARNINGS, Result
 from myoedge.sweeps.results import LABELS, warning_codes

@@ -47,7 +47,7 @@ def changed(report: dict[str, Any], path: str, value: object) -> dict[str, Any]:
 
 def statuses(old: dict[str, Any], new: dict[str, Any], **bounds: float) -> dict[str, str]:
     rows = check_reports(old, new, bounds).figures
-    return {row.change.measure.path: row.status for row in rows if row.status != "ok"}
+    return {row.change.fact.key: row.status for row in rows if row.status != "ok"}
 
 
 # (figure, its bound in [check], factor on the old value, verdict): by hand from the defaults
@@ -234,7 +234,7 @@ def test_a_folder_without_the_accepted_build(good: myoedge.Build, tmp_path: Path
 def test_memory_has_one_name_for_one_meaning(good: myoedge.Build, tmp_path: Path) -> None:
     """A report's L2 memory includes the code, check has both parts by themselves."""
     shown = command("report", good.folder, cwd=tmp_path).out
-    checked = {row.change.measure.title for row in myoedge.check(good, against=good).figures}
+    checked = {row.change.fact.title for row in myoedge.check(good, against=good).figures}
     assert {"L1 in use at most", "L2 without code", "code"} <= checked
     for title in ("L1 memory", "L2 memory"):
         assert title in shown

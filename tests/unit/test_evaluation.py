@@ -614,13 +614,13 @@ def test_a_comparison_has_intervals_errors_and_both_matrices(model: Path, tmp_pa
         for name, options in given.items()
     }
     changes = myoedge.report(builds["worse"], against=builds["test"], html=tmp_path / "c.html")
-    found = {change.measure.path: change for change in changes if not change.where}
+    found = {change.fact.key: change for change in changes if not change.where}
     assert "quantization.classes.interval_int8" in found
     accuracy = found["quantization.accuracy_int8"]
     assert accuracy.is_better is ((accuracy.delta or 0) > 0)
     assert (tmp_path / "c.html").read_text().count('<table class="confusion"') == 2
     other = myoedge.report(builds["test"], against=builds["known"])
-    judged = [c for c in other if c.measure.path.startswith("quantization.accuracy")]
+    judged = [c for c in other if c.fact.key.startswith("quantization.accuracy")]
     assert {change.is_better for change in judged} == {None}
     assert other.verdict.has_other_labels
     assert str(other.verdict).endswith("accuracies are not of the same samples, and not compared")

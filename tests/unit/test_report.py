@@ -38,9 +38,9 @@ from myoedge.quantization.sqnr import measure
 from myoedge.reports import speed, wording
 from myoedge.reports.diff import compare, difference, print_diff
 from myoedge.reports.documents import layers_csv
+from myoedge.reports.facts import verdict_of
 from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.html import comparison_html, report_html
-from myoedge.reports.measures import verdict_of
 from myoedge.reports.report_json import Outcome, Report, decibels, make_report
 from myoedge.reports.tables import on_one_line, shortened, styled
 from myoedge.reports.text import MAX_LAYERS, print_report, shown_layers
@@ -519,7 +519,7 @@ def test_changes_carry_sign_and_percent(usual: Report) -> None:
     other["memory"]["l2_peak_bytes"] = usual["memory"]["l2_peak_bytes"] * 2
     other["layers"][1]["sqnr_local_db"] = usual["layers"][1]["sqnr_local_db"] - 3
     other["exact"]["host"] = False
-    changes = {(c.where, c.measure.path): c for c in compare(usual, other)}
+    changes = {(c.where, c.fact.key): c for c in compare(usual, other)}
     assert len(changes) == 4
     accuracy = changes["", "quantization.accuracy_int8"]
     assert (difference(accuracy), accuracy.is_better) == ("+1.0 points", True)
@@ -561,7 +561,7 @@ def test_start_up_of_another_number_of_inputs_is_not_compared(usual: Report) -> 
         report["cycles"] |= {"source": "simulated", "inferences": inferences, "startup": startup}
     assert compare(old, new) == []
     new["cycles"]["inferences"] = [100]
-    assert [change.measure.path for change in compare(old, new)] == ["cycles.startup"]
+    assert [change.fact.key for change in compare(old, new)] == ["cycles.startup"]
 
 
 def test_two_builds_side_by_side_on_one_page(usual: Report) -> None:
@@ -638,7 +638,7 @@ def test_layers_of_one_place_have_the_names_of_their_report(usual: Report) -> No
     old = copy.deepcopy(new)
     for row in old["layers"]:
         row["macs"] += 1
-    assert [c.where for c in compare(old, new) if c.measure.path == "macs"][:3] == names
+    assert [c.where for c in compare(old, new) if c.fact.key == "macs"][:3] == names
     del old["layers"][2], old["layers"][0]
     found = {(c.where, c.kind) for c in compare(old, new) if c.where.startswith("mha")}
     assert found == {(names[0], "added"), (names[1], "changed"), (names[2], "added")}

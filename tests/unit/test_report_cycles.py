@@ -26,8 +26,8 @@ from myoedge.reports.cycles import cycles_table, stall_percents, with_cycles
 from myoedge.reports.diff import Change, compare, difference
 from myoedge.reports.documents import layers_csv
 from myoedge.reports.energy import costliest, source, with_energy
+from myoedge.reports.facts import COUNT, DECIBELS, SHARE, Fact, Unit
 from myoedge.reports.html import report_html, verdict
-from myoedge.reports.measures import Measure
 from myoedge.reports.peaks import peaks
 from myoedge.reports.report_json import CAUSES, Outcome, Report, make_report
 from myoedge.reports.text import MAX_LAYERS, shown_layers
@@ -629,7 +629,7 @@ def test_cycles_of_two_runs_are_compared(built: Report, ran: Report) -> None:
     shorter = LayerCost(1_200, 7_200, {"outside": 2_400})
     first = Inference((), 2_800, (FIRST, shorter, LAST))
     other = with_cycles(built, Measurement("simulated", (first,), 123_456, 98_304), HIGH)
-    changes = {(c.where, c.measure.path): c for c in compare(ran, other)}
+    changes = {(c.where, c.fact.key): c for c in compare(ran, other)}
     assert {key: difference(change) for key, change in changes.items()} == {
         ("", "cycles.total"): "-30.0 %",
         ("", "cycles.macs_per_cycle"): "+42.8 %",  # 0.36 -> 0.514
@@ -637,21 +637,21 @@ def test_cycles_of_two_runs_are_compared(built: Report, ran: Report) -> None:
         ("enc.1", "cycles"): "-50.0 %",
     }
     assert all(change.is_better for change in changes.values())
-    (latency,) = (change for change in changes.values() if change.measure.path == "latency_s")
-    assert [latency.measure.show(x) for x in (latency.old, latency.new)] == ["10.8 µs", "7.57 µs"]
+    (latency,) = (change for change in changes.values() if change.fact.key == "latency_s")
+    assert [latency.fact.unit.show(x) for x in (latency.old, latency.new)] == ["10.8 µs", "7.57 µs"]
 
 
 @pytest.mark.parametrize(
-    ("show", "old", "new", "text"),
+    ("unit", "old", "new", "text"),
     [
-        (wording.percent, 0.5, 0.49999, "+0.0 points"),
-        (wording.decibels, 30.0, 29.99, "+0.0 dB"),
-        (str, 1000.0, 999.99, "+0.0 %"),
-        (str, 1000.0, 990.0, "-1.0 %"),
+        (SHARE, 0.5, 0.49999, "+0.0 points"),
+        (DECIBELS, 30.0, 29.99, "+0.0 dB"),
+        (COUNT, 1000.0, 999.99, "+0.0 %"),
+        (COUNT, 1000.0, 990.0, "-1.0 %"),
     ],
 )
-def test_no_change_is_minus_zero(show: Any, old: float, new: float, text: str) -> None:
-    assert difference(Change("", Measure("a", "a", -1, show), old, new)) == text
+def test_no_change_is_minus_zero(unit: Unit, old: float, new: float, text: str) -> None:
+    assert difference(Change("", Fact("a", "a", unit, -1), old, new)) == text
 
 
 def test_counted_cycles_are_not_compared_with_modelled_ones(built: Report, ran: Report) -> None:
@@ -660,7 +660,7 @@ def test_counted_cycles_are_not_compared_with_modelled_ones(built: Report, ran: 
     ran["energy_uj"] = {"value": 1.5, "low": 1.0, "high": 2.0}
     built["energy_uj"] = {"value": 1.8, "low": 0.9, "high": 2.7}
     changes: list[Any] = [*compare(built, ran), *compare(ran, built)]
-    paths = {change.measure.path for change in changes}
+    paths = {change.fact.key for change in changes}
     assert "cycles.source" in paths
     assert not paths & {"cycles.total", "latency_s", "cycles.macs_per_cycle"}
     assert not paths & {"energy_uj.value", "energy_uj.low", "energy_uj.high"}
@@ -673,7 +673,7 @@ def test_energies_are_compared_with_their_intervals(ran: Report) -> None:
     old["energy_uj"] = {"value": 10.0, "low": 7.0, "high": 13.0}
     new["energy_uj"] = {"value": 8.0, "low": 5.6, "high": 10.4}
     changes = compare(old, new)
-    assert [(c.measure.path, c.old, c.new) for c in changes] == [
+    assert [(c.fact.key, c.old, c.new) for c in changes] == [
         ("energy_uj.value", 10.0, 8.0),
         ("energy_uj.low", 7.0, 5.6),
         ("energy_uj.high", 13.0, 10.4),
@@ -685,7 +685,7 @@ def test_modelled_cycles_are_compared_with_modelled_ones(built: Report) -> None:
     other = copy.deepcopy(built)
     other["layers"][1]["cycles_modelled"] *= 2
     other["cycles"]["total"] += built["layers"][1]["cycles_modelled"]
-    changes = {(c.where, c.measure.path): c for c in compare(built, other)}
+    changes = {(c.where, c.fact.key): c for c in compare(built, other)}
     assert set(changes) == {("", "cycles.total"), ("enc.1", "cycles_modelled")}
     assert difference(changes["enc.1", "cycles_modelled"]) == "+100.0 %"
 

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The facts of a build: the values of report.json that summaries, comparisons, checks, sweeps and
+trackers show, each defined once; and the verdict on their changes: better or worse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from myoedge.reports import energy, speed, wording
+
+if TYPE_CHECKING:
+    from myoedge.reports.diff import Change
+
+
+Value = float | int | str | bool | list[float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of values.
+
+    show     value -> text with unit
+    change   difference -> text; None: changes are in percent of the old value
+    """
+
+    show: Callable[[Any], str]
+    change: Callable[[float], str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A value of a build, or of a layer.
+
+    key      its path in report.json
+    title    its name in messages
+    unit     its unit
+    better   +1: more is better, -1: less is better, 0: neither
+    bound    name of its bound in [check] and in a sweep's [bounds]; "": it has none
+    short    its name in tables; "": the title
+    value    the value; None: not known
+    """
+
+    key: str
+    title: str
+    unit: Unit
+    better: int = 0
+    bound: str = ""
+    short: str = ""
+    value: Value = None
+
+    @property
+    def text(self) -> str:
+        """The value with its unit."""
+        return self.unit.show(self.value)
+
+
+def facts(report: Mapping[str, Any]) -> list[Fact]:
+    """Return the facts of a build that its report knows, in order."""
+    made = (replace(fact, value=value_at(report, fact.key)) for fact in FACTS)
+    return [fact for fact in made if fact.value is not None]
+
+
+def is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def value_at(report: Mapping[str, Any], path: str) -> Any:
+    """Return the value at path "a.b"; None if a part of the path is null or missing."""
+    value: Any = report
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+TEXT = Unit(str)
+COUNT = Unit(lambda value: f"{value:,}" if is_number(value) else str(value))
+DIGEST = Unit(lambda digest: str(digest)[:16])
+SHARE = Unit(wording.percent, lambda change: f"{100 * change:+z.1f} points")
+DECIBELS = Unit(wording.decibels, lambda change: f"{change:+z.1f} dB")
+ERROR = Unit("{:.4g}".format)
+EXACT = Unit(wording.COMPARISONS.__getitem__)
+SECONDS = Unit(speed.duration)
+MICROJOULES = Unit(lambda uj: energy.amount(uj / energy.MICRO))
+BYTES = Unit(wording.size)
+TARGETS = "quantization.targets.all"
+
+FACTS = (
+    Fact("model.name", "model", TEXT),
+    Fact("model.integer_digest", "model digest", DIGEST),
+    Fact("model.digest", "float network", DIGEST),
+    Fact("target.chip", "target", TEXT),
+    Fact("target.operating_point", "operating point", TEXT),
+    Fact("quantization.accuracy_float", "accuracy, float", SHARE, 1),
+    Fact("quantization.accuracy_int8", "accuracy, int8", SHARE, 1, "accuracy", "accuracy"),
+    Fact("quantization.classes.interval_int8", "95 % interval, int8", Unit(wording.percent_range)),
+    Fact(f"{TARGETS}.rmse_float", "RMSE, float", ERROR, -1),
+    Fact(f"{TARGETS}.rmse_int8", "RMSE, int8", ERROR, -1, "rmse", "RMSE"),
+    Fact(f"{TARGETS}.mae_float", "MAE, float", ERROR, -1),
+    Fact(f"{TARGETS}.mae_int8", "MAE, int8", ERROR, -1),
+    Fact(f"{TARGETS}.r2_float", "R2, float", ERROR, 1),
+    Fact(f"{TARGETS}.r2_int8", "R2, int8", ERROR, 1),
+    Fact("quantization.accuracy_source", "accuracy of", TEXT),
+    Fact("quantization.evaluated_on.source", "labels of", TEXT),
+    Fact("quantization.sqnr_db", "SQNR", DECIBELS, 1, "sqnr_db"),
+    Fact("quantization.calibration.source", "calibration", TEXT),
+    Fact("quantization.calibration.digest", "calibration data", DIGEST),
+    Fact("quantization.calibration.observer", "observer", TEXT),
+    Fact("exact.host", "exact on the host", EXACT),
+    Fact("exact.simulator", "exact on the simulator", EXACT),
+    Fact("exact.gvsoc", "exact on GVSoC", EXACT),
+    Fact("exact.board", "exact on the board", EXACT),
+    Fact("cycles.total", "cycles", COUNT, -1, "cycles"),
+    Fact("cycles.source", "cycles come from", TEXT),
+    Fact("cycles.macs_per_cycle", "MAC/cycle", COUNT, 1),
+    Fact("latency_s", "latency", SECONDS, -1, "latency"),
+    Fact("cycles.startup", "start-up cycles", COUNT, -1),
+    Fact("energy_uj.value", "energy", MICROJOULES, -1, "energy"),
+    Fact("energy_uj.low", "energy, at least", MICROJOULES, -1),
+    Fact("energy_uj.high", "energy, at most", MICROJOULES, -1),
+    Fact("energy_uj.coefficients", "energy by", TEXT),
+    Fact("model.params", "parameters", COUNT, -1),
+    Fact("model.macs", "MACs", COUNT, -1),
+    Fact("memory.l1_peak_bytes", "L1 in use at most", BYTES, -1, "memory", "L1"),
+    Fact("memory.l2_peak_bytes", "L2 without code", BYTES, -1, "memory", "L2"),
+    Fact("memory.l3_bytes", "L3 memory", BYTES, -1, "memory", "L3"),
+    Fact("memory.code_bytes", "code", BYTES, -1, "memory"),
+    Fact("memory.weights_bytes", "weights", BYTES, -1),
+    Fact("memory.arena_bytes", "activations", BYTES, -1),
+)
+FACT_OF = {fact.key: fact for fact in FACTS}
+LAYER = (
+    Fact("op", "operator", TEXT),
+    Fact("activation", "activation", Unit(lambda name: name or "none")),
+    Fact("out_shape", "output", TEXT),
+    Fact("macs", "MACs", COUNT, -1),
+    Fact("cycles", "cycles", COUNT, -1),
+    Fact("cycles_modelled", "cycles, modelled", COUNT, -1),
+    Fact("weights_bytes", "weights", BYTES, -1),
+    Fact("out_bytes", "output size", BYTES, -1),
+    Fact("sqnr_local_db", "SQNR alone", DECIBELS, 1),
+    Fact("sqnr_db", "SQNR so far", DECIBELS, 1),
+)
+ROW = Fact("layer", "layer", TEXT)
+
+# Metrics measured in a run; before a run, the cost model or the plan estimates them.
+MEASURED = (
+    *("cycles.total", "cycles.macs_per_cycle", "latency_s"),
+    *("energy_uj.value", "energy_uj.low", "energy_uj.high"),
+    "memory.l1_peak_bytes",
+)
+# Metrics of labelled samples, and facts that identify these samples.
+LABELLED = ("quantization.accuracy_", "quantization.targets.")
+LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
+
+
+# --- verdict --------------------------------------------------------------------------------------
+
+
+# Tolerances: a fraction of the old value, decibels, or shares (0.01 is a point).
+TOLERATED: Mapping[str, float] = {
+    "latency": 0.02, "energy": 0.02, "memory": 0.0, "sqnr_db": 0.5, "accuracy": 0.01,
+    "rmse": 0.02,
+}  # fmt: skip
+OF_LABELS = "quantization.accuracy_source"
+RESULTS = {(True, True): "mixed", (True, False): "better", (False, True): "worse"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Summary of the key figures that changed by more than TOLERATED.
+
+    result             "better", "worse", "mixed" or "same"
+    better, worse      the figures as text: "latency -12.5 %"
+    has_other_labels   whether accuracies or errors were measured on different samples, and are not
+                       compared
+    """
+
+    result: str
+    better: tuple[str, ...]
+    worse: tuple[str, ...]
+    has_other_labels: bool = False
+
+    def __str__(self) -> str:
+        """Return the summary as text: "mixed: better latency -12.5 %; worse SQNR -3.1 dB"."""
+        if self.has_other_labels:
+            others = "accuracies are not of the same samples, and not compared"
+            return f"{replace(self, has_other_labels=False)}; {others}".replace("accuracy, ", "")
+        if self.result == "same":
+            return "same: accuracy, SQNR, latency, energy and memory are as before"
+        parts = {"better": ", ".join(self.better), "worse": ", ".join(self.worse)}
+        if self.result != "mixed":
+            return f"{self.result}: {parts[self.result]}"
+        return f"mixed: better {parts['better']}; worse {parts['worse']}"
+
+
+def verdict_of(changes: Sequence[Change]) -> Verdict:
+    """Return the verdict on changes; only figures of the whole network count."""
+    found = [(change, text) for change, text in _decisive(changes)]
+    better = tuple(text for change, text in found if change.is_better)
+    worse = tuple(text for change, text in found if not change.is_better)
+    result = RESULTS.get((bool(better), bool(worse)), "same")
+    return Verdict(result, better, worse, any(c.fact.key == OF_LABELS for c in changes))
+
+
+def _decisive(changes: Sequence[Change]) -> Iterator[tuple[Change, str]]:
+    for change in changes:
+        fact = change.fact
+        if fact.key.startswith("exact.") and False in (change.old, change.new):
+            yield change, f"{fact.title}: {fact.unit.show(change.new)}"
+        elif change.is_better is not None and change.is_beyond(TOLERATED.get(fact.bound, math.inf)):
+            yield change, f"{fact.title} {change.text}"
