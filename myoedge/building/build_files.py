@@ -17,7 +17,6 @@ from myoedge.building.golden_sample import golden_files, last_run
 from myoedge.building.plugins import Plugin, recorded
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
-from myoedge.quantization import holdout
 from myoedge.quantization.files import npz, to_safetensors
 from myoedge.quantization.files import to_json as graph_to_json
 from myoedge.quantization.reuse import reused_layers
@@ -55,20 +54,9 @@ def estimated_report(
 
     by   energy coefficients
     """
-    from myoedge.reports.report_json import Outcome, make_report
+    from myoedge.reports.report_json import make_report
 
-    outcome = Outcome(
-        quantized.model.name,
-        quantized.fidelity,
-        quantized.evaluation,
-        params=quantized.model.params,
-        judged_on=quantized.parts.judged_on,
-        holdout=holdout.describe(quantized.parts),
-        observers_db=quantized.observers_db,
-        choices=quantized.choices,
-        accurate=quantized.accurate,
-        exact={"host": True},  # check_golden, otherwise nothing is written
-    )
+    outcome = quantized.outcome(exact={"host": True})  # check_golden, otherwise nothing is written
     older, plan, stream_plan = quantized.older, build_plan.plan, build_plan.stream_plan
     frames = (stream_plan.stream.network,) if stream_plan is not None else ()
     networks = (quantized.network, *frames)

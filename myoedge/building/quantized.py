@@ -12,6 +12,7 @@ from myoedge.errors import Notice, raised
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import activation, node_rows, unique_names
+from myoedge.quantization import holdout
 from myoedge.quantization.calibrate import Samples
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity
@@ -23,6 +24,7 @@ from myoedge.reports import fidelity, wording
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
 from myoedge.reports.fidelity_rows import decibels, output_fidelity, sqnr
+from myoedge.reports.report_json import Outcome, Report, quantization_rows
 from myoedge.system.notebook import Card, Tabular
 
 UNKNOWN: Any = None  # no condition of the stage reads it
@@ -105,6 +107,26 @@ class Quantized(Tabular):
         graph = self.network.graph
         pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
         return [{"name": n, **output_fidelity(self.fidelity, tensor)} for n, tensor in pairs]
+
+    def outcome(self, **more: Any) -> Outcome:
+        """Return what reports tell of the integers; `more`: results of a build."""
+        return Outcome(
+            self.model.name,
+            self.fidelity,
+            self.evaluation,
+            params=self.model.params,
+            judged_on=self.parts.judged_on,
+            holdout=holdout.describe(self.parts),
+            observers_db=self.observers_db,
+            choices=self.choices,
+            accurate=self.accurate,
+            **more,
+        )
+
+    def report(self) -> Report:
+        """Return the parts of report.json that need no plan, for its texts."""
+        q = quantization_rows(self.outcome(), self.network.calibration)
+        return {"quantization": q, "outputs": self.outputs(), "reused": self.older and {}}
 
     def evaluation_rows(self) -> dict[str, Any]:
         """Return accuracy or errors on labelled samples, with the keys of report.json."""

@@ -110,32 +110,12 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
 def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
     """Yield (name, text) rows below the table of layers, named as in the summary of a build."""
     from myoedge.reports import evaluation_lines, fidelity
-    from myoedge.reports.report_json import choice_row
 
-    yield from evaluation_lines.card_facts(quantized.evaluation_rows())
-    calibration, count = quantized.network.calibration, len(quantized.fidelity.real)
-    total = fidelity.sqnr({**quantized.sqnr(), "samples": count})
-    ports = quantized.outputs()
-    place = fidelity.at_outputs(ports, quantized.fidelity.final_functions, count)
-    parts = quantized.parts
-    held_out = None if parts.held_out is None else parts.held_out.count
-    judged = fidelity.judged_samples(count, parts.judged_on, calibration.source, held_out)
-    method, worst_db = calibration.observer.method, quantized.observers_db
-    scales = fidelity.scales_of(calibration.source, method, worst_db, calibration.count)
-    yield "SQNR", f"{total} {place}; {judged}"
-    yield "scales", scales.removeprefix("scales ")
-    choices, accurate = [*map(choice_row, quantized.choices)], quantized.accurate
-    worst = quantized.fidelity.worst_judged_db
-    tried = fidelity.refinement(
-        choices,
-        worst,
-        accurate=accurate,
-        reused=quantized.older is not None,
-    )
-    if tried:
-        yield "refined", "\n".join(tried)
-    if more := fidelity.reachable(choices, worst):
-        yield "reachable", more
+    report = quantized.report()
+    known = fidelity.facts(report)
+    yield from evaluation_lines.card_facts(report["quantization"])
+    titles = ("SQNR", "scales", "refined", "reachable")
+    yield from ((title, known[title]) for title in titles if title in known)
     yield "engine", "integers of build --engine cores; those for NE16 may have another SQNR"
 
 

@@ -217,19 +217,15 @@ def _sqnr(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     q = report["quantization"]
     kept = (c["more_cycles"] for c in reversed(q.get("choices", ())) if c["kept"])
     more = next(kept, 0.0)
-    cost = wording.rough_percent(more, 1.0) if more else ""
-    cost = f"{cost} more cycles than int8, estimated" if cost else "no cycles"
+    cost = f"{wording.rough_percent(more, 1.0)} more cycles than int8, estimated"
+    cost = cost if more else "no cycles"
     if isinstance(asked, int | float):
         text, keeps = f"{asked:g} dB", wording.decibels(q["sqnr_db"])
     else:
         found = {port["name"]: port.get("sqnr_db") for port in report["outputs"]}
-        text = _by_output(asked)
+        text = ", ".join(f"{name} {db:g} dB" for name, db in asked.items())
         keeps = ", ".join(f"{name} {wording.decibels(found.get(name))}" for name in asked)
     yield f"SQNR {text}: keeps {keeps}, for {cost}"
-
-
-def _by_output(asked: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {db:g} dB" for name, db in asked.items())
 
 
 def _memory(report: Report, limits: Mapping[str, Any], name: str) -> Iterator[str]:

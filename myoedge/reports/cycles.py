@@ -32,7 +32,7 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     index = len(measured.inferences) - 1 if "stream" in report else 0
     inference = measured.inferences[index]
     ne16_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
-    has_ne16 = ne16_cycles > 0
+    ne16 = {"busy": ne16_cycles, "idle": max(0, inference.cycles - ne16_cycles)}
     layers = [
         {**row, **_layer_counts(cost, row["macs"]), "activity": _activity(row, cost)}
         for row, cost in zip(report["layers"], inference.layers, strict=True)
@@ -52,7 +52,7 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
             "inferences": [run.cycles for run in measured.inferences],
             "macs_per_cycle": _rate(report["model"]["macs"], inference.cycles),
             "stalls": stall_percents(inference.layers) or None,
-            **({"ne16": _busy_and_idle(ne16_cycles, inference.cycles)} if has_ne16 else {}),
+            **({"ne16": ne16} if ne16_cycles else {}),
         },
         "latency_s": inference.cycles / point.clock_hz,
         "memory": {**report["memory"], **l1},
@@ -79,10 +79,6 @@ def _activity(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any] | None:
         return asdict(cost.activity)
     simulated = row.get("activity")
     return {**simulated, "cycles": cost.cycles} if simulated else None
-
-
-def _busy_and_idle(busy_cycles: int, cycles: int) -> dict[str, int]:
-    return {"busy": busy_cycles, "idle": max(0, cycles - busy_cycles)}
 
 
 def _rate(macs: int, cycles: int) -> float | None:

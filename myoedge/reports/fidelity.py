@@ -12,6 +12,7 @@ from myoedge.quantization.search.goal import AIM_DB
 from myoedge.quantization.search.moves.observer import METHOD_NAMES
 from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.report_json import GOOD_DB, WEAK_DB, Report
+from myoedge.reports.streams import frame_ports
 from myoedge.reports.tables import ReportTable
 from myoedge.reports.wording import (
     decibels,
@@ -25,30 +26,38 @@ from myoedge.reports.wording import (
 CHOOSING = "dB of the calibration samples that choose"
 
 
+def facts(report: Report) -> dict[str, str]:
+    """Return what is known of a network's integers, as text by title: "SQNR", "scales", "refined"
+    (moves that were tried), "reachable" (a move that the cycle limit excluded)."""
+    q, ports = report["quantization"], frame_ports(report, "outputs")
+    every_db = (q["sqnr_db"], *(port.get("sqnr_end_db") for port in report["outputs"]))
+    worst_db = min((db for db in every_db if db is not None), default=None)
+    choices, reused = q.get("choices", ()), report.get("reused") is not None
+    moves = refinement(choices, worst_db, accurate=q.get("accurate", False), reused=reused)
+    texts = {
+        "scales": scales(report),
+        "refined": "\n".join(moves),
+        "reachable": reachable(choices, worst_db),
+    }
+    if q["sqnr_db"] is not None:
+        place = at_outputs(ports, q.get("sqnr_before", ()), q["samples"])
+        texts["SQNR"] = f"{sqnr(q)} {place}; {judged(report)}"
+    return {title: text for title, text in texts.items() if text}
+
+
 def calibrated(report: Report) -> str:
-    """Describe the source of the quantisation ranges: "scales calibrated on 3 example inputs
-    (min-max)"."""
+    """Describe the source of the quantisation ranges: "scales of the model file", "calibrated on 3
+    example inputs (min-max)"."""
     q = report["quantization"]
-    ranges = q["calibration"]
-    source, method, samples = (ranges[key] for key in ("source", "observer", "samples"))
-    return scales_of(source, method, q.get("observers_db", {}), samples)
+    source, method, samples = (q["calibration"][x] for x in ("source", "observer", "samples"))
+    if method == "file":
+        return "scales of the model file"
+    return f"calibrated on {source} ({observers(method, q.get('observers_db', {}), samples)})"
 
 
 def scales(report: Report) -> str:
     """Describe the source of the scales as `calibrated` does, without the first word "scales"."""
     return calibrated(report).removeprefix("scales ")
-
-
-def scales_of(source: str, method: str, worst_db: Mapping[str, float | None], samples: int) -> str:
-    """Describe the source of the quantisation scales.
-
-    source              description of the samples
-    method              the observer
-    worst_db, samples   as for `observers`
-    """
-    if method == "file":
-        return "scales of the model file"
-    return f"calibrated on {source} ({observers(method, worst_db, samples)})"
 
 
 def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -> str:
@@ -177,16 +186,14 @@ def _noise(report: Report) -> str:
     weakest = q["weakest"]["name"]
     source, value = q.get("noise_from", {}).get(weakest), decibels(q["weakest"]["sqnr_local_db"])
     makers = {row["name"]: (f"{names[row['name']]}'s result", row) for row in report["layers"]}
-    makers |= {port["tensor"]: (_input_name(port), port) for port in report.get("inputs", ())}
+    makers |= {
+        port["tensor"]: (named_input(port["name"]), port) for port in report.get("inputs", ())
+    }
     if source not in makers:
         return f"{names[weakest]} adds the most noise: {value} on its own"
     maker, row = makers[source]
     bits = str(row["dtype"]).removeprefix("u").removeprefix("int")
     return f"the {bits} bits of {maker} add the most noise: {value} where {names[weakest]} reads it"
-
-
-def _input_name(port: Mapping[str, Any]) -> str:
-    return named_input(port["name"])
 
 
 def is_weak(report: Report, row: Mapping[str, Any]) -> bool:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.reports import evaluation_lines, speed, wording
+from myoedge.reports.charts import is_on_scale
 from myoedge.reports.facts import facts
-from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.report_json import CAUSES, Report, dims
 from myoedge.reports.tables import ReportTable, on_one_line
 from myoedge.system.control_characters import document_bytes
@@ -71,7 +71,7 @@ def _charts(report: Report) -> Iterator[tuple[str, Chart, tuple[float, float]]]:
     tall = (WIDTH_INCHES, 1.0 + INCHES_PER_LAYER * len(report["layers"]))
     if speed.cycles(report) is not None and report["layers"]:
         yield "cycles", _draw_cycles, tall
-    if any(_on_scale(row["sqnr_local_db"]) for row in report["layers"]):
+    if any(is_on_scale(row["sqnr_local_db"]) for row in report["layers"]):
         yield "sqnr", _draw_sqnr, tall
     if report["memory"]["buffers"]:
         yield "memory", _draw_memory, (WIDTH_INCHES, 3.6)
@@ -146,15 +146,11 @@ def _by_cause(report: Report) -> dict[str, list[float]]:
     return {cause: widths for cause, widths in ordered if any(widths)}
 
 
-def _on_scale(db: float | None) -> bool:
-    return db is not None and db < EXACT_DB
-
-
 def _draw_sqnr(report: Report, axes: Axes) -> None:
     """Draw each layer's own SQNR and the accumulated SQNR as points."""
     _layer_axis(report, axes)
     for key, label, marker in (("sqnr_local_db", "alone", "o"), ("sqnr_db", "so far", "x")):
-        rows = [(row[key], i) for i, row in enumerate(report["layers"]) if _on_scale(row[key])]
+        rows = [(row[key], i) for i, row in enumerate(report["layers"]) if is_on_scale(row[key])]
         axes.plot([db for db, _ in rows], [i for _, i in rows], marker, label=label)
     axes.grid(axis="x", linewidth=0.3)
     _legend_above(axes)

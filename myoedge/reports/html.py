@@ -36,7 +36,7 @@ from myoedge.reports.diff import (
     paired_layers,
 )
 from myoedge.reports.evaluation_lines import class_names, interval, matrix, samples_of
-from myoedge.reports.facts import verdict_of
+from myoedge.reports.facts import FACT_OF, verdict_of
 from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.network_map import network_map
 from myoedge.reports.report_json import WEAK_DB, Report, dims
@@ -273,32 +273,23 @@ def _cycles(row: Mapping[str, Any] | None) -> int | None:
     return None if row is None else speed.layer_cycles(row)
 
 
-def _change(pair: Sequence[Mapping[str, Any] | None], *, comparable: bool) -> tuple[str, str]:
-    """Return the change of a layer or its cycles, and whether it is good or bad; empty without a
-    change."""
-    if pair[0] is None or pair[1] is None:
-        return "added" if pair[0] is None else "removed", ""
-    before, after = map(_cycles, pair)
-    if not comparable or not before or not after or before == after:
-        return "", ""
-    percent = 100 * (after - before) / before
-    return f"{percent:+z.1f} %", "good" if after < before else "bad"
-
-
 def _paired(
-    name: str,
-    pair: Sequence[Mapping[str, Any] | None],
-    longest: int,
-    *,
-    comparable: bool,
+    name: str, pair: Sequence[Mapping[str, Any] | None], longest: int, *, comparable: bool
 ) -> PairedLayer:
-    before, after = map(_cycles, pair)
+    (old, new), (before, after) = pair, map(_cycles, pair)
+    kind = "added" if old is None else "removed" if new is None else "changed"
+    change = Change(name, FACT_OF["cycles.total"], before, after, kind)
     lengths = tuple(round(100 * wording.fraction(n or 0, longest), 2) for n in (before, after))
-    change, look = _change(pair, comparable=comparable)
-    known = pair[1] or pair[0]
-    assert known is not None
     db = [wording.decibels(row["sqnr_local_db"], "") if row else "" for row in pair]
     return PairedLayer(
-        name, wording.operator(dict(known)), (before, after), (lengths[0], lengths[1]),
-        change, look, (db[0], db[1]),
+        name, wording.operator(dict(new or old or {})), (before, after), (lengths[0], lengths[1]),
+        *_told(change, comparable=comparable), (db[0], db[1]),
     )  # fmt: skip
+
+
+def _told(change: Change, *, comparable: bool) -> tuple[str, str]:
+    """Return the change of a layer or of its cycles as text, and its style."""
+    if change.kind != "changed":
+        return change.kind, ""
+    is_told = comparable and change.old and change.new and change.is_told
+    return (change.text, _look(change)) if is_told else ("", "")

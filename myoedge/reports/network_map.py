@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
-from myoedge.operators.kernel import CLUSTER, NINE_CORES
 from myoedge.reports import speed, wording
 from myoedge.reports.charts import LETTER, Tick
 from myoedge.reports.report_json import Report, dims
@@ -102,8 +101,7 @@ def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
         Skip(_path(middles[i], middles[j], top, _arc(j - i)), f"{labels[j]} reads {labels[i]}")
         for i, j in pairs
     )
-    looks = _looks(boxes)
-    return NetworkMap(boxes, skips, _ticks(report, starts, widths), top, looks)
+    return NetworkMap(boxes, skips, _ticks(report, starts, widths), top, _looks(boxes))
 
 
 def _looks(boxes: Iterable[LayerBox]) -> tuple[tuple[str, str], ...]:
@@ -122,12 +120,8 @@ def _box(row: dict[str, Any], name: str, x: float, width: float, report: Report)
     most = int((width - 8) / LETTER)
     texts = (name, wording.operator(row), percent)
     lines = tuple(text for text in texts if text and len(text) <= most)
-    look = "moves" if not row["macs"] else _engine(row["engine"])
+    look = "moves" if not row["macs"] else wording.engine(row) or "cores"
     return LayerBox(round(x, 2), round(max(width - 1.5, 1.0), 2), title, lines, look)
-
-
-def _engine(name: str | None) -> str:
-    return "cores" if name in (None, CLUSTER, NINE_CORES) else str(name)
 
 
 def _skipped(report: Report) -> Iterator[tuple[int, int]]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -202,16 +202,12 @@ def _latency_lines(latency: Mapping[str, Any] | None) -> list[str]:
     named = ", ".join(f"{duration(latency[name])} {name}" for name in ("max", "p99", "median"))
     edges, counts = latency["histogram"]["edges"], latency["histogram"]["counts"]
     rows = (
-        f"  {duration(start):>8}  {count:>9,}  {'#' * _columns(count, counts)}"
+        f"  {duration(start):>8}  {count:>9,}  {'#' * -(-BAR_COLUMNS * count // max(counts))}"
         for start, count in zip(edges, counts, strict=False)
     )
     medians = (f"{name} {duration(part['median'])}" for name, part in latency["parts"].items())
     parts = f"          of it {', '.join(medians)} (medians)"
     return [f"latency   {named}", *([parts] if latency["parts"] else []), *rows]
-
-
-def _columns(count: int, counts: Sequence[int]) -> int:
-    return -(-BAR_COLUMNS * count // max(counts))
 
 
 def _power_lines(document: Mapping[str, Any]) -> list[str]:

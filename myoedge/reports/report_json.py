@@ -19,6 +19,7 @@ from myoedge.plan.engine_rules import other_engine
 from myoedge.plan.locations import IN_L3
 from myoedge.plan.loops import LoopLayers
 from myoedge.plan.plan import Plan, step_macs
+from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity
@@ -93,7 +94,11 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
             **_loops(plan),
         },
         "target": _target(plan),
-        "quantization": _quantization(plan, outcome, layers),
+        "quantization": {
+            **quantization_rows(outcome, q.calibration),
+            "weakest": _weakest(layers),
+            "noise_from": _other_sources(plan, outcome.fidelity),
+        },
         "exact": {n: outcome.exact.get(n) for n, backend in BACKENDS.items() if backend.is_listed},
         "cycles": _cycles(plan),
         "latency_s": latency_s(plan),
@@ -163,37 +168,30 @@ def _weakest(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     return None if row is None else {key: row[key] for key in (*LAYER_KEYS, "sqnr_local_db")}
 
 
-def _quantization(
-    plan: Plan, outcome: Outcome, layers: Iterable[Mapping[str, Any]]
-) -> dict[str, Any]:
-    fidelity = outcome.fidelity
+def quantization_rows(outcome: Outcome, calibration: Calibration) -> dict[str, Any]:
+    """Return the entries of `quantization` in report.json that need no plan."""
+    fidelity, evaluation = outcome.fidelity, outcome.evaluation
     return {
         **sqnr(fidelity),
         "sqnr_before": [] if fidelity is None else list(fidelity.final_functions),
-        **evaluation_rows(outcome.evaluation),
-        "class_names": _class_names(outcome.evaluation),
+        **evaluation_rows(evaluation),
+        "class_names": [*evaluation.names] if evaluation and evaluation.has_classes else [],
         "samples": None if fidelity is None else len(fidelity.real),
         "judged_on": None if fidelity is None else outcome.judged_on,
         "holdout": outcome.holdout,
         "source": "integer reference against the float network",
-        "calibration": describe_calibration(plan.quant.calibration),
+        "calibration": describe_calibration(calibration),
         "observers_db": {name: decibels(db) for name, db in outcome.observers_db.items()},
         "accurate": outcome.accurate,
         "choices": [choice_row(choice) for choice in outcome.choices],
-        "weakest": _weakest(layers),
-        "noise_from": {} if fidelity is None else _other_sources(plan, fidelity),
     }
 
 
-def _class_names(evaluation: Evaluation | None) -> list[str]:
-    """Return the class names from a build's own samples; `classes` has the names of other
-    samples."""
-    return [] if evaluation is None or not evaluation.has_classes else [*evaluation.names]
-
-
-def _other_sources(plan: Plan, fidelity: Fidelity) -> dict[str, str]:
+def _other_sources(plan: Plan, fidelity: Fidelity | None) -> dict[str, str]:
     """Return layer -> tensor for the layers whose noise comes from another tensor's rounding; for
     the result of a chain's member, the chain's name."""
+    if fidelity is None:
+        return {}
     names = {own.node.name: step.node.name for step in plan.steps for own in step.layers}
     weakest = {step.node.name: _weakest_member(step, fidelity) for step in plan.steps}
     found = {name: fidelity.sources.get(own or name, name) for name, own in weakest.items()}

@@ -34,25 +34,21 @@ def software_bill(name: str, digests: Mapping[str, str]) -> str:
     """
     try:
         from cyclonedx.model.bom import Bom
+        from cyclonedx.model.component import Component, ComponentType
         from cyclonedx.output.json import JsonV1Dot6
     except ImportError:
         tries = [install_command("evidence")]
         title = "the software bill of materials needs cyclonedx-python-lib"
         raise MyoedgeError("E501", title, tries=tries) from None
     bom = Bom(serial_number=uuid.uuid5(NAMESPACE, repr(sorted(digests.items()))))
-    program, files = _program(name), [*_files(digests)]
+    program = Component(name=name, type=ComponentType.FIRMWARE, bom_ref=name)
+    files = [*_files(digests)]
     bom.metadata.timestamp = None  # type: ignore[assignment]
     bom.metadata.component = program
     bom.metadata.tools.components.update(_tools())
     bom.components.update(files)
     bom.register_dependency(program, files)
     return str(JsonV1Dot6(bom).output_as_string(indent=1)) + "\n"
-
-
-def _program(name: str) -> Component:
-    from cyclonedx.model.component import Component, ComponentType
-
-    return Component(name=name, type=ComponentType.FIRMWARE, bom_ref=name)
 
 
 def _files(digests: Mapping[str, str]) -> Iterator[Component]:

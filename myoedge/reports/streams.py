@@ -5,10 +5,8 @@ lengths."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
-from myoedge.backends.measurement import Activity
 from myoedge.power.model import Coefficients, typical, with_modelled_error
 from myoedge.power.states import duty
 from myoedge.reports import energy as joules
@@ -33,13 +31,14 @@ def stream_report(
     least      operating point -> fewest frames per pass that run in real time
     passes     estimates per pass length: frames, cycles, l3_bytes
     """
+    rate = stream.rate
     # Whole passes before the first output, minus the frames already there.
     first = (stream.warmup // stream.outputs[0].frames + 1) * stream.frames - stream.early
     first_s = None if frame_hz is None else (first - 1) / frame_hz + (window_s or 0.0)
     return {
         "pass_frames": stream.frames,
         "pass_outputs": stream.outputs[0].frames,
-        "frames_per_output": _number(stream.rate),
+        "frames_per_output": rate.numerator if rate.denominator == 1 else float(rate),
         "warmup_outputs": stream.warmup,
         "future_frames": stream.future,
         "state_bytes": stream.state_bytes,
@@ -53,11 +52,6 @@ def stream_report(
         "points": [],
         "passes": [*map(dict, passes)],
     }
-
-
-def _number(rate: Fraction) -> float:
-    """Return a rate, as an integer if it is one."""
-    return rate.numerator if rate.denominator == 1 else float(rate)
 
 
 def with_real_time(report: Report) -> Report:
@@ -176,9 +170,9 @@ def _pass_row(
     stream = report["stream"]
     frame_s = 1 / stream["frame_hz"]
     period_s = row["frames"] * frame_s
-    activity, is_built = _typical_activity(report, row), False
-    if row["frames"] == stream["pass_frames"]:
-        activity, is_built = joules.activity(report), True
+    is_built, layers = row["frames"] == stream["pass_frames"], len(report["layers"])
+    activity = typical(row["cycles"], row["l3_bytes"], layers=layers)
+    activity = joules.activity(report) if is_built else activity
     played = joules.played_states(report) if is_built else None
     known = joules.coefficients_for(report, by) if is_built else with_modelled_error(by)
     known = by if played is not None else known
@@ -194,10 +188,6 @@ def _pass_row(
         "average_mw": list(found.average_mw),
         "sleeps": found.asleep_s > 0,
     }
-
-
-def _typical_activity(report: Report, row: Mapping[str, Any]) -> Activity:
-    return typical(row["cycles"], row["l3_bytes"], layers=len(report["layers"]))
 
 
 def pass_table(report: Report) -> ReportTable:

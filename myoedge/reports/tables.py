@@ -129,10 +129,11 @@ def shortened(names: Sequence[str], max_chars: int) -> list[str]:
     Fused parts, common leading modules and further leading modules are dropped, in this order; a
     name takes several lines if it would otherwise equal another one.
     """
-    for shorter in (_without_fused, _without_common_modules):
+    for shorten in (_without_fused, _without_common_modules):
         if all(len(name) <= max_chars for name in names):
             break
-        names = _if_distinct(names, shorter(names))
+        shorter = shorten(names)
+        names = shorter if len(set(shorter)) == len(set(names)) else names
     ends = {name: _last_modules(name, max_chars) for name in names}
     count = Counter(ends.values())
     return [
@@ -150,10 +151,6 @@ def on_one_line(names: Sequence[str], max_chars: int) -> list[str]:
         f"{name[:head]}{ELLIPSIS}{name[-tail:]}" if "\n" in short else short
         for name, short in pairs
     ]
-
-
-def _if_distinct(names: Sequence[str], shorter: Sequence[str]) -> Sequence[str]:
-    return shorter if len(set(shorter)) == len(set(names)) else names
 
 
 def _without_fused(names: Sequence[str]) -> list[str]:

@@ -88,13 +88,15 @@ def _title(report: Report) -> Text:
 
 def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     memory = report["memory"]
-    model, count = report["model"], wording.several
+    model, count, known = report["model"], wording.several, fidelity.facts(report)
     work = f"{wording.count(model['macs'])} MAC{'s' * (model['macs'] != 1)}"
     shapes = (wording.shapes(streams.frame_ports(report, name)) for name in ("inputs", "outputs"))
     sizes = (count(model["params"], "parameter"), work, count(len(report["layers"]), "layer"))
     yield "network", styled(f"{', '.join(sizes)}; {' -> '.join(shapes)}")
     yield from _filled("loops", wording.loops(report))
-    yield from _fidelity(report)
+    for title, (first, *others) in evaluation_lines.result_lines(report["quantization"]):
+        yield title, styled(f"{first}\n").append("\n".join(others), "dim")
+    yield from _filled("SQNR", known.get("SQNR", ""))
     if report.get("reused"):
         yield "reused", styled(wording.reused(report["reused"]))
     yield from _time(report)
@@ -105,11 +107,11 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     yield "L2 memory", _l2(report)
     yield from _filled("activations", wording.arena_bound(report))
     yield from _filled("int16", speed.int16_costs(report))
-    yield from _filled("refined", "\n".join(_refinement(report)))
-    yield from _filled("reachable", _reachable(report))
+    yield from _filled("refined", known.get("refined", ""))
+    yield from _filled("reachable", known.get("reachable", ""))
     yield from _filled("budget", "\n".join(budget_lines(report)))
     style = "yellow" if fidelity.on_examples(report) else ""
-    yield "scales", styled(fidelity.scales(report), style)
+    yield "scales", styled(known["scales"], style)
     yield "exact", _equivalence(report)
     if parts := wording.l1_parts(report):
         used, limit = memory["l1_planned_bytes"], report["target"]["l1_bytes"]
@@ -119,33 +121,6 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
 def _filled(title: str, text: str) -> Iterable[tuple[str, Text]]:
     if text:
         yield title, styled(text)
-
-
-def _refinement(report: Report) -> list[str]:
-    q, worst_db = report["quantization"], _worst_db(report)
-    choices, accurate = q.get("choices", ()), q.get("accurate", False)
-    reused = report.get("reused") is not None
-    return fidelity.refinement(choices, worst_db, accurate=accurate, reused=reused)
-
-
-def _reachable(report: Report) -> str:
-    return fidelity.reachable(report["quantization"].get("choices", ()), _worst_db(report))
-
-
-def _worst_db(report: Report) -> float | None:
-    every_db = (port.get("sqnr_end_db") for port in report["outputs"])
-    known = (db for db in (report["quantization"]["sqnr_db"], *every_db) if db is not None)
-    return min(known, default=None)
-
-
-def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
-    q = report["quantization"]
-    for title, (first, *others) in evaluation_lines.result_lines(q):
-        yield title, styled(f"{first}\n").append("\n".join(others), "dim")
-    if q["sqnr_db"] is not None:
-        ports = streams.frame_ports(report, "outputs")
-        where = fidelity.at_outputs(ports, q.get("sqnr_before", ()), q["samples"])
-        yield "SQNR", styled(f"{fidelity.sqnr(q)} {where}; {fidelity.judged(report)}")
 
 
 def _time(report: Report) -> Iterable[tuple[str, Text]]:

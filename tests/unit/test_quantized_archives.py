@@ -23,7 +23,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.search.moves.observer import observers_for
-from myoedge.reports.fidelity import scales_of
+from myoedge.reports.fidelity import calibrated
 from tests.integer_agreement import largest_difference, quantized
 
 D: Any = torch.ops.quantized_decomposed
@@ -266,5 +266,7 @@ def test_reports_say_that_nothing_was_calibrated(tmp_path: Path) -> None:
     ]
     methods = [[o.method for o in observers_for(graph, tried)] for graph in graphs]
     assert methods == [["file"], ["percentile", "minmax"]]
-    assert scales_of("2 samples", "file", {}, 2) == "scales of the model file"
-    assert scales_of("2 samples", "mse", {}, 2) == "calibrated on 2 samples (least squares)"
+    texts = {"file": "scales of the model file", "mse": "calibrated on 2 samples (least squares)"}
+    for observer, text in texts.items():
+        ranges = {"source": "2 samples", "observer": observer, "samples": 2}
+        assert calibrated({"quantization": {"calibration": ranges}}) == text
