@@ -19,7 +19,7 @@ Value = float | int | str | bool | list[float] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class ValueUnit:
     """A unit of values.
 
     show     value -> text with unit
@@ -45,7 +45,7 @@ class Fact:
 
     key: str
     title: str
-    unit: Unit
+    unit: ValueUnit
     better: int = 0
     bound: str = ""
     short: str = ""
@@ -75,16 +75,16 @@ def value_at(report: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-TEXT = Unit(str)
-COUNT = Unit(lambda value: f"{value:,}" if is_number(value) else str(value))
-DIGEST = Unit(lambda digest: str(digest)[:16])
-SHARE = Unit(wording.percent, lambda change: f"{100 * change:+z.1f} points")
-DECIBELS = Unit(wording.decibels, lambda change: f"{change:+z.1f} dB")
-ERROR = Unit("{:.4g}".format)
-EXACT = Unit(wording.COMPARISONS.__getitem__)
-SECONDS = Unit(speed.duration)
-MICROJOULES = Unit(lambda uj: energy.amount(uj / energy.MICRO))
-BYTES = Unit(wording.size)
+TEXT = ValueUnit(str)
+COUNT = ValueUnit(lambda value: f"{value:,}" if is_number(value) else str(value))
+DIGEST = ValueUnit(lambda digest: str(digest)[:16])
+SHARE = ValueUnit(wording.percent, lambda change: f"{100 * change:+z.1f} points")
+DECIBELS = ValueUnit(wording.decibels, lambda change: f"{change:+z.1f} dB")
+ERROR = ValueUnit("{:.4g}".format)
+EXACT = ValueUnit(wording.COMPARISONS.__getitem__)
+SECONDS = ValueUnit(speed.duration)
+MICROJOULES = ValueUnit(lambda uj: energy.amount(uj / energy.MICRO))
+BYTES = ValueUnit(wording.size)
 TARGETS = "quantization.targets.all"
 
 FACTS = (
@@ -95,7 +95,11 @@ FACTS = (
     Fact("target.operating_point", "operating point", TEXT),
     Fact("quantization.accuracy_float", "accuracy, float", SHARE, 1),
     Fact("quantization.accuracy_int8", "accuracy, int8", SHARE, 1, "accuracy", "accuracy"),
-    Fact("quantization.classes.interval_int8", "95 % interval, int8", Unit(wording.percent_range)),
+    Fact(
+        "quantization.classes.interval_int8",
+        "95 % interval, int8",
+        ValueUnit(wording.percent_range),
+    ),
     Fact(f"{TARGETS}.rmse_float", "RMSE, float", ERROR, -1),
     Fact(f"{TARGETS}.rmse_int8", "RMSE, int8", ERROR, -1, "rmse", "RMSE"),
     Fact(f"{TARGETS}.mae_float", "MAE, float", ERROR, -1),
@@ -133,7 +137,7 @@ FACTS = (
 FACT_OF = {fact.key: fact for fact in FACTS}
 LAYER = (
     Fact("op", "operator", TEXT),
-    Fact("activation", "activation", Unit(lambda name: name or "none")),
+    Fact("activation", "activation", ValueUnit(lambda name: name or "none")),
     Fact("out_shape", "output", TEXT),
     Fact("macs", "MACs", COUNT, -1),
     Fact("cycles", "cycles", COUNT, -1),

@@ -101,7 +101,8 @@ def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
         Skip(_path(middles[i], middles[j], top, _arc(j - i)), f"{labels[j]} reads {labels[i]}")
         for i, j in pairs
     )
-    return NetworkMap(boxes, skips, _ticks(report, starts, widths), top, _looks(boxes))
+    looks = _looks(boxes)
+    return NetworkMap(boxes, skips, _ticks(report, starts, widths), top, looks)
 
 
 def _looks(boxes: Iterable[LayerBox]) -> tuple[tuple[str, str], ...]:

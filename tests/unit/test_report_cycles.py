@@ -26,7 +26,7 @@ from myoedge.reports.cycles import cycles_table, stall_percents, with_cycles
 from myoedge.reports.diff import Change, compare, difference
 from myoedge.reports.documents import layers_csv
 from myoedge.reports.energy import costliest, source, with_energy
-from myoedge.reports.facts import COUNT, DECIBELS, SHARE, Fact, Unit
+from myoedge.reports.facts import COUNT, DECIBELS, SHARE, Fact, ValueUnit
 from myoedge.reports.html import report_html, verdict
 from myoedge.reports.peaks import peaks
 from myoedge.reports.report_json import CAUSES, Outcome, Report, make_report
@@ -650,7 +650,7 @@ def test_cycles_of_two_runs_are_compared(built: Report, ran: Report) -> None:
         (COUNT, 1000.0, 990.0, "-1.0 %"),
     ],
 )
-def test_no_change_is_minus_zero(unit: Unit, old: float, new: float, text: str) -> None:
+def test_no_change_is_minus_zero(unit: ValueUnit, old: float, new: float, text: str) -> None:
     assert difference(Change("", Fact("a", "a", unit, -1), old, new)) == text
 
 
