@@ -14,23 +14,89 @@
 
 #include "me_intrinsics.h"
 
-/* A word of x and of the other rows; of more than eight words two at a time, as fetching the code takes longer
- * than the ends of the iterations that it saves. */
-#define ME_DOT_WORDS2(KIND) \
+#if defined ME_GAP9 && !defined ME_SDK && !defined ME_PMSIS
+/* As hardware loops, which take no cycles for the ends of their iterations. Not in the GAP SDK's application: its
+ * compiler makes hardware loops itself, and does not know that these take the registers of one. */
+#define ME_NEXT_WORD(WORD, ROW) ME_XPULP_I("p.lw " WORD ",4(" ROW "!)", "0x0b", "2", WORD, ROW, "4") "\n"
+#define ME_ADD_DOT_b(SUM, A, B) \
+    ME_XPULP_R("pv.sdotsp.b " SUM "," A "," B, "0x57", "1", "0x5c", SUM, A, B) "\n"
+#define ME_ADD_DOT_h(SUM, A, B) \
+    ME_XPULP_R("pv.sdotsp.h " SUM "," A "," B, "0x57", "0", "0x5c", SUM, A, B) "\n"
+#define ME_REPEAT(COUNT, HALVES) ME_XPULP_I("lp.setup x0," COUNT ",1f", "0x7b", "4", "x0", COUNT, HALVES) "\n"
+#define ME_REPEATED "1: "
+
+#define ME_SUM_PAIRS(KIND, COUNT, ONES) \
     do { \
+        uint32_t x0_, x1_; \
+        __asm__ volatile(ME_REPEAT("%4", "8") ME_NEXT_WORD("%2", "%1") ME_NEXT_WORD("%3", "%1") \
+                             ME_ADD_DOT_##KIND("%0", "%2", "%5") \
+                                 ME_REPEATED ME_ADD_DOT_##KIND("%0", "%3", "%5") \
+                         : "+&r"(sum), "+&r"(x), "=&r"(x0_), "=&r"(x1_) \
+                         : "r"(COUNT), "r"(ONES) \
+                         : "memory"); \
+    } while (0)
+#define ME_DOT_PAIRS(KIND, COUNT) \
+    do { \
+        uint32_t x0_, x1_, a0_, a1_; \
+        __asm__ volatile(ME_REPEAT("%7", "12") ME_NEXT_WORD("%3", "%1") ME_NEXT_WORD("%4", "%2") \
+                             ME_NEXT_WORD("%5", "%1") ME_NEXT_WORD("%6", "%2") \
+                                 ME_ADD_DOT_##KIND("%0", "%3", "%4") \
+                                     ME_REPEATED ME_ADD_DOT_##KIND("%0", "%5", "%6") \
+                         : "+&r"(sum), "+&r"(x), "+&r"(a), "=&r"(x0_), "=&r"(a0_), "=&r"(x1_), "=&r"(a1_) \
+                         : "r"(COUNT) \
+                         : "memory"); \
+    } while (0)
+#define ME_DOT2_WORDS(KIND, COUNT) \
+    do { \
+        uint32_t x0_, a0_, b0_; \
+        __asm__ volatile( \
+            ME_REPEAT("%8", "10") ME_NEXT_WORD("%5", "%2") ME_NEXT_WORD("%6", "%3") ME_NEXT_WORD("%7", "%4") \
+                ME_ADD_DOT_##KIND("%0", "%5", "%6") ME_REPEATED ME_ADD_DOT_##KIND("%1", "%5", "%7") \
+            : "+&r"(sum0), "+&r"(sum1), "+&r"(x), "+&r"(a), "+&r"(b), "=&r"(x0_), "=&r"(a0_), "=&r"(b0_) \
+            : "r"(COUNT) \
+            : "memory"); \
+    } while (0)
+#define ME_DOT4_WORDS(KIND, COUNT) \
+    do { \
+        uint32_t x0_, a0_, b0_, c0_, d0_; \
+        __asm__ volatile(ME_REPEAT("%14", "18") ME_NEXT_WORD("%9", "%4") ME_NEXT_WORD("%10", "%5") \
+                             ME_NEXT_WORD("%11", "%6") ME_NEXT_WORD("%12", "%7") ME_NEXT_WORD("%13", "%8") \
+                                 ME_ADD_DOT_##KIND("%0", "%9", "%10") ME_ADD_DOT_##KIND("%1", "%9", "%11") \
+                                     ME_ADD_DOT_##KIND("%2", "%9", "%12") \
+                                         ME_REPEATED ME_ADD_DOT_##KIND("%3", "%9", "%13") \
+                         : "+&r"(sum0), "+&r"(sum1), "+&r"(sum2), "+&r"(sum3), "+&r"(x), "+&r"(a), "+&r"(b), \
+                           "+&r"(c), "+&r"(d), "=&r"(x0_), "=&r"(a0_), "=&r"(b0_), "=&r"(c0_), "=&r"(d0_) \
+                         : "r"(COUNT) \
+                         : "memory"); \
+    } while (0)
+#else
+#define ME_SUM_PAIRS(KIND, COUNT, ONES) \
+    for (int32_t left = COUNT; left > 0; left--) { \
+        const uint32_t x0 = me_next_w(&x), x1 = me_next_w(&x); \
+        sum = me_sdotsp_##KIND(me_sdotsp_##KIND(sum, x0, ONES), x1, ONES); \
+    }
+#define ME_DOT_PAIRS(KIND, COUNT) \
+    for (int32_t left = COUNT; left > 0; left--) { \
+        const uint32_t x0 = me_next_w(&x), a0 = me_next_w(&a); \
+        const uint32_t x1 = me_next_w(&x), a1 = me_next_w(&a); \
+        sum = me_sdotsp_##KIND(me_sdotsp_##KIND(sum, x0, a0), x1, a1); \
+    }
+#define ME_DOT2_WORDS(KIND, COUNT) \
+    for (int32_t left = COUNT; left > 0; left--) { \
         const uint32_t word = me_next_w(&x), a0 = me_next_w(&a), b0 = me_next_w(&b); \
         sum0 = me_sdotsp_##KIND(sum0, word, a0); \
         sum1 = me_sdotsp_##KIND(sum1, word, b0); \
-    } while (0)
-#define ME_DOT_WORDS4(KIND) \
-    do { \
+    }
+#define ME_DOT4_WORDS(KIND, COUNT) \
+    for (int32_t left = COUNT; left > 0; left--) { \
         const uint32_t word = me_next_w(&x), a0 = me_next_w(&a), b0 = me_next_w(&b); \
         const uint32_t c0 = me_next_w(&c), d0 = me_next_w(&d); \
         sum0 = me_sdotsp_##KIND(sum0, word, a0); \
         sum1 = me_sdotsp_##KIND(sum1, word, b0); \
         sum2 = me_sdotsp_##KIND(sum2, word, c0); \
         sum3 = me_sdotsp_##KIND(sum3, word, d0); \
-    } while (0)
+    }
+#endif
 
 /* A word of x and of another row, then what is left behind whole words: of PER_WORD elements each. */
 #define ME_DOTS(KIND, TYPE, PER_WORD, ONES) \
@@ -38,10 +104,8 @@
     { \
         const int8_t *x = (const int8_t *)of_x; \
         int32_t sum = 0; \
-        for (int32_t pairs = n / (2 * PER_WORD); pairs > 0; pairs--) { \
-            const uint32_t x0 = me_next_w(&x), x1 = me_next_w(&x); \
-            sum = me_sdotsp_##KIND(me_sdotsp_##KIND(sum, x0, ONES), x1, ONES); \
-        } \
+        if (n >= 2 * PER_WORD) \
+            ME_SUM_PAIRS(KIND, n / (2 * PER_WORD), ONES); \
         if (n & PER_WORD) \
             sum = me_sdotsp_##KIND(sum, me_next_w(&x), ONES); \
         for (int32_t left = n % PER_WORD; left > 0; left--) \
@@ -53,11 +117,8 @@
     { \
         const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a; \
         int32_t sum = 0; \
-        for (int32_t pairs = n / (2 * PER_WORD); pairs > 0; pairs--) { \
-            const uint32_t x0 = me_next_w(&x), a0 = me_next_w(&a); \
-            const uint32_t x1 = me_next_w(&x), a1 = me_next_w(&a); \
-            sum = me_sdotsp_##KIND(me_sdotsp_##KIND(sum, x0, a0), x1, a1); \
-        } \
+        if (n >= 2 * PER_WORD) \
+            ME_DOT_PAIRS(KIND, n / (2 * PER_WORD)); \
         if (n & PER_WORD) \
             sum = me_sdotsp_##KIND(sum, me_next_w(&x), me_next_w(&a)); \
         for (int32_t left = n % PER_WORD; left > 0; left--) \
@@ -70,13 +131,8 @@
     { \
         const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a, *b = (const int8_t *)of_b; \
         int32_t sum0 = 0, sum1 = 0; \
-        const int32_t words = n / PER_WORD, pairs = words > 8 ? words / 2 : 0; \
-        for (int32_t left = pairs; left > 0; left--) { \
-            ME_DOT_WORDS2(KIND); \
-            ME_DOT_WORDS2(KIND); \
-        } \
-        for (int32_t left = words - 2 * pairs; left > 0; left--) \
-            ME_DOT_WORDS2(KIND); \
+        if (n >= PER_WORD) \
+            ME_DOT2_WORDS(KIND, n / PER_WORD); \
         for (int32_t left = n % PER_WORD; left > 0; left--) { \
             const int32_t value = me_next_##KIND(&x); \
             sum0 = me_mac(sum0, value, me_next_##KIND(&a)); \
@@ -92,13 +148,8 @@
         const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a, *b = (const int8_t *)of_b; \
         const int8_t *c = (const int8_t *)of_c, *d = (const int8_t *)of_d; \
         int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0; \
-        const int32_t words = n / PER_WORD, pairs = words > 8 ? words / 2 : 0; \
-        for (int32_t left = pairs; left > 0; left--) { \
-            ME_DOT_WORDS4(KIND); \
-            ME_DOT_WORDS4(KIND); \
-        } \
-        for (int32_t left = words - 2 * pairs; left > 0; left--) \
-            ME_DOT_WORDS4(KIND); \
+        if (n >= PER_WORD) \
+            ME_DOT4_WORDS(KIND, n / PER_WORD); \
         for (int32_t left = n % PER_WORD; left > 0; left--) { \
             const int32_t value = me_next_##KIND(&x); \
             sum0 = me_mac(sum0, value, me_next_##KIND(&a)); \

@@ -75,7 +75,8 @@ def written(source: Path, folder: Path, form: str) -> str:
 def assembled(text: str, folder: Path) -> dict[str, bytes]:
     """Instructions of an assembly text, mnemonics of Xpulpv2 by an assembler of our own."""
     source = folder / "numbered.S"
-    before = '#include "me_register_numbers.h"\n#define SET(N, R) .set .Lnumber_##R, N;\n'
+    before = '#include "me_register_numbers.h"\n'
+    before += "#define SET(N, R) .set .Lnumber_x##N, N; .set .Lnumber_##R, N;\n"
     source.write_text(f"{before}ME_REGISTER_NUMBERS(SET)\n{native.words(text)}")
     return code(compiled(source, folder / "numbered.o", "-c"))
 

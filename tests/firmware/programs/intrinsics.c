@@ -1,5 +1,6 @@
 /* Every operation of me_intrinsics.h on drawn numbers; the results go to a file, to be compared with
  * what another body of the header gives for the same numbers. On the chip one core is enough. */
+#include "me_dot.h"
 #include "me_intrinsics.h"
 
 #ifdef ME_GAP9
@@ -11,7 +12,7 @@
 #endif
 
 #define ROUNDS 512
-#define MOST 200
+#define MOST 264
 
 static int32_t results[ROUNDS][MOST];
 static int32_t used;
@@ -95,6 +96,36 @@ static void of_memory(int32_t *row, uint32_t a, uint32_t b)
     NOTE(from - memory);
 }
 
+/* Sums of products of rows, at addresses that are no words too, of no word, one, an odd and an even number. */
+#define DOTS(KIND, ROW, n) \
+    do { \
+        int32_t sums[4]; \
+        NOTE(me_sum_##KIND((ROW) + 1, n)), NOTE(me_dot_##KIND((ROW), (ROW) + 1, n)); \
+        me_dot2_##KIND(sums, (ROW) + 1, (ROW), (ROW) + 3, n); \
+        NOTE(sums[0]), NOTE(sums[1]); \
+        me_dot4_##KIND(sums, (ROW), (ROW) + 1, (ROW) + 2, (ROW) + 3, (ROW) + 5, n); \
+        NOTE(sums[0]), NOTE(sums[1]), NOTE(sums[2]), NOTE(sums[3]); \
+    } while (0)
+
+static void of_rows(int32_t *row)
+{
+    static _Alignas(4) int8_t bytes[64];
+    static _Alignas(4) int16_t halves[64];
+    for (int32_t i = 0; i < 64; i++) {
+        const uint32_t number = draw();
+        bytes[i] = (int8_t)number;
+        halves[i] = (int16_t)(number >> 16);
+    }
+    DOTS(b, bytes, 3);
+    DOTS(b, bytes, 4);
+    DOTS(b, bytes, 14);
+    DOTS(b, bytes, 40);
+    DOTS(h, halves, 1);
+    DOTS(h, halves, 2);
+    DOTS(h, halves, 7);
+    DOTS(h, halves, 40);
+}
+
 static void run(int32_t core, void *unused)
 {
     (void)unused;
@@ -109,6 +140,7 @@ static void run(int32_t core, void *unused)
         of_narrow_numbers(results[round], bytes, halves, (int32_t)acc);
         of_words(results[round], a, b, (int32_t)acc);
         of_memory(results[round], a, b);
+        of_rows(results[round]);
     }
 }
 
