@@ -251,9 +251,10 @@ def _figures(old: Report, new: Report) -> list[Figure]:
 
 def _figure(change: Change, is_apart: bool) -> Figure:
     title, old, new, text = cells(change)
-    if is_apart or not change.is_told:
-        text = "no change" if not change.is_told else "not comparable"
-        return Figure(title, old, new, text, "")
+    if not change.is_told:
+        return Figure(title, old, new, "no change", "")
+    if is_apart:
+        return Figure(title, old, new, "not comparable", "")
     return Figure(title, old, new, text, _look(change))
 
 

@@ -551,6 +551,7 @@ def test_differences_that_do_not_show_are_none(usual: Report) -> None:
     for row in (other["quantization"], *other["layers"]):
         row["sqnr_db"] = row["sqnr_db"] and row["sqnr_db"] + 0.04
     assert compare(usual, other) == []
+    assert "not comparable" not in comparison_html(usual, other, ("a", "b"))
     other["quantization"]["sqnr_db"] += 0.02
     assert [difference(change) for change in compare(usual, other)] == ["+0.1 dB"]
 
