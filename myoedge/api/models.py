@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from myoedge.building.confirm import SimulationOptions
     from myoedge.building.request import BuildRequest
     from myoedge.quantization.scales import QuantGraph
-    from myoedge.quantization.search.moves.weight_bits import Keeps
 
 
 def as_build(build: Build | StrPath) -> Build:
@@ -97,8 +96,15 @@ def quantize(options: QuantizeOptions) -> Quantized:
     """
     from myoedge.building.energy import coefficients
     from myoedge.building.pipeline import run_quantize
+    from myoedge.building.plans import planned_cycles
+    from myoedge.building.weight_choice import keeper
 
-    limits = {"keeps": _limits_on_cores(options), "decided_by": coefficients()}
+    request = _on_cores(options)
+    limits = {
+        "keeps": keeper(request, coefficients()),
+        "planned_cycles": partial(planned_cycles, request=request),
+        "decided_by": (request.of_integers, coefficients()),
+    }
     return run_quantize(Options.of(options, **_read(options), **limits))
 
 
@@ -107,20 +113,12 @@ def _read(options: QuantizeOptions) -> dict[str, Any]:
     return {"reuse": _network_of(options.reuse), "max_bytes": _unpacked(options.max_bytes)}
 
 
-def _limits_on_cores(options: QuantizeOptions) -> Keeps | None:
-    """Return a function that tells whether a network meets [budget] l2 and energy on GAP9's cores;
-    None without such limits."""
+def _on_cores(options: QuantizeOptions) -> BuildRequest:
+    """Return the request of a build for the cores alone, with the limits of myoedge.toml."""
     from myoedge.building.config import find
-    from myoedge.building.energy import coefficients
-    from myoedge.building.plugins import load_plugins
     from myoedge.building.request import build_request
-    from myoedge.building.weight_choice import keeper
 
-    settings = find(options.config).settings
-    load_plugins(settings.plugins)
-    if settings.budget.l2 is None and settings.budget.energy is None:
-        return None
-    return keeper(build_request(BuildOptions(engine=CORES), settings), coefficients())
+    return build_request(BuildOptions(engine=CORES), find(options.config).settings)
 
 
 def _network_of(build: Build | QuantGraph | StrPath | None) -> QuantGraph | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from myoedge.building import budget
 from myoedge.building.request import BuildRequest
-from myoedge.building.stream_rate import TOO_LARGE, if_it_fits, stream_plans
+from myoedge.building.stream_rate import TOO_LARGE, if_it_fits, shortest_pass, stream_plans
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l3.weight_streaming import NO_L2
@@ -219,12 +219,13 @@ def fits(network: QuantGraph, request: BuildRequest) -> bool:
 
 
 def planned_cycles(network: QuantGraph, request: BuildRequest) -> float:
-    """Return the estimated cycles of a planned network; infinite if no plan fits, 0 for streams,
-    whose passes differ in length."""
-    plan = _first_plan(network, request)
-    if plan is None:
-        return math.inf
-    return 0.0 if request.frames is not None else float(modelled_cycles(plan))
+    """Return the estimated cycles of a planned network, of a stream those of its shortest pass;
+    infinite if no plan fits."""
+    plan, table = _first_plan(network, request), request.frames
+    if plan is not None and table is not None:
+        parts = network, table, request.chip_at_point, request.limits
+        plan = if_it_fits(lambda: shortest_pass(*parts)[1])
+    return math.inf if plan is None else float(modelled_cycles(plan))
 
 
 def _first_plan(network: QuantGraph, request: BuildRequest) -> Plan | None:

@@ -41,7 +41,8 @@ DOUBLED = 4  # number of pass lengths that are estimated
 TOO_LARGE = 3  # exit code for a network that does not fit
 
 PlanT = TypeVar("PlanT")
-PlanFor = Callable[[int], tuple[Stream, "Plan"]]  # frames per pass -> stream and plan
+Pass = tuple[Stream, "Plan"]
+PlanFor = Callable[[int], Pass]  # frames per pass -> stream and plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,32 +150,36 @@ def in_windows(table: StreamTable) -> bool:
     return table.past is not None or table.future is not None
 
 
+def shortest_pass(q: QuantGraph, table: StreamTable, chip: Chip, budget: Budget) -> Pass:
+    """Return the shortest pass, for comparisons of networks. Errors: check_stream, plan_within."""
+    if table.states or in_windows(table):
+        stream = _whole_stream(q, table)
+    else:
+        axes = infer_time_axes(q.graph, table.axis)
+        stream = causal_stream(q, axes, _asked(q.graph, axes, table))
+    return stream, plan_stream(stream, chip, budget)
+
+
 def stream_plans(
     q: QuantGraph, table: StreamTable, chip: Chip, budget: Budget
 ) -> Iterator[StreamPlan]:
     """Yield plans of the stream: one if [stream] sets the frames per pass; otherwise first the
-    fewest frames that run in real time by the estimate, then more and more.
-
-    Errors: as check_stream, plan_within; E306.
-    """
-    frame_hz, window_s = table.frame_hz, table.window_s
-    if table.states or in_windows(table):
-        stream = _whole_stream(q, table)
-        yield StreamPlan(stream, plan_stream(stream, chip, budget), frame_hz, window_s)
+    fewest frames that run in real time by the estimate, then more and more. Errors: as
+    check_stream, plan_within; E306."""
+    is_whole = table.states or in_windows(table)
+    if is_whole or table.frame_hz is None or not chip.point.clock_hz:
+        rate = (table.frame_hz, table.window_s) if is_whole else ()
+        yield StreamPlan(*shortest_pass(q, table, chip, budget), *rate)
         return
     axes = infer_time_axes(q.graph, table.axis)
-    least = _asked(q.graph, axes, table)
 
     @cache
-    def plan_for(frames: int) -> tuple[Stream, Plan]:
+    def plan_for(frames: int) -> Pass:
         stream = causal_stream(q, axes, frames)
         return stream, plan_stream(stream, chip, budget)
 
-    if frame_hz is None or not chip.point.clock_hz:
-        yield StreamPlan(*plan_for(least))
-        return
     step = follow_time(q.graph, axes).pass_multiple()
-    yield from _plans_in_time(plan_for, table, chip, least, step)
+    yield from _plans_in_time(plan_for, table, chip, _asked(q.graph, axes, table), step)
 
 
 def _plans_in_time(

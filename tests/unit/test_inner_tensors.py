@@ -193,7 +193,7 @@ def test_half_of_the_samples_may_not_lose() -> None:
 
 def test_without_a_plan_nothing_is_tried() -> None:
     workshop, start, _ = wide()
-    for goal in (Goal(), Goal(planned_cycles=lambda network: 0.0), Goal(moves=frozenset())):
+    for goal in (Goal(), Goal(planned_cycles=lambda network: 100.0, moves=frozenset())):
         assert with_inner_tensors(workshop, start, goal) == (start, ())
 
 
@@ -208,3 +208,26 @@ def test_a_build_keeps_16_bits_and_says_so(tmp_path: Path) -> None:
     assert "fewer cycles" in refined(choice)
     assert build.report["exact"]["host"]
     assert build.report["cycles"]["source"] == "simulated"
+
+
+def test_quantize_has_the_integers_of_a_build_for_the_cores(tmp_path: Path) -> None:
+    given = torch.zeros(1, LENGTH), torch.zeros(1, LENGTH)
+    model = save_exported(Formula(deep).eval(), given, tmp_path / "m.pt2")
+    calib = samples_of(graph_of(deep))
+    build = myoedge.build(model, calib=calib, target="gap9", engine="cores")
+    params = myoedge.quantize(model, calib=calib).network.params
+    assert params == build.network.params
+    assert INT16 in {x.element_type for x in params.values()}
+
+
+def test_streams_keep_16_bits_too(tmp_path: Path) -> None:
+    given = torch.zeros(1, 8, LENGTH), torch.zeros(1, 8, LENGTH)
+    model = save_exported(Formula(deep).eval(), given, tmp_path / "m.pt2")
+    rng = np.random.default_rng(0)
+    calib = {x: rng.standard_normal((16, 1, 8, LENGTH), np.float32) for x in ("x", "y")}
+    config = tmp_path / "my.toml"
+    config.write_text("[stream]\naxis = 1\nrate = 100\n")
+    build = myoedge.build(model, calib=calib, target="gap9", config=config, stream=True)
+    (choice,) = (x for x in build.report["quantization"]["choices"] if "inside" in x["remedy"])
+    assert choice["kept"]
+    assert choice["more_cycles"] < 0.0

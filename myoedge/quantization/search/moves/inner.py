@@ -34,9 +34,9 @@ def with_inner_tensors(
     start   the network, without int16 tensors of its own choice
     """
     planned, groups = goal.planned_cycles, _groups(start, goal)
-    before = planned(start.network.engined) if planned and groups else 0.0
-    if planned is None or not before:  # no plan, or a stream's, whose passes differ
+    if planned is None or not groups:
         return start, ()
+    before = planned(start.network.engined)
     inside = "a group" if len(groups) == 1 else f"{len(groups)} groups"
     remedy = f"16 bits inside {inside} of layers"
     design = replace(start.design, inner=frozenset(chain.from_iterable(groups)))
