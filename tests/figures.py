@@ -16,6 +16,7 @@ MODULES = (
     "tests.network_cycles",
     "tests.tinymyo_cost",
     "tests.engine_cycles",  # reads what the two before it have recorded
+    "tests.network_fits",
     "tests.drawn_layers",
     "tests.mlperf_tiny",
     "tests.transcripts",

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import griffe
+
+import myoedge
 
 ROW = re.compile(r"(\S(?:.*?\S)?)( {2,})(\S.*)")
 BESIDE = re.compile(r"(.*?\S) {3,}(\w+)( {2,}\S.*)")  # a second row in a row's line
@@ -19,8 +22,38 @@ class Columns(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Changes the docstring of one function, class or module."""
+        if isinstance(obj, griffe.Function) and any(map(_takes, obj.decorators)):
+            _with_fields(obj)
         if obj.docstring:
             obj.docstring.value = as_markdown(obj.docstring.value)
+
+
+def _takes(decorator: griffe.Decorator) -> bool:
+    return str(decorator.value).startswith("takes(")
+
+
+def _with_fields(function: griffe.Function) -> None:
+    """Gives a function of a record the record's fields as parameters, and their descriptions."""
+    made = getattr(myoedge, function.name)
+    parameters = inspect.signature(made).parameters.values()
+    function.parameters = griffe.Parameters(
+        *(
+            griffe.Parameter(x.name, annotation=x.annotation, kind=KINDS[x.kind], default=_text(x))
+            for x in parameters
+        )
+    )
+    function.docstring = griffe.Docstring(inspect.getdoc(made) or "", parent=function)
+
+
+def _text(parameter: inspect.Parameter) -> str:
+    default = parameter.default
+    return default.__name__ if callable(default) else repr(default)
+
+
+KINDS = {
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: griffe.ParameterKind.positional_or_keyword,
+    inspect.Parameter.KEYWORD_ONLY: griffe.ParameterKind.keyword_only,
+}
 
 
 def as_markdown(docstring: str) -> str:

@@ -154,7 +154,7 @@ class QuantizeOptions(Hooks):
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildOptions(QuantizeOptions):
     """Options of a build: quantisation, chip, memories, C sources and simulation.
 

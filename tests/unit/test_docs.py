@@ -30,6 +30,7 @@ from myoedge.frontend.operator_table import CALLS, IMPORT, calls_of
 from myoedge.frontend.refusals import suggest_replacement
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.base import OPS
+from tests import network_fits
 from tests.page_code import code_of, fenced
 from tests.pages import head, markdown
 from tests.unit.test_uses import IMPORTED, WRITTEN_OUT
@@ -220,13 +221,17 @@ def test_the_order_of_imports_is_the_one_that_is_checked() -> None:
 # ---- README
 
 
-def test_the_verbs_are_described_as_the_command_line_does() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text(ROOT / "README.md"), re.MULTILINE)
-    assert dict(rows) == VERBS
+def test_the_commands_of_the_readme_are_verbs() -> None:
+    _, _, table = text(ROOT / "README.md").partition("| task | commands |")
+    rows, _, rest = table.partition("\n\n")
+    named = re.findall(r"`(\w+)`", rows)
+    assert len(named) == len({*named}) == 10
+    assert {*named} <= {*VERBS}
+    assert f"lists all {len(VERBS)}," in rest
 
 
 def test_other_tools_have_a_month_and_a_version() -> None:
-    _, _, section = text(ROOT / "README.md").partition("| tool | seen |")
+    _, _, section = text(ROOT / "docs" / "other-tools.md").partition("| tool | seen |")
     seen = re.findall(r"^\| [^|-][^|]*\| ([^|]+) \|", section, re.MULTILINE)
     assert len(seen) == 8
     version = r"20\d\d-(0[1-9]|1[0-2]), .*(\b\d+\.\d+|\b[0-9a-f]{7})"
@@ -237,26 +242,10 @@ def test_the_readme_is_short() -> None:
     assert len(text(ROOT / "README.md").splitlines()) <= 200
 
 
-MEASURED = {  # rows of README: networks of the record
-    "TinyMyo EPN-612": "TinyMyo epn, version 1",
-    "emg2qwerty's LSTM": "emg2qwerty's LSTM, 125 frames",
-    "All-ConvNet": "All-ConvNet 16 x 8",
-}
-
-
-def test_cycles_of_the_readme_are_those_of_the_record() -> None:
-    record = json.loads((ROOT / "tests" / "fixtures" / "engine_cycles.json").read_text())
-    _, _, table = text(ROOT / "README.md").partition("| network | cycles, cores | with NE16 |")
-    rows = re.findall(r"^\| ([^,|]+), [^|]* \| ([^|]+) \| ([^|]+) \|$", table, re.MULTILINE)
-    shown = {MEASURED[name]: cells for name, *cells in rows[: len(MEASURED)]}
-    kept = {name: [scaled(record[name][engine]) for engine in ("cores", "ne16")] for name in shown}
-    assert (len(shown), shown) == (len(MEASURED), kept)
-
-
-def scaled(cycles: int) -> str:
-    """Three digits, or all in front of the point: 104.7 M, 37.8 M, 877 k."""
-    digits = 1 if cycles >= 10_000_000 else 2
-    return f"{cycles / 1e6:.{digits}f} M" if cycles >= 1_000_000 else f"{cycles / 1e3:.0f} k"
+def test_the_networks_of_the_readme_are_as_recorded() -> None:
+    _, _, table = text(ROOT / "README.md").partition(network_fits.HEAD[0])
+    rows = network_fits.table(network_fits.recorded())
+    assert [network_fits.HEAD[0], *table.partition("\n\n")[0].split("\n")[1:]] == rows
 
 
 def first_lines(page: Path, heading: str) -> list[str]:

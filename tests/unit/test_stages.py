@@ -285,6 +285,7 @@ def test_a_key_covers_every_option(named: Path) -> None:
         "planned_cycles",
         "keeps",
         "say",
+        "progress",
         "reuse",
         "test",
     }
