@@ -91,7 +91,7 @@ def quantize(options: QuantizeOptions) -> Quantized:
     """Quantise a network and measure its SQNR layer by layer, without writing anything. The
     integers equal those of a build with engine="cores".
 
-    Arguments: the fields of QuantizeOptions.
+    Arguments: as listed below.
     Errors: as load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
     """
     from myoedge.building.energy import coefficients
@@ -135,7 +135,7 @@ def build(options: BuildOptions) -> Build:
     """Build a network: quantise it, plan memory, generate C and firmware, simulate one inference
     (of a stream: one pass), and write the build folder.
 
-    Arguments: the fields of QuantizeOptions and BuildOptions.
+    Arguments: as listed below.
     Errors: as quantize; E131, E235, E236, E239 no stream; E201 target, E204 operating point, E234,
     E301 .. E304, E306, E308 does not fit or over budget; E220, E221, E281 folder; E401 outputs
     on the simulated chip or of the C on the host are not the reference's; E501, E701 .. E711 the

@@ -299,6 +299,7 @@ class BuildFolder(ReportFolder, Tabular):
             ("latency, ms", 1e3 * report["latency_s"] if report.get("latency_s") else None),
             ("L2, bytes", report["memory"].get("l2_peak_bytes")),
             ("code in L2, bytes", report["memory"].get("code_bytes")),
+            *(("warning", f"{told['code']} {told['title']}") for told in report["warnings"]),
         ]
         keys = {"layer": "label", "operator": "op", "cycles": "cycles", "dB alone": "sqnr_local_db"}
         rows = [{title: row.get(key) for title, key in keys.items()} for row in report["layers"]]

@@ -55,7 +55,8 @@ class ToolRow:
     works: str = ""
 
 
-OF_TORCH = ("inspect model.pt2", "quantize model.pt2", "build model.pt2")
+WITHOUT_TORCH = "model.onnx and most model.pt2 build"
+OF_TORCH = ("checkpoints", "model.pt2 with calls that only torch reads")
 # (name, requirement as in pyproject.toml, commands that need it, whether it is required)
 PACKAGES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("torch", TORCH, OF_TORCH, False),
@@ -175,7 +176,9 @@ def _package_row(
     row = _row(name, requirement, blocks, fix, _package_place(name, module))
     if row.state == "ok" and module not in sys.modules and not _can_be_imported(module):
         row = replace(row, state="broken", fix=f"{fix} --force-reinstall")
-    return replace(row, needed=needed, works="model.onnx builds" if name == "torch" else "")
+    return replace(
+        row, needed=needed, works="model.onnx and most model.pt2 build" if name == "torch" else ""
+    )
 
 
 def _can_be_imported(module: str) -> bool:

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -29,6 +31,7 @@ TAKEN_FROM_TOML = {  # option -> its table of myoedge.toml
     "ctc": "model",
     "prefix": "model",
 }
+NUMBERS: dict[Any, str] = {int: "a whole number", float: "a number"}
 StrPath = str | Path
 OptionsT = TypeVar("OptionsT", bound="QuantizeOptions")
 P = ParamSpec("P")
@@ -55,7 +58,10 @@ def takes(
             try:
                 fields_of.bind(*arguments, **named)
             except TypeError as error:
-                raise TypeError(f"{function.__name__}() {error}") from None
+                unknown = next((name for name in named if name not in fields_of.parameters), "")
+                near = difflib.get_close_matches(unknown, fields_of.parameters, 1)
+                meant = f"; did you mean {near[0]!r}?" if near else ""
+                raise TypeError(f"{function.__name__}() {error}{meant}") from None
             return function(record(*arguments, **named))
 
         # help() and notebooks show them
@@ -98,6 +104,13 @@ class QuantizeOptions(Hooks):
     model     file
     calib     files, arrays, a function, or "random"
     test      labelled samples, in the forms of calib, used only to measure accuracy or errors
+    factory   "pkg.mod:make_model", the function that builds a checkpoint's network
+    method    observer that sets the ranges: "auto" (the one with the best SQNR), "minmax",
+              "percentile" with `percentile`, "mse"
+    samples   maximum number of calibration samples; None: 256
+    holdout   fraction of samples held out for evaluation; None: 0.2
+    accurate  whether every output is to reach 30 dB regardless of cycles, instead of 25
+    strict    whether warnings are errors
     weights   "auto": the fewest weight bits per layer that meet [budget] sqnr, l2 or energy
     ctc       index of the blank class: a greedy CTC decoder is appended, and its symbols are the
               output
@@ -153,6 +166,18 @@ class QuantizeOptions(Hooks):
         "Configuration (default: ./myoedge.toml).", kind=Path, metavar="TOML"
     )
 
+    def __post_init__(self) -> None:
+        """Raise E203 for a value of another type than the option has."""
+        for option in fields(self):
+            value, about = getattr(self, option.name), option.metadata
+            is_flag = option.default is False or "negative" in about
+            kind = about.get("kind", str)
+            needs = "True or False" if is_flag and about else NUMBERS.get(kind, "")
+            known = bool if is_flag else Integral if kind is int else Real
+            if needs and value is not None and not isinstance(value, known):
+                title = f"{option.name} is of another type"
+                raise MyoedgeError("E203", title, {"needs": needs, "has": repr(value)})
+
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions(QuantizeOptions):
@@ -174,8 +199,8 @@ class BuildOptions(QuantizeOptions):
     engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;
              "ne16": NE16 for every layer it can run (docs/ne16.md). [engine] overrides this per
              layer
-    stream   also generate <prefix>_push, which takes frames as they arrive, by [stream]
-             (docs/streaming.md)
+    stream   generate <prefix>_push, which takes frames as they arrive, by [stream]; then
+             <prefix>_run computes a pass of frames, not a window (docs/streaming.md)
     simulate   False: report estimated cycles only; True: simulate even above 600 M estimated cycles
     tune     choose tiles by simulated cycles: simulate the best few of each distinct layer, keep
              the fastest, and cache the measurements
@@ -207,7 +232,7 @@ class BuildOptions(QuantizeOptions):
         metavar="NAME",
     )
     stream: bool = _option(
-        "Also generate <prefix>_push, which processes frames as they arrive.", default=False
+        "Generate <prefix>_push, which processes frames as they arrive.", default=False
     )
     simulate: bool | None = _option(
         "Simulate one inference at the end (default: up to 600 M estimated cycles).", negative=True

@@ -67,7 +67,7 @@ def read_program(path: Path) -> FileProgram:
         )
     # what a file does not have as expected may be as older versions of torch write it, or wrong
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise NeedsTorch(f"{type(error).__name__}: {error}") from error
+        raise NeedsTorch(f"its form: {type(error).__name__}: {error}") from error
 
 
 # ---- calls
@@ -145,7 +145,7 @@ class _Reader:
         if kind == "as_tensors":
             return [self.made[x["name"]] for x in value]
         if kind == "as_scalar_type":
-            return NumberType(TYPES[value])
+            return _number_type(value)
         if kind == "as_none" or kind in UNREAD:
             return None
         raise NeedsTorch(f"an argument {kind}")
@@ -159,7 +159,13 @@ def _only(item: Json, kind: str) -> Any:
 
 def _type_of(stated: Json) -> ResultType:
     sizes = tuple(int(_only(size, "as_int")) for size in stated["sizes"])
-    return ResultType(NumberType(TYPES[stated["dtype"]]), sizes)
+    return ResultType(_number_type(stated["dtype"]), sizes)
+
+
+def _number_type(code: int) -> NumberType:
+    if code not in TYPES:
+        raise NeedsTorch("complex numbers, or another type that NumPy does not have")
+    return NumberType(TYPES[code])
 
 
 def _metadata(stated: Json) -> dict[str, Any]:
