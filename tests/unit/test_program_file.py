@@ -306,6 +306,10 @@ def test_weights_outside_of_their_bytes_are_left_to_torch(mixed: Path) -> None:
         read_program(attacks.pack(mixed.with_name("edited.pt2"), content))
 
 
+def read_inputs(data: bytes | None) -> Any:
+    return pickled_tensors(data, Path("m.pt2"), "model.pt")
+
+
 def pickled(folder: Path, value: Any) -> bytes:
     torch.save(value, folder / "x.pt")
     return (folder / "x.pt").read_bytes()
@@ -314,14 +318,14 @@ def pickled(folder: Path, value: Any) -> bytes:
 def test_example_inputs_are_read_without_unpickling(tmp_path: Path) -> None:
     strided = torch.arange(12.0).reshape(3, 4).mT[1:]
     inputs = ((strided, torch.tensor([1, 2]), strided.double()), {"flag": torch.tensor([True])})
-    found = pickled_tensors(pickled(tmp_path, inputs))
+    found = read_inputs(pickled(tmp_path, inputs))
     assert found is not None
     wanted = [strided.numpy(), np.array([1, 2]), strided.numpy(), np.array([True])]
     for a, b in zip(found, wanted, strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
-    assert pickled_tensors(pickled(tmp_path, ((strided, 3), {}))) is None
-    assert pickled_tensors(None) is None
+    assert read_inputs(pickled(tmp_path, ((strided, 3), {}))) is None
+    assert read_inputs(None) is None
 
 
 def test_other_pickles_are_left_to_torch(tmp_path: Path) -> None:
@@ -329,6 +333,10 @@ def test_other_pickles_are_left_to_torch(tmp_path: Path) -> None:
     others: list[Any] = [[Path], ((torch.device("cpu"),), {}), ((of_complex,), {})]
     for value in others:
         with pytest.raises(NeedsTorch):
-            pickled_tensors(pickled(tmp_path, value))
+            read_inputs(pickled(tmp_path, value))
+    repeated = torch.zeros(1).expand(1 << 40)
     with pytest.raises(NeedsTorch):
-        pickled_tensors(b"PK no archive")
+        read_inputs(pickled(tmp_path, ((repeated,), {})))
+    with pytest.raises(MyoedgeError) as caught:
+        read_inputs(b"PK no archive")
+    assert caught.value.code == "E104"

@@ -64,7 +64,7 @@ def _known(builder: GraphBuilder, values: Mapping[str, Any], node: Any, target: 
 
     try:
         made = target.values({name: given(x) for name, x in arguments_of(node).items()})
-    except (LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise NeedsTorch(f"{target} of constants: {error}") from error
     keep = builder.constant
     return tuple(map(keep, made)) if isinstance(made, tuple) else keep(made)

@@ -243,7 +243,8 @@ def _uses(node: Any) -> Iterable[str]:
         if user.op != "call_function" or target in HARMLESS:
             continue
         kind = kind_of(user)
-        picks = target.startswith(TAKES_ROWS) and node is not user.args[0]
+        read = next(iter(arguments_of(user).values()), None)
+        picks = target.startswith(TAKES_ROWS) and node is not read
         if picks or target == "aten.one_hot.default":
             yield ROWS
         elif kind == "bool":

@@ -98,9 +98,11 @@ def compared(a: Given) -> Array:
 
 
 def answers(function: Callable[..., Any], a: Given) -> Array:
-    """Return the values of a comparison of tensors of one type, or with a number."""
+    """Return the values of a comparison or logic of float32 or truth values; with a number, of
+    float32 alone, because torch converts numbers to the type of an integer tensor."""
     kinds = {x.dtype for x in a.values() if isinstance(x, np.ndarray)}
-    if len(kinds) != 1:
+    are_tensors = all(isinstance(x, np.ndarray) for x in a.values())
+    if kinds != {np.dtype(np.float32)} and not (kinds == {np.dtype(np.bool_)} and are_tensors):
         raise TypeError("types are promoted")
     return np.asarray(function(*a.values()))
 
@@ -140,7 +142,12 @@ SELECTIONS = ("where.self", "where.ScalarOther", "where.ScalarSelf")
 ARITHMETIC.state((f"{name}(condition, self, other)" for name in SELECTIONS), chosen, choice)
 
 
-@ARITHMETIC.exact("masked_fill.Scalar(self, mask, value)")
+def masked_size(a: Given) -> Array:
+    return empty(np.broadcast_shapes(a["self"].shape, a["mask"].shape), floats(a["self"]))
+
+
 def masked(a: Given) -> Array:
-    kind = floats(a["self"])
-    return np.where(a["mask"], np.asarray(a["value"], kind), a["self"])
+    return np.where(a["mask"], np.asarray(a["value"], floats(a["self"])), a["self"])
+
+
+ARITHMETIC.state(["masked_fill.Scalar(self, mask, value)"], masked_size, masked)

@@ -5,10 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.torch.known_calls import CallTable, Given, axes_of, axis_of, empty
+from myoedge.frontend.torch.known_calls import (
+    CallTable,
+    Given,
+    axes_of,
+    axis_of,
+    empty,
+    floats,
+    same_size,
+)
 from myoedge.numerics.arrays import Array
 
 MOVES = CallTable()
@@ -111,8 +120,10 @@ def sliced(a: Given) -> Array:
 
 @MOVES.exact("narrow(self, dim, start, length)")
 def narrowed(a: Given) -> Array:
-    indices = range(a["start"], a["start"] + a["length"])
-    return np.take(a["self"], indices, a["dim"])
+    rows, start = np.moveaxis(a["self"], a["dim"], 0), a["start"]
+    if not 0 <= start <= start + a["length"] <= len(rows):
+        raise ValueError("elements outside of the axis")
+    return np.moveaxis(rows[start : start + a["length"]], 0, a["dim"])
 
 
 @MOVES.exact("unbind.int(self, dim=0)")
@@ -144,14 +155,31 @@ def split_with_sizes(a: Given) -> tuple[Array, ...]:
     return tuple(np.split(a["self"], np.cumsum(sizes)[:-1], a["dim"]))
 
 
-@MOVES.exact('pad(self, pad, mode="constant", value=None)', "constant_pad_nd(self, pad, value=0)")
-def padded(a: Given) -> Array:
-    x, pad = a["self"], a["pad"]
+def margins_of(a: Given) -> list[tuple[int, int]]:
+    """Return the elements added before and after each axis. Errors: ValueError for other pads than
+    with a constant, and for elements that are taken away."""
+    pad, rank = a["pad"], a["self"].ndim
     if a.get("mode", "constant") != "constant" or min(pad) < 0:
         raise ValueError("values from inside, or elements taken away")
     pairs = [*zip(pad[::2], pad[1::2], strict=True)][::-1]
-    around = [(0, 0)] * (x.ndim - len(pairs)) + pairs
-    return np.pad(x, around, constant_values=a["value"] or 0)
+    return [(0, 0)] * (rank - len(pairs)) + pairs
+
+
+def padded_size(a: Given) -> Array:
+    pairs = zip(a["self"].shape, margins_of(a), strict=True)
+    return empty([n + before + after for n, (before, after) in pairs], a["self"].dtype)
+
+
+def padded(a: Given) -> Array:
+    floats(a["self"])  # integers might not hold the value
+    return np.pad(a["self"], margins_of(a), constant_values=a["value"] or 0)
+
+
+MOVES.state(
+    ('pad(self, pad, mode="constant", value=None)', "constant_pad_nd(self, pad, value=0)"),
+    padded_size,
+    padded,
+)
 
 
 @MOVES.exact("flip(self, dims)")
@@ -165,19 +193,43 @@ def _of_one_type(tensors: Sequence[Array]) -> Sequence[Array]:
     return tensors
 
 
-@MOVES.exact("roll(self, shifts, dims=[])")
 def rolled(a: Given) -> Array:
     return np.roll(a["self"], a["shifts"], a["dims"] or None)
 
 
-@MOVES.exact("cat(tensors, dim=0)")
+MOVES.state(["roll(self, shifts, dims=[])"], same, rolled)
+
+
+def joined_size(a: Given) -> Array:
+    first, *others = _of_one_type(a["tensors"])
+    axis = axis_of(a["dim"], first.ndim)
+    for x in others:
+        same_size((x.ndim, *x.shape[:axis]), (first.ndim, *first.shape[:axis]))
+        same_size(x.shape[axis + 1 :], first.shape[axis + 1 :])
+    length = sum(x.shape[axis] for x in a["tensors"])
+    return empty((*first.shape[:axis], length, *first.shape[axis + 1 :]), first.dtype)
+
+
 def joined(a: Given) -> Array:
     return np.concatenate(_of_one_type(a["tensors"]), a["dim"])
 
 
-@MOVES.exact("stack(tensors, dim=0)")
+MOVES.state(["cat(tensors, dim=0)"], joined_size, joined)
+
+
+def stacked_size(a: Given) -> Array:
+    first, *others = _of_one_type(a["tensors"])
+    for x in others:
+        same_size(x.shape, first.shape)
+    axis = axis_of(a["dim"], first.ndim + 1)
+    return empty((*first.shape[:axis], 1 + len(others), *first.shape[axis:]), first.dtype)
+
+
 def stacked(a: Given) -> Array:
     return np.stack(_of_one_type(a["tensors"]), a["dim"])
+
+
+MOVES.state(["stack(tensors, dim=0)"], stacked_size, stacked)
 
 
 # ---- new tensors
@@ -188,7 +240,12 @@ NEW = "dtype=None, layout=None, device=None, pin_memory=None"
 def new(value: float, a: Given) -> Array:
     """Return a new tensor of the type and size in the arguments."""
     like = a.get("self", empty(()))
-    return np.full(a.get("size", like.shape), value, a["dtype"] or like.dtype)
+    return all_equal(a.get("size", like.shape), value, a["dtype"] or like.dtype)
+
+
+def all_equal(shape: Sequence[int], value: Any, dtype: Any) -> Array:
+    """Return an array of one value in the memory of one element."""
+    return np.broadcast_to(np.full((), value, dtype), tuple(shape))
 
 
 LIKE = f"{NEW}, memory_format=None"
@@ -213,19 +270,31 @@ def filled(a: Given) -> Array:
 def filled_anew(a: Given) -> Array:
     value = np.asarray(a["fill_value"])
     kind = np.float32 if value.dtype.kind == "f" else value.dtype
-    return np.full(a["size"], value, a["dtype"] or kind)
+    return all_equal(a["size"], value, a["dtype"] or kind)
 
 
-@MOVES.exact(
-    f"arange(end, {NEW})",
-    f"arange.start(start, end, {NEW})",
-    f"arange.start_step(start, end, step=1, {NEW})",
-)
-def counted(a: Given) -> Array:
+def counts_of(a: Given) -> range:
+    """Return the numbers of arange. Errors: TypeError for other types than int64, in which numbers
+    or steps might be rounded."""
     limits = [a.get("start", 0), a["end"], a.get("step", 1)]
-    if any(type(n) is not int for n in limits):
-        raise TypeError("steps that are rounded")
-    return np.arange(*limits, dtype=a["dtype"] or np.int64)
+    if any(type(n) is not int for n in limits) or a["dtype"] not in (None, np.int64):
+        raise TypeError("numbers that are rounded")
+    return range(*limits)
+
+
+def counted(a: Given) -> Array:
+    return np.array(counts_of(a), np.int64)
+
+
+MOVES.state(
+    (
+        f"arange(end, {NEW})",
+        f"arange.start(start, end, {NEW})",
+        f"arange.start_step(start, end, step=1, {NEW})",
+    ),
+    lambda a: empty((len(counts_of(a)),), np.int64),
+    counted,
+)
 
 
 @MOVES.exact("unflatten.int(self, dim, sizes)")
@@ -239,9 +308,21 @@ def reversed_axes(a: Given) -> Array:
     return np.transpose(a["self"])
 
 
-@MOVES.exact("to.dtype(self, dtype, non_blocking=False, copy=False, memory_format=None)")
+def converted_size(a: Given) -> Array:
+    return empty(a["self"].shape, a["dtype"])
+
+
 def converted(a: Given) -> Array:
+    """Return elements as another type. Errors: ValueError where they may be out of its range."""
     x, dtype = a["self"], a["dtype"]
-    if x.dtype.kind == "f" and dtype.kind != "f" and dtype.kind != "b":
-        raise ValueError("how floats out of range become integers depends on the machine")
+    widens = dtype.kind in "fb" or (dtype == np.int64 and x.dtype.kind in "iub")
+    if dtype != x.dtype and not widens:
+        raise ValueError("numbers that may be out of range")
     return np.asarray(x, dtype)
+
+
+MOVES.state(
+    ["to.dtype(self, dtype, non_blocking=False, copy=False, memory_format=None)"],
+    converted_size,
+    converted,
+)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import count_parameters, example_inputs, from_exported, from_file
 from myoedge.frontend.torch.load import load_exported
 from myoedge.frontend.torch.pickled_tensors import NeedsTorch
@@ -41,11 +42,16 @@ def import_archive(path: Path) -> ImportedProgram:
     """
     try:
         program = read_program(path)
-        return ImportedProgram(
-            from_file(program), count_parameters(program), program.example_inputs
-        )
+        graph, params = from_file(program), count_parameters(program)
     except NeedsTorch as needed:
         return import_program(load_exported(path, because=str(needed)))
+    except MyoedgeError:
+        raise
+    # of a crafted file, an operator's import row may raise anything; torch names what is wrong
+    except Exception as error:
+        because = f"{type(error).__name__}: {error}"
+        return import_program(load_exported(path, because=because))
+    return ImportedProgram(graph, params, program.example_inputs)
 
 
 def import_program(program: torch.export.ExportedProgram) -> ImportedProgram:

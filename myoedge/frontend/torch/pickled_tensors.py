@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import io
 import math
 import pickletools
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from myoedge.frontend.torch.archive import read_members
 from myoedge.numerics.arrays import Array
 
 STORAGES: Mapping[str, str] = {
@@ -26,20 +26,21 @@ class NeedsTorch(Exception):
     """Raised for a part of a file that only torch can read; the text names it."""
 
 
-def pickled_tensors(data: bytes | None) -> tuple[Array, ...] | None:
+def pickled_tensors(data: bytes | None, path: Path, member: str) -> tuple[Array, ...] | None:
     """Return the example inputs in a file of torch.save, positional ones first, floats as float32;
     None if there are none, or some are no tensors.
 
-    Errors: NeedsTorch for opcodes and names that a pickle of tensors does not have.
+    path, member   the archive, and the file's name in it, for messages
+    Errors: E104, E107 as read_members; NeedsTorch for opcodes and names that a pickle of tensors
+    does not have.
     """
     if data is None:
         return None
+    members = read_members(data, path, member)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            root = archive.namelist()[0].partition("/")[0]
-            stored = _Machine(archive, root).run(archive.read(f"{root}/data.pkl"))
+        stored = _Machine(members).run(members["data.pkl"])
         flat = [] if stored is None else [*stored[0], *stored[1].values()]
-    except (ArithmeticError, LookupError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise NeedsTorch("example inputs") from error
     return tuple(flat) if flat and all(isinstance(x, np.ndarray) for x in flat) else None
 
@@ -48,8 +49,7 @@ def pickled_tensors(data: bytes | None) -> tuple[Array, ...] | None:
 class _Machine:
     """Reader of a pickle of plain containers and tensors."""
 
-    archive: zipfile.ZipFile
-    root: str
+    members: Mapping[str, bytes]
     stack: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
@@ -95,13 +95,18 @@ class _Machine:
         name = STORAGES[kind.removeprefix("torch ").removesuffix("Storage")]
         if not key.isdigit():
             raise NeedsTorch("example inputs")
-        return np.frombuffer(self.archive.read(f"{self.root}/data/{key}"), name, size)
+        return np.frombuffer(self.members[f"data/{key}"], name, size)
 
 
 def _tensor(storage: Array, offset: int, sizes: Any, strides: Any, *_: Any) -> Array:
     reach = sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
-    if min((offset, *sizes, *strides)) < 0 or (math.prod(sizes) and offset + reach >= len(storage)):
-        raise ValueError("elements outside of the storage")
+    count, ends = math.prod(sizes), offset + reach
+    if (
+        min((offset, *sizes, *strides)) < 0
+        or count > len(storage)
+        or (count and ends >= len(storage))
+    ):
+        raise ValueError("elements outside of the storage, or some of them repeated")
     steps = [n * storage.itemsize for n in strides]
     x = np.ndarray(sizes, storage.dtype, storage.data, offset * storage.itemsize, steps)
     return x.astype(np.float32) if x.dtype.kind == "f" else np.array(x)

@@ -9,6 +9,7 @@ calls and types, calls that write to their operands, graphs in graphs, older lay
 from __future__ import annotations
 
 import json
+import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +44,9 @@ from myoedge.frontend.torch.traced import HARMLESS
 
 KNOWN = {**MOVES, **ARITHMETIC, **LAYERS}
 Json = Mapping[str, Any]
-PLAIN = ("as_int", "as_float", "as_bool", "as_string", "as_ints", "as_floats", "as_bools")
+PLAIN: Mapping[str, type] = {"as_int": int, "as_float": float, "as_bool": bool, "as_string": str}
+LISTS: Mapping[str, type] = {"as_ints": int, "as_floats": float, "as_bools": bool}
+EXAMPLES = "data/sample_inputs/model.pt"
 UNREAD = ("as_device", "as_layout", "as_memory_format")  # arguments that change no value
 STORED = (PortKind.PARAMETER, PortKind.BUFFER, PortKind.CONSTANT_TENSOR)
 NAMES = {PortKind.PARAMETER: "parameter_name", PortKind.BUFFER: "buffer_name"}
@@ -57,16 +60,18 @@ def read_program(path: Path) -> FileProgram:
             raise NeedsTorch("another byte order")
         module = program["graph_module"]
         graph = _Reader(module["graph"]["tensor_values"]).graph(module)
+        signature = _signature(module["signature"])
+        _check_ports(graph, signature)
         return FileProgram(
             graph,
-            _signature(module["signature"]),
+            signature,
             CallSpec(_results(module["module_call_graph"])),
             _tensors(members, "weights"),
             _tensors(members, "constants"),
-            pickled_tensors(members.get("data/sample_inputs/model.pt")),
+            pickled_tensors(members.get(EXAMPLES), path, EXAMPLES),
         )
     # what a file does not have as expected may be as older versions of torch write it, or wrong
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise NeedsTorch(f"its form: {type(error).__name__}: {error}") from error
 
 
@@ -114,6 +119,9 @@ class _Reader:
         given = {item["name"]: self._argument(item["arg"]) for item in node["inputs"]}
         if not {*target.required} <= given.keys() <= target.defaults.keys():
             raise ValueError(f"arguments of {target}")
+        texts = {name for name, value in given.items() if isinstance(value, str)}
+        if any(not isinstance(target.defaults[name], str | list) for name in texts):
+            raise ValueError(f"a text as an argument of {target}")
         meta, outputs = _metadata(node["metadata"]), node["outputs"]
         if len(outputs) == 1 and "as_tensor" in outputs[0]:
             name = outputs[0]["as_tensor"]["name"]
@@ -138,8 +146,10 @@ class _Reader:
     def _argument(self, item: Json) -> Any:
         """Return an argument: a node, a list of nodes, a number, a text or an element type."""
         ((kind, value),) = item.items()
-        if kind in PLAIN:  # JSON has infinity as a text
-            return float(value) if kind == "as_float" else value
+        if kind in PLAIN:
+            return _plain(value, PLAIN[kind])
+        if kind in LISTS:
+            return [_plain(x, LISTS[kind]) for x in value]
         if kind == "as_tensor":
             return self.made[value["name"]]
         if kind == "as_tensors":
@@ -151,6 +161,14 @@ class _Reader:
         raise NeedsTorch(f"an argument {kind}")
 
 
+def _plain(value: Any, kind: type) -> Any:
+    """Return a number or text of one type; JSON has infinity as a text."""
+    found = float(value) if kind is float else value
+    if type(found) is not kind:
+        raise TypeError(f"{value!r} in place of {kind.__name__}")
+    return found
+
+
 def _only(item: Json, kind: str) -> Any:
     if kind not in item:
         raise NeedsTorch(f"{', '.join(item)} in place of {kind}")
@@ -158,7 +176,7 @@ def _only(item: Json, kind: str) -> Any:
 
 
 def _type_of(stated: Json) -> ResultType:
-    sizes = tuple(int(_only(size, "as_int")) for size in stated["sizes"])
+    sizes = tuple(_plain(_only(size, "as_int"), int) for size in stated["sizes"])
     return ResultType(_number_type(stated["dtype"]), sizes)
 
 
@@ -239,6 +257,16 @@ def _port(spec: Json, known: Sequence[PortKind]) -> PortSpec:
     return PortSpec(kind, TensorPort(_only(stated["arg"], "as_tensor")["name"]))
 
 
+def _check_ports(graph: ProgramGraph, signature: Signature) -> None:
+    """Raise ValueError if the signature has other inputs or outputs than the graph."""
+    given = [node.name for node in graph.nodes if node.op == "placeholder"]
+    (results,) = graph.output_node().args
+    made = ["" if x is None else x.name for x in results]
+    for names, ports in ((given, signature.input_specs), (made, signature.output_specs)):
+        if names != [port.arg.name for port in ports]:
+            raise ValueError("a signature of another graph")
+
+
 def _results(calls: Sequence[Json]) -> ResultTree:
     whole = next(call for call in calls if call["fqn"] == "")
     _, tree = json.loads(whole["signature"]["out_spec"])
@@ -262,11 +290,13 @@ def _tensors(members: Mapping[str, bytes], folder: str) -> dict[str, StoredTenso
 def _tensor(item: Json, members: Mapping[str, bytes], folder: str) -> StoredTensor:
     member, meta = f"data/{folder}/{item['path_name']}", item["tensor_meta"]
     kind = _type_of(meta)
-    strides = [int(_only(n, "as_int")) for n in meta["strides"]]
-    offset = int(_only(meta["storage_offset"], "as_int"))
+    strides = [_plain(_only(n, "as_int"), int) for n in meta["strides"]]
+    offset = _plain(_only(meta["storage_offset"], "as_int"), int)
     values = np.dtype(kind.dtype.name)
     if min((*strides, offset), default=0) < 0:
         raise ValueError(f"strides of {member}")
+    if math.prod(kind.shape) * values.itemsize > len(members[member]):
+        raise NeedsTorch(f"more elements than {member} has")
     array = np.ndarray(
         kind.shape,
         values,
