@@ -11,7 +11,7 @@ import pytest
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.cases import weight_slack
-from myoedge.operators.conv import CONV, windows_are_contiguous
+from myoedge.operators.conv import CONV_IN_TORCH, windows_are_contiguous
 from myoedge.operators.kernel_formats import may_write
 from tests.ops.case import Case
 from tests.ops.harness import mismatches, run_c
@@ -36,7 +36,7 @@ def case_of(shape: tuple[int, ...], channels: int, taps: int, seed: int) -> Case
     given = (weights, rng.normal(size=channels))
     pattern = ("uniform", "edges", "narrow")[seed % 3]
     return Case(
-        "conv", attrs, (shape,), CONV, ((-1.0, 0.7),), given,
+        "conv", attrs, (shape,), CONV_IN_TORCH, ((-1.0, 0.7),), given,
         seed=7 * seed + 1, pattern=pattern, slack=weight_slack,
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.cases import Draw, DrawnUse, weight_slack
-from myoedge.operators.conv import CONV
+from myoedge.operators.conv import CONV_IN_TORCH
 from myoedge.operators.engine_choice import CORES, EngineChoice
 from myoedge.operators.kernel import Kernel
 from myoedge.operators.kernel_formats import always_reads
@@ -263,7 +263,7 @@ def convolution(form: str, draw: Draw) -> DrawnUse:
     rank = len(x) - 2
     usual = {"stride": (1,) * rank, "dilation": (1,) * rank, "pads": ((0, 0),) * rank, "groups": 1}
     common = draw.common(1, act=True) | {"slack": weight_slack, "per_tensor": draw.flag()}
-    return DrawnUse("conv", usual | given, (x,), CONV, weights=draw.weights(w), **common)
+    return DrawnUse("conv", usual | given, (x,), CONV_IN_TORCH, weights=draw.weights(w), **common)
 
 
 @cache
