@@ -718,6 +718,7 @@ def test_a_layer_that_int8_is_too_coarse_for_is_told(tmp_path: Path) -> None:
     scores = torch.nn.Sequential(
         torch.nn.Linear(4, 2000), torch.nn.Softmax(-1), torch.nn.Linear(2000, 2, bias=False)
     )
+    (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { activations = 8 }\n')
     save_exported(scores, (torch.randn(1, 4),), tmp_path / "m.pt2")
     np.save(tmp_path / "calib.npy", torch.randn(20, 4).numpy())
     given = ("build", "m.pt2", "--calib", "calib.npy")

@@ -34,5 +34,6 @@ def test_maximum_and_cumsum_run_in_tiles(tmp_path: Path) -> None:
     assert (found.exact["host"], found.exact["simulator"]) == (True, True)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert all(layer["tile"] for layer in report["layers"])
-    assert {"maximum", "cumsum"} <= {op for layer in report["layers"] for op in layer["members"]}
+    computed = {op for layer in report["layers"] for op in (layer["op"], *layer["members"])}
+    assert {"maximum", "cumsum"} <= computed
     assert report["quantization"]["sqnr_db"] > 35.0

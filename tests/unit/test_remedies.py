@@ -504,9 +504,11 @@ class Attends(nn.Module):
 @applies(networks.weak_layers, "softmax", "inspect")
 def test_a_softmax_over_fewer_positions(folder: Path) -> None:
     x = np.random.default_rng(0).standard_normal((20, 1, 4)).astype(np.float32)
+    eight = folder / "myoedge.toml"  # 16 bits would do as well
+    eight.write_text('[quant]\n"*" = { activations = 8 }\n')
     for pooled, told in ((1, True), (200, False)):
         model = save_exported(Attends(pooled), (torch.zeros(1, 4),), folder / "m.pt2")
-        found = quantized(model, x)
+        found = quantized(model, x, config=eight)
         assert ("W102" in codes(found)) is told
         (name,) = (n.name for n in found.network.graph.nodes if n.op == "softmax")
         shares = every_value(found.model.graph, {"x": x[0]})[name]
