@@ -14,6 +14,33 @@
 
 #include "me_intrinsics.h"
 
+#define ME_SUM_PAIRS_PLAIN(KIND, COUNT, ONES) \
+    for (int32_t left = COUNT; left > 0; left--) { \
+        const uint32_t x0 = me_next_w(&x), x1 = me_next_w(&x); \
+        sum = me_sdotsp_##KIND(me_sdotsp_##KIND(sum, x0, ONES), x1, ONES); \
+    }
+#define ME_DOT_PAIRS_PLAIN(KIND, COUNT) \
+    for (int32_t left = COUNT; left > 0; left--) { \
+        const uint32_t x0 = me_next_w(&x), a0 = me_next_w(&a); \
+        const uint32_t x1 = me_next_w(&x), a1 = me_next_w(&a); \
+        sum = me_sdotsp_##KIND(me_sdotsp_##KIND(sum, x0, a0), x1, a1); \
+    }
+#define ME_DOT2_WORDS_PLAIN(KIND, COUNT) \
+    for (int32_t left = COUNT; left > 0; left--) { \
+        const uint32_t word = me_next_w(&x), a0 = me_next_w(&a), b0 = me_next_w(&b); \
+        sum0 = me_sdotsp_##KIND(sum0, word, a0); \
+        sum1 = me_sdotsp_##KIND(sum1, word, b0); \
+    }
+#define ME_DOT4_WORDS_PLAIN(KIND, COUNT) \
+    for (int32_t left = COUNT; left > 0; left--) { \
+        const uint32_t word = me_next_w(&x), a0 = me_next_w(&a), b0 = me_next_w(&b); \
+        const uint32_t c0 = me_next_w(&c), d0 = me_next_w(&d); \
+        sum0 = me_sdotsp_##KIND(sum0, word, a0); \
+        sum1 = me_sdotsp_##KIND(sum1, word, b0); \
+        sum2 = me_sdotsp_##KIND(sum2, word, c0); \
+        sum3 = me_sdotsp_##KIND(sum3, word, d0); \
+    }
+
 #if defined ME_GAP9 && !defined ME_SDK && !defined ME_PMSIS
 /* As hardware loops, which take no cycles for the ends of their iterations. Not in the GAP SDK's application: its
  * compiler makes hardware loops itself, and does not know that these take the registers of one. */
@@ -25,7 +52,7 @@
 #define ME_REPEAT(COUNT, HALVES) ME_XPULP_I("lp.setup x0," COUNT ",1f", "0x7b", "4", "x0", COUNT, HALVES) "\n"
 #define ME_REPEATED "1: "
 
-#define ME_SUM_PAIRS(KIND, COUNT, ONES) \
+#define ME_SUM_PAIRS_REPEATED(KIND, COUNT, ONES) \
     do { \
         uint32_t x0_, x1_; \
         __asm__ volatile(ME_REPEAT("%4", "8") ME_NEXT_WORD("%2", "%1") ME_NEXT_WORD("%3", "%1") \
@@ -35,7 +62,7 @@
                          : "r"(COUNT), "r"(ONES) \
                          : "memory"); \
     } while (0)
-#define ME_DOT_PAIRS(KIND, COUNT) \
+#define ME_DOT_PAIRS_REPEATED(KIND, COUNT) \
     do { \
         uint32_t x0_, x1_, a0_, a1_; \
         __asm__ volatile(ME_REPEAT("%7", "12") ME_NEXT_WORD("%3", "%1") ME_NEXT_WORD("%4", "%2") \
@@ -46,7 +73,7 @@
                          : "r"(COUNT) \
                          : "memory"); \
     } while (0)
-#define ME_DOT2_WORDS(KIND, COUNT) \
+#define ME_DOT2_WORDS_REPEATED(KIND, COUNT) \
     do { \
         uint32_t x0_, a0_, b0_; \
         __asm__ volatile( \
@@ -56,7 +83,7 @@
             : "r"(COUNT) \
             : "memory"); \
     } while (0)
-#define ME_DOT4_WORDS(KIND, COUNT) \
+#define ME_DOT4_WORDS_REPEATED(KIND, COUNT) \
     do { \
         uint32_t x0_, a0_, b0_, c0_, d0_; \
         __asm__ volatile(ME_REPEAT("%14", "18") ME_NEXT_WORD("%9", "%4") ME_NEXT_WORD("%10", "%5") \
@@ -69,33 +96,27 @@
                          : "r"(COUNT) \
                          : "memory"); \
     } while (0)
-#else
+
+/* Of few words, what begins a hardware loop takes longer than the ends that it saves, and the compiler unrolls. */
+#define ME_LEAST_REPEATED 9
+#define ME_EITHER(COUNT, REPEATED, PLAIN) \
+    if ((COUNT) >= ME_LEAST_REPEATED) \
+        REPEATED; \
+    else \
+        PLAIN
 #define ME_SUM_PAIRS(KIND, COUNT, ONES) \
-    for (int32_t left = COUNT; left > 0; left--) { \
-        const uint32_t x0 = me_next_w(&x), x1 = me_next_w(&x); \
-        sum = me_sdotsp_##KIND(me_sdotsp_##KIND(sum, x0, ONES), x1, ONES); \
-    }
+    ME_EITHER(COUNT, ME_SUM_PAIRS_REPEATED(KIND, COUNT, ONES), ME_SUM_PAIRS_PLAIN(KIND, COUNT, ONES))
 #define ME_DOT_PAIRS(KIND, COUNT) \
-    for (int32_t left = COUNT; left > 0; left--) { \
-        const uint32_t x0 = me_next_w(&x), a0 = me_next_w(&a); \
-        const uint32_t x1 = me_next_w(&x), a1 = me_next_w(&a); \
-        sum = me_sdotsp_##KIND(me_sdotsp_##KIND(sum, x0, a0), x1, a1); \
-    }
+    ME_EITHER(COUNT, ME_DOT_PAIRS_REPEATED(KIND, COUNT), ME_DOT_PAIRS_PLAIN(KIND, COUNT))
 #define ME_DOT2_WORDS(KIND, COUNT) \
-    for (int32_t left = COUNT; left > 0; left--) { \
-        const uint32_t word = me_next_w(&x), a0 = me_next_w(&a), b0 = me_next_w(&b); \
-        sum0 = me_sdotsp_##KIND(sum0, word, a0); \
-        sum1 = me_sdotsp_##KIND(sum1, word, b0); \
-    }
+    ME_EITHER(COUNT, ME_DOT2_WORDS_REPEATED(KIND, COUNT), ME_DOT2_WORDS_PLAIN(KIND, COUNT))
 #define ME_DOT4_WORDS(KIND, COUNT) \
-    for (int32_t left = COUNT; left > 0; left--) { \
-        const uint32_t word = me_next_w(&x), a0 = me_next_w(&a), b0 = me_next_w(&b); \
-        const uint32_t c0 = me_next_w(&c), d0 = me_next_w(&d); \
-        sum0 = me_sdotsp_##KIND(sum0, word, a0); \
-        sum1 = me_sdotsp_##KIND(sum1, word, b0); \
-        sum2 = me_sdotsp_##KIND(sum2, word, c0); \
-        sum3 = me_sdotsp_##KIND(sum3, word, d0); \
-    }
+    ME_EITHER(COUNT, ME_DOT4_WORDS_REPEATED(KIND, COUNT), ME_DOT4_WORDS_PLAIN(KIND, COUNT))
+#else
+#define ME_SUM_PAIRS ME_SUM_PAIRS_PLAIN
+#define ME_DOT_PAIRS ME_DOT_PAIRS_PLAIN
+#define ME_DOT2_WORDS ME_DOT2_WORDS_PLAIN
+#define ME_DOT4_WORDS ME_DOT4_WORDS_PLAIN
 #endif
 
 /* A word of x and of another row, then what is left behind whole words: of PER_WORD elements each. */
@@ -104,8 +125,9 @@
     { \
         const int8_t *x = (const int8_t *)of_x; \
         int32_t sum = 0; \
-        if (n >= 2 * PER_WORD) \
+        if (n >= 2 * PER_WORD) { \
             ME_SUM_PAIRS(KIND, n / (2 * PER_WORD), ONES); \
+        } \
         if (n & PER_WORD) \
             sum = me_sdotsp_##KIND(sum, me_next_w(&x), ONES); \
         for (int32_t left = n % PER_WORD; left > 0; left--) \
@@ -117,8 +139,9 @@
     { \
         const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a; \
         int32_t sum = 0; \
-        if (n >= 2 * PER_WORD) \
+        if (n >= 2 * PER_WORD) { \
             ME_DOT_PAIRS(KIND, n / (2 * PER_WORD)); \
+        } \
         if (n & PER_WORD) \
             sum = me_sdotsp_##KIND(sum, me_next_w(&x), me_next_w(&a)); \
         for (int32_t left = n % PER_WORD; left > 0; left--) \
@@ -131,8 +154,9 @@
     { \
         const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a, *b = (const int8_t *)of_b; \
         int32_t sum0 = 0, sum1 = 0; \
-        if (n >= PER_WORD) \
+        if (n >= PER_WORD) { \
             ME_DOT2_WORDS(KIND, n / PER_WORD); \
+        } \
         for (int32_t left = n % PER_WORD; left > 0; left--) { \
             const int32_t value = me_next_##KIND(&x); \
             sum0 = me_mac(sum0, value, me_next_##KIND(&a)); \
@@ -148,8 +172,9 @@
         const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a, *b = (const int8_t *)of_b; \
         const int8_t *c = (const int8_t *)of_c, *d = (const int8_t *)of_d; \
         int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0; \
-        if (n >= PER_WORD) \
+        if (n >= PER_WORD) { \
             ME_DOT4_WORDS(KIND, n / PER_WORD); \
+        } \
         for (int32_t left = n % PER_WORD; left > 0; left--) { \
             const int32_t value = me_next_##KIND(&x); \
             sum0 = me_mac(sum0, value, me_next_##KIND(&a)); \

@@ -23,7 +23,7 @@ TOGETHER = (4, 2, 1)  # rows with one that they share
 CALLS = re.compile(r"me_(?:dot|sum)(\d?)_([bh])\(.* (\d+)\);")
 # Cycles of a word of the shared row by the number of other rows, from the instructions of me_dot.h
 # and simulated layers: cores wait for banks of L1.
-WORD_CYCLES = {1: 3.6, 2: 5.7, 4: 10.2}
+WORD_CYCLES = {1: 6.0, 2: 7.2, 4: 12.6}
 # The same of an element behind the words. A word of rows that do not begin at words, three in four
 # of them, is two accesses.
 LEFT_CYCLES = {1: 5.0, 2: 8.0, 4: 12.0}

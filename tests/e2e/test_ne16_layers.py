@@ -238,7 +238,7 @@ class TwoJobsATile(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.other = nn.Conv2d(1, 16, 1), nn.Conv2d(16, 256, (9, 1))
-        self.linear = nn.Linear(144, 620)
+        self.linear = nn.Linear(144, 608)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.first(x)
