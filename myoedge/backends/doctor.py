@@ -56,7 +56,7 @@ class ToolRow:
 
 
 WITHOUT_TORCH = "model.onnx and most model.pt2 build"
-OF_TORCH = ("checkpoints", "model.pt2 with calls that only torch reads")
+OF_TORCH = ("build weights.pt --factory net:make_model",)
 # (name, requirement as in pyproject.toml, commands that need it, whether it is required)
 PACKAGES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("torch", TORCH, OF_TORCH, False),

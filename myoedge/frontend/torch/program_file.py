@@ -68,7 +68,7 @@ def read_program(path: Path) -> FileProgram:
             CallSpec(_results(module["module_call_graph"])),
             _tensors(members, "weights"),
             _tensors(members, "constants"),
-            pickled_tensors(members.get(EXAMPLES), path, EXAMPLES),
+            pickled_tensors(members.get(EXAMPLES) or None, path, EXAMPLES),
         )
     # what a file does not have as expected may be as older versions of torch write it, or wrong
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
