@@ -70,7 +70,6 @@ zoo: $(ZOO)/installed
 	OMP_NUM_THREADS=1 $(ZOO)/bin/python -W ignore -m tests.upstream.record --record
 
 docs: $(STAMP)
-	$(BIN)/myoedge ops --md > docs/ops.md
 	$(BIN)/python -m tests.simulator.accuracy_page
 	$(BIN)/python -m tests.energy_page
 	$(BIN)/python -m tests.transcripts

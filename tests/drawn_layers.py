@@ -4,7 +4,7 @@ network of each alone, against a lower bound.
 
 python -m tests.drawn_layers            the table, from runs
 python -m tests.drawn_layers --record   the same, kept in tests/fixtures/drawn_layers.json and
-                                        docs/performance.md
+                                        docs/developers/performance.md
 
 The bound is the cycles of an inference that does nothing, plus the largest of
 - bytes of inputs, result and weights, at the DMA's 8 bytes a cycle

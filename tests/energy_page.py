@@ -2,7 +2,7 @@
 """The energy model against what is published.
 
 python -m tests.energy_page fit     new coefficients in myoedge/targets/gap9/energy.py
-python -m tests.energy_page         docs/energy.md's tables (`make docs`)
+python -m tests.energy_page         docs/developers/energy.md's tables (`make docs`)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from myoedge.targets import OperatingPoint, find_chip
 from myoedge.targets.gap9 import energy as gap9_energy
 from tests.energy_counters import ON_CORES, recorded
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "energy.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "developers" / "energy.md"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 IDLE = "idle"
 POINTS = {point.name: point for point in find_chip("gap9").points}
@@ -229,7 +229,7 @@ def _shown(activity: Activity, at: str) -> str:
 
 
 def page() -> str:
-    """docs/energy.md with its tables anew."""
+    """docs/developers/energy.md with its tables anew."""
     text = PAGE.read_text()
     head, rest = text.split(BEGIN)
     return "\n".join([head + BEGIN, "", *tables(), "", END + rest.split(END)[1]])

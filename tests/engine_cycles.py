@@ -3,7 +3,7 @@
 
 python -m tests.engine_cycles                 the table, from runs
 python -m tests.engine_cycles --record NAME   the same, kept in tests/fixtures/engine_cycles.json
-                                              and docs/ne16.md; the others as they are recorded
+                                              and docs/developers/ne16.md; the others stay
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MOST_CYCLES: Mapping[str, int] = {  # wanted, by network
     "emg2qwerty's LSTM, 622 frames": 50_000_000,
     PUSHED: 600_000,
 }
-NOT_REACHED = {"auto-encoder, 640 numbers": 48_000}  # docs/performance.md has the reasons
+NOT_REACHED = {"auto-encoder, 640 numbers": 48_000}  # docs/developers/performance.md
 
 
 def simulated_cycles(name: str, engine: str = "auto") -> int:

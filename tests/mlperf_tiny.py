@@ -3,7 +3,7 @@
 
 python -m tests.mlperf_tiny            the tables, from builds and simulated runs
 python -m tests.mlperf_tiny --record   the same, kept in tests/fixtures/mlperf_tiny.json and
-                                       docs/mlperf-tiny.md
+                                       docs/developers/mlperf-tiny.md
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.pages import head, put, shown
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 MODELS, RECORDED = FIXTURES / "mlperf", FIXTURES / "mlperf_tiny.json"
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "mlperf-tiny.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "developers" / "mlperf-tiny.md"
 POINTS = ("high", "low")  # 0.80 V and 370 MHz, 0.65 V and 240 MHz
 SAMPLES, SEED = 8, 5
 WAKE_WORD = "sww"

@@ -3,7 +3,7 @@
 
 python -m tests.network_cycles            the table, from runs
 python -m tests.network_cycles --record   the same, kept in tests/fixtures/network_cycles.json and
-                                          docs/performance.md
+                                          docs/developers/performance.md
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of docs/performance.md that are made from recorded figures."""
+"""Tables of docs/developers/performance.md that are made from recorded figures."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ COLUMNS = (
     *["weights_l2_bytes", "weights_l3_bytes", "l3_moved_bytes", "read_bytes", "out_bytes"],
     *["sqnr_db", "sqnr_local_db"],
 )
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "developers" / "performance.md"
 
 
 def head(*columns: str) -> str:

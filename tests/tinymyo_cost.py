@@ -4,7 +4,7 @@
 python -m tests.tinymyo_cost                       the networks, from runs
 python -m tests.tinymyo_cost --record              the same, and by kind of layer, kept in
                                                    tests/fixtures/tinymyo_cycles.json and
-                                                   docs/performance.md
+                                                   docs/developers/performance.md
 python -m tests.tinymyo_cost --record "neuromotor" of some, the others as they are recorded
 """
 

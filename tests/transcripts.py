@@ -3,7 +3,7 @@
 
 A transcript is an indented block that begins with `$ myoedge`. The line `...` stands for lines that
 are left out. Commands run in one folder, each once, in the order of the pages, on a network that
-was trained as docs/tutorial.md says.
+was trained as docs/train-and-deploy/tutorial.md says.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from myoedge.zoo import recordings
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "tests" / "fixtures" / "gestures" / "model.pt2"
 RECORDING = ROOT / "examples" / "data" / "libemg_myo.npz"
-NAMES = ("README.md", "docs/tutorial.md", "docs/guides/networks.md", "docs/guides/sensor.md")
-PAGES = tuple(ROOT / name for name in NAMES)
+GUIDES = ("train-and-deploy/tutorial.md", "train-and-deploy/networks.md", "wearable/sensor.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in GUIDES))
 SETTINGS = re.compile(r"^    # sensor\.toml\n((?:    [^\n]+\n)+)", re.MULTILINE)
 BLOCK = re.compile(
     r"^    \$ (myoedge [^\n]*)\n((?:    (?!\$ )[^\n]*\n|\n+(?=    (?!\$ )))*)", re.MULTILINE

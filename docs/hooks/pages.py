@@ -15,8 +15,10 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 import myoedge
+from myoedge import api
 from myoedge.catalogue import entries, explanation, schemas
 from myoedge.cli import VERBS, group
+from myoedge.reports import operators
 
 # what a browser fetches by itself; a link that is followed by a click is none
 FETCHED = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=["']?(https?:)?//""")
@@ -38,9 +40,10 @@ def on_config(config: Any) -> None:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Adds the catalogue of `myoedge explain`, the functions of the package, its schemas, and the
-    notebooks."""
+    """Adds the catalogue of `myoedge explain`, operators, the functions of the package, its
+    schemas, and the notebooks."""
     made = {"reference/codes.md": codes_page(), "reference/python.md": python_page()}
+    made["reference/operators.md"] = operators.markdown(api.ops())
     made |= {f"reference/schemas/{_stem(n)}.md": schema_page(n) for n in schemas.names()}
     made |= {f"notebooks/{path.stem}.md": notebook_page(path) for path in NOTEBOOKS}
     made |= {f"notebooks/{path.name}": path.read_text(encoding="utf-8") for path in NOTEBOOKS}

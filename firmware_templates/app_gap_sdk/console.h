@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Frames over a serial line. The host asks, the board answers; docs/boards.md has the layout:
+ * Frames over a serial line. The host asks, the board answers; docs/developers/gap-sdk.md has the layout:
  *   a5 5a 4d 45, kind, number, size (16 bits), payload, CRC-32 of all from kind on; little endian
  */
 #ifndef ME_CONSOLE_H

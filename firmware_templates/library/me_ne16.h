@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * NE16, the convolution engine of GAP9's cluster: a job is its 24 registers, in their order
- * (docs/ne16.md). Operands lie in L1. Off the chip, and with
+ * (docs/developers/ne16.md). Operands lie in L1. Off the chip, and with
  * -DME_NE16_IN_C, the same jobs run in C.
  */
 #ifndef ME_NE16_H

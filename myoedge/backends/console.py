@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests to the application on a board over a serial line, and its answers.
 
-docs/gap-sdk.md has the layout. A request has a number, which its answer repeats. A lost request is
-sent again, so that every request must be safe to repeat.
+docs/developers/gap-sdk.md has the layout. A request has a number, which its answer repeats. A
+lost request is sent again, so that every request must be safe to repeat.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packets of the sensor application, decoded from the bytes of its serial line.
 
-A packet is a COBS frame that ends with a zero byte; docs/guides/sensor.md has the layout. Decoding
-resumes after the next zero byte, so that damaged bytes cost only their own frames.
+A packet is a COBS frame that ends with a zero byte; docs/wearable/sensor.md has the layout.
+Decoding resumes after the next zero byte, so that damaged bytes cost only their own frames.
 """
 
 from __future__ import annotations

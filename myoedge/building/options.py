@@ -195,12 +195,13 @@ class BuildOptions(QuantizeOptions):
     weights_blob   also write model.blob: <prefix>_load of another build of this layout takes it in
                    place of its own weights, scales and tables
     checks   also generate <prefix>_check, the CRC-32 of the constants; the firmware calls it at its
-             start and after each inference (docs/guides/evidence.md)
+             start and after each inference (docs/product/releases.md)
     engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;
-             "ne16": NE16 for every layer it can run (docs/ne16.md). [engine] overrides this per
-             layer
+             "ne16": NE16 for every layer it can run (docs/developers/ne16.md). [engine] overrides
+             this per layer
     stream   generate <prefix>_push, which takes frames as they arrive, by [stream]; then
-             <prefix>_run computes a pass of frames, not a window (docs/streaming.md)
+             <prefix>_run computes a pass of frames, not a window
+             (docs/train-and-deploy/streaming.md)
     simulate   False: report estimated cycles only; True: simulate even above 600 M estimated cycles
     tune     choose tiles by simulated cycles: simulate the best few of each distinct layer, keep
              the fastest, and cache the measurements

@@ -88,7 +88,7 @@ def sensor_of(table: SensorTable, channels: int | None = None, hop: int | None =
 
 def _wrong(problems: dict[str, str], foreign: Iterable[str]) -> MyoedgeError:
     remove = [f"remove {name}" for name in foreign]
-    tries = [*remove, "docs/guides/sensor.md has a complete [sensor]"]
+    tries = [*remove, "docs/wearable/sensor.md has a complete [sensor]"]
     return MyoedgeError(CODE, "[sensor] is wrong or incomplete", problems, tries)
 
 

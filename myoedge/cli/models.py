@@ -192,7 +192,7 @@ def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
 
 
 @click.command("ops")
-@click.option("--md", is_flag=True, help="Print Markdown, as in docs/ops.md.")
+@click.option("--md", is_flag=True, help="Print all details, as Markdown.")
 @common
 def ops(terminal: Terminal, md: bool) -> None:
     """List the supported operators, and the calls of PyTorch and ONNX that map to them."""

@@ -131,7 +131,7 @@ def suggest_replacement(target: str) -> str:
             return f"a module torch_library.py of its plug-in that registers {name} in torch"
         return (
             f"name a plug-in that registers {name}, in myoedge.toml: [plugins] operators = [...]; "
-            "docs/guides/plugins.md says how to write one"
+            "docs/developers/plugins.md says how to write one"
         )
     for part, advice in INSTEAD.items():
         if part in target:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Affine quantisation parameters of tensors; reasons are in docs/integer-semantics.md."""
+"""Affine quantisation parameters of tensors: docs/developers/integer-semantics.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requantisation of int32 accumulators, and of weighted sums; docs/integer-semantics.md has the
-reasons."""
+"""Requantisation of int32 accumulators, and of weighted sums.
+
+docs/developers/integer-semantics.md has the reasons.
+"""
 
 from __future__ import annotations
 

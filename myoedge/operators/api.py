@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names that the file of an element-wise operator imports: docs/adding-an-operator.md."""
+"""Names that an element-wise operator imports: docs/developers/adding-an-operator.md."""
 
 from myoedge.nest.formulas import clip, maximum, minimum, rounded_shift, where
 from myoedge.nest.ir import Expr

@@ -213,7 +213,7 @@ class OpDef:
     """Definition of an operator; everything else in myoedge is derived from it.
 
     name          name of the operator
-    doc           what it computes, for docs/ops.md
+    doc           what it computes, for `myoedge ops`
     attributes    attribute -> the values that it may have; OTHERS for any other name; a fused `act`
                   is allowed by `epilogue`
     shape         (attrs, *input shapes) -> output shape

@@ -179,7 +179,7 @@ def weight_slack(case: Any) -> Array:
     rows = np.abs(w.reshape(w.shape[0], -1))
     bias = np.abs(case.weights[1]) if len(case.weights) > 1 else np.zeros(len(rows))
     step = np.maximum(rows.max(axis=1) / 127, bias / (x.scale * 2**22))
-    if case.step.integers.weight.dtype == np.int16:  # limits of int32, docs/integer-semantics.md
+    if case.step.integers.weight.dtype == np.int16:  # limits of int32
         most = 1.75 * 2**30 / (abs(x.zero_point) - x.low) - rows.shape[1] / 2 - 2
         step = np.maximum(
             np.maximum(rows.max(axis=1) / 32767, rows.sum(axis=1) / most), bias / (x.scale * 2**28)

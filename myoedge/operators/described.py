@@ -84,7 +84,7 @@ def _usual(step: QuantizedNode, name: str, at: int) -> Interval | None:
 
 def _zero_points(step: QuantizedNode, operand: int) -> Interval:
     """Return the range of an operand's zero points, or of the result's for -1: that of int16 is 0
-    (docs/integer-semantics.md)."""
+    (docs/developers/integer-semantics.md)."""
     kinds = [*map(step.read_type, range(len(step.operands))), step.element_type]
     is_wide = operand < len(kinds) and kinds[operand] == INT16
     return (0, 0) if is_wide else (INT8.low, INT8.high)

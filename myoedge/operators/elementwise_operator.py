@@ -59,7 +59,7 @@ class ElementwiseOperator:
     """Base class of an operator that is a formula per element; a subclass registers it.
 
     name       name of the operator
-    doc        what it computes, for docs/ops.md
+    doc        what it computes, for `myoedge ops`
     constants  number of inputs, the last ones, that are constants: one value, or one per channel
     limits     attribute -> its smallest and largest value
 

@@ -25,7 +25,7 @@ WIDE_BITS = (16,)
 class Condition:
     """A condition that a format puts on a layer's attributes and shapes.
 
-    text    description of the condition for docs/ops.md
+    text    description of the condition for `myoedge ops --md`
     holds   (attrs, input shapes, output shape) -> whether the layer meets it
     """
 

@@ -78,7 +78,7 @@ def read_together(op: str) -> frozenset[int]:
 
 
 def format_rows() -> Iterator[tuple[str, ...]]:
-    """Yield the rows of the format table in docs/ops.md: operators, engines, operands, weights,
+    """Yield the rows of `myoedge ops --md` about formats: operators, engines, operands, weights,
     results, condition.
 
     Operators with equal formats and engines share a row.

@@ -172,7 +172,7 @@ def _doc(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     doc = stated["doc"]
     if not (isinstance(doc, str) and doc.strip() and len(doc.splitlines()) == 1):
         yield Mistake(
-            "one line of text, for docs/ops.md", repr(doc), f'doc="{own.name} of tensors"'
+            "one line of text, for `myoedge ops`", repr(doc), f'doc="{own.name} of tensors"'
         )
 
 

@@ -5,7 +5,7 @@
         + V^2 * NE16 * (cycles in which it is busy)
 
 V is relative to 0.80 V, where the coefficients apply. targets/gap9/energy.py gives their sources,
-docs/energy.md a comparison with published figures.
+docs/developers/energy.md a comparison with published figures.
 """
 
 from __future__ import annotations

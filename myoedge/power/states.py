@@ -12,7 +12,7 @@ application with one inference per period, whose times `planned_cycles` derives.
     retention    memories only                          asleep      asleep .. all leakage
 
 The cluster's share of the published idle power (clock tree and leakage) is not public, so that
-clock gating and power gating change the lower bound only. docs/energy.md has the fit.
+clock gating and power gating change the lower bound only. docs/developers/energy.md has the fit.
 """
 
 from __future__ import annotations

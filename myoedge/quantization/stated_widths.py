@@ -75,7 +75,7 @@ def left_in_8_bits(
             "W107",
             f'[quant] "{rule.pattern}" sets layers and inputs to 16 bits, but {has}',
             {"needs": "16-bit kernels of these layers and of their readers", "has": _some(left)},
-            ["patterns for other layers; docs/ops.md lists the 16-bit operators"],
+            ["patterns for other layers; `myoedge ops --md` lists the 16-bit operators"],
         )
 
 
@@ -250,5 +250,5 @@ def _no_kernel(rule: LayerRule, node: Node, what: str, able: Sequence[str]) -> M
             "needs": f"16-bit kernels of {node.op} and of the readers of its results",
             "has": "8-bit kernels",
         },
-        [*tries, "a pattern of other layers; docs/ops.md lists 16-bit kernels"],
+        [*tries, "a pattern of other layers; `myoedge ops --md` lists 16-bit kernels"],
     )

@@ -16,7 +16,7 @@ from myoedge.system.notebook import Card, Tabular, framed
 
 
 class ReportDocument(dict[str, Any], Tabular):
-    """The content of report.json (docs/reports.md), as a dictionary."""
+    """The content of report.json (docs/reference/reports.md), as a dictionary."""
 
     __slots__ = ()
 

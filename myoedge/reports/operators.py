@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/ops.md: the supported operators, generated from the operator tables."""
+"""The page of operators: those that are supported, generated from the operator tables."""
 
 from __future__ import annotations
 

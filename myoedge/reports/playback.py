@@ -218,7 +218,8 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
     width = unpublished_waiting(power_w, document["states"])
     lines = [
         f"power     {_range(document['power_w'], 1e3, 'mW')}, {scope}",
-        f"          {_milliwatts(network_w)} of it for the network; certainty: docs/energy.md",
+        f"          {_milliwatts(network_w)} of it for the network; "
+        "certainty: docs/developers/energy.md",
         *([f"          range {width}"] if width else []),
     ]
     if per_decision := document["energy_per_decision_j"]:

@@ -30,7 +30,7 @@ KINDS = {
     10: ("E709", "no ebreak or ecall, no interrupt of a cluster core: nothing handles them"),
     11: ("E709", "no ebreak or ecall, no interrupt of a cluster core: nothing handles them"),
     12: ("E712", "less to record"),
-    13: ("E713", "an NE16 job as docs/simulator.md has them"),
+    13: ("E713", "an NE16 job as docs/developers/simulator.md has them"),
 }
 _NAMES = (
     *("zero", "ra", "sp", "gp", "tp"),

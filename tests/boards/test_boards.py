@@ -21,7 +21,7 @@ def test_boards_lie_in_folders_of_their_names_and_say_their_sources() -> None:
     found = all_boards()
     assert [b.id for b in found] == sorted(p.name for p in boards_dir().iterdir())
     assert all(b.sources for b in found)
-    assert not any(b.tried for b in found), "say in docs/boards.md what has been tried"
+    assert not any(b.tried for b in found), "say in docs/product/boards.md what has been tried"
 
 
 def test_the_evk_is_as_its_sources_have_it() -> None:

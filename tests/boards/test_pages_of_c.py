@@ -20,12 +20,12 @@ from tests.boards.sdk import SHIM
 from tests.boards.test_own_firmware import listed_defines
 from tests.conftest import save_exported
 
-GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+DOCS = Path(__file__).parents[2] / "docs"
 LANGUAGES = {"c": ["cc", "-std=c11"], "cpp": ["c++", "-std=c++17"]}
 CONFIG = "[stream]\nrate = 1000\nhop = 4\n"
 # What each page says about its C: how the folders of networks are found, and macros to define.
-PAGES = {"own-firmware.md": (True, listed_defines()), "firmware.md": (False, []),
-         "model-updates.md": (False, [])}  # fmt: skip
+PAGES = {"guides/own-firmware.md": (True, listed_defines()), "product/firmware.md": (False, []),
+         "product/releases.md": (False, [])}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def compiled(project: Path, text: str, language: str, flags: list[str], *, chip:
 @pytest.mark.parametrize("page", PAGES)
 def test_c_of_a_page_compiles_with_what_it_lists(project: Path, page: str, language: str) -> None:
     is_chip, defines = PAGES[page]
-    snippets = re.findall(r"```c\n(.*?)```", (GUIDES / page).read_text(), re.DOTALL)
+    snippets = re.findall(r"```c\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
     assert len(snippets) > 1
     flags = ["-Wall", "-Wextra", "-Werror", *(f"-D{define}" for define in defines)]
     flags += ["-DME_GAP9"] * is_chip

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator of docs/adding-an-operator.md, added to a checkout as the page says, without a line
-elsewhere: exact in C and tiles, on a host and the simulated chip, in both widths, as a stream."""
+"""The operator of docs/developers/adding-an-operator.md, added to a checkout as the page says,
+without a line elsewhere: exact in C and tiles,
+on a host and the simulated chip, in both widths, as a stream."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.page_code import code_of
 
-PAGE = ROOT / "docs" / "adding-an-operator.md"
+PAGE = ROOT / "docs" / "developers" / "adding-an-operator.md"
 FILE = "myoedge/operators/lerp/__init__.py"
 CHECK = """
 import sys, tempfile

@@ -39,13 +39,13 @@ LONG = (
 )  # to build
 BUILT = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in ROWS]
 OBSERVER = ("metadrive_ppo", "mtcnn_rnet")  # named, in place of the one that the build chooses
-# of the table of docs/real-networks.md, where NE16's search ends higher
+# of the table of docs/developers/real-networks.md, where NE16's search ends higher
 ON_CORES_DB = {
     "mtcnn_rnet": {"output0": 26.1, "output1": 23.2},
     "silero_vad_v6_16k": {"output": 35.3},
 }
 NEAR_DB = 1.0  # what another processor's sums and the engine's roundings may move
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "real-networks.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "developers" / "real-networks.md"
 ON_SIMULATOR = (
     "metadrive_ppo",
     "mtcnn_rnet",

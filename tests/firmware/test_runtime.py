@@ -27,7 +27,7 @@ def test_dma_moves_what_it_is_told_and_nothing_else(run: Platform, tmp_path: Pat
 
 
 def test_the_program_of_the_page_does_what_it_says() -> None:
-    page = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "developers" / "simulator.md").read_text(encoding="utf-8")
     (source,) = re.findall(r"^```c\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     ran = simulate(link({**runtime(), "firmware/main.c": source}).elf)
     assert (ran.output, ran.exit_code) == (str(3 * 100 * 101 // 2), 42)

@@ -103,7 +103,7 @@ def test_warnings_of_another_compiler_do_not_stop_a_customer_s_make(builds: list
 
 
 def test_variables_that_are_exported_are_constant_or_documented(builds: list[Build]) -> None:
-    page = (ROOT / "docs" / "guides" / "firmware.md").read_text()
+    page = (ROOT / "docs" / "product" / "firmware.md").read_text()
     listed = set(re.findall(r"`(\w+)`", page))
     for build in builds:
         src = shutil.copytree(build.folder / "src", build.folder.parent / f"made_{build.prefix}")

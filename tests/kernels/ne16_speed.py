@@ -3,7 +3,7 @@
 
 python -m tests.kernels.ne16_speed            the table, from runs
 python -m tests.kernels.ne16_speed --record   the same, kept in tests/fixtures/ne16_speed.json and
-                                              docs/performance.md
+                                              docs/developers/performance.md
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
 python -m tests.kernels.speed            the table, from runs
 python -m tests.kernels.speed --record   the same, kept in tests/fixtures/kernel_cycles.json and
-                                         docs/performance.md
+                                         docs/developers/performance.md
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from tests.ops import harness, test_ops, test_stored_numbers, test_tiles
 from tests.page_code import code_of
 from tests.qdq_cases import check_file
 
-PAGE = ROOT / "docs" / "adding-an-operator.md"
+PAGE = ROOT / "docs" / "developers" / "adding-an-operator.md"
 NAMES = ("lerp", "gains", "kept_above")
 
 

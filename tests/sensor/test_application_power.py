@@ -16,7 +16,7 @@ from myoedge.reports.duty_lines import duty_rows
 from myoedge.targets import find_chip
 from tests.sensor import applications
 
-# Idle power in mW at a clock in MHz, by hand: docs/energy.md, leakage and clocks.
+# Idle power in mW at a clock in MHz, by hand: docs/developers/energy.md, leakage and clocks.
 LEAKAGE_MW, CLOCKS_PJ = 4.28782, 34.2382
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/simulator-accuracy.md: `python -m tests.simulator.accuracy_page` writes it (`make docs`)."""
+"""docs/developers/simulator-accuracy.md, which `make docs` writes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from tests.simulator.recorded import (
     held,
 )
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "simulator-accuracy.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "developers" / "simulator-accuracy.md"
 SILICON, PUBLIC, GAP9 = "silicon", "public-gvsoc", "gap9"
 
 HEAD = """\
@@ -59,7 +60,7 @@ NO_CARDS = """\
 ## Boards
 
 Nobody has measured a board yet. If you have one: `myoedge bench --card card.json`
-([step 10](boards.md#10-all-at-once-and-a-file-to-send)).
+([step 10](../product/boards.md#10-all-at-once-and-a-file-to-send)).
 """
 
 FUNCTIONAL = """\
@@ -82,8 +83,9 @@ The firmware was built by an earlier version, with plain kernels. The table show
 inference on `public`, whose fabric controller is hart 0x3e0 with the peripherals at half its clock,
 and on the simulator. Outputs are equal byte by byte. `silicon` is the default of `myoedge
 simulate`. Like GAP9's own platform, it has no common limit on the traffic of DMA and cores with L2,
-shorter multiplications and faster instruction fetches (docs/simulator.md). `public-gvsoc` takes
-these from `public`, with the same number of the fabric controller and so the same drivers.
+shorter multiplications and faster instruction fetches (docs/developers/simulator.md).
+`public-gvsoc` takes these from `public`, with the same number of the fabric controller and so the
+same drivers.
 """
 
 GAP9_NETWORKS = """\
@@ -127,12 +129,12 @@ NE16_NETWORKS = """\
 
 These networks ran as above, with GVSoC's model of NE16 attached (`gap9like:ne16=1`), and the same
 ELF on both. The simulator has its own model of the order in which a bank serves cores and NE16
-(docs/simulator.md), so layers differ. In `ne16_sequence`, an older build whose code is not grouped
-by kernel, small layers differ by up to 290 cycles. If a layer on NE16 ends a few cycles sooner or
-later, the instruction cache's shift register, which selects the evicted line, is in another state.
-With three other initial states of this register, these layers change by 60 to 380 cycles. A newer
-build with a convolution, two directions of an LSTM and attention of two heads on NE16 took 295,890
-cycles instead of 295,657, each layer within 0.4 %.
+(docs/developers/simulator.md), so layers differ. In `ne16_sequence`, an older build whose code is
+not grouped by kernel, small layers differ by up to 290 cycles. If a layer on NE16 ends a few cycles
+sooner or later, the instruction cache's shift register, which selects the evicted line, is in
+another state. With three other initial states of this register, these layers change by 60 to 380
+cycles. A newer build with a convolution, two directions of an LSTM and attention of two heads on
+NE16 took 295,890 cycles instead of 295,657, each layer within 0.4 %.
 
 Short layers next to a layer on NE16 cannot be compared to within a few percent. If only the start
 of jobs changes by one to three cycles, the second `concat` of `qwerty_lstm`'s LSTM takes 2,110 to
@@ -147,12 +149,13 @@ takes 2.2 % more cycles on the simulator than on `public` (next table) is not kn
 NE16_JOBS = """\
 ## Jobs of NE16
 
-The table shows the recorded jobs of docs/simulator.md, each run separately, with conflicts in L1:
-cycles of `gap9_banked`, of `public` with GVSoC's model of NE16, and of the simulator. Every byte of
-L1 is equal after each job. On `public` a job takes {fewer} fewer cycles from TRIGGER to the waiting
-core; "equal" ignores this difference. 1x1 jobs with 32-bit or unnormalised results take even fewer:
-according to the source of both models, the last store takes a negative number of cycles, which the
-two engines of GVSoC treat differently. The simulator follows `gap9_banked`.
+The table shows the recorded jobs of docs/developers/simulator.md, each run separately, with
+conflicts in L1: cycles of `gap9_banked`, of `public` with GVSoC's model of NE16, and of the
+simulator. Every byte of L1 is equal after each job. On `public` a job takes {fewer} fewer cycles
+from TRIGGER to the waiting core; "equal" ignores this difference. 1x1 jobs with 32-bit or
+unnormalised results take even fewer: according to the source of both models, the last store takes a
+negative number of cycles, which the two engines of GVSoC treat differently. The simulator follows
+`gap9_banked`.
 """
 FEWER_CYCLES = 6
 JOB_FAMILIES = {

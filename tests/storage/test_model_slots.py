@@ -28,7 +28,7 @@ from tests.storage.test_slots import Device
 
 CUTS = 5000
 SHAPE, RESULT = (1, 32), ((1, 5), np.int8)
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "model-updates.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "product" / "releases.md"
 X = np.random.default_rng(5).integers(-128, 128, SHAPE).astype(np.int8)
 YOURS = """
 #include "gesture.h"

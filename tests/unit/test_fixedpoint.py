@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shared integer arithmetic against exact fractions; bounds as in docs/integer-semantics.md."""
+"""The shared integer arithmetic against exact fractions: docs/developers/integer-semantics.md."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_steps_are_no_nodes() -> None:
 )
 @pytest.mark.parametrize("kind", thinned(KINDS))
 def test_what_int8_costs(kind: type[nn.LSTM | nn.GRU | nn.RNN], seed: int) -> None:
-    """60 steps in both directions, weights as PyTorch draws them: docs/integer-semantics.md."""
+    """60 steps in both directions, weights as PyTorch draws them."""
     torch.manual_seed(seed)
     network = kind(24, 32, bidirectional=True)
     x = torch.randn(9, 60, 1, 24).cumsum(1) / 4

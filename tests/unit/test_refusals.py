@@ -12,11 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from myoedge import api
 from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.refusals import INSTEAD
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
+from myoedge.reports import operators
 from tests.advice import built_db, samples_of, sqnr_db
 from tests.conftest import save_exported
 from tests.refused_networks import REFUSED, Refused, X
@@ -24,7 +26,7 @@ from tests.torch_oracle import Net, agrees, close
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 EACH = pytest.mark.parametrize("name", REFUSED)
-# Words of docs/ops.md -> networks that have what they name.
+# Words of the page of operators -> networks that have what they name.
 MISSING: Mapping[str, Refused | Callable[[Tensor], Any]] = {
     "`torch.cond`": REFUSED["cond"],
     "`while_loop`": REFUSED["while"],
@@ -60,7 +62,6 @@ MISSING: Mapping[str, Refused | Callable[[Tensor], Any]] = {
     "`multinomial`": lambda x: torch.multinomial(x[0].softmax(-1), 1),
 }
 ALONE = {word: made for word, made in MISSING.items() if not isinstance(made, Refused)}
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "ops.md"
 
 
 @pytest.mark.parametrize("word", ALONE)
@@ -74,7 +75,7 @@ def test_what_the_page_says_is_missing_is_refused(word: str) -> None:
 
 
 def test_the_page_has_the_words() -> None:
-    text = PAGE.read_text(encoding="utf-8").partition("## Not there yet")[2]
+    text = operators.markdown(api.ops()).partition("## Not there yet")[2]
     assert not [word for word in MISSING if word not in text]
 
 

@@ -693,7 +693,7 @@ def test_modelled_cycles_are_compared_with_modelled_ones(built: Report) -> None:
 # --- the page about it ----------------------------------------------------------------------------
 
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reports.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "reports.md"
 
 
 def keys(value: Any) -> set[str]:

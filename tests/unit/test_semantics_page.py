@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The examples of docs/integer-semantics.md: the reference computes the numbers that the page
-states."""
+"""Examples of docs/developers/integer-semantics.md: the reference computes the page's numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from myoedge.operators.spectral.definition import CURVE, on_curve
 from myoedge.operators.spectral.fourier import halved, radixes_of
 from tests.conftest import ROOT
 
-PAGE = " ".join((ROOT / "docs" / "integer-semantics.md").read_text().split())
+PAGE = " ".join((ROOT / "docs" / "developers" / "integer-semantics.md").read_text().split())
 A, DELTA = np.array([[-1.0]]), QuantParams(0.01, -128)
 
 

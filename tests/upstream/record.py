@@ -2,9 +2,9 @@
 """Networks of other libraries, built, compared on host and simulator, and recorded.
 
 python -m tests.upstream.record            runs all, one process each; a table on the terminal
-python -m tests.upstream.record --record   the same, kept in fixtures/upstream.json, docs/zoo.md
+python -m tests.upstream.record --record   the same, kept in fixtures/upstream.json and the page
 python -m tests.upstream.record PATTERN    those whose library/name match; others as recorded
-python -m tests.upstream.record --page     docs/zoo.md from what is recorded
+python -m tests.upstream.record --page     docs/developers/zoo.md from what is recorded
 
 What is recorded changes when the last network has run. A run that was interrupted has its rows in
 build/zoo.json: the next one with --record goes on behind them, unless the package has changed. Rows
@@ -40,7 +40,7 @@ from tests.upstream.semg.published import MEASURED, PUBLISHED, Published
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "tests" / "fixtures" / "upstream.json"
 UNFINISHED = ROOT / "build" / "zoo.json"
-PAGE = ROOT / "docs" / "zoo.md"
+PAGE = ROOT / "docs" / "developers" / "zoo.md"
 COLUMNS = (
     *("task", "network", "MMAC", "MAC/cycle", "SQNR, dB", "cycles, thousands", "ms", "energy, uJ"),
     *("published", "or why not"),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows of bytes as weights of NE16's 1x1 jobs: bit planes of bytes plus 128 (docs/ne16.md). Two bodies:
+ * Rows of bytes as weights of NE16's 1x1 jobs: bit planes of bytes plus 128 (docs/developers/ne16.md). Two bodies:
  * me_bit_planes.S for GAP9's cores, me_bit_planes.c in C.
  */
 #ifndef ME_BIT_PLANES_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From sums to int16, as docs/integer-semantics.md has it. Two bodies: me_sums_s16.S for GAP9's cores,
+ * From sums to int16, as docs/developers/integer-semantics.md has it. Two bodies: me_sums_s16.S for GAP9's cores,
  * me_sums_s16.c in C.
  */
 #ifndef ME_SUMS_S16_H

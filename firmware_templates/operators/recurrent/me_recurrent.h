@@ -4,7 +4,7 @@
  *
  * Of all cells: units, batch, steps at least 1; channels' mult 0 to 32,767, shift 0 to 30, pre 0 to 20; factors of
  * states and results (h_*, c_*, x_*, y_*) mult 0 to 32,767, shift 0 to 30; result_shift 1 to 30. All sums stay
- * inside int32; results are rounded to nearest. Gates are int16; docs/integer-semantics.md has the formulas. h,
+ * inside int32; results are rounded to nearest. Gates are int16; docs/developers/integer-semantics.md has the formulas. h,
  * weights and h of all steps in y have one type. states, weights and channels are aligned to 4.
  *
  * Gates lie unit by unit: four (input, forget, cell, output), three (reset, update, new) or one. Weights are packed:

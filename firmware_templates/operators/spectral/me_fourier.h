@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Short-time Fourier transforms of 16-bit samples in 32 bits, as docs/integer-semantics.md has it.
+ * Short-time Fourier transforms of 16-bit samples in 32 bits, as docs/developers/integer-semantics.md has it.
  * Every stage halves as often as its radix has bits, so that nothing leaves sqrt(2) * 2**30.
  */
 #ifndef ME_FOURIER_H

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers on NE16, GAP9's convolution accelerator: its constraints, and products of rows.
 
-Sources: GreenWaves' gap_sdk 4.12 (NE16 register pages) and its platform model; docs/ne16.md.
+Sources: GreenWaves' gap_sdk 4.12 (NE16 register pages) and its platform model;
+docs/developers/ne16.md.
 """
 
 from __future__ import annotations

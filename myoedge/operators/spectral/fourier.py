@@ -2,8 +2,8 @@
 """Fourier transforms: fast ones of windowed int16 samples in int32, and ones of length
 n = first * second as products with small matrices, in two stages.
 
-docs/integer-semantics.md has the formulas. Lengths of fast transforms are even; half of the length
-is factorised, with one stage per factor.
+docs/developers/integer-semantics.md has the formulas. Lengths of fast transforms are even; half
+of the length is factorised, with one stage per factor.
 """
 
 from __future__ import annotations

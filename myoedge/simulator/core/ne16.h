@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // NE16, the convolution engine: its jobs, and what its files ask of each other. Sums, layouts and
-// cycles are those of GAP9's platform model; docs/simulator.md has the sources.
+// cycles are those of GAP9's platform model; docs/developers/simulator.md has the sources.
 #pragma once
 #include "devices.h"
 

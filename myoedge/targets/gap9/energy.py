@@ -4,8 +4,8 @@ uncertainties.
 
 The four free coefficients (VALUES without L3's coefficient) are fitted: `python -m
 tests.energy_page fit` derives them from PUBLISHED and recorded counters and writes them below;
-docs/energy.md shows how well they predict each workload when it is left out of the fit. No board
-has been measured.
+docs/developers/energy.md shows how well they predict each workload when it is left out of the fit.
+No board has been measured.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TYPICAL_ON_NE16, NE16_BUSY, NE16_START_CYCLES = (1.15, 0.46, 0.8), 0.85, 3000
 # energies by these means instead of counters.
 TYPICAL_ERROR = 0.19
 # Of modelled instead of counted cycles: estimates of whole networks must be within 25 %
-# (docs/performance.md), taken as two sigma.
+# (docs/developers/performance.md), taken as two sigma.
 MODELLED_ERROR = 0.125
 
 # (workload, operating point) -> mean milliwatts. MLPerf Tiny v1.0, closed division, GAP9 EVK of

@@ -4,7 +4,7 @@
 simulator/core/chip.h documents each name. Sources:
 
 platform   GVSoC's GAP9 platform of the public gap_sdk 4.12, by recorded programs, whose figures are
-           in docs/simulator-accuracy.md
+           in docs/developers/simulator-accuracy.md
 public     GVSoC 209c147, a GAP9-like system of its public blocks, by the same programs
 manual     CV32E40P user manual (the published successor of the RI5CY core), pipeline.rst
 
