@@ -22,7 +22,7 @@ from functools import cached_property, partial
 
 from myoedge.nest import c_lanes
 from myoedge.nest.c_arrays import ALL_TYPES, CArray, CRow
-from myoedge.nest.c_cycles import code_operations, text_cycles
+from myoedge.nest.c_cycles import code_operations, iteration_cycles, text_cycles
 from myoedge.nest.c_dots import DotText, dot_text, dots_of, headers, outermost, without
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
@@ -322,8 +322,8 @@ class _Body:
         """Return the estimated cycles of an element, and the operations of its text."""
         if self.lanes > 1:
             lines = self._word_row.word([text.whole for text in self._word_row.texts])
-            return (LOOP_CYCLES + text_cycles(lines)) / self.lanes, code_operations(lines)
+            return (LOOP_CYCLES + iteration_cycles(lines)) / self.lanes, code_operations(lines)
         together = self._together if self.dots else 1
         is_inner, ahead = self.turns.is_inner, ITERATIONS[:together]
         lines = self.turns.iteration(self.formula)[0] if is_inner else self._elements(ahead)
-        return LOOP_CYCLES + text_cycles(lines) / together, code_operations(lines)
+        return LOOP_CYCLES + iteration_cycles(lines) / together, code_operations(lines)

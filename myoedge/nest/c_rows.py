@@ -37,6 +37,8 @@ CALLS = re.compile(
     r"me_(?:total|squares|most|least|argmax|moments|extremes)(?:_shifted)?_([bh])\(.*?, (\d+)\)"
 )
 CALL_CYCLES, WORD_CYCLES = 8.0, 2.75  # from the instructions of me_rows.h
+FOUND = re.compile(r"me_argmax_[bh]\(.*?, (\d+)\)")
+FOUND_CYCLES = 3.0  # of an element, half of which are compared until the largest is found
 ENTRY_CYCLES = 4.0  # of an element, from me_softmax_rows.S
 
 
@@ -205,4 +207,5 @@ def total_cycles(line: str) -> float:
     """Return the estimated cycles of a call in a line of C; 0 if there is none."""
     words = (int(n) / (4 if kind == "b" else 2) for kind, n in CALLS.findall(line))
     entries = sum(CALL_CYCLES + ENTRY_CYCLES * int(n) for n in SUMS.findall(line))
-    return sum(CALL_CYCLES + WORD_CYCLES * count for count in words) + entries
+    found = sum(FOUND_CYCLES * int(n) for n in FOUND.findall(line))
+    return sum(CALL_CYCLES + WORD_CYCLES * count for count in words) + entries + found

@@ -21,7 +21,7 @@ from functools import cached_property
 
 from myoedge.nest.c import LOOP_CYCLES, UNNAMED
 from myoedge.nest.c_arrays import ALL_TYPES, put
-from myoedge.nest.c_cycles import code_operations, text_cycles
+from myoedge.nest.c_cycles import code_operations, iteration_cycles
 from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
 from myoedge.nest.c_long import LONG_HEADER, LongText, value_type
 from myoedge.nest.c_scan_arrays import ScanArray
@@ -41,7 +41,7 @@ def scan_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
     files = {f"{name}.h": header(body.tile(name)), f"{name}.c": body.source(name)}
     pointers = tuple(array.name for array in body.arrays)
     loop = body.iteration
-    cycles = LOOP_CYCLES + text_cycles(loop)
+    cycles = LOOP_CYCLES + iteration_cycles(loop)
     return CKernel(
         name,
         files,
