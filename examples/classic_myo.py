@@ -7,7 +7,7 @@ Needs scikit-learn, skl2onnx, onnxmltools, lightgbm and xgboost in an environmen
     python examples/classic_myo.py build FOLDER        # in myoedge's environment
 
 `train` fits on repetitions 0 and 1, tests on 2, and writes models, samples and scikit-learn's own
-accuracies; `build` prints the table of docs/guides/classic.md.
+accuracies; `build` prints the table of docs/train-and-deploy/networks.md.
 """
 
 from __future__ import annotations

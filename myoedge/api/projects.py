@@ -30,7 +30,7 @@ def sweep(
     scheduler: str | None = None,
     say: Progress = silent,
 ) -> Swept:
-    """Build and simulate every combination that SWEEP.toml describes (docs/sweep.md).
+    """Build and simulate every combination of SWEEP.toml (docs/train-and-deploy/limits.md).
 
     output      folder; None: build/<file>-sweep. Results that it already contains are reused
     jobs        processes; None: one per processor

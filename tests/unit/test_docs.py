@@ -274,7 +274,7 @@ def test_the_python_of_the_guide_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     given["gestures"] = np.arange(20) % 3
     code = "\n".join(first_lines(page, "# Your own network"))
     exec(code.replace("torch.zeros(1, 8, 40)", "torch.zeros(1, 2, 12)"), given)
-    blocks = [code for language, _, code in fenced(page) if language == "python"]
+    blocks = [code for _, _, code in fenced(page, "## In Python")]
     exec("\n".join(blocks), given)
     assert (tmp_path / "build" / "model-gap9" / "manifest.json").is_file()
     assert given["b"].run(given["x"]).dtype == np.float32  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ WRITTEN = {
     'method="isotonic"': ("ArrayFeatureExtractor", "LinearClassifier ArrayFeatureExtractor Clip"),
     '"Imputer" not in': ("Imputer", "Imputer LinearClassifier Normalizer Cast"),
     "PowerTransformer": ("Pow", "Pow Log Imputer Where Scaler"),
-    "docs/guides/classic.md": ("StringNormalizer", "StringNormalizer TfIdfVectorizer"),
+    "docs/train-and-deploy/networks.md": ("StringNormalizer", "StringNormalizer TfIdfVectorizer"),
 }
 
 

@@ -44,7 +44,7 @@ ESTIMATORS: tuple[tuple[frozenset[str], str], ...] = (
     ),
 )
 OTHERWISE = (
-    "an estimator of docs/guides/classic.md, such as LinearDiscriminantAnalysis, SVC or "
+    "an estimator of docs/train-and-deploy/networks.md, such as LinearDiscriminantAnalysis, SVC or "
     "RandomForestClassifier, or this step on the host, before the network"
 )
 
