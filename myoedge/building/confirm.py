@@ -22,7 +22,7 @@ from myoedge.building.build_files import (
     make_contents,
     with_run,
 )
-from myoedge.building.plans import BuildPlan, Planned, memory_costs, planned
+from myoedge.building.plans import BuildPlan, ChosenAgain, Planned, memory_costs, planned
 from myoedge.building.quantized import Quantized
 from myoedge.building.remedies import KeepsLimit, code_over_l2, with_l2_remedy
 from myoedge.building.request import BuildRequest
@@ -86,6 +86,7 @@ class BuildInputs:
     energy         coefficients for the reported energy
     confirmation   options of the simulation
     stage          context that reports the name of a stage
+    on_engines     (network, chip) -> the network with engines chosen anew for the chip
     advises        whether an L2 limit that is too small is answered with one that suffices
     """
 
@@ -94,6 +95,7 @@ class BuildInputs:
     energy: Coefficients
     confirmation: SimulationOptions
     stage: Stage
+    on_engines: ChosenAgain
     advises: bool = True
 
 
@@ -189,12 +191,9 @@ def _finish(inputs: BuildInputs, build_plan: BuildPlan | None = None) -> Finishe
         advises = inputs.advises and request.limits.l2_code_bytes is None
         known = None if build_plan is None else Planned(iter([build_plan]))
         plans = known or planned(quantized.network, request, advises=advises)
+    kept = quantized.older is not None
     judge = partial(
-        check,
-        request.limits,
-        network=quantized.network,
-        fidelity=quantized.fidelity,
-        reused=quantized.older is not None,
+        check, request.limits, network=quantized.network, fidelity=quantized.fidelity, reused=kept
     )
     if plans.short is not None:
         free, short = next(plans.candidates), plans.short
@@ -228,7 +227,7 @@ def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
     limits, plan = finished.report["budget"], finished.build_plan.plan
     if len(goals(limits)) < 2 or not plan.chip.point.clock_hz:
         return finished
-    shares = memory_costs(inputs.quantized.network, inputs.request, plan)
+    shares = memory_costs(inputs.on_engines, inputs.quantized.network, inputs.request, plan)
     rounded = {name: round(share, 6) for name, share in shares.items()}
     report = {**finished.report, "budget": {**limits, "more_cycles": rounded}}
     return replace(finished, report=report)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from myoedge.building.config import find
 from myoedge.building.energy import coefficients
+from myoedge.building.layer_rules import engine_integers
 from myoedge.building.model_inputs import ModelInputs
 from myoedge.building.pipeline import run_quantize, stage_key
 from myoedge.building.pipeline_options import Options, timed
@@ -21,6 +23,8 @@ from myoedge.errors import MyoedgeError, Notice
 if TYPE_CHECKING:
     from myoedge.building.confirm import Finished, SimulationOptions
     from myoedge.building.quantized import Quantized
+    from myoedge.quantization.scales import QuantGraph
+    from myoedge.targets.chip import Chip
 
 OF_THIS_COMPUTER = ("W304",)  # warnings about missing tools of this computer
 
@@ -73,7 +77,8 @@ def _computed(
     stage = partial(timed, times_s=times_s, say=options.say)
 
     def finished_of(quantized: Quantized) -> Finished:
-        return finish(BuildInputs(quantized, request, coefficients(), confirmation, stage))
+        again = partial(_on_engines, options, quantized)
+        return finish(BuildInputs(quantized, request, coefficients(), confirmation, stage, again))
 
     try:
         finished = finished_of(quantized)
@@ -89,6 +94,15 @@ def _computed(
     with stage("check"):
         check_golden(files)
     return FinishedBuild(quantized.model.name, files, (*warnings, *finished.notices))
+
+
+def _on_engines(
+    options: Options, quantized: Quantized, network: QuantGraph, chip: Chip
+) -> QuantGraph:
+    """Return a network whose engines are chosen anew for a chip, as run_quantize chooses them."""
+    settings = find(options.config).settings
+    given = (quantized.model.graph, settings, chip, options.engine, quantized.older)
+    return engine_integers(*given).again(network)
 
 
 def _without_room(options: Options) -> Options:

@@ -15,8 +15,9 @@ from myoedge.operators.base import OPS
 from myoedge.operators.engine_choice import EngineChoice
 from myoedge.plan.l1.layer_kernels import accelerator_gain
 from myoedge.quantization.calibrate import Observer
-from myoedge.quantization.engines import EngineRules
+from myoedge.quantization.engines import EngineIntegers, EngineRules
 from myoedge.quantization.layer_rules import LayerRule, matches
+from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
 
@@ -60,14 +61,23 @@ def _check_weights(graph: Graph, pattern: str) -> None:
     )
 
 
-def engine_rules(
+def engine_integers(
+    graph: Graph, settings: Config, chip: Chip | None, engine: str, older: QuantGraph | None
+) -> EngineIntegers:
+    """Return the function that chooses engines. Errors: E233 a pattern that matches no layer.
+
+    chip     the chip; None: only the cores
+    engine   engine of layers that no pattern of [engine] matches
+    older    network of an earlier build
+    """
+    usual = EngineChoice(engine, f"--engine {engine}")
+    rules = _engine_rules(graph, settings, chip, usual)
+    return EngineIntegers(rules, layer_rules(graph, settings), older)
+
+
+def _engine_rules(
     graph: Graph, settings: Config, chip: Chip | None, usual: EngineChoice
 ) -> EngineRules:
-    """Return the rules of [engine]. Errors: E233 a pattern that matches no layer.
-
-    chip    the chip; None: only the cores
-    usual   engine of layers that no pattern matches
-    """
     _check_patterns(graph, "engine", settings.engine)
     patterns = tuple(settings.engine.items())
     if chip is None:

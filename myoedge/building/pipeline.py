@@ -10,7 +10,7 @@ from functools import partial
 
 from myoedge.building import config as configuration
 from myoedge.building.config import Config, ModelTable, TestTable
-from myoedge.building.layer_rules import engine_rules, layer_rules
+from myoedge.building.layer_rules import engine_integers, layer_rules
 from myoedge.building.model_inputs import ModelInputs, model_inputs
 from myoedge.building.options import with_settings
 from myoedge.building.pipeline_options import (
@@ -31,13 +31,13 @@ from myoedge.building.warning_rules import are_of_scale, warned
 from myoedge.building.weight_choice import is_chosen, with_weights
 from myoedge.errors import Notice
 from myoedge.graph.ir import Graph
-from myoedge.operators.engine_choice import CORES, EngineChoice
+from myoedge.operators.engine_choice import CORES
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrations
 from myoedge.quantization.cell_steps import with_cell_steps
-from myoedge.quantization.engines import EngineIntegers, on_accelerators
+from myoedge.quantization.engines import on_accelerators
 from myoedge.quantization.evaluation import Evaluation, evaluated
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.fidelity import Fidelity
@@ -201,15 +201,14 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
         graph = inherit_params(graph, options.reuse, rules, choosing.inputs, axes)
     with purpose("rounding of weights"):
         graph = with_few_bits(graph, data.inputs, rules)
-    usual = EngineChoice(options.engine, f"--engine {options.engine}")
-    engines = engine_rules(model.graph, settings, options.chip, usual)
+    on_engines = engine_integers(model.graph, settings, options.chip, options.engine, options.reuse)
     workshop = Workshop(
         bench=Bench.of(graph, choosing.inputs),
         samples=choosing.inputs,
         calibrated=partial(_calibrated, data=data, rules=rules),
         observers=observers_for(graph, observers_of(options)),
         cycles=layer_cycles(_priced(options)),
-        on_engines=EngineIntegers(engines, rules, options.reuse),
+        on_engines=on_engines,
         rules=rules,
         time_axes=axes,
         digest=graph.digest,
@@ -219,8 +218,8 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     goal = usual_goal(graph, needs, accurate=options.accurate)
     tried: tuple[TriedMove, ...] = ()
     if chooses and options.reuse is None:
-        planes = on_accelerators(network.engined, engines)
-        keeps = _keeps(options, workshop.on_engines)
+        planes = on_accelerators(network.engined, on_engines.engines)
+        keeps = _keeps(options, on_engines)
         network, tried = with_weights(workshop, network, goal, keeps, planes)
     stays = kept_of_file(model.graph, network.cores.steps, rules)
     frames = frame_axes(model.graph, settings.stream) if options.stream else {}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l3.weight_streaming import NO_L2
 from myoedge.quantization.scales import QuantGraph
 from myoedge.reports.budget import Broken
+from myoedge.targets.chip import Chip
 
 if TYPE_CHECKING:
     from myoedge.building.stream_rate import StreamPlan
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from myoedge.streaming.stream import Stream
 
 
+ChosenAgain = Callable[[QuantGraph, Chip], QuantGraph]
 L2_TRIES = 3  # plans tried to suggest an L2 budget
 
 
@@ -101,17 +103,22 @@ def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPla
     return (BuildPlan(one.plan, one) for one in chain([first], plans))
 
 
-def memory_costs(network: QuantGraph, request: BuildRequest, plan: Plan) -> dict[str, float]:
+def memory_costs(
+    on_engines: ChosenAgain, network: QuantGraph, request: BuildRequest, plan: Plan
+) -> dict[str, float]:
     """Return, per memory with a limit, the extra cycles that the limit causes as a fraction of all
     cycles; {} for streams.
 
-    plan   plan within the limits
+    on_engines   (network, chip) -> the network with engines chosen anew for the chip
+    plan         plan within the limits
     """
     if request.frames is not None:
         return {}
     shares = {}
     for name in _limited(request):
-        free = next(_candidates(network, _freed(request, [name]))).plan
+        freed = _freed(request, [name])
+        again = on_engines(network, freed.chip_in_limits)
+        free = next(_candidates(again, freed)).plan
         shares[name] = modelled_cycles(plan) / modelled_cycles(free) - 1.0
     return shares
 

@@ -13,6 +13,7 @@ from myoedge.operators.engine_choice import AUTO, CORES, FASTEST, EngineChoice
 from myoedge.quantization.layer_rules import LayerRule, matches
 from myoedge.quantization.scales import QuantGraph, equal, quantize_node
 
+MISSED = "an output missed its SQNR with the accelerator's integers"
 # Layer -> estimated cycles on the cores minus those on the accelerator that supports it.
 Gain = Callable[[QuantizedNode], float]
 
@@ -67,6 +68,19 @@ class EngineIntegers:
                 self._known[id(step)] = step, _with_engine(network, step, *given)
         steps = tuple(self._known[id(step)][1] for step in network.steps)
         return replace(network, steps=steps)
+
+    def again(self, network: QuantGraph) -> QuantGraph:
+        """Return a network whose engines were chosen by other rules with the engines of these.
+        Layers that an output needs on the cores stay there."""
+        cores = replace(network, steps=tuple(self._on_cores(network, x) for x in network.steps))
+        stay = {step.node.name for step in network.steps if step.engine.source == MISSED}
+        return with_cores_integers(cores, self(cores), stay)
+
+    def _on_cores(self, network: QuantGraph, step: QuantizedNode) -> QuantizedNode:
+        """Return a layer with the cores' integers."""
+        if not any(kernel.unsigned_sums for kernel in OPS[step.node.op].kernels):
+            return step
+        return quantize_node(network.graph, step.node, network.params, self.rules)
 
 
 def _with_engine(
@@ -152,9 +166,8 @@ def with_cores_integers(
     cores: QuantGraph, network: QuantGraph, names: Container[str]
 ) -> QuantGraph:
     """Return the network in which the layers `names` have the integers of `cores`."""
-    reason = "an output missed its SQNR with the accelerator's integers"
     pairs = zip(network.steps, cores.steps, strict=True)
-    steps = (_on_cores(old, reason) if old.node.name in names else step for step, old in pairs)
+    steps = (_on_cores(old, MISSED) if old.node.name in names else step for step, old in pairs)
     return replace(network, steps=tuple(steps))
 
 

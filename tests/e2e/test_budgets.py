@@ -162,7 +162,6 @@ def refusal(model: Path, folder: Path, table: str, **options: str) -> Notice:
     return raised.value.notice
 
 
-@pytest.mark.xfail(strict=True, reason="the price of a limited L1 is 75 % here, a build takes 78 %")
 def test_what_each_of_several_goals_costs_is_told(model: Path, tmp_path: Path) -> None:
     """Cycles of a limited L1 against a build with all of it; one goal alone is not priced."""
     calib = np.random.default_rng(0).standard_normal((8, 1, 3, 19, 17), np.float32)
