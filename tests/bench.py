@@ -28,13 +28,13 @@ from myoedge.simulator import simulate
 from myoedge.zoo.all_convnet import hd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests import network_cycles
 from tests.firmware.programs import program
 from tests.kernels import speed
-from tests.networks import Small
-from tests.pages import shown
+from tests.records import network_cycles
 from tests.sensor.packets import encoded
 from tests.simulator.ne16_jobs import recorded, repeated_job
+from tests.support.networks.small import Small
+from tests.support.pages import shown
 
 RUNS = 5
 os.environ["MYOEDGE_STAGES"] = "off"  # what is timed is computed

@@ -98,7 +98,7 @@ def unchecked_goldens(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def data_in_l2() -> Iterator[None]:
     """[budget] l2 limits data only, but for tests of limits with code."""
-    from tests.limits import l2_of_data
+    from tests.support.limits import l2_of_data
 
     with l2_of_data():
         yield
@@ -143,7 +143,7 @@ def myoedge(*arguments: object, cwd: Path) -> Ran:
     """The command line in this process, in a folder, at a width of 100 columns; what it prints with
     --json meets its schema."""
     from myoedge.cli import main
-    from tests.schemas import check
+    from tests.support.schemas import check
 
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -253,7 +253,7 @@ def edit_as_if_generated(
 
 def small_network() -> Any:
     """Two convolutions with batch norm, a residual addition, a head; input [1, 2, 12]."""
-    from tests.networks import Small
+    from tests.support.networks.small import Small
 
     return Small()
 

@@ -23,7 +23,7 @@ from myoedge.power.calibrate import Measured, non_negative, relative_contributio
 from myoedge.power.model import PUBLISHED, SIGMAS, Coefficients, energy
 from myoedge.targets import OperatingPoint, find_chip
 from myoedge.targets.gap9 import energy as gap9_energy
-from tests.energy_counters import ON_CORES, recorded
+from tests.records.energy_counters import ON_CORES, recorded
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "developers" / "energy.md"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"

@@ -13,12 +13,12 @@ import sys
 MODULES = (
     "tests.kernels.speed",
     "tests.kernels.ne16_speed",
-    "tests.network_cycles",
-    "tests.tinymyo_cost",
-    "tests.engine_cycles",  # reads what the two before it have recorded
-    "tests.network_fits",
-    "tests.drawn_layers",
-    "tests.mlperf_tiny",
+    "tests.records.network_cycles",
+    "tests.records.tinymyo_cost",
+    "tests.records.engine_cycles",  # reads what the two before it have recorded
+    "tests.records.network_fits",
+    "tests.records.drawn_layers",
+    "tests.records.mlperf_tiny",
     "tests.transcripts",
 )
 

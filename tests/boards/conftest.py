@@ -10,7 +10,7 @@ from torch import nn
 from myoedge.backends.build import Build
 from myoedge.simulator import simulate
 from tests.boards import sdk
-from tests.networks import Two
+from tests.support.networks.small import Two
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from myoedge.backends.build import Build
 from tests.boards.peers import Firmware, at_the_line
 from tests.boards.test_meter import RUNS, ppk2, words
 from tests.conftest import myoedge as command
-from tests.schemas import validators
 from tests.simulator.accuracy_page import boards
+from tests.support.schemas import validators
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ from tests.boards.flash_images import mounted_by_4, mounted_by_5, read_boot
 from tests.boards.peers import Firmware, at_the_line
 from tests.conftest import Ran, started, steps
 from tests.conftest import myoedge as command
-from tests.networks import Two
+from tests.support.networks.small import Two
 
 FAKE = Path(__file__).parent / "fake_openocd.py"
 SCRIPT = "source [find openocd_tools/tcl/chip.tcl]\n"  # from the folder around openocd_tools

@@ -16,7 +16,7 @@ from myoedge.backends.build import Build
 from tests.boards import sdk
 from tests.boards.peers import Firmware, at_the_line
 from tests.conftest import myoedge as command
-from tests.torch_oracle import Net
+from tests.support.oracles.torch import Net
 
 IDS = torch.tensor([[3, 0, 7, 9, 0, 1]])
 

@@ -19,8 +19,8 @@ from myoedge.operators.interpreter import run_int
 from myoedge.simulator import Simulation, simulate
 from tests.boards import sdk
 from tests.boards.mlperf import DATASETS, network_input, real_values, settings
-from tests.mlperf_player import Answer, download, heard, performance, sent
-from tests.mlperf_tiny import built
+from tests.records.mlperf_tiny import built
+from tests.support.mlperf_player import Answer, download, heard, performance, sent
 
 MHZ = 370.5  # of the bare chip
 CALL_CYCLES = 4000  # of an inference outside its first and last layer

@@ -20,7 +20,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.system.library import Library, load_library
 from tests.boards.mlperf import DATASETS, IMAGES_LAST, network_input, real_values, settings
 from tests.conftest import save_exported
-from tests.networks import Two
+from tests.support.networks.small import Two
 
 
 class Image(nn.Module):

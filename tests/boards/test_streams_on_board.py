@@ -16,8 +16,8 @@ from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from tests.boards import sdk
 from tests.boards.peers import Firmware, at_the_line
-from tests.causal_networks import Convolution
 from tests.conftest import save_exported
+from tests.support.networks.causal import Convolution
 
 CHANNELS, FRAMES = 4, 12
 WIDE = 128  # channels of layers that take a while

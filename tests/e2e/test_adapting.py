@@ -32,9 +32,9 @@ from myoedge.backends.equivalence import run_int
 from myoedge.building.config import Found, from_tables
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from tests.adapting import assert_equal, host_state, norm_state, parsed, reference_states
 from tests.conftest import myoedge as command
 from tests.storage.power_cuts import first_record, outcomes
+from tests.support.adapting import assert_equal, host_state, norm_state, parsed, reference_states
 
 CLASSES, CHANNELS, LENGTH, SIZE = 3, 4, 10, 12
 CLASSIFIERS = METHODS[:3]

@@ -27,9 +27,9 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.samples import Data
 from myoedge.streaming.stream import Stream, passes
-from tests.adapting import assert_equal, host_state, norm_state, parsed, reference_states
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, thinned
+from tests.support.adapting import assert_equal, host_state, norm_state, parsed, reference_states
 
 CLASSES, CHANNELS, FRAMES, LENGTH = 3, 4, 5, 60
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.page_code import code_of
+from tests.support.pages import code_of
 
 PAGE = ROOT / "docs" / "developers" / "adding-an-operator.md"
 FILE = "myoedge/operators/lerp/__init__.py"
@@ -22,7 +22,7 @@ CHECK = """
 import sys, tempfile
 from pathlib import Path
 from tests.ops import harness, test_ops, test_stored_numbers, test_tiles
-from tests.qdq_cases import check_file
+from tests.support.onnx.quantized import check_file
 
 name, folder = sys.argv[1], Path(tempfile.mkdtemp())
 test_ops.follow(harness.drawn(name, 200))

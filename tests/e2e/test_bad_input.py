@@ -22,7 +22,7 @@ from torch import nn
 
 import myoedge
 from tests.conftest import ROOT, Forked, Ran, save_exported, started
-from tests.networks import Small, Unsupported
+from tests.support.networks.small import Small, Unsupported
 
 Run = Callable[..., Ran]
 

@@ -15,7 +15,7 @@ from torch import nn
 import myoedge
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import save_exported
-from tests.networks import autoencoder, mobilenet, resnet8
+from tests.support.networks.small import autoencoder, mobilenet, resnet8
 
 
 @dataclass(frozen=True)

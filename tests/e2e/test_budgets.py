@@ -30,9 +30,9 @@ from myoedge.targets import Chip, find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import of_networks, save_exported, thinned
 from tests.e2e.test_memory import Mixed
-from tests.limits import l2_with_code
-from tests.pages import summary
-from tests.schemas import check
+from tests.support.limits import l2_with_code
+from tests.support.pages import summary
+from tests.support.schemas import check
 
 BUDGETS = ("128KiB", "40KiB", "20KiB", "16KiB", "14KiB")
 

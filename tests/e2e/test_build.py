@@ -30,8 +30,8 @@ from myoedge.backends.samples import given_data
 from myoedge.operators import layer_names as naming
 from tests.conftest import ROOT, Ran, edit_as_if_generated, save_exported, steps
 from tests.conftest import myoedge as command
-from tests.networks import Two, make_norm_first, make_small
-from tests.schemas import check_folder
+from tests.support.networks.small import Two, make_norm_first, make_small
+from tests.support.schemas import check_folder
 
 CONTRACT = (
     "manifest.json",
@@ -402,17 +402,19 @@ def test_a_file_that_is_gone_is_named(built: tuple[Path, Ran], tmp_path: Path) -
 
 def test_a_factory_for_a_whole_network_is_not_passed_over(tmp_path: Path, small: Path) -> None:
     given = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", tmp_path / "out")
-    ran = command(*given, "--factory", "tests.networks:make_small", cwd=tmp_path)
+    ran = command(*given, "--factory", "tests.support.networks.small:make_small", cwd=tmp_path)
     assert (ran.code, "E206" in ran.err) == (2, True), ran.err
     assert not (tmp_path / "out").exists()
-    (tmp_path / "myoedge.toml").write_text('[model]\nfactory = "tests.networks:make_small"\n')
+    (tmp_path / "myoedge.toml").write_text(
+        '[model]\nfactory = "tests.support.networks.small:make_small"\n'
+    )
     assert command(*given, cwd=tmp_path).code == 0, "the file's factory is for the file's model"
 
 
 def test_checkpoint_with_factory(tmp_path: Path, small: Path) -> None:
     torch.manual_seed(0)
     torch.save({"state_dict": make_small().state_dict()}, tmp_path / "weights.ckpt")
-    factory = ("--factory", "tests.networks:make_small")
+    factory = ("--factory", "tests.support.networks.small:make_small")
     calib = ("--calib", small / "calib.npz")
     ran = command("build", "weights.ckpt", *factory, *calib, "-o", "out", "--json", cwd=tmp_path)
     assert ran.code == 0, ran.err
@@ -428,7 +430,7 @@ def test_checkpoint_takes_the_same_calibration_as_its_archive(
     np.savez(tmp_path / "calib.npz", input=np.ones((4, *axes, 2, 12), np.float32))
     model = myoedge.load(
         tmp_path / "weights.pt",
-        factory="tests.networks:make_norm_first",
+        factory="tests.support.networks.small:make_norm_first",
         calib=tmp_path / "calib.npz",
     )
     assert model.graph.shape(model.graph.inputs[0]) == (1, 2, 12)
@@ -579,7 +581,9 @@ def test_init_of_a_checkpoint(tmp_path: Path, small: Path) -> None:
     text = (tmp_path / "unknown" / "myoedge.toml").read_text()
     assert tomllib.loads(text)["model"] == {"path": "../w.pt", "factory": "net:make_model"}
 
-    (tmp_path / "net.py").write_text("from tests.networks import make_small as make_model\n")
+    (tmp_path / "net.py").write_text(
+        "from tests.support.networks.small import make_small as make_model\n"
+    )
     factory = ("--factory", "net:make_model")
     for folder, calib in (("without", ()), (".", ("--calib", small / "calib.npz"))):
         ran = command("init", folder, "--from", "w.pt", *factory, *calib, cwd=tmp_path)

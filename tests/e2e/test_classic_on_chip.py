@@ -14,7 +14,7 @@ import torch
 from onnx import NodeProto
 
 import myoedge
-from tests.onnx_models import saved
+from tests.support.onnx.models import saved
 from tests.unit.test_classic import FEATURES, Rng, floats, machine, ml, with_ml
 from tests.unit.test_trees import ORDERED, Drawn, drawn
 

@@ -12,8 +12,8 @@ from torch import nn
 
 import myoedge
 from tests.conftest import save_exported
-from tests.decoders import Decoder, DoublePooled
-from tests.schemas import check_folder
+from tests.support.networks.causal import Decoder, DoublePooled
+from tests.support.schemas import check_folder
 
 FRAMES, CHANNELS = 24, 4
 

@@ -17,7 +17,7 @@ from torch import nn
 import myoedge
 from myoedge.plan.l1 import tile_choice
 from tests.conftest import save_exported, thinned
-from tests.networks import autoencoder
+from tests.support.networks.small import autoencoder
 
 
 class Network(nn.Module):

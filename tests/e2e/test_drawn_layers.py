@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from tests.drawn_layers import HEAD, RECORDED, START, layers, lines, measured
-from tests.pages import PAGE, markdown
+from tests.records.drawn_layers import HEAD, RECORDED, START, layers, lines, measured
+from tests.support.pages import PAGE, markdown
 
 QUICK = (START, "linear layers 3", "sums 0")
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in layers()]

@@ -17,8 +17,8 @@ from myoedge.power.model import PUBLISHED
 from myoedge.reports.energy import with_energy
 from myoedge.targets.gap9.energy import MODELLED_ERROR, TYPICAL_ERROR
 from tests.conftest import save_exported
-from tests.energy_counters import TINY
-from tests.random_networks import Random, windows
+from tests.records.energy_counters import TINY
+from tests.support.networks.drawn import Random, windows
 
 MODELS = Path(__file__).resolve().parents[1] / "fixtures" / "models"
 RANDOM = range(18)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine_cycles import (
+from tests.records.engine_cycles import (
     HEAD,
     MOST_CYCLES,
     NOT_REACHED,
@@ -14,7 +14,7 @@ from tests.engine_cycles import (
     recorded,
     simulated_cycles,
 )
-from tests.pages import markdown
+from tests.support.pages import markdown
 
 
 def test_the_page_has_what_is_recorded() -> None:

@@ -20,7 +20,7 @@ from myoedge.quantization.sqnr import measure
 from myoedge.zoo import emg2qwerty, tinymyo
 from myoedge.zoo.all_convnet import hd
 from tests.e2e.test_tinymyo_heads import graph_of
-from tests.networks import autoencoder, keywords, mobilenet, resnet8
+from tests.support.networks.small import autoencoder, keywords, mobilenet, resnet8
 
 MOST_LOST_DB = 0.5
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 import myoedge
 from myoedge.numerics.pointwise import FUNCTIONS
 from tests.conftest import save_exported
-from tests.pages import summary
+from tests.support.pages import summary
 
 TORCH: Mapping[str, Callable[[Tensor], Tensor]] = {
     "abs": torch.abs,

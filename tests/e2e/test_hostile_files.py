@@ -26,13 +26,13 @@ from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.recordings.sources import read
 from myoedge.system import regular_files
 from myoedge.system.regular_files import MAX_TEXT_BYTES, read_regular
-from tests import attacks
 from tests.conftest import Ran, myoedge
 from tests.e2e.test_bad_input import refused
+from tests.support import attacks
 
 Run = Callable[..., Ran]
 LONG = "a" * 256  # bytes; a name has at most 255
-FACTORY = ("--factory", "tests.networks:Small")
+FACTORY = ("--factory", "tests.support.networks.small:Small")
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_members_that_share_their_bytes(run: Run, built: Path, tmp_path: Path) -
 
 
 def test_a_compressed_checkpoint(run: Run, small: Path, tmp_path: Path) -> None:
-    from tests.networks import Small
+    from tests.support.networks.small import Small
 
     torch.save(Small().state_dict(), tmp_path / "w.pt")
     with zipfile.ZipFile(tmp_path / "w.pt") as archive:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import myoedge
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
-from tests.layer_networks import Function
+from tests.support.networks.layers import Function
 
 TOKENS, VOCABULARY, WIDTH = 24, 3000, 48  # the table, 140 KiB, does not fit L1
 

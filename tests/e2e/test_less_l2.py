@@ -41,8 +41,8 @@ from myoedge.system.library import ObjectOptions, compile_objects
 from myoedge.targets import CHIPS, find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, thinned
-from tests.networks import resnet18
-from tests.random_networks import Random, windows
+from tests.support.networks.drawn import Random, windows
+from tests.support.networks.small import resnet18
 
 SLACK = 2048  # bytes: other tiles cut arrays into other pieces
 BUDGETS = ("128KiB", "64KiB", "40KiB", "28KiB", "23KiB")

@@ -17,7 +17,7 @@ from torch._higher_order_ops.scan import scan
 import myoedge
 from myoedge.reports.wording import loops
 from tests.conftest import save_exported
-from tests.schemas import check
+from tests.support.schemas import check
 from tests.unit import test_torch_scans as scans
 from tests.unit.test_loops import INPUTS, Begun, Delayed, Gated, Late, Loop, Plain, Swapped
 

@@ -28,7 +28,7 @@ from myoedge.reports import wording
 from myoedge.reports.text import print_report
 from myoedge.targets import find_chip
 from tests.conftest import ROOT, save_exported
-from tests.guard import run_sanitized
+from tests.support.guard import run_sanitized
 
 PAGE = mmap.PAGESIZE
 

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from tests.mlperf_tiny import MODELS, PAGE, RECORDED, TABLES, TASKS, measured, streamed
-from tests.pages import head, markdown
+from tests.records.mlperf_tiny import MODELS, PAGE, RECORDED, TABLES, TASKS, measured, streamed
+from tests.support.pages import head, markdown
 
 NEAR = 0.01  # the instruction caches' state moves with the layout of the code
 SIZES = ("macs", "parameters")

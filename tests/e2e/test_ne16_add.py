@@ -17,7 +17,7 @@ import myoedge
 from tests.conftest import thinned
 from tests.e2e.test_ne16_layers import assert_exact, built
 from tests.e2e.test_ne16_mean import computed
-from tests.torch_oracle import Net
+from tests.support.oracles.torch import Net
 
 Made = Callable[[Any, Tensor], Tensor | tuple[Tensor, ...]]
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tests.conftest import thinned
 from tests.e2e.test_ne16_layers import assert_exact, built, engines
-from tests.layer_networks import Rng, pick
+from tests.support.networks.layers import Rng, pick
 
 L1_SIZES = (None, "24KiB", "40KiB")
 Drawn = tuple[nn.Module, tuple[int, ...]]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import myoedge
 from tests.conftest import save_exported
-from tests.layer_networks import Function
+from tests.support.networks.layers import Function
 
 Shape = tuple[int, ...]
 CASES: dict[str, tuple[Callable[..., Tensor], Shape, Shape]] = {

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import myoedge
 from tests.e2e.test_ne16_layers import assert_exact, built
-from tests.torch_oracle import Net
+from tests.support.oracles.torch import Net
 
 Made = Callable[[Tensor], Tensor]
 WIDE = (1, 20, 29, 4)

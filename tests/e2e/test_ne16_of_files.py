@@ -13,7 +13,7 @@ import pytest
 from onnx import NodeProto
 
 import myoedge
-from tests.onnx_models import model, node, saved
+from tests.support.onnx.models import model, node, saved
 
 STEP, ZERO = 0.08, 117  # of the result
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from tests.network_cycles import HEAD, RECORDED, ROWS, lines, measured
-from tests.pages import PAGE, markdown
+from tests.records.network_cycles import HEAD, RECORDED, ROWS, lines, measured
+from tests.support.pages import PAGE, markdown
 
 
 def test_the_page_has_what_is_recorded() -> None:

@@ -25,7 +25,7 @@ from myoedge.operators.interpreter import integer_step, run_int
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import quantized_inputs, real_values
 from tests.e2e.test_onnx_models import MODELS, pairs, samples
-from tests.qdq_cases import allowed
+from tests.support.onnx.quantized import allowed
 from tests.unit.test_onnx_quantized import exact_sums
 
 pytestmark = pytest.mark.slow

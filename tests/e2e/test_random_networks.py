@@ -13,7 +13,7 @@ import torch
 
 import myoedge
 from tests.conftest import save_exported, thinned
-from tests.random_networks import Random, Recurrent, windows
+from tests.support.networks.drawn import Random, Recurrent, windows
 
 LEAST_DB = 15.0  # SQNR of each output over the calibration samples
 

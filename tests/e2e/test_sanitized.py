@@ -12,8 +12,8 @@ import torch
 
 import myoedge
 from tests.conftest import save_exported
-from tests.drawn_loops import drawn
-from tests.guard import run_sanitized
+from tests.support.guard import run_sanitized
+from tests.support.networks.drawn_loops import drawn
 
 COUNT, AT_ONCE = 78, 13  # all steps of a loop in each test
 REFUSED = {"E117", "E302", "E304"}  # sums too large for int32, or too little L1

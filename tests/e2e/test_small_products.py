@@ -13,7 +13,7 @@ from torch import Tensor
 
 import myoedge
 from tests.conftest import save_exported
-from tests.layer_networks import Function
+from tests.support.networks.layers import Function
 
 Shape = tuple[int, ...]
 # Cycles at most: a third of what one product after the other takes (126,092, 202,923, 380,316 and

@@ -16,8 +16,8 @@ from myoedge.numerics.quant_params import quantize
 from myoedge.operators.interpreter import PRE, every_value
 from myoedge.quantization.sqnr import integers_of, real_values
 from myoedge.streaming import stream as streams
-from tests.causal_networks import push_all
 from tests.e2e.test_onnx_models import MODELS, PAGE, calibration
+from tests.support.networks.causal import push_all
 
 NAME = "silero_vad_v6_16k"
 MYO = Path(__file__).resolve().parents[2] / "examples" / "data" / "libemg_myo.npz"

@@ -13,7 +13,7 @@ import myoedge
 from myoedge.building.decisions import Reference
 from myoedge.building.playback import program_of
 from myoedge.building.recording import recording_of
-from tests.examples import example
+from tests.support.pages import example
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
 

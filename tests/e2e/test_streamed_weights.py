@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import myoedge
 from tests.conftest import of_networks, save_exported
-from tests.schemas import check_folder
+from tests.support.schemas import check_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
 

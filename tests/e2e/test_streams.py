@@ -20,7 +20,8 @@ from myoedge.backends.samples import given_data
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.zoo import emg2qwerty
-from tests.causal_networks import (
+from tests.conftest import Ran, edit_as_if_generated, of_networks, save_exported
+from tests.support.networks.causal import (
     Convolution,
     Counted,
     CropAdd,
@@ -30,10 +31,9 @@ from tests.causal_networks import (
     Pool,
     Recurrent,
 )
-from tests.conftest import Ran, edit_as_if_generated, of_networks, save_exported
-from tests.loop_networks import Decayed, MinimalGated, Selective
-from tests.pages import summary
-from tests.schemas import check_folder
+from tests.support.networks.loops import Decayed, MinimalGated, Selective
+from tests.support.pages import summary
+from tests.support.schemas import check_folder
 
 FRAMES, CHANNELS = 48, 4
 

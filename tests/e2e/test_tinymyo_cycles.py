@@ -13,8 +13,7 @@ from myoedge.backends.measurement import Activity
 from myoedge.power.model import PUBLISHED, energy
 from myoedge.targets import find_chip
 from tests.conftest import of_networks
-from tests.pages import PAGE, markdown
-from tests.tinymyo_cost import (
+from tests.records.tinymyo_cost import (
     CLOCKS_HZ,
     FULL,
     HEAD,
@@ -28,6 +27,7 @@ from tests.tinymyo_cost import (
     lines,
     ran,
 )
+from tests.support.pages import PAGE, markdown
 
 MOST_FOR_L3 = 0.02  # of an inference
 MOST_JOULES = {  # of an inference of EPN-612, by operating point

@@ -14,7 +14,7 @@ from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.sqnr import quantized_inputs, real_values
 from myoedge.zoo import tinymyo
 from tests.e2e.test_tinymyo_heads import graph_of, windows
-from tests.searches import searched, workshop_of
+from tests.support.searches import searched, workshop_of
 
 LEAST_DB = 25.0
 CALIBRATION = 64  # windows; 16 miss ranges of the recording: 23.8 dB of one network, not 30.5

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import myoedge
-from tests.examples import example
+from tests.support.pages import example
 
 
 def test_windows_hold_what_they_say() -> None:

@@ -18,7 +18,7 @@ from tests.conftest import save_exported
 from tests.firmware.status import STATUS
 from tests.firmware.test_loading import references
 from tests.firmware.test_model_blob import blob_of, load, program_with_blob
-from tests.loop_networks import ClosedForm
+from tests.support.networks.loops import ClosedForm
 
 SHAPE = (1, 6, 8)
 BANNER = 2  # lines with the model's name and digest

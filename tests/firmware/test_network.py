@@ -14,7 +14,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.system import tools
 from tests.firmware.programs import Platform, platforms, riscv_gcc
-from tests.networks import Small, Two
+from tests.support.networks.small import Small, Two
 
 ON = pytest.mark.parametrize("run", platforms().values(), ids=platforms().keys())
 MAGIC = 0x4359454D

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.causal_networks import causal
 from tests.conftest import Ran, myoedge, save_exported
 from tests.fuzz.files import bent, flipped, moved, numbered, outcome
-from tests.networks import Small
+from tests.support.networks.causal import causal
+from tests.support.networks.small import Small
 
 NAMES = ("manifest.json", "graph.json", "report.json", "plan.json", "stream.json")
 VERBS = (

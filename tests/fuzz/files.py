@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests import attacks
 from tests.conftest import Ran, myoedge
-from tests.networks import Small
+from tests.support import attacks
+from tests.support.networks.small import Small
 
 Random = random.Random
 EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 31)
@@ -249,7 +249,14 @@ def verb(name: str, draw: Random) -> tuple[str, ...]:
         quantize = ("quantize", name, "--calib", "random", "--samples", "2")
         return quantize if draw.random() < 0.15 else ("inspect", name)
     if kind in (".pt", ".safetensors"):
-        return ("inspect", name, "--factory", "tests.networks:Small", "--calib", "sound.npz")
+        return (
+            "inspect",
+            name,
+            "--factory",
+            "tests.support.networks.small:Small",
+            "--calib",
+            "sound.npz",
+        )
     if kind == ".elf":
         return ("simulate", "--elf", name, "--max-cycles", "20000", "--profile")
     if name == "SWEEP.toml":

@@ -19,7 +19,7 @@ import torch
 
 from myoedge.system import tools
 from tests.conftest import Forked, myoedge, save_exported
-from tests.networks import Small
+from tests.support.networks.small import Small
 
 BUILD = ("build", "model.pt2", "--calib", "random", "--no-simulate", "-o", "out")
 CACHES = ("programs", "libraries", "objects", "stages", "tiles")

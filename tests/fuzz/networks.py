@@ -21,12 +21,12 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import quantized_inputs, real_values
-from tests.causal_networks import causal
 from tests.conftest import save_exported
 from tests.fuzz.layers import KINDS, MOST_CHANNELS, MOST_FRAMES, Rng, pick
-from tests.layer_networks import drawn as drawn_for_l1
-from tests.layer_transformers import transformer
-from tests.random_networks import Random
+from tests.support.networks.causal import causal
+from tests.support.networks.drawn import Random
+from tests.support.networks.layers import drawn as drawn_for_l1
+from tests.support.networks.transformers import transformer
 
 SAMPLES = 8
 FAR_DB, WEAK_DB = 6.0, 12.0  # from torch: less than the build tells by so much, and than this

@@ -19,9 +19,9 @@ from myoedge.errors import MyoedgeError
 from myoedge.integrations.huggingface import save_model_folder
 from myoedge.integrations.lightning import build_module
 from tests.conftest import myoedge as command
-from tests.networks import Function, Small
+from tests.support.networks.small import Function, Small
 
-FACTORY = "tests.networks:make_small"
+FACTORY = "tests.support.networks.small:make_small"
 
 
 @pytest.fixture(scope="module")

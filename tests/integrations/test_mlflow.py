@@ -14,7 +14,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.integrations.lightning import build_module
 from myoedge.integrations.mlflow import log_build
-from tests.networks import Small
+from tests.support.networks.small import Small
 
 
 @pytest.fixture

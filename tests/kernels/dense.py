@@ -22,9 +22,9 @@ from myoedge.numerics.arrays import Array, round_up
 from myoedge.simulator.machine import simulate
 from myoedge.system.library import load_library
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
-from tests.guard import fenced
 from tests.kernels.dense_cases import GAP, KERNELS, Case, Fields
 from tests.kernels.drawn import kernel_files
+from tests.support.guard import fenced
 
 POINTERS = ("table", "x", "weights", "channels", "y", "scratch", "padded", "a", "b")
 HEADER_WORDS = 24

@@ -34,8 +34,8 @@ from tests.kernels.drawn import Case, blob, check, firmware_of, simulated
 from tests.kernels.ne16_formula import Job
 from tests.kernels.speed import conv, linear
 from tests.kernels.test_elementwise import draw_bytes
-from tests.layer_networks import Function, Layer
-from tests.pages import head, show
+from tests.support.networks.layers import Function, Layer
+from tests.support.pages import head, show
 
 RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "ne16_speed.json"
 COLUMNS = (

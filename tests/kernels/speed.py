@@ -33,8 +33,8 @@ from tests.kernels.test_move import KERNELS as move
 from tests.kernels.test_move import move_case, permute_case
 from tests.kernels.test_recurrent_kernels import KERNELS as recurrent
 from tests.kernels.test_recurrent_kernels import gates_case, steps_case
-from tests.layer_networks import Function, Last, Layer
-from tests.pages import head, show
+from tests.support.networks.layers import Function, Last, Layer
+from tests.support.pages import head, show
 
 KERNELS = {
     "depthwise": depthwise,

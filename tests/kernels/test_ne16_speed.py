@@ -11,8 +11,8 @@ import pytest
 
 from tests.kernels.ne16_formula import Job
 from tests.kernels.ne16_speed import HEAD, RECORDED, ROWS, from_l2, in_l1, lines
-from tests.pages import PAGE, markdown
 from tests.simulator.ne16_jobs import REFUSED, Recorded, recorded, recorded_cycles
+from tests.support.pages import PAGE, markdown
 
 START = 12  # cycles of a recorded job from TRIGGER to the core that waited
 LEFT_OUT = ("b05", *REFUSED)  # b05 leaves padded rows out; the others have no meaning

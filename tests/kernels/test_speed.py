@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.kernels.speed import HEAD, RECORDED, ROOMY, from_l2, in_l1, lines
-from tests.pages import PAGE, markdown
+from tests.support.pages import PAGE, markdown
 
 
 def differing(place: str, found: Mapping[str, int]) -> dict[str, tuple[int, int]]:

@@ -33,8 +33,8 @@ from myoedge.plan.l1.tiling import Tiling
 from myoedge.system import toolchain
 from myoedge.system.library import ObjectOptions, compile_objects
 from myoedge.targets import find_chip
-from tests.guard import run_guarded
 from tests.ops.case import Case
+from tests.support.guard import run_guarded
 
 ARGUMENTS = "(const void *const in[], void *const out[])"
 

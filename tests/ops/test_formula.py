@@ -26,8 +26,8 @@ from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.streaming_rule import OperandAxis
 from tests.conftest import ROOT
 from tests.ops import harness, test_ops, test_stored_numbers, test_tiles
-from tests.page_code import code_of
-from tests.qdq_cases import check_file
+from tests.support.onnx.quantized import check_file
+from tests.support.pages import code_of
 
 PAGE = ROOT / "docs" / "developers" / "adding-an-operator.md"
 NAMES = ("lerp", "gains", "kept_above")

@@ -26,7 +26,7 @@ from myoedge.quantization.formats import int16_groups, with_tables_apart
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
 from tests.ops.harness import mismatches, run_c
-from tests.qdq_cases import network
+from tests.support.onnx.quantized import network
 
 TYPES = ((INT8, INT16), (INT16, INT8), (INT16, INT16))
 ENDS = (0, 1, -1, 63, 64, 65, 127, 128, -128, -64, 255, 256, 16383, 16384, 32767, -32767, -32768)

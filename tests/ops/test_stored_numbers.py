@@ -22,9 +22,9 @@ from myoedge.quantization.files import from_files, to_json, to_safetensors, weig
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.stored_numbers import check_stored
 from myoedge.system import toolchain, tools
-from tests.guard import can_asan
 from tests.ops.case import Case
 from tests.ops.harness import array_text, c_text, drawn, generated, on_host
+from tests.support.guard import can_asan
 
 EVERY = sorted(OPS)
 COMPILED = [name for name in EVERY if not OPS[name].view]

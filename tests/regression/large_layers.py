@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.layer_networks import Function, Layer, Rng, Steps, pick
 from tests.regression.networks import Entry, Made, noise
 from tests.regression.record import main
+from tests.support.networks.layers import Function, Layer, Rng, Steps, pick
 
 SECONDS = 60.0  # that a simulation may take
 SIZES: Mapping[str, Mapping[str, str]] = {

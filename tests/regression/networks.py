@@ -72,13 +72,13 @@ def _of(make: Callable[[], Any], *shapes: Shape, seed: int = 0, count: int = 2) 
 
 
 def _network(name: str, *shapes: Shape) -> Made:
-    from tests import networks
+    from tests.support.networks import small as networks
 
     return _of(getattr(networks, name), *shapes)
 
 
 def _cycles(name: str, shape: Shape) -> Made:
-    from tests import network_cycles
+    from tests.records import network_cycles
 
     return _of(getattr(network_cycles, name), shape)
 
@@ -96,28 +96,28 @@ def _large_windows() -> Made:
 
 
 def _random(seed: int) -> Made:
-    from tests.random_networks import Random, windows
+    from tests.support.networks.drawn import Random, windows
 
     model = Random(seed).eval()
     return Made(model, [windows(model.shape, seed)])
 
 
 def _layers(seed: int) -> Made:
-    from tests.layer_networks import drawn
+    from tests.support.networks.layers import drawn
 
     model, shapes, _ = drawn(seed)
     return Made(model, [noise(shape, 2, seed + at) for at, shape in enumerate(shapes)])
 
 
 def _transformer(seed: int) -> Made:
-    from tests.layer_transformers import transformer
+    from tests.support.networks.transformers import transformer
 
     model, shape = transformer(seed)
     return Made(model, [noise(shape, 4, seed)])
 
 
 def _recurrent(index: int) -> Made:
-    from tests.layer_networks import recurrent
+    from tests.support.networks.layers import recurrent
 
     model, shape = recurrent(index)
     return Made(model, [noise(shape, 4, index)])
@@ -127,7 +127,7 @@ def _units(kind: str, shape: Shape, units: int, **options: Any) -> Made:
     """A recurrent layer of torch: h of every step."""
     from torch import nn
 
-    from tests.layer_networks import Steps
+    from tests.support.networks.layers import Steps
 
     return _of(lambda: Steps(getattr(nn, kind)(shape[-1], units, **options)), shape, count=4)
 
@@ -147,7 +147,7 @@ MASKS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def _masked(form: str) -> Made:
-    from tests import masked
+    from tests.support.networks import masked
 
     return Made(MASKS[form](masked).eval(), [masked.WINDOWS[:16].numpy()])
 
@@ -196,7 +196,7 @@ def _all_convnet() -> Made:
 
 
 def _causal(seed: int) -> Made:
-    from tests.causal_networks import causal
+    from tests.support.networks.causal import causal
 
     _seeded(seed)
     model, channels = causal(np.random.default_rng(seed), 5, 64)
@@ -242,7 +242,7 @@ LESS: Mapping[str, tuple[int, ...]] = {  # KiB
     "transformer 16": (20,),
     "tinymyo small": (192,),
 }
-BUDGETS = ("128KiB", "96KiB", "72KiB")  # of L1, as tests/layer_networks.py draws them
+BUDGETS = ("128KiB", "96KiB", "72KiB")  # of L1, as tests/support/networks/layers.py draws them
 
 
 def _whole() -> Rows:

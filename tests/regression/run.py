@@ -23,8 +23,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 import myoedge
-from tests.limits import l2_of_data
 from tests.regression.networks import Array, Entry, Made
+from tests.support.limits import l2_of_data
 
 os.environ["MYOEDGE_STAGES"] = "off"  # what is recorded is computed
 SHOWN = 4  # values of an output

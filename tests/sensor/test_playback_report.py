@@ -24,7 +24,7 @@ from myoedge.reports.playback import (
 )
 from myoedge.simulator import CoreCounts, Simulation
 from myoedge.targets import find_chip
-from tests.schemas import check
+from tests.support.schemas import check
 
 HIGH, LOW = find_chip("gap9").points
 NONE = ((0.0,) * 5,) * 5

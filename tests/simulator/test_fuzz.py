@@ -14,7 +14,7 @@ import pytest
 
 from myoedge.system import tools
 from tests.conftest import ROOT
-from tests.guard import asan_at_hand
+from tests.support.guard import asan_at_hand
 
 RECORDED = ROOT / "tests/fixtures/gvsoc"
 TIMEOUT_S = 3000.0

@@ -26,8 +26,8 @@ from myoedge.sweeps.settings import read_sweep
 from myoedge.sweeps.table import best_in_budgets
 from myoedge.sweeps.tasks import tasks
 from tests.conftest import save_exported
-from tests.schemas import check
-from tests.warning_rules import warnings_of
+from tests.support.schemas import check
+from tests.support.warning_rules import warnings_of
 
 RNG = np.random.default_rng(5)
 LABELS = RNG.integers(0, 4, 400)

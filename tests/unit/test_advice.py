@@ -23,9 +23,9 @@ from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
-from tests.onnx_models import gemm, model, node, saved
-from tests.refused_models import drawn, parsed
-from tests.torch_oracle import Net, seeded
+from tests.support.onnx.models import gemm, model, node, saved
+from tests.support.oracles.torch import Net, seeded
+from tests.support.refusals.models import drawn, parsed
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 X = seeded(1, 2, 12)

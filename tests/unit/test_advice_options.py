@@ -20,7 +20,7 @@ from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
-from tests.torch_oracle import Net, seeded
+from tests.support.oracles.torch import Net, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 X = seeded(1, 4, 16)

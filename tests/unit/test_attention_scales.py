@@ -14,7 +14,7 @@ from torch import Tensor
 from myoedge.graph.ir import Graph
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
-from tests.torch_oracle import Net, agrees, evaluated, seeded
+from tests.support.oracles.torch import Net, agrees, evaluated, seeded
 from tests.unit.test_cell_steps import decibels
 
 Q, K = (1, 2, 5, 8), (1, 2, 9, 8)

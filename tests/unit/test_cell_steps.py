@@ -20,7 +20,7 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs, real_values
-from tests.causal_networks import Recurrent
+from tests.support.networks.causal import Recurrent
 from tests.unit.test_recurrent import Whole, imported
 from tests.unit.test_streaming import check, prepared
 

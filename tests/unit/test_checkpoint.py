@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.checkpoint import load_checkpoint
 from myoedge.frontend.torch.export import from_exported
-from tests import attacks
+from tests.support import attacks
 
 FACTORY = """
 import dataclasses, torch
@@ -280,7 +280,7 @@ def test_a_pickled_module_is_refused(work: Path) -> None:
     torch.save(attacks.Net(), work / "weights.pt")
     error = caught(work / "weights.pt")
     assert error.code == "E103"
-    assert "a pickled nn.Module of class tests.attacks.Net" in str(error)
+    assert "a pickled nn.Module of class tests.support.attacks.Net" in str(error)
 
 
 def test_damaged_weights(net: torch.nn.Module, work: Path) -> None:

@@ -16,7 +16,7 @@ from myoedge.frontend.onnx.model import load_onnx
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
-from tests.onnx_models import model, node, saved
+from tests.support.onnx.models import model, node, saved
 
 FEATURES = 5
 Rng = np.random.Generator

@@ -27,7 +27,7 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
-from tests.networks import Function
+from tests.support.networks.small import Function
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
 

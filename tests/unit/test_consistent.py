@@ -16,8 +16,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.frontend.torch.load import load_exported
 from myoedge.passes import prepare
-from tests.attacks import MODEL, WEIGHTS, Members, edited, members, pack
 from tests.conftest import thinned
+from tests.support.attacks import MODEL, WEIGHTS, Members, edited, members, pack
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -15,7 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.operator_table import IMPORT
 from myoedge.frontend.torch.decompositions import WRITTEN_OUT
 from myoedge.frontend.torch.export import from_exported
-from tests.torch_oracle import Net, close, evaluated, seeded
+from tests.support.oracles.torch import Net, close, evaluated, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 X = seeded(2, 6, 8)

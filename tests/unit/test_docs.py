@@ -30,9 +30,8 @@ from myoedge.frontend.operator_table import CALLS, IMPORT, calls_of
 from myoedge.frontend.refusals import suggest_replacement
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.base import OPS
-from tests import network_fits
-from tests.page_code import code_of, fenced
-from tests.pages import head, markdown
+from tests.records import network_fits
+from tests.support.pages import code_of, fenced, head, markdown
 from tests.unit.test_uses import IMPORTED, WRITTEN_OUT
 from tests.upstream import record
 
@@ -264,7 +263,7 @@ def test_the_ten_lines_of_the_readme_are_those_of_the_guide() -> None:
 def test_the_python_of_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from tests.networks import Small
+    from tests.support.networks.small import Small
 
     torch.manual_seed(0)  # of some weights the input takes 16 bits, and the guide gives it 8
     monkeypatch.chdir(tmp_path)

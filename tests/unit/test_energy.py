@@ -29,7 +29,7 @@ from myoedge.reports.energy import amount, interval, period_s
 from myoedge.targets import find_chip
 from myoedge.targets.gap9 import energy as gap9_energy
 from tests import energy_page
-from tests.least_squares import non_negative
+from tests.support.oracles.least_squares import non_negative
 
 GAP9 = find_chip("gap9")
 HIGH, LOW = GAP9.points

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import example_inputs, from_exported
 from myoedge.operators.interpreter import run_float
-from tests.torch_oracle import X1, X2, Net, agrees, seeded
+from tests.support.oracles.torch import X1, X2, Net, agrees, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

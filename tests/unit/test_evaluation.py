@@ -25,7 +25,7 @@ from myoedge.sweeps.results import regressions
 from myoedge.sweeps.settings import Bounds
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
-from tests.schemas import check
+from tests.support.schemas import check
 
 CLASSES, COUNT = 3, 48
 NAMES = ("fist", "open", "rest")

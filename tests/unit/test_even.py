@@ -17,7 +17,7 @@ from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.moves.equalize import equalized
 from myoedge.quantization.sqnr import measure
-from tests.searches import searched, workshop_of
+from tests.support.searches import searched, workshop_of
 
 
 def graph_of(model: nn.Module, *shape: int) -> Graph:

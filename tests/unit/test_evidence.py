@@ -21,7 +21,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.system.call_graph import CallGraph, Function
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
-from tests.schemas import validators
+from tests.support.schemas import validators
 
 FILES = {"evidence.json", "evidence.md", "sbom.cdx.json", "misra.md"}
 

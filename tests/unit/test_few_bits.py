@@ -30,7 +30,7 @@ from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.goal import UNLIMITED, Goal
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.targets import find_chip
-from tests.searches import searched, workshop_of
+from tests.support.searches import searched, workshop_of
 
 CHIP = find_chip("gap9")
 MINMAX = Observer("minmax")

@@ -24,7 +24,7 @@ from myoedge.passes import prepare
 from myoedge.quantization import no_samples
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
-from tests.qdq_cases import network
+from tests.support.onnx.quantized import network
 
 RELU = (("clamp", 0.0, math.inf),)
 RNG = np.random.default_rng

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.calibrate import constant_inputs
 from tests.conftest import thinned
-from tests.masked import (
+from tests.support.networks.masked import (
     AT,
     BIAS,
     FIRST,
@@ -29,7 +29,7 @@ from tests.masked import (
     quantized,
     quantized_model,
 )
-from tests.torch_oracle import Net, agrees
+from tests.support.oracles.torch import Net, agrees
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

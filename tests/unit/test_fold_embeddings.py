@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.torch_oracle import Net, agrees, randomized, seeded
+from tests.support.oracles.torch import Net, agrees, randomized, seeded
 
 MATRIX = seeded(12, 20, seed=4)
 Form = Callable[..., Tensor]

@@ -19,8 +19,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.folding import ATEN_FOLDED, ONNX_FOLDED, SHAPES
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
-from tests.onnx_nodes import all_cases, arrays, baked, computed, imported
-from tests.torch_oracle import Case, agrees, case, module, seeded
+from tests.support.onnx.nodes import all_cases, arrays, baked, computed, imported
+from tests.support.oracles.torch import Case, agrees, case, module, seeded
 
 X, WIDE = seeded(3, 8), seeded(5, 8)
 SIGNAL = seeded(1, 6, 20)

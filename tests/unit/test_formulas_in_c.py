@@ -14,7 +14,7 @@ from myoedge.codegen.library import brought
 from myoedge.plan.schedule import make_plan
 from myoedge.targets import find_chip
 from tests.e2e.test_less_l2 import quantized
-from tests.networks import Function
+from tests.support.networks.small import Function
 
 Network = Callable[[Tensor], Tensor]
 

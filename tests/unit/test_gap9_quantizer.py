@@ -15,7 +15,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.element_type import INT16
 from myoedge.quantization.scales import QuantGraph
-from tests.integer_agreement import largest_difference, quantized, result
+from tests.support.oracles.integers import largest_difference, quantized, result
 
 REASON = "torchao is not installed: pip install -e '.[qat]'"
 flow: Any = pytest.importorskip("torchao.quantization.pt2e.quantize_pt2e", reason=REASON)

@@ -19,9 +19,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from tests.conftest import save_exported
-from tests.onnx_models import saved
-from tests.refused_models import drawn, ints, parsed
-from tests.torch_oracle import Net, agrees, seeded
+from tests.support.onnx.models import saved
+from tests.support.oracles.torch import Net, agrees, seeded
+from tests.support.refusals.models import drawn, ints, parsed
 
 X = {"x": drawn(3, 5, 4)}
 FROM_5, FROM_4 = np.array([[1], [-1], [0]]), np.array([[2], [0], [-2]])

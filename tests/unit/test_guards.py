@@ -23,8 +23,8 @@ from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
-from tests.onnx_models import model, node, saved
-from tests.torch_oracle import Net, agrees
+from tests.support.onnx.models import model, node, saved
+from tests.support.oracles.torch import Net, agrees
 from tests.unit.test_cell_steps import decibels
 
 

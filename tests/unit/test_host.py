@@ -20,7 +20,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.system import toolchain, tools
 from myoedge.system.cache import MAX_BYTES
-from tests.guard import asan_at_hand, run_guarded
+from tests.support.guard import asan_at_hand, run_guarded
 
 REPOSITORY = Path(__file__).parents[2]
 ARGUMENTS = "(const void *const in[], void *const out[])"
@@ -293,7 +293,7 @@ def guarded_in_a_process(src: Path, size: int, offset: int, written: int) -> too
 from pathlib import Path
 import numpy as np
 from myoedge.backends import host
-from tests.guard import run_guarded
+from tests.support.guard import run_guarded
 library = host.load_library(Path({str(src)!r}))
 inputs = [np.arange({size}, dtype=np.int8), np.array([{offset}, {written}], np.int32)]
 print(run_guarded(library, "me_run", inputs, [(({size},), np.int8)])[0].tolist())

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from myoedge.frontend.torch.export import count_parameters, from_exported
-from tests.torch_oracle import (
+from tests.support.oracles.torch import (
     FLAT,
     SQUARE,
     WHOLE,

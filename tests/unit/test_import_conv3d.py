@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.torch_oracle import agrees, randomized, seeded
+from tests.support.oracles.torch import agrees, randomized, seeded
 
 ROOM = seeded(2, 4, 5, 6, 7)
 

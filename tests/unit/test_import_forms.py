@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.exported_forms import check
-from tests.torch_oracle import FLAT, X1, X2, case, seeded
+from tests.support.oracles.torch import FLAT, X1, X2, case, check_forms, seeded
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "hardshrink": F.hardshrink, "softshrink": F.softshrink, "softplus": F.softplus,
@@ -41,7 +40,7 @@ TORCH_ONLY: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("name", [*FUNCTIONS, *TORCH_ONLY])
 def test_a_function_of_one_number_is_one_table(name: str, tmp_path: Path) -> None:
     function = FUNCTIONS.get(name) or TORCH_ONLY[name]
-    check(case(name, function, FLAT), "table", tmp_path, onnx=name in FUNCTIONS)
+    check_forms(case(name, function, FLAT), "table", tmp_path, onnx=name in FUNCTIONS)
 
 
 def _written(x: Tensor, value: Any) -> Tensor:
@@ -153,4 +152,4 @@ OTHERS_OF_TORCH: dict[str, tuple[Callable[..., Any], Tensor]] = {
 @pytest.mark.parametrize("name", [*OTHERS, *OTHERS_OF_TORCH])
 def test_forms_compute_what_torch_computes(name: str, tmp_path: Path) -> None:
     function, x = OTHERS.get(name) or OTHERS_OF_TORCH[name]
-    check(case(name, function, x), "", tmp_path, onnx=name in OTHERS)
+    check_forms(case(name, function, x), "", tmp_path, onnx=name in OTHERS)

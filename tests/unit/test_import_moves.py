@@ -8,7 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.torch_oracle import FLAT, SQUARE, WHOLE, X1, X2, Case, Net, agrees, case, module, seeded
+from tests.support.oracles.torch import (
+    FLAT,
+    SQUARE,
+    WHOLE,
+    X1,
+    X2,
+    Case,
+    Net,
+    agrees,
+    case,
+    module,
+    seeded,
+)
 
 VIEWS = [
     case("reshape", lambda x: x.reshape(6, -1), SQUARE),

@@ -12,8 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from myoedge.frontend.torch.export import from_exported
-from tests.exported_forms import check
-from tests.torch_oracle import X1, X2, Case, case, close, evaluated, module, seeded
+from tests.support.oracles.torch import (
+    X1,
+    X2,
+    Case,
+    case,
+    check_forms,
+    close,
+    evaluated,
+    module,
+    seeded,
+)
 
 LONG = seeded(1, 3, 1200)
 
@@ -78,7 +87,7 @@ CASES: tuple[tuple[Case, str], ...] = (
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("made", "operators"), CASES, ids=[made.name for made, _ in CASES])
 def test_a_form_becomes_its_operators(made: Case, operators: str, tmp_path: Path) -> None:
-    check(made, operators, tmp_path)
+    check_forms(made, operators, tmp_path)
 
 
 def test_variance_and_mean_are_two_results() -> None:

@@ -17,8 +17,8 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
-from tests.networks import Function
-from tests.torch_oracle import X1, X2, Case, agrees, case, module, seeded
+from tests.support.networks.small import Function
+from tests.support.oracles.torch import X1, X2, Case, agrees, case, module, seeded
 
 LONG = seeded(2, 3, 40)
 VOLUME = seeded(1, 2, 3, 4, 5)

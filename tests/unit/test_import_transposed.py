@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.torch_oracle import X1, X2, Case, agrees, case, module, randomized, seeded
+from tests.support.oracles.torch import X1, X2, Case, agrees, case, module, randomized, seeded
 
 
 def transposed(x: torch.Tensor, to: int, size: Any, **options: Any) -> Case:

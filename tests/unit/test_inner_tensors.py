@@ -29,7 +29,7 @@ from myoedge.quantization.search.state import LITTLE, ONE_HALF, TOO_SLOW, Search
 from myoedge.quantization.sqnr import integer_runs, integers_of, real_values
 from myoedge.reports.fidelity import refined
 from tests.conftest import save_exported
-from tests.searches import started, workshop_of
+from tests.support.searches import started, workshop_of
 
 T = torch.Tensor
 LENGTH = 64

@@ -24,8 +24,8 @@ from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.quantization import samples
 from myoedge.quantization.recordings.sources import read
-from tests.onnx_models import model, node, saved
-from tests.torch_oracle import Net, randomized, seeded
+from tests.support.onnx.models import model, node, saved
+from tests.support.oracles.torch import Net, randomized, seeded
 
 IDS = torch.tensor([[3, 0, 7, 9, 0, 1]])
 SEEN = torch.tensor([[True, True, False, True, True, False]])

@@ -24,7 +24,7 @@ from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.sqnr import measure
 from tests.conftest import save_exported
-from tests.searches import searched, workshop_of
+from tests.support.searches import searched, workshop_of
 
 
 class Skipped(nn.Module):

@@ -23,9 +23,9 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.targets import find_chip
 from myoedge.targets.chip import Engine, KernelCost, TransferCost
-from tests.least_squares import non_negative
 from tests.ops.harness import drawn
-from tests.qdq_cases import network
+from tests.support.onnx.quantized import network
+from tests.support.oracles.least_squares import non_negative
 
 CASES = 12
 TILED = sorted(name for name in OPS if OPS[name].kernels)

@@ -20,9 +20,9 @@ from myoedge.quantization.left_ranges import beyond_ranges, without_extremes
 from myoedge.quantization.nested_ranges import MOST_BEYOND
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
-from tests.searches import started, workshop_of
+from tests.support.searches import started, workshop_of
+from tests.support.warning_rules import warnings_of
 from tests.unit.test_refine import graph_of
-from tests.warning_rules import warnings_of
 
 
 class Adding(nn.Module):

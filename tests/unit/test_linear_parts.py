@@ -13,7 +13,7 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
-from tests.networks import Function
+from tests.support.networks.small import Function
 
 Tensor = torch.Tensor
 CLASSES = 4

@@ -17,7 +17,7 @@ from myoedge.graph.ir import Node
 from myoedge.quantization.formats import int16_groups
 from myoedge.quantization.sqnr import measure
 from tests.conftest import thinned
-from tests.masked import (
+from tests.support.networks.masked import (
     AT,
     BIAS,
     FIRST,
@@ -39,8 +39,8 @@ from tests.masked import (
     read_twice,
     written,
 )
-from tests.qdq_cases import network
-from tests.torch_oracle import Net, agrees
+from tests.support.onnx.quantized import network
+from tests.support.oracles.torch import Net, agrees
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

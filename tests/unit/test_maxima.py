@@ -18,7 +18,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from tests.conftest import save_exported, thinned
-from tests.torch_oracle import Net, agrees, seeded
+from tests.support.oracles.torch import Net, agrees, seeded
 from tests.unit.test_cell_steps import decibels
 
 INF = float("inf")

@@ -32,7 +32,7 @@ from myoedge.reports import fidelity, wording
 from myoedge.reports.report_json import Outcome, make_report
 from myoedge.targets import find_chip
 from tests.conftest import save_exported
-from tests.warning_rules import warnings_of
+from tests.support.warning_rules import warnings_of
 
 
 class Frames(nn.Module):

@@ -31,9 +31,9 @@ from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.reports import operators
 from tests.conftest import ROOT, Ran
-from tests.networks import Small
-from tests.onnx_models import FLOAT, Shapes, gemm, model, node, saved
-from tests.refused_models import parsed
+from tests.support.networks.small import Small
+from tests.support.onnx.models import FLOAT, Shapes, gemm, model, node, saved
+from tests.support.refusals.models import parsed
 
 RNG = np.random.default_rng(0)
 

@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto
 
 from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
-from tests.onnx_models import FLOAT, gemm, model, node, saved
+from tests.support.onnx.models import FLOAT, gemm, model, node, saved
 
 HUGE = 2**40
 

@@ -14,7 +14,7 @@ from onnx import AttributeProto, ModelProto, SparseTensorProto, TensorProto, hel
 from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
-from tests.onnx_models import FLOAT, gemm, model, node, relu, saved, tensor
+from tests.support.onnx.models import FLOAT, gemm, model, node, relu, saved, tensor
 
 HUGE = 2**40
 

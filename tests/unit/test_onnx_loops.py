@@ -21,8 +21,8 @@ from myoedge.operators.interpreter import run_float
 from myoedge.operators.loop import MOST_STEPS
 from myoedge.operators.turns import loop_spans
 from myoedge.passes import prepare
-from tests.networks import Function
-from tests.onnx_models import model, node, saved
+from tests.support.networks.small import Function
+from tests.support.onnx.models import model, node, saved
 
 X = np.random.default_rng(0).normal(size=(1, 7, 4)).astype(np.float32)
 

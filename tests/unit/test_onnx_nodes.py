@@ -28,7 +28,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import check
 from myoedge.operators.import_rows import import_rows
 from myoedge.passes import prepare
-from tests.onnx_nodes import cases, changed, computed, imported, variants
+from tests.support.onnx.nodes import cases, changed, computed, imported, variants
 
 # Reason -> the cases of operators that are supported, but not in this use. All others run.
 REFUSED: Mapping[str, tuple[str, ...]] = {

@@ -20,8 +20,8 @@ from myoedge.frontend.onnx.file import read_onnx
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from tests.onnx_models import saved
-from tests.torch_oracle import evaluated
+from tests.support.onnx.models import saved
+from tests.support.oracles.torch import evaluated
 
 FLOAT = onnx.TensorProto.FLOAT
 X = np.random.default_rng(0).standard_normal((1, 6, 8), np.float32)

@@ -19,7 +19,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx import convert
 from myoedge.system import tools
 from tests.conftest import thinned
-from tests.onnx_nodes import computed
+from tests.support.onnx.nodes import computed
 
 SHAPE = (1, 3, 8, 8)
 CONSTANTS: dict[str, Any] = {

@@ -26,7 +26,7 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.fidelity import Noise
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs, real_values
-from tests.onnx_models import model, node, saved
+from tests.support.onnx.models import model, node, saved
 
 SAMPLES = 4
 MICROSOFT = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]

@@ -20,9 +20,9 @@ from myoedge.frontend.onnx.refusals import MISSING, SPECIAL
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
-from tests.advice import built_db, samples_of, sqnr_db
-from tests.onnx_models import saved
-from tests.refused_models import MODELS
+from tests.support.onnx.models import saved
+from tests.support.refusals.advice import built_db, samples_of, sqnr_db
+from tests.support.refusals.models import MODELS
 
 EACH = pytest.mark.parametrize("name", MODELS)
 NOT_THERE = (  # of onnxruntime: of opsets or domains that it does not have

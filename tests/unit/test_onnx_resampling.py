@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from myoedge.numerics.arrays import Array
-from tests.onnx_models import model, node
+from tests.support.onnx.models import model, node
 from tests.unit.test_onnx import agrees, ints, refused, weights
 
 TRANSPOSED: tuple[dict[str, Any], ...] = (

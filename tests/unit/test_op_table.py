@@ -25,7 +25,7 @@ from myoedge.operators import queries
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.import_rows import aten_names, import_rows
 from myoedge.operators.library.reductions import adaptive, regular
-from tests.conv_attributes import attributes
+from tests.support.oracles.conv_attributes import attributes
 
 EVERY = sorted(OPS)
 

@@ -28,7 +28,7 @@ from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.targets import find_chip
 from tests.e2e.test_less_l2 import quantized
-from tests.networks import Function
+from tests.support.networks.small import Function
 
 SHAPE = (1, 6, 10, 14)
 PARTS: dict[str, Callable[[Tensor], Tensor]] = {

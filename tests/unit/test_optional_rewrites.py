@@ -21,8 +21,8 @@ from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.interpreter import run_float
 from myoedge.operators.queries import output_of
 from myoedge.passes import prepare
-from tests.loop_networks import ClosedForm
-from tests.torch_oracle import Net, agrees
+from tests.support.networks.loops import ClosedForm
+from tests.support.oracles.torch import Net, agrees
 
 CELLS: tuple[tuple[type[nn.RNNCellBase], bool], ...] = (
     (nn.LSTMCell, True),

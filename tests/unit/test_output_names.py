@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import myoedge
 from myoedge.frontend.torch.export import from_exported
 from myoedge.frontend.torch.load import load_exported
-from tests import attacks
 from tests.conftest import myoedge as command
+from tests.support import attacks
 
 X = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
 

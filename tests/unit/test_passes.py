@@ -23,8 +23,8 @@ from myoedge.operators.checks import check
 from myoedge.operators.graph_builder import GraphBuilder, channels_first, transpose
 from myoedge.passes import prepare
 from myoedge.zoo import all_convnet
-from tests.conv_attributes import attributes
-from tests.torch_oracle import Net, agrees, randomized, seeded
+from tests.support.oracles.conv_attributes import attributes
+from tests.support.oracles.torch import Net, agrees, randomized, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

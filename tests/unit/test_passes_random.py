@@ -26,8 +26,8 @@ from myoedge.operators.interpreter import run_float
 from myoedge.operators.library.reductions import adaptive, regular
 from myoedge.passes import prepare
 from tests.conftest import thinned
-from tests.conv_attributes import attributes
-from tests.torch_oracle import agrees, randomized, seeded
+from tests.support.oracles.conv_attributes import attributes
+from tests.support.oracles.torch import agrees, randomized, seeded
 
 RELU = (("clamp", 0.0, math.inf),)
 

@@ -28,7 +28,7 @@ from myoedge.plan.schedule import make_plan
 from myoedge.plan.shared_buffers import contiguous_slice
 from myoedge.targets import find_chip
 from tests.conftest import save_exported
-from tests.networks import Two
+from tests.support.networks.small import Two
 from tests.unit.test_report import quantized, residual
 
 

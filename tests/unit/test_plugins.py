@@ -34,7 +34,7 @@ from myoedge.targets import boards, find_chip
 from tests.conftest import ROOT
 from tests.conftest import myoedge as command
 from tests.ops.harness import drawn
-from tests.schemas import check
+from tests.support.schemas import check
 
 EXAMPLES = ROOT / "tests" / "plugins"
 Install = Callable[..., None]

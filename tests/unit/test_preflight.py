@@ -26,7 +26,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.file_refusals import refuse
 from myoedge.frontend.torch.load import _quiet, load_exported, preflight
-from tests import attacks
+from tests.support import attacks
 
 
 def run_plainly(folder: Path, paths: Sequence[Path]) -> None:

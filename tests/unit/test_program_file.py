@@ -24,7 +24,7 @@ from myoedge.frontend.torch.model import import_archive
 from myoedge.frontend.torch.pickled_tensors import NeedsTorch, pickled_tensors
 from myoedge.frontend.torch.program import TYPES
 from myoedge.frontend.torch.program_file import KNOWN, read_program
-from tests import attacks
+from tests.support import attacks
 from tests.unit.test_consistent import changed
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 
-from tests.pages import replaced
+from tests.support.pages import replaced
 from tests.upstream import record
 from tests.upstream.networks import Network, networks
 from tests.upstream.semg.published import MEASURED, PUBLISHED, Published

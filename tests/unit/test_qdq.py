@@ -45,9 +45,9 @@ from myoedge.quantization.sqnr import measure, quantized_inputs, real_values
 from myoedge.targets import find_chip
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import thinned
-from tests.onnx_models import saved_bytes
 from tests.ops.harness import drawn
-from tests.qdq_cases import (
+from tests.support.onnx.models import saved_bytes
+from tests.support.onnx.quantized import (
     ACTS,
     CASES,
     SAMPLES,
@@ -389,7 +389,7 @@ def test_the_header_is_pinned(residual: tuple[Plan, dict[str, Array]]) -> None:
 def test_the_same_plan_gives_the_same_bytes() -> None:
     """In another process too, whose strings hash differently."""
     script = (
-        "import hashlib, tests.qdq_cases as t; rng = t.seeded('conv', 3);"
+        "import hashlib, tests.support.onnx.quantized as t; rng = t.seeded('conv', 3);"
         "plan = t.one_operator('conv', t.draw_conv(rng), rng, (('silu',),));"
         "print(hashlib.sha256(t.qdq_model(plan, 'net')).hexdigest())"
     )

@@ -24,7 +24,7 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.search.moves.observer import observers_for
 from myoedge.reports.fidelity import calibrated
-from tests.integer_agreement import largest_difference, quantized
+from tests.support.oracles.integers import largest_difference, quantized
 
 D: Any = torch.ops.quantized_decomposed
 INT8_LIMITS = (-128, 127, torch.int8)

@@ -25,7 +25,7 @@ from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import read
 from myoedge.quantization.recordings.windows import WindowLayout, layout, starts
 from myoedge.quantization.samples import Data
-from tests.networks import Small  # input [1, 2, 12]
+from tests.support.networks.small import Small  # input [1, 2, 12]
 
 ROWS = np.random.default_rng(0).normal(size=(60, 2)).round(4)
 CLASSES = np.repeat([0, 1], [25, 35])
@@ -358,7 +358,7 @@ def test_a_recording_by_myoedge_toml_gives_the_ranges_of_its_windows(
     (tmp_path / "myoedge.toml").write_text(
         '[calib]\ndata = "r.csv"\nwindow = 12\nhop = 4\nlabel = "gesture"\n'
     )
-    factory = "tests.networks:Small"
+    factory = "tests.support.networks.small:Small"
     cut = myoedge.quantize("weights.pt", factory=factory)
     (tmp_path / "myoedge.toml").unlink()
     within = [i for i in range(0, 49, 4) if CLASSES[i] == CLASSES[i + 11]]

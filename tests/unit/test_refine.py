@@ -32,7 +32,7 @@ from myoedge.quantization.search.goal import UNLIMITED, CycleBudget, Goal
 from myoedge.quantization.sqnr import measure
 from myoedge.quantization.tensor_params import HEADROOM
 from tests.conftest import save_exported
-from tests.searches import CYCLES, searched, workshop_of
+from tests.support.searches import CYCLES, searched, workshop_of
 
 
 class Rounded(nn.Module):

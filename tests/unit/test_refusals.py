@@ -19,10 +19,10 @@ from myoedge.frontend.refusals import INSTEAD
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
 from myoedge.reports import operators
-from tests.advice import built_db, samples_of, sqnr_db
 from tests.conftest import save_exported
-from tests.refused_networks import REFUSED, Refused, X
-from tests.torch_oracle import Net, agrees, close
+from tests.support.oracles.torch import Net, agrees, close
+from tests.support.refusals.advice import built_db, samples_of, sqnr_db
+from tests.support.refusals.networks import REFUSED, Refused, X
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 EACH = pytest.mark.parametrize("name", REFUSED)

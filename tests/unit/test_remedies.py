@@ -37,9 +37,10 @@ from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
-from tests.onnx_models import model as onnx_model
-from tests.onnx_models import node, saved
-from tests.searches import started, workshop_of
+from tests.support.onnx.models import model as onnx_model
+from tests.support.onnx.models import node, saved
+from tests.support.searches import started, workshop_of
+from tests.support.warning_rules import warnings_of
 from tests.unit.test_accuracy_warnings import GOOD, GUESSED, LABELS
 from tests.unit.test_left_ranges import Adding
 from tests.unit.test_output_fidelity import (
@@ -56,7 +57,6 @@ from tests.unit.test_output_fidelity import (
 from tests.unit.test_refine import graph_of
 from tests.unit.test_sample_warnings import WINDOWS, Net
 from tests.unit.test_unseen_branches import FORMS, network_of, told_of
-from tests.warning_rules import warnings_of
 
 Condition = Callable[[Known], Iterator[Finding]]
 Case = Callable[[Path], None]

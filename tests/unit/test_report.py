@@ -45,7 +45,7 @@ from myoedge.reports.report_json import Outcome, Report, decibels, make_report
 from myoedge.reports.tables import on_one_line, shortened, styled
 from myoedge.reports.text import MAX_LAYERS, print_report, shown_layers
 from myoedge.targets import Chip, find_chip
-from tests.pages import COLUMNS, summary
+from tests.support.pages import COLUMNS, summary
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[31m[bold]&\"'"
 VOID = {"meta", "br"}

@@ -33,7 +33,7 @@ from myoedge.reports.report_json import CAUSES, Outcome, Report, make_report
 from myoedge.reports.text import MAX_LAYERS, shown_layers
 from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation
 from myoedge.targets import OperatingPoint, find_chip
-from tests.pages import COLUMNS, summary
+from tests.support.pages import COLUMNS, summary
 from tests.unit.test_report import HOSTILE, Page, quantized, report, residual
 
 HIGH = OperatingPoint("high", 0.80, 370_000_000)

@@ -32,7 +32,7 @@ from myoedge.reports.peaks import Peak, peaks, print_peaks
 from myoedge.reports.report_json import Outcome, Report, make_report
 from myoedge.targets import Chip, find_chip
 from tests.conftest import Ran
-from tests.pages import summary
+from tests.support.pages import summary
 from tests.unit.test_report import FLAT, HOSTILE, SAMPLES, Page, quantized, residual
 
 Run = Callable[..., Ran]

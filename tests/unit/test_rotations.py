@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from myoedge.operators.base import OPS
 from myoedge.passes import prepare_for_accelerator
-from tests.torch_oracle import Net, agrees, close, evaluated, seeded
+from tests.support.oracles.torch import Net, agrees, close, evaluated, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -22,7 +22,7 @@ from myoedge.catalogue import schemas
 from myoedge.cli import VERBS
 from tests.conftest import ROOT
 from tests.conftest import myoedge as command
-from tests.schemas import FILES, check, check_folder, validators
+from tests.support.schemas import FILES, check, check_folder, validators
 
 WRITTEN = {*FILES, "sweep", "error"}  # not printed by json_printed
 

@@ -47,7 +47,7 @@ from myoedge.quantization.search.state import (
 from myoedge.quantization.sqnr import measure
 from tests.conftest import save_exported
 from tests.e2e.test_onnx_models import MODELS, pairs
-from tests.searches import searched, started, workshop_of
+from tests.support.searches import searched, started, workshop_of
 from tests.unit.test_refine import Quiet, graph_of, quiet
 
 __all__ = ["quiet"]

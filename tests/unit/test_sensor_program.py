@@ -19,7 +19,7 @@ from myoedge.codegen.sensor import registers
 from myoedge.codegen.sensor_program import JSON, SampleLayout, from_json, window_layout
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
-from tests.schemas import check_folder
+from tests.support.schemas import check_folder
 
 SENSOR: dict[str, Any] = {
     "rate": 1000,

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, describe, sniff
 from myoedge.frontend.file_refusals import refuse
-from tests import attacks
+from tests.support import attacks
 
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(64)
 # flatbuffer: root offset, file identifier at 4 (schema.fbs, file_identifier "TFL3")
@@ -143,11 +143,11 @@ def test_a_cut_onnx_model(samples: Mapping[str, Path], tmp_path: Path) -> None:
     ("name", "code", "words"),
     [
         ("torchscript", "E103", "a TorchScript archive"),
-        ("module", "E103", "a pickled nn.Module of class tests.attacks.Net"),
-        ("module4", "E103", "a pickled nn.Module of class tests.attacks.Net"),
+        ("module", "E103", "a pickled nn.Module of class tests.support.attacks.Net"),
+        ("module4", "E103", "a pickled nn.Module of class tests.support.attacks.Net"),
         ("sequential", "E103", "of class torch.nn.modules.container.Sequential"),
         ("module", "E103", "only if you trust the file"),
-        ("module_inside", "E103", "a pickled nn.Module of class tests.attacks.Net"),
+        ("module_inside", "E103", "a pickled nn.Module of class tests.support.attacks.Net"),
         ("pickle", "E103", "a Python pickle"),
         ("onnx", "E103", "an ONNX model needs no --factory"),
         ("tflite", "E103", "tf2onnx.convert"),

@@ -19,8 +19,8 @@ from myoedge.frontend.refusals import Refusal
 from myoedge.frontend.torch.checkpoint import load_checkpoint
 from myoedge.frontend.torch.load import load_exported
 from myoedge.graph.origin import Origin
-from tests import attacks
-from tests.onnx_models import model, node, saved
+from tests.support import attacks
+from tests.support.onnx.models import model, node, saved
 from tests.unit.test_classic import ml, with_ml
 
 # Operators of files that skl2onnx 1.20 writes, with the one that is refused.
@@ -93,7 +93,7 @@ def refused(path: Path, code: str) -> None:
     """The remedy, run on a module whose weights torch quantised, gives plain floats."""
     with pytest.raises(MyoedgeError, match="objects of torchao") as caught:
         load_exported(path) if path.suffix == ".pt2" else load_checkpoint(
-            path, "tests.networks:make_small", None
+            path, "tests.support.networks.small:make_small", None
         )
     assert caught.value.code == code
     assert "export it again" not in str(caught.value)

@@ -15,7 +15,7 @@ from myoedge.graph.input_normalization import InputNormalization
 from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.operators.checks import SPEC, check
 from myoedge.operators.graph_builder import GraphBuilder
-from tests.conv_attributes import attributes
+from tests.support.oracles.conv_attributes import attributes
 
 ABS = {"chain": (("abs",),)}
 

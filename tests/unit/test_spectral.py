@@ -23,7 +23,7 @@ from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.zoo import emg2qwerty
 from myoedge.zoo.emg2qwerty import LogSpectrogram, SpectrogramNorm
-from tests.networks import Function
+from tests.support.networks.small import Function
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
 RECORDING = Path(__file__).parents[2] / "examples" / "data" / "libemg_myo.npz"

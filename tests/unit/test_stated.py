@@ -18,7 +18,7 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.streaming.convert import explicit_state_stream, without_states
-from tests.causal_networks import push_all
+from tests.support.networks.causal import push_all
 
 STEPS, INPUTS, UNITS = 23, 6, 5
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")

@@ -21,7 +21,7 @@ from myoedge.operators.interpreter import run_int
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
-from tests.onnx_models import model, node, saved
+from tests.support.onnx.models import model, node, saved
 from tests.unit.test_onnx_quantized import SAMPLES, both, normal
 
 RNG = np.random.default_rng

@@ -19,8 +19,15 @@ from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.stream import Stream
-from tests.causal_networks import push_all
-from tests.loop_networks import ClosedForm, Decayed, LiquidTime, MinimalGated, OverTime, Selective
+from tests.support.networks.causal import push_all
+from tests.support.networks.loops import (
+    ClosedForm,
+    Decayed,
+    LiquidTime,
+    MinimalGated,
+    OverTime,
+    Selective,
+)
 from tests.unit.test_streaming import check, prepared
 
 STEPS, CHANNELS = 24, 8

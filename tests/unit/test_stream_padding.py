@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.time_axis import follow_time
-from tests.causal_networks import Mixed, PadThen, push_all
-from tests.networks import Function
+from tests.support.networks.causal import Mixed, PadThen, push_all
+from tests.support.networks.small import Function
 from tests.unit.test_streaming import FRAMES, check, quantized
 
 TAPS, CHANNELS = 16, 4

@@ -23,9 +23,8 @@ from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.stream import Stream, passes
 from myoedge.streaming.time_axis import follow_time
-from tests.causal_networks import push_all
-from tests.decoders import Decoder, DoublePooled
-from tests.networks import Function
+from tests.support.networks.causal import Decoder, DoublePooled, push_all
+from tests.support.networks.small import Function
 from tests.unit.test_streaming import prepared, quantized
 
 FRAMES, CHANNELS, SAMPLES = 24, 4, 3

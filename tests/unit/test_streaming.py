@@ -43,7 +43,7 @@ from myoedge.streaming.time_axis import follow_time
 from myoedge.system.folder import to_json as json_text
 from myoedge.targets.gap9.chip import GAP9
 from myoedge.zoo import emg2qwerty
-from tests.causal_networks import (
+from tests.support.networks.causal import (
     Convolution,
     Counted,
     CropAdd,
@@ -54,7 +54,7 @@ from tests.causal_networks import (
     causal,
     push_all,
 )
-from tests.networks import Function
+from tests.support.networks.small import Function
 
 FRAMES = 60
 PASS_FRAMES = [1, 3, pytest.param(16, marks=pytest.mark.slow)]

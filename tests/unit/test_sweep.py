@@ -49,8 +49,8 @@ from myoedge.sweeps.results import (
 from myoedge.sweeps.settings import Bounds, read_sweep
 from myoedge.sweeps.table import best_in_budgets, hidden, printed, said
 from myoedge.sweeps.tasks import Task, tasks, toml_lines, with_files
-from tests import sweep_work
 from tests.conftest import ROOT
+from tests.support import sweep_work
 
 ONE = '[[model]]\npath = "m.pt2"\n'
 
@@ -521,7 +521,7 @@ def test_a_script_that_calls_is_not_run_again(folder: Path) -> None:
         "from myoedge.sweeps.executors import on_processes\n"
         "from myoedge.sweeps.tasks import tasks\n"
         "from myoedge.sweeps.settings import read_sweep\n"
-        "from tests.sweep_work import named\n"
+        "from tests.support.sweep_work import named\n"
         "print('ran')\n"
         f"work = tasks(read_sweep(Path({str(folder / 's.toml')!r})), Path({str(folder)!r}), '')\n"
         "print(list(on_processes(work, 1, named)))\n"

@@ -16,7 +16,7 @@ from myoedge.frontend.onnx.names import origin_of
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
-from tests.integer_agreement import result_of
+from tests.support.oracles.integers import result_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "tensorflow"
 SAMPLES = 16

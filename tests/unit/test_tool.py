@@ -36,7 +36,7 @@ from myoedge.system.extras import install_command
 from myoedge.system.library import build_library
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
-from tests.guard import can_asan
+from tests.support.guard import can_asan
 
 REPOSITORY = Path(__file__).parents[2]
 ENTRY = "int me_run(const void *const in[], void *const out[])"

@@ -13,7 +13,7 @@ import pytest
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from myoedge.errors import MyoedgeError
-from tests.onnx_models import model
+from tests.support.onnx.models import model
 from tests.unit.test_classic import (
     FEATURES,
     Rng,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tests/typed_user.py: every public name is in it, and strict type checks of it pass."""
+"""tests/support/typed_user.py: every public name is in it, and strict type checks of it pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import myoedge
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = ROOT / "tests" / "typed_user.py"
+PROGRAM = ROOT / "tests" / "support" / "typed_user.py"
 
 
 def test_every_public_name_is_used() -> None:

@@ -27,7 +27,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.torch.checkpoint import _loaded, load_checkpoint
 from myoedge.frontend.torch.unread_objects import is_unread, load_without_objects
-from tests import attacks
+from tests.support import attacks
 
 SEEN: list[str] = []  # audit events, while a test listens
 LISTENING: list[bool] = []

@@ -25,10 +25,10 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from tests.conftest import save_exported
-from tests.torch_oracle import Net, agrees, seeded
+from tests.support.oracles.torch import Net, agrees, seeded
+from tests.support.warning_rules import warnings_of
 from tests.unit.test_cell_steps import decibels
 from tests.unit.test_guards import quotient, samples, torch_values, whole
-from tests.warning_rules import warnings_of
 
 Function = Callable[[Tensor, Tensor], Tensor]
 NEAREST_DB = 20.0  # of values that share 8 bits with others that are 7 times as large

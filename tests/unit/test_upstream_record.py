@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.pages import head
+from tests.support.pages import head
 from tests.upstream import record
 from tests.upstream.networks import Network
 

@@ -20,7 +20,7 @@ from myoedge.operators.features.factors import (
 )
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
-from tests.networks import Function
+from tests.support.networks.small import Function
 
 Tensor = torch.Tensor
 

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from myoedge.zoo import all_convnet, emg2qwerty
-from tests.tinymyo_cost import FULL
+from tests.records.tinymyo_cost import FULL
 from tests.upstream import femba, wristband
 from tests.upstream.semg.published import (
     FORCE,

@@ -32,8 +32,8 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.system.cache import digest
 from myoedge.system.folder import replace_files
-from tests import pages
 from tests.conftest import save_exported
+from tests.support import pages
 from tests.upstream.networks import ORDER, Network, networks, task
 from tests.upstream.semg.published import MEASURED, PUBLISHED, Published
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The six networks of MLPerf Tiny v1.4, with true weights, beside what is published.
 
-python -m tests.mlperf_tiny            the tables, from builds and simulated runs
-python -m tests.mlperf_tiny --record   the same, kept in tests/fixtures/mlperf_tiny.json and
+python -m tests.records.mlperf_tiny            the tables, from builds and simulated runs
+python -m tests.records.mlperf_tiny --record   the same, kept in tests/fixtures/mlperf_tiny.json and
                                        docs/developers/mlperf-tiny.md
 """
 
@@ -23,11 +23,12 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.building.config import Config, Found, StreamTable
 from myoedge.numerics.arrays import Array
-from tests.pages import head, put, shown
+from tests.conftest import ROOT
+from tests.support.pages import head, put, shown
 
-FIXTURES = Path(__file__).resolve().parent / "fixtures"
+FIXTURES = ROOT / "tests" / "fixtures"
 MODELS, RECORDED = FIXTURES / "mlperf", FIXTURES / "mlperf_tiny.json"
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "developers" / "mlperf-tiny.md"
+PAGE = ROOT / "docs" / "developers" / "mlperf-tiny.md"
 POINTS = ("high", "low")  # 0.80 V and 370 MHz, 0.65 V and 240 MHz
 SAMPLES, SEED = 8, 5
 WAKE_WORD = "sww"

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 
 class Function(nn.Module):
-    """A function of its input."""
+    """A function of its inputs."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, function: Callable[..., Tensor]) -> None:
         super().__init__()
         self.function = function
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
+    def forward(self, *xs: Tensor) -> Tensor:
+        return self.function(*xs)
 
 
 class Small(nn.Module):
@@ -38,7 +38,7 @@ class Small(nn.Module):
 
 
 def make_small() -> nn.Module:
-    """For --factory tests.networks:make_small."""
+    """For --factory tests.support.networks.small:make_small."""
     return Small()
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from myoedge.frontend.onnx.model import load_onnx
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -98,3 +100,32 @@ def module(name: str, made: nn.Module, *inputs: Tensor) -> Case:
 X1, X2 = seeded(2, 6, 17), seeded(1, 4, 9, 11)
 FLAT, SQUARE = seeded(3, 8), seeded(2, 3, 4, 6)
 WHOLE = seeded(2, 3, 4, 6, seed=5)
+
+
+def forms(made: Case, folder: Path, *, onnx: bool) -> dict[str, Graph]:
+    """The graph of each exporter."""
+    program = torch.export.export(made.model.eval(), made.inputs)
+    found = {
+        "torch": from_exported(program),
+        "core ATen": from_exported(program.run_decompositions()),
+    }
+    if onnx:
+        path = folder / "model.onnx"
+        torch.onnx.export(made.model, made.inputs, str(path), dynamo=False)
+        found["ONNX"] = load_onnx(path).graph
+    return found
+
+
+def check_forms(made: Case, operators: str, folder: Path, *, onnx: bool = True) -> None:
+    """Every form computes what torch computes, and becomes these operators, transposes and
+    reshapes aside; "" for any operators."""
+    with torch.no_grad():
+        result = made.model.eval()(*made.inputs)
+    wanted = [result] if isinstance(result, torch.Tensor) else [*result]
+    for form, graph in forms(made, folder, onnx=onnx).items():
+        prepared = prepare(graph)
+        given = evaluated(prepared, [x.numpy() for x in made.inputs])
+        for mine, theirs in zip(given, wanted, strict=True):
+            close(mine, theirs.numpy(), 2e-5)
+        names = [n.op for n in prepared.nodes if n.op not in ("reshape", "transpose")]
+        assert not operators or " ".join(names) == operators, form

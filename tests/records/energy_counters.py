@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Activity on the simulated chip of the networks whose power is published, recorded.
 
-python -m tests.energy_counters [NAME ...]    records these, or all (TinyMyo takes minutes)
+python -m tests.records.energy_counters [NAME ...]    records these, or all (TinyMyo takes minutes)
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import torch
 import myoedge
 from myoedge.backends.measurement import Activity
 from myoedge.zoo import tinymyo
-from tests.conftest import save_exported
-from tests.networks import autoencoder, keywords, mobilenet, resnet8
+from tests.conftest import ROOT, save_exported
+from tests.support.networks.small import autoencoder, keywords, mobilenet, resnet8
 
-RECORDED = Path(__file__).parent / "fixtures" / "energy_counters.json"
+RECORDED = ROOT / "tests" / "fixtures" / "energy_counters.json"
 Network = tuple[Callable[[], torch.nn.Module], tuple[int, ...]]
 ON_CORES = ", cores"  # ends the name of a network whose build leaves NE16 idle
 

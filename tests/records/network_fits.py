@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """README's answer to "does my network fit": parameters, time, energy and memory of three networks.
 
-python -m tests.network_fits           the table, from builds and simulations
-python -m tests.network_fits --record  the same, kept in tests/fixtures/network_fits.json, README
+python -m tests.records.network_fits           the table, from builds and simulations
+python -m tests.records.network_fits --record  the same, kept in fixtures/network_fits.json, README
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 import myoedge
-from tests import network_cycles, tinymyo_cost
 from tests.conftest import save_exported
+from tests.records import network_cycles, tinymyo_cost
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "tests" / "fixtures" / "network_fits.json"
 NETWORKS = {  # title in README -> name in tinymyo_cost or network_cycles
     "TinyMyo EPN-612, 8 x 1000": "epn, version 1",

@@ -2,8 +2,8 @@
 """120 drawn layers, as biosignal, audio and small vision networks have them: simulated cycles of a
 network of each alone, against a lower bound.
 
-python -m tests.drawn_layers            the table, from runs
-python -m tests.drawn_layers --record   the same, kept in tests/fixtures/drawn_layers.json and
+python -m tests.records.drawn_layers            the table, from runs
+python -m tests.records.drawn_layers --record   the same, kept in fixtures/drawn_layers.json and
                                         docs/developers/performance.md
 
 The bound is the cycles of an inference that does nothing, plus the largest of
@@ -27,12 +27,12 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from tests.conftest import save_exported
+from tests.conftest import ROOT, save_exported
 from tests.kernels.ne16_formula import Job
-from tests.layer_networks import Function, Rng, Steps, pick
-from tests.pages import head, show
+from tests.support.networks.layers import Function, Rng, Steps, pick
+from tests.support.pages import head, show
 
-RECORDED = Path(__file__).resolve().parent / "fixtures" / "drawn_layers.json"
+RECORDED = ROOT / "tests" / "fixtures" / "drawn_layers.json"
 COLUMNS = ("layers", "number", "median of cycles / bound", "largest", "layer with the largest")
 HEAD = head(*COLUMNS)
 SEED = 2026

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What TinyMyo takes on the simulated chip, its weights from L3, and which of its layers take it.
 
-python -m tests.tinymyo_cost                       the networks, from runs
-python -m tests.tinymyo_cost --record              the same, and by kind of layer, kept in
+python -m tests.records.tinymyo_cost                       the networks, from runs
+python -m tests.records.tinymyo_cost --record              the same, and by kind of layer, kept in
                                                    tests/fixtures/tinymyo_cycles.json and
                                                    docs/developers/performance.md
-python -m tests.tinymyo_cost --record "neuromotor" of some, the others as they are recorded
+python -m tests.records.tinymyo_cost --record "neuromotor" of some, the others as they are recorded
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from myoedge.backends.samples import real_samples
 from myoedge.simulator import Program, RunOptions, Simulation
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from myoedge.zoo import tinymyo
-from tests.conftest import save_exported
+from tests.conftest import ROOT, save_exported
 from tests.e2e.test_tinymyo_heads import windows
-from tests.pages import head, markdown, put
+from tests.support.pages import head, markdown, put
 
-RECORDED = Path(__file__).resolve().parent / "fixtures" / "tinymyo_cycles.json"
+RECORDED = ROOT / "tests" / "fixtures" / "tinymyo_cycles.json"
 WORKERS = 8
 SHOWN = "epn, version 1"  # the network whose latency is published, and whose layers are shown
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
-from tests.layer_networks import Rng
+from tests.support.networks.layers import Rng
 
 WIDTHS = (1, 2, 3, 5, 7, 8, 9, 12, 17, 24, 33)
 States = tuple[Tensor, Tensor]

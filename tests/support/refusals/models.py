@@ -12,12 +12,12 @@ import onnx.parser
 from onnx import ModelProto
 
 from myoedge.numerics.arrays import Array
-from tests.onnx_models import tensor
+from tests.support.onnx.models import tensor
 
 
 @dataclass(frozen=True)
 class RefusedModel:
-    """Fields as in tests.refused_networks.Refused; `given` are the inputs of `followed`."""
+    """Fields as in support.refusals.networks.Refused; `given` are the inputs of `followed`."""
 
     advice: str
     model: ModelProto

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of docs/developers/performance.md that are made from recorded figures."""
+"""Tables of docs/ that are made from recorded figures, code on pages, programs of examples/."""
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from rich.console import Console
 from rich.table import Table
 
 from myoedge.reports.report_json import CAUSES, Report
 from myoedge.reports.text import print_report
+from tests.conftest import ROOT
 
 # Columns of layers.csv, in the order that users' programs may rely on; causes of stalls between.
 COLUMNS = (
@@ -54,7 +58,7 @@ COLUMNS = (
     *["weights_l2_bytes", "weights_l3_bytes", "l3_moved_bytes", "read_bytes", "out_bytes"],
     *["sqnr_db", "sqnr_local_db"],
 )
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "developers" / "performance.md"
+PAGE = ROOT / "docs" / "developers" / "performance.md"
 
 
 def head(*columns: str) -> str:
@@ -109,3 +113,37 @@ def summary(report: Report, *, width: int = 80, html: str = "") -> str:
     text = io.StringIO()
     print_report(report, Console(file=text, width=width, no_color=True), html=html)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def section(page: Path, heading: str) -> str:
+    """A heading's text, up to the next heading of its level."""
+    level = heading.partition(" ")[0]
+    _, _, rest = f"\n{page.read_text(encoding='utf-8')}".partition(f"\n{heading}\n")
+    assert rest, heading
+    return rest.split(f"\n{level} ")[0]
+
+
+def fenced(page: Path, heading: str = "") -> Iterator[tuple[str, str, str]]:
+    """(language, rest of the opening line, content) of every fenced block of a page, or of a
+    heading's text."""
+    blocks = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    text = section(page, heading) if heading else page.read_text(encoding="utf-8")
+    for found in blocks.finditer(text):
+        yield found.group(1), found.group(2), found.group(3)
+
+
+def code_of(page: Path, file: str) -> str:
+    """The block of a page that is a file."""
+    (code,) = (content for _, path, content in fenced(page) if path == file)
+    return code
+
+
+def example(name: str) -> ModuleType:
+    """The module of examples/<name>.py."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

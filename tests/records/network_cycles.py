@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What whole networks take on the simulated chip, each exact.
 
-python -m tests.network_cycles            the table, from runs
-python -m tests.network_cycles --record   the same, kept in tests/fixtures/network_cycles.json and
+python -m tests.records.network_cycles            the table, from runs
+python -m tests.records.network_cycles --record   the same, kept in fixtures/network_cycles.json and
                                           docs/developers/performance.md
 """
 
@@ -20,10 +20,10 @@ from torch import nn
 import myoedge
 from myoedge.zoo import emg2qwerty
 from myoedge.zoo.all_convnet import hd
-from tests.conftest import save_exported
-from tests.limits import l2_of_data
-from tests.loop_networks import ClosedForm, Decoder, LiquidTime, Spikes
-from tests.networks import (
+from tests.conftest import ROOT, save_exported
+from tests.support.limits import l2_of_data
+from tests.support.networks.loops import ClosedForm, Decoder, LiquidTime, Spikes
+from tests.support.networks.small import (
     Gestures,
     Silent,
     Speaker,
@@ -33,9 +33,9 @@ from tests.networks import (
     resnet8,
     resnet18,
 )
-from tests.pages import head, show
+from tests.support.pages import head, show
 
-RECORDED = Path(__file__).resolve().parent / "fixtures" / "network_cycles.json"
+RECORDED = ROOT / "tests" / "fixtures" / "network_cycles.json"
 COLUMNS = ("network, first inference", "MACs", "cycles", "target", "MAC/cycle", "cycles / L3 time")
 HEAD = head(*COLUMNS)
 L3_CYCLES_PER_BYTE = 2  # targets/gap9/chip.py: 185 MB/s at 370 MHz

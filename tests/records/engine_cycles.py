@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What networks take on the simulated chip with NE16, beside the cores alone; each exact.
 
-python -m tests.engine_cycles                 the table, from runs
-python -m tests.engine_cycles --record NAME   the same, kept in tests/fixtures/engine_cycles.json
+python -m tests.records.engine_cycles                 the table, from runs
+python -m tests.records.engine_cycles --record NAME   the same, kept in fixtures/engine_cycles.json
                                               and docs/developers/ne16.md; the others stay
 """
 
@@ -19,8 +19,9 @@ import torch
 
 import myoedge
 from myoedge.zoo import emg2qwerty
-from tests import network_cycles, pages, tinymyo_cost
 from tests.conftest import save_exported
+from tests.records import network_cycles, tinymyo_cost
+from tests.support import pages
 
 RECORDED = network_cycles.RECORDED.with_name("engine_cycles.json")
 PAGE = pages.PAGE.with_name("ne16.md")

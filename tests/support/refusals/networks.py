@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import orthogonal
 
-from tests.torch_oracle import Net, seeded
+from tests.support.oracles.torch import Net, seeded
 
 Module = nn.Module | Callable[..., Any]
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tests.layer_networks import Rng, pick
+from tests.support.networks.layers import Rng, pick
 
 
 class Attention(nn.Module):
