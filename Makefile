@@ -6,7 +6,7 @@
 # make figures simulated cycles of the tables in docs/, recorded anew
 # make site    the documentation as a site, in site/
 # make fuzz    drawn networks, hostile files, edited builds, kills; goes on behind build/fuzz.jsonl
-# make test-integrations   with the libraries of myoedge/integrations, in .venv-integrations
+# make test-integrations   with the libraries of myoedge/extensions/integrations, in .venv-integrations
 # make zoo     published sEMG networks, and those of braindecode, tsai, timm, torchvision and
 #              transformers, built and recorded
 PYTHON ?= python3
@@ -40,7 +40,7 @@ test-all: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-integrations: $(INTEGRATIONS)/installed
-	$(INTEGRATIONS)/bin/python -m pytest tests/integrations
+	$(INTEGRATIONS)/bin/python -m pytest tests/extensions/integrations
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff format --check .

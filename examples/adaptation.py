@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.zoo import recordings
-from myoedge.zoo.emg2qwerty import KAO_CLASSES, kao_with_front_end
+from myoedge.extensions.zoo import recordings
+from myoedge.extensions.zoo.emg2qwerty import KAO_CLASSES, kao_with_front_end
 
 Floats = NDArray[np.float32]
 Labelled = tuple[Floats, NDArray[np.int64]]

@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import signal
 
+from myoedge.extensions.zoo import all_convnet, recordings
 from myoedge.passes.condition import Conditioning, sections
-from myoedge.zoo import all_convnet, recordings
 
 RECORDING = Path(__file__).parent / "data" / "libemg_myo.npz"
 TRAIN_REPS, TEST_REPS = (0, 1), (2,)

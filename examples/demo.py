@@ -28,7 +28,7 @@ from rich.progress import track
 from rich.table import Table
 
 import myoedge
-from myoedge.zoo import all_convnet, recordings
+from myoedge.extensions.zoo import all_convnet, recordings
 
 RECORDING = Path(__file__).parent / "data" / "libemg_myo.npz"
 SEED = 0

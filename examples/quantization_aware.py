@@ -30,7 +30,7 @@ from torchao.quantization.pt2e.quantize_pt2e import (
 )
 
 import myoedge
-from myoedge.zoo import all_convnet, recordings
+from myoedge.extensions.zoo import all_convnet, recordings
 
 RECORDING = Path(__file__).parent / "data" / "libemg_myo.npz"
 TRAIN_REPS, TEST_REPS = (0, 1), (2,)

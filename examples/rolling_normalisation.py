@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.zoo import recordings
-from myoedge.zoo.emg2qwerty import FRAME, FREQUENCIES, HOP, LogSpectrogram
+from myoedge.extensions.zoo import recordings
+from myoedge.extensions.zoo.emg2qwerty import FRAME, FREQUENCIES, HOP, LogSpectrogram
 
 RECORDING = Path(__file__).parent / "data" / "libemg_myo.npz"
 ELECTRODES, RATE_HZ = 8, 200

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.zoo import recordings
+from myoedge.extensions.zoo import recordings
 
 RECORDING = Path(__file__).parent / "data" / "libemg_myo.npz"
 CHANNELS, GESTURES = 8, 5

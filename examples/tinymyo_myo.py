@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 import myoedge
-from myoedge.zoo import recordings, tinymyo
+from myoedge.extensions.zoo import recordings, tinymyo
 
 RECORDING = Path(__file__).parent / "data" / "libemg_myo.npz"
 TRAIN_REPS, TEST_REPS = (0, 1), (2,)

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.zoo import recordings
-from myoedge.zoo.emg2qwerty import KAO_CLASSES, kao_with_front_end
+from myoedge.extensions.zoo import recordings
+from myoedge.extensions.zoo.emg2qwerty import KAO_CLASSES, kao_with_front_end
 
 RECORDING = Path(__file__).parent / "data" / "libemg_myo.npz"
 KEYS = " jkl;r"  # classes 0 .. 5; the last class is the blank

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.backends.packets import Decision, Record
-from myoedge.zoo.emg2qwerty import (
+from myoedge.extensions.zoo.emg2qwerty import (
     CLASSES,
     FRAME,
     HOP,

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         Validation,
         adapt,
         adapt_on_device,
-        advise,
         bench,
         board_card,
         boards,
@@ -40,11 +39,9 @@ if TYPE_CHECKING:
         calibrate_energy,
         check,
         check_plugin,
-        check_regressions,
         diff,
         doctor,
         energy,
-        evidence,
         explain,
         flash,
         init,
@@ -60,16 +57,17 @@ if TYPE_CHECKING:
         run,
         simulate,
         simulate_elf,
-        sweep,
         validate,
     )
     from myoedge.building.loading import Model
     from myoedge.building.quantized import Quantized
     from myoedge.building.simulate import Simulated
     from myoedge.errors import MyoedgeError
+    from myoedge.extensions.evidence.verbs import evidence
+    from myoedge.extensions.sweeps.advise import Advice
+    from myoedge.extensions.sweeps.sweep import Swept
+    from myoedge.extensions.sweeps.verbs import advise, check_regressions, sweep
     from myoedge.frontend.torch.quantizer import GAP9Quantizer as GAP9Quantizer
-    from myoedge.sweeps.advise import Advice
-    from myoedge.sweeps.sweep import Swept
 
 # without GAP9Quantizer: `from myoedge import *` does not need its extra
 __all__ = [
@@ -120,12 +118,16 @@ __all__ = [
 
 # names that myoedge.api does not define
 _ELSEWHERE = {
-    "Advice": "myoedge.sweeps.advise",
+    "Advice": "myoedge.extensions.sweeps.advise",
     "Model": "myoedge.building.loading",
     "MyoedgeError": "myoedge.errors",
     "Quantized": "myoedge.building.quantized",
     "Simulated": "myoedge.building.simulate",
-    "Swept": "myoedge.sweeps.sweep",
+    "Swept": "myoedge.extensions.sweeps.sweep",
+    "advise": "myoedge.extensions.sweeps.verbs",
+    "check_regressions": "myoedge.extensions.sweeps.verbs",
+    "evidence": "myoedge.extensions.evidence.verbs",
+    "sweep": "myoedge.extensions.sweeps.verbs",
 }
 
 

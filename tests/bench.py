@@ -24,8 +24,8 @@ from myoedge.backends import gvsoc, host
 from myoedge.backends.packets import Decision, Flags, Packet, Start
 from myoedge.codegen.firmware import Firmware
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.zoo.all_convnet import hd
 from myoedge.simulator import simulate
-from myoedge.zoo.all_convnet import hd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.firmware.programs import program

@@ -18,7 +18,7 @@ TEMPLATES = ROOT / "firmware_templates"
 # Started or loaded by name: `python -m myoedge`, examples, what users import for a library, JSON
 # Schemas, and modules of operators.
 LOADED = re.compile(
-    r"myoedge(\.__main__|\.zoo(\..*)?|\.integrations\.\w+|\.catalogue\.schemas|\.operators\.(api|\w+\.\w+))?"
+    r"myoedge(\.__main__|\.extensions\.(zoo(\..*)?|integrations\.\w+|\w+)|\.catalogue\.schemas|\.operators\.(api|\w+\.\w+))?"
 )
 NAMED = re.compile(r"[\w.-]+")
 INSTANCES = "_instances.def"  # tables that myoedge/codegen/library.py finds by their ending
@@ -30,7 +30,8 @@ def find_unread_modules() -> Iterator[str]:
     text = "\n".join(path.read_text() for path in (ROOT / "myoedge").rglob("*.py"))
     for module in sorted(graph.modules):
         is_read = graph.find_modules_that_directly_import(module) or graph.find_children(module)
-        by_name = f'"{module}"' in text or f'"{module.rsplit(".", 1)[-1]}"' in text
+        names = f'"{module}"', f'"{module}:', f'"{module.rsplit(".", 1)[-1]}"'
+        by_name = any(name in text for name in names)
         is_family = (
             ROOT / module.replace(".", "/") / "__init__.py"
         ).exists()  # operators' packages

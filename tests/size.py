@@ -125,8 +125,11 @@ class Measure:
 
 def measure_sizes() -> Iterator[Measure]:
     package = read_files("myoedge", frozenset({".py"}))
-    for folder, files in sorted(by_folder(package, 2).items()):
+    extensions = [x for x in package if x.name.startswith("myoedge/extensions/")]
+    core = [x for x in package if x not in extensions]
+    for folder, files in sorted({**by_folder(core, 2), **by_folder(extensions, 3)}.items()):
         yield _statements(folder, files)
+    yield _statements("core", core)
     yield _statements("package", package)
     yield _statements("firmware_templates", read_files("firmware_templates", C_SUFFIXES))
     yield _statements("tests", read_files("tests", frozenset({".py"})))

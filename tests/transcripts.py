@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from myoedge.zoo import recordings
+from myoedge.extensions.zoo import recordings
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "tests" / "fixtures" / "gestures" / "model.pt2"

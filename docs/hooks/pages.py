@@ -17,7 +17,7 @@ from mkdocs.structure.files import File, Files
 import myoedge
 from myoedge import api
 from myoedge.catalogue import entries, explanation, schemas
-from myoedge.cli import VERBS, group
+from myoedge.cli import commands, group
 from myoedge.reports import operators
 
 # what a browser fetches by itself; a link that is followed by a click is none
@@ -36,7 +36,7 @@ CANONICAL = re.compile(r'<link rel="?(?:canonical|next|prev)"?[^>]*>')
 def on_config(config: Any) -> None:
     """mkdocs-click reads `commands`, which are names alone: verbs are imported on use."""
     context = click.Context(group)
-    group.commands |= {name: group.get_command(context, name) for name in VERBS}
+    group.commands |= {row.name: group.get_command(context, row.name) for row in commands()}
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-from myoedge.api.assessment import adapt, evidence
+from myoedge.api.assessment import adapt
 from myoedge.api.devices import adapt_on_device, bench, board_card, boards, flash, monitor, run
 from myoedge.api.models import build, inspect, load, load_build, ops, quantize
 from myoedge.api.projects import (
-    advise,
     check_plugin,
-    check_regressions,
     doctor,
     explain,
     init,
-    sweep,
 )
 from myoedge.api.reports import calibrate_energy, check, diff, energy, peaks, report
 from myoedge.api.results import Inspection, Operator, Validation
@@ -27,7 +24,6 @@ __all__ = [
     "Validation",
     "adapt",
     "adapt_on_device",
-    "advise",
     "bench",
     "board_card",
     "boards",
@@ -35,11 +31,9 @@ __all__ = [
     "calibrate_energy",
     "check",
     "check_plugin",
-    "check_regressions",
     "diff",
     "doctor",
     "energy",
-    "evidence",
     "explain",
     "flash",
     "init",
@@ -55,6 +49,5 @@ __all__ = [
     "run",
     "simulate",
     "simulate_elf",
-    "sweep",
     "validate",
 ]

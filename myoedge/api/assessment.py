@@ -1,64 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verbs that assess a build: `evidence` for its requirements, `adapt` to a new session."""
+"""The verb that adapts a build to a new session."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from myoedge.api.models import as_build
 from myoedge.api.plugin_errors import with_plugin_errors
-from myoedge.api.runs import validate
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
 from myoedge.building.quantities import positive, seconds
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.samples import Given
-from myoedge.system.folder import check_files, explained, replace_files
 
 if TYPE_CHECKING:
     from myoedge.building.adapting import Adapted
-    from myoedge.building.evidence import Evidence
-
-
-@with_plugin_errors
-def evidence(
-    build: Build | StrPath,
-    *,
-    output: StrPath | None = None,
-    input: Given | None = None,
-    drawn: int = 8,
-) -> Evidence:
-    """Collect evidence for the requirements of a build: compare it with the reference, run it on
-    the simulated chip, and analyse its program.
-
-    output   folder for evidence.json, evidence.md, sbom.cdx.json and misra.md; None: nothing is
-             written
-    input    float samples to run, as for calibration; None: the golden sample
-    drawn    number of random inputs to run in addition
-    Errors: as `validate`; E220 output not writable, E240 no firmware, E501 a compiler, or
-    cyclonedx-python-lib if `output` is given.
-    """
-    from myoedge.building.evidence import FILES, collect_evidence
-    from myoedge.building.labelled import samples_for
-
-    if output is not None:
-        check_files(Path(output), FILES)
-    chosen = as_build(build)
-    given = None if input is None else samples_for(chosen, input)
-    validation = validate(chosen, on=("host", "simulator"))
-    found = collect_evidence(chosen, validation.exact, given, drawn)
-    if output is not None:
-        folder, files = Path(output), found.files()
-        with explained(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        replace_files(folder, files)
-    return found
-
-
-# --- adaptation -----------------------------------------------------------------------------------
 
 
 @with_plugin_errors

@@ -1,72 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verbs for sweeps, suggestions, plug-ins, tools, error codes and new projects."""
+"""Verbs for plug-ins, tools, error codes and new projects."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.api.models import as_build
 from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Tools, WrittenFiles
-from myoedge.backends.build import Build
-from myoedge.building.options import StrPath, silent
-from myoedge.building.pipeline_options import Progress
+from myoedge.building.options import StrPath
 from myoedge.system.notebook import PlainText
 
 if TYPE_CHECKING:
     from myoedge.building.plugin_check import PluginCheck
-    from myoedge.sweeps.advise import Advice
-    from myoedge.sweeps.sweep import Swept
-
-
-def sweep(
-    file: StrPath,
-    *,
-    output: StrPath | None = None,
-    jobs: int | None = None,
-    against: StrPath | None = None,
-    scheduler: str | None = None,
-    say: Progress = silent,
-) -> Swept:
-    """Build and simulate every combination of SWEEP.toml (docs/train-and-deploy/limits.md).
-
-    output      folder; None: build/<file>-sweep. Results that it already contains are reused
-    jobs        processes; None: one per processor
-    against     an earlier sweep's folder or sweep.json; the result lists the regressions
-    scheduler   "tcp://host:8786": run the builds on a Dask cluster instead of this computer
-    A model that is refused or over its budget is a result, not an error. Errors: E220, E260, E261,
-    E501, E503, and bugs.
-    """
-    from myoedge.sweeps.sweep import sweep as run_sweep
-
-    folder, old = (None if path is None else Path(path) for path in (output, against))
-    return run_sweep(Path(file), folder, jobs, old, scheduler, say)
-
-
-@with_plugin_errors
-def advise(build: Build | StrPath, *, jobs: int | None = None, say: Progress = silent) -> Advice:
-    """Return at most five measured suggestions for a build, each with its gain and its cost.
-
-    The network is built and simulated again unchanged, then with one change at a time: frames per
-    pass of a stream, 16-bit or 4-bit layers, ranges, engine, tiles, operating point. The
-    suggestions are added to the reports in the folder.
-    jobs    builds in parallel; None: half of the processors
-    Errors: E222, E240 no firmware, E262, E263 the arguments of the build; as build.
-    """
-    from myoedge.sweeps.advise import advise as run_advise
-
-    return run_advise(as_build(build), jobs or max((os.cpu_count() or 1) // 2, 1), say)
-
-
-def check_regressions(swept: Swept) -> None:
-    """Raise E305 if a sweep has regressions beyond the bounds, E307 if it has no valid result, E401
-    if outputs differ from the reference."""
-    from myoedge.sweeps.results import raise_worse, raise_wrong
-
-    raise_wrong(swept.results)
-    raise_worse(swept.regressions)
 
 
 @with_plugin_errors

@@ -15,7 +15,7 @@ from myoedge.building.loading import network_facts
 from myoedge.reports import wording
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.fidelity_rows import decibels
-from myoedge.reports.standard_files import JunitCase, junit_xml
+from myoedge.reports.junit import JunitCase, junit_xml
 from myoedge.system.notebook import Card, Rows, Tabular
 from myoedge.targets.boards import Board
 

@@ -4,40 +4,106 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
+from functools import cache
 from typing import Any
 
 import click
 
+from myoedge.extension import CommandHook, find_hook, hooks, load
 from myoedge.version import __version__
 
-VERBS = {
-    "init": "write myoedge.toml, and a script for calibration data if there is none",
-    "inspect": "show a model file's network, or a build's report and memory peaks",
-    "quantize": "measure int8 accuracy and SQNR layer by layer, without writing anything",
-    "build": "turn a trained network into verified int8 C",
-    "advise": "measure what would make a build better: at most five suggestions",
-    "validate": "compare the C with the NumPy reference, bit for bit",
-    "simulate": "run the firmware on the simulated chip: cycles, layer by layer",
-    "energy": "estimate energy per inference and battery life; calibrate to a board",
-    "adapt": "adapt a build to a new session, and measure accuracy and cost",
-    "evidence": "collect evidence for a build's requirements, with a bill of materials",
-    "flash": "write the application to a board, verify and start it",
-    "run": "run the application on a board: outputs and cycles",
-    "bench": "measure the energy per inference on a board with a power meter",
-    "monitor": "decode the packets of a sensor application: print, plot, save, forward",
-    "report": "show a build's report; with --against, its differences from another build",
-    "diff": "check whether a new model.blob suffices to update a firmware (--weights-blob)",
-    "check": "compare a build with the accepted one; exit code 3 if it is worse",
-    "sweep": "build all combinations of models, budgets and options; find regressions",
-    "ops": "list the supported operators",
-    "boards": "list the known boards",
-    "plugin": "check a package with your own operators, boards or readers",
-    "doctor": "list required tools and how to install missing ones",
-    "explain": "explain an error code and its remedy; without a code, list all codes",
-    "completion": "print a shell's completion script for commands and options",
-}
+COMMANDS = (
+    CommandHook(
+        "init",
+        "write myoedge.toml, and a script for calibration data if there is none",
+        "myoedge.cli.others:init",
+    ),
+    CommandHook(
+        "inspect",
+        "show a model file's network, or a build's report and memory peaks",
+        "myoedge.cli.models:inspect",
+    ),
+    CommandHook(
+        "quantize",
+        "measure int8 accuracy and SQNR layer by layer, without writing anything",
+        "myoedge.cli.models:quantize",
+    ),
+    CommandHook("build", "turn a trained network into verified int8 C", "myoedge.cli.models:build"),
+    CommandHook(
+        "validate",
+        "compare the C with the NumPy reference, bit for bit",
+        "myoedge.cli.runs:validate",
+    ),
+    CommandHook(
+        "simulate",
+        "run the firmware on the simulated chip: cycles, layer by layer",
+        "myoedge.cli.simulate:simulate",
+    ),
+    CommandHook(
+        "energy",
+        "estimate energy per inference and battery life; calibrate to a board",
+        "myoedge.cli.energy:energy",
+    ),
+    CommandHook(
+        "adapt",
+        "adapt a build to a new session, and measure accuracy and cost",
+        "myoedge.cli.assessment:adapt",
+    ),
+    CommandHook(
+        "flash",
+        "write the application to a board, verify and start it",
+        "myoedge.cli.devices:flash",
+    ),
+    CommandHook(
+        "run", "run the application on a board: outputs and cycles", "myoedge.cli.devices:run"
+    ),
+    CommandHook(
+        "bench",
+        "measure the energy per inference on a board with a power meter",
+        "myoedge.cli.devices:bench",
+    ),
+    CommandHook(
+        "monitor",
+        "decode the packets of a sensor application: print, plot, save, forward",
+        "myoedge.cli.monitor:monitor",
+    ),
+    CommandHook(
+        "report",
+        "show a build's report; with --against, its differences from another build",
+        "myoedge.cli.runs:report",
+    ),
+    CommandHook(
+        "diff",
+        "check whether a new model.blob suffices to update a firmware (--weights-blob)",
+        "myoedge.cli.runs:diff",
+    ),
+    CommandHook(
+        "check",
+        "compare a build with the accepted one; exit code 3 if it is worse",
+        "myoedge.cli.runs:check",
+    ),
+    CommandHook("ops", "list the supported operators", "myoedge.cli.models:ops"),
+    CommandHook("boards", "list the known boards", "myoedge.cli.devices:boards"),
+    CommandHook(
+        "plugin",
+        "check a package with your own operators, boards or readers",
+        "myoedge.cli.others:plugin",
+    ),
+    CommandHook(
+        "doctor", "list required tools and how to install missing ones", "myoedge.cli.others:doctor"
+    ),
+    CommandHook(
+        "explain",
+        "explain an error code and its remedy; without a code, list all codes",
+        "myoedge.cli.others:explain",
+    ),
+    CommandHook(
+        "completion",
+        "print a shell's completion script for commands and options",
+        "myoedge.cli.others:completion",
+    ),
+)
 
 YOUNG_OBJECTS = 100_000  # Python's 700 make the collector take 8 % of a build
 COMPLETE = "_MYOEDGE_COMPLETE"  # set by shells to request completions
@@ -47,18 +113,6 @@ Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit,
 4 outputs differ, 5 tool missing, 6 board, 7 simulated program faulted, 70 bug in myoedge,
 130 interrupted.
 """
-
-
-MODULES = {  # modules of this package, with their commands
-    "models": ("inspect", "quantize", "build", "ops"),
-    "runs": ("validate", "report", "diff", "check", "advise"),
-    "simulate": ("simulate",),
-    "energy": ("energy",),
-    "assessment": ("adapt", "evidence"),
-    "devices": ("flash", "run", "bench", "boards"),
-    "monitor": ("monitor",),
-    "others": ("init", "sweep", "plugin", "doctor", "explain", "completion"),
-}
 
 
 # Flags of every command, which may also come before the command.
@@ -74,30 +128,43 @@ def verb_first(arguments: list[str]) -> list[str]:
     return [*arguments[verb:end], *arguments[:verb], *arguments[end:]]
 
 
+@cache
+def commands() -> tuple[CommandHook, ...]:
+    """Return all commands in their order: those of this package, and of extensions."""
+    rows = [*COMMANDS]
+    for added in hooks("commands"):
+        names = [row.name for row in rows]
+        if added.name not in names:
+            place = names.index(added.after) + 1 if added.after in names else len(rows)
+            rows.insert(place, added)
+    return tuple(rows)
+
+
 class Verbs(click.Group):
-    """A click group whose verbs are functions in modules of this package, imported on use."""
+    """A click group whose verbs are functions in other modules, imported on use."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, verb_first(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return [row.name for row in commands()]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS:
+        own = next((row for row in COMMANDS if row.name == name), None)
+        row = own or find_hook("commands", name)
+        if row is None:  # click suggests one of these
+            self.commands = {row.name: click.Command(row.name) for row in commands()}
             return None
-        (module,) = (module for module, verbs in MODULES.items() if name in verbs)
-        command: click.Command = getattr(importlib.import_module(f"myoedge.cli.{module}"), name)
+        command: click.Command = load(row.place)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl([(row.name, row.text) for row in commands()])
 
 
 @click.group(
     cls=Verbs,
-    commands={name: click.Command(name) for name in VERBS},
     epilog=EPILOG,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

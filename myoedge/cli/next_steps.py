@@ -167,17 +167,6 @@ def after_report(folder: Path, against: str | None, *, is_page: bool) -> str:
     return command("report", folder, "--open")
 
 
-def after_sweep(file: str, folder: Path, against: str | None) -> str:
-    """Return the next step after sweep: comparing a later sweep with this one, or reading the
-    comparison."""
-    if against is not None:
-        from myoedge.sweeps.results import WORSE_CODE
-
-        return f"{command('explain', WORSE_CODE)}   # what counts as worse"
-    later = command("sweep", file, "-o", f"{folder}-new", "--against", folder)
-    return f"{later}   # when something has changed"
-
-
 def at_a_model() -> str:
     """Return a command that inspects a model file of the current folder, or one that starts a new
     project if there is none."""

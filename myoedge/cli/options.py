@@ -63,7 +63,7 @@ def junit_file(file: str | None, suite: str) -> Iterator[Callable[[Callable[[], 
     suite   name of the test suite
     Errors: E220, E281 the file cannot be written, raised at once.
     """
-    from myoedge.reports.standard_files import error_xml
+    from myoedge.reports.junit import error_xml
     from myoedge.system.folder import check_file, write_file
 
     if file is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verbs that need no build: `myoedge init`, `sweep`, `doctor`, `explain`, `completion`."""
+"""Verbs that need no build: `myoedge init`, `doctor`, `explain`, `completion`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from myoedge.cli import next_steps
-from myoedge.cli.options import JUNIT, junit_file
 from myoedge.cli.shell import Terminal, common, echo
 from myoedge.errors import command
 
@@ -43,54 +42,6 @@ def init(terminal: Terminal, folder: str, **options: str | None) -> None:
     if not terminal.json_printed("init/1", {"written": paths}):
         echo("\n".join(f"wrote {name}" for name in paths))
     terminal.next(*next_steps.after_init(folder, written))
-
-
-@click.command("sweep")
-@click.argument("file", type=click.Path(), metavar="SWEEP.toml")
-@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/FILE-sweep.")
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Number of processes (default: processors).",
-)
-@click.option(
-    "--against",
-    type=click.Path(),
-    metavar="OLD",
-    help="Exit with 3 if a result is worse than in this sweep.",
-)
-@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.")
-@JUNIT
-@common
-def sweep(terminal: Terminal, file: str, junit: str | None, **options: Any) -> None:
-    """Build and simulate all combinations of models, budgets, options and operating points.
-
-    Results that DIR already contains are not computed again, even if the last run was interrupted.
-    DIR gets sweep.json, sweep.csv and sweep.html, and runs/ with one file per result.
-    """
-    from myoedge import api
-    from myoedge.reports.tables import show
-    from myoedge.sweeps.table import hidden, printed, said
-
-    with junit_file(junit, "myoedge sweep") as write_junit:
-        swept = api.sweep(file, **options, say=lambda text: terminal.progress(f"  {text}"))
-        write_junit(swept.junit)
-    result = {
-        "folder": str(swept.folder),
-        "computed": swept.computed,
-        "results": list(swept.results),
-        "regressions": [row.plain() for row in swept.regressions],
-    }
-    if not terminal.json_printed("sweep-run/1", result):
-        show(printed(swept.results, terminal.out.width), terminal.out)
-        lines = [*hidden(swept.results, terminal.out.width), *said(swept.results)]
-        for line in lines:
-            terminal.text(line, soft_wrap=True)
-    terminal.progress(f"tables and plots: {swept.folder / 'sweep.html'}")
-    api.check_regressions(swept)
-    terminal.next(next_steps.after_sweep(file, swept.folder, options["against"]))
 
 
 @click.group("plugin")

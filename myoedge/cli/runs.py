@@ -25,7 +25,7 @@ from myoedge.cli.shell import (
     warn,
     with_options,
 )
-from myoedge.errors import MyoedgeError, command, printable
+from myoedge.errors import MyoedgeError
 
 if TYPE_CHECKING:
     from myoedge.api import Build, Validation
@@ -262,38 +262,6 @@ def check(
     found.raise_worse()
 
 
-@click.command("advise")
-@click.argument("folder", type=click.Path(), required=False)
-@click.option(
-    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Number of builds in parallel."
-)
-@common
-def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
-    """Measure what would make a build better: at most five suggestions, each with its gain.
-
-    FOLDER is a build made on this computer; default: the newest below build/. Its network is built
-    and simulated again, with one change per build: this takes as long as up to ten builds.
-    Suggestions are also added to the report, under "What to do next".
-    """
-    from myoedge import api
-
-    build = chosen_build(terminal, folder)
-    advice = api.advise(build, jobs=jobs, say=lambda text: terminal.progress(f"  {text}"))
-    if not terminal.json_printed("advice/1", advice.plain()):
-        for suggestion in advice.suggestions:
-            how = _as_typed(suggestion.how, advice.folder).split("\n")
-            lines = (f"  {printable(line)}" for line in how)
-            terminal.text(printable(suggestion.text), *lines, soft_wrap=True)
-        better = len(advice.suggestions) or "none"
-        terminal.text(f"{advice.tried} builds measured: {better} better", soft_wrap=True)
-        if advice.cause:
-            terminal.text(advice.cause, soft_wrap=True)
-        if advice.refused:
-            terminal.text(f"cannot be built: {', '.join(advice.refused)}", soft_wrap=True)
-    warn(advice.unwritten)
-    terminal.next(command("report", build, "--open"))
-
-
 def _with_commands_here(build: Build) -> dict[str, Any]:
     """Return a build's report, with the commands of suggestions as typed in the current folder."""
     from myoedge.backends.arguments import recalled
@@ -306,11 +274,11 @@ def _with_commands_here(build: Build) -> dict[str, Any]:
         folder = recalled(build).folder
     except MyoedgeError:  # made on another computer
         return report
-    rows = [{**row, "how": _as_typed(row["how"], folder)} for row in advice["suggestions"]]
+    rows = [{**row, "how": as_typed(row["how"], folder)} for row in advice["suggestions"]]
     return {**report, "advice": {**advice, "suggestions": rows}}
 
 
-def _as_typed(how: str, folder: str) -> str:
+def as_typed(how: str, folder: str) -> str:
     """Return a suggestion's command for the current folder; TOML lines are unchanged."""
     is_elsewhere = how.startswith("myoedge ") and not _is_here(folder)
     return f"(cd {shlex.quote(folder)} && {how})" if is_elsewhere else how

@@ -41,11 +41,12 @@ def template_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "firmware_templates"
 
 
-def new_environment(*, escape: bool) -> Environment:
+def new_environment(*, escape: bool, folder: Path | None = None) -> Environment:
     """Return the jinja2 environment for templates: undefined names are errors, blocks leave no
     blank lines. Translated templates are cached, as Python's modules are.
 
     escape   whether values are escaped for HTML
+    folder   of an extension's templates, which may include those of firmware_templates
     """
     from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
     from jinja2.bccache import Bucket, bc_magic
@@ -66,7 +67,7 @@ def new_environment(*, escape: bool) -> Environment:
 
     return Environment(
         bytecode_cache=TemplateCache(),
-        loader=FileSystemLoader(template_dir()),
+        loader=FileSystemLoader([*filter(None, (folder,)), template_dir()]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -76,9 +77,12 @@ def new_environment(*, escape: bool) -> Environment:
 
 
 @cache
-def environment() -> Environment:
-    """Return the environment for C templates."""
-    env = new_environment(escape=False)
+def environment(folder: Path | None = None) -> Environment:
+    """Return the environment for C templates.
+
+    folder   of an extension's templates
+    """
+    env = new_environment(escape=False, folder=folder)
     env.filters["dims"] = lambda shape: "".join(f"[{n}]" for n in shape)
     env.filters["floats"] = floats
     env.filters["quoted"] = json.dumps
@@ -87,9 +91,12 @@ def environment() -> Environment:
     return env
 
 
-def render(name: str, values: Mapping[str, Any]) -> str:
-    """Render a template; a missing value is an error."""
-    return environment().get_template(name).render(values)
+def render(name: str, values: Mapping[str, Any], folder: Path | None = None) -> str:
+    """Render a template; a missing value is an error.
+
+    folder   of an extension's templates
+    """
+    return environment(folder).get_template(name).render(values)
 
 
 def initializer(values: Array, indent: str = "    ", width: int = 96) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 from myoedge.errors import MyoedgeError, command
 from myoedge.reports.diff import Change, paired_facts
 from myoedge.reports.facts import TOLERATED, value_at
+from myoedge.reports.junit import JunitCase, junit_xml
 from myoedge.reports.report_json import Report
-from myoedge.reports.standard_files import JunitCase, junit_xml
 from myoedge.system.notebook import Card, Tabular
 
 BOUNDS = {**TOLERATED, "cycles": 0.02}

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import BACKENDS
@@ -75,9 +76,12 @@ def report_html(report: Report) -> str:
 
 
 @cache
-def environment() -> Environment:
-    """Return the jinja2 environment of the HTML pages, which escapes text."""
-    env = new_environment(escape=True)
+def environment(folder: Path | None = None) -> Environment:
+    """Return the jinja2 environment of the HTML pages, which escapes text.
+
+    folder   of an extension's templates
+    """
+    env = new_environment(escape=True, folder=folder)
     env.globals.update(
         adaptation_table=adaptation_table,
         backends=BACKENDS,

@@ -21,11 +21,11 @@ from myoedge.backends.simulator import run_firmware
 from myoedge.codegen.project import Sources
 from myoedge.codegen.sdk_application import SDK_FOLDER, build_digest, marker
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.zoo.all_convnet import hd
+from myoedge.extensions.zoo.emg2qwerty import kao
 from myoedge.simulator import Program, read_elf, simulate
 from myoedge.system import toolchain, tools
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
-from myoedge.zoo.all_convnet import hd
-from myoedge.zoo.emg2qwerty import kao
 from tests.boards import sdk
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, small_network

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import myoedge
+from myoedge.extensions.zoo.all_convnet import hd
 from myoedge.operators.base import OPS
-from myoedge.zoo.all_convnet import hd
 from tests.conftest import ROOT, save_exported
 
 

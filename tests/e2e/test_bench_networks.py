@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.zoo.all_convnet import hd
+from myoedge.extensions.zoo.all_convnet import hd
 from tests.conftest import save_exported
 from tests.support.networks.small import autoencoder, mobilenet, resnet8
 

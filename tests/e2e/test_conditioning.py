@@ -13,10 +13,10 @@ from scipy import signal
 from torch import nn
 
 import myoedge
+from myoedge.extensions.zoo.emg2qwerty import LogSpectrogram
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.quantization.sqnr import quantized_inputs, real_values
-from myoedge.zoo.emg2qwerty import LogSpectrogram
 from tests.conftest import save_exported
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.zoo import emg2qwerty
+from myoedge.extensions.zoo import emg2qwerty
 from tests.conftest import save_exported
 
 # frames, multiplications of the model, and how many of them a cycle: weights come from L3

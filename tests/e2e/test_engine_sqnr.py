@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
+from myoedge.extensions.zoo import emg2qwerty, tinymyo
+from myoedge.extensions.zoo.all_convnet import hd
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.engines import EngineIntegers, EngineRules
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
-from myoedge.zoo import emg2qwerty, tinymyo
-from myoedge.zoo.all_convnet import hd
 from tests.e2e.test_tinymyo_heads import graph_of
 from tests.support.networks.small import autoencoder, keywords, mobilenet, resnet8
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import myoedge
-from myoedge.zoo.emg2qwerty import FRAME, HOP, LogSpectrogram
+from myoedge.extensions.zoo.emg2qwerty import FRAME, HOP, LogSpectrogram
 from tests.conftest import save_exported
 
 RECORDING = Path(__file__).parents[2] / "examples" / "data" / "libemg_myo.npz"

@@ -18,8 +18,8 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.samples import given_data
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.zoo import emg2qwerty
 from myoedge.numerics.arrays import Array
-from myoedge.zoo import emg2qwerty
 from tests.conftest import Ran, edit_as_if_generated, of_networks, save_exported
 from tests.support.networks.causal import (
     Convolution,

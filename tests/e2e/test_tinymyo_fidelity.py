@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from myoedge.extensions.zoo import tinymyo
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread, run_int
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.sqnr import quantized_inputs, real_values
-from myoedge.zoo import tinymyo
 from tests.e2e.test_tinymyo_heads import graph_of, windows
 from tests.support.searches import searched, workshop_of
 

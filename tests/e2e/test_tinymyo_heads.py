@@ -14,12 +14,12 @@ import pytest
 import torch
 
 import myoedge
+from myoedge.extensions.zoo import recordings, tinymyo
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
-from myoedge.zoo import recordings, tinymyo
 from tests.e2e.test_on_chip import has_gvsoc
 
 MYO = Path(__file__).resolve().parents[2] / "examples" / "data" / "libemg_myo.npz"

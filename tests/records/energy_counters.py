@@ -18,7 +18,7 @@ import torch
 
 import myoedge
 from myoedge.backends.measurement import Activity
-from myoedge.zoo import tinymyo
+from myoedge.extensions.zoo import tinymyo
 from tests.conftest import ROOT, save_exported
 from tests.support.networks.small import autoencoder, keywords, mobilenet, resnet8
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import myoedge
-from myoedge.zoo import emg2qwerty
+from myoedge.extensions.zoo import emg2qwerty
 from tests.conftest import save_exported
 from tests.records import network_cycles, tinymyo_cost
 from tests.support import pages

@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.zoo import emg2qwerty
-from myoedge.zoo.all_convnet import hd
+from myoedge.extensions.zoo import emg2qwerty
+from myoedge.extensions.zoo.all_convnet import hd
 from tests.conftest import ROOT, save_exported
 from tests.support.limits import l2_of_data
 from tests.support.networks.loops import ClosedForm, Decoder, LiquidTime, Spikes

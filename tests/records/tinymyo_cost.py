@@ -24,9 +24,9 @@ import torch
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.samples import real_samples
+from myoedge.extensions.zoo import tinymyo
 from myoedge.simulator import Program, RunOptions, Simulation
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
-from myoedge.zoo import tinymyo
 from tests.conftest import ROOT, save_exported
 from tests.e2e.test_tinymyo_heads import windows
 from tests.support.pages import head, markdown, put

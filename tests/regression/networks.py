@@ -174,20 +174,20 @@ def _emg(shape: Shape, count: int) -> Array:
 
 
 def _tinymyo(name: str, shape: Shape, **options: Any) -> Made:
-    from myoedge.zoo import tinymyo
+    from myoedge.extensions.zoo import tinymyo
 
     _seeded(3)
     return Made(getattr(tinymyo, name)(**options).eval(), [_emg(shape, 4)])
 
 
 def _emg2qwerty(name: str, frames: int) -> Made:
-    from myoedge.zoo import emg2qwerty
+    from myoedge.extensions.zoo import emg2qwerty
 
     return _of(getattr(emg2qwerty, name), (frames, 1, 2, 16, 33))
 
 
 def _all_convnet() -> Made:
-    from myoedge.zoo import all_convnet
+    from myoedge.extensions.zoo import all_convnet
 
     return _of(all_convnet.hd, (1, 1, 16, 8))
 

@@ -14,8 +14,8 @@ from torch import nn
 
 import myoedge
 from myoedge.building.config import Found, from_tables
+from myoedge.extensions.zoo import all_convnet
 from myoedge.numerics.arrays import Array
-from myoedge.zoo import all_convnet
 from tests.conftest import save_exported
 from tests.sensor.applications import ADS1298
 

@@ -18,13 +18,13 @@ from myoedge.building.quantized import Known
 from myoedge.building.sample_conditions import unlike_labels
 from myoedge.building.warning_rules import SCALES, are_of_scale
 from myoedge.errors import Notice
+from myoedge.extensions.sweeps.executors import work
+from myoedge.extensions.sweeps.results import keep, kept, table_json
+from myoedge.extensions.sweeps.settings import read_sweep
+from myoedge.extensions.sweeps.table import best_in_budgets
+from myoedge.extensions.sweeps.tasks import tasks
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.evaluation import Evaluation, chance, find_label_permutation
-from myoedge.sweeps.executors import work
-from myoedge.sweeps.results import keep, kept, table_json
-from myoedge.sweeps.settings import read_sweep
-from myoedge.sweeps.table import best_in_budgets
-from myoedge.sweeps.tasks import tasks
 from tests.conftest import save_exported
 from tests.support.schemas import check
 from tests.support.warning_rules import warnings_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from myoedge.zoo.beam import Ngrams, SearchOptions, decode, trained
+from myoedge.extensions.zoo.beam import Ngrams, SearchOptions, decode, trained
 
 TEXT = "the cat and the hat and the rat that sat " * 4
 

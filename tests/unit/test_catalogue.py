@@ -38,7 +38,7 @@ SHARED = {
         "frontend.torch.preflight",
     },  # not of this torch
     "E109": {
-        "integrations.huggingface",
+        "extensions.integrations.huggingface",
         "frontend.torch.checkpoint",
         "frontend.torch.consistent",
         "frontend.torch.export",
@@ -76,7 +76,10 @@ SHARED = {
         "codegen.names",
         "targets.chip",
     },  # a choice that there is not
-    "E202": {"building.model_inputs", "sweeps.advise"},  # no model, nor one of a build any more
+    "E202": {
+        "building.model_inputs",
+        "extensions.sweeps.advise",
+    },  # no model, nor one of a build any more
     # unusable samples: what comes next is the remedy
     **{code: {"building.warning_rules", "errors"} for code in ("W205", "W207", "W208", "W209")},
     "E205": {"frontend.torch.factory", "building.project_template"},  # no example inputs
@@ -166,25 +169,32 @@ SHARED = {
         "cli.shell",
         "api.reports",
     },  # no whole build
-    "E221": {"system.folder", "integrations.huggingface"},  # a folder that holds other files
+    "E221": {
+        "system.folder",
+        "extensions.integrations.huggingface",
+    },  # a folder that holds other files
     "E243": {"simulator.machine", "simulator.disturbance"},  # no such place: a dump, a fault
-    "E260": {"sweeps.tasks", "sweeps.settings"},  # a sweep's file
+    "E260": {"extensions.sweeps.tasks", "extensions.sweeps.settings"},  # a sweep's file
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
     "E301": {"building.request", "plan.l3.weight_streaming"},  # by the graph, by its plan
     "E302": {"building.budget", "building.energy", "reports.budget"},  # over budget
-    "E305": {"reports.check", "sweeps.results"},  # a build, a sweep that is worse
+    "E305": {"reports.check", "extensions.sweeps.results"},  # a build, a sweep that is worse
     "E304": {"building.budget", "plan.l1.no_tiling"},  # a layer without a tile
     "E247": {"quantization.recordings.reading", "system.regular_files"},  # too large
     "W304": {"building.confirm", "building.finished_build"},  # the simulator is not compiled
-    "E401": {"building.confirm", "building.golden_check", "sweeps.results"},  # outputs differ
+    "E401": {
+        "building.confirm",
+        "building.golden_check",
+        "extensions.sweeps.results",
+    },  # outputs differ
     "E501": {
-        "integrations.huggingface",
-        "integrations.lightning",
-        "integrations.mlflow",
+        "extensions.integrations.huggingface",
+        "extensions.integrations.lightning",
+        "extensions.integrations.mlflow",
         "__init__",
         "backends.gvsoc_sdk",
         "reports.figures",
-        "reports.standard_files",
+        "extensions.evidence.bill_of_materials",
         "system.notebook",
         "system.tools",
         "system.toolchain",
@@ -194,7 +204,7 @@ SHARED = {
         "power.calibrate",
         "passes.condition",
         "quantization.recordings.libraries",
-        "sweeps.executors",
+        "extensions.sweeps.executors",
         "backends.console",
         "backends.openocd",
         "backends.flashing",
@@ -210,6 +220,7 @@ SHARED = {
     "E257": {
         "building.plugins",
         "codegen.library",
+        "extension",
         "operators.base",
         "operators.cases",
         "operators.import_rows",

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from myoedge.building.config import find
 from myoedge.cli.shell import Terminal
 from myoedge.errors import MyoedgeError
-from myoedge.sweeps.settings import read_sweep
+from myoedge.extensions.sweeps.settings import read_sweep
 from myoedge.system.control_characters import document_bytes, with_controls, without_controls
 from myoedge.targets.boards import read_board
 from tests.conftest import ROOT, Ran

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from myoedge.extensions.zoo import emg2qwerty
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
-from myoedge.zoo import emg2qwerty
 
 SIZES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "tds": (emg2qwerty.tds, 5_293_315),

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge import MyoedgeError
+from myoedge.extensions.sweeps import table
+from myoedge.extensions.sweeps.results import regressions
+from myoedge.extensions.sweeps.settings import Bounds
 from myoedge.numerics.arrays import Array
 from myoedge.reports.diff import Changes, compare
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
 from myoedge.reports.fidelity import at_outputs
-from myoedge.sweeps import table
-from myoedge.sweeps.results import regressions
-from myoedge.sweeps.settings import Bounds
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.support.schemas import check

@@ -23,11 +23,11 @@ from myoedge import api
 from myoedge.backends.flashing import FlashResult
 from myoedge.backends.meter import MeasuredEnergy
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.sweeps.advise import Advice
+from myoedge.extensions.sweeps.suggestions import Suggestion
+from myoedge.extensions.sweeps.sweep import Swept
 from myoedge.power.calibrate import Measured, Residual
 from myoedge.reports.diff import Changes, compare
-from myoedge.sweeps.advise import Advice
-from myoedge.sweeps.suggestions import Suggestion
-from myoedge.sweeps.sweep import Swept
 from myoedge.system.extras import install_command
 from myoedge.system.notebook import MOST_ROWS, Card, PlainText, Shown, Tabular, card_html, framed
 from myoedge.system.notebook import cell as shown

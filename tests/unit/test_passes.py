@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import myoedge.passes
+from myoedge.extensions.zoo import all_convnet
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import RewritePattern, rewrite_pattern
@@ -22,7 +23,6 @@ from myoedge.operators.base import OPS
 from myoedge.operators.checks import check
 from myoedge.operators.graph_builder import GraphBuilder, channels_first, transpose
 from myoedge.passes import prepare
-from myoedge.zoo import all_convnet
 from tests.support.oracles.conv_attributes import attributes
 from tests.support.oracles.torch import Net, agrees, randomized, seeded
 

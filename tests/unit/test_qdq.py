@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from myoedge.building.loading import load_model
 from myoedge.codegen.qdq import qdq_model
+from myoedge.extensions.zoo.all_convnet import hd
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.input_normalization import InputNormalization
 from myoedge.graph.ir import Graph, Node
@@ -43,7 +44,6 @@ from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure, quantized_inputs, real_values
 from myoedge.targets import find_chip
-from myoedge.zoo.all_convnet import hd
 from tests.conftest import thinned
 from tests.ops.harness import drawn
 from tests.support.onnx.models import saved_bytes

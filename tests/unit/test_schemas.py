@@ -19,7 +19,7 @@ import myoedge
 from myoedge.backends.flashing import FlashResult
 from myoedge.backends.meter import MeasuredEnergy
 from myoedge.catalogue import schemas
-from myoedge.cli import VERBS
+from myoedge.cli import commands
 from tests.conftest import ROOT
 from tests.conftest import myoedge as command
 from tests.support.schemas import FILES, check, check_folder, validators
@@ -52,7 +52,8 @@ def test_a_schema_is_one(name: str) -> None:
 
 
 def test_every_result_has_a_schema_and_every_schema_a_result() -> None:
-    sources = (path.read_text() for path in (ROOT / "myoedge" / "cli").glob("*.py"))
+    rooms = (ROOT / "myoedge" / name for name in ("cli", "extensions"))
+    sources = (path.read_text() for room in rooms for path in room.rglob("*.py"))
     printed = {name for text in sources for name in re.findall(r'json_printed\(\s*"([^"]+)"', text)}
     known = {name.removeprefix("myoedge.") for name in validators()}
     assert printed <= known
@@ -133,4 +134,4 @@ def test_flags_stand_before_the_verb_too(tmp_path: Path) -> None:
     assert command("-V", cwd=tmp_path).out.startswith("myoedge, version ")
     for shell in ("bash", "zsh", "fish"):
         assert "_MYOEDGE_COMPLETE" in command("completion", shell, cwd=tmp_path).out
-    assert {"completion", "explain"} <= {*VERBS}
+    assert {"completion", "explain"} <= {row.name for row in commands()}

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.zoo import emg2qwerty
+from myoedge.extensions.zoo.emg2qwerty import LogSpectrogram, SpectrogramNorm
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -21,8 +23,6 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
-from myoedge.zoo import emg2qwerty
-from myoedge.zoo.emg2qwerty import LogSpectrogram, SpectrogramNorm
 from tests.support.networks.small import Function
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")

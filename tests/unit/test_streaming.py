@@ -23,6 +23,7 @@ from myoedge.building import stream_rate
 from myoedge.building.budget import Budget
 from myoedge.building.config import StreamTable
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.zoo import emg2qwerty
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -42,7 +43,6 @@ from myoedge.streaming.stream_json import from_json, to_json
 from myoedge.streaming.time_axis import follow_time
 from myoedge.system.folder import to_json as json_text
 from myoedge.targets.gap9.chip import GAP9
-from myoedge.zoo import emg2qwerty
 from tests.support.networks.causal import (
     Convolution,
     Counted,

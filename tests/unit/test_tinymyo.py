@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from myoedge.zoo import tinymyo
+from myoedge.extensions.zoo import tinymyo
 
 # parameters, MACs in millions, input: counted on upstream's own code
 COUNTED = {

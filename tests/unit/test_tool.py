@@ -28,9 +28,9 @@ from myoedge.backends import doctor
 from myoedge.catalogue import entries
 from myoedge.cli import main
 from myoedge.errors import MyoedgeError
-from myoedge.integrations.huggingface import save_model_folder
-from myoedge.integrations.lightning import firmware_callback
-from myoedge.integrations.mlflow import log_build
+from myoedge.extensions.integrations.huggingface import save_model_folder
+from myoedge.extensions.integrations.lightning import firmware_callback
+from myoedge.extensions.integrations.mlflow import log_build
 from myoedge.system import cache, toolchain, tools
 from myoedge.system.extras import install_command
 from myoedge.system.library import build_library

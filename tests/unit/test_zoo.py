@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myoedge.zoo import all_convnet, recordings
+from myoedge.extensions.zoo import all_convnet, recordings
 
 ROOT = Path(__file__).resolve().parents[2]
 MYO = ROOT / "examples" / "data" / "libemg_myo.npz"
@@ -159,7 +159,7 @@ def test_the_recording_is_whole() -> None:
 
 
 def test_recordings_need_no_torch() -> None:
-    code = "import sys, myoedge.zoo.recordings; sys.exit('torch' in sys.modules)"
+    code = "import sys, myoedge.extensions.zoo.recordings; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

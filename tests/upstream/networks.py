@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from myoedge.zoo import all_convnet, emg2qwerty
+from myoedge.extensions.zoo import all_convnet, emg2qwerty
 from tests.records.tinymyo_cost import FULL
 from tests.upstream import femba, wristband
 from tests.upstream.semg.published import (

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from myoedge.zoo.emg2qwerty import TDSConv2dBlock, TDSFullyConnectedBlock
+from myoedge.extensions.zoo.emg2qwerty import TDSConv2dBlock, TDSFullyConnectedBlock
 from tests.upstream.semg.blocks import Causal, Concatenated, Flip, Mean, Permuted, Sum, mlp
 
 

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Extensions: what a package adds to myoedge, without a change of its core.
+
+EXTENSION = Extension(commands=(CommandHook("monitor", "decode packets", "mine.cli:monitor"),))
+
+[project.entry-points."myoedge.extensions"]
+mine = "mine:EXTENSION"
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from myoedge.errors import MyoedgeError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "myoedge.extensions"  # entry points of installed packages; and the package of our own
+
+
+@dataclass(frozen=True)
+class CommandHook:
+    """A command of the command line.
+
+    name     word after `myoedge`
+    text     what it does, in the list of commands: "package builds for a product"
+    place    "module:name" of its click command, imported on use
+    after    command that it follows in the list; "": the end
+    """
+
+    name: str
+    text: str
+    place: str
+    after: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extension:
+    """Additions of a package to myoedge.
+
+    commands   of the command line
+    """
+
+    commands: tuple[CommandHook, ...] = ()
+
+
+def load(place: str) -> Any:
+    """Import an object by its place, "module:name"."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def hooks(kind: str) -> Iterator[Any]:
+    """Yield the hooks of a kind: of the extensions of this package by name, then of those of other
+    installed packages, which are loaded when they are reached.
+
+    kind   field of Extension
+    Errors: E257 an entry point that cannot be loaded.
+    """
+    for extension in chain.from_iterable(each() for each in (_own, _installed)):
+        yield from getattr(extension, kind)
+
+
+def find_hook(kind: str, name: str) -> Any | None:
+    """Return the first hook of a kind with this name; None if there is none. Errors: E257."""
+    return next((row for row in hooks(kind) if row.name == name), None)
+
+
+@cache
+def _own() -> tuple[Extension, ...]:
+    folder = importlib.import_module(GROUP).__path__
+    names = sorted(row.name for row in pkgutil.iter_modules(folder))
+    return tuple(load(f"{GROUP}.{name}:EXTENSION") for name in names)
+
+
+@cache
+def _installed() -> tuple[Extension, ...]:
+    from importlib import metadata
+
+    points = sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
+    return tuple(_extension_of(point) for point in points)
+
+
+def _extension_of(point: EntryPoint) -> Extension:
+    """Load an entry point. Errors: E257 it cannot be loaded, or is no extension."""
+    package = point.dist.name if point.dist else point.module
+    facts, tries = {"package": package}, [f"pip uninstall {package}"]
+    try:
+        found = point.load()
+    except Exception as error:
+        title = f"the extension {point.name} cannot be loaded"
+        raise MyoedgeError("E257", title, facts | {"cause": repr(error)}, tries) from error
+    if not isinstance(found, Extension):
+        facts |= {"needs": "myoedge.extension.Extension", "has": repr(found)}
+        raise MyoedgeError("E257", f"{point.value} is no extension", facts, tries)
+    return found

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evidence for a build's requirements: comparisons with the reference, simulated runs, and an
+analysis of the linked program. It supports an IEC 62304 file; it certifies nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from myoedge.backends.equivalence import cases, chip_inputs, same_outputs
+from myoedge.backends.samples import given_samples, golden_sample, random_samples
+from myoedge.codegen.render import render
+from myoedge.extensions.evidence.bill_of_materials import software_bill
+from myoedge.extensions.evidence.call_graph import CallGraph, call_graph
+from myoedge.extensions.evidence.data_dependence import DataDependence, data_dependences
+from myoedge.operators.interpreter import one_blas_thread
+from myoedge.reports.wording import layer_names, operator
+from myoedge.system.control_characters import document_bytes
+from myoedge.system.folder import to_json
+from myoedge.system.notebook import Card, Tabular
+
+if TYPE_CHECKING:
+    from myoedge.backends.build import Build
+    from myoedge.backends.measurement import Measurement
+    from myoedge.quantization.samples import Data
+
+FOLDER = Path(__file__).parent  # of the templates
+FILES = ("evidence.json", "evidence.md", "sbom.cdx.json", "misra.md")
+ENTRY = "_start"
+CONTROLLER, CORE = "me_fabric_controller", "me_cluster_core"  # functions that crt0.S starts
+ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "free", "sbrk", "_sbrk"))
+FLOAT_ROUTINE = re.compile(r"__[a-z]*[sd]f[a-z0-9]*")  # of compiler-rt: __addsf3, __fixdfsi
+LOOP = re.compile(r"\b(?:for|while) \(.*")
+COUNTED = re.compile(r"for \(int32_t (\w+) = 0; \1 < \d+; \1(?:\+\+| \+= \d+)\)")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A requirement of a build, and the evidence for it.
+
+    key        such as "EXACT-1"
+    text       the requirement
+    shown      whether the evidence shows it; None if the build sets no limit
+    value      measured, counted or found value
+    evidence   "test", "measurement" or "analysis", and how to repeat it
+    """
+
+    key: str
+    text: str
+    shown: bool | None
+    value: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class LayerRange:
+    """Minimum and maximum simulated cycles of a layer over all inputs; values, instruction caches
+    and waiting cores cause the difference.
+
+    layer   tensor that the layer writes
+    name    its module paths in the network and its operator: "encoder.0 + 1 (conv1d + relu)"
+    """
+
+    layer: str
+    name: str
+    cycles_min: int
+    cycles_max: int
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A core's stack.
+
+    core             the core
+    bound_bytes      upper bound of its use; None with recursion or an unknown frame
+    reserved_bytes   its size
+    """
+
+    core: str
+    bound_bytes: int | None
+    reserved_bytes: int
+
+    @property
+    def fits(self) -> bool:
+        return self.bound_bytes is not None and self.bound_bytes <= self.reserved_bytes
+
+
+@dataclass(frozen=True)
+class Evidence(Tabular):
+    """Requirements of a build with their evidence.
+
+    name           name of the network
+    model          its integer digest (<PREFIX>_DIGEST in C)
+    requirements   the requirements
+    inputs         number of inputs of the simulated run
+    cycles         smallest and largest number of cycles of an inference
+    layers         range of cycles of each layer
+    compared       number of samples whose executed instructions were compared; 1: with no other
+    dependences    functions whose executed instructions depend on the input
+    stacks         stacks of the cores
+    digests        file of the build -> SHA-256
+    """
+
+    name: str
+    model: str
+    requirements: tuple[Requirement, ...]
+    inputs: int
+    cycles: tuple[int, int]
+    layers: tuple[LayerRange, ...]
+    compared: int
+    dependences: tuple[DataDependence, ...]
+    stacks: tuple[Stack, ...]
+    digests: Mapping[str, str]
+
+    @cached_property
+    def bom(self) -> str:
+        """Return the software bill of materials in CycloneDX's JSON. Errors: E501."""
+        return software_bill(self.name, self.digests)
+
+    def files(self) -> dict[str, bytes]:
+        """Return evidence.json, evidence.md, sbom.cdx.json and misra.md; equal builds and tools
+        give equal bytes. Errors: E501."""
+        texts = (
+            to_json({"schema": "myoedge.evidence/1", **self.document()}),
+            render("evidence.md.j2", {"evidence": self}, FOLDER),
+            self.bom,
+            (FOLDER / "misra.md").read_text(encoding="utf-8"),
+        )
+        return {name: document_bytes(text) for name, text in zip(FILES, texts, strict=True)}
+
+    def names(self, layers: Iterable[str]) -> str:
+        """Return the module paths of layers as text, by the tensors that they write."""
+        known = {row.layer: row.name for row in self.layers}
+        return ", ".join(known[layer] for layer in layers)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no requirement failed."""
+        return all(row.shown is not False for row in self.requirements)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row per requirement."""
+        return [asdict(row) for row in self.requirements]
+
+    def document(self) -> dict[str, Any]:
+        """Return all results with the keys of evidence.json."""
+        return {
+            "name": self.name,
+            "integer_digest": self.model,
+            "complete": self.is_complete,
+            "requirements": self.rows(),
+            "inputs": self.inputs,
+            "cycles": {"min": self.cycles[0], "max": self.cycles[1]},
+            "layers": [asdict(row) for row in self.layers],
+            "compared_samples": self.compared,
+            "data_dependences": [asdict(row) for row in self.dependences],
+            "stacks": [asdict(row) for row in self.stacks],
+            "sha256": dict(self.digests),
+        }
+
+    def _card(self) -> Card:
+        verdict = "all shown" if self.is_complete else "NOT all shown"
+        return Card(f"{self.name}: requirements {verdict}", rows=self.rows())
+
+
+def collect_evidence(
+    build: Build, exact: Mapping[str, bool | None], given: Data | None, drawn: int
+) -> Evidence:
+    """Run the build on the simulated chip and analyse its program; return its requirements with the
+    evidence.
+
+    exact   backend -> whether it gave the reference's integers, from `validate`
+    given   samples to run in addition to the golden sample
+    drawn   number of random inputs to run in addition
+    """
+    own = () if given is None else given_samples(build, given)
+    random = random_samples(build.network, build.stream, drawn)
+    samples = [*chain([golden_sample(build, short=True)], own, random)]
+    with one_blas_thread():
+        runs = [*cases(build.network, build.stream, samples)]
+    measured, _ = build.simulate(chip_inputs(build.stream, runs))
+    graph = call_graph(build.program, (ENTRY, CONTROLLER, CORE))
+    stacks = (*_stacks(build, graph),)
+    cycles = [run.cycles for run in measured.inferences]
+    found = (
+        *_exactness(exact, same_outputs(runs, measured), len(runs)),
+        *_memory(build),
+        _latency(build, max(cycles)),
+        *_program(build, graph, stacks),
+        _loops(build.written("src/network.c").decode()),
+    )
+    model = build.report["model"]
+    return Evidence(
+        name=model["name"],
+        model=model["integer_digest"],
+        requirements=found,
+        inputs=len(runs),
+        cycles=(min(cycles), max(cycles)),
+        layers=(*_layer_ranges(build, measured),),
+        compared=len(samples),
+        dependences=(*data_dependences(build, samples, graph),),
+        stacks=stacks,
+        digests={name: build.digests[name] for name in sorted(build.digests)},
+    )
+
+
+def _exactness(
+    exact: Mapping[str, bool | None], is_same: bool, count: int
+) -> Iterator[Requirement]:
+    text = "The C code computes the integers of the NumPy reference"
+    for key, backend, scope in (
+        ("EXACT-1", "host", "C on the host"),
+        ("EXACT-2", "simulator", "simulated chip"),
+    ):
+        value = "every layer equal" if exact.get(backend) else "differs"
+        command = f"test: myoedge validate BUILD --on {backend}"
+        yield Requirement(key, f"{text}: {scope}", bool(exact.get(backend)), value, command)
+    value = f"{count:,} inputs, outputs {'equal' if is_same else 'differ'}"
+    yield Requirement(
+        "EXACT-3", f"{text}: simulated chip, more inputs", is_same, value, "test: this run"
+    )
+
+
+def _memory(build: Build) -> Iterator[Requirement]:
+    memory, target = build.report["memory"], build.report["target"]
+    used = {"l1": memory["l1_planned_bytes"], "l2": memory["l2_peak_bytes"] + memory["code_bytes"]}
+    for key, level in (("MEM-1", "l1"), ("MEM-2", "l2")):
+        size = target[f"{level}_bytes"]
+        text = f"Data, stacks and code fit {level.upper()}"
+        value = f"{used[level]:,} of {size:,} bytes"
+        yield Requirement(
+            key, text, used[level] <= size, value, "analysis: plan.json and the linker"
+        )
+
+
+def _latency(build: Build, cycles: int) -> Requirement:
+    limit_s, clock_hz = build.report["budget"]["latency_s"], build.report["target"]["clock_hz"]
+    value = (
+        f"at most {cycles:,} cycles, {1e3 * cycles / clock_hz:.3f} ms at {clock_hz / 1e6:.0f} MHz"
+    )
+    limit = "no [budget] latency" if limit_s is None else f"limit {1e3 * limit_s:.3f} ms"
+    shown = None if limit_s is None else cycles / clock_hz <= limit_s
+    text = "An inference ends within [budget] latency"
+    return Requirement("TIME-1", text, shown, f"{value}; {limit}", "measurement: simulated chip")
+
+
+def _stacks(build: Build, graph: CallGraph) -> Iterator[Stack]:
+    symbols = build.program.symbols
+    for core, root, size in (
+        ("the fabric controller", CONTROLLER, "me_fc_stack_bytes"),
+        ("each cluster core", CORE, "me_stack_bytes"),
+    ):
+        is_known = not graph.recursion and not _unknown_frames(graph)
+        yield Stack(core, graph.stack_bytes(root) if is_known else None, symbols[size])
+
+
+def _unknown_frames(graph: CallGraph) -> list[str]:
+    """Return functions with a stack frame of variable size, except ENTRY, which sets each core's
+    stack pointer."""
+    frames = graph.functions.items()
+    return sorted(name for name, f in frames if not f.is_frame_known and name != ENTRY)
+
+
+def _program(build: Build, graph: CallGraph, stacks: Sequence[Stack]) -> Iterator[Requirement]:
+    how = "analysis: instructions of firmware.elf"
+    names = graph.functions.keys()
+    allocators = sorted(names & ALLOCATORS)
+    yield _absence("ALLOC-1", "No memory is allocated at run time", allocators, "allocators", how)
+    floats = sorted(filter(FLOAT_ROUTINE.fullmatch, names))
+    yield _absence("INT-1", "No floating-point arithmetic", floats, "floating-point routines", how)
+    circle = " -> ".join(graph.recursion)
+    value = circle or f"{len(names):,} functions, no circle of calls"
+    yield Requirement("CALL-1", "No recursion", not circle, value, how)
+    missing = graph.unreached
+    text = "The call graph is complete: every linked function is reached from a core's start"
+    yield _absence("CALL-2", text, missing, "functions whose caller is unknown", how)
+    for number, stack in enumerate(stacks, 1):
+        bound = "unknown" if stack.bound_bytes is None else f"{stack.bound_bytes:,}"
+        value = f"at most {bound} of {stack.reserved_bytes:,} bytes"
+        text = f"The stack of {stack.core} suffices"
+        yield Requirement(f"STACK-{number}", text, stack.fits, value, how)
+
+
+def _absence(key: str, text: str, found: Sequence[str], noun: str, how: str) -> Requirement:
+    value = f"{noun}: {', '.join(found[:5])}" if found else f"no {noun}"
+    return Requirement(key, text, not found, value, how)
+
+
+def _loops(network: str) -> Requirement:
+    """Return the requirement that all loops of network.c have constant bounds; kernels get their
+    bounds as arguments from network.c."""
+    loops = LOOP.findall(network)
+    others = [loop for loop in loops if not COUNTED.match(loop)]
+    value = f"{len(loops) - len(others)} of {len(loops)}"
+    value += f"; not constant: {others[0]}" if others else ""
+    text = "Loops of network.c have constant bounds"
+    return Requirement("LOOP-1", text, not others, value, "analysis: src/network.c")
+
+
+def _layer_ranges(build: Build, measured: Measurement) -> Iterator[LayerRange]:
+    places = layer_names(build.report)
+    names = {x["name"]: f"{places[x['name']]} ({operator(x)})" for x in build.report["layers"]}
+    for layer, costs in zip(
+        build.layer_names,
+        zip(*(run.layers for run in measured.inferences), strict=True),
+        strict=True,
+    ):
+        cycles = [cost.cycles for cost in costs]
+        yield LayerRange(layer, names[layer], min(cycles), max(cycles))

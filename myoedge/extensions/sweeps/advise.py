@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Suggestions to improve a build, measured by building and simulating variations of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import myoedge
+from myoedge.backends.arguments import Arguments, build_command, inside, recalled
+from myoedge.backends.build import Build
+from myoedge.backends.report_folder import REPLACED
+from myoedge.building.build_files import at_operating_point, report_files
+from myoedge.building.config import Found, find
+from myoedge.building.energy import coefficients
+from myoedge.building.model_inputs import NAMED
+from myoedge.building.stream_rate import keeps_up
+from myoedge.errors import MyoedgeError, Notice, set_in
+from myoedge.extensions.sweeps.executors import RESULTS, on_processes
+from myoedge.extensions.sweeps.suggestions import Suggestion, figures, suggestions
+from myoedge.extensions.sweeps.variations import BASE, Variation, variations
+from myoedge.reports import speed
+from myoedge.reports.budget import broken_latency
+from myoedge.reports.report_json import Report
+from myoedge.system import tools
+from myoedge.system.notebook import Card, Tabular
+from myoedge.targets import find_chip
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A variation of a build, with the report of its own build.
+
+    variation   the variation
+    report      report of its build; None if it ended with an error
+    code        code of that error
+    digests     file name -> sha256 of its build, without reports
+    """
+
+    variation: Variation
+    report: Report | None
+    code: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Advice(Tabular):
+    """Measured suggestions for a build.
+
+    suggestions   the suggestions, the best first
+    tried         number of measured builds
+    refused       variations that cannot be built, with the code of the error: "16 bits at conv2
+                  (E244)"
+    cause         what takes the time if layers mostly start instead of computing; otherwise ""
+    folder        folder in which the suggested commands are to be run
+    unwritten     W210 if the reports of the build could not be replaced
+    """
+
+    suggestions: tuple[Suggestion, ...]
+    tried: int
+    refused: tuple[str, ...] = ()
+    cause: str = ""
+    folder: str = "."
+    unwritten: Notice | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return the suggestions as JSON values, which do not depend on the computer."""
+        suggested = [asdict(suggestion) for suggestion in self.suggestions]
+        return {"suggestions": suggested, "tried": self.tried, "refused": list(self.refused)}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row per suggestion: title, text, commands, old and new figures."""
+        return [{**_shown(x), **_pairs(x)} for x in self.suggestions]
+
+    def _card(self) -> Card:
+        refused = ("cannot be built", ", ".join(self.refused))
+        rows = [{"suggestion": x.text, "how": x.how} for x in self.suggestions]
+        facts = [("small layers", self.cause), refused, ("warning", self.unwritten)]
+        return Card(f"{self.tried} builds measured", facts, rows)
+
+
+def _shown(suggestion: Suggestion) -> dict[str, Any]:
+    return {key: getattr(suggestion, key) for key in ("title", "text", "how")}
+
+
+def _pairs(suggestion: Suggestion) -> dict[str, Any]:
+    ends = (("old", suggestion.old), ("new", suggestion.new))
+    return {f"{end}_{name}": x for end, figures in ends for name, x in figures.items()}
+
+
+def advise(build: Build, jobs: int, say: Say) -> Advice:
+    """Implement api.advise, which documents the arguments."""
+    build.firmware()
+    arguments = recalled(build)
+    report, digests = build.report, _digests(build)  # the path may be relative to this folder
+    with inside(arguments.folder):
+        found = find(arguments.given.get("config"))
+        asked = variations(report, found.settings, arguments.given)
+        measured = partial(_measured, arguments=arguments, found=found)
+        again = build_command(arguments, {"model": "model.pt2"}, build.folder)
+        place = f"no argument of {build.folder}, nor [model] of {found.file}"
+        with set_in(place, {NAMED: again}, code="E202"):
+            base = measured(BASE)
+        _check_same(build, digests, base)
+        say(f"unchanged build simulated; {len(asked)} builds to compare")
+        rest = [*_results(asked, measured, jobs, say), *_points(base)]
+    whole = [replace(one, variation=_with_command(one.variation, arguments, build)) for one in rest]
+    advice = _chosen(base, sorted(whole, key=lambda result: result.variation.title))
+    unwritten = build.updated(report_files({**build.report, "advice": advice.plain()}))
+    return replace(advice, folder=arguments.folder, unwritten=unwritten)
+
+
+def _with_command(variation: Variation, arguments: Arguments, build: Build) -> Variation:
+    """Return a variation with the command that builds it, if it changes arguments of build."""
+    if not variation.options:
+        return variation
+    return replace(variation, how=build_command(arguments, variation.options, build.folder))
+
+
+def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried:
+    """Build and simulate a variation; return its report, or the code of the error that its build
+    raised. Errors: other errors of build, which do not concern the network."""
+    given = {**arguments.given, **variation.options}
+    given["config"] = found._replace(settings=variation.settings(found.settings))
+    try:
+        with tools.scratch() as folder, inside(arguments.folder):
+            built = myoedge.build(**given, output=folder / "out", simulate=True)
+            return Tried(variation, built.report, digests=_digests(built))
+    except MyoedgeError as error:
+        if variation is BASE or error.exit_code not in RESULTS:
+            raise
+        return Tried(variation, None, error.code)
+
+
+def _check_same(build: Build, old: Mapping[str, str], base: Tried) -> None:
+    """Raise E263 if a build by the same arguments gives other files than the build folder has."""
+    new = base.digests
+    others = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        tries = [f"myoedge build, with the arguments of {build.folder}, then advise again"]
+        title = f"{build.folder} is out of date: the same arguments give a different build today"
+        raise MyoedgeError("E263", title, {"differ": others[0] + more}, tries)
+
+
+def _digests(build: Build) -> dict[str, str]:
+    """Return the digests of a build's files, without reports."""
+    return {n: digest for n, digest in build.digests.items() if not n.startswith(REPLACED)}
+
+
+def _results(
+    asked: Sequence[Variation], measured: Callable[[Variation], Tried], jobs: int, say: Say
+) -> Iterator[Tried]:
+    found: Iterable[Tried] = map(measured, asked)
+    if jobs > 1 and len(asked) > 1:
+        found = on_processes(asked, jobs, measured)
+    for number, result in enumerate(found, 1):
+        outcome = f": {result.code}" if result.code else ""
+        say(f"{number}/{len(asked)}  {result.variation.title}{outcome}")
+        yield result
+
+
+def _points(base: Tried) -> Iterator[Tried]:
+    """Yield variations at the chip's other operating points, computed from the same run."""
+    report = base.report
+    assert report is not None
+    chip, target = find_chip(report["target"]["chip"]), report["target"]
+    for point in chip.points:
+        if point.name != target["operating_point"]:
+            options = {"operating_point": point.name}
+            title = f"operating point {point.name}"
+            variation = Variation("operating point", title, options=options)
+            there = at_operating_point(report, chip.at(point.name), False, coefficients())
+            if keeps_up(there) and broken_latency(there) is None:
+                yield Tried(variation, there)
+
+
+def _chosen(base: Tried, rest: Sequence[Tried]) -> Advice:
+    """Return the best suggestions of the measured variations `rest` of the build `base`."""
+    assert base.report is not None
+    measured = [(one.variation, figures(one.report)) for one in rest if one.report is not None]
+    refused = tuple(f"{one.variation.title} ({one.code})" for one in rest if one.report is None)
+    chosen = suggestions(figures(base.report), measured)
+    return Advice(chosen, len(measured), refused, speed.small_layers(base.report))

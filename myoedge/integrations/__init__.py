@@ -1,3 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""Functions for training and experiment-tracking libraries: one module per library, which is
-imported on use and needs the package's extra of the same name."""

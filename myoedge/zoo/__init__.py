@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""Networks and recordings for examples and tests; no other package imports them."""

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`myoedge advise`: suggestions are builds that were made; they stand in the reports."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.backends import arguments
+from myoedge.errors import MyoedgeError
+from myoedge.extensions.sweeps import variations
+from tests.conftest import myoedge as command
+from tests.conftest import save_exported
+
+TOML = '[model]\npath = "model.pt2"\n[calib]\ndata = "calib.npz"\n[stream]\nrate = 1000\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A causal convolution, its samples and settings; two lengths of passes are tried."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.ConstantPad1d((4, 0), 0.0), nn.Conv1d(4, 16, 5), nn.ReLU())
+    save_exported(network, (torch.zeros(1, 4, 32),), tmp_path / "model.pt2")
+    samples = np.random.default_rng(0).standard_normal((24, 1, 4, 32), np.float32)
+    np.savez(tmp_path / "calib.npz", input=samples)
+    (tmp_path / "myoedge.toml").write_text(TOML)
+    monkeypatch.setattr(variations, "FRAME_FACTORS", (4, 8))
+    monkeypatch.setattr(variations, "TUNED_CYCLES", 0)
+    return tmp_path
+
+
+def average_mw(folder: Path) -> float:
+    report = json.loads((folder / "report.json").read_text())
+    return float(report["duty"]["average_mw"][0])
+
+
+def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> None:
+    assert command("build", "--stream", "--simulate", "-o", "out", cwd=folder).code == 0
+    before = average_mw(folder / "out")
+    ran = command("advise", f"{folder.name}/out", "-j", "1", "--json", cwd=tmp_path.parent)
+    assert ran.code == 0, ran.err
+    rows = {row["title"]: row for row in ran.json["suggestions"]}
+    assert set(rows) == {"frames = 4", "frames = 8", "operating point low"}
+    assert ran.json["tried"] >= len(rows)
+    told = command("advise", "out", "-j", "1", cwd=folder).out
+    assert f"{ran.json['tried']} builds measured: {len(rows)} better" in told
+    (folder / "myoedge.toml").write_text(f"{TOML}frames = 8\n")
+    assert rows["frames = 8"]["how"] == "[stream] frames = 8"
+    assert command("build", "--stream", "--simulate", "-o", "new", cwd=folder).code == 0
+    assert rows["frames = 8"]["old"]["average_mw"] == before
+    assert rows["frames = 8"]["new"]["average_mw"] == average_mw(folder / "new") < before
+    typed = shlex.split(rows["operating point low"]["how"])
+    low = "myoedge build -o out --stream --operating-point low"
+    assert sorted(typed) == sorted(low.split())
+    shutil.copytree(folder / "out", folder / "kept")
+    assert command(*typed[1:], cwd=folder).code == 0
+    lower = json.loads((folder / "out" / "report.json").read_text())
+    assert lower["target"]["operating_point"] == "low"
+    shutil.rmtree(folder / "out")
+    shutil.move(folder / "kept", folder / "out")
+    report = json.loads((folder / "out" / "report.json").read_text())
+    assert {"schema": "myoedge.advice/1", **report["advice"]} == ran.json
+    here = command("report", "out", cwd=folder).out
+    assert rows["frames = 8"]["text"] in here
+    how = rows["operating point low"]["how"]
+    assert f"  {how}\n" in here
+    elsewhere = command("report", folder / "out", cwd=tmp_path.parent).out
+    assert f"  (cd {folder} && {how})\n" in elsewhere, "on one line, to copy"
+    page = (folder / "out" / "report.html").read_text()
+    assert '<code class="lines">[stream] frames = 8</code>' in page
+    with pytest.raises(MyoedgeError) as caught:  # myoedge.toml is another one now
+        myoedge.advise(folder / "out", jobs=1)
+    assert caught.value.code == "E263"
+    (folder / "myoedge.toml").write_text(TOML.removeprefix('[model]\npath = "model.pt2"\n'))
+    for _ in ("without a model", "without any myoedge.toml"):
+        with pytest.raises(MyoedgeError, match="E202") as caught:
+            myoedge.advise(folder / "out", jobs=1)
+        assert "myoedge build model.pt2 -o out" in caught.value.notice.tries[0]
+        assert "[model] of myoedge.toml" in dict(caught.value.notice.facts)["set in"]
+        (folder / "myoedge.toml").unlink(missing_ok=True)
+
+
+def test_arguments_are_known_on_the_computer_that_built(folder: Path, tmp_path: Path) -> None:
+    built = myoedge.build(
+        folder / "model.pt2", calib={"input": np.ones((2, 1, 4, 32), np.float32)},
+        output=folder / "out", config=folder / "myoedge.toml",
+    )  # fmt: skip
+    known = arguments.recalled(built)
+    assert set(known.given) == {"model", "calib", "config", "engine"}
+    with pytest.raises(MyoedgeError) as caught:  # arrays are not kept
+        arguments.recalled(myoedge.load_build(folder / "out"))
+    assert caught.value.code == "E262"
+    again = myoedge.build(folder / "model.pt2", output=folder / "out", holdout=0.0,
+                          calib=folder / "calib.npz", config=folder / "myoedge.toml")  # fmt: skip
+    shutil.copytree(folder / "out", folder / "copy")
+    found = arguments.recalled(myoedge.load_build(folder / "copy"))
+    assert found.folder == arguments.recalled(again).folder
+    assert found.given == {name: str(x) if isinstance(x, Path) else x
+                           for name, x in arguments.recalled(again).given.items()}  # fmt: skip
+    assert found.given["holdout"] == 0.0
+    toml = folder / "elsewhere.toml"  # gives the same files by arguments that are gone later
+    shutil.copy(folder / "myoedge.toml", toml)
+    myoedge.build(folder / "model.pt2", output=folder / "other", holdout=0.0,
+                  calib=folder / "calib.npz", config=toml)  # fmt: skip
+    toml.unlink()
+    assert arguments.recalled(myoedge.load_build(folder / "out")) == found
+    assert arguments.recalled(myoedge.load_build(folder / "other")) == found
+    (folder / "model.pt2").unlink()
+    with pytest.raises(MyoedgeError, match="built from is missing") as caught:
+        arguments.recalled(myoedge.load_build(folder / "out"))
+    assert dict(caught.value.notice.facts)["missing"] == str(folder / "model.pt2")
+
+
+def test_a_build_for_the_host_has_nothing_to_simulate(folder: Path) -> None:
+    assert command("build", "--target", "host", "-o", "out", cwd=folder).code == 0
+    ran = command("advise", "out", cwd=folder)
+    assert (ran.code, "E240" in ran.err) == (2, True)
+
+
+def test_a_current_folder_that_is_gone_is_no_reason_to_fail(folder: Path) -> None:
+    gone = folder / "gone"
+    gone.mkdir()
+    with arguments.inside(str(gone)):
+        gone.rmdir()
+        built = myoedge.build(folder / "model.pt2", calib=folder / "calib.npz",
+                              config=folder / "myoedge.toml", output=folder / "out")  # fmt: skip
+        with arguments.inside(str(folder)):
+            assert Path.cwd() == folder.resolve()
+    with pytest.raises(MyoedgeError, match="was not built on this computer"):
+        arguments.recalled(myoedge.load_build(built.folder))

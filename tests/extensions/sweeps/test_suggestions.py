@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Suggestions: which builds are worth one, in which order, and what is said of them."""
+
+from __future__ import annotations
+
+import fnmatch
+import tomllib
+
+import pytest
+
+from myoedge.building.config import Config, LayerTable, StreamTable
+from myoedge.extensions.sweeps.suggestions import Figures, suggestions
+from myoedge.extensions.sweeps.variations import Variation, variations
+
+PLAIN: Figures = {
+    "cycles": 1000, "latency_s": 0.003, "energy_uj": 50.0, "sqnr_db": 24.0, "accuracy": None,
+    "l2_bytes": 400 << 10, "l3_bytes": 0, "chip_l2_bytes": 1536 << 10, "average_mw": None,
+    "delay_s": 0.003,
+}  # fmt: skip
+STREAM: Figures = {**PLAIN, "average_mw": 18.5, "delay_s": 0.004}
+CONV2 = Variation("16 bits", "16 bits at conv2")
+FRAMES = Variation("frames", "frames = 16", "[stream] frames = 16")
+FEW = Variation("weights", "weights of 4 bits")
+
+
+def texts(base: Figures, *tried: tuple[Variation, dict[str, float | None]]) -> list[str]:
+    return [s.text for s in suggestions(base, [(t, {**base, **new}) for t, new in tried])]
+
+
+@pytest.mark.parametrize(
+    ("base", "variation", "new", "text"),
+    [
+        (STREAM, FRAMES, {"average_mw": 3.2, "delay_s": 0.012, "cycles": 9000},
+         "frames = 16: 3.2 instead of 18.5 mW, 8 ms later"),
+        (PLAIN, CONV2, {"sqnr_db": 30.0, "cycles": 1020, "energy_uj": 50.0},
+         "16 bits at conv2: +6.0 dB, +2 % cycles"),
+        ({**PLAIN, "l3_bytes": 90 << 10}, FEW, {"l3_bytes": 0, "energy_uj": 44.0},
+         "weights of 4 bits fit L2: -12 % energy, 90 KiB less of L3"),
+        ({**PLAIN, "accuracy": 0.9}, FEW, {"accuracy": 0.905, "energy_uj": 40.0},
+         "weights of 4 bits: +0.5 points, -20 % energy"),
+        ({**STREAM, "average_mw": None}, FRAMES, {"average_mw": 3.2},
+         "frames = 16: keeps up with the stream, at 3.2 mW"),
+    ],
+)  # fmt: skip
+def test_gains_and_prices_are_said(
+    base: Figures, variation: Variation, new: dict[str, float | None], text: str
+) -> None:
+    assert texts(base, (variation, new)) == [text]
+
+
+@pytest.mark.parametrize(
+    ("base", "new"),
+    [
+        (PLAIN, {"energy_uj": 49.5}),  # 1 %
+        (PLAIN, {"energy_uj": 30.0, "sqnr_db": 15.0}),  # weak
+        ({**PLAIN, "accuracy": 0.9}, {"energy_uj": 30.0, "accuracy": 0.88}),
+        ({**PLAIN, "sqnr_db": 40.0}, {"sqnr_db": 50.0}),  # enough before
+        (PLAIN, {"sqnr_db": 25.5, "energy_uj": 60.0, "cycles": 1200}),  # too dear
+        (STREAM, {"average_mw": None}),  # does not keep up
+        (PLAIN, {"l2_bytes": 380 << 10}),  # 1.3 % of L2
+    ],
+)
+def test_what_is_no_better_is_not_suggested(base: Figures, new: dict[str, float | None]) -> None:
+    assert texts(base, (CONV2, new)) == []
+
+
+def test_at_most_five_and_two_of_a_kind_the_best_first() -> None:
+    tried = [
+        (Variation(kind, f"{kind} {n}"), {"energy_uj": 40.0 - n})
+        for kind in "abcd"
+        for n in range(3)
+    ]
+    found = texts(PLAIN, *tried)
+    assert [text.partition(":")[0] for text in found] == ["a 2", "b 2", "c 2", "d 2", "a 1"]
+
+
+def row(name: str, db: float, **more: object) -> dict[str, object]:
+    origin = [{"path": name, "source": ""}]
+    given = {"name": name, "label": name, "op": "conv", "origin": origin, "sqnr_local_db": db}
+    return {**given, "dtype": "int8", "weight_dtype": "int8", "weight_bits": 8, "macs": 9,
+            "weights_bytes": 8192, "engine": "cores", **more}  # fmt: skip
+
+
+def report(db: float, *layers: dict[str, object], **more: object) -> dict[str, object]:
+    quantization = {"sqnr_db": db, "calibration": {"observer": "minmax"}}
+    return {"layers": layers, "quantization": quantization, "cycles": {"total": 10**9}, **more}
+
+
+def test_16_bits_are_tried_where_most_is_lost_and_4_where_weights_are_large() -> None:
+    layers = (row("a", 30.0), row("b", 20.0, weights_bytes=20000), row("c", 25.0, dtype="int16"))
+    found = {
+        variation.title: variation for variation in variations(report(24.0, *layers), Config(), {})
+    }
+    assert list(found) == ["16 bits at b", "16 bits at a", "16 bits until 30 dB",
+                           "weights of 4 bits", "4 bits for weights of b"]  # fmt: skip
+    settings = found["16 bits at b"].settings(Config(quant={"x": LayerTable(weights=4)}))
+    assert settings.quant == {"x": LayerTable(weights=4),
+                              "b": LayerTable(weights=16, activations=16)}  # fmt: skip
+    good = variations(report(31.0, *layers), Config(), {"weights": "auto", "method": "mse"})
+    assert [variation.title for variation in good] == ["ranges by the best observer"]
+    of_file = report(24.0, *layers)
+    of_file["quantization"] = {"sqnr_db": 24.0, "calibration": {"observer": "file"}}
+    titles = [variation.title for variation in variations(of_file, Config(), {"method": "mse"})]
+    assert titles == ["16 bits until 30 dB"]
+
+
+def test_names_are_patterns_and_toml_as_they_stand() -> None:
+    name = 'blocks[0]."a"*'
+    (found, *_) = variations(report(20.0, row(name, 10.0)), Config(), {})
+    table = tomllib.loads(found.how)["quant"]
+    ((pattern, rule),) = table.items()
+    assert rule == {"activations": 16, "weights": 16}
+    assert list(found.quant) == [pattern]
+    assert fnmatch.fnmatchcase(name, pattern)
+    assert not fnmatch.fnmatchcase('blocks0."a"b', pattern)
+
+
+@pytest.mark.parametrize(
+    ("table", "frames"),
+    [(StreamTable(rate=200.0), [128, 256, 512]), (StreamTable(rate=200.0, past=4), [])],
+)
+def test_passes_grow_up_to_the_longest(table: StreamTable, frames: list[int]) -> None:
+    stream = {"frame_hz": 200.0, "pass_frames": 64}
+    found = variations(report(40.0, stream=stream), Config(stream=table), {"engine": "cores"})
+    assert [t.settings(Config()).stream.frames for t in found if t.kind == "frames"] == frames
