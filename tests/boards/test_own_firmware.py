@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The example of docs/guides/own-firmware.md: two networks in a program, on PMSIS of our own."""
+"""The example of docs/product/firmware.md: two networks in a program, on PMSIS of our own."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from myoedge.simulator.disturbance import Disturbance
 from tests.boards import sdk
 from tests.conftest import save_exported
 from tests.firmware.two_networks import sources
+from tests.page_code import section
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "own-firmware.md"
+FIRMWARE = Path(__file__).parents[2] / "docs" / "product" / "firmware.md"
+GUIDE = section(FIRMWARE, "## In your own GAP9 firmware")
 SHAPE = (1, 2, 40)
 OURS = ("me_gap.c", "me_gap.h", "pmsis_runtime.c", "pmsis_runtime.h", "port.h")
 WINDOWS = 6
@@ -103,14 +105,14 @@ int main(void)
 
 def listed_defines() -> list[str]:
     """Macros that the page's table tells to define; ME_GAP9 comes with `link`."""
-    rows = re.findall(r"^\|.*?\| (.*) \|$", GUIDE.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\|.*?\| (.*) \|$", GUIDE, re.MULTILINE)
     found = re.findall(r"-D(\w+(?:=\w+)?)", " ".join(rows))
     assert found, "a table with flags"
     return [define for define in found if define != "ME_GAP9"]
 
 
 def example() -> str:
-    (text,) = re.findall(r"```c\n(#include.*?)```", GUIDE.read_text(), re.DOTALL)
+    (text,) = re.findall(r"```c\n(#include.*?)```", GUIDE, re.DOTALL)
     return str(text)
 
 

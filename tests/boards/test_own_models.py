@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/guides/own-firmware.md: other models and checks of an open network, on PMSIS of our own."""
+"""docs/product/firmware.md: other models and checks of an open network, on PMSIS of our own."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ int main(void)
 
 def snippets() -> str:
     """C of the guide after its complete example, in its order, without that for streams."""
-    found = re.findall(r"```c\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    found = re.findall(r"```c\n(.*?)```", GUIDE, re.DOTALL)
     return "".join(text for text in found[1:] if "gesture_push" not in text)
 
 

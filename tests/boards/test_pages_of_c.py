@@ -17,15 +17,18 @@ import myoedge
 from myoedge.codegen.sdk_application import SDK_FOLDER
 from myoedge.system import tools
 from tests.boards.sdk import SHIM
-from tests.boards.test_own_firmware import listed_defines
+from tests.boards.test_own_firmware import FIRMWARE, GUIDE, listed_defines
 from tests.conftest import save_exported
 
-DOCS = Path(__file__).parents[2] / "docs"
 LANGUAGES = {"c": ["cc", "-std=c11"], "cpp": ["c++", "-std=c++17"]}
 CONFIG = "[stream]\nrate = 1000\nhop = 4\n"
 # What each page says about its C: how the folders of networks are found, and macros to define.
-PAGES = {"guides/own-firmware.md": (True, listed_defines()), "product/firmware.md": (False, []),
-         "product/releases.md": (False, [])}  # fmt: skip
+RELEASES = FIRMWARE.with_name("releases.md").read_text()
+PAGES = {
+    "own GAP9 firmware": (GUIDE, True, listed_defines()),
+    "firmware": (FIRMWARE.read_text().removesuffix(GUIDE), False, []),
+    "releases": (RELEASES, False, []),
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +66,8 @@ def compiled(project: Path, text: str, language: str, flags: list[str], *, chip:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("page", PAGES)
 def test_c_of_a_page_compiles_with_what_it_lists(project: Path, page: str, language: str) -> None:
-    is_chip, defines = PAGES[page]
-    snippets = re.findall(r"```c\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    text, is_chip, defines = PAGES[page]
+    snippets = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
     assert len(snippets) > 1
     flags = ["-Wall", "-Wextra", "-Werror", *(f"-D{define}" for define in defines)]
     flags += ["-DME_GAP9"] * is_chip

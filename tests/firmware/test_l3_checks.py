@@ -73,7 +73,7 @@ int main(void)
 
 @pytest.mark.parametrize("weights_blob", [False, True])
 def test_the_chip_finds_a_bit_that_changes_in_l3(weights_blob: bool, tmp_path: Path) -> None:
-    """Cycles: as docs/guides/evidence.md states them."""
+    """Cycles: as docs/product/releases.md states them."""
     build = linear(tmp_path, "built", 0, checks=True, weights_blob=weights_blob)
     image = build.l3_image or b""
     (tmp_path / "l3.bin").write_bytes(image)

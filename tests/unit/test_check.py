@@ -22,7 +22,7 @@ from myoedge.reports.check import check_reports
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "regressions.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "product" / "releases.md"
 
 
 @pytest.fixture(scope="module")

@@ -468,7 +468,7 @@ def test_links_to_notebooks_lead_to_pages_of_the_site(monkeypatch: pytest.Monkey
         monkeypatch.setitem(sys.modules, name, stub)
     hooks = runpy.run_path(str(ROOT / "docs" / "hooks" / "pages.py"))
     link = "[a](../../examples/adaptation.ipynb), [b](../examples/data)"
-    page = types.SimpleNamespace(file=types.SimpleNamespace(src_uri="guides/adapt.md"))
+    page = types.SimpleNamespace(file=types.SimpleNamespace(src_uri="wearable/adapt.md"))
     made = hooks["on_page_markdown"](link, page)
     assert made == "[a](../notebooks/adaptation.md), [b](../examples/data)"
 
