@@ -21,7 +21,7 @@ from myoedge.simulator.disturbance import Disturbance
 from tests.boards import sdk
 from tests.conftest import save_exported
 from tests.firmware.two_networks import sources
-from tests.page_code import section
+from tests.support.pages import section
 
 FIRMWARE = Path(__file__).parents[2] / "docs" / "product" / "firmware.md"
 GUIDE = section(FIRMWARE, "## In your own GAP9 firmware")
