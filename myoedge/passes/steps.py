@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Graph, Node, Shape, ranked
-from myoedge.graph.match import NoMatch, attempt, both_orders, first_match, made_by, require, writer
+from myoedge.graph.match import (
+    NoMatch,
+    attempt,
+    both_orders,
+    first_match,
+    found,
+    made_by,
+    require,
+    writer,
+)
 from myoedge.graph.rewrite import Rewrite, rewrite_pattern
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape, slice_axis, transpose
 from myoedge.passes.forms import is_zeros, times_zeros
@@ -47,6 +57,7 @@ def _rolled(graph: Graph, node: Node, accepts: Callable[[set[str]], bool]) -> Re
     require(len(node.inputs) >= FEWEST, all(graph.shape(x)[axis] == 1 for x in node.inputs))
     patch = GraphBuilder(graph, node)
     steps = stacked(patch, node.inputs)
+    patch.drop_unread([steps])
     require(accepts({made.op for made in patch.nodes}))
     rank = len(shape) + 1
     order = (*range(1, axis + 1), 0, *range(axis + 1, rank))
@@ -111,17 +122,47 @@ def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
     yield []
 
 
+@dataclass
+class _Stacks:
+    """What a patch knows about columns, tuples of one tensor per iteration.
+
+    made     column -> the tensor that stacks it; None if its iterations are not equal
+    readers  tensors of the columns that are being stacked, each of which reads the next
+    """
+
+    made: dict[tuple[str, ...], str | None] = field(default_factory=dict)
+    readers: set[str] = field(default_factory=set)
+
+
 def stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
     """Return a tensor [steps, *shape] that stacks the tensors of all iterations, computed by one
-    operator. Errors: NoMatch if the iterations are not equal.
+    operator. Each column is stacked once, so the work grows with the number of nodes.
 
     names   one tensor per iteration
+    Errors: NoMatch if the iterations are not equal, or if an iteration reads an earlier one by
+    anything other than h = a h + b.
     """
     graph, shape = patch.graph, patch.graph.shape(names[0])
     if all(map(graph.is_const, names)):
         return patch.constant(np.stack([graph.array(name) for name in names]))
     if len({*names}) == 1:
         return expand(patch, reshape(patch, names[0], (1, *shape)), (len(names), *shape))
+    column = tuple(names)
+    known: _Stacks = patch.analyses.setdefault(_Stacks, _Stacks())
+    if column not in known.made:
+        known.made[column] = None
+        require(known.readers.isdisjoint(column))
+        known.readers.update(column)
+        try:
+            known.made[column] = attempt(_stacked, patch, column)
+        finally:
+            known.readers.difference_update(column)
+    return found(known.made[column])
+
+
+def _stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
+    """Return a tensor that stacks the results of nodes, one per iteration. Errors: NoMatch."""
+    graph, shape = patch.graph, patch.graph.shape(names[0])
     nodes = [writer(graph, name) for name in names]
     require(all(graph.shape(name) == shape for name in names))
     with patch.made_from(names[-1]):  # the first state may be a term alone
