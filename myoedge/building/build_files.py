@@ -58,8 +58,8 @@ def estimated_report(
 
     outcome = quantized.outcome(exact={"host": True})  # check_golden, otherwise nothing is written
     older, plan, stream_plan = quantized.older, build_plan.plan, build_plan.stream_plan
-    frames = (stream_plan.stream.network,) if stream_plan is not None else ()
-    networks = (quantized.network, *frames)
+    of_pass = (stream_plan.stream.network,) if stream_plan is not None else ()
+    networks = (quantized.network, *of_pass)
     reused = older and asdict(reused_layers(plan.steps, networks, older))
     limits = asdict(request.limits)
     limits.pop("l2_code_bytes")  # in the report as memory.code_bytes
@@ -72,7 +72,8 @@ def estimated_report(
     if stream_plan is not None:
         rate = (stream_plan.frame_hz, stream_plan.window_s, stream_plan.least_frames)
         passes = [asdict(row) for row in stream_plan.passes]
-        report["stream"] = stream_report(stream_plan.stream, *rate, passes)
+        frames = stream_plan.stream.sample_frames(quantized.network.graph)
+        report["stream"] = stream_report(stream_plan.stream, *rate, passes, sample_frames=frames)
     return at_operating_point(report, plan.chip, request.point == AUTO, by)
 
 

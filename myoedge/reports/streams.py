@@ -24,12 +24,16 @@ def stream_report(
     window_s: float | None,
     least: Mapping[str, int | None],
     passes: Sequence[Mapping[str, Any]] = (),
+    *,
+    sample_frames: int | None = None,
 ) -> dict[str, Any]:
     """Return the `stream` entry of report.json: frames per pass, first output, state bytes.
 
     window_s   duration of the signal that a frame covers, in seconds
     least      operating point -> fewest frames per pass that run in real time
     passes     estimates per pass length: frames, cycles, l3_bytes
+    sample_frames   frames of a sample, which starts from the initial states; None if samples hold
+                    the states
     """
     rate = stream.rate
     # Whole passes before the first output, minus the frames already there.
@@ -45,6 +49,8 @@ def stream_report(
         "inputs": [port.name for port in stream.inputs],
         "outputs": [port.name for port in stream.outputs],
         "states": [state.input for state in stream.states],
+        "sample_frames": sample_frames,
+        "endless_states": [*stream.endless_states],
         "frame_hz": frame_hz,
         "first_output_frames": first,
         "first_output_s": first_s,
@@ -107,6 +113,20 @@ def one_line(report: Report) -> str:
         f"{wording.size(stream['state_bytes'])} of states; first output after "
         f"{wording.several(first, 'frame')}{delay}"
     )
+
+
+def measured_on(report: Report) -> list[str]:
+    """Return a line that says on which states accuracy and SQNR were measured; none if no state
+    depends on all earlier frames, as the stream then does the same as a sample."""
+    stream = report["stream"]
+    frames, states = stream.get("sample_frames"), stream.get("endless_states", ())
+    if not frames or not states:
+        return []
+    return [
+        f"accuracy and SQNR are of samples of {wording.several(frames, 'frame')}, each from the "
+        f"initial states; the stream continues {wording.several(len(states), 'state')} "
+        f"({', '.join(states)}) from frame to frame until it is reset"
+    ]
 
 
 def by_point(report: Report) -> list[str]:

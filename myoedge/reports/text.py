@@ -102,7 +102,8 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     yield from _time(report)
     yield from _filled("engines", wording.engines(report))
     if "stream" in report:
-        yield "stream", styled("\n".join([streams.one_line(report), *streams.by_point(report)]))
+        lines = (*streams.by_point(report), *streams.measured_on(report))
+        yield "stream", styled("\n".join([streams.one_line(report), *lines]))
     yield from _filled("adapts", adaptation_lines.one_line(report))
     yield "L2 memory", _l2(report)
     yield from _filled("activations", wording.arena_bound(report))

@@ -83,6 +83,18 @@ class Stream:
         return (self.warmup // self.outputs[0].frames + 1) * self.frames - self.early
 
     @property
+    def endless_states(self) -> tuple[str, ...]:
+        """Names of the states that depend on all earlier frames, as those of recurrent layers; the
+        others hold the last frames."""
+        made = self.network.graph.producer
+        return tuple(s.input for s in self.states if made[s.output].op != "slice")
+
+    def sample_frames(self, whole: Graph) -> int | None:
+        """Return the frames of a sample of the whole network; None if its samples hold states."""
+        is_explicit = len(whole.inputs) > len(self.inputs)
+        return None if is_explicit else whole.shape(whole.inputs[0])[self.inputs[0].axis]
+
+    @property
     def state_bytes(self) -> int:
         """Bytes of all states, each counted once."""
         q = self.network
