@@ -124,7 +124,7 @@ def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
 
 @dataclass
 class _Stacks:
-    """What a patch knows about columns, tuples of one tensor per iteration.
+    """Columns, tuples of one tensor per iteration, that a patch has stacked or is stacking.
 
     made     column -> the tensor that stacks it; None if its iterations are not equal
     readers  tensors of the columns that are being stacked, each of which reads the next
