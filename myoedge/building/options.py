@@ -8,11 +8,11 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
-from numbers import Integral, Real
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from myoedge.building.option_types import check_types
 from myoedge.errors import MyoedgeError
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ TAKEN_FROM_TOML = {  # option -> its table of myoedge.toml
     "ctc": "model",
     "prefix": "model",
 }
-NUMBERS: dict[Any, str] = {int: "a whole number", float: "a number"}
 StrPath = str | Path
 OptionsT = TypeVar("OptionsT", bound="QuantizeOptions")
 P = ParamSpec("P")
@@ -168,15 +167,7 @@ class QuantizeOptions(Hooks):
 
     def __post_init__(self) -> None:
         """Raise E203 for a value of another type than the option has."""
-        for option in fields(self):
-            value, about = getattr(self, option.name), option.metadata
-            is_flag = option.default is False or "negative" in about
-            kind = about.get("kind", str)
-            needs = "True or False" if is_flag and about else NUMBERS.get(kind, "")
-            known = bool if is_flag else Integral if kind is int else Real
-            if needs and value is not None and not isinstance(value, known):
-                title = f"{option.name} is of another type"
-                raise MyoedgeError("E203", title, {"needs": needs, "has": repr(value)})
+        check_types(self)
 
 
 @dataclass(frozen=True, kw_only=True)
