@@ -79,7 +79,7 @@ def reused(
     """Return the result of a stage from the cache; otherwise compute and store it.
 
     key     None: no caching
-    say     called with the stage's name if the result comes from the cache
+    say     called with the stage's name, and what computes it anew, if it comes from the cache
     kind    dataclass of the result, if CLASSES does not have it
     lasts   result -> whether it may be stored, because it depends on the key only
     """
@@ -91,7 +91,7 @@ def reused(
             result: Result = unpacked(
                 found, CLASSES | operator_classes() | ({kind.__name__: kind} if kind else {})
             )
-            say(f"{stage}: as before")
+            say(f"{stage}: as before; {SWITCH}=off computes anew")
             return result
     result = compute()
     if lasts(result):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -111,6 +112,18 @@ def test_nothing_changed(built: Path, first: First) -> None:
     assert "build: as before" in ran.stderr
     assert ran.stdout.splitlines()[-1] == "[]"
     assert files_of(built / "again") == first.files
+
+
+def test_what_the_line_of_an_unchanged_build_says_computes_it_anew(
+    built: Path, first: First, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = next(x for x in command(*BUILD, cwd=built).err.splitlines() if "build: as before" in x)
+    (setting,) = re.findall(r"(\w+)=(\w+)", line)
+    monkeypatch.setenv(*setting)
+    again = command(*BUILD, "-o", "anew", cwd=built)
+    assert "as before" not in again.err
+    assert re.findall(r"\d/\d (load|quantise|plan|emit)", again.err)
+    assert files_of(built / "anew") == first.files
 
 
 @pytest.mark.slow
