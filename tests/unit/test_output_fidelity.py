@@ -410,7 +410,7 @@ class Each(nn.Module):
 
 @pytest.mark.parametrize(
     ("network", "width", "is_allowed"),
-    [(Detector(256, nn.Sigmoid()), 256, True), (Each(), 4096, True)],
+    [(Detector(256, nn.Sigmoid()), 256, True), (Each(), 8192, False)],
 )
 def test_a_probability_has_the_full_range_if_the_cycles_allow_it(
     tmp_path: Path, network: nn.Module, width: int, is_allowed: bool
