@@ -15,6 +15,8 @@ LANES = {"int8": 4, "int16": 2}
 BY_WORDS = {"sum", "max", "min"}
 FEW_TAPS = 9  # of a window: a pointer each
 WORDS = 20  # that an iteration reads
+EXTREMES = (4, 2)  # words of results that an iteration stores
+COMPUTED = (2,)  # the same of averages: the code of more leaves a core's own instruction cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +79,8 @@ def words_together(flat: FlatNest) -> int:
     taps = sum(x.taps for x in sums)
     if not 0 < taps <= FEW_TAPS or len(flat.loops) - 1 in shared_loops(flat, lanes=lanes):
         return 1
-    most = max(WORDS // (2 * taps if _are_computed(flat, sums) else taps), 1)
-    fits = (n for n in (4, 2) if n <= most and flat.loops[-1].extent % (n * lanes) == 0)
+    ways, reads = (COMPUTED, 2 * taps) if _are_computed(flat, sums) else (EXTREMES, taps)
+    fits = (n for n in ways if n * reads <= WORDS and flat.loops[-1].extent % (n * lanes) == 0)
     return next(fits, 1)
 
 

@@ -149,10 +149,10 @@ class Chains(nn.Module):
         return [(x * x + x) * x - (x * 0.5).tanh(), (y * y).mean(1), x.cumsum(1), x.mean(1)]
 
 
-def simulated(module: nn.Module, rows: tuple[int, int], folder: Path, engine: str) -> Any:
-    """The report of a network with random weights on rows of random numbers."""
+def simulated(made: type[nn.Module], rows: tuple[int, int], folder: Path, engine: str) -> Any:
+    """The report of a network with drawn weights, the same of every engine, on drawn rows."""
     torch.manual_seed(0)
-    path = save_exported(module.eval(), (torch.zeros(1, *rows),), folder / "model.pt2")
+    path = save_exported(made().eval(), (torch.zeros(1, *rows),), folder / "model.pt2")
     calib = np.random.default_rng(0).standard_normal((8, 1, *rows)).astype(np.float32)
     options: dict[str, Any] = {"output": folder / engine, "engine": engine, "simulate": True}
     return myoedge.build(path, calib=calib, target="gap9", **options).report
@@ -160,14 +160,14 @@ def simulated(module: nn.Module, rows: tuple[int, int], folder: Path, engine: st
 
 def test_estimates_of_short_jobs_on_ne16_include_the_cores(tmp_path: Path) -> None:
     """The first layers load code, too: of jobs, and of tables."""
-    layers = simulated(Products(), (50, 16), tmp_path, "ne16")["layers"]
+    layers = simulated(Products, (50, 16), tmp_path, "ne16")["layers"]
     assert {row["engine"] for row in layers} == {"ne16"}
     ratios = [row["cycles_modelled"] / row["cycles"] for row in layers[2:]]
     assert ratios == pytest.approx([1.0] * 4, abs=0.15)
 
 
 def test_estimates_of_chains_are_near_what_they_take(tmp_path: Path) -> None:
-    layers = simulated(Chains(), (200, 8), tmp_path, "cores")["layers"]
+    layers = simulated(Chains, (200, 8), tmp_path, "cores")["layers"]
     ratios = [row["cycles_modelled"] / row["cycles"] for row in layers]
     assert ratios == pytest.approx([1.0] * len(layers), abs=0.25)
 
@@ -175,7 +175,7 @@ def test_estimates_of_chains_are_near_what_they_take(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_chain_on_the_cores_is_chosen_where_it_is_faster(tmp_path: Path) -> None:
     cycles = {
-        engine: simulated(Gate(), (16, 32), tmp_path, engine)["cycles"]["total"]
+        engine: simulated(Gate, (16, 32), tmp_path, engine)["cycles"]["total"]
         for engine in ("auto", "cores", "ne16")
     }
     assert cycles["auto"] <= min(cycles["cores"], cycles["ne16"])

@@ -277,6 +277,7 @@ VOTES = [(96, 5, 40), (40, 50, 5), (60, 20, 7), (80, 100, 9)]
 def test_votes_take_about_what_is_modelled(
     frames: int, classes: int, vote: int, tmp_path: Path
 ) -> None:
+    torch.manual_seed(0)
     network, x = nn.Linear(8, classes), torch.randn(2, frames, 1, 8).numpy()
     model = save_exported(network.eval(), (torch.zeros(x.shape[1:]),), tmp_path / "model.pt2")
     config = tmp_path / "myoedge.toml"
