@@ -51,7 +51,6 @@ if TYPE_CHECKING:
         monitor,
         ops,
         peaks,
-        play,
         quantize,
         report,
         run,
@@ -64,6 +63,7 @@ if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
     from myoedge.errors import MyoedgeError
     from myoedge.extensions.evidence.verbs import evidence
+    from myoedge.extensions.sensor.verbs import play
     from myoedge.extensions.sweeps.advise import Advice
     from myoedge.extensions.sweeps.sweep import Swept
     from myoedge.extensions.sweeps.verbs import advise, check_regressions, sweep
@@ -127,6 +127,7 @@ _ELSEWHERE = {
     "advise": "myoedge.extensions.sweeps.verbs",
     "check_regressions": "myoedge.extensions.sweeps.verbs",
     "evidence": "myoedge.extensions.evidence.verbs",
+    "play": "myoedge.extensions.sensor.verbs",
     "sweep": "myoedge.extensions.sweeps.verbs",
 }
 

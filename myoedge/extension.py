@@ -41,14 +41,52 @@ class CommandHook:
     after: str = ""
 
 
+@dataclass(frozen=True)
+class TableHook:
+    """A table of myoedge.toml.
+
+    name    of the table: "mlperf" for [mlperf]
+    kind    place of its dataclass, whose fields are the keys and have defaults
+    rules   place of a function of the table that yields (rule, whether it is satisfied), such as
+            ("mlperf.scale must be more than 0", True); "": none
+    """
+
+    name: str
+    kind: str
+    rules: str = ""
+
+
+@dataclass(frozen=True)
+class ApplicationHook:
+    """An application that `build --app NAME` generates around the network.
+
+    name      NAME
+    request   place of a function of BuildOptions and Config that returns a
+              myoedge.building.applications.ApplicationRequest
+    play      place of a function of (Terminal, folder of the build, file, seconds, save) for
+              `simulate --play`; "": it cannot play recordings
+    played    place of a function of (Build, options of the build) that returns a file of the build
+              that it can play, or None
+    """
+
+    name: str
+    request: str
+    play: str = ""
+    played: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Extension:
     """Additions of a package to myoedge.
 
-    commands   of the command line
+    commands       of the command line
+    tables         of myoedge.toml
+    applications   of `build --app`
     """
 
     commands: tuple[CommandHook, ...] = ()
+    tables: tuple[TableHook, ...] = ()
+    applications: tuple[ApplicationHook, ...] = ()
 
 
 def load(place: str) -> Any:

@@ -28,10 +28,10 @@ from myoedge.extensions.zoo.all_convnet import hd
 from myoedge.simulator import simulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.extensions.sensor.packets import encoded
 from tests.firmware.programs import program
 from tests.kernels import speed
 from tests.records import network_cycles
-from tests.sensor.packets import encoded
 from tests.simulator.ne16_jobs import recorded, repeated_job
 from tests.support.networks.small import Small
 from tests.support.pages import shown

@@ -14,7 +14,7 @@ from myoedge.api.projects import (
 )
 from myoedge.api.reports import calibrate_energy, check, diff, energy, peaks, report
 from myoedge.api.results import Inspection, Operator, Validation
-from myoedge.api.runs import play, simulate, simulate_elf, validate
+from myoedge.api.runs import simulate, simulate_elf, validate
 from myoedge.backends.build import Build
 
 __all__ = [
@@ -43,7 +43,6 @@ __all__ = [
     "monitor",
     "ops",
     "peaks",
-    "play",
     "quantize",
     "report",
     "run",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verbs that run a build: validate, simulate, play; and any program on the simulated chip."""
+"""Verbs that run a build: validate and simulate; and any program on the simulated chip."""
 
 from __future__ import annotations
 
@@ -20,11 +20,9 @@ from myoedge.quantization.samples import Data, Given
 if TYPE_CHECKING:
     from myoedge.backends.console import SerialLine
     from myoedge.backends.equivalence import Difference
-    from myoedge.building.playback import Played
     from myoedge.building.simulate import Simulated
-    from myoedge.numerics.arrays import Array
     from myoedge.quantization.evaluation import Evaluation
-    from myoedge.simulator import Fault, Simulation
+    from myoedge.simulator import Simulation
 
 RANDOM_CHECKS = 8  # random inputs that validate adds to the golden sample
 RANDOM_CHECKS_ON_CHIP = 2  # fewer on a simulated chip, on GVSoC and on a board
@@ -197,33 +195,6 @@ def simulate(
     chosen = prepared(as_build(build), [on], board, port)
     cycles = costs(like, fc_hart, on)
     return simulate_build(chosen, on, input, operating_point, cycles, records, progress)
-
-
-@with_plugin_errors
-def play(
-    build: Build | StrPath,
-    recording: StrPath | Array,
-    *,
-    seconds: float | None = None,
-    faults: Sequence[Fault] = (),
-    progress: Callable[[int, str], None] | None = None,
-) -> Played:
-    """Play a recording through the sensor application of a build on the simulated chip.
-
-    recording   file or array [samples, channels] in the unit of [sensor], at its rate; if a file
-                has several arrays, the one with this number of channels is used
-    seconds     length to play; None: all of it
-    faults      faults of front end, SPI and serial line, by sample (myoedge.simulator.Fault)
-    progress    called about once a second with the cycle and the new text printed
-    Every decision is compared with the reference on the same samples. `over` of the result has E302
-    if a decision came later than [budget] latency; `unlike` has W605 if the recording seems to have
-    another scale than the calibration data.
-    Errors: E210, E211, E222, E266 a build without the application, or an unsuitable recording;
-    E501, E701 .. E709 the program faulted.
-    """
-    from myoedge.building.playback import play_build
-
-    return play_build(as_build(build), recording, seconds, faults, progress)
 
 
 def simulate_elf(

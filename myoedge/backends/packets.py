@@ -212,7 +212,7 @@ def sample_message(number: int, counts: bytes) -> bytes:
 
 def command_message(command: str, argument: int = 0) -> bytes:
     """Return the message of a command, one of COMMANDS, to a sensor application with [adapt]: a
-    COBS frame with its zero byte (firmware_templates/app_sensor/labels.h).
+    COBS frame with its zero byte (myoedge/extensions/sensor/firmware/labels.h).
 
     argument   of "begin" the method (its place in adaptation.table.METHODS, plus 1), of "label"
                the class, NO_LABEL or PSEUDO_LABEL

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from myoedge.building.applications import application_names
 from myoedge.building.config import BudgetTable
 from myoedge.building.precision import missed_outputs, needs_db
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from myoedge.reports.report_json import Report
 
 MEMORIES = ("l1", "l2", "l3")
-MLPERF = "mlperf"  # application with MLPerf Tiny's protocol
-SENSOR = "sensor"  # application from a front end to decision packets
-SDK_APPS = ("gap-sdk", MLPERF, SENSOR)
 NO_TILE = "E304"
 KIB = 1024
 # Code before linking: of the runtime (18.3 KiB with one nn.Linear) and per layer. If the linked
@@ -93,8 +91,8 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
     application."""
     if app in (None, "baremetal"):
         return budget
-    if app not in SDK_APPS or chip.name != "gap9":
-        facts = {"has": f"baremetal, {', '.join(SDK_APPS)} (for gap9)"}
+    if app not in application_names() or chip.name != "gap9":
+        facts = {"has": f"baremetal, {', '.join(application_names())} (for gap9)"}
         raise MyoedgeError("E204", f"there is no application {app} for {chip.name}", facts)
     most = chip.l1_bytes - SDK_L1_BYTES
     return replace(budget, l1_bytes=min(most, budget.l1_bytes or most))

@@ -9,19 +9,19 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 from myoedge.adaptation.table import AdaptTable
 from myoedge.building.config_rules import check_numbers, remedies
 from myoedge.building.quantities import EXAMPLES
-from myoedge.codegen.dataset import Dataset
 from myoedge.errors import MyoedgeError
+from myoedge.extension import hooks, load
 from myoedge.passes.condition import Conditioning
 from myoedge.quantization.recordings.reading import LABEL, Reading
 from myoedge.system.control_characters import with_controls
 from myoedge.system.regular_files import read_text
-from myoedge.targets.sensor import SensorTable
 
 FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
@@ -192,7 +192,7 @@ class PluginsTable:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All tables of myoedge.toml, with defaults; `folder` is the base of relative paths."""
+    """All tables of myoedge.toml, with defaults; `tables` are those of extensions, by name."""
 
     model: ModelTable = field(default_factory=ModelTable)
     calib: CalibTable = field(default_factory=CalibTable)
@@ -204,10 +204,13 @@ class Config:
     check: CheckTable = field(default_factory=CheckTable)
     stream: StreamTable = field(default_factory=StreamTable)
     conditioning: Conditioning = field(default_factory=Conditioning)
-    mlperf: Dataset = field(default_factory=Dataset)
-    sensor: SensorTable = field(default_factory=SensorTable)
     adapt: AdaptTable | None = None
     plugins: PluginsTable = field(default_factory=PluginsTable)
+    tables: Mapping[str, Any] = field(default_factory=dict)
+
+    def table(self, name: str) -> Any:
+        """Return a table of an extension, with its defaults if the file has none."""
+        return self.tables[name] if name in self.tables else _kinds()[name]()
 
 
 class Found(NamedTuple):
@@ -271,8 +274,6 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
 
     name   file name for messages
     """
-    from pydantic import TypeAdapter, ValidationError
-
     if key := next(with_controls(tables), None):
         raise MyoedgeError("E232", f"{name} has a wrong value", {key: "it has control characters"})
     unknown = [*_unknown(tables)]
@@ -283,16 +284,41 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
         tries = tries or [f"{'.'.join(first)}  ->  {known[0]}, if that is meant"] * (len(first) > 1)
         title = f"{name} has no key {'.'.join(first)!r}"
         raise MyoedgeError("E230", title, {"knows": ", ".join(known)}, tries)
-    try:
-        config = TypeAdapter(Config).validate_json(json.dumps(tables), strict=True)
-    except (ValidationError, TypeError) as error:
-        rows = error.errors() if isinstance(error, ValidationError) else []
-        reasons = _reasons(rows) or {"value": str(error)}
+    wrong: list[Any] = []
+    added = {
+        key: _record(_kinds()[key], tables[key], (key,), wrong) for key in {*tables} & {*_kinds()}
+    }
+    config: Config = _record(Config, {k: x for k, x in tables.items() if k not in added}, (), wrong)
+    if wrong:
+        reasons = _reasons(wrong)
         tries = [line for key, line in EXAMPLES.items() if f"budget.{key}" in reasons]
-        tries += remedies(rows)
-        raise MyoedgeError("E232", f"{name} has a wrong value", reasons, tries) from None
+        raise MyoedgeError("E232", f"{name} has a wrong value", reasons, [*tries, *remedies(wrong)])
+    config = replace(config, tables=added)
     check_numbers(config, name)
     return config
+
+
+@cache
+def _kinds() -> dict[str, type[Any]]:
+    """Return the dataclasses of the tables of extensions, by name."""
+    return {hook.name: load(hook.kind) for hook in hooks("tables")}
+
+
+def _record(kind: type[Any], table: Any, path: tuple[str, ...], wrong: list[Any]) -> Any:
+    """Convert a parsed table to its dataclass; None for a wrong one, whose errors of pydantic are
+    appended to `wrong`.
+
+    path   of the table in the file
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(table), strict=True)
+    except ValidationError as error:
+        wrong += [{**row, "loc": (*path, *row["loc"])} for row in error.errors()]
+    except TypeError as error:
+        wrong.append({"loc": (*path, "value"), "msg": str(error), "type": "type"})
+    return None
 
 
 def _reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -306,7 +332,8 @@ def _reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """Yield unknown keys as (path of the key, keys that its table allows)."""
-    kinds = get_type_hints(Config)
+    kinds = {name: kind for name, kind in get_type_hints(Config).items() if name != "tables"}
+    kinds |= _kinds()
     for name, table in tables.items():
         if name not in kinds:
             yield (name,), list(kinds)

@@ -19,8 +19,8 @@ from myoedge.building.quantities import (
     seconds,
     size_bytes,
 )
-from myoedge.codegen.dataset import FLOATS
 from myoedge.errors import MyoedgeError
+from myoedge.extension import hooks, load
 
 if TYPE_CHECKING:
     from myoedge.building.config import BudgetTable, Config
@@ -38,7 +38,7 @@ def check_numbers(config: Config, name: str) -> None:
 
     name   file name for messages
     """
-    for checks in (_calib_checks, _stream_checks, _conditioning_checks, _mlperf_checks):
+    for checks in (_calib_checks, _stream_checks, _conditioning_checks, _extension_checks):
         for rule, holds in checks(config):
             if not holds:
                 raise MyoedgeError("E232", f"{name}: {rule}")
@@ -87,7 +87,7 @@ def _stream_checks(config: Config) -> Checks:
     stream, vote, limit = config.stream, config.model.vote, f"{MOST_FRAMES:,}"
     yield f"model.vote must be 1 to {limit} frames", vote is None or 1 <= vote <= MOST_FRAMES
     sizes = {f"stream.{key}": getattr(stream, key) for key in ("frames", "rate", "hop", "window")}
-    yield from _positive(sizes)
+    yield from positive_sizes(sizes)
     at_most = stream.frames is None or stream.frames <= MOST_FRAMES
     yield f"stream.frames must be at most {limit}", at_most
     for key in ("past", "future"):
@@ -100,22 +100,20 @@ def _stream_checks(config: Config) -> Checks:
 def _conditioning_checks(config: Config) -> Checks:
     filters = config.conditioning
     edges = filters.band_hz or ()
-    yield from _positive({f"conditioning.{key}": getattr(filters, key) for key in _POSITIVE})
-    yield from _positive({"conditioning.band_hz": min(edges, key=_size)} if edges else {})
+    yield from positive_sizes({f"conditioning.{key}": getattr(filters, key) for key in _POSITIVE})
+    yield from positive_sizes({"conditioning.band_hz": min(edges, key=_size)} if edges else {})
     yield f"conditioning.order must be 1 to {MOST_ORDER}", 1 <= filters.order <= MOST_ORDER
 
 
-def _mlperf_checks(config: Config) -> Checks:
-    """Return the range checks of [mlperf]."""
-    table = config.mlperf
-    yield from _positive({"mlperf.scale": table.scale})
-    low, high = (-128, 127) if table.input == "int8" else (0, 255)
-    yield f"mlperf.zero_point must be {low} to {high}", low <= table.zero_point <= high
-    is_plain = (table.scale, table.zero_point) == (1.0, 0)
-    yield "mlperf.scale and zero_point are for bytes", is_plain or table.input != FLOATS
+def _extension_checks(config: Config) -> Checks:
+    """Return the rules of the tables of extensions."""
+    for hook in hooks("tables"):
+        if hook.name in config.tables and hook.rules:
+            yield from load(hook.rules)(config.tables[hook.name])
 
 
-def _positive(sizes: Mapping[str, Any]) -> Checks:
+def positive_sizes(sizes: Mapping[str, Any]) -> Checks:
+    """Yield the rules that sizes are more than 0 and at most 1e9, for each that is not None."""
     for key, x in sizes.items():
         yield f"{key} must be {WITHIN}", x is None or _size(x) > 0
 

@@ -37,8 +37,7 @@ def build(terminal: Terminal, **options: Any) -> None:
     """
     from myoedge import api
     from myoedge.building.pipeline_options import STAGES
-    from myoedge.building.playback import playable_file
-    from myoedge.codegen.application import SENSOR
+    from myoedge.extension import find_hook, load
     from myoedge.reports.text import print_report
 
     with stage_progress(terminal, stages=STAGES) as progress:
@@ -51,7 +50,8 @@ def build(terminal: Terminal, **options: Any) -> None:
         terminal.out.print(str(built.folder), markup=False, highlight=False, soft_wrap=True)
     elif not terminal.json_printed("build/1", result):
         print_report(summary, terminal.out, html=str(built.folder / "report.html"))
-    recording = playable_file(built, options) if options["app"] == SENSOR else None
+    hook = find_hook("applications", options["app"] or "")
+    recording = load(hook.played)(built, options) if hook and hook.played else None
     steps = next_steps.after_build(built.folder, built.report, options["app"], recording)
     terminal.next(*next_steps.after_warnings(built.warnings, *steps))
 

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from myoedge.errors import UNUSABLE, Notice, command, printable
+from myoedge.extension import find_hook
 
 CALIB, SCRIPT = "calib.npz", "make_calib.py"  # names that init uses
 MODEL_ENDINGS = (".pt2", ".onnx", ".pt")
@@ -113,17 +114,16 @@ def after_build(
     """Yield the next steps after build: validation on every backend of the target, simulation, then
     the steps to a board.
 
-    recording   a file that the front end of a sensor application can play; None: there is none
+    recording   a file that the application can play; None: there is none
     """
-    from myoedge.codegen.application import SENSOR
-
+    hook = find_hook("applications", app or "")
     on_chip = bool(report["cycles"])
     yield command("validate", folder, *(("--on", "host,simulator") if on_chip else ()))
     if on_chip and report["cycles"]["source"] == "modelled":
         yield command("simulate", folder)
     if on_chip:
         yield f"{command('advise', folder)}   # measures what would make it better"
-    if app == SENSOR:
+    if hook and hook.play:
         played = command("simulate", folder, "--play", recording or "FILE")
         yield f"{'' if recording else '# '}{played}   # a recording, as the sensor would send it"
     if app:

@@ -26,6 +26,7 @@ from myoedge.cli.shell import (
     with_options,
 )
 from myoedge.errors import command
+from myoedge.extension import hooks, load
 
 if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
@@ -142,10 +143,22 @@ def simulate(terminal: Terminal, folder: str | None, **options: Any) -> None:
     if kind == PROGRAM:
         run_elf(terminal, **options)
     elif kind == PLAYBACK:
+        build = chosen_build(terminal, folder)
         played = {name: options[name] for name in ("play", "seconds", "save")}
-        _play(terminal, chosen_build(terminal, folder), **played)
+        load(_player(build))(terminal, build, **played)
     else:
         _run_build(terminal, chosen_build(terminal, folder), options)
+
+
+def _player(build: Path) -> str:
+    """Return the place of the function that plays a recording to a build's application; of any
+    application, which then refuses the build, if its own has none."""
+    from myoedge import api
+
+    app = api.load_build(build).manifest.get("made_with", {}).get("application", "")
+    players = [hook for hook in hooks("applications") if hook.play]
+    player: str = min(players, key=lambda hook: hook.name != app).play
+    return player
 
 
 def _run_build(terminal: Terminal, build: Path, options: Mapping[str, Any]) -> None:
@@ -172,33 +185,6 @@ def _run_build(terminal: Terminal, build: Path, options: Mapping[str, Any]) -> N
     is_traced = options["trace"] or simulated.unwritten
     traced = () if is_traced else (command("simulate", build, "--trace"),)
     terminal.next(command("energy", build), *traced)
-
-
-def _play(
-    terminal: Terminal, build: Path, *, play: str, seconds: float | None, save: str | None
-) -> None:
-    """Play a recording; exit with an error code if decisions differ or samples are lost."""
-    from myoedge import api
-    from myoedge.system.folder import check_file, write_file
-
-    if save is not None:
-        check_file(Path(save))
-    with stage_progress(terminal, "play"):
-        played = api.play(build, play, seconds=seconds)
-    if save is not None:
-        write_file(Path(save), played.run.line)
-    if not terminal.json_printed("playback/1", played.to_json()):
-        for line in played.lines():
-            terminal.out.print(line, markup=False, highlight=False, soft_wrap=True)
-    warn(played.unlike, played.over, played.unwritten)
-    if not played.exact or played.samples_lost:
-        sys.exit(DIFFERENT)
-    if played.over is not None:
-        sys.exit(played.over.exit_code)
-    if save is not None:
-        terminal.next(command("monitor", save, "--build", build))
-    else:
-        terminal.next(command("simulate", build, "--play", play, "--save", "line.bin"))
 
 
 def _refuse_ignored_options(kind: str) -> None:

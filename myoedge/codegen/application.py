@@ -8,16 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from myoedge.codegen.dataset import Dataset
-from myoedge.codegen.mlperf import SDK_SERVE, mlperf_files
-from myoedge.codegen.render import template_dir
-from myoedge.codegen.sensor import SDK_PORT, TEMPLATES, sdk_sources, sensor_files
-from myoedge.codegen.sensor_program import JSON, SensorProgram
-
 if TYPE_CHECKING:
     from myoedge.plan.plan import Plan
-
-SENSOR = "sensor"
 
 
 class Application(ABC):
@@ -56,52 +48,6 @@ class Application(ABC):
 
 
 @dataclass(frozen=True)
-class MlperfApplication(Application):
-    """The application that answers MLPerf Tiny's serial protocol with samples of a data set."""
-
-    dataset: Dataset
-    name = "mlperf"
-
-    def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
-        """Return the files. Errors: E258, E232 as mlperf_files."""
-        return mlperf_files(plan, self.dataset, values, values["digest"])
-
-    def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
-        return [name for name in files if name.startswith("firmware/mlperf/mlperf") and _is_c(name)]
-
-    def sdk_files(self) -> dict[str, str]:
-        return {SDK_SERVE: (template_dir() / "app_mlperf" / SDK_SERVE).read_text()}
-
-
-@dataclass(frozen=True)
-class SensorApplication(Application):
-    """The application that runs the network on the samples of a front end and sends its
-    decisions."""
-
-    program: SensorProgram
-    name = SENSOR
-
-    def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
-        return sensor_files(self.program, values, values["digest"])
-
-    def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
-        return sorted(filter(_is_c, sdk_sources(files)))
-
-    def sdk_files(self) -> dict[str, str]:
-        return {SDK_PORT: (template_dir() / TEMPLATES / SDK_PORT).read_text()}
-
-    def described(self) -> dict[str, Any]:
-        return {JSON: self.program.to_json()}
-
-    @property
-    def period_s(self) -> float:
-        return float(self.program.hop * self.program.frames / self.program.sensor.rate_hz)
-
-
-NAMES = (MlperfApplication.name, SensorApplication.name)
-
-
-@dataclass(frozen=True)
 class ListedApplication(Application):
     """An application whose files are given as texts, as those of a build folder.
 
@@ -119,7 +65,3 @@ class ListedApplication(Application):
 
     def sdk_files(self) -> dict[str, str]:
         return {}
-
-
-def _is_c(name: str) -> bool:
-    return name.endswith(".c")

@@ -19,9 +19,9 @@ import myoedge
 from myoedge.backends.build import Build, load_build
 from myoedge.building.config import Config, Found, from_tables
 from myoedge.cli.next_steps import to_board
-from myoedge.codegen.dataset import Dataset
 from myoedge.codegen.sdk_application import SDK_FOLDER
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.mlperf.dataset import Dataset
 from myoedge.system import tools
 from myoedge.system.folder import check_output
 from tests.conftest import save_exported
@@ -150,7 +150,7 @@ def test_the_application_of_mlperf_tiny_has_its_protocol(
     gap_sdk: Path, path: str, tmp_path: Path
 ) -> None:
     model = save_exported(nn.Linear(4, 2).eval(), (torch.zeros(1, 4),), tmp_path / "m.pt2")
-    config = Found(Config(mlperf=Dataset("ic01", "uint8")), Path())
+    config = Found(Config(tables={"mlperf": Dataset("ic01", "uint8")}), Path())
     build = myoedge.build(
         model, calib="random", app="mlperf", config=config, output=tmp_path / "out"
     )

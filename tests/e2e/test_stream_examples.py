@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import myoedge
-from myoedge.building.decisions import Reference
-from myoedge.building.playback import program_of
-from myoedge.building.recording import recording_of
+from myoedge.extensions.sensor.decisions import Reference
+from myoedge.extensions.sensor.playback import program_of
+from myoedge.extensions.sensor.recording import recording_of
 from tests.support.pages import example
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")

@@ -15,11 +15,11 @@ import numpy as np
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.packets import BrokenFrame, Decision
-from myoedge.building.playback import Played, program_of
-from myoedge.codegen.sensor_program import SensorProgram
+from myoedge.extensions.sensor.playback import Played, program_of
+from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.simulator import Fault
+from tests.extensions.sensor import applications
 from tests.fuzz.sensors import LOSSES, MOST_FAULTS
-from tests.sensor import applications
 
 SECONDS, SHORTEST_S = 2.5, 1.5  # of signal: all, and after the last fault
 DURATIONS = ("stall", "hold")

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from myoedge.backends.packets import BrokenFrame, Decision, Flags, Record, Status, decoded
-from myoedge.codegen.sensor_program import SampleLayout, SensorProgram
+from myoedge.extensions.sensor.program import SampleLayout, SensorProgram
 from myoedge.numerics.arrays import Array
-from tests.firmware import sensor_player as player
+from tests.extensions.sensor import sensor_player as player
 
 STATUS_BYTES, COUNT_BYTES, CHIP_BYTES = 3, 3, 27  # of a chip's sample
 Result = tuple[int, int]  # class and score

@@ -92,14 +92,14 @@ SHARED = {
         "adaptation.table",
         "reports.check",
         "building.adaptation",
-        "building.applications",
         "building.config",
         "building.config_rules",
         "building.energy",
         "building.quantities",
         "building.request",
         "building.stream_rate",
-        "codegen.dataset",
+        "extensions.mlperf.application",
+        "extensions.mlperf.dataset",
         "frontend.torch.quantizer",
         "quantization.recordings.sources",
     },  # a quantity that is none, missing, too large
@@ -108,11 +108,20 @@ SHARED = {
         "building.precision",
         "frontend.torch.quantizer",
     },  # a pattern without a layer
-    "E258": {"building.applications", "codegen.mlperf"},  # a stream, and what the plan shows
-    "E264": {"building.applications", "building.sensor"},  # [calib] scale, and its own keys
-    "E265": {"building.applications", "codegen.sensor_program"},  # [stream], and the network
+    "E258": {
+        "extensions.mlperf.application",
+        "extensions.mlperf.program",
+    },  # a stream, and what the plan shows
+    "E264": {
+        "extensions.sensor.application",
+        "extensions.sensor.settings",
+    },  # [calib] scale, and its own keys
+    "E265": {
+        "extensions.sensor.application",
+        "extensions.sensor.program",
+    },  # [stream], and the network
     "E266": {
-        "building.recording",
+        "extensions.sensor.recording",
         "simulator.playback",
     },  # not of the sensor, of another one, or of no front end
     "E240": {
@@ -148,7 +157,7 @@ SHARED = {
         "quantization.recordings.sources",
     },  # files that are no samples together
     "E216": {
-        "building.recording",
+        "extensions.sensor.recording",
         "quantization.recordings.reading",
         "quantization.samples",
         "quantization.recordings.recorded",

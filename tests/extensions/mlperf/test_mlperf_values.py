@@ -14,12 +14,18 @@ from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.codegen.dataset import Dataset
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.mlperf.dataset import Dataset
 from myoedge.numerics.arrays import Array
 from myoedge.system.library import Library, load_library
-from tests.boards.mlperf import DATASETS, IMAGES_LAST, network_input, real_values, settings
 from tests.conftest import save_exported
+from tests.extensions.mlperf.mlperf import (
+    DATASETS,
+    IMAGES_LAST,
+    network_input,
+    real_values,
+    settings,
+)
 from tests.support.networks.small import Two
 
 

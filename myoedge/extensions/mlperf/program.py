@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.codegen.dataset import (
+from myoedge.codegen.render import render
+from myoedge.errors import MyoedgeError
+from myoedge.extensions.mlperf.dataset import (
     FLOATS,
     Dataset,
     file_axes,
     integers_of_bytes,
     limits_of_floats,
 )
-from myoedge.codegen.render import render, template_dir
-from myoedge.errors import MyoedgeError
 from myoedge.plan.locations import IN_L3
 from myoedge.targets.gap9.clock import chip_clock
 from myoedge.version import __version__
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from myoedge.numerics.quant_params import QuantParams
     from myoedge.plan.plan import Plan
 
+FIRMWARE = Path(__file__).parent / "firmware"  # the templates
 FOLDER = "firmware/mlperf"  # subfolder of src/
 SDK_SERVE = "serve.c"  # in gap_sdk/
 MULTIPLIER_BITS = 30
@@ -60,10 +62,10 @@ def mlperf_files(
     ports = {"input": values["inputs"][0], "output": values["outputs"][0]}
     told = {**values, **ports, **_network_values(plan, dataset), **_names(plan, digest)}
     files = {}
-    for path in sorted((template_dir() / "app_mlperf").iterdir()):
+    for path in sorted(FIRMWARE.iterdir()):
         if path.name != SDK_SERVE:
             is_made = path.suffix == ".j2"
-            text = render(f"app_mlperf/{path.name}", told) if is_made else path.read_text()
+            text = render(path.name, told, FIRMWARE) if is_made else path.read_text()
             files[f"{FOLDER}/{path.name.removesuffix('.j2')}"] = text
     return files
 

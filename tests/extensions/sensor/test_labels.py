@@ -28,14 +28,14 @@ from myoedge.backends.packets import (
     decoded,
     unstuffed,
 )
-from myoedge.building.playback import playback_of, program_of
-from myoedge.codegen.sensor_program import SensorProgram
+from myoedge.extensions.sensor.playback import playback_of, program_of
+from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.numerics.arrays import Array
 from myoedge.simulator import simulate
 from myoedge.streaming.stream import passes as passes_of
-from tests.firmware.sensor_player import integers, window
-from tests.sensor import applications
-from tests.sensor.packets import crc16
+from tests.extensions.sensor import applications
+from tests.extensions.sensor.packets import crc16
+from tests.extensions.sensor.sensor_player import integers, window
 
 LENGTH, HOP = 40, 10
 LDA = 2

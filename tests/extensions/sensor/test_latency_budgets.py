@@ -17,7 +17,7 @@ from myoedge.building.config import Found, from_tables
 from myoedge.extensions.zoo import all_convnet
 from myoedge.numerics.arrays import Array
 from tests.conftest import save_exported
-from tests.sensor.applications import ADS1298
+from tests.extensions.sensor.applications import ADS1298
 
 
 class ConvolutionsAndGru(nn.Module):

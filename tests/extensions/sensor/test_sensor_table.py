@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from myoedge.building.config import from_tables
-from myoedge.building.sensor import sensor_of
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.sensor.settings import sensor_of
 from myoedge.targets.boards import DEFAULT_BOARD, boards_dir
 from myoedge.targets.sensor import Sensor
 
@@ -19,7 +19,7 @@ LEAST: dict[str, Any] = {"rate": 1000, "hop": 16, "unit": "uV", "pins": {"data_r
 
 
 def made(table: dict[str, Any], channels: int | None = 8, hop: int | None = None) -> Sensor:
-    return sensor_of(from_tables({"sensor": table}, "myoedge.toml").sensor, channels, hop)
+    return sensor_of(from_tables({"sensor": table}, "myoedge.toml").table("sensor"), channels, hop)
 
 
 def test_defaults() -> None:

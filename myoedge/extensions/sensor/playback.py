@@ -17,25 +17,20 @@ from myoedge.backends.packets import Decision, Record, Start, Status, decoded
 from myoedge.backends.simulator import STARTED, activity_of
 from myoedge.building.build_files import report_files
 from myoedge.building.config import find
-from myoedge.building.decisions import Compared, Reference, compared
 from myoedge.building.energy import coefficients
 from myoedge.building.model_inputs import given_or_stated
 from myoedge.building.quantities import positive
-from myoedge.building.recording import (
+from myoedge.errors import MyoedgeError, Notice, command
+from myoedge.extensions.sensor.decisions import Compared, Reference, compared
+from myoedge.extensions.sensor.program import JSON, SensorProgram, from_json
+from myoedge.extensions.sensor.recording import (
     CODE,
     check_length,
     playback_of,
     recording_of,
     unlike_calibration,
 )
-from myoedge.codegen.sensor_program import JSON, SensorProgram, from_json
-from myoedge.errors import MyoedgeError, Notice, command
-from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import one_blas_thread
-from myoedge.power.model import energy
-from myoedge.power.states import PlayedStates, StatePower, state_power
-from myoedge.reports.energy import activity, battery_of, module_powers, with_energy
-from myoedge.reports.playback import (
+from myoedge.extensions.sensor.report import (
     Latency,
     latency_of,
     latency_parts_s,
@@ -44,6 +39,11 @@ from myoedge.reports.playback import (
     playback_json,
     playback_lines,
 )
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import one_blas_thread
+from myoedge.power.model import energy
+from myoedge.power.states import PlayedStates, StatePower, state_power
+from myoedge.reports.energy import activity, battery_of, module_powers, with_energy
 from myoedge.simulator import Fault, RunOptions, Simulation, simulate
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Tabular

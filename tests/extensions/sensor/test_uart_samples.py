@@ -12,7 +12,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.packets import Flags, sample_message, stuffed, unstuffed
 from myoedge.simulator import Fault
-from tests.sensor import applications, packets
+from tests.extensions.sensor import applications, packets
 
 LOST = Flags.SAMPLES_LOST
 

@@ -15,9 +15,9 @@ from torch import nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.building.config import Found, from_tables
-from myoedge.codegen.sensor import registers
-from myoedge.codegen.sensor_program import JSON, SampleLayout, from_json, window_layout
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.sensor.files import registers
+from myoedge.extensions.sensor.program import JSON, SampleLayout, from_json, window_layout
 from tests.conftest import save_exported
 from tests.support.schemas import check_folder
 
@@ -177,7 +177,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("setting", EXPECTED)
 def test_registers(setting: tuple[str, int, int, str, int]) -> None:
-    from myoedge.building.sensor import sensor_of
+    from myoedge.extensions.sensor.settings import sensor_of
     from myoedge.targets.sensor import SensorTable
 
     name, rate, gain, reference, channels = setting

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.backends.packets import Decision, Flags
-from myoedge.codegen.sensor_program import SensorProgram
+from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.streaming.stream import Stream, passes

@@ -12,13 +12,13 @@ import pytest
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.codegen.dataset import Dataset
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.mlperf.dataset import Dataset
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.simulator import Simulation, simulate
 from tests.boards import sdk
-from tests.boards.mlperf import DATASETS, network_input, real_values, settings
+from tests.extensions.mlperf.mlperf import DATASETS, network_input, real_values, settings
 from tests.records.mlperf_tiny import built
 from tests.support.mlperf_player import Answer, download, heard, performance, sent
 

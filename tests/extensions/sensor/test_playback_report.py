@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 
 from myoedge.backends.measurement import Activity
 from myoedge.backends.simulator import activity_of
-from myoedge.power.model import PUBLISHED, Battery, Coefficients, ModulePowers, energy
-from myoedge.power.states import STATES, state_power
-from myoedge.reports.duty_lines import unpublished_waiting
-from myoedge.reports.playback import (
+from myoedge.extensions.sensor.report import (
     latency_of,
     latency_parts_s,
     latency_s,
@@ -22,6 +19,9 @@ from myoedge.reports.playback import (
     playback_json,
     playback_lines,
 )
+from myoedge.power.model import PUBLISHED, Battery, Coefficients, ModulePowers, energy
+from myoedge.power.states import STATES, state_power
+from myoedge.reports.duty_lines import unpublished_waiting
 from myoedge.simulator import CoreCounts, Simulation
 from myoedge.targets import find_chip
 from tests.support.schemas import check

@@ -6,14 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
-from myoedge.codegen.render import C_TYPES, render, template_dir
-from myoedge.codegen.sensor_program import SensorProgram
+from myoedge.codegen.render import C_TYPES, render
+from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.targets.sensor import CHIP_CHANNELS, RISE_US, WORTH_OFF_US, Sensor
 
 FOLDER = "firmware/sensor"  # subfolder of src/
-TEMPLATES = "app_sensor"
+FIRMWARE = Path(__file__).parent / "firmware"  # the templates
 BARE_METAL = (
     "main.c.j2",
     "cluster.c",
@@ -88,7 +89,7 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
     values["queue_packets"] = program.queue_packets
     names = ("hop", "frames", "ring_samples", "results", "ready", "all_values")
     values |= {name: getattr(program, name) for name in names}
-    return render(f"{TEMPLATES}/sensor_network.h.j2", values)
+    return render("sensor_network.h.j2", values, FIRMWARE)
 
 
 def _message_bytes(sensor: Sensor, adapts: bool) -> int:
@@ -132,9 +133,9 @@ def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str)
     adapts = told["adapted"] is not None
     left_out -= {*LABELS} if adapts else set()
     files = {"sensor_network.h": header(program, values["banner"], digest, adapts=adapts)}
-    for path in sorted((template_dir() / TEMPLATES).iterdir()):
+    for path in sorted(FIRMWARE.iterdir()):
         if path.name not in left_out:
             is_made = path.suffix == ".j2"
-            text = render(f"{TEMPLATES}/{path.name}", told) if is_made else path.read_text()
+            text = render(path.name, told, FIRMWARE) if is_made else path.read_text()
             files[path.name.removesuffix(".j2")] = text
     return {f"{FOLDER}/{name}": text for name, text in files.items()}

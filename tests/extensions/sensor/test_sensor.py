@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.codegen.sensor_program import SampleLayout, SensorProgram
+from myoedge.extensions.sensor.program import SampleLayout, SensorProgram
 from myoedge.numerics.arrays import Array
 from tests.conftest import thinned
-from tests.firmware import sensor_player as player
+from tests.extensions.sensor import sensor_player as player
 
 PERIOD_US = 1000
 CHANNELS = 8

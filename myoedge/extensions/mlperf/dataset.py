@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from myoedge.building.config_rules import positive_sizes
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 
@@ -49,6 +50,15 @@ class Dataset:
         """Convert values of the file to real numbers, float32."""
         reals = self.scale * (values.astype(np.float64) - self.zero_point)
         return np.asarray(reals, np.float32)
+
+
+def rules(table: Dataset) -> Iterator[tuple[str, bool]]:
+    """Yield the ranges of the numbers of [mlperf], each with whether it is satisfied."""
+    yield from positive_sizes({"mlperf.scale": table.scale})
+    low, high = (-128, 127) if table.input == "int8" else (0, 255)
+    yield f"mlperf.zero_point must be {low} to {high}", low <= table.zero_point <= high
+    is_plain = (table.scale, table.zero_point) == (1.0, 0)
+    yield "mlperf.scale and zero_point are for bytes", is_plain or table.input != FLOATS
 
 
 @dataclass(frozen=True)

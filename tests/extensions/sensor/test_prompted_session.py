@@ -19,8 +19,8 @@ from myoedge.backends.packets import BrokenFrame, Decision, Flags, Packet, Start
 from myoedge.errors import MyoedgeError
 from tests.boards.peers import at_the_line
 from tests.conftest import myoedge as command
-from tests.sensor import applications
-from tests.sensor.packets import crc16, encoded, stuffed
+from tests.extensions.sensor import applications
+from tests.extensions.sensor.packets import crc16, encoded, stuffed
 from tests.support.schemas import check
 
 LDA, NO_LABEL = 2, 0xFFFF

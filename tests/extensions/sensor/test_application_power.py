@@ -10,11 +10,11 @@ import pytest
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.building.playback import Played, program_of
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.sensor.playback import Played, program_of
 from myoedge.reports.duty_lines import duty_rows
 from myoedge.targets import find_chip
-from tests.sensor import applications
+from tests.extensions.sensor import applications
 
 # Idle power in mW at a clock in MHz, by hand: docs/developers/energy.md, leakage and clocks.
 LEAKAGE_MW, CLOCKS_PJ = 4.28782, 34.2382

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from myoedge.building.sensor import sensor_of
-from myoedge.codegen.render import template_dir
-from myoedge.codegen.sensor import BARE_METAL, sensor_files
-from myoedge.codegen.sensor_program import SampleLayout, SensorProgram
+from myoedge.extensions.sensor.files import BARE_METAL, FIRMWARE, sensor_files
+from myoedge.extensions.sensor.program import SampleLayout, SensorProgram
+from myoedge.extensions.sensor.settings import sensor_of
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.counts import CountConversion
 from myoedge.targets.sensor import SensorTable
@@ -69,7 +68,7 @@ def with_sdk(folder: Path) -> tuple[list[Path], list[str]]:
     hosts = [folder / f"{name}.c" for name in PORTS]
     for path in hosts:
         path.write_text(f'{renamed}#include "{HOST / path.name}"\n')
-    port = template_dir() / "app_sensor" / "port_sdk.c"
+    port = FIRMWARE / "port_sdk.c"
     flags = ["-DME_UART=1", "-DME_SDK_4", f"-I{HOST / 'sdk'}"]
     return [*hosts, HOST / "sdk" / "shim.c", port], flags
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.backends.build import Build
 from myoedge.building.config import Config, Found
-from myoedge.codegen.dataset import Dataset
+from myoedge.extensions.mlperf.dataset import Dataset
 from myoedge.numerics.arrays import Array
 
 IMAGES_LAST = [0, 2, 3, 1]
@@ -25,7 +25,7 @@ DATASETS = {
 
 
 def settings(dataset: Dataset) -> Found:
-    return Found(Config(mlperf=dataset), Path())
+    return Found(Config(tables={"mlperf": dataset}), Path())
 
 
 def real_values(dataset: Dataset, data: bytes, shape: Sequence[int]) -> Array:

@@ -17,13 +17,13 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.packets import Flags, Start, Status
 from myoedge.building.config import Config, Found, from_tables
-from myoedge.building.playback import playable_file
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.sensor.playback import playable_file
 from myoedge.simulator import Fault
 from tests.conftest import Ran, save_exported
 from tests.conftest import myoedge as command
-from tests.sensor import applications
-from tests.sensor.applications import MYO
+from tests.extensions.sensor import applications
+from tests.extensions.sensor.applications import MYO
 
 
 @pytest.fixture(scope="module")

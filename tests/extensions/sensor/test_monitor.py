@@ -26,7 +26,7 @@ from myoedge.errors import MyoedgeError, Notice
 from myoedge.reports.packet_log import PacketLog
 from tests.boards.peers import Peer, at_the_line
 from tests.conftest import myoedge as command
-from tests.sensor.packets import encoded
+from tests.extensions.sensor.packets import encoded
 
 OK = Flags(0)
 STATUS = Status(3, 1_000_000, 999, OK, 0, 0, 0, 0, 0, 0, 0, 0)

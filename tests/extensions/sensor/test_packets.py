@@ -21,7 +21,7 @@ from myoedge.backends.packets import (
     records,
     unstuffed,
 )
-from tests.sensor.packets import CAUSES, crc16, encoded, stuffed
+from tests.extensions.sensor.packets import CAUSES, crc16, encoded, stuffed
 
 U16, U32 = st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)
 HEAD = {

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application that answers MLPerf Tiny's serial protocol with samples of a data set."""
+
+from __future__ import annotations
+
+from myoedge.extension import ApplicationHook, Extension, TableHook
+
+EXTENSION = Extension(
+    tables=(
+        TableHook(
+            "mlperf",
+            "myoedge.extensions.mlperf.dataset:Dataset",
+            "myoedge.extensions.mlperf.dataset:rules",
+        ),
+    ),
+    applications=(ApplicationHook("mlperf", "myoedge.extensions.mlperf.application:requested"),),
+)
