@@ -132,6 +132,7 @@ def measure_sizes() -> Iterator[Measure]:
     yield _statements("core", core)
     yield _statements("package", package)
     yield _statements("firmware_templates", read_files("firmware_templates", C_SUFFIXES))
+    yield _statements("C of extensions", read_files("myoedge/extensions", C_SUFFIXES))
     yield _statements("tests", read_files("tests", frozenset({".py"})))
     kernels = {x for folder in KERNELS for x in declared(read_files(folder, frozenset({".h"})))}
     yield Measure("kernels by hand", len(kernels))

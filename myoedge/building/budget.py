@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from myoedge.building.applications import application_names
-from myoedge.building.config import BudgetTable
+from myoedge.building.config_tables import BudgetTable
 from myoedge.building.precision import missed_outputs, needs_db
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
 from myoedge.errors import MyoedgeError, raised

@@ -23,7 +23,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.extension import hooks, load
 
 if TYPE_CHECKING:
-    from myoedge.building.config import BudgetTable, Config
+    from myoedge.building.config import Config
+    from myoedge.building.config_tables import BudgetTable
 
 MOST_ORDER = 64  # filter order: with a higher one, double precision is not enough
 WITHIN = f"more than 0, and {LARGEST:,.0f} at most"

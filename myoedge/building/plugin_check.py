@@ -19,7 +19,7 @@ import numpy as np
 
 import myoedge.operators as families
 from myoedge.backends import host
-from myoedge.building.config import PluginsTable
+from myoedge.building.config_tables import PluginsTable
 from myoedge.building.plugin_rows import CheckedRow, checked_rows
 from myoedge.building.plugins import GROUP, KINDS, load_plugins
 from myoedge.codegen.project import make_sources

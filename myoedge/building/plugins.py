@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import Any
 
 import myoedge.operators as families
-from myoedge.building.config import FILE, PluginsTable, find
+from myoedge.building.config import FILE, find
+from myoedge.building.config_tables import PluginsTable
 from myoedge.building.plugin_returns import checked_rows, with_checked_returns
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import registered_together

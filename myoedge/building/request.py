@@ -13,7 +13,8 @@ from myoedge.building import budget
 from myoedge.building.applications import ApplicationRequest, requested
 from myoedge.building.budget import Budget
 from myoedge.building.build_files import AUTO
-from myoedge.building.config import Config, StreamTable
+from myoedge.building.config import Config
+from myoedge.building.config_tables import StreamTable
 from myoedge.building.options import BuildOptions
 from myoedge.building.plugins import Plugin, load_plugins
 from myoedge.building.stream_rate import check_stream

@@ -22,7 +22,7 @@ from myoedge.streaming.axis_choice import frames_at_the_end
 from myoedge.streaming.time_axis import follow_time
 
 if TYPE_CHECKING:
-    from myoedge.building.config import StreamTable
+    from myoedge.building.config_tables import StreamTable
     from myoedge.streaming.stream import Stream, StreamRun
 
 MOST_NOISE = 2.0  # of the whole network's: 3 dB; a causal stream has the same integers

@@ -9,7 +9,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from myoedge.building.budget import Budget, plan_within
-from myoedge.building.config import StreamTable
+from myoedge.building.config_tables import StreamTable
 from myoedge.building.quantities import seconds
 from myoedge.errors import MyoedgeError, Notice, named_input, notice
 from myoedge.graph.ir import Graph

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from myoedge.building.config import BudgetTable
+from myoedge.building.config_tables import BudgetTable
 from myoedge.building.plans import planned
 from myoedge.building.request import BuildRequest
 from myoedge.errors import MyoedgeError

@@ -116,18 +116,23 @@ def after_build(
 
     recording   a file that the application can play; None: there is none
     """
-    hook = find_hook("applications", app or "")
     on_chip = bool(report["cycles"])
     yield command("validate", folder, *(("--on", "host,simulator") if on_chip else ()))
     if on_chip and report["cycles"]["source"] == "modelled":
         yield command("simulate", folder)
     if on_chip:
         yield f"{command('advise', folder)}   # measures what would make it better"
-    if hook and hook.play:
+    if _plays(app):
         played = command("simulate", folder, "--play", recording or "FILE")
         yield f"{'' if recording else '# '}{played}   # a recording, as the sensor would send it"
     if app:
         yield from to_board(folder, has_l3=bool(report["memory"]["l3_bytes"]))
+
+
+def _plays(app: str | None) -> bool:
+    """Return whether an application can play recordings."""
+    hook = find_hook("applications", app or "")
+    return hook is not None and bool(hook.play)
 
 
 def to_board(folder: Path, *, has_l3: bool) -> Iterator[str]:

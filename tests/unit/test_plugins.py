@@ -20,7 +20,7 @@ import myoedge
 import myoedge.operators as families
 from myoedge.api import models
 from myoedge.building import plugins
-from myoedge.building.config import PluginsTable
+from myoedge.building.config_tables import PluginsTable
 from myoedge.building.plugin_returns import checked_rows
 from myoedge.building.plugins import FRONT_ENDS, Plugin, load_plugins
 from myoedge.errors import MyoedgeError

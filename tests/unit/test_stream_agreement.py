@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from myoedge.building.budget import Budget, plan_within
-from myoedge.building.config import StreamTable
+from myoedge.building.config_tables import StreamTable
 from myoedge.building.stream_agreement import check_agreement
 from myoedge.codegen.known_answer import sample_run
 from myoedge.codegen.project import make_sources

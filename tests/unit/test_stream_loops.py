@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from myoedge.building.config import StreamTable
+from myoedge.building.config_tables import StreamTable
 from myoedge.building.stream_rate import check_stream
 from myoedge.errors import MyoedgeError
 from myoedge.operators.turns import has_loops

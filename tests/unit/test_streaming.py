@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from myoedge.building import stream_rate
 from myoedge.building.budget import Budget
-from myoedge.building.config import StreamTable
+from myoedge.building.config_tables import StreamTable
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.zoo import emg2qwerty
 from myoedge.frontend.torch.export import from_exported

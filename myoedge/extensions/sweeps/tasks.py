@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from myoedge.building.config import BudgetTable, toml_text
+from myoedge.building.config import toml_text
+from myoedge.building.config_tables import BudgetTable
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sweeps.settings import Sweep, SweepBudget, SweepModel, SweepOptions, name_of
 from myoedge.frontend.detect import ModelFormat, sniff
