@@ -169,6 +169,15 @@ JOB_FAMILIES = {
 }
 
 
+PROGRAMS = """\
+## By program
+
+tests/fixtures/gvsoc says what each program isolates. Cycles are sums over rows, errors those of
+rows.
+
+"""
+
+
 def page() -> str:
     """The page as it should be."""
     parts = (
@@ -176,11 +185,7 @@ def page() -> str:
         "## Summary\n\n" + _table(_summary()),
         boards(CARDS),
         FUNCTIONAL.format(floats=len(load()[NO_FLOATS].rows)),
-        "## By program\n\nCycles are the sum over a program's rows; errors are those of rows.\n\n"
-        + _table(_programs()),
-        "What the programs isolate:\n\n"
-        + "\n".join(f"* `{n}`: {p.isolates}" for n, p in load().items())
-        + "\n",
+        PROGRAMS + _table(_programs()),
         _gap9_networks_text() + "\n" + _table(_gap9_networks()),
         NETWORKS + "\n" + _table(_networks(networks.WHAT)),
         NE16_NETWORKS + "\n" + _table(_networks(networks.WITH_NE16)) + "\n" + NE16_NOW,
@@ -254,23 +259,16 @@ def share(rows: Sequence[Compared], tier: int) -> float:
 
 
 def _programs() -> Iterator[Sequence[object]]:
-    judges = JUDGES[SILICON]
     errors = ("median", "worst")
     names = [name for name in load() if name != NO_FLOATS]
-    yield "program", "rows", *_short(judges), SILICON, *errors, PUBLIC, *errors
+    yield "program", "rows", SILICON, *errors, PUBLIC, *errors
     for name in names:
         rows = compare(name, SILICON)
-        totals = [_total(rows, judge) for judge in judges]
-        yield f"`{name}`", len(rows), *totals, *_ours(name, SILICON), *_ours(name, PUBLIC)
+        yield f"`{name}`", len(rows), *_ours(name, SILICON), *_ours(name, PUBLIC)
 
 
 def _short(judges: Sequence[str]) -> list[str]:
     return [judge.replace("pulp_open_like", "public") for judge in judges]
-
-
-def _total(rows: Sequence[Compared], judge: str) -> object:
-    theirs = [a.theirs for c in rows for a in c.sides if a.judge == judge]
-    return sum(theirs) if theirs else "–"
 
 
 def _ours(name: str, like: str) -> tuple[object, ...]:
@@ -370,26 +368,21 @@ def _unequal(like: str) -> list[Compared]:
 def _differences(rows: Sequence[Compared]) -> str:
     causes = list(dict.fromkeys(cause(c) for c in rows))
     notes = "".join(f"{n}. {text}.\n" for n, text in enumerate(causes, 1))
-    head = (
-        "program",
-        "row",
-        "parameter",
-        "run",
-        "cores",
-        "judge",
-        "theirs",
-        "here",
-        "error",
-        "cause",
+    groups: dict[tuple[str, int], list[Compared]] = {}
+    for c in rows:
+        groups.setdefault((c.program, causes.index(cause(c)) + 1), []).append(c)
+    return (
+        notes
+        + "\n"
+        + _table((("program", "rows", "worst", "its row", "cause"), *_worst_of(groups)))
     )
-    body = ((*_difference(c), causes.index(cause(c)) + 1) for c in rows)
-    return notes + "\n" + _table((head, *body))
 
 
-def _difference(c: Compared) -> tuple[object, ...]:
-    row, best = c.row, c.best
-    where = (f"`{c.program}`", row.name, row.param, row.rep, row.cores)
-    return *where, *_short([best.judge]), best.theirs, best.ours, _percent(best.error)
+def _worst_of(groups: Mapping[tuple[str, int], Sequence[Compared]]) -> Iterator[Sequence[object]]:
+    for (program, number), rows in groups.items():
+        worst = max(rows, key=lambda c: c.best.error)
+        place = f"{worst.row.name}, {worst.row.cores} cores"
+        yield f"`{program}`", len(rows), _percent(worst.best.error), place, number
 
 
 if __name__ == "__main__":
