@@ -73,9 +73,7 @@ def test_all_are_recorded_and_those_that_left_the_list_are_not(zoo: Zoo) -> None
     record.main(["--record"])
     assert zoo.ran == KEYS
     assert list(zoo.recorded) == KEYS
-    assert (
-        "| other | library/first | 2.50 | 41.2 | 1,235 | 1,234 |  |\n" in zoo.page
-    )
+    assert "| other | library/first | 2.50 | 41.2 | 1,235 | 1,234 |  |\n" in zoo.page
     refused = f"| other | library/second |{'  |' * 4} E101: no such operator |\n"
     assert refused in zoo.page
     assert "old" not in zoo.page
