@@ -98,16 +98,11 @@ In `allconv_l3`, two loads of write-only registers are replaced by zeros, becaus
 platform otherwise; later firmware has no such loads.
 
 On `gap9`, a taken branch or a jump in the last words of a line also fetches the next line, and the
-core waits for it (`jump_fetches_next`). What an instruction waits for adds up (`waits_add`): a
-result of the instruction before costs its cycle even where the wait for a line is longer, and a
-jump that waits for its own line asks for the next one as if it had not, and so waits for the first
-refill twice. Both follow from that platform's source; no document says what the chip does. Without
-them, `cfc_loop`, `trees` and `tcn_stream` took 3.2, 2.4 and 2.6 % fewer cycles here than on `gap9`,
-and 158 rows of the programs above were equal to those of `gap9`; without the second, `spiking` took
-1.1 and 1.0 % fewer, and 648 rows were equal. Now {equal} of {rows} are, and {as_gap9} with the
-other choices of `gap9`. What remains with these: cores that reach a cache or a bank in one cycle go
-in the order in which that platform's event queue has them, which decides what lines are evicted;
-misaligned accesses; the sleeping fabric controller's wake-up; transfers of the DMA by a few cycles.
+core waits for it (`jump_fetches_next`). What an instruction waits for adds up (`waits_add`). Both
+follow from that platform's source; no document says what the chip does. {equal} of {rows} rows of
+the programs above are equal to those of `gap9`, and {as_gap9} with the other choices of `gap9`.
+What remains: the order of cores that reach a cache or a bank in one cycle, misaligned accesses, the
+sleeping fabric controller's wake-up, and transfers of the DMA by a few cycles.
 """
 
 # measured once: firmware of these networks changes with the kernels
@@ -129,19 +124,9 @@ NE16_NETWORKS = """\
 
 These networks ran as above, with GVSoC's model of NE16 attached (`gap9like:ne16=1`), and the same
 ELF on both. The simulator has its own model of the order in which a bank serves cores and NE16
-(docs/developers/simulator.md), so layers differ. In `ne16_sequence`, an older build whose code is
-not grouped by kernel, small layers differ by up to 290 cycles. If a layer on NE16 ends a few cycles
-sooner or later, the instruction cache's shift register, which selects the evicted line, is in
-another state. With three other initial states of this register, these layers change by 60 to 380
-cycles. A newer build with a convolution, two directions of an LSTM and attention of two heads on
-NE16 took 295,890 cycles instead of 295,657, each layer within 0.4 %.
-
-Short layers next to a layer on NE16 cannot be compared to within a few percent. If only the start
-of jobs changes by one to three cycles, the second `concat` of `qwerty_lstm`'s LSTM takes 2,110 to
-2,343 cycles (11 %), and a layer of All-ConvNet on NE16 4,254 to 4,528 (6 %), while the totals
-change by 0.2 and 0.1 %: another line is evicted from the cache. One `concat` of such a network
-differed by 19.7 % on `public`, more than these shifts explain, but probably for this reason; on
-`gap9` the two `concat` layers of `qwerty_lstm` differ by 60 and 55 cycles (3 %). Why All-ConvNet
+(docs/developers/simulator.md), so layers differ. If a layer on NE16 ends a few cycles sooner or
+later, the instruction cache's shift register, which selects the evicted line, is in another state:
+short layers next to a layer on NE16 cannot be compared to within a few percent. Why All-ConvNet
 takes 2.2 % more cycles on the simulator than on `public` (next table) is not known; on `gap9` and
 `gap9_banked` the same network is within 0.00 and 0.41 %.
 """

@@ -55,7 +55,11 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
     listed = [Network("library", name, _never) for name in NAMES]
     (tmp_path / "rows.json").write_text(json.dumps({"library/gone": FIGURES}))
     (tmp_path / "zoo.md").write_text(
-        f"Networks\n\n{head(*record.COLUMNS)}| old |\n\n{head(*record.SOURCES)}| old |\n\nend\n"
+        "Networks\n\n"
+        + "".join(
+            f"{head(*c)}| old |\n\n" for c in (record.COLUMNS, record.LIBRARIES, record.SOURCES)
+        )
+        + "end\n"
     )
     monkeypatch.setattr(record, "networks", lambda: iter(listed))
     monkeypatch.setattr(record, "in_process", made.row)

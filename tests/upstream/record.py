@@ -45,6 +45,8 @@ COLUMNS = (
     *("task", "network", "MMAC", "SQNR, dB", "cycles, thousands", "energy, uJ"),
     "published, or why not",
 )
+LIBRARIES = ("library", "builds exactly", "does not build")  # of tasks without biosignals
+NAMED_ONLY = ("images", "language, images, speech", "time series")
 SOURCES = ("sEMG network", "source", "parameters, published", "here", "difference")
 MOST_S = 1800  # a network's process, by the clock: what takes longer is a finding
 CALIBRATION = 8  # samples
@@ -123,8 +125,9 @@ def _record(found: Rows) -> None:
 
 
 def page_of(text: str, found: Rows) -> str:
-    """The page with these rows in both of its tables."""
+    """The page with these rows in its three tables."""
     text = pages.replaced(text, pages.head(*COLUMNS), cells(found))
+    text = pages.replaced(text, pages.head(*LIBRARIES), libraries(found))
     return pages.replaced(text, pages.head(*SOURCES), [_source(net, found) for net in PUBLISHED])
 
 
@@ -219,7 +222,20 @@ def cells(found: Rows) -> list[list[str]]:
     """Rows of the first table: by task, those for sEMG first."""
     placed = {name: number for number, name in enumerate(ORDER)}
     order = sorted(found, key=lambda key: (placed.get(task(key), len(placed)), task(key), key))
-    return [[task(key), key, *_figures(found[key], key)] for key in order]
+    shown = (key for key in order if task(key) not in NAMED_ONLY)
+    return [[task(key), key, *_figures(found[key], key)] for key in shown]
+
+
+def libraries(found: Rows) -> list[list[str]]:
+    """Rows of the second table: networks of other tasks, by name."""
+    keys = sorted(key for key in found if task(key) in NAMED_ONLY)
+    rows = []
+    for library in dict.fromkeys(key.partition("/")[0] for key in keys):
+        own = {key.partition("/")[2]: found[key] for key in keys if key.startswith(f"{library}/")}
+        built = [name for name, row in own.items() if "refused" not in row]
+        others = [f"{name} ({row['refused']})" for name, row in own.items() if "refused" in row]
+        rows.append([library, ", ".join(built), "; ".join(others).replace("|", "/")])
+    return rows
 
 
 def _figures(row: Row, key: str) -> list[str]:
