@@ -11,8 +11,7 @@ import numpy as np
 
 from myoedge.frontend.folding import check_einsum, check_elements
 from myoedge.frontend.torch.known_calls import KnownCall
-from myoedge.frontend.torch.pickled_tensors import NeedsTorch
-from myoedge.frontend.torch.program import NumberType
+from myoedge.frontend.torch.program import NeedsTorch, NumberType
 from myoedge.frontend.torch.traced import arguments_of, array
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from myoedge.frontend.torch.known_calls import KnownCall
-from myoedge.frontend.torch.pickled_tensors import NeedsTorch
+from myoedge.frontend.torch.program import NeedsTorch
 from myoedge.frontend.torch.traced import arguments_of
 
 DIMENSIONS = ("dim", "dims", "dimension", "source")  # arguments that count those of the operand

@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.torch.known_calls import CallTable, Given, empty, floats
+from myoedge.frontend.torch.known_calls import (
+    CallTable,
+    Given,
+    empty,
+    fitting,
+    floats,
+    require,
+)
 from myoedge.numerics.arrays import Array
 
 ARITHMETIC = CallTable()
@@ -31,7 +38,6 @@ OVERLOADS = ("Tensor", "Scalar")
     "softplus(self, beta=1, threshold=20)",
     "leaky_relu(self, negative_slope=0.01)",
     "hardshrink(self, lambd=0.5)",
-    "softshrink(self, lambd=0.5)",
     "clamp(self, min=None, max=None)",
     "clip(self, min=None, max=None)",
     "clamp_min(self, min)",
@@ -41,7 +47,14 @@ OVERLOADS = ("Tensor", "Scalar")
     "prelu(self, weight)",
 )
 def elementwise(a: Given) -> Array:
+    require(a.get("approximate", "none") in ("none", "tanh"))
     return empty(a["self"].shape, floats(a["self"], a.get("weight")))
+
+
+@ARITHMETIC.shaped("softshrink(self, lambd=0.5)")
+def softshrink(a: Given) -> Array:
+    require(a["lambd"] >= 0, a["lambd"] < np.inf)
+    return np.asarray(elementwise(a))
 
 
 def combined(a: Given) -> Array:
@@ -52,6 +65,8 @@ def combined(a: Given) -> Array:
 def calculated(function: Callable[[Any, Any], Any], a: Given) -> Array:
     """Return the values of an arithmetic call, equal to torch's in the last bit without a factor of
     `other`."""
+    if any(isinstance(x, bool) for x in a.values()):
+        raise TypeError("a truth value as a number")
     if a.get("alpha", 1) != 1 or floats(a["self"], a["other"]) != np.float32:
         raise TypeError("a factor, or another type than float32")
     with np.errstate(all="ignore"):
@@ -130,12 +145,13 @@ def logic(a: Given) -> Array:
 
 
 def chosen(a: Given) -> Array:
+    require(a["condition"].dtype == np.bool_)
     return empty(np.broadcast_shapes(*map(np.shape, a.values())), floats(a["self"], a["other"]))
 
 
 def choice(a: Given) -> Array:
     kind = floats(a["self"], a["other"])
-    return np.asarray(np.where(a["condition"], a["self"], a["other"]), kind)
+    return np.where(a["condition"], fitting(a["self"], kind), fitting(a["other"], kind))
 
 
 SELECTIONS = ("where.self", "where.ScalarOther", "where.ScalarSelf")
@@ -143,11 +159,12 @@ ARITHMETIC.state((f"{name}(condition, self, other)" for name in SELECTIONS), cho
 
 
 def masked_size(a: Given) -> Array:
+    require(a["mask"].dtype == np.bool_)
     return empty(np.broadcast_shapes(a["self"].shape, a["mask"].shape), floats(a["self"]))
 
 
 def masked(a: Given) -> Array:
-    return np.where(a["mask"], np.asarray(a["value"], floats(a["self"])), a["self"])
+    return np.where(a["mask"], fitting(a["value"], floats(a["self"])), a["self"])
 
 
 ARITHMETIC.state(["masked_fill.Scalar(self, mask, value)"], masked_size, masked)

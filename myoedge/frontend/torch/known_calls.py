@@ -23,6 +23,50 @@ Given = Mapping[str, Any]
 Results = Callable[[Given], Any]
 
 
+INTEGER = """
+axis0 axis1 chunks dim0 dim1 end_dim groups index length num_groups num_layers padding_idx
+split_size start_dim step
+"""
+INTEGERS = """
+dilation dims kernel_size normalized_shape output_size pad shape shifts size sizes split_sizes
+stride
+"""
+FLAGS = """
+align_corners batch_first bidirectional ceil_mode count_include_pad has_biases is_causal keepdim
+train
+"""
+
+
+def _is_integer(value: Any) -> bool:
+    return type(value) is int
+
+
+def _are_integers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_integer, value))
+
+
+KINDS: Mapping[str, Callable[[Any], bool]] = {  # parameter -> whether torch takes a value there
+    **dict.fromkeys(INTEGER.split(), _is_integer),
+    **dict.fromkeys(INTEGERS.split(), _are_integers),
+    **dict.fromkeys(FLAGS.split(), lambda value: isinstance(value, bool)),
+    **dict.fromkeys(
+        ("dim", "source", "destination"), lambda x: x is None or _is_integer(x) or _are_integers(x)
+    ),
+    "dtype": lambda value: value is None or isinstance(value, np.dtype),
+}
+OPTIONAL = ("output_size",)  # parameters that may be None
+MOST_PARTS = 4096  # results of a call
+
+
+def checked(given: Given) -> Given:
+    """Return a call's arguments. Errors: TypeError for one of another kind than torch takes, as a
+    float for an axis."""
+    for name, value in given.items():
+        if name in KINDS and not KINDS[name](value) and not (value is None and name in OPTIONAL):
+            raise TypeError(f"{name} {value!r}")
+    return given
+
+
 @dataclass(frozen=True)
 class KnownCall:
     """A call that is read without torch, as the target of a node.
@@ -64,6 +108,10 @@ class KnownCall:
         return self.name
 
 
+def _of_checked(function: Results) -> Results:
+    return lambda given: function(checked(given))
+
+
 class CallTable(dict[str, KnownCall]):
     """Known calls by name."""
 
@@ -72,10 +120,12 @@ class CallTable(dict[str, KnownCall]):
     ) -> None:
         """Add calls, given as "transpose.int(self, dim0, dim1)"; without a dot, the overload is
         "default"."""
+        of_results = _of_checked(results)
+        of_values = None if values is None else _of_checked(values)
         for text in signatures:
             name, _, parameters = text.removesuffix(")").partition("(")
             full = f"aten.{name}" if "." in name else f"aten.{name}.default"
-            self[full] = KnownCall(full, parameters, results, values)
+            self[full] = KnownCall(full, parameters, of_results, of_values)
 
     def shaped(self, *signatures: str) -> Callable[[Results], Results]:
         """Return a decorator for a function that computes types and shapes of calls."""
@@ -111,7 +161,10 @@ def axis_of(dim: int, rank: int) -> int:
 def axes_of(dims: Any, rank: int) -> tuple[int, ...]:
     """Return axes as numbers from 0; all axes for None and for []."""
     named = [dims] if isinstance(dims, int) else dims or range(rank)
-    return tuple(sorted(axis_of(dim, rank) for dim in named))
+    found = {axis_of(dim, rank) for dim in named}
+    if len(found) < len(named):
+        raise ValueError("an axis twice")
+    return tuple(sorted(found))
 
 
 def floats(*tensors: Any) -> Any:
@@ -121,6 +174,24 @@ def floats(*tensors: Any) -> Any:
     if len(kinds) != 1 or any(kind.kind != "f" for kind in kinds):
         raise TypeError("types are promoted")
     return next(iter(kinds))
+
+
+def fitting(value: Any, dtype: Any) -> Array:
+    """Return a number as an array of a type. Errors: OverflowError if it is outside its range."""
+    kind = np.dtype(dtype)
+    if kind.kind in "iu" and not np.iinfo(kind).min <= value <= np.iinfo(kind).max:
+        raise OverflowError(f"{value} as {dtype}")
+    with np.errstate(over="ignore"):
+        found = np.asarray(value, kind)
+    if kind.kind == "f" and np.any(np.isinf(found) & np.isfinite(value)):
+        raise OverflowError(f"{value} as {dtype}")
+    return found
+
+
+def require(*conditions: Any) -> None:
+    """Raise ValueError unless all conditions hold, which torch checks as well."""
+    if not all(conditions):
+        raise ValueError("arguments that torch refuses")
 
 
 def same_size(a: Sequence[int], b: Sequence[int]) -> None:

@@ -16,6 +16,7 @@ from myoedge.frontend.torch.known_calls import (
     axis_of,
     empty,
     floats,
+    require,
     same_size,
 )
 from myoedge.numerics.arrays import Array
@@ -139,8 +140,12 @@ def conv(a: Given) -> Array:
         [2 * n for n in sizes_of(0 if pad == "valid" else pad, rank)] if pad != "same" else reach
     )
     steps = sizes_of(a["stride"], rank)
+    require(a["groups"] >= 1, weight.shape[0] % a["groups"] == 0, min(steps) >= 1)
+    require(min(around) >= 0, min(sizes_of(a["dilation"], rank)) >= 1)
+    require(pad != "same" or max(steps) == 1, not isinstance(pad, int))
     places = zip(x.shape[2:], around, reach, steps, strict=True)
     sizes = [(n + m - r - 1) // s + 1 for n, m, r, s in places]
+    require(min(sizes) >= 1)
     return empty((x.shape[0], weight.shape[0], *sizes), floats(x, weight, bias))
 
 
@@ -150,11 +155,15 @@ def pooled(rank: int, a: Given) -> Array:
     x, window, above = a["self"], sizes_of(a["kernel_size"], rank), a["ceil_mode"]
     named = (a["stride"] or window, a["padding"], a.get("dilation", 1))
     steps, margins, spread = (sizes_of(value, rank) for value in named)
+    divisor = 1 if a.get("divisor_override") is None else a["divisor_override"]
     sizes = list[int]()
+    require(min(*window, *steps, *spread) >= 1, min(margins) >= 0, divisor and type(divisor) is int)
+    require(all(2 * p <= k for p, k in zip(margins, window, strict=True)))
     for n, k, s, p, d in zip(x.shape[-rank:], window, steps, margins, spread, strict=True):
         reach = n + 2 * p - d * (k - 1) - 1
         count = (-(-reach // s) if above else reach // s) + 1
         sizes.append(count - (above and (count - 1) * s >= n + p))
+    require(min(sizes) >= 1)
     return empty((*x.shape[:-rank], *sizes), floats(x))
 
 
@@ -188,6 +197,7 @@ def largest_of_size(a: Given) -> tuple[Array, Array]:
 @LAYERS.shaped("adaptive_avg_pool1d(self, output_size)", "adaptive_avg_pool2d(self, output_size)")
 def pooled_to_size(a: Given) -> Array:
     x, sizes = a["self"], a["output_size"]
+    require(x.ndim == 2 + len(sizes), min(sizes) >= 0)
     return empty((*x.shape[: x.ndim - len(sizes)], *sizes), floats(x))
 
 
@@ -205,6 +215,8 @@ def normalized(a: Given) -> Array:
     x = a["input"]
     part = a.get("normalized_shape", x.shape[x.ndim :])
     same_size(x.shape[x.ndim - len(part) :], part)
+    require("normalized_shape" not in a or part, a.get("num_groups", 1) >= 1)
+    require("num_groups" not in a or x.shape[1] % a["num_groups"] == 0)
     same = [a[name] for name in ("weight", "bias") if a.get(name) is not None]
     for value in same:
         same_size(value.shape, part or x.shape[1:2])
@@ -216,6 +228,10 @@ def recurrent(a: Given) -> tuple[Array, ...]:
     x, states = a["input"], a["hx"] if isinstance(a["hx"], list) else [a["hx"]]
     same_size([x.ndim], [3])
     units = (1 + a["bidirectional"]) * a["params"][1].shape[1]
+    batch = x.shape[0 if a["batch_first"] else 1]
+    directions = a["num_layers"] * (1 + a["bidirectional"])
+    require(len(a["params"]) == directions * (2 + 2 * a["has_biases"]) > 0)
+    require(0 <= a["dropout"] <= 1, all(h.shape[:2] == (directions, batch) for h in states))
     dtype = floats(x, *states, *a["params"])
     return (empty((*x.shape[:2], units), dtype), *(empty(h.shape, dtype) for h in states))
 
@@ -238,6 +254,8 @@ def attention(a: Given) -> Array:
     query, key, value = a["query"], a["key"], a["value"]
     same_size(query.shape[:-2], value.shape[:-2])
     same_size(key.shape[:-1], value.shape[:-1])
+    require(a["attn_mask"] is None or isinstance(a["attn_mask"], np.ndarray))
+    require(0 <= a["dropout_p"] <= 1, a["attn_mask"] is None or not a["is_causal"])
     return empty((*query.shape[:-1], value.shape[-1]), floats(query, key, value))
 
 
@@ -253,11 +271,13 @@ def resized(a: Given) -> Array:
         pairs = zip(x.shape[2:], a["scale_factors"], strict=True)
         sizes = [math.floor(n * factor) for n, factor in pairs]
     same_size([len(sizes)], [x.ndim - 2])
+    require(min(sizes) >= 1, (a["output_size"] is None) != (a["scale_factors"] is None))
     return empty((*x.shape[:2], *sizes), floats(x))
 
 
 @LAYERS.shaped("embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False)")
 def embedded(a: Given) -> Array:
+    require(a["indices"].dtype in (np.int32, np.int64))
     return empty((*a["indices"].shape, *a["weight"].shape[1:]), floats(a["weight"]))
 
 
@@ -270,6 +290,5 @@ def gated(a: Given) -> Array:
 
 @LAYERS.shaped("dropout(input, p, train)", "feature_dropout(input, p, train)")
 def inactive(a: Given) -> Array:
-    if a["train"]:
-        raise ValueError("dropout is active")
+    require(not a["train"], 0 <= a["p"] <= 1)
     return np.asarray(a["input"])

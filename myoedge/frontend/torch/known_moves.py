@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ATen calls that move elements or make new tensors, with their values; read without torch."""
+"""ATen calls that move or convert elements, with their values; read without torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 import numpy as np
 
 from myoedge.frontend.torch.known_calls import (
+    MOST_PARTS,
     CallTable,
     Given,
     axes_of,
     axis_of,
     empty,
+    fitting,
     floats,
+    require,
     same_size,
 )
 from myoedge.numerics.arrays import Array
@@ -52,7 +53,7 @@ def matrix_transposed(a: Given) -> Array:
 
 @MOVES.exact("permute(self, dims)")
 def permuted(a: Given) -> Array:
-    return np.transpose(a["self"], a["dims"])
+    return np.transpose(a["self"], [axis_of(dim, a["self"].ndim) for dim in a["dims"]])
 
 
 @MOVES.exact(
@@ -66,6 +67,7 @@ def with_axes_moved(a: Given) -> Array:
 @MOVES.exact("reshape(self, shape)", "view(self, size)", "_unsafe_view(self, size)")
 def reshaped(a: Given) -> Array:
     x, shape = a.values()
+    require(min(shape, default=1) >= -1)
     return np.reshape(x, shape)
 
 
@@ -78,6 +80,7 @@ def reshaped_as(a: Given) -> Array:
 def flattened(a: Given) -> Array:
     x = a["self"]
     first, last = axis_of(a["start_dim"], x.ndim), axis_of(a["end_dim"], x.ndim)
+    require(first <= last)
     return np.reshape(x, (*x.shape[:first], -1, *x.shape[last + 1 :]))
 
 
@@ -86,17 +89,24 @@ def unsqueezed(a: Given) -> Array:
     return np.expand_dims(a["self"], a["dim"])
 
 
-@MOVES.exact("squeeze(self)", "squeeze.dim(self, dim)", "squeeze.dims(self, dim)")
+@MOVES.exact("squeeze(self)", "squeeze.dim(self, dim)")
 def squeezed(a: Given) -> Array:
     x = a["self"]
     thin = (axis for axis in axes_of(a.get("dim"), x.ndim) if x.shape[axis] == 1)
     return np.asarray(np.squeeze(x, tuple(thin)))
 
 
+@MOVES.exact("squeeze.dims(self, dim)")
+def squeezed_along(a: Given) -> Array:
+    require(not isinstance(a["dim"], int))
+    return np.asarray(squeezed(a))
+
+
 @MOVES.exact("expand(self, size, implicit=False)")
 def expanded(a: Given) -> Array:
     x, sizes = a["self"], a["size"]
     before = (1,) * (len(sizes) - x.ndim) + x.shape
+    require(-1 not in sizes[: len(sizes) - x.ndim])
     return np.broadcast_to(x, [n if s == -1 else s for s, n in zip(sizes, before, strict=True)])
 
 
@@ -128,6 +138,7 @@ def narrowed(a: Given) -> Array:
 
 @MOVES.exact("unbind.int(self, dim=0)")
 def unbound(a: Given) -> tuple[Array, ...]:
+    require(a["self"].shape[a["dim"]] <= MOST_PARTS)
     return tuple(np.moveaxis(a["self"], a["dim"], 0))
 
 
@@ -138,12 +149,14 @@ def split(a: Given) -> tuple[Array, ...]:
 
 def parts(x: Array, size: int, axis: int) -> tuple[Array, ...]:
     """Return the parts of `size` elements along an axis; the last may have fewer."""
+    require(size >= 1, x.shape[axis] <= MOST_PARTS * size)
     return tuple(np.split(x, range(size, x.shape[axis], size), axis))
 
 
 @MOVES.exact("chunk(self, chunks, dim=0)")
 def chunked(a: Given) -> tuple[Array, ...]:
     x, axis = a["self"], a["dim"]
+    require(a["chunks"] >= 1)
     return parts(x, -(-x.shape[axis] // a["chunks"]), axis)
 
 
@@ -172,7 +185,8 @@ def padded_size(a: Given) -> Array:
 
 def padded(a: Given) -> Array:
     floats(a["self"])  # integers might not hold the value
-    return np.pad(a["self"], margins_of(a), constant_values=a["value"] or 0)
+    value = fitting(a["value"] or 0, a["self"].dtype)
+    return np.pad(a["self"], margins_of(a), constant_values=value)
 
 
 MOVES.state(
@@ -197,7 +211,13 @@ def rolled(a: Given) -> Array:
     return np.roll(a["self"], a["shifts"], a["dims"] or None)
 
 
-MOVES.state(["roll(self, shifts, dims=[])"], same, rolled)
+def rolled_size(a: Given) -> Array:
+    axes_of(a["dims"], a["self"].ndim)
+    require(len(a["shifts"]) == (len(a["dims"]) or 1))
+    return np.asarray(a["self"])
+
+
+MOVES.state(["roll(self, shifts, dims=[])"], rolled_size, rolled)
 
 
 def joined_size(a: Given) -> Array:
@@ -232,74 +252,10 @@ def stacked(a: Given) -> Array:
 MOVES.state(["stack(tensors, dim=0)"], stacked_size, stacked)
 
 
-# ---- new tensors
-
-NEW = "dtype=None, layout=None, device=None, pin_memory=None"
-
-
-def new(value: float, a: Given) -> Array:
-    """Return a new tensor of the type and size in the arguments."""
-    like = a.get("self", empty(()))
-    return all_equal(a.get("size", like.shape), value, a["dtype"] or like.dtype)
-
-
-def all_equal(shape: Sequence[int], value: Any, dtype: Any) -> Array:
-    """Return an array of one value in the memory of one element."""
-    return np.broadcast_to(np.full((), value, dtype), tuple(shape))
-
-
-LIKE = f"{NEW}, memory_format=None"
-for name, value in (("zeros", 0), ("ones", 1)):
-    signatures = (
-        f"{name}(size, {NEW})",
-        f"new_{name}(self, size, {NEW})",
-        f"{name}_like(self, {LIKE})",
-    )
-    MOVES.state(signatures, partial(new, value), partial(new, value))
-
-
-@MOVES.exact(
-    f"new_full(self, size, fill_value, {NEW})",
-    f"full_like(self, fill_value, {LIKE})",
-)
-def filled(a: Given) -> Array:
-    return new(a["fill_value"], a)
-
-
-@MOVES.exact(f"full(size, fill_value, {NEW})")
-def filled_anew(a: Given) -> Array:
-    value = np.asarray(a["fill_value"])
-    kind = np.float32 if value.dtype.kind == "f" else value.dtype
-    return all_equal(a["size"], value, a["dtype"] or kind)
-
-
-def counts_of(a: Given) -> range:
-    """Return the numbers of arange. Errors: TypeError for other types than int64, in which numbers
-    or steps might be rounded."""
-    limits = [a.get("start", 0), a["end"], a.get("step", 1)]
-    if any(type(n) is not int for n in limits) or a["dtype"] not in (None, np.int64):
-        raise TypeError("numbers that are rounded")
-    return range(*limits)
-
-
-def counted(a: Given) -> Array:
-    return np.array(counts_of(a), np.int64)
-
-
-MOVES.state(
-    (
-        f"arange(end, {NEW})",
-        f"arange.start(start, end, {NEW})",
-        f"arange.start_step(start, end, step=1, {NEW})",
-    ),
-    lambda a: empty((len(counts_of(a)),), np.int64),
-    counted,
-)
-
-
 @MOVES.exact("unflatten.int(self, dim, sizes)")
 def unflattened(a: Given) -> Array:
     x, axis = a["self"], axis_of(a["dim"], a["self"].ndim)
+    require(min(a["sizes"], default=1) >= -1)
     return np.reshape(x, (*x.shape[:axis], *a["sizes"], *x.shape[axis + 1 :]))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import count_parameters, example_inputs, from_exported, from_file
 from myoedge.frontend.torch.load import load_exported
-from myoedge.frontend.torch.pickled_tensors import NeedsTorch
+from myoedge.frontend.torch.program import NeedsTorch
 from myoedge.frontend.torch.program_file import read_program
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.frontend.torch.archive import read_members
+from myoedge.frontend.torch.program import NeedsTorch
 from myoedge.numerics.arrays import Array
 
 STORAGES: Mapping[str, str] = {
@@ -20,10 +21,6 @@ STORAGES: Mapping[str, str] = {
     "Half": "float16", "Float": "float32", "Double": "float64", "Bool": "bool",
 }  # fmt: skip
 MOST_OPCODES = 100_000
-
-
-class NeedsTorch(Exception):
-    """Raised for a part of a file that only torch can read; the text names it."""
 
 
 def pickled_tensors(data: bytes | None, path: Path, member: str) -> tuple[Array, ...] | None:

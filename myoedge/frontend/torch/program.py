@@ -21,6 +21,10 @@ TYPES: Mapping[int, str] = {
 }  # fmt: skip
 
 
+class NeedsTorch(Exception):
+    """Raised for a part of a file that only torch can read; the text names it."""
+
+
 @dataclass(frozen=True)
 class NumberType:
     """Type of a tensor's elements, shown as torch shows it: "torch.float32"."""

@@ -20,14 +20,16 @@ import numpy as np
 
 from myoedge.frontend.torch.known_arithmetic import ARITHMETIC
 from myoedge.frontend.torch.known_calls import KnownCall, empty
+from myoedge.frontend.torch.known_fills import FILLS
 from myoedge.frontend.torch.known_layers import LAYERS
 from myoedge.frontend.torch.known_moves import MOVES
-from myoedge.frontend.torch.pickled_tensors import NeedsTorch, pickled_tensors
+from myoedge.frontend.torch.pickled_tensors import pickled_tensors
 from myoedge.frontend.torch.preflight import checked_members
 from myoedge.frontend.torch.program import (
     TYPES,
     CallSpec,
     FileProgram,
+    NeedsTorch,
     NoPort,
     NumberType,
     PortKind,
@@ -42,11 +44,15 @@ from myoedge.frontend.torch.program import (
 )
 from myoedge.frontend.torch.traced import HARMLESS
 
-KNOWN = {**MOVES, **ARITHMETIC, **LAYERS}
+KNOWN = {**MOVES, **FILLS, **ARITHMETIC, **LAYERS}
 Json = Mapping[str, Any]
 PLAIN: Mapping[str, type] = {"as_int": int, "as_float": float, "as_bool": bool, "as_string": str}
 LISTS: Mapping[str, type] = {"as_ints": int, "as_floats": float, "as_bools": bool}
 EXAMPLES = "data/sample_inputs/model.pt"
+UNREADABLE = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError),
+    *(TypeError, ValueError),
+)
 UNREAD = ("as_device", "as_layout", "as_memory_format")  # arguments that change no value
 STORED = (PortKind.PARAMETER, PortKind.BUFFER, PortKind.CONSTANT_TENSOR)
 NAMES = {PortKind.PARAMETER: "parameter_name", PortKind.BUFFER: "buffer_name"}
@@ -71,7 +77,7 @@ def read_program(path: Path) -> FileProgram:
             pickled_tensors(members.get(EXAMPLES) or None, path, EXAMPLES),
         )
     # what a file does not have as expected may be as older versions of torch write it, or wrong
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         raise NeedsTorch(f"its form: {type(error).__name__}: {error}") from error
 
 
