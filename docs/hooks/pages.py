@@ -25,7 +25,7 @@ FETCHED = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=["']?
 FETCHED_BY_STYLE = re.compile(r"""(?:@import|url\()\s*["']?(?:https?:)?//""")
 DOCS = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(DOCS.parent.glob("examples/*.ipynb"))
-MENTION = re.compile(r"(?<![\w/\[`])(?<!\]\()docs/([\w/-]+\.md)(?!`)", re.MULTILINE)
+MENTION = re.compile(r"^    .*$|(?<![\w/\[`])(?<!\]\()docs/([\w/-]+\.md)(?!`)", re.MULTILINE)
 NOTEBOOK = re.compile(r"\]\((?:\.\./)+examples/(\w+)\.ipynb\)")  # a file of the repository
 FENCE = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)  # of a block that is a file's
 COLUMNS = re.compile(r"<p>[^<]*\w {2,}\w|<(?:p|li)>[^<]*\nErrors: ")  # of a docstring, as text
@@ -88,7 +88,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     to = posixpath.relpath("notebooks", folder or ".")
     markdown = NOTEBOOK.sub(rf"]({to}/\1.md)", markdown)
     return MENTION.sub(
-        lambda found: f"[{found[0]}]({posixpath.relpath(found[1], folder or '.')})",
+        lambda found: (
+            f"[{found[0]}]({posixpath.relpath(found[1], folder or '.')})" if found[1] else found[0]
+        ),
         FENCE.sub(r'```\1 title="\2"', markdown),
     )
 

@@ -469,6 +469,8 @@ def test_links_to_notebooks_lead_to_pages_of_the_site(monkeypatch: pytest.Monkey
     hooks = runpy.run_path(str(ROOT / "docs" / "hooks" / "pages.py"))
     link = "[a](../../examples/adaptation.ipynb), [b](../examples/data)"
     page = types.SimpleNamespace(file=types.SimpleNamespace(src_uri="wearable/adapt.md"))
+    shown = "    certainty: docs/developers/energy.md\n"  # of a terminal: no link
+    assert hooks["on_page_markdown"](shown, page) == shown
     made = hooks["on_page_markdown"](link, page)
     assert made == "[a](../notebooks/adaptation.md), [b](../examples/data)"
 
