@@ -75,6 +75,25 @@ class ApplicationHook:
     played: str = ""
 
 
+@dataclass(frozen=True)
+class ReaderHook:
+    """A format of sample files.
+
+    name         of the format
+    endings      of its files: (".csv", ".tsv")
+    place        of a function of a path and a Reading (myoedge.quantization.recordings.reading)
+                 that returns the Content of the file
+    beginnings   first bytes of its files, each at most 16
+    by_ending    whether files without these first bytes are recognised by their ending
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    place: str
+    beginnings: tuple[bytes, ...] = ()
+    by_ending: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Extension:
     """Additions of a package to myoedge.
@@ -82,11 +101,13 @@ class Extension:
     commands       of the command line
     tables         of myoedge.toml
     applications   of `build --app`
+    readers        of sample files
     """
 
     commands: tuple[CommandHook, ...] = ()
     tables: tuple[TableHook, ...] = ()
     applications: tuple[ApplicationHook, ...] = ()
+    readers: tuple[ReaderHook, ...] = ()
 
 
 def load(place: str) -> Any:

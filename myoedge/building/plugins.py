@@ -187,7 +187,7 @@ def _use_reader(plugin: Plugin, point: metadata.EntryPoint) -> None:
     """Register a plug-in's function that reads sample files with a file extension: path -> arrays
     by name, or one array."""
     ending = f".{plugin.name.lower()}"
-    _check_free(plugin, "a reader of", ending, (*files.KINDS, *files.ADDED))
+    _check_free(plugin, "a reader of", ending, (*files.kinds(), *files.ADDED))
     function = point.load()
     if not callable(function):
         raise _unusable(plugin, "its entry point is no function")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from myoedge.quantization.recordings.files import KINDS
+from myoedge.quantization.recordings.files import kinds
 
 RECORDINGS = "recordings"
 TEST = "test"  # stem of a test set's file name
@@ -40,4 +40,4 @@ def sample_files(folder: Path) -> list[str]:
     """Return the names of the files of samples in a folder, sorted."""
     paths = folder.glob("[!.]*") if os.path.isdir(folder) else ()
     names = sorted(path.name for path in paths if path.is_file())
-    return [name for name in names if Path(name).suffix.lower() in KINDS]
+    return [name for name in names if Path(name).suffix.lower() in kinds()]

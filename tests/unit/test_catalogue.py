@@ -59,6 +59,7 @@ SHARED = {
         "passes.reject_qdq",
     },
     "E203": {
+        "building.option_types",
         "building.pipeline_options",
         "building.options",
         "building.weight_choice",
@@ -139,7 +140,7 @@ SHARED = {
     "E215": {
         "backends.adapting",
         "quantization.samples",
-        "quantization.recordings.text",
+        "extensions.recordings.text",
         "quantization.recordings.recorded",
         "quantization.recordings.sources",
     },  # no samples
@@ -161,7 +162,7 @@ SHARED = {
         "quantization.recordings.reading",
         "quantization.samples",
         "quantization.recordings.recorded",
-        "quantization.recordings.text",
+        "extensions.recordings.text",
         "quantization.labels",
         "backends.inputs",
     },  # data with NaN
@@ -212,7 +213,7 @@ SHARED = {
         "backends.gvsoc",
         "power.calibrate",
         "passes.condition",
-        "quantization.recordings.libraries",
+        "extensions.recordings.libraries",
         "extensions.sweeps.executors",
         "backends.console",
         "backends.openocd",

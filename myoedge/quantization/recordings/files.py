@@ -6,38 +6,23 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 
 from myoedge.errors import MyoedgeError
-from myoedge.quantization.recordings.device_files import BDF, read_edf, read_hdf5, read_xdf
-from myoedge.quantization.recordings.numpy_files import read_npy, read_npz
+from myoedge.extension import ReaderHook, hooks, load
 from myoedge.quantization.recordings.reading import MAKE_CALIBRATION, Content, Reading, unreadable
-from myoedge.quantization.recordings.scipy_files import read_mat, read_wav
-from myoedge.quantization.recordings.text import GZIP, read_text
 from myoedge.system.regular_files import open_regular
 
 Reader = Callable[[Path, Reading], Content]
 
-TEXTS = (".csv", ".tsv", ".txt")
-HDF5S = (".h5", ".hdf5")
-BEGINNINGS: Mapping[bytes, Reader] = {
-    b"PK": read_npz,
-    b"\x93NUMPY": read_npy,
-    b"RIFF": read_wav,
-    b"MATLAB 5.0": read_mat,
-    b"\x89HDF": read_hdf5,
-    b"MATLAB 7.3": read_hdf5,
-    BDF: read_edf,
-    b"XDF:": read_xdf,
-    GZIP: read_text,
-}
-ENDINGS: Mapping[str, Reader] = {  # formats that are not recognised by their first bytes
-    **dict.fromkeys(TEXTS, read_text),
-    ".mat": read_mat,
-    ".edf": read_edf,
-}
+OWN = (  # formats of the core
+    ReaderHook("npz", (".npz",), "myoedge.quantization.recordings.numpy_files:read_npz", (b"PK",)),
+    ReaderHook(
+        "npy", (".npy",), "myoedge.quantization.recordings.numpy_files:read_npy", (b"\x93NUMPY",)
+    ),
+)
 PARQUET = "import pandas; pandas.read_parquet(PATH).to_csv('calib.csv', index=False)"
 AS_CSV = "the sheet saved as CSV, in the program that wrote it"
 OTHERS: Mapping[str, tuple[str, str]] = {  # endings of formats with a remedy of their own
@@ -45,8 +30,18 @@ OTHERS: Mapping[str, tuple[str, str]] = {  # endings of formats with a remedy of
     **dict.fromkeys((".xlsx", ".xls", ".ods"), ("it is a workbook", AS_CSV)),
 }
 ADDED: dict[str, Reader] = {}  # readers of plug-ins, by file extension
-KINDS = (".npz", ".npy", ".mat", *TEXTS, ".gz", ".wav", ".edf", ".bdf", ".xdf", *HDF5S)
 WILD = frozenset("*?[")
+
+
+def formats() -> Iterator[ReaderHook]:
+    """Yield the formats of sample files: those of the core, and of extensions."""
+    yield from OWN
+    yield from hooks("readers")
+
+
+def kinds() -> tuple[str, ...]:
+    """Return the endings of sample files of all formats."""
+    return tuple(ending for reader in formats() for ending in reader.endings)
 
 
 def read_file(path: Path, reading: Reading) -> Content:
@@ -65,12 +60,19 @@ def read_file(path: Path, reading: Reading) -> Content:
     if (other := OTHERS.get(path.suffix.lower())) is not None:
         cause, remedy = other
         raise unreadable(path, cause, (remedy.replace("PATH", repr(path.name)),))
-    reader = next((r for start, r in BEGINNINGS.items() if beginning.startswith(start)), None)
-    reader = reader or ENDINGS.get(path.suffix.lower())
-    if reader is None:
-        cause = f"neither its first bytes nor its ending is of {', '.join(KINDS)}"
+    if (reader := _format_of(beginning, path.suffix.lower())) is None:
+        cause = f"neither its first bytes nor its ending is of {', '.join(kinds())}"
         raise unreadable(path, cause)
-    return reader(path, reading)
+    content: Content = load(reader.place)(path, reading)
+    return content
+
+
+def _format_of(beginning: bytes, ending: str) -> ReaderHook | None:
+    """Return the format of a file by its first 16 bytes, or else by its ending."""
+    for reader in formats():
+        if beginning.startswith(reader.beginnings):
+            return reader
+    return next((r for r in formats() if r.by_ending and ending in r.endings), None)
 
 
 def files_of(path: Path) -> Sequence[Path]:
@@ -113,10 +115,10 @@ def _check_folder(folder: Path, files: Sequence[Path]) -> None:
     """Raise E246 if a folder has no sample files, or files of several formats."""
     counts = Counter(file.suffix.lower() for file in files)
     found = ", ".join(f"{n} {kind or 'without an ending'}" for kind, n in sorted(counts.items()))
-    known = [*filter(counts.__contains__, (*KINDS, *ADDED))]
+    known = [*filter(counts.__contains__, (*kinds(), *ADDED))]
     if len(counts) == 1 and known:
         return
-    facts = {"needs": f"files of one format: {', '.join(KINDS)}", "has": found or "no files"}
+    facts = {"needs": f"files of one format: {', '.join(kinds())}", "has": found or "no files"}
     if known:
         title = f"the folder {folder} holds files of several formats"
         tries = [f"--calib '{folder}/*{kind}'" for kind in known]

@@ -19,7 +19,7 @@ from myoedge.quantization.recordings.files import read_file
 from myoedge.quantization.recordings.reading import Content, Reading
 from myoedge.quantization.recordings.sources import read
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 COUNTS = np.random.default_rng(0).integers(-2000, 2000, (400, 3))
 CLASSES = np.repeat([0, 1], 200)
 

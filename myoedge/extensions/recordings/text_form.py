@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from myoedge.quantization.recordings.dialect import BLANKS, MISSING, Dialect, Kind, dialects
+from myoedge.extensions.recordings.dialect import BLANKS, MISSING, Dialect, Kind, dialects
 from myoedge.quantization.recordings.reading import folded
 
 LOOKED_AT = 300  # lines from which the form of a file is judged

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.recordings.libraries import library, reading_of
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.recordings.libraries import library, reading_of
 from myoedge.quantization.recordings.reading import (
     ONLY,
     Content,

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.extensions.recordings import BDF
+from myoedge.extensions.recordings.libraries import library, reading_of
+from myoedge.extensions.recordings.scipy_files import of_matlab
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.columns import Column, content_of, named_columns
-from myoedge.quantization.recordings.libraries import library, reading_of
 from myoedge.quantization.recordings.reading import (
     ONLY,
     Content,
@@ -23,9 +25,7 @@ from myoedge.quantization.recordings.reading import (
     is_rate,
     unreadable,
 )
-from myoedge.quantization.recordings.scipy_files import of_matlab
 
-BDF = b"\xffBIOSEMI"
 OTHER_FORM = ("a CSV file with a column for every channel, from the recorder's program",)
 SHORTER = ("a shorter part of the recording",)
 MATLAB_CLASS = "MATLAB_class"  # attribute of the datasets of MATLAB's version 7.3

@@ -17,6 +17,14 @@ from typing import Any
 import numpy as np
 
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.recordings import GZIP
+from myoedge.extensions.recordings.dialect import BLANKS, MISSING, Kind
+from myoedge.extensions.recordings.text_form import (
+    COMMENTS,
+    TextForm,
+    form_of,
+    has_commas_of_two_kinds,
+)
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.columns import (
     Column,
@@ -26,7 +34,6 @@ from myoedge.quantization.recordings.columns import (
     place,
     shown_names,
 )
-from myoedge.quantization.recordings.dialect import BLANKS, MISSING, Kind
 from myoedge.quantization.recordings.reading import (
     LABEL,
     LIKELY_LABELS,
@@ -37,14 +44,7 @@ from myoedge.quantization.recordings.reading import (
     found_name,
     unreadable,
 )
-from myoedge.quantization.recordings.text_form import (
-    COMMENTS,
-    TextForm,
-    form_of,
-    has_commas_of_two_kinds,
-)
 
-GZIP = b"\x1f\x8b"
 SHORTER = ("head -n 100000 long.csv > short.csv",)
 NUMBERS = "numbers as 1.5, 1,5 or 1.5E+01, with semicolons, tabs, commas or blanks between columns"
 SEMICOLONS = (
