@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tile_search import strips
@@ -34,7 +35,7 @@ class Part:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Access:
     """The access of a layer to a feature map in L3, through windows in L2.
 
@@ -57,13 +58,13 @@ class Access:
     strips: int
     strip_bytes: int
 
-    @property
+    @cached_property
     def pitch(self) -> int:
         """Bytes between strips in the L2 window, with the word alignment of strips in L3."""
         least = max(part.size_bytes for part in self.parts) + 3 * WORD
         return least + (self.strip_bytes - least) % WORD
 
-    @property
+    @cached_property
     def slot_bytes(self) -> int:
         chunks = (chunk for n in range(len(self.parts)) for chunk in self.chunks(n))
         return max(at + whole_words(size) for _, size, at in chunks)
