@@ -9,6 +9,7 @@ from myoedge.errors import MyoedgeError
 from tests.isa.encoding import INSTRUCTIONS
 from tests.isa.platforms import run_simulator
 from tests.isa.program import make_program
+from tests.support.each import each
 
 # opcode -> (funct3, funct7) that RV32IM takes of it, None for any
 BASE: dict[int, set[tuple[int, int | None]]] = {
@@ -38,7 +39,7 @@ def _undefined(seed: int) -> int:
     return word
 
 
-@pytest.mark.parametrize("seed", range(100))
+@each("seed", range(100))
 def test_an_undefined_word_is_a_fault(seed: int) -> None:
     with pytest.raises(MyoedgeError) as caught:
         run_simulator(make_program([_undefined(seed)], b"", 4))

@@ -12,6 +12,7 @@ from tests.isa.platforms import run_simulator
 from tests.isa.trials import Size, draw_trials, expected, make_pulp_program
 from tests.isa.xpulp_macros import encoded_macros
 from tests.isa.xpulp_table import codes, table
+from tests.support.each import each
 
 TABLE = table()
 MEANT = {
@@ -32,7 +33,7 @@ def computed(made: Instruction, seen: Operands) -> int:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in codes(TABLE) if name in INSTRUCTIONS])
+@each("name", [name for name in codes(TABLE) if name in INSTRUCTIONS])
 def test_encodings_are_those_of_the_manuals(name: str) -> None:
     opcode, funct3, *funct7 = codes(TABLE)[name]
     made = INSTRUCTIONS[name]

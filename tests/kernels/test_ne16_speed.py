@@ -12,6 +12,7 @@ import pytest
 from tests.kernels.ne16_formula import Job
 from tests.kernels.ne16_speed import HEAD, RECORDED, ROWS, from_l2, in_l1, lines
 from tests.simulator.ne16_jobs import REFUSED, Recorded, recorded, recorded_cycles
+from tests.support.each import each
 from tests.support.pages import PAGE, markdown
 
 START = 12  # cycles of a recorded job from TRIGGER to the core that waited
@@ -82,7 +83,7 @@ def test_layers_from_l2() -> None:
     assert_recorded("from L2", from_l2())
 
 
-@pytest.mark.parametrize("name", ROWS)
+@each("name", ROWS)
 def test_layers_reach_their_part_of_the_formula(name: str) -> None:
     place = "in L1" if ROWS[name].in_l1 else "from L2"
     assert ROWS[name].formula >= ROWS[name].least * kept()[place][name]

@@ -24,6 +24,7 @@ from myoedge.operators.formula import FORMULAS, FormulaParams
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.stated_class import HOOKS, STATEMENT
 from myoedge.quantization.drawn_case import DrawnCase
+from tests.support.each import each
 
 SOURCE = """
 import numpy as np
@@ -242,7 +243,7 @@ def test_every_part_of_a_description_has_a_fault() -> None:
     use(SOURCE)
 
 
-@pytest.mark.parametrize(("part", "old", "wrong", "mended", "words", "tried"), ROWS)
+@each(("part", "old", "wrong", "mended", "words", "tried"), ROWS)
 def test_a_fault_of_an_author_is_told(
     part: str, old: str, wrong: str, mended: str, words: str, tried: str
 ) -> None:

@@ -20,6 +20,7 @@ from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.quantization.drawn_case import allowed, is_exact
 from tests.ops.case import Case, activated
 from tests.ops.harness import USES, drawn, mismatches, run_c
+from tests.support.each import each
 
 COUNT = 12
 SLOW_BATCHES, SLOW_COUNT = 20, 250  # 5,000 cases an operator
@@ -27,7 +28,7 @@ EVERY = sorted(OPS)
 COMPILED = [name for name in EVERY if not OPS[name].view]
 
 
-@pytest.mark.parametrize("op", EVERY)
+@each("op", EVERY)
 def test_an_operator_is_complete(op: str) -> None:
     """One that is added without cases, documentation or C fails here."""
     assert op in USES
@@ -120,7 +121,7 @@ def by_frame(case: Case, axis: int) -> StreamingRule | None:
     return rules[0]
 
 
-@pytest.mark.parametrize("op", EVERY)
+@each("op", EVERY)
 def test_a_frame_that_is_computed_alone_is_the_same(op: str) -> None:
     """Along each axis of which the streaming rule says so."""
     for case in drawn(op, COUNT):

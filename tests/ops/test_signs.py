@@ -20,6 +20,7 @@ from myoedge.operators.queries import attribute_fault
 from tests.ops.case import Case
 from tests.ops.harness import drawn, mismatches, run_c
 from tests.ops.test_ops import check_floats, check_meaning, integers
+from tests.support.each import each
 
 COUNT = 8  # drawn uses per operator
 
@@ -52,7 +53,7 @@ def refused(case: Case) -> bool:
     return attribute_fault(node, shapes, dtypes) != ""
 
 
-@pytest.mark.parametrize("op", sorted(OPS))
+@each("op", sorted(OPS))
 def test_every_sign_is_refused_or_computes_what_torch_does(op: str) -> None:
     for case in drawn(op, COUNT):
         for other in with_other_signs(case):
@@ -78,8 +79,8 @@ def test_no_drawn_use_is_out_of_limits() -> None:
 BOUNDED = sorted(op for op in OPS if {POSITIVE, NOT_NEGATIVE} & {*OPS[op].attributes.values()})
 
 
-@pytest.mark.parametrize("scale", [-0.3, 0.0, 1e-45, -1e-3])
-@pytest.mark.parametrize("op", BOUNDED)
+@each("scale", [-0.3, 0.0, 1e-45, -1e-3])
+@each("op", BOUNDED)
 def test_a_builder_refuses_what_the_operator_states(op: str, scale: float) -> None:
     (case,) = drawn(op, 1)
     d = GraphBuilder()

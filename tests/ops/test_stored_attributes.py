@@ -26,6 +26,7 @@ from myoedge.quantization.stored_numbers import check_stored
 from tests.ops.case import Case
 from tests.ops.harness import HOST, drawn, mismatches, run_c
 from tests.ops.test_ops import integers
+from tests.support.each import each
 
 VALUES = (-1, 0, 1, -1000, 1000, 2**31, 2**40, 0.5, float("nan"), float("inf"), "x", None, True)
 COUNT = 4  # drawn uses per operator of the slow test
@@ -142,7 +143,7 @@ def test_a_plan_whose_operand_has_fewer_elements_than_the_kernel_takes_is_refuse
         enforce(PLANNED, replace(plan, steps=steps), plan.quant.graph, "planned")
 
 
-@pytest.mark.parametrize("op", sorted(OPS))
+@each("op", sorted(OPS))
 def test_an_unknown_attribute_and_a_missing_one_are_refused(op: str) -> None:
     (case,) = drawn(op, 1)
     assert edited(case, {**case.attrs, "unknown": (1,)}) is None

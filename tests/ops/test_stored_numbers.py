@@ -24,6 +24,7 @@ from myoedge.quantization.stored_numbers import check_stored
 from myoedge.system import toolchain, tools
 from tests.ops.case import Case
 from tests.ops.harness import array_text, c_text, drawn, generated, on_host
+from tests.support.each import each
 from tests.support.guard import can_asan
 
 EVERY = sorted(OPS)
@@ -81,7 +82,7 @@ def damaged(case: Case, seed: int) -> Iterator[tuple[str, str, Case]]:
             yield name, way, with_number(case, name, value if x.ndim else int(value))
 
 
-@pytest.mark.parametrize("op", EVERY)
+@each("op", EVERY)
 def test_integers_that_quantisation_gives_are_accepted(op: str) -> None:
     """So OpDef.learnt names all that weights decide: other fields are compared with those of ones
     as weights."""

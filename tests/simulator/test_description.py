@@ -45,6 +45,7 @@ from tests.simulator.fixture import load as recorded
 from tests.simulator.flash_code import PROGRAM, READ, WORDS, erased, moved, opened
 from tests.simulator.ne16_jobs import ACQUIRE, STATUS, TRIGGER, ready, timed, write
 from tests.simulator.ne16_jobs import recorded as recorded_jobs
+from tests.support.each import each
 
 CORE = Path(myoedge.simulator.__file__).parent / "core"
 
@@ -353,8 +354,8 @@ def test_another_number_shows_in_a_small_program(name: str, tmp_path: Path) -> N
 # ---- descriptions that no chip has
 
 
-@pytest.mark.parametrize("name", ["l1_banks", "line_bytes", "l0_ways", "l1_bytes", "cluster_cores"])
-@pytest.mark.parametrize("value", [0, 3, 0xFFFFFFFF])
+@each("name", ["l1_banks", "line_bytes", "l0_ways", "l1_bytes", "cluster_cores"])
+@each("value", [0, 3, 0xFFFFFFFF])
 def test_a_description_of_nothing_is_refused(name: str, value: int) -> None:
     cycles = {**GAP9_CYCLES, name: value}
     if (name, value) == ("cluster_cores", 3):

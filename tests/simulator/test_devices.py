@@ -34,6 +34,7 @@ from tests.simulator.cores import (
     until,
     wait,
 )
+from tests.support.each import each
 
 # ---- timers, interrupts, clocks
 
@@ -168,8 +169,8 @@ def test_bytes_to_stdout_come_out_whatever_the_core(base: int, hart: int) -> Non
     assert simulate(one, cycles=cycles).output == "x"
 
 
-@pytest.mark.parametrize("address", [0x1A1040C0, 0x1A1040A0])
-@pytest.mark.parametrize("code", [0, 1, 42, 255, 256, 0x7FFFFFFF])
+@each("address", [0x1A1040C0, 0x1A1040A0])
+@each("code", [0, 1, 42, 255, 256, 0x7FFFFFFF])
 def test_exit_codes_come_back(address: int, code: int) -> None:
     elf = make({}, ending=leave(code, address=address))
     assert simulate(elf).exit_code == code

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
 from tests.isa.program import addi, bne, load_constant, lw, sw
 from tests.simulator import cores
 from tests.simulator.cores import (
@@ -37,6 +35,7 @@ from tests.simulator.cores import (
     spin,
     until,
 )
+from tests.support.each import each
 
 DMA_EVENT = 1 << 8
 
@@ -89,7 +88,7 @@ def await_transfers(asleep: bool) -> Code:
     return [*address, *loop[:2], beq, elw(T2, S2 + 1), bne(T0, ZERO, -16), *free]
 
 
-@pytest.mark.parametrize("seed", range(24))
+@each("seed", range(24))
 def test_transfers_move_their_bytes_and_no_others(seed: int) -> None:
     rng = random.Random(seed)
     l1, l2 = bytearray(rng.randbytes(L1_BYTES)), bytearray(rng.randbytes(L2_BYTES))

@@ -38,6 +38,7 @@ from tests.simulator.cores import (
     until,
     wait,
 )
+from tests.support.each import each
 
 
 def barrier(number: int, register: int) -> int:
@@ -48,7 +49,7 @@ BARRIER_WAIT, BARRIER_TARGET = 0x1C, 0x0C
 BARRIER = 1 << 16
 
 
-@pytest.mark.parametrize("seed", range(12))
+@each("seed", range(12))
 def test_nobody_leaves_a_barrier_before_everybody_has_arrived(seed: int) -> None:
     rng = random.Random(seed)
     everyone = rng.sample(range(9), 9)

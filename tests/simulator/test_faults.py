@@ -38,6 +38,7 @@ from tests.simulator.cores import (
     run,
     wait,
 )
+from tests.support.each import each
 
 MISDEED = struct.pack("<I", 0x5A17D0ED)
 FINE = 99
@@ -214,8 +215,8 @@ def test_running_out_of_memory_at_its_end() -> None:
 SIZES = [(0x1A109000, 1), (0x1A109000, 2), (0x10200040, 2), (DMA, 1), (EVENTS, 2), (0x1A102702, 4)]
 
 
-@pytest.mark.parametrize(("address", "size"), SIZES)
-@pytest.mark.parametrize("step", [put, get])
+@each(("address", "size"), SIZES)
+@each("step", [put, get])
 def test_registers_take_whole_words(
     address: int, size: int, step: Callable[[int, int, int], Code]
 ) -> None:
@@ -228,8 +229,8 @@ def test_registers_take_whole_words(
 UNKNOWN = [0x1A104FFC, 0x1A109018, 0x10200FF8, 0x1A10700C, 0x1A102700 + 0x18, 0x10204000 + 0x7FC]
 
 
-@pytest.mark.parametrize("address", UNKNOWN)
-@pytest.mark.parametrize("step", [put, get])
+@each("address", UNKNOWN)
+@each("step", [put, get])
 def test_registers_nobody_knows(address: int, step: Callable[[int, int], Code]) -> None:
     assert fault(make({1: step(address, 7)})).code == "E704"
 
@@ -237,8 +238,8 @@ def test_registers_nobody_knows(address: int, step: Callable[[int, int], Code]) 
 HOLES = [0x0FFFFFFC, 0x10020000, 0x1BFFFFFC, 0x1C190000, 0xFFFFFFFC, 0x1A10FFF0 + 0x1000, 0x400000]
 
 
-@pytest.mark.parametrize("address", HOLES)
-@pytest.mark.parametrize("step", [put, get])
+@each("address", HOLES)
+@each("step", [put, get])
 def test_addresses_where_nothing_is(address: int, step: Callable[[int, int], Code]) -> None:
     assert fault(make({1: step(address, 7)})).code == "E702"
 

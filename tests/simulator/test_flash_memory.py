@@ -28,6 +28,7 @@ from tests.simulator.flash_code import (
     moved,
     opened,
 )
+from tests.support.each import each
 
 ERASED = FlashState()
 SHORTEST = 103  # cycles of a read of 16 bytes at divider 1, on the platform
@@ -73,7 +74,7 @@ def cycles_of_read(divider: int, size: int) -> int:
     return int(notes[1] - notes[0])
 
 
-@pytest.mark.parametrize("row", RECORDED.replace("\n", ",").strip(",").split(","))
+@each("row", RECORDED.replace("\n", ",").strip(",").split(","))
 def test_reading_takes_what_the_platform_takes(row: str) -> None:
     """Beyond the shortest read, since both programs have cycles of their own: within 2 %, or two
     rounds in which a program looks for the word (15 cycles each) and a period of the clock."""

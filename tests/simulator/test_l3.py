@@ -27,6 +27,7 @@ from tests.simulator.cores import (
     spin,
     until,
 )
+from tests.support.each import each
 
 UDMA, V4, V3, V3_COMMON = 0x1A102000, 0x1A102700, 0x1A102480, 0x1A102880
 L3_END = 1 << 30
@@ -65,7 +66,7 @@ def v3_begin(l3: int, l2: int, size: int, read: bool, slot: int = 0) -> Code:
 V3_AWAIT = until(V3 + 0x24, 0)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@each("seed", range(12))
 def test_both_controllers_of_l3_move_the_same_bytes(seed: int) -> None:
     rng = random.Random(seed)
     l2 = bytearray(rng.randbytes(L2_BYTES))

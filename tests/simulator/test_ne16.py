@@ -50,6 +50,7 @@ from tests.simulator.ne16_jobs import (
     write,
 )
 from tests.simulator.ne16_meaning import AREA_BYTES, draw
+from tests.support.each import each
 
 HELD, FULL = 0xFFFFFFFE, 0xFFFFFFFF
 TAKEN = "a01_1x1_base"  # a small job, of which others are made
@@ -63,7 +64,7 @@ QUEUES = {
 # ---- recorded jobs
 
 
-@pytest.mark.parametrize("name", recorded_cycles())
+@each("name", recorded_cycles())
 def test_a_recorded_job_to_the_byte_and_to_the_cycle(name: str) -> None:
     """Without bank conflicts the formula's cycles, with them those of the job's own accesses."""
     job, figures = recorded()[name], recorded_cycles()[name]
@@ -183,7 +184,7 @@ def test_the_controller_programs_it_too() -> None:
 # ---- drawn jobs
 
 
-@pytest.mark.parametrize("batch", range(125))
+@each("batch", range(125))
 def test_drawn_jobs_are_plain_convolutions(batch: int) -> None:
     """Eight a batch, each in its own part of L1, of which every byte is compared."""
     rng = np.random.default_rng(batch)
@@ -299,7 +300,7 @@ OUTSIDE = [
 ]
 
 
-@pytest.mark.parametrize(("register", "rule", "registers"), STOPPED)
+@each(("register", "rule", "registers"), STOPPED)
 def test_what_stops_the_platform_is_a_fault(
     register: str, rule: str, registers: tuple[int, ...]
 ) -> None:

@@ -29,6 +29,7 @@ from myoedge.adaptation.statistics import (
     scaled,
     scatter,
 )
+from tests.support.each import each
 
 ADAPTATION = Adaptation(
     layer=0,
@@ -78,8 +79,8 @@ def test_prototypes_choose_the_nearest_mean(seed: int, features: int) -> None:
             assert decision == gaps.index(nearest)
 
 
-@pytest.mark.parametrize("features", [2, 5, 40])
-@pytest.mark.parametrize("seed", range(4))
+@each("features", [2, 5, 40])
+@each("seed", range(4))
 def test_discriminants_are_those_of_floats(seed: int, features: int) -> None:
     """inverse(covariance + ridge) times the ways to the means, up to one factor and int16."""
     x, labels = gaussians(seed, features)

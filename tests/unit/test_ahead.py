@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 
 from myoedge.plan.l1.prefetch import MOST_AHEAD, latest_starts
+from tests.support.each import each
 
 SPARE, FETCH = (0.0, 10.0, 1e3), (0.0, 10.0, 1e3, 1e5)
 
 
-@pytest.mark.parametrize("seed", range(50))
+@each("seed", range(50))
 def test_a_fetch_starts_within_reach_of_its_layer_and_in_turn(seed: int) -> None:
     rng = np.random.default_rng(seed)
     tiles = int(rng.integers(1, 60))

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from myoedge.extensions.zoo.beam import Ngrams, SearchOptions, decode, trained
+from tests.support.each import each
 
 TEXT = "the cat and the hat and the rat that sat " * 4
 
@@ -44,8 +45,8 @@ def prior(found: tuple[int, ...], model: Ngrams | None, how: SearchOptions) -> f
     return how.weight * sum(logs) + how.bonus * len(text)
 
 
-@pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("with_model", [False, True])
+@each("seed", range(12))
+@each("with_model", [False, True])
 def test_a_wide_beam_finds_the_likeliest_labelling(seed: int, with_model: bool) -> None:
     x, how = scores(seed, 5, 4), SearchOptions(beams=5000, classes=4, weight=0.7, bonus=0.4)
     model = trained("abcabcaabbcc", order=3) if with_model else None

@@ -14,6 +14,7 @@ import pytest
 import myoedge
 from myoedge.catalogue import entries, explanation
 from myoedge.errors import EXIT_CODES, MyoedgeError, command
+from tests.support.each import each
 
 PACKAGE = Path(myoedge.__file__).parent
 CODE = re.compile(r"[EW][0-9]{3}")
@@ -306,14 +307,14 @@ def test_modules_that_share_a_code_are_known() -> None:
 NEVER_ERRORS = {"W303", "W304", "W601", "W602", "W603", "W604", "W605", "W606"}
 
 
-@pytest.mark.parametrize("code", sorted(entries().keys() - NEVER_ERRORS))
+@each("code", sorted(entries().keys() - NEVER_ERRORS))
 def test_the_first_digit_is_the_exit_code(code: str) -> None:
     exit_code = {"9": 70}.get(code[1], int(code[1]))
     assert MyoedgeError(code, "title").exit_code == exit_code
     assert explanation(code).endswith(f"xit code {exit_code}: {EXIT_CODES[exit_code]}.")
 
 
-@pytest.mark.parametrize("code", sorted(entries()))
+@each("code", sorted(entries()))
 def test_an_entry_is_short_and_says_something(code: str) -> None:
     lines = explanation(code).splitlines()
     assert lines[0] == f"{code}  {entries()[code].title}"

@@ -28,6 +28,7 @@ from myoedge.numerics.quant_params import (
 from myoedge.numerics.requant import Requant, choose_requant, choose_sum_requant
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.system import toolchain
+from tests.support.each import each
 
 IN_INT32 = range(-(2**31), 2**31)
 FACTORS = st.floats(-30.0, 12.0).map(lambda e: 2.0**e)
@@ -235,8 +236,8 @@ def test_a_constant_far_outside_the_range_is_kept() -> None:
 # ---- weights
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8, 16])
-@pytest.mark.parametrize("per_channel", [True, False])
+@each("bits", [2, 3, 4, 5, 6, 7, 8, 16])
+@each("per_channel", [True, False])
 def test_weights_of_any_bits_are_off_by_half_a_step(bits: int, per_channel: bool) -> None:
     rng = np.random.default_rng(bits)
     w = rng.normal(size=(6, 40)) * 2.0 ** rng.integers(-3, 4, (6, 1))

@@ -24,13 +24,14 @@ import myoedge
 from myoedge.codegen.library import instances
 from myoedge.codegen.render import template_dir
 from myoedge.operators import families
+from tests.support.each import each
 
 PACKAGE = Path(myoedge.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages(myoedge.__path__, "myoedge."))
 QUANTIZER, MAIN = "myoedge.frontend.torch.quantizer", "myoedge.__main__"
 
 
-@pytest.mark.parametrize("name", [m for m in MODULES if m != MAIN])
+@each("name", [m for m in MODULES if m != MAIN])
 def test_every_module_imports_by_its_full_name(name: str) -> None:
     if name.startswith(QUANTIZER):
         pytest.importorskip("torchao", reason="torchao is not installed: the extra `qat`")
@@ -203,7 +204,7 @@ def header_names(text: str) -> Iterator[str]:
         yield from re.findall(r"(\w+)\s*(?:=[^,]*)?(?:,|$)", constants.strip())
 
 
-@pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.h")), ids=lambda path: path.name)
+@each("path", sorted(TEMPLATES.rglob("*.h")), ids=lambda path: path.name)
 def test_names_in_headers_have_the_prefix(path: Path) -> None:
     """Generated and included C meets other C in one program: no header defines `run` or `start`."""
     names = {*header_names(path.read_text())} - C_FREE

@@ -24,6 +24,7 @@ from myoedge.quantization.scales import quantize_graph
 from myoedge.targets import find_chip
 from myoedge.targets.chip import Engine, KernelCost, TransferCost
 from tests.ops.harness import drawn
+from tests.support.each import each
 from tests.support.onnx.quantized import network
 from tests.support.oracles.least_squares import non_negative
 
@@ -167,7 +168,7 @@ def test_nine_cores_begin_when_all_commands_are_issued() -> None:
     assert step.lasts([], cost)[0] == 7 + 2 * 10 + 100 + 5
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each("seed", range(20))
 def test_non_negative_least_squares_are_the_best(seed: int) -> None:
     """Nowhere would a little more help, nor a little less where there is some."""
     rng = np.random.default_rng(seed)

@@ -28,14 +28,15 @@ from myoedge.operators.library.ne16_jobs import (
 from myoedge.operators.library.packing import quantize, unsigned_bound
 from tests.simulator.ne16_jobs import recorded_cycles
 from tests.simulator.ne16_meaning import Shape, packed_weights
+from tests.support.each import each
 
 NONE = (0, 0, 0, 0)
 START = 12  # cycles of a recorded job from TRIGGER to the core that waited
 
 
-@pytest.mark.parametrize("wide", [False, True])
-@pytest.mark.parametrize("bits", [2, 3, 4, 7, 8])
-@pytest.mark.parametrize(("k", "c"), [(1, 1), (5, 16), (33, 40), (7, 129)])
+@each("wide", [False, True])
+@each("bits", [2, 3, 4, 7, 8])
+@each(("k", "c"), [(1, 1), (5, 16), (33, 40), (7, 129)])
 def test_weights_lie_as_recorded_jobs_have_them(k: int, c: int, bits: int, wide: bool) -> None:
     rng, half = np.random.default_rng(c), 1 << (bits - 1)
     for kind, side in (("1x1", 1), ("3x3", 3)):

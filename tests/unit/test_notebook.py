@@ -31,6 +31,7 @@ from myoedge.reports.diff import Changes, compare
 from myoedge.system.extras import install_command
 from myoedge.system.notebook import MOST_ROWS, Card, PlainText, Shown, Tabular, card_html, framed
 from myoedge.system.notebook import cell as shown
+from tests.support.each import each
 
 HOSTILE = "</td></div></iframe><style>*{display:none}</style><script>x()</script>\"'&"
 PLAIN = {"div", "b", "span", "table", "tr", "th", "td", "pre"}  # elements that bring no names
@@ -135,7 +136,7 @@ def typed_only(module: str) -> dict[str, Any]:
     return names
 
 
-@pytest.mark.parametrize("name", sorted(verbs()))
+@each("name", sorted(verbs()))
 def test_every_verb_has_a_result_that_notebooks_show(name: str) -> None:
     verb = verbs()[name]
     results = typing.get_type_hints(verb, localns=typed_only(verb.__module__))["return"]

@@ -28,6 +28,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import check
 from myoedge.operators.import_rows import import_rows
 from myoedge.passes import prepare
+from tests.support.each import each
 from tests.support.onnx.nodes import cases, changed, computed, imported, variants
 
 # Reason -> the cases of operators that are supported, but not in this use. All others run.
@@ -186,7 +187,7 @@ SIGNATURES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SIGNATURES))
+@each("name", sorted(SIGNATURES))
 def test_a_signature_has_attributes_and_defaults_of_onnx(name: str) -> None:
     schema, signature = onnx.defs.get_schema(name), SIGNATURES[name]
     assert len(signature.args) <= schema.max_input

@@ -25,12 +25,13 @@ from myoedge.operators import queries
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.import_rows import aten_names, import_rows
 from myoedge.operators.library.reductions import adaptive, regular
+from tests.support.each import each
 from tests.support.oracles.conv_attributes import attributes
 
 EVERY = sorted(OPS)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@each("name", EVERY)
 def test_an_entry_is_consistent(name: str) -> None:
     op = OPS[name]
     assert op.name == name

@@ -26,6 +26,7 @@ from myoedge.operators.interpreter import run_float
 from myoedge.operators.library.reductions import adaptive, regular
 from myoedge.passes import prepare
 from tests.conftest import thinned
+from tests.support.each import each
 from tests.support.oracles.conv_attributes import attributes
 from tests.support.oracles.torch import agrees, randomized, seeded
 
@@ -202,7 +203,7 @@ def test_random_networks_compute_the_same(block: int) -> None:
         same_values(graph, prepare(after), seed)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@each("seed", range(40))
 def test_transposes_of_any_order_come_to_an_end(seed: int) -> None:
     """Sandwiches of rank 3, where channels first and last are each other's square."""
     rng, d = np.random.default_rng(seed), GraphBuilder()

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from myoedge.numerics.pointwise import FUNCTIONS, bounds, erf, evaluate, listed
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.elementwise.tables import make_table
+from tests.support.each import each
 
 INF = math.inf
 Meaning = Callable[..., torch.Tensor]
@@ -112,7 +113,7 @@ def test_every_function_has_an_oracle() -> None:
     assert set(TORCH) == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize(("name", "parameters"), CASES, ids=str)
+@each(("name", "parameters"), CASES, ids=str)
 def test_a_function_is_what_torch_says(name: str, parameters: tuple[Any, ...]) -> None:
     """NaN and infinities at the same places; only at an infinity itself one may have NaN."""
     wanted = TORCH[name][0](torch.tensor(POINTS), *parameters).numpy()
@@ -173,10 +174,8 @@ def test_bounds_mean_what_the_chain_means(chain: Any) -> None:
 X, Y = QuantParams(4 / 255, -3), QuantParams(1 / 32, -20)
 
 
-@pytest.mark.parametrize("name", sorted(TORCH))
-@pytest.mark.parametrize(
-    "x", [X, QuantParams(0.05, -128), QuantParams(0.05, 127)], ids=["both", "low", "high"]
-)
+@each("name", sorted(TORCH))
+@each("x", [X, QuantParams(0.05, -128), QuantParams(0.05, 127)], ids=["both", "low", "high"])
 def test_a_table_is_the_function_at_every_input(name: str, x: QuantParams) -> None:
     """Each entry within half a step, saturated; where the function is undefined, real 0."""
     meaning, tried = TORCH[name]

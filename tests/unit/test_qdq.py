@@ -46,6 +46,7 @@ from myoedge.quantization.sqnr import measure, quantized_inputs, real_values
 from myoedge.targets import find_chip
 from tests.conftest import thinned
 from tests.ops.harness import drawn
+from tests.support.each import each
 from tests.support.onnx.models import saved_bytes
 from tests.support.onnx.quantized import (
     ACTS,
@@ -140,7 +141,7 @@ def every_input(plan: Plan) -> tuple[Array, Array]:
     return ours.astype(int), quantize(theirs, q.params["y"]).astype(int)
 
 
-@pytest.mark.parametrize("function", sorted(FUNCTIONS))
+@each("function", sorted(FUNCTIONS))
 def test_a_function_agrees_at_all_inputs(function: str) -> None:
     """Undefined and infinite values too: log and sqrt of negative numbers, 1/0."""
     chain = (*BEFORE.get(function, ()), (function, *PARAMETERS.get(function, ())))

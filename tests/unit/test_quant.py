@@ -33,6 +33,7 @@ from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure, quantized_inputs
 from myoedge.system.folder import to_json
+from tests.support.each import each
 
 NO_BITS = 2.0**-11  # rounding up to 12 bits adds at most this share
 
@@ -268,8 +269,8 @@ def test_a_right_operand_has_no_zero_point_where_that_costs_little(low: float, z
     assert params[a].zero_point == -64
 
 
-@pytest.mark.parametrize(("kind", "size"), [(BYTES, 512), (FINE, 4096)])
-@pytest.mark.parametrize("step", [0.0123, 0.0244, 0.3, 5.0, math.log(510) / 39, math.log(510) / 20])
+@each(("kind", "size"), [(BYTES, 512), (FINE, 4096)])
+@each("step", [0.0123, 0.0244, 0.3, 5.0, math.log(510) / 39, math.log(510) / 20])
 def test_keys_far_behind_the_best_get_no_share_of_attention(
     kind: ExpTable, size: int, step: float
 ) -> None:

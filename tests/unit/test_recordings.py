@@ -25,6 +25,7 @@ from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import read
 from myoedge.quantization.recordings.windows import WindowLayout, layout, starts
 from myoedge.quantization.samples import Data
+from tests.support.each import each
 from tests.support.networks.small import Small  # input [1, 2, 12]
 
 ROWS = np.random.default_rng(0).normal(size=(60, 2)).round(4)
@@ -453,7 +454,7 @@ OBJECTS = {  # (what is given, whether it has labels)
 }
 
 
-@pytest.mark.parametrize("name", OBJECTS)
+@each("name", OBJECTS)
 def test_samples_are_what_torch_holds_them_in(name: str, graph: Graph) -> None:
     given, has_labels = OBJECTS[name]
     data = fitted(given, graph)
@@ -491,7 +492,7 @@ NO_SAMPLES = {
 }
 
 
-@pytest.mark.parametrize("name", NO_SAMPLES)
+@each("name", NO_SAMPLES)
 def test_objects_without_samples_are_refused(name: str, graph: Graph) -> None:
     given, words = NO_SAMPLES[name]
     refused(given, graph, "E248", *words)

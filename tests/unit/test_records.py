@@ -19,6 +19,7 @@ from myoedge.graph.ir import Node
 from myoedge.graph.origin import Origin
 from myoedge.operators.base import OPS
 from tests.ops.harness import drawn
+from tests.support.each import each
 
 
 def is_same(a: Any, b: Any) -> bool:
@@ -47,7 +48,7 @@ def again(value: Any) -> Any:
     return unpacked(packed(value), KNOWN)
 
 
-@pytest.mark.parametrize("op", sorted(OPS))
+@each("op", sorted(OPS))
 def test_networks_of_every_operator_are_read_as_they_were(op: str) -> None:
     (case,) = drawn(op, 1, 0)
     assert is_same(again(case.quant), case.quant)

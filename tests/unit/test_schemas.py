@@ -22,6 +22,7 @@ from myoedge.catalogue import schemas
 from myoedge.cli import commands
 from tests.conftest import ROOT
 from tests.conftest import myoedge as command
+from tests.support.each import each
 from tests.support.schemas import FILES, check, check_folder, validators
 
 WRITTEN = {*FILES, "sweep", "error"}  # not printed by json_printed
@@ -36,7 +37,7 @@ def references(schema: Any) -> Iterator[str]:
         yield schema["$ref"]
 
 
-@pytest.mark.parametrize("name", schemas.names())
+@each("name", schemas.names())
 def test_a_schema_is_one(name: str) -> None:
     """Its title is the name that documents give, and every reference leads to something."""
     schema = schemas.schema(name)

@@ -24,6 +24,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, describe, sniff
 from myoedge.frontend.file_refusals import refuse
 from tests.support import attacks
+from tests.support.each import each
 
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(64)
 # flatbuffer: root offset, file identifier at 4 (schema.fbs, file_identifier "TFL3")
@@ -139,7 +140,7 @@ def test_a_cut_onnx_model(samples: Mapping[str, Path], tmp_path: Path) -> None:
     assert sniff(tmp_path / "cut") is ModelFormat.TRUNCATED
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "code", "words"),
     [
         ("torchscript", "E103", "a TorchScript archive"),

@@ -15,6 +15,7 @@ from myoedge.graph.input_normalization import InputNormalization
 from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.operators.checks import SPEC, check
 from myoedge.operators.graph_builder import GraphBuilder
+from tests.support.each import each
 from tests.support.oracles.conv_attributes import attributes
 
 ABS = {"chain": (("abs",),)}
@@ -125,7 +126,7 @@ BROKEN: dict[str, tuple[str, Callable[[], Graph]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("message", BROKEN)
+@each("message", BROKEN)
 def test_what_is_not_legal_is_a_bug_with_its_stage(message: str) -> None:
     stage, make = BROKEN[message]
     with pytest.raises(MyoedgeError) as caught:

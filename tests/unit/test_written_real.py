@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.qdq import CALLS, NODES, Writer, WrittenNode
+from tests.support.each import each
 
 RNG = np.random.default_rng(0)
 A, B = (RNG.uniform(0.1, 3.0, (2, 5)).astype(np.float32) for _ in range(2))
@@ -40,7 +41,7 @@ def by_onnxruntime(function: Callable[..., Any], *arrays: Array) -> Array:
     return np.asarray(found)
 
 
-@pytest.mark.parametrize("name", sorted({*NODES, *CALLS} - {"where", "clip", *LOGICAL}))
+@each("name", sorted({*NODES, *CALLS} - {"where", "clip", *LOGICAL}))
 def test_a_function_of_numpy_is_computed(name: str) -> None:
     function = getattr(np, name)
     by_onnxruntime(function, *(A, B)[: function.nin])

@@ -22,6 +22,7 @@ from myoedge.backends.packets import (
     unstuffed,
 )
 from tests.extensions.sensor.packets import CAUSES, crc16, encoded, stuffed
+from tests.support.each import each
 
 U16, U32 = st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)
 HEAD = {
@@ -127,7 +128,7 @@ def damaged(line: bytes, rng: random.Random) -> tuple[bytes, set[int]]:
     return bytes(x for x in data if x >= 0), touched
 
 
-@pytest.mark.parametrize("seed", range(200))
+@each("seed", range(200))
 def test_damage_costs_only_the_frames_that_it_touches(seed: int) -> None:
     """Every frame is found whose bytes, and the zero byte before, are untouched; no other packet
     is found than one that was sent."""
@@ -149,7 +150,7 @@ def test_damage_costs_only_the_frames_that_it_touches(seed: int) -> None:
     assert [packet for packet in found if packet not in sent] == []
 
 
-@pytest.mark.parametrize("seed", range(50))
+@each("seed", range(50))
 def test_every_error_of_one_or_two_bits_in_the_content_is_found(seed: int) -> None:
     """CRC-16/CCITT finds them in packets of this length; the frame's structure the others."""
     rng = random.Random(seed)

@@ -14,6 +14,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.settings import sensor_of
 from myoedge.targets.boards import DEFAULT_BOARD, boards_dir
 from myoedge.targets.sensor import Sensor
+from tests.support.each import each
 
 LEAST: dict[str, Any] = {"rate": 1000, "hop": 16, "unit": "uV", "pins": {"data_ready": 42}}
 
@@ -59,7 +60,7 @@ def test_the_board_supplies_what_the_file_does_not_set(tmp_path: Path) -> None:
     assert (sensor.rate_hz, sensor.spi, sensor.pins.reset, sensor.pins.start) == (500, 2, 4, -1)
 
 
-@pytest.mark.parametrize(
+@each(
     ("table", "key"),
     [
         ({"rate": 200}, "sensor.rate"),

@@ -13,6 +13,7 @@ from myoedge.backends.build import Build
 from myoedge.backends.packets import Flags, sample_message, stuffed, unstuffed
 from myoedge.simulator import Fault
 from tests.extensions.sensor import applications, packets
+from tests.support.each import each
 
 LOST = Flags.SAMPLES_LOST
 
@@ -26,8 +27,8 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Build:
     return applications.built(folder, applications.Windows, 40, sensor=sensor)
 
 
-@pytest.mark.parametrize("count", [0, 1, 253, 254, 255, 508, 700])
-@pytest.mark.parametrize("values", [1, 2, 256])
+@each("count", [0, 1, 253, 254, 255, 508, 700])
+@each("values", [1, 2, 256])
 def test_frames(count: int, values: int) -> None:
     data = np.random.default_rng(count).integers(0, values, count).astype(np.uint8).tobytes()
     assert unstuffed(stuffed(data)[:-1]) == data

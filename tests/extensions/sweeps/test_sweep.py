@@ -51,6 +51,7 @@ from myoedge.extensions.sweeps.tasks import Task, tasks, toml_lines, with_files
 from myoedge.reports.tables import show
 from tests.conftest import ROOT
 from tests.extensions.sweeps import sweep_work
+from tests.support.each import each
 
 ONE = '[[model]]\npath = "m.pt2"\n'
 
@@ -252,7 +253,7 @@ def test_what_is_no_sweep(tmp_path: Path, content: str | None) -> None:
 # --- against an earlier sweep ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("figures", "worse"),
     [
         ({}, []),
