@@ -126,12 +126,9 @@ class Operand:
     def _along(self, d: int, tile: Mapping[str, Span]) -> tuple[int, int, int, int]:
         if not self.dims[d]:
             return 0, self.shape[d], 0, 0
-        low = high = self.first[d] if self.first else 0
-        for axis, stride in self.dims[d]:
-            start, size = tile[axis]
-            last = start + size - 1
-            low += stride * (start if stride > 0 else last)
-            high += stride * (last if stride > 0 else start)
+        at = (self.first[d] if self.first else 0) + sum(tile[a][0] * s for a, s in self.dims[d])
+        reach = [(tile[a][1] - 1) * s for a, s in self.dims[d]]
+        low, high = at + sum(min(n, 0) for n in reach), at + sum(max(n, 0) for n in reach)
         start, stop = min(max(low, 0), self.shape[d]), max(min(high + 1, self.shape[d]), 0)
         return start, max(stop - start, 0), max(-low, 0), max(high + 1 - self.shape[d], 0)
 
