@@ -157,7 +157,10 @@ def _loaded(kind: str, name: str) -> CheckedPoint:
     try:
         load_plugins(PluginsTable(**{kind: [name]}))
     except MyoedgeError as error:
-        cause = dict(error.notice.facts).get("cause", error.notice.title)
+        facts = dict(error.notice.facts)
+        known = (f"{key} {facts[key]}" for key in ("class", "needs", "has") if key in facts)
+        tries = (f"try {remedy}" for remedy in error.notice.tries)
+        cause = facts.get("cause") or "; ".join((error.notice.title, *known, *tries))
         return CheckedPoint(kind, name, UNUSABLE, str(cause))
     return CheckedPoint(kind, name)
 

@@ -338,6 +338,7 @@ WRONG = {  # what is replaced in the package, by what, exit code, what is said
     "its formula": ("x * self.gain", "x * self.gain + 5000", 4, "integer gives"),
     "its unit": ("self.params(0).scale * step", "self.params(0).scale", 4, "integer gives"),
     "no formula": ("def nest(", "def nests(", 2, "a function is missing"),
+    "arguments of its formula": ("nest(self, x)", "nest(self, x, y)", 2, "; needs "),
     "no array": ("return x * factors", "return list(x)", 2, "real returned a list"),
     "no limit": ("return x * self.gain", "return x * self.lookup('gain', x)", 4,
                  "could overflow its 32-bit accumulator"),
@@ -419,7 +420,11 @@ def test_a_package_is_checked(gains: Run) -> None:
 
 
 REFUSE = "def refuse(*x): raise api.Unsupported('never')\n\n\n"
-QUICK = ("its formula", "an attribute without a row")  # of one that raises, and one that does not
+QUICK = (
+    "its formula",
+    "arguments of its formula",
+    "an attribute without a row",
+)  # of one that raises, and one that does not
 
 
 @pytest.mark.parametrize(
