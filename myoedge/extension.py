@@ -118,18 +118,28 @@ def load(place: str) -> Any:
 
 def hooks(kind: str) -> Iterator[Any]:
     """Yield the hooks of a kind: of the extensions of this package by name, then of those of other
-    installed packages, which are loaded when they are reached.
+    installed packages, which are loaded when they are reached, without those that cannot be loaded.
 
     kind   field of Extension
-    Errors: E257 an entry point that cannot be loaded.
     """
     for extension in chain.from_iterable(each() for each in (_own, _installed)):
-        yield from getattr(extension, kind)
+        if isinstance(extension, Extension):
+            yield from getattr(extension, kind)
 
 
-def find_hook(kind: str, name: str) -> Any | None:
-    """Return the first hook of a kind with this name; None if there is none. Errors: E257."""
-    return next((row for row in hooks(kind) if row.name == name), None)
+def find_hook(kind: str, name: str) -> Any:
+    """Return the first hook of a kind with this name; None if there is none, or for no name.
+
+    Errors: E257 there is none, and an installed package that may have it cannot be loaded.
+    """
+    if not name:
+        return None
+    found = next((row for row in hooks(kind) if row.name == name), None)
+    if found is None:
+        for extension in _installed():
+            if isinstance(extension, MyoedgeError):
+                raise extension
+    return found
 
 
 @cache
@@ -140,23 +150,24 @@ def _own() -> tuple[Extension, ...]:
 
 
 @cache
-def _installed() -> tuple[Extension, ...]:
+def _installed() -> tuple[Extension | MyoedgeError, ...]:
+    """Return the extensions of other installed packages; for one that cannot be loaded, E257."""
     from importlib import metadata
 
     points = sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
     return tuple(_extension_of(point) for point in points)
 
 
-def _extension_of(point: EntryPoint) -> Extension:
-    """Load an entry point. Errors: E257 it cannot be loaded, or is no extension."""
+def _extension_of(point: EntryPoint) -> Extension | MyoedgeError:
+    """Load an entry point; return E257 if it cannot be loaded, or is no extension."""
     package = point.dist.name if point.dist else point.module
     facts, tries = {"package": package}, [f"pip uninstall {package}"]
     try:
         found = point.load()
     except Exception as error:
         title = f"the extension {point.name} cannot be loaded"
-        raise MyoedgeError("E257", title, facts | {"cause": repr(error)}, tries) from error
+        return MyoedgeError("E257", title, facts | {"cause": repr(error)}, tries)
     if not isinstance(found, Extension):
         facts |= {"needs": "myoedge.extension.Extension", "has": repr(found)}
-        raise MyoedgeError("E257", f"{point.value} is no extension", facts, tries)
+        return MyoedgeError("E257", f"{point.value} is no extension", facts, tries)
     return found

@@ -30,6 +30,11 @@ def application_names() -> tuple[str, ...]:
     return (CONSOLE_APP, *(hook.name for hook in hooks("applications")))
 
 
+def is_application(name: str | None) -> bool:
+    """Return whether this is an application of the GAP SDK."""
+    return name == CONSOLE_APP or bool(name and find_hook("applications", name))
+
+
 def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | None:
     """Return the settings of the application that --app names; None if it needs none.
 

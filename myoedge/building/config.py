@@ -9,7 +9,6 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
@@ -28,7 +27,7 @@ from myoedge.building.config_tables import (
 )
 from myoedge.building.quantities import EXAMPLES
 from myoedge.errors import MyoedgeError
-from myoedge.extension import hooks, load
+from myoedge.extension import find_hook, hooks, load
 from myoedge.passes.condition import Conditioning
 from myoedge.system.control_characters import with_controls
 from myoedge.system.regular_files import read_text
@@ -58,7 +57,7 @@ class Config:
 
     def table(self, name: str) -> Any:
         """Return a table of an extension, with its defaults if the file has none."""
-        return self.tables[name] if name in self.tables else _kinds()[name]()
+        return self.tables[name] if name in self.tables else load(find_hook("tables", name).kind)()
 
 
 class Found(NamedTuple):
@@ -124,32 +123,47 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
     """
     if key := next(with_controls(tables), None):
         raise MyoedgeError("E232", f"{name} has a wrong value", {key: "it has control characters"})
-    unknown = [*_unknown(tables)]
-    if unknown:
-        nearest = [(k, difflib.get_close_matches(k[-1], known, 1, 0.5)) for k, known in unknown]
-        tries = [f"{'.'.join(key)}  ->  {near[0]}" for key, near in nearest if near]
-        (first, known), *_ = unknown
-        tries = tries or [f"{'.'.join(first)}  ->  {known[0]}, if that is meant"] * (len(first) > 1)
-        title = f"{name} has no key {'.'.join(first)!r}"
-        raise MyoedgeError("E230", title, {"knows": ", ".join(known)}, tries)
+    _check_keys(tables, name)
     wrong: list[Any] = []
-    added = {
-        key: _record(_kinds()[key], tables[key], (key,), wrong) for key in {*tables} & {*_kinds()}
-    }
-    config: Config = _record(Config, {k: x for k, x in tables.items() if k not in added}, (), wrong)
+    config = _with_records(tables, wrong)
     if wrong:
         reasons = _reasons(wrong)
         tries = [line for key, line in EXAMPLES.items() if f"budget.{key}" in reasons]
         raise MyoedgeError("E232", f"{name} has a wrong value", reasons, [*tries, *remedies(wrong)])
-    config = replace(config, tables=added)
     check_numbers(config, name)
     return config
 
 
-@cache
-def _kinds() -> dict[str, type[Any]]:
-    """Return the dataclasses of the tables of extensions, by name."""
-    return {hook.name: load(hook.kind) for hook in hooks("tables")}
+def _check_keys(tables: Mapping[str, Any], name: str) -> None:
+    """Raise E230 for unknown tables and keys, with the nearest known ones."""
+    unknown = [*_unknown(tables)]
+    if not unknown:
+        return
+    nearest = [(k, difflib.get_close_matches(k[-1], known, 1, 0.5)) for k, known in unknown]
+    tries = [f"{'.'.join(key)}  ->  {near[0]}" for key, near in nearest if near]
+    (first, known), *_ = unknown
+    tries = tries or [f"{'.'.join(first)}  ->  {known[0]}, if that is meant"] * (len(first) > 1)
+    title = f"{name} has no key {'.'.join(first)!r}"
+    raise MyoedgeError("E230", title, {"knows": ", ".join(known)}, tries)
+
+
+def _with_records(tables: Mapping[str, Any], wrong: list[Any]) -> Config:
+    """Return the tables as records; errors of pydantic are appended to `wrong`."""
+    core = get_type_hints(Config)
+    added = {
+        key: _record(_kind(key), table, (key,), wrong)
+        for key, table in tables.items()
+        if key not in core
+    }
+    of_core = {key: table for key, table in tables.items() if key in core}
+    config: Config | None = _record(Config, of_core, (), wrong)
+    return replace(config or Config(), tables=added)
+
+
+def _kind(name: str) -> Any:
+    """Return the dataclass of an extension's table; None if no extension has it."""
+    hook = find_hook("tables", name)
+    return load(hook.kind) if hook else None
 
 
 def _record(kind: type[Any], table: Any, path: tuple[str, ...], wrong: list[Any]) -> Any:
@@ -180,16 +194,17 @@ def _reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """Yield unknown keys as (path of the key, keys that its table allows)."""
-    kinds = {name: kind for name, kind in get_type_hints(Config).items() if name != "tables"}
-    kinds |= _kinds()
+    kinds = get_type_hints(Config)
+    del kinds["tables"]
     for name, table in tables.items():
-        if name not in kinds:
-            yield (name,), list(kinds)
+        kind = kinds.get(name) or _kind(name)
+        if kind is None:
+            yield (name,), [*kinds, *(hook.name for hook in hooks("tables"))]
         elif name == "quant" and isinstance(table, Mapping):  # one table per pattern
             for pattern, row in table.items():
                 yield from _unknown_in(row, (name, pattern), LayerTable)
         elif name != "engine":  # the keys of [engine] are patterns
-            kind, *_ = get_args(kinds[name]) or (kinds[name],)
+            kind, *_ = get_args(kind) or (kind,)
             yield from _unknown_in(table, (name,), kind)
 
 

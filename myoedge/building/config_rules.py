@@ -20,7 +20,7 @@ from myoedge.building.quantities import (
     size_bytes,
 )
 from myoedge.errors import MyoedgeError
-from myoedge.extension import hooks, load
+from myoedge.extension import find_hook, load
 
 if TYPE_CHECKING:
     from myoedge.building.config import Config
@@ -108,9 +108,9 @@ def _conditioning_checks(config: Config) -> Checks:
 
 def _extension_checks(config: Config) -> Checks:
     """Return the rules of the tables of extensions."""
-    for hook in hooks("tables"):
-        if hook.name in config.tables and hook.rules:
-            yield from load(hook.rules)(config.tables[hook.name])
+    for name, table in config.tables.items():
+        if rules := find_hook("tables", name).rules:
+            yield from load(rules)(table)
 
 
 def positive_sizes(sizes: Mapping[str, Any]) -> Checks:

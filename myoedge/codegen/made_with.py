@@ -10,7 +10,7 @@ from typing import Any
 
 from myoedge.codegen.names import check_prefix
 from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
-from myoedge.extension import hooks
+from myoedge.extension import find_hook
 from myoedge.operators.engine_choice import AUTO, EngineChoice
 from myoedge.plan.l1.tile_choice import TileRanks
 from myoedge.plan.plan import Plan
@@ -87,7 +87,7 @@ def read_made_with(document: Mapping[str, Any]) -> MadeWith:
     if made.prefix is not None:
         check_prefix(made.prefix)
     engines, ranks = dict(document["engines"]), dict(document["tile_ranks"])
-    if document["application"] not in ("", *(hook.name for hook in hooks("applications"))):
+    if document["application"] and not find_hook("applications", document["application"]):
         raise ValueError("there is no such application")
     if not all(isinstance(word, str) for word in (*engines.values(), *made.class_names)):
         raise TypeError("an engine or class that is no text")

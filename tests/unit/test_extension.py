@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Extensions of installed packages: each hook is used, and a package that is wrong is refused where
+it is needed, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import myoedge
+from myoedge import cli, extension
+from myoedge.errors import MyoedgeError
+from myoedge.extension import Extension, find_hook, hooks, load
+from tests.conftest import ROOT
+from tests.conftest import myoedge as command
+
+LAMP = ROOT / "tests" / "plugins" / "extension" / "myoedge_lamp"
+KINDS = [field.name for field in fields(Extension)]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages; what was loaded before is forgotten."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    for forgotten in (extension._installed, cli.commands):
+        forgotten.cache_clear()
+    yield folder
+    for forgotten in (extension._installed, cli.commands):
+        forgotten.cache_clear()
+    for name in [name for name in sys.modules if name.startswith(("myoedge_lamp", "wrong"))]:
+        del sys.modules[name]
+
+
+def install(site: Path, name: str, point: str) -> None:
+    """Leave the metadata that pip writes for a package with one extension."""
+    about = site / f"{name}-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[myoedge.extensions]\n{name} = {point}\n")
+
+
+@pytest.fixture
+def lamp(site: Path) -> None:
+    shutil.copytree(LAMP, site / LAMP.name)
+    install(site, "lamp", "myoedge_lamp:EXTENSION")
+
+
+@pytest.mark.usefixtures("lamp")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_place_of_a_hook_is_there(kind: str) -> None:
+    """The hooks of this package, and of the example."""
+    found = list(hooks(kind))
+    assert "lamp" in [hook.name for hook in found]
+    names = [hook.name for hook in found]
+    assert len(names) == len({*names})
+    for hook in found:
+        for field in fields(hook):
+            place = str(getattr(hook, field.name))
+            if re.fullmatch(r"[\w.]+:\w+", place):
+                assert load(place) is not None
+
+
+@pytest.mark.usefixtures("lamp")
+def test_a_command_of_a_package(tmp_path: Path) -> None:
+    lines = command("--help", cwd=tmp_path).out.splitlines()
+    rows = [line.split()[0] for line in lines if line.startswith("  ") and line.strip()]
+    assert rows[rows.index("flash") + 1] == "lamp"
+    assert command("lamp", cwd=tmp_path).out == "pin 3\n"
+    (tmp_path / "myoedge.toml").write_text("[lamp]\npin = 5\n")
+    assert command("lamp", cwd=tmp_path).out == "pin 5\n"
+
+
+@pytest.mark.usefixtures("lamp")
+def test_an_application_its_table_and_samples_of_its_format(small: Path, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(-100, 100, (8, 24)).astype(np.int8)
+    (tmp_path / "calib.lamp").write_bytes(b"LAMP" + values.tobytes())
+    shutil.copy(small / "model.pt2", tmp_path)
+    (tmp_path / "myoedge.toml").write_text("[lamp]\npin = 9\n")
+    words = ("build", "model.pt2", "--calib", "calib.lamp", "--app", "lamp", "-o", "out")
+    ran = command(*words, "--no-simulate", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    text = (tmp_path / "out" / "src" / "firmware" / "lamp" / "lamp.c").read_text()
+    assert "lamp_pin = 9;" in text
+    assert command("validate", "out", cwd=tmp_path).code == 0
+    for table, code, word in (
+        ("pin = 99", "E232", "lamp.pin must be 0 to 31"),
+        ("pin = 'x'", "E232", "lamp.pin"),
+        ("pins = 1", "E230", "lamp.pins"),
+    ):
+        (tmp_path / "myoedge.toml").write_text(f"[lamp]\n{table}\n")
+        told = command(*words, cwd=tmp_path)
+        assert (told.code, code in told.err, word in told.err) == (2, True, True), told.err
+
+
+def test_a_table_of_no_extension_names_those_of_extensions(tmp_path: Path) -> None:
+    (tmp_path / "myoedge.toml").write_text("[mlpref]\nmodel = 'ic01'\n")
+    told = command("build", "model.pt2", cwd=tmp_path)
+    assert told.code == 2
+    assert "mlpref  ->  mlperf" in told.err
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [("1 / 0", "ZeroDivisionError"), ("EXTENSION = 3", "has      3"), ("", "AttributeError")],
+)
+def test_a_wrong_package_stops_only_what_needs_it(
+    text: str, cause: str, site: Path, small: Path, tmp_path: Path
+) -> None:
+    (site / "wrong.py").write_text(text)
+    install(site, "wrong", "wrong:EXTENSION")
+    for words in (("explain", "E257"), ("ops",), ("sweep", "--help")):
+        assert command(*words, cwd=tmp_path).code == 0
+    calib = np.zeros((4, 1, 2, 12), np.float32)
+    assert myoedge.quantize(small / "model.pt2", calib=calib).rows()
+    assert "sweep" in command("--help", cwd=tmp_path).out
+    ran = command("lamp", cwd=tmp_path)
+    assert ran.code == 2
+    assert "E257" in ran.err
+    assert "pip uninstall wrong" in ran.err
+    with pytest.raises(MyoedgeError, match="wrong") as caught:
+        find_hook("applications", "lamp")
+    assert cause in caught.value.notice.text("error")
+
+
+def test_a_package_cannot_replace_a_command(site: Path, tmp_path: Path) -> None:
+    (site / "wrong.py").write_text(
+        "from myoedge.extension import CommandHook, Extension\n"
+        "EXTENSION = Extension(commands=(CommandHook('sweep', 'x', 'wrong:x'),))\n"
+    )
+    install(site, "wrong", "wrong:EXTENSION")
+    assert "SWEEP.toml" in command("sweep", "--help", cwd=tmp_path).out
+    assert command("--help", cwd=tmp_path).out.count("  sweep ") == 1
