@@ -32,9 +32,6 @@ if TYPE_CHECKING:
         Validation,
         adapt,
         adapt_on_device,
-        bench,
-        board_card,
-        boards,
         build,
         calibrate_energy,
         check,
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
         doctor,
         energy,
         explain,
-        flash,
         init,
         inspect,
         load,
@@ -53,7 +49,6 @@ if TYPE_CHECKING:
         peaks,
         quantize,
         report,
-        run,
         simulate,
         simulate_elf,
         validate,
@@ -62,6 +57,7 @@ if TYPE_CHECKING:
     from myoedge.building.quantized import Quantized
     from myoedge.building.simulate import Simulated
     from myoedge.errors import MyoedgeError
+    from myoedge.extensions.boards.verbs import bench, board_card, boards, flash, run
     from myoedge.extensions.evidence.verbs import evidence
     from myoedge.extensions.sensor.verbs import play
     from myoedge.extensions.sweeps.advise import Advice
@@ -125,6 +121,9 @@ _ELSEWHERE = {
     "Simulated": "myoedge.building.simulate",
     "Swept": "myoedge.extensions.sweeps.sweep",
     "advise": "myoedge.extensions.sweeps.verbs",
+    **dict.fromkeys(
+        ("bench", "board_card", "boards", "flash", "run"), "myoedge.extensions.boards.verbs"
+    ),
     "check_regressions": "myoedge.extensions.sweeps.verbs",
     "evidence": "myoedge.extensions.evidence.verbs",
     "play": "myoedge.extensions.sensor.verbs",

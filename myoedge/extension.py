@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -94,6 +94,45 @@ class ReaderHook:
     by_ending: bool = False
 
 
+@dataclass(frozen=True)
+class BackendHook:
+    """A backend: what runs a build for `validate`, `simulate` and `run`.
+
+    name           its name after --on
+    text           name in reports and messages, such as "C on the host"
+    place          "module:name" of its myoedge.backends.runner.Runner, imported on use
+    chip           name of its cycle counts, with {} for the chip; "": it counts no cycles
+    source         source of the cycles in report.json
+    shows_layers   whether `validate` compares every layer, not only the outputs
+    is_listed      whether report.json lists the backend even if it has not been run
+    after          backend that it follows in lists; "": the end
+    """
+
+    name: str
+    text: str
+    place: str
+    chip: str = ""
+    source: str = ""
+    shows_layers: bool = False
+    is_listed: bool = False
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class ToolHook:
+    """A row in the table of `doctor`, of a tool without which doctor succeeds.
+
+    name    the tool's name
+    place   "module:name" of a function without arguments that returns its
+            myoedge.backends.doctor.ToolRow
+    after   tool that it follows in the table; "": the end
+    """
+
+    name: str
+    place: str
+    after: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Extension:
     """Additions of a package to myoedge.
@@ -102,12 +141,16 @@ class Extension:
     tables         of myoedge.toml
     applications   of `build --app`
     readers        of sample files
+    backends       that run a build
+    tools          that `doctor` looks for
     """
 
     commands: tuple[CommandHook, ...] = ()
     tables: tuple[TableHook, ...] = ()
     applications: tuple[ApplicationHook, ...] = ()
     readers: tuple[ReaderHook, ...] = ()
+    backends: tuple[BackendHook, ...] = ()
+    tools: tuple[ToolHook, ...] = ()
 
 
 def load(place: str) -> Any:
@@ -140,6 +183,18 @@ def find_hook(kind: str, name: str) -> Any:
             if isinstance(extension, MyoedgeError):
                 raise extension
     return found
+
+
+def with_hooks(rows: Iterable[Any], kind: str) -> tuple[Any, ...]:
+    """Return rows of the core, and the hooks of a kind where each is to be; of several with one
+    name the first. Errors: E257."""
+    found = [*rows]
+    for added in hooks(kind):
+        names = [row.name for row in found]
+        if added.name not in names:
+            place = names.index(added.after) + 1 if added.after in names else len(found)
+            found.insert(place, added)
+    return tuple(found)
 
 
 @cache

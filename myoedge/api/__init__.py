@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from myoedge.api.assessment import adapt
-from myoedge.api.devices import adapt_on_device, bench, board_card, boards, flash, monitor, run
 from myoedge.api.models import build, inspect, load, load_build, ops, quantize
+from myoedge.api.monitoring import adapt_on_device, monitor
 from myoedge.api.projects import (
     check_plugin,
     doctor,
@@ -24,9 +24,6 @@ __all__ = [
     "Validation",
     "adapt",
     "adapt_on_device",
-    "bench",
-    "board_card",
-    "boards",
     "build",
     "calibrate_energy",
     "check",
@@ -35,7 +32,6 @@ __all__ = [
     "doctor",
     "energy",
     "explain",
-    "flash",
     "init",
     "inspect",
     "load",
@@ -45,7 +41,6 @@ __all__ = [
     "peaks",
     "quantize",
     "report",
-    "run",
     "simulate",
     "simulate_elf",
     "validate",

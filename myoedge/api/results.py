@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.doctor import ToolRow
-from myoedge.backends.names import BACKENDS
+from myoedge.backends.names import backends
 from myoedge.backends.onnx_agreement import DIFFERS_DB
 from myoedge.building.loading import network_facts
 from myoedge.reports import wording
@@ -17,7 +17,6 @@ from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.fidelity_rows import decibels
 from myoedge.reports.junit import JunitCase, junit_xml
 from myoedge.system.notebook import Card, Rows, Tabular
-from myoedge.targets.boards import Board
 
 if TYPE_CHECKING:
     from myoedge.backends.equivalence import Difference
@@ -106,7 +105,7 @@ class Validation(Tabular):
         return junit_xml("myoedge validate", cases)
 
     def _case(self, name: str, backend: str) -> JunitCase:
-        case = f"{BACKENDS[backend].text}, bit for bit"
+        case = f"{backends()[backend].text}, bit for bit"
         first = self.difference
         if first is None or first.backend != backend:
             return JunitCase(name, case)
@@ -125,7 +124,7 @@ class Validation(Tabular):
         run = "passes" if self.in_passes else "samples"
         rows = [
             {
-                "backend": BACKENDS[row["backend"]].text,
+                "backend": backends()[row["backend"]].text,
                 "integers": wording.COMPARISONS[row["exact"]],
                 run: row["samples"] or None,
             }
@@ -171,28 +170,6 @@ class Tools(Rows[ToolRow]):
 
     __slots__ = ()
     noun = "tool"
-
-
-class Boards(Rows[Board]):
-    """Descriptions of boards, as `boards` returns them."""
-
-    __slots__ = ()
-    noun = "board"
-
-    def _card(self) -> Card:
-        rows = [
-            {
-                "id": board.id,
-                "name": board.name,
-                "chip": board.chip,
-                "tried on hardware": board.tried,
-                "RAM": board.ram and f"{board.ram.part}, {board.ram.bytes:,} bytes",
-                "probe": board.probe and board.probe.kind,
-                "console": board.console and f"{board.console.baud_rate:,} baud",
-            }
-            for board in self
-        ]
-        return Card(wording.several(len(self), "board"), rows=rows)
 
 
 class WrittenFiles(Rows[Path]):

@@ -18,7 +18,6 @@ from myoedge.errors import Notice
 from myoedge.quantization.samples import Data, Given
 
 if TYPE_CHECKING:
-    from myoedge.backends.console import SerialLine
     from myoedge.backends.equivalence import Difference
     from myoedge.building.simulate import Simulated
     from myoedge.quantization.evaluation import Evaluation
@@ -243,21 +242,11 @@ def simulate_elf(
 def prepared(build: Build, backends: Sequence[str], board: str | None, port: str | None) -> Build:
     """Return a build with the board and serial port that its backends need.
 
-    Errors: E240 no application, E252, E253, E601, E602.
+    Errors: as Runner.connect of the backends: E240 no application, E252, E253, E601, E602.
     """
-    from myoedge.building.plugins import described_board
+    from myoedge.backends.names import backends as known
+    from myoedge.backends.runner import runner_of
 
-    if "gvsoc-sdk" in backends:
-        build.check_application()
-    if "board" in backends:
-        build.check_console()
-        build = replace(build, line=line_of(board, port))
-    return replace(build, board=described_board(board)) if "jtag" in backends else build
-
-
-def line_of(board: str | None, port: str | None) -> SerialLine:
-    """Return the serial line of a connected board. Errors: E252, E253, E601, E602."""
-    from myoedge.backends.board import find_serial_line, plugged_in
-    from myoedge.building.plugins import described_board
-
-    return find_serial_line(described_board(board), port, plugged_in())
+    named = [name for name in known() if name in backends]
+    devices = {name: runner_of(name).connect(build, board, port) for name in named}
+    return replace(build, devices=devices)

@@ -27,12 +27,9 @@ from myoedge.system.folder import EDITABLE, MANIFEST, is_build
 
 if TYPE_CHECKING:
     from myoedge.backends.adapting import AdaptedNetwork
-    from myoedge.backends.board import BoardRun
-    from myoedge.backends.console import SerialLine
     from myoedge.backends.measurement import Measurement
     from myoedge.backends.simulator import Progress
     from myoedge.simulator import RunOptions, Simulation
-    from myoedge.targets.boards import Board
 
 ANOTHER = "myoedge build MODEL --calib CALIB -o FOLDER"
 MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that takes longer hangs
@@ -43,8 +40,7 @@ class Build(BuildFolder):
     """A build folder, with methods that run the build.
 
     cc          compiler for the generated C: "zig", "cc", or a path
-    line        serial line of a board that runs the build's application
-    board       board that runs firmware.elf over its probe
+    devices     what each backend runs the build on, such as a serial line, by the backend's name
     times_s     seconds of each stage of `build`
     warnings    warnings of `build`
     arguments   arguments of `build`
@@ -53,8 +49,7 @@ class Build(BuildFolder):
     """
 
     cc: str = "zig"
-    line: SerialLine | None = None
-    board: Board | None = None
+    devices: Mapping[str, Any] = field(default_factory=dict)
     times_s: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     arguments: object = field(default=None, repr=False, compare=False)
@@ -216,34 +211,9 @@ class Build(BuildFolder):
             raise MyoedgeError("E204", title, tries=["--on gvsoc", "--on simulator"])
         return gvsoc_sdk.run_application(self.folder, self.application, self.files(inputs))
 
-    def run_over_jtag(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
-        """Run firmware.elf on `board` through OpenOCD.
-
-        Errors: E240 no firmware, E501, E502, E601, E602, E609 .. E611, E710, E711.
-        """
-        from myoedge.backends import board
-
-        if self.board is None:
-            raise MyoedgeError("E601", "no board is named", tries=["--board gap9_evk"])
-        self.firmware()
-        return board.run_over_jtag(self.board, self.folder / "firmware.elf", self.files(inputs))
-
     def files(self, inputs: Sequence[Sequence[Array]]) -> FirmwareFiles:
         """Return the input and output files for a run of firmware.elf with these inputs."""
         return FirmwareFiles(inputs, self.given_specs, len(self.layer_names), self.l3_image)
-
-    def run_on_board(self, runs: Sequence[BoardRun]) -> Measurement:
-        """Run the application on the board at `line` with the inputs of equivalence.board_runs.
-
-        Errors: E240 no application, E601, E603 .. E608.
-        """
-        from myoedge.backends import board
-
-        if self.line is None:
-            tries = ["--board gap9_evk, or --port /dev/ttyUSB1"]
-            raise MyoedgeError("E601", "no board is named", tries=tries)
-        layers = len(self.layer_names)
-        return board.run_on_board(self.line, self.application, runs, self.given_specs, layers)
 
 
 def load_build(folder: str | Path, *, cc: str = "zig") -> Build:

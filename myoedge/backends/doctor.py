@@ -16,17 +16,13 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
-from myoedge.backends import gvsoc, openocd
-from myoedge.backends.board import plugged_in
+from myoedge.backends import gvsoc
 from myoedge.errors import MyoedgeError
+from myoedge.extension import load, with_hooks
 from myoedge.frontend.torch.archive import TORCH
 from myoedge.system import tools
 from myoedge.system.toolchain import ZIG, compiler
-from myoedge.targets.boards import all_boards
 
-BOARD_VERBS = ("flash", "run", "validate --on board", "bench")
-ON_JTAG = ("run --on jtag", "validate --on jtag")
-PYSERIAL = "pyserial>=3.5"
 State = Literal["ok", "missing", "wrong version", "broken"]
 IMPORT_S = 60.0  # time limit of an import; torch from a cold disk takes 10 s
 
@@ -66,7 +62,6 @@ PACKAGES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
 )
 ON_GVSOC = ("validate --on gvsoc", "simulate --on gvsoc")
 ON_GVSOC_SDK = ("validate --on gvsoc-sdk", "simulate --on gvsoc-sdk")
-ON_FLASH = ("flash", *ON_JTAG)
 CC = "xcode-select --install" if sys.platform == "darwin" else "sudo apt-get install gcc"
 
 
@@ -75,42 +70,23 @@ def tool_rows() -> tuple[ToolRow, ...]:
     python = platform.python_version(), sys.executable
     compiles = ("build", "validate", "simulate")
     source = "source GAP9_SDK/configs/gap9_evk_audio.sh"
-    connect = "myoedge boards  (connect and power one)"
     sdk = _folder_place("GAP_SDK_HOME", "utils/cmake/setup.cmake")
     optional = (
-        _row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
+        tool_row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
         _gvsoc_row(),
-        _package_row("pyserial", PYSERIAL, BOARD_VERBS, False, "serial"),
-        _row("openocd", "", ON_FLASH, openocd.GET, _openocd_place()),
-        _row("openocd_tools", "", ON_FLASH, openocd.GET_TOOLS, _openocd_tools_place()),
-        _row("gap_sdk", "", ON_GVSOC_SDK, source, sdk),
-        _row("cmake", "", ON_GVSOC_SDK, "sudo apt-get install cmake", _program_place("cmake")),
-        _row("probe", "", (*BOARD_VERBS, *ON_JTAG), connect, _probe_place()),
+        tool_row("gap_sdk", "", ON_GVSOC_SDK, source, sdk),
+        tool_row("cmake", "", ON_GVSOC_SDK, "sudo apt-get install cmake", _program_place("cmake")),
     )
     with ThreadPoolExecutor() as pool:  # imports in programs of their own, at once
-        packages = [*pool.map(lambda package: _package_row(*package), PACKAGES)]
+        packages = [*pool.map(lambda package: package_row(*package), PACKAGES)]
+    rows = with_hooks(optional, "tools")
+    found = [row if isinstance(row, ToolRow) else load(row.place)() for row in rows]
     return (
-        _row("python", "python>=3.11", ("build",), "uv venv --python 3.11", python),
-        _row("zig", ZIG, compiles, f"pip install {ZIG}", _compiler_place("zig")),
+        tool_row("python", "python>=3.11", ("build",), "uv venv --python 3.11", python),
+        tool_row("zig", ZIG, compiles, f"pip install {ZIG}", _compiler_place("zig")),
         *packages,
-        *(replace(row, needed=False) for row in optional),
+        *(replace(row, needed=False) for row in found),
     )
-
-
-def _openocd_place() -> tuple[str, str] | None:
-    try:
-        program = openocd.find_program()
-    except MyoedgeError:
-        return None
-    version = openocd.version(program)
-    return None if version is None else (version, program)
-
-
-def _openocd_tools_place() -> tuple[str, str] | None:
-    try:
-        return "", str(openocd.find_tools())
-    except MyoedgeError:
-        return None
 
 
 def _program_place(name: str) -> tuple[str, str] | None:
@@ -125,18 +101,14 @@ def _folder_place(variable: str, part: str) -> tuple[str, str] | None:
     return ("", folder) if folder and os.path.exists(Path(folder, part)) else None
 
 
-def _probe_place() -> tuple[str, str] | None:
-    """Return ("", serial ports) with the USB id of a known board's probe; None if none is
-    connected."""
-    probes = [board.probe for board in all_boards() if board.probe]
-    ids = {usb_id.lower() for probe in probes for usb_id in probe.usb_ids}
-    ports = [device for device, usb_id in plugged_in() if usb_id.lower() in ids]
-    return ("", ", ".join(ports)) if ports else None
-
-
-def _row(
+def tool_row(
     name: str, requirement: str, blocks: tuple[str, ...], fix: str, place: tuple[str, str] | None
 ) -> ToolRow:
+    """Return the row of a tool.
+
+    requirement   as for `satisfies`
+    place         (version or "", path); None: the tool is missing
+    """
     if place is None:
         return ToolRow(name, "missing", "", "", blocks, fix)
     if satisfies(place[0], requirement):
@@ -158,13 +130,13 @@ def _gvsoc_row() -> ToolRow:
     try:
         installation = gvsoc.find()
     except MyoedgeError:
-        return _row("gvsoc", "", ON_GVSOC, gvsoc.GET, None)
+        return tool_row("gvsoc", "", ON_GVSOC, gvsoc.GET, None)
     engine = "with NE16" if installation.has_ne16 else "no NE16"
     place = (engine, str(installation.home)) if gvsoc.starts(installation) else None
-    return _row("gvsoc", "", ON_GVSOC, gvsoc.GET_PYTHON, place)
+    return tool_row("gvsoc", "", ON_GVSOC, gvsoc.GET_PYTHON, place)
 
 
-def _package_row(
+def package_row(
     name: str, requirement: str, blocks: tuple[str, ...], needed: bool, module: str = ""
 ) -> ToolRow:
     """Return the row of a Python package.
@@ -173,7 +145,7 @@ def _package_row(
     module   its module, if that has another name
     """
     module, fix = module or name, f'pip install "{requirement}"'
-    row = _row(name, requirement, blocks, fix, _package_place(name, module))
+    row = tool_row(name, requirement, blocks, fix, _package_place(name, module))
     if row.state == "ok" and module not in sys.modules and not _can_be_imported(module):
         row = replace(row, state="broken", fix=f"{fix} --force-reinstall")
     return replace(

@@ -5,19 +5,18 @@ reference."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from myoedge.backends import board, gvsoc, gvsoc_sdk, host, openocd
+from myoedge.backends import gvsoc, gvsoc_sdk, host
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
-from myoedge.backends.names import BACKENDS
+from myoedge.backends.names import backends
 from myoedge.backends.report_folder import damaged
+from myoedge.backends.runner import Case, Layers, Pairs, Runner, Written, runner_of
 from myoedge.backends.samples import Sample, real_samples
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
@@ -59,32 +58,6 @@ class Difference:
     got: int
 
 
-Layers = Mapping[str, bytes]  # tensor -> bytes its layer wrote; empty if they are not available
-Written = tuple[Layers, Sequence[Array]]  # results of layers, and outputs
-
-
-@dataclass(frozen=True)
-class Case:
-    """A test vector: the inputs of one run, and the results of the reference.
-
-    given     input arrays, in the order of the call
-    values    reference value of every tensor
-    outputs   expected outputs
-    number    number of the pass since the reset; 0 for a sample
-    """
-
-    given: Sequence[Array]
-    values: Mapping[str, Array]
-    outputs: Sequence[Array]
-    number: int = 0
-
-
-if TYPE_CHECKING:
-    from myoedge.backends.board import BoardRun
-
-Pairs = Generator[tuple[Case, Written]]
-
-
 def cases(network: QuantGraph, stream: Stream | None, samples: Iterable[Sample]) -> Iterator[Case]:
     """Run the reference on all samples; yield one case per sample or pass."""
     for sample in samples:
@@ -104,22 +77,6 @@ def chip_inputs(stream: Stream | None, runs: Sequence[Case]) -> list[Sequence[Ar
     if stream is None or not given:
         return given
     return [[firmware_head([run.number for run in runs]), *given[0]], *given[1:]]
-
-
-def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
-    """Return the inputs to send a board for each run; a pass of a stream goes frame by frame."""
-    from myoedge.backends.board import BoardRun
-
-    if stream is None:
-        return [BoardRun([run.given]) for run in runs]
-    count = len(stream.inputs)
-    return [
-        BoardRun(
-            [run.given[at : at + count] for at in range(0, len(run.given), count)],
-            restarts=run.number == 0,
-        )
-        for run in runs
-    ]
 
 
 def evaluated_outputs(
@@ -161,8 +118,7 @@ def first_difference(
     count = 0
     with one_blas_thread():
         runs = cases(build.network, build.stream, samples)
-        run = _on_host if backend == "host" else partial(_on_chip, backend=backend)
-        with closing(run(build, runs)) as pairs:
+        with closing(runner_of(backend).pairs(build, runs)) as pairs:
             for case, written in pairs:
                 difference = _compare(build, backend, case, written, count)
                 count += 1
@@ -239,48 +195,33 @@ def _outputs_on_host(build: Build, library: host.Library, case: Case) -> Sequenc
     return [host.push(library, case.given[i : i + count], specs, l3=l3) for i in frames][-1]
 
 
-def _on_chip(build: Build, runs: Iterable[Case], *, backend: str) -> Pairs:
-    """Yield each run's case, outputs and, for the simulator only, bytes written by each layer."""
-    listed = list(runs)
-    if backend == "simulator":
-        measured, _ = build.simulate(chip_inputs(build.stream, listed), keep_layers=True)
-    else:
-        measured = run_elsewhere(build, backend, listed)
-    for case, inference in zip(listed, measured.inferences, strict=True):
-        yield case, (inference.written, inference.outputs)
+def _on_simulator(build: Build, runs: Sequence[Case]) -> Measurement:
+    return build.simulate(chip_inputs(build.stream, runs), keep_layers=True)[0]
 
 
-RUN_ON: Mapping[str, Callable[[Build, Sequence[Sequence[Array]]], Measurement]] = {
-    "gvsoc": Build.run_on_gvsoc,
-    gvsoc_sdk.NAME: Build.run_on_gvsoc_sdk,
-    board.JTAG: Build.run_over_jtag,
-}
+def _on_gvsoc(build: Build, runs: Sequence[Case]) -> Measurement:
+    return build.run_on_gvsoc(chip_inputs(build.stream, runs))
 
 
-def run_elsewhere(build: Build, backend: str, runs: Sequence[Case]) -> Measurement:
-    """Run inferences on GVSoC or on a board. Errors: as run_on_gvsoc, run_on_board.
-
-    backend   name of the backend, such as "gvsoc" or "board"
-    """
-    if backend == "board":
-        return build.run_on_board(board_runs(build.stream, runs))
-    return RUN_ON[backend](build, chip_inputs(build.stream, runs))
+def _on_gvsoc_sdk(build: Build, runs: Sequence[Case]) -> Measurement:
+    return build.run_on_gvsoc_sdk(chip_inputs(build.stream, runs))
 
 
-# Programs that a backend needs; checked before anything takes time.
-FIND: Mapping[str, Callable[[], object]] = {
-    "gvsoc": gvsoc.find,
-    gvsoc_sdk.NAME: gvsoc_sdk.find,
-    board.JTAG: openocd.find,
-}
+def _with_application(build: Build, board: str | None, port: str | None) -> None:
+    build.check_application()
+
+
+HOST = Runner(compare=_on_host)
+SIMULATOR = Runner(measure=_on_simulator)
+GVSOC = Runner(measure=_on_gvsoc, find=gvsoc.find)
+GVSOC_SDK = Runner(measure=_on_gvsoc_sdk, find=gvsoc_sdk.find, connect=_with_application)
 
 
 def check_backends(names: Sequence[str]) -> None:
     """Raise E204 for an unknown backend, E501 if a backend's tool is missing."""
-    check_known(names, [*BACKENDS])
+    check_known(names, [*backends()])
     for name in names:
-        if name in FIND:
-            FIND[name]()
+        runner_of(name).find()
 
 
 def check_known(names: Sequence[str], known: Sequence[str]) -> None:

@@ -1,39 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of the backends in reports and messages."""
+"""The table of backends: those of this package, and of extensions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cache
 
+from myoedge.extension import BackendHook, with_hooks
 
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """Names of a backend in reports and messages.
-
-    text           name, such as "C on the host"
-    chip           name of its cycle counts, with {} for the chip; "": it counts no cycles
-    source         source of the cycles in report.json
-    shows_layers   whether `validate` compares every layer, not only the outputs
-    is_listed      whether report.json lists it even if it has not been run
-    """
-
-    text: str
-    chip: str = ""
-    source: str = ""
-    shows_layers: bool = False
-    is_listed: bool = True
-
-
-BACKENDS: Mapping[str, Backend] = {
-    "host": Backend("C on the host", shows_layers=True),
-    "simulator": Backend("simulator", "simulated {}", "simulated", shows_layers=True),
-    "gvsoc": Backend("GVSoC", "GVSoC", "gvsoc"),
-    "gvsoc-sdk": Backend(
-        "GVSoC of the GAP SDK", "GVSoC of the GAP SDK", "gvsoc-sdk", is_listed=False
+OWN = (
+    BackendHook(
+        "host",
+        "C on the host",
+        "myoedge.backends.equivalence:HOST",
+        shows_layers=True,
+        is_listed=True,
     ),
-    "board": Backend("board", "{} board", "board"),
-    "jtag": Backend("board over JTAG", "{} board over JTAG", "jtag", is_listed=False),
-}
+    BackendHook(
+        "simulator",
+        "simulator",
+        "myoedge.backends.equivalence:SIMULATOR",
+        "simulated {}",
+        "simulated",
+        shows_layers=True,
+        is_listed=True,
+    ),
+    BackendHook(
+        "gvsoc", "GVSoC", "myoedge.backends.equivalence:GVSOC", "GVSoC", "gvsoc", is_listed=True
+    ),
+    BackendHook(
+        "gvsoc-sdk",
+        "GVSoC of the GAP SDK",
+        "myoedge.backends.equivalence:GVSOC_SDK",
+        "GVSoC of the GAP SDK",
+        "gvsoc-sdk",
+    ),
+)
 
-BY_SOURCE = {backend.source: name for name, backend in BACKENDS.items() if backend.source}
+
+@cache
+def backends() -> Mapping[str, BackendHook]:
+    """Return every backend by its name. Errors: E257 an extension that cannot be loaded."""
+    return {row.name: row for row in with_hooks(OWN, "backends")}
+
+
+def by_source() -> Mapping[str, str]:
+    """Return the name of the backend by the source of cycles in report.json. Errors: E257."""
+    return {row.source: name for name, row in backends().items() if row.source}

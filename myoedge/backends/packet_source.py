@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from myoedge.backends.console import SerialLine, SerialPort, open_port, unplug_errors
 from myoedge.backends.packets import BrokenFrame, Decision, Record, records
+from myoedge.backends.serial_port import SerialLine, SerialPort, open_port, unplug_errors
 from myoedge.errors import MyoedgeError, Notice, command, notice
 from myoedge.system.extras import install_command
 from myoedge.system.regular_files import open_regular

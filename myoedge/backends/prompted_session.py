@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from myoedge.adaptation.table import METHODS
-from myoedge.backends.console import SerialPort, unplug_errors
 from myoedge.backends.packets import (
     MAX_FRAME_BYTES,
     NO_LABEL,
@@ -23,6 +22,7 @@ from myoedge.backends.packets import (
     command_message,
     record_of,
 )
+from myoedge.backends.serial_port import SerialPort, unplug_errors
 from myoedge.errors import MyoedgeError
 from myoedge.system.notebook import Card, Shown
 

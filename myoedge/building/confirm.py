@@ -11,8 +11,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from myoedge.backends.build import MOST_CYCLES
-from myoedge.backends.equivalence import Case, cases, chip_inputs, same_outputs
+from myoedge.backends.equivalence import cases, chip_inputs, same_outputs
 from myoedge.backends.measurement import FirmwareFiles
+from myoedge.backends.runner import Case
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.budget import CodeOverBudget, check, check_linked
 from myoedge.building.build_files import (

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.equivalence import (
-    Case,
     cases,
     check_known,
     chip_inputs,
     evaluated_outputs,
-    run_elsewhere,
     same_outputs,
 )
-from myoedge.backends.names import BACKENDS, BY_SOURCE
+from myoedge.backends.names import backends, by_source
+from myoedge.backends.runner import Case, runner_of
 from myoedge.backends.samples import given_samples, golden_sample
 from myoedge.building.build_files import AUTO, report_files, with_run
 from myoedge.building.energy import check_sensor_point, coefficients
@@ -184,14 +183,14 @@ def _measured(
 
     Errors: E204 no backend, or records from a backend without them.
     """
-    check_known([on], [*BY_SOURCE.values()])
+    check_known([on], [*by_source().values()])
     asked = {"trace": records.spans, "profile": records.profile, "window": records.window}
     for name in (name for name, value in asked.items() if value):
         if on != "simulator":
-            title = f"{BACKENDS[on].text} records no {name} here"
+            title = f"{backends()[on].text} records no {name} here"
             raise MyoedgeError("E204", title, {"has": "simulator"})
     if on != "simulator":
-        return run_elsewhere(build, on, runs), None
+        return runner_of(on).measured(build, runs), None
     inputs, known = chip_inputs(build.stream, runs), build.report["cycles"] or {"total": 0}
     estimated = known["total"] * len(runs)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from myoedge.extension import CommandHook, find_hook, hooks, load
+from myoedge.extension import CommandHook, find_hook, load, with_hooks
 from myoedge.version import __version__
 
 COMMANDS = (
@@ -51,19 +51,6 @@ COMMANDS = (
         "myoedge.cli.assessment:adapt",
     ),
     CommandHook(
-        "flash",
-        "write the application to a board, verify and start it",
-        "myoedge.cli.devices:flash",
-    ),
-    CommandHook(
-        "run", "run the application on a board: outputs and cycles", "myoedge.cli.devices:run"
-    ),
-    CommandHook(
-        "bench",
-        "measure the energy per inference on a board with a power meter",
-        "myoedge.cli.devices:bench",
-    ),
-    CommandHook(
         "monitor",
         "decode the packets of a sensor application: print, plot, save, forward",
         "myoedge.cli.monitor:monitor",
@@ -84,7 +71,6 @@ COMMANDS = (
         "myoedge.cli.runs:check",
     ),
     CommandHook("ops", "list the supported operators", "myoedge.cli.models:ops"),
-    CommandHook("boards", "list the known boards", "myoedge.cli.devices:boards"),
     CommandHook(
         "plugin",
         "check a package with your own operators, boards or readers",
@@ -131,13 +117,7 @@ def verb_first(arguments: list[str]) -> list[str]:
 @cache
 def commands() -> tuple[CommandHook, ...]:
     """Return all commands in their order: those of this package, and of extensions."""
-    rows = [*COMMANDS]
-    for added in hooks("commands"):
-        names = [row.name for row in rows]
-        if added.name not in names:
-            place = names.index(added.after) + 1 if added.after in names else len(rows)
-            rows.insert(place, added)
-    return tuple(rows)
+    return with_hooks(COMMANDS, "commands")
 
 
 class Verbs(click.Group):

@@ -120,15 +120,15 @@ def _onnx_verdict(db: float) -> str:
 
 
 def _show_validation(terminal: Terminal, validation: Validation) -> None:
-    from myoedge.backends.names import BACKENDS
+    from myoedge.backends.names import backends
     from myoedge.reports.evaluation_lines import card_facts
 
     for backend, count in validation.samples.items():
         if validation.exact[backend]:
             singular, plural = ("pass", "passes") if validation.in_passes else ("sample", "samples")
             runs = f"{count:,} {singular if count == 1 else plural}"
-            compared = "every layer" if BACKENDS[backend].shows_layers else "outputs"
-            terminal.text(f"exact: reference = {BACKENDS[backend].text}, {compared}, {runs}")
+            compared = "every layer" if backends()[backend].shows_layers else "outputs"
+            terminal.text(f"exact: reference = {backends()[backend].text}, {compared}, {runs}")
     if validation.onnx_db is not None:
         terminal.text(f"onnxruntime on model.int8.onnx: {_onnx_verdict(validation.onnx_db)}")
     for title, text in card_facts(validation.evaluation):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from myoedge.backends.names import BACKENDS
+from myoedge.backends.names import backends
 from myoedge.codegen.constants import function_name
 from myoedge.errors import Notice
 from myoedge.graph.ir import plain
@@ -99,7 +99,9 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
             "weakest": _weakest(layers),
             "noise_from": _other_sources(plan, outcome.fidelity),
         },
-        "exact": {n: outcome.exact.get(n) for n, backend in BACKENDS.items() if backend.is_listed},
+        "exact": {
+            n: outcome.exact.get(n) for n, backend in backends().items() if backend.is_listed
+        },
         "cycles": _cycles(plan),
         "latency_s": latency_s(plan),
         "energy_uj": None,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from myoedge.backends.names import BACKENDS, BY_SOURCE
+from myoedge.backends.names import backends, by_source
 from myoedge.numerics import element_type
 from myoedge.reports import wording
 from myoedge.reports.report_json import Report
@@ -80,14 +80,14 @@ def measured_on(report: Report) -> str:
     chip = report["target"]["chip"].upper()
     if is_modelled(report):
         return f"cost model of {chip}"
-    return BACKENDS[BY_SOURCE[report["cycles"]["source"]]].chip.format(chip)
+    return backends()[by_source()[report["cycles"]["source"]]].chip.format(chip)
 
 
 def the_place(report: Report) -> str:
     """Return the name of the chip or simulator that counted the cycles, with its article for the
     middle of a sentence: "the simulated GAP9", "GVSoC"."""
     name = measured_on(report)
-    return name if name.startswith(BACKENDS["gvsoc"].chip) else f"the {name}"
+    return name if name.startswith(backends()["gvsoc"].chip) else f"the {name}"
 
 
 def outputs_compared(report: Report, backend: str) -> bool:
@@ -100,7 +100,7 @@ def outputs_compared(report: Report, backend: str) -> bool:
 def exactness(report: Report) -> str:
     """Return the result of the bit-exact comparison on the backend that counted the cycles; "" if
     it was not run."""
-    backend = BY_SOURCE.get(report["cycles"]["source"], "")
+    backend = by_source().get(report["cycles"]["source"], "")
     is_exact = outputs_compared(report, backend) or report["exact"].get(backend)
     if is_exact is None:
         return ""

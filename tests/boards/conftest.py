@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from myoedge.backends.build import Build
-from myoedge.simulator import simulate
 from tests.boards import sdk
 from tests.support.networks.small import Two
 
@@ -25,13 +24,3 @@ def weights_in_l3(tmp_path_factory: pytest.TempPathFactory) -> Build:
     layers = (nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 64))
     folder = tmp_path_factory.mktemp("weights_in_l3")
     return sdk.made(folder, nn.Sequential(*layers), (1, 64), l2="24KiB")
-
-
-@pytest.fixture(scope="session")
-def served(two: Build, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """An ELF for the simulated chip that serves the serial line, every PMSIS call checked."""
-    elf = sdk.for_chip(two, "SHIM_CHECKS", *sdk.UART).elf
-    folder = tmp_path_factory.mktemp("served")
-    (folder / "uart.in").touch()
-    assert simulate(elf, folder=folder).exit_code == 0  # also: the simulator has been compiled
-    return elf

@@ -25,7 +25,8 @@ import torch
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.backends.equivalence import Case, cases, chip_inputs
+from myoedge.backends.equivalence import cases, chip_inputs
+from myoedge.backends.runner import Case
 from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions

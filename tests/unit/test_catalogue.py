@@ -71,7 +71,7 @@ SHARED = {
         "building.budget",
         "backends.build",
         "backends.equivalence",
-        "backends.flashing",
+        "extensions.boards.flashing",
         "backends.onnx_agreement",
         "building.request",
         "building.simulate",
@@ -216,9 +216,9 @@ SHARED = {
         "passes.condition",
         "extensions.recordings.libraries",
         "extensions.sweeps.executors",
-        "backends.console",
-        "backends.openocd",
-        "backends.flashing",
+        "backends.serial_port",
+        "extensions.boards.openocd",
+        "extensions.boards.flashing",
         "backends.packet_source",
     },  # not installed
     "E254": {
@@ -238,20 +238,23 @@ SHARED = {
         "operators.stated_class",
         "plan.l1.layer_kernels",
     },
-    "E502": {"backends.board", "system.tools"},  # too slow
+    "E502": {"extensions.boards.board", "system.tools"},  # too slow
     "E601": {
-        "backends.build",
-        "backends.board",
-        "backends.openocd",
+        "extensions.boards.board",
+        "extensions.boards.openocd",
+        "extensions.boards.runners",
     },  # no board is known, or plugged in
     "E602": {
-        "api.devices",
-        "backends.flashing",
-        "backends.board",
+        "extensions.boards.verbs",
+        "extensions.boards.flashing",
+        "extensions.boards.board",
     },  # nothing is known of a part of the board
-    "E604": {"backends.console", "backends.meter"},  # nothing comes over the line
-    "E605": {"backends.console", "backends.meter"},  # what comes makes no sense
-    "E606": {"backends.board", "backends.console"},  # the board runs something else
+    "E604": {"extensions.boards.console", "extensions.boards.meter"},  # nothing comes over the line
+    "E605": {"extensions.boards.console", "extensions.boards.meter"},  # what comes makes no sense
+    "E606": {
+        "extensions.boards.board",
+        "extensions.boards.console",
+    },  # another program
     "E267": {"building.adaptation", "building.adaptation_samples"},  # a network, its samples
     "E268": {"backends.adapting", "backends.build_folder"},  # no adaptation, or not this method
     "E711": {

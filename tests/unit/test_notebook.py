@@ -20,9 +20,9 @@ import pytest
 
 import myoedge
 from myoedge import api
-from myoedge.backends.flashing import FlashResult
-from myoedge.backends.meter import MeasuredEnergy
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.boards.flashing import FlashResult
+from myoedge.extensions.boards.meter import MeasuredEnergy
 from myoedge.extensions.sweeps.advise import Advice
 from myoedge.extensions.sweeps.suggestions import Suggestion
 from myoedge.extensions.sweeps.sweep import Swept

@@ -16,10 +16,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import myoedge
-from myoedge.backends.flashing import FlashResult
-from myoedge.backends.meter import MeasuredEnergy
 from myoedge.catalogue import schemas
 from myoedge.cli import commands
+from myoedge.extensions.boards.flashing import FlashResult
+from myoedge.extensions.boards.meter import MeasuredEnergy
 from tests.conftest import ROOT
 from tests.conftest import myoedge as command
 from tests.support.each import each

@@ -18,14 +18,14 @@ import pytest
 
 import myoedge
 from myoedge.backends import packet_source
-from myoedge.backends.console import SerialLine
 from myoedge.backends.packets import BrokenFrame, Decision, Flags, Packet, Start, Status
+from myoedge.backends.serial_port import SerialLine
 from myoedge.catalogue import schemas
 from myoedge.cli.monitor import DecisionPlot
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.reports.packet_log import PacketLog
-from tests.boards.peers import Peer, at_the_line
 from tests.conftest import myoedge as command
+from tests.extensions.boards.peers import Peer, at_the_line
 from tests.extensions.sensor.packets import encoded
 
 OK = Flags(0)

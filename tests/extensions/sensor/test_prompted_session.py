@@ -17,8 +17,8 @@ from myoedge.backends import prompted_session
 from myoedge.backends.build import Build
 from myoedge.backends.packets import BrokenFrame, Decision, Flags, Packet, Start
 from myoedge.errors import MyoedgeError
-from tests.boards.peers import at_the_line
 from tests.conftest import myoedge as command
+from tests.extensions.boards.peers import at_the_line
 from tests.extensions.sensor import applications
 from tests.extensions.sensor.packets import crc16, encoded, stuffed
 from tests.support.schemas import check

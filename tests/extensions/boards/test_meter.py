@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.backends import console, meter
 from myoedge.backends.build import Build
-from myoedge.backends.meter import PowerTrace, energy_of
 from myoedge.errors import MyoedgeError
-from tests.boards.peers import Firmware, Peer, at_the_line
+from myoedge.extensions.boards import console, meter
+from myoedge.extensions.boards.meter import PowerTrace, energy_of
 from tests.conftest import myoedge as command
+from tests.extensions.boards.peers import Firmware, Peer, at_the_line
 
 METADATA = (
     b"Calibrated: 0\nR0: 1000.0\nR1: 100.0\nR2: 10.0\nGI2: 1.25\nO2: 8\nI2: 0.0001\nHW: 1\nEND\n"

@@ -15,16 +15,23 @@ from hypothesis import strategies as st
 from torch import nn
 
 import myoedge
-from myoedge.backends import console
-from myoedge.backends.board import find_serial_line
 from myoedge.backends.build import Build
-from myoedge.backends.console import Message, decode, encode
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.boards import console
+from myoedge.extensions.boards.board import find_serial_line
+from myoedge.extensions.boards.console import Message, decode, encode
 from myoedge.targets.boards import find_board
 from tests.boards import sdk
-from tests.boards.peers import Firmware, Peer, at_the_line, noisy, replaced, unplugged_after
 from tests.conftest import myoedge as command
 from tests.conftest import steps
+from tests.extensions.boards.peers import (
+    Firmware,
+    Peer,
+    at_the_line,
+    noisy,
+    replaced,
+    unplugged_after,
+)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from myoedge.backends.console import Message, decode, encode
+from myoedge.extensions.boards.console import Message, decode, encode
 from myoedge.simulator import simulate
 
 # What came from the host -> what goes to it; None: the line breaks.

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myoedge.backends.flash_image import boot_image, file_system, flash_images
-from tests.boards.flash_images import mounted_by_4, mounted_by_5, read_boot, read_files
+from myoedge.extensions.boards.flash_image import boot_image, file_system, flash_images
+from tests.extensions.boards.flash_images import mounted_by_4, mounted_by_5, read_boot, read_files
 
 WORDS = st.integers(0, 2**32 - 1)
 BYTES = st.binary(max_size=200)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs that use a board: run, watch, monitor, adapt_on_device, flash, bench, board_card,
-boards."""
+"""The verbs that use a board: run, watch, flash, bench, board_card, boards."""
 
 from __future__ import annotations
 
@@ -14,25 +13,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from myoedge.api.models import as_build
 from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.projects import doctor
-from myoedge.api.results import Boards
-from myoedge.api.runs import line_of, simulate
+from myoedge.api.runs import simulate
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath, silent
 from myoedge.building.pipeline_options import Progress
-from myoedge.building.quantities import positive, seconds
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.extensions.boards.board_card import CARD, BoardCard, figures
+from myoedge.extensions.boards.runners import line_of
 from myoedge.quantization.samples import Given
-from myoedge.reports.board_card import CARD, BoardCard, figures
+from myoedge.reports import wording
 from myoedge.system.cache import sha256
 from myoedge.system.folder import MANIFEST
+from myoedge.system.notebook import Card, Rows
+from myoedge.targets.boards import Board, all_boards
 from myoedge.version import __version__
 
 if TYPE_CHECKING:
-    from myoedge.backends.flashing import FlashResult
-    from myoedge.backends.meter import MeasuredEnergy
-    from myoedge.backends.packets import Record
-    from myoedge.backends.prompted_session import PromptedSession
     from myoedge.building.simulate import Simulated
+    from myoedge.extensions.boards.flashing import FlashResult
+    from myoedge.extensions.boards.meter import MeasuredEnergy
 
 
 @with_plugin_errors
@@ -62,62 +61,11 @@ def watch(*, board: str | None = None, port: str | None = None) -> Iterator[str]
     board, port   as for run
     Errors: E252, E253, E501, E601 .. E603, E607.
     """
-    from myoedge.backends.console import lines_heard, open_port
+    from myoedge.backends.serial_port import open_port
+    from myoedge.extensions.boards.console import lines_heard
 
     with open_port(line_of(board, port)) as opened:
         yield from lines_heard(opened)
-
-
-def monitor(
-    source: StrPath, *, baud_rate: int = 1_000_000, warn: Callable[[Notice], None] = silent
-) -> Iterator[Record]:
-    """Yield the packets of a sensor application as they arrive: Decision, Status, Start,
-    BrokenFrame.
-
-    source      serial port, read until the connection breaks; or a file with recorded bytes
-    baud_rate   bits per second of the port, as in [sensor]
-    warn        called if no packet arrives: W603
-    Errors: E501, E603, E607 the connection breaks, E615, E616.
-    """
-    from myoedge.backends.packet_source import records_from
-
-    yield from records_from(str(source), baud_rate, warn)
-
-
-@with_plugin_errors
-def adapt_on_device(
-    build: Build | StrPath,
-    *,
-    port: str,
-    method: str | None = None,
-    hold: str = "2 s",
-    rounds: int = 2,
-    baud_rate: int = 1_000_000,
-    say: Progress = silent,
-) -> PromptedSession:
-    """Run a session of adaptation with a wearer, on a device that runs the build's sensor
-    application.
-
-    port        serial port that is wired to the UART of [sensor]
-    method      "prototypes", "lda", "head" or "norm"; None: the first that the build supports
-    hold        time for which the wearer holds each gesture, "2 s"
-    rounds      how often each gesture is shown
-    baud_rate   bits per second of the port, as in [sensor]
-    say         called with each line for the wearer: countdown, name of the class, end
-    Errors: E232 `hold`, E268 a build without [adapt] or without this method, E501, E603, E607,
-    E618.
-    """
-    from myoedge.backends.adapting import check_method
-    from myoedge.backends.console import SerialLine, open_port
-    from myoedge.backends.prompted_session import Prompts, SensorLine, run_session
-
-    chosen, hold_s = as_build(build), positive(seconds(hold), "hold")
-    adaptation = chosen.adaptation
-    wanted = method or adaptation.methods[0]
-    check_method(chosen, wanted)
-    names = chosen.class_names or tuple(f"class {i}" for i in range(adaptation.classes))
-    with open_port(SerialLine(port, baud_rate)) as opened:
-        return run_session(SensorLine(opened), wanted, Prompts(names, hold_s, rounds), say)
 
 
 @with_plugin_errors
@@ -145,8 +93,8 @@ def flash(
     warn      called with each warning before anything is written: W602 for data that is overwritten
     Errors: E204, E240, E252, E253, E501 OpenOCD or its scripts, E601 .. E613.
     """
-    from myoedge.backends.flashing import FlashRequest, flash_build
     from myoedge.building.plugins import described_board
+    from myoedge.extensions.boards.flashing import FlashRequest, flash_build
 
     chosen = as_build(build)
     if elf is None:
@@ -173,11 +121,11 @@ def bench(
     times    number of inferences
     Errors: as `run`; E237 a stream, E602 the board has no power pad, E614 unexpected signal.
     """
-    from myoedge.backends.board import measure_on_board
     from myoedge.backends.equivalence import cases, chip_inputs
-    from myoedge.backends.meter import energy_of, open_ppk2
     from myoedge.backends.samples import golden_sample
     from myoedge.building.plugins import described_board
+    from myoedge.extensions.boards.board import measure_on_board
+    from myoedge.extensions.boards.meter import energy_of, open_ppk2
 
     chosen = as_build(build)
     described = described_board(board)
@@ -195,11 +143,32 @@ def bench(
     return energy_of(recorded, supply_v, times)
 
 
+class Boards(Rows[Board]):
+    """Descriptions of boards, as `boards` returns them."""
+
+    __slots__ = ()
+    noun = "board"
+
+    def _card(self) -> Card:
+        rows = [
+            {
+                "id": board.id,
+                "name": board.name,
+                "chip": board.chip,
+                "tried on hardware": board.tried,
+                "RAM": board.ram and f"{board.ram.part}, {board.ram.bytes:,} bytes",
+                "probe": board.probe and board.probe.kind,
+                "console": board.console and f"{board.console.baud_rate:,} baud",
+            }
+            for board in self
+        ]
+        return Card(wording.several(len(self), "board"), rows=rows)
+
+
 def boards(board: str | None = None) -> Boards:
     """Return the boards of the package, or only the board with this id or file. Errors: E252,
     E253."""
     from myoedge.building.plugins import described_board, load_named
-    from myoedge.targets.boards import all_boards
 
     load_named()
     return Boards(all_boards() if board is None else (described_board(board),))

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from myoedge.backends.console import SerialLine, SerialPort, open_port, unplug_errors
+from myoedge.backends.serial_port import SerialLine, SerialPort, open_port, unplug_errors
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.system.notebook import Card, Shown

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from myoedge.backends import openocd
-from myoedge.backends.board import check_identity
 from myoedge.backends.build import Build
-from myoedge.backends.console import SerialLine, open_line
-from myoedge.backends.flash_image import boot_image, file_system, flash_images
+from myoedge.backends.serial_port import SerialLine
 from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.extensions.boards import openocd
+from myoedge.extensions.boards.board import check_identity
+from myoedge.extensions.boards.console import open_line
+from myoedge.extensions.boards.flash_image import boot_image, file_system, flash_images
 from myoedge.numerics.arrays import round_up
 from myoedge.system import tools
 from myoedge.system.elf import Program, read_program

@@ -17,8 +17,8 @@ from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, 
 from myoedge.errors import command
 
 if TYPE_CHECKING:
-    from myoedge.backends.flashing import FlashResult
-    from myoedge.reports.board_card import BoardCard
+    from myoedge.extensions.boards.board_card import BoardCard
+    from myoedge.extensions.boards.flashing import FlashResult
     from myoedge.targets.boards import Board
 
 
@@ -40,14 +40,14 @@ def run(terminal: Terminal, folder: str | None, watch: bool, **options: Any) -> 
     must run on the board and serve its serial line. With --on jtag OpenOCD loads firmware.elf into
     RAM instead, which needs no SDK (not tried on silicon).
     """
-    from myoedge import api
     from myoedge.cli.simulate import as_json, show
+    from myoedge.extensions.boards import verbs
 
     if watch:
         _watch(terminal, folder, options)
         return
     build = chosen_build(terminal, folder)
-    run = api.run(build, **options)
+    run = verbs.run(build, **options)
     if not terminal.json_printed("simulation/1", as_json(run)):
         show(terminal, run)
     if not run.exact:
@@ -58,7 +58,7 @@ def run(terminal: Terminal, folder: str | None, watch: bool, **options: Any) -> 
 def _watch(terminal: Terminal, folder: str | None, options: dict[str, Any]) -> None:
     """Print the console's lines until Ctrl-C, which is no failure, or until the connection
     breaks."""
-    from myoedge.api.devices import watch
+    from myoedge.extensions.boards.verbs import watch
 
     others = {
         f"FOLDER ({folder})": folder,
@@ -99,11 +99,11 @@ def flash(terminal: Terminal, folder: str | None, no_console: bool, **options: A
     gap_sdk/build; default: the newest below build/. If weights are in L3, a file system with
     l3.bin overwrites the start of the octal flash and of MRAM, even with --to ram (W602).
     """
-    from myoedge import api
+    from myoedge.extensions.boards import verbs
 
     build = chosen_build(terminal, folder)
     heard: dict[str, Any] = {"say": terminal.stage, "warn": warn}
-    flashed = api.flash(build, console=not no_console, **options, **heard)
+    flashed = verbs.flash(build, console=not no_console, **options, **heard)
     result = {k: v for k, v in asdict(flashed).items() if k != "warnings"}
     if not terminal.json_printed("flash/1", result):
         _show_flashed(terminal, flashed)
@@ -147,18 +147,18 @@ def bench(
     FOLDER is the output of build --app gap-sdk; default: the newest below build/. Connect the meter
     between the supply and the board, and its D0 to the board's power pad.
     """
-    from myoedge import api
+    from myoedge.extensions.boards import verbs
     from myoedge.system.folder import check_file
 
     build = chosen_build(terminal, folder)
     if card is not None:
         check_file(Path(card))
-        _card(terminal, card, api.board_card(build, on=on, meter=meter, **options))
+        _card(terminal, card, verbs.board_card(build, on=on, meter=meter, **options))
         return
     if meter is None:
         raise click.UsageError("bench needs --meter DEVICE, or --card FILE")
     options["meter"] = meter
-    energy = api.bench(build, **options)
+    energy = verbs.bench(build, **options)
     if not terminal.json_printed("measured-energy/1", asdict(energy)):
         spread_uj = energy.spread_joules * 1e6
         terminal.text(
@@ -182,9 +182,9 @@ def _card(terminal: Terminal, file: str, card: BoardCard) -> None:
 @common
 def boards(terminal: Terminal, board: str | None) -> None:
     """List the known boards and their descriptions."""
-    from myoedge import api
+    from myoedge.extensions.boards import verbs
 
-    boards = api.boards(board)
+    boards = verbs.boards(board)
     if not terminal.json_printed("boards/1", {"boards": [asdict(b) for b in boards]}):
         _show_boards(terminal, boards)
     terminal.next(command("doctor"))

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from myoedge.backends import doctor as survey
-from myoedge.backends import openocd
+from myoedge.extensions.boards import openocd
+from myoedge.extensions.boards import tools as survey
 from myoedge.system import tools
 from tests.conftest import Ran
 

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from myoedge.backends import openocd
-from myoedge.backends.console import Identity, SerialLine, open_line
 from myoedge.backends.measurement import (
     FirmwareFiles,
     Inference,
@@ -26,8 +24,11 @@ from myoedge.backends.measurement import (
     input_bytes,
     outputs_of,
 )
-from myoedge.backends.meter import PowerMeter, PowerTrace
+from myoedge.backends.serial_port import SerialLine
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.boards import openocd
+from myoedge.extensions.boards.console import Identity, open_line
+from myoedge.extensions.boards.meter import PowerMeter, PowerTrace
 from myoedge.numerics.arrays import Array
 from myoedge.system import tools
 from myoedge.system.elf import read_program

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.backends import console
 from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.boards import console
 from tests.boards import sdk
-from tests.boards.peers import Firmware, at_the_line
 from tests.conftest import save_exported
+from tests.extensions.boards.peers import Firmware, at_the_line
 from tests.support.networks.causal import Convolution
 
 CHANNELS, FRAMES = 4, 12

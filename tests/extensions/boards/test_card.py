@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import myoedge
-from myoedge.backends import console, meter
 from myoedge.backends.build import Build
-from tests.boards.peers import Firmware, at_the_line
-from tests.boards.test_meter import RUNS, ppk2, words
+from myoedge.extensions.boards import console, meter, verbs
 from tests.conftest import myoedge as command
+from tests.extensions.boards.peers import Firmware, at_the_line
+from tests.extensions.boards.test_meter import RUNS, ppk2, words
 from tests.simulator.accuracy_page import boards
 from tests.support.schemas import validators
 
@@ -88,7 +88,7 @@ def test_a_card_is_written_where_every_step_fails(simulated: Build, tmp_path: Pa
 def test_a_card_that_cannot_be_written_is_refused_first(
     two: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(myoedge.api, "board_card", None)
+    monkeypatch.setattr(verbs, "board_card", None)
     ran = command("bench", two.folder, "--card", "nowhere/a.json", cwd=tmp_path)
     assert (ran.code, "error[E220]" in ran.err) == (2, True), ran.err
 

@@ -22,19 +22,19 @@ import pytest
 import torch
 
 import myoedge
-from myoedge.backends import console, openocd
-from myoedge.backends.board import run_over_jtag
 from myoedge.backends.build import Build
 from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.boards import console, openocd, runners
+from myoedge.extensions.boards.board import run_over_jtag
 from myoedge.system import tools
 from myoedge.system.elf import read_elf
 from myoedge.targets.boards import boards_dir, find_board
 from tests.boards import sdk
-from tests.boards.flash_images import mounted_by_4, mounted_by_5, read_boot
-from tests.boards.peers import Firmware, at_the_line
 from tests.conftest import Ran, started, steps
 from tests.conftest import myoedge as command
+from tests.extensions.boards.flash_images import mounted_by_4, mounted_by_5, read_boot
+from tests.extensions.boards.peers import Firmware, at_the_line
 from tests.support.networks.small import Two
 
 FAKE = Path(__file__).parent / "fake_openocd.py"
@@ -465,5 +465,5 @@ def test_firmware_that_runs_on(two: Build, state: Path) -> None:
 
 def test_no_board_over_jtag(two: Build) -> None:
     with pytest.raises(MyoedgeError) as raised:
-        two.run_over_jtag([])
+        runners.run_over_jtag(two, [])
     assert raised.value.code == "E601"

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions by which a backend finds its programs and runs a build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from myoedge.backends.build import Build
+from myoedge.backends.measurement import Measurement
+from myoedge.backends.names import backends
+from myoedge.extension import load
+from myoedge.numerics.arrays import Array
+
+
+@dataclass(frozen=True)
+class Case:
+    """A test vector: the inputs of one run, and the results of the reference.
+
+    given     input arrays, in the order of the call
+    values    reference value of every tensor
+    outputs   expected outputs
+    number    number of the pass since the reset; 0 for a sample
+    """
+
+    given: Sequence[Array]
+    values: Mapping[str, Array]
+    outputs: Sequence[Array]
+    number: int = 0
+
+
+Layers = Mapping[str, bytes]  # tensor -> bytes its layer wrote; empty if they are not available
+Written = tuple[Layers, Sequence[Array]]  # results of layers, and outputs
+Pairs = Generator[tuple[Case, Written]]
+
+
+def _nothing() -> None:
+    return None
+
+
+def _no_device(build: Build, board: str | None, port: str | None) -> object:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runner:
+    """Functions of a backend, at the place of its BackendHook.
+
+    measure   (build, cases) -> outputs and cycles; None: the backend counts no cycles
+    compare   (build, cases) -> each case with outputs and the bytes that each layer wrote; None:
+              `measure` runs all cases at once
+    find      raises E501 if a program of the backend is missing; called before anything takes time
+    connect   (build, id or board.toml or None, serial port or None) -> device of the backend, which
+              the build has as devices[name of the backend]; raises E240 if the build does not suit
+    """
+
+    measure: Callable[[Build, Sequence[Case]], Measurement] | None = None
+    compare: Callable[[Build, Iterable[Case]], Pairs] | None = None
+    find: Callable[[], object] = _nothing
+    connect: Callable[[Build, str | None, str | None], object] = _no_device
+
+    def pairs(self, build: Build, runs: Iterable[Case]) -> Pairs:
+        """Yield each case with outputs and the bytes that each layer wrote, if the backend shows
+        layers."""
+        if self.compare is not None:
+            yield from self.compare(build, runs)
+            return
+        listed = list(runs)
+        measured = self.measured(build, listed)
+        for case, inference in zip(listed, measured.inferences, strict=True):
+            yield case, (inference.written, inference.outputs)
+
+    def measured(self, build: Build, runs: Sequence[Case]) -> Measurement:
+        """Run the cases on a backend that counts cycles."""
+        assert self.measure is not None
+        return self.measure(build, runs)
+
+
+def runner_of(backend: str) -> Runner:
+    """Import and return the functions of a backend by its name."""
+    found: Runner = load(backends()[backend].place)
+    return found
