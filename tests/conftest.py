@@ -24,7 +24,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
-collect_ignore = ["integrations"]  # libraries of their own: `make test-integrations`
+collect_ignore = ["extensions/integrations"]  # libraries of their own: `make test-integrations`
 os.environ["MYOEDGE_ENERGY"] = ""  # never a calibration of this computer
 os.environ["MYOEDGE_STAGES"] = "off"  # a test computes what it looks at; test_stages.py turns it on
 # How long a drawn case takes says what else the machine does, not whether the case holds. A commit

@@ -31,8 +31,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.quantization.files import npz
 from tests.conftest import Ran, save_exported
 from tests.e2e.test_bad_input import refused
+from tests.extensions.sensor.test_sensor_program import SENSOR
 from tests.support.networks.loops import LiquidTime
-from tests.unit.test_sensor_program import SENSOR
 
 Run = Callable[..., Ran]
 SHAPE = (1, 8, 32)

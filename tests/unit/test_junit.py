@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from tests.unit.test_sweep import row
 
 from myoedge.extensions.sweeps.results import Regression, junit_cases
 from myoedge.reports.junit import JunitCase, junit_xml
 from tests.conftest import edit_as_if_generated
 from tests.conftest import myoedge as command
+from tests.extensions.sweeps.test_sweep import row
 
 # Jenkins' junit-10.xsd: allowed children, required and optional attributes of each element.
 SCHEMA = {
