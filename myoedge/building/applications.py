@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from myoedge.extension import find_hook, hooks, load
 
 if TYPE_CHECKING:
-    from myoedge.building.config import Config
+    from myoedge.building.config_tables import Config
     from myoedge.building.options import BuildOptions
-    from myoedge.building.stream_rate import StreamPlan
     from myoedge.codegen.application import Application
     from myoedge.plan.plan import Plan
     from myoedge.streaming.stream import Stream
@@ -43,17 +42,3 @@ def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | N
     hook = find_hook("applications", options.app or "")
     found: ApplicationRequest | None = load(hook.request)(options, settings) if hook else None
     return found
-
-
-def period_of(
-    request: ApplicationRequest | None, plan: Plan, stream_plan: StreamPlan | None
-) -> dict[str, Any] | None:
-    """Return the entry `period` of report.json: seconds between inferences, set by the sensor or by
-    the rate of the stream's frames; None if neither is known. Errors: E264, E265."""
-    stream = None if stream_plan is None else stream_plan.stream
-    application = None if request is None else request.application(plan, stream)
-    if application is not None and application.period_s is not None:
-        return {"seconds": application.period_s, "set_by": application.name}
-    if stream_plan is None or stream_plan.frame_hz is None:
-        return None
-    return {"seconds": stream_plan.stream.frames / stream_plan.frame_hz, "set_by": "stream"}

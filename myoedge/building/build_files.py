@@ -11,7 +11,7 @@ from myoedge.adaptation.record import to_arrays
 from myoedge.backends.build_folder import ADAPT_ELF, ADAPT_NPZ
 from myoedge.backends.report_folder import report_digest
 from myoedge.building.adaptation import adaptation_of, adaptation_report
-from myoedge.building.applications import is_application, period_of
+from myoedge.building.applications import ApplicationRequest, is_application
 from myoedge.building.golden_sample import golden_files, last_run
 from myoedge.building.plugins import Plugin, recorded
 from myoedge.numerics.arrays import Array
@@ -27,6 +27,7 @@ from myoedge.streaming.stream_json import to_json as stream_to_json
 from myoedge.system.cache import sha256
 from myoedge.system.control_characters import document_bytes
 from myoedge.system.folder import MANIFEST, SCHEMA, to_json
+from myoedge.targets.chip import AUTO_POINT
 from myoedge.version import __version__
 
 if TYPE_CHECKING:
@@ -35,15 +36,16 @@ if TYPE_CHECKING:
     from myoedge.building.plans import BuildPlan
     from myoedge.building.quantized import Quantized
     from myoedge.building.request import BuildRequest
+    from myoedge.building.stream_rate import StreamPlan
     from myoedge.codegen.application import Application
     from myoedge.codegen.firmware import Firmware
     from myoedge.codegen.project import Sources
+    from myoedge.plan.plan import Plan
     from myoedge.power.model import Coefficients
     from myoedge.reports.report_json import Report
     from myoedge.targets import Chip
 
 FIRMWARE = "firmware.elf"
-AUTO = "auto"  # the cheapest operating point within [budget] latency
 
 
 def estimated_report(
@@ -73,7 +75,7 @@ def estimated_report(
         passes = [asdict(row) for row in stream_plan.passes]
         frames = stream_plan.stream.sample_frames(quantized.network.graph)
         report["stream"] = stream_report(stream_plan.stream, *rate, passes, sample_frames=frames)
-    return at_operating_point(report, plan.chip, request.point == AUTO, by)
+    return at_operating_point(report, plan.chip, request.point == AUTO_POINT, by)
 
 
 def with_run(
@@ -306,3 +308,17 @@ def _described(
         "weights.safetensors": to_safetensors(plan.quant),
         "model.int8.onnx": qdq_model(plan, quantized.model.name, quantized.fidelity),
     }
+
+
+def period_of(
+    request: ApplicationRequest | None, plan: Plan, stream_plan: StreamPlan | None
+) -> dict[str, Any] | None:
+    """Return the entry `period` of report.json: seconds between inferences, set by the sensor or by
+    the rate of the stream's frames; None if neither is known. Errors: E264, E265."""
+    stream = None if stream_plan is None else stream_plan.stream
+    application = None if request is None else request.application(plan, stream)
+    if application is not None and application.period_s is not None:
+        return {"seconds": application.period_s, "set_by": application.name}
+    if stream_plan is None or stream_plan.frame_hz is None:
+        return None
+    return {"seconds": stream_plan.stream.frames / stream_plan.frame_hz, "set_by": "stream"}

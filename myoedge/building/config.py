@@ -8,56 +8,23 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
-from myoedge.adaptation.table import AdaptTable
 from myoedge.building.config_rules import check_numbers, remedies
 from myoedge.building.config_tables import (
-    BudgetTable,
-    CalibTable,
-    CheckTable,
+    Config,
     LayerTable,
-    ModelTable,
-    PluginsTable,
-    StreamTable,
-    TargetTable,
-    TestTable,
 )
 from myoedge.building.quantities import EXAMPLES
 from myoedge.errors import MyoedgeError
 from myoedge.extension import find_hook, hooks, load
-from myoedge.passes.condition import Conditioning
 from myoedge.system.control_characters import with_controls
 from myoedge.system.regular_files import read_text
 
 FILE = "myoedge.toml"
-EngineName = Literal["auto", "cores", "ne16"]  # engine of layers that match a [engine] pattern
 _TYPES = re.compile(r"str|int|float|(dict|list|literal)\[.*\]")  # pydantic's parts of a key's path
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """All tables of myoedge.toml, with defaults; `tables` are those of extensions, by name."""
-
-    model: ModelTable = field(default_factory=ModelTable)
-    calib: CalibTable = field(default_factory=CalibTable)
-    test: TestTable = field(default_factory=TestTable)
-    target: TargetTable = field(default_factory=TargetTable)
-    quant: dict[str, LayerTable] = field(default_factory=dict)
-    engine: dict[str, EngineName] = field(default_factory=dict)
-    budget: BudgetTable = field(default_factory=BudgetTable)
-    check: CheckTable = field(default_factory=CheckTable)
-    stream: StreamTable = field(default_factory=StreamTable)
-    conditioning: Conditioning = field(default_factory=Conditioning)
-    adapt: AdaptTable | None = None
-    plugins: PluginsTable = field(default_factory=PluginsTable)
-    tables: Mapping[str, Any] = field(default_factory=dict)
-
-    def table(self, name: str) -> Any:
-        """Return a table of an extension, with its defaults if the file has none."""
-        return self.tables[name] if name in self.tables else load(find_hook("tables", name).kind)()
 
 
 class Found(NamedTuple):

@@ -23,8 +23,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.extension import find_hook, load
 
 if TYPE_CHECKING:
-    from myoedge.building.config import Config
-    from myoedge.building.config_tables import BudgetTable
+    from myoedge.building.config_tables import BudgetTable, Config
 
 MOST_ORDER = 64  # filter order: with a higher one, double precision is not enough
 WITHIN = f"more than 0, and {LARGEST:,.0f} at most"

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
+from myoedge.adaptation.table import AdaptTable
+from myoedge.extension import find_hook, load
+from myoedge.passes.condition import Conditioning
 from myoedge.quantization.recordings.reading import LABEL, Reading
 
 Method = Literal["minmax", "percentile", "mse"]
 NetworkMethod = Literal["auto", "minmax", "percentile", "mse"]
+EngineName = Literal["auto", "cores", "ne16"]  # engine of layers that match a [engine] pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,3 +175,26 @@ class PluginsTable:
     operators: list[str] = field(default_factory=list)
     boards: list[str] = field(default_factory=list)
     calibration: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All tables of myoedge.toml, with defaults; `tables` are those of extensions, by name."""
+
+    model: ModelTable = field(default_factory=ModelTable)
+    calib: CalibTable = field(default_factory=CalibTable)
+    test: TestTable = field(default_factory=TestTable)
+    target: TargetTable = field(default_factory=TargetTable)
+    quant: dict[str, LayerTable] = field(default_factory=dict)
+    engine: dict[str, EngineName] = field(default_factory=dict)
+    budget: BudgetTable = field(default_factory=BudgetTable)
+    check: CheckTable = field(default_factory=CheckTable)
+    stream: StreamTable = field(default_factory=StreamTable)
+    conditioning: Conditioning = field(default_factory=Conditioning)
+    adapt: AdaptTable | None = None
+    plugins: PluginsTable = field(default_factory=PluginsTable)
+    tables: Mapping[str, Any] = field(default_factory=dict)
+
+    def table(self, name: str) -> Any:
+        """Return a table of an extension, with its defaults if the file has none."""
+        return self.tables[name] if name in self.tables else load(find_hook("tables", name).kind)()

@@ -17,7 +17,6 @@ from myoedge.backends.runner import Case
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.budget import CodeOverBudget, check, check_linked
 from myoedge.building.build_files import (
-    AUTO,
     BuildArtifacts,
     estimated_report,
     make_contents,
@@ -40,6 +39,7 @@ from myoedge.reports.memory import with_firmware
 from myoedge.reports.report_json import notice_row
 from myoedge.simulator.binding import core
 from myoedge.streaming.stream import first_frames, ready_specs
+from myoedge.targets.chip import AUTO_POINT
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
         return replace(estimated, notices=(reason,))
     with inputs.stage("simulate"), one_blas_thread():
         measured = _one_inference(build_plan, contents, confirmation.progress)
-    found = with_run(report, measured, plan.chip, request.point == AUTO, inputs.energy)
+    found = with_run(report, measured, plan.chip, request.point == AUTO_POINT, inputs.energy)
     if found["target"]["operating_point"] != report["target"]["operating_point"]:
         contents = _contents(build_plan.at(found["target"]["operating_point"]), quantized, request)
     return replace(estimated, contents=contents, report=found)

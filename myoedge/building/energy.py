@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.backends.build import Build
-from myoedge.building.build_files import AUTO, at_operating_point, cheapest_point, report_files
+from myoedge.building.build_files import at_operating_point, cheapest_point, report_files
 from myoedge.building.quantities import milliampere_hours, milliwatts, positive, seconds, volts
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
@@ -25,6 +25,7 @@ from myoedge.system.folder import explained, write_file
 from myoedge.system.regular_files import read_text
 from myoedge.targets import Chip, find_chip
 from myoedge.targets.boards import find_board
+from myoedge.targets.chip import AUTO_POINT
 
 FILE = "energy-gap9.json"
 VARIABLE = "MYOEDGE_ENERGY"  # path of another calibration file; empty: published coefficients
@@ -76,7 +77,7 @@ def given_latency_s(text: str | None, point_name: str | None) -> float | None:
     """
     if text is None:
         return None
-    if point_name not in (None, AUTO):
+    if point_name not in (None, AUTO_POINT):
         title = f"--latency chooses the operating point, and {point_name} is given"
         raise MyoedgeError("E232", title, tries=[f"--operating-point auto --latency {text}"])
     return positive(seconds(text), "--latency")
@@ -107,7 +108,7 @@ def consumption(
             "E240", f"{build.folder.name} has no firmware", facts, [build.rebuilt(target="gap9")]
         )
     coefficients_now = coefficients()
-    if latency_s is not None or point_name == AUTO:
+    if latency_s is not None or point_name == AUTO_POINT:
         point_name = _in_time(report, chip, coefficients_now, latency_s)
     check_sensor_point(report, point_name)
     _check_sensor_period(report, given)
@@ -123,7 +124,7 @@ def check_sensor_point(report: Mapping[str, Any], point_name: str | None) -> Non
     """Raise E232 if a sensor application was built for another operating point: it sets its own
     clock."""
     built_for = report["target"]["operating_point"]
-    if is_sensor(report) and point_name not in (None, AUTO, built_for):
+    if is_sensor(report) and point_name not in (None, AUTO_POINT, built_for):
         title = f"the sensor application is built for the operating point {built_for}"
         tries = [f"myoedge build with the same arguments and --operating-point {point_name!r}"]
         raise MyoedgeError("E232", title, {"asked": point_name}, tries)

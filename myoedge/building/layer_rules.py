@@ -7,8 +7,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from myoedge.building.config import Config
-from myoedge.building.config_tables import LayerTable
+from myoedge.building.config_tables import Config, LayerTable
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT8, INT16

@@ -17,7 +17,8 @@ from myoedge.errors import MyoedgeError
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
-    from myoedge.building.config import Config, Found
+    from myoedge.building.config import Found
+    from myoedge.building.config_tables import Config
     from myoedge.quantization.samples import Given
     from myoedge.quantization.scales import QuantGraph
 

@@ -9,8 +9,7 @@ from dataclasses import fields, replace
 from functools import partial
 
 from myoedge.building import config as configuration
-from myoedge.building.config import Config
-from myoedge.building.config_tables import ModelTable, TestTable
+from myoedge.building.config_tables import Config, ModelTable, TestTable
 from myoedge.building.layer_rules import engine_integers, layer_rules
 from myoedge.building.model_inputs import ModelInputs, model_inputs
 from myoedge.building.options import with_settings

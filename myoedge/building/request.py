@@ -12,9 +12,7 @@ from myoedge.adaptation.table import AdaptTable, check_table
 from myoedge.building import budget
 from myoedge.building.applications import ApplicationRequest, requested
 from myoedge.building.budget import Budget
-from myoedge.building.build_files import AUTO
-from myoedge.building.config import Config
-from myoedge.building.config_tables import StreamTable
+from myoedge.building.config_tables import Config, StreamTable
 from myoedge.building.options import BuildOptions
 from myoedge.building.plugins import Plugin, load_plugins
 from myoedge.building.stream_rate import check_stream
@@ -27,6 +25,7 @@ from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS
 from myoedge.operators.engine_choice import CORES, FASTEST
 from myoedge.targets import Chip, find_chip
+from myoedge.targets.chip import AUTO_POINT
 
 DEFAULT_CHIP = "gap9"
 DEFAULT_ENGINE = FASTEST.name
@@ -64,7 +63,7 @@ class BuildRequest:
     @property
     def chip_at_point(self) -> Chip:
         """Chip at the requested operating point. Errors: E204 no such point."""
-        return self.chip if self.point in (None, AUTO) else self.chip.at(str(self.point))
+        return self.chip if self.point in (None, AUTO_POINT) else self.chip.at(str(self.point))
 
     @property
     def chip_in_limits(self) -> Chip:

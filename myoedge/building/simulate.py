@@ -17,7 +17,7 @@ from myoedge.backends.equivalence import (
 from myoedge.backends.names import backends, by_source
 from myoedge.backends.runner import Case, runner_of
 from myoedge.backends.samples import given_samples, golden_sample
-from myoedge.building.build_files import AUTO, report_files, with_run
+from myoedge.building.build_files import report_files, with_run
 from myoedge.building.energy import check_sensor_point, coefficients
 from myoedge.building.labelled import samples_for
 from myoedge.errors import MyoedgeError
@@ -33,6 +33,7 @@ from myoedge.simulator import RunOptions, Simulation
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.progress import tell_cycles
 from myoedge.targets import find_chip
+from myoedge.targets.chip import AUTO_POINT
 from myoedge.targets.gap9.simulator_costs import COSTS, GAP9_CYCLES
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _chip_at(build: Build, point_name: str | None) -> Chip:
     chip = find_chip(str(build.manifest.get("target")))
     check_sensor_point(build.report, point_name)
     built_for = build.report["target"].get("operating_point")
-    point = built_for if point_name in (None, AUTO) else point_name
+    point = built_for if point_name in (None, AUTO_POINT) else point_name
     return chip.at(point) if chip.point.clock_hz and point else chip
 
 
@@ -144,7 +145,7 @@ def simulate_build(
         runs = [*cases(build.network, build.stream, samples)]
     measured, run = _measured(build, on, runs, cycles, records, progress)
     exact = same_outputs(runs, measured)
-    report = with_run(build.report, measured, chip, point_name == AUTO, coefficients())
+    report = with_run(build.report, measured, chip, point_name == AUTO_POINT, coefficients())
     report["exact"] = {**report["exact"], on: exact}
     # the folder says what the chip costs, not what stands for it
     is_silicon = cycles == GAP9_CYCLES

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from myoedge.errors import MyoedgeError
 
 LAYERS = 100  # layers whose code l2_reserved_bytes covers
+AUTO_POINT = "auto"  # the cheapest operating point within [budget] latency
 COLD_TILES = 3  # tiles of a layer until its code is in the cores' instruction caches
 
 

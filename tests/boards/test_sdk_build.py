@@ -17,7 +17,8 @@ from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build, load_build
-from myoedge.building.config import Config, Found, from_tables
+from myoedge.building.config import Found, from_tables
+from myoedge.building.config_tables import Config
 from myoedge.cli.next_steps import to_board
 from myoedge.codegen.sdk_application import SDK_FOLDER
 from myoedge.errors import MyoedgeError

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from myoedge.building import request
-from myoedge.building.config import Config, find
+from myoedge.building.config import find
+from myoedge.building.config_tables import Config
 from myoedge.building.options import BuildOptions
 from myoedge.building.request import build_request
 from myoedge.errors import MyoedgeError

@@ -21,8 +21,8 @@ from rich.console import Console
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.building.config import Config, Found
-from myoedge.building.config_tables import StreamTable
+from myoedge.building.config import Found
+from myoedge.building.config_tables import Config, StreamTable
 from myoedge.numerics.arrays import Array
 from tests.conftest import ROOT
 from tests.support.pages import head, put, shown

@@ -16,7 +16,8 @@ import pytest
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.building import options as records
-from myoedge.building.config import Config, Found
+from myoedge.building.config import Found
+from myoedge.building.config_tables import Config
 from myoedge.building.option_types import CLASSES, KINDS, OWN_MESSAGES
 from myoedge.building.options import BuildOptions, QuantizeOptions
 from myoedge.errors import MyoedgeError

@@ -13,7 +13,7 @@ from myoedge.extensions.mlperf.dataset import Dataset
 from myoedge.extensions.mlperf.program import FIRMWARE, FOLDER, SDK_SERVE, mlperf_files
 
 if TYPE_CHECKING:
-    from myoedge.building.config import Config
+    from myoedge.building.config_tables import Config
     from myoedge.building.options import BuildOptions
     from myoedge.plan.plan import Plan
     from myoedge.streaming.stream import Stream

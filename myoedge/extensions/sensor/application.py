@@ -16,7 +16,7 @@ from myoedge.extensions.sensor.settings import sensor_of
 from myoedge.targets.sensor import SensorTable
 
 if TYPE_CHECKING:
-    from myoedge.building.config import Config
+    from myoedge.building.config_tables import Config
     from myoedge.building.options import BuildOptions
     from myoedge.plan.plan import Plan
     from myoedge.streaming.stream import Stream

@@ -11,9 +11,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from myoedge.building.config import EngineName
 from myoedge.building.config_rules import check_limits
-from myoedge.building.config_tables import BudgetTable, LayerTable, Method
+from myoedge.building.config_tables import BudgetTable, EngineName, LayerTable, Method
 from myoedge.errors import MyoedgeError
 from myoedge.reports.facts import TOLERATED
 from myoedge.system.control_characters import with_controls

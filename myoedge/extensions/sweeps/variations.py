@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from myoedge.building.config import Config
-from myoedge.building.config_tables import LayerTable
+from myoedge.building.config_tables import Config, LayerTable
 from myoedge.building.stream_rate import MOST_FRAMES, in_windows
 from myoedge.operators.engine_choice import AUTO, CORES
 from myoedge.reports import wording

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from myoedge.backends.build import Build
-from myoedge.building.config import Config, Found
+from myoedge.building.config import Found
+from myoedge.building.config_tables import Config
 from myoedge.extensions.mlperf.dataset import Dataset
 from myoedge.numerics.arrays import Array
 

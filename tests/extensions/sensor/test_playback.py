@@ -16,7 +16,8 @@ from torch import nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.packets import Flags, Start, Status
-from myoedge.building.config import Config, Found, from_tables
+from myoedge.building.config import Found, from_tables
+from myoedge.building.config_tables import Config
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.playback import playable_file
 from myoedge.simulator import Fault

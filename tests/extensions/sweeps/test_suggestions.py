@@ -8,8 +8,7 @@ import tomllib
 
 import pytest
 
-from myoedge.building.config import Config
-from myoedge.building.config_tables import LayerTable, StreamTable
+from myoedge.building.config_tables import Config, LayerTable, StreamTable
 from myoedge.extensions.sweeps.suggestions import Figures, suggestions
 from myoedge.extensions.sweeps.variations import Variation, variations
 

@@ -11,7 +11,8 @@ from typing import Any
 import click
 import numpy as np
 
-from myoedge.building.config import Config, find
+from myoedge.building.config import find
+from myoedge.building.config_tables import Config
 from myoedge.building.options import BuildOptions
 from myoedge.codegen.application import Application
 from myoedge.plan.plan import Plan
