@@ -186,8 +186,8 @@ def find_hook(kind: str, name: str) -> Any:
 
 
 def with_hooks(rows: Iterable[Any], kind: str) -> tuple[Any, ...]:
-    """Return rows of the core, and the hooks of a kind where each is to be; of several with one
-    name the first. Errors: E257."""
+    """Return rows of the core, and the hooks of a kind, each after the row that it names; of
+    several with one name the first."""
     found = [*rows]
     for added in hooks(kind):
         names = [row.name for row in found]

@@ -40,10 +40,10 @@ OWN = (
 
 @cache
 def backends() -> Mapping[str, BackendHook]:
-    """Return every backend by its name. Errors: E257 an extension that cannot be loaded."""
+    """Return every backend by its name."""
     return {row.name: row for row in with_hooks(OWN, "backends")}
 
 
 def by_source() -> Mapping[str, str]:
-    """Return the name of the backend by the source of cycles in report.json. Errors: E257."""
+    """Return the name of the backend by the source of cycles in report.json."""
     return {row.source: name for name, row in backends().items() if row.source}

@@ -15,6 +15,7 @@ import pytest
 
 import myoedge
 from myoedge import cli, extension
+from myoedge.backends.names import backends
 from myoedge.errors import MyoedgeError
 from myoedge.extension import Extension, find_hook, hooks, load
 from tests.conftest import ROOT
@@ -30,10 +31,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    for forgotten in (extension._installed, cli.commands):
+    for forgotten in (extension._installed, cli.commands, backends):
         forgotten.cache_clear()
     yield folder
-    for forgotten in (extension._installed, cli.commands):
+    for forgotten in (extension._installed, cli.commands, backends):
         forgotten.cache_clear()
     for name in [name for name in sys.modules if name.startswith(("myoedge_lamp", "wrong"))]:
         del sys.modules[name]
@@ -98,6 +99,24 @@ def test_an_application_its_table_and_samples_of_its_format(small: Path, tmp_pat
         (tmp_path / "myoedge.toml").write_text(f"[lamp]\n{table}\n")
         told = command(*words, cwd=tmp_path)
         assert (told.code, code in told.err, word in told.err) == (2, True, True), told.err
+
+
+@pytest.mark.usefixtures("lamp")
+def test_a_backend_and_a_tool(small: Path, tmp_path: Path) -> None:
+    """The backend adds its port to every output: it is exact on port 0 only."""
+    calib = np.random.default_rng(0).standard_normal((4, 1, 2, 12)).astype(np.float32)
+    myoedge.build(small / "model.pt2", calib=calib, output=tmp_path / "out", simulate=False)
+    for port, code in (("0", 0), ("1", 4)):
+        ran = command("validate", "out", "--on", "lamp", "--port", port, "--json", cwd=tmp_path)
+        assert (ran.code, ran.json["exact"]["lamp"]) == (code, code == 0), ran.err
+    assert "lamp" in command("report", "out", cwd=tmp_path).out
+    known = command("validate", "out", "--on", "nothing", cwd=tmp_path).err
+    assert "host, simulator, gvsoc, lamp, gvsoc-sdk, board, jtag" in known
+    rows = command("doctor", "--json", cwd=tmp_path).json["tools"]
+    names = [row["name"] for row in rows]
+    assert names[-3:] == ["cmake", "lamp", "probe"]
+    (row,) = (row for row in rows if row["name"] == "lamp")
+    assert (row["state"], row["needed"]) == ("missing", False)
 
 
 def test_a_table_of_no_extension_names_those_of_extensions(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An extension: the application "lamp", its table, a command and a format of sample files."""
+"""An extension "lamp": an application, its table, a command, a format of sample files, a backend
+and a tool."""
 
 from myoedge.extension import (
     ApplicationHook,
+    BackendHook,
     CommandHook,
     Extension,
     ReaderHook,
     TableHook,
+    ToolHook,
 )
 
 EXTENSION = Extension(
@@ -14,4 +17,6 @@ EXTENSION = Extension(
     tables=(TableHook("lamp", "myoedge_lamp.lamp:LampTable", "myoedge_lamp.lamp:rules"),),
     applications=(ApplicationHook("lamp", "myoedge_lamp.lamp:requested"),),
     readers=(ReaderHook("lamp", (".lamp",), "myoedge_lamp.lamp:read_lamp", (b"LAMP",)),),
+    backends=(BackendHook("lamp", "lamp", "myoedge_lamp.backend:LAMP", after="gvsoc"),),
+    tools=(ToolHook("lamp", "myoedge_lamp.backend:tool", after="cmake"),),
 )
