@@ -98,7 +98,7 @@
     } while (0)
 
 /* Of few words, what begins a hardware loop takes longer than the ends that it saves, and the compiler unrolls. */
-#define ME_LEAST_REPEATED 4
+#define ME_LEAST_REPEATED 9
 #define ME_EITHER(COUNT, REPEATED, PLAIN) \
     if ((COUNT) >= ME_LEAST_REPEATED) \
         REPEATED; \

@@ -127,7 +127,7 @@ def test_validate_names_the_first_difference(built: tuple[Path, Ran], tmp_path: 
     assert json.loads((folder / "report.json").read_text())["exact"]["host"] is False
     shown = command("validate", folder, cwd=tmp_path)
     assert shown.code == 4
-    assert "networks.py" in shown.out
+    assert "small.py" in shown.out
     assert "mean" in shown.out
     assert "expected" in shown.out
 

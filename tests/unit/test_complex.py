@@ -207,7 +207,7 @@ def test_a_refused_call_says_where_its_complex_numbers_come_from() -> None:
     with pytest.raises(MyoedgeError) as caught:
         graph_of(lambda x: torch.cumprod(stft(x), 1).abs(), torch.zeros(3, 60))
     assert caught.value.code == "E111"
-    assert "cumprod: complex numbers, which stft at networks.py" in str(caught.value)
+    assert "cumprod: complex numbers, which stft at small.py" in str(caught.value)
     graph_of(lambda x: torch.view_as_real(stft(x)), torch.zeros(3, 60))
 
 

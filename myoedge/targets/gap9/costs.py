@@ -17,7 +17,7 @@ KERNELS = {
     "me_unpack_s2": KernelCost(12.5, 100),
     # Per word of taps of 4 x 4 sums.
     "me_linear_s8": KernelCost(25.8, 740, 1200),
-    "me_ne16_linear_s8": KernelCost(1.07, 800, 1810),  # cycles of the engine and the cores
+    "me_ne16_linear_s8": KernelCost(1.07, 1310, 1300),  # cycles of the engine and the cores
     "me_ne16_linear_add_s8": KernelCost(1.0, 500, 1300),
     "me_ne16_linear_s8_s16": KernelCost(1.0, 1100, 1000),
     "me_ne16_matmul_s8": KernelCost(1.0, 900, 2500),

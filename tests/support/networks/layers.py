@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-from tests.support.networks.small import Function
 
 LAYERS = 10  # of a network
 BUDGETS = ("128KiB", "96KiB", "72KiB")
@@ -38,6 +36,17 @@ class Last(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.inner(x.movedim(-1, 1)).movedim(1, -1)
+
+
+class Function(nn.Module):
+    """A function of its inputs."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *xs: Tensor) -> Tensor:
+        return self.function(*xs)
 
 
 class Side(nn.Module):

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 
 class Function(nn.Module):
-    """A function of its inputs."""
+    """A function of its input."""
 
-    def __init__(self, function: Callable[..., Tensor]) -> None:
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.function = function
 
-    def forward(self, *xs: Tensor) -> Tensor:
-        return self.function(*xs)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
 
 
 class Small(nn.Module):
