@@ -44,6 +44,11 @@ def backends() -> Mapping[str, BackendHook]:
     return {row.name: row for row in with_hooks(OWN, "backends")}
 
 
+def backend_text(name: str) -> str:
+    """Return the name of a backend in texts; of a package that is not installed, its plain name."""
+    return backends()[name].text if name in backends() else name
+
+
 def by_source() -> Mapping[str, str]:
     """Return the name of the backend by the source of cycles in report.json."""
     return {row.source: name for name, row in backends().items() if row.source}

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.backends.names import backends
+from myoedge.backends.names import backend_text
 from myoedge.codegen.render import new_environment
 from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
@@ -84,7 +84,7 @@ def environment(folder: Path | None = None) -> Environment:
     env = new_environment(escape=True, folder=folder)
     env.globals.update(
         adaptation_table=adaptation_table,
-        backends=backends(),
+        backend_text=backend_text,
         budget_lines=budget_lines,
         duty_lines=duty_lines,
         energy=energy,
@@ -118,9 +118,9 @@ def verdict(report: Report) -> str:
     space = f"It takes {wording.size(wording.l2_bytes(report))}{limit} of L2 memory."
     parts = [_fidelity(report), space, _speed(report)]
     exact, same, wrong = report["exact"], "", ""
-    if names := [backends()[name].text for name, is_exact in exact.items() if is_exact]:
+    if names := [backend_text(name) for name, is_exact in exact.items() if is_exact]:
         same = f"Bit for bit the same as the reference: {', '.join(names)}."
-    if names := [backends()[name].text for name in exact if exact[name] is False]:
+    if names := [backend_text(name) for name in exact if exact[name] is False]:
         wrong = f"Wrong integers: {', '.join(names)}."
     return " ".join(filter(None, [wrong, *parts] if wrong else [*parts, same]))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
-from myoedge.backends.names import backends
+from myoedge.backends.names import backend_text
 from myoedge.errors import Notice, printable
 from myoedge.reports import adaptation_lines, evaluation_lines, fidelity, speed, streams, wording
 from myoedge.reports import energy as joules
@@ -150,7 +150,7 @@ def _l2(report: Report) -> Text:
 def _equivalence(report: Report) -> Text:
     text, missing = styled("NumPy int8"), []
     for backend, is_exact in report["exact"].items():
-        name = backends()[backend].text
+        name = backend_text(backend)
         if speed.outputs_compared(report, backend):
             text.append(f" = {name} (outputs)", COMPARISON_STYLES[True])
         elif is_exact is None:
