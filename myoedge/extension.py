@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extensions: what a package adds to myoedge, without a change of its core.
+"""Extensions: commands, applications, tables, backends and formats of another package.
 
-EXTENSION = Extension(commands=(CommandHook("monitor", "decode packets", "mine.cli:monitor"),))
+    EXTENSION = Extension(commands=(CommandHook("lamp", "tell the lamp's pin", "lamp.cli:lamp"),))
 
-[project.entry-points."myoedge.extensions"]
-mine = "mine:EXTENSION"
+    [project.entry-points."myoedge.extensions"]
+    lamp = "lamp:EXTENSION"
+
+The core finds hooks by their names, and imports no extension.
 """
 
 from __future__ import annotations
@@ -62,17 +64,17 @@ class ApplicationHook:
 
     name      NAME
     request   place of a function of BuildOptions and Config that returns a
-              myoedge.building.applications.ApplicationRequest
+              myoedge.building.applications.ApplicationRequest; "": it needs none
     play      place of a function of (Terminal, folder of the build, file, seconds, save) for
-              `simulate --play`; "": it cannot play recordings
-    played    place of a function of (Build, options of the build) that returns a file of the build
-              that it can play, or None
+              `simulate --play`; "": the application cannot play recordings
+    playable  place of a function of (Build, options of the build) that returns a sample file of the
+              build that `play` accepts, or None
     """
 
     name: str
-    request: str
+    request: str = ""
     play: str = ""
-    played: str = ""
+    playable: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class BackendHook:
     chip           name of its cycle counts, with {} for the chip; "": it counts no cycles
     source         source of the cycles in report.json
     shows_layers   whether `validate` compares every layer, not only the outputs
-    is_listed      whether report.json lists the backend even if it has not been run
+    is_listed      whether report.json lists the backend even if it has not been run; only for
+                   backends of this package, so that reports do not depend on what is installed
     after          backend that it follows in lists; "": the end
     """
 
@@ -153,15 +156,31 @@ class Extension:
     tools: tuple[ToolHook, ...] = ()
 
 
+_USED = set[str]()  # top-level packages of places outside this package, until the process ends
+
+
 def load(place: str) -> Any:
     """Import an object by its place, "module:name"."""
     module, _, name = place.partition(":")
+    if not is_own(place):
+        _USED.add(module.partition(".")[0])
     return getattr(importlib.import_module(module), name)
 
 
+def is_own(place: str) -> bool:
+    """Return whether a place is in this package."""
+    return place.startswith("myoedge.")
+
+
+def used_packages() -> list[str]:
+    """Return the names of other packages whose hooks this process has used, sorted."""
+    return sorted(_USED)
+
+
 def hooks(kind: str) -> Iterator[Any]:
-    """Yield the hooks of a kind: of the extensions of this package by name, then of those of other
-    installed packages, which are loaded when they are reached, without those that cannot be loaded.
+    """Yield the hooks of a kind: of this package's extensions by name, then of other installed
+    packages' extensions, which are loaded when the iteration reaches them. An extension that cannot
+    be loaded is left out.
 
     kind   field of Extension
     """
@@ -170,14 +189,15 @@ def hooks(kind: str) -> Iterator[Any]:
             yield from getattr(extension, kind)
 
 
-def find_hook(kind: str, name: str) -> Any:
-    """Return the first hook of a kind with this name; None if there is none, or for no name.
+def find_hook(kind: str, name: str, core: Iterable[Any] = ()) -> Any:
+    """Return the first row or hook of a kind with this name; None if there is none, or for no name.
 
+    core   rows of the core, which are searched first
     Errors: E257 there is none, and an installed package that may have it cannot be loaded.
     """
     if not name:
         return None
-    found = next((row for row in hooks(kind) if row.name == name), None)
+    found = next((row for row in chain(core, hooks(kind)) if row.name == name), None)
     if found is None:
         for extension in _installed():
             if isinstance(extension, MyoedgeError):
@@ -186,7 +206,7 @@ def find_hook(kind: str, name: str) -> Any:
 
 
 def with_hooks(rows: Iterable[Any], kind: str) -> tuple[Any, ...]:
-    """Return rows of the core, and the hooks of a kind, each after the row that it names; of
+    """Return rows of the core and the hooks of a kind, each after the row that `after` names; of
     several with one name the first."""
     found = [*rows]
     for added in hooks(kind):

@@ -15,6 +15,7 @@ import grimp
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "firmware_templates"
+EXTENSIONS = ROOT / "myoedge" / "extensions"
 # Started or loaded by name: `python -m myoedge`, examples, what users import for a library, JSON
 # Schemas, and modules of operators.
 LOADED = re.compile(
@@ -40,13 +41,16 @@ def find_unread_modules() -> Iterator[str]:
 
 
 def find_unread_sources() -> Iterator[str]:
-    """Files of firmware_templates/ whose name without its suffix no other file contains."""
-    texts = [*TEMPLATES.rglob("*"), *(ROOT / "myoedge").rglob("*.py"), *(ROOT / "gvsoc").rglob("*")]
+    """Files of firmware_templates/, and of extensions' firmware and templates, whose name without
+    its suffix no other file contains."""
+    added = (x for x in EXTENSIONS.rglob("*") if x.suffix not in (".py", ".pyc"))
+    sources = [*TEMPLATES.rglob("*"), *added]
+    texts = [*sources, *(ROOT / "myoedge").rglob("*.py"), *(ROOT / "gvsoc").rglob("*")]
     words: dict[str, set[Path]] = {}
     for path in (path for path in texts if path.is_file() and path.suffix != ".pyc"):
         for word in NAMED.findall(path.read_text(encoding="utf-8")):
             words.setdefault(Path(word).stem, set()).add(path)
-    for path in sorted(x for x in TEMPLATES.rglob("*") if x.is_file()):
+    for path in sorted(x for x in sources if x.is_file()):
         if path.name.endswith(INSTANCES):
             continue
         if not words.get(Path(path.stem).stem, set()) - {path}:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of backends: those of this package, and of extensions."""
+"""The table of backends of the core and of extensions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
 
-from myoedge.extension import BackendHook, with_hooks
+from myoedge.extension import BackendHook, is_own, with_hooks
 
 OWN = (
     BackendHook(
@@ -47,6 +47,20 @@ def backends() -> Mapping[str, BackendHook]:
 def backend_text(name: str) -> str:
     """Return the name of a backend in texts; of a package that is not installed, its plain name."""
     return backends()[name].text if name in backends() else name
+
+
+def listed_backends() -> tuple[str, ...]:
+    """Return the names of the backends that report.json lists even if none has been run: of this
+    package, whatever else is installed."""
+    rows = backends().values()
+    return tuple(row.name for row in rows if row.is_listed and is_own(row.place))
+
+
+def cycle_text(source: str) -> str:
+    """Return the name of the cycle counts of a source in report.json, with {} for the chip; of a
+    package that is not installed, the plain source."""
+    name = by_source().get(source)
+    return source if name is None else backends()[name].chip
 
 
 def by_source() -> Mapping[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from myoedge.extension import find_hook, hooks, load
+from myoedge.extension import ApplicationHook, find_hook, load, with_hooks
 
 if TYPE_CHECKING:
     from myoedge.building.config_tables import Config
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from myoedge.plan.plan import Plan
     from myoedge.streaming.stream import Stream
 
-CONSOLE_APP = "gap-sdk"  # the application that answers myoedge's requests on a serial line
+SDK_APP = "gap-sdk"  # the application that answers myoedge's requests on a serial line
+CORE = (ApplicationHook("baremetal"), ApplicationHook(SDK_APP))
 
 
 class ApplicationRequest(Protocol):
@@ -25,13 +26,20 @@ class ApplicationRequest(Protocol):
 
 
 def application_names() -> tuple[str, ...]:
-    """Return the names of all applications of the GAP SDK: the console, and those of extensions."""
-    return (CONSOLE_APP, *(hook.name for hook in hooks("applications")))
+    """Return the names that --app accepts: of the core, then of extensions."""
+    return tuple(hook.name for hook in with_hooks(CORE, "applications"))
 
 
-def is_application(name: str | None) -> bool:
-    """Return whether this is an application of the GAP SDK."""
-    return name == CONSOLE_APP or bool(name and find_hook("applications", name))
+def find_application(name: str | None) -> ApplicationHook | None:
+    """Return the application that --app names; None if there is none. Errors: E257."""
+    found: ApplicationHook | None = find_hook("applications", name or "", CORE)
+    return found
+
+
+def is_of_sdk(name: str | None) -> bool:
+    """Return whether the application is also one of the GAP SDK: every one but "baremetal"."""
+    hook = find_application(name)
+    return hook is not None and hook.name != "baremetal"
 
 
 def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | None:
@@ -39,6 +47,8 @@ def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | N
 
     Errors: those of the application's tables.
     """
-    hook = find_hook("applications", options.app or "")
-    found: ApplicationRequest | None = load(hook.request)(options, settings) if hook else None
+    hook = find_application(options.app)
+    if hook is None or not hook.request:
+        return None
+    found: ApplicationRequest = load(hook.request)(options, settings)
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from myoedge.building.applications import application_names, is_application
+from myoedge.building.applications import application_names, is_of_sdk
 from myoedge.building.config_tables import BudgetTable
 from myoedge.building.precision import missed_outputs, needs_db
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
@@ -91,8 +91,8 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
     application."""
     if app in (None, "baremetal"):
         return budget
-    if not is_application(app) or chip.name != "gap9":
-        facts = {"has": f"baremetal, {', '.join(application_names())} (for gap9)"}
+    if not is_of_sdk(app) or chip.name != "gap9":
+        facts = {"has": f"{', '.join(application_names())} (for gap9)"}
         raise MyoedgeError("E204", f"there is no application {app} for {chip.name}", facts)
     most = chip.l1_bytes - SDK_L1_BYTES
     return replace(budget, l1_bytes=min(most, budget.l1_bytes or most))

@@ -11,7 +11,7 @@ from myoedge.adaptation.record import to_arrays
 from myoedge.backends.build_folder import ADAPT_ELF, ADAPT_NPZ
 from myoedge.backends.report_folder import report_digest
 from myoedge.building.adaptation import adaptation_of, adaptation_report
-from myoedge.building.applications import ApplicationRequest, is_application
+from myoedge.building.applications import ApplicationRequest, is_of_sdk
 from myoedge.building.golden_sample import golden_files, last_run
 from myoedge.building.plugins import Plugin, recorded
 from myoedge.numerics.arrays import Array
@@ -212,9 +212,7 @@ def make_contents(
     sample, around = GoldenSample(integers, values, *last), (stream, app, adapts)
     sources = build_sources(plan, name, sample, options, *around)
     made_with = MadeWith.of(plan, options, "" if app is None else app.name).to_json()
-    of_sdk = (
-        sdk_application(plan, name, sources, stream, app) if is_application(request.app) else {}
-    )
+    of_sdk = sdk_application(plan, name, sources, stream, app) if is_of_sdk(request.app) else {}
     programs = _programs(sources, app, adapts)
     files = {
         **_described(build_plan, quantized, app),

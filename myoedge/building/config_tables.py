@@ -179,7 +179,7 @@ class PluginsTable:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All tables of myoedge.toml, with defaults; `tables` are those of extensions, by name."""
+    """All tables of myoedge.toml, with defaults; `tables` has the tables of extensions by name."""
 
     model: ModelTable = field(default_factory=ModelTable)
     calib: CalibTable = field(default_factory=CalibTable)

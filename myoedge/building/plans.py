@@ -226,7 +226,7 @@ def fits(network: QuantGraph, request: BuildRequest) -> bool:
 
 
 def planned_cycles(network: QuantGraph, request: BuildRequest) -> float:
-    """Return the estimated cycles of a planned network, of a stream those of its shortest pass;
+    """Return the estimated cycles of a planned network, or of the shortest pass of a stream;
     infinite if no plan fits."""
     plan, table = _first_plan(network, request), request.frames
     if plan is not None and table is not None:

@@ -22,6 +22,7 @@ from myoedge.backends.measurement import Activity, Inference, LayerCost, Measure
 from myoedge.building.records import NotRecordable, digest, packed, unpacked
 from myoedge.codegen.package_digest import digest_of, sources
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.extension import used_packages
 from myoedge.graph.constants import Constant, TensorQuant
 from myoedge.graph.input_normalization import InputNormalization
 from myoedge.graph.ir import Graph, Node, Tensor
@@ -109,11 +110,12 @@ def operator_classes() -> dict[str, type[Any]]:
 
 def environment_fingerprint() -> tuple[Any, ...]:
     """Return everything except its inputs that may affect a stage's result: code, packages,
-    compiler, machine, plug-ins.
+    compiler, machine, plug-ins, extensions.
 
-    Errors: NotRecordable if an operator comes from no package.
+    Errors: NotRecordable if an operator or a hook comes from no package.
     """
-    return *_of_this_computer(), *map(_package_digest, _operator_packages())
+    packages = sorted({*_operator_packages(), *used_packages()})
+    return *_of_this_computer(), *map(_package_digest, packages)
 
 
 @cache
@@ -161,7 +163,7 @@ def _module_of(function: Any) -> str:
 def _package_digest(name: str) -> str:
     """Return the digest of a package's files. Errors: NotRecordable if the module is not a package
     with files."""
-    place = getattr(sys.modules[name], "__file__", None) or ""
+    place = getattr(sys.modules.get(name), "__file__", None) or ""
     if Path(place).name != "__init__.py":
         raise NotRecordable(name)
     return digest_of(Path(place).parent)

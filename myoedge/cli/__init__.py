@@ -116,7 +116,7 @@ def verb_first(arguments: list[str]) -> list[str]:
 
 @cache
 def commands() -> tuple[CommandHook, ...]:
-    """Return all commands in their order: those of this package, and of extensions."""
+    """Return all commands of the core and of extensions, in their order."""
     return with_hooks(COMMANDS, "commands")
 
 
@@ -130,8 +130,7 @@ class Verbs(click.Group):
         return [row.name for row in commands()]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        own = next((row for row in COMMANDS if row.name == name), None)
-        row = own or find_hook("commands", name)
+        row = find_hook("commands", name, COMMANDS)
         if row is None:  # click suggests one of these
             self.commands = {row.name: click.Command(row.name) for row in commands()}
             return None

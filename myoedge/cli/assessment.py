@@ -104,8 +104,8 @@ PROMPTED = ("port", "hold", "rounds", "baud_rate")  # options of a session with 
 
 
 def _of_one_kind(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a session with a device if --port is given, or else of files; those of
-    the other kind are usage errors."""
+    """Return the options of a session with a device if --port is given, or else of files; options
+    of the other kind are usage errors."""
     is_prompted, given = options["port"] is not None, {*options} - {*PROMPTED}
     own = {*PROMPTED, "methods"} if is_prompted else given
     for name in options:

@@ -13,7 +13,6 @@ import click
 from click.core import ParameterSource
 
 from myoedge.errors import UNUSABLE, Notice, command, printable
-from myoedge.extension import find_hook
 
 CALIB, SCRIPT = "calib.npz", "make_calib.py"  # names that init uses
 MODEL_ENDINGS = (".pt2", ".onnx", ".pt")
@@ -131,7 +130,9 @@ def after_build(
 
 def _plays(app: str | None) -> bool:
     """Return whether an application can play recordings."""
-    hook = find_hook("applications", app or "")
+    from myoedge.building.applications import find_application
+
+    hook = find_application(app)
     return hook is not None and bool(hook.play)
 
 

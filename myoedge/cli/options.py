@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of several verbs: those of `quantize` and `build`, generated from the fields of their
-dataclasses; the file of JUnit XML."""
+"""Options of several verbs: the options of `quantize` and `build`, generated from the fields of
+their dataclasses, and --junit."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Application(ABC):
 
 @dataclass(frozen=True)
 class ListedApplication(Application):
-    """An application whose files are given as texts, as those of a build folder.
+    """An application whose files are given as texts, such as the files of a build folder.
 
     listed   files of src/firmware/<name>
     """

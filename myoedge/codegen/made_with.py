@@ -88,7 +88,7 @@ def read_made_with(document: Mapping[str, Any]) -> MadeWith:
         check_prefix(made.prefix)
     engines, ranks = dict(document["engines"]), dict(document["tile_ranks"])
     if document["application"] and not find_hook("applications", document["application"]):
-        raise ValueError("there is no such application")
+        raise ValueError("no installed extension has its application")
     if not all(isinstance(word, str) for word in (*engines.values(), *made.class_names)):
         raise TypeError("an engine or class that is no text")
     if not all(type(rank) is int for rank in ranks.values()):

@@ -266,7 +266,7 @@ def _carried(parts: Sequence[Expr]) -> list[tuple[Carried, Expr, Expr]]:
 
 
 def _value_of(part: Reduced) -> Expr:
-    """Return what a value of the last iteration is: of a scan, its formula."""
+    """Return the formula of a reduction, or of the scan that it reads, in the last iteration."""
     return part.value.value if isinstance(part.value, Scan) else part.value
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from myoedge.backends.names import backends
+from myoedge.backends.names import listed_backends
 from myoedge.codegen.constants import function_name
 from myoedge.errors import Notice
 from myoedge.graph.ir import plain
@@ -99,9 +99,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
             "weakest": _weakest(layers),
             "noise_from": _other_sources(plan, outcome.fidelity),
         },
-        "exact": {
-            n: outcome.exact.get(n) for n, backend in backends().items() if backend.is_listed
-        },
+        "exact": {name: outcome.exact.get(name) for name in listed_backends()},
         "cycles": _cycles(plan),
         "latency_s": latency_s(plan),
         "energy_uj": None,

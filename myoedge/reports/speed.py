@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from myoedge.backends.names import backends, by_source
+from myoedge.backends.names import backends, by_source, cycle_text
 from myoedge.numerics import element_type
 from myoedge.reports import wording
 from myoedge.reports.report_json import Report
@@ -80,7 +80,7 @@ def measured_on(report: Report) -> str:
     chip = report["target"]["chip"].upper()
     if is_modelled(report):
         return f"cost model of {chip}"
-    return backends()[by_source()[report["cycles"]["source"]]].chip.format(chip)
+    return cycle_text(report["cycles"]["source"]).format(chip)
 
 
 def the_place(report: Report) -> str:

@@ -4,8 +4,10 @@ it is needed, and nowhere else."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +17,8 @@ import pytest
 
 import myoedge
 from myoedge import cli, extension
-from myoedge.backends.names import backends
+from myoedge.backends.names import backends, cycle_text
+from myoedge.building.applications import CORE, find_application
 from myoedge.errors import MyoedgeError
 from myoedge.extension import Extension, find_hook, hooks, load
 from tests.conftest import ROOT
@@ -106,6 +109,8 @@ def test_a_backend_and_a_tool(small: Path, tmp_path: Path) -> None:
     """The backend adds its port to every output: it is exact on port 0 only."""
     calib = np.random.default_rng(0).standard_normal((4, 1, 2, 12)).astype(np.float32)
     myoedge.build(small / "model.pt2", calib=calib, output=tmp_path / "out", simulate=False)
+    report = myoedge.load_build(tmp_path / "out").report
+    assert [*report["exact"]] == ["host", "simulator", "gvsoc", "board"], "of this package only"
     for port, code in (("0", 0), ("1", 4)):
         ran = command("validate", "out", "--on", "lamp", "--port", port, "--json", cwd=tmp_path)
         assert ran.code == code, (ran.json, ran.err)
@@ -118,6 +123,8 @@ def test_a_backend_and_a_tool(small: Path, tmp_path: Path) -> None:
         patch.setattr(extension, "_installed", lambda: ())
         assert command("report", "out", cwd=tmp_path).code == 0
         assert command("report", "out", "--html", cwd=tmp_path).code == 0
+        assert command("inspect", "out", cwd=tmp_path).code == 0
+        assert cycle_text("lamp") == "lamp"
     backends.cache_clear()
     rows = command("doctor", "--json", cwd=tmp_path).json["tools"]
     names = [row["name"] for row in rows]
@@ -144,6 +151,11 @@ def test_a_wrong_package_stops_only_what_needs_it(
     install(site, "wrong", "wrong:EXTENSION")
     for words in (("explain", "E257"), ("ops",), ("sweep", "--help")):
         assert command(*words, cwd=tmp_path).code == 0
+    for kind in KINDS:
+        for hook in hooks(kind):
+            assert find_hook(kind, hook.name) is hook
+    for app in CORE:
+        assert find_application(app.name) is app
     calib = np.zeros((4, 1, 2, 12), np.float32)
     assert myoedge.quantize(small / "model.pt2", calib=calib).rows()
     assert "sweep" in command("--help", cwd=tmp_path).out
@@ -164,3 +176,21 @@ def test_a_package_cannot_replace_a_command(site: Path, tmp_path: Path) -> None:
     install(site, "wrong", "wrong:EXTENSION")
     assert "SWEEP.toml" in command("sweep", "--help", cwd=tmp_path).out
     assert command("--help", cwd=tmp_path).out.count("  sweep ") == 1
+
+
+@pytest.mark.usefixtures("lamp")
+def test_a_changed_package_is_built_anew(site: Path, small: Path, tmp_path: Path) -> None:
+    """The stages' cache sees the code of the extensions that a build uses."""
+    environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
+    environment |= {"MYOEDGE_CACHE": str(tmp_path / "cache"), "MYOEDGE_STAGES": ""}
+    words = ("build", str(small / "model.pt2"), "--calib", "random", "--app", "lamp", "-o", "out")
+    source = site / LAMP.name / "lamp.py"
+    found = []
+    for name in ("lamp_pin", "lamp_pin", "lamp_port"):
+        source.write_text(source.read_text().replace("lamp_pin", name))
+        run = [sys.executable, "-m", "myoedge", *words, "--no-simulate"]
+        ran = subprocess.run(run, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        text = (tmp_path / "out" / "src" / "firmware" / "lamp" / "lamp.c").read_text()
+        found.append((name in text, "build: as before" in ran.stderr))
+    assert found == [(True, False), (True, True), (True, False)]

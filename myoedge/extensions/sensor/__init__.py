@@ -13,7 +13,7 @@ EXTENSION = Extension(
             "sensor",
             "myoedge.extensions.sensor.application:requested",
             play="myoedge.extensions.sensor.commands:play",
-            played="myoedge.extensions.sensor.playback:playable_file",
+            playable="myoedge.extensions.sensor.playback:playable_file",
         ),
     ),
 )

@@ -50,8 +50,8 @@ OTHERWISE = (
 
 
 def in_terms_of_the_source(model: ModelProto, refusals: Sequence[Refusal]) -> Sequence[Refusal]:
-    """Return the refusals of a file of skl2onnx with one remedy in scikit-learn's terms; those of
-    other files are unchanged."""
+    """Return the refusals of a file of skl2onnx with one remedy in scikit-learn's terms; refusals
+    of other files are unchanged."""
     if model.producer_name != PRODUCER:
         return refusals
     present = {node.op_type for node in model.graph.node}

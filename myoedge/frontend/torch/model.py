@@ -55,7 +55,7 @@ def import_archive(path: Path) -> ImportedProgram:
 
 
 def import_program(program: torch.export.ExportedProgram) -> ImportedProgram:
-    """Import a program in memory. Errors: those of from_exported."""
+    """Import a program in memory. Errors: as from_exported."""
     return ImportedProgram(
         from_exported(program), count_parameters(program), example_inputs(program)
     )

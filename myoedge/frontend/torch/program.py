@@ -108,7 +108,7 @@ class ProgramGraph:
 
 
 class PortKind(Enum):
-    """Kind of an input or output; the names are those of torch's InputKind and OutputKind."""
+    """Kind of an input or output, with the names of torch's InputKind and OutputKind."""
 
     PARAMETER = "parameter"
     BUFFER = "buffer"

@@ -17,6 +17,8 @@ EXTENSION = Extension(
     tables=(TableHook("lamp", "myoedge_lamp.lamp:LampTable", "myoedge_lamp.lamp:rules"),),
     applications=(ApplicationHook("lamp", "myoedge_lamp.lamp:requested"),),
     readers=(ReaderHook("lamp", (".lamp",), "myoedge_lamp.lamp:read_lamp", (b"LAMP",)),),
-    backends=(BackendHook("lamp", "lamp", "myoedge_lamp.backend:LAMP", after="gvsoc"),),
+    backends=(
+        BackendHook("lamp", "lamp", "myoedge_lamp.backend:LAMP", is_listed=True, after="gvsoc"),
+    ),
     tools=(ToolHook("lamp", "myoedge_lamp.backend:tool", after="cmake"),),
 )
