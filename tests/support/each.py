@@ -21,7 +21,8 @@ def each(
     ids: Callable[[Any], object] | Sequence[object] | None = None,
 ) -> Callable[[Test], Test]:
     """As pytest.mark.parametrize, in one test: for cases of milliseconds without a folder or patch
-    of their own. A case that is skipped leaves the others; a mark of a case is a TypeError."""
+    of their own. A case that is skipped leaves the others, and the test is skipped if all are; a mark
+    of a case is a TypeError."""
     given = names.replace(" ", "").split(",") if isinstance(names, str) else [*names]
     rows = [_row(case, len(given), number, ids) for number, case in enumerate(cases)]
 
@@ -29,11 +30,12 @@ def each(
         @functools.wraps(test)
         def every(**others: Any) -> None:
             failed = dict[str, BaseException]()
+            skipped = list[Skipped]()
             for name, values in rows:
                 try:
                     test(**others, **dict(zip(given, values, strict=True)))
-                except Skipped:
-                    continue
+                except Skipped as skip:
+                    skipped.append(skip)
                 except (Exception, Failed) as error:
                     failed[name] = error
             if failed:
@@ -43,6 +45,8 @@ def each(
                 text = "\n".join(told)
                 first = next(iter(failed.values()))
                 raise AssertionError(f"{len(failed)} of {len(rows)} cases:\n{text}") from first
+            if rows and len(skipped) == len(rows):
+                raise skipped[0]
 
         left = [p for n, p in inspect.signature(test).parameters.items() if n not in given]
         every.__signature__ = inspect.Signature(left)  # type: ignore[attr-defined]

@@ -36,3 +36,12 @@ def test_every_failing_case_is_named() -> None:
 def test_a_slow_case_is_not_joined() -> None:
     with pytest.raises(TypeError, match="case 1 has marks"):
         each("a", [1, pytest.param(2, marks=pytest.mark.slow)])
+
+
+def test_a_test_without_a_case_that_runs_is_skipped() -> None:
+    @each("case", [1, 2])
+    def all_skip(case: int) -> None:
+        pytest.skip(f"{case} is not there")
+
+    with pytest.raises(pytest.skip.Exception, match="1 is not there"):
+        all_skip()
