@@ -34,6 +34,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(extension, "_USED", set())
     for forgotten in (extension._installed, cli.commands, backends):
         forgotten.cache_clear()
     yield folder
