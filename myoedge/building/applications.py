@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from myoedge.extension import ApplicationHook, find_hook, load, with_hooks
+from myoedge.extension import ApplicationHook, find_hook, hooks, load
 
 if TYPE_CHECKING:
     from myoedge.building.config_tables import Config
@@ -27,7 +27,7 @@ class ApplicationRequest(Protocol):
 
 def application_names() -> tuple[str, ...]:
     """Return the names that --app accepts: of the core, then of extensions."""
-    return tuple(hook.name for hook in with_hooks(CORE, "applications"))
+    return tuple(hook.name for hook in (*CORE, *hooks("applications")))
 
 
 def find_application(name: str | None) -> ApplicationHook | None:

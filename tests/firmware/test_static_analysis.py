@@ -15,7 +15,7 @@ from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.codegen.render import template_dir
+from myoedge.extensions.evidence.evidence import FOLDER
 from myoedge.system import tools
 from tests.conftest import ROOT, save_exported
 
@@ -134,7 +134,7 @@ def test_clang_tidy_has_no_remarks(builds: list[Build]) -> None:
 @pytest.mark.slow
 @WITH_CPPCHECK
 def test_deviations_from_misra_are_listed(builds: list[Build]) -> None:
-    page = (template_dir() / "report" / "misra.md").read_text()
+    page = (FOLDER / "misra.md").read_text()
     listed = set(re.findall(r"^\| ([\d.]+) \|", page, re.MULTILINE))
     found = set(re.findall(r"misra-c2012-([\d.]+)", cppcheck(builds, "--addon=misra")))
     assert len(found) > 20, "the addon ran"

@@ -21,8 +21,8 @@ def each(
     ids: Callable[[Any], object] | Sequence[object] | None = None,
 ) -> Callable[[Test], Test]:
     """As pytest.mark.parametrize, in one test: for cases of milliseconds without a folder or patch
-    of their own. A case that is skipped leaves the others, and the test is skipped if all are; a mark
-    of a case is a TypeError."""
+    of their own. A case that is skipped leaves the others, and if all are, the test is skipped. A
+    mark of a case is a TypeError."""
     given = names.replace(" ", "").split(",") if isinstance(names, str) else [*names]
     rows = [_row(case, len(given), number, ids) for number, case in enumerate(cases)]
 

@@ -95,6 +95,9 @@ def test_an_application_its_table_and_samples_of_its_format(small: Path, tmp_pat
     text = (tmp_path / "out" / "src" / "firmware" / "lamp" / "lamp.c").read_text()
     assert "lamp_pin = 9;" in text
     assert command("validate", "out", cwd=tmp_path).code == 0
+    told = command("build", "model.pt2", "--app", "lamps", cwd=tmp_path)
+    assert (told.code, "E204" in told.err) == (2, True), told.err
+    assert "baremetal, gap-sdk, mlperf, sensor, lamp (for gap9)" in told.err
     for table, code, word in (
         ("pin = 99", "E232", "lamp.pin must be 0 to 31"),
         ("pin = 'x'", "E232", "lamp.pin"),

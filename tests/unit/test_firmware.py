@@ -164,5 +164,7 @@ def test_a_stock_compiler_makes_it_too() -> None:
 def test_no_function_is_both_inline_and_not() -> None:
     """gcc warns of it, and warnings are errors in a build's Makefile."""
     both = re.compile(r"\binline\b[^\n(]*\(\(noinline|noinline\)\)[^\n;]*\binline\b")
-    sources = [p for p in template_dir().rglob("*.[ch]") if both.search(p.read_text())]
+    places = (template_dir(), Path(myoedge.__file__).parent / "extensions")
+    files = (p for place in places for p in place.rglob("*.[ch]"))
+    sources = [p for p in files if both.search(p.read_text())]
     assert sources == []

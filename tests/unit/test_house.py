@@ -182,7 +182,8 @@ def test_skips_say_why() -> None:
     assert silent == []
 
 
-TEMPLATES = template_dir()
+PLACES_OF_C = (template_dir(), PACKAGE / "extensions")
+HEADERS = sorted(path for place in PLACES_OF_C for path in place.rglob("*.h"))
 C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 # A macro, an object, a function, a type of functions, the end of a struct: at the start of a line
 # of a header nothing is inside another.
@@ -204,7 +205,7 @@ def header_names(text: str) -> Iterator[str]:
         yield from re.findall(r"(\w+)\s*(?:=[^,]*)?(?:,|$)", constants.strip())
 
 
-@each("path", sorted(TEMPLATES.rglob("*.h")), ids=lambda path: path.name)
+@each("path", HEADERS, ids=lambda path: path.name)
 def test_names_in_headers_have_the_prefix(path: Path) -> None:
     """Generated and included C meets other C in one program: no header defines `run` or `start`."""
     names = {*header_names(path.read_text())} - C_FREE
@@ -228,7 +229,7 @@ def kernels_without_ranges(header: str) -> list[str]:
 
 
 def test_every_kernel_states_its_ranges() -> None:
-    headers = {path.read_text() for path in TEMPLATES.rglob("*.h")}
+    headers = {path.read_text() for path in HEADERS}
     assert sum(len(C_KERNEL.findall(text)) for text in headers) > 40
     assert [name for text in headers for name in kernels_without_ranges(text)] == []
 
