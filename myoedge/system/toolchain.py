@@ -179,6 +179,10 @@ def compile_sources(
         str(output.absolute()),
     ]
     env = {"LC_ALL": "C", "ZIG_GLOBAL_CACHE_DIR": str(cache_folder("zig"))}
+    if cc.is_zig:
+        # zig finds its headers by /proc/self/exe, which is another name where environments share
+        # files by hard links.
+        env["ZIG_LIB_DIR"] = str(Path(cc.command[0]).parent / "lib")
     # A temporary folder for objects; otherwise zig's cache grows with every compilation.
     with scratch() as folder:
         env["ZIG_LOCAL_CACHE_DIR"] = str(folder)

@@ -79,6 +79,20 @@ def test_same_bytes_from_another_folder_and_no_place_inside(
         assert place.encode() not in empty.elf, place
 
 
+def test_same_bytes_with_an_environment_behind_a_link(
+    empty: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """zig resolves links in its own path: the folder in debug information was another name."""
+    monkeypatch.setenv("MYOEDGE_CACHE", str(tmp_path / "cache"))
+    zig = toolchain.compiler()
+    link_to_zig = tmp_path / "environment"
+    link_to_zig.symlink_to(Path(zig.command[0]).parent)
+    command = (str(link_to_zig / Path(zig.command[0]).name), *zig.command[1:])
+    behind_link = toolchain.Compiler(zig.name, command, zig.version)
+    monkeypatch.setattr(toolchain, "_zig", lambda: behind_link)
+    assert link(files(EMPTY)).elf == empty.elf
+
+
 def test_a_program_is_linked_once_and_again_where_its_file_is_damaged(
     another_cache: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
