@@ -100,6 +100,6 @@ int32_t me_adapt_load(const void *buffer, uint32_t bytes)
     if (norm_bytes() > 0)
         load_norm(from + bytes - norm_bytes() - 4u);
     me_adapt.in_force = method;
-    me_adapt.method = 0; /* its windows came to another classifier, maybe from other inputs */
+    me_adapt.method = 0; /* the collected windows were for another classifier */
     return 0;
 }

@@ -134,7 +134,7 @@ static bool set_point(const me_operating_point *point)
 {
     const uint32_t clock_hz = point->clock_hz;
     if (clock_hz <= now_at.clock_hz)
-        return true; /* another network is open, which needs as much */
+        return true; /* another open network already needs this clock */
     if (!is_within(PI_FREQ_DOMAIN_FC, clock_hz) || !is_within(PI_FREQ_DOMAIN_PERIPH, clock_hz))
         return false;
     if (!is_within(PI_FREQ_DOMAIN_CL, clock_hz) && !set_clock(clock_hz))

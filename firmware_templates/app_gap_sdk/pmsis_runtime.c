@@ -15,7 +15,7 @@ static PI_L1 uint32_t under_way, writes, asked, done;
 
 void me_team_run(void (*work)(void *argument), void *argument)
 {
-    under_way = writes = asked = done = 0; /* nobody has set L1 */
+    under_way = writes = asked = done = 0; /* L1 is not zeroed at start */
     me_workers_barrier = pi_cl_team_barrier_alloc();
     pi_cl_team_barrier_set(me_workers_barrier, (1u << ME_WORKERS) - 1);
     pi_perf_conf(1u << PI_PERF_CYCLES);

@@ -90,7 +90,7 @@ static inline me_inverse_root me_inverse_of_root(uint64_t x)
     const uint32_t high = (uint32_t)(x >> 32), low = (uint32_t)x;
     const int32_t half = high ? (me_fl1(high) + 2) >> 1 : (me_fl1(low) - 30) >> 1;
     uint32_t mantissa; /* x >> (2 * half), 31 or 32 bits */
-    if (high) /* two shifts by half: 32 bits at once are undefined */
+    if (high) /* two shifts by half: one shift by 32 is undefined */
         mantissa = low >> half >> half | high << (16 - half) << (16 - half);
     else
         mantissa = low << (-2 * half);

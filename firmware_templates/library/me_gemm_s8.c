@@ -212,7 +212,7 @@ void me_gemm_s8(me_gemm *gemm)
             run_part(gemm, first, (position){ 0, from },
                      to == blocks ? (position){ 1, 0 } : (position){ 0, to });
     }
-    me_gemm_prepare(gemm); /* where there was nothing to do */
+    me_gemm_prepare(gemm); /* for cores that computed nothing */
 }
 
 void me_gemm_s8_small_blocks(me_gemm *gemm, int32_t block_pixels)

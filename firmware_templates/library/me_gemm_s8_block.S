@@ -39,7 +39,7 @@
     .set AT_ROWS_STEP, 48       /* 16, or 0 without rows */
     .set AT_LOW, 52
     .set AT_HIGH, 56
-    .set SAVED, 64              /* to 119 */
+    .set SAVED, 64              /* 64 .. 119 */
     .set FRAME, 128
 
 /* me_block */
@@ -141,7 +141,7 @@
     c_lw \next_mult, 16*\c+20, CHANNEL
     c_lw \next_offset, 16*\c+24, CHANNEL
     .elseif \np == 1
-    nop                                                         /* instead of a wait */
+    nop                                                         /* fills the slot of a load's wait */
     .endif
     .irp p, 0, 1, 2, 3
     .if \p < \np
@@ -444,7 +444,7 @@
     lw t1, AT_ROWS(sp)
     lw t2, 0(s0)
     slli s1, t0, 4
-    add s1, s1, ra                                              /* the second block */
+    add s1, s1, ra                                              /* s1: weights of the second block */
     bnez t1, 8f
 3:  lp_setup 0, t0, 4f
     next_taps XA, 0
@@ -503,7 +503,7 @@
     .endr
     pair_of_blocks
 
-    .macro three load, store, size              /* from a1 .. a4, of which t4 is left, to a5, a6, a7 */
+    .macro three load, store, size              /* loads from a1 .. a4, stores the first three */
     \load t1, \size, a1
     \load t2, \size, a2
     \load t3, \size, a3

@@ -30,12 +30,12 @@ void me_copy_windows_of_row(const me_gemm_windows *windows, const int8_t *from, 
             me_copy_windows(&group);
         }
         group.groups = 1;
-        if (n > 4 && n % 4 > 0) { /* the last four, some of them once more */
+        if (n > 4 && n % 4 > 0) { /* the last group of four overlaps the one before */
             group.from = from + (n - 4) * windows->step;
             group.to = to + (n - 4) * stride;
             me_copy_windows(&group);
         }
-        if (n < 4) { /* one, four times */
+        if (n < 4) { /* fewer than four: copy each window four times */
             group.from_step = group.to_step = 0;
             for (int32_t i = 0; i < n; i++, group.from += windows->step, group.to += stride)
                 me_copy_windows(&group);

@@ -173,9 +173,9 @@ me_function me_scatter_words
 /* Three rows whose bytes are side by side in `to`: three words of each four columns. */
 .Lthree:
     me_ask_order a3, a5
-    li a3, 0x05010400                   /* bytes 0 and 1 of rd, rs in turns */
-    li a6, 0x07030602                   /* bytes 2 and 3 */
-    li a7, 0x02040100                   /* byte 0 of rs after two of rd */
+    li a3, 0x05010400                   /* interleave bytes 0 and 1 of rd and rs */
+    li a6, 0x07030602                   /* interleave bytes 2 and 3 */
+    li a7, 0x02040100                   /* bytes 0 and 1 of rd, byte 0 of rs, byte 2 of rd */
     li t5, 0x05050503                   /* byte 3 of rd, byte 1 of rs */
     li t6, 0x03070602                   /* bytes 2 and 3 of rd around those of rs */
     .irp order, a3, a6, a7, t5, t6
@@ -211,7 +211,7 @@ me_function me_turn_columns
     add s2, s1, a5
     slli a5, a5, 2
     slli t0, a3, 2
-    sub a5, a5, t0              /* to the next four rows of `to`, and columns of `from` */
+    sub a5, a5, t0              /* next four rows of `to` and four columns of `from` */
     li s3, 4
     p_msu s3, t0, a4
     mv t0, a2

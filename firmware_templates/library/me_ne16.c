@@ -26,7 +26,7 @@ int32_t me_ne16_program(const me_ne16_job *job)
     CLOCKS = CLOCK_GATE;
     const int32_t number = acquired();
     const uint32_t *end = words + WORDS;
-    __asm__("" : "+r"(end)); /* a short loop: 24 pairs of instructions would come from L2 for most jobs */
+    __asm__("" : "+r"(end)); /* no unrolling: L2 would deliver 24 pairs of instructions */
     for (uint32_t at = JOB; words < end; words += 4, at += 16) {
         NE16(at) = words[0];
         NE16(at + 4) = words[1];
@@ -47,7 +47,7 @@ int32_t me_ne16_start_again(const me_ne16_job *job)
 
 void me_ne16_trigger(void)
 {
-    __asm__ volatile("" ::: "memory"); /* what the job reads has been stored */
+    __asm__ volatile("" ::: "memory"); /* the compiler stores the job's operands before the trigger */
     NE16(TRIGGER) = 0;
 }
 

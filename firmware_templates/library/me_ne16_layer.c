@@ -131,13 +131,13 @@ static __attribute__((noinline)) void start_next(const me_ne16_layer *layer, int
 {
     int32_t *const number = started + (layer->next->number & 1);
     if (ME_CORE() == 0) {
-        /* The job before the last reads operands whose place the next tile's take. */
+        /* The job before the last one reads buffers that the next tile's operands overwrite. */
         me_ne16_wait(running + 1);
         while (!(is_ready = me_is_loaded(layer->next)) && !me_ne16_has_ended(running))
             ;
         *number = NONE;
     }
-    ME_SYNC(); /* results whose place the next job takes are finished */
+    ME_SYNC(); /* the next job overwrites these results: all cores must have read them */
     if (!is_ready)
         return;
     const me_ne16_layer *next = layer->next->tile;
@@ -197,7 +197,7 @@ void me_ne16_run(const me_ne16_layer *layer)
         ME_SYNC();
         if (ME_CORE() == 0) {
             me_ne16_trigger();
-            if (layer->start_others) /* the engine has room for them when the job before has ended */
+            if (layer->start_others) /* the engine queues two jobs */
                 running = layer->start_others(layer, from, last);
             else if (layer->finish && first > 0)
                 me_ne16_wait(ended);

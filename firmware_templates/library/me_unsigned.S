@@ -109,7 +109,7 @@ me_function me_xor_pieces
     sub a4, a4, a3
     sub a5, a5, a3
     li t1, 8
-    p_ror a6, a6, t1            /* whose halves are equal: its first byte again after the next turn */
+    p_ror a6, a6, t1            /* both halves of a6 are equal: two rotations restore byte 0 */
     lp_setup 1, a2, .Lpieces_bytes_last
     lp_setup 0, a3, .Lpieces_byte_last
     p_lb t3, 1, a0

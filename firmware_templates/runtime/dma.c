@@ -23,7 +23,7 @@ static uint32_t start(void *l1, void *l2, uint32_t command, me_dma_direction dir
 
 uint32_t me_dma_start(void *l1, void *l2, uint32_t bytes, me_dma_direction direction)
 {
-    __asm__ volatile("" ::: "memory"); /* what is sent has been stored */
+    __asm__ volatile("" ::: "memory"); /* the compiler stores the data before the transfer starts */
     return start(l1, l2, bytes, direction);
 }
 
@@ -42,7 +42,7 @@ void me_dma_wait(uint32_t transfer) { me_dma_wait_all(1u << transfer); }
 void me_dma_wait_all(uint32_t transfers)
 {
     const uint32_t status = me_here.dma + DMA_STATUS;
-    /* The barrier's event leaves the mask meanwhile: it would end the wait, and be lost. */
+    /* Mask the barrier's event: it would end this wait, and the barrier would then miss it. */
     ME_REG(ME_EVENT_MASK_CLEAR) = ME_EVENT_BARRIER;
     ME_REG(ME_EVENT_MASK_SET) = ME_EVENT_DMA;
     while (ME_REG(status) & transfers)

@@ -66,7 +66,7 @@ static void await(uint32_t event)
     do {
         while ((ME_REG(me_here.itc + ME_ITC_STATUS) & EVENT_LINE) == 0)
             __asm__ volatile("wfi" ::: "memory");
-        ME_REG(me_here.itc + ME_ITC_STATUS_CLEAR) = EVENT_LINE; /* set again if another event waits */
+        ME_REG(me_here.itc + ME_ITC_STATUS_CLEAR) = EVENT_LINE; /* set again for a pending event */
     } while (ME_REG(me_here.itc + ITC_EVENT) != event);
     __asm__ volatile("csrs mstatus, %0" ::"r"(status & 8u) : "memory");
 }
@@ -100,7 +100,7 @@ static void trim(void)
     const uint32_t count = take_fused(words);
     ME_REG(L2) = (uint32_t)(uintptr_t)words;
     ME_REG(BYTES) = count * sizeof *words;
-    __asm__ volatile("" ::: "memory"); /* what is sent has been stored */
+    __asm__ volatile("" ::: "memory"); /* the compiler stores the data before the transfer starts */
     run(TRIM, false, TRIMMED);
     pause_us(20);
 }
@@ -123,7 +123,7 @@ int32_t me_mram_open(void)
     ME_REG(RX) = RX_CHANNEL;
     ME_REG(TX) = TX_CHANNEL;
     ME_REG(TRANSFERS) = 1;
-    ME_REG(CLOCK) = 1u << 9 | 1u << 8 | 25u; /* on; a 25th of the peripherals' clock: below 15 MHz */
+    ME_REG(CLOCK) = 1u << 9 | 1u << 8 | 25u; /* enabled; peripheral clock / 25, below 15 MHz */
     ME_REG(MODE) = 0;
     ME_REG(MODE) = POWER;
     ME_REG(MODE) = POWER | RETENTION;

@@ -17,7 +17,7 @@
 enum { ME_NE16_CORES = 9, ME_NE16_KEYS = 16, ME_NE16_TABLE = 512, ME_NE16_TABLE_STEP = ME_NE16_TABLE + 4 };
 
 typedef struct {
-    me_attention_s8_params op; /* with the core's own table */
+    me_attention_s8_params op; /* uses this core's copy of the table */
     const me_ne16_attention_resident_s8_tile *tile;
     int32_t filled, row, packings;
     me_row_divisor *divisors;
@@ -144,7 +144,7 @@ static int32_t me_ne16_start_values(const me_ne16_attention_work *a, int32_t par
     job.x = (const uint8_t *)me_ne16_scores_of(a, part);
     job.y = me_ne16_scores_of(a, part) + 4 * a->filled;
     me_ne16_set_run(&job, me_ne16_rows_of(a, part), a->row, a->row);
-    if (ME_EXP12) { /* sums of lower bytes, then those of upper ones */
+    if (ME_EXP12) { /* one job for the lower bytes, one for the upper bytes */
         (void)me_ne16_start(&job);
         job.x += a->row - a->filled;
         job.y += 4 * a->op.out_width;

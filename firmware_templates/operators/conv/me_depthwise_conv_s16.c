@@ -8,7 +8,7 @@
 #include "me_share.h"
 
 typedef struct {
-    int32_t rows, columns, pixel; /* of the copy; halves from a pixel to the next, even */
+    int32_t rows, columns, pixel; /* of the copy; pixel: int16 values to the next pixel, even */
 } me_copied;
 
 static me_copied copy_of(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile)

@@ -45,7 +45,7 @@ static layer layer_of(const me_depthwise_lines_s8_params *op, const me_depthwise
     layer of = {
         .op = op, .tile = tile, .along = op->turned ? columns : rows, .across = op->turned ? rows : columns
     };
-    const int32_t apart = op->phases / of.along.dilation; /* taps that are side by side */
+    const int32_t apart = op->phases / of.along.dilation; /* adjacent taps */
     const int32_t last = (tile->block_along - 1) * of.along.stride / op->phases;
     of.rows = of.across.kernel * apart;
     of.words = ((of.along.kernel + apart - 1) / apart + 6) / 4;
@@ -145,7 +145,7 @@ static void run_lines(me_depthwise_run *run, int32_t n, const int8_t *x, int8_t 
         run_few(run, n, x, y, y_step);
         return;
     }
-    const int32_t lines = run->lines; /* the kernel counts them down */
+    const int32_t lines = run->lines; /* the kernel decrements run->lines */
     run->x = x;
     run->y = y;
     run->y_step = y_step;

@@ -326,7 +326,7 @@ me_function me_depthwise_row_2
     ret
 me_end me_depthwise_row_2
 
-    .set HALVING_FRAME, 80      /* after what is saved: ra, the struct, channel, rows left, where each row starts */
+    .set HALVING_FRAME, 80      /* saved registers; ra, struct, channel, rows left, row starts */
     .set AT_RA, 48
     .set AT_STRUCT, 52
     .set AT_CHANNEL, 56
@@ -423,7 +423,7 @@ me_function me_depthwise_rows_2
     lw s11, OF_MULT + 16(t5)
     lw t6, OF_OFFSET + 16(t5)
     lw ra, OF_SHIFT + 16(t5)
-    p_mac a7, t0, s10           /* as strip has it */
+    p_mac a7, t0, s10           /* as in macro strip */
     p_mac t6, t1, s11
     lw a1, OF_ROWS(a0)
     lw a2, OF_ROWS + 4(a0)

@@ -57,7 +57,7 @@ me_function me_depthwise_sums_h
     lw s6, AT_Y(a0)
     lw s7, AT_CHANNELS(a0)
 .Ldepth_turn:
-    mv a1, a4                   /* taps of both windows: the second is the first again at the end */
+    mv a1, a4                   /* taps of both windows, which are one window at a row's end */
     mv a2, a4
     lw t5, AT_X_STEP(a0)
     addi a7, a7, -2

@@ -81,7 +81,7 @@ static __attribute__((noinline)) int32_t value_any(const factor *f, int32_t t, i
 {
     return f->form == PRODUCT ? value_of(f, t, wide, 0, PRODUCT)
         : f->form == VALUE    ? value_of(f, t, wide, 0, VALUE)
-                              : value_of(f, t, wide, 0, LARGER); /* b is a of an ABS */
+                              : value_of(f, t, wide, 0, LARGER); /* for ABS, b equals a */
 }
 
 static int32_t holds_any(const factor *f, int32_t t, int32_t wide)
@@ -290,8 +290,7 @@ static void predicted(const target *to, const me_feature_group *group, const int
 void me_features_s16(const me_features_s16_params *op, const me_features_s16_tile *tile)
 {
     const int32_t row = op->length * (1 + op->x_wide), all = tile->n * op->group_count * tile->c;
-    for (int32_t i = ME_FIRST(all); i < ME_LAST(all);
-         i++) { /* all features of a channel one after the other */
+    for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) { /* features are the innermost index */
         const int32_t outer = i / op->group_count;
         const int32_t n = outer / tile->c, c = outer - n * tile->c;
         const me_feature_group *group = (const me_feature_group *)op->groups + (i - outer * op->group_count);

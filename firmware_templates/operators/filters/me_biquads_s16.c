@@ -34,7 +34,7 @@ static inline int32_t filtered(const int32_t *c, int32_t count, int32_t fraction
 void me_biquads_s16(const me_biquads_s16_params *op, const me_biquads_s16_tile *tile)
 {
     const me_samples_scale samples =
-        op->samples; /* of a core's own: eight cores would wait for one bank of L1 */
+        op->samples; /* copied to each core's stack: eight cores would wait for one bank of L1 */
     const int32_t inner = op->inner, steps = op->steps, count = op->count, fraction = op->fraction,
                   keeps = op->keeps;
     const int32_t lanes = tile->outer * inner, kept = 2 * count + 2, last = ME_LAST(lanes),

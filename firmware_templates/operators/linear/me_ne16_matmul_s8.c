@@ -17,7 +17,7 @@ enum { COLUMNS = 32, TOGETHER = 4 };
 typedef struct {
     uint8_t *a, *planes, *multipliers;
     int32_t *terms, *sums;
-    int8_t *gathered; /* of the core */
+    int8_t *gathered; /* this core's buffer */
 } places;
 
 /* Units are columns, those of a product up to whole jobs. */

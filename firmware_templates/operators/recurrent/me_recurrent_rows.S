@@ -278,7 +278,7 @@ me_end me_four_sums
     add t1, t1, t5
     between t0, a6, 6, p_clip15, s6
     p_lh s3, 2, a4
-    mul t0, t0, t2              /* what h adds to the new gate, reset */
+    mul t0, t0, t2              /* h's part of the new gate, times the reset gate */
     lh t3, 0(a5)
     p_round t0, t0, 15
     add t0, t0, s3

@@ -134,7 +134,7 @@ me_function me_\name
     sw s3, 12(t0)
     addi t0, t0, 16
     sw t0, 56(sp)
-    /* back to the first step, and on to the reads of the next block */
+    /* back to the first step; on to the operands of the next block */
     slli t2, t1, 2
     sub a4, a4, t2
     slli t2, t1, 3

@@ -107,7 +107,7 @@ static inline void me_selective_scan_run(const me_selective_scan_s8_params *op,
     for (int32_t batch = 0; batch < tile->batch; batch++)
         for (int32_t step = 0; step < op->n; step += ME_SCAN_STEPS) {
             const int32_t steps = me_min(op->n - step, ME_SCAN_STEPS), row = batch * op->n + step;
-            ME_SYNC(); /* the steps before are done */
+            ME_SYNC(); /* all cores have finished the previous steps */
             me_selective_prepare_reads(op, &at, tile->b + row * op->states, tile->c + row * op->states,
                                        steps);
             ME_SYNC();

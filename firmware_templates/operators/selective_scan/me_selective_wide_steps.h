@@ -157,7 +157,7 @@ static inline void me_selective_wide_run(const me_selective_scan_s16_params *op,
     for (int32_t batch = 0; batch < tile->batch; batch++)
         for (int32_t step = 0; step < op->n; step += ME_WIDE_STEPS) {
             const int32_t steps = me_min(op->n - step, ME_WIDE_STEPS), row = batch * op->n + step;
-            ME_SYNC(); /* the steps before are done */
+            ME_SYNC(); /* all cores have finished the previous steps */
             me_selective_wide_prepare_reads(op, tile, &at, row, steps);
             ME_SYNC();
             me_selective_wide_move_channels(op, tile, &at, row, step, steps, streams);

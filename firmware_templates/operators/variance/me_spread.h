@@ -10,7 +10,7 @@
 static inline int32_t me_root_of(uint64_t x)
 {
     const uint32_t high = (uint32_t)(x >> 32);
-    const int32_t half = high ? (me_fl1(high) + 2) >> 1 : 0; /* of 31 bits or 32 nothing is left out */
+    const int32_t half = high ? (me_fl1(high) + 2) >> 1 : 0; /* exact for up to 32 bits */
     return (int32_t)(me_root((uint32_t)(x >> half >> half)) << half);
 }
 

@@ -29,7 +29,7 @@ bool me_front_end_decode(const uint8_t *raw, int32_t *counts, uint64_t *open)
         uint32_t bits = 0;
         for (uint32_t i = 0; i < COUNT_BYTES; i++)
             bits = bits << 8 | *raw++;
-        counts[channel] = (int32_t)(bits << UNUSED_BITS) >> UNUSED_BITS; /* sign */
+        counts[channel] = (int32_t)(bits << UNUSED_BITS) >> UNUSED_BITS; /* sign extension */
     }
     return true;
 }

@@ -81,7 +81,7 @@ __attribute__((interrupt)) void me_port_interrupt(void)
 
 uint32_t me_port_us(void)
 {
-    static uint64_t us; /* 2**32 of it are a microsecond */
+    static uint64_t us; /* in units of 2**-32 microseconds */
     static uint32_t last;
     uint32_t status;
     __asm__ volatile("csrrci %0, mstatus, 8" : "=r"(status)::"memory");

@@ -15,7 +15,7 @@ void me_samples_clear(void)
 {
     end = gap_end = 0;
     for (uint32_t i = 0; i < ME_RING_SAMPLES; i++)
-        kept[i].number = i + 1; /* a number that has another place */
+        kept[i].number = i + 1; /* no sample of this number belongs in slot i */
 }
 
 /* q = clamp((count * multiplier + offset) >> ME_COUNT_SHIFT), with |count| <= 2**31, |multiplier| <
@@ -69,7 +69,7 @@ uint32_t me_samples_copy(uint32_t first, me_sample *to, me_sample_facts *facts)
     }
     *facts = kept[SLOT(first + ME_WINDOW - 1)];
     facts->flags = flags;
-    /* afterwards, as an interrupt may have stored a newer sample in the same place meanwhile */
+    /* checked after the copy: an interrupt may have overwritten a slot during it */
     for (uint32_t at = 0; at < ME_WINDOW; at++)
         if (kept[SLOT(first + at)].number != first + at)
             missing = at + 1;

@@ -163,7 +163,7 @@ static void take_frame(void)
         return;
     const uint32_t missing = me_samples_copy(next, me_sensor_input, &ends[pushed % ME_FRAMES]);
     if (missing > 0) {
-        if (me_samples_end() - next <= ME_RING_SAMPLES) { /* else it was overwritten just now */
+        if (me_samples_end() - next <= ME_RING_SAMPLES) { /* else: overwritten during the copy */
             next += missing;
             flags |= ME_FLAG_LOST;
             start_stream();
