@@ -74,7 +74,7 @@ def one_thread() -> Iterator[None]:
 def estimated_cycles() -> Iterator[None]:
     """Builds end with estimated cycles, but for tests that pass simulate=True or --simulate: most
     do not look at cycles, or simulate by themselves. test_simulated_builds.py has the default."""
-    from myoedge.building.confirm import SimulationOptions
+    from myoedge.building.finishing import SimulationOptions
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(

@@ -26,7 +26,7 @@ from myoedge.system.folder import MANIFEST
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
-    from myoedge.building.confirm import SimulationOptions
+    from myoedge.building.finishing import SimulationOptions
     from myoedge.building.request import BuildRequest
     from myoedge.quantization.scales import QuantGraph
 
@@ -143,8 +143,8 @@ def build(options: BuildOptions) -> Build:
     """
     from myoedge.backends.arguments import arguments_of, remember
     from myoedge.building.config import find
-    from myoedge.building.confirm import SimulationOptions
     from myoedge.building.energy import coefficients
+    from myoedge.building.finishing import SimulationOptions
     from myoedge.building.plans import planned_cycles
     from myoedge.building.request import build_request, check_simulation
     from myoedge.building.weight_choice import keeper

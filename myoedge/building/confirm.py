@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -22,12 +21,13 @@ from myoedge.building.build_files import (
     make_contents,
     with_run,
 )
-from myoedge.building.plans import BuildPlan, ChosenAgain, Planned, memory_costs, planned
+from myoedge.building.finishing import BuildInputs, CycleProgress, Finished
+from myoedge.building.plans import BuildPlan, Planned, memory_costs, planned
 from myoedge.building.quantized import Quantized
 from myoedge.building.remedies import KeepsLimit, code_over_l2, with_l2_remedy
 from myoedge.building.request import BuildRequest
 from myoedge.building.stages import key, reused
-from myoedge.building.stream_rate import TOO_LARGE, keeps_up, slow_stream
+from myoedge.building.stream_rate import TOO_LARGE, keeps_up
 from myoedge.building.tune import tuned_plan
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError, Notice, notice
@@ -36,7 +36,6 @@ from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.engine_rules import check_forced
 from myoedge.reports.budget import goals
 from myoedge.reports.memory import with_firmware
-from myoedge.reports.report_json import notice_row
 from myoedge.simulator.binding import core
 from myoedge.streaming.stream import first_frames, ready_specs
 from myoedge.targets.chip import AUTO_POINT
@@ -45,91 +44,14 @@ from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
     from myoedge.plan.plan import Plan
-    from myoedge.power.model import Coefficients
-    from myoedge.reports.report_json import Report
 
 LONGEST_CYCLES = 600_000_000  # estimated cycles up to which a build is simulated without --simulate
 MOST_CANDIDATES = 6
 MOST_PLANS = 3  # plans: the code of each may be larger than that of the one before
 NO_COMPILER = (5, 70)  # exit codes: no compiler; it rejects the simulator's C
 
-Stage = Callable[[str], AbstractContextManager[None]]  # reports a stage and measures its time
-CycleProgress = Callable[[int, float], None]  # cycles so far, estimated cycles
 Candidate = TypeVar("Candidate")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class SimulationOptions:
-    """Options of the simulated inference at the end of a build.
-
-    simulate   True: always; False: never; None: up to LONGEST_CYCLES estimated cycles
-    tune       whether to choose tiles by simulated cycles, in several simulations
-    progress   callback during the simulation
-    """
-
-    simulate: bool | None = None
-    tune: bool = False
-    progress: CycleProgress | None = None
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether the build should end with a simulation."""
-        return self.tune or self.simulate is not False
-
-
-@dataclass(frozen=True)
-class BuildInputs:
-    """Inputs of the stages plan, emit and simulate of a build.
-
-    quantized      the quantised network
-    request        chip, limits and other arguments
-    energy         coefficients for the reported energy
-    confirmation   options of the simulation
-    stage          context that reports the name of a stage
-    on_engines     (network, chip) -> the network with engines chosen anew for the chip
-    advises        whether an L2 limit that is too small is answered with one that suffices
-    """
-
-    quantized: Quantized
-    request: BuildRequest
-    energy: Coefficients
-    confirmation: SimulationOptions
-    stage: Stage
-    on_engines: ChosenAgain
-    advises: bool = True
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A build that has not been written yet.
-
-    build_plan   its plan
-    contents     its files
-    report       its report.json
-    notices      W303 or W304, if its cycles are only estimated
-    """
-
-    build_plan: BuildPlan
-    contents: BuildArtifacts
-    report: Report
-    notices: tuple[Notice, ...] = ()
-
-    @property
-    def warnings(self) -> tuple[Notice, ...]:
-        """Return the plan's warnings, and W302 if the stream does not run in real time."""
-        slow = slow_stream(self.report)
-        return (*self.build_plan.plan.warnings, *([] if slow is None else [slow]))
-
-    @property
-    def cycles(self) -> list[int]:
-        """Return the simulated cycles of every layer, followed by the cycles outside layers."""
-        layers = [row["cycles"] for row in self.report["layers"]]
-        return [*layers, self.report["cycles"]["total"] - sum(layers)]
-
-    def reported(self, warnings: Sequence[Notice]) -> Report:
-        """Return the report with these warnings and with `notices`."""
-        return {**self.report, "warnings": [notice_row(n) for n in (*warnings, *self.notices)]}
 
 
 def first_accepted(

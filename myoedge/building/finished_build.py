@@ -21,7 +21,7 @@ from myoedge.building.stream_rate import TOO_LARGE
 from myoedge.errors import MyoedgeError, Notice
 
 if TYPE_CHECKING:
-    from myoedge.building.confirm import Finished, SimulationOptions
+    from myoedge.building.finishing import Finished, SimulationOptions
     from myoedge.building.quantized import Quantized
     from myoedge.quantization.scales import QuantGraph
     from myoedge.targets.chip import Chip
@@ -69,7 +69,8 @@ def _computed(
     times_s: dict[str, float],
 ) -> FinishedBuild:
     from myoedge.building.build_files import build_files
-    from myoedge.building.confirm import BuildInputs, finish
+    from myoedge.building.confirm import finish
+    from myoedge.building.finishing import BuildInputs
     from myoedge.building.golden_check import check_golden
 
     quantized = run_quantize(options, inputs)

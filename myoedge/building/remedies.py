@@ -6,25 +6,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from myoedge.building import budget
 from myoedge.building.budget import KIB, CodeOverBudget
-from myoedge.building.plans import estimated
+from myoedge.building.finishing import BuildInputs, Finished
+from myoedge.building.plans import BuildPlan, estimated
 from myoedge.building.stream_rate import TOO_LARGE
 from myoedge.errors import MyoedgeError, raised
+from myoedge.plan.plan import Plan
 from myoedge.reports.budget import Broken, over_budget
-
-if TYPE_CHECKING:
-    from myoedge.building.confirm import BuildInputs, Finished
-    from myoedge.building.plans import BuildPlan
-    from myoedge.plan.plan import Plan
 
 MOST_TRIALS = 5  # builds without simulation
 NEAR = 32  # a limit of n KiB is searched to n / NEAR
 STEP_KIB = 4  # more L2 if a limit has no plan
 
-Finish = Callable[["BuildInputs"], "Finished"]
+Finish = Callable[[BuildInputs], Finished]
 
 
 class KeepsLimit(Exception):

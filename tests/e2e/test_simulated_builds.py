@@ -14,7 +14,8 @@ import torch
 
 import myoedge
 from myoedge.building import confirm, stream_rate
-from myoedge.building.confirm import Finished, SimulationOptions, first_accepted
+from myoedge.building.confirm import first_accepted
+from myoedge.building.finishing import Finished, SimulationOptions
 from myoedge.building.pipeline_options import STAGES
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError

@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 import myoedge
 import myoedge.operators as families
 from myoedge.building import finished_build, loading, model_inputs, pipeline, stages
-from myoedge.building.confirm import SimulationOptions
+from myoedge.building.finishing import SimulationOptions
 from myoedge.building.pipeline_options import Options
 from myoedge.errors import notice
 from myoedge.operators.base import OPS
