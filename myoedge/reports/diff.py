@@ -82,8 +82,19 @@ class Change:
 
     @property
     def text(self) -> str:
-        """Return the difference as text, "-12.5 %"; "" if the values are not numbers."""
-        return difference(self)
+        """Return the difference as text: "+0.4 points", "-3.1 dB", "-12.5 %"; "" if the values are
+        not numbers."""
+        delta, show = self.delta, self.fact.unit.change
+        if delta is None:
+            return ""
+        if show is not None:
+            return show(delta)
+        return f"{delta:+,.6g}" if self.percent is None else f"{self.percent:+z.1f} %"
+
+    @property
+    def look(self) -> str:
+        """Return "good", "bad", or "" if nothing changed or neither direction is better."""
+        return {True: "good", False: "bad", None: ""}[self.is_better]
 
     @property
     def is_told(self) -> bool:
@@ -204,6 +215,9 @@ def kind_of(report: Report) -> str:
 # --- for people -----------------------------------------------------------------------------------
 
 
+STYLES = {"good": "green", "bad": "red", "": ""}
+
+
 def print_diff(changes: Sequence[Change], console: Console) -> None:
     """Print the verdict, a table of changes of the network, and a table of changes of its
     layers."""
@@ -231,10 +245,9 @@ def _table(first: Sequence[str], changes: Sequence[Change]) -> Table:
         (*first, "what", "old", "new", "change"), left=("layer", "what"), overflow="fold"
     )
     for change in changes:
-        style = {True: "green", False: "red", None: ""}[change.is_better]
         *told, size = cells(change)
         texts = [change.where, *told] if first else told
-        table.add_row(*(Text(printable(text)) for text in texts), Text(size, style))
+        table.add_row(*(Text(printable(text)) for text in texts), Text(size, STYLES[change.look]))
     return table
 
 
@@ -246,18 +259,7 @@ def cells(change: Change) -> tuple[str, str, str, str]:
         wording.UNKNOWN if x is None and not is_exact else change.fact.unit.show(x)
         for x in (change.old, change.new)
     )
-    return name, old, new, difference(change)
-
-
-def difference(change: Change) -> str:
-    """Return the difference as text: "+0.4 points", "-3.1 dB", "-12.5 %"; "" if no number
-    changed."""
-    delta, show = change.delta, change.fact.unit.change
-    if delta is None:
-        return ""
-    if show is not None:
-        return show(delta)
-    return f"{delta:+,.6g}" if change.percent is None else f"{change.percent:+z.1f} %"
+    return name, old, new, change.text
 
 
 # --- data layouts ---------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,61 +165,25 @@ FIGURES = (  # metrics shown as cards, if both builds have them
 MOST_LAYERS = 60  # layers with bars
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A key figure of both builds as text, with its change.
-
-    title      name of the figure
-    old, new   values with units
-    look       "good", "bad", or "" if nothing changed or neither direction is better
-    """
-
-    title: str
-    old: str
-    new: str
-    change: str
-    look: str
-
-
-@dataclass(frozen=True, slots=True)
-class PairedLayer:
-    """A layer that both builds have; pairs are (old, new).
-
-    name, note     the layer, and its operator
-    cycles         cycles
-    lengths        bar lengths in percent of the longest bar
-    change, look   change of the cycles as text, and its style as in Figure
-    decibels       SQNR as text
-    """
-
-    name: str
-    note: str
-    cycles: tuple[int | None, int | None]
-    lengths: tuple[float, float]
-    change: str
-    look: str
-    decibels: tuple[str, str]
-
-
 def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
     """Return the comparison as one HTML file without external resources or scripts.
 
     titles   names of the old and the new build
     """
     changes, layers = compare(old, new), _layers(old, new)
-    longest = max(_layer_cycles(old), _layer_cycles(new))
+    longest = max(sum(speed.cycles_by_layer(report)) for report in (old, new))
     template = environment().get_template("report/comparison.html.j2")
     return template.render(
         titles=[*map(printable, titles)],
         reports=(old, new),
-        figures=_figures(old, new),
+        figures=[*_figures(old, new)],
         matrices=[*_matrices((old, new))],
         networks=[network_map(report, longest) for report in (old, new)],
         layers=layers[:MOST_LAYERS],
         more_layers=len(layers[MOST_LAYERS:]),
-        changes=[(change, *cells(change), _look(change)) for change in changes],
+        changes=[(change, *cells(change), change.look) for change in changes],
         verdict=verdict_of(changes),
-        comparable=_is_comparable(old, new),
+        comparable=kind_of(old) == kind_of(new),
         version=__version__,
     )
 
@@ -237,64 +200,39 @@ def _matrices(reports: Sequence[Report]) -> Iterator[tuple[str, list[Any], list[
         yield f"{about}; {interval(q)}", rows, class_names(x, len(rows))
 
 
-def _is_comparable(old: Report, new: Report) -> bool:
-    """Return whether both builds have counted cycles, or both modelled cycles."""
-    return kind_of(old) == kind_of(new)
-
-
-def _layer_cycles(report: Report) -> int:
-    return sum(speed.cycles_by_layer(report))
-
-
-def _figures(old: Report, new: Report) -> list[Figure]:
-    """Return the key figures, changed or not."""
+def _figures(old: Report, new: Report) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield (title, old, new, change, look) of the key figures as text, changed or not."""
     pairs = {change.fact.key: (change, is_apart) for change, is_apart in paired_facts(old, new)}
-    found = [pairs[path] for path in FIGURES]
-    return [_figure(*pair) for pair in found if None not in (pair[0].old, pair[0].new)]
+    for change, is_apart in map(pairs.__getitem__, FIGURES):
+        if None not in (change.old, change.new):
+            title, before, after, text = cells(change)
+            note = "no change" if not change.is_told else "not comparable" * is_apart
+            yield title, before, after, note or text, "" if note else change.look
 
 
-def _figure(change: Change, is_apart: bool) -> Figure:
-    title, old, new, text = cells(change)
-    if not change.is_told:
-        return Figure(title, old, new, "no change", "")
-    if is_apart:
-        return Figure(title, old, new, "not comparable", "")
-    return Figure(title, old, new, text, _look(change))
-
-
-def _look(change: Change) -> str:
-    return {True: "good", False: "bad", None: ""}[change.is_better]
-
-
-def _layers(old: Report, new: Report) -> list[PairedLayer]:
+def _layers(old: Report, new: Report) -> list[dict[str, Any]]:
     """Return the layers of both builds in the new order, removed layers last."""
-    pairs = {name: rows for name, *rows in paired_layers(old, new)}
-    longest = max((n for rows in pairs.values() for n in map(_cycles, rows) if n), default=0)
-    comparable = _is_comparable(old, new)
-    return [_paired(name, rows, longest, comparable=comparable) for name, rows in pairs.items()]
-
-
-def _cycles(row: Mapping[str, Any] | None) -> int | None:
-    return None if row is None else speed.layer_cycles(row)
+    pairs = [*paired_layers(old, new)]
+    cycles = (speed.layer_cycles(row) or 0 for _, *pair in pairs for row in pair if row)
+    longest, comparable = max(cycles, default=0), kind_of(old) == kind_of(new)
+    return [_paired(name, pair, longest, comparable=comparable) for name, *pair in pairs]
 
 
 def _paired(
     name: str, pair: Sequence[Mapping[str, Any] | None], longest: int, *, comparable: bool
-) -> PairedLayer:
-    (old, new), (before, after) = pair, map(_cycles, pair)
+) -> dict[str, Any]:
+    """Return a layer of two builds for the page: name and operator, and (old, new) cycles, lengths
+    of bars in percent of the longest, and SQNR."""
+    (old, new), (before, after) = pair, [row and speed.layer_cycles(row) for row in pair]
     kind = "added" if old is None else "removed" if new is None else "changed"
     change = Change(name, FACT_OF["cycles.total"], before, after, kind)
-    lengths = tuple(round(100 * wording.fraction(n or 0, longest), 2) for n in (before, after))
-    db = [wording.decibels(row["sqnr_local_db"], "") if row else "" for row in pair]
-    return PairedLayer(
-        name, wording.operator(dict(new or old or {})), (before, after), (lengths[0], lengths[1]),
-        *_told(change, comparable=comparable), (db[0], db[1]),
-    )  # fmt: skip
-
-
-def _told(change: Change, *, comparable: bool) -> tuple[str, str]:
-    """Return the change of a layer or of its cycles as text, and its style."""
-    if change.kind != "changed":
-        return change.kind, ""
-    is_told = comparable and change.old and change.new and change.is_told
-    return (change.text, _look(change)) if is_told else ("", "")
+    is_told = comparable and before and after and change.is_told
+    return {
+        "name": name,
+        "note": wording.operator(dict(new or old or {})),
+        "cycles": (before, after),
+        "lengths": [round(100 * wording.fraction(n or 0, longest), 2) for n in (before, after)],
+        "change": kind if kind != "changed" else change.text if is_told else "",
+        "look": change.look if is_told else "",
+        "decibels": [wording.decibels(row["sqnr_local_db"], "") if row else "" for row in pair],
+    }

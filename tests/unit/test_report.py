@@ -36,7 +36,7 @@ from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
 from myoedge.reports import speed, wording
-from myoedge.reports.diff import compare, difference, print_diff
+from myoedge.reports.diff import compare, print_diff
 from myoedge.reports.documents import layers_csv
 from myoedge.reports.facts import verdict_of
 from myoedge.reports.fidelity_rows import EXACT_DB
@@ -522,10 +522,10 @@ def test_changes_carry_sign_and_percent(usual: Report) -> None:
     changes = {(c.where, c.fact.key): c for c in compare(usual, other)}
     assert len(changes) == 4
     accuracy = changes["", "quantization.accuracy_int8"]
-    assert (difference(accuracy), accuracy.is_better) == ("+1.0 points", True)
+    assert (accuracy.text, accuracy.is_better) == ("+1.0 points", True)
     memory = changes["", "memory.l2_peak_bytes"]
-    assert (difference(memory), memory.is_better) == ("+100.0 %", False)
-    assert difference(changes["enc.1", "sqnr_local_db"]) == "-3.0 dB"
+    assert (memory.text, memory.is_better) == ("+100.0 %", False)
+    assert changes["enc.1", "sqnr_local_db"].text == "-3.0 dB"
     assert "DIFFERENT" in printed(list(changes.values()))
 
 
@@ -553,7 +553,7 @@ def test_differences_that_do_not_show_are_none(usual: Report) -> None:
     assert compare(usual, other) == []
     assert "not comparable" not in comparison_html(usual, other, ("a", "b"))
     other["quantization"]["sqnr_db"] += 0.02
-    assert [difference(change) for change in compare(usual, other)] == ["+0.1 dB"]
+    assert [change.text for change in compare(usual, other)] == ["+0.1 dB"]
 
 
 def test_start_up_of_another_number_of_inputs_is_not_compared(usual: Report) -> None:
@@ -651,7 +651,7 @@ def test_values_that_come_with_later_parts_are_compared(usual: Report) -> None:
     assert [c.old for c in compare(old, new)] == [None, None]
     old["cycles"] = {"total": 1000, "source": "simulated"}
     (change,) = compare(old, new)
-    assert difference(change) == "-10.0 %"
+    assert change.text == "-10.0 %"
     assert change.plain()["delta"] == -100
 
 
