@@ -51,11 +51,6 @@ COMMANDS = (
         "myoedge.cli.assessment:adapt",
     ),
     CommandHook(
-        "monitor",
-        "decode the packets of a sensor application: print, plot, save, forward",
-        "myoedge.cli.monitor:monitor",
-    ),
-    CommandHook(
         "report",
         "show a build's report; with --against, its differences from another build",
         "myoedge.cli.runs:report",

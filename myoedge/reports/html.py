@@ -213,9 +213,13 @@ def _figures(old: Report, new: Report) -> Iterator[tuple[str, str, str, str, str
 def _layers(old: Report, new: Report) -> list[dict[str, Any]]:
     """Return the layers of both builds in the new order, removed layers last."""
     pairs = [*paired_layers(old, new)]
-    cycles = (speed.layer_cycles(row) or 0 for _, *pair in pairs for row in pair if row)
+    cycles = (_cycles(row) or 0 for _, *pair in pairs for row in pair)
     longest, comparable = max(cycles, default=0), kind_of(old) == kind_of(new)
     return [_paired(name, pair, longest, comparable=comparable) for name, *pair in pairs]
+
+
+def _cycles(row: Mapping[str, Any] | None) -> int | None:
+    return None if row is None else speed.layer_cycles(row)
 
 
 def _paired(
@@ -223,16 +227,17 @@ def _paired(
 ) -> dict[str, Any]:
     """Return a layer of two builds for the page: name and operator, and (old, new) cycles, lengths
     of bars in percent of the longest, and SQNR."""
-    (old, new), (before, after) = pair, [row and speed.layer_cycles(row) for row in pair]
-    kind = "added" if old is None else "removed" if new is None else "changed"
-    change = Change(name, FACT_OF["cycles.total"], before, after, kind)
-    is_told = comparable and before and after and change.is_told
+    (old, new), (before, after) = pair, map(_cycles, pair)
+    change = Change(name, FACT_OF["cycles.total"], before, after)
+    text, look = {old is None: "added", new is None: "removed"}.get(True, ""), ""
+    if all((comparable, before, after, change.is_told)):
+        text, look = change.text, change.look
     return {
         "name": name,
         "note": wording.operator(dict(new or old or {})),
         "cycles": (before, after),
         "lengths": [round(100 * wording.fraction(n or 0, longest), 2) for n in (before, after)],
-        "change": kind if kind != "changed" else change.text if is_told else "",
-        "look": change.look if is_told else "",
-        "decibels": [wording.decibels(row["sqnr_local_db"], "") if row else "" for row in pair],
+        "change": text,
+        "look": look,
+        "decibels": [row and wording.decibels(row["sqnr_local_db"], "") for row in pair],
     }

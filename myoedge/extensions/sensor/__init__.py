@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sensor application: a network on the samples of a front end, decisions as packets on a line;
-and playback of recordings to it on the simulated chip."""
+"""The sensor application: a network on the samples of a front end, decisions as packets on a line,
+which `monitor` decodes; and playback of recordings to it on the simulated chip."""
 
 from __future__ import annotations
 
-from myoedge.extension import ApplicationHook, Extension, TableHook
+from myoedge.extension import ApplicationHook, CommandHook, Extension, TableHook
 
 EXTENSION = Extension(
+    commands=(
+        CommandHook(
+            "monitor",
+            "decode the packets of a sensor application: print, plot, save, forward",
+            "myoedge.extensions.sensor.monitor:monitor",
+            after="bench",
+        ),
+    ),
     tables=(TableHook("sensor", "myoedge.targets.sensor:SensorTable"),),
     applications=(
         ApplicationHook(

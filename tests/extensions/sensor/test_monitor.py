@@ -21,9 +21,9 @@ from myoedge.backends import packet_source
 from myoedge.backends.packets import BrokenFrame, Decision, Flags, Packet, Start, Status
 from myoedge.backends.serial_port import SerialLine
 from myoedge.catalogue import schemas
-from myoedge.cli.monitor import DecisionPlot
 from myoedge.errors import MyoedgeError, Notice
-from myoedge.reports.packet_log import PacketLog
+from myoedge.extensions.sensor.monitor import DecisionPlot
+from myoedge.extensions.sensor.packet_log import PacketLog
 from tests.conftest import myoedge as command
 from tests.extensions.boards.peers import Peer, at_the_line
 from tests.extensions.sensor.packets import encoded

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from myoedge.backends.build import Build
-    from myoedge.reports.packet_log import PacketLog
+    from myoedge.extensions.sensor.packet_log import PacketLog
 
 
 Sink = Callable[[Record, "float | None"], None]
@@ -64,7 +64,7 @@ def monitor(
     largest output, and its class has a name with --build. --json prints a summary at the end.
     """
     from myoedge import api
-    from myoedge.reports.packet_log import PacketLog
+    from myoedge.extensions.sensor.packet_log import PacketLog
 
     _check_saving(save)
     build = None if folder is None else api.load_build(folder)
@@ -145,7 +145,7 @@ def _shown(terminal: Terminal, log: PacketLog, plot: bool) -> Iterator[Sink]:
     last: dict[type, Packet] = {}
 
     def print_line(record: Record, time_s: float | None) -> None:
-        from myoedge.reports.packet_log import line_of
+        from myoedge.extensions.sensor.packet_log import line_of
 
         if terminal.as_json:
             return
@@ -158,7 +158,7 @@ def _shown(terminal: Terminal, log: PacketLog, plot: bool) -> Iterator[Sink]:
 
 def _finish(terminal: Terminal, log: PacketLog, save: str | None) -> None:
     """Write the file of packets, and print the summary."""
-    from myoedge.reports.packet_log import WRITERS
+    from myoedge.extensions.sensor.packet_log import WRITERS
     from myoedge.system.folder import write_file
 
     if save is not None:
@@ -220,7 +220,7 @@ class DecisionPlot:
         yield self._counts(), None
 
     def _counts(self) -> str:
-        from myoedge.reports.packet_log import open_channels
+        from myoedge.extensions.sensor.packet_log import open_channels
 
         lost = self.status.frames_lost if self.status else 0
         parts = [f"{self.time_s:.1f} s", f"{lost:,} samples lost"]
