@@ -42,8 +42,8 @@
     }
 
 #if defined ME_GAP9 && !defined ME_SDK && !defined ME_PMSIS
-/* As hardware loops, which take no cycles for the ends of their iterations. Not in the GAP SDK's application: its
- * compiler makes hardware loops itself, and does not know that these take the registers of one. */
+/* The same with hardware loops, which have no loop overhead. Not in the GAP SDK application: its compiler
+ * generates hardware loops itself and does not know that these use the registers of one. */
 #define ME_NEXT_WORD(WORD, ROW) ME_XPULP_I("p.lw " WORD ",4(" ROW "!)", "0x0b", "2", WORD, ROW, "4") "\n"
 #define ME_ADD_DOT_b(SUM, A, B) \
     ME_XPULP_R("pv.sdotsp.b " SUM "," A "," B, "0x57", "1", "0x5c", SUM, A, B) "\n"
@@ -97,7 +97,7 @@
                          : "memory"); \
     } while (0)
 
-/* Of few words, what begins a hardware loop takes longer than the ends that it saves, and the compiler unrolls. */
+/* For few words, setting up a hardware loop takes longer than it saves, and the compiler unrolls the loop. */
 #define ME_LEAST_REPEATED 9
 #define ME_EITHER(COUNT, REPEATED, PLAIN) \
     if ((COUNT) >= ME_LEAST_REPEATED) \
@@ -119,7 +119,8 @@
 #define ME_DOT4_WORDS ME_DOT4_WORDS_PLAIN
 #endif
 
-/* A word of x and of another row, then what is left behind whole words: of PER_WORD elements each. */
+/* One word of x and of another row, then the remaining elements after the last whole word; a word has
+ * PER_WORD elements. */
 #define ME_DOTS(KIND, TYPE, PER_WORD, ONES) \
     static inline int32_t me_sum_##KIND(const TYPE *of_x, int32_t n) \
     { \

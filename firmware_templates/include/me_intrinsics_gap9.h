@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-/* An instruction by its mnemonic with operands, and by its fields; formats of .insn. */
+/* An instruction given by its mnemonic with operands, or by its fields with formats of .insn. */
 #if defined ME_XPULP_NATIVE
 #define ME_XPULP_R(NATIVE, OPCODE, F3, F7, RD, RS1, RS2) NATIVE
 #define ME_XPULP_I(NATIVE, OPCODE, F3, RD, RS1, OFFSET) NATIVE
@@ -31,7 +31,8 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
     ".insn s " OPCODE "," F3 "," RS2 "," OFFSET "(" RS1 ")"
 #endif
 
-/* x = OP(a), OP(a, b), OP(x, a, b); no side effects, so compilers move and merge them. */
+/* x = OP(a), OP(a, b), OP(x, a, b). Not volatile: they have no side effects, so that compilers may move
+ * and merge them. */
 #define ME_ONE(NATIVE, NAME, TYPE, FROM, OPCODE, F3, F7) \
     static inline TYPE NAME(FROM a) \
     { \
@@ -60,8 +61,8 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
     SHAPE(NATIVE ".h", NAME##_h, TYPE, uint32_t, 0x57, 0, F7) \
     SHAPE(NATIVE ".b", NAME##_b, TYPE, uint32_t, 0x57, 1, F7)
 
-/* Casts: a compiler may leave the upper bits of a narrower operand undefined.
- * p.clip, p.clipu: the operand is one more than the exponent of the upper limit */
+/* The casts are needed because a compiler may leave the upper bits of a narrow operand undefined. p.clip,
+ * p.clipu: the operand is the exponent of the upper limit plus 1. */
 #define ME_IMMEDIATE(NATIVE, OPCODE, F3, F7, TYPE, x, number) \
     __extension__({ \
         TYPE me_x_; \
@@ -71,7 +72,7 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
         me_x_; \
     })
 
-/* p.addRN, p.mulsRN, p.macsRN: the shift is in the lower bits of F7 */
+/* p.addRN, p.mulsRN, p.macsRN: the shift is in the lower bits of field F7. */
 #define ME_ROUNDED(NATIVE, OPCODE, F3, F7, TYPE, a, b, shift) \
     __extension__({ \
         TYPE me_x_; \
@@ -107,8 +108,9 @@ __asm__(ME_REGISTER_NUMBERS(ME_SET_NUMBER));
         me_x_; \
     })
 
-/* ---- memory: p.lb ... p.sw with post-increment. "m" ties them to the bytes they touch; of a table to its upper
- * half, as compilers would hold the address of another one in a register of its own. */
+/* ---- memory: p.lb ... p.sw with post-increment. The "m" constraint names the bytes that they access; for
+ * a table only its upper half, as compilers would otherwise keep a second address of the table in a
+ * register. */
 
 #define ME_SPAN(TYPE, pointer, bytes) (*(TYPE(*)[bytes])(uintptr_t)(pointer))
 

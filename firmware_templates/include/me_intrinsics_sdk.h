@@ -12,7 +12,7 @@ typedef uint8_t me_bytesu __attribute__((vector_size(4)));
 typedef int16_t me_halves __attribute__((vector_size(4)));
 typedef uint16_t me_halvesu __attribute__((vector_size(4)));
 
-/* ---- one number: by builtins that take limits or masks, and in plain C */
+/* ---- scalars: compiler builtins that take limits or masks, and plain C */
 
 #define me_clips(x, bits) \
     __builtin_pulp_clip((x), -(int32_t)(1u << ((bits) - 1)), (int32_t)((1u << ((bits) - 1)) - 1u))
@@ -62,9 +62,9 @@ static inline uint32_t me_ror(uint32_t x, uint32_t n) { return x >> n | x << (-n
 #define me_ff1(a) ((int32_t)__builtin_pulp_ff1(a))
 #define me_fl1(a) ((int32_t)__builtin_pulp_fl1(a))
 #define me_cnt(a) ((int32_t)__builtin_pulp_cnt(a))
-#define me_addRN(a, b, n) __builtin_pulp_addRN((a), (b), (n), (1u << ((n)-1)))
-#define me_mulsRN(a, b, n) __builtin_pulp_mulsRN((a), (b), (n), (1u << ((n)-1)))
-#define me_macsRN(acc, a, b, n) __builtin_pulp_macsRN((a), (b), (acc), (n), (1u << ((n)-1)))
+#define me_addRN(a, b, n) __builtin_pulp_addRN((a), (b), (n), (1u << ((n) - 1)))
+#define me_mulsRN(a, b, n) __builtin_pulp_mulsRN((a), (b), (n), (1u << ((n) - 1)))
+#define me_macsRN(acc, a, b, n) __builtin_pulp_macsRN((a), (b), (acc), (n), (1u << ((n) - 1)))
 #define me_extract(a, size, at) __builtin_pulp_bextract((a), (size), (at))
 #define me_extractu(a, size, at) ((uint32_t)__builtin_pulp_bextractu((a), (size), (at)))
 ME_BUILTIN_2(me_add, add, me_bytes, me_halves)
@@ -92,7 +92,7 @@ static inline uint32_t me_pack_b(int32_t b0, int32_t b1, int32_t b2, int32_t b3)
     return (uint32_t)__builtin_pulp_pack4((int8_t)b0, (int8_t)b1, (int8_t)b2, (int8_t)b3);
 }
 
-/* pv.sra is the vectors' operator */
+/* pv.sra is the shift operator of vector types */
 static inline uint32_t me_sra_b(uint32_t a, uint32_t n) { return (uint32_t)((me_bytes)a >> (me_bytes)n); }
 static inline uint32_t me_sra_h(uint32_t a, uint32_t n) { return (uint32_t)((me_halves)a >> (me_halves)n); }
 

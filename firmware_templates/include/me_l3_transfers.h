@@ -60,7 +60,7 @@ static void me_l3_finish(uint32_t n)
     me_l3_wait(me_l3_run.ticket - (me_l3_run.started - n));
 }
 
-/* The awaited transfer may not have been started yet. */
+/* Waits for a transfer that may not have been started yet. */
 static void me_l3_apply(uint32_t ended)
 {
     me_l3_start_allowed();
@@ -74,8 +74,8 @@ static me_l3_state me_l3_run;
 
 extern int8_t me_maps[];
 
-/* From here on the chip may transfer the bytes: the destination in L2 is poisoned, so that a layer that
- * still reads it computes wrong results. */
+/* The chip may transfer the bytes from here on. The host poisons the destination in L2, so that a layer
+ * that still reads it computes wrong results. */
 static void me_l3_start_allowed(void)
 {
     for (; me_l3_run.started < me_l3_run.allowed; me_l3_run.started++) {
@@ -89,7 +89,7 @@ static void me_l3_start_allowed(void)
     }
 }
 
-/* Bytes in L2 that changed after the chip may have transferred them to L3 are poisoned in L3. */
+/* Poisons bytes in L3 whose source in L2 changed after the chip may have transferred them. */
 static void me_l3_arrive(const me_l3_transfer *x)
 {
     for (uint32_t i = 0; i < x->bytes; i++) {
@@ -102,7 +102,7 @@ static void me_l3_arrive(const me_l3_transfer *x)
     }
 }
 
-/* On a host, bytes arrive when the transfer is awaited. */
+/* On a host, the bytes are copied when the transfer is awaited. */
 static void me_l3_finish(uint32_t n)
 {
     for (; me_l3_run.ended < n; me_l3_run.ended++) {
@@ -114,7 +114,7 @@ static void me_l3_finish(uint32_t n)
     }
 }
 
-/* Later transfers of the queue follow, as on the chip. */
+/* Starts later transfers of the queue, as the chip does. */
 static void me_l3_apply(uint32_t ended)
 {
     const uint32_t allowed = me_l3_run.allowed;
@@ -125,12 +125,13 @@ static void me_l3_apply(uint32_t ended)
 
 #endif
 
-/* The state at the start of the loop that runs. */
+/* State at the start of the loop that is running. */
 static me_l3_state me_l3_loop ME_L1;
 
 static inline void me_l3_loop_begins(void) { me_l3_loop = me_l3_run; }
 
-/* Before another step of a loop: all transfers of its body have ended, and are due again. */
+/* Called before the next iteration of a loop: all transfers of its body have ended and are scheduled
+ * again. */
 static inline void me_l3_loop_again(void)
 {
     const uint32_t ticket = me_l3_run.ticket;

@@ -7,11 +7,11 @@
 
 #include "me_math.h"
 
-/* Number of the highest bit that is set; x > 0. */
+/* Index of the highest set bit; x > 0. */
 static inline int32_t me_highest_bit(int32_t x) { return me_fl1((uint32_t)x); }
 
 /* total, squares   sum of the row's elements, and of their squares modulo 2**32
- * middle           length times what is taken for the mean
+ * middle           length times the value that is used as the mean
  * eps              (eps_high << 31 | eps_low) >> less, in units of the square of the length times the variance */
 static inline me_line me_line_of_row(int32_t total, int32_t squares, int32_t middle, int32_t length,
                                      int32_t eps_high, int32_t eps_low, int32_t less, int32_t bits)

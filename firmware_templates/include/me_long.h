@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* x >> bits, of 1 .. 31 bits, without the branch for more */
+/* x >> bits for bits 1 .. 31, without the branch that larger shifts need */
 static inline int64_t me_long_shifted(int64_t x, int32_t bits)
 {
     const uint32_t high = (uint32_t)(x >> 32), low = (uint32_t)x >> bits | high << (32 - bits);

@@ -12,7 +12,7 @@
 static int32_t me_turns[ME_CORES] ME_L1;
 #define ME_TURN me_turns[me_core()]
 
-/* Cycles of each layer, summed over the iterations, and the end of the layer before. */
+/* Cycles of each layer, summed over the iterations; end time of the layer before. */
 static uint32_t me_spent[ME_LAYERS + 1] ME_L1, me_since ME_L1;
 
 static inline void me_loops_begin(void)
@@ -35,7 +35,7 @@ static inline void me_loop_layer_ends(int32_t layer)
     me_since = now;
 }
 
-/* Marks are set as if all iterations of a layer had run before the next layer. */
+/* Sets the marks as if each layer had run all its iterations before the next layer. */
 static inline void me_loops_end(int32_t layers)
 {
     if (me_core() != ME_CONTROL_CORE)
@@ -54,8 +54,8 @@ static inline void me_next_arguments(const me_layer *layer)
         me_barrier_workers();
 }
 
-/* The control core runs `before`; the barrier is for kernels that start before their operands have arrived, and
- * read their arguments at once, and for a first layer that needs no barrier of its own. */
+/* The control core runs `before`. The barrier is needed by kernels that start before their operands have
+ * been loaded and read their arguments at once, and by a first layer that has no barrier of its own. */
 static inline void me_before_loop(void (*before)(void))
 {
     if (me_core() == ME_CONTROL_CORE) {
@@ -92,8 +92,8 @@ static inline void me_after_loop(void (*after)(void)) { after(); }
 
 #endif
 
-/* Defines <layer>_op and <layer>_tile, in L1 from `at` on, for a kernel call that is the same in every iteration: they
- * are written once, before the loop. Other layers share me_op and me_tile. */
+/* Defines <layer>_op and <layer>_tile at address `at` in L1, for a kernel call with the same arguments in
+ * every iteration: they are written once, before the loop. The other layers share me_op and me_tile. */
 #ifdef ME_GAP9
 #define ME_OWN_ARGUMENTS(kernel, layer, at) \
     static kernel##_params *const layer##_op = (void *)(at); \
@@ -105,8 +105,8 @@ static inline void me_after_loop(void (*after)(void)) { after(); }
     static kernel##_tile layer##_tile[1]
 #endif
 
-/* Before a loop; me_next_turn counts from -1. The control core keeps the state of transfers from L3, if there are
- * any, as each iteration repeats them.
+/* Before a loop; me_next_turn counts from -1. The control core keeps the state of transfers from L3, if
+ * there are any, because each iteration repeats them.
  * before   starts the transfers of data that stay in L1 for all iterations, and writes arguments of kernel
  *          calls that do not depend on the iteration; 0: there are none */
 static inline void me_loop_begins(void (*before)(void))
@@ -119,7 +119,7 @@ static inline void me_loop_begins(void (*before)(void))
 }
 
 /* After a loop.
- * behind   row of the layer after it, whose arguments are written
+ * behind   the layer after the loop, whose arguments are written
  * after    stores the states that later layers read; 0: there are none */
 static inline void me_loop_ends(const me_layer *behind, void (*after)(void))
 {
@@ -128,8 +128,8 @@ static inline void me_loop_ends(const me_layer *behind, void (*after)(void))
     me_next_arguments(behind);
 }
 
-/* -> whether there is another iteration; its first layer's arguments are written.
- * first   row of the loop's first layer */
+/* -> whether there is another iteration. If so, the arguments of its first layer are written.
+ * first   the loop's first layer */
 static inline int me_next_turn(const me_layer *first, int32_t turns)
 {
     if (++ME_TURN == turns) {

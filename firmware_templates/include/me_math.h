@@ -9,13 +9,13 @@
 
 #include "me_intrinsics.h"
 
-/* acc such that the product fits int32 -> scaled accumulator, not yet clipped */
+/* Requantises acc: (acc * mult + offset) >> shift after a pre-shift, not clipped. The product fits int32. */
 static inline int32_t me_requant(int32_t acc, int32_t pre, int32_t mult, int32_t offset, int32_t shift)
 {
     return ((acc >> pre) * mult + offset) >> shift;
 }
 
-/* a / b rounded down, and what is left; b > 0 */
+/* a / b rounded down, and the remainder; b > 0 */
 static inline int32_t me_quotient(int32_t a, int32_t b) { return a / b - (a % b < 0); }
 static inline int32_t me_remainder(int32_t a, int32_t b)
 {
@@ -30,21 +30,22 @@ static inline int8_t me_clip(int32_t value, int32_t low, int32_t high)
     return (int8_t)(floored > high ? high : floored);
 }
 
-/* -> clipped to int8 */
+/* -> x clipped to int8 */
 static inline int8_t me_clip8(int32_t value) { return (int8_t)me_clips(value, 8); }
 
-/* entry of a 256-entry table whose first entry is for -128 */
+/* -> the entry for x in a 256-entry table whose first entry is for -128 */
 static inline int8_t me_lookup(const int8_t *table, int8_t x) { return table[(int32_t)x + 128]; }
 
-/* table[most - x]; the address of table[most] need not be inside of the table */
+/* -> table[most - x]; the address of table[most] need not be inside the table */
 static inline int32_t me_below(const uint16_t *table, int32_t most, int32_t x)
 {
     const uintptr_t first = (uintptr_t)table + 2u * (uintptr_t)most;
     return *(const uint16_t *)(first - 2u * (uintptr_t)x);
 }
 
-/* Interpolates a Q15 table with 512 intervals of 2**bits around x = 0, whose neighbours differ by less than 2**15;
- * bits 0 to 13. Instructions need literals: the cases are those of long rows. */
+/* Interpolates a Q15 table with 512 intervals of width 2**bits, centred at x = 0; adjacent entries differ
+ * by less than 2**15; bits 0 to 13. Instructions need literal operands: there is one case for each shift
+ * that long rows use. */
 static inline int32_t me_between(const int16_t *table, int32_t x, int32_t bits)
 {
     switch (bits) {
@@ -65,8 +66,8 @@ static inline int32_t me_between(const int16_t *table, int32_t x, int32_t bits)
     return low[0] + ((part + (1 << bits >> 1)) >> bits);
 }
 
-/* Largest integer whose square is at most x. The loop stays a loop on the host: clang 22 does not end
- * where it vectorizes a loop around the 16 steps for one x. */
+/* Largest integer whose square is at most x. The loop is not vectorised on the host: clang 22 does not
+ * terminate on a vectorised loop around the 16 steps. */
 static inline uint32_t me_root(uint32_t x)
 {
     uint32_t root = 0;
@@ -98,7 +99,7 @@ static inline me_inverse_root me_inverse_of_root(uint64_t x)
     return (me_inverse_root){ (int32_t)(((1u << 30) + (root >> 1)) / root), half };
 }
 
-/* Normalisation of a row: (x * slope + start) >> shift, product and sum modulo 2**32. */
+/* Normalisation of a row, y = (x * slope + start) >> shift; product and sum modulo 2**32. */
 typedef struct {
     int32_t slope, start, shift;
 } me_line;

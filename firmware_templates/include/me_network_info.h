@@ -18,7 +18,7 @@ extern "C" {
 
 typedef struct me_blob me_blob;
 
-/* Copies bytes from offset `at` of the blob. Returns ME_OK, or another value if it failed. */
+/* Copies `bytes` bytes from offset `at` of the blob. Returns ME_OK, or another value if it failed. */
 typedef int32_t (*me_read_fn)(const me_blob *blob, uint32_t at, void *to, uint32_t bytes);
 
 /* Decides whether a blob may be loaded, for example by its signature. Returns ME_OK if it may. */

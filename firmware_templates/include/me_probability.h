@@ -9,8 +9,8 @@
 /* 2**31 / mantissa, rounded down; mantissa 2**15 .. 2**16 - 1 */
 static inline int32_t me_reciprocal(int32_t mantissa) { return (int32_t)(0x80000000u / (uint32_t)mantissa); }
 
-/* (share * mult) / 2**shift, rounded half up, of the share exponential * reciprocal / 2**15, at most 2**16, in
- * unsigned arithmetic; exponential 0 .. 2**15, mult 0 .. 2**15 - 1, shift 0 .. 31 */
+/* (share * mult) / 2**shift, rounded half up, with share = exponential * reciprocal / 2**15, at most
+ * 2**16; unsigned arithmetic; exponential 0 .. 2**15, mult 0 .. 2**15 - 1, shift 0 .. 31. */
 static inline int32_t me_probability(int32_t exponential, int32_t reciprocal, int32_t mult, int32_t shift)
 {
     const uint32_t share = (uint32_t)exponential * (uint32_t)reciprocal >> 15;

@@ -17,8 +17,8 @@
 
 #include "me_intrinsics.h"
 
-/* Words, four at a time, then the elements behind them: OF is what a word or an element counts as, WORD_FACTOR and
- * ONE_FACTOR multiply these. */
+/* Sums over a row: whole words, four per iteration, then the remaining elements. OF_WORD and OF_ONE
+ * convert a word or an element; WORD_FACTOR and ONE_FACTOR are their multipliers. */
 #define ME_SUM(FUNCTION, KIND, PER_WORD, OF_WORD, OF_ONE, WORD_FACTOR, ONE_FACTOR) \
     static inline int32_t FUNCTION \
     { \
@@ -50,7 +50,7 @@ ME_SUM(me_total_h(const int16_t *of_x, int32_t n), h, 2, ME_SAME, ME_SAME, ME_ON
 ME_SUM(me_squares_b(const int8_t *of_x, int32_t n), b, 4, ME_SAME, ME_SAME, ME_SAME, ME_SAME)
 ME_SUM(me_squares_h(const int16_t *of_x, int32_t n), h, 2, ME_SAME, ME_SAME, ME_SAME, ME_SAME)
 
-/* The same of elements that are shifted right first. */
+/* The same for elements that are first shifted right. */
 #define ME_SHIFTED(word) me_sra_h((word), (uint32_t)bits * 0x00010001u)
 #define ME_SHIFTED_ONE(a) ((a) >> bits)
 ME_SUM(me_total_shifted_h(const int16_t *of_x, int32_t bits, int32_t n), h, 2, ME_SHIFTED, ME_SHIFTED_ONE,
@@ -93,7 +93,7 @@ ME_MOMENTS(me_moments_h(const int16_t *of_x, int32_t n), h, 2, ME_SAME, ME_SAME,
 ME_MOMENTS(me_moments_shifted_h(const int16_t *of_x, int32_t bits, int32_t n), h, 2, ME_SHIFTED,
            ME_SHIFTED_ONE, 0x00010001u)
 
-/* The largest or smallest of a word's elements, and of one that is known. */
+/* The largest or smallest of a word's elements and of a known value. */
 #define ME_OF_WORD_b(OF, known, word) \
     OF(OF(OF(known, (int8_t)(word)), OF((int8_t)((word) >> 8), (int8_t)((word) >> 16))), \
        (int8_t)((word) >> 24))

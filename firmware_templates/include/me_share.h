@@ -12,15 +12,15 @@
 #define ME_FIRST(n) me_share(me_core(), (n))
 #define ME_LAST(n) me_share(me_core() + 1, (n))
 #define ME_MOST_OF(n) (((n) + ME_WORKERS - 1) / ME_WORKERS) /* items of the largest share */
-#define ME_FIRST_OF_7(n) me_share_of_7(me_core(), (n)) /* core 0 has no share */
+#define ME_FIRST_OF_7(n) me_share_of_7(me_core(), (n)) /* core 0 has an empty share */
 #define ME_LAST_OF_7(n) me_share_of_7(me_core() + 1, (n))
 #define ME_CORE() me_core() /* 0 .. 7 */
-#define ME_OWN(n) me_own_share(n) /* items of a core; the last one may have fewer */
+#define ME_OWN(n) me_own_share(n) /* items per core; the last core may have fewer */
 #define ME_SYNC() me_barrier_workers() /* makes data that one core wrote visible to the others */
 #define ME_IS_CONTROL_CORE() (me_core() == ME_CONTROL_CORE) /* core 8 */
-/* waits for core 8's transfers; core 8 reached this barrier before it calls the kernel */
+/* waits for core 8's transfers; core 8 passes this barrier before it calls the kernel */
 #define ME_READY() (ME_IS_CONTROL_CORE() ? (void)0 : me_barrier_all())
-/* Shares among 8 cores, or among 9 if the control core computes too. */
+/* Divides work among 8 cores, or among 9 if the control core computes too. */
 #define ME_KERNEL_CORES(nine_cores) (ME_WORKERS + (nine_cores))
 #define ME_FIRST_OF(cores, n) me_share_of((cores), me_core(), (n))
 #define ME_LAST_OF(cores, n) me_share_of((cores), me_core() + 1, (n))
@@ -49,8 +49,8 @@
 #endif
 
 #ifdef ME_GAP9
-/* An eighth of n items, as a multiple of 4 but not of 16: cores that go through their shares side by side read
- * different banks. */
+/* This core's eighth of n items, rounded to a multiple of 4 but not of 16, so that cores that walk through
+ * their shares in step access different banks. */
 static inline int32_t me_own_share(int32_t n)
 {
     const uint32_t fours = ((uint32_t)n + 4 * ME_WORKERS - 1) / (4 * ME_WORKERS);
@@ -58,14 +58,14 @@ static inline int32_t me_own_share(int32_t n)
 }
 #endif
 
-/* First of n items for a core; for 8 or 9 cores without a division, which takes up to 35 cycles. */
+/* First of n items for a core. For 8 or 9 cores it needs no division, which takes up to 35 cycles. */
 static inline int32_t me_share_of(int32_t cores, int32_t core, int32_t n)
 {
     const uint32_t all = (uint32_t)core * (uint32_t)n;
     return (int32_t)(cores == 8 ? all / 8 : all / 9);
 }
 
-/* The same among cores 1 .. 7. */
+/* The same for cores 1 .. 7 only. */
 static inline int32_t me_share_of_7(int32_t core, int32_t n)
 {
     return (int32_t)((uint32_t)(core > 0 ? core - 1 : 0) * (uint32_t)n / 7);

@@ -10,8 +10,8 @@ extern "C" {
 #endif
 
 /* ME_FAILED         for a reason that the function's description names
- * ME_UNREADABLE     reading failed: a blob's `read`, a flash
- * ME_DAMAGED        a CRC-32 is not what it was
+ * ME_UNREADABLE     reading a blob or the flash failed
+ * ME_DAMAGED        a CRC-32 differs from the recorded one
  * ME_DIFFERENT      a self-test computed other outputs
  * ME_NO_L3          not on the chip: <prefix>_l3 is 0
  *   <prefix>_load, me_load_model; the model is another one only after ME_OK and ME_HALF_LOADED

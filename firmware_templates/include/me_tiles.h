@@ -65,7 +65,7 @@ typedef struct {
     int32_t at, l1, bytes, line, stride;
 } me_transfer;
 
-/* lines of `line` bytes, contiguous in L1, `stride` apart in L2; stride 0: one line */
+/* Copies lines of `line` bytes, contiguous in L1, `stride` bytes apart in L2; stride 0: one line. */
 static void me_fetch(int8_t *l1, const int8_t *l2, int32_t bytes, int32_t line, int32_t stride);
 static void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t line, int32_t stride);
 
@@ -85,7 +85,7 @@ static inline void me_make_jobs(const me_layer *layer, int32_t t)
 }
 #endif
 
-/* Arguments of a layer's first tile, with its jobs. */
+/* Writes the arguments of a layer's first tile and, if it has accelerator jobs, its jobs. */
 static inline void me_begin_layer(const me_layer *layer)
 {
     if (layer->arguments.once)
@@ -93,7 +93,7 @@ static inline void me_begin_layer(const me_layer *layer)
     me_make_jobs(layer, 0);
 }
 
-/* During the computation of tile t: stores the tile before, loads the next one and writes its arguments. */
+/* While tile t is computed: stores the tile before, loads the next tile and writes its arguments. */
 ME_OF_A_LAYER void me_between_tiles(const me_layer *layer, int32_t tiles, int32_t t)
 {
     if (t > 0 && layer->store.of_tile)
@@ -167,7 +167,7 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
     me_move((int8_t *)(uintptr_t)l1, l2, (uint32_t)bytes, (uint32_t)line, (uint32_t)stride, ME_L1_TO_L2);
 }
 
-/* No transfer is pending, regardless of earlier runs. */
+/* Marks that no transfer is pending, regardless of earlier runs. */
 static inline void me_tiles_begin(const me_layer *first, const void *const in[], void *const out[])
 {
     (void)first;
@@ -248,7 +248,7 @@ ME_OF_A_LAYER void me_move_layer(const me_layer *layer, int32_t number)
     me_wait_for(&me_of_next);
 }
 
-/* Whether this core controls the network: one of them does. */
+/* Whether this core is the control core of the network; exactly one is. */
 static inline int me_is_steering(void) { return me_core() == ME_CONTROL_CORE; }
 
 ME_OF_A_LAYER void me_run_layer(const me_layer *layer, int32_t number)
@@ -259,7 +259,7 @@ ME_OF_A_LAYER void me_run_layer(const me_layer *layer, int32_t number)
         me_compute_layer(layer, number);
 }
 
-/* The control core records the time. */
+/* The control core records the time at the end of a layer. */
 static inline void me_layer_ends(int32_t layer)
 {
     if (me_core() == ME_CONTROL_CORE)

@@ -4,15 +4,15 @@
 #include "me_intrinsics.h"
 #include "me_table.h"
 
-#define MANY_ROWS 32    /* which may be shared row by row */
-#define TOGETHER 4      /* rows of a turn, which are whole words */
-#define SHORT_ROW 32    /* elements at most */
-#define WORD_ROW 128    /* elements of rows of whole words */
-#define EVEN_TURNS 64   /* turns of a loop, whose shares are about equal */
-#define AT_A_TIME 128   /* elements of rows that are copied */
-#define EVEN_SHARES 96 /* rows, of which shares are turns of several */
+#define MANY_ROWS 32    /* from this number of rows on, cores may share whole rows */
+#define TOGETHER 4      /* rows per iteration of a block; together they are whole words */
+#define SHORT_ROW 32    /* maximum elements of a short row */
+#define WORD_ROW 128    /* maximum elements of a row of whole words that run_nest() handles */
+#define EVEN_TURNS 64   /* minimum iterations of a loop whose shares are about equal */
+#define AT_A_TIME 128   /* elements that one call of the row kernel gets as copies */
+#define EVEN_SHARES 96 /* from this number of rows on, a core's share is a multiple of TOGETHER rows */
 
-/* The row that comes after: every loop but the innermost counts up as far as it must. */
+/* Advances to the next row: increments the indices of the loops around a row, from the inner one outwards. */
 static void next_row(const me_binary_s8_tile *tile, int32_t *index, const int8_t **a, const int8_t **b)
 {
     for (int32_t d = tile->loops - 2; d >= 0; d--) {
@@ -26,7 +26,7 @@ static void next_row(const me_binary_s8_tile *tile, int32_t *index, const int8_t
     }
 }
 
-/* The loops around a row, and where the operands are there. */
+/* Computes the indices of the loops around row `row_number` and the operands' addresses there. */
 static void set_index(const me_binary_s8_tile *tile, int32_t row_number, int32_t *index, const int8_t **a,
                       const int8_t **b)
 {
@@ -47,7 +47,7 @@ static int32_t rows_of(const me_binary_s8_tile *tile)
     return n;
 }
 
-/* Short rows of a result from row number `first` on, of this core. */
+/* This core's remaining rows of a result with short rows, starting at row `first`. */
 typedef struct {
     const me_binary_s8_tile *tile;
     const int8_t *a, *b;
@@ -55,7 +55,7 @@ typedef struct {
     int32_t width, left, index[ME_LOOPS];
 } me_short_rows;
 
-/* Copies of a part of an operand; words may be written after the last element. */
+/* Copies of parts of the operands. Writes are whole words and may exceed the last element. */
 typedef struct {
     _Alignas(4) int8_t a[AT_A_TIME + 4], b[AT_A_TIME + 4], order[TOGETHER * SHORT_ROW + 4];
 } me_copies;
@@ -79,7 +79,7 @@ static int8_t *put_row(int8_t *to, const int8_t *x, int32_t step, int32_t n)
     return to;
 }
 
-/* A row `rows` times. */
+/* Copies a row of n elements `rows` times, contiguously. */
 static void put_rows(int8_t *to, const int8_t *x, int32_t n, int32_t rows)
 {
     int8_t *at = put_row(to, x, 1, n), *const end = to + rows * n;
@@ -90,15 +90,16 @@ static void put_rows(int8_t *to, const int8_t *x, int32_t n, int32_t rows)
         me_put_w(&at, me_next_w(&from));
 }
 
-/* For each row of a turn as many times the row's number as it has elements. */
+/* Writes the row index 0 .. TOGETHER - 1 for each element of a block of rows: the shuffle order of
+ * me_turns. */
 static void make_order(int8_t *order, int32_t width)
 {
     for (int32_t r = 0; r < TOGETHER; r++)
         order = put_same(order, (int8_t)r, width);
 }
 
-/* An operand that has all elements of a turn, or repeats a row, of which `copy` holds a turn; how far
- * it moves after a turn. */
+/* -> the elements of TOGETHER rows of an operand: the operand itself if its rows are contiguous, otherwise
+ * `copy` with the repeated row. *turn: bytes to add to the address after each iteration. */
 static const int8_t *rows_or_row(const int8_t *x, int32_t row_step, int32_t width, int8_t *copy,
                                  int32_t *turn)
 {
@@ -109,7 +110,7 @@ static const int8_t *rows_or_row(const int8_t *x, int32_t row_step, int32_t widt
     return copy;
 }
 
-/* n rows whose middle loop does not turn over, whole turns of them. */
+/* Computes n rows, a multiple of TOGETHER, without crossing the end of the middle loop. */
 static void run_block(const me_short_rows *at, me_turns_kernel *kernel, const void *op, int32_t n,
                       me_copies *copies)
 {
@@ -135,7 +136,7 @@ static void run_block(const me_short_rows *at, me_turns_kernel *kernel, const vo
     kernel(op, &block);
 }
 
-/* Moves on by n rows, the last of which may be the middle loop's last. */
+/* Advances by n rows. The last of them may be the last row of the middle loop. */
 static void skip(me_short_rows *at, int32_t n)
 {
     const int32_t middle = at->tile->loops - 2;
@@ -147,7 +148,7 @@ static void skip(me_short_rows *at, int32_t n)
     next_row(at->tile, at->index, &at->a, &at->b);
 }
 
-/* Up to n rows from copies. */
+/* Computes up to n rows from contiguous copies of both operands. */
 static void run_copies(me_short_rows *at, me_row_kernel *row, const void *op, int32_t n, me_copies *copies)
 {
     const int32_t inner = at->tile->loops - 1, width = at->width;
@@ -160,7 +161,7 @@ static void run_copies(me_short_rows *at, me_row_kernel *row, const void *op, in
     row(op, copies->a, copies->b, y, (int32_t)(at->y - y), 1, 1);
 }
 
-/* Whether a block has the operand: all elements, a row that repeats, or an element for every row. */
+/* Whether run_block() supports the operand: contiguous rows, one repeated row, or one element per row. */
 static bool is_regular(const int32_t *step, int32_t inner, int32_t width)
 {
     return step[inner] == 0 ? step[inner - 1] == 1 : step[inner - 1] == 0 || step[inner - 1] == width;
@@ -172,7 +173,7 @@ static bool has_blocks(const me_binary_s8_tile *tile, int32_t inner, int32_t wid
         && (tile->a_step[inner] == 1 || tile->b_step[inner] == 1);
 }
 
-/* Apart: equal shapes, which are the rule, need none of its code. */
+/* noinline: operands of equal shapes, the common case, then do not load this code. */
 static __attribute__((noinline)) void each_short_row(const me_binary_s8_tile *tile, me_row_kernel *row,
                                                      me_turns_kernel *block, const void *op, int32_t first,
                                                      int32_t last)
@@ -203,14 +204,14 @@ static __attribute__((noinline)) void each_short_row(const me_binary_s8_tile *ti
     }
 }
 
-/* A loop over words, and the bytes that a turn of it moves the operands. */
+/* A loop over words: its extent, and the bytes by which an iteration advances each operand. */
 typedef struct {
     int32_t extent, a, b;
 } me_word_loop;
 
-#define NEST 3 /* loops of me_turns */
+#define NEST 3 /* number of loops of me_turns */
 
-/* Loops over words of rows, the innermost first; 0: more than there may be. */
+/* Lists the loops over the words of a result, the innermost first. -> their number; 0: more than NEST */
 static int32_t word_loops(const me_binary_s8_tile *tile, me_word_loop *loops)
 {
     const int32_t inner = tile->loops - 1, width = tile->extent[inner];
@@ -226,8 +227,8 @@ static int32_t word_loops(const me_binary_s8_tile *tile, me_word_loop *loops)
     return n;
 }
 
-/* The outermost of the loops whose shares are about equal; -1: none. Of y a share is in one piece, or in
- * one for every run. */
+/* -> the outermost loop that divides evenly among 8 cores; -1: none. A core's share of y is contiguous, or
+ * contiguous within each run of me_turns. */
 static int32_t shared_loop(const me_word_loop *loops, int32_t n)
 {
     for (int32_t d = n - 1; d >= (n > 1); d--)
@@ -244,7 +245,7 @@ static void look_up(const int8_t *table, const me_turns *block)
         me_table_row(table, y, y, n);
 }
 
-/* Rows of whole words as one block of three loops; false: they are not. */
+/* Computes rows of whole words as one block of three loops. -> false if the shape does not allow it */
 static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me_turns_kernel *kernel,
                                                const void *op, const int8_t *table)
 {
@@ -289,7 +290,7 @@ static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me
     return true;
 }
 
-/* Rows that are shared, not their elements; false: there are none. */
+/* Shares whole rows among the cores. -> false if the shape does not allow it */
 static __attribute__((noinline)) bool run_rows(const me_binary_s8_tile *tile, me_row_kernel *row,
                                                me_turns_kernel *block, const void *op, const int8_t *table)
 {
@@ -307,7 +308,7 @@ static __attribute__((noinline)) bool run_rows(const me_binary_s8_tile *tile, me
     return true;
 }
 
-/* The elements of a core, which are parts of rows. */
+/* Computes this core's share of the elements, which may start and end inside a row. */
 static __attribute__((noinline)) void run_part(const me_binary_s8_tile *tile, me_row_kernel *row,
                                                const void *op, const me_part *part)
 {

@@ -24,13 +24,13 @@ static inline me_part me_part_of(int32_t n)
 typedef void me_row_kernel(const void *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t n,
                            int32_t a_step, int32_t b_step);
 
-/* Three loops over words of the result, each operand's steps in bytes: a word on, a_word; after `words`
- * of them, a_turn; after `turns` of these, a_run. Of y words are one after the other, y_run bytes more
- * after a run.
- * single    a word of a is the byte there, four times
- * order     0, or runs is 1: byte j of word i of a turn is a[order[4 * i + j]], of the first 4 bytes, and
- *           a_word and `single` do not count
- * swapped   a and b are b and a of the operator */
+/* Three nested loops over words of the result (from the inside: words, turns, runs). Strides in bytes:
+ * after each word a += a_word; after `words` words additionally a += a_turn; after `turns` iterations of
+ * that loop a += a_run; likewise b. y is written contiguously, and skips y_run bytes after each run.
+ * single   each word of a is one byte, repeated four times
+ * order    shuffle indices, with runs 1: byte j of word i is a[order[4 * i + j]], and a_word and `single`
+ *          are not used; 0: none
+ * swapped  a holds the operator's second operand and b its first */
 typedef struct {
     const int8_t *a, *b;
     int8_t *y;
@@ -42,19 +42,19 @@ typedef struct {
 /* words, turns, runs >= 1 */
 typedef void me_turns_kernel(const void *op, const me_turns *block);
 
-/* Byte j of word i of a turn whose a begins at `a`. */
+/* -> byte j of word i in an iteration whose first byte of a is at `a` */
 static inline int8_t me_turns_a(const me_turns *block, const int8_t *a, int32_t i, int32_t j)
 {
     return block->order ? a[block->order[4 * i + j]] : a[i * block->a_word + (block->single ? 0 : j)];
 }
 
-/* Runs `row` on this core's elements, then the table, which may be 0. Elements are shared, not rows,
- * so that any shape is balanced; where there are many rows of whole words, or short ones, these are, and
- * run by `block` if it is not 0. */
+/* Runs `row`, then the lookup table (0: none), on this core's share of the elements. Cores share elements,
+ * so that the work is balanced for any shape. They share whole rows instead if there are many short rows
+ * or rows of whole words; `block` then computes them unless it is 0. */
 void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
                  const int8_t *table);
 
-/* The row x; for step 0, its only element in all bytes of a word. */
+/* -> the row x; with step 0, x's only element repeated four times in `word` */
 static inline const int8_t *me_word_or_row(const int8_t *x, int32_t step, int8_t word[4])
 {
     for (int32_t i = 0; step == 0 && i < 4; i++)

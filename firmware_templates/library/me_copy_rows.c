@@ -6,7 +6,7 @@
 
 enum { ME_NARROW = 16, ME_MANY = 32 };
 
-/* Bytes that are contiguous on both sides. */
+/* Copies bytes that are contiguous in source and destination. */
 static void copy_run(const int8_t *from, int8_t *to, int32_t bytes)
 {
     const int32_t units = (bytes + 15) / 16, begin = 16 * ME_FIRST(units);
@@ -15,7 +15,7 @@ static void copy_run(const int8_t *from, int8_t *to, int32_t bytes)
         me_copy_piece(from + begin, to + begin, own);
 }
 
-/* Shares bytes, not rows: a piece may be of two cores. */
+/* Copies strided rows. Cores share bytes, not rows, so that two cores may copy parts of one row. */
 static void copy_pieces(const me_copy_part *part)
 {
     const int32_t total = part->rows * part->bytes, units = (total + 15) / 16;
@@ -36,7 +36,7 @@ static void copy_pieces(const me_copy_part *part)
     }
 }
 
-/* Many rows of few bytes: the first byte of each, the second ... */
+/* Copies many short rows by columns: byte 0 of every row, then byte 1 of every row, and so on. */
 static void copy_columns(const me_copy_part *part)
 {
     const int32_t row = ME_FIRST(part->rows), rows = ME_LAST(part->rows) - row;

@@ -7,7 +7,7 @@
 #include "me_layout.h"
 #include "me_layout_rows.h"
 
-/* Copies bytes >= 0 bytes without overlap, at any address, by one core. */
+/* Copies bytes >= 0 bytes on one core; any alignment, source and destination must not overlap. */
 static inline void me_copy_piece(const int8_t *from, int8_t *to, int32_t bytes)
 {
     const int32_t words = bytes / 4, rest = bytes % 4;
@@ -17,7 +17,7 @@ static inline void me_copy_piece(const int8_t *from, int8_t *to, int32_t bytes)
         me_copy_bytes(from + 4 * words, to + 4 * words, rest, 1, 1);
 }
 
-/* Copies rows >= 0 pieces of bytes >= 0 bytes each, without a barrier. */
+/* Copies rows >= 0 rows of bytes >= 0 bytes each on all cores, without a barrier. */
 void me_copy_rows(const me_copy_part *part);
 
 #endif

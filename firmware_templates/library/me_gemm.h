@@ -54,9 +54,9 @@ typedef struct {
     int32_t kernel_waits;
 } me_conv_s8_tile;
 
-/* Convolution, channels last, int8 [h][w][c] -> [oh][ow][k]: acc = bias[k] + sum of x * weights over the window,
- * with padding x_zero, -128 to 127. Windows, strides, dilations and pads have any size. There is a barrier inside
- * if tile->padded or op->together is set. */
+/* Convolution, channels last, int8 [h][w][c] -> [oh][ow][k]: acc = bias[k] + sum of x * weights over
+ * the window, with padding x_zero, -128 to 127. Windows, strides, dilations and padding of any size.
+ * There is a barrier inside if tile->padded or op->together is set. */
 void me_conv_s8(const me_conv_s8_params *conv, const me_conv_s8_tile *tile);
 
 /* x: rows of c bytes, x_stride bytes apart; y: k channels, y_stride bytes between rows
@@ -133,14 +133,14 @@ typedef struct {
 void me_matmul_in_place_s8(const me_matmul_in_place_s8_params *matmul,
                            const me_matmul_in_place_s8_tile *tile);
 
-/* Bytes of a row of `taps`, rounded up to words. */
+/* Bytes of a row of `taps` bytes, rounded up to whole words. */
 static inline int32_t me_gemm_row_bytes(int32_t taps) { return (taps + 3) & ~3; }
 
 /* Bytes between gathered rows: an odd number of words, so that rows start in different banks. */
 static inline int32_t me_gemm_row_stride(int32_t taps) { return me_gemm_row_bytes(taps) | 4; }
 
-/* Number of pixels that a core gathers at once: 4 to 16 that take at most 2 KiB if possible, and up to 32
- * if they take at most 1 KiB, because L1 may be small. */
+/* Number of pixels that a core gathers per block: 4 to 16 if they take at most 2 KiB, and up to 32 if they
+ * take at most 1 KiB, because L1 may be small. */
 static inline int32_t me_gemm_pixels(int32_t taps)
 {
     const int32_t row = me_gemm_row_bytes(taps), few = 256 / row, many = 512 / row;
@@ -153,7 +153,7 @@ static inline int32_t me_gemm_scratch_bytes(int32_t taps)
     return 8 * me_gemm_pixels(taps) * me_gemm_row_stride(taps);
 }
 
-/* The rows and columns that n windows span. */
+/* -> the input rows (or columns) that n consecutive windows span */
 static inline int32_t me_conv_span(int32_t n, int32_t kernel, int32_t stride, int32_t dilation)
 {
     return (n - 1) * stride + (kernel - 1) * dilation + 1;

@@ -10,10 +10,11 @@
 
 #define MOST_PIXELS 64
 
-/* Stacks are small: functions whose frames are not needed while blocks are computed are not inlined. */
+/* Stacks are small: functions that do not run during the block computation are not inlined, so that their
+ * frames do not add up. */
 #define ME_NOINLINE __attribute__((noinline))
 
-/* n / 4, rounded down and up; n is not below 0, which a division would have to mind. */
+/* n / 4 rounded down, and rounded up. n >= 0: an unsigned shift instead of a signed division. */
 static int32_t whole_fours(int32_t n) { return n >> 2; }
 static int32_t fours(int32_t n) { return (n + 3) >> 2; }
 
@@ -26,10 +27,10 @@ void me_gemm_wait(me_gemm *gemm)
     gemm->prepare = 0;
 }
 
-/* ---- blocks of one group of pixels and more */
+/* ---- blocks of one or more groups of pixels */
 
-/* Replaces results of blocks first .. last-1 of pixels from y on by their entries in the table: with
- * that among them blocks would be larger than a core's instruction cache. */
+/* Replaces the results of blocks [first, last), for all pixels from y on, by their table entries. A
+ * separate pass, because a block kernel with lookups would exceed a core's instruction cache. */
 static ME_NOINLINE void look_up(const me_gemm_results *to, int8_t *y, int32_t pixels, int32_t first,
                                 int32_t last)
 {
@@ -42,7 +43,7 @@ static ME_NOINLINE void look_up(const me_gemm_results *to, int8_t *y, int32_t pi
         me_table_row(to->scale->table, y, y, n);
 }
 
-/* Blocks first .. last-1 of `pixels` pixels, which are whole groups or one. */
+/* Computes blocks [first, last) of `pixels` pixels, a multiple of 4 or 1. */
 static void run_blocks(me_gemm *gemm, me_block *block, int32_t pixels, int32_t first, int32_t last)
 {
     const me_gemm_results *to = &gemm->results;
@@ -80,7 +81,7 @@ static void run_blocks(me_gemm *gemm, me_block *block, int32_t pixels, int32_t f
         look_up(to, y, pixels, begins, last);
 }
 
-/* Fields that are the same for all blocks; run_blocks sets the others. */
+/* Sets the fields that are equal for all blocks; run_blocks() sets the others. */
 static inline void begin(const me_gemm *gemm, me_block *block)
 {
     const me_scale *scale = gemm->results.scale;
@@ -93,9 +94,9 @@ static inline void begin(const me_gemm *gemm, me_block *block)
     block->limits = scale->low > -128 || scale->high < 127;
 }
 
-/* ---- the zero point of the operand in the place of weights */
+/* ---- zero point of the operand that is used as weights */
 
-/* rows[i] = -b_zero times the sum of pixel i, four pixels at a time. */
+/* Sets rows[i] = -b_zero * (sum of pixel i), for four pixels per iteration. */
 static ME_NOINLINE void sum_rows(const me_gemm *gemm, int32_t count, const int8_t *const *x, int32_t *rows)
 {
     const int32_t taps = gemm->windows.taps, words = taps / 4;
@@ -115,14 +116,14 @@ static ME_NOINLINE void sum_rows(const me_gemm *gemm, int32_t count, const int8_
     }
 }
 
-/* ---- the part of each core: blocks of 4 x 4 in the order of groups of pixels, by their cost */
+/* ---- each core's share: 4 x 4 blocks, ordered by group of pixels and weighted by their cost */
 
 typedef struct {
     int32_t group, block;
 } position;
 
-/* The position before which parts 0 .. part-1 end: a block of 4 pixels takes 24 cycles for a word of
- * taps, one of fewer pixels 9, 14 or 19. */
+/* -> the end of part `part - 1`. Cost model: per word of taps, a block of 4 pixels takes 24 cycles, blocks
+ * of 1, 2 and 3 pixels 9, 14 and 19. */
 static ME_NOINLINE position position_of(const me_gemm *gemm, int32_t part)
 {
     const int32_t pixels = gemm->windows.pixels, blocks = fours(gemm->results.k), rest = pixels & 3;
@@ -140,7 +141,7 @@ static ME_NOINLINE position position_of(const me_gemm *gemm, int32_t part)
     return (position){ .group = group, .block = unit - group * blocks };
 }
 
-/* Blocks first .. last-1 of one row, which is read in place. */
+/* Computes blocks [first, last) of one row, which is read in place. */
 static void run_row(me_gemm *gemm, int32_t first, int32_t last)
 {
     me_block block;

@@ -7,8 +7,8 @@
 
 #include "me_gemm_s8_windows.h"
 
-/* Results of all pixels: k channels, y_stride bytes from pixel to pixel; weights and channels are
- * packed (me_gemm.h). */
+/* The results of all pixels: k channels each, y_stride bytes from pixel to pixel. weights and channels are
+ * packed (see me_gemm.h). */
 typedef struct {
     int32_t k, y_stride;
     const int8_t *weights;
@@ -19,12 +19,12 @@ typedef struct {
 
 typedef struct me_gemm me_gemm;
 
-/* Called by each core before it first reads operands; clears gemm->prepare. */
+/* Each core calls it before it first reads the operands. It clears gemm->prepare. */
 typedef void me_gemm_prepare_step(me_gemm *gemm);
 
-/* b_zero   zero point of the operand in the place of weights
- * cores    that share the work: 8 or 9
- * kernel_waits  whether the operands may not have come yet
+/* b_zero   zero point of the operand that is used as weights
+ * number of cores that share the work: 8 or 9
+ * kernel_waits  whether operands may still be in transfer
  * prepare  me_gemm_wait, the packing of a matrix product, or 0
  * scratch  windows that are not read in place: me_gemm_scratch_bytes
  * op, tile of a matrix product */
@@ -41,11 +41,11 @@ struct me_gemm {
 /* Computes this core's share of the results. */
 void me_gemm_s8(me_gemm *gemm);
 
-/* Computes this core's share in blocks of this many pixels, a divisor of their number; 1 or 2. All windows
- * are read in place. */
+/* Computes this core's share with blocks of `pixels` pixels, 1 or 2, a divisor of their number. All
+ * windows are read in place. */
 void me_gemm_s8_small_blocks(me_gemm *gemm, int32_t block_pixels);
 
-/* Waits for operands that may still be in transfer. */
+/* Waits for operand transfers that may still be in progress. */
 void me_gemm_wait(me_gemm *gemm);
 
 static inline me_gemm_prepare_step *me_gemm_waits(int32_t kernel_waits)

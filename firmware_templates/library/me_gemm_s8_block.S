@@ -16,14 +16,14 @@
     .set WEIGHT, 11             /* 11 .. 14 */
     .set CHANNEL, 15
     .set SUM, 16                /* 16 .. 31 */
-/* after the sums */
+/* loaded after the sums */
     .set PRE, 7
     .set LOW, 8
     .set HIGH, 9
     .set Y, 10
     .set STRIDE, 11
 
-/* the frame; what a block reads is below 64, where compressed instructions reach */
+/* stack frame; fields that a block reads are below 64, within reach of compressed instructions */
     .set AT_X, 0                /* the pointers of this group */
     .set AT_ROWS, 4
     .set AT_STEPS, 8
@@ -115,7 +115,7 @@
     \what gp, SAVED+52(sp)
     .endm
 
-/* All sums shifted by PRE, unless it is 0. */
+/* shifts all sums right by PRE; nothing if PRE is 0 */
     .macro shifted np, nc
     beqz t2, 7f
     .irp p, 0, 1, 2, 3
@@ -130,7 +130,7 @@
 7:
     .endm
 
-/* q of the shifted sums of channel c, the parameters of the next one loaded on the way */
+/* requantises the shifted sums of channel c, and meanwhile loads the parameters of the next channel */
     .macro requantised np, nc, c, mult, offset, shift, next_mult, next_offset, next_shift
     .irp p, 0, 1, 2, 3
     .if \p < \np
@@ -158,7 +158,7 @@
     .endr
     .endm
 
-/* The bytes of pixel p in one word. */
+/* packs the bytes of pixel p into one word */
     .macro packed nc, p
     .if \nc > 1
     by_number pv_packlo_b, SUM+4*\p, SUM+4*\p+1, SUM+4*\p
@@ -231,7 +231,7 @@
     .endm
 
     .macro within_limits np, nc
-9:  /* the same with other limits */
+9:  /* the same with limits other than int8's */
     c_lwsp LOW, AT_LOW
     c_lwsp HIGH, AT_HIGH
     .irp p, 0, 1, 2, 3
@@ -250,7 +250,7 @@
     j 1f
 
     me_cache_line
-1:  /* a group of pixels: one line of the cache */
+1:  /* a group of pixels: one line of the instruction cache */
     c_lwsp XA, AT_BLOCKS
     c_lwsp 10, AT_Y_GROUP
     c_lwsp WEIGHTS, AT_WEIGHTS
@@ -381,7 +381,7 @@
     .if \nc == 3 && \np & 1
     .2byte 1
     .endif
-6:  addi a5, a5, 16*\nc                                          /* ends lp.setup 1 */
+6:  addi a5, a5, 16*\nc                                          /* end of the loop of lp.setup 1 */
 
     .if \np == 4
     c_lwsp 8, AT_X
@@ -406,7 +406,7 @@
 
     within_limits \np, \nc
 
-8:  /* what is added to each pixel */
+8:  /* constant that is added to each pixel */
     .irp p, 0, 1, 2, 3
     .if \p < \np
     load_word WEIGHT+\p, 4*\p, XB
@@ -425,8 +425,8 @@
     me_end me_block_\np\()x\nc
     .endm
 
-/* One pixel and two blocks of four channels at a time. The second four sums are stored like those
- * of a second pixel, 4 bytes further. */
+/* One pixel and two blocks of four channels per iteration. The second four sums are stored as if they
+ * belonged to a second pixel, 4 bytes further. */
     .macro pair_of_blocks
     me_function me_block_1x8
     entered
@@ -485,7 +485,7 @@
     packed 4, 1
     stored 4, 0
     stored 4, 1
-6:  addi a5, a5, 128                                            /* ends lp.setup 1 */
+6:  addi a5, a5, 128                                            /* end of the loop of lp.setup 1 */
     left
 8:  lw t1, 0(t1)
     .irp c, 0, 1, 2, 3, 4, 5, 6, 7
@@ -635,8 +635,7 @@ me_function me_sum_rows
     ret
 me_end me_sum_rows
 
-/* The same as me_interleave_rows, where four taps of a column are in four rows: 4x4 bytes change
- * places. */
+/* As me_interleave_rows, if four taps of a column are in four rows: transposes 4 x 4 bytes. */
 me_function me_interleave_columns
     addi sp, sp, -16
     sw s0, 0(sp)

@@ -35,7 +35,7 @@ typedef void me_block_kernel(const me_block *block);
 /* One group of one pixel, blocks of 8 channels, each packed as two of 4. */
 void me_block_1x8(const me_block *block);
 
-/* me_block_kernels[P - 1][C - 1] */
+/* indexed by me_block_kernels[P - 1][C - 1] */
 extern me_block_kernel *const me_block_kernels[4][4];
 
 /* Windows, from_step bytes apart, each to a place of its own, to_step bytes apart; four at a time,
@@ -52,14 +52,14 @@ typedef struct {
 
 void me_copy_windows(const me_windows *windows);
 
-/* A word of each of four rows, `stride` bytes apart, in turn, `words` times; sum[4 * i]: of all bytes
- * of row i. -> after what was written. words is at least 1, also below. */
+/* Interleaves four rows, `stride` bytes apart, word by word; `words` >= 1 words of each. sum[4 * i]: sum
+ * of all bytes of row i. -> the end of what was written */
 int8_t *me_interleave_rows(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum);
 
-/* The same of four columns, side by side in 4 * words rows. */
+/* As me_interleave_rows for four adjacent columns of a matrix with 4 * words rows. */
 int8_t *me_interleave_columns(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum);
 
-/* The sums of `words` words from x[0] .. x[3] on. */
+/* Sums of all bytes in `words` words of each of the four rows x[0] .. x[3]. */
 void me_sum_rows(const int8_t *const *x, int32_t words, int32_t *sum);
 
 #endif

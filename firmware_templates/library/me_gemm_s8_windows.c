@@ -5,7 +5,7 @@
 
 #include "me_gemm_s8_block.h"
 
-/* Four windows at a time. */
+/* windows per call of the copy kernel */
 void me_copy_windows_of_row(const me_gemm_windows *windows, const int8_t *from, int8_t *to, int32_t n)
 {
     const int32_t stride = me_gemm_row_stride(windows->taps), bytes = windows->pieces * windows->piece;

@@ -11,7 +11,7 @@
 
 typedef struct me_gemm_windows me_gemm_windows;
 
-/* Copies window (row, column), which crosses an edge of the input. */
+/* Copies the window at (row, column), which crosses an edge of the input. */
 typedef void me_padded_window(const me_gemm_windows *windows, int32_t row, int32_t column, int8_t *to);
 
 /* Window (i, j) starts at x + i * row_step + j * step. It is `pieces` pieces of `piece` bytes, `skip`
@@ -82,8 +82,8 @@ static inline me_gemm_windows me_gemm_rows(const int8_t *x, int32_t rows, int32_
     return windows;
 }
 
-/* How many windows from `pixel` on, at most `most`, are copied at a time: those of its row that are
- * inside x, or one that does not. */
+/* -> the number of windows, starting with `pixel`, that are copied in one call, at most `most`: those of
+ * its row that are inside x, or 1 if the window crosses an edge */
 static inline int32_t me_windows_alike(const me_gemm_windows *windows, me_pixel pixel, int32_t most,
                                        bool *inside)
 {
@@ -93,15 +93,16 @@ static inline int32_t me_windows_alike(const me_gemm_windows *windows, me_pixel 
     return !*inside ? 1 : most < left ? most : left;
 }
 
-/* Copies n windows of a row, inside x and beginning at `from`, to rows of me_gemm_row_stride(taps). */
+/* Copies n windows of one row, all inside x and the first starting at `from`, into rows of
+ * me_gemm_row_stride(taps) bytes. */
 void me_copy_windows_of_row(const me_gemm_windows *windows, const int8_t *from, int8_t *to, int32_t n);
 
-/* Sets x[0 .. count-1] to the addresses from which windows from `pixel` on are read, in place or in scratch, and
+/* Sets x[0 .. count-1] to the addresses of the next `count` windows, in place or copied to scratch, and
  * advances `pixel`. */
 void me_gather(const me_gemm_windows *windows, me_pixel *pixel, int32_t count, int8_t *scratch,
                const int8_t **x);
 
-/* Sets x[0 .. count-1] to equally spaced windows from number `pixel` on. */
+/* Sets x[0 .. count-1] to the addresses of equally spaced windows, starting with window `pixel`. */
 void me_windows_in_step(const me_gemm_windows *windows, int32_t pixel, int32_t count, const int8_t **x);
 
 #endif

@@ -15,8 +15,8 @@ typedef struct {
     int32_t rows, bytes, from_step, to_step;
 } me_copy_part;
 
-/* A result composed of parts; fills: elements that no part covers get `value`, a word of four equal bytes or
- * two equal halves. */
+/* A result that is composed of parts. fills: elements outside all parts get `value`, a word of four equal
+ * bytes or two equal halves. */
 #define ME_PARTS 8
 typedef struct {
     int32_t fills, value;
@@ -28,14 +28,14 @@ typedef struct {
     me_copy_part part[ME_PARTS];
 } me_copy_s8_tile;
 
-/* Copies bytes, of elements of any type: concatenation, slices, padding with a constant. parts 0 to ME_PARTS,
- * bytes >= 0, y aligned to 4 if it is filled with halves. With op->fills there is a barrier between filling and
- * copying; otherwise there is none. */
+/* Copies parts of tensors of any element type: concatenation, slices, padding with a constant. parts 0 to
+ * ME_PARTS, bytes >= 0; y is aligned to 4 if it is filled with halves. With op->fills there is a barrier
+ * between filling and copying; otherwise there is none. */
 void me_copy_s8(const me_copy_s8_params *op, const me_copy_s8_tile *tile);
 
-/* to [extent 0][extent 1]... contiguous in the order of the loops, outermost first; a turn of a loop
- * moves `from` by its step, which may be 0 or negative. Loops that could be one should be (see
- * operators/loops.py). Fastest where the innermost step is 1, then where that of some other loop is. */
+/* `to` is contiguous, [extent 0][extent 1].., with the outermost loop first. Each iteration of loop d
+ * advances `from` by step[d], which may be 0 or negative. Loops that can be merged should be (see
+ * operators/loops.py). Fastest if the innermost step is 1, otherwise if another loop's step is 1. */
 #define ME_AXES 6
 typedef struct {
     const int8_t *from;
@@ -44,7 +44,7 @@ typedef struct {
     int32_t extent[ME_AXES], step[ME_AXES];
 } me_transpose_s8_tile;
 
-/* A transpose has no parameters. */
+/* me_transpose_s8 has no parameters. */
 typedef struct {
     int32_t unused;
 } me_transpose_s8_params;
@@ -62,7 +62,8 @@ typedef struct {
 
 typedef me_transpose_s8_params me_transpose_s16_params;
 
-/* The same for int16, with steps in elements, element by element along the longest loop; the same ranges. */
+/* As me_transpose_s8 for int16, with steps in elements. Moves single elements along the longest loop; the
+ * same ranges. */
 void me_transpose_s16(const me_transpose_s16_params *op, const me_transpose_s16_tile *tile);
 
 #endif

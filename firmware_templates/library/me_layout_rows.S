@@ -78,7 +78,7 @@ me_function me_copy_bytes
     ret
 me_end me_copy_bytes
 
-/* a row of t1 pairs of words, t2 words and t3 bytes from t6 to a1, each 0 or more; t0 and a0 are lost */
+/* copies a row of t1 pairs of words, t2 words and t3 bytes (each >= 0) from t6 to a1; overwrites t0 and a0 */
 .macro copied_row
     beqz t1, 1f
     lp_setup 0, t1, .Lpairs_last\@
@@ -170,7 +170,7 @@ me_function me_scatter_words
     mv a1, a7
     bnez a3, .Lspread_row
     ret
-/* Three rows whose bytes are side by side in `to`: three words of each four columns. */
+/* Three rows whose bytes are adjacent in `to`: three words for every four columns. */
 .Lthree:
     me_ask_order a3, a5
     li a3, 0x05010400                   /* interleave bytes 0 and 1 of rd and rs */

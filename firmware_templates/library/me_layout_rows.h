@@ -10,11 +10,11 @@
 void me_copy_words(const int8_t *from, int8_t *to, int32_t words);
 void me_fill_words(int8_t *to, uint32_t word, int32_t words);
 
-/* n single bytes */
+/* copies n single bytes with strides */
 void me_copy_bytes(const int8_t *from, int8_t *to, int32_t n, int32_t from_step, int32_t to_step);
 
-/* `runs` runs of `rows` rows of `bytes` bytes each, row_step and run_step bytes from the start of one to that of the
- * next; of `to` one after the other. me_layout_rows.S knows these offsets. */
+/* Copies `runs` runs of `rows` rows of `bytes` bytes each. Rows start row_step bytes apart, runs run_step
+ * bytes apart; `to` is contiguous. me_layout_rows.S knows these offsets. */
 typedef struct {
     const int8_t *from;
     int8_t *to;
@@ -23,11 +23,12 @@ typedef struct {
 
 void me_copy_runs(const me_row_runs *part);
 
-/* `rows` rows of 4 * words bytes, from_row bytes apart; to[i * to_step + row] = from[row][i] */
+/* Transposes `rows` rows of 4 * words bytes, from_row bytes apart: to[i * to_step + row] = from[row][i]. */
 void me_scatter_words(const int8_t *from, int8_t *to, int32_t words, int32_t rows, int32_t from_row,
                       int32_t to_step);
 
-/* to[i * to_step + j] = from[j * from_step + i] of 4 * fours columns of `from`, 4 * blocks rows of it */
+/* Transposes 4 * fours columns and 4 * blocks rows of `from`: to[i * to_step + j] = from[j * from_step +
+ * i]. */
 void me_turn_columns(const int8_t *from, int8_t *to, int32_t fours, int32_t blocks, int32_t from_step,
                      int32_t to_step);
 

@@ -10,7 +10,7 @@
 
 enum { TRIGGER = 0x00, ACQUIRE = 0x04, STATUS = 0x0C, JOB = 0x20, CLOCK_GATE = 1 << 11 };
 enum { WORDS = sizeof(me_ne16_job) / 4 };
-#define ENDED (1u << 12) /* event at the end of each job */
+#define ENDED (1u << 12) /* event that the engine raises at the end of each job */
 
 static int32_t acquired(void)
 {
@@ -36,7 +36,7 @@ int32_t me_ne16_program(const me_ne16_job *job)
     return number;
 }
 
-/* A context keeps its registers, and the two take turns. */
+/* The engine has two contexts (register files), which jobs use alternately. A context keeps its registers. */
 int32_t me_ne16_start_again(const me_ne16_job *job)
 {
     (void)job;
@@ -51,7 +51,7 @@ void me_ne16_trigger(void)
     NE16(TRIGGER) = 0;
 }
 
-/* Jobs take the two contexts in turns; a context's byte of STATUS is not 0 until its job has ended. */
+/* Jobs use the two contexts alternately. A context's byte of STATUS is nonzero until its job has ended. */
 int32_t me_ne16_has_ended(int32_t number) { return !(NE16(STATUS) & 1u << (8 * (number & 1))); }
 
 void me_ne16_wait(int32_t number)
@@ -95,8 +95,9 @@ static int32_t linear_weight(const me_ne16_job *job, int32_t k, int32_t c)
     return value;
 }
 
-/* Weight of an input channel at a tap: 16 bytes of inputs are a group of `bits` planes, of a byte for 8 channels at a
- * tap. Those of 32 outputs are after those of 32 others, whatever weight_channel is. */
+/* -> the weight of an input channel at a tap. The weights of 16 input bytes form a group of `bits` bit
+ * planes; in a plane, each tap has one byte per 8 channels. Tiles of 32 outputs are contiguous, whatever
+ * weight_channel is. */
 static int32_t weight(const me_ne16_job *job, int32_t k, int32_t tap, int32_t taps, int32_t c)
 {
     const int32_t bits = bits_of(job), eights = 2 / bytes_of_input(job);
@@ -134,13 +135,13 @@ static int8_t clipped(const me_ne16_job *job, int32_t y)
     return (int8_t)(y < low ? low : y > low + 255 ? low + 255 : y);
 }
 
-/* Place of a result of four bytes. */
+/* -> the address of a 4-byte result */
 static int32_t *word_of(const me_ne16_job *job, int32_t k, int8_t *y)
 {
     return (int32_t *)(void *)(y + (uint32_t)(k / 8) * job->y_group + k % 8 * 4);
 }
 
-enum { PIXELS = 64 }; /* of a block: a weight is unpacked once for all of them */
+enum { PIXELS = 64 }; /* weight of a block: unpacked once for all its pixels */
 
 typedef struct {
     int32_t pixels;
@@ -166,7 +167,7 @@ static void add_products(const block *of, const uint8_t *x, const int32_t *weigh
             sums[i] += x[of->x[i] + (uint32_t)c] * weights[c];
 }
 
-/* Sums wrap around. */
+/* Sums wrap around modulo 2^32. */
 static void add_wide_products(const block *of, const uint8_t *x, const int32_t *weights, int32_t count,
                               int32_t *sums)
 {

@@ -8,24 +8,25 @@
 
 #include <stdint.h>
 
-/* Fields of `config`. Activations are unsigned bytes, weights of b bits plus 2^(b - 1) in bit planes. */
+/* Fields of `config`. Activations are unsigned bytes. Weights have b bits with an offset of 2^(b - 1),
+ * stored as bit planes. */
 #define ME_NE16_WEIGHT_BITS(bits) ((uint32_t)(bits) - 1u)
-#define ME_NE16_WIDE_INPUT (1u << 3) /* activations of 16 bits: not with ME_NE16_DEPTHWISE or _LINEAR */
+#define ME_NE16_WIDE_INPUT (1u << 3) /* 16-bit activations; not with ME_NE16_DEPTHWISE or _LINEAR */
 #define ME_NE16_NORMALISE (1u << 4)
 #define ME_NE16_MODE (3u << 5)
-#define ME_NE16_DEPTHWISE (1u << 5) /* else 3x3, or: */
+#define ME_NE16_DEPTHWISE (1u << 5) /* without one of the following: 3x3 filters */
 #define ME_NE16_1X1 (2u << 5)
-#define ME_NE16_LINEAR (6u << 5) /* 1x1 of a pixel: below */
-#define ME_NE16_SCALE_BYTES(bytes) (((uint32_t)(bytes) / 2u) << 12) /* 1, 2 or 4 */
-#define ME_NE16_STREAM_IN (1u << 14) /* sums begin with what is at y: with ME_NE16_INT32 */
-#define ME_NE16_INT32 (2u << 21) /* results of four bytes, sums where they are not normalised */
+#define ME_NE16_LINEAR (6u << 5) /* 1x1 on a single pixel, see below */
+#define ME_NE16_SCALE_BYTES(bytes) (((uint32_t)(bytes) / 2u) << 12) /* bytes per scale: 1, 2 or 4 */
+#define ME_NE16_STREAM_IN (1u << 14) /* sums start from the values at y; only with ME_NE16_INT32 */
+#define ME_NE16_INT32 (2u << 21) /* 4-byte results; without ME_NE16_NORMALISE they are the sums */
 #define ME_NE16_SIGNED (1u << 23)
 #define ME_NE16_SHIFTS (1u << 24)
 #define ME_NE16_BIAS (1u << 25)
 
-/* x_pixel, x_row, y_pixel, y_row: bytes from pixel to pixel, row to row; y_group: from 8 results of four
- * bytes to the next. A channel's parameters: the sum
- * is multiplied by its scale, its bias is added, and the result is shifted right by its shift.
+/* x_pixel, x_row, y_pixel, y_row: byte strides of pixels and rows; y_group: byte stride of groups of
+ * eight 4-byte results. A channel's parameters: the sum is multiplied by its scale, its bias is added,
+ * and the result is shifted right by its shift.
  * last_*   of the last tile: (outputs << 16) | inputs, (rows << 16) | columns; 0 for a whole tile
  * tiles_*  numbers of tiles: of 32 outputs and 16 bytes of inputs, of 3 rows and 3 columns, packed likewise; depthwise
  *          jobs have as many outputs as inputs, 16 in a tile
@@ -43,14 +44,14 @@ typedef struct {
     uint32_t filter_mask, config;
 } me_ne16_job;
 
-/* For one core. Writes the registers of a job; a third job waits until the first has ended. Returns the number
- * of the job, to wait for it. */
+/* Called by one core. Writes the registers of a job; waits if two jobs are already queued. Returns the
+ * job's number, for me_ne16_wait. */
 int32_t me_ne16_program(const me_ne16_job *job);
 
 /* Starts the job whose registers were written, or queues it after the running one. */
 void me_ne16_trigger(void);
 
-/* Both. */
+/* Writes the registers of a job and starts it. Returns its number. */
 static inline int32_t me_ne16_start(const me_ne16_job *job)
 {
     const int32_t number = me_ne16_program(job);
@@ -58,13 +59,13 @@ static inline int32_t me_ne16_start(const me_ne16_job *job)
     return number;
 }
 
-/* Starts the job before the last one again, whose registers the engine still has. */
+/* Starts the job before the last one again; its registers are still in the engine. */
 int32_t me_ne16_start_again(const me_ne16_job *job);
 
-/* Returns when this job has ended. */
+/* Returns when job `number` has ended. */
 void me_ne16_wait(int32_t number);
 
-/* Whether it has ended, for a core that also waits for something else. */
+/* Whether job `number` has ended, for a core that also waits for another event. */
 int32_t me_ne16_has_ended(int32_t number);
 
 #endif

@@ -8,7 +8,7 @@
 
 static uint32_t tiles_of(int32_t n, int32_t size) { return (uint32_t)((n + size - 1) / size); }
 
-/* What is in the last tile; 0 for a whole one. */
+/* Elements in the last tile; 0 if it is full. */
 static uint32_t last_of(int32_t n, int32_t size) { return (uint32_t)(n % size); }
 
 void me_ne16_sums_job_of(const me_ne16_outputs *out, uint32_t config, me_ne16_job *job)
@@ -102,8 +102,8 @@ void me_ne16_finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end)
         me_xor_pieces(results, y, n, k, k, layer->unit_bytes, 0);
 }
 
-/* A run of 8 pixels more than whole tiles of 3x3 takes two tiles more (me_ne16_set_run), one of 9 more a
- * single one: such a job computes the pixel before it again. */
+/* Start of the job's first pixel. A run of 9 n + 8 pixels would take two more 3x3 tiles than 9 n
+ * (me_ne16_set_run), one of 9 n + 9 only one: such a job starts one pixel earlier and computes it again. */
 static int32_t start_of(const me_ne16_layer *layer, int32_t first, int32_t last)
 {
     return first > 0 && layer->in_run && (last - first) % 9 == 8 ? first - 1 : first;
@@ -113,8 +113,8 @@ static int32_t start_of(const me_ne16_layer *layer, int32_t first, int32_t last)
 volatile int32_t me_tiles_loaded ME_L1;
 #endif
 
-/* Numbers of the first jobs of two tiles in turns, which the tile before has started; NONE: it has not. Core 0
- * writes that of the next tile while others may still read that of their own. */
+/* Number of the first job of each of two alternating tiles if the tile before has started it, otherwise
+ * NONE. Two entries: core 0 writes the next tile's entry while other cores may still read their own. */
 enum { NONE = -1 };
 static int32_t started[2] ME_L1;
 static int32_t is_ready ME_L1; /* whether the operands of the next tile have come */
@@ -125,8 +125,9 @@ static int32_t end_of_job(const me_ne16_layer *layer, int32_t first)
     return end < layer->units ? end : layer->units;
 }
 
-/* The engine has a job when the last one of this tile, `running`, ends. Apart from the code that all tiles run; cores
- * other than 0 prepare the job. */
+/* Starts the next tile's first job, so that the engine is busy when this tile's last job, `running`, ends.
+ * Called by all cores: core 0 writes the job, the others prepare its operands. noinline, because not all
+ * tiles need it. */
 static __attribute__((noinline)) void start_next(const me_ne16_layer *layer, int32_t running)
 {
     int32_t *const number = started + (layer->next->number & 1);
@@ -151,7 +152,8 @@ static __attribute__((noinline)) void start_next(const me_ne16_layer *layer, int
         me_ne16_trigger();
 }
 
-/* The last job `running`, of units from `before` on, while the next tile's first waits after it. */
+/* Finishes a tile: `running` is its last job, which computes the units from `before` on. The next tile's
+ * first job may be queued after it. */
 static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before)
 {
     if (layer->next && layer->next->tile)

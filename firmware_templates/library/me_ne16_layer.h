@@ -8,7 +8,7 @@
 #include "me_ne16.h"
 #include "me_next_tile.h"
 
-/* Constants of outputs first_k .. first_k + k - 1 of a layer with all_k outputs.
+/* Constants of outputs [first_k, first_k + k) of a layer with all_k outputs.
  * parameters    all_k biases of 4 bytes, all_k scales of scale_bytes, all_k shifts of one byte; unused if
  *               results are sums
  * inputs        input channels
@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct me_ne16_layer me_ne16_layer;
 
-/* A job of units `first` to before `end` of a layer: rows, or pixels. */
+/* A job of units [first, end) of a layer: rows or pixels. */
 typedef void me_ne16_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 typedef void me_ne16_job_of_units(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job);
 typedef int32_t me_ne16_start_units(const me_ne16_layer *layer, int32_t first, int32_t end);
@@ -29,18 +29,21 @@ typedef int32_t me_ne16_start_units(const me_ne16_layer *layer, int32_t first, i
 /* Work of the cores during or after the tile's last jobs. */
 typedef void me_ne16_on_cores(const me_ne16_layer *layer);
 
-/* units of unit_bytes results from y on: first_units in the first job, at_a_time in each later one
+/* `units` units with unit_bytes bytes of results each, from y on: first_units in the first job,
+ * at_a_time in each later one
  * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); all jobs but the last are then whole tiles
  * job      makes the job of these units, from op and tile
- * start_others  called by core 0 after the start of that job: starts the other jobs of these units, at least one;
- *          returns the number of the last; 0: there are no others
- * prepare  called by all cores, of which 1 .. 7 prepare the job meanwhile; 0: nothing to prepare
- * finish   called by all cores after the job, before the next but one starts; 0: nothing to finish
- * beside   called by all cores once all jobs wait or run; 0: nothing to compute
+ * start_others  called by core 0 after it has started that job: starts the remaining jobs of these
+ *          units, at least one, and returns the number of the last; 0: one job per unit
+ * prepare  called by all cores; cores 1 .. 7 prepare the job's operands while core 0 writes the job; 0:
+ *          nothing to prepare
+ * finish   called by all cores after the job has ended and before the job after the next starts; 0:
+ *          nothing to finish
+ * beside   called by all cores when all jobs are queued or running; 0: nothing to compute
  * nine     results of nine pixels, if units are eight pixels in a run; otherwise 0
  * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8 and converted to uint8
  * table    of me_ne16_look_up: 256 entries, the first for -128
- * behind   called by all cores after the last job; 0: nothing to do
+ * behind   called by all cores after the last job has ended; 0: nothing to do
  * add, b, sums  of me_ne16_sum.h: parameters and addend of the sum with the results, and its destination
  * op, tile arguments of these functions
  * next     the layer of the next tile, whose first job may start before this one ends because its operands are
@@ -64,46 +67,46 @@ struct me_ne16_layer {
     me_ne16_job first;
 };
 
-/* The layers of the current and of the next tile, in turns. A kernel's <name>_layer builds one from its
- * arguments. */
+/* The layers of the current and of the next tile, used alternately. A kernel's <name>_layer fills one from
+ * its arguments. */
 extern me_ne16_layer me_ne16_layers[2];
 
-/* Adds the first job to a tile's layer: for the core that writes a kernel's arguments, while the other cores still
- * compute the tile before. */
+/* Writes the first job into a tile's layer. Called by the core that writes a kernel's arguments, while the
+ * other cores still compute the tile before. */
 void me_ne16_keep_first_job(me_ne16_layer *layer);
 
-/* Computes a layer, of all cores or of each core alone. Cores 0 .. 7 call it together. */
+/* Computes a layer. Cores 0 .. 7 call it together, with one shared layer or with a copy each. */
 void me_ne16_run(const me_ne16_layer *layer);
 
-/* Converts rows first .. end - 1 of c int8 values to uint8; a word shared by two rows belongs to the earlier
- * one. */
+/* Converts int8 rows [first, end) of c values to uint8. A word that two rows share belongs to the earlier
+ * row. */
 void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t first, int32_t end);
 
-/* The same for units that are rows of x. */
+/* As me_ne16_unsigned_rows, for layers whose units are rows of x. */
 void me_ne16_prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end);
 
-/* Looks up results in the layer's table. */
+/* Replaces the results of units [first, end) by their entries in the layer's table. */
 void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end);
 
-/* Copies eight results of `nine`, through the table if there is one. */
+/* Copies eight of the nine results in `nine` to y, through the table if there is one. */
 void me_ne16_finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end);
 
-/* A job of these outputs, without its pixels: int8 results, or sums of 32 bits.
+/* Sets up a job for these outputs; its pixels are set separately. Results are int8, or 32-bit sums.
  * config: ME_NE16_1X1, ME_NE16_DEPTHWISE, or 0 */
 void me_ne16_job_of(const me_ne16_outputs *outputs, uint32_t config, me_ne16_job *job);
 void me_ne16_sums_job_of(const me_ne16_outputs *outputs, uint32_t config, me_ne16_job *job);
 
-/* Gives a 1x1 job n pixels in a row, `step` bytes apart, of y_step bytes of results: three runs of them, which
- * overlap where n is no multiple of three. */
+/* Sets a 1x1 job to n pixels in a row, `step` bytes apart, with y_step bytes between results. The job has
+ * three runs of pixels, which overlap if n is not a multiple of 3. */
 void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step);
 
-/* Gives a 1x1 job pixels first .. end - 1 of a layer in a run, `step` bytes apart, and the addresses of their results.
- * Three runs of 3 pixels hold nine; for eight, two tiles of 3x3 would be needed: the engine computes a ninth pixel
- * and stores all nine in layer->nine. */
+/* Sets a 1x1 job to the pixels [first, end) of a layer, `step` bytes apart, and the address of their
+ * results. Three runs of 3 pixels hold nine. Eight pixels would need two 3x3 tiles, so the engine computes
+ * a ninth pixel and stores all nine in layer->nine. */
 void me_ne16_set_results(me_ne16_job *job, const me_ne16_layer *layer, int32_t first, int32_t end,
                          int32_t step);
 
-/* Gives a job an image of rows x columns results. reach: 2 for 3x3 jobs, 0 for 1x1 */
+/* Sets a job to an image of rows x columns results. reach: 2 for 3x3 jobs, 0 for 1x1 jobs */
 void me_ne16_set_image(me_ne16_job *job, int32_t rows, int32_t columns, int32_t reach);
 
 #endif

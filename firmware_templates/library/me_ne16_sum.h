@@ -8,8 +8,9 @@
 #include "me_elementwise.h"
 #include "me_ne16_layer.h"
 
-/* Adds to a layer whose units are contiguous in layer->y: y = me_add_s16 of its int8 results, which are a, and of b.
- * b, y: int8 or int16, as `add` has them, shaped as the results; y may be layer->y if it is int8 */
+/* Makes a layer whose results are contiguous in layer->y also compute y = me_add_s16(a = its int8 results,
+ * b). b, y: int8 or int16 as `add` specifies, in the shape of the results; y may be layer->y if it is
+ * int8. */
 void me_ne16_add_another(me_ne16_layer *layer, const me_add_s16_params *add, const int8_t *b, int8_t *y);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* tile     data of the next tile that the kernel needs; 0: the kernel does not start it
+/* the next tile's data that the kernel needs to start it; 0: the kernel does not start it
  * number   index of the tile in the run
  * follows  whether the tile before may have started this one */
 typedef struct {
@@ -17,7 +17,7 @@ typedef struct {
 
 #ifdef ME_GAP9
 
-extern volatile int32_t me_tiles_loaded; /* index of the last tile whose operands have arrived */
+extern volatile int32_t me_tiles_loaded; /* index of the last tile whose operands have been loaded */
 
 static inline int32_t me_is_loaded(const me_next_tile *next)
 {

@@ -5,7 +5,7 @@
 
 #include "xpulp.inc"
 
-/* four bytes become their entries */
+/* replaces four bytes by their table entries */
 .macro looked_up b0, b1, b2, b3
     .irp b, \b0, \b1, \b2, \b3
     p_lb_at \b, \b, a0

@@ -9,11 +9,11 @@
 
 #include "me_math.h"
 
-/* At any address, fastest if aligned; words >= 1, y may be x. zero: address of the entry for 0, so that zero[-128]
- * is the first entry */
+/* Looks up 4 * words bytes, words >= 1, at any address; fastest if aligned; y may be x. zero: address of
+ * the entry for 0, so that zero[-128] is the first entry. */
 void me_table_words(const int8_t *zero, const int8_t *x, int8_t *y, int32_t words);
 
-/* n single bytes; y may be x */
+/* looks up n single bytes; y may be x */
 static inline void me_table_row(const int8_t *table, const int8_t *x, int8_t *y, int32_t n)
 {
     const int32_t words = n / 4;

@@ -7,8 +7,9 @@
 
 #include <stdint.h>
 
-/* words >= 0, packed as described in me_unpack_words.h, at addresses aligned to 4, without overlap.
- * Cores 0 .. 7 share the work; all `cores` (8, or 9 if the control core calls the kernel too) wait for it. */
+/* Unpacks words >= 0 words, packed as described in me_unpack_words.h, at addresses aligned to 4, without
+ * overlap. Cores 0 .. 7 share the work. A barrier of all `cores` cores follows: 8, or 9 if the control
+ * core calls the kernel too. */
 void me_unpack_s4(const int8_t *packed, int8_t *to, int32_t words, int32_t cores);
 void me_unpack_s2(const int8_t *packed, int8_t *to, int32_t words, int32_t cores);
 

@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-/* words >= 0 of packed weights; both addresses are aligned to 4. Byte i of a packed word holds weights i, i + 4, ..
- * of the 8 or 16 unpacked ones, the first in its lowest bits. */
+/* Unpacks words >= 0 words of packed weights; both addresses are aligned to 4. Byte i of a packed word
+ * holds weights i, i + 4, .. of the 8 or 16 unpacked weights, the first in its lowest bits. */
 void me_unpack_words_s4(const int8_t *packed, int8_t *to, int32_t words);
 void me_unpack_words_s2(const int8_t *packed, int8_t *to, int32_t words);
 

@@ -30,8 +30,8 @@ me_function me_unsigned_words
     ret
 me_end me_unsigned_words
 
-/* a0 x, a1 y, a2 pieces, a3 bytes, a4 x_step, a5 y_step, a6 word; the last words of a piece overlap those before
- * where its bytes are no whole words */
+/* a0 x, a1 y, a2 pieces, a3 bytes, a4 x_step, a5 y_step, a6 word. If `bytes` is not a multiple of 4, the
+ * last word of a piece overlaps the one before. */
 me_function me_xor_pieces
     addi t0, a3, -4
     bltz t0, .Lpieces_bytes
