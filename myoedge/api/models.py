@@ -175,7 +175,7 @@ def _built(
 ) -> Build:
     """Run all stages of a build and write its folder; errors about the folder are raised first."""
     from myoedge.building.finished_build import finished_build
-    from myoedge.building.pipeline import checked_inputs
+    from myoedge.building.model_inputs import checked_inputs
     from myoedge.system.folder import check_output, write_folder
 
     if output is not None:

@@ -202,7 +202,7 @@ def make_contents(
 
     plan, stream, name = build_plan.plan, build_plan.stream, quantized.model.name
     network = quantized.network
-    golden = {key: x[0] for key, x in quantized.data.inputs.items()}
+    golden = {key: x[0] for key, x in quantized.samples.given.inputs.items()}
     integers = quantized_inputs(network, golden)
     values = run_int(network.steps, network.constants, integers)
     last = last_run(build_plan, quantized, request, (integers, values))
@@ -234,7 +234,7 @@ def _adaptation(
 ) -> Adaptation | None:
     if request.adapt is None:
         return None
-    calibration = quantized.parts.calibration
+    calibration = quantized.samples.learn
     return adaptation_of(request.adapt, build_plan.plan, calibration, build_plan.stream)
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from myoedge.building.config import find
 from myoedge.building.energy import coefficients
 from myoedge.building.layer_rules import engine_integers
-from myoedge.building.model_inputs import ModelInputs
-from myoedge.building.pipeline import run_quantize, stage_key
-from myoedge.building.pipeline_options import Options, timed
+from myoedge.building.model_inputs import ModelInputs, stage_key
+from myoedge.building.pipeline import run_quantize
+from myoedge.building.pipeline_options import Options
 from myoedge.building.request import BuildRequest
+from myoedge.building.stage_table import timed
 from myoedge.building.stages import reused
 from myoedge.building.stream_rate import TOO_LARGE
 from myoedge.errors import MyoedgeError, Notice

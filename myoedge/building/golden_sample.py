@@ -32,7 +32,7 @@ def last_run(
     stream, table = build_plan.stream, request.frames
     if stream is None or table is None:
         return whole
-    golden = {name: x[0] for name, x in quantized.data.inputs.items()}
+    golden = {name: x[0] for name, x in quantized.samples.given.inputs.items()}
     from myoedge.codegen.known_answer import sample_run
 
     run = sample_run(stream, golden)
@@ -47,11 +47,11 @@ def golden_files(
     """Return the golden sample's files (integer inputs, expected outputs) and the digests of the
     calibration samples."""
     graph = quantized.network.graph
-    real = {name: x[0] for name, x in quantized.data.inputs.items()}
+    real = {name: x[0] for name, x in quantized.samples.given.inputs.items()}
     inputs = {**real, **{f"{name}.q": x for name, x in integers.items()}}
     floats, outputs = every_value(graph, real), dict[str, Array]()
     for name, shown in zip(graph.outputs, graph.output_names, strict=True):
         outputs |= {shown: floats[name], f"{shown}.q": values[name]}
-    known = described(quantized.model, quantized.data)
+    known = described(quantized.model, quantized.samples.given)
     kept = {CALIBRATION: npz(known)} if known else {}
     return {"golden/input.npz": npz(inputs), "golden/output.npz": npz(outputs), **kept}

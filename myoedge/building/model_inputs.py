@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from myoedge.building.config import FILE, Found
+from myoedge.building.config import FILE, Found, find
+from myoedge.building.config_tables import ModelTable, TestTable
 from myoedge.building.labelled import test_set_in
 from myoedge.building.loading import (
     WHOLE,
@@ -21,22 +21,23 @@ from myoedge.building.loading import (
     model_key,
     on_chip,
 )
+from myoedge.building.options import with_settings
+from myoedge.building.pipeline_options import Options, holdout_share, observers_of
 from myoedge.building.stages import key
 from myoedge.errors import MyoedgeError, set_in
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.file_refusals import missing
 from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.quantization import no_samples, samples
+from myoedge.quantization.holdout import Samples, samples_by_purpose
 from myoedge.quantization.recordings.reading import OF_TEST, Reading, no_labels
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import is_function, read
 from myoedge.quantization.samples import Data, Given
 
-if TYPE_CHECKING:
-    from myoedge.building.pipeline_options import Options
-
-
 NAMED = "myoedge build model.pt2 --calib calib.npz"
+_FROM_FILES = ("model", "calib", "test", "factory", "config")  # files, whose content counts
+_NO_VALUES = (*_FROM_FILES, "examine", "planned_cycles", "keeps", "say", "progress", "ctc")
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ class ModelInputs:
         network = self.model if self.file_key is None else self.file_key
         return key("inputs", network, self.given, "random" if is_random(self.calib) else "")
 
-    def prepared(self, options: Options) -> tuple[Model, Data]:
-        """Return the network ready for quantisation, and its samples.
+    def prepared(self, options: Options) -> tuple[Model, Samples]:
+        """Return the network ready for quantisation, and its samples by purpose.
 
         Errors: as load_model, check_work, options.examine and _samples.
         """
@@ -130,7 +131,9 @@ class ModelInputs:
         graph = options.examine(self.model.graph)
         graph = on_chip(graph, options.chip, stream=options.stream)
         model = replace(self.model, graph=graph)
-        return model, self._samples(model)
+        data, share = self._samples(model), holdout_share(options)
+        test = self.test_set(model, data)
+        return model, samples_by_purpose(data, share, test, most=options.samples or 1)
 
     def _samples(self, model: Model) -> Data:
         """Return the given samples, otherwise the archive's example inputs; random samples if the
@@ -148,6 +151,28 @@ class ModelInputs:
         if model.examples is None:
             raise no_samples.none_given(model.graph)
         return samples.from_examples(model.graph, model.examples)
+
+
+def checked_inputs(options: Options) -> tuple[Options, ModelInputs]:
+    """Check the options together with myoedge.toml, then read the model file and the samples."""
+    found = find(options.config)
+    options = with_settings(options, found.settings)
+    observers_of(options)
+    holdout_share(options)
+    return options, model_inputs(options, found)
+
+
+def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) -> str | None:
+    """Return the cache key of a stage's result for these options, model file, samples and `more`;
+    None: no caching."""
+    if options.decided_by is None or inputs.key is None:
+        return None
+    settings = find(options.config).settings
+    calib = replace(settings.calib, data=None)  # replaced by the samples themselves
+    budget = replace(settings.budget, latency=None)  # affects no integer
+    settings = replace(settings, calib=calib, test=TestTable(), budget=budget, model=ModelTable())
+    values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in _NO_VALUES}
+    return key(stage, inputs.key, settings, values, *more)
 
 
 def model_inputs(options: Options, found: Found) -> ModelInputs:

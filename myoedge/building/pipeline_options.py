@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options and intermediate results of the pipeline, and the time of its stages."""
+"""Options and intermediate results of the pipeline."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from myoedge.building.loading import Model
 from myoedge.building.options import QuantizeOptions
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.graph.ir import Graph
 from myoedge.operators.engine_choice import AUTO
 from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.fidelity import Fidelity
-from myoedge.quantization.holdout import Split
-from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.moves.observer import METHODS_TRIED
@@ -64,24 +59,6 @@ class Options(QuantizeOptions):
         return cls(**(values | limits))
 
 
-# Stages of a build in order: "evaluate" with labels, "simulate" for a chip. `quantize` has
-# the first four.
-STAGES = ("load", "quantise", "measure", "evaluate", "plan", "emit", "simulate", "check")
-QUANTIZE_STAGES = STAGES[:4]
-
-
-@contextmanager
-def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None]:
-    """Context manager that reports the name of a stage, and adds its duration to times_s[stage].
-
-    say   progress callback
-    """
-    say(stage)
-    began = time.perf_counter()
-    yield
-    times_s[stage] = times_s.get(stage, 0.0) + time.perf_counter() - began
-
-
 @dataclass(frozen=True)
 class Integers:
     """The part of Quantized that takes long to compute and is cached.
@@ -98,22 +75,6 @@ class Integers:
     warnings: tuple[Notice, ...]
     observers_db: Mapping[str, float]
     choices: tuple[TriedMove, ...]
-
-
-@dataclass(frozen=True)
-class Quantizing:
-    """Inputs of the quantisation of a network.
-
-    model     the network
-    data      all samples
-    parts     calibration and held-out samples
-    times_s   stage -> seconds so far
-    """
-
-    model: Model
-    data: Data
-    parts: Split
-    times_s: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)

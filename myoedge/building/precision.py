@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The precision search for the SQNR goals of [budget] and --accurate."""
+"""The stage "measure": the precision search for the SQNR goals of [budget] and --accurate."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
+from myoedge.building.pipeline_options import Chosen, Integers, Options
 from myoedge.building.quantities import decibels
+from myoedge.building.quantized import Known, raise_first
+from myoedge.building.warning_rules import warned
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
+from myoedge.operators.interpreter import one_blas_thread
+from myoedge.quantization.few_bits import weight_noise
 from myoedge.quantization.fidelity import Fidelity
+from myoedge.quantization.holdout import HELD_OUT, Samples, measured
+from myoedge.quantization.left_ranges import beyond_ranges
+from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import (
     ACCURATE_DB,
@@ -19,10 +28,12 @@ from myoedge.quantization.search.goal import (
     UNLIMITED,
     Goal,
 )
+from myoedge.quantization.search.moves.inner import with_inner_tensors
 from myoedge.quantization.search.moves.int16 import REMEDY
 from myoedge.quantization.search.search import search
 from myoedge.quantization.search.state import Design, SearchState, TriedMove, Workshop
-from myoedge.quantization.sqnr import ROUNDED_DB
+from myoedge.quantization.sqnr import ROUNDED_DB, measure
+from myoedge.system.progress import purpose
 
 MOST_SEARCHES = 3  # searches: the default, for the budget, and for the loss on other samples
 
@@ -183,3 +194,69 @@ def _searched(
         state, moves = search(workshop, state, one, start.network)
         tried += moves
     return state, tried
+
+
+# --- the stage ------------------------------------------------------------------------------------
+
+
+@one_blas_thread()
+def searched(options: Options, samples: Samples, chosen: Chosen) -> Integers:
+    """Search the precision of every tensor; return the quantised network with its SQNR and the
+    sources of its noise. It is the stage "measure"."""
+    found, observers_db = _reached(options, samples, chosen)
+    network = found.network
+    with purpose("sources of noise"):
+        fidelity = with_sources(network, found.fidelity, samples.judge.inputs)
+    judged = None if samples.held_out is None else measured(samples.judge).inputs
+    known = Known(network=network, fidelity=fidelity, data=samples.learn, judged=judged)
+    told = warned(replace(known, role=HELD_OUT), "ranges")
+    warnings = (*network.warnings, *told)
+    raise_first(options.strict, warnings)
+    tried = (*chosen.tried, *found.tried)
+    return Integers(network, fidelity, (*chosen.warnings, *warnings), observers_db, tried)
+
+
+def _reached(
+    options: Options, samples: Samples, chosen: Chosen
+) -> tuple[Reached, Mapping[str, float]]:
+    """Return the result of the precision search, and observer -> SQNR of the worst output in dB if
+    there are several observers."""
+    workshop, judge = chosen.workshop, partial(_judged, samples=samples)
+    if options.reuse is not None:  # keep the older build's choices
+        network = chosen.network.engined
+        return Reached(network, judge(network)), {}
+    start = workshop.measured(chosen.network)
+    goal = replace(
+        chosen.goal,
+        floor=weight_noise(start.network.cores, workshop.bench.samples),
+        planned_cycles=_planned_cycles(options, chosen, start.network.engined),
+    )
+    observers_db = {x.method: start.measured.worst_db for x in workshop.observers[:1]}
+    start, wider = with_inner_tensors(workshop, start, goal)
+    found = reach(workshop, start, goal, chosen.needs, judge)
+    found = replace(found, tried=(*wider, *found.tried))
+    if found.design is not None and not found.design.graph.has_fake_quantized:
+        others = beyond_ranges(workshop, found.design)
+        found = replace(found, fidelity=found.fidelity.within(others))
+    return found, observers_db if len(workshop.observers) > 1 else {}
+
+
+def _planned_cycles(
+    options: Options, chosen: Chosen, network: QuantGraph
+) -> Callable[[QuantGraph], float] | None:
+    """Return the function network -> planned cycles.
+
+    If weight bits were chosen for L2 or energy, it returns infinity for networks that exceed this
+    budget.
+    """
+    keeps, cycles = options.keeps, options.planned_cycles
+    if keeps is None or cycles is None or not chosen.tried or not keeps(network):
+        return cycles
+    return lambda network: cycles(network) if keeps(network) else math.inf
+
+
+def _judged(network: QuantGraph, samples: Samples) -> Fidelity:
+    """Measure SQNR on the held-out samples, or on the calibration samples if none are held out."""
+    judged = measured(samples.judge)
+    with purpose("SQNR of every layer"):
+        return measure(network, judged.inputs).of_samples(judged.numbers)

@@ -13,10 +13,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import activation, node_rows, unique_names
 from myoedge.quantization import holdout
-from myoedge.quantization.calibrate import Samples
+from myoedge.quantization.calibrate import InputArrays
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity
-from myoedge.quantization.holdout import Split
+from myoedge.quantization.holdout import Samples
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.state import TriedMove
@@ -37,13 +37,12 @@ class Quantized(Tabular):
     """A quantised network with its SQNR and accuracy.
 
     model          the float network
-    data           all samples
+    samples        its samples, by purpose
     network        the quantised network
     fidelity       its SQNR
     warnings       such as constant layers and constant calibration inputs
     times_s        seconds by stage
     older          network of an older build whose integers unchanged layers have; None without one
-    parts          calibration samples, and those on which `fidelity` was measured
     observers_db   observer -> SQNR of the worst output in dB, on calibration samples
     choices        moves tried to reach the SQNR goal
     accurate       whether the goal was 30 dB at every output, regardless of cycles
@@ -51,13 +50,12 @@ class Quantized(Tabular):
     """
 
     model: Model = field(repr=False)
-    data: Data = field(repr=False)
+    samples: Samples = field(repr=False)
     network: QuantGraph = field(repr=False)
     fidelity: Fidelity = field(repr=False)
     warnings: tuple[Notice, ...]
     times_s: Mapping[str, float] = field(repr=False)
     older: QuantGraph | None = field(repr=False)
-    parts: Split = field(repr=False)
     observers_db: Mapping[str, float] = field(default_factory=dict)
     choices: tuple[TriedMove, ...] = ()
     accurate: bool = False
@@ -115,8 +113,8 @@ class Quantized(Tabular):
             self.fidelity,
             self.evaluation,
             params=self.model.params,
-            judged_on=self.parts.judged_on,
-            holdout=holdout.describe(self.parts),
+            judged_on=self.samples.judged_on,
+            holdout=holdout.describe(self.samples),
             observers_db=self.observers_db,
             choices=self.choices,
             accurate=self.accurate,
@@ -134,7 +132,7 @@ class Quantized(Tabular):
 
     def _card(self) -> Card:
         rows = self.rows()
-        calibration, judged = self.network.calibration, self.parts.judged_on
+        calibration, judged = self.network.calibration, self.samples.judged_on
         facts = (
             ("SQNR", fidelity.sqnr(self.sqnr())),
             ("SQNR of", wording.several(len(self.fidelity.real), f"{judged} sample")),
@@ -178,7 +176,7 @@ class Known:
     time_axes: Collection[int] = ()
     network: QuantGraph = UNKNOWN
     fidelity: Fidelity = UNKNOWN
-    judged: Samples | None = None
+    judged: InputArrays | None = None
     role: str = ""
     evaluation: Evaluation | None = None
     described: Mapping[str, Array] = UNKNOWN

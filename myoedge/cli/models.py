@@ -37,7 +37,7 @@ def build(terminal: Terminal, **options: Any) -> None:
     """
     from myoedge import api
     from myoedge.building.applications import find_application
-    from myoedge.building.pipeline_options import STAGES
+    from myoedge.building.stage_table import STAGES
     from myoedge.extension import load
     from myoedge.reports.text import print_report
 
@@ -67,7 +67,7 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     of build --engine cores.
     """
     from myoedge import api
-    from myoedge.building.pipeline_options import QUANTIZE_STAGES
+    from myoedge.building.stage_table import QUANTIZE_STAGES
 
     with stage_progress(terminal, stages=QUANTIZE_STAGES) as progress:
         quantized = api.quantize(**options, say=progress.stage)

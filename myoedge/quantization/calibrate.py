@@ -74,17 +74,17 @@ class Calibration:
     unseen: Points = field(default_factory=dict, repr=False)
 
 
-Samples = Mapping[str, Array]  # input name -> floats or integers [samples, *input shape]
+InputArrays = Mapping[str, Array]  # input name -> floats or integers [samples, *input shape]
 
 
-def each_sample(samples: Samples) -> Iterator[dict[str, Array]]:
+def each_sample(samples: InputArrays) -> Iterator[dict[str, Array]]:
     """Yield the samples one by one, as inputs of run_float."""
     count = len(next(iter(samples.values())))
     each = ({name: values[i] for name, values in samples.items()} for i in range(count))
     return counted(each, count, "samples")
 
 
-def digest(samples: Samples) -> str:
+def digest(samples: InputArrays) -> str:
     """Return the sha256 of the samples' names, shapes and values."""
     sha = hashlib.sha256()
     for name, values in sorted(samples.items()):
@@ -122,7 +122,7 @@ class TensorStatistics:
         return _least_squares(self.histograms[name], span)
 
 
-def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatistics:
+def observe(graph: Graph, samples: InputArrays, *, histograms: bool) -> TensorStatistics:
     """Run the float network over the samples and collect statistics of all tensors.
 
     histograms   whether to run it a second time for histograms
@@ -173,7 +173,7 @@ def _has_bins(span: Range) -> bool:
 
 def calibrations(
     graph: Graph,
-    samples: Samples,
+    samples: InputArrays,
     observers: Sequence[Observer],
     source: str,
     overrides: Mapping[str, Observer] | None = None,
@@ -229,7 +229,7 @@ def read_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
 
 def calibrate(
     graph: Graph,
-    samples: Samples,
+    samples: InputArrays,
     observer: Observer,
     source: str,
     overrides: Mapping[str, Observer] | None = None,
@@ -238,7 +238,7 @@ def calibrate(
     return calibrations(graph, samples, [observer], source, overrides)[0]
 
 
-def _ends(graph: Graph, samples: Samples) -> dict[str, list[Range]]:
+def _ends(graph: Graph, samples: InputArrays) -> dict[str, list[Range]]:
     """Return the range of every tensor on each sample."""
     ends: dict[str, list[Range]] = {}
     for sample in each_sample(samples):
@@ -299,14 +299,14 @@ def _least_squares(histogram: Array, span: Range) -> Range:
     return float(lows[best]), float(highs[best])
 
 
-def subsample_evenly(samples: Samples, count: int) -> Samples:
+def subsample_evenly(samples: InputArrays, count: int) -> InputArrays:
     """Select at most `count` samples, evenly spaced."""
     given = len(next(iter(samples.values())))
     at = np.unique(np.linspace(0, given - 1, count).astype(int))
     return {name: values[at] for name, values in samples.items()}
 
 
-def constant_inputs(graph: Graph, samples: Samples) -> Sequence[str]:
+def constant_inputs(graph: Graph, samples: InputArrays) -> Sequence[str]:
     """Return the names of inputs whose values are equal in all samples, so that they have no
     range."""
     given = {name: samples[name] for name in graph.inputs}

@@ -22,7 +22,7 @@ from myoedge.operators.recurrent.calibrated import (
     rounded_bits,
     step_attrs,
 )
-from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
+from myoedge.quantization.calibrate import InputArrays, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.scales import QuantGraph
 
@@ -36,7 +36,7 @@ ATTRIBUTES = {
 Layers = Mapping[str, Node]  # by the name of the gates node: one node per layer and direction
 
 
-def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = None) -> Graph:
+def with_cell_steps(graph: Graph, samples: InputArrays, older: QuantGraph | None = None) -> Graph:
     """Return the graph with finer quantisation steps for LSTMs whose ranges over the samples are
     small, and those with the least noise for a c or gate sums that exceed the default range; the
     graph itself if the default steps suffice.
@@ -75,7 +75,7 @@ def _layers(graph: Graph) -> Layers:
     return found
 
 
-def _reaches(graph: Graph, samples: Samples, layers: Layers) -> dict[str, Reach]:
+def _reaches(graph: Graph, samples: InputArrays, layers: Layers) -> dict[str, Reach]:
     found: dict[str, Reach] = {}
     for sample in each_sample(samples):
         values = float_values(graph, sample)
@@ -86,7 +86,7 @@ def _reaches(graph: Graph, samples: Samples, layers: Layers) -> dict[str, Reach]
 
 
 def _rounded_bits(
-    graph: Graph, samples: Samples, layers: Layers, reaches: Mapping[str, Reach]
+    graph: Graph, samples: InputArrays, layers: Layers, reaches: Mapping[str, Reach]
 ) -> dict[str, dict[str, int]]:
     """Return the fraction bits of c and of gate sums with the least noise, for LSTMs whose values
     exceed the default ranges."""
@@ -104,7 +104,7 @@ def _rounded_bits(
     return found
 
 
-def _joined_values(graph: Graph, samples: Samples, names: Iterable[str]) -> dict[str, Array]:
+def _joined_values(graph: Graph, samples: InputArrays, names: Iterable[str]) -> dict[str, Array]:
     """Return the float values of gates [T, N, 4H] and states [N, H], all samples along N."""
     found: dict[str, list[Array]] = {name: [] for name in names}
     for sample in each_sample(samples):

@@ -15,7 +15,7 @@ from myoedge.numerics.element_type import INT8
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.numerics.weight_rounding import Moments, rounded_rows
 from myoedge.operators.base import OPS
-from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
+from myoedge.quantization.calibrate import InputArrays, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import judged, rows_of
 from myoedge.quantization.layer_rules import LayerRule, weight_bits
@@ -27,7 +27,7 @@ BLOCK_TAPS = 1024  # columns of weights that compensate each other's rounding er
 INT8_STEPS = 255.0  # int8 steps in a range of activations
 
 
-def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) -> Graph:
+def with_few_bits(graph: Graph, samples: InputArrays, rules: Sequence[LayerRule]) -> Graph:
     """Return the graph with low-bit integers for the weights that a rule sets below 8 bits.
 
     samples   calibration samples, on which the rounding error is minimised
@@ -38,7 +38,7 @@ def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) ->
     return with_rounded_weights(graph, samples, {node.name: bits[node.name] for node in few})
 
 
-def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]) -> Graph:
+def with_rounded_weights(graph: Graph, samples: InputArrays, bits: Mapping[str, int]) -> Graph:
     """Return the graph with the weights of some layers rounded to minimise the layers' errors on
     the samples.
 
@@ -55,7 +55,7 @@ def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]
     return graph.with_formats(formats)
 
 
-def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
+def weight_noise(network: QuantGraph, samples: InputArrays) -> dict[str, float]:
     """Return the noise power due to low-bit weights alone, relative to the signal, by measured
     tensor; {} without such weights."""
     graph = network.graph
@@ -111,7 +111,9 @@ def weight_of(node: Node) -> str:
 Sums = list[list[Moments]]
 
 
-def weight_input_moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str, Sums]:
+def weight_input_moments(
+    graph: Graph, samples: InputArrays, nodes: Sequence[Node]
+) -> dict[str, Sums]:
     """Return weight tensor -> second moments, over the samples, of the input vectors that it is
     multiplied by."""
     sums: dict[str, Sums] = {}

@@ -11,7 +11,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import rounded
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import stated_node
-from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.quantization.calibrate import InputArrays, each_sample
 from myoedge.quantization.fidelity import Fidelity, Noise
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import judged, rows_of
@@ -22,7 +22,7 @@ MAX_SAMPLES = 4  # samples on which the sources are determined
 MOST = 0.5  # fraction of a layer's noise that an operand has to cause
 
 
-def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelity:
+def with_sources(q: QuantGraph, fidelity: Fidelity, samples: InputArrays) -> Fidelity:
     """Return a copy of `fidelity` with noise sources: for the weakest layer and all layers below
     WEAK_DB, the tensor that causes most of the noise."""
     known = {name: db for name, db in fidelity.local.items() if db is not None}
@@ -34,7 +34,7 @@ def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelit
     return replace(fidelity, sources=noise_sources(q, names, few))
 
 
-def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict[str, str]:
+def noise_sources(q: QuantGraph, names: Iterable[str], samples: InputArrays) -> dict[str, str]:
     """Return layer -> tensor that causes most of its noise: an operand whose rounding causes at
     least half, otherwise the layer's own result."""
     steps = {step.node.name: step for step in q.steps}

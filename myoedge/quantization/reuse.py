@@ -12,7 +12,7 @@ from myoedge.graph.ir import Graph, Node, plain
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
-from myoedge.quantization.calibrate import Samples
+from myoedge.quantization.calibrate import InputArrays
 from myoedge.quantization.formats import operand_names, tables_apart, with_tables_apart
 from myoedge.quantization.joins import copied_parts, with_copies
 from myoedge.quantization.layer_rules import LayerRule
@@ -39,7 +39,7 @@ def inherit_params(
     graph: Graph,
     old: QuantGraph,
     rules: tuple[LayerRule, ...],
-    samples: Samples,
+    samples: InputArrays,
     time_axes: Mapping[str, int] = NO_AXES,
 ) -> Graph:
     """Return the graph with the quantisation parameters of an earlier build in unchanged layers.
@@ -89,7 +89,9 @@ def _is_unchanged(
     return any(equal(way(graph, node, old.params, rules), before) for way in ways)
 
 
-def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[str, int]) -> Graph:
+def _in_form_of(
+    old: Graph, graph: Graph, samples: InputArrays, time_axes: Mapping[str, int]
+) -> Graph:
     """Return the graph with the changes that the earlier build made to its own graph: copies,
     equalization, separate tables, exponential formats."""
     graph = with_copies(graph, copied_parts(old))

@@ -20,7 +20,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE, integer_step, run_int, run_int_batch
 from myoedge.operators.turns import has_loops
 from myoedge.quantization.accuracy import class_axis
-from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.quantization.calibrate import InputArrays, each_sample
 from myoedge.quantization.fidelity import Fidelity, Interval, Noise, OutputFidelity, interval_db
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import operand_names
@@ -129,7 +129,7 @@ class _Sums:
         noise.add_judged(judged(self.rows, name, real), real_values(self.q, name, integers))
 
 
-def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:
+def measure(q: QuantGraph, samples: InputArrays, *, layers: bool = True) -> Fidelity:
     """Run the samples in floats and integers and return the SQNR of all tensors.
 
     layers   whether to measure all tensors, not only the outputs
@@ -138,7 +138,7 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
 
 
 def measure_each(
-    networks: Sequence[QuantGraph], samples: Samples, *, layers: bool = False
+    networks: Sequence[QuantGraph], samples: InputArrays, *, layers: bool = False
 ) -> list[Fidelity]:
     """Return the SQNR of several quantised versions of one float network, which is run only once.
 
@@ -156,7 +156,7 @@ def measure_each(
     return [_fidelity(sums, reals) for sums in every]
 
 
-def integer_runs(q: QuantGraph, samples: Samples) -> Iterator[dict[str, Array]]:
+def integer_runs(q: QuantGraph, samples: InputArrays) -> Iterator[dict[str, Array]]:
     """Yield the integers of all tensors for each sample; with loops, whose calls are many and
     small, the samples are computed in batches."""
     rows = (dict(zip(samples, row, strict=True)) for row in zip(*samples.values(), strict=True))

@@ -16,7 +16,7 @@ from myoedge.numerics.pointwise import FLOAT_MAX
 from myoedge.numerics.quant_params import QuantParams, dequantize
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.turns import IN_LOOPS
-from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.quantization.calibrate import InputArrays, each_sample
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range
 from myoedge.quantization.scales import QuantGraph
@@ -41,7 +41,7 @@ class Unseen:
     samples: int
 
 
-def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
+def unseen_values(q: QuantGraph, samples: InputArrays) -> Unseen | None:
     """Return the first tensor that saturates on samples, far outside the calibrated range; None if
     there is none."""
     seen, reached, count = q.calibration.seen, dict[str, Range](), 0
@@ -56,7 +56,7 @@ def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
     return None if first is None else Unseen(first, seen[first], reached[first], count)
 
 
-def saturated_branch(q: QuantGraph, samples: Samples) -> tuple[str, Range, Range] | None:
+def saturated_branch(q: QuantGraph, samples: InputArrays) -> tuple[str, Range, Range] | None:
     """Return (tensor, range over the calibration samples, values) of the first tensor that is far
     from the float network's in branches that no calibration sample takes, as values in them
     saturate; None if there is none.

@@ -64,12 +64,12 @@ def test_the_first_build_after_init_reads_the_recording_right(
     assert written["stream"]["rate"] == 200
     assert written["calib"]["scale"] == 0.01
     quantized = myoedge.quantize("model.pt2")
-    (x,) = quantized.data.inputs.values()
-    assert quantized.data.labels is not None
+    (x,) = quantized.samples.given.inputs.values()
+    assert quantized.samples.given.labels is not None
     order = ["fist", "rest", "open"] if name != "session.csv" else ["fist", "open", "rest"]
     classes = np.array([order.index(x) for x in NAMES[::10]])
     np.testing.assert_allclose(x[:, 0], WINDOWS * 0.01, rtol=1e-5)
-    np.testing.assert_array_equal(quantized.data.labels, classes)
+    np.testing.assert_array_equal(quantized.samples.given.labels, classes)
     if name == "session.csv":
         assert written["calib"]["label"] == "Gesture"
         assert written["calib"]["columns"] == ["A (µV)", "B (µV)", "C (µV)", "D (µV)"]

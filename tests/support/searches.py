@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from myoedge.graph.ir import Graph
 from myoedge.plan.l1.layer_kernels import layer_cycles
-from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
+from myoedge.quantization.calibrate import Calibration, InputArrays, Observer, calibrate
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.bench import Bench
@@ -23,14 +23,14 @@ MINMAX = (Observer(),)
 
 def workshop_of(
     graph: Graph,
-    samples: Samples,
+    samples: InputArrays,
     observers: Sequence[Observer] = MINMAX,
     cycles: Cycles = CYCLES,
     on_engines: Callable[[QuantGraph], QuantGraph] = lambda network: network,
     rules: Sequence[LayerRule] = (),
 ) -> Workshop:
     def calibrated(
-        graph: Graph, observers: Sequence[Observer], given: Samples | None = None
+        graph: Graph, observers: Sequence[Observer], given: InputArrays | None = None
     ) -> list[Calibration]:
         return [calibrate(graph, given or samples, each, "test") for each in observers]
 

@@ -12,7 +12,7 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
-from myoedge.quantization.calibrate import Observer, Samples, calibrate
+from myoedge.quantization.calibrate import InputArrays, Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.moves.equalize import equalized
@@ -36,12 +36,12 @@ def separable(act: nn.Module) -> nn.Module:
     return model
 
 
-def given(graph: Graph, seed: int = 3) -> Samples:
+def given(graph: Graph, seed: int = 3) -> InputArrays:
     x = np.random.default_rng(seed).standard_normal((64, 1, 8, 6, 6))
     return {graph.inputs[0]: x.astype(np.float32)}
 
 
-def decibels(graph: Graph, samples: Samples) -> float:
+def decibels(graph: Graph, samples: InputArrays) -> float:
     network = quantize_graph(graph, calibrate(graph, samples, Observer(), "test"))
     found = measure(network, samples, layers=False).worst_db
     assert found is not None
@@ -127,7 +127,7 @@ class Branch(nn.Module):
         return self.body(x)
 
 
-def images(graph: Graph, seed: int) -> Samples:
+def images(graph: Graph, seed: int) -> InputArrays:
     x = np.random.default_rng(seed).standard_normal((64, 1, 3, 10, 10))
     return {graph.inputs[0]: x.astype(np.float32)}
 

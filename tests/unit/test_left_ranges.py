@@ -15,7 +15,7 @@ from myoedge.building.network_conditions import set_by_one
 from myoedge.building.quantized import Known
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.calibrate import Observer, Samples, calibrate
+from myoedge.quantization.calibrate import InputArrays, Observer, calibrate
 from myoedge.quantization.left_ranges import beyond_ranges, without_extremes
 from myoedge.quantization.nested_ranges import MOST_BEYOND
 from myoedge.quantization.scales import quantize_graph
@@ -52,7 +52,7 @@ def graph() -> Graph:
     return graph_of(Adding(), 1, 12, 4)
 
 
-def given(graph: Graph, x: Array) -> Samples:
+def given(graph: Graph, x: Array) -> InputArrays:
     return {graph.inputs[0]: x}
 
 

@@ -14,7 +14,7 @@ from torch import nn
 import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.holdout import split
+from myoedge.quantization.holdout import samples_by_purpose
 from myoedge.quantization.samples import Data, thin
 from myoedge.reports.fidelity import advice, calibrated
 from tests.conftest import save_exported
@@ -91,13 +91,13 @@ def test_a_range_of_neighbouring_floats_has_no_histogram(tmp_path: Path) -> None
 @pytest.mark.parametrize("count", [19, 20, 64])
 def test_samples_are_in_one_part(count: int) -> None:
     x = np.arange(count, dtype=np.float32)[:, None]
-    parts = split(Data({"x": x}, np.arange(count), "calib.npz"))
+    parts = samples_by_purpose(Data({"x": x}, np.arange(count), "calib.npz"))
     assert parts.held_out is None or count >= 20
     if parts.held_out is None:
         assert count < 20
-        assert parts.judged is parts.calibration
+        assert parts.judge is parts.learn is parts.given
         return
-    both = [parts.calibration, parts.held_out]
+    both = [parts.learn, parts.held_out]
     assert [part.count for part in both] == {20: [16, 4], 64: [51, 13]}[count]
     for part in both:
         assert part.numbers is not None
@@ -112,9 +112,11 @@ def test_samples_are_in_one_part(count: int) -> None:
 
 def test_samples_of_a_part_are_told_as_of_the_file() -> None:
     data = Data({"x": np.zeros((500, 1), np.float32)}, None, "500 samples of calib.npz")
-    parts = split(data)
-    assert parts.calibration.source == "400 of 500 samples of calib.npz"
-    assert thin(parts.calibration, 256).source == "256 of 500 samples of calib.npz"
+    samples = samples_by_purpose(data, most=256)
+    assert samples.learn.source == "400 of 500 samples of calib.npz"
+    assert samples.calibrate.source == "256 of 500 samples of calib.npz"
+    assert samples.choose.source == "64 of 500 samples of calib.npz"
+    assert samples.judge.source == "100 held out of 500 samples of calib.npz"
     assert thin(data, 256).source == "256 of 500 samples of calib.npz"
 
 

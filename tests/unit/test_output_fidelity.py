@@ -128,7 +128,7 @@ def test_a_loud_sample_is_named(tmp_path: Path) -> None:
     """One window of a broken recording takes the range of all others."""
     model = save_exported(nn.Linear(6, 3), (torch.randn(1, 6),), tmp_path / "model.pt2")
     loud = np.random.default_rng(2).standard_normal((40, 1, 6)).astype(np.float32)
-    chosen = holdout.split(Data({"x": loud}, None, "")).calibration.numbers
+    chosen = holdout.samples_by_purpose(Data({"x": loud}, None, "")).learn.numbers
     assert chosen is not None
     at = int(chosen[3])
     loud[at] = 1e30
@@ -339,7 +339,7 @@ def test_held_out_samples_beyond_the_calibrated_range_are_warned_of(
 ) -> None:
     drawn = np.random.default_rng(0).uniform(-1, 1, (48, 1, 16)).astype(np.float32)
     model = save_exported(Product(), (torch.zeros(1, 16),), tmp_path / "model.pt2")
-    held_out = holdout.split(Data({"x": drawn}, None, "samples")).held_out
+    held_out = holdout.samples_by_purpose(Data({"x": drawn}, None, "samples")).held_out
     assert held_out is not None
     assert held_out.numbers is not None
     drawn[held_out.numbers[3]] *= factor

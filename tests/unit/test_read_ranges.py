@@ -12,7 +12,7 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.passes import prepare
-from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
+from myoedge.quantization.calibrate import Calibration, InputArrays, Observer, calibrate
 from myoedge.quantization.few_bits import with_rounded_weights
 
 
@@ -20,7 +20,7 @@ def graph_of(model: nn.Module, *shape: int) -> Graph:
     return prepare(from_exported(torch.export.export(model.eval(), (torch.zeros(shape),))))
 
 
-def calibration(graph: Graph, samples: Samples) -> Calibration:
+def calibration(graph: Graph, samples: InputArrays) -> Calibration:
     return calibrate(graph, samples, Observer(), "drawn")
 
 

@@ -30,7 +30,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import every_value
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.evaluation import Evaluation
-from myoedge.quantization.holdout import split
+from myoedge.quantization.holdout import samples_by_purpose
 from myoedge.quantization.left_ranges import beyond_ranges
 from myoedge.quantization.samples import Data, fit
 from myoedge.quantization.scales import QuantGraph, quantize_graph
@@ -416,7 +416,7 @@ def test_a_range_that_several_samples_set(folder: Path) -> None:
 def test_samples_without_the_loud_one(folder: Path) -> None:
     model = save_exported(nn.Linear(6, 3), (torch.randn(1, 6),), folder / "m.pt2")
     x = np.random.default_rng(2).standard_normal((40, 1, 6)).astype(np.float32)
-    calibrates = split(Data({"x": x}, None, "")).calibration.numbers
+    calibrates = samples_by_purpose(Data({"x": x}, None, "")).learn.numbers
     assert calibrates is not None
     x[calibrates[3]] = 1e30
     (weak,) = (w for w in quantized(model, x).warnings if w.code == "W104")

@@ -25,7 +25,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.engine_choice import EngineChoice
 from myoedge.operators.interpreter import integer_step
-from myoedge.quantization.calibrate import Observer, Samples, calibrate
+from myoedge.quantization.calibrate import InputArrays, Observer, calibrate
 from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph, quantize_graph
@@ -55,7 +55,7 @@ __all__ = ["quiet"]
 ANY = Goal(60.0, budgets=UNLIMITED)
 
 
-def unlike() -> tuple[Graph, Samples]:
+def unlike() -> tuple[Graph, InputArrays]:
     """Two layers with unlike channels between them, and twelve layers of tanh."""
     torch.manual_seed(0)
     first, second, *others = (nn.Linear(16, 16, bias=False) for _ in range(14))
@@ -298,7 +298,7 @@ def test_a_gain_on_one_half_of_the_samples_does_not_count(
     start = started(workshop_of(graph, {name: 16.0 * drawn}), graph)
     start = workshop.state(start.design)
 
-    def fit(samples: Samples) -> Design:
+    def fit(samples: InputArrays) -> Design:
         (ranges,) = workshop.calibrated(graph, [Observer()], samples)
         return replace(start.design, calibration=ranges)
 

@@ -25,6 +25,7 @@ import myoedge.operators as families
 from myoedge.building import finished_build, loading, model_inputs, pipeline, stages
 from myoedge.building.finishing import SimulationOptions
 from myoedge.building.pipeline_options import Options
+from myoedge.building.stage_table import Stage
 from myoedge.errors import notice
 from myoedge.operators.base import OPS
 from myoedge.system.tools import scratch
@@ -55,6 +56,17 @@ def stages_kept(folder: Path) -> set[str]:
 
 def refuse(*arguments: Any) -> Any:
     raise AssertionError("computed")
+
+
+def refusing(name: str) -> tuple[Stage, ...]:
+    """The pipeline with a stage that is not to be computed."""
+    assert name in {stage.name for stage in pipeline.PIPELINE}
+    return tuple(
+        replace(stage, function=(Stage(name, (), stage.outputs, refuse),))
+        if stage.name == name
+        else stage
+        for stage in pipeline.PIPELINE
+    )
 
 
 @dataclass(frozen=True)
@@ -150,7 +162,7 @@ def test_other_options_load_no_network_again(built: Path, monkeypatch: pytest.Mo
 
 
 def test_a_latency_quantises_nothing_again(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "_integers", refuse)
+    monkeypatch.setattr(pipeline, "PIPELINE", refusing("quantise"))
     (built / "myoedge.toml").write_text('[budget]\nlatency = "20 ms"\n')
     ran = command(*BUILD, "-o", "other", cwd=built)
     assert (ran.code, "quantise: as before" in ran.err) == (0, True)
@@ -201,7 +213,7 @@ def key_of(folder: Path, **options: Any) -> str | None:
     config = folder / "myoedge.toml"
     config.touch()
     given = Options(**{**values, "config": config, **options})
-    return pipeline.stage_key("build", *pipeline.checked_inputs(given))
+    return model_inputs.stage_key("build", *model_inputs.checked_inputs(given))
 
 
 @pytest.fixture
@@ -303,7 +315,7 @@ def test_a_key_covers_every_option(named: Path) -> None:
         "test",
     }
     assert {*other} | alike == {*Options.__dataclass_fields__}
-    assert "reuse" not in pipeline._NO_VALUES
+    assert "reuse" not in model_inputs._NO_VALUES
     keys = [key_of(named)]
     for option, value in other.items():
         more = {"method": "percentile"} if option == "percentile" else {}
@@ -318,7 +330,7 @@ def test_another_test_set_is_another_build_of_the_same_integers(
     monkeypatch.chdir(named)
     first = myoedge.build("model.pt2", calib="calib.npz", target="host", test="calib.npz")
     files = files_of(first.folder)
-    monkeypatch.setattr(pipeline, "_integers", refuse)
+    monkeypatch.setattr(pipeline, "PIPELINE", refusing("quantise"))
     stored = np.load("calib.npz")
     np.savez("test.npz", input=stored["input"], label=(stored["label"] + 1) % 3)
     second = myoedge.build("model.pt2", calib="calib.npz", target="host", test="test.npz")

@@ -16,7 +16,7 @@ from torch import nn
 
 import myoedge
 from myoedge.building.config import from_tables
-from myoedge.building.pipeline import _planned_cycles
+from myoedge.building.precision import _planned_cycles
 from myoedge.building.weight_choice import is_chosen
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported

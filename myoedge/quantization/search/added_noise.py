@@ -22,7 +22,7 @@ from myoedge.operators.interpreter import (
     stated_node,
 )
 from myoedge.operators.turns import IN_LOOPS, has_loops, moved, turns
-from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.quantization.calibrate import InputArrays, each_sample
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import judged, rows_of
 
@@ -44,7 +44,7 @@ class FloatChange:
 
 def added_noise(
     graph: Graph,
-    samples: Samples,
+    samples: InputArrays,
     measured: Sequence[str],
     changes: Sequence[FloatChange],
     params: Mapping[str, QuantParams] = FLOATS,
@@ -71,7 +71,7 @@ def added_noise(
     return np.asarray(error / np.maximum(signal, 1e-30))
 
 
-def _float_batches(graph: Graph, samples: Samples) -> Iterator[list[dict[str, Array]]]:
+def _float_batches(graph: Graph, samples: InputArrays) -> Iterator[list[dict[str, Array]]]:
     """Yield the float values of samples in batches: of all, if the network has loops, whose calls
     are many and small; otherwise of one."""
     reals = (float_values(graph, sample) for sample in each_sample(samples))

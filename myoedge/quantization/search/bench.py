@@ -14,7 +14,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.queries import macs
 from myoedge.operators.turns import has_loops, times_run
-from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
+from myoedge.quantization.calibrate import InputArrays, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import JudgedTensor, judged, rows_of
 from myoedge.quantization.scales import QuantGraph
@@ -85,7 +85,7 @@ class Bench:
     """
 
     graph: Graph
-    samples: Samples
+    samples: InputArrays
     runs: int = 0
     _before: dict[int, tuple[dict[str, QuantizedNode], dict[str, Array]]] = field(
         default_factory=dict
@@ -93,7 +93,7 @@ class Bench:
     _exact: list[dict[str, JudgedTensor]] = field(default_factory=list)
 
     @staticmethod
-    def of(graph: Graph, samples: Samples) -> Bench:
+    def of(graph: Graph, samples: InputArrays) -> Bench:
         return Bench(graph, subsample_evenly(samples, measured_samples(graph)))
 
     @property
@@ -101,7 +101,7 @@ class Bench:
         return self.runs >= MOST_RUNS - 2
 
     @property
-    def halves(self) -> tuple[Samples, Samples]:
+    def halves(self) -> tuple[InputArrays, InputArrays]:
         """Return the first and the second half of the samples."""
         rows = [rows_of_half(self.count, half) for half in (0, 1)]
         first, second = ({n: x[at] for n, x in self.samples.items()} for at in rows)

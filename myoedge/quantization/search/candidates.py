@@ -18,7 +18,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.kernel_formats import read_together, weight_bits
 from myoedge.operators.turns import times_run
-from myoedge.quantization.calibrate import Samples, subsample_evenly
+from myoedge.quantization.calibrate import InputArrays, subsample_evenly
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_node
@@ -51,7 +51,7 @@ class Candidate:
 
 def int16_candidates(
     network: QuantGraph,
-    samples: Samples,
+    samples: InputArrays,
     limits: Array,
     cycles: Cycles,
     rules: Sequence[LayerRule] = (),

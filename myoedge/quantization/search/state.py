@@ -12,7 +12,7 @@ from typing import Protocol
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.quantization.calibrate import Calibration, Observer, Samples
+from myoedge.quantization.calibrate import Calibration, InputArrays, Observer
 from myoedge.quantization.engines import with_cores_integers
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
@@ -36,7 +36,7 @@ class Calibrated(Protocol):
     """
 
     def __call__(
-        self, graph: Graph, observers: Sequence[Observer], given: Samples | None = None
+        self, graph: Graph, observers: Sequence[Observer], given: InputArrays | None = None
     ) -> list[Calibration]: ...
 
 
@@ -107,7 +107,7 @@ class Proposal:
 
     remedy: str
     design: Design
-    fit: Callable[[Samples], Design] | None = None
+    fit: Callable[[InputArrays], Design] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Workshop:
     """
 
     bench: Bench
-    samples: Samples
+    samples: InputArrays
     calibrated: Calibrated
     observers: Sequence[Observer]
     cycles: Cycles

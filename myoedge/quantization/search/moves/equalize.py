@@ -25,7 +25,7 @@ from myoedge.numerics.pointwise import Chain
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import as_read
 from myoedge.passes.fold import merged_normalization
-from myoedge.quantization.calibrate import Samples
+from myoedge.quantization.calibrate import InputArrays
 from myoedge.quantization.joins import unlike_parts, with_copies
 from myoedge.quantization.search.moves.magnitudes import PRODUCTS, channel_magnitudes
 from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
@@ -61,7 +61,7 @@ class _Link:
 
 def equalized(
     graph: Graph,
-    samples: Samples,
+    samples: InputArrays,
     time_axes: Mapping[str, int] = NO_AXES,
 ) -> Graph:
     """Return the graph with channels equalized between pairs of layers with weights; the graph
@@ -94,7 +94,7 @@ def equalized_designs(search: Search, state: SearchState) -> Proposals:
         return
     apart = with_copies(graph, unlike_parts(graph, ranges))
 
-    def fit(samples: Samples, of_ranges: Samples | None = workshop.bench.samples) -> Design:
+    def fit(samples: InputArrays, of_ranges: InputArrays | None = workshop.bench.samples) -> Design:
         made = equalized(apart, samples, workshop.time_axes)
         (calibration,) = workshop.calibrated(made, [design.calibration.observer], of_ranges)
         return replace(design, graph=made, calibration=calibration)
@@ -191,7 +191,9 @@ def _of_columns(labels: Array) -> Array | None:
     return channels.astype(np.int64) if is_one else None
 
 
-def _shares(graph: Graph, link: _Link, samples: Samples, magnitudes: Mapping[str, Array]) -> Array:
+def _shares(
+    graph: Graph, link: _Link, samples: InputArrays, magnitudes: Mapping[str, Array]
+) -> Array:
     """Return the ratio of each channel's magnitude to the largest, [1 + channels]: by samples for
     an input, otherwise by the weights before it."""
     is_input = link.source in graph.inputs
@@ -199,7 +201,7 @@ def _shares(graph: Graph, link: _Link, samples: Samples, magnitudes: Mapping[str
     return _relative(np.concatenate([[0.0], sizes]))
 
 
-def _largest_values(graph: Graph, link: _Link, samples: Samples) -> Array:
+def _largest_values(graph: Graph, link: _Link, samples: InputArrays) -> Array:
     """Return the largest magnitude of each channel of an input, [channels]."""
     others = tuple(d for d in range(len(graph.shape(link.source))) if d != link.axis)
     each = (as_read(graph, link.source, x) for x in samples[link.source])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from myoedge.graph.ir import Graph
-from myoedge.quantization.calibrate import Observer, Samples
+from myoedge.quantization.calibrate import InputArrays, Observer
 from myoedge.quantization.formats import all_stated
 from myoedge.quantization.output_ranges import bounded_results
 from myoedge.quantization.search.moves.int16 import wider_tensors
@@ -57,7 +57,7 @@ def _by_others(search: Search, state: SearchState) -> Proposals:
 def _ranged(search: Search, state: SearchState, observer: Observer) -> Proposal:
     workshop, design = search.workshop, state.design
 
-    def fit(samples: Samples | None) -> Design:
+    def fit(samples: InputArrays | None) -> Design:
         (calibration,) = workshop.calibrated(design.graph, [observer], samples)
         return replace(design, calibration=calibration)
 

@@ -15,7 +15,7 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import PRE
-from myoedge.quantization.calibrate import Samples
+from myoedge.quantization.calibrate import InputArrays
 from myoedge.quantization.few_bits import (
     ROUNDING_SAMPLES,
     layers_to_round,
@@ -71,7 +71,7 @@ def _proposed(search: Search, state: SearchState, nodes: Sequence[Node], remedy:
         return
     bits = {node.name: INT8.bits for node in nodes}
 
-    def fit(samples: Samples) -> Design:
+    def fit(samples: InputArrays) -> Design:
         return replace(design, graph=with_rounded_weights(graph, samples, bits))
 
     yield Proposal(remedy, fit(workshop.bench.samples), fit)

@@ -14,7 +14,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS
-from myoedge.quantization.calibrate import Samples, subsample_evenly
+from myoedge.quantization.calibrate import InputArrays, subsample_evenly
 from myoedge.quantization.few_bits import (
     ROUNDING_SAMPLES,
     chosen_format,
@@ -209,7 +209,7 @@ class _OrderedBits:
 
 
 def ordered_steps(
-    network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
+    network: QuantGraph, samples: InputArrays, rules: Sequence[LayerRule], budget: WeightBudget
 ) -> list[FewerBits]:
     """Return all possible reductions of weight bits, ordered by added noise (relative to its limit)
     per saved byte."""
