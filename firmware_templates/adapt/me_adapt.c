@@ -26,8 +26,8 @@ void me_adapt_take_features(const int8_t *features)
 
 void me_adapt_take_decision(int32_t decision) { me_adapt.decision = decision; }
 
-/* number   0: the classifier in force, 1: the one that is judged
- * -> the class with the largest weights . x + bias, the first of equals; scores stay inside int32 */
+/* number 0: the classifier in force, 1: the candidate that is evaluated. -> the class with the largest
+ * score weights . x + bias, the first of equal scores; scores fit int32 */
 static int32_t decide(int32_t number, const int8_t *features)
 {
     const int32_t size = me_adapt_of.features, offset = me_adapt_of.zero_point;
@@ -81,7 +81,7 @@ int32_t me_adapt_begin(int32_t method)
     return 0;
 }
 
-/* Adds a window to the sums; their products x y, x and y at most 255, stay inside int32. */
+/* Adds a window to the sums. The products x * y fit int32 because x and y are at most 255. */
 static void add(const int8_t *window, int32_t label)
 {
     const int32_t size = me_adapt_of.features, zero_point = me_adapt_of.zero_point;
@@ -157,7 +157,7 @@ static void fit(int32_t updates)
         me_adapt_head_train(updates);
 }
 
-/* The classifier that was judged comes into force. */
+/* The evaluated classifier replaces the one in force. */
 static void adopt(void)
 {
     const int32_t classes = me_adapt_of.classes, numbers = classes * me_adapt_of.features;
@@ -168,7 +168,7 @@ static void adopt(void)
     me_adapt.in_force = me_adapt.method;
 }
 
-/* What is gathered of the features belongs to inputs as they were. */
+/* Discards the collected features, which belong to the earlier normalisation. */
 static int32_t end_norm(void)
 {
     if (me_adapt.windows == 0)
@@ -178,7 +178,8 @@ static int32_t end_norm(void)
     return 1;
 }
 
-/* right   of `count` held-back windows; of pseudo-labels the network decided all, so most are enough */
+/* Whether `right` of `count` held-back windows are enough. The network itself decided all pseudo-labels,
+ * so nine tenths are required. */
 static int32_t gains(int32_t right, int32_t count)
 {
     return count == 0 || right > me_adapt.right || (me_adapt.pseudo && 10 * right >= 9 * count);
@@ -192,7 +193,7 @@ static int32_t classes_that_came(void)
     return count;
 }
 
-/* -> 1: the new classifier is in force */
+/* -> 1 if the new classifier replaced the old one */
 static int32_t end_classifier(void)
 {
     int32_t count = 0, right = 0;

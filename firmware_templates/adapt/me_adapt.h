@@ -35,11 +35,12 @@ typedef enum {
  * Returns ME_OK, or ME_FAILED if the build does not have this method. */
 int32_t me_adapt_begin(int32_t method);
 
-/* The window of the last inference, of a stream that of the last pass, belongs to this class; ME_ADAPT_NORM does not look at it. Every fourth
- * window of a class is held back. ME_ADAPT_PSEUDO, in a build with [adapt] pseudo: to the class that the
- * network decided, if it is confident.
- * Returns 0 learnt, 1 held back, ME_FAILED not taken: no session, no such class, ME_ADAPT_PSEUDO where the network is not
- * confident or the build has no [adapt] pseudo, or 32,768 windows came already. */
+/* The window of the last inference, of a stream that of the last pass, belongs to this class;
+ * ME_ADAPT_NORM does not look at it. Every fourth window of a class is held back for evaluation.
+ * ME_ADAPT_PSEUDO, in a build with [adapt] pseudo: the window belongs to the class that the network
+ * decided, if it is confident. Returns 0 learnt, 1 held back, ME_FAILED not taken: no session, no such
+ * class, ME_ADAPT_PSEUDO where the network is not confident or the build has no [adapt] pseudo, or
+ * 32,768 windows came already. */
 #define ME_ADAPT_PSEUDO (-2)
 int32_t me_adapt_window(int32_t label);
 

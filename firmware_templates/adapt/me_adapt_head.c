@@ -5,11 +5,11 @@
 #include "me_adapt_state.h"
 
 #define SEED 1u
-#define FORWARD_SHIFT 8 /* of 20 bits after the point 12 act */
+#define FORWARD_SHIFT 8 /* weights have 20 fraction bits; inference uses 12 of them */
 #define LIMIT (1 << 22)
 #define MOMENTUM_SHIFT 3
 #define RATE_SHIFT 3
-#define SETTLING 256 /* the last updates, with smaller steps */
+#define SETTLING 256 /* number of final updates with a smaller step size */
 #define SETTLING_SHIFT 6
 
 static int32_t columns(void) { return me_adapt_of.features + 1; }
@@ -24,7 +24,7 @@ void me_adapt_head_begin(void)
         me_adapt_of.head[i] = me_adapt_of.momentum[i] = 0;
 }
 
-/* -> 0 .. below - 1 */
+/* -> a random number in [0, below) */
 static int32_t draw(int32_t below)
 {
     me_adapt.random = me_adapt.random * 1664525u + 1013904223u;
@@ -36,7 +36,8 @@ static int8_t *stored_window(int32_t label, int32_t place)
     return me_adapt_of.stored + (label * me_adapt_of.kept + place) * me_adapt_of.features;
 }
 
-/* The first windows of a class fill its places; a later one takes a drawn place, if there is such. */
+/* Stores a window (reservoir sampling): the first windows of a class fill its slots, a later one replaces
+ * a random slot or is dropped. */
 void me_adapt_head_store(const int8_t *window, int32_t label)
 {
     int32_t place = me_adapt.seen[label]++;
@@ -49,7 +50,7 @@ void me_adapt_head_store(const int8_t *window, int32_t label)
         stored[i] = window[i];
 }
 
-/* Window number `place` of a minibatch: every second one from the training set. */
+/* Window number `place` of a minibatch: every second one is taken from the training set. */
 static const int8_t *drawn_window(int32_t place, int32_t *label)
 {
     if (place % 2 && me_adapt_of.replayed > 0) {
@@ -65,7 +66,7 @@ static const int8_t *drawn_window(int32_t place, int32_t *label)
     return stored_window(drawn, draw(seen < me_adapt_of.kept ? seen : me_adapt_of.kept));
 }
 
-/* logits with 12 bits after the point, one class after the other -> softmax times 2**15, in their place */
+/* Replaces logits with 12 fraction bits, one per class, by softmax * 2**15. */
 static void softmax(int32_t *z)
 {
     /* cppcheck-suppress uninitvar ; every caller sets all classes */
@@ -82,7 +83,7 @@ static void softmax(int32_t *z)
         z[label] = (int32_t)(((uint32_t)z[label] << 15) / sum);
 }
 
-/* Adds a window's (p - y) x to the gradient, which stays inside int32: 2**15 * 2**8 * 16 windows. */
+/* Adds a window's (p - y) * x to the gradient, which fits int32: 2**15 * 2**8 * 16 windows. */
 static void add_gradient(const int8_t *window, int32_t label)
 {
     const int32_t size = me_adapt_of.features, zero = me_adapt_of.zero_point, one = 1 << me_adapt_of.exponent;
@@ -124,7 +125,7 @@ static void update(int32_t rate_shift)
     }
 }
 
-/* -> the classifier that is judged */
+/* Trains the candidate that is evaluated afterwards. */
 void me_adapt_head_train(int32_t updates)
 {
     const int32_t size = me_adapt_of.features, classes = me_adapt_of.classes;

@@ -16,7 +16,7 @@
 
 static int64_t limited(int64_t x, int64_t most) { return x < -most ? -most : x > most ? most : x; }
 
-/* products minus sum of class i * mean of class j, with 24 bits after the point */
+/* Scatter: products minus (sum of class i) * (mean of class j), with 24 fraction bits. */
 static int64_t scatter(int32_t i, int32_t j)
 {
     const int32_t size = me_adapt_of.features;
@@ -28,7 +28,7 @@ static int64_t scatter(int32_t i, int32_t j)
     return within;
 }
 
-/* -> the factor's room holds the scaled scatter with its ridge */
+/* Writes the scaled scatter with its ridge to the buffer of the factor. */
 static void scale(void)
 {
     const int32_t size = me_adapt_of.features;
@@ -64,7 +64,7 @@ static int64_t product(const int32_t *a, const int32_t *b, int32_t count)
     return (int64_t)sum;
 }
 
-/* left >> 24 of left * inverse, modulo 2**64 */
+/* -> left * inverse >> 24, with left taken modulo 2**64 */
 static int64_t divided(int64_t left, uint32_t inverse)
 {
     return (int64_t)((uint64_t)left * inverse) >> INVERSE_POINT;
@@ -96,7 +96,7 @@ static int64_t solved_entry(int64_t wanted, uint64_t known, uint32_t inverse)
     return limited(divided(wanted - ((int64_t)known >> POINT), inverse), MOST_SOLVED);
 }
 
-/* factor * transposed factor * w = found; w takes its place */
+/* Solves factor * transposed factor * w = found; w replaces found. */
 static void solve(int64_t *found)
 {
     const int32_t size = me_adapt_of.features;

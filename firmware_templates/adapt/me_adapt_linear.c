@@ -4,7 +4,7 @@
 #define WEIGHT_BITS 14
 #define BIAS_LIMIT (1 << 29)
 
-/* Long division: the chip divides 32 bits only. */
+/* Long division, because the chip divides only 32 bits. */
 int64_t me_adapt_divide(int64_t a, uint32_t n)
 {
     uint64_t left = a < 0 ? (uint64_t)-a + (n - 1) : (uint64_t)a, quotient = 0, rest = 0;
@@ -64,7 +64,7 @@ static int64_t size_of(int64_t x) { return x < 0 ? -x : x; }
 
 static int64_t limited(int64_t x, int64_t most) { return x < -most ? -most : x > most ? most : x; }
 
-/* The products of weights, at most 2**14, and means, at most 2**33, stay inside int64. */
+/* Products of weights (at most 2**14) and means (at most 2**33) fit int64. */
 void me_adapt_from_directions(void)
 {
     const int32_t size = me_adapt_of.features, classes = me_adapt_of.classes, numbers = classes * size;

@@ -28,7 +28,7 @@ void me_adapt_norm_begin(void)
         me_adapt_of.norm_sums[i] = 0;
 }
 
-/* Sums of 2**15 windows stay inside int64, 2**59 at most. */
+/* Sums of 2**15 windows fit int64: at most 2**59. */
 void me_adapt_norm_add(void)
 {
     const int32_t channels = me_adapt_of.channels, inner = me_adapt_of.inner;
@@ -64,7 +64,7 @@ void me_adapt_norm_fit(void)
     me_adapt.normed = 1;
 }
 
-/* x - mean has 17 bits and a sign at most, a gain 14: products stay inside int32. */
+/* x - mean has 17 bits and a sign, a gain at most 14 bits: products fit int32. */
 static int32_t normed(int32_t x, int32_t channel)
 {
     const int32_t zero = me_adapt_of.input_zero_point, point = me_adapt_of.point;
@@ -76,7 +76,7 @@ static int32_t normed(int32_t x, int32_t channel)
     return y < -most - 1 ? -most - 1 : y > most ? most : y;
 }
 
-/* Rows of `inner` numbers, those of a core; a row has one channel. */
+/* Normalises this core's rows of `inner` values; a row belongs to one channel. */
 void me_adapt_norm_rows(const void *input, int32_t first, int32_t last)
 {
     const int32_t inner = me_adapt_of.inner, channels = me_adapt_of.channels;

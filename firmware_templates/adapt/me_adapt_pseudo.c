@@ -10,7 +10,7 @@ void me_adapt_take_score(int32_t label, int32_t score)
         me_adapt_of.scores[label] = score;
 }
 
-/* Differences of 16-bit scores times factors below 2**24 need 64 bits. */
+/* Differences of 16-bit scores times multipliers below 2**24 need 64 bits. */
 static int32_t confidence(void)
 {
     const int32_t *scores = me_adapt_of.scores;

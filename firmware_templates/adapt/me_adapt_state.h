@@ -88,7 +88,7 @@ void me_adapt_find_means(void);
  * 2). */
 void me_adapt_from_directions(void);
 
-/* Called between two steps of a fit. */
+/* Called between two steps of training. */
 void me_adapt_go_on(void);
 
 void me_adapt_fit_prototypes(void);

@@ -14,14 +14,14 @@
 #include "ports.h"
 #include "serve.h"
 
-enum { OK, NO_LINE = 17, DIFFERS }; /* beside those of me_status */
+enum { OK, NO_LINE = 17, DIFFERS }; /* exit codes in addition to those of me_status.h */
 
 static const me_operating_point point = { .clock_hz = ME_APP_CLOCK_HZ, .millivolts = ME_APP_MILLIVOLTS };
 static me_gap network;
 
 /* ---- start */
 
-/* The chip starts slowly: any voltage will do for that, so the voltage is first. */
+/* The voltage is set first: the chip starts with a low clock, which any voltage allows. */
 static bool start_clocks(void)
 {
     return pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, point.millivolts) == 0
@@ -37,7 +37,7 @@ int me_cluster_pass(const void *const in[], void *const out[])
     return status == ME_OK && me_wait() == ME_OK ? 0 : -1;
 }
 
-#ifdef ME_PASS_FRAMES /* a stream: what is at the inputs is a frame */
+#ifdef ME_PASS_FRAMES /* with a stream, the inputs hold one frame */
 bool me_infer(void)
 {
     me_pass = me_cluster_pass;
@@ -64,7 +64,7 @@ uint32_t me_cycles_of(uint32_t row)
 /* ---- the golden sample */
 
 #ifndef ME_UART
-#ifdef ME_PRINT_OUTPUTS /* golden.h may hold other inputs, whose outputs the reader compares */
+#ifdef ME_PRINT_OUTPUTS /* golden.h may hold other inputs; the host then compares the outputs */
 enum { LINE_BYTES = 64 };
 
 static int32_t print_outputs(void)

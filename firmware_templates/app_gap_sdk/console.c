@@ -10,9 +10,9 @@
 #define HEAD_BYTES 8u
 
 static const uint8_t magic[4] = { 0xA5, 0x5A, 'M', 'E' };
-static PI_L2 uint8_t bytes[HEAD_BYTES + ME_FRAME_BYTES + 4]; /* a frame; the uDMA needs L2 */
+static PI_L2 uint8_t bytes[HEAD_BYTES + ME_FRAME_BYTES + 4]; /* buffer of a frame; the uDMA needs L2 */
 
-/* CRC-32 as zlib and Ethernet have it. */
+/* CRC-32 as in zlib and Ethernet. */
 static uint32_t crc32(const uint8_t *data, uint32_t count)
 {
     uint32_t crc = 0xFFFFFFFFu;
@@ -24,7 +24,7 @@ static uint32_t crc32(const uint8_t *data, uint32_t count)
     return ~crc;
 }
 
-/* Of kind, number, size and payload, which are after the magic. */
+/* CRC of kind, number, size and payload, which follow the magic. */
 static uint32_t crc_of_frame(uint32_t size)
 {
     return crc32(bytes + sizeof magic, HEAD_BYTES - sizeof magic + size);

@@ -34,7 +34,7 @@ static void on_each_core(void *unused)
     now.of->run(now.in, now.out);
 }
 
-/* Cluster tasks must start on core 8, which nobody computes on. */
+/* Cluster tasks must start on core 8, which runs no kernels. */
 static void on_cluster(void *unused)
 {
     started_on = me_core();
@@ -120,7 +120,7 @@ static bool open_cluster(const me_gap_options *options)
     return pi_cluster_open(cluster) == 0;
 }
 
-static me_operating_point now_at; /* of the open networks; 0: none is open */
+static me_operating_point now_at; /* number of open networks; 0: none */
 
 static bool is_within(pi_freq_domain_e domain, uint32_t clock_hz)
 {
@@ -129,7 +129,8 @@ static bool is_within(pi_freq_domain_e domain, uint32_t clock_hz)
 
 static bool set_clock(uint32_t clock_hz) { return pi_freq_set(PI_FREQ_DOMAIN_CL, clock_hz) >= 0; }
 
-/* The voltage before the clock; but a faster cluster, which a program has opened itself, slows down before that. */
+/* Sets the voltage before the clock; but if the program opened the cluster itself at a higher clock, it
+ * lowers the clock first. */
 static bool set_point(const me_operating_point *point)
 {
     const uint32_t clock_hz = point->clock_hz;
@@ -176,7 +177,7 @@ static bool open_files(void)
     return are_open;
 }
 
-/* Out of the flash's file system, chunk by chunk through L2. */
+/* Loads L3 from the flash's file system, chunk by chunk through L2. */
 static bool fill_from(const me_gap *gap, const char *name, uint8_t *chunk)
 {
     pi_fs_file_t *file = open_files() ? pi_fs_open(&files, name, 0) : 0;

@@ -61,8 +61,8 @@ typedef void (*me_done)(void *argument);
  * controller or peripherals run faster than the operating point. */
 me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *options);
 
-/* Starts a run. in and out, and the buffers to which they point, must not change until its end; the buffers are
- * in L2, at multiples of 4. done may be 0. */
+/* Starts a run. in and out and their buffers must not be changed until its end; the buffers are in L2,
+ * at multiples of 4. done may be 0. */
 me_status me_start(const me_gap *gap, const void *const in[], void *const out[], me_done done,
                    void *argument);
 

@@ -8,7 +8,7 @@
 
 PI_L1 uint32_t me_workers_barrier;
 
-/* Of the DMA commands and L3 requests below; bit n of writes: request n goes to L3. */
+/* State of the DMA commands and L3 requests below; bit n of `writes`: request n writes to L3. */
 static PI_L1 uint32_t under_way, writes, asked, done;
 
 /* ---- the team */
@@ -26,7 +26,7 @@ void me_team_run(void (*work)(void *argument), void *argument)
     pi_cl_team_barrier_free(me_workers_barrier);
 }
 
-/* ---- L2 and L1. Bit n: command n is under way. By core 8 only. */
+/* ---- L2 and L1. Bit n: command n is in flight. Only core 8 uses them. */
 
 static PI_L1 pi_cl_dma_cmd_t commands[DMA_COMMANDS];
 
@@ -67,7 +67,7 @@ void me_dma_wait_all(uint32_t transfers)
         pi_cl_dma_cmd_wait(&commands[me_ff1(transfers)]);
 }
 
-/* ---- L3: a request for each transfer that is in flight, waited for in their order */
+/* ---- L3: one request per transfer in flight; requests are awaited in order */
 
 struct pi_device me_ram;
 uint32_t me_l3_base;

@@ -19,9 +19,9 @@
 #define ME_CONTROL_CORE 8
 #define ME_CORES 9
 
-extern PI_L1 uint32_t me_workers_barrier; /* among cores 0 .. 7 */
+extern PI_L1 uint32_t me_workers_barrier; /* barrier of cores 0 .. 7 */
 
-/* Runs work on all nine cores. Called by core 8, on which cluster tasks start. */
+/* Runs `work` on all nine cores. Called by core 8, on which cluster tasks start. */
 void me_team_run(void (*work)(void *argument), void *argument);
 
 static inline int32_t me_core(void) { return (int32_t)pi_core_id(); }
@@ -45,7 +45,7 @@ uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes
                          me_dma_direction direction);
 void me_dma_wait_all(uint32_t transfers);
 
-/* ---- L3: addresses are offsets from me_l3_base, and never pointers */
+/* ---- L3: addresses are offsets from me_l3_base, never pointers */
 
 #define ME_L3_IN_FLIGHT 16u
 

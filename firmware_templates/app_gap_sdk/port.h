@@ -13,7 +13,7 @@
 #include "bsp/fs/readfs.h"
 #include "bsp/ram.h"
 
-/* Events: one calls a function in an interrupt, the other wakes the fabric controller. */
+/* Two events: one calls a function in an interrupt, the other wakes the fabric controller. */
 #ifdef ME_SDK_4
 typedef pi_task_t me_event;
 #define me_event_call(event, function) pi_task_irq_callback((event), (function), 0)
@@ -28,13 +28,13 @@ typedef pi_evt_t me_event;
 #define me_event_wait(event) pi_evt_wait(event)
 #endif
 
-/* A pad as an output that starts low; its level. */
+/* Configures a pad as an output that starts low; sets its level. */
 #ifdef ME_SDK_4
 #include "pmsis/chips/gap9/pmu.h" /* pi_pmu_voltage_set; pmsis.h of 4.12 does not include it */
 
 static struct pi_device me_gpio;
 
-/* PI_GPIO_A00 .. PI_GPIO_A95 are equally spaced: the number of the pad twice, and a flag. */
+/* PI_GPIO_A00 .. PI_GPIO_A95 are equally spaced: they hold the pad's number twice, and a flag. */
 static inline pi_gpio_e me_gpio_of(uint32_t pad)
 {
     const uint32_t first = (uint32_t)PI_GPIO_A00;

@@ -59,7 +59,7 @@ static uint32_t total(const me_port *ports, uint32_t count)
     return bytes;
 }
 
-/* ---- bytes of ports, wherever they are */
+/* ---- reading and writing ports, in L2 or L3 */
 
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
@@ -111,7 +111,7 @@ static void get_cycles(uint32_t at, uint8_t *to, uint32_t bytes)
         *to++ = (uint8_t)(me_cycles_of(at / WORD) >> 8 * (at % WORD));
 }
 
-/* ---- questions */
+/* ---- requests of the host */
 
 static void introduce(void)
 {

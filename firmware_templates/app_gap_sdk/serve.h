@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Runs the network once on its inputs; for a stream, on a frame: outputs are then the frames that are ready,
- * followed by zeros. -> false if cluster tasks start on another core */
+/* Runs the network once on its inputs; for a stream, on one frame: the outputs are the frames that are
+ * ready, followed by zeros. -> false if cluster tasks start on another core */
 bool me_infer(void);
 
 /* Runs me_run on the cluster. -> 0, or negative if cluster tasks start on another core */

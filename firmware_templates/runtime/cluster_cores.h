@@ -13,7 +13,7 @@
 
 extern uint32_t me_stacks[], me_stack_bytes[], me_fc_stack[]; /* linker script */
 
-/* asked and done count up; the cluster has work while they differ. */
+/* asked and done count tasks; the cluster has a task while they differ. */
 static volatile struct {
     me_work work;
     void *argument;
@@ -55,7 +55,7 @@ static void me_cores_start(void)
     ME_REG(ME_FETCH_ENABLE) = (1u << ME_CORES) - 1;
 }
 
-/* The cluster has work as soon as `asked` differs from `done`. */
+/* The cluster has a task as soon as `asked` differs from `done`. */
 static void me_job_give(me_work work, void *argument)
 {
     me_job.work = work;
@@ -84,7 +84,8 @@ static void me_core_prepare(int32_t core)
         ;
 }
 
-/* Entry of the cluster's cores from crt0.S. until_work: returns on the control core when there is work. */
+/* Entry of the cluster's cores, called by crt0.S. until_work: the control core returns when there is a
+ * task. */
 __attribute__((always_inline)) _Noreturn static inline void me_core_serve(int32_t core,
                                                                           void (*until_work)(void))
 {

@@ -29,8 +29,8 @@ _start:
     call me_cluster_core            /* does not return */
     .size _start, . - _start
 
-/* int32_t me_semihost(int32_t operation, const void *argument): the debugger, or who plays it,
- * knows the call by the two instructions around ebreak. */
+/* int32_t me_semihost(int32_t operation, const void *argument): the debugger or simulator recognises the
+ * call by the two instructions around ebreak. */
     .section .text.me_semihost, "ax"
     .globl me_semihost
     .type me_semihost, @function

@@ -3,7 +3,7 @@
 
 enum { OPEN = 1, CLOSE = 2, PRINT = 4, WRITE = 5, READ = 6 };
 
-int32_t me_semihost(int32_t operation, const void *argument); /* crt0.S */
+int32_t me_semihost(int32_t operation, const void *argument); /* defined in crt0.S */
 
 static uint32_t address(const void *pointer) { return (uint32_t)(uintptr_t)pointer; }
 
@@ -16,7 +16,7 @@ int32_t me_open(const char *file, me_mode mode)
     return me_semihost(OPEN, block);
 }
 
-/* The host answers how many bytes are left, or -1. */
+/* The host returns the number of bytes that were not transferred, or -1. */
 static uint32_t transferred(int32_t operation, int32_t handle, const void *memory, uint32_t bytes)
 {
     const uint32_t block[3] = { (uint32_t)handle, address(memory), bytes };

@@ -6,20 +6,20 @@
 #include "l3_drivers.h"
 #include "platform.h"
 
-#define LARGEST 65536u /* bytes that are handed to the uDMA at a time */
+#define LARGEST 65536u /* maximum bytes per uDMA request */
 
 typedef struct {
     uint32_t l3, l2, bytes;
     me_l3_direction direction;
 } transfer;
 
-/* asked, done: how many transfers; those between are in slots, by number. */
+/* asked, done: numbers of requested and finished transfers; those in between are in slots, by number. */
 static volatile struct {
     uint32_t asked, done;
 } queue ME_L1;
 static volatile transfer slots[ME_L3_IN_FLIGHT];
 
-/* Of the oldest transfer in the queue, what has been handed over; 0 if none has been begun. */
+/* Bytes of the oldest queued transfer that have been handed to the uDMA; 0 if it has not started. */
 static uint32_t handed_over;
 
 static bool on_fabric_controller(void) { return me_core() >= ME_CORES; }

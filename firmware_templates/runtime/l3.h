@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ME_L3_IN_FLIGHT 32u /* transfers that may be requested before one has to be awaited */
+#define ME_L3_IN_FLIGHT 32u /* maximum transfers that may be queued before one has to be awaited */
 
 typedef enum { ME_L2_TO_L3 = 0, ME_L3_TO_L2 = 1 } me_l3_direction;
 

@@ -7,8 +7,8 @@
 /* ---- GAP9 */
 
 #define V4_CHANNEL (1u << 13)
-#define V4_CLOCK_SET (ME_UDMA + 0x04u)  /* write-only: sets bits, clocks on */
-#define V4_RESET_SET (ME_UDMA + 0x10u)  /* write-only: sets bits, resets off */
+#define V4_CLOCK_SET (ME_UDMA + 0x04u)  /* write-only: set bits enable clocks */
+#define V4_RESET_SET (ME_UDMA + 0x10u)  /* write-only: set bits release resets */
 #define V4_RX_GENERATOR (ME_L3_V4 + 0x00u)
 #define V4_TX_GENERATOR (ME_L3_V4 + 0x04u)
 #define V4_L2 (ME_L3_V4 + 0x0Cu)

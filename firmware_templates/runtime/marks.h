@@ -12,8 +12,8 @@
  * size for its network. */
 extern volatile uint32_t me_marks[];
 
-/* Records the time; -1 for the start. Called only by the control core, so that a simulator can observe begin
- * and end of layers at this address. */
+/* Records the time of the end of a layer; -1: start. Called only by the control core; a simulator can
+ * observe the start and end of layers at this address. */
 void me_mark(int32_t layer);
 
 /* Cycles since the cluster was started, modulo 2**32. */

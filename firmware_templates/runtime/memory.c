@@ -9,12 +9,12 @@ void *memmove(void *to, const void *from, size_t bytes);
 void *memset(void *to, int value, size_t bytes);
 int memcmp(const void *a, const void *b, size_t bytes);
 
-/* Keeps a compiler from making these loops into calls of themselves. */
+/* Prevents the compiler from replacing these loops by calls of the functions that they implement. */
 #define STAY_A_LOOP() __asm__ volatile("")
 
 typedef uint32_t __attribute__((may_alias)) word;
 
-/* Words of both that are at multiples of 4: what is left begins after these bytes. */
+/* Number of bytes up to the last word if both addresses are multiples of 4; the rest starts there. */
 static size_t words_of(const void *to, const void *from, size_t bytes)
 {
     return ((uintptr_t)to | (uintptr_t)from) % sizeof(word) ? 0 : bytes / sizeof(word) * sizeof(word);

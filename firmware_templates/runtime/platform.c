@@ -7,8 +7,8 @@
 #include "l3.h"
 #include "registers.h"
 
-/* GAP9's fabric controller is hart 9, in silicon, on GreenWaves' GVSoC and on our simulator; that of
- * the public GVSoC target pulp-open is 0x3e0. */
+/* The fabric controller is hart 9 on GAP9, on GreenWaves' GVSoC and on our simulator; on the public GVSoC
+ * target pulp-open it is hart 0x3e0. */
 #define GAP9_FC 9u
 
 static const me_platform gap9 = {
@@ -34,8 +34,8 @@ static void pause(int32_t rounds)
         __asm__ volatile("nop");
 }
 
-/* All clocks to ME_CHIP_HZ; false if they do not lock. The oscillator needs 0.3 ms, which is 6150
- * cycles of the 20.5 MHz that the chip starts with; by then the cluster is out of reset too. */
+/* Sets all clocks to ME_CHIP_HZ. -> false if they do not lock. The oscillator needs 0.3 ms, which is 6150
+ * cycles of the initial 20.5 MHz; the cluster is out of reset by then too. */
 static bool start_clocks(void)
 {
     ME_REG(ME_OSCILLATOR) = 3;
@@ -68,7 +68,7 @@ void me_fc_sleep(bool may_sleep)
     ME_REG(me_here.itc + ME_ITC_STATUS_CLEAR) = ME_WAKE;
 }
 
-/* Where crt0.S brings the fabric controller. */
+/* Entry of the fabric controller, called by crt0.S. */
 _Noreturn void me_fabric_controller(uint32_t hart);
 _Noreturn void me_fabric_controller(uint32_t hart)
 {

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ME_L1 __attribute__((section(".l1")))         /* not set to 0 at start */
-#define ME_NOINIT __attribute__((section(".noinit"))) /* in L2, not set to 0 at start */
+#define ME_L1 __attribute__((section(".l1")))         /* in L1; not cleared at start */
+#define ME_NOINIT __attribute__((section(".noinit"))) /* in L2; not cleared at start */
 
 /* dma_events: the DMA wakes the core that programmed it (otherwise the core polls the status)
  * gap9: has GAP9's clock generator, power management and uDMA v4 */
@@ -26,8 +26,8 @@ int main(void);
 /* Ends the program with an exit code from 0 to 255. */
 _Noreturn void me_exit(int32_t code);
 
-/* The fabric controller sleeps until the cluster or a transfer wakes it; false if it must not sleep, because a
- * transfer in flight will not wake it. */
+/* The fabric controller sleeps until the cluster or a transfer wakes it; returns false if it must poll,
+ * because a transfer in flight will not wake it. */
 void me_fc_sleep(bool may_sleep);
 
 #endif

@@ -6,7 +6,7 @@
 #include "me_crc32.h"
 #include "me_share.h"
 
-/* Places in the head. */
+/* Offsets of the fields in the header. */
 enum { FORMAT = 4, LAYOUT = 8, DIGEST = 40, PAYLOAD_BYTES = 72, CRC = 76, HEAD_BYTES = 80 };
 #define DIGEST_BYTES 32u
 #define CHUNK_BYTES 512u
@@ -70,7 +70,7 @@ static me_status read_head(const me_blob *blob, const me_blob_place *place, uint
     return ME_OK;
 }
 
-/* Stores the chunk, which is part of the model or of L3. */
+/* Stores a chunk of the payload, which belongs to the model or to L3. */
 static void store(const me_blob_place *place, uint32_t at, uint32_t bytes)
 {
     if (at < place->model_bytes)
@@ -83,8 +83,8 @@ static void store(const me_blob_place *place, uint32_t at, uint32_t bytes)
 #endif
 }
 
-/* Reads head and payload, and stores the payload if it is to be kept. -> whether all could be read; their
- * CRC-32, in which its own four bytes are zeros */
+/* Reads header and payload, and stores the payload if is_kept. -> whether everything could be read; *crc:
+ * their CRC-32, with the header's own CRC field taken as zeros */
 static bool read_all(const me_blob *blob, const me_blob_place *place, const uint8_t *head, bool is_kept,
                      uint32_t *crc)
 {

@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* CRC-32 of IEEE 802.3, as in zlib; `crc` is that of the preceding bytes, 0 without any. */
+/* CRC-32 of IEEE 802.3, as in zlib. crc: the CRC of the preceding bytes, 0 if there are none. */
 uint32_t me_crc32(uint32_t crc, const void *bytes, uint32_t count);
 
 #ifdef __cplusplus

@@ -5,18 +5,18 @@
 #include "registers.h"
 
 #define PAGE_BYTES 16u
-#define ROW_BYTES 2048u /* an operation ends with its row */
+#define ROW_BYTES 2048u /* an operation does not cross the end of a row */
 
 #define CHANNEL (1u << 21)
 #define CLOCK_SET (ME_UDMA + 0x04u)
 #define RESET_SET (ME_UDMA + 0x10u)
-#define RX_CHANNEL 2u /* linear channels; 0 and 1 are those of the external memory */
+#define RX_CHANNEL 2u /* the uDMA's linear channels; 0 and 1 belong to the external memory */
 #define TX_CHANNEL 3u
 
 #define BASE 0x1A102B00u
 #define RX (BASE + 0x00u)
 #define TX (BASE + 0x04u)
-#define TRANSFERS (BASE + 0x08u) /* bit 0: the uDMA's channel is set up by this device */
+#define TRANSFERS (BASE + 0x08u) /* bit 0: the device configures its uDMA channel itself */
 #define L2 (BASE + 0x0Cu)
 #define BYTES (BASE + 0x10u)
 #define GO (BASE + 0x14u) /* bit 0: into L2, bit 1: go */
@@ -24,7 +24,7 @@
 #define MODE (BASE + 0x20u)
 #define ERASE_ADDRESS (BASE + 0x24u)
 #define CLOCK (BASE + 0x2Cu)
-#define ENABLE (BASE + 0x34u) /* a bit for each kind of event */
+#define ENABLE (BASE + 0x34u) /* one bit per kind of event */
 
 #define OPERATIONS 0xFF00u
 #define TRIM 0x0100u
@@ -34,22 +34,23 @@
 #define POWER (1u << 7)
 #define RETENTION (1u << 6)
 #define RUNNING (1u << 5)
-#define MAPPED 0x1D000000u /* what addresses of erasing begin with */
+#define MAPPED 0x1D000000u /* prefix of addresses for erase operations */
 #define TRIM_WORDS 7u
 
-/* events of the chip: the line that announces them, the register that takes them */
+/* SoC events: the interrupt line that announces them, the register from which they are read */
 #define EVENT_UNMASK 0x1A106098u
 #define EVENT_LINE (1u << 26)
 #define ITC_EVENT 0x24u
 enum { ERASED = 113, PROGRAMMED, TRIMMED, ARRIVED };
 
-/* eFUSEs, as the boot ROM uses them: 1 has a flag, 65 the number of the flash's words, 66 is the first */
+/* eFUSEs, as the boot ROM uses them: 1 has a flag, 65 the number of words for the flash, 66 is the first
+ * word */
 #define FUSES 0x1A10F000u
 #define FUSE(n) (FUSES + 0x200u + 4u * (n))
 enum { FUSES_READ = 1, FUSES_IDLE = 4 };
 #define HAS_TRIM 0x800u
 
-#define A_US 400u /* cycles, at most; a turn of the loop takes one at least */
+#define A_US 400u /* timeout in cycles; an iteration of the wait loop takes at least one */
 
 static void pause_us(uint32_t us)
 {
@@ -57,8 +58,9 @@ static void pause_us(uint32_t us)
         ;
 }
 
-/* Sleeps until the event that ends an operation has come: neither the SDK's drivers nor its platform know the busy
- * bits of STATUS. Interrupts are off, as a handler would take the event. */
+/* Sleeps until the event that ends an operation. Polling is not possible: neither the SDK's drivers nor
+ * its platform know the busy bits of STATUS. Interrupts are off, because a handler would consume the
+ * event. */
 static void await(uint32_t event)
 {
     uint32_t status;
@@ -79,7 +81,8 @@ static int32_t run(uint32_t operation, bool into_l2, uint32_t event)
     return 0;
 }
 
-/* Replaces the words by those that the chip's maker has fused for it, if there are any. Returns how many there are. */
+/* Replaces the configuration words by those that the manufacturer fused into the chip, if there are any.
+ * Returns their number. */
 static uint32_t take_fused(uint32_t words[TRIM_WORDS])
 {
     uint32_t count = TRIM_WORDS;
@@ -93,7 +96,8 @@ static uint32_t take_fused(uint32_t words[TRIM_WORDS])
     return count;
 }
 
-/* The words of the SDK's driver, unless the chip has its own; 20 us later the flash may be changed. */
+/* Writes the configuration words: those of the SDK's driver, unless the chip has fused ones. The flash may
+ * be written 20 us later. */
 static void trim(void)
 {
     static uint32_t words[TRIM_WORDS] = { 0, 0xFD798D00u, 0x620490D0u, 0x0406082Eu, 0x0580001Bu, 0, 0 };
@@ -105,7 +109,7 @@ static void trim(void)
     pause_us(20);
 }
 
-/* Events of the flash reach the fabric controller, and none is left of an earlier time. */
+/* Enables events of the flash for the fabric controller, and clears those that are pending. */
 static void let_events_pass(void)
 {
     for (uint32_t event = ERASED; event <= ARRIVED; event++)

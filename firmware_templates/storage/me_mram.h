@@ -18,7 +18,7 @@ extern "C" {
 #define ME_MRAM_BYTES 0x200000u
 #define ME_MRAM_BLOCK_BYTES 8192u
 
-/* Resets and configures it. Returns ME_OK, or ME_FAILED if it is missing. */
+/* Resets and configures the flash. Returns ME_OK, or ME_FAILED if it is missing. */
 int32_t me_mram_open(void);
 
 extern const me_flash me_mram;

@@ -7,13 +7,13 @@
 
 #define MAGIC 0x3153454Du /* "MES1": version 1 */
 
-/* crc    of the record      head_crc   of the words before it */
+/* crc    CRC-32 of the record      head_crc   CRC-32 of the preceding words */
 typedef struct {
     uint32_t magic, sequence, bytes, crc, head_crc;
 } head;
 #define CHECKED_BYTES 16u
 
-/* What is programmed at once and comes from nowhere else, and what is read to be checked. */
+/* Size of the buffer for programming data from other memories, and for reading back. */
 static union {
     /* cppcheck-suppress unusedStructMember ; its bytes are written */
     head head;
@@ -40,7 +40,7 @@ static bool fits(const me_slots *slots, uint32_t bytes)
     return bytes <= slots->slot_bytes - me_slots_head_bytes(slots);
 }
 
-/* -> 1: the record's CRC is that of its head; 0; ME_UNREADABLE */
+/* -> 1: the record's CRC matches its header; 0: it does not; ME_UNREADABLE */
 static int32_t is_whole(const me_slots_record *record)
 {
     uint32_t crc = 0;
@@ -54,7 +54,7 @@ static int32_t is_whole(const me_slots_record *record)
     return crc == record->crc;
 }
 
-/* -> 1: the slot holds a whole record; 0; ME_UNREADABLE */
+/* -> 1: the slot holds a complete record; 0: it does not; ME_UNREADABLE */
 static int32_t find(const me_slots *slots, int32_t slot, me_slots_record *record)
 {
     const uint32_t at = slot_at(slots, slot);
@@ -67,8 +67,8 @@ static int32_t find(const me_slots *slots, int32_t slot, me_slots_record *record
     return is_head && fits(slots, found.bytes) ? is_whole(record) : 0;
 }
 
-/* Whole records, the newest first; numbers wrap around. -> how many, or ME_UNREADABLE: a record that
- * cannot be read may be the newest one */
+/* Lists the complete records, the newest first; sequence numbers wrap around. -> their number, or
+ * ME_UNREADABLE: a record that cannot be read may be the newest one */
 static int32_t find_all(const me_slots *slots, me_slots_record *records)
 {
     me_slots_record second;
@@ -109,7 +109,7 @@ int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint
     return record->slots->flash->read(record->at + at, to, bytes) < 0 ? -1 : 0;
 }
 
-/* The first block first: from then on the slot's old record is not whole. */
+/* Erases a slot, the first block first: from then on the slot's old record is invalid. */
 static int32_t erase(const me_slots *slots, int32_t slot)
 {
     const me_flash *flash = slots->flash;
@@ -119,7 +119,7 @@ static int32_t erase(const me_slots *slots, int32_t slot)
     return ME_OK;
 }
 
-/* Bytes that are less than the page's are followed by those of an erased one. */
+/* Programs a page; if there are fewer bytes than a page, the rest has the value of erased bytes. */
 static int32_t program_page(const me_flash *flash, uint32_t at, const uint8_t *from, uint32_t bytes)
 {
     const uint32_t size = whole_pages(flash, bytes);

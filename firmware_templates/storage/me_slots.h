@@ -57,23 +57,23 @@ int32_t me_slots_begin(const me_slots *slots, me_slots_record *record);
  * or the flash failed. */
 int32_t me_slots_append(me_slots_record *record, const void *part, uint32_t bytes);
 
-/* Makes it the newest record. Returns ME_OK; ME_FAILED if the flash failed: the last record still exists; or
- * ME_UNREADABLE: the record is written but could not be read back. */
+/* Makes the record the newest one. Returns ME_OK; ME_FAILED if the flash failed: the last record still
+ * exists; or ME_UNREADABLE: the record is written but could not be read back. */
 int32_t me_slots_commit(const me_slots_record *record);
 
 /* Finds the newest complete record, or with `age` 1 the one before it, if the next one has not begun. Returns ME_OK,
  * ME_FAILED if there is none, or ME_UNREADABLE. */
 int32_t me_slots_find(const me_slots *slots, me_slots_record *record, int32_t age);
 
-/* Drops a record that the program rejected while it accepted the one before: the next record begins in its slot.
- * Returns ME_OK, or ME_FAILED if the flash failed. */
+/* Drops a record that the program rejected after it accepted the one before: the next record begins in
+ * its slot. Returns ME_OK, or ME_FAILED if the flash failed. */
 int32_t me_slots_drop(const me_slots_record *record);
 
 /* Copies bytes of a record, from offset `at` on, to word-aligned memory. Returns ME_OK, or ME_FAILED if there are fewer bytes
  * or the flash failed. */
 int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint32_t bytes);
 
-/* Bytes before a record: its header, in whole pages. */
+/* Bytes before a record's data: its header, rounded up to whole pages. */
 uint32_t me_slots_head_bytes(const me_slots *slots);
 
 /* Stores a record, aligned to words. Returns ME_OK; ME_FAILED if it is too large or the flash failed: the last record still

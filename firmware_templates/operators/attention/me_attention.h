@@ -8,18 +8,22 @@
 
 #include <stdint.h>
 
-/* keys, width      k is keys x heads x width, q rows x heads x width
- * out_width        v is heads x out_width x keys, the keys of a column side by side and filled to words
- * before, after    row i of all sees keys i - before .. i + after
+/* keys, width      k is [keys][heads][width], q is [rows][heads][width]
+ * out_width        v is [heads][out_width][keys], with the keys of a column contiguous and padded to
+ *                  whole words
+ * before, after    row i attends to the keys i - before .. i + after
  * half .. shift    entry of exp = min(largest + half - score, most) * mult >> shift
  * bias_*           added to a score: bias * bias_mult >> bias_shift
- * flat             whether a row of hidden keys has equal shares, not those of its scores
+ * flat             whether a fully masked row gets equal weights instead of the softmax of its scores
  * share .. out_shift   y = clip(((acc >> (top - 7)) * (share / sum') + offset) >> out_shift), top the
- *                  highest bit of the row's sum and sum' the sum with bit 15 as its highest
- *              of exponentials of 12 bits acc is rounded: half of what the first shift takes is added
- * exp          exponentials, bytes; of 12 bits 4,096 lower bytes, then as many upper ones, of the last 36 entries 0
- * units        of 12 bits: how far scores of two entries are apart, 0 if most + 36 of it is too large a number
- * nine_cores   core 8 calls it as well      y_wide   whether y is int16
+ *                  highest bit of the row's sum and sum' the sum with bit 15 as its highest. With 12-bit
+ *                  exponentials, the first shift rounds to nearest instead of down
+ * exp          table of exponentials, in bytes; 12-bit exponentials: 4,096 lower bytes, then 4,096
+ *              upper bytes; the last 36 entries are 0
+ * units        12-bit exponentials: difference of scores between two entries; 0 if most + 36 * units
+ *              exceeds int32
+ * nine_cores   whether core 8 also calls the kernel
+ * y_wide       whether y is int16
  * width and out_width are multiples of 4. */
 typedef struct {
     int32_t keys, width, out_width, before, after;
@@ -28,14 +32,15 @@ typedef struct {
     int32_t flat, nine_cores, y_wide, units;
 } me_attention_s8_params;
 
-/* first_row   number of the first of these rows among all      bias, mask   rows x all keys, or 0
- *             a key is hidden where mask is below 0
- * heads       of q, k, v and y      bias_step, mask_step   bytes from those of a head to the next one's
- * keys, first_key       those in k: how many, and the first of them
- * values, first_value   those in v, as bytes of a row: how many, and the first of them
+/* first_row   index of the tile's first row
+ * bias, mask  [rows][all keys], or 0; a key is masked if its mask value is negative
+ * heads       heads of q, k, v and y
+ * bias_step, mask_step   byte strides of heads
+ * keys, first_key       number of keys in k, and index of the first
+ * values, first_value   number of keys in v (bytes per row), and index of the first
  * scratch     me_attention_scratch_bytes bytes (me_attention_softmax.h); it and q, k, v are aligned to 4
- * first_key, first_value and values are multiples of 4; keys is, but where they are the last. What
- * a row has not seen a key of yet is no result: y is written with the last values. */
+ * first_key, first_value and values are multiples of 4; so is keys, except in the last part. y is
+ * written with the last part of the values. */
 typedef struct {
     const int8_t *q, *k, *v, *bias, *mask;
     int8_t *y, *scratch;
@@ -51,7 +56,7 @@ void me_attention_s8(const me_attention_s8_params *op, const me_attention_s8_til
 typedef me_attention_s8_params me_attention_exp12_s8_params;
 typedef me_attention_s8_tile me_attention_exp12_s8_tile;
 
-/* The same with exponentials of 12 bits, and the same ranges. */
+/* As me_attention_s8 with 12-bit exponentials, and the same ranges. */
 void me_attention_exp12_s8(const me_attention_exp12_s8_params *op, const me_attention_exp12_s8_tile *tile);
 
 #endif

@@ -43,7 +43,7 @@ me_function me_row_biased
     ret
 me_end me_row_biased
 
-/* a0 x, a1 bias, a2 n: of all bytes -128 alone is negative with 127 more */
+/* a0 x, a1 bias, a2 n: -128 is the only byte that stays negative after adding 127 */
 me_function me_row_hidden
     lp_setup 0, a2, .Lhidden_last
     p_lb t0, 1, a1
@@ -56,8 +56,8 @@ me_function me_row_hidden
     ret
 me_end me_row_hidden
 
-/* a0 x, a1 to, a2 fours, a3 top, a4 most, a5 mult, a6 shift, a7 exp. With x at least top - most, its
- * distance times mult is top * mult - x * mult, whatever wraps on the way. */
+/* a0 x, a1 to, a2 fours, a3 top, a4 most, a5 mult, a6 shift, a7 exp. If x >= top - most, the product of
+ * its distance and mult is top * mult - x * mult modulo 2**32, even if the two products wrap. */
 me_function me_row_exponentials
     sub a4, a3, a4
     mul a3, a3, a5
@@ -94,7 +94,8 @@ me_function me_row_exponentials
     ret
 me_end me_row_exponentials
 
-/* a0 x, a1 to, a2 upper, a3 fours, a4 by; as me_row_exponentials. Sums: t4 of lower bytes, s2 of upper ones. */
+/* a0 x, a1 to, a2 upper, a3 fours, a4 by; see me_row_exponentials. Sums: t4 of the lower bytes, s2 of the
+ * upper bytes. */
 me_function me_row_exponentials_12_fours
     addi sp, sp, -16
     me_saved sw, 3

@@ -6,7 +6,7 @@
 #include "me_share.h"
 #include "me_wide.h"
 
-/* What divides a row's sums. */
+/* Divides a row's sums: y = ((sum >> down) * factor) >> ..; see share in me_attention_s16_params. */
 typedef struct {
     int32_t down, factor;
 } row_divisor;
@@ -15,8 +15,10 @@ typedef struct {
     int32_t first, end;
 } span;
 
-/* A tile with its operands as int16.
- * row: numbers of 32 bits of one in scratch; filled: keys, up to whole words; groups: of four rows */
+/* A tile with its operands converted to int16.
+ * row     32-bit values per row in scratch
+ * filled  number of keys, rounded up to whole words
+ * groups  number of groups of four rows */
 typedef struct {
     const me_attention_s16_params *op;
     const me_attention_s16_tile *tile;
@@ -26,21 +28,21 @@ typedef struct {
     int32_t row, filled, groups;
 } attention_work;
 
-/* Keys that a row sees. */
+/* The keys [first, end) that a row attends to. */
 static span seen_by(const attention_work *w, int32_t row)
 {
     const int32_t at = w->tile->first_row + row;
     return (span){ me_max(at - w->op->before, 0), me_min(at + w->op->after + 1, w->op->keys) };
 }
 
-/* Keys that some of four rows see, by fours. */
+/* The keys that any row of a group of four attends to, extended to multiples of 4. */
 static span seen_by_group(const attention_work *w, int32_t group)
 {
     const int32_t first = seen_by(w, 4 * group).first, last = me_min(4 * group + 3, w->tile->rows - 1);
     return (span){ first & ~3, (seen_by(w, last).end + 3) & ~3 };
 }
 
-/* Those of `keys` that are among n from `first` on. */
+/* The intersection of `keys` with the n keys from `first` on. */
 static span within(span keys, int32_t first, int32_t n)
 {
     const int32_t from = me_max(keys.first, first);
@@ -52,14 +54,14 @@ static int32_t *row_of(const attention_work *w, int32_t head, int32_t row)
     return w->rows + (head * 4 * w->groups + row) * w->row;
 }
 
-/* Four rows of numbers from here on; the last one again where there are fewer. */
+/* Sets pointers to four rows starting at `first`; if there are fewer, the last row is repeated. */
 static void four_rows(const int8_t *rows[4], const int16_t *x, int32_t first, int32_t last, int32_t stride)
 {
     for (int32_t i = 0; i < 4; i++)
         rows[i] = (const int8_t *)(x + me_min(first + i, last) * stride);
 }
 
-/* ---- scores: keys first .. last - 1 by fours, of a group of rows */
+/* ---- scores of a group of rows and keys [first, last), which are multiples of 4 */
 
 static void score_blocks(const attention_work *w, int32_t head, int32_t group, int32_t first, int32_t last)
 {
@@ -83,7 +85,7 @@ static void score_blocks(const attention_work *w, int32_t head, int32_t group, i
     }
 }
 
-/* ---- exponentials, two in a word, in the place of scores */
+/* ---- exponentials, two per word, which replace the scores */
 
 static void add_bias(const attention_work *w, int32_t *x, int32_t at, span keys)
 {
@@ -92,7 +94,8 @@ static void add_bias(const attention_work *w, int32_t *x, int32_t at, span keys)
         x[key] += me_wide_load(w->tile->bias, at + key, op->bias_wide) * op->bias_mult >> op->bias_shift;
 }
 
-/* Whether a mask leaves a row keys; where it leaves none, all are seen, and their scores stay or become 0. */
+/* Whether a mask leaves at least one key of a row. If not, the row is treated as unmasked: its scores are
+ * unchanged, or 0 if `flat`. */
 static int32_t leaves_keys(const int8_t *mask, int32_t *x, span keys, int32_t flat)
 {
     for (int32_t key = keys.first; key < keys.end; key++)
@@ -120,7 +123,7 @@ static uint32_t replaced(const me_attention_s16_params *op, int32_t *x, span key
     return me_row_exponentials_h(x + keys.first, keys.end - keys.first, &by);
 }
 
-/* The same of the keys that a mask leaves; 0 for the others. */
+/* Replaces the scores of unmasked keys by exponentials, the scores of masked keys by 0. */
 static uint32_t replaced_seen(const me_attention_s16_params *op, int32_t *x, const int8_t *mask, span keys)
 {
     const int32_t largest = largest_of(x, mask, keys);
@@ -162,7 +165,7 @@ static void exponentials(const attention_work *w, int32_t head, int32_t row)
         (row_divisor){ top - 14, (int32_t)((uint32_t)op->share / mantissa) };
 }
 
-/* ---- sums of values, scaled when the last of them is there */
+/* ---- sums of values, requantised after the last part of the values */
 
 static void scale_row(const attention_work *w, int32_t head, int32_t row, int32_t first, int32_t last)
 {
@@ -180,7 +183,7 @@ static void scale_row(const attention_work *w, int32_t head, int32_t row, int32_
         me_row_scaled_bytes(sums, (int8_t *)w->tile->y + at, last - first, &by);
 }
 
-/* Columns first .. last - 1, by fours, of a group of rows. */
+/* Sums columns [first, last), multiples of 4, for a group of rows. */
 static void value_blocks(const attention_work *w, int32_t head, int32_t group, int32_t first, int32_t last)
 {
     const me_attention_s16_tile *tile = w->tile;
@@ -205,7 +208,8 @@ static void value_blocks(const attention_work *w, int32_t head, int32_t group, i
         scale_row(w, head, row, first, last);
 }
 
-/* ---- what cores share: groups of rows, head by head; parts of their keys and columns where there are few */
+/* ---- work items of the cores: groups of rows, head by head; quarters of their keys or columns if there
+ * are few groups */
 
 static void scores_and_values(const attention_work *w, int32_t is_score)
 {
@@ -235,8 +239,8 @@ static void all_exponentials(const attention_work *w)
             exponentials(w, number / rows, number % rows);
 }
 
-/* n numbers as int16, minus their zero point and rounded: in place, or copies in *own, after which
- * others go. */
+/* Converts n values to int16, minus their zero point and shifted right with rounding. -> x itself if
+ * nothing changes, otherwise a copy at *own, which advances by n */
 static const int16_t *as_halves(const void *x, int32_t wide, int32_t zero, int32_t drop, int32_t n,
                                 int16_t **own)
 {

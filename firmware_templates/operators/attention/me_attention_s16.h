@@ -8,17 +8,18 @@
 
 #include <stdint.h>
 
-/* Exponentials of distances d from a row's maximum: near[d & 255] * far[d >> 8], 256 numbers in Q15 each. */
+/* Exponentials of distances d from a row's maximum: near[d & 255] * far[d >> 8], tables of 256 Q15 values
+ * each. */
 typedef struct {
     const uint16_t *near, *far;
 } me_exponentials;
 
 /* *_wide       int16, otherwise int8      keys .. after   as me_attention_s8_params has them
- * *_drop       bits that are rounded away, so that sums of products keep within 31
+ * *_drop       right shift of the operand, with rounding, so that sums of products fit in 31 bits
  * bias_*       added to a score: bias * bias_mult >> bias_shift
  * distance_drop .. most  entry of exp = min((min(largest - score >> distance_drop, most) * mult + 2**14) >> 15, 65535),
  *              unsigned
- * flat         whether a row of hidden keys has equal shares, not those of its scores
+ * flat         whether a fully masked row gets equal weights instead of the softmax of its scores
  * share, out_shift, zero   y = clip(((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift) + zero),
  *              top the highest bit of the sum of exponentials and sum' that sum with bit 15 as its highest
  * width and out_width are multiples of 4. */
@@ -29,10 +30,11 @@ typedef struct {
     me_exponentials exp;
 } me_attention_s16_params;
 
-/* q, k, v, bias, mask, y   as me_attention_s8_tile has them; of 16 bits aligned to 4, mask to 1
- * *_step       numbers from those of a head to the next one's
- * scratch      aligned to 4: scores of rows by fours and head by head, then divisors of these, then
- *              copies of q, k and v as int16, of those that have 8 bits, a zero point or bits to drop */
+/* q, k, v, bias, mask, y   as me_attention_s8_tile has them; int16 operands are aligned to 4; mask may
+ *                          have any address
+ * *_step       element stride of heads
+ * scratch      aligned to 4: scores [heads][rows, to a multiple of 4], then the rows' divisors, then
+ *              int16 copies of those of q, k and v that are int8 or have a zero point or bits to drop */
 typedef struct {
     const void *q, *k, *v, *bias;
     const int8_t *mask;

@@ -82,7 +82,7 @@ me_end \name
 rounded me_row_of_halves, p_lh, 2
 rounded me_row_of_bytes, p_lb, 1
 
-/* a0 x, a1 y, a2 n, a3 by; the high word of twice a number times 2**15 times the factor */
+/* a0 x, a1 y, a2 n, a3 by; computes the upper word of 2 * x * (2**15 * factor) */
 .macro scaled name, store, bytes
 me_function \name
     lw a4, 0(a3)

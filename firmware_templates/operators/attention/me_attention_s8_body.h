@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attention on the cores, the body of two kernels. ME_EXP12, which who includes it
- * defines: 1 for exponentials of 12 bits, 0 for bytes.
+ * Attention on the cores, the body of two kernels. The including file
+ * defines ME_EXP12: 1 for 12-bit exponentials, 0 for 8-bit exponentials.
  */
 #ifndef ME_ATTENTION_S8_BODY_H
 #define ME_ATTENTION_S8_BODY_H
@@ -8,14 +8,15 @@
 #include "me_attention_softmax.h"
 #include "me_share.h"
 
-/* What of `keys` is among n of them from `first` on, in whole words; nothing: end is first. */
+/* The intersection of `keys` with the n keys from `first` on, in whole words; if it is empty, end is
+ * first. */
 static me_key_span me_attention_within(me_key_span keys, int32_t first, int32_t n)
 {
     const int32_t from = me_max(keys.first, first);
     return (me_key_span){ from, me_max(me_min(keys.end, first + ((n + 3) & ~3)), from) };
 }
 
-/* Four rows from here on; the last one again where there are fewer. */
+/* Sets pointers to four rows starting at `first`; if there are fewer, the last row is repeated. */
 static void me_attention_four_rows(const int8_t *rows[4], const int8_t *x, int32_t first, int32_t last,
                                    int32_t stride)
 {
@@ -23,7 +24,7 @@ static void me_attention_four_rows(const int8_t *rows[4], const int8_t *x, int32
         rows[i] = x + me_min(first + i, last) * stride;
 }
 
-/* ---- scores: blocks of four rows and four keys, in the order of groups of rows */
+/* ---- scores: blocks of four rows and four keys, ordered by group of rows */
 
 static void me_attention_score_blocks(const me_attention_work *w, int32_t group, int32_t first, int32_t last)
 {
@@ -53,7 +54,7 @@ static void me_attention_score_blocks(const me_attention_work *w, int32_t group,
     }
 }
 
-/* Keys at hand that a group of rows sees. */
+/* The keys of this tile that a group of rows attends to. */
 static me_key_span me_attention_scored(const me_attention_work *w, int32_t group)
 {
     return me_attention_within(me_seen_keys(w, group), w->tile->first_key, w->tile->keys);
@@ -61,14 +62,15 @@ static me_key_span me_attention_scored(const me_attention_work *w, int32_t group
 
 static int32_t me_attention_blocks_of(me_key_span keys) { return (keys.end - keys.first) / 4; }
 
-/* Whether all groups see the keys of the first one: ends of what a row sees grow with the row. */
+/* Whether all groups attend to the same keys as the first one. Both ends of a row's range grow with the
+ * row, so that comparing the last group suffices. */
 static int me_attention_see_alike(const me_attention_work *w)
 {
     const me_key_span first = me_seen_keys(w, 0), last = me_seen_keys(w, (w->tile->rows - 1) / 4);
     return first.first == last.first && first.end == last.end;
 }
 
-/* Of one head. */
+/* Number of score blocks of one head. */
 static int32_t me_attention_all_score_blocks(const me_attention_work *w)
 {
     const int32_t groups = (w->tile->rows + 3) / 4;
@@ -103,7 +105,8 @@ static void me_attention_exponentials(const me_attention_work *w, int32_t first,
         me_exponentials(w, row);
 }
 
-/* ---- values: blocks of four rows and four columns, scaled by who has summed the last of them */
+/* ---- values: blocks of four rows and four columns; the core that adds the last values requantises the
+ * block */
 
 static void me_attention_sum_blocks(const me_attention_work *w, int32_t group, int32_t first, int32_t last)
 {
@@ -152,9 +155,9 @@ static void me_attention_values(const me_attention_work *w, int32_t first, int32
     }
 }
 
-/* ---- heads: one after the other, a core's share may begin in one and end in another */
+/* ---- heads: contiguous work items; a core's share may start in one head and end in another */
 
-/* Of one head, the parts first .. last - 1 of its work. */
+/* Computes work items [first, last) of one head. */
 typedef void (*me_attention_head_work)(const me_attention_work *w, int32_t first, int32_t last);
 
 static inline me_attention_work me_attention_work_of(const me_attention_s8_params *op,
@@ -202,7 +205,7 @@ static __attribute__((noinline)) void me_attention_of_heads(const me_attention_w
     }
 }
 
-/* A core's share of `parts` of every head. */
+/* Runs `work` on this core's share of the `parts` work items of every head. */
 static inline __attribute__((always_inline)) void me_attention_share_out(const me_attention_work *w,
                                                                          int32_t parts,
                                                                          me_attention_head_work work)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Attention between its two products: exponentials in the place of a row's scores, and sums of values
- * as int8. Work of one core, in kernels that share the rows. ME_EXP12, which who includes it defines: 1 for
- * exponentials of 12 bits, 0 for bytes.
+ * as int8. Work of one core, in kernels that share the rows. The including file
+ * defines ME_EXP12: 1 for 12-bit exponentials, 0 for 8-bit exponentials.
  */
 #ifndef ME_ATTENTION_SOFTMAX_H
 #define ME_ATTENTION_SOFTMAX_H
@@ -13,32 +13,36 @@
 
 enum { ME_EXP12_ENTRIES = 4096 };
 
-/* Bytes of a row: its scores, then its exponentials and after them its sums. Exponentials of 12 bits are
- * lower bytes, sums are of these, then of upper bytes; upper bytes are the end of the row. */
+/* Bytes of a row in scratch. The scores come first; the exponentials replace them, followed by the int32
+ * sums of values. 12-bit exponentials are split: lower bytes come first, followed by the sums of lower and
+ * of upper bytes; the upper bytes are at the end of the row. */
 static inline int32_t me_attention_row_bytes(int32_t keys, int32_t out_width)
 {
     const int32_t filled = (keys + 3) / 4 * 4, with_sums = filled + (ME_EXP12 ? 8 : 4) * out_width;
     return (4 * filled > with_sums ? 4 * filled : with_sums) + (ME_EXP12 ? filled : 0);
 }
 
-/* Of one head. */
+/* Bytes of scratch for one head. */
 static inline int32_t me_attention_scratch_bytes(const me_attention_s8_params *op, int32_t rows)
 {
     return (rows + 3) / 4 * 4 * (me_attention_row_bytes(op->keys, op->out_width) + 8);
 }
 
-/* What divides a row's sums. */
+/* Divides a row's sums: y = (((sum >> down) * factor) + offset) >> out_shift. */
 typedef struct {
     int32_t down, factor;
 } me_row_divisor;
 
-/* The keys that some rows see, whole words of exponentials. */
+/* The keys [first, end) that some rows attend to, in whole words of exponentials. */
 typedef struct {
     int32_t first, end;
 } me_key_span;
 
-/* Rows of a tile, as a kernel's cores share them.
- * divisors: of rows; row: bytes of one in scratch; filled: keys, up to whole words; cores: that share */
+/* Rows of a tile, as the cores share them.
+ * divisors  one per row
+ * row       bytes per row in scratch
+ * filled    number of keys, rounded up to whole words
+ * cores     number of cores that share the rows */
 typedef struct {
     const me_attention_s8_params *op;
     const me_attention_s8_tile *tile;
@@ -67,13 +71,14 @@ static inline int8_t *me_scores_row(const me_attention_work *w, int32_t row)
     return w->tile->scratch + row * w->row;
 }
 
-/* Upper bytes of a row's exponentials. */
+/* -> the upper bytes of a row's 12-bit exponentials */
 static inline uint8_t *me_upper_bytes(const me_attention_work *w, int32_t row)
 {
     return (uint8_t *)me_scores_row(w, row) + w->row - w->filled;
 }
 
-/* Hidden keys 2^29 below the others; scores of a row that sees nothing stay, or become 0. */
+/* Masks keys: subtracts 2^29 from their scores. If all keys of a row are masked, the scores keep their
+ * order, or become 0 if `flat`. */
 static __attribute__((noinline, unused)) void me_hide_keys(const me_attention_s8_params *op, int32_t *x,
                                                            const int8_t *mask, int32_t n)
 {
@@ -83,7 +88,8 @@ static __attribute__((noinline, unused)) void me_hide_keys(const me_attention_s8
             x[i] = 0;
 }
 
-/* A row's scores with what is added to them; the distance of a score from what this returns leads to its entry. */
+/* Adds bias and mask to a row's scores. Returns the largest score + half, from which the distances are
+ * measured. */
 static inline int32_t me_top_score(const me_attention_work *w, int32_t row, int32_t first, int32_t end)
 {
     const me_attention_s8_params *op = w->op;
@@ -96,7 +102,7 @@ static inline int32_t me_top_score(const me_attention_work *w, int32_t row, int3
     return me_row_most(x + first, end - first) + op->half;
 }
 
-/* 0 if a group of rows sees keys, and this row does not. */
+/* Sets the exponentials of keys to 0 that other rows of the group attend to, but not this row. */
 static inline void me_no_exponentials(uint8_t *to, me_key_span keys, int32_t first, int32_t end)
 {
     for (int32_t i = keys.first; i < first; i++)
@@ -113,7 +119,8 @@ static inline void me_set_divisor(const me_attention_work *w, int32_t row, uint3
     w->divisors[row] = (me_row_divisor){ high - 7, (int32_t)((uint32_t)w->op->share / mantissa) };
 }
 
-/* Of 12 bits, upper bytes after the scores. Cores read zeros of different banks of L1 for scores beyond the table. */
+/* Computes 12-bit exponentials. Scores beyond the table read zeros after its end, at an address per core,
+ * so that cores access different banks. */
 static inline void me_exponentials_12(const me_attention_work *w, int32_t row)
 {
     const me_attention_s8_params *op = w->op;
@@ -166,7 +173,7 @@ static inline void me_exponentials(const me_attention_work *w, int32_t row)
         me_exponentials_8(w, row);
 }
 
-/* Sums of a row times its factor, in int16; apart, as rows of int8 are the usual ones. */
+/* Requantises a row's sums to int16. noinline, because int8 results are the usual case. */
 static __attribute__((noinline, unused)) void me_scaled_wide(const int32_t *sums, int16_t *y, int32_t n,
                                                              me_row_divisor by,
                                                              const me_attention_s8_params *op)
@@ -175,7 +182,7 @@ static __attribute__((noinline, unused)) void me_scaled_wide(const int32_t *sums
         y[i] = (int16_t)me_clips(((sums[i] >> by.down) * by.factor + op->offset) >> op->out_shift, 16);
 }
 
-/* Columns 4 * first .. 4 * last - 1 of a row. */
+/* Requantises columns [4 * first, 4 * last) of a row. */
 static inline void me_scale_row(const me_attention_work *w, int32_t row, int32_t first, int32_t last)
 {
     const me_attention_s8_params *op = w->op;

@@ -5,7 +5,7 @@
 
 #include "xpulp.inc"
 
-/* Bits of a that `mask` selects, after a shift by n, change places with those of b; t is lost. */
+/* Swaps the bits of a, shifted by n, that `mask` selects with those of b; overwrites t. */
 .macro exchange a, b, n, mask, t
     srli \t, \a, \n
     xor \t, \t, \b
@@ -15,14 +15,15 @@
     xor \a, \a, \t
 .endm
 
-/* Low halves of a and b to y, high ones to b; a is lost. */
+/* y = the lower halves of a and b, b = their upper halves; overwrites a. */
 .macro exchange_halves a, b, y
     pv_pack_h \y, \b, \a
     srli \a, \a, 16
     p_insert_low \b, \a
 .endm
 
-/* Bytes 0 and 2 of a and of b, in turns, to y, bytes 1 and 3 to b; a is lost. t2: order */
+/* y = bytes 0 and 2 of a and of b alternately, b = bytes 1 and 3 likewise; overwrites a. t2: shuffle
+ * indices */
 .macro exchange_bytes a, b, y
     pv_shuffle_b \a, \a, t2
     pv_shuffle_b \b, \b, t2
@@ -31,9 +32,9 @@
     pv_shuffle_b \b, \b, t2
 .endm
 
-/* a0 x, a1 groups, a2 planes. A byte's number has four bits, a bit's three: number bit 2 and bit 2 change
- * places between words that differ in number bit 2; then, between words that differ in number bit 3, number
- * bit 3 and 0, 0 and bit 0, bit 0 and number bit 1, number bit 1 and bit 1. */
+/* a0 x, a1 groups, a2 planes. A byte's index in its group has the bits N3 .. N0, a bit's index in its byte
+ * B2 .. B0. The transposition swaps index bits: N2 and B2 between words that differ in N2; then, between
+ * words that differ in N3: N3 and N0, N0 and B0, B0 and N1, N1 and B1. */
 me_function me_bit_planes
     li a7, 0
     li t2, 0x03010200

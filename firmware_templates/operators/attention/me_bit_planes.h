@@ -7,11 +7,11 @@
 
 #include <stdint.h>
 
-/* groups >= 1 of 16 bytes. For each group, for every bit, lowest first, two bytes; bit i % 8 of byte
- * i / 8 is of byte i. x, planes at multiples of 4. Returns the sum of x. */
+/* Converts groups >= 1 of 16 bytes to bit planes: for each group and each bit, the lowest first, two
+ * bytes; bit i % 8 of byte i / 8 is taken from byte i. x, planes at multiples of 4. Returns the sum of x. */
 int32_t me_bit_planes(const int8_t *x, int32_t groups, uint8_t *planes);
 
-/* A row of n bytes, a multiple of 4, of which zeros fill the last group. */
+/* Converts a row of n bytes, a multiple of 4; the last group is padded with zeros. */
 static inline int32_t me_bit_planes_row(const int8_t *x, int32_t n, uint8_t *planes)
 {
     const int32_t whole = n & ~15;

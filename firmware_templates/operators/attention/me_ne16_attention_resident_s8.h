@@ -8,13 +8,13 @@
 
 #include "me_attention.h"
 
-/* before and after reach over all keys; nine_cores is 1 */
+/* before and after cover all keys; nine_cores is 1 */
 typedef me_attention_s8_params me_ne16_attention_resident_s8_params;
 
-/* A tile is steps first .. end - 1 of a head. The first `packings` = ceil(keys / 16) pack 16 keys and 16
- * values each. Step packings - 1 + i takes part i of q, of part_rows rows; its scores are computed in the
- * step after it, its exponentials in the second one, which reads bias and mask, and its results are
- * written in the fourth.
+/* A tile is the steps [first, end) of a head. The first `packings` = ceil(keys / 16) pack 16 keys and
+ * 16 values each. Step packings - 1 + i takes part i of q, of part_rows rows; its scores are computed
+ * one step later, its exponentials two steps later (reading bias and mask), and its results are written
+ * four steps later.
  * k, v, q, bias, mask, y   what these steps read and write; v is out_width rows of 16 values a step
  * rows        of the head
  * scratch     kept from the first tile of a head to its last; two parts: scores, after a row's its
@@ -28,15 +28,15 @@ typedef struct {
     int32_t first, end, rows, part_rows;
 } me_ne16_attention_resident_s8_tile;
 
-/* y = softmax(q k^T + bias) v, of int8 to int8, y_wide being 0: the integers and ranges of me_attention_s8.
- * Barriers are inside. */
+/* y = softmax(q k^T + bias) v of int8 to int8 (y_wide is 0), with the integers and ranges of
+ * me_attention_s8. Barriers are inside. */
 void me_ne16_attention_resident_s8(const me_ne16_attention_resident_s8_params *op,
                                    const me_ne16_attention_resident_s8_tile *tile);
 
 typedef me_ne16_attention_resident_s8_params me_ne16_attention_resident_exp12_s8_params;
 typedef me_ne16_attention_resident_s8_tile me_ne16_attention_resident_exp12_s8_tile;
 
-/* The same with exponentials of 12 bits, and the same ranges. */
+/* As me_ne16_attention_resident_s8 with 12-bit exponentials, and the same ranges. */
 void me_ne16_attention_resident_exp12_s8(const me_ne16_attention_resident_exp12_s8_params *op,
                                          const me_ne16_attention_resident_exp12_s8_tile *tile);
 

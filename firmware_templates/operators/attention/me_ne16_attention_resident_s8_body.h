@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attention on NE16 with bit planes that stay in L1, the body of two kernels. ME_EXP12, which who includes it
- * defines: 1 for exponentials of 12 bits, 0 for bytes.
+ * Attention on NE16 with bit planes that stay in L1, the body of two kernels. The including file
+ * defines ME_EXP12: 1 for 12-bit exponentials, 0 for 8-bit exponentials.
  */
 #ifndef ME_NE16_ATTENTION_RESIDENT_S8_BODY_H
 #define ME_NE16_ATTENTION_RESIDENT_S8_BODY_H
@@ -13,7 +13,7 @@
 #include "me_share.h"
 #include "me_unsigned.h"
 
-/* Keys that a step packs; bytes of a table, and from one core's to the next one's. */
+/* Keys per packing step; bytes of a table; bytes from one core's table to the next. */
 enum { ME_NE16_CORES = 9, ME_NE16_KEYS = 16, ME_NE16_TABLE = 512, ME_NE16_TABLE_STEP = ME_NE16_TABLE + 4 };
 
 typedef struct {
@@ -27,7 +27,8 @@ typedef struct {
 
 static int32_t me_ne16_groups_of(int32_t n) { return (n + 15) / 16 * 16; }
 
-/* A table for each core, in other banks of L1: accesses to one bank wait for each other, the engine's too. */
+/* Copies the table for each core, into different banks of L1: accesses of cores and engine to one bank
+ * wait for each other. */
 static uint8_t *me_ne16_table_of(const me_ne16_attention_work *a)
 {
     return a->tables + ME_CORE() * ME_NE16_TABLE_STEP;
@@ -56,7 +57,7 @@ static me_ne16_attention_work me_ne16_work_of(const me_attention_s8_params *op,
     return a;
 }
 
-/* ---- keys and values as weights */
+/* ---- keys and values as weights of the engine */
 
 static void me_ne16_pack_keys(const me_ne16_attention_work *a, int32_t first, int32_t n)
 {
@@ -68,7 +69,7 @@ static void me_ne16_pack_keys(const me_ne16_attention_work *a, int32_t first, in
     }
 }
 
-/* By cores 0 .. 7: core 8 comes late to each tile. */
+/* Called by cores 0 .. 7; core 8 reaches each tile later. */
 static void me_ne16_pack_values(const me_ne16_attention_work *a, int32_t first, int32_t n)
 {
     const int32_t columns = ME_IS_CONTROL_CORE() ? 0 : a->op.out_width;
@@ -84,7 +85,7 @@ static void me_ne16_begin_head(const me_ne16_attention_work *a, const uint8_t *e
         *a->running = 0;
 }
 
-/* ---- parts of the rows, by their numbers; there is none below 0 or after the last */
+/* ---- parts of the rows by index; an index below 0 or after the last part has no rows */
 
 static int32_t me_ne16_rows_of(const me_ne16_attention_work *a, int32_t part)
 {
@@ -92,7 +93,8 @@ static int32_t me_ne16_rows_of(const me_ne16_attention_work *a, int32_t part)
     return part < 0 ? 0 : me_max(me_min(n, a->tile->rows - part * n), 0);
 }
 
-/* Of the parts that an operand has in the tile, which `later` steps after that of q read or write. */
+/* Index of a part's first row in an operand of the tile. later: number of steps after reading q in which
+ * the operand is read or written. */
 static int32_t me_ne16_first_row(const me_ne16_attention_work *a, int32_t part, int32_t later)
 {
     return (part - me_max(a->tile->first - a->packings + 1 - later, 0)) * a->tile->part_rows;
@@ -108,7 +110,7 @@ static uint8_t *me_ne16_q_of(const me_ne16_attention_work *a, int32_t part)
     return a->q + (part & 1) * a->tile->part_rows * a->op.width;
 }
 
-/* (sum of (q + 128) * k) - 128 * (sum of k) */
+/* Starts the scores of a part: (sum of (q + 128) * k) - 128 * (sum of k). */
 static int32_t me_ne16_start_scores(const me_ne16_attention_work *a, int32_t part)
 {
     const int32_t width = a->op.width;
@@ -129,7 +131,7 @@ static int32_t me_ne16_start_scores(const me_ne16_attention_work *a, int32_t par
     return me_ne16_start(&job);
 }
 
-/* Sums of exponentials, which are unsigned, and v. */
+/* Starts the sums of values of a part: unsigned exponentials times v. */
 static int32_t me_ne16_start_values(const me_ne16_attention_work *a, int32_t part)
 {
     const me_ne16_outputs columns = {
@@ -152,8 +154,9 @@ static int32_t me_ne16_start_values(const me_ne16_attention_work *a, int32_t par
     return me_ne16_start(&job);
 }
 
-/* By core 0: values of a part, then scores of the part after the next one, whose own scores have ended when
- * it returns: two jobs of values wait for that already. Parts have two places: the engine keeps to the order of jobs. */
+/* Called by core 0: starts the sums of values of a part, then the scores of part + 2. Waits for the scores
+ * of part + 1, after which two jobs of values are still queued. Parts alternate between two buffers; the
+ * engine runs jobs in order. */
 static void me_ne16_start_jobs(const me_ne16_attention_work *a, int32_t part)
 {
     const int32_t before = *a->running, values = me_ne16_rows_of(a, part) > 0;
@@ -165,7 +168,7 @@ static void me_ne16_start_jobs(const me_ne16_attention_work *a, int32_t part)
         *a->running = me_ne16_start_scores(a, part + 2);
 }
 
-/* Rows of a part, as me_exponentials knows them. */
+/* The rows of a part as a tile for me_exponentials. */
 static me_attention_s8_tile me_ne16_tile_of(const me_ne16_attention_work *a, int32_t part)
 {
     const int32_t n = a->op.keys * me_ne16_first_row(a, part, 2);
@@ -188,8 +191,8 @@ static void me_ne16_write_result(const me_ne16_attention_work *a, int32_t part, 
     me_row_scaled(sums, y, op->out_width / 4, by.down, by.factor, op->offset, op->out_shift);
 }
 
-/* Results of part - 2, and exponentials of a part in the same place: of a row by one core, as its divisor
- * has one place too. */
+/* Writes the results of part - 2, then the exponentials of `part` into the same buffer. One core does both
+ * for a row, because they also share the divisor's buffer. */
 static void me_ne16_finish(const me_ne16_attention_work *a, int32_t part)
 {
     const me_attention_s8_tile tile = me_ne16_tile_of(a, part);

@@ -8,22 +8,23 @@
 
 #include "me_attention.h"
 
-/* before and after reach over all keys; nine_cores is 0 */
+/* before and after cover all keys; nine_cores is 0 */
 typedef me_attention_s8_params me_ne16_attention_s8_params;
 
-/* scratch   rows, a multiple of 12: scores, then exponentials and sums; a divisor of 8 bytes for each
- *           32 multipliers; rows of q, unsigned, up to whole words; a term of 4 bytes for each of `keys`
- *           bit planes of `keys` rows of width, or out_width rows of `values`, each up to 16 bytes */
+/* scratch   for each row (rounded up to a multiple of 12): scores, later exponentials and sums; a
+ *           divisor of 8 bytes 32 multipliers; rows of q, unsigned, up to whole words; a term of 4
+ *           bytes for each of `keys` bit planes of `keys` rows of width, or out_width rows of `values`,
+ *           each up to 16 bytes */
 typedef me_attention_s8_tile me_ne16_attention_s8_tile;
 
-/* y = softmax(q k^T + bias) v, of int8 to int8, y_wide being 0: the integers and ranges of me_attention_s8.
- * Barriers are inside. */
+/* y = softmax(q k^T + bias) v of int8 to int8 (y_wide is 0), with the integers and ranges of
+ * me_attention_s8. Barriers are inside. */
 void me_ne16_attention_s8(const me_ne16_attention_s8_params *op, const me_ne16_attention_s8_tile *tile);
 
 typedef me_ne16_attention_s8_params me_ne16_attention_exp12_s8_params;
 typedef me_ne16_attention_s8_tile me_ne16_attention_exp12_s8_tile;
 
-/* The same with exponentials of 12 bits, and the same ranges. */
+/* As me_ne16_attention_s8 with 12-bit exponentials, and the same ranges. */
 void me_ne16_attention_exp12_s8(const me_ne16_attention_exp12_s8_params *op,
                                 const me_ne16_attention_exp12_s8_tile *tile);
 

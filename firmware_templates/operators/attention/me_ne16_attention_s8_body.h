@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attention on NE16 with a part of the keys and values at a time, the body of two kernels. ME_EXP12, which who includes it
- * defines: 1 for exponentials of 12 bits, 0 for bytes.
+ * Attention on NE16 with a part of the keys and values at a time, the body of two kernels. The including file
+ * defines ME_EXP12: 1 for 12-bit exponentials, 0 for 8-bit exponentials.
  */
 #ifndef ME_NE16_ATTENTION_S8_BODY_H
 #define ME_NE16_ATTENTION_S8_BODY_H
@@ -11,7 +11,7 @@
 #include "me_ne16_layer.h"
 #include "me_share.h"
 
-/* Rows of which scratch has a multiple; outputs of a job. */
+/* scratch has a multiple of ME_NE16_ROWS rows; a job has ME_NE16_OUTPUTS outputs. */
 enum { ME_NE16_ROWS = 12, ME_NE16_OUTPUTS = 32 };
 
 typedef struct {
@@ -27,7 +27,8 @@ static const me_attention_s8_tile *me_ne16_tile_of(const me_ne16_layer *layer)
     return ((const me_ne16_attention_work *)layer->op)->work.tile;
 }
 
-/* Rows up to a multiple of three, so that none comes twice where sums are added to earlier ones. */
+/* Number of rows, rounded up to a multiple of 3: the runs of a job then do not overlap, so that no sum is
+ * added twice. */
 static int32_t me_ne16_pixels_of(const me_ne16_layer *layer)
 {
     return (me_ne16_tile_of(layer)->rows + 2) / 3 * 3;
@@ -82,9 +83,9 @@ static void me_ne16_scores(const me_ne16_attention_work *a)
     me_ne16_run(&layer);
 }
 
-/* ---- values: sums of exponentials, which are unsigned, and v; of their upper bytes after those of all lower ones */
+/* ---- values: sums of unsigned exponentials times v; first for all lower bytes, then for the upper bytes */
 
-/* Units are columns, those of upper bytes from upper_units on. */
+/* Index of the first unit of upper bytes; units are columns. */
 static int32_t me_ne16_upper_units(const me_ne16_attention_work *a)
 {
     return ME_EXP12 ? (a->work.op->out_width + ME_NE16_OUTPUTS - 1) / ME_NE16_OUTPUTS * ME_NE16_OUTPUTS : 0;

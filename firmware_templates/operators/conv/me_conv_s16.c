@@ -22,7 +22,8 @@ static void copy(const me_conv_s16_params *op, const void *x, int32_t at, int32_
     *to += n > 0 ? n : 0;
 }
 
-/* What a row of the kernel sees from a column of x on. */
+/* Gathers the input under one row of the kernel, starting at column `left` of x; padding for columns
+ * outside x. */
 static void gather_row(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t row, int32_t left,
                        int16_t *to)
 {
@@ -44,7 +45,7 @@ static void gather_row(const me_conv_s16_params *op, const me_conv_s16_tile *til
     fill(&to, (op->k_w - behind) * c, op->x_zero);
 }
 
-/* Row r of the kernel in a window, that of row i and column j of the results. */
+/* Gathers row r of the kernel's taps for the window of the result at (i, j). */
 static void gather(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t i,
                    int32_t j, int32_t r)
 {
@@ -66,7 +67,7 @@ static void look_up(const int8_t *table, int8_t *y, int32_t windows, int32_t cha
             y[k] = me_lookup(table, y[k]);
 }
 
-/* Sums of `channels` channels of `windows` windows, at most four each, become results. */
+/* Requantises and stores the sums of `channels` channels of `windows` windows, at most four each. */
 static void store(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t windows,
                   int32_t channel, int32_t channels, const int32_t *sum)
 {
@@ -78,7 +79,7 @@ static void store(const me_conv_s16_params *op, const me_conv_s16_tile *tile, in
         look_up(op->scale.table, y, windows, channels, tile->k);
 }
 
-/* Up to four channels of up to four windows. */
+/* Computes up to four channels of up to four windows. */
 static void block(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t channel)
 {
     const int32_t taps = op->k_h * op->k_w * op->c, words = (taps + 1) / 2, row = me_conv_s16_row_bytes(taps);
@@ -97,7 +98,7 @@ static void block(const me_conv_s16_params *op, const me_conv_s16_tile *tile, in
     store(op, tile, window, windows, channel, channels, sum);
 }
 
-/* A pixel of int16, which is read where it is: channels are shared one by one, as blocks of four would not
+/* Computes a single int16 pixel in place. Cores share single channels, because blocks of four would not
  * occupy all cores. */
 static void channels_of_pixel(const me_conv_s16_params *op, const me_conv_s16_tile *tile)
 {
@@ -111,7 +112,7 @@ static void channels_of_pixel(const me_conv_s16_params *op, const me_conv_s16_ti
         store(op, tile, 0, 1, first, end - first, sum);
 }
 
-/* All rows of windows first .. last - 1. */
+/* Gathers all rows of windows [first, last). */
 static void gather_windows(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t first,
                            int32_t last)
 {

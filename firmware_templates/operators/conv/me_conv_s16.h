@@ -13,16 +13,16 @@
 
 #include "me_scale.h"
 
-/* c        input channels         x_zero           the value of padding
+/* c        input channels         x_zero           value of the padding
  * x_wide, y_wide                  x, y are int16, otherwise int8; a table is for int8 only */
 typedef struct {
     int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero, x_wide, y_wide;
     me_scale scale;
 } me_conv_s16_params;
 
-/* x        h x w x c that exist, row_stride bytes between rows
- * pad_*    how far the first output's window starts above and left of x; what windows reach beyond
- *          x on any side is padding
+/* x [h][w][c] without padding, row_stride bytes between rows
+ * pad_*    rows and columns of padding above and left of x for the first output; windows beyond x on
+ *          any side read padding
  * weights  and channels packed for k channels, up to whole fours
  * y        oh x ow x k
  * in_place 1: the one window is a pixel of int16 without padding, which is read from x, for at most
@@ -45,7 +45,7 @@ typedef struct {
  * then the table. acc inside int32; pre 0 to 20, mult 0 to 32,767, shift 0 to 30; extents at least 1. */
 void me_conv_s16(const me_conv_s16_params *op, const me_conv_s16_tile *tile);
 
-/* Bytes between windows: an odd number of words, so that they start in different banks. */
+/* Bytes per gathered window: an odd number of words, so that consecutive windows start in different banks. */
 static inline int32_t me_conv_s16_row_bytes(int32_t taps) { return 4 * ((taps + 1) / 2 | 1); }
 
 #endif

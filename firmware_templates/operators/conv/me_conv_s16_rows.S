@@ -58,7 +58,7 @@ me_function me_pixel_sum_h
     ret
 me_end me_pixel_sum_h
 
-/* the sixteen sums, row by row, from or to a4 on */
+/* loads the sixteen sums, row by row, from a4, or stores them there */
 .macro sums op
     \op t0, 0(a4)
     \op t1, 4(a4)
@@ -92,7 +92,7 @@ me_function me_sixteen_sums_h
     ret
 me_end me_sixteen_sums_h
 
-/* a0 sums, a1 channels, a2 scale, a3 y, a4 windows, a5 how many channels, a6 step, a7 wide; numbers of
+/* a0 sums, a1 channels, a2 scale, a3 y, a4 windows, a5 number of channels, a6 step, a7 wide; values of
  * `size` bytes */
 .macro store_channels store, size
 1:  lw t3, 4(a1)                /* me_channel: bias, mult, offset, shift */
@@ -133,7 +133,7 @@ me_function me_store_sums
     ret
 me_end me_store_sums
 
-/* a0 x, a1 how many, a2 to */
+/* a0 x, a1 n, a2 to */
 me_function me_copy_halves
     andi a3, a1, 1
     srli a1, a1, 1

@@ -7,14 +7,15 @@
 #include "me_gemm_s8.h"
 #include "me_share.h"
 
-/* Stacks are small: functions whose frames are not needed while blocks are computed are not inlined. */
+/* Stacks are small: functions that do not run during the block computation are not inlined, so that their
+ * frames do not add up. */
 #define ME_NOINLINE __attribute__((noinline))
 
 /* ---- windows */
 
 static bool rows_in_one_piece(const me_conv_s8_params *op) { return op->dilation_w == 1 || op->k_w == 1; }
 
-/* Windows of x, as if all of them lay inside. */
+/* Geometry of the windows of x, as if all of them were inside x. */
 static inline me_gemm_windows windows_of(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
 {
     const bool dense = rows_in_one_piece(op);
@@ -51,7 +52,7 @@ static bool lies_inside(const me_conv_s8_params *op, const me_conv_s8_tile *tile
         && me_conv_span(tile->ow, op->k_w, op->stride_w, op->dilation_w) <= tile->w + tile->pad_left;
 }
 
-/* Reads windows from tile->padded, which all cores fill: all are inside it. */
+/* Geometry of windows in tile->padded, which all cores fill: all windows are inside it. */
 static ME_NOINLINE void read_padded(me_gemm *gemm)
 {
     me_gemm_windows *windows = &gemm->windows;
@@ -101,7 +102,7 @@ static ME_NOINLINE void gather_together(me_gemm *gemm)
     gemm->windows = me_gemm_rows(rows, windows->pixels, stride, me_gemm_row_bytes(windows->taps));
 }
 
-/* Pixels of a block, 2 or 1, where blocks of 4 leave cores without work; otherwise 0. */
+/* Pixels per block, 2 or 1, if blocks of 4 would leave cores without work; otherwise 0. */
 static ME_NOINLINE int32_t small_block(int32_t pixels, int32_t k)
 {
     const int32_t blocks = (k + 3) / 4, groups = (pixels + 3) / 4;

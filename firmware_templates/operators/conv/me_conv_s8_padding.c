@@ -26,7 +26,7 @@ static void copy(int8_t **to, const int8_t *from, int32_t bytes)
         me_put_b(to, me_next_b(&from));
 }
 
-/* How many of k positions, `step` apart from `at` on, are before `end`. */
+/* Number of the positions at, at + step, .. (k of them) that are below `end`. */
 static int32_t positions_before(int32_t at, int32_t step, int32_t k, int32_t end)
 {
     int32_t count = 0;
@@ -80,13 +80,14 @@ void me_copy_padded_rows(const me_conv_s8_params *op, const me_conv_s8_tile *til
     ME_SYNC();
 }
 
-/* The first of windows `stride` apart that begins inside, `pad` being outside before it. */
+/* Index of the first window that starts inside the input; windows are `stride` apart, the first one starts
+ * `pad` before it. */
 static int32_t first_inside(int32_t pad, int32_t stride)
 {
     return pad <= 0 ? 0 : (pad + stride - 1) / stride;
 }
 
-/* One past the last of n windows that ends inside `extent`. */
+/* Index after the last of n windows that ends inside `extent`. */
 static int32_t end_inside(int32_t pad, int32_t stride, int32_t reach, int32_t extent, int32_t n)
 {
     const int32_t left = extent + pad - reach;

@@ -6,15 +6,15 @@
 
 #include "me_gemm_s8_windows.h"
 
-/* Copies window (row, column) of a convolution: bytes that are in x, x_zero for the others. */
+/* Copies the window at (row, column) of a convolution; bytes outside x are x_zero. */
 void me_copy_padded_window(const me_gemm_windows *windows, int32_t row, int32_t column, int8_t *to);
 
-/* Copies so many rows and columns of x with their padding to tile->padded, by all cores; a barrier is
- * at the end. */
+/* Copies this many rows and columns of x, including padding, to tile->padded. Called by all cores; ends
+ * with a barrier. */
 void me_copy_padded_rows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t rows,
                          int32_t columns);
 
-/* Sets which windows are inside x. */
+/* Determines which windows are inside x. */
 void me_find_inside(me_gemm_windows *windows);
 
 #endif

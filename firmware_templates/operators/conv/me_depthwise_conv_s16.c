@@ -24,7 +24,7 @@ static void fill(int16_t *to, int32_t n, int32_t value)
         *to++ = (int16_t)value;
 }
 
-/* n pixels from one of x on. */
+/* Converts n pixels of x to int16. */
 static void copy_pixels(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile,
                         int32_t from, int32_t n, int16_t *to, int32_t pixel)
 {
@@ -33,7 +33,7 @@ static void copy_pixels(const me_depthwise_conv_s16_params *op, const me_depthwi
         me_copy_to_halves((const int8_t *)tile->x + (op->x_wide ? 2 * at : at), size, to, op->x_wide);
 }
 
-/* Columns [first, last) of a row of the copy. */
+/* Fills columns [first, last) of one row of the padded copy. */
 static void copy_row(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile,
                      const me_copied *copied, int32_t row, int32_t first, int32_t last)
 {
@@ -48,7 +48,7 @@ static void copy_row(const me_depthwise_conv_s16_params *op, const me_depthwise_
     fill(to + stop * pixel, (last - stop) * pixel, op->x_zero);
 }
 
-/* Results of one channel, or of two, of n pixels. */
+/* Requantises and stores n pixels of one or two channels. */
 static void look_up(const int8_t *table, int8_t *y, int32_t n, int32_t step, bool two)
 {
     for (; n > 0; n--, y += step) {
@@ -58,7 +58,7 @@ static void look_up(const int8_t *table, int8_t *y, int32_t n, int32_t step, boo
     }
 }
 
-/* Two channels of a row of results, or the last one. */
+/* Computes one row of results for two channels, or for the last one. */
 static void sum_row(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile,
                     const me_copied *copied, int32_t row, int32_t channel)
 {

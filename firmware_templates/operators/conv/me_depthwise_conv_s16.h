@@ -13,18 +13,20 @@
 
 #include "me_scale.h"
 
-/* x_zero   the value of padding     x_wide, y_wide   x, y are int16, otherwise int8; a table is for int8 only */
+/* x_zero   value of the padding     x_wide, y_wide   x, y are int16, otherwise int8; a table is for
+ *          int8 only */
 typedef struct {
     int32_t k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero, x_wide, y_wide;
     me_scale scale;
 } me_depthwise_conv_s16_params;
 
-/* x        h x w x k that exist, one after the other
- * pad_*    how far the first output's window starts above and left of x; what windows reach beyond
- *          x on any side is padding
- * weights  and channels, which are up to whole twos
+/* x [h][w][k] without padding, contiguous
+ * pad_*    rows and columns of padding above and left of x for the first output; windows beyond x on
+ *          any side read padding
+ * weights and channels, padded to an even number
  * y        oh x ow x k
- * scratch  rows x columns x me_depthwise_s16_pixel(k) of int16: what the windows reach over; aligned to 4 */
+ * scratch  int16 [rows][columns][me_depthwise_s16_pixel(k)], the padded input that the windows span;
+ *          aligned to 4 */
 typedef struct {
     const void *x;
     int32_t h, w, pad_top, pad_left;
@@ -41,7 +43,8 @@ typedef struct {
  * acc inside int32; pre 0 to 20, mult 0 to 32,767, shift 0 to 30; extents at least 1. */
 void me_depthwise_conv_s16(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile);
 
-/* int16 from a pixel to the next: whole words; one more where pixels would begin in two banks of L1 only. */
+/* int16 values per pixel of the padded copy: whole words, plus one word if pixels would otherwise start in
+ * only two banks of L1. */
 static inline int32_t me_depthwise_s16_pixel(int32_t k)
 {
     const int32_t even = (k + 1) & ~1;

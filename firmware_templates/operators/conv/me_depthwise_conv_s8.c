@@ -20,16 +20,16 @@ static int32_t blocks_of(const me_conv_s8_params *op)
 
 static uint32_t repeated(int32_t x) { return me_pack_b(x, x, x, x); }
 
-/* ---- scratch: an odd number of words a core, so that cores in step meet in no bank */
+/* ---- scratch: an odd number of words per core, so that cores in step access different banks */
 
-#define VECTORS_AT 4 /* after a word of padding */
+#define VECTORS_AT 4 /* offset in scratch: after a word of padding */
 
 static bool is_strip(const me_conv_s8_params *op, int32_t channels)
 {
     return is_3x3(op) && op->stride_h == 1 && op->stride_w == 1 && channels >= 4;
 }
 
-/* For tiles of so many channels and ow columns at most. */
+/* Bytes of scratch per core for tiles with this number of channels and at most ow columns. */
 static int32_t scratch_of_core(const me_conv_s8_params *op, int32_t channels, int32_t ow)
 {
     const int32_t strip = 1 + 4 * (ow + 2);
@@ -38,7 +38,7 @@ static int32_t scratch_of_core(const me_conv_s8_params *op, int32_t channels, in
     return 4 * ((is_strip(op, channels) ? strip : taps) | 1);
 }
 
-/* ---- any window, without any speed */
+/* ---- any window, not optimised */
 
 static const int8_t *tap_weights(const me_depthwise_job *job, int32_t group, int32_t r, int32_t s)
 {
@@ -46,7 +46,7 @@ static const int8_t *tap_weights(const me_depthwise_job *job, int32_t group, int
     return job->tile->weights + 16 * (group * job->blocks + t / 4) + t % 4;
 }
 
-/* For fewer than four channels. */
+/* Sums one window of channel c, for tiles with fewer than four channels. */
 static int32_t plain_sum(const me_depthwise_job *job, int32_t oy, int32_t ox, int32_t c)
 {
     const me_conv_s8_params *op = job->op;
@@ -81,9 +81,10 @@ static void run_plain(const me_depthwise_job *job)
         }
 }
 
-/* ---- 3 x 3, stride 1: rows become vectors of four rows, two of which the next strip still needs */
+/* ---- 3 x 3, stride 1: a strip is two rows of results; its input rows become vectors of four rows, two of
+ * which the next strip reuses */
 
-/* What the pairs of rows of four channels have in common. */
+/* Parameters that all pairs of rows of four channels share. */
 typedef struct {
     const int8_t *x, *padding;
     int8_t *to;
@@ -112,7 +113,7 @@ static void fill_pairs(const me_pairs *pairs, int32_t row, int32_t half)
         me_depthwise_pairs(a, b, a_step, b_step, pairs->to + 2 * half, pairs->channel_bytes, pairs->n);
 }
 
-/* Vectors left and right of the input, which no strip changes. */
+/* Fills the vectors left and right of the input with padding; all strips use them unchanged. */
 static void fill_sides(const me_depthwise_job *job)
 {
     const int32_t vectors = job->tile->ow + 2, first = job->tile->pad_left;
@@ -139,7 +140,7 @@ static void (*strip_kernel(const me_scale *scale))(const me_depthwise_two *)
     return scale->low == -128 && scale->high == 127 ? me_depthwise_strip : me_depthwise_strip_limits;
 }
 
-/* Strips `strip` to before `end` of four channels. */
+/* Computes strips [strip, end) of four channels. */
 static void run_group(const me_depthwise_job *job, int32_t group, int32_t strip, int32_t end)
 {
     const me_conv_s8_tile *tile = job->tile;
@@ -191,15 +192,15 @@ static void run_strips(const me_depthwise_job *job)
     }
 }
 
-/* ---- 3 x 3, horizontal stride 2: a row at a time */
+/* ---- 3 x 3, horizontal stride 2, row by row */
 
 static bool is_unlimited(const me_scale *scale)
 {
     return scale->low == -128 && scale->high == 127 && !scale->pre && !scale->table;
 }
 
-/* Rows of results, at most `most`, from that on whose window starts in row `top`, that read no padding above or
- * below. */
+/* Number of result rows, at most `most`, from the one whose window starts in row `top` on, that read no
+ * padding above or below. */
 static int32_t rows_inside(const me_depthwise_job *job, int32_t top, int32_t most)
 {
     const int32_t below = job->tile->h - 3 - top;
@@ -216,7 +217,8 @@ static void find_rows(const me_depthwise_job *job, int32_t top, int32_t channel,
     }
 }
 
-/* Units `at` and after it, at most `most`: rows of four channels. -> how many these were */
+/* Computes units from `at` on, at most `most`; a unit is a row of four channels. -> number of computed
+ * units */
 static int32_t run_halving_rows(const me_depthwise_job *job, me_depthwise_halving *row, int32_t at,
                                 int32_t most)
 {
@@ -261,7 +263,8 @@ static void run_halving(const me_depthwise_job *job)
         at += run_halving_rows(job, &row, at, last - at);
 }
 
-/* Every column of every window exists, but the first one's first and the last one's last. */
+/* Whether all columns of all windows are inside the input, except the first window's first and the last
+ * window's last column. */
 static bool halves_plainly(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
 {
     const int32_t most = 2 * tile->ow + 1, right = tile->pad_left + tile->w;

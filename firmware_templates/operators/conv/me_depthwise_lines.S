@@ -50,7 +50,7 @@ me_function me_depthwise_turn
     ret
 me_end me_depthwise_turn
 
-/* a1 x, a2 .. a4 one to three steps, a5 .. a7, s0 sums */
+/* a1 x, a2 .. a4 one to three times the step, a5 .. a7 and s0 sums */
 me_function me_depthwise_fours
     me_save_all FRAME
     lw s10, OF_CHANNEL(a0)
@@ -119,7 +119,7 @@ me_function me_depthwise_fours
     ret
 me_end me_depthwise_fours
 
-/* Of t3 mult, t4 offset, t5 shift; t6 pre, t0 low, t1 high. */
+/* requantises with t3 mult, t4 offset, t5 shift; t6 pre, t0 low, t1 high */
 .macro scaled acc, any
     .if \any
     sra \acc, \acc, t6
@@ -134,7 +134,7 @@ me_end me_depthwise_fours
     .endif
 .endm
 
-/* a1 x, a2 and a3 two words of a line one after the other, a4 .. a7 and s0 .. s3 sums, t3 .. t6 weights */
+/* a1 x, a2 and a3 two consecutive words of a line, a4 .. a7 and s0 .. s3 sums, t3 .. t6 weights */
 .macro eights name, any
 me_function \name
     me_save_all FRAME

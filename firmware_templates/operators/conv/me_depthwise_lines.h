@@ -9,17 +9,18 @@
 
 #include "me_scale.h"
 
-/* Positions become lines, four at a time: to[channel][position] = x[position][channel] of four channels; positions
- * are x_step bytes apart, lines line_bytes. Nothing else is written. fours >= 1 */
+/* Transposes four channels of 4 * fours positions, fours >= 1, into lines: to[channel][position] =
+ * x[position][channel]. Positions are x_step bytes apart, lines line_bytes. Writes nothing else. */
 void me_depthwise_turn(const int8_t *x, int32_t x_step, int32_t fours, int8_t *to, int32_t line_bytes);
 
-/* Results of one channel.
+/* Parameters of the results of one channel.
  * offsets   from x to each of `rows` rows of taps
- * weights   for every row, for every of `words` words of taps, four words: the taps, and moved by one to three bytes
- * n         results of a line: of me_depthwise_eights at least 8, of others a multiple of 4
- * x_step    bytes from what a result reads to what the next one does; 1 of me_depthwise_eights
- * lines, x_line, y_line   lines of me_depthwise_eights, bytes from one to the next; lines, x and y are changed
- * back, y_back   results, and bytes of y, by which the last eight begin before the end of the eight before
+ * weights   [rows][words][4] words: four taps, and the same taps moved by one, two and three bytes
+ * n         results per line: for me_depthwise_eights at least 8, otherwise a multiple of 4
+ * x_step    byte stride of x between results; 1 for me_depthwise_eights
+ * lines, x_line, y_line   for me_depthwise_eights: number of lines, and byte strides between lines; the
+ *                         kernel changes lines, x and y
+ * back, y_back   results, and bytes of y, by which the last group of eight overlaps the one before
  * zero      the table's entry for 0, or 0 without a table */
 typedef struct {
     const int8_t *x;
@@ -33,7 +34,8 @@ typedef struct {
     const int8_t *zero;
 } me_depthwise_run;
 
-/* Four results at a time; eight, of limits of int8 without pre and table; eight. */
+/* Compute four results per iteration; eight, for limits of int8 without pre and table; eight, for any
+ * limits. */
 void me_depthwise_fours(const me_depthwise_run *run);
 void me_depthwise_eights(me_depthwise_run *run);
 void me_depthwise_eights_any(me_depthwise_run *run);

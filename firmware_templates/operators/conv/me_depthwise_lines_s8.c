@@ -8,13 +8,13 @@
 
 #define CORES 8
 
-/* One direction of a layer. x_step, y_step: bytes from a position to the next */
+/* Geometry of one direction of a layer. x_step, y_step: bytes from a position to the next */
 typedef struct {
     int32_t size, pad, kernel, stride, dilation, results, x_step, y_step;
 } direction;
 
-/* Lines of four channels in scratch: for every channel, for every line, for every position modulo the phases,
- * phase_bytes positions. Before them the offsets of rows of taps. */
+/* Lines of four channels in scratch: [channel][line][phase][phase_bytes], where a phase holds the
+ * positions of equal remainder modulo op->phases. The offsets of the rows of taps come before them. */
 typedef struct {
     const me_depthwise_lines_s8_params *op;
     const me_depthwise_lines_s8_tile *tile;
@@ -24,7 +24,8 @@ typedef struct {
     int32_t rows, words, phase_bytes, line_bytes, channel_bytes;
 } layer;
 
-/* Channels from `channel` on, results from `line` and `first` on. */
+/* A block of results: `channels` channels from `channel` on, `lines` lines from `line` on, n positions
+ * from `first` on. */
 typedef struct {
     int32_t channel, channels, line, lines, first, n;
 } block;
@@ -57,7 +58,7 @@ static layer layer_of(const me_depthwise_lines_s8_params *op, const me_depthwise
     return of;
 }
 
-/* n positions of up to four channels, `step` bytes apart, into lines. */
+/* Transposes n positions of up to four channels, `step` bytes apart, into lines. */
 static void turn(const layer *of, const int8_t *x, int32_t step, int32_t n, int32_t channels, int8_t *to)
 {
     const int32_t line = of->channel_bytes;
@@ -72,8 +73,8 @@ static void turn(const layer *of, const int8_t *x, int32_t step, int32_t n, int3
             to[c * line + i] = x[i * step + c];
 }
 
-/* Positions of all lines of a block from `first` on, `count` of them, a phase apart: to `to` of the first line. Cores
- * begin at different lines, which are in different banks. */
+/* Copies one phase of all lines of a block: `count` positions from `first` on, op->phases apart, to `to`
+ * in the first line. Cores start with different lines, so that they access different banks. */
 static void fill_phase(const layer *of, const block *b, int32_t first, int32_t count, int8_t *to)
 {
     const direction *along = &of->along, *across = &of->across;
@@ -88,7 +89,7 @@ static void fill_phase(const layer *of, const block *b, int32_t first, int32_t c
     }
 }
 
-/* What the block reads, between its padding. */
+/* Fills the lines with the block's input and its padding. */
 static void fill(const layer *of, const block *b)
 {
     const direction *along = &of->along;
@@ -106,7 +107,8 @@ static void fill(const layer *of, const block *b)
     }
 }
 
-/* n results from x and y on; the last four again where n is no multiple of four, fewer one by one in place of four. */
+/* Computes n results from x and y on, four per call. The last group overlaps the one before if n is not a
+ * multiple of 4; fewer than four results are computed one by one. */
 static void run_fours(me_depthwise_run *run, int32_t n, const int8_t *x, int8_t *y, int32_t x_step,
                       int32_t y_step)
 {
@@ -127,7 +129,8 @@ static void run_fours(me_depthwise_run *run, int32_t n, const int8_t *x, int8_t 
     }
 }
 
-/* Few results of each line: across lines where there are more of these. */
+/* Computes lines with fewer than 8 results: groups of four across lines if there are at least as many
+ * lines as results, otherwise along the line. */
 static void run_few(me_depthwise_run *run, int32_t n, const int8_t *x, int8_t *y, int32_t y_step)
 {
     const int32_t lines = run->lines;
@@ -159,7 +162,7 @@ static void run_lines(me_depthwise_run *run, int32_t n, const int8_t *x, int8_t 
     run->lines = lines;
 }
 
-/* Offsets of rows of taps for results whose first one is `first`. */
+/* Lists the offsets of the rows of taps for results from index `first` on. */
 static void list_rows(const layer *of, int32_t first)
 {
     const direction *along = &of->along;

@@ -13,7 +13,7 @@ static intptr_t *tap_of(const me_depthwise_job *job, intptr_t *taps, int32_t r, 
     return taps + (op->k_h == 3 && op->k_w == 3 ? 4 * s + r : r * op->k_w + s);
 }
 
-/* For windows that are inside the input, the same for all. */
+/* Lists the taps of windows that are inside the input: the same offsets for all of them. */
 static void list_inside(const me_depthwise_job *job, intptr_t *taps)
 {
     const me_conv_s8_params *op = job->op;
@@ -25,7 +25,7 @@ static void list_inside(const me_depthwise_job *job, intptr_t *taps)
                 r * op->dilation_h * job->tile->row_stride + s * op->dilation_w * job->tile->k;
 }
 
-/* For a window that reaches beyond: what is not there is padding. */
+/* Lists the taps of a window that crosses an edge; taps outside the input point to padding. */
 static void list_at_border(const me_depthwise_job *job, const intptr_t *inside, intptr_t *taps, int32_t top,
                            int32_t left, intptr_t padding)
 {
@@ -49,7 +49,7 @@ static bool lies_inside(const me_depthwise_job *job, int32_t top, int32_t left)
     return top >= 0 && left >= 0 && bottom < job->tile->h && right < job->tile->w;
 }
 
-/* Units `at` and after it, as many as the pixel has, at most `most`. -> how many these were */
+/* Computes units from `at` on to the end of the pixel, at most `most`. -> number of computed units */
 static int32_t run_pixel(const me_depthwise_job *job, me_depthwise_any *any, int32_t at, int32_t most,
                          intptr_t *lists, const int8_t *padding)
 {

@@ -9,8 +9,10 @@
 #include "me_gemm.h"
 
 /* Work of one core.
- * scratch: of this core   zero: the table's entry for 0, or 0   groups: of four channels
- * blocks: of four taps of a window */
+ * scratch  this core's scratch
+ * zero     the table's entry for 0; 0: no table
+ * groups   number of groups of four channels
+ * blocks   number of blocks of four taps in a window */
 typedef struct {
     const me_conv_s8_params *op;
     const me_conv_s8_tile *tile;
@@ -19,8 +21,8 @@ typedef struct {
     int32_t groups, blocks;
 } me_depthwise_job;
 
-/* This core's part of the pixels; at least four channels. scratch: two lists of 4 * blocks addresses, then a
- * byte for each channel. */
+/* Computes this core's share of the pixels, with at least four channels. scratch: two lists of 4 * blocks
+ * addresses, then one byte per channel. */
 void me_depthwise_pixels_s8(const me_depthwise_job *job);
 
 #endif

@@ -50,8 +50,8 @@ me_end me_depthwise_pairs
     .set OF_HIGH, 48
     .set OF_ZERO, 52
 
-/* One column of results except for storing the lower one: three vectors, of which v2 is loaded here.
- * s0 .. s2 weights of the upper result, s3 .. s5 of the lower. */
+/* Sums of one column of results, and storing the upper one: three vectors, of which v2 is loaded here.
+ * Weights of the upper result in s0 .. s2, of the lower result in s3 .. s5. */
 .macro two_results v0, v1, v2, pre, limits, table
     p_lw \v2, 4, t5
     pv_dotsp_b t3, \v0, s0
@@ -83,8 +83,9 @@ me_end me_depthwise_pairs
 .endif
 .endm
 
-/* The lower one is stored first: it may be in the place of the upper one. Without `pre` the bias goes into
- * the offset: (acc + bias) * mult + offset = acc * mult + (bias * mult + offset) modulo 2^32. */
+/* Stores the lower result first: both have the same address if there is no lower row. Without `pre` the
+ * offset includes the bias: (acc + bias) * mult + offset = acc * mult + (bias * mult + offset) modulo
+ * 2^32. */
 .macro strip name, pre, limits, table
 me_function \name
     me_save_all FRAME
@@ -96,7 +97,7 @@ me_function \name
 .if \pre
     lw a5, OF_PRE(a0)
     lw s10, OF_ZERO(a0)
-.else                           /* these registers are free for pointers */
+.else                           /* free registers, used as pointers */
     lw a5, OF_CHANNELS(a0)
     lw s10, OF_WEIGHTS(a0)
 .endif
@@ -213,7 +214,7 @@ strip me_depthwise_strip_table, 1, 1, 1
     .set OF_ROW_COUNT, 76
     .set OF_DOWN, 80
 
-/* The next column: bytes of the three rows, lane 3 whatever (its weight is 0). */
+/* Loads the next column: bytes of the three rows; lane 3 is arbitrary, its weight is 0. */
 .macro load_column t
     p_lb_r \t, a4, a1
     p_lb_r t4, a5, a2
@@ -224,7 +225,7 @@ strip me_depthwise_strip_table, 1, 1, 1
     pv_packhi_b \t, t5, t5
 .endm
 
-/* the sum t3 -> stored; t6 is the table's entry for 0 or 0 */
+/* stores the sum in t3; t6 is the table's entry for 0, or 0 without a table */
 .macro store_row
     p_addN_r t3, s3, s7
     mul t3, t3, s4
@@ -333,9 +334,10 @@ me_end me_depthwise_row_2
     .set AT_LEFT, 60
     .set AT_STARTS, 64
 
-/* One result of each of two channels, whose bytes are side by side. Words of taps: rows 0 and 1 of a column, columns 0
- * and 1 of row 2, and its column 2. t3 is that of column 0, then of column 2; t4 row 2 of column 0, then of column 2;
- * s0 .. s2, s3, s4 weights of the first channel, s5 .. s9 of the second, where the bytes of the other have 0. */
+/* One result of each of two channels, whose bytes are adjacent. Words of taps: rows 0 and 1 of a column;
+ * columns 0 and 1 of row 2; column 2 of row 2. t3 holds column 0, then column 2; t4 holds row 2 of column
+ * 0, then of column 2. Weights of the first channel in s0 .. s2, s3, s4, of the second in s5 .. s9, with 0
+ * in the bytes of the other channel. */
 .macro two_channels tail
     p_lh_r t0, a4, a1
     p_lh_r t1, a4, a2
@@ -374,7 +376,7 @@ me_end me_depthwise_row_2
     pv_packlo_b t5, t1, t5
 .endm
 
-/* Two channels at a time: weights from t0 on */
+/* two channels per iteration, with weights from t0 on */
 .macro weights_of_two
     lw t3, 0(t0)
     lw t4, 16(t0)
@@ -500,7 +502,7 @@ me_end me_depthwise_rows_2
     .set OF_ANY_ZERO, 44
     .set OF_CORNER, 48
 
-/* the sum of channel j -> in place, not yet through the table; a5 its me_channel */
+/* requantises the sum of channel j in place, before the table; a5: the channel's me_channel */
 .macro any_result acc, j
     lw t0, OF_BIAS + 16 * \j(a5)
     lw t1, OF_MULT + 16 * \j(a5)

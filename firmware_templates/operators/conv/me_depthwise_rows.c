@@ -47,7 +47,7 @@ void me_depthwise_strip_limits(const me_depthwise_two *two) { me_depthwise_strip
 void me_depthwise_strip_pre(const me_depthwise_two *two) { me_depthwise_strip(two); }
 void me_depthwise_strip_table(const me_depthwise_two *two) { me_depthwise_strip(two); }
 
-/* Column s of window i: the first and the last one may be padding. */
+/* -> column s of window i; the first and the last column may be padding */
 static uint32_t column(const me_depthwise_halving *row, int32_t i, int32_t s, int32_t j)
 {
     const int32_t at = 2 * i + s - (row->first ? 0 : 1);

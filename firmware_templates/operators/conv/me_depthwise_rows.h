@@ -8,15 +8,15 @@
 
 #include "me_depthwise_conv_s8.h"
 
-/* Two rows a and b of n pixels, a_step and b_step bytes apart: the two bytes of each of the first
- * four channels become a half, n halves 4 bytes apart, channel_bytes from channel to channel. */
+/* Interleaves two rows a and b of n pixels, a_step and b_step bytes apart: for each of the first four
+ * channels, the two bytes of a pixel form a half. Halves are 4 bytes apart, channels channel_bytes. */
 void me_depthwise_pairs(const int8_t *a, const int8_t *b, int32_t a_step, int32_t b_step, int8_t *to,
                         int32_t channel_bytes, int32_t n);
 
-/* 3 x 3, stride 1: two rows of results, four channels. A vector is a word of the four rows that the
- * two results need, from the top; where `turn` is 16, rows 2 and 3 come first.
- *   vectors  3 * thirds + rest + 2 of them a channel
- *   weights  for each of the three columns a word a channel: the three rows, then 0 */
+/* 3 x 3, stride 1: two rows of results of four channels. A vector is a word with one column of the four
+ * input rows, from the top; if `turn` is 16, rows 2 and 3 come first.
+ *   vectors  3 * thirds + rest + 2 vectors per channel
+ *   weights  for each of the three columns, one word per channel: three rows, then 0 */
 typedef struct {
     const int8_t *vectors;
     int32_t channel_bytes;
@@ -27,7 +27,8 @@ typedef struct {
     const int8_t *zero;
 } me_depthwise_two;
 
-/* limits are those of int8, pre is 0; any limits, pre is 0; any; any, and a table */
+/* Variants: int8 limits and pre 0; any limits and pre 0; any limits and pre; any limits and pre with a
+ * table. */
 void me_depthwise_strip(const me_depthwise_two *two);
 void me_depthwise_strip_limits(const me_depthwise_two *two);
 void me_depthwise_strip_pre(const me_depthwise_two *two);
@@ -52,14 +53,14 @@ typedef struct {
 
 void me_depthwise_row_2(const me_depthwise_halving *row);
 
-/* The same of four channels and row_count >= 1 rows of results, whose rows are `down` bytes apart and no padding; limits
- * are those of int8, pre is 0, and there is no table. */
+/* As me_depthwise_row_2 for four channels and row_count >= 1 rows of results, `down` bytes apart, without
+ * padded rows, with int8 limits, pre 0 and no table. */
 void me_depthwise_rows_2(const me_depthwise_halving *rows);
 
-/* Any kernel: one pixel, `groups` times four channels, from channel `first` on; the last four start
- * at `last` where they would start after it.
- *   corner  an address
- *   taps    4 * blocks distances from it to channel 0 of the pixel of a tap */
+/* Any kernel: one pixel, `groups` groups of four channels from channel `first` on. The last group
+ * starts at channel `last` at most, and may overlap the one before.
+ *   corner  base address
+ *   taps    4 * blocks byte offsets from corner to channel 0 of each tap's pixel */
 typedef struct {
     const intptr_t *taps;
     int32_t blocks;

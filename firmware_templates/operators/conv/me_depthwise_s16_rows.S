@@ -26,7 +26,7 @@
     .set AT_OFFSET, 8
     .set AT_SHIFT, 12
 
-/* sums a and b of channel `at` -> results within the limits; s3 pre, s4 low, s5 high, s7 channels */
+/* requantises sums a and b of channel `at`, limited; s3 pre, s4 low, s5 high, s7 channels */
 .macro finish a, b, at
     lw s0, AT_MULT + \at(s7)
     lw s1, AT_OFFSET + \at(s7)
@@ -43,7 +43,8 @@
     p_min \b, \b, s5
 .endm
 
-/* a0 row: two results of two channels a turn; a4 the first window, a7 how many are left, s6 y */
+/* a0 row: two results of two channels per iteration; a4 the first window, a7 number of remaining results,
+ * s6 y */
 me_function me_depthwise_sums_h
     addi sp, sp, -32
     me_saved sw, 8

@@ -9,10 +9,13 @@
 
 #include "me_scale.h"
 
-/* A row of n results in two channels, or in one; steps in bytes.
- * x         two channels of the first window's first tap, aligned to 4; readable for two
- * tap_step  from a tap to the next of its row    row_step  from after a row of taps to the next one
- * x_step, y_step   from a result to the next     two       whether there is a second channel
+/* A row of n results in one or two channels; steps in bytes.
+ * x         two channels of the first window's first tap, aligned to 4; both are readable even if only
+ *           one is computed
+ * tap_step  from a tap to the next in its row
+ * row_step  from the end of a row of taps to the next row
+ * x_step, y_step   between results
+ * two       whether there is a second channel
  * me_depthwise_s16_rows.S knows the offsets. */
 typedef struct {
     const int16_t *x, *weights;
@@ -22,10 +25,10 @@ typedef struct {
     me_scale scale;
 } me_depthwise_row;
 
-/* Without the table. */
+/* The table is not applied. */
 void me_depthwise_sums_h(const me_depthwise_row *row);
 
-/* n >= 1 numbers of int8 or int16 (wide) as int16. */
+/* Converts n >= 1 int8 or int16 (wide) values to int16. */
 void me_copy_to_halves(const int8_t *x, int32_t n, int16_t *to, int32_t wide);
 
 #endif

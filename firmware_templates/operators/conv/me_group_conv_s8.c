@@ -6,7 +6,7 @@
 #include "me_math.h"
 #include "me_share.h"
 
-/* ---- one row of taps of one window: `weights` and, of `taps` pixels, `x` */
+/* ---- one row of taps of one window: `taps` pixels from x on, times `weights` */
 
 static int32_t sum_words(int32_t acc, const int8_t *x, int32_t step, const int8_t *weights, int32_t taps,
                          int32_t c)
@@ -22,7 +22,7 @@ static int32_t sum_words(int32_t acc, const int8_t *x, int32_t step, const int8_
     return acc;
 }
 
-/* One channel: a word of weights for every four taps. */
+/* One channel: one word of weights per four taps. */
 static int32_t sum_bytes(int32_t acc, const int8_t *x, int32_t step, const int8_t *weights, int32_t taps)
 {
     for (; taps >= 4; taps -= 4) {
@@ -47,12 +47,12 @@ static int32_t sum_padding(int32_t acc, int32_t value, const int8_t *weights, in
 
 /* ---- a window */
 
-/* Taps `first` to before `end` of a row are inside x; `channels` weights a tap. */
+/* Taps [first, end) of a row are inside x; `channels` weights per tap. */
 typedef struct {
     int32_t first, end, channels;
 } row_of_taps;
 
-/* How many of n positions, `step` apart from `at` on, are before `end`. */
+/* Number of the positions at, at + step, .. (n of them) that are below `end`. */
 static int32_t positions_before(int32_t at, int32_t step, int32_t n, int32_t end)
 {
     return at >= end ? 0 : me_min((end - at + step - 1) / step, n);

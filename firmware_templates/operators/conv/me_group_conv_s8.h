@@ -9,7 +9,8 @@
 
 #include "me_gemm.h"
 
-/* c: input channels of a group; x has groups * c a pixel. Else as me_conv_s8_params. */
+/* c: input channels per group; a pixel of x has groups * c channels. The other fields are as in
+ * me_conv_s8_params. */
 typedef struct {
     int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero;
     me_scale scale;
@@ -18,9 +19,9 @@ typedef struct {
 
 typedef me_conv_s8_tile me_group_conv_s8_tile;
 
-/* Grouped convolution of int8, channels last, slower than me_conv_s8 group by group, but without
- * scratch: tile->k output channels, k / groups a group. Weights: [k][k_h][k_w][c]; where c is less
- * than 4, [k][c][k_h][k_w]. groups 1 to k, a divisor of it; formula and ranges are those of me_conv_s8. */
+/* Grouped convolution of int8, channels last, slower than one me_conv_s8 per group, but without scratch:
+ * tile->k output channels, k / groups per group. Weights: [k][k_h][k_w][c]; if c is less than 4,
+ * [k][c][k_h][k_w]. groups 1 to k, a divisor of it; formula and ranges are those of me_conv_s8. */
 void me_group_conv_s8(const me_group_conv_s8_params *op, const me_group_conv_s8_tile *tile);
 
 #endif

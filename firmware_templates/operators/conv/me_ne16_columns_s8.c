@@ -10,7 +10,7 @@ static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
     me_ne16_prepare_image(layer, first, end, tile->x_column);
 }
 
-/* Rows of the image are side by side in rows of y. */
+/* Rows of the image are interleaved in rows of y. */
 static void look_up(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_columns_s8_tile *tile = layer->tile;

@@ -8,11 +8,13 @@
 
 typedef me_ne16_conv_s8_params me_ne16_columns_s8_params;
 
-/* conv: h, w, oh, ow and pads are those of the image; row_stride: bytes from column to column of x, y_stride: from
- * row to row of y   x_column: from row to row of x, y_row: from column to column of y */
+/* conv: h, w, oh, ow and pads describe the image, whose rows are columns of the convolution. row_stride:
+ * bytes between columns of x; y_stride: bytes between rows of y; x_column: bytes between rows of x; y_row:
+ * bytes between columns of y */
 typedef me_ne16_conv_s8_tile me_ne16_columns_s8_tile;
 
-/* The way is ME_NE16_PIXELS. Formula and ranges are those of me_ne16_conv_s8; barriers are inside. */
+/* The way of the jobs is ME_NE16_PIXELS. Formula and ranges are those of me_ne16_conv_s8; barriers are
+ * inside. */
 void me_ne16_columns_s8_layer(const me_ne16_columns_s8_params *op, const me_ne16_columns_s8_tile *tile,
                               me_ne16_layer *layer);
 

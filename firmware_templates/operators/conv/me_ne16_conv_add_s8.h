@@ -13,8 +13,8 @@ typedef struct {
     me_add_s16_params add;
 } me_ne16_conv_add_s8_params;
 
-/* conv: its results are int8 in its y, which is y or, if y is int16, scratch; its y_stride is its k
- * b, y: int8 or int16 [oh][ow][k], as add has them */
+/* conv: writes int8 results to conv.y, which is y, or scratch if y is int16; its y_stride is its k
+ * b, y: int8 or int16 [oh][ow][k], as `add` specifies */
 typedef struct {
     me_ne16_conv_s8_tile conv;
     const int8_t *b;

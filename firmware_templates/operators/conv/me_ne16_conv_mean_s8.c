@@ -14,7 +14,7 @@ static int8_t mean_of(const me_row_mean *mean, int32_t sum)
     return mean->scale.table ? me_lookup(mean->scale.table, limited) : limited;
 }
 
-/* The sums of n rows of k bytes, of four columns. */
+/* Sums n rows of k bytes, for four columns. */
 static void add_columns(int32_t *sums, const int8_t *x, int32_t n, int32_t k)
 {
     for (int32_t pairs = n / 2; pairs > 0; pairs--) {
@@ -26,7 +26,7 @@ static void add_columns(int32_t *sums, const int8_t *x, int32_t n, int32_t k)
         me_add4_b(sums, me_step_w(&x, k));
 }
 
-/* x [rows][reduced][k], y [rows][k]; a core's share is of four columns each. */
+/* x [rows][reduced][k], y [rows][k]; cores share groups of four columns. */
 static void row_means(const me_row_mean *mean, const int8_t *x, int8_t *y, int32_t rows, int32_t k)
 {
     const int32_t words = (k + 3) / 4, n = rows * words, last = ME_LAST(n);
@@ -44,7 +44,7 @@ static void row_means(const me_row_mean *mean, const int8_t *x, int8_t *y, int32
     }
 }
 
-/* Parameters and tile of a convolution are the first members of these. */
+/* The params and tile of a convolution are the first members of these structs. */
 static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_conv_mean_s8_params *op = layer->op;

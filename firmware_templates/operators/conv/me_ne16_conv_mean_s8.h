@@ -21,8 +21,8 @@ typedef struct {
     me_row_mean mean;
 } me_ne16_conv_mean_s8_params;
 
-/* conv: its jobs are of rows of results, int8 in conv.conv.y, which is scratch
- * y: int8 [conv.conv.oh][conv.conv.k] */
+/* conv: its jobs have rows of results as units; int8 results go to conv.conv.y, which is scratch. y: int8
+ * [conv.conv.oh][conv.conv.k] */
 typedef struct {
     me_ne16_conv_s8_tile conv;
     int8_t *y;

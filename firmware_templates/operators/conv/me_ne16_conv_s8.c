@@ -16,13 +16,13 @@ int32_t me_ne16_columns_of(const me_ne16_conv_s8_params *op, const me_ne16_conv_
     return me_conv_span(tile->conv.ow, op->conv.k_w, op->conv.stride_w, op->conv.dilation_w);
 }
 
-/* Rows or columns of the input that the first n rows or columns of results reach over. */
+/* Number of input rows or columns that the first n result rows or columns span. */
 static int32_t span(int32_t n, int32_t kernel, int32_t stride, int32_t dilation)
 {
     return n > 0 ? me_conv_span(n, kernel, stride, dilation) : 0;
 }
 
-/* Rows of results that the first n results are of. */
+/* Number of result rows that the first n results belong to. */
 static int32_t rows_of(int32_t n, int32_t ow) { return (n + ow - 1) / ow; }
 
 static uint8_t *behind_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
@@ -30,8 +30,8 @@ static uint8_t *behind_windows(const me_conv_s8_params *op, const me_conv_s8_til
     return (uint8_t *)tile->padded + me_gemm_row_bytes(tile->oh * tile->ow * taps_of(op));
 }
 
-/* Rows of the padded input, after the windows, that windows of `end` results but not of the first `first`
- * reach over. */
+/* Number of rows of the padded input that the windows of results [0, end) span beyond those of results [0,
+ * first). */
 static uint8_t *prepare_image(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
                               int32_t end, int32_t columns)
 {
@@ -109,7 +109,8 @@ static void job_of_windows(const me_ne16_layer *layer, int32_t first, int32_t en
     me_ne16_set_results(job, layer, first, end, step);
 }
 
-/* Registers of a way: filter mode, bytes of an output and 16 inputs (of 16 channels), reach of a filter. */
+/* Parameters of a way: filter mode; weight bytes per output and 16 inputs (16 channels if depthwise);
+ * reach of the filter beyond a pixel. */
 typedef struct {
     uint32_t config;
     int32_t weight_bytes, reach;

@@ -12,9 +12,9 @@
 /* How a job reads scratch:
  *   ME_NE16_FILTER   3x3 filters over the padded input: stride and dilation 1
  *   ME_NE16_DEPTHWISE_FILTER a 3x3 filter for each channel of the padded input: depthwise, stride and dilation 1
- *   ME_NE16_PIXELS   the padded input as overlapping pixels of k_w * c channels: kernels of one row,
- *                    dilation_w 1
- *   ME_NE16_WINDOWS  windows that were copied one after the other: all other convolutions */
+ *   ME_NE16_PIXELS   the padded input, read as overlapping pixels of k_w * c channels: kernels of one
+ *                    row, dilation_w 1
+ *   ME_NE16_WINDOWS  windows that the cores copy to scratch: all other convolutions */
 enum { ME_NE16_FILTER, ME_NE16_DEPTHWISE_FILTER, ME_NE16_PIXELS, ME_NE16_WINDOWS };
 
 /* conv: scale.pre and all that belongs to scratch of me_conv_s8 is unused
@@ -38,11 +38,12 @@ typedef struct {
     me_next_tile next;
 } me_ne16_conv_s8_tile;
 
-/* Columns of the padded input of a tile. */
+/* Number of columns of a tile's padded input. */
 int32_t me_ne16_columns_of(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile);
 
-/* For rows of results `first` to before `end` of ways with an image: its rows that the rows before have not, columns
- * of x column_bytes apart; their job, rows of y unit_bytes apart. */
+/* Prepares result rows [first, end) of ways that read an image: writes those rows of the padded input that
+ * earlier results did not need, with columns of x column_bytes apart; sets up their job, with rows of y
+ * unit_bytes apart. */
 void me_ne16_prepare_image(const me_ne16_layer *layer, int32_t first, int32_t end, int32_t column_bytes);
 void me_ne16_job_of_image(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job);
 

@@ -4,7 +4,7 @@
 #include "me_share.h"
 #include "me_sums_s8.h"
 
-/* n sums of the channel k from `sums` on, of pixels one after the other. */
+/* Requantises n sums of channel k from `sums` on, of consecutive pixels. */
 static void requantise(const me_ne16_conv_sums_s16_params *op, const me_conv_s8_tile *conv, int32_t *sums,
                        int32_t k, int32_t n, int8_t *y)
 {
@@ -17,7 +17,7 @@ static void requantise(const me_ne16_conv_sums_s16_params *op, const me_conv_s8_
         me_sums_s8(sums, n, words, conv->channels + k, &op->conv.scale, y, conv->y_stride);
 }
 
-/* Channels in turns: cores that are at neighbouring ones use different banks. */
+/* Channels are interleaved over cores: cores that process adjacent channels access different banks. */
 static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_conv_sums_s16_params *op = layer->op;

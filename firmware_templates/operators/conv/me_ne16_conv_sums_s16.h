@@ -7,11 +7,11 @@
 
 #include "me_ne16_conv_sums_s8.h"
 
-/* x_wide, y_wide: x, y are int16, otherwise int8; a table is for int8 only   conv.c: bytes of a pixel
- * halves: 1, or 2 where weights are hi << weight_bits | lo, both of weight_bits with a sign: outputs of the engine
- * one after the other. conv.x_zero: of x, biases less what makes x unsigned, 128 or 32,768, times the sum of all
- * weights, modulo 2^32
- * The tile's strides count bytes. */
+/* x_wide, y_wide: x, y are int16, otherwise int8; a table is for int8 only   conv.c: bytes per pixel
+ * halves: 2 if a weight is split as hi << weight_bits | lo, two signed weight_bits values, which are
+ * consecutive outputs of the engine; otherwise 1 conv.x_zero: zero point of x. Biases include minus
+ * (128 or 32,768, the offset that makes x unsigned) times the sum of all weights, modulo 2^32 The
+ * tile's strides count bytes. */
 typedef me_ne16_conv_sums_s8_params me_ne16_conv_sums_s16_params;
 typedef me_ne16_conv_sums_s8_tile me_ne16_conv_sums_s16_tile;
 

@@ -6,7 +6,7 @@
 #include "me_share.h"
 #include "me_sums_s8.h"
 
-/* Columns of a run. */
+/* Number of kernel columns in a run. */
 static int32_t in_one_run(const me_ne16_conv_sums_s8_params *op)
 {
     return op->filter || op->conv.dilation_w != 1 ? 1 : op->conv.k_w;
@@ -47,14 +47,14 @@ me_ne16_sums_image me_ne16_image_of_sums(const me_ne16_conv_sums_s8_params *op, 
     return (me_ne16_sums_image){ 3, run, (tile->ow - run) / 2 };
 }
 
-/* Of a bit of 16 bytes of input. */
+/* Weight bytes per bit plane for 16 bytes of input. */
 static int32_t weight_bytes(const me_ne16_conv_sums_s8_params *op)
 {
     return (op->filter ? 18 : 2) >> op->x_wide;
 }
 
-/* Outputs of a job, which makes `halves` of each result. Weights of more than 32 must be contiguous,
- * without those of other parts between them. */
+/* Maximum outputs per job, counted as `halves` per result. More than 32 require contiguous weights without
+ * those of other parts in between. */
 static int32_t outputs_at_once(const me_ne16_conv_sums_s8_params *op, const me_ne16_conv_sums_s8_tile *tile)
 {
     const int32_t all = tile->parts * op->part_groups == groups_of_run(op) && runs_of(op) == 1;
@@ -81,7 +81,7 @@ static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
     me_ne16_write_area(conv, &tile->conv, &area, columns * conv->c, (uint8_t *)tile->conv.padded);
 }
 
-/* Where the inputs of a part are, from the first byte of a window. */
+/* Byte offset of a part's inputs from the start of a window. */
 static int32_t offset_of(const me_ne16_conv_sums_s8_params *op, const me_conv_s8_tile *tile, int32_t part)
 {
     const me_conv_s8_params *conv = &op->conv;
@@ -91,7 +91,7 @@ static int32_t offset_of(const me_ne16_conv_sums_s8_params *op, const me_conv_s8
         + 16 * op->part_groups * (part - run * in_run);
 }
 
-/* The first part after `part` that is of another run or not of the tile. */
+/* Index of the first part after `part` that belongs to another run or to the next tile. */
 static int32_t end_of_run(const me_ne16_layer *layer, int32_t part)
 {
     const me_ne16_conv_sums_s8_tile *tile = layer->tile;
@@ -99,7 +99,7 @@ static int32_t end_of_run(const me_ne16_layer *layer, int32_t part)
     return me_min(part - part % in_run + in_run, tile->first_part + tile->parts);
 }
 
-/* Outputs from k on, of the parts of a run from `part` on. */
+/* Sets up a job: outputs from k on, for the parts of one run from `part` on. */
 static void job_of_parts(const me_ne16_layer *layer, int32_t first, int32_t last, int32_t part, int32_t k,
                          me_ne16_job *job)
 {
@@ -140,7 +140,7 @@ static void job_of(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne
     job_of_parts(layer, first, end, tile->first_part, 0, job);
 }
 
-/* All jobs but the first: the other outputs of the first run, then the other runs. */
+/* Starts all jobs except the first: the remaining outputs of the first run, then the other runs. */
 static int32_t start_others(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_conv_sums_s8_params *op = layer->op;
@@ -157,7 +157,7 @@ static int32_t start_others(const me_ne16_layer *layer, int32_t first, int32_t e
     return number;
 }
 
-/* Channels in turns: cores that are at neighbouring ones use different banks. */
+/* Channels are interleaved over cores: cores that process adjacent channels access different banks. */
 static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_conv_sums_s8_params *op = layer->op;

@@ -9,8 +9,9 @@
 #include "me_gemm.h"
 #include "me_ne16_layer.h"
 
-/* Runs are bytes of a window one after the other: its rows of taps, or its taps where dilation_w is not 1. Their
- * inputs come in parts of at most 16 * part_groups; the last part of a run may be smaller.
+/* A run is a contiguous piece of a window: a row of taps, or a single tap if dilation_w is not 1. Its
+ * inputs are divided into parts of at most 16 * part_groups bytes; the last part of a run may be
+ * smaller.
  *
  * conv: narrow, in_place and together are unused; c counts bytes   weight_bits: of a weight, or of a half, 2 to 8
  * filter: 3x3 filters of stride and dilation 1, whose run is the channels of a pixel
@@ -32,17 +33,18 @@ typedef struct {
     me_next_tile next;
 } me_ne16_conv_sums_s8_tile;
 
-/* Sums of a tile as the rows of an image: one row is cut into three, `apart` results from each other, which overlap
- * where they have to. */
+/* The sums of a tile as rows of an image. A single row of results is divided into three rows, which start
+ * `apart` results from each other and may overlap. */
 typedef struct {
     int32_t rows, columns, apart;
 } me_ne16_sums_image;
 
 me_ne16_sums_image me_ne16_image_of_sums(const me_ne16_conv_sums_s8_params *op, const me_conv_s8_tile *tile);
 
-/* Convolution, int8 [h][w][c] -> int8 [oh][ow][k], once the last part has come: acc = bias[k] + sum of (x + 128) *
- * weights, y = clip((((acc >> pre) * mult) + offset) >> shift), then the table. Weights of weight_bits, 2 to 8; acc
- * inside int32 for all inputs; pre 0 to 20, mult 0 to 32,767, shift 0 to 30. Barriers are inside. */
+/* Convolution, int8 [h][w][c] -> int8 [oh][ow][k], after the last part: acc = bias[k] + sum of (x +
+ * 128) * weights, y = clip((((acc >> pre) * mult) + offset) >> shift), then the table. Weights of
+ * weight_bits, 2 to 8; acc inside int32 for all inputs; pre 0 to 20, mult 0 to 32,767, shift 0 to 30.
+ * Barriers are inside. */
 void me_ne16_conv_sums_s8_layer(const me_ne16_conv_sums_s8_params *op, const me_ne16_conv_sums_s8_tile *tile,
                                 me_ne16_layer *layer);
 

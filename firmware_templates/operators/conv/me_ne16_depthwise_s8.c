@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_ne16_depthwise_s8.h"
 
-/* From unit `at` of the input's axis on: what exists, and how far the window of the first result is before it. */
+/* From unit `at` of the input's axis on: the number of existing input units, and the padding before the
+ * first result's window. */
 typedef struct {
     int32_t first, n, pad;
 } extent;
@@ -12,7 +13,7 @@ static extent behind(int32_t at, int32_t n, int32_t pad)
     return (extent){ first, n - first, first - from };
 }
 
-/* The part of a tile after its first units. */
+/* The part of a tile after its first units, which the engine computes. */
 static me_conv_s8_tile rest_of(const me_ne16_layer *layer)
 {
     const me_ne16_depthwise_s8_params *op = layer->op;

@@ -8,14 +8,15 @@
 #include "me_depthwise_conv_s8.h"
 #include "me_ne16_phases_s8.h"
 
-/* Of the engine; the cores read jobs.conv.conv too, whose scale is as me_depthwise_conv_s8 needs it. */
+/* jobs: parameters for the engine. The cores also read jobs.conv.conv, whose scale is as
+ * me_depthwise_conv_s8 requires. */
 typedef struct {
     me_ne16_phases_s8_params jobs;
 } me_ne16_depthwise_s8_params;
 
-/* jobs: of the whole tile, but units and scratch are of the engine's part
+/* jobs: the whole tile, except units and scratch, which describe the engine's part
  * units: rows of results, or results of one row, that the engine computes: 1 or more
- * weights, channels, scratch: of me_depthwise_conv_s8, for the others */
+ * weights, channels, scratch: for me_depthwise_conv_s8, which computes the other units */
 typedef struct {
     me_ne16_phases_s8_tile jobs;
     int32_t units;

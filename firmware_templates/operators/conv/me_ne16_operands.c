@@ -17,7 +17,7 @@ static uint8_t *fill(uint8_t *to, int32_t bytes, uint32_t word)
     return to + bytes;
 }
 
-/* A word of padding, unsigned. */
+/* -> a word of padding, converted to unsigned */
 static uint32_t padding_of(const me_conv_s8_params *op, int32_t wide)
 {
     if (wide)
@@ -25,8 +25,8 @@ static uint32_t padding_of(const me_conv_s8_params *op, int32_t wide)
     return (uint8_t)op->x_zero * 0x01010101u ^ ME_TO_UNSIGNED;
 }
 
-/* Columns `first` to before `end` of a row; of x, whose columns are apart as `area` has it, or of the padding around
- * it. */
+/* Copies columns [first, end) of a row, from x (whose column stride is in `area`) or from the padding
+ * around it. */
 static void write_columns(const me_conv_s8_params *op, const me_conv_s8_tile *tile, const me_ne16_area *area,
                           int32_t row, int32_t first, int32_t end, uint8_t *to)
 {
@@ -58,8 +58,8 @@ void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile
     }
 }
 
-/* n runs of `columns` columns of a row or of the padding around it, stride_w columns apart: a tap, or a row of
- * taps, of n windows. Those without padding are copied at once. */
+/* Copies n runs of `columns` columns of a row, stride_w columns apart: one tap, or one row of taps, of n
+ * windows; includes padding. Runs without padding are copied in one call. */
 static void write_runs(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t row, int32_t column,
                        int32_t columns, int32_t n, uint8_t *to)
 {
@@ -77,7 +77,7 @@ static void write_runs(const me_conv_s8_params *op, const me_conv_s8_tile *tile,
         write_columns(op, tile, &of_x, row, column + i * step, column + i * step + columns, to + i * window);
 }
 
-/* Row r of the taps of n windows of a row of results. */
+/* Copies row r of the taps of n windows of one row of results. */
 static void write_taps(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t row, int32_t column,
                        int32_t r, int32_t n, uint8_t *to)
 {
@@ -89,7 +89,7 @@ static void write_taps(const me_conv_s8_params *op, const me_conv_s8_tile *tile,
                    to + (r * op->k_w + s) * op->c);
 }
 
-/* A core has rows of taps of some windows: there may be fewer windows than cores. */
+/* A core copies some rows of taps of some windows, because there may be fewer windows than cores. */
 void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
                                   int32_t end, uint8_t *windows)
 {
@@ -107,8 +107,8 @@ void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_
     }
 }
 
-/* n windows of a row of results, from where the first begins: a row of taps of all windows at once or, if kernels
- * have more rows, a window at once. */
+/* Copies n windows of a row of results, the first starting at the given position: one row of taps of all
+ * windows per call or, if kernels have several rows, one window per call. */
 static void write_row(const me_conv_s8_params *op, const me_ne16_image *image, const uint8_t *from, int32_t n,
                       uint8_t *to)
 {

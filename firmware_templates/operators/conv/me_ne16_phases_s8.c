@@ -3,11 +3,11 @@
 
 #include "me_math.h"
 
-/* Results of `first` to before `end` that are `step` apart. */
+/* Number of results in [first, end) if they are `step` apart. */
 static int32_t count_of(int32_t first, int32_t end, int32_t step) { return (end - first + step - 1) / step; }
 
-/* The job of the results of units first to before end that have this row and column of a phase. In a row it may
- * store one or two results more, in the place of those that a later job stores. */
+/* Sets up the job for those results of units [first, end) that belong to this row and column phase. If the
+ * layer has one row, the job may write one or two results too many; a later job overwrites them. */
 static void job_of_phase(const me_ne16_layer *layer, int32_t first, int32_t end, int32_t row, int32_t column,
                          me_ne16_job *job)
 {
@@ -35,7 +35,7 @@ static void job_of(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne
     job_of_phase(layer, first, end, 0, 0, job);
 }
 
-/* If there is only one result, its job runs twice. */
+/* Starts the jobs of the other phases. If there is only one result, its job runs twice. */
 static int32_t start_others(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_phases_s8_params *op = layer->op;

@@ -11,7 +11,8 @@
 /* conv.way: ME_NE16_PIXELS for one row of results: up to nine taps dilation_w = phases_w * stride_w apart, or,
  *           where dilation_w is 1, up to 9 * phases_w * stride_w; otherwise 3x3 filters of any dilation, stride 1
  * conv.weights: planes of filters of 3x3; taps after the last are 0
- * phases_h, phases_w: results from one of a job to its next; inputs: channels of a pixel; depthwise: 0 or 1 */
+ * phases_h, phases_w: distance between the results of one job; inputs: channels per pixel; depthwise: 0
+ * or 1 */
 typedef struct {
     me_ne16_conv_s8_params conv;
     int32_t phases_h, phases_w, inputs, depthwise;

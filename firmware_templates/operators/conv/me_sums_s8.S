@@ -5,7 +5,7 @@
 
 #include "xpulp.inc"
 
-/* t4: a sum -> an integer between the limits */
+/* requantises the sum in t4 and limits it */
 .macro requantised
     p_lw_r t4, a2, a0
     add t4, t4, t0
@@ -16,7 +16,7 @@
     p_min t4, t4, a7
 .endm
 
-/* what belongs to the channel and to the operator; its table to a3 */
+/* loads the parameters of the channel and of the operator; the table's address goes to a3 */
 .macro requantisation
     lw t0, 0(a3)
     lw t1, 4(a3)

@@ -9,17 +9,18 @@
 
 #include "me_scale.h"
 
-/* One channel of n pixels, n >= 1, sums of pixels sum_step words apart, results y_step bytes:
- * y = clip((((sum + bias) >> pre) * mult + offset) >> shift), then the table. The sum with its bias modulo 2^32,
- * product and sum stay inside int32. */
+/* Requantises one channel of n >= 1 pixels: y = clip((((sum + bias) >> pre) * mult + offset) >> shift),
+ * then the table. Sums are sum_step words apart, results y_step bytes. sum + bias is modulo 2^32; the
+ * product plus offset stays inside int32. */
 void me_sums_s8(const int32_t *sum, int32_t n, int32_t sum_step, const me_channel *to, const me_scale *scale,
                 int8_t *y, int32_t y_step);
 
-/* The same to int16, without a table; y_step counts bytes. */
+/* As me_sums_s8 with int16 results and without a table; y_step counts bytes. */
 void me_limited_sums_s16(const int32_t *sum, int32_t n, int32_t sum_step, const me_channel *to,
                          const me_scale *scale, void *y, int32_t y_step);
 
-/* Of n pixels, n >= 1, sum_step words apart: the first sum becomes (sum[0] << bits) + sum[1], modulo 2^32. */
+/* Joins the two sums of n >= 1 pixels, sum_step words apart: sum[0] = (sum[0] << bits) + sum[1], modulo
+ * 2^32. */
 void me_join_sums(int32_t *sum, int32_t n, int32_t sum_step, int32_t bits);
 
 #endif

@@ -11,7 +11,7 @@
 void me_add_row(const void *params, const int8_t *a, const int8_t *b, int8_t *y, int32_t n, int32_t a_step,
                 int32_t b_step);
 
-/* `bits` of me_add_s8_params. */
+/* Row kernels for the values 8, 24 and 32 of `bits` in me_add_s8_params. */
 static inline int32_t me_sum_bits(int32_t a_mult, int32_t b_mult, int32_t offset)
 {
     const uint32_t mults = (uint32_t)me_abs(a_mult) + (uint32_t)me_abs(b_mult);

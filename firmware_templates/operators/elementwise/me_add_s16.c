@@ -4,13 +4,13 @@
 #include "me_elementwise_rows.h"
 #include "me_share.h"
 
-/* Element n of x, of 2 bytes each where they are int16. */
+/* -> the address of element n of x, int16 if wide, otherwise int8 */
 static const int8_t *element(const void *x, int32_t n, int32_t wide)
 {
     return (const int8_t *)x + (wide ? 2 * n : n);
 }
 
-/* A row with the only element of the other operand, which is a part of the offset then. */
+/* Computes a row in which the other operand is a single element, which becomes part of the offset. */
 static void add_one(const me_add_s16_params *op, const void *a, const void *b, void *y, int32_t n)
 {
     me_add_s16_params own = *op;

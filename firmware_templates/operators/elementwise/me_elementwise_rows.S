@@ -39,14 +39,14 @@
     .set AT_SINGLE, 56
     .set AT_SWAPPED, 60
 
-/* the bytes of a word as halves: even those of bytes 0 and 2, odd those of 1 and 3; word is lost */
+/* unpacks the bytes of a word to halves: even = bytes 0 and 2, odd = bytes 1 and 3; overwrites word */
 .macro halves even, odd
     pv_sra8_h \odd, \even
     pv_sll8_h \even, \even
     pv_sra8_h \even, \even
 .endm
 
-/* sums x0 .. x3 -> a word of results; x1 and x3 are lost */
+/* requantises the sums x0 .. x3 to a word of results; overwrites x1 and x3 */
 .macro finish word, x0, x1, x2, x3, offset, shift, low, high, limited
     p_addN_r \x0, \offset, \shift
     p_addN_r \x1, \offset, \shift
@@ -67,8 +67,8 @@
     .endif
 .endm
 
-/* words t5 of a and t6 of b -> t6; a0, a4, s0 and s1 are lost; limited: not all of int8, or, of products, with a
- * pre-shift */
+/* computes the words t5 of a and t6 of b to t6; overwrites a0, a4, s0 and s1. limited: limits other than
+ * int8's, or a pre-shift of products */
 .macro add_word limited=1
     halves t5, s0
     halves t6, s1
@@ -82,7 +82,7 @@
     p_machhs s0, s1, t1
     finish t6, a0, a4, t5, s0, t2, a7, t3, t4, \limited
 .endm
-/* the same from halves of both words */
+/* the same for halves of both words */
 .macro paired
     srli s1, t5, 16
     pv_pack_h s0, t6, t5        /* a0 a1 b0 b1 */
@@ -136,7 +136,7 @@
     finish t6, a0, a4, t5, s0, t2, a7, t3, t4, \limited
 .endm
 
-/* t0, t1 multipliers, t2 offset, a7 shift, t3, t4 limits in all bytes */
+/* loads t0, t1 multipliers, t2 offset, a7 shift, t3, t4 limits in all bytes */
 .macro load_sum
     lw t3, AT_ADD_LOW(a0)
     lw t4, AT_ADD_HIGH(a0)
@@ -147,7 +147,7 @@
     lw t2, AT_ADD_OFFSET(a0)
     lw a7, AT_ADD_SHIFT(a0)
 .endm
-.macro load_add             /* multipliers in both halves */
+.macro load_add             /* loads multipliers in both halves */
     load_sum
     pv_pack_h t0, t0, t0
     pv_pack_h t1, t1, t1
@@ -159,14 +159,14 @@
     pv_pack_h t0, t1, t0        /* for bytes 0 of a and of b */
     slli t1, t0, 8              /* for bytes 1 */
 .endm
-/* t0 both multipliers; t1, s2 offset and shift of 256 times a sum */
+/* loads t0 both multipliers; t1, s2 offset and shift of 256 times the sum */
 .macro load_add_24
     load_sum
     pv_pack_h t0, t1, t0
     slli t1, t2, 8
     addi s2, a7, 8
 .endm
-/* t0, t1 zero points, s2 multiplier, s3 pre, the others alike */
+/* loads t0, t1 zero points, s2 multiplier, s3 pre; the rest as above */
 .macro load_mul
     lw t3, AT_LOW(a0)
     lw t4, AT_HIGH(a0)
@@ -193,7 +193,7 @@
     slli t1, t0, 8
 .endm
 
-/* to `label` if t3 and t4 leave not all of int8; s0 is lost */
+/* branches to `label` if the limits t3 and t4 are not int8's; overwrites s0 */
 .macro if_limited label
     li s0, 0x80808080
     bne t3, s0, \label
@@ -210,7 +210,7 @@
     p_sw t6, 4, a3
 .endm
 
-/* a0 op, a1 a, a2 b, a3 y, a4 words, a5 a_step, a6 b_step; a pre-shift in s3: as if there were limits */
+/* a0 op, a1 a, a2 b, a3 y, a4 words, a5 a_step, a6 b_step; a pre-shift in s3 is treated like limits */
 .macro words_function name, load, word, pre=0
 me_function \name
     addi sp, sp, -16
@@ -235,7 +235,8 @@ words_function me_add_words_8, load_add_8, add_word_8
 words_function me_add_words_24, load_add_24, add_word_24
 words_function me_mul_words, load_mul, mul_word, 1
 
-/* s4 words, s5 and s6 steps of a and b to the next, s7, s8 and s9 those after a run, s10 turns, s11 runs */
+/* s4 words; s5 and s6 steps of a and b after a row of words; s7, s8 and s9 steps of a, b and y after a
+ * run; s10 turns, s11 runs */
 .macro runs_of word, single
     me_cache_line
 .Lrun\@:
@@ -262,7 +263,8 @@ words_function me_mul_words, load_mul, mul_word, 1
     bnez s11, .Lrun\@
 .endm
 
-/* a0 op, a1 block; s2 and s3 as `load` has them; with an order s4 words, s5 within it, s6 order, s8 a */
+/* a0 op, a1 block; s2 and s3 as `load` sets them; with an order: s4 words, s5 index of the word, s6 order,
+ * s8 a */
 .macro block_of load, swap, word
     addi sp, sp, -48
     me_saved sw
@@ -327,7 +329,7 @@ me_function me_mul_turns
     block_of load_mul, swap, mul_word
 me_end me_mul_turns
 
-/* a0 op, a1 a, a2 b, a3 y, a4 n; numbers of a_size, b_size and y_size bytes */
+/* a0 op, a1 a, a2 b, a3 y, a4 n; values of a_size, b_size and y_size bytes */
 .macro wide_sums a_load, a_size, b_load, b_size, y_store, y_size, limited
     lp_setup 0, a4, .Lwide_last\@
     \a_load t0, \a_size, a1

@@ -27,7 +27,8 @@ void me_add_words_24(const me_add_s8_params *op, const int8_t *a, const int8_t *
     me_add_words(op, a, b, y, words, a_step, b_step);
 }
 
-/* Where a turn begins. */
+/* Position in a block: the addresses at which an iteration of the middle loop starts, and the loop
+ * indices. */
 typedef struct {
     const int8_t *a, *b;
     int8_t *y;

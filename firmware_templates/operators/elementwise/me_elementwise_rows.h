@@ -7,10 +7,10 @@
 
 #include "me_broadcast.h"
 
-/* a_step, b_step: 4, or 0 if the same word is read in every turn. Before any table. */
+/* Compute `words` words without the table. a_step, b_step: 4, or 0 if every iteration reads the same word. */
 void me_add_words(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step);
-/* the same for multipliers within int8, and for sums within 24 bits, which most are */
+/* as me_add_words, for int8 multipliers (_8) and for sums that fit in 24 bits (_24), the usual cases */
 void me_add_words_8(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                     int32_t a_step, int32_t b_step);
 void me_add_words_24(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
@@ -18,10 +18,10 @@ void me_add_words_24(const me_add_s8_params *op, const int8_t *a, const int8_t *
 void me_mul_words(const me_mul_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step);
 
-/* the same of a block (me_broadcast.h), of which me_elementwise_rows.S knows */
+/* the same for a block (me_broadcast.h); me_elementwise_rows.S knows its offsets */
 me_turns_kernel me_add_turns, me_add_turns_8, me_add_turns_24, me_mul_turns;
 
-/* n >= 1 sums of numbers of 8 or 16 bits, limited to those of y; me_elementwise_rows.S knows the
+/* computes n >= 1 sums of int8 or int16 values, limited to the range of y; me_elementwise_rows.S knows the
  * offsets of op */
 void me_add_s16_row(const me_add_s16_params *op, const void *a, const void *b, void *y, int32_t n);
 

@@ -6,12 +6,12 @@
 
 #include "me_math.h"
 
-#define ME_TABLE_HALF 706 /* points of a sign: up to a magnitude of 2^16 */
+#define ME_TABLE_HALF 706 /* points per sign: up to a magnitude of 2^16 */
 
-/* The function at v, at most 65,535 in magnitude, not yet limited: on the line between the points next to |v|, rounded to
- * nearest.
- * table   points at magnitudes 0 .. 63 one each, then 64 an octave, in steps of 2 of the result's times 2^drop:
- *         ME_TABLE_HALF of positive numbers, as many of negative ones */
+/* The function at v, -65,535 to 65,535, not yet limited: interpolated linearly between the points next to
+ * |v|, rounded to nearest.
+ * table  function values in units of 2 * 2^-drop result steps: ME_TABLE_HALF for positive v, then as many
+ *        for negative v. Points are at the magnitudes 0 .. 63, then 64 per octave */
 static inline int32_t me_between_points(const int16_t *table, int32_t v, int32_t drop)
 {
     const int32_t size = me_abs(v), shift = me_fl1((uint32_t)size | 64u) - 6, head = size >> shift;

@@ -6,16 +6,16 @@
 
 #include "me_math.h"
 
-/* From start on: value + (x - start) * slope / 2**14 */
+/* A linear segment for x >= start: value + (x - start) * slope / 2**14. */
 typedef struct {
     int32_t slope;
     int16_t start, value;
 } me_segment;
 
-/* The function at x, not yet limited: that of the last segment with start <= x, rounded to nearest; the sum stays inside
- * int32.
- * table   2**levels segments in pairs of words, levels 0 to 10, by start, the first at -32768, the last one repeated;
- *         values have `drop` fraction bits, 0 or 8 */
+/* The function at x, not yet limited: the value of the last segment with start <= x, rounded to nearest;
+ * the sum stays inside int32.
+ * table  2**levels segments, levels 0 to 10, of two words each, sorted by start; the first one starts at
+ *        -32768, the last one is stored twice; values have `drop` fraction bits, 0 or 8 */
 static inline int32_t me_on_segment(const int32_t *table, int32_t x, int32_t levels, int32_t drop)
 {
     const me_segment *segment = (const me_segment *)(const void *)table;

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* n >= 1 numbers, `step` bytes apart, through a table whose entry for 0 is *zero. */
+/* Looks up n >= 1 values, `step` bytes apart, in a table whose entry for 0 is *zero; in place. */
 void me_table_column(const int8_t *zero, const int8_t *x, int8_t *y, int32_t n, int32_t step);
 
 #endif

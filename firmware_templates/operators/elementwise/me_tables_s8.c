@@ -5,7 +5,8 @@
 #include "me_table.h"
 #include "me_table_column.h"
 
-/* Numbers channel by channel: of one some are side by side, or a number in every row of channels. */
+/* Looks up values channel by channel: contiguous values of one channel, or one value in every row of
+ * channels. */
 void me_tables_s8(const me_tables_s8_params *op, const me_tables_s8_tile *tile)
 {
     const int32_t inner = tile->inner, channels = tile->channels, outer = tile->outer;

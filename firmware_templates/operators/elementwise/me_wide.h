@@ -9,13 +9,13 @@
 #include "me_math.h"
 #include "me_scale.h"
 
-/* Number i of x, of int16 where it is wide, otherwise of int8. */
+/* -> value i of x, int16 if `wide`, otherwise int8 */
 static inline int32_t me_wide_load(const void *x, int32_t i, int32_t wide)
 {
     return wide ? ((const int16_t *)x)[i] : ((const int8_t *)x)[i];
 }
 
-/* The sum of n numbers of x from one on, `step` apart; inside int32. */
+/* -> the sum of n values of x, `step` apart; it fits int32 */
 static inline int32_t me_sum_of_wide(const void *x, int32_t at, int32_t n, int32_t step, int32_t wide)
 {
     const int16_t *halves = (const int16_t *)x + at;
@@ -30,7 +30,7 @@ static inline int32_t me_sum_of_wide(const void *x, int32_t at, int32_t n, int32
     return sum;
 }
 
-/* The number within the limits of its type. */
+/* -> the value limited to the range of its type */
 static inline void me_saturated_store(void *y, int32_t i, int32_t wide, int32_t number)
 {
     if (wide)
@@ -39,7 +39,7 @@ static inline void me_saturated_store(void *y, int32_t i, int32_t wide, int32_t 
         ((int8_t *)y)[i] = me_clip8(number);
 }
 
-/* The number within the limits. */
+/* -> the value limited to [low, high] */
 static inline void me_limited_store(void *y, int32_t i, int32_t wide, int32_t number, int32_t low,
                                     int32_t high)
 {
@@ -50,7 +50,7 @@ static inline void me_limited_store(void *y, int32_t i, int32_t wide, int32_t nu
         ((int8_t *)y)[i] = (int8_t)limited;
 }
 
-/* The number within the limits, and of int8 through the table if there is one. */
+/* -> the value limited to [low, high], and looked up if it is int8 and there is a table */
 static inline void me_wide_store(void *y, int32_t i, int32_t wide, const me_scale *scale, int32_t number)
 {
     const int32_t limited = me_min(me_max(number, scale->low), scale->high);

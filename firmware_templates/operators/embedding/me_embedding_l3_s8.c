@@ -25,8 +25,8 @@ static uint32_t fetch(uint32_t l3, int8_t *to, int32_t bytes)
 
 #endif
 
-/* Rows come last to first: each to the word in which it begins, then up to its first byte, which
- * leaves the rows after it as they are. */
+/* Packs the rows in place, from the last to the first: each was loaded to the word in which it begins, and
+ * is moved to its first byte, without changing the rows after it. */
 void me_embedding_l3_s8(const me_embedding_l3_s8_params *op, const me_embedding_l3_s8_tile *tile)
 {
 #ifdef ME_GAP9

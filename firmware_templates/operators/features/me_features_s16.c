@@ -10,13 +10,14 @@
 
 enum { VALUE, ABS, PRODUCT, LARGER, PREDICTOR, MOST_FACTORS = 4, MOST_EDGES = 31 };
 
-/* x[first + t] - x[less + t], or - zero: keep is -1 or 0. */
+/* A difference x[first + t] - x[less + t], or x[first + t] - zero. keep: bit mask of the subtracted
+ * sample, -1 or 0. */
 typedef struct {
     const int8_t *first, *less;
     int32_t keep, zero;
 } taps;
 
-/* A factor of one window; a test holds where (value >= limit) == least. */
+/* A factor of one window. Its test is true if (value >= limit) == least. */
 typedef struct {
     taps a, b;
     int32_t form, limit, least;
@@ -36,7 +37,7 @@ static inline factor factor_of(const int8_t *x, const me_features_s16_params *op
     return made;
 }
 
-/* pairs: whether all that a factor takes are differences of two samples; otherwise -1 if none is, or 0. */
+/* pairs: 1 if all operands of the factor are differences of two samples, -1 if none is, otherwise 0. */
 INLINE int32_t difference(const taps *p, int32_t t, int32_t wide, int32_t pairs)
 {
     const int32_t first = me_wide_load(p->first, t, wide);
@@ -47,7 +48,7 @@ INLINE int32_t difference(const taps *p, int32_t t, int32_t wide, int32_t pairs)
 
 INLINE int32_t magnitude(int32_t value) { return value < 0 ? -value : value; }
 
-/* The value at t, a product of int16 limited to int32. */
+/* The factor's value at t; products of two int16 values are saturated to int32. */
 INLINE int32_t value_of(const factor *f, int32_t t, int32_t wide, int32_t pairs, int32_t form)
 {
     const int32_t a = difference(&f->a, t, wide, pairs);
@@ -63,7 +64,7 @@ INLINE int32_t value_of(const factor *f, int32_t t, int32_t wide, int32_t pairs,
     return (int32_t)product == product ? (int32_t)product : product < 0 ? INT32_MIN : INT32_MAX;
 }
 
-/* The value at t of a factor that is not tested. */
+/* The value at t of a factor without a test. */
 static int64_t untested(const factor *f, int32_t t, int32_t wide)
 {
     const int32_t a = difference(&f->a, t, wide, 0), b = difference(&f->b, t, wide, 0);
@@ -89,7 +90,8 @@ static int32_t holds_any(const factor *f, int32_t t, int32_t wide)
     return (value_any(f, t, wide) >= f->limit) == f->least;
 }
 
-/* The sum where `tests` factors hold of the one after them, or of ones if there is none. */
+/* Sum, over the positions at which `tests` factors are true, of the following factor, or of ones if there
+ * is none. */
 INLINE int64_t sum_where(const factor *f, int32_t tests, int32_t has_value, int32_t end, int32_t wide,
                          int32_t pairs, int32_t form)
 {
@@ -117,7 +119,7 @@ INLINE int64_t sum_where(const factor *f, int32_t tests, int32_t has_value, int3
     return has_value ? sum : count;
 }
 
-/* The sum of a factor that is not tested; inside int32 except for products of int16. */
+/* Sum of a factor without a test; it fits int32 except for products of int16. */
 INLINE int64_t sum_of(const factor *f, int32_t end, int32_t wide, int32_t pairs, int32_t form)
 {
     const factor one = *f;
@@ -147,7 +149,8 @@ INLINE int64_t sum_with(const factor *f, int32_t tests, int32_t has_value, int32
                      : sum_of(f, end, wide, 0, form);
 }
 
-/* A function of its own for each width and form, which a compiler would make one with branches in its loops. */
+/* One function per width and form, not inlined: a compiler would merge them into one with branches in its
+ * loops. */
 #define LOOP(name, wide, form) \
     static __attribute__((noinline)) int64_t name(const factor *f, int32_t tests, int32_t has_value, \
                                                   int32_t end) \
@@ -175,13 +178,13 @@ static int64_t feature(const factor *f, int32_t tests, int32_t has_value, int32_
     }
 }
 
-/* The samples' reach of a factor. */
+/* Number of samples after t that a factor reads. */
 static int32_t reach_of(const me_feature_factor *f)
 {
     return me_max(me_max(f->a_first, f->a_less), me_max(f->b_first, f->b_less));
 }
 
-/* A sum over the positions at which all samples are there; tests come before what is not tested. */
+/* Sum over the positions whose samples are all inside the window; factors with tests come first. */
 static int64_t window_sum(const me_features_s16_params *op, const int32_t *part, const int8_t *x)
 {
     const me_feature_factor *f = (const me_feature_factor *)op->factors + part[0];
@@ -196,7 +199,7 @@ static int64_t window_sum(const me_features_s16_params *op, const int32_t *part,
     return feature(own, tests, has_value, end, op->x_wide) >> part[2];
 }
 
-/* The number of edges up to a value: a search in halves of 2^n - 1 sorted edges, up to 31. */
+/* Number of edges that are <= value: a binary search in 2^n - 1 sorted edges, up to 31. */
 INLINE int32_t cell_of(const int32_t *edges, int32_t count, int32_t value)
 {
     const int32_t *from = edges;
@@ -236,7 +239,7 @@ static __attribute__((noinline)) void cells_s16(int32_t *cells, const factor *f,
     count_cells(cells, f, edges, count, end, 1);
 }
 
-/* The output that a window's features go to. */
+/* Where a window's features are stored. */
 typedef struct {
     const me_features_s16_params *op;
     void *y;

@@ -28,7 +28,7 @@ static void me_levinson_normalise(int64_t *r, int32_t order)
         r[k] = (r[k] >> right) * ((int64_t)1 << left);
 }
 
-/* a / b in 2^-30, towards zero and within 1; b below 2^31, 0 if b is 0. */
+/* a / b in units of 2^-30, rounded towards zero and limited to [-1, 1]; b below 2^31; 0 if b is 0. */
 static int32_t me_levinson_quotient(int64_t a, int32_t b)
 {
     const int64_t size = a < 0 ? -a : a;
@@ -49,9 +49,9 @@ static int32_t me_levinson_product(int32_t a, int32_t b)
     return (int32_t)(((int64_t)a * b + (1 << (ME_RATIO_BITS - 1))) >> ME_RATIO_BITS);
 }
 
-/* Levinson's and Durbin's recursion: a[1 .. order] in 2^-24 such that x[t] is nearly the sum of a[k] * x[t - k], for r[k]
- * the sum of x[t] * x[t + k]; order 1 to 8, |r[k]| <= r[0] < 2^53. r is shifted so that r[0] has 30 bits. Zeros if r[0] is
- * zero. */
+/* Levinson's and Durbin's recursion: a[1 .. order] in 2^-24 such that the sum of a[k] * x[t - k]
+ * predicts x[t], from the autocorrelations r[k] = sum of x[t] * x[t + k]; order 1 to 8, |r[k]| <= r[0]
+ * < 2^53. r is shifted so that r[0] has 30 bits. Zeros if r[0] is zero. */
 static void me_levinson(int32_t *a, int64_t *r, int32_t order)
 {
     me_levinson_normalise(r, order);

@@ -15,7 +15,8 @@ static inline void put_sample(const me_samples_scale *to, int32_t x, void *y, in
         ((int8_t *)y)[at] = to->scale.table ? me_lookup(to->scale.table, (int8_t)limited) : (int8_t)limited;
 }
 
-/* A sample through all sections. past: of every section's input, and of the output, the two before. */
+/* Filters a sample through all sections. past: the last two inputs of every section, and the last two
+ * outputs of the last section. */
 static inline int32_t filtered(const int32_t *c, int32_t count, int32_t fraction, int32_t now, int32_t *past)
 {
     const int64_t half = (int64_t)1 << (fraction - 1);

@@ -9,17 +9,17 @@
 
 #include "me_scale.h"
 
-/* From samples to results: q = (x * mult + offset) >> shift, limited by `scale`, without its pre; int16
- * where `wide`. */
+/* Requantises samples to results: q = (x * mult + offset) >> shift, with the limits and table of `scale`
+ * (its pre is not used); int16 if `wide`. */
 typedef struct {
     int64_t offset;
     int32_t mult, shift, wide;
     me_scale scale;
 } me_samples_scale;
 
-/* sections   count of them, five coefficients each, with `fraction` fraction bits
- * guard      fraction bits of a sample, in addition to those it has
- * keeps      y is not the filtered samples but what is left after the last one */
+/* sections   [count][5] coefficients with `fraction` fraction bits
+ * guard      additional fraction bits of the samples inside the filter
+ * keeps      y is the state after the last sample, not the filtered samples */
 typedef struct {
     int32_t steps, inner, count, guard, fraction, keeps;
     const int32_t *sections;
@@ -27,9 +27,9 @@ typedef struct {
 } me_biquads_s16_params;
 
 /* x        int16 [outer][steps][inner]
- * before   int32 [count + 1][2][outer][inner]: the two samples before of every section's input, and of
- *          the output; or 0
- * y        int8 or int16 as x; if `keeps` int32 as before
+ * before   int32 [count + 1][2][outer][inner]: state before the first sample: the last two inputs of
+ *          every section, and the last two outputs; or 0
+ * y        int8 or int16 as x; with `keeps`, int32 in the layout of `before`
  * scratch  me_biquads_scratch_bytes */
 typedef struct {
     const int16_t *x;
@@ -39,10 +39,11 @@ typedef struct {
     int8_t *scratch;
 } me_biquads_s16_tile;
 
-/* Second-order sections one after the other, of int16 samples: int8 or int16 samples, or their state if `keeps`.
- * Each: y = (b0 x + b1 x1 + b2 x2 - a1 y1 - a2 y2 + half) >> fraction, half = 1 << fraction >> 1, products of 64
- * bits, y inside int32. count, steps at least 1; fraction 1 to 29; guard 0 to 14; samples.mult 0 to 2^30, .shift 1
- * to 50. Scratch and what is kept are aligned to 4. */
+/* Cascaded second-order sections of int16 samples: int8 or int16 results, or the final state if
+ * `keeps`.
+ * Each: y = (b0 x + b1 x1 + b2 x2 - a1 y1 - a2 y2 + half) >> fraction, half = 1 << fraction >> 1,
+ * products of 64 bits, y inside int32. count, steps at least 1; fraction 1 to 29; guard 0 to 14;
+ * samples.mult 0 to 2^30, .shift 1 to 50. Scratch and the state are aligned to 4. */
 void me_biquads_s16(const me_biquads_s16_params *op, const me_biquads_s16_tile *tile);
 
 static inline int32_t me_biquads_scratch_bytes(int32_t count)

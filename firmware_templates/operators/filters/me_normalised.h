@@ -6,12 +6,12 @@
 
 #include "me_math.h"
 
-#define ME_POWER_BITS 16 /* fraction bits of a power, and of what is normalised: operators/filters */
+#define ME_POWER_BITS 16 /* fraction bits of a power (operators/filters) */
 #define ME_NORMALISED_BITS 12
-#define ME_LEAST_POWER (1 << (ME_POWER_BITS - 4)) /* power of what is divided by */
-#define ME_MOST_NORMALISED (256 << ME_NORMALISED_BITS)          /* of what is normalised */
+#define ME_LEAST_POWER (1 << (ME_POWER_BITS - 4)) /* minimum power in the divisor */
+#define ME_MOST_NORMALISED (256 << ME_NORMALISED_BITS)          /* maximum magnitude of a result */
 
-/* A sample over the root of a power, which is not negative. */
+/* x divided by the square root of a power, power >= 0. */
 static inline int32_t me_normalised(int32_t x, int64_t power)
 {
     const uint32_t high = (uint32_t)(power >> 32),

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* n >= 1 halves, from_step and to_step bytes apart */
+/* copies n >= 1 halves, from_step and to_step bytes apart */
 void me_move_halves(const int16_t *from, int16_t *to, int32_t n, int32_t from_step, int32_t to_step);
 
 #endif

@@ -12,7 +12,7 @@ static int32_t longest_loop(const me_transpose_s16_tile *m)
     return longest;
 }
 
-/* Elements of `to` between two turns of a loop. */
+/* -> the distance in `to` between two iterations of a loop, in elements */
 static int32_t step_of(const me_transpose_s16_tile *m, int32_t loop)
 {
     int32_t step = 1;
@@ -21,7 +21,7 @@ static int32_t step_of(const me_transpose_s16_tile *m, int32_t loop)
     return step;
 }
 
-/* Turns first .. first + n - 1 of a loop, for turn `number` of all others together. */
+/* Moves iterations [first, first + n) of a loop, for iteration `number` of all other loops together. */
 static void move_run(const me_transpose_s16_tile *m, int32_t loop, int32_t to_step, int32_t number,
                      int32_t first, int32_t n)
 {

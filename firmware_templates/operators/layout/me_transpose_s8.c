@@ -5,18 +5,19 @@
 #include "me_math.h"
 #include "me_share.h"
 
-/* A tile runs one way or the other: the code of both together would come from L2 for nothing. */
+/* noinline: a tile uses one of two algorithms, and the code of the other need not be fetched from L2. */
 #define ME_APART __attribute__((noinline))
 
 enum { MANY_ROWS = 16 };
 
-/* The two loops that a plane consists of, in bytes: `rows` along the innermost loop of `to`, where
- * `to` moves by 1; `columns` along the loop in which `from` moves by 1, or by anything. */
+/* A plane consists of two loops, with steps in bytes. `rows` runs along the innermost loop of `to`, in
+ * which `to` advances by 1; `columns` along the loop in which `from` advances by 1, or another one if
+ * there is none. */
 typedef struct {
     int32_t rows, columns, from_row, from_column, to_column;
 } me_plane;
 
-/* Part of a plane: columns [first, last) of `rows` rows. */
+/* Moves a part of a plane: columns [first, last) of `rows` rows. */
 static void move_plane(const me_plane *p, const int8_t *from, int8_t *to, int32_t rows, int32_t first,
                        int32_t last)
 {
@@ -36,7 +37,8 @@ static void move_plane(const me_plane *p, const int8_t *from, int8_t *to, int32_
     }
 }
 
-/* The loop that is a plane's columns: where `from` moves by 1, otherwise the one before the innermost. */
+/* -> the loop that is the plane's columns: one in which `from` advances by 1, otherwise the loop before
+ * the innermost */
 static int32_t column_loop(const me_transpose_s8_tile *m)
 {
     const int32_t inner = m->loops - 1;
@@ -55,7 +57,7 @@ static int32_t bytes_of(const me_transpose_s8_tile *m, int32_t loop)
     return bytes;
 }
 
-/* Where plane `number` starts: `to` is in the order of the loops. */
+/* Adds the offsets of plane `number` to *from and *to; `to` is contiguous in the order of the loops. */
 static void start_plane(const me_transpose_s8_tile *m, int32_t loop, int32_t number, const int8_t **from,
                         int8_t **to)
 {
@@ -78,10 +80,11 @@ static int32_t planes_of(const me_transpose_s8_tile *m, int32_t loop)
     return planes;
 }
 
-/* n / d without a division, which takes more than 30 cycles, where there is nothing to divide. */
+/* n / d, without the division, which takes more than 30 cycles, in the trivial cases. */
 static inline int32_t quotient(int32_t n, int32_t d) { return d == 1 ? n : n < d ? 0 : n / d; }
 
-/* Shares groups of four columns of all planes, and pieces of their rows where these are few. */
+/* Shares groups of four columns of all planes among cores, and pieces of their rows if there are few
+ * groups. */
 static void each_plane(const me_transpose_s8_tile *m, const me_plane *plane, int32_t loop)
 {
     const int32_t groups = (plane->columns + 3) / 4, planes = planes_of(m, loop);
@@ -102,7 +105,7 @@ static void each_plane(const me_transpose_s8_tile *m, const me_plane *plane, int
     }
 }
 
-/* One loop: a copy where it moves by 1, otherwise single bytes. */
+/* Moves a single loop: a copy if its step is 1, otherwise single bytes. */
 static void move_line(const me_transpose_s8_tile *m)
 {
     const int32_t first = ME_FIRST(m->extent[0]), n = ME_LAST(m->extent[0]) - first;
@@ -113,7 +116,7 @@ static void move_line(const me_transpose_s8_tile *m)
         me_copy_bytes(m->from + first * m->step[0], m->to + first, n, m->step[0], 1);
 }
 
-/* The loops from `loop` outwards, where they are, and where `from` is there. */
+/* Position in the loops up to `loop`: their indices, and the source address. */
 typedef struct {
     const int8_t *from;
     int32_t loop, index[ME_AXES];
@@ -133,7 +136,7 @@ static me_turn turn_of(const me_transpose_s8_tile *m, int32_t loop, int32_t numb
     return at;
 }
 
-/* n turns of the loop, the last of which may be its last. */
+/* Advances by n iterations of the loop `at->loop`, at most to its end; then its outer loops advance. */
 static void skip(const me_transpose_s8_tile *m, me_turn *at, int32_t n)
 {
     at->from += n * m->step[at->loop];
@@ -145,7 +148,7 @@ static void skip(const me_transpose_s8_tile *m, me_turn *at, int32_t n)
     }
 }
 
-/* Turns of the first `loops` loops. */
+/* -> the number of iterations of the first `loops` loops together */
 static int32_t turns_of(const me_transpose_s8_tile *m, int32_t loops)
 {
     int32_t turns = 1;
@@ -154,7 +157,7 @@ static int32_t turns_of(const me_transpose_s8_tile *m, int32_t loops)
     return turns;
 }
 
-/* Rows of bytes side by side, which are shared whole, or runs of them. */
+/* Copies rows of contiguous bytes. Each core copies rows, or runs of rows if there are many runs. */
 static ME_APART void move_rows(const me_transpose_s8_tile *m)
 {
     const int32_t inner = m->loops - 1, width = m->extent[inner], in_run = m->extent[inner - 1];

@@ -5,7 +5,7 @@
 
 #include "xpulp.inc"
 
-/* a0 a, a1 b, a2 words, a3 of */
+/* a0 a, a1 b, a2 words, a3 sum */
 me_function me_dots_h
     li t0, 0
     li t1, 0

@@ -6,14 +6,14 @@
 
 #include <stdint.h>
 
-/* A sum of high << 16 and low. */
+/* A 64-bit sum: high * 2^16 + low. */
 typedef struct {
     uint32_t low;
     int32_t high;
 } me_wide_sum;
 
-/* Sum of a[i] * b[i] over words of two numbers each, 1 .. 2**16 of them, minus the number of words: two
- * products make up to 2**31, which is one more than int32 holds. */
+/* Dot product of a and b over 1 .. 2**16 words of two int16 values each, minus the number of words: the
+ * sum of two products is at most 2**31, one more than int32 holds. */
 void me_dots_h(const int16_t *a, const int16_t *b, int32_t words, me_wide_sum *of);
 
 #endif

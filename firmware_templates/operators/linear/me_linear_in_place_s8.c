@@ -4,7 +4,7 @@
 #include "me_math.h"
 #include "me_share.h"
 
-/* Adds the products of a row with up to four channels; a row begins anywhere. */
+/* Adds the products of a row with up to four channels; a row may start at any address. */
 static void add_row(const int8_t *x, const int8_t *weights, int32_t c, int32_t channels, int32_t *sum)
 {
     int32_t words = c / 4;

@@ -20,7 +20,7 @@ ME_INLINE void begin(const me_channel *channels, int32_t *sum)
         sum[row] = channels[row].bias;
 }
 
-/* The taps after the last whole word of a row. */
+/* Sums the remaining taps after the last whole word of a row. */
 static void add_tail(const int8_t *x, int32_t c, const int8_t *weights, int32_t *sum)
 {
     for (int32_t tap = c / 4 * 4; tap < c; tap++)
@@ -28,7 +28,7 @@ static void add_tail(const int8_t *x, int32_t c, const int8_t *weights, int32_t 
             sum[k] += x[tap] * weights[c / 4 * 16 + 4 * k + tap % 4];
 }
 
-/* Some channels of a row. */
+/* Computes some channels of one row. */
 static void gates_row(const me_linear_s8_s16_block *block, int32_t c, int32_t row, int32_t channels)
 {
     const int8_t *x = block->x + row * block->x_stride;
@@ -42,7 +42,7 @@ static void gates_row(const me_linear_s8_s16_block *block, int32_t c, int32_t ro
         block->y[row * (block->y_stride / 2) + k] = scaled(sum[k], block->pre, &block->channels[k]);
 }
 
-/* Blocks of four channels, of up to four rows. */
+/* Computes blocks of four channels for up to four rows. */
 static void gates_blocks(const me_linear_s8_s16_params *op, const me_linear_s8_s16_tile *tile, int32_t row,
                          int32_t first, int32_t last)
 {

@@ -12,7 +12,7 @@
 
 #include "me_scale.h"
 
-/* c: bytes of a row; pre: shift of sums before they are requantised */
+/* c: bytes per row; pre: right shift of sums before they are requantised */
 typedef struct {
     int32_t c, pre;
 } me_linear_s8_s16_params;

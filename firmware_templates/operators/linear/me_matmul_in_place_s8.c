@@ -6,9 +6,9 @@
 
 #define ONES 0x01010101u
 
-enum { ROWS = 4 }; /* of a column, computed together */
+enum { ROWS = 4 }; /* rows of a column that are computed together */
 
-/* Four elements, `along` bytes apart. */
+/* Loads four elements, `along` bytes apart, into a word. */
 static inline uint32_t four(const int8_t **at, int32_t along)
 {
     if (along == 1)
@@ -17,7 +17,7 @@ static inline uint32_t four(const int8_t **at, int32_t along)
     return me_pack_b(one, two, three, me_step_b(at, along));
 }
 
-/* Sum over c of (a - a_zero) * (b - b_zero); parts of it are taken modulo 2**32. */
+/* Sum over c of (a - a_zero) * (b - b_zero); intermediate terms wrap modulo 2**32. */
 static int32_t sum_of(const me_matmul_in_place_s8_params *op, const int8_t *a, const int8_t *b, int32_t along)
 {
     int32_t sum = 0, of_a = 0, of_b = 0;
@@ -37,14 +37,14 @@ static int32_t sum_of(const me_matmul_in_place_s8_params *op, const int8_t *a, c
     return me_mac(sum, op->a_zero * op->b_zero, op->c);
 }
 
-/* Limits a result to its range, and looks it up. */
+/* Limits a result to its range and looks it up in the table. */
 static inline int8_t result_of(const me_scale *scale, int32_t q)
 {
     const int8_t limited = me_clip(q, scale->low, scale->high);
     return scale->table ? me_lookup(scale->table, limited) : limited;
 }
 
-/* Results of ROWS rows of a column. */
+/* Computes ROWS consecutive results of a column. */
 static inline void four_results(const me_matmul_in_place_s8_params *op, const int8_t *a, const int8_t *b,
                                 int32_t along, int8_t *y, int32_t n)
 {
@@ -82,8 +82,8 @@ static inline void four_results(const me_matmul_in_place_s8_params *op, const in
     y[3 * n] = result_of(scale, me_requant(sum3 - of3 + rest, pre, mult, offset, shift));
 }
 
-/* Results of a column in consecutive rows: where their row of a, their column of b and the first of them
- * are, and how many columns and rows the product has from there. */
+/* Position in the results: consecutive rows of one column. Addresses of their first row of a, of their
+ * column of b and of their first result; numbers of remaining columns and rows in the product. */
 typedef struct {
     const int8_t *a, *b;
     int8_t *y;
@@ -103,7 +103,7 @@ static place place_of(const me_matmul_in_place_s8_params *op, const me_matmul_in
                     tile->y + (batch * tile->m + row) * tile->n + column, tile->n - column, tile->m - row };
 }
 
-/* To the next column, or to the first one of the next rows or product. */
+/* Advances to the next column, or to the first column of the next rows or of the next product. */
 static inline void step(const me_matmul_in_place_s8_params *op, const me_matmul_in_place_s8_tile *tile,
                         int32_t across, place *at)
 {

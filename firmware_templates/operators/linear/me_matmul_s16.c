@@ -6,7 +6,7 @@
 #include "me_share.h"
 #include "me_wide.h"
 
-/* c numbers from one on, `step` apart, minus their zero point, and a 0 after an odd number of them. */
+/* Copies c values, `step` apart, minus their zero point; appends a 0 if c is odd. */
 static void copy_less_zero(const void *from, int32_t at, int32_t step, int32_t wide, int32_t zero, int32_t c,
                            int16_t *to)
 {
@@ -22,7 +22,7 @@ static void copy_less_zero(const void *from, int32_t at, int32_t step, int32_t w
         to[c] = 0;
 }
 
-/* The sum of a row and a column, shifted. */
+/* The dot product of a row and a column, shifted right by `drop`. */
 static int32_t sum_of(const int16_t *row, const int16_t *column, int32_t words, int32_t drop)
 {
     me_wide_sum sum;
@@ -30,7 +30,7 @@ static int32_t sum_of(const int16_t *row, const int16_t *column, int32_t words, 
     return (int32_t)(((int64_t)sum.high * 65536 + sum.low + words) >> drop);
 }
 
-/* Row `number` of a: where it is, or a copy in `own`. */
+/* -> row `number` of a: in place, or a copy in `own` */
 static const int16_t *row_of(const me_matmul_s16_params *op, const me_matmul_s16_tile *tile, int32_t number,
                              int16_t *own)
 {
@@ -41,7 +41,7 @@ static const int16_t *row_of(const me_matmul_s16_params *op, const me_matmul_s16
     return own;
 }
 
-/* Results first .. last - 1, row by row. */
+/* Computes results [first, last), row by row. */
 static void multiply(const me_matmul_s16_params *op, const me_matmul_s16_tile *tile, int32_t first,
                      int32_t last, int16_t *own)
 {

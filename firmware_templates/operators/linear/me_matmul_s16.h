@@ -10,13 +10,13 @@
 #include "me_scale.h"
 
 /* *_wide: int16, otherwise int8; a table is for results of int8 only
- * drop   bits that are shifted out of a sum before it is requantised */
+ * drop   right shift of the 64-bit sum before it is requantised */
 typedef struct {
     int32_t c, a_wide, b_wide, y_wide, a_zero, b_zero, mult, offset, shift, b_transposed, drop;
     me_scale scale;
 } me_matmul_s16_params;
 
-/* a [m][c], b [c][n], or [n][c] where b_transposed, y [m][n]; strides of rows in numbers
+/* a [m][c], b [c][n], or [n][c] if b_transposed, y [m][n]; row strides in elements
  * scratch   int16 [n + 8 cores][c, even], aligned to 4 */
 typedef struct {
     const void *a, *b;

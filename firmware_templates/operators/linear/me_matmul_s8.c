@@ -10,19 +10,20 @@
 
 #define ONES 0x01010101u
 
-/* Stacks are small: functions whose frames are not needed while blocks are computed are not inlined. */
+/* Stacks are small: functions that do not run during the block computation are not inlined, so that their
+ * frames do not add up. */
 #define ME_NOINLINE __attribute__((noinline))
 
-/* ---- b is packed like weights by all cores; scratch: channels, packed b, gathered rows of a */
+/* ---- all cores pack b like weights; scratch: channels, packed b, gathered rows of a */
 
 static me_channel *channels_of(const me_matmul_s8_tile *tile) { return (me_channel *)(void *)tile->scratch; }
 
 static int8_t *packed_of(const me_matmul_s8_tile *tile) { return (int8_t *)(channels_of(tile) + tile->n); }
 
-/* A channel holds the sums of parts of its column until it is computed. */
+/* -> the partial sums of a column, which are stored in its channel until the channel is computed */
 static int32_t *sums_of(me_channel *channel) { return (int32_t *)(void *)channel; }
 
-/* The last `left` taps of a column, at most four; zeros after. */
+/* Packs the last `left` taps of a column, at most four, into a word padded with zeros. */
 static uint32_t last_taps(const int8_t *at, int32_t along, int32_t left)
 {
     int32_t taps[4] = { 0 };
@@ -37,7 +38,7 @@ static uint32_t four_taps(const int8_t *at, int32_t along)
     return me_pack_b(one, two, three, me_step_b(&at, along));
 }
 
-/* Packs taps c .. end-1 of a block of columns, four at a time, and adds to their sums. */
+/* Packs taps [c, end) of a block of columns, four per word, and adds them to the columns' sums. */
 static ME_NOINLINE void pack_rest(const me_gemm *gemm, int32_t first, int32_t c, int32_t end, int8_t *to,
                                   int32_t *sum)
 {
@@ -55,7 +56,7 @@ static ME_NOINLINE void pack_rest(const me_gemm *gemm, int32_t first, int32_t c,
         }
 }
 
-/* Packs part `part` of 2^halvings of the taps of a block of columns. */
+/* Packs part `part` of 2^halvings parts of the taps of a block of columns. */
 static inline void pack_part(const me_gemm *gemm, int32_t first, int32_t part, int32_t halvings)
 {
     const me_matmul_s8_params *op = gemm->op;
@@ -78,7 +79,7 @@ static inline void pack_part(const me_gemm *gemm, int32_t first, int32_t part, i
         pack_rest(gemm, first, c, end, to, sum);
 }
 
-/* How often the taps of each block of columns are halved so that eight cores have equal work. */
+/* -> how many times the taps of each block of columns are halved, so that eight cores have equal work */
 static int32_t halvings_of(int32_t blocks)
 {
     const int32_t whole = (blocks + 7) >> 3 << 2, halves = (2 * blocks + 7) >> 3 << 1;
@@ -86,7 +87,7 @@ static int32_t halvings_of(int32_t blocks)
     return whole <= halves && whole <= quarters ? 0 : halves <= quarters ? 1 : 2;
 }
 
-/* Computes channels first .. end-1 from the sums of their columns. */
+/* Computes channels [first, end) from the partial sums of their columns. */
 static inline void make_channels(const me_gemm *gemm, int32_t first, int32_t end, int32_t parts)
 {
     const me_matmul_s8_params *op = gemm->op;
@@ -102,8 +103,8 @@ static inline void make_channels(const me_gemm *gemm, int32_t first, int32_t end
     }
 }
 
-/* Packs b and computes channels, by eight cores. Each computes the channels of its own columns, where
- * their taps are not halved. */
+/* Packs b and computes the channels, on eight cores. A core computes the channels of the columns that it
+ * packed, if their taps are not divided. */
 static ME_NOINLINE void pack_columns(me_gemm *gemm)
 {
     const int32_t n = gemm->tile->n, blocks = (n + 3) >> 2, halvings = halvings_of(blocks);
@@ -116,7 +117,7 @@ static ME_NOINLINE void pack_columns(me_gemm *gemm)
     make_channels(gemm, halvings > 0 ? ME_FIRST(n) : 4 * first, end, 1 << halvings);
 }
 
-/* Packs by each core but the control core, which comes later. */
+/* Packs b on cores 0 .. 7; the control core joins at the barrier. */
 static void pack(me_gemm *gemm)
 {
     me_gemm_wait(gemm);

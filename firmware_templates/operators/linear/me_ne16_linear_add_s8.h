@@ -13,8 +13,9 @@ typedef struct {
     me_add_s16_params add;
 } me_ne16_linear_add_s8_params;
 
-/* linear: its results are int8 in linear.y, which is y or, if y is int16, scratch; linear.y_stride is linear.k
- * b, y: int8 or int16 [linear.rows][linear.k], as add has them */
+/* linear: writes int8 results to linear.y, which is y, or scratch if y is int16; linear.y_stride is
+ * linear.k
+ * b, y: int8 or int16 [linear.rows][linear.k], as `add` specifies */
 typedef struct {
     me_ne16_linear_s8_tile linear;
     const int8_t *b;

@@ -19,7 +19,7 @@ typedef struct {
     const int8_t *table;
 } me_ne16_linear_s8_params;
 
-/* x: rows of c bytes; y: rows of k bytes, y_stride apart, outputs first_k .. first_k + k - 1 of the layer;
+/* x: rows of c bytes; y: rows of k bytes, y_stride apart, outputs [first_k, first_k + k) of the layer;
  * with a table y_stride is k
  * weights: of these outputs, in bit planes   rows_at_a_time: of a job
  * ninth: eight rows are computed as nine, in scratch

@@ -10,7 +10,8 @@ static uint8_t *unsigned_x(const me_ne16_linear_s8_s16_tile *tile)
     return tile->in_place ? (uint8_t *)tile->x : tile->scratch;
 }
 
-/* Sums of the job from this row on, or from the one before: jobs take two places in turns. */
+/* -> the sums of the job that starts at this row, or of the job before it: jobs alternate between two
+ * buffers */
 static int8_t *sums_of(const me_ne16_layer *layer, int32_t first)
 {
     const me_ne16_linear_s8_s16_params *op = layer->op;
@@ -30,7 +31,7 @@ static void job_of(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne
     me_ne16_set_run(job, end - first, op->c, 4 * tile->k);
 }
 
-/* Channels in turns: cores that are at neighbouring ones use different banks. */
+/* Channels are interleaved over cores: cores that process adjacent channels access different banks. */
 static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_linear_s8_s16_params *op = layer->op;

@@ -11,7 +11,8 @@
 #include "me_ne16_layer.h"
 #include "me_scale.h"
 
-/* c: inputs; pre: shift of sums before they are requantised; weight_bits: of a weight, 2 to 8 */
+/* c: inputs per row; pre: right shift of sums before they are requantised; weight_bits: bits per weight, 2
+ * to 8 */
 typedef struct {
     int32_t c, pre, weight_bits;
 } me_ne16_linear_s8_s16_params;

@@ -10,17 +10,17 @@
 #include "me_sums_s8.h"
 #include "me_table_column.h"
 
-/* Columns of a job; of them, those that are gathered together. */
+/* Columns per job; columns that are gathered together. */
 enum { COLUMNS = 32, TOGETHER = 4 };
 
-/* Parts of scratch; of planes, terms and sums those of one of two jobs. */
+/* Parts of scratch; planes, terms and sums are those of one of two alternating jobs. */
 typedef struct {
     uint8_t *a, *planes, *multipliers;
     int32_t *terms, *sums;
     int8_t *gathered; /* this core's buffer */
 } places;
 
-/* Units are columns, those of a product up to whole jobs. */
+/* A matrix product on NE16. Units are columns; the columns of a product are rounded up to whole jobs. */
 typedef struct {
     const me_ne16_matmul_s8_params *op;
     const me_ne16_matmul_s8_tile *tile;
@@ -50,7 +50,7 @@ static places places_of(const work *w, int32_t first)
     };
 }
 
-/* Columns of a job: which product's, which of it, how many there are. */
+/* Columns of a job: index of the product, index of the first column, number of columns. */
 typedef struct {
     int32_t batch, first, n;
 } columns;
@@ -61,7 +61,7 @@ static columns columns_of(const work *w, int32_t first)
     return (columns){ batch, column, me_min(COLUMNS, w->tile->n - column) };
 }
 
-/* Columns first .. first + n - 1 of b, at most four, as rows. */
+/* Gathers n columns of b, at most four, as rows of c bytes. */
 static const int8_t *gathered(const work *w, const int8_t *b, int32_t n, int8_t *to)
 {
     const int32_t c = w->op->c, stride = w->tile->b_stride;

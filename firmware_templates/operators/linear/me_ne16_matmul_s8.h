@@ -16,11 +16,12 @@ typedef struct {
     me_scale scale;
 } me_ne16_matmul_s8_params;
 
-/* Products of a [batches][m][c] and b [batches][c][n]; a_step, b_step: bytes between two of the operand, 0 if all
- * take the same; b_stride: bytes between rows of b; y [batches][m][n]
- * scratch   aligned to 4: a, unsigned; for each of two jobs of 32 columns bit planes, of a column c up to a multiple of
- *           16; 32 multipliers of a byte; for each of two jobs terms and sums of 4 bytes; unless b_transposed four columns
- *           of b for each of 8 cores */
+/* Products of a [batches][m][c] and b [batches][c][n]; a_step, b_step: bytes between batches of the
+ * operand, 0 if all batches use the same; b_stride: bytes between rows of b; y [batches][m][n]
+ * scratch   aligned to 4: a converted to unsigned; for each of two jobs of 32 columns the bit planes,
+ *           with c rounded up to a multiple of 16 per column; 32 multipliers of one byte; for each of
+ *           two jobs terms and sums of 4 bytes; unless b_transposed, four columns of b for each of 8
+ *           cores */
 typedef struct {
     const int8_t *a, *b;
     int8_t *y;

@@ -6,12 +6,13 @@
 
 #include <stdint.h>
 
-/* How sums become results: y = clip((((sum >> pre) * mult) + offset) >> shift). me_product_sums.S knows these offsets. */
+/* Parameters that requantise sums: y = clip((((sum >> pre) * mult) + offset) >> shift). me_product_sums.S
+ * knows these offsets. */
 typedef struct {
     int32_t pre, mult, offset, shift, low, high;
 } me_product_scale;
 
-/* Four columns of rows >= 1, sum_step and y_step bytes from one to the next. */
+/* Requantises four columns of rows >= 1; rows are sum_step and y_step bytes apart. */
 void me_product_sums(const int32_t *sums, int32_t rows, int32_t sum_step, int8_t *y, int32_t y_step,
                      const me_product_scale *by);
 

@@ -9,7 +9,8 @@
 
 #include "me_scale.h"
 
-/* One channel of n rows, n >= 1, of k channels: y = clip((((sum + bias) >> pre) * mult + offset) >> shift) */
+/* Requantises one of k channels for n >= 1 rows: y = clip((((sum + bias) >> pre) * mult + offset) >>
+ * shift) */
 void me_sums_s16(const int32_t *sum, int32_t n, int32_t k, const me_channel *to, int32_t pre, int16_t *y);
 
 #endif

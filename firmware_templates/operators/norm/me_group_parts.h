@@ -10,18 +10,18 @@
 #include "me_share.h"
 #include "me_table.h"
 
-/* ME_GROUP_NARROW   elements of a position that take longer as a row than as columns over all positions
- * ME_GROUP_COLUMN   positions that are worth a column */
+/* ME_GROUP_NARROW  maximum elements per position for which columns over all positions are faster than rows
+ * ME_GROUP_COLUMN  minimum positions for which a column is worth its overhead */
 enum { ME_GROUP_CORES = 8, ME_GROUP_CHUNK = 1 << 16, ME_GROUP_NORMAL_BITS = 17 };
 enum { ME_GROUP_NARROW = 16, ME_GROUP_COLUMN = 4 };
 
-/* Part of a group: positions first .. last, elements from .. to of each of them; columns begin with
- * number `begin`, so that cores read other banks of L1. */
+/* Part of a group: positions [first, last) and elements [from, to) of each. Columns start with element
+ * `begin`, a different one per core, so that cores access different banks of L1. */
 typedef struct {
     int32_t first, last, from, to, begin;
 } me_group_part;
 
-/* Where numbers are, and whether they have 16 bits. */
+/* Addresses of input and output, and whether they are int16. */
 typedef struct {
     const int8_t *x;
     int8_t *y;
@@ -34,7 +34,7 @@ static inline me_group_arrays me_group_at_number(me_group_arrays of, int32_t num
                               of.y_wide };
 }
 
-/* The column that follows, after the last one the first. */
+/* -> the column after `column`, or the first one after the last */
 static inline int32_t me_group_next_column(const me_group_part *part, int32_t column)
 {
     return column + 1 < part->to ? column + 1 : part->from;
@@ -52,7 +52,8 @@ static inline void me_group_add_wide_moments(me_group_moments *of, const me_wide
     of->squares += (int64_t)(((uint64_t)some->high << 16) + some->low);
 }
 
-/* Up to ME_GROUP_CHUNK bytes, `step` apart: words of four one after the other, and what is after the last. */
+/* Adds the moments of up to ME_GROUP_CHUNK bytes, `step` apart: whole words if they are contiguous, then
+ * the rest. */
 static inline void me_group_add_bytes(me_group_moments *of, const int8_t *x, int32_t n, int32_t step)
 {
     const int32_t words = step == 1 ? n / 4 : 0;
@@ -67,7 +68,7 @@ static inline void me_group_add_bytes(me_group_moments *of, const int8_t *x, int
     }
 }
 
-/* The same of halves. */
+/* As me_group_add_bytes for halves. */
 static inline void me_group_add_halves(me_group_moments *of, const int16_t *x, int32_t n, int32_t step)
 {
     const int32_t words = step == 1 ? n / 2 : 0;
@@ -93,7 +94,7 @@ static inline void me_group_add_run(me_group_moments *of, me_group_arrays from, 
     }
 }
 
-/* step   elements between positions */
+/* Sums the moments of a part of a group. step: elements between positions */
 static inline me_group_moments me_group_moments_of(me_group_arrays arrays, int32_t step,
                                                    const me_group_part *part)
 {
@@ -125,7 +126,7 @@ static inline me_line me_group_line_of(const me_group_norm_params *op, me_group_
     return (me_line){ (int32_t)slope, (int32_t)(((1u << shift) >> 1) - below), shift };
 }
 
-/* n numbers of one channel */
+/* Normalises n values of one channel. */
 static inline void me_group_normalise_channel(const me_group_norm_params *op, me_group_arrays at, int32_t n,
                                               int32_t step, const me_gain *pair, const me_line *line)
 {
@@ -144,7 +145,7 @@ static inline void me_group_normalise_channel(const me_group_norm_params *op, me
         me_normalise_run(at.x, at.y, n, &run);
 }
 
-/* n numbers of as many channels, limited by their type only */
+/* Normalises a row of n values, one per channel, without limits other than those of their type. */
 static inline void me_group_normalise_row(const me_group_norm_params *op, me_group_arrays at, int32_t n,
                                           const me_gain *pairs, const me_line *line)
 {
@@ -159,7 +160,7 @@ static inline void me_group_normalise_row(const me_group_norm_params *op, me_gro
         me_norm_row_b(at.x, at.y, n, pairs, line, op->shift);
 }
 
-/* Channels of several positions, or all elements of each channel of a position. */
+/* Normalises a part of a group column by column: all positions of an element, then of the next element. */
 static inline void me_group_normalise_columns(const me_group_norm_params *op, me_group_arrays arrays,
                                               int32_t step, const me_group_part *part, const me_gain *pairs,
                                               const me_line *line)
@@ -171,7 +172,7 @@ static inline void me_group_normalise_columns(const me_group_norm_params *op, me
                                    pairs + column, line);
 }
 
-/* Elements from .. to of a position. */
+/* Normalises elements [from, to) of one position. */
 static inline void me_group_normalise_position(const me_group_norm_params *op, me_group_arrays at,
                                                const me_group_part *part, const me_gain *pairs,
                                                const me_line *line)
@@ -203,7 +204,8 @@ static inline void me_group_normalise(const me_group_norm_params *op, me_group_a
         }
 }
 
-/* Part `core` of eight: of the positions, or, where they are few, of the elements of each. */
+/* Share of core `core` of eight: whole positions, or elements of every position if there are fewer than
+ * eight positions. */
 static inline me_group_part me_group_part_of(const me_group_norm_params *op, int32_t core)
 {
     const int32_t width = op->channels * op->inner, positions = op->positions;
@@ -215,7 +217,7 @@ static inline me_group_part me_group_part_of(const me_group_norm_params *op, int
     return (me_group_part){ 0, positions, first, last, first };
 }
 
-/* Where group `number` of a tile begins, and which of its row it is. */
+/* Position of group `number` of a tile: offset of its first element, and its index in its row. */
 typedef struct {
     int32_t at, group;
 } me_group_place;

@@ -5,7 +5,7 @@
 
 #include "xpulp.inc"
 
-/* a0 x, a1 n, a2 step, a3 of */
+/* a0 x, a1 n, a2 step, a3 sums */
 me_function me_moments_apart
     li t0, 0
     li t1, 0
@@ -32,7 +32,7 @@ me_function me_moments_apart
     ret
 me_end me_moments_apart
 
-/* Fields of the run that a3 points to. */
+/* loads fields of the run at a3 */
 .macro run_fields
     lw t6, 0(a3)
     lw t5, 4(a3)
@@ -44,7 +44,7 @@ me_end me_moments_apart
     lw t3, 28(a3)
 .endm
 
-/* Normalised numbers of t1 and t2, of t1. */
+/* normalises the values t1 and t2, or t1 only */
 .macro normalised_two
     mul t1, t1, t6
     mul t2, t2, t6
@@ -93,7 +93,7 @@ me_function me_normalise_run
     ret
 me_end me_normalise_run
 
-/* a0 x, a1 n, a2 step, a3 of; the squares' lower halves are added up in t1, the upper ones in t2 */
+/* a0 x, a1 n, a2 step, a3 sums; t1 adds the squares' lower halves, t2 their upper halves */
 me_function me_moments_apart_h
     li t0, 0
     li t1, 0
@@ -115,7 +115,7 @@ me_function me_moments_apart_h
     ret
 me_end me_moments_apart_h
 
-/* a0 x, a1 words, a2 of; two squares make up to 2**31, without a sign */
+/* a0 x, a1 words, a2 sums; the sum of two squares is at most 2**31, which is why it is unsigned */
 me_function me_moments_words_h
     li t0, 0
     li t1, 0
@@ -173,7 +173,7 @@ normalise_run me_normalise_run_b_h, p_lb_r, p_sh_r
 normalise_run me_normalise_run_h_b, p_lh_r, p_sb_r
 normalise_run me_normalise_run_h_h, p_lh_r, p_sh_r
 
-/* a0 x, a1 words, a2 of */
+/* a0 x, a1 words, a2 sums */
 me_function me_moments_words_b
     li t0, 0
     li t1, 0

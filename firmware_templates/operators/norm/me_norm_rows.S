@@ -5,8 +5,8 @@
 
 #include "xpulp.inc"
 
-/* t1, t2: the lines' values of two numbers x in t1, t2; pairs at a3; the first is stored at a1, as a
- * byte or as a half */
+/* normalises two values x in t1, t2 with the gains at a3; stores the first result at a1, as a byte or as a
+ * half */
 .macro normalised_pair clip=p_clip8, store=p_sb, size=1
     mul t1, t1, t6
     mul t2, t2, t6
@@ -24,7 +24,7 @@
     \store t1, \size, a1
     \clip t2, t2
 .endm
-/* the last one, x in t1 */
+/* normalises the last value, x in t1 */
 .macro normalised_one clip=p_clip8, store=sb
     mul t1, t1, t6
     lw t3, 0(a3)
@@ -63,7 +63,7 @@ me_function me_norm_row_b
     ret
 me_end me_norm_row_b
 
-/* the same with a6 halvings, which move to a7 */
+/* the same with a6 halvings, which are moved to a7 */
 me_function me_norm_row_h
     mv a7, a6
     begin_line
@@ -88,7 +88,7 @@ me_function me_norm_row_h
     ret
 me_end me_norm_row_h
 
-/* the same to halves */
+/* the same with int16 results */
 me_function me_norm_row_b_s16
     begin_line
     mv a4, a0
@@ -109,7 +109,7 @@ me_function me_norm_row_b_s16
     ret
 me_end me_norm_row_b_s16
 
-/* the same with a6 halvings, which move to a7 */
+/* the same with a6 halvings, which are moved to a7 */
 me_function me_norm_row_h_s16
     mv a7, a6
     begin_line

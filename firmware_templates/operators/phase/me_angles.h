@@ -7,7 +7,8 @@
 #include "me_math.h"
 
 /* Angle of (|x|, |y|) in steps of pi / 2^15; magnitudes below 2^23.
- * angles   of the quotients 0 .. 256 of 256 of the smaller and the larger magnitude [257] */
+ * angles  [257] arctangents of i / 256, i = 0 .. 256, for the quotient of the smaller and the larger
+ *         magnitude */
 static inline int32_t me_angle(const int16_t *angles, int32_t y, int32_t x)
 {
     const int32_t a = me_abs(y), b = me_abs(x), large = me_max(me_max(a, b), 1);
@@ -15,8 +16,8 @@ static inline int32_t me_angle(const int16_t *angles, int32_t y, int32_t x)
     return a > b ? (1 << 14) - angle : angle;
 }
 
-/* The same in steps of pi / 2^16, on a line between two entries; magnitudes up to 2^15.
- * angles   as before, the last one twice [258] */
+/* The same in steps of pi / 2^16, linearly interpolated between two entries; magnitudes up to 2^15.
+ * angles  [258] as above, with the last entry repeated */
 static inline int32_t me_fine_angle(const int16_t *angles, int32_t y, int32_t x)
 {
     const uint32_t a = (uint32_t)me_abs(y), b = (uint32_t)me_abs(x);

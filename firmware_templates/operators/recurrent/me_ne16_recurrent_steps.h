@@ -33,7 +33,7 @@ ME_INLINE me_ne16_job me_ne16_step_job(const me_recurrent_params *op, const int8
     };
 }
 
-/* Both vectors h as unsigned bytes. */
+/* Initialises both vectors h as unsigned bytes. */
 ME_INLINE void me_ne16_start_unsigned(const me_recurrent_params *op, me_cell cell)
 {
     me_recurrent_start(op, cell);
@@ -42,7 +42,7 @@ ME_INLINE void me_ne16_start_unsigned(const me_recurrent_params *op, me_cell cel
     ME_SYNC();
 }
 
-/* Two barriers are in each step. */
+/* Runs the steps of a tile, with two barriers in each step. */
 ME_INLINE void me_ne16_recurrent_run(const me_recurrent_params *op, const me_recurrent_tile *tile,
                                      me_cell cell)
 {

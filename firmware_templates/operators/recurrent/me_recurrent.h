@@ -18,21 +18,24 @@
 
 #include "me_scale.h"
 
-/* row_bytes    of a vector h, a multiple of 4
+/* row_bytes    bytes per vector h, a multiple of 4
  * reverse  whether steps go from the last to the first
  * puts_state   whether y is the state after the last step, c or a GRU's 16-bit h
  * h0_wide, c0_wide, y_wide   whether h0, c0 and a state in y are int16
  * h0, c0   [batch][units], with their factors: read at the first step
- * states   two vectors h and [batch][units] int16, each filled to words, of each sequence, which stay from tile to tile;
- *          twice as much of cells with a reset; behind it for NE16 a sum of 4 bytes for each gate of the engine's units
- * result_shift     of an LSTM of int16, or a scaled one: from Q30 to h
- * new_*    of a GRU of int16: factors of its new gate
- * gate_bits, cell_bits   of a scaled LSTM: fraction bits of the gates' sums, 8, 10 or 14, and of c, 5 to 15; others
- *          have 10 and 11
- * relu, x_*, y_*   of plain layers: their function, and factors of gates and of its results
- * engine_units, weight_bits, planes   units whose products NE16 computes, a multiple of 8, fewer than all; their
- *          weights, of 2 to 8 bits: for each gate, for each bit, lowest first, a bit of every 8 inputs a byte, units up
- *          to a multiple of 16. weights are those of the other units, channels' biases less 128 times a row of weights
+ * states   for each sequence, two vectors h and int16 [units], padded to words, which stay in L1 from
+ *          tile to tile; twice this size for cells that reset h first; then, for NE16, a 4-byte sum for
+ *          each gate of the engine's units
+ * result_shift     int16 or scaled LSTM: right shift from Q30 to h
+ * new_*    int16 GRU: requantisation of its new gate
+ * gate_bits, cell_bits   scaled LSTM: fraction bits of the gates' sums, 8, 10 or 14, and of c, 5 to 15;
+ *          other LSTMs use 10 and 11
+ * relu, x_*, y_*   plain layers: their activation function, and the requantisation of gates and results
+ * engine_units, weight_bits, planes   number of units whose products NE16 computes, a multiple of 8 and
+ *          fewer than all; bits per weight, 2 to 8; their weights as bit planes: for each gate and each
+ *          bit, the lowest first, one byte per 8 inputs, with units padded to a multiple of 16.
+ *          `weights` has the other units; the channels' biases include -128 times the sum of a row of
+ *          weights
  * me_recurrent_rows.S knows the offsets from result_shift on. */
 typedef struct {
     int32_t units, batch, row_bytes, pre;
@@ -59,20 +62,20 @@ typedef struct {
 
 /* gates    int16 [steps][batch][units][4, 3 or 1]
  * y        h of these steps, [steps][batch][units], or the state after them, [batch][units]
- * done     steps before these */
+ * done     number of steps before these */
 typedef struct {
     const int16_t *gates;
     int8_t *y;
     int32_t steps, done;
 } me_recurrent_tile;
 
-/* Part of the units in one step, of a layer whose weights do not fit L1: weights of the first units stay there, those of
- * the others come with each tile, in every step again.
+/* Some of the units in one step, for a layer whose weights do not fit in L1: the weights of the first
+ * units stay in L1, those of the other units are loaded with each tile, in every step.
  * gates, y        as above, of the step
- * weights, channels   of `units` units, of number `first` and those after it
+ * weights, channels   of the units [first, first + units)
  * resident_first, resident_end   units of this tile whose weights stay in L1
- * done            steps before this one
- * starts, ends    whether nothing comes before the tile, or after it */
+ * done            number of steps before this one
+ * starts, ends    whether this is the first, or the last tile of the layer */
 typedef struct {
     const int16_t *gates;
     int8_t *y;

@@ -51,8 +51,8 @@ me_end me_four_sums
     .set LAYER_NEW_SHIFT, 112
 
 /* a0 h, a1 weights, a2 words, a3 channels, a4 gates of the input, a5 states, a6 and a7 the tables of
- * sigmoid and tanh, s0 h of the next step, s1 y, s2 pre, s6 64, s7 32; loop 1 counts units;
- * of s0 .. so many are saved */
+ * sigmoid and tanh, s0 h of the next step, s1 y, s2 pre, s6 64, s7 32; loop 1 counts units; the number of
+ * saved registers from s0 on varies */
 .macro begin_units saved=8
     addi sp, sp, -48
     me_saved sw, \saved
@@ -77,8 +77,8 @@ me_end me_four_sums
     ret
 .endm
 
-/* t0 .., a sum a row: what h adds to \count of a unit's \rows gates, from \first on; a1 is at the
- * first row's weights of the unit, and moves to those of the next one */
+/* Dot products of h with \count of a unit's \rows gates from \first on, one per register from t0 on. a1:
+ * the unit's weights of the first row; advances to the next unit. */
 .macro products name, first, count, rows, dot=pv_sdotsp_b
     sums_from \first, \count
     added_products \name, \count, \rows, \dot
@@ -156,7 +156,7 @@ me_end me_four_sums
     p_addN_r \x, t5, t6
     p_clip16 \x, \x
 .endm
-/* the same of this channel and the next one, neither waits for its product */
+/* requantises this channel and the next one, interleaved, so that neither waits for its product */
 .macro both_requantised x, y, channel
     lw t4, \channel + 4(a3)
     sra \x, \x, s2
@@ -174,8 +174,8 @@ me_end me_four_sums
     p_clip16 \y, \y
 .endm
 
-/* x becomes the function at x, between two entries of its table, which are read at once; a step of
- * the table is 2**bits, whole is that number */
+/* x = the function at x, interpolated between two adjacent table entries, loaded together; entries are
+ * 2**bits apart, whole = 2**bits */
 .macro between x, table, bits, clip, whole
     \clip \x, \x
     srai t4, \x, \bits
@@ -188,8 +188,8 @@ me_end me_four_sums
     p_round \x, \x, \bits
 .endm
 
-/* t0 .. t3 what h adds to the gates -> t0 the new c, which is put at a5, t3 the output gate; sigmoid,
- * tanh: bits between entries at gates; down, by: the shift of what is added to c */
+/* t0 .. t3 contributions of h to the gates -> t0 the new c, stored at a5, t3 the output gate; sigmoid,
+ * tanh: bits between entries for gates; down, by: right shift of the term that is added to c */
 .macro renewed_cell sigmoid, sigmoid_clip, tanh, tanh_clip, down, by
     p_lh t4, 2, a4
     p_lh t5, 2, a4
@@ -211,7 +211,7 @@ me_end me_four_sums
     p_clip16 t0, t0
     p_sh t0, 2, a5
 .endm
-/* t0 .. t3 as for renewed_cell -> t0 the new h in Q30, for the next instruction but one */
+/* t0 .. t3 as in renewed_cell -> t0 the new h in Q30, available to the next instruction but one */
 .macro lstm_result
     renewed_cell 6, p_clip15, 5, p_clip14, srai, 4
     between t0, a7, 6, p_clip15, s6
@@ -223,7 +223,8 @@ me_end me_four_sums
     p_round t0, t0, 23
 .endm
 
-/* t0 .., a sum a gate: what h adds to them; without words an unsigned h is its sums */
+/* Dot products of h with the gates, one per register from t0 on; if `words` is 0, h points to the finished
+ * sums. */
 .macro signed_products name, gates
     products \name, 0, \gates, \gates
 .endm
@@ -252,7 +253,7 @@ me_end me_four_sums
     requantised_gates 0, \gates, \gates
 .endm
 
-/* t0 the new gate in steps of the state, t1 the update gate, t3 the state, which is renewed */
+/* t0 the new gate in steps of the state, t1 the update gate, t3 the state; updates the state */
 .macro mixed
     sub t3, t3, t0
     mul t1, t1, t3
@@ -262,7 +263,7 @@ me_end me_four_sums
     p_clip15 t0, t0
     p_sh t0, 2, a5
 .endm
-/* t0 what the new gate sees, t1 the update gate, t3 the state */
+/* t0 the input of the new gate, t1 the update gate, t3 the state */
 .macro renewed
     between t0, a7, 5, p_clip14, s7
     p_round t0, t0, 1
@@ -270,7 +271,7 @@ me_end me_four_sums
     p_round t0, t0, 7
 .endm
 
-/* t0 .. t2 what h adds to the gates -> t0 the new h; the state is renewed */
+/* t0 .. t2 contributions of h to the gates -> t0 the new h; updates the state */
 .macro gru_state renewed=renewed
     p_lh t4, 2, a4
     p_lh t5, 2, a4
@@ -286,7 +287,7 @@ me_end me_four_sums
     \renewed
 .endm
 
-/* -> t0 the state, reset; the update gate is put at s1 */
+/* -> t0 the state times the reset gate; stores the update gate at s1 */
 .macro reset_gates name, dot
     products \name, 0, 2, 3, \dot
     p_lh t4, 2, a4
@@ -301,7 +302,7 @@ me_end me_four_sums
     p_round t0, t0, 15
 .endm
 
-/* t0, h: put at s0 and s1, as signed, unsigned or 16-bit numbers, with the label of a loop's end */
+/* stores h in t0 at s0 and s1, as signed, unsigned or 16-bit values; defines the label at a loop's end */
 .macro put_signed name
     p_clip8 t0, t0
     p_sb t0, 1, s0
@@ -325,7 +326,7 @@ me_end me_four_sums
     p_sh t0, 2, s1
 .endm
 
-/* the loop and the end of a function of units with these products, result and put */
+/* loop and end of a function for units, with the given products, result and store */
 .macro run_units name, gates, form, result, put, saved=8
     lp_setup 1, t0, .L\name\()_last
     \form\()_products \name, \gates
@@ -345,7 +346,7 @@ units lstm_unsigned, 4, unsigned, lstm_cell
 units gru, 3, signed, gru_state
 units gru_unsigned, 3, unsigned, gru_state
 
-/* s8 the shift of an LSTM's result of int16 and s9 half of it */
+/* s8 the right shift of an int16 LSTM's result, s9 half of 1 << s8 */
 .macro lstm_wide_result
     lstm_result
     p_addN_r t0, s9, s8
@@ -360,9 +361,9 @@ me_function me_lstm_wide_units
     run_units lstm_wide, 4, wide, lstm_wide_result, wide, 10
 me_end me_lstm_wide_units
 
-/* an LSTM with steps of its own. s8 and s10 bits and distance of tanh's entries at c, s9 the shift of
- * the result, s11 that of what is added to c; gates have 10 fraction bits, or at
- * .L\name\()_other 14 or 8 */
+/* scaled LSTM. s8 and s10 bits and distance of tanh's entries at c, s9 right shift of the result, s11
+ * right shift of the term that is added to c; gates have 10 fraction bits, or 14 or 8 at
+ * .L\name\()_other */
 .macro begin_scaled_units name
     lw t6, OF_LAYER(a0)
     begin_units 12
@@ -377,7 +378,7 @@ me_end me_lstm_wide_units
     addi t6, t6, -10
     bnez t6, .L\name\()_other
 .endm
-/* for begin_scaled_units, where sums of two int16 values do not reach the ends of the tables */
+/* for begin_scaled_units, if sums of two int16 values do not exceed the tables */
 .macro fine_gates
     li s6, 1024
     li s7, 512
@@ -388,7 +389,7 @@ me_end me_lstm_wide_units
     li s6, 16
     li s7, 8
 .endm
-/* as between, with bits and whole in registers */
+/* as `between`, with bits and whole in registers */
 .macro scaled_between x, table, bits, whole
     slli t5, \whole, 8
     addi t4, t5, -1
@@ -444,7 +445,7 @@ scaled_units scaled, signed
 scaled_units scaled_unsigned, unsigned
 scaled_units scaled_wide, wide
 
-/* s8, s9, s10 factor, offset and shift of the new gate of a GRU of int16 */
+/* loads s8, s9, s10 multiplier, offset and shift of the new gate of an int16 GRU */
 .macro begin_gru_units
     lw t6, OF_LAYER(a0)
     begin_units 11
@@ -468,7 +469,7 @@ me_function me_gru_wide_units
     run_units gru_wide, 3, wide, gru_wide_state, kept, 11
 me_end me_gru_wide_units
 
-/* the parts of a GRU that resets first; put_reset: t0, the state that is reset, put at s0 */
+/* the two parts of a GRU that resets h before the product; put_reset stores t0, the reset state, at s0 */
 .macro put_reset_signed name
     p_round t0, t0, 7
     p_clip8 t0, t0
@@ -514,7 +515,7 @@ reset_units reset_wide, wide, pv_sdotsp_h
 renew_units renew, pv_sdotsp_b, begin_units, 8, renewed, signed
 renew_units renew_wide, pv_sdotsp_h, begin_gru_units, 11, renewed_wide, kept
 
-/* Sums of one channel, of four rows; a6 pre */
+/* requantises the sums of one channel for four rows; a6 pre */
 .macro scaled_column channel, x0, x1, x2, x3
     lw a3, \channel + 4(a5)
     lw a4, \channel + 8(a5)

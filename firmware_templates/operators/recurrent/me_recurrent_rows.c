@@ -6,7 +6,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* h, its products and results: int8; int8 with an unsigned h; int16 */
+/* Type of h, its products and the results: int8; int8 with an unsigned h; int16. */
 enum { SIGNED, UNSIGNED, WIDE };
 
 INLINE int32_t dot(int32_t form, int32_t sum, uint32_t h, uint32_t weights)
@@ -27,7 +27,7 @@ INLINE void put(const me_units *some, int32_t unit, int32_t h, int32_t form)
     some->to[unit] = form == UNSIGNED ? (int8_t)(y ^ -128) : y;
 }
 
-/* What a sum of products adds to its gate. */
+/* -> the requantised sum of products, which is added to its gate */
 INLINE int32_t added(const me_units *some, int32_t gate, int32_t sum)
 {
     const me_channel *to = some->channels + gate;
@@ -36,7 +36,7 @@ INLINE int32_t added(const me_units *some, int32_t gate, int32_t sum)
 
 /* ---- plain layers */
 
-/* h, not yet limited */
+/* -> h, not yet limited */
 INLINE int32_t rnn_unit(const me_units *some, int32_t unit, int32_t sum)
 {
     const me_recurrent_params *op = some->layer;
@@ -81,7 +81,7 @@ void me_rnn_wide_units(const me_units *some) { run_rnn(some, WIDE); }
 
 /* ---- LSTM and GRU */
 
-/* The gates of a unit: of this step's input, and what h adds to them. */
+/* The gates of a unit: contributions of this step's input, and of h. */
 typedef struct {
     int32_t x[4], h[4];
 } gate_sums;
@@ -106,7 +106,7 @@ static gate_sums multiplied(const me_units *some, int32_t unit, int32_t gates, i
 
 static int32_t rounded(int32_t x, int32_t bits) { return (x + (1 << bits >> 1)) >> bits; }
 
-/* h; c is renewed. */
+/* -> h; updates *c */
 static int32_t lstm_unit(const me_units *some, const gate_sums *of, int16_t *c, int32_t gate_bits,
                          int32_t cell_bits, int32_t result_shift)
 {
@@ -143,10 +143,10 @@ static int32_t gate(const me_units *some, const gate_sums *of, int32_t gate)
     return me_between(some->sigmoid - 256, of->x[gate] + of->h[gate], 6);
 }
 
-/* h as it is multiplied, from 16 bits */
+/* -> the 16-bit h in the type in which it is multiplied */
 static int32_t narrowed(int32_t h, int32_t form) { return form == WIDE ? h : rounded(h, 7); }
 
-/* x: what the new gate sees, whose value reaches twice as far as the state does */
+/* Updates a GRU's state. x: input of the new gate, whose table output has twice the range of the state */
 static void renew(const me_units *some, int32_t unit, int32_t x, int32_t update, int32_t form)
 {
     const me_recurrent_params *op = some->layer;
@@ -191,7 +191,7 @@ void me_gru_reset_wide_units(const me_units *some) { run_reset(some, WIDE); }
 void me_gru_renew_units(const me_units *some) { run_renew(some, SIGNED); }
 void me_gru_renew_wide_units(const me_units *some) { run_renew(some, WIDE); }
 
-/* ---- gates of inputs */
+/* ---- gates from the inputs of all steps */
 
 void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t *sum)
 {

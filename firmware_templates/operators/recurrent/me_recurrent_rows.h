@@ -9,14 +9,18 @@
 
 #include "me_recurrent.h"
 
-/* Adds to four sums the products of `words` words of x, at least one, with packed weights: for every
- * word of x four, one a sum. */
+/* Adds to four sums the products of words >= 1 words of x with packed weights: for every word of x, one
+ * word of weights per sum. */
 void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t *sum);
 
-/* One step of some units, at least one: what `words` words of h add to their gates, and what becomes
- * of their states. The tables' middles; now: the units' gates of this step's input; state: c, or a GRU's
- * 16-bit h; y is written like `to` (they may be the same); keep: where a GRU that resets first has its
- * update gates between its two parts. me_recurrent_rows.S knows these offsets. */
+/* One step of units >= 1 units: adds the products of `words` words of h to their gates and updates their
+ * states.
+ * sigmoid, tanh  the middle of each table
+ * now            contributions of this step's input to the gates
+ * state          c, or a GRU's 16-bit h
+ * to, y          destinations of h; they may be equal
+ * keep           update gates of a GRU that resets first, between the two parts of its step
+ * me_recurrent_rows.S knows these offsets. */
 typedef struct {
     const int8_t *h;
     int32_t words;
@@ -31,8 +35,9 @@ typedef struct {
     const me_recurrent_params *layer;
 } me_units;
 
-/* By cell. h, weights and y are int8; wide: int16, two in a word; unsigned: h and `to` are h + 128, y is not `to`, and
- * without words h is the gates' sums, int32. Scaled: with the layer's result_shift, gate_bits and cell_bits. */
+/* Step functions by cell; h, weights and y are int8. wide: int16, two per word. unsigned: h and `to` are h
+ * + 128, y differs from `to`, and if `words` is 0, h points to the gates' int32 sums. scaled: uses the
+ * layer's result_shift, gate_bits and cell_bits. */
 void me_lstm_units(const me_units *some);
 void me_lstm_unsigned_units(const me_units *some);
 void me_lstm_wide_units(const me_units *some);
@@ -45,16 +50,16 @@ void me_gru_wide_units(const me_units *some);
 void me_rnn_units(const me_units *some);
 void me_rnn_wide_units(const me_units *some);
 
-/* A GRU that resets h before its product (ONNX linear_before_reset = 0): `to`, not y, becomes h as the new gate sees it;
- * then the step from this h. */
+/* A GRU that resets h before its product (ONNX linear_before_reset = 0), in two parts: reset writes the
+ * reset h to `to` (not y), renew computes the step from this h. */
 void me_gru_reset_units(const me_units *some);
 void me_gru_reset_wide_units(const me_units *some);
 void me_gru_renew_units(const me_units *some);
 void me_gru_renew_wide_units(const me_units *some);
 
-/* `blocks` blocks of four channels, at least one, of four rows, as me_linear_s8_s16_params has them: `words` words of
- * each row, at least one, x_stride bytes apart; y_stride bytes between rows of y.
- * me_recurrent_rows.S knows these offsets. */
+/* Blocks of a linear layer as in me_linear_s8_s16_params: blocks >= 1 blocks of four channels, for four
+ * rows of words >= 1 words, x_stride bytes apart; rows of y are y_stride bytes apart. me_recurrent_rows.S
+ * knows these offsets. */
 typedef struct {
     const int8_t *x;
     int32_t x_stride;

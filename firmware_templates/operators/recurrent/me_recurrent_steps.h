@@ -12,15 +12,15 @@
 
 typedef void me_units_work(const me_units *);
 
-/* gates    of a unit: 4 of an LSTM, 3 of a GRU, 1 of a plain layer
+/* gates    gates per unit: 4 for an LSTM, 3 for a GRU, 1 for a plain layer
  * wide     whether h is int16
- * work     a step of some units; reset: before it, of cells whose steps have two parts, otherwise 0 */
+ * work     step function of some units; reset: first part of a step in two parts, otherwise 0 */
 typedef struct {
     int32_t gates, wide;
     me_units_work *work, *reset;
 } me_cell;
 
-/* ---- states: of all sequences h before a step, h after it, and what has 16 bits */
+/* ---- states of all sequences: h before a step, h after it, and the 16-bit state */
 
 ME_INLINE int8_t *me_recurrent_h(const me_recurrent_params *op, int32_t step)
 {
@@ -37,7 +37,7 @@ static inline int32_t me_recurrent_scaled(int32_t x, int32_t mult, int32_t offse
     return (x * mult + offset) >> shift;
 }
 
-/* Number i of int8 or int16 values. */
+/* -> value i of x, int16 if wide, otherwise int8 */
 static inline int32_t me_recurrent_get(const int8_t *x, int32_t wide, int32_t i)
 {
     return wide ? ((const int16_t *)(const void *)x)[i] : x[i];
@@ -51,7 +51,7 @@ static inline void me_recurrent_put(int8_t *y, int32_t wide, int32_t i, int32_t 
         y[i] = me_clip8(x);
 }
 
-/* Before the first step; what fills a word of h is 0. */
+/* Sets the states before the first step; padding of h is 0. */
 ME_INLINE void me_recurrent_start(const me_recurrent_params *op, me_cell cell)
 {
     const int32_t row = op->row_bytes >> cell.wide;
@@ -79,7 +79,7 @@ ME_INLINE void me_recurrent_start(const me_recurrent_params *op, me_cell cell)
     ME_SYNC();
 }
 
-/* The state of 16 bits as it is after these steps. */
+/* Writes the 16-bit state after the last step to y. */
 static inline void me_recurrent_put_state(const me_recurrent_params *op, int8_t *y)
 {
     const int16_t *state = me_recurrent_state(op);
@@ -91,14 +91,15 @@ static inline void me_recurrent_put_state(const me_recurrent_params *op, int8_t 
 
 /* ---- steps */
 
-/* Units from number `first` on whose weights and channels are one after the other. */
+/* Units [first, first + count), whose weights and channels are contiguous. */
 typedef struct {
     int32_t first, count;
     const int8_t *weights;
     const me_channel *channels;
 } me_recurrent_range;
 
-/* This core's share of a range, and what is the same for all steps; *first becomes its first unit. */
+/* Initialises this core's share of a range with the values that are constant over all steps; sets *first
+ * to the share's first unit. */
 ME_INLINE me_units me_recurrent_share(const me_recurrent_params *op, me_cell cell, me_recurrent_range range,
                                       int32_t *first)
 {
@@ -117,14 +118,14 @@ ME_INLINE me_units me_recurrent_share(const me_recurrent_params *op, me_cell cel
     return some;
 }
 
-/* A part of a step: h before it, what it writes, and what it keeps. */
+/* A part of a step: h before it, destinations of h, and the kept update gates. */
 typedef struct {
     const int8_t *from;
     int8_t *to, *y;
     int16_t *keep;
 } me_recurrent_part;
 
-/* A part of a step of these units, from number `first` on, in all batches; y and keep may be 0. */
+/* Runs a part of a step for this core's units, from unit `first` on, in all batches; y and keep may be 0. */
 ME_INLINE void me_recurrent_run_part(me_units *some, me_cell cell, int32_t first, const int16_t *now,
                                      me_recurrent_part part, me_units_work *work)
 {
@@ -141,7 +142,8 @@ ME_INLINE void me_recurrent_run_part(me_units *some, me_cell cell, int32_t first
     }
 }
 
-/* A barrier is after the first states are set, and after each part of a step, the last one too. */
+/* Runs the steps of a tile. Barriers: after setting the first states, and after each part of a step,
+ * including the last one. */
 ME_INLINE void me_recurrent_run(const me_recurrent_params *op, const me_recurrent_tile *tile, me_cell cell)
 {
     const int32_t all = op->batch * op->units, steps = tile->steps, size = op->batch * op->row_bytes;
@@ -184,7 +186,8 @@ ME_INLINE void me_recurrent_run_range(const me_recurrent_params *op, const me_re
     me_recurrent_run_part(&some, cell, first, tile->gates, part, cell.work);
 }
 
-/* A barrier is in the first tile and, if the state is put, the last one; there is none at the end. */
+/* Runs one step for a tile's units. Barriers: in the first tile and, if the state is stored, in the last
+ * one; none at the end. */
 ME_INLINE void me_recurrent_streamed_run(const me_recurrent_params *op,
                                          const me_recurrent_streamed_tile *tile, me_cell cell)
 {

@@ -46,8 +46,8 @@ me_function me_begin_channel
     ret
 me_end me_begin_channel
 
-/* Four states: two words of decays, of states (the upper halves apart as well). a0 powers, a1 delta, a2 u, a3 reads,
- * a5 the sum, a6 twice the last power's place */
+/* Updates four states: two words of decays, two of states (the upper halves also in separate registers).
+ * a0 powers, a1 delta, a2 u, a3 reads, a5 the sum, a6 twice the index of the last power */
 .macro move_four decay_0, decay_1, state_0, state_1, upper_0, upper_1, limit
     p_mulu t0, a1, \decay_0, 11
     p_mulhhu t1, a1, \decay_0, 11
@@ -86,8 +86,8 @@ me_end me_begin_channel
     pv_sdotsp_h a5, \state_1, t1
 .endm
 
-/* a0 powers, a1 decays, a2 reads, a3 own, a4 states, a5 steps, a6 blocks; s0 .. s3 are the states of a block, s4 ..
- * s7 their upper halves, s8 .. s11 their decays */
+/* a0 powers, a1 decays, a2 reads, a3 own, a4 states, a5 steps, a6 blocks; s0 .. s3 states of a block, s4
+ * .. s7 their upper halves, s8 .. s11 their decays */
 .macro move_states name, limit
 me_function me_\name
     addi sp, sp, -64
@@ -153,7 +153,7 @@ me_end me_\name
 move_states move_states, 0
 move_states move_limited_states, 1
 
-/* a0 run, a1 own, a2 x, a3 y, a4 steps; of results of two bytes y_step is twice as far as x's */
+/* a0 run, a1 own, a2 x, a3 y, a4 steps; with 2-byte results, y_step is twice the step of x */
 .macro read_channel name, y_step, clip, store
     lw a5, OF_STEP(a0)
     lw a6, OF_PRE(a0)

@@ -5,7 +5,7 @@
 
 #include "me_math.h"
 
-/* entries of the table of powers, bits of a product after the point of a place in it */
+/* entries of the table of powers; fraction bits of the product from which an index is taken */
 enum { ENTRIES = 8192, DROP = 12 };
 
 void me_begin_channel(const me_channel_run *run, me_channel_step *own, const int8_t *delta, const int8_t *x,
@@ -18,7 +18,7 @@ void me_begin_channel(const me_channel_run *run, me_channel_step *own, const int
     }
 }
 
-/* A block of states; they and their decays are two in a word. */
+/* Updates a block of states through all steps. Words hold two states, and two decays. */
 static void move_block(const int16_t *powers, const uint16_t *decays, const me_block_step *reads,
                        me_channel_step *own, int16_t *states, int32_t steps)
 {

@@ -7,19 +7,21 @@
 
 #include <stdint.h>
 
-/* Of each channel; see me_selective_scan_s8. */
+/* Constants of a channel; see me_selective_scan_s8. */
 typedef struct {
     int32_t term, mult, offset, shift, skip, delta_up;
 } me_selective_channel;
 
 /* y_wide        whether y is int16
  * n             steps
- * states        of a channel
+ * states        states per channel
  * b_shift       B is multiplied by 2**b_shift
- * limited       whether products of delta and decay reach beyond the powers, of which the last one is 0 then
- * keeps         of me_selective_stream_s8: whether y is the last states alone
- * powers        int16 [8192], of 1/2 in Q15
- * scratch       int32 [32][states, to multiples of 8], 384 bytes a core, int16 [width][states, alike] */
+ * limited       whether products of delta and decay may exceed the table of powers, whose last entry is
+ *               then 0
+ * keeps         me_selective_stream_s8: whether y is only the last states
+ * powers        int16 [8192], powers of 1/2 in Q15
+ * scratch       int32 [32][states, to multiples of 8], then 384 bytes per core, then int16
+ *               [width][states, to multiples of 8] */
 typedef struct {
     int32_t y_wide, n, states, delta_zero, x_zero, b_zero, c_zero, b_shift, term_shift, limited, pre, keeps;
     const int16_t *powers;
@@ -28,7 +30,8 @@ typedef struct {
 
 /* delta, x  int8, y int8 or int16 [batch][n][width]     b, c  int8 [batch][n][states]
  * decay        uint16 [width][states, to multiples of 8]
- * before       of me_selective_stream_s8: states of the pass before, see me_selective_stream.h, as y if `keeps` */
+ * before       me_selective_stream_s8: states of the pass before, see me_selective_stream.h; y has the
+ *              same layout if `keeps` */
 typedef struct {
     const int8_t *delta, *x, *b, *c;
     const uint16_t *decay;
@@ -41,15 +44,16 @@ typedef struct {
 typedef me_selective_scan_s8_params me_selective_stream_s8_params;
 typedef me_selective_scan_s8_tile me_selective_stream_s8_tile;
 
-/* h[t] = exp(delta A) h[t - 1] + delta x B, y[t] = sum of C h + D x, of int8 to int8, or int16 if y_wide, delta, x, B
- * and C minus their zero points, delta at least 0, states s of 16 bits:
- * s = clip16((a s + u (B << b_shift) + 2^14) >> 15), u = clip16((delta x term + half) >> term_shift), a the power
- * number min((delta << delta_up) decay >> 12, 8191), y = clip((((sum of C s) >> pre) mult + x skip + offset) >> shift).
- * n, states, width at least 1; term 0 to 16,384; term_shift 0 to 30; b_shift 7; delta_up 0 to 8; pre 0 to 20;
- * mult 0 to 32,767; shift 0 to 30; sums stay inside int32. Scratch and decay aligned to 4. */
+/* h[t] = exp(delta A) h[t - 1] + delta x B, y[t] = sum of C h + D x, of int8 to int8, or int16 if
+ * y_wide. delta, x, B and C are taken minus their zero points, delta is at least 0, and states s are
+ * int16: s = clip16((a s + u (B << b_shift) + 2^14) >> 15), u = clip16((delta x term + half) >>
+ * term_shift), a = powers[min((delta << delta_up) decay >> 12, 8191)], y = clip((((sum of C s) >> pre)
+ * mult + x skip + offset) >> shift). n, states, width at least 1; term 0 to 16,384; term_shift 0 to 30;
+ * b_shift 7; delta_up 0 to 8; pre 0 to 20; mult 0 to 32,767; shift 0 to 30; sums stay inside int32.
+ * Scratch and decay aligned to 4. */
 void me_selective_scan_s8(const me_selective_scan_s8_params *op, const me_selective_scan_s8_tile *tile);
 
-/* The same from the states of `before` on, with the same ranges. */
+/* As me_selective_scan_s8, starting from the states in `before`, with the same ranges. */
 void me_selective_stream_s8(const me_selective_stream_s8_params *op, const me_selective_stream_s8_tile *tile);
 
 #endif

@@ -7,19 +7,20 @@
 
 #include <stdint.h>
 
-/* Of each channel; see me_selective_scan_s16. */
+/* Constants of a channel; see me_selective_scan_s16. */
 typedef struct {
     int32_t term, sum_drop, sum_mult, skip, out_shift;
 } me_selective_wide_channel;
 
 /* *_wide        whether delta, x, B, C and y are int16, otherwise int8
  * n             steps
- * states        of a channel
- * *_up          numbers minus their zero points are multiplied by 2**up
+ * states        states per channel
+ * *_up          values minus their zero points are multiplied by 2**up
  * decay_up, most   halvings p = min(delta * decay >> 32, most) << decay_up, with 21 fraction bits
- * keeps         of me_selective_stream_s16: whether y is the last states alone
- * powers        2**-f in Q31, uint32, 1024 steps of f from 0 to 1, both ends
- * scratch       int32 [32][2][states, to multiples of 4], 768 bytes a core, int32 [width][states, alike] */
+ * keeps         me_selective_stream_s16: whether y is only the last states
+ * powers        uint32 [1025], 2**-f in Q31 for f = 0, 1/1024 .. 1
+ * scratch       int32 [32][2][states, to multiples of 4], then 768 bytes per core, then int32
+ *               [width][states, to multiples of 4] */
 typedef struct {
     int32_t delta_wide, x_wide, b_wide, c_wide, y_wide, n, states, delta_zero, x_zero, b_zero, c_zero, y_zero;
     int32_t delta_up, x_up, v_up, b_up, c_up, decay_up, most, keeps;
@@ -29,7 +30,8 @@ typedef struct {
 
 /* delta, x, y  [batch][n][width]     b, c  [batch][n][states]
  * decay        int32 [width][states, to multiples of 4]
- * before       of me_selective_stream_s16: states of the pass before, see me_selective_stream.h, as y if `keeps` */
+ * before       me_selective_stream_s16: states of the pass before, see me_selective_stream.h; y has the
+ *              same layout if `keeps` */
 typedef struct {
     const void *delta, *x, *b, *c;
     const int32_t *decay;
@@ -42,14 +44,14 @@ typedef struct {
 typedef me_selective_scan_s16_params me_selective_stream_s16_params;
 typedef me_selective_scan_s16_tile me_selective_stream_s16_tile;
 
-/* me_selective_scan_s8 of int8 or int16 to int8 or int16, as *_wide say, in states of 31 bits: u * B >> 32 is added
- * to decayed states, u = ((delta * x >> 32) << v_up) * term >> 32, delta, x, B and C being moved up;
- * y = clip(((clip32(sum of C s >> sum_drop) * sum_mult >> 32) + (x * skip >> 32) + half >> out_shift) + y_zero).
- * n, states, width at least 1; *_up leave numbers inside int32; decay_up 0 to 8; sum_drop 0 to 45; out_shift 0 to 8;
- * |sum_mult|, |skip| below 2^31 - 256. */
+/* As me_selective_scan_s8 for int8 or int16 to int8 or int16, as *_wide specify, with 31-bit states: u
+ * * B >> 32 is added to the decayed states, u = ((delta * x >> 32) << v_up) * term >> 32, with delta,
+ * x, B and C shifted left by *_up; y = clip(((clip32(sum of C s >> sum_drop) * sum_mult >> 32) + (x *
+ * skip >> 32) + half >> out_shift) + y_zero). n, states, width at least 1; shifted values fit int32;
+ * decay_up 0 to 8; sum_drop 0 to 45; out_shift 0 to 8; |sum_mult|, |skip| below 2^31 - 256. */
 void me_selective_scan_s16(const me_selective_scan_s16_params *op, const me_selective_scan_s16_tile *tile);
 
-/* The same from the states of `before` on, with the same ranges. */
+/* As me_selective_scan_s16, starting from the states in `before`, with the same ranges. */
 void me_selective_stream_s16(const me_selective_stream_s16_params *op,
                              const me_selective_stream_s16_tile *tile);
 

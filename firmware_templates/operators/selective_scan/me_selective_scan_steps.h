@@ -12,7 +12,7 @@
 
 _Static_assert(ME_SCAN_BLOCK == 8, "me_block_step has four words of B and four of C");
 
-/* Where the parts of scratch begin: blocks of a step are one after the other. */
+/* The parts of scratch; the blocks of a step are contiguous. */
 typedef struct {
     me_block_step *reads;
     me_channel_step *own;
@@ -30,7 +30,8 @@ static inline me_selective_places me_selective_places_of(const me_selective_scan
     };
 }
 
-/* Four numbers of a row, minus their zero point, moved up; of `left` numbers, then 0. */
+/* Writes four values of a row, minus their zero point and shifted left by `up`; values from index `left`
+ * on are 0. */
 static inline void me_selective_put_four(uint32_t *to, const int8_t *row, int32_t left, int32_t zero,
                                          int32_t up)
 {
@@ -41,7 +42,7 @@ static inline void me_selective_put_four(uint32_t *to, const int8_t *row, int32_
     to[1] = me_pack_h(x[2], x[3]);
 }
 
-/* B and C of some steps, shared by all cores. */
+/* Converts B and C of some steps; the cores share the steps. */
 static void me_selective_prepare_reads(const me_selective_scan_s8_params *op, const me_selective_places *at,
                                        const int8_t *b, const int8_t *c, int32_t steps)
 {
@@ -74,7 +75,8 @@ static inline me_channel_run me_selective_run_of(const me_selective_scan_s8_para
                              .shift = channel->shift };
 }
 
-/* Some steps of this core's channels. streams: whether states go on from pass to pass; a constant of the kernel */
+/* Runs some steps of this core's channels. streams: whether states continue from pass to pass; a constant
+ * of the kernel */
 static void me_selective_move_channels(const me_selective_scan_s8_params *op,
                                        const me_selective_scan_s8_tile *tile, const me_selective_places *at,
                                        int32_t row, int32_t first_step, int32_t steps, int32_t streams)

@@ -9,7 +9,7 @@
 
 #include "me_share.h"
 
-/* State i of a channel before the first step, 0 after the last one or without any. */
+/* State i of a channel before the first step; 0 for padding (i >= states) and without `before`. */
 static inline int32_t me_first_state(const int32_t *before, int32_t channel, int32_t states, int32_t i)
 {
     return before && i < states ? before[channel * (states + 1) + i] : 0;
@@ -25,7 +25,7 @@ static inline void me_keep_state(void *kept, int32_t channel, int32_t states, in
     ((int32_t *)kept)[channel * (states + 1) + i] = state;
 }
 
-/* The same for all channels after so many steps. */
+/* Stores the parity of all channels after `steps` more steps. */
 static inline void me_keep_parity(const int32_t *before, void *kept, int32_t channels, int32_t states,
                                   int32_t steps)
 {

@@ -10,8 +10,8 @@
     .set READS, 32              /* bytes of me_wide_reads, steps of it between blocks */
     .set STEPS, 32
 
-/* One of four states in a step: s8 delta, s9 u, ra what rounds, s10 and s11 the sum, a0 and a5 the table's
- * entries and those after them, a1 0xffc, a2 decay_up, a3 reads, a6 most */
+/* Updates one of four states in a step: s8 delta, s9 u, ra rounding term, s10 and s11 the sum, a0 and a5
+ * addresses of the table's entries and of the following ones, a1 0xffc, a2 decay_up, a3 reads, a6 most */
 .macro move_state number, state, decay
     mulh t0, s8, \decay
     lw t5, 4 * \number(a3)
@@ -43,8 +43,8 @@
     add s11, s11, t0
 .endm
 
-/* a0 by, a1 decays, a2 reads, a3 own, a4 states, a5 steps, a6 blocks; s0 .. s3 are the states of a block,
- * s4 .. s7 their decays */
+/* a0 by, a1 decays, a2 reads, a3 own, a4 states, a5 steps, a6 blocks; s0 .. s3 states of a block, s4 .. s7
+ * their decays */
 me_function me_move_wide_states
     addi sp, sp, -80
     me_saved sw

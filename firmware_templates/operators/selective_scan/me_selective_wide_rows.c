@@ -5,12 +5,12 @@
 
 #include "me_math.h"
 
-/* bits of p after those that the table is read by, after the point */
+/* p has POINT fraction bits: INDEX bits select a table entry, the PART bits below interpolate. */
 enum { PART = 11, INDEX = 10, POINT = PART + INDEX };
 
-enum { READS = sizeof(me_wide_reads) / sizeof(int32_t) }; /* of a step */
+enum { READS = sizeof(me_wide_reads) / sizeof(int32_t) }; /* int32 values of me_wide_reads per step */
 
-/* In Q31: 2 to the halvings of a step, on a line between two entries. */
+/* Decay factor of a step in Q31: 2 to the power of -p, interpolated linearly between two entries. */
 static inline uint32_t decayed(int32_t delta, int32_t decay, const me_wide_decays *by)
 {
     const int32_t upper = (int32_t)((int64_t)delta * decay >> 32);
@@ -20,7 +20,7 @@ static inline uint32_t decayed(int32_t delta, int32_t decay, const me_wide_decay
     return (entry[0] - below) >> (p >> POINT);
 }
 
-/* A state decayed, and u B more. */
+/* The next state: the decayed state plus u * B. */
 static inline int32_t moved(int32_t state, uint32_t a, const me_wide_step *at, int32_t b)
 {
     const int32_t kept = (int32_t)((int64_t)(state * 2) * (int64_t)a >> 32);

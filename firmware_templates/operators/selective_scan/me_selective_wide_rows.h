@@ -7,11 +7,12 @@
 
 #include <stdint.h>
 
-/* ME_WIDE_STEPS   at most in a call; places of a block's reads */
+/* ME_WIDE_STEPS  maximum steps per call, and distance between blocks in the array of reads
+ * ME_WIDE_BLOCK  states per block */
 enum { ME_WIDE_STEPS = 32, ME_WIDE_BLOCK = 4 };
 
-/* What all states of a channel read in a step, and the sum of what is read of them, of 64 bits;
- * x is read for the result. */
+/* Inputs that all states of a channel share in a step, and the step's 64-bit sum of C times the states; x
+ * is used for the result. */
 typedef struct {
     int32_t delta, u, rounding;
     uint32_t low;
@@ -29,7 +30,7 @@ typedef struct {
     int32_t most, decay_up;
 } me_wide_decays;
 
-/* Blocks >= 1 of four states of a channel through steps >= 1. */
+/* Updates blocks >= 1 of four states of a channel through steps >= 1. */
 void me_move_wide_states(const me_wide_decays *by, const int32_t *decays, const me_wide_reads *reads,
                          me_wide_step *own, int32_t *states, int32_t steps, int32_t blocks);
 

@@ -11,7 +11,7 @@
 #include "me_share.h"
 #include "me_wide.h"
 
-/* Where the parts of scratch begin: blocks of a step are one after the other. */
+/* The parts of scratch; the blocks of a step are contiguous. */
 typedef struct {
     me_wide_reads *reads;
     me_wide_step *own;
@@ -29,14 +29,15 @@ static inline me_selective_wide_places me_selective_wide_places_of(const me_sele
     };
 }
 
-/* A number minus its zero point, moved up. */
+/* -> a value minus its zero point, shifted left */
 static inline int32_t me_selective_wide_centred(const void *x, int32_t i, int32_t wide, int32_t zero,
                                                 int32_t up)
 {
     return (int32_t)((uint32_t)(me_wide_load(x, i, wide) - zero) << up);
 }
 
-/* B and C of some steps from row on, shared by all cores; after the last states 0. */
+/* Converts B and C of some steps from `row` on; the cores share the steps; padding after the last states
+ * is 0. */
 static void me_selective_wide_prepare_reads(const me_selective_scan_s16_params *op,
                                             const me_selective_scan_s16_tile *tile,
                                             const me_selective_wide_places *at, int32_t row, int32_t steps)
@@ -57,8 +58,8 @@ static inline int32_t me_selective_wide_upper(int32_t a, int32_t b)
     return (int32_t)((int64_t)a * b >> 32);
 }
 
-/* Numbers of a column of x, from `from` on and every width, minus their zero point and moved up; to in steps
- * of me_wide_step. */
+/* Reads a column of x: the value at `from` and every `width` values after it, minus their zero point, at
+ * least `least`, and shifted left by `up`. Writes `to` at the distance of a me_wide_step. */
 static void me_selective_wide_read_column(const void *x, int32_t wide, int32_t from, int32_t width,
                                           int32_t zero, int32_t up, int32_t least, int32_t *to, int32_t steps)
 {
@@ -71,8 +72,9 @@ static void me_selective_wide_read_column(const void *x, int32_t wide, int32_t f
         to[t * STEP] = (int32_t)((uint32_t)me_max(*bytes - zero, least) << up);
 }
 
-/* What the states of a channel read in some steps, sums 0. Two products that are cut off leave half a step
- * each; one of them is 0 if u is, both keep what they have where delta is 0. */
+/* Computes the shared inputs of a channel for some steps and sets their sums to 0. Two products are
+ * truncated, with a mean error of half a step each; rounding corrects it: one of the products is 0 if u
+ * is, and nothing is truncated if delta is 0. */
 static void me_selective_wide_begin_channel(const me_selective_scan_s16_params *op,
                                             const me_selective_scan_s16_tile *tile, int32_t term,
                                             int32_t from, me_wide_step *own, int32_t steps, int32_t parity)
@@ -93,7 +95,7 @@ static void me_selective_wide_begin_channel(const me_selective_scan_s16_params *
     }
 }
 
-/* (high, low) >> drop, limited to 32 bits */
+/* -> (high, low) >> drop, saturated to int32 */
 static inline int32_t me_selective_wide_dropped(int32_t high, uint32_t low, int32_t drop)
 {
     if (drop >= 32)
@@ -104,7 +106,7 @@ static inline int32_t me_selective_wide_dropped(int32_t high, uint32_t low, int3
     return rest == word >> 31 ? word : rest >> 31 ^ INT32_MAX;
 }
 
-/* Results of some steps of a channel. */
+/* Computes the results of some steps of a channel. */
 static void me_selective_wide_read_channel(const me_selective_scan_s16_params *op,
                                            const me_selective_scan_s16_tile *tile,
                                            const me_selective_wide_channel *channel, int32_t from,
@@ -126,7 +128,8 @@ static void me_selective_wide_read_channel(const me_selective_scan_s16_params *o
     }
 }
 
-/* Some steps of this core's channels. streams: whether states go on from pass to pass; a constant of the kernel */
+/* Runs some steps of this core's channels. streams: whether states continue from pass to pass; a constant
+ * of the kernel */
 static void me_selective_wide_move_channels(const me_selective_scan_s16_params *op,
                                             const me_selective_scan_s16_tile *tile,
                                             const me_selective_wide_places *at, int32_t row,

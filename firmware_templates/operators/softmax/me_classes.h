@@ -24,9 +24,10 @@ typedef struct {
 typedef me_ctc_greedy_params me_ctc_greedy_s8_params, me_ctc_greedy_s16_params;
 typedef me_ctc_greedy_tile me_ctc_greedy_s8_tile, me_ctc_greedy_s16_tile;
 
-/* For each of the batch a count, so many symbols, and ME_NO_CLASS to the end: the best classes of
- * frames without repetitions and blanks, of equal scores the first. x is int8 by me_ctc_greedy_s8 and int16 by
- * me_ctc_greedy_s16; steps, classes at least 1; a barrier is inside. */
+/* Greedy CTC decoding. For each sequence of the batch: the number of symbols, the symbols, then
+ * ME_NO_CLASS to the end. Symbols are the best class of each frame (the first one of equal scores) without
+ * repetitions and blanks. x is int8 for me_ctc_greedy_s8 and int16 for me_ctc_greedy_s16; steps, classes
+ * at least 1; a barrier is inside. */
 void me_ctc_greedy_s8(const me_ctc_greedy_s8_params *op, const me_ctc_greedy_s8_tile *tile);
 void me_ctc_greedy_s16(const me_ctc_greedy_s16_params *op, const me_ctc_greedy_s16_tile *tile);
 

@@ -8,14 +8,14 @@
 
 #include "me_share.h"
 
-/* Where the best class of frame i of [steps][batch] waits: where its symbol would be if none before it were
- * left out. */
+/* Address at which the best class of frame i of [steps][batch] is stored until the sequence is collapsed:
+ * its symbol's position if no earlier frame were left out. */
 static inline int32_t *me_ctc_waiting(const me_ctc_greedy_params *op, int32_t *y, int32_t batch, int32_t i)
 {
     return y + i % batch * (op->steps + 1) + 1 + i / batch;
 }
 
-/* Leaves out repetitions and blanks of out[1 .. steps]. */
+/* Removes repetitions and blanks from out[1 .. steps] and sets out[0] to the number of symbols. */
 static inline void me_ctc_collapse(const me_ctc_greedy_params *op, int32_t *out)
 {
     int32_t before = ME_NO_CLASS, count = 0;
@@ -30,7 +30,7 @@ static inline void me_ctc_collapse(const me_ctc_greedy_params *op, int32_t *out)
         out[++count] = ME_NO_CLASS;
 }
 
-/* After a barrier, the symbols of the core's sequences. */
+/* After a barrier, collapses this core's sequences. */
 static inline void me_ctc_symbols(const me_ctc_greedy_params *op, int32_t *y, int32_t batch)
 {
     ME_SYNC();
@@ -38,7 +38,7 @@ static inline void me_ctc_symbols(const me_ctc_greedy_params *op, int32_t *y, in
         me_ctc_collapse(op, y + lane * (op->steps + 1));
 }
 
-/* The first of the largest; bytes: of a number of the row. */
+/* -> the index of the first maximum of a row; bytes: of a score, 1 or 2 */
 static inline int32_t me_ctc_best(const void *row, int32_t classes, int32_t bytes)
 {
     const int8_t *narrow = row;
@@ -49,7 +49,7 @@ static inline int32_t me_ctc_best(const void *row, int32_t classes, int32_t byte
     return best;
 }
 
-/* x_bytes: of a number of x, a constant of the kernel */
+/* Finds the best class of this core's frames. x_bytes: bytes per score, a constant of the kernel */
 static inline void me_ctc_greedy(const me_ctc_greedy_params *op, const me_ctc_greedy_tile *tile,
                                  int32_t x_bytes)
 {

@@ -5,8 +5,7 @@
 
 #include "xpulp.inc"
 
-/* a0 x, a1 n, a2 exp, a3 most: the address of a number's entry is that of the maximum's
- * less twice the number */
+/* a0 x, a1 n, a2 exp, a3 most. The table entry for x is at the maximum's entry minus 2 * x bytes. */
 me_function me_row_sum
     slli a3, a3, 1
     add a2, a2, a3
@@ -36,7 +35,7 @@ me_function me_row_sum
     ret
 me_end me_row_sum
 
-/* t1 entry -> share, to be stored; t4 half, t5 255 */
+/* t1 entry -> the probability as it is stored; t4 half, t5 255 */
 .macro share x
     mul \x, \x, a5
 .endm
@@ -48,8 +47,8 @@ me_end me_row_sum
     addi \x, \x, -128
 .endm
 
-/* a0 x, a1 y, a2 n, a3 exp, a4 most, a5 inverse, a6 shift. Words of many numbers are rounded in one shift,
- * if the largest leaves the sign free. */
+/* a0 x, a1 y, a2 n, a3 exp, a4 most, a5 inverse, a6 shift. For long rows, four values are rounded with one
+ * shift per word, if the largest one leaves the sign bit free. */
 me_function me_row_probabilities
     slli a4, a4, 1
     add a3, a3, a4

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* the sum of exp[most - x] */
+/* -> the sum of exp[most - x] */
 int32_t me_row_sum(const void *x, int32_t n, const uint16_t *exp, int32_t most);
 
 /* y = min((((exp[most - x] * inverse) >> 15) + (1 << (shift - 1))) >> shift, 255) - 128; shift 8 to 31 */

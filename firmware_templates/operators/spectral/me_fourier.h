@@ -7,7 +7,7 @@
 
 #include "me_math.h"
 
-/* the upper half of a product of 64 bits */
+/* the upper word of a 64-bit product */
 static inline int32_t me_high(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b) >> 32); }
 
 typedef struct {
@@ -21,27 +21,31 @@ ME_FOURIER me_complex me_minus(me_complex a, me_complex b)
 {
     return (me_complex){ a.re - b.re, a.im - b.im };
 }
-/* a + i b */
+/* a + i * b */
 ME_FOURIER me_complex me_plus_turned(me_complex a, me_complex b)
 {
     return (me_complex){ a.re - b.im, a.im + b.re };
 }
 
-/* Twice a number times a factor in Q31, halved. */
+/* a times a real factor in Q31, rounded down */
 ME_FOURIER me_complex me_times(me_complex a, int32_t factor)
 {
     return (me_complex){ me_high(2 * a.re, factor), me_high(2 * a.im, factor) };
 }
 
-/* What the transforms of one radix share: numbers apart, between roots of neighbours, roots of a whole turn and
- * of one of the radix. */
+/* Parameters that all transforms of one stage share.
+ * part           distance between the elements of a transform
+ * turn           stride of the twiddle factors from one k to the next
+ * roots          all roots of unity
+ * radix, around  the radix, and the stride of its roots of unity */
 typedef struct {
     int32_t part, turn;
     const int32_t *roots;
     int32_t radix, around;
 } me_fourier_stage;
 
-/* Number j of a transform, times its root, halved; numbers 0, and all of k 0, have none. */
+/* Element j of a transform, shifted right and multiplied by its twiddle factor. There is no twiddle factor
+ * for j = 0 or k = 0. */
 ME_FOURIER me_complex me_turned(const me_fourier_stage *s, const me_complex *z, int32_t halvings, int32_t k,
                                 int32_t j)
 {
@@ -99,7 +103,7 @@ ME_FOURIER void me_fourier_5(const me_fourier_stage *s, me_complex *z, int32_t k
     z[4 * s->part] = me_minus(even, (me_complex){ -odd.im, odd.re });
 }
 
-/* Any odd radix up to ME_FOURIER_MOST. */
+/* Butterfly of any odd radix up to ME_FOURIER_MOST. */
 enum { ME_FOURIER_MOST = 31 };
 static inline void me_fourier_odd(const me_fourier_stage *s, me_complex *z, int32_t k)
 {
@@ -130,8 +134,8 @@ static inline void me_fourier_odd(const me_fourier_stage *s, me_complex *z, int3
     }
 }
 
-/* Groups of a radix of transforms become one each, all of `half` numbers; k counts numbers of a part. A function
- * of its own has registers of its own. */
+/* One stage: each group of RADIX transforms becomes one transform, for all `half` values; k is the index
+ * in a part. noinline: each stage gets its own register allocation. */
 #define ME_FOURIER_RADIX(RADIX) \
     static __attribute__((noinline)) void me_fourier_all_##RADIX(const me_fourier_stage *stage, \
                                                                  me_complex *z, int32_t half) \
@@ -153,7 +157,7 @@ ME_FOURIER_RADIX(4)
 ME_FOURIER_RADIX(5)
 ME_FOURIER_RADIX(odd)
 
-/* A transform of `half` complex numbers, in reversed order of digits; a stage for each radix. */
+/* Transforms `half` complex values in place; their order is digit-reversed. One stage per radix. */
 static inline void me_fourier(me_complex *z, int32_t half, const int16_t *radixes, int32_t stages,
                               const int32_t *roots)
 {
@@ -171,8 +175,8 @@ static inline void me_fourier(me_complex *z, int32_t half, const int16_t *radixe
     }
 }
 
-/* The curve at the power of a complex number: 16 points an octave, the first at 1. Of the larger
- * part 15 bits count. */
+/* The curve at the power of a complex value, interpolated; the curve has 16 points per octave, the first
+ * at power 1. The larger component is reduced to 15 bits. */
 ME_FOURIER int32_t me_on_curve(const int16_t *curve, int32_t re, int32_t im)
 {
     const uint32_t a = (uint32_t)me_abs(re), b = (uint32_t)me_abs(im);
@@ -185,7 +189,8 @@ ME_FOURIER int32_t me_on_curve(const int16_t *curve, int32_t re, int32_t im)
     return low[0] + (((low[1] - low[0]) * (int32_t)me_extractu(mantissa, 8, 19) + 128) >> 8);
 }
 
-/* z of me_fourier -> at number k of the spectrum, and at half - k, the curve */
+/* Computes the curve at frequencies k and half - k of a real signal from elements k and half - k of
+ * me_fourier's result. */
 ME_FOURIER void me_spectrum_pair(me_complex a, me_complex b, const int32_t *root, const int16_t *curve,
                                  int32_t *first, int32_t *last)
 {

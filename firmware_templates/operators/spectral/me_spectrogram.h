@@ -10,13 +10,14 @@
 #include "me_math.h"
 #include "me_scale.h"
 
-/* lanes     signals side by side      length, hop   samples of a frame, and between frames
- * channels  of every lane the factor, offset and shift from the curve to results
+/* lanes     number of interleaved signals      length, hop   samples per frame, and between the starts
+ *           of frames
+ * channels  [lanes]: multiplier, offset and shift from the curve to results
  * y_wide    results are int16, otherwise int8     low, high   limits of results
- * window    of a frame, in Q31      roots   [length][2] in Q31: exp(-2 pi i k / length)
- * radixes   of the `stages` stages, whose product is length / 2; order   [length / 2]: reversed order of their digits
- * curve     points of the function of the power, 16 an octave
- * scratch   4 * length bytes a core, aligned to 4 */
+ * window    [length] in Q31      roots   [length][2] in Q31: exp(-2 pi i k / length)
+ * radixes   [stages], their product is length / 2; order   [length / 2]: digit-reversed order
+ * curve     function of the power, 16 points per octave
+ * scratch   4 * length bytes per core, aligned to 4 */
 typedef struct {
     int32_t lanes, length, hop, low, high, y_wide, stages;
     const int32_t *window, *roots;

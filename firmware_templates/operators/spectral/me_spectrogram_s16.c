@@ -4,7 +4,8 @@
 #include "me_fourier.h"
 #include "me_share.h"
 
-/* Pairs of samples, `lanes` apart, times the window as complex numbers, in reversed order of digits. */
+/* Multiplies a frame by the window. Pairs of samples, `lanes` apart, become complex values in
+ * digit-reversed order. */
 static void windowed(const me_spectrogram_s16_params *op, const int16_t *x, me_complex *z)
 {
     const int32_t lanes = op->lanes;
@@ -18,7 +19,7 @@ static void windowed(const me_spectrogram_s16_params *op, const int16_t *x, me_c
     }
 }
 
-/* What comes of values of the curve. */
+/* Requantises values of the curve: q = clip((value * mult + offset) >> shift, low, high). */
 typedef struct {
     int32_t mult, offset, shift, low, high;
 } results;
@@ -32,8 +33,8 @@ ME_FOURIER void put(const results *to, void *y, int32_t at, int32_t value, int32
         ((int8_t *)y)[at] = (int8_t)q;
 }
 
-/* z: the transform of pairs of samples; y: half + 1 results. In the middle both are the same frequency, of which the
- * first way to compute it counts. */
+/* Computes half + 1 results y from z, the transform of pairs of samples. In the middle, both results of a
+ * pair are the same frequency; the left one is kept. */
 ME_FOURIER void spectrum(const results *to, const me_complex *z, int32_t half, const int32_t *root,
                          const int16_t *curve, void *y, int32_t wide)
 {

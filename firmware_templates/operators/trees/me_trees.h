@@ -7,12 +7,15 @@
 
 #include "me_scale.h"
 
-#define ME_TREE_PARTS 8 /* of the trees, whose sums are apart */
+#define ME_TREE_PARTS 8 /* parts into which the trees are divided; each has its own sums */
 
-/* A node [2]: limit, an int16, in the low half and the feature, 0 to 32,767, in the high one; the node after x <=
- * limit in the low half and the other one in the high half, both int16 from the tree's first node on, or -1 - e for
- * entry e of the tree's leaves. A tree [2]: its first node and entry. An entry [2]: a number, and 2 * result, + 1 at
- * the last one of a leaf. y_wide: whether y is int16 instead of int8. Results 1 and more, trees 1 and more. */
+/* nodes    [2] each: limit (int16, low half) and feature (0 to 32,767, high half); the child for x <=
+ *          limit (low half) and the other child (high half). A child is an int16 index from the tree's
+ *          first node on, or -1 - e for entry e of the tree's leaves
+ * trees    [2] each: first node and first entry
+ * entries  [2] each: a value, and 2 * result, plus 1 for the last entry of a leaf
+ * y_wide   whether y is int16 instead of int8
+ * results and count are at least 1. */
 typedef struct {
     int32_t features, results, count, y_wide;
     const int32_t *nodes, *trees, *base;
@@ -29,8 +32,8 @@ typedef struct {
     int32_t rows;
 } me_trees_s16_tile;
 
-/* y = clip(((((base + a leaf of every tree) >> pre) * mult) + offset) >> shift), sums inside int32; pre 0 to 20, mult
- * 0 to 32,767, shift 0 to 30. Then the table, of results of int8 only. */
+/* y = clip(((((base + sum of the reached leaves of all trees) >> pre) * mult) + offset) >> shift), then,
+ * for int8 results, the table; sums fit int32; pre 0 to 20, mult 0 to 32,767, shift 0 to 30. */
 void me_trees_s16(const me_trees_s16_params *op, const me_trees_s16_tile *tile);
 
 #endif

@@ -5,7 +5,7 @@
 #include "me_share.h"
 #include "me_wide.h"
 
-/* Adds the leaf that x reaches. */
+/* Adds the entries of the leaf that x reaches in a tree. */
 static void walk(const me_trees_s16_params *op, const int32_t *tree, const int16_t *x, int32_t *sums)
 {
     const int32_t *nodes = op->nodes + 2 * tree[0];

@@ -6,7 +6,7 @@
 
 #include "me_math.h"
 
-/* The root by the highest 15 or 16 bits, rounded down. */
+/* Square root from the highest 15 or 16 bits of the root, rounded down. */
 static inline int32_t me_root_of(uint64_t x)
 {
     const uint32_t high = (uint32_t)(x >> 32);
@@ -17,9 +17,9 @@ static inline int32_t me_root_of(uint64_t x)
 /* total     sum of the `length` elements of a row
  * squares   sum of their squares modulo 2**32
  * high      sum of squares >> 15; 0 if the sum of squares is below 2**32
- * spread = length * (sum of x^2) - (sum of x)^2 if centred, otherwise the sum of (x - zero)^2, in 64 bits;
- * the root of spread << 2 places by its highest 31 or 32 bits if root, otherwise spread >> places: inside int32.
- * length 1 to 65,536; places 0 to 33. */
+ * spread = length * (sum of x^2) - (sum of x)^2 if centred, otherwise the sum of (x - zero)^2, in 64
+ * bits; Returns, if root, the square root of spread << (2 * places), from its highest 31 or 32 bits;
+ * otherwise spread >> places. Both fit int32. length 1 to 65,536; places 0 to 33. */
 static inline int32_t me_spread_of(int32_t total, int32_t squares, int32_t high, int32_t length, int32_t zero,
                                    int32_t centred, int32_t root, int32_t places)
 {

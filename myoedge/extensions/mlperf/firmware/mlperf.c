@@ -10,9 +10,9 @@
 enum { COMMAND_BYTES = 128, LINE_BYTES = 128, MOST_DIGITS = 20 };
 enum { PRINTED_BYTES = 16, BYTES_A_LINE = 8, WARMUPS = 10 };
 
-static char command[COMMAND_BYTES + 1], *rest; /* rest: after the words that were taken */
+static char command[COMMAND_BYTES + 1], *rest; /* rest: the text after the words that were taken */
 
-/* The bytes of a file: how many are to come, and how many there are. */
+/* A file transfer: number of expected bytes, and of received bytes. */
 static uint8_t file[ME_FILE_BYTES];
 static uint32_t expected, loaded;
 static bool has_run;
@@ -77,7 +77,7 @@ static bool is_same(const char *a, const char *b)
     return *a == *b;
 }
 
-/* The next word of the command; its end where there is none. */
+/* -> the next word of the command; an empty string if there is none */
 static const char *next_word(void)
 {
     while (is_blank(*rest))
@@ -90,7 +90,8 @@ static const char *next_word(void)
     return word;
 }
 
-/* The next word as a number up to 10**9; otherwise the value stays. -> false for another word */
+/* Reads the next word as a number up to 10**9; if there is none, the value is unchanged. -> false if the
+ * word is not a number */
 static bool next_number(uint32_t *value)
 {
     const char *word = next_word();
@@ -106,7 +107,7 @@ static bool next_number(uint32_t *value)
     return true;
 }
 
-/* -> value of a hexadecimal digit, or less than 0 */
+/* -> the value of a hexadecimal digit, or negative */
 static int32_t digit_of(char c)
 {
     if (c >= '0' && c <= '9')
@@ -199,7 +200,7 @@ static void say_results(void)
     say("]\r\n");
 }
 
-/* The clock is read after each inference, as it may wrap. */
+/* Reads the clock after each inference, because it may wrap around. */
 static bool has_inferred(uint32_t times)
 {
     for (has_run = true; times > 0 && has_run; times--) {
@@ -209,7 +210,7 @@ static bool has_inferred(uint32_t times)
     return has_run;
 }
 
-/* Both times are said at the end: a line takes longer than many an inference. */
+/* Reports both times at the end: sending a line may take longer than an inference. */
 static void measure(uint32_t times, uint32_t warmups)
 {
     say_line("m-warmup-start-", warmups, "\r\n");
@@ -292,7 +293,7 @@ static void answer(void)
 
 /* ---- the line */
 
-/* -> false if it has ended */
+/* -> false if the line has closed */
 static bool has_command(void)
 {
     uint32_t count = 0;

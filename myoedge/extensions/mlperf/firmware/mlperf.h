@@ -15,7 +15,7 @@ void me_mlperf_serve(void);
 /* Waits for the next character. -> negative if the line is closed */
 int32_t me_line_character(void);
 
-/* The text may be in any memory. */
+/* Sends text, which may be in any memory. */
 void me_line_write(const char *text, uint32_t bytes);
 
 /* Microseconds since any start, rounded down; called at least once per 11 s of measured time. */

@@ -16,7 +16,7 @@ uint64_t me_divided(uint64_t value, uint32_t by)
     return quotient;
 }
 
-/* Where value i of the file is in the input; axes of the file from the last one on. */
+/* -> the index in the input of value i of the file; axes are in the order from the last one to the first */
 static uint32_t place_of(uint32_t i)
 {
     uint32_t place = 0;
@@ -32,8 +32,8 @@ static uint32_t word_of(const uint8_t *file, uint32_t i)
     return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
-/* The number of limits that the float reaches: bits of floats are in their order as integers, once
- * those below zero are turned round. Limits rise. */
+/* -> the number of limits that are <= the float. Floats compare like integers once the bits of negative
+ * ones are inverted. Limits ascend. */
 static me_input_integer integer_of(const uint8_t *file, uint32_t i, const uint32_t *limits)
 {
     const uint32_t bits = word_of(file, i), sign = 0x80000000u;
@@ -49,7 +49,7 @@ static me_input_integer integer_of(const uint8_t *file, uint32_t i, const uint32
     return (me_input_integer)(ME_LOWEST + (int32_t)reached);
 }
 #else
-/* Of a byte as it is in the file. */
+/* -> the integer for a byte of the file */
 static me_input_integer integer_of(const uint8_t *file, uint32_t i, const me_input_integer *integers)
 {
     return integers[file[i]];
@@ -64,7 +64,7 @@ void me_take_values(const uint8_t *file)
     }
 }
 
-/* multiplier / 2**shift * (q - zero_point), halves rounded up. */
+/* multiplier / 2**shift * (q - zero_point), rounded to nearest, halves up. */
 static int64_t scaled(me_scale by, int32_t q)
 {
     const int64_t product = (int64_t)(q - by.zero_point) * by.multiplier;
@@ -73,7 +73,7 @@ static int64_t scaled(me_scale by, int32_t q)
 
 #if ME_RECONSTRUCTS
 #if ME_FILE_VALUE_BYTES == 4
-/* The float in units of 2**-ME_FRACTION, halves away from zero, within +-2**ME_RANGE. */
+/* The float in units of 2**-ME_FRACTION, halves rounded away from zero, saturated to +-2**ME_RANGE. */
 static int64_t real_of(const uint8_t *file, uint32_t i)
 {
     const uint32_t bits = word_of(file, i);
@@ -96,8 +96,8 @@ static int64_t real_of(const uint8_t *file, uint32_t i)
 }
 #endif
 
-/* The sum of squares has room in 64 bits: ME_FRACTION was chosen for it. The mean is rounded down to
- * a multiple of 2**(-2 ME_FRACTION) before it is rounded to thousandths. */
+/* The sum of squares fits in 64 bits: ME_FRACTION was chosen for that. The mean is rounded down to a
+ * multiple of 2**(-2 * ME_FRACTION) before it is rounded to thousandths. */
 int64_t me_result(uint32_t i, const uint8_t *file)
 {
     uint64_t sum = 0;

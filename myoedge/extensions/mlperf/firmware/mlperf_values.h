@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* value / by, rounded down. */
+/* value / by, rounded down */
 uint64_t me_divided(uint64_t value, uint32_t by);
 
 /* Converts a file of ME_FILE_BYTES to the network's input: each value to the integer to which the reference

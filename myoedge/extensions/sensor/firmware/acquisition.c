@@ -14,11 +14,11 @@
 #define LONGEST_GAP_US (1u << 27)
 
 static volatile me_acquisition_state state;
-static volatile uint32_t heard_us; /* when the last sample or start ended */
+static volatile uint32_t heard_us; /* time of the end of the last sample or start */
 static volatile uint32_t flags;
 static me_acquired counts;
 
-/* ---- for the source */
+/* ---- functions for the source */
 
 /* A period is ME_PERIOD_16TH_US / 16 us. */
 uint32_t me_periods_in(uint32_t us, int32_t *longer)
@@ -85,7 +85,7 @@ void me_acquisition_take(uint32_t number, uint32_t ready_us, const uint8_t *raw)
     me_samples_put(&facts, sample);
 }
 
-/* ---- for the main loop */
+/* ---- functions for the main loop */
 
 static void stop(void)
 {
@@ -105,7 +105,7 @@ static void resume(bool started)
     me_port_interrupts(true);
 }
 
-/* A front end that does not answer is tried again later; its samples are ignored until then. */
+/* Retries a front end that does not respond after a delay; its samples are ignored until then. */
 static void start(void)
 {
     stop();

@@ -23,7 +23,7 @@ void me_acquisition_start(void);
 /* For the main loop: checks a front end that is in doubt or silent, and restarts it if necessary. */
 void me_acquisition_look(void);
 
-/* Whether me_acquisition_look has work to do. */
+/* Whether me_acquisition_look has work. */
 bool me_acquisition_is_in_doubt(void);
 
 /* Flags of packet.h for the next decision; reading clears them. */

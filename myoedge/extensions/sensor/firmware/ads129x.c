@@ -9,13 +9,13 @@
 
 enum { RESET = 0x06, START = 0x08, RDATAC = 0x10, SDATAC = 0x11, READ = 0x20, WRITE = 0x40 };
 enum { ID = 0x00, CONFIG1 = 0x01, CONFIG4 = 0x17 };
-enum { IDENTITY_BITS = 0x1F, CONFIG3_AT = 2, READ_ONLY = 0x01 }; /* of CONFIG3: a status */
+enum { IDENTITY_BITS = 0x1F, CONFIG3_AT = 2, READ_ONLY = 0x01 }; /* a read-only status bit of CONFIG3 */
 enum { SETTINGS = 17 };                                          /* registers CONFIG1 to LOFF_FLIP */
 enum { STATUS_BYTES = 3, COUNT_BYTES = 3, CHIP_CHANNELS = 8, CHIP_BYTES = 27, STATUS_START = 0xC };
 
-#define POWER_UP_US 150000u  /* supplies to the first command: 2**18 cycles of 2.048 MHz, and more */
-#define REFERENCE_US 150000u /* the internal reference settles */
-#define RESET_US 20u         /* 18 cycles of 2.048 MHz after a reset, 2 cycles for its pulse */
+#define POWER_UP_US 150000u /* time from power-up to the first command: at least 2**18 cycles of 2.048 MHz */
+#define REFERENCE_US 150000u /* settling time of the internal reference */
+#define RESET_US 20u /* after a reset: 18 cycles of 2.048 MHz; pulse width: 2 cycles */
 
 static const uint8_t settings[SETTINGS] = ME_ADS_SETTINGS;
 static const uint8_t comparators_on = 0x02; /* CONFIG4: lead-off comparators */
@@ -104,14 +104,14 @@ bool me_front_end_is_intact(void)
     return intact;
 }
 
-/* 24 bits, most significant byte first. */
+/* Reads 24 bits, most significant byte first. */
 static int32_t count_of(const uint8_t *raw)
 {
     const uint32_t bits = (uint32_t)raw[0] << 16 | (uint32_t)raw[1] << 8 | raw[2];
     return (int32_t)(bits ^ 0x800000u) - 0x800000;
 }
 
-/* Status word: 1100, 8 bits of positive electrodes, 8 of negative ones, 4 of GPIO. */
+/* Status word: 1100, 8 bits for the positive electrodes, 8 for the negative ones, 4 for GPIO. */
 static uint32_t open_of(const uint8_t *raw)
 {
     const uint32_t status = (uint32_t)raw[0] << 16 | (uint32_t)raw[1] << 8 | raw[2];

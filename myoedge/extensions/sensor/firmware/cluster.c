@@ -12,13 +12,13 @@
 #define WORK_EVENT 1u /* software event 0 of the event unit */
 #define TRIGGER_WORK_EVENT 0x10200E00u
 #define ITC_MASK_CLEAR (me_here.itc + 0x08u)
-#define RUNTIMES_LINES (ME_WAKE | ME_L3_END) /* polled by the runtime: no handler takes them */
+#define RUNTIMES_LINES (ME_WAKE | ME_L3_END) /* polled by the runtime; no handler consumes them */
 
 bool me_stacks_intact(void) { return me_canaries_live(); }
 
 void me_cluster_start(void) { me_cores_start(); }
 
-/* Interrupts are off except for one place, so that none is missed between a look at `done` and wfi. */
+/* Interrupts are enabled in only one place, so that none is missed between reading `done` and wfi. */
 void me_cluster_run(me_work work, void *argument)
 {
     me_port_interrupts(false);
@@ -37,7 +37,7 @@ void me_cluster_run(me_work work, void *argument)
     me_port_interrupts(true);
 }
 
-/* The event may have come before: then the wait ends at once. */
+/* If the event came before, the wait ends at once. */
 static void wait_for_work(void)
 {
     ME_REG(ME_EVENT_MASK_CLEAR) = ME_EVENT_BARRIER;

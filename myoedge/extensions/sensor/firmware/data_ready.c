@@ -6,23 +6,25 @@
 #include "sensor_port.h"
 #include "source.h"
 
-#define MOST_LATE ((int32_t)(ME_PERIOD_16TH_US / 8u)) /* 1/16 us; a regular data-ready */
-/* Only late interrupts and the clocks' difference make one early. */
+#define MOST_LATE ((int32_t)(ME_PERIOD_16TH_US / 8u)) /* tolerance in 1/16 us for a regular data-ready */
+/* An early edge can only be caused by late interrupts before it and by the difference of the clocks. */
 #define MOST_EARLY ((int32_t)(ME_PERIOD_16TH_US / 1024u > 8u * 16u ? ME_PERIOD_16TH_US / 1024u : 8u * 16u))
-#define FORGOTTEN 32 /* part of a delay, per data-ready, as clocks differ; so much at most: */
+#define FORGOTTEN 32 /* share of a delay that is forgiven per data-ready, because clocks differ; maximum: */
 #define MOST_FORGOTTEN (MOST_EARLY / 2)
-#define MOST_IRREGULAR 4u   /* edges in a row before the times of data-ready have moved */
+#define MOST_IRREGULAR \
+    4u   /* irregular edges in a row after which the times of data-ready are taken to have moved */
 
-static volatile bool transferring, is_torn;  /* is_torn: data-ready came meanwhile */
-static volatile bool is_first, was_first;    /* of the samples after a start; the last one was */
-static volatile uint32_t number = ME_NO_SAMPLE; /* of the last regular data-ready */
-static volatile uint32_t ready_us;           /* when it was */
-static volatile int32_t late;                /* how late it was, in 1/16 us */
+static volatile bool transferring, is_torn;  /* is_torn: a data-ready came during the transfer */
+static volatile bool is_first,
+    was_first;    /* the next sample is the first after a start; the last sample was */
+static volatile uint32_t number = ME_NO_SAMPLE; /* number of the last regular data-ready */
+static volatile uint32_t ready_us;           /* time of the last regular data-ready */
+static volatile int32_t late;                /* delay of the last regular data-ready in 1/16 us */
 static volatile uint32_t irregular;          /* edges since then */
 static uint8_t raw[ME_SAMPLE_BYTES] ME_SENSOR_DMA;
 
-/* Whether a data-ready is within the limits, so much later than a whole number of periods after the
- * last regular one. An edge that is early may be none: the front end would send its last sample
+/* Whether a data-ready is within the tolerance around a whole number of periods after the last regular
+ * one. An edge that is too early may be a glitch, for which the front end would send its last sample
  * again. */
 static bool is_in_time(int32_t longer)
 {
@@ -34,8 +36,8 @@ static bool is_in_time(int32_t longer)
     return true;
 }
 
-/* A gap of 0 periods: the same sample again, if the last edge was one of data-ready, which is unknown
- * of the first after a start. A second edge during a transfer may be the true one. */
+/* A gap of 0 periods: the same sample again, if the last edge was a data-ready; that is unknown for the
+ * first edge after a start. A second edge during a transfer may be the real one. */
 static void see_another_edge(void)
 {
     me_acquisition_overrun();
@@ -44,16 +46,16 @@ static void see_another_edge(void)
         me_acquisition_lose(1);
 }
 
-/* An edge between two times of data-ready counts for nothing, as periods are those since the last
- * regular edge. If the times themselves have moved, several edges in a row are irregular: the next
- * one begins again, as after a start. */
+/* Ignores an edge between two expected times of data-ready, because periods are counted from the last
+ * regular edge. If the times themselves have moved, several edges in a row are irregular: the next one
+ * restarts the count, as after a start. */
 static void see_irregular_edge(void)
 {
     me_acquisition_doubt();
     is_first = ++irregular >= MOST_IRREGULAR;
 }
 
-/* `periods` after the last regular data-ready. */
+/* Records a data-ready, `periods` periods after the last regular one. */
 static void read_sample(uint32_t now, uint32_t periods)
 {
     number += periods;
@@ -71,8 +73,8 @@ static void read_sample(uint32_t now, uint32_t periods)
     me_port_spi_start(raw, ME_SAMPLE_BYTES);
 }
 
-/* A gap of more than 1 period, or of no whole number: samples are lost, or this edge is none of
- * data-ready; that is expected only before the first sample after a start. */
+/* A gap of more than 1 period, or of a non-integer number of periods: samples are lost, or this edge is a
+ * glitch. Expected only before the first sample after a start. */
 void me_sensor_ready(void)
 {
     const uint32_t now = me_port_us();

@@ -7,7 +7,7 @@
 #include "packet.h"
 #include "sensor_network.h"
 
-/* A window, or a frame of a stream. */
+/* The network's input: a window, or a frame of a stream. */
 extern me_sample me_sensor_input[];
 
 /* The decisions of a pass, ME_RESULTS values each. */
@@ -19,7 +19,7 @@ void me_sensor_reset(void);
 /* Runs the network on the window, or adds the frame. -> number of decisions, or negative */
 int me_sensor_infer(void);
 
-/* Fields of a packet for a decision. */
+/* Converts a decision to the fields of a packet. */
 void me_sensor_values(me_packet *packet, const me_result *values);
 
 #endif

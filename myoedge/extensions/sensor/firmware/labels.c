@@ -18,7 +18,7 @@ typedef struct {
 } request;
 
 static volatile request requests[WAITING];
-static volatile uint32_t came, served; /* requests, modulo 2**32; those between wait */
+static volatile uint32_t came, served; /* received and executed requests, modulo 2**32 */
 static uint32_t label = ME_NO_LABEL, labelled_from;
 
 void me_labels_command(const uint8_t *message, uint32_t bytes)
@@ -65,7 +65,7 @@ static void answer(uint32_t command, int32_t result)
     me_transmit(&packet);
 }
 
-/* The end of a session takes up to seconds. */
+/* Ending a session may take several seconds. */
 void me_labels_serve(void)
 {
     me_adapt_progress = me_port_watchdog_feed;

@@ -18,10 +18,10 @@ enum { ME_COMMAND_BEGIN = 1, ME_COMMAND_LABEL = 2, ME_COMMAND_END = 3, ME_COMMAN
 #define ME_NO_LABEL 0xFFFFu
 #define ME_PSEUDO_LABEL 0xFFFEu /* pseudo-labels: the network's confident decisions */
 
-/* A command message. Called in an interrupt. */
+/* Queues a command message. Called in an interrupt. */
 void me_labels_command(const uint8_t *message, uint32_t bytes);
 
-/* Executes the received commands; called by the main loop. */
+/* Executes the queued commands; called by the main loop. */
 void me_labels_serve(void);
 
 /* The window of the last inference begins with this sample. */

@@ -31,16 +31,17 @@ enum {
 };
 
 #define ME_PACKET_HEAD_BYTES 14u
-#define ME_PACKET_REST_BYTES 40u /* length of a status, which is longer than a start or a class */
+#define ME_PACKET_REST_BYTES 40u /* length of a status payload, the longest one */
 #define ME_PACKET_BYTES (ME_PACKET_HEAD_BYTES + ME_PACKET_REST_BYTES + ME_PACKET_VALUE_BYTES)
-#define ME_LINE_BYTES (ME_PACKET_BYTES + ME_PACKET_BYTES / 254u + 2u) /* bytes of a packet on the line */
+#define ME_LINE_BYTES \
+    (ME_PACKET_BYTES + ME_PACKET_BYTES / 254u + 2u) /* maximum bytes of a packet on the line */
 
 typedef struct {
     uint8_t bytes[ME_PACKET_BYTES];
     uint32_t count, flags;
 } me_packet;
 
-/* A packet begins with this header. */
+/* Header of every packet. */
 void me_packet_begin(me_packet *packet, me_packet_kind kind, uint32_t frame, uint32_t time_us);
 
 void me_packet_u8(me_packet *packet, uint8_t value);

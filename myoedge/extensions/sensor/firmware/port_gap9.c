@@ -20,17 +20,17 @@
 #define ITC_EVENT (ITC + 0x24u)
 enum { LINE_TIMER = 10, LINE_GPIO = 15, LINE_EVENT = 26 };
 
-/* timers: 0 wakes, 1 counts */
+/* timers: 0 wakes the chip, 1 counts */
 #define WAKE_TIMER 0x1A10B000u
 #define CLOCK_TIMER 0x1A10B800u
 enum { CONFIG = 0, COUNT = 8, COMPARE = 0x10 };
 enum { RUN = 1, RESTART = 2, INTERRUPT = 4, ONCE = 32 };
 
-/* watchdog, and 8 bits that survive its restart */
+/* watchdog, and an 8-bit register that survives its restart */
 #define WATCHDOG_FEED 0x1A1040C8u
 #define WATCHDOG_SET 0x1A1040CCu
 #define WATCHDOG_ON 0x80000000u
-#define WATCHDOG_PERIODS 32768u /* a second */
+#define WATCHDOG_PERIODS 32768u /* timeout of the watchdog: one second */
 #define SURVIVES_READ 0x1A1040F8u
 #define SURVIVES_WRITE 0x1A104104u
 
@@ -42,13 +42,13 @@ enum { CLUSTER_ON = 0, CLUSTER_OFF = 6 };
 
 extern void me_vectors(void);
 
-static me_platform here; /* me_here is in L1, which is lost with the cluster's power */
+static me_platform here; /* me_here is in L1, whose content is lost when the cluster is switched off */
 static enum { ON, RISING, OFF } cluster;
 static uint32_t restarts;
 
 /* ---- interrupts */
 
-/* For C outside of handlers; within one they are off, and nobody calls this. */
+/* For C code outside interrupt handlers; handlers do not call it, because interrupts are off in them. */
 void me_port_interrupts(bool on)
 {
     if (on)
@@ -76,7 +76,7 @@ __attribute__((interrupt)) void me_port_interrupt(void)
 
 /* ---- time and sleep */
 
-/* 2**32 times the microseconds of a cycle: less than 1e-7 too small. */
+/* 2**32 times the microseconds per cycle; at most 1e-7 too small. */
 #define US_PER_CYCLE ((uint32_t)(4294967296000000ull / ME_CHIP_HZ))
 
 uint32_t me_port_us(void)
@@ -99,7 +99,7 @@ static void wait_for_power(void)
         ;
 }
 
-/* Returns while the power rises or falls. */
+/* Returns while the cluster's power is still rising or falling. */
 static void set_cluster_power(uint32_t mode)
 {
     wait_for_power();
@@ -108,8 +108,8 @@ static void set_cluster_power(uint32_t mode)
     cluster = mode == CLUSTER_ON ? RISING : OFF;
 }
 
-/* The cluster is off where that is worth it, and its power rises before the last sample of a pass.
- * -> how long to sleep at most */
+/* Switches the cluster off if that saves energy, and on again before the last sample of a pass. -> the
+ * maximum time to sleep */
 static uint32_t choose_power(uint32_t us, uint32_t until_pass_us)
 {
     if (cluster != OFF && until_pass_us >= ME_WORTH_OFF_US)

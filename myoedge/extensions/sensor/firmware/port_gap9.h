@@ -10,7 +10,7 @@
 
 #include "registers.h"
 
-/* The uDMA: clocks and resets by device, and its linear channels. Their numbers are their events. */
+/* uDMA: clock and reset bits per device, and linear channels, whose numbers are also their event numbers. */
 #define ME_UDMA_CLOCKS_ON 0x1A102004u
 #define ME_UDMA_RESETS_OFF 0x1A102010u
 #define ME_CHANNEL(n) (0x1A103000u + 0x20u * (uint32_t)(n))
@@ -30,7 +30,7 @@ enum {
 };
 enum { ME_CHANNEL_IN_TURN = 1, ME_CHANNEL_GO = 2, ME_CHANNEL_STOP = 16 };
 
-/* Starts a transfer of a channel. */
+/* Starts a transfer on a channel. */
 static inline void me_channel_start(uint32_t channel, const void *bytes, uint32_t count)
 {
     __asm__ volatile("" ::: "memory"); /* the bytes are in memory */
@@ -45,14 +45,14 @@ static inline void me_device_open(uint32_t device)
     ME_REG(ME_UDMA_CLOCKS_ON) = 1u << device;
 }
 
-/* Lets an event of the SoC through to the fabric controller. */
+/* Enables an event of the SoC for the fabric controller. */
 static inline void me_event_hear(uint32_t event) { ME_REG(0x1A106098u) = event; }
 
 /* Front end: pins and SPI (port_gap9_front_end.c). Line: UART (port_gap9_line.c). */
 void me_port_open_front_end(void);
 void me_port_open_line(void);
 
-/* In interrupts: an event of the SoC, an edge of a pin. */
+/* Called in interrupts: an event of the SoC, an edge of a pin. */
 void me_port_front_end_event(uint32_t event);
 void me_port_line_event(uint32_t event);
 void me_port_edge(void);

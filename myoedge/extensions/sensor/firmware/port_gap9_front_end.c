@@ -9,7 +9,7 @@
 #include "sensor_port.h"
 
 /* pins */
-#define PAD_FUNCTIONS 0x1A104010u /* 2 bits each */
+#define PAD_FUNCTIONS 0x1A104010u /* edge type, 2 bits per pin */
 #define GPIO_BANK(pin) (0x1A101000u + 0x48u * ((uint32_t)(pin) / 32u))
 #define GPIO_BIT(pin) (1u << (uint32_t)(pin) % 32u)
 enum {
@@ -35,7 +35,7 @@ void me_port_pin(me_pin pin, bool high)
         ME_REG(GPIO_BANK(number) + (high ? SET_HIGH : SET_LOW)) = GPIO_BIT(number);
 }
 
-/* Function 1 of a pad. */
+/* Selects function 1 of a pad. */
 static void make_gpio(uint32_t pin)
 {
     const uint32_t pads = PAD_FUNCTIONS + 4u * (pin / 16u), at = 2u * (pin % 16u);
@@ -54,7 +54,7 @@ static void open_output(me_pin pin, bool high)
 }
 
 #ifdef ME_SPI
-/* Data-ready goes low; type 0 of the edge is falling. */
+/* Data-ready is active low: edge type 0 is falling. */
 static void open_data_ready(void)
 {
     const uint32_t bank = GPIO_BANK(ME_PIN_DATA_READY), bit = GPIO_BIT(ME_PIN_DATA_READY);
@@ -78,8 +78,8 @@ enum { SPI_END_EVENT = 80 + (int)ME_SPI };
 #define SPI_SEND (6u << 28)
 #define SPI_RECEIVE (7u << 28)
 #define SPI_BOTH (12u << 28)
-#define SPI_END (9u << 28 | 1u) /* with an event */
-#define DIVIDER(hz) ((ME_CHIP_HZ / (hz) + 3u) & ~1u) /* even, and not too fast */
+#define SPI_END (9u << 28 | 1u) /* raises an event at the end */
+#define DIVIDER(hz) ((ME_CHIP_HZ / (hz) + 3u) & ~1u) /* divider: even, and not above the maximum clock */
 #define COMMAND_HZ 2000000u
 #define EXCHANGE_BYTES 32u
 
@@ -109,7 +109,7 @@ void me_port_spi_stop(void)
         ME_REG(ME_CHANNEL(channel) + ME_CHANNEL_CONTROL) = ME_CHANNEL_STOP;
 }
 
-/* The interrupt at the end is waited for asleep; if none comes, the watchdog restarts all. */
+/* Sleeps until the interrupt at the end; if it does not come, the watchdog restarts the chip. */
 static void wait_for_exchange(void)
 {
     me_port_interrupts(false);

@@ -29,7 +29,7 @@ void me_port_uart_start(const uint8_t *bytes, uint32_t count)
 #define BYTE_EVENT (84u + 3u * ME_SENSOR_UART)
 enum { EVENT_OF_BYTES = 1 };
 
-/* Two halves that the uDMA fills in turn. */
+/* A ring of two halves, which the uDMA fills alternately. */
 static uint8_t ring[256];
 static uint32_t next;
 
@@ -45,7 +45,7 @@ static void open_receiver(void)
     me_event_hear(BYTE_EVENT);
 }
 
-/* At the end of the ring, or of its first half, the uDMA may not have gone on yet. */
+/* At the end of the ring or of its first half, the uDMA may not have started the next half yet. */
 uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most)
 {
     const uint32_t at =

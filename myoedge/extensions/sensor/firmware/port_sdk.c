@@ -17,15 +17,15 @@
 
 #define COMMAND_HZ 2000000
 #define EXCHANGE_BYTES 32u
-#define ALARM_US 10000u     /* sleep ends after that at the latest */
-#define SHORTEST_US 1000u   /* sleep for less is a loop */
-#define WATCHDOG_TICKS 32768u /* a second */
+#define ALARM_US 10000u     /* maximum duration of a sleep */
+#define SHORTEST_US 1000u   /* shorter sleeps are busy waits */
+#define WATCHDOG_TICKS 32768u /* timeout of the watchdog: one second */
 #define BITS(bytes) (8u * (bytes))
 
 static struct pi_device line, pins[3];
 static pi_task_t sent, alarm, awake;
 static volatile bool is_asleep;
-static int before; /* interrupts were switched off */
+static int before; /* whether interrupts were switched off */
 
 void me_port_interrupts(bool on)
 {
@@ -42,7 +42,7 @@ static void wake(void)
     is_asleep = false;
 }
 
-/* ---- what interrupts call */
+/* ---- functions that interrupts call */
 
 static void on_sent(void *unused)
 {
@@ -62,7 +62,8 @@ static void on_alarm(void *unused)
 
 uint32_t me_port_us(void) { return (uint32_t)pi_time_get_us(); }
 
-/* An event between the look of the caller and the wait has pushed the task: the wait ends at once. */
+/* An event between the caller's check and the wait has already pushed the task: the wait then ends at
+ * once. */
 void me_port_sleep(uint32_t us, uint32_t until_pass_us)
 {
     (void)until_pass_us;
@@ -178,7 +179,7 @@ void me_port_spi_start(uint8_t *rx, uint32_t bytes)
     pi_spi_receive_async(&samples, rx, BITS(bytes), PI_SPI_CS_AUTO, &sampled);
 }
 
-/* The driver cannot stop a transfer; if it never ends, the watchdog restarts all. */
+/* The driver cannot stop a transfer; if it hangs, the watchdog restarts the chip. */
 void me_port_spi_stop(void) {}
 
 static bool open_source(void)

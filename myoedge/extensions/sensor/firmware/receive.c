@@ -15,7 +15,7 @@
 enum { CRC_BYTES = 2, FULL_RUN = 255, AT_ONCE = 16 };
 
 static uint8_t message[ME_MESSAGE_BYTES];
-static uint32_t count, left; /* bytes of the message; bytes until the next code */
+static uint32_t count, left; /* bytes of the message so far; bytes until the next code */
 static bool is_started, is_full, is_too_long;
 
 static void put(uint8_t byte)
@@ -45,7 +45,7 @@ static void pass_on(uint32_t bytes)
     me_received(message, bytes);
 }
 
-/* A frame without bytes is none: a sender may begin with 0. */
+/* Ignores empty frames: a sender may begin with a 0. */
 static void end_frame(void)
 {
     if (is_started && is_right())
@@ -56,7 +56,7 @@ static void end_frame(void)
     is_started = is_full = is_too_long = false;
 }
 
-/* A code n stands before n - 1 bytes; between two runs is a 0, but not after one of 254 bytes. */
+/* A code n precedes n - 1 bytes; a 0 follows the run, except after a run of 254 bytes. */
 static void take(uint8_t byte)
 {
     if (byte == 0) {

@@ -7,12 +7,15 @@
 
 #include <stdint.h>
 
-enum { ME_SAMPLE_MESSAGE = 16, ME_COMMAND_MESSAGE = 17 }; /* kinds; those that go out are in packet.h */
+enum {
+    ME_SAMPLE_MESSAGE = 16,
+    ME_COMMAND_MESSAGE = 17
+}; /* received kinds; sent kinds are in packet.h */
 
-/* A message without its CRC, which was right. Called in an interrupt. */
+/* A received message without its CRC, which was correct. Called in an interrupt. */
 void me_received(const uint8_t *message, uint32_t bytes);
 
-/* A frame that was none: CRC, COBS or length are wrong. Called in an interrupt. */
+/* A frame with a wrong CRC, COBS encoding or length was received. Called in an interrupt. */
 void me_received_broken(void);
 
 #endif

@@ -52,7 +52,8 @@ uint32_t me_samples_end(void) { return end; }
 
 uint32_t me_samples_gap_end(void) { return gap_end; }
 
-/* A sample's channels in rows of ME_INNER, each row among those of its group's other samples. */
+/* Stores a sample's channels in rows of ME_INNER; the rows of a channel group are contiguous over the
+ * samples. */
 static void place(const me_sample *from, me_sample *to, uint32_t at)
 {
     for (uint32_t outer = 0; outer < ME_OUTER; outer++)

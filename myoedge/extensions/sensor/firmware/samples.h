@@ -25,7 +25,7 @@ void me_samples_put(const me_sample_facts *facts, const int32_t *counts);
 /* Marks a stored sample as lost. -> whether it was stored */
 bool me_samples_withdraw(uint32_t number);
 
-/* Number after the newest sample; number of the first sample after the last lost one. */
+/* Number after that of the newest sample; number of the first sample after the last lost one. */
 uint32_t me_samples_end(void);
 uint32_t me_samples_gap_end(void);
 

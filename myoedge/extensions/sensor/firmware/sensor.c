@@ -13,14 +13,14 @@
 #include "labels.h"
 #endif
 
-#define STATUS_APART_US 50000u /* between two status packets */
+#define STATUS_APART_US 50000u /* time between two status packets */
 #define LONGEST_SLEEP_US 100000u
 
 static uint32_t next;    /* number of the first sample of the next window or frame */
 static uint32_t pushed;  /* frames since the stream was reset */
-static uint32_t flags;   /* for the next decision */
-static uint32_t skipped; /* passes */
-static me_sample_facts ends[ME_FRAMES]; /* last sample, and flags, of each frame of a pass */
+static uint32_t flags;   /* flags of the next decision */
+static uint32_t skipped; /* number of passes */
+static me_sample_facts ends[ME_FRAMES]; /* number of the last sample, and flags, of each frame of a pass */
 
 void me_sensor_wait(uint32_t us)
 {
@@ -78,8 +78,8 @@ static void send_status(const me_acquired *found)
     me_transmit(&packet);
 }
 
-/* Once a second of signal, and soon after a fault. Samples that are at their limit come with every
- * decision's flags: the count is no reason of its own. */
+/* Sends a status once per second of signal, and soon after a fault. A saturated sample is not a reason,
+ * because each decision's flags report it. */
 static void report_status(void)
 {
     static uint32_t last, last_us, last_faults;
@@ -118,8 +118,8 @@ static void start_stream(void)
     pushed = 0;
 }
 
-/* The ring is full: the oldest unread passes are skipped; where samples are lost among them, all up
- * to the last of those. */
+/* The ring is full: skips the oldest unread passes, and if samples among them are lost, everything up to
+ * the last lost one. */
 static void skip_overwritten(void)
 {
     while (me_samples_end() - next > ME_RING_SAMPLES) {
@@ -146,8 +146,8 @@ static void skip_pass(void)
     start_stream();
 }
 
-/* The last of `ready` frames belongs to the last frame that was pushed, each earlier one to a frame
- * before it. */
+/* The last of `ready` output frames belongs to the frame that was pushed last, each earlier one to an
+ * earlier frame. */
 static void send_decisions(int ready)
 {
     for (uint32_t left = (uint32_t)ready; left-- > 0;) {

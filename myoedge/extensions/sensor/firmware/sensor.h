@@ -16,19 +16,21 @@
 /* Starts port and front end, then works until power-off. Returns if the port cannot start. */
 void me_sensor_run(void);
 
-/* The two parts of me_sensor_run: -> whether the port has started; one iteration of the main loop. */
+/* The two parts of me_sensor_run: the start, -> whether the port has started; one iteration of the main
+ * loop. */
 bool me_sensor_open(void);
 void me_sensor_turn(void);
 
-/* Waits while interrupts are served. */
+/* Waits while interrupts are handled. */
 void me_sensor_wait(uint32_t us);
 
-/* Holds the front end's reset pin low for this time, then waits for the same time. -> whether it is wired */
+/* Holds the front end's reset pin low for this time, then waits for the same time. -> whether the pin is
+ * wired */
 bool me_sensor_reset_front_end(uint32_t us);
 
 /* ---- called in the port's interrupts, never nested */
 
-/* A sample is ready: edge of the data-ready pin. */
+/* A sample is ready: an edge of the data-ready pin. */
 void me_sensor_ready(void);
 
 /* The transfer started by me_port_spi_start has ended. */
@@ -37,7 +39,7 @@ void me_sensor_sample(void);
 /* The bytes of me_port_uart_start have been sent. */
 void me_sensor_sent(void);
 
-/* Bytes have been received. */
+/* Bytes were received. */
 void me_sensor_received(void);
 
 #endif

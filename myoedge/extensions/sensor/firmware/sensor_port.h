@@ -23,18 +23,18 @@ void me_port_interrupts(bool on);
  * time until the last sample of the network's next pass. */
 void me_port_sleep(uint32_t us, uint32_t until_pass_us);
 
-/* ---- watchdog: restarts the chip one second after the last call */
+/* ---- watchdog: restarts the chip one second after its last reset by me_port_watchdog */
 
 void me_port_watchdog_feed(void);
 
 /* Restarts by the watchdog since power-on. */
 uint32_t me_port_watchdog_restarts(void);
 
-/* ---- front end; the functions of the SPI only with ME_SPI */
+/* ---- front end; the SPI functions exist only with ME_SPI */
 
 typedef enum { ME_PIN_START, ME_PIN_RESET } me_pin;
 
-/* Whether the pin is wired; its level. */
+/* -> whether the pin is wired; the pin's level */
 bool me_port_has_pin(me_pin pin);
 void me_port_pin(me_pin pin, bool high);
 

@@ -12,26 +12,27 @@
 
 /* ---- of the source; called with interrupts off */
 
-/* Samples are wanted from now on. anew: the front end was restarted, so that its times have changed. */
+/* Starts to deliver samples. anew: the front end was restarted, so that the times of its samples have
+ * changed. */
 void me_source_begin(bool anew);
 
-/* No samples are wanted any more. -> whether one was in transfer, and is lost */
+/* Stops to deliver samples. -> whether one was in transfer, and is lost */
 bool me_source_stop(void);
 
-/* Time of the last sample. */
+/* -> the time of the last sample */
 uint32_t me_source_ready_us(void);
 
 /* ---- of acquisition.c; called by the source in interrupts */
 
-/* STOPPED: no samples are wanted. DOUBTED: something was irregular; samples are dropped until the main loop has
- * checked. */
+/* STOPPED: no samples are delivered. DOUBTED: something was irregular; samples are dropped until the main
+ * loop has checked the front end. */
 typedef enum { ME_STOPPED, ME_RUNNING, ME_DOUBTED } me_acquisition_state;
 me_acquisition_state me_acquisition_now(void);
 
 /* Something was irregular: the front end is checked before further samples are used. */
 void me_acquisition_doubt(void);
 
-/* Counts lost samples, data-ready edges without a sample, invalid transfers. */
+/* Counts lost samples; data-ready edges without a sample; invalid transfers. */
 void me_acquisition_lose(uint32_t samples);
 void me_acquisition_overrun(void);
 void me_acquisition_error(void);
@@ -39,7 +40,7 @@ void me_acquisition_error(void);
 /* The front end has restarted by itself. */
 void me_acquisition_restarted(void);
 
-/* Stores a sample: its number, its time, its ME_SAMPLE_BYTES. */
+/* Stores a sample, given its number, its time and its ME_SAMPLE_BYTES bytes. */
 void me_acquisition_take(uint32_t number, uint32_t ready_us, const uint8_t *raw);
 
 /* Periods in a time, rounded to the nearest number, and the remainder in 1/16 us. */

@@ -26,7 +26,7 @@ static void send_next(void)
 
 void me_sensor_sent(void) { send_next(); }
 
-/* What is before the packet moves up by one place. If all have flags, the second one gets those of
+/* Moves the packets before this one up by one place. If all have flags, the second one inherits those of
  * the first. */
 static void drop_oldest(void)
 {

@@ -9,13 +9,15 @@
 #include "sensor_port.h"
 #include "source.h"
 
-#define MOST_OFF 8u /* samples, between a message's number and its time; and a 16th of the gap */
+#define MOST_OFF \
+    8u /* maximum samples between a message's number and its time, in addition to 1/16 of the gap */
 
 static volatile uint32_t number = ME_NO_SAMPLE, ready_us;
-static uint32_t told; /* the last message's number */
+static uint32_t told; /* number of the last message */
 
-/* Samples from the last one to this one; 0: the same again. If the numbers do not go with the time,
- * the device has begun again: a gap, as no window has samples of before and after. */
+/* -> the number of samples from the last message to this one; 0: a repeated message. If the numbers do not
+ * match the time, the device has restarted: that is a gap, because no window may contain samples from
+ * before and after it. */
 static uint32_t steps_to(uint32_t tells, uint32_t now)
 {
     int32_t longer;
@@ -52,7 +54,7 @@ void me_received(const uint8_t *message, uint32_t bytes)
     me_acquisition_take(number, now, message);
 }
 
-/* Its sample is missing in the numbers of the next one. */
+/* The missing sample shows as a gap in the numbers of the next message. */
 void me_received_broken(void) { me_acquisition_error(); }
 
 void me_source_begin(bool anew) { (void)anew; }
