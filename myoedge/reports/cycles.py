@@ -9,13 +9,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.measurement import LayerCost, Measurement
-from myoedge.errors import printable
-from myoedge.operators import layer_names as naming
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, wording
 from myoedge.reports.report_json import CAUSES
-from myoedge.reports.tables import Lines, columns, facts, shortened
-from myoedge.reports.text import MIN_NAME_CHARS
+from myoedge.reports.tables import GAP_CHARS, Lines, column_chars, columns, facts, shortened, styled
+from myoedge.reports.text import MIN_NAME_CHARS, layer_cells
 from myoedge.targets import OperatingPoint
 from myoedge.targets.gap9.chip import WORKERS
 
@@ -110,6 +108,7 @@ def stall_percents(costs: Iterable[LayerCost]) -> dict[str, float]:
 
 MIN_LAYER_CHARS, MAX_NAME_CHARS, PERCENT_CHARS = 12, 28, 5
 OPERATOR_MIN_WIDTH = 100  # columns of a terminal from which on operators are shown
+TOTAL = "total"
 MIN_PERCENT = 1.0  # a cause below it in all layers has no column
 
 
@@ -123,9 +122,9 @@ def cycles_table(report: Report) -> Lines:
         fixed += ["MACs", "cycles", "MAC/cycle"]
         fixed += ["NE16"] if "ne16" in report["cycles"] else []
         rows = _rows(report)
-        fixed_chars = sum(2 + max(len(name), *(len(row[name]) for row in rows)) for name in fixed)
-        free, longest_name = width - fixed_chars, max(len(row["layer"]) for row in rows)
-        causes = _fitting(report, free - min(longest_name, MAX_NAME_CHARS))
+        chars = column_chars({name: name for name in ("layer", *fixed)}, [row for row, _ in rows])
+        free = width - sum(chars[name] for name in fixed)
+        causes = _fitting(report, free - min(chars["layer"] - GAP_CHARS, MAX_NAME_CHARS))
         causes = causes or _fitting(report, free - MIN_LAYER_CHARS)
         yield _table(rows, fixed, causes, free)
         if not causes and _fitting(report, sys.maxsize):
@@ -150,48 +149,36 @@ def _lines_below(report: Report, *, has_causes: bool) -> Iterator[tuple[str, str
     return ((name, line) for name, line in lines.items() if line)
 
 
-def _table(
-    rows: list[dict[str, Any]], fixed: list[str], causes: Mapping[str, str], free: int
-) -> Table:
-    from rich.text import Text
+Rows = list[tuple[dict[str, str], Mapping[str, float]]]  # texts by column, stalls in percent
 
-    name = free - _chars(causes)
+
+def _table(rows: Rows, fixed: list[str], causes: Mapping[str, str], free: int) -> Table:
     table = columns(("layer", *fixed, *causes.values()), no_wrap=True)
-    short = shortened([printable(row["layer"]) for row in rows[:-1]], max(name, MIN_NAME_CHARS))
-    for layer, row in zip((*short, rows[-1]["layer"]), rows, strict=True):
-        cells = (Text(printable(row[column]), "bold" if row["total"] else "") for column in fixed)
-        table.add_row(Text(layer, "bold"), *cells, *_percents(row["stalls"], causes))
+    name_chars = max(free - _chars(causes), MIN_NAME_CHARS)
+    short = shortened([row["layer"] for row, _ in rows[:-1]], name_chars)
+    for layer, (row, stalls) in zip((*short, TOTAL), rows, strict=True):
+        style = "bold" if layer is TOTAL else ""
+        cells = (styled(row.get(column, ""), style) for column in fixed)
+        table.add_row(styled(layer, "bold"), *cells, *_percents(stalls, causes))
     return table
 
 
-def _rows(report: Report) -> list[dict[str, Any]]:
+def _rows(report: Report) -> Rows:
     """Return a row for every layer, one for cycles outside the layers, and last the total."""
-    layers = report["layers"]
-    rows = [
-        _row(name, wording.operator(row), row["macs"], row)
-        for name, row in zip(naming.unique_names(layers), layers, strict=True)
-    ]
-    counts = report["cycles"]
+    counts, macs = report["cycles"], report["model"]["macs"]
+    names = wording.layer_names(report).values()
+    pairs = zip(report["layers"], names, strict=True)
+    rows: Rows = [(layer_cells(report, row, name), row["stalls"] or {}) for row, name in pairs]
     if outside := speed.outside_layers(report):
-        name, cycles = outside
-        rows.append(_row(name, "", 0, {"cycles": cycles, "stalls": None}))
-    ne16 = counts.get("ne16", {}).get("busy", 0)
-    total = {"cycles": counts["total"], "cycles_ne16": ne16, "stalls": counts.get("stalls")}
-    last = _row("total", "", report["model"]["macs"], total)
-    return [*rows, {**last, "total": True}]
-
-
-def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "layer": layer,
-        "operator": operator,
+        rows.append(({"layer": outside[0], "cycles": f"{outside[1]:,}"}, {}))
+    total = {
+        "layer": TOTAL,
         "MACs": wording.count(macs) if macs else "",
-        "cycles": f"{row['cycles']:,}",
-        "MAC/cycle": speed.rate(macs, row["cycles"]),
-        "NE16": wording.rough_percent(row.get("cycles_ne16") or 0, row["cycles"]),
-        "stalls": row["stalls"] or {},
-        "total": False,
+        "cycles": f"{counts['total']:,}",
+        "MAC/cycle": speed.rate(macs, counts["total"]),
+        "NE16": wording.rough_percent(counts.get("ne16", {}).get("busy", 0), counts["total"]),
     }
+    return [*rows, (total, counts.get("stalls") or {})]
 
 
 def _fitting(report: Report, free: int) -> dict[str, str]:

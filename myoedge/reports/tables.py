@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ class ReportTable:
 
 
 LEFT = ("layer", "operator", "engine", "output")
+GAP_CHARS = 2  # between columns
 
 
 def show(block: Table | Padding | Text, console: Console) -> None:
@@ -81,6 +82,18 @@ def styled(text: str, style: str = "") -> Text:
     return Text("\n".join(map(printable, text.split("\n"))), style)
 
 
+def column_chars(titles: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
+    """Return the width of each column in characters, including the gap after it.
+
+    titles   column -> title
+    rows     column -> text, of every row
+    """
+    return {
+        name: max(len(title), *(len(row.get(name, "")) for row in rows)) + GAP_CHARS
+        for name, title in titles.items()
+    }
+
+
 def columns(titles: Iterable[str], *, left: Container[str] = LEFT, **options: Any) -> Table:
     """Return a table without lines; numbers are right-aligned.
 
@@ -89,7 +102,7 @@ def columns(titles: Iterable[str], *, left: Container[str] = LEFT, **options: An
     """
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table = Table(box=None, padding=(0, GAP_CHARS, 0, 0), pad_edge=False, header_style="dim")
     for title in titles:
         table.add_column(title, justify="left" if title in left else "right", **options)
     return table
@@ -99,7 +112,7 @@ def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
     """Return a table of (name, value) rows, with long values wrapped next to their names."""
     from rich.table import Table
 
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table = Table(box=None, show_header=False, padding=(0, GAP_CHARS, 0, 0), pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:

@@ -15,7 +15,9 @@ from myoedge.reports.budget import budget_lines, over_goals
 from myoedge.reports.duty_lines import on_average
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.tables import (
+    GAP_CHARS,
     ReportTable,
+    column_chars,
     columns,
     drawn,
     facts,
@@ -37,10 +39,10 @@ COLUMNS = {
     "layer": 0, "operator": 4, "engine": 7, "output": 10, "MACs": 5, "cycles": 1, "share": 6,
     "MAC/cycle": 2, "weights": 8, "dB alone": 3, "dB so far": 9,
 }  # fmt: skip
+STYLES = {"layer": "bold", "output": "dim"}
 MIN_NAME_CHARS, USUAL_NAME_CHARS = 8, 24  # per line of a layer's name; left by other columns
 MAX_OPERATOR_CHARS = 16
 ENGINE_TITLES = ("layer", "engine", "why not the other")
-GAP_CHARS = 2  # between columns
 
 
 def print_report(report: Report, console: Console, *, html: str = "") -> None:
@@ -177,34 +179,28 @@ def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _layers(report: Report, width: int) -> Iterator[Table | Text]:
     """Yield the table of layers with the columns that fit, and a line on what it omits."""
-    names = wording.layer_names(report)
-    rows = [_cells(row, report, names[row["name"]]) for row in shown_layers(report["layers"])]
+    names, layers = wording.layer_names(report), shown_layers(report["layers"])
+    rows = [layer_cells(report, row, names[row["name"]]) for row in layers]
+    weak = {**STYLES, "dB alone": "bold red"}
+    styles = [weak if fidelity.is_weak(report, row) else STYLES for row in layers]
     if outside := speed.outside_layers(report):
-        rows.append(_outside(report, *outside))
+        percent = wording.rough_percent(outside[1], report["cycles"]["total"])
+        rows.append({"layer": outside[0], "cycles": f"{outside[1]:,}", "share": percent})
+        styles.append(dict.fromkeys(COLUMNS, "dim"))
     titles = _titles(report)
-    chars = _chars(titles, rows)
+    chars = column_chars(titles, rows)
+    chars["operator"] = min(chars["operator"], MAX_OPERATOR_CHARS + GAP_CHARS)
     shown = _with_room(chars, width)
     name_chars = width - sum(chars[name] for name in shown[1:]) - GAP_CHARS
-    short = shortened([row["layer"].plain for row in rows], max(name_chars, MIN_NAME_CHARS))
-    for row, name in zip(rows, short, strict=True):
-        row["layer"].plain = name
-        row["operator"].plain = in_lines(row["operator"].plain, MAX_OPERATOR_CHARS)
+    short = shortened([row["layer"] for row in rows], max(name_chars, MIN_NAME_CHARS))
     table = columns((titles[name] for name in shown), no_wrap=True)
-    for row in rows:
-        table.add_row(*(row[name] for name in shown))
+    for cells, name, looks in zip(rows, short, styles, strict=True):
+        broken = in_lines(cells.get("operator", ""), MAX_OPERATOR_CHARS)
+        row = {**cells, "layer": name, "operator": broken}
+        table.add_row(*(styled(row.get(x, ""), looks.get(x, "")) for x in shown))
     yield table
     if left_out := [*_left_out(report, titles, shown)]:
         yield styled(f"not shown: {', '.join(left_out)}: in layers.csv", "dim")
-
-
-def _chars(titles: Mapping[str, str], rows: list[dict[str, Text]]) -> dict[str, int]:
-    """Return the width of each column in characters, including the gap after it."""
-    chars = {
-        name: max(len(title), *(len(row[name]) for row in rows)) + GAP_CHARS
-        for name, title in titles.items()
-    }
-    chars["operator"] = min(chars["operator"], MAX_OPERATOR_CHARS + GAP_CHARS)
-    return chars
 
 
 def _left_out(report: Report, titles: Mapping[str, str], shown: list[str]) -> Iterator[str]:
@@ -236,13 +232,6 @@ def _with_room(chars: Mapping[str, int], width: int) -> list[str]:
     return [name for name in chars if name in chosen]
 
 
-def _outside(report: Report, name: str, cycles: int) -> dict[str, Text]:
-    """Return the table row for the cycles outside all layers."""
-    percent = wording.rough_percent(cycles, report["cycles"]["total"])
-    cells = {"layer": name, "cycles": f"{cycles:,}", "share": percent}
-    return {column: styled(cells.get(column, ""), "dim") for column in COLUMNS}
-
-
 def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
     """Yield (layer, engine, reason against the other engine) per MAC layer, if there are two."""
     names = wording.layer_names(report)
@@ -251,24 +240,28 @@ def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
             yield names[row["name"]], wording.engine(row), row["other_engine"]
 
 
-def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:
+def layer_cells(report: Report, row: dict[str, Any], name: str) -> dict[str, str]:
+    """Return the texts of a layer in tables: title of the column -> text.
+
+    name   display name of the layer
+    """
     counts, cycles = speed.cycles(report), speed.layer_cycles(row)
     fraction_of = (
         (cycles or 0, counts["total"]) if counts else (row["macs"], report["model"]["macs"])
     )
-    weak = fidelity.is_weak(report, row)
     return {
-        "layer": styled(place, "bold"),
-        "operator": styled(wording.operator(row)),
-        "engine": styled(wording.engine(row)),
-        "output": styled(dims(row["out_shape"]), "dim"),
-        "MACs": styled(wording.count(row["macs"]) if row["macs"] else ""),
-        "cycles": styled(f"{cycles:,}" if cycles is not None else ""),
-        "share": styled(wording.rough_percent(*fraction_of)),
-        "MAC/cycle": styled(speed.rate(row["macs"], cycles)),
-        "weights": styled(_weights(row)),
-        "dB alone": styled(wording.decibels(row["sqnr_local_db"], ""), "bold red" if weak else ""),
-        "dB so far": styled(wording.decibels(row["sqnr_db"], "")),
+        "layer": printable(name),
+        "operator": wording.operator(row),
+        "engine": wording.engine(row),
+        "output": dims(row["out_shape"]),
+        "MACs": wording.count(row["macs"]) if row["macs"] else "",
+        "cycles": f"{cycles:,}" if cycles is not None else "",
+        "share": wording.rough_percent(*fraction_of),
+        "MAC/cycle": speed.rate(row["macs"], cycles),
+        "NE16": wording.rough_percent(row.get("cycles_ne16") or 0, cycles or 0),
+        "weights": _weights(row),
+        "dB alone": wording.decibels(row["sqnr_local_db"], ""),
+        "dB so far": wording.decibels(row["sqnr_db"], ""),
     }
 
 
