@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,6 +57,15 @@ def test_figures_are_shown_and_the_reports_stay(build: Path, verb: str, shown: s
     assert "Read-only file system" in ran.err
     assert f"cp -r {build} copy" in ran.err
     assert before == {path: path.read_bytes() for path in build.glob("report.*")}
+
+
+def test_a_copy_has_new_figures(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = command("energy", build, cwd=build.parent)
+    (line,) = re.findall("cp -r .* copy(?=, and again with copy)", ran.err)
+    monkeypatch.undo()
+    subprocess.run(line, shell=True, cwd=build.parent, check=True)
+    again = command("energy", build.parent / "copy", cwd=build.parent)
+    assert (again.code, "W210" in again.err) == (0, False)
 
 
 def test_values_have_the_warning(build: Path) -> None:

@@ -445,6 +445,8 @@ def test_passes_are_as_long_as_they_have_to_be(tmp_path: Path) -> None:
     fewer = at(fast, least - 2)
     assert not fewer["stream"]["points"][0]["keeps_up"]
     assert of_networks(fewer["warnings"]) == ["W302"]
+    (tries,) = (row["tries"] for row in fewer["warnings"] if row["code"] == "W302")
+    assert tries == [f"[stream] frames = {least}"], "which keep up"
 
 
 def test_simulate_says_how_the_stream_keeps_up(streams: dict[int, Build], tmp_path: Path) -> None:

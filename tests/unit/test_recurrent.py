@@ -198,14 +198,17 @@ def test_a_first_state_beyond_the_int8_range_of_a_file_is_told() -> None:
     x, first = torch.randn(3, 1, 4), torch.full((1, 1, 8), 3.0)
     graph = prepare(imported(Whole(nn.GRU(4, 8)), x, first))
     (layer,) = (node.name for node in graph.nodes if node.op == "gru")
-    stated = replace(graph.tensors[layer], q=TensorQuant(HIDDEN_PARAMS))
-    graph = replace(graph, tensors={**graph.tensors, layer: stated})
     given = zip(graph.inputs, (x, first), strict=True)
     samples = {name: np.stack([value.numpy()] * 4) for name, value in given}
+    of_floats = quantize_graph(graph, calibrate(graph, samples, Observer(), ""))
+    stated = replace(graph.tensors[layer], q=TensorQuant(HIDDEN_PARAMS))
+    graph = replace(graph, tensors={**graph.tensors, layer: stated})
     cut = quantize_graph(graph, calibrate(graph, samples, Observer(), ""))
     (told,) = [warning for warning in cut.warnings if warning.code == "W106"]
     assert told.tries == ("start from the float network: this layer then becomes int16",)
     assert layer not in cut.int16
+    assert layer in of_floats.int16
+    assert "W106" not in {warning.code for warning in of_floats.warnings}
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
