@@ -215,7 +215,7 @@ def _no_tile(plan: Plan, large: Mapping[str, int], chip: Chip) -> MyoedgeError:
     without = "no --l1: it is computed in L2 then, slowly"
     tries = [
         f"--l1 {enough}KiB" if enough * KIB <= chip.l1_bytes else without,
-        smaller(plan.without_tiles[worst]),
+        smaller(plan.without_tiles[worst], plan.l1_room_bytes),
     ]
     return MyoedgeError(NO_TILE, f"{worst} does not fit the L1 budget", facts, tries)
 

@@ -25,10 +25,16 @@ def tile_facts(kernel: TiledKernel, room: int) -> dict[str, str]:
     }
 
 
-def smaller(kernel: TiledKernel) -> str:
-    """Return, for messages, how to change a layer without a tiling so that it gets one."""
-    channels = kernel.operands[0].shape[-1]
-    return f"{'fewer channels or ' * (channels > 1)}smaller kernels in this layer"
+def smaller(kernel: TiledKernel, room: int) -> str:
+    """Return, for messages, how to change a layer without a tiling so that it gets one: fewer
+    channels only if the input of a single channel fits.
+
+    room   bytes of L1
+    """
+    operand = kernel.operands[0]
+    channels, input_bytes = operand.shape[-1], smallest(kernel)[1][operand.name]
+    has_fewer = channels > 1 and input_bytes <= room * channels
+    return f"{'fewer channels or ' * has_fewer}smaller kernels in this layer"
 
 
 def without_room(name: str, kernel: TiledKernel, room: int) -> MyoedgeError:
@@ -37,7 +43,7 @@ def without_room(name: str, kernel: TiledKernel, room: int) -> MyoedgeError:
     name   path of the layer
     room   bytes of L1
     """
-    facts, tries = tile_facts(kernel, room), [smaller(kernel)]
+    facts, tries = tile_facts(kernel, room), [smaller(kernel, room)]
     return MyoedgeError("E304", f"{name} has no tile in L1, nor with operands in L2", facts, tries)
 
 
@@ -54,5 +60,5 @@ def too_small(name: str, kernel: TiledKernel, room: int) -> Notice:
         "W301",
         f"{name} {reason}: it is computed in L2, slowly",
         tile_facts(kernel, room),
-        [smaller(kernel)],
+        [smaller(kernel, room)],
     )
