@@ -199,15 +199,16 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
         row = {**cells, "layer": name, "operator": broken}
         table.add_row(*(styled(row.get(x, ""), looks.get(x, "")) for x in shown))
     yield table
-    if left_out := [*_left_out(report, titles, shown)]:
-        yield styled(f"not shown: {', '.join(left_out)}: in layers.csv", "dim")
+    yield from _left_out(report, titles, shown)
 
 
-def _left_out(report: Report, titles: Mapping[str, str], shown: list[str]) -> Iterator[str]:
-    """Yield the titles of omitted columns, and the number of omitted layers."""
-    yield from (title for name, title in titles.items() if name not in shown)
-    if omitted := len(report["layers"]) - len(shown_layers(report["layers"])):
-        yield wording.several(omitted, "smaller layer")
+def _left_out(report: Report, titles: Mapping[str, str], shown: list[str]) -> Iterator[Text]:
+    """Yield a line with the titles of omitted columns and the number of omitted layers, if any."""
+    omitted = len(report["layers"]) - len(shown_layers(report["layers"]))
+    names = [title for name, title in titles.items() if name not in shown]
+    names += [wording.several(omitted, "smaller layer")] * (omitted > 0)
+    if names:
+        yield styled(f"not shown: {', '.join(names)}: in layers.csv", "dim")
 
 
 def _titles(report: Report) -> dict[str, str]:
@@ -245,18 +246,17 @@ def layer_cells(report: Report, row: dict[str, Any], name: str) -> dict[str, str
 
     name   display name of the layer
     """
-    counts, cycles = speed.cycles(report), speed.layer_cycles(row)
-    fraction_of = (
-        (cycles or 0, counts["total"]) if counts else (row["macs"], report["model"]["macs"])
-    )
+    cycles, part = speed.layer_cycles(row), (row["macs"], report["model"]["macs"])
+    if counts := speed.cycles(report):
+        part = cycles or 0, counts["total"]
     return {
         "layer": printable(name),
         "operator": wording.operator(row),
         "engine": wording.engine(row),
         "output": dims(row["out_shape"]),
         "MACs": wording.count(row["macs"]) if row["macs"] else "",
-        "cycles": f"{cycles:,}" if cycles is not None else "",
-        "share": wording.rough_percent(*fraction_of),
+        "cycles": "" if cycles is None else f"{cycles:,}",
+        "share": wording.rough_percent(*part),
         "MAC/cycle": speed.rate(row["macs"], cycles),
         "NE16": wording.rough_percent(row.get("cycles_ne16") or 0, cycles or 0),
         "weights": _weights(row),
