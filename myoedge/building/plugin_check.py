@@ -157,12 +157,16 @@ def _loaded(kind: str, name: str) -> CheckedPoint:
     try:
         load_plugins(PluginsTable(**{kind: [name]}))
     except MyoedgeError as error:
-        facts = dict(error.notice.facts)
-        known = (f"{key} {facts[key]}" for key in ("class", "needs", "has") if key in facts)
-        tries = (f"try {remedy}" for remedy in error.notice.tries)
-        cause = facts.get("cause") or "; ".join((error.notice.title, *known, *tries))
-        return CheckedPoint(kind, name, UNUSABLE, str(cause))
+        return CheckedPoint(kind, name, UNUSABLE, _reason(error))
     return CheckedPoint(kind, name)
+
+
+def _reason(error: MyoedgeError) -> str:
+    """Return an error's cause, or else its title with what it needs, has and suggests."""
+    facts = dict(error.notice.facts)
+    known = (f"{key} {facts[key]}" for key in ("class", "needs", "has") if key in facts)
+    tries = (f"try {remedy}" for remedy in error.notice.tries)
+    return str(facts.get("cause") or "; ".join((error.notice.title, *known, *tries)))
 
 
 # --- operators ------------------------------------------------------------------------------------
@@ -182,7 +186,7 @@ def checked_operator(name: str, cases: Sequence[DrawnCase]) -> CheckedOperator:
     except MyoedgeError as error:
         if error.code != OVERFLOW:
             raise
-        cause = error.notice.title
+        cause = _reason(error)
     return CheckedOperator(name, len(cases), DIFFERS if cause else OK, cause)
 
 

@@ -28,7 +28,7 @@ from myoedge.nest.ir import (
     walk,
 )
 from myoedge.nest.nodes import Assumed, CallResult
-from myoedge.nest.parts import all_axes
+from myoedge.nest.parts import all_axes, is_magnitude
 from myoedge.nest.taken import Taken
 from myoedge.nest.varying import ends_of_table, of_type, of_types
 from myoedge.nest.views import view_of
@@ -49,8 +49,8 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
     known   array name -> range of its elements; operands have that of their type
     Constants count with their values in each iteration: a channel's factor meets the sum of that
     channel's weights. Choices by one condition are made together. Otherwise ranges are not exact: a
-    value that occurs twice is taken as two independent ones, but a square is not negative. A shift
-    by less than 0 or more than 31 bits, and an element outside a table, may have any value.
+    value that occurs twice is taken as two independent ones, except in squares and magnitudes. A
+    shift by less than 0 or more than 31 bits, and an element outside a table, may have any value.
     """
     parts = nest.parts
     uses = Counter(id(part.condition) for part in parts if isinstance(part, Where))
@@ -252,7 +252,8 @@ def _of_pair(part: Binary, left: Range, right: Range) -> Range:
         case "-":
             return left[0] - right[1], left[1] - right[0]
         case "max":
-            return _most(left[0], right[0]), _most(left[1], right[1])
+            least = (left[0], right[0], *[0] * is_magnitude(part))
+            return _most(*least), _most(left[1], right[1])
         case "min":
             return _least(left[0], right[0]), _least(left[1], right[1])
         case "<":
@@ -273,8 +274,7 @@ def _of_scaled(part: Binary, left: Range, right: Range) -> Range:
         return UNKNOWN
     ends = [_combined(part.operation, a, b) for a, b in product(left, right)]
     is_square = part.operation == "*" and part.left is part.right
-    low = _most(_least(*ends), 0) if is_square else _least(*ends)
-    return low, _most(*ends)
+    return _most(_least(*ends), 0) if is_square else _least(*ends), _most(*ends)
 
 
 def _of_quotient(part: Binary, left: Range, right: Range) -> Range:

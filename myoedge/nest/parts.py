@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of formulas: their loops and places."""
+"""Parts of formulas: their loops, dependences and forms."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
 from myoedge.nest.carried import Scan
-from myoedge.nest.ir import Axis, Expr, Nest, Reduced
+from myoedge.nest.ir import Axis, Binary, Expr, Nest, Number, Reduced
 
 
 def all_axes(nest: Nest) -> tuple[Axis, ...]:
@@ -26,3 +26,11 @@ def depending(parts: Sequence[Expr], known: Set[int]) -> set[int]:
         if any(id(x) in found for x in part.operands):
             found.add(id(part))
     return found
+
+
+def is_magnitude(part: Expr) -> bool:
+    """Return whether a part is max(x, -x)."""
+    match part:
+        case Binary("max", value, Binary("-", Number(0), negated)):
+            return value is negated
+    return False

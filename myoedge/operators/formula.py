@@ -4,6 +4,7 @@ rules of streams, transposes and files from elsewhere; the formula as its author
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +15,7 @@ from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.nest.formulas import broadcast_axes, broadcast_index
 from myoedge.nest.intervals import intervals
 from myoedge.nest.ir import Binary, Element, Expr, Lookup, Nest, Number, Where
+from myoedge.nest.parts import is_magnitude
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.attributes import OTHERS, SCALAR, number, optional
@@ -249,9 +251,9 @@ def _text_of_binary(formula: Formula, part: Binary) -> str:
     match part:
         case Binary("-", Element(array=array), _) if array.name in names:
             return names[array.name]
-        case Binary("max", left, Binary("-", Number(0), negative)) if left is negative:
+        case Binary("max", left) if is_magnitude(part):
             return _call(formula, "abs", left)
-        case Binary("min", Binary("max", value, low), high):
+        case Binary("min", Binary("max", value, low) as inner, high) if not is_magnitude(inner):
             return _call(formula, "clip", value, low, high)
         case Binary("<", Number() as number, value):
             return f"{bracketed(formula, value)} > {bracketed(formula, number)}"
@@ -276,5 +278,5 @@ def _call(formula: Formula, function: str, *arguments: Expr) -> str:
 def bracketed(formula: Formula, part: Expr) -> str:
     """Return a part of a formula as text, in brackets if it is a sum or product."""
     text = text_of(formula, part)
-    bare = " " not in text or text.endswith(")")
-    return text if bare and not text.startswith("(") else f"({text})"
+    is_infix = isinstance(ast.parse(text, mode="eval").body, ast.BinOp | ast.Compare)
+    return f"({text})" if is_infix else text

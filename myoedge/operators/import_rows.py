@@ -165,15 +165,20 @@ def first(a: Arguments) -> str:
     return str(a["self"] if "self" in a else a["input"])
 
 
-def adding(op: str, *operands: str, **attrs: str) -> Row:
+def adding(op: str, *operands: str, only: Arguments | None = None, **attrs: str) -> Row:
     """Return an import function that adds an operator; those of its inputs that it turns into
-    integers must be parameters.
+    integers must be parameters. A call with an argument that is not read is refused.
 
     operands   names of the call's tensors, in the order of the operator's inputs
+    only       an argument that is not read -> its value, {"reduction": 0}; by default None
     attrs      attribute -> name of the call's argument
     """
+    read, values = {*operands, *attrs.values()}, only or {}
 
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
+        for name in {*a} - read:
+            if a[name] != values.get(name) and not name.startswith("_"):
+                raise Unsupported(f"{name} = {a[name]!r}, not {values.get(name)!r}")
         for at in OPS[op].weights.at:
             own = operands[at]
             weights(b, a[own], f"{own} of {op}", f"{own} as a buffer or parameter of the module")

@@ -24,7 +24,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.operators.turns import IN_LOOPS, LAST, READ, STATE, WRITE
 from myoedge.quantization.no_samples import at_random
-from myoedge.streaming.loops import SequenceLoop, loops_of
+from myoedge.streaming.loops import SequenceLoop, loops_of, with_sequences_of_states
 from myoedge.streaming.time_axis import rule_along
 
 LOOP_OPERATORS = (*IN_LOOPS, LAST)
@@ -35,14 +35,14 @@ SAME = 1e-4  # largest difference of outputs, of their largest value
 
 def from_first_frame(graph: Graph) -> Graph:
     """Return the graph with loops that begin with constant states, where these give the same
-    floats."""
+    floats, and that write the states of all frames where the last one is read."""
     loops = {loop.name: loop for loop in loops_of(graph).values()}
     for loop in loops.values():
         if not all(graph.is_const(node.inputs[0]) for node in loop.nodes if node.op == STATE):
             tried = (attempt(_begun, graph, loop, first) for first in _first_states(graph, loop))
             same = (made for made in tried if made is not None and _is_same(graph, made))
             graph = next(same, graph)
-    return graph
+    return with_sequences_of_states(graph)
 
 
 def _first_states(graph: Graph, loop: SequenceLoop) -> Iterator[Sequence[Array]]:

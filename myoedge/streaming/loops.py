@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loops over time in a stream: a pass runs one iteration per frame, and its last states are the
-first ones of the next pass."""
+first ones of the next pass. The last state of a loop is on a stream that of the newest frame."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.streaming_rule import StreamingRule, StreamState
-from myoedge.operators.turns import IN_LOOPS, READ, STATE, loop_spans
+from myoedge.operators.turns import (
+    IN_LOOPS,
+    LAST,
+    READ,
+    STATE,
+    WRITE,
+    in_order,
+    loop_spans,
+)
 
 STATES = StreamState(0, "loop", (), None)  # the node of a loop that reads frames has none itself
 
@@ -51,3 +59,25 @@ def loops_of(graph: Graph) -> dict[str, SequenceLoop]:
         loop = SequenceLoop(name, (*states, *body), tuple(sequences))
         found.update((node.name, loop) for node in loop.nodes)
     return found
+
+
+def with_sequences_of_states(graph: Graph) -> Graph:
+    """Return the graph in which the last state of a loop is the last row of a sequence that the
+    loop writes: on a stream, the state of each frame."""
+    nodes, tensors = list[Node](), dict(graph.tensors)
+    for node in graph.nodes:
+        if node.op != LAST:
+            nodes.append(node)
+            continue
+        state, steps = graph.tensors[node.name], node.attrs["steps"]
+        every, last = f"{node.name}.states", f"{node.name}.last"
+        cuts = ((steps - 1, steps, 1), *((0, n, 1) for n in state.shape))
+        nodes += (
+            node.but(op=WRITE, outputs=(every,)),
+            node.but(op="slice", inputs=(every,), outputs=(last,), attrs={"cuts": cuts}),
+            node.but(op="reshape", inputs=(last,), attrs={"shape": state.shape}),
+        )
+        tensors[every] = replace(state, name=every, shape=(steps, *state.shape))
+        tensors[last] = replace(state, name=last, shape=(1, *state.shape))
+    ordered = in_order(nodes, (*graph.inputs, *graph.constants))
+    return replace(graph, nodes=ordered, tensors=tensors)

@@ -321,7 +321,8 @@ def of_integers(source: str) -> Any:
     """A formula of drawn integers, which Python computes with as many bits as it needs."""
     rng, formula = np.random.default_rng(0), source.partition("nest(self, x):\n        return ")[2]
     x, gain = (rng.integers(-n, n + 1, 999).astype(object) for n in (128, 32767))
-    names = {"x": x, "self": SimpleNamespace(gain=gain), "where": np.where}
+    names = {"x": x, "self": SimpleNamespace(gain=gain)}
+    names |= {"where": np.where, "minimum": np.minimum}
     return eval(formula.partition("\n")[0], names)
 
 
@@ -338,6 +339,12 @@ def of_integers(source: str) -> Any:
         ("(x << 15) * (x << 15)", "(x << 15) * (x << 15)", True),
         ("where(x > 5, x * x * x * x, x << 30)", "x * x * x * x", True),
         ("abs(x * x) * self.gain * self.gain", "abs(x * x) * self.gain * self.gain from", True),
+        ("self.gain * (x + (x << 16))", "self.gain * (x + (x << 16)) from -", True),
+        (
+            "minimum(abs(x), 9) * self.gain * self.gain",
+            "minimum(abs(x), 9) * self.gain * self",
+            True,
+        ),
     ],
 )
 def test_a_formula_that_may_overflow_is_told_with_what_it_fits(

@@ -19,6 +19,7 @@ from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_choice import layer_signature
+from myoedge.plan.l1.tile_grid import ALIGNMENT
 from myoedge.plan.l1.tile_search import _orders, smallest
 from myoedge.plan.l1.tiling import Tiling, unplaced
 from myoedge.targets import find_chip
@@ -63,7 +64,8 @@ def differences(every: Sequence[Case], folder: Path) -> str:
     tilings = [in_rooms(case, i) for i, case in enumerate(every)]
     most = max(math.prod(t.kernel.axes[axis] for axis in t.kernel.split) for t in tilings)
     # where there are few, all tiles fit the room of the two buffers of the smallest
-    assert most < 10 or any(len(tiling.tiles) > 1 for tiling in tilings)
+    fits_all = ROOMS[-1] * 2 * ALIGNMENT  # elements of one byte each
+    assert most <= fits_all or any(len(tiling.tiles) > 1 for tiling in tilings)
     wanted = [integer_step(case.step, case.data) for case in every]
     return mismatches(every, wanted, run_c(every, folder, "-O0", tilings))
 

@@ -263,6 +263,10 @@ def test_a_square_is_not_negative_and_sums_count_their_terms() -> None:
     assert intervals(nest)[id(square)] == (0, 5 * 128 * 128)
     assert largest(nest) == 5 * 128 * 128
     assert largest(nest, {"x": (-1, 3)}) == 5 * 9
+    magnitude = abs(x[i, 0])
+    nest = Nest((i,), (x,), Array("y", "int32", (2,)), (i.at,), magnitude)
+    assert intervals(nest)[id(magnitude)] == (0, 128)
+    assert intervals(nest, {"x": (-5, -3)})[id(magnitude)] == (3, 5)
 
 
 @pytest.mark.parametrize("mult", [2**23, 2**24 + 1, 2**40])

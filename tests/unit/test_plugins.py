@@ -341,7 +341,7 @@ WRONG = {  # what is replaced in the package, by what, exit code, what is said
     "arguments of its formula": ("nest(self, x)", "nest(self, x, y)", 2, "; needs "),
     "no array": ("return x * factors", "return list(x)", 2, "real returned a list"),
     "no limit": ("return x * self.gain", "return x * self.lookup('gain', x)", 4,
-                 "could overflow its 32-bit accumulator"),
+                 'has self.lookup("gain", x) of any value; try '),
     "an argument": ('"x", "factors")', '"x", "factor")', 2,
                     "needs one of x, factors; has factor"),
     "a call": ('"lab::gain")', '"lab::gains")', 2, "lab.gains.default: torch has no such call"),
@@ -465,6 +465,20 @@ def test_a_row_that_adds_nothing_is_the_plugin_s_error(row: str, words: str) -> 
     with pytest.raises(MyoedgeError, match=words) as caught:
         use(made)
     assert caught.value.code == "E257"
+
+
+def test_an_argument_that_a_row_does_not_read_has_one_value() -> None:
+    """Losses of torch are means by default: no silent import as an operator of each element."""
+    row = api.adding("add", "self", "target", only={"reduction": 0})
+    for reduction, weight in ((0, None), (1, None), (0, "x")):
+        builder = GraphBuilder()
+        x = builder.input("x", (2, 3))
+        given = {"self": x, "target": x, "reduction": reduction, "weight": weight, "_more": 1}
+        if (reduction, weight) == (0, None):
+            assert builder.shape(row(builder, given, (2, 3))) == (2, 3)
+            continue
+        with pytest.raises(api.Unsupported, match=r"reduction = 1, not 0|weight = 'x', not None"):
+            row(builder, given, (2, 3))
 
 
 def test_a_reader_s_result_is_an_array_of_numbers(install: Install, tmp_path: Path) -> None:

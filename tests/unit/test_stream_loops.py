@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan
 
 from myoedge.building.config_tables import StreamTable
 from myoedge.building.stream_rate import check_stream
@@ -84,11 +85,15 @@ class BehindConvolution(nn.Module):
 CELLS = [MinimalGated, Leaky, Spiking, ClosedForm, LiquidTime, BehindConvolution]
 
 
-def quantized_over(network: nn.Module) -> tuple[QuantGraph, dict[str, np.ndarray]]:
+def quantized_over(
+    network: nn.Module, *, int16: bool = False
+) -> tuple[QuantGraph, dict[str, np.ndarray]]:
     graph = check_stream(prepared(network, 1, STEPS, CHANNELS), StreamTable(axis=1))
     x = np.random.default_rng(0).normal(size=(12, 1, STEPS, CHANNELS)).astype(np.float32)
     samples = {graph.inputs[0]: x}
-    q = quantize_graph(graph, calibrate(graph, samples, Observer("minmax"), "noise"))
+    wide = frozenset((*graph.inputs, *(n.name for n in graph.nodes))) if int16 else frozenset()
+    ranges = calibrate(graph, samples, Observer("minmax"), "noise")
+    q = quantize_graph(graph, ranges, int16=wide)
     return q, quantized_inputs(q, {graph.inputs[0]: x[0]})
 
 
@@ -200,6 +205,59 @@ def test_a_recording_longer_than_the_export(cell: type[nn.Module]) -> None:
     network = cell().eval()
     q, _ = quantized_over(network)
     check_longer(network, causal_stream(q, infer_time_axes(q.graph, 1), 1), 7)
+
+
+class LastState(nn.Module):
+    """A written loop of which the state after the last row is read, by a layer."""
+
+    def __init__(self, cell: type[OverTime]) -> None:
+        super().__init__()
+        self.cell = cell()
+        self.head = nn.Linear(self.cell.width, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = x.new_zeros(1, self.cell.width)
+        for row in x.unbind(1):
+            state = self.cell.step(row, state)
+        return self.head(state)
+
+
+class TwoLast(nn.Module):
+    """torch's scan with two states, of which the last values are read, in the other order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own, self.head = nn.Linear(CHANNELS + 6, 6), nn.Linear(6, 4)
+
+    def step(self, states: tuple[Tensor, Tensor], row: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        fast = torch.tanh(self.own(torch.cat([row, states[0]], 1)))
+        return (fast, 0.8 * states[1] + 0.2 * fast), fast.clone()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        zeros = x.new_zeros(1, 6)
+        (fast, slow), _ = scan(self.step, (zeros, zeros.clone()), x.transpose(0, 1))
+        return torch.relu(slow), self.head(fast)
+
+
+@pytest.mark.parametrize("cell", [Leaky, Decayed, MinimalGated, ClosedForm, LiquidTime, None])
+def test_the_last_state_is_on_a_stream_that_of_each_frame(cell: type[OverTime] | None) -> None:
+    """torch runs over the frames up to this one, from the export's number on, as for a GRU."""
+    torch.manual_seed(1)
+    network = (TwoLast() if cell is None else LastState(cell)).eval()
+    q, sample = quantized_over(network, int16=True)
+    check(q, sample, 1, 1, 1)
+    stream = causal_stream(q, infer_time_axes(q.graph, 1), 1)
+    x = np.random.default_rng(3).normal(size=(1, 2 * STEPS, CHANNELS)).astype(np.float32)
+    got = push_all(stream, {stream.inputs[0].name: stream.network.input_port("x").integers(x)})
+    with torch.no_grad():
+        prefixes = [torch.from_numpy(x[:, :n]) for n in range(STEPS, 2 * STEPS + 1)]
+        wanted = [network(part) for part in prefixes]
+    for at, port in enumerate(stream.outputs):
+        real = stream.network.output_port(port.name).real(got[at])
+        each = [y[at] if cell is None else y for y in wanted]
+        expected = torch.cat(each).numpy()
+        assert real.shape == expected.shape
+        assert 10 * np.log10(np.sum(expected**2) / np.sum((expected - real) ** 2)) > 25
 
 
 def test_a_state_that_the_first_frame_gives_is_refused() -> None:
