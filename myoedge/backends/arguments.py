@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from myoedge.errors import MyoedgeError, command, printable
 from myoedge.operators.engine_choice import AUTO
@@ -22,8 +22,6 @@ from myoedge.system.tools import cache_folder
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-    from myoedge.backends.build import Build
 
 CACHE = "builds"
 OWN = ("output", "strict", "simulate", "say", "progress")  # arguments of one call only
@@ -39,6 +37,20 @@ class Arguments:
 
     given: Mapping[str, Any] = field(default_factory=dict)
     folder: str = "."
+
+
+class Repeatable(Protocol):
+    """Protocol of a build whose arguments may be known.
+
+    folder      its folder
+    arguments   its Arguments, if it was made in this process
+    """
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def arguments(self) -> object: ...
 
 
 def arguments_of(options: DataclassInstance) -> Arguments:
@@ -82,7 +94,7 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: str(x) if isinstance(x, os.PathLike) else x for name, x in given.items()}
 
 
-def recalled(build: Build) -> Arguments:
+def recalled(build: Repeatable) -> Arguments:
     """Return the stored arguments of a build, found by its folder, or by its files if the folder
     was moved.
 
