@@ -158,8 +158,9 @@ def values(network: QuantGraph, given: Mapping[str, Array]) -> dict[str, Array]:
         ((100.0, 101.0), False, TOO_SLOW),
         ((100.0, math.inf), False, TOO_SLOW),
         ((100.0, 80.0), True, LITTLE),
+        ((0.0, 0.0), False, ""),
     ],
-    ids=["fewer cycles", "more dB", "more cycles", "no room", "less dB"],
+    ids=["fewer cycles", "more dB", "more cycles", "no room", "less dB", "a host"],
 )
 def test_16_bits_are_kept_for_more_db_or_fewer_cycles(
     cycles: tuple[float, float],
@@ -177,7 +178,7 @@ def test_16_bits_are_kept_for_more_db_or_fewer_cycles(
     assert tried.is_kept == (not why) == bool(found.design.inner)
     assert tried.remedy == "16 bits inside a group of layers" + f", {why}" * bool(why)
     if cycles[1] < math.inf:
-        assert tried.more_cycles == cycles[1] / cycles[0] - 1.0
+        assert tried.more_cycles == cycles[1] / max(cycles[0], 1.0) - (cycles[0] > 0.0)
 
 
 def test_half_of_the_samples_may_not_lose() -> None:

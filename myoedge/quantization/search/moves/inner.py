@@ -44,7 +44,7 @@ def with_inner_tensors(
         found = workshop.state(design, start.network)
     after = planned(found.network.engined)
     why = _why_not(start, found, before, after)
-    more = after / before - 1.0 if math.isfinite(after) else 0.0
+    more = after / before - 1.0 if before and math.isfinite(after) else 0.0  # a host has none
     remedy = f"{remedy}, {why}" if why else remedy
     tried = TriedMove(remedy, found.measured.worst_db, more, not why)
     return (start if why else found), (tried,)
