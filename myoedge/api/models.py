@@ -74,11 +74,11 @@ def load(
     from myoedge.building.plugins import load_named
 
     load_named()
-    reading = Reading(max_bytes=_unpacked(max_bytes))
+    reading = Reading(max_bytes=_parse_size(max_bytes))
     return load_model(Path(model), factory, calib, reading=reading)
 
 
-def _unpacked(max_bytes: str | int | None) -> int:
+def _parse_size(max_bytes: str | int | None) -> int:
     """Parse a size as bytes; None: MAX_UNPACKED_BYTES. Errors: E232 not a size."""
     from myoedge.building.quantities import size_bytes
 
@@ -99,21 +99,21 @@ def quantize(options: QuantizeOptions) -> Quantized:
     from myoedge.building.plans import planned_cycles
     from myoedge.building.weight_choice import keeper
 
-    request = _on_cores(options)
+    request = _core_request(options)
     limits = {
         "keeps": keeper(request, coefficients()),
         "planned_cycles": partial(planned_cycles, request=request),
         "decided_by": (request.of_integers, coefficients()),
     }
-    return run_quantize(Options.of(options, **_read(options), **limits))
+    return run_quantize(Options.of(options, **_read_options(options), **limits))
 
 
-def _read(options: QuantizeOptions) -> dict[str, Any]:
+def _read_options(options: QuantizeOptions) -> dict[str, Any]:
     """Return the network of the older build, and the size as bytes."""
-    return {"reuse": _network_of(options.reuse), "max_bytes": _unpacked(options.max_bytes)}
+    return {"reuse": _network_of(options.reuse), "max_bytes": _parse_size(options.max_bytes)}
 
 
-def _on_cores(options: QuantizeOptions) -> BuildRequest:
+def _core_request(options: QuantizeOptions) -> BuildRequest:
     """Return the request of a build for the cores alone, with the limits of myoedge.toml."""
     from myoedge.building.config import find
     from myoedge.building.request import build_request
@@ -153,7 +153,7 @@ def build(options: BuildOptions) -> Build:
     check_simulation(request.chip, options.simulate, options.tune)
     given = Options.of(
         options,
-        **_read(options),
+        **_read_options(options),
         keeps=keeper(request, coefficients()),
         examine=request.check_graph,
         planned_cycles=partial(planned_cycles, request=request),
@@ -164,13 +164,13 @@ def build(options: BuildOptions) -> Build:
     )
     folder = Path(os.path.normpath(options.output)) if options.output else None
     simulation = SimulationOptions(options.simulate, options.tune, options.progress)
-    built = _built(given, request, simulation, folder)
+    built = _run_build(given, request, simulation, folder)
     made_by = arguments_of(options)
     remember(built.folder, made_by)
     return replace(built, arguments=made_by)
 
 
-def _built(
+def _run_build(
     options: Options, request: BuildRequest, confirmation: SimulationOptions, output: Path | None
 ) -> Build:
     """Run all stages of a build and write its folder; errors about the folder are raised first."""

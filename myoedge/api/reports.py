@@ -147,7 +147,7 @@ def report(
         return ReportDocument(new.report)
     from myoedge.reports.diff import Changes, compare
 
-    old = _accepted(against)
+    old = _accepted_report(against)
     if html is not None:
         from myoedge.reports.html import comparison_html
 
@@ -175,7 +175,7 @@ def diff(old: Build | StrPath, new: Build | StrPath) -> LayoutDiff:
     return LayoutDiff(before, after, differing_code(*sources))
 
 
-def _accepted(build: Build | StrPath) -> dict[str, Any]:
+def _accepted_report(build: Build | StrPath) -> dict[str, Any]:
     """Return the report of an accepted build. Errors: E222, which names --against."""
     with set_in("--against", {ANOTHER: f"cp -r NEW {build}, of a build that you accept"}, "E222"):
         return report_of(build)
@@ -195,4 +195,4 @@ def check(
     from myoedge.reports.check import check_reports
 
     bounds = asdict(find(config).settings.check)
-    return check_reports(_accepted(against), as_build(build).report, bounds)
+    return check_reports(_accepted_report(against), as_build(build).report, bounds)

@@ -92,7 +92,7 @@ class Validation(Tabular):
 
         name   name of the test suite
         """
-        cases = [self._case(name, backend) for backend in self.samples]
+        cases = [self._junit_case(name, backend) for backend in self.samples]
         if self.onnx_db is not None:
             agrees, shown = self.onnx_db >= DIFFERS_DB, wording.decibels(decibels(self.onnx_db))
             kind = "passed" if agrees else "failure"
@@ -104,7 +104,7 @@ class Validation(Tabular):
         cases[-1] = replace(cases[-1], text="\n".join(filter(None, texts)))
         return junit_xml("myoedge validate", cases)
 
-    def _case(self, name: str, backend: str) -> JunitCase:
+    def _junit_case(self, name: str, backend: str) -> JunitCase:
         case = f"{backends()[backend].text}, bit for bit"
         first = self.difference
         if first is None or first.backend != backend:
@@ -131,7 +131,7 @@ class Validation(Tabular):
             for row in self.rows()
         ]
         facts = [
-            ("first difference", _shown(self.difference)),
+            ("first difference", _describe_difference(self.difference)),
             ("model.int8.onnx", self.onnx_db and wording.decibels(decibels(self.onnx_db))),
             ("warning", self.unwritten),
             *card_facts(self.evaluation),
@@ -140,7 +140,7 @@ class Validation(Tabular):
         return Card(f"{title}, against the NumPy reference", facts, rows)
 
 
-def _shown(difference: Difference | None) -> str | None:
+def _describe_difference(difference: Difference | None) -> str | None:
     if difference is None:
         return None
     place = f"{difference.where} on {difference.backend}, index {list(difference.index)}"

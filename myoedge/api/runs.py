@@ -69,17 +69,17 @@ def validate(
         check_comparable(chosen)
     given = None if input is None else samples_for(chosen, input)
     tested = None if test is None else samples_for(chosen, test, "--test")
-    counts, same, difference = _compare(chosen, backends, given, say)
+    counts, same, difference = _compare_backends(chosen, backends, given, say)
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, given)) if onnx else None
-    found = _evaluated(chosen, given, tested)
+    found = _evaluate(chosen, given, tested)
     rows = None if found is None else evaluation_rows(found)
-    exact, unwritten = _recorded(chosen, same, None if tested is None else rows)
+    exact, unwritten = _record_results(chosen, same, None if tested is None else rows)
     warnings = _warnings(chosen, given, tested, found)
     in_passes = chosen.stream is not None
     return Validation(exact, counts, difference, onnx_db, in_passes, unwritten, rows, warnings)
 
 
-def _recorded(
+def _record_results(
     build: Build, same: Mapping[str, bool | None], evaluation: Mapping[str, Any] | None
 ) -> tuple[dict[str, bool | None], Notice | None]:
     """Write the results into the reports; return results by backend, old ones included, and W210 if
@@ -111,7 +111,7 @@ def _warnings(
     return (*told, *warned(judged, "decisions"))
 
 
-def _evaluated(build: Build, given: Data | None, tested: Data | None) -> Evaluation | None:
+def _evaluate(build: Build, given: Data | None, tested: Data | None) -> Evaluation | None:
     """Measure accuracy or errors on the test set, or on labelled samples; None without labels."""
     from myoedge.backends.equivalence import evaluated_outputs
     from myoedge.quantization.evaluation import GIVEN
@@ -123,7 +123,7 @@ def _evaluated(build: Build, given: Data | None, tested: Data | None) -> Evaluat
     return evaluated_outputs(build, data, role=GIVEN if tested is None else TEST)
 
 
-def _compare(
+def _compare_backends(
     build: Build, backends: Sequence[str], given: Data | None, say: Progress
 ) -> tuple[dict[str, int], dict[str, bool | None], Difference | None]:
     """Compare backend after backend with the reference, up to the first difference.

@@ -82,7 +82,7 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """
     from myoedge import api
 
-    given = _of_one_kind(options)
+    given = _check_option_kind(options)
     build = chosen_build(terminal, folder)
     if options["port"] is not None:
         _prompt(terminal, build, given)
@@ -95,7 +95,7 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
     result: dict[str, Any] = {"on": adapted.on, "exact": adapted.exact, "operating_point": point}
     result |= {"l2_bytes": adapted.l2_bytes}
     if not terminal.json_printed("adaptation/1", {**result, "rows": adapted.rows()}):
-        _show(terminal, adapted)
+        _show_result(terminal, adapted)
     if adapted.exact is False:
         sys.exit(DIFFERENT)
 
@@ -103,7 +103,7 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
 PROMPTED = ("port", "hold", "rounds", "baud_rate")  # options of a session with a device
 
 
-def _of_one_kind(options: Mapping[str, Any]) -> dict[str, Any]:
+def _check_option_kind(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a session with a device if --port is given, or else of files; options
     of the other kind are usage errors."""
     is_prompted, given = options["port"] is not None, {*options} - {*PROMPTED}
@@ -113,7 +113,7 @@ def _of_one_kind(options: Mapping[str, Any]) -> dict[str, Any]:
             how = f"--port only: --{name.replace('_', '-')}"
             raise click.UsageError(f"{'without' if is_prompted else 'with'} {how}.")
     chosen = {name: options[name] for name in own if options[name] is not None}
-    return _one_method(chosen) if is_prompted else _with_files(chosen)
+    return _one_method(chosen) if is_prompted else _check_files(chosen)
 
 
 def _one_method(options: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _one_method(options: dict[str, Any]) -> dict[str, Any]:
     return options | {"method": next(iter(methods), None)}
 
 
-def _with_files(options: dict[str, Any]) -> dict[str, Any]:
+def _check_files(options: dict[str, Any]) -> dict[str, Any]:
     for name in ("data", "test"):
         if name not in options:
             raise click.UsageError(f"--{name} is missing (or --port for a session with a device).")
@@ -154,14 +154,14 @@ def _prompt(terminal: Terminal, build: Path, options: Mapping[str, Any]) -> None
     terminal.next(command("monitor", options["port"], "--build", build))
 
 
-def _show(terminal: Terminal, adapted: Adapted) -> None:
+def _show_result(terminal: Terminal, adapted: Adapted) -> None:
     from myoedge.reports import wording
 
     rows = adapted.rows()
     for titles in (ACCURACIES, COSTS):  # two tables, as one would be wider than a terminal
         if any(row[key] is not None for row in rows for key in titles):
             _show_table(terminal, {**SESSION, **titles}, rows)
-    for mark in sorted({_mark(row) for row in rows} - {""}):
+    for mark in sorted({_method_mark(row) for row in rows} - {""}):
         terminal.text(f"{mark:2} {MARKS[mark]}")
     terminal.text(f"L2 of the adaptation: {adapted.l2_bytes:,} B")
     if (point := adapted.point) is not None:
@@ -177,20 +177,20 @@ def _show_table(terminal: Terminal, titles: dict[str, str], rows: list[dict[str,
     shown = [key for key in titles if any(row[key] is not None for row in rows)]
     table = columns([titles[key] for key in shown], left=("method",))
     for row in rows:
-        table.add_row(*(_text(key, row) for key in shown))
+        table.add_row(*(_cell_text(key, row) for key in shown))
     show(table, terminal.out)
 
 
-def _mark(row: dict[str, Any]) -> str:
+def _method_mark(row: dict[str, Any]) -> str:
     if not row["in_force"]:
         return "*"
     return "" if row["judged"] else "**"
 
 
-def _text(key: str, row: dict[str, Any]) -> str:
+def _cell_text(key: str, row: dict[str, Any]) -> str:
     value = row[key]
     if key == "method":
-        return f"{value} {_mark(row)}".rstrip()
+        return f"{value} {_method_mark(row)}".rstrip()
     if value is None:
         return ""
     if key.startswith("accuracy"):

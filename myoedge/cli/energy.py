@@ -83,12 +83,12 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     result["layers"] = [{key: row[key] for key in keys} for row in report["layers"]]
     result |= {"duty": report["duty"], "every": report.get("every")}
     if not terminal.json_printed("energy/1", result):
-        _show(terminal, chosen_folder, report, options)
+        _show_energy(terminal, chosen_folder, report, options)
     warn(report.unwritten)
     terminal.next(next_steps.after_energy(chosen_folder, options["every"], report))
 
 
-def _show(
+def _show_energy(
     terminal: Terminal, folder: Path, report: Mapping[str, Any], options: Mapping[str, Any]
 ) -> None:
     from myoedge.reports import duty_lines
@@ -102,11 +102,11 @@ def _show(
     is_chosen = within or options["operating_point"] == "auto"
     rows = [
         *([("cheapest", f"{chosen}{within}: the point of the reports now")] if is_chosen else []),
-        *(_application(folder, chosen) if is_chosen else ()),
+        *(_sdk_option(folder, chosen) if is_chosen else ()),
         *((f"at {point}", f"{energy}, {time}, {mw}") for energy, time, mw, point in points),
         ("parts", joules.parts(report)),
         ("layers", "\n".join(joules.costliest(report))),
-        *_remembered(folder, report, options),
+        *_stored_options(folder, report, options),
         *duty_lines.duty_rows(report),
         ("counted", duty_lines.counted_powers(report)),
         ("from", joules.source(report)),
@@ -123,7 +123,7 @@ REMEMBERED = (  # option, key of the report, unit
 )
 
 
-def _remembered(
+def _stored_options(
     folder: Path, report: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of options from an earlier run that the report stores and this run
@@ -145,7 +145,7 @@ def _remembered(
         yield "options", f"as in the last run: {' '.join(words)}\n{forget}   # forgets them"
 
 
-def _application(folder: Path, point: str) -> Iterator[tuple[str, str]]:
+def _sdk_option(folder: Path, point: str) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of CMake's option for an operating point, if a build has an
     application."""
     from myoedge.backends.build_folder import APPLICATION

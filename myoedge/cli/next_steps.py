@@ -34,14 +34,17 @@ def given_words(*left_out: str) -> list[str]:
             continue
         value = context.params[name]
         for one in value if parameter.multiple else (value,):
-            words += [*_option(parameter, one), *([] if isinstance(one, bool) else [str(one)])]
+            words += [
+                *_option_names(parameter, one),
+                *([] if isinstance(one, bool) else [str(one)]),
+            ]
     return words
 
 
 COMMON = ("--quiet", "--verbose", "--json", "--no-color")  # opts[-1] of every command's options
 
 
-def _option(parameter: click.Parameter, value: Any) -> list[str]:
+def _option_names(parameter: click.Parameter, value: Any) -> list[str]:
     """Return the option name of a parameter as a list of one; [] for an argument."""
     if isinstance(parameter, click.Argument):
         return []
@@ -121,14 +124,14 @@ def after_build(
         yield command("simulate", folder)
     if on_chip:
         yield f"{command('advise', folder)}   # measures what would make it better"
-    if _plays(app):
+    if _can_play(app):
         played = command("simulate", folder, "--play", recording or "FILE")
         yield f"{'' if recording else '# '}{played}   # a recording, as the sensor would send it"
     if app:
         yield from to_board(folder, has_l3=bool(report["memory"]["l3_bytes"]))
 
 
-def _plays(app: str | None) -> bool:
+def _can_play(app: str | None) -> bool:
     """Return whether an application can play recordings."""
     from myoedge.building.applications import find_application
 
@@ -177,10 +180,10 @@ def at_a_model() -> str:
     """Return a command that inspects a model file of the current folder, or one that starts a new
     project if there is none."""
     files = [path for path in Path().iterdir() if path.suffix in MODEL_ENDINGS]
-    return command("inspect", max(files, key=_changed)) if files else command("init")
+    return command("inspect", max(files, key=_modification_key)) if files else command("init")
 
 
-def _changed(path: Path) -> tuple[int, str]:
+def _modification_key(path: Path) -> tuple[int, str]:
     return path.stat().st_mtime_ns, path.name
 
 

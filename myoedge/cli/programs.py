@@ -28,7 +28,7 @@ def run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **option
         run = api.simulate_elf(
             elf,
             folder=Path.cwd(),
-            dump=[_range(dump[0])] if dump else [],
+            dump=[_parse_range(dump[0])] if dump else [],
             max_cycles=options["max_cycles"],
             bank_conflicts=options["bank_conflicts"] == "on",
             like=options["like"],
@@ -61,7 +61,7 @@ def _exit_code(run: Simulation, elf: str) -> str:
     return f"{text}: {MEANINGS[run.exit_code]}"
 
 
-def _range(text: str) -> tuple[int, int]:
+def _parse_range(text: str) -> tuple[int, int]:
     """Parse "0x1C170000:64KiB" to address and size in bytes."""
     address, _, size = text.partition(":")
     digits = size.rstrip("kKiImMbB")

@@ -92,7 +92,7 @@ class StageProgress:
 
     def _show_bar(self, title: str, count: str, left: str, done: int, total: int) -> None:
         if self.bar is None:
-            self.bar = _bar(_console(self.terminal))
+            self.bar = _make_bar(_console(self.terminal))
             self.bar.start()
         if not self.bar.tasks:
             self.bar.add_task(title, count="", left="")
@@ -129,7 +129,7 @@ def _console(terminal: Terminal) -> Console:
     return console_of(color=terminal.color, to_stderr=True)
 
 
-def _bar(console: Console) -> Progress:
+def _make_bar(console: Console) -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (

@@ -81,7 +81,7 @@ def validate(
         with stage_progress(terminal) as progress:
             validation = api.validate(build, on=backends, **options, say=progress.stage)
         write_junit(lambda: validation.junit(api.load_build(build).report["model"]["name"]))
-    if not terminal.json_printed("validation/1", _as_json(validation)):
+    if not terminal.json_printed("validation/1", _validation_json(validation)):
         _show_validation(terminal, validation)
     warn(*validation.warnings, validation.unwritten)
     if not validation.passed:
@@ -91,7 +91,7 @@ def validate(
     terminal.next(*next_steps.after_warnings(validation.warnings, step))
 
 
-def _as_json(validation: Validation) -> dict[str, Any]:
+def _validation_json(validation: Validation) -> dict[str, Any]:
     difference = None if validation.difference is None else asdict(validation.difference)
     if difference is not None:
         difference["rung"] = difference.pop("backend")  # key used by earlier versions
@@ -155,7 +155,7 @@ def _print_changes(terminal: Terminal, rows: Changes, page: str | None) -> None:
         terminal.progress(f"page: {page}")
 
 
-def _file_of_page(html: str | None, against: str | None) -> str | None:
+def _page_file(html: str | None, against: str | None) -> str | None:
     """Return the file that --html names: its value, or the usual name without one."""
     return html if html != USUAL else REPORT if against is None else COMPARISON
 
@@ -195,14 +195,14 @@ def report(
     from myoedge.reports.text import print_report
 
     chosen = api.load_build(folder or newest())
-    html = _file_of_page(html, against)
+    html = _page_file(html, against)
     page = html or str(chosen.folder / "report.html")
     if against is not None and figures is not None:
         raise click.UsageError("--figures is for one build: without --against.")
     if against is not None:
         _print_changes(terminal, api.report(chosen, against=against, html=html), html)
     elif not terminal.json_printed("report/1", api.report(chosen, html=html, figures=figures)):
-        print_report(_with_commands_here(chosen), terminal.out, html=page)
+        print_report(_localise_commands(chosen), terminal.out, html=page)
     if show:
         click.launch(page)
     terminal.next(next_steps.after_report(chosen.folder, against, is_page=bool(html or show)))
@@ -262,7 +262,7 @@ def check(
     found.raise_worse()
 
 
-def _with_commands_here(build: Build) -> dict[str, Any]:
+def _localise_commands(build: Build) -> dict[str, Any]:
     """Return a build's report, with the commands of suggestions as typed in the current folder."""
     from myoedge.backends.arguments import recalled
 
@@ -280,10 +280,10 @@ def _with_commands_here(build: Build) -> dict[str, Any]:
 
 def as_typed(how: str, folder: str) -> str:
     """Return a suggestion's command for the current folder; TOML lines are unchanged."""
-    is_elsewhere = how.startswith("myoedge ") and not _is_here(folder)
+    is_elsewhere = how.startswith("myoedge ") and not _is_current_folder(folder)
     return f"(cd {shlex.quote(folder)} && {how})" if is_elsewhere else how
 
 
-def _is_here(folder: str) -> bool:
+def _is_current_folder(folder: str) -> bool:
     """Return whether a folder is the current one; "" means unknown."""
     return not folder or os.path.realpath(folder) == os.path.realpath(".")

@@ -210,7 +210,7 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     except (KeyboardInterrupt, click.Abort):
         _exit_interrupted()
     except BrokenPipeError:
-        _discard(sys.stdout)
+        _redirect_to_null(sys.stdout)
         sys.exit(0)
     except BaseException as error:
         if isinstance(error, SystemExit):  # the command has ended
@@ -252,13 +252,13 @@ def _open_closed_streams() -> None:
 
 def _substitute_characters() -> None:
     """Replace µ and similar characters on terminals that cannot print them."""
-    codecs.register_error("myoedge.plainer", _substituted)
+    codecs.register_error("myoedge.plainer", _substitute_error)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="myoedge.plainer")
 
 
-def _substituted(error: UnicodeError) -> tuple[str, int]:
+def _substitute_error(error: UnicodeError) -> tuple[str, int]:
     """Encoding error handler: µ becomes u, characters without a substitute "?"."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -266,7 +266,7 @@ def _substituted(error: UnicodeError) -> tuple[str, int]:
     return lacking.encode("ascii", "replace").decode("ascii"), error.end
 
 
-def _discard(stream: TextIO) -> None:
+def _redirect_to_null(stream: TextIO) -> None:
     """Redirect a closed stream to /dev/null, so that the final flush cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -283,9 +283,9 @@ def _exit_with_usage(error: click.ClickException, as_json: bool) -> NoReturn:
 
 def _exit_with_unexpected(error: BaseException, arguments: list[str], as_json: bool) -> NoReturn:
     if getattr(error, "errno", None) == errno.ENOSPC:
-        _discard(sys.stdout)
+        _redirect_to_null(sys.stdout)
         _exit_with_notice(Notice("E281", "no space left to write the output"), as_json=False)
-    _exit_with_notice(_bug(error, arguments), as_json)
+    _exit_with_notice(_write_crash_report(error, arguments), as_json)
 
 
 def _exit_with_notice(notice: Notice, as_json: bool) -> NoReturn:
@@ -306,7 +306,7 @@ def as_dict(notice: Notice) -> dict[str, Any]:
     }
 
 
-def _bug(error: BaseException, arguments: list[str]) -> Notice:
+def _write_crash_report(error: BaseException, arguments: list[str]) -> Notice:
     """Write a crash report into a new folder; return the notice with its path."""
     import tempfile
     import traceback

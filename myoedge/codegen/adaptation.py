@@ -66,7 +66,7 @@ def hook(plan: Plan, adaptation: Adaptation, stream: Stream | None) -> dict[str,
     rows = 0 if norm is None else norm.elements // norm.inner
     return {
         **_feature_layer(plan, adaptation),
-        **_scores(plan, stream),
+        **_score_position(plan, stream),
         "classes": adaptation.classes,
         "saved_bytes": saved_bytes(adaptation),
         "type": C_TYPES[plan.quant.dtype(name)],
@@ -85,7 +85,7 @@ def _feature_layer(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
     return {**row, **sizes, "number": adaptation.layer, "channels": channels}
 
 
-def _scores(plan: Plan, stream: Stream | None) -> dict[str, int]:
+def _score_position(plan: Plan, stream: Stream | None) -> dict[str, int]:
     """Return the position of the scores in the output: index of the first class of the last frame,
     and the stride between classes."""
     if stream is None:
@@ -120,13 +120,13 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
         "kept": adaptation.kept,
         "exponent": adaptation.exponent,
         "replayed": len(adaptation.replay),
-        "digest": [*_digest(plan, adaptation)],
+        "digest": [*_adaptation_digest(plan, adaptation)],
         "sizes": {**_norm_sizes(adaptation.norm), **_pseudo_sizes(adaptation.pseudo)},
         "passing": PASSING,
     }
 
 
-def _digest(plan: Plan, adaptation: Adaptation) -> bytes:
+def _adaptation_digest(plan: Plan, adaptation: Adaptation) -> bytes:
     """Return the first eight bytes of the SHA-256 of network, layer and number of features; they
     identify the network in a saved classifier."""
     what = f"{model_digest(plan.quant)} {adaptation.name} {adaptation.features}"

@@ -137,12 +137,14 @@ def border_array(ports: Iterable[Mapping[str, Any]]) -> Array:
     for port in ports:
         params, border = port["params"], port["border"]
         scale = 0.0 if params is None else params.scale
-        rows += [*_bits([scale]), 0 if params is None else int(params.zero_point)]
-        normalized += [] if border is None else _bits(border.scale) + _bits(border.offset)
+        rows += [*_float32_bits([scale]), 0 if params is None else int(params.zero_point)]
+        normalized += (
+            [] if border is None else _float32_bits(border.scale) + _float32_bits(border.offset)
+        )
     return np.array(rows + normalized, np.int32)
 
 
-def _bits(values: Sequence[float]) -> list[int]:
+def _float32_bits(values: Sequence[float]) -> list[int]:
     return [int(bits) for bits in np.array(values, np.float32).view(np.int32)]
 
 
@@ -151,11 +153,11 @@ def _interface(common: Mapping[str, Any]) -> str:
     ports = [*common["inputs"], *common["outputs"]]
     axes = [None if port["border"] is None else port["border"].axis for port in ports]
     kinds = [(port["type"], port["shape"]) for port in ports]
-    names = [_order(common[key]) for key in ("inputs", "outputs")]
+    names = [_port_names_in_order(common[key]) for key in ("inputs", "outputs")]
     return f"{kinds} {axes} {common['class_names']} {names}"
 
 
-def _order(ports: Sequence[Mapping[str, Any]]) -> list[str]:
+def _port_names_in_order(ports: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names of ports by which a program tells them apart; [] for a single one."""
     return [port["name"] for port in ports] if len(ports) > 1 else []
 

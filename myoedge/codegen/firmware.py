@@ -68,7 +68,9 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
     Equal sources and compilers give equal bytes. Errors: E303 larger than the chip's memory, E501
     no compiler, E912 the compiler rejects the C, E930 a forbidden instruction.
     """
-    return _checked({name for name in sources.files if not _is_applications(name)}, sources, cc)
+    return _link_and_check(
+        {name for name in sources.files if not _is_application_file(name)}, sources, cc
+    )
 
 
 def make_application(sources: Sources, name: str, *, cc: str = "zig") -> Firmware:
@@ -79,16 +81,16 @@ def make_application(sources: Sources, name: str, *, cc: str = "zig") -> Firmwar
     """
     own = {file for file in sources.files if file.startswith(f"{FOLDER}/{name}/")}
     replaced = {f"{FOLDER}/{Path(file).name}" for file in own}
-    shared = {file for file in sources.files if not _is_applications(file)}
-    return _checked(own | (shared - replaced), sources, cc)
+    shared = {file for file in sources.files if not _is_application_file(file)}
+    return _link_and_check(own | (shared - replaced), sources, cc)
 
 
-def _is_applications(name: str) -> bool:
+def _is_application_file(name: str) -> bool:
     """Return whether a file of src/ is in the folder of an application."""
     return name.startswith(f"{FOLDER}/") and name.count("/") > 1
 
 
-def _checked(names: Set[str], sources: Sources, cc: str) -> Firmware:
+def _link_and_check(names: Set[str], sources: Sources, cc: str) -> Firmware:
     firmware = link({name: sources.files[name] for name in names - {"selftest.c"}}, cc=cc)
     check_instructions(firmware)
     return firmware
@@ -103,7 +105,7 @@ def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] 
     """
     compiler = toolchain.compiler(cc)
     flags = toolchain.firmware_flags(compiler, (*DEFINES, *defines))
-    files = {name: files[name] for name in sorted(files, key=_place)}
+    files = {name: files[name] for name in sorted(files, key=_code_order)}
     contents = ((name, text.encode()) for name, text in files.items())
     digest = cache.digest_of_contents(contents, (compiler.version, *flags))
     path = tools.cache_folder("programs") / f"{digest}.elf"
@@ -112,7 +114,7 @@ def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] 
         if (found := cache.content(path)) is not None:
             return found
         with tools.scratch() as folder:
-            linked = _linked(folder, files, compiler, flags)
+            linked = _link_program(folder, files, compiler, flags)
             elf = linked.read_bytes()
             cache.store(linked, path)
         cache.prune(path.parent)
@@ -121,13 +123,13 @@ def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] 
     return Firmware(cache.despite_removal(made), compiler.version)
 
 
-def _linked(
+def _link_program(
     folder: Path, files: Mapping[str, str], compiler: toolchain.Compiler, flags: tuple[str, ...]
 ) -> Path:
     """Compile and link the program in a folder; return the path of the ELF file."""
-    written = _written(folder, files)
+    written = _write_files(folder, files)
     include = (folder, folder / FOLDER)
-    shared = [path for path in written if _shared(path.relative_to(folder))]
+    shared = [path for path in written if _is_library_file(path.relative_to(folder))]
     objects, finished = compile_objects(shared, ObjectOptions(folder, compiler, flags, include))
     output = folder / "firmware.elf"
     if finished.returncode == 0:
@@ -136,11 +138,11 @@ def _linked(
             own, output, folder / SCRIPT, compiler, flags, include, objects
         )
     if finished.returncode != 0:
-        raise _rejected(compiler, finished.stderr.strip())
+        raise _compile_error(compiler, finished.stderr.strip())
     return output
 
 
-def _place(name: str) -> tuple[int, str]:
+def _code_order(name: str) -> tuple[int, str]:
     """Return the sort key of a file by the order of code in memory: network and kernels, other
     cluster code, fabric controller code.
 
@@ -149,16 +151,16 @@ def _place(name: str) -> tuple[int, str]:
     path = Path(name)
     if path.parts[0] != FOLDER or path.name == MAIN:
         return 0, name
-    is_controllers = path.stem in FABRIC_CONTROLLER or _is_applications(name)
+    is_controllers = path.stem in FABRIC_CONTROLLER or _is_application_file(name)
     return 2 if is_controllers else 1, name
 
 
-def _shared(path: Path) -> bool:
+def _is_library_file(path: Path) -> bool:
     """Return whether a file is common to all programs (kernels and runtime), and compiled once."""
     return path.suffix in SOURCES and path.parts[0] in (KERNELS, FOLDER) and path.name != MAIN
 
 
-def _written(folder: Path, files: Mapping[str, str]) -> list[Path]:
+def _write_files(folder: Path, files: Mapping[str, str]) -> list[Path]:
     texts = {folder / name: text for name, text in files.items()}
     try:
         for path, text in texts.items():
@@ -169,7 +171,7 @@ def _written(folder: Path, files: Mapping[str, str]) -> list[Path]:
     return [*texts]
 
 
-def _rejected(compiler: toolchain.Compiler, says: str) -> MyoedgeError:
+def _compile_error(compiler: toolchain.Compiler, says: str) -> MyoedgeError:
     overflows = re.findall(r"region [`'](\w+)'.*?overflowed by (\d+) bytes", says)
     if not overflows:
         facts = {"compiler": compiler.version, "says": "\n".join(says.splitlines()[:20])}
@@ -184,7 +186,7 @@ def check_instructions(firmware: Firmware) -> None:
     program = firmware.program
     for address, code in program.code:
         for at, size, word in instructions(code, address):
-            for mask, match, erratum in _suspects(size, word & 0x7F):
+            for mask, match, erratum in _erratum_patterns(size, word & 0x7F):
                 if word & mask != match or program.function_at(at) in erratum.asked_by:
                     continue
                 facts = {
@@ -196,7 +198,7 @@ def check_instructions(firmware: Firmware) -> None:
 
 
 @functools.cache
-def _suspects(size: int, lowest: int) -> tuple[tuple[int, int, Erratum], ...]:
+def _erratum_patterns(size: int, lowest: int) -> tuple[tuple[int, int, Erratum], ...]:
     """Return (mask, match, erratum) for the errata that may apply to instructions of this size with
     these lowest 7 bits."""
     rows = [(e.mask, e.match, e) for e in FORBIDDEN if e.size_bytes == size]

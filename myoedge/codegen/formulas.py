@@ -32,20 +32,20 @@ def with_formulas(plan: Plan, sources: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, dict[str, None]] = {}
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         if step.members or OPS[step.node.op].meaning is not None:
-            text = _comment(formulas(step, tiling.kernel))
+            text = _wrap_comment(formulas(step, tiling.kernel))
             found.setdefault(f"{tiling.kernel.function}.c", {})[text] = None
     return {
-        name: _commented(text, found[name]) if name in found else text
+        name: _insert_comment(text, found[name]) if name in found else text
         for name, text in sources.items()
     }
 
 
-def _commented(source: str, comments: Iterable[str]) -> str:
+def _insert_comment(source: str, comments: Iterable[str]) -> str:
     body = f"\n{OTHERS}\n".join(comments)
     return source.replace(START, f"{TITLE}\n{body}\n */\n{START}", 1)
 
 
-def _comment(lines: Iterable[str]) -> str:
+def _wrap_comment(lines: Iterable[str]) -> str:
     each = (textwrap.wrap(x, COLUMNS, initial_indent=FIRST, subsequent_indent=NEXT) for x in lines)
     return "\n".join(line for wrapped in each for line in wrapped)
 
@@ -54,7 +54,7 @@ def formulas(step: QuantizedNode, kernel: TiledKernel) -> list[str]:
     """Return a line per result of a layer, and before it per value that is read several times."""
     members = step.members or (step,)
     stated = {step.tensors[x.source]: x.name for x in kernel.results}
-    texts = _arrays(step, kernel)
+    texts = _array_texts(step, kernel)
     uses = Counter(name for member in members for name in member.operands)
     letters, lines = iter(LETTERS), list[str]()
     for member in members:
@@ -65,7 +65,7 @@ def formulas(step: QuantizedNode, kernel: TiledKernel) -> list[str]:
     return lines
 
 
-def _arrays(step: QuantizedNode, kernel: TiledKernel) -> dict[str, str]:
+def _array_texts(step: QuantizedNode, kernel: TiledKernel) -> dict[str, str]:
     """Return tensor -> the array that is read; parts of one tensor are several arrays."""
     found: dict[str, str] = {}
     for x in (x for x in kernel.operands if isinstance(x.source, int)):
@@ -78,13 +78,13 @@ def _formula(member: QuantizedNode, texts: Mapping[str, str]) -> str:
     """Return a layer as a function of its operands, with the function that is fused into it."""
     node, read = member.node, ", ".join(texts.get(x, "constant") for x in member.operands)
     if node.op == "slice":
-        return f"{read}[{', '.join(map(_cut, node.attrs['cuts'], member.shapes[0]))}]"
+        return f"{read}[{', '.join(map(_slice_text, node.attrs['cuts'], member.shapes[0]))}]"
     if node.op == "table":
-        return _applied(node.attrs["chain"], read)
-    return _applied(node.attrs.get("act", ()), f"{node.op}({read})")
+        return _apply_functions(node.attrs["chain"], read)
+    return _apply_functions(node.attrs.get("act", ()), f"{node.op}({read})")
 
 
-def _cut(cut: tuple[int, int, int], extent: int) -> str:
+def _slice_text(cut: tuple[int, int, int], extent: int) -> str:
     """Return the indices along an axis as in Python."""
     if range(*cut) == range(extent):
         return ":"
@@ -92,7 +92,7 @@ def _cut(cut: tuple[int, int, int], extent: int) -> str:
     return ":".join([str(start), str(stop) if stop >= 0 else "", *([str(by)] if by != 1 else [])])
 
 
-def _applied(functions: Chain, text: str) -> str:
+def _apply_functions(functions: Chain, text: str) -> str:
     """Return functions applied to a text, the first one innermost."""
     for name in chain_name(functions, "|").split("|") if functions else ():
         text = f"{name}({text})"

@@ -16,7 +16,7 @@ def jobs(fn: str, index: int, tiling: Tiling, before_cycles: float) -> list[str]
     if not tiling.kernel.runs_jobs:
         return []
     layer = f"&me_ne16_layers[{slot_of(tiling)}]"
-    made = f"{tiling.kernel.function}_layer({_passed(fn, index, tiling)}, {layer});"
+    made = f"{tiling.kernel.function}_layer({_struct_arguments(fn, index, tiling)}, {layer});"
     kept = f"me_ne16_keep_first_job({layer});"
     if before_cycles >= JOBS_AHEAD:
         return [made, kept]
@@ -26,10 +26,10 @@ def jobs(fn: str, index: int, tiling: Tiling, before_cycles: float) -> list[str]
 def kernel_call(fn: str, index: int, tiling: Tiling) -> str:
     if tiling.kernel.runs_jobs:
         return f"me_ne16_run(&me_ne16_layers[{slot_of(tiling)}]);"
-    return f"{tiling.kernel.function}({_passed(fn, index, tiling)});"
+    return f"{tiling.kernel.function}({_struct_arguments(fn, index, tiling)});"
 
 
-def _passed(fn: str, index: int, tiling: Tiling) -> str:
+def _struct_arguments(fn: str, index: int, tiling: Tiling) -> str:
     """Return the arguments of a kernel call: pointers to the op and tile structs."""
     op, tile = argument_structs(fn, index, tiling)
     return f"&{op}, &{tile}"

@@ -31,7 +31,7 @@ def library_files(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) 
     names = [f"{kernel}.c" for kernel in kernels]
     while names:
         name = names.pop()
-        text = None if name in texts else _text(name, brought)
+        text = None if name in texts else _library_text(name, brought)
         if text is not None:
             texts[name] = text
             for included in _INCLUDE.findall(text):
@@ -65,11 +65,11 @@ def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> lis
 
     Errors: E257 for a kernel without a file.
     """
-    return sorted({f"library/{_header(kernel, brought)}" for kernel in kernels})
+    return sorted({f"library/{_kernel_header(kernel, brought)}" for kernel in kernels})
 
 
-def _header(kernel: str, brought: Mapping[str, str]) -> str:
-    included = _INCLUDE.search(_text(f"{kernel}.c", brought) or "")
+def _kernel_header(kernel: str, brought: Mapping[str, str]) -> str:
+    included = _INCLUDE.search(_library_text(f"{kernel}.c", brought) or "")
     if included is None:
         title = f"the plug-in that has {kernel} cannot be used"
         facts = {
@@ -94,7 +94,7 @@ def brought(plan: Plan) -> dict[str, str]:
     return with_formulas(plan, sources)
 
 
-def _text(name: str, brought: Mapping[str, str]) -> str | None:
+def _library_text(name: str, brought: Mapping[str, str]) -> str | None:
     return brought.get(name) or _library_texts().get(name)
 
 
@@ -118,13 +118,13 @@ def instances(table: str) -> dict[str, str]:
     parser = ConfigParser(interpolation=None)
     parser.read_string(table)
     return {
-        f"{kernel}.c": _instance(kernel, section.split(), statements.split("; "))
+        f"{kernel}.c": _instance_source(kernel, section.split(), statements.split("; "))
         for section in parser.sections()
         for kernel, statements in parser[section].items()
     }
 
 
-def _instance(kernel: str, headers: Sequence[str], statements: Sequence[str]) -> str:
+def _instance_source(kernel: str, headers: Sequence[str], statements: Sequence[str]) -> str:
     first, *others = (f'#include "{header}"' for header in headers)
     start, end = f"void {kernel}(const {kernel}_params *op,", f"const {kernel}_tile *tile)"
     space = " " if len(start) + len(end) < C_COLUMNS else "\n" + " " * len(f"void {kernel}(")

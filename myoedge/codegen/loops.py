@@ -49,11 +49,11 @@ def row_fetches(plan: Plan, outside: Outsides) -> list[RowFetch]:
                 if plan.is_fetched_row(index, operand):
                     name = plan.steps[index].tensors[operand.source]
                     readers.setdefault(plan.where[name], []).append((index, operand))
-        found += [_fetch(plan, loop, row, known, outside) for row, known in readers.items()]
+        found += [_row_fetch(plan, loop, row, known, outside) for row, known in readers.items()]
     return found
 
 
-def _fetch(
+def _row_fetch(
     plan: Plan,
     loop: LoopLayers,
     row: Location,
@@ -63,7 +63,7 @@ def _fetch(
     index, operand = readers[0]
     function = function_name(index, plan.steps[index])
     to, source = macro(function, operand.name), outside(index, operand).text
-    size = max(_size_bytes(reader) for _, reader in readers)  # a part of the row may come first
+    size = max(_operand_bytes(reader) for _, reader in readers)  # a part of the row may come first
     is_next = readers[-1][0] < loop.last
     source += f" + {row.row_bytes}" * is_next
     # The last layer waits for a row of the first one, which it takes for the layer after it.
@@ -95,7 +95,7 @@ def loop_values(
     first = [f"{fetch.function}();" for fetch in fetches if fetch.loop == loop and fetch.is_next]
     loads = _constant_loads(plan, layers, outside)
     lines = [*loads, *first, *arguments]
-    stores = list(_stores(plan, loop, outside))
+    stores = list(_state_stores(plan, loop, outside))
     return {
         **asdict(loop),
         "last_rows": f"me_last{number}",
@@ -107,7 +107,7 @@ def loop_values(
     }
 
 
-def _stores(plan: Plan, loop: LoopLayers, outside: Outsides) -> Iterator[str]:
+def _state_stores(plan: Plan, loop: LoopLayers, outside: Outsides) -> Iterator[str]:
     """Yield the statements that store a loop's states in L2 after its last iteration."""
     for state in (x for x in plan.loop_states if x.last == loop.last):
         number = plan.steps[state.first].written.index(state.name)
@@ -124,9 +124,9 @@ def _constant_loads(plan: Plan, layers: Iterable[int], outside: Outsides) -> Ite
         for operand in tiling.kernel.operands:
             if operand.constant and operand.name in tiling.resident:
                 to = macro(function_name(index, plan.steps[index]), operand.name)
-                size = _size_bytes(operand)
+                size = _operand_bytes(operand)
                 yield f"me_fetch({to}, {outside(index, operand).text}, {size}, {size}, 0);"
 
 
-def _size_bytes(operand: Operand) -> int:
+def _operand_bytes(operand: Operand) -> int:
     return math.prod(operand.shape) * operand.itemsize

@@ -93,11 +93,11 @@ def read_made_with(document: Mapping[str, Any]) -> MadeWith:
         raise TypeError("an engine or class that is no text")
     if not all(type(rank) is int for rank in ranks.values()):
         raise TypeError("a rank that is no integer")
-    chip = _chip(document["chip"])
+    chip = _chip_facts(document["chip"])
     return MadeWith(chip, engines, ranks, made, document["application"])
 
 
-def _chip(fields: Mapping[str, Any]) -> Chip:
+def _chip_facts(fields: Mapping[str, Any]) -> Chip:
     chip = find_chip(fields["name"])
     if chip.point.clock_hz:
         chip = chip.at(fields["operating_point"])

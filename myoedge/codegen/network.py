@@ -37,9 +37,9 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
 
     as_data   whether kernel arguments are stored as data: "scalars", C name -> numbers
     """
-    layers = [_layer(plan, index, as_data=as_data) for index in range(len(plan.steps))]
-    copies = [_copy(plan, index, name) for index, name in plan.copies]
-    outside = partial(_outside, plan)
+    layers = [_layer_source(plan, index, as_data=as_data) for index in range(len(plan.steps))]
+    copies = [_output_copy(plan, index, name) for index, name in plan.copies]
+    outside = partial(_l2_pointer, plan)
     rows = row_fetches(plan, outside)
     prefetches = _prefetches(plan, rows)
     table = _layer_table(plan, layers, prefetches)
@@ -60,12 +60,12 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
         "copies": copies,
         "layer_table": table,
         "loops": loops,
-        "parts": list(_parts(loops, len(table))),
+        "parts": list(_network_parts(loops, len(table))),
         **_l3_values(plan),
     }
 
 
-def _functions(function: str, tiling: Tiling, layer: TiledLayer) -> dict[str, str]:
+def _layer_functions(function: str, tiling: Tiling, layer: TiledLayer) -> dict[str, str]:
     """Return field of me_layer -> C function; own arguments are written before the loop."""
     called = {name: f"{function}_{name}" for name in FUNCTIONS if name in layer.functions}
     if tiling.arguments_once:
@@ -73,7 +73,7 @@ def _functions(function: str, tiling: Tiling, layer: TiledLayer) -> dict[str, st
     return called
 
 
-def _parts(loops: Sequence[Mapping[str, Any]], layers: int) -> Iterator[dict[str, Any]]:
+def _network_parts(loops: Sequence[Mapping[str, Any]], layers: int) -> Iterator[dict[str, Any]]:
     """Yield the parts of a network in order, layers first .. end - 1: loops, and layers between
     them with "loop" None."""
     done = 0
@@ -122,7 +122,7 @@ def layer_fields(
         "kernel_waits": int(tiling.kernel_waits),
         "nine_cores": int(bool(tiling.kernel.nine_cores)),
     }
-    called = _functions(function, tiling, layer)
+    called = _layer_functions(function, tiling, layer)
     if prefetch is not None:
         called["prefetch"] = prefetch.function
     texts = [f".{name} = {number}," for name, number in numbers.items() if number]
@@ -148,7 +148,7 @@ def _l3_transfer(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
     operands = plan.tilings[step].kernel.operands
     operand = next(o for o in operands if chunk.array in (o.name, o.source))
     start = macro(function_name(step, plan.steps[step]), operand.name, "L2")
-    origin = _outside(plan, step, operand).origin
+    origin = _l2_pointer(plan, step, operand).origin
     return {
         "l3": added("ME_L3_BYTES", l3_transfer.l3) if chunk.tensor else l3_transfer.l3,
         "l2": added(start, l3_transfer.l2 - origin),
@@ -158,7 +158,7 @@ def _l3_transfer(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
     }
 
 
-def _layer(plan: Plan, index: int, *, as_data: bool) -> TiledLayer:
+def _layer_source(plan: Plan, index: int, *, as_data: bool) -> TiledLayer:
     """Generate the C of a tiled layer."""
     step, tiling = plan.steps[index], plan.tilings[index]
     near = in_arena(
@@ -173,7 +173,7 @@ def _layer(plan: Plan, index: int, *, as_data: bool) -> TiledLayer:
         index,
         step,
         near,
-        partial(_outside, plan, index),
+        partial(_l2_pointer, plan, index),
         resident=NetworkAddresses(plan).resident(index),
         outside=OutsideL1("" if at is None else f"me_arena + {at}", l3_tables),
         as_data=as_data,
@@ -181,7 +181,7 @@ def _layer(plan: Plan, index: int, *, as_data: bool) -> TiledLayer:
     )
 
 
-def _outside(plan: Plan, index: int, operand: Operand) -> Outside:
+def _l2_pointer(plan: Plan, index: int, operand: Operand) -> Outside:
     """Return the C pointer to the start of a tiled layer's operand in L2."""
     step, source = plan.steps[index], operand.source
     arrived = plan.windows(index).get(operand.name)
@@ -190,7 +190,7 @@ def _outside(plan: Plan, index: int, operand: Operand) -> Outside:
     if arrived is not None:
         return Outside(f"me_arena + {arrived}", arrived, in_arena=True)
     if not isinstance(source, str):
-        return _tensor(plan, step.tensors[source], index, _moved_bytes(plan, step, source))
+        return _tensor_pointer(plan, step.tensors[source], index, _moved_bytes(plan, step, source))
     text = f"{function_name(index, step)}_{source}"
     is_bytes = plan.stored(index)[source].dtype == np.int8
     return Outside(text if is_bytes else f"(const int8_t *){text}")
@@ -203,7 +203,7 @@ def _moved_bytes(plan: Plan, step: QuantizedNode, source: Source) -> int:
     return own_row(plan.quant, node) if moves and step.turns == 1 else 0
 
 
-def _tensor(plan: Plan, name: str, index: int, row_bytes: int = 0) -> Outside:
+def _tensor_pointer(plan: Plan, name: str, index: int, row_bytes: int = 0) -> Outside:
     """Return the C pointer to a tensor, as layer `index` reads it.
 
     row_bytes   bytes by which the address advances in each iteration of the layer's loop
@@ -230,7 +230,7 @@ def traced(plan: Plan, index: int) -> list[dict[str, Any]]:
         if plan.where[node.name].kind != IN_L3 and node.op != STATE:
             data = NetworkAddresses(plan).written(index, at)
             if not data or (node.op == WRITE and turns == 1):  # all rows
-                data = _tensor(plan, node.name, index).text
+                data = _tensor_pointer(plan, node.name, index).text
             if turns > 1:  # the last row
                 data = added(data, plan.where[node.name].row_bytes * (turns - 1))
             size = size_bytes(plan.quant, node.name)
@@ -268,7 +268,7 @@ def _prefetch(plan: Plan, index: int, fetched: Sequence[tuple[str, int]]) -> Pre
     return Prefetch(function, tuple(f"{fetch}();" for fetch, _ in fetched))
 
 
-def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
+def _output_copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
     """Return the copy of an output that no layer writes directly to the caller's buffer."""
     location, last = plan.where[name], len(plan.steps)
     known = location.kind in ("arena", "l1")
@@ -279,14 +279,14 @@ def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
 def pointer(plan: Plan, name: str) -> str:
     """Return the C expression for the address of a constant or of a caller's buffer."""
     location = plan.where[name]
-    base = _base(plan, location)
+    base = _base_pointer(plan, location)
     if location.offset and location.kind in ("input", "output"):
         const = "const " if location.kind == "input" else ""
         base = f"({const}int8_t *){base}"
     return added(base, location.offset)
 
 
-def _base(plan: Plan, location: Location) -> str:
+def _base_pointer(plan: Plan, location: Location) -> str:
     if location.kind == "constant":
         name = str(location.index)
         is_bytes = plan.quant.constants[name].dtype == np.int8

@@ -89,10 +89,10 @@ def make_sources(
     common = _common_values(plan, model_name, stream, options)
     common["app"] = application.name if application is not None else ""
     common["adapted"] = None if adaptation is None else hook(plan, adaptation, stream)
-    common |= _stored(plan, common, options, answer)
+    common |= _weight_values(plan, common, options, answer)
     network = network_values(plan, as_data=options.weights_blob)
     files = {
-        **_code(common, network),
+        **_network_sources(common, network),
         **library_files([*called(plan.tilings), *_product_files(plan, options)], brought(plan)),
     }
     if common["on_chip"]:
@@ -108,11 +108,11 @@ def make_sources(
         common |= {"blob": blob.values(), "slices": crcs[: len(crcs) - common["l3_slices"]]}
         files["load.c"] = render("project/load.c.j2", common)
     files |= {
-        **_named(plan, model_name, common),
-        **_weights(plan, common),
+        **_network_headers(plan, model_name, common),
+        **_weights_files(plan, common),
         "Makefile": render("project/Makefile.j2", common),
         "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
-        **({} if golden is None else _selftest(golden, common)),
+        **({} if golden is None else _selftest_files(golden, common)),
     }
     files |= include_files(files.values(), () if common["on_chip"] else CHIP_ONLY)
     content = None if blob is None else blob.content()
@@ -126,7 +126,7 @@ def _product_files(plan: Plan, options: SourceOptions) -> list[str]:
     return [*blob, *crc, *(["me_l3_crc32"] if options.checks and plan.l3_bytes else [])]
 
 
-def _stored(
+def _weight_values(
     plan: Plan, common: Mapping[str, Any], options: SourceOptions, answer: KnownAnswer | None
 ) -> dict[str, Any]:
     """Return template values: the arrays of weights.c, the CRC-32 of their slices, and the C files
@@ -153,7 +153,7 @@ def _stored(
     }
 
 
-def _code(common: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, str]:
+def _network_sources(common: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, str]:
     """Return the C files of the network's own code: network.c, stream.c, self-test."""
     code = {"network.c": render("project/network.c.j2", {**common, **network})}
     if common["stream"] is not None:
@@ -197,7 +197,7 @@ def _common_values(
         "l3_bytes": plan.l3_bytes,
         "l3_tables": bool(plan.l3_tables),
         "in_l3": bool(plan.l3_transfers or plan.l3_tables),
-        **_border(plan),
+        **_port_values(plan),
         "class_names": _class_names(plan, options),
         "stream": None
         if stream is None
@@ -211,7 +211,7 @@ def _class_names(plan: Plan, options: SourceOptions) -> list[str]:
     return [*map(c_string, options.class_names)] if len(options.class_names) in shape else []
 
 
-def _selftest(golden: Golden, common: Mapping[str, Any]) -> dict[str, str]:
+def _selftest_files(golden: Golden, common: Mapping[str, Any]) -> dict[str, str]:
     arrays = [
         array_values(f"golden_{kind}{i}", np.asarray(values))
         for kind, ports in zip(("input", "output"), golden, strict=True)
@@ -223,7 +223,7 @@ def _selftest(golden: Golden, common: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _named(plan: Plan, model_name: str, values: Mapping[str, Any]) -> dict[str, str]:
+def _network_headers(plan: Plan, model_name: str, values: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers that declare the network, and info.c with digests, shapes and scales."""
     prefix, stream = values["prefix"], values["stream"]
     own = {
@@ -248,7 +248,7 @@ def _named(plan: Plan, model_name: str, values: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _weights(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
+def _weights_files(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
     arrays = [array_values(n, a) for n, a in common["arrays"].items()]
     blob = common["blob"]
     stored = {
@@ -264,7 +264,7 @@ def _banner(digest: str, model_name: str) -> str:
     return f"{comment(model_name)}, model {digest[:16]}; {made_by}"
 
 
-def _border(plan: Plan) -> dict[str, Any]:
+def _port_values(plan: Plan) -> dict[str, Any]:
     outputs = zip(plan.graph_outputs, plan.quant.graph.output_names, strict=True)
     return {
         "inputs": [
@@ -290,13 +290,13 @@ def _port(plan: Plan, number: int, port: QuantPort, shown: str) -> dict[str, Any
         "bytes": port.size_bytes,
         # offset of an input or output in L3
         "map": plan.maps[str(location.index)] + location.offset if is_in_l3 else None,
-        "meaning": _meaning(plan, port),
+        "meaning": _scale_formula(plan, port),
         "params": port.params,
         "border": port.normalization,
     }
 
 
-def _meaning(plan: Plan, port: QuantPort) -> str:
+def _scale_formula(plan: Plan, port: QuantPort) -> str:
     """Return the formula that converts integers to floats, "real = 0.0123 * (q + 128)", as text."""
     params = port.params
     if params is None and port.name in plan.graph_inputs:
@@ -317,7 +317,7 @@ def app_values(plan: Plan, model_name: str, digest: str) -> dict[str, Any]:
 
     digest   of the model
     """
-    border = _border(plan)
+    border = _port_values(plan)
     return {
         "banner": _banner(digest, model_name),
         "l3_bytes": plan.l3_bytes,

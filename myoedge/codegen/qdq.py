@@ -45,7 +45,7 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
     inputs = [w.free(name) for name in q.graph.inputs]
     outputs = [w.free(name) for name in q.graph.output_names or q.graph.outputs]
     for name, port in zip(q.graph.inputs, inputs, strict=True):
-        _input(w, q, name, port)
+        _write_input(w, q, name, port)
     for name, values in q.constants.items():
         w.label, w.notes = name, {"constant": name}
         w.integers[name] = w.constant(values, f"{name}.q")
@@ -54,20 +54,20 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
     rows: dict[str, list[str]] = {}
     for step, node, turn in turns([step.node for step in q.steps], q.steps):
         if node.op in IN_LOOPS:
-            w.label, w.notes = node.label, _notes(plan, step, fidelity)
+            w.label, w.notes = node.label, _viewer_notes(plan, step, fidelity)
             write_in_step(w, node, turn, rows)
         else:
-            _step(w, plan, step, fidelity)
+            _write_step(w, plan, step, fidelity)
     for name, output in zip(q.graph.outputs, outputs, strict=True):
         w.label, w.notes = output, {"output": output}
         if w.integers[name] == w.reals.get(name):
             w.node("Identity", w.integers[name], output=output)
         else:
             w.dequantize(name, q.params[name], output)
-    return _serialised(w, q, model_name, inputs, outputs)
+    return _serialise_model(w, q, model_name, inputs, outputs)
 
 
-def _input(w: Writer, q: QuantGraph, name: str, value: str) -> None:
+def _write_input(w: Writer, q: QuantGraph, name: str, value: str) -> None:
     w.label, w.notes = name, {"input": name}
     port = q.input_port(name)
     if (border := port.normalization) is not None:
@@ -82,9 +82,9 @@ def _input(w: Writer, q: QuantGraph, name: str, value: str) -> None:
         w.integers[name] = w.reals[name] = value
 
 
-def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> None:
+def _write_step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> None:
     q, name, act = plan.quant, step.node.name, step.attrs.get("act", ())
-    w.label, w.notes = step.node.label, _notes(plan, step, fidelity)
+    w.label, w.notes = step.node.label, _viewer_notes(plan, step, fidelity)
     write: Write = WRITE.get(step.node.op, written_real)
     y = write(w, step, *(w.reals[x] for x in step.operands))
     if has_table(step.node):
@@ -98,7 +98,7 @@ def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None)
         w.integers[name] = w.reals[name] = y
 
 
-def _notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[str, str]:
+def _viewer_notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[str, str]:
     """Return metadata of an ONNX node for viewers: origin, location of its output, SQNR."""
     name, where = step.node.name, plan.where.get(step.node.name)
     sources = dict.fromkeys(o.source for o in step.node.origin if o.source)
@@ -112,7 +112,7 @@ def _notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[s
     return {key: value for key, value in notes.items() if value}
 
 
-def _serialised(
+def _serialise_model(
     w: Writer, q: QuantGraph, model_name: str, inputs: Sequence[str], outputs: Sequence[str]
 ) -> bytes:
     import onnx
@@ -127,7 +127,7 @@ def _serialised(
     if any(node.op.startswith(ML) for node in w.nodes):
         opsets.append(helper.make_opsetid(ML, OPSET_ML))
     graph = helper.make_graph(
-        [*map(_node, w.nodes)],
+        [*map(_make_node, w.nodes)],
         model_name,
         described(q.graph.inputs, inputs),
         described(q.graph.outputs, outputs),
@@ -145,7 +145,7 @@ def _serialised(
     return bytes(known.SerializeToString(deterministic=True))
 
 
-def _node(node: OnnxNode) -> Any:
+def _make_node(node: OnnxNode) -> Any:
     from onnx import helper
 
     domain, _, op = node.op.rpartition(".")

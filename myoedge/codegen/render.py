@@ -170,17 +170,17 @@ def designated(fields: Fields, indent: int = 8) -> list[str]:
 def _initialisers(name: str, value: str | Nested, width: int) -> list[str]:
     """Return the initialisers of a field: one line, or a line per nested field if it is too wide;
     [] if the value is 0."""
-    text = f".{name} = {_text(value)},"
+    text = f".{name} = {_initialiser(value)},"
     if isinstance(value, str) or len(text) <= width or all(key.isdigit() for key in value):
         return [text] if value != "0" else []
     return [x for key in value for x in _initialisers(f"{name}.{key}", value[key], width)]
 
 
-def _text(value: str | Nested) -> str:
+def _initialiser(value: str | Nested) -> str:
     """Format a C initialiser: an expression, a nested { .name = value, ... }, or array elements."""
     if isinstance(value, str):
         return value
-    texts = {name: _text(each) for name, each in value.items()}
+    texts = {name: _initialiser(each) for name, each in value.items()}
     if all(name.isdigit() for name in texts):
         return f"{{ {', '.join(texts.values())} }}"
     fields = [f".{name} = {text}" for name, text in texts.items() if text != "0"]

@@ -43,7 +43,7 @@ def sdk_application(
         "lowest_hz": min(point.clock_hz for point in plan.chip.points),
         "voltages": plan.chip.voltages,
     }
-    files = _rendered(values)
+    files = _render_folder(values)
     if application is not None:
         files = {name: text for name, text in files.items() if name not in CONSOLE}
         files |= application.sdk_files()
@@ -65,7 +65,7 @@ def _ports(plan: Plan, stream: Stream) -> dict[str, Any]:
     }
 
 
-def _rendered(values: Mapping[str, Any]) -> dict[str, str]:
+def _render_folder(values: Mapping[str, Any]) -> dict[str, str]:
     """Return path in gap_sdk/ -> text for all files of the template folder."""
     files = {}
     folder = template_dir() / "app_gap_sdk"

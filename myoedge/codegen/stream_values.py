@@ -34,8 +34,8 @@ def stream_values(plan: Plan, stream: Stream, *, as_data: bool = False) -> dict[
     return {
         **ports,
         "states": states,
-        "types": sorted(early | _types(states, several=False)),
-        "patterns": sorted(_types(states, several=True)),
+        "types": sorted(early | _state_types(states, several=False)),
+        "patterns": sorted(_state_types(states, several=True)),
         "frames": stream.frames,
         "ready": stream.outputs[0].frames,
         "early": stream.early,
@@ -44,7 +44,7 @@ def stream_values(plan: Plan, stream: Stream, *, as_data: bool = False) -> dict[
     }
 
 
-def _types(states: Iterable[Mapping[str, Any]], *, several: bool) -> set[str]:
+def _state_types(states: Iterable[Mapping[str, Any]], *, several: bool) -> set[str]:
     """Return the C types of the states that begin with one number, or with several."""
     return {state["type"] for state in states if (state["length"] > 1) == several}
 

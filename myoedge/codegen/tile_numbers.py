@@ -43,16 +43,16 @@ class Tables:
         if (text := expression(values)) is not None:
             return text
         # A table of the shortest period, plus an increment per period.
-        run = _run(values)
+        run = _run_length(values)
         short = values[::run]
         for period in divisors(len(short))[1:]:
-            terms = _terms(short[::period], run * period)
-            if terms is not None and _repeats(short, period):
+            terms = _find_terms(short[::period], run * period)
+            if terms is not None and _is_periodic(short, period):
                 break
         table = f"{self.prefix}_{re.sub(r'[^A-Za-z0-9_]', '', name)}_of_tile"
         self.lines.append(c_table("int32_t", table, map(str, short[:period])))
-        at = _turn(run, 0 if period == len(short) else period)
-        return _sum(f"{table}[{at}]", terms or [])
+        at = _index_text(run, 0 if period == len(short) else period)
+        return _sum_text(f"{table}[{at}]", terms or [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +68,36 @@ class TileTerm:
 def expression(values: Sequence[int]) -> str | None:
     """Return a C expression in the tile's number t that gives all values, a constant or a sum of
     terms a * (t / b % c); None if there is none."""
-    terms = _terms(values, 1)
+    terms = _find_terms(values, 1)
     if terms is None:
         return None
-    return _sum("" if terms and values[0] == 0 else str(values[0]), terms)
+    return _sum_text("" if terms and values[0] == 0 else str(values[0]), terms)
 
 
-def _terms(values: Sequence[int], run: int) -> list[TileTerm] | None:
+def _find_terms(values: Sequence[int], run: int) -> list[TileTerm] | None:
     """Find terms whose sum equals values minus the first value; each value is used for `run`
     tiles."""
-    more = _run(values)
+    more = _run_length(values)
     values, run = values[::more], run * more
     if len(values) == 1:
         return []
     step = values[1] - values[0]
     straight = (i for i, v in enumerate(values) if v != values[0] + i * step)
     count = next(straight, len(values))
-    if not _repeats(values, count):
+    if not _is_periodic(values, count):
         return None
-    rest = _terms(values[::count], run * count)
+    rest = _find_terms(values[::count], run * count)
     own = TileTerm(step, run, 0 if count == len(values) else count)
     return None if rest is None else [own, *rest]
 
 
-def _run(values: Sequence[int]) -> int:
+def _run_length(values: Sequence[int]) -> int:
     """Return the greatest common divisor of the lengths of runs of equal values."""
     changes = (i for i, (a, b) in enumerate(itertools.pairwise(values), 1) if a != b)
     return math.gcd(*changes) or len(values)
 
 
-def _repeats(values: Sequence[int], period: int) -> bool:
+def _is_periodic(values: Sequence[int], period: int) -> bool:
     """Return whether every period equals the first period plus a constant."""
     return all(
         v - values[i - i % period] == values[i % period] - values[0] for i, v in enumerate(values)
@@ -108,10 +108,10 @@ def divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
 
 
-def _sum(start: str, terms: Sequence[TileTerm]) -> str:
+def _sum_text(start: str, terms: Sequence[TileTerm]) -> str:
     text = start
     for term in terms:
-        turn, size = _turn(term.run, term.count), abs(term.step)
+        turn, size = _index_text(term.run, term.count), abs(term.step)
         part = turn if size == 1 else f"{turn} * {size}"
         if text:
             text += f" {'+' if term.step > 0 else '-'} {part}"
@@ -120,7 +120,7 @@ def _sum(start: str, terms: Sequence[TileTerm]) -> str:
     return text
 
 
-def _turn(run: int, count: int) -> str:
+def _index_text(run: int, count: int) -> str:
     index = "t" if run == 1 else f"t / {run}"
     return f"{index} % {count}" if count else index
 

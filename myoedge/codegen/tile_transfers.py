@@ -22,11 +22,11 @@ def movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[
     """
     fetched: dict[str, list[str]] = {FETCH_CONSTANTS: [], FETCH_OPERANDS: []}
     for x in filter(tiling.early, tiling.tiles[0].loads):
-        call = _call("me_fetch", x, base, tiling, movement)
+        call = _transfer_call("me_fetch", x, base, tiling, movement)
         fetched[fetch_function(tiling, x)].append(call)
     return {
-        "load": [*_loads(tiling, base, movement)],
-        "store": [*_stores(tiling, base, movement)],
+        "load": [*_load_statements(tiling, base, movement)],
+        "store": [*_store_statements(tiling, base, movement)],
         **fetched,
     }
 
@@ -48,29 +48,31 @@ class Movement:
     l1: Addresses
 
 
-def _call(function: str, x: Transfer, base: Base, tiling: Tiling, movement: Movement) -> str:
+def _transfer_call(
+    function: str, x: Transfer, base: Base, tiling: Tiling, movement: Movement
+) -> str:
     operand = next(o for o in tiling.kernel.operands if o.name == x.operand)
-    return _one(movement, function, [x], base(operand))
+    return _single_transfer(movement, function, [x], base(operand))
 
 
-def _loads(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
+def _load_statements(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
     """Yield the statements that load the operands of tile t."""
     for operand in tiling.kernel.operands:
         loads = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
         early = any(map(tiling.early, loads[0]))
         if any(loads[1:] if early else loads):
-            yield from _moves(movement, "me_fetch", loads, base(operand), early)
+            yield from _operand_transfers(movement, "me_fetch", loads, base(operand), early)
 
 
-def _stores(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
+def _store_statements(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
     """Yield the statements that store the results of tile t."""
     for operand in tiling.kernel.results:
         stores = [[x for x in tile.stores if x.operand == operand.name] for tile in tiling.tiles]
         if any(stores):
-            yield from _moves(movement, "me_send", stores, base(operand), False)
+            yield from _operand_transfers(movement, "me_send", stores, base(operand), False)
 
 
-def _moves(
+def _operand_transfers(
     movement: Movement, function: str, every: Moved, base: Outside, early: bool
 ) -> Iterator[str]:
     """Yield the statements that transfer one operand's part of tile t.
@@ -80,12 +82,17 @@ def _moves(
     most, at = max(map(len, every)), [t for t, moved in enumerate(every) if moved]
     phases = phases_of([bool(moved) for moved in every])
     if phases is None or (most > 1 and at != [0]):
-        yield from guarded("t > 0" if early else "", [_many(movement, function, every, base)])
+        yield from guarded(
+            "t > 0" if early else "", [_transfer_table(movement, function, every, base)]
+        )
         return
     period, first, end = phases
     # For a tile without transfers, any value will do.
     alike = [moved or every[t - t % period + first] for t, moved in enumerate(every)]
-    calls = [_one(movement, function, [moved[i] for moved in alike], base) for i in range(most)]
+    calls = [
+        _single_transfer(movement, function, [moved[i] for moved in alike], base)
+        for i in range(most)
+    ]
     when = list(within("t" if period == len(every) else f"t % {period}", period, first, end))
     yield from guarded(" && ".join([*when, *(["t > 0"] if early else [])]), calls)
 
@@ -115,7 +122,9 @@ def within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
         yield f"{turn} < {end}"
 
 
-def _one(movement: Movement, function: str, moved: Sequence[Transfer], base: Outside) -> str:
+def _single_transfer(
+    movement: Movement, function: str, moved: Sequence[Transfer], base: Outside
+) -> str:
     """Return the C call that starts a tile's transfer, for one transfer per tile."""
     name, tables, origin = moved[0].operand, movement.tables, movement.l1.offset(moved[0].operand)
     l1 = tables.number(f"{name}_moved_l1", [x.l1 - origin for x in moved])
@@ -124,15 +133,15 @@ def _one(movement: Movement, function: str, moved: Sequence[Transfer], base: Out
         tables.number(f"{name}_moved_{key}", [getattr(x, key) for x in moved])
         for key in ("bytes", "line", "stride")
     )
-    inside, outside = _sum(movement.l1.l1(name), l1), _sum(base.text, at)
+    inside, outside = _offset_text(movement.l1.l1(name), l1), _offset_text(base.text, at)
     return f"{function}({inside}, {outside}, {sizes});"
 
 
-def _sum(start: str, offset: str) -> str:
+def _offset_text(start: str, offset: str) -> str:
     return start if offset == "0" else f"{start} + {offset}".replace(" + -", " - ")
 
 
-def _many(movement: Movement, function: str, every: Moved, base: Outside) -> str:
+def _transfer_table(movement: Movement, function: str, every: Moved, base: Outside) -> str:
     """Return the C call that starts a tile's transfers from a table, any number per tile."""
     rows, ends = [x for moved in every for x in moved], [0]
     for moved in every:

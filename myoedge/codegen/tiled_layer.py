@@ -100,12 +100,12 @@ def tiled_layer(
     fn = function_name(index, step)
     tables, l1 = Tables(fn, scalars=[] if as_data else None), l1_addresses(fn, tiling, resident)
     base = named(base, l1)
-    addresses = LayerAddresses(l1, _outside_l1(tiling, base, l1, outside))
+    addresses = LayerAddresses(l1, _pointers_outside_l1(tiling, base, l1, outside))
     lines = {
-        "arguments": _arguments(index, tiling, addresses, tables),
+        "arguments": _argument_statements(index, tiling, addresses, tables),
         "jobs": jobs(fn, index, tiling, before_cycles),
         **movements(tiling, base, Movement(tables, l1)),
-        "compute": _computes(fn, index, tiling, addresses, tables),
+        "compute": _compute_statements(fn, index, tiling, addresses, tables),
     }
     values = {
         "fn": fn,
@@ -127,7 +127,7 @@ def tiled_layer(
     return TiledLayer(text, functions, tuple(tables.scalars or ()))
 
 
-def _outside_l1(
+def _pointers_outside_l1(
     tiling: Tiling, base: Base, addresses: Addresses, outside: OutsideL1
 ) -> dict[str, str]:
     """Return operand -> C pointer for operands outside L1; "%name" is a table in L3."""
@@ -141,11 +141,13 @@ def _outside_l1(
     }
 
 
-def _arguments(index: int, tiling: Tiling, addresses: LayerAddresses, tables: Tables) -> list[str]:
+def _argument_statements(
+    index: int, tiling: Tiling, addresses: LayerAddresses, tables: Tables
+) -> list[str]:
     """Return the statements that write the arguments of the kernel call."""
     kernel = tiling.kernel.function
     place, tile = argument_structs(addresses.l1.function, index, tiling)
-    op, fields = _op(tiling, addresses, tables), _fields(tiling, tables, addresses)
+    op, fields = _op_fields(tiling, addresses, tables), _tile_fields(tiling, tables, addresses)
     op = [(name, tables.scalar(f"{place}.{name}", text)) for name, text in op]
     params = assignment(place, f"{kernel}_params", op)
     if len(tiling.tiles) > 1:
@@ -153,11 +155,11 @@ def _arguments(index: int, tiling: Tiling, addresses: LayerAddresses, tables: Ta
     return [*params, *assignment(tile, f"{kernel}_tile", fields)]
 
 
-def _computes(
+def _compute_statements(
     fn: str, index: int, tiling: Tiling, addresses: LayerAddresses, tables: Tables
 ) -> list[str]:
     """Return the statements that compute a tile."""
-    return [*_unpacks(tiling, tables, addresses), kernel_call(fn, index, tiling)]
+    return [*_unpack_statements(tiling, tables, addresses), kernel_call(fn, index, tiling)]
 
 
 def summary(step: QuantizedNode, tiling: Tiling) -> str:
@@ -168,10 +170,10 @@ def summary(step: QuantizedNode, tiling: Tiling) -> str:
     known = (*(o.name for o in tiling.kernel.operands), SCRATCH)
     in_l2 = [name for name in known if name in tiling.choice.in_l2]
     stay = f"; in L2 {', '.join(in_l2)}" if in_l2 else ""
-    return f"{_computed_as(step, tiling)}{tiles}{stay}"
+    return f"{_kernel_shapes(step, tiling)}{tiles}{stay}"
 
 
-def _computed_as(step: QuantizedNode, tiling: Tiling) -> str:
+def _kernel_shapes(step: QuantizedNode, tiling: Tiling) -> str:
     """Return the shapes of the kernel's operands, if they differ from the layer's by more than axes
     of 1."""
     data = [o for o in tiling.kernel.operands if isinstance(o.source, int)]
@@ -187,17 +189,17 @@ def _long_axes(shape: Shape) -> list[int]:
     return [extent for extent in shape if extent != 1]
 
 
-def _op(tiling: Tiling, addresses: LayerAddresses, tables: Tables) -> list[tuple[str, str]]:
+def _op_fields(tiling: Tiling, addresses: LayerAddresses, tables: Tables) -> list[tuple[str, str]]:
     """Return the fields of the kernel's op struct."""
     first = tiling.tiles[0].l1
-    op = _unpacked(tiling, tiling.kernel.op)
-    fields = [(name, _value(value, first, addresses, tables)) for name, value in op.items()]
+    op = _unpacked_fields(tiling, tiling.kernel.op)
+    fields = [(name, _field_value(value, first, addresses, tables)) for name, value in op.items()]
     if tiling.kernel.nine_cores is not None:
         fields.append(("nine_cores", str(int(tiling.kernel.nine_cores))))
     return fields
 
 
-def _value(
+def _field_value(
     value: int | str, l1: Mapping[str, int], addresses: LayerAddresses, tables: Tables
 ) -> str:
     if isinstance(value, int):
@@ -206,16 +208,16 @@ def _value(
         text = addresses.l2.get(value, value)
         assert value in addresses.l2 or re.fullmatch(r"\w+", text), f"{text} is no word of C"
         return text
-    place = _place(value, l1)
-    return addresses.pointer(_operand(value), [place or 0], tables)
+    place = _l1_offset(value, l1)
+    return addresses.pointer(_operand_name(value), [place or 0], tables)
 
 
-def _operand(value: str) -> str:
+def _operand_name(value: str) -> str:
     """Return the operand's name in a field value such as "@x+4"."""
     return str(re.findall(r"\w+", value)[0])
 
 
-def _unpacked(tiling: Tiling, fields: Fields) -> Fields:
+def _unpacked_fields(tiling: Tiling, fields: Fields) -> Fields:
     """Return the fields with pointers to unpacked weights in scratch, not to the packed operand."""
     packing = tiling.kernel.packing
     if packing is None:
@@ -224,7 +226,7 @@ def _unpacked(tiling: Tiling, fields: Fields) -> Fields:
     return {name: there if value == packed else value for name, value in fields.items()}
 
 
-def _unpacks(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> Iterator[str]:
+def _unpack_statements(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> Iterator[str]:
     """Yield the statements that unpack a tile's weights if the preceding tile's differ."""
     packing, tiles = tiling.kernel.packing, tiling.tiles
     if packing is None:
@@ -242,29 +244,32 @@ def _unpacks(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> Itera
     yield from guarded(" && ".join(when), [call])
 
 
-def _fields(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> list[tuple[str, str]]:
+def _tile_fields(
+    tiling: Tiling, tables: Tables, addresses: LayerAddresses
+) -> list[tuple[str, str]]:
     """Return the fields of the tile struct, as C in the tile's number t."""
-    strides = dict(_strides(tiling))
+    strides = dict(_operand_strides(tiling))
     rows = [
-        {**_unpacked(tiling, tiling.kernel.tile(tile.regions)), **strides} for tile in tiling.tiles
+        {**_unpacked_fields(tiling, tiling.kernel.tile(tile.regions)), **strides}
+        for tile in tiling.tiles
     ]
     fields = []
     for name, value in rows[0].items():
         if isinstance(value, str):
             places = (
-                _place(str(row[name]), t.l1) for row, t in zip(rows, tiling.tiles, strict=True)
+                _l1_offset(str(row[name]), t.l1) for row, t in zip(rows, tiling.tiles, strict=True)
             )
             known = [place for place in places if place is not None]
-            fields.append((name, addresses.pointer(_operand(value), known, tables, name)))
+            fields.append((name, addresses.pointer(_operand_name(value), known, tables, name)))
         else:
             fields.append((name, tables.number(name, [int(row[name]) for row in rows])))
     fields += _next_tile(tiling, rows, tables)
     if tiling.kernel.kernel_waits:
-        fields.append(("kernel_waits", _waits(tiling)))
+        fields.append(("kernel_waits", _wait_condition(tiling)))
     return fields
 
 
-def _waits(tiling: Tiling) -> str:
+def _wait_condition(tiling: Tiling) -> str:
     """Return C for whether the kernel waits for the operands of tile t: at most the first."""
     if len(tiling.tiles) == 1:
         return str(int(tiling.kernel_waits))
@@ -283,7 +288,7 @@ def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterat
         yield "next.follows", tables.number("started_before", [0, *follows])
 
 
-def _strides(tiling: Tiling) -> Iterator[tuple[str, int]]:
+def _operand_strides(tiling: Tiling) -> Iterator[tuple[str, int]]:
     """Yield (field of the tile struct, bytes): strides of untiled operands in L2 or L1."""
     for o in tiling.kernel.operands:
         if o.row_stride and o.name in tiling.choice.in_l2:
@@ -299,7 +304,7 @@ def _pointer(start: str, offset: str) -> str:
     return f"(void *)({start} + {offset})".replace(" + -", " - ")
 
 
-def _place(value: str, l1: Mapping[str, int]) -> int | None:
+def _l1_offset(value: str, l1: Mapping[str, int]) -> int | None:
     """Return the L1 offset of "@operand", plus or minus a constant; None if it is not in L1."""
     match = re.fullmatch(r"@(\w+)([+-]\d+)?", value)
     assert match is not None, value

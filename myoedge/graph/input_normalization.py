@@ -27,15 +27,15 @@ class InputNormalization:
 
     def apply(self, x: Array) -> Array:
         """Apply factor and offset: x float [...] of the input's shape -> float64."""
-        scale, offset = self._along(x)
+        scale, offset = self._broadcast_factors(x)
         return np.asarray(x.astype(np.float64) * scale + offset)
 
     def undo(self, x: Array) -> Array:
         """Return the values to which `apply` gives x, float64 [...]; 0 if the factor is 0."""
-        scale, offset = self._along(x)
+        scale, offset = self._broadcast_factors(x)
         return np.asarray(np.divide(x - offset, scale, out=np.zeros_like(x), where=scale != 0.0))
 
-    def _along(self, x: Array) -> tuple[Array, Array]:
+    def _broadcast_factors(self, x: Array) -> tuple[Array, Array]:
         along = [-1 if d == self.axis else 1 for d in range(x.ndim)]
         scale, offset = (np.reshape(values, along) for values in (self.scale, self.offset))
         return scale, offset

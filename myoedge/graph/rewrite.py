@@ -81,7 +81,7 @@ class MutableGraph:
             for name in dict.fromkeys(node.inputs):
                 self._users.setdefault(name, []).append(node)
         self.view = graph
-        self._show(graph.outputs)
+        self._index_readers(graph.outputs)
 
     def replace(self, node: Node, change: Rewrite) -> dict[str, None]:
         """Replace a node and drop unread nodes; return the tensors whose writer or readers changed.
@@ -90,9 +90,9 @@ class MutableGraph:
         """
         names, key = change.renamed, self._keys[node.name]
         self._tensors.update((t.name, t) for t in change.tensors)
-        self._constants.update(with_formats_of(change.constants, self._formats_near(node)))
+        self._constants.update(with_formats_of(change.constants, self._nearby_formats(node)))
         for old, name in names.items():
-            self._hand_on(self.view.given(old), name)
+            self._transfer_params(self.view.given(old), name)
         self._remove(node)
         for number, new in enumerate(change.nodes):
             self._insert(new, key if len(change.nodes) == 1 else (*key, number))
@@ -102,7 +102,7 @@ class MutableGraph:
         self._drop_unread([*changed, *(t.name for t in change.tensors)])
         return changed
 
-    def _hand_on(self, given: TensorQuant | None, name: str) -> None:
+    def _transfer_params(self, given: TensorQuant | None, name: str) -> None:
         """Set the quantisation parameters of a renamed value, unless it already has some."""
         if given is None or self.view.given(name) is not None:
             return
@@ -111,13 +111,13 @@ class MutableGraph:
         else:
             self._tensors[name] = replace(self._tensors[name], q=given)
 
-    def _formats_near(self, node: Node) -> list[ConstantFormat]:
+    def _nearby_formats(self, node: Node) -> list[ConstantFormat]:
         """Return integer formats of constants that a node, or a producer of its operands, reads."""
-        used = {x for name in (node.name, *node.inputs) for x in self._read_by(name)}
+        used = {x for name in (node.name, *node.inputs) for x in self._tensors_read_by(name)}
         found = (self.view.format(name) for name in sorted(used))
         return [each for each in found if each is not None]
 
-    def _read_by(self, name: str) -> tuple[str, ...]:
+    def _tensors_read_by(self, name: str) -> tuple[str, ...]:
         """Return the names of tensors and constants that the writer of a tensor reads."""
         node = self._producer.get(name)
         return () if node is None else node.inputs
@@ -148,7 +148,7 @@ class MutableGraph:
         readers = self._users.get(name, ())
         return readers if len(readers) <= MAX_TRACKED_READERS else ()
 
-    def _show(self, outputs: tuple[str, ...]) -> None:
+    def _index_readers(self, outputs: tuple[str, ...]) -> None:
         self._outputs = {*outputs}
         self.view = replace(
             self.view,
@@ -185,7 +185,7 @@ class MutableGraph:
                     self._remove(reader)
                     self._insert(reader.reading(names), key)
         if not self._outputs.isdisjoint(names):
-            self._show(tuple(names.get(out, out) for out in self.view.outputs))
+            self._index_readers(tuple(names.get(out, out) for out in self.view.outputs))
 
     def _drop_unread(self, names: list[str]) -> None:
         while names:
@@ -235,7 +235,7 @@ def apply(rules: Sequence[RewritePattern], graph: Graph, *, limit: int = 1_000) 
     pending = indexed.nodes()
     most_sweeps = max(limit, len(graph.nodes))
     for _ in range(most_sweeps):
-        changed = _swept(indexed, pending, fitting)
+        changed = _apply_once(indexed, pending, fitting)
         if whole and not changed:
             return indexed.graph() if is_changed else graph
         is_changed, whole = is_changed | bool(changed), not changed
@@ -244,7 +244,7 @@ def apply(rules: Sequence[RewritePattern], graph: Graph, *, limit: int = 1_000) 
     raise RuntimeError(f"rules still match after {most_sweeps} sweeps: {names}")
 
 
-def _swept(
+def _apply_once(
     indexed: MutableGraph, nodes: Sequence[Node], fitting: Callable[[str], Sequence[RewritePattern]]
 ) -> dict[str, None]:
     """Apply the first matching pattern to each node; return the tensors whose writer or readers
@@ -252,13 +252,13 @@ def _swept(
     changed: dict[str, None] = {}
     for node in nodes:
         if indexed.is_there(node):  # otherwise a rule replaced it in this sweep
-            change = _first(fitting(node.op), indexed.view, node)
+            change = _first_replacement(fitting(node.op), indexed.view, node)
             if change is not None:
                 changed |= indexed.replace(node, change)
     return changed
 
 
-def _first(rules: Sequence[RewritePattern], graph: Graph, node: Node) -> Rewrite | None:
+def _first_replacement(rules: Sequence[RewritePattern], graph: Graph, node: Node) -> Rewrite | None:
     """Return a node's replacement by the first pattern that matches; None if none matches."""
     changes = (attempt(rule.rewrite, graph, node) for rule in rules)
     return next((change for change in changes if change is not None), None)

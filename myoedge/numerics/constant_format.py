@@ -53,9 +53,11 @@ class ConstantFormat:
 
     def real(self, q: Array) -> Array:
         """Return float32(scale * (q - zero_point)) of the integers q."""
-        centred = (q.astype(np.int64) - self._along(self.zero_point, q)).astype(np.float32)
+        centred = (q.astype(np.int64) - self._reshape_to_axis(self.zero_point, q)).astype(
+            np.float32
+        )
         with np.errstate(over="ignore"):  # infinities are refused only if they are read
-            return np.asarray(centred * self._along(self.scale, q).astype(np.float32))
+            return np.asarray(centred * self._reshape_to_axis(self.scale, q).astype(np.float32))
 
     def steps(self, value: Array) -> Array | None:
         """Return a constant's q - zero_point as int64; None if the format does not represent the
@@ -63,8 +65,13 @@ class ConstantFormat:
         if len(self.scale) > 1 and value.shape[self.axis : self.axis + 1] != (len(self.scale),):
             return None
         if self.integers is not None:
-            return self.integers.astype(np.int64) - self._along(self.zero_point, self.integers)
-        scale, zero = self._along(self.scale, value), self._along(self.zero_point, value)
+            return self.integers.astype(np.int64) - self._reshape_to_axis(
+                self.zero_point, self.integers
+            )
+        scale, zero = (
+            self._reshape_to_axis(self.scale, value),
+            self._reshape_to_axis(self.zero_point, value),
+        )
         steps = np.rint(value.astype(np.float64) / scale)
         inside = np.all((self.low <= steps + zero) & (steps + zero <= self.high))
         again = steps.astype(np.float32) * scale.astype(np.float32)
@@ -82,7 +89,7 @@ class ConstantFormat:
             return None if self.steps(value) is None else self
         turned = (replace(self, axis=axis) for axis in range(value.ndim))
         whole = next((f for f in turned if f.steps(value) is not None), None)
-        return whole or self._by_rows(value)
+        return whole or self._row_format(value)
 
     def times(self, factor: Array) -> ConstantFormat | None:
         """Return the format of the constant times one factor per row (axis 0); None if a factor is
@@ -99,7 +106,7 @@ class ConstantFormat:
         reach = max(self.high - min(self.zero_point), max(self.zero_point) - self.low)
         return ConstantFormat(tuple(scale.tolist()), (0,) * len(scale), -reach, reach)
 
-    def _by_rows(self, value: Array) -> ConstantFormat | None:
+    def _row_format(self, value: Array) -> ConstantFormat | None:
         """Return the format with one scale per row of the value, the first that represents the row
         exactly; None if none does."""
         singles = [
@@ -117,7 +124,7 @@ class ConstantFormat:
         scale, zero = tuple(r.scale[0] for r in rows), tuple(r.zero_point[0] for r in rows)
         return replace(self, scale=scale, zero_point=zero, axis=0)
 
-    def _along(self, numbers: tuple[float, ...], value: Array) -> Array:
+    def _reshape_to_axis(self, numbers: tuple[float, ...], value: Array) -> Array:
         array = np.array(numbers)
         if len(numbers) == 1:
             return array.reshape([1] * value.ndim)

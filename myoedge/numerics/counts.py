@@ -36,14 +36,14 @@ class CountConversion:
 
     def integers(self, counts: Array) -> Array:
         """Convert counts: integers [..., channels] of at most 32 bits -> int64 [..., channels]."""
-        return np.asarray(np.clip(self._unlimited(counts), self.low, self.high))
+        return np.asarray(np.clip(self._integers_before_limits(counts), self.low, self.high))
 
     def beyond(self, counts: Array) -> float:
         """Return the part of the counts that exceeds the limits, 0 to 1."""
-        q = self._unlimited(counts)
+        q = self._integers_before_limits(counts)
         return float(np.mean((q < self.low) | (q > self.high)))
 
-    def _unlimited(self, counts: Array) -> Array:
+    def _integers_before_limits(self, counts: Array) -> Array:
         multipliers, offsets = (np.array(x, np.int64) for x in (self.multipliers, self.offsets))
         sums = counts.astype(np.int64) * multipliers + offsets
         return np.asarray(sums >> self.shift)
@@ -60,9 +60,9 @@ def count_conversion(
     low, high   limits of q
     """
     largest = max(map(abs, factors))
-    shift = SUM_BITS if largest == 0 else MULTIPLIER_BITS - 1 - _exponent(largest)
+    shift = SUM_BITS if largest == 0 else MULTIPLIER_BITS - 1 - _bound_exponent(largest)
     reach = max(map(abs, offsets)) + 1
-    shift = min(shift, SUM_BITS - 1 - _exponent(reach))
+    shift = min(shift, SUM_BITS - 1 - _bound_exponent(reach))
     if shift < 1:
         return None
     half = 1 << (shift - 1)
@@ -79,6 +79,6 @@ def count_conversion(
     return CountConversion(multipliers, added, shift, low, high)
 
 
-def _exponent(x: Fraction) -> int:
+def _bound_exponent(x: Fraction) -> int:
     """Return an exponent e with x < 2**e, at most 1 larger than necessary."""
     return math.frexp(float(x))[1] + 1

@@ -47,7 +47,7 @@ def exact_matmul(a: Array, b: Array, dtype: type[np.signedinteger[Any]] = np.int
 def exact_sums(a: Array, b: Array, bias: Array) -> Array:
     """Return an integer matrix product plus a bias [columns]: int32 (sums must fit in it) or
     int64."""
-    bound = _largest_sum(a, b) + _largest(bias)
+    bound = _largest_sum(a, b) + _largest_magnitude(bias)
     acc = exact_matmul(a, b, np.int32 if bound <= INT32_MAX else np.int64)
     acc += bias
     assert bound <= INT32_MAX or np.abs(acc).max(initial=0) <= INT32_MAX
@@ -56,7 +56,7 @@ def exact_sums(a: Array, b: Array, bias: Array) -> Array:
 
 def _largest_sum(a: Array, b: Array) -> int:
     """Return a bound on each sum of products: by the range of int8, else by the largest values."""
-    left, right = (2**7 if x.dtype == np.int8 else _largest(x) for x in (a, b))
+    left, right = (2**7 if x.dtype == np.int8 else _largest_magnitude(x) for x in (a, b))
     return int(a.shape[-1] * left * right)
 
 
@@ -78,5 +78,5 @@ def inverse_root(x: Array) -> tuple[Array, Array]:
     return (2**30 + (root >> 1)) // root, half
 
 
-def _largest(x: Array) -> int:
+def _largest_magnitude(x: Array) -> int:
     return max(int(x.max(initial=0)), -int(x.min(initial=0)))

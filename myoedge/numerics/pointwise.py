@@ -81,7 +81,7 @@ COMPARISONS: Mapping[str, Callable[..., Array]] = {
 }
 
 
-def _product(a: Array, b: Array) -> Array:
+def _zero_safe_product(a: Array, b: Array) -> Array:
     """Return a * b, or 0 if either factor is 0 and the other infinite: `where` is computed as a sum
     of such products."""
     return np.where((a == 0.0) | (b == 0.0), 0.0, a * b)
@@ -92,7 +92,7 @@ def listed(values: Array) -> str:
     return values.astype("<f4").tobytes().hex()
 
 
-def _lookup(x: Array, scale: float, first: int, values: str) -> Array:
+def _table_entries(x: Array, scale: float, first: int, values: str) -> Array:
     """Return table entries for the integers x / scale; the first entry is for integer `first`."""
     table = np.frombuffer(bytes.fromhex(values), "<f4").astype(np.float64)
     at = np.clip(np.nan_to_num(np.rint(x / scale)) - first, 0, len(table) - 1)
@@ -134,7 +134,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "log10": np.log10,
     "log1p": np.log1p,
     "log2": np.log2,
-    "lookup": _lookup,
+    "lookup": _table_entries,
     "log_sigmoid": lambda x: -np.logaddexp(0.0, -x),
     "larger": lambda x, first, second: np.maximum(evaluate(first, x), evaluate(second, x)),
     "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
@@ -143,7 +143,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     ),
     "neg": np.negative,
     "pow": lambda x, exponent: np.power(x, exponent),
-    "product": lambda x, first, second: _product(evaluate(first, x), evaluate(second, x)),
+    "product": lambda x, first, second: _zero_safe_product(evaluate(first, x), evaluate(second, x)),
     "quotient": lambda x, divisor: x / divisor,
     "reciprocal": lambda x: 1.0 / x,
     "round": np.rint,

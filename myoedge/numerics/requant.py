@@ -116,7 +116,9 @@ def choose_requant(
     # A channel that is always 0 does not affect the pre-shift.
     factor = np.minimum(_near_power_of_two(np.asarray(real, np.float64)), finer * FACTOR_MAX)
     wanted = np.where(bound > 0, factor, 0.0)
-    candidates = [_at_pre_shift(pre, wanted, bound, zero_point) for pre in range(pre_max + 1)]
+    candidates = [
+        _requant_with_pre_shift(pre, wanted, bound, zero_point) for pre in range(pre_max + 1)
+    ]
     return min(candidates, key=lambda r: _square_error(r, wanted, bound, finer * TYPICAL_STEPS))
 
 
@@ -127,7 +129,7 @@ def _near_power_of_two(real: Array) -> Array:
     return np.asarray(np.where(np.abs(real - power) < power * 2.0**-20, power, real))
 
 
-def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requant:
+def _requant_with_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requant:
     """Return the Requant with this pre-shift; each channel has the largest shift, and so the most
     multiplier bits, that fits in int32."""
     shift = np.clip(15 - np.frexp(real)[1] - pre, 0, SHIFT_MAX).astype(np.int64)

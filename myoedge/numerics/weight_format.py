@@ -64,17 +64,17 @@ class WeightFormat:
 
     def at_scale(self, w: Array, scale: Array) -> Array:
         """Quantise float64 weights with given scales [K]; return integer weights [K, ...]."""
-        integers = np.clip(np.rint(w / _per_row(scale, w)), -self.high, self.high)
+        integers = np.clip(np.rint(w / _broadcast_per_row(scale, w)), -self.high, self.high)
         return np.asarray(integers, self.element_type.dtype)
 
     def rounded(self, w: Array) -> Array:
         """Return float weights [K, ...] rounded to the nearest values of this format."""
         zeros = np.zeros(len(w))
         integers, scale = self.quantize(w.astype(np.float64), zeros, QuantParams(1.0, 0))
-        return np.asarray((integers * _per_row(scale, w)).astype(w.dtype))
+        return np.asarray((integers * _broadcast_per_row(scale, w)).astype(w.dtype))
 
 
-def _per_row(scale: Array, w: Array) -> Array:
+def _broadcast_per_row(scale: Array, w: Array) -> Array:
     return scale.reshape(-1, *([1] * (w.ndim - 1)))
 
 

@@ -75,12 +75,14 @@ def rounded_rows(
     squares, columns = [block.damped for block in blocks], np.split(w, ends, axis=1)
     diagonal = np.concatenate([np.diag(block) for block in squares])
     scale = _best_scale(w, diagonal, used.high, least_scale)
-    q = [_made_up(*block, scale, used.high) for block in zip(columns, squares, strict=True)]
+    q = [
+        _round_by_columns(*block, scale, used.high) for block in zip(columns, squares, strict=True)
+    ]
     parts = list(zip(q, columns, squares, strict=True))
     for _ in range(SWEEPS):
-        scale = _fitted(parts, scale, least_scale)
+        scale = _fit_scales(parts, scale, least_scale)
         for part in parts:
-            _sweep(*part, scale, used.high)
+            _sweep_columns(*part, scale, used.high)
     return np.concatenate(q, axis=1).astype(np.int8), scale
 
 
@@ -90,7 +92,7 @@ def _best_scale(w: Array, weights: Array, high: int, least: Array) -> Array:
     weights   [C] weight of each column's squared error
     """
     largest, errors = np.abs(w).max(axis=1), []
-    scales = [_scale(share * largest / high, least) for share in SHARES]
+    scales = [_safe_scales(share * largest / high, least) for share in SHARES]
     for scale in scales:
         q = np.clip(np.rint(w / scale[:, None]), -high, high)
         errors.append(((q * scale[:, None] - w) ** 2) @ weights)
@@ -98,13 +100,13 @@ def _best_scale(w: Array, weights: Array, high: int, least: Array) -> Array:
     return np.asarray(np.stack(scales)[best, np.arange(len(w))])
 
 
-def _scale(scale: Array, least: Array) -> Array:
+def _safe_scales(scale: Array, least: Array) -> Array:
     """Return scales of at least `least`, rounded to float32; 1 for a scale that becomes 0."""
     kept = np.maximum(scale, least).astype(np.float32).astype(np.float64)
     return np.where(kept > 0.0, kept, 1.0)
 
 
-def _made_up(w: Array, squares: Array, scale: Array, high: int) -> Array:
+def _round_by_columns(w: Array, squares: Array, scale: Array, high: int) -> Array:
     """Return integers [K, C] quantised column by column, largest inputs first; later columns
     compensate the errors of earlier ones (GPTQ)."""
     order = np.argsort(-np.diag(squares), kind="stable")
@@ -118,7 +120,7 @@ def _made_up(w: Array, squares: Array, scale: Array, high: int) -> Array:
     return q
 
 
-def _sweep(q: Array, w: Array, squares: Array, scale: Array, high: int) -> None:
+def _sweep_columns(q: Array, w: Array, squares: Array, scale: Array, high: int) -> None:
     """Round every column of q again, given the other columns (QuantEase); changes q in place."""
     gradient = (w - q * scale[:, None]) @ squares
     for i in range(q.shape[1]):
@@ -129,7 +131,7 @@ def _sweep(q: Array, w: Array, squares: Array, scale: Array, high: int) -> None:
         gradient[moved] -= np.outer(step[moved] * scale[moved], squares[i])
 
 
-def _fitted(parts: Sequence[tuple[Array, Array, Array]], scale: Array, least: Array) -> Array:
+def _fit_scales(parts: Sequence[tuple[Array, Array, Array]], scale: Array, least: Array) -> Array:
     """Return the scales [K] with the least error for given integers; all-zero rows keep their
     scale.
 
@@ -141,4 +143,4 @@ def _fitted(parts: Sequence[tuple[Array, Array, Array]], scale: Array, least: Ar
         own += (products * q).sum(axis=1)
         both += (products * w).sum(axis=1)
     fits = (own > 0.0) & (both > 0.0)
-    return _scale(np.where(fits, both / np.where(fits, own, 1.0), scale), least)
+    return _safe_scales(np.where(fits, both / np.where(fits, own, 1.0), scale), least)

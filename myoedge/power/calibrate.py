@@ -68,8 +68,8 @@ def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficien
     which sets the weight of the measurements relative to the prior in the second. Errors: E501
     without scipy.
     """
-    first = _fitted(rows, prior, prior.workload)
-    calibrated = _fitted(rows, prior, min(first.workload, prior.workload))
+    first = _fit_coefficients(rows, prior, prior.workload)
+    calibrated = _fit_coefficients(rows, prior, min(first.workload, prior.workload))
     residuals = []
     for row in rows:
         joules = (energy(row.activity, row.point, by).joules for by in (prior, calibrated))
@@ -77,7 +77,9 @@ def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficien
     return calibrated, residuals
 
 
-def _fitted(rows: Sequence[Measured], prior: Coefficients, workload: float) -> Coefficients:
+def _fit_coefficients(
+    rows: Sequence[Measured], prior: Coefficients, workload: float
+) -> Coefficients:
     """Return coefficients fitted by least squares; a measurement's error is that of the meter and
     of the model for other workloads."""
     known = np.array(prior.values)

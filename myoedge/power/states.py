@@ -81,7 +81,7 @@ def state_power(
     """
     cycles = {state: state_cycles.get(state, 0) for state in STATES}
     states_s = {state: count / point.clock_hz for state, count in cycles.items()}
-    parts = _activities(activity, cycles)
+    parts = _activity_by_state(activity, cycles)
     states_j = {state: energy(part, point, by).joules for state, part in parts.items()}
     sleep_w = tuple(1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
     states_j["retention"] = sleep_w[0] * states_s["retention"]
@@ -103,7 +103,7 @@ def state_power(
     )
 
 
-def _activities(activity: Activity, cycles: Mapping[str, float]) -> dict[str, Activity]:
+def _activity_by_state(activity: Activity, cycles: Mapping[str, float]) -> dict[str, Activity]:
     """Split counters by power state: the controller's go to `control`, all others to `run`."""
     fc = activity.fc_instructions
     return {

@@ -99,11 +99,11 @@ def simulate(
     world = playback and to_c(playback)
     if playback:
         cycles = {**cycles, "reference_cycles": round(playback.clock_hz / REFERENCE_HZ)}
-    with _machine(binding.core(cc, tuple(sanitize)), cycles, folder) as (core, machine):
-        _load(core, machine, program)
+    with _create_machine(binding.core(cc, tuple(sanitize)), cycles, folder) as (core, machine):
+        _load_program(core, machine, program)
         for address, size in chain(options.dump, *options.snapshots.values()):
             _check_in_memory(cycles, address, size)
-        _observe(core, machine, program, options)
+        _set_observers(core, machine, program, options)
         if world:
             core.machine_play(machine, ctypes.byref(world))
         if flash:
@@ -113,8 +113,8 @@ def simulate(
         core.machine_limit(machine, min(max_cycles, MAX_CYCLE_LIMIT))
         cut_cycle = None if flash is None else flash.cut_cycle
         stops = sorted(options.disturbed)
-        ended, output = _run(core, machine, progress, cut_cycle, stops)
-        run = _result(core, machine, options, output)
+        ended, output = _run_machine(core, machine, progress, cut_cycle, stops)
+        run = _simulation_result(core, machine, options, output)
         if flash:
             if ended == _RUNNING:
                 core.machine_power_cut(machine, flash.seed)
@@ -126,7 +126,7 @@ def simulate(
 
 
 @contextmanager
-def _machine(
+def _create_machine(
     core: ctypes.CDLL, cycles: Mapping[str, int], folder: Path | None
 ) -> Iterator[tuple[ctypes.CDLL, int]]:
     machine = core.machine_new()
@@ -159,7 +159,7 @@ def parameters(core: ctypes.CDLL) -> list[str]:
     return names
 
 
-def _load(core: ctypes.CDLL, machine: int, program: Program) -> None:
+def _load_program(core: ctypes.CDLL, machine: int, program: Program) -> None:
     for address, data in program.segments:
         if not core.machine_write(machine, address, data, len(data)):
             facts = {"segment": f"0x{address:08x}, {len(data)} bytes"}
@@ -170,7 +170,7 @@ def _load(core: ctypes.CDLL, machine: int, program: Program) -> None:
         raise MyoedgeError("E242", "the program does not start in L2", facts)
 
 
-def _observe(core: ctypes.CDLL, machine: int, program: Program, options: RunOptions) -> None:
+def _set_observers(core: ctypes.CDLL, machine: int, program: Program, options: RunOptions) -> None:
     rows = [
         (v, *address_range)
         for v, ranges in sorted(options.snapshots.items())
@@ -191,7 +191,7 @@ def _observe(core: ctypes.CDLL, machine: int, program: Program, options: RunOpti
             core.machine_guard(machine, program.symbols[STACKS] + stack * size, GUARD_BYTES)
 
 
-def _run(
+def _run_machine(
     core: ctypes.CDLL,
     machine: int,
     progress: Callable[[int, str], None] | None,
@@ -219,7 +219,9 @@ def _run(
             return ended, "".join(printed.parts)
 
 
-def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -> Simulation:
+def _simulation_result(
+    core: ctypes.CDLL, machine: int, options: RunOptions, output: str
+) -> Simulation:
     counts = [core.machine_counts(machine, i).contents for i in range(binding.CORES)]
     devices = core.machine_device_counts(machine).contents
     recorded = binding.Recorded()
@@ -229,23 +231,23 @@ def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -
         exit_code=core.machine_exit_code(machine),
         cycles=core.machine_now(machine),
         output=output,
-        counts=tuple(_counts(c) for c in counts),
+        counts=tuple(_core_counts(c) for c in counts),
         devices={name: getattr(devices, name) for name in devices.NUMBERS},
         l1_bytes=core.machine_touched_bytes(machine, 1),
         l2_bytes=core.machine_touched_bytes(machine, 2),
-        dumps=tuple(_read(core, machine, *span) for span in options.dump),
-        marks=tuple(_marks(recorded, options)),
+        dumps=tuple(_read_memory(core, machine, *span) for span in options.dump),
+        marks=tuple(_layer_marks(recorded, options)),
         spans=tuple(Span(SPANS[s.what], s.core, s.start, s.end, s.bytes, s.address) for s in spans),
         spans_lost=recorded.spans_lost,
-        steps=tuple(sorted(_steps(recorded), key=lambda step: step.cycle)),
+        steps=tuple(sorted(_executed_instructions(recorded), key=lambda step: step.cycle)),
         steps_lost=recorded.steps_lost,
-        profile=_by_address(core, machine, recorded.profile, options),
-        executed=_by_address(core, machine, recorded.executed, options),
-        **_of_the_world(recorded),
+        profile=_counts_by_address(core, machine, recorded.profile, options),
+        executed=_counts_by_address(core, machine, recorded.executed, options),
+        **_device_events(recorded),
     )
 
 
-def _by_address(
+def _counts_by_address(
     core: ctypes.CDLL, machine: int, counters: Any, options: RunOptions
 ) -> dict[int, int]:
     """Return address -> counter for L2 halfwords with a count; {} if the run is not profiled."""
@@ -255,7 +257,7 @@ def _by_address(
     return {base + 2 * i: n for i, n in enumerate(counters[:halfwords]) if n}
 
 
-def _of_the_world(recorded: binding.Recorded) -> dict[str, Any]:
+def _device_events(recorded: binding.Recorded) -> dict[str, Any]:
     line = array("Q", ctypes.string_at(recorded.line, 16 * recorded.line_count))
     ready = array("Q", ctypes.string_at(recorded.ready, 16 * recorded.ready_count))
     return {
@@ -268,12 +270,12 @@ def _of_the_world(recorded: binding.Recorded) -> dict[str, Any]:
     }
 
 
-def _counts(c: binding.Counts) -> CoreCounts:
+def _core_counts(c: binding.Counts) -> CoreCounts:
     numbers = {name: int(getattr(c, name)) for name in c.NUMBERS}
     return CoreCounts(**numbers, stalls=dict(zip(STALLS, (int(n) for n in c.stall), strict=True)))
 
 
-def _read(core: ctypes.CDLL, machine: int, address: int, size_bytes: int) -> bytes:
+def _read_memory(core: ctypes.CDLL, machine: int, address: int, size_bytes: int) -> bytes:
     buffer = ctypes.create_string_buffer(max(1, size_bytes))
     core.machine_read(machine, address, buffer, size_bytes)
     return buffer.raw[:size_bytes]
@@ -288,7 +290,7 @@ def _check_in_memory(cycles: Mapping[str, int], address: int, size_bytes: int) -
     raise MyoedgeError("E243", "the dump is not inside L1 or L2", facts)
 
 
-def _marks(recorded: binding.Recorded, options: RunOptions) -> Iterator[Mark]:
+def _layer_marks(recorded: binding.Recorded, options: RunOptions) -> Iterator[Mark]:
     size = recorded.kept_bytes
     contents = ctypes.string_at(recorded.kept, size) if size else b""
     start = 0
@@ -302,7 +304,7 @@ def _marks(recorded: binding.Recorded, options: RunOptions) -> Iterator[Mark]:
             value=m.value,
             cycle=m.cycle,
             core=m.core,
-            counts=tuple(_counts(c) for c in m.counts if options.mark_counts),
+            counts=tuple(_core_counts(c) for c in m.counts if options.mark_counts),
             dma_bytes=m.dma_bytes,
             dma_busy_cycles=m.dma_busy_cycles,
             l3_bytes=m.l3_bytes,
@@ -312,7 +314,7 @@ def _marks(recorded: binding.Recorded, options: RunOptions) -> Iterator[Mark]:
         )
 
 
-def _steps(recorded: binding.Recorded) -> Iterator[ExecutedInstruction]:
+def _executed_instructions(recorded: binding.Recorded) -> Iterator[ExecutedInstruction]:
     for i in range(recorded.step_count):
         s = recorded.steps[i]
         register = s.reg if s.reg < binding.REGISTERS else None

@@ -81,7 +81,7 @@ def to_c(playback: Playback) -> binding.PlaybackStruct:
     p, rate = playback, Fraction(playback.rate_hz).limit_denominator(1000)
     is_chip = p.front_end.startswith("ads")
     data = np.ascontiguousarray(p.counts, np.int32 if is_chip else np.uint8)
-    _check(p, rate, data)
+    _check_recording(p, rate, data)
     planned = sorted(p.faults, key=lambda fault: fault.frame)
     rows = [binding.PlannedFault(f.frame, FAULTS.index(f.kind), f.value) for f in planned]
     faults = (binding.PlannedFault * max(1, len(rows)))(*rows)
@@ -95,9 +95,9 @@ def to_c(playback: Playback) -> binding.PlaybackStruct:
         spi=p.spi,
         chip_select=p.chip_select,
         uart=p.uart,
-        ready_pin=_pin(p.data_ready),
-        start_pin=_pin(p.start),
-        reset_pin=_pin(p.reset),
+        ready_pin=_pin_number(p.data_ready),
+        start_pin=_pin_number(p.start),
+        reset_pin=_pin_number(p.reset),
         fault_count=len(planned),
         clock_hz=p.clock_hz,
         rate_num=rate.numerator,
@@ -112,11 +112,11 @@ def to_c(playback: Playback) -> binding.PlaybackStruct:
     return made
 
 
-def _pin(pin: int | None) -> int:
+def _pin_number(pin: int | None) -> int:
     return NO_PIN if pin is None else pin
 
 
-def _check(p: Playback, rate: Fraction, data: npt.NDArray[np.generic]) -> None:
+def _check_recording(p: Playback, rate: Fraction, data: npt.NDArray[np.generic]) -> None:
     facts = {"front end": p.front_end, "recording": data.shape, "chips": p.chips, "rate": rate}
     most = CHANNELS_A_CHIP * p.chips if p.front_end.startswith("ads") else MOST_FRAME_BYTES
     possible = p.chips * (3 * CHANNELS_A_CHIP + 3) <= MOST_FRAME_BYTES and 0 < rate <= MOST_RATE

@@ -73,11 +73,11 @@ def frames_at_the_end(graph: Graph, paths: TimeAxisMap) -> dict[str, int]:
             if node.name in paths.axis:
                 known = graph.shape(name)[paths.axis[name]] - late[name]
                 frames = graph.shape(node.name)[paths.axis[node.name]]
-                late[node.name] = max(late[node.name], frames - _made(rule, known))
+                late[node.name] = max(late[node.name], frames - _ready_frames(rule, known))
     return late
 
 
-def _made(rule: StreamingRule, frames: int) -> int:
+def _ready_frames(rule: StreamingRule, frames: int) -> int:
     """Return how many result frames need no more than the first `frames` frames of an operand."""
     groups = (frames + rule.before - rule.taps) // rule.stride + 1
     return max(groups, 0) * rule.up

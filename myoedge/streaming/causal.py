@@ -47,7 +47,7 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
             count = int(frames / paths.rate[loop.sequences[0]])
             _add_in_loop(builder, step, loop, real, timing.reads, count)
         else:
-            _add(builder, step, real, reads, int(frames / paths.rate[step.node.name]))
+            _add_node(builder, step, real, reads, int(frames / paths.rate[step.node.name]))
     outputs_of = {
         name: builder.frames_of(name, read, NONE) for name, read in timing.reads[""].items()
     }
@@ -59,11 +59,11 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
         tuple(builder.states),
         timing.early(q.graph),
         timing.warmup(q.graph),
-        _delay(q.graph, paths, timing),
+        _output_delay(q.graph, paths, timing),
     )
 
 
-def _delay(graph: Graph, paths: TimeAxisMap, timing: PassReads) -> int:
+def _output_delay(graph: Graph, paths: TimeAxisMap, timing: PassReads) -> int:
     """Return the input frames by which outputs come later than the frame they are of: what layers
     need of future frames, and what passes are late by. Frames that the network itself leaves out,
     as a convolution without padding does, are no delay."""
@@ -103,7 +103,7 @@ def _add_in_loop(
         add_last_states(builder, loop.nodes, count, begins)
 
 
-def _add(
+def _add_node(
     builder: PassBuilder, step: QuantizedNode, real: Unpadded, reads: Mapping[str, Read], count: int
 ) -> None:
     """Add a node of the network to the pass.

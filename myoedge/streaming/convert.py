@@ -104,20 +104,22 @@ def without_states(graph: Graph, states: States) -> Graph:
     for name, output in states.items():
         if name not in graph.inputs or output not in outputs:
             ports = f"inputs {', '.join(graph.inputs)}; outputs {', '.join(outputs)}"
-            raise _refused(f"there is no state {name} = {output}", ports)
+            raise _state_error(f"there is no state {name} = {output}", ports)
     starts, ends = _state_places(graph, states)
     for name, output in states.items():
         if not np.array_equal(ends.get(outputs[output], np.empty(0)), starts[name]):
-            raise _refused(
+            raise _state_error(
                 f"{output} is not the next value of {name}", "h and c of recurrent layers"
             )
     for name in graph.inputs:  # an input's first axis counts frames
         if name not in states and graph.shape(name)[:1] != (1,):
-            raise _refused(f"{name} is not a batch of one", "1 as the first extent of all inputs")
+            raise _state_error(
+                f"{name} is not a batch of one", "1 as the first extent of all inputs"
+            )
     for output in states.values():
         outputs.pop(output, None)
     if not outputs:
-        raise _refused("all outputs are states", "another one")
+        raise _state_error("all outputs are states", "another one")
     return prune(replace(graph, outputs=tuple(outputs.values()), output_names=tuple(outputs)))
 
 
@@ -126,39 +128,39 @@ Places = dict[str, Array]  # tensor -> index, among all state elements, of each 
 
 def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:
     """Return, by tensor, the state elements that reach the initial states of recurrent layers, and
-    those in their final states (numbers of `_numbered`). Errors: E239 another reader of a state."""
-    starts, ends = _numbered(graph, states), Places()
+    those in their final states (`_element_numbers`). Errors: E239 another reader of a state."""
+    starts, ends = _element_numbers(graph, states), Places()
     last_operators = _last_operators(graph)
     for node in graph.nodes:
-        carries, inputs = _carries(graph, node), set(node.inputs)
+        carries, inputs = _carried_states(graph, node), set(node.inputs)
         operand = carries[0].operand if carries else last_operators.get((node.op, node.inputs))
         _refuse_half_constant(node, carries, starts)
-        moved = next((p for p in (starts, ends) if p.keys() >= inputs and _moves(node)), None)
+        moved = next((p for p in (starts, ends) if p.keys() >= inputs and _moves_data(node)), None)
         if operand is not None and node.inputs[operand] in starts:
             ends[node.name] = starts[node.inputs[operand]].reshape(graph.shape(node.name))
         elif moved is not None:
             values = map(moved.__getitem__, node.inputs)
             moved[node.name] = np.asarray(OPS[node.op].real(node.attrs, *values))
         elif operand is None and not starts.keys().isdisjoint(inputs):
-            raise _refused(f"{node.where} reads a state", "only recurrent layers of one step")
+            raise _state_error(f"{node.where} reads a state", "only recurrent layers of one step")
     return starts, ends
 
 
 def _last_operators(graph: Graph) -> dict[tuple[str, tuple[str, ...]], int]:
     """Return the operators that output only the final state, by name and inputs, each with the
     operand index of its initial state."""
-    rows = [(node, state) for node in graph.nodes for state in _carries(graph, node)]
+    rows = [(node, state) for node in graph.nodes for state in _carried_states(graph, node)]
     return {(state.last, node.inputs): state.operand for node, state in rows if state.last}
 
 
 def _refuse_half_constant(node: Node, carries: Sequence[StreamState], starts: Places) -> None:
     if len({node.inputs[state.operand] in starts for state in carries}) > 1:
-        raise _refused(
+        raise _state_error(
             f"{node.where} begins with a constant", "states for all of its initial values"
         )
 
 
-def _numbered(graph: Graph, states: States) -> Places:
+def _element_numbers(graph: Graph, states: States) -> Places:
     """Return arrays in the shapes of the states that number all their elements, in order."""
     starts, first = Places(), 0
     for name in states:
@@ -168,16 +170,16 @@ def _numbered(graph: Graph, states: States) -> Places:
     return starts
 
 
-def _moves(node: Node) -> bool:
+def _moves_data(node: Node) -> bool:
     return OPS[node.op].is_data_movement or node.attrs.get("chain") == IDENTITY
 
 
-def _carries(graph: Graph, node: Node) -> tuple[StreamState, ...]:
-    rule = _rule(graph, node)
+def _carried_states(graph: Graph, node: Node) -> tuple[StreamState, ...]:
+    rule = _streaming_rule(graph, node)
     return rule.carries if rule and graph.shape(node.inputs[0])[:1] == (1,) else ()
 
 
-def _rule(graph: Graph, node: Node) -> StreamingRule | None:
+def _streaming_rule(graph: Graph, node: Node) -> StreamingRule | None:
     has_axes = node.inputs and graph.shape(node.inputs[0])
     return rule_along(graph, node, 0, 0) if has_axes else None
 
@@ -199,8 +201,8 @@ def explicit_state_stream(q: QuantGraph, states: States) -> Stream:
     for name in inputs:
         builder.add_input(name, graph.shape(name))
     for step in q.steps:
-        node, rule = step.node, _rule(graph, step.node)
-        if rule and _carries(graph, node) and not places.keys().isdisjoint(node.inputs):
+        node, rule = step.node, _streaming_rule(graph, step.node)
+        if rule and _carried_states(graph, node) and not places.keys().isdisjoint(node.inputs):
             add_recurrent(builder, step, node.inputs, rule, 0)
         elif node.name not in places:
             builder.add_step(step, node.inputs, node.attrs)
@@ -209,6 +211,6 @@ def explicit_state_stream(q: QuantGraph, states: States) -> Stream:
     return Stream(pass_network, ports[0], ports[1], tuple(builder.states), early=0, warmup=0)
 
 
-def _refused(title: str, needs: str) -> MyoedgeError:
+def _state_error(title: str, needs: str) -> MyoedgeError:
     tries = ["[stream] states = { state = 'stateN' }: an input = the output that it will be"]
     return MyoedgeError("E239", title, {"needs": needs}, tries)

@@ -39,7 +39,9 @@ def from_first_frame(graph: Graph) -> Graph:
     loops = {loop.name: loop for loop in loops_of(graph).values()}
     for loop in loops.values():
         if not all(graph.is_const(node.inputs[0]) for node in loop.nodes if node.op == STATE):
-            tried = (attempt(_begun, graph, loop, first) for first in _first_states(graph, loop))
+            tried = (
+                attempt(_extend_loop, graph, loop, first) for first in _first_states(graph, loop)
+            )
             same = (made for made in tried if made is not None and _is_same(graph, made))
             graph = next(same, graph)
     return with_sequences_of_states(graph)
@@ -70,7 +72,7 @@ def _is_same(graph: Graph, other: Graph) -> bool:
     return True
 
 
-def _begun(graph: Graph, loop: SequenceLoop, first: Sequence[Array]) -> Graph:
+def _extend_loop(graph: Graph, loop: SequenceLoop, first: Sequence[Array]) -> Graph:
     """Return the graph in which a loop runs over all frames.
 
     first   its states before the first frame, in order
@@ -143,7 +145,7 @@ class _Longer:
         elif node.op == READ:
             require(self.axis.get(inputs[0]) == 0)
         elif node.op == WRITE:
-            self._lengthen(node.name, 0)
+            self._lengthen_tensor(node.name, 0)
         self.nodes.append(node.but(attrs=attrs, inputs=inputs).reading(self.same))
 
     def _add_longer(self, node: Node) -> None:
@@ -154,12 +156,12 @@ class _Longer:
         rule = rule_along(self.graph, node, node.inputs.index(name), self.axis[name])
         require(rule is not None and rule.is_by_frame and rule.before == 0)
         assert rule is not None
-        self._lengthen(node.name, rule.axis)
+        self._lengthen_tensor(node.name, rule.axis)
         frames = self.tensors[node.name].shape[rule.axis]
         attrs = rule.resized(frames) if rule.resized else node.attrs
         self.nodes.append(node.but(attrs=attrs).reading(self.same))
 
-    def _lengthen(self, name: str, axis: int) -> None:
+    def _lengthen_tensor(self, name: str, axis: int) -> None:
         tensor = self.graph.tensors[name]
         shape = (*tensor.shape[:axis], tensor.shape[axis] + 1, *tensor.shape[axis + 1 :])
         self.axis[name], self.tensors[name] = axis, replace(tensor, shape=shape)

@@ -89,21 +89,23 @@ def reads_of_pass(
         if not own:  # in a loop over time, which writes the frames that it reads
             reads_of[node.name] = {}
             if node.op == WRITE:
-                start[node.name] = start[_first_of(node)]
+                start[node.name] = start[_first_iteration_key(node)]
             continue
         count = int(frames / rate[next(iter(own))])
-        now = _aligned(own, start, count)
-        reads_of[node.name] = {n: _read(m, start[n], now, count) for n, m in own.items()}
-        start[node.name] = min(_first(rule, now) * rule.up for rule in own.values())
+        now = _newest_operand_frame(own, start, count)
+        reads_of[node.name] = {n: _frames_read(m, start[n], now, count) for n, m in own.items()}
+        start[node.name] = min(_first_output_group(rule, now) * rule.up for rule in own.values())
         if node.op == READ:
-            start[_first_of(node)] = start[node.name]
+            start[_first_iteration_key(node)] = start[node.name]
     last = min(start[name] for name in graph.outputs)
     count = int(frames / rate[graph.outputs[0]])
     reads_of[""] = {name: Read(start[name] - last, 0, count) for name in graph.outputs}
     return PassReads(frames, {**start, **dict.fromkeys(graph.outputs, last)}, reads_of)
 
 
-def _aligned(own: Mapping[str, StreamingRule], start: Mapping[str, int], count: int) -> int:
+def _newest_operand_frame(
+    own: Mapping[str, StreamingRule], start: Mapping[str, int], count: int
+) -> int:
     """Return the index of the first operand frame that a node reads as a new one in pass 0.
 
     That is the first frame that all operands have, the most delayed one's. Data before frame 0 can
@@ -115,23 +117,23 @@ def _aligned(own: Mapping[str, StreamingRule], start: Mapping[str, int], count: 
     return latest - (latest % count if any(rule.anchored for rule in own.values()) else 0)
 
 
-def _first_of(node: Node) -> str:
+def _first_iteration_key(node: Node) -> str:
     """Return the key in PassReads.start for the first iteration of a loop in a pass."""
     return f"{node.attrs['loop']} iteration"
 
 
-def _first(rule: StreamingRule, now: int) -> int:
+def _first_output_group(rule: StreamingRule, now: int) -> int:
     """Return the number of the first group of output frames of a pass whose input frames begin at
     index `now`, with the shortest possible history."""
     history = max(rule.taps - rule.stride, rule.before, 0)
     return (now + rule.before - history) // rule.stride
 
 
-def _read(rule: StreamingRule, start: int, now: int, count: int) -> Read:
+def _frames_read(rule: StreamingRule, start: int, now: int, count: int) -> Read:
     groups = count // rule.stride
     return Read(
         delay=start - now,
-        history=now + rule.before - _first(rule, now) * rule.stride,
+        history=now + rule.before - _first_output_group(rule, now) * rule.stride,
         taken=(groups - 1) * rule.stride + rule.taps,
         begins=-now // count if rule.anchored else None,
     )

@@ -75,8 +75,8 @@ def unpadded(q: QuantGraph, paths: TimeAxisMap) -> Unpadded:
     for step in q.steps:
         name, own = step.node.name, paths.rules[step.node.name]
         lacking = {n: padded.get(n, NONE) for n in own}
-        before[name] = {n: _before(q, step, n, paths, lacking[n]) for n in own}
-        made = NONE if name in q.graph.outputs else _made(q, step, paths, lacking)
+        before[name] = {n: _frames_before(q, step, n, paths, lacking[n]) for n in own}
+        made = NONE if name in q.graph.outputs else _result_padding(q, step, paths, lacking)
         if made.frames:
             padded[name] = made
         rules[name] = {
@@ -86,7 +86,7 @@ def unpadded(q: QuantGraph, paths: TimeAxisMap) -> Unpadded:
     return Unpadded(rules, before, frozenset(padded))
 
 
-def _before(
+def _frames_before(
     q: QuantGraph, step: QuantizedNode, name: str, paths: TimeAxisMap, lacking: Padding
 ) -> Padding:
     """Return the frames that a node reads before the first real frame of an operand: its own
@@ -106,7 +106,7 @@ def _before(
     return Padding(frames, np.concatenate(parts, axis))
 
 
-def _made(
+def _result_padding(
     q: QuantGraph, step: QuantizedNode, paths: TimeAxisMap, lacking: Mapping[str, Padding]
 ) -> Padding:
     """Return the padding of a result, if its node runs frame by frame.
@@ -122,22 +122,22 @@ def _made(
     operands = [
         q.constants[name]
         if name not in rules
-        else _begun(lacking[name], shape, paths.axis[name], q.dtype(name))
+        else _with_padding(lacking[name], shape, paths.axis[name], q.dtype(name))
         for name, shape in zip(step.operands, step.shapes, strict=True)
     ]
     axis = paths.axis[step.node.name]
     made = np.take(integer_step(step, operands), range(frames), axis)
-    before = [_before(q, step, name, paths, x) for name, x in lacking.items()]
-    return Padding(frames, made.reshape(-1)[0] if _is_one_number(step, before) else made)
+    before = [_frames_before(q, step, name, paths, x) for name, x in lacking.items()]
+    return Padding(frames, made.reshape(-1)[0] if _maps_scalar_to_scalar(step, before) else made)
 
 
-def _is_one_number(step: QuantizedNode, before: Iterable[Padding]) -> bool:
+def _maps_scalar_to_scalar(step: QuantizedNode, before: Iterable[Padding]) -> bool:
     """Return whether a node makes one number of one number, whatever its weights are."""
     is_moved = OPS[step.node.op].is_data_movement or step.node.op == "table"
     return is_moved and not any(padding.values.ndim for padding in before)
 
 
-def _begun(lacking: Padding, shape: Shape, axis: int, dtype: str) -> Array:
+def _with_padding(lacking: Padding, shape: Shape, axis: int, dtype: str) -> Array:
     """Return a tensor that begins with its padding; its other frames do not matter."""
     x = np.zeros(shape, dtype)
     first = (*(slice(None),) * axis, slice(lacking.frames))

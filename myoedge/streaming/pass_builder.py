@@ -106,7 +106,7 @@ class PassBuilder:
         if count == 0:
             return x
         axis, frames = self.axis[like], self.shape(x)[self.axis[like]]
-        past = self._free(f"{like}_past")
+        past = self._unused_name(f"{like}_past")
         self.tensor(past, self.with_frames(like, count), like)
         joined = self._move(like, "concat", (past, x), {"axis": axis}, f"{like}_joined")
         kept = self._slice(like, joined, frames, count, f"{like}_kept")
@@ -150,7 +150,7 @@ class PassBuilder:
 
     def _move(self, like: str, op: str, operands: Sequence[str], attrs: Attrs, stem: str) -> str:
         """Add a data-movement step with the quantisation of `like`; return its result's name."""
-        name, producer = self._free(stem), self.q.graph.producer.get(like)
+        name, producer = self._unused_name(stem), self.q.graph.producer.get(like)
         node = Node(
             op, tuple(operands), (name,), attrs, () if producer is None else producer.origin
         )
@@ -168,7 +168,7 @@ class PassBuilder:
         self.add(step, like)
         return name
 
-    def _free(self, name: str) -> str:
+    def _unused_name(self, name: str) -> str:
         while name in self.tensors or name in self.q.graph.tensors:
             name += "_"
         return name
@@ -176,7 +176,7 @@ class PassBuilder:
     def past_of(self, like: str) -> str:
         """Add a tensor like one of `q` for its value at the end of the previous pass; return its
         name."""
-        past = self._free(f"{like}_past")
+        past = self._unused_name(f"{like}_past")
         self.tensor(past, self.q.graph.shape(like), like)
         return past
 
@@ -218,11 +218,11 @@ def built_network(builder: PassBuilder, outputs: Sequence[str]) -> QuantGraph:
         q, graph=graph, steps=tuple(builder.steps), params={**q.params, **params, **builder.params}
     )
     enforce(QUANTIZED, pass_network, graph, "cut into frames")
-    enforce(_same_ports(q), pass_network, graph, "cut into frames")
+    enforce(_port_check(q), pass_network, graph, "cut into frames")
     return pass_network
 
 
-def _same_ports(q: QuantGraph) -> Spec[QuantGraph]:
+def _port_check(q: QuantGraph) -> Spec[QuantGraph]:
     """Return the check that the integers at the ports of a pass mean what those of the network
     mean."""
 
@@ -277,7 +277,7 @@ def add_recurrent(
     Errors: E131 an initial state that is computed.
     """
     carries = [state.of(step) for state in rule.carries]
-    fills = [_fill(builder, step, state) for state in carries]
+    fills = [_fills(builder, step, state) for state in carries]
     numbers, pasts = dict[str, Any](), dict[int, str]()
     for state in carries:
         pasts[state.operand] = past = f"{step.node.name}_{state.name}_past"
@@ -295,7 +295,7 @@ def add_recurrent(
         builder.states.append(State(operands[state.operand], next_state, fill, begins))
 
 
-def _fill(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> tuple[int, ...]:
+def _fills(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> tuple[int, ...]:
     """Return the initial integers of a state. Errors: E131 if they are computed."""
     if state.operand >= len(step.node.inputs):
         return (state.fill(step),)

@@ -133,14 +133,14 @@ def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
     for number in range(inputs[0].shape[stream.inputs[0].axis] // stream.frames):
         states |= {s.input: _initial_state(stream, s) for s in stream.states if s.begins == number}
         new = {
-            port.name: _frames(x, port.axis, number * port.frames, port.frames)
+            port.name: _take_frames(x, port.axis, number * port.frames, port.frames)
             for port, x in zip(stream.inputs, inputs, strict=True)
         }
         sample = {**new, **states}
         values = run_int(q.steps, q.constants, sample)
         skipped = min(warmup, stream.outputs[0].frames)
         ready = (
-            _frames(values[port.name], port.axis, skipped, port.frames - skipped)
+            _take_frames(values[port.name], port.axis, skipped, port.frames - skipped)
             for port in stream.outputs
         )
         yield Pass(number, sample, values, tuple(ready))
@@ -250,13 +250,13 @@ def graph_of_length(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
     for port, x in zip(stream.inputs, inputs.values(), strict=False):
         shape = graph.shape(port.name)
         frames = x.shape[port.axis - len(shape)] if x.ndim >= len(shape) else port.frames
-        tensors[port.name] = _of_frames(graph, port, frames)
+        tensors[port.name] = _tensor_of_frames(graph, port, frames)
     ports, outputs = tuple(tensors), tuple(port.name for port in stream.outputs)
-    tensors |= {port.name: _of_frames(graph, port, 1) for port in stream.outputs}
+    tensors |= {port.name: _tensor_of_frames(graph, port, 1) for port in stream.outputs}
     return replace(graph, inputs=ports, outputs=outputs, tensors={**graph.tensors, **tensors})
 
 
-def _of_frames(graph: Graph, port: Port, frames: int) -> Tensor:
+def _tensor_of_frames(graph: Graph, port: Port, frames: int) -> Tensor:
     shape = graph.shape(port.name)
     long = (*shape[: port.axis], frames, *shape[port.axis + 1 :])
     return replace(graph.tensors[port.name], shape=long)
@@ -268,5 +268,5 @@ def _initial_state(stream: Stream, state: State) -> Array:
     return np.resize(first, q.graph.shape(state.input))
 
 
-def _frames(x: Array, axis: int, first: int, count: int) -> Array:
+def _take_frames(x: Array, axis: int, first: int, count: int) -> Array:
     return np.take(x, range(first, first + count), axis)

@@ -17,13 +17,13 @@ def to_json(stream: Stream) -> dict[str, Any]:
     """Return stream.json: all fields except the network."""
     return {
         "schema": "myoedge.stream/1",
-        **{name: [_fields(p) for p in getattr(stream, name)] for name in ("inputs", "outputs")},
-        "states": [_fields(state) for state in stream.states],
+        **{name: [_row_fields(p) for p in getattr(stream, name)] for name in ("inputs", "outputs")},
+        "states": [_row_fields(state) for state in stream.states],
         **{name: getattr(stream, name) for name in NUMBERS},
     }
 
 
-def _fields(row: Port | State) -> dict[str, Any]:
+def _row_fields(row: Port | State) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__slots__}
 
 

@@ -94,9 +94,11 @@ def rules_in_order(
         rules = {
             name: _causal_rule(graph, node, name, axis) for name in node.inputs if name in axis
         }
-        axis[node.name] = _only({rule.axis for rule in rules.values()}, graph, node, TIMES)
+        axis[node.name] = _only_candidate(
+            {rule.axis for rule in rules.values()}, graph, node, TIMES
+        )
         rates = {rate[name] * rule.rate for name, rule in rules.items()}
-        rate[node.name] = _only(rates, graph, node, RATES)
+        rate[node.name] = _only_candidate(rates, graph, node, RATES)
         _check_constants(graph, node, axis[node.name])
         yield node.name, rules
 
@@ -122,7 +124,9 @@ def _follow_loop(
         return loop.rules()
     if node.op == WRITE:
         axis[node.name] = 0
-        rate[node.name] = _only({rate[name] for name in loop.sequences}, graph, node, RATES)
+        rate[node.name] = _only_candidate(
+            {rate[name] for name in loop.sequences}, graph, node, RATES
+        )
     elif node.op == STATE and not graph.is_const(node.inputs[0]):
         raise not_causal(graph, node, "begins with a state that it computes from the first frames")
     elif any(name in axis for name in node.inputs):
@@ -160,7 +164,7 @@ def _causal_rule(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRu
     return rule
 
 
-def _only(candidates: Iterable[T], graph: Graph, node: Node, otherwise: str) -> T:
+def _only_candidate(candidates: Iterable[T], graph: Graph, node: Node, otherwise: str) -> T:
     """Return the only candidate. Errors: E131 with the reason `otherwise` if there are several."""
     values = list(candidates)
     if len(values) != 1:
@@ -208,7 +212,7 @@ def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
         "export it over the frames that it looks back: cycles grow with the frames of a window",
     )
     tries = [
-        *(overlapping if _window(graph) else _by_window(graph)),
+        *(overlapping if _window_frames(graph) else _window_remedies(graph)),
         "an LSTM, a GRU or causal convolutions instead, whose state is small",
     ]
     return MyoedgeError("E131", f"{node.where} cannot run on a stream: it {reason}", facts, tries)
@@ -233,21 +237,21 @@ def stream_error(graph: Graph, title: str, needs: str, *tries: str) -> MyoedgeEr
 
     needs   the requirement
     """
-    window = _window(graph)
+    window = _window_frames(graph)
     frames = f"past = {window * 3 // 4}, future = {window // 8}"
     overlapping = f"[stream] {frames} runs the whole network on windows that overlap so"
-    remedies = [overlapping] if window else _by_window(graph)
+    remedies = [overlapping] if window else _window_remedies(graph)
     return MyoedgeError("E131", title, {"needs": needs}, [*tries, *remedies])
 
 
-def _by_window(graph: Graph) -> list[str]:
+def _window_remedies(graph: Graph) -> list[str]:
     batch = ", ".join(map(str, (4, *graph.shape(graph.inputs[0])[1:])))
     batched = f"export it over some windows as a batch, [{batch}] say: each is a frame then"
     single = "build without --stream: a call of the network then takes a window"
     return [single, batched] if is_batched(graph) else [single]
 
 
-def _window(graph: Graph) -> int:
+def _window_frames(graph: Graph) -> int:
     """Return the number of input frames, the window length for running the whole network; 0 if
     outputs have another number of frames."""
     shape = graph.shape(graph.inputs[0])

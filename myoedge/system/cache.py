@@ -128,14 +128,14 @@ def prune(folder: Path) -> None:
     processes that were killed."""
     folder.mkdir(parents=True, exist_ok=True)
     total_bytes = 0
-    for number, (_, size_bytes, path) in enumerate(sorted(_dated(folder), reverse=True)):
+    for number, (_, size_bytes, path) in enumerate(sorted(_entries_by_use(folder), reverse=True)):
         total_bytes += size_bytes
         if number >= MAX_FILES or total_bytes > MAX_BYTES:
             Path(path).unlink(missing_ok=True)
     tools.remove_abandoned()
 
 
-def _dated(folder: Path) -> Iterator[tuple[float, int, str]]:
+def _entries_by_use(folder: Path) -> Iterator[tuple[float, int, str]]:
     """Yield (time of last use in s, size in bytes, path) of a folder's entries."""
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -118,7 +118,7 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
         elf = ELFFile(io.BytesIO(data))
         if elf["e_machine"] != _RISCV or elf.elfclass != 32 or not elf.little_endian:
             raise _not_usable(name, f"{elf['e_machine']}, {elf.elfclass} bits")
-        return _program(elf, data, name)
+        return _parse_program(elf, data, name)
     except MyoedgeError:
         raise
     except (ELFError, *_DAMAGED) as error:
@@ -134,20 +134,20 @@ def instructions(code: bytes, address: int = 0) -> Iterator[tuple[int, int, int]
         at += size
 
 
-def _loaded(elf: ELFFile) -> list[Segment]:
+def _loadable_segments(elf: ELFFile) -> list[Segment]:
     return [s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"]]
 
 
-def _program(elf: ELFFile, data: bytes, name: str) -> Program:
+def _parse_program(elf: ELFFile, data: bytes, name: str) -> Program:
     """Parse an ELF's sections, segments and symbols. Errors: E241 nothing to load, or too large."""
     executable = (s for s in elf.iter_sections() if s["sh_flags"] & _EXECUTABLE)
     code = [section for section in executable if section["sh_type"] != "SHT_NOBITS"]
     _check_sizes(elf, code, name, len(data))
-    segments = tuple((s["p_paddr"], s.data()) for s in _loaded(elf))
+    segments = tuple((s["p_paddr"], s.data()) for s in _loadable_segments(elf))
     if not segments:
         raise _not_usable(name, "nothing to load")
     symbols, functions, objects = _symbols(elf)
-    contents = tuple((s["sh_addr"], _content(s)) for s in code if s["sh_size"])
+    contents = tuple((s["sh_addr"], _section_bytes(s)) for s in code if s["sh_size"])
     return Program(data, elf["e_entry"], segments, symbols, functions, contents, objects)
 
 
@@ -169,7 +169,7 @@ def _check_sizes(elf: Any, code_sections: Sequence[Any], name: str, size: int) -
         raise _not_usable(name, f"{loaded:,} bytes to load, {code:,} of code, in {size:,}")
 
 
-def _content(section: Any) -> bytes:
+def _section_bytes(section: Any) -> bytes:
     """Return the bytes of a section in the file.
 
     Errors: ValueError for a compressed section, or one without bytes: both may claim any size.
@@ -184,7 +184,7 @@ def _symbols(elf: Any) -> tuple[dict[str, int], Functions, tuple[tuple[int, int]
     table = elf.get_section_by_name(".symtab")
     if table is None:
         return {}, (), ()
-    names, rows = _content(elf.get_section(table["sh_link"])), _content(table)
+    names, rows = _section_bytes(elf.get_section(table["sh_link"])), _section_bytes(table)
     symbols, functions, objects = {}, [], []
     complete = len(rows) // _SYMBOL.size * _SYMBOL.size
     for at, value, size, kind, _, section in _SYMBOL.iter_unpack(rows[:complete]):
@@ -208,13 +208,13 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
         lines = elf.get_section_by_name(".debug_line")
         if lines is None or any(s["sh_flags"] & _COMPRESSED for s in elf.iter_sections()):
             return
-        table, dwarf, remaining_bytes = _content(lines), elf.get_dwarf_info(), _MAX_LINE_BYTES
+        table, dwarf, remaining_bytes = _section_bytes(lines), elf.get_dwarf_info(), _MAX_LINE_BYTES
         for program in _line_programs(dwarf, table):
             remaining_bytes -= program.program_end_offset - program.program_start_offset
             if remaining_bytes < 0:
                 return
             for state in filter(None, (entry.state for entry in program.get_entries())):
-                yield state.address, "" if state.end_sequence else _place(program, state)
+                yield state.address, "" if state.end_sequence else _line_text(program, state)
     except Exception:
         return
 
@@ -258,7 +258,7 @@ def _uleb(stream: io.BytesIO) -> int:
     return value | byte << shift
 
 
-def _skip(size: int) -> Callable[[io.BytesIO], object]:
+def _skipper(size: int) -> Callable[[io.BytesIO], object]:
     def skip(stream: io.BytesIO) -> None:
         if len(stream.read(size)) < size:
             raise EOFError
@@ -270,11 +270,11 @@ def _skip(size: int) -> Callable[[io.BytesIO], object]:
 _FORMS: dict[int, Callable[[io.BytesIO], object]] = {
     0x08: lambda stream: [*iter(lambda: stream.read(1)[0], 0)],
     0x0F: _uleb,
-    **{form: _skip(n) for form, n in {5: 2, 6: 4, 7: 8, 11: 1, 14: 4, 30: 16, 31: 4}.items()},
+    **{form: _skipper(n) for form, n in {5: 2, 6: 4, 7: 8, 11: 1, 14: 4, 30: 16, 31: 4}.items()},
 }
 
 
-def _place(program: Any, state: Any) -> str:
+def _line_text(program: Any, state: Any) -> str:
     """Return "file:line" of a line table's row; only the file for line 0 (several lines)."""
     header, file = program.header, "?"
     # DWARF 5 numbers files from 0, earlier versions from 1.

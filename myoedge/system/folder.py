@@ -55,7 +55,7 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         ours = rf"\.{re.escape(target.name)}\.myoedge-([0-9]{{1,10}})(?:-old)?"
         _remove_abandoned(target.parent, ours)
-        fresh = _fresh(target)
+        fresh = _temporary_name(target)
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             fresh.mkdir()
@@ -68,12 +68,12 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
             is_there = False
             while not is_there:
                 with unreplaced(target):
-                    is_there = _swapped(fresh, target)
+                    is_there = _swap_folders(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _fresh(target: Path) -> Path:
+def _temporary_name(target: Path) -> Path:
     """Return the temporary name of a folder while it is written."""
     return target.parent / f".{target.name}.myoedge-{os.getpid()}"
 
@@ -84,7 +84,7 @@ def check_output(target: Path) -> None:
         place = Path(os.path.realpath(target))
         _check_replaceable(place)
         ancestor = next(folder for folder in place.parents if os.path.isdir(folder))
-        for name in (*place.relative_to(ancestor).parts, _fresh(place).name):
+        for name in (*place.relative_to(ancestor).parts, _temporary_name(place).name):
             with contextlib.suppress(FileNotFoundError):
                 (ancestor / name).lstat()  # raises an error if the name is too long
         tempfile.TemporaryFile(dir=ancestor).close()
@@ -95,15 +95,15 @@ def _check_replaceable(target: Path) -> None:
     if not os.path.lexists(target):
         return
     if not target.is_dir():
-        raise _blocked(target, "is a file")
+        raise _folder_error(target, "is a file")
     if not is_build(target) and any(target.iterdir()):
-        raise _blocked(target, "is a folder with other files")
+        raise _folder_error(target, "is a folder with other files")
     if Path.cwd().is_relative_to(target):
-        raise _blocked(target, "is the current folder")
+        raise _folder_error(target, "is the current folder")
     _refuse_foreign_files(target, manifest_files(target))
 
 
-def _edited(target: Path, files: Mapping[str, str]) -> Iterator[str]:
+def _edited_sources(target: Path, files: Mapping[str, str]) -> Iterator[str]:
     """Yield the names of generated sources that the user has changed."""
     for name, digest in files.items():
         is_generated = name.startswith(EDITABLE) and not name.startswith(f"{USERS}/")
@@ -121,12 +121,12 @@ def _refuse_foreign_files(target: Path, files: Mapping[str, str]) -> None:
     foreign = sorted(n for n in names if n not in files and not _OTHER_FILES.fullmatch(n))
     if foreign:
         listed = ", ".join(foreign[:5]) + ", ..." * (len(foreign) > 5)
-        raise _blocked(target, f"holds files that build did not write: {listed}")
-    if edited := sorted(_edited(target, files)):
-        raise _blocked(target, f"holds edited files: {', '.join(edited[:5])}")
+        raise _folder_error(target, f"holds files that build did not write: {listed}")
+    if edited := sorted(_edited_sources(target, files)):
+        raise _folder_error(target, f"holds edited files: {', '.join(edited[:5])}")
 
 
-def _blocked(target: Path, reason: str) -> MyoedgeError:
+def _folder_error(target: Path, reason: str) -> MyoedgeError:
     facts = {"needs": "a new or empty folder, or an earlier build", "has": str(target)}
     tries = ["-o another folder"]
     return MyoedgeError("E221", f"{target.name or target} {reason}", facts, tries)
@@ -154,10 +154,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def unreplaced(folder: Path) -> Iterator[None]:
     """Context manager during which no other process replaces a folder or its reports."""
-    opened = _locked(folder)
-    while opened is not None and not _is_at(folder, opened):  # another process replaced it
+    opened = _lock_folder(folder)
+    while opened is not None and not _is_still_at(folder, opened):  # another process replaced it
         os.close(opened)
-        opened = _locked(folder)
+        opened = _lock_folder(folder)
     try:
         yield
     finally:
@@ -165,7 +165,7 @@ def unreplaced(folder: Path) -> Iterator[None]:
             os.close(opened)
 
 
-def _locked(folder: Path) -> int | None:
+def _lock_folder(folder: Path) -> int | None:
     """Return a descriptor of the folder, locked by this process; None if there is no folder."""
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
@@ -176,7 +176,7 @@ def _locked(folder: Path) -> int | None:
     return opened
 
 
-def _is_at(folder: Path, opened: int) -> bool:
+def _is_still_at(folder: Path, opened: int) -> bool:
     """Return whether a path still leads to the opened folder, or to nothing."""
     try:
         return os.path.samestat(os.stat(folder), os.fstat(opened))
@@ -184,7 +184,7 @@ def _is_at(folder: Path, opened: int) -> bool:
         return True
 
 
-def _swapped(fresh: Path, target: Path) -> bool:
+def _swap_folders(fresh: Path, target: Path) -> bool:
     """Move `fresh` to `target`; an old folder there is then named `fresh`, or is removed.
 
     Returns False if there was no old folder, but another process has created one meanwhile, which

@@ -34,7 +34,9 @@ class Decoder:
 
     def facts(self, code: bytes, start: int) -> Iterator[Fact]:
         for at, size, word in instructions(code, start):
-            found = [*(self._wide(at, word) if size == 4 else self._compressed(at, word))]
+            found = [
+                *(self._decode_32_bit(at, word) if size == 4 else self._decode_16_bit(at, word))
+            ]
             yield from found
             if any(kind in (CALL, INDIRECT) for kind, _ in found):
                 for register in CALLER_SAVED:
@@ -48,7 +50,7 @@ class Decoder:
         if register in self.upper:
             yield ADDRESS, self.upper.pop(register)
 
-    def _set(self, register: int, value: int | None) -> Iterator[Fact]:
+    def _set_value(self, register: int, value: int | None) -> Iterator[Fact]:
         """Record a register's new value, None if not constant; yield it as possible address."""
         yield from self._forget(register)
         if value is not None and register:
@@ -59,7 +61,7 @@ class Decoder:
         yield from self._forget(register)
         self.known[register] = self.upper[register] = value & 0xFFFFFFFF
 
-    def _plus(self, register: int, offset: int) -> int | None:
+    def _value_plus(self, register: int, offset: int) -> int | None:
         self.upper.pop(register, None)
         if not register:
             return offset
@@ -68,9 +70,9 @@ class Decoder:
     def _moves_stack(self, offset: int | None) -> Iterator[Fact]:
         yield (UNKNOWN_FRAME, 0) if offset is None else (FRAME, offset)
 
-    def _wide(self, at: int, word: int) -> Iterator[Fact]:
+    def _decode_32_bit(self, at: int, word: int) -> Iterator[Fact]:
         opcode, rd, rs1 = word & 0x7F, word >> 7 & 31, word >> 15 & 31
-        low12 = _signed(word >> 20, 12)
+        low12 = _sign_extend(word >> 20, 12)
         match opcode:
             case 0x37 | 0x17:
                 yield from self._set_upper(rd, (word & 0xFFFFF000) + at * (opcode == 0x17))
@@ -81,11 +83,11 @@ class Decoder:
             case 0x6F:
                 yield (CALL if rd else JUMP), at + _jal_offset(word)
             case 0x67:
-                yield from self._through(rs1, low12, links=rd != 0)
+                yield from self._register_jump(rs1, low12, links=rd != 0)
             case 0x63:
                 pass
             case 0x23 | 0x03:
-                yield from self._memory(word, rs1)
+                yield from self._memory_access(word, rs1)
                 if opcode == 0x03:
                     yield from self._forget(rd)
             case _:  # the vendor's post-increments also change rs1
@@ -98,14 +100,14 @@ class Decoder:
         elif rd == SP:
             yield from self._stack_from(rs1)
         else:
-            yield from self._set(rd, self._plus(rs1, offset))
+            yield from self._set_value(rd, self._value_plus(rs1, offset))
 
     def _stack_by_register(self, word: int) -> Iterator[Fact]:
         """Decode add or sub sp, sp, register (frames over 2 KiB); yield the change of the frame."""
         rs2 = word >> 20 & 31
         value = self.known.get(rs2)
         sign = -1 if word >> 30 & 1 else 1
-        yield from self._moves_stack(None if value is None else sign * _signed(value, 32))
+        yield from self._moves_stack(None if value is None else sign * _sign_extend(value, 32))
 
     def _stack_from(self, register: int) -> Iterator[Fact]:
         """Decode a copy to the stack pointer: yield an unknown frame, unless the frame pointer
@@ -113,14 +115,14 @@ class Decoder:
         if register != FRAME_POINTER:
             yield UNKNOWN_FRAME, 0
 
-    def _memory(self, word: int, base: int) -> Iterator[Fact]:
+    def _memory_access(self, word: int, base: int) -> Iterator[Fact]:
         is_store = word & 0x7F == 0x23
         offset = (word >> 25 << 5 | word >> 7 & 31) if is_store else word >> 20
-        if base and (at := self._plus(base, _signed(offset, 12))) is not None:
+        if base and (at := self._value_plus(base, _sign_extend(offset, 12))) is not None:
             yield ADDRESS, at & 0xFFFFFFFF
 
-    def _through(self, register: int, offset: int, *, links: bool) -> Iterator[Fact]:
-        target = self._plus(register, offset) if register else None
+    def _register_jump(self, register: int, offset: int, *, links: bool) -> Iterator[Fact]:
+        target = self._value_plus(register, offset) if register else None
         if target is not None and register != RA:
             yield (CALL if links else JUMP), target
         elif links and target is not None:
@@ -130,7 +132,7 @@ class Decoder:
         elif register not in (RA, 5):
             yield INDIRECT_JUMP, 0
 
-    def _compressed(self, at: int, word: int) -> Iterator[Fact]:
+    def _decode_16_bit(self, at: int, word: int) -> Iterator[Fact]:
         quadrant, kind, rd = word & 3, word >> 13, word >> 7 & 31
         match quadrant, kind:
             case 1, (1 | 5):
@@ -148,11 +150,11 @@ class Decoder:
 
     def _immediate(self, word: int, kind: int, rd: int) -> Iterator[Fact]:
         """Decode c.addi, c.li, c.addi16sp and c.lui."""
-        low6 = _signed(word >> 7 & 32 | word >> 2 & 31, 6)
+        low6 = _sign_extend(word >> 7 & 32 | word >> 2 & 31, 6)
         if kind == 0:
             yield from self._add(rd, rd, low6)
         elif kind == 2:
-            yield from self._set(rd, low6)
+            yield from self._set_value(rd, low6)
         elif rd == SP:
             yield FRAME, _addi16sp_offset(word)
         else:
@@ -160,7 +162,7 @@ class Decoder:
 
     def _word_access(self, word: int, kind: int) -> Iterator[Fact]:
         offset = word >> 7 & 0x38 | word >> 4 & 4 | word << 1 & 0x40
-        if (at := self._plus(8 + (word >> 7 & 7), offset)) is not None:
+        if (at := self._value_plus(8 + (word >> 7 & 7), offset)) is not None:
             yield ADDRESS, at & 0xFFFFFFFF
         if kind == 2:
             yield from self._forget(8 + (word >> 2 & 7))
@@ -168,16 +170,16 @@ class Decoder:
     def _register_form(self, word: int, rd: int) -> Iterator[Fact]:
         rs2, links = word >> 2 & 31, bool(word >> 12 & 1)
         if not rs2:
-            yield from self._through(rd, 0, links=links) if rd else ()
+            yield from self._register_jump(rd, 0, links=links) if rd else ()
         elif rd == SP and links:  # sp += register
             value = self.known.get(rs2)
-            yield from self._moves_stack(None if value is None else _signed(value, 32))
+            yield from self._moves_stack(None if value is None else _sign_extend(value, 32))
         elif rd == SP:
             yield from self._stack_from(rs2)
         else:
             other = self.known.get(rs2) if rs2 in self.known else None
-            total = None if other is None else self._plus(rd, other) if links else other
-            yield from self._set(rd, total)
+            total = None if other is None else self._value_plus(rd, other) if links else other
+            yield from self._set_value(rd, total)
 
 
 def values_by_kind(facts: Iterable[Fact]) -> Mapping[int, list[int]]:
@@ -187,19 +189,19 @@ def values_by_kind(facts: Iterable[Fact]) -> Mapping[int, list[int]]:
     return found
 
 
-def _signed(value: int, bits: int) -> int:
+def _sign_extend(value: int, bits: int) -> int:
     value &= (1 << bits) - 1
     return value - (value >> bits - 1 << bits)
 
 
-def _gathered(word: int, places: Sequence[tuple[int, int, int]], bits: int) -> int:
+def _gather_immediate(word: int, places: Sequence[tuple[int, int, int]], bits: int) -> int:
     """Return a signed immediate; `places`: (lowest bit in the word, width, bit in the result)."""
     parts = ((word >> source & (1 << width) - 1) << target for source, width, target in places)
-    return _signed(sum(parts), bits)
+    return _sign_extend(sum(parts), bits)
 
 
 def _jal_offset(word: int) -> int:
-    return _gathered(word, ((21, 10, 1), (20, 1, 11), (12, 8, 12), (31, 1, 20)), 21)
+    return _gather_immediate(word, ((21, 10, 1), (20, 1, 11), (12, 8, 12), (31, 1, 20)), 21)
 
 
 def _cj_offset(word: int) -> int:
@@ -213,8 +215,8 @@ def _cj_offset(word: int) -> int:
         (8, 1, 10),
         (12, 1, 11),
     )
-    return _gathered(word, places, 12)
+    return _gather_immediate(word, places, 12)
 
 
 def _addi16sp_offset(word: int) -> int:
-    return _gathered(word, ((6, 1, 4), (2, 1, 5), (5, 1, 6), (3, 2, 7), (12, 1, 9)), 10)
+    return _gather_immediate(word, ((6, 1, 4), (2, 1, 5), (5, 1, 6), (3, 2, 7), (12, 1, 9)), 10)

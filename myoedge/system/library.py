@@ -161,20 +161,20 @@ def compile_objects(
     failed, or a successful result."""
     build = (sys.platform, platform.machine(), options.cc.version, *options.flags)
     folder, objects = tools.cache_folder("objects"), []
-    included = functools.cache(lambda file: _included(file, options))
+    included = functools.cache(lambda file: _direct_includes(file, options))
     for source in sources:
-        digest = cache.digest(options.root, _with_headers(source, included), build)
+        digest = cache.digest(options.root, _source_and_headers(source, included), build)
         objects.append((source, folder / f"{digest}.o"))
     missing = [(source, path) for source, path in objects if not cache.is_cached(path)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = [*pool.map(lambda pair: _compile(pair[0], pair[1], options), missing)]
+        results = [*pool.map(lambda pair: _compile_object(pair[0], pair[1], options), missing)]
     if missing:
         cache.prune(folder)
     rejected = (finished for finished in results if finished.returncode != 0)
     return [path for _, path in objects], next(rejected, tools.CompletedProcess(0, "", ""))
 
 
-def _with_headers(source: Path, included: Callable[[Path], list[Path]]) -> list[Path]:
+def _source_and_headers(source: Path, included: Callable[[Path], list[Path]]) -> list[Path]:
     """Return a source and all headers of myoedge that it includes, directly or indirectly."""
     files, pending = [], [source]
     while pending:
@@ -185,7 +185,7 @@ def _with_headers(source: Path, included: Callable[[Path], list[Path]]) -> list[
     return files
 
 
-def _included(file: Path, options: ObjectOptions) -> list[Path]:
+def _direct_includes(file: Path, options: ObjectOptions) -> list[Path]:
     """Return the headers of myoedge that a file includes directly."""
     found = []
     for name in INCLUDED.findall(file.read_text(encoding="utf-8")):
@@ -194,7 +194,7 @@ def _included(file: Path, options: ObjectOptions) -> list[Path]:
     return found
 
 
-def _compile(source: Path, path: Path, options: ObjectOptions) -> tools.CompletedProcess:
+def _compile_object(source: Path, path: Path, options: ObjectOptions) -> tools.CompletedProcess:
     with tools.scratch() as folder:
         fresh = folder / "fresh.o"
         flags, include = ("-c", *options.flags), options.include

@@ -135,11 +135,11 @@ def card_text(card: Card) -> str:
     table = [[key.replace("_", " ") for key in titles]] if titles else []
     table += [[cell(row.get(key)) for key in titles] for row in shown]
     right = [all(_is_number(row.get(key)) for row in shown) for key in titles]
-    lines = [*_aligned(facts, [False, False]), *_aligned(table, right)]
+    lines = [*_align_columns(facts, [False, False]), *_align_columns(table, right)]
     return "\n".join([card.title, *lines, *[f"{rest:,} more in rows()"] * (rest > 0)])
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterable[str]:
+def _align_columns(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterable[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         sides = zip(row, widths, right, strict=True)
@@ -152,14 +152,14 @@ def _table(rows: Sequence[Row]) -> str:
     shown, rest = rows[:MOST_ROWS], len(rows) - MOST_ROWS
     numeric = [all(_is_number(row.get(key)) for row in shown) for key in rows[0]]
     titles = (key.replace("_", " ") for key in rows[0])
-    lines = [_line("th", titles, numeric)]
-    lines += [_line("td", (cell(row.get(key)) for key in rows[0]), numeric) for row in shown]
+    lines = [_table_row("th", titles, numeric)]
+    lines += [_table_row("td", (cell(row.get(key)) for key in rows[0]), numeric) for row in shown]
     more = f"<div>{rest:,} more in rows() and to_pandas()</div>" if rest > 0 else ""
     style = "margin:6px 0 0;border-collapse:collapse"
     return f'<table style="{style}">{"".join(lines)}</table>{more}'
 
 
-def _line(tag: str, texts: Iterable[str], numeric: Sequence[bool]) -> str:
+def _table_row(tag: str, texts: Iterable[str], numeric: Sequence[bool]) -> str:
     cells = (
         f'<{tag} style="text-align:{"right" if right else "left"};padding:2px 10px 2px 0'
         f'{";white-space:nowrap" if len(text) <= LONGEST_WHOLE else ""}">{escape(text)}</{tag}>'

@@ -53,13 +53,13 @@ class Compiler:
         return self.is_zig or "clang" in self.version
 
 
-def _zig() -> Compiler:
+def _zig_command() -> Compiler:
     spec = importlib.util.find_spec("ziglang")
     folders = (spec.submodule_search_locations if spec else None) or ()
     binary = next((str(p) for f in folders if (p := Path(f, "zig")).is_file()), None)
     if binary is None:
         tries = f"pip install {ZIG}", "or, for the C on the host: validate --cc cc"
-        raise _missing("the C compiler zig", *tries)
+        raise _missing_tool_error("the C compiler zig", *tries)
     return Compiler("zig", (binary, "cc"), f"zig {_first_line((binary, 'version'))}")
 
 
@@ -70,7 +70,7 @@ def compiler(name: str = "zig") -> Compiler:
     Errors: E501 if it is missing or does not run.
     """
     if name == "zig":
-        return _zig()
+        return _zig_command()
     command: tuple[str, ...] = (name,)
     if name == "cc":
         variable = os.environ.get("CC", "")
@@ -81,12 +81,14 @@ def compiler(name: str = "zig") -> Compiler:
             raise MyoedgeError("E501", title, {"cause": error}) from None
     program = shutil.which(command[0])
     if program is None:
-        raise _missing(f"the C compiler {command[0]}", "use the compiler of the package: --cc zig")
+        raise _missing_tool_error(
+            f"the C compiler {command[0]}", "use the compiler of the package: --cc zig"
+        )
     command = (str(Path(program).absolute()), *command[1:])
     return Compiler(name, command, _first_line((*command, "--version")))
 
 
-def _missing(subject: str, *tries: str) -> MyoedgeError:
+def _missing_tool_error(subject: str, *tries: str) -> MyoedgeError:
     return MyoedgeError("E501", f"{subject} is missing", tries=tries)
 
 
@@ -167,7 +169,7 @@ def compile_sources(
 
     root   folder to which source names in the output are relative; None: their common folder
     """
-    common_root, files = _located(sources)
+    common_root, files = _source_folder(sources)
     root = root or common_root
     includes = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
     names = [os.path.relpath(file, root) for file in files]
@@ -190,11 +192,13 @@ def compile_sources(
             [*cc.command, *flags, *options, *includes, *names, *objects], cwd=root, env=env
         )
     if finished.returncode == 0 and not output.exists():
-        raise _missing(f"a C compiler ({cc.command[0]} compiles nothing)", "--cc zig, or cc")
+        raise _missing_tool_error(
+            f"a C compiler ({cc.command[0]} compiles nothing)", "--cc zig, or cc"
+        )
     return finished
 
 
-def _located(sources: Path | Files) -> tuple[Path, list[Path]]:
+def _source_folder(sources: Path | Files) -> tuple[Path, list[Path]]:
     """Return the common folder of the sources, to which their names are relative, and the files."""
     if isinstance(sources, Path):
         root = sources.resolve()
@@ -231,6 +235,6 @@ def compile_firmware(
 ) -> CompletedProcess:
     """Compile C and assembly and link them by a linker script to an ELF; otherwise as
     compile_library."""
-    root = _located([script, *sources])[0]
+    root = _source_folder([script, *sources])[0]
     link = ["-Wl,--gc-sections", f"-Wl,-T,{os.path.relpath(script.resolve(), root)}"]
     return compile_sources(sources, output, cc, (*flags, *link), include, objects, root)

@@ -50,8 +50,10 @@ def run(
     env   variables added to the environment
     Errors: E501 if it cannot be started, E502 if it takes longer than `timeout_s`.
     """
-    process = _started([str(part) for part in command], cwd, {**_environment(), **(env or {})})
-    with _guarded(process.pid):
+    process = _start_process(
+        [str(part) for part in command], cwd, {**_environment(), **(env or {})}
+    )
+    with _guard_process(process.pid):
         try:
             stdout, stderr = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -88,8 +90,8 @@ def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Backgrou
     """
     with scratch() as folder, (folder / "log").open("w", encoding="utf-8") as log:
         arguments = [str(part) for part in command]
-        process = _started(arguments, cwd, _environment(), output=log)
-        with _guarded(process.pid):
+        process = _start_process(arguments, cwd, _environment(), output=log)
+        with _guard_process(process.pid):
             try:
                 yield Background(process, folder / "log")
             finally:
@@ -105,7 +107,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(cache_folder("scratch"))}
 
 
-def _started(
+def _start_process(
     command: list[str], cwd: Path, env: Mapping[str, str], output: IO[str] | None = None
 ) -> subprocess.Popen[str]:
     if not cwd.is_dir():
@@ -128,7 +130,7 @@ def _started(
 
 
 @contextmanager
-def _guarded(process_group: int) -> Iterator[None]:
+def _guard_process(process_group: int) -> Iterator[None]:
     """Context manager that starts a shell, which kills a process group if this process is killed.
 
     The shell waits for the end of a pipe whose other end only this process holds.

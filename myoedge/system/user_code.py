@@ -45,7 +45,7 @@ class UserFunction:
         if not (module and colon and attribute):
             raise self.error("is not of the form pkg.mod:fn", "")
         package = module.partition(".")[0]
-        with _working_folder():
+        with _import_working_folder():
             found = package in sys.modules or importlib.util.find_spec(package)
         if not found:
             cause = f"ModuleNotFoundError: No module named {package!r}"
@@ -56,7 +56,7 @@ class UserFunction:
         `self.code`."""
         self.check()
         module, _, attribute = self.name.partition(":")
-        with _working_folder(), self.guarded("could not be imported"):
+        with _import_working_folder(), self.guarded("could not be imported"):
             value: Any = importlib.import_module(module)
         for part in attribute.split("."):
             if not hasattr(value, part):
@@ -91,7 +91,7 @@ def sources(name: str | None) -> tuple[str, ...]:
     """Return digests of the Python files of the package that contains the function pkg.mod:fn,
     without importing it; () for an installed package."""
     package = (name or "").partition(":")[0].partition(".")[0]
-    with _working_folder(), contextlib.suppress(ImportError, ValueError):
+    with _import_working_folder(), contextlib.suppress(ImportError, ValueError):
         if package and (spec := importlib.util.find_spec(package)) is not None:
             places = [*(spec.submodule_search_locations or ())] or [spec.origin or ""]
             return (_digest_of([*map(Path, places)]),)
@@ -108,7 +108,7 @@ def _digest_of(places: list[Path]) -> str:
 
 
 @contextlib.contextmanager
-def _working_folder() -> Iterator[None]:
+def _import_working_folder() -> Iterator[None]:
     """Context manager that imports modules first from the working folder, if it exists."""
     folder = ""
     with contextlib.suppress(OSError):

@@ -186,12 +186,12 @@ def read_board(path: Path) -> Board:
         tables = tomllib.loads(read_text(path))
     except OSError as error:
         facts = {"cause": error.strerror}
-        raise MyoedgeError("E252", f"{path} cannot be read", facts, _tries()) from None
+        raise MyoedgeError("E252", f"{path} cannot be read", facts, _remedies()) from None
     except (ValueError, RecursionError) as error:
-        raise MyoedgeError("E252", f"{path} is not TOML", {"cause": error}, _tries()) from None
+        raise MyoedgeError("E252", f"{path} is not TOML", {"cause": error}, _remedies()) from None
     if key := next(with_controls(tables), None):
         facts = {key: "it has control characters"}
-        raise MyoedgeError("E252", f"{path} has a wrong value", facts, _tries())
+        raise MyoedgeError("E252", f"{path} has a wrong value", facts, _remedies())
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
     strict = with_config(ConfigDict(extra="forbid"))
@@ -205,11 +205,11 @@ def read_board(path: Path) -> Board:
     except (TypeError, ValueError) as error:  # values that JSON lacks, such as dates
         problems = {"value": str(error)}
     if problems:
-        raise MyoedgeError("E252", f"{path} describes no board", problems, _tries())
+        raise MyoedgeError("E252", f"{path} describes no board", problems, _remedies())
     return board
 
 
-def _tries() -> tuple[str, str]:
+def _remedies() -> tuple[str, str]:
     """Return remedies: a board of the package by its id, or its description as a starting point."""
     example = boards_dir() / DEFAULT_BOARD / FILE
     begin = f"{shlex.join(['cp', str(example), 'my-board.toml'])}, and edit that"

@@ -156,12 +156,14 @@ class Chip:
         """
         if not self.point.clock_hz:
             raise MyoedgeError("E204", f"target {self.name} has no operating points")
-        chosen = next((p for p in self.points if p.name == name), None) or self._between(name)
+        chosen = next(
+            (p for p in self.points if p.name == name), None
+        ) or self._point_of_clock_text(name)
         rest = tuple(point for point in self.points if point.name != chosen.name)
         rate = self.l3_bytes_per_s * chosen.clock_hz / self.point.clock_hz
         return replace(self, points=(chosen, *rest), l3_bytes_per_s=round(rate))
 
-    def _between(self, name: str) -> OperatingPoint:
+    def _point_of_clock_text(self, name: str) -> OperatingPoint:
         points = sorted(self.points, key=lambda point: point.clock_hz)
         low, high = points[0], points[-1]
         found = re.fullmatch(r"\s*([0-9]{1,4}(?:\.[0-9]+)?)\s*MHz\s*", name, re.IGNORECASE)
@@ -172,9 +174,9 @@ class Chip:
             facts = {"has": f'{names}, or a clock of {span} as "300MHz"'}
             raise MyoedgeError("E204", f"there is no operating point {name}", facts)
         known = (point for point in points if point.clock_hz == clock_hz)
-        return next(known, None) or self._at_clock(clock_hz)
+        return next(known, None) or self._point_at_clock(clock_hz)
 
-    def _at_clock(self, clock_hz: int) -> OperatingPoint:
+    def _point_at_clock(self, clock_hz: int) -> OperatingPoint:
         """Return the operating point of a clock in whole kHz; `at` accepts its name."""
         volts = min(volts for volts, highest_hz in self.voltages if clock_hz <= highest_hz)
         return OperatingPoint(f"{clock_hz / 1e6:g} MHz", volts, clock_hz)
@@ -183,7 +185,7 @@ class Chip:
         """Return the chip with further operating points: the highest clock of every voltage."""
         known = {point.clock_hz for point in self.points}
         clocks_hz = (clock_hz for _, clock_hz in self.voltages if clock_hz not in known)
-        return replace(self, points=(*self.points, *map(self._at_clock, clocks_hz)))
+        return replace(self, points=(*self.points, *map(self._point_at_clock, clocks_hz)))
 
     def cores_alone(self) -> Chip:
         """Return the chip without its accelerators, so that only the cores compute."""

@@ -89,7 +89,7 @@ def test_same_bytes_with_an_environment_behind_a_link(
     link_to_zig.symlink_to(Path(zig.command[0]).parent)
     command = (str(link_to_zig / Path(zig.command[0]).name), *zig.command[1:])
     behind_link = toolchain.Compiler(zig.name, command, zig.version)
-    monkeypatch.setattr(toolchain, "_zig", lambda: behind_link)
+    monkeypatch.setattr(toolchain, "_zig_command", lambda: behind_link)
     assert link(files(EMPTY)).elf == empty.elf
 
 

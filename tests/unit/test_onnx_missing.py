@@ -19,7 +19,7 @@ def test_a_missing_onnxruntime_is_told_first(
     model, calib = small / "model.pt2", small / "calib.npz"
     build = myoedge.build(model, calib=calib, target="host", output=tmp_path / "out")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(runs, "_compare", None)
+    monkeypatch.setattr(runs, "_compare_backends", None)
     with pytest.raises(MyoedgeError, match="pip install onnxruntime") as caught:
         myoedge.validate(build, onnx=True)
     assert caught.value.code == "E501"

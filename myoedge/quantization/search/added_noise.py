@@ -108,7 +108,7 @@ def propagated(
         name = node.name
         if node.op in IN_LOOPS or not changed.isdisjoint(node.inputs):
             before, after = layer.run(step, values)
-            values[name] = _saturated(after, params.get(name))
+            values[name] = _saturate(after, params.get(name))
             changed.add(name)
             if has_table(node):
                 values[name + PRE] = before
@@ -195,7 +195,7 @@ class _Layer:
         return self.runs.rounding(self.node.name)
 
     @cached_property
-    def _parts(self) -> list[tuple[slice, Mapping[str, Array], BatchedNode]]:
+    def _split_runs(self) -> list[tuple[slice, Mapping[str, Array], BatchedNode]]:
         """The runs in parts that read the same constants: their rows, the changed constants, and
         the node as it computes them."""
         runs, made = self.runs, []
@@ -215,7 +215,7 @@ class _Layer:
         if (moved_values := moved(self.node, step, values, axis=1)) is not None:
             return moved_values, moved_values
         made = []
-        for rows, constants, batched in self._parts:
+        for rows, constants, batched in self._split_runs:
             pairs = zip(self.node.inputs, batched.shared, strict=True)
             given = [
                 constants.get(x, values[x]) if shared else values[x][rows] for x, shared in pairs
@@ -224,7 +224,7 @@ class _Layer:
         return made[0] if len(made) == 1 else [np.concatenate(y) for y in zip(*made, strict=True)]
 
 
-def _saturated(x: Array, params: QuantParams | None) -> Array:
+def _saturate(x: Array, params: QuantParams | None) -> Array:
     if params is None or np.isfinite(x).all():
         return x
     low, high = (dequantize(np.array(q), params) for q in (params.low, params.high))

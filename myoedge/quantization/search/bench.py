@@ -123,7 +123,7 @@ class Bench:
             slice(None) if half is None else rows_of_half(self.count, half)
         ]
         error, signal = np.zeros((2, self.count, len(rows)))
-        known = self._known(rows)
+        known = self._judged_tensors(rows)
         for at, values in self._integers(network, measured):
             for row, (_, name) in enumerate(rows):
                 if name in known[at]:
@@ -143,9 +143,9 @@ class Bench:
             return
         for at, sample in enumerate(each_sample(self.samples)):
             if at in measured:
-                yield at, self._changed(network, at, quantized_inputs(network, sample))
+                yield at, self._changed_values(network, at, quantized_inputs(network, sample))
 
-    def _changed(
+    def _changed_values(
         self, network: QuantGraph, at: int, inputs: Mapping[str, Array]
     ) -> dict[str, Array]:
         """Return all integer values for a sample; steps and operands unchanged since the previous
@@ -166,7 +166,7 @@ class Bench:
             self._before[at] = {step.node.name: step for step in network.steps}, values
         return values
 
-    def _known(self, rows: Sequence[tuple[str, str]]) -> list[dict[str, JudgedTensor]]:
+    def _judged_tensors(self, rows: Sequence[tuple[str, str]]) -> list[dict[str, JudgedTensor]]:
         """Return the judged tensors of each sample; outputs that only pass inputs through are left
         out unless there are no others."""
         if not self._exact:

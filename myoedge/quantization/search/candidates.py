@@ -77,7 +77,7 @@ def int16_candidates(
     params = choose_params(graph, ranges) | {name: network.params[name] for name in inner}
     changes = [rounded_group(graph, params, group) for group in groups]
     found = zip(groups, added_noise(graph, few, names, changes, params), strict=True)
-    cost = _costs(network, graph, params, cycles, tuple(rules))
+    cost = _cost_estimator(network, graph, params, cycles, tuple(rules))
     return [
         Candidate(group, cost(group), noise)
         for group, noise in found
@@ -106,7 +106,7 @@ def groups_together(graph: Graph, groups: Sequence[Group]) -> list[Group]:
     return joined
 
 
-def _costs(
+def _cost_estimator(
     network: QuantGraph,
     graph: Graph,
     params: Mapping[str, QuantParams],
@@ -131,7 +131,7 @@ def _costs(
         near = [node for name in group for node in _neighbours(graph, name)]
         touched = dict.fromkeys(node.name.removesuffix(PRE) for node in near)
         nodes = (node for name in touched for node in parts[name])
-        wide = {**params, **{name: _widened(graph, name, params[name]) for name in group}}
+        wide = {**params, **{name: _int16_params(graph, name, params[name]) for name in group}}
         new = sum(cycles(quantize_node(graph, node, wide, rules)) for node in nodes)
         old = sum(before[name] for name in touched)
         return max(new - old, LEAST_COST_CYCLES) if math.isfinite(old) else old
@@ -145,7 +145,7 @@ def _neighbours(graph: Graph, name: str) -> list[Node]:
     return [*([] if made is None else [made]), *graph.users.get(name, ())]
 
 
-def _widened(graph: Graph, name: str, params: QuantParams) -> QuantParams:
+def _int16_params(graph: Graph, name: str, params: QuantParams) -> QuantParams:
     """Return int16 parameters for the range of int8 parameters, as the producer allows; used for
     estimates."""
     low, high = (float(dequantize(np.array(q), params)) for q in (params.low, params.high))
@@ -181,7 +181,7 @@ def picked_candidates(
                   candidate with the highest priority is chosen next
     """
     candidates_left, noise, picked = list(candidates), noise.copy(), list[Candidate]()
-    while worthwhile := _worthwhile(candidates_left, noise, limits, most_cycles):
+    while worthwhile := _useful_candidates(candidates_left, noise, limits, most_cycles):
         row, found = worthwhile
         pick = max(found, key=lambda c: worth(c, row))
         candidates_left.remove(pick)
@@ -191,7 +191,7 @@ def picked_candidates(
     return picked
 
 
-def _worthwhile(
+def _useful_candidates(
     candidates: Sequence[Candidate], noise: Array, limits: Array | float, most_cycles: float
 ) -> tuple[int, list[Candidate]] | None:
     """Return (index of a measured tensor, useful candidates), for the tensor furthest above its
@@ -213,11 +213,13 @@ def rounded_group(graph: Graph, params: Mapping[str, QuantParams], group: Group)
     """
     given = (name for name in group if graph.is_const(name))
     constants = {name: rounded(graph.array(name), params[name]) for name in given}
-    constants |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
+    constants |= {
+        name: EIGHT_BITS.rounded(graph.array(name)) for name in _group_weights(graph, group)
+    }
     return FloatChange(constants, frozenset(group).difference(constants))
 
 
-def _weights(graph: Graph, group: Group) -> Iterator[str]:
+def _group_weights(graph: Graph, group: Group) -> Iterator[str]:
     """Yield the weights that become int16 together with the group, except the file's integers."""
     for node in graph.nodes:
         if INT16.bits in weight_bits(node.op):

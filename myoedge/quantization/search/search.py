@@ -93,42 +93,42 @@ class _Loop:
         while better is not None:
             state, better = better, None
             for stage in STAGES:
-                better = better or self._best(stage, state)
-        return self._fewest(state), self.moves
+                better = better or self._best_state(stage, state)
+        return self._fewest_int16(state), self.moves
 
-    def _is_open(self, state: SearchState) -> bool:
+    def _misses_goal(self, state: SearchState) -> bool:
         bench = self.search.workshop.bench
         return self.search.missing_db(state) > 0.0 and not bench.is_spent
 
-    def _best(self, stage: Mapping[str, Move], state: SearchState) -> SearchState | None:
+    def _best_state(self, stage: Mapping[str, Move], state: SearchState) -> SearchState | None:
         """Return the state with the most dB per cycle, from the first accepted proposal of each
         move; None without one."""
         moves = [move for kind, move in stage.items() if kind in self.search.goal.moves]
-        found = [row for move in moves if (row := self._first(move, state)) is not None]
+        found = [row for move in moves if (row := self._first_accepted(move, state)) is not None]
         if not found:
             return None
         best = max(found, key=lambda row: row.gain_db / _added_cycles(state, row.state))
         for row in found:
             if row is not best:
-                self._note(replace(row, why=OTHER_MOVE))
+                self._record_trial(replace(row, why=OTHER_MOVE))
         if best.state.design.int16[: len(state.design.int16)] != state.design.int16:
             self.moves = [replace(x, is_kept=x.is_kept and not x.tensors) for x in self.moves]
-        self._note(best)
+        self._record_trial(best)
         return best.state
 
-    def _first(self, move: Move, state: SearchState) -> Trial | None:
+    def _first_accepted(self, move: Move, state: SearchState) -> Trial | None:
         """Return the first accepted proposal of a move; None without one."""
-        if not self._is_open(state):
+        if not self._misses_goal(state):
             return None
         proposals = move(self.search, state)
         proposal = next(proposals, None)
         while proposal is not None and not self.search.workshop.bench.is_spent:
             key = proposal.remedy, proposal.design.names
-            found = self.left.get(key) or self._tried(state, proposal)
+            found = self.left.get(key) or self._try_proposal(state, proposal)
             if not found.why:
                 return found
             if key not in self.left:
-                self._note(found)
+                self._record_trial(found)
             self.left[key] = found
             with suppress(StopIteration):
                 proposal = proposals.send(found.state)
@@ -136,18 +136,18 @@ class _Loop:
             return None
         return None
 
-    def _tried(self, state: SearchState, proposal: Proposal) -> Trial:
+    def _try_proposal(self, state: SearchState, proposal: Proposal) -> Trial:
         """Measure a proposal, with fewer int16 tensors if it exceeds memory or cycles."""
-        first = found = self._measured(state, proposal)
+        first = found = self._measure_proposal(state, proposal)
         for _ in range(MOST_PLANS - 1):
             fewer = fewer_tensors(state, proposal.design)
             if found.why not in (NO_ROOM, TOO_SLOW) or fewer.names == state.design.names:
                 break
             proposal = replace(proposal, design=fewer)
-            found = self._measured(state, proposal)
+            found = self._measure_proposal(state, proposal)
         return first if found.why else found
 
-    def _measured(self, state: SearchState, proposal: Proposal) -> Trial:
+    def _measure_proposal(self, state: SearchState, proposal: Proposal) -> Trial:
         search = self.search
         with purpose(f"try {proposal.remedy}"):
             found = search.workshop.state(proposal.design, state.network)
@@ -157,13 +157,15 @@ class _Loop:
         why = ""
         if gain_db < LEAST_GAIN_DB and not (met or is_free):
             why = LITTLE
-        elif not all(self._gains(state, proposal, found, half) for half in (0, 1)):
+        elif not all(self._helps_both_halves(state, proposal, found, half) for half in (0, 1)):
             why = ONE_HALF
         elif found.network.cycles > state.network.cycles:
-            why = self._over_budget(state, found)
+            why = self._budget_excess(state, found)
         return Trial(proposal.remedy, found, gain_db, why)
 
-    def _gains(self, state: SearchState, proposal: Proposal, found: SearchState, half: int) -> bool:
+    def _helps_both_halves(
+        self, state: SearchState, proposal: Proposal, found: SearchState, half: int
+    ) -> bool:
         """Return whether one half of the samples gains from the design fitted to the other half."""
         search = self.search
         missing = state.measured.missing_db(search.limits, half)
@@ -175,7 +177,7 @@ class _Loop:
             with_it = max(with_it, other.missing_db(search.limits, half))
         return with_it < missing or with_it == 0.0
 
-    def _over_budget(self, state: SearchState, found: SearchState) -> str:
+    def _budget_excess(self, state: SearchState, found: SearchState) -> str:
         """Return why a move's network exceeds the cycles or memory, from its plan if possible; ""
         if it does not."""
         network = found.network
@@ -190,7 +192,7 @@ class _Loop:
         before = self.search.planned_cycles(self.search.start.engined)
         return TOO_SLOW if planned > (1.0 + share) * before else ""
 
-    def _fewest(self, state: SearchState) -> SearchState:
+    def _fewest_int16(self, state: SearchState) -> SearchState:
         """Return a network that meets the goal with the fewest int16 tensors; fewer than predicted
         may suffice, because measured noise is below the sum of predictions."""
         low, high, search = 0, len(state.design.int16), self.search
@@ -204,10 +206,10 @@ class _Loop:
             state = fewer if is_met else state
             low, high = (low, count) if is_met else (count, high)
         if self.moves and len(state.design.int16) < self.moves[-1].tensors:
-            self._note(Trial(f"fewer {REMEDY}", state, 0.0))
+            self._record_trial(Trial(f"fewer {REMEDY}", state, 0.0))
         return state
 
-    def _note(self, tried: Trial) -> None:
+    def _record_trial(self, tried: Trial) -> None:
         design, more = tried.state.design, self.search.more_cycles(tried.state.network)
         remedy = f"{tried.remedy}, {tried.why}" if tried.why else tried.remedy
         worst_db, tensors = tried.state.measured.worst_db, len(design.names)

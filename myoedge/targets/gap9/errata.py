@@ -30,17 +30,17 @@ class Erratum:
 
     @property
     def size_bytes(self) -> int:
-        return len(self._bits()) // 8
+        return len(self._field_mask()) // 8
 
     @property
     def mask(self) -> int:
-        return int("".join("0" if bit == "-" else "1" for bit in self._bits()), 2)
+        return int("".join("0" if bit == "-" else "1" for bit in self._field_mask()), 2)
 
     @property
     def match(self) -> int:
-        return int(self._bits().replace("-", "0"), 2)
+        return int(self._field_mask().replace("-", "0"), 2)
 
-    def _bits(self) -> str:
+    def _field_mask(self) -> str:
         return self.pattern.replace(" ", "")
 
 

@@ -73,16 +73,19 @@ def equalized(
     samples     samples that determine the largest value of every channel of an input
     time_axes   input -> time axis, along which factors are constant
     """
-    sources = [x for x in _sources(graph) if x not in time_axes.items()]
-    links = [link for source, axis in sources for link in _links(graph, source, axis)]
+    sources = [x for x in _scalable_tensors(graph) if x not in time_axes.items()]
+    links = [link for source, axis in sources for link in _channel_links(graph, source, axis)]
     if not links:
         return graph
     magnitudes = channel_magnitudes(graph)
-    rows = [(x, _factors_of(graph, x, _shares(graph, x, samples, magnitudes))) for x in links]
+    rows = [
+        (x, _factors_of(graph, x, _relative_magnitudes(graph, x, samples, magnitudes)))
+        for x in links
+    ]
     for source, of_source in itertools.groupby(rows, lambda row: row[0].source):
-        link, factors = max(of_source, key=lambda row: _apart(row[1]))
-        if source not in graph.inputs or _apart(factors) >= LEAST_APART:
-            graph = _scaled(graph, link, factors)
+        link, factors = max(of_source, key=lambda row: _factor_span(row[1]))
+        if source not in graph.inputs or _factor_span(factors) >= LEAST_APART:
+            graph = _apply_factors(graph, link, factors)
     return graph
 
 
@@ -109,7 +112,7 @@ def is_equalized(graph: Graph) -> bool:
     return any(EQUALIZED in name for node in graph.nodes for name in node.inputs)
 
 
-def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
+def _scalable_tensors(graph: Graph) -> Iterator[tuple[str, int]]:
     """Yield (tensor, channel axis) of tensors whose channels can be scaled: inputs, and results of
     layers with constant weights."""
     for name in graph.inputs:
@@ -122,7 +125,7 @@ def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
             yield node.name, len(graph.shape(node.name)) - 1
 
 
-def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
+def _channel_links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
     """Yield the links from a tensor's channels to the layers with weights that read them; none if
     another operator reads them or a function between is not homogeneous."""
     shape = graph.shape(source)
@@ -135,7 +138,7 @@ def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
         if name in graph.outputs or graph.given(name) is not None:
             return
         for node in graph.users.get(name, ()):
-            found = _of_reader(graph, node, name, labels[name])
+            found = _trace_reader(graph, node, name, labels[name])
             if found is None:
                 return
             if _is_product(graph, node, READERS):
@@ -147,13 +150,13 @@ def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
         yield _Link(source, axis, labels, readers)
 
 
-def _of_reader(graph: Graph, node: Node, name: str, labels: Array) -> Array | None:
+def _trace_reader(graph: Graph, node: Node, name: str, labels: Array) -> Array | None:
     """Trace channel labels through a reader: return the channel of each column of a layer with
     weights, or the labels of another operator's result; None if the values must not be scaled."""
     if node.inputs[0] != name or node.inputs.count(name) > 1:
         return None
     is_product = _is_product(graph, node, READERS)
-    return _of_columns(labels) if is_product else _passed(graph, node, labels)
+    return _column_channels(labels) if is_product else _result_labels(graph, node, labels)
 
 
 def _is_product(graph: Graph, node: Node, operators: Sequence[str] = PRODUCTS) -> bool:
@@ -169,7 +172,7 @@ def _is_homogeneous(node: Node) -> bool:
     return all(f in FUNCTIONS or f[0] == "leaky_relu" for f in chain)
 
 
-def _passed(graph: Graph, node: Node, labels: Array) -> Array | None:
+def _result_labels(graph: Graph, node: Node, labels: Array) -> Array | None:
     """Return the labels of an operator's result; None if the operator is not homogeneous."""
     moves = OPS[node.op].is_data_movement and len(node.inputs) == 1 and not node.attrs.get("value")
     if not _is_homogeneous(node) or not (moves or node.op in OPERATORS):
@@ -183,7 +186,7 @@ def _passed(graph: Graph, node: Node, labels: Array) -> Array | None:
     return np.asarray(OPS[op].real(node.attrs, labels))
 
 
-def _of_columns(labels: Array) -> Array | None:
+def _column_channels(labels: Array) -> Array | None:
     """Return the channel of each column, [columns]; None if a column has several."""
     rows = labels.reshape(-1, labels.shape[-1])
     channels = rows.max(axis=0)
@@ -191,14 +194,14 @@ def _of_columns(labels: Array) -> Array | None:
     return channels.astype(np.int64) if is_one else None
 
 
-def _shares(
+def _relative_magnitudes(
     graph: Graph, link: _Link, samples: InputArrays, magnitudes: Mapping[str, Array]
 ) -> Array:
     """Return the ratio of each channel's magnitude to the largest, [1 + channels]: by samples for
     an input, otherwise by the weights before it."""
     is_input = link.source in graph.inputs
     sizes = _largest_values(graph, link, samples) if is_input else magnitudes[link.source]
-    return _relative(np.concatenate([[0.0], sizes]))
+    return _relative_to_largest(np.concatenate([[0.0], sizes]))
 
 
 def _largest_values(graph: Graph, link: _Link, samples: InputArrays) -> Array:
@@ -208,7 +211,7 @@ def _largest_values(graph: Graph, link: _Link, samples: InputArrays) -> Array:
     return np.asarray(np.max([np.abs(x).max(axis=others) for x in each], axis=0))
 
 
-def _relative(x: Array) -> Array:
+def _relative_to_largest(x: Array) -> Array:
     return np.asarray(x / max(float(x.max()), TINY))
 
 
@@ -227,7 +230,7 @@ def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) ->
         return found
     by_group = np.abs(weights.reshape(groups, -1, weights.shape[-1])).max(axis=1)
     np.maximum.at(found, columns, by_group.reshape(-1))
-    return _relative(found)
+    return _relative_to_largest(found)
 
 
 def _factors_of(graph: Graph, link: _Link, values: Array) -> Array:
@@ -246,12 +249,12 @@ def _factors_of(graph: Graph, link: _Link, values: Array) -> Array:
     return np.where(used, np.exp2(powers), 1.0).astype(np.float32)
 
 
-def _apart(factors: Array) -> float:
+def _factor_span(factors: Array) -> float:
     """Return the ratio of the largest factor to the smallest."""
     return float(factors.max() / factors.min())
 
 
-def _scaled(graph: Graph, link: _Link, factors: Array) -> Graph:
+def _apply_factors(graph: Graph, link: _Link, factors: Array) -> Graph:
     """Return the graph with the factors of a link applied to values and weights.
 
     factors   [1 + channels], label 0 first
@@ -261,17 +264,17 @@ def _scaled(graph: Graph, link: _Link, factors: Array) -> Graph:
         read = graph.array(reader.inputs[1])
         by_group = read.reshape(reader.attrs.get("groups", 1), -1, read.shape[-1])
         divided = by_group / factors[columns].reshape(len(by_group), 1, -1)
-        graph = _with_constants(graph, reader, {1: divided.reshape(read.shape)})
+        graph = _replace_constants(graph, reader, {1: divided.reshape(read.shape)})
     if link.source in graph.inputs:
-        return _with_factors(graph, link, factors[1:])
+        return _fold_into_normalization(graph, link, factors[1:])
     node, own = graph.producer[link.source], factors[1:]
     rows = graph.array(node.inputs[1])
     biases = [graph.array(bias) * own for bias in node.inputs[2:]]
     made = [rows * own.reshape(-1, *(1 for _ in rows.shape[1:])), *biases]
-    return _with_constants(graph, node, dict(enumerate(made, start=1)))
+    return _replace_constants(graph, node, dict(enumerate(made, start=1)))
 
 
-def _with_constants(graph: Graph, node: Node, made: Mapping[int, Array]) -> Graph:
+def _replace_constants(graph: Graph, node: Node, made: Mapping[int, Array]) -> Graph:
     """Return the graph with new constants for some operands of a node."""
     names = {at: f"{node.name}{EQUALIZED}{at}" for at in made}
     inputs = tuple(names.get(at, name) for at, name in enumerate(node.inputs))
@@ -280,10 +283,10 @@ def _with_constants(graph: Graph, node: Node, made: Mapping[int, Array]) -> Grap
     return prune(replace(graph, nodes=nodes, constants={**graph.constants, **new}))
 
 
-def _with_factors(graph: Graph, link: _Link, factors: Array) -> Graph:
+def _fold_into_normalization(graph: Graph, link: _Link, factors: Array) -> Graph:
     """Return the graph with a link's factors folded into an input's normalisation on the host."""
     scale, zeros = tuple(map(float, factors)), (0.0,) * len(factors)
     own = InputNormalization(scale, zeros, link.axis)
     merged = merged_normalization(graph.input_normalization.get(link.source), own)
-    assert merged is not None  # _sources returns only axes with factors
+    assert merged is not None  # _scalable_tensors returns only axes with factors
     return graph.with_input_normalization(link.source, merged)

@@ -33,7 +33,7 @@ def with_inner_tensors(
 
     start   the network, without int16 tensors of its own choice
     """
-    planned, groups = goal.planned_cycles, _groups(start, goal)
+    planned, groups = goal.planned_cycles, _inner_groups(start, goal)
     if planned is None or not groups:
         return start, ()
     before = planned(start.network.engined)
@@ -43,20 +43,20 @@ def with_inner_tensors(
     with purpose(f"try {remedy}"):
         found = workshop.state(design, start.network)
     after = planned(found.network.engined)
-    why = _why_not(start, found, before, after)
+    why = _rejection_reason(start, found, before, after)
     more = after / before - 1.0 if before and math.isfinite(after) else 0.0  # a host has none
     remedy = f"{remedy}, {why}" if why else remedy
     tried = TriedMove(remedy, found.measured.worst_db, more, not why)
     return (start if why else found), (tried,)
 
 
-def _groups(start: SearchState, goal: Goal) -> list[Group]:
+def _inner_groups(start: SearchState, goal: Goal) -> list[Group]:
     graph = start.design.graph
     is_open = KIND in goal.moves and not graph.has_fake_quantized
     return inner_groups(graph, start.network.cores.params) if is_open else []
 
 
-def _why_not(start: SearchState, found: SearchState, before: float, after: float) -> str:
+def _rejection_reason(start: SearchState, found: SearchState, before: float, after: float) -> str:
     """Return why 16 bits are not kept; "" if they reach more dB in no more cycles, or fewer cycles
     with no fewer dB, on both halves of the samples.
 

@@ -37,7 +37,7 @@ def wider_tensors(search: Search, state: SearchState) -> Proposals:
     candidates, tried = _candidates(search, state), state
     for share in search.shares(state):
         for _ in range(MOST_TRIED):
-            design = _picked(search, tried, candidates, share)
+            design = _pick_candidates(search, tried, candidates, share)
             if design.names == tried.design.names:
                 break
             tried = yield Proposal(REMEDY, design)
@@ -48,7 +48,7 @@ def wider_tensors(search: Search, state: SearchState) -> Proposals:
         search.narrow[key] = search.workshop.state(replace(state.design, int16=()))
     tried = search.narrow[key]
     for _ in range(MOST_TRIED):
-        design = _picked(search, tried, candidates, share, most_noise)
+        design = _pick_candidates(search, tried, candidates, share, most_noise)
         if design.names in (tried.design.names, state.design.names):
             break
         tried = yield Proposal(f"{REMEDY} for the noisiest", design)
@@ -73,7 +73,7 @@ def _candidates(search: Search, state: SearchState) -> Sequence[Candidate]:
     return search.candidates[key]
 
 
-def _picked(
+def _pick_candidates(
     search: Search,
     state: SearchState,
     candidates: Sequence[Candidate],

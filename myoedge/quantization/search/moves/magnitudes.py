@@ -24,15 +24,15 @@ def channel_magnitudes(graph: Graph) -> dict[str, Array]:
     found = {name: np.ones(graph.shape(name)[-1:]) for name in (*graph.inputs, *graph.constants)}
     for node in graph.nodes:
         operands = [found[name] for name in node.inputs]
-        found[node.name] = _magnitude(graph, node, operands)
+        found[node.name] = _result_magnitude(graph, node, operands)
     return found
 
 
-def _magnitude(graph: Graph, node: Node, operands: Sequence[Array]) -> Array:
+def _result_magnitude(graph: Graph, node: Node, operands: Sequence[Array]) -> Array:
     """Return the magnitudes of a node's result from those of its operands; ones if they are
     unknown."""
     if node.op in PRODUCTS and all(map(graph.is_const, node.inputs[1:])):
-        return _of_product(graph, node, operands[0])
+        return _product_magnitude(graph, node, operands[0])
     if node.op == "concat" and node.attrs["axis"] == len(graph.shape(node.name)) - 1:
         return np.concatenate(operands)
     ones = np.ones(graph.shape(node.name)[-1:])
@@ -44,7 +44,7 @@ def _magnitude(graph: Graph, node: Node, operands: Sequence[Array]) -> Array:
     return [*alike, ones][0]
 
 
-def _of_product(graph: Graph, node: Node, operand: Array) -> Array:
+def _product_magnitude(graph: Graph, node: Node, operand: Array) -> Array:
     """Return the norm of each row of weights, whose columns count by their operand's magnitude, and
     its bias."""
     weights, *biases = (graph.array(name) for name in node.inputs[1:])

@@ -29,7 +29,7 @@ def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]
 def other_ranges(search: Search, state: SearchState) -> Proposals:
     """Propose the ranges of other observers if they may add enough SQNR for the goal."""
     if search.missing_db(state) <= NEAR_DB * len(search.limits):
-        yield from _by_others(search, state)
+        yield from _propose_observers(search, state)
 
 
 def last_ranges(search: Search, state: SearchState) -> Proposals:
@@ -37,24 +37,24 @@ def last_ranges(search: Search, state: SearchState) -> Proposals:
     ranges of other observers, at any SQNR."""
     observer = state.design.calibration.observer
     if observer.full_outputs and any(bounded_results(state.design.graph)):
-        narrow = yield _ranged(search, state, replace(observer, full_outputs=False))
+        narrow = yield _propose_ranges(search, state, replace(observer, full_outputs=False))
         if narrow.design.int16:
             narrow = search.workshop.state(replace(narrow.design, int16=()))
         yield from wider_tensors(search, narrow)
-    yield from _by_others(search, state)
+    yield from _propose_observers(search, state)
 
 
-def _by_others(search: Search, state: SearchState) -> Proposals:
+def _propose_observers(search: Search, state: SearchState) -> Proposals:
     design = state.design
     if design.graph.has_fake_quantized:
         return
     for observer in observers_for(design.graph, search.workshop.observers):
         if observer.method != design.calibration.observer.method:
             full = design.calibration.observer.full_outputs
-            yield _ranged(search, state, replace(observer, full_outputs=full))
+            yield _propose_ranges(search, state, replace(observer, full_outputs=full))
 
 
-def _ranged(search: Search, state: SearchState, observer: Observer) -> Proposal:
+def _propose_ranges(search: Search, state: SearchState, observer: Observer) -> Proposal:
     workshop, design = search.workshop, state.design
 
     def fit(samples: InputArrays | None) -> Design:

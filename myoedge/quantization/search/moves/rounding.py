@@ -38,17 +38,17 @@ def well_determined_weights(search: Search, state: SearchState) -> Proposals:
     graph = state.design.graph
     count = min(search.workshop.bench.count, ROUNDING_SAMPLES)
     nodes = [
-        node for node in _rounded_layers(search, state) if _has_many_vectors(graph, node, count)
+        node for node in _layers_to_round(search, state) if _has_many_vectors(graph, node, count)
     ]
-    yield from _proposed(search, state, nodes, f"{REMEDY}, of layers with many vectors")
+    yield from _propose_rounding(search, state, nodes, f"{REMEDY}, of layers with many vectors")
 
 
 def rounded_weights(search: Search, state: SearchState) -> Proposals:
     """Propose weights rounded to fit the samples, for all layers."""
-    yield from _proposed(search, state, _rounded_layers(search, state), REMEDY)
+    yield from _propose_rounding(search, state, _layers_to_round(search, state), REMEDY)
 
 
-def _rounded_layers(search: Search, state: SearchState) -> list[Node]:
+def _layers_to_round(search: Search, state: SearchState) -> list[Node]:
     graph, steps = state.design.graph, state.network.engined.steps
     rules = search.workshop.rules
     of_8_bits = {s.node.name.removesuffix(PRE) for s in steps if _has_int8_weights(s, rules)}
@@ -61,7 +61,9 @@ def _has_many_vectors(graph: Graph, node: Node, samples: int) -> bool:
     return vectors >= MANY_VECTORS * math.prod(graph.shape(weight_of(node))[1:])
 
 
-def _proposed(search: Search, state: SearchState, nodes: Sequence[Node], remedy: str) -> Proposals:
+def _propose_rounding(
+    search: Search, state: SearchState, nodes: Sequence[Node], remedy: str
+) -> Proposals:
     """Propose rounded weights for these layers, if rounding is fast enough or cycles are
     unlimited."""
     workshop, design = search.workshop, state.design

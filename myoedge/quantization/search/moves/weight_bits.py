@@ -213,7 +213,7 @@ def ordered_steps(
 ) -> list[FewerBits]:
     """Return all possible reductions of weight bits, ordered by added noise (relative to its limit)
     per saved byte."""
-    nodes = {weight_of(node): node for node in _able(network.graph, rules)}
+    nodes = {weight_of(node): node for node in _reducible_nodes(network.graph, rules)}
     if not nodes:
         return []
     graph, formats = network.graph, dict[str, Formats]()
@@ -221,7 +221,7 @@ def ordered_steps(
     for weight, node in nodes.items():
         possible = {*budget.levels(node), PROBED_BITS}
         formats[weight] = {n: chosen_format(graph, node, sums[weight], n) for n in possible}
-    changes = [_change(weight, formats[weight][PROBED_BITS]) for weight in formats]
+    changes = [_weight_change(weight, formats[weight][PROBED_BITS]) for weight in formats]
     measured = [name for _, name in judged_rows(network)]
     count = NOISE_MACS // max(network_macs(graph) * len(formats), 1)
     few = subsample_evenly(samples, max(1, min(NOISE_SAMPLES, count)))
@@ -231,15 +231,15 @@ def ordered_steps(
         error = partial(rounding_error, graph, node, sums[weight])
         errors = {n: (error(f), error(f, of_others=True)) for n, f in formats[weight].items()}
         levels = budget.levels(node)
-        left.append(list(_steps(weight, formats[weight], errors, noise[weight], levels)))
+        left.append(list(_bit_reductions(weight, formats[weight], errors, noise[weight], levels)))
     found: list[FewerBits] = []
     while left := [steps for steps in left if steps]:
-        cheapest = min(left, key=lambda steps: _price(steps[0], budget.limits))
+        cheapest = min(left, key=lambda steps: _reduction_priority(steps[0], budget.limits))
         found.append(cheapest.pop(0))
     return found
 
 
-def _able(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
+def _reducible_nodes(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
     """Yield the nodes whose weight bits may be reduced: float weights that no rule sets."""
     for node in graph.nodes:
         able = OPS[node.op].weights.multiplicands is not None and weight_rule(rules, node) is None
@@ -247,12 +247,12 @@ def _able(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
             yield node
 
 
-def _price(step: FewerBits, limits: Array) -> float:
+def _reduction_priority(step: FewerBits, limits: Array) -> float:
     """Return the priority of a reduction: fraction of the allowed noise per saved byte."""
     return float((step.noise / limits).max(initial=0.0)) / max(step.saved_bytes, 1.0)
 
 
-def _steps(
+def _bit_reductions(
     weight: str,
     formats: Formats,
     errors: Mapping[int, tuple[float, float]],
@@ -276,6 +276,6 @@ def _steps(
         before, bits_before = share, bits
 
 
-def _change(weight: str, chosen: ConstantFormat) -> FloatChange:
+def _weight_change(weight: str, chosen: ConstantFormat) -> FloatChange:
     assert chosen.integers is not None
     return FloatChange({weight: chosen.real(chosen.integers)})
