@@ -188,6 +188,8 @@ class BuildOptions(QuantizeOptions):
                    place of its own weights, scales and tables
     checks   also generate <prefix>_check, the CRC-32 of the constants; the firmware calls it at its
              start and after each inference (docs/product/releases.md)
+    traced   a function that computes several layers stores the result of each, which validate then
+             compares; more memory and cycles
     engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;
              "ne16": NE16 for every layer it can run (docs/developers/ne16.md). [engine] overrides
              this per layer
@@ -217,6 +219,10 @@ class BuildOptions(QuantizeOptions):
     )
     weights_blob: bool = _option(
         "Also write model.blob, which <prefix>_load of a build with the same layout reads.",
+        default=False,
+    )
+    traced: bool = _option(
+        "Functions that compute several layers store the result of each, for validate.",
         default=False,
     )
     engine: str = _option(

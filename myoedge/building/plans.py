@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from myoedge.building import budget
 from myoedge.building.request import BuildRequest
 from myoedge.building.stream_rate import TOO_LARGE, if_it_fits, shortest_pass, stream_plans
+from myoedge.codegen.made_with import for_sources
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l3.weight_streaming import NO_L2
@@ -94,8 +95,7 @@ def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPla
     """Return an iterator over candidate plans; the first is computed at once. Errors: E236, E301,
     E304, E306."""
     chip, limits = request.chip_at_point, request.limits
-    if request.of_sources.weights_blob:
-        network = network.with_numbers_as_data
+    network = for_sources(network, request.of_sources)
     if request.frames is None:
         return iter([BuildPlan(budget.plan_within(network, chip, limits))])
     plans = stream_plans(network, request.frames, chip, limits)

@@ -156,7 +156,7 @@ def _of_sources(options: BuildOptions, settings: Config) -> SourceOptions:
     prefix = options.prefix or settings.model.prefix
     if prefix is not None:
         check_prefix(prefix)
-    return SourceOptions(prefix, options.checks, options.weights_blob)
+    return SourceOptions(prefix, options.checks, options.weights_blob, options.traced)
 
 
 def _weight_bits(options: BuildOptions, settings: Config) -> int:

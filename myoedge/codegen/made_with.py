@@ -66,14 +66,20 @@ class MadeWith:
         }
 
     def network(self, network: QuantGraph) -> QuantGraph:
-        """Return a network read from files with the engines that its layers request, and numbers as
-        data if the C has them so."""
-        network = network.with_numbers_as_data if self.options.weights_blob else network
+        """Return a network read from files with the engines that its layers request, and as the
+        options of the C have it."""
         steps = (
             replace(step, engine=EngineChoice(self.engines.get(step.node.name, AUTO)))
             for step in network.steps
         )
-        return replace(network, steps=tuple(steps))
+        return for_sources(replace(network, steps=tuple(steps)), self.options)
+
+
+def for_sources(network: QuantGraph, options: SourceOptions) -> QuantGraph:
+    """Return a network whose numbers are data, and whose layers are traced, if the options of the C
+    say so."""
+    network = network.with_numbers_as_data if options.weights_blob else network
+    return network.traced if options.traced else network
 
 
 def read_made_with(document: Mapping[str, Any]) -> MadeWith:

@@ -15,12 +15,14 @@ class SourceOptions:
                    <prefix>_on_layer and <prefix>_self_test
     weights_blob   whether weights, scales and tables are data that <prefix>_load replaces; with
                    <prefix>_self_test
+    traced         whether a function that computes several layers stores the result of each
     class_names    names of the classes of the first output's scores; (): unknown
     """
 
     prefix: str | None = None
     checks: bool = False
     weights_blob: bool = False
+    traced: bool = False
     class_names: tuple[str, ...] = ()
 
     @property

@@ -93,12 +93,11 @@ class QuantizedNode(Generic[P]):
     operand_types   element types of the operands; () if all are int8
     engine          requested engine
     behind          following node if one kernel computes both; its result has the node's name
-    members         nodes that one generated kernel computes, the last of which is this one's; ()
-                    for one node
+    members         nodes that one kernel computes, the last of which is this one's; () for one
     stored          names of the members before the last one whose results the kernel writes, too
     turns           iterations of its loop that a call of its kernel computes
-    as_data         whether generated C reads numbers that follow from scales as constants, so that
-                    another training has the same C
+    as_data         whether numbers that follow from scales are data, equal C for all trainings
+    is_traced       whether a kernel of several nodes writes this one's result in any case
     """
 
     node: Node
@@ -116,6 +115,7 @@ class QuantizedNode(Generic[P]):
     stored: tuple[str, ...] = ()
     turns: int = 1
     as_data: bool = False
+    is_traced: bool = False
 
     @cached_property
     def reference(self) -> NestReference:

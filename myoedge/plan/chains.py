@@ -132,9 +132,10 @@ class JoinableLayers:
         return [name for name in names[:-1] if self._is_stored(name, members)]
 
     def _is_stored(self, name: str, members: Members) -> bool:
-        """Return whether a member's result is read outside of the chain, or is the state of a loop,
-        a row of a sequence or an output."""
+        """Return whether a member's result is read outside of the chain, is the state of a loop, a
+        row of a sequence or an output, or is traced."""
         is_shared = self._buffer(name) != name or name in self.leaving
+        is_shared |= self.steps[self.at[name]].is_traced
         return is_shared or not self.readers.get(name, set()) <= members.keys()
 
     def _buffer(self, name: str) -> str:

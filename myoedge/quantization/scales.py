@@ -75,6 +75,11 @@ class QuantGraph:
         """The network whose generated C reads numbers that follow from scales as constants."""
         return replace(self, steps=tuple(replace(step, as_data=True) for step in self.steps))
 
+    @property
+    def traced(self) -> QuantGraph:
+        """The network whose generated kernels write the results of all their nodes."""
+        return replace(self, steps=tuple(replace(step, is_traced=True) for step in self.steps))
+
     def element_type(self, name: str) -> ElementType:
         """Return the element type of a tensor's integers."""
         return element_type(self.graph, self.params, name)
