@@ -38,6 +38,25 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in a picture: a buffer in a memory map, or a layer in the network map.
+
+    x, y, width, height   position and size
+    title   tooltip
+    lines   text in the rectangle
+    look    CSS class, of a layer its engine
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    title: str
+    lines: tuple[str, ...]
+    look: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """The two bars of a layer in the SQNR chart.
 
@@ -193,12 +212,16 @@ def time(report: Report) -> dict[str, Any] | None:
     names, bars = wording.layer_names(report), []
     for row, layer_cycles in layers:
         if row["name"] in slowest_names:
-            name, note = names[row["name"]], wording.operator(row)
-            rate = speed.rate(row["macs"], layer_cycles)
-            length = round(100 * wording.fraction(layer_cycles, longest), 2)
             uncounted = BarPart("all", 100.0, f"{layer_cycles:,} cycles")
-            parts = _parts(row["stalls"]) or (uncounted,)
-            bars.append(Bar(name, note, layer_cycles, rate, length, parts))
+            bar = Bar(
+                name=names[row["name"]],
+                note=wording.operator(row),
+                cycles=layer_cycles,
+                rate=speed.rate(row["macs"], layer_cycles),
+                length=round(100 * wording.fraction(layer_cycles, longest), 2),
+                parts=_parts(row["stalls"]) or (uncounted,),
+            )
+            bars.append(bar)
     short = on_one_line([bar.name for bar in bars], MAX_NAME_CHARS)
     return {
         "bars": [replace(bar, short=name) for bar, name in zip(bars, short, strict=True)],

@@ -5,11 +5,10 @@ upwards."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from myoedge.reports import wording
-from myoedge.reports.charts import LETTER, Frame, Tick, columns, frame_of
+from myoedge.reports.charts import LETTER, Box, Frame, Tick, columns, frame_of
 from myoedge.reports.memory import Row, fullest
 from myoedge.reports.peaks import ARENA, owner
 from myoedge.reports.report_json import Report, dims
@@ -18,25 +17,6 @@ HEADROOM = 1.06  # ratio of the drawing's top to the highest buffer
 LINE = 14  # units between lines of text
 
 Names = tuple[tuple[str, ...], ...]  # lines of text, each in forms from long to short
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A buffer as a rectangle in a memory map.
-
-    x, y, width, height   position and size
-    title   tooltip
-    lines   text in the rectangle
-    look    CSS class
-    """
-
-    x: float
-    y: float
-    width: float
-    height: float
-    title: str
-    lines: tuple[str, ...]
-    look: str
 
 
 def l2(report: Report) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from itertools import repeat
 from typing import Any
 
 from myoedge.reports import speed, wording
-from myoedge.reports.charts import LETTER, Tick
+from myoedge.reports.charts import LETTER, Box, Tick
 from myoedge.reports.report_json import Report, dims
 
 WIDTH, LEFT, BOX_HEIGHT, LINE = 980.0, 10.0, 62.0, 14.0
@@ -18,23 +18,6 @@ NARROWEST = 2.5  # width of a box, so that short layers are visible
 TICKS = 5
 ARC_BASE, ARC_STEP, MOST_ARC = 12.0, 5.0, 64.0
 BELOW = 34.0  # for the axis and its text
-
-
-@dataclass(frozen=True, slots=True)
-class LayerBox:
-    """Box of a layer in the network map.
-
-    x, width   position and width
-    title      tooltip
-    lines      lines of text that fit
-    look       engine of the layer, as CSS class
-    """
-
-    x: float
-    width: float
-    title: str
-    lines: tuple[str, ...]
-    look: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +41,14 @@ class NetworkMap:
     top          height of the arcs above the boxes
     looks        (CSS class, name) of each engine, for the legend
     width        width of the drawing
-    box_height   height of all boxes
     """
 
-    boxes: tuple[LayerBox, ...]
+    boxes: tuple[Box, ...]
     skips: tuple[Skip, ...]
     ticks: tuple[Tick, ...]
     top: float
     looks: tuple[tuple[str, str], ...]
     width: float = WIDTH + 2 * LEFT
-    box_height: float = BOX_HEIGHT
 
     @property
     def height(self) -> float:
@@ -94,24 +75,23 @@ def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
     middles = [start + width / 2 for start, width in zip(starts, widths, strict=True)]
     names = wording.layer_names(report)
     labels = [names[row["name"]] for row in rows]
-    boxes = tuple(map(_box, rows, labels, starts, widths, repeat(report)))
     pairs = [*_skipped(report)]
     top = 8.0 + max((_arc(j - i) for i, j in pairs), default=0.0)
+    boxes = tuple(map(_box, rows, labels, starts, widths, repeat(top), repeat(report)))
     skips = tuple(
         Skip(_path(middles[i], middles[j], top, _arc(j - i)), f"{labels[j]} reads {labels[i]}")
         for i, j in pairs
     )
-    looks = _looks(boxes)
-    return NetworkMap(boxes, skips, _ticks(report, starts, widths), top, looks)
+    return NetworkMap(boxes, skips, _ticks(report, starts, widths), top, _looks(boxes))
 
 
-def _looks(boxes: Iterable[LayerBox]) -> tuple[tuple[str, str], ...]:
+def _looks(boxes: Iterable[Box]) -> tuple[tuple[str, str], ...]:
     """Return (CSS class, name) of each engine that runs a box's layer, for the legend."""
     used = {box.look for box in boxes}
     return tuple((look, text) for look, text in LOOKS.items() if look in used)
 
 
-def _box(row: dict[str, Any], name: str, x: float, width: float, report: Report) -> LayerBox:
+def _box(row: dict[str, Any], name: str, x: float, width: float, top: float, report: Report) -> Box:
     cycles, total = speed.layer_cycles(row) or 0, report["cycles"]["total"]
     percent = wording.rough_percent(cycles, total)
     title = f"{name}: {wording.operator(row)}, {dims(row['out_shape'])}; {cycles:,} cycles"
@@ -122,7 +102,8 @@ def _box(row: dict[str, Any], name: str, x: float, width: float, report: Report)
     texts = (name, wording.operator(row), percent)
     lines = tuple(text for text in texts if text and len(text) <= most)
     look = "moves" if not row["macs"] else wording.engine(row) or "cores"
-    return LayerBox(round(x, 2), round(max(width - 1.5, 1.0), 2), title, lines, look)
+    wide = round(max(width - 1.5, 1.0), 2)
+    return Box(round(x, 2), top, wide, BOX_HEIGHT, title, lines, look)
 
 
 def _skipped(report: Report) -> Iterator[tuple[int, int]]:

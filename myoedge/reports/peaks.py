@@ -13,7 +13,7 @@ from myoedge.operators import layer_names as naming
 from myoedge.reports import wording
 from myoedge.reports.memory import Row, alive, alive_bytes, fullest
 from myoedge.reports.report_json import Report
-from myoedge.reports.tables import show
+from myoedge.reports.tables import columns, show, styled
 from myoedge.system.notebook import Card, Rows
 
 if TYPE_CHECKING:
@@ -215,24 +215,16 @@ def print_peaks(peaks_of_memories: Sequence[Peak], console: Console) -> None:
 
 
 def _table(peak: Peak) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for title in ("bytes", "share"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = columns(("bytes", "share"), no_wrap=True)
     for title in ("what", "layer", "source"):
         table.add_column(title, overflow="fold")
-    for entry in peak.held[:MAX_HELD_ROWS]:
-        percent = wording.rough_percent(entry.size_bytes, peak.used_bytes)
-        cells = (f"{entry.size_bytes:,}", percent, entry.what, entry.layer, entry.source)
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    rest = peak.held[MAX_HELD_ROWS:]
-    if rest:
-        size = sum(entry.size_bytes for entry in rest)
-        table.add_row(
-            f"{size:,}", wording.rough_percent(size, peak.used_bytes), f"{len(rest)} smaller"
-        )
+    rows = [(held.size_bytes, held.what, held.layer, held.source) for held in peak.held]
+    if rest := rows[MAX_HELD_ROWS:]:
+        smaller = sum(size for size, *_ in rest), f"{len(rest)} smaller", "", ""
+        rows = [*rows[:MAX_HELD_ROWS], smaller]
+    for size, *texts in rows:
+        percent = wording.rough_percent(size, peak.used_bytes)
+        table.add_row(*map(styled, (f"{size:,}", percent, *texts)))
     return table
 
 

@@ -235,10 +235,9 @@ MOSTLY_START = 0.3  # fraction of the cycles
 def work_rate(report: Report) -> str:
     """Describe the cycles of an inference: "0.19 MAC/cycle, 72 % of them to start layers"; the
     second part only if it is large."""
-    percent = start_percent(report)
     per_cycle = rate(report["model"]["macs"], report["cycles"]["total"]) or 0
-    starts = [f"{percent} of them to start layers"] if percent else []
-    return ", ".join([f"{per_cycle} MAC/cycle", *starts])
+    percent = start_percent(report)
+    return f"{per_cycle} MAC/cycle{f', {percent} of them to start layers' if percent else ''}"
 
 
 def start_percent(report: Report) -> str:
