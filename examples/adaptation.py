@@ -263,7 +263,8 @@ def rows(name: str, seed: int, given: argparse.Namespace) -> list[dict[str, Any]
     samples = {key: {"input": x, "label": y} for key, (x, y) in sets}
     with tempfile.TemporaryDirectory() as folder:
         made = build(task, Path(folder), given.methods)
-        print(f"{name} {seed}: {made.adaptation.features} features of {made.adaptation.name}")
+        layer = made.report["adaptation"]
+        print(f"{name} {seed}: {layer['features']} features of {layer['layer']}")
         times = {"every": task.every, "window": task.window, "on": given.on}
         found = myoedge.adapt(made, **samples, **times)
         assert found.exact is not False

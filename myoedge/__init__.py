@@ -30,8 +30,6 @@ if TYPE_CHECKING:
         Build,
         Inspection,
         Validation,
-        adapt,
-        adapt_on_device,
         build,
         calibrate_energy,
         check,
@@ -57,6 +55,7 @@ if TYPE_CHECKING:
     from myoedge.building.quantized import Quantized
     from myoedge.building.simulate import Simulated
     from myoedge.errors import MyoedgeError
+    from myoedge.extensions.adaptation.verbs import adapt, adapt_on_device
     from myoedge.extensions.boards.verbs import bench, board_card, boards, flash, run
     from myoedge.extensions.evidence.verbs import evidence
     from myoedge.extensions.sensor.verbs import play
@@ -120,6 +119,7 @@ _ELSEWHERE = {
     "Quantized": "myoedge.building.quantized",
     "Simulated": "myoedge.building.simulate",
     "Swept": "myoedge.extensions.sweeps.sweep",
+    **dict.fromkeys(("adapt", "adapt_on_device"), "myoedge.extensions.adaptation.verbs"),
     "advise": "myoedge.extensions.sweeps.verbs",
     **dict.fromkeys(
         ("bench", "board_card", "boards", "flash", "run"), "myoedge.extensions.boards.verbs"

@@ -78,6 +78,42 @@ class ApplicationHook:
 
 
 @dataclass(frozen=True)
+class PartHook:
+    """Code beside the network, in every program of a build that asks for it.
+
+    name      of the part
+    request   place of a function of BuildOptions and Config that returns a
+              myoedge.building.parts.PartRequest, or None: the build has no such part
+    restore   place of a function of the arrays of the part that returns it: a
+              myoedge.codegen.part.FirmwarePart
+    """
+
+    name: str
+    request: str
+    restore: str
+
+
+@dataclass(frozen=True)
+class SectionHook:
+    """A section of reports, for an entry of report.json.
+
+    name    key of the entry; a report without it has no section
+    row     name of the row on the terminal
+    line    place of a function of the report that returns the row's text
+    title   heading in report.html
+    text    sentence below the heading
+    table   place of a function of the report that returns a myoedge.reports.tables.ReportTable
+    """
+
+    name: str
+    row: str
+    line: str
+    title: str
+    text: str
+    table: str
+
+
+@dataclass(frozen=True)
 class ReaderHook:
     """A format of sample files.
 
@@ -143,6 +179,8 @@ class Extension:
     commands       of the command line
     tables         of myoedge.toml
     applications   of `build --app`
+    parts          of the firmware, beside the network
+    sections       of reports
     readers        of sample files
     backends       that run a build
     tools          that `doctor` looks for
@@ -151,6 +189,8 @@ class Extension:
     commands: tuple[CommandHook, ...] = ()
     tables: tuple[TableHook, ...] = ()
     applications: tuple[ApplicationHook, ...] = ()
+    parts: tuple[PartHook, ...] = ()
+    sections: tuple[SectionHook, ...] = ()
     readers: tuple[ReaderHook, ...] = ()
     backends: tuple[BackendHook, ...] = ()
     tools: tuple[ToolHook, ...] = ()

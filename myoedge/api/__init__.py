@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from myoedge.api.assessment import adapt
 from myoedge.api.models import build, inspect, load, load_build, ops, quantize
-from myoedge.api.monitoring import adapt_on_device, monitor
+from myoedge.api.monitoring import monitor
 from myoedge.api.projects import (
     check_plugin,
     doctor,
@@ -22,8 +21,6 @@ __all__ = [
     "Inspection",
     "Operator",
     "Validation",
-    "adapt",
-    "adapt_on_device",
     "build",
     "calibrate_energy",
     "check",

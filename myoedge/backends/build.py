@@ -19,6 +19,7 @@ from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.own_sources import own_sources
 from myoedge.backends.report_folder import REPLACED, damaged
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.extension import load
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.sqnr import real_values
 from myoedge.streaming.stream import frame_shapes, ready_specs
@@ -26,12 +27,13 @@ from myoedge.system import tools
 from myoedge.system.folder import EDITABLE, MANIFEST, is_build
 
 if TYPE_CHECKING:
-    from myoedge.backends.adapting import AdaptedNetwork
     from myoedge.backends.measurement import Measurement
     from myoedge.backends.simulator import Progress
+    from myoedge.extensions.adaptation.running import AdaptedNetwork
     from myoedge.simulator import RunOptions, Simulation
 
 ANOTHER = "myoedge build MODEL --calib CALIB -o FOLDER"
+ADAPT = "myoedge.extensions.adaptation.running:adapt"  # as myoedge/__init__.py has its verbs
 MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that takes longer hangs
 
 
@@ -150,9 +152,8 @@ class Build(BuildFolder):
                   report.json's `adaptation.methods`
         Errors: E211 .. E225 samples, E268 a build without [adapt] or without this method.
         """
-        from myoedge.backends import adapting
-
-        return adapting.adapt(self, windows, labels, method)
+        adapted: AdaptedNetwork = load(ADAPT)(self, windows, labels, method)
+        return adapted
 
     def run_raw(self, inputs: Sequence[Array]) -> list[Array]:
         """Run the generated C on integer inputs in the model's order; return its integer

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.adaptation.record import Adaptation, from_arrays
 from myoedge.backends.arguments import rebuild_command
 from myoedge.backends.report_folder import ReportFolder
 from myoedge.codegen.build_sources import GoldenSample
 from myoedge.codegen.known_answer import sample_run
 from myoedge.errors import MyoedgeError
+from myoedge.extension import find_hook, hooks, load
 from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import enforce
 from myoedge.operators.interpreter import run_int
@@ -33,13 +33,12 @@ from myoedge.system.notebook import Card, Tabular, card_html, framed
 from myoedge.system.regular_files import read_text
 
 if TYPE_CHECKING:
+    from myoedge.codegen.part import FirmwarePart
     from myoedge.simulator import Program
 
 MODEL_BLOB = "model.blob"  # in builds with --weights-blob
 CONSOLE = "gap_sdk/console.c"  # in applications with frames
 APPLICATION = "gap_sdk/ports.c"  # in applications for a board: the code for this network
-ADAPT_NPZ, ADAPT_ELF = "adapt.npz", "adapt.elf"  # in builds with [adapt]
-ADAPT_TABLE = "[adapt] in myoedge.toml, a line of its own, and build again"
 GOLDEN = "golden/input.npz"
 CALIBRATION = "golden/calibration.npz"  # 64 bits of the digest of each calibration sample
 RESULTS = ("arena", "l1")  # C arrays with results that are not outputs
@@ -163,14 +162,20 @@ class BuildFolder(ReportFolder, Tabular):
         return self._arrays(CALIBRATION) if CALIBRATION in self.digests else {}
 
     @cached_property
-    def adaptation(self) -> Adaptation:
-        """Return the adaptation settings of the build. Errors: E268 a build without [adapt]."""
-        if ADAPT_NPZ not in self.digests:
-            title, tries = f"{self.folder.name} does not adapt", [ADAPT_TABLE]
-            raise MyoedgeError("E268", title, {"needs": "a build with [adapt]"}, tries)
-        arrays = self._arrays(ADAPT_NPZ)
-        with self.meaningful(ADAPT_NPZ):
-            return from_arrays(arrays)
+    def parts(self) -> tuple[FirmwarePart, ...]:
+        """Return the parts of the firmware beside the network."""
+        found = (self.part(hook.name) for hook in hooks("parts"))
+        return tuple(part for part in found if part is not None)
+
+    def part(self, name: str) -> FirmwarePart | None:
+        """Return a part of the firmware by the name of its hook; None if the build has none."""
+        file = f"{name}.npz"
+        if file not in self.digests:
+            return None
+        arrays = self._arrays(file)
+        with self.meaningful(file):
+            part: FirmwarePart = load(find_hook("parts", name).restore)(arrays)
+            return part
 
     @property
     def class_names(self) -> tuple[str, ...]:

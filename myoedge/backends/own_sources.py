@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from myoedge.backends.build_folder import ADAPT_NPZ, BuildFolder
+from myoedge.backends.build_folder import BuildFolder
 from myoedge.backends.report_folder import damaged, remember_made_here
 from myoedge.codegen.application import ListedApplication
 from myoedge.codegen.build_sources import build_sources
@@ -69,8 +69,7 @@ def _code(src: Path) -> Iterator[str]:
 
 def _generated(build: BuildFolder) -> dict[str, bytes]:
     """Generate src/ again. Errors: E222 no network, or another one's l3.bin."""
-    stream, network = build.stream, build.network
-    adaptation = build.adaptation if ADAPT_NPZ in build.digests else None
+    stream, network, parts = build.stream, build.network, build.parts
     with build.meaningful(MANIFEST):
         if "made_with" not in build.manifest:
             raise ValueError("an older version built it")
@@ -80,7 +79,7 @@ def _generated(build: BuildFolder) -> dict[str, bytes]:
         sample = build.golden_run(network, stream)
         application = _application(build, made.application)
         name = str(build.manifest["model"]["name"])
-        around = (stream, application, adaptation)
+        around = (stream, application, parts)
         sources = build_sources(plan, name, sample, made.options, *around)
         if json.loads(to_json(describe(plan))) != json.loads(build.written("plan.json")):
             raise ValueError("plan.json is not what graph.json and the weights give")

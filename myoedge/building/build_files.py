@@ -4,13 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from myoedge.adaptation.record import to_arrays
-from myoedge.backends.build_folder import ADAPT_ELF, ADAPT_NPZ
 from myoedge.backends.report_folder import report_digest
-from myoedge.building.adaptation import adaptation_of, adaptation_report
 from myoedge.building.applications import ApplicationRequest, is_of_sdk
 from myoedge.building.golden_sample import golden_files, last_run
 from myoedge.building.plugins import Plugin, recorded
@@ -31,7 +28,6 @@ from myoedge.targets.chip import AUTO_POINT
 from myoedge.version import __version__
 
 if TYPE_CHECKING:
-    from myoedge.adaptation.record import Adaptation
     from myoedge.backends.measurement import Measurement
     from myoedge.building.plans import BuildPlan
     from myoedge.building.quantized import Quantized
@@ -39,6 +35,7 @@ if TYPE_CHECKING:
     from myoedge.building.stream_rate import StreamPlan
     from myoedge.codegen.application import Application
     from myoedge.codegen.firmware import Firmware
+    from myoedge.codegen.part import FirmwarePart
     from myoedge.codegen.project import Sources
     from myoedge.plan.plan import Plan
     from myoedge.power.model import Coefficients
@@ -179,6 +176,7 @@ class BuildArtifacts:
     golden     input name -> integers of the golden sample
     values     tensor -> its reference value for the golden sample
     firmware   the linked program; None for a target without firmware
+    of_parts   entries of report.json from parts of the firmware
     """
 
     files: Mapping[str, bytes]
@@ -187,7 +185,7 @@ class BuildArtifacts:
     golden: Mapping[str, Array]
     values: Mapping[str, Array]
     firmware: Firmware | None = None
-    adaptation: Mapping[str, Any] | None = None
+    of_parts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make_contents(
@@ -207,13 +205,14 @@ def make_contents(
     values = run_int(network.steps, network.constants, integers)
     last = last_run(build_plan, quantized, request, (integers, values))
     app = None if request.of_app is None else request.of_app.application(plan, stream)
-    adapts = _adaptation(build_plan, quantized, request)
+    calibration = quantized.samples.learn
+    parts = [asked.part(plan, calibration, stream) for asked in request.parts]
     options = replace(request.of_sources, class_names=_class_names(quantized))
-    sample, around = GoldenSample(integers, values, *last), (stream, app, adapts)
+    sample, around = GoldenSample(integers, values, *last), (stream, app, parts)
     sources = build_sources(plan, name, sample, options, *around)
     made_with = MadeWith.of(plan, options, "" if app is None else app.name).to_json()
     of_sdk = sdk_application(plan, name, sources, stream, app) if is_of_sdk(request.app) else {}
-    programs = _programs(sources, app, adapts)
+    programs = _programs(sources, app, parts)
     files = {
         **_described(build_plan, quantized, app),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
@@ -222,20 +221,11 @@ def make_contents(
         **({} if sources.blob is None else {BLOB: sources.blob}),
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
         **golden_files(quantized, integers, values),
-        **({} if adapts is None else {ADAPT_NPZ: npz(to_arrays(adapts))}),
+        **{f"{part.name}.npz": npz(part.arrays()) for part in parts},
     }
-    told = None if adapts is None else adaptation_report(adapts)
+    told = {key: entry for part in parts for key, entry in part.reported().items()}
     run = (integers, values, programs.get(FIRMWARE))
     return BuildArtifacts(files, sources.digest, made_with, *run, told)
-
-
-def _adaptation(
-    build_plan: BuildPlan, quantized: Quantized, request: BuildRequest
-) -> Adaptation | None:
-    if request.adapt is None:
-        return None
-    calibration = quantized.samples.learn
-    return adaptation_of(request.adapt, build_plan.plan, calibration, build_plan.stream)
 
 
 def _class_names(quantized: Quantized) -> tuple[str, ...]:
@@ -246,16 +236,17 @@ def _class_names(quantized: Quantized) -> tuple[str, ...]:
 
 
 def _programs(
-    sources: Sources, app: Application | None, adaptation: Adaptation | None
+    sources: Sources, app: Application | None, parts: Iterable[FirmwarePart]
 ) -> dict[str, Firmware]:
-    """Link the programs of a build for a chip: firmware, application, adaptation sessions."""
-    from myoedge.codegen.firmware import make_application, make_firmware
+    """Link the programs of a build for a chip: firmware, application, programs of parts."""
+    from myoedge.codegen.firmware import FOLDER, make_application, make_firmware
 
     programs = {FIRMWARE: make_firmware(sources)} if sources.on_chip else {}
     if app is not None:
         programs[f"{app.name}.elf"] = make_application(sources, app.name)
-    if adaptation is not None and sources.on_chip:
-        programs[ADAPT_ELF] = make_application(sources, "adapt")
+    for part in parts:
+        if any(name.startswith(f"{FOLDER}/{part.name}/") for name in sources.files):
+            programs[f"{part.name}.elf"] = make_application(sources, part.name)
     return programs
 
 
@@ -269,8 +260,7 @@ def build_files(
     report     report.json
     plugins    plug-ins that the build needs
     """
-    if contents.adaptation is not None:
-        report = {**report, "adaptation": contents.adaptation}
+    report = {**report, **contents.of_parts}
     files = {**contents.files, **report_files(report)}
     model = {key: report["model"][key] for key in ("name", "digest")}
     manifest = {  # digests of inputs and files, and the meaning of the network's inputs and outputs

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from myoedge.adaptation.table import METHODS
 from myoedge.building.quantities import (
     EXAMPLES,
     LARGEST,
@@ -29,7 +28,6 @@ MOST_ORDER = 64  # filter order: with a higher one, double precision is not enou
 WITHIN = f"more than 0, and {LARGEST:,.0f} at most"
 MOST_FRAMES = 1 << 16  # frames of a pass, which are in L2 together
 _POSITIVE = ("rate_hz", "notch_hz", "notch_q", "zscore_s", "deviation")  # keys of [conditioning]
-NAMES = {("adapt", "methods"): METHODS}  # path of a list -> allowed names; other lists: any
 Checks = Iterator[tuple[str, bool]]  # (rule, whether it is satisfied)
 
 
@@ -56,11 +54,18 @@ def remedies(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         if not isinstance(value, str):
             continue
         if row["type"] == "list_type":
-            for name in _nearest(value, NAMES.get(path, (value,))):
+            for name in _nearest(value, _names(path) or (value,)):
                 yield f"[{path[0]}] {path[-1]} = [{json.dumps(name)}]"
         elif row["type"] == "literal_error":
             for name in _nearest(value, re.findall(r"'(\w+)'", row["ctx"]["expected"])):
                 yield f"{json.dumps(value)}  ->  {json.dumps(name)}"
+
+
+def _names(path: Sequence[str | int]) -> tuple[str, ...]:
+    """Return the names that a list in a table of an extension may have; () for other lists."""
+    table = find_hook("tables", str(path[0]))
+    kind = get_type_hints(load(table.kind)).get(str(path[-1])) if table else None
+    return tuple(name for names in get_args(kind) for name in get_args(names))
 
 
 def _nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from myoedge.adaptation.table import AdaptTable
 from myoedge.extension import find_hook, load
 from myoedge.passes.condition import Conditioning
 from myoedge.quantization.recordings.reading import LABEL, Reading
@@ -191,7 +190,6 @@ class Config:
     check: CheckTable = field(default_factory=CheckTable)
     stream: StreamTable = field(default_factory=StreamTable)
     conditioning: Conditioning = field(default_factory=Conditioning)
-    adapt: AdaptTable | None = None
     plugins: PluginsTable = field(default_factory=PluginsTable)
     tables: Mapping[str, Any] = field(default_factory=dict)
 

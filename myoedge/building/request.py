@@ -8,12 +8,12 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from myoedge.adaptation.table import AdaptTable, check_table
 from myoedge.building import budget
 from myoedge.building.applications import ApplicationRequest, requested
 from myoedge.building.budget import Budget
 from myoedge.building.config_tables import Config, StreamTable
 from myoedge.building.options import BuildOptions
+from myoedge.building.parts import PartRequest, requested_parts
 from myoedge.building.plugins import Plugin, load_plugins
 from myoedge.building.stream_rate import check_stream
 from myoedge.codegen.firmware import ProgramTooLarge
@@ -45,7 +45,7 @@ class BuildRequest:
     frames        [stream]; None for a network on whole samples
     plugins       plug-ins that myoedge.toml names
     weight_bits   minimum bits of a weight
-    adapt         [adapt]; None: the firmware does not adapt
+    parts         settings of parts of the firmware beside the network
     of_sources    options of the generated C
     """
 
@@ -57,7 +57,7 @@ class BuildRequest:
     frames: StreamTable | None = None
     plugins: tuple[Plugin, ...] = ()
     weight_bits: int = INT8.bits
-    adapt: AdaptTable | None = None
+    parts: tuple[PartRequest, ...] = ()
     of_sources: SourceOptions = DEFAULT_OPTIONS
 
     @property
@@ -142,11 +142,9 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
         frames,
         plugins,
         _weight_bits(options, settings),
-        settings.adapt,
+        requested_parts(options, settings),
         _of_sources(options, settings),
     )
-    if settings.adapt is not None:
-        check_table(settings.adapt)
     budget.within(request.chip_at_point, limits)
     return request
 

@@ -46,11 +46,6 @@ COMMANDS = (
         "myoedge.cli.energy:energy",
     ),
     CommandHook(
-        "adapt",
-        "adapt a build to a new session, and measure accuracy and cost",
-        "myoedge.cli.assessment:adapt",
-    ),
-    CommandHook(
         "report",
         "show a build's report; with --against, its differences from another build",
         "myoedge.cli.runs:report",

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from myoedge.adaptation.record import Adaptation
 from myoedge.codegen.application import Application
 from myoedge.codegen.known_answer import known_answer
+from myoedge.codegen.part import FirmwarePart
 from myoedge.codegen.project import Sources, make_sources
 from myoedge.codegen.source_options import SourceOptions
 from myoedge.numerics.arrays import Array
@@ -39,7 +39,7 @@ def build_sources(
     options: SourceOptions,
     stream: Stream | None = None,
     application: Application | None = None,
-    adaptation: Adaptation | None = None,
+    parts: Sequence[FirmwarePart] = (),
 ) -> Sources:
     """Generate src/ of a build; equal arguments give equal bytes.
 
@@ -51,4 +51,4 @@ def build_sources(
         [sample.last_inputs[name] for name in plan.graph_inputs],
         [sample.last_values[name] for name in plan.graph_outputs],
     )
-    return make_sources(plan, name, golden, stream, application, adaptation, options, answer)
+    return make_sources(plan, name, golden, stream, application, parts, options, answer)

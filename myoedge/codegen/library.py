@@ -102,7 +102,7 @@ def _library_text(name: str, brought: Mapping[str, str]) -> str | None:
 def _library_texts() -> dict[str, str]:
     """Return name -> text of the library's and the operators' files, with instances of tables
     expanded."""
-    folders = [template_dir() / name for name in ("library", "adapt", "storage")]
+    folders = [template_dir() / name for name in ("library", "storage")]
     folders += template_dir().glob("operators/[a-z]*")
     files = (path for folder in folders for path in folder.iterdir() if path.is_file())
     texts = {path.name: path.read_text() for path in files}

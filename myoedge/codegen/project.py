@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.adaptation.record import Adaptation
-from myoedge.codegen.adaptation import adaptation_files, hook
 from myoedge.codegen.application import Application
 from myoedge.codegen.blob import CRCS, model_blob, numbers_as_data
 from myoedge.codegen.constants import (
@@ -28,6 +26,7 @@ from myoedge.codegen.known_answer import KnownAnswer
 from myoedge.codegen.library import brought, called, include_files, library_files
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
+from myoedge.codegen.part import FirmwarePart
 from myoedge.codegen.render import C_TYPES, initializer, render, template_dir
 from myoedge.codegen.runtime import runtime
 from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
@@ -73,7 +72,7 @@ def make_sources(
     golden: Golden | None = None,
     stream: Stream | None = None,
     application: Application | None = None,
-    adaptation: Adaptation | None = None,
+    parts: Sequence[FirmwarePart] = (),
     options: SourceOptions = DEFAULT_OPTIONS,
     answer: KnownAnswer | None = None,
 ) -> Sources:
@@ -83,12 +82,12 @@ def make_sources(
     golden        sample for selftest.c and golden.h
     answer        sample of <prefix>_self_test; None: no self-test
     application   also generate another program for the chip, in firmware/<its name>/
-    adaptation    also generate the network's adaptation, and firmware/adapt/, which runs sessions
+    parts         also generate these parts of the firmware, and calls of them in network.c
     Errors: as Application.files.
     """
     common = _common_values(plan, model_name, stream, options)
     common["app"] = application.name if application is not None else ""
-    common["adapted"] = None if adaptation is None else hook(plan, adaptation, stream)
+    common["calls"] = {part.name: part.calls(plan, stream, common["prefix"]) for part in parts}
     common |= _weight_values(plan, common, options, answer)
     network = network_values(plan, as_data=options.weights_blob)
     files = {
@@ -97,8 +96,8 @@ def make_sources(
     }
     if common["on_chip"]:
         files |= _chip_program(plan, common, application)
-    if adaptation is not None:
-        files |= adaptation_files(plan, adaptation, {**common, "copies": plan.copies})
+    for part in parts:
+        files |= part.files(plan, {**common, "copies": plan.copies})
     blob = None
     if options.weights_blob:
         data = numbers_as_data(network["scalars"], stream, common)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends.names import backend_text
 from myoedge.codegen.render import new_environment
 from myoedge.errors import printable
+from myoedge.extension import load
 from myoedge.operators import layer_names as naming
 from myoedge.reports import (
     charts,
@@ -25,7 +26,6 @@ from myoedge.reports import (
     streams,
     wording,
 )
-from myoedge.reports.adaptation_lines import adaptation_table
 from myoedge.reports.budget import budget_lines
 from myoedge.reports.diff import (
     Change,
@@ -40,6 +40,7 @@ from myoedge.reports.facts import FACT_OF, verdict_of
 from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.network_map import network_map
 from myoedge.reports.report_json import WEAK_DB, Report, dims
+from myoedge.reports.sections import sections
 from myoedge.version import __version__
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def report_html(report: Report) -> str:
         .get_template("report/report.html.j2")
         .render(
             r=report,
+            sections=[(one, load(one.table)(report)) for one in sections(report)],
             version=__version__,
             memory=memory_maps.l2(report),
             l1=memory_maps.l1(report),
@@ -82,7 +84,6 @@ def environment(folder: Path | None = None) -> Environment:
     """
     env = new_environment(escape=True, folder=folder)
     env.globals.update(
-        adaptation_table=adaptation_table,
         backend_text=backend_text,
         budget_lines=budget_lines,
         duty_lines=duty_lines,

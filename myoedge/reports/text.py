@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import backend_text
 from myoedge.errors import Notice, printable
-from myoedge.reports import adaptation_lines, evaluation_lines, fidelity, speed, streams, wording
+from myoedge.extension import load
 from myoedge.reports import energy as joules
+from myoedge.reports import evaluation_lines, fidelity, speed, streams, wording
 from myoedge.reports.budget import budget_lines, over_goals
 from myoedge.reports.duty_lines import on_average
 from myoedge.reports.report_json import WEAK_DB, Report, dims
+from myoedge.reports.sections import sections
 from myoedge.reports.tables import (
     GAP_CHARS,
     ReportTable,
@@ -106,7 +108,8 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     if "stream" in report:
         lines = (*streams.by_point(report), *streams.measured_on(report))
         yield "stream", styled("\n".join([streams.one_line(report), *lines]))
-    yield from _filled("adapts", adaptation_lines.one_line(report))
+    for section in sections(report):
+        yield from _filled(section.row, load(section.line)(report))
     yield "L2 memory", _l2(report)
     yield from _filled("activations", wording.arena_bound(report))
     yield from _filled("int16", speed.int16_costs(report))

@@ -16,7 +16,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.building.config import Found, from_tables
 from tests.conftest import save_exported
-from tests.e2e.test_adapting import CHANNELS, LENGTH, Network, samples
+from tests.extensions.adaptation.test_adapting import CHANNELS, LENGTH, Network, samples
 from tests.extensions.sensor.applications import ARMBAND
 from tests.firmware.test_loading import check_slices
 from tests.firmware.test_model_blob import LAYOUT, LOADED, blob_of, load

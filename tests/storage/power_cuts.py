@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from myoedge.adaptation import commands as c
-from myoedge.adaptation.commands import Answer, Command, Window
-from myoedge.backends.adapting import runner
 from myoedge.backends.build import Build, load_build
-from myoedge.backends.build_folder import ADAPT_ELF
+from myoedge.extensions.adaptation import commands as c
+from myoedge.extensions.adaptation.commands import Answer, Command, Window
+from myoedge.extensions.adaptation.running import ADAPT_ELF, runner, settings_of
 from myoedge.simulator import FlashState, Simulation, read_elf, simulate
 from myoedge.system import tools
 from myoedge.system.elf import Program
@@ -46,7 +45,7 @@ def found(program: Program, contents: bytes) -> bytes:
 
 def another(build: Build, record: bytes, number: int) -> bytes:
     """A saved classifier with drawn biases and weights, and the CRC that belongs to it."""
-    size, classes = build.adaptation.features, build.adaptation.classes
+    size, classes = settings_of(build).features, settings_of(build).classes
     drawn = random.Random(number).randbytes(classes * (4 + 2 * size))
     body = record[:24] + drawn + record[24 + len(drawn) : -4]
     return body + struct.pack("<I", zlib.crc32(body))
@@ -77,10 +76,10 @@ def outcomes(build: Build, record: bytes, count: int, seed: int) -> Iterator[str
 def first_record(build: Build) -> bytes:
     """What a session of two drawn windows of each class saves."""
     rng = np.random.default_rng(0)
-    size, classes = build.adaptation.features, build.adaptation.classes
+    size, classes = settings_of(build).features, settings_of(build).classes
     windows = [Window(x, 0) for x in rng.integers(-128, 128, (2 * classes, size))]
     labels = [n % classes for n in range(len(windows))]
-    session = c.session(build.adaptation.methods[0], windows, labels)
+    session = c.session(settings_of(build).methods[0], windows, labels)
     return runner(build, "host")([*session, Command(c.SAVE)])[-1].content
 
 

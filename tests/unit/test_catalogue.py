@@ -66,8 +66,8 @@ SHARED = {
         "building.weight_choice",
     },  # an option of the calibration
     "E204": {
-        "api.assessment",
-        "backends.adapting",
+        "extensions.adaptation.verbs",
+        "extensions.adaptation.running",
         "building.budget",
         "backends.build",
         "backends.equivalence",
@@ -91,9 +91,9 @@ SHARED = {
         "building.model_inputs",
     },  # a factory that cannot be used
     "E232": {
-        "adaptation.table",
+        "extensions.adaptation.table",
         "reports.check",
-        "building.adaptation",
+        "extensions.adaptation.settings",
         "building.config",
         "building.config_rules",
         "building.energy",
@@ -133,13 +133,13 @@ SHARED = {
     "E212": {"quantization.samples", "backends.inputs"},  # data of other names than the inputs
     "E213": {"quantization.samples", "backends.inputs"},  # data of another shape than the input
     "E214": {
-        "backends.adapting",
+        "extensions.adaptation.running",
         "quantization.samples",
         "quantization.labels",
         "backends.inputs",
     },  # data of another type
     "E215": {
-        "backends.adapting",
+        "extensions.adaptation.running",
         "quantization.samples",
         "extensions.recordings.text",
         "quantization.recordings.recorded",
@@ -255,10 +255,12 @@ SHARED = {
         "extensions.boards.board",
         "extensions.boards.console",
     },  # another program
-    "E267": {"building.adaptation", "building.adaptation_samples"},  # a network, its samples
-    "E268": {"backends.adapting", "backends.build_folder"},  # no adaptation, or not this method
+    "E267": {
+        "extensions.adaptation.settings",
+        "extensions.adaptation.samples",
+    },  # a network, its samples
     "E711": {
-        "backends.adapting",
+        "extensions.adaptation.running",
         "backends.gvsoc_sdk",
         "backends.measurement",
     },  # a run that did not end well

@@ -4,6 +4,7 @@ it is needed, and nowhere else."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
@@ -17,7 +18,10 @@ import pytest
 
 import myoedge
 from myoedge import cli, extension
+from myoedge.backends import own_sources as checked
 from myoedge.backends.names import backends, cycle_text
+from myoedge.backends.own_sources import own_sources
+from myoedge.backends.report_folder import ReportFolder
 from myoedge.building.applications import CORE, find_application
 from myoedge.errors import MyoedgeError
 from myoedge.extension import Extension, find_hook, hooks, load
@@ -106,6 +110,35 @@ def test_an_application_its_table_and_samples_of_its_format(small: Path, tmp_pat
         (tmp_path / "myoedge.toml").write_text(f"[lamp]\n{table}\n")
         told = command(*words, cwd=tmp_path)
         assert (told.code, code in told.err, word in told.err) == (2, True, True), told.err
+
+
+@pytest.mark.usefixtures("lamp")
+def test_a_part_of_the_firmware_and_its_section(small: Path, tmp_path: Path) -> None:
+    """The C that network.c calls, the part that the folder holds, and what the reports tell."""
+    shutil.copy(small / "model.pt2", tmp_path)
+    (tmp_path / "myoedge.toml").write_text("[lamp]\npin = 9\nblinks = true\n")
+    words = ("build", "model.pt2", "--calib", "random", "--no-simulate", "-o", "out")
+    ran = command(*words, cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert "lamp" in ran.out
+    assert "blinks on pin 9" in ran.out
+    assert "<h2>The lamp</h2>" in (tmp_path / "out" / "report.html").read_text()
+    build = myoedge.load_build(tmp_path / "out")
+    assert [(part.name, part.pin) for part in build.parts] == [("lamp", 9)]
+    assert "_LAMP_PIN 9" in (tmp_path / "out" / "src" / "model.h").read_text()
+    build.run(np.zeros((1, 2, 12), np.float32))
+    build.run(np.zeros((1, 2, 12), np.float32))
+    counts = (ctypes.c_uint32 * 4).in_dll(build.library.handle, "lamp_counts")
+    assert [*counts] == [2, 2, 2, 0]
+    with pytest.MonkeyPatch.context() as patch:  # as if the folder came from elsewhere
+        patch.setattr(ReportFolder, "made_here", property(lambda folder: False))
+        patch.setattr(checked, "remember_made_here", lambda manifest: None)
+        assert "lamp_counts" in own_sources(build)["library/lamp.c"].decode()
+    (tmp_path / "myoedge.toml").write_text("[lamp]\npin = 9\n")
+    ran = command(*words, cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert "blinks" not in ran.out
+    assert myoedge.load_build(tmp_path / "out").parts == ()
 
 
 @pytest.mark.usefixtures("lamp")

@@ -120,9 +120,10 @@ def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str)
     values   values that all templates share
     digest   of the network
     """
+    adapts = "adapt" in values["calls"]
     told = {
-        "adapted": None,
         **values,
+        "adapts": adapts,
         "classes": program.classes,
         "all_values": program.all_values,
         "other_outputs": program.other_outputs_bytes,
@@ -130,7 +131,6 @@ def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str)
     }
     left_out = {SDK_PORT, "sensor_network.h.j2", *LABELS, *chain.from_iterable(DRIVERS.values())}
     left_out -= {*DRIVERS[program.sensor.front_end]}
-    adapts = told["adapted"] is not None
     left_out -= {*LABELS} if adapts else set()
     files = {"sensor_network.h": header(program, values["banner"], digest, adapts=adapts)}
     for path in sorted(FIRMWARE.iterdir()):

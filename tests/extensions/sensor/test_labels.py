@@ -13,10 +13,6 @@ import numpy as np
 import pytest
 
 import myoedge
-from myoedge.adaptation import commands as c
-from myoedge.adaptation import session
-from myoedge.adaptation.record import pooled
-from myoedge.backends.adapting import runner, windows_of
 from myoedge.backends.build import Build
 from myoedge.backends.packets import (
     NO_LABEL,
@@ -28,6 +24,10 @@ from myoedge.backends.packets import (
     decoded,
     unstuffed,
 )
+from myoedge.extensions.adaptation import commands as c
+from myoedge.extensions.adaptation import session
+from myoedge.extensions.adaptation.record import pooled
+from myoedge.extensions.adaptation.running import runner, settings_of, windows_of
 from myoedge.extensions.sensor.playback import playback_of, program_of
 from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.numerics.arrays import Array
@@ -90,7 +90,7 @@ def test_windows_between_two_commands_are_learnt(build: Build) -> None:
     counts[900:, :4] *= 8
     records = played(build, program, counts)
     found = inferred(build, program, counts, [r.frame for r in records if isinstance(r, Decision)])
-    state, classifier, label, start = session.begin(build.adaptation, "lda"), None, NO_LABEL, 0
+    state, classifier, label, start = session.begin(settings_of(build), "lda"), None, NO_LABEL, 0
     answers, learnt, windows = [], [], iter(found)
     given = iter(COMMANDS.values())
     for record in records:
@@ -136,7 +136,7 @@ def test_passes_between_two_commands_are_learnt(stream: Build) -> None:
     records = played(stream, program, counts)
     frames = [r.frame for r in records if isinstance(r, Decision)]
     passes = iter(reference_passes(stream, integers(program, counts), frames))
-    state, classifier, label, start = session.begin(stream.adaptation, "lda"), None, NO_LABEL, 0
+    state, classifier, label, start = session.begin(settings_of(stream), "lda"), None, NO_LABEL, 0
     answers, learnt, given, decisions = [], [], iter(COMMANDS.values()), [*records]
     while decisions:
         record = decisions.pop(0)
@@ -174,7 +174,7 @@ def reference_passes(
     for first, last in zip(starts, [*starts[1:], len(frames)], strict=True):
         x = q[frames[first] : frames[last - 1] + 1].T[None]
         for one in passes_of(build.stream, {name: x.astype(build.network.dtype(name))}):
-            features = one.values[build.adaptation.name].reshape(-1, build.adaptation.features)
+            features = one.values[settings_of(build).name].reshape(-1, settings_of(build).features)
             scores = np.moveaxis(one.values[output.name], output.axis, 0).reshape(FRAMES, -1)
             classes = scores.argmax(1).tolist()
             found.append((c.Window(pooled(features), classes[-1]), classes))
@@ -184,7 +184,7 @@ def reference_passes(
 def decided(build: Build, classifier: session.Classifier | None, one: c.Window) -> int:
     if classifier is None:
         return one.decision
-    x = one.features[None].astype(int) - build.adaptation.zero_point
+    x = one.features[None].astype(int) - settings_of(build).zero_point
     return int(classifier.decide(x)[0])
 
 

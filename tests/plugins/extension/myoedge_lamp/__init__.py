@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An extension "lamp": an application, its table, a command, a format of sample files, a backend
-and a tool."""
+"""An extension "lamp": an application, its table, a part of the firmware and its section of
+reports, a command, a format of sample files, a backend and a tool."""
 
 from myoedge.extension import (
     ApplicationHook,
     BackendHook,
     CommandHook,
     Extension,
+    PartHook,
     ReaderHook,
+    SectionHook,
     TableHook,
     ToolHook,
 )
@@ -16,6 +18,17 @@ EXTENSION = Extension(
     commands=(CommandHook("lamp", "tell the lamp's pin", "myoedge_lamp.lamp:lamp", after="flash"),),
     tables=(TableHook("lamp", "myoedge_lamp.lamp:LampTable", "myoedge_lamp.lamp:rules"),),
     applications=(ApplicationHook("lamp", "myoedge_lamp.lamp:requested"),),
+    parts=(PartHook("lamp", "myoedge_lamp.blink:requested", "myoedge_lamp.blink:restored"),),
+    sections=(
+        SectionHook(
+            "lamp",
+            "lamp",
+            "myoedge_lamp.blink:line",
+            "The lamp",
+            "It blinks after each inference.",
+            "myoedge_lamp.blink:table",
+        ),
+    ),
     readers=(ReaderHook("lamp", (".lamp",), "myoedge_lamp.lamp:read_lamp", (b"LAMP",)),),
     backends=(
         BackendHook("lamp", "lamp", "myoedge_lamp.backend:LAMP", is_listed=True, after="gvsoc"),

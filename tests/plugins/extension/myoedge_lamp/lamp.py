@@ -22,9 +22,11 @@ from myoedge.streaming.stream import Stream
 
 @dataclass(frozen=True)
 class LampTable:
-    """[lamp]: pin is the number of the lamp's pin."""
+    """[lamp]: pin is the number of the lamp's pin; blinks, whether the lamp does after an
+    inference."""
 
     pin: int = 3
+    blinks: bool = False
 
 
 def rules(table: LampTable) -> Iterator[tuple[str, bool]]:

@@ -16,7 +16,7 @@ from myoedge.cli.shell import DIFFERENT, Terminal, chosen_build, common, echo, w
 from myoedge.errors import command
 
 if TYPE_CHECKING:
-    from myoedge.building.adapting import Adapted
+    from myoedge.extensions.adaptation.evaluation import Adapted
 
 
 SESSION = {"method": "method", "seconds": "seconds", "windows": "windows"}
@@ -80,7 +80,7 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
     and --test, each session learns from the first windows of each class. With --port, a device that
     runs the build's sensor application learns while the wearer holds the gestures that are shown.
     """
-    from myoedge import api
+    from myoedge.extensions.adaptation import verbs
 
     given = _check_option_kind(options)
     build = chosen_build(terminal, folder)
@@ -90,7 +90,7 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
     options = given
     with stage_progress(terminal) as progress:
         progress.stage("adapt")
-        adapted = api.adapt(build, **options)
+        adapted = verbs.adapt(build, **options)
     point = None if adapted.point is None else asdict(adapted.point)
     result: dict[str, Any] = {"on": adapted.on, "exact": adapted.exact, "operating_point": point}
     result |= {"l2_bytes": adapted.l2_bytes}
@@ -132,11 +132,12 @@ def _check_files(options: dict[str, Any]) -> dict[str, Any]:
 
 def _prompt(terminal: Terminal, build: Path, options: Mapping[str, Any]) -> None:
     from myoedge import api
+    from myoedge.extensions.adaptation import verbs
 
     def say(text: str) -> None:
         echo(f"  {text}", err=True)
 
-    session = api.adapt_on_device(build, say=say, **options)
+    session = verbs.adapt_on_device(build, say=say, **options)
     names = api.load_build(build).class_names
     rows = [
         {"class": names[i] if names else str(i), "decisions": count, "right": right}

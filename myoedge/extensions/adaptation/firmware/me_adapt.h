@@ -7,7 +7,7 @@
  *   me_adapt_end();
  *   from then on:     me_run(in, out); class = me_adapt_class();
  *
- * The NumPy reference is myoedge/adaptation/: the same integers after every call.
+ * The NumPy reference is myoedge/extensions/adaptation/: the same integers after every call.
  */
 #ifndef ME_ADAPT_H
 #define ME_ADAPT_H

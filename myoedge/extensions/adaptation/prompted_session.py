@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from myoedge.adaptation.table import METHODS
 from myoedge.backends.packets import (
     MAX_FRAME_BYTES,
     NO_LABEL,
@@ -24,6 +23,7 @@ from myoedge.backends.packets import (
 )
 from myoedge.backends.serial_port import SerialPort, unplug_errors
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.adaptation.table import METHODS
 from myoedge.system.notebook import Card, Shown
 
 COUNTDOWN_S = 3

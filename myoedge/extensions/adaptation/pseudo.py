@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.adaptation.exponentials import EXPONENTIALS, STEPS
+from myoedge.extensions.adaptation.exponentials import EXPONENTIALS, STEPS
 from myoedge.numerics.arrays import Array
 
 AGREEING, OF_HELD_BACK = (

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.adaptation.commands import saved_bytes
-from myoedge.adaptation.norm import InputNorm, added, no_norm_sums, statistics
-from myoedge.adaptation.pseudo import Pseudo, pseudo
-from myoedge.adaptation.record import (
+from myoedge.building.quantities import size_bytes
+from myoedge.errors import MyoedgeError
+from myoedge.extensions.adaptation.commands import saved_bytes
+from myoedge.extensions.adaptation.norm import InputNorm, added, no_norm_sums, statistics
+from myoedge.extensions.adaptation.pseudo import Pseudo, pseudo
+from myoedge.extensions.adaptation.record import (
     MOST_CLASSES,
     MOST_FEATURES,
     Adaptation,
 )
-from myoedge.adaptation.rooms import l2_bytes
-from myoedge.adaptation.table import METHODS, AdaptTable
-from myoedge.building.adaptation_samples import AdaptSource, FeatureLayer, features_of
-from myoedge.building.quantities import size_bytes
-from myoedge.errors import MyoedgeError
+from myoedge.extensions.adaptation.rooms import l2_bytes
+from myoedge.extensions.adaptation.samples import AdaptSource, FeatureLayer, features_of
+from myoedge.extensions.adaptation.table import METHODS, AdaptTable
 from myoedge.graph.ir import prune
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.base import OPS

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from myoedge.adaptation.record import NEVER, Classifier
+from myoedge.extensions.adaptation.record import NEVER, Classifier
 from myoedge.numerics.arrays import Array
 
 WEIGHT_BITS = 14

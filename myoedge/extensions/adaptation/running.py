@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.adaptation import commands as c
-from myoedge.adaptation import session
-from myoedge.adaptation.commands import Answer, Command
-from myoedge.adaptation.record import Classifier, label_at
-from myoedge.adaptation.table import METHODS
 from myoedge.backends import host
-from myoedge.backends.build_folder import ADAPT_ELF
 from myoedge.backends.samples import given_data
 from myoedge.errors import MyoedgeError, set_in
+from myoedge.extensions.adaptation import commands as c
+from myoedge.extensions.adaptation import session
+from myoedge.extensions.adaptation.commands import Answer, Command
+from myoedge.extensions.adaptation.part import AdaptPart
+from myoedge.extensions.adaptation.record import Adaptation, Classifier, label_at
+from myoedge.extensions.adaptation.table import METHODS
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.labels import is_whole
 from myoedge.quantization.recordings.reading import LABEL, MAKE_CALIBRATION, UNLABELLED
@@ -30,11 +30,23 @@ from myoedge.streaming.stream import frame_shapes, frames_to_results, ready_spec
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
 
+ADAPT_ELF = "adapt.elf"  # in builds with [adapt] for a chip
+ADAPT_TABLE = "[adapt] in myoedge.toml, a line of its own, and build again"
 BACKENDS = ("host", "simulator")
 MOST_CYCLES = 1 << 40
 
 Answers = list[Answer]
 Run = Callable[[Sequence[Command]], Answers]
+
+
+def settings_of(build: Build) -> Adaptation:
+    """Return the settings of a build's adaptation. Errors: E268 a build without [adapt]."""
+    part = build.part("adapt")
+    if part is None:
+        title, tries = f"{build.folder.name} does not adapt", [ADAPT_TABLE]
+        raise MyoedgeError("E268", title, {"needs": "a build with [adapt]"}, tries)
+    assert isinstance(part, AdaptPart)
+    return part.adaptation
 
 
 def runner(build: Build, backend: str) -> Run:
@@ -44,7 +56,7 @@ def runner(build: Build, backend: str) -> Run:
     backend   "host" or "simulator"
     Errors: E204 no such backend, E268 a build without [adapt].
     """
-    assert build.adaptation
+    settings_of(build)
     if backend not in BACKENDS:
         title = f"adaptation does not run on {backend}"
         near = get_close_matches(backend.lower(), BACKENDS, 1) or BACKENDS
@@ -80,7 +92,7 @@ def _answer(build: Build, command: Command) -> Answer:
         given = (command.argument,) if number in (c.BEGIN, c.WINDOW) else ()
         return Answer(_call(build, NAMES[number], *given))
     if number == c.SAVE:
-        buffer = ctypes.create_string_buffer(c.saved_bytes(build.adaptation))
+        buffer = ctypes.create_string_buffer(c.saved_bytes(settings_of(build)))
         return Answer(_call(build, "me_adapt_save", buffer), buffer.raw)
     if number == c.LOAD:
         return Answer(_call(build, "me_adapt_load", content, len(content)))
@@ -101,7 +113,7 @@ def _inferred(build: Build, command: Command) -> Answer:
             build.reset()
         for frame in numbers.reshape(-1, *frame_shapes(build.stream)[name]):
             host.push(build.library, [frame], ready_specs(build.stream), l3=build.l3_image)
-    features = (ctypes.c_int8 * build.adaptation.features).in_dll(
+    features = (ctypes.c_int8 * settings_of(build).features).in_dll(
         build.library.handle, "me_adapt_features"
     )
     return Answer(_call(build, "me_adapt_network_class"), bytes(features))
@@ -204,7 +216,7 @@ def windows_of(run: Run, commands: Sequence[Command]) -> list[c.Window]:
 
 def check_method(build: Build, method: str) -> None:
     """Raise E268 for a method that the build does not support; it names the nearest one."""
-    supported = build.adaptation.methods
+    supported = settings_of(build).methods
     if method in supported:
         return
     near = next(iter(get_close_matches(str(method).lower(), METHODS, 1, 0.5)), supported[0])
@@ -240,7 +252,7 @@ class AdaptedNetwork:
         if self.classifier is None:
             return np.array([window.decision for window in taken], np.int64)
         x = np.array([window.features for window in taken]).astype(np.int64)
-        return self.classifier.decide(x - self.build.adaptation.zero_point)
+        return self.classifier.decide(x - settings_of(self.build).zero_point)
 
 
 def adapt(
@@ -255,14 +267,14 @@ def adapt(
                       the first of the build's
     Errors: as given_data and inferences, E268.
     """
-    method = build.adaptation.methods[0] if method is None else method
+    method = settings_of(build).methods[0] if method is None else method
     check_method(build, method)
     found = _inferred_from(build, windows, labels)
     run, commands = on_host(build), [command for command, _ in found]
     if method == "norm":
         session_of_norm = c.session(method, commands, [label for _, label in found])
         return AdaptedNetwork(build, None, run([*session_of_norm, Command(c.SAVE)])[-1].content)
-    state = session.begin(build.adaptation, method)
+    state = session.begin(settings_of(build), method)
     for window, (_, label) in zip(windows_of(run, commands), found, strict=True):
         state = session.window(state, window.features, window.decision, label)
     judged = bool(state.held_counts.any())

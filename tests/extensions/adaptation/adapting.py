@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from myoedge.adaptation import head as heads
-from myoedge.adaptation import session as sessions
-from myoedge.adaptation.commands import Window
-from myoedge.adaptation.record import Adaptation
-from myoedge.adaptation.rooms import PASSING, Room, rooms
-from myoedge.adaptation.table import METHODS
 from myoedge.backends.build import Build
+from myoedge.extensions.adaptation import head as heads
+from myoedge.extensions.adaptation import session as sessions
+from myoedge.extensions.adaptation.commands import Window
+from myoedge.extensions.adaptation.record import Adaptation
+from myoedge.extensions.adaptation.rooms import PASSING, Room, rooms
+from myoedge.extensions.adaptation.running import settings_of
+from myoedge.extensions.adaptation.table import METHODS
 from myoedge.numerics.arrays import Array
 
 MOST_CLASSES = 64
@@ -55,7 +56,7 @@ def host_state(build: Build) -> bytes:
     handle = build.library.handle
     network = _Network.in_dll(handle, "me_adapt_of")
     parts = [bytes((ctypes.c_char * STATE_BYTES).in_dll(handle, "me_adapt").raw)]
-    for room in lasting(build.adaptation):
+    for room in lasting(settings_of(build)):
         size = np.dtype(room.dtype).itemsize * room.count
         parts.append(ctypes.string_at(getattr(network, room.name), size))
     return b"".join(parts)

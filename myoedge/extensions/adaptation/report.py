@@ -14,19 +14,15 @@ TITLES = ("part", "what the firmware has")
 
 
 def one_line(report: Report) -> str:
-    """Describe how the firmware adapts to a new session; "" if it does not."""
-    found = report.get("adaptation")
-    if not found:
-        return ""
+    """Describe how the firmware adapts to a new session."""
+    found = report["adaptation"]
     features = f" on {_features(found)}" if found["features"] else ""
     return f"{', '.join(found['methods'])}{features}; {size(found['l2_bytes'])} of L2"
 
 
 def adaptation_table(report: Report) -> ReportTable:
-    """Return the methods, features, stored windows and memory of the adaptation; no rows without
-    [adapt]."""
-    found = report.get("adaptation")
-    return ReportTable(TITLES, tuple(_rows(found)) if found else (), words=TITLES)
+    """Return the methods, features, stored windows and memory of the adaptation."""
+    return ReportTable(TITLES, tuple(_rows(report["adaptation"])), words=TITLES)
 
 
 def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.adaptation.record import Adaptation
-from myoedge.adaptation.table import METHODS
+from myoedge.extensions.adaptation.record import Adaptation
+from myoedge.extensions.adaptation.table import METHODS
 from myoedge.numerics.arrays import Array
 
 INFER, TAKE, BEGIN, WINDOW, END, CLASS, SAVE, LOAD, STATE, KEEP, RESTORE = range(
     11
-)  # as in app_adapt/main.c
+)  # as in firmware/main.c
 
 PSEUDO = -2  # label for a pseudo-label: ME_ADAPT_PSEUDO
 HELD_BACK = 1  # result: the window is held back to evaluate the new classifier

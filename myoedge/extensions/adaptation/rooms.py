@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.adaptation.record import Adaptation
+from myoedge.extensions.adaptation.record import Adaptation
 
 # Arrays whose contents are not kept between calls.
 PASSING = (

@@ -19,22 +19,28 @@ import pytest
 import torch
 
 import myoedge
-from myoedge.adaptation import commands as c
-from myoedge.adaptation import session
-from myoedge.adaptation.commands import Command, Window
-from myoedge.adaptation.norm import added, no_norm_sums, normalization
-from myoedge.adaptation.record import Classifier
-from myoedge.adaptation.rooms import l2_bytes
-from myoedge.adaptation.table import METHODS
-from myoedge.backends.adapting import runner
 from myoedge.backends.build import Build
 from myoedge.backends.equivalence import run_int
 from myoedge.building.config import Found, from_tables
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.adaptation import commands as c
+from myoedge.extensions.adaptation import session
+from myoedge.extensions.adaptation.commands import Command, Window
+from myoedge.extensions.adaptation.norm import added, no_norm_sums, normalization
+from myoedge.extensions.adaptation.record import Classifier
+from myoedge.extensions.adaptation.rooms import l2_bytes
+from myoedge.extensions.adaptation.running import runner, settings_of
+from myoedge.extensions.adaptation.table import METHODS
 from myoedge.numerics.arrays import Array
 from tests.conftest import myoedge as command
+from tests.extensions.adaptation.adapting import (
+    assert_equal,
+    host_state,
+    norm_state,
+    parsed,
+    reference_states,
+)
 from tests.storage.power_cuts import first_record, outcomes
-from tests.support.adapting import assert_equal, host_state, norm_state, parsed, reference_states
 
 CLASSES, CHANNELS, LENGTH, SIZE = 3, 4, 10, 12
 CLASSIFIERS = METHODS[:3]
@@ -105,15 +111,15 @@ def test_the_report_describes_the_adaptation(build: Build) -> None:
     assert (found["layer"], found["features"], found["classes"]) == ("mean", SIZE, CLASSES)
     assert (found["replayed"], found["channels"]) == (20 // CLASSES * CLASSES, CHANNELS)
     saved = runner(build, "host")([Command(c.SAVE)])[0].result
-    assert (found["saved_bytes"], found["l2_bytes"]) == (saved, l2_bytes(build.adaptation))
+    assert (found["saved_bytes"], found["l2_bytes"]) == (saved, l2_bytes(settings_of(build)))
 
 
 def drawn(build: Build, count: int, seed: int) -> tuple[list[Window], list[int]]:
     """Windows with features over all of int8, and their classes, in no order."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, CLASSES, count)
-    centres = random.integers(-100, 100, (CLASSES, build.adaptation.features))
-    noise = random.integers(-60, 60, (count, build.adaptation.features))
+    centres = random.integers(-100, 100, (CLASSES, settings_of(build).features))
+    noise = random.integers(-60, 60, (count, settings_of(build).features))
     features = (centres[labels] + noise).clip(-128, 127).astype(np.int8)
     return [Window(x, int(random.integers(CLASSES))) for x in features], labels.tolist()
 
@@ -125,21 +131,21 @@ def test_every_state_is_the_references(build: Build, method: str) -> None:
     steps = [*c.session(method, windows, labels)][:-1]
     stated = [one for step in steps for one in (step, Command(c.STATE))]
     answers = runner(build, "simulator")(stated)
-    states = [parsed(build.adaptation, x.content) for x in answers[1::2]]
-    expected = [*reference_states(build.adaptation, method, windows, labels)]
+    states = [parsed(settings_of(build), x.content) for x in answers[1::2]]
+    expected = [*reference_states(settings_of(build), method, windows, labels)]
     assert_equal(states[0], expected[0])
     for found, state in zip(states[2::2], expected[1:], strict=True):
         assert_equal(found, state)
     run = runner(build, "host")
     for count in (0, 1, 12, 30):
         run(steps[: 1 + 2 * count])
-        assert_equal(parsed(build.adaptation, host_state(build)), expected[count])
+        assert_equal(parsed(settings_of(build), host_state(build)), expected[count])
 
 
 def reference(
     build: Build, method: str, windows: Sequence[Window], labels: Sequence[int]
 ) -> Classifier | None:
-    state = session.begin(build.adaptation, method)
+    state = session.begin(settings_of(build), method)
     for window, label in zip(windows, labels, strict=True):
         state = session.window(state, window.features, window.decision, label)
     return session.end(state)
@@ -157,7 +163,7 @@ def test_every_weight_and_decision_is_the_references(build: Build, method: str, 
     expected = [window.decision for window in tested]
     if classifier is not None:
         x = np.array([window.features for window in tested]).astype(int)
-        expected = classifier.decide(x - build.adaptation.zero_point).tolist()
+        expected = classifier.decide(x - settings_of(build).zero_point).tolist()
         saved = on_host[-1].content
         weights = np.frombuffer(saved, np.int16, CLASSES * SIZE, 24 + 4 * CLASSES)
         np.testing.assert_array_equal(weights, classifier.weights.reshape(-1))
@@ -177,7 +183,7 @@ def test_inferences_give_the_references_features(build: Build) -> None:
     for backend in ("host", "simulator"):
         for integers, answer in zip(inputs, runner(build, backend)(commands), strict=True):
             values = run_int(network.steps, network.constants, {"x": integers})
-            expected = values[build.adaptation.name].reshape(-1)
+            expected = values[settings_of(build).name].reshape(-1)
             np.testing.assert_array_equal(c.inferred(answer).features, expected)
             assert answer.result == values[network.graph.outputs[0]].argmax()
 
@@ -186,7 +192,7 @@ def test_large_maps_are_averaged_over_positions(tmp_path: Path) -> None:
     """Forty channels at ten positions are more numbers than a window may have."""
     torch.manual_seed(1)
     build = built(tmp_path, Network(40, maps=True), {"methods": ["prototypes"]})
-    adaptation = build.adaptation
+    adaptation = settings_of(build)
     assert (adaptation.features, adaptation.positions, adaptation.group) == (40, LENGTH, 1)
     has_means_of(build, 40)
 
@@ -196,13 +202,13 @@ def test_many_channels_are_averaged_in_groups(tmp_path: Path, maps: bool) -> Non
     """Of 301 channels two are a feature, and the last alone."""
     torch.manual_seed(1)
     build = built(tmp_path, Network(301, maps=maps), {"methods": ["prototypes"]})
-    assert (build.adaptation.features, build.adaptation.group) == (151, 2)
+    assert (settings_of(build).features, settings_of(build).group) == (151, 2)
     has_means_of(build, 301)
 
 
 def has_means_of(build: Build, channels: int) -> None:
     """Features by exact means of the reference's results, on both backends."""
-    adaptation, network = build.adaptation, build.network
+    adaptation, network = settings_of(build), build.network
     x, _ = samples(3, 6)
     for sample in x:
         integers = network.input_integers("x", sample[None])
@@ -225,7 +231,7 @@ def test_saved_classifiers_come_back_whole_or_not_at_all(build: Build) -> None:
     learnt = [*c.session("lda", windows, labels), *decide, Command(c.SAVE)]
     answers = runner(build, "host")(learnt)
     saved, decisions = answers[-1].content, [x.result for x in answers[-len(decide) - 1 : -1]]
-    assert len(saved) == c.saved_bytes(build.adaptation)
+    assert len(saved) == c.saved_bytes(settings_of(build))
     damaged = [saved[:at] + bytes([saved[at] ^ 1]) + saved[at + 1 :] for at in range(len(saved))]
     damaged += [saved[:-1], saved + b"\0", b"", saved[:28]]
     for backend in ("host", "simulator"):
@@ -506,7 +512,7 @@ def test_remedies_of_method_names_in_a_file(methods: str | list[str]) -> None:
         old, found = line.split("  ->  ")
         assert json.loads(old) == methods[0]
         found = [json.loads(found)]
-    adapt = from_tables({"adapt": {"methods": found}}, "myoedge.toml").adapt
+    adapt = from_tables({"adapt": {"methods": found}}, "myoedge.toml").table("adapt")
     assert adapt
     assert adapt.methods == (["prototypes"] if methods == ["protoypes"] else ["lda"])
 
@@ -589,7 +595,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 def inputs_of(build: Build, count: int, seed: int) -> list[Array]:
     """Integers over all of the input's type, one channel constant."""
-    norm = build.adaptation.norm
+    norm = settings_of(build).norm
     assert norm
     limits = np.iinfo(norm.dtype)
     shape = (count, 1, CHANNELS, LENGTH)
@@ -602,7 +608,7 @@ def inputs_of(build: Build, count: int, seed: int) -> list[Array]:
 def test_norm_has_the_references_decisions(name: str, request: pytest.FixtureRequest) -> None:
     """The normalised inputs' features and decisions, and what is saved."""
     build = request.getfixturevalue(name)
-    norm = build.adaptation.norm
+    norm = settings_of(build).norm
     assert norm
     inputs, tested = inputs_of(build, 9, 11), inputs_of(build, 5, 12)
     steps = [*c.session("norm", [c.infer(x) for x in inputs], [-1] * len(inputs))]
@@ -615,7 +621,7 @@ def test_norm_has_the_references_decisions(name: str, request: pytest.FixtureReq
         values = run_int(
             build.network.steps, build.network.constants, {"x": changed.apply(norm, x)}
         )
-        layer = build.adaptation.name  # "" of a build with norm only
+        layer = settings_of(build).name  # "" of a build with norm only
         features = values[layer].reshape(-1).tolist() if layer else []
         expected.append((features, values[build.network.graph.outputs[0]].argmax()))
     saved = {}
@@ -640,7 +646,7 @@ def test_norm_has_the_references_decisions(name: str, request: pytest.FixtureReq
 def test_sums_of_norm_are_the_references(name: str, request: pytest.FixtureRequest) -> None:
     """After every window."""
     build = request.getfixturevalue(name)
-    norm = build.adaptation.norm
+    norm = settings_of(build).norm
     assert norm
     inputs = inputs_of(build, 6, 13)
     steps = [*c.session("norm", [c.infer(x) for x in inputs], [-1] * len(inputs))][:-1]
@@ -649,12 +655,12 @@ def test_sums_of_norm_are_the_references(name: str, request: pytest.FixtureReque
     sums = no_norm_sums(norm)
     for number, x in enumerate([None, *inputs]):
         sums = sums if x is None else added(norm, sums, x)
-        state = norm_state(build.adaptation, answers[2 * number].content)
+        state = norm_state(settings_of(build), answers[2 * number].content)
         assert state["norm_count"] == sums.count
         assert state["norm_sums"].tolist() == [*sums.sums, *sums.squares]
     run = runner(build, "host")
     run(steps)
-    state = norm_state(build.adaptation, host_state(build))
+    state = norm_state(settings_of(build), host_state(build))
     assert state["norm_sums"].tolist() == [*sums.sums, *sums.squares]
 
 
@@ -687,18 +693,18 @@ def test_pseudo_labels_are_confident_decisions(tmp_path: Path, softmax: bool) ->
     if softmax:
         network = torch.nn.Sequential(network, torch.nn.Softmax(-1))
     build = built(tmp_path, network, {"methods": ["lda"], "pseudo": 0.8}, simulate=False)
-    pseudo, net = build.adaptation.pseudo, build.network
+    pseudo, net = settings_of(build).pseudo, build.network
     assert pseudo
     assert pseudo.is_probability == softmax
     (name,) = net.graph.inputs
     inputs = [net.input_integers(name, 2 * window[None]) for window in samples(40, 31)[0]]
     output = net.graph.outputs[0]
-    state = session.begin(build.adaptation, "lda", is_pseudo=True)
+    state = session.begin(settings_of(build), "lda", is_pseudo=True)
     labels = []
     for x in inputs:
         values = run_int(net.steps, net.constants, {name: x})
         labels.append(pseudo.label(values[output]))
-        features, decision = values[build.adaptation.name].reshape(-1), values[output].argmax()
+        features, decision = values[settings_of(build).name].reshape(-1), values[output].argmax()
         if labels[-1] >= 0:
             state = session.window(state, features, int(decision), labels[-1])
     assert 0 < labels.count(-1) < len(labels)

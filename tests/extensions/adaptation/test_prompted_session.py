@@ -13,10 +13,10 @@ from typing import Any, cast
 import pytest
 
 import myoedge
-from myoedge.backends import prompted_session
 from myoedge.backends.build import Build
 from myoedge.backends.packets import BrokenFrame, Decision, Flags, Packet, Start
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.adaptation import prompted_session
 from tests.conftest import myoedge as command
 from tests.extensions.boards.peers import at_the_line
 from tests.extensions.sensor import applications

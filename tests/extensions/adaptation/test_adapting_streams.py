@@ -14,22 +14,28 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.adaptation import commands as c
-from myoedge.adaptation import session
-from myoedge.adaptation.commands import Command, Window
-from myoedge.adaptation.norm import NormSums, added, no_norm_sums, normalization
-from myoedge.adaptation.record import pooled
-from myoedge.adaptation.table import CLASSIFIERS, METHODS
-from myoedge.backends.adapting import inferences, runner
 from myoedge.backends.build import Build
 from myoedge.building.config import Found, from_tables
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.adaptation import commands as c
+from myoedge.extensions.adaptation import session
+from myoedge.extensions.adaptation.commands import Command, Window
+from myoedge.extensions.adaptation.norm import NormSums, added, no_norm_sums, normalization
+from myoedge.extensions.adaptation.record import pooled
+from myoedge.extensions.adaptation.running import inferences, runner, settings_of
+from myoedge.extensions.adaptation.table import CLASSIFIERS, METHODS
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.samples import Data
 from myoedge.streaming.stream import Stream, passes
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, thinned
-from tests.support.adapting import assert_equal, host_state, norm_state, parsed, reference_states
+from tests.extensions.adaptation.adapting import (
+    assert_equal,
+    host_state,
+    norm_state,
+    parsed,
+    reference_states,
+)
 
 CLASSES, CHANNELS, FRAMES, LENGTH = 3, 4, 5, 60
 
@@ -126,7 +132,7 @@ def reference(stream: Stream, x: Array, norm: object = None) -> Iterator[Mapping
 
 def windows(build: Build, x: Sequence[Array]) -> list[Window]:
     """Features and decisions of all passes of recordings, from the reference."""
-    stream, adaptation = stream_of(build), build.adaptation
+    stream, adaptation = stream_of(build), settings_of(build)
     (port,) = stream.outputs
     found = []
     for recording in x:
@@ -160,7 +166,7 @@ def test_a_window_is_a_pass(build: Build, request: pytest.FixtureRequest) -> Non
 
 def test_what_is_replayed(build: Build) -> None:
     """Equal numbers of passes of each class, all of the calibration recordings."""
-    adaptation, stream = build.adaptation, stream_of(build)
+    adaptation, stream = settings_of(build), stream_of(build)
     each = min(2048 // adaptation.features // CLASSES, 6 * (LENGTH // FRAMES))
     assert 0.7 * each < np.bincount(adaptation.replay_labels).min()
     assert np.bincount(adaptation.replay_labels).max() <= each
@@ -179,13 +185,13 @@ def test_every_state_is_the_references(build: Build, method: str) -> None:
     steps = [*c.session(method, commands, labels)][:-1]
     stated = [one for step in steps for one in (step, Command(c.STATE))]
     on_chip = runner(build, "simulator")(stated)[1::2]
-    expected = [*reference_states(build.adaptation, method, windows(build, x), labels)]
+    expected = [*reference_states(settings_of(build), method, windows(build, x), labels)]
     for answer, state in zip(on_chip[::2], expected, strict=True):
-        assert_equal(parsed(build.adaptation, answer.content), state)
+        assert_equal(parsed(settings_of(build), answer.content), state)
     run = runner(build, "host")
     for count in (0, 1, len(labels)):
         run(steps[: 1 + 2 * count])
-        assert_equal(parsed(build.adaptation, host_state(build)), expected[count])
+        assert_equal(parsed(settings_of(build), host_state(build)), expected[count])
 
 
 @pytest.mark.parametrize("method", CLASSIFIERS)
@@ -193,13 +199,13 @@ def test_every_weight_and_decision_is_the_references(build: Build, method: str) 
     x, commands, labels = given(build, 6, 3)
     labels = [(label + 1) % CLASSES for label in labels]
     tested, more, _ = given(build, 2, 4)
-    state = session.begin(build.adaptation, method)
+    state = session.begin(settings_of(build), method)
     for window, label in zip(windows(build, x), labels, strict=True):
         state = session.window(state, window.features, window.decision, label)
     classifier = session.end(state)
     assert classifier is not None
     found = np.array([window.features for window in windows(build, tested)]).astype(int)
-    expected = classifier.decide(found - build.adaptation.zero_point).tolist()
+    expected = classifier.decide(found - settings_of(build).zero_point).tolist()
     steps = [*c.session(method, commands, labels), *c.decisions(more), Command(c.SAVE)]
     for backend in ("host",) if method == "head" else ("host", "simulator"):
         answers = runner(build, backend)(steps)
@@ -211,7 +217,7 @@ def test_every_weight_and_decision_is_the_references(build: Build, method: str) 
 
 def test_norm_rescales_the_inputs_of_passes(build: Build) -> None:
     """Those ahead of a stream's first frame too."""
-    norm, stream = build.adaptation.norm, stream_of(build)
+    norm, stream = settings_of(build).norm, stream_of(build)
     assert norm
     (port,), (output,) = stream.inputs, stream.outputs
     x, commands, labels = given(build, 3, 5)
@@ -246,7 +252,7 @@ def assert_sums(
     on_chip = [x.content for x in runner(build, "simulator")(stated)[1::2]][::2]
     runner(build, "host")(steps)
     for content, expected in zip([*on_chip, host_state(build)], [*sums, sums[-1]], strict=True):
-        state = norm_state(build.adaptation, content)
+        state = norm_state(settings_of(build), content)
         assert state["norm_count"] == expected.count
         assert state["norm_sums"].tolist() == [*expected.sums, *expected.squares]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.adaptation.norm import InputNorm
-from myoedge.adaptation.pseudo import Pseudo
+from myoedge.extensions.adaptation.norm import InputNorm
+from myoedge.extensions.adaptation.pseudo import Pseudo
 from myoedge.numerics.arrays import Array
 
 MOST_FEATURES = 256  # features per window: sums of products fit their integers

@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.adaptation.commands import HELD_BACK, Command, Window, decisions, session
-from myoedge.adaptation.head import LAST_UPDATES, UPDATES
-from myoedge.adaptation.rooms import l2_bytes
-from myoedge.backends.adapting import Run, check_method, inferences, runner, windows_of
 from myoedge.backends.measurement import Activity
 from myoedge.building.energy import coefficients
 from myoedge.building.labelled import samples_for
+from myoedge.extensions.adaptation.commands import HELD_BACK, Command, Window, decisions, session
+from myoedge.extensions.adaptation.head import LAST_UPDATES, UPDATES
+from myoedge.extensions.adaptation.rooms import l2_bytes
+from myoedge.extensions.adaptation.running import (
+    Run,
+    check_method,
+    inferences,
+    runner,
+    settings_of,
+    windows_of,
+)
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import energy
 from myoedge.reports import wording
@@ -26,8 +33,8 @@ from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
 
 if TYPE_CHECKING:
-    from myoedge.adaptation.commands import Answer
     from myoedge.backends.build import Build
+    from myoedge.extensions.adaptation.commands import Answer
     from myoedge.quantization.samples import Given
     from myoedge.targets.chip import OperatingPoint
 
@@ -172,7 +179,7 @@ def adapted(
     before = None if old is None else _labelled(build, run, old, "--old")
     sets = [tested] if before is None else [tested, before]
     rows, differing = [], 0
-    for method in methods or build.adaptation.methods:
+    for method in methods or settings_of(build).methods:
         for seconds, picked in _sessions(new.labels, times):
             commands = [*session(method, new.brought(method, picked), new.labels[picked])]
             for one in sets:
@@ -181,7 +188,7 @@ def adapted(
             differing += on != "host" and not _as_on_host(build, commands, answers)
             rows.append(_row(build, method, seconds, answers, sets))
     same, point = (None, None) if on == "host" else (not differing, _point(build))
-    return Adapted(on, tuple(rows), same, l2_bytes(build.adaptation), point)
+    return Adapted(on, tuple(rows), same, l2_bytes(settings_of(build)), point)
 
 
 def _as_on_host(build: Build, commands: Sequence[Command], answers: Sequence[Answer]) -> bool:

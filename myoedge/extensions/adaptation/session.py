@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from myoedge.adaptation import head as heads
-from myoedge.adaptation.pseudo import AGREEING, OF_HELD_BACK
-from myoedge.adaptation.record import Adaptation, Classifier
-from myoedge.adaptation.statistics import MOST_WINDOWS, Sums, lda, no_sums, prototypes
+from myoedge.extensions.adaptation import head as heads
+from myoedge.extensions.adaptation.pseudo import AGREEING, OF_HELD_BACK
+from myoedge.extensions.adaptation.record import Adaptation, Classifier
+from myoedge.extensions.adaptation.statistics import MOST_WINDOWS, Sums, lda, no_sums, prototypes
 from myoedge.numerics.arrays import Array
 
 LEAST_CLASSES = 2  # a classifier of one class would always choose it

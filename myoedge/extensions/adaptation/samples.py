@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.adaptation.record import MOST_FEATURES, label_at, pooled
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.adaptation.record import MOST_FEATURES, label_at, pooled
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.interpreter import run_int
 from myoedge.quantization.samples import Data

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verb that adapts a build to a new session."""
+"""The verbs that adapt a build to a new session: adapt, adapt_on_device."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from myoedge.api.models import as_build
 from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.backends.build import Build
-from myoedge.building.options import StrPath
+from myoedge.building.options import StrPath, silent
+from myoedge.building.pipeline_options import Progress
 from myoedge.building.quantities import positive, seconds
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
-    from myoedge.building.adapting import Adapted
+    from myoedge.extensions.adaptation.evaluation import Adapted
+    from myoedge.extensions.adaptation.prompted_session import PromptedSession
 
 
 @with_plugin_errors
@@ -45,7 +47,7 @@ def adapt(
     Errors: E204 backend, or `window` alone; E213 .. E225 samples, E232 times, E268 a build without
     [adapt].
     """
-    from myoedge.building.adapting import Times, adapted
+    from myoedge.extensions.adaptation.evaluation import Times, adapted
 
     times = None
     if every is None and window is not None:
@@ -57,3 +59,39 @@ def adapt(
         window_s = every_s if window is None else positive(seconds(window), "window")
         times = Times(every_s, window_s)
     return adapted(as_build(build), data, test, old, on, methods, times)
+
+
+@with_plugin_errors
+def adapt_on_device(
+    build: Build | StrPath,
+    *,
+    port: str,
+    method: str | None = None,
+    hold: str = "2 s",
+    rounds: int = 2,
+    baud_rate: int = 1_000_000,
+    say: Progress = silent,
+) -> PromptedSession:
+    """Run a session of adaptation with a wearer, on a device that runs the build's sensor
+    application.
+
+    port        serial port that is wired to the UART of [sensor]
+    method      "prototypes", "lda", "head" or "norm"; None: the first that the build supports
+    hold        time for which the wearer holds each gesture, "2 s"
+    rounds      how often each gesture is shown
+    baud_rate   bits per second of the port, as in [sensor]
+    say         called with each line for the wearer: countdown, name of the class, end
+    Errors: E232 `hold`, E268 a build without [adapt] or without this method, E501, E603, E607,
+    E618.
+    """
+    from myoedge.backends.serial_port import SerialLine, open_port
+    from myoedge.extensions.adaptation.prompted_session import Prompts, SensorLine, run_session
+    from myoedge.extensions.adaptation.running import check_method, settings_of
+
+    chosen, hold_s = as_build(build), positive(seconds(hold), "hold")
+    adaptation = settings_of(chosen)
+    wanted = method or adaptation.methods[0]
+    check_method(chosen, wanted)
+    names = chosen.class_names or tuple(f"class {i}" for i in range(adaptation.classes))
+    with open_port(SerialLine(port, baud_rate)) as opened:
+        return run_session(SensorLine(opened), wanted, Prompts(names, hold_s, rounds), say)

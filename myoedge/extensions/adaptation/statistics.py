@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.adaptation.linear import MEAN_POINT, centre, class_means, classifier
-from myoedge.adaptation.record import Classifier
+from myoedge.extensions.adaptation.linear import MEAN_POINT, centre, class_means, classifier
+from myoedge.extensions.adaptation.record import Classifier
 from myoedge.numerics.arrays import Array
 
 MOST_WINDOWS = 1 << 15  # windows per session: sums of products fit int32

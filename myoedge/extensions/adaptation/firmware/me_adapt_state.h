@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the adaptation share; its meaning is in myoedge/adaptation/.
+ * What the files of the adaptation share; its meaning is in myoedge/extensions/adaptation/.
  */
 #ifndef ME_ADAPT_STATE_H
 #define ME_ADAPT_STATE_H

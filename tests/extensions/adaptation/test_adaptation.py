@@ -12,12 +12,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myoedge.adaptation import head as heads
-from myoedge.adaptation import session
-from myoedge.adaptation.commands import saved_bytes
-from myoedge.adaptation.pseudo import MOST_FACTOR, pseudo
-from myoedge.adaptation.record import Adaptation, Classifier, from_arrays, pooled, to_arrays
-from myoedge.adaptation.statistics import (
+from myoedge.extensions.adaptation import head as heads
+from myoedge.extensions.adaptation import session
+from myoedge.extensions.adaptation.commands import saved_bytes
+from myoedge.extensions.adaptation.pseudo import MOST_FACTOR, pseudo
+from myoedge.extensions.adaptation.record import (
+    Adaptation,
+    Classifier,
+    from_arrays,
+    pooled,
+    to_arrays,
+)
+from myoedge.extensions.adaptation.statistics import (
     LEAST_RIDGE_SHIFT,
     MOST_WINDOWS,
     RIDGE_SHIFT,
