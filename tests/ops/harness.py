@@ -40,6 +40,12 @@ ARGUMENTS = "(const void *const in[], void *const out[])"
 
 
 USES = drawn_uses()
+BATCH = 6  # operators of a batch
+
+
+def batches(names: Sequence[str]) -> list[list[str]]:
+    """Operators whose cases are one C program: a compiler's start costs as much as ten cases."""
+    return [[*names[at : at + BATCH]] for at in range(0, len(names), BATCH)]
 
 
 class Layer(Protocol):

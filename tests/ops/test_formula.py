@@ -93,8 +93,8 @@ def test_a_formula_is_an_operator_like_others(op: str, tmp_path: Path) -> None:
     inspect.unwrap(test_stored_numbers.test_integers_that_quantisation_gives_are_accepted)(op)
     inspect.unwrap(test_stored_numbers.test_no_damage_is_accepted_but_of_weights)(op)
     (tmp_path / "whole").mkdir()
-    test_ops.compare(tmp_path / "whole", op, 16, 0, "-O0")
-    test_tiles.compare(op, 40, 0, tmp_path)
+    test_ops.compare(tmp_path / "whole", [op], 16, 0, "-O0")
+    test_tiles.compare([op], 40, 0, tmp_path)
     for case in cases[:5]:
         check_file(case)
 

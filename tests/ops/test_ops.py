@@ -19,7 +19,7 @@ from myoedge.operators.queries import params_of
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.quantization.drawn_case import allowed, is_exact
 from tests.ops.case import Case, activated
-from tests.ops.harness import USES, drawn, mismatches, run_c
+from tests.ops.harness import USES, batches, drawn, mismatches, run_c
 from tests.support.each import each
 
 COUNT = 12
@@ -53,25 +53,26 @@ def integers(cases: tuple[Case, ...]) -> list[Array]:
     return results
 
 
-def compare(folder: Path, op: str, count: int, number: int, optimize: str) -> None:
-    cases = drawn(op, count, number)
-    assert len(cases) == count
+def compare(folder: Path, ops: Sequence[str], count: int, number: int, optimize: str) -> None:
+    """Cases of several operators, in one C program."""
+    cases = tuple(case for op in ops for case in drawn(op, count, number))
+    assert len(cases) == count * len(ops)
     got = run_c(cases, folder, optimize)
     differs = mismatches(cases, integers(cases), got)
-    assert not differs, f"{op}, batch {number}: {differs}"
+    assert not differs, f"batch {number}: {differs}"
 
 
-@pytest.mark.parametrize("op", COMPILED)
-def test_c_equals_numpy(op: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ops", batches(COMPILED), ids=lambda ops: f"{ops[0]} to {ops[-1]}")
+def test_c_equals_numpy(ops: list[str], tmp_path: Path) -> None:
     """Not optimised: compiles eight times faster; what optimising might change, UBSan finds."""
-    compare(tmp_path, op, COUNT, 0, "-O0")
+    compare(tmp_path, ops, COUNT, 0, "-O0")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, SLOW_BATCHES + 1))
 @pytest.mark.parametrize("op", COMPILED)
 def test_c_equals_numpy_at_length(op: str, number: int, tmp_path: Path) -> None:
-    compare(tmp_path, op, SLOW_COUNT, number, "-O2" if number % 2 else "-O0")
+    compare(tmp_path, [op], SLOW_COUNT, number, "-O2" if number % 2 else "-O0")
 
 
 # ---- several samples in one call

@@ -24,7 +24,7 @@ from myoedge.plan.l1.tile_search import _orders, smallest
 from myoedge.plan.l1.tiling import Tiling, unplaced
 from myoedge.targets import find_chip
 from tests.ops.case import Case
-from tests.ops.harness import drawn, mismatches, run_c
+from tests.ops.harness import batches, drawn, mismatches, run_c
 
 COUNT, SLOW_COUNT = 16, 120
 COUNT_PACKED = 8
@@ -54,18 +54,32 @@ def in_room(kernel: TiledKernel, kernels: NetworkKernels, number: int) -> Tiling
     return tiling
 
 
-def compare(op: str, count: int, number: int, folder: Path) -> None:
-    differs = differences(drawn(op, count, number), folder)
-    assert not differs, f"{op}, batch {number}: {differs}"
+def compare(ops: Sequence[str], count: int, number: int, folder: Path) -> None:
+    """Cases of several operators, in one C program."""
+    groups = [drawn(op, count, number) for op in ops]
+    every = [case for group in groups for case in group]
+    tilings = [tiling for group in groups for tiling in tilings_of(group)]
+    differs = mismatches_of(every, tilings, folder)
+    assert not differs, f"batch {number}: {differs}"
 
 
 def differences(every: Sequence[Case], folder: Path) -> str:
-    """Between NumPy and the cases in tiles; those that have none are left out."""
+    """Between NumPy and cases of one operator in tiles."""
+    return mismatches_of(every, tilings_of(every), folder)
+
+
+def tilings_of(every: Sequence[Case]) -> list[Tiling]:
+    """Of cases of one operator, some in several tiles."""
     tilings = [in_rooms(case, i) for i, case in enumerate(every)]
     most = max(math.prod(t.kernel.axes[axis] for axis in t.kernel.split) for t in tilings)
     # where there are few, all tiles fit the room of the two buffers of the smallest
     fits_all = ROOMS[-1] * 2 * ALIGNMENT  # elements of one byte each
     assert most <= fits_all or any(len(tiling.tiles) > 1 for tiling in tilings)
+    return tilings
+
+
+def mismatches_of(every: Sequence[Case], tilings: Sequence[Tiling], folder: Path) -> str:
+    """Between NumPy and the cases in tiles."""
     wanted = [integer_step(case.step, case.data) for case in every]
     return mismatches(every, wanted, run_c(every, folder, "-O0", tilings))
 
@@ -178,9 +192,9 @@ def test_a_product_goes_on_with_what_the_tile_before_has_packed() -> None:
     assert packed > 10
 
 
-@pytest.mark.parametrize("op", TILED)
-def test_tiles_equal_numpy(op: str, tmp_path: Path) -> None:
-    compare(op, COUNT, 0, tmp_path)
+@pytest.mark.parametrize("ops", batches(TILED), ids=lambda ops: f"{ops[0]} to {ops[-1]}")
+def test_tiles_equal_numpy(ops: list[str], tmp_path: Path) -> None:
+    compare(ops, COUNT, 0, tmp_path)
 
 
 def test_tiles_of_padding_of_16_bits_begin_with_whole_elements(tmp_path: Path) -> None:
@@ -197,4 +211,4 @@ def test_tiles_of_padding_of_16_bits_begin_with_whole_elements(tmp_path: Path) -
 @pytest.mark.parametrize("number", range(1, 9))
 @pytest.mark.parametrize("op", TILED)
 def test_tiles_equal_numpy_at_length(op: str, number: int, tmp_path: Path) -> None:
-    compare(op, SLOW_COUNT, number, tmp_path)
+    compare([op], SLOW_COUNT, number, tmp_path)
