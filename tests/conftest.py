@@ -276,3 +276,20 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     windows = rng.standard_normal((32, 1, 2, 12), np.float32)
     np.savez(folder / "calib.npz", input=windows, label=rng.integers(0, 3, 32))
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_build(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the small network's build, for tests that only read or copy it."""
+    import myoedge as package
+    from tests.support.shared import made_once
+
+    files = {"calib": small / "calib.npz"}
+    return (
+        made_once(
+            tmp_path_factory,
+            "small",
+            lambda folder: package.build(small / "model.pt2", **files, output=folder / "out"),
+        )
+        / "out"
+    )

@@ -168,9 +168,7 @@ def test_without_an_sdk(two: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         assert raised.value.code == "E501"
 
 
-def test_without_an_application(small: Path, tmp_path: Path, played: pytest.MonkeyPatch) -> None:
-    files = {"calib": small / "calib.npz", "output": tmp_path / "out"}
-    build = myoedge.build(small / "model.pt2", **files)
+def test_without_an_application(small_build: Path, played: pytest.MonkeyPatch) -> None:
     with pytest.raises(MyoedgeError) as raised:
-        myoedge.simulate(build, on="gvsoc-sdk")
+        myoedge.simulate(small_build, on="gvsoc-sdk")
     assert raised.value.code == "E240"

@@ -151,8 +151,8 @@ def test_a_stack_that_grew_over_its_end_ends_the_program(checked: Build) -> None
     assert "a stack overflowed" in str(caught.value)
 
 
-def test_without_checks_nothing_is_added(small: Path, tmp_path: Path) -> None:
-    build = myoedge.build(small / "model.pt2", calib=small / "calib.npz", output=tmp_path / "b")
+def test_without_checks_nothing_is_added(small_build: Path) -> None:
+    build = myoedge.load_build(small_build)
     sources = build.written("src/weights.c") + build.written("src/firmware/main.c")
     assert b"crc" not in sources
     assert b"check" not in sources

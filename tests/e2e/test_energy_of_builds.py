@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ Build = myoedge.Build
 
 
 @pytest.fixture(scope="module")
-def build(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
+def build(small_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
     folder = tmp_path_factory.mktemp("energy") / "out"
-    return myoedge.build(small / "model.pt2", calib=small / "calib.npz", output=folder)
+    return myoedge.load_build(shutil.copytree(small_build, folder))
 
 
 @pytest.fixture(autouse=True)
@@ -348,11 +349,9 @@ def test_other_columns_a_missing_file_and_bytes(tmp_path: Path) -> None:
         assert raised.value.code == "E250"
 
 
-def test_a_build_that_has_not_run(small: Path, tmp_path: Path) -> None:
-    model, calib = small / "model.pt2", small / "calib.npz"
-    fresh = myoedge.build(model, calib=calib, output=tmp_path / "fresh")
+def test_a_build_that_has_not_run(small_build: Path, tmp_path: Path) -> None:
     with pytest.raises(MyoedgeError) as raised:
-        myoedge.calibrate_energy(measurements(tmp_path, f"{fresh.folder},high,4,,"))
+        myoedge.calibrate_energy(measurements(tmp_path, f"{small_build},high,4,,"))
     assert raised.value.code == "E250"
     assert "simulate" in raised.value.notice.tries[0]
 

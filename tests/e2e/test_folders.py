@@ -30,7 +30,7 @@ from myoedge.system.folder import (
     to_json,
     write_folder,
 )
-from tests.conftest import Ran, myoedge, thinned
+from tests.conftest import Ran, thinned
 from tests.e2e.test_bad_input import refused, whole
 from tests.fuzz.edits import edit
 
@@ -121,11 +121,8 @@ DAMAGES: dict[str, bytes | None] = {
 
 
 @pytest.fixture(scope="module")
-def build(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whole") / "whole"
-    ran = myoedge("build", "model.pt2", "--calib", "calib.npz", "-o", folder, cwd=small)
-    assert ran.code == 0, ran.err
-    return folder
+def build(small_build: Path) -> Path:
+    return small_build
 
 
 def one_of_a_kind(names: list[str]) -> list[str]:

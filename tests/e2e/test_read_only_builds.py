@@ -21,13 +21,6 @@ from myoedge.system.folder import explained
 from tests.conftest import myoedge as command
 
 
-@pytest.fixture(scope="module")
-def build(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("read") / "out"
-    myoedge.build(small / "model.pt2", calib=small / "calib.npz", output=folder)
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file system's answer to whatever is written into a build; root is refused nothing."""
@@ -48,38 +41,40 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     ("verb", "shown"),
     [("validate", "exact: reference"), ("simulate", "1 inference"), ("energy", "at 0.80 V")],
 )
-def test_figures_are_shown_and_the_reports_stay(build: Path, verb: str, shown: str) -> None:
-    before = {path: path.read_bytes() for path in build.glob("report.*")}
-    ran = command(verb, build, cwd=build.parent)
+def test_figures_are_shown_and_the_reports_stay(small_build: Path, verb: str, shown: str) -> None:
+    before = {path: path.read_bytes() for path in small_build.glob("report.*")}
+    ran = command(verb, small_build, cwd=small_build.parent)
     assert ran.code == 0, ran.err
     assert shown in ran.out
-    assert f"warning[W210] reports in {build} are not updated" in ran.err
+    assert f"warning[W210] reports in {small_build} are not updated" in ran.err
     assert "Read-only file system" in ran.err
-    assert f"cp -r {build} copy" in ran.err
-    assert before == {path: path.read_bytes() for path in build.glob("report.*")}
+    assert f"cp -r {small_build} copy" in ran.err
+    assert before == {path: path.read_bytes() for path in small_build.glob("report.*")}
 
 
-def test_a_copy_has_new_figures(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran = command("energy", build, cwd=build.parent)
+def test_a_copy_has_new_figures(
+    small_build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = command("energy", small_build, cwd=tmp_path)
     (line,) = re.findall("cp -r .* copy(?=, and again with copy)", ran.err)
     monkeypatch.undo()
-    subprocess.run(line, shell=True, cwd=build.parent, check=True)
-    again = command("energy", build.parent / "copy", cwd=build.parent)
+    subprocess.run(line, shell=True, cwd=tmp_path, check=True)
+    again = command("energy", tmp_path / "copy", cwd=tmp_path)
     assert (again.code, "W210" in again.err) == (0, False)
 
 
-def test_values_have_the_warning(build: Path) -> None:
-    found = (myoedge.validate(build), myoedge.energy(build))
+def test_values_have_the_warning(small_build: Path) -> None:
+    found = (myoedge.validate(small_build), myoedge.energy(small_build))
     for result in found:
         assert result.unwritten is not None
         assert "are not updated" in result._repr_html_()
 
 
 def test_a_trace_that_cannot_be_written_is_refused_before_the_long_part(
-    build: Path, monkeypatch: pytest.MonkeyPatch
+    small_build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(myoedge.Build, "simulate", None)
     with pytest.raises(MyoedgeError) as caught:
-        myoedge.simulate(build, trace=True)
+        myoedge.simulate(small_build, trace=True)
     assert caught.value.code == "E220"
-    assert caught.value.notice.tries == (f"cp -r {build} copy, and again with copy",)
+    assert caught.value.notice.tries == (f"cp -r {small_build} copy, and again with copy",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,18 +24,13 @@ from tests.fuzz.sensors import LOSSES, MOST_FAULTS
 SECONDS, SHORTEST_S = 2.5, 1.5  # of signal: all, and after the last fault
 DURATIONS = ("stall", "hold")
 
-APPLICATIONS: Mapping[str, Callable[[Path], Build]] = {
-    "windows": applications.chip_of,
-    "stream": applications.chip_stream_of,
-    "chain": applications.chain_of,
-    "device": applications.stream_of,
-}
+APPLICATIONS = ("chip", "chip stream", "chain", "stream")
 
 
 @functools.cache
 def application(name: str) -> Build:
     """A built application, for all cases of this process and its forks."""
-    return APPLICATIONS[name](Path(tempfile.mkdtemp(prefix="playback-")))
+    return applications.made(Path(tempfile.mkdtemp(prefix="playback-")), name)
 
 
 def prepare() -> None:
@@ -68,7 +63,7 @@ def played(seed: int) -> tuple[Played, SensorProgram, list[Fault]]:
     """A drawn case. A "bit" is one of the first chip's status word, as others make counts wrong
     that nothing protects."""
     rng = np.random.default_rng([0x44, seed])
-    build = application([*APPLICATIONS][seed % len(APPLICATIONS)])
+    build = application(APPLICATIONS[seed % len(APPLICATIONS)])
     program = program_of(build)
     faults = drawn_faults(rng, program)
     shape = (int(SECONDS * program.sensor.rate_hz), program.sensor.channels)

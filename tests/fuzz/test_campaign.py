@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from myoedge.backends.packets import BrokenFrame, Flags
 from tests.conftest import thinned
+from tests.extensions.sensor.applications import shared
 from tests.fuzz import campaign, edits, files, kills, networks, playbacks, sensors, uses
 
 EDITS, BATCH = 1000, 20  # and so many in a test
@@ -79,7 +81,13 @@ def test_drawn_faults_of_a_sensor(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, *thinned([2, 1, 3], 3), 7, 31])  # the last two once hung
-def test_drawn_faults_on_the_simulated_chip(seed: int, tmp_path: Path) -> None:
+def test_drawn_faults_on_the_simulated_chip(
+    seed: int,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(playbacks, "application", partial(shared, tmp_path_factory))
     found = playbacks.run(seed, tmp_path)
     assert found["outcome"] == "exact", found
 

@@ -56,30 +56,21 @@ def in_room(kernel: TiledKernel, kernels: NetworkKernels, number: int) -> Tiling
 
 def compare(ops: Sequence[str], count: int, number: int, folder: Path) -> None:
     """Cases of several operators, in one C program."""
-    groups = [drawn(op, count, number) for op in ops]
-    every = [case for group in groups for case in group]
-    tilings = [tiling for group in groups for tiling in tilings_of(group)]
-    differs = mismatches_of(every, tilings, folder)
+    differs = differences([drawn(op, count, number) for op in ops], folder)
     assert not differs, f"batch {number}: {differs}"
 
 
-def differences(every: Sequence[Case], folder: Path) -> str:
-    """Between NumPy and cases of one operator in tiles."""
-    return mismatches_of(every, tilings_of(every), folder)
-
-
-def tilings_of(every: Sequence[Case]) -> list[Tiling]:
-    """Of cases of one operator, some in several tiles."""
-    tilings = [in_rooms(case, i) for i, case in enumerate(every)]
-    most = max(math.prod(t.kernel.axes[axis] for axis in t.kernel.split) for t in tilings)
-    # where there are few, all tiles fit the room of the two buffers of the smallest
-    fits_all = ROOMS[-1] * 2 * ALIGNMENT  # elements of one byte each
-    assert most <= fits_all or any(len(tiling.tiles) > 1 for tiling in tilings)
-    return tilings
-
-
-def mismatches_of(every: Sequence[Case], tilings: Sequence[Tiling], folder: Path) -> str:
-    """Between NumPy and the cases in tiles."""
+def differences(groups: Sequence[Sequence[Case]], folder: Path) -> str:
+    """Between NumPy and cases in tiles, of which each group has some of several tiles."""
+    tilings = list[Tiling]()
+    for group in groups:
+        found = [in_rooms(case, i) for i, case in enumerate(group)]
+        most = max(math.prod(t.kernel.axes[axis] for axis in t.kernel.split) for t in found)
+        # where there are few, all tiles fit the room of the two buffers of the smallest
+        fits_all = ROOMS[-1] * 2 * ALIGNMENT  # elements of one byte each
+        assert most <= fits_all or any(len(tiling.tiles) > 1 for tiling in found)
+        tilings += found
+    every = [case for group in groups for case in group]
     wanted = [integer_step(case.step, case.data) for case in every]
     return mismatches(every, wanted, run_c(every, folder, "-O0", tilings))
 
@@ -175,7 +166,7 @@ def test_results_of_a_row_that_are_computed_together_equal_numpy(
     ways = [(case, in_rooms(case, 0).kernel.axes) for case in cases]
     cut = [(case, axes["k"]) for case, axes in ways if "k" in axes]
     assert len([case for case, k in cut if 4 * k >= 2 * case.step.out[-1] + 3]) > 3
-    assert differences([case for case, _ in cut], tmp_path) == ""
+    assert differences([[case for case, _ in cut]], tmp_path) == ""
 
 
 def test_a_product_goes_on_with_what_the_tile_before_has_packed() -> None:
@@ -204,7 +195,7 @@ def test_tiles_of_padding_of_16_bits_begin_with_whole_elements(tmp_path: Path) -
     ]
     cut = [case for number, case in enumerate(every) if len(in_rooms(case, number).tiles) > 1]
     assert len(cut) > 20
-    assert not differences(every, tmp_path)
+    assert not differences([every], tmp_path)
 
 
 @pytest.mark.slow

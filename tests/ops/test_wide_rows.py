@@ -51,12 +51,9 @@ def test_results_of_16_bits_mean_what_torch_says(case: Case) -> None:
     check_what_the_compiler_is_told(case)
 
 
-def test_c_as_a_whole_equals_numpy(tmp_path: Path) -> None:
+def test_c_as_a_whole_and_in_tiles_equals_numpy(tmp_path: Path) -> None:
     assert not mismatches(CASES, integers(CASES), run_c(CASES, tmp_path, "-O0"))
-
-
-def test_tiles_equal_numpy(tmp_path: Path) -> None:
-    assert not differences(CASES, tmp_path)
+    assert not differences([CASES], tmp_path)
 
 
 def test_windows_that_overlap_or_reach_over_an_edge_have_weights_of_16_bits() -> None:

@@ -23,13 +23,13 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.targets import find_chip
 from myoedge.targets.chip import Engine, KernelCost, TransferCost
-from tests.ops.harness import drawn
+from tests.ops.harness import batches, drawn
 from tests.support.each import each
 from tests.support.onnx.quantized import network
 from tests.support.oracles.least_squares import non_negative
 
 CASES = 12
-TILED = sorted(name for name in OPS if OPS[name].kernels)
+BATCHES = pytest.mark.parametrize("ops", batches(sorted(n for n in OPS if OPS[n].kernels)))
 COST = TransferCost(command_cycles=10)
 GAP9 = find_chip("gap9")
 
@@ -40,20 +40,15 @@ def tilings(op: str) -> Iterator[TiledKernel]:
         yield from candidates(case.step, GAP9)
 
 
-@pytest.mark.parametrize("op", TILED)
-def test_every_kernel_costs_something_on_its_engine(op: str) -> None:
+@BATCHES
+def test_every_kernel_costs_something_on_its_engine(ops: list[str]) -> None:
+    """The search asks for all sizes in one call; a whole layer has as much to do as a small tile,
+    of up to a word: four columns at once can take less than one alone."""
     names = {engine.name for engine in GAP9.engines}
-    for kernel in tilings(op):
+    for kernel in (kernel for op in ops for kernel in tilings(op)):
         assert kernel.engine in names
         assert kernel.cycles(kernel.axes) > kernel.cost.tile_cycles > 0
         assert kernel.nine_cores in (None, kernel.engine != "cluster")
-
-
-@pytest.mark.parametrize("op", TILED)
-def test_many_tiles_at_once_have_the_work_of_each(op: str) -> None:
-    """The search asks for all sizes in one call; a whole layer has as much to do as a small tile,
-    of up to a word: four columns at once can take less than one alone."""
-    for kernel in tilings(op):
         sizes = [{**kernel.axes, **dict.fromkeys(kernel.split, n)} for n in (1, 2, 3, 4)]
         sizes = [{a: min(n, kernel.axes[a]) for a, n in each.items()} for each in sizes]
         together = {a: np.array([each[a] for each in sizes]) for a in kernel.axes}
@@ -63,14 +58,10 @@ def test_many_tiles_at_once_have_the_work_of_each(op: str) -> None:
         assert float(kernel.work(kernel.axes)) >= 0.99 * found.min()
 
 
-def test_cycles_of_a_kernel_are_of_its_work_and_its_tile() -> None:
-    assert KernelCost(2.5, 100.0).cycles(8) == 120.0
-
-
-@pytest.mark.parametrize("op", TILED)
-def test_estimates_of_layers_do_not_depend_on_those_that_were_asked_before(op: str) -> None:
+@BATCHES
+def test_estimates_of_layers_do_not_depend_on_those_that_were_asked_before(ops: list[str]) -> None:
     """Equal content is looked up: names are not in it, numbers are."""
-    steps = [case.step for case in drawn(op, CASES)]
+    steps = [case.step for op in ops for case in drawn(op, CASES)]
     shared, gain = layer_cycles(GAP9), accelerator_gain(GAP9)
     for step in steps:
         assert shared(step) == layer_cycles(GAP9)(step)

@@ -233,10 +233,9 @@ def test_a_board_that_refuses(two: Build, served: bytes, tmp_path: Path) -> None
     assert code_of(two, replaced(Firmware(served, tmp_path), change)) == "E608"
 
 
-def test_a_build_without_an_application(small: Path, tmp_path: Path) -> None:
-    build = myoedge.build(small / "model.pt2", calib="random", output=tmp_path / "out")
+def test_a_build_without_an_application(small_build: Path) -> None:
     with at_the_line(lambda _: b"") as port, pytest.raises(MyoedgeError) as caught:
-        myoedge.run(build, port=port)
+        myoedge.run(small_build, port=port)
     assert (caught.value.code, "--app gap-sdk" in str(caught.value)) == ("E240", True)
 
 

@@ -92,9 +92,9 @@ def test_a_variable_frame_is_unknown() -> None:
     assert not graph.functions["grown"].is_frame_known
 
 
-def test_frames_are_those_of_the_compiler(small: Path, tmp_path: Path) -> None:
+def test_frames_are_those_of_the_compiler(small_build: Path, tmp_path: Path) -> None:
     """Every function of a build's program that clang reports with -fstack-usage."""
-    build = myoedge.build(small / "model.pt2", calib=small / "calib.npz", output=tmp_path / "b")
+    build = myoedge.load_build(small_build)
     graph = call_graph(build.program, ROOTS)
     stated = dict(stated_frames(build.folder / "src", tmp_path))
     common = stated.keys() & graph.functions.keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +27,8 @@ from tests.support.schemas import validators
 FILES = {"evidence.json", "evidence.md", "sbom.cdx.json", "misra.md"}
 
 
-@pytest.fixture(scope="module")
-def build(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("evidence")
-    myoedge.build(small / "model.pt2", calib=small / "calib.npz", output=folder / "built")
-    return folder / "built"
-
-
-def test_a_build_shows_its_requirements(build: Path, tmp_path: Path) -> None:
-    found = myoedge.evidence(build, output=tmp_path / "e", drawn=2)
+def test_a_build_shows_its_requirements(small_build: Path, tmp_path: Path) -> None:
+    found = myoedge.evidence(small_build, output=tmp_path / "e", drawn=2)
     assert found.is_complete
     shown = {row.key: row.shown for row in found.requirements}
     assert shown.pop("TIME-1") is None
@@ -44,18 +38,18 @@ def test_a_build_shows_its_requirements(build: Path, tmp_path: Path) -> None:
     assert layers == [], "convolutions and generated sums execute the same for all inputs"
     assert 0 < found.cycles[0] <= found.cycles[1]
     assert {path.name for path in (tmp_path / "e").iterdir()} == FILES
-    loaded = sum(len(data) for _, data in myoedge.load_build(build).program.segments)
+    loaded = sum(len(data) for _, data in myoedge.load_build(small_build).program.segments)
     values = {row.key: row.value for row in found.requirements}
     assert int(values["MEM-2"].split()[0].replace(",", "")) >= loaded, "code, weights, buffers"
     document = json.loads((tmp_path / "e" / "evidence.json").read_text())
     validators()["myoedge.evidence/1"].validate(document)
-    firmware = (build / "firmware.elf").read_bytes()
+    firmware = (small_build / "firmware.elf").read_bytes()
     assert document["sha256"]["firmware.elf"] == hashlib.sha256(firmware).hexdigest()
 
 
 @pytest.mark.parametrize("at", ["file", "file/below", "taken"])
 def test_a_place_that_cannot_be_written_is_refused_first(
-    at: str, build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: str, small_build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "taken" / "sbom.cdx.json").mkdir(parents=True)
@@ -63,7 +57,7 @@ def test_a_place_that_cannot_be_written_is_refused_first(
         "myoedge.extensions.evidence.verbs.validate", None
     )  # the first of the long work
     with pytest.raises(MyoedgeError, match="E220"):
-        myoedge.evidence(build, output=tmp_path / at)
+        myoedge.evidence(small_build, output=tmp_path / at)
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["sbom.cdx.json"]
 
 
@@ -96,8 +90,8 @@ def test_code_that_depends_on_data_is_named_with_its_line_and_layer(tmp_path: Pa
     assert rows == ["layers.0", "layers.0", "layers.3"], "transpose, convolution, linear"
 
 
-def test_one_sample_alone_shows_no_independence_of_data(build: Path, tmp_path: Path) -> None:
-    ran = command("evidence", build, "-o", tmp_path / "e", "--drawn", 0, cwd=tmp_path)
+def test_one_sample_alone_shows_no_independence_of_data(small_build: Path, tmp_path: Path) -> None:
+    ran = command("evidence", small_build, "-o", tmp_path / "e", "--drawn", 0, cwd=tmp_path)
     assert ran.code == 0
     assert "a single sample does not show" in ran.out
     text = (tmp_path / "e" / "evidence.md").read_text()
@@ -105,8 +99,8 @@ def test_one_sample_alone_shows_no_independence_of_data(build: Path, tmp_path: P
     assert "None was found" not in text
 
 
-def test_the_bill_is_cyclonedx_and_the_same_again(build: Path) -> None:
-    files = [myoedge.evidence(build, drawn=1).files() for _ in range(2)]
+def test_the_bill_is_cyclonedx_and_the_same_again(small_build: Path) -> None:
+    files = [myoedge.evidence(small_build, drawn=1).files() for _ in range(2)]
     assert files[0] == files[1]
     assert (
         JsonStrictValidator(SchemaVersion.V1_6).validate_str(files[0]["sbom.cdx.json"].decode())
@@ -114,14 +108,14 @@ def test_the_bill_is_cyclonedx_and_the_same_again(build: Path) -> None:
     )
 
 
-def test_a_latency_that_is_missed_fails(small: Path, tmp_path: Path) -> None:
-    built = myoedge.build(small / "model.pt2", calib=small / "calib.npz", output=tmp_path / "b")
-    report = built.folder / "report.json"
+def test_a_latency_that_is_missed_fails(small_build: Path, tmp_path: Path) -> None:
+    missed = Path(shutil.copytree(small_build, tmp_path / "b"))
+    report = missed / "report.json"
     document = json.loads(report.read_text())
     document["budget"]["latency_s"] = 1e-9
     document["digest"] = report_digest(document)
     report.write_text(json.dumps(document))
-    ran = command("evidence", built.folder, "-o", tmp_path / "e", "--drawn", 1, cwd=tmp_path)
+    ran = command("evidence", missed, "-o", tmp_path / "e", "--drawn", 1, cwd=tmp_path)
     assert ran.code == 4
     assert "TIME-1" in ran.out
 
@@ -132,12 +126,12 @@ def test_a_loop_without_a_constant_bound_fails() -> None:
     assert not _loops("while (busy) {").shown
 
 
-def test_allocators_floats_and_unreached_functions_fail(build: Path) -> None:
+def test_allocators_floats_and_unreached_functions_fail(small_build: Path) -> None:
     names = ("_start", "malloc", "__addsf3", "lost")
     none: frozenset[str] = frozenset()
     functions = {
         name: Function(name, 0, none, none, is_indirect=False, is_frame_known=True)
         for name in names
     }
-    rows = _program(myoedge.load_build(build), CallGraph(functions, ("_start",)), ())
+    rows = _program(myoedge.load_build(small_build), CallGraph(functions, ("_start",)), ())
     assert {row.key for row in rows if not row.shown} == {"ALLOC-1", "INT-1", "CALL-2"}

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 import myoedge
-from myoedge.backends.build import Build
+from myoedge.backends.build import Build, load_build
 from myoedge.building.config import Found, from_tables
 from myoedge.numerics.arrays import Array
 from tests.conftest import ROOT, save_exported
+from tests.support.shared import made_once
 
 MYO = ROOT / "examples" / "data" / "libemg_myo.npz"
 # The armband's own converters have 8 bits and 200 samples per second, which no ADS1298 has.
@@ -92,30 +95,29 @@ def built(
     )
 
 
-def windows_of(folder: Path) -> Build:
-    """Windows of the armband."""
-    return built(folder, Windows, 40, sensor={**ARMBAND, "hop": 8})
+STREAM = {"axis": 2, "frames": 4}
+EIGHT_CHIPS = {
+    "channels": 64,
+    "rate": 2000,
+    "hop": 20,
+    "spi_clock": "20 MHz",
+    "baud_rate": 3_000_000,
+}
+# Of the armband; and of microvolts from an ADS1298, or from eight of them.
+MADE: dict[str, tuple[type[Windows | Causal], int, dict[str, Any]]] = {
+    "windows": (Windows, 40, {"sensor": {**ARMBAND, "hop": 8}}),
+    "stream": (Causal, 100, {"sensor": ARMBAND, "stream": {**STREAM, "rate": 200}}),
+    "chip": (Windows, 40, {"sensor": {**ADS1298, "hop": 10}}),
+    "chip stream": (Causal, 100, {"sensor": ADS1298, "stream": {**STREAM, "rate": 1000}}),
+    "chain": (Windows, 40, {"sensor": {**ADS1298, **EIGHT_CHIPS}}),
+}
 
 
-def stream_of(folder: Path) -> Build:
-    """A stream of the armband."""
-    stream = {"axis": 2, "frames": 4, "rate": 200}
-    return built(folder, Causal, 100, sensor=ARMBAND, stream=stream)
+def made(folder: Path, name: str) -> Build:
+    kind, samples, tables = MADE[name]
+    return built(folder, kind, samples, **tables)
 
 
-def chip_of(folder: Path) -> Build:
-    """Windows of microvolts from an ADS1298."""
-    return built(folder, Windows, 40, sensor={**ADS1298, "hop": 10})
-
-
-def chip_stream_of(folder: Path) -> Build:
-    """A stream of microvolts from an ADS1298."""
-    stream = {"axis": 2, "frames": 4, "rate": 1000}
-    return built(folder, Causal, 100, sensor=ADS1298, stream=stream)
-
-
-def chain_of(folder: Path) -> Build:
-    """Windows of 64 channels from eight ADS1298, 2 kHz."""
-    sensor = {**ADS1298, "channels": 64, "rate": 2000, "hop": 20}
-    sensor |= {"spi_clock": "20 MHz", "baud_rate": 3_000_000}
-    return built(folder, Windows, 40, sensor=sensor)
+def shared(folders: pytest.TempPathFactory, name: str) -> Build:
+    """An application of MADE, which tests only read or copy."""
+    return load_build(made_once(folders, f"sensor-{name}", partial(made, name=name)) / "out")

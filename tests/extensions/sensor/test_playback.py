@@ -29,17 +29,17 @@ from tests.extensions.sensor.applications import MYO
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return applications.windows_of(tmp_path_factory.mktemp("windows"))
+    return applications.shared(tmp_path_factory, "windows")
 
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return applications.stream_of(tmp_path_factory.mktemp("stream"))
+    return applications.shared(tmp_path_factory, "stream")
 
 
 @pytest.fixture(scope="module")
 def chip(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return applications.chip_of(tmp_path_factory.mktemp("chip"))
+    return applications.shared(tmp_path_factory, "chip")
 
 
 def test_the_armband(windows: Build) -> None:

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deviations of as many numbers as an operator reads, at the ends of their range; sums of 16 bits
-beyond 32."""
+"""Cases that are seldom drawn: deviations of as many numbers as an operator reads, at the ends of
+their range; sums of 16 bits beyond 32; angles of coordinates of 16 bits, one of which is far
+smaller than the other."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
+from myoedge.operators import phase
 from myoedge.operators.variance import LENGTH_MAX, SQUARES, slack
 from tests.ops.case import Case
 from tests.ops.harness import mismatches, run_c
 from tests.ops.test_ops import check_meaning, integers
+from tests.support.each import each
 
 CASES = tuple(
     Case(
@@ -34,11 +35,23 @@ SUMS = tuple(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("case", [*CASES, *SUMS])
-def test_a_row_of_many_numbers(case: Case) -> None:
+# y becomes 0 beside x, in part and always: its sign decides which half a turn it is
+ANGLES = tuple(
+    Case(
+        "atan2", {}, ((60,), (60,)), "torch.atan2(x0 + 0.0, x1 + 0.0)",
+        ((-reach, reach), (-1.0, 0.0)),
+        slack=phase.slack, seed=7 * seed, pattern="narrow", int16=(0, 1),
+    )
+    for seed, reach in enumerate((1e-3, 1e-6))
+)  # fmt: skip
+EVERY = (*CASES, *SUMS, *ANGLES)
+
+
+@each("case", EVERY)
+def test_extremes_mean_what_torch_says(case: Case) -> None:
     check_meaning(case)
 
 
-@pytest.mark.parametrize("cases", [CASES, SUMS])
-def test_c_equals_numpy(cases: tuple[Case, ...], tmp_path: Path) -> None:
-    assert not mismatches(cases, integers(cases), run_c(cases, tmp_path, "-O0"))
+def test_c_equals_numpy(tmp_path: Path) -> None:
+    assert {case.params("y").element_type.bits for case in ANGLES} == {16}
+    assert not mismatches(EVERY, integers(EVERY), run_c(EVERY, tmp_path, "-O0"))
