@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.torch.registered import arguments_of_call
+from myoedge.frontend.torch.static_shapes import arguments_of_call
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from myoedge.codegen.addresses import Addresses, Base, Outside
 from myoedge.codegen.tile_numbers import Tables, c_table, divisors
+from myoedge.plan.l1.tile_iteration import Transfer
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l1.transfer import Transfer
 
 FETCH_CONSTANTS, FETCH_OPERANDS = "fetch_constants", "fetch_operands"
 Moved = Sequence[Sequence[Transfer]]  # per tile

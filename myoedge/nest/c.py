@@ -27,17 +27,15 @@ from myoedge.nest.c_dots import DotText, dot_text, dots_of, headers, outermost, 
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
 from myoedge.nest.c_lanes import ITERATIONS
-from myoedge.nest.c_late import LateResults
 from myoedge.nest.c_loops import OPERATIONS_TO, PAIRS_FROM, CLoops
-from myoedge.nest.c_results import CResults
+from myoedge.nest.c_results import CResults, LateResults
 from myoedge.nest.c_row_kernels import CALL_CYCLES, row_kernel
 from myoedge.nest.c_rows import apart_from_squares, common_parts, own_operations, row_headers
 from myoedge.nest.c_taken import TakenRows, moving_parts
-from myoedge.nest.c_text import side_by_side
 from myoedge.nest.c_turns import CTurns
 from myoedge.nest.c_words import WordRow, lane_texts
 from myoedge.nest.flat import FlatNest
-from myoedge.nest.formula_parts import FormulaParts
+from myoedge.nest.formula_parts import FormulaParts, side_by_side
 from myoedge.nest.intervals import of_all_trainings
 from myoedge.nest.ir import Call, Expr, Reduced
 from myoedge.nest.lanes import lanes_of

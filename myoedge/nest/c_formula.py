@@ -13,11 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from myoedge.nest.c_arrays import CRow
 from myoedge.nest.c_reduced import write_loop
 from myoedge.nest.c_rows import write_row
-from myoedge.nest.c_text import bare, shifted
-from myoedge.nest.formula_parts import FormulaParts
+from myoedge.nest.formula_parts import FormulaParts, bare, shifted
 from myoedge.nest.ir import Binary, Call, Element, Expr, Lookup, Number, Reduced, Where
-from myoedge.nest.nodes import Assumed, CallResult, has_results
-from myoedge.nest.taken import Taken
+from myoedge.nest.nodes import Assumed, CallResult, Taken, has_results
 
 FUNCTIONS = {"//": "me_quotient", "%": "me_remainder"}
 ENTRIES = {"int8": "me_at_b", "uint8": "me_at_bu"}  # of tables

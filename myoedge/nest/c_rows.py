@@ -18,11 +18,9 @@ from typing import TYPE_CHECKING
 
 from myoedge.nest.c_arrays import CArray
 from myoedge.nest.c_dots import KINDS, RowProduct
-from myoedge.nest.c_text import bare
-from myoedge.nest.formula_parts import FormulaParts
+from myoedge.nest.formula_parts import FormulaParts, bare
 from myoedge.nest.ir import Binary, Element, Expr, Lookup, Reduced, walk
-from myoedge.nest.nodes import Assumed
-from myoedge.nest.parts import depending
+from myoedge.nest.nodes import Assumed, depending
 
 if TYPE_CHECKING:
     from myoedge.nest.c_formula import FormulaText

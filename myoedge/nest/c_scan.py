@@ -22,15 +22,14 @@ from functools import cached_property
 from myoedge.nest.c import LOOP_CYCLES, UNNAMED
 from myoedge.nest.c_arrays import ALL_TYPES, put
 from myoedge.nest.c_cycles import code_operations, iteration_cycles
+from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
-from myoedge.nest.c_long import LONG_HEADER, LongText, value_type
 from myoedge.nest.c_scan_arrays import ScanArray
-from myoedge.nest.carried import Carried, Scan
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts
-from myoedge.nest.intervals import intervals, of_all_trainings
-from myoedge.nest.ir import Call, Expr, Reduced
-from myoedge.nest.nodes import Assumed
+from myoedge.nest.intervals import Interval, intervals, is_long, of_all_trainings
+from myoedge.nest.ir import Binary, Call, Expr, Number, Reduced
+from myoedge.nest.nodes import Assumed, Carried, Scan
 
 
 def scan_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
@@ -53,6 +52,48 @@ def scan_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
         row_cycles=0.0,
         code=code_operations(loop),
     )
+
+
+class LongText(FormulaText):
+    """The C of formulas whose values have 32 or 64 bits, by their ranges."""
+
+    def _is_long(self, part: Expr) -> bool:
+        return is_long(self.parts.types[id(part)])
+
+    def _type(self, part: Expr) -> str:
+        return value_type(self.parts.types[id(part)])
+
+    def _binary(self, part: Binary) -> str:
+        is_short = not any(map(self._is_long, (part, *part.operands)))
+        if is_short or part.operation.startswith("int32 "):
+            return super()._binary(part)
+        text = self._long(part)
+        return (
+            text if self._is_long(part) or part.operation in ("<", "==") else f"((int32_t){text})"
+        )
+
+    def _limited(self, part: Binary) -> str:
+        inner = (x for operand in part.operands for x in operand.operands)
+        if any(map(self._is_long, inner)):
+            return f"me_{part.operation}({self.bare(part.left)}, {self.bare(part.right)})"
+        return super()._limited(part)
+
+    def _long(self, part: Binary) -> str:
+        """Return an operation of 64 bits."""
+        match part:
+            case Binary(">>" | "long >>", left, Number(bits)) if 0 < bits < 32:
+                return f"me_long_shifted({self.bare(left)}, {bits})"
+            case Binary("<<", left, Number(bits)):
+                return f"((int64_t){self.of(left)} * {1 << bits})"
+        a, b = map(self.of, part.operands)
+        if part.operation in LONG_FUNCTIONS:
+            return (
+                f"{LONG_FUNCTIONS[part.operation]}({self.bare(part.left)}, {self.bare(part.right)})"
+            )
+        sign = part.operation.removeprefix("long ")
+        if any(map(self._is_long, part.operands)):
+            return f"({a} {sign} {b})"
+        return f"((int64_t){a} {sign} {b})"
 
 
 class ScanText(LongText):
@@ -272,3 +313,12 @@ def _value_of(part: Reduced) -> Expr:
 
 def _cast(text: str, state: Carried) -> str:
     return f"({value_type(state.limits)})({text})"
+
+
+LONG_HEADER = "me_long.h"
+LONG_FUNCTIONS = {"max": "me_long_max", "min": "me_long_min"}
+
+
+def value_type(limits: Interval) -> str:
+    """Return the C type of a variable."""
+    return "int64_t" if is_long(limits) else "int32_t"

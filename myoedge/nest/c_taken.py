@@ -18,8 +18,7 @@ from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts, reduced_axes
 from myoedge.nest.ir import Array, Expr
 from myoedge.nest.lanes import LANES
-from myoedge.nest.parts import depending
-from myoedge.nest.taken import Taken
+from myoedge.nest.nodes import Taken, depending
 
 
 def moving_parts(flat: FlatNest) -> set[int]:

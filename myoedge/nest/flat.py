@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.nest.ir import Axis, Nest, Reduced
-from myoedge.nest.parts import all_axes
+from myoedge.nest.nodes import Taken, all_axes
 from myoedge.nest.reads import ArrayRead, array_reads, with_joined_parts
 from myoedge.nest.rows import row_axis
 from myoedge.nest.scan import scanned_axes
-from myoedge.nest.taken import Taken
 from myoedge.nest.windows import IndexMap, index_map, padded_axes, reads_padding
 from myoedge.numerics.arrays import strides
 

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from myoedge.nest.carried import Carried, Scan
 from myoedge.nest.ir import (
     Array,
     Axis,
@@ -27,11 +26,9 @@ from myoedge.nest.ir import (
     Where,
     walk,
 )
-from myoedge.nest.nodes import Assumed, CallResult
-from myoedge.nest.parts import all_axes, is_magnitude
-from myoedge.nest.taken import Taken
+from myoedge.nest.nodes import Assumed, CallResult, Carried, Scan, Taken, all_axes, is_magnitude
 from myoedge.nest.varying import ends_of_table, of_type, of_types
-from myoedge.nest.views import view_of
+from myoedge.nest.windows import view_of
 
 Interval = tuple[int, int]  # smallest and largest value
 # The same, for some axes per iteration: arrays of float64, exact to 2**53, with one axis per loop.

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of formulas beyond arithmetic: values whose range is known otherwise, and single results of
-primitives that have several."""
+"""Parts of formulas beyond arithmetic: values whose range is known otherwise, single results of
+primitives that have several, elements at computed indices, of a gather for example, and values that
+are carried along an axis."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.nest.ir import Call, Expr
+from myoedge.nest.ir import Axis, Binary, Call, Element, Expr, Nest, Number, Reduced
 from myoedge.nest.primitive import Numbers
 
 
@@ -75,3 +76,85 @@ def called(part: Call | CallResult | Assumed) -> Callable[..., Any]:
         return lambda *xs: part.primitive.compute(part.known, *map(np.asarray, xs))
     assert isinstance(part.call, Call)
     return itemgetter(part.call.primitive.results.index(part.name))
+
+
+@dataclass(frozen=True, eq=False)
+class Carried(Expr):
+    """A value of the iteration before, which a scan carries along its axis.
+
+    limits   smallest and largest value
+    """
+
+    limits: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Scan(Expr):
+    """A value that each iteration of an axis computes from values of the iteration before.
+
+    states   those before an iteration; `nexts` and `value` read them
+    starts   those before the first iteration
+    nexts    those after an iteration
+    value    the value in an iteration
+    """
+
+    axis: Axis
+    states: tuple[Expr, ...]
+    starts: tuple[Expr, ...]
+    nexts: tuple[Expr, ...]
+    value: Expr
+
+    @property
+    def operands(self) -> tuple[Expr, ...]:
+        return *self.states, *self.starts, *self.nexts, self.value
+
+
+@dataclass(frozen=True, eq=False)
+class Taken(Expr):
+    """An element of an operand, one index of which is computed.
+
+    element     the element at index 0 along a dimension
+    dimension   the dimension
+    at          its index there; the ranges of its operands keep it inside
+    """
+
+    element: Expr
+    dimension: int
+    at: Expr
+
+    @property
+    def operands(self) -> tuple[Expr, ...]:
+        return self.element, self.at
+
+    @property
+    def source(self) -> Element:
+        """The element at index 0."""
+        assert isinstance(self.element, Element), "an element of an operand is taken"
+        return self.element
+
+
+def all_axes(nest: Nest) -> tuple[Axis, ...]:
+    """Return the loops of the result, then the other axes of reductions and scans."""
+    over = (part.axis for part in nest.parts if isinstance(part, Reduced | Scan))
+    return (*nest.axes, *dict.fromkeys(axis for axis in over if axis not in nest.axes))
+
+
+def depending(parts: Sequence[Expr], known: Set[int]) -> set[int]:
+    """Return the ids of some parts of formulas and of the parts that depend on them.
+
+    parts   all parts, operands first
+    known   ids of these parts
+    """
+    found = {*known}
+    for part in parts:
+        if any(id(x) in found for x in part.operands):
+            found.add(id(part))
+    return found
+
+
+def is_magnitude(part: Expr) -> bool:
+    """Return whether a part is max(x, -x)."""
+    match part:
+        case Binary("max", value, Binary("-", Number(0), negated)):
+            return value is negated
+    return False

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.nest.ir import Array, Axis, Element, Expr
-from myoedge.nest.taken import Taken
+from myoedge.nest.nodes import Taken
 from myoedge.nest.windows import IndexMap, Term
 from myoedge.numerics.arrays import strides
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.nest.carried import Scan
 from myoedge.nest.intervals import in_int32
 from myoedge.nest.ir import (
     Affine,
@@ -30,13 +29,10 @@ from myoedge.nest.ir import (
     Where,
     walk,
 )
-from myoedge.nest.nodes import Assumed, CallResult, called
-from myoedge.nest.parts import all_axes
+from myoedge.nest.nodes import Assumed, CallResult, Scan, Taken, all_axes, called
 from myoedge.nest.primitive import Numbers
-from myoedge.nest.scan import carrying
-from myoedge.nest.scan_reference import ScanReference
-from myoedge.nest.taken import Taken
-from myoedge.nest.views import taken, view_of
+from myoedge.nest.scan import ScanReference, carrying
+from myoedge.nest.windows import taken, view_of
 from myoedge.numerics.fixed_point import exact_matmul
 
 PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of arrays, of numbers

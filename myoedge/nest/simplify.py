@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
-from myoedge.nest.carried import Scan
 from myoedge.nest.intervals import Interval, part_interval
 from myoedge.nest.ir import Binary, Expr, Lookup, Number, Reduced, Where, walk
+from myoedge.nest.nodes import Scan
 from myoedge.nest.rebuild import rebuilt, with_operands
 from myoedge.nest.scan import without_unread
 from myoedge.numerics.fixed_point import INT32_MAX

@@ -21,9 +21,8 @@ from myoedge.nest.flat import FlatNest
 from myoedge.nest.intervals import in_int32, in_int64
 from myoedge.nest.ir import Array, Expr, Nest
 from myoedge.nest.lanes import lanes_of, words_together
-from myoedge.nest.records import records
+from myoedge.nest.rebuild import records, with_sides
 from myoedge.nest.rows import shared_loops, shared_rows
-from myoedge.nest.sides import with_sides
 from myoedge.nest.tabled import shortest
 from myoedge.nest.windows import IndexMap
 from myoedge.numerics.arrays import ceil_div, strides

@@ -15,7 +15,7 @@ from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.nest.formulas import broadcast_axes, broadcast_index
 from myoedge.nest.intervals import intervals
 from myoedge.nest.ir import Binary, Element, Expr, Lookup, Nest, Number, Where
-from myoedge.nest.parts import is_magnitude
+from myoedge.nest.nodes import is_magnitude
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.attributes import OTHERS, SCALAR, number, optional

@@ -13,7 +13,6 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from myoedge.nest.carried import Scan
 from myoedge.nest.formulas import broadcast_axes, in_axes
 from myoedge.nest.ir import (
     Affine,
@@ -28,13 +27,18 @@ from myoedge.nest.ir import (
     Reduced,
     walk,
 )
-from myoedge.nest.parts import all_axes
-from myoedge.nest.rebuild import rebuilt, with_elements, with_elements_of, with_operands
+from myoedge.nest.nodes import Scan, Taken, all_axes
+from myoedge.nest.rebuild import (
+    is_index,
+    rebuilt,
+    split_sums,
+    with_elements,
+    with_elements_of,
+    with_operands,
+)
 from myoedge.nest.scan import with_axes
-from myoedge.nest.split import is_index, split_sums
-from myoedge.nest.taken import Taken
 from myoedge.nest.undecided import Undecided
-from myoedge.nest.views import view_of
+from myoedge.nest.windows import view_of
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.described import nest_constant, numbers_as_data

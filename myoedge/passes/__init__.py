@@ -13,8 +13,7 @@ from myoedge.graph.match import attempt
 from myoedge.graph.rewrite import RewritePattern, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
-from myoedge.passes.cells import roll_cells
-from myoedge.passes.first_steps import ONE_STEP, READ_STEPS
+from myoedge.passes.cells import ONE_STEP, READ_STEPS, roll_cells
 from myoedge.passes.fold import FOLD, absorb_input_normalization, fold_constants
 from myoedge.passes.fuse import (
     FUSE,
@@ -32,8 +31,7 @@ from myoedge.passes.layout import (
     windows_as_channels,
 )
 from myoedge.passes.limits import limit_infinities
-from myoedge.passes.linear_parts import LINEAR_PARTS
-from myoedge.passes.long_sums import LONG_SUMS
+from myoedge.passes.linear_layers import LINEAR_PARTS, LONG_SUMS, WIDE_WEIGHTS, rotations_as_windows
 from myoedge.passes.loop_rows import compute_rows_at_once
 from myoedge.passes.loops import in_loop_order, roll_recurrences
 from myoedge.passes.lower import LOWER
@@ -43,7 +41,6 @@ from myoedge.passes.predictors import coefficients_of_predictors
 from myoedge.passes.propagate_qdq import propagate_qdq as fold_qdq
 from myoedge.passes.reject_qdq import reject_unsupported_qdq
 from myoedge.passes.resizing import interpolation
-from myoedge.passes.rotations import rotations_as_windows
 from myoedge.passes.selective import SELECTIVE
 from myoedge.passes.spectra import (
     FIND_SPECTRA,
@@ -53,7 +50,6 @@ from myoedge.passes.spectra import (
     magnitude_of_parts,
 )
 from myoedge.passes.steps import join_steps
-from myoedge.passes.wide_weights import WIDE_WEIGHTS
 from myoedge.passes.window_features import FIND_FEATURES, FOLD_FEATURES
 
 ROLES = ("q", "k", "v")  # operands of attention

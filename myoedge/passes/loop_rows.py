@@ -15,8 +15,7 @@ from myoedge.graph.ir import Attrs, Graph, Node, Shape, prune, ranked
 from myoedge.graph.match import attempt, behind, found, require, writer
 from myoedge.operators.graph_builder import GraphBuilder, concat, expand, reshape, slice_axis
 from myoedge.operators.turns import IN_LOOPS, LAST, NEXT, READ, WRITE
-from myoedge.passes.cells import LAST_C, all_steps
-from myoedge.passes.first_steps import EVERY_STEP, INPUTS
+from myoedge.passes.cells import EVERY_STEP, INPUTS, LAST_C, all_steps
 from myoedge.passes.forms import is_zeros
 from myoedge.passes.loops import in_operand_order, with_patch
 from myoedge.passes.steps import PAIRS, factor_and_term, with_steps

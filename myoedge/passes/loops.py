@@ -19,8 +19,8 @@ from myoedge.passes.loop_columns import (
     UnrolledBody,
     loop_results,
     unrolled_body,
+    without_repeats,
 )
-from myoedge.passes.loop_repeats import without_repeats
 from myoedge.passes.steps import FEWEST, stacked
 
 MOST_LOOPS = 64

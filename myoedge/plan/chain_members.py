@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 
 from myoedge.graph.ir import Shape
 from myoedge.nest.ir import Affine, Element, Nest, Reduced
-from myoedge.nest.parts import all_axes, depending
+from myoedge.nest.nodes import all_axes, depending
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import AUTO, CORES
 from myoedge.operators.library.packing import WeightedParams

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consistency checks of a plan; a violation is a bug in myoedge. check_l1 has the checks of layers'
-buffers and transfers, check_l3 those of L3."""
+"""Consistency checks of a plan, and of its transfers between L2 and L3; a violation is a bug in
+myoedge. check_l1 has the checks of layers' buffers and transfers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,148 @@ from operator import itemgetter
 
 from myoedge.operators.checks import Spec
 from myoedge.plan.check_l1 import L1_PLANNED
-from myoedge.plan.check_l3 import L3_PLANNED
+from myoedge.plan.l1.tile_iteration import Transfer
+from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan, scratch_name
+from myoedge.plan.timeline import WORD
+
+
+def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
+    """Yield layers with L3 transfers that are not whole words inside the arena and L3, or whose
+    constants differ from the L3 image."""
+    image, arena_bytes, map_bytes = plan.l3_image(), plan.arena_bytes, plan.map_bytes
+    for x in plan.l3_transfers:
+        size, chunk = x.chunk.room_bytes, x.chunk
+        there = 0 <= x.l2 <= arena_bytes - size and x.l3 >= 0
+        if chunk.tensor:
+            there &= x.l3 <= map_bytes - size
+        else:
+            there &= image[x.l3 : x.l3 + size] == plan.content(chunk)
+        if x.l2 % WORD or x.l3 % WORD or not there:
+            yield plan.steps[chunk.step].node.name
+    if len(image) + map_bytes > plan.chip.l3_bytes:
+        yield f"{len(image) + map_bytes:,} B"
+
+
+def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
+    """Yield layers whose L3 transfers begin out of order or too late, or whose bytes are in L2
+    across the start or end of a loop."""
+    for a, b in pairwise(plan.l3_transfers):
+        if b.begins < a.begins:
+            yield plan.steps[b.chunk.step].node.name
+    earliest = plan.timeline_steps.earliest
+    late = (
+        h
+        for h in plan.l3_transfers
+        if not earliest(max(h.needed, h.chunk.last)) <= h.owned_from
+        or not h.begins <= h.needed <= h.chunk.last + 1
+    )
+    yield from (plan.steps[h.chunk.step].node.name for h in late)
+
+
+def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
+    """Yield layers whose L3 transfers use bytes of L2 that other data occupies between the start of
+    the transfer and the last read."""
+    at = plan.placement.offsets
+    alive = plan.timeline_steps.alive
+    rows = [(at[x.name], at[x.name] + x.size_bytes, alive(x)) for x in plan.lives]
+    windows = {(a.step, a.operand): a.window(len(plan.steps) - 1).name for a in plan.accesses}
+    for x in plan.l3_transfers:
+        chunk, start, end = x.chunk, x.l2, x.l2 + x.chunk.room_bytes
+        name = plan.steps[chunk.step].node.name
+        window = windows.get((chunk.step, chunk.array)) if chunk.tensor else None
+        own = LiveRange(name, chunk.room_bytes, x.owned_from, chunk.last)
+        others = (row for row in rows if row[2].name != window and own.meets(row[2]))
+        if any(max(start, first) < min(end, stop) for first, stop, _ in others):
+            yield name
+        rows.append((start, end, own))
+
+
+def _arrived_when_read(plan: Plan) -> Iterator[str]:
+    """Yield layers with tiles whose part of an L3 constant is not completely in one chunk, or not
+    in L2 in time."""
+    for (index, array), l3_transfers in plan.streamed.items():
+        name, tiling = plan.steps[index].node.name, plan.tilings[index]
+        enter = plan.timeline_steps.enters[index]
+        size_bytes = plan.stored(index)[array].nbytes
+        operand = next(o.name for o in tiling.kernel.operands if o.source == array)
+        last = plan.timeline_steps.enters[index + 1] - 1
+        if operand in tiling.choice.in_l2 and not _covers(
+            l3_transfers[0], 0, size_bytes, enter, last
+        ):
+            yield name
+        for first, last, x in _reads(plan, index, operand):
+            if not any(_covers(h, x.at, x.end, first, last) for h in l3_transfers):
+                yield name
+
+
+def _reads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Transfer]]:
+    """Yield (first timeline step, last timeline step, transfer) for every load of an operand."""
+    tiling, enter = plan.tilings[index], plan.timeline_steps.enters[index]
+    for t, tile in enumerate(tiling.tiles):
+        for x in tile.moved(operand):
+            ahead = tiling.begun_ahead(t, x)
+            first = (
+                enter + tiling.loads_in(t) if ahead is None else plan.timeline_steps.beside(ahead)
+            )
+            yield first, enter + t, x
+
+
+def _maps_in_windows(plan: Plan) -> Iterator[str]:
+    """Yield layers whose tiles move bytes of an L3 feature map that no L2 window holds then."""
+    l3_transfers: dict[tuple[int, str], list[L3Transfer]] = {}
+    for h in filter(lambda h: h.chunk.tensor, plan.l3_transfers):
+        l3_transfers.setdefault((h.chunk.step, h.chunk.array), []).append(h)
+    for found in plan.accesses:
+        tiling, enter = plan.tilings[found.step], plan.timeline_steps.enters[found.step]
+        for t, tile in enumerate(tiling.tiles):
+            timeline_step = enter + min(t + 2 * found.written, len(tiling.tiles))
+            now, windows = (timeline_step, timeline_step), (found.step, found.operand)
+            possible = l3_transfers.get(windows, ())
+            there = [h for h in possible if _covers(h, h.chunk.start, h.chunk.start, *now)]
+            for x in tile.moved(found.operand):
+                if not all(any(_covers(h, *line, *now) for h in there) for line in _lines(x)):
+                    yield plan.steps[found.step].node.name
+    yield from _maps_back_too_early(plan)
+
+
+def _lines(x: Transfer) -> Iterator[tuple[int, int]]:
+    """Yield the first byte and the end of each row of a transfer."""
+    starts = (x.at + k * x.stride for k in range(x.bytes // x.line))
+    return ((start, start + x.line) for start in starts)
+
+
+def _maps_back_too_early(plan: Plan) -> Iterator[str]:
+    """Yield layers whose feature map is loaded from L3 before it has been written there
+    completely."""
+    for n, h in enumerate(plan.l3_transfers):
+        # Inputs are in L3 at the start; other maps are written completely before any byte is read.
+        if not h.chunk.tensor or h.out or h.chunk.tensor in plan.graph_inputs:
+            continue
+        at = h.l3
+        for low, high in sorted(
+            (x.l3, x.l3 + x.chunk.room_bytes) for x in plan.l3_transfers[:n] if x.out
+        ):
+            at = high if low <= at < high else at
+        if at < h.l3 + h.chunk.size_bytes:
+            yield plan.steps[h.chunk.step].node.name
+
+
+def _covers(l3_transfer: L3Transfer, start: int, stop: int, first: int, last: int) -> bool:
+    chunk = l3_transfer.chunk
+    inside = chunk.start <= start and stop <= chunk.start + chunk.size_bytes
+    end = l3_transfer.begins - 1 if l3_transfer.out else chunk.last
+    return inside and chunk.first <= first and last <= end
+
+
+L3_PLANNED: Spec[Plan] = (
+    (_l3_transfers_inside, "a transfer leaves the arena, or differs from L3"),
+    (_l3_transfers_in_turn, "transfers are out of turn"),
+    (_l3_transfers_apart, "a transfer overwrites live bytes, or is overwritten"),
+    (_arrived_when_read, "a constant from L3 is read before it has arrived"),
+    (_maps_in_windows, "a feature map in L3 is used while it is not in its L2 window"),
+)
 
 
 def _fits(plan: Plan) -> Iterator[str]:

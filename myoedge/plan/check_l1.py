@@ -18,8 +18,8 @@ from myoedge.operators.kernel import Operand, Source, Span, Written
 from myoedge.plan.l1.prefetch import MOST_AHEAD
 from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.l1.tile_grid import READ_BYTES
+from myoedge.plan.l1.tile_iteration import Transfer, start_bytes, transfers
 from myoedge.plan.l1.tiling import Buffer, Tiling
-from myoedge.plan.l1.transfer import Transfer, start_bytes, transfers
 from myoedge.plan.loops import borders
 from myoedge.plan.plan import Plan, size_bytes
 

@@ -17,8 +17,8 @@ from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.formulas import clip, equal, index_of, maximum, where
 from myoedge.nest.ir import Affine, Array, Axis, Binary, Expr, Nest, Number, Reduced, walk
+from myoedge.nest.nodes import Taken
 from myoedge.nest.reference import NestReference
-from myoedge.nest.taken import Taken
 from myoedge.numerics.arrays import Array as Values
 from myoedge.numerics.element_type import ElementType
 from myoedge.operators.base import QuantizedNode, QuantizedParams

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.nest.carried import Carried
 from myoedge.nest.formulas import clip
 from myoedge.nest.ir import Array, Axis, Binary, Expr, Nest, Number
+from myoedge.nest.nodes import Carried
 from myoedge.nest.reference import NestReference
 from myoedge.nest.scan import last, running_total, scan_of
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates

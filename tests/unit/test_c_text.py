@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from myoedge.nest.c_text import side_by_side
+from myoedge.nest.formula_parts import side_by_side
 
 
 def test_of_many_arrays_values_are_loaded_where_they_are_read() -> None:

@@ -30,7 +30,7 @@ SHARED = {
     },  # cannot be opened
     "E107": {
         "frontend.torch.archive",
-        "frontend.torch.torchao_weights",
+        "frontend.torch.preflight",
     },  # loading would run code
     "E108": {
         "frontend.torch.archive",
@@ -43,7 +43,7 @@ SHARED = {
         "frontend.torch.checkpoint",
         "frontend.torch.consistent",
         "frontend.torch.export",
-        "frontend.torch.torchao_weights",
+        "frontend.torch.preflight",
     },  # weights that do not fit
     # a size is not a number
     "E110": {
@@ -55,7 +55,7 @@ SHARED = {
     "E112": {"frontend.infinities", "operators.checks"},  # in the file, or as products
     "E111": {  # no way to build it
         "frontend.refusals",
-        "frontend.torch.scans",
+        "frontend.torch.constant_calls",
         "passes.spectra",
         "passes.reject_qdq",
     },

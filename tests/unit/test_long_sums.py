@@ -15,7 +15,7 @@ import myoedge
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import run_float
-from myoedge.passes import long_sums, prepare
+from myoedge.passes import linear_layers, prepare
 from tests.conftest import save_exported
 
 MOST, PART = 24, 12  # in the place of sizes that would take long
@@ -37,8 +37,8 @@ def prepared(model: nn.Module, shape: tuple[int, ...]) -> Graph:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(long_sums, "MOST", MOST)
-    monkeypatch.setattr(long_sums, "PART", PART)
+    monkeypatch.setattr(linear_layers, "MOST", MOST)
+    monkeypatch.setattr(linear_layers, "PART", PART)
 
 
 @pytest.mark.parametrize("name", LAYERS)

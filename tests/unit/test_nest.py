@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myoedge.nest.carried import Carried, Scan
 from myoedge.nest.formulas import clip, maximum, minimum, total, where
 from myoedge.nest.intervals import intervals, largest
 from myoedge.nest.ir import (
@@ -32,7 +31,7 @@ from myoedge.nest.ir import (
     Where,
     walk,
 )
-from myoedge.nest.nodes import Assumed
+from myoedge.nest.nodes import Assumed, Carried, Scan
 from myoedge.nest.reference import NestReference
 from myoedge.nest.scan import carrying, last, running_total, scan_of
 

@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 
 from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.onnx import convert
+from myoedge.frontend.onnx import normal_form
 from myoedge.system import tools
 from tests.conftest import thinned
 from tests.support.onnx.nodes import computed
@@ -168,7 +168,7 @@ def refused(path: Path) -> MyoedgeError:
 def test_a_converter_that_ends_is_a_refusal(
     program: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convert, "PROGRAM", program)
+    monkeypatch.setattr(normal_form, "PROGRAM", program)
     onnx.save(network(9), tmp_path / "old.onnx")
     assert words in str(refused(tmp_path / "old.onnx"))
 

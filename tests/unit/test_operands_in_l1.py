@@ -23,7 +23,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.operators.checks import enforce
 from myoedge.operators.interpreter import run_int
 from myoedge.plan.check import PLANNED
-from myoedge.plan.l1.transfer import transfers
+from myoedge.plan.l1.tile_iteration import transfers
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.targets import find_chip

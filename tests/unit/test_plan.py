@@ -24,8 +24,7 @@ from myoedge.plan.chains import JoinableLayers
 from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices
 from myoedge.plan.placement import LiveRange, Placement, lower_bound, place
 from myoedge.plan.plan import l1_room_bytes
-from myoedge.plan.schedule import make_plan
-from myoedge.plan.shared_buffers import contiguous_slice
+from myoedge.plan.schedule import contiguous_slice, make_plan
 from myoedge.targets import find_chip
 from tests.conftest import save_exported
 from tests.support.networks.small import Two

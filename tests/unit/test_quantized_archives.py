@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import count_parameters, from_exported
-from myoedge.frontend.torch.load import load_exported
-from myoedge.frontend.torch.torchao_calls import SCHEMAS
+from myoedge.frontend.torch.load import SCHEMAS, load_exported
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.passes import prepare

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from myoedge.nest.carried import Carried
 from myoedge.nest.formulas import clip, maximum, where
 from myoedge.nest.intervals import intervals
 from myoedge.nest.ir import Array, Axis, Binary, Expr, Lookup, Nest, walk
+from myoedge.nest.nodes import Carried
 from myoedge.nest.rebuild import merged
 from myoedge.nest.reference import NestReference
 from myoedge.nest.scan import scan

@@ -14,7 +14,7 @@ from myoedge.codegen.tile_numbers import Tables, expression
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.plan.l1.tile_choice import TileSearch, layer_signature
 from myoedge.plan.l1.tile_grid import distinct
-from myoedge.plan.l1.tile_iteration import cut, spans
+from myoedge.plan.l1.tile_iteration import cut, spans, transfers
 from myoedge.plan.l1.tile_search import (
     NOTHING_HIDDEN,
     Limits,
@@ -23,7 +23,6 @@ from myoedge.plan.l1.tile_search import (
     loaded,
     tile_count,
 )
-from myoedge.plan.l1.transfer import transfers
 from myoedge.targets.chip import KernelCost, TransferCost
 
 

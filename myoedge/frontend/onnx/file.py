@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ELSEWHERE
 from myoedge.frontend.file_refusals import damaged
-from myoedge.frontend.onnx import convert
-from myoedge.frontend.onnx.normal_form import normalize, opset_of
+from myoedge.frontend.onnx.normal_form import OLDEST_CONVERTED, converted, normalize, opset_of
 from myoedge.frontend.onnx.refusals import breaks_rules, wrong_opset
 from myoedge.operators.graph_builder import Unsupported
 
@@ -57,7 +56,7 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
         raise damaged(path, "a name in it is not UTF-8")
     normalize(model, OLDEST)
     opset, newest = opset_of(model), int(defs.onnx_opset_version())
-    if not convert.OLDEST <= opset <= newest:
+    if not OLDEST_CONVERTED <= opset <= newest:
         raise wrong_opset(path, opset, newest)
     load_external(model, path, MAX_BYTES)
     _name_outputs_once(model.graph)
@@ -67,7 +66,7 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
     if opset >= OLDEST:
         return model, ()
     try:
-        model = convert.converted(model, OLDEST)
+        model = converted(model, OLDEST)
     except Unsupported as reason:
         raise wrong_opset(path, opset, newest, str(reason)) from None
     _run_checker(model, path)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.frontend.onnx.fold import attributes_of
-from myoedge.frontend.onnx.inference import refusing_nonsense
 from myoedge.frontend.onnx.normal_form import DEFAULT
 from myoedge.frontend.onnx.quantized import MICROSOFT, STATIC
+from myoedge.frontend.onnx.rows import refusing_nonsense
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.numerics.arrays import Array
 from myoedge.operators.fake_quantize import rounding_of

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
 from myoedge.frontend.infinities import refuse_not_finite, replace_clamped_infinities
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.class_labels import class_names, without_labels
 from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
 from myoedge.frontend.onnx.file import read_onnx
 from myoedge.frontend.onnx.fold import FLOATS, TensorType, constant, evaluated, needs_own_graph
-from myoedge.frontend.onnx.inference import inferred, refusing_nonsense
 from myoedge.frontend.onnx.integer_operators import dequantized, is_of_integers
 from myoedge.frontend.onnx.lookups import is_lookup
 from myoedge.frontend.onnx.names import origin_of, shown
@@ -27,8 +25,8 @@ from myoedge.frontend.onnx.quantized import (
     quantizer,
     refuse_integers,
 )
-from myoedge.frontend.onnx.rows import import_by_row
-from myoedge.frontend.onnx.scikit_learn import in_terms_of_the_source
+from myoedge.frontend.onnx.rows import import_by_row, inferred, refusing_nonsense
+from myoedge.frontend.onnx.scikit_learn import class_names, in_terms_of_the_source, without_labels
 from myoedge.frontend.onnx.sequences import of_sequences, without_sequence
 from myoedge.frontend.onnx.state import (
     Importing,

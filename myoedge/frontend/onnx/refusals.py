@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError, escaped, named_input
-from myoedge.frontend.onnx.convert import OLDEST
+from myoedge.frontend.onnx.normal_form import OLDEST_CONVERTED
 
 # Suggested replacement -> the ONNX operators for which it is. These and the import table cover all
 # operators.
@@ -113,7 +113,7 @@ def wrong_opset(path: Path, opset: int, newest: int, cause: str = "") -> Myoedge
     cause    message of the converter
     """
     facts = {
-        "needs": f"opset {OLDEST} to {newest}",
+        "needs": f"opset {OLDEST_CONVERTED} to {newest}",
         "has": f"opset {opset}" if opset else "none",
         **({"the onnx package's converter says": cause} if cause else {}),
     }

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of an ONNX node by the import function of its operator."""
+"""Import of an ONNX node by the import function of its operator, and shape inference for its
+results."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from myoedge.errors import MyoedgeError
 from myoedge.frontend.infinities import refuse_no_mask, refuse_not_finite
-from myoedge.frontend.onnx.fold import TensorType, as_floats, attributes_of
-from myoedge.frontend.onnx.inference import nonsense, refusing_nonsense
-from myoedge.frontend.onnx.names import shown
+from myoedge.frontend.onnx import refusals as onnx_refusals
+from myoedge.frontend.onnx.fold import TensorType, as_floats, attributes_of, results
+from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.onnx.quantized import numbers_read
 from myoedge.frontend.onnx.state import (
     FLOAT,
@@ -176,3 +179,42 @@ def _refuse_types(state: Importing, call: OnnxCall) -> None:
     if any(dtype != "float32" for dtype in read) and call.op not in ONNX_READS_INTEGERS:
         reason = "it computes with integers of an input, or with the indices of ArgMax"
         raise Unsupported(reason, "Cast them to float32 first")
+
+
+def inferred(state: Importing, node: NodeProto) -> dict[str, TensorType]:
+    from onnx import checker, defs, shape_inference
+
+    wrong = (
+        shape_inference.InferenceError,
+        checker.ValidationError,
+        LookupError,
+        ValueError,
+        RuntimeError,
+    )
+    try:
+        return results(node, state.opset, state.values, state.arrays)
+    except defs.SchemaError:
+        raise Unsupported("") from None
+    except wrong as error:
+        raise nonsense(state, node, error) from error
+
+
+@contextmanager
+def refusing_nonsense(state: Importing, node: NodeProto) -> Iterator[None]:
+    """Context manager that converts Python exceptions about inconsistent inputs and attributes of a
+    node to E119."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise nonsense(state, node, error) from error
+
+
+def nonsense(state: Importing, node: NodeProto, error: Exception) -> MyoedgeError:
+    """Return error E119 for a node whose inputs and attributes are inconsistent.
+
+    error   the exception that was raised
+    """
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    cause = f"{type(error).__name__}: {shown(lines[0])}" if lines else type(error).__name__
+    where = f"{origin_of(node)} ({node.op_type})"
+    return onnx_refusals.breaks_rules(state.path, cause, where)

@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remedies for files of skl2onnx in scikit-learn's terms: estimators, not ONNX operators."""
+"""Files of skl2onnx: remedies in scikit-learn's terms, and the outputs of classifiers.
+The outputs of ai.onnx.ml classifiers are replaced by scores, whose argmax is the class. Label
+outputs are dropped if the model outputs scores too, otherwise replaced by scores; a ZipMap's
+dictionaries are replaced by its input.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from myoedge.frontend.onnx.fold import attributes_of
+from myoedge.frontend.onnx.names import shown
 from myoedge.frontend.refusals import Refusal
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
 PRODUCER = "skl2onnx"
 # ONNX operators of a file, of which one is refused -> remedy; the first that are all there.
@@ -63,3 +69,123 @@ def in_terms_of_the_source(model: ModelProto, refusals: Sequence[Refusal]) -> Se
 def _advice(present: Collection[str], refused: Collection[str]) -> str:
     found = (text for ops, text in ESTIMATORS if ops <= {*present} and ops & {*refused})
     return next(found, OTHERWISE)
+
+
+ML = "ai.onnx.ml"
+UNLEARNT = ("nodes_hitrates",)  # attributes with floats that do not affect results
+CLASSIFIERS = ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier")
+PASSES = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")  # after a label
+SHOWN_CLASSES = 12
+
+Makers = Mapping[str, "NodeProto"]
+
+
+class _Label(NamedTuple):
+    """A label output: the tensor of scores whose argmax it is, and the node of class names."""
+
+    scores: str
+    classes: NodeProto
+
+
+def without_labels(graph: GraphProto) -> list[str]:
+    """Replace a classifier's outputs, class labels and dictionaries of scores, by scores; return
+    notes for the user."""
+    makers = {name: node for node in graph.node for name in node.output}
+    notes: list[str] = []
+    for value in graph.output:
+        made = makers.get(value.name)
+        if made is not None and (made.domain, made.op_type) == (ML, "ZipMap"):
+            notes += _classes_of(made)
+            _replace(made, made.input[0])
+            value.type.Clear()
+    kept = [value.name for value in graph.output if _label_of(value.name, makers) is None]
+    for value in [*graph.output]:
+        label = _label_of(value.name, makers)
+        if label is None:
+            continue
+        notes += _classes_of(label.classes)
+        if _is_of_pairs(label, kept, makers):
+            continue
+        if kept:
+            notes.append(f"output {shown(value.name)} is left out: the largest score is the class")
+            graph.output.remove(value)
+        else:
+            notes.append(f"output {shown(value.name)} is its scores: the largest is the class")
+            _replace(makers[value.name], label.scores)
+            value.type.Clear()
+    return [*dict.fromkeys(notes)]
+
+
+def _replace(node: NodeProto, source: str) -> None:
+    """Replace a node by an Identity of the tensor `source`."""
+    from onnx import helper
+
+    node.CopyFrom(helper.make_node("Identity", [source], node.output[:1], name=node.name))
+
+
+def _label_of(name: str, makers: Makers) -> _Label | None:
+    """Return the classifier's label that a tensor is computed from by casts and lookups of class
+    names; None for other tensors."""
+    names: NodeProto | None = None
+    while (node := makers.get(name)) is not None:
+        if node.domain == ML and node.op_type in CLASSIFIERS and node.output[0] == name:
+            return _Label(node.output[1], names or node)
+        if node.op_type == "ArgMax" and names is not None:
+            return _Label(node.input[0], names)
+        if node.domain == ML and node.op_type in ("ArrayFeatureExtractor", "LabelEncoder"):
+            names, name = node, node.input[node.op_type == "ArrayFeatureExtractor"]
+        elif node.op_type in PASSES:
+            name = node.input[0]
+        else:
+            return None
+    return None
+
+
+def _is_of_pairs(label: _Label, kept: list[str], makers: Makers) -> bool:
+    """Return whether a label cannot be replaced by its scores: they compare pairs of classes (SVM),
+    so that their argmax is no class, and the model outputs no other scores.
+
+    kept   names of the outputs that are kept
+    """
+    node = makers[label.scores]
+    attrs = attributes_of(node)
+    pairs = bool(sum(attrs.get("vectors_per_class", ()))) and not attrs.get("prob_a")
+    sources = {_source(name, makers) for name in kept}
+    return node.op_type == "SVMClassifier" and pairs and sources <= {label.scores}
+
+
+def _source(name: str, makers: Makers) -> str:
+    """Return the tensor that a chain of casts and reshapes starts from."""
+    while name in makers and makers[name].op_type in PASSES:
+        name = makers[name].input[0]
+    return name
+
+
+def _classes_of(node: NodeProto) -> Iterator[str]:
+    """Yield a note that lists a classifier's class names in the order of the scores; or nothing."""
+    if names := _names(node):
+        more = ", .." if len(names) > SHOWN_CLASSES else ""
+        listed = ", ".join(shown(x) for x in names[:SHOWN_CLASSES])
+        yield f"scores are of the classes {listed}{more}"
+
+
+def _names(node: NodeProto) -> tuple[str, ...]:
+    """Return a classifier's class names; () if the classes are numbered from 0."""
+    attrs = attributes_of(node)
+    keys = ("classlabels_int64s", "classlabels_ints", "classlabels_strings", "values_strings")
+    names = next((attrs[key] for key in keys if attrs.get(key)), ())
+    return () if [*names] == [*range(len(names))] else tuple(map(str, names))
+
+
+def class_names(graph: GraphProto) -> tuple[str, ...]:
+    """Return the names of a model's classes, in the order of its scores; () if it has none.
+
+    graph   the model's graph before `without_labels`
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    for value in graph.output:
+        label, node = _label_of(value.name, makers), makers.get(value.name)
+        node = node if label is None else label.classes
+        if node is not None and (names := _names(node)):
+            return names
+    return ()

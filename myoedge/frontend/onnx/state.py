@@ -14,7 +14,6 @@ import numpy as np
 from myoedge.frontend.file_refusals import damaged
 from myoedge.frontend.integers import COMPARED, INTEGERS, NUMBERS, ROWS, SMALL, integer_input
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.class_labels import ML, UNLEARNT
 from myoedge.frontend.onnx.fold import (
     FLOATS,
     TensorType,
@@ -25,6 +24,7 @@ from myoedge.frontend.onnx.fold import (
     value_of,
 )
 from myoedge.frontend.onnx.names import origin_of, shown
+from myoedge.frontend.onnx.scikit_learn import ML, UNLEARNT
 from myoedge.frontend.operator_table import ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import not_numbers, wrong_size

@@ -15,10 +15,9 @@ import numpy as np
 from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
 from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
 from myoedge.frontend.torch.consistent import is_known
-from myoedge.frontend.torch.constant_calls import folded
+from myoedge.frontend.torch.constant_calls import folded, is_scan, scanned
 from myoedge.frontend.torch.decompositions import counts_none, is_written_out, written_out
 from myoedge.frontend.torch.quantized_calls import is_quantizer, quantizer
-from myoedge.frontend.torch.scans import is_scan, scanned
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,

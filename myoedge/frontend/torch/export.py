@@ -23,14 +23,14 @@ from myoedge.frontend.infinities import (
 from myoedge.frontend.integers import COMPARED, INTEGERS, NUMBERS, ROWS, SMALL, integer_input
 from myoedge.frontend.operator_table import OF_INTEGERS, READS_INTEGERS
 from myoedge.frontend.refusals import constant_output, not_numbers, short, unsupported, wrong_size
-from myoedge.frontend.torch.buffers import (
+from myoedge.frontend.torch.calls import imported, needed_nodes
+from myoedge.frontend.torch.consistent import EXPORT_AGAIN, described, verify_call_metadata
+from myoedge.frontend.torch.factory import (
     Buffers,
     refuse_replaced_weights,
     without_tables,
     written_buffers,
 )
-from myoedge.frontend.torch.calls import imported, needed_nodes
-from myoedge.frontend.torch.consistent import EXPORT_AGAIN, described, verify_call_metadata
 from myoedge.frontend.torch.in_place import functionalize, writes
 from myoedge.frontend.torch.output_names import output_names, output_paths
 from myoedge.frontend.torch.program import FileProgram

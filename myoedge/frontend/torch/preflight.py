@@ -12,15 +12,18 @@ members, with pickles made here from plainly read tensors (load).
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.detect import pickle_globals, pickle_of
 from myoedge.frontend.file_refusals import damaged
 from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.frontend.torch.archive import (
@@ -34,7 +37,6 @@ from myoedge.frontend.torch.archive import (
 )
 from myoedge.frontend.torch.output_names import with_dicts
 from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts, drop_unread_scalars
-from myoedge.frontend.torch.torchao_weights import refuse_members
 
 if TYPE_CHECKING:
     pass
@@ -214,3 +216,36 @@ def _check_devices(objects: Objects, path: Path, known: set[str]) -> None:
         facts = {"exported on": ", ".join(others), "needs": "cpu"}
         tries = ("move model and example to the CPU before exporting: model.cpu()", EXPORT_LINES)
         raise MyoedgeError("E108", f"{path} was not exported on the CPU", facts, tries)
+
+
+DEQUANTIZED = """turn the weights into floats, which keep torchao's rounding, and export them:
+for layer in model.modules():
+    if getattr(layer, "weight", None) is not None:
+        layer.weight = torch.nn.Parameter(layer.weight.dequantize())"""
+BEFORE = "or export the network before quantize_: a build quantises it, [quant] says to which bits"
+
+
+def refuse_file(path: Path) -> None:
+    """Raise E109 if a checkpoint holds weights of a class of torchao; its pickle is not run."""
+    _refuse(path, path, "E109")
+
+
+def refuse_members(members: Mapping[str, bytes], path: Path) -> None:
+    """Raise E107 if an archive holds a weight of a class of torchao, which is pickled."""
+    for name, data in members.items():
+        if name.startswith("data/weights/weight_"):
+            _refuse(path, io.BytesIO(data), "E107")
+
+
+def _refuse(path: Path, file: Path | BinaryIO, code: str) -> None:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = pickle_globals(pickle_of(archive))
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError):
+        return  # reading the file reports the damage
+    # states of torchao's optimizers may lie beside weights that are plain
+    own = [name for name in names if name.startswith("torchao.") and ".optim" not in name]
+    if own:
+        facts = {"needs": "weights that are plain tensors", "has": own[0]}
+        title = f"the weights in {path} are objects of torchao, as quantize_ makes them"
+        raise MyoedgeError(code, title, facts, (DEQUANTIZED, BEFORE))

@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.torch.known_arithmetic import ARITHMETIC
+from myoedge.frontend.torch.known_arithmetic import ARITHMETIC, FILLS
 from myoedge.frontend.torch.known_calls import KnownCall, empty
-from myoedge.frontend.torch.known_fills import FILLS
 from myoedge.frontend.torch.known_layers import LAYERS
 from myoedge.frontend.torch.known_moves import MOVES
 from myoedge.frontend.torch.pickled_tensors import pickled_tensors

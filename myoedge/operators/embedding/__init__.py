@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Graph, Node, Shape
 from myoedge.nest.formulas import broadcast_axes, clip
 from myoedge.nest.ir import Lookup, Nest
-from myoedge.nest.taken import Taken
+from myoedge.nest.nodes import Taken
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32, ElementType
 from myoedge.numerics.quant_params import quantize

@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape, ranked
 from myoedge.nest.formulas import broadcast_axes, broadcast_index, clip, where
 from myoedge.nest.ir import Nest
-from myoedge.nest.taken import Taken
+from myoedge.nest.nodes import Taken
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.attributes import type_of_operand
 from myoedge.operators.base import QuantizedNode, add_operator

@@ -18,7 +18,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, reshape
 from myoedge.operators.import_rows import Arguments, Row, first
-from myoedge.operators.library.arithmetic import combined
+from myoedge.operators.library.arithmetic import chosen, combined
 from myoedge.operators.library.known_values import (
     COMPARED,
     NOT,
@@ -29,7 +29,6 @@ from myoedge.operators.library.known_values import (
 )
 from myoedge.operators.library.masks import LOST, MASK_GAP, full
 from myoedge.operators.library.nonfinite import TESTS, Nonfinite
-from myoedge.operators.library.selections import chosen
 
 SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 BY_ELEMENT = ("add", "maximum", "mul", "sub", "table", "where")

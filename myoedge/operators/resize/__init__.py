@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import PRE, Attrs, Shape
 from myoedge.nest.formulas import broadcast_axes
 from myoedge.nest.ir import Axis, Element, Expr, Nest, as_index
-from myoedge.nest.taken import Taken
+from myoedge.nest.nodes import Taken
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX

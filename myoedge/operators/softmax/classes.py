@@ -16,7 +16,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.formulas import broadcast_axes, clip, equal, index_of, maximum, remainder, where
 from myoedge.nest.ir import Axis, Element, Expr, Lookup, Nest, Reduced, as_expr, as_index
-from myoedge.nest.taken import Taken
+from myoedge.nest.nodes import Taken
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
 from myoedge.operators.attributes import (

@@ -14,9 +14,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from myoedge.plan.l1.tile_iteration import spans
+from myoedge.plan.l1.tile_iteration import Transfer, spans
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l1.transfer import Transfer
 from myoedge.plan.loops import LoopLayers, turns_of
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.targets.chip import COLD_TILES, TransferCost

@@ -18,9 +18,9 @@ from myoedge.plan.l1.prefetch import (
     take_spare,
 )
 from myoedge.plan.l1.tile_grid import ALIGNMENT
+from myoedge.plan.l1.tile_iteration import Transfer
 from myoedge.plan.l1.tile_search import Limits, TileChoice
 from myoedge.plan.l1.tiling import lives
-from myoedge.plan.l1.transfer import Transfer
 from myoedge.plan.loops import LoopTensor
 from myoedge.plan.placement import LiveRange, first_gap
 from myoedge.targets.chip import TransferCost

@@ -12,10 +12,9 @@ from collections.abc import Container, Iterator, Sequence
 from functools import lru_cache
 
 from myoedge.operators.kernel import TiledKernel
-from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, cut
+from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, Transfer, cut, transfers
 from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.l1.tiling import unplaced_tiles
-from myoedge.plan.l1.transfer import Transfer, transfers
 from myoedge.targets.chip import TransferCost
 
 MOST_AHEAD = 15  # tiles ahead: the DMA has 16 transfer ids

@@ -9,9 +9,16 @@ from functools import lru_cache
 
 from myoedge.operators.kernel import SCRATCH, Operand, Region, TiledKernel
 from myoedge.plan.l1.tile_grid import readable
-from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, OperandTiles, cut
+from myoedge.plan.l1.tile_iteration import (
+    MOST_KNOWN,
+    Cut,
+    OperandTiles,
+    Transfer,
+    cut,
+    start_bytes,
+    transfers,
+)
 from myoedge.plan.l1.tile_search import TileChoice
-from myoedge.plan.l1.transfer import Transfer, start_bytes, transfers
 from myoedge.plan.placement import LiveRange
 
 ARGUMENTS = "arguments"  # a buffer for the arguments of a kernel call

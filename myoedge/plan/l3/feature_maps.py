@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from myoedge.operators.kernel import Operand
+from myoedge.plan.l1.tile_iteration import Transfer
 from myoedge.plan.l1.tile_search import strips
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l1.transfer import Transfer
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.timeline import WORD, Chunk, TimelineSteps, whole_words

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from myoedge.plan.l1.tile_iteration import Transfer
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l1.transfer import Transfer
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.timeline import Chunk, LoopSteps, whole_words
 from myoedge.targets.chip import Chip
