@@ -7,10 +7,7 @@
 
 #include <stdint.h>
 
-enum {
-    ME_SAMPLE_MESSAGE = 16,
-    ME_COMMAND_MESSAGE = 17
-}; /* received kinds; sent kinds are in packet.h */
+enum { ME_SAMPLE_MESSAGE = 16, ME_COMMAND_MESSAGE = 17 }; /* received kinds; sent kinds are in packet.h */
 
 /* A received message without its CRC, which was correct. Called in an interrupt. */
 void me_received(const uint8_t *message, uint32_t bytes);
