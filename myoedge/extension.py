@@ -14,8 +14,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
+from inspect import isfunction
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -200,11 +202,42 @@ _USED = set[str]()  # top-level packages of places outside this package, until t
 
 
 def load(place: str) -> Any:
-    """Import an object by its place, "module:name"."""
+    """Import an object by its place, "module:name".
+
+    Errors: E257 it is of another package and cannot be imported; a function of another package
+    raises E257 in place of an exception that is no error of myoedge.
+    """
     module, _, name = place.partition(":")
-    if not is_own(place):
-        _USED.add(module.partition(".")[0])
-    return getattr(importlib.import_module(module), name)
+    if is_own(place):
+        return getattr(importlib.import_module(module), name)
+    _USED.add(module.partition(".")[0])
+    with _as_e257(place, "cannot be loaded"):
+        found = getattr(importlib.import_module(module), name)
+    if not isfunction(found):
+        return found
+
+    @wraps(found)
+    def called(*arguments: Any, **named: Any) -> Any:
+        with _as_e257(place, "failed"):
+            return found(*arguments, **named)
+
+    return called
+
+
+@contextmanager
+def _as_e257(place: str, what: str) -> Iterator[None]:
+    """Context manager that raises E257 in place of an exception in code of another package."""
+    try:
+        yield
+    except MyoedgeError:
+        raise
+    except Exception as error:
+        from importlib import metadata
+
+        top = place.partition(":")[0].partition(".")[0]
+        package = metadata.packages_distributions().get(top, [top])[0]
+        facts, tries = {"package": package, "cause": repr(error)}, [f"pip uninstall {package}"]
+        raise MyoedgeError("E257", f"{place} of an extension {what}", facts, tries) from error
 
 
 def is_own(place: str) -> bool:

@@ -170,15 +170,21 @@ def adding(op: str, *operands: str, only: Arguments | None = None, **attrs: str)
     integers must be parameters. A call with an argument that is not read is refused.
 
     operands   names of the call's tensors, in the order of the operator's inputs
-    only       an argument that is not read -> its value, {"reduction": 0}; by default None
+    only       an argument that is not read -> its value, {"reduction": 0}; by default None or False
     attrs      attribute -> name of the call's argument
     """
     read, values = {*operands, *attrs.values()}, only or {}
 
+    def is_accepted(name: str, value: Any) -> bool:
+        return value == values[name] if name in values else value is None or value is False
+
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
-        for name in {*a} - read:
-            if a[name] != values.get(name) and not name.startswith("_"):
-                raise Unsupported(f"{name} = {a[name]!r}, not {values.get(name)!r}")
+        unread = {x: a[x] for x in a if x not in read and not x.startswith("_")}
+        wrong = {x: value for x, value in unread.items() if not is_accepted(x, value)}
+        if wrong:
+            has = ", ".join(f"{x} = {value!r}" for x, value in wrong.items())
+            row = ", ".join(f'"{x}": {value!r}' for x, value in wrong.items())
+            raise Unsupported(f"{has}, which its row does not read; to accept this: only={{{row}}}")
         for at in OPS[op].weights.at:
             own = operands[at]
             weights(b, a[own], f"{own} of {op}", f"{own} as a buffer or parameter of the module")

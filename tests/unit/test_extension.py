@@ -231,3 +231,24 @@ def test_a_changed_package_is_built_anew(site: Path, small: Path, tmp_path: Path
         text = (tmp_path / "out" / "src" / "firmware" / "lamp" / "lamp.c").read_text()
         found.append((name in text, "build: as before" in ran.stderr))
     assert found == [(True, False), (True, True), (True, False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def f(x):\n    raise ValueError(x)", "f of an extension failed"),
+        ("import no_such_module", "f of an extension cannot be loaded"),
+        ("g = 1", "f of an extension cannot be loaded"),
+    ],
+)
+def test_code_of_a_hook_that_fails_is_the_package_s_error(
+    text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "faulty_hook.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "faulty_hook", raising=False)
+    monkeypatch.setattr(extension, "_USED", set())
+    with pytest.raises(MyoedgeError, match=words) as caught:
+        extension.load("faulty_hook:f")(3)
+    assert caught.value.code == "E257"
+    assert caught.value.notice.tries == ("pip uninstall faulty_hook",)
