@@ -119,21 +119,45 @@ static inline uint32_t me_maxu(uint32_t a, uint32_t b)
     return (uint32_t)(me_number_max((int64_t)a, (int64_t)b));
 }
 
-static inline int32_t me_abs(int32_t a) { return (int32_t)(me_number_abs((int64_t)a)); }
+static inline int32_t me_abs(int32_t a)
+{
+    return (int32_t)(me_number_abs((int64_t)a));
+}
 
-static inline int32_t me_ff1(uint32_t a) { return (int32_t)(me_number_lowest((int64_t)a)); }
+static inline int32_t me_ff1(uint32_t a)
+{
+    return (int32_t)(me_number_lowest((int64_t)a));
+}
 
-static inline int32_t me_fl1(uint32_t a) { return (int32_t)(me_number_highest((int64_t)a)); }
+static inline int32_t me_fl1(uint32_t a)
+{
+    return (int32_t)(me_number_highest((int64_t)a));
+}
 
-static inline int32_t me_cnt(uint32_t a) { return (int32_t)(me_number_ones((int64_t)a)); }
+static inline int32_t me_cnt(uint32_t a)
+{
+    return (int32_t)(me_number_ones((int64_t)a));
+}
 
-static inline int32_t me_exths(int32_t a) { return (int32_t)(me_number_half((int64_t)a)); }
+static inline int32_t me_exths(int32_t a)
+{
+    return (int32_t)(me_number_half((int64_t)a));
+}
 
-static inline int32_t me_exthz(int32_t a) { return (int32_t)((int64_t)a & 65535); }
+static inline int32_t me_exthz(int32_t a)
+{
+    return (int32_t)((int64_t)a & 65535);
+}
 
-static inline int32_t me_extbs(int32_t a) { return (int32_t)(me_number_byte((int64_t)a)); }
+static inline int32_t me_extbs(int32_t a)
+{
+    return (int32_t)(me_number_byte((int64_t)a));
+}
 
-static inline int32_t me_extbz(int32_t a) { return (int32_t)((int64_t)a & 255); }
+static inline int32_t me_extbz(int32_t a)
+{
+    return (int32_t)((int64_t)a & 255);
+}
 
 static inline uint32_t me_ror(uint32_t a, uint32_t b)
 {
@@ -142,8 +166,7 @@ static inline uint32_t me_ror(uint32_t a, uint32_t b)
 
 static inline int32_t me_clips(int32_t a, int32_t n)
 {
-    return (int32_t)(me_number_min(me_number_max((int64_t)a, -me_number_power(n - 1)),
-                                   me_number_power(n - 1) - 1));
+    return (int32_t)(me_number_min(me_number_max((int64_t)a, -me_number_power(n - 1)), me_number_power(n - 1) - 1));
 }
 
 static inline int32_t me_clipu(int32_t a, int32_t bits)
@@ -158,22 +181,17 @@ static inline int32_t me_addRN(int32_t a, int32_t b, int32_t n)
 
 static inline int32_t me_mulsRN(int32_t a, int32_t b, int32_t n)
 {
-    return (int32_t)(me_number_word(me_number_half((int64_t)a) * me_number_half((int64_t)b)
-                                    + me_number_power(n) / 2)
-                     >> n);
+    return (int32_t)(me_number_word(me_number_half((int64_t)a) * me_number_half((int64_t)b) + me_number_power(n) / 2) >> n);
 }
 
 static inline int32_t me_macsRN(int32_t acc, int32_t a, int32_t b, int32_t n)
 {
-    return (int32_t)(me_number_word((int64_t)acc + me_number_half((int64_t)a) * me_number_half((int64_t)b)
-                                    + me_number_power(n) / 2)
-                     >> n);
+    return (int32_t)(me_number_word((int64_t)acc + me_number_half((int64_t)a) * me_number_half((int64_t)b) + me_number_power(n) / 2) >> n);
 }
 
 static inline int32_t me_extract(int32_t a, int32_t size, int32_t at)
 {
-    return (int32_t)(me_number_word((int64_t)a * me_number_power(32 - size - at))
-                     >> (32 - me_number_min(size, 32 - at)));
+    return (int32_t)(me_number_word((int64_t)a * me_number_power(32 - size - at)) >> (32 - me_number_min(size, 32 - at)));
 }
 
 static inline uint32_t me_extractu(uint32_t a, int32_t size, int32_t at)
@@ -183,8 +201,7 @@ static inline uint32_t me_extractu(uint32_t a, int32_t size, int32_t at)
 
 static inline uint32_t me_insert(uint32_t acc, uint32_t a, int32_t size, int32_t at)
 {
-    return (uint32_t)(((int64_t)acc & ~((me_number_power(size) - 1) << at))
-                      | (((int64_t)a & (me_number_power(size) - 1)) << at));
+    return (uint32_t)(((int64_t)acc & ~((me_number_power(size) - 1) << at)) | (((int64_t)a & (me_number_power(size) - 1)) << at));
 }
 
 ME_LANES_2(me_add, h, me_lane_h, p + q)

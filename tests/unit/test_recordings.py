@@ -368,7 +368,7 @@ def test_a_recording_by_myoedge_toml_gives_the_ranges_of_its_windows(
     given = myoedge.quantize("weights.pt", factory=factory, calib=tmp_path / "w.npz")
     assert cut.network.digest == given.network.digest
     assert cut.accuracy_int8 == given.accuracy_int8
-    assert cut.data.count == len(within)
+    assert cut.samples.given.count == len(within)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@
 #include "library/me_linear_s8_s16.h"
 #include "weights.h"
 
-/* With ME_TRACE a caller sees every result as a layer writes it: -DME_TRACE, then set me_trace. */
+/* For debugging: with -DME_TRACE, the function me_trace is called with every result when a layer has
+ * written it. */
 #ifdef ME_TRACE
 void (*me_trace)(int32_t result, const void *data, int32_t size_bytes);
 #endif
@@ -25,7 +26,7 @@ extern _Alignas(16) int8_t me_l1[];
 _Alignas(16) int8_t me_l1[3440] ME_L1;
 #endif
 
-/* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
+/* Arguments of the kernel calls, in two copies: for the current layer and tile, and for the next ones. */
 static union {
     me_chain_722dfc7c_params me_chain_722dfc7c;
     me_gru_s8_params me_gru_s8;
@@ -161,7 +162,7 @@ static const me_layer me_layers[] = {
     { .tiles = 1 },
 };
 
-/* row: that of the layer; the one that runs after it follows */
+/* row: entry of the layer; the next entry is the layer that runs after it */
 ME_OF_A_LAYER void run_layer(const me_layer *row, int32_t layer)
 {
     me_run_layer(row, layer);

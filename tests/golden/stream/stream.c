@@ -12,17 +12,17 @@
 ME_NOINIT _Alignas(8) int8_t me_input0[2];
 ME_NOINIT _Alignas(8) int8_t me_output0[4];
 
-/* Read in one pass and written in the next, in turns. */
+/* States, in two copies: a pass reads one half and writes the other. */
 static ME_NOINIT _Alignas(8) int8_t state0[2][4]; /* conv1d_past */
 static ME_NOINIT _Alignas(8) int8_t state1[2][12]; /* relu_past */
 
 int (*me_pass)(const void *const in[], void *const out[]) = me_run;
 
 static bool started;
-static int32_t gathered; /* frames of the next pass that are there */
-static int32_t warmup;   /* frames of the outputs that are still to be dropped */
-static int32_t number;   /* of the next pass, as far as it matters */
-static int32_t turn;     /* which half of the states is read next */
+static int32_t gathered; /* collected frames of the next pass */
+static int32_t warmup;   /* output frames that still have to be dropped */
+static int32_t number;   /* number of the next pass, up to the last pass in which layers start */
+static int32_t turn;     /* half of the states that the next pass reads */
 
 static void copy(int8_t *restrict to, const int8_t *restrict from, int32_t bytes)
 {
@@ -30,14 +30,14 @@ static void copy(int8_t *restrict to, const int8_t *restrict from, int32_t bytes
         to[i] = from[i];
 }
 
-/* A frame takes its place among those of a pass: `outer` pieces of so many bytes. */
+/* Copies a frame to position `at` of a pass: `outer` pieces of `bytes` bytes. */
 static void gather(void *pass, const void *frame, int32_t at, int32_t outer, int32_t frames, int32_t bytes)
 {
     for (int32_t i = 0; i < outer; i++)
         copy((int8_t *)pass + (i * frames + at) * bytes, (const int8_t *)frame + i * bytes, bytes);
 }
 
-/* The frames of a pass from one on, one after the other. */
+/* Copies the frames of a pass from `first` on, one after another. */
 static void hand_out(void *to, const void *pass, int32_t first, int32_t outer, int32_t frames, int32_t bytes)
 {
     int8_t *next = to;
