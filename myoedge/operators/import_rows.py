@@ -173,18 +173,10 @@ def adding(op: str, *operands: str, only: Arguments | None = None, **attrs: str)
     only       an argument that is not read -> its value, {"reduction": 0}; by default None or False
     attrs      attribute -> name of the call's argument
     """
-    read, values = {*operands, *attrs.values()}, only or {}
-
-    def is_accepted(name: str, value: Any) -> bool:
-        return value == values[name] if name in values else value is None or value is False
+    read = {*operands, *attrs.values()}
 
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
-        unread = {x: a[x] for x in a if x not in read and not x.startswith("_")}
-        wrong = {x: value for x, value in unread.items() if not is_accepted(x, value)}
-        if wrong:
-            has = ", ".join(f"{x} = {value!r}" for x, value in wrong.items())
-            row = ", ".join(f'"{x}": {value!r}' for x, value in wrong.items())
-            raise Unsupported(f"{has}, which its row does not read; to accept this: only={{{row}}}")
+        _refuse_others({x: a[x] for x in a if x not in read}, only or {})
         for at in OPS[op].weights.at:
             own = operands[at]
             weights(b, a[own], f"{own} of {op}", f"{own} as a buffer or parameter of the module")
@@ -192,6 +184,20 @@ def adding(op: str, *operands: str, only: Arguments | None = None, **attrs: str)
         return b.add(op, *(a[name] for name in operands), **given)
 
     return row
+
+
+def _refuse_others(others: Arguments, only: Arguments) -> None:
+    """Refuse arguments that a row does not read, unless they are None, False, private, or have the
+    values in `only`."""
+    wrong = [x for x, value in others.items() if x[0] != "_" and not _is_accepted(x, value, only)]
+    if wrong:
+        has = ", ".join(f"{x} = {others[x]!r}" for x in wrong)
+        row = ", ".join(f'"{x}": {others[x]!r}' for x in wrong)
+        raise Unsupported(f"{has}, which its row does not read; to accept this: only={{{row}}}")
+
+
+def _is_accepted(name: str, value: Any, only: Arguments) -> bool:
+    return bool(value == only[name]) if name in only else value is None or value is False
 
 
 def one_by_one(row: Row) -> Row:
