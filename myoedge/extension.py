@@ -81,7 +81,7 @@ class ApplicationHook:
 
 @dataclass(frozen=True)
 class PartHook:
-    """Code beside the network, in every program of a build that asks for it.
+    """Code beside the network, in every program of a build that requests the part.
 
     name      of the part
     request   place of a function of BuildOptions and Config that returns a

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of a firmware that tables of myoedge.toml ask for, such as [adapt]."""
+"""Parts of a firmware for which myoedge.toml has a table, such as [adapt]."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ class PartRequest(Protocol):
 
 
 def requested_parts(options: BuildOptions, settings: Config) -> tuple[PartRequest, ...]:
-    """Return the settings of the parts of a build. Errors: those of the parts' tables."""
+    """Return the settings of the parts of a build. Errors: as of the parts' tables."""
     asked = (load(hook.request)(options, settings) for hook in hooks("parts"))
     return tuple(request for request in asked if request is not None)

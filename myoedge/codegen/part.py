@@ -36,7 +36,7 @@ class PartCalls:
 
 
 class FirmwarePart(ABC):
-    """A part of a firmware, which a table of myoedge.toml asks for.
+    """A part of a firmware, for which myoedge.toml has a table.
 
     name   of its hook, and of its file <name>.npz in the build folder
     Its files in src/firmware/<name>, if any, replace files of src/firmware with the same names, and
