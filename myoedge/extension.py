@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extensions: commands, applications, tables, backends and formats of another package.
+"""Extensions: hooks by which a package adds commands, applications, tables, backends, formats.
 
     EXTENSION = Extension(commands=(CommandHook("lamp", "tell the lamp's pin", "lamp.cli:lamp"),))
 
@@ -11,22 +11,7 @@ The core finds hooks by their names, and imports no extension.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, wraps
-from inspect import isfunction
-from itertools import chain
-from typing import TYPE_CHECKING, Any
-
-from myoedge.errors import MyoedgeError
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
-GROUP = "myoedge.extensions"  # entry points of installed packages; and the package of our own
 
 
 @dataclass(frozen=True)
@@ -69,14 +54,32 @@ class ApplicationHook:
               myoedge.building.applications.ApplicationRequest; "": it needs none
     play      place of a function of (Terminal, folder of the build, file, seconds, save) for
               `simulate --play`; "": the application cannot play recordings
-    playable  place of a function of (Build, options of the build) that returns a sample file of the
-              build that `play` accepts, or None
+    project   name of the ProjectHook whose project runs the application too; "": none
     """
 
     name: str
     request: str = ""
     play: str = ""
-    playable: str = ""
+    project: str = ""
+
+
+@dataclass(frozen=True)
+class ProjectHook:
+    """A project of a development kit around src/, for builds whose application names it.
+
+    name       folder of the build with the project's files; users may edit the files, and a later
+               build keeps those that are below name/user
+    files      place of a function of (Plan, name of the model, Sources, Stream or None, Application
+               or None) that returns the files by their path in the folder
+    l1_bytes   bytes of L1 that the kit uses, which the plan leaves free
+    at_point   sentence that says how to compile the project for an operating point, with {} for the
+               name of the point; "": it cannot be compiled for another one
+    """
+
+    name: str
+    files: str
+    l1_bytes: int = 0
+    at_point: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,20 @@ class BackendHook:
 
 
 @dataclass(frozen=True)
+class StepHook:
+    """Commands that `build` suggests at its end.
+
+    name    of the step
+    place   place of a function of (Build, options of `build` by name) that yields lines for a shell
+    after   step that it follows; "": the end
+    """
+
+    name: str
+    place: str
+    after: str = ""
+
+
+@dataclass(frozen=True)
 class ToolHook:
     """A row in the table of `doctor`, of a tool without which doctor succeeds.
 
@@ -181,141 +198,22 @@ class Extension:
     commands       of the command line
     tables         of myoedge.toml
     applications   of `build --app`
+    projects       of development kits, around src/
     parts          of the firmware, beside the network
     sections       of reports
     readers        of sample files
     backends       that run a build
+    steps          that `build` suggests
     tools          that `doctor` looks for
     """
 
     commands: tuple[CommandHook, ...] = ()
     tables: tuple[TableHook, ...] = ()
     applications: tuple[ApplicationHook, ...] = ()
+    projects: tuple[ProjectHook, ...] = ()
     parts: tuple[PartHook, ...] = ()
     sections: tuple[SectionHook, ...] = ()
     readers: tuple[ReaderHook, ...] = ()
     backends: tuple[BackendHook, ...] = ()
+    steps: tuple[StepHook, ...] = ()
     tools: tuple[ToolHook, ...] = ()
-
-
-_USED = set[str]()  # top-level packages of places outside this package, until the process ends
-
-
-def load(place: str) -> Any:
-    """Import an object by its place, "module:name".
-
-    Errors: E257 it is of another package and cannot be imported; a function of another package
-    raises E257 in place of an exception that is no error of myoedge.
-    """
-    module, _, name = place.partition(":")
-    if is_own(place):
-        return getattr(importlib.import_module(module), name)
-    _USED.add(module.partition(".")[0])
-    with _as_e257(place, "cannot be loaded"):
-        found = getattr(importlib.import_module(module), name)
-    if not isfunction(found):
-        return found
-
-    @wraps(found)
-    def called(*arguments: Any, **named: Any) -> Any:
-        with _as_e257(place, "failed"):
-            return found(*arguments, **named)
-
-    return called
-
-
-@contextmanager
-def _as_e257(place: str, what: str) -> Iterator[None]:
-    """Context manager that raises E257 in place of an exception in code of another package."""
-    try:
-        yield
-    except MyoedgeError:
-        raise
-    except Exception as error:
-        from importlib import metadata
-
-        top = place.partition(":")[0].partition(".")[0]
-        package = metadata.packages_distributions().get(top, [top])[0]
-        facts, tries = {"package": package, "cause": repr(error)}, [f"pip uninstall {package}"]
-        raise MyoedgeError("E257", f"{place} of an extension {what}", facts, tries) from error
-
-
-def is_own(place: str) -> bool:
-    """Return whether a place is in this package."""
-    return place.startswith("myoedge.")
-
-
-def used_packages() -> list[str]:
-    """Return the names of other packages whose hooks this process has used, sorted."""
-    return sorted(_USED)
-
-
-def hooks(kind: str) -> Iterator[Any]:
-    """Yield the hooks of a kind: of this package's extensions by name, then of other installed
-    packages' extensions, which are loaded when the iteration reaches them. An extension that cannot
-    be loaded is left out.
-
-    kind   field of Extension
-    """
-    for extension in chain.from_iterable(each() for each in (_own, _installed)):
-        if isinstance(extension, Extension):
-            yield from getattr(extension, kind)
-
-
-def find_hook(kind: str, name: str, core: Iterable[Any] = ()) -> Any:
-    """Return the first row or hook of a kind with this name; None if there is none, or for no name.
-
-    core   rows of the core, which are searched first
-    Errors: E257 there is none, and an installed package that may have it cannot be loaded.
-    """
-    if not name:
-        return None
-    found = next((row for row in chain(core, hooks(kind)) if row.name == name), None)
-    if found is None:
-        for extension in _installed():
-            if isinstance(extension, MyoedgeError):
-                raise extension
-    return found
-
-
-def with_hooks(rows: Iterable[Any], kind: str) -> tuple[Any, ...]:
-    """Return rows of the core and the hooks of a kind, each after the row that `after` names; of
-    several with one name the first."""
-    found = [*rows]
-    for added in hooks(kind):
-        names = [row.name for row in found]
-        if added.name not in names:
-            place = names.index(added.after) + 1 if added.after in names else len(found)
-            found.insert(place, added)
-    return tuple(found)
-
-
-@cache
-def _own() -> tuple[Extension, ...]:
-    folder = importlib.import_module(GROUP).__path__
-    names = sorted(row.name for row in pkgutil.iter_modules(folder))
-    return tuple(load(f"{GROUP}.{name}:EXTENSION") for name in names)
-
-
-@cache
-def _installed() -> tuple[Extension | MyoedgeError, ...]:
-    """Return the extensions of other installed packages; for one that cannot be loaded, E257."""
-    from importlib import metadata
-
-    points = sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
-    return tuple(_extension_of(point) for point in points)
-
-
-def _extension_of(point: EntryPoint) -> Extension | MyoedgeError:
-    """Load an entry point; return E257 if it cannot be loaded, or is no extension."""
-    package = point.dist.name if point.dist else point.module
-    facts, tries = {"package": package}, [f"pip uninstall {package}"]
-    try:
-        found = point.load()
-    except Exception as error:
-        title = f"the extension {point.name} cannot be loaded"
-        return MyoedgeError("E257", title, facts | {"cause": repr(error)}, tries)
-    if not isinstance(found, Extension):
-        facts |= {"needs": "myoedge.extension.Extension", "has": repr(found)}
-        return MyoedgeError("E257", f"{point.value} is no extension", facts, tries)
-    return found

@@ -19,12 +19,12 @@ from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.own_sources import own_sources
 from myoedge.backends.report_folder import REPLACED, damaged
 from myoedge.errors import MyoedgeError, Notice
-from myoedge.extension import load
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.sqnr import real_values
 from myoedge.streaming.stream import frame_shapes, ready_specs
 from myoedge.system import tools
-from myoedge.system.folder import EDITABLE, MANIFEST, is_build
+from myoedge.system.folder import MANIFEST, editable_folders, is_build
+from myoedge.system.hooks import load
 
 if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
@@ -200,18 +200,6 @@ class Build(BuildFolder):
         gvsoc.require_ne16(on_ne16)
         return gvsoc.run_firmware(self.folder / "firmware.elf", self.files(inputs))
 
-    def run_on_gvsoc_sdk(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
-        """Build the GAP SDK application for the SDK's GVSoC and run it there.
-
-        Errors: E204 a stream, E240 no application, E501 no SDK, E502 too slow, E710, E711.
-        """
-        from myoedge.backends import gvsoc_sdk
-
-        if self.stream is not None:
-            title = f"frames of {self.folder.name} arrive only over the serial line"
-            raise MyoedgeError("E204", title, tries=["--on gvsoc", "--on simulator"])
-        return gvsoc_sdk.run_application(self.folder, self.application, self.files(inputs))
-
     def files(self, inputs: Sequence[Sequence[Array]]) -> FirmwareFiles:
         """Return the input and output files for a run of firmware.elf with these inputs."""
         return FirmwareFiles(inputs, self.given_specs, len(self.layer_names), self.l3_image)
@@ -231,6 +219,6 @@ def load_build(folder: str | Path, *, cc: str = "zig") -> Build:
         )
     build = Build(path, cc)
     for name in build.digests:
-        if not name.startswith(EDITABLE + REPLACED):
+        if not name.startswith(editable_folders() + REPLACED):
             build.written(name)
     return build

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,6 @@ from myoedge.backends.report_folder import ReportFolder
 from myoedge.codegen.build_sources import GoldenSample
 from myoedge.codegen.known_answer import sample_run
 from myoedge.errors import MyoedgeError
-from myoedge.extension import find_hook, hooks, load
 from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import enforce
 from myoedge.operators.interpreter import run_int
@@ -28,6 +28,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.stored_numbers import check_stored
 from myoedge.streaming.stream import Stream, ready_specs
 from myoedge.streaming.stream_json import from_json
+from myoedge.system.hooks import find_hook, hooks, load
 from myoedge.system.library import c_prefix
 from myoedge.system.notebook import Card, Tabular, card_html, framed
 from myoedge.system.regular_files import read_text
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from myoedge.simulator import Program
 
 MODEL_BLOB = "model.blob"  # in builds with --weights-blob
-CONSOLE = "gap_sdk/console.c"  # in applications with frames
-APPLICATION = "gap_sdk/ports.c"  # in applications for a board: the code for this network
 GOLDEN = "golden/input.npz"
 CALIBRATION = "golden/calibration.npz"  # 64 bits of the digest of each calibration sample
 RESULTS = ("arena", "l1")  # C arrays with results that are not outputs
@@ -192,31 +191,17 @@ class BuildFolder(ReportFolder, Tabular):
         """Return the command that makes this build again with changed arguments of api.build."""
         return rebuild_command(self.folder, changes)
 
-    def check_application(self) -> None:
-        """Raise E240 if the build has no GAP SDK application."""
-        if APPLICATION not in self.digests:
-            facts = {"needs": "an application of the GAP SDK"}
-            tries = [self.rebuilt(app="gap-sdk")]
-            raise MyoedgeError("E240", f"{self.folder.name} has no application", facts, tries)
+    def having(self, name: str, what: str, facts: Mapping[str, Any], **changes: Any) -> bytes:
+        """Read a file that not all builds have. Errors: E240 this build does not have it.
 
-    @property
-    def has_console(self) -> bool:
-        """Return whether the application answers myoedge's requests."""
-        return CONSOLE in self.digests
-
-    def check_console(self) -> None:
-        """Raise E240 if the build has no application that answers myoedge's requests."""
-        self.check_application()
-        if not self.has_console:
-            facts = {"needs": "an application with myoedge's console"}
-            title = f"{self.folder.name} answers MLPerf Tiny's protocol"
-            raise MyoedgeError("E240", title, facts, [self.rebuilt(app="gap-sdk")])
-
-    @cached_property
-    def application(self) -> str:
-        """Digest of the GAP SDK application. Errors: E240 a build without one."""
-        self.check_application()
-        return self.written(APPLICATION).decode().split('me_digest[] = "')[1].split('"')[0]
+        what      name of the content, such as "firmware"
+        facts     facts of E240
+        changes   arguments of api.build with which a build has it
+        """
+        if name not in self.digests:
+            title = f"{self.folder.name} has no {what}"
+            raise MyoedgeError("E240", title, facts, [self.rebuilt(**changes)])
+        return self.written(name)
 
     @cached_property
     def program(self) -> Program:
@@ -227,22 +212,13 @@ class BuildFolder(ReportFolder, Tabular):
 
     def firmware(self) -> bytes:
         """Read firmware.elf. Errors: E240 a build for a target without firmware."""
-        if "firmware.elf" not in self.digests:
-            raise MyoedgeError(
-                "E240",
-                f"{self.folder.name} has no firmware",
-                {"target": self.manifest.get("target")},
-                [self.rebuilt(target="gap9")],
-            )
-        return self.written("firmware.elf")
+        facts = {"target": self.manifest.get("target")}
+        return self.having("firmware.elf", "firmware", facts, target="gap9")
 
     @property
     def model_blob(self) -> bytes:
         """Content of model.blob. Errors: E240 a build without one."""
-        if MODEL_BLOB not in self.digests:
-            tries = [self.rebuilt(weights_blob=True)]
-            raise MyoedgeError("E240", f"{self.folder.name} has no {MODEL_BLOB}", {}, tries)
-        return self.written(MODEL_BLOB)
+        return self.having(MODEL_BLOB, MODEL_BLOB, {}, weights_blob=True)
 
     @cached_property
     def prefix(self) -> str:

@@ -7,7 +7,6 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,9 +17,9 @@ from packaging.requirements import Requirement
 
 from myoedge.backends import gvsoc
 from myoedge.errors import MyoedgeError
-from myoedge.extension import load, with_hooks
 from myoedge.frontend.torch.archive import TORCH
 from myoedge.system import tools
+from myoedge.system.hooks import load, with_hooks
 from myoedge.system.toolchain import ZIG, compiler
 
 State = Literal["ok", "missing", "wrong version", "broken"]
@@ -61,7 +60,6 @@ PACKAGES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("onnxruntime", "onnxruntime>=1.20", ("validate --onnx",), False),
 )
 ON_GVSOC = ("validate --on gvsoc", "simulate --on gvsoc")
-ON_GVSOC_SDK = ("validate --on gvsoc-sdk", "simulate --on gvsoc-sdk")
 CC = "xcode-select --install" if sys.platform == "darwin" else "sudo apt-get install gcc"
 
 
@@ -69,13 +67,9 @@ def tool_rows() -> tuple[ToolRow, ...]:
     """Return a row for every external tool and package, with its version and state."""
     python = platform.python_version(), sys.executable
     compiles = ("build", "validate", "simulate")
-    source = "source GAP9_SDK/configs/gap9_evk_audio.sh"
-    sdk = _folder_place("GAP_SDK_HOME", "utils/cmake/setup.cmake")
     optional = (
         tool_row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
         _gvsoc_row(),
-        tool_row("gap_sdk", "", ON_GVSOC_SDK, source, sdk),
-        tool_row("cmake", "", ON_GVSOC_SDK, "sudo apt-get install cmake", _program_place("cmake")),
     )
     with ThreadPoolExecutor() as pool:  # imports in programs of their own, at once
         packages = [*pool.map(lambda package: package_row(*package), PACKAGES)]
@@ -87,18 +81,6 @@ def tool_rows() -> tuple[ToolRow, ...]:
         *packages,
         *(replace(row, needed=False) for row in found),
     )
-
-
-def _program_place(name: str) -> tuple[str, str] | None:
-    """Return ("", path) of a program on PATH; None if it is missing."""
-    place = shutil.which(name)
-    return None if place is None else ("", place)
-
-
-def _folder_place(variable: str, part: str) -> tuple[str, str] | None:
-    """Return ("", folder) that an environment variable names, if it contains `part`; else None."""
-    folder = os.environ.get(variable, "")
-    return ("", folder) if folder and os.path.exists(Path(folder, part)) else None
 
 
 def tool_row(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.backends import gvsoc, gvsoc_sdk, host
+from myoedge.backends import gvsoc, host
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
 from myoedge.backends.names import backends
@@ -203,18 +203,9 @@ def _on_gvsoc(build: Build, runs: Sequence[Case]) -> Measurement:
     return build.run_on_gvsoc(chip_inputs(build.stream, runs))
 
 
-def _on_gvsoc_sdk(build: Build, runs: Sequence[Case]) -> Measurement:
-    return build.run_on_gvsoc_sdk(chip_inputs(build.stream, runs))
-
-
-def _with_application(build: Build, board: str | None, port: str | None) -> None:
-    build.check_application()
-
-
 HOST = Runner(compare=_on_host)
 SIMULATOR = Runner(measure=_on_simulator)
 GVSOC = Runner(measure=_on_gvsoc, find=gvsoc.find)
-GVSOC_SDK = Runner(measure=_on_gvsoc_sdk, find=gvsoc_sdk.find, connect=_with_application)
 
 
 def check_backends(names: Sequence[str]) -> None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from myoedge.extension import BackendHook, is_own, with_hooks
+from myoedge.extension import BackendHook
+from myoedge.system.hooks import is_own, with_hooks
 
 OWN = (
     BackendHook(
@@ -27,13 +28,6 @@ OWN = (
     ),
     BackendHook(
         "gvsoc", "GVSoC", "myoedge.backends.equivalence:GVSOC", "GVSoC", "gvsoc", is_listed=True
-    ),
-    BackendHook(
-        "gvsoc-sdk",
-        "GVSoC of the GAP SDK",
-        "myoedge.backends.equivalence:GVSOC_SDK",
-        "GVSoC of the GAP SDK",
-        "gvsoc-sdk",
     ),
 )
 

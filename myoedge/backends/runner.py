@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
 from myoedge.backends.names import backends
-from myoedge.extension import load
 from myoedge.numerics.arrays import Array
+from myoedge.system.hooks import load
 
 
 @dataclass(frozen=True)

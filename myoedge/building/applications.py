@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from myoedge.extension import ApplicationHook, find_hook, hooks, load
+from myoedge.extension import ApplicationHook, ProjectHook
+from myoedge.system.hooks import find_hook, hooks, load
 
 if TYPE_CHECKING:
     from myoedge.building.config_tables import Config
     from myoedge.building.options import BuildOptions
     from myoedge.codegen.application import Application
+    from myoedge.codegen.project import Sources
     from myoedge.plan.plan import Plan
     from myoedge.streaming.stream import Stream
 
-SDK_APP = "gap-sdk"  # the application that answers myoedge's requests on a serial line
-CORE = (ApplicationHook("baremetal"), ApplicationHook(SDK_APP))
+BARE = ApplicationHook("baremetal")  # the network alone, without a development kit
+CORE = (BARE,)
 
 
 class ApplicationRequest(Protocol):
@@ -36,10 +38,27 @@ def find_application(name: str | None) -> ApplicationHook | None:
     return found
 
 
-def is_of_sdk(name: str | None) -> bool:
-    """Return whether the application is also one of the GAP SDK: every one but "baremetal"."""
+def project_of(name: str | None) -> ProjectHook | None:
+    """Return the project of a development kit for the application that --app names; None if it has
+    none."""
     hook = find_application(name)
-    return hook is not None and hook.name != "baremetal"
+    found: ProjectHook | None = find_hook("projects", "" if hook is None else hook.project)
+    return found
+
+
+def project_files(
+    hook: ProjectHook | None,
+    plan: Plan,
+    model_name: str,
+    sources: Sources,
+    stream: Stream | None,
+    application: Application | None,
+) -> dict[str, str]:
+    """Return the files of a project by their path in the build folder; {} without a project."""
+    if hook is None:
+        return {}
+    files = load(hook.files)(plan, model_name, sources, stream, application)
+    return {f"{hook.name}/{name}": text for name, text in files.items()}
 
 
 def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | None:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from myoedge.building.applications import application_names, is_of_sdk
+from myoedge.building.applications import BARE, application_names, find_application, project_of
 from myoedge.building.config_tables import BudgetTable
 from myoedge.building.precision import missed_outputs, needs_db
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
+from myoedge.codegen.project import ON_CHIP
 from myoedge.errors import MyoedgeError, raised
 from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT16
@@ -44,7 +45,6 @@ KIB = 1024
 # code is larger, the network is planned again. If no plan leaves room for it, one that leaves room
 # for LEAST_CODE_BYTES is linked: a program of softmax and tanh alone has 6 KiB.
 BASE_CODE_BYTES, LAYER_CODE_BYTES, LEAST_CODE_BYTES = 18 * KIB, 256, 4 * KIB
-SDK_L1_BYTES = 4 * KIB  # L1 of the GAP SDK: its data, and a larger stack of core 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +87,17 @@ def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
 
 
 def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
-    """Return the limits reduced by the memory of an application's runtime. Errors: E204 unknown
-    application."""
-    if app in (None, "baremetal"):
+    """Return the limits reduced by the memory of the development kit of an application. Errors:
+    E204 unknown application."""
+    if app in (None, BARE.name):
         return budget
-    if not is_of_sdk(app) or chip.name != "gap9":
-        facts = {"has": f"{', '.join(application_names())} (for gap9)"}
+    if find_application(app) is None or chip.name not in ON_CHIP:
+        facts = {"has": f"{', '.join(application_names())} (for {', '.join(ON_CHIP)})"}
         raise MyoedgeError("E204", f"there is no application {app} for {chip.name}", facts)
-    most = chip.l1_bytes - SDK_L1_BYTES
+    project = project_of(app)
+    if project is None:
+        return budget
+    most = chip.l1_bytes - project.l1_bytes
     return replace(budget, l1_bytes=min(most, budget.l1_bytes or most))
 
 

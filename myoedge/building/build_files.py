@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.report_folder import report_digest
-from myoedge.building.applications import ApplicationRequest, is_of_sdk
+from myoedge.building.applications import ApplicationRequest, project_files, project_of
 from myoedge.building.golden_sample import golden_files, last_run
 from myoedge.building.plugins import Plugin, recorded
 from myoedge.numerics.arrays import Array
@@ -196,7 +196,6 @@ def make_contents(
     from myoedge.codegen.blob import BLOB
     from myoedge.codegen.build_sources import GoldenSample, build_sources
     from myoedge.codegen.made_with import MadeWith
-    from myoedge.codegen.sdk_application import sdk_application
 
     plan, stream, name = build_plan.plan, build_plan.stream, quantized.model.name
     network = quantized.network
@@ -211,12 +210,12 @@ def make_contents(
     sample, around = GoldenSample(integers, values, *last), (stream, app, parts)
     sources = build_sources(plan, name, sample, options, *around)
     made_with = MadeWith.of(plan, options, "" if app is None else app.name).to_json()
-    of_sdk = sdk_application(plan, name, sources, stream, app) if is_of_sdk(request.app) else {}
+    project = project_files(project_of(request.app), plan, name, sources, stream, app)
     programs = _programs(sources, app, parts)
     files = {
         **_described(build_plan, quantized, app),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
-        **{key: text.encode() for key, text in of_sdk.items()},
+        **{key: text.encode() for key, text in project.items()},
         **{key: program.elf for key, program in programs.items()},
         **({} if sources.blob is None else {BLOB: sources.blob}),
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),

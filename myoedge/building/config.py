@@ -19,8 +19,8 @@ from myoedge.building.config_tables import (
 )
 from myoedge.building.quantities import EXAMPLES
 from myoedge.errors import MyoedgeError
-from myoedge.extension import find_hook, hooks, load
 from myoedge.system.control_characters import with_controls
+from myoedge.system.hooks import find_hook, hooks, load
 from myoedge.system.regular_files import read_text
 
 FILE = "myoedge.toml"

@@ -19,7 +19,7 @@ from myoedge.building.quantities import (
     size_bytes,
 )
 from myoedge.errors import MyoedgeError
-from myoedge.extension import find_hook, load
+from myoedge.system.hooks import find_hook, load
 
 if TYPE_CHECKING:
     from myoedge.building.config_tables import BudgetTable, Config

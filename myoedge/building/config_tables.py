@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from myoedge.extension import find_hook, load
 from myoedge.passes.condition import Conditioning
 from myoedge.quantization.recordings.reading import LABEL, Reading
+from myoedge.system.hooks import find_hook, load
 
 Method = Literal["minmax", "percentile", "mse"]
 NetworkMethod = Literal["auto", "minmax", "percentile", "mse"]

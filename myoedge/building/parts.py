@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from myoedge.extension import hooks, load
+from myoedge.system.hooks import hooks, load
 
 if TYPE_CHECKING:
     from myoedge.building.config_tables import Config

@@ -22,7 +22,6 @@ from myoedge.backends.measurement import Activity, Inference, LayerCost, Measure
 from myoedge.building.records import NotRecordable, digest, packed, unpacked
 from myoedge.codegen.package_digest import digest_of, sources
 from myoedge.errors import MyoedgeError, Notice
-from myoedge.extension import used_packages
 from myoedge.graph.constants import Constant, TensorQuant
 from myoedge.graph.input_normalization import InputNormalization
 from myoedge.graph.ir import Graph, Node, Tensor
@@ -39,6 +38,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.state import TriedMove
 from myoedge.system import cache as files
 from myoedge.system import toolchain
+from myoedge.system.hooks import used_packages
 from myoedge.system.tools import cache_folder
 
 SWITCH = "MYOEDGE_STAGES"  # "off": nothing is read from or written to the cache

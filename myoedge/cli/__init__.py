@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from myoedge.extension import CommandHook, find_hook, load, with_hooks
+from myoedge.extension import CommandHook
+from myoedge.system.hooks import find_hook, load, with_hooks
 from myoedge.version import __version__
 
 COMMANDS = (

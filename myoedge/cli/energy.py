@@ -13,6 +13,7 @@ import click
 from myoedge.cli import next_steps
 from myoedge.cli.shell import Terminal, chosen_build, common, warn
 from myoedge.errors import command, printable
+from myoedge.system.hooks import hooks
 
 if TYPE_CHECKING:
     from myoedge.building.energy_calibration import EnergyCalibration
@@ -102,7 +103,7 @@ def _show_energy(
     is_chosen = within or options["operating_point"] == "auto"
     rows = [
         *([("cheapest", f"{chosen}{within}: the point of the reports now")] if is_chosen else []),
-        *(_sdk_option(folder, chosen) if is_chosen else ()),
+        *(_project_options(folder, chosen) if is_chosen else ()),
         *((f"at {point}", f"{energy}, {time}, {mw}") for energy, time, mw, point in points),
         ("parts", joules.parts(report)),
         ("layers", "\n".join(joules.costliest(report))),
@@ -145,13 +146,11 @@ def _stored_options(
         yield "options", f"as in the last run: {' '.join(words)}\n{forget}   # forgets them"
 
 
-def _sdk_option(folder: Path, point: str) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of CMake's option for an operating point, if a build has an
-    application."""
-    from myoedge.backends.build_folder import APPLICATION
-
-    if (folder / APPLICATION).is_file():
-        yield "application", f"cmake -DME_POINT={point.replace(' ', '')} compiles it for this point"
+def _project_options(folder: Path, point: str) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of how to compile the build's projects for an operating point."""
+    for hook in hooks("projects"):
+        if hook.at_point and (folder / hook.name).is_dir():
+            yield "application", hook.at_point.format(point.replace(" ", ""))
 
 
 @energy.command("calibrate")

@@ -36,9 +36,7 @@ def build(terminal: Terminal, **options: Any) -> None:
     on that sample; this run gives cycles and energy, and checks the budgets.
     """
     from myoedge import api
-    from myoedge.building.applications import find_application
     from myoedge.building.stage_table import STAGES
-    from myoedge.extension import load
     from myoedge.reports.text import print_report
 
     with stage_progress(terminal, stages=STAGES) as progress:
@@ -51,9 +49,7 @@ def build(terminal: Terminal, **options: Any) -> None:
         terminal.out.print(str(built.folder), markup=False, highlight=False, soft_wrap=True)
     elif not terminal.json_printed("build/1", result):
         print_report(summary, terminal.out, html=str(built.folder / "report.html"))
-    hook = find_application(options["app"])
-    recording = load(hook.playable)(built, options) if hook and hook.playable else None
-    steps = next_steps.after_build(built.folder, built.report, options["app"], recording)
+    steps = next_steps.after_build(built, options)
     terminal.next(*next_steps.after_warnings(built.warnings, *steps))
 
 

@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from myoedge.errors import UNUSABLE, Notice, command, printable
+from myoedge.extension import StepHook
+from myoedge.system.hooks import load, with_hooks
+
+if TYPE_CHECKING:
+    from myoedge.backends.build import Build
 
 CALIB, SCRIPT = "calib.npz", "make_calib.py"  # names that init uses
 MODEL_ENDINGS = (".pt2", ".onnx", ".pt")
-SDK_FOLDER = "gap_sdk"
 FACTORY = "net:make_model"  # written by init for a checkpoint
 
 
@@ -110,45 +113,31 @@ def after_inspect(model: str, factory: str | None, calib: str | None) -> Iterato
     yield f"{random}   # before there are samples: cycles and memory"
 
 
-def after_build(
-    folder: Path, report: Mapping[str, Any], app: str | None, recording: str | None = None
-) -> Iterator[str]:
-    """Yield the next steps after build: validation on every backend of the target, simulation, then
-    the steps to a board.
+def after_build(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the next steps after build: of the core, and of extensions.
 
-    recording   a file that the application can play; None: there is none
+    options   of `build`
     """
-    on_chip = bool(report["cycles"])
-    yield command("validate", folder, *(("--on", "host,simulator") if on_chip else ()))
-    if on_chip and report["cycles"]["source"] == "modelled":
-        yield command("simulate", folder)
-    if on_chip:
-        yield f"{command('advise', folder)}   # measures what would make it better"
-    if _can_play(app):
-        played = command("simulate", folder, "--play", recording or "FILE")
-        yield f"{'' if recording else '# '}{played}   # a recording, as the sensor would send it"
-    if app:
-        yield from to_board(folder, has_l3=bool(report["memory"]["l3_bytes"]))
+    for step in with_hooks(OWN, "steps"):
+        yield from load(step.place)(build, options)
 
 
-def _can_play(app: str | None) -> bool:
-    """Return whether an application can play recordings."""
-    from myoedge.building.applications import find_application
-
-    hook = find_application(app)
-    return hook is not None and bool(hook.play)
+def validate_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the command that validates a build on every backend of its target."""
+    words = ("--on", "host,simulator") if build.report["cycles"] else ()
+    yield command("validate", build.folder, *words)
 
 
-def to_board(folder: Path, *, has_l3: bool) -> Iterator[str]:
-    """Yield the commands that compile a build's application with the GAP SDK and start it on a
-    board."""
-    if "GAP_SDK_HOME" not in os.environ:
-        yield ". GAP9_SDK/configs/gap9_evk_audio.sh   # GAP9_SDK: the folder of the GAP SDK"
-    source = folder / SDK_FOLDER
-    made, target = source / "build", "image_with_l3" if has_l3 else "image"
-    yield printable(shlex.join(["cmake", "-S", str(source), "-B", str(made)]))
-    yield printable(shlex.join(["cmake", "--build", str(made), "--target", target]))
-    yield command("flash", folder)
+def simulate_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the command that simulates a build, if no simulator has counted its cycles."""
+    if (build.report["cycles"] or {}).get("source") == "modelled":
+        yield command("simulate", build.folder)
+
+
+OWN = (
+    StepHook("validate", "myoedge.cli.next_steps:validate_step"),
+    StepHook("simulate", "myoedge.cli.next_steps:simulate_step"),
+)
 
 
 def after_validate(folder: Path, report: Mapping[str, Any], exact: Mapping[str, Any]) -> str:

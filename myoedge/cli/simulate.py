@@ -26,7 +26,7 @@ from myoedge.cli.shell import (
     with_options,
 )
 from myoedge.errors import command
-from myoedge.extension import hooks, load
+from myoedge.system.hooks import hooks, load
 
 if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated

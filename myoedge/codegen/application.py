@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Applications around a network: other main programs for the chip and for the GAP SDK."""
+"""Applications around a network: other main programs for the chip, and for projects of
+development kits."""
 
 from __future__ import annotations
 
@@ -29,13 +30,16 @@ class Application(ABC):
         values   values that all templates share
         """
 
-    @abstractmethod
-    def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
-        """Return the C files of src/, among `files`, that the GAP SDK application compiles too."""
+    def sources_in(self, project: str, files: Mapping[str, str]) -> list[str]:
+        """Return the C files of src/, among `files`, that a project compiles too.
 
-    @abstractmethod
-    def sdk_files(self) -> dict[str, str]:
-        """Return the files of gap_sdk/ that replace files of the console application."""
+        project   name of its ProjectHook
+        """
+        return []
+
+    def files_in(self, project: str) -> dict[str, str]:
+        """Return files of a project that replace those of its own application."""
+        return {}
 
     def described(self) -> dict[str, Any]:
         """Return further JSON files of the build folder, as name -> document."""
@@ -59,9 +63,3 @@ class ListedApplication(Application):
 
     def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
         return dict(self.listed)
-
-    def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
-        return []
-
-    def sdk_files(self) -> dict[str, str]:
-        return {}

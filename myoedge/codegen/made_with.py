@@ -10,11 +10,11 @@ from typing import Any
 
 from myoedge.codegen.names import check_prefix
 from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
-from myoedge.extension import find_hook
 from myoedge.operators.engine_choice import AUTO, EngineChoice
 from myoedge.plan.l1.tile_choice import TileRanks
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
+from myoedge.system.hooks import find_hook
 from myoedge.targets import find_chip
 from myoedge.targets.chip import Chip
 

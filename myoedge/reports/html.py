@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends.names import backend_text
 from myoedge.codegen.render import new_environment
 from myoedge.errors import printable
-from myoedge.extension import load
 from myoedge.operators import layer_names as naming
 from myoedge.reports import (
     charts,
@@ -41,6 +40,7 @@ from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.network_map import network_map
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.sections import sections
+from myoedge.system.hooks import load
 from myoedge.version import __version__
 
 if TYPE_CHECKING:

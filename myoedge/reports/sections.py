@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from myoedge.extension import SectionHook, hooks
+from myoedge.extension import SectionHook
 from myoedge.reports.report_json import Report
+from myoedge.system.hooks import hooks
 
 
 def sections(report: Report) -> list[SectionHook]:

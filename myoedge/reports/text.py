@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import backend_text
 from myoedge.errors import Notice, printable
-from myoedge.extension import load
 from myoedge.reports import energy as joules
 from myoedge.reports import evaluation_lines, fidelity, speed, streams, wording
 from myoedge.reports.budget import budget_lines, over_goals
@@ -28,6 +27,7 @@ from myoedge.reports.tables import (
     show,
     styled,
 )
+from myoedge.system.hooks import load
 
 if TYPE_CHECKING:
     from rich.console import Console

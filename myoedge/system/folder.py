@@ -19,6 +19,7 @@ from typing import Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.system.cache import sha256
+from myoedge.system.hooks import hooks
 from myoedge.system.regular_files import read_text
 
 MANIFEST = "manifest.json"
@@ -29,13 +30,17 @@ _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 # Files left in a build folder by make, cmake, simulate, a killed simulate or validate, and macOS.
 _REPLACED = r"report\.json|report\.html|layers\.csv|trace\.json"
 _COMPLETE_MARKER = ".reports."  # with a process id: all new files are complete
-_OTHER_FILES = re.compile(
-    r"manifest\.json|trace\.json|gap_sdk/(build|BUILD|user)/.*|src/((library/)?\w+\.o|libnetwork\.a|selftest|(firmware|mlperf|sensor)\.elf)"
+_OTHER_FILES = (
+    r"manifest\.json|trace\.json|src/((library/)?\w+\.o|libnetwork\.a|selftest|\w+\.elf)"
     rf"|\.({_REPLACED}|reports)\.[0-9]+|(.*/)?\.DS_Store"
 )
-EDITABLE = ("src/", "gap_sdk/")  # files that users may edit; a build never overwrites an edit
-USERS = "gap_sdk/user"  # folder of files that a rebuild keeps
+USERS = "user"  # folder of a project whose files a rebuild keeps
 _EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h RENAME_EXCHANGE, fcntl.h
+
+
+def editable_folders() -> tuple[str, ...]:
+    """Return the folders of a build whose files users may edit; a build never overwrites edits."""
+    return ("src/", *(f"{hook.name}/" for hook in hooks("projects")))
 
 
 def to_json(value: Any) -> str:
@@ -63,8 +68,9 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
                 path = fresh / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            if (target / USERS).is_dir():
-                shutil.copytree(target / USERS, fresh / USERS, dirs_exist_ok=True)
+            for kept in (f"{hook.name}/{USERS}" for hook in hooks("projects")):
+                if (target / kept).is_dir():
+                    shutil.copytree(target / kept, fresh / kept, dirs_exist_ok=True)
             is_there = False
             while not is_there:
                 with unreplaced(target):
@@ -74,7 +80,6 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _temporary_name(target: Path) -> Path:
-    """Return the temporary name of a folder while it is written."""
     return target.parent / f".{target.name}.myoedge-{os.getpid()}"
 
 
@@ -105,8 +110,10 @@ def _check_replaceable(target: Path) -> None:
 
 def _edited_sources(target: Path, files: Mapping[str, str]) -> Iterator[str]:
     """Yield the names of generated sources that the user has changed."""
+    folders = editable_folders()
+    kept = tuple(f"{folder}{USERS}/" for folder in folders)
     for name, digest in files.items():
-        is_generated = name.startswith(EDITABLE) and not name.startswith(f"{USERS}/")
+        is_generated = name.startswith(folders) and not name.startswith(kept)
         is_there = is_generated and (target / name).is_file()
         if is_there and sha256((target / name).read_bytes()) != digest:
             yield name
@@ -118,7 +125,9 @@ def _refuse_foreign_files(target: Path, files: Mapping[str, str]) -> None:
     files   name -> digest
     """
     names = (p.relative_to(target).as_posix() for p in target.rglob("*") if not p.is_dir())
-    foreign = sorted(n for n in names if n not in files and not _OTHER_FILES.fullmatch(n))
+    projects = "|".join(re.escape(hook.name) for hook in hooks("projects"))
+    other = re.compile(rf"{_OTHER_FILES}|({projects})/(build|BUILD|{USERS})/.*")
+    foreign = sorted(n for n in names if n not in files and not other.fullmatch(n))
     if foreign:
         listed = ", ".join(foreign[:5]) + ", ..." * (len(foreign) > 5)
         raise _folder_error(target, f"holds files that build did not write: {listed}")
@@ -275,15 +284,6 @@ def check_file(file: Path) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if file.is_file() or not file.exists():
             tempfile.TemporaryFile(dir=file.resolve().parent).close()
-
-
-def check_files(folder: Path, names: Iterable[str]) -> None:
-    """Raise the error (E220, E281) of writing files to a folder, perhaps a new one."""
-    with explained(folder):
-        if any((folder / name).is_dir() for name in names):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
-        tempfile.TemporaryFile(dir=nearest).close()
 
 
 def replace_files(folder: Path, files: Mapping[str, bytes], tries: Iterable[str] = ()) -> None:

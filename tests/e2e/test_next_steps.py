@@ -19,13 +19,13 @@ import pytest
 import torch
 
 from myoedge.cli import commands
-from myoedge.cli.next_steps import after_build, given_words
+from myoedge.cli.next_steps import given_words
 from myoedge.cli.runs import validate
 from myoedge.extensions.sweeps import variations
 from tests.conftest import Ran, steps
 from tests.conftest import myoedge as command
 
-# by a board, its probe and its meter: tests/boards
+# by a board, its probe and its meter: tests/extensions/boards
 ON_BOARDS = ("flash", "run", "bench")
 
 
@@ -184,15 +184,6 @@ def test_an_option_that_was_given_twice_is_repeated_twice() -> None:
     words = ["--on", "host,simulator", "--on", "board", "--test", "c.csv"]
     with validate.make_context("validate", ["out", *words]):
         assert given_words() == ["out", *words]
-
-
-@pytest.mark.parametrize(("app", "plays"), [("sensor", True), ("selftest", False), (None, False)])
-def test_a_build_for_a_sensor_is_played_next(app: str | None, plays: bool) -> None:
-    report = {"cycles": {"source": "simulated"}, "memory": {"l3_bytes": 0}}
-    lines = [*after_build(Path("out"), report, app, "session.csv")]
-    assert any(x.startswith("myoedge simulate out --play session.csv") for x in lines) == plays
-    without = [x for x in after_build(Path("out"), report, app) if "--play" in x]
-    assert [x.startswith("# ") for x in without] == [True] * plays, "a comment, as no file is known"
 
 
 def test_an_option_that_a_build_lacks_is_in_a_command_that_runs(folder: Path) -> None:

@@ -35,7 +35,7 @@ def test_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
     assert "myoedge/_data/firmware_templates/operators/conv/me_conv_s8.c" in names
     assert "myoedge/_data/gvsoc/gap9like.py" in names
     assert "myoedge/_data/boards/gap9_evk/board.toml" in names
-    assert "myoedge/_data/firmware_templates/app_gap_sdk/app.c" in names
+    assert "myoedge/extensions/gap_sdk/firmware/app.c" in names
     assert [n for n in names if n.endswith((".pyc", "cases.py"))] == ["myoedge/operators/cases.py"]
     assert "myoedge/_data/firmware_templates/operators/trees/me_trees.h" in names
     assert not [n for n in names if n.startswith(("tests", "examples"))]

@@ -69,9 +69,9 @@ SHARED = {
         "extensions.adaptation.verbs",
         "extensions.adaptation.running",
         "building.budget",
-        "backends.build",
         "backends.equivalence",
         "extensions.boards.flashing",
+        "extensions.gap_sdk.gvsoc",
         "backends.onnx_agreement",
         "building.request",
         "building.simulate",
@@ -129,6 +129,7 @@ SHARED = {
     "E240": {
         "backends.build_folder",
         "building.energy",
+        "extensions.boards.board",
     },  # a build for a target without a chip
     "E212": {"quantization.samples", "backends.inputs"},  # data of other names than the inputs
     "E213": {"quantization.samples", "backends.inputs"},  # data of another shape than the input
@@ -203,7 +204,7 @@ SHARED = {
         "extensions.integrations.lightning",
         "extensions.integrations.mlflow",
         "__init__",
-        "backends.gvsoc_sdk",
+        "extensions.gap_sdk.gvsoc",
         "reports.figures",
         "extensions.evidence.bill_of_materials",
         "system.notebook",
@@ -231,7 +232,7 @@ SHARED = {
     "E257": {
         "building.plugins",
         "codegen.library",
-        "extension",
+        "system.hooks",
         "operators.base",
         "operators.cases",
         "operators.import_rows",
@@ -261,7 +262,7 @@ SHARED = {
     },  # a network, its samples
     "E711": {
         "extensions.adaptation.running",
-        "backends.gvsoc_sdk",
+        "extensions.gap_sdk.gvsoc",
         "backends.measurement",
     },  # a run that did not end well
 }

@@ -17,15 +17,17 @@ import numpy as np
 import pytest
 
 import myoedge
-from myoedge import cli, extension
+from myoedge import cli
 from myoedge.backends import own_sources as checked
 from myoedge.backends.names import backends, cycle_text
 from myoedge.backends.own_sources import own_sources
 from myoedge.backends.report_folder import ReportFolder
 from myoedge.building.applications import CORE, find_application
 from myoedge.errors import MyoedgeError
-from myoedge.extension import Extension, find_hook, hooks, load
-from tests.conftest import ROOT
+from myoedge.extension import Extension, StepHook
+from myoedge.system import hooks as found_hooks
+from myoedge.system.hooks import find_hook, hooks, load, with_hooks
+from tests.conftest import ROOT, steps
 from tests.conftest import myoedge as command
 
 LAMP = ROOT / "tests" / "plugins" / "extension" / "myoedge_lamp"
@@ -38,11 +40,11 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.setattr(extension, "_USED", set())
-    for forgotten in (extension._installed, cli.commands, backends):
+    monkeypatch.setattr(found_hooks, "_USED", set())
+    for forgotten in (found_hooks._installed, cli.commands, backends):
         forgotten.cache_clear()
     yield folder
-    for forgotten in (extension._installed, cli.commands, backends):
+    for forgotten in (found_hooks._installed, cli.commands, backends):
         forgotten.cache_clear()
     for name in [name for name in sys.modules if name.startswith(("myoedge_lamp", "wrong"))]:
         del sys.modules[name]
@@ -113,6 +115,43 @@ def test_an_application_its_table_and_samples_of_its_format(small: Path, tmp_pat
 
 
 @pytest.mark.usefixtures("lamp")
+def test_a_project_around_the_network_and_the_step_that_makes_it(
+    small: Path, tmp_path: Path
+) -> None:
+    """Its files, those that the user may edit and keeps, the point that it is compiled for."""
+    shutil.copy(small / "model.pt2", tmp_path)
+    words = ("build", "model.pt2", "--calib", "random", "-o", "out", "--no-simulate")
+    ran = command(*words, "--app", "lamp", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert steps(ran.err)[-1] == "make -C out/lamp"
+    project = tmp_path / "out" / "lamp"
+    assert (project / "Makefile").read_text() == "# model: lamp: firmware/lamp/lamp.c\n"
+    assert (project / "main.c").read_text() == "int lamp_pin = 3;\n"
+    (project / "user" / "mine.c").write_text("int mine;\n")
+    (project / "build").mkdir()
+    (project / "build" / "main.o").touch()
+    chosen = command("energy", "out", "--operating-point", "auto", cwd=tmp_path)
+    assert "make POINT=" in chosen.out
+    assert command(*words, "--app", "lamp", cwd=tmp_path).code == 0
+    assert (project / "user" / "mine.c").read_text() == "int mine;\n"
+    (project / "main.c").write_text("int edited;\n")
+    assert command("validate", "out", cwd=tmp_path).code == 0
+    refused = command(*words, cwd=tmp_path)
+    assert (refused.code, "holds edited files: lamp/main.c" in refused.err) == (2, True)
+    bare = command(*words[:-2], "again", "--no-simulate", "--app", "baremetal", cwd=tmp_path)
+    assert (bare.code, "cmake" in bare.err, "myoedge flash" in bare.err) == (0, False, False)
+
+
+def test_hooks_follow_the_rows_that_they_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the order of packages; rows that nothing has count as the end."""
+    order = (("d", "c"), ("c", "b"), ("e", ""), ("a", "first"), ("f", "nothing"), ("a", ""))
+    added = Extension(steps=tuple(StepHook(name, "", after) for name, after in order))
+    monkeypatch.setattr(found_hooks, "_own", lambda: (added,))
+    rows = with_hooks((StepHook("first", ""), StepHook("b", "")), "steps")
+    assert [row.name for row in rows] == ["first", "a", "b", "c", "d", "e", "f"]
+
+
+@pytest.mark.usefixtures("lamp")
 def test_a_part_of_the_firmware_and_its_section(small: Path, tmp_path: Path) -> None:
     """The C that network.c calls, the part that the folder holds, and what the reports tell."""
     shutil.copy(small / "model.pt2", tmp_path)
@@ -157,7 +196,7 @@ def test_a_backend_and_a_tool(small: Path, tmp_path: Path) -> None:
     assert "host, simulator, gvsoc, lamp, gvsoc-sdk, board, jtag" in known
     backends.cache_clear()
     with pytest.MonkeyPatch.context() as patch:  # as if the package were not there any more
-        patch.setattr(extension, "_installed", lambda: ())
+        patch.setattr(found_hooks, "_installed", lambda: ())
         assert command("report", "out", cwd=tmp_path).code == 0
         assert command("report", "out", "--html", cwd=tmp_path).code == 0
         assert command("inspect", "out", cwd=tmp_path).code == 0
@@ -247,8 +286,8 @@ def test_code_of_a_hook_that_fails_is_the_package_s_error(
     (tmp_path / "faulty_hook.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "faulty_hook", raising=False)
-    monkeypatch.setattr(extension, "_USED", set())
+    monkeypatch.setattr(found_hooks, "_USED", set())
     with pytest.raises(MyoedgeError, match=words) as caught:
-        extension.load("faulty_hook:f")(3)
+        load("faulty_hook:f")(3)
     assert caught.value.code == "E257"
     assert caught.value.notice.tries == ("pip uninstall faulty_hook",)

@@ -4,7 +4,7 @@ its JTAG probe."""
 
 from __future__ import annotations
 
-from myoedge.extension import BackendHook, CommandHook, Extension, ToolHook
+from myoedge.extension import BackendHook, CommandHook, Extension, StepHook, ToolHook
 
 _PLACE = "myoedge.extensions.boards"
 
@@ -47,10 +47,11 @@ EXTENSION = Extension(
             "jtag",
         ),
     ),
+    steps=(StepHook("flash", f"{_PLACE}.commands:flash_step", after="image"),),
     tools=(
         ToolHook("pyserial", f"{_PLACE}.tools:pyserial", after="gvsoc"),
         ToolHook("openocd", f"{_PLACE}.tools:openocd", after="pyserial"),
         ToolHook("openocd_tools", f"{_PLACE}.tools:openocd_tools", after="openocd"),
-        ToolHook("probe", f"{_PLACE}.tools:probe", after="cmake"),
+        ToolHook("probe", f"{_PLACE}.tools:probe"),
     ),
 )

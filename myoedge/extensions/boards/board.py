@@ -7,6 +7,7 @@ OpenOCD serves in its working folder."""
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from myoedge.backends.build import Build
 from myoedge.backends.measurement import (
     FirmwareFiles,
     Inference,
@@ -35,6 +37,9 @@ from myoedge.system.elf import read_program
 from myoedge.targets.boards import Board, Probe
 
 RUN_S = 60.0  # per inference
+SDK_FOLDER = "gap_sdk"  # of a build: its project for the GAP SDK
+CONSOLE = f"{SDK_FOLDER}/console.c"  # only in applications that answer myoedge's requests
+MARKER = re.compile(rb"myoedge gap-sdk (\w+) ([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,30 @@ def plugged_in() -> list[tuple[str, str]]:
     except ImportError:
         return []
     return [(p.device, f"{p.vid:04x}:{p.pid:04x}") for p in list_ports.comports() if p.vid]
+
+
+def marker_of(build: Build) -> str:
+    """Return the identity of a build's application, an application of the GAP SDK. Errors: E240 a
+    build without one."""
+    needs = {"needs": "an application of the GAP SDK"}
+    content = build.having(f"{SDK_FOLDER}/ports.c", "application", needs, app="gap-sdk")
+    found = MARKER.search(content)
+    assert found is not None, "as the template of ports.c has it"
+    return found.group().decode()
+
+
+def has_console(build: Build) -> bool:
+    """Return whether a build's application answers myoedge's requests."""
+    return CONSOLE in build.digests
+
+
+def check_console(build: Build) -> None:
+    """Raise E240 if a build has no application that answers myoedge's requests."""
+    marker_of(build)
+    if not has_console(build):
+        facts = {"needs": "an application with myoedge's console"}
+        title = f"{build.folder.name} answers MLPerf Tiny's protocol"
+        raise MyoedgeError("E240", title, facts, [build.rebuilt(app="gap-sdk")])
 
 
 def check_identity(identity: Identity, marker: str) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
@@ -15,11 +15,19 @@ import click
 from myoedge.cli.next_steps import with_board
 from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, common, warn
 from myoedge.errors import command
+from myoedge.extensions.boards.board import SDK_FOLDER
 
 if TYPE_CHECKING:
+    from myoedge.backends.build import Build
     from myoedge.extensions.boards.board_card import BoardCard
     from myoedge.extensions.boards.flashing import FlashResult
     from myoedge.targets.boards import Board
+
+
+def flash_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the command that writes a build's application to a board, if it has one for it."""
+    if (build.folder / SDK_FOLDER).is_dir():
+        yield command("flash", build.folder)
 
 
 @click.command("run")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from myoedge.backends.build import Build
 from myoedge.backends.serial_port import SerialLine
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.extensions.boards import openocd
-from myoedge.extensions.boards.board import check_identity
+from myoedge.extensions.boards.board import MARKER, SDK_FOLDER, check_identity, marker_of
 from myoedge.extensions.boards.console import open_line
 from myoedge.extensions.boards.flash_image import boot_image, file_system, flash_images
 from myoedge.numerics.arrays import round_up
@@ -24,11 +23,10 @@ from myoedge.system.elf import Program, read_program
 from myoedge.system.notebook import Card, Shown
 from myoedge.targets.boards import FLASHES, Board, Flash, Probe
 
-SDK_ELF = Path("gap_sdk") / "build" / "myoedge_app"
+SDK_ELF = Path(SDK_FOLDER) / "build" / "myoedge_app"
 SIMULATOR_SYMBOL = "me_fabric_controller"  # only in programs for simulators
 ON_JTAG = "myoedge run --on jtag  loads it, serves its files and compares its outputs"
-MARKER = re.compile(rb"myoedge gap-sdk (\w+) ([0-9a-f]{64})")
-L3_FILE, FILES_IN = "l3.bin", "octospi"  # as in app_gap_sdk/app.c
+L3_FILE, FILES_IN = "l3.bin", "octospi"  # as in app.c of the GAP SDK application
 MEMORIES = ((0x1C000000, 0x10000), (0x1C010000, 0x180000), (0x10000000, 0x20000))
 
 Progress = Callable[[str], None]
@@ -241,7 +239,7 @@ def _check_marker(program: Program, path: Path, board: Board, build: Build) -> N
     if marker is None:
         raise _not_for(path, board, build, {"has": "no build marker"})
     application, chip = marker.group().decode(), marker.group(1).decode()
-    for needs, has in (board.chip, chip), (build.application, application):
+    for needs, has in (board.chip, chip), (marker_of(build), application):
         if needs != has:
             raise _not_for(path, board, build, {"needs": needs, "has": has})
 
@@ -299,5 +297,5 @@ def _banner(line: SerialLine, build: Build, link: openocd.Session, progress: Pro
         found, printed = error.notice, link.running.says.strip()[-400:]
         facts = {**dict(found.facts), "OpenOCD says": printed or "nothing"}
         raise MyoedgeError(found.code, found.title, facts, found.tries) from None
-    check_identity(identity, build.application)
+    check_identity(identity, marker_of(build))
     return identity.marker

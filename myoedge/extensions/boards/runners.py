@@ -48,7 +48,7 @@ def run_on_board(build: Build, runs: Sequence[Case]) -> Measurement:
         tries = ["--board gap9_evk, or --port /dev/ttyUSB1"]
         raise MyoedgeError("E601", "no board is named", tries=tries)
     inputs, layers = board_runs(build.stream, runs), len(build.layer_names)
-    return boards.run_on_board(line, build.application, inputs, build.given_specs, layers)
+    return boards.run_on_board(line, boards.marker_of(build), inputs, build.given_specs, layers)
 
 
 def run_over_jtag(build: Build, runs: Sequence[Case]) -> Measurement:
@@ -65,7 +65,7 @@ def run_over_jtag(build: Build, runs: Sequence[Case]) -> Measurement:
 
 
 def _line(build: Build, board: str | None, port: str | None) -> SerialLine:
-    build.check_console()
+    boards.check_console(build)
     return line_of(board, port)
 
 

@@ -18,6 +18,7 @@ from myoedge.backends.build import Build
 from myoedge.building.options import StrPath, silent
 from myoedge.building.pipeline_options import Progress
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.extensions.boards.board import check_console, has_console, marker_of
 from myoedge.extensions.boards.board_card import CARD, BoardCard, figures
 from myoedge.extensions.boards.runners import line_of
 from myoedge.quantization.samples import Given
@@ -98,9 +99,9 @@ def flash(
 
     chosen = as_build(build)
     if elf is None:
-        chosen.check_application()
-    has_console = console and chosen.has_console
-    asked = partial(line_of, board, port) if has_console and to == "ram" else None
+        marker_of(chosen)
+    is_asked = console and has_console(chosen)
+    asked = partial(line_of, board, port) if is_asked and to == "ram" else None
     request = FlashRequest(described_board(board), to, table)
     return flash_build(chosen, request, None if elf is None else Path(elf), asked, say, warn)
 
@@ -132,14 +133,14 @@ def bench(
     if described.power is None:
         raise MyoedgeError("E602", f"{described.name} has no power pad in its board.toml")
     supply_v = described.power.supply_v
-    chosen.check_console()
+    check_console(chosen)
     if chosen.stream is not None:
         raise MyoedgeError("E237", "a stream is not measured like this", {"needs": "no --stream"})
     runs = cases(chosen.network, None, [golden_sample(chosen)])
     (case,) = chip_inputs(None, [*runs])
     line = line_of(board, port)
     with open_ppk2(meter, supply_v) as opened:
-        recorded = measure_on_board(line, chosen.application, case, times, opened)
+        recorded = measure_on_board(line, marker_of(chosen), case, times, opened)
     return energy_of(recorded, supply_v, times)
 
 

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +16,19 @@ from myoedge.api.runs import validate
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
 from myoedge.quantization.samples import Given
-from myoedge.system.folder import check_files, explained, replace_files
+from myoedge.system.folder import explained, replace_files
 
 if TYPE_CHECKING:
     from myoedge.extensions.evidence.evidence import Evidence
+
+
+def _check_files(folder: Path, names: Iterable[str]) -> None:
+    """Raise the error (E220, E281) of writing files to a folder, perhaps a new one."""
+    with explained(folder):
+        if any((folder / name).is_dir() for name in names):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+        tempfile.TemporaryFile(dir=nearest).close()
 
 
 @with_plugin_errors
@@ -40,7 +53,7 @@ def evidence(
     from myoedge.extensions.evidence.evidence import FILES, collect_evidence
 
     if output is not None:
-        check_files(Path(output), FILES)
+        _check_files(Path(output), FILES)
     chosen = as_build(build)
     given = None if input is None else samples_for(chosen, input)
     validation = validate(chosen, on=("host", "simulator"))

@@ -13,5 +13,9 @@ EXTENSION = Extension(
             "myoedge.extensions.mlperf.dataset:rules",
         ),
     ),
-    applications=(ApplicationHook("mlperf", "myoedge.extensions.mlperf.application:requested"),),
+    applications=(
+        ApplicationHook(
+            "mlperf", "myoedge.extensions.mlperf.application:requested", project="gap_sdk"
+        ),
+    ),
 )

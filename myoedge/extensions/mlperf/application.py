@@ -30,11 +30,11 @@ class MlperfApplication(Application):
         """Return the files. Errors: E258, E232 as mlperf_files."""
         return mlperf_files(plan, self.dataset, values, values["digest"])
 
-    def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
+    def sources_in(self, project: str, files: Mapping[str, str]) -> list[str]:
         starts = f"{FOLDER}/mlperf"
         return [name for name in files if name.startswith(starts) and name.endswith(".c")]
 
-    def sdk_files(self) -> dict[str, str]:
+    def files_in(self, project: str) -> dict[str, str]:
         return {SDK_SERVE: (FIRMWARE / SDK_SERVE).read_text()}
 
 

@@ -4,7 +4,7 @@ which `monitor` decodes; and playback of recordings to it on the simulated chip.
 
 from __future__ import annotations
 
-from myoedge.extension import ApplicationHook, CommandHook, Extension, TableHook
+from myoedge.extension import ApplicationHook, CommandHook, Extension, StepHook, TableHook
 
 EXTENSION = Extension(
     commands=(
@@ -21,7 +21,8 @@ EXTENSION = Extension(
             "sensor",
             "myoedge.extensions.sensor.application:requested",
             play="myoedge.extensions.sensor.commands:play",
-            playable="myoedge.extensions.sensor.playback:playable_file",
+            project="gap_sdk",
         ),
     ),
+    steps=(StepHook("play", "myoedge.extensions.sensor.playback:play_step", after="advise"),),
 )

@@ -35,10 +35,10 @@ class SensorApplication(Application):
     def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
         return sensor_files(self.program, values, values["digest"])
 
-    def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
+    def sources_in(self, project: str, files: Mapping[str, str]) -> list[str]:
         return sorted(name for name in sdk_sources(files) if name.endswith(".c"))
 
-    def sdk_files(self) -> dict[str, str]:
+    def files_in(self, project: str) -> dict[str, str]:
         return {SDK_PORT: (FIRMWARE / SDK_PORT).read_text()}
 
     def described(self) -> dict[str, Any]:

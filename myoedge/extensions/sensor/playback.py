@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,6 +130,14 @@ def program_of(build: Build) -> SensorProgram:
         tries = [command("build", "MODEL", "--calib", "FILE", "--app", "sensor")]
         raise MyoedgeError(CODE, title, {}, tries)
     return from_json(json.loads(build.written(JSON)))
+
+
+def play_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the command that plays a recording to a build's sensor application, if it has one."""
+    if JSON in build.digests:
+        recording = playable_file(build, options)
+        played = command("simulate", build.folder, "--play", recording or "FILE")
+        yield f"{'' if recording else '# '}{played}   # a recording, as the sensor would send it"
 
 
 def playable_file(build: Build, options: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ of results and checks for regressions; and suggestions, the variations of one bu
 
 from __future__ import annotations
 
-from myoedge.extension import CommandHook, Extension
+from myoedge.extension import CommandHook, Extension, StepHook
 
 EXTENSION = Extension(
     commands=(
@@ -21,4 +21,5 @@ EXTENSION = Extension(
             after="check",
         ),
     ),
+    steps=(StepHook("advise", "myoedge.extensions.sweeps.commands:advise_step", after="simulate"),),
 )

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,15 @@ from myoedge.cli.options import JUNIT, junit_file
 from myoedge.cli.runs import as_typed
 from myoedge.cli.shell import Terminal, chosen_build, common, warn
 from myoedge.errors import command, printable
+
+if TYPE_CHECKING:
+    from myoedge.backends.build import Build
+
+
+def advise_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the command that measures variations of a build for a chip."""
+    if build.report["cycles"]:
+        yield f"{command('advise', build.folder)}   # measures what would make it better"
 
 
 @click.command("sweep")

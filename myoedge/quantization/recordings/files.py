@@ -11,8 +11,9 @@ from pathlib import Path
 from shlex import quote
 
 from myoedge.errors import MyoedgeError
-from myoedge.extension import ReaderHook, hooks, load
+from myoedge.extension import ReaderHook
 from myoedge.quantization.recordings.reading import MAKE_CALIBRATION, Content, Reading, unreadable
+from myoedge.system.hooks import hooks, load
 from myoedge.system.regular_files import open_regular
 
 Reader = Callable[[Path, Reading], Content]

@@ -7,9 +7,9 @@ import pytest
 
 from myoedge.backends.build import Build
 from myoedge.simulator import simulate
-from tests.boards import sdk
-from tests.boards.conftest import two as two
-from tests.boards.conftest import weights_in_l3 as weights_in_l3
+from tests.extensions.gap_sdk import sdk
+from tests.extensions.gap_sdk.conftest import two as two
+from tests.extensions.gap_sdk.conftest import weights_in_l3 as weights_in_l3
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,6 @@ from myoedge.extensions.boards import console
 from myoedge.extensions.boards.board import find_serial_line
 from myoedge.extensions.boards.console import Message, decode, encode
 from myoedge.targets.boards import find_board
-from tests.boards import sdk
 from tests.conftest import myoedge as command
 from tests.conftest import steps
 from tests.extensions.boards.peers import (
@@ -32,6 +31,7 @@ from tests.extensions.boards.peers import (
     replaced,
     unplugged_after,
 )
+from tests.extensions.gap_sdk import sdk
 
 
 @pytest.fixture(autouse=True)

@@ -26,15 +26,15 @@ from myoedge.backends.build import Build
 from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.boards import console, openocd, runners
-from myoedge.extensions.boards.board import run_over_jtag
+from myoedge.extensions.boards.board import marker_of, run_over_jtag
 from myoedge.system import tools
 from myoedge.system.elf import read_elf
 from myoedge.targets.boards import boards_dir, find_board
-from tests.boards import sdk
 from tests.conftest import Ran, started, steps
 from tests.conftest import myoedge as command
 from tests.extensions.boards.flash_images import mounted_by_4, mounted_by_5, read_boot
 from tests.extensions.boards.peers import Firmware, at_the_line
+from tests.extensions.gap_sdk import sdk
 from tests.support.networks.small import Two
 
 FAKE = Path(__file__).parent / "fake_openocd.py"
@@ -95,7 +95,7 @@ def test_to_memory_verified_and_started(two: Build, elf: Path, state: Path, tmp_
         then = command(*shlex.split(step)[1:], cwd=tmp_path)
     assert (ran.code, then.code) == (0, 0), ran.err + then.err
     assert step == f"myoedge run {two.folder} --port {port}"
-    assert ran.json["says"] == two.application
+    assert ran.json["says"] == marker_of(two)
     assert ended(state)["running"] == read_elf(elf.read_bytes()).entry
     names = [command.split()[0] for command in ended(state)["commands"]]
     assert names.index("halt") < names.index("load_image") < names.index("verify_image")

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.extensions.boards import console
-from tests.boards import sdk
 from tests.conftest import myoedge as command
 from tests.extensions.boards.peers import Firmware, at_the_line
+from tests.extensions.gap_sdk import sdk
 from tests.support.oracles.torch import Net
 
 IDS = torch.tensor([[3, 0, 7, 9, 0, 1]])

@@ -14,9 +14,9 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.boards import console
-from tests.boards import sdk
 from tests.conftest import save_exported
 from tests.extensions.boards.peers import Firmware, at_the_line
+from tests.extensions.gap_sdk import sdk
 from tests.support.networks.causal import Convolution
 
 CHANNELS, FRAMES = 4, 12

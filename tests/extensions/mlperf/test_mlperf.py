@@ -13,11 +13,12 @@ import pytest
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.boards.board import has_console
 from myoedge.extensions.mlperf.dataset import Dataset
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.simulator import Simulation, simulate
-from tests.boards import sdk
+from tests.extensions.gap_sdk import sdk
 from tests.extensions.mlperf.mlperf import DATASETS, network_input, real_values, settings
 from tests.records.mlperf_tiny import built
 from tests.support.mlperf_player import Answer, download, heard, performance, sent
@@ -229,4 +230,4 @@ def test_myoedge_does_not_ask_such_an_application(keywords: Build) -> None:
     for verb in (myoedge.run, lambda build: myoedge.bench(build, meter="/dev/null")):
         with pytest.raises(MyoedgeError, match="E240"):
             verb(keywords)
-    assert not keywords.has_console
+    assert not has_console(keywords)

@@ -19,7 +19,7 @@ from myoedge.backends.packets import Flags, Start, Status
 from myoedge.building.config import Found, from_tables
 from myoedge.building.config_tables import Config
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.sensor.playback import playable_file
+from myoedge.extensions.sensor.playback import play_step, playable_file
 from myoedge.simulator import Fault
 from tests.conftest import Ran, save_exported
 from tests.conftest import myoedge as command
@@ -83,6 +83,10 @@ def test_what_is_played_next_is_the_calibration_recording(windows: Build, tmp_pa
     assert playable_file(windows, {**given, "calib": "random", "test": str(MYO)}) == str(MYO)
     in_toml = Found(from_tables({"calib": {"data": str(MYO)}}, "myoedge.toml"), tmp_path)
     assert playable_file(windows, {**given, "calib": None, "config": in_toml}) == str(MYO)
+    (step,) = play_step(windows, given)
+    assert step.startswith(f"myoedge simulate {windows.folder} --play {MYO}")
+    (comment,) = play_step(windows, {**given, "calib": cut})
+    assert comment.startswith(f"# myoedge simulate {windows.folder} --play FILE")
 
 
 def test_the_sensor_sets_the_period(windows: Build, stream: Build, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An extension "lamp": an application, its table, a part of the firmware and its section of
-reports, a command, a format of sample files, a backend and a tool."""
+"""An extension "lamp": an application, its project and its table, a part of the firmware and its
+section of reports, a command, a format of sample files, a backend, a step and a tool."""
 
 from myoedge.extension import (
     ApplicationHook,
@@ -8,8 +8,10 @@ from myoedge.extension import (
     CommandHook,
     Extension,
     PartHook,
+    ProjectHook,
     ReaderHook,
     SectionHook,
+    StepHook,
     TableHook,
     ToolHook,
 )
@@ -17,7 +19,8 @@ from myoedge.extension import (
 EXTENSION = Extension(
     commands=(CommandHook("lamp", "tell the lamp's pin", "myoedge_lamp.lamp:lamp", after="flash"),),
     tables=(TableHook("lamp", "myoedge_lamp.lamp:LampTable", "myoedge_lamp.lamp:rules"),),
-    applications=(ApplicationHook("lamp", "myoedge_lamp.lamp:requested"),),
+    applications=(ApplicationHook("lamp", "myoedge_lamp.lamp:requested", project="lamp"),),
+    projects=(ProjectHook("lamp", "myoedge_lamp.project:files", 1024, "make POINT={}"),),
     parts=(PartHook("lamp", "myoedge_lamp.blink:requested", "myoedge_lamp.blink:restored"),),
     sections=(
         SectionHook(
@@ -33,5 +36,6 @@ EXTENSION = Extension(
     backends=(
         BackendHook("lamp", "lamp", "myoedge_lamp.backend:LAMP", is_listed=True, after="gvsoc"),
     ),
+    steps=(StepHook("lamp", "myoedge_lamp.project:step", after="flash"),),
     tools=(ToolHook("lamp", "myoedge_lamp.backend:tool", after="cmake"),),
 )

@@ -42,11 +42,11 @@ class LampApplication(Application):
         pin = f"extern const int lamp_pin;\nconst int lamp_pin = {self.pin};\n"
         return {"firmware/lamp/lamp.c": pin}
 
-    def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
-        return []
+    def sources_in(self, project: str, files: Mapping[str, str]) -> list[str]:
+        return [f"{project}: {name}" for name in files if name.endswith("lamp/lamp.c")]
 
-    def sdk_files(self) -> dict[str, str]:
-        return {}
+    def files_in(self, project: str) -> dict[str, str]:
+        return {"main.c": f"int {project}_pin = {self.pin};\n"}
 
 
 @dataclass(frozen=True)

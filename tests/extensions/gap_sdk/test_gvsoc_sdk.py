@@ -14,24 +14,26 @@ import pytest
 
 import myoedge
 from myoedge.api import runs
-from myoedge.backends import gvsoc_sdk
 from myoedge.backends.build import Build
 from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.gap_sdk import gvsoc
+from myoedge.extensions.gap_sdk.application import marker_of
 from tests.conftest import myoedge as command
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An SDK's folder, and its cmake first on PATH."""
-    setup = tmp_path / "sdk" / gvsoc_sdk.SETUP
+    setup = tmp_path / "sdk" / gvsoc.SETUP
     setup.parent.mkdir(parents=True)
     setup.touch()
     program = tmp_path / "bin" / "cmake"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.boards.fake_cmake "$@"\n')
+    cmake = f'"{sys.executable}" -m tests.extensions.gap_sdk.fake_cmake'
+    program.write_text(f'#!/bin/sh\nexec {cmake} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("GAP_SDK_HOME", str(tmp_path / "sdk"))
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
@@ -144,7 +146,7 @@ def test_a_run_that_hangs(two: Build, played: pytest.MonkeyPatch) -> None:
     played.setenv("FAKE_FAILS", "hang")
     inputs = [[*golden_sample(two).values()]]
     with pytest.raises(MyoedgeError) as raised:
-        gvsoc_sdk.run_application(two.folder, two.application, two.files(inputs), timeout_s=0.2)
+        gvsoc.run_application(two.folder, marker_of(two), two.files(inputs), timeout_s=0.2)
     assert raised.value.code == "E502"
 
 
@@ -156,7 +158,7 @@ def test_a_damaged_golden_sample(
     header = copy.folder / "src" / "golden.h"
     header.unlink() if content is None else header.write_bytes(content)
     with pytest.raises(MyoedgeError, match=r"golden\.h") as raised:
-        copy.run_on_gvsoc_sdk([[*golden_sample(two).values()]])
+        gvsoc.run_on_gvsoc_sdk(copy, [[*golden_sample(two).values()]])
     assert raised.value.code == "E222"
 
 

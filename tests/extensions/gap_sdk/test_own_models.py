@@ -10,10 +10,10 @@ import pytest
 
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import check_instructions, link
-from myoedge.codegen.sdk_application import SDK_FOLDER
+from myoedge.extensions.gap_sdk.application import SDK_FOLDER
 from myoedge.simulator import simulate
-from tests.boards import sdk
-from tests.boards.test_own_firmware import GUIDE, OURS, STAND_INS, listed_defines
+from tests.extensions.gap_sdk import sdk
+from tests.extensions.gap_sdk.test_own_firmware import GUIDE, OURS, STAND_INS, listed_defines
 from tests.firmware.test_loading import linear
 from tests.firmware.test_model_blob import blob_of, resealed
 from tests.firmware.two_networks import sources

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from myoedge.backends.build import Build
-from tests.boards import sdk
+from tests.extensions.gap_sdk import sdk
 from tests.support.networks.small import Two
 
 

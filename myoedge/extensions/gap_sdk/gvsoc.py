@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from myoedge.backends.build import Build
+from myoedge.backends.equivalence import chip_inputs
 from myoedge.backends.measurement import (
     FirmwareFiles,
     Inference,
@@ -25,7 +27,9 @@ from myoedge.backends.measurement import (
     outputs_of,
 )
 from myoedge.backends.report_folder import damaged
+from myoedge.backends.runner import Case, Runner
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.gap_sdk.application import marker_of
 from myoedge.numerics.arrays import Array
 from myoedge.system import tools
 
@@ -158,3 +162,25 @@ def _inference(done: tools.CompletedProcess, marker: str, files: FirmwareFiles) 
     (outputs,) = outputs_of(bytes.fromhex("".join(rows)), files.specs, 1)
     costs = tuple(LayerCost(layers[i]) for i in range(files.layers))
     return Inference(outputs, int(total.group(1)), costs)
+
+
+def run_on_gvsoc_sdk(build: Build, inputs: Sequence[Sequence[Array]]) -> Measurement:
+    """Build the GAP SDK application for the SDK's GVSoC and run it there.
+
+    Errors: E204 a stream, E240 no application, otherwise as run_application.
+    """
+    if build.stream is not None:
+        title = f"frames of {build.folder.name} arrive only over the serial line"
+        raise MyoedgeError("E204", title, tries=["--on gvsoc", "--on simulator"])
+    return run_application(build.folder, marker_of(build), build.files(inputs))
+
+
+def _measured(build: Build, runs: Sequence[Case]) -> Measurement:
+    return run_on_gvsoc_sdk(build, chip_inputs(build.stream, runs))
+
+
+def _connected(build: Build, board: str | None, port: str | None) -> object:
+    return marker_of(build)
+
+
+RUNNER = Runner(measure=_measured, find=find, connect=_connected)

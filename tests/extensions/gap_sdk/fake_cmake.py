@@ -16,7 +16,7 @@ from pathlib import Path
 
 from myoedge.backends.build import Build
 from myoedge.simulator import simulate
-from tests.boards import sdk
+from tests.extensions.gap_sdk import sdk
 
 RUNNER_ARGS = "runner_args"
 FAILS = os.environ.get("FAKE_FAILS", "")

@@ -13,7 +13,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import Firmware, check_instructions, link
 from myoedge.codegen.runtime import runtime
-from myoedge.codegen.sdk_application import SDK_FOLDER
+from myoedge.extensions.gap_sdk.application import SDK_FOLDER
 from myoedge.system import toolchain
 from myoedge.system.library import KERNELS, ObjectOptions, compile_objects
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SHIM = Path(__file__).parent / "pmsis"
-BUILTINS = Path(__file__).parents[1] / "firmware" / "programs"
+BUILTINS = Path(__file__).parents[2] / "firmware" / "programs"
 DEFINES = ("ME_PMSIS", "ME_POWER_PAD=89u", "ME_APP_MILLIVOLTS=800u", "ME_APP_CLOCK_HZ=370000000u")
 # Kernels do not depend on where the program lies: compiled once for every build.
 FOR_HOST = (

@@ -19,17 +19,17 @@ from myoedge.backends.build import Build
 from myoedge.backends.samples import golden_sample
 from myoedge.backends.simulator import run_firmware
 from myoedge.codegen.project import Sources
-from myoedge.codegen.sdk_application import SDK_FOLDER, build_digest, marker
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.gap_sdk.application import SDK_FOLDER, build_digest, marker
 from myoedge.extensions.zoo.all_convnet import hd
 from myoedge.extensions.zoo.emg2qwerty import kao
 from myoedge.simulator import Program, read_elf, simulate
 from myoedge.system import toolchain, tools
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
-from tests.boards import sdk
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, small_network
 from tests.e2e.test_less_l2 import SHAPE, Deep
+from tests.extensions.gap_sdk import sdk
 from tests.firmware.programs import riscv_gcc
 
 CLOSE, CLOSE_IN_ALL = 0.02, 0.01

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.codegen.sdk_application import SDK_FOLDER
+from myoedge.extensions.gap_sdk.application import SDK_FOLDER
 from myoedge.system import tools
-from tests.boards.sdk import SHIM
-from tests.boards.test_own_firmware import FIRMWARE, GUIDE, listed_defines
 from tests.conftest import save_exported
+from tests.extensions.gap_sdk.sdk import SHIM
+from tests.extensions.gap_sdk.test_own_firmware import FIRMWARE, GUIDE, listed_defines
 
 LANGUAGES = {"c": ["cc", "-std=c11"], "cpp": ["c++", "-std=c++17"]}
 CONFIG = "[stream]\nrate = 1000\nhop = 4\n"

@@ -19,9 +19,8 @@ import myoedge
 from myoedge.backends.build import Build, load_build
 from myoedge.building.config import Found, from_tables
 from myoedge.building.config_tables import Config
-from myoedge.cli.next_steps import to_board
-from myoedge.codegen.sdk_application import SDK_FOLDER
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.gap_sdk.application import SDK_FOLDER, image_step, marker_of
 from myoedge.extensions.mlperf.dataset import Dataset
 from myoedge.system import tools
 from myoedge.system.folder import check_output
@@ -212,8 +211,7 @@ def shell_runs(lines: list[str], folder: Path, gap_sdk: Path) -> list[str]:
 
 @pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
 def test_the_lines_that_build_prints_make_the_image(project: Path, installed: Path) -> None:
-    lines = [line.partition("   #")[0] for line in to_board(project, has_l3=True)]
-    assert lines.pop() == f"myoedge flash {project}"
+    lines = [line.partition("   #")[0] for line in image_step(load_build(project), {})]
     image = shell_runs(lines, project.parent, installed)
     assert l3_files(image) == [(project / "l3.bin").read_bytes()]
 
@@ -260,7 +258,7 @@ def test_an_edited_configuration_is_taken_and_kept(project: Path) -> None:
     """A build folder with it loads, and no later build overwrites it."""
     with (project / SDK_FOLDER / "sdk.config").open("a") as file:
         file.write("CONFIG_DRIVER_MINE=y\n")
-    assert load_build(project).application
+    assert marker_of(load_build(project))
     with pytest.raises(MyoedgeError, match=r"gap_sdk/sdk\.config") as caught:
         check_output(project)
     assert caught.value.code == "E221"

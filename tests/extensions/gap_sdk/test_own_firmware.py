@@ -15,15 +15,15 @@ from torch import nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import Firmware, check_instructions, link
-from myoedge.codegen.sdk_application import SDK_FOLDER
+from myoedge.extensions.gap_sdk.application import SDK_FOLDER
 from myoedge.simulator import RunOptions, simulate
 from myoedge.simulator.disturbance import Disturbance
-from tests.boards import sdk
 from tests.conftest import save_exported
+from tests.extensions.gap_sdk import sdk
 from tests.firmware.two_networks import sources
 from tests.support.pages import section
 
-FIRMWARE = Path(__file__).parents[2] / "docs" / "product" / "firmware.md"
+FIRMWARE = Path(__file__).parents[3] / "docs" / "product" / "firmware.md"
 GUIDE = section(FIRMWARE, "## In your own GAP9 firmware")
 SHAPE = (1, 2, 40)
 OURS = ("me_gap.c", "me_gap.h", "pmsis_runtime.c", "pmsis_runtime.h", "port.h")
