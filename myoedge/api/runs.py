@@ -97,18 +97,10 @@ def _record_results(
 def _warnings(
     build: Build, given: Data | None, tested: Data | None, found: Evaluation | None
 ) -> tuple[Notice, ...]:
-    """Return warnings about samples with another scale than the calibration's or used for it, and
-    about accuracy at chance level."""
-    from myoedge.building.quantized import Known
-    from myoedge.building.warning_rules import are_of_scale, warned
+    from myoedge.building.result_warnings import warnings_about
 
     data = given if tested is None else tested
-    if data is None:
-        return ()
-    known = Known(data=data, described=build.calibration, is_test=tested is not None)
-    told = warned(known, "other samples")
-    judged = replace(known, evaluation=found, is_scaled=are_of_scale(told))
-    return (*told, *warned(judged, "decisions"))
+    return () if data is None else warnings_about(build, data, found, is_test=tested is not None)
 
 
 def _evaluate(build: Build, given: Data | None, tested: Data | None) -> Evaluation | None:

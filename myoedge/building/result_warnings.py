@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings about a quantised network, its labels and its test set."""
+"""Warnings about a quantised network, its labels and its test set; about samples of a build."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 
+from myoedge.backends.build import Build
 from myoedge.building.quantized import Known, Quantized
 from myoedge.building.sample_statistics import described
 from myoedge.building.warning_rules import are_of_scale, warned
 from myoedge.errors import Notice
+from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.holdout import TEST, measured
+from myoedge.quantization.samples import Data
 
 
 def result_warnings(quantized: Quantized) -> Iterator[Notice]:
@@ -39,3 +42,18 @@ def result_warnings(quantized: Quantized) -> Iterator[Notice]:
         yield from left
         known = replace(known, is_scaled=are_of_scale((*others, *left)))
     yield from warned(known, "decisions", "older build")
+
+
+def warnings_about(
+    build: Build, data: Data, evaluation: Evaluation | None, *, is_test: bool
+) -> tuple[Notice, ...]:
+    """Return warnings about samples that a build runs on: another scale than the calibration's,
+    samples used for it, accuracy at chance level or labels in another order.
+
+    evaluation   labels with the build's predictions; None without labels
+    is_test      whether the samples are a test set
+    """
+    known = Known(data=data, described=build.calibration, is_test=is_test)
+    told = warned(known, "other samples")
+    judged = replace(known, evaluation=evaluation, is_scaled=are_of_scale(told))
+    return (*told, *warned(judged, "decisions"))

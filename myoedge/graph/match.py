@@ -94,12 +94,12 @@ def floats(graph: Graph, names: Iterable[str]) -> list[Array]:
     return [graph.array(name).astype(np.float64) for name in names]
 
 
-def ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
-    """Return these tensors and all tensors that they depend on."""
+def ancestors(graph: Graph, names: Iterable[str], without: str = "") -> set[str]:
+    """Return these tensors and all tensors that they depend on, not through tensor `without`."""
     found, pending = set[str](), [*names]
     while pending:
         name = pending.pop()
-        if name not in found:
+        if name not in found and name != without:
             found.add(name)
             made = graph.producer.get(name)
             pending.extend(() if made is None else made.inputs)

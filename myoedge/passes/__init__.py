@@ -14,7 +14,12 @@ from myoedge.graph.rewrite import RewritePattern, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.cells import ONE_STEP, READ_STEPS, roll_cells
-from myoedge.passes.fold import FOLD, absorb_input_normalization, fold_constants
+from myoedge.passes.fold import (
+    FOLD,
+    absorb_input_normalization,
+    fold_constants,
+    fold_products_of_zeros,
+)
 from myoedge.passes.fuse import (
     FUSE,
     fuse_functions,
@@ -62,7 +67,13 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
         (*FOLD, *FOLD_NORMS, *FOLD_FEATURES, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding),
     ),
     ("scans", (*FOLD, *READ_STEPS, *SELECTIVE, *SINK)),
-    ("lower", (*FOLD, *LINEAR_PARTS, interpolation, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
+    (
+        "lower",
+        (
+            *(*FOLD, fold_products_of_zeros, *LINEAR_PARTS, interpolation),
+            *(*LOWER, *LONG_SUMS, *WIDE_WEIGHTS),
+        ),
+    ),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, fuse_functions, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )

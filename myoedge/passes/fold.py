@@ -7,7 +7,7 @@ import numpy as np
 
 from myoedge.graph.input_normalization import InputNormalization
 from myoedge.graph.ir import Attrs, Graph, Node, Shape, ranked
-from myoedge.graph.match import behind, both_orders, floats, require, writer
+from myoedge.graph.match import ancestors, behind, both_orders, floats, require, writer
 from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern, splice
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
@@ -15,7 +15,7 @@ from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.interpreter import real_node
 from myoedge.operators.turns import IN_LOOPS
 from myoedge.passes.fold_embeddings import FOLD_EMBEDDINGS
-from myoedge.passes.forms import MOVES, before_functions, times_zeros
+from myoedge.passes.forms import MOVES, before_functions, is_zeros, times_zeros
 
 POOLS = ("max_pool", "avg_pool")
 
@@ -82,6 +82,18 @@ def drop_products_of_zeros(graph: Graph, node: Node) -> Rewrite | None:
             patch = GraphBuilder(graph, node)
             return patch.same_as(expand(patch, other, graph.shape(node.name)))
     return None
+
+
+@rewrite_pattern("matmul", "mul", "table")
+def fold_products_of_zeros(graph: Graph, node: Node) -> Rewrite:
+    """Replace a * 0 by zeros, as r * h in the first iteration of a loop: a is bounded on the
+    device. Applies if every output still depends on an input; loops must be rolled before."""
+    is_matmul = node.op == "matmul" and any(is_zeros(graph, name) for name in node.inputs)
+    require(is_matmul or times_zeros(graph, node.name))
+    for name in graph.outputs:
+        require(not ancestors(graph, [name], without=node.name).isdisjoint(graph.inputs))
+    patch = GraphBuilder(graph, node)
+    return patch.same_as(patch.constant(np.zeros(graph.shape(node.name))))
 
 
 @rewrite_pattern("add", "sub", "mul")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +30,7 @@ APPLIED = {
     "W107": "tests/unit/test_direct_remedies.py: test_a_pattern_for_other_layers",
     "W108": "tests/unit/test_stated_widths.py: test_scales_that_a_file_gives_stay_and_are_told",
     "W210": "tests/e2e/test_read_only_builds.py: test_a_copy_has_new_figures",
+    "W212": "tests/extensions/adaptation/test_adapting.py: test_sessions_that_lack_a_class",
     "W301": "tests/e2e/test_budgets.py: test_a_layer_without_a_tile_for_the_chip",
     "W302": "tests/e2e/test_streams.py: test_passes_are_as_long_as_they_have_to_be",
     "W303": "tests/e2e/test_simulated_builds.py: test_long_runs_are_simulated_where_asked_for",
@@ -127,3 +129,45 @@ def test_every_warning_outside_the_rules_has_a_case() -> None:
     for case in APPLIED.values():
         file, _, name = case.partition(": ")
         assert f"def {name}(" in (ROOT / file).read_text(), case
+
+
+class Gated(nn.Module):
+    """A written cell whose first state, zeros, meets a gate before a layer reads the product."""
+
+    def __init__(self, *, is_memory: bool) -> None:
+        super().__init__()
+        self.gates, self.update = nn.Linear(4, 18), nn.Linear(6, 6, bias=False)
+        self.is_memory = is_memory
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, memory = torch.zeros(1, 1, 6), torch.zeros(1, 6, 6)
+        for t in range(8):
+            r, z, n = self.gates(x[:, t : t + 1]).chunk(3, -1)
+            if self.is_memory:
+                memory = memory + r.mT @ (z - n @ memory)
+                h = n @ memory
+            else:
+                z = z.sigmoid()
+                h = (1 - z) * (n + self.update(r.sigmoid() * h)).tanh() + z * h
+        return h[:, 0]
+
+
+@pytest.mark.parametrize("is_memory", [False, True], ids=["gate", "memory"])
+def test_first_states_of_zeros_leave_no_dead_layers(tmp_path: Path, is_memory: bool) -> None:
+    torch.manual_seed(0)
+    assert not warned(tmp_path, Gated(is_memory=is_memory), drawn(40, 1, 8, 4), "W101")
+
+
+class Silent(nn.Module):
+    """An output that is a product with zeros, which no rewrite may turn into a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.layer(x) * torch.zeros(1, 3)).tanh()
+
+
+def test_outputs_that_are_always_zero_are_quantised(tmp_path: Path) -> None:
+    assert not warned(tmp_path, Silent(), drawn(40, 1, 4), "W101")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from myoedge.cli.progress import stage_progress
-from myoedge.cli.shell import DIFFERENT, Terminal, chosen_build, common, echo, with_options
+from myoedge.cli.shell import DIFFERENT, Terminal, chosen_build, common, echo, warn, with_options
 from myoedge.errors import command
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
     result |= {"l2_bytes": adapted.l2_bytes}
     if not terminal.json_printed("adaptation/1", {**result, "rows": adapted.rows()}):
         _show_result(terminal, adapted)
+    warn(*adapted.warnings)
     if adapted.exact is False:
         sys.exit(DIFFERENT)
 

@@ -26,16 +26,19 @@ from myoedge.extensions.adaptation.running import (
     settings_of,
     windows_of,
 )
+from myoedge.extensions.adaptation.warnings import missing_classes, unlike_decisions
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import energy
+from myoedge.quantization.holdout import TEST
 from myoedge.reports import wording
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
+    from myoedge.errors import Notice
     from myoedge.extensions.adaptation.commands import Answer
-    from myoedge.quantization.samples import Given
+    from myoedge.quantization.samples import Data, Given
     from myoedge.targets.chip import OperatingPoint
 
 SECONDS = (1.0, 2.0, 4.0, 7.5, 15.0, 30.0)  # seconds of a session, all classes together
@@ -110,6 +113,7 @@ class Adapted(Tabular):
     exact      whether the simulator's results equal those of the C on the host; None on the host
     l2_bytes   bytes of the adaptation's arrays in L2
     point      operating point of times and energies; None on the host
+    warnings   W212 classes without windows; W207, W209, W211 about the test windows
     """
 
     on: str
@@ -117,6 +121,7 @@ class Adapted(Tabular):
     exact: bool | None
     l2_bytes: int
     point: OperatingPoint | None = None
+    warnings: tuple[Notice, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per session."""
@@ -134,11 +139,13 @@ class Adapted(Tabular):
 
 @dataclass(frozen=True)
 class LabelledWindows:
-    """Windows with their true classes, and the commands by which they were inferred."""
+    """Windows with their true classes, the commands by which they were inferred, and the samples
+    that they were cut from."""
 
     windows: Sequence[Window]
     labels: Array
     inferences: Sequence[Command]
+    data: Data
 
     def brought(self, method: str, numbers: Iterable[int]) -> list[Window | Command]:
         """Return windows in the form that a method of adaptation needs.
@@ -188,7 +195,14 @@ def adapted(
             differing += on != "host" and not _as_on_host(build, commands, answers)
             rows.append(_row(build, method, seconds, answers, sets))
     same, point = (None, None) if on == "host" else (not differing, _point(build))
-    return Adapted(on, tuple(rows), same, l2_bytes(settings_of(build)), point)
+    warnings = _warnings(build, new, tested)
+    return Adapted(on, tuple(rows), same, l2_bytes(settings_of(build)), point, warnings)
+
+
+def _warnings(build: Build, new: LabelledWindows, tested: LabelledWindows) -> tuple[Notice, ...]:
+    decided = [window.decision for window in tested.windows]
+    lacking = missing_classes(new.data, new.labels.tolist(), settings_of(build).classes)
+    return (*lacking, *unlike_decisions(build, tested.data, tested.labels.tolist(), decided, TEST))
 
 
 def _as_on_host(build: Build, commands: Sequence[Command], answers: Sequence[Answer]) -> bool:
@@ -199,9 +213,10 @@ def _as_on_host(build: Build, commands: Sequence[Command], answers: Sequence[Ans
 
 def _labelled(build: Build, run: Run, given: Given, option: str) -> LabelledWindows:
     """Run the network on labelled samples, or a stream on recordings; return the windows."""
-    found = inferences(build, samples_for(build, given, option, any_length=True))
+    data = samples_for(build, given, option, any_length=True)
+    found = inferences(build, data)
     commands, labels = [command for command, _ in found], [label for _, label in found]
-    return LabelledWindows(windows_of(run, commands), np.array(labels), commands)
+    return LabelledWindows(windows_of(run, commands), np.array(labels), commands, data)
 
 
 def _sessions(labels: Array, times: Times | None) -> Iterator[tuple[float | None, Array]]:

@@ -13,14 +13,16 @@ import numpy as np
 
 from myoedge.backends import host
 from myoedge.backends.samples import given_data
-from myoedge.errors import MyoedgeError, set_in
+from myoedge.errors import MyoedgeError, Notice, set_in
 from myoedge.extensions.adaptation import commands as c
 from myoedge.extensions.adaptation import session
 from myoedge.extensions.adaptation.commands import Answer, Command
 from myoedge.extensions.adaptation.part import AdaptPart
 from myoedge.extensions.adaptation.record import Adaptation, Classifier, label_at
 from myoedge.extensions.adaptation.table import METHODS
+from myoedge.extensions.adaptation.warnings import missing_classes, unlike_decisions
 from myoedge.numerics.arrays import Array
+from myoedge.quantization.evaluation import GIVEN
 from myoedge.quantization.labels import is_whole
 from myoedge.quantization.recordings.reading import LABEL, MAKE_CALIBRATION, UNLABELLED
 from myoedge.quantization.recordings.sources import AS_GIVEN, RETURNS, read
@@ -235,17 +237,19 @@ class AdaptedNetwork:
     classifier   the new classifier; None: the session gained no accuracy
     normalised   what me_adapt_save gives after a session of norm; None after one of other methods
     judged       whether windows were held back, which evaluated the new classifier
+    warnings     W212 classes without windows; W207, W209 about the windows and their labels
     """
 
     build: Build
     classifier: Classifier | None
     normalised: bytes | None = None
     judged: bool = False
+    warnings: tuple[Notice, ...] = ()
 
     def decide(self, windows: Sequence[Array]) -> Array:
         """Return the predicted class of each window (floats); for a stream, of each pass of the
         recordings that gives results."""
-        found = _inferred_from(self.build, windows, np.zeros(len(windows), np.int64))
+        found, _ = _inferred_from(self.build, windows, np.zeros(len(windows), np.int64))
         run, commands = on_host(self.build), [command for command, _ in found]
         loaded = [] if self.normalised is None else [Command(c.LOAD, 0, self.normalised)]
         taken = [c.inferred(answer) for answer in run([*loaded, *commands])[len(loaded) :]]
@@ -269,16 +273,21 @@ def adapt(
     """
     method = settings_of(build).methods[0] if method is None else method
     check_method(build, method)
-    found = _inferred_from(build, windows, labels)
-    run, commands = on_host(build), [command for command, _ in found]
+    found, data = _inferred_from(build, windows, labels)
+    run, commands, classes = on_host(build), [x for x, _ in found], [x for _, x in found]
+    taken = windows_of(run, commands)
+    warnings = (
+        *missing_classes(data, classes, settings_of(build).classes),
+        *unlike_decisions(build, data, classes, [x.decision for x in taken], GIVEN),
+    )
     if method == "norm":
-        session_of_norm = c.session(method, commands, [label for _, label in found])
-        return AdaptedNetwork(build, None, run([*session_of_norm, Command(c.SAVE)])[-1].content)
+        steps = [*c.session(method, commands, classes), Command(c.SAVE)]
+        return AdaptedNetwork(build, None, run(steps)[-1].content, warnings=warnings)
     state = session.begin(settings_of(build), method)
-    for window, (_, label) in zip(windows_of(run, commands), found, strict=True):
+    for window, label in zip(taken, classes, strict=True):
         state = session.window(state, window.features, window.decision, label)
     judged = bool(state.held_counts.any())
-    return AdaptedNetwork(build, session.end(state), judged=judged)
+    return AdaptedNetwork(build, session.end(state), judged=judged, warnings=warnings)
 
 
 IN_PYTHON = {  # replacements in remedies, as set_in expects them
@@ -294,9 +303,9 @@ IN_PYTHON = {  # replacements in remedies, as set_in expects them
 
 def _inferred_from(
     build: Build, windows: Sequence[Array], labels: object
-) -> list[tuple[Command, int]]:
-    """Return the inferences of windows and classes that are arguments; classes may have the names
-    of the build's. Errors: as given_data and inferences."""
+) -> tuple[list[tuple[Command, int]], Data]:
+    """Return the inferences of windows and classes that are arguments, and these as samples;
+    classes may have the names of the build's. Errors: as given_data and inferences."""
     reading = replace(AS_GIVEN, classes=build.class_names)
     with set_in("", IN_PYTHON):
         arrays = {build.frame_inputs[0]: windows, LABEL: labels}
@@ -305,4 +314,4 @@ def _inferred_from(
         if found.dtype.kind == "f" and np.isfinite(found).all() and not is_whole(found):
             raise _no_classes(given.source, found, "integers [samples], a class of each")
         data = given_data(build, given, needs_labels=True, any_length=True)
-        return inferences(build, data)
+        return inferences(build, data), data

@@ -395,6 +395,61 @@ def test_python_and_command_line(build: Build, tmp_path: Path) -> None:
         assert [row["windows"] for row in whole.json["rows"]] == [120]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """A build that decides its classes, whose labels have numbers but no names."""
+    torch.manual_seed(0)
+    network = Network()
+    x, y = map(torch.from_numpy, samples(300, 9))
+    optimizer = torch.optim.Adam(network.parameters(), 0.02)
+    for _ in range(40):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(x), y).backward()
+        optimizer.step()
+    adapt = {"methods": ["lda", "norm"], "channels": CHANNELS}
+    return built(tmp_path_factory.mktemp("trained"), network, adapt)
+
+
+def test_names_that_sort_otherwise_than_the_classes(trained: Build, tmp_path: Path) -> None:
+    """Names of classes that the build does not know are numbered in alphabetical order: W209 as
+    from `quantize`, with a remedy that leaves the right accuracy and no warning."""
+    x, y = samples(90, 1)
+    named = np.array(["rest", "wave", "fist"])[y]
+    np.savez(tmp_path / "day.npz", input=x, label=named)
+    given = ("adapt", trained.folder, "--data", "day.npz", "--test", "day.npz", "--method", "lda")
+    ran = command(*given, cwd=tmp_path)
+    assert "warning[W209]" in ran.err
+    (line,) = re.findall("try +(\\[calib] classes = .*)", ran.err)
+    assert line.startswith('[calib] classes = ["rest", "wave", "fist"]')
+    for method in ("lda", "norm"):
+        (warning,) = trained.adapt(x, named, method=method).warnings
+        assert (warning.code, warning.tries[0]) == ("W209", line)
+        assert not trained.adapt(x, y, method=method).warnings
+    (tmp_path / "myoedge.toml").write_text(line.replace("[calib] ", "[calib]\n"))
+    ran = command(*given, "--json", cwd=tmp_path)
+    assert "warning" not in ran.err
+    assert ran.json["rows"][-1]["accuracy_before"] == 100
+
+
+@pytest.mark.parametrize(("left", "told"), [((1,), "of 1 only"), ((0, 2), "of 0, 2 only")])
+def test_sessions_that_lack_a_class(
+    trained: Build, tmp_path: Path, left: tuple[int, ...], told: str
+) -> None:
+    x, y = samples(60, 1)
+    kept = np.isin(y, left)
+    np.savez(tmp_path / "part.npz", input=x[kept], label=y[kept])
+    np.savez(tmp_path / "day.npz", input=x, label=y)
+    given = ("adapt", trained.folder, "--data", "part.npz", "--test", "day.npz")
+    told_by_command = command(*given, cwd=tmp_path).err
+    assert "warning[W212]" in told_by_command
+    assert told in told_by_command
+    (warning,) = trained.adapt(x[kept], y[kept]).warnings
+    assert warning.code == "W212"
+    assert told in dict(warning.facts)["has"]
+    whole = command(*given[:3], "day.npz", *given[4:], cwd=tmp_path).err
+    assert "warning" not in whole
+
+
 def test_the_tables_fit_a_terminal(build: Build, tmp_path: Path) -> None:
     x, y = samples(24, 1)
     np.savez(tmp_path / "day.npz", input=x, label=y)
