@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -27,6 +28,32 @@ BLOCK_TAPS = 1024  # columns of weights that compensate each other's rounding er
 INT8_STEPS = 255.0  # int8 steps in a range of activations
 
 
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A weight that is stored once.
+
+    tensors   names of the tensors with these values
+    nodes     layers that multiply by them
+    """
+
+    tensors: tuple[str, ...]
+    nodes: tuple[Node, ...]
+
+
+def equal_weights(graph: Graph, nodes: Sequence[Node]) -> list[Weight]:
+    """Return the weights of layers; tensors of equal values are one weight.
+
+    The first steps before a loop have copies of the loop's weights, for example. Copies that were
+    rounded for their own layer alone would differ, and each would be stored.
+    """
+    found: dict[tuple[object, ...], list[Node]] = {}
+    for node in nodes:
+        values = graph.array(weight_of(node))
+        groups = node.attrs.get("groups", 1)
+        found.setdefault((groups, values.shape, values.tobytes()), []).append(node)
+    return [Weight(tuple(dict.fromkeys(map(weight_of, x))), tuple(x)) for x in found.values()]
+
+
 def with_few_bits(graph: Graph, samples: InputArrays, rules: Sequence[LayerRule]) -> Graph:
     """Return the graph with low-bit integers for the weights that a rule sets below 8 bits.
 
@@ -42,15 +69,24 @@ def with_rounded_weights(graph: Graph, samples: InputArrays, bits: Mapping[str, 
     """Return the graph with the weights of some layers rounded to minimise the layers' errors on
     the samples.
 
-    bits   layer -> bits of its weights
+    bits   layer -> bits of its weights; of layers with the same tensor, the most count
     """
-    nodes = [graph.producer[name] for name in bits]
-    if not nodes:
+    nodes, most = [graph.producer[name] for name in bits], dict[str, int]()
+    for node in nodes:
+        most[weight_of(node)] = max(bits[node.name], most.get(weight_of(node), 0))
+    weights = [
+        (count, weight)
+        for count in sorted({*most.values()})
+        for weight in equal_weights(graph, [x for x in nodes if most[weight_of(x)] == count])
+    ]
+    if not weights:
         return graph
-    moments = weight_input_moments(graph, samples, nodes)
+    moments = weight_input_moments(graph, samples, [weight for _, weight in weights])
     formats = {
-        weight_of(node): chosen_format(graph, node, moments[weight_of(node)], bits[node.name])
-        for node in nodes
+        name: chosen
+        for (count, weight), sums in zip(weights, moments, strict=True)
+        for chosen in [chosen_format(graph, weight, sums, count)]
+        for name in weight.tensors
     }
     return graph.with_formats(formats)
 
@@ -112,12 +148,12 @@ Sums = list[list[Moments]]
 
 
 def weight_input_moments(
-    graph: Graph, samples: InputArrays, nodes: Sequence[Node]
-) -> dict[str, Sums]:
-    """Return weight tensor -> second moments, over the samples, of the input vectors that it is
+    graph: Graph, samples: InputArrays, weights: Sequence[Weight]
+) -> list[Sums]:
+    """Return the second moments, over the samples, of the input vectors that each weight is
     multiplied by."""
-    sums: dict[str, Sums] = {}
-    read = {name for node in nodes for name in node.inputs}
+    sums: list[Sums] = [[] for _ in weights]
+    read = {name for weight in weights for node in weight.nodes for name in node.inputs}
     for sample in each_sample(subsample_evenly(samples, ROUNDING_SAMPLES)):
         values = {name: graph.array(name) for name in read if graph.is_const(name)}
 
@@ -126,9 +162,10 @@ def weight_input_moments(
                 to[name] = value
 
         float_values(graph, sample, keep)
-        for node in nodes:
-            new = _moments_of(node, [values[name] for name in node.inputs])
-            sums[weight_of(node)] = _added(sums.get(weight_of(node), []), new)
+        for at, weight in enumerate(weights):
+            for node in weight.nodes:
+                new = _moments_of(node, [values[name] for name in node.inputs])
+                sums[at] = _added(sums[at], new)
     return sums
 
 
@@ -148,18 +185,14 @@ def _added(sums: Sums, new: Sums) -> Sums:
     return [[x + y for x, y in zip(*group, strict=True)] for group in groups]
 
 
-def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> ConstantFormat:
-    """Return integers and scales for a layer's weights that minimise the error on the samples.
+def chosen_format(graph: Graph, weight: Weight, groups: Sums, bits: int) -> ConstantFormat:
+    """Return integers and scales for a weight that minimise the error on the samples.
 
-    groups   result of `weight_input_moments` for the weights
+    groups   moments of the weight by `weight_input_moments`
     """
-    names, used = (
-        [node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs)],
-        WeightFormat(bits),
-    )
-    weight, *others = (graph.array(name) for name in names)
-    bias = others[0].astype(np.float64) if others else np.zeros(len(weight))
-    rows = weight.reshape(len(groups), len(weight) // len(groups), -1)
+    used, values = WeightFormat(bits), graph.array(weight.tensors[0])
+    bias = np.max([_bias_size(graph, node) for node in weight.nodes], axis=0)
+    rows = values.reshape(len(groups), len(values) // len(groups), -1)
     parts = [
         rounded_rows(w, blocks, used, _least_scale(b, blocks))
         for w, b, blocks in zip(rows, bias.reshape(len(groups), -1), groups, strict=True)
@@ -170,24 +203,31 @@ def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> Constant
         zero_point=(0,) * len(scale),
         low=-used.high,
         high=used.high,
-        integers=np.concatenate([q for q, _ in parts]).reshape(weight.shape),
+        integers=np.concatenate([q for q, _ in parts]).reshape(values.shape),
     )
 
 
+def _bias_size(graph: Graph, node: Node) -> Array:
+    """Return the absolute bias of a layer's channels; 0 without a bias."""
+    weight, *others = (node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs))
+    if not others:
+        return np.zeros(len(graph.array(weight)))
+    return np.abs(graph.array(others[0]).astype(np.float64))
+
+
 def rounding_error(
-    graph: Graph, node: Node, groups: Sums, chosen: ConstantFormat, *, of_others: bool = False
+    values: Array, groups: Sums, chosen: ConstantFormat, *, of_others: bool = False
 ) -> float:
-    """Return the squared error of a layer's sums due to rounded weights, for vectors with the
-    second moments `groups`.
+    """Return the squared error of layers' sums due to a rounded weight, for vectors with the second
+    moments `groups`.
 
     chosen      integers and scales of the rounded weights
     of_others   whether to estimate the error on the same number of vectors that did not determine
                 the rounding
     """
-    weight = graph.array(weight_of(node))
     assert chosen.integers is not None
-    error = (weight - chosen.real(chosen.integers)).astype(np.float64)
-    rows = error.reshape(len(groups), len(weight) // len(groups), -1)
+    error = (values - chosen.real(chosen.integers)).astype(np.float64)
+    rows = error.reshape(len(groups), len(values) // len(groups), -1)
     total = 0.0
     for row, blocks in zip(rows, groups, strict=True):
         ends = np.cumsum([len(block.squares) for block in blocks])[:-1]
@@ -199,6 +239,9 @@ def rounding_error(
 
 def _least_scale(bias: Array, blocks: Sequence[Moments]) -> Array:
     """Return a minimum weight scale per output channel [K], below which integer biases would exceed
-    BIAS_MAX."""
+    BIAS_MAX.
+
+    bias   absolute biases [K]
+    """
     largest = max(block.largest for block in blocks)
-    return np.abs(bias) * INT8_STEPS / (largest * BIAS_MAX) if largest else np.zeros(len(bias))
+    return bias * INT8_STEPS / (largest * BIAS_MAX) if largest else np.zeros(len(bias))

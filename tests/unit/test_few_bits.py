@@ -28,6 +28,7 @@ from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.goal import UNLIMITED, Goal
+from myoedge.quantization.search.moves.weight_bits import WeightBudget, ordered_steps
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.targets import find_chip
 from tests.support.searches import searched, workshop_of
@@ -263,3 +264,76 @@ def test_packed_words_have_weights_four_apart(bits: int) -> None:
                 for i in range(4)
             ]
             assert word == sum(parts)
+
+
+# ---- a weight of several layers
+
+
+def copies(second: str, *, tied: bool = False) -> tuple[Graph, dict[str, Array]]:
+    """Two layers that multiply different vectors by equal weights; and samples.
+
+    tied   whether both read one tensor; otherwise each has a copy
+    """
+    rng = np.random.default_rng(4)
+    w = rng.normal(size=(5, 6)).astype(np.float32)
+    nodes = (
+        Node("linear", ("x", "w"), ("first",), {}, (Origin("first"),)),
+        Node("linear", ("y", "w" if tied else "copy"), ("second",), {}, (Origin(second),)),
+    )
+    shapes = {"x": (1, 9, 6), "y": (1, 9, 6), "first": (1, 9, 5), "second": (1, 9, 5)}
+    tensors = {name: Tensor(name, shape) for name, shape in shapes.items()}
+    constants = {"w": w} if tied else {"w": w, "copy": w.copy()}
+    x = correlated(1, 16 * 9, 6).reshape(16, 1, 9, 6).astype(np.float32)
+    y = correlated(2, 16 * 9, 6).reshape(16, 1, 9, 6).astype(np.float32)
+    graph = Graph(("x", "y"), ("first", "second"), nodes, tensors, as_constants(constants))
+    return graph, {"x": x, "y": y}
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_weight_is_rounded_for_the_vectors_of_all_its_layers(tied: bool) -> None:
+    graph, samples = copies("second", tied=tied)
+    few = with_few_bits(graph, samples, (LayerRule("*", weight_bits=3),))
+    vectors = np.concatenate([x.reshape(-1, 6) for x in samples.values()])
+    w = graph.array("w")
+    expected, scale = rounded_rows(w, [Moments.of(vectors)], WeightFormat(3), np.zeros(5))
+    for chosen in few.formats.values():
+        assert chosen.integers is not None
+        assert np.array_equal(chosen.integers, expected)
+        assert np.allclose(chosen.scale, scale, rtol=1e-6)
+    assert len(few.formats) == 2 - tied
+
+
+def test_copies_with_other_bits_are_rounded_on_their_own() -> None:
+    graph, samples = copies("second")
+    rules = (LayerRule("first", weight_bits=3), LayerRule("second", weight_bits=5))
+    few = with_few_bits(graph, samples, rules)
+    assert {name: f.high for name, f in few.formats.items()} == {"w": 3, "copy": 15}
+
+
+@pytest.mark.parametrize(("three", "five"), [("first", "second"), ("second", "first")])
+def test_a_tensor_of_several_layers_has_the_most_bits_that_they_state(
+    three: str, five: str
+) -> None:
+    graph, samples = copies("second", tied=True)
+    rules = (LayerRule(three, weight_bits=3), LayerRule(five, weight_bits=5))
+    assert with_few_bits(graph, samples, rules).formats["w"].high == 15
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_search_for_bits_stores_a_weight_once(tied: bool) -> None:
+    graph, samples = copies("second", tied=tied)
+    network = quantize_graph(graph, calibrate(graph, samples, MINMAX, "test"))
+    budget = WeightBudget(np.full(len(graph.outputs), 1.0))
+    steps = ordered_steps(network, samples, (), budget)
+    names = ("w",) if tied else ("w", "copy")
+    assert [(step.weight, step.bits, step.saved_bytes) for step in steps] == [
+        (names, 4, 15.0),
+        (names, 2, 7.5),
+    ]
+
+
+def test_a_layer_that_a_rule_sets_keeps_the_bits_of_its_tensor() -> None:
+    graph, samples = copies("second", tied=True)
+    network = quantize_graph(graph, calibrate(graph, samples, MINMAX, "test"))
+    rules = (LayerRule("second", weight_bits=8),)
+    assert not ordered_steps(network, samples, rules, WeightBudget(np.full(2, 1.0)))

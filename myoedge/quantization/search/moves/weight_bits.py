@@ -13,14 +13,15 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8
-from myoedge.operators.base import OPS
 from myoedge.quantization.calibrate import InputArrays, subsample_evenly
 from myoedge.quantization.few_bits import (
     ROUNDING_SAMPLES,
+    Weight,
     chosen_format,
+    equal_weights,
+    layers_to_round,
     rounding_error,
     weight_input_moments,
-    weight_of,
 )
 from myoedge.quantization.layer_rules import LayerRule, weight_rule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
@@ -46,7 +47,7 @@ class FewerBits:
     """One reduction of the bits of a layer's weights; noise and bytes are relative to the preceding
     reduction.
 
-    weight        name of the weights
+    weight        tensors of the weights
     bits          their new number of bits
     format        their integers and scales
     noise         [measured tensors] noise power that it adds, relative to the signal
@@ -54,7 +55,7 @@ class FewerBits:
     saved_bytes   reduction of the stored weights in bytes
     """
 
-    weight: str
+    weight: tuple[str, ...]
     bits: int
     format: ConstantFormat = field(repr=False)
     noise: Array = field(repr=False)
@@ -76,9 +77,10 @@ class WeightBudget:
     keeps: Keeps | None = None
     planes: frozenset[str] = frozenset()
 
-    def levels(self, node: Node) -> Sequence[int]:
-        """Return the numbers of bits that a layer's weights may have, descending."""
-        return PLANE_BITS if node.name in self.planes else STORED_BITS
+    def levels(self, weight: Weight) -> Sequence[int]:
+        """Return the numbers of bits that a weight may have, descending."""
+        in_planes = all(node.name in self.planes for node in weight.nodes)
+        return PLANE_BITS if in_planes else STORED_BITS
 
 
 def with_chosen_bits(
@@ -138,7 +140,7 @@ class _OrderedBits:
 
     def network(self, count: int) -> QuantGraph:
         """Return the network after the first `count` reductions."""
-        formats = {step.weight: step.format for step in self.steps[:count]}
+        formats = {name: step.format for step in self.steps[:count] for name in step.weight}
         if not formats:
             return self.start
         graph = self.start.graph
@@ -213,25 +215,26 @@ def ordered_steps(
 ) -> list[FewerBits]:
     """Return all possible reductions of weight bits, ordered by added noise (relative to its limit)
     per saved byte."""
-    nodes = {weight_of(node): node for node in _reducible_nodes(network.graph, rules)}
-    if not nodes:
+    graph = network.graph
+    weights = equal_weights(graph, _reducible_nodes(graph, rules))
+    if not weights:
         return []
-    graph, formats = network.graph, dict[str, Formats]()
-    sums = weight_input_moments(graph, samples, list(nodes.values()))
-    for weight, node in nodes.items():
-        possible = {*budget.levels(node), PROBED_BITS}
-        formats[weight] = {n: chosen_format(graph, node, sums[weight], n) for n in possible}
-    changes = [_weight_change(weight, formats[weight][PROBED_BITS]) for weight in formats]
+    moments = weight_input_moments(graph, samples, weights)
+    formats: list[Formats] = []
+    for weight, sums in zip(weights, moments, strict=True):
+        possible = {*budget.levels(weight), PROBED_BITS}
+        formats.append({n: chosen_format(graph, weight, sums, n) for n in possible})
+    changes = [_weight_change(w, x[PROBED_BITS]) for w, x in zip(weights, formats, strict=True)]
     measured = [name for _, name in judged_rows(network)]
     count = NOISE_MACS // max(network_macs(graph) * len(formats), 1)
     few = subsample_evenly(samples, max(1, min(NOISE_SAMPLES, count)))
-    noise = dict(zip(formats, added_noise(graph, few, measured, changes), strict=True))
     left = []
-    for weight, node in nodes.items():
-        error = partial(rounding_error, graph, node, sums[weight])
-        errors = {n: (error(f), error(f, of_others=True)) for n, f in formats[weight].items()}
-        levels = budget.levels(node)
-        left.append(list(_bit_reductions(weight, formats[weight], errors, noise[weight], levels)))
+    for weight, sums, chosen, noise in zip(
+        weights, moments, formats, added_noise(graph, few, measured, changes), strict=True
+    ):
+        error = partial(rounding_error, graph.array(weight.tensors[0]), sums)
+        errors = {n: (error(f), error(f, of_others=True)) for n, f in chosen.items()}
+        left.append([*_bit_reductions(weight, chosen, errors, noise, budget.levels(weight))])
     found: list[FewerBits] = []
     while left := [steps for steps in left if steps]:
         cheapest = min(left, key=lambda steps: _reduction_priority(steps[0], budget.limits))
@@ -239,12 +242,9 @@ def ordered_steps(
     return found
 
 
-def _reducible_nodes(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
-    """Yield the nodes whose weight bits may be reduced: float weights that no rule sets."""
-    for node in graph.nodes:
-        able = OPS[node.op].weights.multiplicands is not None and weight_rule(rules, node) is None
-        if able and graph.is_const(weight_of(node)) and graph.format(weight_of(node)) is None:
-            yield node
+def _reducible_nodes(graph: Graph, rules: Sequence[LayerRule]) -> list[Node]:
+    """Return the layers whose weight bits may be reduced: float weights that no rule sets."""
+    return layers_to_round(graph, [x for x in graph.nodes if weight_rule(rules, x) is None])
 
 
 def _reduction_priority(step: FewerBits, limits: Array) -> float:
@@ -253,16 +253,16 @@ def _reduction_priority(step: FewerBits, limits: Array) -> float:
 
 
 def _bit_reductions(
-    weight: str,
+    weight: Weight,
     formats: Formats,
     errors: Mapping[int, tuple[float, float]],
     noise: Array,
     levels: Sequence[int],
 ) -> Iterator[FewerBits]:
-    """Yield the reductions of one layer's weight bits; noise at the outputs is taken as
-    proportional to the layer's own error.
+    """Yield the reductions of one weight's bits; noise at the outputs is taken as
+    proportional to the error of its layers.
 
-    errors   bits -> the layer's errors on these samples and on other samples
+    errors   bits -> errors of its layers on these samples and on other samples
     noise    noise added with PROBED_BITS
     """
     before, bits_before, unit = np.zeros(2), INT8.bits, errors[PROBED_BITS][0]
@@ -272,10 +272,10 @@ def _bit_reductions(
         share = np.array(errors[bits]) / unit if unit else np.zeros(2)
         own, others = np.maximum(share - before, 0.0)
         saved_bytes = chosen.integers.size * (bits_before - bits) / 8
-        yield FewerBits(weight, bits, chosen, noise * own, noise * others, saved_bytes)
+        yield FewerBits(weight.tensors, bits, chosen, noise * own, noise * others, saved_bytes)
         before, bits_before = share, bits
 
 
-def _weight_change(weight: str, chosen: ConstantFormat) -> FloatChange:
+def _weight_change(weight: Weight, chosen: ConstantFormat) -> FloatChange:
     assert chosen.integers is not None
-    return FloatChange({weight: chosen.real(chosen.integers)})
+    return FloatChange(dict.fromkeys(weight.tensors, chosen.real(chosen.integers)))
