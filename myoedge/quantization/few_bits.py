@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -71,14 +71,7 @@ def with_rounded_weights(graph: Graph, samples: InputArrays, bits: Mapping[str, 
 
     bits   layer -> bits of its weights; of layers with the same tensor, the most count
     """
-    nodes, most = [graph.producer[name] for name in bits], dict[str, int]()
-    for node in nodes:
-        most[weight_of(node)] = max(bits[node.name], most.get(weight_of(node), 0))
-    weights = [
-        (count, weight)
-        for count in sorted({*most.values()})
-        for weight in equal_weights(graph, [x for x in nodes if most[weight_of(x)] == count])
-    ]
+    weights = _weights_by_bits(graph, bits)
     if not weights:
         return graph
     moments = weight_input_moments(graph, samples, [weight for _, weight in weights])
@@ -89,6 +82,18 @@ def with_rounded_weights(graph: Graph, samples: InputArrays, bits: Mapping[str, 
         for name in weight.tensors
     }
     return graph.with_formats(formats)
+
+
+def _weights_by_bits(graph: Graph, bits: Mapping[str, int]) -> list[tuple[int, Weight]]:
+    """Return (bits, weight) of layers; equal tensors with other bits are other weights."""
+    nodes, most = [graph.producer[name] for name in bits], dict[str, int]()
+    for node in nodes:
+        most[weight_of(node)] = max(bits[node.name], most.get(weight_of(node), 0))
+    return [
+        (count, weight)
+        for count in sorted({*most.values()})
+        for weight in equal_weights(graph, [x for x in nodes if most[weight_of(x)] == count])
+    ]
 
 
 def weight_noise(network: QuantGraph, samples: InputArrays) -> dict[str, float]:
@@ -155,18 +160,24 @@ def weight_input_moments(
     sums: list[Sums] = [[] for _ in weights]
     read = {name for weight in weights for node in weight.nodes for name in node.inputs}
     for sample in each_sample(subsample_evenly(samples, ROUNDING_SAMPLES)):
-        values = {name: graph.array(name) for name in read if graph.is_const(name)}
-
-        def keep(name: str, value: Array, to: dict[str, Array] = values) -> None:
-            if name in read:
-                to[name] = value
-
-        float_values(graph, sample, keep)
+        values = _values_of(graph, sample, read)
         for at, weight in enumerate(weights):
             for node in weight.nodes:
                 new = _moments_of(node, [values[name] for name in node.inputs])
                 sums[at] = _added(sums[at], new)
     return sums
+
+
+def _values_of(graph: Graph, sample: InputArrays, names: Collection[str]) -> dict[str, Array]:
+    """Return tensor -> its float values in a run, constants included."""
+    values = {name: graph.array(name) for name in names if graph.is_const(name)}
+
+    def keep(name: str, value: Array) -> None:
+        if name in names:
+            values[name] = value
+
+    float_values(graph, sample, keep)
+    return values
 
 
 def _moments_of(node: Node, inputs: Sequence[Array]) -> Sums:

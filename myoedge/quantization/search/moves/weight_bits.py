@@ -215,6 +215,18 @@ def ordered_steps(
 ) -> list[FewerBits]:
     """Return all possible reductions of weight bits, ordered by added noise (relative to its limit)
     per saved byte."""
+    left = _steps_by_weight(network, samples, rules, budget)
+    found: list[FewerBits] = []
+    while left := [steps for steps in left if steps]:
+        cheapest = min(left, key=lambda steps: _reduction_priority(steps[0], budget.limits))
+        found.append(cheapest.pop(0))
+    return found
+
+
+def _steps_by_weight(
+    network: QuantGraph, samples: InputArrays, rules: Sequence[LayerRule], budget: WeightBudget
+) -> list[list[FewerBits]]:
+    """Return the reductions of each weight, from most to fewest bits."""
     graph = network.graph
     weights = equal_weights(graph, _reducible_nodes(graph, rules))
     if not weights:
@@ -235,11 +247,7 @@ def ordered_steps(
         error = partial(rounding_error, graph.array(weight.tensors[0]), sums)
         errors = {n: (error(f), error(f, of_others=True)) for n, f in chosen.items()}
         left.append([*_bit_reductions(weight, chosen, errors, noise, budget.levels(weight))])
-    found: list[FewerBits] = []
-    while left := [steps for steps in left if steps]:
-        cheapest = min(left, key=lambda steps: _reduction_priority(steps[0], budget.limits))
-        found.append(cheapest.pop(0))
-    return found
+    return left
 
 
 def _reducible_nodes(graph: Graph, rules: Sequence[LayerRule]) -> list[Node]:
