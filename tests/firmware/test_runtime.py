@@ -62,7 +62,7 @@ def drawn_on_host(folder: Path, text: str, *others: Path) -> bytes:
     source, binary = folder / "host.c", folder / "host"
     source.write_text(text)
     include, cc = (PROGRAMS, template_dir() / "include"), toolchain.compiler()
-    flags = toolchain.CompileOptions(sanitize=("undefined",)).flags(cc)
+    flags = toolchain.CompileOptions(sanitize=("undefined",), optimize="-O1").flags(cc)
     done = toolchain.compile_sources([source, *others], binary, cc, flags, include)
     assert done.returncode == 0, done.stderr
     with_results = f"{binary} > results.bin"

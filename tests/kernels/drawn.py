@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -183,12 +183,15 @@ def _on_host(
     source, binary = folder / f"{program}.c", folder / "host"
     source.write_text(start + text)
     cc = toolchain.compiler()
-    flags = toolchain.CompileOptions(sanitize=("undefined",)).flags(cc)
+    options = toolchain.CompileOptions(sanitize=("undefined",))
+    flags = options.flags(cc)
     others = sorted(file for file in folder.glob("*.c") if file != source)
     shared = ObjectOptions(folder, cc, flags, (folder,))
     objects, done = compile_objects(others, shared)
     assert done.returncode == 0, done.stderr
-    done = toolchain.compile_sources([source], binary, cc, flags, (folder,), objects)
+    # zig makes its run-time library for each way of linking: 20 s where that is optimised, or 4.
+    link = replace(options, optimize="-O1").flags(cc)
+    done = toolchain.compile_sources([source], binary, cc, link, (folder,), objects)
     assert done.returncode == 0, done.stderr
     (folder / "cases.bin").write_bytes(_packed(cases))
     ran = tools.run([str(binary)], cwd=folder)

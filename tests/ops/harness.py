@@ -8,7 +8,7 @@ import pickle
 import shutil
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -162,21 +162,32 @@ def run_results(
     A fault (a guard page, a finding of UBSan) is an AssertionError that names the case.
     """
     tilings = [on_host(case) for case in cases] if tilings is None else tilings
-    for path, text in library_files(called(tilings), generated(tilings)).items():
+    files = library_files(called(tilings), generated(tilings))
+    for path, text in files.items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
+    alone, together = _apart(files, generated(tilings))
+    (folder / "generated.c").write_text(together)
     (folder / "cases.c").write_text(c_text(cases, tilings))
     shutil.copytree(template_dir() / "include", folder / "include", dirs_exist_ok=True)
     root, library, cc = folder.resolve(), folder / "cases.so", toolchain.compiler("zig")
     include = [root / "include", root]
     options = toolchain.CompileOptions(sanitize=("undefined",), optimize=optimize)
     kernels = ObjectOptions(root, cc, ("-fPIC", *options.flags(cc)), include)
-    objects, finished = compile_objects(sorted((root / "library").glob("*.c")), kernels)
+    objects, finished = compile_objects([root / name for name in (*alone, "generated.c")], kernels)
     assert finished.returncode == 0, finished.stderr[:4000]
     calls = replace(options, optimize="-O0")  # of kernels, which are optimised; eight times faster
     finished = toolchain.compile_library([root / "cases.c"], library, cc, calls, include, objects)
     assert finished.returncode == 0, finished.stderr[:4000]
     return _in_child(cases, library, folder)
+
+
+def _apart(files: Collection[str], generated: Collection[str]) -> tuple[list[str], str]:
+    """C files that are objects of their own, and the text of one that includes all generated ones:
+    a compiler's start costs more than a generated function."""
+    names = [name for name in files if name.endswith(".c")]
+    alone = [name for name in names if Path(name).name not in generated]
+    return alone, "".join(f'#include "{name}"\n' for name in names if name not in alone)
 
 
 def _in_child(cases: Sequence[Layer], library: Path, folder: Path) -> list[list[Array]]:

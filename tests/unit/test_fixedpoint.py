@@ -355,10 +355,9 @@ def primitives(folder: Path) -> host.Library:
     text = '#include "me_math.h"\n' + "".join(texts)
     (folder / "primitives.c").write_text(text)
     library = folder / "primitives.so"
-    finished = toolchain.compile_library(
-        [folder / "primitives.c"], library, toolchain.compiler("zig"),
-        toolchain.CompileOptions(sanitize=("undefined",)), include=[template_dir() / "include"],
-    )  # fmt: skip
+    options = toolchain.CompileOptions(("undefined",), optimize="-O1")
+    include, cc = [template_dir() / "include"], toolchain.compiler("zig")
+    finished = toolchain.compile_library([folder / "primitives.c"], library, cc, options, include)
     assert finished.returncode == 0, finished.stderr
     return host.open_library(library)
 

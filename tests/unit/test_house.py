@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -138,12 +138,14 @@ PRONOUN = re.compile(
 
 
 @functools.cache
-def trees() -> dict[Path, ast.Module]:
-    return {p: ast.parse(p.read_text(encoding="utf-8")) for p in sorted(PACKAGE.rglob("*.py"))}
+def nodes() -> dict[Path, list[ast.AST]]:
+    """Every node of each file's tree."""
+    texts = {p: p.read_text(encoding="utf-8") for p in sorted(PACKAGE.rglob("*.py"))}
+    return {path: [*ast.walk(ast.parse(text))] for path, text in texts.items()}
 
 
-def docstrings(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    for node in ast.walk(tree):
+def docstrings(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             yield getattr(node, "name", "module"), ast.get_docstring(node) or ""
 
@@ -152,8 +154,8 @@ def test_docstrings_name_the_thing() -> None:
     """No docstring begins with a pronoun in the place of the noun that it describes."""
     pronouns = [
         f"{path.relative_to(PACKAGE)} {name}: {text.splitlines()[0]}"
-        for path, tree in trees().items()
-        for name, text in docstrings(tree)
+        for path, every in nodes().items()
+        for name, text in docstrings(every)
         if PRONOUN.match(text)
     ]
     assert pronouns == []
@@ -163,8 +165,8 @@ def test_no_tuple_is_spread_into_positional_arguments() -> None:
     """`f(*(a, b), c)` only hides that f has too many positional arguments."""
     spread = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
-        for path, tree in trees().items()
-        for node in ast.walk(tree)
+        for path, every in nodes().items()
+        for node in every
         if isinstance(node, ast.Call)
         and any(isinstance(x, ast.Starred) and isinstance(x.value, ast.Tuple) for x in node.args)
     ]
@@ -173,10 +175,7 @@ def test_no_tuple_is_spread_into_positional_arguments() -> None:
 
 def test_classes_have_names_of_their_own() -> None:
     names = collections.Counter(
-        node.name
-        for tree in trees().values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
+        node.name for every in nodes().values() for node in every if isinstance(node, ast.ClassDef)
     )
     assert [name for name, count in names.items() if count > 1] == []
 
@@ -196,8 +195,9 @@ SKIPS = ("skip", "skipif", "importorskip", "xfail")
 
 def test_skips_say_why() -> None:
     folder, silent = Path(__file__).parents[1], []
-    for path in sorted(folder.rglob("*.py")):
-        for call in skips(ast.parse(path.read_text(encoding="utf-8"))):
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py"))}
+    for path in (path for path, text in texts.items() if any(word in text for word in SKIPS)):
+        for call in skips(ast.parse(texts[path])):
             said = {word.arg for word in call.keywords} & {"reason", "msg"}
             if not said and not (call.args and getattr(call.func, "attr", "") == "skip"):
                 silent.append(f"{path.relative_to(folder)}: {ast.unparse(call)}")
@@ -279,10 +279,10 @@ def test_a_table_of_instances_is_one_c_file_each() -> None:
 TEXT_METHODS = ("replace", "startswith", "endswith", "removeprefix", "removesuffix", "split")
 
 
-def guessed_formats(tree: ast.AST) -> Iterator[ast.AST]:
+def guessed_formats(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Code that tells a format by a name among a layer's numbers, by an optional number, by a flag,
     or by the text of a kernel's name."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Compare(ast.Constant(str()), comparators=[ast.Attribute(attr=attr)]):
                 guesses = attr in ("integers", "scalars", "arrays")
@@ -302,8 +302,8 @@ def guessed_formats(tree: ast.AST) -> Iterator[ast.AST]:
 def test_no_format_is_told_by_a_key_a_flag_or_a_name() -> None:
     found = [
         f"{path.relative_to(PACKAGE)}:{getattr(node, 'lineno', 0)} {ast.unparse(node)}"
-        for path, tree in trees().items()
-        for node in guessed_formats(tree)
+        for path, every in nodes().items()
+        for node in guessed_formats(every)
     ]
     assert found == []
 
@@ -317,4 +317,4 @@ def test_no_format_is_told_by_a_key_a_flag_or_a_name() -> None:
     ],
 )  # fmt: skip
 def test_guessed_formats_are_found(code: str) -> None:
-    assert [*guessed_formats(ast.parse(code))]
+    assert [*guessed_formats(ast.walk(ast.parse(code)))]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from dataclasses import replace
@@ -26,6 +27,7 @@ from myoedge.plan.l1.loop_data import ARGUMENTS_BYTES, loop_data
 from myoedge.plan.l1.resident import LONGEST
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
+from myoedge.quantization.scales import QuantGraph
 from myoedge.targets import find_chip
 from tests.conftest import save_exported
 from tests.e2e.test_less_l2 import quantized
@@ -49,12 +51,16 @@ class Refined(nn.Module):
         return y, h
 
 
-def planned(steps: int) -> Plan:
+@functools.cache
+def refined(steps: int) -> QuantGraph:
     torch.manual_seed(0)
     x = torch.zeros(1, 300, 512)
     calib = np.random.default_rng(0).standard_normal((2, *x.shape), np.float32)
-    network = quantized(torch.export.export(Refined(steps).eval(), (x,)), calib)
-    return make_plan(network, find_chip("gap9"))
+    return quantized(torch.export.export(Refined(steps).eval(), (x,)), calib)
+
+
+def planned(steps: int) -> Plan:
+    return make_plan(refined(steps), find_chip("gap9"))
 
 
 @pytest.mark.parametrize(("steps", "slower"), [(16, "half"), (200, "none")])

@@ -248,7 +248,7 @@ def added(
     program = tmp_path / "add"
     source = written(tmp_path, ADD_PROGRAM, "main.c")
     cc = toolchain.compiler(name)
-    flags = toolchain.CompileOptions(sanitize=sanitize).flags(cc)
+    flags = toolchain.CompileOptions(sanitize=sanitize, optimize="-O1").flags(cc)
     compiled = toolchain.compile_sources([source], program, cc, flags)
     assert compiled.returncode == 0, compiled.stderr
     return tools.run([program, *numbers], cwd=tmp_path)
