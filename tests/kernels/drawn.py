@@ -184,9 +184,8 @@ def _on_host(
     source.write_text(start + text)
     cc = toolchain.compiler()
     options = toolchain.CompileOptions(sanitize=("undefined",))
-    flags = options.flags(cc)
     others = sorted(file for file in folder.glob("*.c") if file != source)
-    shared = ObjectOptions(folder, cc, flags, (folder,))
+    shared = ObjectOptions(folder, cc, options.flags(cc), (folder,))
     objects, done = compile_objects(others, shared)
     assert done.returncode == 0, done.stderr
     # zig makes its run-time library for each way of linking: 20 s where that is optimised, or 4.

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from myoedge.graph.ir import Attrs, Node, Shape
+from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.conv import CONV
 from myoedge.operators.conv.geometry import Conv2dGeometry
@@ -46,10 +48,26 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
     w = rng.normal(0, 0.3, (k, *kernel, shape[-1])).astype(np.float32)
     w[0] *= rng.choice([1.0, 300.0], w[0].shape, p=[0.9, 0.1])
     bias = rng.normal(0, 2.0, k).astype(np.float32)
-    out = CONV.shape(attrs, shape, w.shape)
     if wide == (False, True) and not any(map(any, pads)) and kernel == stride:
         attrs = {**attrs, "pads": ((0, 0), (0, 1))}  # else its windows lie side by side
-        out = CONV.shape(attrs, shape, w.shape)
+    return quantized(attrs, shape, (x, y), (w, bias), number)
+
+
+def quantized(
+    attrs: Attrs,
+    shape: Shape,
+    scales: tuple[QuantParams, QuantParams],
+    learnt: tuple[Array, Array],
+    number: int,
+) -> QuantizedNode:
+    """A convolution of x in this shape.
+
+    scales   of x and y
+    learnt   weights and bias
+    number   chooses the limits of y
+    """
+    (x, y), (w, bias) = scales, learnt
+    out = CONV.shape(attrs, shape, w.shape)
     inputs = QuantizeInputs(
         attrs, (shape, w.shape, bias.shape), out, (x, None, None), y, (None, w, bias)
     )

@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.graph.ir import Attrs, Node, Shape
-from myoedge.operators.base import QuantizedNode, QuantizeInputs
-from myoedge.operators.conv import CONV
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.depthwise import wide_packed
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.library.packing import packed_channels
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_wide import draw, params
-from tests.kernels.test_wide_conv import LIMITS, WIDTHS
+from tests.kernels.test_wide_conv import WIDTHS, quantized
 
 # x [N, H, W, C], kernel, stride, dilation, pads
 SHAPES: tuple[tuple[Shape, Shape, Shape, Shape, tuple[Shape, Shape]], ...] = (
@@ -39,14 +38,7 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
     x, y = (params(rng, wide=one) for one in wide)
     w = rng.normal(0, 0.3, (c, *kernel, 1)).astype(np.float32)
     bias = rng.normal(0, 2.0, c).astype(np.float32)
-    out = CONV.shape(attrs, shape, w.shape)
-    inputs = QuantizeInputs(
-        attrs, (shape, w.shape, bias.shape), out, (x, None, None), y, (None, w, bias)
-    )
-    limits = LIMITS[str(y.element_type)][number % len(LIMITS[str(y.element_type)])]
-    node, result = Node("conv", ("x", "w", "b"), ("y",), attrs), (*limits, y.element_type)
-    integers, types = CONV.constants.quantize(inputs), (x.element_type,)
-    return QuantizedNode(node, ("x",), (shape,), out, integers, *result, operand_types=types)
+    return quantized(attrs, shape, (x, y), (w, bias), number)
 
 
 def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:

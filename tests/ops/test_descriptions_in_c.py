@@ -4,6 +4,7 @@ many sizes equals NumPy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -26,6 +27,7 @@ from myoedge.operators.chain_nest import ChainNest, ChainParams
 from myoedge.operators.chains import chain_of
 from myoedge.operators.interpreter import integer_step
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
+from myoedge.plan.l1.tiling import Tiling
 from myoedge.targets import find_chip
 from tests.ops.case import Case
 from tests.ops.harness import mismatches, run_c
@@ -201,6 +203,21 @@ def as_layer(seed: int, nest: Nest, rng: np.random.Generator) -> Description | N
     return Description(seed, chain, step, data)
 
 
+def in_tiles(cases: Sequence[Description]) -> list[Tiling]:
+    """Generated layers in rooms that differ from case to case, some in several tiles."""
+    tilings = []
+    for number, case in enumerate(cases):
+        (kernel,) = candidates(case.step, GAP9)
+        tilings.append(in_room(kernel, NetworkKernels.of([case.step], GAP9), number))
+    assert any(len(tiling.tiles) > 1 for tiling in tilings)
+    return tilings
+
+
+def compare(cases: Sequence[Description], tilings: Sequence[Tiling], folder: Path) -> None:
+    wanted = [NestReference.of(case.chain.flat.nest)(*case.data) for case in cases]
+    assert not mismatches(cases, wanted, run_c(cases, folder, "-O1", tilings))
+
+
 @pytest.mark.parametrize(
     ("first", "count"), [(2300, COUNT), pytest.param(3000, SLOW_COUNT, marks=pytest.mark.slow)]
 )
@@ -208,19 +225,14 @@ def test_generated_c_equals_numpy(first: int, count: int, tmp_path: Path) -> Non
     drawn = (described(seed) for seed in range(first, first + 3 * count))
     cases = [case for case in drawn if case is not None][:count]
     assert len(cases) == count
-    tilings = []
-    for number, case in enumerate(cases):
-        (kernel,) = candidates(case.step, GAP9)
-        tilings.append(in_room(kernel, NetworkKernels.of([case.step], GAP9), number))
+    tilings = in_tiles(cases)
     text = "".join(text for x in tilings for text in x.kernel.sources.values())
     assert all(f"me_dot{n}_b(" in text for n in ("", 2, 4))
     assert "me_dot_h(" in text
     assert "INT32_MIN" in text
     assert "at most" in text
     assert "g0 = " in text
-    assert any(len(tiling.tiles) > 1 for tiling in tilings)
-    wanted = [NestReference.of(case.chain.flat.nest)(*case.data) for case in cases]
-    assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O1", tilings))
+    compare(cases, tilings, tmp_path)
 
 
 def side_by_side(place: int, count: int) -> Nest:
@@ -245,12 +257,7 @@ def test_formulas_of_one_axis_are_computed_side_by_side(tmp_path: Path) -> None:
         assert len(case.chain.flat.nest.results) == count
         cases.append(case)
         wanted.append(NestReference.of(nest)(*case.data))
-    tilings = [
-        in_room(candidates(x.step, GAP9)[0], NetworkKernels.of([x.step], GAP9), n)
-        for n, x in enumerate(cases)
-    ]
-    assert any(len(tiling.tiles) > 1 for tiling in tilings)
-    assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O1", tilings))
+    assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O1", in_tiles(cases)))
 
 
 def test_another_training_may_choose_other_formulas() -> None:

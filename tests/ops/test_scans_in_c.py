@@ -12,12 +12,9 @@ import pytest
 from myoedge.nest.formulas import clip
 from myoedge.nest.ir import Array, Axis, Binary, Expr, Nest, Number
 from myoedge.nest.nodes import Carried
-from myoedge.nest.reference import NestReference
 from myoedge.nest.scan import last, running_total, scan_of
-from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
-from tests.ops.harness import mismatches, run_c
-from tests.ops.test_descriptions_in_c import GAP9, Description, as_layer
-from tests.ops.test_tiles import in_room
+from myoedge.plan.l1.layer_kernels import candidates
+from tests.ops.test_descriptions_in_c import GAP9, Description, as_layer, compare, in_tiles
 
 COUNT, SLOW_COUNT = 16, 300
 SHORT, LONG = (-900, 900), (-(2**40), 2**40)  # ranges of carried values
@@ -108,12 +105,7 @@ def test_generated_c_of_scans_equals_numpy(first: int, count: int, tmp_path: Pat
     found = (drawn(seed) for seed in range(first, first + 3 * count))
     cases = [case for case in found if case is not None][:count]
     assert len(cases) == count
-    tilings = []
-    for number, case in enumerate(cases):
-        (kernel,) = candidates(case.step, GAP9)
-        tilings.append(in_room(kernel, NetworkKernels.of([case.step], GAP9), number))
+    tilings = in_tiles(cases)
     text = "".join(text for x in tilings for text in x.kernel.sources.values())
     assert all(x in text for x in ("me_long_shifted(", "_step)", "int64_t s", "int32_t s"))
-    assert any(len(tiling.tiles) > 1 for tiling in tilings)
-    wanted = [NestReference.of(case.chain.flat.nest)(*case.data) for case in cases]
-    assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O1", tilings))
+    compare(cases, tilings, tmp_path)

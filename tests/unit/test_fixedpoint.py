@@ -356,8 +356,9 @@ def primitives(folder: Path) -> host.Library:
     (folder / "primitives.c").write_text(text)
     library = folder / "primitives.so"
     options = toolchain.CompileOptions(("undefined",), optimize="-O1")
-    include, cc = [template_dir() / "include"], toolchain.compiler("zig")
-    finished = toolchain.compile_library([folder / "primitives.c"], library, cc, options, include)
+    finished = toolchain.compile_library(
+        folder, library, toolchain.compiler("zig"), options, [template_dir() / "include"]
+    )
     assert finished.returncode == 0, finished.stderr
     return host.open_library(library)
 

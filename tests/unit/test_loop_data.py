@@ -68,12 +68,11 @@ def test_constants_of_a_loop_stay_in_l1_if_that_saves_cycles(
     steps: int, slower: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Few iterations do not pay for the smaller tiles of other layers."""
-    chosen = modelled_cycles(planned(steps))
+    chosen, found = modelled_cycles(planned(steps)), dict[str, float]()
     always = {
         "half": lambda *given: loop_data(*given)[:1],
         "none": lambda *given: loop_data(*given)[-1:],
     }
-    found = {}
     for name, rule in always.items():
         monkeypatch.setattr(layers, "loop_data", rule)
         found[name] = modelled_cycles(planned(steps))

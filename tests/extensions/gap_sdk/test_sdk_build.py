@@ -145,6 +145,17 @@ def test_l3_bin_is_in_the_image_of_macros_that_replace_the_list(
     assert l3_files(image) == [weights_in_l3.l3_image]
 
 
+def configured(build: Build, gap_sdk: Path, path: str) -> dict[str, str]:
+    """File name -> command of each C file that cmake compiles for a build."""
+    folder = build.folder.parent / "cmake"
+    options = ("-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-S", str(build.folder / SDK_FOLDER))
+    env = {"GAP_SDK_HOME": str(gap_sdk), "PATH": path}
+    done = tools.run(["cmake", *options, "-B", str(folder)], cwd=gap_sdk, env=env, timeout_s=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads((folder / "compile_commands.json").read_text())
+    return {Path(row["file"]).name: row["command"] for row in rows}
+
+
 @pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
 def test_the_application_of_mlperf_tiny_has_its_protocol(
     gap_sdk: Path, path: str, tmp_path: Path
@@ -154,16 +165,10 @@ def test_the_application_of_mlperf_tiny_has_its_protocol(
     build = myoedge.build(
         model, calib="random", app="mlperf", config=config, output=tmp_path / "out"
     )
-    folder = tmp_path / "cmake"
-    options = ("-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-S", str(build.folder / SDK_FOLDER))
-    env = {"GAP_SDK_HOME": str(gap_sdk), "PATH": path}
-    done = tools.run(["cmake", *options, "-B", str(folder)], cwd=gap_sdk, env=env, timeout_s=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = json.loads((folder / "compile_commands.json").read_text())
-    compiled = {Path(row["file"]).name for row in rows}
-    assert compiled >= {"app.c", "serve.c", "line.c", "mlperf.c", "mlperf_values.c", "network.c"}
-    assert compiled.isdisjoint({"main.c", "console.c"})
-    assert all("/src/firmware/mlperf" in row["command"] for row in rows)
+    commands = configured(build, gap_sdk, path)
+    assert {*commands} >= {"app.c", "serve.c", "line.c", "mlperf.c", "mlperf_values.c", "network.c"}
+    assert commands.keys().isdisjoint({"main.c", "console.c"})
+    assert all("/src/firmware/mlperf" in command for command in commands.values())
 
 
 @pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
@@ -174,13 +179,7 @@ def test_the_sensor_application_has_its_own_port(gap_sdk: Path, path: str, tmp_p
     build = myoedge.build(
         model, calib="random", app="sensor", config=config, output=tmp_path / "out", simulate=False
     )
-    folder = tmp_path / "cmake"
-    options = ("-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-S", str(build.folder / SDK_FOLDER))
-    env = {"GAP_SDK_HOME": str(gap_sdk), "PATH": path}
-    done = tools.run(["cmake", *options, "-B", str(folder)], cwd=gap_sdk, env=env, timeout_s=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = json.loads((folder / "compile_commands.json").read_text())
-    compiled = {Path(row["file"]).name for row in rows}
+    compiled = configured(build, gap_sdk, path).keys()
     assert compiled >= {"app.c", "port_sdk.c", "sensor.c", "ads129x.c", "decision.c", "network.c"}
     assert compiled.isdisjoint({"main.c", "console.c", "serve.c", "port_gap9.c", "cluster.c"})
 
