@@ -138,8 +138,9 @@ def nest_constant(name: str, values: np.ndarray[Any, np.dtype[Any]]) -> Array:
 
 
 def own_number(step: QuantizedNode, name: str) -> Expr:
-    """Return a number of the node's constants as data in all builds."""
-    return as_expr(read_as_data(step, name, constant(step, name, (0,))))
+    """Return a number of the node's constants as an expression: a literal of the C, or data where
+    as_data says so."""
+    return as_expr(constant(step, name, (0,)))
 
 
 def saturated(step: QuantizedNode, value: Expr) -> Expr:

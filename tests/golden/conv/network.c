@@ -6,7 +6,7 @@
 #include "me_share.h"
 #include "me_tiles.h"
 #include "library/me_chain_78972812.h"
-#include "library/me_chain_d3607677.h"
+#include "library/me_chain_99434354.h"
 #include "library/me_depthwise_conv_s8.h"
 #include "library/me_gemm.h"
 #include "library/me_layout.h"
@@ -31,7 +31,7 @@ _Alignas(16) int8_t me_l1[11176] ME_L1;
 /* Arguments of the kernel calls, in two copies: for the current layer and tile, and for the next ones. */
 static union {
     me_chain_78972812_params me_chain_78972812;
-    me_chain_d3607677_params me_chain_d3607677;
+    me_chain_99434354_params me_chain_99434354;
     me_conv_s8_params me_conv_s8;
     me_depthwise_conv_s8_params me_depthwise_conv_s8;
     me_linear_s8_params me_linear_s8;
@@ -39,7 +39,7 @@ static union {
 } me_op[2] ME_L1;
 static union {
     me_chain_78972812_tile me_chain_78972812;
-    me_chain_d3607677_tile me_chain_d3607677;
+    me_chain_99434354_tile me_chain_99434354;
     me_conv_s8_tile me_conv_s8;
     me_depthwise_conv_s8_tile me_depthwise_conv_s8;
     me_linear_s8_tile me_linear_s8;
@@ -174,37 +174,28 @@ static void l03_conv_compute(void)
 
 // avg_pool 1x8x8x16 -> 1x1x1x16  5 (avg_pool)
 // one tile
-#define L04_AVG_POOL_X1 (me_l1 + 1040) /* 12 bytes */
 #define L04_AVG_POOL_Y (me_l1 + 1024) /* 16 bytes */
 #define L04_AVG_POOL_X0 L03_CONV_Y
 
-static void l04_avg_pool_fetch_constants(void)
-{
-    me_start_for_layer(4);
-    me_fetch(L04_AVG_POOL_X1, (const int8_t *)l04_avg_pool_x1, 12, 12, 0);
-    me_start_for_next();
-}
-
 static void l04_avg_pool_arguments(void)
 {
-    me_op[0].me_chain_d3607677 = (me_chain_d3607677_params){ 0 };
-    me_tile[0].me_chain_d3607677.x0 = (void *)L04_AVG_POOL_X0;
-    me_tile[0].me_chain_d3607677.x1 = (void *)L04_AVG_POOL_X1;
-    me_tile[0].me_chain_d3607677.y = (void *)L04_AVG_POOL_Y;
-    me_tile[0].me_chain_d3607677.n = 16;
-    me_tile[0].me_chain_d3607677.x0_step[0] = 16;
-    me_tile[0].me_chain_d3607677.x0_step[1] = 128;
+    me_op[0].me_chain_99434354 = (me_chain_99434354_params){ 0 };
+    me_tile[0].me_chain_99434354.x0 = (void *)L04_AVG_POOL_X0;
+    me_tile[0].me_chain_99434354.y = (void *)L04_AVG_POOL_Y;
+    me_tile[0].me_chain_99434354.n = 16;
+    me_tile[0].me_chain_99434354.x0_step[0] = 16;
+    me_tile[0].me_chain_99434354.x0_step[1] = 128;
 }
 
 static void l04_avg_pool_compute(void)
 {
-    me_chain_d3607677(&me_op[0].me_chain_d3607677, &me_tile[0].me_chain_d3607677);
+    me_chain_99434354(&me_op[0].me_chain_99434354, &me_tile[0].me_chain_99434354);
 }
 
 // linear 1x16 -> 1x4  7 (linear)
 // one tile
-#define L05_LINEAR_X2 (me_l1 + 1056) /* 80 bytes */
-#define L05_LINEAR_X1 (me_l1 + 1136) /* 64 bytes */
+#define L05_LINEAR_X2 (me_l1 + 1040) /* 80 bytes */
+#define L05_LINEAR_X1 (me_l1 + 1120) /* 64 bytes */
 #define L05_LINEAR_Y me_l1 /* 4 bytes */
 #define L05_LINEAR_X0 L04_AVG_POOL_Y
 
@@ -243,7 +234,7 @@ static const me_layer me_layers[] = {
     { .tiles = 1, .back_to_back = 1, .arguments.once = l02_conv_arguments,
       .compute.once = l02_conv_compute, .prefetch.once = l03_conv_fetch_constants, },
     { .tiles = 1, .back_to_back = 1, .arguments.once = l03_conv_arguments,
-      .compute.once = l03_conv_compute, .prefetch.once = l04_avg_pool_fetch_constants, },
+      .compute.once = l03_conv_compute, },
     { .tiles = 1, .back_to_back = 1, .arguments.once = l04_avg_pool_arguments,
       .compute.once = l04_avg_pool_compute, .prefetch.once = l05_linear_fetch_constants, },
     { .tiles = 1, .back_to_back = 1, .arguments.once = l05_linear_arguments,
