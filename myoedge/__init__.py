@@ -42,7 +42,6 @@ if TYPE_CHECKING:
         inspect,
         load,
         load_build,
-        monitor,
         ops,
         peaks,
         quantize,
@@ -58,7 +57,7 @@ if TYPE_CHECKING:
     from myoedge.extensions.adaptation.verbs import adapt, adapt_on_device
     from myoedge.extensions.boards.verbs import bench, board_card, boards, flash, run
     from myoedge.extensions.evidence.verbs import evidence
-    from myoedge.extensions.sensor.verbs import play
+    from myoedge.extensions.sensor.verbs import monitor, play
     from myoedge.extensions.sweeps.advise import Advice
     from myoedge.extensions.sweeps.sweep import Swept
     from myoedge.extensions.sweeps.verbs import advise, check_regressions, sweep
@@ -126,7 +125,7 @@ _ELSEWHERE = {
     ),
     "check_regressions": "myoedge.extensions.sweeps.verbs",
     "evidence": "myoedge.extensions.evidence.verbs",
-    "play": "myoedge.extensions.sensor.verbs",
+    **dict.fromkeys(("monitor", "play"), "myoedge.extensions.sensor.verbs"),
     "sweep": "myoedge.extensions.sweeps.verbs",
 }
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from myoedge.api.models import build, inspect, load, load_build, ops, quantize
-from myoedge.api.monitoring import monitor
 from myoedge.api.projects import (
     check_plugin,
     doctor,
@@ -33,7 +32,6 @@ __all__ = [
     "inspect",
     "load",
     "load_build",
-    "monitor",
     "ops",
     "peaks",
     "quantize",

@@ -220,7 +220,7 @@ SHARED = {
         "backends.serial_port",
         "extensions.boards.openocd",
         "extensions.boards.flashing",
-        "backends.packet_source",
+        "extensions.sensor.packet_source",
     },  # not installed
     "E254": {
         "backends.build",

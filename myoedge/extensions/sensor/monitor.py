@@ -63,17 +63,18 @@ def monitor(
     such a port. Times are seconds since the start of the application; a score is the integer of the
     largest output, and its class has a name with --build. --json prints a summary at the end.
     """
-    from myoedge import api
+    from myoedge.api.models import load_build
+    from myoedge.extensions.sensor import verbs
     from myoedge.extensions.sensor.packet_log import PacketLog
 
     _check_saving(save)
-    build = None if folder is None else api.load_build(folder)
+    build = None if folder is None else load_build(folder)
     log = PacketLog(names=() if build is None else build.class_names)
     sinks = [*([_comparing(build)] if build else ()), *([_forwarding(source)] if lsl else ())]
     try:
         # Ctrl-C is the usual way to end it
         with suppress(KeyboardInterrupt), _shown(terminal, log, plot) as show:
-            for record in api.monitor(source, baud_rate=baud_rate, warn=warn):
+            for record in verbs.monitor(source, baud_rate=baud_rate, warn=warn):
                 time_s = log.add(record)
                 for sink in (show, *sinks):
                     sink(record, time_s)
@@ -123,8 +124,8 @@ def _comparing(build: Build) -> Sink:
 
 
 def _forwarding(source: str) -> Sink:
-    from myoedge.backends.packet_source import lsl_sender
     from myoedge.backends.packets import Decision
+    from myoedge.extensions.sensor.packet_source import lsl_sender
 
     send = lsl_sender(source)
 

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verb that plays a recording to the sensor application of a build."""
+"""The verbs of the sensor application: play, monitor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from myoedge.api.models import as_build
 from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.backends.build import Build
-from myoedge.building.options import StrPath
+from myoedge.building.options import StrPath, silent
+from myoedge.errors import Notice
 from myoedge.numerics.arrays import Array
 
 if TYPE_CHECKING:
+    from myoedge.backends.packets import Record
     from myoedge.extensions.sensor.playback import Played
     from myoedge.simulator import Fault
 
@@ -42,3 +44,19 @@ def play(
     from myoedge.extensions.sensor.playback import play_build
 
     return play_build(as_build(build), recording, seconds, faults, progress)
+
+
+def monitor(
+    source: StrPath, *, baud_rate: int = 1_000_000, warn: Callable[[Notice], None] = silent
+) -> Iterator[Record]:
+    """Yield the packets of a sensor application as they arrive: Decision, Status, Start,
+    BrokenFrame.
+
+    source      serial port, read until the connection breaks; or a file with recorded bytes
+    baud_rate   bits per second of the port, as in [sensor]
+    warn        called if no packet arrives: W603
+    Errors: E501, E603, E607 the connection breaks, E615, E616.
+    """
+    from myoedge.extensions.sensor.packet_source import records_from
+
+    yield from records_from(str(source), baud_rate, warn)

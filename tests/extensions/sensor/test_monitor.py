@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 import myoedge
-from myoedge.backends import packet_source
 from myoedge.backends.packets import BrokenFrame, Decision, Flags, Packet, Start, Status
 from myoedge.backends.serial_port import SerialLine
 from myoedge.catalogue import schemas
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.extensions.sensor import packet_source
 from myoedge.extensions.sensor.monitor import DecisionPlot
 from myoedge.extensions.sensor.packet_log import PacketLog
 from tests.conftest import myoedge as command
