@@ -50,6 +50,7 @@ class ApplicationHook:
     """An application that `build --app NAME` generates around the network.
 
     name      NAME
+    text      what it is for, in the help of --app: ", for MLPerf Tiny"
     request   place of a function of BuildOptions and Config that returns a
               myoedge.building.applications.ApplicationRequest; "": it needs none
     play      place of a function of (Terminal, folder of the build, file, seconds, save) for
@@ -58,6 +59,7 @@ class ApplicationHook:
     """
 
     name: str
+    text: str = ""
     request: str = ""
     play: str = ""
     project: str = ""

@@ -114,7 +114,7 @@ class Inference:
 class Measurement:
     """Consecutive inferences of a firmware.
 
-    source           "simulated", "gvsoc", "gvsoc-sdk", "board" or "jtag"
+    source           "simulated", "gvsoc", or the source of another backend's hook
     inferences       outputs and cycles of each inference
     startup_cycles   cycles from reset to the start of the first layer
     l1_bytes         bytes of L1 that were written; None if unknown

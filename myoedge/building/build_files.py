@@ -18,7 +18,7 @@ from myoedge.quantization.files import to_json as graph_to_json
 from myoedge.quantization.reuse import reused_layers
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.reports.cycles import with_cycles
-from myoedge.reports.energy import own_period_s, with_energy
+from myoedge.reports.energy import STREAM, own_period_s, with_energy
 from myoedge.reports.streams import stream_report, with_passes, with_real_time
 from myoedge.streaming.stream_json import to_json as stream_to_json
 from myoedge.system.cache import sha256
@@ -308,4 +308,4 @@ def period_of(
         return {"seconds": application.period_s, "set_by": application.name}
     if stream_plan is None or stream_plan.frame_hz is None:
         return None
-    return {"seconds": stream_plan.stream.frames / stream_plan.frame_hz, "set_by": "stream"}
+    return {"seconds": stream_plan.stream.frames / stream_plan.frame_hz, "set_by": STREAM}

@@ -18,7 +18,7 @@ from myoedge.building.quantities import milliampere_hours, milliwatts, positive,
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
 from myoedge.reports import speed
-from myoedge.reports.energy import is_sensor, own_period_s, period_s
+from myoedge.reports.energy import clocked_by, own_period_s, period_s
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import told_apart
 from myoedge.system.folder import explained, write_file
@@ -110,8 +110,8 @@ def consumption(
     coefficients_now = coefficients()
     if latency_s is not None or point_name == AUTO_POINT:
         point_name = _in_time(report, chip, coefficients_now, latency_s)
-    check_sensor_point(report, point_name)
-    _check_sensor_period(report, given)
+    check_application_point(report, point_name)
+    _check_application_period(report, given)
     chip = chip.at(point_name or report["target"]["operating_point"])
     if given:
         report = _with_given(report, given)
@@ -120,22 +120,22 @@ def consumption(
     return report_at_point, build.updated(report_files(report_at_point))
 
 
-def check_sensor_point(report: Mapping[str, Any], point_name: str | None) -> None:
-    """Raise E232 if a sensor application was built for another operating point: it sets its own
-    clock."""
-    built_for = report["target"]["operating_point"]
-    if is_sensor(report) and point_name not in (None, AUTO_POINT, built_for):
-        title = f"the sensor application is built for the operating point {built_for}"
+def check_application_point(report: Mapping[str, Any], point_name: str | None) -> None:
+    """Raise E232 if an application that sets its own clock was built for another operating
+    point."""
+    application, built_for = clocked_by(report), report["target"]["operating_point"]
+    if application and point_name not in (None, AUTO_POINT, built_for):
+        title = f"the {application} application is built for the operating point {built_for}"
         tries = [f"myoedge build with the same arguments and --operating-point {point_name!r}"]
         raise MyoedgeError("E232", title, {"asked": point_name}, tries)
 
 
-def _check_sensor_period(report: Mapping[str, Any], given: Mapping[str, float | None]) -> None:
-    """Raise E232 if a period is given for a sensor application, whose front end sets it."""
-    own_s = own_period_s(report)
-    if is_sensor(report) and own_s is not None and given.get("period_s") not in (None, own_s):
-        title = f"the sensor application runs an inference every {duration(own_s)}"
-        tries = ["[sensor] hop or rate, and build again", "energy without --every"]
+def _check_application_period(report: Mapping[str, Any], given: Mapping[str, float | None]) -> None:
+    """Raise E232 if a period is given for an application that sets it."""
+    application, own_s = clocked_by(report), own_period_s(report)
+    if application and own_s is not None and given.get("period_s") not in (None, own_s):
+        title = f"the {application} application runs an inference every {duration(own_s)}"
+        tries = [f"[{application}] hop or rate, and build again", "energy without --every"]
         raise MyoedgeError("E232", title, {"asked": duration(given["period_s"] or 0.0)}, tries)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from myoedge.building.option_types import check_types
 from myoedge.errors import MyoedgeError
+from myoedge.system.hooks import hooks
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
@@ -74,10 +75,16 @@ def takes(
     return taking
 
 
-def _option(help: str, default: Any = None, **more: Any) -> Any:
+def application_help() -> str:
+    """Return the help of --app: what can be generated around the network."""
+    names = [f"{hook.name}{hook.text}" for hook in hooks("applications")]
+    return f"Also generate an application: {'; '.join(names)}."
+
+
+def _option(help: str | Callable[[], str], default: Any = None, **more: Any) -> Any:
     """Return a dataclass field that the command line shows as an option.
 
-    help   help text
+    help   help text, or a function that returns it
     more   further metadata: `metavar`, `choices`, `kind` (type of the values, default str), and
            `negative` (whether "--no-x" exists)
     """
@@ -178,9 +185,8 @@ class BuildOptions(QuantizeOptions):
     target   name of the chip; None: "gap9"
     output   folder; None: build/<model>-<target>. An earlier build there is replaced
     l1 .. l3   limit for each memory, such as "64KiB"; None: [budget], else the chip's size
-    app      "gap-sdk": also generate a GAP SDK application in gap_sdk/, with L1 left for the SDK;
-             "mlperf": one that answers MLPerf Tiny's protocol by [mlperf], and mlperf.elf;
-             "sensor": one from the front end of [sensor] to decisions on a line, and sensor.elf
+    app      name of an application to generate around the network, with its program or project:
+             "gap-sdk", "mlperf", "sensor", or one of an installed extension
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
     prefix   of all C names, as "gesture" for gesture_run; None: from the model's name
@@ -207,7 +213,7 @@ class BuildOptions(QuantizeOptions):
     l3: str | int | None = _option("Limit for L3.", metavar="SIZE")
     operating_point: str | None = _option("high (default), low, auto, or 300MHz.", metavar="NAME")
     app: str | None = _option(
-        "Also generate an application: gap-sdk; mlperf, for MLPerf Tiny; sensor, for a front end.",
+        application_help,
         metavar="KIND",
     )
     prefix: str | None = _option(

@@ -40,7 +40,7 @@ class BuildRequest:
     chip          chip with the operating point selected
     limits        limits of the build
     point         operating point, "auto", or None
-    app           "gap-sdk", "mlperf", "sensor", or None
+    app           name of the application, or None
     of_app        settings of the application
     frames        [stream]; None for a network on whole samples
     plugins       plug-ins that myoedge.toml names

@@ -18,7 +18,7 @@ from myoedge.backends.names import backends, by_source
 from myoedge.backends.runner import Case, runner_of
 from myoedge.backends.samples import given_samples, golden_sample
 from myoedge.building.build_files import report_files, with_run
-from myoedge.building.energy import check_sensor_point, coefficients
+from myoedge.building.energy import check_application_point, coefficients
 from myoedge.building.labelled import samples_for
 from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
@@ -111,7 +111,7 @@ class Simulated(Tabular):
 def _chip_at(build: Build, point_name: str | None) -> Chip:
     """Return the chip at an operating point; without one, at the build's."""
     chip = find_chip(str(build.manifest.get("target")))
-    check_sensor_point(build.report, point_name)
+    check_application_point(build.report, point_name)
     built_for = build.report["target"].get("operating_point")
     point = built_for if point_name in (None, AUTO_POINT) else point_name
     return chip.at(point) if chip.point.clock_hz and point else chip

@@ -32,7 +32,8 @@ def click_option(option: Field[Any]) -> Decorator:
     about, flag = option.metadata, f"--{option.name.replace('_', '-')}"
     if "negative" in about:
         flag = f"{flag}/--no-{flag.removeprefix('--')}"
-    settings: dict[str, Any] = {"default": option.default, "help": about["help"]}
+    text = about["help"]() if callable(about["help"]) else about["help"]
+    settings: dict[str, Any] = {"default": option.default, "help": text}
     if option.default is False:
         settings["is_flag"] = True
     elif "choices" in about:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from myoedge.backends.names import backends
 from myoedge.cli import next_steps
 from myoedge.cli.options import JUNIT, junit_file
 from myoedge.cli.progress import stage_progress
@@ -43,7 +44,7 @@ CHECK_OPTIONS = with_options(
         default=("host",),
         multiple=True,
         metavar="BACKENDS",
-        help="Backends, comma-separated: host, simulator, gvsoc, gvsoc-sdk, board, jtag.",
+        help=f"Backends, comma-separated: {', '.join(backends())}.",
     ),
     click.option("--input", metavar="FILE", help="More samples, in the formats of --calib."),
     click.option(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The generated files of src/, and of gap_sdk/ for the GAP SDK."""
+"""The generated files of src/."""
 
 from __future__ import annotations
 

@@ -32,10 +32,12 @@ from myoedge.power.model import (
 )
 from myoedge.targets import OperatingPoint
 from myoedge.targets.gap9.energy import WAKE_S
-from myoedge.targets.sensor import RISE_US, WORTH_OFF_US
 
 STATES = ("run", "control", "idle", "cluster_off", "retention")
 CHIP_ONLY = ModulePowers()
+# An application turns the cluster off in pauses of at least WORTH_OFF_US. Its power needs RISE_US
+# from off to on, a margin included: assumed, as no document says it.
+WORTH_OFF_US, RISE_US = 5000, 150
 AWAKE, WAITING = ("run", "control"), ("idle", "cluster_off")
 
 
@@ -194,7 +196,7 @@ def planned_cycles(
     """Return power state -> cycles in a period with one inference.
 
     can_sleep   whether the chip sleeps in between; it is powered while it falls asleep and wakes.
-                Otherwise, as the sensor application, it turns the cluster off in long pauses
+                Otherwise it turns the cluster off in long pauses
     """
     pause = max(period_s * point.clock_hz - inference_cycles, 0.0)
     wake = WAKE_S * point.clock_hz

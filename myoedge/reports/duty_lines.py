@@ -8,7 +8,7 @@ from typing import Any
 
 from myoedge.power.states import WAITING
 from myoedge.reports import speed, wording
-from myoedge.reports.energy import digits, is_sensor, module_powers, with_range
+from myoedge.reports.energy import clocked_by, digits, module_powers, with_range
 
 STATE_NAMES = {
     "run": "cluster computes",
@@ -38,7 +38,7 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("every", speed.duration(duty["period_s"])),
         ("duty cycle", f"{100 * duty['share']:.3g} %"),
         ("average", with_range(duty["average_mw"], "mW")),
-        _states(duty) if is_sensor(report) else ("asleep", _asleep(duty)),
+        _states(duty) if clocked_by(report) else ("asleep", _asleep(duty)),
     ]
     if duty["asleep_s"]:
         waking_s = duty["period_s"] * (1.0 - duty["share"]) - duty["asleep_s"]
@@ -63,7 +63,7 @@ def _guessed_width(report: Mapping[str, Any]) -> str:
     duty = report["duty"]
     if _sleep_is_guessed(duty):
         return _unpublished(duty["average_mw"], "sleep power", "the least")
-    if not is_sensor(report):
+    if not clocked_by(report):
         return ""
     return unpublished_waiting(duty["average_mw"], duty["states_s"])
 

@@ -30,6 +30,7 @@ from myoedge.targets import OperatingPoint
 if TYPE_CHECKING:
     from myoedge.power.calibrate import Residual
 
+STREAM = "stream"  # what sets the period of a build with a rate of frames
 NE16 = "ne16"  # name of the engine in rows
 MICRO = 1e6
 DIGITS = 6
@@ -130,15 +131,16 @@ def battery_of(report: Mapping[str, Any]) -> Battery | None:
 
 
 def module_powers(report: Mapping[str, Any]) -> ModulePowers:
-    """Return the powers given by `energy --others --sleep`, which a report stores; the sensor
-    application is idle between inferences."""
+    """Return the powers given by `energy --others --sleep`, which a report stores; an
+    application that sets its clock is idle between inferences."""
     given = report.get("every") or {}
-    return ModulePowers(given.get("others_mw"), given.get("sleep_mw"), not is_sensor(report))
+    return ModulePowers(given.get("others_mw"), given.get("sleep_mw"), not clocked_by(report))
 
 
-def is_sensor(report: Mapping[str, Any]) -> bool:
-    """Return whether a build has the sensor application, which sets clock and period."""
-    return (report.get("period") or {}).get("set_by") == "sensor"
+def clocked_by(report: Mapping[str, Any]) -> str:
+    """Return the name of the application that sets clock and period; "" if none does."""
+    set_by: str = (report.get("period") or {}).get("set_by", STREAM)
+    return "" if set_by == STREAM else set_by
 
 
 def period_s(report: Mapping[str, Any]) -> float | None:

@@ -22,9 +22,6 @@ MOST_CHANNELS = 128  # channels of a front end
 STATUS_BYTES = 3  # before the channels of each chip
 MESSAGE_HEAD_BYTES = 4  # of a UART sample: kind, version, number
 NOT_WIRED = -1  # pin number
-# The application turns the cluster off in pauses of at least WORTH_OFF_US. Its power needs RISE_US
-# from off to on, a margin included: assumed, as no document says it.
-WORTH_OFF_US, RISE_US = 5000, 150
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,39 @@ def test_the_order_of_imports_is_the_one_that_is_checked() -> None:
     assert wanted in " ".join(text(ARCHITECTURE).split())
 
 
+def test_every_room_has_a_place_in_the_order_of_imports() -> None:
+    import tomllib
+
+    contracts = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in contracts if c["type"] == "layers")
+    placed = {name for layer in layers for name in re.findall(r"myoedge\.(\w+)", layer)}
+    modules = {Path(name).stem for name in loose_modules() - {"__init__.py", "__main__.py"}}
+    assert placed == rooms() | modules
+
+
+TYPED_BY_EXTENSIONS = {"__init__.py", "backends/build.py"}  # for editors: myoedge.X, Build.adapt
+
+
+def imported_extensions(path: Path) -> set[str]:
+    """Extensions that a file imports, also in functions and for type checks."""
+    names = set[str]()
+    for node in ast.walk(ast.parse(text(path))):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, path
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name.split(".")[2] for name in names if name.startswith("myoedge.extensions.")}
+
+
+def test_the_core_imports_no_extension_and_no_extension_another() -> None:
+    """Read from the files: a package that no contract names is covered too."""
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE)
+        own = {place.parts[1]} if place.parts[0] == "extensions" else set()
+        assert imported_extensions(path) <= own or str(place) in TYPED_BY_EXTENSIONS, path
+
+
 # ---- README
 
 

@@ -15,7 +15,10 @@ EXTENSION = Extension(
     ),
     applications=(
         ApplicationHook(
-            "mlperf", "myoedge.extensions.mlperf.application:requested", project="gap_sdk"
+            "mlperf",
+            ", for MLPerf Tiny",
+            "myoedge.extensions.mlperf.application:requested",
+            project="gap_sdk",
         ),
     ),
 )

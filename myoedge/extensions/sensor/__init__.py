@@ -19,6 +19,7 @@ EXTENSION = Extension(
     applications=(
         ApplicationHook(
             "sensor",
+            ", for a front end",
             "myoedge.extensions.sensor.application:requested",
             play="myoedge.extensions.sensor.commands:play",
             project="gap_sdk",

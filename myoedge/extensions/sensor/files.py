@@ -11,7 +11,8 @@ from typing import Any
 
 from myoedge.codegen.render import C_TYPES, render
 from myoedge.extensions.sensor.program import SensorProgram
-from myoedge.targets.sensor import CHIP_CHANNELS, RISE_US, WORTH_OFF_US, Sensor
+from myoedge.power.states import RISE_US, WORTH_OFF_US
+from myoedge.targets.sensor import CHIP_CHANNELS, Sensor
 
 FOLDER = "firmware/sensor"  # subfolder of src/
 FIRMWARE = Path(__file__).parent / "firmware"  # the templates

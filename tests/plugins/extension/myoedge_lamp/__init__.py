@@ -19,7 +19,9 @@ from myoedge.extension import (
 EXTENSION = Extension(
     commands=(CommandHook("lamp", "tell the lamp's pin", "myoedge_lamp.lamp:lamp", after="flash"),),
     tables=(TableHook("lamp", "myoedge_lamp.lamp:LampTable", "myoedge_lamp.lamp:rules"),),
-    applications=(ApplicationHook("lamp", "myoedge_lamp.lamp:requested", project="lamp"),),
+    applications=(
+        ApplicationHook("lamp", ", with a lamp", "myoedge_lamp.lamp:requested", project="lamp"),
+    ),
     projects=(ProjectHook("lamp", "myoedge_lamp.project:files", 1024, "make POINT={}"),),
     parts=(PartHook("lamp", "myoedge_lamp.blink:requested", "myoedge_lamp.blink:restored"),),
     sections=(
