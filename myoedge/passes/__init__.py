@@ -113,17 +113,17 @@ def prepare(graph: Graph) -> Graph:
 def prepare_for_accelerator(graph: Graph) -> Graph:
     """Rewrite a prepared graph for chips with an accelerator: turn means over rotated rows into
     convolutions."""
-    return _prepared_further(graph, rotations_as_windows)
+    return _prepare_once_more(graph, rotations_as_windows)
 
 
 def prepare_whole(graph: Graph) -> Graph:
     """Rewrite a prepared graph that runs on whole samples, not on frames of a stream: simplify
     recurrent layers with a single time step, and turn windows into channels."""
     rules = (fold_constants, *ONE_STEP, windows_as_channels, merge_reshapes, *FUSE)
-    return _prepared_further(graph, *rules)
+    return _prepare_once_more(graph, *rules)
 
 
-def _prepared_further(graph: Graph, *rules: RewritePattern) -> Graph:
+def _prepare_once_more(graph: Graph, *rules: RewritePattern) -> Graph:
     changed = apply(rules, graph)
     if changed is graph:
         return graph
@@ -156,31 +156,31 @@ def _name_projections(graph: Graph) -> Graph:
     roles = {
         projection.name: role
         for node in graph.nodes
-        if node.op == "attention" and _path(node)
+        if node.op == "attention" and _module_path_in_model(node)
         for role, name in zip(ROLES, node.inputs, strict=False)
-        for projection in _producers(graph, node, name)
+        for projection in _operand_producers(graph, node, name)
     }
-    named = (_with_role(node, roles.get(node.name, "")) for node in graph.nodes)
+    named = (_append_role(node, roles.get(node.name, "")) for node in graph.nodes)
     return replace(graph, nodes=tuple(named)) if roles else graph
 
 
-def _with_role(node: Node, role: str) -> Node:
+def _append_role(node: Node, role: str) -> Node:
     """Append a role (q, k or v) to the module paths of a node, unless they already end in it."""
     endings = (f".{role}", f".{role}_proj")
     paths = {o: o.path if o.path.endswith(endings) else f"{o.path}.{role}" for o in node.origin}
     return node.but(origin=tuple(replace(o, path=paths[o]) for o in node.origin)) if role else node
 
 
-def _path(node: Node) -> str:
+def _module_path_in_model(node: Node) -> str:
     return node.origin[0].path if node.origin else ""
 
 
-def _producers(graph: Graph, attention: Node, name: str) -> Iterator[Node]:
+def _operand_producers(graph: Graph, attention: Node, name: str) -> Iterator[Node]:
     """Yield the chain of nodes that computes an attention's operand, last first, while each node
     has only one reader and belongs to the attention's module."""
     reader = attention
     while (producer := graph.producer.get(name)) is not None and graph.only_user(name) is reader:
-        path = _path(attention)
+        path = _module_path_in_model(attention)
         if not all(f"{o.path}.".startswith(f"{path}.") for o in producer.origin):
             return
         yield producer

@@ -25,8 +25,8 @@ def fuse_attention(graph: Graph, node: Node) -> Rewrite:
     soft = writer(graph, node.inputs[0], "softmax", reader=node)
     require(soft.attrs["axis"] == len(graph.shape(soft.name)) - 1)
     patch = GraphBuilder(graph, node)
-    terms = [*_terms(patch, soft.inputs[0], soft)]
-    scaled = [(x, s) for x in terms if (s := attempt(_scores, graph, x)) is not None]
+    terms = [*_match_addends(patch, soft.inputs[0], soft)]
+    scaled = [(x, s) for x in terms if (s := attempt(_match_scores, graph, x)) is not None]
     require(len(scaled) == 1)
     main, (product, scale) = scaled[0]
     (q, k), v = product.inputs, node.inputs[1]
@@ -42,7 +42,7 @@ def fuse_attention(graph: Graph, node: Node) -> Rewrite:
     return patch.same_as(y)
 
 
-def _terms(patch: GraphBuilder, name: str, reader: Node) -> Iterator[str]:
+def _match_addends(patch: GraphBuilder, name: str, reader: Node) -> Iterator[str]:
     """Yield the addends of a sum if one of them has the sum's shape, otherwise the tensor itself;
     subtracted constants are negated."""
     graph = patch.graph
@@ -55,10 +55,10 @@ def _terms(patch: GraphBuilder, name: str, reader: Node) -> Iterator[str]:
         yield name
         return
     for part in parts:
-        yield from _terms(patch, part, total)
+        yield from _match_addends(patch, part, total)
 
 
-def _scores(graph: Graph, name: str) -> tuple[Node, float]:
+def _match_scores(graph: Graph, name: str) -> tuple[Node, float]:
     """Match attention scores, a matmul of two activations with constant factors after it; return
     (matmul, product of the factors)."""
     scale = 1.0
@@ -92,10 +92,10 @@ def split_linear(graph: Graph, node: Node) -> Rewrite:
     result = between.inputs[0] if between else node.inputs[0]
     layer = writer(graph, result, "linear", reader=between, plain=True)
     require(node.inputs[0] not in graph.outputs)
-    rows, readers = _rows(graph, layer, node), graph.users[node.inputs[0]]
+    rows, readers = _kept_output_rows(graph, layer, node), graph.users[node.inputs[0]]
     require(all(reader.op == "slice" for reader in readers))
     # only slices read the result, and together they read at most all of it
-    parts_read = (attempt(_rows, graph, layer, reader) for reader in readers)
+    parts_read = (attempt(_kept_output_rows, graph, layer, reader) for reader in readers)
     require(sum(x.size for x in parts_read if x is not None) <= graph.shape(layer.name)[-1])
     patch = GraphBuilder(graph, node)
     parts = (patch.constant(graph.array(n)[rows]) for n in layer.inputs[1:])
@@ -103,7 +103,7 @@ def split_linear(graph: Graph, node: Node) -> Rewrite:
     return patch.last("reshape", y, shape=graph.shape(node.name))
 
 
-def _rows(graph: Graph, layer: Node, cut: Node) -> Array:
+def _kept_output_rows(graph: Graph, layer: Node, cut: Node) -> Array:
     """Return the indices of the output features that a slice of a linear layer keeps. Errors:
     NoMatch if it also cuts leading axes."""
     shape, lead = graph.shape(cut.inputs[0]), graph.shape(layer.name)[:-1]

@@ -65,13 +65,13 @@ def steps_that_are_read(graph: Graph, node: Node) -> Rewrite:
 def first_lstm_step(graph: Graph, node: Node) -> Rewrite:
     """Replace an LSTM with one time step and zero initial states by a pointwise function of its
     gates, without the forget gate."""
-    source, patch = _only_step(graph, node, states=2), GraphBuilder(graph, node)
-    rows = (patch.constant(_kept(graph, name)) for name in source.inputs[1:])
+    source, patch = _match_single_step(graph, node, states=2), GraphBuilder(graph, node)
+    rows = (patch.constant(_drop_forget_gates(graph, name)) for name in source.inputs[1:])
     gates = patch.add("gates", source.inputs[0], *rows, **source.attrs, origin=source.origin)
     return patch.last("lstm_start", gates)
 
 
-def _kept(graph: Graph, name: str) -> Array:
+def _drop_forget_gates(graph: Graph, name: str) -> Array:
     """Return an LSTM's weights or biases without the rows of the forget gates."""
     rows = graph.array(name)
     by_unit = rows.reshape(-1, len(CELLS["lstm"].order), *rows.shape[1:])[:, KEPT_GATES]
@@ -82,7 +82,7 @@ def _kept(graph: Graph, name: str) -> Array:
 def first_gru_step(graph: Graph, node: Node) -> Rewrite:
     """Replace a GRU with one time step and a zero initial state by a pointwise function of its
     gates and the bias b_hn."""
-    source, patch = _only_step(graph, node, states=1), GraphBuilder(graph, node)
+    source, patch = _match_single_step(graph, node, states=1), GraphBuilder(graph, node)
     names = node.inputs[3], source.inputs[2]
     own, added = (values.reshape(-1, len(CELLS["gru"].order)) for values in floats(graph, names))
     added[:, :2] += own[:, :2]
@@ -94,7 +94,7 @@ def first_gru_step(graph: Graph, node: Node) -> Rewrite:
 @rewrite_pattern("rnn_relu")
 def first_plain_step(graph: Graph, node: Node) -> Rewrite:
     """Replace a ReLU RNN with one time step and a zero initial state by a linear layer."""
-    source, patch = _only_step(graph, node, states=1), GraphBuilder(graph, node)
+    source, patch = _match_single_step(graph, node, states=1), GraphBuilder(graph, node)
     sums = patch.add("linear", *source.inputs, origin=source.origin)
     return patch.last("table", sums, chain=(("clamp", 0.0, math.inf),))
 
@@ -118,7 +118,7 @@ def one_lstm_step(graph: Graph, node: Node) -> Rewrite:
     return patch.last(next_op, gates, added, c)
 
 
-def _only_step(graph: Graph, node: Node, *, states: int) -> Node:
+def _match_single_step(graph: Graph, node: Node, *, states: int) -> Node:
     """Return the node that computes the gates of a recurrent layer with one time step and zero
     initial states. Errors: NoMatch."""
     require(graph.shape(node.name)[0] == 1)
@@ -139,7 +139,7 @@ LAST_C = {"lstm": "lstm_cell"}  # sequence operator -> operator that returns its
 
 
 @dataclass(frozen=True)
-class _Cells:
+class _CellChain:
     """A chain of calls of a recurrent cell, to be replaced by one layer.
 
     steps   the calls, one per time step, in order of time
@@ -165,19 +165,19 @@ def roll_cells(graph: Graph) -> Graph:
     """Replace each chain of at least two calls of a recurrent cell by one layer over all time
     steps, if the cell's inputs do not depend on its states."""
     rolled = graph
-    for chain in [*_chains(graph)][::-1]:  # chains that other chains read come first
-        rolled = attempt(_rolled, _Cells(rolled, chain)) or rolled
+    for chain in [*_find_cell_chains(graph)][::-1]:  # chains that other chains read come first
+        rolled = attempt(_replace_cells_by_layer, _CellChain(rolled, chain)) or rolled
     return rolled
 
 
-def _chains(graph: Graph) -> Iterator[list[Node]]:
+def _find_cell_chains(graph: Graph) -> Iterator[list[Node]]:
     """Yield chains of cell calls, in order of time; the last chain of the graph comes first. No
     call is part of two chains, also if two others read its states."""
     taken: set[str] = set()
     for node in reversed(graph.nodes):
         if node.op in EVERY_STEP and node.name not in taken:
             chain = [node]
-            while (before := attempt(_step_before, graph, chain[-1])) is not None:
+            while (before := attempt(_match_previous_cell, graph, chain[-1])) is not None:
                 if before.name in taken:
                     break
                 chain.append(before)
@@ -186,7 +186,7 @@ def _chains(graph: Graph) -> Iterator[list[Node]]:
                 yield chain[::-1]
 
 
-def _step_before(graph: Graph, node: Node) -> Node:
+def _match_previous_cell(graph: Graph, node: Node) -> Node:
     """Return the cell call that computes the initial states of this one.
 
     Errors: NoMatch if there is none, or if its weights are different.
@@ -205,7 +205,7 @@ def _step_before(graph: Graph, node: Node) -> Node:
     return h
 
 
-def _read_inside(cells: _Cells) -> set[str]:
+def _tensors_read_elsewhere(cells: _CellChain) -> set[str]:
     """Return the tensors inside the chain whose readers will read slices of the new layer's
     results.
 
@@ -223,14 +223,14 @@ def _read_inside(cells: _Cells) -> set[str]:
     return chained
 
 
-def _rolled(cells: _Cells) -> Graph:
+def _replace_cells_by_layer(cells: _CellChain) -> Graph:
     """Replace a chain of cell calls by one layer over all time steps.
 
     Errors: NoMatch if an input depends on a state, or if a cell state c before the last one
             is read outside the chain.
     """
     graph, first, count = cells.graph, cells.steps[0], len(cells.steps)
-    chained = _read_inside(cells)
+    chained = _tensors_read_elsewhere(cells)
     patch = GraphBuilder(graph, replace(first, outputs=(f"{first.name}.steps",)))
     rows = stacked(patch, [source.inputs[0] for source in cells.sources])
     gates, states = all_steps(patch, cells.sources[0], first, rows)

@@ -57,14 +57,14 @@ def sections(filters: Conditioning) -> Array:
         tries = [install_command("conditioning")]
         raise MyoedgeError("E501", "scipy is not installed", tries=tries) from None
     if filters.rate_hz is None:
-        raise _no_filter("rate_hz is not given")
-    _check_edges(filters, filters.rate_hz / 2)
+        raise _filter_error("rate_hz is not given")
+    _check_edge_frequencies(filters, filters.rate_hz / 2)
     sos = []
     try:
         if filters.band_hz is not None:
             edges, rate = filters.band_hz, filters.rate_hz
             band = signal.butter(filters.order, edges, "bandpass", fs=rate, output="sos")
-            sos.append(_spread(band))
+            sos.append(_distribute_gain(band))
         if filters.notch_hz is not None:
             notch = signal.iirnotch(filters.notch_hz, filters.notch_q, filters.rate_hz)
             sos.append(np.hstack(notch)[None])
@@ -72,20 +72,20 @@ def sections(filters: Conditioning) -> Array:
             weight = _new_sample_weight(filters)  # subtracts the running mean
             sos.append(np.array([[1.0 - weight, weight - 1.0, 0.0, 1.0, weight - 1.0, 0.0]]))
     except (ValueError, ArithmeticError) as error:
-        raise _no_filter(str(error).splitlines()[0]) from None
+        raise _filter_error(str(error).splitlines()[0]) from None
     if not sos:
-        raise _no_filter("there is neither a band nor a notch nor a z-score")
+        raise _filter_error("there is neither a band nor a notch nor a z-score")
     coefficients: Array = np.vstack(sos)
     rounded = coefficients.astype(np.float32).astype(np.float64)
     finite = np.isfinite(coefficients).all()
     if not finite or max(np.abs(np.roots(row[3:])).max() for row in rounded) >= 1.0:
-        raise _no_filter("its poles are not inside the unit circle: a lower order, a wider band")
+        raise _filter_error("its poles are not inside the unit circle: a lower order, a wider band")
     if not is_stable(coefficients.astype(np.float32)):
-        raise _no_filter("it rings for more than 131,072 samples: a wider band, a lower notch_q")
+        raise _filter_error("it rings for more than 131,072 samples: a wider band, a lower notch_q")
     return coefficients
 
 
-def _spread(sections: Array) -> Array:
+def _distribute_gain(sections: Array) -> Array:
     """Distribute the filter's gain over all second-order sections by powers of two.
 
     scipy puts the whole gain of a narrow band, such as 1e-9, into the first section, whose
@@ -99,7 +99,7 @@ def _spread(sections: Array) -> Array:
     return np.hstack([np.ldexp(sections[:, :3], shifts[:, None]), sections[:, 3:]])
 
 
-def _no_filter(reason: str) -> MyoedgeError:
+def _filter_error(reason: str) -> MyoedgeError:
     return MyoedgeError(
         "E238",
         f"[conditioning] cannot be: {reason}",
@@ -114,13 +114,13 @@ def _no_filter(reason: str) -> MyoedgeError:
     )
 
 
-def _check_edges(filters: Conditioning, nyquist_hz: float) -> None:
+def _check_edge_frequencies(filters: Conditioning, nyquist_hz: float) -> None:
     """Check the filters' frequencies. Errors: E238 above half the sample rate."""
     low, high = filters.band_hz or (0.0, nyquist_hz)
     if filters.band_hz is not None and not 0 < low < high < nyquist_hz:
-        raise _no_filter(f"band_hz has to rise, between 0 and {nyquist_hz:g}, half of rate_hz")
+        raise _filter_error(f"band_hz has to rise, between 0 and {nyquist_hz:g}, half of rate_hz")
     if filters.notch_hz is not None and not 0 < filters.notch_hz < nyquist_hz:
-        raise _no_filter(f"notch_hz must be between 0 and {nyquist_hz:g}, half of rate_hz")
+        raise _filter_error(f"notch_hz must be between 0 and {nyquist_hz:g}, half of rate_hz")
 
 
 def _new_sample_weight(filters: Conditioning) -> float:
@@ -128,9 +128,9 @@ def _new_sample_weight(filters: Conditioning) -> float:
     for an impossible time constant."""
     assert filters.rate_hz is not None
     if filters.zscore_s is None or filters.deviation is None:
-        raise _no_filter("zscore_s and deviation go together")
+        raise _filter_error("zscore_s and deviation go together")
     if not MIN_SAMPLES <= filters.zscore_s * filters.rate_hz <= MAX_SAMPLES:
-        raise _no_filter(f"zscore_s has to be {MIN_SAMPLES} to {MAX_SAMPLES:,} samples")
+        raise _filter_error(f"zscore_s has to be {MIN_SAMPLES} to {MAX_SAMPLES:,} samples")
     return 1.0 / (filters.zscore_s * filters.rate_hz)
 
 
@@ -140,11 +140,11 @@ def add_conditioning_filters(graph: Graph, filters: Conditioning) -> Graph:
     Errors: E238 several inputs, no such axis, impossible filters; E501.
     """
     if len(graph.inputs) != 1:
-        raise _no_filter(f"the network has {len(graph.inputs)} inputs")
+        raise _filter_error(f"the network has {len(graph.inputs)} inputs")
     (x,) = graph.inputs
     shape, axis_option = graph.shape(x), filters.axis
     if axis_option is not None and not -len(shape) <= axis_option < len(shape):
-        raise _no_filter(f"there is no axis {axis_option} in {list(shape)}")
+        raise _filter_error(f"there is no axis {axis_option} in {list(shape)}")
     axis = int(np.argmax(shape)) if axis_option is None else axis_option % len(shape)
     nodes = [Node("biquads", (x, SECTIONS), ("conditioning",), {"axis": axis}, (ORIGIN,))]
     further: list[tuple[str, Attrs]] = []

@@ -22,17 +22,20 @@ def append_ctc_decoder(graph: Graph, blank: int, *, framewise: bool = False) -> 
     The network's output is [frames, batch, classes], as for torch's CTCLoss, or [frames, classes];
     a batch axis of 1 may also come first. Errors: E207 another shape.
     """
-    shape = _scores(graph)
+    shape = _scores_output(graph)
     if not -shape[-1] <= blank < shape[-1]:
-        raise _undecodable(f"class {blank} is not among its {shape[-1]}", str(list(shape)))
+        raise _decoder_error(f"class {blank} is not among its {shape[-1]}", str(list(shape)))
     attrs = {"blank": blank % shape[-1]}
     if framewise:
-        classes = _largest_class(graph, SYMBOLS)
-        return _appended(classes, "ctc_new", {**attrs, "axis": _time(shape), "before": 1}, SYMBOLS)
-    frames, batch = shape[_time(shape)], shape[1] if len(shape) == 3 and shape[0] != 1 else 1
+        classes = _add_argmax(graph, SYMBOLS)
+        return _append_operator(
+            classes, "ctc_new", {**attrs, "axis": _time_axis_of(shape), "before": 1}, SYMBOLS
+        )
+    frames = shape[_time_axis_of(shape)]
+    batch = shape[1] if len(shape) == 3 and shape[0] != 1 else 1
     in_time = (frames, batch, shape[-1])
-    frames_first = _appended(graph, "reshape", {"shape": in_time}, SYMBOLS)
-    return _appended(frames_first, "ctc_greedy", attrs, SYMBOLS)
+    frames_first = _append_operator(graph, "reshape", {"shape": in_time}, SYMBOLS)
+    return _append_operator(frames_first, "ctc_greedy", attrs, SYMBOLS)
 
 
 def append_majority_vote(graph: Graph, frames: int) -> Graph:
@@ -42,32 +45,37 @@ def append_majority_vote(graph: Graph, frames: int) -> Graph:
     The network's output has the shape described for `append_ctc_decoder`. Errors: E207 another
     shape.
     """
-    shape = _scores(graph)
-    attrs = {"frames": frames, "classes": shape[-1], "axis": _time(shape), "before": frames - 1}
-    return _appended(_largest_class(graph, CLASSES), "majority", attrs, CLASSES)
+    shape = _scores_output(graph)
+    attrs = {
+        "frames": frames,
+        "classes": shape[-1],
+        "axis": _time_axis_of(shape),
+        "before": frames - 1,
+    }
+    return _append_operator(_add_argmax(graph, CLASSES), "majority", attrs, CLASSES)
 
 
-def _scores(graph: Graph) -> Shape:
+def _scores_output(graph: Graph) -> Shape:
     shape = graph.shape(graph.outputs[0])
     if len(graph.outputs) != 1 or len(shape) not in (2, 3):
         shapes = ", ".join(str(list(graph.shape(name))) for name in graph.outputs)
-        raise _undecodable("its outputs are no frames of classes", shapes)
+        raise _decoder_error("its outputs are no frames of classes", shapes)
     if graph.tensors[graph.outputs[0]].dtype != "float32":
-        raise _undecodable("its output is classes already", str(list(shape)))
+        raise _decoder_error("its output is classes already", str(list(shape)))
     return shape
 
 
-def _largest_class(graph: Graph, name: str) -> Graph:
+def _add_argmax(graph: Graph, name: str) -> Graph:
     last = len(graph.shape(graph.outputs[0])) - 1
-    return _appended(graph, "argmax", {"axis": last, "keepdim": False}, name)
+    return _append_operator(graph, "argmax", {"axis": last, "keepdim": False}, name)
 
 
-def _time(shape: Shape) -> int:
+def _time_axis_of(shape: Shape) -> int:
     """Return the time axis: the first axis, or the second after a batch axis of 1."""
     return int(len(shape) == 3 and shape[0] == 1)
 
 
-def _appended(graph: Graph, op: str, attrs: Attrs, name: str) -> Graph:
+def _append_operator(graph: Graph, op: str, attrs: Attrs, name: str) -> Graph:
     """Return the graph with an operator appended to its output."""
     (x,) = graph.outputs
     producer = graph.producer.get(x)
@@ -83,7 +91,7 @@ def _appended(graph: Graph, op: str, attrs: Attrs, name: str) -> Graph:
     )
 
 
-def _undecodable(reason: str, has: str) -> MyoedgeError:
+def _decoder_error(reason: str, has: str) -> MyoedgeError:
     return MyoedgeError(
         "E207",
         f"the network has no frames to decode or to vote: {reason}",

@@ -43,7 +43,7 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
         "slice": [range(*cut) for cut in attrs.get("cuts", ())] == [range(n) for n in shape],
         "expand": attrs.get("shape") == shape,
         "concat": len(node.inputs) == 1,
-        **dict.fromkeys(POOLS, node.op in POOLS and _reads_each(attrs, shape)),
+        **dict.fromkeys(POOLS, node.op in POOLS and _windows_are_single_elements(attrs, shape)),
     }
     return GraphBuilder(graph, node).same_as(node.inputs[0]) if is_identity[node.op] else None
 
@@ -66,7 +66,7 @@ def slice_of_part(graph: Graph, node: Node) -> Rewrite | None:
     return None
 
 
-def _reads_each(attrs: Attrs, shape: Shape) -> bool:
+def _windows_are_single_elements(attrs: Attrs, shape: Shape) -> bool:
     """Return whether a pool's windows are the single elements of its input, so that it copies its
     input."""
     whole = tuple(tuple((i, i + 1, 1) for i in range(n)) for n in shape[1:-1])
@@ -157,9 +157,9 @@ def merge_affines(graph: Graph, node: Node) -> Rewrite:
 def merge_factors(graph: Graph, node: Node) -> Rewrite:
     """Multiply by the product of two constants instead of by one after the other:
     (x * a) * c -> x * (a * c), unless the product has more elements than either constant."""
-    product, c = _by_constant(graph, node)
+    product, c = _match_constant_operand(graph, node)
     inner = writer(graph, product, "mul", plain=True)
-    x, a = _by_constant(graph, inner)
+    x, a = _match_constant_operand(graph, inner)
     factor = np.multiply(*floats(graph, (a, c)))
     require(graph.given(product) is None, graph.format(a) is None, graph.format(c) is None)
     require(factor.size <= max(graph.array(a).size, graph.array(c).size))
@@ -167,7 +167,7 @@ def merge_factors(graph: Graph, node: Node) -> Rewrite:
     return patch.last("mul", x, patch.constant(factor), **node.attrs, origin=origin)
 
 
-def _by_constant(graph: Graph, product: Node) -> tuple[str, str]:
+def _match_constant_operand(graph: Graph, product: Node) -> tuple[str, str]:
     """Return the tensor and the constant that a node multiplies. Errors: NoMatch."""
     one, other = product.inputs
     x, constant = (other, one) if graph.is_const(one) else (one, other)
@@ -178,10 +178,10 @@ def _by_constant(graph: Graph, product: Node) -> tuple[str, str]:
 @rewrite_pattern("affine")
 def affine_into_weights(graph: Graph, node: Node) -> Rewrite:
     """Fold a factor and an offset per channel after conv or linear into weights and bias."""
-    producer = _foldable(graph, node)
+    producer = _foldable_producer(graph, node)
     require(node.attrs["axis"] == len(graph.shape(node.name)) - 1)
     patch = GraphBuilder(graph, node)
-    inputs = _scaled(patch, producer, *floats(graph, node.inputs[1:]))
+    inputs = _scaled_weights(patch, producer, *floats(graph, node.inputs[1:]))
     attrs = {**producer.attrs, **{k: v for k, v in node.attrs.items() if k == "act"}}
     return patch.last(producer.op, *inputs, **attrs, origin=joined_origins(producer, node))
 
@@ -190,10 +190,10 @@ def affine_into_weights(graph: Graph, node: Node) -> Rewrite:
 def scalar_into_weights(graph: Graph, node: Node) -> Rewrite:
     """Fold a scalar factor and offset, first in the pointwise functions after a conv or linear,
     into its weights and bias."""
-    producer, ((name, *numbers), *rest) = _foldable(graph, node), node.attrs["chain"]
+    producer, ((name, *numbers), *rest) = _foldable_producer(graph, node), node.attrs["chain"]
     require(name == "affine")
     patch, (scale, offset) = GraphBuilder(graph, node), map(np.float64, numbers)
-    inputs, attrs = _scaled(patch, producer, scale, offset), producer.attrs
+    inputs, attrs = _scaled_weights(patch, producer, scale, offset), producer.attrs
     origin = joined_origins(producer, node)
     return before_functions(patch, rest, producer.op, *inputs, **attrs, origin=origin)
 
@@ -204,7 +204,7 @@ def drop_common_offset(graph: Graph, node: Node) -> Rewrite:
 
     Applies if the mean bias is larger than the spread of the biases.
     """
-    producer = _foldable(graph, node)
+    producer = _foldable_producer(graph, node)
     last = len(graph.shape(node.inputs[0])) - 1
     require(len(producer.inputs) == 3, node.attrs.get("axis", last) == last)
     (bias,) = floats(graph, producer.inputs[2:])
@@ -215,12 +215,12 @@ def drop_common_offset(graph: Graph, node: Node) -> Rewrite:
     return patch.last(node.op, scores, *node.inputs[1:], **node.attrs)
 
 
-def _foldable(graph: Graph, node: Node) -> Node:
+def _foldable_producer(graph: Graph, node: Node) -> Node:
     """Return the conv or linear that feeds only this node, if its weights may be changed."""
     return writer(graph, node.inputs[0], *WEIGHTED, reader=node, plain=True)
 
 
-def _scaled(
+def _scaled_weights(
     patch: GraphBuilder, producer: Node, scale: Array | np.float64, offset: Array | np.float64
 ) -> tuple[str, ...]:
     """Return the producer's inputs with scale * (w x + b) + offset folded into weights and bias."""
@@ -260,7 +260,7 @@ def absorb_input_normalization(graph: Graph) -> Graph:
     for name in graph.inputs:
         while (reader := graph.only_user(name)) is not None:
             normalization = merged_normalization(
-                graph.tensors[name].input_normalization, _normalization(graph, reader)
+                graph.tensors[name].input_normalization, _match_normalization(graph, reader)
             )
             if normalization is None:
                 break
@@ -270,7 +270,7 @@ def absorb_input_normalization(graph: Graph) -> Graph:
     return graph
 
 
-def _normalization(graph: Graph, node: Node) -> InputNormalization | None:
+def _match_normalization(graph: Graph, node: Node) -> InputNormalization | None:
     if node.op == "affine":
         scale, offset = (tuple(values.tolist()) for values in floats(graph, node.inputs[1:]))
         return InputNormalization(scale, offset, node.attrs["axis"], node.origin)

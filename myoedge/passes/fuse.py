@@ -36,18 +36,18 @@ def fuse_functions(graph: Graph, node: Node) -> Rewrite:
     """Replace f(x) * g(x), f(x) + g(x), f(x) - g(x) or max(f(x), g(x)) by one pointwise function of
     x: decomposed GELU and softplus, `where` on a comparison."""
     require("act" not in node.attrs, not any(map(graph.is_const, node.inputs)))
-    first, second = (dict(_functions(graph, name)) for name in node.inputs)
+    first, second = (dict(_pointwise_chains(graph, name)) for name in node.inputs)
     x = found(next((name for name in first if name in second), None))
     left, right = first[x], second[x]
     require(left or right)
     if node.op == "sub":
         right = (*right, ("affine", -1.0, 0.0))
     chain = ((TWO[node.op], left, right),)
-    require(_calls(chain) <= MOST_CALLS)
+    require(_chain_calls(chain) <= MOST_CALLS)
     return GraphBuilder(graph, node).last("table", x, chain=chain)
 
 
-def _functions(graph: Graph, name: str) -> Iterator[tuple[str, Chain]]:
+def _pointwise_chains(graph: Graph, name: str) -> Iterator[tuple[str, Chain]]:
     """Yield (source, functions): each tensor from which `name` is computed by pointwise functions
     only, nearest first."""
     chain: Chain = ()
@@ -60,19 +60,19 @@ def _functions(graph: Graph, name: str) -> Iterator[tuple[str, Chain]]:
         yield name, chain
 
 
-def _calls(chain: Chain) -> int:
-    return sum(1 + sum(_calls(p) for p in call[1:] if isinstance(p, tuple)) for call in chain)
+def _chain_calls(chain: Chain) -> int:
+    return sum(1 + sum(_chain_calls(p) for p in call[1:] if isinstance(p, tuple)) for call in chain)
 
 
 @rewrite_pattern("table")
 def fuse_activation(graph: Graph, node: Node) -> Rewrite:
     """Fuse an activation into the producer of its input: a clamp as saturation limits, other
     functions as a lookup table."""
-    producer = _requantises(graph, node.inputs[0], node)
-    return _with_function(graph, node, producer, graph.given(producer.name))
+    producer = _requantising_producer(graph, node.inputs[0], node)
+    return _fuse_activation(graph, node, producer, graph.given(producer.name))
 
 
-def _requantises(graph: Graph, name: str, reader: Node) -> Node:
+def _requantising_producer(graph: Graph, name: str, reader: Node) -> Node:
     """Return the producer of a tensor, if an activation can be fused into its requantisation.
     Errors: NoMatch."""
     producer = writer(graph, name, reader=reader, plain=True)
@@ -88,12 +88,14 @@ def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite:
     Clamps are not fused.
     """
     rounding = writer(graph, node.inputs[0], "fake_quantize", reader=node)
-    producer = _requantises(graph, rounding.inputs[0], rounding)
+    producer = _requantising_producer(graph, rounding.inputs[0], rounding)
     require(bounds(node.attrs["chain"]) is None)
-    return _with_function(graph, node, producer, TensorQuant(carried_params(rounding.attrs)))
+    return _fuse_activation(graph, node, producer, TensorQuant(carried_params(rounding.attrs)))
 
 
-def _with_function(graph: Graph, node: Node, producer: Node, before: TensorQuant | None) -> Rewrite:
+def _fuse_activation(
+    graph: Graph, node: Node, producer: Node, before: TensorQuant | None
+) -> Rewrite:
     """Fuse an activation node into its producer."""
     attrs = {**producer.attrs, "act": node.attrs["chain"]}
     patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
@@ -126,7 +128,7 @@ def clamp_before_max(graph: Graph, node: Node) -> Rewrite:
     clamp(max_pool(x)) = max_pool(clamp(x))."""
     pool = writer(graph, node.inputs[0], "max_pool", reader=node)
     require(bounds(node.attrs["chain"]) is not None)
-    _requantises(graph, pool.inputs[0], pool)
+    _requantising_producer(graph, pool.inputs[0], pool)
     patch = GraphBuilder(graph, node)
     clamped = patch.add("table", pool.inputs[0], **node.attrs)
     return patch.last("max_pool", clamped, **pool.attrs, origin=pool.origin)

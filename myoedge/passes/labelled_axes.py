@@ -71,14 +71,14 @@ def viewed(graph: Graph, some: Labelled) -> Labelled:
     labelled."""
     while (node := made_by(graph, some.name, "reshape", "transpose", "expand")) is not None:
         source = node.inputs[0]
-        labels = attempt(_labels_before, graph.shape(source), node, some.labels)
+        labels = attempt(_labels_of_view_input, graph.shape(source), node, some.labels)
         if labels is None:
             return some
         some = Labelled(source, labels)
     return some
 
 
-def _labels_before(shape: Sequence[int], node: Node, labels: Labels) -> Labels:
+def _labels_of_view_input(shape: Sequence[int], node: Node, labels: Labels) -> Labels:
     """Return the labels of a view's input, from the labels of its output. Errors: NoMatch if the
     view merges or splits axes."""
     if node.op == "transpose":

@@ -48,7 +48,7 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite:
     chosen = _transpose_to_sink(graph, [node.inputs[i] for i in data])
     perm: Perm = chosen.attrs["perm"]
     attrs = found(rule(node.attrs, perm))
-    inputs = {i: _transposed_input(patch, node.inputs[i], inverse(perm)) for i in data}
+    inputs = {i: _transpose_input(patch, node.inputs[i], inverse(perm)) for i in data}
     names = (inputs.get(i, name) for i, name in enumerate(node.inputs))
     y = patch.add(node.op, *names, **attrs)
     return patch.last("transpose", y, **chosen.attrs, origin=chosen.origin)
@@ -66,7 +66,7 @@ def _transpose_to_sink(graph: Graph, names: Sequence[str]) -> Node:
     return found(made[0])
 
 
-def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str:
+def _transpose_input(patch: GraphBuilder, name: str, perm: Perm) -> str:
     """Return a transposed tensor: the source of an inverse transpose, a transposed constant, or a
     new node.
 
@@ -142,7 +142,7 @@ def reshape_first(graph: Graph, node: Node) -> Rewrite:
     transpose = writer(graph, node.inputs[0], "transpose")
     perm, source = transpose.attrs["perm"], graph.shape(transpose.inputs[0])
     out = node.attrs["shape"]
-    groups = _regrouped(graph.shape(transpose.name), out)
+    groups = _match_axis_groups(graph.shape(transpose.name), out)
     long_axes = [axis for axis, n in enumerate(source) if n != 1]
     places = [[long_axes.index(perm[axis]) for axis in old] for old, _ in groups]
     require(groups, all(at == list(range(at[0], at[0] + len(at))) for at in places))
@@ -154,7 +154,7 @@ def reshape_first(graph: Graph, node: Node) -> Rewrite:
     return patch.last("transpose", y, **attrs, origin=transpose.origin)
 
 
-def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+def _match_axis_groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
     """Return the smallest groups of axes (before, after) whose extents multiply to the same number
     before and after a reshape.
 

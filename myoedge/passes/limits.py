@@ -23,14 +23,14 @@ def limit_infinities(graph: Graph) -> Graph:
 
     The patterns that find norms and softmaxes come first: these need no such tests.
     """
-    if not any(map(_limits, graph.nodes)) or graph.has_fake_quantized or has_loops(graph):
+    if not any(map(_infinity_limits, graph.nodes)) or graph.has_fake_quantized or has_loops(graph):
         return graph
     d = GraphBuilder(constants={**graph.constants})
     for name in graph.inputs:
         d.input(name, graph.shape(name), graph.tensors[name].dtype)
     names: dict[str, str] = {}
     for node in graph.nodes:
-        names |= _added(d, graph, node.reading(names))
+        names |= _copy_or_guard(d, graph, node.reading(names))
     if not names:
         return graph
     outputs = tuple(names.get(name, name) for name in graph.outputs)
@@ -39,11 +39,11 @@ def limit_infinities(graph: Graph) -> Graph:
     return prune(replace(made, tensors=tensors, constants=d.constants))
 
 
-def _added(d: GraphBuilder, graph: Graph, node: Node) -> dict[str, str]:
+def _copy_or_guard(d: GraphBuilder, graph: Graph, node: Node) -> dict[str, str]:
     """Add a node, or in place of a clamp what inserts its limits; return the new name of the
     result, if it has one."""
     d.stem, d.origin = node.name, node.origin
-    y = attempt(_guarded, d, node) if _limits(node) else None
+    y = attempt(_insert_limits, d, node) if _infinity_limits(node) else None
     if y is not None:
         return {node.name: y}
     d.nodes.append(node)
@@ -51,7 +51,7 @@ def _added(d: GraphBuilder, graph: Graph, node: Node) -> dict[str, str]:
     return {}
 
 
-def _limits(node: Node) -> Mapping[str, float]:
+def _infinity_limits(node: Node) -> Mapping[str, float]:
     """Return kind of infinity -> what a clamp makes of it; {} for other operators, and for ReLU,
     which makes 0 of both 0 and -inf."""
     chain: Chain = node.attrs["chain"] if node.op == "table" else ()
@@ -61,13 +61,13 @@ def _limits(node: Node) -> Mapping[str, float]:
     return {} if (low, high) == (0.0, np.inf) else {"neginf": low, "posinf": high}
 
 
-def _guarded(d: GraphBuilder, node: Node) -> str | None:
+def _insert_limits(d: GraphBuilder, node: Node) -> str | None:
     """Return the clamp of a tensor's finite values, with a limit where the tensor is infinite; None
     if it is infinite nowhere, or one function of a finite tensor, which is exact at its limits.
 
     Errors: Unsupported for operators that mix elements.
     """
-    known, x, limits = Nonfinite.of(d), node.inputs[0], _limits(node)
+    known, x, limits = Nonfinite.of(d), node.inputs[0], _infinity_limits(node)
     if x not in known.possible or known.is_one_function(x):
         return None
     at_zero = float(np.clip(0.0, limits["neginf"], limits["posinf"]))

@@ -35,7 +35,7 @@ MOVES = ("slice", "reshape", "transpose")
 
 
 @dataclass
-class _Parts:
+class _AffineParts:
     """Tensors computed from one source tensor by sums and data movement, each as an affine
     function.
 
@@ -66,19 +66,24 @@ class _Parts:
                 self.known[name] = rows.reshape(*shape, -1)
             else:
                 require(self.graph.given(name) is None)
-                self.known[name] = self._computed(node, depth)
+                self.known[name] = self._compute_parts(node, depth)
         return self.known[name]
 
-    def _computed(self, node: Node, depth: int) -> Array:
+    def _compute_parts(self, node: Node, depth: int) -> Array:
         parts = [self.of(x, depth + 1) for x in node.inputs]
         count = max(part.shape[-1] for part in parts)
-        parts = [part if part.shape[-1] == count else _constant(part, count) for part in parts]
+        parts = [
+            part
+            if part.shape[-1] == count
+            else np.concatenate([np.zeros((*part.shape[:-1], count - 1)), part], axis=-1)
+            for part in parts
+        ]
         if node.op in ("add", "sub"):
             return parts[0] + (parts[1] if node.op == "add" else -parts[1])
         if node.op == "concat":
             return np.concatenate(parts, axis=node.attrs["axis"])
         if node.op == "table":
-            return _scaled(parts[0], node)
+            return _scale_part(parts[0], node)
         columns = [OPS[node.op].real(node.attrs, column) for column in np.moveaxis(parts[0], -1, 0)]
         return np.stack(columns, axis=-1)
 
@@ -92,12 +97,7 @@ def _is_linear(node: Node) -> bool:
     )
 
 
-def _constant(part: Array, count: int) -> Array:
-    """Return the coefficients of a constant tensor: zeros, then its values."""
-    return np.concatenate([np.zeros((*part.shape[:-1], count - 1)), part], axis=-1)
-
-
-def _scaled(part: Array, node: Node) -> Array:
+def _scale_part(part: Array, node: Node) -> Array:
     for name, *numbers in node.attrs["chain"]:
         factor, offset = numbers if name == "affine" else (-1.0, 0.0)
         part = part * factor
@@ -110,7 +110,7 @@ def sums_as_linear(graph: Graph, node: Node) -> Rewrite:
     """Replace a concat of sums of one tensor's elements by a linear layer on this tensor."""
     require(len(node.inputs) > 1, math.prod(graph.shape(node.name)) <= SMALL)
     require(all(name in graph.producer for name in node.inputs))
-    parts = _Parts(graph)
+    parts = _AffineParts(graph)
     factors = parts.of(node.name)
     made = [graph.producer[name].op for name in parts.known if name in graph.producer]
     require(parts.source, sum(op in ("add", "sub") for op in made) >= LEAST_SUMS)
@@ -139,11 +139,12 @@ def rotations_as_windows(graph: Graph, node: Node) -> Rewrite:
 
     Its input holds the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1.
     """
-    stack = _stack(graph, node)
+    stack = _match_rotated_stack(graph, node)
     *lead, e, f = graph.shape(stack.name)
     require(not graph.all_given)
-    rows, parts = math.prod(lead[:-1]), [_shown(graph, part) for part in stack.inputs]
-    turned = [attempt(_rotation, graph, part) or (part, 0) for part in parts]
+    rows = math.prod(lead[:-1])
+    parts = [_strip_leading_reshapes(graph, part) for part in stack.inputs]
+    turned = [attempt(_match_rotation, graph, part) or (part, 0) for part in parts]
     sources, shifts = {x for x, _ in turned}, sorted((by + e // 2) % e - e // 2 for _, by in turned)
     low, high = shifts[0], shifts[-1]
     require(len(sources) == 1, shifts == list(range(low, high + 1)), low <= 0 <= high)
@@ -158,7 +159,7 @@ def rotations_as_windows(graph: Graph, node: Node) -> Rewrite:
     return b.last("reshape", y, shape=graph.shape(node.name))
 
 
-def _stack(graph: Graph, node: Node) -> Node:
+def _match_rotated_stack(graph: Graph, node: Node) -> Node:
     """Match the concat of rotated tensors [.., 1, E, F] before a linear layer, `node`, whose
     results are averaged over the rotations."""
     flat = writer(graph, node.inputs[0], "reshape", reader=node)
@@ -174,7 +175,7 @@ def _stack(graph: Graph, node: Node) -> Node:
     return stack
 
 
-def _rotation(graph: Graph, name: str) -> tuple[str, int]:
+def _match_rotation(graph: Graph, name: str) -> tuple[str, int]:
     """Match a rotation of rows, concat of two slices; return (tensor, the row that comes first)."""
     join = writer(graph, name, "concat")
     parts = [writer(graph, x, "slice") for x in join.inputs]
@@ -182,10 +183,10 @@ def _rotation(graph: Graph, name: str) -> tuple[str, int]:
     x, axis, by = parts[0].inputs[0], len(graph.shape(name)) - 2, len(cuts[-1][2])
     ends = range(by, graph.shape(name)[axis]), range(by)
     require(join.attrs["axis"] == axis, cuts == [(x, axis, end) for end in ends])
-    return _shown(graph, x), by
+    return _strip_leading_reshapes(graph, x), by
 
 
-def _shown(graph: Graph, name: str) -> str:
+def _strip_leading_reshapes(graph: Graph, name: str) -> str:
     """Follow reshapes that keep the last two axes back to the tensor that they view."""
     while (view := made_by(graph, name, "reshape")) is not None:
         if graph.shape(view.inputs[0])[-2:] != graph.shape(name)[-2:]:
@@ -233,11 +234,11 @@ def split_inputs(graph: Graph, node: Node) -> Rewrite:
     require(terms > MOST, not node.attrs, graph.is_const(weight))
     patch, last = GraphBuilder(graph, node), len(graph.shape(x)) - 1
     parts = []
-    for start, stop in _even_parts(terms, -(-terms // PART), WORD):
+    for start, stop in _even_part_sizes(terms, -(-terms // PART), WORD):
         columns = patch.constant(graph.array(weight)[:, start:stop])
         read = slice_axis(patch, x, last, start, stop)
         parts.append(patch.add("linear", read, columns, *(bias if not start else ())))
-    return _sum_of(patch, parts)
+    return _add_sum(patch, parts)
 
 
 @rewrite_pattern("conv")
@@ -251,17 +252,17 @@ def split_taps(graph: Graph, node: Node) -> Rewrite:
     require(terms > MOST, w.shape[axis] > 1)
     patch, in_one = GraphBuilder(graph, node), max(1, PART * w.shape[axis] // terms)
     parts = list[str]()
-    for start, stop in _even_parts(w.shape[axis], -(-w.shape[axis] // in_one)):
-        if (reached := attempt(_reached, patch, node, axis, start, stop)) is not None:
+    for start, stop in _even_part_sizes(w.shape[axis], -(-w.shape[axis] // in_one)):
+        if (reached := attempt(_slice_read_by_taps, patch, node, axis, start, stop)) is not None:
             taps = patch.constant(w.take(range(start, stop), axis))
             attrs = {**node.attrs, "pads": reached[1]}
             added = () if parts else bias
             parts.append(patch.add("conv", reached[0], taps, *added, **attrs))
     require(parts)
-    return _sum_of(patch, parts)
+    return _add_sum(patch, parts)
 
 
-def _reached(
+def _slice_read_by_taps(
     patch: GraphBuilder, node: Node, axis: int, first: int, end: int
 ) -> tuple[str, tuple[tuple[int, int], ...]]:
     """Return the slice of the input that kernel taps first .. end - 1 along an axis read, and its
@@ -281,12 +282,12 @@ def _reached(
     return slice_axis(patch, x, axis, low, high), tuple(pads)
 
 
-def _even_parts(length: int, count: int, unit: int = 1) -> Iterator[tuple[int, int]]:
+def _even_part_sizes(length: int, count: int, unit: int = 1) -> Iterator[tuple[int, int]]:
     most = -(-length // (count * unit)) * unit
     return ((start, min(start + most, length)) for start in range(0, length, most))
 
 
-def _sum_of(patch: GraphBuilder, parts: list[str]) -> Rewrite:
+def _add_sum(patch: GraphBuilder, parts: list[str]) -> Rewrite:
     total, *others = parts
     if not others:
         return patch.same_as(total)

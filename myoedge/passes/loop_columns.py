@@ -39,9 +39,9 @@ class Unrolled:
 
     @cached_property
     def kinds(self) -> dict[str, str]:
-        return {node.name: self._kind(node) for node in self.graph.nodes}
+        return {node.name: self._node_kind(node) for node in self.graph.nodes}
 
-    def _kind(self, node: Node) -> str:
+    def _node_kind(self, node: Node) -> str:
         tensor = self.graph.tensors[node.name]
         shapes = [self.graph.shape(x) for x in node.inputs]
         kind = (sorted(node.attrs.items()), shapes, tensor.shape, tensor.dtype, tensor.q)
@@ -82,7 +82,7 @@ class Unrolled:
 def loop_results(unrolled: Unrolled) -> Iterator[list[Column]]:
     """Yield candidates for the results of a loop, as columns: concatenated results of all
     iterations, or a final state."""
-    joins = [*_joined(unrolled)]
+    joins = [*_concatenated_runs(unrolled)]
     by_steps: dict[int, list[Column]] = {}
     for column in joins:
         by_steps.setdefault(len(column), []).append(column)
@@ -90,13 +90,13 @@ def loop_results(unrolled: Unrolled) -> Iterator[list[Column]]:
         yield from ([alike] if len(alike) > 1 else [])
         yield from ([column] for column in alike)
         yield from ([column[::-1]] for column in alike)
-    chains = [*_last_states(unrolled)]
+    chains = [*_last_state_candidates(unrolled)]
     yield from ([column] for column in chains)
     for inner in range(2, MOST_INNER + 1):
         yield from ([column[::-inner][::-1]] for column in chains if len(column) >= inner * FEWEST)
 
 
-def _joined(unrolled: Unrolled) -> Iterator[Column]:
+def _concatenated_runs(unrolled: Unrolled) -> Iterator[Column]:
     """Yield the runs of consecutive inputs of each concat that the same kinds of nodes compute: one
     run per loop whose results are concatenated."""
     for node in unrolled.graph.nodes:
@@ -107,7 +107,7 @@ def _joined(unrolled: Unrolled) -> Iterator[Column]:
                     yield column
 
 
-def _last_states(unrolled: Unrolled) -> Iterator[Column]:
+def _last_state_candidates(unrolled: Unrolled) -> Iterator[Column]:
     """Yield candidates for states of which only the final value is read: chains of nodes of one
     kind, each computed from the preceding one; for each final node, the longest chain."""
     counts: dict[str, int] = {}
@@ -118,13 +118,15 @@ def _last_states(unrolled: Unrolled) -> Iterator[Column]:
         kind = unrolled.kinds[node.name]
         if counts[kind] >= FEWEST and kind not in seen:
             seen.add(kind)
-            chains = [_chain(unrolled, node.name, path) for path in _paths(unrolled, node)]
+            chains = [
+                _follow_chain(unrolled, node.name, path) for path in _paths_to_kind(unrolled, node)
+            ]
             longest = max(chains, key=len, default=())
             if len(longest) >= FEWEST:
                 yield longest
 
 
-def _paths(unrolled: Unrolled, node: Node) -> Iterator[tuple[int, ...]]:
+def _paths_to_kind(unrolled: Unrolled, node: Node) -> Iterator[tuple[int, ...]]:
     """Yield paths (input positions) from a node back to its nearest ancestors of the same kind."""
     kind, producer = unrolled.kinds[node.name], unrolled.graph.producer
     pending: list[tuple[Node, tuple[int, ...]]] = [(node, ())]
@@ -141,7 +143,7 @@ def _paths(unrolled: Unrolled, node: Node) -> Iterator[tuple[int, ...]]:
                 pending.append((before, (*path, number)))
 
 
-def _chain(unrolled: Unrolled, name: str, path: Sequence[int]) -> Column:
+def _follow_chain(unrolled: Unrolled, name: str, path: Sequence[int]) -> Column:
     """Return the chain of nodes of one kind that repeated steps along a path reach, earliest
     iteration first."""
     kind, found = unrolled.kinds[name], [name]
@@ -196,7 +198,7 @@ def unrolled_body(unrolled: Unrolled, starts: Sequence[Column]) -> UnrolledBody 
     while True:
         body, known = UnrolledBody(unrolled, starts), {**later}
         try:
-            found = _follow(body, later)
+            found = _collect_operands(body, later)
         except NoMatch:
             return None
         if found:
@@ -205,7 +207,7 @@ def unrolled_body(unrolled: Unrolled, starts: Sequence[Column]) -> UnrolledBody 
             return None
 
 
-def _follow(body: UnrolledBody, later: dict[str, Column]) -> bool:
+def _collect_operands(body: UnrolledBody, later: dict[str, Column]) -> bool:
     """Follow the columns of a body to its operands; return False if a column was followed before it
     turned out to be a state, so that the search has to be repeated."""
     pending, second = [*body.starts], dict[str, Column]()
@@ -235,7 +237,7 @@ def _is_operand(body: UnrolledBody, column: Column, later: dict[str, Column]) ->
     if len({*column}) == 1 or all(map(graph.is_const, column)):
         body.given[column] = None
         return True
-    behind = _a_step_later(later, column) if unrolled.is_float(column) else ()
+    behind = _next_value_column(later, column) if unrolled.is_float(column) else ()
     if behind:
         require(graph.shape(column[0]) == graph.shape(column[1]))
         body.states[column] = behind, column[0]
@@ -247,7 +249,7 @@ def _is_operand(body: UnrolledBody, column: Column, later: dict[str, Column]) ->
     return True
 
 
-def _a_step_later(later: dict[str, Column], column: Column) -> Column:
+def _next_value_column(later: dict[str, Column], column: Column) -> Column:
     """Return the column of a state's next values, given the column of its values as they are read;
     () if the column is no state."""
     for steps in range(1, min(MOST_DELAYED + 1, len(column))):
@@ -263,19 +265,19 @@ Later = dict[Column, Column]  # column -> the same one iteration later
 def without_repeats(body: UnrolledBody) -> UnrolledBody:
     """Return the body with the results that are computed from a repeated column as states; the body
     itself if it repeats none."""
-    later = _later_columns(body)
+    later = _columns_of_next_values(body)
     starts = [after for column, after in later.items() if body.unrolled.is_float(column)]
     if not starts:
         return body
     graph = body.graph
     missing = [x for x, after in later.items() if after[-1] not in graph.tensors]
-    nodes = tuple(_last_node(body, x, later) for x in missing)
+    nodes = tuple(_find_last_node(body, x, later) for x in missing)
     tensors = {later[x][-1]: replace(graph.tensors[x[-1]], name=later[x][-1]) for x in missing}
     whole = replace(graph, nodes=(*graph.nodes, *nodes), tensors={**graph.tensors, **tensors})
     return unrolled_body(Unrolled(whole), [*body.starts, *starts]) or body
 
 
-def _later_columns(body: UnrolledBody) -> Later:
+def _columns_of_next_values(body: UnrolledBody) -> Later:
     """Return the repeated columns that cannot be states, and the columns computed from them."""
     unrolled, later = body.unrolled, Later()
     by_first = {column[0]: column for column in body.columns}
@@ -284,13 +286,15 @@ def _later_columns(body: UnrolledBody) -> Later:
         if again[:-1] == column[1:]:
             later[column] = again
         elif any(x in later and not unrolled.is_float(x) for x in unrolled.inputs(column)):
-            inputs = _last_inputs(body, column, later)
+            inputs = _operands_one_iteration_later(body, column, later)
             if inputs is not None:
-                later[column] = (*column[1:], _last_result(unrolled, column[-1], inputs))
+                later[column] = (*column[1:], _find_last_result(unrolled, column[-1], inputs))
     return later
 
 
-def _last_inputs(body: UnrolledBody, column: Column, later: Later) -> list[str] | None:
+def _operands_one_iteration_later(
+    body: UnrolledBody, column: Column, later: Later
+) -> list[str] | None:
     """Return the operands of a column's last tensor one iteration later; None if the body does not
     know one."""
     found = []
@@ -306,7 +310,7 @@ def _last_inputs(body: UnrolledBody, column: Column, later: Later) -> list[str] 
     return found
 
 
-def _last_result(unrolled: Unrolled, name: str, inputs: Sequence[str]) -> str:
+def _find_last_result(unrolled: Unrolled, name: str, inputs: Sequence[str]) -> str:
     """Return the tensor that the node of `name` would compute from other operands: one of the
     graph, or a new one."""
     graph = unrolled.graph
@@ -319,8 +323,8 @@ def _last_result(unrolled: Unrolled, name: str, inputs: Sequence[str]) -> str:
     return f"{name}.next"
 
 
-def _last_node(body: UnrolledBody, column: Column, later: Later) -> Node:
+def _find_last_node(body: UnrolledBody, column: Column, later: Later) -> Node:
     """Return the node that computes the last tensor of a column one iteration later."""
-    inputs = _last_inputs(body, column, later)
+    inputs = _operands_one_iteration_later(body, column, later)
     assert inputs is not None
     return body.graph.producer[column[-1]].but(inputs=(*inputs,), outputs=(later[column][-1],))

@@ -31,12 +31,12 @@ def compute_rows_at_once(graph: Graph) -> Graph:
     """Hoist the tensors of each loop that do not depend on sequential states: compute them for all
     iterations at once, before the loop."""
     for loop in dict.fromkeys(n.attrs["loop"] for n in graph.nodes if n.op in IN_LOOPS):
-        graph = attempt(_Rows.of(graph, loop).outside) or graph
+        graph = attempt(_HoistedLoop.of(graph, loop).outside) or graph
     return graph
 
 
 @dataclass
-class _Rows:
+class _HoistedLoop:
     """A loop and its hoisted tensors.
 
     attrs   attributes of the loop's operators
@@ -56,7 +56,7 @@ class _Rows:
     last: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, graph: Graph, loop: str) -> _Rows:
+    def of(cls, graph: Graph, loop: str) -> _HoistedLoop:
         body: dict[str, Node] = {}
         for node in graph.nodes:
             is_own = node.op in IN_LOOPS and node.attrs["loop"] == loop
@@ -85,12 +85,12 @@ class _Rows:
         while True:
             for name, node in self.body.items():
                 with self.patch.made_from(name):
-                    attempt(self._computed, node)
-            if not any(map(self._is_solved, self.states)):
+                    attempt(self._hoist_node, node)
+            if not any(map(self._try_hoist_state, self.states)):
                 break
-        return self._joined()
+        return self._graph_with_hoisted_tensors()
 
-    def _computed(self, node: Node) -> None:
+    def _hoist_node(self, node: Node) -> None:
         """Hoist a node of the body, if its operands are hoisted. Errors: NoMatch."""
         require(node.name not in self.known)
         if node.op == READ:
@@ -100,22 +100,22 @@ class _Rows:
         shape = (self.steps, *self.graph.shape(node.name))
         by_op = MOVES_ROWS.get(node.op)
         attrs = with_steps(node, shape) if by_op is None else by_op(node.attrs, shape)
-        read = self._operands(node, len(shape))
+        read = self._iterated_operands(node, len(shape))
         name = f"{node.name}.rows"
         self.known[node.name] = self.patch.add(
             node.op, *read, name=name, origin=node.origin, **attrs
         )
 
-    def _operands(self, node: Node, rank: int) -> list[str]:
+    def _iterated_operands(self, node: Node, rank: int) -> list[str]:
         """Return a node's operands with a leading axis of iterations. Errors: NoMatch if an operand
         is not hoisted."""
         if node.op in PAIRS:
-            return [self._operand(x, rank) for x in node.inputs]
+            return [self._broadcast_operand(x, rank) for x in node.inputs]
         many = {"concat": len(node.inputs), "matmul": 2}.get(node.op, 1)
         require(self.body.keys().isdisjoint(node.inputs[many:]))
         return [*(found(self.known.get(x)) for x in node.inputs[:many]), *node.inputs[many:]]
 
-    def _operand(self, name: str, rank: int) -> str:
+    def _broadcast_operand(self, name: str, rank: int) -> str:
         """Return an operand shaped for broadcasting: [steps, 1, .., *shape], or [1, 1, .., *shape]
         if it is the same in all iterations. Errors: NoMatch if it is not hoisted."""
         require(name in self.known or name not in self.body)
@@ -123,52 +123,54 @@ class _Rows:
         whole = (steps, *ranked(shape, rank - 1))
         return reshape(self.patch, self.known.get(name, name), whole)
 
-    def _all(self, name: str, shape: Shape) -> str:
+    def _values_in_all_iterations(self, name: str, shape: Shape) -> str:
         """Return a tensor's values in all iterations, broadcast to [steps, *shape]. Errors: NoMatch
         if it is not hoisted."""
-        return expand(self.patch, self._operand(name, len(shape) + 1), (self.steps, *shape))
+        return expand(
+            self.patch, self._broadcast_operand(name, len(shape) + 1), (self.steps, *shape)
+        )
 
-    def _before(self, state: str, values: str) -> str:
+    def _values_before_iterations(self, state: str, values: str) -> str:
         """Return the values of a state that the iterations read, [steps, *shape]: the initial
         value, then the values after all iterations except the last."""
         patch, shape = self.patch, self.graph.shape(state)
-        parts = [reshape(patch, self._initial(state), (1, *shape))]
+        parts = [reshape(patch, self._initial_value(state), (1, *shape))]
         if self.steps > 1:
             parts.append(slice_axis(patch, values, 0, 0, self.steps - 1))
         return concat(patch, parts, 0)
 
-    def _initial(self, state: str) -> str:
+    def _initial_value(self, state: str) -> str:
         return self.graph.producer[state].inputs[0]
 
     # ---- results
 
-    def _joined(self) -> Graph:
+    def _graph_with_hoisted_tensors(self) -> Graph:
         """Return the graph with the hoisted tensors computed outside the loop."""
-        graph, became = self.graph, self._results()
+        graph, became = self.graph, self._map_results()
         kept = [n.reading(became) for n in graph.nodes if n.name not in (*self.known, *became)]
-        left = [self._reading_rows(node) if node.name in self.body else node for node in kept]
+        left = [self._read_rows(node) if node.name in self.body else node for node in kept]
         outputs = tuple(became.get(name, name) for name in graph.outputs)
         joined = with_patch(graph, self.patch, (*left, *self.patch.nodes), outputs)
         return prune(in_operand_order(joined))
 
-    def _results(self) -> dict[str, str]:
+    def _map_results(self) -> dict[str, str]:
         """Map each result of the loop to the tensor that nodes after the loop read instead."""
         ends, became = {node.name: node for node in self.nexts.values()}, dict[str, str]()
         for node in self.graph.nodes:
             if node.op == WRITE and node.name in self.body:
                 with self.patch.made_from(node.inputs[0]):
-                    became[node.name] = self._written(node.inputs[0])
+                    became[node.name] = self._written_values(node.inputs[0])
             elif node.op == LAST and node.inputs[0] in ends:
                 with self.patch.made_from(node.inputs[0]):
-                    became[node.name] = self._after(ends[node.inputs[0]])
+                    became[node.name] = self._final_value(ends[node.inputs[0]])
         return became
 
-    def _reading_rows(self, node: Node) -> Node:
+    def _read_rows(self, node: Node) -> Node:
         """Return a node of the body that reads rows of the hoisted tensors as operands."""
-        rows = {x: self._row(x) for x in node.inputs if x in self.known}
+        rows = {x: self._row_of_iteration(x) for x in node.inputs if x in self.known}
         return node.reading(rows)
 
-    def _row(self, name: str) -> str:
+    def _row_of_iteration(self, name: str) -> str:
         """Return a tensor of the body that reads this iteration's row of a hoisted tensor."""
         made = f"{name}.row"
         if made not in self.patch.tensors:
@@ -176,7 +178,7 @@ class _Rows:
                 self.patch.add(READ, self.known[name], name=made, **self.attrs)
         return made
 
-    def _written(self, name: str) -> str:
+    def _written_values(self, name: str) -> str:
         """Return the values in all iterations of a tensor that the loop writes to a sequence,
         [steps, *shape].
 
@@ -184,15 +186,17 @@ class _Rows:
         overwritten by the next state before the loop writes.
         """
         if name in self.known or name not in self.body:
-            return self._all(name, self.graph.shape(name))
+            return self._values_in_all_iterations(name, self.graph.shape(name))
         state = behind(self.graph, name, "reshape")
         if state not in self.nexts:
             alive = (node.name for node in self.states.values())
             return self.patch.add(WRITE, name, *alive, **self.attrs)
-        values = self._before(state, self._written(self.nexts[state].inputs[0]))
+        values = self._values_before_iterations(
+            state, self._written_values(self.nexts[state].inputs[0])
+        )
         return reshape(self.patch, values, (self.steps, *self.graph.shape(name)))
 
-    def _after(self, end: Node) -> str:
+    def _final_value(self, end: Node) -> str:
         """Return the final value of a state, after the last iteration.
 
         end   `loop_next` node of the state
@@ -208,35 +212,38 @@ class _Rows:
 
     # ---- states
 
-    def _is_solved(self, state: str) -> bool:
+    def _try_hoist_state(self, state: str) -> bool:
         """Hoist a state and return True, or return False if it has to stay in the loop."""
         with self.patch.made_from(self.nexts[state].inputs[0]):
-            return attempt(self._solved, state) or False
+            return attempt(self._hoist_state, state) or False
 
-    def _solved(self, state: str) -> bool:
+    def _hoist_state(self, state: str) -> bool:
         """Hoist a state: compute its values in all iterations; return True. Errors: NoMatch if it
         has to stay in the loop."""
         value = self.nexts[state].inputs[0]
         shape = self.graph.shape(state)
         if value in self.body and value not in self.known:
-            if (cell := attempt(self._cell, state)) is not None:
-                self._of_cell(cell)
+            if (cell := attempt(self._match_state_cell, state)) is not None:
+                self._hoist_cell(cell)
                 return True
-            self.known[value] = self._recurrence(state, writer(self.graph, value))
-        self.known[state] = self._before(state, self._all(value, shape))
+            self.known[value] = self._compute_recurrence(state, writer(self.graph, value))
+        self.known[state] = self._values_before_iterations(
+            state, self._values_in_all_iterations(value, shape)
+        )
         return True
 
-    def _recurrence(self, state: str, node: Node) -> str:
+    def _compute_recurrence(self, state: str, node: Node) -> str:
         """Compute all states h = a h + b with a `scan`, [steps, *shape]. Errors: NoMatch."""
         shape = self.graph.shape(state)
         factor, term = factor_and_term(self.graph, node, state)
-        a, b = self._all(factor, shape), self._all(term, shape)
-        initial = self._initial(state)
+        a = self._values_in_all_iterations(factor, shape)
+        b = self._values_in_all_iterations(term, shape)
+        initial = self._initial_value(state)
         if not is_zeros(self.graph, initial):
-            b = self._with_initial(a, b, initial)
+            b = self._add_initial_state(a, b, initial)
         return self.patch.add("scan", a, b, axis=0, origin=node.origin)
 
-    def _with_initial(self, a: str, b: str, initial: str) -> str:
+    def _add_initial_state(self, a: str, b: str, initial: str) -> str:
         """Add the product of the first factor a and the initial state to the first term b; return
         the terms."""
         patch, steps = self.patch, self.steps
@@ -245,7 +252,7 @@ class _Rows:
         first = patch.add("add", first, slice_axis(patch, b, 0, 0, 1))
         return patch.add("concat", first, slice_axis(patch, b, 0, 1, steps), axis=0)
 
-    def _cell(self, state: str) -> Node:
+    def _match_state_cell(self, state: str) -> Node:
         """Return the recurrent cell in the body that updates a state. Errors: NoMatch."""
         graph = self.graph
         h = writer(graph, behind(graph, self.nexts[state].inputs[0], "reshape"), *EVERY_STEP)
@@ -255,23 +262,25 @@ class _Rows:
             c = self.nexts[states[1]].inputs[0]
             own = writer(graph, behind(graph, c, "reshape"), LAST_C[h.op])
             require(own.inputs == h.inputs)
-            others = [n for x in (states[1], own.name) for n in self._readers(x)]
+            others = [n for x in (states[1], own.name) for n in self._readers_through_reshapes(x)]
             require(all(n in (h, own, self.nexts[states[1]]) for n in others))
         return h
 
-    def _readers(self, name: str) -> Iterator[Node]:
+    def _readers_through_reshapes(self, name: str) -> Iterator[Node]:
         """Yield the nodes that read a tensor or a reshape of it."""
         for node in self.graph.users.get(name, ()):
-            yield from self._readers(node.name) if node.op == "reshape" else (node,)
+            yield from (
+                self._readers_through_reshapes(node.name) if node.op == "reshape" else (node,)
+            )
 
-    def _of_cell(self, h: Node) -> None:
+    def _hoist_cell(self, h: Node) -> None:
         """Hoist a recurrent cell: add a recurrent layer over all iterations. Errors: NoMatch."""
         graph, patch = self.graph, self.patch
         source = writer(graph, h.inputs[0], *INPUTS)
         rows = found(self.known.get(source.inputs[0]))
         names = [behind(graph, x, "reshape") for x in h.inputs[1 : 2 + (h.op in LAST_C)]]
         first = [
-            reshape(patch, self._initial(state), graph.shape(x))
+            reshape(patch, self._initial_value(state), graph.shape(x))
             for state, x in zip(names, h.inputs[1:], strict=False)
         ]
         inputs = (*first, *h.inputs[1 + len(first) :])

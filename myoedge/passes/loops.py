@@ -30,7 +30,7 @@ FEWEST_SAVED = 24  # minimum number of layers that a loop must save
 def roll_recurrences(graph: Graph) -> Graph:
     """Replace recurrences of at least FEWEST equal iterations by loops, repeatedly."""
     for _ in range(MOST_LOOPS):
-        rolled = next(_rolled(Unrolled(graph)), None)
+        rolled = next(_roll_one_recurrence(Unrolled(graph)), None)
         if rolled is None:
             break
         graph = rolled
@@ -44,7 +44,7 @@ def in_loop_order(graph: Graph) -> Graph:
     return replace(graph, nodes=in_order(graph.nodes, (*graph.inputs, *graph.constants)))
 
 
-def _rolled(unrolled: Unrolled) -> Iterator[Graph]:
+def _roll_one_recurrence(unrolled: Unrolled) -> Iterator[Graph]:
     """Yield graphs in which one unrolled recurrence is replaced by a loop."""
     for starts in loop_results(unrolled):
         for first in range(MOST_PEELED + 1):
@@ -54,13 +54,13 @@ def _rolled(unrolled: Unrolled) -> Iterator[Graph]:
             body = unrolled_body(unrolled, columns)
             if body is None or not body.states:
                 continue
-            if (made := _with_loop(without_repeats(body))) is not None:
+            if (made := _replace_by_loop(without_repeats(body))) is not None:
                 yield made
                 break
 
 
 @dataclass
-class _Emitted:
+class _LoopBuilder:
     """The nodes of a loop under construction.
 
     names   column of the unrolled body -> tensor of the loop's body
@@ -77,39 +77,39 @@ class _Emitted:
         """Return the tensor in the loop's body for a column. Errors: NoMatch."""
         if column not in self.names:
             with self.patch.made_from(column[0]):
-                self.names[column] = self._made(column)
+                self.names[column] = self._emit_column(column)
         return self.names[column]
 
-    def _made(self, column: Column) -> str:
+    def _emit_column(self, column: Column) -> str:
         if column in self.body.stateful:
-            return self._computed(column, column[0])
+            return self._emit_node(column, column[0])
         if len({*column}) == 1 or self.body.unrolled.is_one_constant(column):
             return column[0]
         sequence = attempt(stacked, self.patch, column)
         if sequence is not None:
             return self.patch.add(READ, sequence, **self.attrs)
         require(column in self.body.columns)
-        if not self._has_one_set_of_weights(column):
-            return self.patch.add(READ, self._rows(column), **self.attrs)
+        if not self._weights_are_equal(column):
+            shape = (1, *self.patch.shape(column[0]))
+            return self.patch.add(
+                READ,
+                self.patch.add("concat", *(reshape(self.patch, x, shape) for x in column), axis=0),
+                **self.attrs,
+            )
         name = f"{column[0]}.step"
         self.patch.tensors[name] = replace(self.body.graph.tensors[column[0]], name=name)
-        return self._computed(column, name)
+        return self._emit_node(column, name)
 
-    def _rows(self, column: Column) -> str:
-        """Stack the tensors of a column, computed outside the loop, to [steps, *shape]."""
-        shape = (1, *self.patch.shape(column[0]))
-        return self.patch.add("concat", *(reshape(self.patch, x, shape) for x in column), axis=0)
-
-    def _has_one_set_of_weights(self, column: Column) -> bool:
+    def _weights_are_equal(self, column: Column) -> bool:
         unrolled = self.body.unrolled
         weights = OPS[self.body.graph.producer[column[0]].op].weights.at
         inputs = enumerate(unrolled.inputs(column))
         return all(unrolled.is_one_constant(x) for i, x in inputs if i in weights)
 
-    def _computed(self, column: Column, name: str) -> str:
+    def _emit_node(self, column: Column, name: str) -> str:
         """Add the node that computes a column to the loop's body. Errors: NoMatch if its weights
         change between iterations."""
-        require(self._has_one_set_of_weights(column))
+        require(self._weights_are_equal(column))
         node, columns = self.body.graph.producer[column[0]], self.body.unrolled.inputs(column)
         inputs = tuple(map(self.operand, columns))
         self.nodes.append(node.but(inputs=inputs, outputs=(name,)))
@@ -128,7 +128,7 @@ class _Emitted:
         return self.names[column]
 
 
-def _with_loop(body: UnrolledBody) -> Graph | None:
+def _replace_by_loop(body: UnrolledBody) -> Graph | None:
     """Return the graph with a loop instead of the unrolled recurrence; None if it saves too few
     nodes."""
     graph, steps = body.graph, len(body.starts[0])
@@ -138,22 +138,22 @@ def _with_loop(body: UnrolledBody) -> Graph | None:
     first = graph.producer[body.starts[0][0]]
     attrs: dict[str, Any] = {"loop": first.name, "steps": steps}
     patch = GraphBuilder(graph, replace(first, outputs=(f"{first.name}.loop",)))
-    return attempt(_emitted, _Emitted(body, patch, attrs))
+    return attempt(_emit_loop, _LoopBuilder(body, patch, attrs))
 
 
-def _emitted(made: _Emitted) -> Graph:
+def _emit_loop(made: _LoopBuilder) -> Graph:
     """Return the graph with a loop whose nodes are still to be emitted. Errors: NoMatch."""
-    live = _live_states(made.body)
+    live = _states_read_by_body(made.body)
     for operands in live:
         behind, initial = made.body.states[operands]
         with made.patch.made_from(behind[0]):
             made.names[operands] = made.patch.add(STATE, initial, **made.attrs)
     for column in made.body.stateful:
         made.operand(column)
-    return _joined_graph(made, live)
+    return _connect_loop(made, live)
 
 
-def _live_states(body: UnrolledBody) -> list[Column]:
+def _states_read_by_body(body: UnrolledBody) -> list[Column]:
     """Return the state columns that the body reads, directly or as a later value of another
     state."""
     read = {x for column in body.stateful for x in body.unrolled.inputs(column)}
@@ -164,7 +164,7 @@ def _live_states(body: UnrolledBody) -> list[Column]:
     return live
 
 
-def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
+def _connect_loop(made: _LoopBuilder, live: Sequence[Column]) -> Graph:
     """Return the graph with the finished loop; readers of single iterations read the loop's
     results.
 
@@ -178,7 +178,7 @@ def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
         with patch.made_from(behind[0]):
             named = made.named(behind)
             nexts[operands] = patch.add(NEXT, named, made.names[operands], **made.attrs)
-    results = _Results(made, columns, nexts)
+    results = _LoopResults(made, columns, nexts)
     readers = [results.read(node) for node in graph.nodes if node.name not in columns]
     outputs = tuple(results.tensor(x) if x in columns else x for x in graph.outputs)
     whole = with_patch(graph, patch, (*readers, *made.nodes, *patch.nodes), outputs)
@@ -218,14 +218,14 @@ def in_operand_order(graph: Graph) -> Graph:
 
 
 @dataclass
-class _Results:
+class _LoopResults:
     """The results of a loop for the nodes outside it.
 
     columns  tensor of one iteration -> (its column, the number of the iteration)
     nexts    column of a state -> tensor of its next value in the loop
     """
 
-    made: _Emitted
+    made: _LoopBuilder
     columns: dict[str, tuple[Column, int]]
     nexts: dict[Column, str]
     written: dict[Column, str] = field(default_factory=dict)
@@ -237,11 +237,11 @@ class _Results:
         if not any(name in self.columns for name in node.inputs):
             return node
         if node.op == "concat":
-            return node.but(inputs=tuple(self._runs(node)))
+            return node.but(inputs=tuple(self._concat_inputs_after_loop(node)))
         inputs = (self.tensor(x) if x in self.columns else x for x in node.inputs)
         return node.but(inputs=tuple(inputs))
 
-    def _runs(self, node: Node) -> Iterator[str]:
+    def _concat_inputs_after_loop(self, node: Node) -> Iterator[str]:
         """Yield the inputs of a concat after the loop: one sequence in place of the tensors of all
         iterations, in order or reversed; other inputs one by one."""
         at, inputs = 0, node.inputs
@@ -253,16 +253,16 @@ class _Results:
                 and step in (0, len(column) - 1)
                 and (inputs[at : at + len(column)] == column[::way])
             ):
-                yield self._joined(column, node.attrs["axis"], way)
+                yield self._concatenate_results(column, node.attrs["axis"], way)
                 at += len(column)
             else:
                 yield self.tensor(inputs[at]) if column else inputs[at]
                 at += 1
 
-    def _joined(self, column: Column, axis: int, way: int) -> str:
+    def _concatenate_results(self, column: Column, axis: int, way: int) -> str:
         """Concatenate the results of all iterations along an axis: [.., steps * extent, ..]; way
         -1: last iteration first."""
-        patch, rows = self.made.patch, self._sequence(column)
+        patch, rows = self.made.patch, self._result_sequence(column)
         steps, *shape = patch.shape(rows)
         if way < 0:
             rows = slice_axis(patch, rows, 0, steps - 1, -1, -1)
@@ -273,19 +273,19 @@ class _Results:
         """Return the loop's result for a tensor of one iteration."""
         if name not in self.tensors:
             with self.made.patch.made_from(name):
-                self.tensors[name] = self._of_step(*self.columns[name])
+                self.tensors[name] = self._result_of_iteration(*self.columns[name])
         return self.tensors[name]
 
-    def _of_step(self, column: Column, step: int) -> str:
+    def _result_of_iteration(self, column: Column, step: int) -> str:
         patch = self.made.patch
         became = [x for state, x in self.nexts.items() if self.made.body.states[state][0] == column]
         if step == len(column) - 1 and became:
             others = (x for x in self.nexts.values() if x != became[0])
             return patch.add(LAST, became[0], *others, **self.made.attrs)
-        row = slice_axis(patch, self._sequence(column), 0, step, step + 1)
+        row = slice_axis(patch, self._result_sequence(column), 0, step, step + 1)
         return reshape(patch, row, patch.shape(row)[1:])
 
-    def _sequence(self, column: Column) -> str:
+    def _result_sequence(self, column: Column) -> str:
         if column not in self.written:
             made, nexts = self.made, self.nexts.values()
             with made.patch.made_from(column[0]):

@@ -80,7 +80,7 @@ def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite:
     x, weight, *bias = node.inputs
     w, pads = found(graph.find_array(weight)), list(node.attrs["pads"])
     for axis in range(1, w.ndim - 1):
-        taps, pads[axis - 1] = _taps_of_input(graph, node, axis)
+        taps, pads[axis - 1] = _taps_inside_input(graph, node, axis)
         w = w.take(taps, axis)
     require(w.shape != graph.shape(weight))
     attrs = {**node.attrs, "pads": tuple(pads)}
@@ -88,7 +88,7 @@ def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite:
     return patch.last("conv", x, patch.constant(w), *bias, **attrs)
 
 
-def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[int, int]]:
+def _taps_inside_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[int, int]]:
     """Return the kernel taps along an axis that read any input, and their remaining padding."""
     taps, length = (graph.shape(node.inputs[i])[axis] for i in (1, 0))
     step, stride = (node.attrs[name][axis - 1] for name in ("dilation", "stride"))

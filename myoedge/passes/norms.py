@@ -48,50 +48,50 @@ class SumOfSquares(NamedTuple):
     keepdim: bool
 
 
-def _axes(graph: Graph, node: Node) -> tuple[int, ...]:
+def _reduction_axes(graph: Graph, node: Node) -> tuple[int, ...]:
     rank = len(graph.shape(node.inputs[0]))
     return tuple(sorted(axis % rank for axis in node.attrs["axes"]))
 
 
-def _centred(graph: Graph, name: str, axes: tuple[int, ...]) -> str:
+def _match_centred(graph: Graph, name: str, axes: tuple[int, ...]) -> str:
     """Match x - mean(x) over these axes; return x. Errors: NoMatch."""
     x, subtracted = writer(graph, name, "sub", plain=True).inputs
     mean = writer(graph, behind(graph, subtracted, "expand"), "mean")
-    require(mean.inputs[0] == x, mean.attrs["keepdim"], _axes(graph, mean) == axes)
+    require(mean.inputs[0] == x, mean.attrs["keepdim"], _reduction_axes(graph, mean) == axes)
     return x
 
 
-def _squares(graph: Graph, node: Node) -> SumOfSquares:
+def _match_sum_of_squares(graph: Graph, node: Node) -> SumOfSquares:
     """Match a sum or mean of squares, or a variance. Errors: NoMatch."""
     if node.op == "add":
-        return _squares_of_parts(graph, node)
+        return _match_squares_by_element(graph, node)
     require(node.op in ("mean", "sum", "variance"), "act" not in node.attrs)
-    x, axes, keepdim = node.inputs[0], _axes(graph, node), bool(node.attrs["keepdim"])
+    x, axes, keepdim = node.inputs[0], _reduction_axes(graph, node), bool(node.attrs["keepdim"])
     if node.op == "variance":
         require(not node.attrs["root"])
         return SumOfSquares(x, axes, node.attrs["centred"], node.attrs["divisor"], keepdim)
     x = square(graph, x).inputs[0]
-    divisor = float(_count(graph, x, axes)) if node.op == "mean" else 1.0
-    source = attempt(_centred, graph, x, axes)
+    divisor = float(_element_count(graph, x, axes)) if node.op == "mean" else 1.0
+    source = attempt(_match_centred, graph, x, axes)
     return SumOfSquares(source or x, axes, source is not None, divisor, keepdim)
 
 
-def _squares_of_parts(graph: Graph, node: Node) -> SumOfSquares:
+def _match_squares_by_element(graph: Graph, node: Node) -> SumOfSquares:
     """Match squares summed by elements, x[.., 0]**2 + x[.., 1]**2 + .., over a whole axis."""
-    squares = (square(graph, name) for name in _addends(graph, node))
-    parts = [_element(graph, each.inputs[0]) for each in squares]
+    squares = (square(graph, name) for name in _addends_of(graph, node))
+    parts = [_match_single_element(graph, each.inputs[0]) for each in squares]
     x, axis, _ = parts[0]
     require(sorted(parts) == [(x, axis, index) for index in range(graph.shape(x)[axis])])
     return SumOfSquares(x, (axis,), centred=False, divisor=1.0, keepdim=False)
 
 
-def _addends(graph: Graph, node: Node) -> Iterator[str]:
+def _addends_of(graph: Graph, node: Node) -> Iterator[str]:
     for name in node.inputs:
         inner = made_by(graph, name, "add", plain=True)
-        yield from (name,) if inner is None else _addends(graph, inner)
+        yield from (name,) if inner is None else _addends_of(graph, inner)
 
 
-def _element(graph: Graph, name: str) -> tuple[str, int, int]:
+def _match_single_element(graph: Graph, name: str) -> tuple[str, int, int]:
     """Match a slice of one element along an axis; return (tensor, axis, index). Errors: NoMatch."""
     view = made_by(graph, name, "reshape")
     cut = writer(graph, name if view is None else view.inputs[0], "slice")
@@ -100,23 +100,23 @@ def _element(graph: Graph, name: str) -> tuple[str, int, int]:
     return cut.inputs[0], axis, span[0]
 
 
-def _count(graph: Graph, x: str, axes: tuple[int, ...]) -> int:
+def _element_count(graph: Graph, x: str, axes: tuple[int, ...]) -> int:
     return math.prod(graph.shape(x)[axis] for axis in axes)
 
 
 @rewrite_pattern("mean", "sum")
 def variance(graph: Graph, node: Node) -> Rewrite:
     """Fuse mean((x - mean(x))^2) into a variance."""
-    squares = _squares_within_limits(graph, node)
+    squares = _match_limited_squares(graph, node)
     require(squares.centred)
     attrs = {**squares._asdict(), "root": False}
     return GraphBuilder(graph, node).last("variance", attrs.pop("x"), **attrs)
 
 
-def _squares_within_limits(graph: Graph, node: Node) -> SumOfSquares:
+def _match_limited_squares(graph: Graph, node: Node) -> SumOfSquares:
     """Match a sum of squares over at most LENGTH_MAX elements, the limit of the variance kernel."""
-    squares = _squares(graph, node)
-    require(_count(graph, squares.x, squares.axes) <= LENGTH_MAX)
+    squares = _match_sum_of_squares(graph, node)
+    require(_element_count(graph, squares.x, squares.axes) <= LENGTH_MAX)
     return squares
 
 
@@ -126,7 +126,7 @@ def function_of_variance(graph: Graph, node: Node) -> Rewrite:
     or, for a sum of squares, vector norm."""
     (name, *parameters), *rest = node.attrs["chain"]
     producer = writer(graph, node.inputs[0], "variance", "sum", "mean", reader=node)
-    squares, is_root = _squares_within_limits(graph, producer), (name, *parameters) in ROOTS
+    squares, is_root = _match_limited_squares(graph, producer), (name, *parameters) in ROOTS
     if not is_root:
         require(producer.op == "variance", name == "affine", parameters[1:] == [0.0])
         require(parameters[0] > 0.0)
@@ -143,34 +143,34 @@ class InverseRoot(NamedTuple):
     eps: float
 
 
-def _inverse_deviation(graph: Graph, name: str) -> InverseRoot:
+def _match_inverse_deviation(graph: Graph, name: str) -> InverseRoot:
     """Match 1 / sqrt(squares + eps), also with eps added to the root or as its lower limit; each
     step may be missing. Errors: NoMatch."""
     chain: list[tuple[object, ...]] = []
     name = behind(graph, name, "expand")
     factors = graph.shape(name)
     while (node := made_by(graph, name, "table", "reshape")) is not None:
-        require(node.op == "table" or _moves_units(graph, node))
+        require(node.op == "table" or _changes_unit_axes_only(graph, node))
         chain[:0] = node.attrs.get("chain", ())
         name = behind(graph, node.inputs[0], "expand")
     node = writer(graph, name)
     if node.attrs.get("root"):  # a variance with a fused square root
         node = node.but(attrs={**node.attrs, "root": False})
         chain[:0] = [("sqrt",)]
-    squares = _squares(graph, node)
+    squares = _match_sum_of_squares(graph, node)
     rows = (1 if i in squares.axes else n for i, n in enumerate(graph.shape(squares.x)))
     require(squares.keepdim or factors == tuple(rows))
-    return InverseRoot(squares, _eps(chain))
+    return InverseRoot(squares, _match_eps(chain))
 
 
-def _moves_units(graph: Graph, view: Node) -> bool:
+def _changes_unit_axes_only(graph: Graph, view: Node) -> bool:
     """Return whether a view only adds and removes axes of size 1."""
     shapes = (graph.shape(name) for name in (view.inputs[0], view.name))
     before, after = ([n for n in shape if n > 1] for shape in shapes)
     return before == after
 
 
-def _eps(chain: list[tuple[object, ...]]) -> float:
+def _match_eps(chain: list[tuple[object, ...]]) -> float:
     """Return the eps under the root of a chain of functions that computes 1 / sqrt(x + eps).
     Errors: NoMatch for other chains."""
     eps, calls = 0.0, [call for call in chain if call != ("affine", 1.0, 0.0)]
@@ -182,12 +182,12 @@ def _eps(chain: list[tuple[object, ...]]) -> float:
         inverses = INVERSES
         calls.pop(0)
         if len(calls) == 2:
-            eps = max(eps, _least(*calls.pop(0)) ** 2)
+            eps = max(eps, _match_root_limit(*calls.pop(0)) ** 2)
     require(len(calls) == 1, {*calls} <= {*inverses}, eps >= 0.0)
     return eps
 
 
-def _least(name: object, *numbers: object) -> float:
+def _match_root_limit(name: object, *numbers: object) -> float:
     """Match a small constant added to a root, or its lower limit; return it. Errors: NoMatch."""
     is_sum = (name, numbers[:1]) == ("affine", (1.0,))
     require(is_sum or (name, numbers[1:]) == ("clamp", (math.inf,)))
@@ -200,21 +200,21 @@ def _least(name: object, *numbers: object) -> float:
 def norm(graph: Graph, node: Node) -> Rewrite:
     """Fuse x / sqrt(mean(x^2) + eps) to an RMS norm, and that of x - mean(x) into a layer norm."""
     require("act" not in node.attrs)
-    return first_match(_norm_of, ((graph, node, x, other) for x, other in both_orders(node)))
+    return first_match(_match_norm, ((graph, node, x, other) for x, other in both_orders(node)))
 
 
-def _norm_of(graph: Graph, node: Node, x: str, other: str) -> Rewrite:
-    scaled = _inverse_deviation(graph, other)
+def _match_norm(graph: Graph, node: Node, x: str, other: str) -> Rewrite:
+    scaled = _match_inverse_deviation(graph, other)
     squares = scaled.squares
-    source = _centred(graph, x, squares.axes) if squares.centred else x
+    source = _match_centred(graph, x, squares.axes) if squares.centred else x
     require(source == squares.x, graph.shape(node.name) == graph.shape(source))
-    return _norm_over(graph, node, scaled)
+    return _replace_by_norm(graph, node, scaled)
 
 
-def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite:
+def _replace_by_norm(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite:
     """Replace the match by a norm over any axes: transpose, normalise, transpose back."""
     (x, axes, centred, divisor, _), eps = scaled
-    patch, shape, n = GraphBuilder(graph, node), graph.shape(x), _count(graph, x, axes)
+    patch, shape, n = GraphBuilder(graph, node), graph.shape(x), _element_count(graph, x, axes)
     kept = [axis for axis in range(len(shape)) if axis not in axes]
     order, lead = [*kept, *axes], [shape[axis] for axis in kept]
     factors = [patch.constant(np.full(n, v)) for v in (math.sqrt(divisor / n), 0.0)]
@@ -230,16 +230,13 @@ def affine_into_norm(graph: Graph, node: Node) -> Rewrite:
     """Fold a factor and an offset per channel after a norm into the norm's gain and bias."""
     norm = writer(graph, node.inputs[0], *NORMS, reader=node, plain=True)
     require(node.attrs["axis"] == norm.attrs.get("axis", len(graph.shape(node.name)) - 1))
-    patch, attrs = GraphBuilder(graph, node), {**norm.attrs, **_activation(node)}
-    names = map(patch.constant, _joined_factors(graph, norm, node))
+    patch = GraphBuilder(graph, node)
+    attrs = {**norm.attrs, **({"act": node.attrs["act"]} if "act" in node.attrs else {})}
+    names = map(patch.constant, _fold_affine_into_norm(graph, norm, node))
     return patch.last(norm.op, norm.inputs[0], *names, **attrs, origin=joined_origins(norm, node))
 
 
-def _activation(node: Node) -> dict[str, object]:
-    return {"act": node.attrs["act"]} if "act" in node.attrs else {}
-
-
-def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...]:
+def _fold_affine_into_norm(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...]:
     """Return a norm's gain and bias with the factor and offset of a following affine folded in.
     Errors: NoMatch if a norm without bias would need one."""
     gain, *added = floats(graph, norm.inputs[1:])

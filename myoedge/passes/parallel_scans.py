@@ -79,16 +79,18 @@ def roll_scans(graph: Graph) -> Graph:
     for node in reversed(graph.nodes):  # a scan's results before what is computed on the way
         if node.op not in PARTS or node.name in taken:
             continue
-        for part in [*_parts(graph, node, order)][::-1]:  # the largest first
-            if (scan := _scan(graph, part)) is not None:
+        for part in [*_candidate_parts(graph, node, order)][::-1]:  # the largest first
+            if (scan := _identify_scan(graph, part)) is not None:
                 found[node.name] = scan
                 taken.update(x.name for x in part.nodes)
                 break
-    rule = RewritePattern(lambda view, node: _replaced(view, node, found.get(node.name)), PARTS)
+    rule = RewritePattern(
+        lambda view, node: _replace_by_scan(view, node, found.get(node.name)), PARTS
+    )
     return apply((rule,), graph) if found else graph
 
 
-def _parts(graph: Graph, end: Node, order: Mapping[str, int]) -> Iterator[ScanPart]:
+def _candidate_parts(graph: Graph, end: Node, order: Mapping[str, int]) -> Iterator[ScanPart]:
     """Yield the parts that compute a node's result from at most two tensors of its shape, the
     smallest first.
 
@@ -96,7 +98,7 @@ def _parts(graph: Graph, end: Node, order: Mapping[str, int]) -> Iterator[ScanPa
     """
     shape, seen, nodes = graph.shape(end.name), {end.name}, list[Node]()
     waiting, sources = [(order[end.name], end.name)], list[str]()
-    while waiting and len(sources) <= SOURCES and _broadcast(graph, sources, shape):
+    while waiting and len(sources) <= SOURCES and _all_broadcast_to(graph, sources, shape):
         node = graph.producer[heapq.heappop(waiting)[1]]
         nodes.append(node)
         for name in sorted({*node.inputs} - {*graph.constants} - seen):
@@ -106,45 +108,49 @@ def _parts(graph: Graph, end: Node, order: Mapping[str, int]) -> Iterator[ScanPa
             else:
                 heapq.heappush(waiting, (order[name], name))
         read = (*sources, *(name for _, name in waiting))
-        if len(read) <= SOURCES and _broadcast(graph, read, shape) and _has_steps(nodes):
+        if (
+            len(read) <= SOURCES
+            and _all_broadcast_to(graph, read, shape)
+            and _has_scan_length(nodes)
+        ):
             yield ScanPart(tuple(nodes), read)
 
 
-def _has_steps(nodes: Sequence[Node]) -> bool:
+def _has_scan_length(nodes: Sequence[Node]) -> bool:
     """Return whether nodes have as many slices and sums as the shortest scan, of four steps."""
     ops = [node.op for node in nodes]
     return ops.count("slice") >= 3 and sum(map(ops.count, SUMS)) >= 2
 
 
-def _broadcast(graph: Graph, names: Iterable[str], shape: Shape) -> bool:
+def _all_broadcast_to(graph: Graph, names: Iterable[str], shape: Shape) -> bool:
     """Return whether all of these tensors broadcast to a shape."""
-    return all(_broadcasts(graph.shape(name), shape) for name in names)
+    return all(_broadcasts_to(graph.shape(name), shape) for name in names)
 
 
-def _broadcasts(shape: Shape, to: Shape) -> bool:
+def _broadcasts_to(shape: Shape, to: Shape) -> bool:
     pairs = zip(reversed(shape), reversed(to), strict=False)
     return len(shape) <= len(to) and all(one in (1, other) for one, other in pairs)
 
 
 @np.errstate(all="ignore")  # a value that is not finite equals none
-def _scan(graph: Graph, part: ScanPart) -> FoundScan | None:
+def _identify_scan(graph: Graph, part: ScanPart) -> FoundScan | None:
     """Return the scan that a part computes; None for anything else."""
-    cases = _cases(graph, part)
+    cases = _random_cases(graph, part)
     first = next(cases)
     axes = [axis for axis, n in enumerate(first.result.shape) if n >= FEWEST]
     if len(part.sources) == SOURCES:
-        scans = (_of_two(axis, part.sources, first) for axis in axes)
+        scans = (_scan_of_two(axis, part.sources, first) for axis in axes)
     else:
         second = next(cases)
-        scans = (_of_one(axis, part.sources[0], first, second) for axis in axes)
+        scans = (_scan_of_one(axis, part.sources[0], first, second) for axis in axes)
     return next((scan for scan in scans if scan is not None), None)
 
 
-def _cases(graph: Graph, part: ScanPart) -> Iterator[_Case]:
+def _random_cases(graph: Graph, part: ScanPart) -> Iterator[_Case]:
     """Yield a part's result for two sets of random sources."""
     rng = np.random.default_rng(0)
     for _ in range(2):
-        given = {name: _drawn(rng, graph.shape(name)) for name in part.sources}
+        given = {name: _draw_scan_inputs(rng, graph.shape(name)) for name in part.sources}
         yield _Case(given, part.value(graph, given))
 
 
@@ -170,13 +176,13 @@ class _Case:
         return self.equals(states_of({"axis": axis}, factors, terms), scale)
 
 
-def _of_two(axis: int, names: tuple[str, ...], case: _Case) -> FoundScan | None:
+def _scan_of_two(axis: int, names: tuple[str, ...], case: _Case) -> FoundScan | None:
     """Return the scan h_t = a_t h_(t-1) + b_t of two tensors, in either order."""
     orders = (pair for pair in (names, names[::-1]) if case.is_scan(axis, *pair))
     return next((FoundScan("scan", axis, pair) for pair in orders), None)
 
 
-def _of_one(axis: int, x: str, first: _Case, second: _Case) -> FoundScan | None:
+def _scan_of_one(axis: int, x: str, first: _Case, second: _Case) -> FoundScan | None:
     """Return the scan of one tensor: its cumulative product, or h_t = a_t h_(t-1) + x_t with
     constant factors, which one case gives and the other confirms."""
     product = np.cumprod(first.source(x), axis)
@@ -193,12 +199,12 @@ def _of_one(axis: int, x: str, first: _Case, second: _Case) -> FoundScan | None:
     return FoundScan("scan", axis, (a, x))
 
 
-def _drawn(rng: np.random.Generator, shape: Sequence[int]) -> Array:
+def _draw_scan_inputs(rng: np.random.Generator, shape: Sequence[int]) -> Array:
     """Return random numbers of either sign, far from 0, so that products of many stay in range."""
     return rng.choice((-1.0, 1.0), shape) * rng.uniform(0.5, 1.5, shape)
 
 
-def _replaced(graph: Graph, node: Node, found: FoundScan | None) -> Rewrite | None:
+def _replace_by_scan(graph: Graph, node: Node, found: FoundScan | None) -> Rewrite | None:
     if found is None:
         return None
     patch, shape = GraphBuilder(graph, node), graph.shape(node.name)

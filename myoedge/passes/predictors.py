@@ -36,7 +36,7 @@ DRAWS, SIGNAL, TOLERANCE = 16, 24, 1e-3  # test points, samples of each, toleran
 
 
 @dataclass(frozen=True)
-class _Lag:
+class _LagMatch:
     """A match of an autocorrelation: its window of samples, its lag, and the factor on its sum."""
 
     window: SampleWindow
@@ -44,13 +44,13 @@ class _Lag:
     factor: float
 
 
-def _lag(graph: Graph, node: Node) -> _Lag:
+def _match_lag(graph: Graph, node: Node) -> _LagMatch:
     """Match a node that computes an autocorrelation. Errors: NoMatch."""
     window, feature = feature_of(graph, node, least=0)
-    return _Lag(window, _lag_of(feature), share(graph, node))
+    return _LagMatch(window, _lag_of_feature(feature), share(graph, node))
 
 
-def _lag_of(feature: Feature) -> int:
+def _lag_of_feature(feature: Feature) -> int:
     require(len(feature) == 1, feature[0].form == "product", not feature[0].test)
     (a, a_less), (b, b_less) = feature[0].a, feature[0].b
     require(a_less == b_less == -1, min(a, b) == 0)
@@ -58,7 +58,7 @@ def _lag_of(feature: Feature) -> int:
 
 
 @dataclass
-class _Formula:
+class _CoefficientFormula:
     """The subgraph between autocorrelations and a tensor that is computed from them.
 
     lags        tensor name -> the autocorrelation that it holds
@@ -66,7 +66,7 @@ class _Formula:
     """
 
     graph: Graph
-    lags: dict[str, _Lag] = field(default_factory=dict)
+    lags: dict[str, _LagMatch] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
 
     def follow(self, name: str) -> None:
@@ -75,7 +75,7 @@ class _Formula:
             return
         node = found(self.graph.producer.get(name))
         require(len(self.nodes) < MOST_NODES, "act" not in node.attrs)
-        lag = attempt(_lag, self.graph, node) if node.op in ("sum", "mean") else None
+        lag = attempt(_match_lag, self.graph, node) if node.op in ("sum", "mean") else None
         if lag is not None:
             self.lags[name] = lag
             return
@@ -114,39 +114,39 @@ class _Formula:
         values: dict[str, Array] = {}
         for leaf, lag in self.lags.items():
             values[leaf] = (r[lag.lag] * lag.factor).reshape(self.graph.shape(leaf))
-        return np.ravel(self._computed(name, values)).astype(np.float64)
+        return np.ravel(self._evaluate_node(name, values)).astype(np.float64)
 
-    def _computed(self, name: str, values: dict[str, Array]) -> Array:
+    def _evaluate_node(self, name: str, values: dict[str, Array]) -> Array:
         if name in self.graph.constants:
             return self.graph.array(name)
         if name not in values:
             node = self.nodes[name]
-            inputs = [self._computed(x, values) for x in node.inputs]
+            inputs = [self._evaluate_node(x, values) for x in node.inputs]
             values[name] = OPS[node.op].real(node.attrs, *inputs)
         return values[name]
 
 
-def _coefficient(graph: Graph, name: str) -> tuple[SampleWindow, Feature, float]:
+def _match_coefficient(graph: Graph, name: str) -> tuple[SampleWindow, Feature, float]:
     """Return (window, AR coefficient, sign) if a tensor is an AR coefficient. Errors: NoMatch."""
     require(writer(graph, behind(graph, name, *VIEWS)).op in (*RATIONAL, "table"))
-    formula = _Formula(graph)
+    formula = _CoefficientFormula(graph)
     formula.follow(name)
     order, window = formula.order, formula.window
     count = int(np.prod(graph.shape(name)))
     require(all(np.prod(graph.shape(lag)) == count for lag in formula.lags))
     energies = formula.added_energies
-    draws = _drawn(order, count, energies[-1] or 1.0)
+    draws = _draw_autocorrelations(order, count, energies[-1] or 1.0)
     with np.errstate(all="ignore"):
         values = np.stack([formula.value(name, r) for r in draws])
     for energy in energies:
-        wanted = np.stack([_predicted(r, energy) for r in draws], axis=1)
+        wanted = np.stack([_predict_coefficients(r, energy) for r in draws], axis=1)
         for at, sign in itertools.product(range(order), (1.0, -1.0)):
-            if _near(values, sign * wanted[at]):
+            if _is_close(values, sign * wanted[at]):
                 return window, (Factor("ar", (order, -1), (at + 1, -1), "", energy),), sign
     raise NoMatch
 
 
-def _drawn(order: int, count: int, unit: float) -> list[Array]:
+def _draw_autocorrelations(order: int, count: int, unit: float) -> list[Array]:
     """Return autocorrelations [order + 1, count] of random test signals.
 
     unit   scale of the autocorrelations
@@ -156,20 +156,22 @@ def _drawn(order: int, count: int, unit: float) -> list[Array]:
     return [(autocorrelations(x, order) * (unit / SIGNAL)).astype(np.float32) for x in signals]
 
 
-def _predicted(r: Array, energy: float) -> Array:
+def _predict_coefficients(r: Array, energy: float) -> Array:
     r = r.astype(np.float64)
     r[0] += energy
     return predictor(r)
 
 
-def _near(value: Array, wanted: Array) -> bool:
+def _is_close(value: Array, wanted: Array) -> bool:
     return bool(np.abs(value - wanted).max() < TOLERANCE * max(1.0, np.abs(wanted).max()))
 
 
 @rewrite_pattern("concat")
 def coefficients_of_predictors(graph: Graph, node: Node) -> Rewrite:
     """Replace AR coefficients in a concat by features of their window."""
-    matches = {name: attempt(_coefficient, graph, name) for name in dict.fromkeys(node.inputs)}
+    matches = {
+        name: attempt(_match_coefficient, graph, name) for name in dict.fromkeys(node.inputs)
+    }
     require(any(matches.values()))
     patch, names = GraphBuilder(graph, node), []
     for name in node.inputs:

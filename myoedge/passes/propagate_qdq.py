@@ -32,12 +32,12 @@ def propagate_qdq(graph: Graph) -> Graph:
     """Move the parameters of fake_quantize nodes to the tensors that they read and remove the
     nodes; return the same graph if there are none."""
     if graph.formats or any(node.op == ROUND for node in graph.nodes):
-        graph = _Propagation(tables_of_16_bits_apart(graph)).run()
+        graph = _ParameterPropagation(tables_of_16_bits_apart(graph)).run()
     return fuse_tables_between_roundings(graph)
 
 
 @dataclass
-class _Propagation:
+class _ParameterPropagation:
     """Move of the file's parameters from fake_quantize nodes to tensors, rebuilding the graph.
 
     names    removed tensor -> tensor that its readers read instead
@@ -59,7 +59,7 @@ class _Propagation:
     def __post_init__(self) -> None:
         self.tensors, self.constants = {**self.graph.tensors}, {**self.graph.constants}
         for name, has in self.graph.all_given.items():
-            self.params[self._group(name)] = has.params
+            self.params[self._group_of(name)] = has.params
             if name.endswith(PRE):
                 self.given[name] = replace(has, fake_quantized=True)
 
@@ -74,51 +74,51 @@ class _Propagation:
     def add(self, node: Node) -> None:
         """Add the next node in execution order to the rebuilt graph, with renamed inputs."""
         if node.op == ROUND:
-            self._round(node)
+            self._append_rounding(node)
             return
         op = OPS[node.op]
-        node = self._joined(node) if op.same_scale else self._fed(node)
-        self._append(node)
+        node = self._append_data_movement(node) if op.same_scale else self._append_computation(node)
+        self._append_node(node)
         own = own_params(node)
-        if own is not None and not self._has_others(node.name):
-            self._state(node.name, own)
-        fixed = self._stored(node.inputs[1]) if node.op == "embedding" else None
+        if own is not None and not self._has_finer_parameters(node.name):
+            self._set_parameters(node.name, own)
+        fixed = self._stored_parameters(node.inputs[1]) if node.op == "embedding" else None
         if fixed is not None:
-            self._state(node.name, fixed)
+            self._set_parameters(node.name, fixed)
 
-    def _has_others(self, name: str) -> bool:
+    def _has_finer_parameters(self, name: str) -> bool:
         """Return whether the file sets int16 or finer int8 parameters for a result, instead of the
         parameters that its operator fixes."""
-        wanted, node = self._wanted(name), self.made_by[name]
+        wanted, node = self._requested_parameters(name), self.made_by[name]
         fixed = own_params(node)
         if fixed is None or wanted is None:
             return False
         own = OPS[node.op].result.rules.get(INT8)
         finer = None if own is None else own.of(-wanted.low * wanted.scale)
         is_other = wanted.element_type == INT16 or wanted == finer != fixed
-        return is_other and self._takes(name, wanted)
+        return is_other and self._readers_accept(name, wanted)
 
-    def _append(self, node: Node) -> None:
+    def _append_node(self, node: Node) -> None:
         self.nodes.append(node)
         self.made_by[node.name] = node
 
-    def _round(self, node: Node) -> None:
+    def _append_rounding(self, node: Node) -> None:
         (x,), wanted = node.inputs, carried_params(node.attrs)
         has = self.of(x)
-        if has == wanted or (has is None and self._takes(x, wanted)):
+        if has == wanted or (has is None and self._readers_accept(x, wanted)):
             self.names[node.name] = x
         else:
-            self._append(Node("table", (x,), node.outputs, {"chain": IDENTITY}, node.origin))
+            self._append_node(Node("table", (x,), node.outputs, {"chain": IDENTITY}, node.origin))
             x = node.name
-        self._state(x, wanted, rounds=True)
+        self._set_parameters(x, wanted, rounds=True)
 
-    def _state(self, name: str, params: QuantParams, *, rounds: bool = False) -> None:
+    def _set_parameters(self, name: str, params: QuantParams, *, rounds: bool = False) -> None:
         before = self.given.get(name) or self.graph.given(name)
         rounds = rounds or (before is not None and before.fake_quantized)
         self.given[name] = TensorQuant(params, rounds)
-        self.params[self._group(name)] = params
+        self.params[self._group_of(name)] = params
 
-    def _may_carry(self, x: str, params: QuantParams) -> bool:
+    def _producer_can_write(self, x: str, params: QuantParams) -> bool:
         """Return whether the operator that writes tensor x can write these parameters."""
         node = self.made_by.get(x)
         if self.graph.is_const(x):
@@ -128,64 +128,70 @@ class _Propagation:
         rule = OPS[node.op].result.rules.get(INT16)
         if rule is not None and not rule.may_be(params):
             return False
-        return may_write(node, INT16, [*map(self._shape, node.inputs)], self._shape(x))
+        return may_write(node, INT16, [*map(self._shape_of, node.inputs)], self._shape_of(x))
 
-    def _joined(self, node: Node) -> Node:
+    def _append_data_movement(self, node: Node) -> Node:
         """Add a node that only moves data; its operands share the parameters of its result."""
-        inputs, data = list(node.inputs), [*self._floats(node)]
+        inputs, data = list(node.inputs), [*self._float_operands(node)]
         found = {i: self.of(inputs[i]) for i in data if not self.graph.is_const(inputs[i])}
-        has = {*found.values()} or {self._stored(inputs[i]) for i in data}
-        wanted = self._wanted(node.name) or (next(iter(has)) if len(has) == 1 else None)
-        if wanted is not None and not self._may_read(node, wanted):
+        has = {*found.values()} or {self._stored_parameters(inputs[i]) for i in data}
+        wanted = self._requested_parameters(node.name) or (
+            next(iter(has)) if len(has) == 1 else None
+        )
+        if wanted is not None and not self._some_operand_accepts(node, wanted):
             wanted = None
         for i, params in found.items():
-            if params != wanted and not (params is None and self._takes(inputs[i], wanted)):
-                inputs[i] = self._copy(inputs[i], node, wanted)
+            if params != wanted and not (
+                params is None and self._readers_accept(inputs[i], wanted)
+            ):
+                inputs[i] = self._add_requantised_copy(inputs[i], node, wanted)
         for i in data:
-            inputs[i] = self._own_constant(inputs[i])
-            self._join(inputs[i], node.name)
+            inputs[i] = self._copy_shared_constant(inputs[i])
+            self._merge_groups(inputs[i], node.name)
         if wanted is not None:
-            self._state(node.name, wanted)
+            self._set_parameters(node.name, wanted)
         return node.but(inputs=tuple(inputs))
 
-    def _may_read(self, node: Node, params: QuantParams) -> bool:
+    def _some_operand_accepts(self, node: Node, params: QuantParams) -> bool:
         """Return whether a data-movement node can read at least one of its operands with these
         parameters."""
         is_int16 = params.element_type == INT16
         return not is_int16 or any(self._reads_int16(node, i) for i in operand_places(node))
 
-    def _takes(self, x: str, params: QuantParams | None) -> bool:
+    def _readers_accept(self, x: str, params: QuantParams | None) -> bool:
         """Return whether all readers of a tensor, which has no parameters yet, accept these."""
-        return params is None or (self._wanted(x) == params and self._may_carry(x, params))
+        return params is None or (
+            self._requested_parameters(x) == params and self._producer_can_write(x, params)
+        )
 
-    def _wanted(self, name: str) -> QuantParams | None:
+    def _requested_parameters(self, name: str) -> QuantParams | None:
         """Return a tensor's requested parameters: the file's, otherwise those that all readers
         request through data movement; None if they differ."""
         own = self.graph.given_params(name)
         if own is not None or name in self.graph.outputs:
             return own
-        asked = {self._asked_by(reader) for reader in self.graph.users.get(name, ())}
+        asked = {self._parameters_requested_by(reader) for reader in self.graph.users.get(name, ())}
         return next(iter(asked)) if len(asked) == 1 else None
 
-    def _asked_by(self, reader: Node) -> QuantParams | None:
+    def _parameters_requested_by(self, reader: Node) -> QuantParams | None:
         if reader.op == ROUND:
             return carried_params(reader.attrs)
-        return self._wanted(reader.name) if OPS[reader.op].same_scale else None
+        return self._requested_parameters(reader.name) if OPS[reader.op].same_scale else None
 
-    def _fed(self, node: Node) -> Node:
+    def _append_computation(self, node: Node) -> Node:
         """Add a node that computes: its constants use the file's integers, and an operand in a
         format that the node cannot read is replaced by a requantised copy."""
         inputs = list(node.inputs)
         for i in operand_places(node):
-            stored = self._stored(inputs[i])
+            stored = self._stored_parameters(inputs[i])
             if stored is not None:
-                self._state(inputs[i], stored)
+                self._set_parameters(inputs[i], stored)
             params = self.of(inputs[i])
-            if params is not None and self._refuses(node, i, params):
-                inputs[i] = self._copy(inputs[i], node, None)
+            if params is not None and self._operand_refuses(node, i, params):
+                inputs[i] = self._add_requantised_copy(inputs[i], node, None)
         return node.but(inputs=tuple(inputs))
 
-    def _refuses(self, node: Node, index: int, params: QuantParams) -> bool:
+    def _operand_refuses(self, node: Node, index: int, params: QuantParams) -> bool:
         op, maker = OPS[node.op], self.made_by.get(node.inputs[index])
         if fixed_params(self.graph, node.inputs[index]) is not None:
             return False
@@ -196,22 +202,24 @@ class _Propagation:
         return params.element_type == INT16 and not self._reads_int16(node, index)
 
     def _reads_int16(self, node: Node, index: int) -> bool:
-        shapes = [*map(self._shape, node.inputs)]
-        return may_read(node, index, INT16, shapes, self._shape(node.name))
+        shapes = [*map(self._shape_of, node.inputs)]
+        return may_read(node, index, INT16, shapes, self._shape_of(node.name))
 
-    def _copy(self, x: str, reader: Node, params: QuantParams | None) -> str:
+    def _add_requantised_copy(self, x: str, reader: Node, params: QuantParams | None) -> str:
         """Add a requantised copy of tensor x for one reader; return its name.
 
         params   its parameters; None: calibrated
         """
-        name = self._free(f"{x}.copy")
+        stem = f"{x}.copy"
+        numbers = (f"{stem}{i}" for i in range(len(self.tensors) + 1))
+        name = next(name for name in numbers if name not in self.tensors)
         self.tensors[name] = replace(self.tensors[x], name=name, q=None, pre_q=None)
-        self._append(Node("table", (x,), (name,), {"chain": IDENTITY}, reader.origin))
+        self._append_node(Node("table", (x,), (name,), {"chain": IDENTITY}, reader.origin))
         if params is not None:
-            self._state(name, params)
+            self._set_parameters(name, params)
         return name
 
-    def _own_constant(self, x: str) -> str:
+    def _copy_shared_constant(self, x: str) -> str:
         """Return a copy of constant x if several nodes read it, so that each reader has its own
         parameters."""
         if not self.graph.is_const(x) or len(self.graph.users[x]) == 1:
@@ -220,38 +228,34 @@ class _Propagation:
         self.constants[name] = self.graph.constants[x]
         return name
 
-    def _free(self, stem: str) -> str:
-        numbers = (f"{stem}{i}" for i in range(len(self.tensors) + 1))
-        return next(name for name in numbers if name not in self.tensors)
-
     def of(self, name: str) -> QuantParams | None:
         """Return a tensor's parameters from the file or its operator; None if it is to be
         calibrated."""
-        return self.params.get(self._group(name))
+        return self.params.get(self._group_of(name))
 
-    def _group(self, name: str) -> str:
+    def _group_of(self, name: str) -> str:
         while self.groups.setdefault(name, name) != name:
             name = self.groups[name]
         return name
 
-    def _join(self, a: str, b: str) -> None:
-        first, second = self._group(a), self._group(b)
+    def _merge_groups(self, a: str, b: str) -> None:
+        first, second = self._group_of(a), self._group_of(b)
         if first != second:
             self.groups[second] = first
             params = self.params.get(first) or self.params.get(second)
             if params is not None:
                 self.params[first] = params
 
-    def _stored(self, name: str) -> QuantParams | None:
+    def _stored_parameters(self, name: str) -> QuantParams | None:
         """Return the parameters of a constant that the file stores as integers with one scale,
         otherwise None."""
         stored = self.graph.format(name)
         return None if stored is None else stored.params
 
-    def _shape(self, name: str) -> Shape:
+    def _shape_of(self, name: str) -> Shape:
         return self.tensors[name].shape if name in self.tensors else self.graph.shape(name)
 
-    def _floats(self, node: Node) -> Iterator[int]:
+    def _float_operands(self, node: Node) -> Iterator[int]:
         """Yield the positions of a node's float operands, which have quantisation parameters;
         indices have none."""
         for i in operand_places(node):

@@ -24,49 +24,45 @@ def tables_of_16_bits_apart(graph: Graph) -> Graph:
     only int8, and discontinuous functions, which interpolation cannot represent."""
     nodes, tensors = list[Node](), {**graph.tensors}
     for node in graph.nodes:
-        parts = attempt(_apart, graph, node) or ()
+        parts = attempt(_split_activation, graph, node) or ()
         nodes += parts or (node,)
         for part in parts:
             tensors[part.name] = replace(graph.tensors[node.name], name=part.name, pre_q=None)
     return replace(graph, nodes=tuple(nodes), tensors=tensors)
 
 
-def _check_table(graph: Graph, node: Node, before: QuantParams) -> None:
+def _check_activation_splits(graph: Graph, node: Node, before: QuantParams) -> None:
     """Check that a node's fused activation must become a separate node. Errors: NoMatch."""
-    is_rounded = _is_rounded_to_16_bits(graph, node.name)
+    rounds = [reader for reader in graph.users.get(node.name, ()) if reader.op == ROUND]
+    is_rounded = any(carried_params(reader.attrs).element_type == INT16 for reader in rounds)
     if before.element_type != INT16:  # tables next to int16 results are separate nodes
         require(is_rounded)
         return
-    written = [_alone(node), node] if is_rounded else [_alone(node)]
+    written = [_without_activation(node), node] if is_rounded else [_without_activation(node)]
     layer = layer_shapes(graph, node)
     is_written = all(may_write(each, INT16, *layer) for each in written)
     require(not is_written or not is_continuous(node.attrs["act"]))
 
 
-def _alone(node: Node) -> Node:
+def _without_activation(node: Node) -> Node:
     """Return a node without its fused activation."""
     return node.but(attrs={name: x for name, x in node.attrs.items() if name != "act"})
 
 
-def _is_rounded_to_16_bits(graph: Graph, name: str) -> bool:
-    rounds = [reader for reader in graph.users.get(name, ()) if reader.op == ROUND]
-    return any(carried_params(reader.attrs).element_type == INT16 for reader in rounds)
-
-
-def _apart(graph: Graph, node: Node) -> tuple[Node, Node, Node]:
+def _split_activation(graph: Graph, node: Node) -> tuple[Node, Node, Node]:
     """Split a node into three: operator, rounding of its result, activation.
 
     Errors: NoMatch if the activation can stay fused.
     """
     before = found(graph.given_params(node.name + PRE))
     require(has_table(node))
-    _check_table(graph, node, before)
+    _check_activation_splits(graph, node, before)
     whole, rounded = f"{node.name}.whole", f"{node.name}.rounded"
     kind = before.element_type
     limits = {"low": kind.low, "high": kind.high}
     stated = {"scale": before.scale, "zero_point": before.zero_point, **limits}
     return (
-        _alone(node).but(outputs=(whole,)),
+        _without_activation(node).but(outputs=(whole,)),
         Node(ROUND, (whole,), (rounded,), stated, node.origin),
         Node("table", (rounded,), node.outputs, {"chain": node.attrs["act"]}, node.origin),
     )
@@ -79,13 +75,13 @@ def fuse_tables_between_roundings(graph: Graph) -> Graph:
     Clamps of the producer become part of the table. Returns the same graph if nothing is fused.
     """
     for node in graph.nodes:
-        maker = attempt(_maker, graph, node)
+        maker = attempt(_match_table_producer, graph, node)
         if maker is not None:
-            graph = _fused(graph, maker, node)
+            graph = _fuse_table(graph, maker, node)
     return graph
 
 
-def _maker(graph: Graph, node: Node) -> Node:
+def _match_table_producer(graph: Graph, node: Node) -> Node:
     """Return the producer into which a table is fused. Errors: NoMatch if the table stays a
     separate layer."""
     require(node.op == "table")
@@ -96,7 +92,7 @@ def _maker(graph: Graph, node: Node) -> Node:
     return maker
 
 
-def _fused(graph: Graph, maker: Node, table: Node) -> Graph:
+def _fuse_table(graph: Graph, maker: Node, table: Node) -> Graph:
     act = (*maker.attrs.get("act", ()), *table.attrs["chain"])
     act = act if bounds(act) is None else (*act, *IDENTITY)  # a clamp alone would round once
     before, made = maker.name, table.name

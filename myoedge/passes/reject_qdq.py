@@ -13,7 +13,7 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.base import OPS
 
 
-class _Refusal(NamedTuple):
+class _ScaleRefusal(NamedTuple):
     says: str
     needs: str
     has: str
@@ -23,7 +23,7 @@ class _Refusal(NamedTuple):
 def reject_unsupported_qdq(graph: Graph) -> None:
     """Raise E111 if an integer constant of the file cannot be used unchanged."""
     for node in graph.nodes if graph.formats else ():
-        if (found := next(_refusals(graph, node), None)) is not None:
+        if (found := next(_refusals_of_node(graph, node), None)) is not None:
             raise MyoedgeError(
                 "E111",
                 f"{node.where} {found.says}, which would be quantised again",
@@ -32,11 +32,12 @@ def reject_unsupported_qdq(graph: Graph) -> None:
             )
 
 
-def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
+def _refusals_of_node(graph: Graph, node: Node) -> Iterator[_ScaleRefusal]:
     op, formats = OPS[node.op], dict(enumerate(map(graph.format, node.inputs)))
-    gates = graph.given_params(node.inputs[0]) if _reads_gates(node) else None
+    adds_to_gates = op.weights.multiply_result and op.weights.at
+    gates = graph.given_params(node.inputs[0]) if adds_to_gates else None
     if gates is not None and gates.element_type != INT16:
-        yield _Refusal(
+        yield _ScaleRefusal(
             "reads gate sums that the file rounds to 8 bits",
             "16 bits",
             "8 bits",
@@ -44,13 +45,13 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
         )
     stated = formats[op.weights.at[0]] if op.macs is not None and op.weights.at else None
     if stated is not None:
-        yield from _of_weights(graph, node, stated)
-    yield from _of_constants(graph, node, formats)
+        yield from _refusals_of_weights(graph, node, stated)
+    yield from _refusals_of_constants(graph, node, formats)
 
 
-def _of_constants(
+def _refusals_of_constants(
     graph: Graph, node: Node, formats: Mapping[int, ConstantFormat | None]
-) -> Iterator[_Refusal]:
+) -> Iterator[_ScaleRefusal]:
     """Yield refusals of constants whose parameters differ from those that the operator requires."""
     op, is_row = OPS[node.op], node.op == "embedding"
     rounds = graph.is_fake_quantized(node.name) and (is_row or op.same_scale)
@@ -60,21 +61,18 @@ def _of_constants(
         carried = graph.given_params(node.name if is_row else node.inputs[i])
         is_same = carried is not None and carried == kind.params
         if not is_same and graph.array(node.inputs[i]).any():  # zeros are exact at any scale
-            yield _of_constant(kind, is_row)
+            yield _refusal_of_constant(kind, is_row)
 
 
-def _reads_gates(node: Node) -> bool:
-    """Return whether a node is a recurrent layer, which adds products to the gates."""
-    return OPS[node.op].weights.multiply_result and bool(OPS[node.op].weights.at)
-
-
-def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_Refusal]:
+def _refusals_of_weights(
+    graph: Graph, node: Node, stated: ConstantFormat
+) -> Iterator[_ScaleRefusal]:
     """Yield refusals of weights without one scale per output channel."""
     op = OPS[node.op]
     value = graph.array(node.inputs[op.weights.at[0]])
     rows = stated.by_rows
     if rows is None:
-        yield _Refusal(
+        yield _ScaleRefusal(
             "has weight scales along another axis than the output channels",
             "one scale for the weights, or one for each output channel",
             f"{len(stated.scale)} scales along axis {stated.axis} of "
@@ -93,7 +91,7 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
     if result is not None and result.element_type == INT16:
         return  # recurrent weights next to int16 results are int16
     if not INT8.low <= low <= high <= INT8.high:
-        yield _Refusal(
+        yield _ScaleRefusal(
             "has recurrent weights that exceed int8 after subtraction of their zero points",
             f"{INT8.low} to {INT8.high} less the zero point",
             f"{low} to {high}",
@@ -101,7 +99,7 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
         )
 
 
-def _of_constant(kind: ConstantFormat, is_row: bool) -> _Refusal:
+def _refusal_of_constant(kind: ConstantFormat, is_row: bool) -> _ScaleRefusal:
     """Return the refusal of a constant operand whose scales differ from those of the tensor."""
     thing = "rows of a table" if is_row else "a constant operand"
     has = (
@@ -109,7 +107,7 @@ def _of_constant(kind: ConstantFormat, is_row: bool) -> _Refusal:
         if kind.params is None
         else "scales that differ from the other operand's"
     )
-    return _Refusal(
+    return _ScaleRefusal(
         f"has {thing} with scales of {'their' if is_row else 'its'} own",
         "one scale and zero point of at most 16 bits for the whole tensor",
         has,

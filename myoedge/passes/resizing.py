@@ -31,18 +31,20 @@ class Picked:
 def interpolation(graph: Graph, node: Node) -> Rewrite:
     """Replace a + (b - a) * share by one resize, if a and b are adjacent elements of one tensor
     along an axis and `share` is a constant per result."""
-    return first_match(_resize, ((graph, node, a, product) for a, product in both_orders(node)))
+    return first_match(
+        _match_resize, ((graph, node, a, product) for a, product in both_orders(node))
+    )
 
 
-def _resize(graph: Graph, node: Node, first: str, product: str) -> Rewrite:
+def _match_resize(graph: Graph, node: Node, first: str, product: str) -> Rewrite:
     scaled = writer(graph, product, "affine", "table", reader=node, plain=True)
     apart = writer(graph, scaled.inputs[0], "sub", reader=scaled, plain=True)
     require(apart.inputs[1] == first)
     require(not any(map(graph.given, (first, apart.inputs[0], apart.name, scaled.name))))
-    low, high = (_picked(graph, name) for name in (first, apart.inputs[0]))
+    low, high = (_match_selection(graph, name) for name in (first, apart.inputs[0]))
     require((low.x, low.axis) == (high.x, high.axis))
     require(np.abs(high.index - low.index).max() == 1)
-    share = _share(graph, scaled, low)
+    share = _match_interpolation_weights(graph, scaled, low)
     starts = np.minimum(np.minimum(low.index, high.index), graph.shape(low.x)[low.axis] - 2)
     weights, at = np.zeros((len(share), 2)), np.arange(len(share))
     np.add.at(weights, (at, low.index - starts), 1.0 - share)
@@ -52,7 +54,7 @@ def _resize(graph: Graph, node: Node, first: str, product: str) -> Rewrite:
     return patch.last("resize", low.x, constant, **attrs, starts=tuple(starts.tolist()))
 
 
-def _picked(graph: Graph, name: str) -> Picked:
+def _match_selection(graph: Graph, name: str) -> Picked:
     """Match a gather or slice along one axis. Errors: NoMatch."""
     node = writer(graph, name, "take", "slice")
     if node.op == "take":
@@ -61,7 +63,7 @@ def _picked(graph: Graph, name: str) -> Picked:
     return Picked(node.inputs[0], axis, np.array(span))
 
 
-def _share(graph: Graph, scaled: Node, low: Picked) -> Array:
+def _match_interpolation_weights(graph: Graph, scaled: Node, low: Picked) -> Array:
     """Return the interpolation weights, the factors of a product along the axis. Errors: NoMatch if
     an offset is added."""
     if scaled.op == "table":

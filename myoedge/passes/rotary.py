@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,13 +66,15 @@ def find_rotary(graph: Graph, node: Node) -> Rewrite:
     """Fuse rotations of pairs of elements by constant angles into one rotary embedding."""
     reader = graph.only_user(node.name)
     require(reader is None or reader.op != "reshape")  # otherwise it is part of the embedding
-    return first_match(_rotated_source, ((graph, node, x) for x in _sources(graph, node)))
+    return first_match(
+        _match_rotated_source, ((graph, node, x) for x in _candidate_sources(graph, node))
+    )
 
 
-def _rotated_source(graph: Graph, node: Node, source: str) -> Rewrite:
+def _match_rotated_source(graph: Graph, node: Node, source: str) -> Rewrite:
     shapes = graph.shape(node.name), graph.shape(source)
-    turns = _turns(_terms(graph, node.name, source, {}), shapes)
-    patch, (axis, *tables) = GraphBuilder(graph, node), _tables(turns)
+    turns = _pairwise_rotations(_express_terms(graph, node.name, source, {}), shapes)
+    patch, (axis, *tables) = GraphBuilder(graph, node), _rotation_tables(turns)
     names = [patch.constant(table) for table in tables]
     attrs: dict[str, Any] = {"axis": axis, **({"halves": True} if turns.distance > 1 else {})}
     x = reshape(patch, source, turns.rows)
@@ -89,7 +90,7 @@ SIGNS = {"add": (1.0, 1.0), "sub": (1.0, -1.0)}  # operator -> signs of its oper
 MOVES = ("reshape", "transpose", "slice", "expand", "concat")
 
 
-def _read(graph: Graph, name: str) -> tuple[str, ...] | None:
+def _linear_operands(graph: Graph, name: str) -> tuple[str, ...] | None:
     """Return the non-constant operands of a tensor's producer if linear in them, else None."""
     node = graph.producer.get(name)
     if node is None or "act" in node.attrs:
@@ -104,13 +105,13 @@ def _read(graph: Graph, name: str) -> tuple[str, ...] | None:
     return computed if linear.get(node.op, sums) else None
 
 
-def _sources(graph: Graph, node: Node) -> Iterator[str]:
+def _candidate_sources(graph: Graph, node: Node) -> Iterator[str]:
     """Yield candidate inputs of a rotary embedding: tensors of the result's size from which it is
     computed linearly, nearest first."""
     reads: dict[str, tuple[str, ...]] = {}
     reached = [node.name]
     for name in reached:  # `reached` grows in the loop
-        if (read := _read(graph, name)) is not None:
+        if (read := _linear_operands(graph, name)) is not None:
             reads[name] = read
             reached += [x for x in dict.fromkeys(read) if x not in reached]
         if len(reads) > MOST_NODES:
@@ -119,12 +120,13 @@ def _sources(graph: Graph, node: Node) -> Iterator[str]:
     for name in reached[1:]:
         shows = name in reads and graph.producer[name].op == "reshape"
         same = not shows and math.prod(graph.shape(name)) == size
-        between = _between(reads, node.name, name) if same else ()
-        if _is_written_out({graph.producer[x].op for x in between}):
+        between = _tensors_between(reads, node.name, name) if same else ()
+        ops = {graph.producer[x].op for x in between}
+        if ("mul" in ops and not ops.isdisjoint(("add", "sub"))) or {"rotary", "concat"} <= ops:
             yield name
 
 
-def _between(reads: Mapping[str, tuple[str, ...]], name: str, source: str) -> set[str]:
+def _tensors_between(reads: Mapping[str, tuple[str, ...]], name: str, source: str) -> set[str]:
     """Return the names of the tensors between `source` and `name`; empty if `name` also depends on
     other tensors."""
     seen, pending = set[str](), [name]
@@ -137,45 +139,39 @@ def _between(reads: Mapping[str, tuple[str, ...]], name: str, source: str) -> se
     return seen - {source}
 
 
-def _is_written_out(ops: AbstractSet[str]) -> bool:
-    """Return whether the operators contain more than a rotary embedding and reshapes, so that there
-    is a decomposed one to fuse."""
-    return ("mul" in ops and not ops.isdisjoint(("add", "sub"))) or {"rotary", "concat"} <= ops
-
-
-def _terms(graph: Graph, name: str, source: str, known: dict[str, Terms]) -> Terms:
+def _express_terms(graph: Graph, name: str, source: str, known: dict[str, Terms]) -> Terms:
     """Express a tensor as weighted sums of the source's elements."""
     if name == source:
         shape = graph.shape(name)
         return Terms(np.arange(math.prod(shape)).reshape(1, *shape), np.ones((1, *shape)))
     if name not in known:
-        node, read = graph.producer[name], _read(graph, name) or ()
-        parts = [_terms(graph, x, source, known) for x in read]
-        known[name] = _made(graph, node, parts)
+        node, read = graph.producer[name], _linear_operands(graph, name) or ()
+        parts = [_express_terms(graph, x, source, known) for x in read]
+        known[name] = _add_rotary(graph, node, parts)
     return known[name]
 
 
-def _made(graph: Graph, node: Node, parts: Sequence[Terms]) -> Terms:
+def _add_rotary(graph: Graph, node: Node, parts: Sequence[Terms]) -> Terms:
     out, first = graph.shape(node.name), parts[0]
     if node.op in SIGNS:
         signed = zip(parts, SIGNS[node.op], strict=True)
-        return _joined([_expanded(part, out).times(sign) for part, sign in signed], 0)
+        return _join_parts([_expand_terms(part, out).times(sign) for part, sign in signed], 0)
     if node.op == "mul":
         (factors,) = floats(graph, filter(graph.is_const, node.inputs))
-        return _expanded(first, out).times(factors)
+        return _expand_terms(first, out).times(factors)
     if node.op == "table":
         return first.times(factor_of(node.attrs["chain"]))
     if node.op == "rotary":
-        return _rotated(graph, node, first)
+        return _rotate_terms(graph, node, first)
     if node.op == "concat":
         most = max(len(part.places) for part in parts)
-        return _joined([part.filled(most) for part in parts], node.attrs["axis"] + 1)
+        return _join_parts([part.filled(most) for part in parts], node.attrs["axis"] + 1)
     if node.op == "expand":
-        return _expanded(first, out)
-    return Terms(*(_moved(node, out, x) for x in (first.places, first.factors)))
+        return _expand_terms(first, out)
+    return Terms(*(_move_terms(node, out, x) for x in (first.places, first.factors)))
 
 
-def _moved(node: Node, out: Shape, x: Array) -> Array:
+def _move_terms(node: Node, out: Shape, x: Array) -> Array:
     """Apply a layout operator to x [terms, *shape], term by term."""
     if node.op == "transpose":
         return x.transpose(0, *(axis + 1 for axis in node.attrs["perm"]))
@@ -184,19 +180,19 @@ def _moved(node: Node, out: Shape, x: Array) -> Array:
     return x.reshape(len(x), *out)
 
 
-def _expanded(terms: Terms, out: Shape) -> Terms:
+def _expand_terms(terms: Terms, out: Shape) -> Terms:
     def expanded(x: Array) -> Array:
         return np.broadcast_to(x.reshape(len(x), *ranked(x.shape[1:], len(out))), (len(x), *out))
 
     return Terms(expanded(terms.places), expanded(terms.factors))
 
 
-def _joined(parts: Sequence[Terms], axis: int) -> Terms:
+def _join_parts(parts: Sequence[Terms], axis: int) -> Terms:
     places, factors = ([getattr(p, name) for p in parts] for name in ("places", "factors"))
     return Terms(np.concatenate(places, axis), np.concatenate(factors, axis))
 
 
-def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
+def _rotate_terms(graph: Graph, node: Node, x: Terms) -> Terms:
     """Compose an already fused rotary embedding with weighted sums."""
     cos, sin = floats(graph, node.inputs[1:])
     one = np.ones(graph.shape(node.name))
@@ -204,13 +200,13 @@ def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
     at = np.arange(one.shape[-1])
     beside = np.roll(at, len(at) // 2) if node.attrs.get("halves") else at ^ 1
     partner = Terms(x.places.take(beside, -1), x.factors.take(beside, -1))
-    return _joined([x.times(own), partner.times(other)], 0)
+    return _join_parts([x.times(own), partner.times(other)], 0)
 
 
 # --- the embedding --------------------------------------------------------------------------------
 
 
-def _turns(terms: Terms, shapes: Sequence[Shape]) -> Turns:
+def _pairwise_rotations(terms: Terms, shapes: Sequence[Shape]) -> Turns:
     """Return the pairwise rotations that weighted sums represent; unchanged pairs have angle 0.
     Errors: NoMatch.
 
@@ -229,11 +225,11 @@ def _turns(terms: Terms, shapes: Sequence[Shape]) -> Turns:
     require(count % (2 * distance) == 0, (partner == beside)[turned].all())
     (c, d), (s, t) = (np.moveaxis(x.reshape(-1, 2, distance), 1, 0) for x in (own, other))
     require(np.array_equal(c, d), np.array_equal(s, -t))
-    made = (_in_rows(shape, distance, c, t) for shape in shapes)
-    return found(min(filter(None, made), key=lambda x: _tables(x)[1].size, default=None))
+    made = (_rotations_along_axis(shape, distance, c, t) for shape in shapes)
+    return found(min(filter(None, made), key=lambda x: _rotation_tables(x)[1].size, default=None))
 
 
-def _in_rows(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | None:
+def _rotations_along_axis(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | None:
     """Return rotations whose angles vary along at most one axis of a reshaped tensor; None if there
     is no such shape.
 
@@ -245,22 +241,22 @@ def _in_rows(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | Non
         if width % row == 0 and row % 2 == 0:
             lead = (*shape[:axis], *((width // row,) if width > row else ()))
             turns = Turns(distance, (*lead, row), *(x.reshape(*lead, row // 2) for x in (cos, sin)))
-            if len(_varying(turns)) <= 1:
+            if len(_varying_axes(turns)) <= 1:
                 return turns
     return None
 
 
-def _varying(turns: Turns) -> list[int]:
+def _varying_axes(turns: Turns) -> list[int]:
     """Return the axes along which the angles vary; the axis of the pairs is not counted."""
     both = np.stack([turns.cos, turns.sin])
     axes = range(len(turns.rows) - 1)
     return [axis for axis in axes if (both != both.take([0], axis + 1)).any()]
 
 
-def _tables(turns: Turns) -> tuple[int, Array, Array]:
+def _rotation_tables(turns: Turns) -> tuple[int, Array, Array]:
     """Return (axis, cosines, sines), tables [positions, pairs] with as few positions as
     possible."""
-    axis = next(iter(_varying(turns)), 0)
+    axis = next(iter(_varying_axes(turns)), 0)
     index = tuple(slice(None) if d == axis else 0 for d in range(len(turns.rows) - 1))
     rows = np.stack([x[index].reshape(-1, x.shape[-1]) for x in (turns.cos, turns.sin)])
     count = rows.shape[1]

@@ -84,16 +84,20 @@ class Parts:
 def find_selective_scan(graph: Graph, node: Node) -> Rewrite:
     """Fuse the readout sum_n C h of a scan with decays exp(delta A) and addends delta x B into one
     operator."""
-    (factors, state), extents = _readout(graph, node), graph.shape(node.inputs[0])
-    parts = _parts(graph, factors, state)
-    _check_axes(graph, parts)
-    rates = _rates(graph, parts, extents)
+    (factors, state), extents = _match_readout(graph, node), graph.shape(node.inputs[0])
+    parts = _match_scan_operands(graph, factors, state)
+    _check_operand_axes(graph, parts)
+    rates = _match_rate_matrix(graph, parts, extents)
     require(rates.max() <= 0.0)  # otherwise states would grow
     patch, axes = GraphBuilder(graph, node), parts.axes
     of_channels = (*((axis,) for axis in axes.rows), axes.channel)
     of_states = (*of_channels[:-1], (axes.state,))
-    operands = [_product(patch, some, of_channels, extents) for some in (parts.delta, parts.x)]
-    operands += [_product(patch, some, of_states, extents) for some in (parts.b, parts.c)]
+    operands = [
+        _add_broadcast_product(patch, some, of_channels, extents) for some in (parts.delta, parts.x)
+    ]
+    operands += [
+        _add_broadcast_product(patch, some, of_states, extents) for some in (parts.b, parts.c)
+    ]
     y = patch.add("selective_scan", *operands, patch.constant(rates))
     order = (*axes.rows, *axes.channel)
     y = reshape(patch, y, [extents[axis] for axis in order])
@@ -101,7 +105,7 @@ def find_selective_scan(graph: Graph, node: Node) -> Rewrite:
     return patch.last("reshape", y, shape=graph.shape(node.name))
 
 
-def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int]:
+def _match_readout(graph: Graph, node: Node) -> tuple[list[Labelled], int]:
     """Match the readout, a sum of products over the states; return (factors, label of the state
     axis). Labels number the axes of the node's first operand."""
     operands = [numbered(graph, node.inputs[0])]
@@ -118,7 +122,7 @@ def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int]:
     return factors, state[0]
 
 
-def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts:
+def _match_scan_operands(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts:
     """Match the operands of a selective scan whose states the readout reduces. Errors: NoMatch."""
     scans, c = divided(factors, lambda some: made_by(graph, some.name, "scan") is not None)
     require(len(scans) == 1)
@@ -126,7 +130,7 @@ def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts:
     node = graph.producer[scan.name]
     decays, terms = (Labelled(name, scan.labels) for name in node.inputs)
     time, (scale_of_term, term) = found(scan.labels[node.attrs["axis"]]), factors_of(graph, terms)
-    scale, rate = _exponent(graph, decays)
+    scale, rate = _match_exponential(graph, decays)
     constants, delta = divided(rate, lambda some: graph.is_const(some.name))
     require(len(delta) == 1, {*delta} <= {*term}, scale_of_term == 1.0)
     term.remove(delta[0])
@@ -137,7 +141,7 @@ def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts:
     return Parts(axes, delta, x, b, c, scale, constants)
 
 
-def _check_axes(graph: Graph, parts: Parts) -> None:
+def _check_operand_axes(graph: Graph, parts: Parts) -> None:
     """Check that all operands of a selective scan were found and share their axes."""
     axes, computed = parts.axes, (*parts.delta, *parts.x, *parts.b, *parts.c)
     rows, own = {*axes.rows, *axes.channel}, {*axes.channel, axes.state}
@@ -145,10 +149,10 @@ def _check_axes(graph: Graph, parts: Parts) -> None:
     require(all(some.axes <= rows for some in (*parts.delta, *parts.x)))
     require(all(some.axes <= own for some in parts.constants))
     require(not any(graph.is_const(some.name) for some in computed))
-    require(_not_negative(graph, parts.delta[0]))
+    require(_require_not_negative(graph, parts.delta[0]))
 
 
-def _rates(graph: Graph, parts: Parts, extents: Sequence[int]) -> Array:
+def _match_rate_matrix(graph: Graph, parts: Parts, extents: Sequence[int]) -> Array:
     """Return the matrix A [D, N] of the selective scan."""
     axes = (*parts.axes.channel, parts.axes.state)
     rates = np.full([extents[axis] for axis in axes], parts.scale, np.float32)
@@ -158,7 +162,7 @@ def _rates(graph: Graph, parts: Parts, extents: Sequence[int]) -> Array:
     return np.asarray(rates.reshape(-1, extents[parts.axes.state]), np.float32)
 
 
-def _product(
+def _add_broadcast_product(
     patch: GraphBuilder,
     factors: Iterable[Labelled],
     axes: Sequence[tuple[int, ...]],
@@ -167,7 +171,8 @@ def _product(
     """Add the product of several tensors, broadcast to the given axes; each group of axes is merged
     into one axis."""
     made = [
-        _ordered(patch, some, [a for group in axes for a in group], extents) for some in factors
+        _transpose_to_axes(patch, some, [a for group in axes for a in group], extents)
+        for some in factors
     ]
     y = made[0]
     for other in made[1:]:
@@ -175,7 +180,7 @@ def _product(
     return reshape(patch, y, [math.prod(extents[a] for a in group) for group in axes])
 
 
-def _ordered(
+def _transpose_to_axes(
     patch: GraphBuilder, some: Labelled, axes: Sequence[int], extents: Sequence[int]
 ) -> str:
     """Transpose and broadcast a tensor to the given axes, in their order."""
@@ -188,7 +193,7 @@ def _ordered(
 # ---- factors of a product
 
 
-def _exponent(graph: Graph, decay: Labelled) -> tuple[float, list[Labelled]]:
+def _match_exponential(graph: Graph, decay: Labelled) -> tuple[float, list[Labelled]]:
     """Match exp(z); return the constant factor and the tensor factors of z. Errors: NoMatch."""
     decay = viewed(graph, decay)
     node = writer(graph, decay.name, "table")
@@ -198,7 +203,7 @@ def _exponent(graph: Graph, decay: Labelled) -> tuple[float, list[Labelled]]:
     return factor_of(scales) * factor, factors
 
 
-def _not_negative(graph: Graph, some: Labelled) -> bool:
+def _require_not_negative(graph: Graph, some: Labelled) -> bool:
     node = made_by(graph, behind(graph, some.name, *MOVES), "table")
     if node is None:
         return False
@@ -213,17 +218,17 @@ def _not_negative(graph: Graph, some: Labelled) -> bool:
 def skip_of_selective_scan(graph: Graph, node: Node) -> Rewrite:
     """Fuse y + D x into a selective scan with result y and input x."""
     require("act" not in node.attrs)
-    return first_match(_with_skip, ((graph, node, *order) for order in both_orders(node)))
+    return first_match(_add_skip_connection, ((graph, node, *order) for order in both_orders(node)))
 
 
-def _with_skip(graph: Graph, node: Node, ours: str, other: str) -> Rewrite:
+def _add_skip_connection(graph: Graph, node: Node, ours: str, other: str) -> Rewrite:
     shape, result = graph.shape(node.name), numbered(graph, node.name)
     require(graph.shape(ours) == graph.shape(other) == shape)
     y = viewed(graph, Labelled(ours, result.labels))
     scan = writer(graph, y.name, "selective_scan")
     require(len(scan.inputs) <= 5, len(graph.users[scan.name]) == 1)
     x = viewed(graph, Labelled(scan.inputs[1], y.labels))
-    factor = _skip(graph, Labelled(other, result.labels), x, y.labels[-1])
+    factor = _match_skip_gain(graph, Labelled(other, result.labels), x, y.labels[-1])
     patch = GraphBuilder(graph, node)
     whole = patch.add(scan.op, *scan.inputs, patch.constant(factor), **scan.attrs)
     long_shape = [n for n in patch.shape(whole) if n > 1]
@@ -232,7 +237,7 @@ def _with_skip(graph: Graph, node: Node, ours: str, other: str) -> Rewrite:
     return patch.last("reshape", y_rows, shape=shape)
 
 
-def _skip(graph: Graph, other: Labelled, x: Labelled, channel: int | None) -> Array:
+def _match_skip_gain(graph: Graph, other: Labelled, x: Labelled, channel: int | None) -> Array:
     """Match D x; return D [channels]. Errors: NoMatch."""
     product = viewed(graph, other)
     node = writer(graph, product.name, "affine", "mul", plain=True)

@@ -41,16 +41,16 @@ SAMPLED = ("biquads", "running_norm")  # operators of [conditioning], with int16
 def find_spectrogram(graph: Graph, node: Node) -> Rewrite:
     """Fuse the magnitude of a Fourier transform, or its square, into a spectrogram, also if both
     parts are moved or scaled by equal operators first."""
-    alike, views = _made_alike(graph, *_parts(graph, node)), list[Node]()
+    alike, views = _match_alike(graph, *_match_complex_parts(graph, node)), list[Node]()
     while alike[0].op != "spectrogram":
         views.append(alike[0])
-        alike = _made_alike(graph, *(made.inputs[0] for made in alike))
+        alike = _match_alike(graph, *(made.inputs[0] for made in alike))
     made, _ = alike
     require(has_transform(graph.shape(made.inputs[1])[0]))
     patch, attrs = GraphBuilder(graph, node), {"hop": made.attrs["hop"], "chain": ()}
     y = patch.add("spectrogram", *made.inputs, **attrs)
     tables = (view for view in views if view.op == "table")
-    chain: list[object] = [("affine", _magnitude_of_factor(table), 0.0) for table in tables]
+    chain: list[object] = [("affine", _table_factor_magnitude(table), 0.0) for table in tables]
     if node.op != "magnitude" and not node.attrs.get("root"):
         chain.append(("square",))
     if chain:
@@ -60,26 +60,28 @@ def find_spectrogram(graph: Graph, node: Node) -> Rewrite:
     return patch.same_as(reshape(patch, y, graph.shape(node.name)))
 
 
-def _made_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node]:
+def _match_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node]:
     """Match the real and the imaginary part of one transform, or equal views or equal scalings of
     both; return their producers. Errors: NoMatch."""
-    p, q = (writer(graph, attempt(_uncut, graph, x) or x, *VIEWS, *MADE) for x in (a, b))
+    p, q = (
+        writer(graph, attempt(_match_restored_concat, graph, x) or x, *VIEWS, *MADE) for x in (a, b)
+    )
     require(p.op == q.op)
     if p.op == "spectrogram":
         require((p.inputs, p.attrs["hop"]) == (q.inputs, q.attrs["hop"]))
         require({node.attrs.get("part") for node in (p, q)} == {*PARTS})
     elif p.op == "table":
-        require(_magnitude_of_factor(p) == _magnitude_of_factor(q))
+        require(_table_factor_magnitude(p) == _table_factor_magnitude(q))
     else:
         require(p.attrs == q.attrs)
     return p, q
 
 
-def _magnitude_of_factor(table: Node) -> float:
+def _table_factor_magnitude(table: Node) -> float:
     return abs(factor_of(table.attrs["chain"]))
 
 
-def _uncut(graph: Graph, name: str) -> str:
+def _match_restored_concat(graph: Graph, name: str) -> str:
     """Return the input of a concat that a slice of the concat restores. Errors: NoMatch."""
     cut = writer(graph, name, "slice")
     both = writer(graph, cut.inputs[0], "concat")
@@ -90,7 +92,7 @@ def _uncut(graph: Graph, name: str) -> str:
     return found(next((x for x, own in zip(both.inputs, ranges, strict=True) if own == span), None))
 
 
-def _parts(graph: Graph, node: Node) -> tuple[str, ...]:
+def _match_complex_parts(graph: Graph, node: Node) -> tuple[str, ...]:
     """Return the real and imaginary tensors whose (squared) magnitude a node computes."""
     if node.op == "magnitude":
         return node.inputs
@@ -127,7 +129,7 @@ def lower_spectrogram(graph: Graph, node: Node) -> Rewrite:
     """
     x, window, *_ = node.inputs
     is_part = "part" in node.attrs
-    require(is_part or find_non_int16_use(graph, x, _normalizes) is not None)
+    require(is_part or find_non_int16_use(graph, x, _is_normalization) is not None)
     patch = GraphBuilder(graph, node)
     values, parts = graph.array(window), (node.attrs["part"],) if is_part else PARTS
     made = [as_products(patch, x, values, node.attrs["hop"], part) for part in parts]
@@ -169,7 +171,7 @@ def affine_into_lanes(graph: Graph, node: Node) -> Rewrite:
     spectrogram = writer(graph, power, "spectrogram", reader=reshape or node)
     require("act" not in node.attrs)
     scale, offset = floats(graph, spectrogram.inputs[2:])
-    lanes = _lanes(graph, node, spectrogram)
+    lanes = _channels_of_signals(graph, node, spectrogram)
     a, b = (values[lanes] for values in floats(graph, node.inputs[1:]))
     patch = GraphBuilder(graph, node)
     lane_factors = (patch.constant(scale * a), patch.constant(offset * a + b))
@@ -181,7 +183,7 @@ def affine_into_lanes(graph: Graph, node: Node) -> Rewrite:
     return patch.last("reshape", normed, **reshape.attrs, origin=reshape.origin)
 
 
-def _lanes(graph: Graph, node: Node, spectrogram: Node) -> Array:
+def _channels_of_signals(graph: Graph, node: Node, spectrogram: Node) -> Array:
     """Return, for each signal of a spectrogram, the channel of the affine that scales it. Errors:
     NoMatch if the factor varies within a signal."""
     out, shape, axis = graph.shape(spectrogram.name), graph.shape(node.name), node.attrs["axis"]
@@ -192,7 +194,7 @@ def _lanes(graph: Graph, node: Node, spectrogram: Node) -> Array:
     return channel[0, :, 0]
 
 
-def _normalizes(graph: Graph, node: Node) -> bool:
+def _is_normalization(graph: Graph, node: Node) -> bool:
     """Return whether a node only scales and shifts one tensor by constants."""
     if node.op == "table":
         return all(name == "affine" for name, *_ in node.attrs["chain"])
@@ -200,15 +202,15 @@ def _normalizes(graph: Graph, node: Node) -> bool:
     return node.op in ("affine", "add", "sub", "mul") and len(computed) == 1
 
 
-def _writers(graph: Graph, name: str) -> list[Node]:
+def _producers_of(graph: Graph, name: str) -> list[Node]:
     return [graph.producer[name]] if name in graph.producer else []
 
 
-def _moves(node: Node) -> bool:
+def _is_data_movement(node: Node) -> bool:
     return OPS[node.op].is_data_movement or rounds_to_16_bits(node)
 
 
-def _is_filter(node: Node) -> bool:
+def _is_filter_node(node: Node) -> bool:
     return node.op in SAMPLED and "act" not in node.attrs
 
 
@@ -226,10 +228,10 @@ def find_non_int16_use(
     while pending:
         name = pending.pop()
         checked.add(name)
-        readers, writers = graph.users.get(name, ()), _writers(graph, name)
+        readers, writers = graph.users.get(name, ()), _producers_of(graph, name)
         left += [node for node in writers if leaves(graph, node)]
-        movers = [node for node in (*writers, *readers) if node in left or _moves(node)]
-        int16 = [n for n in readers if always_reads(n, INT16)] + [*filter(_is_filter, writers)]
+        movers = [node for node in (*writers, *readers) if node in left or _is_data_movement(node)]
+        int16 = [n for n in readers if always_reads(n, INT16)] + [*filter(_is_filter_node, writers)]
         others = (n for n in (*readers, *writers) if n not in int16 and n not in movers)
         if (other := next(others, None)) is not None:
             return other
@@ -238,23 +240,25 @@ def find_non_int16_use(
     return None
 
 
-def _is_written_so(graph: Graph, name: str) -> bool:
+def _always_writes_int16(graph: Graph, name: str) -> bool:
     """Return whether the operator that computes a tensor always writes int16, as gates do."""
     made = graph.producer.get(name)
     return made is not None and always_writes(made.op, INT16)
 
 
-def _may_be_int16(graph: Graph, name: str) -> bool:
+def _can_be_int16(graph: Graph, name: str) -> bool:
     """Return whether the producer of a tensor can write int16 and all its readers can read int16,
     traced through data movement; False for inputs."""
     while True:
         for node in graph.users.get(name, ()):
             places = [i for i in operand_places(node) if node.inputs[i] == name]
             layer = layer_shapes(graph, node)
-            if not _moves(node) and not all(may_read(node, i, INT16, *layer) for i in places):
+            if not _is_data_movement(node) and not all(
+                may_read(node, i, INT16, *layer) for i in places
+            ):
                 return False
         made = graph.producer.get(name)
-        if made is None or not _moves(made):
+        if made is None or not _is_data_movement(made):
             return made is not None and may_write(made, INT16, *layer_shapes(graph, made))
         name = made.inputs[0]
 
@@ -264,7 +268,9 @@ def check_samples(graph: Graph) -> None:
     input without other readers. Errors: E111."""
     for node in graph.nodes:
         read = (node.inputs[i] for i in always_reads(node, INT16))
-        samples = (x for x in read if not (_is_written_so(graph, x) or _may_be_int16(graph, x)))
+        samples = (
+            x for x in read if not (_always_writes_int16(graph, x) or _can_be_int16(graph, x))
+        )
         others = (find_non_int16_use(graph, x) for x in samples)
         if (other := next(filter(None, others), None)) is not None:
             raise MyoedgeError(

@@ -38,17 +38,17 @@ MOVES = ("slice", "reshape", "transpose")
 def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite:
     """Replace a concat of the results of an unrolled loop by operators on all iterations at once,
     with a scan for the states."""
-    return _rolled(graph, node, lambda ops: "scan" in ops)
+    return _roll_concat(graph, node, lambda ops: "scan" in ops)
 
 
 @rewrite_pattern("concat")
 def join_steps(graph: Graph, node: Node) -> Rewrite:
     """Replace a concat of what the same layers make of consecutive rows of a tensor by these layers
     on all rows at once; without layers, by the rows themselves."""
-    return _rolled(graph, node, {*MOVES, *ROWS, *PAIRS, "softmax", "log_softmax"}.issuperset)
+    return _roll_concat(graph, node, {*MOVES, *ROWS, *PAIRS, "softmax", "log_softmax"}.issuperset)
 
 
-def _rolled(graph: Graph, node: Node, accepts: Callable[[set[str]], bool]) -> Rewrite:
+def _roll_concat(graph: Graph, node: Node, accepts: Callable[[set[str]], bool]) -> Rewrite:
     """Replace a concat of the results of all iterations by operators on all iterations at once.
 
     accepts   set of operators needed -> whether to replace the concat
@@ -68,20 +68,20 @@ def _rolled(graph: Graph, node: Node, accepts: Callable[[set[str]], bool]) -> Re
 @rewrite_pattern("add")
 def roll_last_state(graph: Graph, node: Node) -> Rewrite:
     """Replace an unrolled loop by a scan and a slice, if only its final state is read."""
-    chain = _chain(graph, node)
-    beginnings = ((graph, [*begun, *chain]) for begun in _beginnings(graph, chain[0]))
-    return first_match(_last_of_states, beginnings)
+    chain = _match_state_chain(graph, node)
+    beginnings = ((graph, [*begun, *chain]) for begun in _first_state_candidates(graph, chain[0]))
+    return first_match(_slice_last_state, beginnings)
 
 
-def _last_of_states(graph: Graph, chain: Sequence[Node]) -> Rewrite:
+def _slice_last_state(graph: Graph, chain: Sequence[Node]) -> Rewrite:
     require(len(chain) >= FEWEST)
     patch = GraphBuilder(graph, chain[-1])
-    states = _states(patch, chain)
+    states = _replace_states_by_scan(patch, chain)
     last = slice_axis(patch, states, 0, len(chain) - 1, len(chain))
     return patch.last("reshape", last, shape=graph.shape(chain[-1].name))
 
 
-def _chain(graph: Graph, node: Node) -> list[Node]:
+def _match_state_chain(graph: Graph, node: Node) -> list[Node]:
     """Return the chain of states that ends in this node, first state first; each is read only by
     the next.
 
@@ -91,27 +91,26 @@ def _chain(graph: Graph, node: Node) -> list[Node]:
     further = graph.only_user(follower.name) if follower and follower.op == "mul" else None
     require(further is None or further.op != "add")
     found = [node]
-    while (state := next(_states_before(graph, found[-1]), None)) is not None:
+    while (state := next(_previous_state_candidates(graph, found[-1]), None)) is not None:
         found.append(state)
     require(len(found) >= FEWEST - 1, len({graph.shape(state.name) for state in found}) == 1)
     return found[::-1]
 
 
-def _states_before(graph: Graph, node: Node) -> Iterator[Node]:
+def _previous_state_candidates(graph: Graph, node: Node) -> Iterator[Node]:
     """Yield candidates for the preceding state h, where `node` computes h' = a * h + b."""
     for decayed in node.inputs:
         product = made_by(graph, decayed, "mul", reader=node)
         for name in () if product is None else product.inputs:
             before = made_by(graph, name, "add", reader=product)
-            if before is not None and any(_is_decayed(graph, x) for x in before.inputs):
+            if before is not None and any(
+                made_by(graph, x, "mul") is not None or times_zeros(graph, x) != ""
+                for x in before.inputs
+            ):
                 yield before
 
 
-def _is_decayed(graph: Graph, name: str) -> bool:
-    return made_by(graph, name, "mul") is not None or times_zeros(graph, name) != ""
-
-
-def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
+def _first_state_candidates(graph: Graph, node: Node) -> Iterator[list[Node]]:
     """Yield candidates for the nodes before a chain: a first state that is a factor of the first
     product; or none."""
     if attempt(factor_and_term, graph, node, "") is None:
@@ -123,7 +122,7 @@ def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
 
 
 @dataclass
-class _Stacks:
+class _StackedColumns:
     """Columns, tuples of one tensor per iteration, that a patch has stacked or is stacking.
 
     made     column -> the tensor that stacks it; None if its iterations are not equal
@@ -148,38 +147,42 @@ def stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
     if len({*names}) == 1:
         return expand(patch, reshape(patch, names[0], (1, *shape)), (len(names), *shape))
     column = tuple(names)
-    known: _Stacks = patch.analyses.setdefault(_Stacks, _Stacks())
+    known: _StackedColumns = patch.analyses.setdefault(_StackedColumns, _StackedColumns())
     if column not in known.made:
         known.made[column] = None
         require(known.readers.isdisjoint(column))
         known.readers.update(column)
         try:
-            known.made[column] = attempt(_stacked, patch, column)
+            known.made[column] = attempt(_stack_results, patch, column)
         finally:
             known.readers.difference_update(column)
     return found(known.made[column])
 
 
-def _stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
+def _stack_results(patch: GraphBuilder, names: Sequence[str]) -> str:
     """Return a tensor that stacks the results of nodes, one per iteration. Errors: NoMatch."""
     graph, shape = patch.graph, patch.graph.shape(names[0])
     nodes = [writer(graph, name) for name in names]
     require(all(graph.shape(name) == shape for name in names))
     with patch.made_from(names[-1]):  # the first state may be a term alone
-        if (states := attempt(_states, patch, nodes)) is not None:
+        if (states := attempt(_replace_states_by_scan, patch, nodes)) is not None:
             return states
         require(len({(node.op, len(node.inputs)) for node in nodes}) == 1)
-        return _slices(patch, nodes) if nodes[0].op == "slice" else _alike(patch, nodes, shape)
+        return (
+            _merge_slices(patch, nodes)
+            if nodes[0].op == "slice"
+            else _merge_equal_nodes(patch, nodes, shape)
+        )
 
 
-def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str:
+def _merge_equal_nodes(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str:
     """Replace equal nodes of all iterations by one operator. Errors: NoMatch if they differ."""
     graph, first = patch.graph, nodes[0]
     columns = list(zip(*(node.inputs for node in nodes), strict=True))
     attrs = with_steps(first, (len(nodes), *shape))
     require(all(node.attrs == first.attrs for node in nodes))
     if first.op in PAIRS:
-        pair = [_operand(patch, column, len(shape)) for column in columns]
+        pair = [_stack_operands(patch, column, len(shape)) for column in columns]
         return expand(patch, patch.add(first.op, *pair, **attrs), (len(nodes), *shape))
     read = [stacked(patch, column) for column in columns[: 1 + (first.op == "matmul")]]
     pairs = ((column[0], other) for column in columns[len(read) :] for other in column[1:])
@@ -211,7 +214,7 @@ def with_steps(node: Node, shape: Shape) -> Attrs:
     return by_op[node.op]
 
 
-def _operand(patch: GraphBuilder, names: Sequence[str], rank: int) -> str:
+def _stack_operands(patch: GraphBuilder, names: Sequence[str], rank: int) -> str:
     """Return the stacked operands of all iterations, [steps, ...]; [1, ...] if all iterations share
     one operand."""
     shape = ranked(patch.shape(names[0]), rank)
@@ -223,20 +226,20 @@ def _operand(patch: GraphBuilder, names: Sequence[str], rank: int) -> str:
     return reshape(patch, names[0], (1, *shape))
 
 
-def _slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
+def _merge_slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
     """Return one tensor for consecutive slices, one per iteration, along an axis, stacked to
     [steps, ...]. Errors: NoMatch."""
     source, cuts = nodes[0].inputs[0], [node.attrs["cuts"] for node in nodes]
     axes = [axis for axis in range(len(cuts[0])) if any(c[axis] != cuts[0][axis] for c in cuts)]
     require(len(axes) == 1, all(node.inputs[0] == source for node in nodes))
     (axis,) = axes
-    cut = _joined_cut([c[axis] for c in cuts])
+    cut = _joined_slice([c[axis] for c in cuts])
     y = patch.add("slice", source, cuts=(*cuts[0][:axis], cut, *cuts[0][axis + 1 :]))
     y = transpose(patch, y, (axis, *(d for d in range(len(cuts[0])) if d != axis)))
     return reshape(patch, y, (len(nodes), *patch.graph.shape(nodes[0].name)))
 
 
-def _joined_cut(cuts: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
+def _joined_slice(cuts: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
     """Return the (start, stop, step) that selects these elements in order. Errors: NoMatch."""
     first, step = cuts[0][0], cuts[1][0] - cuts[0][0]
     expected = [(at, at + 1, 1) for at in (first + t * step for t in range(len(cuts)))]
@@ -244,20 +247,25 @@ def _joined_cut(cuts: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
     return first, cuts[-1][0] + (1 if step > 0 else -1), step
 
 
-def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
+def _replace_states_by_scan(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
     """Replace the states h = a h + b of all iterations by a `scan`; the first state is 0 or the
     first term b.
 
     Errors: NoMatch for other nodes.
     """
     graph, shape = patch.graph, patch.graph.shape(nodes[0].name)
-    begun = attempt(factor_and_term, graph, nodes[0], "") or ("", _without_zeros(graph, nodes[0]))
+    begun = attempt(factor_and_term, graph, nodes[0], "") or (
+        "",
+        _strip_added_zeros(graph, nodes[0]),
+    )
     pairs = itertools.pairwise(nodes)
     later = [factor_and_term(graph, node, before.name) for before, node in pairs]
     terms = [term for _, term in (begun, *later)]
     factors = [factor for factor, _ in (begun, *later) if factor]
-    a = _operand(patch, factors, len(shape))
-    b = attempt(_operand, patch, terms, len(shape)) or _after_the_first(patch, terms, shape)
+    a = _stack_operands(patch, factors, len(shape))
+    b = attempt(_stack_operands, patch, terms, len(shape)) or _stack_same_except_first(
+        patch, terms, shape
+    )
     steps = (len(nodes), *shape)
     if patch.shape(a)[0] not in (1, len(nodes)):  # the first step has no factor
         a = expand(patch, a, (len(factors), *shape))
@@ -265,14 +273,14 @@ def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
     return patch.add("scan", expand(patch, a, steps), expand(patch, b, steps), axis=0)
 
 
-def _after_the_first(patch: GraphBuilder, names: Sequence[str], shape: Shape) -> str:
+def _stack_same_except_first(patch: GraphBuilder, names: Sequence[str], shape: Shape) -> str:
     """Stack tensors of all iterations to [steps, *shape], if all except the first are the same
     tensor or computed by equal nodes."""
-    first, rest = (_operand(patch, some, len(shape)) for some in (names[:1], names[1:]))
+    first, rest = (_stack_operands(patch, some, len(shape)) for some in (names[:1], names[1:]))
     return patch.add("concat", first, expand(patch, rest, (len(names) - 1, *shape)), axis=0)
 
 
-def _without_zeros(graph: Graph, node: Node) -> str:
+def _strip_added_zeros(graph: Graph, node: Node) -> str:
     """Return the other addend if a node adds a constant of zeros, otherwise the node's result."""
     is_sum = node.op == "add" and "act" not in node.attrs
     orders = both_orders(node) if is_sum else ()
@@ -283,12 +291,12 @@ def factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str]:
     """Match h' = a h + b; return (a, b). The first one matches with h = 0. Errors: NoMatch."""
     require(node.op == "add", "act" not in node.attrs)
     for decayed, term in both_orders(node):
-        if (factor := attempt(_factor, graph, decayed, state)) is not None:
+        if (factor := attempt(_match_state_factor, graph, decayed, state)) is not None:
             return factor, term
     raise NoMatch
 
 
-def _factor(graph: Graph, decayed: str, state: str) -> str:
+def _match_state_factor(graph: Graph, decayed: str, state: str) -> str:
     """Match `decayed` as a product a h with a state h; return a. Errors: NoMatch.
 
     state   name of h; "": zeros

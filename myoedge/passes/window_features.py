@@ -58,12 +58,12 @@ class SampleWindow:
             return shift, -1
         node = writer(self.graph, name, "slice", "sub", plain=True)
         if node.op == "slice":
-            return self.taps(node.inputs[0], shift + self._first(node), depth + 1)
+            return self.taps(node.inputs[0], shift + self._first_time_index(node), depth + 1)
         first, second = (self.taps(x, shift, depth + 1) for x in node.inputs)
         require(first[1] < 0, second[1] < 0)
         return first[0], second[0]
 
-    def _first(self, node: Node) -> int:
+    def _first_time_index(self, node: Node) -> int:
         """Return the first index of a slice along the time axis. Errors: NoMatch if it cuts other
         axes or has a step."""
         cuts = [*node.attrs["cuts"]]
@@ -81,28 +81,32 @@ class SampleWindow:
         Errors: NoMatch.
         """
         require(depth <= MOST_DEPTH)
-        rules = {"mul": self._product, "maximum": self._either, "table": self._function}
+        rules = {
+            "mul": self._match_product,
+            "maximum": self._match_either,
+            "table": self._match_function,
+        }
         node = made_by(self.graph, name, *rules, plain=True)
         if node is not None:
             return rules[node.op](node, depth + 1)
         a = self.taps(name)
         return (Factor("value", a, a),)
 
-    def _product(self, node: Node, depth: int) -> Feature:
+    def _match_product(self, node: Node, depth: int) -> Feature:
         """Return the factors of a product: the tests on both sides, or one product of two samples.
         Errors: NoMatch."""
-        tests = attempt(self._tests, node, depth)
+        tests = attempt(self._match_tests, node, depth)
         if tests is not None:
             return tests
         a, b = (self.taps(x) for x in node.inputs)
         return (Factor("product", a, b),)
 
-    def _tests(self, node: Node, depth: int) -> Feature:
+    def _match_tests(self, node: Node, depth: int) -> Feature:
         tests = tuple(factor for x in node.inputs for factor in self.factors(x, depth))
         require(all(factor.test for factor in tests))
         return tests
 
-    def _either(self, node: Node, depth: int) -> Feature:
+    def _match_either(self, node: Node, depth: int) -> Feature:
         """Express (|a| >= c or |b| >= c) as the test max(|a|, |b|) >= c. Errors: NoMatch."""
         first, second = (self.factors(x, depth) for x in node.inputs)
         require(len(first) == len(second) == 1)
@@ -110,15 +114,15 @@ class SampleWindow:
         require(a.form == b.form == "abs", a[3:] == b[3:], a.test in ("gt", "ge"))
         return (a._replace(form="larger", b=b.a),)
 
-    def _function(self, node: Node, depth: int) -> Feature:
+    def _match_function(self, node: Node, depth: int) -> Feature:
         factors = self.factors(node.inputs[0], depth)
         for call in node.attrs["chain"]:
             require(len(factors) == 1)
-            factors = (_followed(factors[0], *call),)
+            factors = (_apply_pointwise_function(factors[0], *call),)
         return factors
 
 
-def _followed(factor: Factor, name: str, *numbers: float) -> Factor:
+def _apply_pointwise_function(factor: Factor, name: str, *numbers: float) -> Factor:
     """Apply a pointwise function (test, abs or square) to a factor. Errors: NoMatch for other
     functions."""
     require(not factor.test)
@@ -168,7 +172,7 @@ def share(graph: Graph, node: Node) -> float:
     return 1.0 / graph.shape(node.inputs[0])[node.attrs["axes"][0]] if node.op == "mean" else 1.0
 
 
-def _needs_operator(feature: Feature) -> bool:
+def _counts_tests(feature: Feature) -> bool:
     """Return whether a feature counts tests, which differences and products in int8 would decide
     less exactly, or is a coefficient of a predictor; a chain computes other sums faster."""
     return any(factor.test or factor.form == "ar" for factor in feature)
@@ -185,14 +189,14 @@ def are_bins(features: Sequence[Feature]) -> bool:
 def feature_of_neighbours(graph: Graph, node: Node) -> Rewrite:
     """Replace a sum of tests of neighbouring samples by a `features` operator."""
     window, feature = feature_of(graph, node, least=1)
-    require(_needs_operator(feature))
+    require(_counts_tests(feature))
     patch = GraphBuilder(graph, node)
     y = added(patch, window, [(feature, share(graph, node))])
     return patch.same_as(reshape(patch, y, graph.shape(node.name)))
 
 
 @dataclass(frozen=True)
-class _Part:
+class _FeaturePart:
     """An operand of a concat as features of a window, with factors and offsets [K, C]."""
 
     window: SampleWindow
@@ -200,7 +204,7 @@ class _Part:
     numbers: tuple[Array, Array]
 
 
-def _part(graph: Graph, name: str, reader: Node) -> _Part:
+def _match_feature_part(graph: Graph, name: str, reader: Node) -> _FeaturePart:
     """Match an operand of a concat as features; also a sum of plain samples. Errors: NoMatch."""
     while (view := made_by(graph, name, "reshape", reader=reader)) is not None:
         name, reader = view.inputs[0], view
@@ -208,15 +212,15 @@ def _part(graph: Graph, name: str, reader: Node) -> _Part:
     if node.op == "features":
         scale, offset = (graph.array(x) for x in node.inputs[1:])
         x, axis = node.inputs[0], 2
-        return _Part(SampleWindow(graph, x, axis), features_of(node.attrs), (scale, offset))
+        return _FeaturePart(SampleWindow(graph, x, axis), features_of(node.attrs), (scale, offset))
     window, feature = feature_of(graph, node, least=0)
     shape = graph.shape(window.source)
     require(window.axis == len(shape) - 1)
     scale = np.full((1, shape[-2] if len(shape) > 1 else 1), share(graph, node), np.float32)
-    return _Part(window, (feature,), (scale, np.zeros_like(scale)))
+    return _FeaturePart(window, (feature,), (scale, np.zeros_like(scale)))
 
 
-def _same_window(graph: Graph, a: _Part, b: _Part) -> bool:
+def _windows_are_equal(graph: Graph, a: _FeaturePart, b: _FeaturePart) -> bool:
     starts = [behind(graph, part.window.source, "reshape") for part in (a, b)]
     return starts[0] == starts[1] and a.numbers[0].shape[1] == b.numbers[0].shape[1]
 
@@ -224,22 +228,22 @@ def _same_window(graph: Graph, a: _Part, b: _Part) -> bool:
 @rewrite_pattern("concat")
 def features_of_one_window(graph: Graph, node: Node) -> Rewrite:
     """Merge features of the same window that are adjacent in a concat into one operator."""
-    parts = [attempt(_part, graph, name, node) for name in node.inputs]
+    parts = [attempt(_match_feature_part, graph, name, node) for name in node.inputs]
     for at, (a, b) in enumerate(itertools.pairwise(parts)):
-        if a is None or b is None or not _same_window(graph, a, b):
+        if a is None or b is None or not _windows_are_equal(graph, a, b):
             continue
         features = (*a.features, *b.features)
         if max(f.reach for feature in features for f in feature) == 0 and not are_bins(features):
             continue
-        if not any(map(_needs_operator, features)):
+        if not any(map(_counts_tests, features)):
             continue
-        joined = attempt(_joined, graph, node, at, a, b)
+        joined = attempt(_join_features, graph, node, at, a, b)
         if joined is not None:
             return joined
     raise NoMatch
 
 
-def _joined(graph: Graph, node: Node, at: int, a: _Part, b: _Part) -> Rewrite:
+def _join_features(graph: Graph, node: Node, at: int, a: _FeaturePart, b: _FeaturePart) -> Rewrite:
     axis, patch = node.attrs["axis"], GraphBuilder(graph, node)
     shapes = [graph.shape(name) for name in node.inputs[at : at + 2]]
     channels, count = a.numbers[0].shape[1], len(a.features) + len(b.features)
@@ -260,7 +264,7 @@ def _joined(graph: Graph, node: Node, at: int, a: _Part, b: _Part) -> Rewrite:
     return patch.same_as(concat(patch, names, axis))
 
 
-def _scaled(graph: Graph, node: Node) -> Node:
+def _match_scaled_features(graph: Graph, node: Node) -> Node:
     """Return the `features` node that a node reads, through reshapes. Errors: NoMatch."""
     name, reader = node.inputs[0], node
     while (view := made_by(graph, name, "reshape", reader=reader)) is not None:
@@ -271,7 +275,7 @@ def _scaled(graph: Graph, node: Node) -> Node:
 @rewrite_pattern("affine", "table")
 def factor_of_features(graph: Graph, node: Node) -> Rewrite:
     """Fold a factor and an offset after a `features` operator into its own."""
-    features = _scaled(graph, node)
+    features = _match_scaled_features(graph, node)
     scale, offset = (graph.array(name).astype(np.float64) for name in features.inputs[1:])
     if node.op == "table":
         (name, *numbers), *rest = node.attrs["chain"]
@@ -295,7 +299,9 @@ def factor_of_parts(graph: Graph, node: Node) -> Rewrite:
     them is features."""
     join = writer(graph, node.inputs[0], "concat", reader=node)
     require(join.attrs["axis"] == node.attrs["axis"], "act" not in node.attrs)
-    require(any(attempt(_part, graph, name, join) is not None for name in join.inputs))
+    require(
+        any(attempt(_match_feature_part, graph, name, join) is not None for name in join.inputs)
+    )
     patch, axis = GraphBuilder(graph, node), node.attrs["axis"]
     ends = np.cumsum([graph.shape(name)[axis] for name in join.inputs])[:-1]
     numbers = [np.split(graph.array(name), ends) for name in node.inputs[1:]]
