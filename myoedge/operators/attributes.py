@@ -66,15 +66,15 @@ def fault(schema: Mapping[str, Values], site: NodeSite) -> str:
     for name, value in site.attrs.items():
         allowed = schema.get(name, schema.get(OTHERS))
         if allowed is None:
-            return f"{name}={_shown(value)}, which it does not have"
+            return f"{name}={_format_value(value)}, which it does not have"
         if not allowed.holds(value, site):
-            return f"{name}={_shown(value)}, which must be {allowed.text}"
+            return f"{name}={_format_value(value)}, which must be {allowed.text}"
     needed = (name for name, values in schema.items() if not values.optional)
     missing = next((name for name in needed if name not in site.attrs), "")
     return f"no {missing}, which must be {schema[missing].text}" if missing else ""
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -135,7 +135,7 @@ POSITIVE = number(*NORMAL)
 # --- relative to the operands ---------------------------------------------------------------------
 
 
-def _are_axes(value: Any, site: NodeSite) -> bool:
+def _holds_axes(value: Any, site: NodeSite) -> bool:
     found = isinstance(value, tuple) and bool(value) and all(map(site.is_axis, value))
     return found and len({*value}) == len(value)
 
@@ -162,12 +162,12 @@ def padded(*, spatial: bool = False) -> Values:
 
 
 AXIS = Values("an axis of the operand", lambda value, site: site.is_axis(value))
-AXES = Values("different axes of the operand", _are_axes)
+AXES = Values("different axes of the operand", _holds_axes)
 PERMUTATION = Values(
     "every axis of the operand once",
     lambda value, site: (
         value == () == site.shapes[0]
-        or (_are_axes(value, site) and len(value) == len(site.shapes[0]))
+        or (_holds_axes(value, site) and len(value) == len(site.shapes[0]))
     ),
 )
 GROUPS = Values(

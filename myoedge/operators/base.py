@@ -186,19 +186,19 @@ class QuantizedNode(Generic[P]):
     @property
     def weight_type(self) -> ElementType:
         """Element type in which the weights are stored: int8 or int16."""
-        return ElementType.of(self._weight.dtype)
+        return ElementType.of(self._weight_of_input.dtype)
 
     @property
     def weight_bits(self) -> int:
         """Return the bits that the weights need in two's complement: 2 to 8, or 16; weights that
         need 8 or fewer may still be stored as int16, next to an int16 operand."""
-        weight = self._weight
+        weight = self._weight_of_input
         low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
         needed = max(max(high, -low - 1).bit_length() + 1, WEIGHT_BITS_MIN)
         return needed if needed <= INT8.bits else self.weight_type.bits
 
     @property
-    def _weight(self) -> Array:
+    def _weight_of_input(self) -> Array:
         weight: Array = cast(Any, self.integers).weight
         return weight
 
@@ -303,11 +303,11 @@ def register(op: OpDef) -> OpDef:
     return op
 
 
-def _registered(make: Callable[FIELDS, OpDef]) -> Callable[FIELDS, OpDef]:
+def _register(make: Callable[FIELDS, OpDef]) -> Callable[FIELDS, OpDef]:
     return lambda *values, **fields: register(make(*values, **fields))
 
 
-add_operator = _registered(OpDef)  # registers an operator with these fields
+add_operator = _register(OpDef)  # registers an operator with these fields
 
 
 def add_variant(op: OpDef, **fields: Any) -> OpDef:

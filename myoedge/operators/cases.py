@@ -231,16 +231,18 @@ def constants_slack(case: Any) -> Array:
     rounding may add, in output steps."""
     step, numbers = case.step, case.step.integers
     formula = FORMULAS[step.node.op]
-    exact = _accumulators(formula, step, case.data)
+    exact = _compute_accumulators(formula, step, case.data)
     moved = np.zeros(step.out)
     for name in formula.constants:
         other = replace(numbers, **{name: getattr(numbers, name) + 1})
-        moved += np.abs(_accumulators(formula, replace(step, integers=other), case.data) - exact)
+        moved += np.abs(
+            _compute_accumulators(formula, replace(step, integers=other), case.data) - exact
+        )
     factor = numbers.mult / 2.0 ** (numbers.shift + numbers.pre)
     return np.asarray(moved / 2 * factor)
 
 
-def _accumulators(formula: Formula, step: QuantizedNode, data: Sequence[Array]) -> Array:
+def _compute_accumulators(formula: Formula, step: QuantizedNode, data: Sequence[Array]) -> Array:
     nest = formula.accumulator(step)
     return NestReference.of(replace(nest, out=replace(nest.out, dtype="int64")))(*data)
 

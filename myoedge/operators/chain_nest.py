@@ -119,15 +119,15 @@ def sequences(
     """
     if flat.turns is None:
         return [*operands]
-    rows = _row_names(flat.turns, arrays, results)
-    return [_sequence(x, flat.turns.count) if x.name in rows else x for x in operands]
+    rows = _names_of_rows(flat.turns, arrays, results)
+    return [_arithmetic_sequence(x, flat.turns.count) if x.name in rows else x for x in operands]
 
 
-def _row_names(turns: Iterations, arrays: Sequence[str], results: Sequence[str]) -> set[str]:
+def _names_of_rows(turns: Iterations, arrays: Sequence[str], results: Sequence[str]) -> set[str]:
     return {*(arrays[n] for n in turns.rows), *(results[n] for n in turns.row_results)}
 
 
-def _sequence(row: Operand, count: int) -> Operand:
+def _arithmetic_sequence(row: Operand, count: int) -> Operand:
     first = (0, *row.first) if row.first else ()
     return replace(row, shape=(count, *row.shape), dims=(((TURN, 1),), *row.dims), first=first)
 
@@ -142,7 +142,7 @@ def of_one_iteration(
     found = dict(regions)
     if flat.turns is None:
         return found
-    for name in _row_names(flat.turns, arrays, results) & found.keys():
+    for name in _names_of_rows(flat.turns, arrays, results) & found.keys():
         x = found[name]
         found[name] = Region(x.start[1:], x.extent[1:], x.before[1:], x.after[1:], x.within[1:])
     return found
@@ -185,8 +185,8 @@ def scan_in_tiles(
         split=tuple(name for name in axes if name.startswith("i"))[:CUT],
         operands=(*inputs, *tables, *result_operands(step, text, flat, dims)),
         op={name: f"@{name}" for name in text.tables} or {"unused": 0},
-        tile=lambda regions: _tile(regions, flat, text),
-        work=_cycles(flat, axes, text.cycles, engine),
+        tile=lambda regions: _chain_tile_fields(regions, flat, text),
+        work=_make_cycles_estimate(flat, axes, text.cycles, engine),
         sources=text.files,
         cost=generated_cost(text.code),
     )
@@ -208,7 +208,7 @@ def result_operands(
     ]
 
 
-def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
+def _chain_tile_fields(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
     """Return the pointers of a tile, the extents of its loops, and the steps of its arrays."""
     fields: dict[str, int | str] = {name: f"@{name}" for name in (*text.pointers, *text.results)}
     maps = [*map(flat.index_map, range(len(text.pointers)))]
@@ -231,7 +231,9 @@ def loop_extents(flat: FlatNest, result: Sequence[Any]) -> list[Any]:
     return extents[: len(flat.loops)]
 
 
-def _cycles(flat: FlatNest, axes: Mapping[str, int], each: float, engine: Engine) -> Any:
+def _make_cycles_estimate(
+    flat: FlatNest, axes: Mapping[str, int], each: float, engine: Engine
+) -> Any:
     """Return the function from tile sizes to estimated cycles of the busiest core.
 
     each   cycles of an iteration

@@ -75,7 +75,7 @@ def chain_step(
               read the results of all others
     """
     last = members[-1]
-    operands = _chain_operands(members)
+    operands = _outside_operands(members)
     origin = tuple(dict.fromkeys(x for member in members for x in member.node.origin))
     step = replace(
         last,
@@ -90,7 +90,7 @@ def chain_step(
     return None if chain is None else replace(step, integers=ChainParams(chain=chain))
 
 
-def _chain_operands(members: Sequence[QuantizedNode]) -> list[tuple[str, Shape, ElementType]]:
+def _outside_operands(members: Sequence[QuantizedNode]) -> list[tuple[str, Shape, ElementType]]:
     """Return what members read from outside of the chain, each operand once."""
     own = {member.node.name for member in members}
     read = [
@@ -113,14 +113,16 @@ def chain_nest(step: QuantizedNode) -> ChainNest | None:
         return None
     elements = math.prod(axis.extent for axis in axes)
     made = shortest([value for _, value in written], elements)
-    arrays = _result_arrays(step, tuple(axis.extent for axis in axes))
+    arrays = _arrays_of_results(step, tuple(axis.extent for axis in axes))
     own, *more = zip(arrays, (made[id(value)] for _, value in written), strict=True)
     index = tuple(axis.at for axis in axes)
     nest = Nest(axes, formula.arrays, own[0], index, own[1], tuple(more))
-    return chain_of(nest, _labels(step, formula, made))
+    return chain_of(nest, _part_labels(step, formula, made))
 
 
-def _labels(step: QuantizedNode, formula: JointFormula, made: Mapping[int, Expr]) -> dict[int, str]:
+def _part_labels(
+    step: QuantizedNode, formula: JointFormula, made: Mapping[int, Expr]
+) -> dict[int, str]:
     """Return id of a part -> operator of the member whose result it is, for all but the last.
 
     made   id of a part of the joint formula -> the part in its place
@@ -130,7 +132,7 @@ def _labels(step: QuantizedNode, formula: JointFormula, made: Mapping[int, Expr]
     return {id(made[part]): ops[name] for part, name in known if name in ops}
 
 
-def _result_arrays(step: QuantizedNode, shape: Shape) -> list[Array]:
+def _arrays_of_results(step: QuantizedNode, shape: Shape) -> list[Array]:
     names = result_names(len(step.results))
     types = (node.element_type.dtype.name for node in step.results)
     return [Array(name, kind, shape) for name, kind in zip(names, types, strict=True)]
@@ -145,7 +147,7 @@ def chain_of(nest: Nest, labels: Mapping[int, str]) -> ChainNest | None:
     parts = records(nest)
     (_, value), *more = [(array, parts[id(formula)]) for array, formula in nest.results]
     flat = FlatNest.of(replace(nest, value=value, more=tuple(more)))
-    if flat is None or not _has_kernel(flat):
+    if flat is None or not _can_generate_kernel(flat):
         return None
     position = {id(array): at for at, array in enumerate(nest.operands)}
     operands = tuple(position.get(id(read.array)) for read in flat.reads)
@@ -153,7 +155,7 @@ def chain_of(nest: Nest, labels: Mapping[int, str]) -> ChainNest | None:
     return ChainNest(flat, operands, known)
 
 
-def _has_kernel(flat: FlatNest) -> bool:
+def _can_generate_kernel(flat: FlatNest) -> bool:
     """Return whether C can be generated: few loops in memory order, known types, all values in
     int32; in int64 beside carried values."""
     types = {read.array.dtype for read in flat.reads}
@@ -161,13 +163,13 @@ def _has_kernel(flat: FlatNest) -> bool:
         return False
     if flat.scanned is not None:
         return types <= {*ALL_TYPES} and in_int64(flat.nest)
-    has_rows = all(_has_rows(flat, n) for n in range(len(flat.reads)))
+    has_rows = all(_can_load_rows(flat, n) for n in range(len(flat.reads)))
     arrays = len(flat.reads) + len(flat.nest.results)
     few = has_rows and len(flat.loops) <= LOOPS_MAX and arrays <= ARRAYS_MAX
     return few and types <= {*C_TYPES} and in_int32(flat.nest)
 
 
-def _has_rows(flat: FlatNest, number: int) -> bool:
+def _can_load_rows(flat: FlatNest, number: int) -> bool:
     """Return whether the innermost loop reads elements a step apart that C can load."""
     read = flat.reads[number]
     step = flat.loops[-1].steps[number]
@@ -184,22 +186,22 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     assert chain is not None, f"{step.node.op} is not element-wise"
     flat, text = chain.flat, chain.in_c(engine.cores)
     if flat.scanned is not None:
-        inputs = _inputs(chain, text, scan_axes(flat)[1])
+        inputs = _chain_inputs(chain, text, scan_axes(flat)[1])
         return scan_in_tiles(step, flat, text, inputs, engine)
     axes, dims = axes_of(flat.loops, lanes_of(flat) * words_together(flat))
     over = {f"r{number}": axis.extent for number, axis in enumerate(flat.over)}
     sides = {SIDE: flat.result_extents[-1]} if flat.side_step else {}
-    rows = _inputs(chain, text, (*dims, *(((name, 1),) for name in over)))
+    rows = _chain_inputs(chain, text, (*dims, *(((name, 1),) for name in over)))
     tables = [Operand.whole(name, array.known) for name, array in text.tables.items()]
     own = result_operands(step, text, flat, (*dims, ((SIDE, 1),)))
     operands = sequences(flat, (*rows, *tables, *own), text.pointers, text.results)
     return TiledKernel(
         function=text.name,
         axes=turn_axis(flat) | axes | over | sides,
-        split=_tiled_axes(flat, axes),
+        split=_tileable_axes(flat, axes),
         operands=tuple(operands),
-        op=_tables(text, engine),
-        tile=lambda regions: _tile(regions, flat, text),
+        op=_table_fields(text, engine),
+        tile=lambda regions: _chain_tile_fields(regions, flat, text),
         work=lambda sizes: chain_cycles(flat, own[0], sizes, text, engine.cores),
         nine_cores=engine.control_core or None,
         sources=text.files,
@@ -207,12 +209,12 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _tables(text: CKernel, engine: Engine) -> Fields:
-    empty: Fields = {} if engine.control_core else {"unused": 0}  # C's structs have a field
+def _table_fields(text: CKernel, engine: Engine) -> Fields:
+    empty: Fields = {} if engine.control_core else {"unused": 0}
     return {name: f"@{name}" for name in text.tables} or empty
 
 
-def _tiled_axes(flat: FlatNest, axes: Iterable[str]) -> tuple[str, ...]:
+def _tileable_axes(flat: FlatNest, axes: Iterable[str]) -> tuple[str, ...]:
     """Return the loops that may be tiled; none if a tile may read what an earlier one wrote,
     not the innermost one if a row is read twice."""
     if flat.late or flat.turns is not None:
@@ -222,20 +224,20 @@ def _tiled_axes(flat: FlatNest, axes: Iterable[str]) -> tuple[str, ...]:
     return tuple(loops[:-1] if has_rows else loops)[:CUT]
 
 
-def _inputs(chain: ChainNest, text: CKernel, dims: Sequence[AffineExpr]) -> list[Operand]:
+def _chain_inputs(chain: ChainNest, text: CKernel, dims: Sequence[AffineExpr]) -> list[Operand]:
     """Return the arrays that a chain reads; rows that it reads twice once.
 
     dims   index along each loop, then along each reduced axis
     """
     named, again = zip(text.pointers, chain.operands, strict=True), shared_rows(chain.flat)
     return [
-        _operand(name, source, chain.flat, number, dims, text.steps[name])
+        _loop_operand(name, source, chain.flat, number, dims, text.steps[name])
         for number, (name, source) in enumerate(named)
         if number not in again
     ]
 
 
-def _operand(
+def _loop_operand(
     name: str,
     source: int | None,
     flat: FlatNest,
@@ -261,10 +263,10 @@ def _operand(
     return Operand(name, source, known.shape, index, known.start, size, has_steps=has_steps)
 
 
-def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
+def _chain_tile_fields(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Fields:
     """Return the pointers of a tile, the extents of its loops, and the steps of its arrays; all
     results have those of y. Pointers are to where padding would start."""
-    rows, given = _with_rows(regions, flat, text)
+    rows, given = _add_row_pointers(regions, flat, text)
     regions = of_one_iteration(given, flat, text.pointers, text.results)
     names = (*text.pointers, *text.results)
     fields: dict[str, int | str] = {name: f"@{rows.get(name, name)}" for name in names}
@@ -286,7 +288,7 @@ def _tile(regions: Mapping[str, Region], flat: FlatNest, text: CKernel) -> Field
     return fields
 
 
-def _with_rows(
+def _add_row_pointers(
     regions: Mapping[str, Region], flat: FlatNest, text: CKernel
 ) -> tuple[dict[str, str], dict[str, Region]]:
     """Return pointer -> the pointer of another read of its rows, and the regions of all reads."""

@@ -60,13 +60,13 @@ def every(holds: NodeCheck) -> Check[Graph]:
     return find
 
 
-def _written_once(graph: Graph) -> Iterator[str]:
+def _check_written_once(graph: Graph) -> Iterator[str]:
     made = (out for node in graph.nodes for out in node.outputs)
     count = Counter([*graph.inputs, *graph.constants, *made])
     return (name for name, times in count.items() if times > 1)
 
 
-def _written_before_read(graph: Graph) -> Iterator[str]:
+def _check_written_before_read(graph: Graph) -> Iterator[str]:
     known = {*graph.inputs, *graph.constants}
     for node in graph.nodes:
         if not known.issuperset(node.inputs):
@@ -74,7 +74,7 @@ def _written_before_read(graph: Graph) -> Iterator[str]:
         known.update(node.outputs)
 
 
-def _finite(graph: Graph) -> Iterator[str]:
+def _check_finite_constants(graph: Graph) -> Iterator[str]:
     """Yield nodes that read constants that are not finite. Errors: E112 if folded factors of the
     user's network overflow."""
     readers = {name: node for node in graph.nodes for name in node.inputs}
@@ -92,19 +92,19 @@ def _finite(graph: Graph) -> Iterator[str]:
             raise MyoedgeError("E112", title, facts, ["smaller factors before and after it"])
 
 
-def _short_rows(graph: Graph, node: Node) -> bool:
+def _check_row_lengths(graph: Graph, node: Node) -> bool:
     if node.op not in ("softmax", "log_softmax"):
         return True
     return graph.shape(node.inputs[0])[node.attrs["axis"]] <= ROW_MAX
 
 
-def _indices_unread(graph: Graph, node: Node) -> bool:
+def _check_indices_unread(graph: Graph, node: Node) -> bool:
     op = OPS[node.op]
     read = {graph.tensors[x].dtype for x in node.inputs if x in graph.tensors}
     return op.operands.are_indices or op.is_data_movement or read.isdisjoint(("int32", "uint8"))
 
 
-def _as_computed(graph: Graph, node: Node) -> bool:
+def _check_computed_shapes(graph: Graph, node: Node) -> bool:
     first = graph.tensors.get(node.inputs[0])
     dtype = "float32" if first is None else first.dtype
     made = output_of(node, [*map(graph.shape, node.inputs)], dtype)
@@ -112,12 +112,12 @@ def _as_computed(graph: Graph, node: Node) -> bool:
     return has is not None and (has.shape, has.dtype) == (made.shape, made.dtype)
 
 
-def _attributes_allowed(graph: Graph, node: Node) -> bool:
+def _check_attributes(graph: Graph, node: Node) -> bool:
     shapes, dtypes = [*map(graph.shape, node.inputs)], [*map(graph.dtype, node.inputs)]
     return not attribute_fault(node, shapes, dtypes)
 
 
-def _input_normalizations_fit(graph: Graph) -> Iterator[str]:
+def _check_input_normalizations(graph: Graph) -> Iterator[str]:
     for name, tensor in graph.tensors.items():
         if (found := tensor.input_normalization) is None:
             continue
@@ -126,24 +126,24 @@ def _input_normalizations_fit(graph: Graph) -> Iterator[str]:
             yield name
 
 
-def _axes_adjacent(graph: Graph, node: Node) -> bool:
+def _check_adjacent_axes(graph: Graph, node: Node) -> bool:
     if node.op not in ("mean", "sum"):
         return True
     axes, shape = node.attrs["axes"], graph.shape(node.inputs[0])
     return all(d in axes or shape[d] == 1 for d in range(min(axes), max(axes) + 1))
 
 
-def _not_twice(graph: Graph, node: Node) -> bool:
+def _check_operands_differ(graph: Graph, node: Node) -> bool:
     before = graph.producer.get(node.inputs[0])
     return node.op not in ("transpose", "reshape") or before is None or before.op != node.op
 
 
-def _weights_constant(graph: Graph, node: Node) -> bool:
+def _check_weights_constant(graph: Graph, node: Node) -> bool:
     weights = OPS[node.op].weights.at
     return all(graph.is_const(x) for i, x in enumerate(node.inputs) if i in weights)
 
 
-def _scale_is_free(graph: Graph, node: Node) -> bool:
+def _has_free_scale(graph: Graph, node: Node) -> bool:
     """Return whether the result's scale of a concat or pad is free: none of its operands, which
     share it, has a fixed scale."""
     if node.op not in ("concat", "pad"):
@@ -157,21 +157,21 @@ IMPORTED: Spec[Graph] = (
         every(lambda graph, node: node.op in OPS and len(node.outputs) == 1),
         "the operator is not in the table, or has not exactly one output",
     ),
-    (_written_once, "a name is written twice"),
-    (_written_before_read, "a tensor is read before it is written"),
+    (_check_written_once, "a name is written twice"),
+    (_check_written_before_read, "a tensor is read before it is written"),
     (lambda graph: (x for x in graph.inputs if x not in graph.tensors), "an input has no shape"),
     (
         lambda graph: iter({*graph.outputs} - {*graph.inputs, *graph.producer}),
         "an output is written by nothing",
     ),
-    (every(_as_computed), "shape or type differs from the operator's result"),
+    (every(_check_computed_shapes), "shape or type differs from the operator's result"),
     (lambda graph: (x for x in graph.tensors if 0 in graph.shape(x)), "a tensor has no elements"),
-    (every(_attributes_allowed), "an attribute has a value that its operator does not allow"),
-    (_finite, "a constant operand is not float32"),
-    (every(_short_rows), f"softmax over more than {ROW_MAX} elements"),
-    (every(_indices_unread), "an operator computes with integers as if they were floats"),
-    (_input_normalizations_fit, "a border's factors do not fit its input"),
-    (every(_weights_constant), "weights are computed"),
+    (every(_check_attributes), "an attribute has a value that its operator does not allow"),
+    (_check_finite_constants, "a constant operand is not float32"),
+    (every(_check_row_lengths), f"softmax over more than {ROW_MAX} elements"),
+    (every(_check_indices_unread), "an operator computes with integers as if they were floats"),
+    (_check_input_normalizations, "a border's factors do not fit its input"),
+    (every(_check_weights_constant), "weights are computed"),
 )
 
 PREPARED: Spec[Graph] = (
@@ -184,11 +184,14 @@ PREPARED: Spec[Graph] = (
         lambda g: (n.name for n in g.nodes if n.name not in g.outputs and n.name not in g.users),
         "a tensor is read by nothing",
     ),
-    (every(_axes_adjacent), "reduced axes are not adjacent"),
-    (every(_not_twice), "a transpose follows a transpose, or a reshape follows a reshape"),
-    (every(_scale_is_free), "an operator that fixes its scale must share it"),
+    (every(_check_adjacent_axes), "reduced axes are not adjacent"),
+    (
+        every(_check_operands_differ),
+        "a transpose follows a transpose, or a reshape follows a reshape",
+    ),
+    (every(_has_free_scale), "an operator that fixes its scale must share it"),
 )
 
-STORED: Spec[Graph] = (*IMPORTED, (every(_axes_adjacent), "reduced axes are not adjacent"))
+STORED: Spec[Graph] = (*IMPORTED, (every(_check_adjacent_axes), "reduced axes are not adjacent"))
 
 SPEC: Mapping[str, Spec[Graph]] = {"imported": IMPORTED, "prepared": PREPARED, "read": STORED}

@@ -63,7 +63,7 @@ def read_as_data(step: QuantizedNode, name: str, number: Value, at: int = 0) -> 
 
     at   place of the number, if the field has several
     """
-    limits = step.integers.ranges.get(name, _usual(step, name, at))
+    limits = step.integers.ranges.get(name, _usual_range(step, name, at))
     if isinstance(number, Expr) or limits is None or not limits[0] <= number <= limits[1]:
         return number
     if limits[0] == limits[1]:
@@ -73,16 +73,16 @@ def read_as_data(step: QuantizedNode, name: str, number: Value, at: int = 0) -> 
     return Assumed(Array(name, dtype, (1,), values, varies=True)[0], *limits)
 
 
-def _usual(step: QuantizedNode, name: str, at: int) -> Interval | None:
+def _usual_range(step: QuantizedNode, name: str, at: int) -> Interval | None:
     """Return the range of numbers with such a name; None for those that stay numbers."""
     if name in ("low", "high"):
         return step.element_type.low, step.element_type.high
     if name.endswith(("zero", "zeros")):
-        return _zero_points(step, OPERANDS.get(name, at))
+        return _zero_point_range(step, OPERANDS.get(name, at))
     return next((x for end, x in RANGES.items() if name.endswith(end)), INT32)
 
 
-def _zero_points(step: QuantizedNode, operand: int) -> Interval:
+def _zero_point_range(step: QuantizedNode, operand: int) -> Interval:
     """Return the range of an operand's zero points, or of the result's for -1: that of int16 is 0
     (docs/developers/integer-semantics.md)."""
     kinds = [*map(step.read_type, range(len(step.operands))), step.element_type]

@@ -106,12 +106,12 @@ class ElementwiseOperator:
 
     def params(self, operand: int) -> QuantParams:
         """Return the quantisation parameters of an operand, in `quantize`."""
-        found: QuantParams = _found(self.site.input_params, operand, "params")
+        found: QuantParams = _describe_input(self.site.input_params, operand, "params")
         return found
 
     def constant(self, operand: int) -> Array:
         """Return the float values of a constant, in `quantize`."""
-        found: Array = _found(self.site.constants, operand, "constant")
+        found: Array = _describe_input(self.site.constants, operand, "constant")
         return found
 
     @property
@@ -133,7 +133,7 @@ class ElementwiseOperator:
 
     def lookup(self, name: str, index: Expr) -> Expr:
         """Return the element of a constant of one dimension at a computed index, in `nest`."""
-        values = self._values(name)
+        values = self._input_values(name)
         if np.ndim(values) != 1:
             raise NotThere(f"{name} is a number, no table", f"self.{name}")
         return Lookup(nest_constant(name, values), as_expr(index))
@@ -141,7 +141,7 @@ class ElementwiseOperator:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        values, out = self._values(name), self._step.out if self._step else ()
+        values, out = self._input_values(name), self._step.out if self._step else ()
         shape = np.shape(values)
         if shape not in ((), (1,), out[-1:]):
             needs = f"one integer, or one per channel of {list(out)}"
@@ -149,7 +149,7 @@ class ElementwiseOperator:
         index = broadcast_index(broadcast_axes(out), shape)
         return constant(cast(QuantizedNode, self._step), field_of(name), index)
 
-    def _values(self, name: str) -> Any:
+    def _input_values(self, name: str) -> Any:
         stated = FORMULAS[self._operator].stated.constants
         if name not in stated:
             near = difflib.get_close_matches(name, stated, 1)
@@ -160,7 +160,7 @@ class ElementwiseOperator:
         return getattr(self._step.integers, field_of(name))
 
 
-def _found(values: Sequence[Any], operand: int, function: str) -> Any:
+def _describe_input(values: Sequence[Any], operand: int, function: str) -> Any:
     """Return what `quantize` knows of an input."""
     known = [at for at, value in enumerate(values) if value is not None]
     if operand not in known:

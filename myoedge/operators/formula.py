@@ -115,7 +115,9 @@ class Formula:
         def real(attrs: Attrs, *xs: Array) -> Array:
             known = all(isinstance(x, np.ndarray | np.generic) for x in xs)  # or names of ONNX
             shape = self.shape(attrs, *map(np.shape, xs)) if known else None
-            made: Array = self.stated.call("real", self._layer(attrs), xs, faults_of_real(shape))
+            made: Array = self.stated.call(
+                "real", self._example_layer(attrs), xs, faults_of_real(shape)
+            )
             return made
 
         real.__module__ = self.stated.stated.__module__
@@ -138,7 +140,7 @@ class Formula:
             },
         )
 
-    def _layer(self, *site: Any) -> ElementwiseOperator:
+    def _example_layer(self, *site: Any) -> ElementwiseOperator:
         """Return an instance of the class: attributes, QuantizeInputs, and the layer."""
         layer: ElementwiseOperator = self.stated.stated(*site)
         return layer
@@ -166,7 +168,9 @@ class Formula:
     def quantize(self, site: QuantizeInputs) -> FormulaParams:
         """Return the operator's constants, with those that requantise the formula's result."""
         right = faults_of_quantize(self.stated)
-        made: Scaled = self.stated.call("quantize", self._layer(site.attrs, site), (), right)
+        made: Scaled = self.stated.call(
+            "quantize", self._example_layer(site.attrs, site), (), right
+        )
         own = {field_of(name): as_integers(x) for name, x in made.constants.items()}
         zeros = np.array([site.params(at).zero_point for at in self.operands], np.int32)
         more: dict[str, Any] = {**own, "zeros": zeros}
@@ -202,7 +206,7 @@ class Formula:
             array[broadcast_index(axes, array.shape)] - constant(step, "zeros", (at,))
             for at, array in enumerate(arrays)
         ]
-        layer, right = self._layer(step.attrs, None, step), faults_of_nest(self.stated)
+        layer, right = self._example_layer(step.attrs, None, step), faults_of_nest(self.stated)
         value: Expr = self.stated.call("nest", layer, values, right)
         return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), value)
 
@@ -237,41 +241,41 @@ def text_of(formula: Formula, part: Expr) -> str:
         case Element():
             return f"self.{own.get(part.array.name, part.array.name)}"
         case Binary():
-            return _text_of_binary(formula, part)
+            return _binary_text(formula, part)
         case Where():
-            return _call(formula, "where", *part.operands)
+            return _call_text(formula, "where", *part.operands)
         case Lookup():
             name = own.get(part.array.name, part.array.name)
             return f'self.lookup("{name}", {text_of(formula, part.at)})'
     return type(part).__name__
 
 
-def _text_of_binary(formula: Formula, part: Binary) -> str:
+def _binary_text(formula: Formula, part: Binary) -> str:
     names = {f"x{at}": name for at, name in enumerate(formula.stated.operands)}
     match part:
         case Binary("-", Element(array=array), _) if array.name in names:
             return names[array.name]
         case Binary("max", left) if is_magnitude(part):
-            return _call(formula, "abs", left)
+            return _call_text(formula, "abs", left)
         case Binary("min", Binary("max", value, low) as inner, high) if not is_magnitude(inner):
-            return _call(formula, "clip", value, low, high)
+            return _call_text(formula, "clip", value, low, high)
         case Binary("<", Number() as number, value):
             return f"{bracketed(formula, value)} > {bracketed(formula, number)}"
         case Binary("max" | "min"):
-            return _call(formula, FUNCTIONS[part.operation], part.left, part.right)
+            return _call_text(formula, FUNCTIONS[part.operation], part.left, part.right)
     left, operation = part.left, part.operation
     goes_on = operation in "+*" and isinstance(left, Binary) and left.operation == operation
-    first = text_of(formula, left) if goes_on else _term(formula, left, operation)
-    return f"{first} {operation} {_term(formula, part.right, operation)}"
+    first = text_of(formula, left) if goes_on else _operand_text(formula, left, operation)
+    return f"{first} {operation} {_operand_text(formula, part.right, operation)}"
 
 
-def _term(formula: Formula, part: Expr, operation: str) -> str:
+def _operand_text(formula: Formula, part: Expr, operation: str) -> str:
     is_product = isinstance(part, Binary) and part.operation == "*"
     bare = is_product and operation in "+-"
     return text_of(formula, part) if bare else bracketed(formula, part)
 
 
-def _call(formula: Formula, function: str, *arguments: Expr) -> str:
+def _call_text(formula: Formula, function: str, *arguments: Expr) -> str:
     return f"{function}({', '.join(text_of(formula, x) for x in arguments)})"
 
 

@@ -46,7 +46,7 @@ def with_shifts(nest: Nest) -> tuple[tuple[Shifted, ...], int] | None:
 
     def change(part: Expr, before: Mapping[int, Expr]) -> Expr:
         own = with_operands(part, before)
-        fitting, lacking = _fitting(own, nest, bits)
+        fitting, lacking = _find_fitting_part(own, nest, bits)
         is_shift = isinstance(own, Binary) and own.operation in ("<<", ">>")
         if is_shift and fitting is not own:
             made.append(Shifted(own, fitting, own))
@@ -64,91 +64,93 @@ def with_shifts(nest: Nest) -> tuple[tuple[Shifted, ...], int] | None:
     return tuple(made), bits[id(whole)]
 
 
-def _fitting(own: Expr, nest: Nest, bits: Mapping[int, int]) -> tuple[Expr, int]:
+def _find_fitting_part(own: Expr, nest: Nest, bits: Mapping[int, int]) -> tuple[Expr, int]:
     """Return a part with as few bits less as make it fit, and the number of bits it lacks."""
-    for candidate, lacking in _candidates(own, nest, bits):
+    for candidate, lacking in _reduced_candidates(own, nest, bits):
         if not is_long(intervals(replace(nest, value=candidate))[id(candidate)]):
             return candidate, lacking
     raise _NoShiftsError
 
 
-def _candidates(own: Expr, nest: Nest, bits: Mapping[int, int]) -> Iterator[tuple[Expr, int]]:
+def _reduced_candidates(
+    own: Expr, nest: Nest, bits: Mapping[int, int]
+) -> Iterator[tuple[Expr, int]]:
     """Yield a part with its operands in common units, then with ever fewer bits."""
     lacking = [bits[id(x)] for x in own.operands]
     match own:
         case Binary("*"):
-            yield from _products(own, nest, lacking)
+            yield from _reduced_products(own, nest, lacking)
         case Binary("<<" | ">>", _, Number(count)):
-            yield from _shifts_of(own, count, lacking[0])
+            yield from _reduced_shifts(own, count, lacking[0])
         case Binary("<<" | ">>") if not lacking[1]:
             yield own, lacking[0]
         case Binary(operation) if operation in SUMS:
-            yield from _sums(own, lacking)
+            yield from _reduced_sums(own, lacking)
         case Where() if not lacking[0]:
-            common, alike = _in_common_units(lacking[1:])
-            yield _with_less(own, [0, *alike]), common
+            common, alike = _bits_in_common_units(lacking[1:])
+            yield _reduce_operands(own, [0, *alike]), common
         case _ if not any(lacking):
             yield own, 0
 
 
-def _products(own: Binary, nest: Nest, lacking: list[int]) -> Iterator[tuple[Expr, int]]:
+def _reduced_products(own: Binary, nest: Nest, lacking: list[int]) -> Iterator[tuple[Expr, int]]:
     known = intervals(replace(nest, value=own))
     for more in range(2 * SHIFTS[1]):
-        less = _bits_of_factors(own.left, own.right, known, more)
-        yield _with_less(own, less), sum(lacking) + sum(less)
+        less = _split_bits_between_factors(own.left, own.right, known, more)
+        yield _reduce_operands(own, less), sum(lacking) + sum(less)
 
 
-def _shifts_of(own: Binary, count: int, lacking: int) -> Iterator[tuple[Expr, int]]:
+def _reduced_shifts(own: Binary, count: int, lacking: int) -> Iterator[tuple[Expr, int]]:
     """Yield a shift by a constant; bits that its value lacks are not shifted out once more."""
     taken = min(lacking, count) if own.operation == ">>" else 0
-    value = _less(own.left, count - taken) if taken else own
-    yield from ((_less(value, more), lacking - taken + more) for more in range(SHIFTS[1] + 1))
+    value = _reduce_bits(own.left, count - taken) if taken else own
+    yield from (
+        (_reduce_bits(value, more), lacking - taken + more) for more in range(SHIFTS[1] + 1)
+    )
 
 
-def _sums(own: Binary, lacking: list[int]) -> Iterator[tuple[Expr, int]]:
-    common, alike = _in_common_units(lacking)
+def _reduced_sums(own: Binary, lacking: list[int]) -> Iterator[tuple[Expr, int]]:
+    common, alike = _bits_in_common_units(lacking)
     result = 0 if own.operation in COMPARISONS else common
     for more in range(SHIFTS[1] + 1):
-        yield _with_less(own, [x + more for x in alike]), result + more
+        yield _reduce_operands(own, [x + more for x in alike]), result + more
 
 
-def _bits_of_factors(
+def _split_bits_between_factors(
     left: Expr, right: Expr, ranges: Mapping[int, Interval], bits: int
 ) -> tuple[int, int]:
     """Return how many bits less both factors have, if the product has so many less: the larger
     factor loses its bits first."""
     if left is right:
         return (bits + 1) // 2, (bits + 1) // 2
-    sizes = [_size(x, ranges) for x in (left, right)]
+    sizes = [
+        (0 if isinstance(x, Number) else max(map(abs, ranges[id(x)])).bit_length())
+        for x in (left, right)
+    ]
     first = min(bits, abs(sizes[0] - sizes[1])) if min(sizes) else bits
     large, small = first + (bits - first + 1) // 2, (bits - first) // 2
     return (large, small) if sizes[0] >= sizes[1] else (small, large)
 
 
-def _size(factor: Expr, ranges: Mapping[int, Interval]) -> int:
-    """Return the number of bits of a factor that may be shifted; 0 for a number."""
-    return 0 if isinstance(factor, Number) else max(map(abs, ranges[id(factor)])).bit_length()
-
-
-def _in_common_units(lacking: list[int]) -> tuple[int, list[int]]:
+def _bits_in_common_units(lacking: list[int]) -> tuple[int, list[int]]:
     """Return the largest number of bits that operands lack, and those that each has too many."""
     common = max(lacking)
     return common, [common - x for x in lacking]
 
 
-def _with_less(part: Expr, bits: tuple[int, ...] | list[int]) -> Expr:
+def _reduce_operands(part: Expr, bits: tuple[int, ...] | list[int]) -> Expr:
     """Return a part whose operands have so many bits less each."""
-    less = {id(x): _less(x, count) for x, count in zip(part.operands, bits, strict=True)}
+    less = {id(x): _reduce_bits(x, count) for x, count in zip(part.operands, bits, strict=True)}
     return with_operands(part, less)
 
 
-def _less(value: Expr, bits: int) -> Expr:
+def _reduce_bits(value: Expr, bits: int) -> Expr:
     """Return a value with so many bits less; shifts by constants become one shift."""
     match value:
         case Number(number):
             return Number(number >> bits) if bits and number else value
         case Binary("<<", left, Number(count)) if bits > 0:
-            return left << count - bits if bits < count else _less(left, bits - count)
+            return left << count - bits if bits < count else _reduce_bits(left, bits - count)
         case Binary(">>", left, Number(count)) if 0 < bits <= SHIFTS[1] - count:
             return left >> count + bits
     return value >> bits if bits else value
@@ -164,16 +166,16 @@ def overflow(step: QuantizedNode) -> tuple[str, list[str]] | None:
     if step.node.op not in FORMULAS:
         return None
     formula = FORMULAS[step.node.op]
-    named = _named(formula, step)
-    found, clips = _clips(formula, named)
-    shifts = _shifts(formula, named) or _shifts(formula, formula.accumulator(step))
+    named = _name_constants(formula, step)
+    found, clips = _suggest_clips(formula, named)
+    shifts = _suggest_shifts(formula, named) or _suggest_shifts(formula, formula.accumulator(step))
     if not clips:
         return found, shifts or ["smaller constants in quantize"]
     clipped = ";\n".join(clips)
     return found, [*shifts, f"if larger values may saturate: {clipped}" if shifts else clipped]
 
 
-def _named(formula: Formula, step: QuantizedNode) -> Nest:
+def _name_constants(formula: Formula, step: QuantizedNode) -> Nest:
     """Describe the formula with the names of its class in place of numbers, if `nest` permits."""
     own = {x: np.array(getattr(step.integers, x), np.int32, ndmin=1) for x in formula.constants}
     try:
@@ -182,18 +184,18 @@ def _named(formula: Formula, step: QuantizedNode) -> Nest:
         return formula.accumulator(step)
 
 
-def _shifts(formula: Formula, nest: Nest) -> list[str]:
+def _suggest_shifts(formula: Formula, nest: Nest) -> list[str]:
     """Return the remedy that keeps fewer bits; [] if there is none."""
     made = with_shifts(nest)
     if made is None:
         return []
     shifts, bits = made
-    lines = [_of_shifted(formula, shifted) for shifted in shifts]
+    lines = [_describe_shifted(formula, shifted) for shifted in shifts]
     lines += [f"Scaled(2**{bits} * unit, ...) in quantize"] * (bits > 0)
     return [";\n".join(lines)]
 
 
-def _of_shifted(formula: Formula, shifted: Shifted) -> str:
+def _describe_shifted(formula: Formula, shifted: Shifted) -> str:
     own = text_of(formula, shifted.operand)
     if shifted.part is shifted.operand:
         return f"{text_of(formula, shifted.by)} in place of {own}"
@@ -201,7 +203,7 @@ def _of_shifted(formula: Formula, shifted: Shifted) -> str:
     return f"{by} in place of {own}, in {part}"
 
 
-def _clips(formula: Formula, nest: Nest) -> tuple[str, list[str]]:
+def _suggest_clips(formula: Formula, nest: Nest) -> tuple[str, list[str]]:
     """Return the first part that may overflow, with its range, and clips with which all parts fit;
     no clips if there are none for a part."""
     found, clips = "", list[str]()
@@ -210,22 +212,22 @@ def _clips(formula: Formula, nest: Nest) -> tuple[str, list[str]]:
         part = next((x for x in nest.parts if is_long(ranges[id(x)])), None)
         if part is None:
             break
-        name, limited = text_of(formula, part), _limited(part, ranges)
-        found = found or f"{name} {_ends(ranges[id(part)])}"
+        name, limited = text_of(formula, part), _limit_operands(part, ranges)
+        found = found or f"{name} {_format_limits(ranges[id(part)])}"
         if not limited:
             return found, []
         for operand, (low, high) in limited:
             own = text_of(formula, operand)
             clips.append(f"clip({own}, {low}, {high}) in place of {own}, in {name}")
-        nest = _with_clips(nest, part, {id(x): clip(x, *span) for x, span in limited})
+        nest = _clip_operands(nest, part, {id(x): clip(x, *span) for x, span in limited})
     return found, clips
 
 
-def _ends(limits: Interval) -> str:
+def _format_limits(limits: Interval) -> str:
     return "of any value" if limits == UNKNOWN else f"from {limits[0]:,} to {limits[1]:,}"
 
 
-def _with_clips(nest: Nest, part: Expr, clips: Mapping[int, Expr]) -> Nest:
+def _clip_operands(nest: Nest, part: Expr, clips: Mapping[int, Expr]) -> Nest:
     """Return a description with clips in place of operands of a part."""
 
     def change(each: Expr, made: Mapping[int, Expr]) -> Expr:
@@ -234,57 +236,57 @@ def _with_clips(nest: Nest, part: Expr, clips: Mapping[int, Expr]) -> Nest:
     return replace(nest, value=rebuilt(nest.value, change=change)[id(nest.value)])
 
 
-def _limited(part: Expr, ranges: Ranges) -> list[tuple[Expr, Interval]]:
+def _limit_operands(part: Expr, ranges: Ranges) -> list[tuple[Expr, Interval]]:
     """Return operands of a part, and the ranges in which it does not overflow."""
     match part:
         case Lookup():
             return [(part.at, (0, part.array.shape[0] - 1))]
         case Binary("<<" | ">>"):
-            return [_of_shift(part, ranges)]
+            return [_limits_of_shift(part, ranges)]
         case Binary("*", left, right):
-            return _of_product(left, right, ranges)
+            return _limits_of_product(left, right, ranges)
         case Binary("+" | "-", left, right):
-            return _of_sum(left, right, ranges)
+            return _limits_of_sum(left, right, ranges)
     return []
 
 
-def _of_shift(part: Binary, ranges: Ranges) -> tuple[Expr, Interval]:
+def _limits_of_shift(part: Binary, ranges: Ranges) -> tuple[Expr, Interval]:
     left, right = part.left, part.right
     if _is_constant(right):
-        return left, _symmetric(INT32_MAX >> ranges[id(right)][1])
-    bits = (INT32_MAX // max(_magnitude(ranges[id(left)]), 1)).bit_length() - 1
+        return left, _symmetric_limits(INT32_MAX >> ranges[id(right)][1])
+    bits = (INT32_MAX // max(_largest_magnitude(ranges[id(left)]), 1)).bit_length() - 1
     return right, (SHIFTS[0], SHIFTS[1] if part.operation == ">>" else bits)
 
 
-def _of_sum(left: Expr, right: Expr, ranges: Ranges) -> list[tuple[Expr, Interval]]:
+def _limits_of_sum(left: Expr, right: Expr, ranges: Ranges) -> list[tuple[Expr, Interval]]:
     half = INT32_MAX // 2
-    large = [x for x in (left, right) if _magnitude(ranges[id(x)]) > half]
+    large = [x for x in (left, right) if _largest_magnitude(ranges[id(x)]) > half]
     if len(large) == 1:
         (other,) = (x for x in (left, right) if x is not large[0])
-        half = INT32_MAX - _magnitude(ranges[id(other)])
-    return [(x, _symmetric(half)) for x in dict.fromkeys(large)]
+        half = INT32_MAX - _largest_magnitude(ranges[id(other)])
+    return [(x, _symmetric_limits(half)) for x in dict.fromkeys(large)]
 
 
-def _of_product(left: Expr, right: Expr, ranges: Ranges) -> list[tuple[Expr, Interval]]:
+def _limits_of_product(left: Expr, right: Expr, ranges: Ranges) -> list[tuple[Expr, Interval]]:
     if left is right:
-        return [(left, _symmetric(math.isqrt(INT32_MAX)))]
+        return [(left, _symmetric_limits(math.isqrt(INT32_MAX)))]
     pairs = [(left, right), (right, left)]
     free = [pair for pair in pairs if not _is_constant(pair[0])]
-    pairs = sorted(free, key=lambda pair: _magnitude(ranges[id(pair[0])]))
+    pairs = sorted(free, key=lambda pair: _largest_magnitude(ranges[id(pair[0])]))
     if not pairs:
         return []
     largest, other = pairs[-1]
-    most = INT32_MAX // _magnitude(ranges[id(other)])
-    return [(largest, _symmetric(most))] if most else []
+    most = INT32_MAX // _largest_magnitude(ranges[id(other)])
+    return [(largest, _symmetric_limits(most))] if most else []
 
 
 def _is_constant(part: Expr) -> bool:
     return isinstance(part, Number) or (isinstance(part, Element) and part.array.values is not None)
 
 
-def _magnitude(limits: Interval) -> int:
+def _largest_magnitude(limits: Interval) -> int:
     return max(map(abs, limits))
 
 
-def _symmetric(most: int) -> Interval:
+def _symmetric_limits(most: int) -> Interval:
     return -most, most

@@ -92,7 +92,7 @@ class GraphBuilder(ConstantValues):
 
         format   integer format of the constant in the model file
         """
-        name = self._free(f"{self.stem}.const")
+        name = self._unused_name(f"{self.stem}.const")
         kind = np.float32 if value.dtype.kind == "f" else value.dtype
         with np.errstate(over="ignore"):  # an overflow becomes infinite and is refused (E112)
             array = np.asarray(value, kind, order="C")  # scalars stay scalars
@@ -113,14 +113,14 @@ class GraphBuilder(ConstantValues):
         attributes that the operator does not allow; NoMatch
         if the operator's shape rule refuses a node of a replacement.
         """
-        name = name or self._free(f"{self.stem}.{op}" if self.graph.nodes else self.stem)
-        names = tuple(map(self._as_float, inputs))
+        name = name or self._unused_name(f"{self.stem}.{op}" if self.graph.nodes else self.stem)
+        names = tuple(map(self._dequantised_input, inputs))
         if OPS[op].is_data_movement and len({*map(self.dtype, names)}) > 1:
             raise Unsupported("integers of an input together with constants or floats")
         node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
         if reason := attribute_fault(node, [*map(self.shape, names)], [*map(self.dtype, names)]):
             raise Unsupported(f"{op} with {reason}")
-        made = self._output_of(node)
+        made = self._infer_output(node)
         known = self.graph.tensors.get(name, made)  # the tensor keeps its type and annotations
         self.tensors[name] = replace(known, shape=made.shape, dtype=made.dtype)
         if 0 in self.tensors[name].shape:
@@ -128,7 +128,7 @@ class GraphBuilder(ConstantValues):
         self.nodes.append(node)
         return name
 
-    def _output_of(self, node: Node) -> Tensor:
+    def _infer_output(self, node: Node) -> Tensor:
         """Return a node's output. What its shape rule raises is no match in a replacement, as no
         rewrite refuses a network; import reports it with the call of the file."""
         shapes, dtype = [*map(self.shape, node.inputs)], self.dtype(node.inputs[0])
@@ -144,15 +144,15 @@ class GraphBuilder(ConstantValues):
 
         name   path of the submodule; "" for the whole module
         """
-        return self._at(tuple(replace(origin, part=name) for origin in self.origin))
+        return self._scope_origin(tuple(replace(origin, part=name) for origin in self.origin))
 
     def made_from(self, name: str) -> AbstractContextManager[None]:
         """Context manager that gives new nodes the origin of the node that computes a tensor."""
         node = self.graph.producer.get(name)
-        return self._at(self.origin if node is None else node.origin)
+        return self._scope_origin(self.origin if node is None else node.origin)
 
     @contextmanager
-    def _at(self, origin: tuple[Origin, ...]) -> Iterator[None]:
+    def _scope_origin(self, origin: tuple[Origin, ...]) -> Iterator[None]:
         whole, self.origin = self.origin, origin
         try:
             yield
@@ -167,11 +167,11 @@ class GraphBuilder(ConstantValues):
     def done(self) -> Rewrite:
         """Return the replacement for the node; the last node added writes the replaced node's
         output."""
-        return self._rewrite({})
+        return self._rename_inputs({})
 
     def same_as(self, name: str) -> Rewrite:
         """Return a replacement that makes the replaced node's readers read the tensor `name`."""
-        return self._rewrite({self.stem: name})
+        return self._rename_inputs({self.stem: name})
 
     def drop_unread(self, outputs: Sequence[str]) -> None:
         """Remove nodes on which no output depends."""
@@ -195,7 +195,7 @@ class GraphBuilder(ConstantValues):
     def stand_in(self, shape: Sequence[int]) -> str:
         """Add a placeholder for the result of a refused call, so that its readers can be checked as
         well."""
-        name = self._free(f"{self.stem}.refused")
+        name = self._unused_name(f"{self.stem}.refused")
         self.tensors[name] = Tensor(name, tuple(shape))
         return name
 
@@ -210,7 +210,7 @@ class GraphBuilder(ConstantValues):
         makers = {out: node for node in self.nodes for out in node.outputs}
         if name not in makers:
             raise ReadsRefused("it reads the result of a call that is refused")
-        found = _sources(makers, name)
+        found = _transitive_sources(makers, name)
         names = ", ".join(x for x in self.inputs if x in found)
         return f"{makers[name].where} computes it{f' from the input {names}' if names else ''}"
 
@@ -224,17 +224,17 @@ class GraphBuilder(ConstantValues):
             tuple(output_names),
         )
 
-    def _as_float(self, name: str) -> str:
+    def _dequantised_input(self, name: str) -> str:
         value = self.find_array(name)
         whole = value is not None and value.dtype.kind in "biu"
         return self.constant(self.array(name).astype(np.float32)) if whole else name
 
-    def _rewrite(self, renamed: dict[str, str]) -> Rewrite:
+    def _rename_inputs(self, renamed: dict[str, str]) -> Rewrite:
         tensors = tuple(self.tensors.values())
         made = tuple(self.nodes)
         return Rewrite(made, renamed, tensors, self.constants)
 
-    def _free(self, stem: str) -> str:
+    def _unused_name(self, stem: str) -> str:
         """Return an unused name: `stem`, or `stem.1`, `stem.2` ...; without the dot in a
         replacement."""
         taken = (self.tensors, self.constants, self.graph.tensors, self.graph.constants)
@@ -253,7 +253,7 @@ def as_tuple(value: Any, rank: int) -> tuple[int, ...]:
     return values * rank if len(values) == 1 else values
 
 
-def _sources(makers: Mapping[str, Node], name: str) -> set[str]:
+def _transitive_sources(makers: Mapping[str, Node], name: str) -> set[str]:
     """Return all tensors that a tensor is computed from, through all nodes."""
     found, pending = set[str](), [name]
     while pending:

@@ -176,7 +176,7 @@ def adding(op: str, *operands: str, only: Arguments | None = None, **attrs: str)
     read = {*operands, *attrs.values()}
 
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
-        _refuse_others({x: a[x] for x in a if x not in read}, only or {})
+        _refuse_unread_arguments({x: a[x] for x in a if x not in read}, only or {})
         for at in OPS[op].weights.at:
             own = operands[at]
             weights(b, a[own], f"{own} of {op}", f"{own} as a buffer or parameter of the module")
@@ -186,18 +186,19 @@ def adding(op: str, *operands: str, only: Arguments | None = None, **attrs: str)
     return row
 
 
-def _refuse_others(others: Arguments, only: Arguments) -> None:
+def _refuse_unread_arguments(others: Arguments, only: Arguments) -> None:
     """Refuse arguments that a row does not read, unless they are None, False, private, or have the
     values in `only`."""
-    wrong = [x for x, value in others.items() if x[0] != "_" and not _is_accepted(x, value, only)]
+    wrong = [
+        x
+        for x, value in others.items()
+        if x[0] != "_"
+        and not (bool(value == only[x]) if x in only else value is None or value is False)
+    ]
     if wrong:
         has = ", ".join(f"{x} = {others[x]!r}" for x in wrong)
         row = ", ".join(f'"{x}": {others[x]!r}' for x in wrong)
         raise Unsupported(f"{has}, which its row does not read; to accept this: only={{{row}}}")
-
-
-def _is_accepted(name: str, value: Any, only: Arguments) -> bool:
-    return bool(value == only[name]) if name in only else value is None or value is False
 
 
 def one_by_one(row: Row) -> Row:
@@ -276,17 +277,17 @@ def onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
     assert isinstance(signature, ast.FunctionDef)
 
     def row(c: OnnxCall) -> Any:
-        given = GivenArguments(_arguments(signature.args, c), entry)
+        given = GivenArguments(_bind_arguments(signature.args, c), entry)
         return entry.row(c.builder, given, c.outs if entry.all_results else (*c.outs, None)[0])
 
     return name, row
 
 
-def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
+def _bind_arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
     """Return a node's inputs and attributes by the argument names of a signature."""
     arguments: dict[str, Any] = {}
     for i, argument in enumerate(signature.args):
-        name, kind = argument.arg, _annotation(argument, "tensor")
+        name, kind = argument.arg, _argument_type(argument, "tensor")
         if kind in OLDER and kind in c.attrs:
             arguments[name] = tuple(np.ravel(c.attrs[kind]).tolist())
         elif not name.startswith("_"):
@@ -295,13 +296,13 @@ def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
     if signature.vararg is not None:
         arguments[signature.vararg.arg] = [c.tensor(x) for x in c.inputs[len(signature.args) :]]
     for argument, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True):
-        arguments[argument.arg] = _attribute(argument, default, c)
+        arguments[argument.arg] = _attribute_value(argument, default, c)
     return arguments
 
 
-def _attribute(argument: ast.arg, default: ast.expr | None, c: OnnxCall) -> Any:
+def _attribute_value(argument: ast.arg, default: ast.expr | None, c: OnnxCall) -> Any:
     """Return the value of an attribute of a node, with the type of its default."""
-    name = _annotation(argument, argument.arg)
+    name = _argument_type(argument, argument.arg)
     if default is None and name not in c.attrs:
         raise Unsupported(f"no attribute {name}", f"give {c.op} the attribute {name}")
     usual = None if default is None else ast.literal_eval(default)
@@ -309,5 +310,5 @@ def _attribute(argument: ast.arg, default: ast.expr | None, c: OnnxCall) -> Any:
     return value if usual is None else type(usual)(value)
 
 
-def _annotation(argument: ast.arg, default: str) -> str:
+def _argument_type(argument: ast.arg, default: str) -> str:
     return default if argument.annotation is None else ast.unparse(argument.annotation)

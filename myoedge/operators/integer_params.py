@@ -33,17 +33,17 @@ class QuantizedParams:
 
     @property
     def scalars(self) -> dict[str, int]:
-        return {name: x for name, x in self._in_c() if not isinstance(x, np.ndarray)}
+        return {name: x for name, x in self._c_fields() if not isinstance(x, np.ndarray)}
 
     @property
     def arrays(self) -> dict[str, Array]:
-        return {name: x for name, x in self._in_c() if isinstance(x, np.ndarray)}
+        return {name: x for name, x in self._c_fields() if isinstance(x, np.ndarray)}
 
     def named(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the fields with these names as a dict."""
         return {name: getattr(self, name) for name in names}
 
-    def _in_c(self) -> Iterator[tuple[str, Any]]:
+    def _c_fields(self) -> Iterator[tuple[str, Any]]:
         pairs = ((f.name, getattr(self, f.name)) for f in fields(self) if not f.metadata)
         return ((name, value) for name, value in pairs if value is not None)
 

@@ -97,7 +97,7 @@ def batched_node(graph: Graph, node: Node, batch: Batch) -> BatchedNode:
     """Return a node of the float network as it computes a batch."""
     shapes, out = [graph.shape(name) for name in node.inputs], graph.shape(node.name)
     flags = tuple(name in batch.shared for name in node.inputs)
-    attrs = _attrs_for_all(OPS[node.op], node.attrs, shapes, flags, batch.count)
+    attrs = _attrs_for_batch(OPS[node.op], node.attrs, shapes, flags, batch.count)
     if attrs is None or out[:1] != (1,):
         return BatchedNode(node, batch.count, flags, out, together=False)
     return BatchedNode(replace(node, attrs=attrs), batch.count, flags, out, together=True)
@@ -120,7 +120,7 @@ def batched_step(
     return replace(step, node=found.node, shapes=shapes, out=out), found
 
 
-def _attrs_for_all(
+def _attrs_for_batch(
     op: OpDef, attrs: Attrs, shapes: Sequence[Shape], shared: Sequence[bool], count: int
 ) -> Attrs | None:
     """Return the attributes with which an operator reads `count` samples as frames along axis 0;
@@ -131,14 +131,14 @@ def _attrs_for_all(
             continue
         # A weight with an axis of samples is also a state of a loop.
         can_be_frame = not is_shared and at not in op.weights.at
-        rule = _rule(op, OperandAxis(attrs, shapes, at, 0)) if can_be_frame else None
+        rule = _framewise_rule(op, OperandAxis(attrs, shapes, at, 0)) if can_be_frame else None
         if rule is None:
             return None
         found = rule.resized(count) if rule.resized else found
     return found
 
 
-def _rule(op: OpDef, at: OperandAxis) -> StreamingRule | None:
+def _framewise_rule(op: OpDef, at: OperandAxis) -> StreamingRule | None:
     """Return the streaming rule along axis 0 of an operand with one frame, if frame j of the result
     depends on frame j alone; otherwise None."""
     rule = op.streaming_rule(at) if at.shapes[at.operand][:1] == (1,) else None
@@ -316,10 +316,11 @@ def run_int_batch(
     for (step, batched), node, turn in turns(nodes, [batched_step(graph, x, batch) for x in steps]):
         y = moved(node, turn, values, axis=1)
         if y is None:
-            (y,) = batched.run(_integer(step), [values[name] for name in step.operands])
+            run = functools.partial(_run_integer_step, step)
+            (y,) = batched.run(run, [values[name] for name in step.operands])
         made[node.name] = np.ascontiguousarray(y)
     return {**inputs, **made}
 
 
-def _integer(step: QuantizedNode) -> Callable[[Sequence[Array]], list[Array]]:
-    return lambda operands: [integer_step(step, operands)]
+def _run_integer_step(step: QuantizedNode, operands: Sequence[Array]) -> list[Array]:
+    return [integer_step(step, operands)]

@@ -65,44 +65,48 @@ class JointFormula:
         self._operands = {(name, array.shape): array for name, array in known}
         self._learnt: Collection[str] = ()  # constants of the layer that is added
         self._tables: dict[int, Array] = {}  # arrays with a computed index, by id
-        self._varying: dict[int, tuple[Array, Array]] = {}  # the first one keeps its id
+        self._varying_constants: dict[int, tuple[Array, Array]] = {}  # the first one keeps its id
         self._cuts: dict[tuple[int, str], tuple[Array, Array]] = {}
         self._elements: dict[tuple[int, Index], Expr] = {}  # each loaded once
         self._moved: dict[tuple[tuple[Axis, ...], Index], dict[int, Expr]] = {}
 
     def add(self, layer: QuantizedNode) -> bool:
         """Add a layer's result; return whether its description allows that."""
-        nest = _description(layer)
+        nest = _description_in_order(layer)
         if nest is None:
             return False
-        axes, own = long_axes(nest.out.shape), _long(nest)
+        axes, own = long_axes(nest.out.shape), _map_long_axes(nest)
         names = {id(x): name for x, name in zip(nest.operands, layer.operands, strict=True)}
-        self._learnt = _varying(layer)
+        self._learnt = _varying_constants(layer)
         taken = (x.source.array for x in walk(nest.value) if isinstance(x, Taken))
         self._tables |= {id(x): x for x in taken}
-        if not self._may_add(nest, names, own):
+        if not self._can_add_layer(nest, names, own):
             return False
         value = with_elements(
             with_axes(nest.value, own),
-            lambda x: self._read(names.get(id(x.array), ""), in_axes(x, own)),
+            lambda x: self._read_layer(names.get(id(x.array), ""), in_axes(x, own)),
         )
-        value = split_sums(value, self._element)
+        value = split_sums(value, self._element_at)
         if layer.table is not None:
             value = Lookup(nest_constant("table", layer.table), value - INT8.low)
-        value = self._with_tables(value)
+        value = self._substitute_tables(value)
         self.values[layer.node.name] = axes, value
         self.names[id(value)] = layer.node.name
         return True
 
-    def _may_add(self, nest: Nest, names: Mapping[int, str], own: Mapping[Axis, Axis]) -> bool:
+    def _can_add_layer(
+        self, nest: Nest, names: Mapping[int, str], own: Mapping[Axis, Axis]
+    ) -> bool:
         """Return whether all that a description reads can be read; elements at computed indices are
         those of operands."""
         if any(names.get(array) in self.values for array in self._tables):
             return False
         parts = [in_axes(x, own) for x in walk(nest.value) if isinstance(x, Element)]
-        return all(self._may_read(names.get(id(x.array), ""), _long_index(x)) for x in parts)
+        return all(
+            self._can_read_at(names.get(id(x.array), ""), _index_of_long_axes(x)) for x in parts
+        )
 
-    def _may_read(self, name: str, index: Index) -> bool:
+    def _can_read_at(self, name: str, index: Index) -> bool:
         """Return whether a layer's result can be read at an index; one that sums is read at its own
         place, so that its axes stay."""
         if name not in self.values:
@@ -112,51 +116,58 @@ class JointFormula:
         sums = any(isinstance(x, Reduced | Scan) for x in walk(value))
         return len(index) == len(axes) and (is_own or not sums)
 
-    def _read(self, name: str, part: Element) -> Expr:
+    def _read_layer(self, name: str, part: Element) -> Expr:
         if not name and id(part.array) not in self._tables:
-            return self._constant(part)
+            return self._read_constant(part)
         if not name:
-            return self._element(part.array, part.index)
+            return self._element_at(part.array, part.index)
         if name not in self.values:
-            return self._element(self._operands[name, part.array.shape], part.index)
+            return self._element_at(self._operands[name, part.array.shape], part.index)
         axes, value = self.values[name]
-        index = _long_index(part)
+        index = _index_of_long_axes(part)
         if index == tuple(axis.at for axis in axes):
             return value
-        moved = self._at(value, axes, index)
+        moved = self._index_formula(value, axes, index)
         self.names[id(moved)] = name
         return moved
 
-    def _constant(self, part: Element) -> Expr:
+    def _read_constant(self, part: Element) -> Expr:
         """Return an element of a constant: its number if all iterations and trainings read the
         same."""
         array = part.array
         if array.varies or array.name in self._learnt:
             index = tuple(i if i.terms else Affine() for i in part.index)
-            return Element(self._vary(array, _read_part(part)), index)
+            spans = tuple(
+                slice(i.const, i.const + 1) if not i.terms else slice(None) for i in part.index
+            )
+            values = np.ascontiguousarray(part.array.known[spans])
+            return Element(
+                self._varying_part(array, replace(part.array, values=values, shape=values.shape)),
+                index,
+            )
         axes = [axis for i in part.index for axis, _ in i.terms]
         read = view_of(array.known, part.index, axes)
         return part if read.min() < read.max() else Number(int(read.flat[0]))
 
-    def _vary(self, array: Array, part: Array) -> Array:
+    def _varying_part(self, array: Array, part: Array) -> Array:
         """Return a part of a constant as one that varies between trainings, the same one each
         time."""
-        return self._varying.setdefault(id(array), (array, replace(part, varies=True)))[1]
+        return self._varying_constants.setdefault(id(array), (array, replace(part, varies=True)))[1]
 
-    def _with_tables(self, value: Expr) -> Expr:
+    def _substitute_tables(self, value: Expr) -> Expr:
         """Return a formula whose tables vary between trainings."""
 
         def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
             own = with_operands(part, made)
             if isinstance(own, Lookup) and own.array.name in self._learnt:
-                return replace(own, array=self._vary(own.array, own.array))
+                return replace(own, array=self._varying_part(own.array, own.array))
             if isinstance(own, Call) and own.table and own.table.name in self._learnt:
-                return replace(own, table=self._vary(own.table, own.table))
+                return replace(own, table=self._varying_part(own.table, own.table))
             return own
 
         return rebuilt(value, change=change)[id(value)]
 
-    def _at(self, value: Expr, axes: tuple[Axis, ...], index: Index) -> Expr:
+    def _index_formula(self, value: Expr, axes: tuple[Axis, ...], index: Index) -> Expr:
         """Return a formula at an index instead of the axes of its layer; parts that several
         formulas have in common stay one part."""
         place = dict(zip(axes, index, strict=True))
@@ -165,12 +176,12 @@ class JointFormula:
             return sum((place[axis] * step for axis, step in i.terms), Affine(const=i.const))
 
         def load(part: Element) -> Expr:
-            return self._element(part.array, tuple(map(moved, part.index)))
+            return self._element_at(part.array, tuple(map(moved, part.index)))
 
         made = self._moved.setdefault((axes, index), {})
         return with_elements_of([value], load, made)[id(value)]
 
-    def _element(self, array: Array, index: Index) -> Expr:
+    def _element_at(self, array: Array, index: Index) -> Expr:
         """Return an element, the same one each time; of a constant, from the part that iterations
         read."""
         spans = tuple(slice(i.low, i.high + 1) for i in index)
@@ -189,19 +200,19 @@ def long_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
     return broadcast_axes([n for n in shape if n != 1])
 
 
-def _long(nest: Nest) -> dict[Axis, Axis]:
+def _map_long_axes(nest: Nest) -> dict[Axis, Axis]:
     """Return axis -> the axis in its place without those of one element; reduced axes stay."""
     long = (axis for axis in nest.axes if axis.extent > 1)
     over = all_axes(nest)[len(nest.axes) :]
     return dict(zip(long, long_axes(nest.out.shape), strict=True)) | {axis: axis for axis in over}
 
 
-def _long_index(part: Element) -> Index:
+def _index_of_long_axes(part: Element) -> Index:
     """Return the index along the dimensions of more than one element."""
     return tuple(i for i, n in zip(part.index, part.array.shape, strict=True) if n != 1)
 
 
-def _varying(layer: QuantizedNode) -> Collection[str]:
+def _varying_constants(layer: QuantizedNode) -> Collection[str]:
     """Return the names of a layer's constants that another training may change: those that follow
     from weights, or all of them."""
     if layer.as_data:
@@ -209,7 +220,7 @@ def _varying(layer: QuantizedNode) -> Collection[str]:
     return OPS[layer.node.op].constants.learnt.ranges.keys() | LIMITS
 
 
-def _meaning(layer: QuantizedNode, meaning: Callable[[QuantizedNode], Nest]) -> Nest:
+def _describe_layer(layer: QuantizedNode, meaning: Callable[[QuantizedNode], Nest]) -> Nest:
     """Return the description of a layer; one that depends on its numbers, such as a plug-in's, has
     them in it, so that another training has other C."""
     with suppress(Undecided):
@@ -217,20 +228,13 @@ def _meaning(layer: QuantizedNode, meaning: Callable[[QuantizedNode], Nest]) -> 
     return meaning(replace(layer, as_data=False))
 
 
-def _description(layer: QuantizedNode) -> Nest | None:
+def _description_in_order(layer: QuantizedNode) -> Nest | None:
     """Return the description of a layer that computes the elements of its result in order; None
     without one."""
     meaning = OPS[layer.node.op].meaning
     if meaning is None or layer.behind or layer.members:
         return None
-    nest = _meaning(layer, meaning)
+    nest = _describe_layer(layer, meaning)
     extents = tuple(axis.extent for axis in nest.axes)
     in_order = nest.at == tuple(axis.at for axis in nest.axes) and extents == nest.out.shape
     return nest if in_order else None
-
-
-def _read_part(part: Element) -> Array:
-    """Return the part of a constant that an element reads: of dimensions with one index, that."""
-    spans = tuple(slice(i.const, i.const + 1) if not i.terms else slice(None) for i in part.index)
-    values = np.ascontiguousarray(part.array.known[spans])
-    return replace(part.array, values=values, shape=values.shape)

@@ -120,10 +120,10 @@ class Operand:
 
         tile   axis -> span of indices
         """
-        spans = [self._along(d, tile) for d in range(len(self.shape))]
+        spans = [self._region_along(d, tile) for d in range(len(self.shape))]
         return Region(*(tuple(part) for part in zip(*spans, strict=True)))
 
-    def _along(self, d: int, tile: Mapping[str, Span]) -> tuple[int, int, int, int]:
+    def _region_along(self, d: int, tile: Mapping[str, Span]) -> tuple[int, int, int, int]:
         if not self.dims[d]:
             return 0, self.shape[d], 0, 0
         at = (self.first[d] if self.first else 0) + sum(tile[a][0] * s for a, s in self.dims[d])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
 
 
-def _fitting(node: Node, shapes: Sequence[Shape], out: Shape) -> list[Format]:
+def _supported_types(node: Node, shapes: Sequence[Shape], out: Shape) -> list[Format]:
     return [form for form in OPS[node.op].formats if form.where.holds(node.attrs, shapes, out)]
 
 
@@ -31,17 +31,17 @@ def may_read(
 
     shapes, out   shapes of the inputs and the result
     """
-    return any(kind in form.of_operand(index) for form in _fitting(node, shapes, out))
+    return any(kind in form.of_operand(index) for form in _supported_types(node, shapes, out))
 
 
 def may_write(node: Node, kind: ElementType, shapes: Sequence[Shape], out: Shape) -> bool:
     """Return whether some kernel can write results of element type `kind`."""
-    return any(kind in form.writes for form in _fitting(node, shapes, out))
+    return any(kind in form.writes for form in _supported_types(node, shapes, out))
 
 
 def may_weigh(node: Node, bits: int, shapes: Sequence[Shape], out: Shape) -> bool:
     """Return whether some kernel supports weights of this many bits."""
-    return any(bits in form.weights for form in _fitting(node, shapes, out))
+    return any(bits in form.weights for form in _supported_types(node, shapes, out))
 
 
 def operand_places(node: Node) -> list[int]:

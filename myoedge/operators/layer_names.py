@@ -62,12 +62,14 @@ def unique_names(
     """
     known = Counter(place(row) for row in layers) | Counter(place(row) for row in older)
     return [
-        f"{place(row)} ({_numbered(row['op'], number)})" if known[place(row)] > 1 else named(row)
-        for row, number in zip(layers, _numbers(layers), strict=True)
+        f"{place(row)} ({_numbered_name(row['op'], number)})"
+        if known[place(row)] > 1
+        else named(row)
+        for row, number in zip(layers, _number_layers(layers), strict=True)
     ]
 
 
-def _numbers(layers: Sequence[Mapping[str, Any]]) -> list[int]:
+def _number_layers(layers: Sequence[Mapping[str, Any]]) -> list[int]:
     """Number each layer among the layers of the same operator and place, from 1 on."""
     seen, numbers = Counter[tuple[str, str]](), []
     for row in layers:
@@ -77,7 +79,7 @@ def _numbers(layers: Sequence[Mapping[str, Any]]) -> list[int]:
     return numbers
 
 
-def _numbered(op: str, number: int) -> str:
+def _numbered_name(op: str, number: int) -> str:
     return f"{op} {number}" if number > 1 else op
 
 
@@ -96,8 +98,8 @@ def located(steps: Iterable[QuantizedNode]) -> list[str]:
 def located_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names that `located` returns, for rows of report.json."""
     names = []
-    for row, number in zip(rows, _numbers(rows), strict=True):
-        known = ", ".join(filter(None, (_numbered(row["op"], number), source(row))))
+    for row, number in zip(rows, _number_layers(rows), strict=True):
+        known = ", ".join(filter(None, (_numbered_name(row["op"], number), source(row))))
         names.append(f"{place(row)} ({known})")
     return names
 
@@ -145,11 +147,11 @@ def _function_name(name: str, *parameters: Any) -> str:
         return CLAMPS[parameters]
     if parameters == defaults(name)[: len(parameters)]:
         return name
-    return f"{name}({', '.join(map(_parameter, parameters))})"
+    return f"{name}({', '.join(map(_format_parameter, parameters))})"
 
 
-def _parameter(value: Any) -> str:
+def _format_parameter(value: Any) -> str:
     """Format a parameter: a number, a name, or a nested list."""
     if isinstance(value, (tuple, list)):
-        return f"[{', '.join(map(_parameter, value))}]"
+        return f"[{', '.join(map(_format_parameter, value))}]"
     return f"{value:g}" if isinstance(value, (int, float)) else str(value)

@@ -133,16 +133,16 @@ class Writer:
         name    base of the names
         value   ONNX name of the float tensor
         """
-        scale, zero = self._parameters(name, params)
+        scale, zero = self._write_parameters(name, params)
         integers = self.node("QuantizeLinear", value, scale, zero, output=self.free(f"{name}.q"))
         return integers, self.node("DequantizeLinear", integers, scale, zero)
 
     def dequantize(self, name: str, params: QuantParams, output: str = "") -> None:
-        scale, zero = self._parameters(name, params)
+        scale, zero = self._write_parameters(name, params)
         integers = self.integers[name]
         self.reals[name] = self.node("DequantizeLinear", integers, scale, zero, output=output)
 
-    def _parameters(self, name: str, params: QuantParams) -> tuple[str, str]:
+    def _write_parameters(self, name: str, params: QuantParams) -> tuple[str, str]:
         zero = np.array(params.zero_point, params.element_type.dtype)
         return (
             self.constant(np.array(params.scale, np.float32), f"{name}.scale"),
@@ -262,29 +262,29 @@ class WrittenNode(NDArrayOperatorsMixin):
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("__"):
             raise AttributeError(attribute)
-        raise _unwritten(f"x.{attribute}")
+        raise _no_onnx_form(f"x.{attribute}")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         if method != "__call__" or options:
-            raise _unwritten(ufunc.__name__)
-        return self._called(ufunc.__name__, inputs)
+            raise _no_onnx_form(ufunc.__name__)
+        return self._call_function(ufunc.__name__, inputs)
 
     def __array_function__(
         self, function: Any, types: Any, inputs: tuple[Any, ...], options: Mapping[str, Any]
     ) -> Any:
         if options:
-            raise _unwritten(function.__name__)
-        return self._called(function.__name__, inputs)
+            raise _no_onnx_form(function.__name__)
+        return self._call_function(function.__name__, inputs)
 
-    def _called(self, function: str, inputs: tuple[Any, ...]) -> Any:
+    def _call_function(self, function: str, inputs: tuple[Any, ...]) -> Any:
         if function in CALLS:
-            return CALLS[function](*map(self._tensor, inputs))
+            return CALLS[function](*map(self._as_tensor, inputs))
         if function not in NODES:
-            raise _unwritten(function)
-        names = (self._tensor(x).name for x in inputs)
+            raise _no_onnx_form(function)
+        names = (self._as_tensor(x).name for x in inputs)
         return WrittenNode(self.w, self.w.node(NODES[function], *names), self.ndim)
 
-    def _tensor(self, value: Any) -> WrittenNode:
+    def _as_tensor(self, value: Any) -> WrittenNode:
         """Return an argument as a tensor; numbers and arrays become constants."""
         bare = value.item() if isinstance(value, np.ndarray) and value.dtype == object else value
         if isinstance(bare, WrittenNode):
@@ -292,7 +292,7 @@ class WrittenNode(NDArrayOperatorsMixin):
         return WrittenNode(self.w, self.w.constant(np.asarray(bare, np.float32)), self.ndim)
 
 
-def _unwritten(function: str) -> TypeError:
+def _no_onnx_form(function: str) -> TypeError:
     return TypeError(f"real has {function}, which ONNX does not; WRITE can have its nodes")
 
 

@@ -83,9 +83,9 @@ class StatedClass:
 
     def arguments(self, hook: str) -> tuple[inspect.Parameter, ...]:
         """Return the arguments of a function, `self` first."""
-        return tuple(inspect.signature(self._function(hook)).parameters.values())
+        return tuple(inspect.signature(self._hook_function(hook)).parameters.values())
 
-    def _function(self, hook: str) -> Callable[..., Any]:
+    def _hook_function(self, hook: str) -> Callable[..., Any]:
         function: Callable[..., Any] = inspect.unwrap(vars(self.stated)[hook])
         return function
 
@@ -107,31 +107,31 @@ class StatedClass:
         right   result -> faults
         Errors: E257; Undecided for a layer whose constants are formulas.
         """
-        with converted(lambda error: self._raised(hook, error, layer)):
+        with converted(lambda error: self._hook_error(hook, error, layer)):
             made = getattr(layer, hook)(*given)
         for fault in right(made):
-            raise self.error(f"{hook} returned {shown(made)}", fault, self._line(hook))
+            raise self.error(f"{hook} returned {shown(made)}", fault, self._line_of_hook(hook))
         return made
 
-    def _raised(self, hook: str, error: BaseException, layer: Any) -> MyoedgeError:
+    def _hook_error(self, hook: str, error: BaseException, layer: Any) -> MyoedgeError:
         if isinstance(error, Undecided) and layer.as_data:
             raise error
-        code = self._function(hook).__code__
+        code = self._hook_function(hook).__code__
         cause = cause_of(error, [Path(code.co_filename)])
         usual = f"mend {cause.rpartition('(')[2].rstrip(')')}; self.attrs is {dict(layer.attrs)}"
-        usual += self._of_row(error)
+        usual += self._row_giving_attribute(error)
         returns = {"real": "an array of floats", "quantize": self.scaled, "nest": FORMULAS_HAVE}
         fault = Mistake(returns[hook], cause, getattr(error, "instead", "") or usual)
-        return self.error(f"{hook} raises an exception", fault, self._line(hook))
+        return self.error(f"{hook} raises an exception", fault, self._line_of_hook(hook))
 
-    def _of_row(self, error: BaseException) -> str:
+    def _row_giving_attribute(self, error: BaseException) -> str:
         """Return which row gives an attribute that is missing."""
         name = str(error.args[0]) if isinstance(error, KeyError) and error.args else ""
         row = f'; or its row gives it: api.adding("{self.name}", ..., {name}="{name}")'
         return row if name.isidentifier() else ""
 
-    def _line(self, hook: str) -> str:
-        code = self._function(hook).__code__
+    def _line_of_hook(self, hook: str) -> str:
+        code = self._hook_function(hook).__code__
         return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
 
     def error(self, what: str, fault: Mistake, line: str) -> MyoedgeError:
@@ -159,7 +159,7 @@ def shown(made: Any) -> str:
 # --- the statement --------------------------------------------------------------------------------
 
 
-def _name(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_name(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     name = stated["name"]
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         lower = (
@@ -168,7 +168,7 @@ def _name(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
         yield Mistake("small letters, digits and _", repr(name), f'name="{lower}"')
 
 
-def _doc(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_docstring(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     doc = stated["doc"]
     if not (isinstance(doc, str) and doc.strip() and len(doc.splitlines()) == 1):
         yield Mistake(
@@ -176,8 +176,8 @@ def _doc(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
         )
 
 
-def _constants(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
-    if not _is_plain(own.arguments("real")):
+def _check_constants(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
+    if not _has_plain_arguments(own.arguments("real")):
         return
     count, most = stated["constants"], len(own.inputs) - 1
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= most:
@@ -189,7 +189,7 @@ def _constants(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]
         )
 
 
-def _limits(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_limits(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     for name, span in (stated["limits"] or {}).items():
         pair = isinstance(span, tuple | list) and len(span) == 2
         if not (pair and all(isinstance(x, int | float) for x in span) and span[0] <= span[1]):
@@ -197,7 +197,7 @@ def _limits(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
             yield Mistake("a smallest and a largest number per attribute", repr(span), low)
 
 
-def _functions(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_functions(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     for hook in HOOKS:
         if not inspect.isfunction(vars(own.stated).get(hook)):
             has = ", ".join(name for name in vars(own.stated) if not name.startswith("__"))
@@ -206,11 +206,11 @@ def _functions(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]
             )
 
 
-def _arguments(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_arguments(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     for hook in HOOKS:
         found = own.arguments(hook)
         wanted = own.takes[hook] or (("x",) if hook == "real" else ())
-        if _is_plain(found) and len(found) == 1 + len(wanted):
+        if _has_plain_arguments(found) and len(found) == 1 + len(wanted):
             continue
         has = f"def {hook}({', '.join(map(str, found))})"
         right = f"def {hook}({', '.join(('self', *wanted))})"
@@ -221,11 +221,11 @@ def _arguments(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]
         )
 
 
-def _is_plain(arguments: Sequence[inspect.Parameter]) -> bool:
+def _has_plain_arguments(arguments: Sequence[inspect.Parameter]) -> bool:
     return all(x.kind is x.POSITIONAL_OR_KEYWORD and x.default is x.empty for x in arguments)
 
 
-def _annotations(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_annotations(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     taken = {*dir(own.base), "attrs", *HOOKS}
     for name in own.constants:
         if name in taken or name.startswith("_") or not name.isascii():
@@ -235,7 +235,7 @@ def _annotations(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistak
             yield Mistake(f"{name}: Constant", f"a value of {name}", f"{name}: Constant")
 
 
-def _others(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_other_names(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     if stated["others"]:
         needs, has = ", ".join(x for x in stated if x != "others"), ", ".join(stated["others"])
         yield Mistake(needs, has, f"the class statement without {has}")
@@ -247,14 +247,14 @@ def _others(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
 HOOKS = ("real", "quantize", "nest")
 EXAMPLE = {"real": ", x", "quantize": "", "nest": ", x"}
 STATEMENT: Mapping[str, Callable[[StatedClass, Mapping[str, Any]], Iterator[Mistake]]] = {
-    "a function is missing": _functions,
-    "its name": _name,
-    "its documentation": _doc,
-    "its number of constants": _constants,
-    "its limits": _limits,
-    "arguments of a function": _arguments,
-    "a constant's name": _annotations,
-    "another name": _others,
+    "a function is missing": _check_functions,
+    "its name": _check_name,
+    "its documentation": _check_docstring,
+    "its number of constants": _check_constants,
+    "its limits": _check_limits,
+    "arguments of a function": _check_arguments,
+    "a constant's name": _check_annotations,
+    "another name": _check_other_names,
 }
 
 

@@ -130,35 +130,35 @@ def in_order(nodes: Iterable[Node], tensors: Iterable[str]) -> tuple[Node, ...]:
     tensors   names of inputs and constants
     """
     listed = [*nodes]
-    group_of = {node.name: group for group in _groups(listed) for node in group}
+    group_of = {node.name: group for group in _loop_groups(listed) for node in group}
     made: list[Node] = []
     known = {*tensors}
     while left := [node for node in listed if node.name not in known]:
         for node in left:
             group = group_of.get(node.name, [node])
-            if node.name not in known and _needed(group) <= known:
+            if node.name not in known and _outside_inputs(group) <= known:
                 made += group
-                known |= _names(group)
-        if known.isdisjoint(_names(left)):
+                known |= _node_names(group)
+        if known.isdisjoint(_node_names(left)):
             raise ValueError("loops that need each other's results")
     return tuple(made)
 
 
-def _needed(group: Sequence[Node]) -> set[str]:
-    """Return the tensors from outside that nodes read."""
-    return {x for node in group for x in node.inputs} - _names(group)
+def _outside_inputs(group: Sequence[Node]) -> set[str]:
+    """Return the tensors that nodes read and do not compute."""
+    return {x for node in group for x in node.inputs} - _node_names(group)
 
 
-def _names(nodes: Iterable[Node]) -> set[str]:
+def _node_names(nodes: Iterable[Node]) -> set[str]:
     return {node.name for node in nodes}
 
 
-def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
+def _loop_groups(nodes: Sequence[Node]) -> list[list[Node]]:
     loops = dict.fromkeys(node.attrs["loop"] for node in nodes if node.op in IN_LOOPS)
-    return [_body(nodes, loop) for loop in loops]
+    return [_ordered_loop_body(nodes, loop) for loop in loops]
 
 
-def _body(nodes: Iterable[Node], loop: str) -> list[Node]:
+def _ordered_loop_body(nodes: Iterable[Node], loop: str) -> list[Node]:
     """Return the nodes of a loop in order: states, the nodes that have to run in every iteration,
     writes, next states."""
     inside: set[str] = set()
@@ -184,13 +184,13 @@ def ordered_ends(nodes: Iterable[Node], body: Iterable[Node]) -> list[Node]:
     ends, inside = [*nodes], [*body]
     views = {node.name: node.inputs[0] for node in inside if OPS[node.op].view}
     slices = {node.name: node.inputs[0] for node in inside if node.op == "slice"}
-    found = _ordered(ends, {**views, **slices}) or _ordered(ends, views)
+    found = _order_loop_ends(ends, {**views, **slices}) or _order_loop_ends(ends, views)
     if found is None:
         raise ValueError("states that change places")
     return found
 
 
-def _ordered(nodes: Sequence[Node], source: Mapping[str, str]) -> list[Node] | None:
+def _order_loop_ends(nodes: Sequence[Node], source: Mapping[str, str]) -> list[Node] | None:
     """Return `loop_next` nodes in the order of `ordered_ends`; None if there is none.
 
     source   tensor -> the tensor whose bytes it shares

@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.attention import _share
+from myoedge.operators.attention import _probability_constants
 from myoedge.operators.attention.operands import BYTES, distance_numbers
 from myoedge.operators.selective_scan import definition as scan
 from myoedge.operators.selective_scan import wide
@@ -40,7 +40,7 @@ def test_attention() -> None:
     assert [units, *entries, *e, e.sum()] == [2, 0, 10, 100, 255, 209, 35, 499]
     assert "entries 0, 10 and 100: e = 255, 209 and 35. The sum is 499" in text
     same = QuantParams(0.02, 0)
-    share, top = _share(same, same), int(e.sum()).bit_length() - 1
+    share, top = _probability_constants(same, same), int(e.sum()).bit_length() - 1
     factor = share["share"] // (int(e.sum()) << (15 - top))
     y = ((int(e @ values) >> (top - 7)) * factor + share["offset"]) >> share["out_shift"]
     exact = np.exp((scores - 500) * 0.01)
@@ -52,7 +52,7 @@ def test_attention() -> None:
 
 def test_selective_scan_of_8_bits() -> None:
     text = example("A = -1", "if nothing is added.")
-    found = scan._powers(A, DELTA)
+    found = scan._decay_constants(A, DELTA)
     up, decay = int(found["delta_up"][0]), int(found["decay"][0, 0])
     index = (69 << up) * decay >> 12
     a = int(found["powers"][index])
@@ -64,7 +64,7 @@ def test_selective_scan_of_8_bits() -> None:
 
 
 def test_selective_scan_of_16_bits() -> None:
-    decay, shifts = wide._halvings(A, DELTA.scale, up := wide._up(255))
+    decay, shifts = wide._decay_and_shifts(A, DELTA.scale, up := wide._normalising_shift(255))
     p = min((69 << up) * int(decay[0, 0]) >> 32, shifts["most"]) << shifts["decay_up"]
     table = wide.TABLE.view(np.uint32).astype(int)
     i, j = p >> 11 & 1023, p & 2047

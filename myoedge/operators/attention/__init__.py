@@ -174,7 +174,7 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     bound = width * 128 * 128 + (128 * bias[0] >> bias[1]) + hidden
     units = exponentials.units(unit)
     distances = distance_numbers(units, exponentials.first_zero(units * unit), 2 * bound)
-    numbers: dict[str, Any] = {**distances, **_share(v, inputs.target)}
+    numbers: dict[str, Any] = {**distances, **_probability_constants(v, inputs.target)}
     return AttentionParams(
         **numbers,
         bias_mult=bias[0],
@@ -185,7 +185,7 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     )
 
 
-def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
+def _probability_constants(v: QuantParams, y: QuantParams) -> dict[str, int]:
     """Return constants for q = ((acc >> h) * (share / sum') + offset) >> out_shift, with the sum of
     exponentials sum' in int16."""
     ratio = min(v.scale / y.scale, 2.0**14)
@@ -216,7 +216,7 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
     if "mask" in at:
         below = (0 if step.attrs.get("flat") else scores) - BELOW
         scores = np.where(more[-1] < 0, below, scores)
-    e = _exponentials(step, scores.astype(np.int32, copy=False), q.shape[1])
+    e = _row_exponentials(step, scores.astype(np.int32, copy=False), q.shape[1])
     acc = exact_matmul(e, v[..., :keys].swapaxes(2, 3))
     total = e.sum(axis=-1, keepdims=True, dtype=np.int64)
     top = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
@@ -227,7 +227,7 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
     return np.ascontiguousarray(limited.swapaxes(1, 2))
 
 
-def _exponentials(step: QuantizedNode, scores: Array, rows: int) -> Array:
+def _row_exponentials(step: QuantizedNode, scores: Array, rows: int) -> Array:
     """Return the exponentials of a row's scores, int32 [B, H, N, M]; differences of scores fit in
     int32 (acc_bound)."""
     if step.attrs["window"] is None:
@@ -272,7 +272,7 @@ ATTENTION = add_operator(
 )
 
 
-def _attention(w: Writer, step: QuantizedNode, *xs: str) -> str:
+def _write_attention(w: Writer, step: QuantizedNode, *xs: str) -> str:
     """Write the products and the softmax as ONNX nodes; masked keys get a large negative bias."""
     (_, rows, _, _), (_, keys, _, _) = step.shapes[:2]
     left, right = transposed(w, xs[0], 0, 2, 1, 3), transposed(w, xs[1], 0, 2, 3, 1)
@@ -288,7 +288,7 @@ def _attention(w: Writer, step: QuantizedNode, *xs: str) -> str:
     return transposed(w, w.node("MatMul", shares, transposed(w, v, 0, 1, 3, 2)), 0, 2, 1, 3)
 
 
-def _rotary(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_rotary(w: Writer, step: QuantizedNode, x: str) -> str:
     """Write a rotary embedding as ONNX nodes: split the pairs, rotate, concatenate."""
     cos, sin = (w.floats[n].astype(np.float32) for n in step.node.inputs[1:])
     shape, side = split(step.attrs, step.out, len(cos))
@@ -300,4 +300,4 @@ def _rotary(w: Writer, step: QuantizedNode, x: str) -> str:
     return reshaped(w, w.node("Concat", first, second, axis=side), *step.out)
 
 
-WRITE: Mapping[str, Write] = {"attention": _attention, "rotary": _rotary}
+WRITE: Mapping[str, Write] = {"attention": _write_attention, "rotary": _write_rotary}

@@ -74,13 +74,13 @@ def attention_slack(case: Any) -> float:
     near = 0.005 if of.is_fine else 0.025
     relative = near + keys * 0.5 / of.one + (0.01 if len(case.shapes) > 3 else 0.0)
     if is_wide(case.step):
-        relative = _wide_share(case) + keys * 2.0**-14
+        relative = _int16_exponential_error(case) + keys * 2.0**-14
     shares = min(2 * relative, 1.0) * (v.high - v.low)
     values = 2.0**case.step.integers.v_drop if is_wide(case.step) else 0.0  # each value is rounded
     return float((shares + values) * v.scale / case.target.scale)
 
 
-def _wide_share(case: Any) -> float:
+def _int16_exponential_error(case: Any) -> float:
     """Return the relative error of 16-bit exponentials: one table entry, plus the error of scores
     from low bits dropped of q and k."""
     away = 0.0

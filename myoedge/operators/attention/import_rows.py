@@ -58,8 +58,8 @@ def attend(
     attrs     further node attributes if there is a mask: fill, flat
     """
     shape = d.shape(q)
-    q, scale = _with_positive_scale(d, q, scale)
-    window, mask = _window(d, mask, shape[-2], d.shape(k)[-2])
+    q, scale = _make_scale_positive(d, q, scale)
+    window, mask = _constant_mask_window(d, mask, shape[-2], d.shape(k)[-2])
     q, k, v = (reshape(d, x, ranked(d.shape(x), 4)) for x in (q, k, v))
     rows, columns = (d.add("transpose", x, perm=(0, 2, 1, 3)) for x in (q, k))
     turned = filled(d, d.add("transpose", v, perm=(0, 1, 3, 2)), axis=3)
@@ -71,7 +71,7 @@ def attend(
     return reshape(d, y, (*shape[:-1], d.shape(v)[-1]))
 
 
-def _with_positive_scale(d: GraphBuilder, q: str, scale: float) -> tuple[str, float]:
+def _make_scale_positive(d: GraphBuilder, q: str, scale: float) -> tuple[str, float]:
     """Return queries and a positive scale with the same scores; zeros for a scale of 0."""
     if abs(scale) < NORMAL[0]:
         return d.constant(np.zeros(d.shape(q), np.float32)), 1.0
@@ -80,7 +80,7 @@ def _with_positive_scale(d: GraphBuilder, q: str, scale: float) -> tuple[str, fl
     return q, scale
 
 
-def _window(d: GraphBuilder, mask: str, rows: int, keys: int) -> tuple[Window, str]:
+def _constant_mask_window(d: GraphBuilder, mask: str, rows: int, keys: int) -> tuple[Window, str]:
     """Return the window of keys that constant masks leave visible, and the name of the remaining
     computed mask ("" for none)."""
     nodes = (*d.graph.nodes, *d.nodes)
@@ -128,7 +128,7 @@ def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     window becomes an attribute, any other mask an operand."""
     q, k, v = a["query"], a["key"], a["value"]
     if a.get("enable_gqa"):
-        k, v = (_shared(d, x, d.shape(q)[-3]) for x in (k, v))
+        k, v = (_repeat_for_query_heads(d, x, d.shape(q)[-3]) for x in (k, v))
     shapes = [*map(d.shape, (q, k, v))]
     if not fits(*shapes):
         raise Unsupported(f"attention of {[*map(list, shapes)]}")
@@ -137,14 +137,16 @@ def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     mask = "" if a.get("attn_mask") is None else str(a["attn_mask"])
     left, right = a.get("left", -1), 0 if a["is_causal"] else a.get("right", -1)
     if a.get("softcap"):
-        return _capped(d, (q, k, v), scale / a["softcap"], a["softcap"], mask, (left, right))
+        return _import_capped_attention(
+            d, (q, k, v), scale / a["softcap"], a["softcap"], mask, (left, right)
+        )
     bias = mask * (mask not in d.constants or bool(d.array(mask).any()))
-    found = decide(d, _bias(d, mask, shape, left, right), shape, -1, bare=True)
+    found = decide(d, _add_score_bias(d, mask, shape, left, right), shape, -1, bare=True)
     bias, hidden, attrs = found or (bias, "", {})
     return attend(d, q, k, v, scale=scale, bias=bias, mask=hidden, **attrs)
 
 
-def _shared(d: GraphBuilder, x: str, heads: int) -> str:
+def _repeat_for_query_heads(d: GraphBuilder, x: str, heads: int) -> str:
     """Repeat keys or values [.., K, M, D] of fewer heads for heads / K query heads each."""
     *lead, own, keys, width = d.shape(x)
     if heads == own or heads % own:
@@ -154,7 +156,7 @@ def _shared(d: GraphBuilder, x: str, heads: int) -> str:
     return reshape(d, spread, (*lead, heads, keys, width))
 
 
-def _capped(
+def _import_capped_attention(
     d: GraphBuilder,
     heads: tuple[str, str, str],
     scale: float,
@@ -170,11 +172,11 @@ def _capped(
     chain = (("affine", scale, 0.0), ("tanh",), ("affine", limit, 0.0))
     scores = d.add("table", product, chain=chain)
     shape = d.shape(scores)
-    shares = masked_softmax(d, scores, len(shape) - 1, _bias(d, mask, shape, *window))
+    shares = masked_softmax(d, scores, len(shape) - 1, _add_score_bias(d, mask, shape, *window))
     return d.add("matmul", shares, v)
 
 
-def _bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Sum:
+def _add_score_bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Sum:
     """Return the sum of addends of the scores; a boolean mask adds 0 for true, minus infinity for
     false.
 
@@ -195,13 +197,15 @@ def onnx_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if any(a[name] is not None for name in ("past_key", "past_value", "lengths")):
         raise Unsupported("past keys, values or lengths: export without a cache, use_cache=False")
     counts = (a["q_num_heads"], a["kv_num_heads"], a["kv_num_heads"])
-    parts = [_heads(d, a[x], n) for x, n in zip(("query", "key", "value"), counts, strict=True)]
+    parts = [
+        _split_heads(d, a[x], n) for x, n in zip(("query", "key", "value"), counts, strict=True)
+    ]
     names = dict(zip(("query", "key", "value"), parts, strict=True))
     y = attention(d, {**a, **names, "is_causal": bool(a["is_causal"]), "enable_gqa": True}, out)
     return y if len(out) == 4 else reshape(d, transpose(d, y, (0, 2, 1, 3)), out)
 
 
-def _heads(d: GraphBuilder, x: str, count: int | None) -> str:
+def _split_heads(d: GraphBuilder, x: str, count: int | None) -> str:
     shape = d.shape(x)
     if len(shape) == 4:
         return x
@@ -215,30 +219,32 @@ def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     D]."""
     heads_first = len(out) == 4
     tokens = out[2] if heads_first else out[1]
-    x = a["self"] if heads_first else _side_by_side(d, a["self"], a["num_heads"], out)
-    tables = [_of_positions(d.array(a[name]), a["positions"]) for name in ("cos", "sin")]
+    x = a["self"] if heads_first else _split_packed_heads(d, a["self"], a["num_heads"], out)
+    tables = [_rows_at_positions(d.array(a[name]), a["positions"]) for name in ("cos", "sin")]
     shape = tables[0].shape
     if shape != tables[1].shape or shape[:2] not in ((1, tokens), (out[0], tokens)):
         raise ValueError(f"tables of {list(shape)} for {list(out)}")
     if all((table == table[:1]).all() for table in tables):
         first = [table[0] for table in tables]
-        return reshape(d, _rotated(d, x, first, a, axis=2 if heads_first else 1), out)
+        return reshape(d, _rotate_heads(d, x, first, a, axis=2 if heads_first else 1), out)
     order = (0, 2, 1, 3) if heads_first else (0, 1, 2, 3)
     x = transpose(d, x, order)  # tokens first, so that each batch is contiguous
     heads = d.shape(x)
     rows = reshape(d, x, (1, heads[0] * tokens, *heads[2:]))
-    y = _rotated(d, rows, [table.reshape(-1, shape[-1]) for table in tables], a, axis=1)
+    y = _rotate_heads(d, rows, [table.reshape(-1, shape[-1]) for table in tables], a, axis=1)
     return reshape(d, transpose(d, reshape(d, y, heads), order), out)
 
 
-def _side_by_side(d: GraphBuilder, x: str, count: int, out: Shape) -> str:
+def _split_packed_heads(d: GraphBuilder, x: str, count: int, out: Shape) -> str:
     """Split [batch, N, H * D] into [batch, N, H, D]."""
     if count < 1 or out[-1] % count:
         raise Unsupported(f"{count} heads in {list(out)}")
     return reshape(d, x, (*out[:2], count, out[-1] // count))
 
 
-def _rotated(d: GraphBuilder, x: str, tables: Sequence[Array], a: Arguments, *, axis: int) -> str:
+def _rotate_heads(
+    d: GraphBuilder, x: str, tables: Sequence[Array], a: Arguments, *, axis: int
+) -> str:
     """Rotate the first elements of each head by tables of cosines and sines; further elements are
     unchanged."""
     width, pairs = d.shape(x)[-1], tables[0].shape[-1]
@@ -253,7 +259,7 @@ def _rotated(d: GraphBuilder, x: str, tables: Sequence[Array], a: Arguments, *, 
     return y
 
 
-def _of_positions(table: Array, positions: Array | None) -> Array:
+def _rows_at_positions(table: Array, positions: Array | None) -> Array:
     """Select rows [batch, tokens, pairs] of a table by positions [batch, tokens]; without
     positions, return the table."""
     return table if positions is None else table[positions]
@@ -266,7 +272,7 @@ def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         raise Unsupported("masks, past states or biases of attention")
     w, heads = d.array(a["weight"]), a["num_heads"]
     sizes = [int(n) for n in a["sizes"] or (w.shape[1] // 3,) * 3]
-    _check_packed(d.shape(a["self"]), w.shape, heads, sizes)
+    _check_packed_shapes(d.shape(a["self"]), w.shape, heads, sizes)
     bias = () if a["layer_bias"] is None else (a["layer_bias"],)
     y, ends = d.add("linear", a["self"], d.constant(w.T), *bias), np.cumsum([0, *sizes])
     parts = []
@@ -282,7 +288,7 @@ def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return reshape(d, y, (*d.shape(y)[:2], sizes[2]))
 
 
-def _check_packed(x: Shape, w: Shape, heads: int, sizes: Sequence[int]) -> None:
+def _check_packed_shapes(x: Shape, w: Shape, heads: int, sizes: Sequence[int]) -> None:
     """Raise ValueError for shapes that are inconsistent, which onnx does not check here."""
     if [len(x), len(w), len(sizes)] != [3, 2, 3] or [*w] != [x[2], sum(sizes)]:
         raise ValueError(f"attention of {list(x)} by {list(w)}")

@@ -57,8 +57,8 @@ def on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
         split=("row", "keys"),
         unit_axes=("b", "h"),
         multiples={"row": ROWS, "keys": OUTPUTS // 4},
-        scratch=lambda sizes: _scratch(sizes, numbers),
-        work=lambda sizes: _cycles(sizes, numbers),
+        scratch=lambda sizes: _tile_scratch_bytes(sizes, numbers),
+        work=lambda sizes: _tile_cycles(sizes, numbers),
         nine_cores=None,
         l1_only=True,
     )
@@ -70,7 +70,7 @@ def engine_sizes(step: QuantizedNode) -> dict[str, int]:
     return {**sizes_of(step), "fine": int(is_fine(step))}
 
 
-def _scratch(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
+def _tile_scratch_bytes(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
     """Return the scratch bytes of a tile, laid out in me_ne16_attention_s8.h."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
     part, row = 4 * sizes["keys"], row_bytes(keys, columns, is_fine=bool(numbers["fine"])) + 8
@@ -78,7 +78,7 @@ def _scratch(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
     return round_up(sizes["row"], ROWS) * row + OUTPUTS + sizes["row"] * width + 4 * part + planes
 
 
-def _cycles(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
+def _tile_cycles(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
     """Return the cycles for one part of the keys and values: products on NE16 while the cores pack,
     then exponentials."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
@@ -109,8 +109,8 @@ def resident_on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
     stores the results of an earlier block.
     """
     numbers = engine_sizes(step)
-    part_rows = _part_rows(numbers)
-    axes = {"step": _packings(numbers) + RESULTS - 1 + ceil_div(numbers["rows"], part_rows)}
+    part_rows = _rows_per_job(numbers)
+    axes = {"step": _packing_steps(numbers) + RESULTS - 1 + ceil_div(numbers["rows"], part_rows)}
     return replace(
         tiled,
         function=kernel_of(step, "me_ne16_attention_resident"),
@@ -125,62 +125,62 @@ def resident_on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
         unit_axes=("b", "h"),
         innermost_axes=("step",),
         multiples={},
-        operands=tuple(_in_steps(operand, numbers) for operand in tiled.operands),
-        tile=lambda regions: _tile(regions, numbers),
-        scratch=lambda sizes: _resident_scratch(numbers),
+        operands=tuple(_index_by_step(operand, numbers) for operand in tiled.operands),
+        tile=lambda regions: _tile_fields(regions, numbers),
+        scratch=lambda sizes: _resident_scratch_bytes(numbers),
         work=lambda sizes: sizes["step"] * _head_cycles(numbers) / axes["step"],
         nine_cores=True,
         l1_only=True,
     )
 
 
-def _part_rows(numbers: Mapping[str, int]) -> int:
+def _rows_per_job(numbers: Mapping[str, int]) -> int:
     """Return the rows of scores per NE16 job: one or two for each of nine cores."""
     return JOB_PIXELS * (2 if numbers["keys"] <= FEW_KEYS else 1)
 
 
-def _packings(numbers: Mapping[str, int]) -> int:
+def _packing_steps(numbers: Mapping[str, int]) -> int:
     """Return the number of pipeline steps that pack keys."""
     return ceil_div(numbers["keys"], INPUTS)
 
 
-def _in_steps(operand: Operand, numbers: Mapping[str, int]) -> Operand:
+def _index_by_step(operand: Operand, numbers: Mapping[str, int]) -> Operand:
     """Return an operand whose rows or keys are indexed by the pipeline step."""
     of_row, of_key = (("row", 1),), (("keys", 4), ("lane", 1))
-    n = _part_rows(numbers)
+    n = _rows_per_job(numbers)
     later = {"bias": EXPONENTIALS, "mask": EXPONENTIALS, "y": RESULTS}.get(operand.name, 0)
     along: dict[AffineExpr, AffineExpr] = {
         of_row: (("step", n), ("row", 1)),
         of_key: (("step", INPUTS), ("key", 1)),
     }
-    steps = _packings(numbers) - 1 + later
+    steps = _packing_steps(numbers) - 1 + later
     first = tuple(-n * steps if dim == of_row else 0 for dim in operand.dims)
     return replace(operand, dims=tuple(along.get(d, d) for d in operand.dims), first=first)
 
 
-def _tile(regions: Mapping[str, Region], numbers: Mapping[str, int]) -> Fields:
+def _tile_fields(regions: Mapping[str, Region], numbers: Mapping[str, int]) -> Fields:
     names = ("q", "k", "v", "bias", "mask", "y", "scratch")
-    n, k, y = _part_rows(numbers), regions["k"], regions["y"]
-    first = (y.start[1] - y.before[1]) // n + _packings(numbers) - 1 + RESULTS
+    n, k, y = _rows_per_job(numbers), regions["k"], regions["y"]
+    first = (y.start[1] - y.before[1]) // n + _packing_steps(numbers) - 1 + RESULTS
     end = (k.start[1] + k.extent[1] + k.after[1]) // INPUTS
     steps = {"first": first, "end": end, "rows": numbers["rows"], "part_rows": n}
     return {**{name: f"@{name}" for name in names}, **steps}
 
 
-def _resident_scratch(numbers: Mapping[str, int]) -> int:
+def _resident_scratch_bytes(numbers: Mapping[str, int]) -> int:
     """Return the scratch bytes, laid out in me_ne16_attention_resident_s8.h."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
     filled, fine = round_up(keys, 4), numbers["fine"]
     row = 4 * (filled + columns) + fine * (filled + 4 * columns) + 8 + width
     planes = keys * round_up(width, INPUTS) + columns * round_up(filled, INPUTS)
-    return 2 * _part_rows(numbers) * row + 5 * filled + 4 + (0 if fine else TABLES) + planes
+    return 2 * _rows_per_job(numbers) * row + 5 * filled + 4 + (0 if fine else TABLES) + planes
 
 
 def _head_cycles(numbers: Mapping[str, int]) -> Any:
     """Return the cycles of one head: packing, then products of one part of the rows during the
     exponentials of another, then results."""
     rows, keys, width, columns = (numbers[n] for n in ("rows", "keys", "width", "out_width"))
-    tiles = _part_rows(numbers) // JOB_PIXELS
+    tiles = _rows_per_job(numbers) // JOB_PIXELS
     products = image_cycles(tiles, width, keys, SUMS) + image_cycles(tiles, keys, columns, SUMS)
     products += tiles * (STORED * (keys + columns) + CONFLICTS * keys)
     cores = tiles * (ROW + EXPONENTIAL * keys + RESULT * columns) + JOBS
@@ -188,6 +188,6 @@ def _head_cycles(numbers: Mapping[str, int]) -> Any:
         again = image_cycles(tiles, keys, columns, SUMS) + tiles * STORED * columns
         products += again + tiles * CONFLICTS * keys
         cores += again + tiles * (OF_12_BITS * keys + JOINED * columns)
-    parts = ceil_div(rows, _part_rows(numbers))
+    parts = ceil_div(rows, _rows_per_job(numbers))
     packed = PACKED_BYTE * keys * (round_up(width, INPUTS) + round_up(columns, INPUTS))
     return HEAD + packed + parts * np.maximum(products, cores) + products + cores

@@ -86,11 +86,13 @@ def quantize(inputs: QuantizeInputs) -> RotaryParams:
     cos, sin = (inputs.constant(i).astype(np.float64) * x.scale / y.scale for i in (1, 2))
     largest = max(float(np.abs(cos).max()), float(np.abs(sin).max()), 2.0**-30)
     first = int(np.clip(15 - math.frexp(largest)[1], 0, 22))
-    tries = (_turned(cos, sin, x, y, shift) for shift in range(first, -1, -1))
+    tries = (_rotate_pair(cos, sin, x, y, shift) for shift in range(first, -1, -1))
     return next(p for p in tries if p.acc_bound <= INT32_MAX)
 
 
-def _turned(cos: Array, sin: Array, x: QuantParams, y: QuantParams, shift: int) -> RotaryParams:
+def _rotate_pair(
+    cos: Array, sin: Array, x: QuantParams, y: QuantParams, shift: int
+) -> RotaryParams:
     parts = [np.clip(np.rint(np.ldexp(t, shift)), -MULT_MAX, MULT_MAX) for t in (cos, sin)]
     offset = (y.zero_point << shift) + ((1 << shift) >> 1)
     c, s = (p.astype(np.int16) for p in parts)
@@ -105,7 +107,7 @@ def _turned(cos: Array, sin: Array, x: QuantParams, y: QuantParams, shift: int) 
     )
 
 
-def _fits(integers: RotaryParams, site: QuantizeInputs) -> bool:
+def _rotation_fits_int32(integers: RotaryParams, site: QuantizeInputs) -> bool:
     """Return whether sums of two products and their offset stay in int32."""
     pairs = np.abs(integers.cos.astype(np.int64)) + np.abs(integers.sin)
     most = site.params(0).reach * int(pairs.max(initial=0)) + abs(integers.offset)
@@ -114,7 +116,7 @@ def _fits(integers: RotaryParams, site: QuantizeInputs) -> bool:
 
 LEARNT = Learnt(
     {"cos": FACTORS, "sin": FACTORS, "offset": SYMMETRIC_32, "shift": SHIFT, "acc_bound": BOUND},
-    _fits,
+    _rotation_fits_int32,
 )
 
 
@@ -132,13 +134,13 @@ def meaning(step: QuantizedNode[RotaryParams]) -> Nest:
     places = (pair.at, pair.at + pairs) if halves else (pair.at * 2, pair.at * 2 + 1)
     a, b = (x[(*start, place)] - constant(step, "x_zero") for place in places)
     cos, sin = (nest_constant(n, getattr(c, n))[position, pair] for n in ("cos", "sin"))
-    sums = _sum(step, a * cos, -b * sin), _sum(step, b * cos, a * sin)
+    sums = _sum_of_products(step, a * cos, -b * sin), _sum_of_products(step, b * cos, a * sin)
     value = where(equal(index_of(side), 0), *sums) >> constant(step, "shift")
     index = tuple(axis.at for axis in axes)
     return Nest(axes, (x,), replace(result(step), shape=shape), index, saturated(step, value))
 
 
-def _sum(step: QuantizedNode[RotaryParams], first: Expr, second: Expr) -> Expr:
+def _sum_of_products(step: QuantizedNode[RotaryParams], first: Expr, second: Expr) -> Expr:
     """Return the sum of two products and the offset; of int16, it is inside int32 because cos and
     sin are of one angle."""
     offset = constant(step, "offset")

@@ -47,7 +47,7 @@ SCALARS = (
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the cores' tiled kernel of attention: for int8 operands, or for int16 operands if
     there are any."""
-    tiled = _of_all_widths(step, engine)
+    tiled = _tile_attention(step, engine)
     if wide.is_wide(step):
         return wide.in_tiles(step, engine, tiled)
     flags = {"y_wide": 1} if step.element_type == INT16 else {}
@@ -66,7 +66,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _of_all_widths(step: QuantizedNode, engine: Engine) -> TiledKernel:
+def _tile_attention(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of attention over heads, rows and keys; rows of q, k and v are whole
     words (pad_heads).
 
@@ -91,16 +91,16 @@ def _of_all_widths(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("h", "row", "keys"),
         unit_axes=("b",),
         innermost_axes=("keys",),
-        operands=tuple(_operands(step)),
+        operands=tuple(_attention_operands(step)),
         op={n: sizes[n] for n in kept},
         tile=_tile_fields,
         # me_attention_scratch_bytes
         scratch=lambda tile: tile["h"] * round_up(tile["row"], 4) * (each + 8),
-        work=lambda tile: _work(step, engine.cores, tile),
+        work=lambda tile: _tile_work(step, engine.cores, tile),
     )
 
 
-def _operands(step: QuantizedNode) -> Iterator[Operand]:
+def _attention_operands(step: QuantizedNode) -> Iterator[Operand]:
     shapes, filled = step.shapes, round_up(step.shapes[1][1], 4)
     b, row, h = ((((axis, 1),)) for axis in ("b", "row", "h"))
     keys: AffineExpr = (("keys", 4), ("lane", 1))
@@ -115,19 +115,22 @@ def _operands(step: QuantizedNode) -> Iterator[Operand]:
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     places = {name: f"@{name}" for name in ("q", "k", "v", "bias", "mask", "y", "scratch")}
     q, k, v = (regions[name] for name in "qkv")
-    heads = {"heads": q.extent[2], **{f"{n}_step": _step(regions.get(n)) for n in ("bias", "mask")}}
+    heads = {
+        "heads": q.extent[2],
+        **{f"{n}_step": _mask_head_bytes(regions.get(n)) for n in ("bias", "mask")},
+    }
     rows = {"rows": q.extent[1], "first_row": q.start[1]}
     keys = {"keys": k.extent[1], "first_key": k.start[1] if k.extent[1] else 0}
     values = {"values": v.extent[3], "first_value": v.start[3]}
     return {**places, **rows, **keys, **values, **heads}
 
 
-def _step(added: Region | None) -> int:
+def _mask_head_bytes(added: Region | None) -> int:
     """Return the bytes from one head's mask to the next; 0 if all heads share one mask."""
     return math.prod(added.extent[2:]) if added is not None and added.extent[1] > 1 else 0
 
 
-def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
+def _tile_work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     """Return the work units of a tile's visible keys: words of 4 x 4 sums of scores and values, and
     exponentials."""
     numbers = sizes_of(step)

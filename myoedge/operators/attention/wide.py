@@ -82,21 +82,24 @@ def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
         return None
     bias_bits = BIAS_BITS - (bias.element_type.bits - 1)
     least, product = bias.scale / 2**bias_bits, q.scale * k.scale * inputs.attrs["scale"]
-    q_drop, k_drop = _drops(q, k, inputs.shapes[0][3], least / max(product, 2.0**-100))
+    q_drop, k_drop = _dropped_bits(q, k, inputs.shapes[0][3], least / max(product, 2.0**-100))
     v_drop = max((v.reach - 1).bit_length() - VALUE_BITS, 0)
     unit = max(math.ldexp(product, q_drop + k_drop), least, 2.0**-100)
+    ratio = bias.scale / unit
+    shift = int(np.clip(bias_bits - math.frexp(ratio)[1], 0, 30))
     numbers: dict[str, Any] = {
         **dict(zip(DROPS, (q_drop, k_drop, v_drop), strict=True)),
-        **_bias(bias.scale / unit, bias_bits),
-        **_distance(unit / EXP_STEP),
-        **_share(math.ldexp(v.scale / y.scale, v_drop)),
+        "bias_mult": min(round(math.ldexp(ratio, shift)), 2**bias_bits),
+        "bias_shift": shift,
+        **_distance_constants(unit / EXP_STEP),
+        **_probability_constants(math.ldexp(v.scale / y.scale, v_drop)),
         "v_zero": v.zero_point,
         "zero": y.zero_point,
     }
     return WideAttentionParams(**numbers, acc_bound=ACC_BOUND, **exp_tables())
 
 
-def _drops(q: QuantParams, k: QuantParams, width: int, least: float) -> tuple[int, int]:
+def _dropped_bits(q: QuantParams, k: QuantParams, width: int, least: float) -> tuple[int, int]:
     """Return the numbers of low bits to drop from q and k, so that sums fit SUM_BITS.
 
     least   minimum size of a score step, in products of one step of q and k
@@ -120,18 +123,7 @@ def exp_tables() -> dict[str, Any]:
     }
 
 
-def _bias(ratio: float, bits: int) -> dict[str, int]:
-    """Return the multiplier and shift that convert a bias to score steps: bias * bias_mult >>
-    bias_shift.
-
-    ratio   score steps per step of the bias
-    bits    maximum bits of the multiplier
-    """
-    shift = int(np.clip(bits - math.frexp(ratio)[1], 0, 30))
-    return {"bias_mult": min(round(math.ldexp(ratio, shift)), 2**bits), "bias_shift": shift}
-
-
-def _distance(factor: float) -> dict[str, int]:
+def _distance_constants(factor: float) -> dict[str, int]:
     """Return constants for index = min(distance >> distance_drop, most) * mult + half >>
     DISTANCE_BITS; `most` gives the last entry."""
     drop = int(np.clip(-2 - math.frexp(factor)[1], 0, 31))
@@ -140,7 +132,7 @@ def _distance(factor: float) -> dict[str, int]:
     return {"distance_drop": drop, "mult": mult, "most": -(-largest // mult)}
 
 
-def _share(ratio: float) -> dict[str, int]:
+def _probability_constants(ratio: float) -> dict[str, int]:
     """Return constants for q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift,
     with the sum of exponentials sum' in 16 bits."""
     ratio = min(ratio, RATIO_MAX)
@@ -153,34 +145,34 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
 
     Operands have the shapes of `definition.shape`; a mask is int8, negative for a hidden key.
     """
-    q, k = _rounded(q, step.integers.q_drop), _rounded(k, step.integers.k_drop)
+    q, k = _drop_bits(q, step.integers.q_drop), _drop_bits(k, step.integers.k_drop)
     scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
     if "bias" in added(step.attrs, step.shapes):
         scores = scores + (
             more[0].astype(np.int64) * step.integers.bias_mult >> step.integers.bias_shift
         )
-    e = _exponentials(step, scores, *(more[-1:] if step.attrs.get("masked") else ()))
-    e = e >> np.maximum(_top(e.sum(axis=-1, keepdims=True)) + 1 - SHARES_BITS, 0)
+    e = _compute_exponentials(step, scores, *(more[-1:] if step.attrs.get("masked") else ()))
+    e = e >> np.maximum(_highest_bit(e.sum(axis=-1, keepdims=True)) + 1 - SHARES_BITS, 0)
     total = e.sum(axis=-1, keepdims=True)
-    values = _rounded(v[..., : k.shape[1]], step.integers.v_drop, step.integers.v_zero)
-    sums = exact_matmul(e, values.swapaxes(2, 3)) >> (_top(total) - 14)
+    values = _drop_bits(v[..., : k.shape[1]], step.integers.v_drop, step.integers.v_zero)
+    sums = exact_matmul(e, values.swapaxes(2, 3)) >> (_highest_bit(total) - 14)
     half = (1 << step.integers.out_shift) >> 1
-    factor = step.integers.share // shifted_right(total, _top(total) - 15)
+    factor = step.integers.share // shifted_right(total, _highest_bit(total) - 15)
     y = ((sums * factor >> 16) + half >> step.integers.out_shift) + step.integers.zero
     limited = np.clip(y, step.low, step.high).astype(step.element_type.dtype)
     return np.ascontiguousarray(limited.swapaxes(1, 2))
 
 
-def _rounded(x: Array, drop: int, zero: int = 0) -> Array:
+def _drop_bits(x: Array, drop: int, zero: int = 0) -> Array:
     return (x.astype(np.int64) + (((1 << drop) >> 1) - zero)) >> drop
 
 
-def _top(x: Array) -> Array:
+def _highest_bit(x: Array) -> Array:
     """Return the index of each element's highest set bit."""
     return np.frexp(x.astype(np.float64))[1].astype(np.int64) - 1
 
 
-def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
+def _compute_exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
     """Return 15-bit exponentials, int64 [B, H, N, M]; a fully masked row sees all keys."""
     window = in_window(step.attrs, *scores.shape[-2:])
     shown = window & (mask[0] >= 0) if mask else window
@@ -204,7 +196,7 @@ def element_types(step: QuantizedNode) -> dict[str, ElementType]:
     return {**kinds, "y": step.element_type}
 
 
-def _of_type(operand: Operand, kinds: Mapping[str, ElementType]) -> Operand:
+def _set_element_types(operand: Operand, kinds: Mapping[str, ElementType]) -> Operand:
     kind = kinds.get(operand.name)
     return operand if kind is None else replace(operand, itemsize=kind.size_bytes)
 
@@ -214,7 +206,7 @@ def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKe
     `tiled`."""
     kinds = element_types(step)
     tables = [Operand.whole(name, getattr(step.integers, name)) for name in ("exp", "exp_far")]
-    *read, y = (_of_type(x, kinds) for x in tiled.operands)
+    *read, y = (_set_element_types(x, kinds) for x in tiled.operands)
     return replace(
         tiled,
         function="me_attention_s16",
@@ -228,21 +220,21 @@ def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKe
             "exp.near": "@exp",
             "exp.far": "@exp_far",
         },
-        scratch=lambda tile: _scratch(step, tile),
-        work=lambda tile: _work(step, engine.cores, tile),
+        scratch=lambda tile: _tile_scratch_bytes(step, tile),
+        work=lambda tile: _tile_work(step, engine.cores, tile),
     )
 
 
-def _scratch(step: QuantizedNode, tile: Sizes) -> Any:
+def _tile_scratch_bytes(step: QuantizedNode, tile: Sizes) -> Any:
     """Return the scratch bytes: scores, overwritten by exponentials and sums; divisors; converted
     copies of operands."""
     sizes = sizes_of(step)
     filled = round_up(sizes["keys"], 4)
     row_bytes = max(4 * filled, 2 * filled + 4 * sizes["out_width"]) + 8
-    return tile["h"] * round_up(tile["row"], 4) * row_bytes + 2 * _copied(step, tile)
+    return tile["h"] * round_up(tile["row"], 4) * row_bytes + 2 * _copied_elements(step, tile)
 
 
-def _copied(step: QuantizedNode, tile: Sizes) -> Any:
+def _copied_elements(step: QuantizedNode, tile: Sizes) -> Any:
     """Return how many elements of q, k and v a tile copies to another format: int8 operands, and
     operands with a zero point or dropped bits."""
     sizes = sizes_of(step)
@@ -258,7 +250,7 @@ def _copied(step: QuantizedNode, tile: Sizes) -> Any:
     )
 
 
-def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
+def _tile_work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     """Return a tile's work in cycles: words of 4 x 4 sums for the visible keys, exponentials,
     converted copies."""
     sizes = sizes_of(step)
@@ -267,9 +259,7 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     groups, part = tile["h"] * -(-tile["row"] // 4), tile["keys"] / (filled // 2)
     groups = np.where(groups < 24, -(-groups * 4 // cores) / 4, -(-groups // cores))
     words = keys / 4 * (sizes["width"] / 2 + BLOCK) + sizes["out_width"] / 4 * (keys / 2 + BLOCK)
-    rows = -(-tile["h"] * tile["row"] // cores) * _of_row(keys, sizes["out_width"])
-    return (groups * words * WORD + rows) * part + COPY * _copied(step, tile) / cores
-
-
-def _of_row(keys: float, columns: int) -> float:
-    return keys * EXPONENTIAL + columns * SCALED + ROW
+    rows = -(-tile["h"] * tile["row"] // cores) * (
+        keys * EXPONENTIAL + sizes["out_width"] * SCALED + ROW
+    )
+    return (groups * words * WORD + rows) * part + COPY * _copied_elements(step, tile) / cores

@@ -27,7 +27,7 @@ from myoedge.operators.library.reductions import reduction
 from myoedge.operators.norm.import_rows import normalized
 
 
-def _per_feature(values: Any, usual: float, features: int) -> Array:
+def _values_per_feature(values: Any, usual: float, features: int) -> Array:
     """Return one value per feature from a list of values: one per feature, one for all features, or
     none (the default `usual`)."""
     given = np.asarray(values or [usual], np.float64)
@@ -39,8 +39,8 @@ def _per_feature(values: Any, usual: float, features: int) -> Array:
 def scaler(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """Import ONNX's Scaler: (x - offset) * scale for each feature of the last axis."""
     shape = d.shape(a["self"])
-    scale = _per_feature(a["scale"], 1.0, shape[-1])
-    offset = _per_feature(a["offset"], 0.0, shape[-1])
+    scale = _values_per_feature(a["scale"], 1.0, shape[-1])
+    offset = _values_per_feature(a["offset"], 0.0, shape[-1])
     factors = d.constant(scale), d.constant(-offset * scale)
     return d.add("affine", a["self"], *factors, axis=len(shape) - 1)
 

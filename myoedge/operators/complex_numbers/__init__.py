@@ -77,7 +77,7 @@ def exponential(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
 def quotient(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -> Complex:
     """Return x / y = x * conj(y) / |y|^2."""
     if y.imaginary == "":
-        return product_of(b, x, Complex(_reciprocal(b, y.real)), out)
+        return product_of(b, x, Complex(_complex_reciprocal(b, y.real)), out)
     if all(isinstance(part, str) and part not in b.constants for part in y.parts):
         shape = b.shape(str(y.real))
         inverse = b.add("table", magnitude_of(b, y, shape), chain=(("pow", -2.0),))
@@ -90,7 +90,7 @@ def quotient(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) 
     return product_of(b, x, paired(parts), out)
 
 
-def _reciprocal(b: GraphBuilder, x: Any) -> Any:
+def _complex_reciprocal(b: GraphBuilder, x: Any) -> Any:
     if (number := number_of(b, x)) is not None:
         return 1.0 / number
     if x in b.constants:
@@ -152,13 +152,15 @@ def chosen(b: GraphBuilder, condition: str, x: Any, y: Any, out: Shape) -> Compl
         else str(logical_not(b, {"self": holds}, out))
     )
     sides = [(pair_of(b, x), holds), (pair_of(b, y), fails)]
-    kept = [product_of(b, z, Complex(mask), out) for z, mask in sides if not _is_zero(b, z)]
+    kept = [
+        product_of(b, z, Complex(mask), out) for z, mask in sides if not _is_zero_constant(b, z)
+    ]
     if len(kept) == 2:
         return sum_of(b, kept[0], kept[1], 1.0, out)
     return kept[0] if kept else filled(b, {}, out)
 
 
-def _is_zero(b: GraphBuilder, x: Complex) -> bool:
+def _is_zero_constant(b: GraphBuilder, x: Complex) -> bool:
     values = [constant_of(b, part) for part in x.parts]
     return all(value is not None and not value.any() for value in values)
 
@@ -171,7 +173,7 @@ def masked_fill(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
     return chosen(b, a["mask"], a["value"], a["self"], out)
 
 
-def _by_parts(row: Row, b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
+def _apply_to_parts(row: Row, b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
     made: Complex = on_parts(row)(b, a, out)
     return made
 
@@ -184,24 +186,24 @@ def index_put(row: Row) -> Row:
     """
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
-        if a["accumulate"] or not _is_number(b, a["values"]):
-            return _by_parts(row, b, a, out)
+        if a["accumulate"] or not _is_uniform_constant(b, a["values"]):
+            return _apply_to_parts(row, b, a, out)
         where = tuple(slice(None) if x is None else weights(b, x, "an index") for x in a["indices"])
-        number = _one(b, a["values"])
-        return chosen(b, _places(b, out, where), number, a["self"], out)
+        number = _uniform_value(b, a["values"])
+        return chosen(b, _mask_of_places(b, out, where), number, a["self"], out)
 
     return pair_row
 
 
-def _places(b: GraphBuilder, out: Shape, where: tuple[Any, ...]) -> str:
+def _mask_of_places(b: GraphBuilder, out: Shape, where: tuple[Any, ...]) -> str:
     """Add a constant mask with ones at an index and zeros elsewhere; axes along which it is
     constant have extent 1."""
     mask = np.zeros(out, np.float32)
     mask[where] = 1.0
-    return b.constant(_thinned(mask))
+    return b.constant(_drop_constant_axes(mask))
 
 
-def _thinned(mask: Array) -> Array:
+def _drop_constant_axes(mask: Array) -> Array:
     """Reduce axes along which all elements are equal to extent 1."""
     for axis in range(mask.ndim):
         first = mask.take([0], axis)
@@ -209,7 +211,7 @@ def _thinned(mask: Array) -> Array:
     return mask
 
 
-def _is_number(b: GraphBuilder, value: Any) -> bool:
+def _is_uniform_constant(b: GraphBuilder, value: Any) -> bool:
     """Return whether a value is constant with equal elements."""
     parts = [constant_of(b, part) for part in pair_of(b, value).parts]
     return all(part is not None and (part == part.reshape(-1)[0]).all() for part in parts)
@@ -223,17 +225,17 @@ def scattered(row: Row) -> Row:
     """
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
-        if not _is_number(b, a["src"]):
-            return _by_parts(row, b, a, out)
+        if not _is_uniform_constant(b, a["src"]):
+            return _apply_to_parts(row, b, a, out)
         axis = a["dim"] % len(out)
         place = a["index"] if "index" in a else slice(a["start"], a["end"], a["step"])
-        mask = _places(b, out, (*[slice(None)] * axis, place))
-        return chosen(b, mask, _one(b, a["src"]), a["self"], out)
+        mask = _mask_of_places(b, out, (*[slice(None)] * axis, place))
+        return chosen(b, mask, _uniform_value(b, a["src"]), a["self"], out)
 
     return pair_row
 
 
-def _one(b: GraphBuilder, value: Any) -> complex:
+def _uniform_value(b: GraphBuilder, value: Any) -> complex:
     """Return the value of a constant whose elements are all equal."""
     real, imaginary = (constant_of(b, part) for part in pair_of(b, value).parts)
     assert real is not None

@@ -68,14 +68,14 @@ from myoedge.operators.traits import ByHand, Constants, Weights
 def shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
     """Return the result shape [N, *T, K] for input x [N, *S, C] and weights w [K, *R, C/groups]."""
     spatial = zip(x[1:-1], w[1:-1], attrs["stride"], attrs["dilation"], attrs["pads"], strict=True)
-    return (x[0], *(_extent(*axis) for axis in spatial), w[0])
+    return (x[0], *(_output_extent(*axis) for axis in spatial), w[0])
 
 
-def _extent(n: int, r: int, stride: int, dilation: int, pads: tuple[int, int]) -> int:
+def _output_extent(n: int, r: int, stride: int, dilation: int, pads: tuple[int, int]) -> int:
     return (n + sum(pads) - (r - 1) * dilation - 1) // stride + 1
 
 
-def _are_groups(value: Any, site: NodeSite) -> bool:
+def _groups_divide_channels(value: Any, site: NodeSite) -> bool:
     """Return whether groups divide the channels of the result, and their inputs are those that the
     weights have."""
     x, w = site.shapes[:2]
@@ -86,7 +86,7 @@ ATTRIBUTES = {
     "stride": TIMES,
     "dilation": TIMES,
     "pads": padded(spatial=True),
-    "groups": Values("groups of the channels that the weights have", _are_groups),
+    "groups": Values("groups of the channels that the weights have", _groups_divide_channels),
 }
 
 
@@ -213,7 +213,7 @@ CONV = add_operator(
 )
 
 
-def _conv(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_conv(w: Writer, step: QuantizedNode, x: str) -> str:
     rank, attrs = len(step.out), step.attrs
     weight, bias = weights(w, step, [0, rank - 1, *range(1, rank - 1)])
     y = w.node(
@@ -229,7 +229,7 @@ def _conv(w: Writer, step: QuantizedNode, x: str) -> str:
     return channels_last(w, y, rank)
 
 
-WRITE: Mapping[str, Write] = {"conv": _conv}
+WRITE: Mapping[str, Write] = {"conv": _write_conv}
 
 
 CONV_IN_TORCH = """\
@@ -245,7 +245,7 @@ def conv(d: Draw) -> DrawnUse:
     depthwise; the input is padded if the kernel would exceed it."""
     rank, groups, per_group = d.pick([1, 2, 2]), d.pick([1, 1, 1, 2, 3, 5]), d.pick([1, 1, 2, 3, 4])
     taps = d.pick([1, 1, 1, 2, 3, 4, 5, 7] if groups > 1 else [1, 2, 3, 4, 5, 8, 13])
-    axes = [_axis(d) for _ in range(rank)]
+    axes = [_draw_axis(d) for _ in range(rank)]
     spatial, kernel, stride, dilation, pads = zip(*axes, strict=True)
     attrs = {"stride": stride, "dilation": dilation, "pads": pads, "groups": groups}
     shape = (d.pick([1, 1, 2]), *spatial, groups * taps)
@@ -254,7 +254,7 @@ def conv(d: Draw) -> DrawnUse:
     return DrawnUse("conv", attrs, (shape,), CONV_IN_TORCH, weights=weights, **common)
 
 
-def _axis(d: Draw) -> tuple[int, int, int, int, tuple[int, int]]:
+def _draw_axis(d: Draw) -> tuple[int, int, int, int, tuple[int, int]]:
     """Draw extent, taps, stride, dilation, and pads that make all taps fit."""
     n, taps, stride, dilation = d.integer(1, 5), d.integer(1, 4), d.integer(1, 3), d.integer(1, 3)
     before, after = d.integer(0, 3), d.integer(0, 3)

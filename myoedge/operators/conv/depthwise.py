@@ -67,12 +67,12 @@ def scratch(k_h: int, k_w: int, channels: Any, ow: Any, cores: int) -> Any:
     return cores * 4 * (np.maximum(strip, lists) + 1)
 
 
-def _table_work(rows: Any, columns: Any, groups: Any, cores: int) -> Any:
-    """Work of table lookups, in units of _work."""
+def _table_lookup_work(rows: Any, columns: Any, groups: Any, cores: int) -> Any:
+    """Work of table lookups, in units of _tile_work."""
     return TABLE * ceil_div(rows * columns * groups, 2 * cores)
 
 
-def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int) -> Any:
+def _tile_work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int) -> Any:
     """Return the work of a tile, in units of two results of four channels with 3 x 3 taps.
 
     words    of taps
@@ -88,7 +88,7 @@ def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int
     return 0.6 * results * (words + 1) + 13 * windows
 
 
-def _way(step: QuantizedNode, conv: Conv2dGeometry) -> str:
+def _kernel_loop(step: QuantizedNode, conv: Conv2dGeometry) -> str:
     """Return which loop of me_depthwise_conv_s8.c runs: "strips" of two rows; "pairs", rows of two
     channels at a time; "rows" of one channel; or "any"."""
     if not is_3x3(*conv.kernel) or conv.dilation != (1, 1):
@@ -107,14 +107,14 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry
     c, (k_h, k_w) = conv.x[-1], conv.kernel
     weights = packed_depthwise(step.integers.weight.reshape(c, k_h, k_w))
     table, cut = table_operand(step), c % 4 == 0
-    way, words = _way(step, conv), tap_words(k_h, k_w)
+    way, words = _kernel_loop(step, conv), tap_words(k_h, k_w)
     whole = -(-c // 4)
     channels: AffineExpr = CHANNELS if cut else ()
     blocks: AffineExpr = (("k", 1),) if cut else ()
 
     def work(sizes: Sizes) -> Any:
         of_tile = (sizes["t0"], sizes["t1"], sizes.get("k", whole), engine.cores)
-        return _work(way, words, *of_tile) + (_table_work(*of_tile) if table else 0)
+        return _tile_work(way, words, *of_tile) + (_table_lookup_work(*of_tile) if table else 0)
 
     packed = (
         Operand("weights", "weights", (len(weights), weights[0].size), (blocks, ()), array=weights),
@@ -175,18 +175,18 @@ def wide_depthwise_in_tiles(
         unit_axes=("n",),
         operands=(
             replace(conv.read(channels), itemsize=step.read_type(0).size_bytes),
-            *_wide_constants(step, conv, channels),
+            *_int16_constants(step, conv, channels),
             *table,
             replace(conv.write(channels), itemsize=step.element_type.size_bytes),
         ),
         op={**fields, **step.wide_flags("x", "y")},
-        tile=_wide_fields,
+        tile=_int16_tile_fields,
         scratch=lambda sizes: 2 * halves(sizes),
         work=work,
     )
 
 
-def _wide_constants(
+def _int16_constants(
     step: QuantizedNode, conv: Conv2dGeometry, channels: AffineExpr
 ) -> tuple[Operand, ...]:
     """Operands for weights, of four or two channels per block, and for the numbers of each
@@ -202,6 +202,6 @@ def _wide_constants(
     )
 
 
-def _wide_fields(regions: Mapping[str, Region]) -> Fields:
+def _int16_tile_fields(regions: Mapping[str, Region]) -> Fields:
     unused = ("row_stride", "y_stride")
     return {name: value for name, value in tile_fields(regions).items() if name not in unused}

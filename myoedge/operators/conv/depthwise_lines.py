@@ -108,11 +108,11 @@ class ChannelLines:
         parts = np.clip(ceil_div(BLOCKS, others), 1, ceil_div(along, LEAST_ALONG))
         return lines, round_up(ceil_div(along, parts), BLOCK)
 
-    def _line_bytes(self, along: Any) -> Any:
+    def _bytes_of_line(self, along: Any) -> Any:
         last = (along - 1) * self.conv.stride[self.along] // self.phases
         return self.phases * ((last + 8 + BLOCK * self.words) // BLOCK * BLOCK)
 
-    def _lines(self, across: Any) -> Any:
+    def _input_lines(self, across: Any) -> Any:
         """Return the number of input lines that the windows of a block cover."""
         axis = 1 - self.along
         reach = (self.conv.kernel[axis] - 1) * self.conv.dilation[axis] + 1
@@ -124,7 +124,7 @@ class ChannelLines:
         The words per core are odd, so that the cores use different memory banks.
         """
         lines, along = self.blocks(sizes)
-        words = self._lines(lines) * self._line_bytes(along) + self.rows
+        words = self._input_lines(lines) * self._bytes_of_line(along) + self.rows
         return cores * BLOCK * (words // 2 * 2 + 1)
 
     def cycles(self, sizes: Sizes, cores: int) -> Any:
@@ -134,12 +134,12 @@ class ChannelLines:
         groups = ceil_div(sizes["c"], BLOCK)
         count = groups * ceil_div(across, lines) * ceil_div(along, block)
         results = np.minimum(block, along)
-        turned = PHASE * self.phases + TURNED * self._line_bytes(results)
-        outputs = BLOCK * self.multiplier * self._output_cycles(lines, results)
-        each = BLOCK_CYCLES + self._lines(lines) * turned + outputs
+        turned = PHASE * self.phases + TURNED * self._bytes_of_line(results)
+        outputs = BLOCK * self.multiplier * self._channel_cycles(lines, results)
+        each = BLOCK_CYCLES + self._input_lines(lines) * turned + outputs
         return ceil_div(count, cores) * each
 
-    def _output_cycles(self, lines: Any, results: Any) -> Any:
+    def _channel_cycles(self, lines: Any, results: Any) -> Any:
         """Return the cycles of one output channel of a block.
 
         The kernel computes eight results of a line at a time; blocks with fewer results four at a
@@ -196,13 +196,13 @@ def lines_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "turned": 1 - way.along,
             "phases": way.phases,
         },
-        tile=lambda regions: _fields(way, regions),
+        tile=lambda regions: _tile_fields(way, regions),
         scratch=lambda sizes: way.scratch(of_tile(sizes), cores),
         work=lambda sizes: way.cycles(of_tile(sizes), cores),
     )
 
 
-def _fields(way: ChannelLines, regions: Mapping[str, Region]) -> Fields:
+def _tile_fields(way: ChannelLines, regions: Mapping[str, Region]) -> Fields:
     y, known = regions["y"], tile_fields(regions)
     sizes = {"t0": y.extent[1], "t1": y.extent[2], "c": y.extent[4] // way.multiplier}
     lines, along = way.blocks(sizes)

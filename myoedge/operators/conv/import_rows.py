@@ -74,10 +74,10 @@ def over_axes(
             return fusible_view(d, y, (n, *counts, len(w)))
     lengths = [axis.count(m) * axis.taps for axis, m in zip(axes, sizes, strict=True)]
     first = min(range(3), key=lambda i: (not axes[i].is_single, lengths[i], i))
-    return _as_images(d, x, w, bias, axes, groups, first)
+    return _convolve_as_images(d, x, w, bias, axes, groups, first)
 
 
-def _as_images(
+def _convolve_as_images(
     d: GraphBuilder,
     x: str,
     w: Array,
@@ -88,7 +88,7 @@ def _as_images(
 ) -> str:
     """Compute the convolution with one axis as the batch and its taps as channels."""
     order = (0, 1 + axis, *(i for i in range(1, 4) if i != 1 + axis), 4)
-    x = _with_windows(d, transpose(d, x, order), axes[axis], groups)
+    x = _gather_windows(d, transpose(d, x, order), axes[axis], groups)
     n, count, *rest = d.shape(x)
     rows = w.transpose(order)
     rows = np.moveaxis(rows, 1, -2).reshape(len(w), *rows.shape[2:4], -1)
@@ -98,7 +98,7 @@ def _as_images(
     return transpose(d, y, tuple(int(i) for i in np.argsort(order)))
 
 
-def _with_windows(d: GraphBuilder, x: str, axis: ConvAxis, groups: int) -> str:
+def _gather_windows(d: GraphBuilder, x: str, axis: ConvAxis, groups: int) -> str:
     """Gather the windows of one axis: [N, D, H, W, C] -> [N, windows, H, W, groups * taps *
     C/groups]."""
     if any(axis.pads):

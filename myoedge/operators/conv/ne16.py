@@ -47,7 +47,7 @@ def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     Tiles of the same positions are consecutive, so that the input is prepared once for all
     channels.
     """
-    return _on_ne16(step, engine, keeps_scratch=True)
+    return _tile_on_ne16(step, engine, keeps_scratch=True)
 
 
 def conv_by_channels_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -56,7 +56,7 @@ def conv_by_channels_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel
 
     3x3 filters need no scratch for windows, which leaves more L1 for weights.
     """
-    return _on_ne16(step, engine, keeps_scratch=False)
+    return _tile_on_ne16(step, engine, keeps_scratch=False)
 
 
 def conv_with_sum_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -64,7 +64,7 @@ def conv_with_sum_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     tile leave only the last one's results to be added after the engine."""
     if is_pointwise(step):
         return linear_with_add_on_ne16(step, engine)
-    way = replace(_fastest(step, keeps_scratch=True), jobs=JOBS_A_TILE)
+    way = replace(_fastest_schedule(step, keeps_scratch=True), jobs=JOBS_A_TILE)
     axes = ("n", "t0", "t1", "g", "k")
     own = jobs_in_tiles(step, way)
     kernel = SummedKernel(own, WITH_SUM[own.function], "conv", "conv.y", axes, way.prepared)
@@ -76,15 +76,15 @@ def keeps_rows(step: QuantizedNode) -> ConstraintViolation | None:
 
     -> None, or the violated requirement
     """
-    if is_pointwise(step) or not _fastest(step, keeps_scratch=True).turned:
+    if is_pointwise(step) or not _fastest_schedule(step, keeps_scratch=True).turned:
         return None
     return ConstraintViolation("a kernel along rows", "one down columns", "rows as columns")
 
 
-def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
+def _tile_on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
     if is_pointwise(step):
         return rows_on_ne16(step, engine)
-    return jobs_in_tiles(step, _fastest(step, keeps_scratch=keeps_scratch))
+    return jobs_in_tiles(step, _fastest_schedule(step, keeps_scratch=keeps_scratch))
 
 
 def is_pointwise(step: QuantizedNode) -> bool:
@@ -92,12 +92,12 @@ def is_pointwise(step: QuantizedNode) -> bool:
     return Conv2dGeometry.of(step).pointwise and step.attrs["groups"] == 1
 
 
-def _fastest(step: QuantizedNode, *, keeps_scratch: bool) -> JobSchedule:
-    ways = _schedules(step, keeps_scratch=keeps_scratch)
+def _fastest_schedule(step: QuantizedNode, *, keeps_scratch: bool) -> JobSchedule:
+    ways = _candidate_schedules(step, keeps_scratch=keeps_scratch)
     return min(ways, key=lambda way: way.conv.groups * (way.layer_cycles() + GROUP))
 
 
-def _schedules(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSchedule]:
+def _candidate_schedules(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSchedule]:
     """Yield the schedules: depthwise jobs if NE16 supports the kernel; otherwise groups one after
     another, several groups merged with zero weights between them, or all groups as one."""
     groups, numbers = step.attrs["groups"], (scale_bytes(step), step.weight_bits)
@@ -116,9 +116,9 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
     way   the schedule
     """
     table, scale, conv = table_operand(step), way.scale, way.conv
-    k, planes = conv.y[-1], _planes(step, way)
+    k, planes = conv.y[-1], _weight_planes(step, way)
     cut: AffineExpr = () if way.is_depthwise else (("k", 1),)
-    by_channels: dict[str, Any] = {} if way.is_depthwise else _by_channels(k, way)
+    by_channels: dict[str, Any] = {} if way.is_depthwise else _split_channel_fields(k, way)
     of_group: AffineExpr = (("g", k),) if conv.groups > 1 else ()
     strided = "" if table or way.turned else "conv.y_stride"
     x, y = conv.read(()), replace(conv.write(cut), position_stride=strided)
@@ -143,7 +143,7 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
             *table,
             way.in_memory(y),
         ),
-        op=_with_phases(way, op),
+        op=_phase_fields(way, op),
         tile=way.fields,
         launches_next_tile=way.launches_next_tile,
         runs_jobs=True,
@@ -153,7 +153,7 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
     )
 
 
-def _with_phases(way: JobSchedule, op: Fields) -> Fields:
+def _phase_fields(way: JobSchedule, op: Fields) -> Fields:
     """Return the fields of me_ne16_conv_s8_params as those of me_ne16_phases_s8_params, if the jobs
     have phases."""
     phases = way.phases
@@ -168,7 +168,7 @@ def _with_phases(way: JobSchedule, op: Fields) -> Fields:
     }
 
 
-def _by_channels(k: int, way: JobSchedule) -> dict[str, Any]:
+def _split_channel_fields(k: int, way: JobSchedule) -> dict[str, Any]:
     """Return the fields of a tiling that also splits the k channels of the results."""
     return {
         "axes": {**way.conv.axes(), "k": k},
@@ -178,7 +178,7 @@ def _by_channels(k: int, way: JobSchedule) -> dict[str, Any]:
     }
 
 
-def _planes(step: QuantizedNode, way: JobSchedule) -> Array:
+def _weight_planes(step: QuantizedNode, way: JobSchedule) -> Array:
     """Return a layer's weights in the engine's layout."""
     weight, bits = step.integers.weight, way.bits
     if not way.is_depthwise:

@@ -143,7 +143,7 @@ TAP_CYCLES, WORD_CYCLES, CORES = 6.5, 60.0, 8
 def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the NE16 kernel of a convolution fused with the mean after it; tiles are whole rows,
     which stay in scratch until their mean is computed."""
-    constants, op = _mean(step)
+    constants, op = _mean_constants(step)
     way = JobSchedule.by_rows(
         Conv2dGeometry.of(step), scale_bytes(step), step.attrs["groups"], step.weight_bits
     )
@@ -163,14 +163,14 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=tuple(axis for axis in conv.split if axis != "t1"),
         operands=(*(o for o in conv.operands if not o.written), *constants, y),
         op=of_member("conv", conv.op) | of_member("mean", op),
-        tile=lambda regions: _tile(regions, way),
-        launches_next_tile=_starts_next,
+        tile=lambda regions: _tile_fields(regions, way),
+        launches_next_tile=_can_launch_next_tile,
         scratch=lambda sizes: way.scratch(sizes) + sizes["t0"] * columns * sizes.get("k", k),
         work=work,
     )
 
 
-def _mean(step: QuantizedNode) -> tuple[list[Operand], Fields]:
+def _mean_constants(step: QuantizedNode) -> tuple[list[Operand], Fields]:
     """Return the constants and the fields of the mean after a convolution."""
     mean = step.behind
     assert mean is not None, "a layer without a mean after it"
@@ -188,7 +188,7 @@ def _mean(step: QuantizedNode) -> tuple[list[Operand], Fields]:
     }
 
 
-def _tile(regions: Mapping[str, Region], way: JobSchedule) -> Fields:
+def _tile_fields(regions: Mapping[str, Region], way: JobSchedule) -> Fields:
     y, columns = regions["y"], way.conv.y[2]
     _, rows, _, _, k = y.extent
     results = replace(y, extent=(1, rows, columns, 1, k))
@@ -197,7 +197,7 @@ def _tile(regions: Mapping[str, Region], way: JobSchedule) -> Fields:
     return {**of_member("conv", conv), "y": "@y"}
 
 
-def _starts_next(here: Fields, behind: Fields) -> bool:
+def _can_launch_next_tile(here: Fields, behind: Fields) -> bool:
     """Return whether a tile's first job may start before the cores have finished the previous tile:
     its results overwrite the previous tile's first ones."""
     several = int(here["conv.units_at_a_time"]) < int(here["conv.conv.oh"])

@@ -152,7 +152,7 @@ class SumsSchedule:
         and after the last part while the engine is idle."""
         rows, columns, k, count = (sizes[axis] for axis in ("t0", "t1", "k", "part"))
         share = count / self.parts.count
-        engine = self._computed(sizes)
+        engine = self._job_cycles(sizes)
         jobs = np.minimum(JOBS_A_TILE, ceil_div(self.units(rows, columns), SIDE))
         each = SUM + JOINED * (self.halves - 1)
         requantised = k * (CHANNEL * jobs + each * rows * columns)
@@ -161,7 +161,7 @@ class SumsSchedule:
         prepared = PADDED_BYTE * self.image_bytes(sizes) * of_k
         return engine + share * (alone + prepared + JOB * jobs)
 
-    def _computed(self, sizes: Sizes) -> Any:
+    def _job_cycles(self, sizes: Sizes) -> Any:
         """Return the cycles of NE16 for the jobs of a tile."""
         rows, columns, k, count = (sizes[axis] for axis in ("t0", "t1", "k", "part"))
         parts, outputs = self.parts, self.halves * k

@@ -46,7 +46,7 @@ class Phases:
     def of(conv: Conv2dGeometry) -> Phases | None:
         """Return the phases of a convolution; None if NE16 cannot apply its kernel in such jobs."""
         if conv.kernel[0] == conv.y[1] == 1:
-            return _of_row(conv.kernel[1], conv.stride[1], conv.dilation[1])
+            return _row_form(conv.kernel[1], conv.stride[1], conv.dilation[1])
         if conv.kernel == (SIDE, SIDE) and conv.stride == (1, 1):
             return Phases(*conv.dilation, pixel=1, in_row=False)
         return None
@@ -104,7 +104,7 @@ class Phases:
         return self.in_row & (pixels % self.least > 0) & (pixels > self.least)
 
 
-def _of_row(taps: int, stride: int, dilation: int) -> Phases | None:
+def _row_form(taps: int, stride: int, dilation: int) -> Phases | None:
     if dilation == 1:
         pixel = int(round_up(ceil_div(taps, TAPS), stride))
         return Phases(1, pixel // stride, pixel, in_row=True)
@@ -139,8 +139,8 @@ def one_group_or_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
             "equal numbers of outputs and inputs, or one group",
             f"{outputs} of {inputs}",
         ),
-        (fits, f"a kernel of {kernel}, or one group", _sizes(conv.kernel)),
-        (conv.stride == (1, 1), "stride 1, or one group", _sizes(conv.stride)),
+        (fits, f"a kernel of {kernel}, or one group", _format_sizes(conv.kernel)),
+        (conv.stride == (1, 1), "stride 1, or one group", _format_sizes(conv.stride)),
     )
     needs, has = next((needs, has) for is_kept, needs, has in rules if not is_kept)
     rest = "stride 1 and equal numbers of outputs and inputs"
@@ -148,7 +148,7 @@ def one_group_or_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
     return ConstraintViolation(needs, has, change)
 
 
-def _sizes(numbers: tuple[int, int]) -> str:
+def _format_sizes(numbers: tuple[int, int]) -> str:
     """Format sizes along two axes: "3x3"."""
     return "x".join(map(str, numbers))
 
@@ -199,7 +199,7 @@ def has_rows(step: QuantizedNode) -> ConstraintViolation | None:
     conv = Conv2dGeometry.of(step)
     if is_filter(conv) or (conv.kernel[0] == conv.dilation[1] == 1 < conv.y[1]):
         return None
-    has = _sizes(conv.kernel)
+    has = _format_sizes(conv.kernel)
     return ConstraintViolation(
         "a kernel of 3x3, or of one row", has, "a kernel of 3x3 or of one row, of stride 1"
     )
@@ -208,7 +208,7 @@ def has_rows(step: QuantizedNode) -> ConstraintViolation | None:
 T = TypeVar("T")
 
 
-def _swapped(parts: tuple[T, ...]) -> tuple[T, ...]:
+def _swap_axes(parts: tuple[T, ...]) -> tuple[T, ...]:
     """Return a tuple of per-dimension values with the row and column values exchanged."""
     return (*parts[:1], *parts[2:3], *parts[1:2], *parts[3:])
 
@@ -216,14 +216,14 @@ def _swapped(parts: tuple[T, ...]) -> tuple[T, ...]:
 def turned_region(region: Region) -> Region:
     """Return a region of rows and columns as one of columns and rows."""
     parts = (region.start, region.extent, region.before, region.after)
-    return Region(*map(_swapped, parts))
+    return Region(*map(_swap_axes, parts))
 
 
 def turned_operand(operand: Operand) -> Operand:
     """Return an operand indexed by columns and rows with its dimensions in memory order: rows, then
     columns."""
-    shape, first = _swapped(operand.shape), _swapped(operand.first)
-    return replace(operand, shape=shape, dims=_swapped(operand.dims), first=first)
+    shape, first = _swap_axes(operand.shape), _swap_axes(operand.first)
+    return replace(operand, shape=shape, dims=_swap_axes(operand.dims), first=first)
 
 
 def turned_strides(regions: Mapping[str, Region]) -> Fields:

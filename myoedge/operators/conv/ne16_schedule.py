@@ -100,9 +100,9 @@ class JobSchedule:
         """
         if is_filter(conv) and not keeps_scratch:
             return JobSchedule(conv, FILTER, scale, keeps_scratch=False, bits=bits)
-        ways = list(_dense_ways(JobSchedule(conv, WINDOWS, scale, bits=bits)))
+        ways = list(_dense_schedules(JobSchedule(conv, WINDOWS, scale, bits=bits)))
         if conv.dilation[1] > 1:
-            ways += _dense_ways(
+            ways += _dense_schedules(
                 JobSchedule(conv.spread(), WINDOWS, scale, bits=bits, is_spread=True)
             )
         if conv.kernel[1] == conv.dilation[0] == 1 < conv.kernel[0]:
@@ -160,18 +160,18 @@ class JobSchedule:
         at an edge. The estimated cycles decide."""
         _, rows, columns, _ = self.conv.y
         sizes = {"t0": rows, "t1": columns}
-        return self.number == WINDOWS and self._image(sizes) < self._edges(sizes)
+        return self.number == WINDOWS and self._padded_copy_cycles(sizes) < self._edge_cycles(sizes)
 
-    def _image(self, sizes: Sizes) -> Any:
+    def _padded_copy_cycles(self, sizes: Sizes) -> Any:
         """Cycles for copying a tile's input with padding."""
         return PADDED_BYTE * self.conv.padded_bytes(sizes) + PADDED_ROW * self.conv.reach(sizes)[0]
 
-    def _edges(self, sizes: Sizes) -> Any:
+    def _edge_cycles(self, sizes: Sizes) -> Any:
         """Return the extra cycles of windows that cross an edge."""
         windows = self.conv.edge_share * sizes["t0"] * sizes["t1"]
         return EDGE_ROW * self.conv.kernel[0] * windows
 
-    def _ninth(self, sizes: Sizes) -> Any:
+    def _pads_to_nine_windows(self, sizes: Sizes) -> Any:
         """Whether a tile, the whole layer, has eight windows, computed as nine."""
         pixels, (_, rows, columns, _) = sizes["t0"] * sizes["t1"], self.conv.y
         return self.number == WINDOWS and pads_to_nine_pixels(pixels, rows * columns)
@@ -191,14 +191,14 @@ class JobSchedule:
         """Return the cycles of NE16 for the jobs of a tile."""
         rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
         if self.number in (FILTER, DEPTHWISE):
-            return self._filters(rows, columns, k)
+            return self._filter_cycles(rows, columns, k)
         if self.in_rows:
             tiles = ceil_div(rows, SIDE) * ceil_div(columns, SIDE)
             return image_cycles(tiles, self.conv.taps, k, self.scale)
-        pixels = rows * columns + self._ninth(sizes)
+        pixels = rows * columns + self._pads_to_nine_windows(sizes)
         return pointwise_cycles(pixels, self.conv.taps, k, self.scale)
 
-    def _filters(self, rows: Any, columns: Any, k: Any) -> Any:
+    def _filter_cycles(self, rows: Any, columns: Any, k: Any) -> Any:
         """Cycles of the engine for 3x3 jobs."""
         phases, c = self.phases or Phases(1, 1, 1, in_row=False), self.conv.x[-1]
         sizes = phases.of_phase(rows, columns)
@@ -213,8 +213,10 @@ class JobSchedule:
     def prepared(self, sizes: Sizes) -> Any:
         """Return the cycles in which the cores prepare the operands of a tile's jobs."""
         if self.number != WINDOWS:
-            return self._image(sizes)
-        padding = self._image(sizes) if self.copies_padding else self._edges(sizes)
+            return self._padded_copy_cycles(sizes)
+        padding = (
+            self._padded_copy_cycles(sizes) if self.copies_padding else self._edge_cycles(sizes)
+        )
         window = WINDOW_ROW * self.conv.kernel[0] + WINDOW_BYTE * self.conv.taps
         copies = np.minimum(self.conv.kernel[0], sizes["t1"])
         return padding + sizes["t0"] * (sizes["t1"] * window + WINDOWS_ROW * copies)
@@ -229,7 +231,9 @@ class JobSchedule:
             return image + self.phases.bytes_beyond(self.conv)
         if self.number != WINDOWS:
             return image
-        nine = np.where(self._ninth(sizes), max(JOB_PIXELS * self.conv.y[3], self.conv.taps), 0)
+        nine = np.where(
+            self._pads_to_nine_windows(sizes), max(JOB_PIXELS * self.conv.y[3], self.conv.taps), 0
+        )
         image = image if self.copies_padding else 0
         return round_up(pixels * self.conv.taps, 4) + np.maximum(image, nine)
 
@@ -251,7 +255,7 @@ class JobSchedule:
             "first_k": y.start[3] * self.conv.y[3] + y.start[4],
             "first_units": first,
             "units_at_a_time": others,
-            "ninth": int(self._ninth(sizes)),
+            "ninth": int(self._pads_to_nine_windows(sizes)),
             "has_scratch": int(self.keeps_scratch and y.start[4] > 0),
         }
 
@@ -284,7 +288,7 @@ class JobSchedule:
         return bool(behind["has_scratch"])
 
 
-def _dense_ways(windows: JobSchedule) -> Iterator[JobSchedule]:
+def _dense_schedules(windows: JobSchedule) -> Iterator[JobSchedule]:
     """Yield the schedules of a convolution of each group, of single and of joined results.
 
     windows   the schedule that copies its windows

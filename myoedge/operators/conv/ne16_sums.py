@@ -56,7 +56,9 @@ def sums_in_tiles(step: QuantizedNode, way: SumsSchedule, weight: Array) -> Tile
     conv, parts, k = way.conv, way.parts, way.conv.y[-1]
     planes = parts.planes(weight.reshape(-1, *weight.shape[2:]), way.bits)
     planes = planes.reshape(*weight.shape[:2], *planes.shape[1:])
-    channels, of_part, of_group = _channels(step), (("part", 1),), _times(conv.group, k)
+    channels = _packed_sum_channels(step)
+    of_part = (("part", 1),)
+    of_group = tuple((axis, stride * k) for axis, stride in conv.group)
     outputs: AffineExpr = (*of_group, ("k", 1))
     x_size, y_size = step.read_type(0).size_bytes, step.element_type.size_bytes
     y = replace(conv.write((("k", 1),)), itemsize=y_size, position_stride="conv.y_stride")
@@ -83,7 +85,7 @@ def sums_in_tiles(step: QuantizedNode, way: SumsSchedule, weight: Array) -> Tile
             **step.wide_flags("x", "y"),
             "halves": way.halves,
         },
-        tile=partial(_fields, way, (x_size, y_size)),
+        tile=partial(_job_fields, way, (x_size, y_size)),
         launches_next_tile=partial(_launches_next_tile, way),
         runs_jobs=True,
         scratch=way.scratch,
@@ -92,11 +94,7 @@ def sums_in_tiles(step: QuantizedNode, way: SumsSchedule, weight: Array) -> Tile
     )
 
 
-def _times(index: AffineExpr, factor: int) -> AffineExpr:
-    return tuple((axis, stride * factor) for axis, stride in index)
-
-
-def _channels(step: QuantizedNode) -> Array:
+def _packed_sum_channels(step: QuantizedNode) -> Array:
     """Return `packed_channels` with biases for the engine's sums, of inputs plus 128 or 32,768;
     modulo 2**32."""
     channels = packed_channels(step)
@@ -106,7 +104,7 @@ def _channels(step: QuantizedNode) -> Array:
     return channels
 
 
-def _fields(
+def _job_fields(
     way: SumsSchedule, sizes_bytes: tuple[int, int], regions: Mapping[str, Region]
 ) -> Fields:
     weights, y = regions["weights"], regions["y"]
@@ -140,7 +138,7 @@ def _launches_next_tile(way: SumsSchedule, here: Fields, behind: Fields) -> bool
     return bool(behind["has_scratch"]) and (adds or several)
 
 
-def _needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintViolation | None:
+def _check_needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintViolation | None:
     """Check that a layer needs sums that the cores requantise.
 
     It does if its weights come in parts because of many products, except 3x3 filters, whose own
@@ -151,7 +149,7 @@ def _needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintViolatio
     return ConstraintViolation(f"{MANY:,} products per result", f"{conv.taps:,}", "more inputs")
 
 
-def _schedules(
+def _candidate_schedules(
     step: QuantizedNode, conv: Conv2dGeometry, halves: int, bits: int, *, keeps_scratch: bool
 ) -> Iterator[SumsSchedule]:
     size = step.read_type(0).size_bytes
@@ -160,7 +158,9 @@ def _schedules(
         yield SumsSchedule(conv, parts, halves, bits, keeps_scratch)
 
 
-def _fastest(step: QuantizedNode, geometry_of: Geometries, *, keeps_scratch: bool) -> TiledKernel:
+def _fastest_kernel(
+    step: QuantizedNode, geometry_of: Geometries, *, keeps_scratch: bool
+) -> TiledKernel:
     """Return the kernel of the schedule with the fewest estimated cycles, of all numbers of groups
     one after another, with zero weights between those that are merged."""
     weight, bits, groups = step.integers.weight, step.weight_bits, step.attrs.get("groups", 1)
@@ -169,7 +169,7 @@ def _fastest(step: QuantizedNode, geometry_of: Geometries, *, keeps_scratch: boo
     ways = (
         way
         for n in counts
-        for way in _schedules(
+        for way in _candidate_schedules(
             step, geometry_of(step, n), split.shape[1], bits, keeps_scratch=keeps_scratch
         )
     )
@@ -188,10 +188,10 @@ def sum_kernels(geometry_of: Geometries, *rules: Rule) -> tuple[Kernel, ...]:
     """
 
     def in_tiles(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
-        return _fastest(step, geometry_of, keeps_scratch=keeps_scratch)
+        return _fastest_kernel(step, geometry_of, keeps_scratch=keeps_scratch)
 
     def needs_sums(step: QuantizedNode) -> ConstraintViolation | None:
-        return _needs_sums(step, geometry_of(step, 1))
+        return _check_needs_sums(step, geometry_of(step, 1))
 
     forms: dict[Format, tuple[Rule, ...]] = {
         INT8_PRODUCTS: (*rules, has_int8_products, needs_sums),

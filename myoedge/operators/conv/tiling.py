@@ -66,7 +66,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     conv = Conv2dGeometry.of(step, groups)
     if conv.pointwise and groups == 1:
         return rows_in_tiles(step, engine)
-    return _dense_in_tiles(step, engine, conv.flat() if conv.pointwise else conv)
+    return _tile_dense(step, engine, conv.flat() if conv.pointwise else conv)
 
 
 def is_large_pointwise(step: QuantizedNode) -> bool:
@@ -76,7 +76,7 @@ def is_large_pointwise(step: QuantizedNode) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Dense:
+class _DenseConv:
     """Ways in which me_conv_s8 reads windows, with their costs.
 
     in_place  windows are read across words
@@ -97,14 +97,16 @@ class _Dense:
     cores: int
 
     @staticmethod
-    def of(step: QuantizedNode, conv: Conv2dGeometry, cores: int, *, once: bool = False) -> _Dense:
+    def of(
+        step: QuantizedNode, conv: Conv2dGeometry, cores: int, *, once: bool = False
+    ) -> _DenseConv:
         """Choose how windows are read.
 
         once   copy all windows once, whatever is faster
         """
         in_place, copies_words = conv.crossing and not once, conv.x[-1] % 4 == 0
         room = 0 if in_place else dense.scratch(conv.taps, cores)
-        return _Dense(
+        return _DenseConv(
             conv,
             conv.windows(once=once),
             in_place=in_place,
@@ -169,7 +171,7 @@ def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
     conv = Conv2dGeometry.of(step, step.attrs["groups"])
     if conv.pointwise and conv.groups == 1:
         return rows_in_place(step, engine)
-    return _dense_in_tiles(step, engine, conv.flat() if conv.pointwise else conv, once=True)
+    return _tile_dense(step, engine, conv.flat() if conv.pointwise else conv, once=True)
 
 
 def grouped_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -208,15 +210,15 @@ def has_wide_windows(step: QuantizedNode) -> bool:
     return not Conv2dGeometry.of(step, step.attrs["groups"]).narrow
 
 
-def _dense_in_tiles(
+def _tile_dense(
     step: QuantizedNode, engine: Engine, conv: Conv2dGeometry, *, once: bool = False
 ) -> TiledKernel:
-    n = 1 if once else _results_together(step, conv, engine.cores)
+    n = 1 if once else _results_per_gemm_row(step, conv, engine.cores)
     weight, channels = joined_weight(step.integers.weight, conv, n), packed_channels(step)
     conv = conv.joined(n)
     c, k = conv.x[-1], conv.y[-1]
-    table, how = table_operand(step), _Dense.of(step, conv, engine.cores, once=once)
-    packed = _packed(weight, conv)
+    table, how = table_operand(step), _DenseConv.of(step, conv, engine.cores, once=once)
+    packed = _pack_groups(weight, conv)
     weights = weight_operands(packed, np.concatenate([channels] * n), k, conv.group)
     ways = {name: int(value) for name, value in how.ways.items()}
     x = replace(conv.read(()), row_stride="row_stride")
@@ -234,7 +236,7 @@ def _dense_in_tiles(
     )
 
 
-def _results_together(step: QuantizedNode, conv: Conv2dGeometry, cores: int) -> int:
+def _results_per_gemm_row(step: QuantizedNode, conv: Conv2dGeometry, cores: int) -> int:
     """Number of neighbouring results computed as one with that many times the channels: few
     channels do not fill a block, and windows are read once for all."""
     if conv.groups > 1 or conv.dilation[1] > 1 or conv.x[-1] > FEW_INPUTS:
@@ -246,13 +248,13 @@ def _results_together(step: QuantizedNode, conv: Conv2dGeometry, cores: int) -> 
         joined = conv.joined(n)
         sizes = {"t0": joined.y[1], "t1": joined.y[2], "k": ceil_div(joined.y[-1], BLOCK)}
         windows = math.prod(joined.y[1:3]) / cores
-        return float(_Dense.of(step, joined, cores).work(sizes)) + PLACED * windows
+        return float(_DenseConv.of(step, joined, cores).work(sizes)) + PLACED * windows
 
     possible = [n for n in TOGETHER if conv.y[2] % n == 0 and n * conv.y[-1] <= FEW_RESULTS]
     return min([1, *possible], key=work)
 
 
-def _packed(weight: Array, conv: Conv2dGeometry) -> Array:
+def _pack_groups(weight: Array, conv: Conv2dGeometry) -> Array:
     """Pack weights group by group."""
     groups = weight.reshape(conv.groups, conv.y[-1], -1)
     if conv.narrow:  # a zero after the three taps of a row

@@ -110,17 +110,19 @@ def conv_transpose(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     bias = optional_bias(d, a["bias"])
     if bias and d.shape(*bias) != (groups * w.shape[1],):
         raise ValueError(f"a bias {list(d.shape(*bias))}")
-    axes = _axes(a, d.shape(x)[2:], w.shape[2:], out[-rank:])
+    axes = _transposed_axes(a, d.shape(x)[2:], w.shape[2:], out[-rank:])
     for axis, spatial in enumerate(axes, 2):
         (before, after), n = spatial.pads, d.shape(x)[axis]
         x = slice_axis(d, x, axis, max(-before, 0), n + min(after, 0))
     x = transpose(d, x, channels_last(rank + 2))
     own = d.array(bias[0]) if bias else None
-    y = _interleaved(d, *_by_phases(d, x, _phases(w, groups, axes), own, axes), axes)
-    return reshape(d, channels_first(d, _cropped(d, y, axes)), out)
+    y = _interleave_phases(
+        d, *_compute_phases(d, x, _phase_weights(w, groups, axes), own, axes), axes
+    )
+    return reshape(d, channels_first(d, _crop_result(d, y, axes)), out)
 
 
-def _by_phases(
+def _compute_phases(
     d: GraphBuilder, x: str, w: Array, bias: Array | None, axes: Sequence[TransposedAxis]
 ) -> tuple[str, int]:
     """Compute all phases: [N, *positions, groups * strides * K/groups], and the number of groups
@@ -150,12 +152,14 @@ def _by_phases(
     return y, apart
 
 
-def _axes(a: Arguments, sizes: Shape, kernel: Shape, out: Shape) -> tuple[TransposedAxis, ...]:
+def _transposed_axes(
+    a: Arguments, sizes: Shape, kernel: Shape, out: Shape
+) -> tuple[TransposedAxis, ...]:
     rank = len(sizes)
     stride, dilation = (per_axis(a, name, rank) for name in ("stride", "dilation"))
     added = as_tuple(a.get("output_padding") or 0, rank)
     fronts = (
-        _front(a, rank, axis, s * (n - 1) + (k - 1) * d + 1 + more - wanted)
+        _cropped_front(a, rank, axis, s * (n - 1) + (k - 1) * d + 1 + more - wanted)
         for axis, (n, k, s, d, more, wanted) in enumerate(
             zip(sizes, kernel, stride, dilation, added, out, strict=True)
         )
@@ -167,7 +171,7 @@ def _axes(a: Arguments, sizes: Shape, kernel: Shape, out: Shape) -> tuple[Transp
     return axes
 
 
-def _front(a: Arguments, rank: int, axis: int, cut: int) -> int:
+def _cropped_front(a: Arguments, rank: int, axis: int, cut: int) -> int:
     """Return the number of results to cut off at the start of an axis, by torch's `padding` or
     ONNX's `pads`, `auto_pad` or `output_shape`.
 
@@ -181,7 +185,7 @@ def _front(a: Arguments, rank: int, axis: int, cut: int) -> int:
     return {"SAME_UPPER": cut // 2, "VALID": 0}.get(auto, cut - cut // 2)
 
 
-def _phases(w: Array, groups: int, axes: Sequence[TransposedAxis]) -> Array:
+def _phase_weights(w: Array, groups: int, axes: Sequence[TransposedAxis]) -> Array:
     """Rearrange weights [C, K/groups, *R] to [groups, *strides, K/groups, *windows, C/groups].
 
     Phase p of an axis has the taps p, p + stride, .. of the kernel, in reverse order.
@@ -197,7 +201,7 @@ def _phases(w: Array, groups: int, axes: Sequence[TransposedAxis]) -> Array:
     return np.asarray(split.transpose(order))
 
 
-def _interleaved(d: GraphBuilder, y: str, groups: int, axes: Sequence[TransposedAxis]) -> str:
+def _interleave_phases(d: GraphBuilder, y: str, groups: int, axes: Sequence[TransposedAxis]) -> str:
     """Interleave phases: [N, *positions, groups * strides * C] -> [N, *(positions * stride), groups
     * C]."""
     n, *positions, k = d.shape(y)
@@ -215,7 +219,7 @@ def _interleaved(d: GraphBuilder, y: str, groups: int, axes: Sequence[Transposed
     )
 
 
-def _cropped(d: GraphBuilder, y: str, axes: Sequence[TransposedAxis]) -> str:
+def _crop_result(d: GraphBuilder, y: str, axes: Sequence[TransposedAxis]) -> str:
     """Crop [N, *spatial, C] to the positions of the result."""
     shape = d.shape(y)
     cuts = ((0, shape[0], 1), *(axis.crop for axis in axes), (0, shape[-1], 1))

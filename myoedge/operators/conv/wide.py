@@ -34,7 +34,7 @@ PIXEL_CHANNELS = 32  # ME_PIXEL_CHANNELS: maximum that are shared one by one
 def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
     """Return the tiled kernel of an int16 convolution, which computes one group after another."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step.integers.weight.shape[1:])
-    weights, channels = _wide_packed(step, conv.groups)
+    weights, channels = _pack_int16_weights(step, conv.groups)
     x_size = step.read_type(0).size_bytes
     x = replace(conv.read(()), itemsize=x_size, row_stride="row_stride")
     y = replace(conv.write(CHANNELS), itemsize=step.element_type.size_bytes)
@@ -51,28 +51,32 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> 
             y,
         ),
         op={**conv.fields(c, step), **step.wide_flags("x", "y")},
-        tile=lambda regions: _wide_tile(regions, x.itemsize, pixels),
+        tile=lambda regions: _int16_tile_fields(regions, x.itemsize, pixels),
         # sum of me_conv_s16_row_bytes over the windows
         scratch=lambda sizes: (
-            sizes["t0"] * sizes["t1"] * 4 * (-(-taps // 2) | 1) * (1 - _in_place(sizes, pixels))
+            sizes["t0"]
+            * sizes["t1"]
+            * 4
+            * (-(-taps // 2) | 1)
+            * (1 - _reads_window_in_place(sizes, pixels))
         ),
-        work=lambda sizes: _wide_work(
+        work=lambda sizes: _int16_work(
             (sizes["t0"] * sizes["t1"], sizes["k"]),
             (conv.kernel[0], conv.kernel[1] * c),
             engine.cores,
-            _in_place(sizes, pixels),
+            _reads_window_in_place(sizes, pixels),
         ),
     )
 
 
-def _in_place(sizes: Mapping[str, Any], pixels: bool) -> Any:
+def _reads_window_in_place(sizes: Mapping[str, Any], pixels: bool) -> Any:
     """Return whether the kernel reads its only window from x: one pixel of int16, in few
     channels."""
     few = sizes["k"] * BLOCK <= PIXEL_CHANNELS
     return pixels * (sizes["t0"] * sizes["t1"] == 1) * few
 
 
-def _wide_packed(step: QuantizedNode, groups: int) -> tuple[Array, Array]:
+def _pack_int16_weights(step: QuantizedNode, groups: int) -> tuple[Array, Array]:
     """Pack weights and channel numbers for me_conv_s16, group by group."""
     weights = np.split(step.integers.weight.reshape(len(step.integers.weight), -1), groups)
     channels = np.split(packed_channels(step), groups)
@@ -90,7 +94,9 @@ def wide_weights(weight: Array) -> Array:
     return np.ascontiguousarray(taps.swapaxes(1, 2)).ravel()
 
 
-def _wide_work(results: tuple[Any, Any], window: tuple[int, int], cores: int, in_place: Any) -> Any:
+def _int16_work(
+    results: tuple[Any, Any], window: tuple[int, int], cores: int, in_place: Any
+) -> Any:
     """Work in 4 x 4 sums of two taps, with equivalents for results and gathered windows.
 
     results    windows, and blocks of four channels
@@ -107,7 +113,7 @@ def _wide_work(results: tuple[Any, Any], window: tuple[int, int], cores: int, in
     return np.where(in_place, one_by_one, gathered)
 
 
-def _wide_tile(regions: Mapping[str, Region], x_itemsize: int, pixels: bool) -> Fields:
+def _int16_tile_fields(regions: Mapping[str, Region], x_itemsize: int, pixels: bool) -> Fields:
     row_stride = x_itemsize * math.prod(regions["x"].extent[2:])
     fields = {**tile_fields(regions), "row_stride": row_stride}
     y = regions["y"].extent

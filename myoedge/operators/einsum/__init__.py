@@ -38,14 +38,17 @@ def einsum(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Import einsum: sum over axes that only one operand has, then multiply operands from left to
     right."""
     inputs, result = letters(a["equation"], [len(d.shape(x)) for x in a["tensors"]])
-    terms = [_of_diagonals(d, *pair) for pair in zip(a["tensors"], inputs, strict=True)]
-    _check_extents(d, terms)
+    terms = [_take_diagonals(d, *pair) for pair in zip(a["tensors"], inputs, strict=True)]
+    _check_letter_extents(d, terms)
     total, *others = terms
     for i, term in enumerate(others):
         needed = {*result, *"".join(t.axes for t in others[i + 1 :])}
-        pair = _summed(d, total, needed | {*term.axes}), _summed(d, term, needed | {*total.axes})
-        total = _product(d, *pair, needed)
-    return _ordered(d, _summed(d, total, {*result}), result)
+        pair = (
+            _sum_unneeded_axes(d, total, needed | {*term.axes}),
+            _sum_unneeded_axes(d, term, needed | {*total.axes}),
+        )
+        total = _multiply_operands(d, *pair, needed)
+    return _order_axes(d, _sum_unneeded_axes(d, total, {*result}), result)
 
 
 def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
@@ -62,25 +65,27 @@ def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     hidden = [n - len(axes.replace("...", "")) for axes, n in zip(given, ranks, strict=True)]
     if any(n < 0 or ("..." not in axes and n) for axes, n in zip(given, hidden, strict=True)):
         raise ValueError(f"{equation!r} for operands of {[*ranks]} axes")
-    inputs = [_spelt(axes, n) for axes, n in zip(given, hidden, strict=True)]
-    result = _spelt(result if arrow else f"...{_letters_once(inputs)}", max(hidden))
+    inputs = [_expand_ellipsis(axes, n) for axes, n in zip(given, hidden, strict=True)]
+    result = _expand_ellipsis(
+        result if arrow else f"...{_letters_occurring_once(inputs)}", max(hidden)
+    )
     if len({*result}) < len(result):
         raise ValueError(f"{equation!r} gives an axis twice")
     return inputs, result
 
 
-def _letters_once(inputs: Sequence[str]) -> str:
+def _letters_occurring_once(inputs: Sequence[str]) -> str:
     """Return the letters that occur once in all operands, sorted; except axes of an ellipsis."""
     counts = Counter("".join(inputs))
     return "".join(sorted(x for x in counts.keys() - {*SPARE} if counts[x] == 1))
 
 
-def _spelt(axes: str, count: int) -> str:
+def _expand_ellipsis(axes: str, count: int) -> str:
     """Replace an ellipsis "..." by `count` spare letters."""
     return axes.replace("...", SPARE[len(SPARE) - count :])
 
 
-def _of_diagonals(d: GraphBuilder, x: str, axes: str) -> LetteredOperand:
+def _take_diagonals(d: GraphBuilder, x: str, axes: str) -> LetteredOperand:
     """Take the diagonal of axes that share a letter, so that each letter occurs once."""
     while twice := next((axis for axis in axes if axes.count(axis) > 1), ""):
         pair = axes.index(twice), axes.rindex(twice)
@@ -99,7 +104,7 @@ def bilinear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return y if a["bias"] is None else combined(d, "add", y, a["bias"], 1.0, out)
 
 
-def _check_extents(d: GraphBuilder, terms: Sequence[LetteredOperand]) -> None:
+def _check_letter_extents(d: GraphBuilder, terms: Sequence[LetteredOperand]) -> None:
     extents: dict[str, int] = {}
     for term in terms:
         for axis, n in zip(term.axes, d.shape(term.x), strict=True):
@@ -107,7 +112,7 @@ def _check_extents(d: GraphBuilder, terms: Sequence[LetteredOperand]) -> None:
                 raise Unsupported("an einsum of operands that broadcast", SAME_EXTENTS)
 
 
-def _summed(d: GraphBuilder, term: LetteredOperand, needed: set[str]) -> LetteredOperand:
+def _sum_unneeded_axes(d: GraphBuilder, term: LetteredOperand, needed: set[str]) -> LetteredOperand:
     """Sum a term over the axes that are not needed later."""
     gone = tuple(i for i, axis in enumerate(term.axes) if axis not in needed)
     if not gone:
@@ -118,27 +123,27 @@ def _summed(d: GraphBuilder, term: LetteredOperand, needed: set[str]) -> Lettere
     return LetteredOperand(d.add("sum", term.x, axes=gone, keepdim=False), axes)
 
 
-def _ordered(d: GraphBuilder, term: LetteredOperand, axes: str) -> str:
+def _order_axes(d: GraphBuilder, term: LetteredOperand, axes: str) -> str:
     order = [term.axes.index(axis) for axis in axes]
     if term.x in d.constants:
         return d.constant(np.transpose(d.array(term.x), order))
     return transpose(d, term.x, order)
 
 
-def _divided(axes: Iterable[str], chosen: Container[str]) -> tuple[str, str]:
+def _partition_axes(axes: Iterable[str], chosen: Container[str]) -> tuple[str, str]:
     """Split axes into those in `chosen` and the rest."""
     names = [*axes]
     kept = [axis for axis in names if axis in chosen]
     return "".join(kept), "".join(axis for axis in names if axis not in kept)
 
 
-def _product(
+def _multiply_operands(
     d: GraphBuilder, left: LetteredOperand, right: LetteredOperand, needed: set[str]
 ) -> LetteredOperand:
     """Multiply two operands, and sum over their common axes that are not needed later."""
     both = [axis for axis in left.axes if axis in right.axes]
-    batch, along = _divided(both, needed)
-    (_, rows), (_, columns) = _divided(left.axes, both), _divided(right.axes, both)
+    batch, along = _partition_axes(both, needed)
+    (_, rows), (_, columns) = _partition_axes(left.axes, both), _partition_axes(right.axes, both)
     if left.x in d.constants and not batch:
         left, right, rows, columns = right, left, columns, rows
     sizes = dict(zip(left.axes + right.axes, d.shape(left.x) + d.shape(right.x), strict=True))
@@ -147,13 +152,13 @@ def _product(
         return tuple(sizes[axis] for axis in axes)
 
     def merged(term: LetteredOperand, first: str, second: str) -> str:
-        x = _ordered(d, term, batch + first + second)
+        x = _order_axes(d, term, batch + first + second)
         shape = (*extents(batch), math.prod(extents(first)), math.prod(extents(second)))
         return d.constant(d.array(x).reshape(shape)) if x in d.constants else reshape(d, x, shape)
 
     a, b = merged(left, rows, along), merged(right, along, columns)
     if along and not rows + columns:
-        a, b = (_ordered(d, term, batch + along) for term in (left, right))
+        a, b = (_order_axes(d, term, batch + along) for term in (left, right))
         y = d.add("mul", a, b)
         axes = tuple(range(len(batch), len(batch + along)))
         y = d.add("sum", y, axes=axes, keepdim=False)

@@ -57,7 +57,7 @@ def term_slack(case: Any) -> float:
     return levels * max(largest, 1.0) / 2**15
 
 
-def _channels(d: Draw) -> tuple[Shape, int]:
+def _draw_channels(d: Draw) -> tuple[Shape, int]:
     shape = d.pick([d.shape(1, 4), (70, 3), (2, 5, 40)])
     return shape, d.integer(0, len(shape) - 1)
 
@@ -65,7 +65,7 @@ def _channels(d: Draw) -> tuple[Shape, int]:
 def affine(d: Draw) -> DrawnUse:
     """Return a random test case of a factor and an offset per channel; some offsets move all
     results to one side of 0."""
-    (x, axis), common = _channels(d), d.common(1, act=True)
+    (x, axis), common = _draw_channels(d), d.common(1, act=True)
     scale = d.rng.normal(size=x[axis]) * d.pick([0.0, 1e-3, 1.0, 50.0])
     far = common["spans"][0][1] * np.abs(scale)
     offset = d.rng.normal(size=x[axis]) - d.pick([0.0, 0.0, 0.5, 1.0]) * far
@@ -78,7 +78,7 @@ def affine(d: Draw) -> DrawnUse:
 def prelu(d: Draw) -> DrawnUse:
     """Return a random test case of PReLU along any axis; the oracle moves it to torch's channel
     axis, axis 1."""
-    (x, axis), common = _channels(d), d.common(1, act=True)
+    (x, axis), common = _draw_channels(d), d.common(1, act=True)
     slope = d.rng.normal(size=x[axis]) * d.pick([0.0, 0.2, 1.0, 30.0])
     common |= {"weights": (slope,), "slack": channel_slack}
     text = "F.prelu(x0.movedim(axis, 1), w0).movedim(1, axis)"
@@ -181,26 +181,26 @@ def scaled(w: Writer, x: str, scale: float, offset: float) -> str:
     return w.node("Add", x, number(w, offset)) if offset else x
 
 
-def _function(op: str, **attrs: Any) -> Write:
+def _torch_function(op: str, **attrs: Any) -> Write:
     return lambda w, x: w.node(op, x, **attrs)
 
 
 NATIVE: Mapping[str, Write] = {
-    "abs": _function("Abs"),
+    "abs": _torch_function("Abs"),
     "affine": scaled,
     "clamp": clamp,
-    "erf": _function("Erf"),
-    "gelu": _function("Gelu"),
-    "gelu_tanh": _function("Gelu", approximate="tanh"),
-    "hardsigmoid": _function("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
-    "hardswish": _function("HardSwish"),
+    "erf": _torch_function("Erf"),
+    "gelu": _torch_function("Gelu"),
+    "gelu_tanh": _torch_function("Gelu", approximate="tanh"),
+    "hardsigmoid": _torch_function("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
+    "hardswish": _torch_function("HardSwish"),
     "leaky_relu": lambda w, x, slope=0.01: w.node("LeakyRelu", x, alpha=slope),
-    "mish": _function("Mish"),
-    "neg": _function("Neg"),
-    "sigmoid": _function("Sigmoid"),
+    "mish": _torch_function("Mish"),
+    "neg": _torch_function("Neg"),
+    "sigmoid": _torch_function("Sigmoid"),
     "silu": lambda w, x: w.node("Mul", x, w.node("Sigmoid", x)),
-    "softsign": _function("Softsign"),
-    "tanh": _function("Tanh"),
+    "softsign": _torch_function("Softsign"),
+    "tanh": _torch_function("Tanh"),
 }
 
 
@@ -211,10 +211,10 @@ def pointwise(w: Writer, name: str, functions: Chain) -> str:
         for function, *parameters in functions:
             y = NATIVE[function](w, y, *parameters)
         return y
-    return _looked_up(w, w.integers[name], w.params[name], functions)
+    return _write_lookup(w, w.integers[name], w.params[name], functions)
 
 
-def _looked_up(w: Writer, integers: str, x: QuantParams, functions: Chain) -> str:
+def _write_lookup(w: Writer, integers: str, x: QuantParams, functions: Chain) -> str:
     """Write a lookup table of float values for all 256 or 65,536 inputs; NaN becomes 0.0,
     infinities are limited."""
     real = (np.arange(x.low, x.high + 1) - x.zero_point) * x.scale
@@ -224,7 +224,7 @@ def _looked_up(w: Writer, integers: str, x: QuantParams, functions: Chain) -> st
     return w.node("Gather", table, w.node("Add", index, w.constant(np.array(-x.low, np.int32))))
 
 
-def _along(w: Writer, step: QuantizedNode, index: int) -> str:
+def _write_channel_constant(w: Writer, step: QuantizedNode, index: int) -> str:
     """Write the constant input [C] of a step, reshaped to broadcast along its axis."""
     rank = len(step.out)
     shape = [-1 if d == step.attrs["axis"] % rank else 1 for d in range(rank)]
@@ -233,6 +233,6 @@ def _along(w: Writer, step: QuantizedNode, index: int) -> str:
 
 
 WRITE: Mapping[str, Write] = {
-    "prelu": lambda w, step, x: w.node("PRelu", x, _along(w, step, 1)),
+    "prelu": lambda w, step, x: w.node("PRelu", x, _write_channel_constant(w, step, 1)),
     "table": lambda w, step, x: pointwise(w, step.operands[0], step.attrs["chain"]),
 }

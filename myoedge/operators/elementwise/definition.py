@@ -151,7 +151,7 @@ MUL = pairwise(
 )
 
 
-def _along(attrs: Attrs, values: Array, rank: int) -> Array:
+def _broadcast_channels(attrs: Attrs, values: Array, rank: int) -> Array:
     """Reshape values [C] to broadcast along attrs["axis"] of a tensor of this rank."""
     return values.reshape([-1 if d == attrs["axis"] % rank else 1 for d in range(rank)])
 
@@ -160,10 +160,12 @@ def affine_quantize(inputs: QuantizeInputs) -> ChannelParams:
     """Return the constants of y = (x * mult[c] + offset[c]) >> shift[c], with signed
     multipliers."""
     scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2))
-    return ChannelParams(**_per_channel(inputs, scale, offset))
+    return ChannelParams(**_requantise_per_channel(inputs, scale, offset))
 
 
-def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[str, Any]:
+def _requantise_per_channel(
+    inputs: QuantizeInputs, scales: Array, offsets: Array
+) -> dict[str, Any]:
     """Return the requantisation constants of y = x * scale + offset per (scale, offset); offsets
     keep their fraction and may exceed the output's range."""
     x, y = inputs.params(0), inputs.target
@@ -189,12 +191,12 @@ def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[
 LEARNT = Learnt({"mult": SYMMETRIC_32, "offset": SYMMETRIC_32, "shift": SHIFT})
 
 
-def _has_channels(value: Any, site: NodeSite) -> bool:
+def _matches_channels(value: Any, site: NodeSite) -> bool:
     """Return whether an axis has as many elements as there are factors, and offsets."""
     return site.is_axis(value) and all(x == (site.extent,) for x in site.shapes[1:])
 
 
-CHANNELS = Values("an axis with one factor for each element", _has_channels)
+CHANNELS = Values("an axis with one factor for each element", _matches_channels)
 
 
 def affine_meaning(step: QuantizedNode[ChannelParams]) -> Nest:
@@ -211,7 +213,7 @@ AFFINE = add_operator(
     doc="one factor and one offset per channel: batch norm that could not be folded",
     shape=same_shape,
     real=lambda attrs, x, scale, offset: np.asarray(
-        x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim)
+        x * _broadcast_channels(attrs, scale, x.ndim) + _broadcast_channels(attrs, offset, x.ndim)
     ),
     integer=Described(affine_meaning),
     constants=Constants(affine_quantize, kinds=(ChannelParams,), learnt=LEARNT),
@@ -227,7 +229,7 @@ def prelu_quantize(inputs: QuantizeInputs) -> PreluParams:
     """Return the constants of a PReLU: a multiplier per channel for negative inputs, then one for
     positive inputs."""
     factors = np.append(inputs.constant(1).astype(np.float64), 1.0)
-    numbers = _per_channel(inputs, factors, np.zeros_like(factors))
+    numbers = _requantise_per_channel(inputs, factors, np.zeros_like(factors))
     return PreluParams(**numbers, x_zero=inputs.params(0).zero_point)
 
 
@@ -251,7 +253,7 @@ PRELU = add_variant(
     name="prelu",
     attributes={"axis": CHANNELS},
     doc="leaky ReLU with one slope per channel (a single slope is a table)",
-    real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
+    real=lambda attrs, x, slope: np.where(x >= 0, x, x * _broadcast_channels(attrs, slope, x.ndim)),
     integer=Described(prelu_meaning),
     constants=Constants(prelu_quantize, kinds=(PreluParams,), learnt=LEARNT),
     kernels=(

@@ -33,14 +33,12 @@ OWN_STATISTICS = (
 EVALUATED = "call model.eval() before the export, training=TrainingMode.EVAL in torch.onnx.export"
 
 
-def _is_trained(d: GraphBuilder, a: Arguments) -> bool:
-    """Return whether a batch norm uses constant trained statistics instead of the input's."""
-    return all(a[name] in d.constants for name in ("running_mean", "running_var"))
-
-
 def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """Import batch norm in inference form: (x - mean) * weight / sqrt(var + eps) + bias."""
-    if a["running_mean"] is None or (a.get("training_mode") and not _is_trained(d, a)):
+    if a["running_mean"] is None or (
+        a.get("training_mode")
+        and not all(a[name] in d.constants for name in ("running_mean", "running_var"))
+    ):
         reason = "statistics of the batch (track_running_stats=False); the device has none"
         raise Unsupported(reason, OWN_STATISTICS)
     if a.get("training_mode"):
@@ -90,7 +88,7 @@ def function_of(step: Callable[[Arguments], tuple[Any, ...]]) -> Row:
     return lambda d, a, out: d.add("table", first(a), chain=(step(a),))
 
 
-def _clamp(a: Arguments) -> tuple[str, float, float]:
+def _clamp_limits(a: Arguments) -> tuple[str, float, float]:
     low, high = (a.get(name) for name in ("min", "max"))
     return (
         "clamp",
@@ -247,7 +245,7 @@ ROWS = (
     ImportRow("table", function(("clamp", "min_val", "max_val")), "hardtanh"),
     ImportRow(
         "table",
-        function_of(_clamp),
+        function_of(_clamp_limits),
         "clamp clip clamp_min clamp_max",
         "Clip(self, min: float, max: float)",
     ),

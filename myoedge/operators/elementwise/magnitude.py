@@ -50,7 +50,7 @@ def magnitude_quantize(inputs: QuantizeInputs) -> MagnitudeParams:
     """
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
     if INT16 in (a.element_type, b.element_type):
-        return _wide_magnitude(inputs, a, b)
+        return _int16_constants(inputs, a, b)
     most = sum((p.reach * p.scale) ** 2 for p in (a, b))
     unit = (2.0**32 - 2.0**18) / most
     a_mult, b_mult = (round(unit * p.scale**2) for p in (a, b))
@@ -60,7 +60,7 @@ def magnitude_quantize(inputs: QuantizeInputs) -> MagnitudeParams:
     return with_requant(MagnitudeParams, inputs, factor, ROOT_MAX, {**zeros, **mults})
 
 
-def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> MagnitudeParams:
+def _int16_constants(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> MagnitudeParams:
     """Return the constants for int16 operands: both are scaled so that the larger range is 2^15;
     roots are in quarter steps."""
     unit = max(p.reach * p.scale for p in (a, b)) / 2**15
@@ -74,25 +74,25 @@ def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> M
     return with_requant(MagnitudeParams, inputs, factor, WIDE_ROOT_MAX, numbers)
 
 
-def _root(power: Array) -> Array:
+def _root_of_power(power: Array) -> Array:
     return np.floor(np.sqrt(power.astype(np.float64))).astype(np.int64)  # exact below 2**52
 
 
-def _length(table: None, a: Array, a_mult: int, b: Array, b_mult: int) -> Array:
+def _magnitude_of_pair(table: None, a: Array, a_mult: int, b: Array, b_mult: int) -> Array:
     """Return sqrt(a^2 * a_mult + b^2 * b_mult), rounded down; the sum is a uint32."""
-    return _root(a.astype(np.int64) ** 2 * a_mult + b.astype(np.int64) ** 2 * b_mult)
+    return _root_of_power(a.astype(np.int64) ** 2 * a_mult + b.astype(np.int64) ** 2 * b_mult)
 
 
-def _fine_length(table: None, a: Array, b: Array) -> Array:
+def _fine_magnitude(table: None, a: Array, b: Array) -> Array:
     """Return sqrt(a^2 + b^2) of magnitudes up to 2**15 in quarters, rounded down."""
     power = a.astype(np.int64) ** 2 + b.astype(np.int64) ** 2
     up = np.where(power < 1 << 28, 4, 0)
-    return np.asarray(_root(power << up) << (2 - up // 2))
+    return np.asarray(_root_of_power(power << up) << (2 - up // 2))
 
 
-LENGTH = Primitive("me_length", "me_lengths.h", _length, lambda *_: (0, ROOT_MAX))
+LENGTH = Primitive("me_length", "me_lengths.h", _magnitude_of_pair, lambda *_: (0, ROOT_MAX))
 FINE_LENGTH = Primitive(
-    "me_fine_length", "me_lengths.h", _fine_length, lambda *_: (0, WIDE_ROOT_MAX)
+    "me_fine_length", "me_lengths.h", _fine_magnitude, lambda *_: (0, WIDE_ROOT_MAX)
 )
 
 

@@ -55,7 +55,7 @@ def fitted(wanted: Array, error: float) -> list[tuple[int, int, int]]:
     wanted   function values at the 2^16 inputs, within int16
     """
     while error <= LAST_ERROR:
-        lines = [*islice(_lines(wanted, error), SEGMENTS_MAX + 1)]
+        lines = [*islice(_fit_lines(wanted, error), SEGMENTS_MAX + 1)]
         if len(lines) <= SEGMENTS_MAX:
             return lines
         error *= 2
@@ -64,7 +64,7 @@ def fitted(wanted: Array, error: float) -> list[tuple[int, int, int]]:
     return [(i * each, value, 0) for i, value in enumerate(middle)]
 
 
-def _lines(wanted: Array, error: float) -> Iterator[tuple[int, int, int]]:
+def _fit_lines(wanted: Array, error: float) -> Iterator[tuple[int, int, int]]:
     """Yield the lines (start, value, slope) that approximate function values; each is as long as
     its error allows."""
     start = 0
@@ -72,7 +72,7 @@ def _lines(wanted: Array, error: float) -> Iterator[tuple[int, int, int]]:
         value, slope, length = round(float(wanted[start])), 0, 1
         window = WINDOW
         while True:
-            more, better = _reach(wanted[start + 1 : start + window], value, error)
+            more, better = _longest_line(wanted[start + 1 : start + window], value, error)
             slope, length = better, more + 1
             if length < window or start + window >= len(wanted):
                 break
@@ -81,7 +81,7 @@ def _lines(wanted: Array, error: float) -> Iterator[tuple[int, int, int]]:
         start += length
 
 
-def _reach(wanted: Array, value: int, error: float) -> tuple[int, int]:
+def _longest_line(wanted: Array, value: int, error: float) -> tuple[int, int]:
     """Return (length, slope) of the longest line from `value` that stays within the error."""
     far = np.arange(1, len(wanted) + 1)
     scale = 2.0**SLOPE_BITS / far
@@ -91,7 +91,7 @@ def _reach(wanted: Array, value: int, error: float) -> tuple[int, int]:
     return passed, int((least[passed - 1] + most[passed - 1]) // 2) if passed else 0
 
 
-def _on_segment(table: Array, x: Array, levels: Array, drop: Array) -> Array:
+def _evaluate_segment(table: Array, x: Array, levels: Array, drop: Array) -> Array:
     """Return the line segment at each element, not yet limited.
 
     table   int32 [2 S]: segments as segments_of returns, one after the other
@@ -105,12 +105,12 @@ def _on_segment(table: Array, x: Array, levels: Array, drop: Array) -> Array:
     return np.asarray((line + (1 << bits >> 1)) >> bits)
 
 
-def _range_on_segment(table: Array, x: Interval, levels: Interval, drop: Interval) -> Interval:
+def _segment_range(table: Array, x: Interval, levels: Interval, drop: Interval) -> Interval:
     reach = 2 ** (31 - SLOPE_BITS - drop[0])  # sums are inside int32
     return -reach, reach
 
 
-ON_SEGMENT = Primitive("me_on_segment", "me_segments.h", _on_segment, _range_on_segment)
+ON_SEGMENT = Primitive("me_on_segment", "me_segments.h", _evaluate_segment, _segment_range)
 
 
 def on_segment(segments: Array, x: Expr, drop: int) -> Expr:
@@ -126,10 +126,10 @@ def on_segment(segments: Array, x: Expr, drop: int) -> Expr:
 
 def is_few_steps(segments: Array) -> bool:
     """Return whether a function has a few values, such as a threshold."""
-    return not segments[:, 0].any() and 2 <= len(_starts(segments)) <= STEPS_MAX
+    return not segments[:, 0].any() and 2 <= len(_segment_starts(segments)) <= STEPS_MAX
 
 
-def _starts(segments: Array) -> dict[int, int]:
+def _segment_starts(segments: Array) -> dict[int, int]:
     """Return start of a segment -> value; the repeated last segment is there once."""
     place = segments[:, 1].astype(np.int64)
     starts = (place & 0xFFFF ^ 0x8000) - 0x8000
@@ -140,7 +140,9 @@ def compared(segments: Array, x: Expr, drop: int) -> Expr:
     """Return a step function of few steps as comparisons. Arguments as of on_segment."""
     bits = SLOPE_BITS + drop
     half = 1 << bits >> 1
-    rounded = {at: ((y << SLOPE_BITS) + half) >> bits for at, y in _starts(segments).items()}
+    rounded = {
+        at: ((y << SLOPE_BITS) + half) >> bits for at, y in _segment_starts(segments).items()
+    }
     found, *later = rounded.items()
     value: Expr = Number(found[1])
     for at, y in later:

@@ -98,7 +98,7 @@ class LineParams(RequantParams):
     falls: int
 
 
-def _line(chain: Chain, x: QuantParams, y: QuantParams) -> LineParams | None:
+def _compose_line(chain: Chain, x: QuantParams, y: QuantParams) -> LineParams | None:
     """Return a chain of linear functions as one; None for other chains, constants, and lines that
     int32 does not hold."""
     start, rise = evaluate(chain, np.array([0.0, 1.0])) if is_linear(chain) else (0.0, 0.0)
@@ -116,13 +116,13 @@ def _line(chain: Chain, x: QuantParams, y: QuantParams) -> LineParams | None:
     return LineParams(**numbers, offset=offset, x_zero=x.zero_point, falls=int(slope < 0))
 
 
-def _quantize(inputs: QuantizeInputs) -> TableParams | SegmentParams | LineParams:
+def _build_table(inputs: QuantizeInputs) -> TableParams | SegmentParams | LineParams:
     """Build the table: 256 entries for int8; for int16, a line, points between which
     me_table_s16 interpolates, or segments if the function jumps."""
     chain, x, y = inputs.attrs["chain"], inputs.params(0), inputs.target
     if x.element_type == y.element_type == INT8:
         return TableParams(lut=make_table(chain, x, y))
-    if x.element_type == INT16 and (line := _line(chain, x, y)) is not None:
+    if x.element_type == INT16 and (line := _compose_line(chain, x, y)) is not None:
         return line
     if x.element_type == INT16 and not is_continuous(chain):
         lines = segments.segments_of(chain, x, y)
@@ -141,7 +141,7 @@ def _quantize(inputs: QuantizeInputs) -> TableParams | SegmentParams | LineParam
     return TableParams(x_zero=x.zero_point, lut=lut)
 
 
-def _between_points(table: Array, v: Array, drop: Array) -> Array:
+def _interpolate(table: Array, v: Array, drop: Array) -> Array:
     """Return the function at v = x - x_zero, not yet limited: on the line between the points next
     to |v|, with `drop` fraction bits less.
 
@@ -158,15 +158,15 @@ def _between_points(table: Array, v: Array, drop: Array) -> Array:
     return np.asarray((line + (1 << bits >> 1)) >> bits)
 
 
-def _range_between(table: Array, v: Interval, drop: Interval) -> Interval:
+def _interpolation_range(table: Array, v: Interval, drop: Interval) -> Interval:
     low, high = int(table.min()) << HEADROOM_BITS, int(table.max()) << HEADROOM_BITS
     return low >> drop[0], (high >> drop[0]) + 1
 
 
-BETWEEN_POINTS = Primitive("me_between_points", "me_points.h", _between_points, _range_between)
+BETWEEN_POINTS = Primitive("me_between_points", "me_points.h", _interpolate, _interpolation_range)
 
 
-def _meaning(step: QuantizedNode) -> Nest:
+def _describe_table(step: QuantizedNode) -> Nest:
     """Describe a pointwise function of integers: int8 by lookup, int16 between two points or on a
     line segment."""
     numbers, drop = step.integers, 16 - step.element_type.bits
@@ -194,8 +194,8 @@ TABLE = add_operator(
     doc="any element-wise function: activations, abs, square, exp, log, ...",
     shape=same_shape,
     real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),
-    integer=Described(_meaning),
-    constants=Constants(_quantize, kinds=(TableParams, SegmentParams, LineParams)),
+    integer=Described(_describe_table),
+    constants=Constants(_build_table, kinds=(TableParams, SegmentParams, LineParams)),
     result=Result(bounds=lambda attrs: result_range(attrs["chain"]) if "chain" in attrs else None),
     kernels=by_width(flat.lookup, in_tiles, EITHER_WIDTH),
     permute_rule=same_attrs,

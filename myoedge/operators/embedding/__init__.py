@@ -46,16 +46,16 @@ FETCH_BYTES = 700  # start of a DMA command, as bytes that it would move meanwhi
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel: a generated function of ids and a table, which is in L1, or in L2 if
     it is large; for long rows of a large table, transfers."""
-    count, rows = math.prod(step.shapes[0]), _bytes_of_rows(step)
+    count, rows = math.prod(step.shapes[0]), _table_row_bytes(step)
     width = rows.shape[1]
     if rows.nbytes <= MOST_TABLE_BYTES:
         return chains.in_tiles(step, engine)
     if width >= FETCHED_BYTES:
-        return _fetched(step, count, width, Operand.whole("table", rows))
-    return replace(_in_l2(step, engine), from_l3=_from_l3(step, count, width))
+        return _tile_rows_by_dma(step, count, width, Operand.whole("table", rows))
+    return replace(_tile_table_in_l2(step, engine), from_l3=_tile_table_in_l3(step, count, width))
 
 
-def _in_l2(step: QuantizedNode, engine: Engine) -> TiledKernel:
+def _tile_table_in_l2(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the generated function with its table in L2; tiles have whole rows."""
     made = chains.in_tiles(step, engine)
     (table,) = (x for x in made.operands if isinstance(x.source, str))
@@ -71,31 +71,32 @@ def _in_l2(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _fetched(step: QuantizedNode, count: int, width: int, table: Operand) -> TiledKernel:
+def _tile_rows_by_dma(step: QuantizedNode, count: int, width: int, table: Operand) -> TiledKernel:
     """Return the tiled kernel in which the control core loads rows from a table in L2 by DMA."""
     return TiledKernel(
         function="me_embedding_fetched_s8",
         axes={"id": count, "byte": width},
         split=("id", "byte"),
-        operands=_operands(step, count, width),
+        operands=_row_operands(step, count, width),
         l2_tables=(table,),
-        from_l3=_from_l3(step, count, width),
-        op={**_numbers(step, width), "table": "@table", "fetch": "me_fetch"},
+        from_l3=_tile_table_in_l3(step, count, width),
+        op={**_row_constants(step, width), "table": "@table", "fetch": "me_fetch"},
         tile=_tile_fields,
         work=lambda sizes: sizes["id"] * (sizes["byte"] + FETCH_BYTES),
         nine_cores=True,
     )
 
 
-def _from_l3(step: QuantizedNode, count: int, width: int) -> TiledKernel:
+def _tile_table_in_l3(step: QuantizedNode, count: int, width: int) -> TiledKernel:
     """Return the tiled kernel in which the fabric controller loads rows from a table in L3."""
+    rows = _table_row_bytes(step)
     return TiledKernel(
         function="me_embedding_l3_s8",
         axes={"id": count, "byte": width},
         split=(),
-        operands=_operands(step, count, width),
-        l3_tables=(_padded_rows(_bytes_of_rows(step)),),
-        op={**_numbers(step, width), "l3": "%table"},
+        operands=_row_operands(step, count, width),
+        l3_tables=(Operand.whole("table", np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))),),
+        op={**_row_constants(step, width), "l3": "%table"},
         tile=lambda regions: {"ids": "@ids", "y": "@y", "n": count},
         work=lambda sizes: sizes["id"] * (sizes["byte"] + L3_ROW_BYTES),
         nine_cores=True,
@@ -103,7 +104,7 @@ def _from_l3(step: QuantizedNode, count: int, width: int) -> TiledKernel:
     )
 
 
-def _operands(step: QuantizedNode, count: int, width: int) -> tuple[Operand, ...]:
+def _row_operands(step: QuantizedNode, count: int, width: int) -> tuple[Operand, ...]:
     itemsize = ElementType.of(step.attrs["dtype"]).size_bytes
     return (
         Operand("ids", 0, (count,), ((("id", 1),),), itemsize=itemsize),
@@ -111,7 +112,7 @@ def _operands(step: QuantizedNode, count: int, width: int) -> tuple[Operand, ...
     )
 
 
-def _numbers(step: QuantizedNode, width: int) -> Fields:
+def _row_constants(step: QuantizedNode, width: int) -> Fields:
     fields: Fields = {
         "first": step.attrs["first"],
         "last_row": len(step.integers.rows) - 1,
@@ -121,16 +122,11 @@ def _numbers(step: QuantizedNode, width: int) -> Fields:
     return of_member("rows", fields)
 
 
-def _bytes_of_rows(step: QuantizedNode) -> Array:
+def _table_row_bytes(step: QuantizedNode) -> Array:
     """Return the table rows as bytes, int8 [rows, bytes], of int8 or int16, lower byte first."""
     rows: Array = step.integers.rows
     flat = np.ascontiguousarray(rows.reshape(len(rows), -1))
     return flat.astype(flat.dtype.newbyteorder("<")).view(np.int8)
-
-
-def _padded_rows(rows: Array) -> Operand:
-    """Return the table's rows, padded to whole words as L3 transfers need."""
-    return Operand.whole("table", np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))))
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:
@@ -168,20 +164,20 @@ def id_limits(graph: Graph, name: str) -> tuple[int, int] | None:
     if graph.tensors[name].dtype == "float32":
         return None
     kind = ElementType.of(graph.tensors[name].dtype)
-    low, high = _asked_for(graph, name)
+    low, high = _accepted_integers(graph, name)
     return max(low, kind.low), min(high, kind.high)
 
 
-def _asked_for(graph: Graph, name: str) -> tuple[int, int]:
+def _accepted_integers(graph: Graph, name: str) -> tuple[int, int]:
     """Return the range (smallest, largest) of integers that all readers of a tensor accept."""
     low, high = INT32.low, INT32.high
     for node in graph.users.get(name, ()):
-        limits = _limits_before(graph, node)
+        limits = _integers_accepted_by(graph, node)
         low, high = max(low, limits[0]), min(high, limits[1])
     return low, high
 
 
-def _limits_before(graph: Graph, node: Node) -> tuple[int, int]:
+def _integers_accepted_by(graph: Graph, node: Node) -> tuple[int, int]:
     """Return the (smallest, largest) integer that one reader of a tensor accepts, traced through
     data movement and arithmetic with constants."""
     if node.op == "embedding" and node.attrs["rows"]:
@@ -190,7 +186,7 @@ def _limits_before(graph: Graph, node: Node) -> tuple[int, int]:
     if node.op == "gather":
         n = graph.shape(node.inputs[0])[1]
         return -n, n - 1
-    low, high = _asked_for(graph, node.name)
+    low, high = _accepted_integers(graph, node.name)
     if OPS[node.op].is_data_movement or (low, high) == (INT32.low, INT32.high):
         return low, high
     function, (least, most) = node.attrs.get("function"), node.attrs.get("span", (0, 0))
@@ -251,7 +247,7 @@ EMBEDDING = add_operator(
 )
 
 
-def _embedding(w: Writer, step: QuantizedNode, ids: str) -> str:
+def _write_embedding(w: Writer, step: QuantizedNode, ids: str) -> str:
     first, rows = step.attrs["first"], step.integers.rows
     row = w.node("Sub", w.cast(ids, "int64"), w.constant(np.array(first, np.int64)))
     limits = (w.constant(np.array(limit, np.int64)) for limit in (0, len(rows) - 1))
@@ -265,7 +261,7 @@ def _embedding(w: Writer, step: QuantizedNode, ids: str) -> str:
     return w.node("Gather", table, w.node("Clip", row, *limits), axis=0)
 
 
-WRITE: Mapping[str, Write] = {"embedding": _embedding}
+WRITE: Mapping[str, Write] = {"embedding": _write_embedding}
 
 
 ORACLE = "w0[(x0.long() - first).clamp(0, len(w0) - 1)]"

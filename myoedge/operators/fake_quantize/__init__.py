@@ -63,7 +63,7 @@ def clamped_to(attrs: Mapping[str, Any]) -> tuple[float, float] | None:
     return (attrs["low"] - zero) * attrs["scale"], (attrs["high"] - zero) * attrs["scale"]
 
 
-def _quantize(inputs: QuantizeInputs) -> TableParams:
+def _rounding_constants(inputs: QuantizeInputs) -> TableParams:
     x = inputs.params(0)
     reals = (np.arange(INT8.low, INT8.high + 1) - x.zero_point) * x.scale
     return TableParams(lut=quantize(fake_quantized(inputs.attrs, reals), inputs.target))
@@ -75,7 +75,7 @@ FAKE_QUANTIZE = add_variant(
     attributes={"scale": POSITIVE, **dict.fromkeys(("zero_point", "low", "high"), ANY_INTEGER)},
     doc="rounding to a scale and a zero point that the file gives",
     real=lambda attrs, x: fake_quantized(attrs, x).astype(x.dtype),
-    constants=Constants(_quantize, kinds=(TableParams,)),
+    constants=Constants(_rounding_constants, kinds=(TableParams,)),
     kernels=on_cluster(lookup, INT8_ALONE),
 )
 
@@ -117,13 +117,13 @@ def rounding_of(b: GraphBuilder, x: str) -> Node | None:
             fills.append(np.float32(node.attrs["value"]))
         node = producer(b, node.inputs[0]) if OPS[node.op].same_scale else None
     if node is not None and node.op == "concat":
-        node = _rounding_of_all(b, node)
+        node = _rounding_constant(b, node)
     if node is None or any(np.float32(fake_quantized(node.attrs, np.array(x))) != x for x in fills):
         return None
     return node
 
 
-def _rounding_of_all(b: GraphBuilder, node: Node) -> Node | None:
+def _rounding_constant(b: GraphBuilder, node: Node) -> Node | None:
     found = [rounding_of(b, name) for name in node.inputs]
     if len({(r.attrs["scale"], r.attrs["zero_point"]) if r else None for r in found}) > 1:
         raise Unsupported(
@@ -135,14 +135,14 @@ def _rounding_of_all(b: GraphBuilder, node: Node) -> Node | None:
 ROWS = (ImportRow("fake_quantize", fake_quantize, "fake_quantize_per_tensor_affine"),)
 
 
-def _written(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_rounding(w: Writer, step: QuantizedNode, x: str) -> str:
     scale, zero, low, high = (step.attrs[n] for n in ("scale", "zero_point", "low", "high"))
     steps = w.node("Round", w.node("Div", x, number(w, scale)))
     inside = w.node("Clip", steps, number(w, low - zero), number(w, high - zero))
     return w.node("Mul", inside, number(w, scale))
 
 
-WRITE: Mapping[str, Write] = {"fake_quantize": _written}
+WRITE: Mapping[str, Write] = {"fake_quantize": _write_rounding}
 
 
 ROUNDED = "torch.fake_quantize_per_tensor_affine(x0, scale, zero_point, low, high)"

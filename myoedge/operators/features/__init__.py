@@ -47,7 +47,7 @@ def shape(attrs: Attrs, x: Shape, scale: Shape, offset: Shape) -> Shape:
     return (x[0], *scale)
 
 
-def _are_features(value: Any, site: NodeSite) -> bool:
+def _describe_features_of_windows(value: Any, site: NodeSite) -> bool:
     """Return whether features are as features.factors describes them, in windows of x [N, C, T]."""
     length = site.shapes[0][2]
     return isinstance(value, tuple) and all(are_factors(f, length) for f in value)
@@ -73,20 +73,32 @@ def quantize(site: QuantizeInputs) -> FeaturesParams:
         edges += group.edges
         if group.is_sum:
             own = sorted(group.features[0], key=lambda f: not f.test)
-            parts.append([len(factors), len(own), _shift_down(site, own)])
+            parts.append(
+                [
+                    len(factors),
+                    len(own),
+                    max(_largest_magnitude(site, tuple(own)).bit_length() - SUM_BITS, 0),
+                ]
+            )
             factors += own
         else:
             parts += group.parts
             factors.append(group.value)
     downs = [part[2] for part in parts]
-    largest = [_bound(site, f) >> down for f, down in zip(features, downs, strict=True)]
-    rows = (parts, [f.packed() for f in factors], groups, edges, _rescalings(site, features, downs))
+    largest = [_largest_magnitude(site, f) >> down for f, down in zip(features, downs, strict=True)]
+    rows = (
+        parts,
+        [f.packed() for f in factors],
+        groups,
+        edges,
+        _rescale_features(site, features, downs),
+    )
     names = ("parts", "factors", "groups", "edges", "each")
     arrays = {name: np.array(row, np.int32) for name, row in zip(names, rows, strict=True)}
     return FeaturesParams(**arrays, x_zero=x.zero_point, acc_bound=max(1, *largest))
 
 
-def _bound(site: QuantizeInputs, feature: Feature) -> int:
+def _largest_magnitude(site: QuantizeInputs, feature: Feature) -> int:
     """Return the largest magnitude of a feature before scaling: a sum, or an AR coefficient."""
     x = site.params(0)
     if feature[0].form == "ar":
@@ -94,11 +106,7 @@ def _bound(site: QuantizeInputs, feature: Feature) -> int:
     return site.shapes[0][2] * math.prod(f.bound(x.reach, x.high - x.low) for f in feature)
 
 
-def _shift_down(site: QuantizeInputs, feature: Feature | list[Factor]) -> int:
-    return max(_bound(site, tuple(feature)).bit_length() - SUM_BITS, 0)
-
-
-def _rescalings(
+def _rescale_features(
     site: QuantizeInputs, features: Sequence[Feature], downs: Sequence[int]
 ) -> list[list[int]]:
     """Return multiplier, offset and shift of every feature and channel, [K * C, 3]."""
@@ -109,11 +117,13 @@ def _rescalings(
         degree = sum(f.degree for f in feature if not f.test)
         unit = x.scale**degree * 2.0 ** (down - fraction) / target.scale
         zeros = offset / target.scale + target.zero_point
-        rows += [_rescaling(a * unit, b) for a, b in zip(scale.tolist(), zeros, strict=True)]
+        rows += [
+            _rescaling_constants(a * unit, b) for a, b in zip(scale.tolist(), zeros, strict=True)
+        ]
     return rows
 
 
-def _rescaling(factor: float, zero: float) -> list[int]:
+def _rescaling_constants(factor: float, zero: float) -> list[int]:
     """Return the multiplier, offset and shift that scale sums by `factor` and add `zero`."""
     offset = np.rint(np.clip(zero, -OFFSET_MAX, OFFSET_MAX) * FRACTION) + FRACTION // 2
     most = min(MOST_SHIFT, TERM_BITS + LEAST_SHIFT - int(abs(offset)).bit_length())
@@ -122,9 +132,9 @@ def _rescaling(factor: float, zero: float) -> list[int]:
     return [mult, int(offset), shift]
 
 
-def _fits(integers: FeaturesParams, site: QuantizeInputs) -> bool:
-    """Return whether multipliers, offsets and shifts are such as `_rescaling` gives, whose results
-    stay in int64."""
+def _rescaling_fits(integers: FeaturesParams, site: QuantizeInputs) -> bool:
+    """Return whether multipliers, offsets and shifts are possible results of
+    `_rescaling_constants`, and rescaled sums stay in int64."""
     mult, offset, shift = integers.each.astype(np.int64).T
     bits = np.frexp(np.abs(offset).astype(np.float64))[1] + shift - LEAST_SHIFT
     inside = (shift >= LEAST_SHIFT) & (shift <= MOST_SHIFT) & (bits <= TERM_BITS)
@@ -135,7 +145,9 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     """Compute the features of x int8 or int16 [N, C, T] -> int8 or int16 [N, K, C]."""
     numbers, channels = step.integers, x.shape[1]
     centred = x.astype(np.int64) - numbers.x_zero
-    sums = [row for group in numbers.groups.tolist() for row in _sums(numbers, group, centred)]
+    sums = [
+        row for group in numbers.groups.tolist() for row in _compute_sums(numbers, group, centred)
+    ]
     rows = np.split(numbers.each.astype(np.int64), len(numbers.parts))
     results = []
     for acc, each in zip(sums, rows, strict=True):
@@ -145,7 +157,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     return np.asarray(np.clip(np.stack(results, axis=1), low, high), step.element_type.dtype)
 
 
-def _sums(numbers: FeaturesParams, group: Sequence[int], x: Array) -> list[Array]:
+def _compute_sums(numbers: FeaturesParams, group: Sequence[int], x: Array) -> list[Array]:
     """Return the sums of a group's features, shifted right by `down`; each is [N, C]."""
     start, rows, at, edge, edges = group
     parts, factor = numbers.parts[start : start + rows].tolist(), unpacked(numbers.factors[at])
@@ -168,14 +180,16 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 FEATURES = add_operator(
     name="features",
-    attributes={"features": Values("sums over a window of the operand", _are_features)},
+    attributes={
+        "features": Values("sums over a window of the operand", _describe_features_of_windows)
+    },
     doc="time-domain features: sums over windows of steps, products and tests of neighbours, "
     "bins of histograms, AR coefficients",
     shape=shape,
     real=real,
     integer=ByHand(integer),
     constants=Constants(
-        quantize, kinds=(FeaturesParams,), learnt=Learnt({"each": INTEGERS_32}, _fits)
+        quantize, kinds=(FeaturesParams,), learnt=Learnt({"each": INTEGERS_32}, _rescaling_fits)
     ),
     kernels=on_cluster(in_tiles, EITHER_WIDTH),
     weights=Weights((1, 2)),
@@ -186,16 +200,16 @@ FEATURES = add_operator(
 TESTS = {"le": ("LessOrEqual", 0.5), "ge": ("GreaterOrEqual", -0.5)}
 
 
-def _write(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_features(w: Writer, step: QuantizedNode, x: str) -> str:
     length, rows = step.shapes[0][2], []
     scale_of_x = w.params[step.operands[0]].scale
     for feature in features_of(step.attrs):
         if feature[0].form == "ar":
-            rows.append(_predictor(w, feature[0].in_steps(scale_of_x), x, length, scale_of_x))
+            rows.append(_write_predictor(w, feature[0].in_steps(scale_of_x), x, length, scale_of_x))
             continue
         count, product = positions(feature, length), ""
         for factor in feature:
-            value = _factor(w, factor.in_steps(scale_of_x), x, count, scale_of_x)
+            value = _write_factor(w, factor.in_steps(scale_of_x), x, count, scale_of_x)
             product = w.node("Mul", product, value) if product else value
         rows.append(w.node("ReduceSum", product, whole(w, 2), keepdims=0))
     stacked = w.node("Concat", *(w.node("Unsqueeze", row, whole(w, 1)) for row in rows), axis=1)
@@ -203,16 +217,16 @@ def _write(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.node("Add", w.node("Mul", stacked, scale), offset)
 
 
-def _factor(w: Writer, factor: Factor, x: str, count: int, step: float) -> str:
+def _write_factor(w: Writer, factor: Factor, x: str, count: int, step: float) -> str:
     """Write a factor as ONNX nodes; a test compares with a value half a quantisation step beside
     its limit."""
-    a = _taken(w, factor.a, x, count)
+    a = _select_taps(w, factor.a, x, count)
     if factor.form == "product":
-        a = w.node("Mul", a, _taken(w, factor.b, x, count))
+        a = w.node("Mul", a, _select_taps(w, factor.b, x, count))
     elif factor.form != "value":
         a = w.node("Abs", a)
     if factor.form == "larger":
-        a = w.node("Max", a, w.node("Abs", _taken(w, factor.b, x, count)))
+        a = w.node("Max", a, w.node("Abs", _select_taps(w, factor.b, x, count)))
     if not factor.test:
         return a
     test, apart = TESTS[factor.test]
@@ -220,11 +234,11 @@ def _factor(w: Writer, factor: Factor, x: str, count: int, step: float) -> str:
     return w.cast(w.node(test, a, limit), "float32")
 
 
-def _predictor(w: Writer, factor: Factor, x: str, length: int, step: float) -> str:
+def _write_predictor(w: Writer, factor: Factor, x: str, length: int, step: float) -> str:
     """Write the Levinson-Durbin recursion as ONNX nodes, up to one final coefficient."""
     r, rows = list[str](), list[str]()
     for k in range(factor.a[0] + 1):
-        taps = (_taken(w, (at, -1), x, length - k) for at in (0, k))
+        taps = (_select_taps(w, (at, -1), x, length - k) for at in (0, k))
         r.append(w.node("ReduceSum", w.node("Mul", *taps), whole(w, 2), keepdims=0))
     # only a window of zeros has less energy
     energy = w.node("Add", r[0], number(w, factor.limit * step**2 + 2.0**-20 * step**2))
@@ -240,7 +254,7 @@ def _predictor(w: Writer, factor: Factor, x: str, length: int, step: float) -> s
     return rows[factor.b[0] - 1]
 
 
-def _taken(w: Writer, taps: tuple[int, int], x: str, count: int) -> str:
+def _select_taps(w: Writer, taps: tuple[int, int], x: str, count: int) -> str:
     parts = [
         w.node("Slice", x, whole(w, at), whole(w, at + count), whole(w, 2))
         for at in taps
@@ -249,4 +263,4 @@ def _taken(w: Writer, taps: tuple[int, int], x: str, count: int) -> str:
     return w.node("Sub", *parts) if len(parts) == 2 else parts[0]
 
 
-WRITE: Mapping[str, Write] = {"features": _write}
+WRITE: Mapping[str, Write] = {"features": _write_features}

@@ -43,7 +43,7 @@ torch.stack(found, 1) * w0 + w1
 TESTS = ("", "lt", "le", "gt", "ge")
 
 
-def _factor(d: Draw, scale: float, most: int, tested: bool) -> tuple[object, ...]:
+def _draw_factor(d: Draw, scale: float, most: int, tested: bool) -> tuple[object, ...]:
     form = d.pick(FORMS[:4])
     a, b = ((d.integer(0, 3), d.pick([-1, d.integer(0, 3)])) for _ in range(2))
     test = d.pick(TESTS[1:]) if tested else ""
@@ -53,7 +53,7 @@ def _factor(d: Draw, scale: float, most: int, tested: bool) -> tuple[object, ...
     return (form, a, a if form in ("value", "abs") else b, test, limit if test else 0.0)
 
 
-def _bins(d: Draw, scale: float, most: int) -> list[tuple[tuple[object, ...], ...]]:
+def _draw_bins(d: Draw, scale: float, most: int) -> list[tuple[tuple[object, ...], ...]]:
     """Draw histogram bins: tests of one value, which the kernel counts in one pass."""
     form, a, b = d.pick(FORMS[:4]), (d.integer(0, 2), d.pick([-1, 1])), (d.integer(0, 2), -1)
     b = a if form in ("value", "abs") else b
@@ -64,7 +64,7 @@ def _bins(d: Draw, scale: float, most: int) -> list[tuple[tuple[object, ...], ..
     return [((form, a, b, "ge", limits[0]),), *bins]
 
 
-def _predictor(
+def _draw_predictor(
     d: Draw, scale: float, most: int, length: int
 ) -> list[tuple[tuple[object, ...], ...]]:
     """Draw AR coefficients of one predictor whose equations are far from singular."""
@@ -94,9 +94,9 @@ def features(d: Draw) -> DrawnUse:
         values = d.pick([0, 1, 1])  # at most one factor without a test
         tested = [True] * d.integer(1 - values, 2)
         made.append(
-            tuple(_factor(d, scale, most, t) for t in d.permuted([False] * values + tested))
+            tuple(_draw_factor(d, scale, most, t) for t in d.permuted([False] * values + tested))
         )
-    made += d.pick([[], [], _bins(d, scale, most), _predictor(d, scale, most, length)])
+    made += d.pick([[], [], _draw_bins(d, scale, most), _draw_predictor(d, scale, most, length)])
     weights = (d.rng.normal(size=(len(made), c)), d.rng.normal(size=(len(made), c)) * scale)
     attrs = {"features": tuple(made)}
     shapes = ((n, c, length),)

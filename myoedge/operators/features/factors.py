@@ -56,7 +56,7 @@ def predictor_in_integers(r: Array) -> Array:
     half, one = 1 << (RATIO_BITS - 1), 1 << RATIO_BITS
     for i in range(1, len(r)):
         rest = (r[i] << FRACTION_BITS) - sum(a * r[i - j] for j, a in enumerate(rows, 1))
-        ratio = _quotient(rest >> FRACTION_BITS, energy)
+        ratio = _q30_quotient(rest >> FRACTION_BITS, energy)
         turned = zip(rows, rows[::-1], strict=True)
         rows = [a - ((ratio * b + half) >> RATIO_BITS) for a, b in turned]
         drop = RATIO_BITS - FRACTION_BITS
@@ -65,7 +65,7 @@ def predictor_in_integers(r: Array) -> Array:
     return np.stack(rows)
 
 
-def _quotient(a: Array, b: Array) -> Array:
+def _q30_quotient(a: Array, b: Array) -> Array:
     """Return a / b in units of 2^-30, rounded towards zero and clipped to -1 .. 1; 0 if b is 0."""
     size = np.minimum(np.abs(a), b)
     return np.asarray(np.sign(a) * ((size << RATIO_BITS) // np.maximum(b, 1)))
@@ -112,7 +112,7 @@ class Factor(NamedTuple):
 
     def of(self, x: Array, count: int) -> Array:
         """Return the factor's values at the first `count` positions of the last axis."""
-        a, b = (_taken(x, taps, count) for taps in (self.a, self.b))
+        a, b = (_select_taps(x, taps, count) for taps in (self.a, self.b))
         forms: dict[str, Callable[[], Array]] = {
             "value": lambda: a,
             "abs": lambda: np.abs(a),
@@ -218,7 +218,7 @@ def total(feature: Sequence[Factor], x: Array) -> Array:
     return np.asarray(math.prod(parts[1:], start=parts[0]).sum(axis=-1))
 
 
-def _taken(x: Array, taps: tuple[int, int], count: int) -> Array:
+def _select_taps(x: Array, taps: tuple[int, int], count: int) -> Array:
     first, less = taps
     value = x[..., first : first + count]
     return value - x[..., less : less + count] if less >= 0 else value
@@ -244,7 +244,7 @@ class Group:
         [coefficient, 0, 0] of a predictor."""
         if not self.edges:
             return [[f[0].b[0], 0, 0] for f in self.features]
-        return [[*self._cells(*_interval(f)), 0] for f in self.features]
+        return [[*self._histogram_cells(*_test_interval(f)), 0] for f in self.features]
 
     @property
     def is_sum(self) -> bool:
@@ -256,13 +256,13 @@ class Group:
         """The value that all tests compare, as a factor without test; or the predictor."""
         return self.features[0][0]._replace(test="")
 
-    def _cells(self, low: int | None, end: int | None) -> list[int]:
+    def _histogram_cells(self, low: int | None, end: int | None) -> list[int]:
         first = 0 if low is None else self.edges.index(low) + 1
         last = len(self.edges) + 1 if end is None else self.edges.index(end) + 1
         return [first, max(first, last)]
 
 
-def _interval(feature: Sequence[Factor]) -> Interval:
+def _test_interval(feature: Sequence[Factor]) -> Interval:
     """Return the interval (first, end) of integers for which all tests of a feature hold; None:
     unbounded."""
     lows = [int(f.limit) for f in feature if f.test == "ge"]
@@ -270,14 +270,14 @@ def _interval(feature: Sequence[Factor]) -> Interval:
     return max(lows, default=None), min(ends, default=None)
 
 
-def _edges(features: Sequence[Feature]) -> tuple[int, ...]:
+def _sorted_test_limits(features: Sequence[Feature]) -> tuple[int, ...]:
     """Return the sorted limits of tests, padded to 2^n - 1 entries with limits above all values."""
-    limits = {edge for f in features for edge in _interval(f) if edge is not None}
+    limits = {edge for f in features for edge in _test_interval(f) if edge is not None}
     size = (1 << len(limits).bit_length()) - 1
     return (*sorted(limits), *[INT32_MAX] * (size - len(limits)))
 
 
-def _kind(feature: Feature) -> tuple[object, ...] | None:
+def _group_key(feature: Feature) -> tuple[object, ...] | None:
     """Return a key that is equal for features that can share a group; None for features that cannot
     share one."""
     first = feature[0]
@@ -289,22 +289,22 @@ def _kind(feature: Feature) -> tuple[object, ...] | None:
 
 def groups_of(features: Sequence[Feature]) -> Iterator[Group]:
     """Yield the groups of integer features, in their order."""
-    for kind, run in itertools.groupby(features, _kind):
+    for kind, run in itertools.groupby(features, _group_key):
         rows = list(run)
         if kind is None:
             yield from (Group((f,)) for f in rows)
         elif kind[0] == "ar":
             yield Group(tuple(rows))
         else:
-            yield from _counted(rows)
+            yield from _group_counted_tests(rows)
 
 
-def _counted(rows: list[Feature]) -> Iterator[Group]:
+def _group_counted_tests(rows: list[Feature]) -> Iterator[Group]:
     """Yield groups of tests of one value with at most MOST_EDGES limits each; a single test is a
     group without limits."""
     while rows:
         count = len(rows)
-        while count > 1 and len(_edges(rows[:count])) > MOST_EDGES:
+        while count > 1 and len(_sorted_test_limits(rows[:count])) > MOST_EDGES:
             count -= 1
         taken, rows = tuple(rows[:count]), rows[count:]
-        yield Group(taken, _edges(taken) if count > 1 else ())
+        yield Group(taken, _sorted_test_limits(taken) if count > 1 else ())

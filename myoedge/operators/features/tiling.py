@@ -52,7 +52,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     window, channel = (("n", 1),), (("c", 1),)
     x_size, y_size = step.read_type(0).size_bytes, step.element_type.size_bytes
     numbers = step.integers
-    each = [_instructions(numbers, group, length) for group in numbers.groups.tolist()]
+    each = [_count_instructions(numbers, group, length) for group in numbers.groups.tolist()]
 
     def work(sizes: Sizes) -> Any:
         """Return the instructions on the core with the most groups of features."""
@@ -82,7 +82,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _instructions(numbers: FeaturesParams, group: Sequence[int], length: int) -> int:
+def _count_instructions(numbers: FeaturesParams, group: Sequence[int], length: int) -> int:
     """Return the number of instructions for a group of features in one window."""
     row, _, at, _, edges = group
     rows = numbers.factors[at : at + (1 if edges else numbers.parts[row, 1])]

@@ -46,9 +46,9 @@ def _draw_signals(d: Draw) -> tuple[Shape, int]:
 
 def biquads(op: str, d: Draw) -> DrawnUse:
     x, axis = _draw_signals(d)
-    common, sections = d.common(1, act=op == "biquads"), _sections(d)
-    while _peak(sections) >= 2.0**14:  # a larger gain exceeds int32: E117
-        sections = _sections(d)
+    common, sections = d.common(1, act=op == "biquads"), _draw_sections(d)
+    while _peak_gain(sections) >= 2.0**14:  # a larger gain exceeds int32: E117
+        sections = _draw_sections(d)
     common |= {"weights": (sections,), "slack": biquads_slack}
     if op == "biquads":
         return DrawnUse(op, {"axis": axis}, (x,), BIQUADS, **common)
@@ -59,7 +59,7 @@ def guarded(case: Any) -> float:
     return float(case.params("x0").scale * 2.0**-case.step.integers.guard)
 
 
-def _sections(d: Draw) -> Array:
+def _draw_sections(d: Draw) -> Array:
     """Draw second-order sections with poles inside the unit circle, some close to it."""
     rows = []
     for _ in range(d.integer(1, 4)):
@@ -70,18 +70,18 @@ def _sections(d: Draw) -> Array:
     return np.array(rows)
 
 
-def _over_a0(sections: Array) -> Array:
+def _normalise_sections(sections: Array) -> Array:
     return np.asarray(sections / sections[:, 3:4])
 
 
-def _peak(sections: Array) -> float:
+def _peak_gain(sections: Array) -> float:
     """Return the largest gain from the input to any section's output: the sum of |impulse
     response|."""
-    rows = _over_a0(sections)
-    return max(_gain(rows[: i + 1]) for i in range(len(rows)))
+    rows = _normalise_sections(sections)
+    return max(_cascade_gain(rows[: i + 1]) for i in range(len(rows)))
 
 
-def _gain(sections: Array) -> float:
+def _cascade_gain(sections: Array) -> float:
     """Return the largest gain of a cascade: the sum of its |impulse response|."""
     from scipy import signal  # optional, and only these cases need it
 
@@ -91,9 +91,9 @@ def _gain(sections: Array) -> float:
 def biquads_slack(case: Any) -> Array:
     """Return the largest permitted deviation in output steps, from the rounding of coefficients, of
     sums (amplified by the sections that follow) and of the output factor."""
-    sections = _over_a0(case.weights[0].astype(np.float32).astype(np.float64))
-    rings = [_gain(sections[i:]) for i in range(len(sections))]
-    poles = [_gain(np.array([[1.0, 0.0, 0.0, *s[3:]]])) for s in sections]
+    sections = _normalise_sections(case.weights[0].astype(np.float32).astype(np.float64))
+    rings = [_cascade_gain(sections[i:]) for i in range(len(sections))]
+    poles = [_cascade_gain(np.array([[1.0, 0.0, 0.0, *s[3:]]])) for s in sections]
     noise = sum(r * p for r, p in zip(rings, poles, strict=True)) * 2.0**-case.step.integers.guard
     large = np.abs(case.data[0]).max(initial=1) * max(rings) * 2.0**-27 * sum(poles) * 10
     step = case.unit(case) if case.op == "biquads_past" else case.target.scale
@@ -156,30 +156,32 @@ def write(*, kept: bool) -> Write:
     def node(w: Writer, step: QuantizedNode, x: str, *before: str) -> str:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
         sections = w.floats[step.node.inputs[1]]
-        rows = _signals(w, x, (outer, steps, inner))
+        rows = _rows_of_signals(w, x, (outer, steps, inner))
         unit = w.params[step.node.inputs[0]].scale * 2.0**-step.integers.guard  # their step
-        y = _of_samples(w, rows, sections, steps, kept)
+        y = _write_sample_response(w, rows, sections, steps, kept)
         for state in before:
             lanes = transposed(w, reshaped(w, state, -1, outer * inner), 1, 0)
-            y = w.node("Add", y, _of_state(w, lanes, sections, steps, kept, unit))
+            y = w.node("Add", y, _write_state_response(w, lanes, sections, steps, kept, unit))
         if kept:
-            return _scaled(w, transposed(w, y, 1, 0), 1 / unit, step.out)
-        return _in_place(w, y, (outer, inner, steps), step.out)
+            return _multiply_constant(w, transposed(w, y, 1, 0), 1 / unit, step.out)
+        return _restore_shape(w, y, (outer, inner, steps), step.out)
 
     return node
 
 
-def _signals(w: Writer, x: str, sizes: tuple[int, int, int]) -> str:
+def _rows_of_signals(w: Writer, x: str, sizes: tuple[int, int, int]) -> str:
     """Reshape [outer, T, inner] to one row per signal."""
     return reshaped(w, transposed(w, reshaped(w, x, *sizes), 0, 2, 1), -1, sizes[1])
 
 
-def _in_place(w: Writer, rows: str, sizes: tuple[int, int, int], shape: tuple[int, ...]) -> str:
+def _restore_shape(
+    w: Writer, rows: str, sizes: tuple[int, int, int], shape: tuple[int, ...]
+) -> str:
     """Reshape one row per signal back to the original shape."""
     return reshaped(w, transposed(w, reshaped(w, rows, *sizes), 0, 2, 1), *shape)
 
 
-def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -> str:
+def _write_sample_response(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -> str:
     """Write the response to the samples as ONNX nodes: a convolution with the impulse response."""
     if kept:
         each = past_real(TIME, np.eye(steps), sections).reshape(-1, steps)
@@ -189,7 +191,9 @@ def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -
     return w.node("Squeeze", w.node("Conv", images, taps, pads=[steps - 1, 0]), whole(w, 1))
 
 
-def _of_state(w: Writer, rows: str, sections: Array, steps: int, kept: bool, unit: float) -> str:
+def _write_state_response(
+    w: Writer, rows: str, sections: Array, steps: int, kept: bool, unit: float
+) -> str:
     """Write the response to the initial state as ONNX nodes: a product of the state and a constant
     matrix of responses."""
     count = 2 * len(sections) + 2
@@ -200,7 +204,7 @@ def _of_state(w: Writer, rows: str, sections: Array, steps: int, kept: bool, uni
     return w.node("MatMul", rows, w.constant(each.T.astype(np.float32)))
 
 
-def _scaled(w: Writer, x: str, factor: float, shape: tuple[int, ...]) -> str:
+def _multiply_constant(w: Writer, x: str, factor: float, shape: tuple[int, ...]) -> str:
     return reshaped(w, w.node("Mul", x, number(w, factor)), *shape)
 
 
@@ -213,20 +217,20 @@ def write_running(*, kept: bool) -> Write:
     def node(w: Writer, step: QuantizedNode, x: str, *before: str) -> str:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
         share, unit = step.attrs["share"], w.params[step.node.inputs[0]].scale ** 2
-        rows = _signals(w, x, (outer, steps, inner))
+        rows = _rows_of_signals(w, x, (outer, steps, inner))
         fades = (1.0 - share) ** np.arange(1, steps + 1)
         images = w.node("Unsqueeze", w.node("Mul", rows, rows), whole(w, 1))
         kernel = (share / (1.0 - share) * fades[::-1]).astype(np.float32)
         recent = w.node("Conv", images, w.constant(kernel.reshape(1, 1, -1)), pads=[steps - 1, 0])
         first = w.constant(np.array([[step.attrs["start"] ** 2]], np.float32))
         for state in before:
-            first = _scaled(w, state, unit, (outer * inner, 1))
+            first = _multiply_constant(w, state, unit, (outer * inner, 1))
         old = w.node("Mul", first, w.constant(fades[None].astype(np.float32)))
         powers = w.node("Add", w.node("Squeeze", recent, whole(w, 1)), old)
         if kept:
-            return _scaled(w, sliced(w, powers, steps - 1, steps, 1), 1 / unit, step.out)
+            return _multiply_constant(w, sliced(w, powers, steps - 1, steps, 1), 1 / unit, step.out)
         y = w.node("Div", rows, w.node("Sqrt", powers))
-        return _in_place(w, y, (outer, inner, steps), step.out)
+        return _restore_shape(w, y, (outer, inner, steps), step.out)
 
     return node
 

@@ -54,14 +54,14 @@ def filter_kernel(
     sample_work     number of signals of the busiest core -> work per sample
     """
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    scale = {} if _gives_state(step) else _scale(step)
-    fields = {"steps": steps, "inner": inner, "keeps": int(_gives_state(step)), **numbers}
+    scale = {} if _returns_state(step) else _output_scale_fields(step)
+    fields = {"steps": steps, "inner": inner, "keeps": int(_returns_state(step)), **numbers}
     pointers = ["x", "y", *["before"] * (len(step.shapes) > 1), *["scratch"] * (scratch_bytes > 0)]
     return TiledKernel(
         function=function,
         axes={"o": outer},
         split=("o",),
-        operands=_operands(step, state, constants),
+        operands=_filter_operands(step, state, constants),
         op={**fields, **{name: f"@{name}" for name in constants}, **scale},
         tile=lambda regions: {
             **{name: f"@{name}" for name in pointers},
@@ -72,12 +72,12 @@ def filter_kernel(
     )
 
 
-def _gives_state(step: QuantizedNode) -> bool:
+def _returns_state(step: QuantizedNode) -> bool:
     """Return whether a step returns the filter's final state instead of the filtered samples."""
     return step.out != step.shapes[0]
 
 
-def _operands(
+def _filter_operands(
     step: QuantizedNode, state: tuple[int, int], constants: Sequence[str]
 ) -> tuple[Operand, ...]:
     """Return the operands: samples [outer, time, inner] and, if the step has one, the state [count,
@@ -86,7 +86,7 @@ def _operands(
     (count, size_bytes), signal = state, (("o", 1),)
     samples: tuple[Shape, tuple[AffineExpr, ...]] = (outer, steps, inner), (signal, (), ())
     states: tuple[Shape, tuple[AffineExpr, ...]] = (count, outer, inner), ((), signal, ())
-    written = states if _gives_state(step) else samples
+    written = states if _returns_state(step) else samples
     return (
         Operand("x", 0, *samples, (), 2),
         *([Operand("before", 1, *states, (), size_bytes)] if len(step.shapes) > 1 else []),
@@ -96,7 +96,7 @@ def _operands(
     )
 
 
-def _scale(step: QuantizedNode) -> dict[str, int | str]:
+def _output_scale_fields(step: QuantizedNode) -> dict[str, int | str]:
     """Return the fields of me_filter_scale, which converts results to output steps."""
     numbers = step.integers.named(("mult", "offset", "shift"))
     scale = {**limit_fields(step), **numbers, "wide": int(step.element_type == INT16)}
@@ -120,7 +120,7 @@ def biquads_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Arr
     sections   [S, 6]: b0, b1, b2, a0, a1, a2 per section
     before     optional state from past_real, after the samples that precede x
     """
-    samples, _ = _floats(attrs, x, sections, before)
+    samples, _ = _run_float_cascade(attrs, x, sections, before)
     return np.moveaxis(samples, 0, attrs["axis"]).astype(np.float32)
 
 
@@ -130,11 +130,11 @@ def past_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
 
     Arguments as in biquads_real.
     """
-    _, past = _floats(attrs, x, sections, before)
+    _, past = _run_float_cascade(attrs, x, sections, before)
     return past.astype(np.float32)
 
 
-def _floats(
+def _run_float_cascade(
     attrs: Attrs, x: Array, sections: Array, before: Sequence[Array]
 ) -> tuple[Array, Array]:
     """Run a biquad cascade in floats; return (results with time first, final state: the last two
@@ -142,10 +142,10 @@ def _floats(
     signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
     past = np.zeros((len(sections) + 1, 2, *signal.shape[1:])) + sum(before)
     coefficients = normalized(sections)
-    return np.stack([_sample(coefficients, past, now) for now in signal]), past
+    return np.stack([_filter_sample(coefficients, past, now) for now in signal]), past
 
 
-def _sample(
+def _filter_sample(
     coefficients: Array, past: Array, now: Array, rounded: Callable[[Array], Array] = np.asarray
 ) -> Array:
     """Filter one sample through all sections, updating `past`, the last two samples of each
@@ -163,7 +163,9 @@ def past_shape(attrs: Attrs, x: Shape, sections: Shape, *_: Shape) -> Shape:
     return (sections[0] + 1, 2, *without_time(attrs, x))
 
 
-def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
+def _run_integer_cascade(
+    step: QuantizedNode, x: Array, before: Sequence[Array]
+) -> tuple[Array, Array]:
     """Run biquads in integers; return (results with guard bits, time first; final state)."""
     signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64) << step.integers.guard
     sections, fraction = step.integers.sections.astype(np.int64), step.integers.fraction
@@ -173,7 +175,7 @@ def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[A
     def rounded(acc: Array) -> Array:
         return np.asarray((acc + half) >> fraction)
 
-    return np.stack([_sample(sections, past, now, rounded) for now in signal]), past
+    return np.stack([_filter_sample(sections, past, now, rounded) for now in signal]), past
 
 
 def biquads_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
@@ -181,7 +183,7 @@ def biquads_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 
     before   optional state from past_integer
     """
-    samples, _ = _integers(step, x, before)
+    samples, _ = _run_integer_cascade(step, x, before)
     return stored(step, samples)
 
 
@@ -190,7 +192,7 @@ def past_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 
     before   optional state before the first sample
     """
-    _, past = _integers(step, x, before)
+    _, past = _run_integer_cascade(step, x, before)
     return past.astype(np.int32)
 
 

@@ -36,7 +36,7 @@ def gain(coefficients: Array) -> float:
     past = [(0.0, 0.0)] * (len(rows) + 1)
     sums = [0.0] * len(past)
     for _ in range(LONGEST):
-        past = _impulse(rows, past, now)
+        past = _filter_impulse_sample(rows, past, now)
         sums = [total + abs(latest) for total, (latest, _) in zip(sums, past, strict=True)]
         now = 0.0
         if max(abs(x) for pair in past[1:] for x in pair) <= DECAYED * max(sums):
@@ -61,7 +61,7 @@ def is_stable(sections: Array) -> bool:
     return math.isfinite(gain(np.ldexp(integers.astype(np.float64), -fraction)))
 
 
-def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair]:
+def _filter_impulse_sample(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair]:
     """Filter one sample of one signal, as `_sample` does, in Python floats, ten times as fast as
     with arrays; return the new state."""
     latest = []
@@ -110,10 +110,10 @@ def biquads_quantize(inputs: QuantizeInputs) -> BiquadParams:
 
     Coefficients use all of int32; samples get guard bits as long as they stay below 2**29.
     """
-    return _scaled(inputs, *stored_sections(inputs.constant(1)))
+    return _scale_coefficients(inputs, *stored_sections(inputs.constant(1)))
 
 
-def _scaled(inputs: QuantizeInputs, integers: Array, fraction: int) -> BiquadParams:
+def _scale_coefficients(inputs: QuantizeInputs, integers: Array, fraction: int) -> BiquadParams:
     """Return the constants of a biquad cascade with these coefficients."""
     largest = gain(np.ldexp(integers.astype(np.float64), -fraction))
     assert math.isfinite(largest), "passes refuse others: is_stable"
@@ -125,16 +125,16 @@ def _scaled(inputs: QuantizeInputs, integers: Array, fraction: int) -> BiquadPar
     return BiquadParams(**numbers, acc_bound=bound, sections=integers)
 
 
-def _fits(integers: BiquadParams, site: QuantizeInputs) -> bool:
+def _filter_fits(integers: BiquadParams, site: QuantizeInputs) -> bool:
     """Return whether the filter is stable, with guard bits for its gain, and results times their
     factor stay in int64."""
     if not math.isfinite(gain(np.ldexp(integers.sections.astype(np.float64), -integers.fraction))):
         return False
-    again = _scaled(site, integers.sections, integers.fraction)
+    again = _scale_coefficients(site, integers.sections, integers.fraction)
     return (integers.guard, integers.acc_bound) == (again.guard, again.acc_bound)
 
 
-def _weights(shapes: Sequence[Shape]) -> Mapping[int, Array]:
+def _identity_sections(shapes: Sequence[Shape]) -> Mapping[int, Array]:
     """Return sections that change nothing."""
     return {1: np.tile(np.array([1, 0, 0, 1, 0, 0], np.float32), (shapes[1][0], 1))}
 
@@ -149,6 +149,6 @@ LEARNT = Learnt(
         "acc_bound": BOUND,
         "sections": SYMMETRIC_32,
     },
-    _fits,
-    weights=_weights,
+    _filter_fits,
+    weights=_identity_sections,
 )

@@ -53,12 +53,12 @@ def norm_real(attrs: Attrs, x: Array, *before: Array) -> Array:
     attrs["start"]   initial root mean square
     before           optional mean square before the first sample
     """
-    signal, powers = _floats(attrs, x, before)
+    signal, powers = _run_float_average(attrs, x, before)
     y = signal / np.sqrt(np.maximum(powers, np.finfo(np.float64).tiny))
     return np.moveaxis(y, 0, attrs["axis"]).astype(np.float32)
 
 
-def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
+def _run_float_average(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
     """Run the moving average in floats; return (samples, mean squares), time first."""
     signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
     power = before[0] if before else np.full(signal.shape[1:], attrs["start"] ** 2)
@@ -106,7 +106,7 @@ def quantize(inputs: QuantizeInputs) -> RunningParams:
     return RunningParams(**scalars, **factor(real, y))
 
 
-def _normalised(table: None, x: Array, power: Array) -> Array:
+def _normalise_samples(table: None, x: Array, power: Array) -> Array:
     """Return samples over the root of a power, within MOST, with Q fraction bits."""
     inverse, half = inverse_root(np.maximum(power, LEAST).astype(np.int64))
     drop = half + 30 - POINT // 2 - Q
@@ -115,11 +115,14 @@ def _normalised(table: None, x: Array, power: Array) -> Array:
 
 
 NORMALISED = Primitive(
-    "me_normalised", "me_normalised.h", _normalised, lambda table, x, power: (-MOST << Q, MOST << Q)
+    "me_normalised",
+    "me_normalised.h",
+    _normalise_samples,
+    lambda table, x, power: (-MOST << Q, MOST << Q),
 )
 
 
-def _powers(
+def _running_powers(
     step: QuantizedNode[RunningParams], axes: tuple[Axis, ...], arrays: tuple[Operand, ...]
 ) -> tuple[Expr, Expr]:
     """Return the samples, and their signal's power after each.
@@ -142,7 +145,7 @@ def norm_meaning(step: QuantizedNode[RunningParams]) -> Nest:
     """Describe x int16 [.., T, ..] over its running root mean square, int8 or int16; a second
     operand is the mean square before."""
     c, axes, arrays = step.integers, broadcast_axes(step.out), operands(step)
-    z = Call(NORMALISED, None, _powers(step, axes, arrays))
+    z = Call(NORMALISED, None, _running_powers(step, axes, arrays))
     near, rest = minimum(c.shift, MOST_SHIFT), maximum(c.shift - MOST_SHIFT, 0)
     scaled = Binary("long >>", z * c.mult + c.offset, near) >> rest
     return Nest(
@@ -153,7 +156,7 @@ def norm_meaning(step: QuantizedNode[RunningParams]) -> Nest:
 def power_meaning(step: QuantizedNode[RunningParams]) -> Nest:
     """Describe the mean square after the last sample, int64, in x's shape without time."""
     (axes, others), arrays = axes_along(step.shapes[0], step.attrs["axis"]), operands(step)
-    power = last(axes[step.attrs["axis"]], _powers(step, axes, arrays)[1])
+    power = last(axes[step.attrs["axis"]], _running_powers(step, axes, arrays)[1])
     return Nest(others, arrays, result(step), tuple(axis.at for axis in others), power)
 
 
@@ -188,7 +191,7 @@ RUNNING_POWER = final_state(
     kernels=generated(KEPT),
     doc="power of running_norm after the last sample: on streams",
     shape=without_time,
-    real=lambda attrs, x, *before: _floats(attrs, x, before)[1][-1].astype(np.float32),
+    real=lambda attrs, x, *before: _run_float_average(attrs, x, before)[1][-1].astype(np.float32),
     integer=Described(power_meaning),
     fixed_params=POWER,
 )

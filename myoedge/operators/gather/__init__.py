@@ -43,9 +43,9 @@ MATH = "integer_math"
 def parts_at(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
     """Gather slices of x along an axis by computed indices (index_select, ONNX's Gather)."""
     if x in d.constants:
-        return _rows(d, x, axis, ids)
+        return _gather_table_rows(d, x, axis, ids)
     outer, n, inner = outer_inner(d.shape(x), axis)
-    return _gather(d, x, (outer, n, inner), ids, (1, math.prod(d.shape(ids)), 1), out)
+    return _add_gather(d, x, (outer, n, inner), ids, (1, math.prod(d.shape(ids)), 1), out)
 
 
 def elements(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
@@ -61,7 +61,7 @@ def elements(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
     if any(side not in (whole, (1,) * len(whole)) for side, whole in sides):
         raise Unsupported("indices that are broadcast along some axes only")
     thin = outer_inner(shape, axis)
-    return _gather(d, x, outer_inner(d.shape(x), axis), ids, thin, out)
+    return _add_gather(d, x, outer_inner(d.shape(x), axis), ids, thin, out)
 
 
 def parts_of_axes(d: GraphBuilder, x: str, axis: int, names: Sequence[str], out: Shape) -> str:
@@ -73,13 +73,18 @@ def parts_of_axes(d: GraphBuilder, x: str, axis: int, names: Sequence[str], out:
     """
     batch, count = d.shape(x)[: axis + 1], len(names)
     first = known(d, names[0])
-    by_batch = axis == 0 and count == 2 and first is not None and _counts(first, batch[0])
+    by_batch = (
+        axis == 0
+        and count == 2
+        and first is not None
+        and np.array_equal(first.reshape(-1), np.arange(batch[0]))
+    )
     if by_batch and math.prod(d.shape(names[1])) == batch[0]:  # x[arange(batch), ids]
         return parts_of_each(d, x, 1, names[1:], out)
     shape = np.broadcast_shapes(*map(d.shape, names))
     ids = one_index(d, names, d.shape(x)[axis : axis + count], shape)
-    rows = _joined(d.shape(x), axis, count)
-    return _gather(d, x, rows, ids, (1, math.prod(shape), 1), out)
+    rows = _replace_axis(d.shape(x), axis, count)
+    return _add_gather(d, x, rows, ids, (1, math.prod(shape), 1), out)
 
 
 def parts_of_each(d: GraphBuilder, x: str, batch: int, names: Sequence[str], out: Shape) -> str:
@@ -90,8 +95,8 @@ def parts_of_each(d: GraphBuilder, x: str, batch: int, names: Sequence[str], out
     """
     count, shape = len(names), d.shape(names[0])
     ids = one_index(d, names, d.shape(x)[batch : batch + count], shape)
-    rows = _joined(d.shape(x), batch, count)
-    return _gather(d, x, rows, ids, (rows[0], math.prod(shape) // rows[0], 1), out)
+    rows = _replace_axis(d.shape(x), batch, count)
+    return _add_gather(d, x, rows, ids, (rows[0], math.prod(shape) // rows[0], 1), out)
 
 
 def one_index(d: GraphBuilder, names: Sequence[str], extents: Shape, shape: Shape) -> str:
@@ -110,7 +115,7 @@ def one_index(d: GraphBuilder, names: Sequence[str], extents: Shape, shape: Shap
         if value is not None:
             rest = rest + np.where(value < 0, value + n, value) * stride
             continue
-        ids = _from_start(d, name, n)
+        ids = _make_indices_positive(d, name, n)
         scaled = calculated(d, MATH, "mul", ids, stride, shape) if stride > 1 else ids
         total = calculated(d, MATH, "add", total, scaled, shape) if total else scaled
     return calculated(d, MATH, "add", total, d.constant(rest), shape) if rest.any() else total
@@ -121,11 +126,7 @@ def known(d: GraphBuilder, name: str) -> Array | None:
     return d.array(name) if name in d.constants else constant_behind(d, name)
 
 
-def _counts(value: Array, n: int) -> bool:
-    return np.array_equal(value.reshape(-1), np.arange(n))
-
-
-def _from_start(d: GraphBuilder, ids: str, n: int) -> str:
+def _make_indices_positive(d: GraphBuilder, ids: str, n: int) -> str:
     """Replace negative indices, which count from the end of an axis of n elements, by indices from
     its start."""
     span, shape = span_of(d, ids), d.shape(ids)
@@ -135,19 +136,19 @@ def _from_start(d: GraphBuilder, ids: str, n: int) -> str:
     return calculated(d, MATH, "add", ids, calculated(d, MATH, "mul", below, n, shape), shape)
 
 
-def _joined(shape: Shape, axis: int, count: int) -> Shape:
+def _replace_axis(shape: Shape, axis: int, count: int) -> Shape:
     end = axis + count
     return (math.prod(shape[:axis]), math.prod(shape[axis:end]), math.prod(shape[end:]))
 
 
-def _gather(d: GraphBuilder, x: str, rows: Shape, ids: str, shape: Shape, out: Shape) -> str:
+def _add_gather(d: GraphBuilder, x: str, rows: Shape, ids: str, shape: Shape, out: Shape) -> str:
     if d.dtype(ids) not in ("int32", "uint8"):
         raise Unsupported("computed indices that are no integers", BY_INTEGERS)
     given = reshape(d, x, rows), reshape(d, ids, shape)
     return reshape(d, d.add("gather", *given, dtype=d.dtype(ids)), out)
 
 
-def _rows(d: GraphBuilder, table: str, dim: int, ids: str) -> str:
+def _gather_table_rows(d: GraphBuilder, table: str, dim: int, ids: str) -> str:
     """Gather slices of a constant table along an axis by computed integers, as an embedding."""
     rank, count = len(d.shape(table)), len(d.shape(ids))
     axis = dim % rank
@@ -245,7 +246,7 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     picks = {axis: name for axis, name in lists if name is not None}
     names, axis = [*picks.values()], next(iter(picks))
     constant = d.constants.keys() >= {*names}
-    if len(picks) > 1 and constant and (y := _outer(d, x, picks, out)):
+    if len(picks) > 1 and constant and (y := _gather_outer_indices(d, x, picks, out)):
         return y
     if [*picks] != [*range(axis, axis + len(picks))]:
         raise Unsupported("indexing by lists on axes that are not adjacent", SIDE_BY_SIDE)
@@ -268,7 +269,7 @@ def _flat_indices(d: GraphBuilder, names: Sequence[str], extents: Sequence[int])
     return np.asarray(np.ravel_multi_index(inside, extents))
 
 
-def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str:
+def _gather_outer_indices(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str:
     """Import constant index lists on adjacent axes as one gather per axis, if each list varies
     along another axis of the result; otherwise return ""."""
     arrays = [weights(d, name, "an index") for name in picks.values()]
@@ -296,7 +297,7 @@ def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Import ONNX's GatherND: ids [.., n] index the first n axes after the batch axes."""
     x, given, batch = str(a["self"]), a["index"], a["batch_dims"]
     if given not in d.constants:
-        columns = _columns(d, given)
+        columns = _split_index_columns(d, given)
         if batch:
             return parts_of_each(d, x, batch, columns, out)
         return parts_of_axes(d, x, 0, columns, out)
@@ -310,7 +311,7 @@ def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return reshape(d, picked(d, joined, 0, own.reshape(-1)), out)
 
 
-def _columns(d: GraphBuilder, index: str) -> list[str]:
+def _split_index_columns(d: GraphBuilder, index: str) -> list[str]:
     """Split index tensors [.., axes] into one tensor per axis."""
     *lead, count = d.shape(index)
     node = producer(d, index)

@@ -99,16 +99,16 @@ def select_scatter(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     axis = a["dim"] % len(out)
     at = a["index"] % out[axis]
     thin = tuple(1 if i == axis else n for i, n in enumerate(out))
-    return replaced(d, a["self"], _shaped(d, a["src"], thin), axis, at)
+    return replaced(d, a["self"], _broadcast_reshape(d, a["src"], thin), axis, at)
 
 
 def slice_scatter(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     axis = a["dim"] % len(out)
     places = range(*slice(a["start"], a["end"], a["step"]).indices(out[axis]))
-    return _in_steps(d, a["self"], a["src"], axis, places) if places else str(a["self"])
+    return _write_strided(d, a["self"], a["src"], axis, places) if places else str(a["self"])
 
 
-def _in_steps(d: GraphBuilder, x: str, part: str, axis: int, places: range) -> str:
+def _write_strided(d: GraphBuilder, x: str, part: str, axis: int, places: range) -> str:
     """Write the tensor `part` to every n-th element of an axis; `places` are the positions."""
     step, rest = places.step, d.shape(x)[axis + 1 :]
     if step == 1:
@@ -119,7 +119,7 @@ def _in_steps(d: GraphBuilder, x: str, part: str, axis: int, places: range) -> s
         shape = d.shape(x)[:axis]
         block = reshape(d, slice_axis(d, x, axis, places.start, end), (*shape, groups, step, *rest))
         firsts = slice_axis(d, part, axis, 0, groups)
-        firsts = _shaped(d, firsts, (*shape, groups, 1, *rest))
+        firsts = _broadcast_reshape(d, firsts, (*shape, groups, 1, *rest))
         written = reshape(
             d, replaced(d, block, firsts, axis + 1, 0), (*shape, groups * step, *rest)
         )
@@ -136,7 +136,7 @@ def replaced(d: GraphBuilder, x: str, part: str, axis: int, at: int) -> str:
     return concat(d, [*sides[: at > 0], part, *sides[at > 0 :]], axis)
 
 
-def _shaped(d: GraphBuilder, x: str, shape: Shape) -> str:
+def _broadcast_reshape(d: GraphBuilder, x: str, shape: Shape) -> str:
     if x in d.constants:
         known = d.array(x)
         one = known.size == 1
@@ -149,25 +149,25 @@ def index_put(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if a["accumulate"]:
         raise Unsupported("index_put that adds", ADD_BY_PRODUCT)
     picks = [(axis, name) for axis, name in enumerate(a["indices"]) if name is not None]
-    if len(picks) == 1 and _is_mask(d, picks[0][1]):
-        return _masked(d, a, out, *picks[0])
+    if len(picks) == 1 and _is_boolean_mask(d, picks[0][1]):
+        return _write_masked(d, a, out, *picks[0])
     arrays = [weights(d, name, "an index") for _, name in picks]
     if len(picks) != 1 or arrays[0].ndim != 1:
         raise Unsupported("writing by lists on several axes", BY_MASK)
     axis, x, n = picks[0][0], str(a["self"]), out[picks[0][0]]
     rows = (*out[:axis], len(arrays[0]), *out[axis + 1 :])
-    values = _broadcast(d, a["values"], rows)
+    values = _broadcast_to(d, a["values"], rows)
     for i, at in enumerate(arrays[0]):
         x = replaced(d, x, slice_axis(d, values, axis, i, i + 1), axis, int(at) % n)
     return x
 
 
-def _is_mask(d: GraphBuilder, index: str) -> bool:
+def _is_boolean_mask(d: GraphBuilder, index: str) -> bool:
     known = d.find_array(index)
     return is_truth(d, index) if known is None else known.dtype == bool
 
 
-def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: str) -> str:
+def _write_masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: str) -> str:
     """Write one value, or one row of values, to all positions where the mask is true."""
     own = d.shape(mask)
     rest = out[axis + len(own) :]
@@ -184,7 +184,7 @@ def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: str) -> 
     return where(d, {"condition": condition, "self": value, "other": a["self"]}, out)
 
 
-def _broadcast(d: GraphBuilder, x: str, shape: Shape) -> str:
+def _broadcast_to(d: GraphBuilder, x: str, shape: Shape) -> str:
     if x in d.constants:
         return d.constant(np.broadcast_to(d.array(x), shape))
     own = d.shape(x)
@@ -208,10 +208,12 @@ def scatter_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         mask.reshape(-1)[taken.reshape(-1)] = 1.0
         sides = {"self": d.constant(values), "other": a["self"]}
         return where(d, {"condition": d.constant(mask), **sides}, out)
-    return _block(d, a["self"], a["updates"], places, taken, out)
+    return _write_block(d, a["self"], a["updates"], places, taken, out)
 
 
-def _block(d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out: Shape) -> str:
+def _write_block(
+    d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out: Shape
+) -> str:
     """Write updates to a block of x, or to every n-th element along an axis.
 
     places   index of each element of x
@@ -226,19 +228,21 @@ def _block(d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out:
     if not np.array_equal(places[np.ix_(*block)].reshape(-1), taken.reshape(-1)):
         raise Unsupported("a scatter into places that are no block in order")
     sizes = tuple(map(len, block))
-    part = _shaped(d, part, sizes)
+    part = _broadcast_reshape(d, part, sizes)
     cut = [axis for axis, n in enumerate(out) if sizes[axis] != n]
-    return _into(d, x, part, block, cut)
+    return _write_into_axes(d, x, part, block, cut)
 
 
-def _into(d: GraphBuilder, x: str, part: str, block: Sequence[range], cut: Sequence[int]) -> str:
+def _write_into_axes(
+    d: GraphBuilder, x: str, part: str, block: Sequence[range], cut: Sequence[int]
+) -> str:
     """Return x with the tensor `part` written to a block of it, recursively along axes `cut`."""
     if not cut:
         return part
     axis, *rest = cut
     along = block[axis]
     inside = slice_axis(d, x, axis, along.start, along.stop, along.step)
-    return _in_steps(d, x, _into(d, inside, part, block, rest), axis, along)
+    return _write_strided(d, x, _write_into_axes(d, inside, part, block, rest), axis, along)
 
 
 def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -248,7 +252,7 @@ def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if a["dim"] is None:
         if given not in d.constants:
             raise Unsupported("indices into all elements")
-        return reshape(d, picked(d, _flat(d, x), 0, d.array(given).reshape(-1)), out)
+        return reshape(d, picked(d, _flatten(d, x), 0, d.array(given).reshape(-1)), out)
     if given not in d.constants:
         return elements(d, x, a["dim"], given, out)
     picks = d.array(given)
@@ -261,13 +265,13 @@ def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:
             flat = flat if i == axis else flat.take(range(n), i)
         taken = np.take_along_axis(flat, picks, axis)
         index = tuple(taken.reshape(-1).tolist())
-        return reshape(d, d.add("take", _flat(d, x), axis=0, index=index), out)
+        return reshape(d, d.add("take", _flatten(d, x), axis=0, index=index), out)
     for i, n in enumerate(out):
         x = x if i == axis else slice_axis(d, x, i, 0, n)
     return concat(d, [slice_axis(d, x, axis, int(at), int(at) + 1) for at in rows[0]], axis)
 
 
-def _flat(d: GraphBuilder, x: str) -> str:
+def _flatten(d: GraphBuilder, x: str) -> str:
     return reshape(d, x, (math.prod(d.shape(x)),))
 
 
@@ -309,7 +313,7 @@ ROWS = (
     ImportRow("slice take", lambda d, a, out: take_along(d, {**a, "dim": None}, out), "take"),
     ImportRow("concat", unfold, "unfold"),
     ImportRow("concat", im2col, "im2col"),
-    ImportRow("expand", lambda d, a, out: _broadcast(d, a["src"], out), "copy"),
+    ImportRow("expand", lambda d, a, out: _broadcast_to(d, a["src"], out), "copy"),
     ImportRow("concat", select_scatter, "select_scatter"),
     ImportRow("concat", slice_scatter, "slice_scatter"),
     ImportRow("concat add", index_put, "index_put"),

@@ -44,7 +44,7 @@ OPERATORS = {
 }  # fmt: skip
 
 
-def _read(w: Writer, step: QuantizedNode, xs: tuple[str, ...]) -> list[str]:
+def _read_operands(w: Writer, step: QuantizedNode, xs: tuple[str, ...]) -> list[str]:
     kinds = step.attrs["kinds"]
     read = [
         w.cast(w.cast(x, "bool") if kind == "truth" else x, "int32")
@@ -56,33 +56,33 @@ def _read(w: Writer, step: QuantizedNode, xs: tuple[str, ...]) -> list[str]:
     return read
 
 
-def _math(w: Writer, step: QuantizedNode, *xs: str) -> str:
-    a, b = _read(w, step, xs)
+def _write_arithmetic(w: Writer, step: QuantizedNode, *xs: str) -> str:
+    a, b = _read_operands(w, step, xs)
     function = step.attrs["function"]
     if function == "floor_div":  # ONNX's Div rounds towards zero
         return w.node("Div", w.node("Sub", a, w.node("Mod", a, b)), b)
     return w.node(OPERATORS[function], a, b)
 
 
-def _compare(w: Writer, step: QuantizedNode, *xs: str) -> str:
+def _write_comparison(w: Writer, step: QuantizedNode, *xs: str) -> str:
     function = step.attrs["function"]
-    holds = w.node(OPERATORS[function], *_read(w, step, xs))
+    holds = w.node(OPERATORS[function], *_read_operands(w, step, xs))
     return w.cast(w.node("Not", holds) if function == "ne" else holds, "float32")
 
 
-def _cumsum(w: Writer, step: QuantizedNode, x: str, *first: str) -> str:
-    (read,), axis = _read(w, step, (x,)), step.attrs["axis"]
+def _write_cumsum(w: Writer, step: QuantizedNode, x: str, *first: str) -> str:
+    (read,), axis = _read_operands(w, step, (x,)), step.attrs["axis"]
     sums = w.node("CumSum", read, w.constant(np.array(axis)))
     shape = (*step.out[:axis], 1, *step.out[axis + 1 :])
     return w.node("Add", sums, w.node("Reshape", *first, constant(w, *shape))) if first else sums
 
 
 WRITE: Mapping[str, Write] = {
-    "integer_math": _math,
-    "integer_math_constant": _math,
-    "integer_compare": _compare,
-    "integer_compare_constant": _compare,
-    "integer_cumsum": _cumsum,
+    "integer_math": _write_arithmetic,
+    "integer_math_constant": _write_arithmetic,
+    "integer_compare": _write_comparison,
+    "integer_compare_constant": _write_comparison,
+    "integer_cumsum": _write_cumsum,
 }
 
 
@@ -106,7 +106,7 @@ def drawn(op: str, functions: Iterable[str], *, constant: bool) -> Callable[[Dra
         kinds = (d.pick(["int32", "uint8"]), "int32" if constant else d.pick(["int32", "uint8"]))
         low = 1 if function in ("floor_div", "mod") else -50
         each = d.rng.integers(low, 50, d.pick([x, (1,)]) or (1,)).astype(float)
-        common = _common(d, kinds[: 2 - constant])
+        common = _common_type(d, kinds[: 2 - constant])
         common["dtype"] = "float32" if function in COMPARED else "int32"
         b = "w0.reshape(x0.shape if w0.numel() > 1 else ())" if constant else "x1"
         text = TORCH[function].format(a="x0", b=b)
@@ -120,10 +120,10 @@ def cumsum(d: Draw) -> DrawnUse:
     x = d.pick([d.shape(1, 5), d.shape(1, 3, 12), (3, 200, 2)])
     kinds = (d.pick(["int32", "uint8"]),)
     attrs = {"axis": d.integer(0, len(x) - 1), "kinds": kinds}
-    return DrawnUse("integer_cumsum", attrs, (x,), "x0.cumsum(axis)", **_common(d, kinds))
+    return DrawnUse("integer_cumsum", attrs, (x,), "x0.cumsum(axis)", **_common_type(d, kinds))
 
 
-def _common(d: Draw, kinds: tuple[str, ...]) -> dict[str, Any]:
+def _common_type(d: Draw, kinds: tuple[str, ...]) -> dict[str, Any]:
     return {**d.common(len(kinds), act=False), "kinds": kinds, "classes": 99, "dtype": "int32"}
 
 

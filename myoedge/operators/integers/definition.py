@@ -126,27 +126,27 @@ def zeros(inputs: QuantizeInputs) -> dict[str, Any]:
     }
 
 
-def _constant(inputs: QuantizeInputs) -> Array | None:
+def _integer_constants(inputs: QuantizeInputs) -> Array | None:
     value = inputs.constants[1] if len(inputs.constants) > 1 else None
     return None if value is None else np.rint(value).astype(np.int32).reshape(-1)
 
 
 def math_quantize(inputs: QuantizeInputs) -> IntegerParams:
-    return IntegerParams(**zeros(inputs), b=_constant(inputs))
+    return IntegerParams(**zeros(inputs), b=_integer_constants(inputs))
 
 
-def _fits(integers: IntegerParams, site: QuantizeInputs) -> bool:
+def _divisor_is_positive(integers: IntegerParams, site: QuantizeInputs) -> bool:
     """Return whether no integer is divided by 0 or less."""
     b = integers.b
     return site.attrs["function"] not in BY_POSITIVE or (b is not None and int(b.min()) > 0)
 
 
-LEARNT = Learnt({"b": INTEGERS_32}, _fits)
+LEARNT = Learnt({"b": INTEGERS_32}, _divisor_is_positive)
 
 
 def compare_quantize(inputs: QuantizeInputs) -> IntegerParams:
     no, yes = (int(n) for n in quantize(np.array([0.0, 1.0]), inputs.target))
-    return IntegerParams(**zeros(inputs), no=no, yes=yes, b=_constant(inputs))
+    return IntegerParams(**zeros(inputs), no=no, yes=yes, b=_integer_constants(inputs))
 
 
 def integer(step: QuantizedNode, x: Expr, name: str, kind: str) -> Expr:
@@ -184,24 +184,24 @@ def compare_meaning(step: QuantizedNode[IntegerParams]) -> Nest:
     return pair(step, lambda a, b: where(HOLDS[function](a, b), yes, no))
 
 
-def _kinds(value: Any, site: NodeSite) -> bool:
+def _match_operand_types(value: Any, site: NodeSite) -> bool:
     """Return whether kinds are those of the operands: integers of their types, or booleans."""
     made = tuple("truth" if t == "float32" else t for t in site.dtypes)
     return isinstance(value, tuple) and value == made
 
 
-def _kind_of_first(value: Any, site: NodeSite) -> bool:
-    return _kinds(value, replace(site, dtypes=site.dtypes[:1]))
+def _matches_first_operand(value: Any, site: NodeSite) -> bool:
+    return _match_operand_types(value, replace(site, dtypes=site.dtypes[:1]))
 
 
-def _kinds_beside_constant(value: Any, site: NodeSite) -> bool:
-    return is_tuple(value, 2) and _kind_of_first(value[:1], site) and value[1] == "int32"
+def _match_nonconstant_operand(value: Any, site: NodeSite) -> bool:
+    return is_tuple(value, 2) and _matches_first_operand(value[:1], site) and value[1] == "int32"
 
 
-KINDS = Values("the kinds of the operands", _kinds)
-KIND_OF_FIRST = Values("the kind of the first operand", _kind_of_first)
+KINDS = Values("the kinds of the operands", _match_operand_types)
+KIND_OF_FIRST = Values("the kind of the first operand", _matches_first_operand)
 BESIDE_CONSTANT = {
-    "kinds": Values("the kind of the operand, and int32", _kinds_beside_constant),
+    "kinds": Values("the kind of the operand, and int32", _match_nonconstant_operand),
     "span": Values(
         "the range of the constant",
         lambda value, _: are_whole(value, 2, INT32.low, INT32.high),

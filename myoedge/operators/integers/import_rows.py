@@ -110,14 +110,12 @@ def joined(row: Row) -> Row:
         model = next(x for x in names if x not in d.constants)
         parts = [constant_like(d, model, d.array(x)) if x in d.constants else x for x in names]
         if len({d.dtype(x) for x in parts}) > 1:
-            parts = [x if d.dtype(x) == "int32" else _widened(d, x) for x in parts]
+            parts = [
+                x if d.dtype(x) == "int32" else combined(d, "add", x, 0, d.shape(x)) for x in parts
+            ]
         return str(row(d, {**a, "tensors": parts}, out))
 
     return whole
-
-
-def _widened(d: GraphBuilder, x: str) -> str:
-    return combined(d, "add", x, 0, d.shape(x))
 
 
 def row_of(ops: str, row: Row, aten: str = "", onnx: str = "") -> ImportRow:

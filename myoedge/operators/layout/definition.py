@@ -42,14 +42,14 @@ from myoedge.operators.traits import ByHand, Constants, Described, Kept, Result
 from myoedge.targets.chip import Engine
 
 
-def _is_cut(value: Any, extent: int) -> bool:
+def _is_slice_of_axis(value: Any, extent: int) -> bool:
     """Return whether every index of a cut (start, stop, step) is one of an axis."""
     cut = are_whole(value, 3, -INT32.high, INT32.high) and value[2] != 0
     indices = range(*value) if cut else range(0)
     return bool(indices) and all(is_whole(i, 0, extent - 1) for i in (indices[0], indices[-1]))
 
 
-CUTS = per_axis("start, stop and step of elements that it has", _is_cut)
+CUTS = per_axis("start, stop and step of elements that it has", _is_slice_of_axis)
 
 
 def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:

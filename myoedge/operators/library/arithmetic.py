@@ -158,22 +158,24 @@ def chosen(known: Nonfinite, x: str, mask: str) -> str:
     Errors: Unsupported; NoMatch if the mask hides none of them for certain.
     """
     kinds = {kind: test for kind in VALUES if (test := known.where(x, kind))}
-    left = {kind: test for kind, test in kinds.items() if not _is_hidden(known, x, test, mask)}
+    left = {
+        kind: test for kind, test in kinds.items() if not _is_masked_where(known, x, test, mask)
+    }
     require(len(left) < len(kinds))
     y = once(known.d, "mul", known.finite(x), mask)
     known.add_selection(y, {kind: known.both(test, mask) for kind, test in left.items()})
     return y
 
 
-def _is_hidden(known: Nonfinite, x: str, test: str, mask: str) -> bool:
+def _is_masked_where(known: Nonfinite, x: str, test: str, mask: str) -> bool:
     """Return whether a mask is 0 wherever x is of a kind, which `test` tells."""
     known = Nonfinite.of(known.d)  # with the nodes of the test
     there: Known = {known.first.get(test, test): np.ones(1)}
-    sources = ({base: at} for base, at in _sources(known, x))
-    return _is_zero(known, mask, there) or all(_is_zero(known, mask, at) for at in sources)
+    sources = ({base: at} for base, at in _nonfinite_arguments(known, x))
+    return _is_zero_for(known, mask, there) or all(_is_zero_for(known, mask, at) for at in sources)
 
 
-def _sources(known: Nonfinite, x: str) -> Iterator[tuple[str, Array]]:
+def _nonfinite_arguments(known: Nonfinite, x: str) -> Iterator[tuple[str, Array]]:
     """Yield the arguments for which functions that x is computed from are not finite; "" in place
     of the argument for what a selection has left."""
     pending, seen = [x], {x}
@@ -196,11 +198,11 @@ def _sources(known: Nonfinite, x: str) -> Iterator[tuple[str, Array]]:
         seen.update(further)
 
 
-def _is_zero(known: Nonfinite, mask: str, values: Known) -> bool:
-    return not np.any(_bounds(known, mask, _implied(known, values))[1])
+def _is_zero_for(known: Nonfinite, mask: str, values: Known) -> bool:
+    return not np.any(_truth_bounds(known, mask, _imply_factor_values(known, values))[1])
 
 
-def _implied(known: Nonfinite, values: Known) -> Known:
+def _imply_factor_values(known: Nonfinite, values: Known) -> Known:
     """Return known values, and the factors of products of truth values that are all 1."""
     found, pending = dict(values), [x for x, value in values.items() if (value == 1.0).all()]
     while pending:
@@ -212,7 +214,7 @@ def _implied(known: Nonfinite, values: Known) -> Known:
     return found
 
 
-def _bounds(known: Nonfinite, x: str, values: Known) -> tuple[Array, Array]:
+def _truth_bounds(known: Nonfinite, x: str, values: Known) -> tuple[Array, Array]:
     """Return the smallest and largest value of a truth value, given values of some tensors."""
     x = known.first.get(x, x)
     base, chain = known.runs.get(x, (x, ()))
@@ -224,10 +226,10 @@ def _bounds(known: Nonfinite, x: str, values: Known) -> tuple[Array, Array]:
     if node is None:
         return np.zeros(1), np.ones(1)
     if node.attrs.get("chain") == NOT:
-        low, high = _bounds(known, node.inputs[0], values)
+        low, high = _truth_bounds(known, node.inputs[0], values)
         return 1.0 - high, 1.0 - low
     if node.op in BOTH_ENDS and is_truth(known.d, x):
-        ends = zip(*(_bounds(known, name, values) for name in node.inputs), strict=True)
+        ends = zip(*(_truth_bounds(known, name, values) for name in node.inputs), strict=True)
         low, high = (BOTH_ENDS[node.op](*pair) for pair in ends)
         return low, high
     return np.zeros(1), np.ones(1)

@@ -87,12 +87,12 @@ COUPLED = (
 )
 
 
-def _kernels(d: GraphBuilder, x: str, vectors: Array, a: Arguments) -> str:
+def _add_kernel_values(d: GraphBuilder, x: str, vectors: Array, a: Arguments) -> str:
     """Add the kernel function of x [N, F] with each of `vectors` [n, F] -> [N, n]; any kernel
     except LINEAR."""
     gamma, constant, degree = (*a["kernel_params"], 0.0, 0.0, 3.0)[:3]
     if a["kernel_type"] == "RBF":
-        return _radial(d, x, vectors, gamma)
+        return _add_radial_kernel(d, x, vectors, gamma)
     act = {"POLY": ("pow", float(degree)), "SIGMOID": ("tanh",)}.get(a["kernel_type"])
     if act is None:
         raise ValueError(f"kernel_type {a['kernel_type']}")
@@ -100,7 +100,7 @@ def _kernels(d: GraphBuilder, x: str, vectors: Array, a: Arguments) -> str:
     return d.add("table", y, chain=(act,))
 
 
-def _radial(d: GraphBuilder, x: str, vectors: Array, gamma: float) -> str:
+def _add_radial_kernel(d: GraphBuilder, x: str, vectors: Array, gamma: float) -> str:
     """Add the RBF kernel exp(-gamma |x - s|^2), with x and s relative to the mean of the support
     vectors, so that squares stay small."""
     if gamma <= 0.0:
@@ -120,7 +120,9 @@ def _radial(d: GraphBuilder, x: str, vectors: Array, gamma: float) -> str:
     return d.add("table", exponent, chain=(("clamp", VANISHES, 0.0), ("exp",)))
 
 
-def _sums(d: GraphBuilder, x: str, vectors: Array, a: Arguments, forms: Any) -> str:
+def _add_decision_function(
+    d: GraphBuilder, x: str, vectors: Array, a: Arguments, forms: Any
+) -> str:
     """Add the decision function: weight [K, n] times the kernel values, plus bias [K]; for LINEAR,
     one linear layer on x.
 
@@ -129,10 +131,10 @@ def _sums(d: GraphBuilder, x: str, vectors: Array, a: Arguments, forms: Any) -> 
     weight, bias = forms
     if a["kernel_type"] == "LINEAR":
         return linear(d, x, weight @ vectors, bias)
-    return linear(d, _kernels(d, x, vectors, a), weight, bias)
+    return linear(d, _add_kernel_values(d, x, vectors, a), weight, bias)
 
 
-def _pairs(coefficients: Array, counts: list[int]) -> Array:
+def _pair_weights(coefficients: Array, counts: list[int]) -> Array:
     """Return the weights [pairs, n] of the kernel values for each pair of classes (0, 1), (0, 2) ..
     (1, 2) ..
 
@@ -148,7 +150,7 @@ def _pairs(coefficients: Array, counts: list[int]) -> Array:
     return weight
 
 
-def _votes(d: GraphBuilder, scores: str, classes: int) -> str:
+def _add_class_votes(d: GraphBuilder, scores: str, classes: int) -> str:
     """Add the number of pairs that each class wins; class i wins pair (i, j) if its score is
     positive, otherwise j."""
     wins = d.add("table", scores, chain=(("gt", 0.0),))
@@ -176,16 +178,16 @@ def classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str
     if len(counts) != classes or min(counts) < 0:
         raise ValueError(f"{classes} classes, {len(counts)} numbers of support vectors")
     vectors = matrix(a["support_vectors"], sum(counts))
-    weight = _pairs(matrix(a["coefficients"], classes - 1), counts)
+    weight = _pair_weights(matrix(a["coefficients"], classes - 1), counts)
     if classes == 2:
-        return _of_two(d, a, vectors, weight, rho)
+        return _add_binary_scores(d, a, vectors, weight, rho)
     if a["prob_a"]:
         raise Unsupported("probabilities of more than two classes, which are solved for", COUPLED)
-    y = _sums(d, a["self"], vectors, a, (weight, rho))
-    return winner(d, _votes(d, y, classes), a), transformed(d, y, a["post_transform"])
+    y = _add_decision_function(d, a["self"], vectors, a, (weight, rho))
+    return winner(d, _add_class_votes(d, y, classes), a), transformed(d, y, a["post_transform"])
 
 
-def _of_two(
+def _add_binary_scores(
     d: GraphBuilder, a: Arguments, vectors: Array, weight: Array, rho: Array
 ) -> tuple[str | None, str]:
     """Add the scores of two classes: -s and s, or probabilities by Platt scaling."""
@@ -194,14 +196,14 @@ def _of_two(
         steep, shift = a["prob_a"][0], a["prob_b"][0]
         weight = np.concatenate([-steep * weight, steep * weight])
         offsets = np.concatenate([-steep * rho - shift, steep * rho + shift])
-        y = _sums(d, a["self"], vectors, a, (weight, offsets))
+        y = _add_decision_function(d, a["self"], vectors, a, (weight, offsets))
         shares = d.add("table", y, chain=(("sigmoid",),))
         return winner(d, y, a), transformed(d, shares, a["post_transform"])
     kind = a["post_transform"]
     weight, rho, kind = of_both_classes(weight, rho, kind, is_share=kind == "SOFTMAX")
-    y = _sums(d, a["self"], vectors, a, (weight, rho))
+    y = _add_decision_function(d, a["self"], vectors, a, (weight, rho))
     first = d.add("slice", y, cuts=((0, rows, 1), (1, 2, 1)))  # positive: the class wins
-    return winner(d, _votes(d, first, 2), a), transformed(d, y, kind)
+    return winner(d, _add_class_votes(d, first, 2), a), transformed(d, y, kind)
 
 
 def regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
@@ -211,7 +213,7 @@ def regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
     rho, coefficients = np.asarray(a["rho"], np.float64)[:1], matrix(a["coefficients"], 1)
     if a["n_supports"]:
         vectors = matrix(a["support_vectors"], a["n_supports"])
-        y = _sums(d, a["self"], vectors, a, (coefficients, rho))
+        y = _add_decision_function(d, a["self"], vectors, a, (coefficients, rho))
     else:
         y = linear(d, a["self"], coefficients, rho)
     if a["one_class"]:

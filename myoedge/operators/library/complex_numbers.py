@@ -130,7 +130,9 @@ def product_of(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Complex:
     first, second = multiplied(b, a, d, out), multiplied(b, c, e, out)
     cross = multiplied(b, a, e, out), multiplied(b, c, d, out)
     real, imaginary = added(b, first, second, -1.0, out), added(b, *cross, 1.0, out)
-    filtered = next((f for z, w in ((x, y), (y, x)) if (f := _filtered(b, z, w, out))), None)
+    filtered = next(
+        (f for z, w in ((x, y), (y, x)) if (f := _match_filtered_spectrum(b, z, w, out))), None
+    )
     return Complex(real, imaginary, filtered)
 
 
@@ -166,9 +168,11 @@ def on_parts(row: Row) -> Row:
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
         made = {
-            i: row(b, {name: _part(b, value, i) for name, value in a.items()}, out)
+            i: row(
+                b, {name: _real_or_imaginary_part(b, value, i) for name, value in a.items()}, out
+            )
             for i in range(2)
-            if any(pair.parts[i] != "" for pair in _pairs(b, a))
+            if any(pair.parts[i] != "" for pair in _complex_arguments(b, a))
         }
         first = next(iter(made.values()), "")
         if isinstance(first, str):
@@ -179,19 +183,21 @@ def on_parts(row: Row) -> Row:
     return pair_row
 
 
-def _pairs(b: GraphBuilder, a: Arguments) -> list[Complex]:
+def _complex_arguments(b: GraphBuilder, a: Arguments) -> list[Complex]:
     """Return the complex values among a call's arguments, including items of lists."""
-    tensors = [x for value in a.values() for x in (value if _has_pairs(b, value) else [value])]
+    tensors = [
+        x for value in a.values() for x in (value if _has_complex_values(b, value) else [value])
+    ]
     return [pair_of(b, x) for x in tensors if is_complex(b, x)]
 
 
-def _has_pairs(b: GraphBuilder, value: Any) -> bool:
+def _has_complex_values(b: GraphBuilder, value: Any) -> bool:
     return isinstance(value, list | tuple) and any(is_complex(b, x) for x in value)
 
 
-def _part(b: GraphBuilder, value: Any, i: int) -> Any:
+def _real_or_imaginary_part(b: GraphBuilder, value: Any, i: int) -> Any:
     """Return the real (i = 0) or imaginary (i = 1) part of an argument, or of a list's items."""
-    if _has_pairs(b, value):
+    if _has_complex_values(b, value):
         pairs = [pair_of(b, x) for x in value]
         return [tensor(b, pair.parts[i], pair.shape(b)) for pair in pairs]
     if not is_complex(b, value):
@@ -213,7 +219,9 @@ def _are_conjugate(b: GraphBuilder, x: Complex, y: Complex) -> bool:
     )
 
 
-def _filtered(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Filtered | None:
+def _match_filtered_spectrum(
+    b: GraphBuilder, x: Complex, y: Complex, out: Shape
+) -> Filtered | None:
     """Return x * y as a filtered spectrum if x is a (filtered) spectrum and y is constant per
     frequency; otherwise None."""
     if x.filtered is None:

@@ -70,7 +70,7 @@ def compared(d: GraphBuilder, name: str, x: str, other: Any, out: Shape) -> str:
     out    shape of the result
     """
     value = value_of(d, other)
-    if (guard := _guard(d, name, x, other, value)) is not None:
+    if (guard := _match_nonfinite_test(d, name, x, other, value)) is not None:
         return full(d, guard, out)
     if value is None or (d.dtype(x) == "float32" and value.size > 1):
         if {d.dtype(x), d.dtype(other)} != {"float32"}:
@@ -79,10 +79,12 @@ def compared(d: GraphBuilder, name: str, x: str, other: Any, out: Shape) -> str:
     if d.dtype(x) == "float32":
         number = float(value.reshape(-1)[0])
         return reshape(d, d.add("table", x, chain=((name, number),)), out)
-    return _with_constant(d, name, x, value, out)
+    return _compare_with_constant(d, name, x, value, out)
 
 
-def _guard(d: GraphBuilder, name: str, x: str, other: Any, value: Array | None) -> str | None:
+def _match_nonfinite_test(
+    d: GraphBuilder, name: str, x: str, other: Any, value: Array | None
+) -> str | None:
     """Return the test for infinity or NaN that x == inf, x != inf, x == x and x != x are; None for
     other comparisons."""
     if name not in ("eq", "ne") or d.dtype(x) != "float32":
@@ -132,7 +134,7 @@ def is_never(d: GraphBuilder, condition: str) -> bool:
     return is_nan and test is not None and test.inputs[0] not in Nonfinite.of(d).possible
 
 
-def _with_constant(d: GraphBuilder, name: str, x: str, value: Array, out: Shape) -> str:
+def _compare_with_constant(d: GraphBuilder, name: str, x: str, value: Array, out: Shape) -> str:
     """Compare integers with a constant: by a table for the integers near it, or by the comparison
     operator if the constant has many or distant values."""
     shape, own = d.shape(x), [n for n in value.shape if n > 1] and value.shape
@@ -181,14 +183,14 @@ def logical_not(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 def logical(op: str) -> Row:
     """Return a function that imports "and" (product) or "or" (maximum) of booleans."""
-    return lambda d, a, out: d.add(op, *_truths(d, a))
+    return lambda d, a, out: d.add(op, *_boolean_operands(d, a))
 
 
 def exclusive_or(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    return compared(d, "ne", *_truths(d, a), out)
+    return compared(d, "ne", *_boolean_operands(d, a), out)
 
 
-def _truths(d: GraphBuilder, a: Arguments) -> tuple[str, str]:
+def _boolean_operands(d: GraphBuilder, a: Arguments) -> tuple[str, str]:
     """Return both operands as booleans; the second one may be True or False."""
     other = a["other"] if isinstance(a["other"], str) else d.constant(np.array(a["other"]))
     return truth(d, first(a)), truth(d, other)
@@ -224,13 +226,17 @@ def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     recognised in sums.
     """
     mask, x, y = truth(d, a["condition"]), a["self"], a["other"]
-    if _hides(d, x):
-        return expand(d, _plus(d, y, mask, -MASK_OFFSET, 0.0), out)
-    if _hides(d, y):
-        return expand(d, _plus(d, x, mask, MASK_OFFSET, -MASK_OFFSET), out)
-    if _are_plain(d, x, y) and len(_leaves(d, mask, x, y)) > 1:
+    if _is_mask_fill(d, x):
+        return expand(d, _add_scaled_mask(d, y, mask, -MASK_OFFSET, 0.0), out)
+    if _is_mask_fill(d, y):
+        return expand(d, _add_scaled_mask(d, x, mask, MASK_OFFSET, -MASK_OFFSET), out)
+    if _are_plain_operands(d, x, y) and len(_elementwise_leaves(d, mask, x, y)) > 1:
         return expand(d, d.add("where", mask, x, y), out)
-    sides = [side for side in (_chosen(d, x, mask, ()), _chosen(d, y, mask, NOT)) if side]
+    sides = [
+        side
+        for side in (_selected_operand(d, x, mask, ()), _selected_operand(d, y, mask, NOT))
+        if side
+    ]
     total = d.add("add", *sides) if len(sides) == 2 else (sides or [d.constant(np.zeros(out))])[0]
     return expand(d, total, out)
 
@@ -242,12 +248,12 @@ def added_mask(d: GraphBuilder, mask: str) -> str:
     return mask if mask in d.constants else d.add("table", mask, chain=chain)
 
 
-def _hides(d: GraphBuilder, side: Any) -> bool:
+def _is_mask_fill(d: GraphBuilder, side: Any) -> bool:
     value = value_of(d, side)
     return value is not None and bool((value <= FILL).all())
 
 
-def _are_plain(d: GraphBuilder, x: Any, y: Any) -> bool:
+def _are_plain_operands(d: GraphBuilder, x: Any, y: Any) -> bool:
     """Return whether both sides of a choice are computed, finite for certain, and no truth values,
     whose choices are truth values."""
     sides = [side for side in (x, y) if isinstance(side, str) and side not in d.constants]
@@ -255,7 +261,7 @@ def _are_plain(d: GraphBuilder, x: Any, y: Any) -> bool:
     return len(sides) == 2 and finite and not (is_truth(d, x) and is_truth(d, y))
 
 
-def _leaves(d: GraphBuilder, *names: str) -> set[str]:
+def _elementwise_leaves(d: GraphBuilder, *names: str) -> set[str]:
     """Return the tensors of which others are functions, element by element: of one tensor, they
     become one table."""
     ahead, found, leaves = [*names], set[str](), set[str]()
@@ -272,14 +278,14 @@ def _leaves(d: GraphBuilder, *names: str) -> set[str]:
     return leaves
 
 
-def _plus(d: GraphBuilder, x: Any, mask: str, factor: float, offset: float) -> str:
+def _add_scaled_mask(d: GraphBuilder, x: Any, mask: str, factor: float, offset: float) -> str:
     """Add x + factor * mask + offset to the graph; return the result's name."""
     if isinstance(x, int | float):
         return d.add("table", mask, chain=(("affine", factor, offset + float(x)),))
     return d.add("add", x, d.add("table", mask, chain=(("affine", factor, offset),)))
 
 
-def _chosen(d: GraphBuilder, side: Any, mask: str, chain: tuple[Any, ...]) -> str:
+def _selected_operand(d: GraphBuilder, side: Any, mask: str, chain: tuple[Any, ...]) -> str:
     """Return one operand of a selection, with zeros where the other operand is selected; "" if it
     is 0 everywhere."""
     value = value_of(d, side)

@@ -39,30 +39,30 @@ class Along:
 
 def joined(loops: Sequence[Along]) -> tuple[Along, ...]:
     """Merge adjacent loops that one loop can replace, and renumber their places from 0."""
-    left = _renumbered([loop for loop in loops if not loop.idle])
+    left = _renumber_axes([loop for loop in loops if not loop.idle])
     made: list[Along] = []
     for loop in left:
         made.append(loop)
-        while len(made) > 1 and _neighbours(made[-2], made[-1]):
-            made[-2:] = [_one_of(made[-2], made[-1])]
+        while len(made) > 1 and _are_adjacent(made[-2], made[-1]):
+            made[-2:] = [_merge_loops(made[-2], made[-1])]
     if len(made) < len(left):
         return joined(made)
     return tuple(made) or (Along(1, 1, 0),)
 
 
-def _renumbered(loops: Sequence[Along]) -> list[Along]:
+def _renumber_axes(loops: Sequence[Along]) -> list[Along]:
     order = sorted(loop.place for loop in loops if loop.place is not None)
     places = (None if loop.place is None else order.index(loop.place) for loop in loops)
     return [replace(loop, place=at) for loop, at in zip(loops, places, strict=True)]
 
 
-def _neighbours(outer: Along, inner: Along) -> bool:
+def _are_adjacent(outer: Along, inner: Along) -> bool:
     if outer.place is None or inner.place is None:
         return outer.place is inner.place
     return inner.place == outer.place + 1 and inner.whole and outer.step == 1
 
 
-def _one_of(outer: Along, inner: Along) -> Along:
+def _merge_loops(outer: Along, inner: Along) -> Along:
     n = inner.extent
     if outer.place is None:
         return replace(outer, extent=outer.extent * n)

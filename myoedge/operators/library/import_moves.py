@@ -82,7 +82,7 @@ def padded(
     for axis, (before, after) in enumerate(pads):
         x = slice_axis(d, x, axis, max(-before, 0), d.shape(x)[axis] + min(after, 0))
         if mode != "constant":
-            x = _mirrored(d, x, axis, max(before, 0), max(after, 0), mode)
+            x = _pad_with_own_elements(d, x, axis, max(before, 0), max(after, 0), mode)
     positive = tuple((max(before, 0), max(after, 0)) for before, after in pads)
     if mode != "constant" or not any(map(any, positive)):
         return x
@@ -105,7 +105,9 @@ def before_infinite_pad(
     return node.inputs[0], node.attrs["pads"]
 
 
-def _mirrored(d: GraphBuilder, x: str, axis: int, before: int, after: int, mode: str) -> str:
+def _pad_with_own_elements(
+    d: GraphBuilder, x: str, axis: int, before: int, after: int, mode: str
+) -> str:
     """Pad one axis with the tensor's own elements (reflect, replicate or circular)."""
     n = d.shape(x)[axis]
 

@@ -85,21 +85,21 @@ def span_of(d: GraphBuilder, x: str) -> Span | None:
         return span_of(d, node.inputs[0])
     if node.op == "argmax":
         return 0, d.shape(node.inputs[0])[node.attrs["axis"]] - 1
-    spans = [_constant_span(d, name) or span_of(d, name) for name in node.inputs]
+    spans = [_range_of_constant(d, name) or span_of(d, name) for name in node.inputs]
     if node.op.startswith("integer_math"):
-        return _computed(node, spans)
+        return _range_of_function(node, spans)
     if node.op == "integer_cumsum" and spans[0] is not None:
         (low, high), n = spans[0], d.shape(node.inputs[0])[node.attrs["axis"]]
         return min(low, n * low), max(high, n * high)
     return None
 
 
-def _constant_span(d: GraphBuilder, name: str) -> Span | None:
+def _range_of_constant(d: GraphBuilder, name: str) -> Span | None:
     value = d.find_array(name)
     return None if value is None else (int(value.min()), int(value.max()))
 
 
-def _computed(node: Node, known: Sequence[Span | None]) -> Span | None:
+def _range_of_function(node: Node, known: Sequence[Span | None]) -> Span | None:
     """Return the value range of a function of two integers, from the function's values at the ends
     of the operands' ranges."""
     function = FUNCTIONS[node.attrs["function"]]

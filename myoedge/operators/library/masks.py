@@ -60,7 +60,7 @@ def masked_softmax(d: GraphBuilder, x: str, axis: int, added: Sum | None = None)
     """
     shape, total = d.shape(x), addends(d, x) + (added or Sum())
     if not any(factor.any() for _, factor in total.terms) and np.isneginf(total.known).any():
-        return d.constant(_of_constants(np.broadcast_to(total.known, shape), axis))
+        return d.constant(_constant_softmax(np.broadcast_to(total.known, shape), axis))
     found = decide(d, total, shape, axis)
     if found is None:
         x = full(d, unmasked(d, total.terms, total.known), shape) if added else x
@@ -69,7 +69,7 @@ def masked_softmax(d: GraphBuilder, x: str, axis: int, added: Sum | None = None)
     return d.add("softmax", full(d, scores, shape), mask, axis=axis, masked=True, **attrs)
 
 
-def _of_constants(scores: Array, axis: int) -> Array:
+def _constant_softmax(scores: Array, axis: int) -> Array:
     """Return the softmax of a mask alone, whose scores have the factor 0. Errors: Unsupported if a
     row has no visible key."""
     if not np.isfinite(scores.max(axis=axis)).all():
@@ -90,36 +90,29 @@ def decide(
     bare         whether `total` is without the scores to which it is added
     Errors: Unsupported if a row has no visible key, or if one input hides keys in two ways.
     """
-    masks, scores = _split(d, total.terms, len(shape), axis)
+    masks, scores = _split_masks_and_scores(d, total.terms, len(shape), axis)
     if not (scores or bare):  # only inputs: they are the scores, not masks
         masks, scores = [], masks
         if not scores:
             return None
-    most = _most(masks, total.known, len(shape))
+    most = _maximum_of_masks(masks, total.known, len(shape))
     if not (most < np.inf).all():  # infinite, or NaN
         return None
     best = most.max(axis=axis, keepdims=True)
     if np.ndim(total.known) and (best <= -LOST).any():
         raise Unsupported(NO_KEY)
-    hidden = _below_gap(most, axis)
+    hidden = _find_masked_elements(most, axis)
     if not (hidden.any() or masks):
         return None
-    seen = [_visible(d, mask) for mask in masks]
+    seen = [_visible_keys(d, mask) for mask in masks]
     bias = most - np.where(np.abs(best) >= MASK_GAP, best, 0.0)
     left = unmasked(d, scores, bias, hidden)
     with np.errstate(invalid="ignore"):
         below = float(np.where(hidden, most - best, -math.inf).max())
-    return left, _mask_operand(d, narrow(~hidden), seen, shape), _fill(below, masks)
+    return left, _mask_operand(d, narrow(~hidden), seen, shape), _fill_attributes(below, masks)
 
 
-def _most(masks: Sequence[Term], known: Array, rank: int) -> Array:
-    """Return, per score, the maximum constant over all mask values, as an array of rank `rank`."""
-    with np.errstate(invalid="ignore"):
-        most = sum((np.maximum(factor, 0.0) for _, factor in masks), known)
-    return np.reshape(most, ranked(np.shape(most), rank))
-
-
-def _fill(below: float, masks: Sequence[Term]) -> dict[str, Any]:
+def _fill_attributes(below: float, masks: Sequence[Term]) -> dict[str, Any]:
     """Return the attributes "fill" and "flat" of masked scores whose constants at hidden keys are
     at least `below` lower than at visible keys."""
     sizes = [np.abs(factor[factor != 0.0]) for _, factor in masks]
@@ -128,7 +121,14 @@ def _fill(below: float, masks: Sequence[Term]) -> dict[str, Any]:
     return attrs | ({"flat": True} if any(size.max() >= LOST for size in sizes) else {})
 
 
-def _split(
+def _maximum_of_masks(masks: Sequence[Term], known: Array, rank: int) -> Array:
+    """Return, per score, the maximum constant over all mask values, as an array of rank `rank`."""
+    with np.errstate(invalid="ignore"):
+        most = sum((np.maximum(factor, 0.0) for _, factor in masks), known)
+    return np.reshape(most, ranked(np.shape(most), rank))
+
+
+def _split_masks_and_scores(
     d: GraphBuilder, terms: Sequence[Term], rank: int, axis: int
 ) -> tuple[list[Term], list[Term]]:
     """Split terms that vary along the axis into (masks, scores); other terms do not change a
@@ -152,7 +152,7 @@ def _is_input(d: GraphBuilder, x: str) -> bool:
     return pointwise and all(_is_input(d, name) for name in node.inputs)
 
 
-def _below_gap(added: Array, axis: int) -> Array:
+def _find_masked_elements(added: Array, axis: int) -> Array:
     """Return bool per element: whether it is below the first MASK_GAP in its sorted row."""
     falling, n = -np.sort(-added, axis=axis), added.shape[axis]
     above, below = falling.take(range(n - 1), axis), falling.take(range(1, n), axis)
@@ -176,7 +176,7 @@ def _mask_operand(d: GraphBuilder, visible: Array, inputs: Sequence[str], shape:
     return full(d, product, broadcast_shape(d.shape(product)))
 
 
-def _visible(d: GraphBuilder, mask: Term) -> str:
+def _visible_keys(d: GraphBuilder, mask: Term) -> str:
     """Return a tensor that is 1 for keys that a mask leaves visible."""
     x, factor = mask
     there = factor != 0.0
@@ -199,12 +199,12 @@ def unmasked(d: GraphBuilder, scores: Sequence[Term], bias: Array, hidden: Array
     """
     left = bias[np.broadcast_to(~hidden, bias.shape)]
     bias = narrow(np.where(hidden, np.clip(0.0, left.min(), left.max()), bias))
-    parts = [_product(d, term, hidden) for term in scores if term[1].any()]
+    parts = [_add_term(d, term, hidden) for term in scores if term[1].any()]
     parts += [d.constant(bias)] if bias.any() else []
     return functools.reduce(functools.partial(d.add, "add"), parts) if parts else ""
 
 
-def _product(d: GraphBuilder, term: Term, hidden: Array) -> str:
+def _add_term(d: GraphBuilder, term: Term, hidden: Array) -> str:
     """Return a term as a tensor, tensor * factor; its values at hidden keys are arbitrary."""
     x, factor = term
     there = factor != 0.0
@@ -229,13 +229,13 @@ def addends(d: GraphBuilder, name: str) -> Sum:
     sums = {x: Sum((), c.astype(np.float64)) for x, c in d.arrays.items() if x in needed}
     for node in reversed(nodes):
         with np.errstate(all="ignore"):
-            total = _sum_of(d, node, sums)
+            total = _sum_of_node(d, node, sums)
         if total is not None and len(total.terms) <= TERMS_MAX:
             sums[node.name] = total
     return sums.get(name, Sum(((name, ONE),)))
 
 
-def _sum_of(d: GraphBuilder, node: Node, sums: Mapping[str, Sum]) -> Sum | None:
+def _sum_of_node(d: GraphBuilder, node: Node, sums: Mapping[str, Sum]) -> Sum | None:
     """Return the sum that a node computes; None if it does more than add, scale by constants or
     move."""
     parts = [sums.get(x, Sum(((x, ONE),))) for x in node.inputs]
@@ -246,11 +246,11 @@ def _sum_of(d: GraphBuilder, node: Node, sums: Mapping[str, Sum]) -> Sum | None:
         by = d.find_array(factor)
         return None if by is None else sums.get(x, Sum(((x, ONE),))).times(by.astype(float))
     if node.op == "table" and len(node.attrs["chain"]) == 1:
-        return _of_function(node.attrs["chain"][0], parts[0])
-    return _moved(d, node, parts) if OPS[node.op].is_data_movement else None
+        return _sum_after_function(node.attrs["chain"][0], parts[0])
+    return _move_terms(d, node, parts) if OPS[node.op].is_data_movement else None
 
 
-def _of_function(step: tuple[Any, ...], x: Sum) -> Sum | None:
+def _sum_after_function(step: tuple[Any, ...], x: Sum) -> Sum | None:
     """Return a sum after a function that scales, shifts or limits it from below like a mask; None
     for other functions."""
     name, *numbers = step
@@ -261,10 +261,12 @@ def _of_function(step: tuple[Any, ...], x: Sum) -> Sum | None:
     return None
 
 
-def _moved(d: GraphBuilder, node: Node, parts: Sequence[Sum]) -> Sum | None:
+def _move_terms(d: GraphBuilder, node: Node, parts: Sequence[Sum]) -> Sum | None:
     """Move every term through a layout operator; several inputs must have at most one term each."""
     shapes = [d.shape(x) for x in node.inputs]
-    known = _move(node, [part.known for part in parts], shapes, node.attrs.get("value", 0.0))
+    known = _move_constants(
+        node, [part.known for part in parts], shapes, node.attrs.get("value", 0.0)
+    )
     rows: list[tuple[Term, ...]] = [(term,) for term in parts[0].terms]
     if len(parts) > 1 and any(part.terms for part in parts):
         if max(len(part.terms) for part in parts) > 1:
@@ -278,11 +280,13 @@ def _moved_term(d: GraphBuilder, node: Node, row: Sequence[Term], shapes: Sequen
     """Return the term after a layout operator, from one term per input."""
     tensors = [full(d, x, shape) for (x, _), shape in zip(row, shapes, strict=True)]
     attrs = {**node.attrs, "value": 0.0} if "value" in node.attrs else node.attrs
-    factor = _move(node, [factor for _, factor in row], shapes, 0.0)
+    factor = _move_constants(node, [factor for _, factor in row], shapes, 0.0)
     return once(d, node.op, *tensors, **attrs), factor
 
 
-def _move(node: Node, arrays: Sequence[Array], shapes: Sequence[Shape], around: float) -> Array:
+def _move_constants(
+    node: Node, arrays: Sequence[Array], shapes: Sequence[Shape], around: float
+) -> Array:
     """Apply a layout operator to constants, keeping extent 1 along axes without variation."""
     first = arrays[0]
     alike = all(x.ndim == 0 and x == first for x in arrays)

@@ -25,7 +25,7 @@ MANY_ROWS = 16  # rows of a transpose from which on each core computes whole row
 NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes per row, and rows, of copies by columns
 
 
-def _axes(
+def _loop_axes(
     sources: Sequence[Sequence[Along]], unit: int = 1
 ) -> tuple[dict[str, int], list[AffineExpr]]:
     """Return the loop axes with their extents, and the index expression of each loop; long
@@ -39,7 +39,7 @@ def _axes(
         name, inside = f"i{number}", f"u{number}"
         extent = each[0].extent
         dense = number == len(sources[0]) - 1 or _innermost(sources[0], each[0])
-        if dense and extent >= 2 * UNIT and all(_ends(loop) for loop in each):
+        if dense and extent >= 2 * UNIT and all(_may_round_up(loop) for loop in each):
             axes |= {name: -(-extent // UNIT), inside: UNIT}
             dims.append(((name, UNIT), (inside, 1)))
         elif unit > 1 and number == len(sources[0]) - 1:
@@ -56,23 +56,23 @@ def _innermost(loops: Sequence[Along], loop: Along) -> bool:
     return loop.place is not None and loop.place == max(places)
 
 
-def _ends(loop: Along) -> bool:
+def _may_round_up(loop: Along) -> bool:
     """Return whether rounding the loop up to whole units is harmless: extra iterations read outside
     the source, or there are none."""
     beyond = loop.step > 0 and loop.first + loop.extent * loop.step >= loop.size
     return loop.place is None or beyond or loop.extent % UNIT == 0
 
 
-def _longest(loops: Sequence[Along], first: int) -> tuple[str, ...]:
+def _longest_loop(loops: Sequence[Along], first: int) -> tuple[str, ...]:
     by_length = sorted(range(first, len(loops)), key=lambda d: (-loops[d].extent, d))
     return tuple(f"i{d}" for d in sorted(by_length[:CUT]))
 
 
-def _read(
+def _source_operand(
     source: int, loops: Sequence[Along], dims: Sequence[AffineExpr], itemsize: int = 1
 ) -> Operand:
     """Return the operand of the source with number `source`, indexed by the loops."""
-    order = _order(loops)
+    order = _loops_in_source_order(loops)
     if not order:
         return Operand(f"x{source}", source, (1,), ((),), itemsize=itemsize)
     ordered = [loops[d] for d in order]
@@ -81,7 +81,7 @@ def _read(
     return Operand(f"x{source}", source, shape, index, first, itemsize)
 
 
-def _order(loops: Sequence[Along]) -> list[int]:
+def _loops_in_source_order(loops: Sequence[Along]) -> list[int]:
     """Return the indices of the loops that move through the source, in its memory order."""
     return [d for _, d in sorted((x.place, d) for d, x in enumerate(loops) if x.place is not None)]
 
@@ -96,26 +96,24 @@ def pieces(
     fill      value of elements that no source covers; None if there are none
     """
     loops, size = sources[0], step.element_type.size_bytes
-    axes, dims = _axes(sources, size if fill else 1)  # tiles begin with a whole element
+    axes, dims = _loop_axes(sources, size if fill else 1)  # tiles begin with a whole element
     outer = 0 if fill is None else max(len(loops) - 2, 0)
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
-    split = _longest(loops, outer)
+    split = _longest_loop(loops, outer)
+    element = int(fill or 0).to_bytes(size, "little", signed=True)
     return TiledKernel(
         function="me_copy_s8",
         axes=axes,
         split=split,
         unit_axes=tuple(f"i{d}" for d in range(outer)),
-        operands=(*(_read(i, each, dims) for i, each in enumerate(sources)), y),
-        op={"fills": int(fill is not None), "value": _word(fill or 0, size)},
+        operands=(*(_source_operand(i, each, dims) for i, each in enumerate(sources)), y),
+        op={
+            "fills": int(fill is not None),
+            "value": int.from_bytes(element * (4 // size), "little", signed=True),
+        },
         tile=lambda regions: _pieces_tile(regions, sources),
         work=lambda sizes: _copy_work(y, sizes, sources, fill is not None, engine.cores),
     )
-
-
-def _word(value: int, size_bytes: int) -> int:
-    """Repeat an element's value to fill an int32."""
-    element = int(value).to_bytes(size_bytes, "little", signed=True)
-    return int.from_bytes(element * (4 // size_bytes), "little", signed=True)
 
 
 def _copy_work(
@@ -130,7 +128,7 @@ def _copy_work(
         inner = source[-1]
         apart = inner.size < inner.extent
         width = inner.size if apart else extents[-1]
-        odd = _begin_odd(source) | (apart and inner.extent % 4 > 0)
+        odd = _begins_unaligned(source) | (apart and inner.extent % 4 > 0)
         in_rows = rows * width / cores * (2.3 if odd else 1.0)
         in_rows = in_rows + (apart * (rows / cores + 1) * (65 + 24 * (width % 4 > 0)))
         in_columns = width * (rows / cores * 3.6 + 60)
@@ -145,17 +143,17 @@ def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) ->
     inner = len(loops) - 1
     if inner == 0:
         return -(-extents[0] // cores)
-    column = _columns(loops)
+    column = _column_loop(loops)
     rows, groups = extents[inner], -(-extents[column] // 4)
     planes = math.prod(n for d, n in enumerate(extents) if d not in (inner, column))
     parts = np.where(planes * groups >= 2 * cores, 1, np.minimum(cores, -(-rows // 4)))
     share = -(-planes * groups * parts // cores)
     planes_begun = np.ceil(share / groups)
     starts, rows = planes_begun * inner, np.minimum(-(-rows // (4 * parts)) * 4, rows)
-    if _steps_by_1(loops, inner):
+    if _has_unit_stride(loops, inner):
         few = starts * 40 + share * 4 * (0.26 * rows + 17)
         return np.where(math.prod(extents[:-1]) < MANY_ROWS, few, _rows_work(extents, cores))
-    if _steps_by_1(loops, column):
+    if _has_unit_stride(loops, column):
         return starts * 100 + share * (11.7 * (rows // 4) + 4 * (rows % 4) + 5)
     return starts * 100 + share * 4 * (rows + 15)
 
@@ -170,7 +168,7 @@ def _rows_work(extents: Sequence[Any], cores: int) -> Any:
     return share * (7.5 + width // 4 * 1.25 + width % 4 * 2)
 
 
-def _begin_odd(loops: Sequence[Along]) -> bool:
+def _begins_unaligned(loops: Sequence[Along]) -> bool:
     """Return whether the source or the result is not word-aligned at its start."""
     dense = strides([x.size for x in loops])
     return any(x.first * stride % 4 for x, stride in zip(loops, dense, strict=True))
@@ -180,12 +178,12 @@ def _pieces_tile(regions: Mapping[str, Region], sources: Sequence[Sequence[Along
     y = regions["y"]
     fields: dict[str, int | str] = {"y": "@y", "bytes": y.size, "parts": len(sources)}
     for number, loops in enumerate(sources):
-        part = _part(f"x{number}", regions[f"x{number}"], y, loops)
+        part = _copy_part_fields(f"x{number}", regions[f"x{number}"], y, loops)
         fields |= {f"part[{number}].{key}": value for key, value in part.items()}
     return fields
 
 
-def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
+def _copy_part_fields(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
     """Return the fields of me_copy_part for the tile's part of a source, which may be empty."""
     starts = zip(x.start, loops, y.start, strict=True)
     to = (at - loop.first - start for at, loop, start in starts)
@@ -198,29 +196,29 @@ def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
 def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> TiledKernel:
     """Return the transposing kernel: results in memory order, sources with arbitrary strides; int16
     elements move as 2-byte units."""
-    halves = step.element_type.size_bytes == 2 and _is_half(loops)
+    halves = step.element_type.size_bytes == 2 and _moves_int16_halves(loops)
     loops = loops[:-1] if halves else loops
     outer, size = max(len(loops) - LOOPS, 0), 1 + halves
-    axes, dims = _axes([loops])
+    axes, dims = _loop_axes([loops])
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims), itemsize=size)
     work = _halves_work if halves else _permute_work
     return TiledKernel(
         function="me_transpose_s16" if halves else "me_transpose_s8",
         axes=axes,
-        split=_longest(loops, outer),
+        split=_longest_loop(loops, outer),
         unit_axes=tuple(f"i{d}" for d in range(outer)),
-        operands=(_read(0, loops, dims, size), y),
+        operands=(_source_operand(0, loops, dims, size), y),
         op={"unused": 0},
-        tile=lambda regions: _turned_tile(regions, loops, size),
+        tile=lambda regions: _transpose_tile_fields(regions, loops, size),
         work=lambda sizes: work(y.extents(sizes), loops, engine.cores),
     )
 
 
-def _is_half(loops: Sequence[Along]) -> bool:
+def _moves_int16_halves(loops: Sequence[Along]) -> bool:
     """Return whether the innermost loop runs over the two bytes of int16 elements, inside other
     loops."""
     two = len(loops) > 1 and loops[-1].whole and loops[-1].extent == 2
-    return two and _steps_by_1(loops, len(loops) - 1)
+    return two and _has_unit_stride(loops, len(loops) - 1)
 
 
 def _halves_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
@@ -230,24 +228,26 @@ def _halves_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> 
     return share + 30 * (1 + share // longest)
 
 
-def _columns(loops: Sequence[Along]) -> int:
+def _column_loop(loops: Sequence[Along]) -> int:
     """Return the index of the loop over a plane's columns, chosen like column_loop in
     me_transpose_s8.c."""
     inner = len(loops) - 1
-    if not _steps_by_1(loops, inner):
+    if not _has_unit_stride(loops, inner):
         for d in range(inner - 1, -1, -1):
-            if _steps_by_1(loops, d) and loops[d].extent >= 4:
+            if _has_unit_stride(loops, d) and loops[d].extent >= 4:
                 return d
     return inner - 1
 
 
-def _steps_by_1(loops: Sequence[Along], d: int) -> bool:
+def _has_unit_stride(loops: Sequence[Along], d: int) -> bool:
     return _innermost(loops, loops[d]) and loops[d].step == 1
 
 
-def _turned_tile(regions: Mapping[str, Region], loops: Sequence[Along], size: int) -> Fields:
+def _transpose_tile_fields(
+    regions: Mapping[str, Region], loops: Sequence[Along], size: int
+) -> Fields:
     x, y = regions["x0"], regions["y"]
-    order, dense = _order(loops), strides(x.extent)
+    order, dense = _loops_in_source_order(loops), strides(x.extent)
     at, steps = 0, [0] * len(loops)
     for place, d in enumerate(order):
         loop = loops[d]

@@ -78,7 +78,7 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
             pads_to_nine_pixels(sizes["row"], rows), nine, round_up(sizes["row"] * c, 4)
         )
 
-    return _rows(
+    return _tile_rows(
         step,
         "me_ne16_linear_s8",
         op,
@@ -86,18 +86,18 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
         position_stride="" if table else "y_stride",
         tile=tile,
         scratch=scratch,
-        work=lambda sizes: _cycles(step, sizes, in_place=in_place),
+        work=lambda sizes: _linear_tile_cycles(step, sizes, in_place=in_place),
     )
 
 
-def _cycles(step: QuantizedNode, sizes: Sizes, *, in_place: bool) -> Any:
+def _linear_tile_cycles(step: QuantizedNode, sizes: Sizes, *, in_place: bool) -> Any:
     """Return the cycles of a tile of a linear layer with int8 results."""
     rows, c, k = row_sizes(step)
     pixels = sizes["row"] + pads_to_nine_pixels(sizes["row"], rows)
     engine = pointwise_cycles(pixels, c, sizes["k"], scale_bytes(step))
     each = (LOOK_UP if step.table is not None else 0.0) * sizes["k"]
     restored = _restored_cycles(sizes, c, k) if in_place else 0
-    return _cycles_in_jobs(sizes["row"], engine, lambda n: each * n) + restored
+    return _pipelined_job_cycles(sizes["row"], engine, lambda n: each * n) + restored
 
 
 def wide_rows_on_ne16(
@@ -120,12 +120,12 @@ def wide_rows_on_ne16(
     def work(sizes: Sizes) -> Any:
         restored = _restored_cycles(sizes, c, k) if in_place else 0
         engine = BESIDE_CORES * pointwise_cycles(sizes["row"], c, sizes["k"], SUMS)
-        requantised = _cycles_in_jobs(
+        requantised = _pipelined_job_cycles(
             sizes["row"], engine, lambda n: sizes["k"] * (CHANNEL + SUM * n)
         )
         return requantised + restored
 
-    kernel = _rows(
+    kernel = _tile_rows(
         step,
         "me_ne16_linear_s8_s16",
         {"c": c, "pre": step.integers.pre, "weight_bits": step.weight_bits},
@@ -142,7 +142,8 @@ def wide_rows_on_ne16(
         kernel,
         # sums use two buffers in turn
         launches_next_tile=lambda here, behind: (
-            bool(behind["has_scratch"]) and _job_count(here) % 2 == 0
+            bool(behind["has_scratch"])
+            and ceil_div(int(here["rows"]), int(here["rows_at_a_time"])) % 2 == 0
         ),
     )
 
@@ -155,7 +156,7 @@ def _in_place_fields(regions: Mapping[str, Region], k: int, *, in_place: bool) -
     `in_place` is 1 if the tile converts x to uint8 in its own L1 buffer; `restores` is 1 if the
     tile is then the last one to read x, so that it converts x back to int8.
     """
-    restores = in_place and sum(_along_k(regions)) == k
+    restores = in_place and sum(_output_channel_range(regions)) == k
     return {"in_place": int(in_place), "restores": int(restores)}
 
 
@@ -163,7 +164,7 @@ def _restored_cycles(sizes: Sizes, c: int, k: int) -> Any:
     return RESTORED_BYTE * sizes["row"] * c * sizes["k"] / k
 
 
-def _rows(
+def _tile_rows(
     step: QuantizedNode,
     function: str,
     op: Fields,
@@ -192,7 +193,7 @@ def _rows(
             replace(y, position_stride=position_stride),
         ),
         op=op,
-        tile=lambda regions: {**_tile(regions), **tile(regions)},
+        tile=lambda regions: {**_tile_fields(regions), **tile(regions)},
         launches_next_tile=partial(launches_next_tile, c),
         runs_jobs=True,
         scratch=scratch,
@@ -236,7 +237,7 @@ def last_job_row(fields: Fields) -> int:
     return last - ((rows - last) % JOB_PIXELS == JOB_PIXELS - 1 and last > 0)
 
 
-def _cycles_in_jobs(rows: Any, engine: Any, finished: Callable[[Any], Any]) -> Any:
+def _pipelined_job_cycles(rows: Any, engine: Any, finished: Callable[[Any], Any]) -> Any:
     """Return the cycles of a tile: during a job, the cores finish the results of the one before and
     prepare the next one.
 
@@ -249,16 +250,12 @@ def _cycles_in_jobs(rows: Any, engine: Any, finished: Callable[[Any], Any]) -> A
     return each + (jobs - 1) * np.maximum(each, JOB + finished(at_a_time)) + last
 
 
-def _along_k(regions: Mapping[str, Region]) -> tuple[int, int]:
+def _output_channel_range(regions: Mapping[str, Region]) -> tuple[int, int]:
     """Return the first output channel of a tile, and the number of channels."""
     return regions["y"].start[1], regions["y"].extent[1]
 
 
-def _job_count(fields: Fields) -> int:
-    return ceil_div(int(fields["rows"]), int(fields["rows_at_a_time"]))
-
-
-def _tile(regions: Mapping[str, Region]) -> Fields:
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     rows, k = regions["y"].extent
     return {
         **{name: f"@{name}" for name in ("x", "weights", "y")},

@@ -64,7 +64,7 @@ class SummedKernel:
     def with_sum(self, step: QuantizedNode, engine: Engine) -> TiledKernel:
         """Return the kernel fused with the addition after it. int8 sums take the place of the
         results; for int16 sums the results stay in scratch."""
-        own, added, residual = self.own, _added(step), len(step.operands) - 1
+        own, added, residual = self.own, _following_sum(step), len(step.operands) - 1
         in_place, b_type = added.element_type == INT8, step.read_type(residual)
         y = replace(own.out, itemsize=added.element_type.size_bytes, position_stride="")
         b = replace(y, name="b", source=residual, itemsize=b_type.size_bytes)
@@ -91,12 +91,12 @@ class SummedKernel:
             operands=(*(o for o in own.operands if not o.written), b, y),
             op=of_member(self.member, own.op) | of_member("add", _sum_fields(step, engine)),
             tile=tile,
-            launches_next_tile=partial(self._launches, in_place=in_place),
+            launches_next_tile=partial(self._apply_launch_rule, in_place=in_place),
             scratch=scratch,
             work=work,
         )
 
-    def _launches(self, here: Fields, behind: Fields, *, in_place: bool) -> bool:
+    def _apply_launch_rule(self, here: Fields, behind: Fields, *, in_place: bool) -> bool:
         """Apply the rule of the kernel that computes int8 results in place, or of others, to the
         kernel's own fields in the fused kernel's tile structs."""
         rule, member = self.launches_next_tile, f"{self.member}."
@@ -128,7 +128,7 @@ def linear_with_add_on_ne16(
     return kernel.with_sum(step, engine)
 
 
-def _added(step: QuantizedNode) -> QuantizedNode:
+def _following_sum(step: QuantizedNode) -> QuantizedNode:
     """Return the sum after a layer."""
     assert step.behind is not None, "a layer without a sum after it"
     return step.behind
@@ -136,7 +136,7 @@ def _added(step: QuantizedNode) -> QuantizedNode:
 
 def _sum_fields(step: QuantizedNode, engine: Engine) -> Fields:
     """Return the fields of the sum, with operands a and b swapped if the layer's result is b."""
-    added = _added(step)
+    added = _following_sum(step)
     fields = wide_sum(added, engine).op
     if added.operands[0] != step.operands[-1]:
         return fields
@@ -170,7 +170,7 @@ def is_same_size(step: QuantizedNode) -> ConstraintViolation | None:
 
     -> None, or the violated requirement
     """
-    added = _added(step)
+    added = _following_sum(step)
     if added.table is None and all(shape == added.out for shape in added.shapes):
         return None
     return ConstraintViolation(

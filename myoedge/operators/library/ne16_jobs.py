@@ -26,15 +26,12 @@ def weight_halves(weight: Array) -> tuple[Array, int]:
     -> (int8 [K, 2, ...], high and low; bits of each, with its sign)
     """
     largest = int(np.abs(weight.astype(np.int64)).max(initial=0))
-    bits = next(n for n in range(2, WEIGHT_BITS + 1) if _halves_max(n) >= largest)
+    bits = next(
+        n for n in range(2, WEIGHT_BITS + 1) if (((1 << (n - 1)) - 1) * ((1 << n) + 1)) >= largest
+    )
     offset = 1 << (bits - 1)
     low = ((weight.astype(np.int32) + offset) & ((1 << bits) - 1)) - offset
     return np.stack([(weight - low) >> bits, low], axis=1).astype(np.int8), bits
-
-
-def _halves_max(bits: int) -> int:
-    """Return the largest number that two halves of so many bits hold with either sign."""
-    return ((1 << (bits - 1)) - 1) * ((1 << bits) + 1)
 
 
 def bit_planes(weight: Array, bits: int = WEIGHT_BITS, inputs: int = INPUTS) -> Array:
@@ -189,7 +186,7 @@ def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
     scale   bytes of a multiplier
     """
     groups = ceil_div(c, INPUTS)
-    return tiles * _by_outputs(k, lambda n: groups * (31 + n) + _results_cycles(n, scale))
+    return tiles * _sum_over_output_blocks(k, lambda n: groups * (31 + n) + _store_cycles(n, scale))
 
 
 def sums_cycles(tiles: Any, groups: Any, k: Any, jobs: Any, added: Any) -> Any:
@@ -204,9 +201,9 @@ def sums_cycles(tiles: Any, groups: Any, k: Any, jobs: Any, added: Any) -> Any:
 
     def cycles(n: Any) -> Any:
         loads = SIDE * SIDE * ceil_div(n, SUMS_AT_A_TIME)
-        return groups * (31 + n) + jobs * _results_cycles(n, SUMS) + added * loads
+        return groups * (31 + n) + jobs * _store_cycles(n, SUMS) + added * loads
 
-    return tiles * _by_outputs(k, cycles)
+    return tiles * _sum_over_output_blocks(k, cycles)
 
 
 def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:
@@ -217,7 +214,9 @@ def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:
     """
     rows, tiles = ceil_div(c, INPUTS), ceil_div(c, INPUTS * INPUTS)
     return float(
-        _by_outputs(k, lambda n: rows + tiles * (22 + n * bits) + ceil_div(n, SUMS_AT_A_TIME))
+        _sum_over_output_blocks(
+            k, lambda n: rows + tiles * (22 + n * bits) + ceil_div(n, SUMS_AT_A_TIME)
+        )
     )
 
 
@@ -231,8 +230,8 @@ def filter_cycles(
     bits    bits of a weight
     """
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
-    return _by_outputs(
-        k, lambda n: groups * (read + tiles * (18 + n * bits)) + tiles * _results_cycles(n, scale)
+    return _sum_over_output_blocks(
+        k, lambda n: groups * (read + tiles * (18 + n * bits)) + tiles * _store_cycles(n, scale)
     )
 
 
@@ -245,7 +244,7 @@ def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int, bits: int = WE
     """
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
     last = c - INPUTS * (groups - 1)
-    results = (groups - 1) * _results_cycles(OUTPUTS, scale) + _results_cycles(last, scale)
+    results = (groups - 1) * _store_cycles(OUTPUTS, scale) + _store_cycles(last, scale)
     return groups * (read + tiles * 28) + tiles * (c * bits + results)
 
 
@@ -255,13 +254,13 @@ def _pixels_and_tiles(rows: Any, columns: Any) -> tuple[Any, Any]:
     return (rows + 2 * down) * (columns + 2 * across), down * across
 
 
-def _by_outputs(k: Any, cycles: Callable[[Any], Any]) -> Any:
+def _sum_over_output_blocks(k: Any, cycles: Callable[[Any], Any]) -> Any:
     """Sum the cycles over full blocks of outputs and the last, partial block."""
     whole, rest = k // OUTPUTS, k % OUTPUTS
     return whole * cycles(OUTPUTS) + np.where(rest > 0, cycles(rest), 0)
 
 
-def _results_cycles(outputs: Any, scale: int) -> Any:
+def _store_cycles(outputs: Any, scale: int) -> Any:
     """Return the cycles to scale and store the channels of a tile of 3 x 3 pixels."""
     if scale == SUMS:
         return SIDE * SIDE * ceil_div(outputs, SUMS_AT_A_TIME) + 5

@@ -40,8 +40,8 @@ def on_ne16(
     tiling   (layer, engine) -> tiled kernel
     form     supported element types
     """
-    rules = (*rules, _eight_bits, requantised_by_engine)
-    return _kernel(tiling, form, *rules, unsigned_sums=True)
+    rules = (*rules, _check_int8, requantised_by_engine)
+    return _ne16_kernel(tiling, form, *rules, unsigned_sums=True)
 
 
 def sums_on_ne16(
@@ -52,7 +52,7 @@ def sums_on_ne16(
     tiling   (layer, engine) -> tiled kernel
     form     supported element types
     """
-    return _kernel(tiling, form, *rules, unsigned_sums=False)
+    return _ne16_kernel(tiling, form, *rules, unsigned_sums=False)
 
 
 def int16_rows_on_ne16(form: Format) -> tuple[Kernel, Kernel]:
@@ -68,7 +68,7 @@ def int16_rows_on_ne16(form: Format) -> tuple[Kernel, Kernel]:
     )
 
 
-def _kernel(
+def _ne16_kernel(
     tiling: Callable[[QuantizedNode, Engine], TiledKernel],
     form: Format,
     *rules: Rule,
@@ -87,7 +87,7 @@ def _kernel(
     )
 
 
-def _eight_bits(step: QuantizedNode) -> ConstraintViolation | None:
+def _check_int8(step: QuantizedNode) -> ConstraintViolation | None:
     if is_int8(step):
         return None
     has = "int16 results" if step.element_type == INT16 else "int16 weights"
@@ -100,10 +100,10 @@ def requantised_by_engine(step: QuantizedNode) -> ConstraintViolation | None:
 
     -> None, or the violated requirement
     """
-    return _no_clamp(step) or _multipliers(step)
+    return _check_no_clamp(step) or _check_multipliers(step)
 
 
-def _no_clamp(step: QuantizedNode) -> ConstraintViolation | None:
+def _check_no_clamp(step: QuantizedNode) -> ConstraintViolation | None:
     if (step.low, step.high) == (INT8.low, INT8.high):
         return None
     change = "calibration samples that reach the clamp's ends, or an activation without a clamp"
@@ -112,7 +112,7 @@ def _no_clamp(step: QuantizedNode) -> ConstraintViolation | None:
     )
 
 
-def _multipliers(step: QuantizedNode) -> ConstraintViolation | None:
+def _check_multipliers(step: QuantizedNode) -> ConstraintViolation | None:
     """Check that multipliers need no pre-shift and that sums of unsigned products fit int32."""
     mult, weight = step.integers.mult.astype(np.int64), step.integers.weight
     bound = unsigned_bound(weight, step.integers.bias)

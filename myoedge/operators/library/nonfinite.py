@@ -83,25 +83,25 @@ class Nonfinite:
         """Return what is known about a builder's tensors so far; nodes are looked at once."""
         known: Nonfinite = d.analyses.setdefault(cls, cls(d))
         for node in d.nodes[known.count :]:
-            known._add(node)
+            known._run_node(node)
         known.count = len(d.nodes)
         return known
 
-    def _add(self, node: Node) -> None:
+    def _run_node(self, node: Node) -> None:
         x, read = node.name, [self.first.get(name, name) for name in node.inputs]
         depth = max((self.possible.get(name, 0) for name in read), default=0)
         if node.op == "table":
-            is_possible, sign = self._add_function(node, read[0])
+            is_possible, sign = self._run_function(node, read[0])
             same = f"{self.runs[x]}"
         else:
             same = f"{node.op} {read} {node.attrs}"
-            is_possible = depth > 0 and _carries(node)
+            is_possible = depth > 0 and _can_be_nonfinite(node)
             sign = sign_of_result(node, [self.sign(name) for name in node.inputs])
         self.first[x] = self.equal.setdefault(same, x)
         self.possible |= {x: depth + 1} if is_possible else {}
         self.signs[x] = sign
 
-    def _add_function(self, node: Node, x: str) -> tuple[bool, int]:
+    def _run_function(self, node: Node, x: str) -> tuple[bool, int]:
         """Add a pointwise function of x to the runs; return whether its result may be infinite or
         NaN, and its sign."""
         base, before = self.runs.get(x, (x, ()))
@@ -143,21 +143,21 @@ class Nonfinite:
         if x not in self.possible:
             return x
         if (x, "finite") not in self.made:
-            self.made[x, "finite"] = self._finite(self.operator(x))
+            self.made[x, "finite"] = self._finite_value(self.operator(x))
         return self.made[x, "finite"]
 
-    def _finite(self, node: Node) -> str:
+    def _finite_value(self, node: Node) -> str:
         x, d = node.name, self.d
         if node.op == "table":
-            return self._finite_function(x)
+            return self._finite_function_value(x)
         read = [self.finite(name) for name in node.inputs]
         if node.op == "mul" or OPS[node.op].is_data_movement:
             return once(d, node.op, *read, **node.attrs)
         if node.op not in SUMS:
-            raise self._refused(node)
+            raise self._refusal_of(node)
         return self.unless(self.where(x, "any"), once(d, node.op, *read, **node.attrs))
 
-    def _finite_function(self, x: str) -> str:
+    def _finite_function_value(self, x: str) -> str:
         base, chain = self.runs[x]
         whole: Chain = (*chain, ZEROED)
         y, at_zero = (
@@ -185,21 +185,21 @@ class Nonfinite:
         if x not in self.possible:
             return ""
         if (x, kind) not in self.made:
-            self.made[x, kind] = self._where(self.operator(x), kind)
+            self.made[x, kind] = self._find_nonfinite(self.operator(x), kind)
         return self.made[x, kind]
 
-    def _where(self, node: Node, kind: str) -> str:
+    def _find_nonfinite(self, node: Node, kind: str) -> str:
         if node.op == "table":
-            return self._where_function(node.name, kind)
+            return self._find_in_function(node.name, kind)
         if node.op in SUMS:
-            return self._where_sum(node, kind)
+            return self._find_in_sum(node, kind)
         if node.op == "mul":
-            return self._where_product(node, kind)
+            return self._find_in_product(node, kind)
         if OPS[node.op].is_data_movement:
-            return self._where_moved(node, kind)
-        raise self._refused(node)
+            return self._find_in_moved(node, kind)
+        raise self._refusal_of(node)
 
-    def _where_moved(self, node: Node, kind: str) -> str:
+    def _find_in_moved(self, node: Node, kind: str) -> str:
         found = [self.where(name, kind) for name in node.inputs]
         if not any(found):
             return ""
@@ -211,7 +211,7 @@ class Nonfinite:
         attrs = {**node.attrs, "value": 0.0} if "value" in node.attrs else node.attrs
         return once(self.d, node.op, *parts, **attrs)
 
-    def _where_function(self, x: str, kind: str) -> str:
+    def _find_in_function(self, x: str, kind: str) -> str:
         base, chain = self.runs[x]
         own, tested = "", results(chain, self.sign(base))
         if is_kind(tested, kind).any():
@@ -223,7 +223,7 @@ class Nonfinite:
             self.unless(self.where(base, "any"), own), *(self.where(base, k) for k in after)
         )
 
-    def _where_sum(self, node: Node, kind: str) -> str:
+    def _find_in_sum(self, node: Node, kind: str) -> str:
         a, b = node.inputs
         if kind == "any":
             return self.union(self.where(a, kind), self.where(b, kind))
@@ -235,32 +235,36 @@ class Nonfinite:
         own, against = ((high_a, high_b), (low_a, low_b))[:: 1 if kind == "posinf" else -1]
         return self.unless(self.union(*against, nan_a, nan_b), self.union(*own))
 
-    def _where_product(self, node: Node, kind: str) -> str:
+    def _find_in_product(self, node: Node, kind: str) -> str:
         a, b = node.inputs
         if kind == "any":
             return self.union(self.where(a, kind), self.where(b, kind))
         if kind == "nan":
-            zero_times = (self.both(self._zero(x), self._infinite(y)) for x, y in ((a, b), (b, a)))
+            zero_times = (
+                self.both(
+                    self._is_zero(x), self.union(self.where(y, "posinf"), self.where(y, "neginf"))
+                )
+                for x, y in ((a, b), (b, a))
+            )
             return self.union(self.where(a, kind), self.where(b, kind), *zero_times)
         other = MIRRORED[kind]
         infinite = (
-            self.both(self.where(x, sign), self._signed(y, to))
+            self.both(self.where(x, sign), self._is_positive_or_negative(y, to))
             for x, y in ((a, b), (b, a))
             for sign, to in (("posinf", kind), ("neginf", other))
         )
         return self.union(*infinite)
 
-    def _infinite(self, x: str) -> str:
-        return self.union(self.where(x, "posinf"), self.where(x, "neginf"))
-
-    def _signed(self, x: str, sign: str) -> str:
+    def _is_positive_or_negative(self, x: str, sign: str) -> str:
         """Return 1 where x is above 0 ("posinf") or below 0 ("neginf"), also if it is infinite."""
-        return self.union(self._test(x, "gt" if sign == "posinf" else "lt"), self.where(x, sign))
+        return self.union(
+            self._compare_with_zero(x, "gt" if sign == "posinf" else "lt"), self.where(x, sign)
+        )
 
-    def _zero(self, x: str) -> str:
-        return self.unless(self.where(x, "any"), self._test(x, "eq"))
+    def _is_zero(self, x: str) -> str:
+        return self.unless(self.where(x, "any"), self._compare_with_zero(x, "eq"))
 
-    def _test(self, x: str, comparison: str) -> str:
+    def _compare_with_zero(self, x: str, comparison: str) -> str:
         """Return 1 where the finite value of x compares with 0; "" if it never does."""
         step = ((comparison, 0.0),)
         if comparison in IMPOSSIBLE[self.sign(x)]:
@@ -289,16 +293,16 @@ class Nonfinite:
         node = producer(self.d, x)
         assert node is not None
         if self.possible[x] > DEEPEST:
-            raise self._refused(node)
+            raise self._refusal_of(node)
         return node
 
-    def _refused(self, node: Node) -> Unsupported:
+    def _refusal_of(self, node: Node) -> Unsupported:
         return Unsupported(
             f"a guard against infinities that {node.op} has mixed with other elements",
             "guard the division, logarithm or root itself: a / torch.where(b == 0, 1.0, b)",
         )
 
 
-def _carries(node: Node) -> bool:
+def _can_be_nonfinite(node: Node) -> bool:
     """Return whether an operator's result may be infinite or NaN if an operand is."""
     return OPS[node.op].result.dtype == "float32" and node.op != "fake_quantize"

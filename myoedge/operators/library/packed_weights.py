@@ -66,10 +66,12 @@ def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine
     found = [x for x in kernel.operands if x.name == WEIGHTS and x.array is not None]
     bits = stored_bits(step) if found else INT8.bits
     packed = packed_operand(found[0], bits) if bits < INT8.bits else None
-    return kernel if packed is None else _with_packed(kernel, packed, bits, engine)
+    return kernel if packed is None else _unpack_in_scratch(kernel, packed, bits, engine)
 
 
-def _with_packed(kernel: TiledKernel, packed: Operand, bits: int, engine: Engine) -> TiledKernel:
+def _unpack_in_scratch(
+    kernel: TiledKernel, packed: Operand, bits: int, engine: Engine
+) -> TiledKernel:
     """Return the kernel with packed weights, which it unpacks into its scratch."""
     axes = (*kernel.unit_axes, *kernel.split) if packed.axes else ()
     stays = tuple(axis for axis in axes if axis not in packed.axes)

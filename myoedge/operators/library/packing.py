@@ -73,15 +73,15 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
     stated_bias = inputs.constants[2] if len(inputs.constants) > 2 else None
     bias = np.zeros(len(w)) if stated_bias is None else stated_bias.astype(np.float64)
     used = weight_format or inputs.weight_format
-    stated = _stated_weights(inputs, used)
+    stated = _file_weights(inputs, used)
     weight, scale = used.quantize(w, bias, x) if stated is None else stated
-    folded, r = _requantised(inputs, weight, scale, bias)
+    folded, r = _fold_zero_point(inputs, weight, scale, bias)
     few = (r.mult > 0) & (r.mult < FEW_BITS)
     if stated is None and inputs.unsigned_sums and used.per_channel and few.any():
         next_one = np.ceil(np.ldexp(x.scale * scale / y.scale, r.shift))
         scale = np.where(few, exact_scale(next_one, r.shift, x, y), scale)
         weight = used.at_scale(w, scale)
-        folded, r = _requantised(inputs, weight, scale, bias)
+        folded, r = _fold_zero_point(inputs, weight, scale, bias)
     return WeightedParams(
         x_zero=x.zero_point,
         pre=r.pre,
@@ -94,7 +94,7 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
     )
 
 
-def _stated_weights(inputs: QuantizeInputs, used: WeightFormat) -> tuple[Array, Array] | None:
+def _file_weights(inputs: QuantizeInputs, used: WeightFormat) -> tuple[Array, Array] | None:
     """Return the file's integers (weights [K, ...], scale [K]) without zero points, as int16 if
     they do not fit int8 or `used` is int16; None if the file has floats."""
     if 1 not in inputs.formats:
@@ -109,7 +109,7 @@ def _stated_weights(inputs: QuantizeInputs, used: WeightFormat) -> tuple[Array, 
     return steps.astype(kind.dtype), np.broadcast_to(stated.scale, (len(w),))
 
 
-def _requantised(
+def _fold_zero_point(
     inputs: QuantizeInputs, weight: Array, scale: Array, bias: Array
 ) -> tuple[Array, Requant]:
     """Return the bias with the input's zero point folded in, and the requantisation of all
@@ -121,7 +121,7 @@ def _requantised(
     if inputs.unsigned_sums:
         bound = unsigned_bound(weight, folded)
         return folded, choose_requant(real, bound, y.zero_point, y.element_type, pre_max=0)
-    bound = _bound(weight, folded, -x.low)
+    bound = _accumulator_bound(weight, folded, -x.low)
     return folded, choose_requant(real, bound, y.zero_point, y.element_type)
 
 
@@ -138,7 +138,7 @@ def row_sums(weight: Array) -> Array:
     return np.asarray(weight.reshape(weight.shape[0], -1).astype(np.int64).sum(axis=1))
 
 
-def _bound(weight: Array, bias: Array, reach: int) -> Array:
+def _accumulator_bound(weight: Array, bias: Array, reach: int) -> Array:
     """Largest |acc| per channel over all inputs, at every point of the summation."""
     sums = row_sums(np.abs(weight.astype(np.int64)))
     return np.asarray(np.abs(bias.astype(np.int64)) + reach * sums)
@@ -164,20 +164,22 @@ def acc_bound(step: QuantizedNode) -> int:
 def bound_of(step: QuantizedNode, operand: ElementType) -> int:
     """Return the largest |accumulator| that these weights and biases allow if the input has type
     `operand`."""
-    return int(_bound(step.integers.weight, step.integers.bias, -operand.low).max())
+    return int(_accumulator_bound(step.integers.weight, step.integers.bias, -operand.low).max())
 
 
-def _sums_fit(integers: WeightedParams, reach: int) -> bool:
+def _make_overflow_check(integers: WeightedParams, reach: int) -> bool:
     """Return whether accumulators of operands up to `reach` stay in int32, and their
     requantisation."""
     weight, bias = integers.weight, integers.bias
-    bound = _bound(weight, bias, reach)
+    bound = _accumulator_bound(weight, bias, reach)
     last = np.minimum(bound, unsigned_bound(weight, bias)) if reach == -INT8.low else bound
     return int(bound.max(initial=0)) <= INT32_MAX and requantised_fits(integers, last)
 
 
 LEARNT_RANGES: Mapping[str, Span] = {**REQUANT, "weight": INTEGERS_16, "bias": SYMMETRIC_32}
-LEARNT = Learnt(LEARNT_RANGES, lambda integers, site: _sums_fit(integers, -site.params(0).low))
+LEARNT = Learnt(
+    LEARNT_RANGES, lambda integers, site: _make_overflow_check(integers, -site.params(0).low)
+)
 
 
 def beside_states(more: Mapping[str, Span], fits: Callable[[Any], bool]) -> Learnt:
@@ -190,7 +192,7 @@ def beside_states(more: Mapping[str, Span], fits: Callable[[Any], bool]) -> Lear
 
     def both(integers: Any, site: QuantizeInputs) -> bool:
         reach = -ElementType.of(integers.weight.dtype).low
-        return _sums_fit(integers, reach) and fits(integers)
+        return _make_overflow_check(integers, reach) and fits(integers)
 
     return Learnt({**LEARNT_RANGES, **more}, both, optional=frozenset(more))
 

@@ -84,11 +84,11 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     axes, dims = axes_of(loops)
     table = table_operand(step)
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
-    inputs = _read("a", 0, loops, dims), _read("b", 1, loops, dims)
+    inputs = _loop_operand("a", 0, loops, dims), _loop_operand("b", 1, loops, dims)
     op: dict[str, int | str] = step.integers.named(numbers)
     if kernel == "me_add_s8":
-        op["bits"] = _sum_bits(op)
-    word = _word_of(step, kernel, op, len(loops)) + 0.4 * bool(table)
+        op["bits"] = _multiplier_sum_bits(op)
+    word = _work_per_word_with_limits(step, kernel, op, len(loops)) + 0.4 * bool(table)
     around = 4.0 if kernel == "me_mul_s8" else 1.7
     return TiledKernel(
         function=kernel,
@@ -102,30 +102,32 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     )
 
 
-def _word_of(step: QuantizedNode, kernel: str, op: Mapping[str, Any], loops: int) -> float:
+def _work_per_word_with_limits(
+    step: QuantizedNode, kernel: str, op: Mapping[str, Any], loops: int
+) -> float:
     """Return the work units per word of results, with limits; of numbers that are data, the
     most."""
     limited = LIMITED_WORDS.get(kernel, 0.0)
     if step.as_data:
         return SUM_WORDS[32] + limited
-    return _word(op) + (0.0 if loops == 1 and is_unlimited(step) else limited)
+    return _work_per_word(op) + (0.0 if loops == 1 and is_unlimited(step) else limited)
 
 
-def _sum_bits(op: Mapping[str, Any]) -> int:
+def _multiplier_sum_bits(op: Mapping[str, Any]) -> int:
     """Return `bits` of me_add_s8_params: 8 for 8-bit multipliers, 24 if every sum fits 24 bits,
     otherwise 32."""
-    if _is_small(op):
+    if _has_small_multipliers(op):
         return 8
     return 24 if 128 * (abs(op["a_mult"]) + abs(op["b_mult"])) + abs(op["offset"]) < 2**23 else 32
 
 
-def _is_small(op: Mapping[str, Any]) -> bool:
+def _has_small_multipliers(op: Mapping[str, Any]) -> bool:
     return "a_mult" in op and all(-128 <= op[name] <= 127 for name in ("a_mult", "b_mult"))
 
 
-def _word(op: Mapping[str, Any]) -> float:
+def _work_per_word(op: Mapping[str, Any]) -> float:
     """Return the work units per word of results; small multipliers have a faster code path."""
-    return SUM_WORDS[op["bits"]] if "bits" in op else 0.71 if _is_small(op) else 1.0
+    return SUM_WORDS[op["bits"]] if "bits" in op else 0.71 if _has_small_multipliers(op) else 1.0
 
 
 def is_unlimited(step: QuantizedNode) -> bool:
@@ -154,7 +156,9 @@ def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 
     return np.where(even, in_words, np.where(many, together, apart))
 
 
-def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[AffineExpr]) -> Operand:
+def _loop_operand(
+    name: str, number: int, loops: Sequence[Loop], dims: Sequence[AffineExpr]
+) -> Operand:
     """Return an operand with one dimension per loop along which its index changes."""
     moves = [d for d, loop in enumerate(loops) if loop.steps[number]]
     shape = tuple(loops[d].extent for d in moves) or (1,)
@@ -164,13 +168,15 @@ def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[AffineEx
 def _pair_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
     extents = regions["y"].extent[-LOOPS:]
     fields: dict[str, int | str] = {"a": "@a", "b": "@b", "y": "@y", "loops": len(extents)}
-    steps = [_steps(regions[name], number, loops)[-LOOPS:] for number, name in enumerate("ab")]
+    steps = [
+        _strides_of_loops(regions[name], number, loops)[-LOOPS:] for number, name in enumerate("ab")
+    ]
     for d, extent in enumerate(extents):
         fields |= {f"extent[{d}]": extent, f"a_step[{d}]": steps[0][d], f"b_step[{d}]": steps[1][d]}
     return fields
 
 
-def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
+def _strides_of_loops(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
     """Return, per loop, the elements from one iteration to the next, for an operand whose region is
     contiguous."""
     dense = iter(strides(region.extent))
@@ -202,7 +208,7 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
         return elements + 6 * elements / extents[-1]
 
     reads = tuple(
-        replace(_read(name, i, loops, dims), itemsize=step.read_type(i).size_bytes)
+        replace(_loop_operand(name, i, loops, dims), itemsize=step.read_type(i).size_bytes)
         for i, name in enumerate("ab")
     )
     once = {f"{name}_once": int(loops[-1].steps[i] == 0) for i, name in enumerate("ab")}
@@ -213,7 +219,7 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
         unit_axes=tuple(f"i{d}" for d in range(last - 1)),
         operands=(*reads, *table_operand(step), y),
         op={**step.wide_flags("a", "b", "y"), **op, **once},
-        tile=lambda regions: _wide_tile(regions, loops),
+        tile=lambda regions: _int16_tile_fields(regions, loops),
         work=work,
     )
 
@@ -223,9 +229,11 @@ def is_large_sum(step: QuantizedNode) -> bool:
     return step.has_int16 and is_large(AS_MACS * math.prod(step.out))
 
 
-def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
+def _int16_tile_fields(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
     y = regions["y"].extent
-    a_row, b_row = ([0, *_steps(regions[name], i, loops)][-2] for i, name in enumerate("ab"))
+    a_row, b_row = (
+        [0, *_strides_of_loops(regions[name], i, loops)][-2] for i, name in enumerate("ab")
+    )
     sizes = {"n": y[-1], "rows": (1, *y)[-2], "a_row": a_row, "b_row": b_row}
     return {"a": "@a", "b": "@b", "y": "@y", **sizes}
 
@@ -275,7 +283,13 @@ def in_tables(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("o", "c", "i0"),
         operands=(
             Operand("x", 0, shape, dims),
-            Operand("tables", "tables", (channels, 256), ((("c", 1),), ()), array=_tables(step)),
+            Operand(
+                "tables",
+                "tables",
+                (channels, 256),
+                ((("c", 1),), ()),
+                array=_tables_per_channel(step),
+            ),
             Operand("y", OUT, shape, dims),
         ),
         op={},
@@ -288,7 +302,7 @@ def in_tables(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _tables(step: QuantizedNode) -> Array:
+def _tables_per_channel(step: QuantizedNode) -> Array:
     """Return a lookup table per channel, [C, 256]: the results for every int8 value."""
     every = np.arange(-128, 128)
     columns = [*zip(*step.integers.named(("mult", "offset", "shift")).values(), strict=True)]

@@ -58,11 +58,11 @@ def reduced(d: GraphBuilder, op: str, x: str, axes: set[int], *, keepdim: bool, 
     if not axes:
         return x
     if op == "max_pool":
-        return reshape(d, _largest(d, x, axes), out)
+        return reshape(d, _add_maximum(d, x, axes), out)
     return d.add(op, x, axes=tuple(sorted(axes)), keepdim=keepdim)
 
 
-def _largest(d: GraphBuilder, x: str, axes: set[int]) -> str:
+def _add_maximum(d: GraphBuilder, x: str, axes: set[int]) -> str:
     """Add the maximum over axes as a max pool with one window per reduced axis; reduced axes have
     extent 1."""
     shape, rank = d.shape(x), len(d.shape(x))

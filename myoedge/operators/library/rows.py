@@ -84,7 +84,7 @@ def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("k", "row"),
         operands=(x, *weight_operands(weights, packed_channels(step), k), *table, y),
         op={"c": c, **scale_fields(step)},
-        tile=_tile,
+        tile=_tile_fields,
         scratch=lambda sizes: scratch(c, cores) if gather else 0,
         work=lambda sizes: (
             block_work(sizes["row"], sizes["k"], words, cores)
@@ -95,7 +95,7 @@ def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _tile(regions: Mapping[str, Region]) -> Fields:
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     (rows, c), (_, k) = regions["x"].extent, regions["y"].extent
     return {
         "x": "@x",
@@ -118,7 +118,7 @@ def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
         tiled,
         function="me_linear_in_place_s8",
         kernel_waits=False,
-        tile=lambda regions: {k: v for k, v in _tile(regions).items() if k != "scratch"},
+        tile=lambda regions: {k: v for k, v in _tile_fields(regions).items() if k != "scratch"},
         scratch=lambda sizes: 0,
         work=lambda sizes: -(-sizes["row"] * sizes["k"] // engine.cores) * words,
         nine_cores=None,
@@ -141,18 +141,18 @@ def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
             Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS), itemsize=2),
         ),
         op={"c": c, "pre": step.integers.pre},
-        tile=_wide_tile,
-        work=lambda sizes: _wide_work(sizes["row"], sizes["k"], c, engine.cores),
+        tile=_int16_tile_fields,
+        work=lambda sizes: _int16_work(sizes["row"], sizes["k"], c, engine.cores),
     )
 
 
-def _wide_tile(regions: Mapping[str, Region]) -> Fields:
+def _int16_tile_fields(regions: Mapping[str, Region]) -> Fields:
     rows, k = regions["y"].extent
     pointers: dict[str, Any] = {name: f"@{name}" for name in ("x", "weights", "channels", "y")}
     return {**pointers, "rows": rows, "k": k}
 
 
-def _wide_work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
+def _int16_work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
     """Return the work in words of taps of 4 x 4 sums; leftover rows and rows that are not
     multiples of a word are computed one by one."""
     whole = rows // PIXELS if c % 4 == 0 else 0 * rows
@@ -222,13 +222,13 @@ def block_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
     words    words of taps per row
     """
     whole, rest = rows // PIXELS * blocks, rows % PIXELS
-    thin = np.where(rest > 0, _row_work(rest, words) / _row_work(PIXELS, words), 0.0)
+    thin = np.where(rest > 0, _block_work(rest, words) / _block_work(PIXELS, words), 0.0)
     even = np.ceil((whole + thin * blocks) / cores)  # a core computes whole blocks
     share = np.where(whole > 0, even, ceil_div(blocks, cores) * thin)
-    return share * _row_work(PIXELS, words)
+    return share * _block_work(PIXELS, words)
 
 
-def _row_work(rows: Any, words: int) -> Any:
+def _block_work(rows: Any, words: int) -> Any:
     """Estimate the work of a block: 5 instructions per word of taps and row, plus 4."""
     return words * (5 * rows + 4) / 24 + BLOCK + BLOCK_ROW * rows
 
@@ -243,7 +243,7 @@ def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) ->
     fours = ceil_div(rows, PIXELS)
     offset = np.maximum(np.gcd(fours, cores), cores / blocks)  # of parts, in parts of a four
     most = ceil_div(fours + cores - offset, cores)  # blocks of the busiest core
-    return _copies_work(most / fours * _copies(rows, columns), w)
+    return _work_of_copies(most / fours * _copies_per_row(rows, columns), w)
 
 
 def shared_gather_work(rows: Any, columns: Any, w: Windows, edge_share: float, cores: int) -> Any:
@@ -254,7 +254,9 @@ def shared_gather_work(rows: Any, columns: Any, w: Windows, edge_share: float, c
     edge_share   fraction of windows that overlap an edge and are copied singly, with zeros
     """
     most = ceil_div(rows, cores)
-    inside = _copies_work(_copies(most, np.minimum(columns, most)), replace(w, copied=True))
+    inside = _work_of_copies(
+        _copies_per_row(most, np.minimum(columns, most)), replace(w, copied=True)
+    )
     return (1 - edge_share) * inside + edge_share * edges_work(most, w.words)
 
 
@@ -266,12 +268,12 @@ def edges_work(rows: Any, words: int) -> Any:
     return rows * (EDGE + EDGE_WORD * words)
 
 
-def _copies(rows: Any, columns: Any) -> Any:
+def _copies_per_row(rows: Any, columns: Any) -> Any:
     """Return the number of copies: one per four adjacent windows, one per window otherwise."""
     return rows * np.where(columns < PIXELS, 1, ceil_div(columns, PIXELS) / columns)
 
 
-def _copies_work(copies: Any, w: Windows) -> Any:
+def _work_of_copies(copies: Any, w: Windows) -> Any:
     each = WINDOW + WINDOW_WORD * w.words
     each += (WINDOW_RUN + WINDOW_REST * REST_LOOPS[w.rest]) * w.runs
     return COPIED + PIXELS * copies * each if w.copied else 0
@@ -287,7 +289,7 @@ def shared_windows_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
     """
     each = [
         np.where(rows % high == 0, ceil_div(ceil_div(rows, high) * blocks, cores), np.inf)
-        * _row_work(high, words)
+        * _block_work(high, words)
         for high in (2, 1)
     ]
     return np.minimum(block_work(rows, blocks, words, cores), np.minimum(*each))

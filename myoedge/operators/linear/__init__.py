@@ -136,26 +136,31 @@ LINEAR = add_operator(
 )
 
 
-def _added(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_gate_sums(w: Writer, step: QuantizedNode, x: str) -> str:
     """Write the sums that an input adds to gates, from weights and a bias."""
     weight, bias = weights(w, step, [1, 0])
     y = w.node("MatMul", x, weight)
     return w.node("Add", y, bias) if len(step.node.inputs) > 2 else y
 
 
-def _linear(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_linear(w: Writer, step: QuantizedNode, x: str) -> str:
     weight, bias = weights(w, step, [1, 0])
     return w.node("Add", w.node("MatMul", x, weight), bias)
 
 
-def _matmul(w: Writer, step: QuantizedNode, a: str, b: str) -> str:
+def _write_matmul(w: Writer, step: QuantizedNode, a: str, b: str) -> str:
     if step.attrs.get("b_turned", False):
         rank = len(step.shapes[1])
         b = transposed(w, b, *range(rank - 2), rank - 1, rank - 2)
     return w.node("MatMul", a, b)
 
 
-WRITE: Mapping[str, Write] = {"gates": _added, "linear": _linear, "sums": _added, "matmul": _matmul}
+WRITE: Mapping[str, Write] = {
+    "gates": _write_gate_sums,
+    "linear": _write_linear,
+    "sums": _write_gate_sums,
+    "matmul": _write_matmul,
+}
 
 
 def draw_linear(d: Draw) -> DrawnUse:
@@ -185,13 +190,15 @@ def import_linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Import a linear layer; with computed weights or a computed bias, as a matmul and a sum."""
     x, weight, bias = a["input"], a["weight"], a["bias"]
     if weight in d.constants and (bias is None or bias in d.constants):
-        return _by_weights(d, x, weight, optional_bias(d, bias), out)
-    columns = _transposed(d, weight) if len(d.shape(weight)) == 2 else weight
+        return _multiply_by_weights(d, x, weight, optional_bias(d, bias), out)
+    columns = _transpose_matrix(d, weight) if len(d.shape(weight)) == 2 else weight
     y = import_matmul(d, {"self": x, "other": columns}, out)
     return y if bias is None else combined(d, "add", y, bias, 1.0, out)
 
 
-def _by_weights(d: GraphBuilder, x: str, weight: str, bias: Sequence[str], out: Shape) -> str:
+def _multiply_by_weights(
+    d: GraphBuilder, x: str, weight: str, bias: Sequence[str], out: Shape
+) -> str:
     """Multiply x [..., C] or [C] by weight [K, C]."""
     rows = reshape(d, x, (1, *d.shape(x))) if len(d.shape(x)) == 1 else x
     return fusible_view(d, d.add("linear", rows, weight, *bias), out)
@@ -201,7 +208,7 @@ def import_matmul(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     left, right = a["self"], next(a[n] for n in ("other", "mat2", "vec", "tensor") if n in a)
     if right in d.constants and d.array(right).ndim <= 2:
         w = d.array(right)
-        return _by_weights(d, left, d.constant(w.T if w.ndim == 2 else w[None]), (), out)
+        return _multiply_by_weights(d, left, d.constant(w.T if w.ndim == 2 else w[None]), (), out)
     x, y = d.shape(left), d.shape(right)
     x, y = (x if len(x) > 1 else (1, *x)), (y if len(y) > 1 else (*y, 1))
     return reshape(d, d.add("matmul", reshape(d, left, x), reshape(d, right, y)), out)
@@ -212,7 +219,7 @@ def addmm(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
     If B is constant and C has a constant per column, it becomes a linear layer.
     """
-    left, right = (_factor(d, a, i) for i in (1, 2))
+    left, right = (_matrix_operand(d, a, i) for i in (1, 2))
     added, alpha, beta = a["self"], float(a["alpha"]), float(a["beta"])
     if right in d.constants:
         right, alpha = times(d, right, alpha), 1.0
@@ -226,13 +233,13 @@ def addmm(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return y if added is None else combined(d, "add", y, times(d, added, beta), 1.0, out)
 
 
-def _factor(d: GraphBuilder, a: Arguments, i: int) -> str:
+def _matrix_operand(d: GraphBuilder, a: Arguments, i: int) -> str:
     """Return the first or second matrix of a call, transposed if the call says so."""
     x = str(next(a[name] for name in (f"mat{i}", f"batch{i}") if name in a))
-    return _transposed(d, x) if a.get(f"trans{i}") else x
+    return _transpose_matrix(d, x) if a.get(f"trans{i}") else x
 
 
-def _transposed(d: GraphBuilder, x: str) -> str:
+def _transpose_matrix(d: GraphBuilder, x: str) -> str:
     return d.constant(d.array(x).T) if x in d.constants else transpose(d, x, (1, 0))
 
 

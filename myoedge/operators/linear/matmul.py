@@ -91,18 +91,16 @@ def in_tiles(step: QuantizedNode, engine: Engine, narrow: TiledKernel) -> TiledK
             "b_transposed": narrow.op["b_transposed"],
             **scale_fields(step),
         },
-        tile=lambda regions: _tile(narrow, regions),
+        tile=lambda regions: {
+            name: value for name, value in narrow.tile(regions).items() if name != "packed"
+        },
         scratch=lambda tile: 2 * (4 * tile["k"] + engine.cores) * round_up(c, 2),
-        work=lambda tile: _work(step, engine.cores, tile),
+        work=lambda tile: _tile_work(step, engine.cores, tile),
         nine_cores=None,
     )
 
 
-def _tile(narrow: TiledKernel, regions: Mapping[str, Region]) -> Fields:
-    return {name: value for name, value in narrow.tile(regions).items() if name != "packed"}
-
-
-def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
+def _tile_work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     """Work units: words of two taps of a core's sums, and copied elements: columns of b, and rows
     of a unless read in place."""
     c, columns = step.shapes[0][-1], 4 * tile["k"]
@@ -119,18 +117,18 @@ BLOCK_WORDS = 16.0  # overhead of four results read in place, in words of taps
 SMALL_MACS = 2048  # MACs per product, above which packing is faster
 
 
-def _turned(attrs: Attrs) -> bool:
+def _has_transposed_b(attrs: Attrs) -> bool:
     """Return whether b is stored as rows [..., K, C] instead of [..., C, K]."""
     return bool(attrs.get("b_turned", False))
 
 
-def _columns(attrs: Attrs, b: Array) -> Array:
+def _columns_of_b(attrs: Attrs, b: Array) -> Array:
     """Return b as [..., C, K]."""
-    return np.swapaxes(b, -1, -2) if _turned(attrs) else b
+    return np.swapaxes(b, -1, -2) if _has_transposed_b(attrs) else b
 
 
 def matmul_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
-    columns = b[-2 if _turned(attrs) else -1]
+    columns = b[-2 if _has_transposed_b(attrs) else -1]
     return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], columns)
 
 
@@ -146,7 +144,7 @@ def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """Multiply a [..., M, C] by b [..., C, K], or by a transposed b [..., K, C], in integers;
     return int8 or int16 [..., M, K]."""
     centred = a.astype(np.int64) - step.integers.a_zero
-    columns = _columns(step.attrs, b).astype(np.int64)
+    columns = _columns_of_b(step.attrs, b).astype(np.int64)
     acc = exact_matmul(centred, columns - step.integers.b_zero)
     return step.requantize(acc >> (step.integers.drop or 0))
 
@@ -157,10 +155,10 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     (*_, m, c), n = step.shapes[0], step.out[-1]
     loops = _batch_loops(step)
     batch = {f"b{d}": loop.extent for d, loop in enumerate(loops)}
-    a = _matmul_read("a", 0, loops, (m, c), ((("m", 1),), ()))
-    turned = _turned(step.attrs)
+    a = _batched_operand("a", 0, loops, (m, c), ((("m", 1),), ()))
+    turned = _has_transposed_b(step.attrs)
     inner: tuple[AffineExpr, ...] = (CHANNELS, ()) if turned else ((), CHANNELS)
-    b = _matmul_read("b", 1, loops, (n, c) if turned else (c, n), inner)
+    b = _batched_operand("b", 1, loops, (n, c) if turned else (c, n), inner)
     lead = tuple(((axis, 1),) for axis in batch)
     y = Operand("y", OUT, (*batch.values(), m, n), (*lead, (("m", 1),), CHANNELS))
     gathered = dense.scratch(c, engine.cores) if c % 4 else 0
@@ -179,9 +177,9 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "b_transposed": int(turned),
             **scale_fields(step),
         },
-        tile=_matmul_tile,
+        tile=_batch_tile_fields,
         scratch=lambda sizes: 4 * sizes["k"] * (round_up(c, 4) + 16) + gathered,
-        work=partial(_matmul_work, step, engine.cores),
+        work=partial(_block_work, step, engine.cores),
         nine_cores=engine.control_core,
     )
     return in_tiles(step, engine, tiled) if step.has_int16 else tiled
@@ -197,14 +195,14 @@ def _matmul_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return matmul_on_ne16(matmul_in_tiles(step, engine), step, _batch_loops(step))
 
 
-def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
+def _block_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
     """Work units: blocks of sums, copied rows of a, the zero point of b, and columns of b, packed
     four at a time; taps after the last word cost more, because their code is not in the instruction
     cache."""
     (*_, m, c), zero = step.shapes[0], step.integers.b_zero != 0
     windows = dense.Windows(-(-c // 4), copied=c % 4 != 0, rest=c % 4)
     words = windows.words + (dense.TABLE if step.table is not None else 0)
-    column_words = -(-c // 4) * (0.5 if _turned(step.attrs) else 1.0)
+    column_words = -(-c // 4) * (0.5 if _has_transposed_b(step.attrs) else 1.0)
     packed = (ODD_TAPS if c % 4 else 0.0) + -(-sizes["k"] // cores) * (column_words + 10)
     return (
         dense.block_work(sizes["m"], sizes["k"], words, cores)
@@ -214,7 +212,7 @@ def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
     )
 
 
-def _matmul_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
+def _tile_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the kernel that reads operands in place; tiles divide only batches, and the cores
     share the results of all products of a tile."""
     tiled, loops, (m, n) = matmul_in_tiles(step, engine), _batch_loops(step), step.out[-2:]
@@ -247,7 +245,7 @@ def _has_small_products(step: QuantizedNode) -> bool:
     return math.prod(batches) > 1 and is_small and not step.has_int16
 
 
-def _matmul_read(
+def _batched_operand(
     name: str, number: int, loops: Sequence[Loop], shape: Shape, dims: tuple[AffineExpr, ...]
 ) -> Operand:
     """Return an operand with a dimension for every batch loop that moves it."""
@@ -257,7 +255,7 @@ def _matmul_read(
     return Operand(name, number, (*lead, *shape), (*index, *dims))
 
 
-def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
+def _batch_tile_fields(regions: Mapping[str, Region]) -> Fields:
     (m, c), n = regions["a"].extent[-2:], regions["y"].extent[-1]
     places: Fields = {"a": "@a", "b": "@b", "y": "@y", "scratch": "@scratch"}
     strides: Fields = {"a_stride": c, "b_stride": regions["b"].extent[-1], "y_stride": n}
@@ -267,7 +265,7 @@ def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
 
 def _matmul_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     """Stream along batch axes, rows of a, columns of b; not along the summed axis."""
-    rank, turned = len(at.shapes[at.operand]), at.operand == 1 and _turned(at.attrs)
+    rank, turned = len(at.shapes[at.operand]), at.operand == 1 and _has_transposed_b(at.attrs)
     if at.axis == rank - 1 - (at.operand and not turned):
         return None
     made = at.axis + turned if at.axis == rank - 2 else at.axis
@@ -284,14 +282,14 @@ MATMUL = add_operator(
     attributes={"b_turned": optional(FLAG)},
     doc="product of two activations, batch axes broadcast; the right one as columns or rows",
     shape=matmul_shape,
-    real=lambda attrs, a, b: np.asarray(np.matmul(a, _columns(attrs, b))),
+    real=lambda attrs, a, b: np.asarray(np.matmul(a, _columns_of_b(attrs, b))),
     integer=ByHand(matmul_integer),
     constants=Constants(matmul_quantize, kinds=(ProductParams,)),
     kernels=(
         *on_nine_cores(matmul_in_tiles, _is_large_matmul, *int16_where(LIMITED)),
         sums_on_ne16(_matmul_on_ne16, INT8_ALONE, is_packed),
-        Kernel(CLUSTER, _matmul_in_place, _has_small_products, (INT8_ALONE,)),
-        low_scratch_fallback(_matmul_in_place, INT8_ALONE),
+        Kernel(CLUSTER, _tile_in_place, _has_small_products, (INT8_ALONE,)),
+        low_scratch_fallback(_tile_in_place, INT8_ALONE),
     ),
     epilogue=True,
     macs=row_products,

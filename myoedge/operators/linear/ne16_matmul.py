@@ -56,8 +56,8 @@ def matmul_on_ne16(tiled: TiledKernel, step: QuantizedNode, loops: Sequence[Loop
         multiples={"k": OUTPUTS // 4},
         op=op,
         tile=lambda regions: {**batched_tile(regions, moves), "scratch": "@scratch"},
-        scratch=lambda sizes: _scratch(step, sizes, batches, moves),
-        work=lambda sizes: _cycles(step, sizes, batches, bool(op["b_transposed"])),
+        scratch=lambda sizes: _tile_scratch_bytes(step, sizes, batches, moves),
+        work=lambda sizes: _tile_cycles(step, sizes, batches, bool(op["b_transposed"])),
         nine_cores=None,
         l1_only=True,
     )
@@ -86,28 +86,28 @@ def batched_tile(regions: Mapping[str, Region], moves: Sequence[int]) -> Fields:
     }
 
 
-def _batches(sizes: Sizes, batches: Sequence[str]) -> Any:
+def _products_in_tile(sizes: Sizes, batches: Sequence[str]) -> Any:
     return sizes[batches[-1]] if batches else 1
 
 
-def _scratch(
+def _tile_scratch_bytes(
     step: QuantizedNode, sizes: Sizes, batches: Sequence[str], moves: Sequence[int]
 ) -> Any:
     """Return the scratch bytes; me_ne16_matmul_s8.h defines the layout."""
     c, m = step.shapes[0][-1], sizes["m"]
-    rows = (_batches(sizes, batches) if moves[0] else 1) * m
+    rows = (_products_in_tile(sizes, batches) if moves[0] else 1) * m
     column = round_up(c, INPUTS) + SUM_BYTES * (m + 1)
     return rows * c + 2 * OUTPUTS * column + OUTPUTS + CORES * TOGETHER * c
 
 
-def _cycles(step: QuantizedNode, sizes: Sizes, batches: Sequence[str], turned: bool) -> Any:
+def _tile_cycles(step: QuantizedNode, sizes: Sizes, batches: Sequence[str], turned: bool) -> Any:
     """Estimate the cycles of a tile with jobs of 32 columns.
 
     During a job, the cores pack the next job's columns and requantise the sums of the job before;
     only the first packing and the last requantisation do not overlap.
     """
     c, m, columns = step.shapes[0][-1], sizes["m"], 4 * sizes["k"]
-    count = _batches(sizes, batches)
+    count = _products_in_tile(sizes, batches)
     jobs = count * ceil_div(columns, OUTPUTS)
     packed = c * (PACKED + (0 if turned else GATHERED))
     products = BESIDE_CORES * count * image_cycles(run_tiles(m), c, columns, SUMS)

@@ -112,23 +112,23 @@ def row_shape(attrs: Attrs, x: Shape) -> Shape:
     return x[1:]
 
 
-def _row(step: QuantizedNode) -> QuantizedNode:
+def _row_copy(step: QuantizedNode) -> QuantizedNode:
     """Return the layer as a copy of one row; its address advances with every iteration."""
     row = step.out[1:] if step.node.op == WRITE_ROW else step.out
     node = step.node.but(op=STATE)
     return replace(step, node=node, out=row, shapes=(row,), operands=step.operands[:1])
 
 
-def _copied(step: QuantizedNode, engine: Engine) -> TiledKernel:
+def _tile_row_copy(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel that copies one row as words."""
-    row = _row(step)
+    row = _row_copy(step)
     loops = [Along(n, n, axis) for axis, n in enumerate(row.out)]
     return moves.pieces(row, engine, [in_bytes(row, loops)])
 
 
-def _generated(step: QuantizedNode, engine: Engine) -> TiledKernel:
+def _generate_row_copy(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the generated kernel that copies one row, which is faster for few elements."""
-    return in_tiles(_row(step), engine)
+    return in_tiles(_row_copy(step), engine)
 
 
 def copied(step: QuantizedNode) -> Nest:
@@ -136,12 +136,12 @@ def copied(step: QuantizedNode) -> Nest:
     return unary_nest(step, lambda x, axes: x)
 
 
-def _repeated(step: QuantizedNode, row: Array, *_: Array) -> Array:
+def _repeat_row(step: QuantizedNode, row: Array, *_: Array) -> Array:
     """Return the row of one step in the place of every step."""
     return np.repeat(row[None], step.attrs["steps"], 0)
 
 
-def _first(attrs: Attrs, *xs: np.ndarray) -> np.ndarray:
+def _first_row(attrs: Attrs, *xs: np.ndarray) -> np.ndarray:
     return xs[0]
 
 
@@ -158,9 +158,9 @@ moves_rows = partial(
     add_operator,
     attributes=ATTRIBUTES,
     result=Result(kept=Kept.ELEMENTS),
-    kernels=(*on_cluster(_copied, MOVES), *on_cluster(_generated, EITHER_WIDTH)),
+    kernels=(*on_cluster(_tile_row_copy, MOVES), *on_cluster(_generate_row_copy, EITHER_WIDTH)),
 )
-copies = partial(moves_rows, shape=same_shape, real=_first, integer=Described(copied))
+copies = partial(moves_rows, shape=same_shape, real=_first_row, integer=Described(copied))
 
 
 LOOP_STATE = copies(name=STATE, doc="a state of a loop; its initial value is the operand")
@@ -184,7 +184,7 @@ LOOP_WRITE = moves_rows(
     doc="the rows computed by the steps of a loop, along a new first axis",
     shape=lambda attrs, x, *_: (attrs["steps"], *x),
     real=lambda attrs, x, *_: np.repeat(x[None], attrs["steps"], 0),
-    integer=Described(lambda step: copied(_row(step)), _repeated),
+    integer=Described(lambda step: copied(_row_copy(step)), _repeat_row),
     operands=Operands(read=1),
 )
 
@@ -194,13 +194,15 @@ LOOP_LAST = add_operator(
     doc="the state after the last step of a loop; costs nothing",
     shape=same_shape,
     result=Result(kept=Kept.ELEMENTS),
-    real=_first,
-    integer=ByHand(as_in_floats(_first)),
+    real=_first_row,
+    integer=ByHand(as_in_floats(_first_row)),
     operands=Operands(read=1),
 )
 
 
-def _moved(op: str, oracle: str, operands: int = 1, rows: int = 0) -> Callable[[Draw], DrawnUse]:
+def _make_case(
+    op: str, oracle: str, operands: int = 1, rows: int = 0
+) -> Callable[[Draw], DrawnUse]:
     """Return a function that draws a test case of a loop operator.
 
     operands   number of operands, all of one shape
@@ -216,11 +218,11 @@ def _moved(op: str, oracle: str, operands: int = 1, rows: int = 0) -> Callable[[
 
 
 CASES = {
-    STATE: _moved(STATE, "x0.clone()"),
-    READ: _moved(READ, "x0[0].clone()", rows=1),
-    NEXT: _moved(NEXT, "x0.clone()", operands=2),
-    WRITE_ROW: _moved(WRITE_ROW, "x0[None].clone()"),
-    LAST: _moved(LAST, "x0.clone()"),
+    STATE: _make_case(STATE, "x0.clone()"),
+    READ: _make_case(READ, "x0[0].clone()", rows=1),
+    NEXT: _make_case(NEXT, "x0.clone()", operands=2),
+    WRITE_ROW: _make_case(WRITE_ROW, "x0[None].clone()"),
+    LAST: _make_case(LAST, "x0.clone()"),
 }
 
 
@@ -231,17 +233,17 @@ def write_in_step(w: Writer, node: Node, step: int, rows: dict[str, list[str]]) 
     """
     name, x = node.name, node.inputs[0]
     if node.op == READ:
-        _store(w, name, _write_row(w, w.reals[x], step), x)
+        _store_tensor(w, name, _write_row(w, w.reals[x], step), x)
     elif node.op != WRITE_ROW:
         for y in (name, *node.inputs[1:2]):
             w.integers[y], w.reals[y] = w.integers[x], w.reals[x]
     else:
         rows.setdefault(name, []).append(w.node("Unsqueeze", w.reals[x], constant(w, 0)))
         if step == node.attrs["steps"] - 1:
-            _store(w, name, w.node("Concat", *rows[name], axis=0), x)
+            _store_tensor(w, name, w.node("Concat", *rows[name], axis=0), x)
 
 
-def _store(w: Writer, name: str, value: str, x: str) -> None:
+def _store_tensor(w: Writer, name: str, value: str, x: str) -> None:
     """Store a tensor in the format of `x`; ids have no scale."""
     if x in w.params:
         w.store(name, value, w.params[x])
@@ -253,7 +255,7 @@ def _write_row(w: Writer, x: str, step: int) -> str:
     return w.node("Gather", x, w.constant(np.array(step, np.int64)), axis=0)
 
 
-def _rows(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_rows(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.node("Expand", w.node("Unsqueeze", x, constant(w, 0)), constant(w, *step.out))
 
 
@@ -261,6 +263,6 @@ WRITE: Mapping[str, Write] = {
     STATE: named("Identity"),
     READ: lambda w, step, x: _write_row(w, x, 0),
     NEXT: lambda w, step, x, state: w.node("Identity", x),
-    WRITE_ROW: _rows,
+    WRITE_ROW: _write_rows,
     LAST: named("Identity"),
 }

@@ -111,12 +111,12 @@ CASES = {"group_norm": draw_group_norm} | {
 }
 
 
-def _layer_norm(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_layer_norm(w: Writer, step: QuantizedNode, x: str) -> str:
     parts = (w.constant(w.floats[n].astype(np.float32)) for n in step.node.inputs[1:])
     return w.node("LayerNormalization", x, *parts, axis=-1, epsilon=step.attrs["eps"])
 
 
-def _rms_norm(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_rms_norm(w: Writer, step: QuantizedNode, x: str) -> str:
     """Write an RMS norm as basic ONNX operators, as ONNX has an RMS norm only from opset 23 on."""
     square = w.node("ReduceMean", w.node("Mul", x, x), whole(w, -1), keepdims=1)
     eps = number(w, step.attrs["eps"])
@@ -125,7 +125,7 @@ def _rms_norm(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.node("Mul", w.node("Div", x, root), gain)
 
 
-def _group_norm(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_group_norm(w: Writer, step: QuantizedNode, x: str) -> str:
     """Write a group norm as basic ONNX operators, because ONNX has a group norm, with channels
     first, only from opset 21 on."""
     at, over = layout(step.attrs, step.out), whole(w, 1, 3, 4)
@@ -143,7 +143,7 @@ def _group_norm(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 WRITE: Mapping[str, Write] = {
-    "layer_norm": _layer_norm,
-    "rms_norm": _rms_norm,
-    "group_norm": _group_norm,
+    "layer_norm": _write_layer_norm,
+    "rms_norm": _write_rms_norm,
+    "group_norm": _write_group_norm,
 }

@@ -138,7 +138,7 @@ def affine_params(inputs: QuantizeInputs, length: int, bits: int, normal_bits: i
         shift=shift,
         eps_low=eps % 2**31,
         eps_high=eps >> 31,
-        acc_bound=int(_reach(gains, offsets, normal_bits).max()),
+        acc_bound=int(_largest_result(gains, offsets, normal_bits).max()),
         gain=gains.astype(np.int32),
         offset=offsets.astype(np.int32),
     )
@@ -157,7 +157,7 @@ def _common_shift(
         gains = np.rint(np.ldexp(factor, shift - bits))
         offsets = np.rint(np.ldexp(added, shift)) + ((1 << shift) >> 1)
         # by how much gains, or n * gain + offset, exceed their bits; at most 1 if they fit
-        reach = _reach(gains, offsets, normal_bits)
+        reach = _largest_result(gains, offsets, normal_bits)
         over = np.asarray(
             np.maximum(np.abs(gains) / (2 ** (30 - normal_bits) - 1), reach / INT32_MAX)
         )
@@ -167,7 +167,7 @@ def _common_shift(
     return (gains * less).astype(np.int64), (offsets * less).astype(np.int64), 0
 
 
-def _reach(gains: Array, offsets: Array, normal_bits: int) -> Array:
+def _largest_result(gains: Array, offsets: Array, normal_bits: int) -> Array:
     """Return the largest |n * gain + offset|."""
     return np.asarray(np.abs(gains) * normal_most(normal_bits) + np.abs(offsets))
 
@@ -186,7 +186,7 @@ def meaning(step: QuantizedNode[NormParams]) -> Nest:
     own, along = x[axes], x[(*axes[:-1], row)]
     less, kind = as_expr(0), "sum"
     if step.read_type(0) == INT16:  # 11 bits and a sign stay, and eps fits its bits
-        halvings = _halvings(along, row, c.down)
+        halvings = _row_shift(along, row, c.down)
         own, along = (Assumed(value >> halvings, *WIDE) for value in (own, along))
         less, kind = (halvings - c.down) * 2, "int32 sum"
     sum_ = total(row, along)
@@ -204,7 +204,7 @@ def meaning(step: QuantizedNode[NormParams]) -> Nest:
     return Nest(axes, (x,), result(step), index, saturated(step, value >> places))
 
 
-def _halvings(along: Expr, row: Axis, least: int) -> Expr:
+def _row_shift(along: Expr, row: Axis, least: int) -> Expr:
     """Return the right shift of a row of int16.
 
     along   an element of the row
@@ -242,7 +242,7 @@ def on_line(x: Array, along: tuple[Array, Array, Array]) -> Array:
     return np.asarray((x * slope + start).astype(np.int32) >> shift)
 
 
-def _line_of_row(table: None, *values: Array) -> tuple[Array, Array, Array]:
+def _row_slope_and_start(table: None, *values: Array) -> tuple[Array, Array, Array]:
     """Return slope, start and shift of rows, as me_line_of_row in C.
 
     values   sum, sum of the squares modulo 2**32, middle, length, eps_high, eps_low, less, bits
@@ -257,7 +257,7 @@ def _line_of_row(table: None, *values: Array) -> tuple[Array, Array, Array]:
     return slope, start.astype(np.int32).astype(np.int64), shift
 
 
-def _line_bound(table: None, *ranges: Interval) -> tuple[Interval, Interval, Interval]:
+def _row_line_ranges(table: None, *ranges: Interval) -> tuple[Interval, Interval, Interval]:
     """Return the ranges of slope, start and shift: the inverse root has 15 bits."""
     return (0, ranges[3][1] << 15), INT32, (0, NORMAL_BITS)
 
@@ -265,8 +265,8 @@ def _line_bound(table: None, *ranges: Interval) -> tuple[Interval, Interval, Int
 LINE_OF_ROW = Primitive(
     "me_line_of_row",
     "me_line.h",
-    _line_of_row,
-    _line_bound,
+    _row_slope_and_start,
+    _row_line_ranges,
     results=("slope", "start", "shift"),
     c_type="me_line",
 )

@@ -130,7 +130,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of a group norm; tiles divide rows and groups. If there are few
     groups, all cores share each group; otherwise each core computes whole groups."""
     at = layout(step.attrs, step.out)
-    fields, wide = _fields(step, at), step.wide_flags("x", "y")
+    fields, wide = _group_norm_fields(step, at), step.wide_flags("x", "y")
 
     def work(sizes: Sizes) -> Any:
         """Return the elements of the busiest core; int16 squares take a quarter more."""
@@ -144,7 +144,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         function="me_group_norm_s16" if step.has_int16 else "me_group_norm_s8",
         axes={"row": at.rows, "group": at.groups},
         split=("row", "group"),
-        operands=_operands(step, at),
+        operands=_group_norm_operands(step, at),
         op={**fields, **(wide if step.has_int16 else {})},
         tile=lambda regions: {
             **{name: f"@{name}" for name in ("x", "y", "pairs", "scratch")},
@@ -156,7 +156,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _operands(step: QuantizedNode, at: Layout) -> tuple[Operand, ...]:
+def _group_norm_operands(step: QuantizedNode, at: Layout) -> tuple[Operand, ...]:
     shape = (at.rows, at.positions, at.groups, at.channels * at.inner)
     row, group = (("row", 1),), (("group", 1),)
     index: tuple[AffineExpr, ...] = (row, (), group, ())
@@ -169,7 +169,7 @@ def _operands(step: QuantizedNode, at: Layout) -> tuple[Operand, ...]:
     )
 
 
-def _fields(step: QuantizedNode, at: Layout) -> Fields:
+def _group_norm_fields(step: QuantizedNode, at: Layout) -> Fields:
     return {
         "positions": at.positions,
         "channels": at.channels,

@@ -58,15 +58,15 @@ def quantize(site: QuantizeInputs) -> AngleParams:
     """Return the constants of atan2: factors for a common step, and the angle of each quotient
     0/256 .. 256/256."""
     if site.has_int16(2):
-        return _wide(site)
+        return _int16_constants(site)
     scales = [site.params(i).scale for i in (0, 1)]
     mults = [max(round(LARGEST * scale / max(scales)), 1) for scale in scales]
     scalars = {f"{name}_mult": mult for name, mult in zip("ab", mults, strict=True)}
     scalars |= {f"{name}_zero": site.params(i).zero_point for i, name in enumerate("ab")}
-    return _with_angles(site, HALF_TURN, scalars)
+    return _add_angle_table(site, HALF_TURN, scalars)
 
 
-def _wide(site: QuantizeInputs) -> AngleParams:
+def _int16_constants(site: QuantizeInputs) -> AngleParams:
     """Return the constants of atan2 for int16: factors to bring the larger range to 2^15."""
     operands = {"a": site.params(0), "b": site.params(1)}
     unit = max(p.reach * p.scale for p in operands.values()) / 2**15
@@ -76,10 +76,10 @@ def _wide(site: QuantizeInputs) -> AngleParams:
             f"{name}_mult": round(p.scale / unit * (1 << COMMON_BITS)),
             f"{name}_zero": p.zero_point,
         }
-    return _with_angles(site, FINE_TURN, scalars)
+    return _add_angle_table(site, FINE_TURN, scalars)
 
 
-def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) -> AngleParams:
+def _add_angle_table(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) -> AngleParams:
     """Return the constants with a table of the angle of each quotient; for int16 its last entry is
     repeated for interpolation."""
     quotients = np.minimum(np.arange(QUOTIENTS + 2), QUOTIENTS) / QUOTIENTS
@@ -89,7 +89,7 @@ def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) 
     return with_requant(AngleParams, site, factor, half_turn, {**scalars, "angles": angles[:count]})
 
 
-def _angle_of(angles: Array, y: Array, x: Array) -> Array:
+def _angle_of_point(angles: Array, y: Array, x: Array) -> Array:
     """Return the angle of the point (|x|, |y|), in units of pi / 2**15; 0 at the origin.
 
     angles   table of angles by quotient
@@ -121,7 +121,7 @@ def _smaller_and_larger(y: Array, x: Array) -> tuple[Array, Array]:
     return np.minimum(a, b), np.maximum(np.maximum(a, b), 1)
 
 
-ANGLE = Primitive("me_angle", "me_angles.h", _angle_of, lambda *_: (0, HALF_TURN // 2))
+ANGLE = Primitive("me_angle", "me_angles.h", _angle_of_point, lambda *_: (0, HALF_TURN // 2))
 FINE_ANGLE = Primitive(
     "me_fine_angle", "me_angles.h", _fine_angle_of, lambda *_: (0, FINE_TURN // 2)
 )

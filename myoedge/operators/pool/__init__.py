@@ -23,9 +23,9 @@ from myoedge.operators.qdq import Write, Writer, channels_first, channels_last, 
 
 def pool(op: str, d: Draw) -> DrawnUse:
     if d.integer(0, 7) == 0:
-        return _in_any_order(op, d)
+        return _draw_dilated_case(op, d)
     rank = d.pick([1, 2, 2])
-    windows = _adaptive if d.integer(0, 3) == 0 else _regular
+    windows = _draw_adaptive if d.integer(0, 3) == 0 else _draw_regular
     spatial, attrs, call = windows(d, op, rank)
     shape, common = (
         (d.pick([1, 1, 2]), *spatial, d.integer(1, 6)),
@@ -35,7 +35,7 @@ def pool(op: str, d: Draw) -> DrawnUse:
     return DrawnUse(op, attrs, (shape,), text, int16=d.pick([(), (0,)]), **common)
 
 
-def _in_any_order(op: str, d: Draw) -> DrawnUse:
+def _draw_dilated_case(op: str, d: Draw) -> DrawnUse:
     """Return a random test case of a dilated pool along one axis, whose windows do not start in
     ascending order."""
     size, stride, dilation = d.integer(2, 4), d.integer(1, 3), d.integer(2, 3)
@@ -48,7 +48,7 @@ def _in_any_order(op: str, d: Draw) -> DrawnUse:
     return DrawnUse(op, {"windows": (windows,)}, (shape,), text, int16=d.pick([(), (0,)]), **common)
 
 
-def _adaptive(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
+def _draw_adaptive(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
     """Draw an adaptive pool; return (input shape, attributes, call of the torch oracle)."""
     spatial = tuple(d.integer(1, 9) for _ in range(rank))
     out = tuple(d.integer(1, 6) for _ in range(rank))
@@ -56,7 +56,7 @@ def _adaptive(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
     return spatial, {"windows": windows}, f"F.adaptive_{op}{rank}d(x, {out})"
 
 
-def _regular(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
+def _draw_regular(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
     """Draw a regular pool, sometimes with a divisor; return (input shape, attributes with the
     windows, call of the torch oracle)."""
     axes = []
@@ -96,7 +96,7 @@ CASES = {
 }
 
 
-def _reduce(op: str) -> Write:
+def _reduce_test_case(op: str) -> Write:
     def write(w: Writer, step: QuantizedNode, x: str) -> str:
         kept = int(step.attrs["keepdim"])
         return w.node(op, x, whole(w, *step.attrs["axes"]), keepdims=kept)
@@ -124,10 +124,10 @@ class PoolWindow:
 def onnx_window(axis: Axis, n: int) -> PoolWindow | None:
     """Return the ONNX attributes that give exactly these windows over n elements; None if no
     attributes do."""
-    return next((g for g in _grids(axis, n) if _gives(g, axis, n)), None)
+    return next((g for g in _onnx_grids(axis, n) if _grid_matches_windows(g, axis, n)), None)
 
 
-def _grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
+def _onnx_grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
     """Yield candidate ONNX attributes for a pool's windows, from a window that is not clipped."""
     size = max(high - low for low, high, _ in axis)
     whole = next(i for i, (low, high, _) in enumerate(axis) if high - low == size)
@@ -139,7 +139,7 @@ def _grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
         yield PoolWindow(size, stride, before, after)
 
 
-def _gives(g: PoolWindow, axis: Axis, n: int) -> bool:
+def _grid_matches_windows(g: PoolWindow, axis: Axis, n: int) -> bool:
     """Return whether ONNX's pool with the attributes g has exactly the windows of `axis`, with
     padding smaller than a window."""
     if g.stride < 1 or not (0 <= g.before < g.size and g.after < g.size):
@@ -151,43 +151,43 @@ def _gives(g: PoolWindow, axis: Axis, n: int) -> bool:
     return made == [(low, high) for low, high, _ in axis]
 
 
-def _grids_of(step: QuantizedNode) -> list[PoolWindow] | None:
+def _grids_per_axis(step: QuantizedNode) -> list[PoolWindow] | None:
     spatial = step.shapes[0][1:-1]
     windows = [onnx_window(*pair) for pair in zip(step.attrs["windows"], spatial, strict=True)]
     grids = [g for g in windows if g is not None]
     return grids if len(grids) == len(windows) and 1 <= len(grids) <= 3 else None
 
 
-def _max_pool(w: Writer, step: QuantizedNode, x: str) -> str:
-    grids = _grids_of(step)
+def _write_max_pool(w: Writer, step: QuantizedNode, x: str) -> str:
+    grids = _grids_per_axis(step)
     if grids is None:
-        return _one_by_one(w, step, x, "ReduceMax")
-    return _native(w, "MaxPool", grids, x, len(step.out))
+        return _write_axis_by_axis(w, step, x, "ReduceMax")
+    return _write_onnx_pool(w, "MaxPool", grids, x, len(step.out))
 
 
-def _avg_pool(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_avg_pool(w: Writer, step: QuantizedNode, x: str) -> str:
     """Write an average pool, with a correction factor if padding is counted."""
-    windows, grids = step.attrs["windows"], _grids_of(step)
-    inside = _products(step, [[high - low for low, high, _ in axis] for axis in windows])
-    divisors = _products(step, [[window[2] for window in axis] for axis in windows])
+    windows, grids = step.attrs["windows"], _grids_per_axis(step)
+    inside = _products_over_axes(step, [[high - low for low, high, _ in axis] for axis in windows])
+    divisors = _products_over_axes(step, [[window[2] for window in axis] for axis in windows])
     if step.attrs.get("divisor"):
         divisors = np.full(inside.shape, float(step.attrs["divisor"]))
     if grids is None:
-        y, factor = _one_by_one(w, step, x, "ReduceSum"), 1.0 / divisors
+        y, factor = _write_axis_by_axis(w, step, x, "ReduceSum"), 1.0 / divisors
     else:
-        y, factor = _native(w, "AveragePool", grids, x, len(step.out)), inside / divisors
+        y, factor = _write_onnx_pool(w, "AveragePool", grids, x, len(step.out)), inside / divisors
         if np.array_equal(divisors, inside):
             return y
     return w.node("Mul", y, w.constant(factor.astype(np.float32)))
 
 
-def _products(step: QuantizedNode, per_axis: Sequence[Sequence[int]]) -> Array:
+def _products_over_axes(step: QuantizedNode, per_axis: Sequence[Sequence[int]]) -> Array:
     """Return, for every output position, the product of one number per axis, float64 [*T, 1]."""
     shape: Shape = (*step.out[1:-1], 1)
     return np.array([math.prod(c) for c in itertools.product(*per_axis)], float).reshape(shape)
 
 
-def _native(w: Writer, op: str, grids: Sequence[PoolWindow], x: str, rank: int) -> str:
+def _write_onnx_pool(w: Writer, op: str, grids: Sequence[PoolWindow], x: str, rank: int) -> str:
     y = w.node(
         op,
         channels_first(w, x, rank),
@@ -198,7 +198,7 @@ def _native(w: Writer, op: str, grids: Sequence[PoolWindow], x: str, rank: int) 
     return channels_last(w, y, rank)
 
 
-def _one_by_one(w: Writer, step: QuantizedNode, x: str, op: str) -> str:
+def _write_axis_by_axis(w: Writer, step: QuantizedNode, x: str, op: str) -> str:
     """Write a pool axis by axis: slice out every window, reduce it, concatenate the results."""
     for d, axis in enumerate(step.attrs["windows"], start=1):
         cuts = [sliced(w, x, low, high, d) for low, high, _ in axis]
@@ -207,8 +207,8 @@ def _one_by_one(w: Writer, step: QuantizedNode, x: str, op: str) -> str:
 
 
 WRITE: Mapping[str, Write] = {
-    "avg_pool": _avg_pool,
-    "max_pool": _max_pool,
-    "mean": _reduce("ReduceMean"),
-    "sum": _reduce("ReduceSum"),
+    "avg_pool": _write_avg_pool,
+    "max_pool": _write_max_pool,
+    "mean": _reduce_test_case("ReduceMean"),
+    "sum": _reduce_test_case("ReduceSum"),
 }

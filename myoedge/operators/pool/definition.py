@@ -69,7 +69,7 @@ class WindowAxis:
         low, high = (np.array([w[at] for w in self.windows]) - starts for at in (0, 1))
         if np.all(low == 0) and np.all(high == self.taps.extent):
             return None
-        return self._each("first", low), self._each("end", high)
+        return self._constant_per_window("first", low), self._constant_per_window("end", high)
 
     @property
     def count(self) -> Value:
@@ -77,7 +77,9 @@ class WindowAxis:
         counts = {high - low for low, high, _ in self.windows}
         if len(counts) == 1:
             return counts.pop()
-        return self._each("taps", np.array([high - low for low, high, _ in self.windows]))
+        return self._constant_per_window(
+            "taps", np.array([high - low for low, high, _ in self.windows])
+        )
 
     @property
     def divisors(self) -> list[int]:
@@ -90,18 +92,20 @@ class WindowAxis:
         known = self.divisors
         if len(known) == 1:
             return 0
-        return self._each("kind", np.array([known.index(w[2]) for w in self.windows]))
+        return self._constant_per_window(
+            "kind", np.array([known.index(w[2]) for w in self.windows])
+        )
 
     def reduced(self, operation: str, value: Expr) -> Expr:
         return Reduced(operation, self.taps, value, self.ends)
 
-    def _each(self, name: str, values: np.ndarray) -> Expr:
+    def _constant_per_window(self, name: str, values: np.ndarray) -> Expr:
         """Return a constant per window."""
         name = f"{name}_{self.along.name}"
         return NestArray(name, "int32", values.shape, values.astype(np.int32))[self.along]
 
 
-def _are_windows(value: Any, extent: int) -> bool:
+def _windows_fit_axis(value: Any, extent: int) -> bool:
     """Return whether windows have elements, and only those of an axis."""
     return (
         isinstance(value, tuple)
@@ -110,7 +114,7 @@ def _are_windows(value: Any, extent: int) -> bool:
     )
 
 
-WINDOWS = per_axis("windows of elements that it has", _are_windows, spatial=True)
+WINDOWS = per_axis("windows of elements that it has", _windows_fit_axis, spatial=True)
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
@@ -121,7 +125,7 @@ def shape(attrs: Attrs, x: Shape) -> Shape:
     return (x[0], *(len(axis) for axis in attrs["windows"]), x[-1])
 
 
-def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, int]]:
+def _windows_of_input(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, int]]:
     """Yield (position, input elements in its window [N, taps, C], divisor) for every output."""
     per_axis = [list(enumerate(axis)) for axis in attrs["windows"]]
     for combination in itertools.product(*per_axis):
@@ -146,7 +150,9 @@ def max_real(attrs: Attrs, x: Array) -> Array:
     return x
 
 
-def _windowed(step: QuantizedNode, operation: str, outside: int) -> tuple[Expr, list[WindowAxis]]:
+def _reduce_windows(
+    step: QuantizedNode, operation: str, outside: int
+) -> tuple[Expr, list[WindowAxis]]:
     """Return the sums or extremes over windows, and the windows along each spatial axis."""
     image, *inner, channel = broadcast_axes(step.out)
     pairs = zip(step.attrs["windows"], inner, strict=True)
@@ -158,14 +164,14 @@ def _windowed(step: QuantizedNode, operation: str, outside: int) -> tuple[Expr, 
     return value, axes
 
 
-def _of_windows(step: QuantizedNode, value: Expr) -> Nest:
+def _broadcast_over_windows(step: QuantizedNode, value: Expr) -> Nest:
     axes, x = broadcast_axes(step.out), next(x.array for x in walk(value) if isinstance(x, Element))
     return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
 
 
 def max_nest(step: QuantizedNode) -> Nest:
     """Describe max pooling: the largest element of a window."""
-    return _of_windows(step, _windowed(step, "max", step.element_type.low)[0])
+    return _broadcast_over_windows(step, _reduce_windows(step, "max", step.element_type.low)[0])
 
 
 def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> StreamingRule | None:
@@ -217,7 +223,7 @@ MAX_POOL = add_operator(
 
 def avg_real(attrs: Attrs, x: Array) -> Array:
     y = np.empty(shape(attrs, x.shape), x.dtype)
-    for position, taps, divisor in _patches(attrs, x):
+    for position, taps, divisor in _windows_of_input(attrs, x):
         y[at(position)] = taps.sum(axis=1) / divisor
     return y
 
@@ -252,14 +258,18 @@ def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
 def avg_nest(step: QuantizedNode) -> Nest:
     """Describe average pooling: the sum of x - x_zero over a window, requantised by its divisor."""
     zero = step.integers.x_zero
-    acc, axes = _windowed(step, "sum", 0 if isinstance(zero, Expr) else int(zero))  # is not read
+    acc, axes = _reduce_windows(
+        step, "sum", 0 if isinstance(zero, Expr) else int(zero)
+    )  # is not read
     counts = [axis.count for axis in axes]
     number = math.prod(n for n in counts if isinstance(n, int))
     zeros = math.prod((n for n in counts if isinstance(n, Expr)), start=as_expr(zero * number))
-    return _of_windows(step, requantised(step, acc - zeros, partial(_number, step, axes)))
+    return _broadcast_over_windows(
+        step, requantised(step, acc - zeros, partial(_window_constant, step, axes))
+    )
 
 
-def _number(step: QuantizedNode, axes: Sequence[WindowAxis], name: str) -> Value:
+def _window_constant(step: QuantizedNode, axes: Sequence[WindowAxis], name: str) -> Value:
     """Return a constant of requantisation: one for all windows, or by their divisors."""
     values, distinct = getattr(step.integers, name), divisors(step.attrs)
     if len(distinct) == 1:

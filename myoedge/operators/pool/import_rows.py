@@ -86,11 +86,11 @@ def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None =
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         axes = len(out) if rank is None else rank + 2
-        x, pads = _inside(d, op, a, axes - 2)
+        x, pads = _padding_of_pool(d, op, a, axes - 2)
         x = transpose(d, batched(d, x, axes), channels_last(axes))
         spatial = [n + sum(pair) for n, pair in zip(d.shape(x)[1:-1], pads, strict=True)]
         found = windows(a, tuple(spatial))
-        attrs: dict[str, Any] = {"windows": _around(found, pads, d.shape(x)[1:-1])}
+        attrs: dict[str, Any] = {"windows": _clip_windows_to_tensor(found, pads, d.shape(x)[1:-1])}
         if a.get("dilation"):
             x = in_phases(d, x, dilations(a, axes - 2))
         divisor = int(a.get("divisor_override") or 0)
@@ -98,14 +98,14 @@ def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None =
             raise Unsupported(f"pooling with divisor_override={divisor}")
         if divisor:
             attrs["divisor"] = divisor
-        y = d.add(op, x, **attrs) if axes < 5 else _over_three(d, op, x, attrs)
+        y = d.add(op, x, **attrs) if axes < 5 else _pool_three_axes(d, op, x, attrs)
         y = channels_first(d, y)
         return y if rank is None else reshape(d, y, out)
 
     return row
 
 
-def _inside(
+def _padding_of_pool(
     d: GraphBuilder, op: str, a: Arguments, rank: int
 ) -> tuple[str, Sequence[tuple[int, int]]]:
     """Return the operand of a pool, and how much of the windows is padding around it: of a maximum,
@@ -119,7 +119,7 @@ def _inside(
     return inner, pads[axes:]
 
 
-def _around(windows: Any, pads: Sequence[tuple[int, int]], spatial: Shape) -> Any:
+def _clip_windows_to_tensor(windows: Any, pads: Sequence[tuple[int, int]], spatial: Shape) -> Any:
     """Return windows over a padded tensor as windows over the tensor itself."""
     clipped = tuple(
         tuple((max(low - before, 0), min(high - before, n), c) for low, high, c in axis)
@@ -130,7 +130,7 @@ def _around(windows: Any, pads: Sequence[tuple[int, int]], spatial: Shape) -> An
     return clipped
 
 
-def _over_three(d: GraphBuilder, op: str, x: str, attrs: Mapping[str, Any]) -> str:
+def _pool_three_axes(d: GraphBuilder, op: str, x: str, attrs: Mapping[str, Any]) -> str:
     """Pool [N, D, H, W, C] as two pools: along the first spatial axis, then along the other two."""
     (n, depth, *image), (along, *others) = d.shape(x), attrs["windows"]
     if along != tuple((i, i + 1, 1) for i in range(depth)):

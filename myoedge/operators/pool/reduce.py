@@ -41,7 +41,7 @@ def split(attrs: Attrs, x: Shape) -> tuple[int, int, int]:
     return math.prod(x[:first]), math.prod(x[first : last + 1]), math.prod(x[last + 1 :])
 
 
-def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
+def _reduction_constants(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
     """Return the constants of a sum or mean: the sum of x - x_zero is requantised once."""
     x, reduced = inputs.params(0), split(inputs.attrs, inputs.shapes[0])[1]
     factor = x.scale / (inputs.target.scale * (reduced if mean else 1))
@@ -84,7 +84,7 @@ MEAN = add_operator(
     shape=shape,
     real=lambda attrs, x: np.asarray(x.mean(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
     integer=Described(nest),
-    constants=Constants(partial(_quantize, mean=True), kinds=(CentredParams,)),
+    constants=Constants(partial(_reduction_constants, mean=True), kinds=(CentredParams,)),
     kernels=generated(*int16_where(LIMITED)),
     epilogue=True,
     streaming_rule=streaming_rule,
@@ -95,5 +95,5 @@ SUM = add_variant(
     name="sum",
     doc="sum over any axes",
     real=lambda attrs, x: np.asarray(x.sum(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
-    constants=Constants(partial(_quantize, mean=False), kinds=(CentredParams,)),
+    constants=Constants(partial(_reduction_constants, mean=False), kinds=(CentredParams,)),
 )

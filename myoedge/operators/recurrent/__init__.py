@@ -82,7 +82,7 @@ def _state_shape(attrs: Attrs, gates: Shape, h: Shape, *others: Shape) -> Shape:
     return h
 
 
-def _steps_shape(attrs: Attrs, gates: Shape, *others: Shape) -> Shape:
+def _sequence_shape(attrs: Attrs, gates: Shape, *others: Shape) -> Shape:
     """Return the shape of the states of all steps."""
     return (gates[0], *_state_shape(attrs, gates, *others))
 
@@ -125,33 +125,33 @@ SUMS = add_variant(
 # ---- what a cell's time steps give
 
 
-def _in_order(attrs: Attrs, states: Sequence[Array]) -> Array:
+def _order_states(attrs: Attrs, states: Sequence[Array]) -> Array:
     return np.stack(states[::-1] if attrs["reverse"] else states)
 
 
-def _every_real(steps: Steps, attrs: Attrs, *xs: Array) -> Array:
+def _float_sequence(steps: Steps, attrs: Attrs, *xs: Array) -> Array:
     """Return h of all time steps in floats, [T, N, H]."""
-    return _in_order(attrs, [h for h, _ in steps(attrs, *xs)])
+    return _order_states(attrs, [h for h, _ in steps(attrs, *xs)])
 
 
-def _last_real(steps: Steps, attrs: Attrs, *xs: Array) -> Array:
+def _float_last_state(steps: Steps, attrs: Attrs, *xs: Array) -> Array:
     """Return the state after the last time step in floats, [N, H]."""
     return [state for _, state in steps(attrs, *xs)][-1]
 
 
-def _multiplicands(steps: Steps, attrs: Attrs, gates: Array, h: Array, *others: Array) -> Array:
+def _multiplied_states(steps: Steps, attrs: Attrs, gates: Array, h: Array, *others: Array) -> Array:
     """Return h before each time step, in floats."""
     states = [h, *(state for state, _ in steps(attrs, gates, h, *others))]
     return np.concatenate(states[:-1])[None]
 
 
-def _every_integer(steps: Steps, step: QuantizedNode, *xs: Array) -> Array:
+def _integer_sequence(steps: Steps, step: QuantizedNode, *xs: Array) -> Array:
     """Return h of all time steps, int8 or int16 [T, N, H]."""
-    states = _in_order(step.attrs, [h for h, _ in steps(step, *xs)])
+    states = _order_states(step.attrs, [h for h, _ in steps(step, *xs)])
     return states.astype(step.element_type.dtype)
 
 
-def _last_integer(steps: Steps, step: QuantizedNode, *xs: Array) -> Array:
+def _integer_last_state(steps: Steps, step: QuantizedNode, *xs: Array) -> Array:
     """Return the state after the last time step, [N, H], requantised to the output."""
     (*_, (_, last)) = steps(step, *xs)
     to = SumRequant((step.integers.y_mult,), step.integers.y_offset, step.integers.y_shift)
@@ -163,26 +163,26 @@ def _last_integer(steps: Steps, step: QuantizedNode, *xs: Array) -> Array:
 AS_IT_IS = {"h_mult": 1, "h_offset": 0, "h_shift": 0}
 
 
-def _kept(q: QuantParams, name: str, bits: int) -> dict[str, int]:
+def _state_constants(q: QuantParams, name: str, bits: int) -> dict[str, int]:
     """Return the constants that read and give a state of `bits` fraction bits."""
     return {**from_params(q, name, bits), **from_params(q, "y", bits)}
 
 
-def _lstm_h(usual: StreamState, step: QuantizedNode) -> StreamState:
+def _lstm_h_state(usual: StreamState, step: QuantizedNode) -> StreamState:
     """Return the state rule of an LSTM's h, which equals its result."""
     if hidden_params(step) == usual.params:
         return usual
     return replace(usual, params=None, scalars=AS_IT_IS)
 
 
-def _lstm_c(state: StreamState, step: QuantizedNode) -> StreamState:
+def _lstm_c_state(state: StreamState, step: QuantizedNode) -> StreamState:
     """Return the state rule of an LSTM's c, in its own quantisation step."""
     bits = cell_bits(step)
     params = QuantParams(2.0**-bits, 0, INT16)
-    return replace(state, params=params, scalars=_kept(params, "c", bits))
+    return replace(state, params=params, scalars=_state_constants(params, "c", bits))
 
 
-def _of_16_bits(state: StreamState, step: QuantizedNode) -> StreamState:
+def _int16_state(state: StreamState, step: QuantizedNode) -> StreamState:
     """Return the state rule of an operator whose int16 result is its state; for int8 results the
     rule is unchanged."""
     if step.element_type != INT16:
@@ -190,20 +190,23 @@ def _of_16_bits(state: StreamState, step: QuantizedNode) -> StreamState:
     return replace(state, params=None, scalars=AS_IT_IS, last="")
 
 
-H = StreamState(1, "h", (), None, first_hidden, scalars=AS_IT_IS, by_step=_of_16_bits)
+H = StreamState(1, "h", (), None, first_hidden, scalars=AS_IT_IS, by_step=_int16_state)
 STREAMED = {  # the first is h; shapes are those of the operands
     "lstm": (
         replace(
-            H, params=HIDDEN_PARAMS, scalars=from_params(HIDDEN_PARAMS, "h", 7), by_step=_lstm_h
+            H,
+            params=HIDDEN_PARAMS,
+            scalars=from_params(HIDDEN_PARAMS, "h", 7),
+            by_step=_lstm_h_state,
         ),
-        StreamState(2, "c", (), None, first_cell, last="lstm_cell", by_step=_lstm_c),
+        StreamState(2, "c", (), None, first_cell, last="lstm_cell", by_step=_lstm_c_state),
     ),
     "gru": (
         replace(
             H,
             params=STATE_PARAMS,
             first=first_kept,
-            scalars=_kept(STATE_PARAMS, "h", STATE_BITS),
+            scalars=_state_constants(STATE_PARAMS, "h", STATE_BITS),
             last="gru_state",
         ),
     ),
@@ -253,17 +256,17 @@ OWN: dict[str, dict[str, Any]] = {  # what an operator has of its own
 }  # fmt: skip
 
 
-def _every_step(op: str, cell: Cell) -> OpDef:
+def _make_sequence_operator(op: str, cell: Cell) -> OpDef:
     """Return the operator that gives h of all time steps."""
     weights = range(1 + len(cell.states), 2 + len(cell.states) + (op == "gru"))
-    vectors = partial(_multiplicands, cell.floats)
+    vectors = partial(_multiplied_states, cell.floats)
     usual = OpDef(
         name=op,
         doc="",
         attributes={"reverse": FLAG},
-        shape=_steps_shape,
-        real=partial(_every_real, cell.floats),
-        integer=ByHand(partial(_every_integer, cell.integers), cell.largest),
+        shape=_sequence_shape,
+        real=partial(_float_sequence, cell.floats),
+        integer=ByHand(partial(_integer_sequence, cell.integers), cell.largest),
         constants=OF_GATES,
         kernels=(*ON_CORES, *(PARTS_ON_NE16,) * (cell.sums == "gates")),
         weights=Weights(tuple(weights), vectors, multiply_result=True),
@@ -275,7 +278,7 @@ def _every_step(op: str, cell: Cell) -> OpDef:
     return replace(usual, **OWN[op])
 
 
-def _last_state(op: str, cell: Cell, every: OpDef) -> OpDef:
+def _make_last_state_operator(op: str, cell: Cell, every: OpDef) -> OpDef:
     """Return the operator that gives the state after the last time step."""
     more = {"hidden_bits": HIDDEN_BITS} if "c" in cell.states else {}
     return final_state(
@@ -284,13 +287,13 @@ def _last_state(op: str, cell: Cell, every: OpDef) -> OpDef:
         attributes={**every.attributes, **more},
         kernels=LAST_STATE,
         shape=_state_shape,
-        real=partial(_last_real, cell.floats),
-        integer=ByHand(partial(_last_integer, cell.integers), cell.largest),
+        real=partial(_float_last_state, cell.floats),
+        integer=ByHand(partial(_integer_last_state, cell.integers), cell.largest),
         operands=Operands(),
         **OWN[op],
     )
 
 
-BY_CELL = {name: register(_every_step(name, cell)) for name, cell in CELLS.items()}
+BY_CELL = {name: register(_make_sequence_operator(name, cell)) for name, cell in CELLS.items()}
 for _name, _of in LAST_STATES.items():
-    _last_state(_name, CELLS[_of], BY_CELL[_of])
+    _make_last_state_operator(_name, CELLS[_of], BY_CELL[_of])

@@ -84,10 +84,12 @@ def rounded_bits(
     found = {}
     if exceeds_cell(reach):
         cells = range(range_bits(reach.cell), CELL_BITS + 1)
-        found["cell_bits"] = min(cells, key=lambda x: noise(stored=_stored(x, LARGE_HEADROOM)))
+        found["cell_bits"] = min(
+            cells, key=lambda x: noise(stored=_int16_rounding(x, LARGE_HEADROOM))
+        )
     if exceeds_gates(reach):
         sums = (GATE_BITS, COARSE_GATE_BITS)
-        found["gate_bits"] = min(sums, key=lambda x: noise(added=_stored(x)))
+        found["gate_bits"] = min(sums, key=lambda x: noise(added=_int16_rounding(x)))
     return found
 
 
@@ -101,7 +103,7 @@ def exceeds_gates(reach: Reach) -> bool:
     return reach.gates * 2.0**GATE_BITS >= 2.0**15
 
 
-def _stored(bits: int, headroom: float = 1.0) -> Callable[[Array], Array]:
+def _int16_rounding(bits: int, headroom: float = 1.0) -> Callable[[Array], Array]:
     """Return the function that rounds values to int16 with these fraction bits, and saturates them
     at their range less the headroom."""
     limit = 2.0 ** (15 - bits) / headroom
@@ -117,7 +119,7 @@ def step_attrs(reach: Reach, rounded: Mapping[str, int] = BY_RANGE) -> dict[str,
     """
     usual = {"gate_bits": GATE_BITS, "cell_bits": CELL_BITS, "hidden_bits": HIDDEN_BITS}
     found = {
-        "gate_bits": _finer(reach.gates, GATE_BITS, MOST_GATE_BITS),
+        "gate_bits": _finer_fraction_bits(reach.gates, GATE_BITS, MOST_GATE_BITS),
         "cell_bits": range_bits(reach.cell),
         "hidden_bits": int8_bits(reach.hidden),
         **rounded,
@@ -125,7 +127,7 @@ def step_attrs(reach: Reach, rounded: Mapping[str, int] = BY_RANGE) -> dict[str,
     return {name: bits for name, bits in found.items() if bits != usual[name]}
 
 
-def _finer(reach: float, usual: int, most: int) -> int:
+def _finer_fraction_bits(reach: float, usual: int, most: int) -> int:
     """Return the larger number of fraction bits, `most`, if it covers HEADROOM times the range;
     otherwise the default."""
     return most if 0.0 < reach * HEADROOM * 2.0**most <= 2.0**15 else usual
@@ -134,5 +136,5 @@ def _finer(reach: float, usual: int, most: int) -> int:
 def range_bits(reach: float) -> int:
     """Return the fraction bits with which the range of an LSTM's c covers `reach`."""
     if reach * 2.0**CELL_BITS < 2.0**15:
-        return _finer(reach, CELL_BITS, MOST_CELL_BITS)
+        return _finer_fraction_bits(reach, CELL_BITS, MOST_CELL_BITS)
     return max(15 - math.ceil(math.log2(reach * LARGE_HEADROOM)), LEAST_CELL_BITS)

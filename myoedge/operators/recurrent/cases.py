@@ -113,8 +113,8 @@ def recurrent(op: str, d: Draw) -> DrawnUse:
 
 def recurrent_slack(case: Any) -> Array:
     """Return the largest permitted deviation in output steps: rounding errors of states and gates,
-    accumulated over the time steps (`_grown`)."""
-    errors = _grown(case, case.shapes[0][0])
+    accumulated over the time steps (`_error_bounds`)."""
+    errors = _error_bounds(case, case.shapes[0][0])
     if case.op in ("lstm_cell", "gru_state"):
         return np.asarray(errors[-1][1] / case.target.scale)
     steps = np.array([h for h, _ in errors])
@@ -129,7 +129,7 @@ def _largest_h(case: Any, *, wide: bool) -> float:
     return float(case.target.scale * 2.0 ** (14 if case.op == "gru" else 15))
 
 
-def _weight_errors(case: Any, r: Array, *, gru: bool, wide: bool) -> float:
+def _gate_weight_error(case: Any, r: Array, *, gru: bool, wide: bool) -> float:
     """Return a bound on the error of a gate's sum from weight rounding: half a step per weight."""
     levels = 2**13 if wide else 127  # at least
     error = float(float(r.max()) / (2 * levels) * r.shape[1])
@@ -137,13 +137,13 @@ def _weight_errors(case: Any, r: Array, *, gru: bool, wide: bool) -> float:
     return error + more
 
 
-def _h_steps(case: Any, reach: float) -> float:
+def _int16_h_step(case: Any, reach: float) -> float:
     """Return the quantisation step of an int16 h."""
     unit = 2.0**-13 * max(reach, 1.0)
     return unit if case.op in ("lstm_cell", "gru_state") else max(unit, float(case.target.scale))
 
 
-def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
+def _error_bounds(case: Any, steps: int) -> list[tuple[float, float]]:
     """Return bounds on the errors of h and c (for a GRU, of h as multiplied and as stored) after
     every time step.
 
@@ -153,10 +153,10 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
     r, gru = np.abs(case.weights[0]), case.op.startswith("gru")
     wide = case.step.weight_type.bits == 16
     total = float(r.sum(axis=1).max())
-    weights = _weight_errors(case, r, gru=gru, wide=wide)
+    weights = _gate_weight_error(case, r, gru=gru, wide=wide)
     first = [case.params(name) for name in case.names[1:]]
     reach = [q.reach * q.scale for q in first]
-    unit = _h_steps(case, reach[0]) if wide else 2.0**-7
+    unit = _int16_h_step(case, reach[0]) if wide else 2.0**-7
     outside = max(reach[0] - _largest_h(case, wide=wide), 0.0)  # an initial h saturates
     bits = case.attrs.get("cell_bits", 11)
     limit, cell_unit = 2.0 ** (15 - bits), 2.0**-bits
@@ -240,7 +240,7 @@ def plain_slack(case: Any) -> Array:
     total, weights = float(r.sum(axis=1).max()), float(r.max()) / 254 * r.shape[1]
     x, first, widest = case.params("x0").scale, case.params("x1"), case.target.reach * y
     reach = max(widest, first.reach * first.scale)
-    (first_low, first_high), (low, high) = map(_ends, (first, case.target))
+    (first_low, first_high), (low, high) = map(_value_range, (first, case.target))
     error, found = y + first.scale + max(first_high - high, low - first_low, 0.0), []
     for _ in range(case.shapes[0][0]):
         sums = 2 * x + 2 * max(widest * 16 / 2**15, 2.0**-10) + weights * reach
@@ -250,7 +250,7 @@ def plain_slack(case: Any) -> Array:
     return np.asarray(steps[:, None, None] / y)
 
 
-def _ends(q: QuantParams) -> tuple[float, float]:
+def _value_range(q: QuantParams) -> tuple[float, float]:
     return (q.low - q.zero_point) * q.scale, (q.high - q.zero_point) * q.scale
 
 

@@ -49,7 +49,7 @@ def time_order(attrs: Attrs, gates: Array) -> Array:
     return gates[::-1] if attrs["reverse"] else gates
 
 
-def _by_gate(sums: Array, h: Array) -> Array:
+def _gates_of(sums: Array, h: Array) -> Array:
     return np.moveaxis(sums.reshape(*h.shape, -1), -1, 0)
 
 
@@ -83,7 +83,7 @@ def lstm_floats(
     added    function: either part of the gate sums, of inputs or of h -> the part as it is added
     """
     for now in time_order(attrs, gates):
-        i, f, g, o = _by_gate(added(now) + added(h @ r.T), h)
+        i, f, g, o = _gates_of(added(now) + added(h @ r.T), h)
         h, c = lstm_real(i, f, g, o, c, stored)
         yield h, c
 
@@ -96,16 +96,16 @@ def gru_floats(
     attrs["reset_first"]   whether h is reset before its product for the new gate
     """
     for now in time_order(attrs, gates):
-        x_r, x_z, x_n = _by_gate(now, h)
-        h_r, h_z, h_n = _by_gate(h @ r.T + b, h)
+        x_r, x_z, x_n = _gates_of(now, h)
+        h_r, h_z, h_n = _gates_of(h @ r.T + b, h)
         reset = sigmoid(x_r + h_r)
-        h_n = _by_gate((reset * h) @ r.T + b, h)[2] if attrs["reset_first"] else reset * h_n
+        h_n = _gates_of((reset * h) @ r.T + b, h)[2] if attrs["reset_first"] else reset * h_n
         n = np.tanh(x_n + h_n)
         h = np.asarray(n + sigmoid(x_z + h_z) * (h - n))
         yield h, h
 
 
-def _plain_floats(
+def _elman_float_step(
     function: Callable[[Array], Array], attrs: Attrs, sums: Array, h: Array, r: Array
 ) -> Iterator[tuple[Array, Array]]:
     for now in time_order(attrs, sums):
@@ -170,7 +170,7 @@ def lstm_cell(
     return c, at("sigmoid", o, narrow) * at("tanh", c, cell_bits - TANH_ENTRIES)
 
 
-def _at(step: QuantizedNode, name: str, x: Array, bits: int) -> Array:
+def _evaluate(step: QuantizedNode, name: str, x: Array, bits: int) -> Array:
     return interpolated(getattr(step.integers, name), x, bits)
 
 
@@ -200,7 +200,7 @@ def hidden_params(step: QuantizedNode) -> QuantParams:
     return QuantParams(2.0 ** (numbers.new_shift - Q15) / numbers.new_mult, 0, INT16)
 
 
-def _scaled(step: QuantizedNode, name: str, x: Array) -> Array:
+def _convert_state(step: QuantizedNode, name: str, x: Array) -> Array:
     """Return integers converted by the constants with a prefix."""
     parts = (getattr(step.integers, f"{name}_{part}") for part in ("mult", "offset", "shift"))
     mult, offset, shift = parts
@@ -211,7 +211,7 @@ def first_state(limits: Any, name: str, step: QuantizedNode, x: Array) -> Array:
     """Convert an initial state to the integers that are stored, saturated at `limits`, which may be
     a function of the node; name: prefix of the conversion's constants."""
     ends = limits(step) if callable(limits) else limits
-    return np.asarray(np.clip(_scaled(step, name, x), *ends))
+    return np.asarray(np.clip(_convert_state(step, name, x), *ends))
 
 
 first_hidden = partial(first_state, hidden_limits, "h")  # as it is multiplied by the weights
@@ -219,10 +219,10 @@ first_kept = partial(first_state, STATE_LIMITS, "h")  # a GRU's, as it is stored
 first_cell = partial(first_state, INT16_LIMITS, "c")
 
 
-def _recurrent(step: QuantizedNode, h: Array) -> Array:
+def _recurrent_sums(step: QuantizedNode, h: Array) -> Array:
     """Return the contribution of h to every gate, [gates, N, H]."""
     acc = exact_sums(h, step.integers.weight.T, step.integers.bias)
-    return _by_gate(np.clip(step.integers.requant.rescale(acc), *INT16_LIMITS).astype(np.int64), h)
+    return _gates_of(np.clip(step.integers.requant.rescale(acc), *INT16_LIMITS).astype(np.int64), h)
 
 
 def _lstm_steps(
@@ -232,49 +232,49 @@ def _lstm_steps(
     shift = INT8_RESULT_SHIFT if numbers.result_shift is None else numbers.result_shift
     bits, kept = getattr(numbers, "gate_bits", GATE_BITS), cell_bits(step)
     for now in time_order(step.attrs, gates):
-        sums = _by_gate(now.astype(np.int64), h) + _recurrent(step, h)
-        c, out = lstm_cell(partial(_at, step), tuple(sums), c, kept, np.clip, bits)
+        sums = _gates_of(now.astype(np.int64), h) + _recurrent_sums(step, h)
+        c, out = lstm_cell(partial(_evaluate, step), tuple(sums), c, kept, np.clip, bits)
         h = np.clip(rounded(out, shift), *hidden_limits(step))
         yield h, c
 
 
 def _gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Array, Array]]:
     state = first_kept(step, h)
-    small = _multiplied(step, state)
+    small = _multiplied_state(step, state)
     for now in time_order(step.attrs, gates):
-        x_r, x_z, x_n = _by_gate(now.astype(np.int64), state)
-        h_r, h_z, h_n = _recurrent(step, small)
-        r, z = (_at(step, "sigmoid", v, SIGMOID_STEP) for v in (x_r + h_r, x_z + h_z))
+        x_r, x_z, x_n = _gates_of(now.astype(np.int64), state)
+        h_r, h_z, h_n = _recurrent_sums(step, small)
+        r, z = (_evaluate(step, "sigmoid", v, SIGMOID_STEP) for v in (x_r + h_r, x_z + h_z))
         if step.attrs["reset_first"]:
-            (_, _, h_n) = _recurrent(step, _multiplied(step, rounded(r * state, Q15)))
+            (_, _, h_n) = _recurrent_sums(step, _multiplied_state(step, rounded(r * state, Q15)))
         else:
             h_n = rounded(r * h_n, Q15)
-        n = _at(step, "tanh", x_n + h_n, TANH_STEP)  # saturated at twice the state's range
+        n = _evaluate(step, "tanh", x_n + h_n, TANH_STEP)  # saturated at twice the state's range
         n = (
-            np.clip(_scaled(step, "new", n), *INT16_LIMITS)
+            np.clip(_convert_state(step, "new", n), *INT16_LIMITS)
             if step.weight_type == INT16
             else rounded(n, 1)
         )
         state = np.clip(n + rounded(z * (state - n), Q15), *STATE_LIMITS)
-        small = _multiplied(step, state)
+        small = _multiplied_state(step, state)
         yield small, state
 
 
-def _multiplied(step: QuantizedNode, state: Array) -> Array:
+def _multiplied_state(step: QuantizedNode, state: Array) -> Array:
     """Return the GRU's h as it is multiplied by the weights: the state, or its upper 8 bits."""
     if step.weight_type == INT16:
         return state
     return np.asarray(np.clip(rounded(state, STATE_BITS - 7), INT8.low, INT8.high))
 
 
-def _plain_steps(
+def _elman_steps(
     function: Callable[[QuantizedNode, Array], Array], step: QuantizedNode, sums: Array, h: Array
 ) -> Iterator[tuple[Array, Array]]:
     h = first_hidden(step, h)
     for now in time_order(step.attrs, sums):
-        (added,) = _recurrent(step, h)
-        total = np.clip(_scaled(step, "x", now) + added, *INT16_LIMITS)
-        h = np.clip(_scaled(step, "y", function(step, total)), *hidden_limits(step))
+        (added,) = _recurrent_sums(step, h)
+        total = np.clip(_convert_state(step, "x", now) + added, *INT16_LIMITS)
+        h = np.clip(_convert_state(step, "y", function(step, total)), *hidden_limits(step))
         yield h, h
 
 
@@ -310,8 +310,8 @@ class Cell:
         return max(bound_of(step, step.weight_type), own + 2**14)
 
 
-def _plain(name: str, real: Any, integer: Any) -> Cell:
-    steps = partial(_plain_floats, real), partial(_plain_steps, integer)
+def _elman_cell(name: str, real: Any, integer: Any) -> Cell:
+    steps = partial(_elman_float_step, real), partial(_elman_steps, integer)
     return Cell("RNN", (name,), (0,), *steps, sums="sums")
 
 
@@ -320,8 +320,8 @@ CELLS = {
         "LSTM", ("sigmoid", "tanh", "tanh"), (0, 3, 1, 2), lstm_floats, _lstm_steps, states="hc"
     ),
     "gru": Cell("GRU", ("sigmoid", "tanh"), (1, 0, 2), gru_floats, _gru_steps),
-    "rnn_tanh": _plain("tanh", np.tanh, lambda step, x: _at(step, "tanh", x, TANH_STEP)),
-    "rnn_relu": _plain("relu", lambda x: np.maximum(x, 0.0), lambda step, x: np.maximum(x, 0)),
+    "rnn_tanh": _elman_cell("tanh", np.tanh, lambda step, x: _evaluate(step, "tanh", x, TANH_STEP)),
+    "rnn_relu": _elman_cell("relu", lambda x: np.maximum(x, 0.0), lambda step, x: np.maximum(x, 0)),
 }
 LAST_STATES = {"lstm_cell": "lstm", "gru_state": "gru"}  # operator -> the cell whose state it gives
 

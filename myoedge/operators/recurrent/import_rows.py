@@ -52,13 +52,13 @@ class Run(NamedTuple):
     c: str | None
 
 
-def _unit_by_unit(rows: Array, gates: int) -> Array:
+def _interleave_gates(rows: Array, gates: int) -> Array:
     """Reorder rows that lie gate by gate."""
     apart = rows.reshape(gates, -1, *rows.shape[1:])
     return np.asarray(apart.swapaxes(0, 1).reshape(rows.shape))
 
 
-def _projected(
+def _add_projected_direction(
     d: GraphBuilder, x: str, learnt: DirectionWeights, first: Sequence[str], back: bool
 ) -> Run:
     """Add one direction of an LSTM with projections, whose recurrent weights include them.
@@ -77,10 +77,10 @@ def _projected(
         h = d.constant(np.zeros((d.shape(h)[0], matrix.shape[1]), np.float32))
     whole = run(d, "lstm", x, learnt._replace(r=r, projection=None), [h, *cells], back)
     steps = d.add("linear", whole.steps, d.constant(matrix))
-    return Run(steps, _last_step(d, steps, back), whole.c)
+    return Run(steps, _last_time_step(d, steps, back), whole.c)
 
 
-def _last_step(d: GraphBuilder, steps: str, reverse: bool) -> str:
+def _last_time_step(d: GraphBuilder, steps: str, reverse: bool) -> str:
     last = 0 if reverse else d.shape(steps)[0] - 1
     return slice_axis(d, steps, 0, last, last + 1)
 
@@ -102,28 +102,28 @@ def run(
     reset_first   whether a GRU applies the reset gate before the product with h
     """
     if learnt.projection is not None:
-        return _projected(d, x, learnt, first, reverse)
+        return _add_projected_direction(d, x, learnt, first, reverse)
     cell, attrs = CELLS[kind], dict[str, Any](reverse=reverse)
     gates = len(cell.order)
     added, own = learnt.bias_w + learnt.bias_r, tuple[str, ...]()
-    r = d.constant(_unit_by_unit(learnt.r, gates))
+    r = d.constant(_interleave_gates(learnt.r, gates))
     if kind == "gru":
         attrs["reset_first"] = reset_first
         kept, new = np.zeros_like(learnt.bias_r), 2 * learnt.r.shape[1]
         if not reset_first:  # the bias of the new gate is reset together with h's contribution
             kept[new:] = learnt.bias_r[new:]
         added = added - kept
-        own = (d.constant(_unit_by_unit(kept, gates)),)
-    w = d.constant(_unit_by_unit(learnt.w, gates))
-    sums = d.add(cell.sums, x, w, d.constant(_unit_by_unit(added, gates)))
+        own = (d.constant(_interleave_gates(kept, gates)),)
+    w = d.constant(_interleave_gates(learnt.w, gates))
+    sums = d.add(cell.sums, x, w, d.constant(_interleave_gates(added, gates)))
     y = d.add(kind, sums, *first, r, *own, **attrs)
     if kind != "lstm":
-        return Run(y, _last_step(d, y, reverse), None)
+        return Run(y, _last_time_step(d, y, reverse), None)
     c = d.add("lstm_cell", sums, *first, r, reverse=reverse)
-    return Run(y, _last_step(d, y, reverse), reshape(d, c, (1, *d.shape(c))))
+    return Run(y, _last_time_step(d, y, reverse), reshape(d, c, (1, *d.shape(c))))
 
 
-def _first(d: GraphBuilder, name: str | None, index: int, shape: tuple[int, int]) -> str:
+def _initial_state(d: GraphBuilder, name: str | None, index: int, shape: tuple[int, int]) -> str:
     """Return number `index` of the initial states; None: zeros."""
     if name is None:
         return d.constant(np.zeros(shape, np.float32))
@@ -151,7 +151,10 @@ def layer(
     runs, batch = [], d.shape(x)[1]
     for index, (w, part) in enumerate(zip(learnt, ways, strict=True), start=at):
         sizes = (w.r.shape[1], len(w.w) // len(CELLS[kind].order))
-        states = [_first(d, name, index, (batch, n)) for n, name in zip(sizes, first, strict=False)]
+        states = [
+            _initial_state(d, name, index, (batch, n))
+            for n, name in zip(sizes, first, strict=False)
+        ]
         with d.part(part):
             runs.append(run(d, kind, x, w, states, ways[part], reset_first))
     return runs
@@ -164,22 +167,22 @@ def aten(kind: str) -> Row:
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         x = transpose(d, a["input"], (1, 0, 2)) if a["batch_first"] else a["input"]
         layers, directions = int(a["num_layers"]), 2 if a["bidirectional"] else 1
-        learnt = _learnt(d, a, layers * directions)
+        learnt = _read_torch_weights(d, a, layers * directions)
         first = list(a["hx"]) if kind == "lstm" else [a["hx"]]
         runs: list[Run] = []
         for number in range(layers):
             at = number * directions
-            ways = _parts(number, layers, directions)
+            ways = _direction_suffixes(number, layers, directions)
             made = layer(d, kind, x, learnt[at : at + directions], first, ways, at)
             x = concat(d, [r.steps for r in made], 2)
             runs += made
         y = transpose(d, x, (1, 0, 2)) if a["batch_first"] else x
-        return (y, *_last(d, runs))
+        return (y, *_join_last_states(d, runs))
 
     return row
 
 
-def _parts(number: int, layers: int, directions: int) -> dict[str, bool]:
+def _direction_suffixes(number: int, layers: int, directions: int) -> dict[str, bool]:
     """Return torch's weight-name suffix of each direction of a layer ("l1_reverse") -> whether it
     runs backwards; {"": False} for a single-layer module with one direction."""
     if layers == directions == 1:
@@ -205,14 +208,14 @@ def cell(kind: str) -> Row:
     return row
 
 
-def _last(d: GraphBuilder, runs: Sequence[Run]) -> tuple[str, ...]:
+def _join_last_states(d: GraphBuilder, runs: Sequence[Run]) -> tuple[str, ...]:
     """Concatenate the last states of all directions: h, and c for an LSTM."""
     h = concat(d, [run.h for run in runs], 0)
     cells = [run.c for run in runs if run.c is not None]
     return (h, concat(d, cells, 0)) if cells else (h,)
 
 
-def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[DirectionWeights]:
+def _read_torch_weights(d: GraphBuilder, a: Arguments, count: int) -> list[DirectionWeights]:
     names, biases = a["params"], 2 if a["has_biases"] else 0
     each, learnt = len(names) // count, []
     for at in range(0, len(names), each):
@@ -232,28 +235,28 @@ def onnx(name: str) -> Row:
         if name == "rnn":
             relu = "relu" in (first.lower() for first in (a["activations"] or ())[:1])
             kind = "rnn_relu" if relu else "rnn_tanh"
-        _refuse_odd(d, a, kind)
+        _refuse_unsupported(d, a, kind)
 
         def swapped(x: str, *perm: int) -> str:
             return transpose(d, x, perm) if batch_first else x
 
         x = swapped(a["input"], 1, 0, 2)
         ways = DIRECTIONS[a["direction"]]
-        learnt = _learnt_onnx(d, a, kind, len(ways))
+        learnt = _read_onnx_weights(d, a, kind, len(ways))
         given = [a["h"], a["c"]] if kind == "lstm" else [a["h"]]
-        _check_states(d, a, given, learnt)
+        _check_initial_states(d, a, given, learnt)
         first = [None if name is None else swapped(name, 1, 0, 2) for name in given]
         early = kind == "gru" and not a["linear_before_reset"]
         runs = layer(d, kind, x, learnt, first, ways, reset_first=early)
         steps, batch, units = d.shape(runs[0].steps)
         y = concat(d, [reshape(d, r.steps, (steps, 1, batch, units)) for r in runs], 1)
-        last = _last(d, runs)
+        last = _join_last_states(d, runs)
         return (swapped(y, 2, 0, 1, 3), *(swapped(state, 1, 0, 2) for state in last))
 
     return row
 
 
-def _check_states(
+def _check_initial_states(
     d: GraphBuilder, a: Arguments, given: Sequence[str | None], learnt: Sequence[DirectionWeights]
 ) -> None:
     """Raise ValueError if an initial state has another number of units, as in LSTMs with
@@ -266,7 +269,7 @@ def _check_states(
             raise ValueError(f"a first state {list(d.shape(name))}, not {list(needs)}")
 
 
-def _refuse_odd(d: GraphBuilder, a: Arguments, kind: str) -> None:
+def _refuse_unsupported(d: GraphBuilder, a: Arguments, kind: str) -> None:
     activations = [name.lower() for name in a["activations"] or ()]
     usual, steps = list(CELLS[kind].activations), d.shape(a["input"])[1 if a["layout"] else 0]
     odd = {
@@ -274,19 +277,21 @@ def _refuse_odd(d: GraphBuilder, a: Arguments, kind: str) -> None:
             activations != usual * (len(activations) // len(usual))
         ),
         **{f"{name}={a.get(name)}": a.get(name) for name in ("clip", "input_forget")},
-        "peepholes": _differs(a.get("peepholes"), 0),
-        "sequences of different lengths": _differs(a["lengths"], steps),
+        "peepholes": _differs_from_default(a.get("peepholes"), 0),
+        "sequences of different lengths": _differs_from_default(a["lengths"], steps),
     }
     for what, is_odd in odd.items():
         if is_odd:
             raise Unsupported(what)
 
 
-def _differs(given: Array | None, usual: int) -> bool:
+def _differs_from_default(given: Array | None, usual: int) -> bool:
     return given is not None and bool(np.any(given != usual))
 
 
-def _learnt_onnx(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[DirectionWeights]:
+def _read_onnx_weights(
+    d: GraphBuilder, a: Arguments, kind: str, ways: int
+) -> list[DirectionWeights]:
     """Return the weights of all directions from an ONNX call, with gates in the order of our
     operators."""
     w, r, order = d.array(a["w"]), d.array(a["r"]), np.argsort(CELLS[kind].order)

@@ -71,17 +71,17 @@ CELL_BITS = (5, 14)  # minimum and maximum fraction bits of c
 # ---- floats
 
 
-def _by_gate(sums: Array, shape: Shape) -> Array:
+def _split_by_gate(sums: Array, shape: Shape) -> Array:
     """Return the gate sums of all units, [gates, *shape]."""
     return np.moveaxis(sums.reshape(*shape, -1), -1, 0)
 
 
-def _next(attrs: Attrs, gates: Array, added: Array, c: Array) -> tuple[Array, Array]:
-    i, f, g, o = _by_gate(gates.reshape(-1) + added.reshape(-1), c.shape)
+def _next_float_state(attrs: Attrs, gates: Array, added: Array, c: Array) -> tuple[Array, Array]:
+    i, f, g, o = _split_by_gate(gates.reshape(-1) + added.reshape(-1), c.shape)
     return lstm_real(i, f, g, o, c)
 
 
-def _start_shape(attrs: Attrs, gates: Shape, *own: Shape) -> Shape:
+def _first_state_shape(attrs: Attrs, gates: Shape, *own: Shape) -> Shape:
     """Return the shape of h. Errors: ValueError unless a GRU has one bias for each unit."""
     out = (*gates[:-1], gates[-1] // 3)
     if any(shape != out[-1:] for shape in own):
@@ -89,13 +89,13 @@ def _start_shape(attrs: Attrs, gates: Shape, *own: Shape) -> Shape:
     return out
 
 
-def _lstm_start(attrs: Attrs, gates: Array) -> Array:
-    i, g, o = _by_gate(gates, _start_shape(attrs, gates.shape))
+def _lstm_first_state(attrs: Attrs, gates: Array) -> Array:
+    i, g, o = _split_by_gate(gates, _first_state_shape(attrs, gates.shape))
     return lstm_real(i, None, g, o, None)[0]
 
 
-def _gru_start(attrs: Attrs, gates: Array, own: Array) -> Array:
-    r, z, n = _by_gate(gates, _start_shape(attrs, gates.shape))
+def _gru_first_state(attrs: Attrs, gates: Array, own: Array) -> Array:
+    r, z, n = _split_by_gate(gates, _first_state_shape(attrs, gates.shape))
     return np.asarray((1 - sigmoid(z)) * np.tanh(n + sigmoid(r) * own))
 
 
@@ -127,7 +127,7 @@ class StepParams(QuantizedParams):
     own: Array | None = None
 
 
-def _quantize_next(inputs: QuantizeInputs, *, cell: bool) -> StepParams:
+def _next_state_constants(inputs: QuantizeInputs, *, cell: bool) -> StepParams:
     c = inputs.params(2)
     bits = 15 - math.ceil(math.log2(c.reach * c.scale + 1.0))  # a step adds at most 1
     bits = min(max(bits, CELL_BITS[0]), CELL_BITS[1])
@@ -137,7 +137,7 @@ def _quantize_next(inputs: QuantizeInputs, *, cell: bool) -> StepParams:
     return StepParams(**numbers, result_shift=30 - fraction_bits(inputs.target))
 
 
-def _quantize_start(inputs: QuantizeInputs) -> StepParams:
+def _first_state_constants(inputs: QuantizeInputs) -> StepParams:
     numbers: dict[str, Any] = dict(TABLES)
     if len(inputs.constants) > 1:
         numbers["own"] = quantize(inputs.constant(1), GATE_PARAMS)
@@ -147,31 +147,31 @@ def _quantize_start(inputs: QuantizeInputs) -> StepParams:
 # ---- descriptions
 
 
-def _between(table: Array, x: Array, bits: Array) -> Array:
+def _interpolate(table: Array, x: Array, bits: Array) -> Array:
     return interpolated(table, x.astype(np.int64), int(bits))
 
 
-def _range_between(table: Array, x: Interval, bits: Interval) -> Interval:
+def _interpolation_range(table: Array, x: Interval, bits: Interval) -> Interval:
     return int(table.min()), int(table.max())
 
 
-BETWEEN = Primitive("me_between", "me_math.h", _between, _range_between)
+BETWEEN = Primitive("me_between", "me_math.h", _interpolate, _interpolation_range)
 
 
 @cache
-def _table(name: str, values: bytes) -> Operand:
+def _function_table(name: str, values: bytes) -> Operand:
     """Return a constant table; the same array for equal values, so that a chain has it once."""
     return nest_constant(name, np.frombuffer(values, np.int16))
 
 
-def _at(step: QuantizedNode, name: str, x: Expr, bits: int) -> Expr:
+def _evaluate_function(step: QuantizedNode, name: str, x: Expr, bits: int) -> Expr:
     """Return a Q15 function at x, between the entries of a table of the node's constants, which are
     2**bits apart."""
-    known = _table(name, getattr(step.integers, name).tobytes())
+    known = _function_table(name, getattr(step.integers, name).tobytes())
     return Call(BETWEEN, known, (x, as_expr(bits)))
 
 
-def _gates(array: Operand, axes: Axes, count: int) -> list[Expr]:
+def _unit_gate_sums(array: Operand, axes: Axes, count: int) -> list[Expr]:
     """Return the gate sums of a unit, which lie side by side.
 
     axes    rows, units: those of the result; dimensions of extent 1 may be added to the rows
@@ -181,42 +181,42 @@ def _gates(array: Operand, axes: Axes, count: int) -> list[Expr]:
     return [array[(*rows, axes[-1].at * count + gate)] for gate in range(count)]
 
 
-def _nest(step: QuantizedNode, axes: Axes, arrays: tuple[Operand, ...], value: Expr) -> Nest:
+def _gate_nest(step: QuantizedNode, axes: Axes, arrays: tuple[Operand, ...], value: Expr) -> Nest:
     at = tuple(axis.at for axis in axes)
     return Nest(axes, arrays, result(step), at, saturated(step, value))
 
 
-def _next_meaning(step: QuantizedNode, *, cell: bool) -> Nest:
+def _describe_next_state(step: QuantizedNode, *, cell: bool) -> Nest:
     """Describe h or the next c: gates, added int16 [.., 4H], c int8 or int16 [N, H] -> int8 or
     int16."""
     axes, arrays, numbers = broadcast_axes(step.out), operands(step), step.integers
-    sums = zip(*(_gates(array, axes, 4) for array in arrays[:2]), strict=True)
+    sums = zip(*(_unit_gate_sums(array, axes, 4) for array in arrays[:2]), strict=True)
     c = (arrays[2][axes[-2:]] * numbers.c_mult + numbers.c_offset) >> numbers.c_shift
     gates, last = [a + b for a, b in sums], clip(c, *INT16_LIMITS)
-    kept, h = lstm_cell(partial(_at, step), gates, last, numbers.cell_bits, clip)
+    kept, h = lstm_cell(partial(_evaluate_function, step), gates, last, numbers.cell_bits, clip)
     if cell:
         value = (kept * numbers.y_mult + numbers.y_offset) >> numbers.y_shift
-        return _nest(step, axes, arrays, value)
-    return _nest(step, axes, arrays, rounded_shift(h, numbers.result_shift))
+        return _gate_nest(step, axes, arrays, value)
+    return _gate_nest(step, axes, arrays, rounded_shift(h, numbers.result_shift))
 
 
-def _lstm_start_meaning(step: QuantizedNode) -> Nest:
+def _describe_lstm_first_step(step: QuantizedNode) -> Nest:
     """Describe one LSTM step from zero states: gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
     axes, arrays = broadcast_axes(step.out), operands(step)
-    i, g, o = _gates(arrays[0], axes, 3)
-    _, h = lstm_cell(partial(_at, step), [i, None, g, o], None, Q15, clip)
-    return _nest(step, axes, arrays, rounded_shift(h, step.integers.result_shift))
+    i, g, o = _unit_gate_sums(arrays[0], axes, 3)
+    _, h = lstm_cell(partial(_evaluate_function, step), [i, None, g, o], None, Q15, clip)
+    return _gate_nest(step, axes, arrays, rounded_shift(h, step.integers.result_shift))
 
 
-def _gru_start_meaning(step: QuantizedNode) -> Nest:
+def _describe_gru_first_step(step: QuantizedNode) -> Nest:
     """Describe one GRU step from a zero state: gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
     axes, arrays = broadcast_axes(step.out), operands(step)
-    r, z, n = _gates(arrays[0], axes, 3)
+    r, z, n = _unit_gate_sums(arrays[0], axes, 3)
     own = constant(step, "own", (axes[-1],))
-    added = rounded_shift(_at(step, "sigmoid", r, SIGMOID_STEP) * own, Q15)
-    kept = (1 << Q15) - _at(step, "sigmoid", z, SIGMOID_STEP)
-    h = _at(step, "tanh", n + added, TANH_STEP) * kept
-    return _nest(step, axes, arrays, rounded_shift(h, step.integers.result_shift))
+    added = rounded_shift(_evaluate_function(step, "sigmoid", r, SIGMOID_STEP) * own, Q15)
+    kept = (1 << Q15) - _evaluate_function(step, "sigmoid", z, SIGMOID_STEP)
+    h = _evaluate_function(step, "tanh", n + added, TANH_STEP) * kept
+    return _gate_nest(step, axes, arrays, rounded_shift(h, step.integers.result_shift))
 
 
 # ---- operators
@@ -232,9 +232,9 @@ LSTM_NEXT = add_operator(
     name="lstm_next",
     doc="h of one step of an LSTM, of any number of sequences: lstm without its products",
     shape=lambda attrs, gates, added, c: (1, *c),
-    real=lambda *xs: _next(*xs)[0][None],
-    integer=Described(partial(_next_meaning, cell=False)),
-    constants=Constants(partial(_quantize_next, cell=False), kinds=(StepParams,)),
+    real=lambda *xs: _next_float_state(*xs)[0][None],
+    integer=Described(partial(_describe_next_state, cell=False)),
+    constants=Constants(partial(_next_state_constants, cell=False), kinds=(StepParams,)),
     kernels=generated(Format((SIXTEEN, SIXTEEN, EITHER), EITHER)),
     result=Result(fixed_params=always(HIDDEN_PARAMS), rules=LSTM_RESULTS),
 )
@@ -244,9 +244,9 @@ LSTM_NEXT_CELL = add_variant(
     name="lstm_next_cell",
     doc="c of one step of an LSTM, next to lstm_next",
     shape=lambda attrs, gates, added, c: c,
-    real=lambda *xs: _next(*xs)[1],
-    integer=Described(partial(_next_meaning, cell=True)),
-    constants=Constants(partial(_quantize_next, cell=True), kinds=(StepParams,)),
+    real=lambda *xs: _next_float_state(*xs)[1],
+    integer=Described(partial(_describe_next_state, cell=True)),
+    constants=Constants(partial(_next_state_constants, cell=True), kinds=(StepParams,)),
     result=Result(),
 )
 
@@ -254,10 +254,10 @@ LSTM_START = add_variant(
     LSTM_NEXT,
     name="lstm_start",
     doc="h of an LSTM's first step from states of zero, of any number of sequences",
-    shape=_start_shape,
-    real=_lstm_start,
-    integer=Described(_lstm_start_meaning),
-    constants=Constants(_quantize_start, kinds=(StepParams,)),
+    shape=_first_state_shape,
+    real=_lstm_first_state,
+    integer=Described(_describe_lstm_first_step),
+    constants=Constants(_first_state_constants, kinds=(StepParams,)),
     kernels=generated(Format((SIXTEEN,), EITHER)),
     streaming_rule=_streaming_rule,
 )
@@ -266,8 +266,8 @@ GRU_START = add_variant(
     LSTM_START,
     name="gru_start",
     doc="h of a GRU's first step from a state of zero, of any number of sequences",
-    real=_gru_start,
-    integer=Described(_gru_start_meaning),
+    real=_gru_first_state,
+    integer=Described(_describe_gru_first_step),
     constants=replace(LSTM_START.constants, learnt=Learnt({"own": INTEGERS_16})),
     weights=Weights((1,)),
 )

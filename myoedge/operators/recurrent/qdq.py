@@ -42,23 +42,27 @@ def write(*, result: int) -> Write:
         cell, (batch, units) = cell_of(step.node.op), step.shapes[1]
         size = len(cell.order) * units
         eye = w.node("EyeLike", w.node("ConstantOfShape", whole(w, size, size)))
-        rows, *own = _weights(w, step)
-        r, bias = reshaped(w, _by_gate(w, rows, cell.order, units), 1, size, units), ""
+        rows, *own = _write_weights(w, step)
+        r, bias = reshaped(w, _write_gate_order(w, rows, cell.order, units), 1, size, units), ""
         if len(cell.order) > 1:
             none = w.constant(np.zeros((1, size), np.float32))
-            added = [reshaped(w, _by_gate(w, name, cell.order), 1, size) for name in own] or [none]
+            added = [
+                reshaped(w, _write_gate_order(w, name, cell.order), 1, size) for name in own
+            ] or [none]
             bias = w.node("Concat", none, *added, axis=1)
-        x = _by_gate(w, gates, cell.order, steps=step.shapes[0][:2])
-        first = [reshaped(w, name, 1, batch, units) for name in _first(w, step, *states)]
+        x = _write_gate_order(w, gates, cell.order, steps=step.shapes[0][:2])
+        first = [
+            reshaped(w, name, 1, batch, units) for name in _write_initial_states(w, step, *states)
+        ]
         inputs = (x, reshaped(w, eye, 1, size, size), r, bias, "", *first)
         direction = "reverse" if step.attrs["reverse"] else "forward"
-        given = {"hidden_size": units, "direction": direction, **_attributes(w, step)}
+        given = {"hidden_size": units, "direction": direction, **_cell_attributes(w, step)}
         return reshaped(w, w.node(cell.onnx, *inputs, result=result, **given), *step.out)
 
     return node
 
 
-def _attributes(w: Writer, step: QuantizedNode) -> dict[str, Any]:
+def _cell_attributes(w: Writer, step: QuantizedNode) -> dict[str, Any]:
     """Return the attributes of an ONNX node that say what its cell is."""
     cell = cell_of(step.node.op)
     if cell.onnx == "RNN":
@@ -68,22 +72,22 @@ def _attributes(w: Writer, step: QuantizedNode) -> dict[str, Any]:
     return {"linear_before_reset": int(not step.attrs["reset_first"])} if cell.onnx == "GRU" else {}
 
 
-def _first(w: Writer, step: QuantizedNode, h: str, *c: str) -> list[str]:
+def _write_initial_states(w: Writer, step: QuantizedNode, h: str, *c: str) -> list[str]:
     """Return the initial states with their stored precision."""
     cell = cell_of(step.node.op)
     if cell.onnx == "GRU":  # 15 bits of a 16-bit h, or +-1
         wide = step.weight_type == INT16
-        return [_clipped(w, h, hidden_params(step).scale * 2**STATE_BITS if wide else 1.0)]
+        return [_write_clip(w, h, hidden_params(step).scale * 2**STATE_BITS if wide else 1.0)]
     q = hidden_params(step) if c else w.params[step.node.name]
     reach = 2.0 ** (15 - cell_bits(step))
-    return [w.rounded(f"{w.label}/first", h, q)[1], *(_clipped(w, x, reach) for x in c)]
+    return [w.rounded(f"{w.label}/first", h, q)[1], *(_write_clip(w, x, reach) for x in c)]
 
 
-def _clipped(w: Writer, x: str, limit: float) -> str:
+def _write_clip(w: Writer, x: str, limit: float) -> str:
     return w.node("Clip", x, *(number(w, edge) for edge in (-limit, limit)))
 
 
-def _by_gate(
+def _write_gate_order(
     w: Writer, rows: str, order: Sequence[int], *columns: int, steps: Sequence[int] = ()
 ) -> str:
     """Reorder gates from the operators' order (unit by unit) to ONNX's (gate by gate).
@@ -99,7 +103,7 @@ def _by_gate(
     return reshaped(w, turned, *steps, -1, *columns)
 
 
-def _weights(w: Writer, step: QuantizedNode) -> list[str]:
+def _write_weights(w: Writer, step: QuantizedNode) -> list[str]:
     """Return the dequantised recurrent weights and biases as ONNX tensors, unit by unit."""
     plain = cell_of(step.node.op).onnx == "RNN"
     x = w.params[step.node.name] if plain else hidden_params(step)
@@ -111,8 +115,8 @@ def _weights(w: Writer, step: QuantizedNode) -> list[str]:
     return made
 
 
-def _lstm_start(w: Writer, step: QuantizedNode, gates: str) -> str:
-    i, g, o = _gates(w, step, gates)
+def _write_lstm_first_step(w: Writer, step: QuantizedNode, gates: str) -> str:
+    i, g, o = _write_gates(w, step, gates)
     cell = w.node("Mul", w.node("Sigmoid", i), w.node("Tanh", g))
     return w.node("Mul", w.node("Sigmoid", o), w.node("Tanh", cell))
 
@@ -129,21 +133,21 @@ def next_step(*, cell: bool) -> Write:
         i, f, g, o = (reshaped(w, sliced(w, total, n, n + 1, len(shape)), *shape) for n in range(4))
         kept = w.node("Mul", w.node("Sigmoid", f), c)
         more = w.node("Mul", w.node("Sigmoid", i), w.node("Tanh", g))
-        state = _clipped(w, w.node("Add", kept, more), 2.0 ** (15 - step.integers.cell_bits))
+        state = _write_clip(w, w.node("Add", kept, more), 2.0 ** (15 - step.integers.cell_bits))
         h = state if cell else w.node("Mul", w.node("Sigmoid", o), w.node("Tanh", state))
         return reshaped(w, h, *step.out)
 
     return node
 
 
-def _gru_start(w: Writer, step: QuantizedNode, gates: str) -> str:
-    r, z, n = _gates(w, step, gates)
+def _write_gru_first_step(w: Writer, step: QuantizedNode, gates: str) -> str:
+    r, z, n = _write_gates(w, step, gates)
     own = dequantized(w, "own", step.integers.own, np.full(step.out[-1], GATE_PARAMS.scale))
     new = w.node("Tanh", w.node("Add", n, w.node("Mul", w.node("Sigmoid", r), own)))
     return w.node("Mul", new, w.node("Sigmoid", w.node("Neg", z)))
 
 
-def _gates(w: Writer, step: QuantizedNode, gates: str) -> list[str]:
+def _write_gates(w: Writer, step: QuantizedNode, gates: str) -> list[str]:
     """Write the gates of a single time step, each with the shape of the result."""
     by_unit, last = reshaped(w, gates, *step.out, 3), len(step.out)
     return [reshaped(w, sliced(w, by_unit, g, g + 1, last), *step.out) for g in range(3)]
@@ -151,9 +155,9 @@ def _gates(w: Writer, step: QuantizedNode, gates: str) -> list[str]:
 
 RESULTS = {"lstm_cell": 2, "gru_state": 1}  # other operators give h of all time steps
 WRITE: Mapping[str, Write] = {
-    "gru_start": _gru_start,
+    "gru_start": _write_gru_first_step,
     "lstm_next": next_step(cell=False),
     "lstm_next_cell": next_step(cell=True),
-    "lstm_start": _lstm_start,
+    "lstm_start": _write_lstm_first_step,
     **{op: write(result=RESULTS.get(op, 0)) for op in (*CELLS, *LAST_STATES)},
 }

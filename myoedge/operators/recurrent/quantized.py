@@ -81,7 +81,7 @@ class ScaledParams(RecurrentParams):
     cell_bits: int
 
 
-def _conversions(names: str) -> dict[str, Span]:
+def _conversion_ranges(names: str) -> dict[str, Span]:
     """Return the ranges of conversions of states, by the first letter of their fields."""
     spans = {"mult": SYMMETRIC_32, "offset": SYMMETRIC_32, "shift": SHIFT}
     return {f"{name}_{part}": span for name in names for part, span in spans.items()}
@@ -95,8 +95,8 @@ def _conversions_fit(integers: RecurrentParams) -> bool:
 
 # In a stream, a layer has the conversions of states as they are kept between passes, and of the
 # operator that keeps them.
-LEARNT_BESIDE_SUMS = beside_states(_conversions("h"), _conversions_fit)
-LEARNT_BESIDE_GATES = beside_states(_conversions("hcy"), _conversions_fit)
+LEARNT_BESIDE_SUMS = beside_states(_conversion_ranges("h"), _conversions_fit)
+LEARNT_BESIDE_GATES = beside_states(_conversion_ranges("hcy"), _conversions_fit)
 
 
 # ---- h
@@ -126,7 +126,7 @@ def int8_bits(reach: float) -> int:
     return HIDDEN_BITS + math.floor(-math.log2(max(reach, 2.0**-FINEST_BITS)))
 
 
-def _power_of_two(unit_bits: int, reach: float) -> QuantParams:
+def _power_of_two_params(unit_bits: int, reach: float) -> QuantParams:
     """Return the quantisation parameters of an int16 h: a step of 2**-unit_bits for a range of 1/2
     to 1, and smaller powers of two for smaller ranges.
 
@@ -137,15 +137,17 @@ def _power_of_two(unit_bits: int, reach: float) -> QuantParams:
 
 
 def _is_power_of_two(unit_bits: int, q: QuantParams) -> bool:
-    return q == _power_of_two(unit_bits, q.scale * 2.0**unit_bits)
+    return q == _power_of_two_params(unit_bits, q.scale * 2.0**unit_bits)
 
 
-def _int16_results(unit_bits: int) -> ResultParams:
-    return ResultParams(partial(_power_of_two, unit_bits), partial(_is_power_of_two, unit_bits))
+def _int16_result_params(unit_bits: int) -> ResultParams:
+    return ResultParams(
+        partial(_power_of_two_params, unit_bits), partial(_is_power_of_two, unit_bits)
+    )
 
 
-LSTM_RESULTS = {INT8: ResultParams(lstm_int8_params), INT16: _int16_results(WIDE_BITS)}
-GRU_RESULTS = {INT16: _int16_results(STATE_BITS)}  # 15 bits are used
+LSTM_RESULTS = {INT8: ResultParams(lstm_int8_params), INT16: _int16_result_params(WIDE_BITS)}
+GRU_RESULTS = {INT16: _int16_result_params(STATE_BITS)}  # 15 bits are used
 
 
 def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
@@ -162,14 +164,21 @@ def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
         input_params=(hidden,),
         constants=(None, *constants),
         target=gate_params(inputs.attrs),
-        formats=_second(inputs, 1 + len(bits)),
+        formats=_second_weight_format(inputs, 1 + len(bits)),
     )
     weights = quantize(inner, inputs.weight_format.beside(element_type))
-    kind, scalars = _steps(inputs, 30 - bits["h"], wide) if lstm else (RecurrentParams, {})
+    kind, scalars = (
+        _lstm_constants_class(inputs, 30 - bits["h"], wide) if lstm else (RecurrentParams, {})
+    )
     for index, name in enumerate(bits, start=1):
         scalars |= from_params(inputs.params(index), name, bits[name])
     if wide and not lstm:
-        scalars |= _new_gate(bits["h"])
+        shift = max(15 - bits["h"], 0)
+        scalars |= {
+            "new_mult": 1 << max(bits["h"] - 15, 0),
+            "new_offset": 1 << shift >> 1,
+            "new_shift": shift,
+        }
     if last:
         scalars |= to_params(inputs.target, "y", bits["c" if lstm else "h"])
     return kind.of(weights, **scalars, **TABLES)
@@ -183,10 +192,13 @@ def _state_bits(inputs: QuantizeInputs, lstm: bool, last: bool) -> dict[str, int
     cell = {"c": inputs.attrs.get("cell_bits", CELL_BITS)} if lstm else {}
     if not (lstm or inputs.target.element_type == INT16):
         return {"h": STATE_BITS}
-    return {"h": fraction_bits(_inner_params(inputs, lstm) if last else inputs.target), **cell}
+    return {
+        "h": fraction_bits(_inner_state_params(inputs, lstm) if last else inputs.target),
+        **cell,
+    }
 
 
-def _steps(
+def _lstm_constants_class(
     inputs: QuantizeInputs, result_shift: int, wide: bool
 ) -> tuple[type[RecurrentParams], dict[str, int]]:
     """Return the class of an LSTM's constants, and those for steps other than the default."""
@@ -198,17 +210,17 @@ def _steps(
     return RecurrentParams, {"result_shift": result_shift} if wide else {}
 
 
-def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
+def _inner_state_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
     """Return the parameters of h if h is not the result: steps from the attributes, otherwise a
     range of +-1, or for int16 the range of the initial state."""
     q, wide = inputs.params(1), inputs.target.element_type == INT16
     finer = inputs.attrs.get("hidden_bits", HIDDEN_BITS) - HIDDEN_BITS
     if lstm and finer:
         reach = 2.0**-finer
-        return _power_of_two(WIDE_BITS, reach) if wide else lstm_int8_params(reach)
+        return _power_of_two_params(WIDE_BITS, reach) if wide else lstm_int8_params(reach)
     if not wide:
         return HIDDEN_PARAMS
-    return _power_of_two(WIDE_BITS if lstm else STATE_BITS, max(q.reach * q.scale, 1.0))
+    return _power_of_two_params(WIDE_BITS if lstm else STATE_BITS, max(q.reach * q.scale, 1.0))
 
 
 def fraction_bits(q: QuantParams) -> int:
@@ -218,14 +230,7 @@ def fraction_bits(q: QuantParams) -> int:
     return bits
 
 
-def _new_gate(bits: int) -> dict[str, int]:
-    """Return factor and offset from a GRU's new gate (Q15) to its state with this number of
-    fraction bits."""
-    shift = max(15 - bits, 0)
-    return {"new_mult": 1 << max(bits - 15, 0), "new_offset": 1 << shift >> 1, "new_shift": shift}
-
-
-def _second(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
+def _second_weight_format(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
     """Return the format of the second weights, under the index of these; {} without a format."""
     return {1: inputs.formats[index]} if index in inputs.formats else {}
 
@@ -247,7 +252,7 @@ def plain_quantize(inputs: QuantizeInputs, *, relu: bool) -> RecurrentParams:
         input_params=(y,),
         constants=(None, inputs.constant(2)),
         target=QuantParams(unit, 0, INT16),
-        formats=_second(inputs, 2),
+        formats=_second_weight_format(inputs, 2),
     )
     weights, most = quantize(inner, inputs.weight_format.beside(y.element_type)), -INT16.low
     factors = {
@@ -256,22 +261,24 @@ def plain_quantize(inputs: QuantizeInputs, *, relu: bool) -> RecurrentParams:
         "y": choose_sum_requant([result / y.scale], [most], [0], y.zero_point),
     }
     for name, to in factors.items():
-        numbers |= _factor(name, to)
+        numbers |= _conversion_constants(name, to)
     return RecurrentParams.of(weights, **numbers)
 
 
 def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
     """Return the constants name_mult, name_offset and name_shift that convert a state to `bits`
     fraction bits."""
-    return _factor(name, choose_sum_requant([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0))
+    return _conversion_constants(
+        name, choose_sum_requant([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0)
+    )
 
 
 def to_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
     """Return the constants name_mult, name_offset and name_shift that convert `bits` fraction bits
     to an output with parameters q."""
     unit = 2.0**-bits / q.scale
-    return _factor(name, choose_sum_requant([unit], [-INT16.low], [0], q.zero_point))
+    return _conversion_constants(name, choose_sum_requant([unit], [-INT16.low], [0], q.zero_point))
 
 
-def _factor(name: str, to: SumRequant) -> dict[str, int]:
+def _conversion_constants(name: str, to: SumRequant) -> dict[str, int]:
     return {f"{name}_mult": to.mult[0], f"{name}_offset": to.offset, f"{name}_shift": to.shift}

@@ -53,7 +53,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of a recurrent layer; tiles are ranges of time steps, and states stay
     in L1 between them."""
     (t, n, columns), units = step.shapes[0], step.out[-1]
-    gates, arrays, reverse = columns // units, _packed(step), bool(step.attrs["reverse"])
+    gates, arrays, reverse = columns // units, _pack_constants(step), bool(step.attrs["reverse"])
     size, parts = step.weight_type.size_bytes, 1 + bool(step.attrs.get("reset_first"))
     states = {f"{name}0": i for i, name in enumerate("hc"[: len(step.operands) - 1], start=1)}
     given, words = step.integers.scalars, ceil_div(units * size, WORD_BYTES)
@@ -64,7 +64,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         axes={"t": t},
         split=("t",),
         reversed_axes=("t",) * reverse,
-        operands=_operands(step, states, arrays),
+        operands=_layer_operands(step, states, arrays),
         op={
             "reverse": int(reverse),
             "puts_state": int(len(step.out) == 2),
@@ -77,7 +77,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             **{name: f"@{name}" for name in (*states, *arrays)},
             "states": "@scratch",
         },
-        tile=lambda regions: _steps(regions, t, reverse),
+        tile=lambda regions: _time_tile_fields(regions, t, reverse),
         scratch=lambda _: n * (2 * words * WORD_BYTES + round_up(2 * units, WORD_BYTES)) * parts,
         work=lambda tile: tile["t"] * work,
     )
@@ -99,7 +99,7 @@ def step_work(batch: int, loads: int, words: int, units: Any, cores: int, parts:
     return batch * (-(-units // cores) * unit_work) + parts * (60 * batch + 125)
 
 
-def _packed(step: QuantizedNode) -> dict[str, Array]:
+def _pack_constants(step: QuantizedNode) -> dict[str, Array]:
     """Return the layer's constants, packed as me_recurrent.h describes."""
     return {
         "weights": packed_rows(step.integers.weight, step.out[-1]),
@@ -117,7 +117,7 @@ def packed_rows(rows: Array, units: int) -> Array:
     return np.asarray(words.transpose(0, 2, 1, 3).reshape(-1))
 
 
-def _operands(
+def _layer_operands(
     step: QuantizedNode, states: Mapping[str, int], arrays: Mapping[str, Array]
 ) -> tuple[Operand, ...]:
     """Return the operands: gates and results are tiled by time steps (except a final state), the
@@ -136,7 +136,7 @@ def _operands(
     )
 
 
-def _steps(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
+def _time_tile_fields(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
     """Return the fields of the tile struct; `done` counts the time steps before the tile."""
     x = regions["gates"]
     first, count = x.start[0], x.extent[0]
@@ -191,15 +191,19 @@ def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKerne
         innermost_axes=("j",),
         multiples={"j": UNITS},
         most_tiles=MOST_STEP_TILES,
-        operands=tuple(_by_units(on_cores, rows, resident)),
+        operands=tuple(_stream_weights_by_units(on_cores, rows, resident)),
         op={**on_cores.op, **{x: f"@resident_{x}" if resident else 0 for x in rows}},
-        tile=partial(_units, steps=t, units=(resident, come), reverse=bool(step.attrs["reverse"])),
+        tile=partial(
+            _unit_tile_fields, steps=t, units=(resident, come), reverse=bool(step.attrs["reverse"])
+        ),
         scratch=lambda _: on_cores.scratch({}),
         work=work,
     )
 
 
-def _by_units(on_cores: TiledKernel, rows: Mapping[str, Array], resident: int) -> Iterator[Operand]:
+def _stream_weights_by_units(
+    on_cores: TiledKernel, rows: Mapping[str, Array], resident: int
+) -> Iterator[Operand]:
     """Yield the operands of a layer: those of the kernel with weights in L1, but with weights split
     into resident and streamed units, the latter tiled by units."""
     yield from (operand for operand in on_cores.operands if operand.name not in rows)
@@ -210,7 +214,7 @@ def _by_units(on_cores: TiledKernel, rows: Mapping[str, Array], resident: int) -
         yield Operand(name, name, (len(come), array[0].nbytes), index, array=come)
 
 
-def _units(
+def _unit_tile_fields(
     regions: Mapping[str, Region], steps: int, units: tuple[int, int], reverse: bool
 ) -> Fields:
     """Return the fields of the tile struct.
@@ -246,7 +250,7 @@ def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the NE16 kernel of a recurrent layer, whose operands all stay in L1."""
     on_cores, units = in_tiles(step, engine), step.out[-1]
     gates, bits = step.shapes[0][-1] // units, step.weight_bits
-    of_engine, cycles = _split(gates, units, engine.cores, bits)
+    of_engine, cycles = _split_units_with_ne16(gates, units, engine.cores, bits)
     first = gates * of_engine
     channels = packed_channels(step)
     channels[:, 0] -= WEIGHT_OFFSET * row_sums(step.integers.weight)
@@ -267,7 +271,7 @@ def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _split(gates: int, units: int, cores: int, bits: int) -> tuple[int, float]:
+def _split_units_with_ne16(gates: int, units: int, cores: int, bits: int) -> tuple[int, float]:
     """Return (number of units whose recurrent products NE16 computes, cycles of a time step), for
     the fewest cycles."""
     cell = CELL_INSTRUCTIONS[gates]

@@ -52,7 +52,7 @@ def _are_indices(value: Any, site: NodeSite) -> bool:
     return isinstance(value, tuple) and are_whole(value, len(value), 0, site.extent - 1)
 
 
-def _are_starts(value: Any, site: NodeSite) -> bool:
+def _neighbours_are_on_axis(value: Any, site: NodeSite) -> bool:
     """Return whether all neighbours of each result are elements of the axis; weights [results,
     taps]."""
     results, taps = site.shapes[1]
@@ -60,7 +60,7 @@ def _are_starts(value: Any, site: NodeSite) -> bool:
 
 
 INDICES = Values("indices of elements along the axis", _are_indices)
-STARTS = Values("first indices of neighbours along the axis", _are_starts)
+STARTS = Values("first indices of neighbours along the axis", _neighbours_are_on_axis)
 
 
 def take_real(attrs: Attrs, x: Array) -> Array:
@@ -74,7 +74,7 @@ def _first_element(step: QuantizedNode) -> tuple[tuple[Axis, ...], Element]:
     return axes, Element(x, tuple(map(as_index, index)))
 
 
-def _described(step: QuantizedNode, x: Element, value: Expr) -> Nest:
+def _describe_interpolation(step: QuantizedNode, x: Element, value: Expr) -> Nest:
     axes = broadcast_axes(step.out)
     return Nest(axes, (x.array,), result(step), tuple(axis.at for axis in axes), value)
 
@@ -83,14 +83,14 @@ def take_nest(step: QuantizedNode) -> Nest:
     """Describe elements at constant indices."""
     (axes, x), along = _first_element(step), step.attrs["axis"]
     index = nest_constant("index", np.array(step.attrs["index"], np.int32))
-    return _described(step, x, Taken(x, along, index[axes[along]]))
+    return _describe_interpolation(step, x, Taken(x, along, index[axes[along]]))
 
 
 TAKE = add_operator(
     name="take",
     attributes={"axis": AXIS, "index": INDICES},
     doc="elements of one axis at constant indices, as in nearest-neighbour resizing",
-    shape=lambda attrs, x: _resized(x, attrs["axis"], len(attrs["index"])),
+    shape=lambda attrs, x: _replace_extent(x, attrs["axis"], len(attrs["index"])),
     real=take_real,
     integer=Described(take_nest, as_in_floats(take_real)),
     kernels=generated(MOVES),
@@ -100,7 +100,7 @@ TAKE = add_operator(
 )
 
 
-def _resized(x: Shape, axis: int, n: int) -> Shape:
+def _replace_extent(x: Shape, axis: int, n: int) -> Shape:
     return (*x[:axis], n, *x[axis + 1 :])
 
 
@@ -170,7 +170,7 @@ def resize_nest(step: QuantizedNode) -> Nest:
     starts, acc = each("starts", np.array(step.attrs["starts"])), each("offset", c.offset)
     for tap, mult in enumerate(c.mult.T):
         acc = acc + Taken(x, along, starts + tap if tap else starts) * each("mult", mult)
-    return _described(step, x, saturated(step, acc >> c.shift))
+    return _describe_interpolation(step, x, saturated(step, acc >> c.shift))
 
 
 WIDTHS = INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED)
@@ -179,7 +179,7 @@ RESIZE = add_operator(
     name="resize",
     attributes={"axis": AXIS, "starts": STARTS},
     doc="linear and cubic resizing: sums of neighbours along one axis with constant weights",
-    shape=lambda attrs, x, weights: _resized(x, attrs["axis"], len(attrs["starts"])),
+    shape=lambda attrs, x, weights: _replace_extent(x, attrs["axis"], len(attrs["starts"])),
     real=real,
     integer=Described(resize_nest),
     constants=Constants(quantize, kinds=(ResizeParams,), learnt=LEARNT),
@@ -238,11 +238,11 @@ def rounding(case: Any) -> float:
 CASES = {"resize": resize, "take": take}
 
 
-def _take(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_take(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.node("Gather", x, whole(w, *step.attrs["index"]), axis=step.attrs["axis"])
 
 
-def _resize(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_resize(w: Writer, step: QuantizedNode, x: str) -> str:
     """Write a resize as ONNX nodes, with the weights that its integer constants represent."""
     axis, starts = step.attrs["axis"], np.array(step.attrs["starts"])
     source, node = w.params[step.operands[0]], step.node
@@ -260,4 +260,4 @@ def _resize(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.node("Sum", *terms)
 
 
-WRITE: Mapping[str, Write] = {"resize": _resize, "take": _take}
+WRITE: Mapping[str, Write] = {"resize": _write_resize, "take": _write_take}

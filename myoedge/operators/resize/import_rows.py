@@ -51,11 +51,11 @@ def picked(d: GraphBuilder, x: str, indices: Sequence[Array]) -> str:
             along = [1] * axis + [count] + [1] * (rank - axis - 1)
             x = copied(d, x, along, whole=False)
         else:
-            x = _along(d, x, axis, index)
+            x = _select_along(d, x, axis, index)
     return x
 
 
-def _along(d: GraphBuilder, x: str, axis: int, index: Array) -> str:
+def _select_along(d: GraphBuilder, x: str, axis: int, index: Array) -> str:
     """Select elements along one axis: a slice if they are equally spaced, otherwise take."""
     steps = {*np.diff(index).tolist()} or {1}
     if len(steps) == 1 and min(steps) > 0:
@@ -89,7 +89,7 @@ def interpolated(
     return x
 
 
-def _torch_axes(a: Arguments, shape: Shape, out: Shape, mode: str) -> list[ResizedAxis]:
+def _torch_resized_axes(a: Arguments, shape: Shape, out: Shape, mode: str) -> list[ResizedAxis]:
     """Return the resized axes of torch's [N, C, *S]; a scale factor in the call determines the
     step, except with aligned corners."""
     spatial = "dhw"[5 - len(out) :]
@@ -108,7 +108,7 @@ def upsample_nearest(first_place: float) -> Row:
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-        axes = _torch_axes(a, d.shape(first(a)), out, "asymmetric")
+        axes = _torch_resized_axes(a, d.shape(first(a)), out, "asymmetric")
         return picked(d, first(a), [nearest_of_torch(axis, first_place) for axis in axes])
 
     return row
@@ -116,7 +116,7 @@ def upsample_nearest(first_place: float) -> Row:
 
 def upsample_linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     x, mode = first(a), "align_corners" if a["align_corners"] else "half_pixel"
-    axes = _torch_axes(a, d.shape(x), out, mode)
+    axes = _torch_resized_axes(a, d.shape(x), out, mode)
     if len(axes) > 3 or axes[-1].n > FEW:
         return interpolated(d, x, axes, linear_weights)
     place = axes[-1].places()
@@ -129,7 +129,7 @@ def upsample_linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 def upsample_cubic(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     mode = "align_corners" if a["align_corners"] else "half_pixel"
-    axes = _torch_axes(a, d.shape(first(a)), out, mode)
+    axes = _torch_resized_axes(a, d.shape(first(a)), out, mode)
     return interpolated(d, first(a), axes, partial(cubic_weights, a=CUBIC_OF_TORCH))
 
 
@@ -138,8 +138,8 @@ def resize(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     x, mode = a["self"], a["mode"]
     if a["antialias"] or mode not in ("nearest", "linear", "cubic"):
         raise Unsupported("antialias" if a["antialias"] else f"mode {mode}")
-    axes = _onnx_axes(a, d.shape(x), out)
-    spans = [*map(_span, axes)]
+    axes = _onnx_resized_axes(a, d.shape(x), out)
+    spans = [*map(_unclipped_results, axes)]
     if mode == "nearest":
         rounded = (nearest(axis, a["nearest_mode"]) for axis in axes)
         x = picked(d, x, [i[slice(*span)] for i, span in zip(rounded, spans, strict=True)])
@@ -153,7 +153,7 @@ def resize(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return d.add("pad", x, pads=pads, value=value) if any(map(any, pads)) else str(x)
 
 
-def _span(axis: ResizedAxis) -> tuple[int, int]:
+def _unclipped_results(axis: ResizedAxis) -> tuple[int, int]:
     """Return the range (first, end) of results that are inside the axis; all results for modes that
     repeat the edge."""
     if axis.mode != "tf_crop_and_resize":
@@ -165,7 +165,7 @@ def _span(axis: ResizedAxis) -> tuple[int, int]:
     return int(found[0]), int(found[-1]) + 1
 
 
-def _onnx_axes(a: Arguments, shape: Shape, out: Shape) -> list[ResizedAxis]:
+def _onnx_resized_axes(a: Arguments, shape: Shape, out: Shape) -> list[ResizedAxis]:
     """Return all axes of an ONNX Resize; an axis that is not resized has step 1."""
     mode, rank = a["coordinate_transformation_mode"], len(shape)
     if mode not in PLACES:

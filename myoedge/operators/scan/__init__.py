@@ -93,7 +93,7 @@ def is_wide(step: QuantizedNode) -> bool:
     return step.has_int16 or step.element_type == INT64
 
 
-def _multiplier(factor: float, bits: int = 15) -> tuple[int, int]:
+def _multiplier_and_shift(factor: float, bits: int = 15) -> tuple[int, int]:
     """Return (mult, shift) with factor = mult / 2^shift, mult of the given number of bits."""
     shift = int(np.clip(bits - math.frexp(factor)[1], 0, 30))
     return min(round(math.ldexp(factor, shift)), (1 << bits) - 1), shift
@@ -128,9 +128,9 @@ def quantize(site: QuantizeInputs) -> ScanParams:
     a, b, y = site.params(0), site.params(1), site.target
     is_wide = site.has_int16(2)
     bits = int(np.clip(15 - math.frexp(a.scale * a.reach)[1], 0, 15))
-    a_mult, a_shift = _multiplier(math.ldexp(a.scale, bits))
+    a_mult, a_shift = _multiplier_and_shift(math.ldexp(a.scale, bits))
     b_bits = 30 - b.reach.bit_length() if is_wide else 15
-    b_mult, b_shift = _multiplier(math.ldexp(b.scale / y.scale, STATE_BITS), b_bits)
+    b_mult, b_shift = _multiplier_and_shift(math.ldexp(b.scale / y.scale, STATE_BITS), b_bits)
     numbers: dict[str, Any] = {
         "a_zero": a.zero_point, "a_mult": a_mult, "a_shift": a_shift, "bits": bits,
         "b_zero": b.zero_point, "b_mult": b_mult, "b_shift": b_shift, "y_zero": y.zero_point,
@@ -138,7 +138,7 @@ def quantize(site: QuantizeInputs) -> ScanParams:
     return ScanParams(**numbers)
 
 
-def _states(
+def _states_of_iterations(
     step: QuantizedNode[ScanParams], axes: Sequence[Axis], arrays: Sequence[Operand]
 ) -> Expr:
     """Return the state after each iteration.
@@ -165,14 +165,14 @@ def meaning(step: QuantizedNode[ScanParams]) -> Nest:
     """Describe the states along attrs["axis"] in output steps; a, b and the result are int8 or
     int16, a third operand is the state before."""
     axes, arrays = broadcast_axes(step.out), operands(step)
-    y = rounded_shift(_states(step, axes, arrays), STATE_BITS) + step.integers.y_zero
+    y = rounded_shift(_states_of_iterations(step, axes, arrays), STATE_BITS) + step.integers.y_zero
     return Nest(axes, arrays, result(step), tuple(axis.at for axis in axes), saturated(step, y))
 
 
 def last_meaning(step: QuantizedNode[ScanParams]) -> Nest:
     """Describe the state after the last iteration, int32 or int64, without the axis."""
     (axes, others), arrays = axes_along(step.shapes[0], step.attrs["axis"]), operands(step)
-    state = last(axes[step.attrs["axis"]], _states(step, axes, arrays))
+    state = last(axes[step.attrs["axis"]], _states_of_iterations(step, axes, arrays))
     return Nest(others, arrays, result(step), tuple(axis.at for axis in others), state)
 
 
@@ -182,11 +182,11 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     if at.operand > 1 or at.axis != at.attrs["axis"] % len(at.shapes[0]):
         return all_beside_axis(at)
     shape = without_time(at.attrs, *at.shapes)
-    state = StreamState(2, "h", shape, STATE, last="scan_last", by_step=_wide_state)
+    state = StreamState(2, "h", shape, STATE, last="scan_last", by_step=_state_of_types)
     return StreamingRule(at.axis, carries=(state,))
 
 
-def _wide_state(state: StreamState, step: QuantizedNode) -> StreamState:
+def _state_of_types(state: StreamState, step: QuantizedNode) -> StreamState:
     """Return the state for the types of a step."""
     return replace(state, params=WIDE_STATE) if step.has_int16 else state
 
@@ -216,7 +216,7 @@ SCAN_LAST = final_state(
 )
 
 
-def _written(*, kept: bool) -> Write:
+def _make_scan_writer(*, kept: bool) -> Write:
     """Return the function that exports a scan to ONNX.
 
     kept   whether it exports scan_last, which returns the final state
@@ -225,7 +225,7 @@ def _written(*, kept: bool) -> Write:
     def node(w: Writer, step: QuantizedNode, a: str, b: str, *before: str) -> str:
         axis, states, shape = step.attrs["axis"], list[str](), [*step.shapes[0]]
         steps, shape[axis] = shape[axis], 1
-        unit = _state_step(w, step)
+        unit = _scan_state_step(w, step)
         state = ""
         for first in before:
             state = w.node("Mul", reshaped(w, first, *shape), number(w, unit))
@@ -241,13 +241,16 @@ def _written(*, kept: bool) -> Write:
     return node
 
 
-def _state_step(w: Writer, step: QuantizedNode) -> float:
+def _scan_state_step(w: Writer, step: QuantizedNode) -> float:
     """Return the step of a scan's states, to which b's multiplier converts."""
     factor = math.ldexp(step.integers.b_mult, -step.integers.b_shift)
     return w.params[step.node.inputs[1]].scale / factor if factor else 1.0
 
 
-WRITE: Mapping[str, Write] = {"scan": _written(kept=False), "scan_last": _written(kept=True)}
+WRITE: Mapping[str, Write] = {
+    "scan": _make_scan_writer(kept=False),
+    "scan_last": _make_scan_writer(kept=True),
+}
 
 
 LAST_LINE = "torch.stack(states, axis)\n"

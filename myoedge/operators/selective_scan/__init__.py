@@ -45,7 +45,13 @@ def selective_scan(d: Draw) -> DrawnUse:
     weights: tuple[Array, ...] = (-rate, d.rng.normal(size=width))[: d.integer(1, 2)]
     shapes = (*[(*around, steps, width)] * 2, *[(*around, steps, states)] * 2)
     return DrawnUse(
-        "selective_scan", {}, shapes, SELECTIVE_SCAN, weights=weights, slack=_slack, **common
+        "selective_scan",
+        {},
+        shapes,
+        SELECTIVE_SCAN,
+        weights=weights,
+        slack=_result_error_bound,
+        **common,
     )
 
 
@@ -57,11 +63,12 @@ def selective_scan_last(d: Draw) -> DrawnUse:
     channels, reads = (*around, 2 * steps, 1), (*around, 2 * steps, use.shapes[2][-1])
     return replace(
         use, op="selective_scan_last", shapes=(channels, channels, reads, reads), torch=LAST,
-        weights=tuple(w[:1] for w in use.weights), int16=(), slack=_last_slack, unit=_of_state,
+        weights=tuple(w[:1] for w in use.weights), int16=(),
+        slack=_last_state_error_bound, unit=_state_unit,
     )  # fmt: skip
 
 
-def _of_state(case: Any) -> float:
+def _state_unit(case: Any) -> float:
     """Return the real value of 1 in a state."""
     step, q = case.step, [case.params(f"x{i}") for i in range(3)]
     scale = q[0].scale * q[1].scale * q[2].scale
@@ -69,11 +76,11 @@ def _of_state(case: Any) -> float:
     return float(math.ldexp(scale, exponent) / max(int(step.integers.term[0]), 1))
 
 
-def _slack(case: Any) -> Array:
+def _result_error_bound(case: Any) -> Array:
     """Return the error bound in output steps [..., T, D]: rounding errors of states, propagated
     through all steps, and of the readout sum."""
     if case.int16:
-        return _wide_slack(case)
+        return _int16_error_bound(case)
     step, x = case.step, case.params("x1")
     each = [*_float_states(case)]
     errors = [(error * np.abs(read)).sum(-1) for _, error, read in each]
@@ -86,11 +93,11 @@ def _slack(case: Any) -> Array:
     return np.asarray(np.stack(errors, -2) / case.target.scale + factor + of_factor + of_skip)
 
 
-def _last_slack(case: Any) -> Array:
+def _last_state_error_bound(case: Any) -> Array:
     """Return the error bound of the last states, in their step."""
     *_, (_, error, _) = _float_states(case)
     error = np.concatenate([error, np.zeros((*error.shape[:-1], 1))], -1)
-    return np.asarray(error / _of_state(case) + 1.0)
+    return np.asarray(error / _state_unit(case) + 1.0)
 
 
 def _float_states(case: Any) -> Iterator[tuple[Array, Array, Array]]:
@@ -124,7 +131,7 @@ def _float_states(case: Any) -> Iterator[tuple[Array, Array, Array]]:
         yield state, error, read
 
 
-def _wide_slack(case: Any) -> Array:
+def _int16_error_bound(case: Any) -> Array:
     """Return the error bound for 16-bit operands: rounding errors of states, propagated through all
     steps, and of y."""
     step, (delta, x, b, c) = case.step, (np.asarray(v) for v in case.dequantized)
@@ -161,7 +168,7 @@ def _wide_slack(case: Any) -> Array:
 CASES = {"selective_scan": selective_scan, "selective_scan_last": selective_scan_last}
 
 
-def _selective_scan(
+def _write_selective_scan(
     w: Writer, step: QuantizedNode, delta: str, x: str, b: str, c: str, *before: str
 ) -> str:
     """Write a selective scan as ONNX nodes; return the ONNX name of the result.
@@ -173,14 +180,14 @@ def _selective_scan(
     """
     rank, time = len(step.out), len(step.out) - 2
     by_channel, by_state = (whole(w, axis) for axis in (rank, time + 1))
-    states = _states(w, step, (delta, x, b), before)
+    states = _write_states(w, step, (delta, x, b), before)
     read = w.node("Mul", w.node("Concat", *states, axis=time), w.node("Unsqueeze", c, by_state))
     y = w.node("ReduceSum", read, by_channel, keepdims=0)
     skip = [w.float_constant(name) for name in step.node.inputs[5:6]]
     return w.node("Add", y, w.node("Mul", x, skip[0])) if skip else y
 
 
-def _states(
+def _write_states(
     w: Writer, step: QuantizedNode, operands: Sequence[str], before: Sequence[str]
 ) -> list[str]:
     """Write the states after every step."""
@@ -191,7 +198,7 @@ def _states(
     decay = w.node("Exp", w.node("Mul", now, w.float_constant(step.node.inputs[4])))
     term = w.node("Unsqueeze", w.node("Mul", delta, x), by_channel)
     term = w.node("Mul", term, w.node("Unsqueeze", b, by_state))
-    state = "".join(_first(w, step, name) for name in before)
+    state = "".join(_write_initial_states(w, step, name) for name in before)
     states: list[str] = []
     for t in range(shape[time]):
         more = sliced(w, term, t, t + 1, time)
@@ -202,16 +209,16 @@ def _states(
     return states
 
 
-def _first(w: Writer, step: QuantizedNode, before: str) -> str:
+def _write_initial_states(w: Writer, step: QuantizedNode, before: str) -> str:
     """Write the states of the pass before as reals [..., 1, D, N]."""
     *around, _, channels = step.shapes[0]
     count = step.shapes[2][-1]
     states = sliced(w, before, 0, count, len(around) + 1)
-    states = w.node("Mul", states, w.constant(_unit(w, step)))
+    states = w.node("Mul", states, w.constant(_state_unit_per_channel(w, step)))
     return reshaped(w, states, *around, 1, channels, count)
 
 
-def _unit(w: Writer, step: QuantizedNode) -> Array:
+def _state_unit_per_channel(w: Writer, step: QuantizedNode) -> Array:
     """Return the real value of 1 in a state, float32 [D, 1]: what the addend's multiplier converts
     to."""
     scale = math.prod(w.params[name].scale for name in step.node.inputs[:3])
@@ -224,13 +231,15 @@ def _unit(w: Writer, step: QuantizedNode) -> Array:
     return np.asarray(unit[:, None], np.float32)
 
 
-def _last(w: Writer, step: QuantizedNode, delta: str, x: str, b: str, c: str, *before: str) -> str:
+def _write_last_states(
+    w: Writer, step: QuantizedNode, delta: str, x: str, b: str, c: str, *before: str
+) -> str:
     """Write the states after the last step as ONNX nodes, as last_real gives them."""
     *around, steps, channels = step.shapes[0]
     count, axis = step.shapes[2][-1], len(around) + 1
-    *_, state = _states(w, step, (delta, x, b), before)
+    *_, state = _write_states(w, step, (delta, x, b), before)
     shape = (*around, channels, count)
-    states = w.node("Div", reshaped(w, state, *shape), w.constant(_unit(w, step)))
+    states = w.node("Div", reshaped(w, state, *shape), w.constant(_state_unit_per_channel(w, step)))
     odd = w.constant(np.full((*around, channels, 1), steps % 2, np.float32))
     for name in before:
         total = w.node("Add", odd, sliced(w, name, count, count + 1, axis))
@@ -238,4 +247,7 @@ def _last(w: Writer, step: QuantizedNode, delta: str, x: str, b: str, c: str, *b
     return w.node("Concat", states, odd, axis=axis)
 
 
-WRITE: Mapping[str, Write] = {"selective_scan": _selective_scan, "selective_scan_last": _last}
+WRITE: Mapping[str, Write] = {
+    "selective_scan": _write_selective_scan,
+    "selective_scan_last": _write_last_states,
+}

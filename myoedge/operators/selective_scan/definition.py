@@ -84,7 +84,7 @@ def real(attrs: Attrs, delta: Array, x: Array, b: Array, c: Array, a: Array, *d:
     initial states as of last_real."""
     ys = [
         (state * out[..., None, :]).sum(-1)
-        for state, out in zip(_real_states(delta, x, b, a, d[1:]), steps(c), strict=True)
+        for state, out in zip(_float_states(delta, x, b, a, d[1:]), steps(c), strict=True)
     ]
     skipped = x * d[0] if d else 0.0
     return np.ascontiguousarray(np.stack(ys, -2) + skipped, x.dtype)
@@ -95,11 +95,11 @@ def last_real(
 ) -> Array:
     """Return the states after the last step in floats, [..., D, N + 1]: the last one is the number
     of steps, modulo 2. Arguments as in real."""
-    *_, state = _real_states(delta, x, b, a, d[1:])
+    *_, state = _float_states(delta, x, b, a, d[1:])
     return np.asarray(with_parity(state, x.shape[-2], d[1:]), x.dtype)
 
 
-def _real_states(
+def _float_states(
     delta: Array, x: Array, b: Array, a: Array, before: Sequence[Array]
 ) -> Iterator[Array]:
     """Yield the states [..., D, N] after every step in floats."""
@@ -185,14 +185,14 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
         "c_zero": c.zero_point, "b_shift": b_shift(b), "term_shift": term_shift,
     }  # fmt: skip
     term = np.minimum(np.rint(np.ldexp(wanted, term_shift)), 1 << 14).astype(np.int32)
-    powers = _powers(site.constant(4), delta)
-    requant, skip, bound = _readout(site, size)
+    powers = _decay_constants(site.constant(4), delta)
+    requant, skip, bound = _readout_constants(site, size)
     numbers |= {"pre": requant.pre, "term": term, "skip": skip, **requant.arrays, **powers}
     largest = 2 * (INT16_MAX * (INT16_MAX + 1)) + HALF  # a s + u B + half
     return SelectiveScanParams(**numbers, acc_bound=max(bound, largest))
 
 
-def _powers(a: Array, delta: QuantParams) -> dict[str, Any]:
+def _decay_constants(a: Array, delta: QuantParams) -> dict[str, Any]:
     """Return the constants of the decays: a table of powers of 1/2, and decay uint16 [D, N], table
     positions per step of delta."""
     most, rate = wide.highest(delta), np.abs(a.astype(np.float64)) * (delta.scale / math.log(2.0))
@@ -212,7 +212,7 @@ def _powers(a: Array, delta: QuantParams) -> dict[str, Any]:
     }
 
 
-def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
+def _readout_constants(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
     """Return (requantisation of readout sums, int32 factors of x [D], largest intermediate)."""
     x, c, y = site.params(1), site.params(3), site.target
     d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(size))
@@ -246,7 +246,7 @@ def integer(
     if wide.is_wide(step):
         return wide.integer(step, delta, x, b, c, *before)
     out = c.astype(np.int64) - step.integers.c_zero
-    states = zip(_states(step, delta, x, b, before), steps(out), strict=True)
+    states = zip(_int8_states(step, delta, x, b, before), steps(out), strict=True)
     sums = [(state * read[..., None, :]).sum(-1) for state, read in states]
     xq = x.astype(np.int64) - step.integers.x_zero
     r = step.integers.requant
@@ -258,12 +258,12 @@ def last_integer(
     step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array, *before: Array
 ) -> Array:
     """Return the states after the last step as in last_real, int32. Arguments as in integer."""
-    each = wide.states if wide.is_wide(step) else _states
+    each = wide.states if wide.is_wide(step) else _int8_states
     *_, state = each(step, delta, x, b, before)
     return with_parity(state, x.shape[-2], before).astype(np.int32)
 
 
-def _states(
+def _int8_states(
     step: QuantizedNode, delta: Array, x: Array, b: Array, before: Sequence[Array]
 ) -> Iterator[Array]:
     """Yield the states [..., D, N] after every step, for int8 operands."""

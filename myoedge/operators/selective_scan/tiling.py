@@ -56,7 +56,7 @@ NARROW: dict[str, Span] = {
 }
 
 
-def _fits(integers: Any, site: QuantizeInputs) -> bool:
+def _products_fit(integers: Any, site: QuantizeInputs) -> bool:
     """Return whether the products of delta and decay stay inside the table of powers, and sums in
     int32."""
     if isinstance(integers, wide.WideScanParams):
@@ -77,7 +77,9 @@ def _fits(integers: Any, site: QuantizeInputs) -> bool:
     )
 
 
-LEARNT = Learnt({**dict.fromkeys((*NARROW, *wide.LEARNT), INTEGERS_32), "acc_bound": BOUND}, _fits)
+LEARNT = Learnt(
+    {**dict.fromkeys((*NARROW, *wide.LEARNT), INTEGERS_32), "acc_bound": BOUND}, _products_fit
+)
 
 
 STATE = QuantParams(1.0, 0, INT32)  # in the steps of each channel's states
@@ -167,10 +169,10 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         function=f"{function}_s{16 if is_wide else 8}",
         axes={"b": batch, "d": channels},
         split=("b", "d"),
-        operands=_operands(step, batch, filled),
+        operands=_scan_operands(step, batch, filled),
         op={"n": n, "states": states, **({"keeps": 1} if gives_states(step) else {})},
-        tile=_tile,
-        scratch=lambda sizes: _scratch(sizes, engine.cores, filled, is_wide=is_wide),
+        tile=_tile_fields,
+        scratch=lambda sizes: _tile_scratch_bytes(sizes, engine.cores, filled, is_wide=is_wide),
         work=work,
     )
     if is_wide:
@@ -181,14 +183,14 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return replace(tiled, op=op)
 
 
-def _scratch(sizes: Sizes, cores: int, filled: int, *, is_wide: bool) -> Any:
+def _tile_scratch_bytes(sizes: Sizes, cores: int, filled: int, *, is_wide: bool) -> Any:
     """Return the scratch bytes: operands of all channels, each core's steps, states."""
     reads, own, states = WIDE_BYTES if is_wide else (READ_BYTES, STEP_BYTES, STATE_BYTES)
     of_states = round_up(sizes["d"] * filled * states, 4)
     return STEPS * reads * filled + cores * STEPS * own + of_states
 
 
-def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ...]:
+def _scan_operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ...]:
     """Return the operands of a scan.
 
     filled   states per channel, rounded up to whole blocks
@@ -198,18 +200,18 @@ def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ..
     rows: tuple[AffineExpr, ...] = (lane, (), channel)
     each, read = (batch, n, channels), (batch, n, states)
     decay = np.pad(step.integers.decay, ((0, 0), (0, filled - states)))
-    packed = _channels(step)
+    packed = _channel_constants(step)
     return (
         *(Operand(name, i, each, rows) for i, name in enumerate(("delta", "x"))),
         *(Operand(name, i, read, (lane, (), ())) for i, name in ((2, "b"), (3, "c"))),
         Operand("decay", "decay", decay.shape, (channel, ()), itemsize=decay.itemsize, array=decay),
         Operand("channels", "channels", packed.shape, (channel, ()), itemsize=4, array=packed),
         Operand.whole("powers", step.integers.powers),
-        *_before_and_result(step, Operand("y", OUT, each, rows), batch),
+        *_state_operands(step, Operand("y", OUT, each, rows), batch),
     )
 
 
-def _before_and_result(step: QuantizedNode, result: Operand, batch: int) -> Iterator[Operand]:
+def _state_operands(step: QuantizedNode, result: Operand, batch: int) -> Iterator[Operand]:
     """Yield the states of the pass before, if the step has them, and the result: as many states if
     it is those after the last step."""
     one: tuple[AffineExpr, ...] = (("b", 1),), (("d", 1),), ()
@@ -231,7 +233,7 @@ def is_on_stream(step: QuantizedNode) -> bool:
     return gives_states(step) or len(step.operands) > len(OPERANDS)
 
 
-def _channels(step: QuantizedNode) -> Array:
+def _channel_constants(step: QuantizedNode) -> Array:
     """Return the per-channel constants as the kernel reads them: me_selective_channel or
     me_selective_wide_channel, int32 [D, 6]."""
     names = ("term", "mult", "offset", "shift", "skip", "delta_up")
@@ -241,7 +243,7 @@ def _channels(step: QuantizedNode) -> Array:
     return np.ascontiguousarray(np.stack(columns, -1), np.int32)
 
 
-def _tile(regions: Mapping[str, Region]) -> Fields:
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     batch, _, channels = regions["delta"].extent
     names = (name for name in regions if name != "powers")
     return {**{name: f"@{name}" for name in names}, "batch": batch, "width": channels}

@@ -94,18 +94,20 @@ def quantize(site: QuantizeInputs, bound: Array) -> WideScanParams | None:
     operands = {name: site.params(i) for i, name in enumerate(OPERANDS)}
     if all(q.element_type != INT16 for q in operands.values()):
         return None
-    ups, largest = _ups(operands)
+    ups, largest = _operand_shifts(operands)
     scales = [operands[name].scale for name in OPERANDS]
-    term, size = _term(bound, ups)
-    ups["c_up"] = _up(operands["c"].reach) - max(READ_BITS, site.shapes[2][-1].bit_length())
+    term, size = _addend_and_state_step(bound, ups)
+    ups["c_up"] = _normalising_shift(operands["c"].reach) - max(
+        READ_BITS, site.shapes[2][-1].bit_length()
+    )
     unit = size * math.ldexp(math.prod(scales), -ups["c_up"])
-    decay, halvings = _halvings(site.constant(4), scales[0], ups["delta_up"])
+    decay, halvings = _decay_and_shifts(site.constant(4), scales[0], ups["delta_up"])
     numbers: dict[str, Any] = {
         **{f"{name}_zero": q.zero_point for name, q in operands.items()},
         **ups, **halvings, "y_zero": site.target.zero_point, "acc_bound": largest,
     }  # fmt: skip
     numbers |= {"term": term, "decay": decay, "powers": TABLE}
-    return WideScanParams(**numbers, **_readout(site, unit, ups["x_up"]))
+    return WideScanParams(**numbers, **_readout_constants(site, unit, ups["x_up"]))
 
 
 LEARNT: Mapping[str, Span] = {
@@ -123,7 +125,7 @@ LEARNT: Mapping[str, Span] = {
 def fits(integers: WideScanParams, site: QuantizeInputs) -> bool:
     """Return whether exponents stay inside the table of powers, for operands and shifts as
     `quantize` has them."""
-    ups, largest = _ups({name: site.params(i) for i, name in enumerate(OPERANDS)})
+    ups, largest = _operand_shifts({name: site.params(i) for i, name in enumerate(OPERANDS)})
     stated = {**integers.named(ups), "most": integers.most, "acc_bound": integers.acc_bound}
     return (
         inside(integers, LEARNT)
@@ -140,23 +142,23 @@ def highest(delta: QuantParams) -> int:
     return max(delta.high - delta.zero_point, 1)
 
 
-def _up(reach: int) -> int:
+def _normalising_shift(reach: int) -> int:
     """Return the left shift after which values up to `reach` use at least 30 bits of int32."""
     return 31 - reach.bit_length()
 
 
-def _ups(operands: Mapping[str, QuantParams]) -> tuple[dict[str, int], int]:
+def _operand_shifts(operands: Mapping[str, QuantParams]) -> tuple[dict[str, int], int]:
     """Return (left shifts of the operands and of v, bound on states before they saturate)."""
     reach = {name: operands[name].reach for name in ("x", "b")}
     reach["delta"] = highest(operands["delta"])
-    moved = {name: most << _up(most) for name, most in reach.items()}
-    v = _upper(moved["delta"], moved["x"])
-    u = _upper(v << _up(v), INT32_MAX)
-    ups = {f"{name}_up": _up(most) for name, most in {**reach, "v": v}.items()}
-    return ups, (1 << STATE_BITS) + _upper(u, moved["b"]) + 1
+    moved = {name: most << _normalising_shift(most) for name, most in reach.items()}
+    v = _upper_product_bound(moved["delta"], moved["x"])
+    u = _upper_product_bound(v << _normalising_shift(v), INT32_MAX)
+    ups = {f"{name}_up": _normalising_shift(most) for name, most in {**reach, "v": v}.items()}
+    return ups, (1 << STATE_BITS) + _upper_product_bound(u, moved["b"]) + 1
 
 
-def _term(bound: Array, ups: Mapping[str, int]) -> tuple[Array, Array]:
+def _addend_and_state_step(bound: Array, ups: Mapping[str, int]) -> tuple[Array, Array]:
     """Return (int32 term [D], step of states [D]), the finest that the bounds on states and term
     allow."""
     moved = 2.0 ** (96 - sum(ups.values()))
@@ -164,13 +166,13 @@ def _term(bound: Array, ups: Mapping[str, int]) -> tuple[Array, Array]:
     return np.rint(np.minimum(moved / size, INT32_MAX)).astype(np.int32), size
 
 
-def _upper(a: int, b: int) -> int:
+def _upper_product_bound(a: int, b: int) -> int:
     """Return a bound on the upper 32 bits of a product, for factors of these magnitudes; negative
     products round down by one more."""
     return (a * b >> 32) + 1
 
 
-def _halvings(a: Array, scale: float, delta_up: int) -> tuple[Array, dict[str, int]]:
+def _decay_and_shifts(a: Array, scale: float, delta_up: int) -> tuple[Array, dict[str, int]]:
     """Return (decay, shifts): decay int32 [D, N] converts steps of delta to exponents of 1/2, in
     units of 2^(decay_up - 21)."""
     wanted = np.abs(a.astype(np.float64)) * (scale * math.log2(math.e) * 2.0 ** (32 + POINT))
@@ -180,7 +182,7 @@ def _halvings(a: Array, scale: float, delta_up: int) -> tuple[Array, dict[str, i
     return limited.astype(np.int32), {"decay_up": up, "most": HALVINGS >> up}
 
 
-def _readout(site: QuantizeInputs, unit: Array, x_up: int) -> dict[str, Any]:
+def _readout_constants(site: QuantizeInputs, unit: Array, x_up: int) -> dict[str, Any]:
     """Return the multipliers and shifts of the readout sums and of x, int32 [D] each.
 
     unit  [D] real value of 1 in a readout sum
@@ -201,7 +203,7 @@ def _readout(site: QuantizeInputs, unit: Array, x_up: int) -> dict[str, Any]:
 # ---- in integers
 
 
-def _centred(step: QuantizedNode, x: Array, name: str) -> Array:
+def _subtract_zero_point(step: QuantizedNode, x: Array, name: str) -> Array:
     return np.asarray(x.astype(np.int64) - getattr(step.integers, f"{name}_zero"))
 
 
@@ -213,8 +215,8 @@ def integer(
 
     before   optional states, with the parity of the steps behind them
     """
-    more = _centred(step, x, "x") << step.integers.x_up
-    read = np.moveaxis(_centred(step, c, "c") << step.integers.c_up, -2, 0)
+    more = _subtract_zero_point(step, x, "x") << step.integers.x_up
+    read = np.moveaxis(_subtract_zero_point(step, c, "c") << step.integers.c_up, -2, 0)
     each = zip(states(step, delta, x, b, before), read, strict=True)
     sums = np.stack([(state * c[..., None, :]).sum(-1) for state, c in each], -2)
     sums = sums >> step.integers.sum_drop
@@ -230,9 +232,10 @@ def states(
     step: QuantizedNode, delta: Array, x: Array, b: Array, before: Sequence[Array]
 ) -> Iterator[Array]:
     """Yield the states [..., D, N] after every step."""
-    now = np.maximum(_centred(step, delta, "delta"), 0) << step.integers.delta_up
+    now = np.maximum(_subtract_zero_point(step, delta, "delta"), 0) << step.integers.delta_up
     more, into = (
-        _centred(step, q, n) << getattr(step.integers, f"{n}_up") for q, n in ((x, "x"), (b, "b"))
+        _subtract_zero_point(step, q, n) << getattr(step.integers, f"{n}_up")
+        for q, n in ((x, "x"), (b, "b"))
     )
     v = now * more >> 32
     term = (v << step.integers.v_up) * step.integers.term >> 32
@@ -242,14 +245,14 @@ def states(
         state, parity = (q.astype(np.int64) for q in (before[0][..., :-1], before[0][..., -1]))
     steps = (np.moveaxis(q, -2, 0) for q in (now, term, into))
     for t, (now, more, into) in enumerate(zip(*steps, strict=True)):
-        a = _decay(step, now[..., None] * decays >> 32)
+        a = _decay_of_halvings(step, now[..., None] * decays >> 32)
         rounded = (now > 0) & ((more != 0) | ((t + parity) % 2 == 1))
         moved = (a * (state << 1) >> 32) + (more[..., None] * into[..., None, :] >> 32)
         state = np.clip(moved + rounded[..., None], -most, most - 1)
         yield state
 
 
-def _decay(step: QuantizedNode, halvings: Array) -> Array:
+def _decay_of_halvings(step: QuantizedNode, halvings: Array) -> Array:
     """Return 2**-halvings in Q31, by linear interpolation between table entries."""
     p = np.minimum(halvings, step.integers.most) << step.integers.decay_up
     index = p >> PART_BITS & ((1 << INDEX_BITS) - 1)

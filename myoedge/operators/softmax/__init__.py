@@ -56,13 +56,13 @@ now.where((now != last) & (now != blank), -torch.ones_like(now))
 """
 
 
-def _row(d: Draw) -> tuple[Shape, int]:
+def _draw_row(d: Draw) -> tuple[Shape, int]:
     long = d.pick([(1000,), (2, 1000), (1000, 2), (3000,)])
     shape = d.pick([d.shape(1, 4, 12), long])
     return shape, d.integer(0, len(shape) - 1)
 
 
-def _scores(d: Draw, operands: int = 1) -> dict[str, Any]:
+def _draw_score_spans(d: Draw, operands: int = 1) -> dict[str, Any]:
     """Draw the spans of int8 or int16 scores, and of a mask with values 0 and 1."""
     common, wide = d.common(1, act=False), d.pick([1.0, 8.0, 60.0])
     ((low, high),) = common["spans"]
@@ -72,14 +72,14 @@ def _scores(d: Draw, operands: int = 1) -> dict[str, Any]:
 def softmax(d: Draw) -> DrawnUse:
     """Return a random test case of a softmax, with no mask or with one that is broadcast along
     leading axes."""
-    x, axis = _row(d)
+    x, axis = _draw_row(d)
     if d.flag():
-        text, common = "x0.softmax(axis)", _scores(d) | {"int16": d.pick([(), (0,)])}
+        text, common = "x0.softmax(axis)", _draw_score_spans(d) | {"int16": d.pick([(), (0,)])}
         return DrawnUse("softmax", {"axis": axis}, (x,), text, slack=softmax_slack, **common)
     alike = d.integer(0, axis)
     shapes = (x, (*[1] * alike, *x[alike:]))
     attrs = {"axis": axis, "masked": True, "flat": d.flag()}
-    common = _scores(d, 2) | {"int16": d.pick([(), (0,)])}
+    common = _draw_score_spans(d, 2) | {"int16": d.pick([(), (0,)])}
     return DrawnUse("softmax", attrs, shapes, MASKED, slack=softmax_slack, **common)
 
 
@@ -96,8 +96,8 @@ def softmax_slack(case: Any) -> Array | float:
 
 
 def log_softmax(d: Draw) -> DrawnUse:
-    x, axis = _row(d)
-    text, common = "x0.log_softmax(axis)", _scores(d) | {"slack": log_softmax_slack}
+    x, axis = _draw_row(d)
+    text, common = "x0.log_softmax(axis)", _draw_score_spans(d) | {"slack": log_softmax_slack}
     int16 = d.pick([(), (0,)])
     return DrawnUse("log_softmax", {"axis": axis}, (x,), text, int16=int16, **common)
 
@@ -118,7 +118,7 @@ def log_softmax_slack(case: Any) -> float:
 def argmax(d: Draw) -> DrawnUse:
     """Return a random test case of argmax on data with ties, for which torch returns the first
     maximum."""
-    x, axis = _row(d)
+    x, axis = _draw_row(d)
     common = d.common(1, act=False) | {"factors": (1.0, 0.0)}
     attrs = {"axis": axis, "keepdim": d.flag()}
     common["int16"] = d.pick([(), (), (0,)])
@@ -172,17 +172,17 @@ def masked(w: Writer, step: QuantizedNode, scores: str, mask: str) -> str:
     return w.node("Add", scores, w.node("Mul", w.cast(hidden, "float32"), least))
 
 
-def _softmax(w: Writer, step: QuantizedNode, x: str, *mask: str) -> str:
+def _write_softmax(w: Writer, step: QuantizedNode, x: str, *mask: str) -> str:
     scores = masked(w, step, x, *mask) if mask else x
     return w.node("Softmax", scores, axis=step.attrs["axis"])
 
 
-def _argmax(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_argmax(w: Writer, step: QuantizedNode, x: str) -> str:
     index = w.node("ArgMax", x, axis=step.attrs["axis"], keepdims=int(step.attrs["keepdim"]))
     return w.cast(index, "int32")
 
 
-def _ctc_greedy(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_ctc_greedy(w: Writer, step: QuantizedNode, x: str) -> str:
     """Write a greedy CTC decoder as ONNX nodes: a kept symbol's position is the running count of
     kept symbols."""
     steps, batch, _ = step.shapes[0]
@@ -201,7 +201,7 @@ def _ctc_greedy(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.cast(transposed(w, w.node("Concat", count, rest, axis=0), 1, 0), "int32")
 
 
-def _ctc_new(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_ctc_new(w: Writer, step: QuantizedNode, x: str) -> str:
     axis, made = step.attrs["axis"], step.out[step.attrs["axis"]]
     nothing = w.constant(np.array(NOTHING, INT32))
     if step.attrs["before"]:
@@ -213,7 +213,7 @@ def _ctc_new(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.node("Where", old, nothing, now)
 
 
-def _majority(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_majority(w: Writer, step: QuantizedNode, x: str) -> str:
     """Write a majority vote as ONNX nodes: votes are summed over frames by a convolution window."""
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
     frames, taps = step.shapes[0][step.attrs["axis"]], step.attrs["frames"]
@@ -229,10 +229,10 @@ def _majority(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 WRITE: Mapping[str, Write] = {
-    "argmax": _argmax,
-    "ctc_greedy": _ctc_greedy,
-    "ctc_new": _ctc_new,
+    "argmax": _write_argmax,
+    "ctc_greedy": _write_ctc_greedy,
+    "ctc_new": _write_ctc_new,
     "log_softmax": along_axis("LogSoftmax"),
-    "majority": _majority,
-    "softmax": _softmax,
+    "majority": _write_majority,
+    "softmax": _write_softmax,
 }

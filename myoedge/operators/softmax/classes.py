@@ -93,33 +93,33 @@ CTC_GREEDY = add_operator(
 )
 
 
-def _taps(attrs: Attrs) -> int:
+def _count_taps(attrs: Attrs) -> int:
     return int(attrs.get("frames", PAIR))
 
 
-def _is_before(value: Any, site: NodeSite) -> bool:
-    return is_whole(value, 0, _taps(site.attrs) - 1)
+def _is_frame_count(value: Any, site: NodeSite) -> bool:
+    return is_whole(value, 0, _count_taps(site.attrs) - 1)
 
 
-BEFORE = Values("fewer frames than it reads", _is_before)
+BEFORE = Values("fewer frames than it reads", _is_frame_count)
 
 
 def classes_shape(attrs: Attrs, x: Shape) -> Shape:
-    axis, made = attrs["axis"], x[attrs["axis"]] + attrs["before"] - _taps(attrs) + 1
+    axis, made = attrs["axis"], x[attrs["axis"]] + attrs["before"] - _count_taps(attrs) + 1
     return (*x[:axis], made, *x[axis + 1 :])
 
 
-def _windows(attrs: Attrs, x: Array) -> Array:
+def _frames_of_windows(attrs: Attrs, x: Array) -> Array:
     """Return the frames that each result frame reads, [.., T', .., taps]."""
     pads = [(attrs["before"] * (d == attrs["axis"]), 0) for d in range(x.ndim)]
     long = np.pad(x, pads, constant_values=NOTHING)
-    return np.lib.stride_tricks.sliding_window_view(long, _taps(attrs), attrs["axis"])
+    return np.lib.stride_tricks.sliding_window_view(long, _count_taps(attrs), attrs["axis"])
 
 
 def new_real(attrs: Attrs, x: Array) -> Array:
     """Return the CTC symbol that each frame of classes x int32 [.., T, ..] adds: its class if that
     differs from the previous frame's and is not the blank; otherwise NOTHING."""
-    was, now = np.moveaxis(_windows(attrs, x), -1, 0)
+    was, now = np.moveaxis(_frames_of_windows(attrs, x), -1, 0)
     return np.where((now != was) & (now != attrs["blank"]), now, NOTHING).astype(np.int32)
 
 
@@ -142,7 +142,7 @@ def vote_real(attrs: Attrs, x: Array) -> Array:
 
     Values outside 0 .. classes - 1 are ignored; without any valid frame, the result is class 0.
     """
-    windows = _windows(attrs, x)
+    windows = _frames_of_windows(attrs, x)
     votes = np.stack([(windows == c).sum(-1) for c in range(attrs["classes"])])
     return np.asarray(votes.argmax(0), np.int32)
 
@@ -150,23 +150,25 @@ def vote_real(attrs: Attrs, x: Array) -> Array:
 def vote_nest(step: QuantizedNode) -> Nest:
     """Describe the votes of vote_real."""
     axes, along, before = broadcast_axes(step.out), step.attrs["axis"], step.attrs["before"]
-    tap, frame = Axis("tap", _taps(step.attrs)), axes[along]
+    tap, frame = Axis("tap", _count_taps(step.attrs)), axes[along]
     x = replace(operand(step, 0), outside=NOTHING)
     index = [axis.at for axis in axes]
     index[along] = frame.at + tap + -before
     first = np.maximum(before - np.arange(frame.extent, dtype=np.int32), 0)
     ends = (nest_constant("first", first)[frame], as_expr(tap.extent)) if before else None
-    elected = _elected if step.attrs["classes"] <= FEW_CLASSES else _first_of_most
+    elected = _majority_class if step.attrs["classes"] <= FEW_CLASSES else _first_most_frequent
     value = elected(x[tuple(index)], step.attrs["classes"], tap, ends)
     return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
 
 
-def _first_of_most(vote: Expr, classes: int, tap: Axis, ends: tuple[Expr, Expr] | None) -> Expr:
+def _first_most_frequent(
+    vote: Expr, classes: int, tap: Axis, ends: tuple[Expr, Expr] | None
+) -> Expr:
     each = Axis("class", classes)
     return Reduced("argmax", each, Reduced("sum", tap, equal(vote, index_of(each)), ends))
 
 
-def _elected(vote: Expr, classes: int, tap: Axis, ends: tuple[Expr, Expr] | None) -> Expr:
+def _majority_class(vote: Expr, classes: int, tap: Axis, ends: tuple[Expr, Expr] | None) -> Expr:
     """Return the class of most votes, whose numbers are counted in bits of few words."""
     bits, c = tap.extent.bit_length(), np.arange(classes)
     words, places = np.divmod(c, WORD_BITS // bits)
@@ -188,7 +190,7 @@ def classes_streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(
         at.axis,
         lambda made: {**at.attrs, "before": 0},
-        taps=_taps(at.attrs),
+        taps=_count_taps(at.attrs),
         before=at.attrs["before"],
         fill=lambda step: NOTHING,
     )

@@ -65,40 +65,40 @@ class ScoreRow:
         self._blind = as_expr(0)  # whether all scores are hidden
         self._limit = as_expr(INT8.low)  # of the mask: scores below it are hidden
         if len(self.arrays) > 1:
-            self._blind = Reduced("max", self.over, self._element(1, self.along)) < 0
+            self._blind = Reduced("max", self.over, self._operand_element(1, self.along)) < 0
             self._limit = where(self._blind, INT8.low, 0)
-        self._most = Reduced("max", self.over, self._score(self.along))
+        self._most = Reduced("max", self.over, self._visible_score(self.along))
         sum_ = total(self.over, self.exponential(self.along))
         sum_ = Assumed(sum_, EXP_ONE, EXP_ONE * self.over.extent)
         self.halvings = Call(HIGHEST_BIT, None, (sum_,)) - 15
         self.mantissa = Assumed(sum_ >> self.halvings, *MANTISSA)
 
-    def _element(self, operand: int, at: Sequence[Axis]) -> Expr:
+    def _operand_element(self, operand: int, at: Sequence[Axis]) -> Expr:
         array = self.arrays[operand]
         return array[broadcast_index(at, array.shape)]
 
-    def _seen(self, at: Sequence[Axis], then: Expr, otherwise: int) -> Expr:
+    def _select_visible(self, at: Sequence[Axis], then: Expr, otherwise: int) -> Expr:
         """Return a value of visible elements, or another one of hidden elements."""
         if len(self.arrays) == 1:
             return then
-        return where(self._element(1, at) < self._limit, otherwise, then)
+        return where(self._operand_element(1, at) < self._limit, otherwise, then)
 
-    def _score(self, at: Sequence[Axis]) -> Expr:
-        return self._seen(at, self._element(0, at), self.lowest)
+    def _visible_score(self, at: Sequence[Axis]) -> Expr:
+        return self._select_visible(at, self._operand_element(0, at), self.lowest)
 
     def distance(self, at: Sequence[Axis]) -> Expr:
         """Return the distance of an element from the largest visible one of its row."""
-        distance = Assumed(self._most - self._score(at), 0, -2 * self.lowest - 1)
+        distance = Assumed(self._most - self._visible_score(at), 0, -2 * self.lowest - 1)
         return distance * (1 - self._blind) if self.step.attrs.get("flat") else distance
 
     def exponential(self, at: Sequence[Axis]) -> Expr:
         """Return the exponential of an element in Q15; 0 if it is hidden."""
         distance, (near, *others) = self.distance(at), self._tables
         if not others:
-            return self._seen(at, Lookup(near, distance), 0)
+            return self._select_visible(at, Lookup(near, distance), 0)
         (far,) = others
         product = Lookup(near, remainder(distance, 256)) * Lookup(far, distance >> 8)
-        return self._seen(at, (product + EXP_ONE // 2) >> 15, 0)
+        return self._select_visible(at, (product + EXP_ONE // 2) >> 15, 0)
 
     def nest(self, value: Expr) -> Nest:
         index = tuple(axis.at for axis in self.own)
@@ -106,21 +106,21 @@ class ScoreRow:
         return Nest(self.own, self.arrays, result(self.step), index, value)
 
 
-def _probability(table: None, *values: Array) -> Array:
+def _scaled_probability(table: None, *values: Array) -> Array:
     """Return probabilities in steps of the result, as me_probability in C."""
     exponential, reciprocal, mult, shift = (np.asarray(x, np.int64) for x in values)
     share = (exponential * reciprocal) >> 15
     return np.asarray((share * mult + ((1 << shift) >> 1)) >> shift)
 
 
-def _probability_bound(table: None, *ranges: Interval) -> Interval:
+def _probability_range(table: None, *ranges: Interval) -> Interval:
     """Return the range of probabilities: a share is at most 2**16."""
     mult, shift = max(ranges[2][1], 0), min(max(ranges[3][0], 0), 31)
     return 0, (2 * EXP_ONE * mult + (1 << shift >> 1)) >> shift
 
 
 HEADER = "me_probability.h"
-PROBABILITY = Primitive("me_probability", HEADER, _probability, _probability_bound)
+PROBABILITY = Primitive("me_probability", HEADER, _scaled_probability, _probability_range)
 RECIPROCAL = Primitive(
     "me_reciprocal",
     HEADER,

@@ -84,16 +84,16 @@ def top(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, str]:
     below, scores = d.add("sub", low, margin), x
     values, indices = [high], [argmax(d, {**kept, "self": x}, thin)]
     while len(values) < count:
-        x = _without(d, x, argmax(d, {**kept, "self": x}, thin), low, axis)
+        x = _replace_element(d, x, argmax(d, {**kept, "self": x}, thin), low, axis)
         values.append(largest(d, {**kept, "self": x}, thin))
-        scores = _without(d, scores, indices[-1], below, axis)
+        scores = _replace_element(d, scores, indices[-1], below, axis)
         indices.append(argmax(d, {**kept, "self": scores}, thin))
     found = concat(d, values, axis)
     found = d.add("table", found, chain=sign) if sign else found
     return found, concat(d, indices, axis)
 
 
-def _without(d: GraphBuilder, x: str, index: str, other: str, axis: int) -> str:
+def _replace_element(d: GraphBuilder, x: str, index: str, other: str, axis: int) -> str:
     """Replace the element at an index of each row along an axis."""
     shape = d.shape(x)
     places = np.arange(shape[axis]).reshape([n if i == axis else 1 for i, n in enumerate(shape)])

@@ -90,7 +90,7 @@ def within_reach(case: Any, y: Array, scale: Array, offset: Array) -> Array:
 CASES = {"spectrogram": draw_spectrogram}
 
 
-def _log(w: Writer, x: str, base: float) -> str:
+def _write_log(w: Writer, x: str, base: float) -> str:
     return w.node("Mul", w.node("Log", x), number(w, 1 / math.log(base)))
 
 
@@ -98,9 +98,9 @@ def _log(w: Writer, x: str, base: float) -> str:
 CURVES: Mapping[str, Write] = {
     **NATIVE,
     "log": lambda w, x: w.node("Log", x),
-    "log10": lambda w, x: _log(w, x, 10),
+    "log10": lambda w, x: _write_log(w, x, 10),
     "log1p": lambda w, x: w.node("Log", w.node("Add", x, number(w, 1.0))),
-    "log2": lambda w, x: _log(w, x, 2),
+    "log2": lambda w, x: _write_log(w, x, 2),
     "pow": lambda w, x, exponent: w.node("Pow", x, number(w, exponent)),
     "sqrt": lambda w, x: w.node("Sqrt", x),
     "square": lambda w, x: w.node("Mul", x, x),

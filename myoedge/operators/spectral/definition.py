@@ -114,7 +114,7 @@ def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
     window, scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2, 3))
     largest = float(np.abs(window).max()) or 1.0
     unit = inputs.params(0).scale * halved(len(window)) * largest * 2.0**-15
-    curve, middle, step = _curve(inputs, unit, scale, offset)
+    curve, middle, step = _curve_of_function(inputs, unit, scale, offset)
     y = inputs.target
     lanes = [
         choose_sum_requant((a * step / y.scale,), (-HALF.min,), (0,), y.zero_point + b / y.scale)
@@ -132,7 +132,7 @@ def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
     return SpectrogramParams(acc_bound=max(bound, WIDEST), **arrays)
 
 
-def _curve(
+def _curve_of_function(
     inputs: QuantizeInputs, unit: float, scale: Array, offset: Array
 ) -> tuple[Array, float, float]:
     """Return the function table as (int16 curve with 16 points per octave, real value of integer 0,

@@ -41,7 +41,7 @@ def has_transform(length: int) -> bool:
     return fits and max(radixes_of(length)) <= MOST_RADIX
 
 
-def _halvings(radix: int) -> int:
+def _stage_shift(radix: int) -> int:
     """Return the right shift of a stage: after it, a sum of `radix` values is no larger than the
     largest value."""
     return (radix - 1).bit_length()
@@ -49,7 +49,7 @@ def _halvings(radix: int) -> int:
 
 def halved(length: int) -> int:
     """Return the number by which all stages of an integer transform together divide its results."""
-    return int(2 << sum(map(_halvings, radixes_of(length))))
+    return int(2 << sum(map(_stage_shift, radixes_of(length))))
 
 
 def products_of(length: int) -> int:
@@ -72,17 +72,17 @@ def tables_of(length: int) -> dict[str, Array]:
     radixes = radixes_of(length)
     roots = np.exp(-2j * np.pi * np.arange(length) / length)
     return {
-        "order": _order(radixes),
+        "order": _input_order(radixes),
         "roots": np.rint(np.stack([roots.real, roots.imag], 1) * INT31).astype(np.int32),
         "radixes": np.array(radixes, np.int16),
     }
 
 
-def _order(radixes: Sequence[int]) -> Array:
+def _input_order(radixes: Sequence[int]) -> Array:
     if not radixes:
         return np.zeros(1, np.int16)
     *before, radix = radixes
-    inner = _order(before)
+    inner = _input_order(before)
     return np.concatenate([j + radix * inner for j in range(radix)]).astype(np.int16)
 
 
@@ -94,39 +94,39 @@ def high(a: Array, b: Array | int) -> Array:
 Complex = tuple[Array, Array]  # real and imaginary parts
 
 
-def _times(z: Complex, cos: Array, sin: Array) -> Complex:
+def _multiply_complex(z: Complex, cos: Array, sin: Array) -> Complex:
     return high(z[0], cos) - high(z[1], sin), high(z[0], sin) + high(z[1], cos)
 
 
-def _turned(z: Complex, radix: int, w: Array) -> list[Complex]:
+def _multiply_by_roots(z: Complex, radix: int, w: Array) -> list[Complex]:
     """Multiply the `radix` parts of each group by their roots of unity, and shift them right;
     element 0 of each part is only shifted.
 
     z   [.., radix, part]
     w   int32 [n, 2]: n roots, a whole turn
     """
-    halvings, part = _halvings(radix), z[0].shape[-1]
+    halvings, part = _stage_shift(radix), z[0].shape[-1]
     at, found = np.arange(part), list[Complex]()
     for j in range(radix):
         own = z[0][..., j, :], z[1][..., j, :]
         cos, sin = w[at * j * (len(w) // (radix * part))].T
-        products = _times((own[0] >> (halvings - 1), own[1] >> (halvings - 1)), cos, sin)
+        products = _multiply_complex((own[0] >> (halvings - 1), own[1] >> (halvings - 1)), cos, sin)
         plain = (at == 0) | (j == 0)
         made = (np.where(plain, x >> halvings, y) for x, y in zip(own, products, strict=True))
         found.append((next(made), next(made)))
     return found
 
 
-def _stage(z: Complex, radix: int, part: int, w: Array) -> Complex:
+def _combine_transforms(z: Complex, radix: int, part: int, w: Array) -> Complex:
     """Combine groups of `radix` transforms of `part` values into one transform each."""
     shape = (*z[0].shape[:-1], -1, radix, part)
-    parts = _turned((z[0].reshape(shape), z[1].reshape(shape)), radix, w)
-    made = _of_two_or_four(parts) if radix in (2, 4) else _of_odd(parts, w)
+    parts = _multiply_by_roots((z[0].reshape(shape), z[1].reshape(shape)), radix, w)
+    made = _combine_two_or_four(parts) if radix in (2, 4) else _combine_odd(parts, w)
     re, im = (np.stack(each, -2).reshape(z[0].shape) for each in zip(*made, strict=True))
     return re, im
 
 
-def _of_two_or_four(parts: list[Complex]) -> list[Complex]:
+def _combine_two_or_four(parts: list[Complex]) -> list[Complex]:
     if len(parts) == 2:
         (a, b), (c, d) = parts
         return [(a + c, b + d), (a - c, b - d)]
@@ -139,7 +139,7 @@ def _of_two_or_four(parts: list[Complex]) -> list[Complex]:
     ]
 
 
-def _of_odd(parts: list[Complex], w: Array) -> list[Complex]:
+def _combine_odd(parts: list[Complex], w: Array) -> list[Complex]:
     """Combine an odd number of parts: cosines times sums, sines times differences, of opposites."""
     radix, (first, *others) = len(parts), parts
     opposite = [*zip(others[: radix // 2], others[::-1], strict=False)]
@@ -169,7 +169,7 @@ def transformed(step: QuantizedNode, x: Array) -> Complex:
     pairs = samples.reshape(*x.shape[:-1], half, 2)[..., step.integers.order, :]
     z, part = (pairs[..., 0], pairs[..., 1]), 1
     for radix in step.integers.radixes.tolist():
-        z = _stage(z, radix, part, w)
+        z = _combine_transforms(z, radix, part, w)
         part *= radix
     return _real_spectrum(z, w[: half // 2 + 1])
 
@@ -250,16 +250,16 @@ def forward(b: GraphBuilder, parts: Sequence[str], s: Stages, factor: float) -> 
     factor   factor of all results
     """
     lanes, count = b.shape(parts[0])[0], len(parts)
-    x = _joined(b, parts, (s.first, s.second))  # [L, parts, a, b]
+    x = _stack_parts(b, parts, (s.first, s.second))  # [L, parts, a, b]
     x = reshape(b, transpose(b, x, (0, 3, 1, 2)), (lanes, s.second, count * s.first))
     turns = np.arange(s.first)
     matrix = np.exp(-2j * np.pi / s.first * (np.outer(turns, turns) % s.first))
-    along = _real(matrix[:, None, :], count)  # [k1, parts', 1, parts, a]
+    along = _real_weights(matrix[:, None, :], count)  # [k1, parts', 1, parts, a]
     y = b.add("linear", x, b.constant(along.reshape(2 * s.first, -1)))
     y = transpose(b, reshape(b, y, (lanes, s.second, s.first, 2)), (0, 2, 3, 1))
-    y = _in_groups(b, y, _real(s.roots() * factor, 2))
+    y = _multiply_groups(b, y, _real_weights(s.roots() * factor, 2))
     y = transpose(b, reshape(b, y, (lanes, s.first, 2, s.rows)), (2, 0, 3, 1))
-    return _apart(b, y)
+    return _split_parts(b, y)
 
 
 def inverse(
@@ -272,35 +272,37 @@ def inverse(
     real      whether only the real part is needed
     """
     lanes, n = b.shape(parts[0])[0], s.first * s.second
-    x = transpose(b, _joined(b, parts, (s.rows, s.first)), (0, 3, 1, 2))  # [L, k1, parts, k2]
+    x = transpose(b, _stack_parts(b, parts, (s.rows, s.first)), (0, 3, 1, 2))  # [L, k1, parts, k2]
     roots = s.roots().conj() * factors.reshape(s.rows, s.first).T[..., None]
-    y = _in_groups(b, x, _real(roots.swapaxes(1, 2), len(parts)))  # [L, 1, (k1, parts', b)]
+    y = _multiply_groups(
+        b, x, _real_weights(roots.swapaxes(1, 2), len(parts))
+    )  # [L, 1, (k1, parts', b)]
     y = transpose(b, reshape(b, y, (lanes, s.first, 2, s.second)), (0, 3, 1, 2))
     turns = np.arange(s.first)
     matrix = np.exp(2j * np.pi / s.first * (np.outer(turns, turns) % s.first))
-    along = _real(matrix[None], 2)[0].transpose(0, 1, 3, 2)  # [parts', a, k1, parts]
+    along = _real_weights(matrix[None], 2)[0].transpose(0, 1, 3, 2)  # [parts', a, k1, parts]
     kept = 1 if real else 2
     weight = b.constant(along[:kept].reshape(kept * s.first, -1))
     y = b.add("linear", reshape(b, y, (lanes, s.second, 2 * s.first)), weight)
     y = transpose(b, reshape(b, y, (lanes, s.second, kept, s.first)), (2, 0, 3, 1))
-    return [reshape(b, part, (lanes, n)) for part in _apart(b, y)]
+    return [reshape(b, part, (lanes, n)) for part in _split_parts(b, y)]
 
 
-def _real(matrix: Array, count: int) -> Array:
+def _real_weights(matrix: Array, count: int) -> Array:
     """Expand complex weights [g, rows, columns] to real weights [g, 2, rows, count, columns] for
     real (count 1) or complex operands."""
     both = np.stack([matrix, 1j * matrix], 2)[:, :, :count]
     return np.stack([both.real, both.imag], 1)
 
 
-def _joined(b: GraphBuilder, parts: Sequence[str], shape: tuple[int, int]) -> str:
+def _stack_parts(b: GraphBuilder, parts: Sequence[str], shape: tuple[int, int]) -> str:
     """Stack the parts, tensors [L, n], to one tensor [L, parts, *shape]."""
     lanes = b.shape(parts[0])[0]
     rows = tuple(reshape(b, part, (lanes, 1, *shape)) for part in parts)
     return rows[0] if len(rows) == 1 else b.add("concat", *rows, axis=1)
 
 
-def _in_groups(b: GraphBuilder, x: str, weights: Array) -> str:
+def _multiply_groups(b: GraphBuilder, x: str, weights: Array) -> str:
     """Multiply x [L, groups, ..] by weights [groups, 2, rows, ..] -> [L, 1, groups * 2 * rows]."""
     groups, lanes = len(weights), b.shape(x)[0]
     flat = weights.reshape(groups * 2 * weights.shape[2], 1, -1)
@@ -309,7 +311,7 @@ def _in_groups(b: GraphBuilder, x: str, weights: Array) -> str:
     return b.add("conv", images, b.constant(flat), **attrs)
 
 
-def _apart(b: GraphBuilder, y: str) -> list[str]:
+def _split_parts(b: GraphBuilder, y: str) -> list[str]:
     """Split a tensor [parts, L, rows, columns] into one tensor [L, rows * columns] per part."""
     count, lanes, rows, columns = b.shape(y)
     cuts = (slice_axis(b, y, 0, i, i + 1) for i in range(count))

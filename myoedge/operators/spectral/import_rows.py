@@ -61,7 +61,7 @@ def istft(d: GraphBuilder, a: Arguments, out: Shape) -> Complex | str:
     shape = (*(1,) * (3 - len(given)), *given)
     count = shape[-1]
     parts = [reshape(d, tensor(d, part, given), shape) for part in x.parts]
-    rows, kept = concat(d, parts, 1), _kept(a, out[-1], (count - 1) * hop + n)
+    rows, kept = concat(d, parts, 1), _kept_samples(a, out[-1], (count - 1) * hop + n)
     # of each overlap-added sample: 1 / sum of squared windows, or 0 if that sum is almost 0
     total = np.zeros((count - 1) * hop + len(window))
     for at in range(0, count * hop, hop):
@@ -69,13 +69,13 @@ def istft(d: GraphBuilder, a: Arguments, out: Shape) -> Complex | str:
     factors = np.divide(1.0, total, out=np.zeros_like(total), where=total > LEAST_OVERLAP)[kept]
     both = ([matrix.real, -matrix.imag], [matrix.imag, matrix.real])
     sums = (
-        _overlapped(d, rows, np.hstack(m).T, hop, (kept, factors)) for m in both[: 1 + is_complex]
+        _overlap_add(d, rows, np.hstack(m).T, hop, (kept, factors)) for m in both[: 1 + is_complex]
     )
     made = [reshape(d, y, out) for y in sums]
     return paired(made) if is_complex else made[0]
 
 
-def _kept(a: Arguments, length: int, whole: int) -> slice:
+def _kept_samples(a: Arguments, length: int, whole: int) -> slice:
     """Return the slice of the overlap-added samples that the result keeps."""
     first = int(a["n_fft"]) // 2 if a["center"] else 0
     if first + length > whole:
@@ -83,7 +83,7 @@ def _kept(a: Arguments, length: int, whole: int) -> slice:
     return slice(first, first + length)
 
 
-def _overlapped(d: GraphBuilder, x: str, taps: Array, hop: int, ends: tuple[slice, Array]) -> str:
+def _overlap_add(d: GraphBuilder, x: str, taps: Array, hop: int, ends: tuple[slice, Array]) -> str:
     """Overlap-add frames [B, rows, frames] to samples [B, T].
 
     taps   [rows, n] matrix from a frame's frequencies to its n samples
@@ -119,13 +119,13 @@ def stft(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
     parts = frames(d, transpose(d, rows, (1, 0)), window, int(a["hop_length"] or n // 4))
     sides = [d.add("transpose", part, perm=(1, 2, 0), back=True) for part in parts]
     if a["onesided"] is False:
-        sides = [_both_sides(d, part, n, i, 1) for i, part in enumerate(sides)]
+        sides = [_extend_spectrum(d, part, n, i, 1) for i, part in enumerate(sides)]
     if a["return_complex"]:
         return paired(reshape(d, part, out) for part in sides)
     return stacked(d, paired(reshape(d, part, out[:-1]) for part in sides), out)
 
 
-def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> str:
+def _extend_spectrum(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> str:
     """Extend a one-sided spectrum, n / 2 + 1 frequencies along an axis, to n frequencies by their
     conjugates.
 
@@ -138,7 +138,7 @@ def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> s
     return concat(d, [part, rest], axis)
 
 
-def _along(
+def _transform_of_call(
     length: int, size: int | None, norm: str | None, *, inverse: bool, onesided: bool
 ) -> Transform:
     """Return the transform along an axis for the arguments of a call.
@@ -167,7 +167,9 @@ def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
         turns = [*zip(axes, sizes or [None] * len(axes), strict=True)]
         for axis, size in turns if inverse else reversed(turns):
             halves = onesided and axis == axes[-1]
-            t = _along(shape[axis], size, a.get("norm"), inverse=inverse, onesided=halves)
+            t = _transform_of_call(
+                shape[axis], size, a.get("norm"), inverse=inverse, onesided=halves
+            )
             x = transformed(d, x, axis, t, shape)
             shape = (*shape[:axis], t.results, *shape[axis + 1 :])
         return str(x.real) if inverse and onesided else x
@@ -202,15 +204,15 @@ def stft_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     shape = d.shape(a["self"])
     if len(shape) == 3 and shape[2] != 1:
         raise Unsupported("an STFT of complex samples")
-    window = _window_onnx(d, a, out)
+    window = _onnx_window(d, a, out)
     rows = transpose(d, reshape(d, a["self"], shape[:2]), (1, 0))
     parts = (transpose(d, part, (1, 0, 2)) for part in frames(d, rows, window, int(a["hop"][0])))
     if not a["onesided"]:
-        parts = (_both_sides(d, part, len(window), i, 2) for i, part in enumerate(parts))
+        parts = (_extend_spectrum(d, part, len(window), i, 2) for i, part in enumerate(parts))
     return stacked(d, paired(parts), out)
 
 
-def _window_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> Array:
+def _onnx_window(d: GraphBuilder, a: Arguments, out: Shape) -> Array:
     """Return the window [samples of a frame]; ones if the call has none."""
     given, n = a.get("window"), int(a["frame_length"][0]) if a["frame_length"] else 0
     if given is None:

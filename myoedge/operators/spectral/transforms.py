@@ -94,10 +94,10 @@ def matrix_of(t: Transform) -> Array:
     forward = waves(t.frequencies, t.n)
     if not t.inverse:
         return forward * t.scale
-    return np.asarray(forward.conj().T * (_counts(t) * t.scale))
+    return np.asarray(forward.conj().T * (_frequency_counts(t) * t.scale))
 
 
-def _counts(t: Transform) -> Array:
+def _frequency_counts(t: Transform) -> Array:
     """Return how often each frequency counts in an inverse transform: 2 if its conjugate is
     omitted, otherwise 1."""
     counts = np.ones(t.frequencies)
@@ -113,9 +113,9 @@ def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Sha
     """
     whole = shape[axis] == t.length
     parts = [part if part == "" else fitted(b, tensor(b, part, shape), axis, t) for part in x.parts]
-    if stages := _stages(t):
+    if stages := _two_stage_form(t):
         return in_stages(b, paired(parts), axis, t, stages)
-    if whole and (known := _filtered_signal(b, x.filtered, axis, t)) is not None:
+    if whole and (known := _match_filtered_signal(b, x.filtered, axis, t)) is not None:
         matrix = (matrix_of(t) * known.factors) @ waves(t.frequencies, t.n)
         return product(b, Complex(known.x), axis, matrix.real if t.onesided else matrix)
     if t.inverse or parts[1] != "":
@@ -123,13 +123,13 @@ def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Sha
     return spectrum(b, str(parts[0]), axis, t)
 
 
-def _stages(t: Transform) -> Stages | None:
+def _two_stage_form(t: Transform) -> Stages | None:
     """Return the two-stage form of a transform; None if one matrix is faster."""
     large = t.frequencies * t.n > MOST_AT_ONCE
     return stages_of(t.n, t.frequencies, MOST_WEIGHTS) if large else None
 
 
-def _filtered_signal(
+def _match_filtered_signal(
     b: GraphBuilder, known: Filtered | None, axis: int, t: Transform
 ) -> Filtered | None:
     """Return the filtered signal whose spectrum is transformed back, if the inverse has the same
@@ -145,13 +145,13 @@ def in_stages(b: GraphBuilder, x: Complex, axis: int, t: Transform, stages: Stag
     stages   the factors of the length
     """
     shape, parts = x.shape(b), x.parts if x.imaginary != "" else x.parts[:1]
-    last, back = _last_and_back(len(shape), axis)
+    last, back = _axis_to_end_permutations(len(shape), axis)
     rows = [transpose(b, tensor(b, part, shape), last) for part in parts]
     lead = b.shape(rows[0])[:-1]
     flat = [reshape(b, row, (math.prod(lead), t.length)) for row in rows]
     if t.inverse:
-        factors = np.pad(_counts(t) * t.scale, (0, stages.count - t.length))
-        filled = [_filled(b, row, 1, stages.count) for row in flat]
+        factors = np.pad(_frequency_counts(t) * t.scale, (0, stages.count - t.length))
+        filled = [_pad_with_zeros(b, row, 1, stages.count) for row in flat]
         made = inverse(b, filled, stages, factors, real=t.onesided)
     else:
         made = [slice_axis(b, y, 1, 0, t.frequencies) for y in forward(b, flat, stages, t.scale)]
@@ -159,7 +159,7 @@ def in_stages(b: GraphBuilder, x: Complex, axis: int, t: Transform, stages: Stag
     return paired((*found, "")[:2])
 
 
-def _last_and_back(rank: int, axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _axis_to_end_permutations(rank: int, axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the permutation that moves an axis to the end, and its inverse."""
     last = (*range(axis), *range(axis + 1, rank), axis)
     return last, (*range(axis), rank - 1, *range(axis, rank - 1))
@@ -167,10 +167,10 @@ def _last_and_back(rank: int, axis: int) -> tuple[tuple[int, ...], tuple[int, ..
 
 def fitted(b: GraphBuilder, x: str, axis: int, t: Transform) -> str:
     length = b.shape(x)[axis]
-    return _filled(b, slice_axis(b, x, axis, 0, min(length, t.length)), axis, t.length)
+    return _pad_with_zeros(b, slice_axis(b, x, axis, 0, min(length, t.length)), axis, t.length)
 
 
-def _filled(b: GraphBuilder, x: str, axis: int, length: int) -> str:
+def _pad_with_zeros(b: GraphBuilder, x: str, axis: int, length: int) -> str:
     """Pad an axis with zeros at its end to `length` elements."""
     more = length - b.shape(x)[axis]
     pads = tuple((0, more if i == axis else 0) for i in range(len(b.shape(x))))
@@ -202,7 +202,7 @@ def along(b: GraphBuilder, x: str, axis: int, matrix: Array) -> str:
     rank = len(b.shape(x))
     if rank == 1:
         return reshape(b, along(b, reshape(b, x, (1, *b.shape(x))), 1, matrix), (len(matrix),))
-    last, back = _last_and_back(rank, axis)
+    last, back = _axis_to_end_permutations(rank, axis)
     return transpose(b, b.add("linear", transpose(b, x, last), b.constant(matrix)), back)
 
 
@@ -214,7 +214,7 @@ def spectrum(b: GraphBuilder, x: str, axis: int, t: Transform) -> Complex:
     rank = len(b.shape(x))
     moved = transpose(b, x, (axis, *range(axis), *range(axis + 1, rank)))
     made = frames(b, moved, np.full(t.n, t.scale), t.n)  # [1, *others, frequencies]
-    _, back = _last_and_back(rank, axis)
+    _, back = _axis_to_end_permutations(rank, axis)
     real, imaginary = (transpose(b, reshape(b, part, b.shape(part)[1:]), back) for part in made)
     return Complex(real, imaginary, filtered)
 

@@ -51,7 +51,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         for name in ("nodes", "trees", "entries", "base")
     ]
     each = np.array([0, numbers.mult, numbers.offset, numbers.shift], np.int32)
-    walked = math.ceil(len(numbers.trees) / engine.cores) * (3 + _depth(numbers))
+    walked = math.ceil(len(numbers.trees) / engine.cores) * (
+        3 + (2 + math.log2(len(numbers.nodes) / len(numbers.trees)))
+    )
     bytes_ = sum(array.shape[0] for array in arrays)
     in_l1 = bytes_ <= min(L1_BYTES, (L2_NODE - 1) * walked * n * NODE_BYTES)
     factor = 1.0 if in_l1 else L2_NODE
@@ -79,11 +81,6 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         scratch=lambda sizes: PARTS * results * 4,
         work=work,
     )
-
-
-def _depth(integers: TreesParams) -> float:
-    """Return the average number of nodes on a walk, if trees are balanced."""
-    return 2 + math.log2(len(integers.nodes) / len(integers.trees))
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:
@@ -125,7 +122,9 @@ def quantize(site: QuantizeInputs) -> TreesParams:
     """
     limits, links, roots, leaves, base = (site.constant(i) for i in range(1, 6))
     step = leaf_step(leaves, base, len(roots))
-    forest = _forest(site, limits, links, roots, np.rint(leaves.astype(np.float64) / step))
+    forest = _forest_constants(
+        site, limits, links, roots, np.rint(leaves.astype(np.float64) / step)
+    )
     first = np.rint(base.astype(np.float64) / step).astype(np.int64)
     nodes, trees, entries = forest.packed()
     more = {"nodes": nodes, "trees": trees, "entries": entries, "base": first.astype(np.int32)}
@@ -142,7 +141,7 @@ def leaf_step(leaves: Array, base: Array, trees: int) -> float:
     return max(largest / INT16_HIGH, total / most, 2.0**-60)
 
 
-def _forest(
+def _forest_constants(
     site: QuantizeInputs, limits: Array, links: Array, roots: Array, leaves: Array
 ) -> Forest:
     x, ways = site.params(0), links.astype(np.int64)
@@ -184,11 +183,11 @@ LEAF = {"featureids": 0, "modes": "LEAF", "values": 0.0, "truenodeids": 0, "fals
 Rows = list[dict[str, Any]]
 
 
-def _write(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_forest(w: Writer, step: QuantizedNode, x: str) -> str:
     """Write an ensemble as an ONNX TreeEnsembleRegressor; nodes below several parents are written
     once per parent."""
     _, _, roots, leaves, base = (w.floats[name] for name in step.node.inputs[1:])
-    tests = _tests(w, step)
+    tests = _onnx_node_tests(w, step)
     nodes: Rows = []
     targets: Rows = []
     for tree, root in enumerate(roots.astype(int).tolist()):
@@ -211,7 +210,9 @@ def _write(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.node("ai.onnx.ml.TreeEnsembleRegressor", x, **attrs)
 
 
-def _tests(w: Writer, step: QuantizedNode) -> list[tuple[dict[str, Any], tuple[int, int]]]:
+def _onnx_node_tests(
+    w: Writer, step: QuantizedNode
+) -> list[tuple[dict[str, Any], tuple[int, int]]]:
     """Return, for each node, its test as ONNX attributes and the next nodes or leaves (if it holds,
     if not); limits are between two steps of x, or equal to one."""
     links = w.floats[step.node.inputs[2]]
@@ -231,7 +232,7 @@ def _tests(w: Writer, step: QuantizedNode) -> list[tuple[dict[str, Any], tuple[i
     return tests
 
 
-WRITE: Mapping[str, Write] = {"trees": _write}
+WRITE: Mapping[str, Write] = {"trees": _write_forest}
 
 
 WALKS = """
@@ -253,13 +254,13 @@ def slack(case: Any) -> float:
     return float(leaf_step(leaves, base, len(roots)) * (len(roots) + 1) / 2 / case.target.scale)
 
 
-def _grow(d: Draw, links: list[list[int]], features: int, leaves: int) -> int:
+def _draw_tree(d: Draw, links: list[list[int]], features: int, leaves: int) -> int:
     """Add a random node with the nodes below it; return its index, or -1 - i for leaf i."""
     at = len(links)
     links.append([d.integer(0, features - 1), 0, 0, d.integer(0, 1)])
     for way in (1, 2):
         ends = d.rng.random() < 0.55 or len(links) > 60
-        links[at][way] = -d.integer(1, leaves) if ends else _grow(d, links, features, leaves)
+        links[at][way] = -d.integer(1, leaves) if ends else _draw_tree(d, links, features, leaves)
     return at
 
 
@@ -270,7 +271,7 @@ def trees(d: Draw) -> DrawnUse:
     leaves *= d.rng.random(leaves.shape) < d.pick([0.3, 1.0])
     leaves[0, 0] = leaves[0, 0] or 1.0
     links: list[list[int]] = []
-    roots = [_grow(d, links, features, len(leaves)) for _ in range(d.integer(1, 20))]
+    roots = [_draw_tree(d, links, features, len(leaves)) for _ in range(d.integer(1, 20))]
     limits = d.rng.normal(size=len(links)) * max(map(abs, common["spans"][0])) / 2
     base = d.pick([0.0, 1.0]) * d.rng.normal(size=results)
     numbers = (np.array(x, np.float64) for x in (links, roots))

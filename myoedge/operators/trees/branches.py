@@ -84,14 +84,16 @@ class Forest:
             starts = dict[int, int]()
             for leaf in leaves.tolist():
                 starts[leaf] = len(entries) - places[-1][1]
-                entries += _entries(self.leaves[leaf])
+                entries += _leaf_entries(self.leaves[leaf])
             if max(at.stop - at.start, len(entries) - places[-1][1]) > MOST_OF_TREE:
                 raise ValueError("a tree of more than 32,768 nodes")
             ways = [
                 way - at.start if way >= 0 else -1 - starts[-1 - way]
                 for way in self.links[at, 1:].reshape(-1).tolist()
             ]
-            nodes[at] = _halves(self.limits[at], self.links[at, 0], np.reshape(ways, (-1, 2)))
+            nodes[at] = _split_by_test(
+                self.limits[at], self.links[at, 0], np.reshape(ways, (-1, 2))
+            )
         return (
             nodes.astype(np.int32),
             np.array(places, np.int32),
@@ -99,14 +101,14 @@ class Forest:
         )
 
 
-def _entries(row: Array) -> list[tuple[int, int]]:
+def _leaf_entries(row: Array) -> list[tuple[int, int]]:
     """Return the entries (value, mark) of a leaf: its nonzero values, or one zero."""
     results = np.flatnonzero(row).tolist() or [0]
     last = results[-1]
     return [(int(row[i]), 2 * i + int(i == last)) for i in results]
 
 
-def _halves(limits: Array, features: Array, ways: Array) -> Array:
+def _split_by_test(limits: Array, features: Array, ways: Array) -> Array:
     first = (limits & 0xFFFF) | features << 16
     return np.stack([first, (ways[:, 0] & 0xFFFF) | ways[:, 1] << 16], axis=1)
 
@@ -128,11 +130,11 @@ def sums(integers: TreesParams, x: Array) -> Array:
         node = np.where(inside, start + at, 0)
         ways = np.where(x[rows, feature[node]] <= limit[node], yes[node], no[node])
         at = np.where(inside, ways, at)
-    dense, number = _dense(integers.entries.astype(np.int64), len(integers.base))
+    dense, number = _dense_leaves(integers.entries.astype(np.int64), len(integers.base))
     return np.asarray(integers.base + dense[number[leaves - 1 - at]].sum(axis=1))
 
 
-def _dense(entries: Array, results: int) -> tuple[Array, Array]:
+def _dense_leaves(entries: Array, results: int) -> tuple[Array, Array]:
     """Return the leaves as an array [l, results], and the leaf index of every entry."""
     value, mark = entries.T
     number = np.concatenate([[0], np.cumsum(mark & 1)[:-1]])
@@ -188,20 +190,20 @@ class Grove:
         """
         first, seen, pending = len(self.limits), {root}, [(root, list[Slot]())]
         if root in self.leaves:  # a walk begins at a node, not at a leaf
-            node = self._test(0, 0.0, strict=False)
+            node = self._node_of_test(0, 0.0, strict=False)
             pending = [(root, [(node, 1), (node, 2)])]
         while pending:
             key, slots = pending.pop()
             if key in self.leaves:
                 row = self.leaves[key]
-                self._lead(slots, -1 - self.rows.setdefault(row, len(self.rows)))
+                self._link_slots(slots, -1 - self.rows.setdefault(row, len(self.rows)))
                 continue
             branch = self.branches.get(key)
             if branch is None or {branch.yes, branch.no} & seen:
                 raise ValueError(f"a node that is missing, or has several ways to it: {key}")
             seen |= {x for x in (branch.yes, branch.no) if x not in self.leaves}
-            self._lead(slots, len(self.limits))
-            yes, no = self._ask(branch)
+            self._link_slots(slots, len(self.limits))
+            yes, no = self._add_test(branch)
             pending += [(branch.no, no), (branch.yes, yes)]
         return first
 
@@ -222,35 +224,39 @@ class Grove:
             raise Unsupported("sets of values that share branches", "a tree of thresholds")
         return limits, links, np.array([*self.rows])
 
-    def _lead(self, slots: Sequence[Slot], to: int) -> None:
+    def _link_slots(self, slots: Sequence[Slot], to: int) -> None:
         for node, way in slots:
             self.links[node][way] = to
 
-    def _test(self, feature: int, limit: float, *, strict: bool) -> int:
+    def _node_of_test(self, feature: int, limit: float, *, strict: bool) -> int:
         if len(self.limits) >= MOST_NODES:
             raise Unsupported(f"more than {MOST_NODES:,} nodes", "fewer trees, or shallower ones")
         self.limits.append(limit)
         self.links.append([feature, 0, 0, int(strict)])
         return len(self.limits) - 1
 
-    def _ask(self, branch: Branch) -> tuple[list[Slot], list[Slot]]:
+    def _add_test(self, branch: Branch) -> tuple[list[Slot], list[Slot]]:
         """Add the nodes of a test; return the link slots for "holds" and "does not hold"."""
         mode, values = branch.mode, branch.values
         if mode in ("EQ", "NEQ", "MEMBER"):
-            yes, no = self._equal(branch.feature, values)
+            yes, no = self._add_equality_tests(branch.feature, values)
             return (no, yes) if mode == "NEQ" else (yes, no)
-        node = self._test(branch.feature, values[0], strict=mode in ("LT", "GTE"))
+        node = self._node_of_test(branch.feature, values[0], strict=mode in ("LT", "GTE"))
         holds = [(node, 1)], [(node, 2)]
         return holds[::-1] if mode in ("GT", "GTE") else holds
 
-    def _equal(self, feature: int, values: Sequence[float]) -> tuple[list[Slot], list[Slot]]:
+    def _add_equality_tests(
+        self, feature: int, values: Sequence[float]
+    ) -> tuple[list[Slot], list[Slot]]:
         """Add nodes that test equality with each of several values: x <= v, then x < v; return the
-        link slots as `_ask`."""
+        link slots as `_add_test`."""
         yes, no = list[Slot](), list[Slot]()
         for value in values:
-            self._lead(no, len(self.limits))
-            most, less = (self._test(feature, value, strict=strict) for strict in (False, True))
-            self._lead([(most, 1)], less)
+            self._link_slots(no, len(self.limits))
+            most, less = (
+                self._node_of_test(feature, value, strict=strict) for strict in (False, True)
+            )
+            self._link_slots([(most, 1)], less)
             yes.append((less, 2))
             no = [(most, 2), (less, 1)]
         if not no:

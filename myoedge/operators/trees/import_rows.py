@@ -52,18 +52,18 @@ def classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str
     """Import ONNX's TreeEnsembleClassifier; return the names of the predicted class index and of
     the scores of the classes."""
     classes = len(a["classlabels_ints"]) or len(a["classlabels_strings"])
-    found = _of_lists(a, "class", classes)
+    found = _read_node_lists(a, "class", classes)
     kind = a["post_transform"]
-    if classes == 2 and {*a["class_ids"]} == {0} and len(_numbers(a, "base_values")) < 2:
-        found, kind = _of_both(found, a)
-    y = _add(d, a["self"], found)
+    if classes == 2 and {*a["class_ids"]} == {0} and len(_numbers_attribute(a, "base_values")) < 2:
+        found, kind = _scores_of_both_classes(found, a)
+    y = _add_forest(d, a["self"], found)
     return winner(d, y, a), transformed(d, y, kind)
 
 
-def _of_both(found: Ensemble, a: Arguments) -> tuple[Ensemble, str]:
+def _scores_of_both_classes(found: Ensemble, a: Arguments) -> tuple[Ensemble, str]:
     """Return the ensemble with scores of both classes of a binary classifier, and the
     post-transform; the file stores only the second class's score."""
-    is_share = min(_numbers(a, "class_weights")) >= 0
+    is_share = min(_numbers_attribute(a, "class_weights")) >= 0
     one = found.leaves[:, :1].T, found.base[:1]
     weight, base, kind = of_both_classes(*one, a["post_transform"], is_share=is_share)
     return found._replace(leaves=weight.T, base=base), kind
@@ -71,29 +71,29 @@ def _of_both(found: Ensemble, a: Arguments) -> tuple[Ensemble, str]:
 
 def regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """Import ONNX's TreeEnsembleRegressor, with result [N, targets]."""
-    found = _of_lists(a, "target", a["n_targets"])
+    found = _read_node_lists(a, "target", a["n_targets"])
     if a["aggregate_function"] not in ("SUM", "AVERAGE"):
         raise Unsupported(f"aggregate_function {a['aggregate_function']}", SINGLE)
     shares = len(found.roots) if a["aggregate_function"] == "AVERAGE" else 1
     found = found._replace(leaves=found.leaves / shares)
-    return transformed(d, _add(d, a["self"], found), a["post_transform"])
+    return transformed(d, _add_forest(d, a["self"], found), a["post_transform"])
 
 
-def _of_lists(a: Arguments, what: str, results: int) -> Ensemble:
+def _read_node_lists(a: Arguments, what: str, results: int) -> Ensemble:
     """Read an ensemble from lists of nodes and leaf weights; `what` is "class" or "target"."""
-    _refuse_many(results, len(a[f"{what}_ids"]))
+    _refuse_too_many(results, len(a[f"{what}_ids"]))
     keys = [*zip(a["nodes_treeids"], a["nodes_nodeids"], strict=True)]
     modes = [mode.removeprefix("BRANCH_") for mode in a["nodes_modes"]]
-    _check_results(results, modes.count("LEAF"), a[f"{what}_ids"])
+    _check_result_count(results, modes.count("LEAF"), a[f"{what}_ids"])
     weights: dict[Key, Array] = {
         key: np.zeros(results) for key, mode in zip(keys, modes, strict=True) if mode == "LEAF"
     }
     ends = zip(a[f"{what}_treeids"], a[f"{what}_nodeids"], strict=True)
-    added = zip(ends, a[f"{what}_ids"], _numbers(a, f"{what}_weights"), strict=True)
+    added = zip(ends, a[f"{what}_ids"], _numbers_attribute(a, f"{what}_weights"), strict=True)
     for key, target, weight in added:
         weights[key][target] += weight
     rows = zip(
-        modes, a["nodes_featureids"], _numbers(a, "nodes_values"),
+        modes, a["nodes_featureids"], _numbers_attribute(a, "nodes_values"),
         a["nodes_truenodeids"], a["nodes_falsenodeids"], strict=True,
     )  # fmt: skip
     branches: dict[Key, Branch] = {
@@ -101,15 +101,15 @@ def _of_lists(a: Arguments, what: str, results: int) -> Ensemble:
         for key, (mode, feature, value, yes, no) in zip(keys, rows, strict=True)
         if mode != "LEAF"
     }
-    base = np.broadcast_to(np.asarray(_numbers(a, "base_values") or [0.0]), (results,))
+    base = np.broadcast_to(np.asarray(_numbers_attribute(a, "base_values") or [0.0]), (results,))
     below = {x for branch in branches.values() for x in (branch.yes, branch.no)}
     roots = [key for key in keys if key not in below]
     if len(roots) != len({*a["nodes_treeids"]}) or len({*keys}) != len(keys):
         raise ValueError("trees without one root, or a node twice")
-    return _planted(branches, {k: tuple(w.tolist()) for k, w in weights.items()}, roots, base)
+    return _join_trees(branches, {k: tuple(w.tolist()) for k, w in weights.items()}, roots, base)
 
 
-def _check_results(results: int, leaves: int, targets: Sequence[int]) -> None:
+def _check_result_count(results: int, leaves: int, targets: Sequence[int]) -> None:
     """Check that the number of results and of stored leaf values is within limits.
 
     targets   indices of the results to which leaves add
@@ -120,7 +120,7 @@ def _check_results(results: int, leaves: int, targets: Sequence[int]) -> None:
         raise ValueError(f"an index below 0, or {results} results")
 
 
-def _check_trees(found: Ensemble) -> None:
+def _check_tree_sizes(found: Ensemble) -> None:
     """Check that the kernel's links can number the nodes and leaves of every tree."""
     forest = Forest(found.limits, found.links.astype(int), found.roots, found.leaves)
     entries = np.maximum(np.count_nonzero(found.leaves, axis=1), 1)
@@ -130,21 +130,21 @@ def _check_trees(found: Ensemble) -> None:
             raise Unsupported(f"a tree of more than {MOST_OF_TREE:,} nodes", "trees of less depth")
 
 
-def _refuse_many(results: int, weights: int) -> None:
+def _refuse_too_many(results: int, weights: int) -> None:
     if results < 1:
         raise ValueError(f"{results} results")
     if results * max(weights, 1) > MOST_NUMBERS:
         raise Unsupported(f"{results:,} results of {weights:,} weights", "fewer results, or trees")
 
 
-def _numbers(a: Arguments, name: str) -> list[float]:
+def _numbers_attribute(a: Arguments, name: str) -> list[float]:
     """Return an attribute that is a list of floats, or a tensor of doubles with suffix
     "_as_tensor"."""
     given = a[f"{name}_as_tensor"] if a.get(f"{name}_as_tensor") is not None else a[name]
     return [float(value) for value in np.ravel(given)]
 
 
-def _planted(
+def _join_trees(
     branches: Mapping[Key, Branch],
     leaves: Mapping[Key, tuple[float, ...]],
     roots: Sequence[Key],
@@ -164,14 +164,14 @@ def ensemble(d: GraphBuilder, a: Arguments, out: Any) -> str:
         raise Unsupported(f"aggregate_function {a['aggregate_function']}", SINGLE)
     results, shares = a["n_targets"], len(a["tree_roots"])
     shares = shares if a["aggregate_function"] == AVERAGE else 1
-    _check_results(results, len(a["leaf_weights"]), a["leaf_targetids"])
+    _check_result_count(results, len(a["leaf_weights"]), a["leaf_targetids"])
     leaves: dict[Key, tuple[float, ...]] = {}
     ends = zip(a["leaf_targetids"], np.ravel(a["leaf_weights"]).tolist(), strict=True)
     for i, (target, weight) in enumerate(ends):
         row = np.zeros(results)
         row[target] = weight / shares
         leaves["leaf", i] = tuple(row.tolist())
-    members = _sets(a["membership_values"])
+    members = _member_value_sets(a["membership_values"])
     names = ("leaf" if leaf else "node" for leaf in (*a["nodes_trueleafs"], *a["nodes_falseleafs"]))
     ways = [*zip(names, (*a["nodes_truenodeids"], *a["nodes_falsenodeids"]), strict=True)]
     count = len(a["nodes_modes"])
@@ -185,12 +185,12 @@ def ensemble(d: GraphBuilder, a: Arguments, out: Any) -> str:
         ways[i] if ways[i] == ways[count + i] and ways[i][0] == "leaf" else ("node", i)
         for i in a["tree_roots"]
     ]
-    found = _planted(branches, leaves, roots, np.zeros(results))
+    found = _join_trees(branches, leaves, roots, np.zeros(results))
     kind = TRANSFORMS[a["post_transform"]]
-    return transformed(d, _add(d, a["self"], found), kind)
+    return transformed(d, _add_forest(d, a["self"], found), kind)
 
 
-def _sets(values: Array | None) -> Any:
+def _member_value_sets(values: Array | None) -> Any:
     """Yield the value sets of MEMBER tests, each of which ends in NaN in the attribute."""
     found: list[float] = []
     for value in np.ravel([] if values is None else values).tolist():
@@ -201,7 +201,7 @@ def _sets(values: Array | None) -> Any:
             found.append(value)
 
 
-def _add(d: GraphBuilder, x: str, found: Ensemble) -> str:
+def _add_forest(d: GraphBuilder, x: str, found: Ensemble) -> str:
     """Add the ensemble to the graph, after scaling each feature so that its limits are in -1 .. 1.
 
     If the features are the network's input, the host scales them; one quantisation step then suits
@@ -212,13 +212,13 @@ def _add(d: GraphBuilder, x: str, found: Ensemble) -> str:
         raise Unsupported(
             f"{features:,} features", f"at most {MOST_FEATURES:,}, those that are read"
         )
-    _check_trees(found)
+    _check_tree_sizes(found)
     if not 0 <= found.links[:, 0].min() <= found.links[:, 0].max() < features:
         raise ValueError(f"a feature that is none of {features}")
     limits = found.limits.astype(np.float32)
     if not np.isfinite(limits).all():
         raise Unsupported("a threshold that is infinite or NaN", "a finite one")
-    scale, offset = _ranges(limits, found.links[:, 0].astype(int), features)
+    scale, offset = _feature_scalings(limits, found.links[:, 0].astype(int), features)
     y = d.add("affine", x, d.constant(scale), d.constant(offset), axis=1)
     own, strict = found.links[:, 0].astype(int), found.links[:, 3] > 0
     # float32 rounding as in the features, so that a value equal to a limit stays equal
@@ -228,7 +228,7 @@ def _add(d: GraphBuilder, x: str, found: Ensemble) -> str:
     return d.add("trees", y, *(d.constant(np.asarray(v, np.float32)) for v in arrays))
 
 
-def _ranges(limits: Array, own: Array, features: int) -> tuple[Array, Array]:
+def _feature_scalings(limits: Array, own: Array, features: int) -> tuple[Array, Array]:
     """Return factors and offsets, float32, that bring every feature's limits to -1 .. 1; 0 for a
     feature that no node reads."""
     low, high = np.full(features, np.inf), np.full(features, -np.inf)

@@ -109,7 +109,7 @@ def nest(step: QuantizedNode) -> Nest:
     return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
 
 
-def _spread(table: None, *values: Array) -> Array:
+def _spread_or_root(table: None, *values: Array) -> Array:
     """Return spread >> places, or the root of spread << 2 places, as me_spread_of in C.
 
     values   sum, sum of the squares modulo 2**32, sum of squares >> 15, length, zero, centred,
@@ -132,7 +132,9 @@ def root(x: Array) -> Array:
     return np.asarray(np.floor(np.sqrt(mantissa.astype(np.float64))).astype(np.int64) << half)
 
 
-SPREAD = Primitive("me_spread_of", "me_spread.h", _spread, lambda table, *ranges: (0, INT32_MAX))
+SPREAD = Primitive(
+    "me_spread_of", "me_spread.h", _spread_or_root, lambda table, *ranges: (0, INT32_MAX)
+)
 
 VARIANCE = add_operator(
     name="variance",
@@ -148,7 +150,7 @@ VARIANCE = add_operator(
 )
 
 
-def _variance(w: Writer, step: QuantizedNode, x: str) -> str:
+def _write_variance(w: Writer, step: QuantizedNode, x: str) -> str:
     attrs, axes = step.attrs, whole(w, *step.attrs["axes"])
     if attrs["centred"]:
         x = w.node("Sub", x, w.node("ReduceMean", x, axes, keepdims=1))
@@ -157,7 +159,7 @@ def _variance(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.node("Sqrt", y) if attrs["root"] else y
 
 
-WRITE: Mapping[str, Write] = {"variance": _variance}
+WRITE: Mapping[str, Write] = {"variance": _write_variance}
 
 
 SQUARES = """
