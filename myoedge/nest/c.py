@@ -54,7 +54,7 @@ def c_kernel(flat: FlatNest, labels: Mapping[int, str], cores: int = WORKERS) ->
     cores    number of cores that share a tile: 8, or 9 with the control core
     Equal functions have equal names: the name ends with the digest of the text.
     """
-    body = _Body(flat, labels, cores)
+    body = _FunctionBody(flat, labels, cores)
     source = body.source(UNNAMED)
     text = source + header(body.tile(UNNAMED))
     name = f"me_chain_{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
@@ -63,7 +63,7 @@ def c_kernel(flat: FlatNest, labels: Mapping[int, str], cores: int = WORKERS) ->
     return CKernel(name, files, pointers, body.steps, body.results, body.tables, *body.cycles())
 
 
-class _Body:
+class _FunctionBody:
     """The texts of a function: a name for each array and table, a variable or an expression for
     each value."""
 
@@ -104,7 +104,7 @@ class _Body:
     # --- source
 
     def source(self, name: str) -> str:
-        lines = [*self._statements()]
+        lines = [*self._function_statements()]
         used = {*self.headers, *row_headers(lines), "me_math.h", "me_share.h"}
         includes = [f"{name}.h", "", *sorted(used)]
         start, end = f"void {name}(const {name}_params *op,", f"const {name}_tile *tile)"
@@ -120,7 +120,7 @@ class _Body:
         ]
         return "\n".join(text)
 
-    def _statements(self) -> Iterator[str]:
+    def _function_statements(self) -> Iterator[str]:
         for name, array in self.tables.items():
             yield f"const {ALL_TYPES[array.dtype]} *const {name} = op->{name};"
         if not self.tables:
@@ -129,62 +129,64 @@ class _Body:
             yield from (*known.fixed_values, *known.step_variables)
         yield from self.written.definitions
         yield self.loops.share
-        yield from self.turns.around(self._iteration())
+        yield from self.turns.around(self._loop_iteration())
 
-    def _iteration(self) -> Iterator[str]:
+    def _loop_iteration(self) -> Iterator[str]:
         yield from self.late.variables
-        yield from self.loops.around(self._row)
+        yield from self.loops.around(self._innermost_loop)
         if self.late.results:
             yield from self.late.start
             yield from self.loops.around(partial(self.late.row, self.loops, self.written.offset))
 
-    def _row(self, at: int) -> Iterator[str]:
+    def _innermost_loop(self, at: int) -> Iterator[str]:
         """Yield the innermost loop: pointers to its elements, the sums that they have in common,
         then the loop over them."""
         count, row = self.loops.count(at), self.row_kernel
         called = row and row.call(self._row_sums, self.arrays, count, self.flat.nest.out.dtype)
-        yield from self._pointers(" + first" if self.loops.is_inner else "")
+        yield from self._row_pointers(" + first" if self.loops.is_inner else "")
         yield from self._row_sums.lines
-        yield from self.taken.pointers(self.formula, self._loads("v"), self._rows(0))
+        yield from self.taken.pointers(self.formula, self._element_loads("v"), self._row_arrays(0))
         if called:
             yield called
         elif self.turns.is_inner:
-            yield from self.turns.row(count, self.formula, self._moves(1))
+            yield from self.turns.row(count, self.formula, self._pointer_increments(1))
         elif copied := self.taken.copied(self.flat.nest.results):
             yield from copied.copies(count)
         elif self.lanes > 1:
-            yield from self._words(count)
+            yield from self._word_loop(count)
         else:
-            yield from self._elements_of_row(count)
+            yield from self._element_loop(count)
 
-    def _words(self, count: str) -> Iterator[str]:
+    def _word_loop(self, count: str) -> Iterator[str]:
         """Yield the loop over the words of a row, and that over the elements behind them."""
-        size = self.lanes * self._word_row.together
+        size = self.lanes * self._words_of_row.together
         is_whole = self.flat.loops[-1].extent % size == 0
         row = self.written.row_end(count, 1 if is_whole else size)
         yield from row.pointers
-        yield from self._word_row.loops(row.start)
+        yield from self._words_of_row.loops(row.start)
         if not is_whole:
             yield from row.single(self._elements("v"))
 
     @cached_property
-    def _word_row(self) -> WordRow:
-        texts = lane_texts(self.flat, self.arrays, self._loads("v"))
-        return WordRow.of(self.flat, texts, self.results, self._lane, self._moves)
+    def _words_of_row(self) -> WordRow:
+        texts = lane_texts(self.flat, self.arrays, self._element_loads("v"))
+        return WordRow.of(self.flat, texts, self.results, self._lane, self._pointer_increments)
 
-    def _elements_of_row(self, count: str) -> Iterator[str]:
+    def _element_loop(self, count: str) -> Iterator[str]:
         """Yield the loop over the elements of a row, several at a time in long rows."""
-        row = self.written.row_end(count, self._together * self._blocks)
+        row = self.written.row_end(count, self._elements_per_iteration * self._pairs_per_iteration)
         yield from row.pointers
         if row.together > 1:
             yield row.start
-            for block in range(self._blocks):
-                prefixes = ITERATIONS[block * self._together :][: self._together]
+            for block in range(self._pairs_per_iteration):
+                prefixes = ITERATIONS[block * self._elements_per_iteration :][
+                    : self._elements_per_iteration
+                ]
                 yield from (f"    {line}" for line in self._elements(prefixes))
             yield "}"
         yield from row.single(self._elements("v"))
 
-    def _pointers(self, shift: str) -> Iterator[str]:
+    def _row_pointers(self, shift: str) -> Iterator[str]:
         """Yield the pointers to a row's elements, and the values that all of the row reads.
 
         shift    distance of the core's first element, in C
@@ -209,8 +211,8 @@ class _Body:
         """Values that all elements of a row have in common, as variables h0, h1, ..."""
         sums = [part for part in self._common if isinstance(part, Reduced)]
         dots = dot_text([dot for dot in self.dots if dot.part in sums], 1, "d")
-        loads = self._loads("v") | dots.values[0]
-        text = FormulaText(self.formula, loads, "h", sums, self._rows(0))
+        loads = self._element_loads("v") | dots.values[0]
+        text = FormulaText(self.formula, loads, "h", sums, self._row_arrays(0))
         text.lines += dots.lines
         text.named |= dots.values[0]
         for part in self._common:
@@ -219,17 +221,17 @@ class _Body:
         return text
 
     @cached_property
-    def _own_sums(self) -> list[Reduced]:
+    def _element_sums(self) -> list[Reduced]:
         """Sums of a single element."""
         return [part for part in self.sums if part not in self._common]
 
     @cached_property
-    def _together(self) -> int:
+    def _elements_per_iteration(self) -> int:
         """Return how many elements are computed at a time: two in long rows, as many as share a
         row of a product, fewer if the loop body leaves the cores' own instruction caches."""
         own = self.loops.own
         wanted = 2 if own >= PAIRS_FROM else 1
-        if self._own_sums:
+        if self._element_sums:
             dots = without(self.dots, self._row_sums.named)
             products = sum(len(dot.rows) - 1 for dot in dots)
             wanted = max(len(ITERATIONS) // products, 1) if products else 1
@@ -242,37 +244,36 @@ class _Body:
         return next(fits, 1)
 
     @cached_property
-    def _blocks(self) -> int:
+    def _pairs_per_iteration(self) -> int:
         """Return how many pairs of elements an iteration computes, one after the other."""
         operations = own_operations(self.flat.nest.parts, self._common)
-        is_pair = self._together == 2 and not self._own_sums
+        is_pair = self._elements_per_iteration == 2 and not self._element_sums
         return self.loops.pairs(operations) if is_pair else 1
 
     def _elements(self, prefixes: str) -> list[str]:
         """Return the statements for as many elements as there are prefixes of variables, of which
         independent ones follow each other."""
         dots = dot_text(without(self.dots, self._row_sums.named), len(prefixes), "s")
-        if len(prefixes) > 1 and dots.in_loop and self._is_long:
+        if (
+            len(prefixes) > 1
+            and dots.in_loop
+            and own_operations(self.flat.nest.parts, self._common) >= ROLLED_FROM
+        ):
             return self._rolled(dots, len(prefixes))
         columns = [
             self._column(prefix, ahead, dots.values[ahead]) for ahead, prefix in enumerate(prefixes)
         ]
-        return [*dots.lines, *side_by_side(columns), *self._moves(len(prefixes))]
-
-    @property
-    def _is_long(self) -> bool:
-        """Whether what follows the sums of an element is long: its code is better fetched once."""
-        return own_operations(self.flat.nest.parts, self._common) >= ROLLED_FROM
+        return [*dots.lines, *side_by_side(columns), *self._pointer_increments(len(prefixes))]
 
     def _rolled(self, dots: DotText, count: int) -> list[str]:
         """Return the statements for `count` elements that share a row of a product: their sums,
         then a loop over what follows."""
         rows = [row for dot in self.dots for row in dot.rows]
         others = [array for array in self.arrays if array not in rows]
-        element = *self._lane("v", 0, dots.in_loop), *self._moves(1, others)
-        return [*dots.looped(element, count), *self._moves(count, rows)]
+        element = *self._lane("v", 0, dots.in_loop), *self._pointer_increments(1, others)
+        return [*dots.looped(element, count), *self._pointer_increments(count, rows)]
 
-    def _moves(self, count: int, arrays: Sequence[CArray] = ()) -> Iterator[str]:
+    def _pointer_increments(self, count: int, arrays: Sequence[CArray] = ()) -> Iterator[str]:
         """Yield the increments of indexed pointers behind `count` elements.
 
         arrays   arrays whose pointers move; (): all
@@ -289,20 +290,20 @@ class _Body:
         """
         lines = [line for x in self.arrays if (line := x.next_value(prefix))]
         lines += [row.load(prefix) for row in self.taken.rows]
-        loads = self._loads(prefix, ahead) | self._row_sums.named | dots
+        loads = self._element_loads(prefix, ahead) | self._row_sums.named | dots
         loads |= {id(row.part): row.value(prefix) for row in self.taken.rows}
-        text = FormulaText(self.formula, loads, prefix, self.sums, self._rows(ahead))
+        text = FormulaText(self.formula, loads, prefix, self.sums, self._row_arrays(ahead))
         values = text.results()
         return lines, [*text.lines, *self.written.stores(values)]
 
     def _lane(self, prefix: str, ahead: int, dots: dict[int, str]) -> list[str]:
         return side_by_side([self._column(prefix, ahead, dots)])
 
-    def _loads(self, prefix: str, ahead: int = 0) -> dict[int, str]:
+    def _element_loads(self, prefix: str, ahead: int = 0) -> dict[int, str]:
         """Return id of an element -> C of its value."""
         return {at: text for x in self.arrays for at, text in x.values(prefix, ahead).items()}
 
-    def _rows(self, ahead: int) -> dict[int, CRow]:
+    def _row_arrays(self, ahead: int) -> dict[int, CRow]:
         """Return id of an element that a sum reads, or with a computed index -> its array."""
         moved = [x for x in self.arrays if x.read.is_reduced or x.is_taken]
         return {id(part): CRow(x, ahead) for x in moved for part, _ in x.read.parts}
@@ -312,16 +313,16 @@ class _Body:
         operations in the text."""
         row = self._row_sums.lines
         kernel = self.row_kernel
-        own, code = (kernel.cycles, 0) if kernel else self._own_cycles()
+        own, code = (kernel.cycles, 0) if kernel else self._element_cycles()
         called = CALL_CYCLES if kernel else 0.0
         return own, text_cycles(row) + called, code + code_operations(row)
 
-    def _own_cycles(self) -> tuple[float, int]:
+    def _element_cycles(self) -> tuple[float, int]:
         """Return the estimated cycles of an element, and the operations of its text."""
         if self.lanes > 1:
-            lines = self._word_row.word([text.whole for text in self._word_row.texts])
+            lines = self._words_of_row.word([text.whole for text in self._words_of_row.texts])
             return (LOOP_CYCLES + iteration_cycles(lines)) / self.lanes, code_operations(lines)
-        together = self._together if self.dots else 1
+        together = self._elements_per_iteration if self.dots else 1
         is_inner, ahead = self.turns.is_inner, ITERATIONS[:together]
         lines = self.turns.iteration(self.formula)[0] if is_inner else self._elements(ahead)
         return LOOP_CYCLES + iteration_cycles(lines) / together, code_operations(lines)

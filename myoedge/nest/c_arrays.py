@@ -109,7 +109,7 @@ class CArray:
         return tuple(at for at in range(count) if self._literal_step(at) is None)
 
     @cached_property
-    def _index(self) -> IndexMap:
+    def _index_text(self) -> IndexMap:
         found = self.flat.index_map(self.number)
         assert found is not None, "C is generated for arrays with an index per dimension"
         return found
@@ -117,14 +117,14 @@ class CArray:
     def _literal_step(self, at: int) -> int | None:
         """Return the step of a loop or reduced axis; None if it depends on the tile: on the extent
         of a loop inside of it."""
-        known = [self._literal_extent(d) for d in range(len(self._index.shape))]
-        if any(known[d] is None for d in self._index.inside(at)):
+        known = [self._literal_extent(d) for d in range(len(self._index_text.shape))]
+        if any(known[d] is None for d in self._index_text.inside(at)):
             return None
-        return self._index.step(at, [extent or 1 for extent in known])
+        return self._index_text.step(at, [extent or 1 for extent in known])
 
     def _literal_extent(self, d: int) -> int | None:
         """Return the elements of a dimension that any tile has; None if they depend on the tile."""
-        known = self._index
+        known = self._index_text
         terms, first, size = known.index[d], known.first[d], known.shape[d]
         if not terms:
             return size
@@ -148,16 +148,16 @@ class CArray:
     @property
     def is_row_record(self) -> bool:
         """Whether the numbers of a record that all of a row reads are variables."""
-        return self._is_of_row(self.number) and not self.is_read_in_place
+        return self._is_same_in_row(self.number) and not self.is_read_in_place
 
     @property
     def is_read_in_place(self) -> bool:
         """Whether numbers of records are read where they are used: a core's stack has no room for
         many variables."""
-        reads = (x for n, x in enumerate(self.flat.reads) if self._is_of_row(n))
+        reads = (x for n, x in enumerate(self.flat.reads) if self._is_same_in_row(n))
         return sum(len({at for _, at in x.parts}) for x in reads) > MOST_NUMBERS
 
-    def _is_of_row(self, number: int) -> bool:
+    def _is_same_in_row(self, number: int) -> bool:
         """Return whether all of a row reads the same record of an array."""
         read, moves = self.flat.reads[number], self.flat.loops[-1].steps[number]
         return read.width > 1 and not moves and not read.is_reduced
@@ -177,16 +177,16 @@ class CArray:
     @property
     def fixed_values(self) -> list[str]:
         """Definitions of the values that all iterations read."""
-        return self._common_values(f"tile->{self.name}") if self.is_fixed else []
+        return self._row_values(f"tile->{self.name}") if self.is_fixed else []
 
     def row_definitions(self, start: str) -> list[str]:
         """Return the definitions of the values that all of a row reads, and not all rows.
 
         start   pointer to the row
         """
-        return [] if self.is_fixed else self._common_values(start)
+        return [] if self.is_fixed else self._row_values(start)
 
-    def _common_values(self, start: str) -> list[str]:
+    def _row_values(self, start: str) -> list[str]:
         """Return the definitions of the values at a pointer that does not move along a row."""
         if self.is_row_record:
             return self.record_at(f"({start})")

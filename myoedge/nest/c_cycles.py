@@ -52,7 +52,7 @@ REDUCING = re.compile(
 
 def text_cycles(lines: Sequence[str]) -> float:
     """Return the cycles of lines of C, some of them in loops over reduced axes."""
-    return sum(map(_line_cycles, *_repeats(lines)))
+    return sum(map(_line_cycles, *_count_line_repeats(lines)))
 
 
 def iteration_cycles(lines: Sequence[str]) -> float:
@@ -69,21 +69,20 @@ def code_operations(lines: Sequence[str]) -> int:
     return sum(own) + sum(calls)
 
 
-def _repeats(lines: Sequence[str]) -> tuple[list[str], list[int]]:
+def _count_line_repeats(lines: Sequence[str]) -> tuple[list[str], list[int]]:
     """Return lines of C without comments, and how often each is run: loops over reduced axes have
     literal extents."""
     times, found = [1], list[int]()
     for line in lines:
         extent = REDUCING.match(line.strip())
-        times += [times[-1] * _count(extent)] if extent else []
+        times += (
+            [times[-1] * (int(extent[1]) // int(extent[2] or 1) if extent[1] else int(extent[3]))]
+            if extent
+            else []
+        )
         found.append(times[-1])
         times = times[:-1] if line.strip() == "}" else times
     return [line.split(" /* ")[0] for line in lines], found
-
-
-def _count(loop: re.Match[str]) -> int:
-    """Return how often a loop over a reduced axis is run."""
-    return int(loop[1]) // int(loop[2] or 1) if loop[1] else int(loop[3])
 
 
 def _line_cycles(line: str, times: int) -> float:

@@ -67,15 +67,15 @@ def dots_of(
                 a is not b
             ):
                 rows = sorted((array_of[id(x)] for x in (a, b)), key=lambda row: row.moves)
-                if _are_rows(rows, over.index(axis)):
+                if _are_contiguous_rows(rows, over.index(axis)):
                     found.append(RowProduct(part, (rows[0], rows[1])))
             case Reduced("sum", axis, Element() as a, None):
-                if _are_rows([array_of[id(a)]], over.index(axis)):
+                if _are_contiguous_rows([array_of[id(a)]], over.index(axis)):
                     found.append(RowProduct(part, (array_of[id(a)],)))
     return found
 
 
-def _are_rows(arrays: Sequence[CArray], axis: int) -> bool:
+def _are_contiguous_rows(arrays: Sequence[CArray], axis: int) -> bool:
     """Return whether arrays of one known type are contiguous along a reduced axis, and no other
     reduced axis moves them."""
     kinds = {array.read.array.dtype for array in arrays}
@@ -151,14 +151,14 @@ def dot_text(dots: Sequence[RowProduct], iterations: int, name: str) -> DotText:
             groups.setdefault(key, []).append((ahead, dot))
     count = 0
     for (shared, kind, extent), known in groups.items():
-        for group in _in_sizes(known, TOGETHER):
+        for group in _split_by_sizes(known, TOGETHER):
             rows = ", ".join(dot.rows[1].row(ahead) for ahead, dot in group)
             text.add_rows(group, f"{name}{count}", f"{shared}, {rows}, {extent}", kind)
             count += 1
     return text
 
 
-def _in_sizes(
+def _split_by_sizes(
     items: Sequence[tuple[int, RowProduct]], sizes: Sequence[int]
 ) -> list[Sequence[tuple[int, RowProduct]]]:
     """Return a sequence in parts, the largest first.

@@ -60,7 +60,7 @@ class FormulaText:
         """Write a part as a variable."""
         text = self.of(part)
         if " " in text or "(" in text:
-            text = self.texts[id(part)] = self._variable(part, text)
+            text = self.texts[id(part)] = self._add_variable(part, text)
         self.named[id(part)] = text
 
     def of(self, part: Expr) -> str:
@@ -68,29 +68,29 @@ class FormulaText:
         variables to `lines`."""
         if id(part) not in self.texts:
             is_read = isinstance(part, Assumed) and isinstance(part.value, Element)
-            self.texts[id(part)] = self._text(part) if is_read else self._named(part)
+            self.texts[id(part)] = self._part_text(part) if is_read else self._name_text(part)
             self.held.append(part)
         return self.texts[id(part)]
 
     def bare(self, part: Expr) -> str:
         return bare(self.of(part))
 
-    def _named(self, part: Expr) -> str:
-        text = self._text(part)
+    def _name_text(self, part: Expr) -> str:
+        text = self._part_text(part)
         label = self.parts.labels.get(id(part), "")
         again = self.parts.uses[id(part)] > 1 and not isinstance(part, Number)
         waits = isinstance(part, Lookup) and part not in self.parts.values  # for memory
         is_named = again or waits or label or len(text) > TEXT_LENGTH or has_results(part)
-        return self._variable(part, text) if is_named else text
+        return self._add_variable(part, text) if is_named else text
 
-    def _variable(self, part: Expr, text: str) -> str:
+    def _add_variable(self, part: Expr, text: str) -> str:
         """Add a variable with a value to `lines`; return its name."""
         label, name = self.parts.labels.get(id(part), ""), self.next_name()
         comment = f" /* {label} */" if label else ""
-        self.lines.append(f"const {self._type(part)} {name} = {bare(text)};{comment}")
+        self.lines.append(f"const {self._c_type(part)} {name} = {bare(text)};{comment}")
         return name
 
-    def _type(self, part: Expr) -> str:
+    def _c_type(self, part: Expr) -> str:
         """Return the C type of a value."""
         return part.primitive.c_type if isinstance(part, Call) else "int32_t"
 
@@ -98,12 +98,12 @@ class FormulaText:
         self.count += 1
         return f"{self.prefix}{self.count - 1}"
 
-    def _text(self, part: Expr) -> str:
+    def _part_text(self, part: Expr) -> str:
         match part:
             case Number(value):
                 return str(value) if value >= 0 else f"({value})"
             case Lookup():
-                return self._entry(part, self.parts.tables[id(part.array)])
+                return self._table_entry_text(part, self.parts.tables[id(part.array)])
             case Taken():
                 return self.rows[id(part.element)].taken(self.of(part.at))
             case Call():
@@ -111,19 +111,19 @@ class FormulaText:
                 texts = (*table, *map(self.bare, part.values))
                 return f"{part.primitive.name}({', '.join(texts)})"
             case Where():
-                return self._choice(part)
+                return self._choice_text(part)
             case Binary():
-                return self._binary(part)
+                return self._binary_text(part)
             case Reduced() | CallResult() | Assumed():
-                return self._inner_text(part)
+                return self._nested_text(part)
         raise TypeError(part)
 
-    def _choice(self, part: Where) -> str:
+    def _choice_text(self, part: Where) -> str:
         condition, then, otherwise = map(self.of, part.operands)
         known = condition if isinstance(part.condition, Where) else bare(condition)
         return f"({known} ? {then} : {otherwise})"
 
-    def _entry(self, part: Lookup, table: str) -> str:
+    def _table_entry_text(self, part: Lookup, table: str) -> str:
         match part.at:
             case Binary("-", at, Number(-128)) if (kind := part.array.dtype) in ENTRIES:
                 return f"{ENTRIES[kind]}({table} + 128, {self.bare(at)})"
@@ -133,7 +133,7 @@ class FormulaText:
 
     # --- sums over an axis
 
-    def _inner_text(self, part: Reduced | CallResult | Assumed) -> str:
+    def _nested_text(self, part: Reduced | CallResult | Assumed) -> str:
         if isinstance(part, Assumed):
             return self.of(part.value)
         if isinstance(part, CallResult):
@@ -146,25 +146,25 @@ class FormulaText:
         found.count, found.open = self.count, [*self.open, axis]
         return found
 
-    def _binary(self, part: Binary) -> str:
+    def _binary_text(self, part: Binary) -> str:
         match part:
             case Binary("max" | "min"):
-                return self._limited(part)
+                return self._limit_text(part)
             case Binary("<<", left, Number(bits)):  # C leaves shifts of negative numbers undefined
                 return f"({self.of(left)} * {1 << bits})"
             case Binary(">>" | "long >>", Binary("+") as left, Number(bits)) if (
                 bits and self.is_own(left)
             ):
-                return self._sum(left, bits)
+                return self._sum_text(left, bits)
             case Binary("+"):
-                return self._sum(part, 0)
+                return self._sum_text(part, 0)
             case Binary("int32 +", Binary("int32 *") as left, right) if self.is_own(left):
                 return f"me_mac({', '.join(map(self.bare, (right, *left.operands)))})"
             case Binary("-", left, Number(value)) if value <= 0:
                 return f"({self.of(left)} + {-value})" if value else self.of(left)
-        return self._plain(part)
+        return self._plain_binary_text(part)
 
-    def _plain(self, part: Binary) -> str:
+    def _plain_binary_text(self, part: Binary) -> str:
         a, b = map(self.of, part.operands)
         match part:
             case Binary("%", _, Number(divisor)) if divisor & (divisor - 1) == 0:
@@ -180,79 +180,78 @@ class FormulaText:
         is_named = id(part) in self.parts.labels or self.texts.get(id(part), "").isidentifier()
         return self.parts.uses[id(part)] == 1 and not is_named
 
-    def _sum(self, part: Binary, shift: int) -> str:
+    def _sum_text(self, part: Binary, shift: int) -> str:
         """Return a sum, shifted to the right: products are added by one instruction each, and the
         last one may include the shift."""
-        number, products, others = self._split([*self._terms(part)])
-        last = self._last_half(products) if shift else None
+        number, products, others = self._split_terms([*self._flatten_terms(part)])
+        last = self._last_int16_product(products) if shift else None
         half = 0 if last is None else 1 << shift >> 1
-        if not products or not self._may_move([*products, *others], number, half):
-            return shifted(self._in_order(part), shift)
-        text = self._joined(others, number - half)
+        if not products or not self._sum_fits_int32([*products, *others], number, half):
+            return shifted(
+                self._add_product(self.of(part.left), part.right)
+                if self._is_product(part.right)
+                else f"({self.of(part.left)} + {self.of(part.right)})",
+                shift,
+            )
+        text = self._join_terms(others, number - half)
         for product in [x for x in products if x is not last]:
-            text = self._with_product(text, product)
-        return shifted(text, shift) if last is None else self._with_last(text, last, shift)
+            text = self._add_product(text, product)
+        return shifted(text, shift) if last is None else self._add_last_product(text, last, shift)
 
-    def _in_order(self, part: Binary) -> str:
-        """Return a sum of two terms in their order."""
-        if self._is_product(part.right):
-            return self._with_product(self.of(part.left), part.right)
-        return f"({self.of(part.left)} + {self.of(part.right)})"
-
-    def _with_last(self, text: str, product: Expr, shift: int) -> str:
+    def _add_last_product(self, text: str, product: Expr, shift: int) -> str:
         """Return a sum with its last product, rounded and shifted."""
         factors = ", ".join(map(self.bare, product.operands))
         if text == "0":
             return f"me_mulsRN({factors}, {shift})"
         return f"me_macsRN({text}, {factors}, {shift})"
 
-    def _split(self, terms: Sequence[Expr]) -> tuple[int, list[Expr], list[Expr]]:
+    def _split_terms(self, terms: Sequence[Expr]) -> tuple[int, list[Expr], list[Expr]]:
         """Return the terms of a sum: the sum of its numbers, its products, and the others."""
         numbers = [term.value for term in terms if isinstance(term, Number)]
         products = [term for term in terms if self._is_product(term)]
         others = [x for x in terms if not isinstance(x, Number) and x not in products]
         return sum(numbers), products, others
 
-    def _last_half(self, products: Sequence[Expr]) -> Expr | None:
+    def _last_int16_product(self, products: Sequence[Expr]) -> Expr | None:
         """Return the last product of two values of 16 bits."""
-        halves = [x for x in products if all(map(self._is_half, x.operands))]
+        halves = [x for x in products if all(map(self._is_int16, x.operands))]
         return halves[-1] if halves else None
 
     def _is_product(self, part: Expr) -> bool:
         return isinstance(part, Binary) and part.operation == "*" and self.is_own(part)
 
-    def _may_move(self, parts: Sequence[Expr], number: int, half: int) -> bool:
+    def _sum_fits_int32(self, parts: Sequence[Expr], number: int, half: int) -> bool:
         """Return whether a sum of parts, a number and half of a rounded unit stays inside int32 in
         any order. A description's sum of two terms does."""
         is_pair = not half and len(parts) + bool(number) <= 2
-        return is_pair or abs(number) + half + self._reach(parts) <= INT32_MAX
+        return is_pair or abs(number) + half + self._largest_magnitude(parts) <= INT32_MAX
 
-    def _reach(self, parts: Sequence[Expr]) -> int:
+    def _largest_magnitude(self, parts: Sequence[Expr]) -> int:
         """Return the largest magnitude of the sum of parts, in any order."""
         return sum(max(map(abs, self.parts.ranges[id(part)])) for part in parts)
 
-    def _joined(self, others: Sequence[Expr], number: int) -> str:
+    def _join_terms(self, others: Sequence[Expr], number: int) -> str:
         added = [self.of(x) for x in others] + [str(number)] * bool(number or not others)
         return " + ".join(added).replace("+ -", "- ")
 
-    def _with_product(self, text: str, product: Expr) -> str:
+    def _add_product(self, text: str, product: Expr) -> str:
         if text == "0":
             return self.of(product)
         return f"me_mac({text}, {', '.join(map(self.bare, product.operands))})"
 
-    def _terms(self, part: Expr) -> Iterator[Expr]:
+    def _flatten_terms(self, part: Expr) -> Iterator[Expr]:
         """Yield the terms of a sum of sums."""
         for operand in part.operands:
             if isinstance(operand, Binary) and operand.operation == "+" and self.is_own(operand):
-                yield from self._terms(operand)
+                yield from self._flatten_terms(operand)
             else:
                 yield operand
 
-    def _is_half(self, part: Expr) -> bool:
+    def _is_int16(self, part: Expr) -> bool:
         low, high = self.parts.ranges[id(part)]
         return low >= -HALF_MAX - 1 and high <= HALF_MAX
 
-    def _limited(self, part: Binary) -> str:
+    def _limit_text(self, part: Binary) -> str:
         """Return a limit; both limits of a type are one instruction."""
         match part:
             case Binary("min", Binary("max", value, Number(low)) as inner, Number(high)):

@@ -67,7 +67,7 @@ def header(of: TileStruct) -> str:
     lines = [
         "/* SPDX-License-Identifier: Apache-2.0",
         f" * Layers as one loop, operands in L1. Cores 0 .. {7 + of.nine_cores} call it together;",
-        f" * each computes its share{_barrier(of.flat)}. */",
+        f" * each computes its share{_needs_barrier(of.flat)}. */",
         f"#ifndef {guard}",
         f"#define {guard}",
         "",
@@ -79,7 +79,7 @@ def header(of: TileStruct) -> str:
         "",
         _steps_comment(of),
         "typedef struct {",
-        *(f"    {line}" for line in _tile_fields(of)),
+        *(f"    {line}" for line in _tile_field_lines(of)),
         f"}} {name}_tile;",
         "",
         f"void {name}(const {name}_params *op, const {name}_tile *tile);",
@@ -90,7 +90,7 @@ def header(of: TileStruct) -> str:
     return "\n".join(lines)
 
 
-def _barrier(flat: FlatNest) -> str:
+def _needs_barrier(flat: FlatNest) -> str:
     if flat.late:
         return ", and waits for the others before it writes the next state"
     return ", and no barrier is inside"
@@ -102,7 +102,7 @@ def _steps_comment(of: TileStruct) -> str:
     return "/* extent: iterations of each loop, the innermost last; *_step: in elements */"
 
 
-def _tile_fields(of: TileStruct) -> Iterator[str]:
+def _tile_field_lines(of: TileStruct) -> Iterator[str]:
     for known in of.arrays:
         yield f"const {known.c_type} *{known.name};"
     for name, (array, _) in zip(of.results, of.flat.nest.results, strict=False):
@@ -116,11 +116,11 @@ def _tile_fields(of: TileStruct) -> Iterator[str]:
 
 def named_tables(parts: Sequence[Expr]) -> dict[str, Array]:
     """Return C name -> constant table that parts of formulas read, each once."""
-    arrays = {id(array): array for part in parts for array in _tables(part)}
+    arrays = {id(array): array for part in parts for array in _table_names(part)}
     return {f"table{n}": array for n, array in enumerate(arrays.values())}
 
 
-def _tables(part: Expr) -> Sequence[Array]:
+def _table_names(part: Expr) -> Sequence[Array]:
     match part:
         case Lookup():
             return (part.array,)

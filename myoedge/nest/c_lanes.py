@@ -82,7 +82,7 @@ class LaneText:
         found = []
         for part in self.sum.parts:
             if part.ends:
-                first, end = map(self._end, part.ends)
+                first, end = map(self._end_text, part.ends)
                 found.append(f"({end} - {first}) == {part.axis.extent}")
         return found
 
@@ -99,7 +99,7 @@ class LaneText:
         return {id(self.sum.parts[0]): text}
 
     @property
-    def _run(self) -> int:
+    def _run_length(self) -> int:
         """Elements that one pointer reads: all along the innermost axis, if none is left out."""
         is_cut = self.sum.has_ends and not self.is_whole
         return 1 if is_cut else self.sum.parts[-1].axis.extent
@@ -109,81 +109,87 @@ class LaneText:
         if not self.is_unrolled:
             return
         ranges = [range(part.axis.extent) for part in self.sum.parts]
-        ranges[-1] = range(0, ranges[-1].stop, self._run)
+        ranges[-1] = range(0, ranges[-1].stop, self._run_length)
         for tap, at in enumerate(product(*ranges)):
             pairs = zip(self.sum.parts, at, strict=True)
-            start = _added(self.array.name, [self._at(part, r) for part, r in pairs])
-            yield f"const int8_t *{self._tap(tap)} = {self._cast(start)};"
-        if self._run > 1:
-            way = _times(str(self._run - 1), self._inner_step)
+            start = _advance_pointers(
+                self.array.name, [self._iteration_offset(part, r) for part, r in pairs]
+            )
+            yield f"const int8_t *{self._tap_pointer(tap)} = {self._cast_pointer(start)};"
+        if self._run_length > 1:
+            way = _step_product(str(self._run_length - 1), self._inner_step_bytes)
             yield f"const int32_t back{self.number} = 4 - {way};"
 
     @property
-    def _inner_step(self) -> str:
+    def _inner_step_bytes(self) -> str:
         """Step in bytes along the innermost reduced axis."""
-        return in_bytes(self._step(self.sum.parts[-1]), self.sum.kind)
+        return in_bytes(self._step_text(self.sum.parts[-1]), self.sum.kind)
 
-    def _load(self, tap: int) -> str:
+    def _load_text(self, tap: int) -> str:
         """Return the load of an element; pointers end at the next word."""
-        pointer, at = divmod(tap, self._run)
-        if self._run == 1:
-            return f"me_next_w(&{self._tap(pointer)})"
-        step = self._inner_step if at < self._run - 1 else f"back{self.number}"
-        return f"me_step_w(&{self._tap(pointer)}, {step})"
+        pointer, at = divmod(tap, self._run_length)
+        if self._run_length == 1:
+            return f"me_next_w(&{self._tap_pointer(pointer)})"
+        step = self._inner_step_bytes if at < self._run_length - 1 else f"back{self.number}"
+        return f"me_step_w(&{self._tap_pointer(pointer)}, {step})"
 
     def element(self) -> list[str]:
         """Return the statements for a word of neighbours."""
         if not self.is_unrolled:
-            return [self._start(), *self._loop(0, self.array.name)]
+            return [self._start_value(), *self._reduction_loop(0, self.array.name)]
         words = [f"u{self.number}_{tap}" for tap in range(self.sum.taps)]
-        loads = [f"const uint32_t {x} = {self._load(tap)};" for tap, x in enumerate(words)]
+        loads = [f"const uint32_t {x} = {self._load_text(tap)};" for tap, x in enumerate(words)]
         if self.is_extreme:
-            text = reduce(self._extreme, words)
+            text = reduce(self._extreme_text, words)
             return [*loads, f"const uint32_t {self.variable} = {text};"]
         lanes = LANES[self.sum.kind]
         first = f"me_set{lanes}_{self.kind}({self.variable}, {words[0]});"
-        adds = [first, *(self._add(word) for word in words[1:])]
-        steps = (x for at in range(0, len(words), AHEAD) for x in _both(loads, adds, at))
+        adds = [first, *(self._accumulate_word(word) for word in words[1:])]
+        steps = (
+            x
+            for at in range(0, len(words), AHEAD)
+            for x in [*loads[at : at + AHEAD], *adds[at : at + AHEAD]]
+        )
         return [f"int32_t {self.variable}[{lanes}];", *steps]
 
-    def _tap(self, tap: int) -> str:
+    def _tap_pointer(self, tap: int) -> str:
         return f"t{self.number}_{tap}"
 
-    def _cast(self, pointer: str) -> str:
+    def _cast_pointer(self, pointer: str) -> str:
         if self.sum.kind == "int8":
             return pointer
         return f"(const int8_t *)({pointer})" if " " in pointer else f"(const int8_t *){pointer}"
 
-    def _step(self, part: Reduced) -> str:
+    def _step_text(self, part: Reduced) -> str:
         return self.array.step(self.array.inner + 1 + self.over.index(part.axis))
 
-    def _at(self, part: Reduced, r: int) -> str:
+    def _iteration_offset(self, part: Reduced, r: int) -> str:
         """Return the distance of an iteration of a reduced axis; between its ends, if it has
         some."""
-        step, text = self._step(part), str(r)
+        step, text = self._step_text(part), str(r)
         if part.ends and not self.is_whole:
-            first, end = (self._end(x) for x in part.ends)
+            first, end = (self._end_text(x) for x in part.ends)
             text = f"me_min(me_max({r}, {first}), {end} - 1)"
-        return _times(text, step)
+        return _step_product(text, step)
 
-    def _end(self, end: Expr) -> str:
+    def _end_text(self, end: Expr) -> str:
         return str(end.value) if isinstance(end, Number) else self.values[id(end)]
 
-    def _start(self) -> str:
+    def _start_value(self) -> str:
         if self.is_extreme:
             start = LOWEST[self.sum.kind][self.sum.operation == "min"]
             return f"uint32_t {self.variable} = {start};"
         return f"int32_t {self.variable}[{LANES[self.sum.kind]}] = {{ 0 }};"
 
-    def _extreme(self, a: str, b: str) -> str:
+    def _extreme_text(self, a: str, b: str) -> str:
         return f"me_{self.sum.operation}_{self.kind}({a}, {b})"
 
-    def _add(self, word: str) -> str:
+    def _accumulate_word(self, word: str) -> str:
         if self.is_extreme:
-            return f"{self.variable} = {self._extreme(self.variable, word)};"
+            return f"{self.variable} = {self._extreme_text(self.variable, word)};"
         return f"me_add{LANES[self.sum.kind]}_{self.kind}({self.variable}, {word});"
 
-    def _loop(self, at: int, start: str) -> list[str]:
+    def _reduction_loop(self, at: int, start: str) -> list[str]:
         """Return the loop over a reduced axis and those inside.
 
         start   C of the pointer to the first element of the axes around
@@ -191,26 +197,21 @@ class LaneText:
         part, pointer = self.sum.parts[at], f"a{self.number}_{at}"
         first, end = ("0", str(part.axis.extent))
         if part.ends:
-            first, end = map(self._end, part.ends)
-        start = self._cast(start) if at == 0 else start
-        shift = in_bytes(_times(first, self._step(part)), self.sum.kind)
-        lines = [f"const int8_t *{pointer} = {_added(start, [shift])};"]
-        step = in_bytes(self._step(part), self.sum.kind)
+            first, end = map(self._end_text, part.ends)
+        start = self._cast_pointer(start) if at == 0 else start
+        shift = in_bytes(_step_product(first, self._step_text(part)), self.sum.kind)
+        lines = [f"const int8_t *{pointer} = {_advance_pointers(start, [shift])};"]
+        step = in_bytes(self._step_text(part), self.sum.kind)
         if at < len(self.sum.parts) - 1:
-            inner = [*self._loop(at + 1, pointer), f"{pointer} += {step};"]
-            return [*lines, *_repeated(at, first, end, part, inner)]
-        load = self._add(f"me_step_w(&{pointer}, {step})")
+            inner = [*self._reduction_loop(at + 1, pointer), f"{pointer} += {step};"]
+            return [*lines, *_repeat_iterations(at, first, end, part, inner)]
+        load = self._accumulate_word(f"me_step_w(&{pointer}, {step})")
         if part.ends:
-            return [*lines, *_repeated(at, first, end, part, [load])]
+            return [*lines, *_repeat_iterations(at, first, end, part, [load])]
         times, rest = divmod(part.axis.extent, min(part.axis.extent, TOGETHER))
         body = [load] * min(part.axis.extent, TOGETHER)
-        loop = _repeated(at, "0", str(times), part, body) if times > 1 else body
+        loop = _repeat_iterations(at, "0", str(times), part, body) if times > 1 else body
         return [*lines, *loop, *[load] * rest]
-
-
-def _both(loads: Sequence[str], adds: Sequence[str], at: int) -> Sequence[str]:
-    """Return the statements for some elements from one on: loads, then sums."""
-    return [*loads[at : at + AHEAD], *adds[at : at + AHEAD]]
 
 
 def headers(lanes: int) -> set[str]:
@@ -218,7 +219,7 @@ def headers(lanes: int) -> set[str]:
     return {HEADER} if lanes > 1 else set()
 
 
-def _repeated(at: int, first: str, end: str, part: Reduced, body: list[str]) -> list[str]:
+def _repeat_iterations(at: int, first: str, end: str, part: Reduced, body: list[str]) -> list[str]:
     most = f" /* at most {part.axis.extent} times */" if part.ends else ""
     return [
         f"for (int32_t r{at} = {first}; r{at} < {end}; r{at}++) {{{most}",
@@ -227,11 +228,11 @@ def _repeated(at: int, first: str, end: str, part: Reduced, body: list[str]) -> 
     ]
 
 
-def _times(text: str, step: str) -> str:
+def _step_product(text: str, step: str) -> str:
     if "0" in (text, step):
         return "0"
     return step if text == "1" else text if step == "1" else f"{text} * {step}"
 
 
-def _added(pointer: str, distances: Sequence[str]) -> str:
+def _advance_pointers(pointer: str, distances: Sequence[str]) -> str:
     return " + ".join([pointer, *(x for x in distances if x != "0")])

@@ -75,7 +75,7 @@ class CLoops:
     def share(self) -> str:
         """Definition of the core's first iteration, and of the end of its iterations: of the
         innermost loop, whole words."""
-        extents = " * ".join(map(self._extent, self.shared))
+        extents = " * ".join(map(self._extent_text, self.shared))
         if self._is_apart:
             own = f"const int32_t own = ME_OWN({extents})"
             return f"{own}, first = ME_CORE() * own, last = me_min(first + own, {extents});"
@@ -111,16 +111,16 @@ class CLoops:
             yield from row(at)
             return
         if len(self.shared) == 2 and at == self.shared[0]:
-            yield from self._joint(row, at)
+            yield from self._merged_loops(row, at)
             return
         start, end = self.bounds(at)
         yield f"for (int32_t i{at} = {start}; i{at} < {end}; i{at}++) {{"
         yield from (f"    {line}" for line in self.around(row, at + 1))
         yield "}"
 
-    def _joint(self, row: Callable[[int], Iterator[str]], at: int) -> Iterator[str]:
+    def _merged_loops(self, row: Callable[[int], Iterator[str]], at: int) -> Iterator[str]:
         """Yield two loops as one, from a core's first iteration on."""
-        outer, inner, extent = f"i{at}", f"i{at + 1}", self._extent(at + 1)
+        outer, inner, extent = f"i{at}", f"i{at + 1}", self._extent_text(at + 1)
         yield f"int32_t {outer} = first / {extent}, {inner} = first - {outer} * {extent};"
         yield "for (int32_t rows = last - first; rows > 0; rows--) {"
         yield from (f"    {line}" for line in self.around(row, at + 2))
@@ -132,11 +132,11 @@ class CLoops:
 
     def bounds(self, at: int) -> tuple[str, str]:
         """Return the first iteration of a loop and the end of its iterations, in C."""
-        return ("first", "last") if at in self.shared else ("0", self._extent(at))
+        return ("first", "last") if at in self.shared else ("0", self._extent_text(at))
 
     def count(self, at: int) -> str:
         """Return the number of a core's iterations of a loop, in C."""
-        return "last - first" if at in self.shared else self._extent(at)
+        return "last - first" if at in self.shared else self._extent_text(at)
 
     def offset(self, step: Callable[[int], str], number: int) -> str:
         """Return the distance in elements of a row from an array's start in C; "" for 0.
@@ -148,7 +148,7 @@ class CLoops:
         terms = ((f"i{at}", step(at)) for at in outer)
         return "".join(f" + {i}" if each == "1" else f" + {i} * {each}" for i, each in terms)
 
-    def _extent(self, at: int) -> str:
+    def _extent_text(self, at: int) -> str:
         return "tile->n" if len(self.flat.loops) == 1 else f"tile->extent[{at}]"
 
 
@@ -179,16 +179,16 @@ class RowEnd:
     @property
     def start(self) -> str:
         """Start of the loop over the elements, `together` at a time."""
-        return self._start("while", "whole" if self.together > 1 else "end")
+        return self._loop_start("while", "whole" if self.together > 1 else "end")
 
     def single(self, element: Sequence[str]) -> Iterator[str]:
         """Yield the loop over the elements that are left.
 
         element   the statements of one
         """
-        yield self._start("if" if self.together == 2 else "while", "end")
+        yield self._loop_start("if" if self.together == 2 else "while", "end")
         yield from (f"    {line}" for line in element)
         yield "}"
 
-    def _start(self, keyword: str, end: str) -> str:
+    def _loop_start(self, keyword: str, end: str) -> str:
         return f"{keyword} ({self.pointer} < {end}) {{"

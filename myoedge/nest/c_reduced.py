@@ -29,30 +29,30 @@ UNROLLED, MOST_UNROLLED = (4, 2), 48  # iterations that are written out; parts o
 
 def write_loop(text: FormulaText, part: Reduced) -> str:
     """Write the loop over a reduced axis; return the variable with the result."""
-    _write_outside(text, [part])
-    together = [part, *_beside(text, part)]
-    _write_outside(text, together)
+    _write_loop_invariants(text, [part])
+    together = [part, *_independent_sums(text, part)]
+    _write_loop_invariants(text, together)
     names, axis = [text.next_name() for _ in together], text.parts.over.index(part.axis)
     sums = [*zip(together, names, strict=True)]
     text.lines += [row_start(each, name) for each, name in sums]
-    count = _unrolled(text, part, together)
+    count = _unroll_iterations(text, part, together)
     whole = part.axis.extent // count * count
-    first, end = _ends(text, part, whole)
-    pointers, at = _pointers(text, together, axis, first), f"r{axis}"
+    first, end = _loop_bounds(text, part, whole)
+    pointers, at = _write_pointers(text, together, axis, first), f"r{axis}"
     each = [at, *(f"{at} + {n}" for n in range(1, count))]
-    body = _iterations(text, sums, pointers, each)
+    body = _reduction_iterations(text, sums, pointers, each)
     step = f"{at}++" if count == 1 else f"{at} += {count}"
     text.lines += [
-        f"for (int32_t {at} = {first}; {at} < {end}; {step}) {{{_times(part)}",
+        f"for (int32_t {at} = {first}; {at} < {end}; {step}) {{{_extent_comment(part)}",
         *(f"    {line}" for line in body),
         "}",
-        *_iterations(text, sums, pointers, [*map(str, range(whole, part.axis.extent))]),
+        *_reduction_iterations(text, sums, pointers, [*map(str, range(whole, part.axis.extent))]),
     ]
     text.texts |= {id(x): name for x, name in sums}
     return names[0]
 
 
-def _ends(text: FormulaText, part: Reduced, whole: int) -> tuple[str, str]:
+def _loop_bounds(text: FormulaText, part: Reduced, whole: int) -> tuple[str, str]:
     """Return the first iteration of a loop and the one after its last, in C."""
     if part.ends is None:
         return "0", str(whole)
@@ -60,7 +60,7 @@ def _ends(text: FormulaText, part: Reduced, whole: int) -> tuple[str, str]:
     return first, end
 
 
-def _iterations(
+def _reduction_iterations(
     text: FormulaText,
     sums: Sequence[tuple[Reduced, str]],
     pointers: Mapping[int, str],
@@ -77,30 +77,32 @@ def _iterations(
     for at in each:
         inside = text.inside(axis)
         for element, pointer in pointers.items():
-            inside.texts[element] = _load(inside, element, pointer)
+            inside.texts[element] = _write_load(inside, element, pointer)
         steps = [row_step(inside, part, name, at) for part, name in sums]
         text.count = inside.count
         columns.append([*inside.lines, *steps])
     return [line for row in zip_longest(*columns) for line in row if line]
 
 
-def _unrolled(text: FormulaText, part: Reduced, together: Sequence[Reduced]) -> int:
+def _unroll_iterations(text: FormulaText, part: Reduced, together: Sequence[Reduced]) -> int:
     """Return the iterations of a loop that are written one behind the other."""
-    moved, _ = _apart(text, together)
+    moved, _ = _parts_of_axis(text, together)
     if part.ends is not None or any(isinstance(x, Reduced) for x in moved):
         return 1
     fits = (n for n in UNROLLED if n * len(moved) <= MOST_UNROLLED and 2 * n <= part.axis.extent)
     return next(fits, 1)
 
 
-def _pointers(text: FormulaText, sums: Sequence[Reduced], axis: int, first: str) -> dict[int, str]:
+def _write_pointers(
+    text: FormulaText, sums: Sequence[Reduced], axis: int, first: str
+) -> dict[int, str]:
     """Write the pointers to the elements that a reduced axis moves, by number; return id of the
     element -> pointer.
 
     first   the axis' first iteration, in C
     """
     pointers, known = dict[int, str](), {text.parts.over[n] for n in (*text.open, axis)}
-    for element in _apart(text, sums)[0]:
+    for element in _parts_of_axis(text, sums)[0]:
         if id(element) in text.rows and text.parts.axes[id(element)] <= known:
             starts = {f"r{n}": n for n in text.open} | {first: axis}
             pointers[id(element)] = f"{text.next_name()}_at"
@@ -108,7 +110,7 @@ def _pointers(text: FormulaText, sums: Sequence[Reduced], axis: int, first: str)
     return pointers
 
 
-def _load(text: FormulaText, element: int, pointer: str) -> str:
+def _write_load(text: FormulaText, element: int, pointer: str) -> str:
     """Write the load of an element that the innermost reduced axis moves; return its variable.
 
     element   its id
@@ -118,7 +120,7 @@ def _load(text: FormulaText, element: int, pointer: str) -> str:
     return name
 
 
-def _beside(text: FormulaText, part: Reduced) -> Iterator[Reduced]:
+def _independent_sums(text: FormulaText, part: Reduced) -> Iterator[Reduced]:
     """Yield the other sums over an axis whose values depend on no sum that is not written, nor in
     the loop itself."""
     for other in text.sums:
@@ -129,24 +131,24 @@ def _beside(text: FormulaText, part: Reduced) -> Iterator[Reduced]:
             and id(other) not in text.texts
             and text.parts.axes[id(other)] == text.parts.axes[id(part)]
         )
-        if is_alike and _is_ready(text, other):
+        if is_alike and _is_written(text, other):
             yield other
 
 
-def _is_ready(text: FormulaText, part: Reduced) -> bool:
+def _is_written(text: FormulaText, part: Reduced) -> bool:
     inner = (x for x in walk(part.value) if isinstance(x, Reduced))
     is_loop = bool(text.open) or not row_call(text, part)
     axes = text.parts.axes
     return is_loop and all(id(x) in text.texts or part.axis in axes[id(x)] for x in inner)
 
 
-def _write_outside(text: FormulaText, sums: Sequence[Reduced]) -> None:
+def _write_loop_invariants(text: FormulaText, sums: Sequence[Reduced]) -> None:
     """Write the parts of reductions that do not depend on their axis."""
-    for inner in _apart(text, sums)[1]:
+    for inner in _parts_of_axis(text, sums)[1]:
         text.of(inner)
 
 
-def _apart(text: FormulaText, sums: Sequence[Reduced]) -> tuple[list[Expr], list[Expr]]:
+def _parts_of_axis(text: FormulaText, sums: Sequence[Reduced]) -> tuple[list[Expr], list[Expr]]:
     """Return the parts of values reduced over an axis that depend on it, operands first, and the
     largest formulas in them that do not, among them other reductions over the axis."""
     values, axis = [part.value for part in sums], sums[0].axis
@@ -161,6 +163,6 @@ def _apart(text: FormulaText, sums: Sequence[Reduced]) -> tuple[list[Expr], list
     return [x for x in walk(*values) if id(x) in moved], [*others.values()]
 
 
-def _times(part: Reduced) -> str:
+def _extent_comment(part: Reduced) -> str:
     """Return the comment behind the start of a loop whose extent is no literal."""
     return "" if part.ends is None else f" /* at most {part.axis.extent} times */"

@@ -102,7 +102,7 @@ class CResults:
     def definitions(self) -> Iterator[str]:
         """Definition of the bytes between elements, if there are some."""
         if self.flat.row is not None:
-            yield f"const int32_t y_gap = {self._size} * ({self._step} - 1);"
+            yield f"const int32_t y_gap = {self._element_bytes} * ({self._step_of_result} - 1);"
 
     def pointers(self, shift: str) -> Iterator[str]:
         """Yield the pointers to a row's elements.
@@ -110,28 +110,28 @@ class CResults:
         shift   distance of the core's first element, in C
         """
         if shift and self.flat.row is not None:
-            shift = f"{shift} * {self._step}"
-        if shift and self._beside > 1:
-            shift = f"{shift} * {self._beside}"
+            shift = f"{shift} * {self._step_of_result}"
+        if shift and self._results_per_iteration > 1:
+            shift = f"{shift} * {self._results_per_iteration}"
         for number, name in enumerate(self.names):
             if name not in self.late.results:
                 start = f"{self.turns.result(number)}{self.offset}{shift}"
                 yield f"int8_t *{name} = (int8_t *)({start});"
-        step = f"{self._size} * tile->y_step[{len(self.steps) - 1}]"
-        for name, other in pairwise(dict.fromkeys(self._stored)):
+        step = f"{self._element_bytes} * tile->y_step[{len(self.steps) - 1}]"
+        for name, other in pairwise(dict.fromkeys(self._stored_pointers)):
             if other not in self.names:
                 yield f"int8_t *{other} = {name} + {step};"
 
     @property
-    def _stored(self) -> tuple[str, ...]:
+    def _stored_pointers(self) -> tuple[str, ...]:
         """Name of the pointer that writes each result: one for results side by side."""
         count = len(self.flat.nest.results)
         return self.names * count if self.flat.side_step == 1 else result_names(count)
 
     @property
-    def _beside(self) -> int:
+    def _results_per_iteration(self) -> int:
         """Results of an iteration side by side."""
-        return self._stored.count(self.names[0])
+        return self._stored_pointers.count(self.names[0])
 
     def stores(self, values: Sequence[str]) -> Iterator[str]:
         """Yield the statements that write an element of each result.
@@ -139,7 +139,7 @@ class CResults:
         values   their values, in C
         """
         gap = "" if self.flat.row is None else " y += y_gap;"
-        results = zip(self._stored, self.flat.nest.results, values, strict=True)
+        results = zip(self._stored_pointers, self.flat.nest.results, values, strict=True)
         lines = [put(array.dtype, name, value) + gap for name, (array, _), value in results]
         yield from [" ".join(lines)] if self.flat.side_step == 1 else lines
 
@@ -148,15 +148,15 @@ class CResults:
 
         count   elements of the row, in C
         """
-        size = str(self._size * self._beside)
+        size = str(self._element_bytes * self._results_per_iteration)
         if self.flat.row is not None:
-            size = self._step if size == "1" else f"{size} * {self._step}"
+            size = self._step_of_result if size == "1" else f"{size} * {self._step_of_result}"
         return RowEnd(self.names[0], size, count, together)
 
     @property
-    def _size(self) -> int:
+    def _element_bytes(self) -> int:
         return np.dtype(self.flat.nest.out.dtype).itemsize
 
     @property
-    def _step(self) -> str:
+    def _step_of_result(self) -> str:
         return f"tile->y_step[{len(self.flat.loops) - 1}]"

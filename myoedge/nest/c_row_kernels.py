@@ -95,7 +95,7 @@ def softmax_row(flat: FlatNest, arrays: Sequence[CArray]) -> SoftmaxRow | None:
     """Return the result as probabilities of bytes; None if it is something else."""
     match flat.nest.value:
         case Binary("min", Binary("+", Call(_, None, values) as call, Number(-128)), Number(127)):
-            found = _of_values(values) if call.primitive.name == "me_probability" else None
+            found = _row_of_values(values) if call.primitive.name == "me_probability" else None
         case _:
             found = None
     dense = [part for x in arrays if x.moves and not x.is_indexed for part, _ in x.read.parts]
@@ -103,7 +103,7 @@ def softmax_row(flat: FlatNest, arrays: Sequence[CArray]) -> SoftmaxRow | None:
     return found if is_row else None
 
 
-def _of_values(values: Sequence[Expr]) -> SoftmaxRow | None:
+def _row_of_values(values: Sequence[Expr]) -> SoftmaxRow | None:
     match values:
         case (
             Lookup(table, Assumed(Binary("-", Reduced("max") as most, Element() as x))),
@@ -117,7 +117,7 @@ def _of_values(values: Sequence[Expr]) -> SoftmaxRow | None:
 
 def norm_row(flat: FlatNest, arrays: Sequence[CArray]) -> NormRow | None:
     """Return the result as a normalised row; None if it is something else."""
-    found = _norm(flat.nest.value, np.dtype(flat.nest.out.dtype))
+    found = _norm_call(flat.nest.value, np.dtype(flat.nest.out.dtype))
     if found is None:
         return None
     place = {id(part): (array, at) for array in arrays for part, at in array.read.parts}
@@ -129,7 +129,7 @@ def norm_row(flat: FlatNest, arrays: Sequence[CArray]) -> NormRow | None:
     return found if moved == (True, True, False, True, 0, 1) and is_kept else None
 
 
-def _norm(value: Expr, kind: np.dtype) -> NormRow | None:
+def _norm_call(value: Expr, kind: np.dtype) -> NormRow | None:
     limits = np.iinfo(kind)
     match value:
         case Binary("min", Binary("max", Binary(">>", acc, Assumed(places)), Number(low)), top):
@@ -137,11 +137,11 @@ def _norm(value: Expr, kind: np.dtype) -> NormRow | None:
             match acc:
                 case Binary("+", Binary("*", Assumed(normal), gain), offset) if is_type:
                     assert isinstance(places, Element)
-                    return _on_line(normal, gain, offset, places)
+                    return _line_call(normal, gain, offset, places)
     return None
 
 
-def _on_line(normal: Expr, gain: Expr, offset: Expr, places: Expr) -> NormRow | None:
+def _line_call(normal: Expr, gain: Expr, offset: Expr, places: Expr) -> NormRow | None:
     match normal:
         case Binary(
             ">>",

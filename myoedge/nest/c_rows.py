@@ -47,26 +47,21 @@ def common_parts(formula: FormulaParts, moving: set[int]) -> list[Expr]:
     moving   ids of the parts that differ between the elements of a row
     """
     parts = walk(*formula.values)
-    depends = _of_reductions(parts)
+    depends = _parts_of_reductions(parts)
     used = {id(x) for part in parts if id(part) in moving for x in part.operands}
     used |= {*map(id, formula.values)}
     found = (x for x in parts if id(x) in depends - moving and not formula.axes[id(x)])
     return [part for part in found if isinstance(part, Reduced) or id(part) in used]
 
 
-def _of_reductions(parts: Sequence[Expr]) -> set[int]:
-    """Return the ids of the parts that are reductions or depend on one."""
-    return depending(parts, {id(part) for part in parts if isinstance(part, Reduced)})
-
-
 def write_row(text: FormulaText, part: Reduced) -> str:
     """Return the C of a sum or extreme of a contiguous row; "" if it is another reduction. A sum
     and the sum of squares of a row, and its extremes, are one call, whose struct is a variable."""
-    own, found = row_call(text, part), _stated(part)
+    own, found = row_call(text, part), _row_function(part)
     if not own or found is None:
         return own
     for struct, fields in PAIRS.items():
-        known = {_stated(x): x for x in text.sums if id(x) not in text.texts} | {found: part}
+        known = {_row_function(x): x for x in text.sums if id(x) not in text.texts} | {found: part}
         both = [known.get(replace(found, function=f"me_{field}")) for field in fields]
         if (first := both[0]) is None or (second := both[1]) is None:
             continue
@@ -113,17 +108,17 @@ def own_operations(parts: Sequence[Expr], common: Sequence[Expr]) -> int:
 
 def apart_from_squares(dots: list[RowProduct], sums: Sequence[Reduced]) -> list[RowProduct]:
     """Return the sums of a row without those whose sum of squares is computed with them."""
-    known = [x for part in sums if (x := _stated(part))]
+    known = [x for part in sums if (x := _row_function(part))]
     squared = {id(x.element) for x in known if x.function == "me_squares"}
-    stated = ((dot, _stated(dot.part)) for dot in dots)
+    stated = ((dot, _row_function(dot.part)) for dot in dots)
     return [dot for dot, x in stated if x is None or id(x.element) not in squared]
 
 
 def row_call(text: FormulaText, part: Reduced) -> str:
     """Return the call of a function of rows; "" if there is none for a reduction."""
-    if entries := _entries_call(text, part):
+    if entries := _table_sum_call(text, part):
         return entries
-    found = _stated(part)
+    found = _row_function(part)
     row = None if found is None else text.rows.get(id(found.element))
     if found is None or row is None or not _is_row(row.array, text.parts.over.index(part.axis)):
         return ""
@@ -152,7 +147,12 @@ class RowFunction:
     bits: Expr | None = None
 
 
-def _stated(part: Reduced) -> RowFunction | None:
+def _parts_of_reductions(parts: Sequence[Expr]) -> set[int]:
+    """Return the ids of the parts that are reductions or depend on one."""
+    return depending(parts, {id(part) for part in parts if isinstance(part, Reduced)})
+
+
+def _row_function(part: Reduced) -> RowFunction | None:
     """Return the row function of a reduction; None without one."""
     match part:
         case Reduced("sum" | "int32 sum", _, Binary("*", a, b), None) if a is b:
@@ -169,7 +169,7 @@ def _stated(part: Reduced) -> RowFunction | None:
     return None
 
 
-def _entries_call(text: FormulaText, part: Reduced) -> str:
+def _table_sum_call(text: FormulaText, part: Reduced) -> str:
     """Return the call that adds a table's entries at the distances of a long row of bytes from a
     value; "" if a reduction is something else."""
     match part:

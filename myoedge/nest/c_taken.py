@@ -28,7 +28,7 @@ def moving_parts(flat: FlatNest) -> set[int]:
     return depending(flat.nest.parts, {id(part) for x in read for part, _ in x.parts})
 
 
-def _parts_in_sums(flat: FlatNest) -> set[int]:
+def _parts_of_reductions(flat: FlatNest) -> set[int]:
     """Return the parts, by id, that depend on a reduced axis."""
     return {part for part, axes in reduced_axes(flat.nest.parts, flat.over).items() if axes}
 
@@ -95,7 +95,7 @@ class TakenRows:
     @staticmethod
     def of(flat: FlatNest, arrays: Sequence[CArray]) -> TakenRows:
         """Return the rows of a description: indices differ neither along a row nor in a sum."""
-        parts, moving = flat.nest.parts, moving_parts(flat) | _parts_in_sums(flat)
+        parts, moving = flat.nest.parts, moving_parts(flat) | _parts_of_reductions(flat)
         array_of = {id(part): array for array in arrays for part, _ in array.read.parts}
         taken = [part for part in parts if isinstance(part, Taken)]
         found = [(part, array_of[id(part.element)]) for part in taken if id(part.at) not in moving]

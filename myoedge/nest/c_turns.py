@@ -74,7 +74,7 @@ class CTurns:
         start, turns = f"tile->{self.results[number]}", self.flat.turns
         if turns is None or self.is_inner or number not in turns.row_results:
             return start
-        return f"{start} + turn * {self._result_size}"
+        return f"{start} + turn * {self._result_bytes}"
 
     def around(self, body: Iterable[str]) -> Iterator[str]:
         """Yield the statements of all iterations.
@@ -85,7 +85,7 @@ class CTurns:
         if turns is None or self.is_inner:
             yield from body
             return
-        yield from self._first_states()
+        yield from self._first_state_copies()
         yield f"for (int32_t turn = 0; turn < {turns.count}; turn++) {{"
         yield from (f"    {line}" for line in body)
         if self.flat.late:
@@ -123,7 +123,7 @@ class CTurns:
 
     def loads(self) -> Iterator[str]:
         """Yield the statements at the start of an iteration: the elements of sequences."""
-        for x in self._rows:
+        for x in self._row_count:
             kind = x.read.array.dtype
             row = self.flat.row_size(x.number) * np.dtype(kind).itemsize
             yield f"const int32_t v{x.number} = {STEP[kind]}(&{x.name}_at, {row});"
@@ -134,22 +134,22 @@ class CTurns:
         iteration   those of an iteration, without stores
         values      C of the results' values
         """
-        turns = self._turns
-        yield from self._before()
+        turns = self._iteration_count
+        yield from self._statements_before_loop()
         yield f"for (int32_t turn = 0; turn < {turns.count}; turn++) {{"
-        yield from (f"    {line}" for line in (*iteration, *self._stores(values)))
+        yield from (f"    {line}" for line in (*iteration, *self._row_stores(values)))
         yield "}"
-        for x in self._rows:
+        for x in self._row_count:
             yield f"{x.name} += {np.dtype(x.read.array.dtype).itemsize};"
         for number, name in enumerate(self.results):
             if number in turns.row_results:
-                yield f"{name} += {self._itemsize(number)};"
+                yield f"{name} += {self._element_bytes(number)};"
             else:
-                yield put(self._kind(number), name, f"last{number}")
+                yield put(self._element_type(number), name, f"last{number}")
 
-    def _before(self) -> Iterator[str]:
+    def _statements_before_loop(self) -> Iterator[str]:
         """Yield the values that do not change between iterations, first states, and pointers."""
-        turns = self._turns
+        turns = self._iteration_count
         for x in self.arrays:
             if x.number in turns.rows:
                 yield f"const int8_t *{x.name}_at = {x.name};"
@@ -165,41 +165,41 @@ class CTurns:
             else:
                 yield f"int32_t last{number} = 0;"
 
-    def _stores(self, values: Sequence[str]) -> Iterator[str]:
+    def _row_stores(self, values: Sequence[str]) -> Iterator[str]:
         """Yield the statements that write rows, and then replace the states."""
-        turns = self._turns
+        turns = self._iteration_count
         for number, (name, value) in enumerate(zip(self.results, values, strict=True)):
             if number in turns.row_results:
-                size = self._itemsize(number)
-                yield put(self._kind(number), f"{name}_at", value)
-                yield f"{name}_at += {(self._result_size - 1) * size};"
+                size = self._element_bytes(number)
+                yield put(self._element_type(number), f"{name}_at", value)
+                yield f"{name}_at += {(self._result_bytes - 1) * size};"
             else:
                 yield f"last{number} = {value};"
         for read, result in turns.states.items():
             yield f"v{read} = last{result};"
 
     @property
-    def _turns(self) -> Iterations:
+    def _iteration_count(self) -> Iterations:
         assert self.flat.turns is not None, "a description with iterations"
         return self.flat.turns
 
     @property
-    def _rows(self) -> list[CArray]:
-        return [x for x in self.arrays if x.number in self._turns.rows]
+    def _row_count(self) -> list[CArray]:
+        return [x for x in self.arrays if x.number in self._iteration_count.rows]
 
-    def _kind(self, number: int) -> str:
+    def _element_type(self, number: int) -> str:
         return self.flat.nest.results[number][0].dtype
 
-    def _itemsize(self, number: int) -> int:
-        return np.dtype(self._kind(number)).itemsize
+    def _element_bytes(self, number: int) -> int:
+        return np.dtype(self._element_type(number)).itemsize
 
     # --- all elements of an iteration
 
-    def _first_states(self) -> Iterator[str]:
+    def _first_state_copies(self) -> Iterator[str]:
         """Yield the statements that copy the first states to where the function writes them."""
         states = {} if self.flat.turns is None else self.flat.turns.states
         found = {result: read for read, result in states.items()}
-        size = self._result_size
+        size = self._result_bytes
         for result, read in found.items():
             yield f"for (int32_t i = ME_FIRST({size}); i < ME_LAST({size}); i++) {{"
             yield f"    tile->{self.results[result]}[i] = tile->x{read}[i];"
@@ -208,5 +208,5 @@ class CTurns:
             yield "ME_SYNC(); /* all states have their first values */"
 
     @property
-    def _result_size(self) -> int:
+    def _result_bytes(self) -> int:
         return math.prod(loop.extent for loop in self.flat.loops)

@@ -54,23 +54,26 @@ class WordRow:
         """
         conditions = [x for text in self.texts for x in text.conditions]
         if not conditions:
-            yield from self._loop(self.texts, start)
+            yield from self._word_reduction_loop(self.texts, start)
             return
         yield f"if ({' && '.join(dict.fromkeys(conditions))}) {{"
-        yield from (f"    {x}" for x in self._loop([text.whole for text in self.texts], start))
+        yield from (
+            f"    {x}"
+            for x in self._word_reduction_loop([text.whole for text in self.texts], start)
+        )
         yield "} else {"
-        yield from (f"    {x}" for x in self._loop(self.texts, start))
+        yield from (f"    {x}" for x in self._word_reduction_loop(self.texts, start))
         yield "}"
 
-    def _loop(self, texts: Sequence[LaneText], start: str) -> Iterator[str]:
+    def _word_reduction_loop(self, texts: Sequence[LaneText], start: str) -> Iterator[str]:
         for text in texts:
             yield from text.row()
-        words = [line for _ in range(self.together) for line in self._block(texts)]
+        words = [line for _ in range(self.together) for line in self._word_statements(texts)]
         yield start
         yield from (f"    {line}" for line in words)
         yield "}"
 
-    def _block(self, texts: Sequence[LaneText]) -> list[str]:
+    def _word_statements(self, texts: Sequence[LaneText]) -> list[str]:
         """Return the statements for a word, in a block of their own if others follow."""
         word = self.word(texts)
         return ["{", *(f"    {line}" for line in word), "}"] if self.together > 1 else word
@@ -79,16 +82,16 @@ class WordRow:
         """Return the statements for a word of neighbours; a result that is an extreme is stored as
         a word."""
         lines = [line for text in texts for line in text.element()]
-        return [*lines, *self._stores(texts), *self.moves(self.lanes)]
+        return [*lines, *self._word_stores(texts), *self.moves(self.lanes)]
 
-    def _stores(self, texts: Sequence[LaneText]) -> list[str]:
+    def _word_stores(self, texts: Sequence[LaneText]) -> list[str]:
         extremes = {id(x.sum.parts[0]): x.variable for x in texts if x.is_extreme}
         if self.results and all(id(value) in extremes for _, value in self.results):
             return [f"me_put_w(&{name}, {extremes[id(x)]});" for name, x in self.results]
-        columns = (self._lane(texts, at, ITERATIONS[at]) for at in range(self.lanes))
+        columns = (self._lane_text(texts, at, ITERATIONS[at]) for at in range(self.lanes))
         return [line for column in columns for line in column]
 
-    def _lane(self, texts: Sequence[LaneText], at: int, prefix: str) -> list[str]:
+    def _lane_text(self, texts: Sequence[LaneText], at: int, prefix: str) -> list[str]:
         values = {part: text for x in texts for part, text in x.values_of(at).items()}
         return self.column(prefix, at, values)
 

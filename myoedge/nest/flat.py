@@ -92,15 +92,17 @@ class FlatNest:
     def of(nest: Nest) -> FlatNest | None:
         """Return a description as loops; None if an element of the result depends on others, or may
         read outside of arrays."""
-        if not _is_flat(nest):
+        if not _is_elementwise_in_order(nest):
             return None
         if scanned := scanned_axes(nest.parts):
-            is_one = _is_one_scan(nest, scanned)
-            return replace(_along(nest, scanned[0], ()), scanned=scanned[0]) if is_one else None
+            is_one = _has_one_scan_axis(nest, scanned)
+            return (
+                replace(_loops_along(nest, scanned[0], ()), scanned=scanned[0]) if is_one else None
+            )
         row = None if padded_axes(nest) else row_axis(nest)
         if row is None:
-            return _independent(nest)
-        return replace(_along(nest, row, all_axes(nest)[len(nest.axes) :]), row=row)
+            return _independent_loops(nest)
+        return replace(_loops_along(nest, row, all_axes(nest)[len(nest.axes) :]), row=row)
 
     def steps_of(self, number: int) -> list[int]:
         """Return the element step of a read per iteration of each loop, then of each reduced
@@ -155,7 +157,7 @@ class FlatNest:
     def order(self) -> tuple[Axis, ...]:
         """Axes of the result in the order of the loops."""
         inner = self.scanned or self.row
-        return self.nest.axes if inner is None else _inner_last(self.nest, inner)
+        return self.nest.axes if inner is None else _innermost_axis_last(self.nest, inner)
 
     @property
     def result_loops(self) -> list[int]:
@@ -197,12 +199,12 @@ class FlatNest:
         ]
 
 
-def _inner_last(nest: Nest, inner: Axis) -> tuple[Axis, ...]:
+def _innermost_axis_last(nest: Nest, inner: Axis) -> tuple[Axis, ...]:
     """Return the axes of a description, the innermost loop's axis last."""
     return *(axis for axis in nest.axes if axis != inner), inner
 
 
-def _independent(nest: Nest) -> FlatNest:
+def _independent_loops(nest: Nest) -> FlatNest:
     """Return a description whose loops are independent as loops."""
     padded = padded_axes(nest)
     over = all_axes(nest)[len(nest.axes) :]
@@ -224,12 +226,12 @@ def _side_step(nest: Nest) -> int:
     return next((step for i, step, n in own if n > 1 and not i.terms), 0)
 
 
-def _along(nest: Nest, inner: Axis, over: tuple[Axis, ...]) -> FlatNest:
+def _loops_along(nest: Nest, inner: Axis, over: tuple[Axis, ...]) -> FlatNest:
     """Return a description as loops, one axis the innermost of them.
 
     over   reduced axes
     """
-    axes = _inner_last(nest, inner)
+    axes = _innermost_axis_last(nest, inner)
     along = dict(zip(nest.axes, _result_steps(nest), strict=True))
     reads = tuple(array_reads(nest.parts, axes, over))
     steps = [*(read.steps for read in reads), tuple(along.get(axis, 0) for axis in axes)]
@@ -238,13 +240,13 @@ def _along(nest: Nest, inner: Axis, over: tuple[Axis, ...]) -> FlatNest:
     return FlatNest(nest, reads, (*outer, last), over)
 
 
-def _is_one_scan(nest: Nest, scanned: Sequence[Axis]) -> bool:
+def _has_one_scan_axis(nest: Nest, scanned: Sequence[Axis]) -> bool:
     """Return whether values are carried along one axis, and nothing else is reduced."""
     reduced = {(part.operation, part.axis) for part in nest.parts if isinstance(part, Reduced)}
     return len(scanned) == 1 and reduced <= {("last", scanned[0])}
 
 
-def _is_flat(nest: Nest) -> bool:
+def _is_elementwise_in_order(nest: Nest) -> bool:
     """Return whether a description computes each element in order, without elements outside of
     arrays."""
     at = tuple(i for i in nest.at if i.terms)

@@ -46,10 +46,10 @@ def side_by_side(columns: Sequence[tuple[Sequence[str], Sequence[str]]]) -> list
     lines = [*filter(None, chain(*rows))]
     if len(columns) == 1 or len(loads) <= EARLY_LOADS or has_loops:
         return [*chain(*loads), *lines]
-    return _at_use(loads, lines)
+    return _loads_at_first_use(loads, lines)
 
 
-def _at_use(loads: Sequence[Sequence[str]], lines: Sequence[str]) -> list[str]:
+def _loads_at_first_use(loads: Sequence[Sequence[str]], lines: Sequence[str]) -> list[str]:
     """Return statements with loads in front of the first one that reads any of them: registers
     hold fewer values at a time.
 

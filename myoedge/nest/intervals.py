@@ -53,7 +53,7 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
     uses = Counter(id(part.condition) for part in parts if isinstance(part, Where))
     shared = [at for at, count in uses.items() if count > 1][:MOST_SPLIT]
     sides = product((True, False), repeat=len(shared))
-    ranges = [_of_sides(nest, dict(zip(shared, x, strict=True)), known or {}) for x in sides]
+    ranges = [_ranges_if(nest, dict(zip(shared, x, strict=True)), known or {}) for x in sides]
     return {
         at: (min(x[at][0] for x in ranges), max(x[at][1] for x in ranges)) for at in map(id, parts)
     }
@@ -88,7 +88,7 @@ def of_all_trainings(nest: Nest) -> dict[int, Interval]:
 
 def in_int32(nest: Nest) -> bool:
     """Return whether all intermediate values are proven to be inside int32, for any operands."""
-    return all(_is_inside(found, INT32) for found in intervals(nest).values())
+    return all(_is_within(found, INT32) for found in intervals(nest).values())
 
 
 def is_long(limits: Interval) -> bool:
@@ -107,12 +107,14 @@ def part_interval(part: Expr, inner: Sequence[Interval]) -> Interval:
     """Return the range of a part over all iterations, from the ranges of its operands."""
     if isinstance(part, Element):
         loops = [axis for index in part.index for axis, _ in index.terms]
-        return of_type(part.array) if part.array.varies else _ends(_of_element(part, loops))
+        return (
+            of_type(part.array) if part.array.varies else _overall(_range_of_element(part, loops))
+        )
     axes = (part.axis,) if isinstance(part, Reduced) else ()
-    return _ends(_range(part, [*inner], of_types([part]), axes))
+    return _overall(_range_of_part(part, [*inner], of_types([part]), axes))
 
 
-def _of_sides(
+def _ranges_if(
     nest: Nest, sides: Mapping[int, bool], known: Mapping[str, Interval]
 ) -> dict[int, Interval]:
     """Return the range of each part if some conditions are known.
@@ -126,44 +128,44 @@ def _of_sides(
         if isinstance(part, Where) and (side := sides.get(id(part.condition))) is not None:
             found[id(part)] = inner[1 if side else 2]
         else:
-            found[id(part)] = _range(part, inner, known, loops)
-    return {at: _ends(value) for at, value in found.items()}
+            found[id(part)] = _range_of_part(part, inner, known, loops)
+    return {at: _overall(value) for at, value in found.items()}
 
 
-def _range(
+def _range_of_part(
     part: Expr, inner: list[Range], known: Mapping[str, Interval], loops: Sequence[Axis]
 ) -> Range:
     match part:
         case Number() | Carried() | Element():
-            return _of_leaf(part, known, loops)
+            return _range_of_leaf(part, known, loops)
         case Binary():
-            return _of_pair(part, *inner)
+            return _range_of_binary(part, *inner)
         case Where():
             (_, then, otherwise) = inner
-            return _least(then[0], otherwise[0]), _most(then[1], otherwise[1])
+            return _minimum(then[0], otherwise[0]), _maximum(then[1], otherwise[1])
         case Reduced():
-            return _of_reduced(part, inner, loops)
+            return _range_of_reduction(part, inner, loops)
         case Scan():
             return inner[-1]
         case Lookup() | Taken():
-            return _of_entry(part, inner[-1], known)
+            return _range_of_entry(part, inner[-1], known)
         case Call() | CallResult() | Assumed():
-            return _of_call(part, inner, known)
+            return _range_of_call(part, inner, known)
     raise TypeError(part)
 
 
-def _of_entry(part: Lookup | Taken, at: Range, known: Mapping[str, Interval]) -> Range:
+def _range_of_entry(part: Lookup | Taken, at: Range, known: Mapping[str, Interval]) -> Range:
     """Return the range of an array at a computed index."""
     array = part.array if isinstance(part, Lookup) else part.source.array
     dimension = part.dimension if isinstance(part, Taken) else 0
-    if not _is_inside(at, (0, array.shape[dimension] - 1)):
+    if not _is_within(at, (0, array.shape[dimension] - 1)):
         return UNKNOWN
     if isinstance(part, Taken) and array.varies:
         return of_type(array)
-    return known.get(array.name) or _of_array(array)
+    return known.get(array.name) or _range_of_array(array)
 
 
-def _of_leaf(
+def _range_of_leaf(
     part: Number | Carried | Element, known: Mapping[str, Interval], loops: Sequence[Axis]
 ) -> Range:
     match part:
@@ -172,26 +174,26 @@ def _of_leaf(
         case Carried():
             return part.limits
         case Element():
-            return known.get(part.array.name) or _of_element(part, loops)
+            return known.get(part.array.name) or _range_of_element(part, loops)
 
 
-def _of_call(
+def _range_of_call(
     part: Call | CallResult | Assumed, inner: Sequence[Range], known: Mapping[str, Interval]
 ) -> Range:
     """Return the range of a primitive's result; of several, arrays with an end for each."""
     if isinstance(part, Assumed):
-        low, high = (_least(_most(end, part.low), part.high) for end in inner[0])
+        low, high = (_minimum(_maximum(end, part.low), part.high) for end in inner[0])
         return low, high  # also if conditions contradict each other
     if isinstance(part, CallResult):
-        return _of_part(part, inner[0])
-    found = part.primitive.bound(ends_of_table(part, known), *map(_ends, inner))
+        return _of_result(part, inner[0])
+    found = part.primitive.bound(ends_of_table(part, known), *map(_overall, inner))
     if not part.primitive.results:
         return cast(Range, found)
     low, high = (np.array(ends) for ends in zip(*found, strict=True))
     return low, high
 
 
-def _of_part(part: CallResult, call: Range) -> Range:
+def _of_result(part: CallResult, call: Range) -> Range:
     """Return the range of one result of a call, or of all results where they are joined."""
     if not _has_array(call):
         return call
@@ -200,18 +202,18 @@ def _of_part(part: CallResult, call: Range) -> Range:
     return int(call[0][at]), int(call[1][at])
 
 
-def _ends(value: Range) -> Interval:
+def _overall(value: Range) -> Interval:
     """Return the range of all iterations."""
     low, high = value
     return int(np.min(low)), int(np.max(high))
 
 
-def _least(*values: Any) -> Any:
+def _minimum(*values: Any) -> Any:
     """Return the smallest value, per iteration if one of them is an array."""
     return reduce(np.minimum, values) if _has_array(values) else min(values)
 
 
-def _most(*values: Any) -> Any:
+def _maximum(*values: Any) -> Any:
     """Return the largest value, per iteration if one of them is an array."""
     return reduce(np.maximum, values) if _has_array(values) else max(values)
 
@@ -220,14 +222,14 @@ def _has_array(values: Sequence[Any]) -> bool:
     return any(isinstance(x, np.ndarray) for x in values)
 
 
-def _of_element(part: Element, loops: Sequence[Axis]) -> Range:
+def _range_of_element(part: Element, loops: Sequence[Axis]) -> Range:
     """Return the range of an array; of a constant without padding, its values per iteration."""
     values = part.array.values
     is_inside = all(
         i.low >= 0 and i.high < n for i, n in zip(part.index, part.array.shape, strict=True)
     )
     if values is None or not is_inside:
-        return _of_array(part.array)
+        return _range_of_array(part.array)
     if not any(index.terms for index in part.index):
         only = int(values[tuple(index.const for index in part.index)])
         return only, only
@@ -235,14 +237,14 @@ def _of_element(part: Element, loops: Sequence[Axis]) -> Range:
     return each, each
 
 
-def _of_array(array: Array) -> Interval:
+def _range_of_array(array: Array) -> Interval:
     values = array.values
     low, high = of_type(array) if values is None else (int(values.min()), int(values.max()))
     outside = low if array.outside is None else array.outside
     return min(low, outside), max(high, outside)
 
 
-def _of_pair(part: Binary, left: Range, right: Range) -> Range:
+def _range_of_binary(part: Binary, left: Range, right: Range) -> Range:
     match part.operation:
         case "+":
             return left[0] + right[0], left[1] + right[1]
@@ -250,46 +252,46 @@ def _of_pair(part: Binary, left: Range, right: Range) -> Range:
             return left[0] - right[1], left[1] - right[0]
         case "max":
             least = (left[0], right[0], *[0] * is_magnitude(part))
-            return _most(*least), _most(left[1], right[1])
+            return _maximum(*least), _maximum(left[1], right[1])
         case "min":
-            return _least(left[0], right[0]), _least(left[1], right[1])
+            return _minimum(left[0], right[0]), _minimum(left[1], right[1])
         case "<":
             return (left[1] < right[0]) * 1, (left[0] < right[1]) * 1
         case "==":
             return 0, 1
         case "//" | "%":
-            return _of_quotient(part, left, right)
+            return _range_of_quotient(part, left, right)
     if part.operation.startswith("int32 "):
-        exact = _of_pair(replace(part, operation=part.operation[-1]), left, right)
-        return exact if _is_inside(exact, INT32) else INT32
-    return _of_scaled(part, left, right)
+        exact = _range_of_binary(replace(part, operation=part.operation[-1]), left, right)
+        return exact if _is_within(exact, INT32) else INT32
+    return _range_of_scaled(part, left, right)
 
 
-def _of_scaled(part: Binary, left: Range, right: Range) -> Range:
+def _range_of_scaled(part: Binary, left: Range, right: Range) -> Range:
     """Return the range of a product or of a shift."""
-    if part.operation in ("<<", ">>", "long >>") and not _is_inside(right, SHIFTS):
+    if part.operation in ("<<", ">>", "long >>") and not _is_within(right, SHIFTS):
         return UNKNOWN
-    ends = [_combined(part.operation, a, b) for a, b in product(left, right)]
+    ends = [_combine_ranges(part.operation, a, b) for a, b in product(left, right)]
     is_square = part.operation == "*" and part.left is part.right
-    return _most(_least(*ends), 0) if is_square else _least(*ends), _most(*ends)
+    return _maximum(_minimum(*ends), 0) if is_square else _minimum(*ends), _maximum(*ends)
 
 
-def _of_quotient(part: Binary, left: Range, right: Range) -> Range:
+def _range_of_quotient(part: Binary, left: Range, right: Range) -> Range:
     """Return the range of a quotient or a remainder by positive numbers."""
-    if _ends(right)[0] < 1:
+    if _overall(right)[0] < 1:
         return UNKNOWN
     if part.operation == "%":
         return 0, right[1] - 1
     ends = [a // b for a, b in product(left, right)]
-    return _least(*ends), _most(*ends)
+    return _minimum(*ends), _maximum(*ends)
 
 
-def _is_inside(found: Range, limits: Interval) -> bool:
-    low, high = _ends(found)
+def _is_within(found: Range, limits: Interval) -> bool:
+    low, high = _overall(found)
     return limits[0] <= low and high <= limits[1]
 
 
-def _combined(operation: str, a: Any, b: Any) -> Any:
+def _combine_ranges(operation: str, a: Any, b: Any) -> Any:
     if operation == "*":
         return a * b
     if not _has_array((a, b)):
@@ -298,28 +300,28 @@ def _combined(operation: str, a: Any, b: Any) -> Any:
     return a * factor if operation == "<<" else np.floor(a / factor)
 
 
-def _of_reduced(part: Reduced, inner: Sequence[Range], loops: Sequence[Axis]) -> Range:
+def _range_of_reduction(part: Reduced, inner: Sequence[Range], loops: Sequence[Axis]) -> Range:
     value = inner[0]
     if part.operation == "argmax":
         return 0, part.axis.extent - 1
     if part.operation == "int32 sum":
-        exact = _of_reduced(replace(part, operation="sum"), inner, loops)
-        return exact if _is_inside(exact, INT32) else INT32
+        exact = _range_of_reduction(replace(part, operation="sum"), inner, loops)
+        return exact if _is_within(exact, INT32) else INT32
     if part.ends and part.operation == "sum":
-        return _times(_ends(value), *inner[1:])
+        return _sum_of_iterations(_overall(value), *inner[1:])
     if part.operation == "sum":
-        low, high = (_over(part, end, np.sum, loops) for end in value)
+        low, high = (_reduce_end(part, end, np.sum, loops) for end in value)
         return low, high
-    return _over(part, value[0], np.min, loops), _over(part, value[1], np.max, loops)
+    return _reduce_end(part, value[0], np.min, loops), _reduce_end(part, value[1], np.max, loops)
 
 
-def _times(value: Interval, first: Range, end: Range) -> Range:
+def _sum_of_iterations(value: Interval, first: Range, end: Range) -> Range:
     """Return the range of a sum of values from a first iteration to an end."""
-    counts = _most(end[0] - first[1], 1), _most(end[1] - first[0], 1)
-    return _least(*(value[0] * n for n in counts)), _most(*(value[1] * n for n in counts))
+    counts = _maximum(end[0] - first[1], 1), _maximum(end[1] - first[0], 1)
+    return _minimum(*(value[0] * n for n in counts)), _maximum(*(value[1] * n for n in counts))
 
 
-def _over(part: Reduced, end: Any, reduction: Any, loops: Sequence[Axis]) -> Any:
+def _reduce_end(part: Reduced, end: Any, reduction: Any, loops: Sequence[Axis]) -> Any:
     """Return the reduction of an end of a range over an axis."""
     at = loops.index(part.axis)
     if not isinstance(end, np.ndarray) or end.shape[at] == 1:

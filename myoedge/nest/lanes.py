@@ -50,14 +50,14 @@ def lane_sums(flat: FlatNest) -> list[LaneSum]:
     """Return all reductions of a description by words along its innermost loop; [] if one of them
     cannot be computed so, or a row has less than a word."""
     is_alone = bool(flat.late or flat.scanned or flat.turns)
-    outer = [] if is_alone else _outermost(flat)
-    found = [x for part in outer if (x := _lane_sum(part, flat))]
+    outer = [] if is_alone else _outermost_reductions(flat)
+    found = [x for part in outer if (x := _make_lane_sum(part, flat))]
     kinds = {x.kind for x in found}
     is_complete = len(found) == len(outer) and len(kinds) == 1
     return found if is_complete and flat.loops[-1].extent >= LANES[found[0].kind] else []
 
 
-def _outermost(flat: FlatNest) -> list[Reduced]:
+def _outermost_reductions(flat: FlatNest) -> list[Reduced]:
     """Return the reductions that no other one reduces; [] if words compute none of one kind."""
     parts = [part for part in flat.nest.parts if isinstance(part, Reduced)]
     if not {part.operation for part in parts} <= BY_WORDS:
@@ -79,43 +79,45 @@ def words_together(flat: FlatNest) -> int:
     taps = sum(x.taps for x in sums)
     if not 0 < taps <= FEW_TAPS or len(flat.loops) - 1 in shared_loops(flat, lanes=lanes):
         return 1
-    ways, reads = (COMPUTED, 2 * taps) if _are_computed(flat, sums) else (EXTREMES, taps)
+    ways, reads = (COMPUTED, 2 * taps) if _results_need_lanes(flat, sums) else (EXTREMES, taps)
     fits = (n for n in ways if n * reads <= WORDS and flat.loops[-1].extent % (n * lanes) == 0)
     return next(fits, 1)
 
 
-def _are_computed(flat: FlatNest, sums: list[LaneSum]) -> bool:
+def _results_need_lanes(flat: FlatNest, sums: list[LaneSum]) -> bool:
     """Return whether a result is more than an extreme."""
     extremes = {id(x.parts[0]) for x in sums if x.operation != "sum"}
     return any(id(value) not in extremes for _, value in flat.nest.results)
 
 
-def _lane_sum(part: Reduced, flat: FlatNest) -> LaneSum | None:
-    chain = [*_chain(part)]
+def _make_lane_sum(part: Reduced, flat: FlatNest) -> LaneSum | None:
+    chain = [*_chain_of_reductions(part)]
     element = chain[-1].value
     fixed = [end for each in chain for end in each.ends or ()]
-    if not isinstance(element, Element) or any(_moving(end, flat) for end in fixed):
+    if not isinstance(element, Element) or any(
+        _is_moved_by_innermost_loop(end, flat) for end in fixed
+    ):
         return None
-    number = _read_of(element, flat)
+    number = _index_of_read(element, flat)
     read, step = flat.reads[number], flat.loops[-1].steps[number]
     is_dense = step == 1 and read.is_reduced and read.array.dtype in LANES
     return LaneSum(tuple(chain), number, read.array.dtype) if is_dense else None
 
 
-def _chain(part: Expr) -> Iterator[Reduced]:
+def _chain_of_reductions(part: Expr) -> Iterator[Reduced]:
     """Yield a reduction, and those of the same kind that it reduces."""
     assert isinstance(part, Reduced)
     yield part
     if isinstance(part.value, Reduced) and part.value.operation == part.operation:
-        yield from _chain(part.value)
+        yield from _chain_of_reductions(part.value)
 
 
-def _moving(end: Expr, flat: FlatNest) -> bool:
+def _is_moved_by_innermost_loop(end: Expr, flat: FlatNest) -> bool:
     """Return whether the innermost loop changes an end."""
-    return isinstance(end, Element) and flat.loops[-1].steps[_read_of(end, flat)] != 0
+    return isinstance(end, Element) and flat.loops[-1].steps[_index_of_read(end, flat)] != 0
 
 
-def _read_of(element: Element, flat: FlatNest) -> int:
+def _index_of_read(element: Element, flat: FlatNest) -> int:
     return next(
         number
         for number, read in enumerate(flat.reads)

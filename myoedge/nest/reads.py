@@ -58,10 +58,10 @@ class ArrayRead:
         """
         terms: list[tuple[Term, ...]] = [((at, 1),) for at in range(len(loops))]
         loops = [*loops, *self._row_parts]
-        order = _outermost_first(loops)
+        order = _loops_by_step(loops)
         size, shape, first, rest = math.prod(self.array.shape), list[int](), list[int](), self.start
         for extent, step in (loops[at] for at in order):
-            if step < 0 or not _is_block(size, step, rest, extent):
+            if step < 0 or not _is_strided_block(size, step, rest, extent):
                 return None
             shape.append(size // step)
             first.append(rest // step)
@@ -74,13 +74,13 @@ class ArrayRead:
         return IndexMap(tuple(shape), tuple(first), tuple(index))
 
 
-def _outermost_first(loops: Sequence[tuple[int, int]]) -> list[int]:
+def _loops_by_step(loops: Sequence[tuple[int, int]]) -> list[int]:
     """Return the loops that move through an array, by number, loops of large steps first."""
     moving = [at for at, (_, step) in enumerate(loops) if step]
     return sorted(moving, key=lambda at: -loops[at][1])
 
 
-def _is_block(size: int, step: int, first: int, extent: int) -> bool:
+def _is_strided_block(size: int, step: int, first: int, extent: int) -> bool:
     """Return whether `size` elements are blocks of `step` elements, of which a loop reads `extent`
     from element `first` on."""
     return size > 0 and size % step == 0 and first // step + extent <= size // step
@@ -94,20 +94,20 @@ def array_reads(
     found: dict[tuple[int, tuple[int, ...], bool], list[tuple[Element, int]]] = {}
     taken = {id(part.element) for part in parts if isinstance(part, Taken)}
     for part in (x for x in parts if isinstance(x, Element)):
-        moved, start = _place(part, (*axes, *over))
+        moved, start = _element_place(part, (*axes, *over))
         found.setdefault((id(part.array), moved, id(part) in taken), []).append((part, start))
     for (_, moved, _), group in found.items():
-        yield from _reads_of(group, moved[: len(axes)], moved[len(axes) :])
+        yield from _reads_of_array(group, moved[: len(axes)], moved[len(axes) :])
 
 
-def _place(part: Element, axes: Sequence[Axis]) -> tuple[tuple[int, ...], int]:
+def _element_place(part: Element, axes: Sequence[Axis]) -> tuple[tuple[int, ...], int]:
     """Return the element step of an element along each axis, and where it starts."""
     known = [*zip(part.index, strides(part.array.shape), strict=True)]
     moved = (sum(i.stride(x) * n for i, n in known) if x.extent > 1 else 0 for x in axes)
     return tuple(moved), sum(index.const * step for index, step in known)
 
 
-def _reads_of(
+def _reads_of_array(
     group: Sequence[tuple[Element, int]], steps: tuple[int, ...], over: tuple[int, ...]
 ) -> Iterator[ArrayRead]:
     """Yield the elements of an array that move alike, those of one record together.

@@ -68,31 +68,31 @@ def merged(values: Sequence[Expr]) -> dict[int, Expr]:
     """Return id of each part of formulas -> the one part that stands for all parts equal to it.
     Carried values are equal if their starts and their next values are."""
     known: dict[Hashable, Expr] = {}
-    carried = _recurrences(values)
+    carried = _recurrence_keys(values)
 
     def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
         own = with_operands(part, made)
-        return known.setdefault(carried.get(id(part)) or _key_of(own, {}), own)
+        return known.setdefault(carried.get(id(part)) or _structural_key(own, {}), own)
 
     return rebuilt(*values, change=change)
 
 
-def _recurrences(values: Sequence[Expr]) -> dict[int, Hashable]:
+def _recurrence_keys(values: Sequence[Expr]) -> dict[int, Hashable]:
     """Return id of each carried value -> a key that is equal for values of equal recurrences."""
     numbers: dict[Hashable, int] = {}  # of the structures of parts
     found: dict[int, Hashable] = {}
     for scan in (x for x in walk(*values) if isinstance(x, Scan)):
         own = {id(state): -1 - at for at, state in enumerate(scan.states)}
         for part in walk(*scan.starts, *scan.nexts):
-            key = found.get(id(part)) or _key_of(part, own)
+            key = found.get(id(part)) or _structural_key(part, own)
             own.setdefault(id(part), numbers.setdefault(key, len(numbers)))
         changes = tuple(own[id(x)] for x in (*scan.starts, *scan.nexts))
         for at, state in enumerate(scan.states):
-            found.setdefault(id(state), (_key_of(state, {}), at, changes))
+            found.setdefault(id(state), (_structural_key(state, {}), at, changes))
     return found
 
 
-def _key_of(part: Expr, numbers: Mapping[int, int]) -> Hashable:
+def _structural_key(part: Expr, numbers: Mapping[int, int]) -> Hashable:
     """Return a key that is equal for parts with equal fields.
 
     numbers   id of an operand -> the number that stands for it, in place of the id
@@ -112,7 +112,7 @@ def with_operands(part: Expr, made: Mapping[int, Expr]) -> Expr:
     a comparison of a value with itself, which compilers of C refuse, is a number."""
     if all(made[id(x)] is x for x in part.operands):
         return part
-    changed = {f.name: _replaced(getattr(part, f.name), made) for f in fields(cast(Any, part))}
+    changed = {f.name: _replace_parts(getattr(part, f.name), made) for f in fields(cast(Any, part))}
     match replace(cast(Any, part), **changed):
         case Binary("<" | "==" as operation, left, right) if left is right:
             return Number(int(operation == "=="))
@@ -120,9 +120,9 @@ def with_operands(part: Expr, made: Mapping[int, Expr]) -> Expr:
             return cast(Expr, found)
 
 
-def _replaced(value: Any, made: Mapping[int, Expr]) -> Any:
+def _replace_parts(value: Any, made: Mapping[int, Expr]) -> Any:
     if isinstance(value, tuple):
-        return tuple(_replaced(x, made) for x in value)
+        return tuple(_replace_parts(x, made) for x in value)
     return made[id(value)] if isinstance(value, Expr) else value
 
 
@@ -142,7 +142,7 @@ def records(nest: Nest) -> dict[int, Expr]:
         id(part): element
         for group in groups.values()
         if len(group) > 1
-        for part, element in zip(group, _record(group), strict=True)
+        for part, element in zip(group, _record_elements(group), strict=True)
     }
     values = [value for _, value in nest.results]
     return with_elements_of(values, lambda part: made.get(id(part), part), {})
@@ -157,7 +157,7 @@ def _is_plain_constant(part: Element, axes: Sequence[Axis], tables: Set[int]) ->
     return is_constant and all(axis in axes for index in part.index for axis, _ in index.terms)
 
 
-def _record(parts: Sequence[Element]) -> list[Expr]:
+def _record_elements(parts: Sequence[Element]) -> list[Expr]:
     """Return the elements of one array in which elements of several arrays lie side by side."""
     arrays = {id(part.array): part.array for part in parts}
     values = np.stack([array.known for array in arrays.values()], axis=-1)
@@ -174,26 +174,26 @@ SIDES_MAX = 4  # formulas of an iteration
 def with_sides(nest: Nest) -> Nest:
     """Return a description without the axis that chooses between formulas, with a result for each
     of its indices in one array; the description itself if there is none."""
-    axis = next((x for part in nest.parts if (x := _choosing(part))), None)
-    if axis is None or not _has_sides(nest, axis):
+    axis = next((x for part in nest.parts if (x := _choosing_axis(part))), None)
+    if axis is None or not _can_compute_sides(nest, axis):
         return nest
-    value, *others = (_side(nest.value, axis, n) for n in range(axis.extent))
+    value, *others = (_formula_at_index(nest.value, axis, n) for n in range(axis.extent))
     return replace(
         nest,
         axes=tuple(x for x in nest.axes if x != axis),
-        at=tuple(_fixed(i, axis, 0) for i in nest.at),
+        at=tuple(_fix_index(i, axis, 0) for i in nest.at),
         value=value,
         more=tuple((nest.out, other) for other in others),
     )
 
 
-def _has_sides(nest: Nest, axis: Axis) -> bool:
+def _can_compute_sides(nest: Nest, axis: Axis) -> bool:
     """Return whether an iteration may compute a result for each index of an axis."""
     is_plain = not nest.more and not any(isinstance(part, Reduced) for part in nest.parts)
     return is_plain and axis in nest.axes and axis.extent <= SIDES_MAX
 
 
-def _choosing(part: Expr) -> Axis | None:
+def _choosing_axis(part: Expr) -> Axis | None:
     """Return the axis whose index alone decides a choice."""
     match part:
         case Where(Binary("==", Element(_, (Affine(((axis, 1),)),)) as at, Number())):
@@ -202,22 +202,22 @@ def _choosing(part: Expr) -> Axis | None:
     return None
 
 
-def _side(value: Expr, axis: Axis, number: int) -> Expr:
+def _formula_at_index(value: Expr, axis: Axis, number: int) -> Expr:
     """Return a formula at an index of an axis; what does not depend on the axis stays one part."""
 
     def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
         match part:
-            case Where(Binary(_, Element() as at, Number(chosen))) if _choosing(part) == axis:
+            case Where(Binary(_, Element() as at, Number(chosen))) if _choosing_axis(part) == axis:
                 is_chosen = at.array.known[number + at.index[0].const] == chosen
                 return made[id(part.then if is_chosen else part.otherwise)]
             case Element(array, index) if any(i.stride(axis) for i in index):
-                return Element(array, tuple(_fixed(i, axis, number) for i in index))
+                return Element(array, tuple(_fix_index(i, axis, number) for i in index))
         return with_operands(part, made)
 
     return rebuilt(value, change=change)[id(value)]
 
 
-def _fixed(index: Affine, axis: Axis, number: int) -> Affine:
+def _fix_index(index: Affine, axis: Axis, number: int) -> Affine:
     """Return an index in an iteration of an axis."""
     terms = tuple(term for term in index.terms if term[0] != axis)
     return Affine(terms, index.const + number * index.stride(axis))
@@ -238,23 +238,23 @@ def split_sums(value: Expr, load: Load) -> Expr:
         changed = with_operands(part, made)
         match changed:
             case Reduced(operation, ends=None) if operation in JOINED:
-                return _split(changed, load)
+                return _split_reduction(changed, load)
         return changed
 
     return rebuilt(value, change=change)[id(value)]
 
 
-def _split(part: Reduced, load: Load) -> Expr:
+def _split_reduction(part: Reduced, load: Load) -> Expr:
     """Return a reduction as one per run of an axis' indices with equal comparisons."""
-    axis, changes = part.axis, {*_changes(part)}
+    axis, changes = part.axis, {*_comparison_changes(part)}
     if not changes:
         return part
     runs = pairwise(sorted({0, *changes, axis.extent}))
-    parts = [_run(part, first, end - first, load) for first, end in runs]
+    parts = [_reduction_of_run(part, first, end - first, load) for first, end in runs]
     return reduce(lambda a, b: Binary(JOINED[part.operation], a, b), parts)
 
 
-def _changes(part: Reduced) -> Iterator[int]:
+def _comparison_changes(part: Reduced) -> Iterator[int]:
     """Yield the indices of the axis, inside of it, at which a comparison changes."""
     for inner in walk(part.value):
         match inner:
@@ -263,7 +263,7 @@ def _changes(part: Reduced) -> Iterator[int]:
                     yield limit - const
 
 
-def _run(part: Reduced, first: int, extent: int, load: Load) -> Expr:
+def _reduction_of_run(part: Reduced, first: int, extent: int, load: Load) -> Expr:
     """Return the reduction over `extent` indices of the axis from `first` on."""
     axis = Axis(f"{part.axis.name}_{first}", extent)
     place = axis.at + first if extent > 1 else Affine(const=first)

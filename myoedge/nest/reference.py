@@ -88,7 +88,7 @@ class NestReference:
     def of(nest: Nest) -> NestReference:
         """Prepare a nest: in int32 if the intervals of all values prove that it is exact, otherwise
         in int64."""
-        return _Compiler(nest).reference()
+        return _NestCompiler(nest).reference()
 
     def __call__(self, *operands: Numbers) -> Numbers:
         """Return the result for integer operands of the shapes and types of the description."""
@@ -98,7 +98,7 @@ class NestReference:
         return self.store(values[-1])
 
 
-class _Compiler:
+class _NestCompiler:
     """Translation of a nest's formula into calls.
 
     loops       loops of the result, then those of reductions
@@ -112,13 +112,13 @@ class _Compiler:
         self.constants: dict[int, Any] = {}
         self.computed: list[Expr] = []
         self.products = products_of(nest.value)
-        self.factors = _factors(nest.value, self.products)
+        self.factors = _product_factors(nest.value, self.products)
         summed = {id(x) for part in self.parts if id(part) in self.products for x in part.operands}
         inside = carrying(self.parts)
         for part in self.parts:
             if id(part) in summed or id(part) in inside:
                 continue
-            if (value := self._known(part)) is None:
+            if (value := self._constant_value(part)) is None:
                 self.computed.append(part)
             else:
                 self.constants[id(part)] = value
@@ -129,42 +129,42 @@ class _Compiler:
         slots |= {part: count + at for at, part in enumerate(self.constants)}
         calls = []
         for at, part in enumerate(self.computed):
-            arguments = self.products.get(id(part), _arguments(part))
-            call = self._call(part)
+            arguments = self.products.get(id(part), _call_arguments(part))
+            call = self._compile_call(part)
             arguments = call.given if isinstance(call, ScanReference) else arguments
             calls.append(NumpyCall(call, tuple(slots[id(x)] for x in arguments)))
             slots[id(part)] = count + len(self.constants) + at
-        return NestReference(tuple(self.constants.values()), tuple(calls), self._store())
+        return NestReference(tuple(self.constants.values()), tuple(calls), self._compile_store())
 
-    def _known(self, part: Expr) -> Any:
+    def _constant_value(self, part: Expr) -> Any:
         """Return the value of a part that depends on no operand: a number, or a constant's
         elements; otherwise None."""
         match part:
             case Number():
                 return part.value
             case Element(array=Array(values=values)) if values is not None:
-                return self._load(part)(values)
+                return self._compile_load(part)(values)
             case Binary():
                 left, right = (self.constants.get(id(x)) for x in part.operands)
                 if isinstance(left, int) and isinstance(right, int) and part.operation in PAIRS:
                     return int(PAIRS[part.operation][1](left, right))
         return None
 
-    def _call(self, part: Expr) -> Callable[..., Any]:
+    def _compile_call(self, part: Expr) -> Callable[..., Any]:
         match part:
             case Element():
-                return self._load(part)
+                return self._compile_load(part)
             case Binary():
-                return self._of_pair(part.operation)
+                return self._compile_binary(part.operation)
             case Where():
                 return np.where
             case Scan():
                 at, count = self.loops.index(part.axis), len(self.loops)
-                return ScanReference.of(part, at, count, self._call)
+                return ScanReference.of(part, at, count, self._compile_call)
             case Reduced():
                 is_product = id(part) in self.products
-                of_axis = partial(self._sum_of_products, part.axis)
-                return of_axis if is_product else partial(self._reduced, part)
+                of_axis = partial(self._compile_matrix_product, part.axis)
+                return of_axis if is_product else partial(self._compile_reduction, part)
             case Lookup():
                 values = part.array.known.astype(self.dtype)
                 return lambda at: values.take(at)
@@ -174,14 +174,14 @@ class _Compiler:
                 return called(part)
         raise TypeError(part)
 
-    def _of_pair(self, operation: str) -> Callable[..., Any]:
+    def _compile_binary(self, operation: str) -> Callable[..., Any]:
         if operation in ("<", "=="):  # 1 or 0, a number like any other
             return lambda a, b: PAIRS[operation][0](a, b).astype(self.dtype)
         if operation.startswith("int32 "):
-            return partial(self._in_int32, PAIRS[operation[-1]][0])
+            return partial(self._check_int32, PAIRS[operation[-1]][0])
         return PAIRS[operation][0]
 
-    def _load(self, part: Element) -> Callable[[Numbers], Numbers]:
+    def _compile_load(self, part: Element) -> Callable[[Numbers], Numbers]:
         """Return a function from an operand to its elements in each iteration, as the dtype of the
         calculation."""
         array, index, loops = part.array, part.index, self.loops
@@ -198,13 +198,13 @@ class _Compiler:
             dtype
         )
 
-    def _in_int32(self, compute: Callable[..., Any], a: Any, b: Any) -> Any:
+    def _check_int32(self, compute: Callable[..., Any], a: Any, b: Any) -> Any:
         return compute(a, b, dtype=np.int64).astype(np.int32).astype(self.dtype)
 
-    def _reduced(self, part: Reduced, value: Numbers, *ends: Any) -> Any:
+    def _compile_reduction(self, part: Reduced, value: Numbers, *ends: Any) -> Any:
         at = self.loops.index(part.axis)
         if ends:
-            value = self._between(part, value, *ends)
+            value = self._values_between(part, value, *ends)
         own = np.shape(value)
         whole = [*(1,) * (len(self.loops) - len(own)), *own]
         value = np.reshape(value, whole)
@@ -219,7 +219,7 @@ class _Compiler:
         kind = {"dtype": self.dtype} if part.operation == "sum" else {}
         return REDUCED[part.operation](value, axis=at, keepdims=True, **kind)
 
-    def _between(self, part: Reduced, value: Numbers, first: Any, end: Any) -> Numbers:
+    def _values_between(self, part: Reduced, value: Numbers, first: Any, end: Any) -> Numbers:
         """Return the values from a first iteration to an end, and elsewhere one that changes no
         reduction."""
         shape = [part.axis.extent if axis == part.axis else 1 for axis in self.loops]
@@ -227,7 +227,7 @@ class _Compiler:
         rest = {"sum": 0, "max": limits.min, "min": limits.max}[part.operation]
         return np.where((each >= first) & (each < end), value, self.dtype(rest))
 
-    def _sum_of_products(self, axis: Axis, a: Numbers, b: Numbers) -> Numbers:
+    def _compile_matrix_product(self, axis: Axis, a: Numbers, b: Numbers) -> Numbers:
         """Return the sum over an axis of a * b, as one matrix product: rows are the loops that only
         a has, columns those that only b has, and the others have a product each."""
         at = self.loops.index(axis)
@@ -243,7 +243,7 @@ class _Compiler:
         acc = exact_matmul(left, right.transpose(0, 2, 1), self.dtype)
         return acc.reshape(*extents[:-1], 1).transpose(np.argsort(order))
 
-    def _store(self) -> Callable[[Any], Numbers]:
+    def _compile_store(self) -> Callable[[Any], Numbers]:
         """Return the function from the last value to the result."""
         nest, axes = self.nest, self.nest.axes
         extents, dtype = tuple(axis.extent for axis in axes), np.dtype(nest.out.dtype)
@@ -252,19 +252,21 @@ class _Compiler:
             def store(value: Any) -> Numbers:
                 whole = np.asarray(value, dtype)
                 rest = whole.shape[: len(extents)]
-                return whole.reshape(rest) if rest == extents else _repeated(whole, extents)
+                return (
+                    whole.reshape(rest) if rest == extents else _repeat_along_loops(whole, extents)
+                )
 
             return store
 
         def place(value: Any) -> Numbers:
             out = np.empty(nest.out.shape, dtype)
-            view_of(out, nest.at, axes, writeable=True)[...] = _repeated(value, extents)
+            view_of(out, nest.at, axes, writeable=True)[...] = _repeat_along_loops(value, extents)
             return out
 
         return place
 
 
-def _arguments(part: Expr) -> Sequence[Array | Expr]:
+def _call_arguments(part: Expr) -> Sequence[Array | Expr]:
     """Return what the call of a part reads: operands, and results of other calls."""
     if isinstance(part, Element):
         return [part.array]
@@ -287,7 +289,7 @@ def products_of(value: Expr) -> dict[int, tuple[Expr, ...]]:
     return found
 
 
-def _factors(value: Expr, products: Mapping[int, tuple[Expr, ...]]) -> set[int]:
+def _product_factors(value: Expr, products: Mapping[int, tuple[Expr, ...]]) -> set[int]:
     """Return the elements, by id, that only sums of products read, as the type of their array."""
     read = Counter(id(x) for part in walk(value) for x in part.operands)
     own = Counter(id(x) for pair in products.values() for x in pair)
@@ -298,7 +300,7 @@ def _has_axis(part: Element, axis: Axis) -> bool:
     return any(i.stride(axis) for i in part.index)
 
 
-def _repeated(value: Any, extents: tuple[int, ...]) -> Numbers:
+def _repeat_along_loops(value: Any, extents: tuple[int, ...]) -> Numbers:
     """Return a value with one axis per loop of the result, repeated along loops that do not change
     it."""
     x = np.asarray(value)

@@ -36,12 +36,12 @@ def shared_rows(flat: FlatNest) -> dict[int, int]:
     inner, found = flat.loops[-1], dict[int, int]()
     for number, read in enumerate(flat.reads):
         if not read.is_reduced and read.array.values is None and inner.steps[number]:
-            known = [n for n in range(len(flat.reads)) if _is_row(flat, number, n)]
+            known = [n for n in range(len(flat.reads)) if _reads_same_rows(flat, number, n)]
             found |= dict(zip([number], known[:1], strict=False))
     return found
 
 
-def _is_row(flat: FlatNest, number: int, other: int) -> bool:
+def _reads_same_rows(flat: FlatNest, number: int, other: int) -> bool:
     """Return whether a read is of the rows that another one reads along a reduced axis."""
     read, rows, inner = flat.reads[number], flat.reads[other], flat.loops[-1]
     known = zip((axis.extent for axis in flat.over), rows.over, strict=False)
@@ -72,15 +72,15 @@ def shared_loops(flat: FlatNest, cores: int = 8, lanes: int = 1) -> tuple[int, .
     """
     loops = flat.loops
     extents = [*(loop.extent for loop in loops[:-1]), -(-loops[-1].extent // lanes)]
-    rows = [_largest_share(extent, cores) for extent in extents]
+    rows = [_largest_core_share(extent, cores) for extent in extents]
     rows[-1] += row_start(flat) / loops[-1].extent if len(loops) > 1 else 0  # on each core
     best = min(range(len(loops)), key=rows.__getitem__)
     if (lanes > 1 or flat.row is not None) and len(loops) > 2:
-        both = _largest_share(extents[-3] * extents[-2], cores)
+        both = _largest_core_share(extents[-3] * extents[-2], cores)
         if both + DIVISION < rows[best]:
             return len(loops) - 3, len(loops) - 2
     return (best,)
 
 
-def _largest_share(extent: int, cores: int) -> float:
+def _largest_core_share(extent: int, cores: int) -> float:
     return -(-extent // cores) / extent

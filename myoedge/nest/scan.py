@@ -47,9 +47,9 @@ def scan_of(
     nexts    those after an iteration
     """
     if axis.extent == 1:
-        only = _with_states(value, dict(zip(states, starts, strict=True)))
+        only = _substitute_states(value, dict(zip(states, starts, strict=True)))
         # all parts are inside int32
-        if not any(is_long(limits) for limits in _ranges(only).values()):
+        if not any(is_long(limits) for limits in _carried_ranges(only).values()):
             return only
     return without_unread(Scan(axis, tuple(states), tuple(starts), tuple(nexts), value))
 
@@ -77,10 +77,10 @@ def last(axis: Axis, value: Expr) -> Expr:
 
 def range_of(value: Expr) -> Interval:
     """Return the range of a formula over all iterations."""
-    return _ranges(value)[id(value)]
+    return _carried_ranges(value)[id(value)]
 
 
-def _ranges(value: Expr) -> dict[int, Interval]:
+def _carried_ranges(value: Expr) -> dict[int, Interval]:
     found: dict[int, Interval] = {}
     for part in walk(value):
         found[id(part)] = part_interval(part, [found[id(x)] for x in part.operands])
@@ -137,7 +137,7 @@ def without_unread(scan: Scan) -> Scan:
     return Scan(scan.axis, states, starts, nexts, scan.value)
 
 
-def _with_states(value: Expr, values: Mapping[Carried, Expr]) -> Expr:
+def _substitute_states(value: Expr, values: Mapping[Carried, Expr]) -> Expr:
     """Return a formula with carried values replaced."""
 
     def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
@@ -184,37 +184,37 @@ class ScanReference:
         """
         scan, known = self.scan, dict(zip(map(id, self.given), given, strict=True))
         states, values = [known[id(x)] for x in scan.starts], []
-        added = _added(scan)
+        added = _iteration_addend(scan)
         if added is not None and id(added) in known:
-            return self._sums(known[id(added)], states[0])
+            return self._cumulative_sums(known[id(added)], states[0])
         for number in range(scan.axis.extent):
-            now = {part: self._row(x, number) for part, x in known.items()}
+            now = {part: self._elements_of_iteration(x, number) for part, x in known.items()}
             now |= dict(zip(map(id, scan.states), states, strict=True))
-            self._iterate(now)
+            self._add_iteration(now)
             states = [now[id(x)] for x in scan.nexts]
             values.append(np.asarray(now[id(scan.value)]))
         shape = np.broadcast_shapes((1,) * self.loops, *(x.shape for x in values))
         return np.concatenate([np.broadcast_to(x, shape) for x in values], axis=self.at)
 
-    def _iterate(self, now: dict[int, Any]) -> None:
+    def _add_iteration(self, now: dict[int, Any]) -> None:
         """Add the values of an iteration to those that it reads, by id of the part."""
         for part, compute in self.inner:
             now[id(part)] = compute(*(now[id(x)] for x in part.operands))
 
-    def _row(self, x: Any, number: int) -> Any:
+    def _elements_of_iteration(self, x: Any, number: int) -> Any:
         """Return the elements of an iteration."""
         if np.ndim(x) == 0 or x.shape[self.at] == 1:
             return x
         return x[(*(slice(None),) * self.at, slice(number, number + 1))]
 
-    def _sums(self, x: Any, start: Any) -> Numbers:
+    def _cumulative_sums(self, x: Any, start: Any) -> Numbers:
         whole = [*(np.shape(x) or (1,) * self.loops)]
         whole[self.at] = self.scan.axis.extent
         dtype = np.asarray(x).dtype
         return np.asarray(start + np.cumsum(np.broadcast_to(x, whole), axis=self.at, dtype=dtype))
 
 
-def _added(scan: Scan) -> Expr | None:
+def _iteration_addend(scan: Scan) -> Expr | None:
     """Return what each iteration adds to the one carried value; None if it does more."""
     match scan.nexts:
         case (Binary("+", left, right) as total,) if total is scan.value:

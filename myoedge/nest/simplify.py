@@ -27,7 +27,7 @@ def simplified(*values: Expr) -> dict[int, Expr]:
     """Return id of each part of formulas -> a part that always has its value, with fewer
     operations; the part itself if values of another one might leave int32."""
     uses = Counter(id(x) for part in walk(*values) for x in part.operands)
-    rules = _Rules()
+    rules = _SimplificationRules()
 
     def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
         own = with_operands(part, made)
@@ -43,7 +43,7 @@ def simplified(*values: Expr) -> dict[int, Expr]:
     return rebuilt(*values, change=change)
 
 
-class _Rules:
+class _SimplificationRules:
     """Rules for a part whose operands are simplified; it keeps the ranges of all parts.
 
     shared   ids of parts that are read more than once: their sums stay apart
@@ -78,20 +78,20 @@ class _Rules:
                 return Number(low)
         match part:
             case Binary(">>", value, Number(bits)):
-                return self._shifted(value, bits)
+                return self._simplify_shift(value, bits)
             case Binary("max" | "min", value, Number(limit)):
-                return self._limited(part, value, limit)
+                return self._simplify_limit(part, value, limit)
             case Binary("<"):
-                return self._compared(part)
+                return self._simplify_comparison(part)
             case Binary("+" | "-", value, Number(0)) | Binary("*", value, Number(1)):
                 return value
             case Where() | Reduced():
-                return _decided(part)
+                return _decided_value(part)
             case Scan():
                 return without_unread(part)
         return part
 
-    def _compared(self, part: Binary) -> Expr:
+    def _simplify_comparison(self, part: Binary) -> Expr:
         """Return a comparison of a difference as one of its first term, and one of a table's entry
         as one of its index."""
         match part:
@@ -100,18 +100,18 @@ class _Rules:
             case Binary("<", Binary("-", value, Number(moved)), Number(limit)):
                 return self.of(value < limit + moved)
             case Binary("<", Number(limit), Lookup() as entry) if not entry.array.varies:
-                return self._by_index(part, entry, entry.array.known > limit)
+                return self._compare_index(part, entry, entry.array.known > limit)
             case Binary("<", Lookup() as entry, Number(limit)) if not entry.array.varies:
-                return self._by_index(part, entry, entry.array.known < limit)
+                return self._compare_index(part, entry, entry.array.known < limit)
         return part
 
-    def _limited(self, part: Binary, value: Expr, limit: int) -> Expr:
+    def _simplify_limit(self, part: Binary, value: Expr, limit: int) -> Expr:
         low, high = self.range(value)
         if part.operation == "max":
             return value if low >= limit else part
         return value if high <= limit else part
 
-    def _by_index(self, part: Expr, entry: Lookup, holds: np.ndarray) -> Expr:
+    def _compare_index(self, part: Expr, entry: Lookup, holds: np.ndarray) -> Expr:
         """Return the condition on a table's entry as a condition on its index, if that is one
         comparison."""
         changes = np.flatnonzero(np.diff(holds.astype(np.int8)))
@@ -122,49 +122,50 @@ class _Rules:
         last = int(changes[0])
         return self.of(entry.at < last + 1 if holds[0] else entry.at > last)
 
-    def _shifted(self, value: Expr, bits: int) -> Expr:
+    def _simplify_shift(self, value: Expr, bits: int) -> Expr:
         """Return value >> bits: multiples of 2**bits are added outside, and factors of two that the
         other terms share are left out."""
-        terms, number = self._terms(value)
+        terms, number = self._terms_and_number(value)
         outside, inside = list[Term](), list[Term]()
         for x, factor in terms:
             is_multiple = factor % (1 << bits) == 0
             (outside if is_multiple else inside).append((x, factor >> bits * is_multiple))
         if not inside:
-            return _sum(outside, number >> bits)
+            return _sum_of_terms(outside, number >> bits)
         # how often 2 divides every factor
         less = min(((factor & -factor).bit_length() - 1) for _, factor in inside)
         inside = [(x, factor >> less) for x, factor in inside]
-        return _sum([*outside, (self._rest(inside, number >> less, bits - less), 1)], 0)
+        return _sum_of_terms(
+            [*outside, (self._shift_rest(inside, number >> less, bits - less), 1)], 0
+        )
 
-    def _rest(self, terms: list[Term], number: int, bits: int) -> Expr:
+    def _shift_rest(self, terms: list[Term], number: int, bits: int) -> Expr:
         """Return a sum >> bits, of which a single term may be a choice or have a shift itself."""
         if len(terms) == 1 and terms[0][1] == 1:
             if isinstance(choice := terms[0][0], Where):
-                return self._chosen(choice, number, bits)
-            terms, number, bits = self._joined(terms[0][0], number, bits)
-        return _shift(_sum(terms, number), bits)
+                sides = (
+                    self.of(_shift_value(side + number, bits))
+                    for side in (choice.then, choice.otherwise)
+                )
+                return Where(choice.condition, *sides)
+            terms, number, bits = self._join_shifts(terms[0][0], number, bits)
+        return _shift_value(_sum_of_terms(terms, number), bits)
 
-    def _chosen(self, choice: Where, number: int, bits: int) -> Expr:
-        """Return (choice + number) >> bits as a choice between the sums."""
-        sides = (self.of(_shift(side + number, bits)) for side in (choice.then, choice.otherwise))
-        return Where(choice.condition, *sides)
-
-    def _joined(self, value: Expr, number: int, bits: int) -> tuple[list[Term], int, int]:
+    def _join_shifts(self, value: Expr, number: int, bits: int) -> tuple[list[Term], int, int]:
         """Return the terms, the number and the shift of (value + number) >> bits with the shift of
         `value` itself, if the sum stays in int32."""
         match value:
             case Binary(">>", inner, Number(more)) if bits + more < 32:
                 low, high = self.range(inner)
                 if max(-low, high) + abs(number << more) <= INT32_MAX:
-                    terms, own = self._terms(inner)
+                    terms, own = self._terms_and_number(inner)
                     return terms, own + (number << more), bits + more
         return [(value, 1)], number, bits
 
-    def _terms(self, value: Expr) -> tuple[list[Term], int]:
+    def _terms_and_number(self, value: Expr) -> tuple[list[Term], int]:
         """Return a sum as terms with their factors, and its number."""
         terms, number = list[Term](), 0
-        for part, sign in self._addends(value, 1):
+        for part, sign in self._collect_addends(value, 1):
             match part:
                 case Number(known):
                     number += sign * known
@@ -177,16 +178,16 @@ class _Rules:
                     terms.append((part, sign))
         return terms, number
 
-    def _addends(self, value: Expr, sign: int) -> Iterator[tuple[Expr, int]]:
+    def _collect_addends(self, value: Expr, sign: int) -> Iterator[tuple[Expr, int]]:
         match value:
             case Binary("+" | "-" as operation, left, right) if id(value) not in self.shared:
-                yield from self._addends(left, sign)
-                yield from self._addends(right, sign if operation == "+" else -sign)
+                yield from self._collect_addends(left, sign)
+                yield from self._collect_addends(right, sign if operation == "+" else -sign)
             case _:
                 yield value, sign
 
 
-def _decided(part: Where | Reduced) -> Expr:
+def _decided_value(part: Where | Reduced) -> Expr:
     """Return the side of a choice that is always taken, or the only value of a reduction; the part
     itself if there is none."""
     match part:
@@ -199,11 +200,11 @@ def _decided(part: Where | Reduced) -> Expr:
     return part
 
 
-def _shift(value: Expr, bits: int) -> Expr:
+def _shift_value(value: Expr, bits: int) -> Expr:
     return value >> bits if bits else value
 
 
-def _sum(terms: Sequence[Term], number: int) -> Expr:
+def _sum_of_terms(terms: Sequence[Term], number: int) -> Expr:
     """Return a sum of terms and a number."""
     total: Expr | None = None
     for part, factor in terms:

@@ -34,7 +34,7 @@ def shortest(values: Sequence[Expr], elements: int) -> Mapping[int, Expr]:
 
 def in_tables(values: Sequence[Expr]) -> dict[int, Expr]:
     """Return id of each part of formulas -> the part in its place, which may be a table's entry."""
-    single = _Single()
+    single = _SingleElement()
     apart = rebuilt(*values, change=single.with_limits_inside)
     tables = dict[int, Expr]()
     covered = set[int]()
@@ -53,37 +53,39 @@ def in_tables(values: Sequence[Expr]) -> dict[int, Expr]:
 def with_moved_entries(values: Sequence[Expr]) -> dict[int, Expr]:
     """Return id of each part of formulas -> the part in its place: entries of a table include the
     number that all parts that read them add."""
-    added = _numbers_added(values)
+    added = _added_numbers(values)
     tables: dict[tuple[int, int], Array | None] = {}
 
     def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
         match part:
             case Binary("+" | "-", Lookup(array, at) as entry, Number()) if id(entry) in added:
                 key = id(array), added[id(entry)]
-                if (table := tables.setdefault(key, _moved(array, key[1]))) is not None:
+                if (table := tables.setdefault(key, _add_to_table(array, key[1]))) is not None:
                     return Lookup(table, made[id(at)])
         return with_operands(part, made)
 
     return rebuilt(*values, change=change)
 
 
-def _numbers_added(values: Sequence[Expr]) -> dict[int, int]:
+def _added_numbers(values: Sequence[Expr]) -> dict[int, int]:
     """Return id of a part -> the number that all other parts that read it add, outside of
     indices."""
     parts = walk(*values)
     indices = {id(part.at) for part in parts if isinstance(part, Lookup)}
     found: dict[int, set[int | None]] = {id(x): {None} for x in values}
     for reader, x in ((part, x) for part in parts for x in part.operands):
-        number = None if id(reader) in indices else _added(reader, x)
+        number = None if id(reader) in indices else _added_number(reader, x)
         found.setdefault(id(x), set()).add(number)
-    return {at: number for at, numbers in found.items() if (number := _single(numbers)) is not None}
+    return {
+        at: number for at, numbers in found.items() if (number := _only_number(numbers)) is not None
+    }
 
 
-def _single(numbers: set[int | None]) -> int | None:
+def _only_number(numbers: set[int | None]) -> int | None:
     return next(iter(numbers)) if len(numbers) == 1 else None
 
 
-def _added(part: Expr, x: Expr) -> int | None:
+def _added_number(part: Expr, x: Expr) -> int | None:
     """Return the number that a part adds to an operand; None if it does something else."""
     match part:
         case Binary("+" | "-" as operation, left, Number(number)) if left is x:
@@ -91,7 +93,7 @@ def _added(part: Expr, x: Expr) -> int | None:
     return None
 
 
-def _moved(table: Array, number: int) -> Array | None:
+def _add_to_table(table: Array, number: int) -> Array | None:
     """Return a table of bytes with a number added to each entry; None if one is no byte then."""
     if table.dtype != "int8" or table.varies:
         return None
@@ -102,7 +104,7 @@ def _moved(table: Array, number: int) -> Array | None:
     return None
 
 
-class _Single:
+class _SingleElement:
     """The elements of bytes on which parts depend alone."""
 
     def __init__(self) -> None:
@@ -111,10 +113,10 @@ class _Single:
     def elements(self, part: Expr) -> frozenset[Element] | None:
         """Return the elements that a part reads; None if it depends on anything else."""
         if id(part) not in self._known:
-            self._known[id(part)] = part, self._elements(part)
+            self._known[id(part)] = part, self._byte_elements(part)
         return self._known[id(part)][1]
 
-    def _elements(self, part: Expr) -> frozenset[Element] | None:
+    def _byte_elements(self, part: Expr) -> frozenset[Element] | None:
         match part:
             case Element(Array(dtype="int8", values=None, outside=None)):
                 return frozenset({part})
@@ -132,11 +134,11 @@ class _Single:
         match own := with_operands(part, made):
             case Binary(
                 "max" | "min" as limit, Binary("max" | "min" as chosen, a, b), Number() as end
-            ) if self._is_of_one(a) and self._is_of_one(b):
+            ) if self._depends_on_one_element(a) and self._depends_on_one_element(b):
                 return Binary(chosen, Binary(limit, a, end), Binary(limit, b, end))
         return own
 
-    def _is_of_one(self, part: Expr) -> bool:
+    def _depends_on_one_element(self, part: Expr) -> bool:
         return len(self.elements(part) or ()) == 1
 
     def entry(self, part: Expr) -> Lookup | None:

@@ -46,7 +46,7 @@ class Undecided(TypeError):
         self.instead = instead
 
 
-def _refusing(name: str) -> Callable[..., NoReturn]:
+def _refuse_operation(name: str) -> Callable[..., NoReturn]:
     def refuse(self: object, *others: object) -> NoReturn:
         raise Undecided(f"{name} of a formula, which has no value yet", INSTEAD.get(name, TABLE))
 
@@ -56,22 +56,22 @@ def _refusing(name: str) -> Callable[..., NoReturn]:
 class NoValue:
     """Base class of formulas: refuses what would need their values."""
 
-    __bool__ = _refusing("if, and, or, min, max")
-    __int__ = __index__ = __float__ = __round__ = _refusing("float(), round()")
-    __truediv__ = __rtruediv__ = _refusing("/")
-    __floordiv__ = __rfloordiv__ = _refusing("//")
-    __mod__ = __rmod__ = _refusing("%")
-    __pow__ = __rpow__ = _refusing("**")
-    __ge__ = _refusing(">=")
-    __le__ = _refusing("<=")
+    __bool__ = _refuse_operation("if, and, or, min, max")
+    __int__ = __index__ = __float__ = __round__ = _refuse_operation("float(), round()")
+    __truediv__ = __rtruediv__ = _refuse_operation("/")
+    __floordiv__ = __rfloordiv__ = _refuse_operation("//")
+    __mod__ = __rmod__ = _refuse_operation("%")
+    __pow__ = __rpow__ = _refuse_operation("**")
+    __ge__ = _refuse_operation(">=")
+    __le__ = _refuse_operation("<=")
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **others: Any) -> Any:
         name = str(function.__name__)
         plain = all(isinstance(x, NoValue) or getattr(x, "ndim", 0) == 0 for x in operands)
         if method == "__call__" and not others and plain and name in _OPERATORS:
             return _OPERATORS[name](*(x.item() if hasattr(x, "item") else x for x in operands))
-        return _refusing(name)(self)
+        return _refuse_operation(name)(self)
 
     def __array_function__(self, function: Any, *others: Any) -> Any:
         name = str(function.__name__)
-        return _PLAIN[name] if name in _PLAIN else _refusing(name)(self)
+        return _PLAIN[name] if name in _PLAIN else _refuse_operation(name)(self)

@@ -107,22 +107,22 @@ def index_map(
         own = tuple(computed.at if d == taken else i for d, i in enumerate(part.index))
         part, groups = Element(part.array, own), [*groups, [computed]]
     part = _without_ones(part)
-    used = [_moves(i) for i in part.index]
+    used = [_moves_with_axis(i) for i in part.index]
     if not _is_ascending(part, used):
         return None
     loop_of = {group[-1]: number for number, group in enumerate(groups) if group}
-    dims = _ranges(used, groups, part.array.width > 1)
-    return _as_map([_joined(part, own, loop_of) for own in dims], part.array.width > 1)
+    dims = _dimension_groups(used, groups, part.array.width > 1)
+    return _index_map([_join_dimensions(part, own, loop_of) for own in dims], part.array.width > 1)
 
 
-def _moves(index: Affine) -> set[Axis]:
+def _moves_with_axis(index: Affine) -> set[Axis]:
     return {axis for axis, _ in index.terms if axis.extent > 1}
 
 
 def _without_ones(part: Element) -> Element:
     """Return an element without dimensions of one element, of an array with at least one."""
     pairs = [*zip(part.index, part.array.shape, strict=True)]
-    kept = [(i, n) for i, n in pairs if n > 1 or _moves(i)] or pairs[-1:]
+    kept = [(i, n) for i, n in pairs if n > 1 or _moves_with_axis(i)] or pairs[-1:]
     array = replace(part.array, shape=tuple(n for _, n in kept))
     return Element(array, tuple(i for i, _ in kept))
 
@@ -133,7 +133,7 @@ def _is_ascending(part: Element, used: Sequence[set[Axis]]) -> bool:
     return is_once and all(n > 0 for i in part.index for _, n in i.terms)
 
 
-def _as_map(dims: Sequence[Dimension], is_record: bool) -> IndexMap | None:
+def _index_map(dims: Sequence[Dimension], is_record: bool) -> IndexMap | None:
     """Return an index map; None if loops read a part of a dimension that none moves through."""
     if any(n > 1 and not terms for n, _, terms in dims[: len(dims) - is_record]):
         return None
@@ -141,7 +141,7 @@ def _as_map(dims: Sequence[Dimension], is_record: bool) -> IndexMap | None:
     return IndexMap(shape, (*first[:-1], 0) if is_record else first, index)
 
 
-def _joined(part: Element, dims: range, loop_of: Mapping[Axis, int]) -> Dimension:
+def _join_dimensions(part: Element, dims: range, loop_of: Mapping[Axis, int]) -> Dimension:
     """Return the extent, first index and terms of adjacent dimensions as one."""
     size, first, terms = 1, 0, list[Term]()
     for d in reversed(dims):
@@ -152,7 +152,7 @@ def _joined(part: Element, dims: range, loop_of: Mapping[Axis, int]) -> Dimensio
     return size, first, tuple(terms)
 
 
-def _ranges(
+def _dimension_groups(
     used: Sequence[set[Axis]], groups: Sequence[Sequence[Axis]], is_record: bool
 ) -> list[range]:
     """Return the ranges of dimensions that are one: those of the axes of a loop, and those with the
@@ -171,7 +171,7 @@ def _ranges(
     return [range(*ends) for ends in pairwise(sorted(edges | {0, record, count}))]
 
 
-def _is_inside(index: Affine, extent: int) -> bool:
+def _index_is_inside(index: Affine, extent: int) -> bool:
     return index.low >= 0 and index.high < extent
 
 
@@ -179,7 +179,7 @@ def padded_axes(nest: Nest) -> set[Axis]:
     """Return the axes that index a dimension of which some iterations read padding."""
     elements = [part for part in nest.parts if isinstance(part, Element)]
     rows = [x for part in elements for x in zip(part.index, part.array.shape, strict=True)]
-    return {axis for i, n in rows if not _is_inside(i, n) for axis, _ in i.terms}
+    return {axis for i, n in rows if not _index_is_inside(i, n) for axis, _ in i.terms}
 
 
 def reads_padding(nest: Nest) -> bool:
@@ -189,35 +189,37 @@ def reads_padding(nest: Nest) -> bool:
     ends = {part.axis: part for part in nest.parts if isinstance(part, Reduced) and part.ends}
     elements = [part for part in nest.parts if isinstance(part, Element)]
     return any(
-        not _is_inside(i, n) and not _is_within(i, n, ends, loops)
+        not _index_is_inside(i, n) and not _index_stays_inside(i, n, ends, loops)
         for part in elements
         for i, n in zip(part.index, part.array.shape, strict=True)
     )
 
 
-def _is_within(
+def _index_stays_inside(
     index: Affine, extent: int, ends: Mapping[Axis, Reduced], loops: Sequence[Axis]
 ) -> bool:
     """Return whether an index stays inside if reduced axes run from end to end."""
     low: Any = index.const
     high: Any = index.const
     for axis, stride in index.terms:
-        first, last = _run_of(axis, ends.get(axis), loops)
+        first, last = _iteration_bounds(axis, ends.get(axis), loops)
         low, high = low + stride * first, high + stride * last
     return bool(np.min(low) >= 0 and np.max(high) < extent)
 
 
-def _run_of(axis: Axis, part: Reduced | None, loops: Sequence[Axis]) -> tuple[Numbers, Numbers]:
+def _iteration_bounds(
+    axis: Axis, part: Reduced | None, loops: Sequence[Axis]
+) -> tuple[Numbers, Numbers]:
     """Return the first and the last iteration of an axis, with one axis per loop."""
     if part is None or part.ends is None:
         shape = [axis.extent if loop == axis else 1 for loop in loops]
         each = np.arange(axis.extent).reshape(shape)
         return each, each
-    first, end = (_known(x, loops) for x in part.ends)
+    first, end = (_constant_ends(x, loops) for x in part.ends)
     return first, end - 1
 
 
-def _known(part: Expr, loops: Sequence[Axis]) -> Numbers:
+def _constant_ends(part: Expr, loops: Sequence[Axis]) -> Numbers:
     """Return a number, or the values of a constant's element, with one axis per loop."""
     if isinstance(part, Number):
         return np.full((1,) * len(loops), part.value)

@@ -43,14 +43,14 @@ def join_chains(layers: JoinableLayers, cycles: Cycles) -> tuple[QuantizedNode, 
     joined: dict[str, QuantizedNode] = {}
     taken: set[str] = set()
     for step in reversed(layers.steps):
-        for found in _chains_of(layers, step, taken, cycles):
+        for found in _chains_ending_with(layers, step, taken, cycles):
             joined[found.chain.members[-1].node.name] = found.chain
             taken |= found.names
     kept = (x for x in layers.steps if x.node.name in joined or x.node.name not in taken)
     return tuple(joined.get(x.node.name, x) for x in kept)
 
 
-def _chains_of(
+def _chains_ending_with(
     layers: JoinableLayers, last: QuantizedNode, taken: Set[str], cycles: Cycles
 ) -> Iterator[FasterChain]:
     """Yield the chain that ends with a layer, if there is one; before it, those that end with a
@@ -58,30 +58,30 @@ def _chains_of(
 
     taken   members of other chains
     """
-    found = None if last.node.name in taken else _fastest(layers, last, taken, cycles)
+    found = None if last.node.name in taken else _fastest_chain(layers, last, taken, cycles)
     while found is not None:
-        better = _better_inside(layers, found, taken, cycles)
+        better = _faster_chain_inside(layers, found, taken, cycles)
         yield found if better is None else better
         if better is None:
             return
         taken = taken | better.names
-        found = _fastest(layers, last, taken, cycles)
+        found = _fastest_chain(layers, last, taken, cycles)
 
 
-def _better_inside(
+def _faster_chain_inside(
     layers: JoinableLayers, found: FasterChain, taken: Set[str], cycles: Cycles
 ) -> FasterChain | None:
     """Return the chain that ends with a member of another one, reads sums outside of it, and saves
     most, if that is more; None if there is none."""
     others = (
-        _fastest(layers, member, taken, cycles, least_cycles=found.saved_cycles)
+        _fastest_chain(layers, member, taken, cycles, least_cycles=found.saved_cycles)
         for member in found.chain.members[:-1]
-        if _reads_sums(layers, member, taken | found.names)
+        if _reads_reduction(layers, member, taken | found.names)
     )
     return max(filter(None, others), key=lambda x: x.saved_cycles, default=None)
 
 
-def _reads_sums(layers: JoinableLayers, member: QuantizedNode, taken: Set[str]) -> bool:
+def _reads_reduction(layers: JoinableLayers, member: QuantizedNode, taken: Set[str]) -> bool:
     """Return whether a layer reads the result of a layer that sums and may join.
 
     taken   members of chains
@@ -91,7 +91,7 @@ def _reads_sums(layers: JoinableLayers, member: QuantizedNode, taken: Set[str]) 
     return any(may_join(step) and has_sums(step) for step in made)
 
 
-def _fastest(
+def _fastest_chain(
     layers: JoinableLayers,
     last: QuantizedNode,
     taken: Set[str],

@@ -37,17 +37,17 @@ def joins_operands(step: QuantizedNode) -> bool:
 
 def has_sums(step: QuantizedNode) -> bool:
     """Return whether a layer's description reduces axes."""
-    return any(isinstance(part, Reduced) for part in _nest(step).parts)
+    return any(isinstance(part, Reduced) for part in _loop_nest_of(step).parts)
 
 
 def moves_operand(reader: QuantizedNode, names: Set[str]) -> bool:
     """Return whether a layer reads other elements of one of these operands than those of the
     operand's own loops."""
-    nest = _nest(reader)
+    nest = _loop_nest_of(reader)
     own = [axis.at for axis in nest.axes if axis.extent > 1]
     return any(
         [i for i, n in zip(x.index, x.array.shape, strict=True) if n > 1] != own
-        for x in _elements(nest, reader, names)
+        for x in _elements_read(nest, reader, names)
     )
 
 
@@ -55,13 +55,13 @@ def reads_rows(reader: QuantizedNode, names: Set[str]) -> bool:
     """Return whether a layer reads these operands element by element, and in rows: along a reduced
     axis in the place of one of its own, for a reduction that all elements along that one have in
     common. A linear layer reads rows too, but once for each of its results."""
-    nest = _nest(reader)
+    nest = _loop_nest_of(reader)
     own = [axis.at for axis in nest.axes]
-    read = _elements(nest, reader, names)
-    return all(_is_row(x.index, own) and not _is_read_again(x, nest) for x in read)
+    read = _elements_read(nest, reader, names)
+    return all(_is_own_row(x.index, own) and not _is_read_by_reduction(x, nest) for x in read)
 
 
-def _is_read_again(element: Element, nest: Nest) -> bool:
+def _is_read_by_reduction(element: Element, nest: Nest) -> bool:
     """Return whether a reduction of a row depends on the axis of the result in its place, too."""
     places = zip(element.index, nest.axes, strict=True)
     replaced = [axis for i, axis in places if i != axis.at]
@@ -74,7 +74,7 @@ def _is_read_again(element: Element, nest: Nest) -> bool:
     return any(isinstance(x, Reduced) and id(x) in reached for x in nest.parts)
 
 
-def _is_row(index: Sequence[Affine], own: Sequence[Affine]) -> bool:
+def _is_own_row(index: Sequence[Affine], own: Sequence[Affine]) -> bool:
     """Return whether an index is that of an element, or of its row along a reduced axis."""
     if len(index) != len(own):
         return False
@@ -85,20 +85,20 @@ def _is_row(index: Sequence[Affine], own: Sequence[Affine]) -> bool:
 
 def sums_along(reader: QuantizedNode, names: Set[str], axis: int) -> bool:
     """Return whether a layer reads these operands in sums along an axis alone."""
-    nest = _nest(reader)
+    nest = _loop_nest_of(reader)
     return all(
         len(x.index) > axis and not any(own in nest.axes for own, _ in x.index[axis].terms)
-        for x in _elements(nest, reader, names)
+        for x in _elements_read(nest, reader, names)
     )
 
 
-def _nest(step: QuantizedNode) -> Nest:
+def _loop_nest_of(step: QuantizedNode) -> Nest:
     meaning = OPS[step.node.op].meaning
     assert meaning is not None, "members of chains are described"
     return meaning(step)
 
 
-def _elements(nest: Nest, reader: QuantizedNode, names: Set[str]) -> list[Element]:
+def _elements_read(nest: Nest, reader: QuantizedNode, names: Set[str]) -> list[Element]:
     """Return the elements of operands that a layer reads."""
     arrays = [x for x, known in zip(nest.operands, reader.operands, strict=True) if known in names]
     return [x for x in nest.parts if isinstance(x, Element) and x.array in arrays]

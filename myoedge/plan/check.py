@@ -18,7 +18,7 @@ from myoedge.plan.plan import Plan, scratch_name
 from myoedge.plan.timeline import WORD
 
 
-def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
+def _check_l3_bounds(plan: Plan) -> Iterator[str]:
     """Yield layers with L3 transfers that are not whole words inside the arena and L3, or whose
     constants differ from the L3 image."""
     image, arena_bytes, map_bytes = plan.l3_image(), plan.arena_bytes, plan.map_bytes
@@ -35,7 +35,7 @@ def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
         yield f"{len(image) + map_bytes:,} B"
 
 
-def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
+def _check_l3_order(plan: Plan) -> Iterator[str]:
     """Yield layers whose L3 transfers begin out of order or too late, or whose bytes are in L2
     across the start or end of a loop."""
     for a, b in pairwise(plan.l3_transfers):
@@ -51,7 +51,7 @@ def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
     yield from (plan.steps[h.chunk.step].node.name for h in late)
 
 
-def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
+def _check_l3_overlap(plan: Plan) -> Iterator[str]:
     """Yield layers whose L3 transfers use bytes of L2 that other data occupies between the start of
     the transfer and the last read."""
     at = plan.placement.offsets
@@ -69,7 +69,7 @@ def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
         rows.append((start, end, own))
 
 
-def _arrived_when_read(plan: Plan) -> Iterator[str]:
+def _check_l3_arrival(plan: Plan) -> Iterator[str]:
     """Yield layers with tiles whose part of an L3 constant is not completely in one chunk, or not
     in L2 in time."""
     for (index, array), l3_transfers in plan.streamed.items():
@@ -78,16 +78,16 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
         size_bytes = plan.stored(index)[array].nbytes
         operand = next(o.name for o in tiling.kernel.operands if o.source == array)
         last = plan.timeline_steps.enters[index + 1] - 1
-        if operand in tiling.choice.in_l2 and not _covers(
+        if operand in tiling.choice.in_l2 and not _covers_bytes(
             l3_transfers[0], 0, size_bytes, enter, last
         ):
             yield name
-        for first, last, x in _reads(plan, index, operand):
-            if not any(_covers(h, x.at, x.end, first, last) for h in l3_transfers):
+        for first, last, x in _operand_loads(plan, index, operand):
+            if not any(_covers_bytes(h, x.at, x.end, first, last) for h in l3_transfers):
                 yield name
 
 
-def _reads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Transfer]]:
+def _operand_loads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Transfer]]:
     """Yield (first timeline step, last timeline step, transfer) for every load of an operand."""
     tiling, enter = plan.tilings[index], plan.timeline_steps.enters[index]
     for t, tile in enumerate(tiling.tiles):
@@ -99,7 +99,7 @@ def _reads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Tra
             yield first, enter + t, x
 
 
-def _maps_in_windows(plan: Plan) -> Iterator[str]:
+def _check_maps_in_windows(plan: Plan) -> Iterator[str]:
     """Yield layers whose tiles move bytes of an L3 feature map that no L2 window holds then."""
     l3_transfers: dict[tuple[int, str], list[L3Transfer]] = {}
     for h in filter(lambda h: h.chunk.tensor, plan.l3_transfers):
@@ -110,20 +110,22 @@ def _maps_in_windows(plan: Plan) -> Iterator[str]:
             timeline_step = enter + min(t + 2 * found.written, len(tiling.tiles))
             now, windows = (timeline_step, timeline_step), (found.step, found.operand)
             possible = l3_transfers.get(windows, ())
-            there = [h for h in possible if _covers(h, h.chunk.start, h.chunk.start, *now)]
+            there = [h for h in possible if _covers_bytes(h, h.chunk.start, h.chunk.start, *now)]
             for x in tile.moved(found.operand):
-                if not all(any(_covers(h, *line, *now) for h in there) for line in _lines(x)):
+                if not all(
+                    any(_covers_bytes(h, *line, *now) for h in there) for line in _transfer_rows(x)
+                ):
                     yield plan.steps[found.step].node.name
-    yield from _maps_back_too_early(plan)
+    yield from _check_maps_written_first(plan)
 
 
-def _lines(x: Transfer) -> Iterator[tuple[int, int]]:
+def _transfer_rows(x: Transfer) -> Iterator[tuple[int, int]]:
     """Yield the first byte and the end of each row of a transfer."""
     starts = (x.at + k * x.stride for k in range(x.bytes // x.line))
     return ((start, start + x.line) for start in starts)
 
 
-def _maps_back_too_early(plan: Plan) -> Iterator[str]:
+def _check_maps_written_first(plan: Plan) -> Iterator[str]:
     """Yield layers whose feature map is loaded from L3 before it has been written there
     completely."""
     for n, h in enumerate(plan.l3_transfers):
@@ -139,7 +141,7 @@ def _maps_back_too_early(plan: Plan) -> Iterator[str]:
             yield plan.steps[h.chunk.step].node.name
 
 
-def _covers(l3_transfer: L3Transfer, start: int, stop: int, first: int, last: int) -> bool:
+def _covers_bytes(l3_transfer: L3Transfer, start: int, stop: int, first: int, last: int) -> bool:
     chunk = l3_transfer.chunk
     inside = chunk.start <= start and stop <= chunk.start + chunk.size_bytes
     end = l3_transfer.begins - 1 if l3_transfer.out else chunk.last
@@ -147,20 +149,20 @@ def _covers(l3_transfer: L3Transfer, start: int, stop: int, first: int, last: in
 
 
 L3_PLANNED: Spec[Plan] = (
-    (_l3_transfers_inside, "a transfer leaves the arena, or differs from L3"),
-    (_l3_transfers_in_turn, "transfers are out of turn"),
-    (_l3_transfers_apart, "a transfer overwrites live bytes, or is overwritten"),
-    (_arrived_when_read, "a constant from L3 is read before it has arrived"),
-    (_maps_in_windows, "a feature map in L3 is used while it is not in its L2 window"),
+    (_check_l3_bounds, "a transfer leaves the arena, or differs from L3"),
+    (_check_l3_order, "transfers are out of turn"),
+    (_check_l3_overlap, "a transfer overwrites live bytes, or is overwritten"),
+    (_check_l3_arrival, "a constant from L3 is read before it has arrived"),
+    (_check_maps_in_windows, "a feature map in L3 is used while it is not in its L2 window"),
 )
 
 
-def _fits(plan: Plan) -> Iterator[str]:
+def _check_l2_size(plan: Plan) -> Iterator[str]:
     if plan.l2_bytes > plan.chip.l2_bytes:
         yield f"{plan.l2_bytes:,} B"
 
 
-def _inside(plan: Plan) -> Iterator[str]:
+def _check_arena_bounds(plan: Plan) -> Iterator[str]:
     at, end = plan.placement.offsets, plan.arena_bytes
     return (x.name for x in plan.lives if not 0 <= at[x.name] <= end - x.size_bytes)
 
@@ -183,7 +185,7 @@ def _alive_by_step(plan: Plan) -> Iterator[Alive]:
         yield alive
 
 
-def _apart(plan: Plan) -> Iterator[str]:
+def _check_no_overlap(plan: Plan) -> Iterator[str]:
     """Yield buffers that overlap another buffer that is alive in the same step."""
     starting = {max(life.first, 0) for life in plan.lives}
     for index, alive in enumerate(_alive_by_step(plan)):
@@ -191,7 +193,7 @@ def _apart(plan: Plan) -> Iterator[str]:
         yield from (name for (_, end, name), (start, _, _) in pairs if start < end)
 
 
-def _alive_when_used(plan: Plan) -> Iterator[str]:
+def _check_alive_when_used(plan: Plan) -> Iterator[str]:
     """Yield steps that read or write arena bytes outside every buffer that is alive."""
     for step, alive in zip(plan.steps, _alive_by_step(plan), strict=False):
         for name in step.tensors.values():
@@ -202,7 +204,7 @@ def _alive_when_used(plan: Plan) -> Iterator[str]:
                 yield name
 
 
-def _scratch_in_l2(plan: Plan) -> Iterator[str]:
+def _check_l2_scratch(plan: Plan) -> Iterator[str]:
     """Yield layers whose scratch does not fit in L1 and has no arena buffer while they run."""
     lives = {life.name: life for life in plan.lives}
     for index, tiling in enumerate(plan.tilings):
@@ -213,15 +215,15 @@ def _scratch_in_l2(plan: Plan) -> Iterator[str]:
 
 
 PLANNED: Spec[Plan] = (
-    (_fits, "there is more than L2 has"),
-    (_inside, "a buffer leaves the arena"),
+    (_check_l2_size, "there is more than L2 has"),
+    (_check_arena_bounds, "a buffer leaves the arena"),
     (
         lambda plan: (name for name, at in plan.placement.offsets.items() if at % 4),
         "a buffer does not start at a word",
     ),
-    (_apart, "two buffers share bytes while both are alive"),
-    (_alive_when_used, "a tensor is used while its buffer is not alive"),
-    (_scratch_in_l2, "scratch in L2 has no live buffer"),
+    (_check_no_overlap, "two buffers share bytes while both are alive"),
+    (_check_alive_when_used, "a tensor is used while its buffer is not alive"),
+    (_check_l2_scratch, "scratch in L2 has no live buffer"),
     *L1_PLANNED,
     *L3_PLANNED,
 )

@@ -25,12 +25,12 @@ def other_engine(plan: Plan, index: int) -> str | None:
     if choice.name == CORES:
         return choice.source
     is_accelerated = kernel.engine == engine
-    if not _kernels(plan.steps[index], engine):
+    if not _kernels_on_engine(plan.steps[index], engine):
         return f"{engine} has no kernel for {plan.steps[index].node.op}"
     rule = None if is_accelerated else broken_rule(plan, index, engine)
     if rule is not None:
         return f"{engine} needs {rule.needs}, not {rule.has}"
-    cycles = {**_estimates(plan, index)}
+    cycles = {**_cycles_by_engine(plan, index)}
     on_engine, on_cores = cycles.pop(engine), min(cycles.values(), default=math.inf)
     if math.isinf(on_cores - on_engine):
         return "cores: no tile in L1"
@@ -40,7 +40,7 @@ def other_engine(plan: Plan, index: int) -> str | None:
     return f"{name}: {more:,.0f} estimated cycles more"
 
 
-def _estimates(plan: Plan, index: int) -> Mapping[str, float]:
+def _cycles_by_engine(plan: Plan, index: int) -> Mapping[str, float]:
     """Return engine -> estimated cycles of a layer; for a fused pair, the cores' cycles are those
     of two separate layers."""
     step, tiling = plan.steps[index], plan.tilings[index]
@@ -55,7 +55,7 @@ def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | No
     run it."""
     step, chip = plan.steps[index], plan.chip
     known = {e.name: e for e in chip.engines}
-    kernels = _kernels(step, engine)
+    kernels = _kernels_on_engine(step, engine)
     if engine not in known:
         return ConstraintViolation(f"a target with {engine}", chip.name, "--target gap9")
     if not kernels:
@@ -77,7 +77,7 @@ def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | No
 
 def check_forced(plan: Plan) -> None:
     """Raise E308 if [engine] forces a layer onto an accelerator that cannot run it."""
-    found = [*_not_there(plan)]
+    found = [*_unmet_engine_choices(plan)]
     if not found:
         return
     index, *others = found
@@ -96,29 +96,35 @@ def check_forced(plan: Plan) -> None:
     raise MyoedgeError("E308", f"{name} cannot run on {engine}", facts, tries)
 
 
-def _not_there(plan: Plan) -> Iterator[int]:
+def _unmet_engine_choices(plan: Plan) -> Iterator[int]:
     """Yield layers that a pattern forces onto an accelerator and that run elsewhere, unless another
     layer of the same module path runs there.
 
     Layers whose operator has no kernel there count only if the pattern matches no other layers.
     """
-    forced = {i: step.engine for i, step in enumerate(plan.steps) if _is_forced(step.engine)}
-    has_kernel = {index: bool(_kernels(plan.steps[index], forced[index].name)) for index in forced}
+    forced = {
+        i: step.engine
+        for i, step in enumerate(plan.steps)
+        if _is_forced_on_accelerator(step.engine)
+    }
+    has_kernel = {
+        index: bool(_kernels_on_engine(plan.steps[index], forced[index].name)) for index in forced
+    }
     patterns = {forced[index].source for index in forced if has_kernel[index]}
     runs = [i for i, choice in forced.items() if plan.tilings[i].kernel.engine == choice.name]
-    there = set[tuple[str, str]]().union(*(_places(plan.steps[i]) for i in runs))
+    there = set[tuple[str, str]]().union(*(_engine_requests(plan.steps[i]) for i in runs))
     for index, choice in forced.items():
         asked = has_kernel[index] or choice.source not in patterns
-        if asked and there.isdisjoint(_places(plan.steps[index])):
+        if asked and there.isdisjoint(_engine_requests(plan.steps[index])):
             yield index
 
 
-def _is_forced(choice: EngineChoice) -> bool:
+def _is_forced_on_accelerator(choice: EngineChoice) -> bool:
     """Return whether a pattern forces a layer onto an accelerator."""
     return choice.forced and choice.name not in (AUTO, CORES)
 
 
-def _kernels(step: QuantizedNode, engine: str) -> list[Kernel]:
+def _kernels_on_engine(step: QuantizedNode, engine: str) -> list[Kernel]:
     """Return the kernels of a layer's operator on an engine; none of a chain, which is generated
     for the cores."""
     if step.members:
@@ -126,6 +132,6 @@ def _kernels(step: QuantizedNode, engine: str) -> list[Kernel]:
     return [kernel for kernel in OPS[step.node.op].kernels if kernel.engine == engine]
 
 
-def _places(step: QuantizedNode) -> set[tuple[str, str]]:
+def _engine_requests(step: QuantizedNode) -> set[tuple[str, str]]:
     """Return (requested engine, module path) pairs of a layer, one per module path."""
     return {(step.engine.name, origin.path) for origin in step.node.origin}

@@ -78,15 +78,17 @@ def fuse_layers(
     cycles    layer -> its estimated cycles; infinity if it has no tile
     """
     fused = {
-        name: pair for name, pair in _best_pairs(q, steps, roots, cycles) if pair.gain_cycles > 0
+        name: pair
+        for name, pair in _best_pair_by_layer(q, steps, roots, cycles)
+        if pair.gain_cycles > 0
     }
     firsts = {pair.first for pair in fused.values()}
     kept = (step for step in steps if step.node.name not in firsts)
     pairs = [fused[x.node.name].both if x.node.name in fused else x for x in kept]
-    return _chains(q, pairs, roots, cycles)
+    return _join_chains(q, pairs, roots, cycles)
 
 
-def _chains(
+def _join_chains(
     q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, cycles: Cycles
 ) -> tuple[QuantizedNode, ...]:
     """Return the layers with chains of element-wise ones joined, where that saves cycles."""
@@ -136,15 +138,16 @@ class _FusedPair:
     gain_cycles: float
 
 
-def _best_pairs(
+def _best_pair_by_layer(
     q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, cycles: Cycles
 ) -> ItemsView[str, _FusedPair]:
     """Return second layer -> the pair that saves most cycles."""
     best: dict[str, _FusedPair] = {}
-    for step, behind in _pairs(q, steps, roots):
-        both = None if step.node.name in best else _as_one(step, behind, roots)
+    for step, behind in _candidate_pairs(q, steps, roots):
+        both = None if step.node.name in best else _fuse_pair(step, behind, roots)
         if both is not None:
-            pair, second = _FusedPair(step.node.name, both, _gain(both, cycles)), behind.node.name
+            pair = _FusedPair(step.node.name, both, _saved_cycles(both, cycles))
+            second = behind.node.name
             best[second] = max(best.get(second, pair), pair, key=lambda one: one.gain_cycles)
     return best.items()
 
@@ -163,7 +166,7 @@ def unfused_cycles(step: QuantizedNode, cycles: Cycles) -> float:
     return cycles(first) + cycles(step.behind)
 
 
-def _pairs(
+def _candidate_pairs(
     q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots
 ) -> Iterator[tuple[QuantizedNode, QuantizedNode]]:
     """Yield (layer, only reader of its result) for operators with fused kernels.
@@ -172,7 +175,7 @@ def _pairs(
     first layer reads.
     """
     leaving = {roots[name][0] for name in q.graph.outputs}
-    readers, loops = _readers(steps, roots), loop_of(q.graph.nodes)
+    readers, loops = _readers_by_layer(steps, roots), loop_of(q.graph.nodes)
     for step, following in pairwise(steps):
         name, kernels = step.node.name, OPS[step.node.op].kernels_before
         behind = readers.get(name, [step])[0]
@@ -183,7 +186,9 @@ def _pairs(
             yield step, behind
 
 
-def _readers(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[QuantizedNode]]:
+def _readers_by_layer(
+    steps: Sequence[QuantizedNode], roots: Roots
+) -> dict[str, list[QuantizedNode]]:
     """Return layer -> layers that read its result, once per operand."""
     readers: dict[str, list[QuantizedNode]] = {}
     for step in steps:
@@ -192,12 +197,12 @@ def _readers(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[Qua
     return readers
 
 
-def _others(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> list[int]:
+def _other_operands(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> list[int]:
     """Return the operand numbers of the second layer, without the first layer's result."""
     return [n for n, name in enumerate(behind.operands) if roots[name][0] != step.node.name]
 
 
-def _as_one(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> QuantizedNode | None:
+def _fuse_pair(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> QuantizedNode | None:
     """Return two layers as one fused layer with all operands; None if one must run on cores."""
     if CORES in (step.engine.name, behind.engine.name):
         return None
@@ -205,7 +210,7 @@ def _as_one(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> Quantiz
     node = step.node.but(outputs=behind.node.outputs, origin=origin)
     known = {roots[name]: name for name in step.operands}  # one name per buffer
     behind = replace(behind, operands=tuple(known.get(roots[x], x) for x in behind.operands))
-    others = _others(step, behind, roots)
+    others = _other_operands(step, behind, roots)
     return replace(
         step,
         node=node,
@@ -219,7 +224,7 @@ def _as_one(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> Quantiz
     )
 
 
-def _gain(both: QuantizedNode, cycles: Cycles) -> float:
+def _saved_cycles(both: QuantizedNode, cycles: Cycles) -> float:
     """Return the estimated cycles that fusing two layers saves; 0 without a fused kernel."""
     fused = cycles(both)
     return unfused_cycles(both, cycles) - fused if math.isfinite(fused) else 0.0

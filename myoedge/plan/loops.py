@@ -107,14 +107,14 @@ class LoopPlaces:
         """
         places = LoopPlaces({**aliases})
         for span in loop_spans(q.graph.nodes):
-            places._add(q, span, alignment)
+            places._add_loop(q, span, alignment)
         return places
 
-    def _add(self, q: QuantGraph, span: LoopSpan, alignment: int) -> None:
+    def _add_loop(self, q: QuantGraph, span: LoopSpan, alignment: int) -> None:
         body = q.graph.nodes[span.first : span.end]
         for node in body:
             if node.op == READ and (row := row_bytes(q, node)) % alignment == 0:
-                self._shares(node, node.inputs[0])
+                self._share_buffer(node, node.inputs[0])
                 self.rows[node.name] = row
         for node in body:
             if node.op == NEXT:
@@ -130,29 +130,29 @@ class LoopPlaces:
             return
         self.aliases[node.name] = state, 0
         if self._is_last_reader(q, body, value, state):
-            self.aliases[self._root(value)] = state, 0
+            self.aliases[self._buffer_root(value)] = state, 0
             self.idle.add(node.name)
 
     def _add_rows(self, q: QuantGraph, body: Sequence[Node], node: Node) -> None:
-        root = self._root(node.inputs[0])
+        root = self._buffer_root(node.inputs[0])
         if self._is_computed(q, body, node.inputs[0]):
-            self._shares(node, "")
+            self._share_buffer(node, "")
             self.aliases[root] = node.name, 0
             self.rows[root] = row_bytes(q, node)
 
-    def _shares(self, node: Node, name: str) -> None:
+    def _share_buffer(self, node: Node, name: str) -> None:
         self.idle.add(node.name)
         if name:
             self.aliases[node.name] = name, 0
 
-    def _root(self, name: str) -> str:
+    def _buffer_root(self, name: str) -> str:
         while name in self.aliases:
             name = self.aliases[name][0]
         return name
 
     def _is_computed(self, q: QuantGraph, body: Sequence[Node], name: str) -> bool:
         """Return whether a layer of the body computes exactly this tensor in its own buffer."""
-        root = self._root(name)
+        root = self._buffer_root(name)
         node = next((node for node in body if node.name == root), None)
         size = q.graph.tensors[name].size
         return node is not None and node.op not in IN_LOOPS and q.graph.tensors[root].size == size
@@ -161,16 +161,16 @@ class LoopPlaces:
         """Return whether a state's buffer is no longer read when its next value is computed."""
         if not self._is_computed(q, body, value):
             return False
-        root = self._root(value)
+        root = self._buffer_root(value)
         others = (x for x in enumerate(body) if x[1].op != NEXT or x[1].inputs != (value, state))
-        readers = (at for at, node in others if state in self._read(node))
+        readers = (at for at, node in others if state in self._buffers_read(node))
         made = next(at for at, node in enumerate(body) if node.name == root)
         return max(readers, default=-1) < made
 
-    def _read(self, node: Node) -> set[str]:
+    def _buffers_read(self, node: Node) -> set[str]:
         """Return the buffers that a node's layer reads; `loop_next` does not read the old state."""
         count = 1 if node.op == NEXT else OPS[node.op].operands.read
-        return {self._root(name) for name in node.inputs[:count]}
+        return {self._buffer_root(name) for name in node.inputs[:count]}
 
 
 def row_bytes(q: QuantGraph, node: Node) -> int:
@@ -212,13 +212,13 @@ def loop_tensors(
     roots     tensor -> (tensor in whose buffer it is, offset in bytes)
     leaving   tensors in buffers of a caller
     """
-    uses = _uses(steps, roots)
+    uses = _buffer_accesses(steps, roots)
     made = ((at, result) for at, step in enumerate(steps) for result in step.results)
     found = []
     for at, result in made:
         name, node = result.node.name, result.node
         if roots[name] == (name, 0) and node.op != WRITE:
-            tensors = (_in_loop(x, at, result, uses[name], name in leaving) for x in loops)
+            tensors = (_loop_result(x, at, result, uses[name], name in leaving) for x in loops)
             found += [x for x in tensors if x is not None]
     return found
 
@@ -240,13 +240,13 @@ def read_rows(
         if loop.steps == 1 or loop.first == 0:
             continue
         for uses in _row_uses(steps, roots, rows, loop):
-            size = max(_operand_bytes(steps[at], number) for at, number, _ in uses)
+            size = max(_bytes_of_operand(steps[at], number) for at, number, _ in uses)
             row = LoopTensor(loop, uses[0][0], size, tuple(uses), is_row=True)
             found += [row] * (row.last_use < loop.last or row.setter > loop.first)
     return found
 
 
-def _operand_bytes(step: QuantizedNode, number: int) -> int:
+def _bytes_of_operand(step: QuantizedNode, number: int) -> int:
     return math.prod(step.shapes[number]) * step.read_type(number).size_bytes
 
 
@@ -275,7 +275,7 @@ def written_by_rows(
     return [roots[node.name][0] for node in made if rows.get(node.name) or node.op == WRITE]
 
 
-def _in_loop(
+def _loop_result(
     loop: LoopLayers, at: int, result: QuantizedNode, uses: Sequence[Use], leaves: bool
 ) -> LoopTensor | None:
     """Return a result of layer `at` as a tensor of a loop; None if it is none: layers
@@ -287,20 +287,20 @@ def _in_loop(
     within = tuple(use for use in uses if use[0] <= loop.last)
     is_read_later = leaves or len(within) < len(uses)
     is_state = result.node.op == STATE
-    if (is_read_later and not is_state) or not _is_used_inside(loop, within, at, is_state):
+    if (is_read_later and not is_state) or not _is_used_in_loop_only(loop, within, at, is_state):
         return None
     size = math.prod(result.out) * result.element_type.size_bytes
     stored_as = result.node.name if is_read_later else ""
     return LoopTensor(loop, at, size, within, stored_as=stored_as)
 
 
-def _is_used_inside(loop: LoopLayers, uses: Iterable[Use], at: int, is_state: bool) -> bool:
+def _is_used_in_loop_only(loop: LoopLayers, uses: Iterable[Use], at: int, is_state: bool) -> bool:
     """Return whether only layers of a loop access a tensor; layer `at` may set a state."""
     layers = {layer for layer, _, _ in uses} - ({at} if is_state else set())
     return loop.steps > 1 and bool(layers) and layers <= loop.indices
 
 
-def _uses(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[Use]]:
+def _buffer_accesses(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[Use]]:
     """Return tensor -> accesses to its buffer."""
     uses: dict[str, list[Use]] = {}
     for at, step in enumerate(steps):

@@ -61,13 +61,13 @@ class LoweredNetwork:
 
 def tensors_near(n: LoweredNetwork) -> tuple[list[ResidentTensor], list[LoopTensor]]:
     """Return the tensors that may stay in L1 between layers, and during loops."""
-    looped = loop_tensors(n.steps, n.roots, n.loops, _leaving(n))
+    looped = loop_tensors(n.steps, n.roots, n.loops, _caller_tensors(n))
     return _resident_candidates(n), [*looped, *read_rows(n.steps, n.roots, n.rows, n.loops)]
 
 
 def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
     """Return the tensors that may stay in L1, because only layers read them."""
-    leaving = _leaving(n) | replaced_tensors(n.steps, n.roots)
+    leaving = _caller_tensors(n) | replaced_tensors(n.steps, n.roots)
     readers: dict[str, list[tuple[int, int, int]]] = {}
     for at, step in enumerate(n.steps):
         for number, operand in enumerate(step.operands):
@@ -79,7 +79,7 @@ def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
         for number, x in enumerate(step.written)
         if x in readers
         and x not in leaving
-        and _is_in_one_piece(n, x, at, [step for step, _, _ in readers[x]])
+        and _is_in_same_loops(n, x, at, [step for step, _, _ in readers[x]])
     ]
 
 
@@ -94,12 +94,12 @@ def ready_operands(n: LoweredNetwork) -> dict[int, frozenset[int]]:
     return found
 
 
-def _leaving(n: LoweredNetwork) -> set[str]:
+def _caller_tensors(n: LoweredNetwork) -> set[str]:
     """Return the tensors in buffers of the caller, or copied there."""
     return {*n.owned, *(n.roots[name][0] for _, name in n.copies)}
 
 
-def _is_in_one_piece(n: LoweredNetwork, name: str, made: int, readers: Sequence[int]) -> bool:
+def _is_in_same_loops(n: LoweredNetwork, name: str, made: int, readers: Sequence[int]) -> bool:
     """Return whether a tensor's producer and readers are in the same loops, and it is no part of
     another tensor."""
     sides = {tuple(at in loop for loop in n.loops) for at in (made, *readers)}

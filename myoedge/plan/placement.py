@@ -114,7 +114,7 @@ class LiveRangeIndex:
             yield from self.blocks.get((level, life.first >> level), ())
 
 
-def _turn(life: LiveRange) -> tuple[int, int, str]:
+def _placement_order(life: LiveRange) -> tuple[int, int, str]:
     """Return the sort key of a buffer: largest first, then earliest first step."""
     return -life.size_bytes, life.first, life.name
 
@@ -128,7 +128,7 @@ def greedy(lives: Sequence[LiveRange], alignment: int) -> dict[str, int]:
     """
     offsets: dict[str, int] = {}
     placed = LiveRangeIndex()
-    for life in sorted(lives, key=_turn):
+    for life in sorted(lives, key=_placement_order):
         taken = sorted((offsets[p.name], p.size_bytes) for p in placed.meeting(life))
         offsets[life.name] = first_gap(taken, life.size_bytes, alignment)
         placed.add(life)
@@ -148,22 +148,22 @@ class GrowingPlacement:
         it."""
         moved: dict[str, int] = {}
         now = ChainMap(moved, self.offsets)
-        pending, seen = [(_turn(added), added)], {added.name}
+        pending, seen = [(_placement_order(added), added)], {added.name}
         while pending:
             turn, life = heapq.heappop(pending)
-            beside = self._beside(life, added)
-            before = [p for p in beside if _turn(p) < turn]
+            beside = self._live_neighbours(life, added)
+            before = [p for p in beside if _placement_order(p) < turn]
             taken = sorted((now.get(p.name, 0), p.size_bytes) for p in before)
             at = first_gap(taken, life.size_bytes, self.alignment)
             if at != self.offsets.get(life.name):
                 moved[life.name] = at
                 for p in beside:
-                    if _turn(p) > turn and p.name not in seen:
+                    if _placement_order(p) > turn and p.name not in seen:
                         seen.add(p.name)
-                        heapq.heappush(pending, (_turn(p), p))
+                        heapq.heappush(pending, (_placement_order(p), p))
         return moved
 
-    def _beside(self, life: LiveRange, added: LiveRange) -> list[LiveRange]:
+    def _live_neighbours(self, life: LiveRange, added: LiveRange) -> list[LiveRange]:
         """Return the buffers that are alive together with `life`, including the one being added."""
         beside = [other for other in self.placed.meeting(life) if other.name != life.name]
         return [*beside, added] if life is not added and life.meets(added) else beside
@@ -203,7 +203,7 @@ def place(lives: Sequence[LiveRange], alignment: int) -> Placement:
         return Placement(offsets, size, bound, True)
     if len(lives) > MANY:
         return Placement(offsets, size, bound, False)
-    better, proven = _solve(lives, alignment, offsets, bound, size)
+    better, proven = _pack_buffers(lives, alignment, offsets, bound, size)
     return Placement(better, height(lives, better, alignment), bound, proven)
 
 
@@ -212,7 +212,7 @@ def height(lives: Sequence[LiveRange], offsets: dict[str, int], alignment: int) 
     return max((round_up(offsets[x.name] + x.size_bytes, alignment) for x in lives), default=0)
 
 
-def _solve(
+def _pack_buffers(
     lives: Sequence[LiveRange], alignment: int, hint: dict[str, int], bound: int, most: int
 ) -> tuple[dict[str, int], bool]:
     """Pack the buffers with CP-SAT: live ranges are given, offsets are searched, with one worker

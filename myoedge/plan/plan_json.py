@@ -49,8 +49,8 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
         "op": step.node.op,
         **({"members": [*step.operators]} if step.members else {}),
         **({"iterations": step.turns} if step.turns > 1 else {}),
-        "reads": {x: _text(plan.place(index, x)) for x in step.operands},
-        **_writes(plan, index),
+        "reads": {x: _location_text(plan.place(index, x)) for x in step.operands},
+        **_result_locations(plan, index),
         "cycles_modelled": round(cycles) if plan.chip.point.clock_hz else None,
         "tiles": _tiling_json(tiling),
     }
@@ -104,11 +104,11 @@ def _l3_transfer_json(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
     }
 
 
-def _writes(plan: Plan, index: int) -> dict[str, Any]:
+def _result_locations(plan: Plan, index: int) -> dict[str, Any]:
     """Return the locations of a step's results."""
     own, *others = plan.steps[index].written
-    more = {name: _text(_of_last_step(plan, index, name)) for name in others}
-    writes = _text(_of_last_step(plan, index, own))
+    more = {name: _location_text(_final_location(plan, index, name)) for name in others}
+    writes = _location_text(_final_location(plan, index, own))
     return {"writes": writes, **({"writes_too": more} if more else {})}
 
 
@@ -117,14 +117,14 @@ def written_by(step: Mapping[str, Any]) -> dict[str, str]:
     return {str(step["name"]): str(step["writes"]), **step.get("writes_too", {})}
 
 
-def _of_last_step(plan: Plan, index: int, name: str) -> Location:
+def _final_location(plan: Plan, index: int, name: str) -> Location:
     """Return the location of a step's result after the last iteration of its loop."""
     location = plan.place(index, name)
     moved = location.row_bytes * (plan.turns(index) - 1)
     return replace(location, offset=location.offset + moved)
 
 
-def _text(location: Location) -> str:
+def _location_text(location: Location) -> str:
     place = f"{location.kind}{f' {location.index}' if location.index != '' else ''}"
     has_offset = location.offset or location.kind in ("arena", "l1")
     return f"{place} + {location.offset}" if has_offset else place

@@ -70,7 +70,7 @@ def shared_places(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
     alignment   bytes of which an offset must be a multiple
     """
     aliases: dict[str, tuple[str, int]] = {}
-    leaving = {_slice_of_output(q, name) for name in q.graph.outputs}
+    leaving = {_output_slice(q, name) for name in q.graph.outputs}
     for node in q.graph.nodes:
         first = 0 if OPS[node.op].view else None
         if node.op == "slice" and node.name not in leaving:
@@ -82,7 +82,7 @@ def shared_places(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
     return aliases
 
 
-def _slice_of_output(q: QuantGraph, name: str) -> str:
+def _output_slice(q: QuantGraph, name: str) -> str:
     """Return the slice that an output views, if it is large enough for the DMA to copy it faster
     than the cores; otherwise ""."""
     while (node := q.graph.producer.get(name)) is not None and OPS[node.op].view:
@@ -151,29 +151,29 @@ def make_plan(
     tile_ranks   layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
     Errors: E301 if it does not fit in L2.
     """
-    network = _network(q, chip, chip, placing, tile_ranks)
+    network = _lower_network(q, chip, chip, placing, tile_ranks)
     try:
-        plan = _planned(network)
+        plan = _plan_on_best_engines(network)
     except MyoedgeError as error:
         is_for_code = len(q.steps) > LAYERS and chip.layer_code_bytes > LINKED_CODE_BYTES
         if error.notice.code != NO_L2 or not is_for_code:
             raise
         alike = replace(chip, layer_code_bytes=LINKED_CODE_BYTES)
-        plan = _planned(replace(network, chip=alike, used=alike))
+        plan = _plan_on_best_engines(replace(network, chip=alike, used=alike))
     enforce(PLANNED, plan, q.graph, "planned")
     return replace(plan, tile_ranks=tile_ranks)
 
 
-def _planned(network: LoweredNetwork) -> Plan:
+def _plan_on_best_engines(network: LoweredNetwork) -> Plan:
     """Plan each layer on its best engine; if that does not fit, all on the cores. Errors: E301."""
     try:
-        return _fitting(network)
+        return _plan_memories(network)
     except MyoedgeError:  # tiles for accelerators may leave less L2
         chip, ranks = network.chip, network.kernels.ranks
         alone, room = chip.cores_alone(), chip.l2_room_beside_code(len(network.steps))
         if alone == chip or not room or not _uses_accelerators(network):
             raise
-        return _fitting(_network(network.quant, chip, alone, network.placing, ranks))
+        return _plan_memories(_lower_network(network.quant, chip, alone, network.placing, ranks))
 
 
 def _uses_accelerators(network: LoweredNetwork) -> bool:
@@ -182,7 +182,7 @@ def _uses_accelerators(network: LoweredNetwork) -> bool:
     return any(kernel.engine in names for known in network.kernels.kernels for kernel, _ in known)
 
 
-def _network(
+def _lower_network(
     q: QuantGraph, chip: Chip, used: Chip, placing: Allocator, ranks: TileRanks
 ) -> LoweredNetwork:
     """Return the network with fused layers, shared buffers and candidate kernels for the engines of
@@ -201,9 +201,9 @@ def _network(
     return LoweredNetwork(q, chip, steps, roots, owned, copies, placing, kernels, used, loops, rows)
 
 
-def _fitting(network: LoweredNetwork) -> Plan:
+def _plan_memories(network: LoweredNetwork) -> Plan:
     """Plan the network with all data in L2, otherwise with L3 transfers. Errors: E301."""
-    plan = _tiled(network)
+    plan = _plan_tilings(network)
     if fits(plan):
         return plan
     if not plan.chip.l3_bytes or not plan.chip.l1_bytes:
@@ -213,13 +213,13 @@ def _fitting(network: LoweredNetwork) -> Plan:
             network.steps, network.used, network.kernels.ranks, tables_in_l3=True
         )
         network = replace(network, kernels=kernels)
-        plan = _tiled(network)
+        plan = _plan_tilings(network)
         if fits(plan):
             return plan
-    return _with_l3(network, plan)
+    return _plan_with_l3(network, plan)
 
 
-def _with_l3(network: LoweredNetwork, plan: Plan) -> Plan:
+def _plan_with_l3(network: LoweredNetwork, plan: Plan) -> Plan:
     """Plan the network with L3 transfers: of weights, and of feature maps if weights alone do not
     suffice. Errors: E301.
 
@@ -229,14 +229,14 @@ def _with_l3(network: LoweredNetwork, plan: Plan) -> Plan:
         raise too_large(plan)
     if not plan.l2_room_bytes:  # code fills L2
         raise too_large(plan, plan)
-    streaming = _weights_streaming(network, plan)
+    streaming = _plan_weight_streaming(network, plan)
     if streaming is None:  # feature maps must go to L3 too
-        bare = _tiled(network, stay=False)
+        bare = _plan_tilings(network, stay=False)
         streaming = spilled(bare, network.roots, network.placing, network.kernels)
     return filled(streaming)
 
 
-def _tiled(n: LoweredNetwork, held: int | None = None, *, stay: bool = True) -> Plan:
+def _plan_tilings(n: LoweredNetwork, held: int | None = None, *, stay: bool = True) -> Plan:
     """Return the plan with tilings that hold at most `held` bytes of each constant in L2 at once;
     None: no limit.
 
@@ -277,27 +277,27 @@ def _tiled(n: LoweredNetwork, held: int | None = None, *, stay: bool = True) -> 
     )
 
 
-def _weights_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
+def _plan_weight_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
     """Return the fastest plan with streamed weights; if it waits for L3, kernels are also chosen by
     the bytes of their weights. None if L2 is too small."""
-    best = _limited(network, plan)
+    best = _plan_limited_streaming(network, plan)
     if best is None or not waits_for_l3(best):
         return best
     rate = L3TransferCost.of(plan.chip).byte
     l3_byte = dict.fromkeys((index for index, _ in best.streamed), rate)
     network = replace(network, kernels=replace(network.kernels, l3_byte=l3_byte))
-    lighter = _limited(network, _tiled(network))
+    lighter = _plan_limited_streaming(network, _plan_tilings(network))
     return min(filter(None, (best, lighter)), key=modelled_cycles)
 
 
-def _limited(network: LoweredNetwork, plan: Plan) -> Plan | None:
+def _plan_limited_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
     """Return the fastest plan with streamed weights: tilings that ignore the space in L2, as those
     of `plan` do, or that limit the bytes held there."""
     window = window_bytes(plan)
     plans = []
     if window > 0:
         for held in (None, *(window // share for share in HELD_SHARES)):
-            made = with_l3_transfers(plan if held is None else _tiled(network, held))
+            made = with_l3_transfers(plan if held is None else _plan_tilings(network, held))
             if made is not None:
                 plans.append(made)
             if len(plans) >= ENOUGH and not waits_for_l3(min(plans, key=modelled_cycles)):

@@ -20,7 +20,7 @@ from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_choice import layer_signature
 from myoedge.plan.l1.tile_grid import ALIGNMENT
-from myoedge.plan.l1.tile_search import _orders, smallest
+from myoedge.plan.l1.tile_search import _loop_orders, smallest
 from myoedge.plan.l1.tiling import Tiling, unplaced
 from myoedge.targets import find_chip
 from tests.ops.case import Case
@@ -174,7 +174,7 @@ def test_a_product_goes_on_with_what_the_tile_before_has_packed() -> None:
     packed = 0
     for number, case in enumerate(drawn("matmul", SLOW_COUNT, 0)):
         tiling = in_rooms(case, number)
-        for order in _orders(tiling.kernel):
+        for order in _loop_orders(tiling.kernel):
             tiles = unplaced(tiling.kernel, replace(tiling.choice, order=order), frozenset()).tiles
             for before, now in pairwise(tile.regions for tile in tiles):
                 if tiling.kernel.tile(now).get("packed"):  # of 8 bits

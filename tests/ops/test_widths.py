@@ -73,7 +73,7 @@ def _small_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels for large layers run small ones, and layers are fused wherever they can be."""
     monkeypatch.setattr(kernel_formats, "NINE_CORES_MACS", 1)
     monkeypatch.setattr(tiling, "LEAST_BYTES", 0)
-    monkeypatch.setattr(fused_layers, "_gain", lambda both, chip: 1.0)
+    monkeypatch.setattr(fused_layers, "_saved_cycles", lambda both, chip: 1.0)
 
 
 def differing(network: QuantGraph, inputs: dict[str, Array], got: Sequence[Array]) -> set[int]:
@@ -159,7 +159,7 @@ def fused_parts(cases: Sequence[Widths], behind: str, kernel: Kernel) -> list[Pa
         roots = {name: (name, 0) for name in network.graph.tensors}
         both = [step for step in network.steps if step.node.op in (cases[0].op, behind)]
         if len(network.steps) == 2:
-            fused = fused_layers._as_one(*both, roots)
+            fused = fused_layers._fuse_pair(*both, roots)
             found += [part] if fused is not None and kernel.runs(fused) else []
     return found
 
@@ -194,7 +194,7 @@ def test_an_int16_sum_in_a_loop_has_room_for_its_bytes() -> None:
     (case, *_) = (c for use in uses("linear", 3) for c in in_widths(use, NE16))
     (part, *_) = (part for part in followed(case, "add") if "z" in part.wider)
     roots = {name: (name, 0) for name in ("x0", "y", "other", "z", "last")}
-    both = fused_layers._as_one(*part.quantized(NE16).steps, roots)
+    both = fused_layers._fuse_pair(*part.quantized(NE16).steps, roots)
     assert both is not None
     reader = replace(both, node=both.node.but(outputs=("last",)), operands=("z",), behind=None)
     loop = LoopLayers(0, 1, 4)

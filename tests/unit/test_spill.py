@@ -95,7 +95,9 @@ def test_no_map_leaves_l2_for_a_layer_that_reads_more_constants_than_all_of_it(
     """Convolutions read 960 B at once wherever their maps lie; the transposed one's 5,184 B are
     fewer where its result leaves in parts. One plan with all maps in L3 tells what is needed."""
     tried: list[int] = []
-    monkeypatch.setattr(spill, "_with_maps", lambda plan, roots, maps, *_: tried.append(len(maps)))
+    monkeypatch.setattr(
+        spill, "_plan_with_maps", lambda plan, roots, maps, *_: tried.append(len(maps))
+    )
     with pytest.raises(MyoedgeError) as found:
         planned(l2_bytes)
     assert found.value.notice.code == "E301"
@@ -125,14 +127,14 @@ def test_maps_that_do_not_help_are_not_tried_one_after_another(
     x = np.random.default_rng(0).standard_normal((1, 1, 12)).astype(np.float32)
     q = quantize_graph(graph, calibrate(graph, {"x": x}, Observer(), "random"))
     tried: list[int] = []
-    made = spill._with_maps
+    made = spill._plan_with_maps
 
     def counted(plan: Plan, roots: spill.Roots, maps: Sequence[str], *more: Any) -> Plan | None:
         tried.append(len(maps))
         return made(plan, roots, maps, *more)
 
-    monkeypatch.setattr(spill, "_with_maps", counted)
-    monkeypatch.setattr(spill, "_is_hopeless", lambda *_: False)
+    monkeypatch.setattr(spill, "_plan_with_maps", counted)
+    monkeypatch.setattr(spill, "_cannot_fit", lambda *_: False)
     chip = find_chip("gap9").cores_alone()
     reserved = chip.l2_bytes - chip.l2_room_bytes
     with pytest.raises(MyoedgeError, match="E301"):
@@ -155,7 +157,9 @@ def test_a_loop_that_needs_more_than_l2_is_refused_at_once(monkeypatch: pytest.M
     x = np.random.default_rng(0).standard_normal((1, 1, 30, 300)).astype(np.float32)
     q = quantize_graph(graph, calibrate(graph, {"x": x}, Observer(), "random"))
     tried: list[int] = []
-    monkeypatch.setattr(spill, "_with_maps", lambda plan, roots, maps, *_: tried.append(len(maps)))
+    monkeypatch.setattr(
+        spill, "_plan_with_maps", lambda plan, roots, maps, *_: tried.append(len(maps))
+    )
     chip = find_chip("gap9").cores_alone()
     reserved = chip.l2_bytes - chip.l2_room_bytes
     with pytest.raises(MyoedgeError, match="E301"):

@@ -208,12 +208,10 @@ def scatter_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         mask.reshape(-1)[taken.reshape(-1)] = 1.0
         sides = {"self": d.constant(values), "other": a["self"]}
         return where(d, {"condition": d.constant(mask), **sides}, out)
-    return _write_block(d, a["self"], a["updates"], places, taken, out)
+    return _put_block(d, a["self"], a["updates"], places, taken, out)
 
 
-def _write_block(
-    d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out: Shape
-) -> str:
+def _put_block(d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out: Shape) -> str:
     """Write updates to a block of x, or to every n-th element along an axis.
 
     places   index of each element of x
@@ -230,10 +228,10 @@ def _write_block(
     sizes = tuple(map(len, block))
     part = _broadcast_reshape(d, part, sizes)
     cut = [axis for axis, n in enumerate(out) if sizes[axis] != n]
-    return _write_into_axes(d, x, part, block, cut)
+    return _write_into(d, x, part, block, cut)
 
 
-def _write_into_axes(
+def _write_into(
     d: GraphBuilder, x: str, part: str, block: Sequence[range], cut: Sequence[int]
 ) -> str:
     """Return x with the tensor `part` written to a block of it, recursively along axes `cut`."""
@@ -242,7 +240,7 @@ def _write_into_axes(
     axis, *rest = cut
     along = block[axis]
     inside = slice_axis(d, x, axis, along.start, along.stop, along.step)
-    return _write_strided(d, x, _write_into_axes(d, inside, part, block, rest), axis, along)
+    return _write_strided(d, x, _write_into(d, inside, part, block, rest), axis, along)
 
 
 def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:

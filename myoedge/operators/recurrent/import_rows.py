@@ -58,7 +58,7 @@ def _interleave_gates(rows: Array, gates: int) -> Array:
     return np.asarray(apart.swapaxes(0, 1).reshape(rows.shape))
 
 
-def _add_projected_direction(
+def _add_projected(
     d: GraphBuilder, x: str, learnt: DirectionWeights, first: Sequence[str], back: bool
 ) -> Run:
     """Add one direction of an LSTM with projections, whose recurrent weights include them.
@@ -102,7 +102,7 @@ def run(
     reset_first   whether a GRU applies the reset gate before the product with h
     """
     if learnt.projection is not None:
-        return _add_projected_direction(d, x, learnt, first, reverse)
+        return _add_projected(d, x, learnt, first, reverse)
     cell, attrs = CELLS[kind], dict[str, Any](reverse=reverse)
     gates = len(cell.order)
     added, own = learnt.bias_w + learnt.bias_r, tuple[str, ...]()
@@ -123,7 +123,7 @@ def run(
     return Run(y, _last_time_step(d, y, reverse), reshape(d, c, (1, *d.shape(c))))
 
 
-def _initial_state(d: GraphBuilder, name: str | None, index: int, shape: tuple[int, int]) -> str:
+def _state(d: GraphBuilder, name: str | None, index: int, shape: tuple[int, int]) -> str:
     """Return number `index` of the initial states; None: zeros."""
     if name is None:
         return d.constant(np.zeros(shape, np.float32))
@@ -151,10 +151,7 @@ def layer(
     runs, batch = [], d.shape(x)[1]
     for index, (w, part) in enumerate(zip(learnt, ways, strict=True), start=at):
         sizes = (w.r.shape[1], len(w.w) // len(CELLS[kind].order))
-        states = [
-            _initial_state(d, name, index, (batch, n))
-            for n, name in zip(sizes, first, strict=False)
-        ]
+        states = [_state(d, name, index, (batch, n)) for n, name in zip(sizes, first, strict=False)]
         with d.part(part):
             runs.append(run(d, kind, x, w, states, ways[part], reset_first))
     return runs
@@ -167,7 +164,7 @@ def aten(kind: str) -> Row:
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         x = transpose(d, a["input"], (1, 0, 2)) if a["batch_first"] else a["input"]
         layers, directions = int(a["num_layers"]), 2 if a["bidirectional"] else 1
-        learnt = _read_torch_weights(d, a, layers * directions)
+        learnt = _torch_weights(d, a, layers * directions)
         first = list(a["hx"]) if kind == "lstm" else [a["hx"]]
         runs: list[Run] = []
         for number in range(layers):
@@ -215,7 +212,7 @@ def _join_last_states(d: GraphBuilder, runs: Sequence[Run]) -> tuple[str, ...]:
     return (h, concat(d, cells, 0)) if cells else (h,)
 
 
-def _read_torch_weights(d: GraphBuilder, a: Arguments, count: int) -> list[DirectionWeights]:
+def _torch_weights(d: GraphBuilder, a: Arguments, count: int) -> list[DirectionWeights]:
     names, biases = a["params"], 2 if a["has_biases"] else 0
     each, learnt = len(names) // count, []
     for at in range(0, len(names), each):
@@ -235,16 +232,16 @@ def onnx(name: str) -> Row:
         if name == "rnn":
             relu = "relu" in (first.lower() for first in (a["activations"] or ())[:1])
             kind = "rnn_relu" if relu else "rnn_tanh"
-        _refuse_unsupported(d, a, kind)
+        _refuse_other(d, a, kind)
 
         def swapped(x: str, *perm: int) -> str:
             return transpose(d, x, perm) if batch_first else x
 
         x = swapped(a["input"], 1, 0, 2)
         ways = DIRECTIONS[a["direction"]]
-        learnt = _read_onnx_weights(d, a, kind, len(ways))
+        learnt = _onnx_weights(d, a, kind, len(ways))
         given = [a["h"], a["c"]] if kind == "lstm" else [a["h"]]
-        _check_initial_states(d, a, given, learnt)
+        _check_states_fit(d, a, given, learnt)
         first = [None if name is None else swapped(name, 1, 0, 2) for name in given]
         early = kind == "gru" and not a["linear_before_reset"]
         runs = layer(d, kind, x, learnt, first, ways, reset_first=early)
@@ -256,7 +253,7 @@ def onnx(name: str) -> Row:
     return row
 
 
-def _check_initial_states(
+def _check_states_fit(
     d: GraphBuilder, a: Arguments, given: Sequence[str | None], learnt: Sequence[DirectionWeights]
 ) -> None:
     """Raise ValueError if an initial state has another number of units, as in LSTMs with
@@ -269,7 +266,7 @@ def _check_initial_states(
             raise ValueError(f"a first state {list(d.shape(name))}, not {list(needs)}")
 
 
-def _refuse_unsupported(d: GraphBuilder, a: Arguments, kind: str) -> None:
+def _refuse_other(d: GraphBuilder, a: Arguments, kind: str) -> None:
     activations = [name.lower() for name in a["activations"] or ()]
     usual, steps = list(CELLS[kind].activations), d.shape(a["input"])[1 if a["layout"] else 0]
     odd = {
@@ -277,21 +274,19 @@ def _refuse_unsupported(d: GraphBuilder, a: Arguments, kind: str) -> None:
             activations != usual * (len(activations) // len(usual))
         ),
         **{f"{name}={a.get(name)}": a.get(name) for name in ("clip", "input_forget")},
-        "peepholes": _differs_from_default(a.get("peepholes"), 0),
-        "sequences of different lengths": _differs_from_default(a["lengths"], steps),
+        "peepholes": _is_changed(a.get("peepholes"), 0),
+        "sequences of different lengths": _is_changed(a["lengths"], steps),
     }
     for what, is_odd in odd.items():
         if is_odd:
             raise Unsupported(what)
 
 
-def _differs_from_default(given: Array | None, usual: int) -> bool:
+def _is_changed(given: Array | None, usual: int) -> bool:
     return given is not None and bool(np.any(given != usual))
 
 
-def _read_onnx_weights(
-    d: GraphBuilder, a: Arguments, kind: str, ways: int
-) -> list[DirectionWeights]:
+def _onnx_weights(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[DirectionWeights]:
     """Return the weights of all directions from an ONNX call, with gates in the order of our
     operators."""
     w, r, order = d.array(a["w"]), d.array(a["r"]), np.argsort(CELLS[kind].order)

@@ -72,15 +72,19 @@ class TimelineStep:
         for load in self.loads:
             issue += cost.command_cycles
             queue.append((issue, load))
-        loaded = _end([(at, load) for at, load in queue if load.due <= self.needed], queue)
+        loaded = _load_end_cycle(
+            [(at, load) for at, load in queue if load.due <= self.needed], queue
+        )
         slowed = cost.contention * min(self.compute, loaded)
         dma = max(loaded + slowed if loaded else 0.0, stored)
         own = issue + self.compute + cost.ninth_core_cycles if self.nine_cores else issue
         cycles = max(self.compute, own, dma)
-        return cycles, _left(queue, cycles - cost.contention * self.compute)
+        return cycles, _unfinished_loads(queue, cycles - cost.contention * self.compute)
 
 
-def _end(needed: Sequence[tuple[float, Load]], queue: Sequence[tuple[float, Load]]) -> float:
+def _load_end_cycle(
+    needed: Sequence[tuple[float, Load]], queue: Sequence[tuple[float, Load]]
+) -> float:
     """Return the cycle in which the last needed load is complete; loads are processed in the order
     in which they were started."""
     end = over = 0.0
@@ -92,7 +96,7 @@ def _end(needed: Sequence[tuple[float, Load]], queue: Sequence[tuple[float, Load
     return over
 
 
-def _left(queue: Sequence[tuple[float, Load]], cycles: float) -> list[Load]:
+def _unfinished_loads(queue: Sequence[tuple[float, Load]], cycles: float) -> list[Load]:
     """Return the loads that are unfinished after `cycles`, with their remaining cycles."""
     end, left = 0.0, []
     for at, load in queue:
@@ -111,12 +115,12 @@ def modelled(
     l3_steps   timeline steps in which transfers between L3 and L2 are started
     """
     enters, started = TimelineSteps.of(tilings, False).enters, Counter(l3_steps)
-    later = _prefetches(tilings, cost)
+    later = _prefetched_loads(tilings, cost)
     found: list[float] = []
     under_way: list[Load] = []
     for index in range(len(tilings)):
         total = cost.network_cycles if index == 0 else 0.0
-        for at, step in enumerate(_steps(index, tilings, later, cost), enters[index]):
+        for at, step in enumerate(_timeline_steps(index, tilings, later, cost), enters[index]):
             in_l3 = min(started[at], MOST_L3_TRANSFERS) if at < enters[index + 1] else 0
             cycles, under_way = step.lasts(under_way, cost, in_l3 * cost.l3_command_cycles)
             total += cycles
@@ -135,22 +139,22 @@ def all_iterations(
     return sum(turns_of(loops, at) * cycles for at, cycles in enumerate(modelled(tiled, cost)))
 
 
-def _prefetches(
+def _prefetched_loads(
     tilings: Sequence[Tiling | None], cost: TransferCost
 ) -> Mapping[int, Sequence[Load]]:
     """Return tile of the network -> loads for later layers that start during it."""
     found: dict[int, list[Load]] = {}
     for index, tiling in enumerate(tilings):
         for tile, loads in ({} if tiling is None else tiling.loads_ahead).items():
-            found.setdefault(tile, []).extend(_load((index, 0), x, cost) for x in loads)
+            found.setdefault(tile, []).extend(_load_cycles((index, 0), x, cost) for x in loads)
     return found
 
 
-def _load(due: Due, x: Transfer, cost: TransferCost) -> Load:
+def _load_cycles(due: Due, x: Transfer, cost: TransferCost) -> Load:
     return Load(due, cost.load_cycles(x.bytes, x.bytes // x.line))
 
 
-def _steps(
+def _timeline_steps(
     index: int,
     tilings: Sequence[Tiling | None],
     later: Mapping[int, Sequence[Load]],
@@ -160,7 +164,7 @@ def _steps(
     last tile."""
     before, here, behind = (None, *tilings, None)[index : index + 3]
     assert here is not None
-    loads, last = _loads(index, here, cost), len(here.tiles) - 1
+    loads, last = _loads_by_tile(index, here, cost), len(here.tiles) - 1
     cold = _cold_code_cycles(before, here)
     starts_early = here.kernel.kernel_waits and not here.kernel.packing
     prepared = cold if starts_early else 0.0  # the kernel starts while its operands are transferred
@@ -171,7 +175,7 @@ def _steps(
         follows = at_end and behind is not None and behind.back_to_back
         yield TimelineStep(
             compute + cost.barrier_cycles + (0.0 if t else cold - prepared),
-            _setup_cycles(behind, cost) if at_end else cost.tile_setup_cycles,
+            _argument_cycles(behind, cost) if at_end else cost.tile_setup_cycles,
             [*loads[t + 1], *later.get(here.first + t, ())],
             [cost.store_cycles(x.bytes) for x in here.tiles[t - 1].stores] if t else [],
             (index + 1, 0) if follows else (index, t + 1),
@@ -181,7 +185,7 @@ def _steps(
     yield TimelineStep(0.0, 0.0, (), stores, NOTHING_DUE)
 
 
-def _setup_cycles(behind: Tiling | None, cost: TransferCost) -> float:
+def _argument_cycles(behind: Tiling | None, cost: TransferCost) -> float:
     """Return the cycles in which the control core writes the arguments of the next layer."""
     return 0.0 if behind is not None and behind.arguments_once else cost.layer_setup_cycles
 
@@ -193,12 +197,14 @@ def _cold_code_cycles(before: Tiling | None, here: Tiling) -> float:
     return 0.0 if is_warm else here.kernel.cost.layer_cycles
 
 
-def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
+def _loads_by_tile(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
     """Return the loads that start before the first tile, and those that start during each tile."""
     found: list[list[Load]] = [[] for _ in range(len(tiling.tiles) + 1)]
     for t, tile in enumerate(tiling.tiles):
         found[tiling.loads_in(t)] += [
-            _load((index, t), x, cost) for x in tile.loads if not (t == 0 and tiling.early(x))
+            _load_cycles((index, t), x, cost)
+            for x in tile.loads
+            if not (t == 0 and tiling.early(x))
         ]
     return found
 

@@ -73,11 +73,11 @@ class NetworkKernels:
         return NetworkKernels(kernels, chip.l1_bytes > 0, chip.transfers, ranks)
 
 
-def _tiled(kernel: Kernel, step: QuantizedNode, engine: Engine, tables_in_l3: bool) -> TiledKernel:
+def _tile(kernel: Kernel, step: QuantizedNode, engine: Engine, tables_in_l3: bool) -> TiledKernel:
     tiled = replace(kernel.tiling(step, engine), preferred=engine.name == step.engine.name)
     tiled = tiled.from_l3 or tiled if tables_in_l3 else tiled
     tiled = with_packed_weights(step, tiled, engine)
-    return replace(tiled, engine=engine.name, cost=_cost(tiled, engine))
+    return replace(tiled, engine=engine.name, cost=_kernel_cost(tiled, engine))
 
 
 def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -> list[TiledKernel]:
@@ -92,17 +92,17 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
     usual: list[TiledKernel] = []
     fallbacks: list[TiledKernel] = []
     accelerated: list[TiledKernel] = []
-    for kernel, engine in _able(step, chip):
+    for kernel, engine in _candidate_kernels(step, chip):
         if not kernel.fallback or not any(_fits_l1(known, chip) for known in usual):
             kind = fallbacks if kernel.fallback else usual
             kind = accelerated if engine.accelerator else kind
-            kind.append(_tiled(kernel, step, engine, tables_in_l3))
+            kind.append(_tile(kernel, step, engine, tables_in_l3))
     if fallbacks:
         usual = [known for known in usual if _fits_l2(known, chip)]
     return [*usual, *fallbacks, *accelerated]
 
 
-def _able(step: QuantizedNode, chip: Chip) -> Iterator[tuple[Kernel, Engine]]:
+def _candidate_kernels(step: QuantizedNode, chip: Chip) -> Iterator[tuple[Kernel, Engine]]:
     """Yield the kernels that can run a layer, with their engines, fallbacks last."""
     allowed = chip.cores_alone() if step.engine.name == CORES else chip
     engines = {engine.name: engine for engine in allowed.engines}
@@ -111,7 +111,7 @@ def _able(step: QuantizedNode, chip: Chip) -> Iterator[tuple[Kernel, Engine]]:
             yield kernel, engines[kernel.engine]
 
 
-def _cost(kernel: TiledKernel, engine: Engine) -> KernelCost:
+def _kernel_cost(kernel: TiledKernel, engine: Engine) -> KernelCost:
     """Return the cost that the kernel's tiling states, otherwise its row in the engine's table.
 
     Errors: E257 if there is neither.
@@ -165,7 +165,7 @@ def fastest_kernel(
         return kernels[0]
     key = (*(layer for _, layer in kernels), room, limits, l3_byte)
     if key not in known:
-        known[key] = _cycles_alone([kernel for kernel, _ in kernels], room, cost, limits, l3_byte)
+        known[key] = _kernel_cycles([kernel for kernel, _ in kernels], room, cost, limits, l3_byte)
     cycles = known[key]
     estimates: dict[str, float] = {}
     for (kernel, _), estimate in zip(kernels, cycles, strict=True):
@@ -179,7 +179,7 @@ def _has_operands(kernel: TiledKernel, names: frozenset[str]) -> bool:
     return names <= {operand.name for operand in kernel.operands}
 
 
-def _choices(
+def _fastest_tilings(
     kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
 ) -> list[TileChoice | None]:
     """Return the fastest tiling of each kernel for a single layer; None for a kernel without a
@@ -198,7 +198,7 @@ def _choices(
     return found
 
 
-def _cycles_alone(
+def _kernel_cycles(
     kernels: Sequence[TiledKernel],
     room: int,
     cost: TransferCost,
@@ -207,10 +207,10 @@ def _cycles_alone(
 ) -> list[float]:
     """Return the estimated cycles of each kernel for a single layer, including code loading, or
     those of its L3 transfers if they take longer; infinity without a feasible tile."""
-    found = _choices(kernels, room, cost, limits)
+    found = _fastest_tilings(kernels, room, cost, limits)
     functions = Counter(kernel.function for kernel in kernels)
     computed = (
-        _modelled(kernel, choice, cost)
+        _layer_cycles(kernel, choice, cost)
         if choice and functions[kernel.function] > 1 and not choice.in_l2
         else cycles_with_code(kernel, choice)
         for kernel, choice in zip(kernels, found, strict=True)
@@ -219,7 +219,7 @@ def _cycles_alone(
     return [max(cycles, l3_byte * size) for cycles, size in zip(computed, sizes, strict=True)]
 
 
-def _modelled(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> float:
+def _layer_cycles(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> float:
     """Estimate a layer's cycles by transfer, which distinguishes kernels of one C function."""
     return modelled([unplaced(kernel, choice, ())], cost)[0]
 
@@ -242,21 +242,21 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
 
     def cycles(kernels: Sequence[TiledKernel], *, accelerated: bool) -> float:
         there = [kernel for kernel in kernels if (kernel.engine in names) == accelerated]
-        return _fewest_in_l1(there, chip)
+        return _smallest_kernels(there, chip)
 
     def gain(kernels: Sequence[TiledKernel]) -> float:
         there = cycles(kernels, accelerated=True)
         return -math.inf if math.isinf(there) else cycles(kernels, accelerated=False) - there
 
-    return _once(chip, gain)
+    return _cache_by_layer(chip, gain)
 
 
 def fewest_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
     """Return a function layer -> estimated cycles of its fastest kernel in L1, or infinity."""
-    return _once(chip, lambda kernels: _fewest_in_l1(kernels, chip))
+    return _cache_by_layer(chip, lambda kernels: _smallest_kernels(kernels, chip))
 
 
-def _fewest_in_l1(kernels: Sequence[TiledKernel], chip: Chip) -> float:
+def _smallest_kernels(kernels: Sequence[TiledKernel], chip: Chip) -> float:
     found = (choose(kernel, chip.l1_room_bytes, chip.transfers) for kernel in kernels)
     return min(map(cycles_with_code, kernels, found), default=math.inf)
 
@@ -267,13 +267,13 @@ def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
 
     def fewest(kernels: Sequence[TiledKernel]) -> float:
         room, cost = chip.l1_room_bytes, chip.transfers
-        return min(_cycles_alone(kernels, room, cost, NO_LIMITS), default=math.inf)
+        return min(_kernel_cycles(kernels, room, cost, NO_LIMITS), default=math.inf)
 
-    cycles = _once(chip, fewest)
+    cycles = _cache_by_layer(chip, fewest)
     return lambda step: 0.0 if OPS[step.node.op].view else cycles(step)
 
 
-def _once(
+def _cache_by_layer(
     chip: Chip, figure: Callable[[Sequence[TiledKernel]], float]
 ) -> Callable[[QuantizedNode], float]:
     """Return a function layer -> `figure` of its kernels, cached for equal layers and kernels."""

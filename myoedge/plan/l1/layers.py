@@ -72,7 +72,7 @@ def plan_l1(
     ready     layer -> its operands, by number, that are in L2 when the layer before begins
     """
     if not network.has_l1:
-        return tuple(_without_l1(network))
+        return tuple(_plan_without_l1(network))
     cost, limits, outside = network.cost, limits or {}, borders(loops)
     known, l3_byte = network.known, network.l3_byte
     fastest = [
@@ -91,14 +91,17 @@ def plan_l1(
     left = room - max(map(calls_bytes, calls), default=0) - times_bytes(loops, len(kernels))
     carried = carried_tensors(loop_tensors, kernels, left)
     problem = PlacementProblem(kernels, left, cost, limits, outside, {}, carried, ready or {})
-    plans = [with_calls(plan, calls) for plan in _with_loop_data(problem, near, search.pick, loops)]
+    plans = [
+        with_calls(plan, calls)
+        for plan in _tilings_with_loop_data(problem, near, search.pick, loops)
+    ]
     best = min(plans, key=partial(all_iterations, loops, cost)) if len(plans) > 1 else plans[0]
     if carried and None in best:  # they may leave no tile to a layer
         return plan_l1(network, room, limits, tensors, loops, ready=ready)
     return best
 
 
-def _with_loop_data(
+def _tilings_with_loop_data(
     problem: PlacementProblem,
     tensors: Sequence[ResidentTensor],
     pick: Pick,
@@ -111,11 +114,11 @@ def _with_loop_data(
     kernels, room, carried = problem.kernels, problem.l1_bytes, problem.carried
     for staying in loop_data(kernels, loops, carried, room):
         left = room - end_bytes_of_loop_data(kernels, staying)
-        planned = _planned(replace(problem, l1_bytes=left, staying=staying), tensors, pick)
+        planned = _plan_layers(replace(problem, l1_bytes=left, staying=staying), tensors, pick)
         yield with_buffers(planned, staying, carried, loops)
 
 
-def _planned(
+def _plan_layers(
     problem: PlacementProblem, tensors: Sequence[ResidentTensor], pick: Pick
 ) -> tuple[Tiling | None, ...]:
     """Return the tiling of every layer; None for layers that cannot be tiled within their limits.
@@ -123,15 +126,15 @@ def _planned(
     tensors   tensors that may stay in L1 between layers
     """
     resident = choose_resident(problem.kernels, tensors, problem.l1_bytes, pick)
-    placed = _placed_layers(problem, resident, pick, {})
+    placed = _place_layers(problem, resident, pick, {})
     while isinstance(placed, int):
-        resident = _with_fewer_tensors(resident, placed, problem.l1_bytes)
-        placed = _placed_layers(problem, resident, pick, {})
-    prefetched = _prefetched(problem, placed, resident)
-    return tuple(_tilings(problem, prefetched or placed, resident))
+        resident = _drop_largest_tensor(resident, placed, problem.l1_bytes)
+        placed = _place_layers(problem, resident, pick, {})
+    prefetched = _place_with_prefetches(problem, placed, resident)
+    return tuple(_final_tilings(problem, prefetched or placed, resident))
 
 
-def _with_fewer_tensors(
+def _drop_largest_tensor(
     resident: Sequence[ResidentTensor], index: int, l1_bytes: int
 ) -> list[ResidentTensor]:
     """Return the resident tensors without the largest one that is live in step `index`, so that the
@@ -145,7 +148,7 @@ def _with_fewer_tensors(
     return fewer
 
 
-def _without_l1(network: NetworkKernels) -> Iterator[Tiling]:
+def _plan_without_l1(network: NetworkKernels) -> Iterator[Tiling]:
     """Yield the tilings on a chip without L1: one tile per layer with operands in L2, and arrays
     for scratch and strided operands."""
     first = 0
@@ -157,7 +160,7 @@ def _without_l1(network: NetworkKernels) -> Iterator[Tiling]:
         first += len(tiling.tiles)
 
 
-def _prefetched(
+def _place_with_prefetches(
     problem: PlacementProblem,
     placed: Sequence[PlacedLayer | None],
     resident: Sequence[ResidentTensor],
@@ -176,7 +179,7 @@ def _prefetched(
         layer = placed[index]
         return None if layer is None else layer.choice
 
-    again = _placed_layers(problem, resident, as_before, earliest)
+    again = _place_layers(problem, resident, as_before, earliest)
     return None if isinstance(again, int) else again
 
 
@@ -186,7 +189,7 @@ def _spare_cycles(layer: PlacedLayer | None, cost: TransferCost) -> list[float]:
     return spare_cycles(layer.kernel, layer.choice, frozenset(layer.resident), cost)
 
 
-def _placed_layers(
+def _place_layers(
     problem: PlacementProblem,
     resident: Sequence[ResidentTensor],
     pick: Pick,
@@ -209,16 +212,16 @@ def _placed_layers(
         chosen = partial(pick, index, kernel, left, frozenset((*operands, *staying)))
         choice = in_place(kernel) if kernel.in_l2 else chosen(hidden)
         if choice is None and not operands:
-            choice = _with_more_in_l2(problem, index, left)
+            choice = _move_operands_to_l2(problem, index, left)
         layer = None
         if choice is not None:
             at = {name: offsets[t] + more for name, (t, more) in operands.items()}
             at |= {name: more for name, more in staying.items() if name not in choice.in_l2}
-            held = _held(index, resident, offsets, enters)
+            held = _resident_buffers(index, resident, offsets, enters)
             recent = [*filter(None, placed[-MOST_AHEAD:])]
             begins = enters[max((at for at in problem.borders if at <= index), default=0)]
             state = L1State(spare, recent, at, held, earliest.get(index), begins)
-            layer = _placed_in_time(problem, index, choice, state, chosen, hidden)
+            layer = _place_layer(problem, index, choice, state, chosen, hidden)
         if layer is None and (choice is not None or operands):
             return index
         placed.append(layer)
@@ -227,7 +230,7 @@ def _placed_layers(
     return placed
 
 
-def _placed_in_time(
+def _place_layer(
     problem: PlacementProblem,
     index: int,
     choice: TileChoice,
@@ -243,10 +246,10 @@ def _placed_in_time(
     if layer is None or not layer.waits or choice.in_l2:
         return layer
     fitting = replace(hidden, size_bytes=state.largest_gap(problem.l1_bytes))
-    return _with_prefetch(problem, index, layer, chosen(fitting), state)
+    return _make_prefetchable(problem, index, layer, chosen(fitting), state)
 
 
-def _with_prefetch(
+def _make_prefetchable(
     problem: PlacementProblem,
     index: int,
     layer: PlacedLayer,
@@ -262,7 +265,7 @@ def _with_prefetch(
     return layer if found is None or found.waits else found
 
 
-def _with_more_in_l2(problem: PlacementProblem, index: int, l1_bytes: int) -> TileChoice | None:
+def _move_operands_to_l2(problem: PlacementProblem, index: int, l1_bytes: int) -> TileChoice | None:
     """Return a tiling with untiled constants, or with operands, in L2; None if the layer accesses a
     feature map in L3, or a tensor that stays in L1 for its loop."""
     kernel, cost = problem.kernels[index], problem.cost
@@ -272,7 +275,7 @@ def _with_more_in_l2(problem: PlacementProblem, index: int, l1_bytes: int) -> Ti
     return choose(kernel, l1_bytes, cost) or with_operands_in_l2(kernel, l1_bytes, cost)
 
 
-def _held(
+def _resident_buffers(
     index: int,
     resident: Sequence[ResidentTensor],
     offsets: Mapping[ResidentTensor, int],
@@ -294,14 +297,14 @@ def _held(
     return found
 
 
-def _tilings(
+def _final_tilings(
     problem: PlacementProblem,
     placed: Sequence[PlacedLayer | None],
     resident: Sequence[ResidentTensor],
 ) -> Iterator[Tiling | None]:
     """Yield the final tiling of each layer, with buffers of resident tensors in the layer that
     computes them; data of loops are behind all others, and have no buffers yet."""
-    end = _end_bytes(placed, resident)
+    end = _l1_end_bytes(placed, resident)
     offsets = resident_offsets(resident)
     counts = [1 if x is None else tile_count(x.kernel, x.choice) for x in placed]
     enters = [0, *accumulate(counts)]
@@ -323,7 +326,7 @@ def _tilings(
         yield replace(tiling, buffers=buffers, back_to_back=nothing and is_left)
 
 
-def _end_bytes(placed: Sequence[PlacedLayer | None], resident: Sequence[ResidentTensor]) -> int:
+def _l1_end_bytes(placed: Sequence[PlacedLayer | None], resident: Sequence[ResidentTensor]) -> int:
     """Return the bytes from the start of L1 to the end of the highest buffer."""
     layers = filter(None, placed)
     ends = (at + life.size_bytes for layer in layers for _, _, life, at in layer.buffers)

@@ -45,7 +45,7 @@ def carried_tensors(
     return found
 
 
-def _places(
+def _offsets_by_layer(
     carried: Mapping[LoopTensor, int], kernels: Sequence[TiledKernel]
 ) -> dict[int, Offsets]:
     """Return layer -> L1 offsets of the operands that are these tensors, or parts of them."""
@@ -94,13 +94,13 @@ def with_buffers(
             names = sorted(staying.get(index, {}).keys() & known[index].resident.keys())
             constants = (x for name in names if (x := known[index].kernel.operand(name)).constant)
             sizes = {x.name: size_bytes(x) for x in constants}
-            known[index] = _with_buffers(known, index, sizes, known[loop.first].first, loop)
+            known[index] = _add_resident_buffers(known, index, sizes, known[loop.first].first, loop)
     for tensor in carried:
-        known[tensor.setter] = _with_carried(known, tensor)
+        known[tensor.setter] = _add_carried_buffer(known, tensor)
     return tuple(known)
 
 
-def _with_carried(tilings: Sequence[Tiling], tensor: LoopTensor) -> Tiling:
+def _add_carried_buffer(tilings: Sequence[Tiling], tensor: LoopTensor) -> Tiling:
     """Return the layer that sets or first reads a carried tensor with the tensor's buffer."""
     at, loop = tensor.setter, tensor.loop
     first = loop.first if tensor.is_row else at
@@ -108,10 +108,10 @@ def _with_carried(tilings: Sequence[Tiling], tensor: LoopTensor) -> Tiling:
     found = (x for x in tilings[at].kernel.operands if x.source in sources)
     name = next(x.name for x in found if x.written or tensor.is_row)
     sizes = {name: readable(tensor.size_bytes)}
-    return _with_buffers(tilings, at, sizes, tilings[first].first, loop)
+    return _add_resident_buffers(tilings, at, sizes, tilings[first].first, loop)
 
 
-def _with_buffers(
+def _add_resident_buffers(
     tilings: Sequence[Tiling], index: int, sizes: Mapping[str, int], first: int, loop: LoopLayers
 ) -> Tiling:
     """Return layer `index` with buffers of resident operands from tile `first` to the loop's end.
@@ -138,8 +138,8 @@ def with_calls(
         span = known[loop.first].first, known[loop.last].first + len(known[loop.last].tiles) - 1
         for at, index in enumerate(range(loop.first, loop.last + 1)):
             call = Buffer(ARGUMENTS, 0, ARGUMENTS_BYTES, start + at * ARGUMENTS_BYTES, *span)
-            buffers = [call] * _is_independent(known[index])
-            is_next = at == 0 and _follows(known[index], known[loop.last])
+            buffers = [call] * _has_constant_arguments(known[index])
+            is_next = at == 0 and _can_follow(known[index], known[loop.last])
             found[index] = replace(
                 known[index],
                 buffers=(*known[index].buffers, *buffers),
@@ -148,13 +148,13 @@ def with_calls(
     return tuple(found)
 
 
-def _follows(first: Tiling, last: Tiling) -> bool:
+def _can_follow(first: Tiling, last: Tiling) -> bool:
     """Return whether a loop's first layer can begin when the last one has ended, without a
     transfer between them."""
-    return _is_independent(first) and not first.tiles[0].loads and not last.tiles[-1].stores
+    return _has_constant_arguments(first) and not first.tiles[0].loads and not last.tiles[-1].stores
 
 
-def _is_independent(tiling: Tiling) -> bool:
+def _has_constant_arguments(tiling: Tiling) -> bool:
     """Return whether a layer's arguments are the same in all iterations and tiles: operands in L2
     may be rows of sequences, jobs of NE16 are made for each call."""
     in_l2 = tiling.kernel.in_l2 or tiling.choice.in_l2
@@ -172,15 +172,15 @@ def loop_data(
 
     room   bytes of L1; constants that stay leave less for the tiles of all layers
     """
-    places = _places(carried, kernels)
+    places = _offsets_by_layer(carried, kernels)
     found: list[dict[int, Offsets]] = []
     for share in SHARES:
-        chosen = _within(kernels, loops, places, room // share)
+        chosen = _place_loop_data(kernels, loops, places, room // share)
         found += [chosen] * (chosen not in found)
     return found if places in found else [*found, places]
 
 
-def _within(
+def _place_loop_data(
     kernels: Sequence[TiledKernel],
     loops: Sequence[LoopLayers],
     carried: Mapping[int, Offsets],

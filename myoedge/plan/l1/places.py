@@ -158,10 +158,10 @@ def placed_layer(
     early, taken = state.earliest, state.taken
     possible = possible_starts(spare, cycles) if early is None else range(early, first)
     allowed = (tile for tile in possible if tile >= state.begins)
-    starts = (*_starts(allowed, fetched, recent), None)
+    starts = (*_prefetch_start_tiles(allowed, fetched, recent), None)
     ready = problem.ready_operands(index, kernel) - {*resident} - choice.in_l2
     moved = first_loads(kernel, choice, ready)
-    for prefetch_tile, ahead in product(starts, _loaded_ahead(ready, moved, fetched)):
+    for prefetch_tile, ahead in product(starts, _loadable_operands(ready, moved, fetched)):
         found = lives(index, kernel, choice, first, prefetch_tile, resident, ahead)
         buffers = buffer_offsets(found, first, taken)
         if max((at + life.size_bytes for _, _, life, at in buffers), default=0) <= problem.l1_bytes:
@@ -174,7 +174,7 @@ def placed_layer(
     return None
 
 
-def _loaded_ahead(
+def _loadable_operands(
     ready: frozenset[str], moved: Sequence[Transfer], fetched: Sequence[Transfer]
 ) -> tuple[frozenset[str], ...]:
     """Return the sets of operands that the layer before may load, best first.
@@ -208,7 +208,7 @@ def buffer_offsets(
     return buffers
 
 
-def _starts(
+def _prefetch_start_tiles(
     possible: Iterable[int], fetched: Sequence[Transfer], recent: Sequence[PlacedLayer]
 ) -> Iterator[int]:
     """Yield possible start tiles of a prefetch: after earlier layers' prefetches, and within the

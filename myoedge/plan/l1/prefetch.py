@@ -57,7 +57,7 @@ def spare_cycles(
     resident   operands that stay in L1 and are not transferred
     """
     computed = float(kernel.cycles({**kernel.axes, **choice.sizes})) * (1 - cost.contention)
-    stores, until = _dma_cycles(cut(kernel, choice), resident | choice.in_l2, cost)
+    stores, until = _dma_cycles_by_tile(cut(kernel, choice), resident | choice.in_l2, cost)
     depth = choice.depth
     done, found, last = 0.0, [], len(stores) - 1
     for t, store in enumerate(stores):
@@ -69,7 +69,7 @@ def spare_cycles(
 
 
 @lru_cache(MOST_KNOWN)
-def _dma_cycles(
+def _dma_cycles_by_tile(
     made: Cut, in_place: frozenset[str], cost: TransferCost
 ) -> tuple[list[float], list[float]]:
     """Return DMA cycles per tile: of the stores during each tile, and of the loads from the second

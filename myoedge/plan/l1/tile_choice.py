@@ -99,26 +99,28 @@ class TileSearch:
             grid = self.grids.get(self.distinct[index]) or Grid.of(kernel, self.cost)
             self.grids[self.distinct[index]] = grid
             problem = TilingProblem(grid, room, hidden, limits, resident)
-            best = self._fastest(index, problem)
+            best = self._fastest_tiling(index, problem)
             rank = self.ranks.get(self.distinct[index] or "", 0)
             if best is not None and rank:
-                best = next(iter(self._others(index, problem, best)[rank - 1 :]), best)
+                best = next(iter(self._other_tilings(index, problem, best)[rank - 1 :]), best)
             self.chosen[key] = best
         return self.chosen[key]
 
-    def _fastest(self, index: int, problem: TilingProblem) -> TileChoice | None:
+    def _fastest_tiling(self, index: int, problem: TilingProblem) -> TileChoice | None:
         found = choices(problem)
         few = [choice for choice in found if tile_count(problem.kernel, choice) <= MOST_COMPARED]
         if not few or few[0] is not found[0]:
             return found[0] if found else None
-        best = _least(problem, self._compared(index, problem, few))
-        deep = list(_multi_buffered(problem, few))
+        best = _smallest_of_fastest(problem, self._simulate_tilings(index, problem, few))
+        deep = list(_triple_buffered_tilings(problem, few))
         if not deep:
             return best
-        deepest = _least(problem, self._compared(index, problem, deep))
+        deepest = _smallest_of_fastest(problem, self._simulate_tilings(index, problem, deep))
         return deepest if deepest.cycles < MULTI_BUFFERED * best.cycles else best
 
-    def _others(self, index: int, problem: TilingProblem, best: TileChoice) -> list[TileChoice]:
+    def _other_tilings(
+        self, index: int, problem: TilingProblem, best: TileChoice
+    ) -> list[TileChoice]:
         """Return the tilings of a layer other than the best one, by ascending estimated cycles."""
         kernel, found = problem.kernel, choices(problem, NEAR_RANKED)
 
@@ -128,13 +130,13 @@ class TileSearch:
             return tuple(sorted(cut.items())), order, choice.depth
 
         few = [choice for choice in found if tile_count(kernel, choice) <= MOST_COMPARED]
-        deep = _multi_buffered(problem, few)
+        deep = _triple_buffered_tilings(problem, few)
         different = {iteration(choice): choice for choice in reversed([*few, *deep])}
         different.pop(iteration(best), None)
-        estimated = self._compared(index, problem, different.values())
+        estimated = self._simulate_tilings(index, problem, different.values())
         return sorted(estimated, key=lambda choice: (choice.cycles, choice.order))
 
-    def _compared(
+    def _simulate_tilings(
         self, index: int, problem: TilingProblem, few: Iterable[TileChoice]
     ) -> list[TileChoice]:
         """Return tilings with more exact cycles: simulated transfer by transfer, plus the wait for
@@ -153,7 +155,7 @@ class TileSearch:
         return compared
 
 
-def _least(problem: TilingProblem, compared: Sequence[TileChoice]) -> TileChoice:
+def _smallest_of_fastest(problem: TilingProblem, compared: Sequence[TileChoice]) -> TileChoice:
     """Among tilings close to the fastest, return the one with the fewest tiles, then the least L1,
     then the fewest loads.
 
@@ -170,7 +172,9 @@ def _least(problem: TilingProblem, compared: Sequence[TileChoice]) -> TileChoice
     return min(near, key=tiles_bytes_loads)
 
 
-def _multi_buffered(problem: TilingProblem, few: Iterable[TileChoice]) -> Iterator[TileChoice]:
+def _triple_buffered_tilings(
+    problem: TilingProblem, few: Iterable[TileChoice]
+) -> Iterator[TileChoice]:
     """Yield the tilings with three buffers per operand that may be faster: the DMA limits them, and
     all operands are in L2."""
     kernel, resident, cost = problem.kernel, problem.resident, problem.grid.cost

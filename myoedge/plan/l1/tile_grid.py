@@ -87,7 +87,7 @@ class Grid:
     @cached_property
     def transfer_cycles(self) -> dict[str, Array]:
         """Cycles of one tile's transfer between L2 and L1, by operand."""
-        return {o.name: _transfer_cycles(o, self) for o in self.kernel.operands}
+        return {o.name: _operand_transfer_cycles(o, self) for o in self.kernel.operands}
 
     @cached_property
     def compute_cycles(self) -> Array:
@@ -117,6 +117,6 @@ def aligned(size: Any) -> Any:
     return round_up(size, ALIGNMENT)
 
 
-def _transfer_cycles(operand: Operand, grid: Grid) -> Array:
+def _operand_transfer_cycles(operand: Operand, grid: Grid) -> Array:
     size, lines = operand.footprint(grid.all_sizes), operand.lines(grid.all_sizes)
     return np.asarray(grid.cost.command_cycles + grid.cost.load_cycles(size, lines))

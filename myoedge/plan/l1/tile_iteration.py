@@ -74,29 +74,29 @@ def cut(kernel: TiledKernel, choice: TileChoice) -> Cut:
         (axis, extent, choice.sizes.get(axis, extent), axis in kernel.reversed_axes)
         for axis, extent in kernel.axes.items()
     )
-    return _cut(kernel.operands, loops, choice.order, choice.depth)
+    return _cut_tiles(kernel.operands, loops, choice.order, choice.depth)
 
 
 @lru_cache(MOST_KNOWN)
-def _cut(
+def _cut_tiles(
     operands: tuple[Operand, ...], loops: tuple[Loop, ...], order: tuple[str, ...], depth: int
 ) -> Cut:
     uncut = {axis: (0, extent) for axis, extent, _, _ in loops}
-    parts = {loop[0]: _parts(*loop[1:]) for loop in loops if loop[0] in order}
+    parts = {loop[0]: _tile_ranges(*loop[1:]) for loop in loops if loop[0] in order}
     tiles = tuple(
         {**uncut, **dict(zip(order, combination, strict=True))}
         for combination in itertools.product(*(parts[axis] for axis in order))
     )
-    uses = (_use(operand, tiles, 2 if operand.written else depth) for operand in operands)
+    uses = (_operand_tiles(operand, tiles, 2 if operand.written else depth) for operand in operands)
     return Cut(tiles, tuple(uses))
 
 
-def _parts(extent: int, size: int, backwards: bool) -> list[Span]:
+def _tile_ranges(extent: int, size: int, backwards: bool) -> list[Span]:
     parts = [(start, min(size, extent - start)) for start in range(0, extent, size)]
     return parts[::-1] if backwards else parts
 
 
-def _use(operand: Operand, tiles: tuple[Spans, ...], buffers: int) -> OperandTiles:
+def _operand_tiles(operand: Operand, tiles: tuple[Spans, ...], buffers: int) -> OperandTiles:
     slot: list[int] = []
     loaded: list[int] = []
     # Equal regions are the same object if none of the operand's loops advances.
@@ -153,18 +153,18 @@ def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
 
     l1   offset of its buffer in L1
     """
-    for more, at, size, line, stride in _commands(operand.shape, operand.itemsize, region):
+    for more, at, size, line, stride in _dma_commands(operand.shape, operand.itemsize, region):
         yield Transfer(operand.name, at, l1 + more, size, line, stride)
 
 
 @lru_cache(maxsize=1 << 14)  # plans are tried that differ only in addresses
-def _commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, ...], ...]:
+def _dma_commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, ...], ...]:
     """Return, per DMA command: (offset in the L1 buffer, offset in the operand, total bytes, bytes
     of a row, stride)."""
     if region.size == 0:
         return ()
-    run, loops = _runs(shape, itemsize, region.extent)
-    strides = _strides(shape, itemsize)
+    run, loops = _contiguous_runs(shape, itemsize, region.extent)
+    strides = _byte_strides(shape, itemsize)
     start = sum(s * stride for s, stride in zip(region.start, strides, strict=True))
     found: list[tuple[int, ...]] = []
     *outer, (count, stride) = loops or ((1, 0),)
@@ -176,22 +176,26 @@ def _commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, .
 
 def start_bytes(operand: Operand, region: Region) -> int:
     """Return the byte offset of a region's first element in the operand."""
-    strides = _strides(operand.shape, operand.itemsize)
+    strides = _byte_strides(operand.shape, operand.itemsize)
     return sum(s * stride for s, stride in zip(region.start, strides, strict=True))
 
 
 @lru_cache
-def _strides(shape: Shape, itemsize: int) -> tuple[int, ...]:
+def _byte_strides(shape: Shape, itemsize: int) -> tuple[int, ...]:
     return tuple(itemsize * math.prod(shape[d + 1 :]) for d in range(len(shape)))
 
 
 @lru_cache
-def _runs(shape: Shape, itemsize: int, part: Shape) -> tuple[int, tuple[tuple[int, int], ...]]:
+def _contiguous_runs(
+    shape: Shape, itemsize: int, part: Shape
+) -> tuple[int, tuple[tuple[int, int], ...]]:
     """Return the bytes of a contiguous run of a region, and the (count, stride) of the loops over
     its runs, outermost first."""
     run = itemsize
     loops: list[tuple[int, int]] = []
-    for extent, stride in zip(reversed(part), reversed(_strides(shape, itemsize)), strict=True):
+    for extent, stride in zip(
+        reversed(part), reversed(_byte_strides(shape, itemsize)), strict=True
+    ):
         if extent == 1:
             continue
         if not loops and stride == run:

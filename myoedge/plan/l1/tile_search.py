@@ -98,17 +98,19 @@ def choices(problem: TilingProblem, near: float = NEAR) -> list[TileChoice]:
 
     near   maximum ratio to the fewest estimated cycles
     """
-    orders = list(_orders(problem.kernel))
+    orders = list(_loop_orders(problem.kernel))
     found: list[TileChoice] = []
     for most_strips in (1, MOST_STRIPS) if problem.limits.in_l3 else (1,):
         found = found or [
-            choice for order in orders for choice in _best(problem, order, most_strips, near)
+            choice
+            for order in orders
+            for choice in _fastest_tile_sizes(problem, order, most_strips, near)
         ]
     found.sort(key=lambda c: (c.cycles, c.l1_bytes))
     return [c for c in found if c.cycles <= near * found[0].cycles]
 
 
-def _orders(kernel: TiledKernel) -> Iterator[tuple[str, ...]]:
+def _loop_orders(kernel: TiledKernel) -> Iterator[tuple[str, ...]]:
     cut = cut_axes(kernel)
     for order in itertools.permutations(axis for axis in cut if axis not in kernel.innermost_axes):
         yield (*order, *(axis for axis in cut if axis in kernel.innermost_axes))
@@ -154,7 +156,7 @@ def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n
     return found
 
 
-def _best(
+def _fastest_tile_sizes(
     problem: TilingProblem, order: tuple[str, ...], most_strips: int, near: float
 ) -> Iterator[TileChoice]:
     """Yield the fastest tile sizes for each number of tiles, for one loop order."""
@@ -164,12 +166,12 @@ def _best(
     l1_bytes = np.zeros(n, np.int64) if SCRATCH in problem.resident else grid.scratch_bytes
     for o in moved:
         l1_bytes = l1_bytes + grid.operand_bytes[o.name] * np.where(times[o.name] > 1, 2, 1)
-    fits = (l1_bytes <= problem.l1_bytes) & _possible(problem, order, times, most_strips)
+    fits = (l1_bytes <= problem.l1_bytes) & _feasible_sizes(problem, order, times, most_strips)
     if not fits.any():
         return
     if SCRATCH in problem.resident:  # scratch in L2: at most as large as in L1, or the smallest
         fits &= grid.scratch_bytes <= max(problem.l1_bytes, grid.scratch_bytes[fits].min())
-    cycles = np.where(fits, _cycles(grid, times, problem.hidden), np.inf)
+    cycles = np.where(fits, _estimate_cycles(grid, times, problem.hidden), np.inf)
     # Among equals, the largest tiles, and so the fewest.
     ranked = np.lexsort((grid.tiles, np.round(cycles)))
     ranked = ranked[cycles[ranked] <= near * cycles[ranked[0]]]
@@ -179,7 +181,7 @@ def _best(
         yield TileChoice(sizes, order, float(cycles[at]), int(l1_bytes[at]))
 
 
-def _possible(
+def _feasible_sizes(
     problem: TilingProblem, order: Sequence[str], times: Mapping[str, Array], most_strips: int
 ) -> Array:
     """Return, per combination of tile sizes, whether number of tiles and L2 allow it."""
@@ -187,16 +189,16 @@ def _possible(
     possible = grid.tiles <= grid.kernel.most_tiles
     for o in grid.kernel.operands:
         if limits.held_bytes is not None and o.constant and o.name in times:
-            possible &= _streams(grid, o, times[o.name], limits.held_bytes)
+            possible &= _constant_fits(grid, o, times[o.name], limits.held_bytes)
         if o.name in limits.in_l3:
-            possible &= _in_rows(grid, o, order, limits, most_strips)
+            possible &= _accesses_map_in_rows(grid, o, order, limits, most_strips)
         if o.name in problem.resident:
             in_runs = in_one_run(o, grid) | in_positions(o, grid)
             possible &= in_runs | o.has_steps | (problem.in_l2 and in_rows(o, grid))
     return possible
 
 
-def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
+def _constant_fits(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
     """Return, per combination of tile sizes, if a constant needs at most `held` bytes of L2."""
     if grid.kernel.arrays[str(operand.source)].nbytes <= held:
         return np.ones(len(times), bool)
@@ -206,7 +208,7 @@ def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
     return np.asarray((operand.span_bytes(grid.all_sizes) <= held) & (times <= own))
 
 
-def _in_rows(
+def _accesses_map_in_rows(
     grid: Grid, operand: Operand, order: Sequence[str], limits: Limits, most_strips: int
 ) -> Array:
     """Return, per combination of tile sizes, whether tiles access an L3 feature map in consecutive
@@ -229,7 +231,7 @@ def in_one_run(operand: Operand, grid: Grid) -> Array:
     """Return, per combination of tile sizes, whether every tile is one contiguous run of the
     operand's bytes."""
     n = len(grid.tiles)
-    uncut = [_whole(operand, d, grid) for d in range(len(operand.dims))]
+    uncut = [_spans_dimension(operand, d, grid) for d in range(len(operand.dims))]
     one = [
         np.ones(n, bool) * (extent == 1 or (bool(dim) and reach(dim, grid.all_sizes) == 0))
         for extent, dim in zip(operand.shape, operand.dims, strict=True)
@@ -253,11 +255,11 @@ def in_rows(operand: Operand, grid: Grid) -> Array:
     if the kernel supports no stride between rows."""
     found = np.full(len(grid.tiles), bool(operand.row_stride) and operand.shape[0] == 1)
     for d in range(3, len(operand.dims)):
-        found &= _whole(operand, d, grid)
+        found &= _spans_dimension(operand, d, grid)
     return found
 
 
-def _whole(operand: Operand, d: int, grid: Grid) -> Array:
+def _spans_dimension(operand: Operand, d: int, grid: Grid) -> Array:
     """Return, per combination of tile sizes, whether every tile spans the whole dimension `d`."""
     everything = {axis: (0, extent) for axis, extent in grid.kernel.axes.items()}
     found = np.full(len(grid.tiles), operand.region(everything).extent[d] == operand.shape[d])
@@ -266,7 +268,7 @@ def _whole(operand: Operand, d: int, grid: Grid) -> Array:
     return found
 
 
-def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
+def _estimate_cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
     """Return the estimated cycles per combination of tile sizes: pipeline fill, per tile the longer
     of computation and transfers, drain."""
     kernel, tiles, move = grid.kernel, grid.tiles, grid.transfer_cycles

@@ -137,7 +137,7 @@ class Tiling:
         if t > 0:
             return None
         operand = self.kernel.operand(transfer.operand)
-        return _first_load(operand, self.prefetch_tile, self.first, self.ahead)
+        return _first_load_tile(operand, self.prefetch_tile, self.first, self.ahead)
 
     @property
     def loads_ahead(self) -> dict[int, list[Transfer]]:
@@ -170,7 +170,7 @@ def lives(
     for use in made.uses:
         if use.operand.name in resident or use.operand.name in choice.in_l2:
             continue
-        begins = _first_load(use.operand, prefetch_tile, first, ahead)
+        begins = _first_load_tile(use.operand, prefetch_tile, first, ahead)
         for slot, (_, last, loaded) in enumerate(use.turns()):
             start = max(loaded - (choice.depth - 1) * (not use.operand.written), 0)
             stop = min(last + use.operand.written, count - 1)
@@ -185,7 +185,7 @@ def lives(
     return found
 
 
-def _first_load(
+def _first_load_tile(
     operand: Operand, prefetch_tile: int | None, first: int, ahead: Container[str]
 ) -> int | None:
     """Return the tile of an earlier layer in which the load of an operand's first tile starts;
@@ -217,7 +217,7 @@ def make_tiling(
         for operand, slot, life, offset in placed
     )
     uses, places = cut(kernel, choice).uses, {**resident, **dict.fromkeys(choice.in_l2, 0)}
-    tiles = tuple(_tile(t, uses, offsets, places) for t in range(len(uses[0].slot)))
+    tiles = tuple(_tile_transfers(t, uses, offsets, places) for t in range(len(uses[0].slot)))
     return Tiling(kernel, choice, first, prefetch_tile, buffers, tiles, resident, ahead=ahead)
 
 
@@ -251,15 +251,15 @@ def unplaced_tiles(made: Cut, in_place: frozenset[str]) -> tuple[Tile, ...]:
     """
     offsets = {(use.operand.name, slot): 0 for use in made.uses for slot in use.slot}
     places = dict.fromkeys(in_place, 0)
-    return tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.tiles)))
+    return tuple(_tile_transfers(t, made.uses, offsets, places) for t in range(len(made.tiles)))
 
 
-def _in_place(operand: Operand, region: Region) -> Region:
+def _region_in_l1(operand: Operand, region: Region) -> Region:
     """Return a region of a tensor in L1 as the kernel accesses it, by steps or as one run."""
     return replace(region, within=operand.shape) if operand.has_steps else region
 
 
-def _tile(
+def _tile_transfers(
     t: int,
     known: Sequence[OperandTiles],
     offsets: Mapping[tuple[str, int], int],
@@ -273,7 +273,7 @@ def _tile(
         name = use.operand.name
         if name in resident:
             at[name] = resident[name] + start_bytes(use.operand, use.regions[t])
-            regions[name] = _in_place(use.operand, regions[name])
+            regions[name] = _region_in_l1(use.operand, regions[name])
             continue
         at[name] = offsets[name, use.slot[t]]
         moved = transfers(use.operand, regions[name], at[name])

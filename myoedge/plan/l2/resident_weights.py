@@ -64,34 +64,36 @@ def residences(
     room       bytes of L2 for constants
     rate       cost of L3 transfers
     """
-    return sorted(_choices(known, computed, room, rate), key=lambda c: (c.cycles, c.resident_bytes))
+    return sorted(
+        _resident_choices(known, computed, room, rate), key=lambda c: (c.cycles, c.resident_bytes)
+    )
 
 
-def _choices(
+def _resident_choices(
     known: Mapping[Key, Sequence[Chunk]],
     computed: ComputeCycles,
     room: int,
     rate: L3TransferCost,
 ) -> Iterator[WeightResidency]:
-    sizes, rows = sizes_bytes(known), _rows(known, rate)
+    sizes, rows = sizes_bytes(known), _chunk_rows(known, rate)
     spare = room - most_read([*itertools.chain.from_iterable(known.values())])
-    streamed = {*known} - {*_small(sizes, spare)}
+    streamed = {*known} - {*_small_constants(sizes, spare)}
     while True:
-        stays = _stays(sizes, streamed)
+        stays = _resident_bytes(sizes, streamed)
         chosen = [row for row in rows if row[0] in streamed]
-        late, cycles = _late(chosen, computed, room - stays)
+        late, cycles = _late_transfers(chosen, computed, room - stays)
         if cycles is not None:
             yield WeightResidency(frozenset(streamed), stays, cycles)
         helps = dict.fromkeys(key for key, _, _ in itertools.compress(chosen, late))
         fits = [key for key in helps if stays + sizes[key] <= room]
         if not fits:
             return
-        best = _best(known, sizes, fits, rate)
+        best = _best_candidates(known, sizes, fits, rate)
         totals = [*itertools.accumulate(map(sizes.__getitem__, best), initial=stays)]
         streamed.difference_update(best[: bisect_right(totals, room) - 1])
 
 
-def _late(
+def _late_transfers(
     rows: Sequence[tuple[Key, Chunk, float]], computed: ComputeCycles, window: int
 ) -> tuple[Sequence[bool], float | None]:
     """Return (per transfer, whether the run waits for it; cycles of the run); cycles are None if a
@@ -106,7 +108,7 @@ def _late(
     return [chunk.first <= blocked <= chunk.last for chunk in chunks[: stuck + 1]], None
 
 
-def _best(
+def _best_candidates(
     known: Mapping[Key, Sequence[Chunk]],
     sizes: Mapping[Key, int],
     fits: Sequence[Key],
@@ -139,14 +141,14 @@ def fill(
     known, computed, room, rate   as in `residences`
     """
     sizes, left, found = sizes_bytes(known), {*streamed}, []
-    rows = [row for row in _rows(known, rate) if row[0] in left]
-    cycles = _cycles(rows, computed, room - _stays(sizes, left))
+    rows = [row for row in _chunk_rows(known, rate) if row[0] in left]
+    cycles = _run_cycles(rows, computed, room - _resident_bytes(sizes, left))
     in_order_of_use, count = sorted(streamed), -(-len(streamed) // ONE_BY_ONE)
     for at in range(0, len(in_order_of_use), max(count, 1)):
         keys = in_order_of_use[at : at + count]
         tried = left.difference(keys)
         fewer = [row for row in rows if row[0] in tried]
-        now = _cycles(fewer, computed, room - _stays(sizes, tried))
+        now = _run_cycles(fewer, computed, room - _resident_bytes(sizes, tried))
         if now is not None and (cycles is None or now <= cycles):
             left, rows, cycles = tried, fewer, now
             found += keys
@@ -165,18 +167,18 @@ def sizes_bytes(known: Mapping[Key, Sequence[Chunk]]) -> dict[Key, int]:
     }
 
 
-def _stays(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
+def _resident_bytes(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
     return sum(size for key, size in sizes.items() if key not in streamed)
 
 
-def _rows(known: Mapping[Key, Sequence[Chunk]], rate: L3TransferCost) -> list[Row]:
+def _chunk_rows(known: Mapping[Key, Sequence[Chunk]], rate: L3TransferCost) -> list[Row]:
     """Return (constant, chunk, transfer cycles) for all chunks, in order of use."""
     owner = {(p.step, p.array): key for key, chunks in known.items() for p in chunks}
     chunks = in_order([p for chunks in known.values() for p in chunks])
     return [(owner[p.step, p.array], p, rate.cycles(p)) for p in chunks]
 
 
-def _cycles(rows: Sequence[Row], computed: ComputeCycles, window: int) -> float | None:
+def _run_cycles(rows: Sequence[Row], computed: ComputeCycles, window: int) -> float | None:
     """Return the cycles of a run with these transfers in `window` bytes of L2; None if it is too
     small."""
     l3_transfers = [chunk for _, chunk, _ in rows]
@@ -196,7 +198,7 @@ def most_read(chunks: Sequence[Chunk]) -> int:
     return max(itertools.accumulate(change[step] for step in sorted(change)), default=0)
 
 
-def _small(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
+def _small_constants(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
     taken = 0
     for key in sorted(sizes, key=lambda key: (sizes[key], key)):
         taken += sizes[key]

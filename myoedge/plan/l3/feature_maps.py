@@ -124,28 +124,30 @@ def access(
     """
     count = strips(operand, tiling.choice.order[0]) if tiling.choice.order else 1
     size = math.prod(operand.shape) * operand.itemsize // count
-    if not all(_within(x, size) for tile in tiling.tiles for x in tile.moved(operand.name)):
+    if not all(
+        _rows_are_in_one_strip(x, size) for tile in tiling.tiles for x in tile.moved(operand.name)
+    ):
         return None
-    groups = _groups(tiling, operand, size, count, most // count)
+    groups = _parts_of_strip(tiling, operand, size, count, most // count)
     parts = tuple(Part(low, high - low, first, last) for low, high, first, last in groups)
     in_parts = Access(step, operand.name, operand.written, tensor, offset, parts, count, size)
     leads = (in_parts.lead(n, strip) for n in range(len(parts)) for strip in range(count))
     return None if operand.written and any(leads) else in_parts
 
 
-def _within(x: Transfer, strip_bytes: int) -> bool:
+def _rows_are_in_one_strip(x: Transfer, strip_bytes: int) -> bool:
     """Return whether every row of a transfer lies within one strip."""
     across = x.stride % strip_bytes == 0
     return x.at % strip_bytes + (x.line if across else x.end - x.at) <= strip_bytes
 
 
-def _within_strip(x: Transfer, strip_bytes: int) -> tuple[int, int]:
+def _bytes_in_strip(x: Transfer, strip_bytes: int) -> tuple[int, int]:
     """Return (first byte, end) of a transfer's bytes, relative to the strip in which it begins."""
     start = x.at % strip_bytes
     return start, start + (x.line if x.stride % strip_bytes == 0 else x.end - x.at)
 
 
-def _groups(
+def _parts_of_strip(
     tiling: Tiling, operand: Operand, strip_bytes: int, strips: int, most: int
 ) -> Iterator[tuple[int, int, int, int]]:
     """Yield (first byte, end, first tile, last tile) of each part of a strip."""
@@ -155,7 +157,7 @@ def _groups(
         moved = tile.moved(operand.name)
         if not moved:
             continue
-        starts, ends = zip(*(_within_strip(x, strip_bytes) for x in moved), strict=True)
+        starts, ends = zip(*(_bytes_in_strip(x, strip_bytes) for x in moved), strict=True)
         low, high = min(starts), max(ends)
         if group is not None:
             is_whole = held == strips * (group[1] - group[0]) and group[1] % WORD == 0
@@ -181,11 +183,11 @@ def map_transfers(
     l3               start of the map in L3, in bytes
     l2               offset of the window in the arena, in bytes
     """
-    step_numbers = list(_step_spans(access, tiling, timeline_steps))
+    step_numbers = list(_timeline_spans(access, tiling, timeline_steps))
     l3_transfers = []
     for n, (first, last) in enumerate(step_numbers):
         slot = l2 + n % SLOTS * access.slot_bytes
-        begins, end = _turn(access, timeline_steps, step_numbers, n)
+        begins, end = _reserved_steps(access, timeline_steps, step_numbers, n)
         span = (first, end) if access.written else (first, last)
         for start, size, at in access.chunks(n):
             chunk = Chunk(access.step, access.operand, start, size, *span, tensor=access.tensor)
@@ -194,7 +196,7 @@ def map_transfers(
     return l3_transfers
 
 
-def _step_spans(
+def _timeline_spans(
     access: Access, tiling: Tiling, timeline_steps: TimelineSteps
 ) -> Iterator[tuple[int, int]]:
     """Yield the first and last timeline step in which transfers between L1 and L2 use a part."""
@@ -206,7 +208,7 @@ def _step_spans(
         yield enter + first, enter + last
 
 
-def _turn(
+def _reserved_steps(
     access: Access, timeline_steps: TimelineSteps, step_numbers: Sequence[tuple[int, int]], n: int
 ) -> tuple[int, int]:
     """Return the timeline steps between which a part's slot of the window is reserved: (first step

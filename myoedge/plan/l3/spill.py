@@ -48,22 +48,22 @@ def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernel
     parts = [*dict.fromkeys(min(PART_BYTES, plan.chip.l2_room_bytes // n) for n in PARTS)]
     plans: list[Plan] = []
     most = sys.maxsize  # further sizes are tried with as many choices of maps as the first one
-    choose_maps = _with_more_maps
-    if _is_hopeless(plan, roots, kernels, parts):
-        choose_maps, parts = _with_all_maps, parts[:1]
+    choose_maps = _plans_with_more_maps
+    if _cannot_fit(plan, roots, kernels, parts):
+        choose_maps, parts = _plan_with_all_maps, parts[:1]
     for part in parts:
         choices = islice(choose_maps(plan, roots, part, placing, kernels), most)
-        made, count, least = _first_that_fits(choices, least)
+        made, count, least = _first_fitting_plan(choices, least)
         if made is not None:
             plans, most = [*plans, made], min(most, count)
         if plans and not waits_for_l3(min(plans, key=modelled_cycles)):
             break
     if plans:
         return min(plans, key=modelled_cycles)
-    raise too_large(plan, least[1], list(_short_of_l1(plan, roots, least[1], kernels)))
+    raise too_large(plan, least[1], list(_layers_short_of_l1(plan, roots, least[1], kernels)))
 
 
-def _first_that_fits(
+def _first_fitting_plan(
     choices: Iterator[Plan | None], least: tuple[int, Plan]
 ) -> tuple[Plan | None, int, tuple[int, Plan]]:
     """Return the first plan that fits, with its L3 transfers, or None; the number of choices; and
@@ -83,21 +83,23 @@ def _first_that_fits(
     return None, count, least
 
 
-def _is_hopeless(plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Sequence[int]) -> bool:
+def _cannot_fit(plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Sequence[int]) -> bool:
     """Return whether L2 is too small whichever feature maps go to L3, or some layer reads more
     constants at once than L2 holds, even with its feature maps in L3."""
-    maps = _candidates(plan, roots)
-    using = {index for index, _, _, _ in _uses(plan, roots, maps)}
+    maps = _movable_maps(plan, roots)
+    using = {index for index, _, _, _ in _map_accesses(plan, roots, maps)}
     if least_beside(plan, maps, using) > plan.l2_room_bytes:
         return True
     over = {i for i, size in read_at_once(plan).items() if size > plan.l2_room_bytes}
     operands: dict[int, list[str]] = {index: [] for index in over}
-    for index, operand, _, _ in _uses(plan, roots, maps) if over else ():
+    for index, operand, _, _ in _map_accesses(plan, roots, maps) if over else ():
         if index in over:
             operands[index].append(operand)
     return any(
         all(
-            _reads_alone(plan, index, kernels, Limits(in_l3=frozenset(names), part_bytes=part))
+            _constant_bytes_alone(
+                plan, index, kernels, Limits(in_l3=frozenset(names), part_bytes=part)
+            )
             > plan.l2_room_bytes
             for part in parts
             for count in range(1, len(operands[index]) + 1)
@@ -107,7 +109,7 @@ def _is_hopeless(plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Seque
     )
 
 
-def _reads_alone(plan: Plan, index: int, kernels: NetworkKernels, limits: Limits) -> float:
+def _constant_bytes_alone(plan: Plan, index: int, kernels: NetworkKernels, limits: Limits) -> float:
     """Return the bytes of constants that layer `index` reads at once if tiled on its own; infinity
     without a tiling."""
     alone = replace(kernels, kernels=[kernels.kernels[index]])
@@ -119,16 +121,16 @@ def _reads_alone(plan: Plan, index: int, kernels: NetworkKernels, limits: Limits
     return max(read_at_once(own).values(), default=0)
 
 
-def _with_more_maps(
+def _plans_with_more_maps(
     plan: Plan, roots: Roots, part: int, placing: Allocator, kernels: NetworkKernels
 ) -> Iterator[Plan | None]:
     """Yield plans with more and more feature maps in L3, while they need less L2; None for a choice
     without a tiling."""
-    tried, left, together = plan, _candidates(plan, roots), True
+    tried, left, together = plan, _movable_maps(plan, roots), True
     least, idle = least_bytes(plan), 0
-    while idle < MOST_IDLE and (names := _next_maps(tried, left)):
+    while idle < MOST_IDLE and (names := _maps_to_move_next(tried, left)):
         names = names if together else names[:1]
-        made = _with_maps(plan, roots, [*tried.maps, *names], part, placing, kernels)
+        made = _plan_with_maps(plan, roots, [*tried.maps, *names], part, placing, kernels)
         if made is not None or len(names) == 1:
             left = [name for name in left if name not in names]
         else:  # no tiling for one of these maps
@@ -139,14 +141,14 @@ def _with_more_maps(
         yield made
 
 
-def _with_all_maps(
+def _plan_with_all_maps(
     plan: Plan, roots: Roots, part: int, placing: Allocator, kernels: NetworkKernels
 ) -> Iterator[Plan | None]:
     """Yield the plan with all feature maps in L3 that can be there: it tells what is needed."""
-    yield _with_maps(plan, roots, _candidates(plan, roots), part, placing, kernels)
+    yield _plan_with_maps(plan, roots, _movable_maps(plan, roots), part, placing, kernels)
 
 
-def _next_maps(plan: Plan, left: Sequence[str]) -> list[str]:
+def _maps_to_move_next(plan: Plan, left: Sequence[str]) -> list[str]:
     """Return the largest feature maps that are alive at the peak of L2, as many as must go to L3
     for the rest and their windows to fit."""
     lives, border = plan.lives, plan.border_bytes
@@ -167,12 +169,14 @@ def _next_maps(plan: Plan, left: Sequence[str]) -> list[str]:
     return chosen or [*left[:1]]
 
 
-def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels) -> Iterator[str]:
+def _layers_short_of_l1(
+    plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels
+) -> Iterator[str]:
     """Yield layers that cannot be tiled for feature maps in L3, but could be with more L1."""
     yield from plan.without_tiles
-    stay = [name for name in _candidates(plan, roots) if name not in least.maps]
+    stay = [name for name in _movable_maps(plan, roots) if name not in least.maps]
     known: dict[tuple[str, str], list[bool]] = {}  # equal layers are searched once
-    for index, operand, _, _ in _uses(plan, roots, stay):
+    for index, operand, _, _ in _map_accesses(plan, roots, stay):
         limits = Limits(in_l3=frozenset({operand}), part_bytes=PART_BYTES)
         kernel, layer = kernels.kernels[index][0]
         if (layer, operand) not in known:
@@ -183,10 +187,10 @@ def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels)
             yield plan.names[plan.steps[index].node.name]
 
 
-def _candidates(plan: Plan, roots: Roots) -> list[str]:
+def _movable_maps(plan: Plan, roots: Roots) -> list[str]:
     """Return the feature maps that can be in L3, largest first: inputs and results that only tiled
     layers outside loops access, and that can be complete in L3 before a loop begins."""
-    near = {roots[name][0] for name in _staying(plan)}
+    near = {roots[name][0] for name in _unmovable_tensors(plan)}
     results = {roots[node.node.name][0] for step in plan.steps for node in step.results}
     read = {roots[name][0] for step in plan.steps for name in step.operands}
     inputs = read & {*plan.graph_inputs}
@@ -194,7 +198,7 @@ def _candidates(plan: Plan, roots: Roots) -> list[str]:
     return sorted(sizes, key=lambda name: (-sizes[name], name))
 
 
-def _staying(plan: Plan) -> Iterator[str]:
+def _unmovable_tensors(plan: Plan) -> Iterator[str]:
     """Yield the tensors that cannot be in L3."""
     yield from (name for _, name in plan.copies)
     in_loops = {at for loop in plan.loops for at in range(loop.first, loop.last + 1)}
@@ -206,7 +210,7 @@ def _staying(plan: Plan) -> Iterator[str]:
             yield from (node.node.name for node in step.results)
 
 
-def _with_maps(
+def _plan_with_maps(
     plan: Plan,
     roots: Roots,
     maps: Sequence[str],
@@ -215,7 +219,7 @@ def _with_maps(
     kernels: NetworkKernels,
 ) -> Plan | None:
     """Return the plan with these feature maps in L3; None if a layer cannot be tiled for that."""
-    uses = list(_uses(plan, roots, maps))
+    uses = list(_map_accesses(plan, roots, maps))
     operands: dict[int, frozenset[str]] = {}
     for index, operand, _, _ in uses:
         operands[index] = operands.get(index, frozenset()) | {operand}
@@ -239,10 +243,12 @@ def _with_maps(
         end += whole_words(size_bytes(plan.quant, name))
     steps = TimelineSteps.of(tilings, bool(plan.copies), plan.loops)
     made = replace(plan, tilings=tilings, timeline_steps=steps)
-    return _placed(replace(made, accesses=tuple(accesses), maps=offsets), roots, placing)
+    return _place_arena_again(replace(made, accesses=tuple(accesses), maps=offsets), roots, placing)
 
 
-def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
+def _map_accesses(
+    plan: Plan, roots: Roots, maps: Sequence[str]
+) -> Iterator[tuple[int, str, str, int]]:
     """Yield (step, operand, feature map, byte offset in it) for every access to one of these
     feature maps."""
     for index, (step, tiling) in enumerate(zip(plan.steps, plan.tilings, strict=True)):
@@ -254,7 +260,7 @@ def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, 
                 yield index, operand.name, root, offset
 
 
-def _placed(plan: Plan, roots: Roots, placing: Allocator) -> Plan:
+def _place_arena_again(plan: Plan, roots: Roots, placing: Allocator) -> Plan:
     """Return the plan with the arena placed again: windows replace L3 feature maps."""
     last = len(plan.steps) - 1
     windows = [access.window(last) for access in plan.accesses]

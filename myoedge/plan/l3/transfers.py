@@ -192,7 +192,7 @@ def place_l3_transfers(
             continue
         begin = max(begin, item.earliest)
         taken = [row for row in taken if row[3] >= begin]
-        start = _earliest(item, taken, begin, room)
+        start = _earliest_start(item, taken, begin, room)
         if start is None:
             return None
         begin, at = start
@@ -202,7 +202,7 @@ def place_l3_transfers(
     return l3_transfers
 
 
-def _earliest(
+def _earliest_start(
     chunk: Chunk, taken: Sequence[tuple[int, int, int, int]], begin: int, room: int
 ) -> tuple[int, int] | None:
     """Return (timeline step, offset) of the earliest start that is not before `begin`."""

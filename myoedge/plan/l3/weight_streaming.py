@@ -41,7 +41,7 @@ def fits(plan: Plan) -> bool:
 def window_bytes(plan: Plan) -> int:
     """Return the bytes of L2 that a plan leaves for constants, resident or streamed."""
     owners = plan.owners
-    rows = _streamable(plan)
+    rows = _streamable_constants(plan)
     constants = sum(size for index, name, size in rows if owners[index, name] == (index, name))
     return plan.l2_room_bytes - plan.l2_bytes + constants
 
@@ -55,13 +55,13 @@ def exceeds_l3(plan: Plan) -> bool:
 def with_l3_transfers(plan: Plan) -> Plan | None:
     """Return the plan with L3 transfers for constants that do not fit L2; None if L2 is still too
     small."""
-    window, known, work = window_bytes(plan), _known(plan), computed(plan)
+    window, known, work = window_bytes(plan), _chunks_of_constants(plan), computed(plan)
     fastest = residences(known, work, window, L3TransferCost.of(plan.chip))
-    digest, best, fewest = _digests(plan), None, math.inf
+    digest, best, fewest = _make_digest_cache(plan), None, math.inf
     for choice in fastest[:CHOICES]:
         if choice.cycles >= fewest:  # addresses only delay transfers
             break
-        made = _with_streamed(plan, known, choice.streamed, digest)
+        made = _plan_streaming(plan, known, choice.streamed, digest)
         cycles = math.inf if made is None else waiting_cycles(made, work)
         if cycles < fewest:
             best, fewest = made, cycles
@@ -73,22 +73,22 @@ def with_l3_transfers(plan: Plan) -> Plan | None:
 def filled(plan: Plan) -> Plan:
     """Return the plan with more constants resident in L2, as long as no run gets slower; this saves
     the energy of L3 transfers."""
-    plans = (_filled(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
+    plans = (_fill_l2(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
     return min(plans, key=lambda plan: plan.l3_moved_bytes)
 
 
-def _filled(plan: Plan, most: int) -> Plan:
+def _fill_l2(plan: Plan, most: int) -> Plan:
     """Return the plan with more resident constants, and transfers of at most `most` bytes: small
     transfers take less space, but more time."""
     bare, work, best = replace(plan, l3_transfers=()), computed(plan), plan
-    known, digest = _known(bare, most), _digests(bare)
+    known, digest = _chunks_of_constants(bare, most), _make_digest_cache(bare)
     streamed = frozenset(plan.owners[key] for key in plan.streamed)
     keys = fill(known, streamed, work, window_bytes(bare), L3TransferCost.of(plan.chip))
     cycles = waiting_cycles(plan, work)
     fewest, most = 0, len(keys)
     count = most
     while fewest < most:  # placement may fail although the sizes fit: as many as can be placed
-        made = _with_streamed(bare, known, streamed.difference(keys[:count]), digest)
+        made = _plan_streaming(bare, known, streamed.difference(keys[:count]), digest)
         if made is not None and waiting_cycles(made, work) <= cycles:
             fewest, best = count, made
         else:
@@ -97,7 +97,7 @@ def _filled(plan: Plan, most: int) -> Plan:
     return best
 
 
-def _digests(plan: Plan) -> Callable[[Chunk], bytes]:
+def _make_digest_cache(plan: Plan) -> Callable[[Chunk], bytes]:
     """Return a function chunk -> digest of its bytes, with a cache; of small ones that may be equal
     by chance, with their place in the network."""
 
@@ -111,7 +111,7 @@ def _digests(plan: Plan) -> Callable[[Chunk], bytes]:
     return digest
 
 
-def _with_streamed(
+def _plan_streaming(
     plan: Plan,
     known: Mapping[Key, Sequence[Chunk]],
     streamed: frozenset[Key],
@@ -133,18 +133,18 @@ def _with_streamed(
     return replace(plan, l3_transfers=tuple(stored_once(placed, digest)))
 
 
-def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
+def _chunks_of_constants(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
     """Return the chunks of every constant that can be streamed from L3; equal arrays share
     chunks."""
     chunks_of: dict[Key, list[Chunk]] = {}
     most = min(most, max(window_bytes(plan), 0) // PIECES)
-    for index, name, size in _streamable(plan):
+    for index, name, size in _streamable_constants(plan):
         own = chunks(index, name, size, plan.tilings[index], plan.timeline_steps, most)
         chunks_of.setdefault(plan.owners[index, name], []).extend(own)
     return chunks_of
 
 
-def _streamable(plan: Plan) -> list[tuple[int, str, int]]:
+def _streamable_constants(plan: Plan) -> list[tuple[int, str, int]]:
     """Return (layer, constant, bytes) of the constants that may be streamed; not of those equal to
     one that stays in L1 for a loop and is loaded from L2."""
     rows, owners = [*candidates(plan.tilings)], plan.owners
@@ -155,7 +155,7 @@ def _streamable(plan: Plan) -> list[tuple[int, str, int]]:
 
 def least_bytes(plan: Plan) -> int:
     """Return the minimum bytes of L2 that a plan needs, with all constants streamed from L3."""
-    read = most_read([chunk for chunks in _known(plan).values() for chunk in chunks])
+    read = most_read([chunk for chunks in _chunks_of_constants(plan).values() for chunk in chunks])
     return plan.l2_room_bytes - window_bytes(plan) + read
 
 
@@ -169,7 +169,7 @@ def least_beside(plan: Plan, maps: Sequence[str], steps: Container[int]) -> int:
     lives = tuple(life for life in plan.lives if life.name not in maps)
     ports = [name for name in (*plan.graph_inputs, *plan.graph_outputs) if name not in maps]
     fixed = plan.l2_room_bytes - window_bytes(plan) - plan.arena_bytes - plan.border_bytes
-    chunks = (chunk for chunks in _known(plan, most=0).values() for chunk in chunks)
+    chunks = (chunk for chunks in _chunks_of_constants(plan, most=0).values() for chunk in chunks)
     read = most_read([chunk for chunk in chunks if chunk.step not in steps])
     return fixed + peak(lives, plan.chip.alignment_bytes)[0] + plan.port_bytes(ports) + read
 
@@ -178,7 +178,7 @@ def read_at_once(plan: Plan) -> dict[int, int]:
     """Return layer -> minimum bytes of constants in L2 at a time, in the smallest chunks that its
     tiles allow."""
     chunks_of: dict[int, list[Chunk]] = {}
-    for found in _known(plan, most=0).values():
+    for found in _chunks_of_constants(plan, most=0).values():
         for chunk in found:
             chunks_of.setdefault(chunk.step, []).append(chunk)
     return {index: most_read(own) for index, own in chunks_of.items()}
@@ -201,37 +201,37 @@ def too_large(
         for index, step in enumerate(plan.steps)
     ]
     made = [life for life in plan.lives if life.name in plan.quant.graph.producer]
-    sizes += [(life.size_bytes, _shown(plan, life.name)) for life in made]
+    sizes += [(life.size_bytes, _displayed_name(plan, life.name)) for life in made]
     return MyoedgeError(
         NO_L2,
         f"the network does not fit {chip.name}'s L2 memory",
         {
-            "needs": _needed_l2(plan, least, l2_bytes),
-            "has": f"{l2_bytes:,} B{_beside_code(plan) if chip.l3_bytes else ''}",
-            **_beyond_l2(plan, least),
+            "needs": _describe_l2_use(plan, least, l2_bytes),
+            "has": f"{l2_bytes:,} B{_describe_code_share(plan) if chip.l3_bytes else ''}",
+            **_explain_l3_shortage(plan, least),
             **({SHORT_OF_L1: "\n".join(layers)} if short_of_l1 else {}),
-            "largest": "\n".join(_largest(sizes)),
+            "largest": "\n".join(_largest_entries(sizes)),
         },
         ["fewer channels in the layers named", "--target host, to see the rest of the report"],
     )
 
 
-def _beyond_l2(plan: Plan, least: Plan | None) -> dict[str, str]:
+def _explain_l3_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
     """Return the fact of an error that explains why L3 does not suffice."""
     if least is not None:
-        return {"stays in L2": _stays(least)}
+        return {"stays in L2": _describe_largest_buffer(least)}
     if plan.chip.l3_bytes:
         return {"L3": f"has {plan.chip.l3_bytes:,} B for the weights that do not fit in L2"}
     return {"stays in L2": "everything: there is no L3"}
 
 
-def _beside_code(plan: Plan) -> str:
+def _describe_code_share(plan: Plan) -> str:
     """Return text for an error: the share of L2 for the code of many layers, or ""."""
     code = plan.chip.l2_room_bytes - plan.l2_room_bytes
     return f" in addition to the code of {len(plan.steps):,} layers" if code else ""
 
 
-def _needed_l2(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
+def _describe_l2_use(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
     """Describe the bytes of L2 by use: with all weights if L3 is too small or absent, otherwise
     with weights read at once."""
     needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
@@ -243,23 +243,23 @@ def _needed_l2(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
     return f"{weights}, activations {activations:,} B, inputs and outputs {border:,} B"
 
 
-def _stays(least: Plan) -> str:
+def _describe_largest_buffer(least: Plan) -> str:
     """Describe the largest buffer that must stay in L2."""
     graph = least.quant.graph
-    sizes = [(life.size_bytes, _shown(least, life.name)) for life in least.lives]
+    sizes = [(life.size_bytes, _displayed_name(least, life.name)) for life in least.lives]
     ports = [*graph.inputs, *graph.outputs]
     near = [name for name in ports if least.where[name].kind in ("input", "output")]
-    sizes += [(size_bytes(least.quant, name), _shown(least, name)) for name in near]
+    sizes += [(size_bytes(least.quant, name), _displayed_name(least, name)) for name in near]
     title = "the data of a few tiles, and all operands of layers without tiles"
     title += " or in loops" * bool(least.loops)
-    return "\n".join([title, *_largest(sizes)])
+    return "\n".join([title, *_largest_entries(sizes)])
 
 
-def _shown(plan: Plan, name: str) -> str:
+def _displayed_name(plan: Plan, name: str) -> str:
     """Return a tensor's name for messages; windows have separate names."""
     maker = plan.quant.graph.producer.get(name)
     return name if maker is None else f"output of {plan.names.get(name, maker.where)}"
 
 
-def _largest(sizes: Sequence[tuple[int, str]]) -> list[str]:
+def _largest_entries(sizes: Sequence[tuple[int, str]]) -> list[str]:
     return [f"{size:,} B  {name}" for size, name in sorted(sizes, reverse=True)[:3]]
