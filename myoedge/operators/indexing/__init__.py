@@ -228,19 +228,17 @@ def _put_block(d: GraphBuilder, x: str, part: str, places: Array, taken: Array, 
     sizes = tuple(map(len, block))
     part = _broadcast_reshape(d, part, sizes)
     cut = [axis for axis, n in enumerate(out) if sizes[axis] != n]
-    return _write_into(d, x, part, block, cut)
+    return _into(d, x, part, block, cut)
 
 
-def _write_into(
-    d: GraphBuilder, x: str, part: str, block: Sequence[range], cut: Sequence[int]
-) -> str:
+def _into(d: GraphBuilder, x: str, part: str, block: Sequence[range], cut: Sequence[int]) -> str:
     """Return x with the tensor `part` written to a block of it, recursively along axes `cut`."""
     if not cut:
         return part
     axis, *rest = cut
     along = block[axis]
     inside = slice_axis(d, x, axis, along.start, along.stop, along.step)
-    return _write_strided(d, x, _write_into(d, inside, part, block, rest), axis, along)
+    return _write_strided(d, x, _into(d, inside, part, block, rest), axis, along)
 
 
 def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:

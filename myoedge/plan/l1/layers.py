@@ -91,17 +91,14 @@ def plan_l1(
     left = room - max(map(calls_bytes, calls), default=0) - times_bytes(loops, len(kernels))
     carried = carried_tensors(loop_tensors, kernels, left)
     problem = PlacementProblem(kernels, left, cost, limits, outside, {}, carried, ready or {})
-    plans = [
-        with_calls(plan, calls)
-        for plan in _tilings_with_loop_data(problem, near, search.pick, loops)
-    ]
+    plans = [with_calls(x, calls) for x in _tilings_by_loop(problem, near, search.pick, loops)]
     best = min(plans, key=partial(all_iterations, loops, cost)) if len(plans) > 1 else plans[0]
     if carried and None in best:  # they may leave no tile to a layer
         return plan_l1(network, room, limits, tensors, loops, ready=ready)
     return best
 
 
-def _tilings_with_loop_data(
+def _tilings_by_loop(
     problem: PlacementProblem,
     tensors: Sequence[ResidentTensor],
     pick: Pick,
