@@ -9,8 +9,9 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
 
 from myoedge.building.config_rules import check_numbers, remedies
 from myoedge.building.config_tables import (
@@ -22,6 +23,9 @@ from myoedge.errors import MyoedgeError
 from myoedge.system.control_characters import with_controls
 from myoedge.system.hooks import find_hook, hooks, load
 from myoedge.system.regular_files import read_text
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FILE = "myoedge.toml"
 _TYPES = re.compile(r"str|int|float|(dict|list|literal)\[.*\]")  # pydantic's parts of a key's path
@@ -133,16 +137,23 @@ def _kind(name: str) -> Any:
     return load(hook.kind) if hook else None
 
 
-def _record(kind: type[Any], table: Any, path: tuple[str, ...], wrong: list[Any]) -> Any:
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _record(kind: Any, table: Any, path: tuple[str, ...], wrong: list[Any]) -> Any:
     """Convert a parsed table to its dataclass; None for a wrong one, whose errors of pydantic are
     appended to `wrong`.
 
     path   of the table in the file
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(table), strict=True)
+        return _adapter(kind).validate_json(json.dumps(table), strict=True)
     except ValidationError as error:
         wrong += [{**row, "loc": (*path, *row["loc"])} for row in error.errors()]
     except TypeError as error:

@@ -204,8 +204,9 @@ def _of_result(part: CallResult, call: Range) -> Range:
 
 def _overall(value: Range) -> Interval:
     """Return the range of all iterations."""
-    low, high = value
-    return int(np.min(low)), int(np.max(high))
+    if _has_array(value):
+        return int(np.min(value[0])), int(np.max(value[1]))
+    return int(value[0]), int(value[1])
 
 
 def _minimum(*values: Any) -> Any:

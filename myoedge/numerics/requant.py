@@ -116,10 +116,11 @@ def choose_requant(
     # A channel that is always 0 does not affect the pre-shift.
     factor = np.minimum(_near_power_of_two(np.asarray(real, np.float64)), finer * FACTOR_MAX)
     wanted = np.where(bound > 0, factor, 0.0)
-    candidates = [
-        _requant_with_pre_shift(pre, wanted, bound, zero_point) for pre in range(pre_max + 1)
-    ]
-    return min(candidates, key=lambda r: _square_error(r, wanted, bound, finer * TYPICAL_STEPS))
+    pre = np.arange(pre_max + 1).reshape(-1, *[1] * wanted.ndim)  # an axis of candidates
+    mult, offset, shift = _with_pre_shifts(pre, wanted, bound, zero_point)
+    error = np.abs(np.ldexp(mult.astype(np.float64), -(shift + pre)) - wanted)
+    best = int(np.argmin(_square_errors(error, pre, wanted, bound, finer * TYPICAL_STEPS)))
+    return Requant(best, *(x[best, ...].astype(np.int32) for x in (mult, offset, shift)))
 
 
 def _near_power_of_two(real: Array) -> Array:
@@ -129,33 +130,38 @@ def _near_power_of_two(real: Array) -> Array:
     return np.asarray(np.where(np.abs(real - power) < power * 2.0**-20, power, real))
 
 
-def _requant_with_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requant:
-    """Return the Requant with this pre-shift; each channel has the largest shift, and so the most
-    multiplier bits, that fits in int32."""
+def _with_pre_shifts(
+    pre: Array, real: Array, bound: Array, zero_point: int
+) -> tuple[Array, Array, Array]:
+    """Return mult, offset and shift [pre-shifts, channels] for each pre-shift; each channel has the
+    largest shift, and so the most multiplier bits, that fits in int32.
+
+    pre   the pre-shifts, with as many axes of size 1 as `real` has
+    """
     shift = np.clip(15 - np.frexp(real)[1] - pre, 0, SHIFT_MAX).astype(np.int64)
     while True:
         mult = np.minimum(np.rint(np.ldexp(real, shift + pre)), MULT_MAX).astype(np.int64)
         # Half an output step, the mean of the bits that the pre-shift drops, and the zero point.
-        half, dropped = (np.int64(1) << shift) >> 1, mult >> 1 if pre else 0
-        offset = np.asarray(half + dropped + (np.int64(zero_point) << shift))
+        half, dropped = (np.int64(1) << shift) >> 1, np.where(pre > 0, mult >> 1, 0)
+        offset = half + dropped + (np.int64(zero_point) << shift)
         mult_max = (INT32_MAX - np.abs(offset)) // ((bound >> pre) + 1)
         overflows = (mult > mult_max) & (shift > 0)
         if not overflows.any():
-            mult = np.minimum(mult, np.maximum(mult_max, 0))
-            return Requant(pre, *(x.astype(np.int32) for x in (mult, offset, shift)))
+            return np.minimum(mult, np.maximum(mult_max, 0)), offset, shift
         shift = shift - overflows
 
 
-def _square_error(r: Requant, real: Array, bound: Array, steps: float) -> float:
-    """Return the mean square error of the worst channel, in output steps squared.
+def _square_errors(error: Array, pre: Array, real: Array, bound: Array, steps: float) -> Array:
+    """Return the mean square error of the worst channel for each pre-shift, in output steps
+    squared.
 
-    The multiplier's error is taken at a typical output of `steps` steps; the bits dropped by the
-    pre-shift are assumed uniform.
+    error   of the multiplier, [pre-shifts, channels]; taken at a typical output of `steps` steps
+    The bits dropped by a pre-shift are assumed uniform.
     """
-    error = np.abs(np.ldexp(r.mult.astype(np.float64), -(r.shift + r.pre)) - real)
     typical = np.minimum(bound, steps / np.maximum(real, 1e-30))
-    dropped = np.ldexp(real, r.pre - 1) if r.pre else np.zeros_like(real)
-    return float(np.max((typical * error) ** 2 + dropped**2 / 3.0))
+    dropped = np.where(pre > 0, np.ldexp(real, pre - 1), 0.0)
+    squares = (typical * error) ** 2 + dropped**2 / 3.0
+    return np.asarray(squares.reshape(len(pre), -1).max(axis=1))
 
 
 @dataclass(frozen=True, slots=True)
