@@ -150,7 +150,7 @@ def _quantizer() -> Any:
         return importlib.import_module("myoedge.frontend.torch.quantizer").GAP9Quantizer
     except ImportError as error:
         from myoedge.errors import MyoedgeError
-        from myoedge.system.extras import install_command
+        from myoedge.system.tools import install_command
 
         facts, tries = {"cause": error}, [install_command("qat")]
         raise MyoedgeError("E501", "GAP9Quantizer needs torchao", facts, tries) from error

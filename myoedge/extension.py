@@ -90,9 +90,9 @@ class PartHook:
 
     name      of the part
     request   place of a function of BuildOptions and Config that returns a
-              myoedge.building.parts.PartRequest, or None: the build has no such part
+              myoedge.building.applications.PartRequest, or None: the build has no such part
     restore   place of a function of the arrays of the part that returns it: a
-              myoedge.codegen.part.FirmwarePart
+              myoedge.codegen.application.FirmwarePart
     """
 
     name: str

@@ -87,11 +87,11 @@ def estimated_cycles() -> Iterator[None]:
 def unchecked_goldens(request: pytest.FixtureRequest) -> Iterator[None]:
     """In make test, no build runs its golden sample but those of test_golden_check.py: a tenth of a
     second each, and most tests compare all integers by themselves."""
-    from myoedge.building import golden_check
+    from myoedge.building import finished_build
 
     with pytest.MonkeyPatch.context() as patch:
         if request.config.option.markexpr == "not slow":
-            patch.setattr(golden_check, "check_golden", lambda files: None)
+            patch.setattr(finished_build, "check_golden", lambda files: None)
         yield
 
 

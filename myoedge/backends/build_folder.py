@@ -34,7 +34,7 @@ from myoedge.system.notebook import Card, Tabular, card_html, framed
 from myoedge.system.regular_files import read_text
 
 if TYPE_CHECKING:
-    from myoedge.codegen.part import FirmwarePart
+    from myoedge.codegen.application import FirmwarePart
     from myoedge.simulator import Program
 
 MODEL_BLOB = "model.blob"  # in builds with --weights-blob

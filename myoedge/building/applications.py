@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The option --app: the application that runs a build's network on the chip."""
+"""The option --app: the application that runs a build's network on the chip; and parts of the
+firmware that tables of myoedge.toml request, such as [adapt]."""
 
 from __future__ import annotations
 
@@ -11,9 +12,10 @@ from myoedge.system.hooks import find_hook, hooks, load
 if TYPE_CHECKING:
     from myoedge.building.config_tables import Config
     from myoedge.building.options import BuildOptions
-    from myoedge.codegen.application import Application
+    from myoedge.codegen.application import Application, FirmwarePart
     from myoedge.codegen.project import Sources
     from myoedge.plan.plan import Plan
+    from myoedge.quantization.samples import Data
     from myoedge.streaming.stream import Stream
 
 BARE = ApplicationHook("baremetal")  # the network alone, without a development kit
@@ -71,3 +73,22 @@ def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | N
         return None
     found: ApplicationRequest = load(hook.request)(options, settings)
     return found
+
+
+# --- parts of the firmware ------------------------------------------------------------------------
+
+
+class PartRequest(Protocol):
+    """Settings of a part, before the network is planned."""
+
+    def part(self, plan: Plan, data: Data, stream: Stream | None) -> FirmwarePart:
+        """Return the part for a planned network.
+
+        data   calibration samples; for a stream recordings
+        """
+
+
+def requested_parts(options: BuildOptions, settings: Config) -> tuple[PartRequest, ...]:
+    """Return the settings of the parts of a build. Errors: as of the parts' tables."""
+    asked = (load(hook.request)(options, settings) for hook in hooks("parts"))
+    return tuple(request for request in asked if request is not None)

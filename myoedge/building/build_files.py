@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from myoedge.building.quantized import Quantized
     from myoedge.building.request import BuildRequest
     from myoedge.building.stream_rate import StreamPlan
-    from myoedge.codegen.application import Application
+    from myoedge.codegen.application import Application, FirmwarePart
     from myoedge.codegen.firmware import Firmware
-    from myoedge.codegen.part import FirmwarePart
     from myoedge.codegen.project import Sources
     from myoedge.plan.plan import Plan
     from myoedge.power.model import Coefficients

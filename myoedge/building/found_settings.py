@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of [calib] and [stream] that `init` finds in recordings."""
+"""Samples in a project's folder, and settings of [calib] and [stream] that `init` finds in
+them."""
 
 from __future__ import annotations
 
+import fnmatch
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +19,7 @@ from myoedge.building.loading import Model, is_random
 from myoedge.building.sample_statistics import times_training
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.recordings.files import files_of, read_file
+from myoedge.quantization.recordings.files import files_of, kinds, read_file
 from myoedge.quantization.recordings.reading import LABEL, LIKELY_LABELS, Content, Reading, folded
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import is_function, read
@@ -118,3 +121,39 @@ def _scale(given: str | Path, model: Model, found: Mapping[str, Any]) -> float |
     except MyoedgeError:
         return None
     return None if factor == 1.0 else 10.0 ** -round(math.log10(factor))
+
+
+# --- samples in a folder --------------------------------------------------------------------------
+
+
+RECORDINGS = "recordings"
+TEST = "test"  # stem of a test set's file name
+TEXTS = (".txt", ".tsv")  # these extensions may be no samples
+
+
+def existing_samples(folder: Path) -> str | None:
+    """Return the samples in a project's folder as a value for [calib] data: a file calib.*, the
+    folder recordings, or all files if they have one format; None without samples."""
+    known = [name for name in sample_files(folder) if Path(name).stem != TEST]
+    if own := [name for name in known if Path(name).stem == "calib"]:
+        return own[0]
+    if os.path.isdir(folder / RECORDINGS):
+        return RECORDINGS
+    known = [name for name in known if Path(name).suffix.lower() not in TEXTS]
+    return known[0] if len(known) == 1 else _pattern(known, sample_files(folder))
+
+
+def _pattern(known: Sequence[str], others: Sequence[str]) -> str | None:
+    """Return the glob pattern of the files if they have one format; None for several formats, or if
+    the pattern would include a test set."""
+    endings = {Path(name).suffix for name in known}
+    pattern = f"*{min(endings, default='')}"
+    is_whole = len(endings) == 1 and {*known} == {*fnmatch.filter(others, pattern)}
+    return pattern if is_whole else None
+
+
+def sample_files(folder: Path) -> list[str]:
+    """Return the names of the files of samples in a folder, sorted."""
+    paths = folder.glob("[!.]*") if os.path.isdir(folder) else ()
+    names = sorted(path.name for path in paths if path.is_file())
+    return [name for name in names if Path(name).suffix.lower() in kinds()]

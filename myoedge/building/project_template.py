@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myoedge.building.config import FILE, toml_text
-from myoedge.building.found_settings import found_settings
+from myoedge.building.found_settings import TEST, existing_samples, found_settings, sample_files
 from myoedge.building.loading import WEIGHTS, Model, is_random
-from myoedge.building.samples_there import TEST, existing_samples, sample_files
 from myoedge.codegen.render import render
 from myoedge.errors import MyoedgeError, command, printable
 from myoedge.frontend.detect import sniff

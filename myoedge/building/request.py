@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from myoedge.building import budget
-from myoedge.building.applications import ApplicationRequest, requested
+from myoedge.building.applications import (
+    ApplicationRequest,
+    PartRequest,
+    requested,
+    requested_parts,
+)
 from myoedge.building.budget import Budget
 from myoedge.building.config_tables import Config, StreamTable
 from myoedge.building.options import BuildOptions
-from myoedge.building.parts import PartRequest, requested_parts
 from myoedge.building.plugins import Plugin, load_plugins
 from myoedge.building.stream_rate import check_stream
 from myoedge.codegen.firmware import ProgramTooLarge

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from myoedge.building.config import toml_text
+from myoedge.building.found_settings import existing_samples
 from myoedge.building.quantized import Finding, Known
 from myoedge.building.sample_statistics import reshaped, seen_before, times_known, times_training
-from myoedge.building.samples_there import existing_samples
 from myoedge.errors import named_input
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.accuracy import can_measure_accuracy

@@ -27,7 +27,7 @@ from myoedge.streaming.convert import (
     without_states,
 )
 from myoedge.streaming.first_iterations import from_first_frame
-from myoedge.streaming.scans import with_skip_factors
+from myoedge.streaming.loops import with_skip_factors
 from myoedge.streaming.stream import Stream
 from myoedge.streaming.time_axis import Axes, follow_time
 from myoedge.targets import Chip

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from myoedge.codegen.application import Application
+from myoedge.codegen.application import Application, FirmwarePart
 from myoedge.codegen.known_answer import known_answer
-from myoedge.codegen.part import FirmwarePart
 from myoedge.codegen.project import Sources, make_sources
 from myoedge.codegen.source_options import SourceOptions
 from myoedge.numerics.arrays import Array

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.codegen.application import Application
+from myoedge.codegen.application import Application, FirmwarePart
 from myoedge.codegen.blob import CRCS, model_blob, numbers_as_data
 from myoedge.codegen.constants import (
     SLICE_BYTES,
@@ -26,7 +26,6 @@ from myoedge.codegen.known_answer import KnownAnswer
 from myoedge.codegen.library import brought, called, include_files, library_files
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
-from myoedge.codegen.part import FirmwarePart
 from myoedge.codegen.render import C_TYPES, initializer, render, template_dir
 from myoedge.codegen.runtime import runtime
 from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions

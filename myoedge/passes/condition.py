@@ -14,7 +14,7 @@ from myoedge.graph.ir import Attrs, Graph, Node, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.operators.filters.quantized import is_stable
-from myoedge.system.extras import install_command
+from myoedge.system.tools import install_command
 
 LEAST_GAIN = 2.0**-14  # minimum gain of a section: with less, integers keep at most 14 bits
 

@@ -12,7 +12,7 @@ from myoedge.backends.measurement import Activity
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import Coefficients, Vector, energy, joules_per_unit
-from myoedge.system.extras import install_command
+from myoedge.system.tools import install_command
 from myoedge.targets import OperatingPoint
 
 METER = 0.02  # relative standard deviation of a measurement that states none

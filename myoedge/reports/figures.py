@@ -18,7 +18,7 @@ from myoedge.reports.facts import facts
 from myoedge.reports.report_json import CAUSES, Report, dims
 from myoedge.reports.tables import ReportTable, on_one_line
 from myoedge.system.control_characters import document_bytes
-from myoedge.system.extras import install_command
+from myoedge.system.tools import install_command
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

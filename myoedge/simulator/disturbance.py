@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Injection of faults into a simulated run: inverted bits, lost transfers and lost interrupts."""
+"""Injection of faults into a simulated run: inverted bits, lost transfers, lost interrupts,
+power failures; and the content of its flash."""
 
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from myoedge.errors import MyoedgeError
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 DISTURBANCES = ("memory", "register", "dma", "interrupt")  # enum Disturbance of machine.h
 
@@ -36,3 +39,26 @@ def disturb(core: ctypes.CDLL, machine: int, fault: Disturbance) -> None:
     if not core.machine_disturb(machine, kind, fault.where, fault.bit):
         facts = {"has": f"{fault.kind} {fault.where:#x}, bit {fault.bit}"}
         raise MyoedgeError("E243", "there is no such place to disturb", facts)
+
+
+# --- content of the flash, and power failures -----------------------------------------------------
+
+
+FLASH_BYTES = GAP9_CYCLES["mram_bytes"]
+
+
+@dataclass(frozen=True)
+class FlashState:
+    """Flash of the simulated chip at the start of a run, and the time of a power failure.
+
+    contents    first bytes; the rest is erased (0xFF)
+    cut_cycle   cycle in which power fails and the run ends; None: never. Each bit of a word that is
+                being programmed or erased then has its old or its new value
+    seed        seed of the choice of these bits
+    fuses       words of the eFUSEs by number, from 0 to 127; the others are 0
+    """
+
+    contents: bytes = b""
+    cut_cycle: int | None = None
+    seed: int = 0
+    fuses: Mapping[int, int] = field(default_factory=dict)

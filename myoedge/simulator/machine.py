@@ -15,11 +15,10 @@ from typing import Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
-from myoedge.simulator.disturbance import Disturbance, disturb
+from myoedge.simulator.binding import Printed
+from myoedge.simulator.disturbance import Disturbance, FlashState, disturb
 from myoedge.simulator.fault import fault_error
-from myoedge.simulator.flash import FlashState
 from myoedge.simulator.playback import REFERENCE_HZ, Playback, to_c
-from myoedge.simulator.printed import Printed
 from myoedge.simulator.result import (
     POWER_STATES,
     STALLS,

@@ -1,23 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loops over time in a stream: a pass runs one iteration per frame, and its last states are the
-first ones of the next pass. The last state of a loop is on a stream that of the newest frame."""
+first ones of the next pass. The last state of a loop is on a stream that of the newest frame.
+Selective scans get the operand behind which streams have their states."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from myoedge.graph.constants import as_constants
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.streaming_rule import StreamingRule, StreamState
-from myoedge.operators.turns import (
-    IN_LOOPS,
-    LAST,
-    READ,
-    STATE,
-    WRITE,
-    in_order,
-    loop_spans,
-)
+from myoedge.operators.turns import IN_LOOPS, LAST, READ, STATE, WRITE, in_order, loop_spans
 
 STATES = StreamState(0, "loop", (), None)  # the node of a loop that reads frames has none itself
 
@@ -81,3 +77,28 @@ def with_sequences_of_states(graph: Graph) -> Graph:
         tensors[last] = replace(state, name=last, shape=(1, *state.shape))
     ordered = in_order(nodes, (*graph.inputs, *graph.constants))
     return replace(graph, nodes=ordered, tensors=tensors)
+
+
+# --- selective scans ------------------------------------------------------------------------------
+
+
+WITHOUT_D = 5  # operands: delta, x, B, C, A
+
+
+def with_skip_factors(graph: Graph) -> Graph:
+    """Return the graph with a D of zeros for selective scans that have none."""
+    without = {n.name: n for n in graph.nodes if _lacks_d(n)}
+    zeros = {
+        f"{name}.skip": np.zeros(graph.shape(node.inputs[1])[-1:], np.float32)
+        for name, node in without.items()
+    }
+    nodes = (
+        node.but(inputs=(*node.inputs, f"{node.name}.skip")) if node.name in without else node
+        for node in graph.nodes
+    )
+    constants = {**graph.constants, **as_constants(zeros)}
+    return replace(graph, nodes=tuple(nodes), constants=constants) if without else graph
+
+
+def _lacks_d(node: Node) -> bool:
+    return node.op == "selective_scan" and len(node.inputs) == WITHOUT_D

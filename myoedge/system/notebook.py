@@ -14,7 +14,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from myoedge.errors import MyoedgeError
-from myoedge.system.extras import install_command
+from myoedge.system.tools import install_command
 
 if TYPE_CHECKING:
     from pandas import DataFrame

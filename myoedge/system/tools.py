@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""External programs, run to completion or in the background; cache folders and scratch folders."""
+"""External programs, run to completion or in the background; cache folders and scratch folders;
+the command that installs an optional extra."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import atexit
 import fcntl
 import functools
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -16,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import IO
 
@@ -254,3 +257,16 @@ def _remove_unlocked(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(lock)
+
+
+# --- packages of an optional extra ----------------------------------------------------------------
+
+
+def install_command(extra: str) -> str:
+    """Return the pip command that installs the packages of an extra such as "recordings"; they are
+    named individually, as myoedge itself may not be on an index."""
+    from packaging.requirements import Requirement
+
+    rows = map(Requirement, metadata.requires("myoedge") or ())
+    needed = (row for row in rows if row.marker and row.marker.evaluate({"extra": extra}))
+    return shlex.join(["pip", "install", *(f"{row.name}{row.specifier}" for row in needed)])

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.building import golden_check
+from myoedge.building import finished_build
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
@@ -21,13 +21,13 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.library import rows
 from tests.conftest import save_exported
 
-CHECK = golden_check.check_golden  # taken before the fixture of conftest.py replaces it
+CHECK = finished_build.check_golden  # taken before the fixture of conftest.py replaces it
 WIDE = '[quant]\n"*" = { weights = 16 }\n'
 
 
 @pytest.fixture(autouse=True)
 def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(golden_check, "check_golden", CHECK)
+    monkeypatch.setattr(finished_build, "check_golden", CHECK)
 
 
 class Frames(nn.Module):
@@ -83,7 +83,7 @@ def test_a_kernel_with_other_constants_than_the_reference_leaves_no_folder(
         assert "head" in dict(raised.value.notice.facts)["layer"]
     assert not (tmp_path / "out").exists()
     monkeypatch.undo()
-    monkeypatch.setattr(golden_check, "check_golden", CHECK)
+    monkeypatch.setattr(finished_build, "check_golden", CHECK)
     build = built(tmp_path, config, **options)
     assert build.report["exact"]["host"] is True
     assert myoedge.validate(build).exact["host"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from myoedge.errors import MyoedgeError
-from myoedge.simulator import RunOptions, printed, simulate
+from myoedge.simulator import RunOptions, binding, simulate
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.isa.program import A0, A1, L2_END, RESULTS, addi, load_constant, sw
 from tests.simulator.attack import SECRET, is_untouched, lay_traps
@@ -240,7 +240,7 @@ def endless(character: str) -> bytes:
 
 
 def test_what_is_kept_of_an_endless_text_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(printed, "MAX_TEXT_CHARS", 1000)
+    monkeypatch.setattr(binding, "MAX_TEXT_CHARS", 1000)
     said: list[str] = []
     with pytest.raises(MyoedgeError):
         simulate(endless("x"), max_cycles=20_000_000, progress=lambda _, text: said.append(text))

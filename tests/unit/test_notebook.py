@@ -28,9 +28,9 @@ from myoedge.extensions.sweeps.suggestions import Suggestion
 from myoedge.extensions.sweeps.sweep import Swept
 from myoedge.power.calibrate import Measured, Residual
 from myoedge.reports.diff import Changes, compare
-from myoedge.system.extras import install_command
 from myoedge.system.notebook import MOST_ROWS, Card, PlainText, Shown, Tabular, card_html, framed
 from myoedge.system.notebook import cell as shown
+from myoedge.system.tools import install_command
 from tests.support.each import each
 
 HOSTILE = "</td></div></iframe><style>*{display:none}</style><script>x()</script>\"'&"

@@ -18,8 +18,7 @@ from myoedge.backends.build import Build
 from myoedge.building import options as records
 from myoedge.building.config import Found
 from myoedge.building.config_tables import Config
-from myoedge.building.option_types import CLASSES, KINDS, OWN_MESSAGES
-from myoedge.building.options import BuildOptions, QuantizeOptions
+from myoedge.building.options import CLASSES, KINDS, OWN_MESSAGES, BuildOptions, QuantizeOptions
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.samples import Given
 from myoedge.quantization.scales import QuantGraph

@@ -21,7 +21,7 @@ from myoedge.reports.streams import measured_on, stream_report
 from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.first_iterations import from_first_frame
-from myoedge.streaming.scans import with_skip_factors
+from myoedge.streaming.loops import with_skip_factors
 from myoedge.streaming.stream import passes
 
 FRAMES, CHANNELS = 12, 4

@@ -32,8 +32,8 @@ from myoedge.extensions.integrations.huggingface import save_model_folder
 from myoedge.extensions.integrations.lightning import firmware_callback
 from myoedge.extensions.integrations.mlflow import log_build
 from myoedge.system import cache, toolchain, tools
-from myoedge.system.extras import install_command
 from myoedge.system.library import build_library
+from myoedge.system.tools import install_command
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.support.guard import can_asan

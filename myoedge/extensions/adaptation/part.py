@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from myoedge.codegen.application import FirmwarePart, PartCalls
 from myoedge.codegen.constants import array_values
 from myoedge.codegen.library import library_files
 from myoedge.codegen.network import traced
-from myoedge.codegen.part import FirmwarePart, PartCalls
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.extensions.adaptation.commands import saved_bytes
 from myoedge.extensions.adaptation.norm import InputNorm

@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from myoedge.errors import MyoedgeError
-from myoedge.system.extras import install_command
+from myoedge.system.tools import install_command
 from myoedge.version import __version__
 
 if TYPE_CHECKING:

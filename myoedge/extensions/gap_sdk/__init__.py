@@ -37,7 +37,7 @@ EXTENSION = Extension(
     ),
     steps=(StepHook("image", f"{_PLACE}.application:image_step"),),
     tools=(
-        ToolHook("gap_sdk", f"{_PLACE}.tools:gap_sdk", after="openocd_tools"),
-        ToolHook("cmake", f"{_PLACE}.tools:cmake", after="gap_sdk"),
+        ToolHook("gap_sdk", f"{_PLACE}.gvsoc:gap_sdk", after="openocd_tools"),
+        ToolHook("cmake", f"{_PLACE}.gvsoc:cmake", after="gap_sdk"),
     ),
 )

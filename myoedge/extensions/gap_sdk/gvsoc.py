@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The backend "gvsoc-sdk": the application of a build on the GVSoC of the GAP SDK (5.x).
+"""The backend "gvsoc-sdk": the application of a build on the GVSoC of the GAP SDK (5.x);
+rows of `doctor` for the SDK and its cmake.
 
 It was never run with a real SDK: configuration, targets and options follow public applications.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from myoedge.backends.build import Build
+from myoedge.backends.doctor import ToolRow, tool_row
 from myoedge.backends.equivalence import chip_inputs
 from myoedge.backends.measurement import (
     FirmwareFiles,
@@ -184,3 +186,23 @@ def _connected(build: Build, board: str | None, port: str | None) -> object:
 
 
 RUNNER = Runner(measure=_measured, find=find, connect=_connected)
+
+
+# --- rows of doctor -------------------------------------------------------------------------------
+
+
+ON_GVSOC_SDK = ("validate --on gvsoc-sdk", "simulate --on gvsoc-sdk")
+
+
+def gap_sdk() -> ToolRow:
+    """Return the row of the SDK in $GAP_SDK_HOME."""
+    home = os.environ.get("GAP_SDK_HOME", "")
+    place = ("", home) if home and os.path.exists(os.path.join(home, SETUP)) else None
+    return tool_row("gap_sdk", "", ON_GVSOC_SDK, "source GAP9_SDK/configs/gap9_evk_audio.sh", place)
+
+
+def cmake() -> ToolRow:
+    """Return the row of cmake."""
+    program = shutil.which("cmake")
+    place = None if program is None else ("", program)
+    return tool_row("cmake", "", ON_GVSOC_SDK, "sudo apt-get install cmake", place)

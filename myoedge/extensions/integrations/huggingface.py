@@ -16,8 +16,8 @@ from myoedge.reports import speed
 from myoedge.reports.facts import FACT_OF, LABELLED, MEASURED, facts, value_at
 from myoedge.reports.report_json import Report
 from myoedge.system.control_characters import document_bytes
-from myoedge.system.extras import install_command
 from myoedge.system.folder import MANIFEST, write_folder
+from myoedge.system.tools import install_command
 from myoedge.version import __version__
 
 if TYPE_CHECKING:

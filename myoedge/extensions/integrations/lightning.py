@@ -16,7 +16,7 @@ from myoedge.extensions.integrations.figures import figures
 from myoedge.quantization.recordings.recorded import first_sample
 from myoedge.quantization.recordings.sources import read
 from myoedge.quantization.samples import Given
-from myoedge.system.extras import install_command
+from myoedge.system.tools import install_command
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer

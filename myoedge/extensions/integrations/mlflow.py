@@ -8,7 +8,7 @@ from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.integrations.figures import facts, figures
-from myoedge.system.extras import install_command
+from myoedge.system.tools import install_command
 from myoedge.version import __version__
 
 # Paths in report.json of a build's inputs; other facts are results and become tags.

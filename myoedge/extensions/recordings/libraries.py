@@ -14,7 +14,7 @@ from typing import Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.recordings.reading import unreadable
-from myoedge.system.extras import install_command
+from myoedge.system.tools import install_command
 
 EXTRA = "recordings"
 

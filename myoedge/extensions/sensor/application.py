@@ -6,14 +6,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.codegen.application import Application
+from myoedge.codegen.render import C_TYPES, render
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.sensor.files import FIRMWARE, SDK_PORT, sdk_sources, sensor_files
 from myoedge.extensions.sensor.program import JSON, SensorProgram, sensor_program
 from myoedge.extensions.sensor.settings import sensor_of
-from myoedge.targets.sensor import SensorTable
+from myoedge.power.states import RISE_US, WORTH_OFF_US
+from myoedge.targets.sensor import CHIP_CHANNELS, Sensor, SensorTable
 
 if TYPE_CHECKING:
     from myoedge.building.config_tables import Config
@@ -105,3 +109,134 @@ def requested(options: BuildOptions, settings: Config) -> SensorRequest:
     channels = None if table.channels else PROBED_CHANNELS
     sensor_of(table, channels, found.hop)
     return found
+
+
+# --- files of the application ---------------------------------------------------------------------
+
+
+FOLDER = "firmware/sensor"  # subfolder of src/
+FIRMWARE = Path(__file__).parent / "firmware"  # the templates
+BARE_METAL = (
+    "main.c.j2",
+    "cluster.c",
+    "port_gap9.c",
+    "port_gap9.h",
+    "port_gap9_front_end.c",
+    "port_gap9_line.c",
+    "vectors.S",
+)  # for the chip without SDK
+SDK_PORT = "port_sdk.c"  # in gap_sdk/
+DRIVERS = {
+    "ads1298": ("ads129x.c", "data_ready.c"),
+    "ads1299": ("ads129x.c", "data_ready.c"),
+    "spi": ("device.c", "data_ready.c"),
+    "uart": ("device.c", "uart_samples.c", "receive.c", "receive.h"),
+}
+LABELS = ("labels.c", "labels.h", "receive.c", "receive.h")  # for networks that adapt
+COMMAND_BYTES, CRC_BYTES = 6, 2  # bytes of a message
+INT32_MIN = -(2**31)
+
+# Registers of the ADS129x that are equal for all channels and rates; SBAS459, SBAS499.
+CONFIG2 = {"ads1298": 0x40, "ads1299": 0xC0}  # no test signal
+CONFIG3 = {"ads1298": 0xCC, "ads1299": 0xEC}  # internal reference, bias amplifier at mid-supply
+REFERENCE_4V = 0x20  # in the ADS1298's CONFIG3
+LEAD_OFF = {"ads1298": 0x03, "ads1299": 0x00}  # direct current, 6 nA, threshold 95 %
+CLOCK_OUT = 0x20  # in CONFIG1: the first chip's oscillator drives the others of a chain
+UNUSED_CHANNEL = 0x81  # powered down, inputs shorted
+
+
+def registers(sensor: Sensor) -> list[int]:
+    """Return the values of the ADS129x registers CONFIG1 (0x01) to LOFF_FLIP (0x11)."""
+    kind = sensor.kind
+    assert kind is not None
+    name, used = sensor.front_end, min(sensor.channels, CHIP_CHANNELS)
+    config1 = kind.rates[int(sensor.rate_hz)] | CLOCK_OUT * (sensor.chips > 1)
+    config3 = CONFIG3[name] | REFERENCE_4V * (name == "ads1298" and sensor.reference_v == 4)
+    channel = kind.gains[int(sensor.gain)] << 4
+    channels = [channel] * used + [UNUSED_CHANNEL] * (CHIP_CHANNELS - used)
+    electrodes = (1 << used) - 1
+    lead_off = [0, 0, electrodes, electrodes, 0]  # bias electrodes, lead-off electrodes, flip
+    return [config1, CONFIG2[name], config3, LEAD_OFF[name], *channels, *lead_off]
+
+
+def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = False) -> str:
+    """Return the text of sensor_network.h.
+
+    banner   first comment
+    digest   of the model, hexadecimal
+    adapts   whether commands on the line adapt the network
+    """
+    sensor, kind = program.sensor, program.sensor.kind
+    value_bytes = int(program.result_type.removeprefix("u").removeprefix("int")) // 8
+    low = sensor.count_limits[0]
+    values = {
+        "banner": banner,
+        "sensor": sensor,
+        "adapts": adapts,
+        "message_bytes": _message_bytes(sensor, adapts),
+        "registers": [] if kind is None else registers(sensor),
+        **_times(sensor.rate_hz),
+        "sample_type": C_TYPES[program.sample_type],
+        "result_type": C_TYPES[program.result_type],
+        "conversion": program.conversion,
+        "rise_us": RISE_US,
+        "worth_off_us": WORTH_OFF_US,
+        "low_literal": "INT32_MIN" if low == INT32_MIN else low,
+        "layout": program.layout,
+        "frames_per_output": Fraction(program.frames, program.ready),
+        "value_bytes": 3 + program.results * value_bytes if program.all_values else 0,
+        "digest": ", ".join(f"0x{digest[i : i + 2]}" for i in range(0, 16, 2)),
+    }
+    values["queue_packets"] = program.queue_packets
+    names = ("hop", "frames", "ring_samples", "results", "ready", "all_values")
+    values |= {name: getattr(program, name) for name in names}
+    return render("sensor_network.h.j2", values, FIRMWARE)
+
+
+def _message_bytes(sensor: Sensor, adapts: bool) -> int:
+    """Return the bytes of the longest message that the line receives; 0: it receives none."""
+    longest = max(sensor.sample_bytes * sensor.is_on_line, COMMAND_BYTES * adapts)
+    return longest + CRC_BYTES if longest else 0
+
+
+def _times(rate_hz: Fraction) -> dict[str, int]:
+    return {
+        "rate_mhz": round(rate_hz * 1000),
+        "second_samples": max(round(rate_hz), 1),
+        "period_us": max(round(10**6 / rate_hz), 1),
+        "period_16th_us": round(16 * 10**6 / rate_hz),
+    }
+
+
+def sdk_sources(files: Mapping[str, str]) -> set[str]:
+    """Return the files of src/ that are independent of the port, so that the GAP SDK application
+    compiles them too."""
+    left_out = {f"{FOLDER}/{name.removesuffix('.j2')}" for name in BARE_METAL}
+    return {name for name in files if name.startswith(f"{FOLDER}/")} - left_out
+
+
+def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str) -> dict[str, str]:
+    """Return the files of src/firmware/sensor: the application, its constants, a main program.
+
+    values   values that all templates share
+    digest   of the network
+    """
+    adapts = "adapt" in values["calls"]
+    told = {
+        **values,
+        "adapts": adapts,
+        "classes": program.classes,
+        "all_values": program.all_values,
+        "other_outputs": program.other_outputs_bytes,
+        "is_stream": program.is_stream,
+    }
+    left_out = {SDK_PORT, "sensor_network.h.j2", *LABELS, *chain.from_iterable(DRIVERS.values())}
+    left_out -= {*DRIVERS[program.sensor.front_end]}
+    left_out -= {*LABELS} if adapts else set()
+    files = {"sensor_network.h": header(program, values["banner"], digest, adapts=adapts)}
+    for path in sorted(FIRMWARE.iterdir()):
+        if path.name not in left_out:
+            is_made = path.suffix == ".j2"
+            text = render(path.name, told, FIRMWARE) if is_made else path.read_text()
+            files[path.name.removesuffix(".j2")] = text
+    return {f"{FOLDER}/{name}": text for name, text in files.items()}

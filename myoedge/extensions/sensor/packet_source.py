@@ -13,8 +13,8 @@ from typing import Any
 from myoedge.backends.packets import BrokenFrame, Decision, Record, records
 from myoedge.backends.serial_port import SerialLine, SerialPort, open_port, unplug_errors
 from myoedge.errors import MyoedgeError, Notice, command, notice
-from myoedge.system.extras import install_command
 from myoedge.system.regular_files import open_regular
+from myoedge.system.tools import install_command
 
 SILENCE_S = 5.0  # without packets; the application sends a status every second
 CHUNK_BYTES = 1 << 16

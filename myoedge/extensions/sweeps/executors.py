@@ -21,7 +21,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sweeps.tasks import Source, Task, toml_lines, with_files
 from myoedge.system import tools
-from myoedge.system.extras import install_command
+from myoedge.system.tools import install_command
 
 CONNECT_S = 10.0
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each process uses one thread

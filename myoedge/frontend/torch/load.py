@@ -24,7 +24,7 @@ from myoedge.frontend.torch.archive import (
 from myoedge.frontend.torch.preflight import checked_members
 from myoedge.frontend.torch.static_shapes import refuse_unregistered
 from myoedge.operators import modules
-from myoedge.system.extras import install_command
+from myoedge.system.tools import install_command
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from myoedge.extensions.sensor.files import BARE_METAL, FIRMWARE, sensor_files
+from myoedge.extensions.sensor.application import BARE_METAL, FIRMWARE, sensor_files
 from myoedge.extensions.sensor.program import SampleLayout, SensorProgram
 from myoedge.extensions.sensor.settings import sensor_of
 from myoedge.numerics.arrays import Array

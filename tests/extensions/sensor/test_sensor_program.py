@@ -16,7 +16,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.building.config import Found, from_tables
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.sensor.files import registers
+from myoedge.extensions.sensor.application import registers
 from myoedge.extensions.sensor.program import JSON, SampleLayout, from_json, window_layout
 from tests.conftest import save_exported
 from tests.support.schemas import check_folder

@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.building.config_tables import Config
 from myoedge.building.options import BuildOptions
-from myoedge.codegen.part import FirmwarePart, PartCalls
+from myoedge.codegen.application import FirmwarePart, PartCalls
 from myoedge.plan.plan import Plan
 from myoedge.quantization.samples import Data
 from myoedge.reports.report_json import Report
