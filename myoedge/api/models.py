@@ -222,7 +222,12 @@ def inspect(
 
 @with_plugin_errors
 def ops() -> Operators:
-    """Return every supported operator, with the calls of PyTorch and ONNX that map to it."""
+    """Return every supported operator, with the calls of PyTorch and ONNX that map to it; those of
+    plug-ins that ./myoedge.toml names too. Errors: E230 .. E232 myoedge.toml, E256, E257 plug-ins.
+    """
+    from myoedge.building.plugins import load_named
+
+    load_named()  # before the table of calls is imported, which is complete then
     from myoedge.frontend.operator_table import calls_of, onnx_of
     from myoedge.operators.base import OPS
 

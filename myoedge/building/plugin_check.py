@@ -91,6 +91,12 @@ class PluginCheck(Shown):
         return Card(f"{self.package} {self.version}", states)
 
     @property
+    def named_points(self) -> dict[str, list[str]]:
+        """Names of the entry points by kind, as [plugins] has them."""
+        kinds = dict.fromkeys(point.kind for point in self.entry_points)
+        return {k: [x.name for x in self.entry_points if x.kind == k] for k in kinds}
+
+    @property
     def exit_code(self) -> int:
         """Exit code: 0; 4 if results differ; 2 if an entry point or operator was not checked."""
         states = {*(p.state for p in self.entry_points), *(op.state for op in self.operators)}

@@ -192,15 +192,19 @@ def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
 @click.option("--md", is_flag=True, help="Print all details, as Markdown.")
 @common
 def ops(terminal: Terminal, md: bool) -> None:
-    """List the supported operators, and the calls of PyTorch and ONNX that map to them."""
+    """List the supported operators, and the calls of PyTorch and ONNX that map to them.
+
+    Operators of plug-ins are listed if myoedge.toml in the current folder names these.
+    """
     from myoedge import api
-    from myoedge.reports.operators import markdown
     from myoedge.reports.tables import columns, show
 
     if md and terminal.as_json:
         raise click.UsageError("give either --md or --json, not both.")
     operators = api.ops()
     if md:
+        from myoedge.reports.operators import markdown
+
         echo(markdown(operators), nl=False)
     elif not terminal.json_printed("operators/1", {"operators": [asdict(op) for op in operators]}):
         titles = ("operator", "description", "PyTorch", "ONNX")

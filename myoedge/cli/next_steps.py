@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 CALIB, SCRIPT = "calib.npz", "make_calib.py"  # names that init uses
 MODEL_ENDINGS = (".pt2", ".onnx", ".pt")
+LISTED_BY = {"operators": "ops", "boards": "boards"}  # kind of plug-in -> verb
 FACTORY = "net:make_model"  # written by init for a checkpoint
 
 
@@ -97,6 +99,24 @@ def _missing_model(folder: Path) -> Iterator[str]:
         yield printable(f"# first save the network, in Python: {line}")
     if table.get("factory") == FACTORY and not (folder / "net.py").exists():
         yield "# first write net.py: def make_model() returns the network of the checkpoint"
+
+
+def after_plugin_check(named: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield the next steps after plugin check: a comment with the lines of myoedge.toml that name
+    the plug-ins, unless it has them, then a verb that lists these.
+
+    named   names of the entry points by kind
+    """
+    from myoedge.building.config import find
+
+    table = find(None).settings.plugins
+    for kind, names in named.items():
+        known = getattr(table, kind)
+        if not {*names} <= {*known}:
+            listed = json.dumps([*known, *(name for name in names if name not in known)])
+            yield printable(f"# first, in myoedge.toml: [plugins] {kind} = {listed}")
+    listing = [verb for kind, verb in LISTED_BY.items() if kind in named]
+    yield from map(command, listing) if listing else [at_a_model()]
 
 
 def after_inspect(model: str, factory: str | None, calib: str | None) -> Iterator[str]:

@@ -73,7 +73,7 @@ def check(terminal: Terminal, package: str) -> None:
             _say_checked(terminal, "import row", name, row.state, row.cause)
     if code := found.exit_code:
         sys.exit(code)
-    terminal.next(command("ops"))
+    terminal.next(*next_steps.after_plugin_check(found.named_points))
 
 
 def _say_checked(terminal: Terminal, kind: str, name: str, state: str, cause: str) -> None:

@@ -420,6 +420,39 @@ def test_a_package_is_checked(gains: Run) -> None:
     assert gains("-m", "myoedge", "plugin", "check", "numpy").returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("package", "kind", "point", "listed"),
+    [
+        ("gains", "operators", "gains = myoedge_gains", "gains"),
+        ("board", "boards", "wristband = myoedge_wristband", "A wristband"),
+        ("reader", "calibration", "raw = myoedge_raw:read", "wrote myoedge.toml"),
+    ],
+)
+def test_the_steps_after_a_check_can_be_followed(
+    install: Install, tmp_path: Path, package: str, kind: str, point: str, listed: str
+) -> None:
+    """What the line `# first` says is written, then the last line is run."""
+    name = point.partition(" = ")[2].partition(":")[0]
+    install(name, "1", kind, point, EXAMPLES / package)
+    run, place = python(tmp_path, tmp_path / "site"), tmp_path / "myoedge.toml"
+    done = run("-m", "myoedge", "plugin", "check", name)
+    assert done.returncode == 0, done.stderr
+    told = done.stderr.partition("next:")[2].strip().splitlines()
+    first, step = (line.strip() for line in told)
+    assert first.startswith("# first, in myoedge.toml: [plugins] "), first
+    words = step.split()
+    assert words[0] == "myoedge"
+    if kind == "operators":
+        assert not re.search(rf"^ *{listed} ", run("-m", *words).stdout, re.MULTILINE)
+    if kind != "calibration":  # whose step writes a myoedge.toml
+        place.write_text(first.partition(": ")[2].replace("] ", "]\n", 1))
+        again = run("-m", "myoedge", "plugin", "check", name).stderr
+        assert "# first" not in again
+    done = run("-m", *words)
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"{listed}", done.stdout), done.stdout
+
+
 REFUSE = "def refuse(*x): raise api.Unsupported('never')\n\n\n"
 QUICK = (
     "its formula",

@@ -249,7 +249,7 @@ class AdaptedNetwork:
     def decide(self, windows: Sequence[Array]) -> Array:
         """Return the predicted class of each window (floats); for a stream, of each pass of the
         recordings that gives results."""
-        found, _ = _inferred_from(self.build, windows, np.zeros(len(windows), np.int64))
+        found, _ = _inferred_from(self.build, windows)
         run, commands = on_host(self.build), [command for command, _ in found]
         loaded = [] if self.normalised is None else [Command(c.LOAD, 0, self.normalised)]
         taken = [c.inferred(answer) for answer in run([*loaded, *commands])[len(loaded) :]]
@@ -302,16 +302,19 @@ IN_PYTHON = {  # replacements in remedies, as set_in expects them
 
 
 def _inferred_from(
-    build: Build, windows: Sequence[Array], labels: object
+    build: Build, windows: Sequence[Array], *labels: object
 ) -> tuple[list[tuple[Command, int]], Data]:
     """Return the inferences of windows and classes that are arguments, and these as samples;
-    classes may have the names of the build's. Errors: as given_data and inferences."""
+    classes may have the names of the build's; without classes, class 0. Errors: as given_data and
+    inferences."""
     reading = replace(AS_GIVEN, classes=build.class_names)
     with set_in("", IN_PYTHON):
-        arrays = {build.frame_inputs[0]: windows, LABEL: labels}
+        arrays = {build.frame_inputs[0]: windows, **dict(zip([LABEL], labels, strict=False))}
         given = replace(read(arrays, reading), source="the session")
         found = np.asarray(given.labels)
         if found.dtype.kind == "f" and np.isfinite(found).all() and not is_whole(found):
             raise _no_classes(given.source, found, "integers [samples], a class of each")
-        data = given_data(build, given, needs_labels=True, any_length=True)
+        data = given_data(build, given, needs_labels=bool(labels), any_length=True)
+        if not labels:
+            data = replace(data, labels=np.zeros(data.count, np.int64))
         return inferences(build, data), data

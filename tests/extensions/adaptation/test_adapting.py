@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -590,6 +591,23 @@ def test_remedies_of_arguments_are_python(build: Build) -> None:
         with pytest.raises(MyoedgeError) as caught:
             build.adapt(wrong, y[:2], method="lda")
         assert not any("calib" in line for line in caught.value.notice.tries)
+
+
+@pytest.mark.parametrize("windows", [3, 2.5, None, "x", [], {}, object()])
+def test_what_is_no_windows_is_told_with_a_code(build: Build, windows: Any) -> None:
+    """The same for a session and for its result, which needs no classes."""
+    x, y = samples(24, 1)
+    adapted = build.adapt(x, y, method="lda")
+    told = []
+    for call in (lambda: adapted.decide(windows), lambda: build.adapt(windows, y)):
+        with pytest.raises(MyoedgeError) as raised:
+            call()
+        told.append(raised.value.code)
+        facts = dict(raised.value.notice.facts)
+        assert {"needs", "has"} <= {*facts} or "cause" in facts
+        assert raised.value.notice.tries
+    assert told[0] in ("E213", "E214", "E255")
+    assert told[0] == told[1]
 
 
 def test_a_build_for_this_computer_is_not_simulated(tmp_path: Path) -> None:

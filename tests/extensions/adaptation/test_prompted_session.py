@@ -13,11 +13,13 @@ from typing import Any, cast
 import pytest
 
 import myoedge
+from myoedge.backends import serial_port
 from myoedge.backends.build import Build
 from myoedge.backends.packets import BrokenFrame, Decision, Flags, Packet, Start
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.adaptation import prompted_session
 from tests.conftest import myoedge as command
+from tests.extensions.adaptation.test_adapting import Network, built
 from tests.extensions.boards.peers import at_the_line
 from tests.extensions.sensor import applications
 from tests.extensions.sensor.packets import crc16, encoded, stuffed
@@ -191,6 +193,17 @@ def test_methods_that_the_build_lacks(build: Build) -> None:
     with pytest.raises(MyoedgeError) as raised:
         myoedge.adapt_on_device(build, port="/dev/null", method="head")
     assert raised.value.code == "E268"
+
+
+def test_a_build_without_sensor_application_opens_no_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serial_port, "open_port", lambda line: pytest.fail("the port is opened"))
+    plain = built(tmp_path, Network(), {"methods": ["lda"]})
+    ran = command("adapt", plain.folder, "--port", "/dev/null", cwd=tmp_path)
+    assert ran.code == 2
+    assert "E266" in ran.err
+    assert "--app sensor" in ran.err
 
 
 def test_monitor_names_classes_and_compares_the_network(build: Build, tmp_path: Path) -> None:
