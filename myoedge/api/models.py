@@ -82,7 +82,7 @@ def _parse_size(max_bytes: str | int | None) -> int:
     """Parse a size as bytes; None: MAX_UNPACKED_BYTES. Errors: E232 not a size."""
     from myoedge.building.quantities import size_bytes
 
-    return MAX_UNPACKED_BYTES if max_bytes is None else size_bytes(max_bytes)
+    return MAX_UNPACKED_BYTES if max_bytes is None else size_bytes(max_bytes, "--max-bytes")
 
 
 @with_plugin_errors

@@ -98,7 +98,7 @@ def _stream_checks(config: Config) -> Checks:
     for key in ("past", "future"):
         count = getattr(stream, key)
         if isinstance(count, str):
-            seconds(count)
+            seconds(count, f"stream.{key}")
         yield f"stream.{key} must not be less than 0", not isinstance(count, int) or count >= 0
 
 
@@ -133,7 +133,7 @@ def check_limits(table: BudgetTable) -> None:
     no build can meet."""
     for key in ("l1", "l2", "l3"):
         if (size := getattr(table, key)) is not None:
-            size_bytes(size)
+            size_bytes(size, f"budget.{key}")
     sqnr = table.sqnr if isinstance(table.sqnr, dict) else {"": table.sqnr}
     for name, db in sqnr.items():
         if db is not None:
@@ -141,4 +141,4 @@ def check_limits(table: BudgetTable) -> None:
     readers = {"latency": seconds, "energy": joules}
     for key, reader in readers.items():
         if (value := getattr(table, key)) is not None:
-            positive(reader(value), f"budget.{key}", [EXAMPLES[key]])
+            positive(reader(value, f"budget.{key}"), f"budget.{key}", [EXAMPLES[key]])

@@ -47,9 +47,11 @@ def duty_cycle(
         raise MyoedgeError("E232", "--volts are of a --battery, and none is given", tries=tries)
     if every is None and battery is None:
         return None
-    mah = None if battery is None else positive(milliampere_hours(battery), "--battery")
-    given_volts = BATTERY_VOLTS if battery_volts is None else volts(battery_volts)
-    period_s = None if every is None else positive(seconds(every), "--every")
+    mah = (
+        None if battery is None else positive(milliampere_hours(battery, "--battery"), "--battery")
+    )
+    given_volts = BATTERY_VOLTS if battery_volts is None else volts(battery_volts, "--volts")
+    period_s = None if every is None else positive(seconds(every, "--every"), "--every")
     duty = {"period_s": period_s, "battery_mah": mah}
     return {**duty, "battery_volts": positive(given_volts, "--volts")}
 
@@ -80,7 +82,7 @@ def given_latency_s(text: str | None, point_name: str | None) -> float | None:
     if point_name not in (None, AUTO_POINT):
         title = f"--latency chooses the operating point, and {point_name} is given"
         raise MyoedgeError("E232", title, tries=[f"--operating-point auto --latency {text}"])
-    return positive(seconds(text), "--latency")
+    return positive(seconds(text, "--latency"), "--latency")
 
 
 def consumption(

@@ -42,49 +42,49 @@ def decibels(value: float | str) -> float:
     return value
 
 
-def size_bytes(text: str | float) -> int:
-    """Parse a size: "900 KiB" -> 921600; a number without a unit is in bytes. Errors: E232."""
+def size_bytes(text: str | float, name: str) -> int:
+    """Parse a size: "900 KiB" -> 921600; a number without a unit is in bytes.
+
+    name   name of the option or key, for the message, as in all functions of this module
+    Errors: E232.
+    """
     bare = "" if isinstance(text, float) else "B"
-    return round(_quantity(text, _SIZES, "a size", "900 KiB", bare))
+    return round(_quantity(text, name, _SIZES, "a size", "900 KiB", bare))
 
 
-def seconds(text: str | float) -> float:
+def seconds(text: str | float, name: str) -> float:
     """Parse a time, whose unit is required: "785 us" -> 0.000785. Errors: E232."""
-    return _quantity(text, _TIMES, "a time", "20 ms")
+    return _quantity(text, name, _TIMES, "a time", "20 ms")
 
 
-def joules(text: str | float) -> float:
+def joules(text: str | float, name: str) -> float:
     """Parse an energy, whose unit is required: "20 mJ" -> 0.02. Errors: E232."""
-    return _quantity(text, _ENERGIES, "an energy", "1 mJ")
+    return _quantity(text, name, _ENERGIES, "an energy", "1 mJ")
 
 
-def milliampere_hours(value: str | float) -> float:
+def milliampere_hours(value: str | float, name: str) -> float:
     """Parse a capacity: a number in mAh, or "1.5 Ah" -> 1500. Errors: E232."""
     if isinstance(value, int | float):
         return value
-    return _quantity(value, _CAPACITIES, "a capacity", "300 mAh", "mAh")
+    return _quantity(value, name, _CAPACITIES, "a capacity", "300 mAh", "mAh")
 
 
-def volts(value: str | float, name: str = "--volts") -> float:
-    """Parse a voltage: a number in V, or "3.7 V".
-
-    name   name of the option or key, for the message
-    Errors: E232.
-    """
+def volts(value: str | float, name: str) -> float:
+    """Parse a voltage: a number in V, or "3.7 V". Errors: E232."""
     if isinstance(value, int | float):
         return value
-    return _quantity(value, _VOLTAGES, f"a voltage for {name}", "3.7 V", "V")
+    return _quantity(value, name, _VOLTAGES, "a voltage", "3.7 V", "V")
 
 
-def hertz(text: str | float) -> float:
+def hertz(text: str | float, name: str) -> float:
     """Parse a clock, whose unit is required: "8 MHz" -> 8e6. Errors: E232."""
-    return _quantity(text, _FREQUENCIES, "a clock", "8 MHz")
+    return _quantity(text, name, _FREQUENCIES, "a clock", "8 MHz")
 
 
 def milliwatts(text: str | float, name: str) -> float:
     """Parse a power in mW, whose unit is required: "50 uW" -> 0.05. Errors: E232, also above
     LARGEST."""
-    power_mw = _quantity(text, _POWERS, "a power", "8 mW")
+    power_mw = _quantity(text, name, _POWERS, "a power", "8 mW")
     return positive(power_mw, name) if power_mw else 0.0
 
 
@@ -101,10 +101,16 @@ def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:
 
 
 def _quantity(
-    text: str | float, units: Mapping[str, float], what: str, example: str, bare: str = ""
+    text: str | float,
+    name: str,
+    units: Mapping[str, float],
+    what: str,
+    example: str,
+    bare: str = "",
 ) -> float:
     """Parse a number with its unit; the prefix micro may be u, the sign U+00B5 or Greek U+03BC.
 
+    name   name of the option or key, for the message
     bare   unit of a number without one
     """
     shown = format(Decimal(f"{text:.15g}"), "f") if isinstance(text, float) else str(text)
@@ -115,12 +121,14 @@ def _quantity(
     if match is None or factor is None:
         facts = {"units": ", ".join(units)}
         if match is None or match.group(2):
-            raise MyoedgeError("E232", f"{text!r} is not {what}", facts, [f'"{example}", say'])
+            typed = f"{name} " * name.startswith("--")
+            tries = [f'{typed}"{example}", say']
+            raise MyoedgeError("E232", f"{name}: {text!r} is not {what}", facts, tries)
         shortest = f'"{match.group(1)} {example.split()[1]}"'
         tries = (
             [f"{shortest}, say"] if isinstance(text, str) else [_in_units(text, units), shortest]
         )
-        raise MyoedgeError("E232", f"{what} needs a unit: {match.group(1)}", facts, tries)
+        raise MyoedgeError("E232", f"{name}: {what} needs a unit: {match.group(1)}", facts, tries)
     return float(match.group(1)) * factor
 
 

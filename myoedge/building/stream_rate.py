@@ -327,4 +327,4 @@ def _context(asked: int | str | None, frame_hz: float | None) -> int:
     if frame_hz is None:
         tries = ["[stream] rate = 2000, hop = 16, or past and future in frames"]
         raise MyoedgeError("E236", f"how many frames {asked} are is not known", tries=tries)
-    return round(seconds(asked) * frame_hz)
+    return round(seconds(asked, "[stream] past and future") * frame_hz)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -24,18 +25,65 @@ from tests.conftest import myoedge as command
         (quantities.seconds, 3e-5, 3e-5, "30 us"),
         (quantities.joules, 0.0005, 0.0005, "500 uJ"),
         (quantities.hertz, 8e6, 8e6, "8 MHz"),
-        (lambda power: quantities.milliwatts(power, "--others"), 0.05, 50.0, "50 mW"),
+        (quantities.milliwatts, 0.05, 50.0, "50 mW"),
     ],
 )
 def test_the_remedy_for_a_number_is_a_value_of_python(
-    parse: Callable[[object], float], number: float, parsed: float, text: str
+    parse: Callable[[object, str], float], number: float, parsed: float, text: str
 ) -> None:
     """Oracle: the number in SI units; the remedy, as it is typed, is accepted."""
     with pytest.raises(MyoedgeError) as caught:
-        parse(number)
+        parse(number, "--others")
     remedy = ast.literal_eval(caught.value.notice.tries[0])
     assert remedy == text
-    assert parse(remedy) == pytest.approx(parsed)
+    assert parse(remedy, "--others") == pytest.approx(parsed)
+
+
+PARSERS = [
+    function
+    for name, function in vars(quantities).items()
+    if inspect.isfunction(function)
+    and name[0] != "_"
+    and function.__module__ == quantities.__name__
+    and "name" in inspect.signature(function).parameters
+    and name != "positive"
+]
+
+
+@pytest.mark.parametrize("text", ["soon", "5 furlongs", "", "-1"])
+@pytest.mark.parametrize("name", ["--every", "budget.l2"])
+@pytest.mark.parametrize("parse", PARSERS)
+def test_what_is_no_quantity_is_told_with_its_option(
+    parse: Callable[[str, str], float], name: str, text: str
+) -> None:
+    """The remedy is a value that is accepted, with the option if it is one."""
+    with pytest.raises(MyoedgeError) as caught:
+        parse(text, name)
+    title, tries = caught.value.notice.title, caught.value.notice.tries
+    assert title.startswith(f"{name}: ")
+    assert tries[0].startswith('--every "' if name == "--every" else '"')
+    (value,) = re.findall('"(.+)"', tries[0])
+    assert parse(value, name) > 0
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "wrong"),
+    [
+        ("adapt", ["--every", "soon"], "--every"),
+        ("adapt", ["--every", "5 ms", "--window", "200"], "--window"),
+        ("adapt", ["--every", "0 s"], "--every"),
+        ("adapt", ["--every", "5 ms", "--window", "0 s"], "--window"),
+    ],
+)
+def test_sessions_tell_the_option_of_a_wrong_time(
+    verb: str, options: list[str], wrong: str, tmp_path: Path, small: Path
+) -> None:
+    files = ("--data", "a.npz", "--test", "a.npz")
+    ran = command(verb, small / "out", *files, *options, cwd=tmp_path)
+    assert ran.code == 2
+    assert "E232" in ran.err
+    (title,) = re.findall(r"error\[E232\] (.*)", ran.err)
+    assert title.startswith(wrong)
 
 
 def test_a_period_as_a_number_is_told_in_milliseconds() -> None:

@@ -79,7 +79,7 @@ def _features(
     channels = size if size <= MOST_FEATURES else step.out[-1]
     layer = FeatureLayer(step.node.name, size // channels, channels)
     features = layer.features
-    replayed = _replayed(size_bytes(table.replay), features, classes)
+    replayed = _replayed(size_bytes(table.replay, "[adapt] replay"), features, classes)
     rows, labels = features_of(source, layer, classes, replayed)
     zero_point = plan.quant.params[step.node.name].zero_point
     each = classes * features

@@ -55,8 +55,8 @@ def adapt(
         needs = {"needs": "--every, the time from one window to the next"}
         raise MyoedgeError("E204", "--window is read with --every only", needs, tries)
     if every is not None:
-        every_s = positive(seconds(every), "every")
-        window_s = every_s if window is None else positive(seconds(window), "window")
+        every_s = _positive_s(every, "--every")
+        window_s = every_s if window is None else _positive_s(window, "--window")
         times = Times(every_s, window_s)
     return adapted(as_build(build), data, test, old, on, methods, times)
 
@@ -89,7 +89,7 @@ def adapt_on_device(
     from myoedge.extensions.adaptation.running import check_method, settings_of
     from myoedge.extensions.sensor.playback import program_of
 
-    chosen, hold_s = as_build(build), positive(seconds(hold), "hold")
+    chosen, hold_s = as_build(build), _positive_s(hold, "--hold")
     adaptation = settings_of(chosen)
     wanted = method or adaptation.methods[0]
     check_method(chosen, wanted)
@@ -97,3 +97,8 @@ def adapt_on_device(
     names = chosen.class_names or tuple(f"class {i}" for i in range(adaptation.classes))
     with open_port(SerialLine(port, baud_rate)) as opened:
         return run_session(SensorLine(opened), wanted, Prompts(names, hold_s, rounds), say)
+
+
+def _positive_s(text: str, option: str) -> float:
+    """Parse the positive time of an option as seconds. Errors: E232."""
+    return positive(seconds(text, option), option)

@@ -139,7 +139,7 @@ def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -
         rate_hz=Fraction(str(table.rate)),
         gain=Fraction(str(volts_of["gain"])),
         reference_v=Fraction(str(volts(volts_of["reference"] or 0, "[sensor]"))),
-        spi_hz=round(hertz(table.spi_clock or DEFAULT_SPI_CLOCK)),
+        spi_hz=round(hertz(table.spi_clock or DEFAULT_SPI_CLOCK, "[sensor] spi_clock")),
         pins=Pins(**(table.pins or {})),
         hop=table.hop or 0,
         unit=table.unit or "",
