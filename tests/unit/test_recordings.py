@@ -17,9 +17,11 @@ from scipy.io import savemat, wavfile
 
 import myoedge
 from myoedge.errors import MyoedgeError
+from myoedge.extension import ReaderHook
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization import samples
+from myoedge.quantization.recordings.files import formats
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import read
@@ -573,3 +575,27 @@ def test_files_may_have_units_of_their_own(graph: Graph, tmp_path: Path) -> None
     np.testing.assert_allclose(values(data), np.concatenate([WINDOWS] * 3), rtol=1e-5)
     two = {"a": WINDOWS, "b": WINDOWS}
     refused(two, graph, "E232", "a, b", scales=scales)
+
+
+BY_CONTENT = [
+    (reader, ending) for reader in formats() for ending in reader.endings if not reader.by_ending
+]
+
+
+@pytest.mark.parametrize(("reader", "ending"), BY_CONTENT)
+@pytest.mark.parametrize("content", [b"\x81\x1f" * 500, b"", b"<!DOCTYPE html><html>"])
+def test_an_ending_without_its_format_is_told(
+    reader: ReaderHook, ending: str, content: bytes, tmp_path: Path
+) -> None:
+    """The cause names the format and both beginnings; the remedy, with windows, is read."""
+    path = tmp_path / f"calib{ending}"
+    path.write_bytes(content)
+    with pytest.raises(MyoedgeError) as raised:
+        read(path, Reading())
+    cause = dict(raised.value.notice.facts)["cause"]
+    shown = [reader.name, *map(repr, (*reader.beginnings, content[:16]))]
+    assert all(word in cause for word in shown) if content else cause == "it is empty"
+    (remedy,) = raised.value.notice.tries
+    text = remedy.replace("...", "np.zeros((3, 2, 12), np.float32)", 1)
+    exec(text.replace("calib.npz", str(tmp_path / "again.npz")), {})
+    assert values(read(tmp_path / "again.npz", Reading())).shape == (3, 2, 12)

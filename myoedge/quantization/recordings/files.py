@@ -62,8 +62,7 @@ def read_file(path: Path, reading: Reading) -> Content:
         cause, remedy = other
         raise unreadable(path, cause, (remedy.replace("PATH", repr(path.name)),))
     if (reader := _format_of(beginning, path.suffix.lower())) is None:
-        cause = f"neither its first bytes nor its ending is of {', '.join(kinds())}"
-        raise unreadable(path, cause)
+        raise unreadable(path, _no_format(beginning, path.suffix.lower()))
     content: Content = load(reader.place)(path, reading)
     return content
 
@@ -74,6 +73,18 @@ def _format_of(beginning: bytes, ending: str) -> ReaderHook | None:
         if beginning.startswith(reader.beginnings):
             return reader
     return next((r for r in formats() if r.by_ending and ending in r.endings), None)
+
+
+def _no_format(beginning: bytes, ending: str) -> str:
+    """Return why a file is of no format, by its first 16 bytes and its ending."""
+    if not beginning:
+        return "it is empty"
+    if (named := next((r for r in formats() if ending in r.endings), None)) is not None:
+        first = " or ".join(map(repr, named.beginnings))
+        return (
+            f"it is no {named.name} file, which begins with {first}: it begins with {beginning!r}"
+        )
+    return f"neither its first bytes nor its ending is of {', '.join(kinds())}"
 
 
 def files_of(path: Path) -> Sequence[Path]:

@@ -84,4 +84,5 @@ def _damaged(path: Path, error: Exception) -> MyoedgeError:
             {"needs": "arrays of numbers"},
             ["np.savez(..., input=np.asarray(windows, dtype=np.float32))"],
         )
-    return unreadable(path, str(error).splitlines()[0] if str(error) else type(error).__name__)
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return unreadable(path, f"it is cut off or damaged: {reason}")
