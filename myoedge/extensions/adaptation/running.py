@@ -13,7 +13,7 @@ import numpy as np
 
 from myoedge.backends import host
 from myoedge.backends.samples import given_data
-from myoedge.errors import MyoedgeError, Notice, set_in
+from myoedge.errors import MyoedgeError, Notice, command, set_in
 from myoedge.extensions.adaptation import commands as c
 from myoedge.extensions.adaptation import session
 from myoedge.extensions.adaptation.commands import Answer, Command
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 ADAPT_ELF = "adapt.elf"  # in builds with [adapt] for a chip
 ADAPT_TABLE = "[adapt] in myoedge.toml, a line of its own, and build again"
+SENSOR_JSON = "sensor.json"  # in builds with --app sensor
 BACKENDS = ("host", "simulator")
 MOST_CYCLES = 1 << 40
 
@@ -227,6 +228,14 @@ def check_method(build: Build, method: str) -> None:
     tries = [f"method {near}"] if near in supported else [line, f"method {supported[0]}"]
     facts = {"has": ", ".join(supported)}
     raise MyoedgeError("E268", f"the build has no method {method}", facts, tries)
+
+
+def check_line(build: Build) -> None:
+    """Raise E268 for a build without the sensor application, which reads commands of a session."""
+    if SENSOR_JSON not in build.digests:
+        title = f"{build.folder.name} has no sensor application, which takes labels on its line"
+        tries = [command("build", "MODEL", "--calib", "FILE", "--app", "sensor")]
+        raise MyoedgeError("E268", title, {"needs": "a build with --app sensor"}, tries)
 
 
 @dataclass(frozen=True)

@@ -81,19 +81,18 @@ def adapt_on_device(
     rounds      how often each gesture is shown
     baud_rate   bits per second of the port, as in [sensor]
     say         called with each line for the wearer: countdown, name of the class, end
-    Errors: E232 `hold`, E266 a build without sensor application, E268 a build without [adapt] or
-    without this method, E501, E603, E607, E618.
+    Errors: E232 `hold`, E268 a build without [adapt], this method or the sensor application, E501,
+    E603, E607, E618.
     """
     from myoedge.backends.serial_port import SerialLine, open_port
     from myoedge.extensions.adaptation.prompted_session import Prompts, SensorLine, run_session
-    from myoedge.extensions.adaptation.running import check_method, settings_of
-    from myoedge.extensions.sensor.playback import program_of
+    from myoedge.extensions.adaptation.running import check_line, check_method, settings_of
 
     chosen, hold_s = as_build(build), _positive_s(hold, "--hold")
     adaptation = settings_of(chosen)
     wanted = method or adaptation.methods[0]
     check_method(chosen, wanted)
-    program_of(chosen)
+    check_line(chosen)
     names = chosen.class_names or tuple(f"class {i}" for i in range(adaptation.classes))
     with open_port(SerialLine(port, baud_rate)) as opened:
         return run_session(SensorLine(opened), wanted, Prompts(names, hold_s, rounds), say)

@@ -202,7 +202,7 @@ def test_a_build_without_sensor_application_opens_no_port(
     plain = built(tmp_path, Network(), {"methods": ["lda"]})
     ran = command("adapt", plain.folder, "--port", "/dev/null", cwd=tmp_path)
     assert ran.code == 2
-    assert "E266" in ran.err
+    assert "E268" in ran.err
     assert "--app sensor" in ran.err
 
 
