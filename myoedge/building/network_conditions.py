@@ -12,12 +12,16 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.layer_names import located
+from myoedge.operators.queries import own_params
+from myoedge.quantization.first_states import states_beyond_int8
 from myoedge.quantization.left_ranges import states_of_one_sample
 from myoedge.quantization.output_ranges import probability_ranges
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import ACCURATE_DB
 from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB
+from myoedge.quantization.stated_widths import kept_of_file, left_in_8_bits
+from myoedge.quantization.suspicious_ranges import STEPS, fills_of
 from myoedge.quantization.unseen_branches import FARTHEST
 from myoedge.quantization.unseen_values import saturated_branch, unseen_values
 from myoedge.reports.wording import percent, several
@@ -26,7 +30,60 @@ ENOUGH_AGREEMENT = 0.95  # share of equal decisions, for networks that choose cl
 SCORES_AGREEMENT = 0.8  # share of equal largest scores, of which two may be nearly equal
 LIKELY = 0.505  # probability 0.5 plus half an int8 step
 COSTLY_DB = 3.0  # by which the interval of an SQNR extends below it
+MOST_NAMED = 5  # layers per line
 UNUSED = 4.0  # a range this many times that of a maximum's result is due to a mask's fill
+
+
+def cut_states(known: Known) -> Iterator[Finding]:
+    """Yield recurrent layers whose initial state exceeds the int8 range that the model file, or an
+    older build, gives them."""
+    network = known.network
+    for node, (low, high), reach in states_beyond_int8(network.graph, network.calibration.ranges):
+        if network.params.get(node.name) == own_params(node):
+            facts = {"needs": f"-{reach:g} to {reach:g}", "has": f"{low:g} to {high:g}"}
+            yield f"{node.where} begins with a state outside its int8 range", facts, {}
+
+
+def dead_layers(known: Known) -> Iterator[Finding]:
+    """Yield layers whose output is constant on the calibration samples."""
+    for node in known.network.graph.nodes:
+        low, high = known.network.calibration.ranges.get(node.name, (0.0, 1.0))
+        if OPS[node.op].macs is not None and low == high:
+            title = f"{node.where} is dead: its output is {low:g} for every calibration sample"
+            yield title, {"found": "the rest of the network learns nothing from it"}, {}
+
+
+def dominant_fills(known: Known) -> Iterator[Finding]:
+    """Yield constant fills far from all other values that no softmax hides."""
+    graph = known.network.graph
+    for node, name, fill in fills_of(graph, known.network.calibration.ranges):
+        if graph.is_const(name):
+            left = f"{node.where} fills with {fill:g}, which leaves int8 nothing for all"
+            yield f"{left} other values", {"found": f"steps of {abs(fill) / STEPS:.3g}"}, {}
+
+
+def left_narrow(known: Known) -> Iterator[Finding]:
+    """Yield patterns that set layers and inputs to int16 of which some stay int8."""
+    network = known.network
+    for rule, left in left_in_8_bits(network.graph, network.params, known.rules):
+        has = f"{len(left)} of these {'has' if len(left) == 1 else 'have'} 8"
+        title = f'[quant] "{rule.pattern}" sets layers and inputs to 16 bits, but {has}'
+        needs = "16-bit kernels of these layers and of their readers"
+        yield title, {"needs": needs, "has": _some(left)}, {}
+
+
+def stays_of_file(known: Known) -> Iterator[Finding]:
+    """Yield rules for numbers that are integers of the model file."""
+    for kept in kept_of_file(known.model.graph, known.network.steps, known.rules):
+        asks = f'[quant] "{kept.rule.pattern}" asks for {kept.asked}'
+        has = f"integers: {_some(kept.layers)}"
+        facts = {"needs": "layers and inputs that are floats", "has": has}
+        yield f"{asks}, and the file has integers for them, which stay", facts, {}
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def weak_outputs(known: Known) -> Iterator[Finding]:

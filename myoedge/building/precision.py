@@ -208,9 +208,15 @@ def searched(options: Options, samples: Samples, chosen: Chosen) -> Integers:
     with purpose("sources of noise"):
         fidelity = with_sources(network, found.fidelity, samples.judge.inputs)
     judged = None if samples.held_out is None else measured(samples.judge).inputs
-    known = Known(network=network, fidelity=fidelity, data=samples.learn, judged=judged)
-    told = warned(replace(known, role=HELD_OUT), "ranges")
-    warnings = (*network.warnings, *told)
+    known = Known(
+        network=network,
+        rules=chosen.workshop.rules,
+        fidelity=fidelity,
+        data=samples.learn,
+        judged=judged,
+        role=HELD_OUT,
+    )
+    warnings = warned(known, "network", "ranges")
     raise_first(options.strict, warnings)
     tried = (*chosen.tried, *found.tried)
     return Integers(network, fidelity, (*chosen.warnings, *warnings), observers_db, tried)

@@ -17,6 +17,7 @@ from myoedge.quantization.calibrate import InputArrays
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.holdout import Samples
+from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.state import TriedMove
@@ -160,6 +161,7 @@ class Known:
     data         the user's samples: of the calibration, or those that are judged
     time_axes    axes of the inputs along which a stream runs
     network      the quantised network
+    rules        layer rules of [quant]
     fidelity     its SQNR
     judged       inputs of the samples that are judged, named `role` in messages
     evaluation   labels and predictions; None: not measured
@@ -175,6 +177,7 @@ class Known:
     data: Data = UNKNOWN
     time_axes: Collection[int] = ()
     network: QuantGraph = UNKNOWN
+    rules: Sequence[LayerRule] = ()
     fidelity: Fidelity = UNKNOWN
     judged: InputArrays | None = None
     role: str = ""

@@ -33,7 +33,6 @@ from myoedge.quantization.search.bench import Bench
 from myoedge.quantization.search.moves.observer import observers_for
 from myoedge.quantization.search.moves.weight_bits import Keeps
 from myoedge.quantization.search.state import Design, TriedMove, Workshop
-from myoedge.quantization.stated_widths import kept_of_file
 from myoedge.system.progress import purpose
 from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
@@ -73,10 +72,15 @@ def search_start(options: Options, settings: Config, model: Model, samples: Samp
         planes = on_accelerators(network.engined, on_engines.engines)
         keeps = _keeps(options, on_engines)
         network, tried = with_weights(workshop, network, goal, keeps, planes)
-    stays = kept_of_file(model.graph, network.cores.steps, rules)
     frames = frame_axes(model.graph, settings.stream) if options.stream else {}
-    known = Known(model=model, data=samples.given, time_axes=[*frames.values()])
-    warnings = (*warned(known, "arrays"), *stays, *warned(known, "samples"))
+    known = Known(
+        model=model,
+        data=samples.given,
+        time_axes=[*frames.values()],
+        network=network.cores,
+        rules=rules,
+    )
+    warnings = warned(known, "arrays", "model file", "samples")
     raise_first(options.strict, warnings)
     return Chosen(network, workshop, tried, goal, needs, warnings)
 

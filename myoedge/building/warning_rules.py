@@ -95,6 +95,37 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
             "[samples, {other}]",
         ),
     ),
+    "model file": (
+        _rule(
+            "W108",
+            networks.stays_of_file,
+            "build the float network that the file was made from, with [quant] for its layers",
+        ),
+    ),
+    "network": (
+        _rule(
+            "W106",
+            networks.cut_states,
+            "start from the float network: this layer then becomes int16",
+        ),
+        _rule(
+            "W101",
+            networks.dead_layers,
+            "calibrate with samples of every class",
+            "look for a dying ReLU in training",
+        ),
+        _rule(
+            "W103",
+            networks.dominant_fills,
+            "fill with a value of the tensor: torch.where(mask, x.amin(), x), or x.amax()",
+            "such a fill is only for tensors that only a softmax reads",
+        ),
+        _rule(
+            "W107",
+            networks.left_narrow,
+            "patterns for other layers; `myoedge ops --md` lists the 16-bit operators",
+        ),
+    ),
     "ranges": (
         LEFT_RANGE,
         _rule(

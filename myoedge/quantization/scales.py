@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
 
-from myoedge.errors import MyoedgeError, Notice
+from myoedge.errors import MyoedgeError
 from myoedge.graph.constants import Constant
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
@@ -37,8 +37,7 @@ from myoedge.quantization.formats import (
 from myoedge.quantization.inner_tensors import inner_params
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.ports import QuantPort
-from myoedge.quantization.stated_widths import left_in_8_bits, stated_int16, wide_weights
-from myoedge.quantization.suspicious_ranges import weak_layers
+from myoedge.quantization.stated_widths import stated_int16, wide_weights
 from myoedge.quantization.tensor_params import choose_params, constants_of
 
 OVERFLOW = "E117"
@@ -54,7 +53,6 @@ class QuantGraph:
     constants     constant operands as integers
     calibration   ranges from which the parameters were chosen
     digest        digest of the float network, even if its weights are left out
-    warnings      warnings from quantisation
     """
 
     graph: Graph
@@ -63,7 +61,6 @@ class QuantGraph:
     constants: Mapping[str, Array]
     calibration: Calibration
     digest: str
-    warnings: tuple[Notice, ...] = field(default_factory=tuple)
 
     @property
     def int16(self) -> frozenset[str]:
@@ -149,9 +146,7 @@ def quantize_graph(
     for step in steps:
         if step.bound > INT32_MAX:
             raise _overflow(step, graph)
-    left = left_in_8_bits(graph, params, rules)
-    warnings = (*weak_layers(graph, calibration.ranges, params), *left)
-    network = QuantGraph(graph, params, steps, constants, calibration, digest, warnings)
+    network = QuantGraph(graph, params, steps, constants, calibration, digest)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
 

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from myoedge.errors import MyoedgeError, Notice, named_input, notice
+from myoedge.errors import MyoedgeError, named_input
 from myoedge.graph.ir import PRE, Graph, Node, Shape
 from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
@@ -16,7 +17,19 @@ from myoedge.quantization.formats import joined_groups, residual_streams
 from myoedge.quantization.layer_rules import LayerRule, weight_rule
 
 WIDE_BITS = 16
-MOST_NAMED = 5  # layers per line
+
+
+@dataclass(frozen=True)
+class KeptOfFile:
+    """Integers of the model file that a rule cannot change.
+
+    asked    what the rule sets, for messages
+    layers   names of layers and inputs, for messages
+    """
+
+    rule: LayerRule
+    asked: str
+    layers: list[str]
 
 
 def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[LayerRule]) -> frozenset[str]:
@@ -62,28 +75,20 @@ def _asked_layers(graph: Graph, wide: Iterable[LayerRule]) -> dict[str, tuple[La
 
 def left_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rules: Iterable[LayerRule]
-) -> Iterator[Notice]:
-    """Yield warning W107 for each layer or input that stays int8 although a pattern sets int16."""
+) -> Iterator[tuple[LayerRule, list[str]]]:
+    """Yield (rule, names) of the layers and inputs that stay int8 although a pattern sets int16."""
     for rule in (r for r in rules if r.activations == WIDE_BITS):
         left = _inputs_in_8_bits(graph, params, rule)
         if rule.is_pattern:
             left += _layers_in_8_bits(graph, params, rule)
-        if not left:
-            continue
-        has = f"{len(left)} of these {'has' if len(left) == 1 else 'have'} 8"
-        yield notice(
-            "W107",
-            f'[quant] "{rule.pattern}" sets layers and inputs to 16 bits, but {has}',
-            {"needs": "16-bit kernels of these layers and of their readers", "has": _some(left)},
-            ["patterns for other layers; `myoedge ops --md` lists the 16-bit operators"],
-        )
+        if left:
+            yield rule, left
 
 
 def kept_of_file(
     graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[LayerRule]
-) -> Iterator[Notice]:
-    """Yield warning W108 for integers of the model file that a rule cannot change to other bits or
-    scales.
+) -> Iterator[KeptOfFile]:
+    """Yield integers of the model file that a rule cannot change to other bits or scales.
 
     steps   steps of the quantised network
     """
@@ -93,8 +98,8 @@ def kept_of_file(
     yield from _scales_of_file(graph, of_file, rules)
 
 
-def _narrow_of_file(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Notice]:
-    """Yield warnings for results and inputs set to int16 by name, but int8 in the file."""
+def _narrow_of_file(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[KeptOfFile]:
+    """Yield results and inputs that are set to int16 by name, but int8 in the file."""
     layers = [node for node in graph.nodes if _is_narrow(graph, node.name)]
     inputs = [name for name in graph.inputs if _is_narrow(graph, name)]
     for rule in rules:
@@ -121,9 +126,9 @@ def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[
 
 def _weights_of_file(
     of_file: Sequence[QuantizedNode], rules: Sequence[LayerRule]
-) -> Iterator[Notice]:
-    """Yield warnings for weights of the model file whose bits differ from a rule: more, or fewer
-    than the 16 it sets."""
+) -> Iterator[KeptOfFile]:
+    """Yield weights of the model file whose bits differ from a rule: more, or fewer than the 16
+    that the rule sets."""
     for rule in (r for r in rules if r.weight_bits is not None):
         mine = [s for s in of_file if weight_rule(rules, s.node) is rule]
         kept = [s.node for s in mine if not _has_bits(s, rule.weight_bits or INT8.bits)]
@@ -132,9 +137,9 @@ def _weights_of_file(
 
 def _scales_of_file(
     graph: Graph, of_file: Sequence[QuantizedNode], rules: Sequence[LayerRule]
-) -> Iterator[Notice]:
-    """Yield warnings for scales of the model file that a rule cannot change: per-channel weights,
-    ranges of layer results."""
+) -> Iterator[KeptOfFile]:
+    """Yield scales of the model file that a rule cannot change: per-channel weights, ranges of
+    layer results."""
     for rule in rules:
         if rule.weights == "per_tensor":
             scaled = [step.node for step in of_file if rule.matches(step.node)]
@@ -149,16 +154,9 @@ def _layer(node: Node) -> str:
     return f"{node.op} {_path(node)}".rstrip()
 
 
-def _stays(rule: LayerRule, asked: str, named: Iterable[str]) -> Iterator[Notice]:
-    layers = dict.fromkeys(named)
-    if layers:
-        yield notice(
-            "W108",
-            f'[quant] "{rule.pattern}" asks for {asked}, and the file has integers for them,'
-            " which stay",
-            {"needs": "layers and inputs that are floats", "has": f"integers: {_some(layers)}"},
-            ["build the float network that the file was made from, with [quant] for its layers"],
-        )
+def _stays(rule: LayerRule, asked: str, named: Iterable[str]) -> Iterator[KeptOfFile]:
+    if layers := list(dict.fromkeys(named)):
+        yield KeptOfFile(rule, asked, layers)
 
 
 def _has_bits(step: QuantizedNode, bits: int) -> bool:
@@ -190,11 +188,6 @@ def _layers_in_8_bits(
 
 def _path(node: Node) -> str:
     return next((origin.path for origin in node.origin if origin.path), "")
-
-
-def _some(layers: Iterable[str]) -> str:
-    first, more = list(layers)[:MOST_NAMED], len(list(layers)) - MOST_NAMED
-    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def _may_have_less(graph: Graph, node: Node) -> bool:

@@ -1,71 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors with suspicious ranges: constant, clipped, or dominated by a fill, an addend such as -1e9
-that makes an int8 step larger than all other values."""
+"""Tensors whose ranges a fill dominates: an addend such as -1e9 that makes an int8 step larger than
+all other values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
-from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention.operands import added
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE
-from myoedge.operators.queries import own_params
-from myoedge.quantization.first_states import states_beyond_int8
 from myoedge.quantization.masked_ranges import NO_SHARE, Range
 
 STEPS = 255  # int8 steps in a range
 BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table", "where")
-
-
-def weak_layers(
-    graph: Graph, ranges: Mapping[str, Range], params: Mapping[str, QuantParams]
-) -> Iterator[Notice]:
-    """Yield warnings about tensors: W101 an output that is constant on the calibration samples;
-    W103 a fill far from all other values that no softmax hides; W106 an initial state that int8
-    clips.
-
-    ranges, params   range and quantisation parameters of every tensor
-    """
-    yield from _cut_states(graph, ranges, params)
-    for node in graph.nodes:
-        low, high = ranges.get(node.name, (0.0, 1.0))
-        if OPS[node.op].macs is not None and low == high:
-            yield notice(
-                "W101",
-                f"{node.where} is dead: its output is {low:g} for every calibration sample",
-                {"found": "the rest of the network learns nothing from it"},
-                ["calibrate with samples of every class", "look for a dying ReLU in training"],
-            )
-    for node, name, fill in fills_of(graph, ranges):
-        if not graph.is_const(name):
-            continue
-        yield notice(
-            "W103",
-            f"{node.where} fills with {fill:g}, which leaves int8 nothing for all other values",
-            {"found": f"steps of {abs(fill) / 255:.3g}"},
-            [
-                "fill with a value of the tensor: torch.where(mask, x.amin(), x), or x.amax()",
-                "such a fill is only for tensors that only a softmax reads",
-            ],
-        )
-
-
-def _cut_states(
-    graph: Graph, ranges: Mapping[str, Range], params: Mapping[str, QuantParams]
-) -> Iterator[Notice]:
-    """Yield W106 for recurrent layers whose initial state exceeds the int8 range that the model
-    file, or an older build, gives them."""
-    for node, (low, high), reach in states_beyond_int8(graph, ranges):
-        if params.get(node.name) == own_params(node):
-            yield notice(
-                "W106",
-                f"{node.where} begins with a state outside its int8 range",
-                {"needs": f"-{reach:g} to {reach:g}", "has": f"{low:g} to {high:g}"},
-                ["start from the float network: this layer then becomes int16"],
-            )
 
 
 def fills_of(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, str, float]]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remedies of warnings outside the table of rules: each is applied to the input that the warning is
-about, and the warning is gone. test_remedies.py has those of the table."""
+"""Remedies of warnings about a network alone, and of those outside the table of rules: each is
+applied to the input that the warning is about, and the warning is gone."""
 
 from __future__ import annotations
 
@@ -15,20 +15,16 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
+from myoedge.building import network_conditions as networks
 from myoedge.numerics.arrays import Array
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
+from tests.support.warning_rules import applies
 from tests.unit.test_stated_widths import Small, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 # Code -> the test that applies its remedies.
 APPLIED = {
-    "W101": "tests/unit/test_direct_remedies.py: test_samples_of_every_class",
-    "W103": "tests/unit/test_direct_remedies.py: test_a_fill_of_the_values_of_the_tensor",
-    "W106": "tests/unit/test_recurrent.py: "
-    "test_a_first_state_beyond_the_int8_range_of_a_file_is_told",
-    "W107": "tests/unit/test_direct_remedies.py: test_a_pattern_for_other_layers",
-    "W108": "tests/unit/test_stated_widths.py: test_scales_that_a_file_gives_stay_and_are_told",
     "W210": "tests/e2e/test_read_only_builds.py: test_a_copy_has_new_figures",
     "W212": "tests/extensions/adaptation/test_adapting.py: test_sessions_that_lack_a_class",
     "W301": "tests/e2e/test_budgets.py: test_a_layer_without_a_tile_for_the_chip",
@@ -78,6 +74,7 @@ def drawn(*shape: int) -> Array:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
+@applies(networks.dead_layers, "calibrate with", "look for")
 def test_samples_of_every_class(tmp_path: Path) -> None:
     torch.manual_seed(0)
     positive = 2.0 + np.abs(drawn(40, 1, 4))
@@ -91,6 +88,7 @@ def test_samples_of_every_class(tmp_path: Path) -> None:
     assert warned(tmp_path, dying, both, "W101")
 
 
+@applies(networks.dominant_fills, "fill with", "such a fill")
 def test_a_fill_of_the_values_of_the_tensor(tmp_path: Path) -> None:
     """Also a softmax hides it."""
     torch.manual_seed(0)
@@ -102,6 +100,7 @@ def test_a_fill_of_the_values_of_the_tensor(tmp_path: Path) -> None:
     assert not warned(tmp_path, Filled(far, lambda y: y.softmax(-1)), x, "W103")
 
 
+@applies(networks.left_narrow, "patterns for")
 def test_a_pattern_for_other_layers(tmp_path: Path) -> None:
     model = save_exported(Small().eval(), (torch.zeros(1, 4, 20),), tmp_path / "m.pt2")
 

@@ -41,6 +41,7 @@ from tests.support.networks.masked import (
 )
 from tests.support.onnx.quantized import network
 from tests.support.oracles.torch import Net, agrees
+from tests.support.warning_rules import network_warnings
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -276,7 +277,7 @@ def test_minus_infinity_that_is_clamped_is_the_limit() -> None:
     torch.manual_seed(0)
     model = Net(pooled, into=nn.Linear(8, 8), out=nn.Linear(8, 4))
     agrees(model, WINDOWS[0])
-    assert not quantized(prepared(model)).warnings
+    assert not network_warnings(quantized(prepared(model)))
     assert kept_db(model) > 25.0
 
 
@@ -303,20 +304,20 @@ FILLED = {
 def test_fills_that_take_the_range_are_warned_of(name: str) -> None:
     layers = {"into": nn.Linear(8, 8), "out": nn.Linear(8, 4)}
     network = Net(lambda net, x: net.out(FILLED[name](net.into(x))), **layers)
-    codes = [w.code for w in quantized(prepared(network)).warnings]
+    codes = [w.code for w in network_warnings(quantized(prepared(network)))]
     assert "W103" in codes
 
 
 def test_a_fill_that_a_maximum_discards_takes_no_range() -> None:
     layers = {"into": nn.Linear(8, 8), "out": nn.Linear(8, 4)}
     model = Net(lambda net, x: net.out(largest(net.into(x))), **layers)
-    assert not quantized(prepared(model)).warnings
+    assert not network_warnings(quantized(prepared(model)))
     assert kept_db(model) > 25.0
 
 
 @pytest.mark.parametrize("name", thinned([*FUSED, *APART], 3))
 def test_masks_of_a_softmax_are_not_warned_of(name: str) -> None:
-    assert not quantized_model({**FUSED, **APART}[name]).warnings
+    assert not network_warnings(quantized_model({**FUSED, **APART}[name]))
 
 
 @pytest.mark.parametrize("fill", [-1e9, -100.0])
@@ -358,7 +359,7 @@ def test_decibels_in_front_of_the_end_are_of_what_is_not_hidden(name: str) -> No
     assert found.worst_db is not None
     assert found.worst_db < 6.0
     assert min(db for db in found.local.values() if db is not None) < 6.0
-    assert "W103" in [w.code for w in q.warnings]
+    assert "W103" in [w.code for w in network_warnings(q)]
 
 
 def test_minus_infinity_everywhere_is_no_mask() -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from myoedge.building import network_conditions as networks
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.frontend.torch.export import from_exported
@@ -36,6 +37,7 @@ from myoedge.quantization.layer_rules import matches
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
 from tests.conftest import save_exported, thinned
+from tests.support.warning_rules import applies, network_warnings
 
 
 class Relu(nn.RNN):
@@ -187,11 +189,12 @@ def test_a_first_state_beyond_1_makes_its_layer_int16(kind: type[nn.RNNBase], bi
     network = quantize_graph(graph, calibrate(graph, samples, Observer(), ""))
     (layer,) = (node.name for node in graph.nodes if node.op in ("lstm", "gru", "rnn_tanh"))
     assert layer in network.int16
-    assert "W106" not in {warning.code for warning in network.warnings}
+    assert "W106" not in {warning.code for warning in network_warnings(network)}
     assert (measure(network, samples).worst_db or 0.0) > 30.0
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
+@applies(networks.cut_states, "start from")
 def test_a_first_state_beyond_the_int8_range_of_a_file_is_told() -> None:
     """The file's own parameters of h are kept."""
     torch.manual_seed(0)
@@ -204,11 +207,11 @@ def test_a_first_state_beyond_the_int8_range_of_a_file_is_told() -> None:
     stated = replace(graph.tensors[layer], q=TensorQuant(HIDDEN_PARAMS))
     graph = replace(graph, tensors={**graph.tensors, layer: stated})
     cut = quantize_graph(graph, calibrate(graph, samples, Observer(), ""))
-    (told,) = [warning for warning in cut.warnings if warning.code == "W106"]
+    (told,) = [warning for warning in network_warnings(cut) if warning.code == "W106"]
     assert told.tries == ("start from the float network: this layer then becomes int16",)
     assert layer not in cut.int16
     assert layer in of_floats.int16
-    assert "W106" not in {warning.code for warning in of_floats.warnings}
+    assert "W106" not in {warning.code for warning in network_warnings(of_floats)}
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
@@ -224,7 +227,7 @@ def test_the_range_of_a_relu_layer_covers_its_first_state() -> None:
     network = quantize_graph(graph, calibrate(graph, samples, Observer(), ""))
     (q,) = (network.params[n.name] for n in network.graph.nodes if n.op == "rnn_relu")
     assert (q.high - q.zero_point) * q.scale >= 30.0
-    assert "W106" not in {warning.code for warning in network.warnings}
+    assert "W106" not in {warning.code for warning in network_warnings(network)}
 
 
 @pytest.mark.parametrize(

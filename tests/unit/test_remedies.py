@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import shlex
 import shutil
 import tomllib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ from myoedge.building import sample_conditions as samples
 from myoedge.building.loading import Model, load_model
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
-from myoedge.building.quantized import Finding, Known, Quantized
+from myoedge.building.quantized import Known, Quantized
 from myoedge.building.sample_statistics import described
-from myoedge.building.warning_rules import RULES
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import every_value
@@ -40,7 +39,7 @@ from tests.conftest import save_exported
 from tests.support.onnx.models import model as onnx_model
 from tests.support.onnx.models import node, saved
 from tests.support.searches import started, workshop_of
-from tests.support.warning_rules import warnings_of
+from tests.support.warning_rules import CASES, Condition, applies, warnings_of, written
 from tests.unit.test_accuracy_warnings import GOOD, GUESSED, LABELS
 from tests.unit.test_left_ranges import Adding
 from tests.unit.test_output_fidelity import (
@@ -58,9 +57,7 @@ from tests.unit.test_refine import graph_of
 from tests.unit.test_sample_warnings import WINDOWS, Net
 from tests.unit.test_unseen_branches import FORMS, network_of, told_of
 
-Condition = Callable[[Known], Iterator[Finding]]
-Case = Callable[[Path], None]
-CASES: dict[tuple[str, str], Case] = {}
+ELSEWHERE = ("test_direct_remedies", "test_recurrent", "test_stated_widths")
 
 
 @pytest.fixture
@@ -68,26 +65,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def written() -> set[tuple[str, str]]:
-    """(condition, remedy) of all rules."""
-    rules = [rule for rules in RULES.values() for rule in rules]
-    texts = {(r.when, x if isinstance(x, str) else " ".join(x)) for r in rules for x in r.remedies}
-    return {(when.__name__, text) for when, text in texts}
-
-
-def applies(when: Condition, *starts: str) -> Callable[[Case], Case]:
-    """The case of the remedies that begin with these words, conditions included."""
-
-    def kept(case: Case) -> Case:
-        for start in starts:
-            of = [x for x in written() if x[0] == when.__name__ and x[1].startswith(start)]
-            assert of, start
-            CASES.update(dict.fromkeys(of, case))
-        return case
-
-    return kept
 
 
 def data(model: Model, **arrays: Array) -> Data:
@@ -549,4 +526,6 @@ def test_an_older_build_of_this_network(folder: Path) -> None:
 
 
 def test_every_remedy_has_a_case() -> None:
+    for name in ELSEWHERE:
+        importlib.import_module(f"tests.unit.{name}")
     assert written() - CASES.keys() == set()

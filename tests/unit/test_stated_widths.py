@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import myoedge
+from myoedge.building import network_conditions as networks
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.interpreter import PRE, has_table
@@ -19,6 +20,7 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from tests.conftest import save_exported
+from tests.support.warning_rules import applies
 
 WINDOWS = np.random.default_rng(7).standard_normal((16, 1, 4, 20)).astype(np.float32)
 
@@ -81,11 +83,14 @@ def settings(folder: Path, rules: str) -> Path:
     return path
 
 
+def quantize_with(model: Path, folder: Path, rules: str) -> Any:
+    config = settings(folder, rules)
+    return myoedge.quantize(model, calib={"x": WINDOWS}, method="minmax", config=config)
+
+
 def quantized(model: Path, folder: Path, rules: str) -> QuantGraph:
-    found: Any = myoedge.quantize(
-        model, calib={"x": WINDOWS}, method="minmax", config=settings(folder, rules)
-    )
-    return found.network
+    network: QuantGraph = quantize_with(model, folder, rules).network
+    return network
 
 
 def kinds(network: QuantGraph, path: str) -> tuple[str, str]:
@@ -143,13 +148,14 @@ def test_what_has_no_kernel_of_16_bits_is_refused(model: Path, tmp_path: Path) -
 
 
 def test_of_a_pattern_what_has_no_kernel_of_16_bits_keeps_8(model: Path, tmp_path: Path) -> None:
-    network = quantized(model, tmp_path, '"*" = { activations = 16, weights = 16 }')
-    (told,) = [warning for warning in network.warnings if warning.code == "W107"]
+    made = quantize_with(model, tmp_path, '"*" = { activations = 16, weights = 16 }')
+    network: QuantGraph = made.network
+    (told,) = warned(made, "W107")
     left = {step.node.op for step in network.steps if network.dtype(step.node.name) == "int8"}
     assert left == {"table"}
     assert dict(told.facts)["has"] == "table steps.low"
     assert kinds(network, "stem") == kinds(network, "head") == ("int16", "int16")
-    assert not any(w.code == "W107" for w in quantized(model, tmp_path, "").warnings)
+    assert not warned(quantize_with(model, tmp_path, ""), "W107")
     with pytest.raises(MyoedgeError) as caught:  # of which none has
         quantized(model, tmp_path, '"steps.lo*" = { activations = 16 }')
     assert caught.value.code == "E244"
@@ -183,6 +189,7 @@ def test_weights_that_a_file_has_as_integers_keep_their_bits(model: Path, tmp_pa
     assert dict(only.facts)["has"] == "integers: linear head/MatMul"
 
 
+@applies(networks.stays_of_file, "build the float")
 def test_scales_that_a_file_gives_stay_and_are_told(model: Path, tmp_path: Path) -> None:
     given = {"calib": {"x": WINDOWS}, "output": tmp_path / "build"}
     file = myoedge.build(model, simulate=False, **given).folder / "model.int8.onnx"

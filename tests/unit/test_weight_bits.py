@@ -69,12 +69,12 @@ def test_layers_come_first_whose_bytes_cost_least_noise() -> None:
     """Noise by floats with one layer's weights alone rounded."""
     q, samples = quantized(8)
     steps = ordered_steps(q, samples, RULES, WeightBudget(Goal(20.0).limits(q)))
-    assert sorted((step.weight, step.bits) for step in steps) == [
+    assert sorted((*step.weight, step.bits) for step in steps) == [
         ("v", 2), ("v", 4), ("w", 2), ("w", 4)
     ]  # fmt: skip
 
     def noise_of(step: object) -> float:
-        weight, form = step.weight, step.format  # type: ignore[attr-defined]
+        (weight,), form = step.weight, step.format  # type: ignore[attr-defined]
         rounded = form.integers * np.array(form.scale).reshape(-1, *[1] * (form.integers.ndim - 1))
         other = q.graph.with_arrays({weight: rounded})
         few = samples["x"][[0, 6, 12, 19]]
@@ -84,7 +84,7 @@ def test_layers_come_first_whose_bytes_cost_least_noise() -> None:
         )
         return float(((real - changed) ** 2).sum() / (real**2).sum())
 
-    first = [next(step for step in steps if step.weight == weight) for weight in "wv"]
+    first = [next(step for step in steps if step.weight == (weight,)) for weight in "wv"]
     prices = {step.weight: noise_of(step) / step.saved_bytes for step in first}
     assert steps[0].weight == min(prices, key=prices.__getitem__)
     for step in first:
@@ -95,7 +95,7 @@ def test_bits_that_a_rule_names_stay() -> None:
     q, samples = quantized(8)
     rules = (LayerRule("head", weight_bits=8),)
     steps = ordered_steps(q, samples, rules, WeightBudget(Goal(20.0).limits(q)))
-    assert {step.weight for step in steps} == {"w"}
+    assert {step.weight for step in steps} == {("w",)}
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -120,7 +120,7 @@ def test_the_cores_have_bits_that_save_bytes() -> None:
     q, samples = quantized(8)
     limits = Goal(20.0).limits(q)
     steps = ordered_steps(q, samples, RULES, WeightBudget(limits, planes=frozenset({"conv"})))
-    bits = {name: [s.bits for s in steps if s.weight == name] for name in "wv"}
+    bits = {name: [s.bits for s in steps if s.weight == (name,)] for name in "wv"}
     assert bits == {"w": [*PLANE_BITS], "v": [*STORED_BITS]}
 
 
