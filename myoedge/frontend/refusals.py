@@ -250,12 +250,3 @@ def depends_on_values(target: str, place: str, *, is_constant: bool) -> MyoedgeE
     facts = {"needs": "shapes that do not depend on values", "has": what}
     title = f"the shape of the result of {what} depends on values"
     return MyoedgeError("E110", title, facts, [INDEX_BY_NUMBERS if is_constant else KEEP_SHAPE])
-
-
-def constant_output(name: str, value: str) -> MyoedgeError:
-    return MyoedgeError(
-        "E115",
-        f"{name} does not depend on any input",
-        {"has": value},
-        ["leave it out of what forward() returns"],
-    )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consistency checks of a graph at each stage; a violation is a bug in myoedge.
+"""Consistency checks of a graph at each stage; a violation is a bug in myoedge. The refusal of
+outputs that are constants.
 
 quantization/scales.py and plan/check.py have the checks of quantised networks and plans.
 """
@@ -49,6 +50,28 @@ def enforce(spec: Spec[T], subject: T, graph: Graph, stage: str) -> None:
                 {"stage": stage, "at": wrong if node is None else f"{wrong} = {node.where}"},
                 ["report it, with the model or a part of it that shows it"],
             )
+
+
+def constant_output(name: str, value: str) -> MyoedgeError:
+    """Return error E115 for an output.
+
+    name    of the output in the model file
+    value   the constant, or its kind
+    """
+    return MyoedgeError(
+        "E115",
+        f"{name} does not depend on any input",
+        {"has": value},
+        ["leave it out of what forward() returns"],
+    )
+
+
+def reject_constant_outputs(graph: Graph) -> None:
+    """Raise E115 for an output that rewrites have found to be a constant, such as the slice of a
+    concat that holds its constant part."""
+    for name, told in zip(graph.outputs, graph.output_names or graph.outputs, strict=True):
+        if graph.is_const(name):
+            raise constant_output(told, "a constant")
 
 
 def every(holds: NodeCheck) -> Check[Graph]:

@@ -11,7 +11,7 @@ from functools import partial
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.match import attempt
 from myoedge.graph.rewrite import RewritePattern, apply
-from myoedge.operators.checks import check
+from myoedge.operators.checks import check, reject_constant_outputs
 from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.cells import ONE_STEP, READ_STEPS, roll_cells
 from myoedge.passes.fold import (
@@ -91,7 +91,10 @@ AFTER_STAGE: Mapping[str, Callable[[Graph], Graph]] = {
 
 
 def prepare(graph: Graph) -> Graph:
-    """Fold, fuse and lower an imported graph for calibration, quantisation and planning."""
+    """Fold, fuse and lower an imported graph for calibration, quantisation and planning.
+
+    Errors: E115 if an output turns out to be a constant; those of the checks of spectra and QDQ.
+    """
     check(graph, "imported")
     graph = prune(graph)
     for _, rolled in ROLLED:
@@ -101,6 +104,7 @@ def prepare(graph: Graph) -> Graph:
         if (further := AFTER_STAGE.get(name)) is not None:
             graph = attempt(further, graph) or graph
         if graph is not before:
+            reject_constant_outputs(graph)
             check(graph, "imported")
     graph = in_loop_order(apply((merge_transposes, merge_reshapes), fold_qdq(graph)))
     graph = _rename_tensors(_name_projections(graph))

@@ -76,9 +76,11 @@ def _windows_are_single_elements(attrs: Attrs, shape: Shape) -> bool:
 
 @rewrite_pattern("add")
 def drop_products_of_zeros(graph: Graph, node: Node) -> Rewrite | None:
-    """Replace a * 0 + b by b, as in the first iteration of a loop that begins with zeros."""
+    """Replace a * 0 + b by b, as in the first iteration of a loop that begins with zeros. Applies
+    if every output still depends on an input."""
     for product, other in both_orders(node):
         if "act" not in node.attrs and times_zeros(graph, behind(graph, product, *MOVES)):
+            _require_inputs(graph, node, other)
             patch = GraphBuilder(graph, node)
             return patch.same_as(expand(patch, other, graph.shape(node.name)))
     return None
@@ -90,10 +92,19 @@ def fold_products_of_zeros(graph: Graph, node: Node) -> Rewrite:
     device. Applies if every output still depends on an input; loops must be rolled before."""
     is_matmul = node.op == "matmul" and any(is_zeros(graph, name) for name in node.inputs)
     require(is_matmul or times_zeros(graph, node.name))
-    for name in graph.outputs:
-        require(not ancestors(graph, [name], without=node.name).isdisjoint(graph.inputs))
+    _require_inputs(graph, node)
     patch = GraphBuilder(graph, node)
     return patch.same_as(patch.constant(np.zeros(graph.shape(node.name))))
+
+
+def _require_inputs(graph: Graph, node: Node, *replacement: str) -> None:
+    """Raise NoMatch unless every output depends on an input once a node is replaced.
+
+    replacement   the tensor that replaces the node; none: a constant
+    """
+    if ancestors(graph, replacement).isdisjoint(graph.inputs):
+        for name in graph.outputs:
+            require(not ancestors(graph, [name], without=node.name).isdisjoint(graph.inputs))
 
 
 @rewrite_pattern("add", "sub", "mul")

@@ -19,6 +19,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.folding import ATEN_FOLDED, ONNX_FOLDED, SHAPES
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_float
+from myoedge.passes import prepare
 from tests.support.onnx.nodes import all_cases, arrays, baked, computed, imported
 from tests.support.oracles.torch import Case, agrees, case, module, seeded
 
@@ -171,6 +173,39 @@ def test_a_product_that_is_read_twice_is_no_factor_of_another() -> None:
     graph = agrees(net, X)
     factors = [node.inputs[0] for node in graph.nodes if node.op == "mul"]
     assert factors == [graph.inputs[0]] * 2
+
+
+FIXED = torch.linspace(-1.0, 1.0, 12).reshape(1, 3, 4)
+# Outputs that no input changes, and whether a layer still computes them.
+CONSTANT_OUTPUTS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
+    "times 0": (lambda x: x * 0.0, True),
+    "times zeros": (lambda x: (x * torch.zeros(1, 3, 4)).sigmoid(), True),
+    "times 0, plus a tensor": (lambda x: x * 0.0 + FIXED, True),
+    "times -0, plus rows": (lambda x: FIXED[:, :1] + x * -0.0, True),
+    "times zeros that move": (lambda x: (x * -0.0).transpose(1, 2) + FIXED.transpose(1, 2), True),
+    "product of matrices": (lambda x: x @ torch.zeros(4, 4) + FIXED, True),
+    "choice": (lambda x: torch.where(FIXED > -2.0, FIXED, x), True),
+    "mean times 0": (lambda x: x.tanh().mean(2, keepdim=True) * 0.0 + FIXED, True),
+    "part of a concat": (lambda x: torch.cat([x, FIXED], 1)[:, 3:], False),
+    "part of a stack": (lambda x: torch.stack([x, FIXED])[1], False),
+    "part of a part": (lambda x: torch.cat([x, FIXED], 2)[:, :, 5:].tanh() * 2.0, False),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT_OUTPUTS)
+def test_outputs_that_no_input_changes_are_computed_or_refused(name: str) -> None:
+    function, is_computed = CONSTANT_OUTPUTS[name]
+    x = seeded(1, 3, 4)
+    net = Network(lambda n, x: (function(x), x.tanh()))
+    graph = from_exported(torch.export.export(net, (x,)))
+    if not is_computed:
+        with pytest.raises(MyoedgeError, match="output0 does not depend on any input") as raised:
+            prepare(graph)
+        assert raised.value.code == "E115"
+        return
+    prepared = prepare(graph)
+    found = run_float(prepared, {prepared.inputs[0]: x.numpy()})[prepared.outputs[0]]
+    np.testing.assert_allclose(found, function(x), atol=1e-6)
 
 
 def test_the_calls_exist_and_write_into_nothing() -> None:

@@ -39,9 +39,10 @@ from myoedge.frontend.onnx.state import (
 )
 from myoedge.frontend.operator_table import ONNX_IMPORT, ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
-from myoedge.frontend.refusals import Refusal, constant_output, refusal_of, unsupported
+from myoedge.frontend.refusals import Refusal, refusal_of, unsupported
 from myoedge.graph.ir import Graph
 from myoedge.graph.rewrite import format_of
+from myoedge.operators.checks import constant_output
 from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.library.known_values import kind
 

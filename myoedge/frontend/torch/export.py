@@ -22,7 +22,7 @@ from myoedge.frontend.infinities import (
 )
 from myoedge.frontend.integers import COMPARED, INTEGERS, NUMBERS, ROWS, SMALL, integer_input
 from myoedge.frontend.operator_table import OF_INTEGERS, READS_INTEGERS
-from myoedge.frontend.refusals import constant_output, not_numbers, short, unsupported, wrong_size
+from myoedge.frontend.refusals import not_numbers, short, unsupported, wrong_size
 from myoedge.frontend.torch.calls import imported, needed_nodes
 from myoedge.frontend.torch.consistent import EXPORT_AGAIN, described, verify_call_metadata
 from myoedge.frontend.torch.factory import (
@@ -47,6 +47,7 @@ from myoedge.frontend.torch.traced import (
 )
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
+from myoedge.operators.checks import constant_output
 from myoedge.operators.graph_builder import GraphBuilder
 
 if TYPE_CHECKING:
