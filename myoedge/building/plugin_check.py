@@ -2,7 +2,7 @@
 """Checks of an installed plug-in for its author: its entry points, and the results of its
 operators.
 
-Operators are tested on the random cases of their cases.py: integers against floats, and C against
+Operators are tested on the random cases of their CASES: integers against floats, and C against
 the integers, with all cases as layers of one network.
 """
 
@@ -144,7 +144,7 @@ def _defined_in(packages: Iterable[ModuleType]) -> list[str]:
 def _checked_by_name(name: str) -> CheckedOperator:
     if name in drawn_uses():
         return checked_operator(name, drawn(name))
-    return CheckedOperator(name, 0, NOT_CHECKED, f"no {name} in CASES of a module cases.py")
+    return CheckedOperator(name, 0, NOT_CHECKED, f"no {name} in CASES of the operator's module")
 
 
 def _distribution(package: str) -> metadata.Distribution:

@@ -56,7 +56,7 @@ def check(terminal: Terminal, package: str) -> None:
     """Load an installed PACKAGE and test its operators on random cases.
 
     Integer results must match the float results, and the generated C the integers bit for bit. Exit
-    code 2 if an entry point cannot be used or an operator has no cases.py, 4 if results differ.
+    code 2 if an entry point cannot be used or an operator has no CASES, 4 if results differ.
     """
     from myoedge import api
 

@@ -120,7 +120,7 @@ def activation(node: Node) -> str:
 
 def chain_name(chain: Sequence[Any], then: str) -> str:
     """Return the names of a chain of functions, joined by the word `then`."""
-    if chain and _is_product(*chain[0]) and (name := written_out(tuple(chain))):
+    if chain and _joins_chains(chain[0][1:]) and (name := written_out(tuple(chain))):
         return name
     return then.join(_function_name(*step) for step in chain)
 
@@ -136,13 +136,16 @@ def written_out(chain: Chain) -> str | None:
     return next(equal, None)
 
 
-def _is_product(name: str, *factors: Any) -> bool:
-    return name == "product" and len(factors) == 2 and all(isinstance(f, tuple) for f in factors)
+def _joins_chains(parameters: Sequence[Any]) -> bool:
+    """Return whether a function's parameters are chains, as those of sums and products are."""
+    return bool(parameters) and all(
+        isinstance(p, tuple) and all(isinstance(call, tuple) for call in p) for p in parameters
+    )
 
 
 def _function_name(name: str, *parameters: Any) -> str:
-    if _is_product(name, *parameters):
-        return f"product({', '.join(chain_name(chain, ' then ') or 'x' for chain in parameters)})"
+    if _joins_chains(parameters):
+        return f"{name}({', '.join(chain_name(chain, ' then ') or 'x' for chain in parameters)})"
     if name == "clamp" and parameters in CLAMPS:
         return CLAMPS[parameters]
     if parameters == defaults(name)[: len(parameters)]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 from myoedge.codegen.library import brought
+from myoedge.numerics.pointwise import FUNCTIONS
+from myoedge.operators.layer_names import chain_name
 from myoedge.plan.schedule import make_plan
 from myoedge.targets import find_chip
 from tests.e2e.test_less_l2 import quantized
@@ -49,3 +52,12 @@ def comments(function: Network) -> list[str]:
 def test_the_layers_are_formulas_of_arrays(function: Network, lines: list[str]) -> None:
     texts = comments(function)
     assert [line[2:].strip() for text in texts for line in text.splitlines()[1:]] == lines
+
+
+JOINING = [name for name, f in FUNCTIONS.items() if "second" in inspect.signature(f).parameters]
+
+
+@pytest.mark.parametrize("name", JOINING)
+def test_chains_in_a_function_have_names(name: str) -> None:
+    inner = (("affine", 2.0, 0.0), ("abs",))
+    assert chain_name(((name, inner, ()),), " + ") == f"{name}(affine(2, 0) then abs, x)"

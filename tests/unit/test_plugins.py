@@ -355,7 +355,7 @@ WRONG = {  # what is replaced in the package, by what, exit code, what is said
                      "factor of gains is 3, not several values"),
     "another operator": ('elementwise_use("gains")', 'elementwise_use("gain")', 2,
                          "uses of an operator that no class defines"),
-    "no cases": ('"gains": elem', '"gain": elem', 2, "no gains in CASES of a module cases.py"),
+    "no cases": ('"gains": elem', '"gain": elem', 2, "no gains in CASES of the operator's"),
     "no rows": ("ROWS = (", "ROWS = (1, ", 2, "ROWS of its import_rows is"),
 }  # fmt: skip
 Run = Callable[..., subprocess.CompletedProcess[str]]
