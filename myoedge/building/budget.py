@@ -188,14 +188,14 @@ def plan_within(
     plan = make_plan(network, within(chip, budget, len(network.steps)), tile_ranks=tile_ranks)
     room = plan.l1_room_bytes
     large = {n: least for n, k in plan.without_tiles.items() if (least := least_bytes(k)) > room}
-    if _less(budget, "l1", chip) and large:
-        raise _no_tile(plan, large, chip)
+    if _reduce_limit(budget, "l1", chip) and large:
+        raise _no_tile_error(plan, large, chip)
     return plan
 
 
 def memories(budget: Budget, chip: Chip) -> list[str]:
     """Return the names of the memories ("l1", "l2", "l3") with a limit below the chip's size."""
-    return [name for name in MEMORIES if _less(budget, name, chip)]
+    return [name for name in MEMORIES if _reduce_limit(budget, name, chip)]
 
 
 def without(budget: Budget, names: Iterable[str]) -> Budget:
@@ -203,12 +203,12 @@ def without(budget: Budget, names: Iterable[str]) -> Budget:
     return replace(budget, **{f"{name}_bytes": None for name in names})
 
 
-def _less(budget: Budget, name: str, chip: Chip) -> bool:
+def _reduce_limit(budget: Budget, name: str, chip: Chip) -> bool:
     limit = getattr(budget, f"{name}_bytes")
     return limit is not None and limit < getattr(chip, f"{name}_bytes")
 
 
-def _no_tile(plan: Plan, large: Mapping[str, int], chip: Chip) -> MyoedgeError:
+def _no_tile_error(plan: Plan, large: Mapping[str, int], chip: Chip) -> MyoedgeError:
     """Return E304 for the layer that needs the most L1, which would be enough for the other layers
     too.
 
@@ -252,14 +252,14 @@ def check(
         short,
         broken_latency(report),
         broken_energy(report),
-        _broken_sqnr(budget, report, network, fidelity, reused),
+        _sqnr_error(budget, report, network, fidelity, reused),
     )
     broken_limits = [one for one in judged if one is not None]
     if broken_limits:
         raise raised(over_budget(broken_limits, short))
 
 
-def _broken_sqnr(
+def _sqnr_error(
     budget: Budget, report: Report, network: QuantGraph, fidelity: Fidelity, reused: bool
 ) -> Broken | None:
     asked = budget.outputs_sqnr_db if budget.sqnr_db is None else budget.sqnr_db
@@ -271,14 +271,16 @@ def _broken_sqnr(
     noisiest = sorted((db, name) for db, name in rows if db is not None)[:MAX_NAMED]
     too_low = broken(
         "sqnr",
-        *_needs_and_has(budget, network.graph, missed),
+        *_required_and_reached(budget, network.graph, missed),
         [f"{db:z.1f} dB  {name}" for db, name in noisiest],
         ["--method mse or percentile; myoedge quantize shows the noise of every layer"],
     )
-    return replace(too_low, facts={**too_low.facts, "16 bits": _tried(report, network, reused)})
+    return replace(
+        too_low, facts={**too_low.facts, "16 bits": _describe_int16_trials(report, network, reused)}
+    )
 
 
-def _tried(report: Report, network: QuantGraph, reused: bool) -> str:
+def _describe_int16_trials(report: Report, network: QuantGraph, reused: bool) -> str:
     """Describe, for a message, whether int16 was tried and how many tensors use it."""
     wide = sum(network.element_type(step.node.name) == INT16 for step in network.steps)
     have = f"{wide} tensor has them" if wide == 1 else f"{wide} tensors have them"
@@ -292,7 +294,7 @@ def _tried(report: Report, network: QuantGraph, reused: bool) -> str:
     return f"tried where they gain most: {have}; more bring no gain"
 
 
-def _needs_and_has(
+def _required_and_reached(
     budget: Budget, graph: Graph, missed: Mapping[str, tuple[float, float]]
 ) -> tuple[str, str]:
     """Return texts of the required and the reached SQNR: "25 dB" and "22.3 dB", or per output

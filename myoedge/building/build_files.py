@@ -210,9 +210,9 @@ def make_contents(
     sources = build_sources(plan, name, sample, options, *around)
     made_with = MadeWith.of(plan, options, "" if app is None else app.name).to_json()
     project = project_files(project_of(request.app), plan, name, sources, stream, app)
-    programs = _programs(sources, app, parts)
+    programs = _link_programs(sources, app, parts)
     files = {
-        **_described(build_plan, quantized, app),
+        **_description_files(build_plan, quantized, app),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
         **{key: text.encode() for key, text in project.items()},
         **{key: program.elf for key, program in programs.items()},
@@ -233,7 +233,7 @@ def _class_names(quantized: Quantized) -> tuple[str, ...]:
     return names or quantized.model.class_names
 
 
-def _programs(
+def _link_programs(
     sources: Sources, app: Application | None, parts: Iterable[FirmwarePart]
 ) -> dict[str, Firmware]:
     """Link the programs of a build for a chip: firmware, application, programs of parts."""
@@ -276,7 +276,7 @@ def build_files(
     return {**files, MANIFEST: to_json(manifest).encode()}
 
 
-def _described(
+def _description_files(
     build_plan: BuildPlan, quantized: Quantized, app: Application | None
 ) -> dict[str, bytes]:
     """Return graph.json, the weights file, plan.json and the JSON files of the application."""

@@ -53,11 +53,11 @@ def find(given: str | Path | Found | None) -> Found:
     if isinstance(given, Found):
         return given
     if given is not None:
-        return Found(_read(Path(given)), Path(given).parent, str(given))
+        return Found(_read_file(Path(given)), Path(given).parent, str(given))
     if Path(FILE).is_file():
-        return Found(_read(Path(FILE)), Path())
+        return Found(_read_file(Path(FILE)), Path())
     project = Path("pyproject.toml")
-    tool = _parsed(project).get("tool") if project.is_file() else None
+    tool = _parse_file(project).get("tool") if project.is_file() else None
     tables = tool.get("myoedge") if isinstance(tool, Mapping) else None
     if not isinstance(tables, Mapping | None):
         raise MyoedgeError("E232", "pyproject.toml: tool.myoedge is not a table")
@@ -65,11 +65,11 @@ def find(given: str | Path | Found | None) -> Found:
     return Found(found, Path(), FILE if tables is None else f"tool.myoedge of {project}")
 
 
-def _read(path: Path) -> Config:
-    return from_tables(_parsed(path), path.name)
+def _read_file(path: Path) -> Config:
+    return from_tables(_parse_file(path), path.name)
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parse_file(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path))
     except OSError as error:
@@ -96,9 +96,9 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
         raise MyoedgeError("E232", f"{name} has a wrong value", {key: "it has control characters"})
     _check_keys(tables, name)
     wrong: list[Any] = []
-    config = _with_records(tables, wrong)
+    config = _tables_as_records(tables, wrong)
     if wrong:
-        reasons = _reasons(wrong)
+        reasons = _error_reasons(wrong)
         tries = [line for key, line in EXAMPLES.items() if f"budget.{key}" in reasons]
         raise MyoedgeError("E232", f"{name} has a wrong value", reasons, [*tries, *remedies(wrong)])
     check_numbers(config, name)
@@ -107,7 +107,7 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
 
 def _check_keys(tables: Mapping[str, Any], name: str) -> None:
     """Raise E230 for unknown tables and keys, with the nearest known ones."""
-    unknown = [*_unknown(tables)]
+    unknown = [*_unknown_keys(tables)]
     if not unknown:
         return
     nearest = [(k, difflib.get_close_matches(k[-1], known, 1, 0.5)) for k, known in unknown]
@@ -118,20 +118,20 @@ def _check_keys(tables: Mapping[str, Any], name: str) -> None:
     raise MyoedgeError("E230", title, {"knows": ", ".join(known)}, tries)
 
 
-def _with_records(tables: Mapping[str, Any], wrong: list[Any]) -> Config:
+def _tables_as_records(tables: Mapping[str, Any], wrong: list[Any]) -> Config:
     """Return the tables as records; errors of pydantic are appended to `wrong`."""
     core = get_type_hints(Config)
     added = {
-        key: _record(_kind(key), table, (key,), wrong)
+        key: _make_record(_table_dataclass(key), table, (key,), wrong)
         for key, table in tables.items()
         if key not in core
     }
     of_core = {key: table for key, table in tables.items() if key in core}
-    config: Config | None = _record(Config, of_core, (), wrong)
+    config: Config | None = _make_record(Config, of_core, (), wrong)
     return replace(config or Config(), tables=added)
 
 
-def _kind(name: str) -> Any:
+def _table_dataclass(name: str) -> Any:
     """Return the dataclass of an extension's table; None if no extension has it."""
     hook = find_hook("tables", name)
     return load(hook.kind) if hook else None
@@ -144,7 +144,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _record(kind: Any, table: Any, path: tuple[str, ...], wrong: list[Any]) -> Any:
+def _make_record(kind: Any, table: Any, path: tuple[str, ...], wrong: list[Any]) -> Any:
     """Convert a parsed table to its dataclass; None for a wrong one, whose errors of pydantic are
     appended to `wrong`.
 
@@ -161,7 +161,7 @@ def _record(kind: Any, table: Any, path: tuple[str, ...], wrong: list[Any]) -> A
     return None
 
 
-def _reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def _error_reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for row in rows:  # one row per type that the key may have: they are one reason
         key = ".".join(str(part) for part in row["loc"] if not _TYPES.fullmatch(str(part)))
@@ -170,23 +170,23 @@ def _reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return reasons
 
 
-def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+def _unknown_keys(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """Yield unknown keys as (path of the key, keys that its table allows)."""
     kinds = get_type_hints(Config)
     del kinds["tables"]
     for name, table in tables.items():
-        kind = kinds.get(name) or _kind(name)
+        kind = kinds.get(name) or _table_dataclass(name)
         if kind is None:
             yield (name,), [*kinds, *(hook.name for hook in hooks("tables"))]
         elif name == "quant" and isinstance(table, Mapping):  # one table per pattern
             for pattern, row in table.items():
-                yield from _unknown_in(row, (name, pattern), LayerTable)
+                yield from _unknown_keys_in(row, (name, pattern), LayerTable)
         elif name != "engine":  # the keys of [engine] are patterns
             kind, *_ = get_args(kind) or (kind,)
-            yield from _unknown_in(table, (name,), kind)
+            yield from _unknown_keys_in(table, (name,), kind)
 
 
-def _unknown_in(
+def _unknown_keys_in(
     table: Any, path: tuple[str, ...], kind: type[Any]
 ) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     if isinstance(table, Mapping):

@@ -54,21 +54,21 @@ def remedies(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         if not isinstance(value, str):
             continue
         if row["type"] == "list_type":
-            for name in _nearest(value, _names(path) or (value,)):
+            for name in _nearest_name(value, _extension_list_names(path) or (value,)):
                 yield f"[{path[0]}] {path[-1]} = [{json.dumps(name)}]"
         elif row["type"] == "literal_error":
-            for name in _nearest(value, re.findall(r"'(\w+)'", row["ctx"]["expected"])):
+            for name in _nearest_name(value, re.findall(r"'(\w+)'", row["ctx"]["expected"])):
                 yield f"{json.dumps(value)}  ->  {json.dumps(name)}"
 
 
-def _names(path: Sequence[str | int]) -> tuple[str, ...]:
+def _extension_list_names(path: Sequence[str | int]) -> tuple[str, ...]:
     """Return the names that a list in a table of an extension may have; () for other lists."""
     table = find_hook("tables", str(path[0]))
     kind = get_type_hints(load(table.kind)).get(str(path[-1])) if table else None
     return tuple(name for names in get_args(kind) for name in get_args(names))
 
 
-def _nearest(name: str, known: Iterable[str]) -> list[str]:
+def _nearest_name(name: str, known: Iterable[str]) -> list[str]:
     return [name] if name in known else get_close_matches(name.lower(), [*known], 1, 0.5)
 
 
@@ -83,7 +83,10 @@ def _calib_checks(config: Config) -> Checks:
     for key, rows in (("window", calib.window), ("hop", calib.hop)):
         yield f"calib.{key} must be 1 to {LARGEST:,.0f} rows", rows is None or 1 <= rows <= LARGEST
     yield "calib.columns must name a column", calib.columns != []
-    yield f"calib.scale must be {WITHIN}", all(_size(x) > 0 for _, x in calib.reading.scales)
+    yield (
+        f"calib.scale must be {WITHIN}",
+        all(_checked_number(x) > 0 for _, x in calib.reading.scales),
+    )
     yield "calib.holdout must be 0 to 0.9", 0.0 <= calib.holdout <= 0.9
 
 
@@ -106,7 +109,9 @@ def _conditioning_checks(config: Config) -> Checks:
     filters = config.conditioning
     edges = filters.band_hz or ()
     yield from positive_sizes({f"conditioning.{key}": getattr(filters, key) for key in _POSITIVE})
-    yield from positive_sizes({"conditioning.band_hz": min(edges, key=_size)} if edges else {})
+    yield from positive_sizes(
+        {"conditioning.band_hz": min(edges, key=_checked_number)} if edges else {}
+    )
     yield f"conditioning.order must be 1 to {MOST_ORDER}", 1 <= filters.order <= MOST_ORDER
 
 
@@ -120,10 +125,10 @@ def _extension_checks(config: Config) -> Checks:
 def positive_sizes(sizes: Mapping[str, Any]) -> Checks:
     """Yield the rules that sizes are more than 0 and at most 1e9, for each that is not None."""
     for key, x in sizes.items():
-        yield f"{key} must be {WITHIN}", x is None or _size(x) > 0
+        yield f"{key} must be {WITHIN}", x is None or _checked_number(x) > 0
 
 
-def _size(value: float) -> float:
+def _checked_number(value: float) -> float:
     """Return a number unchanged, but 0 for NaN and beyond 1e9, which range checks reject."""
     return value if -LARGEST <= value <= LARGEST else 0.0
 

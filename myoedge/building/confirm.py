@@ -82,16 +82,16 @@ def finish(inputs: BuildInputs) -> Finished:
     fails.
     """
     try:
-        return _replanned(inputs)
+        return _plan_again(inputs)
     except KeepsLimit as kept:  # found while a remedy was searched
-        return _finish(inputs, kept.build_plan)
+        return _finish_first_accepted(inputs, kept.build_plan)
 
 
-def _replanned(inputs: BuildInputs) -> Finished:
+def _plan_again(inputs: BuildInputs) -> Finished:
     over: CodeOverBudget | None = None
     for _ in range(MOST_PLANS):
         try:
-            return _finish(inputs)
+            return _finish_first_accepted(inputs)
         except CodeOverBudget as error:
             over = error
             inputs = replace(inputs, request=inputs.request.with_linked(error.linked_bytes))
@@ -107,7 +107,7 @@ def _replanned(inputs: BuildInputs) -> Finished:
     raise over if not inputs.advises else code_over_l2(over, inputs, finish)
 
 
-def _finish(inputs: BuildInputs, build_plan: BuildPlan | None = None) -> Finished:
+def _finish_first_accepted(inputs: BuildInputs, build_plan: BuildPlan | None = None) -> Finished:
     """Finish a build with this plan, or with the first of its candidates that is accepted."""
     quantized, request = inputs.quantized, inputs.request
     with inputs.stage("plan"):
@@ -124,15 +124,17 @@ def _finish(inputs: BuildInputs, build_plan: BuildPlan | None = None) -> Finishe
         if plans.l2_kib is not None:
             short = with_l2_remedy(short, inputs, plans.l2_kib, finish, free.plan)
         judge(report, short=short)
-    evaluate = partial(_finished, inputs)
+    evaluate = partial(_finish_candidate, inputs)
     finished = first_accepted(plans.candidates, evaluate, lambda result: keeps_up(result.report))
     if inputs.confirmation.tune and finished.contents.firmware is not None:
-        finished = _tuned(finished, request, evaluate)
+        finished = _choose_simulated_tiles(finished, request, evaluate)
     judge(finished.report)
-    return _with_costs(finished, inputs)
+    return _add_limit_costs(finished, inputs)
 
 
-def _contents(build_plan: BuildPlan, quantized: Quantized, request: BuildRequest) -> BuildArtifacts:
+def _generate_contents(
+    build_plan: BuildPlan, quantized: Quantized, request: BuildRequest
+) -> BuildArtifacts:
     """Generate the files of a build. Errors: ProgramTooLarge, with the free bytes of the chip,
     regardless of [budget]."""
     plan = build_plan.plan
@@ -145,7 +147,7 @@ def _contents(build_plan: BuildPlan, quantized: Quantized, request: BuildRequest
         raise ProgramTooLarge(error.region, error.over_bytes, free_bytes) from error
 
 
-def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
+def _add_limit_costs(finished: Finished, inputs: BuildInputs) -> Finished:
     """Add to the report the cycles that each memory limit costs, if [budget] has several goals."""
     limits, plan = finished.report["budget"], finished.build_plan.plan
     if len(goals(limits)) < 2 or not plan.chip.point.clock_hz:
@@ -156,7 +158,7 @@ def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
     return replace(finished, report=report)
 
 
-def _tuned(
+def _choose_simulated_tiles(
     finished: Finished, request: BuildRequest, evaluate: Callable[[BuildPlan], Finished]
 ) -> Finished:
     """Return the build with the tiles fastest in simulation; the same build if none is faster."""
@@ -173,7 +175,7 @@ def _tuned(
     return tuned if sum(tuned.cycles) < sum(finished.cycles) else finished
 
 
-def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
+def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     """Finish a candidate plan, with simulated cycles, otherwise with estimated cycles and a notice.
     Errors: E308."""
     plan, confirmation = build_plan.plan, inputs.confirmation
@@ -181,24 +183,28 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     quantized, request = inputs.quantized, inputs.request
     report = estimated_report(build_plan, quantized, request, inputs.energy)
     with inputs.stage("emit"):
-        contents = _contents(build_plan.at(report["target"]["operating_point"]), quantized, request)
+        contents = _generate_contents(
+            build_plan.at(report["target"]["operating_point"]), quantized, request
+        )
     if contents.firmware is not None:
         report = with_firmware(report, contents.firmware.program)
         check_linked(request.limits, plan, report["memory"]["code_bytes"])
     estimated = Finished(build_plan, contents, report)
     if contents.firmware is None or not confirmation.is_wanted:
         return estimated
-    if reason := _not_simulated(plan, bool(confirmation.tune or confirmation.simulate)):
+    if reason := _explain_no_simulation(plan, bool(confirmation.tune or confirmation.simulate)):
         return replace(estimated, notices=(reason,))
     with inputs.stage("simulate"), one_blas_thread():
-        measured = _one_inference(build_plan, contents, confirmation.progress)
+        measured = _simulate_inference(build_plan, contents, confirmation.progress)
     found = with_run(report, measured, plan.chip, request.point == AUTO_POINT, inputs.energy)
     if found["target"]["operating_point"] != report["target"]["operating_point"]:
-        contents = _contents(build_plan.at(found["target"]["operating_point"]), quantized, request)
+        contents = _generate_contents(
+            build_plan.at(found["target"]["operating_point"]), quantized, request
+        )
     return replace(estimated, contents=contents, report=found)
 
 
-def _not_simulated(plan: Plan, is_forced: bool) -> Notice | None:
+def _explain_no_simulation(plan: Plan, is_forced: bool) -> Notice | None:
     """Return W303 if an inference would take too long to simulate, W304 if the simulator does not
     compile; None to simulate.
 
@@ -222,7 +228,7 @@ def _not_simulated(plan: Plan, is_forced: bool) -> Notice | None:
     return None
 
 
-def _one_inference(
+def _simulate_inference(
     build_plan: BuildPlan, contents: BuildArtifacts, progress: CycleProgress | None
 ) -> Measurement:
     """Simulate the golden sample, or a stream's first pass. Errors: E401, E701 .. E711."""

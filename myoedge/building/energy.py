@@ -111,12 +111,12 @@ def consumption(
         )
     coefficients_now = coefficients()
     if latency_s is not None or point_name == AUTO_POINT:
-        point_name = _in_time(report, chip, coefficients_now, latency_s)
+        point_name = _least_energy_point(report, chip, coefficients_now, latency_s)
     check_application_point(report, point_name)
     _check_application_period(report, given)
     chip = chip.at(point_name or report["target"]["operating_point"])
     if given:
-        report = _with_given(report, given)
+        report = _apply_given_power(report, given)
     report_at_point = at_operating_point(report, chip, False, coefficients_now)
     _check_period(report_at_point)
     return report_at_point, build.updated(report_files(report_at_point))
@@ -141,7 +141,7 @@ def _check_application_period(report: Mapping[str, Any], given: Mapping[str, flo
         raise MyoedgeError("E232", title, {"asked": duration(given["period_s"] or 0.0)}, tries)
 
 
-def _with_given(report: dict[str, Any], given: Mapping[str, float | None]) -> dict[str, Any]:
+def _apply_given_power(report: dict[str, Any], given: Mapping[str, float | None]) -> dict[str, Any]:
     """Return the report with the `given` period, battery and power values. Errors: E232 a battery
     without a period."""
     before = NOTHING_GIVEN if "period_s" in given else report.get("every") or NOTHING_GIVEN
@@ -170,7 +170,7 @@ def _check_period(report: Mapping[str, Any]) -> None:
     raise MyoedgeError("E232", title, facts, [f"--every {at_least}"])
 
 
-def _in_time(
+def _least_energy_point(
     report: Mapping[str, Any], chip: Chip, by: Coefficients, latency_s: float | None
 ) -> str:
     """Return the name of the operating point with the least energy that meets the latency. Errors:
@@ -197,7 +197,7 @@ def coefficients() -> Coefficients:
         return PUBLISHED
     try:
         stored = json.loads(read_text(path))
-        return _checked(Coefficients(**stored))
+        return _check_coefficients(Coefficients(**stored))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise MyoedgeError(
             "E251",
@@ -207,7 +207,7 @@ def coefficients() -> Coefficients:
         ) from None
 
 
-def _checked(stored: Coefficients) -> Coefficients:
+def _check_coefficients(stored: Coefficients) -> Coefficients:
     """Check stored coefficients, five finite numbers; calibrations made before NE16 get the
     published fifth one. Errors: ValueError."""
     values = tuple(map(float, stored.values))
@@ -228,7 +228,7 @@ def _checked(stored: Coefficients) -> Coefficients:
 
 def keep(fitted: Coefficients) -> Path:
     """Store energy coefficients on this computer; return the path. Errors: E220 not writable."""
-    path, tries = place() or _default(), (f"{VARIABLE}=<file in a writable folder>",)
+    path, tries = place() or _default_coefficients(), (f"{VARIABLE}=<file in a writable folder>",)
     with explained(path, *tries):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, (json.dumps(asdict(fitted), indent=2) + "\n").encode(), tries)
@@ -241,10 +241,10 @@ def place() -> Path | None:
     named = os.environ.get(VARIABLE)
     if named is not None:
         return Path(named).absolute() if named else None
-    return _default()
+    return _default_coefficients()
 
 
-def _default() -> Path:
+def _default_coefficients() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("myoedge", appauthor=False)) / FILE

@@ -67,27 +67,27 @@ class EnergyCalibration(Tabular):
 def calibration(measurements: Path) -> EnergyCalibration:
     """Implement api.calibrate_energy. The fit starts from the published coefficients, not from an
     earlier calibration."""
-    rows = list(_measured(measurements))
+    rows = list(_read_measurement(measurements))
     if not rows:
-        raise _wrong(measurements, "it has no measurement")
+        raise _calibration_error(measurements, "it has no measurement")
     fitted, residuals = calibrate(rows, PUBLISHED)
     return EnergyCalibration(fitted, tuple(residuals), PUBLISHED, keep(fitted))
 
 
-def _measured(file: Path) -> Iterator[Measured]:
+def _read_measurement(file: Path) -> Iterator[Measured]:
     if os.path.isdir(file) or file.suffix == ".json":
         cards = sorted(file.glob("*.json")) if file.is_dir() else [file]
-        yield from (_of_card(card) for card in cards)
+        yield from (_read_board_card(card) for card in cards)
         return
     try:
         rows = list(csv.DictReader(read_text(file).splitlines()))
     except (OSError, ValueError, csv.Error) as error:
-        raise _wrong(file, getattr(error, "strerror", None) or str(error)) from None
+        raise _calibration_error(file, getattr(error, "strerror", None) or str(error)) from None
     for number, row in enumerate(rows, 2):
-        yield _row(row, file, f"line {number}")
+        yield _read_row(row, file, f"line {number}")
 
 
-def _of_card(file: Path) -> Measured:
+def _read_board_card(file: Path) -> Measured:
     """Return the measurement on a board card, the file that `myoedge bench --card` writes."""
     try:
         card = json.loads(read_text(file))
@@ -98,40 +98,42 @@ def _of_card(file: Path) -> Measured:
         return Measured(card["model"]["name"], done, point, float(energy["joules"]), sigma)
     except (OSError, ValueError, ArithmeticError, LookupError, TypeError) as error:
         cause = "it is no board card with an energy" if isinstance(error, TypeError) else str(error)
-        raise _wrong(file, cause) from None
+        raise _calibration_error(file, cause) from None
 
 
-def _row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
+def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
     if not row.keys() <= {*COLUMNS} or not row.get("build"):
-        raise _wrong(file, f"{where}: columns are {', '.join(COLUMNS)}")
+        raise _calibration_error(file, f"{where}: columns are {', '.join(COLUMNS)}")
     point = find_chip("gap9").at(row.get("operating_point") or "high").point
-    name, done = row["build"], _activity(row["build"], file)
-    numbers = {key: _number(row, key, file, where) for key in NUMBERS}
+    name, done = row["build"], _read_activity(row["build"], file)
+    numbers = {key: _read_number(row, key, file, where) for key in NUMBERS}
     given = {key: x for key, x in numbers.items() if x is not None}
     if ("energy_uj" in given) == ("power_mw" in given):
-        raise _wrong(file, f"{where}: either energy_uj or power_mw")
+        raise _calibration_error(file, f"{where}: either energy_uj or power_mw")
     if name == IDLE and "power_mw" not in given:
-        raise _wrong(file, f"{where}: what idles has a power: power_mw")
+        raise _calibration_error(file, f"{where}: what idles has a power: power_mw")
     seconds = done.cycles / point.clock_hz
     energy_j = given.get("energy_uj", 0.0) * 1e-6 + given.get("power_mw", 0.0) * 1e-3 * seconds
     sigma = given["sigma_percent"] / 100 if "sigma_percent" in given else METER
     return Measured(name, done, point, energy_j, sigma)
 
 
-def _number(row: Mapping[str, Any], key: str, file: Path, where: str) -> float | None:
+def _read_number(row: Mapping[str, Any], key: str, file: Path, where: str) -> float | None:
     text = row.get(key)
     if not text:
         return None
     try:
         number = float(text)
     except ValueError:
-        raise _wrong(file, f"{where}: {key} is not a number: {text}") from None
+        raise _calibration_error(file, f"{where}: {key} is not a number: {text}") from None
     if not 0 < number <= LARGEST:
-        raise _wrong(file, f"{where}: {key} must be above 0, and {LARGEST:,.0f} at most: {text}")
+        raise _calibration_error(
+            file, f"{where}: {key} must be above 0, and {LARGEST:,.0f} at most: {text}"
+        )
     return number
 
 
-def _activity(name: str, file: Path) -> Activity:
+def _read_activity(name: str, file: Path) -> Activity:
     """Return the activity counters of a build for the energy fit; zeros for "idle".
 
     name   folder of the build, relative to the measurements file
@@ -147,7 +149,7 @@ def _activity(name: str, file: Path) -> Activity:
     return replace(counters, cycles=float(counters.cycles))
 
 
-def _wrong(file: Path, reason: str) -> MyoedgeError:
+def _calibration_error(file: Path, reason: str) -> MyoedgeError:
     return MyoedgeError(
         "E250",
         f"{file.name} holds no measurements of energy",

@@ -67,12 +67,12 @@ def finished_build(
     times_s   receives the seconds of each stage
     """
     more = (request, confirmation.simulate, confirmation.tune, inputs.given_test)
-    compute = partial(_computed, options, inputs, request, confirmation, times_s)
+    compute = partial(_compute_build, options, inputs, request, confirmation, times_s)
     stage = ("build", stage_key("build", options, inputs, *more), compute, options.say)
-    return reused(*stage, kind=FinishedBuild, lasts=_lasts)
+    return reused(*stage, kind=FinishedBuild, lasts=_may_be_cached)
 
 
-def _computed(
+def _compute_build(
     options: Options,
     inputs: ModelInputs,
     request: BuildRequest,
@@ -88,7 +88,7 @@ def _computed(
     stage = partial(timed, times_s=times_s, say=options.say)
 
     def finished_of(quantized: Quantized) -> Finished:
-        again = partial(_on_engines, options, quantized)
+        again = partial(_choose_engines_again, options, quantized)
         return finish(BuildInputs(quantized, request, coefficients(), confirmation, stage, again))
 
     try:
@@ -98,7 +98,7 @@ def _computed(
             x.is_kept and x.tensors for x in quantized.choices
         ):
             raise
-        quantized = run_quantize(_without_room(options), inputs)
+        quantized = run_quantize(_forbid_extra_cycles(options), inputs)
         finished = finished_of(quantized)
     warnings = quantized.warned(finished.warnings, options.strict).warnings
     files = build_files(finished.contents, finished.reported(warnings), request.plugins)
@@ -107,7 +107,7 @@ def _computed(
     return FinishedBuild(quantized.model.name, files, (*warnings, *finished.notices))
 
 
-def _on_engines(
+def _choose_engines_again(
     options: Options, quantized: Quantized, network: QuantGraph, chip: Chip
 ) -> QuantGraph:
     """Return a network whose engines are chosen anew for a chip, as run_quantize chooses them."""
@@ -116,14 +116,14 @@ def _on_engines(
     return engine_integers(*given).again(network)
 
 
-def _without_room(options: Options) -> Options:
+def _forbid_extra_cycles(options: Options) -> Options:
     """Return options that reject every move of the precision search with extra cycles, for builds
     whose program leaves no memory for them."""
     decided_by = (options.decided_by, "without room")
     return replace(options, planned_cycles=lambda network: math.inf, decided_by=decided_by)
 
 
-def _lasts(build: FinishedBuild) -> bool:
+def _may_be_cached(build: FinishedBuild) -> bool:
     """Return whether a build may be cached: no part was skipped for lack of a tool."""
     return not any(warning.code in OF_THIS_COMPUTER for warning in build.warnings)
 

@@ -39,18 +39,20 @@ def found_settings(given: str | Path | None, model: Model | None) -> dict[str, s
     model   its first batch norm, or its example input, tells the scale; None: unknown
     Files that cannot be read give {}: the build reports them.
     """
-    content = _content(given)
+    content = _read_first_file(given)
     if content is None or given is None:
         return {}
     inputs = () if model is None else tuple(model.graph.inputs)
-    found = dict[str, Value](_of_content(content, inputs))
-    if model is not None and (scale := _scale(given, model, found)) is not None:
+    found = dict[str, Value](_settings_of_content(content, inputs))
+    if model is not None and (scale := _find_scale(given, model, found)) is not None:
         found["scale"] = scale
     unit = content.unit if content.unit in UNITS and "scale" not in found else ""
-    return {name: _toml(value) for name, value in found.items()} | ({"unit": unit} if unit else {})
+    return {name: _toml_value(value) for name, value in found.items()} | (
+        {"unit": unit} if unit else {}
+    )
 
 
-def _content(given: str | Path | None) -> Content | None:
+def _read_first_file(given: str | Path | None) -> Content | None:
     """Read the first file of samples; None if there is none, or if it cannot be read."""
     if given is None or is_function(given) or is_random(given):
         return None
@@ -60,9 +62,9 @@ def _content(given: str | Path | None) -> Content | None:
         return None
 
 
-def _of_content(content: Content, inputs: Sequence[str]) -> Iterator[tuple[str, Value]]:
+def _settings_of_content(content: Content, inputs: Sequence[str]) -> Iterator[tuple[str, Value]]:
     """Yield settings of one file, for a network with these inputs; () if they are unknown."""
-    label = content.label or _label_name(content, inputs)
+    label = content.label or _find_label_name(content, inputs)
     if label:
         yield "label", label
     signals = {name: x.size for name, x in content.arrays.items() if name not in (label, LABEL)}
@@ -71,32 +73,32 @@ def _of_content(content: Content, inputs: Sequence[str]) -> Iterator[tuple[str, 
     names = [name for name in content.columns if name != label]
     if 0 < len({*names}) == len(names) <= MOST_COLUMNS:
         yield "columns", [*map(int, names)] if all(map(str.isdecimal, names)) else names
-    yield from _rates(content)
+    yield from _sampling_rates(content)
 
 
-def _rates(content: Content) -> Iterator[tuple[str, Value]]:
+def _sampling_rates(content: Content) -> Iterator[tuple[str, Value]]:
     for rate in content.rates.values():
         value = float(rate) if rate.dtype.kind in "fiu" else 0.0
         if 0 < value < math.inf:
             yield "rate", value
 
 
-def _toml(value: Value) -> str:
+def _toml_value(value: Value) -> str:
     if isinstance(value, list):
-        return f"[{', '.join(map(_item, value))}]"
+        return f"[{', '.join(map(_toml_item, value))}]"
     return toml_text(value) if isinstance(value, str) else f"{value:g}"
 
 
-def _item(value: str | int) -> str:
+def _toml_item(value: str | int) -> str:
     return toml_text(value) if isinstance(value, str) else str(value)
 
 
-def _label_name(content: Content, inputs: Sequence[str]) -> str:
+def _find_label_name(content: Content, inputs: Sequence[str]) -> str:
     """Return the array or column of classes that is named as labels usually are; "" if none is."""
     first = next(iter(content.arrays.values()), np.zeros((0, len(content.columns))))
     columns = {name: first[:, i] for i, name in enumerate(content.columns)}
     named = {n: x for n, x in {**content.arrays, **columns}.items() if _is_likely(n, inputs)}
-    return next((name for name, x in named.items() if _are_classes(x)), "")
+    return next((name for name, x in named.items() if _are_class_labels(x)), "")
 
 
 def _is_likely(name: str, inputs: Sequence[str]) -> bool:
@@ -104,14 +106,14 @@ def _is_likely(name: str, inputs: Sequence[str]) -> bool:
     return is_named and len(name) > SINGLE_LETTERS and name not in inputs
 
 
-def _are_classes(x: Array) -> bool:
+def _are_class_labels(x: Array) -> bool:
     """Return whether values are names or whole numbers, many of each."""
     values = np.unique(x)
     is_whole = x.dtype.kind not in "fiu" or bool((values == np.rint(values)).all())
     return is_whole and len(values) < 0.5 * x.size
 
 
-def _scale(given: str | Path, model: Model, found: Mapping[str, Any]) -> float | None:
+def _find_scale(given: str | Path, model: Model, found: Mapping[str, Any]) -> float | None:
     """Return the factor to the unit of training if the samples have clearly another one."""
     columns = tuple(found["columns"]) if "columns" in found else None
     reading = Reading(label=found.get("label", LABEL), array=found.get("array"), columns=columns)

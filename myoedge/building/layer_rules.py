@@ -23,8 +23,8 @@ from myoedge.targets.chip import Chip
 
 def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
     """Return the rules of [quant]. Errors: E233 a pattern that matches no layer or input."""
-    rules = tuple(_rule(pattern, table) for pattern, table in settings.quant.items())
-    of_layers = [rule.pattern for rule in rules if not _is_of_input(rule, graph)]
+    rules = tuple(_parse_rule(pattern, table) for pattern, table in settings.quant.items())
+    of_layers = [rule.pattern for rule in rules if not _matches_input(rule, graph)]
     _check_patterns(graph, "quant", of_layers)
     for rule in rules:
         if rule.weight_bits is not None and rule.weight_bits < INT8.bits:
@@ -32,12 +32,12 @@ def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
     return rules
 
 
-def _is_of_input(rule: LayerRule, graph: Graph) -> bool:
+def _matches_input(rule: LayerRule, graph: Graph) -> bool:
     is_wide = rule.activations == INT16.bits
     return is_wide and any(rule.matches_input(graph, name) for name in graph.inputs)
 
 
-def _rule(pattern: str, table: LayerTable) -> LayerRule:
+def _parse_rule(pattern: str, table: LayerTable) -> LayerRule:
     observer = Observer(table.method, table.percentile) if table.method else None
     scales = "per_tensor" if table.weights == "per_tensor" else "per_channel"
     bits = table.weights if isinstance(table.weights, int) else None
@@ -92,12 +92,12 @@ def _check_patterns(graph: Graph, table: str, patterns: Iterable[str]) -> None:
         if not any(matches(pattern, node) for node in graph.nodes):
             paths = sorted({o.path for node in graph.nodes for o in node.origin if o.path})
             inputs = {"inputs": ", ".join(graph.inputs)} if table == "quant" else {}
-            facts, near = {"has": ", ".join(paths), **inputs}, _nearest(pattern, paths)
+            facts, near = {"has": ", ".join(paths), **inputs}, _nearest_pattern(pattern, paths)
             tries = [f'[{table}] "{path}" = ...' for path in near]
             raise MyoedgeError("E233", f'[{table}] "{pattern}" matches no layer', facts, tries)
 
 
-def _nearest(pattern: str, paths: Sequence[str]) -> list[str]:
+def _nearest_pattern(pattern: str, paths: Sequence[str]) -> list[str]:
     """Return the most similar pattern that matches a layer, as a list; [] without one."""
     if not pattern.endswith(".*"):
         return difflib.get_close_matches(pattern, paths, 1, 0.5)

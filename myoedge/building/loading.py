@@ -163,7 +163,9 @@ def load_model(
     return reused(
         "load",
         before,
-        partial(_loaded, kind, path, stages, partial(_program, factory, calib, reading)),
+        partial(
+            _load_model, kind, path, stages, partial(_load_factory_program, factory, calib, reading)
+        ),
         kind=Model,
         lasts=lambda _: before == model_key(path, stages),  # the file has not changed meanwhile
     )
@@ -191,7 +193,7 @@ def model_key(path: Path, stages: PrePostProcessing) -> str | None:
     return key("load", digest, path.name, stages)
 
 
-def _loaded(
+def _load_model(
     kind: ModelFormat,
     path: Path,
     stages: PrePostProcessing,
@@ -202,7 +204,7 @@ def _loaded(
         from myoedge.frontend.onnx.model import load_onnx
 
         found = load_onnx(path)
-        graph = _prepared(found.graph, stages)
+        graph = _prepare_graph(found.graph, stages)
         told = (None, found.notes, found.class_names)
         writer = found.producer if found.producer == SKLEARN else ONNX
         return Model(name, found.graph, graph, found.params, *told, writer)
@@ -214,11 +216,13 @@ def _loaded(
     else:
         program, notes = exported(path)
         network = import_program(program)
-    graph = _prepared(network.graph, stages)
+    graph = _prepare_graph(network.graph, stages)
     return Model(name, network.graph, graph, network.params, network.examples, notes)
 
 
-def _program(factory: str | None, calib: Given | None, reading: Reading, path: Path) -> Exported:
+def _load_factory_program(
+    factory: str | None, calib: Given | None, reading: Reading, path: Path
+) -> Exported:
     """Load the program of a factory's network with a checkpoint's weights, and notices about it."""
     assert factory is not None  # check_kind
     from myoedge.frontend.torch.checkpoint import load_checkpoint
@@ -240,7 +244,7 @@ def check_work(model: Model) -> None:
         raise MyoedgeError("E122", f"{model.name} computes nothing", {"has": has}, tries)
 
 
-def _prepared(imported: Graph, stages: PrePostProcessing) -> Graph:
+def _prepare_graph(imported: Graph, stages: PrePostProcessing) -> Graph:
     from myoedge.passes import prepare
     from myoedge.passes.decode import append_ctc_decoder, append_majority_vote
 

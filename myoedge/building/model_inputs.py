@@ -125,17 +125,17 @@ class ModelInputs:
     def prepared(self, options: Options) -> tuple[Model, Samples]:
         """Return the network ready for quantisation, and its samples by purpose.
 
-        Errors: as load_model, check_work, options.examine and _samples.
+        Errors: as load_model, check_work, options.examine and _choose_samples.
         """
         check_work(self.model)
         graph = options.examine(self.model.graph)
         graph = on_chip(graph, options.chip, stream=options.stream)
         model = replace(self.model, graph=graph)
-        data, share = self._samples(model), holdout_share(options)
+        data, share = self._choose_samples(model), holdout_share(options)
         test = self.test_set(model, data)
         return model, samples_by_purpose(data, share, test, most=options.samples or 1)
 
-    def _samples(self, model: Model) -> Data:
+    def _choose_samples(self, model: Model) -> Data:
         """Return the given samples, otherwise the archive's example inputs; random samples if the
         model file fixes all ranges.
 
@@ -206,7 +206,7 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
 
 
 def _model_path(options: Options, found: Found) -> Path:
-    configured = _relative(found.base, found.settings.model.path)
+    configured = _resolve_path(found.base, found.settings.model.path)
     if options.model is None and configured and sniff(Path(configured)) is ModelFormat.MISSING:
         raise missing(Path(configured), f"[model] path of {found.file}")
     chosen = options.model if options.model is not None else configured
@@ -224,9 +224,9 @@ def _model_path(options: Options, found: Found) -> Path:
 
 def given_or_stated(given: Given | None, base: Path, stated: str | None) -> Given | None:
     """Return the given samples, otherwise those named in myoedge.toml, relative to its folder."""
-    return given if given is not None else _relative(base, stated)
+    return given if given is not None else _resolve_path(base, stated)
 
 
-def _relative(base: Path, path: str | None) -> str | None:
+def _resolve_path(base: Path, path: str | None) -> str | None:
     """Resolve a path of myoedge.toml relative to its folder; functions are returned unchanged."""
     return path if path in (None, samples.RANDOM) or is_function(path) else str(base / str(path))

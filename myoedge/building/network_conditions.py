@@ -88,7 +88,7 @@ def _some(names: Sequence[str]) -> str:
 
 def weak_outputs(known: Known) -> Iterator[Finding]:
     """Yield outputs with a low SQNR, before or after their final softmax or sigmoid."""
-    shown = _shown(known.network.graph)
+    shown = _displayed_tensors(known.network.graph)
     for name, db in known.fidelity.computed_db.items():
         output = known.fidelity.outputs[name]
         judged_db = db if output.end_db is None else min(db, output.end_db)
@@ -101,7 +101,7 @@ def weak_outputs(known: Known) -> Iterator[Finding]:
             yield title, {"found": found}, ways
 
 
-def _shown(graph: Graph) -> dict[str, str]:
+def _displayed_tensors(graph: Graph) -> dict[str, str]:
     return dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
 
 
@@ -118,7 +118,11 @@ def unlike_decisions(known: Known) -> Iterator[Finding]:
             of = " of the differences between scores, before the argmax" * is_index
             agree = f"int8 and float network agree in only {percent(share)}"
             facts = {"needs": f"{percent(enough)} of the decisions", "found": f"{db}{of}"}
-            yield f"output {_shown(graph)[name]}: {agree}", facts, {"wider": not known.accurate}
+            yield (
+                f"output {_displayed_tensors(graph)[name]}: {agree}",
+                facts,
+                {"wider": not known.accurate},
+            )
 
 
 def less_accurate(known: Known) -> Iterator[Finding]:
@@ -146,7 +150,7 @@ def small_probabilities(known: Known) -> Iterator[Finding]:
 
     If sigmoid(x) is below 0.5 for all samples, 1 - sigmoid(x) is above.
     """
-    network, names = known.network, _names(known.network)
+    network, names = known.network, _format_names(known.network)
     given = (network.graph, network.calibration.seen, network.params)
     for node, (least, most), (lowest, highest) in probability_ranges(*given):
         if min(most, highest) < LIKELY:
@@ -165,10 +169,10 @@ def left_range(known: Known) -> Iterator[Finding]:
     """Yield judged samples with values far outside the calibrated range."""
     found = None if known.judged is None else unseen_values(known.network, known.judged)
     if found is not None and known.judged is not None:
-        of = _names(known.network).get(found.name.removesuffix(PRE), named_input(found.name))
+        of = _format_names(known.network).get(found.name.removesuffix(PRE), named_input(found.name))
         given, leave = len(next(iter(known.judged.values()))), "leave" + "s" * (found.samples == 1)
         title = f"{found.samples} of {given} {known.role} samples {leave} the calibrated range"
-        yield title, _spans(f"{of}: ", found.reached, found.calibrated), {}
+        yield title, _format_ranges(f"{of}: ", found.reached, found.calibrated), {}
 
 
 def cut_branch(known: Known) -> Iterator[Finding]:
@@ -177,16 +181,20 @@ def cut_branch(known: Known) -> Iterator[Finding]:
     if cut is not None:
         tensor, seen, reached = cut
         most = 0.9 * FARTHEST * max(map(abs, seen))  # less than it also if rounded to two digits
-        spans = _spans(f"{_names(known.network).get(tensor, tensor)}: ", reached, seen)
+        spans = _format_ranges(
+            f"{_format_names(known.network).get(tensor, tensor)}: ", reached, seen
+        )
         title = "a guard or choice that no calibration sample needs inserts values that saturate"
         yield title, spans, {"most": most}
 
 
-def _spans(name: str, reached: Sequence[float], calibrated: Sequence[float]) -> dict[str, object]:
-    return {"found": f"{name}{_span(reached)}", "calibrated": _span(calibrated)}
+def _format_ranges(
+    name: str, reached: Sequence[float], calibrated: Sequence[float]
+) -> dict[str, object]:
+    return {"found": f"{name}{_format_range(reached)}", "calibrated": _format_range(calibrated)}
 
 
-def _span(ends: Sequence[float]) -> str:
+def _format_range(ends: Sequence[float]) -> str:
     return "{:.3g} to {:.3g}".format(*ends)
 
 
@@ -198,7 +206,11 @@ def set_by_one(known: Known) -> Iterator[Finding]:
         return
     for node, seen, inner in states_of_one_sample(known.network):
         interval = f"{ends[0]:.0f} to {ends[1]:.0f} dB: a state that adds up saturates"
-        facts = {"found": _span(seen), "without it": _span(inner), "interval": interval}
+        facts = {
+            "found": _format_range(seen),
+            "without it": _format_range(inner),
+            "interval": interval,
+        }
         yield f"one calibration sample sets the range of the state in {node.where}", facts, {}
 
 
@@ -209,13 +221,13 @@ def other_network(known: Known) -> Iterator[Finding]:
         yield title, {"found": f"the older network is {old}, this one {new}"}, {}
 
 
-def _named_steps(network: QuantGraph) -> list[tuple[QuantizedNode, str]]:
+def _steps_by_name(network: QuantGraph) -> list[tuple[QuantizedNode, str]]:
     steps = [step for step in network.steps if not OPS[step.node.op].view]
     return [*zip(steps, located(steps), strict=True)]
 
 
-def _names(network: QuantGraph) -> dict[str, str]:
-    return {step.node.name: name for step, name in _named_steps(network)}
+def _format_names(network: QuantGraph) -> dict[str, str]:
+    return {step.node.name: name for step, name in _steps_by_name(network)}
 
 
 def weak_layers(known: Known) -> Iterator[Finding]:
@@ -223,12 +235,14 @@ def weak_layers(known: Known) -> Iterator[Finding]:
     network, fidelity = known.network, known.fidelity
     if (fidelity.worst_judged_db or 0.0) >= GOOD_DB:
         return
-    names, by_line = _names(network), dict[str, list[tuple[float, QuantizedNode, str]]]()
-    for step, _ in _named_steps(network):
+    names, by_line = _format_names(network), dict[str, list[tuple[float, QuantizedNode, str]]]()
+    for step, _ in _steps_by_name(network):
         loss = fidelity.local.get(step.node.name)
         if loss is not None and loss < WEAK_DB:
             source = fidelity.sources.get(step.node.name, step.node.name)
-            by_line.setdefault(_line(network.graph, source), []).append((loss, step, source))
+            by_line.setdefault(_source_line_of(network.graph, source), []).append(
+                (loss, step, source)
+            )
     for weak in by_line.values():
         loss, step, source = min(weak, key=lambda row: row[0])
         name, dtype = names.get(source, named_input(source)), network.dtype(source)
@@ -236,17 +250,17 @@ def weak_layers(known: Known) -> Iterator[Finding]:
         others = f", and in {several(len(weak) - 1, 'more layer')} near it" * (len(weak) > 1)
         found = f"noise above {10 ** (-WEAK_DB / 10):.0%} of the signal's power{reader}{others}"
         title = f"{name} keeps only {loss:z.1f} dB in {dtype}, on its own"
-        yield title, {"found": found}, _causes(network, step.node)
+        yield title, {"found": found}, _likely_causes(network, step.node)
 
 
-def _line(graph: Graph, source: str) -> str:
+def _source_line_of(graph: Graph, source: str) -> str:
     """Return the source line of the layer that computes a tensor; the tensor's name for inputs and
     layers without one."""
     origin = graph.producer[source].origin if source in graph.producer else ()
     return origin[0].source if origin and origin[0].source else source
 
 
-def _causes(network: QuantGraph, weak: Node) -> Mapping[str, object]:
+def _likely_causes(network: QuantGraph, weak: Node) -> Mapping[str, object]:
     """Return likely causes of a low SQNR in a layer and those before it: a fill, a softmax."""
     ranges, producer = network.calibration.ranges, network.graph.producer
     near = [weak, *(producer[name] for name in weak.inputs if name in producer)]

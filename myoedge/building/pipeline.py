@@ -24,21 +24,23 @@ from myoedge.quantization.samples import Data
 Labelled = tuple[str, Data]  # role and samples
 
 
-def _loaded(inputs: ModelInputs, options: Options) -> tuple[Model, Samples, Labelled | None]:
+def _load_and_prepare(
+    inputs: ModelInputs, options: Options
+) -> tuple[Model, Samples, Labelled | None]:
     """Read the network and its samples, and prepare both; the last value: samples with labels."""
     model, samples = inputs.prepared(options)
     return model, samples, samples.labelled
 
 
 @one_blas_thread()
-def _evaluated(integers: Integers, labelled: Labelled) -> Evaluation | None:
+def _evaluate_predictions(integers: Integers, labelled: Labelled) -> Evaluation | None:
     """Evaluate the predictions of the float network and the integer network on samples."""
     role, data = labelled
     return evaluated(integers.network, data, role)
 
 
 PIPELINE = (
-    Stage("load", ("inputs", "options"), ("model", "samples", "labelled"), _loaded),
+    Stage("load", ("inputs", "options"), ("model", "samples", "labelled"), _load_and_prepare),
     Stage(
         "quantise",
         ("options", "settings", "model", "samples"),
@@ -56,14 +58,16 @@ PIPELINE = (
         "evaluate",
         ("integers", "labelled"),
         ("evaluation",),
-        _evaluated,
+        _evaluate_predictions,
         key=("inputs_key", "labelled"),
         needs="labelled",
     ),
 )
 
 
-def _quantized(options: Options, made: Mapping[str, Any], times_s: dict[str, float]) -> Quantized:
+def _quantization_result(
+    options: Options, made: Mapping[str, Any], times_s: dict[str, float]
+) -> Quantized:
     """Return the result of the stages, with their warnings so far.
 
     made   name -> value
@@ -103,5 +107,5 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     times_s: dict[str, float] = {}
     with float_run_cache():
         made = run(PIPELINE, values, times_s, options.say)
-    quantized = _quantized(options, made, times_s)
+    quantized = _quantization_result(options, made, times_s)
     return quantized.warned([*result_warnings(quantized)], options.strict)

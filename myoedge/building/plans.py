@@ -79,19 +79,23 @@ def planned(network: QuantGraph, request: BuildRequest, *, advises: bool = True)
     Errors: E236, E301 does not fit the chip, E304, E306.
     """
     try:
-        return Planned(_candidates(network, request))
+        return Planned(_candidate_plans(network, request))
     except MyoedgeError as error:
         is_large = error.exit_code == TOO_LARGE
         if is_large and request.estimates_code and fits(network, request.with_least_code):
-            return Planned(_candidates(network, request.with_least_code))
-        names = _limited(request) if is_large and advises else []
+            return Planned(_candidate_plans(network, request.with_least_code))
+        names = _limited_memories(request) if is_large and advises else []
         if not names:
             raise
-        plan = next(_candidates(network, _freed(request, names)))  # an error if the chip is small
-        return Planned(iter([plan]), *_short(network, request, error.notice, plan.plan))
+        plan = next(
+            _candidate_plans(network, _drop_limits(request, names))
+        )  # an error if the chip is small
+        return Planned(
+            iter([plan]), *_limiting_memories_error(network, request, error.notice, plan.plan)
+        )
 
 
-def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
+def _candidate_plans(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
     """Return an iterator over candidate plans; the first is computed at once. Errors: E236, E301,
     E304, E306."""
     chip, limits = request.chip_at_point, request.limits
@@ -115,30 +119,30 @@ def memory_costs(
     if request.frames is not None:
         return {}
     shares = {}
-    for name in _limited(request):
-        freed = _freed(request, [name])
+    for name in _limited_memories(request):
+        freed = _drop_limits(request, [name])
         again = on_engines(network, freed.chip_in_limits)
-        free = next(_candidates(again, freed)).plan
+        free = next(_candidate_plans(again, freed)).plan
         shares[name] = modelled_cycles(plan) / modelled_cycles(free) - 1.0
     return shares
 
 
-def _limited(request: BuildRequest) -> list[str]:
+def _limited_memories(request: BuildRequest) -> list[str]:
     """Return the memories with a limit below the chip's size; an L1 limit that only reserves the
     application's runtime does not count."""
-    most = _freed(request, budget.MEMORIES).limits.l1_bytes
+    most = _drop_limits(request, budget.MEMORIES).limits.l1_bytes
     spared = most is not None and request.limits.l1_bytes == most
     names = budget.memories(request.limits, request.chip)
     return [name for name in names if not (spared and name == "l1")]
 
 
-def _freed(request: BuildRequest, names: Iterable[str]) -> BuildRequest:
+def _drop_limits(request: BuildRequest, names: Iterable[str]) -> BuildRequest:
     """Return the request without the limits of these memories."""
     limits = budget.without(request.limits, names)
     return replace(request, limits=budget.for_app(request.app, request.chip, limits))
 
 
-def _short(
+def _limiting_memories_error(
     network: QuantGraph, request: BuildRequest, notice: Notice, free: Plan
 ) -> tuple[Broken, int | None]:
     """Find the limited memories that are too small: each that would suffice if only it were larger,
@@ -147,14 +151,14 @@ def _short(
     free   plan without the limits of these memories
     """
     if notice.code == budget.NO_TILE:
-        tries = _planned_l1(network, request, notice.tries)
+        tries = _l1_remedies(network, request, notice.tries)
         return Broken("l1", dict(notice.facts), tries, notice.code, notice.title), None
-    names = _limited(request)
-    cures = _cures(network, request, names)
+    names = _limited_memories(request)
+    cures = _sufficient_memories(network, request, names)
     short = cures or names
     more = [f"a larger --{name} or [budget] {name}" for name in short]
     facts, tries = dict(notice.facts), more if cures else [", and ".join(more)]
-    l2_kib = _enough_l2_kib(network, request, free) if cures == ["l2"] else None
+    l2_kib = _search_l2_limit(network, request, free) if cures == ["l2"] else None
     if (l3_bytes := request.limits.l3_bytes) is not None:
         facts["l3"] = f"{l3_bytes:,} B at most for data that does not fit in L2"
     name = " or ".join(cures) or " and ".join(names)
@@ -163,7 +167,7 @@ def _short(
     return Broken(name, facts, [*tries, *notice.tries[:1]], title=title), l2_kib
 
 
-def _planned_l1(network: QuantGraph, request: BuildRequest, tries: Sequence[str]) -> list[str]:
+def _l1_remedies(network: QuantGraph, request: BuildRequest, tries: Sequence[str]) -> list[str]:
     """Return remedies for a layer without a tile; an L1 limit among them only if it was planned."""
     option, _, size = tries[0].partition(" ")
     if option != "--l1":
@@ -183,14 +187,14 @@ def estimated(plan: Plan) -> str:
     return f"{modelled_cycles(plan):,.0f} cycles, estimated"
 
 
-def _cures(network: QuantGraph, request: BuildRequest, names: list[str]) -> list[str]:
+def _sufficient_memories(network: QuantGraph, request: BuildRequest, names: list[str]) -> list[str]:
     """Return the names of the memories for each of which a larger limit alone would suffice."""
     if len(names) == 1:
         return names
-    return [name for name in names if fits(network, _freed(request, [name]))]
+    return [name for name in names if fits(network, _drop_limits(request, [name]))]
 
 
-def _enough_l2_kib(network: QuantGraph, request: BuildRequest, free: Plan) -> int | None:
+def _search_l2_limit(network: QuantGraph, request: BuildRequest, free: Plan) -> int | None:
     """Search for a sufficient L2 limit in KiB between the given one and the L2 of the free plan;
     None if no tried limit suffices.
 
@@ -205,18 +209,18 @@ def _enough_l2_kib(network: QuantGraph, request: BuildRequest, free: Plan) -> in
     enough = None
     for _ in range(L2_TRIES):
         middle = math.isqrt(low * high) + 1
-        if fits(network, _with_l2(request, middle)):
+        if fits(network, _set_l2_limit(request, middle)):
             high = enough = middle
         else:
             low = middle
-    return most if enough is None and fits(network, _with_l2(request, most)) else enough
+    return most if enough is None and fits(network, _set_l2_limit(request, most)) else enough
 
 
 def _code_bytes(network: QuantGraph, request: BuildRequest) -> int:
     return budget.code_bytes(request.limits, request.chip, len(network.steps))
 
 
-def _with_l2(request: BuildRequest, l2_kib: int) -> BuildRequest:
+def _set_l2_limit(request: BuildRequest, l2_kib: int) -> BuildRequest:
     return replace(request, limits=replace(request.limits, l2_bytes=l2_kib * budget.KIB))
 
 
@@ -237,4 +241,4 @@ def planned_cycles(network: QuantGraph, request: BuildRequest) -> float:
 
 def _first_plan(network: QuantGraph, request: BuildRequest) -> Plan | None:
     """Return the fastest plan by the estimate; None if none fits the memories."""
-    return if_it_fits(lambda: next(_candidates(network, request)).plan)
+    return if_it_fits(lambda: next(_candidate_plans(network, request)).plan)

@@ -109,45 +109,49 @@ def check_package(package: str) -> PluginCheck:
 
     Errors: E256 the package is not installed, or has no entry points of myoedge.
     """
-    found = _distribution(package)
+    found = _find_distribution(package)
     groups = [GROUP + kind for kind in KINDS]
     points = [point for point in found.entry_points if point.group in groups]
     if not points:
         facts = {"needs": f"entry points of {', '.join(groups)}", "has": "none of them"}
         raise MyoedgeError("E256", f"{package} is no plug-in of myoedge", facts)
     before, added = {*OPS}, [*families.ADDED]
-    rows = tuple(_loaded(point.group.removeprefix(GROUP), point.name) for point in points)
+    rows = tuple(_load_plugin(point.group.removeprefix(GROUP), point.name) for point in points)
     # nothing is new if this process loaded them before
-    names = [name for name in OPS if name not in before] or _defined_in(added)
-    operators = tuple(map(_checked_by_name, names))
-    return PluginCheck(found.name, found.version, rows, operators, _rows_of(points, names))
+    names = [name for name in OPS if name not in before] or _operators_defined_in(added)
+    operators = tuple(map(_check_by_name, names))
+    return PluginCheck(
+        found.name, found.version, rows, operators, _check_rows_of_packages(points, names)
+    )
 
 
-def _rows_of(points: Iterable[metadata.EntryPoint], names: Iterable[str]) -> tuple[CheckedRow, ...]:
+def _check_rows_of_packages(
+    points: Iterable[metadata.EntryPoint], names: Iterable[str]
+) -> tuple[CheckedRow, ...]:
     """Check the import rows of the packages of entry points, by uses of these operators."""
     families.modules("torch_library")  # registers the calls of plug-ins in torch
-    tops, cases = {_top(point.module) for point in points}, drawn_uses()
-    own = [package for package in families.ADDED if _top(package.__name__) in tops]
+    tops, cases = {_top_package(point.module) for point in points}, drawn_uses()
+    own = [package for package in families.ADDED if _top_package(package.__name__) in tops]
     tables = [module for x in own for module in families.with_table(x, "import_rows")]
     uses = {name: drawn(name) for name in names if name in cases}
     return checked_rows([row for table in tables for row in table.ROWS], uses)
 
 
-def _top(module: str) -> str:
+def _top_package(module: str) -> str:
     return module.partition(".")[0]
 
 
-def _defined_in(packages: Iterable[ModuleType]) -> list[str]:
+def _operators_defined_in(packages: Iterable[ModuleType]) -> list[str]:
     return [n for n in OPS for p in packages if OPS[n].real.__module__.startswith(p.__name__)]
 
 
-def _checked_by_name(name: str) -> CheckedOperator:
+def _check_by_name(name: str) -> CheckedOperator:
     if name in drawn_uses():
         return checked_operator(name, drawn(name))
     return CheckedOperator(name, 0, NOT_CHECKED, f"no {name} in CASES of the operator's module")
 
 
-def _distribution(package: str) -> metadata.Distribution:
+def _find_distribution(package: str) -> metadata.Distribution:
     """Return an installed package, found by its name or by one of its modules. Errors: E256."""
     names = [package, *metadata.packages_distributions().get(package, ())]
     for name in names:
@@ -159,15 +163,15 @@ def _distribution(package: str) -> metadata.Distribution:
     raise MyoedgeError("E256", f"the package {package} is not installed", tries=tries)
 
 
-def _loaded(kind: str, name: str) -> CheckedPoint:
+def _load_plugin(kind: str, name: str) -> CheckedPoint:
     try:
         load_plugins(PluginsTable(**{kind: [name]}))
     except MyoedgeError as error:
-        return CheckedPoint(kind, name, UNUSABLE, _reason(error))
+        return CheckedPoint(kind, name, UNUSABLE, _error_cause(error))
     return CheckedPoint(kind, name)
 
 
-def _reason(error: MyoedgeError) -> str:
+def _error_cause(error: MyoedgeError) -> str:
     """Return an error's cause, or else its title with what it needs, has and suggests."""
     facts = dict(error.notice.facts)
     known = (f"{key} {facts[key]}" for key in ("class", "needs", "has") if key in facts)
@@ -192,7 +196,7 @@ def checked_operator(name: str, cases: Sequence[DrawnCase]) -> CheckedOperator:
     except MyoedgeError as error:
         if error.code != OVERFLOW:
             raise
-        cause = _reason(error)
+        cause = _error_cause(error)
     return CheckedOperator(name, len(cases), DIFFERS if cause else OK, cause)
 
 
@@ -204,7 +208,7 @@ def _differences(cases: Sequence[DrawnCase]) -> Iterator[str]:
         if len(outside):
             at = tuple(map(int, outside[0]))
             wanted = f"{low[at]:.4g} to {high[at]:.4g}"
-            yield f"{_about(case)}: integer gives {y[at]} at {list(at)}, real allows {wanted}"
+            yield f"{_about_case(case)}: integer gives {y[at]} at {list(at)}, real allows {wanted}"
     compiled = [case for case in cases if not OPS[case.op].view]
     if compiled:
         yield from _differences_of_c(compiled)
@@ -223,17 +227,17 @@ def _differences_of_c(cases: Sequence[DrawnCase]) -> Iterator[str]:
         wrong = np.argwhere(made != wanted)
         if len(wrong):
             at = tuple(map(int, wrong[0]))
-            yield f"{_about(case)}: C gives {made[at]} at {list(at)}, integer {wanted[at]}"
+            yield f"{_about_case(case)}: C gives {made[at]} at {list(at)}, integer {wanted[at]}"
 
 
-def _about(case: DrawnCase) -> str:
+def _about_case(case: DrawnCase) -> str:
     shapes = " ".join(str(list(shape)) for shape in case.shapes)
     return f"inputs {shapes}, {dict(case.attrs)}{f', act {case.act}' if case.act else ''}"
 
 
 def joined(cases: Sequence[DrawnCase]) -> QuantGraph:
     """Return one network whose layers are the cases, each with its own inputs and outputs."""
-    parts = [_renamed(case.graph, i) for i, case in enumerate(cases)]
+    parts = [_rename_tensors(case.graph, i) for i, case in enumerate(cases)]
     outputs = tuple(chain.from_iterable(part.outputs for part in parts))
     graph = Graph(
         tuple(chain.from_iterable(part.inputs for part in parts)),
@@ -251,7 +255,7 @@ def joined(cases: Sequence[DrawnCase]) -> QuantGraph:
     return quantize_graph(graph, Calibration(spans, 1, "drawn", ""), rules, frozenset(wider))
 
 
-def _renamed(graph: Graph, number: int) -> Graph:
+def _rename_tensors(graph: Graph, number: int) -> Graph:
     def of(name: str) -> str:
         return f"u{number}_{name}"
 

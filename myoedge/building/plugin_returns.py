@@ -32,7 +32,7 @@ def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
 
     blame   makes the error E257 for this plug-in
     """
-    checked = partial(_checked, op.name, blame)
+    checked = partial(_check_results_of, op.name, blame)
 
     def shape_of(attrs: Any, *arrays: Any) -> Shape:
         return op.shape(attrs, *(x.shape for x in arrays))
@@ -46,7 +46,7 @@ def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
             lambda y, *given: _is_array(y, "fiub", shape_of(*given)),
             lambda *given: f"an array of floats {list(shape_of(*given))}",
         ),
-        integer=_checked_arithmetic(op.integer, checked),
+        integer=_check_arithmetic(op.integer, checked),
         constants=replace(
             op.constants,
             quantize=checked(
@@ -57,13 +57,13 @@ def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
             ),
         ),
         kernels=tuple(
-            replace(kernel, tiling=_checked_tiling(op.name, kernel.tiling, blame))
+            replace(kernel, tiling=_check_tiling(op.name, kernel.tiling, blame))
             for kernel in op.kernels
         ),
     )
 
 
-def _checked_arithmetic(integer: Described | ByHand, checked: Function) -> Described | ByHand:
+def _check_arithmetic(integer: Described | ByHand, checked: Function) -> Described | ByHand:
     if isinstance(integer, Described):
         nest = checked("nest", integer.nest, lambda y, _: isinstance(y, Nest), lambda _: "a Nest")
         return replace(integer, nest=nest)
@@ -83,7 +83,7 @@ def _checked_arithmetic(integer: Described | ByHand, checked: Function) -> Descr
     )
 
 
-def _checked(
+def _check_results_of(
     op: str,
     blame: Blame,
     name: str,
@@ -101,18 +101,18 @@ def _checked(
     def call(*given: Any) -> Any:
         made = function(*given)
         if not is_right(made, *given):
-            raise blame(_text(f"{name} of {op}", made, wanted(*given)))
+            raise blame(_type_error_text(f"{name} of {op}", made, wanted(*given)))
         return made
 
     return call
 
 
-def _checked_tiling(op: str, tiling: Callable[..., Any], blame: Blame) -> Callable[..., Any]:
+def _check_tiling(op: str, tiling: Callable[..., Any], blame: Blame) -> Callable[..., Any]:
     @functools.wraps(tiling)
     def call(*given: Any) -> Any:
         made = tiling(*given)
         if not isinstance(made, TiledKernel):
-            raise blame(_text(f"the tiling of {op}", made, "a TiledKernel"))
+            raise blame(_type_error_text(f"the tiling of {op}", made, "a TiledKernel"))
         return made
 
     return call
@@ -138,8 +138,12 @@ def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
         shapes = out if row.all_results else (out,)
         named = isinstance(results, list | tuple) and len(results) == len(shapes)
         if not (named and all(_is_tensor(b, *pair) for pair in zip(results, shapes, strict=True))):
-            wanted = ", ".join(f"the name of a tensor {_listed(shape)}" for shape in shapes)
-            raise blame(_text(f"the row of {row.aten or row.onnx}", _seen(b, made), wanted))
+            wanted = ", ".join(f"the name of a tensor {_format_shape(shape)}" for shape in shapes)
+            raise blame(
+                _type_error_text(
+                    f"the row of {row.aten or row.onnx}", _describe_returned(b, made), wanted
+                )
+            )
         return made
 
     return replace(row, row=call)
@@ -153,7 +157,7 @@ def checked_rows(rows: Any, blame: Blame, own: Collection[str]) -> tuple[ImportR
     own     operators of this plug-in
     """
     if not (isinstance(rows, list | tuple) and all(isinstance(row, ImportRow) for row in rows)):
-        raise blame(f"ROWS of its import_rows is {_shown(rows)}, not a tuple of ImportRow")
+        raise blame(f"ROWS of its import_rows is {_format_value(rows)}, not a tuple of ImportRow")
     for row in rows:
         _check_operators(row, blame, own)
     return tuple(with_checked_result(row, blame) for row in rows)
@@ -165,11 +169,11 @@ def _check_operators(row: ImportRow, blame: Blame, own: Collection[str]) -> None
         raise blame(f"the row at {row.place} has no operator {min(lacking)}: {there}")
 
 
-def _text(what: str, made: Any, wanted: str) -> str:
-    return f"{what} returned {_shown(made)}, not {wanted}"
+def _type_error_text(what: str, made: Any, wanted: str) -> str:
+    return f"{what} returned {_format_value(made)}, not {wanted}"
 
 
-def _shown(made: Any) -> str:
+def _format_value(made: Any) -> str:
     if isinstance(made, np.ndarray):
         return f"an array of {made.dtype} {list(made.shape)}"
     if made is None or isinstance(made, str):
@@ -177,14 +181,14 @@ def _shown(made: Any) -> str:
     return f"{made!r}"[:60] if isinstance(made, int | float | tuple) else f"a {type(made).__name__}"
 
 
-def _seen(b: GraphBuilder, made: Any) -> Any:
+def _describe_returned(b: GraphBuilder, made: Any) -> Any:
     """Describe a returned value for a message: a tensor's name with its shape; other values
     unchanged."""
     known = isinstance(made, str) and (made in b.tensors or made in b.constants)
     return f"{made} {list(b.shape(made))}" if known else made
 
 
-def _listed(shape: Any) -> str:
+def _format_shape(shape: Any) -> str:
     return f"{list(shape)}" if isinstance(shape, tuple) else ""
 
 

@@ -50,7 +50,7 @@ class CheckedRow:
 
 
 @dataclass(frozen=True)
-class _Inputs:
+class _UseInputs:
     """A graph with the inputs of a use, and its constants."""
 
     use: DrawnUse
@@ -81,46 +81,46 @@ def checked_rows(rows: Sequence[ImportRow], uses: Uses) -> tuple[CheckedRow, ...
 
     uses   operator -> its drawn uses
     """
-    return tuple(found for row in rows for found in _of_row(row, uses))
+    return tuple(found for row in rows for found in _check_row(row, uses))
 
 
-def _of_row(row: ImportRow, uses: Uses) -> Iterator[CheckedRow]:
+def _check_row(row: ImportRow, uses: Uses) -> Iterator[CheckedRow]:
     own = [use for op in row.ops.split() for use in uses.get(op, ())]
     for name in aten_names(row.aten):
-        yield _of_torch(name, row, own)
+        yield _check_torch_row(name, row, own)
     for text in filter(str.strip, row.onnx.split(";")):
         name = text.partition("(")[0].strip()
-        yield _imported(name, row, own, partial(_by_onnx, row, text))
+        yield _import_uses(name, row, own, partial(_import_by_onnx, row, text))
 
 
-def _of_torch(name: str, row: ImportRow, own: Sequence[DrawnUse]) -> CheckedRow:
+def _check_torch_row(name: str, row: ImportRow, own: Sequence[DrawnUse]) -> CheckedRow:
     known = arguments_of_call(name)
-    if others := _others(row, name):
+    if others := _other_rows_text(row, name):
         return CheckedRow(name, 0, NEVER, others)
     if known is None:
         cause = "torch has no such call: a module torch_library.py registers it"
         return CheckedRow(name, 0, NEVER, cause)
-    return _imported(name, row, own, partial(_by_torch, row, known))
+    return _import_uses(name, row, own, partial(_import_by_torch, row, known))
 
 
-def _others(row: ImportRow, name: str) -> str:
+def _other_rows_text(row: ImportRow, name: str) -> str:
     """Return which operators have another row of the call, as text."""
     found = {x.ops for x in import_rows() if x.ops != row.ops and x.integers == row.integers
              and name in aten_names(x.aten)}  # fmt: skip
     return f"a row of {', '.join(sorted(found))} has this call" if found else ""
 
 
-def _imported(
-    name: str, row: ImportRow, own: Sequence[DrawnUse], by: Callable[[_Inputs], None]
+def _import_uses(
+    name: str, row: ImportRow, own: Sequence[DrawnUse], by: Callable[[_UseInputs], None]
 ) -> CheckedRow:
     if not own:
         return CheckedRow(name, 0, NO_CASE, f"no use of {row.ops or 'an operator'} in CASES")
-    causes = [_fault(_Inputs(use), by) for use in own]
+    causes = [_import_fault(_UseInputs(use), by) for use in own]
     cause, count = next(filter(None, causes), ""), causes.count("")
     return CheckedRow(name, count, OK if count else NEVER, cause)
 
 
-def _fault(inputs: _Inputs, by: Callable[[_Inputs], None]) -> str:
+def _import_fault(inputs: _UseInputs, by: Callable[[_UseInputs], None]) -> str:
     """Import a use; return why that fails, "" if it does not."""
     try:
         by(inputs)
@@ -146,7 +146,9 @@ def _run_formulas(builder: GraphBuilder) -> None:
             OPS[node.op].real(node.attrs, *given)
 
 
-def _by_torch(row: ImportRow, known: Mapping[str, tuple[bool, Any]], inputs: _Inputs) -> None:
+def _import_by_torch(
+    row: ImportRow, known: Mapping[str, tuple[bool, Any]], inputs: _UseInputs
+) -> None:
     tensors, given = iter(inputs.added()), dict[str, Any]()
     for name, (is_tensor, default) in known.items():
         if is_tensor:
@@ -156,7 +158,7 @@ def _by_torch(row: ImportRow, known: Mapping[str, tuple[bool, Any]], inputs: _In
     torch_row(row)(inputs.builder, given, inputs.out)
 
 
-def _by_onnx(row: ImportRow, text: str, inputs: _Inputs) -> None:
+def _import_by_onnx(row: ImportRow, text: str, inputs: _UseInputs) -> None:
     names, tensors = inputs.names, inputs.added()
     renamed = dict(re.findall(r"(\w+)\s*:\s*(\w+)\s*[=,)]", text))
     attrs = {renamed.get(name, name): value for name, value in inputs.use.attrs.items()}

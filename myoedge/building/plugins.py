@@ -58,23 +58,23 @@ def load_plugins(named: PluginsTable) -> tuple[Plugin, ...]:
 
     Errors: E256 not installed, E257 not usable.
     """
-    return tuple(_loaded(kind, name) for kind in KINDS for name in getattr(named, kind))
+    return tuple(_load_entry_point(kind, name) for kind in KINDS for name in getattr(named, kind))
 
 
-def _loaded(kind: str, name: str) -> Plugin:
+def _load_entry_point(kind: str, name: str) -> Plugin:
     if (kind, name) not in _LOADED:
         point = _entry_point(kind, name)
         package = point.dist
         about = (package.name, package.version) if package else ("", "")
-        plugin = Plugin(kind, name, *about, _places(point))
-        with converted(lambda error: _raised(plugin, error)), _imported_whole(point):
+        plugin = Plugin(kind, name, *about, _package_paths(point))
+        with converted(lambda error: _plugin_raised_error(plugin, error)), _import_or_undo(point):
             _USE[kind](plugin, point)
         _LOADED[kind, name] = plugin
     return _LOADED[kind, name]
 
 
 @contextlib.contextmanager
-def _imported_whole(point: metadata.EntryPoint) -> Iterator[None]:
+def _import_or_undo(point: metadata.EntryPoint) -> Iterator[None]:
     """Context manager that undoes the import of an entry point's package after an error, so that
     the next attempt imports and registers all its modules."""
     before, top = {*sys.modules}, point.module.partition(".")[0]
@@ -87,7 +87,7 @@ def _imported_whole(point: metadata.EntryPoint) -> Iterator[None]:
         raise
 
 
-def _places(point: metadata.EntryPoint) -> tuple[Path, ...]:
+def _package_paths(point: metadata.EntryPoint) -> tuple[Path, ...]:
     """Return the paths of an entry point's package: its folder, or its only module."""
     top = point.module.partition(".")[0]
     located = [point.dist.locate_file(name) for name in (top, f"{top}.py")] if point.dist else []
@@ -99,7 +99,7 @@ def error_in_plugin(error: BaseException) -> MyoedgeError | None:
     frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     for plugin in _LOADED.values():
         if any(is_in(file, plugin.places) for file in frames):
-            return _raised(plugin, error)
+            return _plugin_raised_error(plugin, error)
     return None
 
 
@@ -112,7 +112,7 @@ def _entry_point(kind: str, name: str) -> metadata.EntryPoint:
         if len(packages) > 1:
             cause = f"several packages have it: {', '.join(packages)}"
             several = Plugin(kind, name, "", "")
-            raise _unusable(several, cause, (f"pip uninstall {packages[-1]}",))
+            raise _unusable_plugin_error(several, cause, (f"pip uninstall {packages[-1]}",))
         return installed[name]
     near = difflib.get_close_matches(name, installed, 1, 0.5)
     tries = [f'[plugins] {kind} = ["{near[0]}"]'] if near else ["pip install its package"]
@@ -120,18 +120,18 @@ def _entry_point(kind: str, name: str) -> metadata.EntryPoint:
     raise MyoedgeError("E256", f"no plug-in {name} for {kind} is installed", facts, tries)
 
 
-def _raised(plugin: Plugin, error: BaseException) -> MyoedgeError:
-    return _unusable(plugin, cause_of(error, plugin.places))
+def _plugin_raised_error(plugin: Plugin, error: BaseException) -> MyoedgeError:
+    return _unusable_plugin_error(plugin, cause_of(error, plugin.places))
 
 
-def _unusable(plugin: Plugin, cause: str, tries: tuple[str, ...] = ()) -> MyoedgeError:
+def _unusable_plugin_error(plugin: Plugin, cause: str, tries: tuple[str, ...] = ()) -> MyoedgeError:
     package = {"package": f"{plugin.package} {plugin.version}"} if plugin.package else {}
-    tries = (*tries, _without(plugin))
+    tries = (*tries, _uninstall_remedy(plugin))
     title = f"the plug-in {plugin.name} cannot be used"
     return MyoedgeError("E257", title, {"cause": cause, **package}, tries)
 
 
-def _without(plugin: Plugin) -> str:
+def _uninstall_remedy(plugin: Plugin) -> str:
     return f"[plugins] {plugin.kind} without {plugin.name}"
 
 
@@ -139,7 +139,7 @@ def _check_free(plugin: Plugin, what: str, name: str, names: Iterable[str]) -> N
     """Raise E257 if a board or reader already has the plug-in's name."""
     if name in names:
         cause = f"there is {what} {name} already: the entry point needs another name"
-        raise _unusable(plugin, cause)
+        raise _unusable_plugin_error(plugin, cause)
 
 
 # --- kinds ----------------------------------------------------------------------------------------
@@ -151,15 +151,15 @@ def _use_operators(plugin: Plugin, point: metadata.EntryPoint) -> None:
     with registered_together() as found:
         package = point.load()
         if not isinstance(package, ModuleType):
-            raise _unusable(plugin, "its entry point is no module")
+            raise _unusable_plugin_error(plugin, "its entry point is no module")
         if FRONT_ENDS in sys.modules:
             cause = "networks were loaded before it in this process: name it from the start"
-            raise _unusable(plugin, cause)
+            raise _unusable_plugin_error(plugin, cause)
         families.define(package)
         tables = families.with_table(package, "import_rows")
         if not found and not tables:
-            raise _unusable(plugin, "it defines no operators, and has no ROWS")
-        blame = partial(_unusable, plugin)
+            raise _unusable_plugin_error(plugin, "it defines no operators, and has no ROWS")
+        blame = partial(_unusable_plugin_error, plugin)
         found.update({name: with_checked_returns(op, blame) for name, op in found.items()})
         for rows in tables:
             rows.ROWS = checked_rows(getattr(rows, "ROWS", None), blame, found)  # type: ignore[attr-defined]
@@ -173,13 +173,13 @@ def _use_board(plugin: Plugin, point: metadata.EntryPoint) -> None:
     places = [Path(place) / boards.FILE for place in getattr(point.load(), "__path__", ())]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise _unusable(plugin, f"its entry point is no package with {boards.FILE}")
+        raise _unusable_plugin_error(plugin, f"its entry point is no package with {boards.FILE}")
     stated = name
     with contextlib.suppress(MyoedgeError):  # reported when the board is used
         stated = boards.read_board(found).id
     if stated != name:
         cause = f'its {boards.FILE} has id = "{stated}", its entry point is {name}'
-        raise _unusable(plugin, cause, (f'id = "{name}" in its {boards.FILE}',))
+        raise _unusable_plugin_error(plugin, cause, (f'id = "{name}" in its {boards.FILE}',))
     boards.ADDED[name] = found
 
 
@@ -190,12 +190,12 @@ def _use_reader(plugin: Plugin, point: metadata.EntryPoint) -> None:
     _check_free(plugin, "a reader of", ending, (*files.kinds(), *files.ADDED))
     function = point.load()
     if not callable(function):
-        raise _unusable(plugin, "its entry point is no function")
-    files.ADDED[ending] = _reader(plugin, function)
+        raise _unusable_plugin_error(plugin, "its entry point is no function")
+    files.ADDED[ending] = _wrap_reader(plugin, function)
 
 
-def _reader(plugin: Plugin, function: Callable[[Path], Any]) -> files.Reader:
-    tries = (_without(plugin),)
+def _wrap_reader(plugin: Plugin, function: Callable[[Path], Any]) -> files.Reader:
+    tries = (_uninstall_remedy(plugin),)
     named = UserFunction(plugin.name, "the plug-in", "E257", tries, plugin.places)
 
     def read(path: Path, reading: Reading) -> Content:
@@ -207,7 +207,7 @@ def _reader(plugin: Plugin, function: Callable[[Path], Any]) -> files.Reader:
                 if value.dtype.kind not in "biuf":
                     has = f"{key or 'it'} of type {type(arrays[key]).__name__}"
                     cause = f"it returned {has}, not an array of numbers, or arrays by name"
-                    raise _unusable(plugin, cause)
+                    raise _unusable_plugin_error(plugin, cause)
             return Content(content)
 
     return read

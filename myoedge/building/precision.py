@@ -121,7 +121,7 @@ def reach(
     """
     found, state, tried, wanted = list[Reached](), start, list[TriedMove](), dict(needs)
     for _ in range(MOST_SEARCHES):
-        state, moves = _searched(workshop, state, goal, start)
+        state, moves = _search_precision(workshop, state, goal, start)
         if found and not moves:
             break
         tried += moves
@@ -132,7 +132,9 @@ def reach(
             more = (
                 ()
                 if needs
-                else _reachable(workshop, state, goal, start, judge, _worst_db(fidelity))
+                else _find_reaching_move(
+                    workshop, state, goal, start, judge, _lowest_sqnr_db(fidelity)
+                )
             )
             return replace(found[-1], tried=(*tried, *more))
         goal = replace(goal, db=AIM_DB, outputs_db=wanted, budgets=UNLIMITED)
@@ -141,7 +143,7 @@ def reach(
     return replace(best, tried=found[-1].tried)
 
 
-def _reachable(
+def _find_reaching_move(
     workshop: Workshop,
     state: SearchState,
     goal: Goal,
@@ -164,7 +166,10 @@ def _reachable(
     again = replace(workshop, bench=replace(workshop.bench, runs=0))
     ample = replace(goal, budgets=UNLIMITED, moves=frozenset({"int16"}))
     found, moves = search(again, state, ample, start.network)
-    db, kept = _worst_db(judge(found.network.engined)), [move for move in moves if move.is_kept]
+    db, kept = (
+        _lowest_sqnr_db(judge(found.network.engined)),
+        [move for move in moves if move.is_kept],
+    )
     if not kept or db < has_db + LEAST_GAIN_DB:
         return ()
     move = replace(kept[-1], remedy=REMEDY, worst_db=db, is_kept=False)
@@ -179,11 +184,11 @@ def sqnr_budget(db: float) -> str:
     return f"[budget] sqnr = {math.floor(min(AIM_DB, db)):g}"
 
 
-def _worst_db(fidelity: Fidelity) -> float:
+def _lowest_sqnr_db(fidelity: Fidelity) -> float:
     return min(fidelity.computed_db.values(), default=math.inf)
 
 
-def _searched(
+def _search_precision(
     workshop: Workshop, state: SearchState, goal: Goal, start: SearchState
 ) -> tuple[SearchState, list[TriedMove]]:
     """Run the precision search for a goal, and for the file's own goals if the model file is
@@ -203,7 +208,7 @@ def _searched(
 def searched(options: Options, samples: Samples, chosen: Chosen) -> Integers:
     """Search the precision of every tensor; return the quantised network with its SQNR and the
     sources of its noise. It is the stage "measure"."""
-    found, observers_db = _reached(options, samples, chosen)
+    found, observers_db = _search_result(options, samples, chosen)
     network = found.network
     with purpose("sources of noise"):
         fidelity = with_sources(network, found.fidelity, samples.judge.inputs)
@@ -222,12 +227,12 @@ def searched(options: Options, samples: Samples, chosen: Chosen) -> Integers:
     return Integers(network, fidelity, (*chosen.warnings, *warnings), observers_db, tried)
 
 
-def _reached(
+def _search_result(
     options: Options, samples: Samples, chosen: Chosen
 ) -> tuple[Reached, Mapping[str, float]]:
     """Return the result of the precision search, and observer -> SQNR of the worst output in dB if
     there are several observers."""
-    workshop, judge = chosen.workshop, partial(_judged, samples=samples)
+    workshop, judge = chosen.workshop, partial(_measure_sqnr, samples=samples)
     if options.reuse is not None:  # keep the older build's choices
         network = chosen.network.engined
         return Reached(network, judge(network)), {}
@@ -235,7 +240,7 @@ def _reached(
     goal = replace(
         chosen.goal,
         floor=weight_noise(start.network.cores, workshop.bench.samples),
-        planned_cycles=_planned_cycles(options, chosen, start.network.engined),
+        planned_cycles=_make_cycle_planner(options, chosen, start.network.engined),
     )
     observers_db = {x.method: start.measured.worst_db for x in workshop.observers[:1]}
     start, wider = with_inner_tensors(workshop, start, goal)
@@ -247,7 +252,7 @@ def _reached(
     return found, observers_db if len(workshop.observers) > 1 else {}
 
 
-def _planned_cycles(
+def _make_cycle_planner(
     options: Options, chosen: Chosen, network: QuantGraph
 ) -> Callable[[QuantGraph], float] | None:
     """Return the function network -> planned cycles.
@@ -261,7 +266,7 @@ def _planned_cycles(
     return lambda network: cycles(network) if keeps(network) else math.inf
 
 
-def _judged(network: QuantGraph, samples: Samples) -> Fidelity:
+def _measure_sqnr(network: QuantGraph, samples: Samples) -> Fidelity:
     """Measure SQNR on the held-out samples, or on the calibration samples if none are held out."""
     judged = measured(samples.judge)
     with purpose("SQNR of every layer"):

@@ -32,23 +32,23 @@ def write_project_template(
     Errors: as load for a model; E210 samples that do not exist, E220 not writable, E223 a file
     exists.
     """
-    data, given = _samples_of(folder, calib)
-    loaded = None if model is None else _loaded(Path(model), factory, given)
-    of_model = {} if loaded is None else _inputs(loaded)
+    data, given = _sample_paths(folder, calib)
+    loaded = None if model is None else _load_model(Path(model), factory, given)
+    of_model = {} if loaded is None else _model_inputs(loaded)
     values = {
-        "path": _toml_path("model.pt2" if model is None else _seen_from(folder, model)),
-        "factory": _factory(model, factory),
+        "path": _toml_path("model.pt2" if model is None else _path_relative_to(folder, model)),
+        "factory": _factory_value(model, factory),
         "data": _toml_path(data or CALIB),
-        "test": _test_set(folder),
+        "test": _find_test_set(folder),
         "found": found_settings(given, loaded),
-        **_described(of_model or _of_samples(given) or {"input": USUAL}),
+        **_describe_inputs(of_model or _read_sample_windows(given) or {"input": USUAL}),
     }
     files = {name: render(f"init/{name}.j2", values) for name in _file_names(folder, data)}
     _write_new(folder, files)
     return tuple(folder / name for name in files)
 
 
-def _samples_of(folder: Path, calib: str | Path | None) -> tuple[str | None, str | Path | None]:
+def _sample_paths(folder: Path, calib: str | Path | None) -> tuple[str | None, str | Path | None]:
     """Return (value for [calib] data, path from the current folder) of the samples; (None, None)
     without samples."""
     if calib is None:
@@ -56,7 +56,7 @@ def _samples_of(folder: Path, calib: str | Path | None) -> tuple[str | None, str
         return data, None if data is None else str(folder / data)
     if not (is_function(calib) or is_random(calib)):
         files_of(Path(calib))
-    return _seen_from(folder, calib), calib
+    return _path_relative_to(folder, calib), calib
 
 
 def _file_names(folder: Path, data: str | None) -> tuple[str, ...]:
@@ -66,27 +66,27 @@ def _file_names(folder: Path, data: str | None) -> tuple[str, ...]:
     return (FILE, CALIB_SCRIPT) if is_needed else (FILE,)
 
 
-def _factory(model: str | Path | None, factory: str | None) -> str | None:
+def _factory_value(model: str | Path | None, factory: str | None) -> str | None:
     """Return the factory as a TOML value if the model file holds only weights; otherwise None."""
     is_weights = model is not None and sniff(Path(model)) in WEIGHTS
     named = factory or (FACTORY if is_weights else None)
     return None if named is None else toml_text(named)
 
 
-def _described(inputs: Mapping[str, InputArray]) -> dict[str, object]:
+def _describe_inputs(inputs: Mapping[str, InputArray]) -> dict[str, object]:
     return {
         "arrays": {name: x.made for name, x in inputs.items()},
-        "described": ", ".join(f"{name} [{_samples(x.shape)}]" for name, x in inputs.items()),
+        "described": ", ".join(f"{name} [{_sample_count(x.shape)}]" for name, x in inputs.items()),
     }
 
 
-def _test_set(folder: Path) -> str | None:
+def _find_test_set(folder: Path) -> str | None:
     """Find the file test.* in a project's folder, as a TOML value; None without one."""
     found = (toml_text(name) for name in sample_files(folder) if Path(name).stem == TEST)
     return next(found, None)
 
 
-def _seen_from(folder: Path, given: str | Path) -> str:
+def _path_relative_to(folder: Path, given: str | Path) -> str:
     """Return a path relative to the folder of myoedge.toml; functions and "random" are
     unchanged."""
     if is_function(given) or is_random(given) or Path(given).is_absolute():
@@ -143,7 +143,7 @@ class InputArray:
 USUAL = InputArray((8, 200))  # (channels, samples), if no model is given
 
 
-def _of_samples(given: str | Path | None) -> dict[str, InputArray]:
+def _read_sample_windows(given: str | Path | None) -> dict[str, InputArray]:
     """Read the input arrays of a file of windows; {} if the file cannot be read, which `quantize`
     will report."""
     from myoedge.quantization.recordings.sources import read
@@ -162,7 +162,7 @@ def _is_window(shape: tuple[int, ...]) -> bool:
     return len(shape) > 1  # [rows, channels] is a recording
 
 
-def _loaded(model: Path, factory: str | None, calib: str | Path | None) -> Model | None:
+def _load_model(model: Path, factory: str | None, calib: str | Path | None) -> Model | None:
     """Load a model; None if a checkpoint's network or its shape is unknown. Errors: as load."""
     from myoedge.building.loading import load_model
 
@@ -176,7 +176,7 @@ def _loaded(model: Path, factory: str | None, calib: str | Path | None) -> Model
         raise
 
 
-def _inputs(model: Model) -> dict[str, InputArray]:
+def _model_inputs(model: Model) -> dict[str, InputArray]:
     """Return the inputs of a model."""
     from myoedge.operators.embedding import id_limits
     from myoedge.quantization.samples import window
@@ -189,5 +189,5 @@ def _inputs(model: Model) -> dict[str, InputArray]:
     }
 
 
-def _samples(shape: tuple[int, ...]) -> str:
+def _sample_count(shape: tuple[int, ...]) -> str:
     return ", ".join(("samples", *map(str, shape)))

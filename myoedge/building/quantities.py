@@ -49,42 +49,42 @@ def size_bytes(text: str | float, name: str) -> int:
     Errors: E232.
     """
     bare = "" if isinstance(text, float) else "B"
-    return round(_quantity(text, name, _SIZES, "a size", "900 KiB", bare))
+    return round(_parse_quantity(text, name, _SIZES, "a size", "900 KiB", bare))
 
 
 def seconds(text: str | float, name: str) -> float:
     """Parse a time, whose unit is required: "785 us" -> 0.000785. Errors: E232."""
-    return _quantity(text, name, _TIMES, "a time", "20 ms")
+    return _parse_quantity(text, name, _TIMES, "a time", "20 ms")
 
 
 def joules(text: str | float, name: str) -> float:
     """Parse an energy, whose unit is required: "20 mJ" -> 0.02. Errors: E232."""
-    return _quantity(text, name, _ENERGIES, "an energy", "1 mJ")
+    return _parse_quantity(text, name, _ENERGIES, "an energy", "1 mJ")
 
 
 def milliampere_hours(value: str | float, name: str) -> float:
     """Parse a capacity: a number in mAh, or "1.5 Ah" -> 1500. Errors: E232."""
     if isinstance(value, int | float):
         return value
-    return _quantity(value, name, _CAPACITIES, "a capacity", "300 mAh", "mAh")
+    return _parse_quantity(value, name, _CAPACITIES, "a capacity", "300 mAh", "mAh")
 
 
 def volts(value: str | float, name: str) -> float:
     """Parse a voltage: a number in V, or "3.7 V". Errors: E232."""
     if isinstance(value, int | float):
         return value
-    return _quantity(value, name, _VOLTAGES, "a voltage", "3.7 V", "V")
+    return _parse_quantity(value, name, _VOLTAGES, "a voltage", "3.7 V", "V")
 
 
 def hertz(text: str | float, name: str) -> float:
     """Parse a clock, whose unit is required: "8 MHz" -> 8e6. Errors: E232."""
-    return _quantity(text, name, _FREQUENCIES, "a clock", "8 MHz")
+    return _parse_quantity(text, name, _FREQUENCIES, "a clock", "8 MHz")
 
 
 def milliwatts(text: str | float, name: str) -> float:
     """Parse a power in mW, whose unit is required: "50 uW" -> 0.05. Errors: E232, also above
     LARGEST."""
-    power_mw = _quantity(text, name, _POWERS, "a power", "8 mW")
+    power_mw = _parse_quantity(text, name, _POWERS, "a power", "8 mW")
     return positive(power_mw, name) if power_mw else 0.0
 
 
@@ -100,7 +100,7 @@ def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:
     return number
 
 
-def _quantity(
+def _parse_quantity(
     text: str | float,
     name: str,
     units: Mapping[str, float],
@@ -126,13 +126,15 @@ def _quantity(
             raise MyoedgeError("E232", f"{name}: {text!r} is not {what}", facts, tries)
         shortest = f'"{match.group(1)} {example.split()[1]}"'
         tries = (
-            [f"{shortest}, say"] if isinstance(text, str) else [_in_units(text, units), shortest]
+            [f"{shortest}, say"]
+            if isinstance(text, str)
+            else [_format_in_units(text, units), shortest]
         )
         raise MyoedgeError("E232", f"{name}: {what} needs a unit: {match.group(1)}", facts, tries)
     return float(match.group(1)) * factor
 
 
-def _in_units(number: float, units: Mapping[str, float]) -> str:
+def _format_in_units(number: float, units: Mapping[str, float]) -> str:
     """Return a number, in the first of the units, as text in a unit in which it is 1 or more, if
     there is one: 0.05 -> "50 ms"."""
     base, *_ = units.values()

@@ -84,14 +84,14 @@ class _RecordWriter:
         if isinstance(value, np.ndarray):
             written = self._array(value)
         elif is_dataclass(value):
-            written = self._fields(value)
+            written = self._write_fields(value)
         else:
-            return self._container(value)
+            return self._write_container(value)
         if self.shares:
             self.seen[id(value)] = len(self.seen), value
         return written
 
-    def _container(self, value: Any) -> Any:
+    def _write_container(self, value: Any) -> Any:
         if isinstance(value, Mapping):
             return {"map": [[self.json(key), self.json(item)] for key, item in value.items()]}
         if type(value) is list:
@@ -106,7 +106,7 @@ class _RecordWriter:
             return {"bytes": self.json(np.frombuffer(value, np.uint8))}
         raise NotRecordable(type(value).__name__)
 
-    def _fields(self, value: Any) -> Any:
+    def _write_fields(self, value: Any) -> Any:
         held = {f.name: self.json(getattr(value, f.name)) for f in fields(value) if f.init}
         return {"is": [type(value).__name__, held]}
 

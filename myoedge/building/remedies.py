@@ -46,12 +46,12 @@ def with_l2_remedy(
     free     plan without a limit, to compare cycles with
     Errors: KeepsLimit.
     """
-    found = _smallest(inputs, l2_kib, finish)
+    found = _smallest_l2_limit(inputs, l2_kib, finish)
     if found is None:
         return short
     kib, built = found
     plan, limits = built.build_plan.plan, inputs.request.limits
-    code = _code_bytes(built, inputs)
+    code = _counted_code_bytes(built, inputs)
     beside = f", code {code:,} B included" * (code > 0)
     facts = dict(short.facts)
     facts["needs"] = (
@@ -71,7 +71,7 @@ def code_over_l2(over: CodeOverBudget, inputs: BuildInputs, finish: Finish) -> M
     return raised(over_budget([with_l2_remedy(short, inputs, kib, finish)]))
 
 
-def _code_bytes(built: Finished, inputs: BuildInputs) -> int:
+def _counted_code_bytes(built: Finished, inputs: BuildInputs) -> int:
     """Return the linked code that counts against the L2 limit."""
     plan = built.build_plan.plan
     if not budget.code_bytes(inputs.request.limits, plan.chip, 0):
@@ -80,7 +80,7 @@ def _code_bytes(built: Finished, inputs: BuildInputs) -> int:
 
 
 def _used_bytes(built: Finished, inputs: BuildInputs) -> int:
-    return built.build_plan.plan.l2_bytes + _code_bytes(built, inputs)
+    return built.build_plan.plan.l2_bytes + _counted_code_bytes(built, inputs)
 
 
 def _bytes_over_limit(built: Finished, inputs: BuildInputs) -> int:
@@ -91,13 +91,15 @@ def _bytes_over_limit(built: Finished, inputs: BuildInputs) -> int:
     return used_bytes
 
 
-def _smallest(inputs: BuildInputs, l2_kib: int, finish: Finish) -> tuple[int, Finished] | None:
+def _smallest_l2_limit(
+    inputs: BuildInputs, l2_kib: int, finish: Finish
+) -> tuple[int, Finished] | None:
     """Build with L2 limits above the given one, which is too small; return the smallest that
     suffices, in KiB, with its build. Errors: KeepsLimit."""
     low, found = (inputs.request.limits.l2_bytes or 0) // KIB, None
     for _ in range(MOST_TRIALS):
         try:
-            found = l2_kib, finish(_with_l2_alone(inputs, l2_kib))
+            found = l2_kib, finish(_set_only_l2_limit(inputs, l2_kib))
             used_kib = max(-(-_bytes_over_limit(found[1], inputs) // KIB), low + 1)
             l2_kib = used_kib if used_kib < l2_kib else (low + l2_kib) // 2
         except MyoedgeError as error:
@@ -112,7 +114,7 @@ def _smallest(inputs: BuildInputs, l2_kib: int, finish: Finish) -> tuple[int, Fi
     return found
 
 
-def _with_l2_alone(inputs: BuildInputs, l2_kib: int) -> BuildInputs:
+def _set_only_l2_limit(inputs: BuildInputs, l2_kib: int) -> BuildInputs:
     """Return the inputs of a build with this L2 limit, without a simulation, and without limits
     that other remedies are for."""
     limits = replace(

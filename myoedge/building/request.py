@@ -131,7 +131,7 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     """
     chip = find_chip(options.target or settings.target.chip or DEFAULT_CHIP)
     engines = {options.engine, *settings.engine.values()}
-    chip = _with_engines(chip, options.engine, is_used=engines != {CORES})
+    chip = _enable_engines(chip, options.engine, is_used=engines != {CORES})
     sizes = {name: getattr(options, name) for name in budget.MEMORIES}
     given = possible(chip, budget.given(settings.budget, **sizes))
     limits = budget.for_app(options.app, chip, given)
@@ -145,15 +145,15 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
         requested(options, settings),
         frames,
         plugins,
-        _weight_bits(options, settings),
+        _minimum_weight_bits(options, settings),
         requested_parts(options, settings),
-        _of_sources(options, settings),
+        _source_options(options, settings),
     )
     budget.within(request.chip_at_point, limits)
     return request
 
 
-def _of_sources(options: BuildOptions, settings: Config) -> SourceOptions:
+def _source_options(options: BuildOptions, settings: Config) -> SourceOptions:
     """Return the options of the generated C. Errors: E204."""
     prefix = options.prefix or settings.model.prefix
     if prefix is not None:
@@ -161,7 +161,7 @@ def _of_sources(options: BuildOptions, settings: Config) -> SourceOptions:
     return SourceOptions(prefix, options.checks, options.weights_blob, options.traced)
 
 
-def _weight_bits(options: BuildOptions, settings: Config) -> int:
+def _minimum_weight_bits(options: BuildOptions, settings: Config) -> int:
     """Return the minimum bits of a weight; an older build may have low-bit weights."""
     if options.weights or settings.calib.weights or options.reuse is not None:
         return LEAST_BITS
@@ -169,7 +169,7 @@ def _weight_bits(options: BuildOptions, settings: Config) -> int:
     return min([INT8.bits, *asked])
 
 
-def _with_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:
+def _enable_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:
     """Return the chip with the engines that layers may use.
 
     Errors: E204 no such choice.
@@ -236,7 +236,10 @@ def check_weights(graph: Graph, chip: Chip, bits: int) -> None:
     has = chip.l2_room_bytes + chip.l3_bytes
     if _weight_bytes(graph, bits) <= has:
         return
-    rows = sorted(((_size_bytes(graph, n, bits), n.where) for n in _nodes(graph)), reverse=True)
+    rows = sorted(
+        ((_layer_weight_bytes(graph, n, bits), n.where) for n in _weighted_layers(graph)),
+        reverse=True,
+    )
     facts = {
         "needs": f"{_weight_bytes(graph, bits):,} B for weights of {bits} bits, and activations",
         "has": f"{has:,} B for data: {chip.l2_room_bytes:,} B of L2, {chip.l3_bytes:,} B of L3",
@@ -248,7 +251,7 @@ def check_weights(graph: Graph, chip: Chip, bits: int) -> None:
     raise MyoedgeError("E301", f"the weights alone do not fit {chip.name}'s memories", facts, tries)
 
 
-def _nodes(graph: Graph) -> Iterator[Node]:
+def _weighted_layers(graph: Graph) -> Iterator[Node]:
     """Yield layers with weights that are stored in memory."""
     for node in graph.nodes:
         stores = OPS[node.op].weights.multiplicands is not None or node.op == "embedding"
@@ -256,7 +259,7 @@ def _nodes(graph: Graph) -> Iterator[Node]:
             yield node
 
 
-def _size_bytes(graph: Graph, node: Node, bits: int) -> int:
+def _layer_weight_bytes(graph: Graph, node: Node, bits: int) -> int:
     """Return the minimum bytes of a layer's weights, without recurrent weights."""
     has_few = OPS[node.op].weights.multiplicands is not None
     constant = graph.constants[node.inputs[OPS[node.op].weights.at[0]]]
@@ -267,7 +270,7 @@ def _size_bytes(graph: Graph, node: Node, bits: int) -> int:
 def _weight_bytes(graph: Graph, bits: int) -> int:
     """Return the bytes of all weights; equal arrays count once."""
     sizes = {}
-    for node in _nodes(graph):
+    for node in _weighted_layers(graph):
         array = graph.constants[node.inputs[OPS[node.op].weights.at[0]]].array
-        sizes[hashlib.sha256(array.tobytes()).digest()] = _size_bytes(graph, node, bits)
+        sizes[hashlib.sha256(array.tobytes()).digest()] = _layer_weight_bytes(graph, node, bits)
     return sum(sizes.values())

@@ -93,7 +93,7 @@ def few(known: Known) -> Iterator[Finding]:
 def unlike_training(known: Known) -> Iterator[Finding]:
     if not known.data.is_random:
         factor, evidence = times_training(known.model, known.data)
-        yield from _of_scale(factor, evidence, "samples", known.data, "")
+        yield from _wrong_scale_conditions(factor, evidence, "samples", known.data, "")
 
 
 def unlike_calibration(known: Known) -> Iterator[Finding]:
@@ -103,10 +103,12 @@ def unlike_calibration(known: Known) -> Iterator[Finding]:
     has_name = known.is_test and Path(file).suffix
     evidence = f"the deviation is {factor:.2g} times that of training"
     samples = f"{'test ' * known.is_test}samples"
-    yield from _of_scale(factor, evidence, samples, known.data, file if has_name else None)
+    yield from _wrong_scale_conditions(
+        factor, evidence, samples, known.data, file if has_name else None
+    )
 
 
-def _of_scale(
+def _wrong_scale_conditions(
     factor: float, evidence: str, samples: str, given: Data, file: str | None
 ) -> Iterator[Finding]:
     """Yield samples with a wrong scale; nothing if the factor is 1.
@@ -120,12 +122,12 @@ def _of_scale(
         shown = f"{times:,.0f}" if times <= 1e6 else f"{times:g}"
         of = f"{shown} times" if power > 1 else f"1/{shown} of"
         change = f"/ {power:g}" if power > 1 else f"* {1 / power:g}"
-        line = "" if file is None else _scale_line(given, power, file)
+        line = "" if file is None else _scale_setting(given, power, file)
         title = f"{samples} seem to be {of} the size of the training set's"
         yield title, {"found": evidence}, {"change": change, "line": line}
 
 
-def _scale_line(given: Data, power: float, file: str) -> str:
+def _scale_setting(given: Data, power: float, file: str) -> str:
     """Return the line of myoedge.toml that scales samples to the unit of training; of one file, or
     of all if `file` is ""."""
     if file:
@@ -176,7 +178,9 @@ def unlike_labels(known: Known) -> Iterator[Finding]:
     judged = known.evaluation
     if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return
-    for title, found, likely, remedies in (_classes if judged.has_classes else _targets)(judged):
+    for title, found, likely, remedies in (
+        _chance_accuracy_conditions if judged.has_classes else _unpredicted_targets
+    )(judged):
         also = {"scaled": known.is_scaled, "wider": not known.accurate}
         facts = {"found": found, "likely": SCALED if known.is_scaled else likely}
         yield title, facts, {**remedies, **also}
@@ -185,19 +189,23 @@ def unlike_labels(known: Known) -> Iterator[Finding]:
 Labels = tuple[str, str, str, Mapping[str, object]]  # title, figures, likely cause, its remedies
 
 
-def _classes(judged: Evaluation) -> Iterator[Labels]:
+def _chance_accuracy_conditions(judged: Evaluation) -> Iterator[Labels]:
     """Yield predictions no better than random classes with the same frequencies; or if another
     order of the labels leaves a quarter of the errors at most: a network that is right by more than
     chance may have swapped classes, too."""
-    guesses, shares = _by_chance(judged)
+    guesses, shares = _networks_at_chance(judged)
     of = f", of {len(judged.labels):,} {judged.data} labels"
     chosen = judged.integer if judged.real is None else judged.real
     numbers = find_label_permutation(judged.labels, chosen)
-    line = {} if numbers is None else {"line": _renumbered(numbers, judged)}
+    line = {} if numbers is None else {"line": _renumbering_code(numbers, judged)}
     if guesses:
         is_lost = guesses == ["int8"] and judged.real is not None
         cause = (
-            (LOST, {"lost": True}) if is_lost else (RENUMBERED, line) if line else _cause(chosen)
+            (LOST, {"lost": True})
+            if is_lost
+            else (RENUMBERED, line)
+            if line
+            else _likely_cause(chosen)
         )
         yield "the accuracy is no better than chance", shares + of, *cause
     elif numbers is not None:
@@ -208,7 +216,7 @@ def _classes(judged: Evaluation) -> Iterator[Labels]:
             yield "most errors vanish if the classes have another order", found, RENUMBERED, line
 
 
-def _by_chance(judged: Evaluation) -> tuple[list[str], str]:
+def _networks_at_chance(judged: Evaluation) -> tuple[list[str], str]:
     """Return the networks whose accuracy is within two standard deviations, at most MARGIN, of that
     by chance; and all accuracies as text."""
     count, shares = len(judged.labels), judged.accuracies
@@ -218,14 +226,14 @@ def _by_chance(judged: Evaluation) -> tuple[list[str], str]:
     return [n for n in chances if shares[n] <= chances[n] + margins[n]], " and ".join(texts)
 
 
-def _cause(chosen: Array) -> tuple[str, Mapping[str, object]]:
+def _likely_cause(chosen: Array) -> tuple[str, Mapping[str, object]]:
     most = int(np.bincount(chosen).argmax())
     if np.mean(chosen == most) >= NEARLY_ALL:
         return f"{SCALED}: class {most} is chosen nearly always", {"one": True, "weak": True}
     return "weights are not trained, or the windows differ from training", {"weak": True}
 
 
-def _renumbered(numbers: Sequence[int], judged: Evaluation) -> str:
+def _renumbering_code(numbers: Sequence[int], judged: Evaluation) -> str:
     """Return Python or TOML that converts labels to the network's numbering, by class names if they
     are known.
 
@@ -238,7 +246,7 @@ def _renumbered(numbers: Sequence[int], judged: Evaluation) -> str:
     return f"label=np.array({[*numbers]})[label]"
 
 
-def _targets(judged: Evaluation) -> Iterator[Labels]:
+def _unpredicted_targets(judged: Evaluation) -> Iterator[Labels]:
     """Yield (title, R2, likely cause, values of remedies) for targets that are predicted worse than
     by their mean (R2 below 0)."""
     spread = float(np.sum((judged.labels - judged.labels.mean(axis=0)) ** 2))

@@ -33,15 +33,15 @@ def times_training(model: Model, given: Data) -> tuple[float, str]:
     (from a batch norm) or to the example inputs; 1 if close or unknown."""
     if not all(x.size and np.ptp(x) for x in given.inputs.values()) or loud(given):
         return 1.0, ""  # W201, or only a few samples
-    norm = _first_norm(model.imported)
+    norm = _first_batch_norm(model.imported)
     if norm is not None and model.imported.inputs == model.graph.inputs:
-        deviation = _deviation_behind(model.imported, norm, given)
+        deviation = _deviation_after_norm(model.imported, norm, given)
         factor = 1.0 if TOO_SMALL <= deviation <= TOO_LARGE else deviation
         evidence = (
             f"the standard deviation after {norm.name} is {deviation:.2g}, after training about 1"
         )
     else:
-        factor = _times_examples(model, given)
+        factor = _ratio_to_examples(model, given)
         factor = factor if max(factor, 1 / max(factor, 1e-30)) > OTHER_SCALE else 1.0
         evidence = f"the deviation is {factor:.2g} times that of the export's example input"
     return (factor if 0.0 < factor < math.inf else 1.0), evidence
@@ -51,7 +51,7 @@ def times_known(known: Mapping[str, Array], given: Data) -> float:
     """Return the ratio of standard deviations, samples to training, of the first input with a ratio
     far from 1."""
     pairs = ((known.get(f"deviation.{name}"), x) for name, x in given.inputs.items())
-    ratios = [_deviation(x) / float(expected) for expected, x in pairs if expected]
+    ratios = [_standard_deviation(x) / float(expected) for expected, x in pairs if expected]
     far = (x for x in ratios if 0.0 < x < math.inf and not 1 / OTHER_SCALE < x < OTHER_SCALE)
     return 1.0 if loud(given) else next(far, 1.0)
 
@@ -70,7 +70,7 @@ def loud(given: Data) -> str:
     return f"leave out {named}{more}: {reached}"
 
 
-def _first_norm(graph: Graph) -> Node | None:
+def _first_batch_norm(graph: Graph) -> Node | None:
     """Return the first batch norm with statistics per channel."""
     for node in graph.nodes:
         if node.op == "affine" and node.inputs[1] in graph.constants:
@@ -80,7 +80,7 @@ def _first_norm(graph: Graph) -> Node | None:
     return None
 
 
-def _deviation_behind(graph: Graph, norm: Node, given: Data) -> float:
+def _deviation_after_norm(graph: Graph, norm: Node, given: Data) -> float:
     """Return the median over channels of the standard deviation after a norm, for a few samples."""
     nodes = graph.nodes[: graph.nodes.index(norm) + 1]
     part = replace(graph, nodes=nodes, outputs=(norm.name,), output_names=(norm.name,))
@@ -90,27 +90,29 @@ def _deviation_behind(graph: Graph, norm: Node, given: Data) -> float:
     for place in places:
         values = run_float(part, {name: x[place] for name, x in given.inputs.items()})[norm.name]
         seen.append(np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1))
-    return float(np.median([_deviation(channel) for channel in np.concatenate(seen, axis=1)]))
+    return float(
+        np.median([_standard_deviation(channel) for channel in np.concatenate(seen, axis=1)])
+    )
 
 
-def _times_examples(model: Model, given: Data) -> float:
+def _ratio_to_examples(model: Model, given: Data) -> float:
     """Return the ratio of standard deviations, samples to example inputs; 1 if the examples are
     noise or constant."""
     pairs = zip(model.graph.inputs, model.examples or (), strict=False)
     for name, example in pairs:
-        if example.dtype.kind == "f" and given.count > 1 and not _is_made_up(example):
-            return _deviation(given.inputs[name]) / _deviation(example)
+        if example.dtype.kind == "f" and given.count > 1 and not _is_synthetic_example(example):
+            return _standard_deviation(given.inputs[name]) / _standard_deviation(example)
     return 1.0
 
 
-def _deviation(values: Array) -> float:
+def _standard_deviation(values: Array) -> float:
     """Return the standard deviation, in float64 because float32 squares may overflow."""
     return float(values.std(dtype=np.float64))
 
 
-def _is_made_up(example: Array) -> bool:
+def _is_synthetic_example(example: Array) -> bool:
     """Return whether an example input comes from torch.zeros, ones, rand or randn."""
-    deviation, mean = _deviation(example), float(example.mean())
+    deviation, mean = _standard_deviation(example), float(example.mean())
     is_normal = abs(deviation - 1.0) < 0.25 and abs(mean) < 0.25
     is_uniform = float(example.min()) >= 0.0 and float(example.max()) <= 1.0
     return deviation == 0.0 or is_normal or is_uniform
@@ -125,18 +127,20 @@ def described(model: Model, given: Data) -> dict[str, Array]:
     if given.is_random:
         return {}
     factor, _ = times_training(model, given)
-    three_digits = {name: f"{_deviation(x) / factor:.3g}" for name, x in given.inputs.items()}
+    three_digits = {
+        name: f"{_standard_deviation(x) / factor:.3g}" for name, x in given.inputs.items()
+    }
     deviations = {f"deviation.{name}": np.asarray(float(x)) for name, x in three_digits.items()}
-    return {"digests": np.array([*_digests(given)], np.uint64), **deviations}
+    return {"digests": np.array([*_sample_digests(given)], np.uint64), **deviations}
 
 
 def seen_before(known: Mapping[str, Array], given: Data) -> int:
     """Return how many samples are calibration samples, too; `known`: result of `described`."""
     seen = {*map(int, known.get("digests", ()))}
-    return sum(digest in seen for digest in _digests(given)) if seen else 0
+    return sum(digest in seen for digest in _sample_digests(given)) if seen else 0
 
 
-def _digests(data: Data) -> Iterator[int]:
+def _sample_digests(data: Data) -> Iterator[int]:
     """Yield 64 bits of the digest of each sample."""
     for number in range(data.count):
         digest = hashlib.sha256()
@@ -157,20 +161,22 @@ def reshaped(graph: Graph, given: Data) -> tuple[list[int], list[int]] | None:
         return None
     x = x.reshape(given.count, *sizes)
     turned = x.reshape(given.count, *sizes[::-1])
-    if _spread(turned, min(sizes)) > BETTER * _spread(x, max(sizes)):
+    if _variance_within_channel(turned, min(sizes)) > BETTER * _variance_within_channel(
+        x, max(sizes)
+    ):
         return None  # a window with fewer rows than channels
-    least = max(UNEQUAL, CLEARLY * _inequality(x, sizes))
-    return (sizes, sizes[::-1]) if _inequality(turned, sizes[::-1]) > least else None
+    least = max(UNEQUAL, CLEARLY * _variance_between_channels(x, sizes))
+    return (sizes, sizes[::-1]) if _variance_between_channels(turned, sizes[::-1]) > least else None
 
 
-def _inequality(x: Array, sizes: list[int]) -> float:
+def _variance_between_channels(x: Array, sizes: list[int]) -> float:
     """Return the variance of log power between channels, which are on the shorter axis."""
     along = 2 if sizes[0] < sizes[1] else 1
     power = np.square(x, dtype=np.float64).mean(axis=(0, along))
     return float(np.log(np.maximum(power, 1e-30)).var())
 
 
-def _spread(x: Array, channels: int) -> float:
+def _variance_within_channel(x: Array, channels: int) -> float:
     """Return the variance of log power within a channel, averaged over the channels."""
     power = np.square(x, dtype=np.float64).mean(axis=0)
     logs = np.log(np.maximum(power, 1e-30))

@@ -56,9 +56,9 @@ def search_start(options: Options, settings: Config, model: Model, samples: Samp
     workshop = Workshop(
         bench=Bench.of(graph, choose),
         samples=choose,
-        calibrated=partial(_calibrated, data=samples.calibrate, rules=rules),
+        calibrated=partial(_calibrate_observers, data=samples.calibrate, rules=rules),
         observers=observers_for(graph, observers_of(options)),
-        cycles=layer_cycles(_priced(options)),
+        cycles=layer_cycles(_chip_for_cycle_cost(options)),
         on_engines=on_engines,
         rules=rules,
         time_axes=axes,
@@ -70,7 +70,7 @@ def search_start(options: Options, settings: Config, model: Model, samples: Samp
     tried: tuple[TriedMove, ...] = ()
     if chooses and options.reuse is None:
         planes = on_accelerators(network.engined, on_engines.engines)
-        keeps = _keeps(options, on_engines)
+        keeps = _make_acceptance_check(options, on_engines)
         network, tried = with_weights(workshop, network, goal, keeps, planes)
     frames = frame_axes(model.graph, settings.stream) if options.stream else {}
     known = Known(
@@ -85,7 +85,7 @@ def search_start(options: Options, settings: Config, model: Model, samples: Samp
     return Chosen(network, workshop, tried, goal, needs, warnings)
 
 
-def _priced(options: Options) -> Chip:
+def _chip_for_cycle_cost(options: Options) -> Chip:
     """Return the chip for estimating the cycle cost of 16 bits: the target, or GAP9 if the target
     has no cycle model."""
     chip = options.chip
@@ -94,13 +94,15 @@ def _priced(options: Options) -> Chip:
     return chip.cores_alone() if options.engine == CORES else chip
 
 
-def _keeps(options: Options, on_engines: Callable[[QuantGraph], QuantGraph]) -> Keeps | None:
+def _make_acceptance_check(
+    options: Options, on_engines: Callable[[QuantGraph], QuantGraph]
+) -> Keeps | None:
     """Return Options.keeps as a function of networks without engines; None if it is not set."""
     keeps = options.keeps
     return keeps and (lambda network: keeps(on_engines(network)))
 
 
-def _calibrated(
+def _calibrate_observers(
     graph: Graph,
     observers: Sequence[Observer],
     given: InputArrays | None = None,

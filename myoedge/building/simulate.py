@@ -108,7 +108,7 @@ class Simulated(Tabular):
         return Card(f"{report['model']['name']}: {total:,} cycles", facts, rows)
 
 
-def _chip_at(build: Build, point_name: str | None) -> Chip:
+def _chip_at_point(build: Build, point_name: str | None) -> Chip:
     """Return the chip at an operating point; without one, at the build's."""
     chip = find_chip(str(build.manifest.get("target")))
     check_application_point(build.report, point_name)
@@ -137,13 +137,13 @@ def simulate_build(
     """
     if records.spans:  # a file that is asked for, before the long part
         build.check_writable()
-    chip = _chip_at(build, point_name)
+    chip = _chip_at_point(build, point_name)
     short = [golden_sample(build, short=True)]
     data = None if given is None else samples_for(build, given)
     samples = short if data is None else given_samples(build, data)
     with one_blas_thread():
         runs = [*cases(build.network, build.stream, samples)]
-    measured, run = _measured(build, on, runs, cycles, records, progress)
+    measured, run = _run_inferences(build, on, runs, cycles, records, progress)
     exact = same_outputs(runs, measured)
     report = with_run(build.report, measured, chip, point_name == AUTO_POINT, coefficients())
     report["exact"] = {**report["exact"], on: exact}
@@ -157,11 +157,13 @@ def simulate_build(
         files[TRACE] = perfetto(run, report["layers"], clock_hz, operands)
     over = over_goals(report) if is_silicon else None
     unwritten = build.updated(files) if files else None
-    found = _evaluated(build, data, measured)
+    found = _evaluate_outputs(build, data, measured)
     return Simulated(measured, exact, report, run, over, unwritten, found)
 
 
-def _evaluated(build: Build, data: Data | None, measured: Measurement) -> dict[str, Any] | None:
+def _evaluate_outputs(
+    build: Build, data: Data | None, measured: Measurement
+) -> dict[str, Any] | None:
     """Return accuracy or errors on labelled samples, from the run's outputs; for a stream from the
     NumPy reference, because a sample is divided among passes."""
     if data is None:
@@ -171,7 +173,7 @@ def _evaluated(build: Build, data: Data | None, measured: Measurement) -> dict[s
     return None if found is None else evaluation_rows(found)
 
 
-def _measured(
+def _run_inferences(
     build: Build,
     on: str,
     runs: Sequence[Case],

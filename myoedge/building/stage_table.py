@@ -69,9 +69,9 @@ def run(
             known |= dict.fromkeys(stage.outputs)
             continue
         given = {name: known[name] for name in stage.inputs}
-        cached = partial(reused, stage.name, _key(stage, known), say=say, kind=stage.kind)
+        cached = partial(reused, stage.name, _stage_key(stage, known), say=say, kind=stage.kind)
         if isinstance(stage.function, tuple):
-            made = cached(partial(_outputs, stage, given, times_s, say))
+            made = cached(partial(_stage_outputs, stage, given, times_s, say))
         else:
             with timed(stage.name, times_s, say):
                 made = cached(partial(stage.function, *given.values()))
@@ -79,7 +79,9 @@ def run(
     return known
 
 
-def _outputs(stage: Stage, given: Mapping[str, Any], times_s: dict[str, float], say: Say) -> Any:
+def _stage_outputs(
+    stage: Stage, given: Mapping[str, Any], times_s: dict[str, float], say: Say
+) -> Any:
     """Return the outputs of a stage that consists of stages: one value, or a tuple."""
     assert isinstance(stage.function, tuple)
     made = run(stage.function, given, times_s, say)
@@ -87,7 +89,7 @@ def _outputs(stage: Stage, given: Mapping[str, Any], times_s: dict[str, float], 
     return outputs if len(outputs) > 1 else outputs[0]
 
 
-def _key(stage: Stage, known: Mapping[str, Any]) -> str | None:
+def _stage_key(stage: Stage, known: Mapping[str, Any]) -> str | None:
     """Return the cache key of a stage; None without one, or if one of its values is None."""
     parts = [known[name] for name in stage.key]
     return None if not parts or any(x is None for x in parts) else key(stage.name, *parts)

@@ -115,26 +115,26 @@ def environment_fingerprint() -> tuple[Any, ...]:
     Errors: NotRecordable if an operator or a hook comes from no package.
     """
     packages = sorted({*_operator_packages(), *used_packages()})
-    return *_of_this_computer(), *map(_package_digest, packages)
+    return *_computer_fingerprint(), *map(_package_digest, packages)
 
 
 @cache
-def _of_this_computer() -> tuple[Any, ...]:
+def _computer_fingerprint() -> tuple[Any, ...]:
     try:
         compiler = toolchain.compiler("zig").version
     except MyoedgeError:
         compiler = ""
-    machine = (platform.machine(), sys.platform, sys.version, *_cpu())
-    return sources(), *map(_version, PACKAGES), compiler, *machine
+    machine = (platform.machine(), sys.platform, sys.version, *_blas_cpu_type())
+    return sources(), *map(_package_version, PACKAGES), compiler, *machine
 
 
-def _version(package: str) -> str:
+def _package_version(package: str) -> str:
     with suppress(metadata.PackageNotFoundError):
         return metadata.version(package)
     return ""
 
 
-def _cpu() -> list[str]:
+def _blas_cpu_type() -> list[str]:
     """Return the processor type that NumPy's linear algebra selects."""
     from threadpoolctl import threadpool_info
 

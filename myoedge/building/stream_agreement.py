@@ -31,7 +31,7 @@ MOST_WINDOWS = 4  # that are compared, as each is a run of the whole network
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
+class _WholeRun:
     """A run of the whole network that gives frames of a stream.
 
     passes     numbers of the passes with these frames
@@ -62,9 +62,9 @@ def check_agreement(
     """
     graph, q = networks
     pairs = [(Noise(), Noise()) for _ in stream.outputs]
-    late = _frames_at_the_end(stream, q, table)
-    for whole in _wholes(stream, run, networks, table, sample):
-        exact = run_float(_normalized(graph), whole.floats)
+    late = _count_last_frames(stream, q, table)
+    for whole in _whole_runs(stream, run, networks, table, sample):
+        exact = run_float(_normalised_input_graph(graph), whole.floats)
         integers = run_int(q.steps, q.constants, whole.integers)
         for at, ((streamed, at_once), port) in enumerate(zip(pairs, stream.outputs, strict=True)):
             got = np.concatenate([run.ready[n][at] for n in whole.passes], port.axis)
@@ -78,10 +78,10 @@ def check_agreement(
             at_once.add(wanted, real_values(q, q.graph.outputs[at], of_whole))
     for name, (streamed, at_once) in zip(q.graph.output_names, pairs, strict=True):
         if streamed.error > MOST_NOISE * at_once.error + NO_NOISE * streamed.signal:
-            raise _differs(name, streamed, at_once)
+            raise _difference_error(name, streamed, at_once)
 
 
-def _frames_at_the_end(stream: Stream, q: QuantGraph, table: StreamTable) -> Mapping[str, int]:
+def _count_last_frames(stream: Stream, q: QuantGraph, table: StreamTable) -> Mapping[str, int]:
     """Return, for tensors of the whole network, the number of last frames that a stream computes
     from more frames than the sample has; {} for windows and single steps."""
     if in_windows(table) or table.states:
@@ -90,7 +90,7 @@ def _frames_at_the_end(stream: Stream, q: QuantGraph, table: StreamTable) -> Map
     return frames_at_the_end(q.graph, follow_time(q.graph, axes))
 
 
-def _differs(name: str, streamed: Noise, at_once: Noise) -> MyoedgeError:
+def _difference_error(name: str, streamed: Noise, at_once: Noise) -> MyoedgeError:
     has, needs = (f"{noise.db or 0.0:.1f} dB" for noise in (streamed, at_once))
     facts = {"needs": f"{needs}, as over whole samples", "has": f"{has} for output {name}"}
     tries = [
@@ -101,60 +101,64 @@ def _differs(name: str, streamed: Noise, at_once: Noise) -> MyoedgeError:
     return MyoedgeError("E402", title, facts, tries)
 
 
-def _normalized(graph: Graph) -> Graph:
+def _normalised_input_graph(graph: Graph) -> Graph:
     """Return the graph for inputs that are normalised already."""
     bare = {n: replace(t, input_normalization=None) for n, t in graph.tensors.items()}
     return replace(graph, tensors=bare)
 
 
-def _wholes(
+def _whole_runs(
     stream: Stream,
     run: StreamRun,
     networks: tuple[Graph, QuantGraph],
     table: StreamTable,
     sample: Mapping[str, Array],
-) -> Iterator[_Whole]:
+) -> Iterator[_WholeRun]:
     """Yield the runs of the whole network that give the stream's frames; of overlapping windows
     some, spread over the sample."""
     sample = {
         n: x if n not in (table.states or {}) else np.zeros_like(x) for n, x in sample.items()
     }
-    whole = _of_sample(networks, [n for n, ready in enumerate(run.ready) if ready[0].size], sample)
+    whole = _run_of_sample(
+        networks, [n for n, ready in enumerate(run.ready) if ready[0].size], sample
+    )
     passes = whole.passes
     if not in_windows(table):
         yield from [whole] if passes else []
         return
     windows = np.linspace(0, len(passes) - 1, min(len(passes), MOST_WINDOWS)).astype(int)
     for number in (passes[at] for at in windows):
-        known = _length(networks[0], stream) - stream.future  # frames with outputs that follow
+        known = (
+            _sample_frames(networks[0], stream) - stream.future
+        )  # frames with outputs that follow
         first = known - run.ready[number][0].shape[stream.outputs[0].axis]
-        yield _of_pass(stream, replace(whole, passes=[number], first=first))
+        yield _run_of_pass(stream, replace(whole, passes=[number], first=first))
 
 
-def _of_sample(
+def _run_of_sample(
     networks: tuple[Graph, QuantGraph], passes: Sequence[int], sample: Mapping[str, Array]
-) -> _Whole:
+) -> _WholeRun:
     graph, q = networks
     floats = {name: as_read(graph, name, x) for name, x in sample.items()}
-    return _Whole(passes, 0, floats, quantized_inputs(q, sample))
+    return _WholeRun(passes, 0, floats, quantized_inputs(q, sample))
 
 
-def _of_pass(stream: Stream, whole: _Whole) -> _Whole:
+def _run_of_pass(stream: Stream, whole: _WholeRun) -> _WholeRun:
     """Return a run over the window of its only pass instead of the sample."""
     zeros, fills = dict.fromkeys(whole.floats, 0), {p.name: p.fill for p in stream.inputs}
     floats, integers = (
-        _window(stream, sample, whole.passes[0], before)
+        _pass_window(stream, sample, whole.passes[0], before)
         for sample, before in ((whole.floats, zeros), (whole.integers, fills))
     )
     return replace(whole, floats=floats, integers=integers)
 
 
-def _length(graph: Graph, stream: Stream) -> int:
+def _sample_frames(graph: Graph, stream: Stream) -> int:
     """Return the number of frames of a whole sample."""
     return graph.shape(stream.inputs[0].name)[stream.inputs[0].axis]
 
 
-def _window(
+def _pass_window(
     stream: Stream, sample: Mapping[str, Array], number: int, fills: Mapping[str, int]
 ) -> dict[str, Array]:
     """Return the window of a pass: as many frames as the sample has, up to the last of the pass,

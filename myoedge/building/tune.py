@@ -62,8 +62,10 @@ def tuned_plan(
     layers = distinct_layers(build_plan.plan.tilings)
 
     def measured(ranks: TileRanks) -> TilingTrial | None:
-        plan = _replanned(build_plan, chip, limits, ranks)
-        return None if plan is None else TilingTrial(ranks, plan, tuple(_cached(plan, measure)))
+        plan = _plan_with_ranks(build_plan, chip, limits, ranks)
+        return (
+            None if plan is None else TilingTrial(ranks, plan, tuple(_cache_cycles(plan, measure)))
+        )
 
     keys = [key for key in dict.fromkeys(layers) if key is not None]
     base = TilingTrial({}, build_plan, tuple(cycles))
@@ -98,7 +100,7 @@ def changes(
     return [(layer, rank) for cycles, layer, rank in ranked[:MOST_CHANGES] if cycles > 0]
 
 
-def _replanned(
+def _plan_with_ranks(
     build_plan: BuildPlan, chip: Chip, limits: Budget, ranks: TileRanks
 ) -> BuildPlan | None:
     """Plan the build again with tiles of other ranks; None if the plan does not fit."""
@@ -113,9 +115,9 @@ def _replanned(
 # --- cache ----------------------------------------------------------------------------------------
 
 
-def _cached(build_plan: BuildPlan, measure: Measure) -> Sequence[int]:
+def _cache_cycles(build_plan: BuildPlan, measure: Measure) -> Sequence[int]:
     """Return the simulated cycles of a plan, cached for the same layers, chip and library."""
-    path = cache_folder("tuning") / f"{_key(build_plan)}.json"
+    path = cache_folder("tuning") / f"{_cycle_key(build_plan)}.json"
     if (found := content(path)) is not None:
         cycles: list[int] = json.loads(found)
         return cycles
@@ -124,7 +126,7 @@ def _cached(build_plan: BuildPlan, measure: Measure) -> Sequence[int]:
     return cycles
 
 
-def _key(build_plan: BuildPlan) -> str:
+def _cycle_key(build_plan: BuildPlan) -> str:
     """Return a digest of everything that determines cycles, except values of weights and samples.
 
     It covers layers with their kernels, shapes, arguments and tiles, the chip, and the sources of

@@ -73,19 +73,21 @@ def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:
     requested energy, by estimated cycles; None without such limits."""
     if request.limits.l2_bytes is None and request.limits.energy_j is None:
         return None
-    return partial(_keeps, request=request, coefficients=coefficients)
+    return partial(_make_energy_check, request=request, coefficients=coefficients)
 
 
-def _keeps(network: QuantGraph, request: BuildRequest, coefficients: Coefficients) -> bool:
+def _make_energy_check(
+    network: QuantGraph, request: BuildRequest, coefficients: Coefficients
+) -> bool:
     found = planned(network, request)
     if found.short is not None:
         return False
     plan, most_j = next(found.candidates).plan, request.limits.energy_j
     if request.limits.l2_bytes is not None and plan.l3_bytes:
         return False
-    return most_j is None or _energy_j(plan, request.chip_at_point, coefficients) <= most_j
+    return most_j is None or _plan_energy_j(plan, request.chip_at_point, coefficients) <= most_j
 
 
-def _energy_j(plan: Plan, chip: Chip, coefficients: Coefficients) -> float:
+def _plan_energy_j(plan: Plan, chip: Chip, coefficients: Coefficients) -> float:
     activity = typical(modelled_cycles(plan), plan.l3_moved_bytes, layers=len(plan.steps))
     return energy(activity, chip.point, coefficients).joules

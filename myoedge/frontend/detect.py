@@ -84,23 +84,23 @@ def sniff(path: Path) -> ModelFormat:
         if not path.is_file():
             return ModelFormat.UNKNOWN
         with path.open("rb") as file:
-            return _of_file(file, path.stat().st_size)
+            return _detect_file(file, path.stat().st_size)
     except OSError as error:
         raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
 
 
-def _of_file(file: BinaryIO, size: int) -> ModelFormat:
+def _detect_file(file: BinaryIO, size: int) -> ModelFormat:
     """Return the format of an open file of `size` bytes, determined from its first bytes."""
     head = file.read(HEAD)
     if is_zip(head):
-        return _of_zip(file)
+        return _detect_zip(file)
     if not head:
         return ModelFormat.EMPTY
     return (
         next((kind for at, magic, kind in MAGIC if head.startswith(magic, at)), None)
-        or _of_pickle(head, size)
-        or _of_safetensors(file, head, size)
-        or _of_onnx(file, head, size)
+        or _detect_pickle(head, size)
+        or _detect_safetensors(file, head, size)
+        or _detect_onnx(file, head, size)
         or (ModelFormat.TEXT if _is_text(head) else ModelFormat.UNKNOWN)
     )
 
@@ -141,7 +141,7 @@ def pickle_globals(data: bytes) -> list[str]:
     names: list[str] = []
     strings: list[str] = []
     memo: dict[object, str] = {}
-    for name, arg in _ops(data):
+    for name, arg in _pickle_opcodes(data):
         if name in ("GLOBAL", "INST"):
             names.append(str(arg).replace(" ", "."))
         elif name == "STACK_GLOBAL" and len(strings) >= 2:
@@ -165,17 +165,17 @@ def is_zip(head: bytes) -> bool:
     return head.startswith(ZIP)
 
 
-def _of_zip(file: BinaryIO) -> ModelFormat:
+def _detect_zip(file: BinaryIO) -> ModelFormat:
     try:
         with zipfile.ZipFile(file) as archive:
             # In a truncated archive, zipfile finds the directory of an inner zip.
             first_offset = min((e.header_offset for e in archive.infolist()), default=0)
-            return ModelFormat.TRUNCATED if first_offset else _of_members(archive)
+            return ModelFormat.TRUNCATED if first_offset else _detect_zip_members(archive)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError):
         return ModelFormat.TRUNCATED
 
 
-def _of_members(archive: zipfile.ZipFile) -> ModelFormat:
+def _detect_zip_members(archive: zipfile.ZipFile) -> ModelFormat:
     names = {*archive.namelist()}
     inside = {name.partition("/")[2] for name in names}  # archives of torch have one root folder
     has_code = any(name.startswith("code/") for name in inside)
@@ -189,7 +189,7 @@ def _of_members(archive: zipfile.ZipFile) -> ModelFormat:
         ModelFormat.UNKNOWN: True,
     }
     kind = next(kind for kind, is_so in has.items() if is_so)
-    return _of_torch_pickle(pickle_of(archive)) if kind is ModelFormat.CHECKPOINT else kind
+    return _detect_torch_pickle(pickle_of(archive)) if kind is ModelFormat.CHECKPOINT else kind
 
 
 def pickle_of(archive: zipfile.ZipFile) -> bytes:
@@ -202,7 +202,7 @@ def pickle_of(archive: zipfile.ZipFile) -> bytes:
         return member.read(PICKLE_BYTES)
 
 
-def _of_torch_pickle(data: bytes) -> ModelFormat:
+def _detect_torch_pickle(data: bytes) -> ModelFormat:
     names = pickle_globals(data)
     # weights come before user classes: hyperparameters may contain modules
     if names and (names[0] == "collections.OrderedDict" or names[0][:13] == "torch._utils."):
@@ -210,11 +210,11 @@ def _of_torch_pickle(data: bytes) -> ModelFormat:
     if any(name.startswith("torch.nn.modules.") for name in names):
         return ModelFormat.MODULE
     # The outermost object is an instance if its class is pushed first.
-    first = next((name for name, _ in _ops(data) if name not in ("PROTO", "FRAME")), "")
+    first = next((name for name, _ in _pickle_opcodes(data) if name not in ("PROTO", "FRAME")), "")
     return ModelFormat.MODULE if first.endswith(("GLOBAL", "UNICODE")) else ModelFormat.CHECKPOINT
 
 
-def _ops(data: bytes) -> Iterator[tuple[str, object]]:
+def _pickle_opcodes(data: bytes) -> Iterator[tuple[str, object]]:
     """Yield (name, argument) of a pickle's opcodes, as far as they can be read."""
     try:
         for count, (op, arg, _) in enumerate(pickletools.genops(data)):
@@ -226,16 +226,16 @@ def _ops(data: bytes) -> Iterator[tuple[str, object]]:
         return
 
 
-def _of_pickle(head: bytes, size: int) -> ModelFormat | None:
+def _detect_pickle(head: bytes, size: int) -> ModelFormat | None:
     if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
         return ModelFormat.LEGACY if head.startswith(LEGACY_MAGIC, 2) else ModelFormat.PICKLE
     if size > HEAD or not head.endswith(b"."):
         return None
-    ops = [name for name, _ in _ops(head)]
+    ops = [name for name, _ in _pickle_opcodes(head)]
     return ModelFormat.PICKLE if len(ops) > 2 and ops[-1] == "STOP" else None
 
 
-def _of_safetensors(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
+def _detect_safetensors(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
     """Detect safetensors: u64 little-endian header length, JSON header, tensors at data_offsets."""
     length = int.from_bytes(head[:8], "little")
     if head[8:9] != b"{" or length > 100 << 20:
@@ -255,14 +255,14 @@ def _of_safetensors(file: BinaryIO, head: bytes, size: int) -> ModelFormat | Non
     )
 
 
-def _of_onnx(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
+def _detect_onnx(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
     """Detect ONNX: a protobuf with the top-level fields of ModelProto, ir_version first."""
     if head[:1] != b"\x08":
         return None
     file.seek(0)
     seen: set[int] = set()
     while file.tell() < size:
-        number, length = _field(file)
+        number, length = _read_field(file)
         if not number:
             return None
         seen.add(number)
@@ -272,19 +272,19 @@ def _of_onnx(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
     return ModelFormat.ONNX if {1, 7} <= seen else None
 
 
-def _field(file: BinaryIO) -> tuple[int, int]:
+def _read_field(file: BinaryIO) -> tuple[int, int]:
     """Read the tag of a ModelProto's next field; return (field number, bytes of content to skip),
     number 0 if it is no such field."""
-    tag = _varint(file)
+    tag = _read_varint(file)
     if tag is None or ONNX_FIELDS.get(tag >> 3) != tag & 7:
         return 0, 0
-    value = _varint(file)
+    value = _read_varint(file)
     if value is None or (tag >> 3 == 1 and not 1 <= value <= 64):
         return 0, 0
     return tag >> 3, value if tag & 7 == 2 else 0
 
 
-def _varint(file: BinaryIO) -> int | None:
+def _read_varint(file: BinaryIO) -> int | None:
     value = 0
     for shift in range(0, 64, 7):
         byte = file.read(1)

@@ -33,7 +33,7 @@ def refuse(kind: ModelFormat, path: Path) -> NoReturn:
         facts = {"needs": "a function that makes the network these weights belong to"}
         tries = (command("build", path, *WITH_FACTORY), EXPORT_LINES)
         raise MyoedgeError("E106", f"{path} is {kind}", facts, tries)
-    raise wrong_format(path, describe(kind, path), _hint(kind, path))
+    raise wrong_format(path, describe(kind, path), _conversion_hint(kind, path))
 
 
 def missing(path: Path, named_by: str = "") -> MyoedgeError:
@@ -79,7 +79,7 @@ def needs_no_factory(kind: ModelFormat, path: Path) -> MyoedgeError:
     return MyoedgeError("E206", "the factory would not be used", facts, tries)
 
 
-def _hint(kind: ModelFormat, path: Path) -> str:
+def _conversion_hint(kind: ModelFormat, path: Path) -> str:
     if kind is ModelFormat.MODULE:
         load = f"model = torch.load({path.name!r}, weights_only=False)  # runs code in the file"
         return f"only if you trust the file, where its class can be imported:\n{load}"

@@ -42,7 +42,7 @@ def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
     `replace_clamped_infinities` checks all other constants.
     """
     for value in arrays:
-        if value is not None and not _infinity(value):
+        if value is not None and not _sign_of_infinities(value):
             refuse_not_finite(name, [value])
 
 
@@ -54,15 +54,15 @@ def replace_clamped_infinities(d: GraphBuilder, outputs: Sequence[str]) -> None:
     """
     d.drop_unread(outputs)
     _refuse_infinite_pads(d, outputs)
-    if not any(map(_infinity, d.arrays.values())):
+    if not any(map(_sign_of_infinities, d.arrays.values())):
         return
     _make_clamped_finite(d)
     d.drop_unread(outputs)
-    signs = {x: _infinity(c) for x, c in d.arrays.items()}
+    signs = {x: _sign_of_infinities(c) for x, c in d.arrays.items()}
     read = {x: node for node in d.nodes for x in node.inputs if signs.get(x)}
     if read:
         name = max(read, key=lambda x: signs[x])
-        raise _infinite_mask(d, name, _reader(d, read[name], outputs))
+        raise _infinite_constant_error(d, name, _describe_infinity_reader(d, read[name], outputs))
 
 
 def _refuse_infinite_pads(d: GraphBuilder, outputs: Sequence[str]) -> None:
@@ -70,7 +70,7 @@ def _refuse_infinite_pads(d: GraphBuilder, outputs: Sequence[str]) -> None:
     for node in d.nodes:
         if node.op == "pad" and math.isinf(node.attrs["value"]):
             sign = "minus" if node.attrs["value"] < 0 else "plus"
-            reader = _reader(d, node, outputs).removesuffix(" reads")
+            reader = _describe_infinity_reader(d, node, outputs).removesuffix(" reads")
             facts = {
                 "needs": "a maximum, a minimum or a softmax that reads it",
                 "has": "it is an output" if reader == "are an output" else reader,
@@ -86,11 +86,13 @@ def _make_clamped_finite(d: GraphBuilder) -> None:
     for node in nodes:
         chain = node.attrs.get("chain", ())
         if [step[0] for step in chain] == ["clamp"]:
-            node = replace(node, inputs=(_finite(d, node.inputs[0], *chain[0][1:]),))
+            node = replace(
+                node, inputs=(_replace_clamped_infinity(d, node.inputs[0], *chain[0][1:]),)
+            )
         d.nodes.append(node)
 
 
-def _finite(d: GraphBuilder, x: str, low: float, high: float) -> str:
+def _replace_clamped_infinity(d: GraphBuilder, x: str, low: float, high: float) -> str:
     """Return a tensor, or its sum, with infinities that a clamp limits replaced by finite
     numbers."""
     total = addends(d, x)
@@ -101,7 +103,7 @@ def _finite(d: GraphBuilder, x: str, low: float, high: float) -> str:
     return full(d, unmasked(d, total.terms, known), d.shape(x))
 
 
-def _reader(d: GraphBuilder, node: Node, outputs: Sequence[str]) -> str:
+def _describe_infinity_reader(d: GraphBuilder, node: Node, outputs: Sequence[str]) -> str:
     """Return text that names the first operator after `node` that computes with an infinity."""
     while node.op in POINTWISE or OPS[node.op].is_data_movement:
         if node.name in outputs:
@@ -110,10 +112,10 @@ def _reader(d: GraphBuilder, node: Node, outputs: Sequence[str]) -> str:
     return f"{node.where} reads"
 
 
-def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
+def _infinite_constant_error(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
     """Return error E112 for an infinite constant that an operator other than a clamp reads."""
     value = d.array(name)
-    count, sign = int(np.count_nonzero(~np.isfinite(value))), _infinity(value)
+    count, sign = int(np.count_nonzero(~np.isfinite(value))), _sign_of_infinities(value)
     return MyoedgeError(
         "E112",
         f"{name.removesuffix('.const')} holds {count} values that are "
@@ -129,7 +131,7 @@ def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
     )
 
 
-def _infinity(value: Array) -> int:
+def _sign_of_infinities(value: Array) -> int:
     """Return the sign (1 or -1) of a constant's infinities; 0 for both signs, NaN or none."""
     if value.dtype.kind != "f" or np.isfinite(value).all():
         return 0

@@ -50,15 +50,15 @@ def calls_of(op: str) -> tuple[str, ...]:
 
     op   name of the operator; "" for calls that need no operator
     """
-    return _without_overloads((*CALLS[op], *INTEGER_CALLS.get(op, ())))
+    return _strip_overloads((*CALLS[op], *INTEGER_CALLS.get(op, ())))
 
 
 def complex_calls() -> tuple[str, ...]:
     """Return the torch calls, without overloads, that support complex tensors, sorted."""
-    return _without_overloads(PAIRS)
+    return _strip_overloads(PAIRS)
 
 
-def _without_overloads(calls: Iterable[str]) -> tuple[str, ...]:
+def _strip_overloads(calls: Iterable[str]) -> tuple[str, ...]:
     names = {name.removeprefix("aten.").rpartition(".")[0] for name in calls}
     return tuple(sorted(name for name in names if not name.startswith("_")))
 

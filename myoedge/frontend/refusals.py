@@ -127,7 +127,7 @@ def qualified_name(target: str) -> str:
 def suggest_replacement(target: str) -> str:
     """Return a suggested replacement for an unsupported operator."""
     if name := qualified_name(target):
-        if target in _imported():
+        if target in _imported_calls():
             return f"a module torch_library.py of its plug-in that registers {name} in torch"
         return (
             f"name a plug-in that registers {name}, in myoedge.toml: [plugins] operators = [...]; "
@@ -159,42 +159,42 @@ def unsupported(
     return MyoedgeError(
         "E111",
         f"{str(first.origin or '') or 'the network'} {title}{more}",
-        {"found": "\n".join(map(_line, causes.values()))},
+        {"found": "\n".join(map(_refusal_line, causes.values()))},
         [
-            *filter(None, dict.fromkeys(_try(r[0], advice) for r in causes.values())),
+            *filter(None, dict.fromkeys(_refusal_remedy(r[0], advice) for r in causes.values())),
             "myoedge ops  lists what there is",
         ],
     )
 
 
-def _imported() -> Collection[str]:
+def _imported_calls() -> Collection[str]:
     """Return the calls that have an import row, of plug-ins, too."""
     from myoedge.frontend.operator_table import IMPORT
 
     return IMPORT.keys()
 
 
-def _line(refusals: Sequence[Refusal]) -> str:
+def _refusal_line(refusals: Sequence[Refusal]) -> str:
     """Return the line of an error for refusals with one cause: calls, their number and places."""
     targets = list(dict.fromkeys(short(r.target) for r in refusals))
     places = [p for p in dict.fromkeys(str(r.origin) for r in refusals) if p]
-    what, hidden = _several(targets), len(refusals) > SHOWN
+    what, hidden = _format_several(targets), len(refusals) > SHOWN
     reason = f": {refusals[0].reason}" if refusals[0].reason else ""
     count = f", {len(refusals)} calls" if hidden else ""
-    return f"{what}{reason}{count}{f', at {_several(places)}' if places else ''}"
+    return f"{what}{reason}{count}{f', at {_format_several(places)}' if places else ''}"
 
 
-def _several(names: Sequence[str]) -> str:
+def _format_several(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 
-def _try(refusal: Refusal, advice: Callable[[str], str]) -> str:
+def _refusal_remedy(refusal: Refusal, advice: Callable[[str], str]) -> str:
     if PARAMETRIZED.search(refusal.origin.path):
         return REMOVE_PARAMETRIZATIONS
     if refusal.reason.startswith(COMPLEX):
         return AS_REAL
-    if refusal.reason and qualified_name(refusal.target) and refusal.target in _imported():
+    if refusal.reason and qualified_name(refusal.target) and refusal.target in _imported_calls():
         return refusal.instead  # the import row of a plug-in has refused this use
     by_reason = {NO_KEY: KEEP_A_KEY, MIXED: TWO_MASKS}
     return refusal.instead or by_reason.get(refusal.reason) or advice(refusal.target)

@@ -15,7 +15,7 @@ from myoedge.operators.base import OPS
 LIKELY = 0.5  # probability above which a single output means class 1
 
 
-def _gives_scores(node: Node) -> bool:
+def _outputs_scores(node: Node) -> bool:
     op = OPS[node.op]
     return op.operands.are_compared and op.result.dtype == "float32"
 
@@ -32,17 +32,23 @@ def class_axis(
     axis whose removal leaves `frames` elements; otherwise the only axis of length `classes`.
     """
     shape, node = graph.shape(name), graph.producer.get(name)
-    if node is not None and _gives_scores(node):
+    if node is not None and _outputs_scores(node):
         return int(node.attrs["axis"] % len(shape))
     long = [d for d, n in enumerate(shape) if n > 1]
     if len(long) < 2:
         return next(iter(long), len(shape) - 1)
     size = math.prod(shape)
-    by_frames = _only_one(long, {d: size // shape[d] for d in long}, frames)
-    return _only_one(long, dict(enumerate(shape)), classes) if by_frames is None else by_frames
+    by_frames = _only_axis_with_count(long, {d: size // shape[d] for d in long}, frames)
+    return (
+        _only_axis_with_count(long, dict(enumerate(shape)), classes)
+        if by_frames is None
+        else by_frames
+    )
 
 
-def _only_one(axes: Sequence[int], counts: Mapping[int, int], count: int | None) -> int | None:
+def _only_axis_with_count(
+    axes: Sequence[int], counts: Mapping[int, int], count: int | None
+) -> int | None:
     """Return the only axis with this count; None if there is none, or several."""
     found = [axis for axis in axes if counts[axis] == count]
     return found[0] if len(found) == 1 else None

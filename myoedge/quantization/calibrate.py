@@ -118,8 +118,8 @@ class TensorStatistics:
         if observer.method in UNBINNED or name not in self.histograms:
             return span
         if observer.method == "percentile":
-            return _percentile(self.histograms[name], span, observer.percentile)
-        return _least_squares(self.histograms[name], span)
+            return _percentile_range(self.histograms[name], span, observer.percentile)
+        return _least_squares_range(self.histograms[name], span)
 
 
 def observe(graph: Graph, samples: InputArrays, *, histograms: bool) -> TensorStatistics:
@@ -127,16 +127,20 @@ def observe(graph: Graph, samples: InputArrays, *, histograms: bool) -> TensorSt
 
     histograms   whether to run it a second time for histograms
     """
-    ends = _ends(graph, samples)
+    ends = _sample_ranges(graph, samples)
     seen, inner = outer_ranges(ends), inner_ranges(ends)
     extremes = seen | masked_ranges(graph, each_sample(samples))
     refuse_unknown_masks(graph, extremes)
     binned = (name for name, span in extremes.items() if histograms and _has_bins(span))
     counts = {name: np.zeros(BINS, np.int64) for name in binned}
-    alike = {name: of for name, of in _rearranged(graph).items() if extremes[name] == extremes[of]}
+    alike = {
+        name: of
+        for name, of in _sources_of_rearranged(graph).items()
+        if extremes[name] == extremes[of]
+    }
 
     for sample in each_sample(samples) if histograms else ():
-        for name, values in _values(graph, sample):
+        for name, values in _tensor_values(graph, sample):
             if name in counts and name not in alike:
                 counts[name] += np.histogram(values, BINS, extremes[name])[0]
     histogram = {name: counts[alike.get(name, name)] for name in counts}
@@ -145,7 +149,7 @@ def observe(graph: Graph, samples: InputArrays, *, histograms: bool) -> TensorSt
     return TensorStatistics(seen, inner, extremes, histogram, unseen, inserted)
 
 
-def _values(graph: Graph, sample: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+def _tensor_values(graph: Graph, sample: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
     """Yield the values of every tensor on a sample; those of all iterations of a loop as one
     array."""
     found: dict[str, list[Array]] = {}
@@ -154,7 +158,7 @@ def _values(graph: Graph, sample: Mapping[str, Array]) -> Iterator[tuple[str, Ar
         yield name, values[0] if len(values) == 1 else np.stack(values)
 
 
-def _rearranged(graph: Graph) -> dict[str, str]:
+def _sources_of_rearranged(graph: Graph) -> dict[str, str]:
     """Return tensor -> its source, for tensors that only rearrange one other tensor's elements."""
     found: dict[str, str] = {}
     for node in graph.nodes:
@@ -238,11 +242,11 @@ def calibrate(
     return calibrations(graph, samples, [observer], source, overrides)[0]
 
 
-def _ends(graph: Graph, samples: InputArrays) -> dict[str, list[Range]]:
+def _sample_ranges(graph: Graph, samples: InputArrays) -> dict[str, list[Range]]:
     """Return the range of every tensor on each sample."""
     ends: dict[str, list[Range]] = {}
     for sample in each_sample(samples):
-        for name, values in _values(graph, sample):
+        for name, values in _tensor_values(graph, sample):
             ends.setdefault(name, []).append(_finite_range(graph, name, values))
     return ends
 
@@ -265,7 +269,7 @@ def _finite_range(graph: Graph, name: str, value: Array) -> Range:
     return low, high
 
 
-def _percentile(histogram: Array, span: Range, percentile: float) -> Range:
+def _percentile_range(histogram: Array, span: Range, percentile: float) -> Range:
     """Return the range without the outermost (100 - percentile) %, half on each side; a bound at 0
     is kept."""
     if not histogram.any():
@@ -278,7 +282,7 @@ def _percentile(histogram: Array, span: Range, percentile: float) -> Range:
     return (span[0] if span[0] >= 0 else float(low)), (span[1] if span[1] <= 0 else float(high))
 
 
-def _least_squares(histogram: Array, span: Range) -> Range:
+def _least_squares_range(histogram: Array, span: Range) -> Range:
     """Return the range, clipped in steps of 1 %, with the smallest squared error of int8 rounding
     and clipping."""
     edges = np.linspace(*span, BINS + 1)

@@ -43,28 +43,28 @@ def with_cell_steps(graph: Graph, samples: InputArrays, older: QuantGraph | None
 
     older   network of an earlier build; its steps are reused for layers of the same name
     """
-    layers = _layers(graph)
+    layers = _match_lstms(graph)
     if not layers:
         return graph
     reaches = _reaches(graph, samples, layers)
-    bits = _rounded_bits(graph, subsample_evenly(samples, ROUNDED_SAMPLES), layers, reaches)
+    bits = _least_noise_bits(graph, subsample_evenly(samples, ROUNDED_SAMPLES), layers, reaches)
     found: dict[str, Attrs] = {
         name: step_attrs(reach, bits.get(name, {})) for name, reach in reaches.items()
     }
     if older is not None:
-        found |= {name: kept for name, kept in _of_older(older) if name in layers}
-    nodes = tuple(_with_steps(node, found) for node in graph.nodes)
+        found |= {name: kept for name, kept in _steps_of_older_build(older) if name in layers}
+    nodes = tuple(_add_step_attributes(node, found) for node in graph.nodes)
     return graph if nodes == graph.nodes else replace(graph, nodes=nodes)
 
 
-def _with_steps(node: Node, found: Mapping[str, Attrs]) -> Node:
+def _add_step_attributes(node: Node, found: Mapping[str, Attrs]) -> Node:
     """Return a node with the step attributes of the LSTM to which it belongs."""
     steps = found.get(node.inputs[0] if node.op in LSTMS else node.name, {})
     more = {name: steps[name] for name in ATTRIBUTES.get(node.op, ()) if name in steps}
     return node.but(attrs={**node.attrs, **more}) if more else node
 
 
-def _layers(graph: Graph) -> Layers:
+def _match_lstms(graph: Graph) -> Layers:
     """Match LSTMs: each gates node with the nodes for h of all steps and for the last c, its only
     readers."""
     found: dict[str, Node] = {}
@@ -85,7 +85,7 @@ def _reaches(graph: Graph, samples: InputArrays, layers: Layers) -> dict[str, Re
     return found
 
 
-def _rounded_bits(
+def _least_noise_bits(
     graph: Graph, samples: InputArrays, layers: Layers, reaches: Mapping[str, Reach]
 ) -> dict[str, dict[str, int]]:
     """Return the fraction bits of c and of gate sums with the least noise, for LSTMs whose values
@@ -114,7 +114,7 @@ def _joined_values(graph: Graph, samples: InputArrays, names: Iterable[str]) -> 
     return {name: np.concatenate(every, axis=-2) for name, every in found.items()}
 
 
-def _of_older(older: QuantGraph) -> Iterator[tuple[str, Attrs]]:
+def _steps_of_older_build(older: QuantGraph) -> Iterator[tuple[str, Attrs]]:
     """Yield (gates node, step attributes) of each LSTM of another network."""
     for step in older.steps:
         if step.node.op in LSTMS:

@@ -35,15 +35,15 @@ def few_values(graph: Graph) -> dict[str, Values]:
     VALUES_MAX each; also before a fused function (name + PRE)."""
     known: dict[str, Values] = {}
     for node in graph.nodes:
-        given, functions = _values_before(node, [known.get(x, ()) for x in node.inputs])
-        values = _distinct(evaluate(functions, np.array(given)))
+        given, functions = _possible_values(node, [known.get(x, ()) for x in node.inputs])
+        values = _distinct_values(evaluate(functions, np.array(given)))
         if 0 < len(given) <= VALUES_MAX and np.isfinite(values).all():
             known[node.name] = values
             known |= {node.name + PRE: given} if "act" in node.attrs else {}
     return known
 
 
-def _values_before(node: Node, read: Sequence[Values]) -> tuple[Values, Chain]:
+def _possible_values(node: Node, read: Sequence[Values]) -> tuple[Values, Chain]:
     """Return the possible values of an operator before functions of its result, and these
     functions; () if the values are not known.
 
@@ -56,10 +56,10 @@ def _values_before(node: Node, read: Sequence[Values]) -> tuple[Values, Chain]:
         at = [i for i, call in enumerate(chain) if call[0] in COMPARISONS]
         return (TRUTH, chain[at[-1] + 1 :]) if at else (read[0], chain)
     if node.op in JOINED:
-        return _distinct(map(JOINED[node.op], itertools.product(*read))), chain
+        return _distinct_values(map(JOINED[node.op], itertools.product(*read))), chain
     moved = OPS[node.op].is_data_movement and all(read)
-    return _distinct(itertools.chain(*read)) if moved else (), chain
+    return _distinct_values(itertools.chain(*read)) if moved else (), chain
 
 
-def _distinct(values: Iterable[float]) -> Values:
+def _distinct_values(values: Iterable[float]) -> Values:
     return tuple(sorted({float(value) for value in values}))

@@ -21,7 +21,7 @@ def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> Non
     count     number of samples to check
     Graphs without constants (of a finished build) are not checked.
     """
-    readers = _readers(graph)
+    readers = _readers_of_ids(graph)
     needed = ancestors(graph, [node.inputs[0] for node in readers])
     if not readers or not needed <= {*graph.constants, *graph.tensors}:
         return
@@ -30,7 +30,7 @@ def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> Non
         values = {**graph.arrays, **{name: x[number] for name, x in samples.items()}}
         for node in nodes:
             _, values[node.name] = real_node(node, [values[name] for name in node.inputs])
-        _check(readers, values, f"sample {number}")
+        _check_ids(readers, values, f"sample {number}")
 
 
 def check_inputs(q: QuantGraph, inputs: Mapping[str, Array], title: str) -> None:
@@ -40,15 +40,15 @@ def check_inputs(q: QuantGraph, inputs: Mapping[str, Array], title: str) -> None
     inputs   input name -> integers of one sample
     title    name of the sample in messages
     """
-    values, readers = {**q.constants, **inputs}, _readers(q.graph)
+    values, readers = {**q.constants, **inputs}, _readers_of_ids(q.graph)
     needed = ancestors(q.graph, [node.inputs[0] for node in readers])
     for step in q.steps if needed else ():
         if step.node.name in needed:
             values[step.node.name] = integer_step(step, [values[name] for name in step.operands])
-    _check(readers, values, title)
+    _check_ids(readers, values, title)
 
 
-def _check(readers: Sequence[Node], values: Mapping[str, Array], title: str) -> None:
+def _check_ids(readers: Sequence[Node], values: Mapping[str, Array], title: str) -> None:
     for node in readers:
         low = node.attrs["first"]
         high, ids = low + node.attrs["rows"] - 1, values[node.inputs[0]]
@@ -58,7 +58,7 @@ def _check(readers: Sequence[Node], values: Mapping[str, Array], title: str) -> 
             raise MyoedgeError("E229", what, {"needs": needs, "has": has})
 
 
-def _readers(graph: Graph) -> list[Node]:
+def _readers_of_ids(graph: Graph) -> list[Node]:
     """Return embeddings whose indices are computed only from integer inputs."""
     of_floats = {name for name in graph.inputs if graph.tensors[name].dtype == "float32"}
     computed: set[str] = set()

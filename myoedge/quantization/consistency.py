@@ -28,22 +28,22 @@ RANGES: Mapping[str, Mapping[ElementType, tuple[int, int]]] = {
 }
 
 
-def _nodes_match(q: QuantGraph) -> Iterator[str]:
+def _check_nodes_match(q: QuantGraph) -> Iterator[str]:
     names = [step.node.name for step in q.steps]
     expected = [node.name for node in q.graph.nodes]
     return iter(() if names == expected else set(names) ^ set(expected) or names)
 
 
-def _has_params(q: QuantGraph) -> Iterator[str]:
+def _check_params_present(q: QuantGraph) -> Iterator[str]:
     tensors = (name for name in q.graph.tensors if q.graph.tensors[name].dtype == "float32")
     return (name for name in (*tensors, *q.constants) if name not in q.params)
 
 
-def _is_valid(p: QuantParams) -> bool:
+def _is_valid_params(p: QuantParams) -> bool:
     return p.low <= p.zero_point <= p.high and 0 < p.scale < np.inf
 
 
-def _shared_scales(q: QuantGraph) -> Iterator[str]:
+def _check_shared_scales(q: QuantGraph) -> Iterator[str]:
     for step in q.steps:
         name = step.node.name
         moves = OPS[step.node.op].same_scale and name in q.params
@@ -52,7 +52,7 @@ def _shared_scales(q: QuantGraph) -> Iterator[str]:
             yield name
 
 
-def _integers(q: QuantGraph) -> Iterator[str]:
+def _check_integers(q: QuantGraph) -> Iterator[str]:
     for step in q.steps:
         for key, array in step.integers.arrays.items():
             if key in RANGES and not (key == "mult" and step.has_int16):
@@ -61,7 +61,7 @@ def _integers(q: QuantGraph) -> Iterator[str]:
                     yield step.node.name
 
 
-def _limits(q: QuantGraph) -> Iterator[str]:
+def _check_limits(q: QuantGraph) -> Iterator[str]:
     for step in q.steps:
         pre, limits = step.integers.scalars.get("pre", 0), q.element_type(step.node.name)
         if not (limits.low <= step.low <= step.high <= limits.high and 0 <= pre <= PRE_MAX):
@@ -69,15 +69,15 @@ def _limits(q: QuantGraph) -> Iterator[str]:
 
 
 QUANTIZED: Spec[QuantGraph] = (
-    (_nodes_match, "steps and nodes do not go together"),
-    (_has_params, "a tensor has no scale"),
+    (_check_nodes_match, "steps and nodes do not go together"),
+    (_check_params_present, "a tensor has no scale"),
     (
-        lambda q: (name for name, params in q.params.items() if not _is_valid(params)),
+        lambda q: (name for name, params in q.params.items() if not _is_valid_params(params)),
         "a zero point or scale is out of range",
     ),
-    (_shared_scales, "an operator that moves bytes changes their scale"),
-    (_integers, "weights, multipliers or shifts are out of range"),
-    (_limits, "limits or pre-shift are out of range"),
+    (_check_shared_scales, "an operator that moves bytes changes their scale"),
+    (_check_integers, "weights, multipliers or shifts are out of range"),
+    (_check_limits, "limits or pre-shift are out of range"),
     (
         lambda q: (step.node.name for step in q.steps if step.bound > INT32_MAX),
         "an accumulator may leave int32",

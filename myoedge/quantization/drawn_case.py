@@ -58,7 +58,9 @@ class DrawnCase(DrawnUse):
         rng = np.random.default_rng(self.seed)
         pairs = zip(self.shapes, self.types, strict=True)
         return tuple(
-            self._samples(rng, shape, i) if i in self.wide else self._values(rng, shape, kind)
+            self._draw_samples(rng, shape, i)
+            if i in self.wide
+            else self._draw_values(rng, shape, kind)
             for i, (shape, kind) in enumerate(pairs)
         )
 
@@ -79,14 +81,14 @@ class DrawnCase(DrawnUse):
         """Element type of every input in the float graph; float32 inputs are quantised to int8."""
         return self.kinds or (self.dtype,) * len(self.shapes)
 
-    def _values(self, rng: np.random.Generator, shape: Shape, kind: str) -> Array:
+    def _draw_values(self, rng: np.random.Generator, shape: Shape, kind: str) -> Array:
         if kind in ("int32", "uint8") and self.classes:
             least = self.least if kind == "int32" else 0
             return rng.integers(least, self.classes, shape).astype(kind)
         if kind == "int32":
             return rng.integers(-(2**31), 2**31, shape).astype(np.int32)
         if kind == "int16":
-            return self._gates(rng, shape)
+            return self._draw_gates(rng, shape)
         kinds: dict[str, Callable[[], Array]] = {
             "uniform": lambda: rng.integers(-128, 128, shape),
             "edges": lambda: rng.choice([-128, 127], shape),
@@ -97,7 +99,7 @@ class DrawnCase(DrawnUse):
         }
         return np.asarray(kinds[self.pattern]()).astype(np.int8)
 
-    def _gates(self, rng: np.random.Generator, shape: Shape) -> Array:
+    def _draw_gates(self, rng: np.random.Generator, shape: Shape) -> Array:
         """Draw gate sums: mostly near 0, where sigmoid and tanh bend, otherwise over the whole
         int16 range."""
         wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767]}
@@ -106,12 +108,12 @@ class DrawnCase(DrawnUse):
         spread = 32 if self.pattern == "narrow" else 2048
         return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
 
-    def _samples(self, rng: np.random.Generator, shape: Shape, index: int) -> Array:
+    def _draw_samples(self, rng: np.random.Generator, shape: Shape, index: int) -> Array:
         """Draw an int16 input; its values are not negative if the case requires that."""
-        values = self._measured(rng, shape)
+        values = self._draw_adc_samples(rng, shape)
         return np.abs(np.maximum(values, -32767)) if index in self.positive else values
 
-    def _measured(self, rng: np.random.Generator, shape: Shape) -> Array:
+    def _draw_adc_samples(self, rng: np.random.Generator, shape: Shape) -> Array:
         """Draw int16 samples as from an AD converter: noise of a random amplitude, or values at the
         ends of the range."""
         few = [-32768, -1, 0, 3, 32767]
@@ -164,18 +166,18 @@ class DrawnCase(DrawnUse):
     @cached_property
     def calibration(self) -> Calibration:
         spans = dict(zip(self.names, self.spans, strict=True))
-        reals = [self._real(i, x, self.spans[i]) for i, x in enumerate(self.data)]
+        reals = [self._dequantise_input(i, x, self.spans[i]) for i, x in enumerate(self.data)]
         before = np.asarray(self.real(reals))
         # Nor if int16 steps are a 500th of those of the narrow data.
         tiny = self.is_wide and self.pattern == "narrow" and self.factors[0] < 0.01
         factors = (1.0, 0.0) if tiny else self.factors
-        spans["y" + PRE] = _scaled(before, factors)
-        spans["y"] = _scaled(self.activated(self.act, before), factors)
+        spans["y" + PRE] = _scale_values(before, factors)
+        spans["y"] = _scale_values(self.activated(self.act, before), factors)
         if not self.has_table:
             del spans["y" + PRE]
         return Calibration(spans, 1, "drawn", "")
 
-    def _real(self, index: int, x: Array, span: Range) -> Array:
+    def _dequantise_input(self, index: int, x: Array, span: Range) -> Array:
         low, high = span
         if index in self.wide:
             return np.asarray(x * (INNER_HEADROOM * max(-low, high) / 32767))
@@ -232,7 +234,7 @@ class DrawnCase(DrawnUse):
         return sum(x.size for x in (*self.data, *self.weights))
 
 
-def _scaled(values: Array, factors: tuple[float, float]) -> Range:
+def _scale_values(values: Array, factors: tuple[float, float]) -> Range:
     scale, shift = factors
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -255,7 +257,7 @@ def allowed(case: DrawnCase) -> tuple[Array, Array]:
     before = np.asarray(case.real(case.dequantized)) / case.unit(case)
     slack = ROUNDING + np.asarray(case.slack(case)) + finer(case)
     if case.has_table:
-        return _through_table(case, before, slack)
+        return _bounds_through_table(case, before, slack)
     wanted = steps_from(case.activated(case.act, before), case.params("y"))
     return wanted - slack, wanted + slack
 
@@ -280,7 +282,7 @@ def finer(case: DrawnCase) -> float:
     return math.sqrt(float(largest) * float(factors.max())) / 256
 
 
-def _through_table(case: DrawnCase, before: Array, slack: Array) -> tuple[Array, Array]:
+def _bounds_through_table(case: DrawnCase, before: Array, slack: Array) -> tuple[Array, Array]:
     """Return the minimum and maximum of the activation, as integers, over the error range of the
     requantised value before it."""
     pre, post = case.target, case.params("y")

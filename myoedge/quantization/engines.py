@@ -61,7 +61,7 @@ class EngineIntegers:
     _known: dict[int, tuple[QuantizedNode, QuantizedNode]] = field(default_factory=dict)
 
     def __call__(self, network: QuantGraph) -> QuantGraph:
-        before = _by_name(self.older)
+        before = _layers_by_name(self.older)
         for step in network.steps:
             if id(step) not in self._known:
                 given = (self.engines, self.rules, before.get(step.node.name))
@@ -97,15 +97,15 @@ def _with_engine(
         if kernel.unsigned_sums and kernel.engine in engines.accelerators
     ]
     if not kernels or choice.name == CORES:
-        return replace(_as_before(network, step, rules, before), engine=choice)
-    if choice.name == AUTO and _is_older(step, before):
+        return replace(_restore_core_integers(network, step, rules, before), engine=choice)
+    if choice.name == AUTO and _equals_older_layer(step, before):
         return _on_cores(step, "the older build's integers, which are the cores'")
     again = quantize_node(network.graph, step.node, network.params, rules, unsigned_sums=True)
     broken = [kernel.broken_rule(again) for kernel in kernels]
     if None not in broken:
         return replace(step, engine=replace(choice, broken_rule=broken[0]))
     again = replace(again, engine=choice)
-    is_free = choice.name == AUTO and not _is_older(again, before)
+    is_free = choice.name == AUTO and not _equals_older_layer(again, before)
     gain = engines.gain(again) if is_free else math.inf
     if gain > 0:
         return again
@@ -114,7 +114,7 @@ def _with_engine(
     return _on_cores(step, f"{engine}: {more}")
 
 
-def _as_before(
+def _restore_core_integers(
     network: QuantGraph,
     step: QuantizedNode,
     rules: tuple[LayerRule, ...],
@@ -129,7 +129,7 @@ def _as_before(
     return again if equal(again, before) else step
 
 
-def _is_older(step: QuantizedNode, before: QuantizedNode | None) -> bool:
+def _equals_older_layer(step: QuantizedNode, before: QuantizedNode | None) -> bool:
     """Return whether a layer has the same integers as the older build's layer."""
     return before is not None and equal(step, before)
 
@@ -171,5 +171,5 @@ def with_cores_integers(
     return replace(network, steps=tuple(steps))
 
 
-def _by_name(network: QuantGraph | None) -> dict[str, QuantizedNode]:
+def _layers_by_name(network: QuantGraph | None) -> dict[str, QuantizedNode]:
     return {} if network is None else {step.node.name: step for step in network.steps}

@@ -81,10 +81,10 @@ def evaluate(
     of_samples = (role, data.source, data.count)
     if labels.dtype.kind == "f":
         count = labels.shape[1]
-        of_float = None if real is None else _numbers(real, count)
-        names = _number_names(graph, count)
-        given = (*of_samples, names, _digest(data))
-        return Evaluation(labels, of_float, _numbers(integer, count), *given)
+        of_float = None if real is None else _first_values(real, count)
+        names = _target_names(graph, count)
+        given = (*of_samples, names, _data_digest(data))
+        return Evaluation(labels, of_float, _first_values(integer, count), *given)
     known = len(data.class_names)
     chosen = [
         None if x is None else chosen_classes(graph, x, labels, known) for x in (real, integer)
@@ -93,11 +93,11 @@ def evaluate(
     if classes is None:
         return None
     expected = np.repeat(labels, classes.size // labels.size)  # one label per sample or per frame
-    given = (*of_samples, data.class_names, _digest(data))
+    given = (*of_samples, data.class_names, _data_digest(data))
     return Evaluation(expected, of_float, classes, *given)
 
 
-def _digest(data: Data) -> str:
+def _data_digest(data: Data) -> str:
     """Return the sha256 of samples and labels, the same for any element type or file format."""
     arrays = [x for _, x in sorted(data.inputs.items())] + [np.asarray(data.labels)]
     digest = hashlib.sha256()
@@ -106,13 +106,13 @@ def _digest(data: Data) -> str:
     return digest.hexdigest()
 
 
-def _numbers(outputs: Outputs, count: int) -> Array:
+def _first_values(outputs: Outputs, count: int) -> Array:
     """Return the first `count` values of each sample's outputs, [samples, count]."""
     rows = (np.concatenate([np.float64(y).reshape(-1) for y in sample]) for sample in outputs)
     return np.stack([row[:count] for row in rows])
 
 
-def _number_names(graph: Graph, count: int) -> tuple[str, ...]:
+def _target_names(graph: Graph, count: int) -> tuple[str, ...]:
     """Return names of the regression targets: "angles[0]", "angles[1]"; the output's name if it has
     one element."""
     names, shown = list[str](), graph.output_names or graph.outputs

@@ -61,7 +61,11 @@ def with_few_bits(graph: Graph, samples: InputArrays, rules: Sequence[LayerRule]
     Integers of the model file are kept. The float weights are kept too, as the reference for SQNR.
     """
     bits = {node.name: weight_bits(rules, node) for node in graph.nodes}
-    few = [node for node in graph.nodes if bits[node.name] < INT8.bits and _is_ours(graph, node)]
+    few = [
+        node
+        for node in graph.nodes
+        if bits[node.name] < INT8.bits and _has_float_weights(graph, node)
+    ]
     return with_rounded_weights(graph, samples, {node.name: bits[node.name] for node in few})
 
 
@@ -119,7 +123,7 @@ def weight_noise(network: QuantGraph, samples: InputArrays) -> dict[str, float]:
 def layers_to_round(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
     """Return the layers whose weights can be rounded to fit samples: float weights, not the file's
     integers, that no other layer reads."""
-    ours = [node for node in nodes if _is_ours(graph, node)]
+    ours = [node for node in nodes if _has_float_weights(graph, node)]
     names = {node.name for node in ours}
     return [n for n in ours if all(x.name in names for x in graph.users[weight_of(n)])]
 
@@ -128,16 +132,17 @@ def rounding_work(graph: Graph, nodes: Sequence[Node]) -> int:
     """Return the multiply-accumulates of rounding the weights of these layers, without those of
     running the network on samples."""
     return sum(
-        graph.array(weight_of(node)).size * min(_taps(graph, node), BLOCK_TAPS) for node in nodes
+        graph.array(weight_of(node)).size * min(_tap_blocks(graph, node), BLOCK_TAPS)
+        for node in nodes
     )
 
 
-def _taps(graph: Graph, node: Node) -> int:
+def _tap_blocks(graph: Graph, node: Node) -> int:
     weight = graph.array(weight_of(node))
     return weight.size // len(weight)
 
 
-def _is_ours(graph: Graph, node: Node) -> bool:
+def _has_float_weights(graph: Graph, node: Node) -> bool:
     """Return whether a layer has float weights, not integers of the model file."""
     if OPS[node.op].weights.multiplicands is None:
         return False
@@ -163,8 +168,8 @@ def weight_input_moments(
         values = _values_of(graph, sample, read)
         for at, weight in enumerate(weights):
             for node in weight.nodes:
-                new = _moments_of(node, [values[name] for name in node.inputs])
-                sums[at] = _added(sums[at], new)
+                new = _second_moments(node, [values[name] for name in node.inputs])
+                sums[at] = _add_moments(sums[at], new)
     return sums
 
 
@@ -180,7 +185,7 @@ def _values_of(graph: Graph, sample: InputArrays, names: Collection[str]) -> dic
     return values
 
 
-def _moments_of(node: Node, inputs: Sequence[Array]) -> Sums:
+def _second_moments(node: Node, inputs: Sequence[Array]) -> Sums:
     """Return the second moments of a layer's input vectors in a run, per group and tap block."""
     vectors = OPS[node.op].weights.multiplicands
     assert vectors is not None
@@ -189,7 +194,7 @@ def _moments_of(node: Node, inputs: Sequence[Array]) -> Sums:
     return [[Moments.of(group[:, at : at + BLOCK_TAPS]) for at in starts] for group in groups]
 
 
-def _added(sums: Sums, new: Sums) -> Sums:
+def _add_moments(sums: Sums, new: Sums) -> Sums:
     if not sums:
         return new
     groups = zip(sums, new, strict=True)
@@ -205,7 +210,7 @@ def chosen_format(graph: Graph, weight: Weight, groups: Sums, bits: int) -> Cons
     bias = np.max([_bias_size(graph, node) for node in weight.nodes], axis=0)
     rows = values.reshape(len(groups), len(values) // len(groups), -1)
     parts = [
-        rounded_rows(w, blocks, used, _least_scale(b, blocks))
+        rounded_rows(w, blocks, used, _minimum_weight_scale(b, blocks))
         for w, b, blocks in zip(rows, bias.reshape(len(groups), -1), groups, strict=True)
     ]
     scale = np.concatenate([scale for _, scale in parts])
@@ -248,7 +253,7 @@ def rounding_error(
     return total
 
 
-def _least_scale(bias: Array, blocks: Sequence[Moments]) -> Array:
+def _minimum_weight_scale(bias: Array, blocks: Sequence[Moments]) -> Array:
     """Return a minimum weight scale per output channel [K], below which integer biases would exceed
     BIAS_MAX.
 

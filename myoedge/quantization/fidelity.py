@@ -158,14 +158,14 @@ class Fidelity:
         """Return a copy for a regression, whose outputs have no classes, but errors in the unit of
         their targets: the SQNR of a target near zero is low, however small its error."""
         outputs = {
-            name: replace(x, agreement=None, errors=self._errors(graph.outputs.index(name)))
+            name: replace(x, agreement=None, errors=self._largest_errors(graph.outputs.index(name)))
             if graph.tensors[name].dtype == "float32"
             else x
             for name, x in self.outputs.items()
         }
         return replace(self, outputs=outputs)
 
-    def _errors(self, at: int) -> tuple[float, ...]:
+    def _largest_errors(self, at: int) -> tuple[float, ...]:
         """Return the largest error of an output in each sample."""
         pairs = ((x[at], y[at]) for x, y in zip(self.real, self.integer, strict=True))
         return tuple(float(np.abs(x.astype(np.float64) - y).max()) for x, y in pairs)

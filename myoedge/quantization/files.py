@@ -91,7 +91,7 @@ def to_safetensors(q: QuantGraph) -> bytes:
     return bytes(save(packed, metadata={"format": "myoedge.weights/1"}))
 
 
-def _tensors(document: Mapping[str, Any]) -> dict[str, Tensor]:
+def _read_tensors(document: Mapping[str, Any]) -> dict[str, Tensor]:
     borders = {
         name: InputNormalization(tuple(b["scale"]), tuple(b["offset"]), b["axis"])
         for name, b in document["borders"].items()
@@ -109,21 +109,21 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     weights    content of weights.safetensors
     Errors: ValueError, or another exception of Python, for files that do not describe a network.
     """
-    stored = _loaded(weights)
+    stored = _read_weights(weights)
     constants = {n.split("/", 1)[1]: a for n, a in stored.items() if n.startswith("constant/")}
-    tensors = _tensors(document)
-    nodes = {row["outputs"][0]: _node(row) for row in document["nodes"]}
+    tensors = _read_tensors(document)
+    nodes = {row["outputs"][0]: _read_node(row) for row in document["nodes"]}
     inputs, outputs, names = (tuple(document[k]) for k in ("inputs", "outputs", "output_names"))
     graph = Graph(inputs, outputs, tuple(nodes.values()), tensors, as_constants(constants), names)
     shapes = weight_shapes(document)
     shapes |= {name: tensor.shape for name, tensor in tensors.items()}
-    _check_graph(graph, weight_shapes(document))
+    _check_loaded_graph(graph, weight_shapes(document))
     params = {
         name: QuantParams(p["scale"], p["zero_point"], ElementType.of(p["dtype"]))
         for name, p in document["params"].items()
     }
     steps = tuple(
-        _step(fields, nodes, shapes, partial(element_type, graph, params), stored)
+        _read_step(fields, nodes, shapes, partial(element_type, graph, params), stored)
         for fields in document["steps"]
     )
     ran = document["calibration"]
@@ -138,7 +138,7 @@ def weight_shapes(document: Mapping[str, Any]) -> dict[str, Shape]:
     return {name: tuple(c["shape"]) for name, c in document["constants"].items()}
 
 
-def _step(
+def _read_step(
     fields: Mapping[str, Any],
     nodes: Mapping[str, Node],
     shapes: Mapping[str, Shape],
@@ -157,13 +157,13 @@ def _step(
     return QuantizedNode(node, operands, read, out, integers, *last, operand_types=types)
 
 
-def _node(fields: Mapping[str, Any]) -> Node:
-    attrs = {key: _frozen(value) for key, value in fields["attrs"].items()}
+def _read_node(fields: Mapping[str, Any]) -> Node:
+    attrs = {key: _freeze_lists(value) for key, value in fields["attrs"].items()}
     origin = tuple(Origin(o["path"], o["source"], o.get("part", "")) for o in fields["origin"])
     return Node(fields["op"], tuple(fields["inputs"]), tuple(fields["outputs"]), attrs, origin)
 
 
-def _frozen(value: Any) -> Any:
+def _freeze_lists(value: Any) -> Any:
     """Convert lists of a JSON document to tuples, and "inf" and "-inf" to floats.
 
     Errors: ValueError for a mapping, which no operator has.
@@ -171,11 +171,11 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
         raise ValueError("an attribute is a mapping")
     if isinstance(value, list):
-        return tuple(map(_frozen, value))
+        return tuple(map(_freeze_lists, value))
     return float(value) if value in ("inf", "-inf") else value
 
 
-def _check_graph(graph: Graph, weights: Mapping[str, Shape]) -> None:
+def _check_loaded_graph(graph: Graph, weights: Mapping[str, Shape]) -> None:
     """Raise an error unless the graph is one that a build may have: attributes that its operators
     allow, and shapes and element types that they give.
 
@@ -194,7 +194,7 @@ def _check_graph(graph: Graph, weights: Mapping[str, Shape]) -> None:
     check(whole, "read")
 
 
-def _loaded(weights: bytes) -> dict[str, Array]:
+def _read_weights(weights: bytes) -> dict[str, Array]:
     """Read weights.safetensors. Errors: ValueError if it is damaged or has floats."""
     from safetensors import SafetensorError
     from safetensors.numpy import load

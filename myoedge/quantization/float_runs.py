@@ -20,7 +20,7 @@ MAX_RUN_BYTES = KEPT_BYTES // 8  # larger runs are not cached: too few would fit
 
 
 @dataclass(frozen=True)
-class _Run:
+class _FloatRun:
     """Float values of one sample: inputs, results, and `name.pre` before fused tables; no
     constants.
 
@@ -33,27 +33,27 @@ class _Run:
 
 
 @dataclass
-class _Runs:
+class _FloatRunCache:
     """Cache of float values by graph and sample; it keeps the graphs, whose ids stay unique."""
 
     graphs: dict[int, Graph] = field(default_factory=dict)
-    runs: dict[tuple[int, bytes], _Run] = field(default_factory=dict)
+    runs: dict[tuple[int, bytes], _FloatRun] = field(default_factory=dict)
     sizes_bytes: dict[tuple[int, bytes], int] = field(default_factory=dict)
     total_bytes: int = 0
 
-    def keep(self, graph: Graph, key: tuple[int, bytes], run: _Run) -> None:
+    def keep(self, graph: Graph, key: tuple[int, bytes], run: _FloatRun) -> None:
         """Cache the values of one sample, evicting other graphs if necessary; values that still do
         not fit are not cached."""
-        size_bytes = _size_bytes(graph, run)
+        size_bytes = _values_bytes(graph, run)
         if size_bytes > MAX_RUN_BYTES:
             return
-        self._make_room(graph, size_bytes)
+        self._evict_runs(graph, size_bytes)
         if self.total_bytes + size_bytes <= KEPT_BYTES:
             self.graphs[id(graph)] = graph
             self.runs[key], self.sizes_bytes[key] = run, size_bytes
             self.total_bytes += size_bytes
 
-    def _make_room(self, graph: Graph, size_bytes: int) -> None:
+    def _evict_runs(self, graph: Graph, size_bytes: int) -> None:
         """Evict the values of other graphs, oldest first, until `size_bytes` fit."""
         if self.total_bytes + size_bytes <= KEPT_BYTES:
             return
@@ -64,13 +64,13 @@ class _Runs:
                 return
 
 
-_RUNS: ContextVar[_Runs | None] = ContextVar("_RUNS", default=None)
+_RUNS: ContextVar[_FloatRunCache | None] = ContextVar("_RUNS", default=None)
 
 
 @contextmanager
 def float_run_cache() -> Iterator[None]:
     """Context manager during which results of `float_values` are cached, up to KEPT_BYTES."""
-    token = _RUNS.set(_Runs())
+    token = _RUNS.set(_FloatRunCache())
     try:
         yield
     finally:
@@ -86,10 +86,10 @@ def float_values(
     The arrays are shared and must not be modified.
     """
     runs = _RUNS.get()
-    key = id(graph), _digest(sample)
+    key = id(graph), _sample_digest(sample)
     run = None if runs is None else runs.runs.get(key)
     if run is None:
-        run = _run(graph, sample)
+        run = _run_sample(graph, sample)
         if runs is not None:
             runs.keep(graph, key, run)
     if watch is not None:
@@ -98,14 +98,14 @@ def float_values(
     return {**graph.arrays, **run.last}
 
 
-def _run(graph: Graph, sample: Mapping[str, Array]) -> _Run:
+def _run_sample(graph: Graph, sample: Mapping[str, Array]) -> _FloatRun:
     seen = list[tuple[str, Array]]()
-    last = run_float(graph, sample, lambda name, value: seen.append((name, _read_only(value))))
+    last = run_float(graph, sample, lambda name, value: seen.append((name, _make_read_only(value))))
     # States of loops have their last values.
-    return _Run({name: _read_only(last.get(name, value)) for name, value in seen}, seen)
+    return _FloatRun({name: _make_read_only(last.get(name, value)) for name, value in seen}, seen)
 
 
-def _digest(sample: Mapping[str, Array]) -> bytes:
+def _sample_digest(sample: Mapping[str, Array]) -> bytes:
     sha = hashlib.blake2b(digest_size=20)
     for name, values in sorted(sample.items()):
         sha.update(f"{name}{values.shape}{values.dtype}".encode())
@@ -113,24 +113,24 @@ def _digest(sample: Mapping[str, Array]) -> bytes:
     return sha.digest()
 
 
-def _read_only(value: Array) -> Array:
+def _make_read_only(value: Array) -> Array:
     view = np.asarray(value).view()  # NumPy returns scalars for arrays without axes
     view.flags.writeable = False
     return view
 
 
-def _size_bytes(graph: Graph, run: _Run) -> int:
+def _values_bytes(graph: Graph, run: _FloatRun) -> int:
     """Return the bytes of the values; shared memory counts once, constants not at all."""
-    constants = {id(_owner(x)) for x in graph.arrays.values()}
+    constants = {id(_memory_owner(x)) for x in graph.arrays.values()}
     owners = {
         id(x): x.nbytes
-        for x in map(_owner, (*run.last.values(), *(x for _, x in run.seen)))
+        for x in map(_memory_owner, (*run.last.values(), *(x for _, x in run.seen)))
         if id(x) not in constants
     }
     return sum(owners.values())
 
 
-def _owner(value: Array) -> Array:
+def _memory_owner(value: Array) -> Array:
     while isinstance(value.base, np.ndarray):
         value = value.base
     return value

@@ -32,7 +32,7 @@ def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
         before = owner.name + PRE
         tensors[before] = replace(owner, name=before, q=owner.pre_q, pre_q=None)
         tensors[owner.name] = replace(owner, pre_q=None)
-    split = {node.name: _apart(node) for node in apart}
+    split = {node.name: _standalone_operator(node) for node in apart}
     nodes = tuple(part for node in graph.nodes for part in split.get(node.name, (node,)))
     return replace(graph, nodes=nodes, tensors=tensors)
 
@@ -57,7 +57,7 @@ def _refuses_int16(graph: Graph, node: Node) -> bool:
     return not any(may_read(node, i, INT16, *layer) for i in operand_places(node))
 
 
-def _apart(node: Node) -> tuple[Node, Node]:
+def _standalone_operator(node: Node) -> tuple[Node, Node]:
     pre, attrs = node.name + PRE, {k: v for k, v in node.attrs.items() if k != "act"}
     table = Node("table", (pre,), node.outputs, {"chain": node.attrs["act"]}, node.origin)
     return node.but(outputs=(pre,), attrs=attrs), table
@@ -89,15 +89,15 @@ def _is_residual_stream(graph: Graph, node: Node) -> bool:
     readers = graph.users.get(node.name, ())
     return (
         node.op == "add"
-        and _may_be_int16(graph, node.name)
+        and _can_be_int16(graph, node.name)
         and node.name not in graph.outputs
         and any(OPS[reader.op].operands.are_normalized for reader in readers)
         and all(x.op == "add" or OPS[x.op].operands.are_normalized for x in readers)
-        and all(_without_broadcast(graph, x) for x in (node, *readers))
+        and all(_has_no_broadcast(graph, x) for x in (node, *readers))
     )
 
 
-def _may_be_int16(graph: Graph, name: str) -> bool:
+def _can_be_int16(graph: Graph, name: str) -> bool:
     """Return whether a tensor's producer can write int16 and all its readers can read it; no reader
     may use it as a mask."""
     node, readers = graph.producer.get(name), graph.users.get(name, ())
@@ -115,7 +115,7 @@ def _may_be_int16(graph: Graph, name: str) -> bool:
     )
 
 
-def _without_broadcast(graph: Graph, node: Node) -> bool:
+def _has_no_broadcast(graph: Graph, node: Node) -> bool:
     """Return whether all operands have the result's shape."""
     weights = OPS[node.op].weights.at
     read = (graph.shape(x) for i, x in enumerate(node.inputs) if i not in weights)
@@ -135,7 +135,7 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
         if not int16.issuperset(group) and carried.isdisjoint(group)
     )
     filled = fills(graph)
-    return [group for group in groups if all(x in filled or _may_be_int16(graph, x) for x in group)]
+    return [group for group in groups if all(x in filled or _can_be_int16(graph, x) for x in group)]
 
 
 def joined_groups(graph: Graph, names: Iterable[str], wanted: set[str]) -> frozenset[str]:

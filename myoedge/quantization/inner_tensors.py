@@ -43,20 +43,20 @@ def inner_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
     graph = with_tables_apart(graph, fused_tables(graph))
     free = {group[0] for group in int16_groups(graph, names) if len(group) == 1}
     groups: dict[str, list[str]] = {}
-    for name, last in _last_layers(graph).items():
-        if name != last and name in free and _may_have_16_bits(graph, name):
+    for name, last in _last_layers_of_groups(graph).items():
+        if name != last and name in free and _allows_int16(graph, name):
             groups.setdefault(last, []).append(name)
     return [tuple(group) for group in groups.values()]
 
 
-def _may_have_16_bits(graph: Graph, name: str) -> bool:
+def _allows_int16(graph: Graph, name: str) -> bool:
     """Return whether the operators that write and read a tensor allow 16 bits at any scale."""
     readers = graph.users.get(name, ())
     is_read = all(reader.op in LARGEST or reader.op in SUMS for reader in readers)
     return is_read and graph.producer[name].op in LARGEST
 
 
-def _last_layers(graph: Graph) -> dict[str, str]:
+def _last_layers_of_groups(graph: Graph) -> dict[str, str]:
     """Return element-wise layer -> the last one of its group, whose result other layers read."""
     loops = loop_of(graph.nodes)
     last: dict[str, str] = {}
@@ -66,13 +66,13 @@ def _last_layers(graph: Graph) -> dict[str, str]:
         readers = graph.users.get(name, ())
         ends = {last.get(reader.name, "") for reader in readers}
         if len(ends) == 1 and "" not in ends and name not in graph.outputs:
-            places = {(_elements(graph, x), loops.get(x.name)) for x in readers}
+            places = {(_element_shape(graph, x), loops.get(x.name)) for x in readers}
             is_one_loop = places == {(graph.shape(name), loops.get(name))}
             last[name] = ends.pop() if is_one_loop else name
     return last
 
 
-def _elements(graph: Graph, node: Node) -> Shape:
+def _element_shape(graph: Graph, node: Node) -> Shape:
     """Return the shape of the elements that a layer computes from: a sum's terms, or results."""
     return graph.shape(node.inputs[0] if node.op in SUMS else node.name)
 
@@ -97,13 +97,15 @@ def inner_params(
             low, high = ranges[node.name]
             most = INNER_HEADROOM * max(-low, high)
             covered = worst if worst <= MOST_OF_RANGE * most else most
-            scale = _scale(_unit(node, known, names), covered, is_exact=node.op == "mul")
+            scale = _smallest_covering_scale(
+                _base_scale(node, known, names), covered, is_exact=node.op == "mul"
+            )
             known[node.name] = QuantParams(scale, 0, INT16)
             reach[node.name] = min(worst, INT16.high * scale)
     return {name: known[name] for name in names}
 
 
-def _unit(node: Node, known: Mapping[str, QuantParams], names: frozenset[str]) -> float:
+def _base_scale(node: Node, known: Mapping[str, QuantParams], names: frozenset[str]) -> float:
     """Return the scale of which a result's scale is a multiple by a power of two: of a product the
     product of scales, otherwise that of an operand, an inner one if possible."""
     a, b = (known[x].scale for x in node.inputs)
@@ -112,7 +114,7 @@ def _unit(node: Node, known: Mapping[str, QuantParams], names: frozenset[str]) -
     return b if node.inputs[1] in names and node.inputs[0] not in names else a
 
 
-def _scale(unit: float, covered: float, *, is_exact: bool) -> float:
+def _smallest_covering_scale(unit: float, covered: float, *, is_exact: bool) -> float:
     """Return the smallest unit * 2**j with which int16 covers a magnitude.
 
     is_exact   whether results are multiples of the unit, so that j is not negative

@@ -33,20 +33,20 @@ def unlike_parts(graph: Graph, ranges: Mapping[str, Range]) -> frozenset[Join]:
     concats = {node.name: node for node in graph.nodes if node.op == "concat"}
     params = choose_params(graph, ranges, apart=concats)
     groups = shared_scale_groups(graph, params, apart=concats)
-    used = {name for names in groups if _needs_own(graph, names) for name in names}
+    used = {name for names in groups if _has_other_readers(graph, names) for name in names}
     return frozenset(
         (node.name, part)
         for node in concats.values()
         for part in node.inputs
-        if part in used and _ratio(params[part], params[node.name]) > FAR
+        if part in used and _scale_ratio(params[part], params[node.name]) > FAR
     )
 
 
-def _ratio(a: QuantParams, b: QuantParams) -> float:
+def _scale_ratio(a: QuantParams, b: QuantParams) -> float:
     return max(a.scale / b.scale, b.scale / a.scale)
 
 
-def _needs_own(graph: Graph, names: Collection[str]) -> bool:
+def _has_other_readers(graph: Graph, names: Collection[str]) -> bool:
     """Return whether tensors with a shared scale have readers other than one concat."""
     readers = [reader for name in names for reader in graph.users.get(name, ())]
     concats = {reader.name for reader in readers if reader.op == "concat"}
@@ -60,10 +60,10 @@ def with_copies(graph: Graph, joins: frozenset[Join]) -> Graph:
 
     joins   (concat, operand) pairs
     """
-    return apply((RewritePattern(partial(_reads_copies, joins=joins), ("concat",)),), graph)
+    return apply((RewritePattern(partial(_reads_only_copies, joins=joins), ("concat",)),), graph)
 
 
-def _reads_copies(graph: Graph, node: Node, joins: frozenset[Join]) -> Rewrite | None:
+def _reads_only_copies(graph: Graph, node: Node, joins: frozenset[Join]) -> Rewrite | None:
     parts = dict.fromkeys(x for x in node.inputs if (node.name, x) in joins)
     if not parts:
         return None

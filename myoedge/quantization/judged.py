@@ -63,13 +63,13 @@ def rows_of(graph: Graph) -> dict[str, Row]:
     reaches = ((node.name, OPS[node.op].result.reach) for node in graph.nodes)
     rows = {name: Row(reach=reach) for name, reach in reaches if reach < np.inf}
     for node in (n for n in graph.nodes if OPS[n.op].operands.are_compared):
-        row = rows[node.inputs[0]] = _compared(graph, node)
+        row = rows[node.inputs[0]] = _comparison_rule(graph, node)
         if node.op == "log_softmax":
             rows[node.name] = replace(row, is_compared_only=False)
     return rows
 
 
-def _compared(graph: Graph, node: Node) -> Row:
+def _comparison_rule(graph: Graph, node: Node) -> Row:
     """Return the rule for the input of a node that compares elements, such as softmax."""
     name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
     readers = [OPS[reader.op] for reader in graph.users[name]]
@@ -89,14 +89,16 @@ def judged(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> Jud
     the row's mean.
     """
     row = rows.get(name, Row())
-    counted = _counted(row, real[name], real)
+    counted = _elements_that_count(row, real[name], real)
     return JudgedTensor(counted(real[name]), counted)
 
 
-def _counted(row: Row, exact: Array, real: Mapping[str, Array]) -> Callable[[Array], Array]:
+def _elements_that_count(
+    row: Row, exact: Array, real: Mapping[str, Array]
+) -> Callable[[Array], Array]:
     if row.axis is None:
         return lambda x: np.clip(x.astype(np.float64), -row.reach, row.reach).reshape(-1)
-    counts = _counts(row, row.axis, exact, real)
+    counts = _probability_counts(row, row.axis, exact, real)
     if not row.is_compared_only:
         return lambda x: x.reshape(counts.shape)[counts].astype(np.float64)
 
@@ -108,7 +110,7 @@ def _counted(row: Row, exact: Array, real: Mapping[str, Array]) -> Callable[[Arr
     return differences
 
 
-def _counts(row: Row, axis: int, scores: Array, real: Mapping[str, Array]) -> Array:
+def _probability_counts(row: Row, axis: int, scores: Array, real: Mapping[str, Array]) -> Array:
     """Return bool per element: whether its probability, or its chance to be the argmax, is not
     negligible."""
     if row.mask:

@@ -31,24 +31,24 @@ def fitted_labels(
     -> int64 classes [samples] or [samples, frames]; float64 targets [samples, targets]
     Errors: E214 neither classes nor targets, E216 NaN, E225 unknown classes.
     """
-    labels = _by_name(_texts(labels), names)
+    labels = _numbers_as_names(_as_strings(labels), names)
     if labels.dtype.kind == "U":
-        return _numbered(labels, graph, names, title)
+        return _number_labels(labels, graph, names, title)
     if labels.dtype.kind not in "iubf":
-        raise _neither(labels, graph, title)
+        raise _unusable_labels_error(labels, graph, title)
     _check_finite(labels, title)
     if not can_measure_accuracy(graph):  # lists of symbols (W202): any label is accepted
         return labels.astype(np.int64), ()
-    if (classes := _of_one_hot(labels, graph)) is not None:
+    if (classes := _class_indices_of_one_hot(labels, graph)) is not None:
         return classes, (*names,)
-    _check_columns(labels, graph, title)
+    _check_one_hot_columns(labels, graph, title)
     whole = is_whole(labels)
-    if whole and not _are_targets(labels, graph):
+    if whole and not _are_regression_targets(labels, graph):
         _check_classes(labels, graph, len(names), title)
         return labels.astype(np.int64), (*names,)
     targets = labels.reshape(len(labels), -1).astype(np.float64)
     if targets.shape[1] not in _target_counts(graph):
-        raise _neither(labels, graph, title)
+        raise _unusable_labels_error(labels, graph, title)
     return targets, ()
 
 
@@ -69,7 +69,7 @@ def is_whole(labels: Array) -> bool:
     return labels.dtype.kind != "f" or bool((labels == np.rint(labels)).all())
 
 
-def _texts(labels: Array) -> Array:
+def _as_strings(labels: Array) -> Array:
     """Convert bytes and Python strings to an array of strings; other labels are unchanged."""
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8", "backslashreplace")
@@ -77,7 +77,7 @@ def _texts(labels: Array) -> Array:
     return labels.astype(str) if is_text else labels
 
 
-def _by_name(labels: Array, names: Sequence[str]) -> Array:
+def _numbers_as_names(labels: Array, names: Sequence[str]) -> Array:
     """Convert whole numbers to texts if all of them are class names, such as "1", "2" and "5";
     other labels are unchanged."""
     if not names or labels.dtype.kind not in "iubf" or not np.isfinite(labels).all():
@@ -86,26 +86,26 @@ def _by_name(labels: Array, names: Sequence[str]) -> Array:
     return texts if is_whole(labels) and {*texts.ravel().tolist()} <= {*names} else labels
 
 
-def _numbered(
+def _number_labels(
     labels: Array, graph: Graph, names: Sequence[str], title: str
 ) -> tuple[Array, tuple[str, ...]]:
     """Convert label names to class numbers; return them and the class names. Errors: E214 names for
     a network with one output value, E225 unknown class names."""
     spelled = names or {folded(str(name)) for name in np.unique(labels)}
-    counts = class_counts(graph, _frames(labels), len(spelled))
+    counts = class_counts(graph, _count_frames(labels), len(spelled))
     classes = counts[0]
-    labels, known = _spelled(labels, names, classes)
+    labels, known = _match_spelling(labels, names, classes)
     found = np.unique(labels)
     if counts == (1,):
-        raise _neither(labels, graph, title)
+        raise _unusable_labels_error(labels, graph, title)
     if len(counts) > 1 or len(known) != classes or not {*found} <= {*known}:
-        raise _other_names([*map(str, found)], names, counts, graph, title)
+        raise _unknown_names_error([*map(str, found)], names, counts, graph, title)
     numbers = {name: number for number, name in enumerate(known)}
     places = np.array([numbers[str(name)] for name in found])
     return places[np.searchsorted(found, labels)], known
 
 
-def _other_names(
+def _unknown_names_error(
     found: Sequence[str], names: Sequence[str], counts: Sequence[int], graph: Graph, title: str
 ) -> MyoedgeError:
     """Return E225 for labels that are not the names of the classes.
@@ -114,14 +114,19 @@ def _other_names(
     names    class names of [calib]
     counts   as class_counts
     """
-    facts = {"needs": f"names of {_either(counts)} classes", "has": _listed(found)}
-    facts |= {"[calib] classes": _listed(names)} if names else {}
-    facts |= {"ambiguous": _ambiguous(graph)} if len(counts) > 1 else {}
-    tries = [_class_names(found, names, count) for count in counts]
+    facts = {
+        "needs": f"names of {_format_alternatives(counts)} classes",
+        "has": _format_names(found),
+    }
+    facts |= {"[calib] classes": _format_names(names)} if names else {}
+    facts |= {"ambiguous": _explain_ambiguous_classes(graph)} if len(counts) > 1 else {}
+    tries = [_class_names_remedy(found, names, count) for count in counts]
     return MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
 
 
-def _spelled(labels: Array, names: Sequence[str], classes: int) -> tuple[Array, tuple[str, ...]]:
+def _match_spelling(
+    labels: Array, names: Sequence[str], classes: int
+) -> tuple[Array, tuple[str, ...]]:
     """Return labels as they are spelled among the class names, and these names.
 
     Case and blanks count only if the names would otherwise not be those of `classes` classes.
@@ -139,7 +144,7 @@ def _spelled(labels: Array, names: Sequence[str], classes: int) -> tuple[Array, 
     return np.vectorize(spelling.get, otypes=[str])(labels), merged
 
 
-def _class_names(found: Sequence[str], names: Sequence[str], classes: int) -> str:
+def _class_names_remedy(found: Sequence[str], names: Sequence[str], classes: int) -> str:
     """Return the remedy for a wrong number of names: a [calib] line that lists all classes."""
     listed = [*names, *(name for name in found if name not in names)]
     if len(listed) > classes:
@@ -150,12 +155,12 @@ def _class_names(found: Sequence[str], names: Sequence[str], classes: int) -> st
     return f"{line}  # in the order of the outputs{missing}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _format_names(names: Sequence[str]) -> str:
     more = f", {len(names) - MOST_SHOWN} more" * (len(names) > MOST_SHOWN)
     return f"{', '.join(map(escaped, names[:MOST_SHOWN]))}{more}"
 
 
-def _of_one_hot(labels: Array, graph: Graph) -> Array | None:
+def _class_indices_of_one_hot(labels: Array, graph: Graph) -> Array | None:
     """Convert one-hot rows to class indices; None for other labels."""
     shape = graph.shape(graph.outputs[0])
     if labels[:1].size != math.prod(shape) or not np.isin(labels, (0, 1)).all():
@@ -170,7 +175,7 @@ def _of_one_hot(labels: Array, graph: Graph) -> Array | None:
     return classes if classes.shape[1] > 1 else classes[:, 0]
 
 
-def _check_columns(labels: Array, graph: Graph, title: str) -> None:
+def _check_one_hot_columns(labels: Array, graph: Graph, title: str) -> None:
     """Raise E225 for one-hot rows with another number of classes."""
     rows, size = labels.reshape(len(labels), -1), math.prod(graph.shape(graph.outputs[0]))
     columns = rows.shape[1]
@@ -179,21 +184,21 @@ def _check_columns(labels: Array, graph: Graph, title: str) -> None:
     frames = [size // count for count in counts]
     if columns in (1, size, *frames, *_target_counts(graph)) or not is_one_hot:
         return
-    classes = _either(counts)
+    classes = _format_alternatives(counts)
     facts = {"needs": f"{classes} classes, as the first output has", "has": f"{columns} columns"}
-    numbers = f"class numbers, 0 to {_either([count - 1 for count in counts])}"
+    numbers = f"class numbers, 0 to {_format_alternatives([count - 1 for count in counts])}"
     tries = [f"label: {numbers}, or {classes} columns", UNLABELLED]
     raise MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
 
 
-def _frames(labels: Array) -> int | None:
+def _count_frames(labels: Array) -> int | None:
     return labels.shape[1] if labels.ndim > 1 else None
 
 
-def _are_targets(labels: Array, graph: Graph) -> bool:
+def _are_regression_targets(labels: Array, graph: Graph) -> bool:
     """Return whether integer labels are regression targets: for single-value outputs, or if each
     output value has one label but there are fewer frames."""
-    count, frames = math.prod(graph.shape(graph.outputs[0])), _frames(labels) or 1
+    count, frames = math.prod(graph.shape(graph.outputs[0])), _count_frames(labels) or 1
     if frames not in _target_counts(graph) or is_binary(graph, graph.outputs[0]):
         return False
     return count == 1 or frames * max(class_counts(graph, frames)) > count
@@ -228,11 +233,11 @@ def class_counts(
     return (*dict.fromkeys(n for n in shape if n > 1),) if axis is None else (shape[axis],)
 
 
-def _either(counts: Sequence[int]) -> str:
+def _format_alternatives(counts: Sequence[int]) -> str:
     return " or ".join(map(str, counts))
 
 
-def _ambiguous(graph: Graph) -> str:
+def _explain_ambiguous_classes(graph: Graph) -> str:
     """Return why the number of classes is not known, for an output with several long axes."""
     shape = "x".join(map(str, graph.shape(graph.outputs[0])))
     return f"the first output is {shape}: classes along one axis, frames along the others"
@@ -242,7 +247,7 @@ def _check_classes(labels: Array, graph: Graph, known: int, title: str) -> None:
     """Raise E225 for class numbers beyond the network's classes."""
     if not labels.size:
         return
-    classes = max(class_counts(graph, _frames(labels), known))
+    classes = max(class_counts(graph, _count_frames(labels), known))
     least, most = int(labels.min()), int(labels.max())
     if least >= 0 and most < classes:
         return
@@ -259,18 +264,22 @@ def _check_classes(labels: Array, graph: Graph, known: int, title: str) -> None:
     raise MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
 
 
-def _neither(labels: Array, graph: Graph, title: str) -> MyoedgeError:
+def _unusable_labels_error(labels: Array, graph: Graph, title: str) -> MyoedgeError:
     counts = sorted({*_target_counts(graph)})
     several = "targets" if counts != [1] else "target"
     targets = [f"{' or '.join(map(str, counts))} {several} per sample"] if counts else []
-    classes = class_counts(graph, _frames(labels))
-    named = [f"class numbers or names of {_either(classes)} classes"] if classes != (1,) else []
+    classes = class_counts(graph, _count_frames(labels))
+    named = (
+        [f"class numbers or names of {_format_alternatives(classes)} classes"]
+        if classes != (1,)
+        else []
+    )
     facts = {
         "needs": ", or ".join([*named, *targets]),
         "has": f"{labels.dtype} {list(labels.shape)}",
     }
     if labels.dtype.kind == "U":
-        facts["has"] = f"names: {_listed([*map(str, np.unique(labels))])}"
+        facts["has"] = f"names: {_format_names([*map(str, np.unique(labels))])}"
     columns = counts[-1] if counts else 0
     shaped = [f"label: {columns} per sample, in the order of the outputs"]
     if labels.ndim == 1 and 1 < columns <= MOST_SHOWN:

@@ -33,7 +33,7 @@ def seen_elements(values: Array, mask: Array, axis: int) -> Array:
     return np.asarray(seen | ~seen.any(axis=axis, keepdims=True))
 
 
-def _mask_ranges(graph: Graph, nodes: Iterable[Node]) -> dict[str, Range]:
+def _ranges_of_masks(graph: Graph, nodes: Iterable[Node]) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
     masks = [node.inputs[-1] for node in nodes if "masked" in node.attrs]
     while masks:  # the tensors that a mask is computed from are ones and zeros too
@@ -41,7 +41,7 @@ def _mask_ranges(graph: Graph, nodes: Iterable[Node]) -> dict[str, Range]:
         node = graph.producer.get(name)
         if not graph.is_const(name):
             ranges[name] = BOOLEAN
-        if node is not None and _keeps_truth(node):
+        if node is not None and _preserves_truth_values(node):
             masks += node.inputs
     return ranges
 
@@ -54,28 +54,28 @@ def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[
     Errors: E227, E228 if a sample shows that an operand is not a mask.
     """
     nodes = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
-    ranges = _mask_ranges(graph, nodes)
+    ranges = _ranges_of_masks(graph, nodes)
     for sample in samples if nodes else ():
         real = float_values(graph, sample)
         for node in nodes:
-            name, seen = node.inputs[0], _seen_scores(node, [real[x] for x in node.inputs])
+            name, seen = node.inputs[0], _visible_scores(node, [real[x] for x in node.inputs])
             if node.op == "softmax" and graph.only_user(name) is node:
                 low, high = ranges.get(name, (np.inf, -np.inf))
                 ranges[name] = min(float(seen.min()), low), max(float(seen.max()), high)
     return ranges
 
 
-def _keeps_truth(node: Node) -> bool:
+def _preserves_truth_values(node: Node) -> bool:
     """Return whether an operator maps zeros and ones to zeros and ones."""
     compares = node.op == "table" and node.attrs["chain"][-1][0] in COMPARISONS
     computes = node.op in ("mul", "table", "maximum")
     return OPS[node.op].is_data_movement or (computes and not compares)
 
 
-def _seen_scores(node: Node, values: Sequence[Array]) -> Array:
+def _visible_scores(node: Node, values: Sequence[Array]) -> Array:
     """Return the visible scores [n] of a softmax or attention. Errors: E227, E228."""
     mask, scores = values[-1] if "masked" in node.attrs else np.ones(()), values[0]
-    _refuse_numbers(node, float(np.minimum(np.abs(mask), np.abs(mask - 1.0)).max()))
+    _refuse_mask_values(node, float(np.minimum(np.abs(mask), np.abs(mask - 1.0)).max()))
     if node.op == "attention":  # with the scores outside the window
         scores = scores_of({**node.attrs, "window": None}, *values[:2])
         at = added(node.attrs, [x.shape for x in values])
@@ -84,11 +84,11 @@ def _seen_scores(node: Node, values: Sequence[Array]) -> Array:
         mask = np.where(in_window(node.attrs, *scores.shape[-2:]), mask, 0.0)
     seen = seen_elements(scores, mask, node.attrs.get("axis", -1))
     if "fill" in node.attrs and not seen.all():
-        _refuse_reached(node, scores, seen)
+        _refuse_low_scores(node, scores, seen)
     return np.asarray(scores[seen])
 
 
-def _refuse_numbers(node: Node, error: float) -> None:
+def _refuse_mask_values(node: Node, error: float) -> None:
     """Raise E227 for a mask with values other than 0 and 1.
 
     error   largest distance of a mask's value from 0 and 1
@@ -105,7 +105,7 @@ def _refuse_numbers(node: Node, error: float) -> None:
         )
 
 
-def _refuse_reached(node: Node, scores: Array, seen: Array) -> None:
+def _refuse_low_scores(node: Node, scores: Array, seen: Array) -> None:
     """Raise E228 if a visible score is as low as the fill that hides the others."""
     best, hidden = (
         np.where(at, scores, -np.inf).max(axis=node.attrs.get("axis", -1), keepdims=True)

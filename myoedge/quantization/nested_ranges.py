@@ -18,7 +18,7 @@ def outer_ranges(ends: Mapping[str, Sequence[Range]]) -> dict[str, Range]:
 
     ends   tensor -> smallest and largest value of each sample
     """
-    return {name: _range_without(0, rows) for name, rows in ends.items()}
+    return {name: _range_without_outliers(0, rows) for name, rows in ends.items()}
 
 
 def inner_ranges(ends: Mapping[str, Sequence[Range]]) -> dict[str, list[Range]]:
@@ -28,13 +28,16 @@ def inner_ranges(ends: Mapping[str, Sequence[Range]]) -> dict[str, list[Range]]:
     ends   tensor -> smallest and largest value of each sample
     """
     return {
-        name: [_range_without(count, rows) for count in range(1, min(MOST_BEYOND + 1, len(rows)))]
+        name: [
+            _range_without_outliers(count, rows)
+            for count in range(1, min(MOST_BEYOND + 1, len(rows)))
+        ]
         for name, rows in ends.items()
         if len(rows) > 1
     }
 
 
-def _range_without(count: int, ends: Sequence[Range]) -> Range:
+def _range_without_outliers(count: int, ends: Sequence[Range]) -> Range:
     """Return a range with each end as without the samples that reach furthest."""
     lows, highs = (sorted(each) for each in zip(*ends, strict=True))
     return lows[count], highs[-1 - count]

@@ -22,20 +22,20 @@ def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
     Every report marks them as random.
     """
     rng = np.random.default_rng(0)
-    inputs = {n: _random_values(rng, graph, n, count) for n in graph.inputs}
+    inputs = {n: _draw_values(rng, graph, n, count) for n in graph.inputs}
     return Data(inputs, None, f"{count} random samples", is_random=True)
 
 
-def _random_values(rng: np.random.Generator, graph: Graph, name: str, count: int) -> Array:
+def _draw_values(rng: np.random.Generator, graph: Graph, name: str, count: int) -> Array:
     shape, limits = (count, *graph.shape(name)), id_limits(graph, name)
     if limits is None and graph.is_fake_quantized(name):
-        return _in_range(rng.random(shape), graph, name)
+        return _scale_to_input_range(rng.random(shape), graph, name)
     if limits is None:
         return rng.standard_normal(shape, np.float32)
     return rng.integers(limits[0], limits[1] + 1, shape).astype(graph.tensors[name].dtype)
 
 
-def _in_range(shares: Array, graph: Graph, name: str) -> Array:
+def _scale_to_input_range(shares: Array, graph: Graph, name: str) -> Array:
     """Map fractions 0 .. 1 to the input range of the model file, before the host's
     normalisation."""
     given, border = graph.given(name), graph.tensors[name].input_normalization
@@ -50,10 +50,10 @@ def _in_range(shares: Array, graph: Graph, name: str) -> Array:
 def need_none(graph: Graph) -> bool:
     """Return whether the model file specifies the parameters of all tensors, so that no samples are
     needed."""
-    return bool(graph.has_fake_quantized) and not _unstated(graph)
+    return bool(graph.has_fake_quantized) and not _uncalibrated_tensors(graph)
 
 
-def _unstated(graph: Graph) -> list[str]:
+def _uncalibrated_tensors(graph: Graph) -> list[str]:
     """Return the float tensors to be calibrated, for which the file specifies no parameters."""
     floats = (name for name, tensor in graph.tensors.items() if tensor.dtype == "float32")
     return [name for name in floats if graph.given(name) is None]
@@ -65,7 +65,7 @@ def none_given(graph: Graph) -> MyoedgeError:
         f"{name if len(graph.inputs) > 1 else 'input'}=windows" for name in graph.inputs
     )
     shape = ", ".join(map(str, window(graph.shape(graph.inputs[0]))))
-    made = (graph.producer[name] for name in _unstated(graph) if name in graph.producer)
+    made = (graph.producer[name] for name in _uncalibrated_tensors(graph) if name in graph.producer)
     layers = list(dict.fromkeys(node.where for node in made)) if graph.has_fake_quantized else []
     return MyoedgeError(
         "E219",

@@ -40,41 +40,47 @@ def noise_sources(q: QuantGraph, names: Iterable[str], samples: InputArrays) -> 
     steps = {step.node.name: step for step in q.steps}
     asked = [steps[name] for name in names]
     total = {step.node.name: Noise() for step in asked}
-    by_operand = {(step.node.name, x): Noise() for step in asked for x in _rounded(q, step)}
+    by_operand = {
+        (step.node.name, x): Noise() for step in asked for x in _rounded_operands(q, step)
+    }
     rows = rows_of(q.graph)
     for sample in each_sample(samples):
         real = float_values(q.graph, sample)
         for name, integers in alone(q, asked, real):
             total[name].add_judged(judged(rows, name, real), real_values(q, name, integers))
         for (name, x), noise in by_operand.items():
-            noise.add_judged(judged(rows, name, real), _with_rounded(q, steps[name].node, x, real))
-    return {name: _source(q, name, total[name], by_operand) for name in total}
+            noise.add_judged(
+                judged(rows, name, real), _result_with_rounded_operand(q, steps[name].node, x, real)
+            )
+    return {name: _noise_source(q, name, total[name], by_operand) for name in total}
 
 
-def _rounded(q: QuantGraph, step: QuantizedNode) -> list[str]:
+def _rounded_operands(q: QuantGraph, step: QuantizedNode) -> list[str]:
     """Return the operands of a layer that are rounded: inputs and computed tensors."""
     return [x for x in dict.fromkeys(step.node.inputs) if x in q.params and x not in q.constants]
 
 
-def _with_rounded(q: QuantGraph, node: Node, operand: str, real: Mapping[str, Array]) -> Array:
+def _result_with_rounded_operand(
+    q: QuantGraph, node: Node, operand: str, real: Mapping[str, Array]
+) -> Array:
     """Return a layer's float result with one operand rounded."""
     values = [rounded(real[x], q.params[x]) if x == operand else real[x] for x in node.inputs]
     return stated_node(q.graph, node, values)[1]
 
 
-def _source(
+def _noise_source(
     q: QuantGraph, name: str, total: Noise, by_operand: Mapping[tuple[str, str], Noise]
 ) -> str:
     errors = {x: noise.error for (reader, x), noise in by_operand.items() if reader == name}
     most = max(errors, key=errors.__getitem__, default=name)
     if errors.get(most, 0.0) < MOST * total.error:
         return name
-    return _maker(q, most)
+    return _integer_producer(q, most)
 
 
-def _maker(q: QuantGraph, name: str) -> str:
+def _integer_producer(q: QuantGraph, name: str) -> str:
     """Follow data movement back to the tensor that computes a tensor's integers."""
     node = q.graph.producer.get(name)
     if node is None or len(node.inputs) != 1 or not moves_integers(q, node):
         return name
-    return _maker(q, node.inputs[0])
+    return _integer_producer(q, node.inputs[0])

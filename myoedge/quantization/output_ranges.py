@@ -31,9 +31,9 @@ def full_ranges(graph: Graph, seen: Mapping[str, Range]) -> dict[str, Range]:
     found: dict[str, Range] = {}
     for node, bounds in bounded_results(graph):
         found[node.name] = bounds
-        chain, operand = _function(node)
+        chain, operand = _fused_functions(node)
         if chain and operand in seen:
-            found[operand] = _reaching(chain, bounds, seen[operand], seen[node.name])
+            found[operand] = _extend_range_to_bound(chain, bounds, seen[operand], seen[node.name])
     return found
 
 
@@ -52,14 +52,14 @@ def bounded_results(graph: Graph) -> Iterator[tuple[Node, Range]]:
             yield node, bounds
 
 
-def _function(node: Node) -> tuple[Chain, str]:
+def _fused_functions(node: Node) -> tuple[Chain, str]:
     """Return the pointwise functions of a table or fused activation, and their input tensor."""
     if node.op == "table":
         return node.attrs["chain"], node.inputs[0]
     return node.attrs.get("act", ()), node.name + PRE
 
 
-def _reaching(chain: Chain, bounds: Range, operand: Range, result: Range) -> Range:
+def _extend_range_to_bound(chain: Chain, bounds: Range, operand: Range, result: Range) -> Range:
     """Return the operand's range, extended to where the function nears a bound if no sample's
     result was in that half of the bounds."""
     low, high = bounds
@@ -89,7 +89,7 @@ def probability_ranges(
     for node, bounds in bounded_results(graph):
         after = params.get(node.name)
         if 0.0 <= bounds[0] < 0.5 < bounds[1] <= 1.0 and after is not None:
-            chain, operand = _function(node)
+            chain, operand = _fused_functions(node)
             found, before, sampled = np.array((after.low, after.high)), params.get(operand), bounds
             if chain and before is not None:
                 given = dequantize(np.arange(before.low, before.high + 1), before)

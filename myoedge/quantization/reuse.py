@@ -53,7 +53,7 @@ def inherit_params(
     A layer is unchanged if its weights give the old integers with the old parameters; without
     weights, if all layers before it are unchanged. Parameters that the graph already has are kept.
     """
-    graph = _in_form_of(old.graph, graph, samples, time_axes)
+    graph = _apply_earlier_changes(old.graph, graph, samples, time_axes)
     steps = {step.node.name: step for step in old.steps}
     shapes = {name: tensor.shape for name, tensor in old.graph.tensors.items()}
     in_frames = any(shapes.get(name) not in (None, graph.shape(name)) for name in graph.inputs)
@@ -61,9 +61,9 @@ def inherit_params(
     kept: dict[str, QuantParams] = {}
     for node in graph.nodes:
         before, operands = steps.get(node.name), operand_names(node)
-        if before is None or not _is_alike(before, node, graph, in_frames):
+        if before is None or not _matches_older_node(before, node, graph, in_frames):
             continue
-        if _is_unchanged(node, before, graph, old, rules, unchanged):
+        if _has_unchanged_integers(node, before, graph, old, rules, unchanged):
             unchanged.add(node.name)
             names = (*operands, node.name, node.name + PRE)
             kept |= {name: old.params[name] for name in names if name in old.params}
@@ -71,7 +71,7 @@ def inherit_params(
     return graph.with_given(new)
 
 
-def _is_unchanged(
+def _has_unchanged_integers(
     node: Node,
     before: QuantizedNode,
     graph: Graph,
@@ -89,7 +89,7 @@ def _is_unchanged(
     return any(equal(way(graph, node, old.params, rules), before) for way in ways)
 
 
-def _in_form_of(
+def _apply_earlier_changes(
     old: Graph, graph: Graph, samples: InputArrays, time_axes: Mapping[str, int]
 ) -> Graph:
     """Return the graph with the changes that the earlier build made to its own graph: copies,
@@ -101,7 +101,7 @@ def _in_form_of(
     return with_exp_bits(graph, fine_attentions(old))
 
 
-def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) -> bool:
+def _matches_older_node(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) -> bool:
     """Return whether a node has the operator and attributes of the older build's node.
 
     in_frames   whether the older build's inputs are frames of a stream, whose layers read states
@@ -134,14 +134,16 @@ def reused_layers(
     kept: list[str] = []
     others: list[str] = []
     for layer in layers:
-        if parts := [*_parts(layer, steps)]:
+        if parts := [*_steps_of_layer(layer, steps)]:
             named = ((step, before.get(step.node.name)) for step in parts)
             is_kept = all(older is not None and equal(step, older) for step, older in named)
             (kept if is_kept else others).append(layer.node.label)
     return Reuse(old.digest, tuple(kept), tuple(others))
 
 
-def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator[QuantizedNode]:
+def _steps_of_layer(
+    layer: QuantizedNode, steps: Mapping[str, QuantizedNode]
+) -> Iterator[QuantizedNode]:
     """Yield the network's steps that one planned layer computes: two for a fused layer."""
     if layer.node.name not in steps:
         return

@@ -95,10 +95,10 @@ def fit(data: Data, graph: Graph) -> Data:
     out of range.
     """
     data = label_as_input(data, graph)
-    matched = _matched(data, graph)
+    matched = _match_inputs(data, graph)
     given = data.inputs if len(matched) == 1 else matched  # a single array may have any name
     inputs = {
-        name: _shaped(name, x, graph, _title(array, data))
+        name: _fit_to_input_shape(name, x, graph, _array_title(array, data))
         for array, (name, x) in zip(given, matched.items(), strict=True)
     }
     counts = {name: len(x) for name, x in inputs.items()}
@@ -123,7 +123,7 @@ def fit(data: Data, graph: Graph) -> Data:
     return Data(inputs, labels, source, renamed, class_names=names, scales=data.scales)
 
 
-def _title(array: str, data: Data) -> str:
+def _array_title(array: str, data: Data) -> str:
     """Return the name of an array in messages: "array emg of calib.npz", "the array given"."""
     return (
         data.source
@@ -132,13 +132,15 @@ def _title(array: str, data: Data) -> str:
     )
 
 
-def _matched(data: Data, graph: Graph) -> dict[str, Array]:
+def _match_inputs(data: Data, graph: Graph) -> dict[str, Array]:
     names = graph.inputs
     if len(names) == len(data.inputs) == 1:
         return dict(zip(names, data.inputs.values(), strict=True))
     arrays = under_port_names(data.inputs, names)
     if set(names) != set(arrays):
-        signal = [f'[calib] array = "{_signal(data, graph)}"'] if len(names) == 1 else []
+        signal = (
+            [f'[calib] array = "{_likeliest_input_array(data, graph)}"'] if len(names) == 1 else []
+        )
         labels = label_lines(data.inputs) if len(data.inputs) == len(names) + 1 else ()
         chosen = [*labels] or signal
         needs = ", ".join(names) if len(names) > 1 else "one array, of any name, for the only input"
@@ -146,12 +148,12 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
             "E212",
             f"{data.source}: the arrays are not named as the model's inputs",
             {"needs": needs, "has": ", ".join(data.inputs)},
-            [*chosen, _under_input_names(data, names)],
+            [*chosen, _renaming_code(data, names)],
         )
     return {name: arrays[name] for name in names}
 
 
-def _under_input_names(data: Data, names: Sequence[str]) -> str:
+def _renaming_code(data: Data, names: Sequence[str]) -> str:
     """Return Python code that renames the arrays to the input names: a dict for arrays in memory,
     otherwise code that saves a file."""
     is_in_memory = data.source.startswith("the ")
@@ -167,7 +169,7 @@ def _under_input_names(data: Data, names: Sequence[str]) -> str:
     return f"d = np.load(...); np.savez('renamed.npz', **{{{pairs}}})"
 
 
-def _signal(data: Data, graph: Graph) -> str:
+def _likeliest_input_array(data: Data, graph: Graph) -> str:
     """Return the array that most likely holds the only input: the one with its name, otherwise the
     largest that fits."""
     (name,) = graph.inputs
@@ -219,7 +221,7 @@ def check_integers(graph: Graph, name: str, x: Array, title: str) -> None:
         raise MyoedgeError("E229", f"{title} holds integers out of range", facts, IN_RANGE)
 
 
-def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
+def _fit_to_input_shape(name: str, x: Array, graph: Graph, title: str) -> Array:
     shape, dtype = graph.shape(name), graph.tensors[name].dtype
     if dtype != "float32":
         check_integers(graph, name, x, title)
@@ -255,7 +257,7 @@ def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
     return values
 
 
-def _long(shape: Shape) -> list[int]:
+def _without_unit_axes(shape: Shape) -> list[int]:
     return [extent for extent in shape if extent != 1]
 
 
@@ -269,7 +271,7 @@ def _shape_remedies(x: Array, shape: Shape) -> Iterator[str]:
     order = next((o for o in orders if tuple(x.shape[i] for i in o) == short), None)
     if order is not None:
         yield f"windows.transpose{(0, *order)}"
-    elif x.ndim and _long(given) == _long(short):
+    elif x.ndim and _without_unit_axes(given) == _without_unit_axes(short):
         yield f"windows.reshape({', '.join(map(str, (len(x), *short)))})"
     yield "the first axis counts samples; the others are the input's own"
 

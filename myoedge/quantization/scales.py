@@ -139,19 +139,19 @@ def quantize_graph(
     constants = {
         name: quantize(graph.array(name), params[name]) for name in operands if graph.is_const(name)
     }
-    known = {} if before is None else _unchanged(before, graph, params)
+    known = {} if before is None else _unchanged_steps(before, graph, params)
     steps = tuple(
         known.get(id(node)) or quantize_node(graph, node, params, rules) for node in graph.nodes
     )
     for step in steps:
         if step.bound > INT32_MAX:
-            raise _overflow(step, graph)
+            raise _overflow_error(step, graph)
     network = QuantGraph(graph, params, steps, constants, calibration, digest)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
 
 
-def _unchanged(
+def _unchanged_steps(
     before: QuantGraph, graph: Graph, params: Mapping[str, QuantParams]
 ) -> dict[int, QuantizedNode]:
     """Return id(node) -> step of the network `before`, for steps whose integers stay the same with
@@ -159,7 +159,7 @@ def _unchanged(
 
     def is_same(name: str) -> bool:
         old, new = before.graph.constants.get(name), graph.constants.get(name)
-        is_known = old is new or (old is not None and new is not None and _is_alike(old, new))
+        is_known = old is new or (old is not None and new is not None and _are_equal(old, new))
         return is_known and before.params.get(name) == params.get(name)
 
     return {
@@ -169,21 +169,21 @@ def _unchanged(
     }
 
 
-def _is_alike(a: Constant, b: Constant) -> bool:
+def _are_equal(a: Constant, b: Constant) -> bool:
     return a.array is b.array and a.format is b.format
 
 
-def _overflow(step: QuantizedNode, graph: Graph) -> MyoedgeError:
+def _overflow_error(step: QuantizedNode, graph: Graph) -> MyoedgeError:
     """Return E117 for a layer."""
     facts = {"needs": f"at most {INT32_MAX:,}", "has": f"{step.bound:,} at the worst input"}
-    remedies = [_with_smaller_sums(step, graph)]
+    remedies = [_reduce_sums(step, graph)]
     if (found := overflow(step)) is not None:
         facts["has"], remedies = found
     title = f"{step.node.where} could overflow its 32-bit accumulator"
     return MyoedgeError(OVERFLOW, title, facts, remedies)
 
 
-def _with_smaller_sums(step: QuantizedNode, graph: Graph) -> str:
+def _reduce_sums(step: QuantizedNode, graph: Graph) -> str:
     has_weights = weight_bits(step.node.op) and step.weight_type == INT16
     if has_weights and any(graph.format(name) is not None for name in step.node.inputs):
         return "int8 weights in the file: weight_type=QuantType.QInt8 of quantize_static"
@@ -206,15 +206,15 @@ def quantize_node(
     unsigned_sums   as in QuantizeInputs
     """
     per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
-    free = () if _has_weights_of_file(graph, node) else rules
-    shapes, target = tuple(map(graph.shape, node.inputs)), _target(node, params)
+    free = () if _has_file_weights(graph, node) else rules
+    shapes, target = tuple(map(graph.shape, node.inputs)), _requantised_params(node, params)
     bits = wide_weights(node, shapes, graph.shape(node.name), free, target.element_type)
     form = WeightFormat(bits, per_channel=not per_tensor)
     site = site_of(graph, node, params, form, unsigned_sums=unsigned_sums)
     return quantized_at(site, graph, node, params)
 
 
-def _target(node: Node, params: Mapping[str, QuantParams]) -> QuantParams:
+def _requantised_params(node: Node, params: Mapping[str, QuantParams]) -> QuantParams:
     """Return the parameters of a node's requantised values, before a fused table."""
     return params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
 
@@ -234,7 +234,7 @@ def site_of(
         shapes=tuple(map(graph.shape, node.inputs)),
         out=graph.shape(node.name),
         input_params=tuple(map(params.get, node.inputs)),
-        target=_target(node, params),
+        target=_requantised_params(node, params),
         constants=tuple(map(graph.find_array, node.inputs)),
         weight_format=weight_format,
         unsigned_sums=unsigned_sums,
@@ -277,7 +277,7 @@ def alike(a: QuantizedParams, b: QuantizedParams) -> bool:
     )
 
 
-def _has_weights_of_file(graph: Graph, node: Node) -> bool:
+def _has_file_weights(graph: Graph, node: Node) -> bool:
     """Return whether a layer's weights are integers of the model file, not rounded floats."""
     read = (node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs))
     return any((f := graph.format(name)) is not None and f.integers is None for name in read)

@@ -59,7 +59,7 @@ def measured_tensor(q: QuantGraph, output: str) -> str:
     before a sigmoid fused as a table."""
     name = before_final(q, output)
     node = q.graph.producer.get(name)
-    is_sigmoid = node is not None and _last_function(node) == (("sigmoid",),)
+    is_sigmoid = node is not None and _last_pointwise_functions(node) == (("sigmoid",),)
     return name + PRE if is_sigmoid else name
 
 
@@ -71,7 +71,7 @@ def judged_tensors(q: QuantGraph, output: str) -> tuple[str, ...]:
     return (before, output) if has_end else (before,)
 
 
-def _last_function(node: Node) -> Chain:
+def _last_pointwise_functions(node: Node) -> Chain:
     """Return the pointwise functions applied to `name.pre`, fused into the operator or in a
     separate node."""
     apart = node.op == "table" and node.inputs[0] == node.name + PRE
@@ -91,7 +91,7 @@ def _final_function(q: QuantGraph, output: str) -> str | None:
 
 
 @dataclass
-class _Sums:
+class _NoiseSums:
     """Sums of signal and noise of one quantised network, accumulated sample by sample.
 
     names   layers to measure; empty: only outputs
@@ -146,14 +146,14 @@ def measure_each(
     """
     graph = networks[0].graph
     rows, reals = rows_of(graph), list[tuple[Array, ...]]()
-    every = [_Sums(q, _measured_layers(q) if layers else (), rows) for q in networks]
+    every = [_NoiseSums(q, _measured_layers(q) if layers else (), rows) for q in networks]
     runs = [integer_runs(q, samples) for q in networks]
     for sample, *of_networks in zip(each_sample(samples), *runs, strict=True):
         real = float_values(graph, sample)
         for sums, values in zip(every, of_networks, strict=True):
             sums.add(values, real)
         reals.append(tuple(real[name] for name in graph.outputs))
-    return [_fidelity(sums, reals) for sums in every]
+    return [_make_fidelity(sums, reals) for sums in every]
 
 
 def integer_runs(q: QuantGraph, samples: InputArrays) -> Iterator[dict[str, Array]]:
@@ -175,19 +175,19 @@ def _measured_layers(q: QuantGraph) -> list[str]:
     return [step.node.name for step in q.steps if step.node.name in q.params]
 
 
-def _fidelity(sums: _Sums, reals: Sequence[tuple[Array, ...]]) -> Fidelity:
+def _make_fidelity(sums: _NoiseSums, reals: Sequence[tuple[Array, ...]]) -> Fidelity:
     graph = sums.q.graph
     return Fidelity(
         {name: sums.local[name].db for name in sums.names if name in sums.local},
         {name: sums.cumulative[name].db for name in sums.names},
-        _outputs(graph, sums.outputs, sums.ends, reals, sums.integer),
+        _output_fidelities(graph, sums.outputs, sums.ends, reals, sums.integer),
         tuple(reals),
         tuple(sums.integer),
         tuple(dict.fromkeys(filter(None, (_final_function(sums.q, x) for x in graph.outputs)))),
     )
 
 
-def _outputs(
+def _output_fidelities(
     graph: Graph,
     noises: Mapping[str, Sequence[Noise]],
     ends: Mapping[str, Noise],
@@ -201,15 +201,15 @@ def _outputs(
         found[name] = OutputFidelity(
             sum(of_samples, Noise()).db,
             tuple(noise.db for noise in of_samples),
-            _agreement(graph, name, pairs),
+            _class_agreement(graph, name, pairs),
             is_passed_through(graph, name),
             end_db=ends[name].db if name in ends else None,
-            interval_db=_interval_db(of_samples, is_steep=is_steep(graph, name)),
+            interval_db=_sqnr_interval_db(of_samples, is_steep=is_steep(graph, name)),
         )
     return found
 
 
-def _interval_db(noises: Sequence[Noise], *, is_steep: bool) -> Interval | None:
+def _sqnr_interval_db(noises: Sequence[Noise], *, is_steep: bool) -> Interval | None:
     """Return the confidence interval of an output's SQNR; of a steep function, it includes the
     worst sample."""
     ends = interval_db(*np.array([(x.signal, x.error) for x in noises]).T)
@@ -234,18 +234,18 @@ def is_steep(graph: Graph, name: str) -> bool:
     return any(function[0] in STEEP for chain in chains for function in chain)
 
 
-def _agreement(graph: Graph, name: str, pairs: Sequence[tuple[Array, Array]]) -> float | None:
+def _class_agreement(graph: Graph, name: str, pairs: Sequence[tuple[Array, Array]]) -> float | None:
     """Return the fraction of frames with equal classes in float and integers; None if the output
     has no class axis."""
     is_float = graph.tensors[name].dtype == "float32"
     axis = class_axis(graph, name) if is_float else None
     if is_float and (axis is None or math.prod(graph.shape(name)[axis : axis + 1]) == 1):
         return None
-    same = [np.mean(_classes(x, axis) == _classes(y, axis)) for x, y in pairs]
+    same = [np.mean(_class_indices(x, axis) == _class_indices(y, axis)) for x, y in pairs]
     return float(np.mean(same)) if same else None
 
 
-def _classes(scores: Array, axis: int | None) -> Array:
+def _class_indices(scores: Array, axis: int | None) -> Array:
     return scores if axis is None else scores.argmax(axis)
 
 
@@ -264,11 +264,11 @@ def alone(
     real   float values of all tensors
     """
     for step in steps:
-        operands = [_exact(q, name, real) for name in step.operands]
+        operands = [_rounded_integers(q, name, real) for name in step.operands]
         yield step.node.name, integer_step(step, operands).reshape(step.out)
 
 
-def _exact(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
+def _rounded_integers(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
     """Return the integers of a tensor rounded from its float values."""
     if name in q.constants:
         return q.constants[name]

@@ -48,11 +48,11 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[LayerRule])
     wanted = {*asked, *(name + PRE for name, (_, node) in asked.items() if has_table(node))}
     found = joined_groups(graph, {*names, *wanted}, wanted | inputs)
     left = wanted - found - residual_streams(graph) - graph.all_given.keys()
-    _check_able(asked, found, sorted(left))
+    _check_int16_support(asked, found, sorted(left))
     return found
 
 
-def _check_able(
+def _check_int16_support(
     asked: Mapping[str, tuple[LayerRule, Node]], found: frozenset[str], left: Iterable[str]
 ) -> None:
     """Check that named layers, and one layer of each pattern, support int16. Errors: E244."""
@@ -60,7 +60,7 @@ def _check_able(
     for name in left:
         rule, node = asked[name.removesuffix(PRE)]
         if not rule.is_pattern or rule.pattern not in able:
-            raise _no_kernel(rule, node, "results", _able(asked, found))
+            raise _missing_kernel_error(rule, node, "results", _int16_capable_layers(asked, found))
 
 
 def _asked_layers(graph: Graph, wide: Iterable[LayerRule]) -> dict[str, tuple[LayerRule, Node]]:
@@ -69,7 +69,7 @@ def _asked_layers(graph: Graph, wide: Iterable[LayerRule]) -> dict[str, tuple[La
         node.name: (rule, node)
         for rule in wide
         for node in graph.nodes
-        if rule.matches(node) and _may_have_less(graph, node)
+        if rule.matches(node) and _can_be_int8(graph, node)
     }
 
 
@@ -78,9 +78,9 @@ def left_in_8_bits(
 ) -> Iterator[tuple[LayerRule, list[str]]]:
     """Yield (rule, names) of the layers and inputs that stay int8 although a pattern sets int16."""
     for rule in (r for r in rules if r.activations == WIDE_BITS):
-        left = _inputs_in_8_bits(graph, params, rule)
+        left = _matching_int8_inputs(graph, params, rule)
         if rule.is_pattern:
-            left += _layers_in_8_bits(graph, params, rule)
+            left += _matching_int8_layers(graph, params, rule)
         if left:
             yield rule, left
 
@@ -92,39 +92,39 @@ def kept_of_file(
 
     steps   steps of the quantised network
     """
-    of_file = _with_weights_of_file(graph, steps)
-    yield from _narrow_of_file(graph, rules)
-    yield from _weights_of_file(of_file, rules)
-    yield from _scales_of_file(graph, of_file, rules)
+    of_file = _layers_with_file_weights(graph, steps)
+    yield from _int8_of_file(graph, rules)
+    yield from _weight_widths_of_file(of_file, rules)
+    yield from _fixed_scales_of_file(graph, of_file, rules)
 
 
-def _narrow_of_file(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[KeptOfFile]:
+def _int8_of_file(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[KeptOfFile]:
     """Yield results and inputs that are set to int16 by name, but int8 in the file."""
-    layers = [node for node in graph.nodes if _is_narrow(graph, node.name)]
-    inputs = [name for name in graph.inputs if _is_narrow(graph, name)]
+    layers = [node for node in graph.nodes if _is_int8_in_file(graph, node.name)]
+    inputs = [name for name in graph.inputs if _is_int8_in_file(graph, name)]
     for rule in rules:
         if rule.activations != WIDE_BITS or rule.is_pattern:
             continue
-        narrow = map(_layer, filter(rule.matches, layers))
-        yield from _stays(rule, f"results of {rule.activations} bits", narrow)
+        narrow = map(_layer_name, filter(rule.matches, layers))
+        yield from _kept_layers(rule, f"results of {rule.activations} bits", narrow)
         told = [named_input(name) for name in inputs if rule.matches_input(graph, name)]
-        yield from _stays(rule, f"inputs of {rule.activations} bits", told)
+        yield from _kept_layers(rule, f"inputs of {rule.activations} bits", told)
 
 
-def _is_narrow(graph: Graph, name: str) -> bool:
+def _is_int8_in_file(graph: Graph, name: str) -> bool:
     """Return whether the model file stores a tensor as int8."""
     given = graph.given_params(name)
     return given is not None and given.element_type == INT8
 
 
-def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[QuantizedNode]:
+def _layers_with_file_weights(graph: Graph, steps: Iterable[QuantizedNode]) -> list[QuantizedNode]:
     """Return the layers whose weights are integers of the model file."""
     weighted = [step for step in steps if kernel_formats.weight_bits(step.node.op)]
     names = (step.node.inputs[OPS[step.node.op].weights.at[0]] for step in weighted)
     return [s for s, name in zip(weighted, names, strict=True) if graph.format(name) is not None]
 
 
-def _weights_of_file(
+def _weight_widths_of_file(
     of_file: Sequence[QuantizedNode], rules: Sequence[LayerRule]
 ) -> Iterator[KeptOfFile]:
     """Yield weights of the model file whose bits differ from a rule: more, or fewer than the 16
@@ -132,10 +132,10 @@ def _weights_of_file(
     for rule in (r for r in rules if r.weight_bits is not None):
         mine = [s for s in of_file if weight_rule(rules, s.node) is rule]
         kept = [s.node for s in mine if not _has_bits(s, rule.weight_bits or INT8.bits)]
-        yield from _stays(rule, f"weights of {rule.weight_bits} bits", map(_layer, kept))
+        yield from _kept_layers(rule, f"weights of {rule.weight_bits} bits", map(_layer_name, kept))
 
 
-def _scales_of_file(
+def _fixed_scales_of_file(
     graph: Graph, of_file: Sequence[QuantizedNode], rules: Sequence[LayerRule]
 ) -> Iterator[KeptOfFile]:
     """Yield scales of the model file that a rule cannot change: per-channel weights, ranges of
@@ -143,18 +143,18 @@ def _scales_of_file(
     for rule in rules:
         if rule.weights == "per_tensor":
             scaled = [step.node for step in of_file if rule.matches(step.node)]
-            yield from _stays(rule, "one scale for weights", map(_layer, scaled))
+            yield from _kept_layers(rule, "one scale for weights", map(_layer_name, scaled))
         if rule.observer is not None and not rule.is_pattern:
             named = filter(rule.matches, graph.nodes)
             stated = (node for node in named if graph.given(node.name) is not None)
-            yield from _stays(rule, "ranges of results by a method", map(_layer, stated))
+            yield from _kept_layers(rule, "ranges of results by a method", map(_layer_name, stated))
 
 
-def _layer(node: Node) -> str:
-    return f"{node.op} {_path(node)}".rstrip()
+def _layer_name(node: Node) -> str:
+    return f"{node.op} {_module_path_in_model(node)}".rstrip()
 
 
-def _stays(rule: LayerRule, asked: str, named: Iterable[str]) -> Iterator[KeptOfFile]:
+def _kept_layers(rule: LayerRule, asked: str, named: Iterable[str]) -> Iterator[KeptOfFile]:
     if layers := list(dict.fromkeys(named)):
         yield KeptOfFile(rule, asked, layers)
 
@@ -164,7 +164,7 @@ def _has_bits(step: QuantizedNode, bits: int) -> bool:
     return step.weight_bits == bits if bits == WIDE_BITS else step.weight_bits <= bits
 
 
-def _inputs_in_8_bits(
+def _matching_int8_inputs(
     graph: Graph, params: Mapping[str, QuantParams], rule: LayerRule
 ) -> list[str]:
     """Return the int8 inputs that a rule matches, except those for which the file specifies
@@ -174,23 +174,23 @@ def _inputs_in_8_bits(
     return [named_input(name) for name in free if params[name].element_type == INT8]
 
 
-def _layers_in_8_bits(
+def _matching_int8_layers(
     graph: Graph, params: Mapping[str, QuantParams], rule: LayerRule
 ) -> list[str]:
     """Return the int8 layers that a rule matches and that compute; if there are none, those that
     move data."""
-    asked = [n for n in filter(rule.matches, graph.nodes) if _may_have_less(graph, n)]
+    asked = [n for n in filter(rule.matches, graph.nodes) if _can_be_int8(graph, n)]
     free = [node for node in asked if graph.given(node.name) is None]
     left = [node for node in free if params[node.name].element_type == INT8]
     computed = [node for node in left if not OPS[node.op].is_data_movement] or left
-    return list(dict.fromkeys(map(_layer, computed)))
+    return list(dict.fromkeys(map(_layer_name, computed)))
 
 
-def _path(node: Node) -> str:
+def _module_path_in_model(node: Node) -> str:
     return next((origin.path for origin in node.origin if origin.path), "")
 
 
-def _may_have_less(graph: Graph, node: Node) -> bool:
+def _can_be_int8(graph: Graph, node: Node) -> bool:
     """Return whether a node's results are floats that can be stored as int8."""
     return graph.tensors[node.name].dtype == "float32" and not kernel_formats.always_writes(
         node.op, INT16
@@ -216,7 +216,7 @@ def wide_weights(
     if rule.is_pattern and not (is_able and (result == INT16 or not op.weights.multiply_result)):
         return INT8.bits
     if not is_able:
-        raise _no_kernel(rule, node, "weights", ())
+        raise _missing_kernel_error(rule, node, "weights", ())
     wide_results = any(r.activations == WIDE_BITS and r.matches(node) for r in rules)
     if op.weights.multiply_result and not wide_results:
         raise MyoedgeError(
@@ -228,13 +228,17 @@ def wide_weights(
     return WIDE_BITS
 
 
-def _able(asked: Mapping[str, tuple[LayerRule, Node]], found: frozenset[str]) -> list[str]:
+def _int16_capable_layers(
+    asked: Mapping[str, tuple[LayerRule, Node]], found: frozenset[str]
+) -> list[str]:
     """Return the module paths of the matched layers that can be int16."""
     nodes = (node for name, (_, node) in asked.items() if name in found)
     return list(dict.fromkeys(origin.path for node in nodes for origin in node.origin))
 
 
-def _no_kernel(rule: LayerRule, node: Node, what: str, able: Sequence[str]) -> MyoedgeError:
+def _missing_kernel_error(
+    rule: LayerRule, node: Node, what: str, able: Sequence[str]
+) -> MyoedgeError:
     tries = [f'[quant] "{path}" = {{ activations = 16 }}' for path in able[:1]]
     return MyoedgeError(
         "E244",

@@ -35,16 +35,16 @@ def check_stored(network: QuantGraph, weights: Mapping[str, Shape]) -> None:
         if array.shape != stated or array.dtype != kind:
             raise ValueError(f"constant {name} is not {kind} {list(stated)}")
     for step in network.steps:
-        if fault := next(_faults(network, step, weights), None):
+        if fault := next(_faults_of_integers(network, step, weights), None):
             raise ValueError(f"{step.node.name}: {fault}")
 
 
-def _faults(
+def _faults_of_integers(
     network: QuantGraph, step: QuantizedNode, weights: Mapping[str, Shape]
 ) -> Iterator[str]:
     """Yield what is wrong with a layer's integers."""
     learnt = OPS[step.node.op].constants.learnt
-    graph = _with_weights(network, step.node, weights, learnt)
+    graph = _substitute_weights(network, step.node, weights, learnt)
     wide = getattr(step.integers, "weight", np.int8(0)).dtype == INT16.dtype
     site = site_of(graph, step.node, network.params, WeightFormat(16 if wide else 8))
     again = quantized_at(site, graph, step.node, network.params)
@@ -53,21 +53,21 @@ def _faults(
     own = {"integers": step.integers, "engine": step.engine, "low": low, "high": high}
     if replace(again, **own) != step:
         yield "operands or limits are not those of the graph"
-    if any(_keeps_state(step, other) for other in network.steps):
+    if any(_returns_state_of(step, other) for other in network.steps):
         return
-    yield from chain.from_iterable(_differences(step.integers, again.integers, learnt))
-    if not _fits(step, learnt, site):
+    yield from chain.from_iterable(_differing_fields(step.integers, again.integers, learnt))
+    if not _is_within_kernel_limits(step, learnt, site):
         yield "numbers are out of range"
 
 
-def _fits(step: QuantizedNode, learnt: Learnt, site: QuantizeInputs) -> bool:
+def _is_within_kernel_limits(step: QuantizedNode, learnt: Learnt, site: QuantizeInputs) -> bool:
     """Return whether a layer's integers are inside the limits of its kernels."""
     numbers = step.integers
-    ranges = {name: span for name, span in learnt.ranges.items() if _has(numbers, name)}
+    ranges = {name: span for name, span in learnt.ranges.items() if _has_constant(numbers, name)}
     return inside(numbers, ranges) and learnt.fits(numbers, site) and step.bound <= INT32_MAX
 
 
-def _keeps_state(step: QuantizedNode, other: QuantizedNode) -> bool:
+def _returns_state_of(step: QuantizedNode, other: QuantizedNode) -> bool:
     """Return whether a step returns the state of another one, which is checked, with its
     integers."""
     return (
@@ -78,7 +78,7 @@ def _keeps_state(step: QuantizedNode, other: QuantizedNode) -> bool:
     )
 
 
-def _with_weights(
+def _substitute_weights(
     network: QuantGraph, node: Node, weights: Mapping[str, Shape], learnt: Learnt
 ) -> Graph:
     """Return the graph with weights of one node, instead of those that a build does not have."""
@@ -93,11 +93,11 @@ def _with_weights(
     return replace(graph, constants={**graph.constants, **as_constants(made)})
 
 
-def _has(integers: QuantizedParams, name: str) -> bool:
+def _has_constant(integers: QuantizedParams, name: str) -> bool:
     return getattr(integers, name, None) is not None
 
 
-def _differences(
+def _differing_fields(
     stored: QuantizedParams, again: QuantizedParams, learnt: Learnt
 ) -> Iterator[Iterator[str]]:
     """Yield what differs in each field."""

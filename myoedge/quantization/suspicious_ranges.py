@@ -25,14 +25,16 @@ def fills_of(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, 
     """
     for node in graph.nodes:
         reached = max(map(abs, ranges.get(node.name + PRE, ranges.get(node.name, (0.0, 0.0)))))
-        for name, rest in _addends(graph, node, ranges):
-            other, fill = sorted(_span(graph, name, ranges), key=abs)
+        for name, rest in _fill_candidates(graph, node, ranges):
+            other, fill = sorted(_range_of_tensor(graph, name, ranges), key=abs)
             is_fill = abs(fill) > STEPS * max(abs(other), rest, NO_SHARE)
             if is_fill and (node.op == "attention" or reached > abs(fill) / 2):
                 yield node, name, fill
 
 
-def _addends(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> Iterator[tuple[str, float]]:
+def _fill_candidates(
+    graph: Graph, node: Node, ranges: Mapping[str, Range]
+) -> Iterator[tuple[str, float]]:
     """Yield (operand, magnitude of the other addend) for the addends that may contain a fill;
     magnitude 0: unknown."""
     if node.op == "attention":
@@ -43,10 +45,16 @@ def _addends(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> Iterator[
     for i, name in enumerate(node.inputs):
         if is_sum or graph.is_const(name):
             others = node.inputs[1 - i : 2 - i] if is_sum else ()
-            yield name, max((abs(x) for y in others for x in _span(graph, y, ranges)), default=0.0)
+            yield (
+                name,
+                max(
+                    (abs(x) for y in others for x in _range_of_tensor(graph, y, ranges)),
+                    default=0.0,
+                ),
+            )
 
 
-def _span(graph: Graph, name: str, ranges: Mapping[str, Range]) -> Range:
+def _range_of_tensor(graph: Graph, name: str, ranges: Mapping[str, Range]) -> Range:
     value = graph.find_array(name)
     return (
         ranges.get(name, (0.0, 0.0)) if value is None else (float(value.min()), float(value.max()))
@@ -62,7 +70,7 @@ def refuse_unknown_masks(graph: Graph, ranges: Mapping[str, Range]) -> None:
     for node, _, fill in fills_of(graph, ranges):
         readers = [node]
         for reader in readers:
-            if node.op == "attention" or _is_filled(reader, ranges):
+            if node.op == "attention" or _has_mask_fill(reader, ranges):
                 raise MyoedgeError(
                     "E226",
                     f"{reader.where} reads scores that are filled with {fill:.3g}",
@@ -76,7 +84,7 @@ def refuse_unknown_masks(graph: Graph, ranges: Mapping[str, Range]) -> None:
                 readers += graph.users.get(reader.name, ())
 
 
-def _is_filled(node: Node, ranges: Mapping[str, Range]) -> bool:
+def _has_mask_fill(node: Node, ranges: Mapping[str, Range]) -> bool:
     """Return whether the scores of a softmax differ by so much that a fill must be among them."""
     low, high = ranges[node.inputs[0]] if node.op == "softmax" else (0.0, 0.0)
     return high - low > STEPS * NO_SHARE

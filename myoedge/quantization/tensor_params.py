@@ -50,7 +50,7 @@ def choose_params(
     padding = fills(graph).keys()
     spans = {**ranges, **constants_of(graph, ranges), **_padding_ranges(graph, ranges)}
     int16 |= residual_streams(graph) | rounded_apart(graph, spans)
-    always = _always_int16(graph)
+    always = _int16_only_tensors(graph)
     fixed = {node.name: q for node in graph.nodes if (q := own_params(node)) is not None}
     params: dict[str, QuantParams] = {}
     for names in shared_scale_groups(graph, spans, apart):
@@ -74,7 +74,7 @@ def _padding_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Rang
     return found
 
 
-def _always_int16(graph: Graph) -> frozenset[str]:
+def _int16_only_tensors(graph: Graph) -> frozenset[str]:
     """Return the tensors that an operator always reads or writes as int16, such as AD converter
     samples and gate sums."""
     read = (node.inputs[i] for node in graph.nodes for i in always_reads(node, INT16))
@@ -94,11 +94,11 @@ def _stated_params(
     """
     carried = [q for q in map(graph.given_params, names) if q is not None]
     is_fixed = all(q.element_type != INT16 for q in carried)
-    of_operators = _of_operators(graph, names, spans, fixed) if is_fixed else []
+    of_operators = _params_chosen_by_operators(graph, names, spans, fixed) if is_fixed else []
     return next(iter((*of_operators, *carried)), None)
 
 
-def _of_operators(
+def _params_chosen_by_operators(
     graph: Graph,
     names: Sequence[str],
     spans: Mapping[str, Range],
@@ -110,13 +110,13 @@ def _of_operators(
     rules = [*filter(None, (OPS[node.op].result.rules.get(INT8) for node in nodes))]
     if not rules or len(rules) < len(found):
         return [fixed[name] for name in found]
-    low, high = _span(graph, names, spans)
+    low, high = _union_of_ranges(graph, names, spans)
     carried = {*filter(None, map(graph.given_params, names))}
     agreed = [q for q in carried if all(rule.of(-q.low * q.scale) == q for rule in rules)]
     return agreed or [rule.of(max(-low, high)) for rule in rules]
 
 
-def _span(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Range:
+def _union_of_ranges(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Range:
     """Return the union of the tensors' ranges and the ranges of initial states."""
     made = [graph.producer[name] for name in names if name in graph.producer]
     first = {node.inputs[i] for node in made for i in OPS[node.op].operands.first_states}
@@ -127,17 +127,17 @@ def _span(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Ran
 def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
     """Return int16 parameters for the tensors' range: symmetric with headroom for outputs, or as
     their producer chooses."""
-    low, high = _span(graph, names, spans)
+    low, high = _union_of_ranges(graph, names, spans)
     made = [graph.producer[name] for name in names if name in graph.producer]
     own = [rule for node in made if (rule := OPS[node.op].result.rules.get(INT16)) is not None]
     if own:
         return max((rule.of(max(-low, high)) for rule in own), key=lambda q: q.scale)
     factor = INNER_HEADROOM if set(graph.outputs).isdisjoint(names) else HEADROOM
-    least, most = _bounds(made) if set(graph.inputs).isdisjoint(names) else UNBOUNDED
+    least, most = _result_bounds(made) if set(graph.inputs).isdisjoint(names) else UNBOUNDED
     return symmetric_params(max(factor * low, least), min(factor * high, most), INT16)
 
 
-def _bounds(made: Sequence[Node]) -> Range:
+def _result_bounds(made: Sequence[Node]) -> Range:
     """Return the bounds on the results of these operators; infinite if one has no bounds."""
     spans = [result_bounds(node) for node in made if not OPS[node.op].same_scale]
     known = [span for span in spans if span is not None]
@@ -149,7 +149,7 @@ def _bounds(made: Sequence[Node]) -> Range:
 def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
     """Return int8 parameters for the tensors' range; the zero point is 0 if a reader requires it,
     or gains speed from it at little loss."""
-    low, high = _span(graph, names, spans)
+    low, high = _union_of_ranges(graph, names, spans)
     affine, symmetric = range_params(low, high), symmetric_params(low, high)
     close = symmetric.scale <= SYMMETRIC_SCALE_MAX * affine.scale
     for node in (reader for name in names for reader in graph.users.get(name, ())):

@@ -42,32 +42,42 @@ def unseen_points(graph: Graph, samples: Iterable[Sample], seen: Mapping[str, Ra
     seen   range of every tensor over the samples
     An argument to which a sample's argument is rounded is left out: samples show its branch.
     """
-    functions = {} if graph.has_fake_quantized else _functions(graph, seen)
-    left = _candidates(graph, functions, seen)
+    functions = {} if graph.has_fake_quantized else _functions_of_tensors(graph, seen)
+    left = _candidate_arguments(graph, functions, seen)
 
     def leave_unseen(name: str, values: Array) -> None:
         points = left.get(name, np.zeros(0))
         if points.size:
-            known = np.unique(_taken(functions.get(name, ()), values))
-            shown = np.isin(_taken(functions.get(name, ()), points), known) & (name in functions)
-            left[name] = points[~(shown | _is_near(points, values, seen[name]))]
+            known = np.unique(_taken_branches(functions.get(name, ()), values))
+            shown = np.isin(_taken_branches(functions.get(name, ()), points), known) & (
+                name in functions
+            )
+            left[name] = points[~(shown | _is_near_values(points, values, seen[name]))]
 
     for sample in samples if left else ():
         float_values(graph, sample, leave_unseen)
-    return {x: _ends(functions.get(x, ()), p, seen[x]) for x, p in left.items() if p.size}
+    return {
+        x: _branch_end_points(functions.get(x, ()), p, seen[x]) for x, p in left.items() if p.size
+    }
 
 
-def _candidates(
+def _candidate_arguments(
     graph: Graph, functions: Mapping[str, Sequence[Chain]], seen: Mapping[str, Range]
 ) -> dict[str, Array]:
     """Return the arguments of functions with several branches, and the results of tests."""
-    points = {x: _arguments(seen[x]) for x in functions}
-    found = {x: p for x, p in points.items() if np.unique(_taken(functions[x], p)).size > 1}
-    tests = [node.name for node in graph.nodes if _is_test(graph, node) and node.name in seen]
+    points = {x: _representable_arguments(seen[x]) for x in functions}
+    found = {
+        x: p for x, p in points.items() if np.unique(_taken_branches(functions[x], p)).size > 1
+    }
+    tests = [
+        node.name
+        for node in graph.nodes
+        if _is_integer_comparison(graph, node) and node.name in seen
+    ]
     return found | dict.fromkeys(tests, np.array(BOOLEAN))
 
 
-def _functions(graph: Graph, seen: Mapping[str, Range]) -> dict[str, tuple[Chain, ...]]:
+def _functions_of_tensors(graph: Graph, seen: Mapping[str, Range]) -> dict[str, tuple[Chain, ...]]:
     """Return the functions of each tensor, and of the inputs of fused functions."""
     found: dict[str, tuple[Chain, ...]] = {}
     for node in graph.nodes:
@@ -79,14 +89,14 @@ def _functions(graph: Graph, seen: Mapping[str, Range]) -> dict[str, tuple[Chain
     return found
 
 
-def _is_test(graph: Graph, node: Node) -> bool:
+def _is_integer_comparison(graph: Graph, node: Node) -> bool:
     """Return whether an operator compares integers, possibly by a constant table."""
     table = graph.find_array(node.inputs[1]) if node.op == "embedding" else None
     is_table = table is not None and bool(np.isin(table, BOOLEAN).all())
     return is_table or node.op.startswith("integer_compare")
 
 
-def _arguments(seen: Range) -> Array:
+def _representable_arguments(seen: Range) -> Array:
     """Return values that integers of this range represent."""
     low, high = min(seen[0], 0.0), max(seen[1], 0.0)
     whole = POINTS[(POINTS == 0.0) | (np.abs(POINTS) > 0.1)]
@@ -94,7 +104,7 @@ def _arguments(seen: Range) -> Array:
     return np.unique(np.append(inside, np.linspace(low, high, STEPS + 1)))
 
 
-def _taken(functions: Sequence[Chain], x: Array) -> Array:
+def _taken_branches(functions: Sequence[Chain], x: Array) -> Array:
     """Return a number per element, equal if all functions take equal branches."""
     taken = np.zeros(np.shape(x), np.int64)
     for chain in functions:
@@ -102,7 +112,7 @@ def _taken(functions: Sequence[Chain], x: Array) -> Array:
     return taken
 
 
-def _is_near(points: Array, values: Array, seen: Range) -> Array:
+def _is_near_values(points: Array, values: Array, seen: Range) -> Array:
     """Return, per point, whether a value is within half an int8 step of it."""
     known = np.sort(values, axis=None)
     at = np.searchsorted(known, points)
@@ -111,10 +121,10 @@ def _is_near(points: Array, values: Array, seen: Range) -> Array:
     return np.asarray(np.abs(around - points).min(axis=0) <= step / 2)
 
 
-def _ends(functions: Sequence[Chain], points: Array, seen: Range) -> tuple[float, ...]:
+def _branch_end_points(functions: Sequence[Chain], points: Array, seen: Range) -> tuple[float, ...]:
     """Return the points of each branch that are nearest to and farthest from the range."""
     away = np.maximum(seen[0] - points, points - seen[1])
-    taken = _taken(functions, points)
+    taken = _taken_branches(functions, points)
     groups = ((points[taken == one], away[taken == one]) for one in np.unique(taken))
     ends = {float(p[at]) for p, far in groups for at in (np.argmin(far), np.argmax(far))}
     return tuple(sorted(ends))
@@ -165,15 +175,15 @@ def branch_runs(
     limits   tensor -> range at which it saturates; None: none does
     Only operators on elements and data movement read replaced values.
     """
-    places = _places(points)
+    places = _values_by_tensor(points)
     known = [float_values(graph, x) for x in islice(samples, RUNS if points else 0)]
     for run in range(RUNS if points else 0):
         values = known[run % len(known)]
         with np.errstate(all="ignore"):
-            yield values, _changed(graph, values, _Change(places, run, limits or {}))
+            yield values, _changed_tensors(graph, values, _TensorChange(places, run, limits or {}))
 
 
-def _places(points: Points) -> dict[str, tuple[int, Array]]:
+def _values_by_tensor(points: Points) -> dict[str, tuple[int, Array]]:
     """Return tensor -> (number of elements in a row that get one value, these values): several
     tensors get all combinations of their values."""
     found, wide = dict[str, tuple[int, Array]](), 1
@@ -185,10 +195,10 @@ def _places(points: Points) -> dict[str, tuple[int, Array]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
+class _TensorChange:
     """Changes of tensors in one run.
 
-    places   tensor -> (number of elements in a row, values), from `_places`
+    places   tensor -> (number of elements in a row, values), from `_values_by_tensor`
     run      number of the run
     limits   tensor -> range at which it saturates
     """
@@ -211,13 +221,15 @@ class _Change:
         return np.where(kept, value, taken).astype(value.dtype)
 
 
-def _changed(graph: Graph, values: Mapping[str, Array], change: _Change) -> dict[str, Array]:
+def _changed_tensors(
+    graph: Graph, values: Mapping[str, Array], change: _TensorChange
+) -> dict[str, Array]:
     """Return the tensors that differ in a run, before and after fused functions."""
     inputs = change.places.keys() & {*graph.inputs}
     made = {name: change.of(name, values[name]) for name in inputs}
     for node in graph.nodes:
         before, after = values.get(node.name + PRE, values[node.name]), values[node.name]
-        is_read = _is_by_element(node) and not made.keys().isdisjoint(node.inputs)
+        is_read = _is_elementwise(node) and not made.keys().isdisjoint(node.inputs)
         if is_read:
             before, after = real_node(node, [made.get(x, values[x]) for x in node.inputs])
         elif change.places.keys().isdisjoint((node.name, node.name + PRE)):
@@ -229,6 +241,6 @@ def _changed(graph: Graph, values: Mapping[str, Array], change: _Change) -> dict
     return made
 
 
-def _is_by_element(node: Node) -> bool:
+def _is_elementwise(node: Node) -> bool:
     moves = OPS[node.op].is_data_movement and node.op not in IN_LOOPS
     return node.op in BY_ELEMENT or moves

@@ -45,12 +45,14 @@ def unseen_values(q: QuantGraph, samples: InputArrays) -> Unseen | None:
     """Return the first tensor that saturates on samples, far outside the calibrated range; None if
     there is none."""
     seen, reached, count = q.calibration.seen, dict[str, Range](), 0
-    names = _names(q)
+    names = _calibrated_tensors(q)
     for sample in each_sample(samples):
         real = float_values(q.graph, sample)
         spans = {x: (float(real[x].min()), float(real[x].max())) for x in names}
-        far = {x: span for x, span in spans.items() if _is_far(span, seen[x], q.params[x])}
-        reached = {x: _union(far.get(x), reached.get(x)) for x in far.keys() | reached.keys()}
+        far = {x: span for x, span in spans.items() if _is_far_outside(span, seen[x], q.params[x])}
+        reached = {
+            x: _union_of_ranges(far.get(x), reached.get(x)) for x in far.keys() | reached.keys()
+        }
         count += bool(far)
     first = next(filter(reached.__contains__, names), None)
     return None if first is None else Unseen(first, seen[first], reached[first], count)
@@ -65,23 +67,25 @@ def saturated_branch(q: QuantGraph, samples: InputArrays) -> tuple[str, Range, R
     Tensors that only operators on elements read are not counted, as these may hide a value.
     """
     points, found = q.calibration.unseen, dict[str, Range]()
-    limits = {name: _represented(params) for name, params in q.params.items()}
+    limits = {name: _represented_range(params) for name, params in q.params.items()}
     exact = branch_runs(q.graph, each_sample(samples), points)
     cut = branch_runs(q.graph, each_sample(samples), points, limits)
     for (values, real), (_, limited) in zip(exact, cut, strict=True):
-        for name in filter(partial(_is_end, q.graph, real), real):
+        for name in filter(partial(_is_output_or_operator_input, q.graph, real), real):
             low, high = q.calibration.seen[name]
             far = FAR_SHARE * (max(high, 0.0) - min(low, 0.0))
             lost = np.abs(real[name]) < FLOAT_MAX
             lost &= np.abs(real[name] - limited[name]) > far
             new = real[name][lost & (real[name] != values[name])]
             if new.size:
-                found[name] = _union((float(new.min()), float(new.max())), found.get(name))
-    first = next(filter(found.__contains__, _names(q)), None)
+                found[name] = _union_of_ranges(
+                    (float(new.min()), float(new.max())), found.get(name)
+                )
+    first = next(filter(found.__contains__, _calibrated_tensors(q)), None)
     return None if first is None else (first, q.calibration.seen[first], found[first])
 
 
-def _is_end(graph: Graph, real: Container[str], name: str) -> bool:
+def _is_output_or_operator_input(graph: Graph, real: Container[str], name: str) -> bool:
     """Return whether a tensor is an output, or an operator reads it that runs of branches leave
     out."""
     readers = graph.users.get(name, ())
@@ -90,7 +94,7 @@ def _is_end(graph: Graph, real: Container[str], name: str) -> bool:
     )
 
 
-def _names(q: QuantGraph) -> list[str]:
+def _calibrated_tensors(q: QuantGraph) -> list[str]:
     """Return the tensors with calibrated ranges, inputs first; states and rows of loops have the
     ranges of the tensors that they carry."""
     nodes = (node for node in q.graph.nodes if node.op not in IN_LOOPS)
@@ -99,18 +103,18 @@ def _names(q: QuantGraph) -> list[str]:
     return [name for name in (*q.graph.inputs, *computed) if name in known]
 
 
-def _is_far(span: Range, seen: Range, params: QuantParams) -> bool:
+def _is_far_outside(span: Range, seen: Range, params: QuantParams) -> bool:
     """Return whether values are far outside the calibrated range and the integers' range."""
-    low, high = _represented(params)
+    low, high = _represented_range(params)
     beyond = max(seen[0] - span[0], span[1] - seen[1])
     return beyond > FAR_SHARE * (seen[1] - seen[0]) and (span[0] < low or high < span[1])
 
 
-def _represented(params: QuantParams) -> Range:
+def _represented_range(params: QuantParams) -> Range:
     low, high = (float(dequantize(np.array(end), params)) for end in (params.low, params.high))
     return low, high
 
 
-def _union(*spans: Range | None) -> Range:
+def _union_of_ranges(*spans: Range | None) -> Range:
     known = [span for span in spans if span is not None]
     return min(low for low, _ in known), max(high for _, high in known)

@@ -60,7 +60,10 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
     short   the memory that is too small; other limits were then checked with all of the chip's
             memory
     """
-    tries = [*dict.fromkeys(chain.from_iterable(one.tries for one in found)), *_looser(found)]
+    tries = [
+        *dict.fromkeys(chain.from_iterable(one.tries for one in found)),
+        *_loosen_limits_advice(found),
+    ]
     names = [one.name for one in found]
     title = f"over budget: {', '.join(names)}"
     if len(found) == 1:
@@ -71,7 +74,7 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
     return notice("E302", title, facts, tries)
 
 
-def _looser(found: Iterable[Broken]) -> list[str]:
+def _loosen_limits_advice(found: Iterable[Broken]) -> list[str]:
     """Return advice to set the exceeded limits to the build's values; [] if none has a value."""
     loose = [one.name for one in found if "build" in one.facts]
     values = f"value{'s' * (len(loose) > 1)}"
@@ -89,7 +92,7 @@ def over_goals(report: Report) -> Notice | None:
 
 def broken_latency(report: Report) -> Broken | None:
     """Return the latency budget if the report exceeds it; otherwise None."""
-    limit_s, latency_s = _limit(report, "latency_s"), report["latency_s"]
+    limit_s, latency_s = _budget_limit(report, "latency_s"), report["latency_s"]
     if latency_s is None or latency_s <= limit_s:
         return None
     layers = slowest(speed.cycles_by_layer(report), located_rows(report["layers"]))
@@ -101,15 +104,15 @@ def broken_latency(report: Report) -> Broken | None:
     return broken(
         "latency",
         budget,
-        f"{build}, {_source(report)}",
+        f"{build}, {_source_of_figures(report)}",
         layers,
-        [*_other_point(report), SMALLER],
+        [*_other_point_option(report), SMALLER],
     )
 
 
 def broken_energy(report: Report) -> Broken | None:
     """Return the energy budget if the report exceeds it; otherwise None."""
-    limit_j, energy_uj = _limit(report, "energy_j"), report["energy_uj"]
+    limit_j, energy_uj = _budget_limit(report, "energy_j"), report["energy_uj"]
     if energy_uj is None or energy_uj["value"] <= limit_j * joules.MICRO:
         return None
     rows = zip(report["layers"], located_rows(report["layers"]), strict=True)
@@ -120,19 +123,19 @@ def broken_energy(report: Report) -> Broken | None:
     return broken(
         "energy",
         budget,
-        f"{build} ({ends}, {_source(report)}",
+        f"{build} ({ends}, {_source_of_figures(report)}",
         [f"{joules.of_result(row)}  {name}" for row, name in most],
-        [*_other_point(report), SMALLER],
+        [*_other_point_option(report), SMALLER],
     )
 
 
-def _limit(report: Report, name: str) -> float:
+def _budget_limit(report: Report, name: str) -> float:
     """Return a limit of [budget] as in the report; infinite if there is none."""
     limit: float | None = (report.get("budget") or {}).get(name)
     return math.inf if limit is None else limit
 
 
-def _source(report: Report) -> str:
+def _source_of_figures(report: Report) -> str:
     """Return the source and operating point of the figures: "simulated, at 0.80 V, 370 MHz"."""
     target = report["target"]
     name = target["operating_point"]
@@ -146,9 +149,9 @@ def slowest(cycles: Iterable[int], names: Iterable[str]) -> list[str]:
     return [f"{count:,} cycles  {name}" for count, name in rows[:MAX_NAMED]]
 
 
-def _other_point(report: Report) -> list[str]:
+def _other_point_option(report: Report) -> list[str]:
     """Return the option for the first operating point that meets the limits; [] if none does."""
-    most_s, most_j = _limit(report, "latency_s"), _limit(report, "energy_j")
+    most_s, most_j = _budget_limit(report, "latency_s"), _budget_limit(report, "energy_j")
     points = (joules.energy_row(report) or {"points": ()})["points"]
     return [
         f"--operating-point {point['name']}"
@@ -168,8 +171,12 @@ def budget_lines(report: Report) -> list[str]:
     """Return one line per limit: "latency 5 ms: takes 3.21 ms; 41 % more energy than at low, in
     4.96 ms"."""
     limits = report.get("budget") or {}
-    lines = [*_time(report, limits), *_energy(report, limits), *_sqnr(report, limits)]
-    return [*lines, *(line for name in MEMORIES for line in _memory(report, limits, name))]
+    lines = [
+        *_time_finding(report, limits),
+        *_energy_finding(report, limits),
+        *_sqnr_finding(report, limits),
+    ]
+    return [*lines, *(line for name in MEMORIES for line in _memory_finding(report, limits, name))]
 
 
 def goals(limits: Mapping[str, Any]) -> list[str]:
@@ -183,7 +190,7 @@ def goals(limits: Mapping[str, Any]) -> list[str]:
     return [name for name, value in known.items() if value is not None]
 
 
-def _time(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
+def _time_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     if limits.get("latency_s") is None or report["latency_s"] is None:
         return
     line = f"latency {duration(limits['latency_s'])}: takes {duration(report['latency_s'])}"
@@ -198,7 +205,7 @@ def _time(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     yield f"{line}; {more} more energy than at {least['name']}, which takes {taken}{late}"
 
 
-def _energy(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
+def _energy_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     row = joules.energy_row(report)
     if limits.get("energy_j") is None or row is None:
         return
@@ -210,7 +217,7 @@ def _energy(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     yield line
 
 
-def _sqnr(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
+def _sqnr_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     asked = limits.get("outputs_sqnr_db") or limits.get("sqnr_db")
     if asked is None:
         return
@@ -228,7 +235,7 @@ def _sqnr(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     yield f"SQNR {text}: keeps {keeps}, for {cost}"
 
 
-def _memory(report: Report, limits: Mapping[str, Any], name: str) -> Iterator[str]:
+def _memory_finding(report: Report, limits: Mapping[str, Any], name: str) -> Iterator[str]:
     limit = limits.get(f"{name}_bytes")
     used = wording.l2_bytes(report) if name == "l2" else report["memory"].get(USED[name])
     if limit is None:

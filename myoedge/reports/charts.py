@@ -219,21 +219,21 @@ def time(report: Report) -> dict[str, Any] | None:
                 cycles=layer_cycles,
                 rate=speed.rate(row["macs"], layer_cycles),
                 length=round(100 * wording.fraction(layer_cycles, longest), 2),
-                parts=_parts(row["stalls"]) or (uncounted,),
+                parts=_bar_parts(row["stalls"]) or (uncounted,),
             )
             bars.append(bar)
     short = on_one_line([bar.name for bar in bars], MAX_NAME_CHARS)
     return {
         "bars": [replace(bar, short=name) for bar, name in zip(bars, short, strict=True)],
         "longest_name": max(map(len, short), default=0),
-        "parts": _parts(cycles.get("stalls")),
+        "parts": _bar_parts(cycles.get("stalls")),
         "hidden": len(omitted),
         "hidden_cycles": sum(omitted),
         "outside": speed.outside_layers(report),
     }
 
 
-def _parts(stalls: Mapping[str, float] | None) -> tuple[BarPart, ...]:
+def _bar_parts(stalls: Mapping[str, float] | None) -> tuple[BarPart, ...]:
     """Return the parts of a bar by cause, in a fixed order, scaled to 100 %."""
     total = sum((stalls or {}).values())
     return tuple(

@@ -45,10 +45,10 @@ class CheckRow:
         difference = f" ({self.change.text})" if self.change.text else ""
         line = f"{fact.title}: {old} -> {new}{difference}"
         is_plain = self.status in (OK, GONE)
-        return line if is_plain else f"{line}, {self.status}{self._allowed}"
+        return line if is_plain else f"{line}, {self.status}{self._allowed_changes}"
 
     @property
-    def _allowed(self) -> str:
+    def _allowed_changes(self) -> str:
         if self.status != WORSE or self.allowed is None:
             return ""
         if self.change.fact.bound == "sqnr_db":
@@ -100,8 +100,8 @@ class Check(Tabular):
 
     def annotations(self) -> list[str]:
         """Return GitHub Actions commands that show each failed figure as an error annotation."""
-        title = f"title={_escaped(f'{self.name}: myoedge check')}"
-        return [f"::error {title}::{_escaped(row.text)}" for row in self.failed]
+        title = f"title={_escape_for_actions(f'{self.name}: myoedge check')}"
+        return [f"::error {title}::{_escape_for_actions(row.text)}" for row in self.failed]
 
     def raise_worse(self) -> None:
         """Raise E305 if a figure is worse than allowed or gone, or a setting differs."""
@@ -116,7 +116,7 @@ class Check(Tabular):
         tries = [
             *([f"myoedge validate NEW --on {','.join(backends)}"] if backends else []),
             *(["myoedge simulate NEW"] if "cycles.total" in gone else []),
-            *(_same_setting(row.change) for row in self.failed if row.status == DIFFERS),
+            *(_same_setting_command(row.change) for row in self.failed if row.status == DIFFERS),
             "a higher limit in [check] of myoedge.toml, if the change is acceptable",
             "a new build to compare with",
             "myoedge report NEW --against OLD, layer by layer",
@@ -140,17 +140,17 @@ def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) 
         name: default if bounds.get(name) is None else float(bounds[name] or 0.0)
         for name, default in BOUNDS.items()
     }
-    return Check(str(new["model"]["name"]), tuple(_rows(old, new, allowed)))
+    return Check(str(new["model"]["name"]), tuple(_comparison_rows(old, new, allowed)))
 
 
-def _same_setting(change: Change) -> str:
+def _same_setting_command(change: Change) -> str:
     """Return the command that gives the new build the old one's setting."""
     if change.fact.key == "target.chip":
         return f"myoedge build --target {change.old}"
     return command("energy", "NEW", "--operating-point", str(change.old))
 
 
-def _rows(old: Report, new: Report, allowed: Mapping[str, float]) -> Iterator[CheckRow]:
+def _comparison_rows(old: Report, new: Report, allowed: Mapping[str, float]) -> Iterator[CheckRow]:
     same = all(value_at(old, path) == value_at(new, path) for path in SETTINGS)
     for change, is_apart in paired_facts(old, new):
         fact, bound = change.fact, allowed.get(change.fact.bound)
@@ -158,13 +158,13 @@ def _rows(old: Report, new: Report, allowed: Mapping[str, float]) -> Iterator[Ch
             yield from [CheckRow(change, None, DIFFERS)] * (change.old != change.new)
         elif fact.key.startswith("exact."):
             is_run = (change.old, change.new) != (None, None)
-            yield from [CheckRow(change, None, _status(change, None))] * is_run
+            yield from [CheckRow(change, None, _figure_status(change, None))] * is_run
         elif bound is not None and change.old is not None:
             is_other = is_apart or not fact.better or not (same or fact.bound not in BY_SETTINGS)
-            yield CheckRow(change, bound, SKIPPED if is_other else _status(change, bound))
+            yield CheckRow(change, bound, SKIPPED if is_other else _figure_status(change, bound))
 
 
-def _status(change: Change, bound: float | None) -> str:
+def _figure_status(change: Change, bound: float | None) -> str:
     """Return the status of a figure; without a bound, of a yes/no figure."""
     if change.new is None:
         return GONE
@@ -172,7 +172,7 @@ def _status(change: Change, bound: float | None) -> str:
     return WORSE if is_loss else OK
 
 
-def _escaped(text: str) -> str:
+def _escape_for_actions(text: str) -> str:
     """Escape text for a workflow command of GitHub Actions."""
     for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), (":", "%3A"), (",", "%2C")):
         text = text.replace(character, code)

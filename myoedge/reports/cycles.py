@@ -32,7 +32,7 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     ne16_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
     ne16 = {"busy": ne16_cycles, "idle": max(0, inference.cycles - ne16_cycles)}
     layers = [
-        {**row, **_layer_counts(cost, row["macs"]), "activity": _activity(row, cost)}
+        {**row, **_layer_counts(cost, row["macs"]), "activity": _activity_counters(row, cost)}
         for row, cost in zip(report["layers"], inference.layers, strict=True)
     ]
     points = {"operating_points": [asdict(point)], **report["target"]}
@@ -48,7 +48,7 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
             "shown": index,
             "startup": measured.startup_cycles,
             "inferences": [run.cycles for run in measured.inferences],
-            "macs_per_cycle": _rate(report["model"]["macs"], inference.cycles),
+            "macs_per_cycle": _macs_per_cycle(report["model"]["macs"], inference.cycles),
             "stalls": stall_percents(inference.layers) or None,
             **({"ne16": ne16} if ne16_cycles else {}),
         },
@@ -64,13 +64,13 @@ def _layer_counts(cost: LayerCost, macs: int) -> dict[str, Any]:
         "cycles_compute": cost.cycles,
         "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
         "cycles_ne16": cost.ne16_busy_cycles if cost.stalls else None,
-        "macs_per_cycle": _rate(macs, cost.cycles),
+        "macs_per_cycle": _macs_per_cycle(macs, cost.cycles),
         "instructions": cost.instructions or None,
         "stalls": stall_percents([cost]) or None,
     }
 
 
-def _activity(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any] | None:
+def _activity_counters(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any] | None:
     """Return the counters of a layer in this run, else of an earlier simulation with equal
     cycles."""
     if cost.activity is not None:
@@ -79,7 +79,7 @@ def _activity(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any] | None:
     return {**simulated, "cycles": cost.cycles} if simulated else None
 
 
-def _rate(macs: int, cycles: int) -> float | None:
+def _macs_per_cycle(macs: int, cycles: int) -> float | None:
     return round(macs / cycles, 3) if macs and cycles else None
 
 
@@ -121,21 +121,21 @@ def cycles_table(report: Report) -> Lines:
         fixed = ["operator"] if width >= OPERATOR_MIN_WIDTH else []
         fixed += ["MACs", "cycles", "MAC/cycle"]
         fixed += ["NE16"] if "ne16" in report["cycles"] else []
-        rows = _rows(report)
+        rows = _cycles_rows(report)
         chars = column_chars({name: name for name in ("layer", *fixed)}, [row for row, _ in rows])
         free = width - sum(chars[name] for name in fixed)
-        causes = _fitting(report, free - min(chars["layer"] - GAP_CHARS, MAX_NAME_CHARS))
-        causes = causes or _fitting(report, free - MIN_LAYER_CHARS)
-        yield _table(rows, fixed, causes, free)
-        if not causes and _fitting(report, sys.maxsize):
+        causes = _columns_that_fit(report, free - min(chars["layer"] - GAP_CHARS, MAX_NAME_CHARS))
+        causes = causes or _columns_that_fit(report, free - MIN_LAYER_CHARS)
+        yield _cycles_table(rows, fixed, causes, free)
+        if not causes and _columns_that_fit(report, sys.maxsize):
             yield Text("no space for the causes of stalls: see report.html", "dim")
         yield Text("")
-        yield facts(_lines_below(report, has_causes=bool(causes)))
+        yield facts(_footnotes(report, has_causes=bool(causes)))
 
     return Lines(blocks)
 
 
-def _lines_below(report: Report, *, has_causes: bool) -> Iterator[tuple[str, str]]:
+def _footnotes(report: Report, *, has_causes: bool) -> Iterator[tuple[str, str]]:
     others = " but NE16's" * ("ne16" in report["cycles"])
     percent_note = f"; percentages{others} are parts of the {WORKERS} cores' time"
     lines = {
@@ -152,18 +152,18 @@ def _lines_below(report: Report, *, has_causes: bool) -> Iterator[tuple[str, str
 Rows = list[tuple[dict[str, str], Mapping[str, float]]]  # texts by column, stalls in percent
 
 
-def _table(rows: Rows, fixed: list[str], causes: Mapping[str, str], free: int) -> Table:
+def _cycles_table(rows: Rows, fixed: list[str], causes: Mapping[str, str], free: int) -> Table:
     table = columns(("layer", *fixed, *causes.values()), no_wrap=True)
-    name_chars = max(free - _chars(causes), MIN_NAME_CHARS)
+    name_chars = max(free - _column_chars(causes), MIN_NAME_CHARS)
     short = shortened([row["layer"] for row, _ in rows[:-1]], name_chars)
     for layer, (row, stalls) in zip((*short, TOTAL), rows, strict=True):
         style = "bold" if layer is TOTAL else ""
         cells = (styled(row.get(column, ""), style) for column in fixed)
-        table.add_row(styled(layer, "bold"), *cells, *_percents(stalls, causes))
+        table.add_row(styled(layer, "bold"), *cells, *_stall_percents(stalls, causes))
     return table
 
 
-def _rows(report: Report) -> Rows:
+def _cycles_rows(report: Report) -> Rows:
     """Return a row for every layer, one for cycles outside the layers, and last the total."""
     counts, macs = report["cycles"], report["model"]["macs"]
     names = wording.layer_names(report).values()
@@ -181,7 +181,7 @@ def _rows(report: Report) -> Rows:
     return [*rows, (total, counts.get("stalls") or {})]
 
 
-def _fitting(report: Report, free: int) -> dict[str, str]:
+def _columns_that_fit(report: Report, free: int) -> dict[str, str]:
     """Return column titles of the largest stall causes that fit, in the same order for every
     network; "" is the sum of the others."""
     relevant = _relevant_causes(report)
@@ -189,7 +189,7 @@ def _fitting(report: Report, free: int) -> dict[str, str]:
         shown = [cause for cause in CAUSES if cause in relevant[:count]]
         titles = {cause: speed.CAUSE_NAMES[cause] for cause in shown}
         titles |= {"": "other"} if count < len(relevant) else {}
-        if _chars(titles) <= free:
+        if _column_chars(titles) <= free:
             return titles
     return {}
 
@@ -202,12 +202,12 @@ def _relevant_causes(report: Report) -> list[str]:
     return sorted(relevant, key=lambda c: (c not in speed.NO_STALLS, -total.get(c, 0)))
 
 
-def _chars(causes: Mapping[str, str]) -> int:
+def _column_chars(causes: Mapping[str, str]) -> int:
     """Return the total width in characters of the columns of stall causes."""
     return sum(max(len(title), PERCENT_CHARS) + 2 for title in causes.values())
 
 
-def _percents(stalls: Mapping[str, float], causes: Mapping[str, str]) -> Iterator[str]:
+def _stall_percents(stalls: Mapping[str, float], causes: Mapping[str, str]) -> Iterator[str]:
     for cause in causes:
         others = sum(percent for name, percent in stalls.items() if name not in causes)
         percent = stalls.get(cause, 0.0) if cause else others

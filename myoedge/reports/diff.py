@@ -157,7 +157,7 @@ def compare(old: Report, new: Report) -> list[Change]:
 
 
 def _layer_changes(old: Report, new: Report) -> Iterator[Change]:
-    apart = _incomparable(old, new)
+    apart = _incomparable_paths(old, new)
     measured = [fact for fact in LAYER if fact.key not in apart]
     for name, before, after in paired_layers(old, new):
         if before is None:
@@ -165,18 +165,18 @@ def _layer_changes(old: Report, new: Report) -> Iterator[Change]:
         elif after is None:
             yield Change(name, ROW, wording.operator(before), None, "removed")
         else:
-            yield from (_change(name, fact, before, after) for fact in measured)
+            yield from (_make_change(name, fact, before, after) for fact in measured)
 
 
 def paired_facts(old: Report, new: Report) -> Iterator[tuple[Change, bool]]:
     """Yield every value of the whole network as a change, and whether the two reports determine it
     differently; neither of two accuracies of other samples is better."""
-    apart = _incomparable(old, new)
+    apart = _incomparable_paths(old, new)
     has_other_labels = value_at(old, OF_LABELS) != value_at(new, OF_LABELS)
     for fact in FACTS:
         is_other = has_other_labels and fact.key.startswith(LABELLED)
         shown = replace(fact, better=0) if is_other else fact
-        yield _change("", shown, old, new), fact.key in apart
+        yield _make_change("", shown, old, new), fact.key in apart
 
 
 def paired_layers(old: Report, new: Report) -> Iterator[tuple[str, Report | None, Report | None]]:
@@ -192,11 +192,11 @@ def paired_layers(old: Report, new: Report) -> Iterator[tuple[str, Report | None
         yield name, before.get(name), after.get(name)
 
 
-def _change(where: str, fact: Fact, old: Mapping[str, Any], new: Mapping[str, Any]) -> Change:
+def _make_change(where: str, fact: Fact, old: Mapping[str, Any], new: Mapping[str, Any]) -> Change:
     return Change(where, fact, value_at(old, fact.key), value_at(new, fact.key))
 
 
-def _incomparable(old: Report, new: Report) -> set[str]:
+def _incomparable_paths(old: Report, new: Report) -> set[str]:
     """Return the paths of figures whose values the two reports determine differently."""
     kinds = {kind_of(old), kind_of(new)}
     found = set(MEASURED if kinds == {"counted", "modelled"} else ())
@@ -227,14 +227,14 @@ def print_diff(changes: Sequence[Change], console: Console) -> None:
     network = [change for change in changes if not change.where]
     layers = [change for change in changes if change.where]
     if network:
-        show(_table((), network), console)
+        show(_changes_table((), network), console)
     if network and layers:
         console.print()
     if layers:
-        show(_table(("layer",), layers), console)
+        show(_changes_table(("layer",), layers), console)
 
 
-def _table(first: Sequence[str], changes: Sequence[Change]) -> Table:
+def _changes_table(first: Sequence[str], changes: Sequence[Change]) -> Table:
     """Return a table with one row per change.
 
     first   ("layer",) for a first column with the layer, otherwise ()
@@ -309,10 +309,14 @@ def differing_code(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str,
     """
     covered = (n for n in {*old, *new} if PurePath(n).name not in OF_THE_MODEL)
     names = sorted(covered, key=lambda n: (n.count("/"), n))  # the network before its library
-    return tuple(n for n in names if _code(old.get(n, "")) != _code(new.get(n, "")))
+    return tuple(
+        n
+        for n in names
+        if _code_without_comments(old.get(n, "")) != _code_without_comments(new.get(n, ""))
+    )
 
 
-def _code(text: str) -> object:
+def _code_without_comments(text: str) -> object:
     """Return a file's code without comments; of the public header, the class names and the names of
     further inputs and outputs."""
     if "#ifndef ME_PUBLIC_" in text:

@@ -83,7 +83,7 @@ def layers_csv(report: Report) -> str:
     empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    rows = [dict(_columns(row)) for row in report["layers"]]
+    rows = [dict(_layer_columns(row)) for row in report["layers"]]
     writer.writerows(map(list, rows[:1]))  # a network of views has no layers
     for row in rows:
         writer.writerow(
@@ -92,7 +92,7 @@ def layers_csv(report: Report) -> str:
     return text.getvalue()
 
 
-def _columns(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _layer_columns(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the columns of a layer's row, with one for every stall cause."""
     for key, value in row.items():
         if key == "stalls":

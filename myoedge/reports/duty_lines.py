@@ -38,7 +38,7 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("every", speed.duration(duty["period_s"])),
         ("duty cycle", f"{100 * duty['share']:.3g} %"),
         ("average", with_range(duty["average_mw"], "mW")),
-        _states(duty) if clocked_by(report) else ("asleep", _asleep(duty)),
+        _power_states_row(duty) if clocked_by(report) else ("asleep", _describe_sleep(duty)),
     ]
     if duty["asleep_s"]:
         waking_s = duty["period_s"] * (1.0 - duty["share"]) - duty["asleep_s"]
@@ -46,7 +46,7 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if duty["hours"] is not None:
         hours = with_range(duty["hours"], "h")
         rows.append(("battery", f"{hours}, at {report['every']['battery_volts']:g} V"))
-    if width := _guessed_width(report):
+    if width := _explain_range_width(report):
         remedy = "; --sleep 0.05mW narrows it" * _sleep_is_guessed(duty)
         rows.append(("range", f"{width}{remedy}"))
     return rows
@@ -57,12 +57,12 @@ def _sleep_is_guessed(duty: Mapping[str, Any]) -> bool:
     return bool(duty["asleep_s"]) and low_mw != high_mw
 
 
-def _guessed_width(report: Mapping[str, Any]) -> str:
+def _explain_range_width(report: Mapping[str, Any]) -> str:
     """Explain the range of the average power: "18-fold, because the chip's sleep power is not
     published: the value assumes the least"; "" if it is narrow, or not due to this."""
     duty = report["duty"]
     if _sleep_is_guessed(duty):
-        return _unpublished(duty["average_mw"], "sleep power", "the least")
+        return _explain_unpublished_power(duty["average_mw"], "sleep power", "the least")
     if not clocked_by(report):
         return ""
     return unpublished_waiting(duty["average_mw"], duty["states_s"])
@@ -76,10 +76,12 @@ def unpublished_waiting(power: Sequence[float], states_s: Mapping[str, float]) -
     states_s   seconds in each power state
     """
     waits = sum(states_s.get(state, 0.0) for state in WAITING) > sum(states_s.values()) / 2
-    return _unpublished(power, "power while it waits", "running clocks") if waits else ""
+    return (
+        _explain_unpublished_power(power, "power while it waits", "running clocks") if waits else ""
+    )
 
 
-def _unpublished(power: Sequence[float], cause: str, assumed: str) -> str:
+def _explain_unpublished_power(power: Sequence[float], cause: str, assumed: str) -> str:
     """Explain a range by a power of the chip that is not published; "" if less than 2-fold."""
     _, low, high = power
     if high < 2 * low:
@@ -88,7 +90,7 @@ def _unpublished(power: Sequence[float], cause: str, assumed: str) -> str:
     return f"{high / low:,.0f}-fold, {why}: the value assumes {assumed}"
 
 
-def _states(duty: Mapping[str, Any]) -> tuple[str, str]:
+def _power_states_row(duty: Mapping[str, Any]) -> tuple[str, str]:
     """Return the row of the sensor application's power states: "cluster computes 5 %, cluster off
     95 %; planned: simulate --play counts them"."""
     total_s = sum(duty["states_s"].values())
@@ -101,7 +103,7 @@ def _states(duty: Mapping[str, Any]) -> tuple[str, str]:
     return "states", f"{', '.join(shares)}; {of[duty['source']]}"
 
 
-def _asleep(duty: Mapping[str, Any]) -> str:
+def _describe_sleep(duty: Mapping[str, Any]) -> str:
     if not duty["keeps_up"]:
         return "never: an inference takes longer than the period"
     if not duty["asleep_s"]:
@@ -124,5 +126,5 @@ def on_average(report: Mapping[str, Any]) -> str:
         return f"an inference takes longer than the {rows['every']} from one to the next"
     power = f"{rows['average']} with one every {rows['every']} ({counted_powers(report)})"
     battery = f"{rows['battery']} on the battery" if "battery" in rows else ""
-    width = _guessed_width(report)
+    width = _explain_range_width(report)
     return "; ".join(filter(None, (power, battery, f"the range is {width}" if width else "")))

@@ -30,15 +30,15 @@ def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
         if found := q.get("classes"):
             shares[-1] += f" ({wording.percent_range(found['interval_int8'])})"
             where += f"; 95 % interval{'' if found.get('names') else '; labels as classes'}"
-        unknown = _float_unknown(q, q["accuracy_float"])
+        unknown = _explain_missing_float(q, q["accuracy_float"])
         yield "accuracy", ["   ".join(filter(None, (*shares, points(q)))), where, *unknown]
     elif q.get("targets"):
         lines = (f"{title} {errors(q['targets']['all'], e)}" for e, title in TITLES.items())
-        unknown = _float_unknown(q, q["targets"]["all"]["mae_float"])
+        unknown = _explain_missing_float(q, q["targets"]["all"]["mae_float"])
         yield "errors", [*lines, where, *unknown]
 
 
-def _float_unknown(q: Mapping[str, Any], value: float | None) -> Iterator[str]:
+def _explain_missing_float(q: Mapping[str, Any], value: float | None) -> Iterator[str]:
     """Yield a line that explains a missing result of the float network on a test set."""
     if value is None and is_of_test_set(q):
         yield "float not measured: a build holds integers only; build --test measures both"
@@ -107,12 +107,12 @@ def tables(q: Mapping[str, Any]) -> Iterator[ReportTable]:
     if not is_of_test_set(q):
         return
     if found and found["confusion"] and len(found["confusion"]["int8"]) <= SHOWN:
-        yield _confusions(found)
+        yield _frequent_confusions(found)
     elif targets and 1 < len(targets["rows"]) <= SHOWN:
         yield error_table(targets["rows"])
 
 
-def _confusions(found: Mapping[str, Any]) -> ReportTable:
+def _frequent_confusions(found: Mapping[str, Any]) -> ReportTable:
     counts: Sequence[Sequence[int]] = found["confusion"]["int8"]
     names = class_names(found, len(counts))
     rows = {row["class"]: row for row in found["rows"]}
@@ -168,15 +168,19 @@ def class_table(classes: Mapping[str, Any], most: int) -> ReportTable:
     confused = ("int8 takes it for",) if classes["confusion"] else ()
     rows = [(str(row["name"] or row["class"]), row) for row in classes["rows"][:most]]
     cells = [
-        (name, *_shares(row), *(most_confused(classes, row["class"], "int8") for _ in confused))
+        (
+            name,
+            *_accuracy_row(row),
+            *(most_confused(classes, row["class"], "int8") for _ in confused),
+        )
         for name, row in rows
     ]
-    cells.append(("all", *_shares(classes), *("" for _ in confused)))
+    cells.append(("all", *_accuracy_row(classes), *("" for _ in confused)))
     titles = ("class", "labels", "float", "int8", "95 % of int8", *confused)
     return ReportTable(titles, tuple(cells), words=("class", *confused))
 
 
-def _shares(row: Mapping[str, Any]) -> Iterator[str]:
+def _accuracy_row(row: Mapping[str, Any]) -> Iterator[str]:
     """Yield a row: number of samples, accuracy of each network, interval of int8's accuracy."""
     yield f"{row['samples']:,}"
     yield from (share(row, network) for network in NETWORKS)

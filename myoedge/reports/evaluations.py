@@ -34,10 +34,10 @@ def evaluation_rows(evaluation: Evaluation | None) -> dict[str, Any]:
         return {**dict.fromkeys(keys), "evaluated_on": None}
     shares, has_classes = evaluation.accuracies, evaluation.has_classes
     return {
-        **{f"accuracy_{name}": _rounded(shares.get(name)) for name in NETWORKS},
-        "accuracy_source": _source(evaluation.data),
+        **{f"accuracy_{name}": _round_to_six_digits(shares.get(name)) for name in NETWORKS},
+        "accuracy_source": _data_source(evaluation.data),
         "classes": by_class(evaluation) if has_classes else None,
-        "targets": None if has_classes else _targets(evaluation),
+        "targets": None if has_classes else _target_errors(evaluation),
         "evaluated_on": {
             "data": evaluation.data,
             "samples": evaluation.samples,
@@ -56,21 +56,21 @@ def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict
     q = report["quantization"]
     of_samples = (q.get("evaluated_on") or {}).get("digest")
     if of_samples == found["evaluated_on"]["digest"]:
-        found = {key: _with_float(value, q.get(key), key) for key, value in found.items()}
+        found = {key: _add_float_results(value, q.get(key), key) for key, value in found.items()}
     return {**report, "quantization": {**q, **found}}
 
 
-def _with_float(new: Any, old: Any, key: str = "") -> Any:
+def _add_float_results(new: Any, old: Any, key: str = "") -> Any:
     """Add the float network's results of an older document to a new one without them."""
     if type(new) is type(old) is dict:
         lost = {k: value for k, value in old.items() if k not in new and "float" in k}
-        return {**lost, **{k: _with_float(value, old.get(k), k) for k, value in new.items()}}
+        return {**lost, **{k: _add_float_results(value, old.get(k), k) for k, value in new.items()}}
     if type(new) is type(old) is list and len(new) == len(old):
-        return [*map(_with_float, new, old)]
+        return [*map(_add_float_results, new, old)]
     return old if new is None and "float" in key else new
 
 
-def _source(data: str) -> str:
+def _data_source(data: str) -> str:
     if data == TEST:
         return TEST_SET
     return ANY_SAMPLES if data == GIVEN else MAY_BE_TRAINED
@@ -91,13 +91,13 @@ def by_class(judged: Evaluation) -> dict[str, Any]:
         {
             "class": int(x),
             "name": names[x] if names else None,
-            **_row(judged.labels, chosen, judged.labels == x),
+            **_accuracy_counts(judged.labels, chosen, judged.labels == x),
         }
         for x in seen
     ]
-    confusion = {name: _confusion(judged.labels, x, size) for name, x in chosen.items()}
+    confusion = {name: _confusion_matrix(judged.labels, x, size) for name, x in chosen.items()}
     return {
-        **_row(judged.labels, chosen, np.ones(len(judged.labels), bool)),
+        **_accuracy_counts(judged.labels, chosen, np.ones(len(judged.labels), bool)),
         "interval": "Wilson, 95 %",
         "names": [*names],
         "rows": rows,
@@ -105,7 +105,7 @@ def by_class(judged: Evaluation) -> dict[str, Any]:
     }
 
 
-def _row(labels: Array, chosen: Mapping[str, Array], kept: Array) -> dict[str, Any]:
+def _accuracy_counts(labels: Array, chosen: Mapping[str, Array], kept: Array) -> dict[str, Any]:
     """Return the number of samples, the correct predictions of each network, and the accuracies'
     confidence intervals; null for a network that was not run."""
     total, row = int(kept.sum()), dict[str, Any]()
@@ -116,7 +116,7 @@ def _row(labels: Array, chosen: Mapping[str, Array], kept: Array) -> dict[str, A
     return {"samples": total, **row}
 
 
-def _confusion(labels: Array, classes: Array, size: int) -> list[list[int]]:
+def _confusion_matrix(labels: Array, classes: Array, size: int) -> list[list[int]]:
     size = min(size, MOST_CONFUSED)
     counts, few = np.zeros((size, size), np.int64), (labels < size) & (classes < size)
     np.add.at(counts, (labels[few], classes[few]), 1)
@@ -141,21 +141,21 @@ def wilson(right: int, total: int) -> list[float]:
 # --- errors of targets ----------------------------------------------------------------------------
 
 
-def _targets(evaluation: Evaluation) -> dict[str, Any]:
+def _target_errors(evaluation: Evaluation) -> dict[str, Any]:
     """Return RMSE, MAE and R2 for every output value and for all; the total R2 is their mean."""
     wanted, results = evaluation.labels, evaluation.results
     rows: list[dict[str, Any]] = [
-        {"name": name, **_errors(wanted[:, i], {n: x[:, i] for n, x in results.items()})}
+        {"name": name, **_error_measures(wanted[:, i], {n: x[:, i] for n, x in results.items()})}
         for i, name in enumerate(evaluation.names)
     ]
-    total: dict[str, Any] = {"name": ALL, **_errors(wanted, results)}
+    total: dict[str, Any] = {"name": ALL, **_error_measures(wanted, results)}
     for network in results:
         known = [row[f"r2_{network}"] for row in rows if row[f"r2_{network}"] is not None]
-        total[f"r2_{network}"] = _rounded(float(np.mean(known))) if known else None
+        total[f"r2_{network}"] = _round_to_six_digits(float(np.mean(known))) if known else None
     return {"samples": evaluation.samples, "all": total, "rows": rows[:MOST_TARGETS]}
 
 
-def _errors(wanted: Array, results: Mapping[str, Array]) -> dict[str, float | None]:
+def _error_measures(wanted: Array, results: Mapping[str, Array]) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for error in ERRORS:
         found |= {f"{error}_{network}": None for network in NETWORKS}
@@ -163,12 +163,12 @@ def _errors(wanted: Array, results: Mapping[str, Array]) -> dict[str, float | No
     for network, given in results.items():
         difference = given - wanted
         squares = float(np.sum(difference**2))
-        found[f"rmse_{network}"] = _rounded(math.sqrt(squares / difference.size))
-        found[f"mae_{network}"] = _rounded(float(np.mean(np.abs(difference))))
-        found[f"r2_{network}"] = _rounded(1.0 - squares / spread) if spread else None
+        found[f"rmse_{network}"] = _round_to_six_digits(math.sqrt(squares / difference.size))
+        found[f"mae_{network}"] = _round_to_six_digits(float(np.mean(np.abs(difference))))
+        found[f"r2_{network}"] = _round_to_six_digits(1.0 - squares / spread) if spread else None
     return found
 
 
-def _rounded(value: float | None) -> float | None:
+def _round_to_six_digits(value: float | None) -> float | None:
     """Round a number to six significant digits; None if it is not finite."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")

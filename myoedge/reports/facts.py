@@ -202,14 +202,14 @@ class Verdict:
 
 def verdict_of(changes: Sequence[Change]) -> Verdict:
     """Return the verdict on changes; only figures of the whole network count."""
-    found = [(change, text) for change, text in _decisive(changes)]
+    found = [(change, text) for change, text in _decisive_change(changes)]
     better = tuple(text for change, text in found if change.is_better)
     worse = tuple(text for change, text in found if not change.is_better)
     result = RESULTS.get((bool(better), bool(worse)), "same")
     return Verdict(result, better, worse, any(c.fact.key == OF_LABELS for c in changes))
 
 
-def _decisive(changes: Sequence[Change]) -> Iterator[tuple[Change, str]]:
+def _decisive_change(changes: Sequence[Change]) -> Iterator[tuple[Change, str]]:
     for change in changes:
         fact = change.fact
         if fact.key.startswith("exact.") and False in (change.old, change.new):

@@ -163,16 +163,20 @@ def advice(report: Report) -> str:
     q = report["quantization"]
     if q["weakest"] is None or q["weakest"]["sqnr_local_db"] >= EXACT_DB:
         return ""
-    sentence, local_db, worst_db = _noise(report), q["weakest"]["sqnr_local_db"], q["sqnr_db"]
+    sentence, local_db, worst_db = (
+        _describe_noise(report),
+        q["weakest"]["sqnr_local_db"],
+        q["sqnr_db"],
+    )
     if (worst_db or 0.0) >= GOOD_DB:
         is_good = f" ({GOOD_DB:g} dB or more is good)"
         return f"{sentence}{is_good if local_db >= GOOD_DB else ', but the output is good'}"
     if local_db >= WEAK_DB or q.get("accurate"):  # int16 was tried
         return sentence
-    return f"{sentence}; try {_remedy(report)}, or more calibration samples"
+    return f"{sentence}; try {_fidelity_remedy(report)}, or more calibration samples"
 
 
-def _remedy(report: Report) -> str:
+def _fidelity_remedy(report: Report) -> str:
     q = report["quantization"]
     row = next(row for row in report["layers"] if row["name"] == q["weakest"]["name"])
     if (row.get("weight_bits") or 8) < 8:  # int16 does not reduce noise of the weights
@@ -180,7 +184,7 @@ def _remedy(report: Report) -> str:
     return "--accurate" if q.get("observers_db") else "--method auto"
 
 
-def _noise(report: Report) -> str:
+def _describe_noise(report: Report) -> str:
     """Describe the weakest layer, or the tensor whose rounding causes its noise."""
     q, names = report["quantization"], layer_names(report)
     weakest = q["weakest"]["name"]
@@ -245,16 +249,16 @@ def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str], cou
     count   number of measured samples
     """
     if len(ports) == 1:
-        found = f"{_behind(ports[0])}{_worst_sample(ports[0], count)}"
+        found = f"{_final_sqnr(ports[0])}{_worst_sample(ports[0], count)}"
         return f"at the output{sqnr_place(functions)}{found}"
     listed = ", ".join(
-        f"{port['name']} ({sqnr(port)}{_behind(port)}{_worst_sample(port, count)})"
+        f"{port['name']} ({sqnr(port)}{_final_sqnr(port)}{_worst_sample(port, count)})"
         for port in ports
     )
     return f"at the worst of the outputs {listed}{sqnr_place(functions)}"
 
 
-def _behind(port: Mapping[str, Any]) -> str:
+def _final_sqnr(port: Mapping[str, Any]) -> str:
     """Format the SQNR after an output's final function: ", 28.9 dB behind it"; "" if unknown."""
     end_db = port.get("sqnr_end_db")
     return "" if end_db is None else f", {decibels(end_db)} behind it"

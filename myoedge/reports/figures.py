@@ -56,17 +56,19 @@ def figure_files(report: Report) -> dict[str, bytes]:
     classes.csv, errors.csv and each as .tex. Errors: E501 matplotlib is missing.
     """
     files: dict[str, bytes] = {}
-    for name, chart, size in _charts(report):
-        files |= {f"{name}.{suffix}": data for suffix, data in _drawn(report, chart, size).items()}
-    for name, table in _tables(report):
-        files |= {f"{name}.csv": _as_csv(table), f"{name}.tex": _as_latex(table)}
+    for name, chart, size in _charts_of_report(report):
+        files |= {
+            f"{name}.{suffix}": data for suffix, data in _draw_chart(report, chart, size).items()
+        }
+    for name, table in _latex_tables(report):
+        files |= {f"{name}.csv": _table_as_csv(table), f"{name}.tex": _table_as_latex(table)}
     return files
 
 
 # --- charts ---------------------------------------------------------------------------------------
 
 
-def _charts(report: Report) -> Iterator[tuple[str, Chart, tuple[float, float]]]:
+def _charts_of_report(report: Report) -> Iterator[tuple[str, Chart, tuple[float, float]]]:
     """Yield (name, function that draws the chart, width and height in inches)."""
     tall = (WIDTH_INCHES, 1.0 + INCHES_PER_LAYER * len(report["layers"]))
     if speed.cycles(report) is not None and report["layers"]:
@@ -81,7 +83,7 @@ def _charts(report: Report) -> Iterator[tuple[str, Chart, tuple[float, float]]]:
         yield "confusion", _draw_confusion, (side, side)
 
 
-def _drawn(report: Report, chart: Chart, size: tuple[float, float]) -> dict[str, bytes]:
+def _draw_chart(report: Report, chart: Chart, size: tuple[float, float]) -> dict[str, bytes]:
     """Return a chart in each format."""
     try:
         import matplotlib as mpl
@@ -100,14 +102,14 @@ def _drawn(report: Report, chart: Chart, size: tuple[float, float]) -> dict[str,
     return files
 
 
-def _layer_axis(report: Report, axes: Axes) -> None:
+def _label_layer_axis(report: Report, axes: Axes) -> None:
     """Label the vertical axis with the layers, the first at the top."""
     names = on_one_line([*wording.layer_names(report).values()], MAX_NAME_CHARS)
     axes.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
-def _legend_above(axes: Axes) -> None:
+def _place_legend_above(axes: Axes) -> None:
     figure = axes.get_figure()
     assert figure is not None
     figure.legend(loc="outside upper center", ncols=5, frameon=False)
@@ -115,15 +117,15 @@ def _legend_above(axes: Axes) -> None:
 
 def _draw_cycles(report: Report, axes: Axes) -> None:
     """Draw a bar per layer, divided by cause if the run counted causes."""
-    _layer_axis(report, axes)
+    _label_layer_axis(report, axes)
     cycles = speed.cycles_by_layer(report)
     left = [0.0] * len(cycles)
-    for cause, widths in _by_cause(report).items():
+    for cause, widths in _cycles_by_cause(report).items():
         label, colour = (cause, "0.6") if cause == OTHERS else (speed.CAUSE_NAMES[cause], None)
         axes.barh(range(len(cycles)), widths, left=left, label=label, color=colour)
         left = [a + b for a, b in zip(left, widths, strict=True)]
     if any(left):
-        _legend_above(axes)
+        _place_legend_above(axes)
     uncounted = [n - known for n, known in zip(cycles, left, strict=True)]
     if any(n > 0.5 for n in uncounted):
         axes.barh(range(len(cycles)), uncounted, left=left, color="0.8")
@@ -132,7 +134,7 @@ def _draw_cycles(report: Report, axes: Axes) -> None:
     axes.set_xlabel("modelled cycles" if speed.is_modelled(report) else "cycles")
 
 
-def _by_cause(report: Report) -> dict[str, list[float]]:
+def _cycles_by_cause(report: Report) -> dict[str, list[float]]:
     """Return cause -> its cycles in each layer; causes of less than LEAST_PART together as others;
     {} if a run did not count them."""
     cycles, found = speed.cycles_by_layer(report), dict[str, list[float]]()
@@ -148,12 +150,12 @@ def _by_cause(report: Report) -> dict[str, list[float]]:
 
 def _draw_sqnr(report: Report, axes: Axes) -> None:
     """Draw each layer's own SQNR and the accumulated SQNR as points."""
-    _layer_axis(report, axes)
+    _label_layer_axis(report, axes)
     for key, label, marker in (("sqnr_local_db", "alone", "o"), ("sqnr_db", "so far", "x")):
         rows = [(row[key], i) for i, row in enumerate(report["layers"]) if is_on_scale(row[key])]
         axes.plot([db for db, _ in rows], [i for _, i in rows], marker, label=label)
     axes.grid(axis="x", linewidth=0.3)
-    _legend_above(axes)
+    _place_legend_above(axes)
     axes.set_xlabel("SQNR, dB")
 
 
@@ -194,7 +196,7 @@ def _draw_confusion(report: Report, axes: Axes) -> None:
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def _tables(report: Report) -> Iterator[tuple[str, ReportTable]]:
+def _latex_tables(report: Report) -> Iterator[tuple[str, ReportTable]]:
     summary = tuple((fact.title, fact.text) for fact in facts(report))
     yield "summary", ReportTable(("figure", "value"), summary, ("figure", "value"))
     if report["layers"]:
@@ -224,13 +226,13 @@ def _layer_table(report: Report) -> ReportTable:
     return ReportTable(titles, tuple(rows), words=titles[:4])
 
 
-def _as_csv(table: ReportTable) -> bytes:
+def _table_as_csv(table: ReportTable) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([table.titles, *table.rows])
     return document_bytes(text.getvalue())
 
 
-def _as_latex(table: ReportTable) -> bytes:
+def _table_as_latex(table: ReportTable) -> bytes:
     r"""Return a tabular of the package booktabs, to be read by \input."""
     columns = "".join("l" if title in table.words else "r" for title in table.titles)
     head, *rows = (

@@ -116,7 +116,7 @@ def verdict(report: Report) -> str:
     l2_bytes = report["target"]["l2_bytes"]
     limit = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
     space = f"It takes {wording.size(wording.l2_bytes(report))}{limit} of L2 memory."
-    parts = [_fidelity(report), space, _speed(report)]
+    parts = [_fidelity_section(report), space, _speed_section(report)]
     exact, same, wrong = report["exact"], "", ""
     if names := [backend_text(name) for name, is_exact in exact.items() if is_exact]:
         same = f"Bit for bit the same as the reference: {', '.join(names)}."
@@ -125,25 +125,25 @@ def verdict(report: Report) -> str:
     return " ".join(filter(None, [wrong, *parts] if wrong else [*parts, same]))
 
 
-def _fidelity(report: Report) -> str:
+def _fidelity_section(report: Report) -> str:
     q = report["quantization"]
     if q["accuracy_int8"] is not None:
         of_int8, of_float = (wording.percent(q[f"accuracy_{name}"]) for name in ("int8", "float"))
         other = "" if q["accuracy_float"] is None else f", in float {of_float}"
-        return f"In int8 the network gets {of_int8} of {_labelled(q)} right{other}."
+        return f"In int8 the network gets {of_int8} of {_label_output(q)} right{other}."
     if q.get("targets"):
-        return f"{evaluation_lines.sentence(q['targets']['all'])} of {_labelled(q)}."
+        return f"{evaluation_lines.sentence(q['targets']['all'])} of {_label_output(q)}."
     if q["sqnr_db"] is None:
         return ""
     return f"The SQNR of the int8 outputs is {fidelity.sqnr(q)}."
 
 
-def _labelled(q: Mapping[str, Any]) -> str:
+def _label_output(q: Mapping[str, Any]) -> str:
     is_test = evaluation_lines.is_of_test_set(q)
     return "the test set" if is_test else "the calibration recording"
 
 
-def _speed(report: Report) -> str:
+def _speed_section(report: Report) -> str:
     if speed.cycles(report) is None:
         return ""
     time, point = speed.latencies(report)[0]
@@ -171,14 +171,14 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
 
     titles   names of the old and the new build
     """
-    changes, layers = compare(old, new), _layers(old, new)
+    changes, layers = compare(old, new), _layers_of_both(old, new)
     longest = max(sum(speed.cycles_by_layer(report)) for report in (old, new))
     template = environment().get_template("report/comparison.html.j2")
     return template.render(
         titles=[*map(printable, titles)],
         reports=(old, new),
-        figures=[*_figures(old, new)],
-        matrices=[*_matrices((old, new))],
+        figures=[*_key_figures(old, new)],
+        matrices=[*_confusion_matrices((old, new))],
         networks=[network_map(report, longest) for report in (old, new)],
         layers=layers[:MOST_LAYERS],
         more_layers=len(layers[MOST_LAYERS:]),
@@ -189,7 +189,7 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
     )
 
 
-def _matrices(reports: Sequence[Report]) -> Iterator[tuple[str, list[Any], list[str]]]:
+def _confusion_matrices(reports: Sequence[Report]) -> Iterator[tuple[str, list[Any], list[str]]]:
     """Yield title, rows and class names of both int8 confusion matrices, if both reports have
     one."""
     found = [report["quantization"].get("classes") or {} for report in reports]
@@ -201,7 +201,7 @@ def _matrices(reports: Sequence[Report]) -> Iterator[tuple[str, list[Any], list[
         yield f"{about}; {interval(q)}", rows, class_names(x, len(rows))
 
 
-def _figures(old: Report, new: Report) -> Iterator[tuple[str, str, str, str, str]]:
+def _key_figures(old: Report, new: Report) -> Iterator[tuple[str, str, str, str, str]]:
     """Yield (title, old, new, change, look) of the key figures as text, changed or not."""
     pairs = {change.fact.key: (change, is_apart) for change, is_apart in paired_facts(old, new)}
     for change, is_apart in map(pairs.__getitem__, FIGURES):
@@ -211,24 +211,24 @@ def _figures(old: Report, new: Report) -> Iterator[tuple[str, str, str, str, str
             yield title, before, after, note or text, "" if note else change.look
 
 
-def _layers(old: Report, new: Report) -> list[dict[str, Any]]:
+def _layers_of_both(old: Report, new: Report) -> list[dict[str, Any]]:
     """Return the layers of both builds in the new order, removed layers last."""
     pairs = [*paired_layers(old, new)]
-    cycles = (_cycles(row) or 0 for _, *pair in pairs for row in pair)
+    cycles = (_layer_cycles(row) or 0 for _, *pair in pairs for row in pair)
     longest, comparable = max(cycles, default=0), kind_of(old) == kind_of(new)
-    return [_paired(name, pair, longest, comparable=comparable) for name, *pair in pairs]
+    return [_paired_layer(name, pair, longest, comparable=comparable) for name, *pair in pairs]
 
 
-def _cycles(row: Mapping[str, Any] | None) -> int | None:
+def _layer_cycles(row: Mapping[str, Any] | None) -> int | None:
     return None if row is None else speed.layer_cycles(row)
 
 
-def _paired(
+def _paired_layer(
     name: str, pair: Sequence[Mapping[str, Any] | None], longest: int, *, comparable: bool
 ) -> dict[str, Any]:
     """Return a layer of two builds for the page: name and operator, and (old, new) cycles, lengths
     of bars in percent of the longest, and SQNR."""
-    (old, new), (before, after) = pair, map(_cycles, pair)
+    (old, new), (before, after) = pair, map(_layer_cycles, pair)
     change = Change(name, FACT_OF["cycles.total"], before, after)
     text, look = {old is None: "added", new is None: "removed"}.get(True, ""), ""
     if all((comparable, before, after, change.is_told)):

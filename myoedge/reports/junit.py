@@ -44,9 +44,9 @@ def junit_xml(suite: str, cases: Sequence[JunitCase]) -> bytes:
         row = ElementTree.SubElement(element, "testcase", names)
         if case.kind != "passed":
             why = ElementTree.SubElement(row, case.kind, {"message": printable(case.message)})
-            why.text = _lines(case.text)
+            why.text = _text_lines(case.text)
         elif case.text:
-            ElementTree.SubElement(row, "system-out").text = _lines(case.text)
+            ElementTree.SubElement(row, "system-out").text = _text_lines(case.text)
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, "utf-8", xml_declaration=True)) + b"\n"
 
@@ -57,5 +57,5 @@ def error_xml(suite: str, error: Notice) -> bytes:
     return junit_xml(suite, [case])
 
 
-def _lines(text: str) -> str | None:
+def _text_lines(text: str) -> str | None:
     return "\n".join(map(printable, text.split("\n"))) or None

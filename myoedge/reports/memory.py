@@ -32,8 +32,8 @@ Row = dict[str, Any]
 def memory(plan: Plan) -> Row:
     """Return the `memory` entry of report.json: bytes of L1, L2 and L3 by kind of data, the buffers
     in use at the peak of L2, and all buffers of the L2 arena and of L1."""
-    arena = [_in_arena(plan, life) for life in plan.lives]
-    buffers = [*arena, *(_l3_transfer(plan, l3_transfer) for l3_transfer in plan.from_l3_bin)]
+    arena = [_arena_row(plan, life) for life in plan.lives]
+    buffers = [*arena, *(_l3_buffer_row(plan, l3_transfer) for l3_transfer in plan.from_l3_bin)]
     peak, chip = fullest(buffers), plan.chip
     # tile buffers, stacks and runtime data
     l1_bytes = chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
@@ -44,7 +44,7 @@ def memory(plan: Plan) -> Row:
         "l2_peak_bytes": plan.l2_bytes,
         "l3_bytes": plan.l3_bytes + plan.map_bytes,
         "l3_weights_bytes": plan.l3_bytes,
-        "l3_maps": [_map(plan, name) for name in plan.maps],
+        "l3_maps": [_l3_map_row(plan, name) for name in plan.maps],
         "code_bytes": None,
         "l1_stacks_bytes": None,
         "fc_stack_bytes": None,
@@ -65,7 +65,7 @@ def memory(plan: Plan) -> Row:
         "buffers": buffers,
         "l1_planned_bytes": l1_bytes,
         "l1_reserved_bytes": chip.l1_reserved_bytes if chip.l1_bytes else None,
-        "l1_buffers": list(_l1_buffers(plan)),
+        "l1_buffers": list(_l1_buffer_rows(plan)),
     }
 
 
@@ -100,7 +100,7 @@ def fullest(rows: Sequence[Row]) -> float:
     return max(times, key=lambda at: alive_bytes(rows, at), default=0.0)
 
 
-def _in_arena(plan: Plan, life: LiveRange) -> Row:
+def _arena_row(plan: Plan, life: LiveRange) -> Row:
     """Return the report's row of a buffer of the L2 arena: a layer's result or scratch, or the
     window onto a tensor in L3."""
     other = SCRATCH if life.name == scratch_name(life.first) else "window"
@@ -120,7 +120,7 @@ def _in_arena(plan: Plan, life: LiveRange) -> Row:
     }
 
 
-def _map(plan: Plan, name: str) -> Row:
+def _l3_map_row(plan: Plan, name: str) -> Row:
     """Return the report's row of a result or input that lies in L3, after the weights."""
     node = plan.quant.graph.producer.get(name)
     label = node.label if node else name
@@ -135,7 +135,7 @@ def _map(plan: Plan, name: str) -> Row:
     }
 
 
-def _l3_transfer(plan: Plan, transfer: L3Transfer) -> Row:
+def _l3_buffer_row(plan: Plan, transfer: L3Transfer) -> Row:
     """Return the report's row of an L2 buffer with weights from L3, in use from the start of the
     transfer to the last read."""
     chunk, clock = transfer.chunk, plan.timeline_steps
@@ -149,15 +149,15 @@ def _l3_transfer(plan: Plan, transfer: L3Transfer) -> Row:
         "size_bytes": chunk.room_bytes,
         "first_step": clock.layer(transfer.begins),
         "last_step": clock.layer(chunk.last),
-        "from": _in_steps(clock.enters, transfer.begins),
-        "to": _in_steps(clock.enters, chunk.last + 1),
+        "from": _time_in_layers(clock.enters, transfer.begins),
+        "to": _time_in_layers(clock.enters, chunk.last + 1),
     }
 
 
 # --- L1 -------------------------------------------------------------------------------------------
 
 
-def _l1_buffers(plan: Plan) -> Iterator[Row]:
+def _l1_buffer_rows(plan: Plan) -> Iterator[Row]:
     # Index of each step's first tile, then the end; an untiled step counts as one tile.
     tile_counts = (len(tiling.tiles) for tiling in plan.tilings)
     starts = [0, *accumulate(tile_counts)]
@@ -166,17 +166,17 @@ def _l1_buffers(plan: Plan) -> Iterator[Row]:
             yield {
                 "step": step,
                 "operand": buffer.operand,
-                "kind": _kind(tiling, buffer.operand),
+                "kind": _buffer_kind(tiling, buffer.operand),
                 "slot": buffer.slot,
-                "shape": _shape(tiling, buffer.operand),
+                "shape": _operand_shape(tiling, buffer.operand),
                 "offset": buffer.offset,
                 "size_bytes": buffer.size_bytes,
-                "from": _in_steps(starts, buffer.first),
-                "to": _in_steps(starts, buffer.last + 1),
+                "from": _time_in_layers(starts, buffer.first),
+                "to": _time_in_layers(starts, buffer.last + 1),
             }
 
 
-def _shape(tiling: Tiling, operand: str) -> list[int] | None:
+def _operand_shape(tiling: Tiling, operand: str) -> list[int] | None:
     """Return the shape of an operand's first tile, or of the whole operand if L1-resident; None for
     scratch, and for arguments and rows of the layers of a loop."""
     if operand in tiling.resident:
@@ -185,7 +185,7 @@ def _shape(tiling: Tiling, operand: str) -> list[int] | None:
     return None if region is None else list(region.extent)
 
 
-def _kind(tiling: Tiling, operand: str) -> str:
+def _buffer_kind(tiling: Tiling, operand: str) -> str:
     """Return the kind of an L1 buffer: "weights", "result", "input" or "scratch"."""
     operand_of = {o.name: o for o in tiling.kernel.operands}.get(operand)
     if operand_of is None:
@@ -193,7 +193,7 @@ def _kind(tiling: Tiling, operand: str) -> str:
     return "weights" if operand_of.constant else "result" if operand_of.written else "input"
 
 
-def _in_steps(starts: Sequence[int], at: int) -> float:
+def _time_in_layers(starts: Sequence[int], at: int) -> float:
     """Convert an index of a tile or timeline to time in layers; `starts`: first index per layer."""
     step = min(max(bisect_right(starts, at) - 1, 0), len(starts) - 2)
     fraction = (at - starts[step]) / (starts[step + 1] - starts[step])
@@ -218,14 +218,14 @@ def layer_bytes(plan: Plan, index: int) -> Row:
         "weights_in": ("L3" if 2 * streamed > weights else "L2") if weights else None,
         "weights_bytes": weights,
         "weights_l2_bytes": sum(map(sizes.__getitem__, filter(plan.stays, sizes))),
-        "weights_l3_bytes": tables + _chunk_bytes(plan, index),
+        "weights_l3_bytes": tables + _first_read_chunk_bytes(plan, index),
         "l3_moved_bytes": (out_bytes if tables else 0) + moved,
-        "read_bytes": _read_bytes(plan, index) + weights,
+        "read_bytes": _input_bytes(plan, index) + weights,
         "out_bytes": out_bytes,
     }
 
 
-def _chunk_bytes(plan: Plan, index: int) -> int:
+def _first_read_chunk_bytes(plan: Plan, index: int) -> int:
     """Return the bytes of l3.bin that this layer is the first to read."""
     first_steps: dict[int, int] = {}  # by offset in l3.bin
     for transfer in plan.from_l3_bin:
@@ -234,7 +234,7 @@ def _chunk_bytes(plan: Plan, index: int) -> int:
     return sum(end - at for at, end in chunks if first_steps[at] == index)
 
 
-def _read_bytes(plan: Plan, index: int) -> int:
+def _input_bytes(plan: Plan, index: int) -> int:
     """Return the bytes of the inputs that a layer reads, without padding and weights."""
     kernel, read = plan.tilings[index].kernel, Counter[Source]()
     for operand in kernel.operands:

@@ -29,8 +29,8 @@ def l2(report: Report) -> dict[str, Any] | None:
     top = max(memory["arena_bytes"], memory["lower_bound_bytes"]) * HEADROOM
     names = wording.layer_names(report)
     return {
-        **_axes(report, frame, top, memory["peak_step"]),
-        "boxes": [_result(report, names, buffer, frame, top) for buffer in memory["buffers"]],
+        **_draw_axes(report, frame, top, memory["peak_step"]),
+        "boxes": [_draw_result(report, names, buffer, frame, top) for buffer in memory["buffers"]],
         "bound": frame.y(memory["lower_bound_bytes"] / top),
     }
 
@@ -45,13 +45,13 @@ def l1(report: Report) -> dict[str, Any] | None:
     top = max(b["offset"] + b["size_bytes"] for b in buffers) * HEADROOM
     names = wording.layer_names(report)
     return {
-        **_axes(report, frame, top, int(fullest(buffers))),
-        "boxes": [_operand(report, names, buffer, frame, top) for buffer in buffers],
+        **_draw_axes(report, frame, top, int(fullest(buffers))),
+        "boxes": [_draw_operand(report, names, buffer, frame, top) for buffer in buffers],
         "bound": None,
     }
 
 
-def _axes(report: Report, frame: Frame, top: float, peak: int) -> dict[str, Any]:
+def _draw_axes(report: Report, frame: Frame, top: float, peak: int) -> dict[str, Any]:
     tick_bytes = 1 << max((int(top) // 6).bit_length(), 2)  # three to six ticks
     # A label above the peak's column, inside the drawing.
     label = (frame.x(peak + 0.5), "middle")
@@ -70,7 +70,7 @@ def _axes(report: Report, frame: Frame, top: float, peak: int) -> dict[str, Any]
     }
 
 
-def _box(row: Row, frame: Frame, top: float, title: str, names: Names, look: str) -> Box:
+def _draw_box(row: Row, frame: Frame, top: float, title: str, names: Names, look: str) -> Box:
     low, high = row["offset"] / top, (row["offset"] + row["size_bytes"]) / top
     # A gap separates the boxes of consecutive buffers.
     gap = min(2.0, frame.column * (row["to"] - row["from"]) / 4)
@@ -96,7 +96,7 @@ def _box(row: Row, frame: Frame, top: float, title: str, names: Names, look: str
 # --- L2 -------------------------------------------------------------------------------------------
 
 
-def _result(
+def _draw_result(
     report: Report, layer_names: Mapping[str, str], buffer: Row, frame: Frame, top: float
 ) -> Box:
     row = owner(report, buffer)
@@ -105,17 +105,17 @@ def _result(
     tail = [f"…{path.rpartition('.')[2]}"] if "." in path else []
     names = ((name, *tail, row["op"]),)
     if buffer["kind"] != "result":
-        title = f"{name}: {ARENA[buffer['kind']]}, {_location(buffer)}"
-        return _box(buffer, frame, top, title, names, "l3")
+        title = f"{name}: {ARENA[buffer['kind']]}, {_format_location(buffer)}"
+        return _draw_box(buffer, frame, top, title, names, "l3")
     look = "peak" if buffer["name"] in report["memory"]["peak_buffers"] else "calm"
     layers, last = report["layers"], buffer["last_step"]
     reader = layers[last]["function"] if last < len(layers) else "the copy to an output"
     writer = layers[buffer["first_step"]]["function"]
-    title = f"{name}: {_location(buffer)}, written by {writer}, last read by {reader}"
-    return _box(buffer, frame, top, title, names, look)
+    title = f"{name}: {_format_location(buffer)}, written by {writer}, last read by {reader}"
+    return _draw_box(buffer, frame, top, title, names, look)
 
 
-def _location(buffer: Row) -> str:
+def _format_location(buffer: Row) -> str:
     return f"{buffer['size_bytes']:,} B at offset {buffer['offset']:,}"
 
 
@@ -146,7 +146,7 @@ def budget(report: Report) -> list[dict[str, Any]]:
 # --- L1 -------------------------------------------------------------------------------------------
 
 
-def _operand(
+def _draw_operand(
     report: Report, layer_names: Mapping[str, str], buffer: Row, frame: Frame, top: float
 ) -> Box:
     row = report["layers"][buffer["step"]]
@@ -154,5 +154,5 @@ def _operand(
     shape = (dims(buffer["shape"]),) if buffer["shape"] else ()
     name = "" if kind == operand else f"{' '.join((operand, *shape))}, "
     tiles = f"{wording.several(row['tiles'], 'tile')}, of results {row['tile']}"
-    title = f"{layer_names[row['name']]}: {name}{kind}, {_location(buffer)}; {tiles}"
-    return _box(buffer, frame, top, title, ((operand,), shape), kind)
+    title = f"{layer_names[row['name']]}: {name}{kind}, {_format_location(buffer)}; {tiles}"
+    return _draw_box(buffer, frame, top, title, ((operand,), shape), kind)

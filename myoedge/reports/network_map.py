@@ -75,23 +75,28 @@ def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
     middles = [start + width / 2 for start, width in zip(starts, widths, strict=True)]
     names = wording.layer_names(report)
     labels = [names[row["name"]] for row in rows]
-    pairs = [*_skipped(report)]
-    top = 8.0 + max((_arc(j - i) for i, j in pairs), default=0.0)
-    boxes = tuple(map(_box, rows, labels, starts, widths, repeat(top), repeat(report)))
+    pairs = [*_skip_connections(report)]
+    top = 8.0 + max((_arc_height(j - i) for i, j in pairs), default=0.0)
+    boxes = tuple(map(_layer_box, rows, labels, starts, widths, repeat(top), repeat(report)))
     skips = tuple(
-        Skip(_path(middles[i], middles[j], top, _arc(j - i)), f"{labels[j]} reads {labels[i]}")
+        Skip(
+            _arc_path(middles[i], middles[j], top, _arc_height(j - i)),
+            f"{labels[j]} reads {labels[i]}",
+        )
         for i, j in pairs
     )
-    return NetworkMap(boxes, skips, _ticks(report, starts, widths), top, _looks(boxes))
+    return NetworkMap(boxes, skips, _cycle_ticks(report, starts, widths), top, _engine_looks(boxes))
 
 
-def _looks(boxes: Iterable[Box]) -> tuple[tuple[str, str], ...]:
+def _engine_looks(boxes: Iterable[Box]) -> tuple[tuple[str, str], ...]:
     """Return (CSS class, name) of each engine that runs a box's layer, for the legend."""
     used = {box.look for box in boxes}
     return tuple((look, text) for look, text in LOOKS.items() if look in used)
 
 
-def _box(row: dict[str, Any], name: str, x: float, width: float, top: float, report: Report) -> Box:
+def _layer_box(
+    row: dict[str, Any], name: str, x: float, width: float, top: float, report: Report
+) -> Box:
     cycles, total = speed.layer_cycles(row) or 0, report["cycles"]["total"]
     percent = wording.rough_percent(cycles, total)
     title = f"{name}: {wording.operator(row)}, {dims(row['out_shape'])}; {cycles:,} cycles"
@@ -106,7 +111,7 @@ def _box(row: dict[str, Any], name: str, x: float, width: float, top: float, rep
     return Box(round(x, 2), top, wide, BOX_HEIGHT, title, lines, look)
 
 
-def _skipped(report: Report) -> Iterator[tuple[int, int]]:
+def _skip_connections(report: Report) -> Iterator[tuple[int, int]]:
     """Yield (writing, reading layer) for results that a layer after the next one reads."""
     layers = enumerate(report["layers"])
     at = {name: index for index, row in layers for name in wording.results(row)}
@@ -117,19 +122,19 @@ def _skipped(report: Report) -> Iterator[tuple[int, int]]:
                 yield writer, reader
 
 
-def _arc(layers: int) -> float:
+def _arc_height(layers: int) -> float:
     """Return the height of the arc of a skip connection over this number of layers."""
     return min(ARC_BASE + ARC_STEP * layers, MOST_ARC)
 
 
-def _path(start: float, end: float, top: float, height: float) -> str:
+def _arc_path(start: float, end: float, top: float, height: float) -> str:
     high = top - height * 4 / 3  # a cubic curve reaches 3/4 of its control points
     return (
         f"M{start:.1f} {top:.1f} C{start:.1f} {high:.1f} {end:.1f} {high:.1f} {end:.1f} {top:.1f}"
     )
 
 
-def _ticks(report: Report, starts: list[float], widths: list[float]) -> tuple[Tick, ...]:
+def _cycle_ticks(report: Report, starts: list[float], widths: list[float]) -> tuple[Tick, ...]:
     """Return labels of the cycle axis with times: at the starts of some layers, and at the end."""
     clock_hz, elapsed = report["target"]["clock_hz"], 0
     ends = []

@@ -36,7 +36,7 @@ def markdown(operators: Sequence[Operator]) -> str:
         "folded": aten_folded(),
         "written_out": [name.removeprefix("aten.") for name in sorted(WRITTEN_OUT)],
         "onnx_folded": onnx_folded(),
-        "functions": {name: _parameters(FUNCTIONS[name]) for name in sorted(FUNCTIONS)},
+        "functions": {name: _parameter_names(FUNCTIONS[name]) for name in sorted(FUNCTIONS)},
         "missing": INSTEAD,
         "onnx_missing": MISSING,
         "onnx_special": SPECIAL,
@@ -44,7 +44,7 @@ def markdown(operators: Sequence[Operator]) -> str:
     return render("report/ops.md.j2", values)
 
 
-def _parameters(function: Callable[..., Any]) -> str:
+def _parameter_names(function: Callable[..., Any]) -> str:
     """Return the names of a pointwise function's parameters besides x; "" for NumPy's functions."""
     if not inspect.isfunction(function):
         return ""

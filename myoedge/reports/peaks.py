@@ -88,7 +88,7 @@ class Peaks(Rows[Peak]):
                 "in": peak.layer,
                 "buffers": len(peak.held),
                 "largest": peak.held[0].what if peak.held else "",
-                "advice": _advice(peak),
+                "advice": _peak_advice(peak),
             }
             for peak in self
         ]
@@ -100,35 +100,37 @@ Parts = Sequence[tuple[Held, Row | None]]  # with its buffer, unless it is perma
 
 def peaks(report: Report) -> tuple[Peak, ...]:
     """Return the peaks of the memories that the build uses: L1, L2, L3."""
-    return tuple(peak for peak in (_l1(report), _l2(report), _l3(report)) if peak.used_bytes)
+    return tuple(
+        peak for peak in (_l1_peak(report), _l2_peak(report), _l3_peak(report)) if peak.used_bytes
+    )
 
 
-def _l1(report: Report) -> Peak:
+def _l1_peak(report: Report) -> Peak:
     memory, layers = report["memory"], report["layers"]
     buffers = memory["l1_buffers"]
     at = fullest(buffers)
     rows = alive(buffers, at)
     operands = (" ".join(dict.fromkeys((row["kind"], row["operand"]))) for row in rows)
     owners = ((layers[row["step"]], row["size_bytes"]) for row in rows)
-    held = _of_layers(report, operands, owners)
+    held = _buffers_of_layers(report, operands, owners)
     parts: list[tuple[Held, Row | None]] = list(zip(held, rows, strict=True))
     parts.append((Held(RUNTIME, "", "", memory["l1_reserved_bytes"] or 0), None))
     used, limit = memory["l1_planned_bytes"] or 0, report["target"]["l1_bytes"]
-    return _peak("L1", used, limit, report, parts, buffers, at)
+    return _describe_peak("L1", used, limit, report, parts, buffers, at)
 
 
-def _l2(report: Report) -> Peak:
+def _l2_peak(report: Report) -> Peak:
     memory = report["memory"]
     at = fullest(memory["buffers"])
     rows = alive(memory["buffers"], at)
     owners = ((owner(report, row), row["size_bytes"]) for row in rows)
-    buffers = _of_layers(report, (ARENA[row["kind"]] for row in rows), owners)
+    buffers = _buffers_of_layers(report, (ARENA[row["kind"]] for row in rows), owners)
     parts: list[tuple[Held, Row | None]] = list(zip(buffers, rows, strict=True))
     weights = ((row, row["weights_l2_bytes"]) for row in report["layers"])
     constants = ((report["layers"][row["step"]], row["size_bytes"]) for row in memory["constants"])
     resident = [
-        *_of_layers(report, repeat("weights"), weights),
-        *_of_layers(report, repeat("constant"), constants),
+        *_buffers_of_layers(report, repeat("weights"), weights),
+        *_buffers_of_layers(report, repeat("constant"), constants),
         *(
             Held(kind, port["name"], "", port["bytes"])
             for kind in PORTS
@@ -139,7 +141,7 @@ def _l2(report: Report) -> Peak:
     parts += [(entry, None) for entry in resident]
     parts.append((Held(CODE, "", "", memory["code_bytes"] or 0), None))
     used, limit = wording.l2_bytes(report), report["target"]["l2_bytes"]
-    return _peak("L2", used, limit, report, parts, memory["buffers"], at)
+    return _describe_peak("L2", used, limit, report, parts, memory["buffers"], at)
 
 
 def owner(report: Report, buffer: Row) -> Row:
@@ -150,16 +152,18 @@ def owner(report: Report, buffer: Row) -> Row:
     return next(dict(row) for row in report["layers"] if name in wording.results(row))
 
 
-def _l3(report: Report) -> Peak:
+def _l3_peak(report: Report) -> Peak:
     weights = ((row, row["weights_l3_bytes"]) for row in report["layers"])
     maps = ((owner(report, row), row["size_bytes"]) for row in report["memory"]["l3_maps"])
-    held = _of_layers(report, repeat("weights"), weights)
-    parts = [(entry, None) for entry in (*held, *_of_layers(report, repeat("result"), maps))]
+    held = _buffers_of_layers(report, repeat("weights"), weights)
+    parts = [
+        (entry, None) for entry in (*held, *_buffers_of_layers(report, repeat("result"), maps))
+    ]
     used, limit = report["memory"]["l3_bytes"], report["target"].get("l3_bytes")
-    return _peak("L3", used, limit, report, parts, (), 0.0)
+    return _describe_peak("L3", used, limit, report, parts, (), 0.0)
 
 
-def _peak(
+def _describe_peak(
     memory: str,
     used: int,
     limit: int | None,
@@ -174,11 +178,11 @@ def _peak(
     ordered = tuple(sorted(entries, key=lambda entry: -entry.size_bytes))
     step = int(at) if any(row for _, row in parts) else None
     layer = "" if step is None else wording.step_name(report, step)
-    shrink, saved = _largest(parts, buffers, at)
+    shrink, saved = _largest_shrinkable(parts, buffers, at)
     return Peak(memory, used, limit, step, layer, ordered, shrink, used - saved)
 
 
-def _largest(parts: Parts, buffers: Sequence[Row], at: float) -> tuple[Held | None, int]:
+def _largest_shrinkable(parts: Parts, buffers: Sequence[Row], at: float) -> tuple[Held | None, int]:
     """Return the largest buffer that can shrink, and the peak's reduction in bytes without it."""
     parts = [pair for pair in parts if pair[0].size_bytes and pair[0].what not in PROGRAM]
     largest, row = max(parts, key=lambda pair: pair[0].size_bytes, default=(None, None))
@@ -188,7 +192,7 @@ def _largest(parts: Parts, buffers: Sequence[Row], at: float) -> tuple[Held | No
     return largest, alive_bytes(buffers, at) - alive_bytes(others, fullest(others))
 
 
-def _of_layers(
+def _buffers_of_layers(
     report: Report, kinds: Iterable[str], sizes: Iterable[tuple[Row, int]]
 ) -> Iterator[Held]:
     names = wording.layer_names(report)
@@ -210,11 +214,11 @@ def print_peaks(peaks_of_memories: Sequence[Peak], console: Console) -> None:
         place = f", in step {peak.step}, {peak.layer}" if peak.layer else ""
         title = f"{peak.memory}: {wording.size(peak.used_bytes)}{limit} at its peak{place}"
         console.print(Text(printable(title), "bold"))
-        show(_table(peak), console)
-        console.print(Text(f"{printable(_advice(peak))}\n", "dim"))
+        show(_peak_table(peak), console)
+        console.print(Text(f"{printable(_peak_advice(peak))}\n", "dim"))
 
 
-def _table(peak: Peak) -> Table:
+def _peak_table(peak: Peak) -> Table:
     table = columns(("bytes", "share"), no_wrap=True)
     for title in ("what", "layer", "source"):
         table.add_column(title, overflow="fold")
@@ -228,7 +232,7 @@ def _table(peak: Peak) -> Table:
     return table
 
 
-def _advice(peak: Peak) -> str:
+def _peak_advice(peak: Peak) -> str:
     """Return text that names the buffer to shrink, and the peak without it; "" for none."""
     if peak.shrink is None:
         return ""

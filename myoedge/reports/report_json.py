@@ -79,7 +79,7 @@ class Outcome:
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
     """Return the report of a build as JSON values: finite numbers, without paths or times."""
-    layers = [_layer(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
+    layers = [_layer_json(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
     q, graph = plan.quant, plan.quant.graph
     counted = sum(int(values.size) for values in graph.arrays.values())
     outputs = zip(plan.graph_outputs, graph.output_names or plan.graph_outputs, strict=True)
@@ -91,22 +91,25 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
             "integer_digest": model_digest(plan.quant),
             "params": counted if outcome.params is None else outcome.params,
             "macs": sum(step_macs(plan, index) for index in range(len(plan.steps))),
-            **_loops(plan),
+            **_loops_json(plan),
         },
-        "target": _target(plan),
+        "target": _target_json(plan),
         "quantization": {
             **quantization_rows(outcome, q.calibration),
-            "weakest": _weakest(layers),
-            "noise_from": _other_sources(plan, outcome.fidelity),
+            "weakest": _weakest_layer(layers),
+            "noise_from": _noise_sources(plan, outcome.fidelity),
         },
         "exact": {name: outcome.exact.get(name) for name in listed_backends()},
-        "cycles": _cycles(plan),
+        "cycles": _estimated_cycles(plan),
         "latency_s": latency_s(plan),
         "energy_uj": None,
         "memory": memory(plan),
-        "inputs": [_port(plan, q.input_port(name), name) for name in plan.graph_inputs],
+        "inputs": [_port_json(plan, q.input_port(name), name) for name in plan.graph_inputs],
         "outputs": [
-            {**_port(plan, q.output_port(name), shown), **output_fidelity(outcome.fidelity, name)}
+            {
+                **_port_json(plan, q.output_port(name), shown),
+                **output_fidelity(outcome.fidelity, name),
+            }
             for name, shown in outputs
         ],
         "layers": layers,
@@ -114,7 +117,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
     }
 
 
-def _loops(plan: Plan) -> dict[str, Any]:
+def _loops_json(plan: Plan) -> dict[str, Any]:
     whole = [
         {**asdict(LoopLayers(n, n, step.turns)), "in_one_call": True}
         for n, step in enumerate(plan.steps)
@@ -124,7 +127,7 @@ def _loops(plan: Plan) -> dict[str, Any]:
     return {"loops": found} if found else {}
 
 
-def _target(plan: Plan) -> dict[str, Any]:
+def _target_json(plan: Plan) -> dict[str, Any]:
     chip = plan.chip
     return {
         "chip": chip.name,
@@ -140,7 +143,7 @@ def _target(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _cycles(plan: Plan) -> dict[str, Any] | None:
+def _estimated_cycles(plan: Plan) -> dict[str, Any] | None:
     """Return the cycles estimated by the cost model; None for a target without a clock."""
     if not plan.chip.point.clock_hz:
         return None
@@ -161,7 +164,7 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
 # --- fidelity -------------------------------------------------------------------------------------
 
 
-def _weakest(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _weakest_layer(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return the layer that adds the most noise; None if unknown."""
     measured = [row for row in layers if row["sqnr_local_db"] is not None]
     row = min(measured, key=lambda r: float(r["sqnr_local_db"]), default=None)
@@ -187,7 +190,7 @@ def quantization_rows(outcome: Outcome, calibration: Calibration) -> dict[str, A
     }
 
 
-def _other_sources(plan: Plan, fidelity: Fidelity | None) -> dict[str, str]:
+def _noise_sources(plan: Plan, fidelity: Fidelity | None) -> dict[str, str]:
     """Return layer -> tensor for the layers whose noise comes from another tensor's rounding; for
     the result of a chain's member, the chain's name."""
     if fidelity is None:
@@ -218,7 +221,7 @@ def choice_row(choice: TriedMove) -> dict[str, Any]:
 # --- inputs and outputs ---------------------------------------------------------------------------
 
 
-def _port(plan: Plan, port: QuantPort, display_name: str) -> dict[str, Any]:
+def _port_json(plan: Plan, port: QuantPort, display_name: str) -> dict[str, Any]:
     params, border = port.params, port.normalization
     normalization = border and {
         "scale": plain(border.scale),
@@ -242,7 +245,7 @@ def _port(plan: Plan, port: QuantPort, display_name: str) -> dict[str, Any]:
 # --- layers ---------------------------------------------------------------------------------------
 
 
-def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, Any]:
+def _layer_json(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, Any]:
     step = plan.steps[index]
     node, fidelity = step.node, outcome.fidelity
     weakest = None if fidelity is None else _weakest_member(step, fidelity)
@@ -262,17 +265,17 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "reads": list(step.operands),
         "writes": list(step.written),
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
-        **_weights(step),
+        **_weights_json(step),
         "macs": step_macs(plan, index),
         **dict.fromkeys(MEASURED),
-        **_in_tiles(plan, index, cycles if plan.chip.point.clock_hz else None),
+        **_tiling_json(plan, index, cycles if plan.chip.point.clock_hz else None),
         **layer_bytes(plan, index),
         "sqnr_db": decibels(cumulative.get(node.name)),
         "sqnr_local_db": decibels(local.get(weakest or node.name)),
     }
 
 
-def _weights(step: QuantizedNode) -> dict[str, Any]:
+def _weights_json(step: QuantizedNode) -> dict[str, Any]:
     """Return the type and bits of the widest weights of a layer as in report.json."""
     weighted = [x for x in step.layers if x.integers.arrays.get("weight") is not None]
     widest = max(weighted, key=lambda x: x.weight_bits, default=None)
@@ -281,7 +284,7 @@ def _weights(step: QuantizedNode) -> dict[str, Any]:
     return {"weight_dtype": widest.weight_type.dtype.name, "weight_bits": widest.weight_bits}
 
 
-def _in_tiles(plan: Plan, index: int, cycles: int | None) -> dict[str, Any]:
+def _tiling_json(plan: Plan, index: int, cycles: int | None) -> dict[str, Any]:
     """Return the tiles and engine of a layer as in report.json; a layer without tiles runs on the
     chip's first engine."""
     tiling = plan.tilings[index] if plan.chip.l1_bytes else None

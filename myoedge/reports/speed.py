@@ -247,7 +247,7 @@ def start_percent(report: Report) -> str:
         return ""
     starts = [
         min(layer_cycles(row) or 0, START_CYCLES + LOOP_START_CYCLES * (times - 1))
-        for row, times in zip(rows, _iterations(report), strict=True)
+        for row, times in zip(rows, _iterations_by_layer(report), strict=True)
     ]
     if sum(starts) < MOSTLY_START * counts["total"]:
         return ""
@@ -257,7 +257,7 @@ def start_percent(report: Report) -> str:
 def small_layers(report: Report) -> str:
     """Describe the time that starting layers takes, if it is a large part of a run: "starting
     12 layers takes about 57 % of the cycles; ..."; otherwise ""."""
-    percent, count = start_percent(report), sum(_iterations(report))
+    percent, count = start_percent(report), sum(_iterations_by_layer(report))
     if not percent:
         return ""
     parts = [f"starting {wording.several(count, 'layer')} takes about {percent} of the cycles"]
@@ -267,7 +267,7 @@ def small_layers(report: Report) -> str:
     return "; ".join(parts)
 
 
-def _iterations(report: Report) -> list[int]:
+def _iterations_by_layer(report: Report) -> list[int]:
     """Return how often each layer starts in an inference: more than once in a loop, unless one
     call computes all iterations."""
     names = [row["name"] for row in report["layers"]]

@@ -66,11 +66,11 @@ def with_real_time(report: Report) -> Report:
     stream = report.get("stream")
     if not stream or not stream["frame_hz"] or not report["cycles"]:
         return report
-    points = [_point(report, point) for point in report["target"]["operating_points"]]
+    points = [_figures_at_point(report, point) for point in report["target"]["operating_points"]]
     return {**report, "stream": {**stream, "points": points}}
 
 
-def _point(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
+def _figures_at_point(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of a stream at one operating point.
 
     duty_cycle     fraction of the time spent in passes; load_hz: cycles per second
@@ -168,11 +168,11 @@ def with_passes(report: Report, by: Coefficients) -> Report:
     target = report["target"]
     chosen = next(p for p in target["operating_points"] if p["name"] == target["operating_point"])
     point = joules.as_point(chosen)
-    passes = [_pass_row(report, row, point, by) for row in _scaled_passes(report)]
+    passes = [_pass_row(report, row, point, by) for row in _passes_with_cycles(report)]
     return {**report, "stream": {**stream, "passes": passes}}
 
 
-def _scaled_passes(report: Report) -> Iterator[dict[str, Any]]:
+def _passes_with_cycles(report: Report) -> Iterator[dict[str, Any]]:
     """Yield the passes of a stream with `cycles` and their `source`."""
     stream, total = report["stream"], report["cycles"]["total"]
     own = stream["pass_frames"]

@@ -142,12 +142,12 @@ def shortened(names: Sequence[str], max_chars: int) -> list[str]:
     Fused parts, common leading modules and further leading modules are dropped, in this order; a
     name takes several lines if it would otherwise equal another one.
     """
-    for shorten in (_without_fused, _without_common_modules):
+    for shorten in (_shorten_fused_names, _strip_common_modules):
         if all(len(name) <= max_chars for name in names):
             break
         shorter = shorten(names)
         names = shorter if len(set(shorter)) == len(set(names)) else names
-    ends = {name: _last_modules(name, max_chars) for name in names}
+    ends = {name: _shorten_to_last_modules(name, max_chars) for name in names}
     count = Counter(ends.values())
     return [
         ends[name] if ends[name] and count[ends[name]] == 1 else in_lines(name, max_chars)
@@ -166,12 +166,12 @@ def on_one_line(names: Sequence[str], max_chars: int) -> list[str]:
     ]
 
 
-def _without_fused(names: Sequence[str]) -> list[str]:
+def _shorten_fused_names(names: Sequence[str]) -> list[str]:
     """Return fused layers' names shortened to their first layer; numbers as in "(2)" are kept."""
     return [re.sub(r" \+ .*?( \(\d+\))?$", r"\1", name) for name in names]
 
 
-def _without_common_modules(names: Sequence[str]) -> list[str]:
+def _strip_common_modules(names: Sequence[str]) -> list[str]:
     first, last = min(names), max(names)
     pairs = enumerate(zip(first, last, strict=False))
     prefix = first[: next((n for n, (a, b) in pairs if a != b), len(first))]
@@ -182,7 +182,7 @@ def _without_common_modules(names: Sequence[str]) -> list[str]:
     return [ELLIPSIS + name[module_chars:] for name in names]
 
 
-def _last_modules(name: str, max_chars: int) -> str:
+def _shorten_to_last_modules(name: str, max_chars: int) -> str:
     """Return an ellipsis and as many last modules as fit; "" if even the last is too long."""
     if len(name) <= max_chars:
         return name
@@ -193,10 +193,10 @@ def _last_modules(name: str, max_chars: int) -> str:
 
 def in_lines(name: str, max_chars: int) -> str:
     """Break a name into lines of at most `max_chars` characters."""
-    return "\n".join(_broken(name, max_chars))
+    return "\n".join(_break_name(name, max_chars))
 
 
-def _broken(name: str, max_chars: int) -> Iterator[str]:
+def _break_name(name: str, max_chars: int) -> Iterator[str]:
     """Yield a name in lines of at most `max_chars`, if possible broken after modules."""
     while len(name) > max_chars:
         ends = [n + 1 for n, char in enumerate(name[:max_chars]) if char in SEPARATORS and n]

@@ -54,7 +54,7 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
     """
     from rich.padding import Padding
 
-    console.print(_title(report))
+    console.print(_report_title(report))
     show(Padding(facts(_fact_rows(report)), (1, 0)), console)
     if passes := streams.pass_table(report):
         show(Padding(drawn(passes), (0, 0, 1, 0)), console)
@@ -62,12 +62,12 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
         if len(report["layers"]) + len(table.rows) <= MAX_LAYERS:
             show(Padding(drawn(table), (0, 0, 1, 0)), console)
     if report["layers"]:
-        for block in _layers(report, console.width):
+        for block in _layers_table(report, console.width):
             show(block, console)
         engines = ReportTable(ENGINE_TITLES, tuple(_engine_rows(report)), words=ENGINE_TITLES)
         if engines and len(report["layers"]) + len(engines.rows) <= MAX_LAYERS:
             show(Padding(drawn(engines), (1, 0, 0, 0)), console)
-    for text in (*_notices(report), *_suggested(report)):
+    for text in (*_notice_lines(report), *_measured_suggestions(report)):
         _print_lines(text, console)
     if html:
         console.print(styled("\n").append(f"report: {printable(html)}"), soft_wrap=True)
@@ -82,7 +82,7 @@ def _print_lines(text: Text, console: Console) -> None:
             show(line, console)
 
 
-def _title(report: Report) -> Text:
+def _report_title(report: Report) -> Text:
     from rich.text import Text
 
     model, target = report["model"], report["target"]
@@ -97,39 +97,39 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     shapes = (wording.shapes(streams.frame_ports(report, name)) for name in ("inputs", "outputs"))
     sizes = (count(model["params"], "parameter"), work, count(len(report["layers"]), "layer"))
     yield "network", styled(f"{', '.join(sizes)}; {' -> '.join(shapes)}")
-    yield from _filled("loops", wording.loops(report))
+    yield from _fill_row("loops", wording.loops(report))
     for title, (first, *others) in evaluation_lines.result_lines(report["quantization"]):
         yield title, styled(f"{first}\n").append("\n".join(others), "dim")
-    yield from _filled("SQNR", known.get("SQNR", ""))
+    yield from _fill_row("SQNR", known.get("SQNR", ""))
     if report.get("reused"):
         yield "reused", styled(wording.reused(report["reused"]))
-    yield from _time(report)
-    yield from _filled("engines", wording.engines(report))
+    yield from _time_rows(report)
+    yield from _fill_row("engines", wording.engines(report))
     if "stream" in report:
         lines = (*streams.by_point(report), *streams.measured_on(report))
         yield "stream", styled("\n".join([streams.one_line(report), *lines]))
     for section in sections(report):
-        yield from _filled(section.row, load(section.line)(report))
-    yield "L2 memory", _l2(report)
-    yield from _filled("activations", wording.arena_bound(report))
-    yield from _filled("int16", speed.int16_costs(report))
-    yield from _filled("refined", known.get("refined", ""))
-    yield from _filled("reachable", known.get("reachable", ""))
-    yield from _filled("budget", "\n".join(budget_lines(report)))
+        yield from _fill_row(section.row, load(section.line)(report))
+    yield "L2 memory", _l2_row(report)
+    yield from _fill_row("activations", wording.arena_bound(report))
+    yield from _fill_row("int16", speed.int16_costs(report))
+    yield from _fill_row("refined", known.get("refined", ""))
+    yield from _fill_row("reachable", known.get("reachable", ""))
+    yield from _fill_row("budget", "\n".join(budget_lines(report)))
     style = "yellow" if fidelity.on_examples(report) else ""
     yield "scales", styled(known["scales"], style)
-    yield "exact", _equivalence(report)
+    yield "exact", _equivalence_row(report)
     if parts := wording.l1_parts(report):
         used, limit = memory["l1_planned_bytes"], report["target"]["l1_bytes"]
         yield "L1 memory", styled(f"{wording.size(used)} of {wording.size(limit)}: {parts}")
 
 
-def _filled(title: str, text: str) -> Iterable[tuple[str, Text]]:
+def _fill_row(title: str, text: str) -> Iterable[tuple[str, Text]]:
     if text:
         yield title, styled(text)
 
 
-def _time(report: Report) -> Iterable[tuple[str, Text]]:
+def _time_rows(report: Report) -> Iterable[tuple[str, Text]]:
     """Yield rows for cycles, modelled or measured, and energy."""
     if speed.is_modelled(report):
         yield "modelled", styled(speed.one_line(report))
@@ -144,7 +144,7 @@ def _time(report: Report) -> Iterable[tuple[str, Text]]:
             yield "on average", styled(average)
 
 
-def _l2(report: Report) -> Text:
+def _l2_row(report: Report) -> Text:
     used = wording.of_limit(wording.l2_bytes(report), report["target"]["l2_bytes"])
     parts = wording.l2_parts(report)
     if report["memory"]["l3_bytes"]:
@@ -152,7 +152,7 @@ def _l2(report: Report) -> Text:
     return styled(used, "bold").append(f"\n{parts}")
 
 
-def _equivalence(report: Report) -> Text:
+def _equivalence_row(report: Report) -> Text:
     text, missing = styled("NumPy int8"), []
     for backend, is_exact in report["exact"].items():
         name = backend_text(backend)
@@ -180,7 +180,7 @@ def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in layers if row["name"] in chosen]
 
 
-def _layers(report: Report, width: int) -> Iterator[Table | Text]:
+def _layers_table(report: Report, width: int) -> Iterator[Table | Text]:
     """Yield the table of layers with the columns that fit, and a line on what it omits."""
     names, layers = wording.layer_names(report), shown_layers(report["layers"])
     rows = [layer_cells(report, row, names[row["name"]]) for row in layers]
@@ -190,10 +190,10 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
         percent = wording.rough_percent(outside[1], report["cycles"]["total"])
         rows.append({"layer": outside[0], "cycles": f"{outside[1]:,}", "share": percent})
         styles.append(dict.fromkeys(COLUMNS, "dim"))
-    titles = _titles(report)
+    titles = _column_titles(report)
     chars = column_chars(titles, rows)
     chars["operator"] = min(chars["operator"], MAX_OPERATOR_CHARS + GAP_CHARS)
-    shown = _with_room(chars, width)
+    shown = _columns_that_fit(chars, width)
     name_chars = width - sum(chars[name] for name in shown[1:]) - GAP_CHARS
     short = shortened([row["layer"] for row in rows], max(name_chars, MIN_NAME_CHARS))
     table = columns((titles[name] for name in shown), no_wrap=True)
@@ -202,10 +202,12 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
         row = {**cells, "layer": name, "operator": broken}
         table.add_row(*(styled(row.get(x, ""), looks.get(x, "")) for x in shown))
     yield table
-    yield from _left_out(report, titles, shown)
+    yield from _omitted_columns_line(report, titles, shown)
 
 
-def _left_out(report: Report, titles: Mapping[str, str], shown: list[str]) -> Iterator[Text]:
+def _omitted_columns_line(
+    report: Report, titles: Mapping[str, str], shown: list[str]
+) -> Iterator[Text]:
     """Yield a line with the titles of omitted columns and the number of omitted layers, if any."""
     omitted = len(report["layers"]) - len(shown_layers(report["layers"]))
     names = [title for name, title in titles.items() if name not in shown]
@@ -214,7 +216,7 @@ def _left_out(report: Report, titles: Mapping[str, str], shown: list[str]) -> It
         yield styled(f"not shown: {', '.join(names)}: in layers.csv", "dim")
 
 
-def _titles(report: Report) -> dict[str, str]:
+def _column_titles(report: Report) -> dict[str, str]:
     """Return the table's columns that have values: column -> title."""
     ran, modelled = speed.cycles(report) is not None, speed.is_modelled(report)
     known = {
@@ -226,7 +228,7 @@ def _titles(report: Report) -> dict[str, str]:
     return {name: renamed.get(name, name) for name in COLUMNS if known.get(name, True)}
 
 
-def _with_room(chars: Mapping[str, int], width: int) -> list[str]:
+def _columns_that_fit(chars: Mapping[str, int], width: int) -> list[str]:
     """Return the columns that fit the width, chosen by importance, in the order of the table."""
     chosen, free = ["layer"], width - min(chars["layer"], USUAL_NAME_CHARS + GAP_CHARS)
     for name in sorted(chars.keys() - {"layer"}, key=COLUMNS.__getitem__):
@@ -262,13 +264,13 @@ def layer_cells(report: Report, row: dict[str, Any], name: str) -> dict[str, str
         "share": wording.rough_percent(*part),
         "MAC/cycle": speed.rate(row["macs"], cycles),
         "NE16": wording.rough_percent(row.get("cycles_ne16") or 0, cycles or 0),
-        "weights": _weights(row),
+        "weights": _format_weights(row),
         "dB alone": wording.decibels(row["sqnr_local_db"], ""),
         "dB so far": wording.decibels(row["sqnr_db"], ""),
     }
 
 
-def _weights(row: dict[str, Any]) -> str:
+def _format_weights(row: dict[str, Any]) -> str:
     """Format the size of a layer's weights, with their bits if fewer than 8."""
     if not row["weights_bytes"]:
         return ""
@@ -276,7 +278,7 @@ def _weights(row: dict[str, Any]) -> str:
     return wording.size(row["weights_bytes"]) + (f", {bits} bits" if bits < 8 else "")
 
 
-def _suggested(report: Report) -> Iterable[Text]:
+def _measured_suggestions(report: Report) -> Iterable[Text]:
     """Yield the suggestions of `myoedge advise` that were measured for this build, as text."""
     rows = (report.get("advice") or {}).get("suggestions", ())
     for title, row in zip(chain(["what to do next"], repeat("")), rows, strict=False):
@@ -286,7 +288,7 @@ def _suggested(report: Report) -> Iterable[Text]:
         yield text.append("\n".join([*([""] if title else []), *lines]))
 
 
-def _notices(report: Report) -> Iterable[Text]:
+def _notice_lines(report: Report) -> Iterable[Text]:
     advice = fidelity.advice(report)
     if advice:
         weak = report["quantization"]["weakest"]["sqnr_local_db"] < WEAK_DB

@@ -67,31 +67,36 @@ def perfetto(
     tracks, because the format only supports slices that are nested or disjoint.
     """
     sources: tuple[Callable[[], Iterator[Slice]], ...] = (  # outer slices before inner ones
-        lambda: _inferences(run),
-        lambda: _layers(run, layers),
-        lambda: _by_core(run, layers),
-        lambda: chain(_transfers(run, operand_names(run, layers, operands)), _jobs(run)),
-        lambda: _sleeps(run),
+        lambda: _trace_inferences(run),
+        lambda: _layer_slices(run, layers),
+        lambda: _core_slices(run, layers),
+        lambda: chain(
+            _transfer_slices(run, operand_names(run, layers, operands)), _ne16_slices(run)
+        ),
+        lambda: _sleep_slices(run),
     )
-    counted = [_counter(sample, clock_hz) for sample in counters(run, layers, clock_hz)]
+    counted = [_counter_event(sample, clock_hz) for sample in counters(run, layers, clock_hz)]
     for detail in range(len(DETAILS)):
         slices = [s for source in sources[: len(sources) - detail] for s in source()]
-        text = _document(run, slices, clock_hz, detail, counted)
+        text = _trace_document(run, slices, clock_hz, detail, counted)
         if len(text) <= MAX_BYTES:
             return text
-    fitting = list(_inferences(run))[: MAX_BYTES // _INFERENCE_BYTES]
-    return _document(run, fitting, clock_hz, len(DETAILS) - 1, [])
+    fitting = list(_trace_inferences(run))[: MAX_BYTES // _INFERENCE_BYTES]
+    return _trace_document(run, fitting, clock_hz, len(DETAILS) - 1, [])
 
 
-def _document(
+def _trace_document(
     run: Simulation, slices: list[Slice], clock_hz: int, detail: int, counted: list[Event]
 ) -> bytes:
     ordered = sorted(slices, key=lambda s: (s.start, -s.end))  # stable: outer slices first
-    events = [*_tracks(ordered), *(_event(s, clock_hz) for s in ordered if s.end > s.start)]
+    events = [
+        *_used_tracks(ordered),
+        *(_slice_event(s, clock_hz) for s in ordered if s.end > s.start),
+    ]
     events += counted
     if run.spans_lost and detail < DETAILS.index("layers by core"):
         text = f"{run.spans_lost:,} spans after this were too many to record"
-        start = _nanoseconds(max(span.end for span in run.spans), clock_hz) / 1000
+        start = _cycle_to_nanoseconds(max(span.end for span in run.spans), clock_hz) / 1000
         network = {"pid": PROCESS, "tid": _NETWORK}
         events.append({"ph": "i", "s": "g", **network, "name": text, "ts": start})
     document = {
@@ -109,7 +114,7 @@ def _document(
 # --- the network ----------------------------------------------------------------------------------
 
 
-def _inferences(run: Simulation) -> Iterator[Slice]:
+def _trace_inferences(run: Simulation) -> Iterator[Slice]:
     starts = [i for i, mark in enumerate(run.marks) if mark.value == STARTED]
     if starts:
         yield Slice(_NETWORK, "start-up", 0, run.marks[starts[0]].cycle)
@@ -119,7 +124,7 @@ def _inferences(run: Simulation) -> Iterator[Slice]:
         yield Slice(_NETWORK, f"inference {number}", *cycles, facts)
 
 
-def _steps(
+def _layer_marks(
     run: Simulation, layers: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[Any, Mark, Mark]]:
     """Yield (row of the report, mark before, mark after) for each layer of a run."""
@@ -128,8 +133,8 @@ def _steps(
         yield {**layers[index], "shown": names[index]}, start, end
 
 
-def _layers(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
-    for row, start, end in _steps(run, layers):
+def _layer_slices(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
+    for row, start, end in _layer_marks(run, layers):
         facts = {
             "op": row["op"],
             "macs": row["macs"],
@@ -144,8 +149,8 @@ def _layers(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Sl
         yield Slice(_NETWORK, row["shown"], start.cycle, end.cycle, facts)
 
 
-def _by_core(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
-    for row, start, end in _steps(run, layers):
+def _core_slices(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
+    for row, start, end in _layer_marks(run, layers):
         for core in range(CORES):
             counts = end.counts[core].since(start.counts[core])
             facts = {"instructions": counts.instructions, "macs": counts.macs, **counts.stalls}
@@ -156,7 +161,7 @@ def _by_core(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[S
 # --- spans ----------------------------------------------------------------------------------------
 
 
-def _transfers(run: Simulation, operands: Mapping[int, str]) -> Iterator[Slice]:
+def _transfer_slices(run: Simulation, operands: Mapping[int, str]) -> Iterator[Slice]:
     """Yield DMA and L3 transfers, each on the first free lane.
 
     operands   index of a span -> operand
@@ -174,7 +179,7 @@ def _transfers(run: Simulation, operands: Mapping[int, str]) -> Iterator[Slice]:
         yield Slice(base + lane, name, span.start, span.end, facts)
 
 
-def _jobs(run: Simulation) -> Iterator[Slice]:
+def _ne16_slices(run: Simulation) -> Iterator[Slice]:
     """Yield the jobs of NE16, each with the cycles that the engine was idle before it."""
     end = 0
     for span in run.spans:
@@ -185,7 +190,7 @@ def _jobs(run: Simulation) -> Iterator[Slice]:
         end = span.end
 
 
-def _sleeps(run: Simulation) -> Iterator[Slice]:
+def _sleep_slices(run: Simulation) -> Iterator[Slice]:
     """Yield the sleeps of cores, split at the ends of layers, because a core may sleep across
     them."""
     layer_ends = [mark.cycle for mark in run.marks]
@@ -206,47 +211,47 @@ def _sleeps(run: Simulation) -> Iterator[Slice]:
 # --- events ---------------------------------------------------------------------------------------
 
 
-def _tracks(slices: Iterable[Slice]) -> Iterator[Event]:
+def _used_tracks(slices: Iterable[Slice]) -> Iterator[Event]:
     """Yield the names of the tracks in use, in display order."""
-    yield _metadata("process_name", 0, {"name": "myoedge simulate"})
+    yield _track_metadata("process_name", 0, {"name": "myoedge simulate"})
     used = {item.track for item in slices}
     names = {_NETWORK: "network", CONTROLLER: "fabric controller", _DMA: "DMA", _L3: "L3"}
     names[_NE16] = "NE16"
     for place, track in enumerate([_NETWORK, *sorted(used - {_NETWORK})]):
         base = _L3 if track > _L3 else _DMA
         numbered = f"core {track}" if track < CORES else f"{names[base]} {track - base + 1}"
-        yield _metadata("thread_name", track, {"name": names.get(track, numbered)})
-        yield _metadata("thread_sort_index", track, {"sort_index": place})
+        yield _track_metadata("thread_name", track, {"name": names.get(track, numbered)})
+        yield _track_metadata("thread_sort_index", track, {"sort_index": place})
 
 
-def _metadata(name: str, track: int, facts: Mapping[str, Any]) -> Event:
+def _track_metadata(name: str, track: int, facts: Mapping[str, Any]) -> Event:
     return {"ph": "M", "pid": PROCESS, "tid": track, "name": name, "args": dict(facts)}
 
 
-def _event(item: Slice, clock_hz: int) -> Event:
-    start = _nanoseconds(item.start, clock_hz)
+def _slice_event(item: Slice, clock_hz: int) -> Event:
+    start = _cycle_to_nanoseconds(item.start, clock_hz)
     event: Event = {
         "ph": "X",
         "pid": PROCESS,
         "tid": item.track,
         "name": item.name,
         "ts": start / 1000,
-        "dur": (_nanoseconds(item.end, clock_hz) - start) / 1000,
+        "dur": (_cycle_to_nanoseconds(item.end, clock_hz) - start) / 1000,
     }
     return event | ({"args": dict(item.facts)} if item.facts else {})
 
 
-def _counter(sample: Sample, clock_hz: int) -> Event:
+def _counter_event(sample: Sample, clock_hz: int) -> Event:
     return {
         "ph": "C",
         "pid": PROCESS,
         "tid": 0,
         "name": sample.counter,
-        "ts": _nanoseconds(sample.cycle, clock_hz) / 1000,
+        "ts": _cycle_to_nanoseconds(sample.cycle, clock_hz) / 1000,
         "args": {COUNTERS[sample.counter]: sample.value},
     }
 
 
-def _nanoseconds(cycle: int, clock_hz: int) -> int:
+def _cycle_to_nanoseconds(cycle: int, clock_hz: int) -> int:
     """Round a time to nanoseconds, so that a nested slice stays inside the outer one."""
     return (cycle * 10**9 + clock_hz // 2) // clock_hz

@@ -47,13 +47,13 @@ def counters(run: Simulation, layers: Rows, clock_hz: int) -> Iterator[Sample]:
     for index, start, end in steps(run, layers):
         if start.cycle > last:
             yield from (Sample(last, name, 0.0) for name in COUNTERS)
-        for name, value in _values(layers[index], end.cycle - start.cycle, clock_hz).items():
+        for name, value in _layer_facts(layers[index], end.cycle - start.cycle, clock_hz).items():
             yield Sample(start.cycle, name, value)
         last = end.cycle
     yield from (Sample(last, name, 0.0) for name in COUNTERS)
 
 
-def _values(row: Mapping[str, Any], cycles: int, clock_hz: int) -> dict[str, float]:
+def _layer_facts(row: Mapping[str, Any], cycles: int, clock_hz: int) -> dict[str, float]:
     counted, energy_uj = row.get("cycles") or 0, row.get("energy_uj") or 0.0
     power_mw = 1e-3 * energy_uj * clock_hz / counted if counted else 0.0
     rate = row["macs"] / cycles if cycles else 0.0
@@ -89,13 +89,13 @@ class L1Operands:
         ]
         if not rows:
             return ""
-        nearest = min(_distance(row, at) for row in rows)
-        found = (row for row in rows if _distance(row, at) == nearest)
+        nearest = min(_distance_in_layers(row, at) for row in rows)
+        found = (row for row in rows if _distance_in_layers(row, at) == nearest)
         shown = (f"{row['operand']} of {layers[row['step']]}" for row in found)
         return " or ".join(dict.fromkeys(shown))
 
 
-def _distance(row: Mapping[str, Any], at: float) -> float:
+def _distance_in_layers(row: Mapping[str, Any], at: float) -> float:
     """Return the number of layers between a time and a buffer's lifetime; 0 within it."""
     return float(max(row["from"] - at, at - row["to"], 0.0))
 
@@ -110,12 +110,12 @@ def operand_names(run: Simulation, layers: Rows, operands: L1Operands | None) ->
     for number, span in enumerate(run.spans):
         place = bisect_right(starts, span.start) - 1
         if span.what in ("dma in", "dma out") and place >= 0:
-            at = _time(span, *known[place])
+            at = _transfer_start(span, *known[place])
             names[number] = operands.name(span, at, layer_names)
     return names
 
 
-def _time(span: Span, index: int, start: Mark, end: Mark) -> float:
+def _transfer_start(span: Span, index: int, start: Mark, end: Mark) -> float:
     """Return the start of a transfer, counted in layers: layer index plus fraction of the layer."""
     length = max(end.cycle - start.cycle, 1)
     return index + min((span.start - start.cycle) / length, 1.0)

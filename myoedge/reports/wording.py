@@ -205,14 +205,14 @@ def quantise(port: dict[str, Any]) -> str:
     if port["scale"] is None:
         return "integers as they are"
     x = "x" if port["border"] is None else "x'"
-    return f"q = round({x} / {port['scale']:.6g}){_signed(port['zero_point'])}"
+    return f"q = round({x} / {port['scale']:.6g}){_signed_text(port['zero_point'])}"
 
 
 def dequantise(port: dict[str, Any]) -> str:
     """Return the formula by which the host dequantises an output: "y = 0.0123 * (q + 128)"."""
     if port["scale"] is None:
         return "indices"
-    zero = _signed(-port["zero_point"])
+    zero = _signed_text(-port["zero_point"])
     return f"y = {port['scale']:.6g} * {f'(q{zero})' if zero else 'q'}"
 
 
@@ -223,16 +223,16 @@ def normalization(port: dict[str, Any]) -> str:
     if border is None:
         return ""
     if len(border["scale"]) == 1:
-        return f"x' = x * {border['scale'][0]:.6g} {_plus(border['offset'][0])}"
+        return f"x' = x * {border['scale'][0]:.6g} {_plus_sign(border['offset'][0])}"
     return f"x' = x * scale + offset, one of each along axis {border['axis']}"
 
 
-def _plus(number: float) -> str:
+def _plus_sign(number: float) -> str:
     return f"{'-' if number < 0 else '+'} {abs(number):.6g}"
 
 
-def _signed(number: int) -> str:
-    return f" {_plus(number)}" if number else ""
+def _signed_text(number: int) -> str:
+    return f" {_plus_sign(number)}" if number else ""
 
 
 def rough_percent(part: float, total: float) -> str:

@@ -225,7 +225,7 @@ def test_a_network_that_misses_its_goal_may_have_the_cores_integers(
     monkeypatch.setattr(search, "STAGES", ({"engine": move},))
     monkeypatch.setattr(search, "LEAST_GAIN_DB", -300.0)
     monkeypatch.setattr(precision, "ACCURATE_DB", 300.0)
-    monkeypatch.setattr(search._Loop, "_helps_both_halves", lambda *_: True)
+    monkeypatch.setattr(search._SearchLoop, "_helps_both_halves", lambda *_: True)
     table = "[calib]\naccurate = true\n"
     cores, auto = builds(model, tmp_path, auto=table)
     assert all(equal(integers(auto), integers(cores)))

@@ -200,7 +200,7 @@ def test_an_interrupted_simulation_leaves_the_older_build(
 
     before = built(small, tmp_path)
     digests = dict(before.digests)
-    monkeypatch.setattr(confirm, "_one_inference", interrupted)
+    monkeypatch.setattr(confirm, "_simulate_inference", interrupted)
     with pytest.raises(KeyboardInterrupt):
         built(small, tmp_path, calib="random")
     assert myoedge.load_build(tmp_path / "out").digests == digests
@@ -259,9 +259,9 @@ def test_a_stream_that_is_slower_than_estimated_has_more_frames(
     assert len(slow["cycles"]["inferences"]) == 1, "one pass"
     scaled(monkeypatch, stream_rate, 0.5)
     finished: list[Finished] = []
-    make = confirm._finished
+    make = confirm._finish_candidate
     monkeypatch.setattr(
-        confirm, "_finished", lambda *given: finished.append(make(*given)) or finished[-1]
+        confirm, "_finish_candidate", lambda *given: finished.append(make(*given)) or finished[-1]
     )
     report = report_at(5 * 1.3 * 2 * 370e6 / slow["cycles"]["total"])
     tried = [result.report["stream"] for result in finished]

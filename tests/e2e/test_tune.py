@@ -67,10 +67,10 @@ def test_tuned_builds_are_faster_exact_and_the_same_again(
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
     measured: list[object] = []
-    cached = tune._cached
+    cached = tune._cache_cycles
     monkeypatch.setattr(
         tune,
-        "_cached",
+        "_cache_cycles",
         lambda plan, measure: cached(plan, lambda p: measured.append(p) or measure(p)),
     )
     again = built(model, tmp_path / "again", tune=True)
@@ -87,7 +87,9 @@ def test_a_build_is_never_slower_tuned(
     """Also where what the cache says of other tiles is wrong: the whole network is simulated."""
     another_cache("objects", "programs", "libraries")
     plain = built(model, tmp_path / "plain", simulate=True).report
-    monkeypatch.setattr(tune, "_cached", lambda plan, measure: [1] * (len(plan.plan.steps) + 1))
+    monkeypatch.setattr(
+        tune, "_cache_cycles", lambda plan, measure: [1] * (len(plan.plan.steps) + 1)
+    )
     tuned = built(model, tmp_path / "tuned", tune=True).report
     assert tuned["cycles"]["total"] <= plain["cycles"]["total"]
 

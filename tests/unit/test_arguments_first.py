@@ -42,7 +42,7 @@ def test_before_the_model_is_loaded(
     def refuse(*_: Any) -> Any:
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(loading, "_loaded", refuse)
+    monkeypatch.setattr(loading, "_load_model", refuse)
     (tmp_path / "model.pt2").symlink_to(small / "model.pt2")
     ran = command("build", "model.pt2", *options, cwd=tmp_path)
     assert f"error[{code}]" in ran.err, ran.err

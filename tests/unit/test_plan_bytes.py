@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from myoedge.building.stream_rate import _pass_costs
-from myoedge.building.weight_choice import _energy_j
+from myoedge.building.weight_choice import _plan_energy_j
 from myoedge.codegen.project import make_sources
 from myoedge.codegen.source_options import SourceOptions
 from myoedge.errors import MyoedgeError
@@ -230,7 +230,7 @@ def test_what_l3_moves_is_counted_as_the_c_moves_it() -> None:
     costs = [*_pass_costs(lambda frames: (None, odd), 1, 1)]
     assert {cost.l3_bytes for cost in costs} == {in_c}
     assert modelled_cycles(odd) == modelled_cycles(even)
-    assert _energy_j(odd, GAP9, PUBLISHED) == _energy_j(even, GAP9, PUBLISHED)
+    assert _plan_energy_j(odd, GAP9, PUBLISHED) == _plan_energy_j(even, GAP9, PUBLISHED)
 
 
 def test_the_file_names_every_buffer() -> None:

@@ -25,7 +25,7 @@ from torch.export.pt2_archive import constants
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.file_refusals import refuse
-from myoedge.frontend.torch.load import _quiet, load_exported, preflight
+from myoedge.frontend.torch.load import _silence_torch, load_exported, preflight
 from tests.support import attacks
 
 
@@ -301,7 +301,7 @@ def test_what_torch_logs_of_a_file_it_cannot_read_is_not_shown() -> None:
     handler, logger = logging.StreamHandler(shown), logging.getLogger("torch.export")
     logger.addHandler(handler)
     try:
-        with _quiet() as causes:
+        with _silence_torch() as causes:
             try:
                 raise ValueError("strides")
             except ValueError:

@@ -61,7 +61,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def chosen(model: Model, given: Any) -> Data:
     inputs = ModelInputs(Path(), None, given, PrePostProcessing(), Reading())
-    return inputs._samples(model)
+    return inputs._choose_samples(model)
 
 
 def doubtful(model: Model, given: Any) -> tuple[Notice, ...]:

@@ -153,7 +153,7 @@ def test_nothing_changed_takes_little(built: Path) -> None:
 
 
 def test_other_options_load_no_network_again(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_loaded", refuse)
+    monkeypatch.setattr(loading, "_load_model", refuse)
     words = (*BUILD, "--method", "minmax")
     assert command(*words, "-o", "other", cwd=built).code == 0
     monkeypatch.undo()  # what is in the cache, too
@@ -259,11 +259,11 @@ CHANGES = {
     "filters": told("[conditioning]\nrate_hz = 200.0\nnotch_hz = 50.0\n"),
     "a budget": told("[budget]\nsqnr = 20.0\n"),
     "sources": made_by("sources", lambda: "others"),
-    "a package": made_by("_version", lambda package: "0.0" if package == "torch" else "1"),
+    "a package": made_by("_package_version", lambda package: "0.0" if package == "torch" else "1"),
     "compiler": made_by(
         "toolchain", type("Other", (), {"compiler": lambda name: replace_version()})
     ),
-    "processor": made_by("_cpu", lambda: ["another"]),
+    "processor": made_by("_blas_cpu_type", lambda: ["another"]),
 }
 
 
@@ -275,7 +275,7 @@ def replace_version() -> Any:
 
 def forget() -> None:
     """As in another process."""
-    stages._of_this_computer.cache_clear()
+    stages._computer_fingerprint.cache_clear()
     stages._package_digest.cache_clear()
 
 
@@ -443,7 +443,7 @@ def test_what_a_computer_lacks_is_not_kept(
 ) -> None:
     from myoedge.building import confirm
 
-    monkeypatch.setattr(confirm, "_not_simulated", lambda *_: notice("W304", "no compiler"))
+    monkeypatch.setattr(confirm, "_explain_no_simulation", lambda *_: notice("W304", "no compiler"))
     monkeypatch.setattr(SimulationOptions, "is_wanted", True)
     words = ("build", "model.pt2", "--calib", "calib.npz")
     assert "W304" in command(*words, cwd=named).err

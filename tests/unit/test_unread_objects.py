@@ -25,7 +25,7 @@ from torch import nn
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, sniff
-from myoedge.frontend.torch.checkpoint import _loaded, load_checkpoint
+from myoedge.frontend.torch.checkpoint import _load_weights, load_checkpoint
 from myoedge.frontend.torch.unread_objects import is_unread, load_without_objects
 from tests.support import attacks
 
@@ -63,7 +63,7 @@ def nothing_runs(tmp_path: Path) -> Iterator[None]:
 def read(path: Path) -> Any:
     LISTENING.append(True)
     try:
-        return _loaded(path, ModelFormat.CHECKPOINT)[0]
+        return _load_weights(path, ModelFormat.CHECKPOINT)[0]
     finally:
         LISTENING.clear()
 

@@ -16,7 +16,7 @@ from torch import nn
 
 import myoedge
 from myoedge.building.config import from_tables
-from myoedge.building.precision import _planned_cycles
+from myoedge.building.precision import _make_cycle_planner
 from myoedge.building.weight_choice import is_chosen
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
@@ -149,7 +149,7 @@ def test_16_bits_stay_within_l2_that_bits_were_chosen_for(kept: int) -> None:
         keeps=lambda network: stored_bits(network) <= kept * stored_bits(chosen) // 4,
     )
     bits: Any = SimpleNamespace(tried=("4 bits",))
-    cycles = _planned_cycles(options, bits, chosen)
+    cycles = _make_cycle_planner(options, bits, chosen)
     assert cycles is not None
     assert cycles(chosen) == 1e6
     assert np.isinf(cycles(larger)) == (kept == 4)

@@ -85,7 +85,7 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
     given = _check_option_kind(options)
     build = chosen_build(terminal, folder)
     if options["port"] is not None:
-        _prompt(terminal, build, given)
+        _prompt_for_gestures(terminal, build, given)
         return
     options = given
     with stage_progress(terminal) as progress:
@@ -114,10 +114,10 @@ def _check_option_kind(options: Mapping[str, Any]) -> dict[str, Any]:
             how = f"--port only: --{name.replace('_', '-')}"
             raise click.UsageError(f"{'without' if is_prompted else 'with'} {how}.")
     chosen = {name: options[name] for name in own if options[name] is not None}
-    return _one_method(chosen) if is_prompted else _check_files(chosen)
+    return _check_one_method(chosen) if is_prompted else _check_files(chosen)
 
 
-def _one_method(options: dict[str, Any]) -> dict[str, Any]:
+def _check_one_method(options: dict[str, Any]) -> dict[str, Any]:
     methods = options.pop("methods")
     if len(methods) > 1:
         raise click.UsageError("a session with --port has one --method.")
@@ -131,7 +131,7 @@ def _check_files(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _prompt(terminal: Terminal, build: Path, options: Mapping[str, Any]) -> None:
+def _prompt_for_gestures(terminal: Terminal, build: Path, options: Mapping[str, Any]) -> None:
     from myoedge import api
     from myoedge.extensions.adaptation import verbs
 

@@ -79,7 +79,7 @@ def take(window: Window) -> Command:
     return Command(TAKE, window.decision, window.features.astype(np.int8).tobytes())
 
 
-def _brought(window: Window | Command) -> Command:
+def _window_argument(window: Window | Command) -> Command:
     return take(window) if isinstance(window, Window) else window
 
 
@@ -90,7 +90,7 @@ def session(
     class, end."""
     yield Command(BEGIN, METHODS.index(method) + 1)
     for window, label in zip(windows, labels, strict=True):
-        yield _brought(window)
+        yield _window_argument(window)
         yield Command(WINDOW, int(label))
     yield Command(END)
 
@@ -98,7 +98,7 @@ def session(
 def decisions(windows: Sequence[Window | Command]) -> Iterator[Command]:
     """Yield the commands that classify windows, two each; the second answer is the class."""
     for window in windows:
-        yield _brought(window)
+        yield _window_argument(window)
         yield Command(CLASS)
 
 

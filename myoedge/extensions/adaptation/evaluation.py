@@ -182,19 +182,22 @@ def adapted(
     run = runner(build, on)
     for method in methods:
         check_method(build, method)
-    new, tested = _labelled(build, run, data, "--data"), _labelled(build, run, test, "--test")
-    before = None if old is None else _labelled(build, run, old, "--old")
+    new, tested = (
+        _run_labelled(build, run, data, "--data"),
+        _run_labelled(build, run, test, "--test"),
+    )
+    before = None if old is None else _run_labelled(build, run, old, "--old")
     sets = [tested] if before is None else [tested, before]
     rows, differing = [], 0
     for method in methods or settings_of(build).methods:
-        for seconds, picked in _sessions(new.labels, times):
+        for seconds, picked in _sessions_by_length(new.labels, times):
             commands = [*session(method, new.brought(method, picked), new.labels[picked])]
             for one in sets:
                 commands += decisions(one.brought(method, range(len(one.labels))))
             answers = run(commands)
-            differing += on != "host" and not _as_on_host(build, commands, answers)
-            rows.append(_row(build, method, seconds, answers, sets))
-    same, point = (None, None) if on == "host" else (not differing, _point(build))
+            differing += on != "host" and not _matches_host(build, commands, answers)
+            rows.append(_session_result(build, method, seconds, answers, sets))
+    same, point = (None, None) if on == "host" else (not differing, _operating_point(build))
     warnings = _warnings(build, new, tested)
     return Adapted(on, tuple(rows), same, l2_bytes(settings_of(build)), point, warnings)
 
@@ -205,13 +208,13 @@ def _warnings(build: Build, new: LabelledWindows, tested: LabelledWindows) -> tu
     return (*lacking, *unlike_decisions(build, tested.data, tested.labels.tolist(), decided, TEST))
 
 
-def _as_on_host(build: Build, commands: Sequence[Command], answers: Sequence[Answer]) -> bool:
+def _matches_host(build: Build, commands: Sequence[Command], answers: Sequence[Answer]) -> bool:
     """Return whether the C code compiled for this computer gives the same answers to commands."""
     expected = runner(build, "host")(commands)
     return [answer.result for answer in expected] == [answer.result for answer in answers]
 
 
-def _labelled(build: Build, run: Run, given: Given, option: str) -> LabelledWindows:
+def _run_labelled(build: Build, run: Run, given: Given, option: str) -> LabelledWindows:
     """Run the network on labelled samples, or a stream on recordings; return the windows."""
     data = samples_for(build, given, option, any_length=True)
     found = inferences(build, data)
@@ -219,34 +222,34 @@ def _labelled(build: Build, run: Run, given: Given, option: str) -> LabelledWind
     return LabelledWindows(windows_of(run, commands), np.array(labels), commands, data)
 
 
-def _sessions(labels: Array, times: Times | None) -> Iterator[tuple[float | None, Array]]:
+def _sessions_by_length(labels: Array, times: Times | None) -> Iterator[tuple[float | None, Array]]:
     """Yield (seconds, window indices) per session: the first windows of each class; one session
     with all windows if no length of SECONDS fits."""
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    return _by_share(rows) if times is None else _by_seconds(rows, times)
+    return _split_by_share(rows) if times is None else _split_by_seconds(rows, times)
 
 
-def _by_share(rows: Sequence[Array]) -> Iterator[tuple[None, Array]]:
+def _split_by_share(rows: Sequence[Array]) -> Iterator[tuple[None, Array]]:
     shares = {tuple(round(share * len(row)) for row in rows): None for share in SHARES}
     for counts in shares:  # each number of windows once
         if any(counts):
-            yield None, _first(rows, counts)
+            yield None, _first_rows(rows, counts)
 
 
-def _by_seconds(rows: Sequence[Array], times: Times) -> Iterator[tuple[float, Array]]:
+def _split_by_seconds(rows: Sequence[Array], times: Times) -> Iterator[tuple[float, Array]]:
     longest = max(map(len, rows))
     lengths = {seconds: times.windows(seconds / len(rows)) for seconds in SECONDS}
     # A class may have one window fewer than a length needs.
     fitting = {seconds: n for seconds, n in lengths.items() if 0 < n <= longest + 1}
     for seconds, n in (fitting or {times.seconds(longest) * len(rows): longest}).items():
-        yield seconds, _first(rows, [n] * len(rows))
+        yield seconds, _first_rows(rows, [n] * len(rows))
 
 
-def _first(rows: Sequence[Array], counts: Sequence[int]) -> Array:
+def _first_rows(rows: Sequence[Array], counts: Sequence[int]) -> Array:
     return np.sort(np.concatenate([row[:n] for row, n in zip(rows, counts, strict=True)]))
 
 
-def _row(
+def _session_result(
     build: Build,
     method: str,
     seconds: float | None,
@@ -271,17 +274,17 @@ def _row(
         return row
     updates = UPDATES + LAST_UPDATES * in_force
     step = end.cycles / updates if method == "head" else np.mean([x.cycles for x in learnt])
-    return _with_costs(build, replace(row, cycles_per_step=round(step), cycles_end=end.cycles))
+    return _add_step_costs(build, replace(row, cycles_per_step=round(step), cycles_end=end.cycles))
 
 
-def _point(build: Build) -> OperatingPoint:
+def _operating_point(build: Build) -> OperatingPoint:
     target = build.report["target"]
     return find_chip(target["chip"]).at(target["operating_point"]).point
 
 
-def _with_costs(build: Build, row: AdaptedRow) -> AdaptedRow:
+def _add_step_costs(build: Build, row: AdaptedRow) -> AdaptedRow:
     """Return the result with the time and energy of a step."""
-    point, step = _point(build), row.cycles_per_step or 0
+    point, step = _operating_point(build), row.cycles_per_step or 0
     consumed = energy(Activity(step, fc_instructions=step), point, coefficients())
     time_us, energy_uj = 1e6 * step / point.clock_hz, 1e6 * consumed.joules
     return replace(row, time_us_per_step=time_us, energy_uj_per_step=energy_uj)

@@ -105,13 +105,13 @@ def trained(adaptation: Adaptation, head: Head, store: Stored, updates: int) -> 
     if not store.seen.any():
         return head, store
     for left in range(updates, 0, -1):
-        rows, labels, store = _batch(adaptation, store)
+        rows, labels, store = _draw_minibatch(adaptation, store)
         rate_shift = SETTLING_SHIFT if left <= SETTLING else RATE_SHIFT
-        head = _updated(adaptation, head, rows, labels, rate_shift)
+        head = _update_head(adaptation, head, rows, labels, rate_shift)
     return head, store
 
 
-def _batch(adaptation: Adaptation, store: Stored) -> tuple[Array, Array, Stored]:
+def _draw_minibatch(adaptation: Adaptation, store: Stored) -> tuple[Array, Array, Stored]:
     """Draw a minibatch: every second window from the training set, the others from the store, its
     class drawn first."""
     random, filled = store.random, store.filled
@@ -131,7 +131,7 @@ def _batch(adaptation: Adaptation, store: Stored) -> tuple[Array, Array, Stored]
     return np.array(rows), np.array(labels), replace(store, random=random)
 
 
-def _updated(
+def _update_head(
     adaptation: Adaptation, head: Head, rows: Array, labels: Array, rate_shift: int
 ) -> Head:
     """Return the head after one minibatch."""

@@ -131,25 +131,25 @@ def run_session(line: SensorLine, method: str, prompts: Prompts, say: Say) -> Pr
     After an interrupt or an error the device's older classifier stays in force. Errors: E607; E618
     the device does not answer, refuses a command, or restarts.
     """
-    _obeyed(line, "begin", METHODS.index(method) + 1)
+    _send_required_command(line, "begin", METHODS.index(method) + 1)
     counts = [[0, 0] for _ in prompts.names]
     try:
         for number in range(1, prompts.rounds + 1):
             for index, name in enumerate(prompts.names):
                 _count_down(line, f"round {number} of {prompts.rounds}: {name}", say)
-                _obeyed(line, "label", index)
+                _send_required_command(line, "label", index)
                 say(f"hold {name} for {prompts.hold_s:g} s")
                 for record in line.heard(prompts.hold_s):
                     if isinstance(record, Decision):
                         counts[index][0] += 1
                         counts[index][1] += record.class_index == index
-                _obeyed(line, "label", NO_LABEL)
+                _send_required_command(line, "label", NO_LABEL)
         say("relax; the device learns")
     except BaseException:
         with suppress(MyoedgeError), unplug_errors():
             line.port.write(command_message("label", NO_LABEL))
         raise
-    in_force = _obeyed(line, "end") == 1
+    in_force = _send_required_command(line, "end") == 1
     return PromptedSession(method, in_force, tuple((all_, right) for all_, right in counts))
 
 
@@ -160,7 +160,7 @@ def _count_down(line: SensorLine, title: str, say: Say) -> None:
             pass
 
 
-def _obeyed(line: SensorLine, command: str, argument: int = 0) -> int:
+def _send_required_command(line: SensorLine, command: str, argument: int = 0) -> int:
     """Return the result of a command that must not be refused."""
     result = line.asked(command, argument)
     if result < 0:

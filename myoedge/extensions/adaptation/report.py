@@ -16,19 +16,22 @@ TITLES = ("part", "what the firmware has")
 def one_line(report: Report) -> str:
     """Describe how the firmware adapts to a new session."""
     found = report["adaptation"]
-    features = f" on {_features(found)}" if found["features"] else ""
+    features = f" on {_describe_features(found)}" if found["features"] else ""
     return f"{', '.join(found['methods'])}{features}; {size(found['l2_bytes'])} of L2"
 
 
 def adaptation_table(report: Report) -> ReportTable:
     """Return the methods, features, stored windows and memory of the adaptation."""
-    return ReportTable(TITLES, tuple(_rows(report["adaptation"])), words=TITLES)
+    return ReportTable(TITLES, tuple(_report_rows(report["adaptation"])), words=TITLES)
 
 
-def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _report_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "methods", ", ".join(found["methods"])
     if found["features"]:
-        yield "features", f"{_features(found)}{_averages(found)}; {found['classes']} classes"
+        yield (
+            "features",
+            f"{_describe_features(found)}{_describe_averages(found)}; {found['classes']} classes",
+        )
         yield "held back to judge", f"at most {several(found['held_back'], 'window')} of a class"
         pseudo = found.get("pseudo")
         yield "pseudo-labels", "off" if pseudo is None else f"from {percent(pseudo)} confidence on"
@@ -43,11 +46,11 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "saved state", f"{found['saved_bytes']:,} B"
 
 
-def _features(found: Mapping[str, Any]) -> str:
+def _describe_features(found: Mapping[str, Any]) -> str:
     return f"{several(found['features'], 'feature')} of {found['layer']}"
 
 
-def _averages(found: Mapping[str, Any]) -> str:
+def _describe_averages(found: Mapping[str, Any]) -> str:
     """Describe what a feature is the mean of; "" if it is a single number."""
     counts = {"position": found["positions"], "neighbouring channel": found["group"]}
     parts = [several(count, noun) for noun, count in counts.items() if count > 1]

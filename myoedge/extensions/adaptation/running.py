@@ -72,10 +72,10 @@ def on_host(build: Build) -> Run:
     returns their answers."""
 
     def run(commands: Sequence[Command]) -> Answers:
-        _call(build, "me_adapt_reset")
+        _call_name(build, "me_adapt_reset")
         if build.stream is not None:
             build.reset()
-        return [_answer(build, command) for command in commands]
+        return [_run_command(build, command) for command in commands]
 
     return run
 
@@ -88,25 +88,25 @@ NAMES = {
 }
 
 
-def _answer(build: Build, command: Command) -> Answer:
+def _run_command(build: Build, command: Command) -> Answer:
     """Run one adaptation command in the generated C; builds with the same C share its state."""
     number, content = command.number, command.content
     if number in NAMES:
         given = (command.argument,) if number in (c.BEGIN, c.WINDOW) else ()
-        return Answer(_call(build, NAMES[number], *given))
+        return Answer(_call_name(build, NAMES[number], *given))
     if number == c.SAVE:
         buffer = ctypes.create_string_buffer(c.saved_bytes(settings_of(build)))
-        return Answer(_call(build, "me_adapt_save", buffer), buffer.raw)
+        return Answer(_call_name(build, "me_adapt_save", buffer), buffer.raw)
     if number == c.LOAD:
-        return Answer(_call(build, "me_adapt_load", content, len(content)))
+        return Answer(_call_name(build, "me_adapt_load", content, len(content)))
     if number == c.TAKE:
-        _call(build, "me_adapt_take_features", content)
-        _call(build, "me_adapt_take_decision", command.argument)
+        _call_name(build, "me_adapt_take_features", content)
+        _call_name(build, "me_adapt_take_decision", command.argument)
         return Answer(0)
-    return _inferred(build, command)
+    return _inferences_of_command(build, command)
 
 
-def _inferred(build: Build, command: Command) -> Answer:
+def _inferences_of_command(build: Build, command: Command) -> Answer:
     network, name = build.network, build.frame_inputs[0]
     numbers = np.frombuffer(command.content, network.dtype(name))
     if build.stream is None:
@@ -119,16 +119,16 @@ def _inferred(build: Build, command: Command) -> Answer:
     features = (ctypes.c_int8 * settings_of(build).features).in_dll(
         build.library.handle, "me_adapt_features"
     )
-    return Answer(_call(build, "me_adapt_network_class"), bytes(features))
+    return Answer(_call_name(build, "me_adapt_network_class"), bytes(features))
 
 
-def _call(build: Build, name: str, *arguments: Any) -> int:
-    function = ctypes.CFUNCTYPE(ctypes.c_int32, *map(_type, arguments))
+def _call_name(build: Build, name: str, *arguments: Any) -> int:
+    function = ctypes.CFUNCTYPE(ctypes.c_int32, *map(_argument_type, arguments))
     with build.library.lock:
         return int(function((name, build.library.handle))(*arguments))
 
 
-def _type(argument: object) -> Any:
+def _argument_type(argument: object) -> Any:
     return ctypes.c_int32 if isinstance(argument, int) else ctypes.c_void_p
 
 
@@ -168,7 +168,7 @@ def inferences(build: Build, data: Data) -> list[tuple[Command, int]]:
     found = [
         one
         for x, label in zip(data.inputs[name], data.labels, strict=True)
-        for one in _windows_in(build, build.network.input_integers(name, x), label)
+        for one in _windows_of_sample(build, build.network.input_integers(name, x), label)
     ]
     if not found:
         tries = ["longer recordings", "[stream] frames: fewer of them are a pass"]
@@ -187,10 +187,10 @@ def _check_classes(build: Build, data: Data) -> None:
         counts = range(ready, ready + build.stream.outputs[0].frames)  # the last pass may be short
         needs += f"; or [samples, {ready}], of each output frame"
     if labels.dtype.kind != "i" or labels.size // len(labels) not in counts:
-        raise _no_classes(data.source, labels, needs)
+        raise _no_classes_error(data.source, labels, needs)
 
 
-def _no_classes(source: str, labels: Array, needs: str) -> MyoedgeError:
+def _no_classes_error(source: str, labels: Array, needs: str) -> MyoedgeError:
     one = "label[:, -1]" if labels.dtype.kind == "i" else "label.argmax(axis=1)"
     one = one if labels.ndim > 1 else "label.astype(int)"
     facts = {"needs": needs, "has": f"{labels.dtype} {[*labels.shape]}"}
@@ -198,7 +198,7 @@ def _no_classes(source: str, labels: Array, needs: str) -> MyoedgeError:
     return MyoedgeError("E214", f"{source}: labels are no classes of windows", facts, tries)
 
 
-def _windows_in(build: Build, x: Array, label: Array) -> Iterator[tuple[Command, int]]:
+def _windows_of_sample(build: Build, x: Array, label: Array) -> Iterator[tuple[Command, int]]:
     if build.stream is None:
         yield c.infer(x), label_at(label, 1)
         return
@@ -258,7 +258,7 @@ class AdaptedNetwork:
     def decide(self, windows: Sequence[Array]) -> Array:
         """Return the predicted class of each window (floats); for a stream, of each pass of the
         recordings that gives results."""
-        found, _ = _inferred_from(self.build, windows)
+        found, _ = _inferences_of_windows(self.build, windows)
         run, commands = on_host(self.build), [command for command, _ in found]
         loaded = [] if self.normalised is None else [Command(c.LOAD, 0, self.normalised)]
         taken = [c.inferred(answer) for answer in run([*loaded, *commands])[len(loaded) :]]
@@ -282,7 +282,7 @@ def adapt(
     """
     method = settings_of(build).methods[0] if method is None else method
     check_method(build, method)
-    found, data = _inferred_from(build, windows, labels)
+    found, data = _inferences_of_windows(build, windows, labels)
     run, commands, classes = on_host(build), [x for x, _ in found], [x for _, x in found]
     taken = windows_of(run, commands)
     warnings = (
@@ -310,7 +310,7 @@ IN_PYTHON = {  # replacements in remedies, as set_in expects them
 }
 
 
-def _inferred_from(
+def _inferences_of_windows(
     build: Build, windows: Sequence[Array], *labels: object
 ) -> tuple[list[tuple[Command, int]], Data]:
     """Return the inferences of windows and classes that are arguments, and these as samples;
@@ -322,7 +322,7 @@ def _inferred_from(
         given = replace(read(arrays, reading), source="the session")
         found = np.asarray(given.labels)
         if found.dtype.kind == "f" and np.isfinite(found).all() and not is_whole(found):
-            raise _no_classes(given.source, found, "integers [samples], a class of each")
+            raise _no_classes_error(given.source, found, "integers [samples], a class of each")
         data = given_data(build, given, needs_labels=bool(labels), any_length=True)
         if not labels:
             data = replace(data, labels=np.zeros(data.count, np.int64))

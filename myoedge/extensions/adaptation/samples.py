@@ -83,32 +83,38 @@ def features_of(
     """
     if not replayed:
         count = source.data.count
-        rows = [row for n in _spaced(count, PROBED) for _, row in _rows(source, n, layer)]
+        rows = [
+            row for n in _evenly_spaced(count, PROBED) for _, row in _feature_rows(source, n, layer)
+        ]
         return np.array(rows), np.zeros(0, np.int64)
-    kept = _by_class(source, layer, classes, replayed // classes)
+    kept = _features_by_class(source, layer, classes, replayed // classes)
     numbers = np.repeat(np.arange(classes), [len(of_class) for of_class in kept])
     return np.concatenate(kept), numbers
 
 
-def _by_class(source: AdaptSource, layer: FeatureLayer, classes: int, each: int) -> list[Array]:
+def _features_by_class(
+    source: AdaptSource, layer: FeatureLayer, classes: int, each: int
+) -> list[Array]:
     """Return the int8 features of each class, [n, features] with n at most `each`."""
-    labels, found = _labels(source.data), [list[Array]() for _ in range(classes)]
-    for number in _picked(labels, each, classes):
+    labels, found = _class_labels(source.data), [list[Array]() for _ in range(classes)]
+    for number in _pick_samples(labels, each, classes):
         ready = 1
-        for ready, row in _rows(source, int(number), layer):
+        for ready, row in _feature_rows(source, int(number), layer):
             found[label_at(labels[number], ready)].append(row)
         _check_frames(source, labels, ready)
-    kept = ([of_class[i] for i in _spaced(len(of_class), each)] for of_class in found)
+    kept = ([of_class[i] for i in _evenly_spaced(len(of_class), each)] for of_class in found)
     return [np.array(rows, np.int8).reshape(-1, layer.features) for rows in kept]
 
 
-def _rows(source: AdaptSource, number: int, layer: FeatureLayer) -> Iterator[tuple[int, Array]]:
+def _feature_rows(
+    source: AdaptSource, number: int, layer: FeatureLayer
+) -> Iterator[tuple[int, Array]]:
     """Yield (output frames so far, int8 features) for each window of a sample."""
     for ready, values in source.results(number):
         yield ready, pooled(values[layer.name].reshape(layer.positions, -1), layer.group)
 
 
-def _labels(data: Data) -> Array:
+def _class_labels(data: Data) -> Array:
     """Return the class of each sample, or of each recording's frames. Errors: E267 no classes."""
     labels = data.labels
     if labels is None or labels.dtype.kind != "i":
@@ -133,13 +139,13 @@ def _check_frames(source: AdaptSource, labels: Array, ready: int) -> None:
         raise MyoedgeError("E267", "[adapt] replay needs classes of samples", facts, tries)
 
 
-def _picked(labels: Array, each: int, classes: int) -> Array:
+def _pick_samples(labels: Array, each: int, classes: int) -> Array:
     """Return the indices of the samples to run: evenly spaced, at most `each` per class; a
     recording's class is that of its last frame."""
     last = labels.reshape(len(labels), -1)[:, -1]
     rows = [np.flatnonzero(last == label) for label in range(classes)]
-    return np.concatenate([row[_spaced(len(row), each)] for row in rows])
+    return np.concatenate([row[_evenly_spaced(len(row), each)] for row in rows])
 
 
-def _spaced(count: int, wanted: int) -> Array:
+def _evenly_spaced(count: int, wanted: int) -> Array:
     return np.unique(np.linspace(0, max(count - 1, 0), min(wanted, count)).round().astype(int))

@@ -68,7 +68,7 @@ def window(session: AdaptSession, features: Array, decision: int, label: int) ->
     came[label] += 1
     session = replace(session, came=came)
     if number % HELD_BACK_EACH != HELD_BACK_EACH - 1 or place >= session.adaptation.held_back:
-        return _learnt(session, features, label)
+        return _add_learned_window(session, features, label)
     held, counts = session.held.copy(), session.held_counts.copy()
     held[label, place] = features
     counts[label] += 1
@@ -76,7 +76,7 @@ def window(session: AdaptSession, features: Array, decision: int, label: int) ->
     return replace(session, held=held, held_counts=counts, right=right)
 
 
-def _learnt(session: AdaptSession, features: Array, label: int) -> AdaptSession:
+def _add_learned_window(session: AdaptSession, features: Array, label: int) -> AdaptSession:
     if session.method == "head":
         return replace(session, store=heads.stored(session.store, features, label))
     x = features.astype(np.int64) - session.adaptation.zero_point
@@ -98,12 +98,12 @@ def end(session: AdaptSession) -> Classifier | None:
     else:
         head, store = heads.trained(adaptation, head, session.store, heads.UPDATES)
         found, session = heads.classifier(adaptation, head), replace(session, store=store)
-    rows = [*_held(session)]
-    right = sum(int(found.decide(_centred(adaptation, x))[0] == label) for x, label in rows)
+    rows = [*_held_back_windows(session)]
+    right = sum(int(found.decide(_centre_features(adaptation, x))[0] == label) for x, label in rows)
     if rows and not gains(session, right, len(rows)):
         return None
     for x, label in rows:
-        session = _learnt(session, x, label)
+        session = _add_learned_window(session, x, label)
     if session.method in fits:
         return fits[session.method](session.sums)
     head, _ = heads.trained(adaptation, head, session.store, heads.LAST_UPDATES)
@@ -117,7 +117,7 @@ def gains(session: AdaptSession, right: int, held_back: int) -> bool:
     return right > session.right or (session.is_pseudo and is_alike)
 
 
-def _held(session: AdaptSession) -> list[tuple[Array, int]]:
+def _held_back_windows(session: AdaptSession) -> list[tuple[Array, int]]:
     """Return the held-back windows with their classes, class by class."""
     return [
         (session.held[label, place], label)
@@ -126,5 +126,5 @@ def _held(session: AdaptSession) -> list[tuple[Array, int]]:
     ]
 
 
-def _centred(adaptation: Adaptation, features: Array) -> Array:
+def _centre_features(adaptation: Adaptation, features: Array) -> Array:
     return features[None].astype(np.int64) - adaptation.zero_point

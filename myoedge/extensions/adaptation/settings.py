@@ -57,29 +57,29 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data, stream: Stream | No
     stream   None: the network takes whole windows; otherwise each of its passes is a window
     Errors: E267 the network has no suitable features or classes, or no labels to replay.
     """
-    classes = _classes(plan, stream)
+    classes = _count_classes(plan, stream)
     source = AdaptSource(plan.quant, stream, data)
     takes_features = {*table.methods} - {"norm"}
-    features = _features(table, source, plan, classes) if takes_features else NO_FEATURES
+    features = _feature_fields(table, source, plan, classes) if takes_features else NO_FEATURES
     return Adaptation(
         classes=classes,
         methods=tuple(method for method in METHODS if method in table.methods),
-        norm=_input_norm(source, table.channels) if "norm" in table.methods else None,
-        pseudo=None if table.pseudo is None else _pseudo(plan, table.pseudo),
+        norm=_input_statistics(source, table.channels) if "norm" in table.methods else None,
+        pseudo=None if table.pseudo is None else _pseudo_label_rule(plan, table.pseudo),
         **features,
     )
 
 
-def _features(
+def _feature_fields(
     table: AdaptTable, source: AdaptSource, plan: Plan, classes: int
 ) -> Mapping[str, Any]:
     """Return the fields of an Adaptation that concern the features. Errors: E267."""
-    number, step = _layer(plan, table.layer)
+    number, step = _feature_layer(plan, table.layer)
     size = math.prod(step.out)
     channels = size if size <= MOST_FEATURES else step.out[-1]
     layer = FeatureLayer(step.node.name, size // channels, channels)
     features = layer.features
-    replayed = _replayed(size_bytes(table.replay, "[adapt] replay"), features, classes)
+    replayed = _replay_window_count(size_bytes(table.replay, "[adapt] replay"), features, classes)
     rows, labels = features_of(source, layer, classes, replayed)
     zero_point = plan.quant.params[step.node.name].zero_point
     each = classes * features
@@ -92,13 +92,13 @@ def _features(
         "zero_point": zero_point,
         "held_back": min(HELD_BACK_BYTES // each, MOST_HELD_BACK),
         "kept": min(KEPT_BYTES // each, MOST_KEPT),
-        "exponent": _exponent(rows, zero_point),
+        "exponent": _scale_exponent(rows, zero_point),
         "replay": rows[: len(labels)],
         "replay_labels": labels,
     }
 
 
-def _replayed(room_bytes: int, features: int, classes: int) -> int:
+def _replay_window_count(room_bytes: int, features: int, classes: int) -> int:
     """Return the number of windows whose features fit in [adapt] replay. Errors: E267 fewer than
     one per class."""
     needs_bytes = features * classes
@@ -109,7 +109,7 @@ def _replayed(room_bytes: int, features: int, classes: int) -> int:
     return min(room_bytes // features, MOST_REPLAYED)
 
 
-def _pseudo(plan: Plan, threshold: float) -> Pseudo:
+def _pseudo_label_rule(plan: Plan, threshold: float) -> Pseudo:
     """Return the rule for pseudo-labels: the minimum probability, or margin between logits."""
     if not 0 < threshold <= 1:
         facts = {"has": threshold, "needs": "more than 0, at most 1"}
@@ -120,7 +120,7 @@ def _pseudo(plan: Plan, threshold: float) -> Pseudo:
     return pseudo(threshold, params.scale, params.zero_point, is_probability=op == "softmax")
 
 
-def _input_norm(source: AdaptSource, channels: int | None) -> InputNorm:
+def _input_statistics(source: AdaptSource, channels: int | None) -> InputNorm:
     """Return the channels of the network's input, with their statistics over all samples."""
     q, stream = source.network, source.stream
     name = q.graph.inputs[0]
@@ -158,10 +158,10 @@ def _channel_axis(
     if len(axes) == 1 and dtype in POINTS:
         return axes[0]
     fitting = [*sizes.values()] if dtype in POINTS else []
-    raise _no_channels(f"{dtype} {list(shape)}", fitting, channels)
+    raise _no_channels_error(f"{dtype} {list(shape)}", fitting, channels)
 
 
-def _no_channels(has: str, sizes: Sequence[int], channels: int | None) -> MyoedgeError:
+def _no_channels_error(has: str, sizes: Sequence[int], channels: int | None) -> MyoedgeError:
     title = f"norm does not find {channels or 'the'} channels of the input"
     facts = {"has": has, "needs": "one axis of this length, and int8 or int16"}
     alone = sorted(size for size in sizes if size > 1 and sizes.count(size) == 1)
@@ -189,52 +189,54 @@ def adaptation_report(adaptation: Adaptation) -> dict[str, Any]:
     }
 
 
-def _refused(title: str, needs: str) -> MyoedgeError:
+def _adaptation_error(title: str, needs: str) -> MyoedgeError:
     return MyoedgeError("E267", title, {"needs": needs}, ["without [adapt]"])
 
 
-def _classes(plan: Plan, stream: Stream | None) -> int:
+def _count_classes(plan: Plan, stream: Stream | None) -> int:
     """Return the number of classes of the network's output; for a stream, of one output frame."""
     graph = plan.quant.graph
-    inputs, outputs = _ports(graph, stream)
+    inputs, outputs = _port_names(graph, stream)
     shape = [*graph.shape(outputs[0])]
     if stream is not None:
         del shape[stream.outputs[0].axis]
     classes = math.prod(shape)
     if len(outputs) != 1 or len(inputs) != 1 or classes < 2 or max(shape) != classes:
-        raise _refused("the network outputs no class scores", "one input, and one score per class")
+        raise _adaptation_error(
+            "the network outputs no class scores", "one input, and one score per class"
+        )
     if classes > MOST_CLASSES or any(plan.where[x].kind == IN_L3 for x in (*inputs, *outputs)):
-        raise _refused(f"{classes} classes", f"at most {MOST_CLASSES}, and inputs in L2")
+        raise _adaptation_error(f"{classes} classes", f"at most {MOST_CLASSES}, and inputs in L2")
     return classes
 
 
-def _ports(graph: Graph, stream: Stream | None) -> tuple[Sequence[str], Sequence[str]]:
+def _port_names(graph: Graph, stream: Stream | None) -> tuple[Sequence[str], Sequence[str]]:
     """Return the names of inputs and outputs; for a stream, without its states."""
     if stream is None:
         return graph.inputs, graph.outputs
     return [port.name for port in stream.inputs], [port.name for port in stream.outputs]
 
 
-def _layer(plan: Plan, pattern: str | None) -> tuple[int, QuantizedNode]:
+def _feature_layer(plan: Plan, pattern: str | None) -> tuple[int, QuantizedNode]:
     """Return the index of the layer one of whose results is used as features, and the result."""
     if pattern is None:
-        wanted = {*_in_front_of_last_weights(plan)}
+        wanted = {*_inputs_of_last_weights(plan)}
     else:
-        wanted = {x.node.name for _, x in plan.results if _is_meant(x.node, pattern)}
+        wanted = {x.node.name for _, x in plan.results if _matches_pattern(x.node, pattern)}
     named = [(index, x) for index, x in plan.results if x.node.name in wanted]
-    usable = [(index, x) for index, x in named if _is_usable(plan, x)]
+    usable = [(index, x) for index, x in named if _has_usable_features(plan, x)]
     if not usable:
-        raise _no_features(plan, pattern)
+        raise _no_features_error(plan, pattern)
     return usable[-1]
 
 
-def _is_meant(node: Node, pattern: str) -> bool:
+def _matches_pattern(node: Node, pattern: str) -> bool:
     return node.name == pattern or matches(pattern, node)
 
 
-def _no_features(plan: Plan, pattern: str | None) -> MyoedgeError:
+def _no_features_error(plan: Plan, pattern: str | None) -> MyoedgeError:
     shown = "before the last one with weights" if pattern is None else pattern
-    names = [result.node.name for _, result in plan.results if _is_usable(plan, result)]
+    names = [result.node.name for _, result in plan.results if _has_usable_features(plan, result)]
     needs = "a layer with int8 results in L2 or L1"
     facts = {"has": ", ".join(names) or "no such layer", "needs": needs}
     tries = [f'[adapt] layer = "{name}"' for name in names[-2:-1]]  # the layer before the scores
@@ -243,12 +245,12 @@ def _no_features(plan: Plan, pattern: str | None) -> MyoedgeError:
     )
 
 
-def _is_usable(plan: Plan, result: QuantizedNode) -> bool:
+def _has_usable_features(plan: Plan, result: QuantizedNode) -> bool:
     name = result.node.name
     return plan.quant.dtype(name) == "int8" and plan.where[name].kind != IN_L3
 
 
-def _weights(node: Node) -> tuple[str, ...]:
+def _weight_count(node: Node) -> tuple[str, ...]:
     return tuple(node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs))
 
 
@@ -257,10 +259,10 @@ def _layers_with_weights(plan: Plan) -> list[QuantizedNode]:
     graph = plan.quant.graph
     needed = {node.name for node in prune(replace(graph, outputs=graph.outputs[:1])).nodes}
     layers = (layer for step in plan.steps for layer in step.layers if layer.node.name in needed)
-    return [layer for layer in layers if any(map(graph.is_const, _weights(layer.node)))]
+    return [layer for layer in layers if any(map(graph.is_const, _weight_count(layer.node)))]
 
 
-def _in_front_of_last_weights(plan: Plan) -> Iterator[str]:
+def _inputs_of_last_weights(plan: Plan) -> Iterator[str]:
     """Yield the result that the last layer with weights reads, among layers that the first output
     depends on; nothing if there is none."""
     graph = plan.quant.graph
@@ -273,7 +275,7 @@ def _in_front_of_last_weights(plan: Plan) -> Iterator[str]:
             yield name
 
 
-def _exponent(rows: Array, zero_point: int) -> int:
+def _scale_exponent(rows: Array, zero_point: int) -> int:
     """Return the exponent of the power of two nearest to the features' root mean square, 1 to 8."""
     mean = float(np.mean((rows.astype(np.int64) - zero_point) ** 2))
     return min(max(round(math.log2(max(mean, 1.0)) / 2), 1), 8)

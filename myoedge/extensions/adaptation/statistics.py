@@ -55,7 +55,7 @@ def prototypes(sums: Sums) -> Classifier:
     """Return the classifier that selects the nearest class mean by Euclidean distance."""
     means = class_means(sums.counts, sums.sums)
     middle = centre(sums.counts, means)
-    return classifier(sums.counts, means, middle, _from_centre(sums, means, middle))
+    return classifier(sums.counts, means, middle, _distance_from_centre(sums, means, middle))
 
 
 def lda(sums: Sums) -> Classifier:
@@ -64,12 +64,12 @@ def lda(sums: Sums) -> Classifier:
     means = class_means(sums.counts, sums.sums)
     middle = centre(sums.counts, means)
     factor, inverses = cholesky(scaled(scatter(sums, means)))
-    wanted = _from_centre(sums, means, middle) >> (MEAN_POINT - WANTED_POINT)
+    wanted = _distance_from_centre(sums, means, middle) >> (MEAN_POINT - WANTED_POINT)
     directions = np.array([solved(factor, inverses, row) for row in wanted])
     return classifier(sums.counts, means, middle, directions)
 
 
-def _from_centre(sums: Sums, means: Array, middle: Array) -> Array:
+def _distance_from_centre(sums: Sums, means: Array, middle: Array) -> Array:
     return np.where(sums.counts[:, None] > 0, means - middle, 0)
 
 
@@ -131,13 +131,13 @@ def solved(factor: Array, inverses: Array, wanted: Array) -> Array:
     size = len(wanted)
     found = wanted.copy()
     for i in range(size):
-        found[i] = _entry(found[i], factor[i, :i] @ found[:i], inverses[i])
+        found[i] = _matrix_entry(found[i], factor[i, :i] @ found[:i], inverses[i])
     for i in reversed(range(size)):
-        found[i] = _entry(found[i], factor[i + 1 :, i] @ found[i + 1 :], inverses[i])
+        found[i] = _matrix_entry(found[i], factor[i + 1 :, i] @ found[i + 1 :], inverses[i])
     return found
 
 
-def _entry(wanted: Array, known: Array, inverse: Array) -> Array:
+def _matrix_entry(wanted: Array, known: Array, inverse: Array) -> Array:
     entry = ((wanted - (known >> POINT)) * inverse) >> INVERSE_POINT
     return np.asarray(entry.clip(-MOST_SOLVED, MOST_SOLVED))
 

@@ -72,11 +72,11 @@ def find_serial_line(
     ids = {usb_id.lower() for usb_id in (board.probe.usb_ids if board.probe else ())}
     devices = [device for device, usb_id in ports if usb_id.lower() in ids]
     if len(devices) != 1:
-        raise _not_one(devices, ids)
+        raise _device_count_error(devices, ids)
     return SerialLine(devices[0], board.console.baud_rate)
 
 
-def _not_one(devices: Sequence[str], ids: Iterable[str]) -> MyoedgeError:
+def _device_count_error(devices: Sequence[str], ids: Iterable[str]) -> MyoedgeError:
     facts = {
         "looked for": f"USB {', '.join(sorted(ids)) or '?'}",
         "found": ", ".join(devices) or "none",
@@ -213,13 +213,13 @@ def run_over_jtag(
         files.write(folder)
         with openocd.session(installation, board.probe, folder) as link:
             openocd.check_chain(link, board, board.probe)
-            _start(link, board.probe, elf)
-            code = _exit_code(link, run_s * len(files.samples))
+            _start_program(link, board.probe, elf)
+            code = _wait_for_exit_code(link, run_s * len(files.samples))
             printed = link.running.says
         return Measurement(JTAG, files.inferences(folder, code, printed), printed=printed)
 
 
-def _start(link: openocd.Session, probe: Probe, elf: Path) -> None:
+def _start_program(link: openocd.Session, probe: Probe, elf: Path) -> None:
     link.ask(f"targets {probe.target}")
     link.ask("arm semihosting enable")
     link.put_word(EXIT_REGISTER, 0)  # clears the exit code of an earlier program
@@ -227,7 +227,7 @@ def _start(link: openocd.Session, probe: Probe, elf: Path) -> None:
     openocd.start_in_memory(link, probe, program.data, program.entry, lambda _: None)
 
 
-def _exit_code(link: openocd.Session, limit_s: float) -> int:
+def _wait_for_exit_code(link: openocd.Session, limit_s: float) -> int:
     """Wait for the program's end and return its exit code. Errors: E502 time limit exceeded."""
     end = time.monotonic() + limit_s
     while not (word := link.word(EXIT_REGISTER)) & HAS_ENDED:

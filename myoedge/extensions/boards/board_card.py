@@ -34,7 +34,7 @@ class BoardCard(Shown):
 
     def lines(self) -> list[str]:
         """Return the card's steps, cycles and energy as lines of text for people."""
-        rows = [f"{r['step']:<8} {r['state']} {r['code'] or ''}".rstrip() for r in self._steps]
+        rows = [f"{r['step']:<8} {r['state']} {r['code'] or ''}".rstrip() for r in self._card_steps]
         cycles, energy = self.document["cycles"], self.document["energy"]
         if cycles["board"] is not None:
             simulated = f"{cycles['simulated'] or 0:,}"
@@ -47,7 +47,7 @@ class BoardCard(Shown):
         return Card("board card", [("", line) for line in self.lines()])
 
     @property
-    def _steps(self) -> Sequence[Mapping[str, Any]]:
+    def _card_steps(self) -> Sequence[Mapping[str, Any]]:
         return tuple(self.document["steps"])
 
     def raise_failed(self) -> None:
@@ -67,7 +67,7 @@ def figures(before: Report, after: Report | None, exact: bool | None) -> dict[st
 
     before   report of the simulated run     after   report of the board's run; None: it failed
     """
-    simulated = _cycles(before)
+    simulated = _measured_cycles(before)
     layers = before["layers"] if after is None else after["layers"]
     found = {} if after is None else dict(zip(unique_names(layers), layers, strict=True))
     rows = [
@@ -85,12 +85,12 @@ def figures(before: Report, after: Report | None, exact: bool | None) -> dict[st
         "exact": exact,
         "cycles": {
             "simulated": simulated,
-            "board": None if after is None else _cycles(after),
+            "board": None if after is None else _measured_cycles(after),
             "layers": rows,
         },
         "counters": asdict(activity(before)) if counted(before) else None,
     }
 
 
-def _cycles(report: Report) -> int | None:
+def _measured_cycles(report: Report) -> int | None:
     return (report["cycles"] or {}).get("total")

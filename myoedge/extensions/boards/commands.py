@@ -52,7 +52,7 @@ def run(terminal: Terminal, folder: str | None, watch: bool, **options: Any) -> 
     from myoedge.extensions.boards import verbs
 
     if watch:
-        _watch(terminal, folder, options)
+        _print_console(terminal, folder, options)
         return
     build = chosen_build(terminal, folder)
     run = verbs.run(build, **options)
@@ -63,7 +63,7 @@ def run(terminal: Terminal, folder: str | None, watch: bool, **options: Any) -> 
     terminal.next(with_board("validate", build, "--on", options["on"], options=options))
 
 
-def _watch(terminal: Terminal, folder: str | None, options: dict[str, Any]) -> None:
+def _print_console(terminal: Terminal, folder: str | None, options: dict[str, Any]) -> None:
     """Print the console's lines until Ctrl-C, which is no failure, or until the connection
     breaks."""
     from myoedge.extensions.boards.verbs import watch
@@ -161,7 +161,7 @@ def bench(
     build = chosen_build(terminal, folder)
     if card is not None:
         check_file(Path(card))
-        _card(terminal, card, verbs.board_card(build, on=on, meter=meter, **options))
+        _write_card(terminal, card, verbs.board_card(build, on=on, meter=meter, **options))
         return
     if meter is None:
         raise click.UsageError("bench needs --meter DEVICE, or --card FILE")
@@ -177,7 +177,7 @@ def bench(
     terminal.next(command("energy", build))
 
 
-def _card(terminal: Terminal, file: str, card: BoardCard) -> None:
+def _write_card(terminal: Terminal, file: str, card: BoardCard) -> None:
     card.write(Path(file))
     if not terminal.json_printed("board-card/1", dict(card.document)):
         terminal.text(*card.lines())
@@ -202,11 +202,11 @@ def _show_boards(terminal: Terminal, boards: Iterable[Board]) -> None:
     for described in boards:
         tried = "" if described.tried else "   (never tried on hardware)"
         terminal.text(f"{described.id}  {described.name}, {described.chip}{tried}")
-        for label, text in _rows(described):
+        for label, text in _board_rows(described):
             terminal.text(f"  {label:<8} {text}", soft_wrap=True)
 
 
-def _rows(board: Board) -> list[tuple[str, str]]:
+def _board_rows(board: Board) -> list[tuple[str, str]]:
     rows = []
     if board.ram:
         rows.append(("RAM", f"{board.ram.part}, {board.ram.bytes:,} bytes"))

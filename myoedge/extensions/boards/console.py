@@ -94,7 +94,7 @@ def decode(data: bytes) -> tuple[list[Message], bytes]:
     return messages, data[-len(MAGIC) + 1 :]
 
 
-def _refusal(request: str, answer: Message) -> MyoedgeError:
+def _refusal_error(request: str, answer: Message) -> MyoedgeError:
     reason = REFUSAL_REASONS.get(answer.payload[0], "?") if answer.payload else "?"
     facts = {"request": request, "answer": f"{answer.kind}: {reason}"}
     tries = ["reset the board", "myoedge flash  writes the application of this build to it"]
@@ -117,14 +117,14 @@ class Conversation:
         self.number = self.number % 255 + 1
         question, self.received = encode(Message(kind, self.number, payload)), 0
         for _ in range(TRIES):
-            self._write(question)
-            answer = self._answer(timeout_s)
+            self._write_all(question)
+            answer = self._read_answer(timeout_s)
             if answer is None:
-                self._write(bytes(MAX_PAYLOAD + 16))  # ends a frame that the board may await
+                self._write_all(bytes(MAX_PAYLOAD + 16))  # ends a frame that the board may await
             elif answer.kind == kind.upper():
                 return answer.payload
             elif answer.payload[:1] != DAMAGED:
-                raise _refusal(kind, answer)
+                raise _refusal_error(kind, answer)
         if self.received:
             facts = {"received": f"{self.received:,} bytes, no complete message"}
             same = "-DME_BAUD_RATE of the application and baud_rate of the board must be the same"
@@ -168,7 +168,7 @@ class Conversation:
             raise MyoedgeError("E608", "the board's results have the wrong size")
         return data
 
-    def _answer(self, timeout_s: float) -> Message | None:
+    def _read_answer(self, timeout_s: float) -> Message | None:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             with unplug_errors():
@@ -182,7 +182,7 @@ class Conversation:
                     return message
         return None
 
-    def _write(self, data: bytes) -> None:
+    def _write_all(self, data: bytes) -> None:
         with unplug_errors():
             self.port.write(data)
 
@@ -201,12 +201,12 @@ def lines_heard(port: SerialPort) -> Iterator[str]:
             line, rest = rest[:end], rest[end:]
             messages, _ = decode(line)
             for message in messages:
-                yield f"[{message.kind}] {_printable(message.payload, '')}"
+                yield f"[{message.kind}] {_replace_unprintable(message.payload, '')}"
             if line.strip() and not messages:
-                yield _printable(line.strip(), "?")
+                yield _replace_unprintable(line.strip(), "?")
 
 
-def _printable(data: bytes, other: str) -> str:
+def _replace_unprintable(data: bytes, other: str) -> str:
     return "".join(chr(x) if 32 <= x < 127 else other for x in data)
 
 

@@ -125,7 +125,7 @@ def flash_images(
     return images
 
 
-def _leading_to(offset: int, image: bytes) -> bytes:
+def _pad_to_table(offset: int, image: bytes) -> bytes:
     """Pad a boot image to `offset`, the place of its partition table, and store it in word 0."""
     return struct.pack("<I", offset) + image[4:].ljust(offset - 4, b"\0")
 
@@ -144,7 +144,7 @@ def with_table_of_4(image: bytes, partitions: Sequence[Partition]) -> bytes:
     )
     count = len(entries) // _ENTRY_OF_4.size
     header = _HEADER_OF_4.pack(0x02BA, 1, count, 1, hashlib.md5(entries).digest())
-    return _leading_to(round_up(len(image), ALIGNMENT), image) + header + entries
+    return _pad_to_table(round_up(len(image), ALIGNMENT), image) + header + entries
 
 
 # Each header ends with its own CRC, which the struct omits.
@@ -176,30 +176,32 @@ def with_table_of_5(image: bytes, partitions: Sequence[Partition]) -> bytes:
     )
     words = {_TABLE_WORD: table_at} | dict.fromkeys(_NONE_WORDS, _NONE)
     meta = struct.pack(f"<{_META_WORDS}I", *(words.get(i, 0) for i in range(_META_WORDS)))
-    volumes = _volume("app", _ACTIVE, 0, partitions, 0)
-    volumes += _volume("factory", 0, 1, own, len(partitions))
-    behind = _table([*partitions, *own]) + _checked(
+    volumes = _volume_table_entry("app", _ACTIVE, 0, partitions, 0)
+    volumes += _volume_table_entry("factory", 0, 1, own, len(partitions))
+    behind = _partition_table([*partitions, *own]) + _append_crc(
         _VOLUMES.pack(0x01BA, 2, len(volumes), zlib.crc32(volumes))
     )
-    return _leading_to(meta_at, image) + meta + behind + volumes
+    return _pad_to_table(meta_at, image) + meta + behind + volumes
 
 
-def _device(row: Partition) -> tuple[int, int, int, int]:
+def _device_fields(row: Partition) -> tuple[int, int, int, int]:
     """Return (flags, device, offset, size) of a partition's flash in a volume table."""
     return 0, DEVICES[row.memory], 0, 0
 
 
-def _table(partitions: Sequence[Partition]) -> bytes:
+def _partition_table(partitions: Sequence[Partition]) -> bytes:
     entries = b"".join(
-        _ENTRY.pack(uuid, *row.type, *_device(row), row.offset, row.size_bytes, row.size_bytes)
+        _ENTRY.pack(
+            uuid, *row.type, *_device_fields(row), row.offset, row.size_bytes, row.size_bytes
+        )
         for uuid, row in enumerate(partitions)
     )
     count = len(partitions)
-    header = _checked(_HEADER.pack(0x02BA, 2, count, count, 0, zlib.crc32(entries)))
+    header = _append_crc(_HEADER.pack(0x02BA, 2, count, count, 0, zlib.crc32(entries)))
     return header.ljust(ALIGNMENT, b"\0") + entries
 
 
-def _volume(
+def _volume_table_entry(
     label: str, flags: int, uuid: int, partitions: Sequence[Partition], first: int
 ) -> bytes:
     """Return the bytes of a volume in the volume table; `first`: uuid of its first partition."""
@@ -210,6 +212,6 @@ def _volume(
     return _VOLUME.pack(flags, uuid, label.encode(), count, count, 0, 0) + b"".join(members)
 
 
-def _checked(data: bytes) -> bytes:
+def _append_crc(data: bytes) -> bytes:
     """Return data followed by its CRC-32."""
     return data + struct.pack("<I", zlib.crc32(data))

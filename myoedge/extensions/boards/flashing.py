@@ -89,35 +89,39 @@ def flash_build(
     """Implement api.flash, which documents the arguments; the serial line is opened last."""
     board, to = request.board, request.to
     if board.probe is None:
-        raise _unknown(board, "probe")
+        raise _unknown_flash_error(board, "probe")
     if to != "ram":
-        _flash(board, to)
+        _flash_by_name(board, to)
     path = elf or build.folder / SDK_ELF
-    program = _read(path, build.folder / "gap_sdk")
+    program = _read_program(path, build.folder / "gap_sdk")
     warnings = check_program(program, path, board, build)
     _check_memory(program, path, to)
-    files = _files(build, program)
-    table = _table(request, files)
+    files = _file_system_image(build, program)
+    table = _partition_table_flash(request, files)
     image = boot_image(program.entry, program.segments)
-    images = _images(request, image, files, table)
-    warnings += _overwritten(board, images)
-    line = None if find_serial_line is None or _is_simulators(program) else find_serial_line()
+    images = _flash_images(request, image, files, table)
+    warnings += _overwrite_warning(board, images)
+    line = (
+        None if find_serial_line is None or _is_simulator_program(program) else find_serial_line()
+    )
     installation = openocd.find()
     for warning in warnings:
         warn(warning)
     progress(f"OpenOCD {installation.version}")
-    with _linked(installation, board, board.probe) as link:
+    with _run_openocd(installation, board, board.probe) as link:
         for memory, data in images.items():
-            _write(link, installation, board.probe, board.flash[memory], data, progress)
+            _write_flash(link, installation, board.probe, board.flash[memory], data, progress)
         if to == "ram":
             openocd.start_in_memory(link, board.probe, program.data, program.entry, progress)
-        banner = None if line is None else _banner(line, build, link, progress)
+        banner = None if line is None else _wait_for_banner(line, build, link, progress)
     size = program.loaded_bytes if to == "ram" else len(image)
     return FlashResult(board.id, to, size, len(files or b""), banner, warnings, table)
 
 
 @contextmanager
-def _linked(installation: openocd.OpenOcd, board: Board, probe: Probe) -> Iterator[openocd.Session]:
+def _run_openocd(
+    installation: openocd.OpenOcd, board: Board, probe: Probe
+) -> Iterator[openocd.Session]:
     """Context manager that runs OpenOCD, connected to the board's chip."""
     with (
         tools.scratch() as folder,
@@ -127,7 +131,7 @@ def _linked(installation: openocd.OpenOcd, board: Board, probe: Probe) -> Iterat
         yield link
 
 
-def _table(request: FlashRequest, files: bytes | None) -> str | None:
+def _partition_table_flash(request: FlashRequest, files: bytes | None) -> str | None:
     """Return the flash to which a partition table is written; None without l3.bin.
 
     files   the file system with l3.bin; None if the build has none
@@ -144,7 +148,7 @@ def _table(request: FlashRequest, files: bytes | None) -> str | None:
     return request.table
 
 
-def _images(
+def _flash_images(
     request: FlashRequest, program: bytes, files: bytes | None, table: str | None
 ) -> dict[str, bytes]:
     """Return the image of each flash to write, the octal flash first.
@@ -154,12 +158,12 @@ def _images(
     board, to = request.board, request.to
     in_flash = None if to == "ram" else program
     if files is not None and table is not None:
-        sector_bytes = _flash(board, FILES_IN).sector_bytes
+        sector_bytes = _flash_by_name(board, FILES_IN).sector_bytes
         images = flash_images(in_flash, to, files, table, sector_bytes)
     else:
         images = {} if in_flash is None else {to: in_flash}
     for memory, image in images.items():
-        _check_size(memory, _flash(board, memory), image, files is not None)
+        _check_size(memory, _flash_by_name(board, memory), image, files is not None)
     return {memory: images[memory] for memory in sorted(images, reverse=True)}
 
 
@@ -172,7 +176,7 @@ def _check_size(memory: str, flash: Flash, image: bytes, has_files: bool) -> Non
     raise MyoedgeError("E613", "the program does not fit the flash", facts, ["--to octospi"])
 
 
-def _overwritten(board: Board, images: Mapping[str, bytes]) -> tuple[Notice, ...]:
+def _overwrite_warning(board: Board, images: Mapping[str, bytes]) -> tuple[Notice, ...]:
     """Return a warning on the bytes that images overwrite in each flash; () without images."""
     if not images:
         return ()
@@ -185,22 +189,22 @@ def _overwritten(board: Board, images: Mapping[str, bytes]) -> tuple[Notice, ...
     return (notice("W602", f"flash memory is overwritten{untried}", facts),)
 
 
-def _flash(board: Board, memory: str) -> Flash:
+def _flash_by_name(board: Board, memory: str) -> Flash:
     """Return a board's flash by name. Errors: E204 no such memory, E602 unknown flash."""
     if memory not in FLASHES:
         raise MyoedgeError("E204", f"there is no memory {memory}", {"has": "ram, mram, octospi"})
     flash = board.flash.get(memory)
     if flash is None or not flash.flasher:
-        raise _unknown(board, f"flasher for {memory}")
+        raise _unknown_flash_error(board, f"flasher for {memory}")
     return flash
 
 
-def _unknown(board: Board, missing: str) -> MyoedgeError:
+def _unknown_flash_error(board: Board, missing: str) -> MyoedgeError:
     tries = ["add it in a copy of the board's file: --board ./my/board.toml"]
     return MyoedgeError("E602", f"{board.name} has no {missing} in its board.toml", tries=tries)
 
 
-def _read(path: Path, project: Path) -> Program:
+def _read_program(path: Path, project: Path) -> Program:
     """Read an application's ELF; `project` is the CMake project. Errors: E613 missing, E241."""
     if os.path.lexists(path):
         return read_program(path)
@@ -213,20 +217,26 @@ def _read(path: Path, project: Path) -> Program:
     raise MyoedgeError("E613", "the application is missing", {"looked for": path}, tries)
 
 
-def _is_inside(held: range, start: int, size: int) -> bool:
+def _contains_range(held: range, start: int, size: int) -> bool:
     return start <= held.start and held.stop <= start + size
 
 
 def check_program(program: Program, path: Path, board: Board, build: Build) -> tuple[Notice, ...]:
     """Raise E613 if a program is not this build's application for this board; return warnings."""
     held = [range(at, at + len(data)) for at, data in program.segments]
-    outside_memory = [hex(x.start) for x in held if not any(_is_inside(x, *m) for m in MEMORIES)]
+    outside_memory = [
+        hex(x.start) for x in held if not any(_contains_range(x, *m) for m in MEMORIES)
+    ]
     if outside_memory:
-        raise _not_for(path, board, build, {"outside memory": ", ".join(outside_memory)})
+        raise _wrong_program_error(
+            path, board, build, {"outside memory": ", ".join(outside_memory)}
+        )
     if program.entry % 2 or not any(program.entry in x for x in held):
         needs = "an even address of the program"
-        raise _not_for(path, board, build, {"entry": f"{program.entry:#x}", "needs": needs})
-    if _is_simulators(program):
+        raise _wrong_program_error(
+            path, board, build, {"entry": f"{program.entry:#x}", "needs": needs}
+        )
+    if _is_simulator_program(program):
         title = f"{path.name} is the simulators' program: it is started, without files and console"
         return (notice("W601", title, {"board": board.name}, [ON_JTAG]),)
     _check_marker(program, path, board, build)
@@ -237,41 +247,43 @@ def _check_marker(program: Program, path: Path, board: Board, build: Build) -> N
     """Check that a program is of this build and chip. Errors: E613."""
     marker = MARKER.search(b"\0".join(data for _, data in program.segments))
     if marker is None:
-        raise _not_for(path, board, build, {"has": "no build marker"})
+        raise _wrong_program_error(path, board, build, {"has": "no build marker"})
     application, chip = marker.group().decode(), marker.group(1).decode()
     for needs, has in (board.chip, chip), (marker_of(build), application):
         if needs != has:
-            raise _not_for(path, board, build, {"needs": needs, "has": has})
+            raise _wrong_program_error(path, board, build, {"needs": needs, "has": has})
 
 
-def _is_simulators(program: Program) -> bool:
+def _is_simulator_program(program: Program) -> bool:
     return SIMULATOR_SYMBOL in program.symbols
 
 
 def _check_memory(program: Program, path: Path, to: str) -> None:
     """Check that a program can run from memory `to`: "ram", "mram" or "octospi". Errors: E613."""
-    if to == "ram" or not _is_simulators(program):
+    if to == "ram" or not _is_simulator_program(program):
         return
     facts = {"needs": "files of its debugger", "has": "none where the ROM starts a program"}
     tries = [ON_JTAG, "the SDK's application: myoedge flash without --elf"]
     raise MyoedgeError("E613", f"{path.name}, the simulators' program, runs in RAM", facts, tries)
 
 
-def _not_for(path: Path, board: Board, build: Build, facts: dict[str, str]) -> MyoedgeError:
+def _wrong_program_error(
+    path: Path, board: Board, build: Build, facts: dict[str, str]
+) -> MyoedgeError:
     made = shlex.quote(str((build.folder / SDK_ELF).parent))
     tries = [f"build gap_sdk/ again: cmake --build {made}"]
     title = f"{path.name} is not this build's application for {board.name}"
     return MyoedgeError("E613", title, facts, tries)
 
 
-def _files(build: Build, program: Program) -> bytes | None:
+def _file_system_image(build: Build, program: Program) -> bytes | None:
     """Return a file system image with l3.bin; None for an application without files."""
-    if not build.l3_image or _is_simulators(program):
+    if not build.l3_image or _is_simulator_program(program):
         return None
     return file_system({L3_FILE: build.l3_image})
 
 
-def _write(
+def _write_flash(
     link: openocd.Session,
     installation: openocd.OpenOcd,
     probe: Probe,
@@ -287,7 +299,9 @@ def _write(
     openocd.write_flash(link, probe, flash, flasher.read_bytes(), data, progress)
 
 
-def _banner(line: SerialLine, build: Build, link: openocd.Session, progress: Progress) -> str:
+def _wait_for_banner(
+    line: SerialLine, build: Build, link: openocd.Session, progress: Progress
+) -> str:
     """Return the identity of the started program. Errors: E603 .. E608, with OpenOCD's output."""
     progress("identify")
     try:

@@ -141,9 +141,9 @@ class Ppk2:
             reader.join()
             with unplug_errors():
                 self.port.write(STOP)
-        return self._samples(bytes(received))
+        return self._parse_samples(bytes(received))
 
-    def _samples(self, data: bytes) -> PowerTrace:
+    def _parse_samples(self, data: bytes) -> PowerTrace:
         samples = np.frombuffer(data[: len(data) // 4 * 4], "<u4")
         if len(samples) == 0:
             raise MyoedgeError("E604", "the meter does not answer", {"waited": f"{_SETTLE_S:g} s"})
@@ -170,7 +170,7 @@ def amperes(samples: Array, factors: dict[str, Array], supply_v: float) -> Array
     return corrected
 
 
-def _calibration(port: SerialPort) -> dict[str, Array]:
+def _read_calibration(port: SerialPort) -> dict[str, Array]:
     """Return the calibration factors that a PPK2 reports. Errors: E604 no answer, E605 no PPK2."""
     with unplug_errors():
         port.write(METADATA)
@@ -197,4 +197,4 @@ def _calibration(port: SerialPort) -> dict[str, Array]:
 def open_ppk2(port: str, supply_v: float) -> Iterator[Ppk2]:
     """Context manager that opens a PPK2 at a serial port. Errors: E501, E603 .. E605, E607."""
     with open_port(SerialLine(port, 115_200)) as opened:
-        yield Ppk2(opened, _calibration(opened), supply_v)
+        yield Ppk2(opened, _read_calibration(opened), supply_v)

@@ -109,10 +109,10 @@ class Session:
                     raise ConnectionResetError("the connection was closed")
                 data += received
         except OSError as error:
-            raise _gone(self.running, command, str(error)) from None
+            raise _openocd_ended_error(self.running, command, str(error)) from None
         state, _, value = data[:-1].decode("utf-8", "replace").partition(" ")
         if state != "ok":
-            raise _failed(self.running, command, value)
+            raise _command_failed_error(self.running, command, value)
         return value
 
     def word(self, address: int) -> int:
@@ -120,7 +120,7 @@ class Session:
         output = self.ask(f"capture {{mdw {address:#x}}}")
         match = re.search(r":\s*([0-9a-fA-F]{1,8})\s*$", output.strip())
         if match is None:
-            raise _failed(self.running, f"mdw {address:#x}", output)
+            raise _command_failed_error(self.running, f"mdw {address:#x}", output)
         return int(match.group(1), 16)
 
     def put_word(self, address: int, value: int) -> None:
@@ -145,23 +145,25 @@ def session(installation: OpenOcd, probe: Probe, folder: Path) -> Iterator[Sessi
     command = [installation.program, "-s", home, "-c", ports, *scripts, "-c", speed]
     with (
         tools.background(command, cwd=folder) as running,
-        _connected(running, port) as connection,
+        _connect(running, port) as connection,
     ):
         connection.settimeout(COMMAND_S)
         yield Session(connection, running, folder)
 
 
-def _connected(running: tools.Background, port: int) -> socket.socket:
+def _connect(running: tools.Background, port: int) -> socket.socket:
     end = time.monotonic() + CONNECT_S
     while time.monotonic() < end and not running.has_ended:
         try:
             return socket.create_connection(("127.0.0.1", port), timeout=1.0)
         except OSError:
             time.sleep(0.05)
-    raise _gone(running, "start", "it ended" if running.has_ended else "its port does not open")
+    raise _openocd_ended_error(
+        running, "start", "it ended" if running.has_ended else "its port does not open"
+    )
 
 
-def _gone(running: tools.Background, command: str, cause: str) -> MyoedgeError:
+def _openocd_ended_error(running: tools.Background, command: str, cause: str) -> MyoedgeError:
     output = running.says.strip()
     if NO_PROBE.search(output):
         tries = ["connect the board's USB and switch it on", "on Linux: udev rules for the probe"]
@@ -171,7 +173,7 @@ def _gone(running: tools.Background, command: str, cause: str) -> MyoedgeError:
     return MyoedgeError("E609", "OpenOCD has ended", facts, tries)
 
 
-def _failed(running: tools.Background, command: str, answer: str) -> MyoedgeError:
+def _command_failed_error(running: tools.Background, command: str, answer: str) -> MyoedgeError:
     facts = {
         "command": command,
         "answer": answer.strip()[-300:],
@@ -208,7 +210,9 @@ def start_in_memory(
     except MyoedgeError as error:
         if link.running.has_ended:
             raise
-        raise _differs("memory", dict(error.notice.facts).get("answer", "")) from None
+        raise _sector_difference_error(
+            "memory", dict(error.notice.facts).get("answer", "")
+        ) from None
     link.ask(f"reg pc {entry:#x}")
     progress("start")
     link.ask("resume")
@@ -268,10 +272,10 @@ def _check_sector(link: Session, buffer: int, sector: bytes, at: int) -> None:
     if readback != sector:
         pairs = enumerate(zip(readback, sector, strict=False))
         offset = next((i for i, (a, b) in pairs if a != b), 0)
-        raise _differs("the flasher's buffer", f"byte {at + offset:,} of the image")
+        raise _sector_difference_error("the flasher's buffer", f"byte {at + offset:,} of the image")
 
 
-def _differs(location: str, first: str) -> MyoedgeError:
+def _sector_difference_error(location: str, first: str) -> MyoedgeError:
     tries = ["a lower speed_khz in board.toml", "another cable, or a USB port without a hub"]
     return MyoedgeError(
         "E611", f"{location} differs from the written data", {"first": first}, tries

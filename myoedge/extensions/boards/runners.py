@@ -64,14 +64,14 @@ def run_over_jtag(build: Build, runs: Sequence[Case]) -> Measurement:
     return boards.run_over_jtag(board, build.folder / "firmware.elf", files)
 
 
-def _line(build: Build, board: str | None, port: str | None) -> SerialLine:
+def _board_command(build: Build, board: str | None, port: str | None) -> SerialLine:
     boards.check_console(build)
     return line_of(board, port)
 
 
-def _board(build: Build, board: str | None, port: str | None) -> Board:
+def _open_board(build: Build, board: str | None, port: str | None) -> Board:
     return described_board(board)
 
 
-BOARD = Runner(measure=run_on_board, connect=_line)
-JTAG = Runner(measure=run_over_jtag, find=openocd.find, connect=_board)
+BOARD = Runner(measure=run_on_board, connect=_board_command)
+JTAG = Runner(measure=run_over_jtag, find=openocd.find, connect=_open_board)

@@ -22,21 +22,21 @@ def pyserial() -> ToolRow:
 
 def openocd() -> ToolRow:
     """Return the row of OpenOCD, whose version is that which it prints."""
-    return tool_row("openocd", "", ON_FLASH, programs.GET, _openocd_place())
+    return tool_row("openocd", "", ON_FLASH, programs.GET, _find_openocd())
 
 
 def openocd_tools() -> ToolRow:
     """Return the row of the vendor's scripts for OpenOCD."""
-    return tool_row("openocd_tools", "", ON_FLASH, programs.GET_TOOLS, _openocd_tools_place())
+    return tool_row("openocd_tools", "", ON_FLASH, programs.GET_TOOLS, _find_openocd_tools())
 
 
 def probe() -> ToolRow:
     """Return the row of the connected probe."""
     connect = "myoedge boards  (connect and power one)"
-    return tool_row("probe", "", (*BOARD_VERBS, *ON_JTAG), connect, _probe_place())
+    return tool_row("probe", "", (*BOARD_VERBS, *ON_JTAG), connect, _find_probe())
 
 
-def _openocd_place() -> tuple[str, str] | None:
+def _find_openocd() -> tuple[str, str] | None:
     try:
         program = programs.find_program()
     except MyoedgeError:
@@ -45,14 +45,14 @@ def _openocd_place() -> tuple[str, str] | None:
     return None if version is None else (version, program)
 
 
-def _openocd_tools_place() -> tuple[str, str] | None:
+def _find_openocd_tools() -> tuple[str, str] | None:
     try:
         return "", str(programs.find_tools())
     except MyoedgeError:
         return None
 
 
-def _probe_place() -> tuple[str, str] | None:
+def _find_probe() -> tuple[str, str] | None:
     """Return ("", serial ports) with the USB id of a known board's probe; None if none is
     connected."""
     probes = [board.probe for board in all_boards() if board.probe]

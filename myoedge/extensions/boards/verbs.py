@@ -207,13 +207,13 @@ def board_card(
     if on == "board":
         is_compiled = (chosen.folder / PROGRAM).is_file()
         say("flash")
-        _tried(steps, "flash", lambda: flash(chosen, board=board, port=port), is_compiled)
+        _run_step(steps, "flash", lambda: flash(chosen, board=board, port=port), is_compiled)
     say("run")
-    ran = _tried(steps, "run", lambda: run(chosen, on=on, board=board, port=port))
+    ran = _run_step(steps, "run", lambda: run(chosen, on=on, board=board, port=port))
     energy: MeasuredEnergy | None = None
     if meter is not None and on == "board":
         say("energy")
-        energy = _tried(
+        energy = _run_step(
             steps, "energy", lambda: bench(chosen, meter=meter, times=times, board=board, port=port)
         )
     document = {
@@ -231,24 +231,24 @@ def board_card(
     return BoardCard(document)
 
 
-def _tried(
+def _run_step(
     steps: list[dict[str, Any]], name: str, do: Callable[[], T], is_possible: bool = True
 ) -> T | None:
     """Run a step and record its outcome in `steps`; return its result, None if it failed or is
     impossible."""
     if not is_possible:
-        steps.append(_row(name, "skipped"))
+        steps.append(_step_row(name, "skipped"))
         return None
     try:
         found = do()
     except MyoedgeError as error:
-        steps.append(_row(name, "failed", error))
+        steps.append(_step_row(name, "failed", error))
         return None
-    steps.append(_row(name, "ok"))
+    steps.append(_step_row(name, "ok"))
     return found
 
 
-def _row(name: str, state: str, error: MyoedgeError | None = None) -> dict[str, Any]:
+def _step_row(name: str, state: str, error: MyoedgeError | None = None) -> dict[str, Any]:
     facts: Mapping[str, Any] = {} if error is None else dict(error.notice.facts)
     return {
         "step": name,

@@ -39,16 +39,16 @@ def software_bill(name: str, digests: Mapping[str, str]) -> str:
         raise MyoedgeError("E501", title, tries=tries) from None
     bom = Bom(serial_number=uuid.uuid5(NAMESPACE, repr(sorted(digests.items()))))
     program = Component(name=name, type=ComponentType.FIRMWARE, bom_ref=name)
-    files = [*_files(digests)]
+    files = [*_file_entries(digests)]
     bom.metadata.timestamp = None  # type: ignore[assignment]
     bom.metadata.component = program
-    bom.metadata.tools.components.update(_tools())
+    bom.metadata.tools.components.update(_tool_entries())
     bom.components.update(files)
     bom.register_dependency(program, files)
     return str(JsonV1Dot6(bom).output_as_string(indent=1)) + "\n"
 
 
-def _files(digests: Mapping[str, str]) -> Iterator[Component]:
+def _file_entries(digests: Mapping[str, str]) -> Iterator[Component]:
     from cyclonedx.model import HashAlgorithm, HashType
     from cyclonedx.model.component import Component, ComponentType
 
@@ -57,7 +57,7 @@ def _files(digests: Mapping[str, str]) -> Iterator[Component]:
         yield Component(name=name, type=ComponentType.FILE, bom_ref=f"file:{name}", hashes=known)
 
 
-def _tools() -> Iterator[Component]:
+def _tool_entries() -> Iterator[Component]:
     from cyclonedx.model.component import Component, ComponentType
 
     versions = {"myoedge": __version__}

@@ -65,13 +65,13 @@ class CallGraph:
         """Names of functions that call each other recursively, the first one repeated at the end;
         () if there are none."""
         try:
-            self._sorter.prepare()
+            self._topological_sorter.prepare()
         except graphlib.CycleError as error:
             return tuple(error.args[1])
         return ()
 
     @property
-    def _sorter(self) -> graphlib.TopologicalSorter[str]:
+    def _topological_sorter(self) -> graphlib.TopologicalSorter[str]:
         return graphlib.TopologicalSorter(
             {name: sorted(f.callees) for name, f in self.functions.items()}
         )
@@ -98,14 +98,14 @@ class CallGraph:
         direct calls, so the bound adds both depths. Errors: ValueError if functions call each other
         in a circle.
         """
-        return self._depths[root]
+        return self._stack_depths[root]
 
     @functools.cached_property
-    def _depths(self) -> Mapping[str, int]:
+    def _stack_depths(self) -> Mapping[str, int]:
         if self.recursion:
             raise ValueError(f"recursion: {' -> '.join(self.recursion)}")
         depths: dict[str, int] = {}
-        for name in self._sorter.static_order():  # callees first
+        for name in self._topological_sorter.static_order():  # callees first
             function = self.functions[name]
             called = max((depths[callee] for callee in function.calls), default=0)
             held = max((depths[callee] for callee in function.holds), default=0)
@@ -120,7 +120,7 @@ def call_graph(program: Program, roots: Sequence[str]) -> CallGraph:
             whose
     addresses the code of another root contains
     """
-    places = _Places.of(program)
+    places = _CodeAddresses.of(program)
     functions = {name: places.function(start, end, name) for start, end, name in program.functions}
     functions = {n: replace(f, holds=f.holds - {*roots}) for n, f in functions.items()}
     handed = frozenset(chain.from_iterable(f.holds for f in functions.values()))
@@ -131,7 +131,7 @@ def call_graph(program: Program, roots: Sequence[str]) -> CallGraph:
 
 
 @dataclass(frozen=True)
-class _Places:
+class _CodeAddresses:
     """Addresses of functions in a program, and tables that contain such addresses.
 
     starts   address of the first instruction -> name
@@ -143,7 +143,7 @@ class _Places:
     tables: tuple[tuple[int, int, frozenset[str]], ...]
 
     @staticmethod
-    def of(program: Program) -> _Places:
+    def of(program: Program) -> _CodeAddresses:
         starts = {start: name for start, _, name in program.functions}
         held: dict[tuple[int, int], set[str]] = {}
         for address, data in program.segments:
@@ -153,10 +153,10 @@ class _Places:
                 if name is not None and table is not None:
                     held.setdefault(table, set()).add(name)
         tables = ((first, end, frozenset(names)) for (first, end), names in held.items())
-        return _Places(program, starts, tuple(sorted(tables)))
+        return _CodeAddresses(program, starts, tuple(sorted(tables)))
 
     def function(self, start: int, end: int, name: str) -> Function:
-        facts = values_by_kind(Decoder().facts(self._code(start, end), start))
+        facts = values_by_kind(Decoder().facts(self._code_addresses(start, end), start))
         jumps = {at for at in facts[JUMP] if not start <= at < end}
         targets = {*facts[CALL], *jumps}
         calls = frozenset(self.starts[at] for at in targets & self.starts.keys())
@@ -164,13 +164,13 @@ class _Places:
             name,
             sum(-change for change in facts[FRAME] if change < 0),
             calls,
-            self._held({*facts[ADDRESS]}) - calls - {name},
+            self._functions_at({*facts[ADDRESS]}) - calls - {name},
             # A register that seems constant but leads to no function is not constant.
             is_indirect=bool(facts[INDIRECT]) or not targets <= self.starts.keys(),
             is_frame_known=not facts[UNKNOWN_FRAME],
         )
 
-    def _held(self, addresses: Set[int]) -> frozenset[str]:
+    def _functions_at(self, addresses: Set[int]) -> frozenset[str]:
         """Return the names of functions at these addresses, and of those in tables at these
         addresses."""
         held = {self.starts[at] for at in addresses & self.starts.keys()}
@@ -179,7 +179,7 @@ class _Places:
                 held |= names
         return frozenset(held)
 
-    def _code(self, start: int, end: int) -> bytes:
+    def _code_addresses(self, start: int, end: int) -> bytes:
         for address, code in self.program.code:
             if address <= start and end <= address + len(code):
                 return code[start - address : end - address]

@@ -45,19 +45,19 @@ def data_dependences(
 
     Samples of a stream with more or fewer passes than the first are left out.
     """
-    varying = _varying(_executed(build, samples))
+    varying = _varying_addresses(_execution_counts(build, samples))
     program, functions = build.program, dict[str, list[str]]()
     for address in sorted(varying):
         name, line = program.function_at(address) or "?", program.line_at(address) or "?"
         functions.setdefault(name, []).append(line)
-    reached = {layer: graph.reached(own) for layer, own in _computing(build, graph)}
+    reached = {layer: graph.reached(own) for layer, own in _compute_functions(build, graph)}
     for name, lines in sorted(functions.items()):
         named = tuple(dict.fromkeys(lines))[:MOST_LINES]
         layers = tuple(layer for layer, found in reached.items() if name in found)
         yield DataDependence(name, named, layers)
 
 
-def _executed(build: Build, samples: Sequence[Sample]) -> Iterator[Mapping[int, int]]:
+def _execution_counts(build: Build, samples: Sequence[Sample]) -> Iterator[Mapping[int, int]]:
     passes = 0
     for sample in samples:
         runs = [*cases(build.network, build.stream, [sample])]
@@ -67,7 +67,7 @@ def _executed(build: Build, samples: Sequence[Sample]) -> Iterator[Mapping[int, 
             yield build.simulate(chip_inputs(build.stream, runs), options=options)[1].executed
 
 
-def _varying(counts: Iterator[Mapping[int, int]]) -> set[int]:
+def _varying_addresses(counts: Iterator[Mapping[int, int]]) -> set[int]:
     """Return the addresses whose execution counts differ between two runs."""
     first, varying = next(counts), set[int]()
     for other in counts:
@@ -75,7 +75,7 @@ def _varying(counts: Iterator[Mapping[int, int]]) -> set[int]:
     return varying
 
 
-def _computing(build: Build, graph: CallGraph) -> Iterator[tuple[str, list[str]]]:
+def _compute_functions(build: Build, graph: CallGraph) -> Iterator[tuple[str, list[str]]]:
     """Yield (layer, names of its compute functions)."""
     for index, layer in enumerate(build.layer_names):
         own = (f for f in graph.functions if f.startswith(f"l{index:02d}_"))

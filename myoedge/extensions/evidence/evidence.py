@@ -185,14 +185,14 @@ def collect_evidence(
         runs = [*cases(build.network, build.stream, samples)]
     measured, _ = build.simulate(chip_inputs(build.stream, runs))
     graph = call_graph(build.program, (ENTRY, CONTROLLER, CORE))
-    stacks = (*_stacks(build, graph),)
+    stacks = (*_stack_requirement(build, graph),)
     cycles = [run.cycles for run in measured.inferences]
     found = (
-        *_exactness(exact, same_outputs(runs, measured), len(runs)),
-        *_memory(build),
-        _latency(build, max(cycles)),
-        *_program(build, graph, stacks),
-        _loops(build.written("src/network.c").decode()),
+        *_exactness_requirement(exact, same_outputs(runs, measured), len(runs)),
+        *_memory_requirement(build),
+        _latency_requirement(build, max(cycles)),
+        *_program_requirement(build, graph, stacks),
+        _loop_requirement(build.written("src/network.c").decode()),
     )
     model = build.report["model"]
     return Evidence(
@@ -209,7 +209,7 @@ def collect_evidence(
     )
 
 
-def _exactness(
+def _exactness_requirement(
     exact: Mapping[str, bool | None], is_same: bool, count: int
 ) -> Iterator[Requirement]:
     text = "The C code computes the integers of the NumPy reference"
@@ -226,7 +226,7 @@ def _exactness(
     )
 
 
-def _memory(build: Build) -> Iterator[Requirement]:
+def _memory_requirement(build: Build) -> Iterator[Requirement]:
     memory, target = build.report["memory"], build.report["target"]
     used = {"l1": memory["l1_planned_bytes"], "l2": memory["l2_peak_bytes"] + memory["code_bytes"]}
     for key, level in (("MEM-1", "l1"), ("MEM-2", "l2")):
@@ -238,7 +238,7 @@ def _memory(build: Build) -> Iterator[Requirement]:
         )
 
 
-def _latency(build: Build, cycles: int) -> Requirement:
+def _latency_requirement(build: Build, cycles: int) -> Requirement:
     limit_s, clock_hz = build.report["budget"]["latency_s"], build.report["target"]["clock_hz"]
     value = (
         f"at most {cycles:,} cycles, {1e3 * cycles / clock_hz:.3f} ms at {clock_hz / 1e6:.0f} MHz"
@@ -249,36 +249,42 @@ def _latency(build: Build, cycles: int) -> Requirement:
     return Requirement("TIME-1", text, shown, f"{value}; {limit}", "measurement: simulated chip")
 
 
-def _stacks(build: Build, graph: CallGraph) -> Iterator[Stack]:
+def _stack_requirement(build: Build, graph: CallGraph) -> Iterator[Stack]:
     symbols = build.program.symbols
     for core, root, size in (
         ("the fabric controller", CONTROLLER, "me_fc_stack_bytes"),
         ("each cluster core", CORE, "me_stack_bytes"),
     ):
-        is_known = not graph.recursion and not _unknown_frames(graph)
+        is_known = not graph.recursion and not _variable_frames(graph)
         yield Stack(core, graph.stack_bytes(root) if is_known else None, symbols[size])
 
 
-def _unknown_frames(graph: CallGraph) -> list[str]:
+def _variable_frames(graph: CallGraph) -> list[str]:
     """Return functions with a stack frame of variable size, except ENTRY, which sets each core's
     stack pointer."""
     frames = graph.functions.items()
     return sorted(name for name, f in frames if not f.is_frame_known and name != ENTRY)
 
 
-def _program(build: Build, graph: CallGraph, stacks: Sequence[Stack]) -> Iterator[Requirement]:
+def _program_requirement(
+    build: Build, graph: CallGraph, stacks: Sequence[Stack]
+) -> Iterator[Requirement]:
     how = "analysis: instructions of firmware.elf"
     names = graph.functions.keys()
     allocators = sorted(names & ALLOCATORS)
-    yield _absence("ALLOC-1", "No memory is allocated at run time", allocators, "allocators", how)
+    yield _absence_requirement(
+        "ALLOC-1", "No memory is allocated at run time", allocators, "allocators", how
+    )
     floats = sorted(filter(FLOAT_ROUTINE.fullmatch, names))
-    yield _absence("INT-1", "No floating-point arithmetic", floats, "floating-point routines", how)
+    yield _absence_requirement(
+        "INT-1", "No floating-point arithmetic", floats, "floating-point routines", how
+    )
     circle = " -> ".join(graph.recursion)
     value = circle or f"{len(names):,} functions, no circle of calls"
     yield Requirement("CALL-1", "No recursion", not circle, value, how)
     missing = graph.unreached
     text = "The call graph is complete: every linked function is reached from a core's start"
-    yield _absence("CALL-2", text, missing, "functions whose caller is unknown", how)
+    yield _absence_requirement("CALL-2", text, missing, "functions whose caller is unknown", how)
     for number, stack in enumerate(stacks, 1):
         bound = "unknown" if stack.bound_bytes is None else f"{stack.bound_bytes:,}"
         value = f"at most {bound} of {stack.reserved_bytes:,} bytes"
@@ -286,12 +292,14 @@ def _program(build: Build, graph: CallGraph, stacks: Sequence[Stack]) -> Iterato
         yield Requirement(f"STACK-{number}", text, stack.fits, value, how)
 
 
-def _absence(key: str, text: str, found: Sequence[str], noun: str, how: str) -> Requirement:
+def _absence_requirement(
+    key: str, text: str, found: Sequence[str], noun: str, how: str
+) -> Requirement:
     value = f"{noun}: {', '.join(found[:5])}" if found else f"no {noun}"
     return Requirement(key, text, not found, value, how)
 
 
-def _loops(network: str) -> Requirement:
+def _loop_requirement(network: str) -> Requirement:
     """Return the requirement that all loops of network.c have constant bounds; kernels get their
     bounds as arguments from network.c."""
     loops = LOOP.findall(network)

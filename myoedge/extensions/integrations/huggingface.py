@@ -77,16 +77,16 @@ def save_model_folder(
     tags = ["myoedge", report["target"]["chip"], "int8", *fields.pop("tags", ())]
     name, task = report["model"]["name"], fields.get("pipeline_tag", TASK)
     known = {"library_name": "myoedge", "model_name": name, "tags": tags}
-    results = [*_results(report, task)]
+    results = [*_metric_results(report, task)]
     front = ModelCardData(**{**known, "eval_results": results or None, **fields})
-    card = ModelCard(f"---\n{front.to_yaml()}\n---\n\n{_text(report, module, factory)}")
-    weights = {INT8: built.written(INT8)} if module is None else {FLOAT: _weights(module)}
+    card = ModelCard(f"---\n{front.to_yaml()}\n---\n\n{_card_text(report, module, factory)}")
+    weights = {INT8: built.written(INT8)} if module is None else {FLOAT: _safetensors_bytes(module)}
     kept = {file: (built.folder / file).read_bytes() for file in (MANIFEST, "report.json")}
     write_folder(target, {"README.md": document_bytes(str(card)), **weights, **kept})
     return target
 
 
-def _results(report: Report, task: str) -> Iterator[EvalResult]:
+def _metric_results(report: Report, task: str) -> Iterator[EvalResult]:
     """Yield the metrics of labelled samples and of the run on the chip, for the card's
     `model-index`."""
     from huggingface_hub import EvalResult
@@ -105,7 +105,7 @@ def _results(report: Report, task: str) -> Iterator[EvalResult]:
         )
 
 
-def _text(report: Report, module: nn.Module | None, factory: str) -> str:
+def _card_text(report: Report, module: nn.Module | None, factory: str) -> str:
     """Return the text of the model card, without its front matter."""
     shown = ((fact.title, fact.text) for fact in facts(report))
     rows = [f"| {title} | {' '.join(x.split()).replace('|', '/')} |" for title, x in shown]
@@ -118,7 +118,7 @@ def _text(report: Report, module: nn.Module | None, factory: str) -> str:
     return CARD.format(**model, **fills, version=__version__, rows="\n".join(rows))
 
 
-def _weights(module: nn.Module) -> bytes:
+def _safetensors_bytes(module: nn.Module) -> bytes:
     """Return model.safetensors: every entry of the state dict under its name, shared ones too."""
     from safetensors.torch import save
 

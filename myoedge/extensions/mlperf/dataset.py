@@ -90,7 +90,7 @@ def integers_of_bytes(dataset: Dataset, q: QuantGraph, name: str) -> Array:
     channels is 1 unless the host normalises them separately.
     """
     values = np.arange(256, dtype=np.uint8).view(dataset.input or FLOATS)
-    return np.stack([_integers(q, name, real) for real in dataset.real(values)], -1)
+    return np.stack([_quantise_input(q, name, real) for real in dataset.real(values)], -1)
 
 
 def limits_of_floats(q: QuantGraph, name: str) -> Array:
@@ -103,7 +103,7 @@ def limits_of_floats(q: QuantGraph, name: str) -> Array:
     low, high = keys_of(np.array([-np.inf, np.inf], np.float32)).astype(np.int64)
     lowest = q.params[name].low
     wanted = np.arange(lowest + 1, lowest + 1 + MOST_LIMITS)[:, None]
-    channels = _integers(q, name, np.zeros(1, np.float32)).size
+    channels = _quantise_input(q, name, np.zeros(1, np.float32)).size
     below = np.full((MOST_LIMITS, channels), low - 1)
     reached = np.full((MOST_LIMITS, channels), high)
     while np.any(reached - below > 1):
@@ -123,11 +123,11 @@ def keys_of(x: Array) -> Array:
 def _integers_at(q: QuantGraph, name: str, keys: Array) -> Array:
     """Return the input's integers for the floats with these keys, int64 [limits, channels]."""
     bits = np.where(keys >= SIGN, keys - SIGN, 2 * SIGN - 1 - keys).astype(np.uint32)
-    rows = [_integers(q, name, row) for row in bits.view(np.float32)]
+    rows = [_quantise_input(q, name, row) for row in bits.view(np.float32)]
     return np.stack(rows).astype(np.int64)
 
 
-def _integers(q: QuantGraph, name: str, real: Array) -> Array:
+def _quantise_input(q: QuantGraph, name: str, real: Array) -> Array:
     """Return the input's integers [channels] at a real number, or at one number per channel."""
     port = q.input_port(name)
     border, shape = port.normalization, [1] * len(port.shape)

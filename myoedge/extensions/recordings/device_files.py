@@ -63,7 +63,7 @@ def read_xdf(path: Path, reading: Reading) -> Content:
     pyxdf = library("pyxdf", "XDF")
     with reading_of(path, "XDF", OTHER_FORM):
         streams, _ = pyxdf.load_xdf(path, verbose=False)
-        found = _by_name(streams)
+        found = _streams_by_name(streams)
     if not found:
         raise unreadable(path, "it has no stream of numbers", OTHER_FORM)
     asked = {name: found[name] for name in found if name == reading.array} or found
@@ -72,26 +72,28 @@ def read_xdf(path: Path, reading: Reading) -> Content:
     ((name, stream),) = asked.items()
     rows = np.asarray(stream["time_series"])
     columns = [
-        Column(x, rows[:, i]) for i, x in enumerate(_channels(stream["info"], rows.shape[1]))
+        Column(x, rows[:, i]) for i, x in enumerate(_channel_names(stream["info"], rows.shape[1]))
     ]
-    content = content_of(path.name, columns, reading, {"rate": np.asarray(_nominal_hz(stream))})
+    content = content_of(
+        path.name, columns, reading, {"rate": np.asarray(_nominal_rate_hz(stream))}
+    )
     arrays = {name if n == ONLY else n: x for n, x in content.arrays.items()}
     return replace(content, arrays=arrays)
 
 
-def _by_name(streams: Sequence[Any]) -> dict[str, Any]:
+def _streams_by_name(streams: Sequence[Any]) -> dict[str, Any]:
     """Return the streams of numbers by name: those with a rate if there are any."""
     numbers = [s for s in streams if isinstance(s["time_series"], np.ndarray)]
-    regular = [*filter(_nominal_hz, numbers)]
+    regular = [*filter(_nominal_rate_hz, numbers)]
     return {str(s["info"]["name"][0]): s for s in regular or numbers}
 
 
-def _nominal_hz(stream: Any) -> float:
+def _nominal_rate_hz(stream: Any) -> float:
     """Return the sampling rate of a stream; 0 if its samples come at any time."""
     return float(stream["info"]["nominal_srate"][0])
 
 
-def _channels(info: Any, count: int) -> list[str]:
+def _channel_names(info: Any, count: int) -> list[str]:
     """Return the names of a stream's channels; "" for unnamed ones."""
     try:
         channels = info["desc"][0]["channels"][0]["channel"]
@@ -109,25 +111,25 @@ def read_hdf5(path: Path, reading: Reading) -> Content:
     """
     h5py = library("h5py", "HDF5")
     with reading_of(path, "HDF5", OTHER_FORM), h5py.File(path, "r") as file:
-        datasets = dict(_datasets(file, h5py))
+        datasets = dict(_datasets_of_file(file, h5py))
         label = found_name(datasets, reading.label)
         check_size(path.name, sum(x.nbytes for x in datasets.values()), SHORTER, reading)
-        settings = _rates([file, *datasets.values()])
+        settings = _rate_attributes([file, *datasets.values()])
         if len(datasets) == 1 and (table := next(iter(datasets.values()))).dtype.names:
             return content_of(path.name, [*named_columns(table[()])], reading, settings)
         is_matlab = any(MATLAB_CLASS in x.attrs for x in datasets.values())
-        arrays = {name: _array(x, file) for name, x in datasets.items()}
+        arrays = {name: _read_dataset(x, file) for name, x in datasets.items()}
     kept = {name: x for name, x in arrays.items() if x.dtype.kind in "fiub" or name == label}
-    content = of_matlab(kept, label) if is_matlab else _without_scalars(kept, label)
+    content = of_matlab(kept, label) if is_matlab else _drop_scalars(kept, label)
     return replace(content, settings={**settings, **content.settings})
 
 
-def _without_scalars(arrays: Mapping[str, Array], label: str | None) -> Content:
+def _drop_scalars(arrays: Mapping[str, Array], label: str | None) -> Content:
     signals = {name: x for name, x in arrays.items() if x.ndim or name == label}
     return Content(signals, settings={n: arrays[n] for n in arrays.keys() - signals.keys()})
 
 
-def _datasets(file: Any, h5py: Any) -> Iterator[tuple[str, Any]]:
+def _datasets_of_file(file: Any, h5py: Any) -> Iterator[tuple[str, Any]]:
     """Yield the datasets that lie in the file itself, by path."""
     found = list[tuple[str, Any]]()
 
@@ -140,25 +142,27 @@ def _datasets(file: Any, h5py: Any) -> Iterator[tuple[str, Any]]:
     yield from found
 
 
-def _array(dataset: Any, file: Any) -> Array:
+def _read_dataset(dataset: Any, file: Any) -> Array:
     """Return a dataset; MATLAB's with their axes in MATLAB's order, and its texts as strings."""
     values = np.asarray(dataset[()])
     kind = dataset.attrs.get(MATLAB_CLASS, b"")
     if kind == b"cell":
-        return np.array([_text(np.asarray(file[reference][()])) for reference in values.ravel()])
+        return np.array(
+            [_decode_text(np.asarray(file[reference][()])) for reference in values.ravel()]
+        )
     if kind == b"char":
-        return np.array([_text(row) for row in values.T.reshape(values.shape[-1], -1)])
+        return np.array([_decode_text(row) for row in values.T.reshape(values.shape[-1], -1)])
     if values.dtype.kind in "SO":
         decoded = [x.decode() if isinstance(x, bytes) else str(x) for x in values.ravel()]
         return np.array(decoded).reshape(values.shape)
     return values.T if kind else values
 
 
-def _text(codes: Array) -> str:
+def _decode_text(codes: Array) -> str:
     return "".join(map(chr, codes.ravel())).strip()
 
 
-def _rates(nodes: Sequence[Any]) -> dict[str, Array]:
+def _rate_attributes(nodes: Sequence[Any]) -> dict[str, Array]:
     """Return the attributes that are named as a sampling rate."""
     attributes = {name: np.asarray(x) for node in nodes for name, x in node.attrs.items()}
     return {name: x for name, x in attributes.items() if is_rate(name)}

@@ -51,7 +51,7 @@ class Dialect:
     def is_number(self, field: str) -> bool:
         """Return whether a field is a number as this dialect writes it, NaN and infinity among
         them."""
-        return bool(_number(self.decimal, self.thousands).fullmatch(field))
+        return bool(_number_pattern(self.decimal, self.thousands).fullmatch(field))
 
     def is_word(self, field: str) -> bool:
         """Return whether a field is neither a number nor a mark for a missing one."""
@@ -85,7 +85,7 @@ def dialects(text: str, told: Sequence[str]) -> Iterator[Dialect]:
 _NUMBERS: dict[tuple[str, str], re.Pattern[str]] = {}
 
 
-def _number(decimal: str, thousands: str) -> re.Pattern[str]:
+def _number_pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     """Return the pattern of a number."""
     if (decimal, thousands) not in _NUMBERS:
         point = re.escape(decimal)

@@ -45,17 +45,17 @@ def read_mat(path: Path, reading: Reading) -> Content:
         variables = io.whosmat(path, appendmat=False)
         kinds = {name: kind for name, _, kind in variables}
         label = found_name(kinds, reading.label)
-        rows = [row for row in variables if _is_read(row, label, reading)]
-        check_size(path.name, sum(map(_size_bytes, rows)), SHORTER_MAT, reading)
+        rows = [row for row in variables if _should_read(row, label, reading)]
+        check_size(path.name, sum(map(_variable_bytes, rows)), SHORTER_MAT, reading)
         names = [name for name, _, _ in rows]
         found = io.loadmat(path, appendmat=False, variable_names=names) if names else {}
     if not names and kinds:
-        raise _no_numbers(path, kinds)
-    arrays = {n: _texts(found[n]) for n in names if n in found}
+        raise _no_arrays_error(path, kinds)
+    arrays = {n: _as_strings(found[n]) for n in names if n in found}
     return of_matlab(arrays, label)
 
 
-def _no_numbers(path: Path, kinds: Mapping[str, str]) -> MyoedgeError:
+def _no_arrays_error(path: Path, kinds: Mapping[str, str]) -> MyoedgeError:
     """Return E211 for a file without numeric arrays, which may be in structs or cells."""
     kind = next(filter(INSIDE.__contains__, kinds.values()), next(iter(kinds.values())))
     names = [name for name, own in kinds.items() if own == kind]
@@ -64,7 +64,7 @@ def _no_numbers(path: Path, kinds: Mapping[str, str]) -> MyoedgeError:
     return unreadable(path, f"it holds no arrays but {kind}s: {', '.join(names)}", tries)
 
 
-def _size_bytes(row: tuple[str, tuple[int, ...], str]) -> int:
+def _variable_bytes(row: tuple[str, tuple[int, ...], str]) -> int:
     _, shape, kind = row
     return NUMERIC.get(kind, 8) * math.prod(shape)
 
@@ -74,21 +74,23 @@ def of_matlab(arrays: dict[str, Array], label: str | None) -> Content:
     channel, and [1, 1] a single number beside longer arrays."""
     signals = {n: x for n, x in arrays.items() if x.size != 1 or n == label} or arrays
     settings = {n: arrays[n].reshape(()) for n in arrays.keys() - signals.keys()}
-    return Content({n: _one_axis(x) for n, x in signals.items()}, settings=settings)
+    return Content({n: _squeeze_to_one_axis(x) for n, x in signals.items()}, settings=settings)
 
 
-def _one_axis(x: Array) -> Array:
+def _squeeze_to_one_axis(x: Array) -> Array:
     return x[0] if x.ndim == 2 and len(x) == 1 else x
 
 
-def _is_read(row: tuple[str, tuple[int, ...], str], label: str | None, reading: Reading) -> bool:
+def _should_read(
+    row: tuple[str, tuple[int, ...], str], label: str | None, reading: Reading
+) -> bool:
     """Return whether a variable is a numeric array to read, class names, or a single number."""
     name, shape, kind = row
     is_asked = reading.array is None or name in (reading.array, label) or math.prod(shape) == 1
     return is_asked and (kind in NUMERIC or (kind in TEXTS and name == label))
 
 
-def _texts(x: Array) -> Array:
+def _as_strings(x: Array) -> Array:
     """Convert cells and rows of characters to strings; numbers are unchanged."""
     if x.dtype.kind == "O":
         return np.array(["".join(map(str, np.ravel(cell))).strip() for cell in x.ravel()])

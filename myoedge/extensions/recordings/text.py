@@ -85,18 +85,18 @@ def read_text(path: Path, reading: Reading) -> Content:
     The file may be gzip, in UTF-8, UTF-16 or Latin-1, with any usual separator and decimal sign.
     Errors: E211 no numbers or no such column, E216 an empty field, E247 too large.
     """
-    file = _recognised(path, reading)
+    file = _recognise_form(path, reading)
     form, label = file.form, label_place(path.name, file.names, reading)
-    numbers = _numbers(file, label, reading)
+    numbers = _number_columns(file, label, reading)
     try:
-        table = _parsed(file, numbers)
+        table = _parse_columns(file, numbers)
     except MyoedgeError:
-        if label is None or not _has_words(file, label):
+        if label is None or not _has_later_words(file, label):
             raise
         form = form.with_words(label)
         file = replace(file, form=form)
-        numbers = _numbers(file, label, reading)
-        table = _parsed(file, numbers)
+        numbers = _number_columns(file, label, reading)
+        table = _parse_columns(file, numbers)
     _check_gaps(file, table, [*numbers] if label is None else [*numbers, label])
     names, units = form.names or ("",) * len(form.kinds), form.units or ("",) * len(form.kinds)
     columns = [Column(name, table.get(i), units[i]) for i, name in enumerate(names)]
@@ -104,40 +104,40 @@ def read_text(path: Path, reading: Reading) -> Content:
     return content_of(path.name, columns, reading, settings)
 
 
-def _recognised(path: Path, reading: Reading) -> _TextFile:
+def _recognise_form(path: Path, reading: Reading) -> _TextFile:
     """Return the lines of a text file and their form. Errors: E211 no text, no numbers, or commas
     of two kinds; E215 no rows; E247 too large."""
-    lines = _decoded(path, reading).replace("\u2212", "-").split("\n")
+    lines = _decode_file(path, reading).replace("\u2212", "-").split("\n")
     form = form_of(lines)
     if form is None:
-        raise _no_rows(path, lines)
+        raise _no_rows_error(path, lines)
     file = _TextFile(path, lines, form)
     if has_commas_of_two_kinds(lines, form):
-        raise _commas(file)
+        raise _ambiguous_commas_error(file)
     if len(form.dialect.fields(lines[form.start])) != len(form.kinds):
-        raise _fault(file, ()) or _no_rows(path, lines)
+        raise _first_row_fault(file, ()) or _no_rows_error(path, lines)
     return file
 
 
 # --- bytes ----------------------------------------------------------------------------------------
 
 
-def _decoded(path: Path, reading: Reading) -> str:
+def _decode_file(path: Path, reading: Reading) -> str:
     """Return the text of a file, with \\n at line ends. Errors: E211 no text, E247 too large."""
     check_size(path.name, path.stat().st_size, SHORTER, reading)
     data = path.read_bytes()
-    data = _unpacked(path, reading) if data.startswith(GZIP) else data
+    data = _unpack_file(path, reading) if data.startswith(GZIP) else data
     encoding = next((e for mark, e in BYTE_ORDERS.items() if data.startswith(mark)), None)
     try:
-        text = data.decode(encoding or _encoding(data))
+        text = data.decode(encoding or _find_encoding(data))
     except UnicodeDecodeError as error:
-        raise _no_text(path, str(error.reason)) from None
+        raise _no_text_error(path, str(error.reason)) from None
     if NO_TEXT.search(text):
-        raise _no_text(path, "it holds bytes that are no text")
+        raise _no_text_error(path, "it holds bytes that are no text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _encoding(data: bytes) -> str:
+def _find_encoding(data: bytes) -> str:
     """Return the encoding of a text without a byte order mark."""
     if b"\0" in (head := data[:1000]):  # UTF-16 of Latin letters has a zero in every second byte
         return "utf-16-le" if head[1::2].count(0) >= head[::2].count(0) else "utf-16-be"
@@ -148,7 +148,7 @@ def _encoding(data: bytes) -> str:
     return "utf-8"
 
 
-def _unpacked(path: Path, reading: Reading) -> bytes:
+def _unpack_file(path: Path, reading: Reading) -> bytes:
     try:
         with gzip.open(path) as file:
             data = file.read(reading.max_bytes + 1)
@@ -161,14 +161,14 @@ def _unpacked(path: Path, reading: Reading) -> bytes:
     return data
 
 
-def _no_text(path: Path, cause: str) -> MyoedgeError:
+def _no_text_error(path: Path, cause: str) -> MyoedgeError:
     return unreadable(path, f"it is no text: {cause}", (f"text in UTF-8: {NUMBERS}",))
 
 
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def _numbers(file: _TextFile, label: int | None, reading: Reading) -> list[int]:
+def _number_columns(file: _TextFile, label: int | None, reading: Reading) -> list[int]:
     """Return the indices of the columns that are parsed as numbers. Errors: E211 no such column."""
     if reading.columns is None:
         numbers = file.form.of_kind(Kind.NUMBERS)
@@ -178,7 +178,7 @@ def _numbers(file: _TextFile, label: int | None, reading: Reading) -> list[int]:
     return numbers if is_text or label in numbers else [*numbers, label]  # type: ignore[list-item]
 
 
-def _parsed(file: _TextFile, numbers: Sequence[int]) -> dict[int, Array]:
+def _parse_columns(file: _TextFile, numbers: Sequence[int]) -> dict[int, Array]:
     """Parse columns of numbers as float64, and the columns of words. Errors: E211 a field that is
     no number, a row of another width."""
     import pandas
@@ -197,30 +197,30 @@ def _parsed(file: _TextFile, numbers: Sequence[int]) -> dict[int, Array]:
             na_values=dict.fromkeys(numbers, missing),
             skipinitialspace=True,
             engine="c",
-            **_exact(pandas.__version__),
+            **_exact_parse_option(pandas.__version__),
         )
     except (ValueError, OverflowError) as error:  # pandas.errors.ParserError is a ValueError
-        fault = _fault(file, numbers)
+        fault = _first_row_fault(file, numbers)
         cause = " ".join(str(error).split())
         raise fault or unreadable(file.path, cause, (NUMBERS,)) from None
     texts = {*form.of_kind(Kind.WORDS)} - {*numbers}
     arrays: dict[int, Array] = {i: table[i].to_numpy(np.float64) for i in numbers}
-    return arrays | {i: _texts(table[i].fillna("")) for i in texts}
+    return arrays | {i: _strip_quotes(table[i].fillna("")) for i in texts}
 
 
-def _texts(fields: Iterable[object]) -> Array:
+def _strip_quotes(fields: Iterable[object]) -> Array:
     """Return texts without quotes and blanks around them."""
     return np.array([str(x).strip().strip("'").strip() for x in fields], dtype=str)
 
 
-def _exact(version: str) -> dict[str, Any]:
+def _exact_parse_option(version: str) -> dict[str, Any]:
     """Return the option of pandas.read_csv that rounds numbers correctly."""
     from packaging.version import Version
 
     return {} if Version(version) >= Version(EXACT_SINCE) else {"float_precision": "round_trip"}
 
 
-def _has_words(file: _TextFile, column: int) -> bool:
+def _has_later_words(file: _TextFile, column: int) -> bool:
     """Return whether a column whose first fields are numbers also has names: classes 1, 2, rest."""
     is_number, fields = file.form.dialect.is_number, (fields[column:] for _, fields in file.rows)
     return any(x and x[0] and not is_number(x[0]) and x[0].lower() not in MISSING for x in fields)
@@ -234,31 +234,31 @@ def _check_gaps(file: _TextFile, table: Mapping[int, Array], needed: Sequence[in
     NaN that is written passes."""
     texts = any(bool((x == "").any()) for x in table.values() if x.dtype.kind == "U")
     numbers = any(bool(np.isnan(x).any()) for x in table.values() if x.dtype.kind == "f")
-    if (texts or numbers) and (fault := _fault(file, needed)) is not None:
+    if (texts or numbers) and (fault := _first_row_fault(file, needed)) is not None:
         raise fault
 
 
-def _fault(file: _TextFile, needed: Sequence[int]) -> MyoedgeError | None:
+def _first_row_fault(file: _TextFile, needed: Sequence[int]) -> MyoedgeError | None:
     """Return the error of the first row with a missing or wrong field; None if all are whole."""
     kinds = file.form.kinds
     filled = max(i + 1 for i, kind in enumerate(kinds) if kind is not Kind.EMPTY)
     for number, fields in file.rows:
         if not filled <= len(fields) <= len(kinds):
-            return _other_width(file, number, len(fields))
-        wrong = (i for i in needed if not _is_whole(file.form, i, fields[i]))
+            return _row_width_error(file, number, len(fields))
+        wrong = (i for i in needed if not _matches_column(file.form, i, fields[i]))
         if (i := next(wrong, None)) is not None:
-            return _bad_field(file, number, i, fields[i])
+            return _field_error(file, number, i, fields[i])
     return None
 
 
-def _is_whole(form: TextForm, column: int, field: str) -> bool:
+def _matches_column(form: TextForm, column: int, field: str) -> bool:
     """Return whether a field has the content of its column, or is marked as missing."""
     if form.kinds[column] is Kind.WORDS:
         return bool(field)
     return form.dialect.is_number(field) or field.lower() in MISSING[1:]
 
 
-def _other_width(file: _TextFile, number: int, width: int) -> MyoedgeError:
+def _row_width_error(file: _TextFile, number: int, width: int) -> MyoedgeError:
     """Return E211 for a row with more or fewer columns than the others, as of decimal commas
     between commas."""
     form = file.form
@@ -272,7 +272,7 @@ def _other_width(file: _TextFile, number: int, width: int) -> MyoedgeError:
     return unreadable(file.path, cause, (f"{whole}  # without such lines",))
 
 
-def _bad_field(file: _TextFile, number: int, i: int, field: str) -> MyoedgeError:
+def _field_error(file: _TextFile, number: int, i: int, field: str) -> MyoedgeError:
     """Return the error for a field that is not a number: E216 if it is empty, otherwise E211."""
     names, form = file.names, file.form
     label = names.index(found) if (found := found_name(names, LABEL)) else None
@@ -288,7 +288,7 @@ def _bad_field(file: _TextFile, number: int, i: int, field: str) -> MyoedgeError
     return unreadable(file.path, f"{at} is no number: {field[:40]!r}", (*tries, NUMBERS))
 
 
-def _no_rows(path: Path, lines: Sequence[str]) -> MyoedgeError:
+def _no_rows_error(path: Path, lines: Sequence[str]) -> MyoedgeError:
     """Return the error for a file without numbers: E215 if it has no rows, otherwise E211."""
     rows = [line for line in lines if line.strip() and not line.startswith(COMMENTS)]
     if len(rows) < 2:
@@ -297,7 +297,7 @@ def _no_rows(path: Path, lines: Sequence[str]) -> MyoedgeError:
     return unreadable(path, f"no column holds numbers, such as {rows[1][:40]!r}", (NUMBERS,))
 
 
-def _commas(file: _TextFile) -> MyoedgeError:
+def _ambiguous_commas_error(file: _TextFile) -> MyoedgeError:
     """Return E211 for commas that separate columns and may be decimal signs too."""
     shown, width = file.lines[file.form.start][:40], len(file.form.kinds)
     cause = f"commas separate columns and may be decimal signs too: {shown!r}"

@@ -65,16 +65,16 @@ class TextForm:
 def form_of(lines: Sequence[str]) -> TextForm | None:
     """Return the form of a text file's lines; None if no line holds numbers."""
     told = EXCEL.findall(lines[0])
-    sample = _sample(lines, len(told))
+    sample = _sample_lines(lines, len(told))
     possible = dialects("\n".join(sample.values()), told)
-    blocks = [*filter(None, (_block(sample, dialect) for dialect in possible))]
+    blocks = [*filter(None, (_find_row_block(sample, dialect) for dialect in possible))]
     if not blocks:
         return None
     block = max(blocks, key=lambda each: each.merit)  # of several, the first
-    dialect = _by_all_lines(lines, block.dialect)
+    dialect = _dialect_of_all_lines(lines, block.dialect)
     above = [*filter(str.strip, lines[len(told) : block.start])]
-    names, units = _heading(above, block)
-    before = (i for i in sample if i < block.start and _is_row(sample[i], dialect))
+    names, units = _names_and_units(above, block)
+    before = (i for i in sample if i < block.start and _is_number_row(sample[i], dialect))
     words = "", *(sample[i] for i in sample if i < block.start)
     return TextForm(
         dialect,
@@ -82,19 +82,19 @@ def form_of(lines: Sequence[str]) -> TextForm | None:
         units,
         block.kinds,
         next(before, block.start),
-        _rate("\n".join(above)),
+        _stated_rate_hz("\n".join(above)),
         len(dialect.fields(words[-1])),
     )
 
 
-def _sample(lines: Sequence[str], first: int) -> dict[int, str]:
+def _sample_lines(lines: Sequence[str], first: int) -> dict[int, str]:
     """Return the first lines that are neither empty nor comments, by index."""
     looked_at = enumerate(lines[first : 4 * LOOKED_AT], first)
     kept = [(i, x) for i, x in looked_at if x.strip() and not x.startswith(COMMENTS)]
     return dict(kept[:LOOKED_AT])
 
 
-def _is_row(line: str, dialect: Dialect) -> bool:
+def _is_number_row(line: str, dialect: Dialect) -> bool:
     """Return whether a line before the first row of the usual width holds numbers alone, several of
     them."""
     fields = [*filter(None, dialect.fields(line))]
@@ -123,10 +123,10 @@ def has_commas_of_two_kinds(lines: Sequence[str], form: TextForm) -> bool:
     columns = [x for i, x in enumerate(zip(*whole, strict=True)) if i not in words]
     if form.dialect.separator != "," or any("." in field for x in columns for field in x):
         return False
-    return _are_halves(columns, form.names_above - len(words))
+    return _are_split_decimals(columns, form.names_above - len(words))
 
 
-def _are_halves(columns: Sequence[Sequence[str]], names: int) -> bool:
+def _are_split_decimals(columns: Sequence[Sequence[str]], names: int) -> bool:
     """Return whether every second column looks like the digits after a decimal sign.
 
     names   number of names for these columns in the line above
@@ -134,10 +134,10 @@ def _are_halves(columns: Sequence[Sequence[str]], names: int) -> bool:
     after = [[re.sub("[eE].*", "", x) for x in column] for column in columns[1::2]]
     if len(columns) % 2 or not all(re.fullmatch("[0-9]+", x) for each in after for x in each):
         return False
-    return 2 * names == len(columns) or all(map(_are_decimals, after))
+    return 2 * names == len(columns) or all(map(_look_like_decimals, after))
 
 
-def _are_decimals(fields: Sequence[str]) -> bool:
+def _look_like_decimals(fields: Sequence[str]) -> bool:
     """Return whether fields of digits look like those after a decimal sign."""
     changes = sum(a != b for a, b in pairwise(fields))
     is_short = max(map(len, fields)) == 1 and len({*fields}) > 4
@@ -149,7 +149,7 @@ def _are_decimals(fields: Sequence[str]) -> bool:
 
 
 @dataclass(frozen=True)
-class _Block:
+class _RowBlock:
     """Rows of one width, as a dialect divides them.
 
     start   index of the first line
@@ -164,7 +164,7 @@ class _Block:
     merit: tuple[float, bool, bool]
 
 
-def _block(sample: Mapping[int, str], dialect: Dialect) -> _Block | None:
+def _find_row_block(sample: Mapping[int, str], dialect: Dialect) -> _RowBlock | None:
     """Return the rows of the width that holds most numbers; None without numbers."""
     fields = {i: dialect.fields(line) for i, line in sample.items()}
     width = _usual_width(fields.values(), dialect)
@@ -177,11 +177,13 @@ def _block(sample: Mapping[int, str], dialect: Dialect) -> _Block | None:
         return None  # names of several columns, between commas
     kept = {i: row for i, row in rows.items() if i >= start}
     names = len(dialect.fields(above))
-    merit = (_share(sample, kept, dialect), names == width, width > 1)
-    return _Block(dialect, start, dialect.kinds([*kept.values()]), merit)
+    merit = (_share_in_numbers(sample, kept, dialect), names == width, width > 1)
+    return _RowBlock(dialect, start, dialect.kinds([*kept.values()]), merit)
 
 
-def _share(sample: Mapping[int, str], rows: Mapping[int, Sequence[str]], dialect: Dialect) -> float:
+def _share_in_numbers(
+    sample: Mapping[int, str], rows: Mapping[int, Sequence[str]], dialect: Dialect
+) -> float:
     """Return the share of the characters that belong to numbers, to three digits."""
     words = "".join(field for row in rows.values() for field in row if dialect.is_word(field))
     numbers = len(folded("".join(sample[i] for i in rows))) - len(folded(words))
@@ -207,7 +209,7 @@ def _first_row(rows: Mapping[int, Sequence[str]], dialect: Dialect) -> int | Non
     return next((i for i in begins if not _counts_columns(rows[i])), None)
 
 
-def _by_all_lines(lines: Sequence[str], dialect: Dialect) -> Dialect:
+def _dialect_of_all_lines(lines: Sequence[str], dialect: Dialect) -> Dialect:
     """Return the dialect with a decimal comma if the file has commas and no points, of which the
     first lines may have none."""
     if dialect.separator == "," or dialect.thousands or dialect.decimal == ",":
@@ -220,7 +222,9 @@ def _by_all_lines(lines: Sequence[str], dialect: Dialect) -> Dialect:
 # --- names and units ------------------------------------------------------------------------------
 
 
-def _heading(above: Sequence[str], block: _Block) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _names_and_units(
+    above: Sequence[str], block: _RowBlock
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names and the units of the columns, from the lines before the first row."""
     dialect, width = block.dialect, len(block.kinds)
     lines = [line for line in above if not line.startswith(COMMENTS)]
@@ -228,8 +232,8 @@ def _heading(above: Sequence[str], block: _Block) -> tuple[tuple[str, ...], tupl
         lines = [line.lstrip("".join(COMMENTS)) for line in above[-1:]]
     rows = [*map(dialect.fields, lines)]
     has_units = len(rows) > 1 and _are_units(rows[-1]) and len(rows[-2]) == len(rows[-1])
-    units = [*map(_unit, rows.pop() if has_units else []), *("",) * width][:width]
-    names = _names(next(reversed(rows), []), block)
+    units = [*map(_unit_of_field, rows.pop() if has_units else []), *("",) * width][:width]
+    names = _header_names(next(reversed(rows), []), block)
     known = map(_known_unit, units, names or [""] * width)
     return names, tuple(known)
 
@@ -240,12 +244,12 @@ def _known_unit(unit: str, name: str) -> str:
     return (unit or (found[1] if found else "")).replace("μ", "µ")
 
 
-def _unit(field: str) -> str:
+def _unit_of_field(field: str) -> str:
     match = UNIT_FIELD.fullmatch(field)
     return match[1] if match else ""
 
 
-def _names(row: Sequence[str], block: _Block) -> tuple[str, ...]:
+def _header_names(row: Sequence[str], block: _RowBlock) -> tuple[str, ...]:
     """Return the fields of a line as names; () if it is none of names."""
     width = len(block.kinds)
     is_ended = block.kinds[-1] is Kind.EMPTY  # rows end with a separator, names do not
@@ -257,7 +261,7 @@ def _names(row: Sequence[str], block: _Block) -> tuple[str, ...]:
 
 
 def _are_units(row: Sequence[str]) -> bool:
-    found = [bool(_unit(field)) for field in row if field.lower() not in MISSING]
+    found = [bool(_unit_of_field(field)) for field in row if field.lower() not in MISSING]
     return bool(found) and all(found)
 
 
@@ -270,7 +274,7 @@ def _counts_columns(fields: Sequence[str]) -> bool:
     )
 
 
-def _rate(text: str) -> float | None:
+def _stated_rate_hz(text: str) -> float | None:
     """Return the sampling rate in Hz that the text before the rows names; None without one."""
     found = RATE_LINE.search(text)
     return None if found is None else float(found[1]) * (1000.0 if found[2] else 1.0)

@@ -72,7 +72,7 @@ class SensorRequest:
 
     def application(self, plan: Plan, stream: Stream | None) -> Application:
         """Return the application of a planned network. Errors: E264, E265."""
-        sensor = sensor_of(self.table, self._channels(plan, stream), self.hop)
+        sensor = sensor_of(self.table, self._input_channels(plan, stream), self.hop)
         program = sensor_program(plan, sensor, stream, self.axis, self.scale)
         self._check_window(program.layout.samples)
         return SensorApplication(program)
@@ -83,7 +83,7 @@ class SensorRequest:
             tries = ["[stream] rate alone, if a frame of the network is one sample"]
             raise MyoedgeError("E265", "a frame has other samples than [stream] says", facts, tries)
 
-    def _channels(self, plan: Plan, stream: Stream | None) -> int | None:
+    def _input_channels(self, plan: Plan, stream: Stream | None) -> int | None:
         """Return the number of channels of the network's input; None if its time axis is unknown.
 
         In a window without [stream] axis, the longer of two axes is the time axis.

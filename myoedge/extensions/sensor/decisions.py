@@ -71,7 +71,7 @@ class Reference:
         first   sample with which the signal begins
         """
         if self.stream is not None:
-            yield from self._of_stream(self.stream, first)
+            yield from self._decisions_of_stream(self.stream, first)
             return
         window, hop = self.program.layout.samples, self.program.hop
         for start in range(first, len(self.integers) - window + 1, hop):
@@ -83,9 +83,9 @@ class Reference:
         rows = self.integers[frame + 1 - self.program.layout.samples : frame + 1]
         x = self.program.layout.arranged(rows).astype(q.dtype(name))
         values = run_int(q.steps, q.constants, {name: x.reshape(q.graph.shape(name))})
-        return self._expected(frame, values[q.graph.outputs[0]])
+        return self._expected_decision(frame, values[q.graph.outputs[0]])
 
-    def _of_stream(self, stream: Stream, first: int) -> Iterator[Expected]:
+    def _decisions_of_stream(self, stream: Stream, first: int) -> Iterator[Expected]:
         port, window, hop = stream.inputs[0], self.program.layout.samples, self.program.hop
         starts = range(first, len(self.integers) - window + 1, hop)
         if not starts:
@@ -100,9 +100,9 @@ class Reference:
             last = (one.number + 1) * stream.frames - stream.early - 1
             for at, values in enumerate(ready):
                 frame = last - int((len(ready) - 1 - at) * stream.rate)
-                yield self._expected(first + frame * hop + window - 1, values)
+                yield self._expected_decision(first + frame * hop + window - 1, values)
 
-    def _expected(self, frame: int, output: Array) -> Expected:
+    def _expected_decision(self, frame: int, output: Array) -> Expected:
         values = tuple(map(int, output.ravel()))
         if self.program.classes == "index":  # negative: a frame without a new symbol
             return Expected(frame, values[0] if values[0] >= 0 else None, 0, values)

@@ -67,27 +67,28 @@ def monitor(
     from myoedge.extensions.sensor import verbs
     from myoedge.extensions.sensor.packet_log import PacketLog
 
-    _check_saving(save)
+    _check_writable(save)
     build = None if folder is None else load_build(folder)
     log = PacketLog(names=() if build is None else build.class_names)
-    sinks = [*([_comparing(build)] if build else ()), *([_forwarding(source)] if lsl else ())]
+    sinks = [_make_network_check(build)] if build else []
+    sinks += [_forward_packets(source)] if lsl else []
     try:
         # Ctrl-C is the usual way to end it
-        with suppress(KeyboardInterrupt), _shown(terminal, log, plot) as show:
+        with suppress(KeyboardInterrupt), _show_records(terminal, log, plot) as show:
             for record in verbs.monitor(source, baud_rate=baud_rate, warn=warn):
                 time_s = log.add(record)
                 for sink in (show, *sinks):
                     sink(record, time_s)
     except MyoedgeError:
         if log.packets:
-            _finish(terminal, log, save)
+            _write_and_summarise(terminal, log, save)
         raise
-    _finish(terminal, log, save)
+    _write_and_summarise(terminal, log, save)
     if save is None:
-        terminal.next(*_steps(source, folder))
+        terminal.next(*_next_steps(source, folder))
 
 
-def _steps(source: str, folder: str | None) -> Iterator[str]:
+def _next_steps(source: str, folder: str | None) -> Iterator[str]:
     """Yield the next steps: the packets saved to a file, and the names of classes if no build is
     given."""
     named = () if folder is None else ("--build", folder)
@@ -96,7 +97,7 @@ def _steps(source: str, folder: str | None) -> Iterator[str]:
         yield "# --build DIR: names of the build's classes"
 
 
-def _check_saving(save: str | None) -> None:
+def _check_writable(save: str | None) -> None:
     """Raise E220 or E281 for a file that cannot be written, before packets are received."""
     from myoedge.system.folder import check_file
 
@@ -107,7 +108,7 @@ def _check_saving(save: str | None) -> None:
     check_file(Path(save))
 
 
-def _comparing(build: Build) -> Sink:
+def _make_network_check(build: Build) -> Sink:
     """Return a function that warns (W606) of start packets of another network than the build's."""
 
     def compare(record: Record, time_s: float | None) -> None:
@@ -123,7 +124,7 @@ def _comparing(build: Build) -> Sink:
     return compare
 
 
-def _forwarding(source: str) -> Sink:
+def _forward_packets(source: str) -> Sink:
     from myoedge.backends.packets import Decision
     from myoedge.extensions.sensor.packet_source import lsl_sender
 
@@ -137,7 +138,7 @@ def _forwarding(source: str) -> Sink:
 
 
 @contextmanager
-def _shown(terminal: Terminal, log: PacketLog, plot: bool) -> Iterator[Sink]:
+def _show_records(terminal: Terminal, log: PacketLog, plot: bool) -> Iterator[Sink]:
     """Context manager that yields a function to show records: as lines, or in a live plot."""
     if plot:
         with live_plot(terminal, log) as show:
@@ -157,7 +158,7 @@ def _shown(terminal: Terminal, log: PacketLog, plot: bool) -> Iterator[Sink]:
     yield print_line
 
 
-def _finish(terminal: Terminal, log: PacketLog, save: str | None) -> None:
+def _write_and_summarise(terminal: Terminal, log: PacketLog, save: str | None) -> None:
     """Write the file of packets, and print the summary."""
     from myoedge.extensions.sensor.packet_log import WRITERS
     from myoedge.system.folder import write_file
@@ -215,12 +216,12 @@ class DecisionPlot:
             yield f"{name:<{LABEL_COLUMNS}}{''.join(marks)}", row
         if self.classes > MOST_CLASSES:
             yield f"and {self.classes - MOST_CLASSES} classes more", None
-        yield f"{'score':<{LABEL_COLUMNS}}{_bars([d.score for d in shown], levels)}", None
+        yield f"{'score':<{LABEL_COLUMNS}}{_draw_bars([d.score for d in shown], levels)}", None
         marks = ("!" if d.flags else " " for d in shown)
         yield f"{'flags':<{LABEL_COLUMNS}}{''.join(marks)}", None
-        yield self._counts(), None
+        yield self._count_records(), None
 
-    def _counts(self) -> str:
+    def _count_records(self) -> str:
         from myoedge.extensions.sensor.packet_log import open_channels
 
         lost = self.status.frames_lost if self.status else 0
@@ -239,7 +240,7 @@ class DecisionPlot:
             yield Text(line, style, no_wrap=True, overflow="crop")
 
 
-def _bars(values: list[int], levels: str) -> str:
+def _draw_bars(values: list[int], levels: str) -> str:
     """Return one bar character per value, scaled from the smallest to the largest value."""
     low, high = min(values, default=0), max(values, default=0)
     scale = (len(levels) - 2) / max(high - low, 1)

@@ -69,7 +69,7 @@ class PacketLog:
             *_, before = self.packets[-1]
             skipped = (record.sequence - before.sequence - 1) % _SEQUENCES
             self.lost += skipped if skipped < _SEQUENCES // 2 else 0  # else: a restart
-            self.time_us += _signed(record.time_us - before.time_us)
+            self.time_us += _signed_difference_us(record.time_us - before.time_us)
         time_s = self.time_us / 1e6
         self.packets.append((self.starts, time_s, record))
         return time_s
@@ -91,18 +91,18 @@ class PacketLog:
             "broken_frames": self.broken,
             "flagged_decisions": sum(d.flags != 0 for d in decisions),
             "classes": {str(index): classes[index] for index in sorted(classes)},
-            "last_status": _own_fields(statuses[-1]) if statuses else None,
-            "last_start": _own_fields(starts[-1]) if starts else None,
+            "last_status": _fields_of_packet(statuses[-1]) if statuses else None,
+            "last_start": _fields_of_packet(starts[-1]) if starts else None,
         }
 
 
-def _signed(difference_us: int) -> int:
+def _signed_difference_us(difference_us: int) -> int:
     """Convert a difference of 32-bit times modulo the wrap-around to -half .. half of it."""
     half = _TIMES_US // 2
     return (difference_us + half) % _TIMES_US - half
 
 
-def _own_fields(packet: Packet) -> dict[str, Any]:
+def _fields_of_packet(packet: Packet) -> dict[str, Any]:
     names = type(packet).__match_args__[len(Packet.__match_args__) :]
     return {name: getattr(packet, name) for name in names}
 
@@ -111,15 +111,18 @@ def npz_bytes(log: PacketLog) -> bytes:
     """Return the log as an npz file with one array per field: decisions by field name, other
     packets as status_NAME and start_NAME."""
     buffer = io.BytesIO()
-    arrays = {**_arrays(log, Decision, "")}
-    arrays |= {**_arrays(log, Status, "status_"), **_arrays(log, Start, "start_")}
+    arrays = {**_columns_as_arrays(log, Decision, "")}
+    arrays |= {
+        **_columns_as_arrays(log, Status, "status_"),
+        **_columns_as_arrays(log, Start, "start_"),
+    }
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
 def csv_bytes(log: PacketLog) -> bytes:
     """Return the decisions as CSV, one row each."""
-    columns = _arrays(log, Decision, "")
+    columns = _columns_as_arrays(log, Decision, "")
     values = columns.pop("values", np.zeros((len(columns["time_s"]), 0), np.int32))
     columns |= {f"value_{i}": column for i, column in enumerate(values.T)}
     text = io.StringIO()
@@ -132,7 +135,7 @@ def csv_bytes(log: PacketLog) -> bytes:
 WRITERS: Mapping[str, Callable[[PacketLog], bytes]] = {".npz": npz_bytes, ".csv": csv_bytes}
 
 
-def _arrays(log: PacketLog, kind: type[Packet], prefix: str) -> dict[str, Array]:
+def _columns_as_arrays(log: PacketLog, kind: type[Packet], prefix: str) -> dict[str, Array]:
     rows = [row for row in log.packets if isinstance(row[2], kind)]
     columns: dict[str, Array] = {
         "run": np.array([start for start, _, _ in rows], np.int32),
@@ -140,11 +143,11 @@ def _arrays(log: PacketLog, kind: type[Packet], prefix: str) -> dict[str, Array]
     }
     for name in ("sequence", "frame", "flags"):
         columns[name] = np.array([getattr(packet, name) for *_, packet in rows], np.int64)
-    columns |= dict(_own_columns([packet for *_, packet in rows], kind))
+    columns |= dict(_columns_of_kind([packet for *_, packet in rows], kind))
     return {f"{prefix}{name}": column for name, column in columns.items()}
 
 
-def _own_columns(packets: list[Any], kind: type[Packet]) -> Iterator[tuple[str, Array]]:
+def _columns_of_kind(packets: list[Any], kind: type[Packet]) -> Iterator[tuple[str, Array]]:
     if kind is Decision:
         yield from _decision_columns(packets)
         return
@@ -192,12 +195,16 @@ def line_of(
     if isinstance(record, BrokenFrame):
         return f"{'':>12}  damaged frame: {record.why}"
     before, last[type(record)] = last.get(type(record)), record
-    if isinstance(record, Status) and before is not None and _counts(before) == _counts(record):
+    if (
+        isinstance(record, Status)
+        and before is not None
+        and _status_counts(before) == _status_counts(record)
+    ):
         return None
-    return f"{time_s or 0.0:>10.3f} s  {_told(record, names)}{_flags(record.flags)}"
+    return f"{time_s or 0.0:>10.3f} s  {_record_text(record, names)}{_flags_text(record.flags)}"
 
 
-def _counts(status: Packet) -> Packet:
+def _status_counts(status: Packet) -> Packet:
     return replace(status, sequence=0, time_us=0, frame=0, flags=Flags(0))
 
 
@@ -206,7 +213,7 @@ def name_of_class(index: int, names: Sequence[str]) -> str:
     return printable(names[index]) if index < len(names) else f"class {index}"
 
 
-def _told(record: Start | Decision | Status | CommandAnswer, names: Sequence[str]) -> str:
+def _record_text(record: Start | Decision | Status | CommandAnswer, names: Sequence[str]) -> str:
     match record:
         case Start():
             scores = "score: the largest output's integer"
@@ -214,7 +221,7 @@ def _told(record: Start | Decision | Status | CommandAnswer, names: Sequence[str
             size = f"{record.channels} channels at {record.rate_hz:g} Hz{classes}"
             return f"start after {record.restart}: model {record.digest}, {size}"
         case Decision():
-            return _decision(record, names)
+            return _describe_decision(record, names)
         case CommandAnswer():
             return f"{record.command}: {'refused' if record.result < 0 else record.result}"
     counts = (f"{getattr(record, name):,} {text}" for name, text in _COUNTS.items())
@@ -224,7 +231,7 @@ def _told(record: Start | Decision | Status | CommandAnswer, names: Sequence[str
     return f"status: {', '.join(nonzero) or 'no errors'}"
 
 
-def _decision(decision: Decision, names: Sequence[str]) -> str:
+def _describe_decision(decision: Decision, names: Sequence[str]) -> str:
     values = " ".join(map(str, decision.values[:SHOWN_VALUES]))
     more = " ..." if len(decision.values) > SHOWN_VALUES else ""
     if decision.class_index is None:
@@ -244,5 +251,5 @@ def flag_names(flags: Flags) -> list[str]:
     return [flag.name.lower().replace("_", " ") for flag in Flags if flag in flags and flag.name]
 
 
-def _flags(flags: Flags) -> str:
+def _flags_text(flags: Flags) -> str:
     return f"  [{', '.join(flag_names(flags))}]" if flags else ""

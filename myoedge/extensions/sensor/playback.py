@@ -167,22 +167,22 @@ def play_build(
     """Implement api.play, which documents the arguments."""
     program = program_of(build)
     delivered = recording_of(program.sensor, recording)
-    counts = _first_seconds(delivered.counts, seconds, float(program.sensor.rate_hz))
+    counts = _take_first_seconds(delivered.counts, seconds, float(program.sensor.rate_hz))
     network = build.network if build.stream is None else build.stream.network
     reference = Reference(program, network, build.stream, program.conversion.integers(counts))
     check_length(len(counts), reference.first_samples)
-    run = _simulated(build, program, counts, faults, progress)
+    run = _simulate_playback(build, program, counts, faults, progress)
     found = decoded(run.line)
     with one_blas_thread():
-        sent = _of_first_start([x for _, x in found])
-        same = compared(reference, _located(run, sent, program.clock_hz))
+        sent = _decisions_before_restart([x for _, x in found])
+        same = compared(reference, _locate_decisions(run, sent, program.clock_hz))
     rows = tuple(record for _, record in found if isinstance(record, Decision))
-    latency = _latency(run, found, program.clock_hz)
+    latency = _latency_distribution(run, found, program.clock_hz)
     states = PlayedStates(activity_of(run), dict(run.state_cycles), program.clock_hz)
-    power = _power(build, program, states, -(-len(rows) // program.ready))
+    power = _application_power(build, program, states, -(-len(rows) // program.ready))
     return Played(
         frames=len(run.ready_cycles),
-        samples_lost=_lost([record for _, record in found], len(run.ready_cycles)),
+        samples_lost=_count_lost_samples([record for _, record in found], len(run.ready_cycles)),
         decisions=rows,
         compared=same,
         latency=latency,
@@ -192,11 +192,11 @@ def play_build(
         assumed_rate_hz=float(program.sensor.rate_hz) if delivered.is_assumed else None,
         unlike=unlike_calibration(program.conversion, counts),
         over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),
-        unwritten=None if faults else _with_states(build, states),
+        unwritten=None if faults else _replace_report_power(build, states),
     )
 
 
-def _first_seconds(counts: Array, seconds: float | None, rate_hz: float) -> Array:
+def _take_first_seconds(counts: Array, seconds: float | None, rate_hz: float) -> Array:
     if seconds is None:
         return counts
     return counts[: max(round(positive(seconds, "seconds") * rate_hz), 1)]
@@ -205,7 +205,7 @@ def _first_seconds(counts: Array, seconds: float | None, rate_hz: float) -> Arra
 # --- the run --------------------------------------------------------------------------------------
 
 
-def _simulated(
+def _simulate_playback(
     build: Build,
     program: SensorProgram,
     counts: Array,
@@ -224,7 +224,7 @@ def _simulated(
         )
 
 
-def _times(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array, Array]:
+def _decision_cycles(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array, Array]:
     """Return, for each decision, the cycle of its last sample's data-ready and the cycle of its
     packet's last bit."""
     events = zip(run.ready_frames, run.ready_cycles, strict=True)
@@ -238,14 +238,16 @@ def _times(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array,
     return np.array(starts, np.int64), np.array(ends, np.int64)
 
 
-def _latency(run: Simulation, found: Sequence[tuple[int, Record]], clock_hz: int) -> Latency | None:
+def _latency_distribution(
+    run: Simulation, found: Sequence[tuple[int, Record]], clock_hz: int
+) -> Latency | None:
     """Return the distribution of the decisions' latencies; None without a decision."""
-    ready, ended = _times(run, found)
-    parts = latency_parts_s(ready, ended, _passes(run), clock_hz)
+    ready, ended = _decision_cycles(run, found)
+    parts = latency_parts_s(ready, ended, _pass_cycles(run), clock_hz)
     return latency_of(latency_s(ready, ended, clock_hz), parts)
 
 
-def _passes(run: Simulation) -> Array:
+def _pass_cycles(run: Simulation) -> Array:
     """Return the first and the last cycle of every pass of the network, [passes, 2]."""
     starts = [at for at, mark in enumerate(run.marks) if mark.value == STARTED]
     ends = [*starts[1:], len(run.marks)]
@@ -255,7 +257,9 @@ def _passes(run: Simulation) -> Array:
     return np.array(spans, np.int64).reshape(-1, 2)
 
 
-def _located(run: Simulation, decisions: Sequence[Decision], clock_hz: int) -> list[Decision]:
+def _locate_decisions(
+    run: Simulation, decisions: Sequence[Decision], clock_hz: int
+) -> list[Decision]:
     """Return the decisions, each with the number of its last sample in the recording.
 
     After a reset of the front end, sample numbers differ: the program counts periods, the front end
@@ -274,14 +278,14 @@ def _located(run: Simulation, decisions: Sequence[Decision], clock_hz: int) -> l
     ]
 
 
-def _of_first_start(records: Sequence[Record]) -> list[Decision]:
+def _decisions_before_restart(records: Sequence[Record]) -> list[Decision]:
     """Return the decisions before the program restarted, which resets its sample numbers."""
     starts = [at for at, record in enumerate(records) if isinstance(record, Start)]
     ended = starts[1] if len(starts) > 1 else len(records)
     return [record for record in records[:ended] if isinstance(record, Decision)]
 
 
-def _lost(records: Sequence[Record], frames: int) -> int:
+def _count_lost_samples(records: Sequence[Record], frames: int) -> int:
     """Return the number of lost samples according to the last status packet; all samples if there
     was no decision."""
     if not any(isinstance(record, Decision) for record in records):
@@ -289,7 +293,9 @@ def _lost(records: Sequence[Record], frames: int) -> int:
     return max((record.frames_lost for record in records if isinstance(record, Status)), default=0)
 
 
-def _power(build: Build, program: SensorProgram, states: PlayedStates, passes: int) -> StatePower:
+def _application_power(
+    build: Build, program: SensorProgram, states: PlayedStates, passes: int
+) -> StatePower:
     """Return the power of the application, and of it that of the network's passes."""
     point, by = replace(program.point, clock_hz=program.clock_hz), coefficients()
     given = (battery_of(build.report), module_powers(build.report))
@@ -299,7 +305,7 @@ def _power(build: Build, program: SensorProgram, states: PlayedStates, passes: i
     return replace(power, network_j=network_j)
 
 
-def _with_states(build: Build, states: PlayedStates) -> Notice | None:
+def _replace_report_power(build: Build, states: PlayedStates) -> Notice | None:
     """Replace the build's reports by ones with the power of this playback. Return W210 if they
     cannot be written."""
     report = with_energy({**build.report, "played": states.to_json()}, coefficients())

@@ -51,7 +51,7 @@ class SampleLayout:
         return grouped.transpose(1, 0, 2).ravel()
 
 
-class _Border(NamedTuple):
+class _NetworkInput(NamedTuple):
     """The input of a network: its port, its time axis (None without a stream), its layout."""
 
     port: QuantPort
@@ -150,21 +150,21 @@ def sensor_program(
     scale   [calib] scale
     Errors: E265 the network does not fit the front end.
     """
-    _check_border(plan, stream)
+    _check_network_input(plan, stream)
     q, port = plan.quant, plan.quant.input_port(plan.graph_inputs[0])
     shape = port.shape
     time_axis = None if stream is None else stream.inputs[0].axis
     frame = [length for at, length in enumerate(shape) if at != time_axis]
     layout = window_layout(frame, sensor.channels, axis if stream is None else None)
     output = plan.graph_outputs[0] if stream is None else stream.outputs[0].name
-    border = _Border(port, time_axis, layout)
+    border = _NetworkInput(port, time_axis, layout)
     return SensorProgram(
         sensor,
         layout,
-        _conversion(sensor, border, Fraction(scale)),
+        _input_conversion(sensor, border, Fraction(scale)),
         sensor.hop,
-        **_counts(plan, stream),
-        classes=_classes(q, output, _result_shape(q, stream, output), sensor),
+        **_frames_and_results(plan, stream),
+        classes=_class_count(q, output, _result_shape(q, stream, output), sensor),
         sample_type=port.dtype,
         result_type=q.dtype(output),
         is_stream=stream is not None,
@@ -172,12 +172,12 @@ def sensor_program(
     )
 
 
-def _refused(needs: str, *tries: str, **facts: object) -> MyoedgeError:
+def _sensor_error(needs: str, *tries: str, **facts: object) -> MyoedgeError:
     title = "the network does not fit the sensor application"
     return MyoedgeError(CODE, title, {"needs": needs, **facts}, tries)
 
 
-def _check_border(plan: Plan, stream: Stream | None) -> None:
+def _check_network_input(plan: Plan, stream: Stream | None) -> None:
     inputs = plan.graph_inputs if stream is None else [port.name for port in stream.inputs]
     outputs = plan.graph_outputs if stream is None else [port.name for port in stream.outputs]
     needs = {
@@ -189,7 +189,7 @@ def _check_border(plan: Plan, stream: Stream | None) -> None:
     }
     for need, holds in needs.items():
         if not holds:
-            raise _refused(need, NO_APPLICATION, has=f"inputs {', '.join(inputs)}")
+            raise _sensor_error(need, NO_APPLICATION, has=f"inputs {', '.join(inputs)}")
 
 
 def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> SampleLayout:
@@ -204,25 +204,25 @@ def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> Samp
         fitting = sorted({n for n in (elements, *others) if n <= MOST_CHANNELS})
         tries = f"[sensor] channels = {' or '.join(map(str, fitting))}"
         needs = f"an axis of samples, and {channels} channels along the other axes"
-        raise _refused(needs, tries if fitting else NO_APPLICATION, has=str([*shape]))
+        raise _sensor_error(needs, tries if fitting else NO_APPLICATION, has=str([*shape]))
     if axis is not None:
         axes = [at for at in axes if at == axis % len(shape)]
     if len(axes) != 1:
         need = f"one axis of {elements // channels} samples of {channels} channels"
-        raise _refused(need, "[stream] axis = 2, for example", has=str([*shape]))
+        raise _sensor_error(need, "[stream] axis = 2, for example", has=str([*shape]))
     outer, samples, inner = outer_inner(tuple(shape), axes[0])
     return SampleLayout(outer, samples, inner)
 
 
-def _conversion(sensor: Sensor, border: _Border, scale: Fraction) -> CountConversion:
+def _input_conversion(sensor: Sensor, border: _NetworkInput, scale: Fraction) -> CountConversion:
     """Return the conversion from converter counts to the input's integers, with unit, [calib] scale
     and the host's normalisation."""
     params, normalization = border.port.params, border.port.normalization
-    assert params is not None, "of real numbers, as _check_border requires"
+    assert params is not None, "of real numbers, as _check_network_input requires"
     factors, offsets = [Fraction(1)] * sensor.channels, [Fraction(0)] * sensor.channels
     if normalization is not None:
-        factors = _by_channel(normalization, normalization.scale, border)
-        offsets = _by_channel(normalization, normalization.offset, border)
+        factors = _factors_by_channel(normalization, normalization.scale, border)
+        offsets = _factors_by_channel(normalization, normalization.offset, border)
     step, per_count = Fraction(params.scale), sensor.count_units * scale
     made = count_conversion(
         [factor * per_count / step for factor in factors],
@@ -231,12 +231,12 @@ def _conversion(sensor: Sensor, border: _Border, scale: Fraction) -> CountConver
         params.high,
     )
     if made is None:
-        raise _refused("counts and offsets within 2^30 steps of the input's scale")
+        raise _sensor_error("counts and offsets within 2^30 steps of the input's scale")
     return made
 
 
-def _by_channel(
-    normalization: InputNormalization, values: Sequence[float], border: _Border
+def _factors_by_channel(
+    normalization: InputNormalization, values: Sequence[float], border: _NetworkInput
 ) -> list[Fraction]:
     """Return one factor or offset per channel. Errors: E265 if it varies along time."""
     shape = border.port.shape
@@ -248,7 +248,7 @@ def _by_channel(
     grouped = full.reshape(layout.outer, layout.samples, layout.inner).swapaxes(0, 1)
     rows = grouped.reshape(layout.samples, -1)
     if np.any(rows != rows[0]):
-        raise _refused("the same normalisation for every sample")
+        raise _sensor_error("the same normalisation for every sample")
     return [Fraction(float(x)) for x in rows[0]]
 
 
@@ -259,7 +259,7 @@ def _result_shape(q: QuantGraph, stream: Stream | None, name: str) -> list[int]:
     return shape
 
 
-def _counts(plan: Plan, stream: Stream | None) -> dict[str, Any]:
+def _frames_and_results(plan: Plan, stream: Stream | None) -> dict[str, Any]:
     """Return the numbers of frames and results per pass, and the bytes of outputs that packets
     leave out."""
     q = plan.quant
@@ -272,9 +272,9 @@ def _counts(plan: Plan, stream: Stream | None) -> dict[str, Any]:
     }
 
 
-def _classes(q: QuantGraph, output: str, shape: Sequence[int], sensor: Sensor) -> str:
-    if sensor.packets == "outputs" and _values_bytes(q, output, shape) > MOST_VALUE_BYTES:
-        raise _refused(
+def _class_count(q: QuantGraph, output: str, shape: Sequence[int], sensor: Sensor) -> str:
+    if sensor.packets == "outputs" and _result_bytes(q, output, shape) > MOST_VALUE_BYTES:
+        raise _sensor_error(
             f"at most {MOST_VALUE_BYTES:,} bytes of results per packet", has=str([*shape])
         )
     if output not in q.params and math.prod(shape) == 1:
@@ -282,9 +282,11 @@ def _classes(q: QuantGraph, output: str, shape: Sequence[int], sensor: Sensor) -
     if output in q.params and len([n for n in shape if n > 1]) == 1:
         return "largest"
     if sensor.packets != "outputs":
-        raise _refused("an output of classes", '[sensor] packets = "outputs"', has=str([*shape]))
+        raise _sensor_error(
+            "an output of classes", '[sensor] packets = "outputs"', has=str([*shape])
+        )
     return "none"
 
 
-def _values_bytes(q: QuantGraph, output: str, shape: Sequence[int]) -> int:
+def _result_bytes(q: QuantGraph, output: str, shape: Sequence[int]) -> int:
     return math.prod(shape) * q.element_type(output).size_bytes

@@ -47,26 +47,26 @@ def recording_of(sensor: Sensor, signal: str | Path | Array) -> Delivered:
     if isinstance(signal, str | Path):
         content = read_file(Path(signal), Reading())
         arrays: Mapping[str, Array] = content.arrays
-        is_assumed = not _is_told(content, sensor)
+        is_assumed = not _states_rate(content, sensor)
     else:
         arrays = {"recording": np.asarray(signal)}
-    values = _array_of(arrays, sensor)
+    values = _sample_array(arrays, sensor)
     low, high = sensor.count_limits
     counts = np.rint(values.astype(np.float64) / float(sensor.count_units))
     return Delivered(np.asarray(np.clip(counts, low, high), np.int32), is_assumed)
 
 
-def _is_told(content: Content, sensor: Sensor) -> bool:
+def _states_rate(content: Content, sensor: Sensor) -> bool:
     """Return whether a file specifies its rate. Errors: E266 if the rate differs from [sensor]."""
     for name, rate in content.rates.items():
-        if _hertz(rate) != sensor.rate_hz:
+        if _rate_of_array(rate) != sensor.rate_hz:
             needs = f"{float(sensor.rate_hz):g} samples per second"
             remedy = f"resample it to {needs}, or change [sensor] rate"
-            raise _unplayable(needs, f"{name} = {rate.item()}", remedy)
+            raise _recording_error(needs, f"{name} = {rate.item()}", remedy)
     return bool(content.rates)
 
 
-def _hertz(rate: Array) -> Fraction | None:
+def _rate_of_array(rate: Array) -> Fraction | None:
     """Return the rate that an array of one element specifies; None if it is no finite number."""
     try:
         return Fraction(float(rate.item()))
@@ -74,18 +74,18 @@ def _hertz(rate: Array) -> Fraction | None:
         return None
 
 
-def _array_of(arrays: Mapping[str, Array], sensor: Sensor) -> Array:
+def _sample_array(arrays: Mapping[str, Array], sensor: Sensor) -> Array:
     """Return the array of the samples. Errors: E216 NaN or infinite values; E266 none, several, or
     no real numbers."""
     names = [n for n, x in arrays.items() if x.ndim == 2 and x.shape[1] == sensor.channels]
     if len(names) != 1:
         has = ", ".join(f"{name} {list(x.shape)}" for name, x in arrays.items()) or "no array"
-        raise _unplayable(
-            f"one array [samples, {sensor.channels}]", has, _remedy(arrays, names, sensor)
+        raise _recording_error(
+            f"one array [samples, {sensor.channels}]", has, _array_remedy(arrays, names, sensor)
         )
     name, values = names[0], arrays[names[0]]
     if values.dtype.kind not in REAL:
-        raise _unplayable(
+        raise _recording_error(
             "real numbers", f"{name} {values.dtype}", "emg = x.real.astype(np.float32)"
         )
     bad: Array = np.logical_not(np.isfinite(values).all(axis=1))
@@ -95,7 +95,7 @@ def _array_of(arrays: Mapping[str, Array], sensor: Sensor) -> Array:
     return values
 
 
-def _remedy(arrays: Mapping[str, Array], fitting: Sequence[str], sensor: Sensor) -> str:
+def _array_remedy(arrays: Mapping[str, Array], fitting: Sequence[str], sensor: Sensor) -> str:
     """Return the remedy for a recording with several arrays that fit, or none."""
     if fitting:
         return f'np.savez("one.npz", emg={fitting[0]})  # a file with one of them'
@@ -111,7 +111,7 @@ def check_length(samples: int, needed: int) -> None:
     """Raise E266 if a recording ends before the first decision."""
     if samples < needed:
         needs = f"{needed:,} samples for the first decision"
-        raise _unplayable(needs, f"{samples:,}", "play a longer part, or a longer recording")
+        raise _recording_error(needs, f"{samples:,}", "play a longer part, or a longer recording")
 
 
 def unlike_calibration(conversion: CountConversion, counts: Array) -> Notice | None:
@@ -130,7 +130,7 @@ def unlike_calibration(conversion: CountConversion, counts: Array) -> Notice | N
     return notice("W605", title, facts, tries)
 
 
-def _unplayable(needs: str, has: object, remedy: str) -> MyoedgeError:
+def _recording_error(needs: str, has: object, remedy: str) -> MyoedgeError:
     title = "the recording does not fit the sensor application"
     return MyoedgeError(CODE, title, {"needs": needs, "has": has}, [remedy])
 

@@ -81,7 +81,7 @@ def latency_of(latencies_s: Array, parts_s: Mapping[str, Array] | None = None) -
     if len(latencies_s) == 0:
         return None
     low_s, high_s = float(latencies_s.min()), float(latencies_s.max())
-    step_s = _step(high_s - low_s)
+    step_s = _bin_width_s(high_s - low_s)
     first, last = math.floor(low_s / step_s), math.floor(high_s / step_s)
     bins = np.clip(np.floor(latencies_s / step_s).astype(np.int64) - first, 0, last - first)
     counts = np.bincount(bins, minlength=last - first + 1)
@@ -95,7 +95,7 @@ def latency_of(latencies_s: Array, parts_s: Mapping[str, Array] | None = None) -
     )
 
 
-def _step(span_s: float) -> float:
+def _bin_width_s(span_s: float) -> float:
     """Return the histogram's bin width in seconds: the smallest 1, 2 or 5 times a power of ten, at
     least 1 µs, that splits a span into less than MOST_BINS bins."""
     exponent = max(math.floor(math.log10(max(span_s, 1e-6) / MOST_BINS)), -6)
@@ -145,12 +145,12 @@ def playback_json(
         "missing_decisions": missing,
         "flagged_decisions": flagged,
         "latency_s": None if latency is None else _latency_json(latency),
-        "power_w": _interval(power.power_w),
+        "power_w": _interval_json(power.power_w),
         "others_w": power.others_w,
-        "network_w": _interval((network_w[0], network_w[1], network_w[2])),
-        "energy_j": _interval(power.chip_j),
-        "energy_per_decision_j": _per_decision(power, decisions),
-        "battery_h": None if power.hours is None else _interval(power.hours),
+        "network_w": _interval_json((network_w[0], network_w[1], network_w[2])),
+        "energy_j": _interval_json(power.chip_j),
+        "energy_per_decision_j": _energy_per_decision(power, decisions),
+        "battery_h": None if power.hours is None else _interval_json(power.hours),
         "states": dict(power.states_s),
         "states_j": dict(power.states_j),
     }
@@ -169,14 +169,14 @@ def _latency_json(latency: Latency) -> dict[str, Any]:
     }
 
 
-def _per_decision(power: StatePower, decisions: int) -> dict[str, float] | None:
+def _energy_per_decision(power: StatePower, decisions: int) -> dict[str, float] | None:
     if not decisions:
         return None
     value, low, high = (x / decisions for x in power.chip_j)
-    return _interval((value, low, high))
+    return _interval_json((value, low, high))
 
 
-def _interval(values: Interval) -> dict[str, float]:
+def _interval_json(values: Interval) -> dict[str, float]:
     return dict(zip(("value", "low", "high"), values, strict=True))
 
 
@@ -212,29 +212,29 @@ def _latency_lines(latency: Mapping[str, Any] | None) -> list[str]:
 
 def _power_lines(document: Mapping[str, Any]) -> list[str]:
     others_w = document["others_w"]
-    scope = "the chip" if others_w is None else f"with {_milliwatts(others_w)} of others"
+    scope = "the chip" if others_w is None else f"with {_format_milliwatts(others_w)} of others"
     network_w = document["network_w"]["value"]
     power_w = [document["power_w"][name] for name in ("value", "low", "high")]
     width = unpublished_waiting(power_w, document["states"])
     lines = [
-        f"power     {_range(document['power_w'], 1e3, 'mW')}, {scope}",
-        f"          {_milliwatts(network_w)} of it for the network; "
+        f"power     {_format_interval(document['power_w'], 1e3, 'mW')}, {scope}",
+        f"          {_format_milliwatts(network_w)} of it for the network; "
         "certainty: docs/developers/energy.md",
         *([f"          range {width}"] if width else []),
     ]
     if per_decision := document["energy_per_decision_j"]:
         lines.append(f"energy    {joules.amount(per_decision['value'])} of the chip per decision")
     if hours := document["battery_h"]:
-        lines.append(f"battery   {_range(hours, 1.0, 'h')}")
+        lines.append(f"battery   {_format_interval(hours, 1.0, 'h')}")
     return lines
 
 
-def _range(interval: Mapping[str, float], factor: float, unit: str) -> str:
+def _format_interval(interval: Mapping[str, float], factor: float, unit: str) -> str:
     ends = [factor * interval[name] for name in ("value", "low", "high")]
     return joules.with_range(ends, unit)
 
 
-def _milliwatts(watts: float) -> str:
+def _format_milliwatts(watts: float) -> str:
     return f"{three_digits(1e3 * watts)} mW"
 
 

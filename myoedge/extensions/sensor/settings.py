@@ -70,33 +70,33 @@ def sensor_of(table: SensorTable, channels: int | None = None, hop: int | None =
     table = with_board(table)
     channels = table.channels if table.channels is not None else channels
     table = replace(table, channels=channels, hop=hop or table.hop)
-    problems = dict(_missing(table))
-    table = _filled(table, problems)
+    problems = dict(_missing_keys(table))
+    table = _fill_missing_keys(table, problems)
     chosen = {name: getattr(table, name) for name in DEFAULTS}
     values = {name: DEFAULTS[name] if x is None else x for name, x in chosen.items()}
     kind = FRONT_ENDS.get(values["front_end"])
-    sensor = _sensor(table, values, kind)
-    foreign = dict(_foreign(table))
-    problems |= {**foreign, **dict(_ranges(sensor))}
+    sensor = _make_sensor(table, values, kind)
+    foreign = dict(_keys_of_other_front_ends(table))
+    problems |= {**foreign, **dict(_range_checks(sensor))}
     problems |= dict(_chip_problems(sensor, kind)) if kind else {}
     if not problems:
         problems = dict(_line_problems(sensor) if sensor.is_on_line else _transfer_problems(sensor))
     if problems:
-        raise _wrong(problems, foreign)
+        raise _settings_error(problems, foreign)
     return sensor
 
 
-def _wrong(problems: dict[str, str], foreign: Iterable[str]) -> MyoedgeError:
+def _settings_error(problems: dict[str, str], foreign: Iterable[str]) -> MyoedgeError:
     remove = [f"remove {name}" for name in foreign]
     tries = [*remove, "docs/wearable/sensor.md has a complete [sensor]"]
     return MyoedgeError(CODE, "[sensor] is wrong or incomplete", problems, tries)
 
 
-def _front_end(table: SensorTable) -> str:
+def _front_end_kind(table: SensorTable) -> str:
     return table.front_end or str(DEFAULTS["front_end"])
 
 
-def _filled(table: SensorTable, missing: Mapping[str, str]) -> SensorTable:
+def _fill_missing_keys(table: SensorTable, missing: Mapping[str, str]) -> SensorTable:
     """Return the table with valid examples for missing keys, to check the other keys."""
     absent = {name: x for name, x in EXAMPLES.items() if f"sensor.{name}" in missing}
     known = {name: pin for name, pin in (table.pins or {}).items() if name in PIN_NAMES}
@@ -105,9 +105,9 @@ def _filled(table: SensorTable, missing: Mapping[str, str]) -> SensorTable:
     return replace(table, **{**absent, "pins": pins})
 
 
-def _missing(table: SensorTable) -> Problems:
+def _missing_keys(table: SensorTable) -> Problems:
     needed = {"rate": "1000", "channels": "8", "hop": "16", "unit": '"uV", of the calibration data'}
-    used = KEYS_USED[_front_end(table)]
+    used = KEYS_USED[_front_end_kind(table)]
     if "input_range" in used and table.unit != "counts":
         needed["input_range"] = '"2.4 V"'
     for name, example in needed.items():
@@ -122,7 +122,7 @@ def _missing(table: SensorTable) -> Problems:
         yield f"sensor.pins.{name}", f"is none of {', '.join(PIN_NAMES)}"
 
 
-def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -> Sensor:
+def _make_sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -> Sensor:
     if kind is None:
         volts_of = {"gain": 1, "reference": 1 if table.input_range is None else table.input_range}
         is_on_line = table.front_end == "uart"
@@ -147,9 +147,9 @@ def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -
     )
 
 
-def _foreign(table: SensorTable) -> Problems:
+def _keys_of_other_front_ends(table: SensorTable) -> Problems:
     """Yield the keys that are set and that only other front ends use."""
-    front_end = _front_end(table)
+    front_end = _front_end_kind(table)
     for name in dict.fromkeys(chain(*KEYS_USED.values())):
         key, _, pin = name.partition(".")
         value = (table.pins or {}).get(pin) if pin else getattr(table, key)
@@ -158,7 +158,7 @@ def _foreign(table: SensorTable) -> Problems:
             yield f"sensor.{name}", f"is for {users}, not for {front_end}"
 
 
-def _ranges(sensor: Sensor) -> Problems:
+def _range_checks(sensor: Sensor) -> Problems:
     limits: dict[str, tuple[int | Fraction, int | Fraction, int]] = {
         "channels": (sensor.channels, 1, MOST_CHANNELS),
         "rate": (sensor.rate_hz, 1, MOST_RATE_HZ),

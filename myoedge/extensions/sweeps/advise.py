@@ -74,7 +74,7 @@ class Advice(Tabular):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per suggestion: title, text, commands, old and new figures."""
-        return [{**_shown(x), **_pairs(x)} for x in self.suggestions]
+        return [{**_format_suggestion(x), **_suggestion_pairs(x)} for x in self.suggestions]
 
     def _card(self) -> Card:
         refused = ("cannot be built", ", ".join(self.refused))
@@ -83,11 +83,11 @@ class Advice(Tabular):
         return Card(f"{self.tried} builds measured", facts, rows)
 
 
-def _shown(suggestion: Suggestion) -> dict[str, Any]:
+def _format_suggestion(suggestion: Suggestion) -> dict[str, Any]:
     return {key: getattr(suggestion, key) for key in ("title", "text", "how")}
 
 
-def _pairs(suggestion: Suggestion) -> dict[str, Any]:
+def _suggestion_pairs(suggestion: Suggestion) -> dict[str, Any]:
     ends = (("old", suggestion.old), ("new", suggestion.new))
     return {f"{end}_{name}": x for end, figures in ends for name, x in figures.items()}
 
@@ -96,32 +96,32 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
     """Implement api.advise, which documents the arguments."""
     build.firmware()
     arguments = recalled(build)
-    report, digests = build.report, _digests(build)  # the path may be relative to this folder
+    report, digests = build.report, _file_digests(build)  # the path may be relative to this folder
     with inside(arguments.folder):
         found = find(arguments.given.get("config"))
         asked = variations(report, found.settings, arguments.given)
-        measured = partial(_measured, arguments=arguments, found=found)
+        measured = partial(_measure_variation, arguments=arguments, found=found)
         again = build_command(arguments, {"model": "model.pt2"}, build.folder)
         place = f"no argument of {build.folder}, nor [model] of {found.file}"
         with set_in(place, {NAMED: again}, code="E202"):
             base = measured(BASE)
         _check_same(build, digests, base)
         say(f"unchanged build simulated; {len(asked)} builds to compare")
-        rest = [*_results(asked, measured, jobs, say), *_points(base)]
-    whole = [replace(one, variation=_with_command(one.variation, arguments, build)) for one in rest]
-    advice = _chosen(base, sorted(whole, key=lambda result: result.variation.title))
+        rest = [*_measure_all(asked, measured, jobs, say), *_operating_point_variations(base)]
+    whole = [replace(one, variation=_add_command(one.variation, arguments, build)) for one in rest]
+    advice = _best_suggestions(base, sorted(whole, key=lambda result: result.variation.title))
     unwritten = build.updated(report_files({**build.report, "advice": advice.plain()}))
     return replace(advice, folder=arguments.folder, unwritten=unwritten)
 
 
-def _with_command(variation: Variation, arguments: Arguments, build: Build) -> Variation:
+def _add_command(variation: Variation, arguments: Arguments, build: Build) -> Variation:
     """Return a variation with the command that builds it, if it changes arguments of build."""
     if not variation.options:
         return variation
     return replace(variation, how=build_command(arguments, variation.options, build.folder))
 
 
-def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried:
+def _measure_variation(variation: Variation, arguments: Arguments, found: Found) -> Tried:
     """Build and simulate a variation; return its report, or the code of the error that its build
     raised. Errors: other errors of build, which do not concern the network."""
     given = {**arguments.given, **variation.options}
@@ -129,7 +129,7 @@ def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried
     try:
         with tools.scratch() as folder, inside(arguments.folder):
             built = myoedge.build(**given, output=folder / "out", simulate=True)
-            return Tried(variation, built.report, digests=_digests(built))
+            return Tried(variation, built.report, digests=_file_digests(built))
     except MyoedgeError as error:
         if variation is BASE or error.exit_code not in RESULTS:
             raise
@@ -147,12 +147,12 @@ def _check_same(build: Build, old: Mapping[str, str], base: Tried) -> None:
         raise MyoedgeError("E263", title, {"differ": others[0] + more}, tries)
 
 
-def _digests(build: Build) -> dict[str, str]:
+def _file_digests(build: Build) -> dict[str, str]:
     """Return the digests of a build's files, without reports."""
     return {n: digest for n, digest in build.digests.items() if not n.startswith(REPLACED)}
 
 
-def _results(
+def _measure_all(
     asked: Sequence[Variation], measured: Callable[[Variation], Tried], jobs: int, say: Say
 ) -> Iterator[Tried]:
     found: Iterable[Tried] = map(measured, asked)
@@ -164,7 +164,7 @@ def _results(
         yield result
 
 
-def _points(base: Tried) -> Iterator[Tried]:
+def _operating_point_variations(base: Tried) -> Iterator[Tried]:
     """Yield variations at the chip's other operating points, computed from the same run."""
     report = base.report
     assert report is not None
@@ -179,7 +179,7 @@ def _points(base: Tried) -> Iterator[Tried]:
                 yield Tried(variation, there)
 
 
-def _chosen(base: Tried, rest: Sequence[Tried]) -> Advice:
+def _best_suggestions(base: Tried, rest: Sequence[Tried]) -> Advice:
     """Return the best suggestions of the measured variations `rest` of the build `base`."""
     assert base.report is not None
     measured = [(one.variation, figures(one.report)) for one in rest if one.report is not None]

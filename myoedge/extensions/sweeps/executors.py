@@ -74,7 +74,7 @@ def work(task: Task) -> Result:
     }
     try:
         with tools.scratch() as folder:
-            return {**blank, **_built(task, folder)}
+            return {**blank, **_build_task(task, folder)}
     except MyoedgeError as error:
         if error.exit_code not in RESULTS:
             raise MyoedgeError(
@@ -84,35 +84,35 @@ def work(task: Task) -> Result:
         return {**blank, "status": status, "code": error.code, "title": error.notice.title}
 
 
-def _built(task: Task, folder: Path) -> Result:
+def _build_task(task: Task, folder: Path) -> Result:
     settings = folder / "myoedge.toml"
     settings.write_text("\n".join(toml_lines(task.toml)) + "\n", encoding="utf-8")
     given = {"calib": task.calib, "test": task.test}
-    files = {name: _file(source, folder / name) for name, source in given.items()}
+    files = {name: _task_file(source, folder / name) for name, source in given.items()}
     chosen = {**files, **task.chosen}
     build = myoedge.build(
-        _file(task.model, folder / "model"),
+        _task_file(task.model, folder / "model"),
         config=settings,
         output=folder / "out",
         simulate=task.simulate,
         **chosen,
     )
-    figures = {name: _value(build.report, path) for name, path in FIGURES.items()}
-    return {"status": OK, **figures, WARNINGS: [*map(_warning, build.report["warnings"])]}
+    figures = {name: _report_value(build.report, path) for name, path in FIGURES.items()}
+    return {"status": OK, **figures, WARNINGS: [*map(_read_warning, build.report["warnings"])]}
 
 
-def _warning(row: Mapping[str, Any]) -> dict[str, Any]:
+def _read_warning(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a warning of report.json with remedies for the sweep's file."""
-    return {**row, "tries": [_in_own_words(line) for line in row["tries"]]}
+    return {**row, "tries": [_message_text(line) for line in row["tries"]]}
 
 
-def _in_own_words(line: str) -> str:
+def _message_text(line: str) -> str:
     for word, own in OWN_WORDS.items():
         line = line.replace(word, own)
     return line
 
 
-def _file(source: Source | None, place: Path) -> str | None:
+def _task_file(source: Source | None, place: Path) -> str | None:
     """Return the path of a task's file; bytes that came with the task are first written to the
     folder `place`."""
     if source is None:
@@ -125,7 +125,7 @@ def _file(source: Source | None, place: Path) -> str | None:
     return str(path)
 
 
-def _value(report: Mapping[str, Any], path: str) -> Any:
+def _report_value(report: Mapping[str, Any], path: str) -> Any:
     """Return the value at a path of report.json, such as "outputs.0.rmse"; None if unknown."""
     value: Any = report
     for key in path.split("."):
@@ -152,15 +152,15 @@ def on_processes(tasks: Sequence[Given], jobs: int, do: Callable[[Given], Done])
     context = multiprocessing.get_context("spawn")
     # Child processes inherit the environment at their start.
     os.environ.update({name: os.environ.get(name, "1") for name in ONE_THREAD})
-    pool = ProcessPoolExecutor(min(jobs, len(tasks)), context, initializer=_started)
+    pool = ProcessPoolExecutor(min(jobs, len(tasks)), context, initializer=_prepare_worker)
     try:
-        with _apart_from_the_caller():
+        with _isolate_workers():
             futures = [pool.submit(do, task) for task in tasks]  # starts the processes
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
         cause = {"cause": "a process of the sweep was ended from outside, or had no memory left"}
-        raise _gone(cause) from None
+        raise _worker_ended_error(cause) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
@@ -168,7 +168,7 @@ def on_processes(tasks: Sequence[Given], jobs: int, do: Callable[[Given], Done])
 
 
 @contextmanager
-def _apart_from_the_caller() -> Iterator[None]:
+def _isolate_workers() -> Iterator[None]:
     """Context manager: keep worker processes from importing the calling script, which would run
     again without `if __name__ == "__main__":`."""
     main = sys.modules["__main__"]
@@ -179,7 +179,7 @@ def _apart_from_the_caller() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _started() -> None:
+def _prepare_worker() -> None:
     """Prepare a worker process: it ignores Ctrl-C, and ends if its parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -209,7 +209,9 @@ def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator
     try:
         client = distributed.Client(address, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
-        raise _gone({"scheduler": address, "cause": str(error) or "no answer"}) from None
+        raise _worker_ended_error(
+            {"scheduler": address, "cause": str(error) or "no answer"}
+        ) from None
     with client:
         sent = (client.submit(do, with_files(t), key=t.key, pure=False) for t in tasks)
         found = distributed.as_completed(list(sent), with_results=True)
@@ -219,9 +221,9 @@ def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator
                 yield result
         except lost as error:
             cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise _gone({"scheduler": address, "cause": cause}) from None
+            raise _worker_ended_error({"scheduler": address, "cause": cause}) from None
 
 
-def _gone(facts: dict[str, str]) -> MyoedgeError:
+def _worker_ended_error(facts: dict[str, str]) -> MyoedgeError:
     tries = ["the same command again: results that are finished are kept"]
     return MyoedgeError("E503", "the processes of the sweep have ended", facts, tries)

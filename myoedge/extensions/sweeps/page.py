@@ -148,21 +148,21 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
 def plot(rows: Sequence[Result], x: PlotAxis, y: PlotAxis) -> Plot | None:
     """Return the plot of the valid results that have both figures; None if there are none."""
     chosen = best_in_budgets(rows)
-    known = [i for i, row in enumerate(rows) if row["status"] == OK and _has(row, x, y)]
+    known = [i for i, row in enumerate(rows) if row["status"] == OK and _has_figures(row, x, y)]
     if not known:
         return None
     shown = [rows[i] for i in known]
     on_front = pareto(
         [(-x.fact.better * row[x.figure], -y.fact.better * row[y.figure]) for row in shown]
     )
-    x_at = _scale([row[x.figure] for row in shown], LEFT, WIDTH - EDGE)
-    y_at = _scale([row[y.figure] for row in shown], HEIGHT - BOTTOM, EDGE)
+    x_at = _scale_values([row[x.figure] for row in shown], LEFT, WIDTH - EDGE)
+    y_at = _scale_values([row[y.figure] for row in shown], HEIGHT - BOTTOM, EDGE)
     colours, labels = models(rows), differing(rows)
     dots = [
         Dot(
             x_at(row[x.figure]),
             y_at(row[y.figure]),
-            _title(row, x, y),
+            _point_title(row, x, y),
             front,
             chosen[i],
             model=colours.index(str(row["model"])) % COLOURS,
@@ -171,7 +171,7 @@ def plot(rows: Sequence[Result], x: PlotAxis, y: PlotAxis) -> Plot | None:
         for i, row, front in zip(known, shown, on_front, strict=True)
     ]
     dots.sort(key=lambda dot: (dot.best, dot.on_front))  # the best dots are drawn last
-    return Plot(x, y, named(dots), _ticks(shown, x, x_at), _ticks(shown, y, y_at))
+    return Plot(x, y, named(dots), _axis_ticks(shown, x, x_at), _axis_ticks(shown, y, y_at))
 
 
 def models(rows: Sequence[Result]) -> list[str]:
@@ -185,13 +185,13 @@ def named(dots: Sequence[Dot]) -> tuple[Dot, ...]:
     taken = [(d.x - RADIUS, d.y - RADIUS, d.x + RADIUS, d.y + RADIUS) for d in dots]
     placed: list[Dot] = []
     for dot in reversed(dots):
-        name = _name_with_room(dot, taken)
+        name = _place_name(dot, taken)
         taken += [name.box] if name else []
         placed.append(replace(dot, name=name))
     return tuple(reversed(placed))
 
 
-def _name_with_room(dot: Dot, taken: Sequence[tuple[float, float, float, float]]) -> DotName | None:
+def _place_name(dot: Dot, taken: Sequence[tuple[float, float, float, float]]) -> DotName | None:
     if dot.name is None:
         return None
     beside, text = RADIUS + 3, dot.name.text
@@ -210,27 +210,27 @@ def _name_with_room(dot: Dot, taken: Sequence[tuple[float, float, float, float]]
     return None
 
 
-def _has(row: Mapping[str, Any], *axes: PlotAxis) -> bool:
+def _has_figures(row: Mapping[str, Any], *axes: PlotAxis) -> bool:
     values = [row[axis.figure] for axis in axes]
     return all(value is not None and math.isfinite(value) for value in values)
 
 
-def _title(row: Result, x: PlotAxis, y: PlotAxis) -> str:
-    shown = (f"{axis.title} {_shown(row, axis)}" for axis in (x, y))
+def _point_title(row: Result, x: PlotAxis, y: PlotAxis) -> str:
+    shown = (f"{axis.title} {_format_figure(row, axis)}" for axis in (x, y))
     return f"{name_of(row)}: {', '.join(shown)}"
 
 
-def _shown(row: Result, axis: PlotAxis) -> str:
+def _format_figure(row: Result, axis: PlotAxis) -> str:
     """Format a result's figure for an axis; energy with its interval."""
     return of_result(row) if axis is ENERGY else axis.fact.unit.show(row[axis.figure])
 
 
-def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
-    low, span = _range(values)
+def _scale_values(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
+    low, span = _axis_range(values)
     return lambda value: round(start + (value - low) / span * (end - start), 1)
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
+def _axis_range(values: Sequence[float]) -> tuple[float, float]:
     """Return (minimum, width) of an axis that covers the values; a single value is centred."""
     low, high = min(values), max(values)
     if low == high:
@@ -240,10 +240,10 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return low - PAD * span, (1 + 2 * PAD) * span
 
 
-def _ticks(
+def _axis_ticks(
     rows: Sequence[Result], axis: PlotAxis, at: Callable[[float], float]
 ) -> tuple[tuple[float, str], ...]:
-    low, span = _range([row[axis.figure] for row in rows])
+    low, span = _axis_range([row[axis.figure] for row in rows])
     step = axis.unit * round_step(span / axis.unit / TICKS)
     first, last = math.ceil(low / step), math.floor((low + span) / step)
     return tuple((at(n * step), axis.fact.unit.show(n * step)) for n in range(first, last + 1))
@@ -262,7 +262,7 @@ def sweep_html(rows: Sequence[Result], worse: Sequence[Regression]) -> str:
     template = environment(Path(__file__).parent).get_template("sweep.html.j2")
     colours = [(name, i % COLOURS) for i, name in enumerate(models(rows))]
     best = best_in_budgets(rows)
-    shown = [_cells(row, is_best) for row, is_best in zip(rows, best, strict=True)]
+    shown = [_row_cells(row, is_best) for row, is_best in zip(rows, best, strict=True)]
     return template.render(
         rows=shown,
         plots=plots,
@@ -275,7 +275,7 @@ def sweep_html(rows: Sequence[Result], worse: Sequence[Regression]) -> str:
     )
 
 
-def _cells(row: Result, is_best: bool) -> dict[str, Any]:
+def _row_cells(row: Result, is_best: bool) -> dict[str, Any]:
     """Return the cells of a result's table row as text."""
     ended = row["status"] if row["status"] == OK else f"{row['status']} {row['code'] or ''}"
     return {

@@ -30,7 +30,7 @@ COLUMNS = (*LABELS, *OUTCOME, *FIGURES, WARNINGS)
 def kept(folder: Path, task: Task) -> Result | None:
     """Return the stored result of a task; None if there is no readable one."""
     try:
-        found = json.loads(read_text(_file(folder, task.key)))
+        found = json.loads(read_text(_result_file(folder, task.key)))
     except (OSError, ValueError, RecursionError):
         return None
     is_of_task = isinstance(found, dict) and found.get("key") == task.key
@@ -39,13 +39,13 @@ def kept(folder: Path, task: Task) -> Result | None:
 
 def keep(folder: Path, result: Result) -> None:
     """Store a result of a sweep in its folder. Errors: E220, E281."""
-    file = _file(folder, result["key"])
+    file = _result_file(folder, result["key"])
     with explained(folder):
         file.parent.mkdir(parents=True, exist_ok=True)
     replace_files(file.parent, {file.name: to_json(result).encode()})
 
 
-def _file(folder: Path, key: str) -> Path:
+def _result_file(folder: Path, key: str) -> Path:
     return folder / RUNS / f"{key}.json"
 
 
@@ -167,7 +167,7 @@ def regressions(old: Sequence[Result], new: Sequence[Result], bounds: Bounds) ->
     """
     now = {name_of(row): row for row in new}
     good = [row for row in old if row["status"] == OK]
-    return [found for row in good for found in _of(row, now.get(name_of(row)), bounds)]
+    return [found for row in good for found in _changes_between(row, now.get(name_of(row)), bounds)]
 
 
 def junit_cases(rows: Sequence[Result], worse: Sequence[Regression]) -> list[JunitCase]:
@@ -183,10 +183,12 @@ def junit_cases(rows: Sequence[Result], worse: Sequence[Regression]) -> list[Jun
     names = dict.fromkeys([*map(name_of, rows), *by_name])
     found = {name_of(row): row for row in rows}
     refused = "skipped" if any(row["status"] == OK for row in rows) else "failure"
-    return [_case(name, found.get(name), by_name.get(name, []), refused) for name in names]
+    return [_junit_case(name, found.get(name), by_name.get(name, []), refused) for name in names]
 
 
-def _case(name: str, row: Result | None, worse: Sequence[Regression], refused: str) -> JunitCase:
+def _junit_case(
+    name: str, row: Result | None, worse: Sequence[Regression], refused: str
+) -> JunitCase:
     group = name.partition(" / ")[0]
     if row is not None and row["status"] == DIFFERS:
         return JunitCase(group, name, "error", "outputs are not the reference's")
@@ -203,7 +205,7 @@ def raise_worse(found: Sequence[Regression]) -> None:
     if not found:
         return
     lines = [f"{row.name}: {row.change}" for row in found]
-    facts = {"worse": _listed(lines)}
+    facts = {"worse": _format_lines(lines)}
     tries = [
         "wider [bounds] in the sweep's file, if the change is acceptable",
         "a new sweep to compare with",
@@ -216,21 +218,23 @@ def raise_wrong(rows: Sequence[Result]) -> None:
     differing = [name_of(row) for row in rows if row["status"] == DIFFERS]
     if differing:
         tries = ["myoedge validate, on a build of it: the first layer that differs"]
-        facts = {"differ": _listed(differing)}
+        facts = {"differ": _format_lines(differing)}
         raise MyoedgeError("E401", "outputs in the sweep are not the reference's", facts, tries)
     if all(row["status"] != OK for row in rows):
         facts = {
-            "refused": _listed([f"{name_of(row)}: {row['code']} {row['title']}" for row in rows])
+            "refused": _format_lines(
+                [f"{name_of(row)}: {row['code']} {row['title']}" for row in rows]
+            )
         }
         raise MyoedgeError("E307", "nothing in the sweep could be built", facts)
 
 
-def _listed(lines: Sequence[str]) -> str:
+def _format_lines(lines: Sequence[str]) -> str:
     more = [f"{len(lines) - MOST_NAMED} more"] if len(lines) > MOST_NAMED else []
     return "\n".join([*lines[:MOST_NAMED], *more])
 
 
-def _of(old: Result, new: Result | None, bounds: Bounds) -> Iterator[Regression]:
+def _changes_between(old: Result, new: Result | None, bounds: Bounds) -> Iterator[Regression]:
     name = name_of(old)
     if new is None or new["status"] != OK:
         now = "not in the sweep" if new is None else f"{new['status']} {new['code'] or ''}".strip()

@@ -126,26 +126,26 @@ def read_sweep(path: Path) -> Sweep:
     try:
         tables = tomllib.loads(read_text(path))
     except OSError as error:
-        raise _wrong(path, {"cause": error.strerror}) from None
+        raise _sweep_settings_error(path, {"cause": error.strerror}) from None
     except (ValueError, RecursionError) as error:
-        raise _wrong(path, {"cause": str(error)}) from None
+        raise _sweep_settings_error(path, {"cause": str(error)}) from None
     if key := next(with_controls(tables), None):
-        raise _wrong(path, {key: "it has control characters"})
+        raise _sweep_settings_error(path, {key: "it has control characters"})
     try:
         sweep = TypeAdapter(Sweep).validate_json(json.dumps(tables), strict=True)
     except ValidationError as error:
         reasons = {".".join(map(str, e["loc"])) or "file": e["msg"] for e in error.errors()}
-        raise _wrong(path, reasons) from None
+        raise _sweep_settings_error(path, reasons) from None
     except TypeError as error:  # dates and times
-        raise _wrong(path, {"cause": str(error)}) from None
-    for cause in _problems(sweep):
-        raise _wrong(path, cause)
+        raise _sweep_settings_error(path, {"cause": str(error)}) from None
+    for cause in _invalid_values(sweep):
+        raise _sweep_settings_error(path, cause)
     for budget in sweep.budget:
         check_limits(budget)
     return sweep
 
 
-def _problems(sweep: Sweep) -> Iterator[dict[str, str]]:
+def _invalid_values(sweep: Sweep) -> Iterator[dict[str, str]]:
     """Yield invalid values that types cannot exclude."""
     for rows in (sweep.model, sweep.points, sweep.budget, sweep.options):
         if not rows:
@@ -168,7 +168,7 @@ def name_of(model: SweepModel) -> str:
     return model.name or Path(model.path).stem
 
 
-def _wrong(path: Path, facts: Mapping[str, Any]) -> MyoedgeError:
+def _sweep_settings_error(path: Path, facts: Mapping[str, Any]) -> MyoedgeError:
     known = ", ".join(f.name for f in fields(Sweep))
     rows = {**facts, "knows": known, "needs": EXAMPLE}
     return MyoedgeError("E260", f"{path.name} describes no sweep", rows)

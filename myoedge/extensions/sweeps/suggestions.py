@@ -71,19 +71,19 @@ def suggestions(
     better = [
         (variation, new)
         for variation, new in tried
-        if gains(base, new) and not _loses(base, new) and worth(base, new) >= LEAST_GAIN
+        if gains(base, new) and not _loses_too_much(base, new) and worth(base, new) >= LEAST_GAIN
     ]
     ranked = sorted(better, key=lambda pair: (-worth(base, pair[1]), pair[0].title))
     kinds, kept = Counter[str](), list[Suggestion]()
     for variation, new in ranked:
         kinds[variation.kind] += 1
         if kinds[variation.kind] <= MOST_OF_A_KIND and len(kept) < MOST:
-            text = f"{_title(variation, base, new)}: {', '.join(said(base, new))}"
+            text = f"{_suggestion_title(variation, base, new)}: {', '.join(said(base, new))}"
             kept.append(Suggestion(variation.title, text, variation.how, base, new))
     return tuple(kept)
 
 
-def _title(variation: Variation, base: Figures, new: Figures) -> str:
+def _suggestion_title(variation: Variation, base: Figures, new: Figures) -> str:
     is_free = variation.kind == "weights" and base["l3_bytes"] and new["l3_bytes"] == 0
     return f"{variation.title} fit L2" if is_free else variation.title
 
@@ -94,11 +94,11 @@ def gains(base: Figures, new: Figures) -> bool:
         return True
     costs = ("energy_uj", "cycles") if base["average_mw"] is None else ("average_mw",)
     cheaper = max(less(name, base, new) for name in costs)
-    is_nearer = _decibels_won(base, new) >= LEAST_GAIN_DB and (base["sqnr_db"] or 0.0) < GOOD_DB
-    return cheaper >= LEAST_GAIN or _l2_saved(base, new) >= LEAST_MEMORY_GAIN or is_nearer
+    is_nearer = _gained_db(base, new) >= LEAST_GAIN_DB and (base["sqnr_db"] or 0.0) < GOOD_DB
+    return cheaper >= LEAST_GAIN or _saved_l2_fraction(base, new) >= LEAST_MEMORY_GAIN or is_nearer
 
 
-def _l2_saved(base: Figures, new: Figures) -> float:
+def _saved_l2_fraction(base: Figures, new: Figures) -> float:
     """Return the saved fraction of L2, including data streamed from L3."""
     taken = [(f["l2_bytes"] or 0) + (f["l3_bytes"] or 0) for f in (base, new)]
     return (taken[0] - taken[1]) / (base["chip_l2_bytes"] or math.inf)
@@ -109,7 +109,7 @@ def keeps_up_now(base: Figures, new: Figures) -> bool:
     return base["average_mw"] is None and new["average_mw"] is not None
 
 
-def _loses(base: Figures, new: Figures) -> bool:
+def _loses_too_much(base: Figures, new: Figures) -> bool:
     """Return whether a variation loses too much SQNR or accuracy."""
     old_db, db = base["sqnr_db"], new["sqnr_db"]
     is_weak = old_db is not None and db is not None and db < min(WEAK_DB, old_db - LEAST_GAIN_DB)
@@ -124,13 +124,13 @@ def worth(base: Figures, new: Figures) -> float:
     if keeps_up_now(base, new):
         return math.inf
     power = "energy_uj" if base["average_mw"] is None else "average_mw"
-    saved = _saved(power, base, new) + _l2_saved(base, new)
-    later = -min(_saved("delay_s", base, new), 0.0)
+    saved = _format_saving(power, base, new) + _saved_l2_fraction(base, new)
+    later = -min(_format_saving("delay_s", base, new), 0.0)
     old_db, db = (min(x["sqnr_db"] or 0.0, GOOD_DB) for x in (base, new))
     return saved - LATER * later + OF_A_DECIBEL * (db - old_db)
 
 
-def _decibels_won(base: Figures, new: Figures) -> float:
+def _gained_db(base: Figures, new: Figures) -> float:
     return (new["sqnr_db"] or 0.0) - (base["sqnr_db"] or 0.0)
 
 
@@ -139,10 +139,10 @@ def less(name: str, base: Figures, new: Figures) -> float:
 
     name   name of the figure
     """
-    return 1.0 - math.exp(-_saved(name, base, new))
+    return 1.0 - math.exp(-_format_saving(name, base, new))
 
 
-def _saved(name: str, base: Figures, new: Figures) -> float:
+def _format_saving(name: str, base: Figures, new: Figures) -> float:
     old, now = base[name], new[name]
     return math.log(old / now) if old and now else 0.0
 
@@ -156,38 +156,38 @@ def said(base: Figures, new: Figures) -> Iterator[str]:
     elif old_mw and mw:
         if abs(less("average_mw", base, new)) >= LEAST_GAIN / 2:
             yield f"{wording.three_digits(mw)} instead of {wording.three_digits(old_mw)} mW"
-        yield from _decibels(base, new)
+        yield from _format_db_change(base, new)
     else:
-        yield from _decibels(base, new)
-        yield from _percent("energy", "energy_uj", base, new)
-        yield from _percent("cycles", "cycles", base, new)
-    yield from _memory(base, new)
+        yield from _format_db_change(base, new)
+        yield from _format_percent_change("energy", "energy_uj", base, new)
+        yield from _format_percent_change("cycles", "cycles", base, new)
+    yield from _describe_memory(base, new)
     if old_mw or base["cycles"] == new["cycles"]:
-        yield from _later(base, new)
+        yield from _describe_delay(base, new)
 
 
-def _decibels(base: Figures, new: Figures) -> Iterator[str]:
+def _format_db_change(base: Figures, new: Figures) -> Iterator[str]:
     old, now = base["accuracy"], new["accuracy"]
     if old is not None and now is not None and round(100 * (now - old), 1):
         yield f"{100 * (now - old):+.1f} points"
-    won = _decibels_won(base, new)
+    won = _gained_db(base, new)
     if round(won, 1):
         yield f"{won:+.1f} dB"
 
 
-def _percent(noun: str, name: str, base: Figures, new: Figures) -> Iterator[str]:
+def _format_percent_change(noun: str, name: str, base: Figures, new: Figures) -> Iterator[str]:
     if base[name] and round(percent := -100 * less(name, base, new)):
         yield f"{percent:+.0f} % {noun}"
 
 
-def _memory(base: Figures, new: Figures) -> Iterator[str]:
+def _describe_memory(base: Figures, new: Figures) -> Iterator[str]:
     for name, memory in (("l2_bytes", "L2"), ("l3_bytes", "L3")):
         change = round((new[name] or 0) - (base[name] or 0))
         if abs(change) >= LEAST_MEMORY_GAIN * (base["chip_l2_bytes"] or math.inf):
             yield f"{wording.size(abs(change))} {'less' if change < 0 else 'more'} of {memory}"
 
 
-def _later(base: Figures, new: Figures) -> Iterator[str]:
+def _describe_delay(base: Figures, new: Figures) -> Iterator[str]:
     """Yield the change of a stream's delay as text, "8 ms later"; nothing if it is small."""
     if base["delay_s"] and new["delay_s"]:
         later_s = new["delay_s"] - base["delay_s"]

@@ -78,19 +78,21 @@ def sweep(
     if known:
         say(f"{len(known)} of {len(everything)} are there already")
     found, began_s = dict(known), time.monotonic()
-    for number, result in enumerate(_results(missing, jobs or os.cpu_count() or 1, scheduler), 1):
+    for number, result in enumerate(
+        _compute_results(missing, jobs or os.cpu_count() or 1, scheduler), 1
+    ):
         keep(folder, result)
         found[result["key"]] = result
         left_s = (time.monotonic() - began_s) / number * (len(missing) - number)
         left = f"; about {round(left_s)} s more" * (left_s >= 2.0)
-        say(f"{len(found)}/{len(everything)}  {_ended(result)}{left}")
+        say(f"{len(found)}/{len(everything)}  {_result_name(result)}{left}")
     rows = [found[task.key] for task in everything]
     worse = [] if old is None else regressions(old, rows, settings.bounds)
-    _write(folder, rows, worse)
+    _write_results(folder, rows, worse)
     return Swept(folder, tuple(rows), len(missing), tuple(worse))
 
 
-def _results(missing: Sequence[Task], jobs: int, scheduler: str | None) -> Iterator[Result]:
+def _compute_results(missing: Sequence[Task], jobs: int, scheduler: str | None) -> Iterator[Result]:
     if not missing:
         return iter(())
     return (
@@ -98,7 +100,7 @@ def _results(missing: Sequence[Task], jobs: int, scheduler: str | None) -> Itera
     )
 
 
-def _write(folder: Path, rows: Sequence[Result], worse: Sequence[Regression]) -> None:
+def _write_results(folder: Path, rows: Sequence[Result], worse: Sequence[Regression]) -> None:
     texts = {
         "sweep.json": table_json(rows),
         "sweep.csv": table_csv(rows),
@@ -109,6 +111,6 @@ def _write(folder: Path, rows: Sequence[Result], worse: Sequence[Regression]) ->
     replace_files(folder, {name: document_bytes(text) for name, text in texts.items()})
 
 
-def _ended(row: Result) -> str:
+def _result_name(row: Result) -> str:
     """Return a result's name, "m / free / default / high", with its error code if it failed."""
     return " ".join(filter(None, (name_of(row), row["code"] if row["status"] != OK else "")))

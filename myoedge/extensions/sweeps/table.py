@@ -49,17 +49,21 @@ def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
     by_budget: dict[str, list[Result]] = {row["budget"]: [] for row in rows}
     for row in rows:
         by_budget[row["budget"]].append(row)
-    chosen = [_best([*filter(_is_good, tried)]) for tried in by_budget.values() if len(tried) > 1]
+    chosen = [
+        _best_result([*filter(_is_accurate_enough, tried)])
+        for tried in by_budget.values()
+        if len(tried) > 1
+    ]
     return [any(row is best for best in chosen) for row in rows]
 
 
-def _best(able: Sequence[Result]) -> Result | None:
+def _best_result(able: Sequence[Result]) -> Result | None:
     """Return the result with least energy or latency among those that are accurate enough; None if
     there is none."""
     least = _least_accuracy(able)
     judged = [row for row in able if row.get("accuracy_int8") is not None]
     accurate = [row for row in judged if row["accuracy_int8"] >= least] or able
-    return min(accurate, key=_cost, default=None)
+    return min(accurate, key=_result_cost, default=None)
 
 
 def _least_accuracy(rows: Sequence[Result]) -> float:
@@ -71,13 +75,13 @@ def _least_accuracy(rows: Sequence[Result]) -> float:
     return max(known, default=0.0) - TOLERATED["accuracy"]
 
 
-def _is_good(row: Result) -> bool:
+def _is_accurate_enough(row: Result) -> bool:
     is_known = row["energy_uj"] is not None or row["latency_s"] is not None
     is_usable = row["status"] == OK and not {*UNUSABLE} & {*warning_codes(row)}
     return is_usable and is_known and (row["sqnr_db"] is None or row["sqnr_db"] >= WEAK_DB)
 
 
-def _cost(row: Result) -> tuple[float, float]:
+def _result_cost(row: Result) -> tuple[float, float]:
     infinite = float("inf")
     costs = (row["energy_uj"], row["latency_s"])
     return costs[0] or infinite, costs[1] or infinite
@@ -101,14 +105,14 @@ def figures(row: Result) -> dict[str, str]:
         "cycles": f"{row['cycles']:,}" if row["cycles"] else "",
         "latency": duration(row["latency_s"]) if row["latency_s"] else "",
         "energy": of_result(row) if row["energy_uj"] is not None else "",
-        "L1": _size(row, "l1_bytes"),
-        "L2": _size(row, "l2_bytes", "code_bytes"),
+        "L1": _format_size(row, "l1_bytes"),
+        "L2": _format_size(row, "l2_bytes", "code_bytes"),
         "SQNR": wording.decibels(row["sqnr_db"]) if row["sqnr_db"] is not None else "",
-        **_evaluation(row),
+        **_evaluation_text(row),
     }
 
 
-def _evaluation(row: Mapping[str, Any]) -> dict[str, str]:
+def _evaluation_text(row: Mapping[str, Any]) -> dict[str, str]:
     """Return the accuracies and errors of the int8 and float network as text, marked if they are
     not from a test set."""
     columns: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -125,7 +129,7 @@ def _evaluation(row: Mapping[str, Any]) -> dict[str, str]:
     return {**texts, INTERVAL: interval}
 
 
-def _size(row: Mapping[str, Any], *keys: str) -> str:
+def _format_size(row: Mapping[str, Any], *keys: str) -> str:
     total = sum(row.get(key) or 0 for key in keys)
     return wording.size(total) if total else ""
 
@@ -147,7 +151,7 @@ def printed(rows: Sequence[Result], width: int) -> Table:
     less important ones, are left out."""
     from rich.markup import escape
 
-    columns, _ = _fitting(rows, width)
+    columns, _ = _columns_that_fit(rows, width)
     left = {*(SHORT.get(label, label) for label in differing(rows)), WARNINGS, ""}
     table = tables.columns(columns, left=left, overflow="fold")
     pairs = zip(zip(*columns.values(), strict=True), best_in_budgets(rows), strict=True)
@@ -158,11 +162,11 @@ def printed(rows: Sequence[Result], width: int) -> Table:
 
 def hidden(rows: Sequence[Result], width: int) -> list[str]:
     """Return a line that names the columns left out for lack of width; [] if there are none."""
-    _, titles = _fitting(rows, width)
+    _, titles = _columns_that_fit(rows, width)
     return [f"not shown: {', '.join(titles)}: in sweep.csv and sweep.html"] if titles else []
 
 
-def _fitting(rows: Sequence[Result], width: int) -> tuple[dict[str, list[str]], list[str]]:
+def _columns_that_fit(rows: Sequence[Result], width: int) -> tuple[dict[str, list[str]], list[str]]:
     """Return the columns that fit, by title, and the titles of the others."""
     columns = {SHORT.get(n, n): [printable(str(row[n])) for row in rows] for n in differing(rows)}
     shown = [*map(figures, rows)]

@@ -78,10 +78,10 @@ def tasks(sweep: Sweep, base: Path, depends: str = "") -> tuple[Task, ...]:
     """
     digests: dict[str, Source] = {}
     axes = itertools.product(sweep.model, sweep.budget, sweep.options, sweep.points)
-    return tuple(_task(sweep, base, depends, digests, combination) for combination in axes)
+    return tuple(_make_task(sweep, base, depends, digests, combination) for combination in axes)
 
 
-def _task(
+def _make_task(
     sweep: Sweep,
     base: Path,
     depends: str,
@@ -107,42 +107,46 @@ def _task(
     quant = {pattern: asdict(rule) for pattern, rule in options.quant.items()}
     reading = {key: getattr(model, key) for key in READING}
     toml = {"budget": limits, "quant": quant, "engine": options.engine, "calib": reading}
-    calib = _samples(base, model.calib, known)
+    calib = _sample_file(base, model.calib, known)
     chosen |= {"calib": RANDOM} if model.calib == RANDOM else {}
-    found = _source(base, model.path, known, check_file)
-    test = _samples(base, model.test, known)
+    found = _file_with_digest(base, model.path, known, check_file)
+    test = _sample_file(base, model.test, known)
     samples = [source and source.sha256 for source in (calib, test)]
     about = [found.sha256, *samples, chosen, toml, sweep.simulate, labels, depends]
-    about += [*_beside(Path(found.path)), *sources(model.factory)]
+    about += [*_external_data_digests(Path(found.path)), *sources(model.factory)]
     text = json.dumps([SCHEMA, __version__, about], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     return Task(key, labels, found, calib, test, chosen, toml, sweep.simulate)
 
 
-def _samples(base: Path, path: str | None, known: dict[str, Source]) -> Source | None:
+def _sample_file(base: Path, path: str | None, known: dict[str, Source]) -> Source | None:
     """Return a file of samples; None without one or for random samples."""
-    return None if path in (None, RANDOM) else _source(base, str(path), known, check_there)
+    return (
+        None if path in (None, RANDOM) else _file_with_digest(base, str(path), known, check_there)
+    )
 
 
-def _source(
+def _file_with_digest(
     base: Path, path: str, known: dict[str, Source], check: Callable[[Path], None]
 ) -> Source:
     """Return a file with its digest, computed once and kept in `known`. Errors: as `check`."""
     absolute = str((base / path).absolute())
     if absolute not in known:
         check(Path(absolute))
-        known[absolute] = Source(absolute, hashlib.sha256(_bytes(Path(absolute), path)).hexdigest())
+        known[absolute] = Source(
+            absolute, hashlib.sha256(_read_bytes(Path(absolute), path)).hexdigest()
+        )
     return known[absolute]
 
 
-def _beside(model: Path) -> Iterator[str]:
+def _external_data_digests(model: Path) -> Iterator[str]:
     """Yield the digests of an ONNX model's external data files."""
     if sniff(model) is ModelFormat.ONNX:
         for file in external_files(model):
-            yield hashlib.sha256(_bytes(file, file.name)).hexdigest()
+            yield hashlib.sha256(_read_bytes(file, file.name)).hexdigest()
 
 
-def _bytes(file: Path, shown: str) -> bytes:
+def _read_bytes(file: Path, shown: str) -> bytes:
     try:
         return read_regular(file)
     except OSError as error:
@@ -153,7 +157,7 @@ def with_files(task: Task) -> Task:
     """Return the task with the bytes of its files, for a computer that may not have them."""
 
     def loaded(source: Source) -> Source:
-        return replace(source, content=_bytes(Path(source.path), source.path))
+        return replace(source, content=_read_bytes(Path(source.path), source.path))
 
     calib, test = (source and loaded(source) for source in (task.calib, task.test))
     return replace(task, model=loaded(task.model), calib=calib, test=test)
@@ -165,13 +169,15 @@ def toml_lines(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"[{name}]"
         for key, value in table.items():
             if value is not None:
-                yield f"{_value(key)} = {_value(value)}"
+                yield f"{_setting_value(key)} = {_setting_value(value)}"
 
 
-def _value(value: Any) -> str:
+def _setting_value(value: Any) -> str:
     if isinstance(value, str):
         return toml_text(value)
     if not isinstance(value, Mapping):
         return json.dumps(value)
-    pairs = (f"{_value(key)} = {_value(x)}" for key, x in value.items() if x is not None)
+    pairs = (
+        f"{_setting_value(key)} = {_setting_value(x)}" for key, x in value.items() if x is not None
+    )
     return f"{{ {', '.join(pairs)} }}"

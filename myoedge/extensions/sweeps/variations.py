@@ -60,7 +60,7 @@ def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[
     arguments   its arguments of api.build
     """
     return (
-        *_frames(report, settings),
+        *_longer_passes(report, settings),
         *_precision(report, settings, arguments),
         *_ranges(report, settings, arguments),
         *_weights(report, settings, arguments),
@@ -69,7 +69,7 @@ def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[
     )
 
 
-def _frames(report: Report, settings: Config) -> Iterator[Variation]:
+def _longer_passes(report: Report, settings: Config) -> Iterator[Variation]:
     """Yield longer passes of a stream with a known rate, if the pass length is free."""
     stream, table = report.get("stream"), settings.stream
     if not stream or not stream["frame_hz"] or table.states or in_windows(table):

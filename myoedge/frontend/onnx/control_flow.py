@@ -61,39 +61,43 @@ def unrolled(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     """
     graphs = {a.name: a.g for a in node.attribute if a.HasField("g")}
     if node.op_type == "If":
-        chosen = graphs["then_branch" if _truth(state, node.input[0]) else "else_branch"]
-        names = _names_inside(chosen, node.output[0], {})
-        yield from _turn(state, chosen, names)
-        yield from _aliases(_results(chosen, names), node.output)
+        chosen = graphs["then_branch" if _boolean_constant(state, node.input[0]) else "else_branch"]
+        names = _names_in_subgraph(chosen, node.output[0], {})
+        yield from _copy_subgraph(state, chosen, names)
+        yield from _alias_outputs(_output_names(chosen, names), node.output)
     elif node.op_type == "Loop":
-        yield from _loop(state, node, graphs["body"])
+        yield from _import_loop(state, node, graphs["body"])
     else:
-        yield from _scan(state, node, graphs["body"])
+        yield from _import_scan(state, node, graphs["body"])
 
 
-def _scan(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:
+def _import_scan(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:
     """Import a Scan as a loop; yield the nodes of its body."""
     builder, attributes, place = state.builder, attributes_of(node), "".join(node.output)
-    states = _states(state, node, attributes["num_scan_inputs"])
+    states = _count_scan_states(state, node, attributes["num_scan_inputs"])
     given = [tensor_of(state, name) for name in node.input]
     builder.origin, builder.stem = (origin_of(node),), "scan"
-    rows = _each(_steps_first, builder, given[states:], _ways(attributes, "input"))
+    rows = _apply_to_sequences(
+        _move_steps_to_front, builder, given[states:], _scan_directions(attributes, "input")
+    )
     loop = LoopBody(builder, place, builder.shape(rows[0])[0])
-    inside = _names_inside(body, place, {x.name: f"{place}/{x.name}" for x in body.input})
+    inside = _names_in_subgraph(body, place, {x.name: f"{place}/{x.name}" for x in body.input})
     for value, x in zip(body.input, loop.begin(given[:states], rows), strict=True):
         note_tensor(state, inside[value.name], x)
     state.in_scan = True
-    yield from _turn(state, body, inside)
+    yield from _copy_subgraph(state, body, inside)
     state.in_scan = False
     builder.origin, builder.stem = (origin_of(node),), "scan"
-    made = [tensor_of(state, name) for name in _results(body, inside)]
+    made = [tensor_of(state, name) for name in _output_names(body, inside)]
     results = loop.end(made[:states], made[states:])
-    moved = _each(_steps_at, builder, results[states:], _ways(attributes, "output"))
+    moved = _apply_to_sequences(
+        _move_steps_to_axis, builder, results[states:], _scan_directions(attributes, "output")
+    )
     for name, y in zip(node.output, (*results[:states], *moved), strict=True):
         note_tensor(state, name, y)
 
 
-def _states(state: Importing, node: NodeProto, sequences: int) -> int:
+def _count_scan_states(state: Importing, node: NodeProto, sequences: int) -> int:
     """Return the number of states of a Scan. Errors: Unsupported.
 
     sequences   number of sequences that it reads
@@ -107,7 +111,7 @@ def _states(state: Importing, node: NodeProto, sequences: int) -> int:
     return len(node.input) - sequences
 
 
-def _ways(attributes: Mapping[str, Any], which: str) -> Iterator[tuple[int, int]]:
+def _scan_directions(attributes: Mapping[str, Any], which: str) -> Iterator[tuple[int, int]]:
     """Yield (axis of the steps, 1 if in reverse order) for each sequence of a Scan, then endlessly
     (0, 0), the defaults.
 
@@ -117,7 +121,7 @@ def _ways(attributes: Mapping[str, Any], which: str) -> Iterator[tuple[int, int]
     return zip(*(itertools.chain(x, itertools.repeat(0)) for x in given), strict=False)
 
 
-def _each(
+def _apply_to_sequences(
     move: Callable[[GraphBuilder, str, int, int], str],
     builder: GraphBuilder,
     names: Sequence[str],
@@ -127,19 +131,19 @@ def _each(
     return [move(builder, name, axis, way) for name, (axis, way) in zip(names, ways, strict=False)]
 
 
-def _steps_first(b: GraphBuilder, x: str, axis: int, backwards: int) -> str:
+def _move_steps_to_front(b: GraphBuilder, x: str, axis: int, backwards: int) -> str:
     """Move the axis of the steps to the front, and reverse the steps if `backwards` is 1."""
-    at, *rest = _axis_and_rest(b, x, axis)
-    return _in_time(b, transpose(b, x, (at, *rest)), backwards)
+    at, *rest = _axis_first(b, x, axis)
+    return _reverse_steps(b, transpose(b, x, (at, *rest)), backwards)
 
 
-def _steps_at(b: GraphBuilder, x: str, axis: int, backwards: int) -> str:
+def _move_steps_to_axis(b: GraphBuilder, x: str, axis: int, backwards: int) -> str:
     """Move the first axis, the steps, to `axis`, and reverse the steps if `backwards` is 1."""
-    at, *rest = _axis_and_rest(b, x, axis)
-    return transpose(b, _in_time(b, x, backwards), (*range(1, at + 1), 0, *rest[at:]))
+    at, *rest = _axis_first(b, x, axis)
+    return transpose(b, _reverse_steps(b, x, backwards), (*range(1, at + 1), 0, *rest[at:]))
 
 
-def _axis_and_rest(b: GraphBuilder, x: str, axis: int) -> list[int]:
+def _axis_first(b: GraphBuilder, x: str, axis: int) -> list[int]:
     """Return all axes with `axis` first, made nonnegative. Errors: Unsupported: no such axis."""
     axes = [*range(len(b.shape(x)))]
     if not -len(axes) <= axis < len(axes):
@@ -147,15 +151,15 @@ def _axis_and_rest(b: GraphBuilder, x: str, axis: int) -> list[int]:
     return [axes.pop(axis), *axes]
 
 
-def _in_time(b: GraphBuilder, x: str, backwards: int) -> str:
+def _reverse_steps(b: GraphBuilder, x: str, backwards: int) -> str:
     steps = b.shape(x)[0]
     return slice_axis(b, x, 0, steps - 1, -1, -1) if backwards else x
 
 
-def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:
+def _import_loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:
     count, condition, *carried = (*node.input, "", "")[: max(len(node.input), 2)]
-    turns = _number(state, count) if count else MOST_NODES
-    holds = _truth(state, condition) if condition else True
+    turns = _integer_constant(state, count) if count else MOST_NODES
+    holds = _boolean_constant(state, condition) if condition else True
     scanned: list[list[str]] = [[] for _ in body.output[1 + len(carried) :]]
     turn = 0
     while turn < turns and holds:
@@ -164,18 +168,18 @@ def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeP
         keep(state, f"{place}.holds", np.array(True))
         given = [f"{place}.turn", f"{place}.holds", *carried]
         known = {value.name: name for value, name in zip(body.input, given, strict=True)}
-        inside = _names_inside(body, place, known)
-        yield from _turn(state, body, inside)
-        made = _results(body, inside)
-        holds, carried = _truth(state, made[0]), made[1 : 1 + len(carried)]
+        inside = _names_in_subgraph(body, place, known)
+        yield from _copy_subgraph(state, body, inside)
+        made = _output_names(body, inside)
+        holds, carried = _boolean_constant(state, made[0]), made[1 : 1 + len(carried)]
         for names, name in zip(scanned, made[1 + len(carried) :], strict=True):
             names.append(name)
         turn += 1
-    yield from _aliases(carried, node.output)
-    yield from _scanned(state, scanned, node.output[len(carried) :])
+    yield from _alias_outputs(carried, node.output)
+    yield from _stack_scan_outputs(state, scanned, node.output[len(carried) :])
 
 
-def _scanned(
+def _stack_scan_outputs(
     state: Importing, scanned: Sequence[list[str]], outputs: Sequence[str]
 ) -> Iterator[NodeProto]:
     """Yield nodes that stack the tensors of a loop's iterations into its scan outputs."""
@@ -199,7 +203,9 @@ def stacked(state: Importing, names: list[str], output: str, axis: int) -> Itera
     yield helper.make_node("Concat", rows, [output], axis=axis)
 
 
-def _turn(state: Importing, graph: GraphProto, names: Mapping[str, str]) -> Iterator[NodeProto]:
+def _copy_subgraph(
+    state: Importing, graph: GraphProto, names: Mapping[str, str]
+) -> Iterator[NodeProto]:
     """Yield the nodes of a subgraph for one iteration or branch, with renamed tensors."""
     state.unrolled += 1 + len(graph.node)
     if state.unrolled > MOST_NODES:
@@ -207,10 +213,10 @@ def _turn(state: Importing, graph: GraphProto, names: Mapping[str, str]) -> Iter
     for tensor in graph.initializer:
         keep(state, names[tensor.name], array_of(tensor))
     for node in graph.node:
-        yield _renamed(node, names)
+        yield _rename_node(node, names)
 
 
-def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
+def _rename_node(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
     from onnx import NodeProto
 
     copy = NodeProto()
@@ -221,38 +227,38 @@ def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
         if attribute.ref_attr_name:
             raise Unsupported("an attribute of a function")
         for graph in _subgraphs(attribute):
-            _rename(graph, names)
+            _rename_outer_tensors(graph, names)
     return copy
 
 
-def _rename(graph: GraphProto, names: Mapping[str, str]) -> None:
+def _rename_outer_tensors(graph: GraphProto, names: Mapping[str, str]) -> None:
     """Rename the tensors that a subgraph reads from the outer graph."""
-    hidden = _own(graph) | {value.name for value in graph.input}
+    hidden = _defined_names(graph) | {value.name for value in graph.input}
     left = {name: new for name, new in names.items() if name not in hidden}
-    for value, name in zip(graph.output, _results(graph, left), strict=True):
+    for value, name in zip(graph.output, _output_names(graph, left), strict=True):
         value.name = name
-    inner = [_renamed(each, left) for each in graph.node]
+    inner = [_rename_node(each, left) for each in graph.node]
     del graph.node[:]
     graph.node.extend(inner)
 
 
-def _names_inside(graph: GraphProto, place: str, known: Mapping[str, str]) -> dict[str, str]:
+def _names_in_subgraph(graph: GraphProto, place: str, known: Mapping[str, str]) -> dict[str, str]:
     """Return old -> new name: "place/name" for a subgraph's own tensors, then `known`."""
-    return {**{name: f"{place}/{name}" for name in _own(graph)}, **known}
+    return {**{name: f"{place}/{name}" for name in _defined_names(graph)}, **known}
 
 
-def _results(graph: GraphProto, names: Mapping[str, str]) -> list[str]:
+def _output_names(graph: GraphProto, names: Mapping[str, str]) -> list[str]:
     """Return the new names of a subgraph's outputs, which may be tensors of the outer graph."""
     return [names.get(value.name, value.name) for value in graph.output]
 
 
-def _own(graph: GraphProto) -> set[str]:
+def _defined_names(graph: GraphProto) -> set[str]:
     """Return the names that a subgraph defines; equal outer names are other tensors."""
     made = {name for node in graph.node for name in node.output if name}
     return made | {tensor.name for tensor in graph.initializer}
 
 
-def _aliases(names: Sequence[str], outputs: Sequence[str]) -> Iterator[NodeProto]:
+def _alias_outputs(names: Sequence[str], outputs: Sequence[str]) -> Iterator[NodeProto]:
     from onnx import helper
 
     for name, output in zip(names, outputs, strict=False):
@@ -260,13 +266,13 @@ def _aliases(names: Sequence[str], outputs: Sequence[str]) -> Iterator[NodeProto
             yield helper.make_node("Identity", [name], [output])
 
 
-def _truth(state: Importing, name: str) -> bool:
+def _boolean_constant(state: Importing, name: str) -> bool:
     if name not in state.arrays:
         raise Unsupported("a condition that is computed")
     return bool(state.arrays[name].all())
 
 
-def _number(state: Importing, name: str) -> int:
+def _integer_constant(state: Importing, name: str) -> int:
     if name not in state.arrays:
         raise Unsupported("a number of turns that is computed")
     return int(state.arrays[name].reshape(-1)[0])

@@ -45,11 +45,13 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
     """
     from onnx import defs
 
-    model = _parsed(path)
+    model = _parse_model(path)
     functions = (text for f in model.functions for text in (f.name, f.domain))
     domains = (opset.domain for opset in model.opset_import)
     try:  # proto2 accepts any bytes as text: invalid UTF-8 fails when it is read, or stays bytes
-        plain = all(isinstance(text, str) for text in (*_texts(model.graph), *functions, *domains))
+        plain = all(
+            isinstance(text, str) for text in (*_text_fields(model.graph), *functions, *domains)
+        )
     except UnicodeDecodeError:
         plain = False
     if not plain:
@@ -59,8 +61,8 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
     if not OLDEST_CONVERTED <= opset <= newest:
         raise wrong_opset(path, opset, newest)
     load_external(model, path, MAX_BYTES)
-    _name_outputs_once(model.graph)
-    _state_shapes(model.graph)
+    _rename_duplicate_outputs(model.graph)
+    _add_missing_shapes(model.graph)
     _sort_nodes(model.graph)
     _run_checker(model, path)
     if opset >= OLDEST:
@@ -73,7 +75,7 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
     return model, (f"opset {opset} converted to {OLDEST} by the onnx package",)
 
 
-def _parsed(path: Path) -> ModelProto:
+def _parse_model(path: Path) -> ModelProto:
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -88,7 +90,7 @@ def _parsed(path: Path) -> ModelProto:
     return model
 
 
-def _name_outputs_once(graph: GraphProto) -> None:
+def _rename_duplicate_outputs(graph: GraphProto) -> None:
     """Add a second name for a tensor that is output twice, as the legacy exporter writes."""
     from onnx import helper
 
@@ -104,7 +106,7 @@ def _name_outputs_once(graph: GraphProto) -> None:
         seen.add(value.name)
 
 
-def _state_shapes(graph: GraphProto) -> None:
+def _add_missing_shapes(graph: GraphProto) -> None:
     """Add an empty shape to outputs without one, because onnx.checker requires the field."""
     for value in graph.output:
         if value.type.HasField("tensor_type"):
@@ -117,7 +119,9 @@ def _sort_nodes(graph: GraphProto) -> None:
     Nodes in a cycle keep their order, and the checker refuses them.
     """
     producer = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
-    reads = [{producer[name] for name in _reads(node) & producer.keys()} for node in graph.node]
+    reads = [
+        {producer[name] for name in _names_read(node) & producer.keys()} for node in graph.node
+    ]
     if all(at < i for i, read in enumerate(reads) for at in read):
         return
     with suppress(CycleError):
@@ -127,13 +131,13 @@ def _sort_nodes(graph: GraphProto) -> None:
         graph.node.extend(nodes)
 
 
-def _reads(node: NodeProto) -> set[str]:
+def _names_read(node: NodeProto) -> set[str]:
     """Return the names that a node reads, including those that its subgraphs read."""
-    inner = (x for graph in _subgraphs(node) for x in graph.node)
-    return {*node.input}.union(*map(_reads, inner))
+    inner = (x for graph in _subgraphs_of(node) for x in graph.node)
+    return {*node.input}.union(*map(_names_read, inner))
 
 
-def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+def _subgraphs_of(node: NodeProto) -> Iterator[GraphProto]:
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
@@ -164,7 +168,7 @@ def _run_checker(model: ModelProto, path: Path) -> None:
         raise breaks_rules(path, next(lines, type(error).__name__)) from error
 
 
-def _texts(graph: GraphProto) -> Iterator[Any]:
+def _text_fields(graph: GraphProto) -> Iterator[Any]:
     """Yield all byte strings of the model that are read as text, subgraphs included."""
     yield graph.name
     for tensor in graph.initializer:
@@ -178,7 +182,7 @@ def _texts(graph: GraphProto) -> Iterator[Any]:
         for attribute in node.attribute:
             yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
             for subgraph in (attribute.g, *attribute.graphs):
-                yield from _texts(subgraph)
+                yield from _text_fields(subgraph)
 
 
 def _keys_and_values(entries: Iterable[StringStringEntryProto]) -> Iterator[Any]:
@@ -195,16 +199,18 @@ def load_external(model: ModelProto, path: Path, limit: int) -> None:
     total = 0
     for tensor in model.graph.initializer:
         if tensor.data_location == EXTERNAL:
-            size = _size_bytes(tensor, path)
+            size = _tensor_bytes(tensor, path)
             total += size
             if total > limit:
-                raise _refused(path, tensor, f"more than {limit >> 30} GiB in all")
-            tensor.raw_data = _read(path, tensor, size)
+                raise _external_data_error(path, tensor, f"more than {limit >> 30} GiB in all")
+            tensor.raw_data = _read_external_data(path, tensor, size)
             tensor.ClearField("external_data")
             tensor.data_location = 0
     for tensor in _nested_tensors(model.graph):
         if tensor.data_location == EXTERNAL:
-            raise _refused(path, tensor, "only initialisers of the graph may be in another file")
+            raise _external_data_error(
+                path, tensor, "only initialisers of the graph may be in another file"
+            )
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
@@ -236,66 +242,72 @@ def _nested_tensors(graph: GraphProto) -> Iterator[TensorProto]:
             yield from _nested_tensors(subgraph)
 
 
-def _size_bytes(tensor: TensorProto, path: Path) -> int:
+def _tensor_bytes(tensor: TensorProto, path: Path) -> int:
     """Return the size in bytes of a tensor's values, computed from its type and shape."""
     from onnx import helper
 
     try:
         itemsize = int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
     except (KeyError, ValueError, TypeError) as error:
-        raise _refused(path, tensor, f"element type {tensor.data_type}") from error
+        raise _external_data_error(path, tensor, f"element type {tensor.data_type}") from error
     if any(n < 0 for n in tensor.dims):
-        raise _refused(path, tensor, f"the shape {list(tensor.dims)}")
+        raise _external_data_error(path, tensor, f"the shape {list(tensor.dims)}")
     return int(math.prod(tensor.dims)) * itemsize
 
 
-def _read(path: Path, tensor: TensorProto, size: int) -> bytes:
+def _read_external_data(path: Path, tensor: TensorProto, size: int) -> bytes:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     numbers: dict[str, int] = {}
     for key in {"offset", "length"} & entries.keys():
         text = entries[key]
         if not (text.isascii() and text.isdecimal() and len(text) < 16):
-            raise _refused(path, tensor, f"its {key} is {text[:40]!r}")
+            raise _external_data_error(path, tensor, f"its {key} is {text[:40]!r}")
         numbers[key] = int(text)
     offset, length = numbers.get("offset", 0), numbers.get("length", size)
     if length != size:
-        raise _refused(path, tensor, f"{length} bytes are declared, its shape needs {size}")
-    place = _inside(path, tensor, entries.get("location", ""))
+        raise _external_data_error(
+            path, tensor, f"{length} bytes are declared, its shape needs {size}"
+        )
+    place = _external_file_path(path, tensor, entries.get("location", ""))
     try:
         with place.open("rb") as file:
             state = os.fstat(file.fileno())
             if not stat.S_ISREG(state.st_mode):
-                raise _refused(path, tensor, f"{place.name} is no plain file")
+                raise _external_data_error(path, tensor, f"{place.name} is no plain file")
             if offset + size > state.st_size:
-                raise _refused(path, tensor, f"{place.name} ends before it")
+                raise _external_data_error(path, tensor, f"{place.name} ends before it")
             file.seek(offset)
             return file.read(size)
     except OSError as error:
-        raise _refused(path, tensor, f"{place.name}: {error.strerror}") from error
+        raise _external_data_error(path, tensor, f"{place.name}: {error.strerror}") from error
 
 
-def _inside(path: Path, tensor: TensorProto, location: str) -> Path:
+def _external_file_path(path: Path, tensor: TensorProto, location: str) -> Path:
     """Return the path of a tensor's external file, which must be in the model's folder after
     following links; the file is not opened."""
     parts = PurePosixPath(location).parts
     leaves_folder = not parts or ".." in parts or PureWindowsPath(location).anchor  # drive, root
     if leaves_folder or not {"\0", "\\"}.isdisjoint(location):
-        raise _refused(path, tensor, f"{location[:80]!r} does not stay in the model's folder")
+        raise _external_data_error(
+            path, tensor, f"{location[:80]!r} does not stay in the model's folder"
+        )
     folder = path.absolute().parent.resolve()
     try:
         place = (folder / location).resolve()
         plain, there = place.is_file(), place.exists()
     except (OSError, RuntimeError) as error:  # a name that is too long, or circular links
-        raise _refused(path, tensor, f"{location[:80]!r}: {error}"[:200]) from error
+        raise _external_data_error(path, tensor, f"{location[:80]!r}: {error}"[:200]) from error
     if not place.is_relative_to(folder):
-        raise _refused(path, tensor, f"{location[:80]!r} is a link out of the model's folder")
+        raise _external_data_error(
+            path, tensor, f"{location[:80]!r} is a link out of the model's folder"
+        )
     if not plain:  # opening a pipe would block
         what = "is no plain file" if there else "is not there"
-        raise _refused(path, tensor, f"{location[:80]!r} {what}")
+        raise _external_data_error(path, tensor, f"{location[:80]!r} {what}")
     return place
 
 
-def _refused(path: Path, tensor: TensorProto, why: str) -> MyoedgeError:
+def _external_data_error(path: Path, tensor: TensorProto, why: str) -> MyoedgeError:
     facts = {"tensor": tensor.name[:80] or "(without a name)", "because": why}
     return MyoedgeError(
         "E121", f"{path} has weights outside that cannot be used", facts, [ONE_FILE]

@@ -57,7 +57,7 @@ def results(
     if node.op_type == "STFT":  # onnx 1.23 uses 0 instead of 1 as default of onesided
         one = stated.get("onesided", 1)
         node = helper.make_node("STFT", node.input, node.output, onesided=one)
-    _refuse_deadly(node, stated, values)
+    _refuse_unsafe_attributes(node, stated, values)
     read = dict.fromkeys(filter(None, node.input))
     types = {name: helper.make_tensor_type_proto(*values[name]) for name in read}
     small = (n for n in read if n in arrays and arrays[n].size <= SHOWN_ELEMENTS)
@@ -93,7 +93,7 @@ def constant(
     from onnx import helper
 
     if node.op_type == "Constant":
-        return _stored(node)
+        return _stored_value(node)
     if node.op_type == "CastLike":
         with np.errstate(all="ignore"):
             kind = helper.tensor_dtype_to_np_dtype(values[node.input[1]].kind)
@@ -110,7 +110,7 @@ def constant(
     return np.array(shape[slice(attrs.get("start", 0), attrs.get("end"))], np.int64)
 
 
-def _stored(node: NodeProto) -> Array:
+def _stored_value(node: NodeProto) -> Array:
     attribute = next(iter(node.attribute), None)
     value = None if attribute is None else plain_attribute(attribute)
     if isinstance(value, np.ndarray):
@@ -120,7 +120,7 @@ def _stored(node: NodeProto) -> Array:
     return np.array(value, np.float32 if "float" in attribute.name else np.int64)
 
 
-def _refuse_deadly(
+def _refuse_unsafe_attributes(
     node: NodeProto, stated: Mapping[str, int], values: Mapping[str, TensorType]
 ) -> None:
     """Raise ValueError for attributes with which onnx 1.23 would read or write out of bounds."""
@@ -153,7 +153,7 @@ def evaluated(
         check_einsum("".join(equations), [given[name].shape for name in node.input])
     try:
         with np.errstate(all="ignore"):
-            computed = ReferenceEvaluator(_model_of(node, opset, given)).run(None, given)
+            computed = ReferenceEvaluator(_single_node_model(node, opset, given)).run(None, given)
     # the reference implementation checks little: NumPy may raise anything
     except Exception as error:
         why = str(error).strip().splitlines() or [type(error).__name__]
@@ -161,7 +161,7 @@ def evaluated(
     return dict(zip(filter(None, node.output), map(np.asarray, computed), strict=False))
 
 
-def _model_of(node: NodeProto, opset: int, given: Mapping[str, Array]) -> ModelProto:
+def _single_node_model(node: NodeProto, opset: int, given: Mapping[str, Array]) -> ModelProto:
     """Return a model that contains only one node, with the types of the given inputs."""
     from onnx import helper
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 
-class _Writing:
+class _FloatReplacement:
     """Builder of the float nodes that replace an integer node; named after its result."""
 
     def __init__(self, node: NodeProto) -> None:
@@ -65,19 +65,21 @@ class _Writing:
         self.add("QuantizeLinear", value, *self.inputs[scale : scale + 2], **last)
 
 
-Write = Callable[[Importing, _Writing], None]
+Write = Callable[[Importing, _FloatReplacement], None]
 
 
-def _conv(state: Importing, w: _Writing) -> None:
+def _expand_conv(state: Importing, w: _FloatReplacement) -> None:
     """Expand QLinearConv(x, w, y, bias); the bias has the product of the scales of x and w."""
     bias = w.inputs[8]
     if bias:
-        bias = _real_bias(state, w, 1, 4, bias)
+        bias = _dequantised_bias(state, w, 1, 4, bias)
     value = w.add("Conv", w.real(0), w.real(3), bias, **w.attrs)
     w.last(value, 6)
 
 
-def _real_bias(state: Importing, w: _Writing, first: int, second: int, bias: str) -> str:
+def _dequantised_bias(
+    state: Importing, w: _FloatReplacement, first: int, second: int, bias: str
+) -> str:
     a, b = (state.arrays.get(w.inputs[i]) for i in (first, second))
     if a is None or b is None:
         raise Unsupported("a scale or a zero point that is computed", STATIC)
@@ -86,16 +88,16 @@ def _real_bias(state: Importing, w: _Writing, first: int, second: int, bias: str
     return w.add("DequantizeLinear", bias, stated, axis=0)
 
 
-def _matmul(state: Importing, w: _Writing) -> None:
+def _expand_matmul(state: Importing, w: _FloatReplacement) -> None:
     """Expand QLinearMatMul(a, b, y)."""
     w.last(w.add("MatMul", w.real(0), w.real(3, axis=-1)), 6)
 
 
-def _gemm(state: Importing, w: _Writing) -> None:
+def _expand_gemm(state: Importing, w: _FloatReplacement) -> None:
     """Expand QGemm(A, B, C, y); the scale of C is the product of the scales of A and B."""
     if w.attrs.get("alpha", 1.0) != 1.0:
         raise Unsupported("alpha of a quantised product")
-    bias = _real_bias(state, w, 1, 4, w.inputs[6]) if w.inputs[6] else ""
+    bias = _dequantised_bias(state, w, 1, 4, w.inputs[6]) if w.inputs[6] else ""
     turned = int(w.attrs.get("transB", 0))
     value = w.add("Gemm", w.real(0), w.real(3, axis=1 - turned), bias, **w.attrs)
     if w.inputs[7]:
@@ -104,16 +106,16 @@ def _gemm(state: Importing, w: _Writing) -> None:
         w.add("Identity", value, output=w.node.output[0])
 
 
-def _pair(op: str) -> Write:
+def _make_binary_expansion(op: str) -> Write:
     """Return the function that expands QLinearAdd(A, B, C) and similar operators to `op`."""
     return lambda state, w: w.last(w.add(op, w.real(0), w.real(3)), 6)
 
 
-def _function(op: str, *kept: str) -> Write:
+def _make_unary_expansion(op: str, *kept: str) -> Write:
     """Return the function that expands QLinearSigmoid(X, Y) and similar operators to `op`; `kept`
     names the attributes to copy."""
 
-    def written(state: Importing, w: _Writing) -> None:
+    def written(state: Importing, w: _FloatReplacement) -> None:
         attrs = {name: w.attrs[name] for name in kept if name in w.attrs}
         shape = state.values[w.inputs[0]].shape
         rank = 0 if shape is None or not w.attrs.get("channels_last") else len(shape)
@@ -128,7 +130,7 @@ def _function(op: str, *kept: str) -> Write:
     return written
 
 
-def _where(state: Importing, w: _Writing) -> None:
+def _expand_where(state: Importing, w: _FloatReplacement) -> None:
     """Expand QLinearWhere(condition, X, Y, Z)."""
     w.last(w.add("Where", w.inputs[0], w.real(1), w.real(4)), 7)
 
@@ -136,7 +138,7 @@ def _where(state: Importing, w: _Writing) -> None:
 AXES_ARE_INPUTS = 18  # first opset whose ReduceMean has axes as an input
 
 
-def _mean(state: Importing, w: _Writing) -> None:
+def _expand_mean(state: Importing, w: _FloatReplacement) -> None:
     """Expand QLinearReduceMean(data, reduced)."""
     kept, axes = int(w.attrs.get("keepdims", 1)), w.attrs.get("axes")
     if axes is None or state.opset < AXES_ARE_INPUTS:
@@ -148,20 +150,20 @@ def _mean(state: Importing, w: _Writing) -> None:
     w.last(w.add("ReduceMean", w.real(0), name, keepdims=kept), 3)
 
 
-def _concat(state: Importing, w: _Writing) -> None:
+def _expand_concat(state: Importing, w: _FloatReplacement) -> None:
     """Expand QLinearConcat(scale of Y, zero point of Y, then each part with scale and zero
     point)."""
     parts = [w.real(at) for at in range(2, len(w.node.input), 3)]
     w.last(w.add("Concat", *parts, axis=w.attrs["axis"]), 0)
 
 
-def _sums(op: str) -> Write:
+def _make_integer_product_expansion(op: str) -> Write:
     """Return the function that expands ConvInteger or MatMulInteger (x, w, zero points of x and w)
     to a float operator `op` with the values of the int32 sums. A constant operand takes the other
     operand's scale; otherwise a factor is added."""
 
-    def written(state: Importing, w: _Writing) -> None:
-        scales = [_scale_of(state, name) for name in w.inputs[:2]]
+    def written(state: Importing, w: _FloatReplacement) -> None:
+        scales = [_integer_scale(state, name) for name in w.inputs[:2]]
         total = math.prod(scale for scale in scales if scale is not None)
         reals = []
         # zero points of the right matrix's columns; otherwise of rows or filters
@@ -179,7 +181,7 @@ def _sums(op: str) -> Write:
     return written
 
 
-def _scale_of(state: Importing, name: str) -> float | None:
+def _integer_scale(state: Importing, name: str) -> float | None:
     """Return the quantisation scale of a tensor of integers: 1 unquantised, None for a constant."""
     if name in state.arrays:
         return None
@@ -192,21 +194,21 @@ POOL_ATTRIBUTES = (
     *("ceil_mode", "auto_pad", "count_include_pad"),
 )
 WRITTEN_OUT: Mapping[str, Write] = {
-    "ConvInteger": _sums("Conv"),
-    "MatMulInteger": _sums("MatMul"),
-    "QGemm": _gemm,
-    "QLinearAdd": _pair("Add"),
-    "QLinearAveragePool": _function("AveragePool", *POOL_ATTRIBUTES),
-    "QLinearConcat": _concat,
-    "QLinearConv": _conv,
-    "QLinearGlobalAveragePool": _function("GlobalAveragePool"),
-    "QLinearLeakyRelu": _function("LeakyRelu", "alpha"),
-    "QLinearMatMul": _matmul,
-    "QLinearMul": _pair("Mul"),
-    "QLinearReduceMean": _mean,
-    "QLinearSigmoid": _function("Sigmoid"),
-    "QLinearSoftmax": _function("Softmax", "axis"),
-    "QLinearWhere": _where,
+    "ConvInteger": _make_integer_product_expansion("Conv"),
+    "MatMulInteger": _make_integer_product_expansion("MatMul"),
+    "QGemm": _expand_gemm,
+    "QLinearAdd": _make_binary_expansion("Add"),
+    "QLinearAveragePool": _make_unary_expansion("AveragePool", *POOL_ATTRIBUTES),
+    "QLinearConcat": _expand_concat,
+    "QLinearConv": _expand_conv,
+    "QLinearGlobalAveragePool": _make_unary_expansion("GlobalAveragePool"),
+    "QLinearLeakyRelu": _make_unary_expansion("LeakyRelu", "alpha"),
+    "QLinearMatMul": _expand_matmul,
+    "QLinearMul": _make_binary_expansion("Mul"),
+    "QLinearReduceMean": _expand_mean,
+    "QLinearSigmoid": _make_unary_expansion("Sigmoid"),
+    "QLinearSoftmax": _make_unary_expansion("Softmax", "axis"),
+    "QLinearWhere": _expand_where,
 }
 
 
@@ -218,7 +220,7 @@ def is_of_integers(node: NodeProto) -> bool:
 def dequantized(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     """Yield the nodes that replace an integer node: DequantizeLinear, float operators,
     QuantizeLinear."""
-    writing = _Writing(node)
+    writing = _FloatReplacement(node)
     # inputs are not checked here, and onnx does not check operators of other domains
     with refusing_nonsense(state, node):
         WRITTEN_OUT[node.op_type](state, writing)

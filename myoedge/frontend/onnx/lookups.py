@@ -25,18 +25,20 @@ def is_lookup(state: Importing, node: NodeProto) -> bool:
     table), which becomes one pointwise function; return False for other nodes."""
     x, output = next(iter(node.input), ""), node.output[0]
     if node.op_type == "Cast" and is_held(state, x) and _is_cast_to_integers(node):
-        _hold(state, output, x, 0)
+        _record_lookup(state, output, x, 0)
         return True
-    if node.op_type == "Add" and x in state.places and _is_number(state, node.input[1]):
+    if node.op_type == "Add" and x in state.places and _is_scalar(state, node.input[1]):
         source, offset = state.places[x]
-        _hold(state, output, source, offset + int(state.arrays[node.input[1]].reshape(-1)[0]))
+        _record_lookup(
+            state, output, source, offset + int(state.arrays[node.input[1]].reshape(-1)[0])
+        )
         return True
     if node.op_type == "Gather" and node.input[1] in state.places and x in state.arrays:
-        return _looked_up(state, node)
+        return _resolve_lookup(state, node)
     return False
 
 
-def _looked_up(state: Importing, node: NodeProto) -> bool:
+def _resolve_lookup(state: Importing, node: NodeProto) -> bool:
     table = state.arrays[node.input[0]]
     source, offset = state.places[node.input[1]]
     tensor = state.names[source]
@@ -51,7 +53,7 @@ def _looked_up(state: Importing, node: NodeProto) -> bool:
     return True
 
 
-def _hold(state: Importing, name: str, source: str, offset: int) -> None:
+def _record_lookup(state: Importing, name: str, source: str, offset: int) -> None:
     state.places[name] = source, offset
     state.absent[name] = READ
 
@@ -60,5 +62,5 @@ def _is_cast_to_integers(node: NodeProto) -> bool:
     return all(a.i not in FLOATS for a in node.attribute if a.name == "to")
 
 
-def _is_number(state: Importing, name: str) -> bool:
+def _is_scalar(state: Importing, name: str) -> bool:
     return name in state.arrays and np.size(state.arrays[name]) == 1

@@ -86,27 +86,27 @@ def load_onnx(path: Path) -> Imported:
     read_constants(state, graph, {name for node in needed for name in names_read(node)})
     read_inputs(state, graph, needed)
     functions = frozenset((f.domain, f.name) for f in model.functions)
-    refusals = [r for node in needed if (r := _node(state, node, functions)) is not None]
+    refusals = [r for node in needed if (r := _import_node(state, node, functions)) is not None]
     if refusals:
         raise unsupported(in_terms_of_the_source(model, refusals), onnx_refusals.instead)
     params = count_parameters(graph, state)
-    finished = _finished(state, graph)
+    finished = _finish_graph(state, graph)
     return Imported(finished, params, tuple(state.notes), names, model.producer_name)
 
 
-def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | None:
+def _import_node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | None:
     """Import a node; return a Refusal if it is unsupported, so that all are reported at once."""
-    if (made := _instead(state, node)) is not None:
-        return _in_place_of(state, node, functions, made)
+    if (made := _expansion_of(state, node)) is not None:
+        return _import_replacement(state, node, functions, made)
     origin = origin_of(node)
     state.builder.origin = (origin,)
     state.builder.stem = re.sub(r"[^a-z0-9_]", "_", node.op_type.lower())
     if node.domain == DEFAULT and is_lookup(state, node):
         return None
-    if (absent := _why_absent(state, node)) is None:
+    if (absent := _explain_missing_input(state, node)) is None:
         return None  # it reads the result of a refused node
     is_function = (node.domain, node.op_type) in functions
-    target = f"{node.op_type}()" if is_function else _qualified(node)
+    target = f"{node.op_type}()" if is_function else _qualified_name(node)
     try:
         if is_function:
             raise Unsupported("a function of the model's own")
@@ -114,15 +114,15 @@ def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | 
             raise Unsupported("")
         if absent:
             raise Unsupported(absent)
-        _import(state, node)
+        _import_by_domain(state, node)
     except Unsupported as reason:
-        _stand_ins(state, node)
+        _add_placeholders(state, node)
         found = refusal_of(reason, shown(target), origin)
         return replace(found, reason=shown(found.reason))
     return None
 
 
-def _why_absent(state: Importing, node: NodeProto) -> str | None:
+def _explain_missing_input(state: Importing, node: NodeProto) -> str | None:
     """Return the reason why an input of a node is missing; "" if all inputs exist, None if their
     producer was refused."""
     unknown = [name for name in filter(None, node.input) if name not in state.values]
@@ -130,13 +130,13 @@ def _why_absent(state: Importing, node: NodeProto) -> str | None:
     return next(reasons, None if unknown else "")
 
 
-def _qualified(node: NodeProto) -> str:
+def _qualified_name(node: NodeProto) -> str:
     """Return an operator's name, with its domain unless that is ONNX's own or of a quantiser."""
     is_plain = node.domain == DEFAULT or is_quantizer(node)
     return node.op_type if is_plain else f"{node.domain}.{node.op_type}"
 
 
-def _instead(state: Importing, node: NodeProto) -> Made | None:
+def _expansion_of(state: Importing, node: NodeProto) -> Made | None:
     """Return the function that expands a node, such as a loop into its iterations; None for most
     nodes."""
     if node.domain == DEFAULT and (node.op_type in CONTROL or of_sequences(state, node)):
@@ -144,27 +144,27 @@ def _instead(state: Importing, node: NodeProto) -> Made | None:
     return dequantized if is_of_integers(node) else None
 
 
-def _in_place_of(
+def _import_replacement(
     state: Importing, node: NodeProto, functions: Functions, made: Made
 ) -> Refusal | None:
     """Import the nodes by which `made` replaces a node, until one is refused; return that
     refusal."""
-    if (absent := _why_absent(state, node)) is None:
+    if (absent := _explain_missing_input(state, node)) is None:
         return None  # it reads the result of a refused node
     try:
         if absent:
             raise Unsupported(absent)
         for inner in made(state, node):
-            if (refusal := _node(state, inner, functions)) is not None:
-                _stand_ins(state, node)
+            if (refusal := _import_node(state, inner, functions)) is not None:
+                _add_placeholders(state, node)
                 return refusal
     except Unsupported as reason:
-        _stand_ins(state, node)
+        _add_placeholders(state, node)
         return refusal_of(reason, node.op_type, origin_of(node))
     return None
 
 
-def _import(state: Importing, node: NodeProto) -> None:
+def _import_by_domain(state: Importing, node: NodeProto) -> None:
     if needs_own_graph(node):
         raise Unsupported("")
     with refusing_nonsense(state, node):
@@ -179,12 +179,12 @@ def _import(state: Importing, node: NodeProto) -> None:
     if node.op_type in SHAPES or of_constant:
         keep(state, node.output[0], constant(node, state.values, state.arrays))
     elif node.op_type in ONNX_FOLDED and state.arrays.keys() >= {*filter(None, node.input)}:
-        _fold(state, node, inferred(state, node))
+        _fold_constant(state, node, inferred(state, node))
     else:
-        _import_of_own(state, node)
+        _import_standard_operator(state, node)
 
 
-def _import_of_own(state: Importing, node: NodeProto) -> None:
+def _import_standard_operator(state: Importing, node: NodeProto) -> None:
     """Import a node of ONNX's own domain by its operator's function for floats or integers."""
     if not {node.op_type} & {*ONNX_IMPORT, *ONNX_OF_INTEGERS}:
         raise Unsupported("")
@@ -193,14 +193,14 @@ def _import_of_own(state: Importing, node: NodeProto) -> None:
         keep_empty(state, outs)
         return
     state.values.update(outs)
-    whole = _of_integers(state, node, outs)
+    whole = _computes_integers(state, node, outs)
     table = ONNX_OF_INTEGERS if whole else ONNX_IMPORT
     if node.op_type not in table:
         raise Unsupported("")
     import_by_row(state, node, outs, table[node.op_type], whole=whole)
 
 
-def _fold(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> None:
+def _fold_constant(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> None:
     for name, array in evaluated(node, state.opset, state.arrays, outs).items():
         state.folded += array.size
         check_elements(state.folded)
@@ -210,7 +210,7 @@ def _fold(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> 
             state.formats[name] = kept
 
 
-def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> bool:
+def _computes_integers(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> bool:
     """Return whether a node computes integers from integers, or counts booleans to get an index."""
     made = next(iter(outs.values()), TensorType(0, None))
     if node.op_type not in ONNX_OF_INTEGERS or made.kind in FLOATS:
@@ -220,7 +220,7 @@ def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, TensorTyp
     return all(kinds) and (node.op_type == "CumSum" or any(k != "truth" for k in kinds))
 
 
-def _stand_ins(state: Importing, node: NodeProto) -> None:
+def _add_placeholders(state: Importing, node: NodeProto) -> None:
     """Add placeholders for the results of a refused node, so that their readers are checked too.
 
     Their shapes come from the file; shape inference is not run for unsupported operators.
@@ -234,7 +234,7 @@ def _stand_ins(state: Importing, node: NodeProto) -> None:
             state.names[name] = state.builder.stand_in(value.shape)
 
 
-def _finished(state: Importing, graph: GraphProto) -> Graph:
+def _finish_graph(state: Importing, graph: GraphProto) -> Graph:
     if not graph.output:
         raise constant_output("the result of the model", "no tensor")
     names = [value.name for value in graph.output]

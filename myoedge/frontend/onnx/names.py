@@ -25,9 +25,9 @@ def origin_of(node: NodeProto) -> Origin:
     name = node.name or next(iter(node.output), "")
     first, *_ = name.strip(";").split(";")  # TensorFlow Lite names one tensor "relu;bias;conv"
     named = shown(first) or node.op_type
-    scopes = _scopes(notes.get("pkg.torch.onnx.name_scopes", ""))
+    scopes = _module_path_of_scopes(notes.get("pkg.torch.onnx.name_scopes", ""))
     traced = notes.get("pkg.torch.onnx.stack_trace", "") or node.doc_string
-    return Origin(shown(scopes) or named, _source(traced))
+    return Origin(shown(scopes) or named, _source_line(traced))
 
 
 def shown(text: str) -> str:
@@ -36,7 +36,7 @@ def shown(text: str) -> str:
     return clean if len(clean) <= LONGEST else clean[: LONGEST - 3] + "..."
 
 
-def _scopes(text: str) -> str:
+def _module_path_of_scopes(text: str) -> str:
     """Extract the module path from scopes: "encoder.conv" from "['', 'encoder', 'encoder.conv',
     'conv2d']"; "" if malformed."""
     try:
@@ -47,7 +47,7 @@ def _scopes(text: str) -> str:
     return str(found[-2]) if whole and len(found) > 1 else ""
 
 
-def _source(trace: str) -> str:
+def _source_line(trace: str) -> str:
     """Extract from a trace the line of the user's program, and the library line that it calls."""
     frames = [(a or c, b or d) for a, b, c, d in _FRAME.findall(trace[:20_000])]
     is_python = trace.lstrip().startswith(("File", "Traceback"))

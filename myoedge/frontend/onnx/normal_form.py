@@ -35,11 +35,11 @@ def normalize(model: ModelProto, usual_opset: int) -> None:
     """
     _rename_domains(model)
     opset = opset_of(model)
-    if opset == 0 and not any(node.domain == DEFAULT for node in _nodes(model.graph)):
+    if opset == 0 and not any(node.domain == DEFAULT for node in _all_nodes(model.graph)):
         model.opset_import.add(domain=DEFAULT, version=usual_opset)
     if GROUPS_SINCE <= opset < CHANNELS_SINCE:
-        for graph in _graphs(model.graph):
-            _write_out_group_norms(graph)
+        for graph in _all_graphs(model.graph):
+            _decompose_group_norms(graph)
 
 
 def opset_of(model: ModelProto) -> int:
@@ -56,12 +56,12 @@ def _rename_domains(model: ModelProto) -> None:
             del holder.opset_import[:]
             holder.opset_import.extend(others)
             holder.opset_import.add(domain=DEFAULT, version=version)
-    for node in _nodes(model.graph, *model.functions):
+    for node in _all_nodes(model.graph, *model.functions):
         if node.domain == LONG:
             node.domain = DEFAULT
 
 
-def _write_out_group_norms(graph: GraphProto) -> None:
+def _decompose_group_norms(graph: GraphProto) -> None:
     """Replace GroupNormalization with scales per group by what it is: the normalisation of each
     group as one channel."""
     from onnx import helper
@@ -74,16 +74,16 @@ def _write_out_group_norms(graph: GraphProto) -> None:
             continue
         values = {found.name: helper.get_attribute_value(found) for found in node.attribute}
         x, *scales = node.input
-        names = iter(_free_names(taken, node.output[0]))
+        names = iter(_unused_names(taken, node.output[0]))
         groups, grouped, normal, shape = (next(names) for _ in range(4))
         channels = [0, values.get("num_groups", 0), -1]
         epsilon = values.get("epsilon", 1e-5)
         made += [
-            _node("Constant", [], groups, value_ints=channels),
-            _node("Reshape", [x, groups], grouped),
-            _node("InstanceNormalization", [grouped, *scales], normal, epsilon=epsilon),
-            _node("Shape", [x], shape),
-            _node("Reshape", [normal, shape], node.output[0]),
+            _make_node("Constant", [], groups, value_ints=channels),
+            _make_node("Reshape", [x, groups], grouped),
+            _make_node("InstanceNormalization", [grouped, *scales], normal, epsilon=epsilon),
+            _make_node("Shape", [x], shape),
+            _make_node("Reshape", [normal, shape], node.output[0]),
         ]
         for part in made[-5:]:
             part.name = node.name
@@ -92,13 +92,13 @@ def _write_out_group_norms(graph: GraphProto) -> None:
     graph.node.extend(made)
 
 
-def _node(op: str, inputs: list[str], output: str, **attributes: Any) -> NodeProto:
+def _make_node(op: str, inputs: list[str], output: str, **attributes: Any) -> NodeProto:
     from onnx import helper
 
     return helper.make_node(op, inputs, [output], **attributes)
 
 
-def _free_names(taken: set[str], stem: str) -> Iterator[str]:
+def _unused_names(taken: set[str], stem: str) -> Iterator[str]:
     number = 0
     while True:
         number += 1
@@ -107,7 +107,7 @@ def _free_names(taken: set[str], stem: str) -> Iterator[str]:
             yield name
 
 
-def _graphs(*graphs: Any) -> Iterator[Any]:
+def _all_graphs(*graphs: Any) -> Iterator[Any]:
     """Yield graphs, or functions, and all graphs inside of them."""
     pending = [*graphs]
     while pending:
@@ -117,8 +117,8 @@ def _graphs(*graphs: Any) -> Iterator[Any]:
             pending += attribute.graphs
 
 
-def _nodes(*graphs: Any) -> Iterator[NodeProto]:
-    return (node for graph in _graphs(*graphs) for node in graph.node)
+def _all_nodes(*graphs: Any) -> Iterator[NodeProto]:
+    return (node for graph in _all_graphs(*graphs) for node in graph.node)
 
 
 OLDEST_CONVERTED = (
@@ -151,14 +151,14 @@ def converted(model: ModelProto, opset: int) -> ModelProto:
         except MyoedgeError as error:
             raise Unsupported(f"it took longer than {MOST_S:.0f} s") from error
         if ran.returncode != 0:
-            raise Unsupported(_reason(ran))
+            raise Unsupported(_failure_reason(ran))
         made: ModelProto = onnx.ModelProto.FromString((folder / "new.onnx").read_bytes())
     made.ir_version = max(made.ir_version, IR_VERSION)
-    _resizes_as_before(made, opset_of(model))
+    _set_resize_modes(made, opset_of(model))
     return made
 
 
-def _resizes_as_before(made: ModelProto, opset: int) -> None:
+def _set_resize_modes(made: ModelProto, opset: int) -> None:
     """Set the coordinate mode of converted Upsample and Resize nodes from before opset 11 to
     "asymmetric", as onnxruntime computes them; the converter leaves the default of later opsets.
 
@@ -169,16 +169,16 @@ def _resizes_as_before(made: ModelProto, opset: int) -> None:
     if opset >= RESIZE_SAYS_PLACES:
         return
     scales = {x.name: onnx.numpy_helper.to_array(x) for x in made.graph.initializer}
-    for node in _nodes(made.graph):
+    for node in _all_nodes(made.graph):
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             scales[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
         elif node.op_type == "Resize":
-            rounding = _rounding(node, np.ones(1) if opset < 10 else scales.get(node.input[2]))
+            rounding = _nearest_mode(node, np.ones(1) if opset < 10 else scales.get(node.input[2]))
             places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": rounding}
             node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in places.items())
 
 
-def _rounding(node: NodeProto, scales: Array | None) -> str:
+def _nearest_mode(node: NodeProto, scales: Array | None) -> str:
     """Return onnxruntime's nearest_mode for a Resize of opset 10: "ceil" if an axis shrinks,
     otherwise "floor".
 
@@ -193,7 +193,7 @@ def _rounding(node: NodeProto, scales: Array | None) -> str:
     return "ceil" if (scales < 1).any() else "floor"
 
 
-def _reason(ran: tools.CompletedProcess) -> str:
+def _failure_reason(ran: tools.CompletedProcess) -> str:
     """Return why a program failed: its last line of error output, or the signal that ended it."""
     if ran.returncode < 0:
         return f"it ended with signal {-ran.returncode}"

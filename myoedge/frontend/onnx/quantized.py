@@ -52,12 +52,16 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
     if node.op_type == "DequantizeLinear":
         _dequantize(state, x, output, scale, zero, axis)
     elif x in state.arrays:
-        keep(state, output, _integers(state.arrays[x], scale, zero, axis, _written(attrs, zero)))
+        keep(
+            state,
+            output,
+            _quantise_constant(state.arrays[x], scale, zero, axis, _integer_type_of(attrs, zero)),
+        )
         state.scales.add(x)  # its integers count as parameters
     else:
-        kind = _written(attrs, zero)
+        kind = _integer_type_of(attrs, zero)
         zeros = 0 if zero is None else zero.astype(np.int64)
-        made = rounded(state.builder, state.names[x], scale, zeros, *_limits(kind))
+        made = rounded(state.builder, state.names[x], scale, zeros, *_integer_limits(kind))
         state.names[output] = made
         state.values[output] = TensorType(_onnx_kind(kind), state.values[x].shape)
     return True
@@ -66,7 +70,7 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
 def _scale_and_zero(
     state: Importing, node: NodeProto, attrs: Mapping[str, Any]
 ) -> tuple[Array, Array | None]:
-    scale, zero = (_constant(state, node, i) for i in (1, 2))
+    scale, zero = (_quantisation_constant(state, node, i) for i in (1, 2))
     if scale is None:
         raise ValueError("no scale")
     if attrs.get("block_size") or scale.ndim > 1:
@@ -91,8 +95,8 @@ def _dequantize(
         raise ValueError(f"a zero point of type {zero.dtype} for integers of type {kind}")
     if x in state.arrays:
         state.dequantized.add(x)
-        q, scale = _without_zero_scales(state.arrays[x], scale, zero, axis)
-        stated = _format(q, scale, zero, axis)
+        q, scale = _replace_zero_scales(state.arrays[x], scale, zero, axis)
+        stated = _constant_format(q, scale, zero, axis)
         keep(state, output, stated.real(q.astype(np.int64)))
         if stated.high - stated.low < 1 << 16:
             state.formats[output] = stated
@@ -105,7 +109,7 @@ def _dequantize(
     step, offset = float(scale.reshape(-1)[0]), int(zeros.reshape(-1)[0])
     if before is None:  # an integer input
         made = builder.add("table", state.names[x], chain=(("affine", step, -offset * step),))
-        limits = _limits(kind)
+        limits = _integer_limits(kind)
         state.names[output] = rounded(builder, made, scale, zeros, *limits)
         return
     if (before.attrs["scale"], before.attrs["zero_point"]) != (step, offset):
@@ -131,7 +135,7 @@ def clip_of_integers(state: Importing, node: NodeProto) -> bool:
         return False
     x, output = node.input[0], node.output[0]
     before = rounding_of(state.builder, state.names[x])
-    limits = [_constant(state, node, i) for i in (1, 2)]
+    limits = [_quantisation_constant(state, node, i) for i in (1, 2)]
     assert before is not None
     low, high = (before.attrs[name] for name in ("low", "high"))
     low, high = (
@@ -170,7 +174,7 @@ def is_held(state: Importing, name: str) -> bool:
     return rounding_of(state.builder, state.names[name]) is not None
 
 
-def _constant(state: Importing, node: NodeProto, index: int) -> Array | None:
+def _quantisation_constant(state: Importing, node: NodeProto, index: int) -> Array | None:
     """Return the constant scale (input 1) or zero point (input 2) of a node; None if omitted."""
     name = node.input[index] if len(node.input) > index else ""
     if name and name not in state.arrays:
@@ -180,7 +184,7 @@ def _constant(state: Importing, node: NodeProto, index: int) -> Array | None:
     return state.arrays[name] if name else None
 
 
-def _format(
+def _constant_format(
     q: Array, scale: Array, zero: Array | None, axis: int, kind: np.dtype[Any] | None = None
 ) -> ConstantFormat:
     """Return the quantisation format of a constant's integers q; `kind`: their type."""
@@ -192,19 +196,21 @@ def _format(
         raise ValueError(f"{scales.size} scales along axis {axis} of {list(q.shape)}")
     points = np.broadcast_to(zeros, scales.shape)
     numbers = tuple(scales.astype(np.float64).tolist()), tuple(map(int, points))
-    return ConstantFormat(*numbers, *_limits(kind or q.dtype), axis % max(q.ndim, 1))
+    return ConstantFormat(*numbers, *_integer_limits(kind or q.dtype), axis % max(q.ndim, 1))
 
 
-def _integers(x: Array, scale: Array, zero: Array | None, axis: int, kind: np.dtype[Any]) -> Array:
+def _quantise_constant(
+    x: Array, scale: Array, zero: Array | None, axis: int, kind: np.dtype[Any]
+) -> Array:
     """Quantise a constant in float32, as the ONNX standard defines QuantizeLinear."""
-    _format(x, scale, zero, axis, kind)
+    _constant_format(x, scale, zero, axis, kind)
     shape = [-1 if d == axis % x.ndim else 1 for d in range(x.ndim)] if scale.size > 1 else ()
     zeros = np.zeros(1) if zero is None else zero.astype(np.int64)
     steps = np.rint(x.astype(np.float32) / scale.reshape(shape)) + zeros.reshape(shape)
-    return np.clip(steps, *_limits(kind)).astype(kind)
+    return np.clip(steps, *_integer_limits(kind)).astype(kind)
 
 
-def _limits(kind: np.dtype[Any]) -> tuple[int, int]:
+def _integer_limits(kind: np.dtype[Any]) -> tuple[int, int]:
     if str(kind) in LIMITS:
         return LIMITS[str(kind)]
     if kind.kind not in "iu":
@@ -212,7 +218,7 @@ def _limits(kind: np.dtype[Any]) -> tuple[int, int]:
     return int(np.iinfo(kind).min), int(np.iinfo(kind).max)
 
 
-def _without_zero_scales(
+def _replace_zero_scales(
     q: Array, scale: Array, zero: Array | None, axis: int
 ) -> tuple[Array, Array]:
     """Replace scales of 0 by 1 and their integers by the zero point; both represent 0."""
@@ -225,7 +231,7 @@ def _without_zero_scales(
     return np.where(none.reshape(along), of_all, q), np.where(none, np.ones_like(scale), scale)
 
 
-def _written(attrs: Mapping[str, Any], zero: Array | None) -> np.dtype[Any]:
+def _integer_type_of(attrs: Mapping[str, Any], zero: Array | None) -> np.dtype[Any]:
     """Return QuantizeLinear's integer type: its zero point's type, else `output_dtype`, else uint8.
 
     Errors: ValueError if zero point and `output_dtype` differ.

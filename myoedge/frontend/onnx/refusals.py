@@ -123,7 +123,7 @@ def wrong_opset(path: Path, opset: int, newest: int, cause: str = "") -> Myoedge
     return MyoedgeError("E120", title, facts, [newer if opset > newest else again])
 
 
-def _known_since(op: str) -> str:
+def _opset_advice(op: str) -> str:
     """Return advice for an operator that the file's opset lacks: a newer opset or a replacement."""
     from onnx import defs
 
@@ -145,7 +145,7 @@ def breaks_rules(path: Path, cause: str, where: str = "") -> MyoedgeError:
     check = f"import onnx; onnx.checker.check_model({escaped(repr(str(path)))}, full_check=True)"
     advice = shlex.join(["python", "-c", check])
     if found := _UNKNOWN.match(cause):
-        advice = _known_since(found[1])
+        advice = _opset_advice(found[1])
     return MyoedgeError("E119", f"{path} is not as the ONNX format demands", facts, [advice])
 
 

@@ -51,7 +51,7 @@ def import_by_row(
     outs    inferred types of the node's outputs; {} for operators that onnx does not infer
     whole   whether the function computes on integers
     """
-    call = _call(state, node, outs)
+    call = _bind_call(state, node, outs)
     if not whole:
         _refuse_types(state, call)
     before = len(state.builder.constants)
@@ -65,7 +65,7 @@ def import_by_row(
             state.absent[name] = CLASSES
         elif name:
             shape = state.builder.shape(tensor)
-            stated = outs.get(name) or TensorType(_kind(state, tensor), shape)
+            stated = outs.get(name) or TensorType(_onnx_type_of(state, tensor), shape)
             if not outs or node.op_type in OWN_SHAPES:
                 state.values[name] = stated._replace(shape=shape)
             elif shape != stated.shape:
@@ -77,7 +77,7 @@ def import_by_row(
         state.absent[name] = f"only the first result of {node.op_type} is there, not {shown(name)}"
 
 
-def _kind(state: Importing, tensor: str) -> int:
+def _onnx_type_of(state: Importing, tensor: str) -> int:
     """Return the ONNX element type (float or int64) of an imported tensor."""
     return FLOAT if state.builder.dtype(tensor) == "float32" else INT64
 
@@ -113,7 +113,7 @@ def _known_shapes(node: NodeProto, outs: Mapping[str, TensorType]) -> tuple[Shap
     return tuple(shape for shape in shapes if shape is not None)
 
 
-def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> OnnxCall:
+def _bind_call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> OnnxCall:
     known = _known_shapes(node, outs)
     # Only Concat accepts a first input without elements, which adds nothing.
     first = state.values[node.input[0]].shape if node.input and node.input[0] else None
@@ -137,12 +137,12 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> 
         known,
         numbers_read(state, node),
         state.names,
-        lambda name, value: _stored(state, name, value),
+        lambda name, value: _store_constant(state, name, value),
         finite,
     )
 
 
-def _stored(state: Importing, name: str, value: Array) -> str:
+def _store_constant(state: Importing, name: str, value: Array) -> str:
     """Store a constant in the graph, floats as float32; return its name. Errors: E112 not
     finite."""
     if value.dtype.kind in "OSUcV":
@@ -157,7 +157,7 @@ def tensor_of(state: Importing, name: str) -> str:
     if name not in state.names:
         if name not in state.arrays:
             raise Unsupported(state.absent.get(name, "an omitted input"))
-        state.names[name] = _stored(state, name, state.arrays[name])
+        state.names[name] = _store_constant(state, name, state.arrays[name])
     return state.names[name]
 
 

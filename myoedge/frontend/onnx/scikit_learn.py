@@ -62,11 +62,11 @@ def in_terms_of_the_source(model: ModelProto, refusals: Sequence[Refusal]) -> Se
         return refusals
     present = {node.op_type for node in model.graph.node}
     refused = {refusal.target.rpartition(".")[2] for refusal in refusals}
-    advice = _advice(present, refused)
+    advice = _export_advice(present, refused)
     return [replace(refusal, instead=advice) for refusal in refusals]
 
 
-def _advice(present: Collection[str], refused: Collection[str]) -> str:
+def _export_advice(present: Collection[str], refused: Collection[str]) -> str:
     found = (text for ops, text in ESTIMATORS if ops <= {*present} and ops & {*refused})
     return next(found, OTHERWISE)
 
@@ -80,7 +80,7 @@ SHOWN_CLASSES = 12
 Makers = Mapping[str, "NodeProto"]
 
 
-class _Label(NamedTuple):
+class _LabelOutput(NamedTuple):
     """A label output: the tensor of scores whose argmax it is, and the node of class names."""
 
     scores: str
@@ -95,43 +95,43 @@ def without_labels(graph: GraphProto) -> list[str]:
     for value in graph.output:
         made = makers.get(value.name)
         if made is not None and (made.domain, made.op_type) == (ML, "ZipMap"):
-            notes += _classes_of(made)
-            _replace(made, made.input[0])
+            notes += _class_names_note(made)
+            _replace_by_identity(made, made.input[0])
             value.type.Clear()
-    kept = [value.name for value in graph.output if _label_of(value.name, makers) is None]
+    kept = [value.name for value in graph.output if _classifier_label(value.name, makers) is None]
     for value in [*graph.output]:
-        label = _label_of(value.name, makers)
+        label = _classifier_label(value.name, makers)
         if label is None:
             continue
-        notes += _classes_of(label.classes)
-        if _is_of_pairs(label, kept, makers):
+        notes += _class_names_note(label.classes)
+        if _compares_class_pairs(label, kept, makers):
             continue
         if kept:
             notes.append(f"output {shown(value.name)} is left out: the largest score is the class")
             graph.output.remove(value)
         else:
             notes.append(f"output {shown(value.name)} is its scores: the largest is the class")
-            _replace(makers[value.name], label.scores)
+            _replace_by_identity(makers[value.name], label.scores)
             value.type.Clear()
     return [*dict.fromkeys(notes)]
 
 
-def _replace(node: NodeProto, source: str) -> None:
+def _replace_by_identity(node: NodeProto, source: str) -> None:
     """Replace a node by an Identity of the tensor `source`."""
     from onnx import helper
 
     node.CopyFrom(helper.make_node("Identity", [source], node.output[:1], name=node.name))
 
 
-def _label_of(name: str, makers: Makers) -> _Label | None:
+def _classifier_label(name: str, makers: Makers) -> _LabelOutput | None:
     """Return the classifier's label that a tensor is computed from by casts and lookups of class
     names; None for other tensors."""
     names: NodeProto | None = None
     while (node := makers.get(name)) is not None:
         if node.domain == ML and node.op_type in CLASSIFIERS and node.output[0] == name:
-            return _Label(node.output[1], names or node)
+            return _LabelOutput(node.output[1], names or node)
         if node.op_type == "ArgMax" and names is not None:
-            return _Label(node.input[0], names)
+            return _LabelOutput(node.input[0], names)
         if node.domain == ML and node.op_type in ("ArrayFeatureExtractor", "LabelEncoder"):
             names, name = node, node.input[node.op_type == "ArrayFeatureExtractor"]
         elif node.op_type in PASSES:
@@ -141,7 +141,7 @@ def _label_of(name: str, makers: Makers) -> _Label | None:
     return None
 
 
-def _is_of_pairs(label: _Label, kept: list[str], makers: Makers) -> bool:
+def _compares_class_pairs(label: _LabelOutput, kept: list[str], makers: Makers) -> bool:
     """Return whether a label cannot be replaced by its scores: they compare pairs of classes (SVM),
     so that their argmax is no class, and the model outputs no other scores.
 
@@ -150,26 +150,26 @@ def _is_of_pairs(label: _Label, kept: list[str], makers: Makers) -> bool:
     node = makers[label.scores]
     attrs = attributes_of(node)
     pairs = bool(sum(attrs.get("vectors_per_class", ()))) and not attrs.get("prob_a")
-    sources = {_source(name, makers) for name in kept}
+    sources = {_chain_source(name, makers) for name in kept}
     return node.op_type == "SVMClassifier" and pairs and sources <= {label.scores}
 
 
-def _source(name: str, makers: Makers) -> str:
+def _chain_source(name: str, makers: Makers) -> str:
     """Return the tensor that a chain of casts and reshapes starts from."""
     while name in makers and makers[name].op_type in PASSES:
         name = makers[name].input[0]
     return name
 
 
-def _classes_of(node: NodeProto) -> Iterator[str]:
+def _class_names_note(node: NodeProto) -> Iterator[str]:
     """Yield a note that lists a classifier's class names in the order of the scores; or nothing."""
-    if names := _names(node):
+    if names := _class_names(node):
         more = ", .." if len(names) > SHOWN_CLASSES else ""
         listed = ", ".join(shown(x) for x in names[:SHOWN_CLASSES])
         yield f"scores are of the classes {listed}{more}"
 
 
-def _names(node: NodeProto) -> tuple[str, ...]:
+def _class_names(node: NodeProto) -> tuple[str, ...]:
     """Return a classifier's class names; () if the classes are numbered from 0."""
     attrs = attributes_of(node)
     keys = ("classlabels_int64s", "classlabels_ints", "classlabels_strings", "values_strings")
@@ -184,8 +184,8 @@ def class_names(graph: GraphProto) -> tuple[str, ...]:
     """
     makers = {name: node for node in graph.node for name in node.output}
     for value in graph.output:
-        label, node = _label_of(value.name, makers), makers.get(value.name)
+        label, node = _classifier_label(value.name, makers), makers.get(value.name)
         node = node if label is None else label.classes
-        if node is not None and (names := _names(node)):
+        if node is not None and (names := _class_names(node)):
             return names
     return ()

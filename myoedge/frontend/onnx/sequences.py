@@ -37,11 +37,11 @@ def without_sequence(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     """
     from onnx import helper
 
-    output, parts, attrs = node.output[0], _parts(state, node), attributes_of(node)
+    output, parts, attrs = node.output[0], _sequence_elements(state, node), attributes_of(node)
     if node.op_type == "SplitToSequence":
-        yield from _split(state, node)
+        yield from _expand_split(state, node)
     elif node.op_type == "SequenceAt":
-        at = _position(state, node, 1, len(parts))
+        at = _constant_position(state, node, 1, len(parts))
         if at == len(parts):
             raise Unsupported(f"part {at} of {len(parts)}")
         yield helper.make_node("Identity", [parts[at]], [output])
@@ -54,10 +54,10 @@ def without_sequence(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
             raise Unsupported("a tensor without elements")
         yield helper.make_node("Concat", parts, [output], axis=int(attrs["axis"]))
     else:
-        _hold(state, output, _changed(state, node, parts))
+        _record_elements(state, output, _changed_elements(state, node, parts))
 
 
-def _parts(state: Importing, node: NodeProto) -> tuple[str, ...]:
+def _sequence_elements(state: Importing, node: NodeProto) -> tuple[str, ...]:
     if node.op_type in ("SequenceConstruct", "SequenceEmpty", "SplitToSequence"):
         return ()
     if node.input[0] not in state.sequences:
@@ -65,20 +65,20 @@ def _parts(state: Importing, node: NodeProto) -> tuple[str, ...]:
     return state.sequences[node.input[0]]
 
 
-def _changed(state: Importing, node: NodeProto, parts: tuple[str, ...]) -> tuple[str, ...]:
+def _changed_elements(state: Importing, node: NodeProto, parts: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of a sequence's elements after a node that creates or changes it."""
     if node.op_type == "SequenceConstruct":
         return tuple(node.input)
     if node.op_type == "SequenceInsert":
-        at = _position(state, node, 2, len(parts))
+        at = _constant_position(state, node, 2, len(parts))
         return (*parts[:at], node.input[1], *parts[at:])
     if node.op_type == "SequenceErase":
-        at = min(_position(state, node, 1, len(parts)), len(parts) - 1)
+        at = min(_constant_position(state, node, 1, len(parts)), len(parts) - 1)
         return (*parts[:at], *parts[at + 1 :])
     return parts
 
 
-def _position(state: Importing, node: NodeProto, index: int, count: int) -> int:
+def _constant_position(state: Importing, node: NodeProto, index: int, count: int) -> int:
     """Read a constant position from input `index` of a node; `count`, the end, if it is omitted."""
     if len(node.input) <= index or not node.input[index]:
         return count
@@ -90,12 +90,12 @@ def _position(state: Importing, node: NodeProto, index: int, count: int) -> int:
     return position + count if position < 0 else position
 
 
-def _hold(state: Importing, name: str, parts: tuple[str, ...]) -> None:
+def _record_elements(state: Importing, name: str, parts: tuple[str, ...]) -> None:
     state.sequences[name] = parts
     state.values[name] = TensorType(0, None)
 
 
-def _split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
+def _expand_split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     """Yield a Split node, and for keepdims = 0 a Squeeze of each part, that replace
     SplitToSequence."""
     from onnx import helper
@@ -107,22 +107,22 @@ def _split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     if shape is None:
         raise Unsupported("a shape that is not known")
     given = len(node.input) > 1
-    sizes = _sizes(shape[axis], state.arrays[node.input[1]] if given else np.array(1))
+    sizes = _split_sizes(shape[axis], state.arrays[node.input[1]] if given else np.array(1))
     name = node.output[0]
     keep(state, f"{name}.sizes", np.array(sizes, np.int64))
     parts = tuple(f"{name}.{i}" for i in range(len(sizes)))
     yield helper.make_node("Split", [node.input[0], f"{name}.sizes"], parts, axis=axis)
     if given or attrs.get("keepdims", 1):
-        _hold(state, name, parts)
+        _record_elements(state, name, parts)
         return
     keep(state, f"{name}.axis", np.array([axis], np.int64))
     rows = tuple(f"{part}.row" for part in parts)
     for part, row in zip(parts, rows, strict=True):
         yield helper.make_node("Squeeze", [part, f"{name}.axis"], [row])
-    _hold(state, name, rows)
+    _record_elements(state, name, rows)
 
 
-def _sizes(length: int, given: np.ndarray) -> list[int]:
+def _split_sizes(length: int, given: np.ndarray) -> list[int]:
     """Return the sizes of all parts of a split, from their list or the size of all but the last."""
     if given.ndim:
         return [int(n) for n in given]

@@ -153,7 +153,7 @@ def _is_empty_cache(state: Importing, value: ValueInfoProto, needed: list[NodePr
     constant; return False for other inputs."""
     readers = {node.op_type for node in needed if value.name in node.input}
     tensor = value.type.tensor_type
-    shape = tuple(1 if isinstance(n := _extent(dim), str) else n for dim in tensor.shape.dim)
+    shape = tuple(1 if isinstance(n := _axis_size(dim), str) else n for dim in tensor.shape.dim)
     if 0 not in shape or readers != {"Concat"}:
         return False
     keep_empty(state, {value.name: TensorType(tensor.elem_type, shape)})
@@ -169,7 +169,7 @@ def _read_input(
     if kind not in FLOATS and dtype not in (*SMALL, *INTEGERS):
         readers = [f"{n.op_type}, at {origin_of(n)}" for n in needed if value.name in n.input]
         raise not_numbers(shown(value.name), dtype, readers)
-    shape = _static(state, value)
+    shape = _static_shape(state, value)
     if kind in FLOATS:
         made = state.builder.input(port, shape)
     else:
@@ -189,14 +189,14 @@ def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
         at = [i for i, x in enumerate(node.input) if x in held]
         if not at:
             continue
-        if (use := _use_of(node, at)) is None:
+        if (use := _use_of_integers(node, at)) is None:
             held.update(node.output)
         else:
             found.add(use)
     return found
 
 
-def _use_of(node: NodeProto, at: Sequence[int]) -> str | None:
+def _use_of_integers(node: NodeProto, at: Sequence[int]) -> str | None:
     """Return the kind of operation that reads integers as inputs `at` of a node; None for data
     movement, whose results are these integers."""
     to = attributes_of(node).get("to") if node.op_type == "Cast" else None
@@ -209,12 +209,12 @@ def _use_of(node: NodeProto, at: Sequence[int]) -> str | None:
     return NUMBERS
 
 
-def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
+def _static_shape(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
     """Return the static shape of an input; an unknown first axis is the batch and becomes 1."""
     tensor, name = value.type.tensor_type, shown(value.name)
     if not tensor.HasField("shape"):
         raise onnx_refusals.dynamic(state.path, name, 0, ())
-    dims = [*map(_extent, tensor.shape.dim)]
+    dims = [*map(_axis_size, tensor.shape.dim)]
     if len(dims) > 1 and isinstance(dims[0], str):
         state.notes.append(f"axis 0 of input {name}, {dims[0]}, is set to 1")
         dims[0] = 1
@@ -228,7 +228,7 @@ def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
     return tuple(int(size) for size in dims)
 
 
-def _extent(dim: TensorShapeProto.Dimension) -> int | str:
+def _axis_size(dim: TensorShapeProto.Dimension) -> int | str:
     """Return the size of an axis, or its symbolic name; "?" without a name."""
     return dim.dim_value if dim.HasField("dim_value") else shown(dim.dim_param or "?")
 
@@ -248,10 +248,10 @@ def count_parameters(graph: GraphProto, state: Importing) -> int:
     arrays = (state.arrays[name] for name in learnt if state.values[name].kind in FLOATS)
     floats = sum(array.size for array in arrays if not (as_floats(array) <= -LOST).any())
     integers = sum(state.arrays[name].size for name in state.dequantized)
-    return floats + integers + _classic_parameters(graph)
+    return floats + integers + _count_classic_parameters(graph)
 
 
-def _classic_parameters(graph: GraphProto) -> int:
+def _count_classic_parameters(graph: GraphProto) -> int:
     """Return the number of parameters in attributes of ai.onnx.ml operators (trees, SVMs)."""
     attributes = (one for node in graph.node if node.domain == ML for one in node.attribute)
     return sum(len(one.floats) for one in attributes if one.name not in UNLEARNT)

@@ -68,7 +68,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path, inside
     seen: set[str] = set()
     roots = {entry.filename.partition("/")[0] for entry in entries}
     for entry in entries:
-        if why := _complaint(entry, seen):
+        if why := _explain_bad_entry(entry, seen):
             raise strange(path, f"{inside}/{entry.filename}".lstrip("/"), why)
         seen.add(entry.filename.lower())
     if total > min(size, MAX_BYTES):
@@ -77,7 +77,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path, inside
         raise strange(path, max(roots), "there is more than one folder at the top")
 
 
-def _complaint(entry: zipfile.ZipInfo, seen: set[str]) -> str:
+def _explain_bad_entry(entry: zipfile.ZipInfo, seen: set[str]) -> str:
     """Return why torch cannot have written a zip entry; "" if it can.
 
     seen   lower-case names of the entries before it
@@ -142,7 +142,7 @@ def runs_code(path: Path, member: str, why: str) -> MyoedgeError:
 
     why   the reason
     """
-    return _unsafe(f"{path} would run code when loaded", member, why)
+    return _unsafe_archive_error(f"{path} would run code when loaded", member, why)
 
 
 def strange(path: Path, member: str, why: str) -> MyoedgeError:
@@ -150,10 +150,10 @@ def strange(path: Path, member: str, why: str) -> MyoedgeError:
 
     why   the reason
     """
-    return _unsafe(f"{path} is not as torch.export.save writes it", member, why)
+    return _unsafe_archive_error(f"{path} is not as torch.export.save writes it", member, why)
 
 
-def _unsafe(title: str, member: str, why: str) -> MyoedgeError:
+def _unsafe_archive_error(title: str, member: str, why: str) -> MyoedgeError:
     needs = f"what torch.export.save writes for tensors and calls of {TORCH}; nothing was run"
     return MyoedgeError("E107", title, {"needs": needs, "has": f"{member}: {why}"}, REEXPORT)
 

@@ -72,9 +72,9 @@ def _import_calls(graph: Any, builder: GraphBuilder, values: dict[str, Any]) -> 
                 values[node.name], inner = scanned(builder, values, node, _import_calls)
                 refusals += inner
             else:
-                _import(_Call(builder, values, node))
+                _import_call(_ImportedCall(builder, values, node))
         except Unsupported as reason:
-            values[node.name] = _stand_in(builder, node.meta.get("val"))
+            values[node.name] = _add_placeholder(builder, node.meta.get("val"))
             refusals.append(refusal_of(reason, target_of(node), origin_of(node)))
     return refusals
 
@@ -92,7 +92,7 @@ def needed_nodes(graph: Any) -> set[Any]:
 
 
 @dataclass(frozen=True)
-class _Call:
+class _ImportedCall:
     """A call of an exported program, with the imported values of earlier calls by node name."""
 
     builder: GraphBuilder
@@ -112,11 +112,11 @@ class _Call:
     def arguments(self) -> dict[str, Any]:
         """Return the call's arguments by parameter name, with nodes replaced by values."""
         given = arguments_of(self.node)
-        return {name: _resolved(value, self.values) for name, value in given.items()}
+        return {name: _resolve_argument(value, self.values) for name, value in given.items()}
 
     @property
     def out(self) -> Any:
-        return _shape(self.node.meta["val"])
+        return _shapes_of(self.node.meta["val"])
 
     @property
     def tensors(self) -> list[str]:
@@ -128,15 +128,15 @@ class _Call:
         return [name for name in self.tensors if name in self.builder.constants]
 
 
-def _import(call: _Call) -> None:
+def _import_call(call: _ImportedCall) -> None:
     builder, node = call.builder, call.node
-    builder.origin, builder.stem = (_of_weight(call, origin_of(node)),), node.name
+    builder.origin, builder.stem = (_module_of_weight(call, origin_of(node)),), node.name
     before = len(builder.constants)
-    call.values[node.name] = _value(call)
+    call.values[node.name] = _import_value(call)
     builder.keep_formats(before, call.tensors)
 
 
-def _of_weight(call: _Call, origin: Origin) -> Origin:
+def _module_of_weight(call: _ImportedCall, origin: Origin) -> Origin:
     """Return the module of the weight that a call reads if it is inside the calling module, else
     `origin`: an attention module computes with its submodules' weights without calling them."""
     for name in call.constants:
@@ -146,26 +146,26 @@ def _of_weight(call: _Call, origin: Origin) -> Origin:
     return origin
 
 
-def _of_complex(node: Any) -> str:
+def _explain_complex_refusal(node: Any) -> str:
     """Return why a call on complex numbers is refused, with the call that gives them."""
     source = complex_source(node)
     place = f" at {origin_of(source)}" if str(origin_of(source)) else ""
     return f"{COMPLEX}, which {short(str(source.target))}{place} makes"
 
 
-def _stand_in(builder: GraphBuilder, value: Any) -> Any:
+def _add_placeholder(builder: GraphBuilder, value: Any) -> Any:
     """Add a constant for a refused call's result, so that later calls are checked as well."""
     if isinstance(value, list | tuple):
-        return tuple(_stand_in(builder, item) for item in value)
+        return tuple(_add_placeholder(builder, item) for item in value)
     sizes = [n if isinstance(n, int) else 1 for n in getattr(value, "shape", ())]
     is_pair = getattr(value, "dtype", None) is not None and value.dtype.is_complex
     return paired(builder.stand_in(sizes) for _ in range(2)) if is_pair else builder.stand_in(sizes)
 
 
-def _value(call: _Call) -> Any:
+def _import_value(call: _ImportedCall) -> Any:
     builder, values, node = call.builder, call.values, call.node
     if node.target is operator.getitem:
-        return _item(values[node.args[0].name], node.args[1])
+        return _result_item(values[node.args[0].name], node.args[1])
     if is_quantizer(node):
         return quantizer(builder, values, node)
     if (unit := unit_of(node)) is not None:
@@ -173,41 +173,45 @@ def _value(call: _Call) -> Any:
     if not call.arguments:
         raise Unsupported("")
     if call.target in UNWRITTEN:
-        return _zeros(call)
+        return _add_zeros(call)
     if is_known(node) and len(call.constants) == len(call.read):
         return folded(builder, values, node)
-    return _parts(call) if counts_none(node) and is_known(node) else _computed(call)
+    return (
+        _import_decomposed(call)
+        if counts_none(node) and is_known(node)
+        else _import_computation(call)
+    )
 
 
-def _computed(call: _Call) -> Any:
+def _import_computation(call: _ImportedCall) -> Any:
     """Import a call by the function for its operands: integers, complex pairs or real numbers."""
     builder, target = call.builder, call.target
-    if target in OF_INTEGERS and _of_integers(call):
+    if target in OF_INTEGERS and _computes_integers(call):
         return OF_INTEGERS[target](builder, call.arguments, call.out)
     if any(is_complex(builder, x) for x in (*call.read, *call.arguments.values())):
         if target not in PAIRS:
-            raise Unsupported(_of_complex(call.node))
-        return _by_row(call, PAIRS[target])
+            raise Unsupported(_explain_complex_refusal(call.node))
+        return _import_by_row(call, PAIRS[target])
     if target in IMPORT:
-        made = _by_row(call, IMPORT[target])
+        made = _import_by_row(call, IMPORT[target])
         return converted(builder, made, kind_of(call.node)) if target in KEEPS else made
     if is_written_out(call.node.target):
-        return _parts(call)
+        return _import_decomposed(call)
     raise Unsupported("")
 
 
-def _item(results: Sequence[Any], index: int) -> Any:
+def _result_item(results: Sequence[Any], index: int) -> Any:
     """Return result `index` of a call. Errors: Unsupported for indices, which are not computed."""
     if index >= len(results):
         raise Unsupported("only the values are there, not their indices", INDICES)
     return results[index]
 
 
-def _by_row(call: _Call, row: Row) -> Any:
+def _import_by_row(call: _ImportedCall, row: Row) -> Any:
     """Import a call by its entry in the operator table; return its result or results."""
     builder, arguments, out = call.builder, call.arguments, call.out
     if not isinstance(out, list) and 0 in out:
-        return _zeros(call)
+        return _add_zeros(call)
     if call.target not in JOINS and any(0 in builder.shape(x) for x in call.tensors):
         raise Unsupported("a tensor without elements")
     _refuse_types(call)
@@ -217,24 +221,24 @@ def _by_row(call: _Call, row: Row) -> Any:
     return row(builder, arguments, out)
 
 
-def _zeros(call: _Call) -> str:
+def _add_zeros(call: _ImportedCall) -> str:
     """Add zeros as the result of a call without elements, or of torch.empty, written later."""
     value = call.node.meta["val"]
     kind = np.float32 if kind_of(call.node) == "float" else type_of(value.dtype)
     return call.builder.constant(np.zeros(value.shape, kind))
 
 
-def _of_integers(call: _Call) -> bool:
+def _computes_integers(call: _ImportedCall) -> bool:
     """Return whether a call computes integers from integers and booleans. Sums of booleans are
     floats, unless they are used as indices."""
     if kind_of(call.node) != "int" or not all(isinstance(x, str) for x in call.read):
         return False
     kinds = [kind(call.builder, x) for x in call.read if x not in call.constants]
     counts = call.target in COUNTS and {*kinds} == {"truth"}
-    return bool(kinds) and all(kinds) and not (counts and not _picks(call.node))
+    return bool(kinds) and all(kinds) and not (counts and not _is_index_only(call.node))
 
 
-def _picks(node: Any) -> bool:
+def _is_index_only(node: Any) -> bool:
     """Return whether a call's integers are used only as indices, also via other calls."""
     pending, seen = [node], {node}
     while pending:
@@ -246,7 +250,7 @@ def _picks(node: Any) -> bool:
     return bool(node.users)
 
 
-def _parts(call: _Call) -> Any:
+def _import_decomposed(call: _ImportedCall) -> Any:
     """Import a call by importing the calls into which torch decomposes it."""
     inner: dict[str, Any] = {}
     read = iter(call.read)
@@ -256,26 +260,26 @@ def _parts(call: _Call) -> Any:
         elif part.op == "call_function":
             if part.target is call.node.target and is_written_out(part.target):
                 raise Unsupported("")
-            inner[part.name] = _value(_Call(call.builder, inner, part))
-    return _resolved(graph.output_node().args[0], inner)
+            inner[part.name] = _import_value(_ImportedCall(call.builder, inner, part))
+    return _resolve_argument(graph.output_node().args[0], inner)
 
 
-def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
+def _resolve_argument(value: Any, values: Mapping[str, Any]) -> Any:
     """Return an argument of a call, with nodes replaced by their imported values."""
     if isinstance(value, list | tuple):
-        return [_resolved(item, values) for item in value]
+        return [_resolve_argument(item, values) for item in value]
     name = getattr(value, "name", None)
     return values[name] if name is not None and hasattr(value, "all_input_nodes") else value
 
 
-def _shape(value: Any) -> Any:
+def _shapes_of(value: Any) -> Any:
     """Return the shape of a tensor, or the shapes of a tuple of tensors; None for other values."""
     if isinstance(value, list | tuple):
-        return [_shape(item) for item in value]
+        return [_shapes_of(item) for item in value]
     return static(value.shape, "an intermediate tensor") if hasattr(value, "shape") else None
 
 
-def _refuse_types(call: _Call) -> None:
+def _refuse_types(call: _ImportedCall) -> None:
     """Raise Unsupported for integer and complex arithmetic, except indices, comparisons, a few
     other calls, and sums of a mask."""
     target, made = call.target, kind_of(call.node)

@@ -65,18 +65,18 @@ def load_checkpoint(
     with open_regular(path) as file:
         check_unpacked(path, file, max_bytes)
     refuse_file(path)
-    content, unread = _loaded(path, kind)
-    state, nests = _unnest(content)
+    content, unread = _load_weights(path, kind)
+    state, nests = _find_state_dict(content)
     expected = set(module.state_dict())
-    tensors, prefixes = _strip(_tensors(state, path), expected)
-    tensors, extras = _without_extra_state(tensors, expected, path)
-    _fill(module, tensors, path, factory)
+    tensors, prefixes = _strip_prefixes(_check_tensors(state, path), expected)
+    tensors, extras = _drop_extra_state(tensors, expected, path)
+    _load_into_module(module, tensors, path, factory)
     first = example_inputs if example_inputs is not None else own_example
     examples = [example_of(module, arrays) for arrays in (first, otherwise or first)]
     return exported(module.eval(), examples, factory), (*unread, *nests, *prefixes, *extras)
 
 
-def _loaded(path: Path, kind: ModelFormat) -> tuple[Any, tuple[str, ...]]:
+def _load_weights(path: Path, kind: ModelFormat) -> tuple[Any, tuple[str, ...]]:
     """Read a file of weights; return its content, and a note on objects that are not read.
 
     Errors: E103 a pickled module, or an old file with more than tensors; E104 damaged.
@@ -98,15 +98,15 @@ def _loaded(path: Path, kind: ModelFormat) -> tuple[Any, tuple[str, ...]]:
         classes = unsafe_classes(path.read_bytes())
         if not classes and "Unsupported" not in str(error):
             raise damaged(path, cause_of(error)) from error
-        content, unread = (None, ()) if kind is ModelFormat.LEGACY else _without_objects(path)
+        content, unread = (None, ()) if kind is ModelFormat.LEGACY else _load_without_objects(path)
         if isinstance(content, Mapping) and not is_unread(content):
-            return content, (f"objects that are not read: {_some([*unread])}",)
+            return content, (f"objects that are not read: {_format_some([*unread])}",)
         what = f"{describe(kind, path)}; {classes or PICKLE}"
         save = 'torch.save(model.state_dict(), "weights.pt") stores only the weights; or:'
         raise wrong_format(path, what, save) from error
 
 
-def _without_objects(path: Path) -> tuple[Any, tuple[str, ...]]:
+def _load_without_objects(path: Path) -> tuple[Any, tuple[str, ...]]:
     """Load a checkpoint without its objects; return (content, names of classes replaced by
     placeholders), or (None, ()) for unknown pickle operations. Errors: E104 damaged."""
     try:
@@ -118,7 +118,7 @@ def _without_objects(path: Path) -> tuple[Any, tuple[str, ...]]:
         raise damaged(path, cause_of(error)) from error
 
 
-def _unnest(loaded: Any) -> tuple[Any, tuple[str, ...]]:
+def _find_state_dict(loaded: Any) -> tuple[Any, tuple[str, ...]]:
     notes: list[str] = []
     for _ in NESTS:  # a mapping may contain itself
         if not isinstance(loaded, Mapping):
@@ -127,20 +127,20 @@ def _unnest(loaded: Any) -> tuple[Any, tuple[str, ...]]:
         if nest is None:
             break
         others = [str(key) for key in loaded if key != nest]
-        aside = f", left aside {_some(others)}" if others else ""
+        aside = f", left aside {_format_some(others)}" if others else ""
         notes.append(f'weights taken from "{nest}"{aside}')
         loaded = loaded[nest]
     return loaded, tuple(notes)
 
 
-def _tensors(state: Any, path: Path) -> dict[str, Tensor]:
-    if cause := _why_no_state_dict(state):
+def _check_tensors(state: Any, path: Path) -> dict[str, Tensor]:
+    if cause := _explain_no_state_dict(state):
         tries = ('torch.save(model.state_dict(), "weights.pt")',)
         raise MyoedgeError("E109", f"{path} holds no state dict", {"cause": cause}, tries)
     return {str(key): value for key, value in state.items()}
 
 
-def _why_no_state_dict(state: Any) -> str:
+def _explain_no_state_dict(state: Any) -> str:
     """Return why a value is no state dict; "" for names mapped to tensors and extra state."""
     torch = import_torch()
     if not isinstance(state, Mapping):
@@ -151,10 +151,10 @@ def _why_no_state_dict(state: Any) -> str:
         return what if is_object else "it holds nothing"
     others = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
     strange = [key for key in others if not key.endswith(EXTRA_STATE)]
-    return f"not tensors: {_some(strange)}" if strange else ""
+    return f"not tensors: {_format_some(strange)}" if strange else ""
 
 
-def _strip(
+def _strip_prefixes(
     state: dict[str, Tensor], expected: set[str]
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Remove prefixes of wrappers ("module.") from names while this gives more expected names."""
@@ -163,20 +163,23 @@ def _strip(
     for _ in range(4):
         if expected <= set(state):
             break
-        best = max(PREFIXES, key=lambda prefix: _score(_inside(state, prefix), expected))
-        stripped = _inside(state, best)
+        best = max(
+            PREFIXES,
+            key=lambda prefix: _rank_state_dict(_names_with_prefix(state, prefix), expected),
+        )
+        stripped = _names_with_prefix(state, best)
         if not stripped or (len(stripped) < len(state) and not expected <= set(stripped)):
             break
-        if _score(stripped, expected) < _score(state, expected):
+        if _rank_state_dict(stripped, expected) < _rank_state_dict(state, expected):
             break
         outside = [key for key in state if not key.startswith(best)]
-        aside = f", left aside {_some(outside)}" if outside else ""
+        aside = f", left aside {_format_some(outside)}" if outside else ""
         notes.append(f'prefix "{best}" taken off {len(stripped)} names{aside}')
         state = stripped
     return state, tuple(notes)
 
 
-def _without_extra_state(
+def _drop_extra_state(
     state: dict[str, Tensor], expected: set[str], path: Path
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Remove modules' extra state unless the network expects it.
@@ -184,18 +187,21 @@ def _without_extra_state(
     Errors: E109 if the network expects an object of the file that is not read.
     """
     extras = [name for name in state if name.endswith(EXTRA_STATE)]
-    if unread := [name for name in extras if name in expected and _has_unread(state[name])]:
-        facts = {"not read": _some(unread), "because": "they are no numbers, texts and tensors"}
+    if unread := [name for name in extras if name in expected and _has_placeholder(state[name])]:
+        facts = {
+            "not read": _format_some(unread),
+            "because": "they are no numbers, texts and tensors",
+        }
         tries = ("a network without get_extra_state and set_extra_state, for the device",)
         raise MyoedgeError(
             "E109", f"modules want objects of {path} that are not read", facts, tries
         )
-    aside = _without(extras, expected)
+    aside = _names_not_in(extras, expected)
     kept = {name: value for name, value in state.items() if name not in aside}
-    return kept, (f"left aside {_some(aside)}",) if aside else ()
+    return kept, (f"left aside {_format_some(aside)}",) if aside else ()
 
 
-def _has_unread(value: Any) -> bool:
+def _has_placeholder(value: Any) -> bool:
     """Return whether a value contains an object that was replaced by a placeholder."""
     pending, seen = [value], set[int]()  # a mapping may contain itself
     while pending:
@@ -208,17 +214,19 @@ def _has_unread(value: Any) -> bool:
     return False
 
 
-def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _names_with_prefix(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
-def _score(state: Mapping[str, Tensor], expected: set[str]) -> tuple[int, int]:
+def _rank_state_dict(state: Mapping[str, Tensor], expected: set[str]) -> tuple[int, int]:
     """Return (number of expected names, number of names), to rank candidate state dicts."""
     return len(expected & set(state)), len(state)
 
 
-def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str) -> None:
-    differences = _differences(module.state_dict(), state)
+def _load_into_module(
+    module: nn.Module, state: dict[str, Tensor], path: Path, factory: str
+) -> None:
+    differences = _describe_differences(module.state_dict(), state)
     if not differences:
         try:
             module.load_state_dict(state, strict=True)
@@ -230,28 +238,31 @@ def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str)
         raise MyoedgeError("E109", title, differences, tries)
 
 
-def _differences(expected: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, str]:
+def _describe_differences(
+    expected: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> dict[str, str]:
     """Describe differences in names, shapes and types between a network's and a file's weights."""
     both = [name for name in expected if name in state]
     facts = {
-        "missing": _without(expected, state),
-        "unexpected": _without(state, expected),
+        "missing": _names_not_in(expected, state),
+        "unexpected": _names_not_in(state, expected),
         "other shape": [
             f"{name} is {size_text(state[name])}, the network has {size_text(expected[name])}"
             for name in both
-            if _shape(expected[name]) != _shape(state[name]) and not name.endswith(EXTRA_STATE)
+            if _format_shape(expected[name]) != _format_shape(state[name])
+            and not name.endswith(EXTRA_STATE)
         ],
         # torch would drop their imaginary parts
         "complex": [x for x in both if _is_complex(state[x]) > _is_complex(expected[x])],
     }
-    return {key: _some(names) for key, names in facts.items() if names}
+    return {key: _format_some(names) for key, names in facts.items() if names}
 
 
-def _without(names: Iterable[str], others: Container[str]) -> list[str]:
+def _names_not_in(names: Iterable[str], others: Container[str]) -> list[str]:
     return [name for name in names if name not in others]
 
 
-def _shape(value: Any) -> object:
+def _format_shape(value: Any) -> object:
     return getattr(value, "shape", None)
 
 
@@ -259,6 +270,6 @@ def _is_complex(value: Any) -> bool:
     return bool(getattr(getattr(value, "dtype", None), "is_complex", False))
 
 
-def _some(names: list[str]) -> str:
+def _format_some(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -40,11 +40,11 @@ def verify_call_metadata(program: torch.export.ExportedProgram) -> None:
             if node.op == "call_function" and (node.target is operator.getitem or is_known(node)):
                 _refuse_values_in_shape(node, given)
                 key, stated = _call_key(node), described(node.meta.get("val"))
-                made = known[key] if key in known else described(_made(node))
+                made = known[key] if key in known else described(_meta_result(node))
                 known[key] = made
                 if made and made != stated:  # results that are no tensors are refused elsewhere
                     facts = {"needs": ", ".join(made), "has": ", ".join(stated) or "no tensor"}
-                    raise _inconsistent(node, facts)
+                    raise _inconsistent_metadata_error(node, facts)
 
 
 def _refuse_values_in_shape(node: Any, given: Set[Any]) -> None:
@@ -52,20 +52,20 @@ def _refuse_values_in_shape(node: Any, given: Set[Any]) -> None:
 
     given   names of the network's inputs
     """
-    if not _is_shaped_by_values(node):
+    if not _has_data_dependent_shape(node):
         return
-    while before := next(filter(_is_shaped_by_values, node.all_input_nodes), None):
+    while before := next(filter(_has_data_dependent_shape, node.all_input_nodes), None):
         node = before
-    is_constant = not _depends(node.all_input_nodes[-1:], given)  # the mask comes last
+    is_constant = not _depends_on_inputs(node.all_input_nodes[-1:], given)  # the mask comes last
     raise depends_on_values(target_of(node), str(origin_of(node)), is_constant=is_constant)
 
 
-def _is_shaped_by_values(node: Any) -> bool:
-    sizes = (str(size) for x in _tensors(node.meta.get("val")) for size in x.shape)
+def _has_data_dependent_shape(node: Any) -> bool:
+    sizes = (str(size) for x in _tensors_in(node.meta.get("val")) for size in x.shape)
     return any(UNBACKED.search(size) for size in sizes)
 
 
-def _depends(nodes: Sequence[Any], given: Set[Any]) -> bool:
+def _depends_on_inputs(nodes: Sequence[Any], given: Set[Any]) -> bool:
     """Return whether any of these nodes' values depends on an input of the network."""
     pending, seen = [*nodes], {*nodes}
     while pending:
@@ -82,7 +82,7 @@ def _call_key(node: Any) -> str:
     from torch.fx import map_arg
 
     def layout(read: Any) -> list[str]:
-        return [f"{x.dtype} {x.shape} {x.stride()}" for x in _tensors(read.meta.get("val"))]
+        return [f"{x.dtype} {x.shape} {x.stride()}" for x in _tensors_in(read.meta.get("val"))]
 
     args = node.args
     if by_element(node.target):  # shapes follow from the operands, whatever the values
@@ -90,36 +90,36 @@ def _call_key(node: Any) -> str:
     return f"{node.target} {map_arg((args, node.kwargs), layout)}"
 
 
-def _made(node: Any) -> Any:
+def _meta_result(node: Any) -> Any:
     """Return the result of a node's call on meta tensors, computed by torch from the operands'
     recorded types."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx import map_arg
 
     given = map_arg((node.args, node.kwargs), lambda read: read.meta["val"])
-    modes = (x.fake_mode for x in _tensors(node.meta.get("val")) if hasattr(x, "fake_mode"))
+    modes = (x.fake_mode for x in _tensors_in(node.meta.get("val")) if hasattr(x, "fake_mode"))
     try:
         with next(modes, None) or FakeTensorMode(allow_non_fake_inputs=True):
             return without_values(node.target, given[0], given[1])
     except Exception as error:  # torch may raise anything on a crafted call
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise _inconsistent(node, {"cause": cause}) from None
+        raise _inconsistent_metadata_error(node, {"cause": cause}) from None
 
 
 def described(value: Any) -> list[str]:
     """Return type and shape as text, of a tensor or of each result of a call."""
-    return [f"{type_of(x.dtype)} {[*x.shape]}" for x in _tensors(value)]
+    return [f"{type_of(x.dtype)} {[*x.shape]}" for x in _tensors_in(value)]
 
 
-def _tensors(value: Any) -> Iterable[Any]:
+def _tensors_in(value: Any) -> Iterable[Any]:
     if isinstance(value, list | tuple):
         for item in value:
-            yield from _tensors(item)
+            yield from _tensors_in(item)
     elif hasattr(value, "shape"):
         yield value
 
 
-def _inconsistent(node: Any, facts: dict[str, str]) -> MyoedgeError:
+def _inconsistent_metadata_error(node: Any, facts: dict[str, str]) -> MyoedgeError:
     place = str(origin_of(node)) or node.name
     what = f"{short(str(node.target))} at {place} differs from what the graph records"
     return MyoedgeError("E109", what, facts, EXPORT_AGAIN)
@@ -130,12 +130,14 @@ def is_known(node: Any) -> bool:
     if isinstance(node.target, KnownCall):
         return True
     target = str(node.target)
-    is_called = _is_folded(node.target) or by_element(node.target) or is_written_out(node.target)
+    is_called = (
+        _is_folded_call(node.target) or by_element(node.target) or is_written_out(node.target)
+    )
     return is_called or is_rounding(node) or target in IMPORT or target in OF_INTEGERS
 
 
 @cache
-def _is_folded(target: Any) -> bool:
+def _is_folded_call(target: Any) -> bool:
     """Return whether any overload of a call is folded at import and writes to none of its
     operands."""
     schema = getattr(target, "_schema", None)

@@ -30,7 +30,7 @@ def folded(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> Any:
     results = value if isinstance(value, list | tuple) else [value]
     check_elements(sum(math.prod(map(int, v.shape)) for v in results if hasattr(v, "shape")))
     if isinstance(node.target, KnownCall):
-        return _known(builder, values, node, node.target)
+        return _compute_constant_call(builder, values, node, node.target)
     import torch
 
     if "aten.einsum" in str(node.target):
@@ -50,10 +50,12 @@ def folded(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> Any:
             result = node.target(*tensor(node.args), **kwargs)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise Unsupported(f"torch refuses it: {str(error).splitlines()[0]}") from None
-    return _kept(builder, result)
+    return _store_results(builder, result)
 
 
-def _known(builder: GraphBuilder, values: Mapping[str, Any], node: Any, target: KnownCall) -> Any:
+def _compute_constant_call(
+    builder: GraphBuilder, values: Mapping[str, Any], node: Any, target: KnownCall
+) -> Any:
     """Compute a known call on constants. Errors: NeedsTorch if its values are not known."""
     if target.values is None:
         raise NeedsTorch(f"{target} of constants")
@@ -73,9 +75,9 @@ def _known(builder: GraphBuilder, values: Mapping[str, Any], node: Any, target: 
     return tuple(map(keep, made)) if isinstance(made, tuple) else keep(made)
 
 
-def _kept(builder: GraphBuilder, result: Any) -> Any:
+def _store_results(builder: GraphBuilder, result: Any) -> Any:
     if isinstance(result, list | tuple):
-        return tuple(_kept(builder, item) for item in result)
+        return tuple(_store_results(builder, item) for item in result)
     if not hasattr(result, "detach"):
         raise Unsupported("a result that is no tensor")
     return builder.constant(array(result))
@@ -100,25 +102,25 @@ def scanned(
     """
     name, states, sequences, extra = scan.args
     graph = getattr(scan.graph.owning_module, name.target).graph
-    _refuse_inner(graph)
-    _describe(graph, scan)
+    _refuse_nested_graphs(graph)
+    _set_scan_metadata(graph, scan)
     builder.origin, builder.stem = (origin_of(scan),), scan.name
     (steps, *_) = static(sequences[0].meta["val"].shape, sequences[0].name)
     loop = LoopBody(builder, scan.name, steps)
     begun = loop.begin(*([values[x.name] for x in group] for group in (states, sequences)))
     given = [*begun, *(values[x.name] for x in extra)]
-    inner = dict(zip((x.name for x in _placeholders(graph)), given, strict=True))
+    inner = dict(zip((x.name for x in _placeholders_of(graph)), given, strict=True))
     refusals = imported(graph, builder, inner)
     results = [inner[x.name] for x in graph.output_node().args[0]]
     builder.origin, builder.stem = (origin_of(scan),), scan.name
     return loop.end(results[: len(states)], results[len(states) :]), refusals
 
 
-def _placeholders(graph: Any) -> list[Any]:
+def _placeholders_of(graph: Any) -> list[Any]:
     return [node for node in graph.nodes if node.op == "placeholder"]
 
 
-def _refuse_inner(graph: Any) -> None:
+def _refuse_nested_graphs(graph: Any) -> None:
     found = [str(call.target) for call in graph.nodes if call.op == "get_attr"]
     if found:
         raise MyoedgeError(
@@ -129,7 +131,7 @@ def _refuse_inner(graph: Any) -> None:
         )
 
 
-def _describe(graph: Any, scan: Any) -> None:
+def _set_scan_metadata(graph: Any, scan: Any) -> None:
     """Set the metadata of the calls of a scan's body: the place of the scan, and types and shapes
     computed by torch from the scan's operands."""
     from torch.fx import map_arg
@@ -137,7 +139,7 @@ def _describe(graph: Any, scan: Any) -> None:
     _, states, sequences, extra = scan.args
     rows = [x.meta["val"][0] for x in sequences]
     given = [*(x.meta["val"] for x in states), *rows, *(x.meta["val"] for x in extra)]
-    for node, value in zip(_placeholders(graph), given, strict=True):
+    for node, value in zip(_placeholders_of(graph), given, strict=True):
         node.meta["val"] = value
     for call in graph.nodes:
         if call.op == "call_function":

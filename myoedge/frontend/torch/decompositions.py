@@ -61,11 +61,11 @@ def written_out(node: Any) -> Any:
         named = dict(zip(read, rows, strict=True))
         args, kwargs = map_arg((node.args, node.kwargs), named.__getitem__)
         found = node.target(*args, **kwargs)
-        return tree_map(_alike, found, node.meta["val"]) if of_rows else found
+        return tree_map(_repeat_for_results, found, node.meta["val"]) if of_rows else found
 
     table: Any = get_decompositions([node.target] if is_written_out(node.target) else [])
     return make_fx(call, decomposition_table=table)(*(n.meta["val"] for n in read)).graph
 
 
-def _alike(y: Any, known: Any) -> Any:
+def _repeat_for_results(y: Any, known: Any) -> Any:
     return y.reshape(known.shape)

@@ -70,9 +70,9 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     """
     _refuse_training(program)
     refuse_replaced_weights(program)
-    program = _without_in_place(program)
+    program = _functionalise_program(program)
     verify_call_metadata(program)
-    return without_tables(partial(_imported, program))
+    return without_tables(partial(_import_run, program))
 
 
 def from_file(program: FileProgram) -> Graph:
@@ -81,25 +81,25 @@ def from_file(program: FileProgram) -> Graph:
     Errors: as from_exported; NeedsTorch.
     """
     _refuse_training(program)
-    return without_tables(partial(_imported, program))
+    return without_tables(partial(_import_run, program))
 
 
-def _imported(program: Program, buffers: Buffers) -> tuple[Graph, Buffers]:
+def _import_run(program: Program, buffers: Buffers) -> tuple[Graph, Buffers]:
     """Import one run of the program; return the graph, and the values of the buffers after the run.
 
     A program may write to its inputs; on the device inputs are read-only, and later calls read the
     new value.
     """
     builder = GraphBuilder()
-    values = _placeholders(program, builder, _tensors_of(program, buffers))
+    values = _placeholders(program, builder, _tensors_by_name(program, buffers))
     refusals = imported(program, builder, values)
     written = written_buffers(program, builder, values)
     if refusals:
         raise unsupported(refusals)
-    return _finished(program, builder, values), written
+    return _finish_graph(program, builder, values), written
 
 
-def _tensors_of(program: Program, buffers: Buffers) -> dict[str, Any]:
+def _tensors_by_name(program: Program, buffers: Buffers) -> dict[str, Any]:
     """Return parameters, buffers and constants by name; `buffers` replaces some values."""
     if not buffers:
         return {**program.constants, **program.state_dict}
@@ -135,16 +135,16 @@ def example_inputs(program: torch.export.ExportedProgram) -> tuple[Array, ...] |
     return tuple(map(array, flat))
 
 
-def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+def _functionalise_program(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """Functionalise in-place calls, inline no_grad blocks and resolve vmap, without decomposing
     operators."""
     functionalize(program)
     nodes = program.graph.nodes
-    if not any(writes(node) or node.op == "get_attr" or _is_of_vmap(node) for node in nodes):
+    if not any(writes(node) or node.op == "get_attr" or _is_vmap_boundary(node) for node in nodes):
         return program
     try:
         # warnings of torch about its own trees
-        with warnings.catch_warnings(action="ignore"), _same_nesting():
+        with warnings.catch_warnings(action="ignore"), _restore_vmap_nesting():
             inlined: torch.export.ExportedProgram = program.run_decompositions({})
     except Exception as error:  # torch may raise anything on a crafted graph
         cause = {"cause": f"{type(error).__name__}: {error}".splitlines()[0]}
@@ -153,7 +153,7 @@ def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.Exp
 
 
 @contextmanager
-def _same_nesting() -> Iterator[None]:
+def _restore_vmap_nesting() -> Iterator[None]:
     """Context manager that closes a vmap which a crafted graph may have opened and left open."""
     from torch._C import _functorch
 
@@ -164,7 +164,7 @@ def _same_nesting() -> Iterator[None]:
         _functorch.pop_dynamic_layer_stack_and_undo_to_depth(depth)
 
 
-def _is_of_vmap(node: Any) -> bool:
+def _is_vmap_boundary(node: Any) -> bool:
     """Return whether a call begins or ends a vmap, as in torch's associative_scan."""
     return str(getattr(node.target, "__module__", "")) == "torch._functorch.predispatch"
 
@@ -180,10 +180,10 @@ def _refuse_training(program: Program) -> None:
         # without running statistics, as in a decomposed instance norm
         of_batch = "no_stats" in str(node.target) or given.get("running_mean", "") is None
         if active and not of_batch:
-            raise _training(node)
+            raise _training_mode_error(node)
 
 
-def _training(node: Any) -> MyoedgeError:
+def _training_mode_error(node: Any) -> MyoedgeError:
     """Return error E113 with the remedy: model.eval() affects modules, but not F.dropout called
     without `training`."""
     name, place, given = short(str(node.target)), str(origin_of(node)), arguments_of(node)
@@ -212,17 +212,17 @@ def _placeholders(
         if spec.kind.name == "USER_INPUT" and not hasattr(value, "shape"):
             values[node.name] = getattr(spec.arg, "value", None)
         elif spec.kind.name == "USER_INPUT":
-            values[node.name] = _input(builder, node, value)
+            values[node.name] = _add_input(builder, node, value)
         elif spec.target is not None:
             is_parameter = spec.kind.name == "PARAMETER"
             tensor = tensors[spec.target]
-            values[node.name] = _parameter(
+            values[node.name] = _add_parameter(
                 builder, tensor, spec.target, node, is_parameter=is_parameter
             )
     return values
 
 
-def _input(builder: GraphBuilder, node: Any, value: Any) -> str:
+def _add_input(builder: GraphBuilder, node: Any, value: Any) -> str:
     shape = static(value.shape, node.name)
     if 0 in shape and node.users and {short(str(user.target)) for user in node.users} == {"cat"}:
         builder.stem = node.name  # an empty cache, to which results are appended
@@ -233,11 +233,11 @@ def _input(builder: GraphBuilder, node: Any, value: Any) -> str:
         return builder.input(node.name, shape)
     builder.stem, dtype = node.name, type_of(value.dtype)
     if dtype not in (*SMALL, *INTEGERS):
-        raise not_numbers(node.name, dtype, [*_readers(node)])
-    return integer_input(builder, node.name, shape, dtype, _uses(node))
+        raise not_numbers(node.name, dtype, [*_readers_of(node)])
+    return integer_input(builder, node.name, shape, dtype, _calls_reading_integers(node))
 
 
-def _uses(node: Any) -> Iterable[str]:
+def _calls_reading_integers(node: Any) -> Iterable[str]:
     """Return the calls that read an input's integers, directly or after data movement."""
     for user in node.users:
         target = str(user.target)
@@ -251,19 +251,19 @@ def _uses(node: Any) -> Iterable[str]:
         elif kind == "bool":
             yield COMPARED
         elif kind == "int" and target in (*READS_INTEGERS, *OF_INTEGERS):
-            yield from _uses(user)
+            yield from _calls_reading_integers(user)
         else:
             yield NUMBERS
 
 
-def _readers(node: Any) -> Iterable[str]:
+def _readers_of(node: Any) -> Iterable[str]:
     for user in node.users:
         if user.op == "call_function" and str(user.target) not in HARMLESS:
             place = str(origin_of(user))
             yield f"{short(str(user.target))}{f', at {place}' if place else ''}"
 
 
-def _parameter(
+def _add_parameter(
     builder: GraphBuilder, tensor: Any, target: str, node: Any, *, is_parameter: bool
 ) -> str:
     """Add a parameter or buffer as a constant; return its name. Errors: E109 if its type or shape
@@ -279,7 +279,7 @@ def _parameter(
     return builder.constant(value)
 
 
-def _finished(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) -> Graph:
+def _finish_graph(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) -> Graph:
     specs = program.graph_signature.output_specs
     given = [spec.arg for spec in specs if spec.kind.name == "USER_OUTPUT"]
     paths = output_paths(program.call_spec.out_spec, len(given))

@@ -41,16 +41,16 @@ def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, An
     a buffer that depends on an input.
     """
     written = program.graph_signature.buffers_to_mutate.items()
-    matter = _that_matter(program) if written else ()
+    matter = _buffers_with_effect(program) if written else ()
     changed = {name: target for name, target in written if target in matter}
     found = {target: builder.find_array(str(values[name])) for name, target in changed.items()}
     computed = [target for target, value in found.items() if value is None]
     if computed:
-        raise _state(computed)
+        raise _read_state_names(computed)
     return {target: value for target, value in found.items() if value is not None}
 
 
-def _that_matter(program: Any) -> set[str]:
+def _buffers_with_effect(program: Any) -> set[str]:
     """Return the names of written buffers that affect an output of this call or of a later one."""
     signature = program.graph_signature
     nodes = {node.name: node for node in program.graph.nodes}
@@ -79,8 +79,8 @@ def without_tables(import_with: Callable[[Buffers], tuple[Graph, Buffers]]) -> G
     if written:
         again, left = import_with(written)
         changed = [name for name in written if not np.array_equal(written[name], left[name])]
-        if changed or not _same(graph, again):
-            raise _state(changed or [*written])
+        if changed or not _are_equal(graph, again):
+            raise _read_state_names(changed or [*written])
     return graph
 
 
@@ -93,13 +93,13 @@ def refuse_replaced_weights(program: Any) -> None:
             raise MyoedgeError("E114", title, {}, [LEAVE_WEIGHTS])
 
 
-def _same(a: Graph, b: Graph) -> bool:
+def _are_equal(a: Graph, b: Graph) -> bool:
     a, b = prune(a), prune(b)
     same = a.nodes == b.nodes and a.constants.keys() == b.constants.keys()
     return same and all(np.array_equal(x, b.array(name)) for name, x in a.arrays.items())
 
 
-def _state(names: list[str]) -> MyoedgeError:
+def _read_state_names(names: list[str]) -> MyoedgeError:
     return MyoedgeError(
         "E114",
         f"the network changes its own state: {', '.join(names)}",
@@ -133,7 +133,7 @@ def make_network(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
 
     factory   "pkg.mod:fn"
     """
-    named = _of_factory(factory)
+    named = _run_factory(factory)
     named.check()
     torch = import_torch()
     function = named.imported()
@@ -146,7 +146,7 @@ def make_network(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
     return module, example if example is None or isinstance(example, tuple) else (example,)
 
 
-def _of_factory(factory: str) -> UserFunction:
+def _run_factory(factory: str) -> UserFunction:
     tries = (
         "--factory net:make_model, of a file net.py in this folder, with your network:\n"
         "def make_model():\n    return Net()  # without arguments, as before load_state_dict",

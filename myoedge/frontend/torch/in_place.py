@@ -38,12 +38,12 @@ def functionalize(program: torch.export.ExportedProgram) -> None:
             program.graph_signature.replace_all_uses(node.name, node.args[0].name)
             program.graph.erase_node(node)
     for node in written:
-        target = _given_anew(node.target)
-        if target is not None and _is_alone(node, order):
-            _replace(program, node, target, order)
+        target = _functional_variant(node.target)
+        if target is not None and _is_unshared(node, order):
+            _replace_by_functional(program, node, target, order)
 
 
-def _replace(program: Any, node: Any, target: Any, order: dict[Any, int]) -> None:
+def _replace_by_functional(program: Any, node: Any, target: Any, order: dict[Any, int]) -> None:
     """Replace an in-place call by the functional call `target`, whose result later calls read."""
     name, node.target = node.name, target
     node.args[0].replace_all_uses_with(node, lambda user: order[user] > order[node])
@@ -51,7 +51,7 @@ def _replace(program: Any, node: Any, target: Any, order: dict[Any, int]) -> Non
     program.graph_signature.replace_all_uses(name, node.name)
 
 
-def _given_anew(target: Any) -> Any:
+def _functional_variant(target: Any) -> Any:
     """Return the functional variant of an in-place call, aten.add.Tensor for aten.add_.Tensor; None
     if it has none."""
     import torch
@@ -64,16 +64,16 @@ def _given_anew(target: Any) -> Any:
     return anew if arguments[0] == arguments[1] else None
 
 
-def _is_alone(node: Any, order: dict[Any, int]) -> bool:
+def _is_unshared(node: Any, order: dict[Any, int]) -> bool:
     """Return whether an in-place call can be made functional: no other live tensor shares the
     memory that it writes, and all operands have the same type."""
     written = node.args[0]
     before = [user for user in written.users if order[user] < order[node]]
     types = {getattr(read.meta.get("val"), "dtype", None) for read in node.all_input_nodes}
-    return len(types) == 1 and all(map(_gives_anew, (written, *before)))
+    return len(types) == 1 and all(map(_allocates_result, (written, *before)))
 
 
-def _gives_anew(node: Any) -> bool:
+def _allocates_result(node: Any) -> bool:
     """Return whether a call's result has memory of its own, according to its schema."""
     schema = getattr(node.target, "_schema", None)
     if schema is None or any(given.alias_info is not None for given in schema.returns):

@@ -86,20 +86,24 @@ class KnownCall:
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
         """Return parameter -> default in the order of the signature; None without one."""
-        return dict.fromkeys(self.required) | {x.arg: ast.literal_eval(y) for x, y in self._given}
+        return dict.fromkeys(self.required) | {
+            x.arg: ast.literal_eval(y) for x, y in self._bound_arguments
+        }
 
     @cached_property
     def required(self) -> tuple[str, ...]:
         """Return the parameters without a default."""
-        return tuple(x.arg for x in self._arguments.args[: -len(self._given) or None])
+        return tuple(
+            x.arg for x in self._call_arguments.args[: -len(self._bound_arguments) or None]
+        )
 
     @property
-    def _given(self) -> list[tuple[ast.arg, ast.expr]]:
-        found = self._arguments
+    def _bound_arguments(self) -> list[tuple[ast.arg, ast.expr]]:
+        found = self._call_arguments
         return [*zip(found.args[::-1], found.defaults[::-1], strict=False)][::-1]
 
     @cached_property
-    def _arguments(self) -> ast.arguments:
+    def _call_arguments(self) -> ast.arguments:
         (function,) = ast.parse(f"def _({self.signature}): ...").body
         assert isinstance(function, ast.FunctionDef)
         return function.args
@@ -108,7 +112,7 @@ class KnownCall:
         return self.name
 
 
-def _of_checked(function: Results) -> Results:
+def _wrap_checked(function: Results) -> Results:
     return lambda given: function(checked(given))
 
 
@@ -120,8 +124,8 @@ class CallTable(dict[str, KnownCall]):
     ) -> None:
         """Add calls, given as "transpose.int(self, dim0, dim1)"; without a dot, the overload is
         "default"."""
-        of_results = _of_checked(results)
-        of_values = None if values is None else _of_checked(values)
+        of_results = _wrap_checked(results)
+        of_values = None if values is None else _wrap_checked(values)
         for text in signatures:
             name, _, parameters = text.removesuffix(")").partition("(")
             full = f"aten.{name}" if "." in name else f"aten.{name}.default"

@@ -201,7 +201,7 @@ def flipped(a: Given) -> Array:
     return np.flip(a["self"], a["dims"])
 
 
-def _of_one_type(tensors: Sequence[Array]) -> Sequence[Array]:
+def _have_one_type(tensors: Sequence[Array]) -> Sequence[Array]:
     if len({x.dtype for x in tensors}) > 1 or any(x.size == 0 for x in tensors):
         raise TypeError("types are promoted, or a part without elements is left out")
     return tensors
@@ -221,7 +221,7 @@ MOVES.state(["roll(self, shifts, dims=[])"], rolled_size, rolled)
 
 
 def joined_size(a: Given) -> Array:
-    first, *others = _of_one_type(a["tensors"])
+    first, *others = _have_one_type(a["tensors"])
     axis = axis_of(a["dim"], first.ndim)
     for x in others:
         same_size((x.ndim, *x.shape[:axis]), (first.ndim, *first.shape[:axis]))
@@ -231,14 +231,14 @@ def joined_size(a: Given) -> Array:
 
 
 def joined(a: Given) -> Array:
-    return np.concatenate(_of_one_type(a["tensors"]), a["dim"])
+    return np.concatenate(_have_one_type(a["tensors"]), a["dim"])
 
 
 MOVES.state(["cat(tensors, dim=0)"], joined_size, joined)
 
 
 def stacked_size(a: Given) -> Array:
-    first, *others = _of_one_type(a["tensors"])
+    first, *others = _have_one_type(a["tensors"])
     for x in others:
         same_size(x.shape, first.shape)
     axis = axis_of(a["dim"], first.ndim + 1)
@@ -246,7 +246,7 @@ def stacked_size(a: Given) -> Array:
 
 
 def stacked(a: Given) -> Array:
-    return np.stack(_of_one_type(a["tensors"]), a["dim"])
+    return np.stack(_have_one_type(a["tensors"]), a["dim"])
 
 
 MOVES.state(["stack(tensors, dim=0)"], stacked_size, stacked)

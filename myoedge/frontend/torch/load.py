@@ -65,10 +65,10 @@ def as_decomposed(program: Any) -> None:
             "quantize_affine.default",
             "dequantize_affine.default",
         ):
-            _replace(node, name.removesuffix("_affine.default"))
+            _replace_line(node, name.removesuffix("_affine.default"))
 
 
-def _replace(node: Any, verb: str) -> None:
+def _replace_line(node: Any, verb: str) -> None:
     import torch
 
     x, blocks, scale, zero, kind, low, high = (*node.args, None, None)[:7]
@@ -120,14 +120,14 @@ def load_exported(path: Path, because: str = "") -> ExportedProgram:
     archive, stated = preflight(path)
     modules("torch_library")  # imports modules of plug-ins, which register operators
     refuse_unregistered(stated)
-    with _quiet() as causes, names_of_torchao(), hints_once():
+    with _silence_torch() as causes, names_of_torchao(), hints_once():
         importlib.import_module("torch.ao.quantization.fx._decomposed")  # registers its calls
         try:
             program: ExportedProgram = torch.export.load(archive)
             as_decomposed(program)
         # torch may raise anything on a file from elsewhere
         except Exception as error:
-            raise _unreadable(path, stated, causes[0] if causes else error) from error
+            raise _unreadable_file_error(path, stated, causes[0] if causes else error) from error
     return program
 
 
@@ -139,11 +139,11 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
     """
     members, program = checked_members(path)
     for name in filter(members.get, ARTIFACTS):
-        members[name] = _plain_artifact(members[name], name, path)
+        members[name] = _repickle_tensors(members[name], name, path)
     return packed_again(members), program
 
 
-def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
+def _repickle_tensors(data: bytes, member: str, path: Path) -> bytes:
     """Return a member's tensors pickled again, because torch falls back to full unpickling."""
     torch = import_torch()
     if not data.startswith(b"PK\x03\x04"):
@@ -193,7 +193,7 @@ def import_torch(because: str = "") -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[list[BaseException]]:
+def _silence_torch() -> Iterator[list[BaseException]]:
     """Context manager that keeps torch from printing; yields a list of the errors that torch logs
     before it raises vaguer ones."""
     causes: list[BaseException] = []
@@ -217,7 +217,9 @@ def _quiet() -> Iterator[list[BaseException]]:
             logger.handlers, logger.propagate = handlers, propagate
 
 
-def _unreadable(path: Path, program: Mapping[str, Any], cause: BaseException) -> MyoedgeError:
+def _unreadable_file_error(
+    path: Path, program: Mapping[str, Any], cause: BaseException
+) -> MyoedgeError:
     schema = program.get("schema_version")
     facts = {
         "torch here": import_torch().__version__,

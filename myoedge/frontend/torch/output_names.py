@@ -22,7 +22,7 @@ def output_paths(spec: Any, count: int) -> list[Path]:
 
     spec   torch.utils._pytree.TreeSpec of the result
     """
-    paths = [*_paths(spec, ())]
+    paths = [*_output_paths(spec, ())]
     return paths if len(paths) == count else [(i,) for i in range(count)]
 
 
@@ -34,15 +34,15 @@ def output_names(paths: Sequence[Path]) -> tuple[str, ...]:
     """
     if not any(isinstance(key, str) for path in paths for key in path):
         return tuple(f"output{i}" if len(paths) > 1 else "output" for i in range(len(paths)))
-    return port_names([_joined(path) for path in paths])
+    return port_names([_join_path(path) for path in paths])
 
 
-def _joined(path: Path) -> str:
+def _join_path(path: Path) -> str:
     text = "_".join(map(str, path))
     return text if path and isinstance(path[0], str) else f"output{text}"
 
 
-def _paths(spec: Any, path: Path) -> Iterator[Path]:
+def _output_paths(spec: Any, path: Path) -> Iterator[Path]:
     if spec.is_leaf():
         yield path
         return
@@ -51,7 +51,7 @@ def _paths(spec: Any, path: Path) -> Iterator[Path]:
     names = names_in(getattr(spec.context, "_fields", spec.context), len(children))
     keys: Sequence[str | int] = names or range(len(children))
     for key, child in zip(keys, children, strict=True):
-        yield from _paths(child, (*path, key))
+        yield from _output_paths(child, (*path, key))
 
 
 def names_in(context: Any, count: int) -> list[str | int] | None:
@@ -76,13 +76,13 @@ def with_dicts(text: str, plain_types: set[str], is_plain: Callable[[str], bool]
     """
     try:
         version, root = json.loads(text)
-        changed = _with_dicts(root, plain_types, is_plain)
+        changed = _replace_by_dicts(root, plain_types, is_plain)
         return json.dumps([version, root]) if changed else text
     except (ValueError, KeyError, TypeError):
         return text
 
 
-def _with_dicts(node: Any, plain_types: set[str], is_plain: Callable[[str], bool]) -> bool:
+def _replace_by_dicts(node: Any, plain_types: set[str], is_plain: Callable[[str], bool]) -> bool:
     """Replace types and keys in a node and its children; return whether anything changed."""
     children = node["children_spec"]
     changed = False
@@ -94,4 +94,4 @@ def _with_dicts(node: Any, plain_types: set[str], is_plain: Callable[[str], bool
             keys = [*port_names(plain)] if strange else names
             node["type"], node["context"] = "builtins.dict", json.dumps(keys)
             changed = True
-    return any([changed, *(_with_dicts(child, plain_types, is_plain) for child in children)])
+    return any([changed, *(_replace_by_dicts(child, plain_types, is_plain) for child in children)])

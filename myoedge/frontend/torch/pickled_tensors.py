@@ -35,7 +35,7 @@ def pickled_tensors(data: bytes | None, path: Path, member: str) -> tuple[Array,
         return None
     members = read_members(data, path, member)
     try:
-        stored = _Machine(members).run(members["data.pkl"])
+        stored = _PickleReader(members).run(members["data.pkl"])
         flat = [] if stored is None else [*stored[0], *stored[1].values()]
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise NeedsTorch("example inputs") from error
@@ -43,7 +43,7 @@ def pickled_tensors(data: bytes | None, path: Path, member: str) -> tuple[Array,
 
 
 @dataclass
-class _Machine:
+class _PickleReader:
     """Reader of a pickle of plain containers and tensors."""
 
     members: Mapping[str, bytes]
@@ -60,10 +60,10 @@ class _Machine:
             if opcode.name in LITERALS:
                 self.stack.append(argument)
             else:
-                self._step(opcode.name, argument)
+                self._run_opcode(opcode.name, argument)
         raise NeedsTorch("example inputs")
 
-    def _step(self, name: str, argument: Any) -> None:
+    def _run_opcode(self, name: str, argument: Any) -> None:
         """Carry out one opcode."""
         stack = self.stack
         if name in MADE:
@@ -76,7 +76,7 @@ class _Machine:
             items, stack[at:] = stack[at:], []
             change(stack, items)
         elif name == "BINPERSID":
-            stack.append(self._storage(*stack.pop()))
+            stack.append(self._storage_elements(*stack.pop()))
         elif name == "REDUCE":
             given = stack.pop()
             stack.append(CALLS[stack.pop()](*given))
@@ -87,7 +87,7 @@ class _Machine:
         elif name != "PROTO":
             raise NeedsTorch("example inputs")
 
-    def _storage(self, _: str, kind: str, key: str, __: str, size: int) -> Array:
+    def _storage_elements(self, _: str, kind: str, key: str, __: str, size: int) -> Array:
         """Return the elements in data/KEY."""
         name = STORAGES[kind.removeprefix("torch ").removesuffix("Storage")]
         if not key.isdigit():
@@ -95,7 +95,7 @@ class _Machine:
         return np.frombuffer(self.members[f"data/{key}"], name, size)
 
 
-def _tensor(storage: Array, offset: int, sizes: Any, strides: Any, *_: Any) -> Array:
+def _strided_tensor(storage: Array, offset: int, sizes: Any, strides: Any, *_: Any) -> Array:
     reach = sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
     count, ends = math.prod(sizes), offset + reach
     if (
@@ -120,30 +120,30 @@ MADE: Mapping[str, Callable[[], Any]] = {
 }
 
 
-def _append(stack: list[Any], items: list[Any]) -> None:
+def _append_items(stack: list[Any], items: list[Any]) -> None:
     stack[-1].extend(items)
 
 
-def _set(stack: list[Any], items: list[Any]) -> None:
+def _set_items(stack: list[Any], items: list[Any]) -> None:
     stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
 
-def _tuple(stack: list[Any], items: list[Any]) -> None:
+def _make_tuple(stack: list[Any], items: list[Any]) -> None:
     stack.append(tuple(items))
 
 
 # opcode -> what becomes of the values on top of the stack, and their number; 0: down to the mark
 GROUPS: Mapping[str, tuple[Callable[[list[Any], list[Any]], None], int]] = {
-    "APPEND": (_append, 1),
-    "APPENDS": (_append, 0),
-    "SETITEM": (_set, 2),
-    "SETITEMS": (_set, 0),
-    "TUPLE1": (_tuple, 1),
-    "TUPLE2": (_tuple, 2),
-    "TUPLE3": (_tuple, 3),
-    "TUPLE": (_tuple, 0),
+    "APPEND": (_append_items, 1),
+    "APPENDS": (_append_items, 0),
+    "SETITEM": (_set_items, 2),
+    "SETITEMS": (_set_items, 0),
+    "TUPLE1": (_make_tuple, 1),
+    "TUPLE2": (_make_tuple, 2),
+    "TUPLE3": (_make_tuple, 3),
+    "TUPLE": (_make_tuple, 0),
 }
 CALLS: Mapping[str, Callable[..., Any]] = {
-    "torch._utils _rebuild_tensor_v2": _tensor,
+    "torch._utils _rebuild_tensor_v2": _strided_tensor,
     "collections OrderedDict": dict,
 }

@@ -80,7 +80,7 @@ def checked_members(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
         check_schema(program, path)
         dropped = drop_unread_scalars(program)
         objects = [*dicts(program)]
-        if _made_plain(objects) or dropped:
+        if _replace_output_containers(objects) or dropped:
             members[MODEL] = json.dumps(program).encode()
         _check_strings(objects, MODEL, path)
         refuse_members(members, path)
@@ -108,36 +108,36 @@ def _json_object(data: bytes, member: str, path: Path) -> dict[str, Any]:
     return value
 
 
-def _made_plain(objects: Objects) -> bool:
+def _replace_output_containers(objects: Objects) -> bool:
     """Convert output containers of user classes, which torch would import, to dicts."""
     changed = False
     for _, node in objects:
         if isinstance(spec := node.get("out_spec"), str):
-            node["out_spec"] = with_dicts(spec, SPEC_TYPES, _is_dotted)
+            node["out_spec"] = with_dicts(spec, SPEC_TYPES, _is_dotted_name)
             changed |= node["out_spec"] != spec
     return changed
 
 
 def _check_strings(objects: Objects, member: str, path: Path) -> None:
     """Raise E107 for a string that loading could execute."""
-    if why := next(_complaints(objects), None):
+    if why := next(_reasons_to_refuse(objects), None):
         raise runs_code(path, member, why)
 
 
-def _complaints(objects: Objects) -> Iterator[str]:
+def _reasons_to_refuse(objects: Objects) -> Iterator[str]:
     """Yield the reasons to refuse a JSON program; every string that no rule allows is one."""
     for key, node in objects:
-        is_name = str.isidentifier if key in NAMED else _is_dotted
+        is_name = str.isidentifier if key in NAMED else _is_dotted_name
         for name, value in node.items():
             if not is_name(name):
                 yield f"{shortened(name)} is a name in {key or 'it'}"
             if type(value) is list:
-                yield from _complaints_of_list(name, value)
-            elif type(value) is not dict and (why := _complaint(name, value)):
+                yield from _reasons_to_refuse_list(name, value)
+            elif type(value) is not dict and (why := _reason_to_refuse(name, value)):
                 yield why
 
 
-def _complaints_of_list(key: str, values: list[Any]) -> Iterator[str]:
+def _reasons_to_refuse_list(key: str, values: list[Any]) -> Iterator[str]:
     """Yield reasons to refuse the values of a list and of nested lists; objects are checked
     separately."""
     pending = [*reversed(values)]
@@ -145,14 +145,14 @@ def _complaints_of_list(key: str, values: list[Any]) -> Iterator[str]:
         value = pending.pop()
         if isinstance(value, list):
             pending += reversed(value)
-        elif not isinstance(value, dict) and (why := _complaint(key, value)):
+        elif not isinstance(value, dict) and (why := _reason_to_refuse(key, value)):
             yield why
 
 
-def _complaint(key: str, value: object) -> str:
+def _reason_to_refuse(key: str, value: object) -> str:
     """Return the reason to refuse a value under a JSON key; "" if it is allowed."""
     if isinstance(value, str):
-        return "" if RULES.get(key, _is_dotted)(value) else f'"{key}" is {shortened(value)}'
+        return "" if RULES.get(key, _is_dotted_name)(value) else f'"{key}" is {shortened(value)}'
     if key == "use_pickle" and value is not False:
         return '"use_pickle" is on: loading would unpickle this tensor'
     is_plain = value is None or isinstance(value, bool | int | float)
@@ -160,33 +160,33 @@ def _complaint(key: str, value: object) -> str:
 
 
 @lru_cache(maxsize=1 << 16)  # JSON keys and tensor names
-def _is_dotted(text: str) -> bool:
+def _is_dotted_name(text: str) -> bool:
     return DOTTED.fullmatch(text) is not None
 
 
-def _is_spec(text: str) -> bool:
+def _is_pytree_spec(text: str) -> bool:
     """Return whether a text is a pytree spec of containers for which torch imports no module."""
     try:
         loaded = json.loads(text)
-        return isinstance(loaded, list) and len(loaded) == 2 and _is_spec_node(loaded[1])
+        return isinstance(loaded, list) and len(loaded) == 2 and _is_pytree_node(loaded[1])
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
-def _is_spec_node(node: Any) -> bool:
+def _is_pytree_node(node: Any) -> bool:
     if node["type"] is None:
         return node["context"] is None and node["children_spec"] == []
     keys = json.loads(node["context"])
     plain = keys is None or (
         isinstance(keys, list)
-        and all(isinstance(x, int) or (isinstance(x, str) and _is_dotted(x)) for x in keys)
+        and all(isinstance(x, int) or (isinstance(x, str) and _is_dotted_name(x)) for x in keys)
     )
-    return plain and node["type"] in SPEC_TYPES and all(map(_is_spec_node, node["children_spec"]))
+    return plain and node["type"] in SPEC_TYPES and all(map(_is_pytree_node, node["children_spec"]))
 
 
 RULES: Mapping[str, Callable[[str], bool]] = {
     **dict.fromkeys(FREE, lambda text: True),
-    **dict.fromkeys(("in_spec", "out_spec"), _is_spec),
+    **dict.fromkeys(("in_spec", "out_spec"), _is_pytree_spec),
     **dict.fromkeys(("target", "as_operator"), lambda text: bool(OPERATOR.fullmatch(text))),
     **dict.fromkeys(("name", "as_name", "forward_arg_names"), lambda x: not x or x.isidentifier()),
     "expr_str": lambda text: bool(SYMBOLIC.fullmatch(text)),
@@ -227,17 +227,17 @@ BEFORE = "or export the network before quantize_: a build quantises it, [quant] 
 
 def refuse_file(path: Path) -> None:
     """Raise E109 if a checkpoint holds weights of a class of torchao; its pickle is not run."""
-    _refuse(path, path, "E109")
+    _archive_error(path, path, "E109")
 
 
 def refuse_members(members: Mapping[str, bytes], path: Path) -> None:
     """Raise E107 if an archive holds a weight of a class of torchao, which is pickled."""
     for name, data in members.items():
         if name.startswith("data/weights/weight_"):
-            _refuse(path, io.BytesIO(data), "E107")
+            _archive_error(path, io.BytesIO(data), "E107")
 
 
-def _refuse(path: Path, file: Path | BinaryIO, code: str) -> None:
+def _archive_error(path: Path, file: Path | BinaryIO, code: str) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             names = pickle_globals(pickle_of(archive))

@@ -64,15 +64,15 @@ def read_program(path: Path) -> FileProgram:
         if members.get("byteorder", b"little") != b"little":
             raise NeedsTorch("another byte order")
         module = program["graph_module"]
-        graph = _Reader(module["graph"]["tensor_values"]).graph(module)
-        signature = _signature(module["signature"])
+        graph = _GraphReader(module["graph"]["tensor_values"]).graph(module)
+        signature = _read_signature(module["signature"])
         _check_ports(graph, signature)
         return FileProgram(
             graph,
             signature,
-            CallSpec(_results(module["module_call_graph"])),
-            _tensors(members, "weights"),
-            _tensors(members, "constants"),
+            CallSpec(_result_nodes(module["module_call_graph"])),
+            _read_tensors(members, "weights"),
+            _read_tensors(members, "constants"),
             pickled_tensors(members.get(EXAMPLES) or None, path, EXAMPLES),
         )
     # what a file does not have as expected may be as older versions of torch write it, or wrong
@@ -84,7 +84,7 @@ def read_program(path: Path) -> FileProgram:
 
 
 @dataclass
-class _Reader:
+class _GraphReader:
     """Reader of a graph: nodes by the names of their results.
 
     types   name -> JSON of the tensor's type
@@ -97,64 +97,66 @@ class _Reader:
     def graph(self, module: Json) -> ProgramGraph:
         graph = module["graph"]
         for item in graph["inputs"]:
-            name = _only(item, "as_tensor")["name"]
-            self._add(ProgramNode("placeholder", name, name, meta={"val": self._type(name)}))
+            name = _only_field(item, "as_tensor")["name"]
+            self._add_node(
+                ProgramNode("placeholder", name, name, meta={"val": self._tensor_type(name)})
+            )
         for node in graph["nodes"]:
             if node["target"].removeprefix("torch.ops.") not in HARMLESS:
-                self._call(node)
-        outputs = tuple(self._argument(item) for item in graph["outputs"])
-        self._add(ProgramNode("output", "output", "output", (outputs,)))
+                self._add_call(node)
+        outputs = tuple(self._read_argument(item) for item in graph["outputs"])
+        self._add_node(ProgramNode("output", "output", "output", (outputs,)))
         return ProgramGraph(tuple(self.nodes))
 
-    def _add(self, node: ProgramNode) -> ProgramNode:
+    def _add_node(self, node: ProgramNode) -> ProgramNode:
         self.nodes.append(node)
         if node.name in self.made:
             raise ValueError(f"{node.name} is there twice")
         self.made[node.name] = node
         return node
 
-    def _type(self, name: str) -> ResultType:
-        return _type_of(self.types[name])
+    def _tensor_type(self, name: str) -> ResultType:
+        return _stated_type(self.types[name])
 
-    def _call(self, node: Json) -> None:
+    def _add_call(self, node: Json) -> None:
         """Add a call, and one node for each of several results."""
         target = KNOWN.get(node["target"].removeprefix("torch.ops."))
         if target is None:
             raise NeedsTorch(node["target"].removeprefix("torch.ops."))
-        given = {item["name"]: self._argument(item["arg"]) for item in node["inputs"]}
+        given = {item["name"]: self._read_argument(item["arg"]) for item in node["inputs"]}
         if not {*target.required} <= given.keys() <= target.defaults.keys():
             raise ValueError(f"arguments of {target}")
         texts = {name for name, value in given.items() if isinstance(value, str)}
         if any(not isinstance(target.defaults[name], str | list) for name in texts):
             raise ValueError(f"a text as an argument of {target}")
-        meta, outputs = _metadata(node["metadata"]), node["outputs"]
+        meta, outputs = _call_metadata(node["metadata"]), node["outputs"]
         if len(outputs) == 1 and "as_tensor" in outputs[0]:
             name = outputs[0]["as_tensor"]["name"]
             made = ProgramNode("call_function", name, target, (), given)
-            self._add(made).meta = {**meta, "val": self._type(name)}
+            self._add_node(made).meta = {**meta, "val": self._tensor_type(name)}
         else:
-            made = self._add(ProgramNode("call_function", node["name"], target, (), given))
-            made.meta = {**meta, "val": tuple(self._results(made, outputs, meta))}
+            made = self._add_node(ProgramNode("call_function", node["name"], target, (), given))
+            made.meta = {**meta, "val": tuple(self._result_nodes(made, outputs, meta))}
         _check_results(made, target)
 
-    def _results(
+    def _result_nodes(
         self, call: ProgramNode, outputs: Sequence[Json], meta: Json
     ) -> Iterator[ResultType]:
         several = outputs[0]["as_tensors"] if len(outputs) == 1 else None
-        names = several or [_only(item, "as_tensor") for item in outputs]
+        names = several or [_only_field(item, "as_tensor") for item in outputs]
         for index, name in enumerate(item["name"] for item in names):
-            kind = self._type(name)
+            kind = self._tensor_type(name)
             part = ProgramNode("call_function", name, operator.getitem, (call, index))
-            self._add(part).meta = {**meta, "val": kind}
+            self._add_node(part).meta = {**meta, "val": kind}
             yield kind
 
-    def _argument(self, item: Json) -> Any:
+    def _read_argument(self, item: Json) -> Any:
         """Return an argument: a node, a list of nodes, a number, a text or an element type."""
         ((kind, value),) = item.items()
         if kind in PLAIN:
-            return _plain(value, PLAIN[kind])
+            return _plain_value(value, PLAIN[kind])
         if kind in LISTS:
-            return [_plain(x, LISTS[kind]) for x in value]
+            return [_plain_value(x, LISTS[kind]) for x in value]
         if kind == "as_tensor":
             return self.made[value["name"]]
         if kind == "as_tensors":
@@ -166,7 +168,7 @@ class _Reader:
         raise NeedsTorch(f"an argument {kind}")
 
 
-def _plain(value: Any, kind: type) -> Any:
+def _plain_value(value: Any, kind: type) -> Any:
     """Return a number or text of one type; JSON has infinity as a text."""
     found = float(value) if kind is float else value
     if type(found) is not kind:
@@ -174,14 +176,14 @@ def _plain(value: Any, kind: type) -> Any:
     return found
 
 
-def _only(item: Json, kind: str) -> Any:
+def _only_field(item: Json, kind: str) -> Any:
     if kind not in item:
         raise NeedsTorch(f"{', '.join(item)} in place of {kind}")
     return item[kind]
 
 
-def _type_of(stated: Json) -> ResultType:
-    sizes = tuple(_plain(_only(size, "as_int"), int) for size in stated["sizes"])
+def _stated_type(stated: Json) -> ResultType:
+    sizes = tuple(_plain_value(_only_field(size, "as_int"), int) for size in stated["sizes"])
     return ResultType(_number_type(stated["dtype"]), sizes)
 
 
@@ -191,14 +193,14 @@ def _number_type(code: int) -> NumberType:
     return NumberType(TYPES[code])
 
 
-def _metadata(stated: Json) -> dict[str, Any]:
+def _call_metadata(stated: Json) -> dict[str, Any]:
     """Return the stack trace of a call, and its modules: key -> (path, class)."""
     stack = stated.get("nn_module_stack")
-    modules = dict(_module(text) for text in stack.split(";")) if stack else {}
+    modules = dict(_parse_module(text) for text in stack.split(";")) if stack else {}
     return {"stack_trace": stated.get("stack_trace"), "nn_module_stack": modules}
 
 
-def _module(text: str) -> tuple[str, tuple[str, str]]:
+def _parse_module(text: str) -> tuple[str, tuple[str, str]]:
     """Split "key,path,class", whose parts may contain commas in brackets."""
     parts, depth = [""], 0
     for letter in text:
@@ -214,42 +216,42 @@ def _module(text: str) -> tuple[str, tuple[str, str]]:
 def _check_results(node: ProgramNode, target: KnownCall) -> None:
     """Raise NeedsTorch if a call does not give the types and shapes that the file records; torch
     names the difference."""
-    given = {name: _like(x) for name, x in {**target.defaults, **node.kwargs}.items()}
+    given = {name: _as_meta_argument(x) for name, x in {**target.defaults, **node.kwargs}.items()}
     try:
         made = target.results(given)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise NeedsTorch(f"{target}: {error}") from error
-    if _described(node.meta["val"]) != _described(made):
+    if _describe_results(node.meta["val"]) != _describe_results(made):
         raise NeedsTorch(f"{target}: the file records other results")
 
 
-def _described(results: Any) -> Any:
+def _describe_results(results: Any) -> Any:
     """Return type and shape of a result, or a list of them for several."""
     if isinstance(results, tuple):
-        return [*map(_described, results)]
+        return [*map(_describe_results, results)]
     return str(results.dtype).removeprefix("torch."), tuple(results.shape)
 
 
-def _like(value: Any) -> Any:
+def _as_meta_argument(value: Any) -> Any:
     """Return an argument for a function of results: tensors as arrays without memory."""
     if isinstance(value, ProgramNode):
         kind = value.meta["val"]
         return empty(kind.shape, kind.dtype.name)
     if isinstance(value, NumberType):
         return np.dtype(value.name)
-    return [_like(item) for item in value] if isinstance(value, list) else value
+    return [_as_meta_argument(item) for item in value] if isinstance(value, list) else value
 
 
 # ---- inputs, outputs and weights
 
 
-def _signature(stated: Json) -> Signature:
-    inputs = (_port(spec, (*STORED, PortKind.USER_INPUT)) for spec in stated["input_specs"])
-    outputs = (_port(spec, (PortKind.USER_OUTPUT,)) for spec in stated["output_specs"])
+def _read_signature(stated: Json) -> Signature:
+    inputs = (_port_name(spec, (*STORED, PortKind.USER_INPUT)) for spec in stated["input_specs"])
+    outputs = (_port_name(spec, (PortKind.USER_OUTPUT,)) for spec in stated["output_specs"])
     return Signature(tuple(inputs), tuple(outputs))
 
 
-def _port(spec: Json, known: Sequence[PortKind]) -> PortSpec:
+def _port_name(spec: Json, known: Sequence[PortKind]) -> PortSpec:
     ((text, stated),) = spec.items()
     kind = next((kind for kind in known if kind.value == text), None)
     if kind is None:
@@ -259,7 +261,7 @@ def _port(spec: Json, known: Sequence[PortKind]) -> PortSpec:
         return PortSpec(kind, TensorPort(stated["arg"]["name"]), target)
     if kind is PortKind.USER_OUTPUT and "as_none" in stated["arg"]:
         return PortSpec(kind, NoPort())
-    return PortSpec(kind, TensorPort(_only(stated["arg"], "as_tensor")["name"]))
+    return PortSpec(kind, TensorPort(_only_field(stated["arg"], "as_tensor")["name"]))
 
 
 def _check_ports(graph: ProgramGraph, signature: Signature) -> None:
@@ -272,31 +274,31 @@ def _check_ports(graph: ProgramGraph, signature: Signature) -> None:
             raise ValueError("a signature of another graph")
 
 
-def _results(calls: Sequence[Json]) -> ResultTree:
+def _result_nodes(calls: Sequence[Json]) -> ResultTree:
     whole = next(call for call in calls if call["fqn"] == "")
     _, tree = json.loads(whole["signature"]["out_spec"])
-    return _tree(tree)
+    return _pytree_of(tree)
 
 
-def _tree(stated: Json) -> ResultTree:
+def _pytree_of(stated: Json) -> ResultTree:
     context = None if stated["context"] is None else json.loads(stated["context"])
-    return ResultTree(stated["type"], context, tuple(map(_tree, stated["children_spec"])))
+    return ResultTree(stated["type"], context, tuple(map(_pytree_of, stated["children_spec"])))
 
 
-def _tensors(members: Mapping[str, bytes], folder: str) -> dict[str, StoredTensor]:
+def _read_tensors(members: Mapping[str, bytes], folder: str) -> dict[str, StoredTensor]:
     """Return the tensors in data/weights or data/constants by name."""
     config = members.get(f"data/{folder}/model_{folder}_config.json")
     if config is None:
         raise NeedsTorch(f"{folder} in one file, as torch 2.8 and older write them")
     stated = json.loads(config)["config"]
-    return {name: _tensor(item, members, folder) for name, item in stated.items()}
+    return {name: _read_tensor(item, members, folder) for name, item in stated.items()}
 
 
-def _tensor(item: Json, members: Mapping[str, bytes], folder: str) -> StoredTensor:
+def _read_tensor(item: Json, members: Mapping[str, bytes], folder: str) -> StoredTensor:
     member, meta = f"data/{folder}/{item['path_name']}", item["tensor_meta"]
-    kind = _type_of(meta)
-    strides = [_plain(_only(n, "as_int"), int) for n in meta["strides"]]
-    offset = _plain(_only(meta["storage_offset"], "as_int"), int)
+    kind = _stated_type(meta)
+    strides = [_plain_value(_only_field(n, "as_int"), int) for n in meta["strides"]]
+    offset = _plain_value(_only_field(meta["storage_offset"], "as_int"), int)
     values = np.dtype(kind.dtype.name)
     if min((*strides, offset), default=0) < 0:
         raise ValueError(f"strides of {member}")

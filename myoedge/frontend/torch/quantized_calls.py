@@ -34,12 +34,12 @@ def is_quantizer(node: Any) -> bool:
 
 def is_rounding(node: Any) -> bool:
     """Return whether a call quantises or dequantises."""
-    return _name(node).startswith((*QUANTIZE, DEQUANTIZE))
+    return _node_name(node).startswith((*QUANTIZE, DEQUANTIZE))
 
 
 def dequantized(node: Any) -> Any:
     """Return the tensor that a dequantising call reads; None for other calls."""
-    return node.args[0] if _name(node).startswith(DEQUANTIZE) else None
+    return node.args[0] if _node_name(node).startswith(DEQUANTIZE) else None
 
 
 def quantizer(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> str:
@@ -51,15 +51,17 @@ def quantizer(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> st
         raise Unsupported("scales that are computed from each input", STATIC)
     if not is_rounding(node):
         raise Unsupported("a scale for every block", "use one scale a tensor or a channel")
-    given = {name: _plain(builder, values, x) for name, x in arguments_of(node).items()}
+    given = {name: _constant_value(builder, values, x) for name, x in arguments_of(node).items()}
     x = values[node.args[0].name]
-    scale, zero = _numbers(given, "scale"), _numbers(given, "zero_point")
+    scale, zero = _constant_numbers(given, "scale"), _constant_numbers(given, "zero_point")
     limits = int(given["quant_min"]), int(given["quant_max"])
     if x in builder.constants:
-        stated = _format(builder.array(x), scale, zero, limits, int(given.get("axis", 0)))
-        quantizes = _name(node).startswith(QUANTIZE)
-        return (_quantized if quantizes else _dequantized)(builder, builder.array(x), stated)
-    if _name(node).startswith(QUANTIZE):
+        stated = _constant_format(builder.array(x), scale, zero, limits, int(given.get("axis", 0)))
+        quantizes = _node_name(node).startswith(QUANTIZE)
+        return (_quantise_constant if quantizes else _add_dequantized)(
+            builder, builder.array(x), stated
+        )
+    if _node_name(node).startswith(QUANTIZE):
         return rounded(builder, x, scale, zero, *limits)
     before = rounding_of(builder, x)
     step = float(np.float32(scale[0]))
@@ -68,12 +70,12 @@ def quantizer(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> st
     return str(x)
 
 
-def _name(node: Any) -> str:
+def _node_name(node: Any) -> str:
     name = str(node.target)
     return name.removeprefix(NAMESPACE) if name.startswith(NAMESPACE) else ""
 
 
-def _plain(builder: GraphBuilder, values: Mapping[str, Any], x: Any) -> Any:
+def _constant_value(builder: GraphBuilder, values: Mapping[str, Any], x: Any) -> Any:
     """Return an argument of a call; for a constant tensor, its values."""
     if not hasattr(x, "all_input_nodes"):
         return x
@@ -81,7 +83,7 @@ def _plain(builder: GraphBuilder, values: Mapping[str, Any], x: Any) -> Any:
     return builder.find_array(name) if isinstance(name, str) else name
 
 
-def _numbers(given: Mapping[str, Any], name: str) -> Array:
+def _constant_numbers(given: Mapping[str, Any], name: str) -> Array:
     """Return a call's constant scales or zero points. Errors: Unsupported if they are computed."""
     key = next((key for key in given if key in (name, f"{name}s")), "")
     if given.get(key) is None:
@@ -91,7 +93,7 @@ def _numbers(given: Mapping[str, Any], name: str) -> Array:
     return np.asarray(given[key]).reshape(-1)
 
 
-def _format(
+def _constant_format(
     q: Array, scale: Array, zero: Array, limits: tuple[int, int], axis: int
 ) -> ConstantFormat:
     """Return the quantisation format of a constant. Errors: ValueError, Unsupported."""
@@ -102,12 +104,12 @@ def _format(
     return ConstantFormat(tuple(scales.tolist()), tuple(map(int, points)), *limits, axis % q.ndim)
 
 
-def _dequantized(builder: GraphBuilder, q: Array, stated: ConstantFormat) -> str:
+def _add_dequantized(builder: GraphBuilder, q: Array, stated: ConstantFormat) -> str:
     is_bias = stated.high - stated.low >= 1 << 16  # a bias, which has the steps of its product
     return builder.constant(stated.real(q), None if is_bias else stated)
 
 
-def _quantized(builder: GraphBuilder, x: Array, stated: ConstantFormat) -> str:
+def _quantise_constant(builder: GraphBuilder, x: Array, stated: ConstantFormat) -> str:
     """Quantise a float constant that the program quantises at run time (fold_quantize=False);
     return the name of the constant with its integers."""
     axes = [-1 if axis == stated.axis and len(stated.scale) > 1 else 1 for axis in range(x.ndim)]

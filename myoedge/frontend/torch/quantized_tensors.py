@@ -21,14 +21,14 @@ from myoedge.operators.import_rows import aten_names
 FLOATS = {op: calls for op, calls in CALLS.items() if op and OPS[op].result.dtype == "float32"}
 
 
-def _calls(has: Any) -> frozenset[str]:
+def _calls_of_operators(has: Any) -> frozenset[str]:
     """Return the names of torch calls that import only as operators for which has(operator) is
     true."""
     others = {name for op, calls in FLOATS.items() if not has(OPS[op]) for name in calls}
     return frozenset(name for calls in FLOATS.values() for name in calls if name not in others)
 
 
-MOVES = _calls(lambda op: op.same_scale) | {*CALLS[""]}
+MOVES = _calls_of_operators(lambda op: op.same_scale) | {*CALLS[""]}
 DROPOUTS = frozenset(name for name in CALLS[""] if "dropout" in name)  # they scale in training mode
 REQUANTIZE = frozenset(name for op, calls in FLOATS.items() if OPS[op].epilogue for name in calls)
 CLAMPS = aten_names("relu relu6 hardtanh clamp clamp_min clamp_max clip")
@@ -91,16 +91,16 @@ def tensor_groups(graph: Any) -> list[TensorGroup]:
     groups: dict[Any, list[Any]] = {}
     for node in tensors:
         groups.setdefault(root(node), []).append(node)
-    return [_group(nodes) for nodes in groups.values()]
+    return [_group_of_nodes(nodes) for nodes in groups.values()]
 
 
-def _group(nodes: Sequence[Any]) -> TensorGroup:
-    stated = (_fixed(node) for node in nodes)
+def _group_of_nodes(nodes: Sequence[Any]) -> TensorGroup:
+    stated = (_fixed_params(node) for node in nodes)
     return TensorGroup(
         tuple(nodes),
         next((params for params in stated if params is not None), None),
         any(_needs_symmetric(node) for node in nodes),
-        all(_is_residual(node) for node in nodes),
+        all(_is_residual_sum(node) for node in nodes),
     )
 
 
@@ -116,7 +116,7 @@ def quantized_tensors(graph: Any) -> list[Any]:
             continue
         if node in border and _is_normalization(reader := _only_reader(node)):
             border.add(reader)  # host normalisation before the quantisation
-        elif not _is_taken_over(node) and call_of(node) not in (*DROPOUTS, *HARMLESS):
+        elif not _is_fused_into_reader(node) and call_of(node) not in (*DROPOUTS, *HARMLESS):
             found.append(node)
     return found
 
@@ -147,7 +147,7 @@ def paths_of(node: Any) -> Iterator[str]:
         yield node.name
     while node.op == "call_function":
         yield origin_of(node).path
-        node = next((read for read in node.all_input_nodes if _is_taken_over(read)), None)
+        node = next((read for read in node.all_input_nodes if _is_fused_into_reader(read)), None)
         if node is None:
             return
 
@@ -172,7 +172,7 @@ def source(node: Any) -> Any:
     return node
 
 
-def _is_taken_over(node: Any) -> bool:
+def _is_fused_into_reader(node: Any) -> bool:
     """Return whether a call's result is not quantised itself: its only reader is a fused batch norm
     or clamp, whose result is quantised, or a softmax, for which it may be a mask."""
     reader = _only_reader(node)
@@ -180,16 +180,16 @@ def _is_taken_over(node: Any) -> bool:
         return False
     call, behind = call_of(node), call_of(reader)
     if FIXED.get(behind) == "softmax":
-        return _may_be_mask(node)
+        return _can_be_mask(node)
     if behind == BATCH_NORM:
         return call in (*CONVS, *TURNED)
     if call in MAX_POOLS:  # it selects the same elements after a clamp
         node = node.args[0]
-        return behind in CLAMPS and _only_reader(node) is not None and _requantizes(node)
-    return _requantizes(node) and (behind in CLAMPS or _is_clamped_pool(reader))
+        return behind in CLAMPS and _only_reader(node) is not None and _is_requantised(node)
+    return _is_requantised(node) and (behind in CLAMPS or _is_clamped_pool(reader))
 
 
-def _may_be_mask(node: Any) -> bool:
+def _can_be_mask(node: Any) -> bool:
     """Return whether a call fills a tensor with a constant, or adds a tensor that is not computed
     from floats."""
     results = [x for x in node.all_input_nodes if _is_float(x) and x.op == "call_function"]
@@ -198,14 +198,14 @@ def _may_be_mask(node: Any) -> bool:
 
 
 def _is_clamped_pool(node: Any) -> bool:
-    return call_of(node) in MAX_POOLS and _is_taken_over(node)
+    return call_of(node) in MAX_POOLS and _is_fused_into_reader(node)
 
 
-def _requantizes(node: Any) -> bool:
+def _is_requantised(node: Any) -> bool:
     return node.op == "call_function" and call_of(node) in REQUANTIZE
 
 
-def _is_residual(node: Any) -> bool:
+def _is_residual_sum(node: Any) -> bool:
     """Return whether a sum is read only by norms and possibly other sums
     (quantization/formats.py)."""
     readers = [call_of(reader) for reader in node.users]
@@ -219,12 +219,12 @@ def _is_normalization(node: Any) -> bool:
     if node is None or call_of(node) not in SHIFTS:
         return False
     others = node.all_input_nodes[1:]
-    shapes = [_value(x).shape for x in others if x.op == "get_attr"]
+    shapes = [_parameter_value(x).shape for x in others if x.op == "get_attr"]
     of_axis = [shape for shape in shapes if shape.numel() == max(shape, default=1)]
     return len(of_axis) == len(others)
 
 
-def _fixed(node: Any) -> QuantParams | None:
+def _fixed_params(node: Any) -> QuantParams | None:
     """Return the scale and zero point that the operator fixes, as for a softmax or hidden states;
     None otherwise."""
     call = node.args[0] if node.target is operator.getitem else node
@@ -257,10 +257,10 @@ def _is_parameter(node: Any, rank: int | None = None) -> bool:
     """Return whether a node is a float parameter of the module, with `rank` axes if given."""
     if getattr(node, "op", None) != "get_attr":
         return False
-    value = _value(node)
+    value = _parameter_value(node)
     return bool(value.is_floating_point()) and rank in (None, value.ndim)
 
 
-def _value(node: Any) -> Any:
+def _parameter_value(node: Any) -> Any:
     """Return the parameter or buffer of the module that a get_attr node reads."""
     return operator.attrgetter(node.target)(node.graph.owning_module)

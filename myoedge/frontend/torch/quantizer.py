@@ -65,7 +65,9 @@ class GAP9Quantizer(Quantizer):
     """
 
     def __init__(self, layers: Rules | None = None, *, is_qat: bool = False) -> None:
-        self._layers = {pattern: _bits(pattern, row) for pattern, row in (layers or {}).items()}
+        self._layers = {
+            pattern: _requested_bits(pattern, row) for pattern, row in (layers or {}).items()
+        }
         self._is_qat = is_qat
 
     def annotate(self, model: GraphModule) -> GraphModule:
@@ -84,32 +86,32 @@ class GAP9Quantizer(Quantizer):
 
     def _annotate_group(self, group: TensorGroup) -> None:
         first, *others = group.nodes
-        bits = max(self._bits(paths_of(node)).activations for node in group.nodes)
+        bits = max(self._requested_bits(paths_of(node)).activations for node in group.nodes)
         if group.fixed is not None:
             spec = specs.fixed(group.fixed)
         else:
             bits = 16 if group.residual else bits
             spec = specs.activation(bits, symmetric=group.symmetric, is_qat=self._is_qat)
-        _annotation(first).output_qspec = spec
+        _annotation_of(first).output_qspec = spec
         for node in others:
-            _annotation(node).output_qspec = SharedQuantizationSpec(first)
+            _annotation_of(node).output_qspec = SharedQuantizationSpec(first)
 
     def _annotate_weights(self, node: Node) -> None:
-        bits, found = self._bits(paths_of(node)).weights, weights_of(node)
+        bits, found = self._requested_bits(paths_of(node)).weights, weights_of(node)
         for matrix in recurrent_weights(node):
-            asked = _annotation(node).input_qspec_map
+            asked = _annotation_of(node).input_qspec_map
             asked[matrix] = specs.weight(bits, 0, is_qat=self._is_qat)
         if found is None:
             return
-        asked, x = _annotation(node).input_qspec_map, source(node.args[0])
-        is_quantized = _annotation(x).output_qspec is not None
+        asked, x = _annotation_of(node).input_qspec_map, source(node.args[0])
+        is_quantized = _annotation_of(x).output_qspec is not None
         # torchao identifies operand, weights and bias by their order
         asked[node.args[0]] = SharedQuantizationSpec(x) if is_quantized else None
         asked[found.node] = specs.weight(bits, found.axis, is_qat=self._is_qat)
         if found.bias is not None and is_quantized:
             asked[found.bias] = specs.bias(x, (found.node, node))
 
-    def _bits(self, paths: Iterable[str]) -> LayerBits:
+    def _requested_bits(self, paths: Iterable[str]) -> LayerBits:
         paths, bits = [*paths], LayerBits()
         for pattern, row in self._layers.items():
             if any(fnmatch.fnmatchcase(path, pattern) for path in paths):
@@ -125,13 +127,13 @@ class GAP9Quantizer(Quantizer):
                 raise MyoedgeError("E233", f'"{pattern}" matches no layer', facts)
 
 
-def _annotation(node: Any) -> QuantizationAnnotation:
+def _annotation_of(node: Any) -> QuantizationAnnotation:
     made = node.meta.setdefault(Q_ANNOTATION_KEY, QuantizationAnnotation())
     made._annotated = True
     return made
 
 
-def _bits(pattern: str, row: Mapping[str, int]) -> LayerBits:
+def _requested_bits(pattern: str, row: Mapping[str, int]) -> LayerBits:
     """Parse a row of `layers`. Errors: E232."""
     known = {field.name for field in fields(LayerBits)}
     for name, bits in row.items():

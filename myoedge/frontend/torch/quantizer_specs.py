@@ -103,7 +103,7 @@ def bias(x: Any, weights: tuple[Any, Any]) -> DerivedQuantizationSpec:
     """
     return DerivedQuantizationSpec(
         derived_from=[x, weights],
-        derive_qparams_fn=_products,
+        derive_qparams_fn=_bias_scales,
         dtype=torch.int32,
         quant_min=-(2**31),
         quant_max=2**31 - 1,
@@ -112,7 +112,7 @@ def bias(x: Any, weights: tuple[Any, Any]) -> DerivedQuantizationSpec:
     )
 
 
-def _products(observers: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+def _bias_scales(observers: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
     x, weights = (observer.calculate_qparams()[0] for observer in observers)
     scales = x.float() * weights.float()
     return scales, torch.zeros_like(scales, dtype=torch.int32)

@@ -38,7 +38,7 @@ def check_static(program: Mapping[str, Any], objects: Objects, path: Path) -> No
         return
     axes = list(_dynamic_axes(program))
     if not axes:
-        target, place, is_constant = _first_dynamic(program)
+        target, place, is_constant = _first_dynamic_call(program)
         raise depends_on_values(target, place, is_constant=is_constant)
     tries = ("export without dynamic_shapes=, with an example of the size on the device:",)
     raise MyoedgeError(
@@ -54,9 +54,9 @@ def drop_unread_scalars(program: dict[str, Any]) -> bool:
         scalars = set[str]().union(*(graph.get(kind, ()) for kind in SCALARS))
         kept, reading = list[Any](), list[Any]()
         for node in graph["nodes"]:
-            (kept if scalars.isdisjoint(_scalars(node)) else reading).append(node)
+            (kept if scalars.isdisjoint(_scalar_names(node)) else reading).append(node)
         is_empty = not scalars and not program["range_constraints"]
-        if is_empty or _depends_on(graph, scalars) or any(map(_makes_tensors, reading)):
+        if is_empty or _depends_on_scalars(graph, scalars) or any(map(_returns_tensors, reading)):
             return False
         graph.update({"nodes": kept, **{kind: {} for kind in SCALARS}})
         program["range_constraints"] = {}
@@ -66,43 +66,43 @@ def drop_unread_scalars(program: dict[str, Any]) -> bool:
     return True
 
 
-def _depends_on(graph: Mapping[str, Any], scalars: set[str]) -> bool:
+def _depends_on_scalars(graph: Mapping[str, Any], scalars: set[str]) -> bool:
     """Return whether an input, output or tensor's size depends on scalars read from tensors."""
     ends = {"ends": [graph["inputs"], graph["outputs"]]}
     is_dynamic = any(map(_is_dynamic, graph["tensor_values"].values()))
-    return is_dynamic or not scalars.isdisjoint(_scalars(ends))
+    return is_dynamic or not scalars.isdisjoint(_scalar_names(ends))
 
 
 def _is_dynamic(value: Mapping[str, Any]) -> bool:
     return any("as_expr" in size for size in value["sizes"])
 
 
-def _makes_tensors(node: Mapping[str, Any]) -> bool:
+def _returns_tensors(node: Mapping[str, Any]) -> bool:
     made = {key for key, _ in dicts({"outputs": node["outputs"]})}
     return not made.isdisjoint(("as_tensor", "as_tensors"))
 
 
-def _scalars(part: Mapping[str, Any]) -> set[str]:
+def _scalar_names(part: Mapping[str, Any]) -> set[str]:
     """Return the names of all scalars in a part of a program."""
     found = (inner.get("as_name") for _, inner in dicts(part))
     return {name for name in found if isinstance(name, str)}
 
 
-def _first_dynamic(program: Mapping[str, Any]) -> tuple[str, str, bool]:
+def _first_dynamic_call(program: Mapping[str, Any]) -> tuple[str, str, bool]:
     """Return (call, place, whether its last operand, a mask, is constant) of the first result with
     a dynamic shape."""
     try:
         module = program["graph_module"]
         graph, specs = module["graph"], module["signature"]["input_specs"]
-        varying = _tensors({"specs": [spec for spec in specs if "user_input" in spec]})
+        varying = _tensor_names({"specs": [spec for spec in specs if "user_input" in spec]})
         for node in graph["nodes"]:
             names = [x["as_tensor"]["name"] for x in node["outputs"] if "as_tensor" in x]
             if any(_is_dynamic(graph["tensor_values"][name]) for name in names):
                 trace = str(node["metadata"].get("stack_trace"))
-                is_constant = varying.isdisjoint(_tensors(node["inputs"][-1]))
+                is_constant = varying.isdisjoint(_tensor_names(node["inputs"][-1]))
                 target = node["target"].removeprefix("torch.ops.")
                 return target, source_of_trace(trace), is_constant
-            if not varying.isdisjoint(_tensors(node)):
+            if not varying.isdisjoint(_tensor_names(node)):
                 varying.update(names)
     # torch refuses malformed graphs
     except (KeyError, TypeError, AttributeError, IndexError):
@@ -110,7 +110,7 @@ def _first_dynamic(program: Mapping[str, Any]) -> tuple[str, str, bool]:
     return "a call", "", False
 
 
-def _tensors(part: Mapping[str, Any]) -> set[str]:
+def _tensor_names(part: Mapping[str, Any]) -> set[str]:
     """Return the names of all tensors in a part of a program."""
     found = (inner.get("name") for key, inner in dicts(part) if key in ("as_tensor", "as_tensors"))
     return {name for name in found if isinstance(name, str)}
@@ -156,14 +156,14 @@ def refuse_unregistered(program: Mapping[str, Any]) -> None:
 
     refusals = [
         Refusal(target, Origin("", place))
-        for target, place in _calls(program)
+        for target, place in _program_calls(program)
         if (name := qualified_name(target)) and not schemas(name)
     ]
     if refusals:
         raise unsupported(refusals)
 
 
-def _calls(program: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _program_calls(program: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (target, place in the user's program) of each call in a program."""
     for key, node in dicts(program):
         target, metadata = node.get("target"), node.get("metadata")
@@ -183,9 +183,9 @@ def arguments_of_call(name: str) -> dict[str, tuple[bool, Any]] | None:
     namespace, operator, overload = name.split(".")
     for schema in schemas(f"{namespace}::{operator}"):
         if (schema.overload_name or "default") == overload:
-            return {x.name: ("Tensor" in str(x.type), _default(x)) for x in schema.arguments}
+            return {x.name: ("Tensor" in str(x.type), _default_value(x)) for x in schema.arguments}
     return None
 
 
-def _default(argument: Any) -> Any:
+def _default_value(argument: Any) -> Any:
     return argument.default_value if argument.has_default_value() else None

@@ -137,27 +137,27 @@ class Unit:
 
 def unit_of(node: Any) -> Unit | None:
     """Return the operands of a division that normalises vectors to unit length; else None."""
-    if _target(node) != "aten.div.Tensor":
+    if _call_target(node) != "aten.div.Tensor":
         return None
     given = arguments_of(node)
     x, eps, length = given["self"], 0.0, given["other"]
-    while _target(length) in (*LIMITS, *SPREADS):
+    while _call_target(length) in (*LIMITS, *SPREADS):
         given = arguments_of(length)
         least = isinstance(given.get("min"), int | float) and given.get("max") is None
-        if _target(length) in LIMITS and not least:
+        if _call_target(length) in LIMITS and not least:
             return None
         eps, length = max(eps, given.get("min", 0.0)), given["self"]
-    if _target(length) not in LENGTHS or arguments_of(length)["self"] is not x:
+    if _call_target(length) not in LENGTHS or arguments_of(length)["self"] is not x:
         return None
-    axis = _axis(arguments_of(length))
+    axis = _norm_axis(arguments_of(length))
     return None if axis is None or eps > EPS_MOST else Unit(x, axis, eps)
 
 
-def _target(node: Any) -> str:
+def _call_target(node: Any) -> str:
     return str(getattr(node, "target", ""))
 
 
-def _axis(given: Arguments) -> int | None:
+def _norm_axis(given: Arguments) -> int | None:
     """Return the axis of a Euclidean norm with keepdim; None for several axes or other norms."""
     order, axes = given.get("ord", given.get("p")), given["dim"]
     axes = [axes] if isinstance(axes, int) else axes

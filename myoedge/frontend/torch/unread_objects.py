@@ -24,23 +24,23 @@ class UnreadObject:
         """Ignore the state of the pickled object."""
 
 
-class _Uncalled(type):
+class _UncalledObject(type):
     def __call__(cls, *arguments: Any) -> Any:
         """Return a mapping for a call without arguments: a subclass of OrderedDict is pickled like
         this."""
-        return UnreadObject() if arguments else _unread_mapping()
+        return UnreadObject() if arguments else _placeholder_mapping()
 
 
-class StandIn(metaclass=_Uncalled):
+class StandIn(metaclass=_UncalledObject):
     """Placeholder for a class or function in a pickle, so that it is not imported."""
 
     def __new__(cls, *_: Any) -> Any:
         """Return a placeholder for an object that the pickle creates without a call; items may be
         set later."""
-        return _unread_mapping()
+        return _placeholder_mapping()
 
 
-def _unread_mapping() -> OrderedDict[Any, Any]:
+def _placeholder_mapping() -> OrderedDict[Any, Any]:
     """Return an empty placeholder mapping: torch sets items only of dict, OrderedDict and Counter,
     and only OrderedDict may have attributes."""
     made = OrderedDict[Any, Any]()
@@ -48,7 +48,7 @@ def _unread_mapping() -> OrderedDict[Any, Any]:
     return made
 
 
-def _default_dict(*_: Any) -> OrderedDict[Any, Any]:
+def _placeholder_default_dict(*_: Any) -> OrderedDict[Any, Any]:
     return OrderedDict()
 
 
@@ -66,7 +66,7 @@ def load_without_objects(path: Path) -> tuple[Any, tuple[str, ...]]:
     torch = import_torch()
     names = foreign_names(path.read_bytes())
     stand_ins: dict[str, Any] = dict.fromkeys(names, StandIn)
-    stand_ins |= {"collections.defaultdict": _default_dict, UNREAD: UnreadObject}
+    stand_ins |= {"collections.defaultdict": _placeholder_default_dict, UNREAD: UnreadObject}
     allowed = [(made, name) for name, made in stand_ins.items()]
     with torch.serialization.safe_globals(allowed):
         content = torch.load(path, weights_only=True, map_location="cpu")

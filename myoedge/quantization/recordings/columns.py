@@ -68,29 +68,29 @@ def content_of(
     Errors: E211 no such column, no column of numbers, or several columns of text.
     """
     names = shown_names([column.name for column in columns])
-    label = _label(source, names, columns, reading)
-    signals, time = _signals(source, names, columns, label, reading)
+    label = _label_column(source, names, columns, reading)
+    signals, time = _signal_columns(source, names, columns, label, reading)
     if not signals:
         tries = ("a column for every channel, with a number in every row",)
         raise unreadable(source, "no column holds numbers", tries)
-    arrays = {ONLY: np.stack([_numbers(columns[i]) for i in signals], axis=1)}
+    arrays = {ONLY: np.stack([_column_numbers(columns[i]) for i in signals], axis=1)}
     if label is not None:
-        arrays[str(reading.label)] = _values(columns[label])
+        arrays[str(reading.label)] = _column_values(columns[label])
     return Content(
         arrays,
         tuple(names[i] for i in signals),
-        settings={**_rate(columns, time), **settings},
+        settings={**_sampling_rate_hz(columns, time), **settings},
         label=names[label] if label is not None else "",
-        unit=_common({columns[i].unit for i in signals}),
+        unit=_most_common_unit({columns[i].unit for i in signals}),
         aside=tuple(n for i, n in enumerate(names) if i not in (*signals, label)),
     )
 
 
-def _common(units: set[str]) -> str:
+def _most_common_unit(units: set[str]) -> str:
     return units.pop() if len(units) == 1 else ""
 
 
-def _signals(
+def _signal_columns(
     source: str,
     names: Sequence[str],
     columns: Sequence[Column],
@@ -102,7 +102,7 @@ def _signals(
     if reading.columns is not None:
         return [place(source, names, column) for column in reading.columns], None
     numbers = [i for i, column in enumerate(columns) if _is_signal(column) and i != label]
-    times = [i for i in numbers if _is_time(columns[i], is_first=i == 0)][: len(numbers) - 1]
+    times = [i for i in numbers if _is_time_column(columns[i], is_first=i == 0)][: len(numbers) - 1]
     return [i for i in numbers if i not in times[:1]], next(iter(times), None)
 
 
@@ -147,56 +147,56 @@ def _is_signal(column: Column) -> bool:
     return column.values is not None and not column.is_text
 
 
-def _values(column: Column) -> Array:
+def _column_values(column: Column) -> Array:
     assert column.values is not None, column.name
     return column.values
 
 
-def _numbers(column: Column) -> Array:
-    return _values(column).astype(np.float64)
+def _column_numbers(column: Column) -> Array:
+    return _column_values(column).astype(np.float64)
 
 
 # --- label ----------------------------------------------------------------------------------------
 
 
-def _label(
+def _label_column(
     source: str, names: Sequence[str], columns: Sequence[Column], reading: Reading
 ) -> int | None:
     """Return the index of the label: the column that is named, otherwise the one of class names."""
     named = label_place(source, names, reading)
-    return _text_label(source, names, columns, reading) if named is None else named
+    return _text_label_column(source, names, columns, reading) if named is None else named
 
 
-def _text_label(
+def _text_label_column(
     source: str, names: Sequence[str], columns: Sequence[Column], reading: Reading
 ) -> int | None:
     """Return the index of the column with class names; None without one. Errors: E211 several."""
-    found = [i for i, column in enumerate(columns) if _are_classes(column)]
-    kept = _likeliest(names, columns, found)
+    found = [i for i, column in enumerate(columns) if _are_class_names(column)]
+    kept = _likeliest_labels(names, columns, found)
     if len(kept) > 1 and reading.columns is None:
-        raise _several(source, [names[i] for i in kept])
+        raise _several_text_columns_error(source, [names[i] for i in kept])
     return kept[0] if len(kept) == 1 else None
 
 
-def _likeliest(
+def _likeliest_labels(
     names: Sequence[str], columns: Sequence[Column], found: Sequence[int]
 ) -> Sequence[int]:
     """Return the columns that are named as labels; if there are none, those with several names."""
-    varied = [i for i in found if len(np.unique(_values(columns[i]))) > 1]
+    varied = [i for i in found if len(np.unique(_column_values(columns[i]))) > 1]
     return [i for i in found if folded(names[i]) in LIKELY_LABELS] or varied or found
 
 
-def _several(source: str, names: Sequence[str]) -> MyoedgeError:
+def _several_text_columns_error(source: str, names: Sequence[str]) -> MyoedgeError:
     """Return E211 for several columns of text."""
     cause = f"each of these columns may be the label: {', '.join(names)}"
     tries = (f"[calib] label = {json.dumps(name, ensure_ascii=False)}" for name in names)
     return unreadable(source, cause, (*tries,))
 
 
-def _are_classes(column: Column) -> bool:
+def _are_class_names(column: Column) -> bool:
     """Return whether a column may hold class names: one in every row, many rows of each, and no
     times of day."""
-    texts = _values(column).tolist() if column.is_text else [""]
+    texts = _column_values(column).tolist() if column.is_text else [""]
     if not all(texts) or all(map(CLOCK.fullmatch, texts[:FEWEST_ROWS])):
         return False
     return 2 * len({*texts}) <= len(texts) or len(texts) < FEWEST_ROWS
@@ -205,12 +205,12 @@ def _are_classes(column: Column) -> bool:
 # --- time -----------------------------------------------------------------------------------------
 
 
-def _is_time(column: Column, is_first: bool) -> bool:
+def _is_time_column(column: Column, is_first: bool) -> bool:
     """Return whether a column is named as a time, or its numbers rise from row to row, in even
     steps or in a column where times are."""
-    if _name(column) in CLOCKS:
+    if _normalised_name(column) in CLOCKS:
         return True
-    steps = np.diff(_numbers(column))
+    steps = np.diff(_column_numbers(column))
     if len(steps) + 1 < FEWEST_ROWS or not np.isfinite(steps).all():
         return False
     if _is_named_time(column):
@@ -220,21 +220,21 @@ def _is_time(column: Column, is_first: bool) -> bool:
 
 
 def _is_named_time(column: Column) -> bool:
-    return _name(column) in TIMES or column.unit in SECONDS
+    return _normalised_name(column) in TIMES or column.unit in SECONDS
 
 
-def _name(column: Column) -> str:
+def _normalised_name(column: Column) -> str:
     """Return a column's name in small letters, without its unit and blanks."""
     return folded(re.sub(r"[\[(].*", "", column.name))
 
 
-def _rate(columns: Sequence[Column], time: int | None) -> dict[str, Array]:
+def _sampling_rate_hz(columns: Sequence[Column], time: int | None) -> dict[str, Array]:
     """Return the sampling rate in Hz by the column of time without its pauses and jumps back,
     rounded if it is whole within a thousandth; {} without such a column, or if its unit is unknown
     and its steps are not below 1."""
     if time is None:
         return {}
-    steps = np.diff(_numbers(columns[time]))
+    steps = np.diff(_column_numbers(columns[time]))
     steps = steps[np.isfinite(steps) & (steps >= 0)]
     step = float(steps[steps <= PAUSE * steps.mean()].mean()) if steps.any() else 0.0
     seconds = SECONDS.get(columns[time].unit, 1.0 if step < 1 else 0.0)

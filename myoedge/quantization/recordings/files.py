@@ -94,11 +94,11 @@ def files_of(path: Path) -> Sequence[Path]:
     Errors: E210 no file, E246 a folder without samples, or with several formats.
     """
     if os.path.isdir(path):
-        files = sorted(f for name in _names(path) if (f := path / name).is_file())
+        files = sorted(f for name in _list_folder(path) if (f := path / name).is_file())
         _check_folder(path, files)
         return files
     if WILD & {*path.name} and not os.path.exists(path):
-        names = fnmatch.filter(_names(path.parent), path.name)
+        names = fnmatch.filter(_list_folder(path.parent), path.name)
         files = sorted(f for name in names if (f := path.parent / name).is_file())
         if files:
             return files
@@ -106,7 +106,7 @@ def files_of(path: Path) -> Sequence[Path]:
     return [path]
 
 
-def _names(folder: Path) -> list[str]:
+def _list_folder(folder: Path) -> list[str]:
     """Return the names in a folder, without hidden ones. Errors: E210 if it cannot be read."""
     try:
         return [name for name in os.listdir(folder) if name[0] != "."]
@@ -136,6 +136,8 @@ def _check_folder(folder: Path, files: Sequence[Path]) -> None:
         tries = [f"--calib '{folder}/*{kind}'" for kind in known]
     else:
         title = f"the folder {folder} holds no samples"
-        inner = min((f for name in _names(folder) if (f := folder / name).is_dir()), default=None)
+        inner = min(
+            (f for name in _list_folder(folder) if (f := folder / name).is_dir()), default=None
+        )
         tries = [MAKE_CALIBRATION if inner is None else f"--calib {quote(str(inner))}"]
     raise MyoedgeError("E246", title, facts, tries)

@@ -37,8 +37,8 @@ def collected(given: Any, reading: Reading) -> dict[str, Array]:
     parts: dict[str, list[Array]] = {}
     count, total_bytes = 0, 0
     with named.guarded("raised an error"):
-        for item in _items(given):
-            arrays = _by_name(item, str(reading.label), named)
+        for item in _iterate_items(given):
+            arrays = _arrays_by_name(item, str(reading.label), named)
             for name, x in arrays.items():
                 parts.setdefault(name, []).append(x)
                 total_bytes += x.nbytes
@@ -47,7 +47,7 @@ def collected(given: Any, reading: Reading) -> dict[str, Array]:
     if any(len(each) != count for each in parts.values()):
         raise named.error("has items with different names", f"it gives {', '.join(parts)}")
     batched = getattr(given, "batch_size", None) or getattr(given, "batch_sampler", None)
-    return {name: _joined(each, bool(batched), named) for name, each in parts.items()}
+    return {name: _join_parts(each, bool(batched), named) for name, each in parts.items()}
 
 
 def not_samples(given: object) -> MyoedgeError:
@@ -61,7 +61,7 @@ def not_samples(given: object) -> MyoedgeError:
     )
 
 
-def _items(given: Any) -> Iterator[Any]:
+def _iterate_items(given: Any) -> Iterator[Any]:
     """Yield all items of a collection; a Dataset is indexed up to its length, because it may not
     raise IndexError."""
     if hasattr(given, "__len__") and hasattr(given, "__getitem__"):
@@ -70,7 +70,7 @@ def _items(given: Any) -> Iterator[Any]:
         yield from given
 
 
-def _by_name(item: Any, label: str, named: UserFunction) -> dict[str, Array]:
+def _arrays_by_name(item: Any, label: str, named: UserFunction) -> dict[str, Array]:
     """Return the arrays of an item by name: a mapping, a pair (sample, label), or one array."""
     if isinstance(item, Mapping):
         pairs = {str(name): x for name, x in item.items()}
@@ -86,7 +86,7 @@ def _by_name(item: Any, label: str, named: UserFunction) -> dict[str, Array]:
     return arrays
 
 
-def _joined(parts: Sequence[Array], batched: bool, named: UserFunction) -> Array:
+def _join_parts(parts: Sequence[Array], batched: bool, named: UserFunction) -> Array:
     """Stack samples, or concatenate batches."""
     shapes = {x.shape for x in parts}
     rest = {x.shape[1:] for x in parts}

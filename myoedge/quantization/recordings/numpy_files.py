@@ -42,13 +42,13 @@ def read_npz(path: Path, reading: Reading) -> Content:
     except MyoedgeError:
         raise
     except Exception as error:  # zipfile, zlib, tokenize and numpy raise different exceptions
-        raise _damaged(path, error) from None
-    return _without_settings(
+        raise _damaged_file_error(path, error) from None
+    return _drop_settings(
         {name: x for name, x in arrays.items() if isinstance(x, np.ndarray)}, reading
     )
 
 
-def _without_settings(arrays: dict[str, Array], reading: Reading) -> Content:
+def _drop_settings(arrays: dict[str, Array], reading: Reading) -> Content:
     wanted = (reading.label, reading.array)
     signals = {n: x for n, x in arrays.items() if n in wanted or not _is_setting(n, x)} or arrays
     settings = {n: arrays[n].reshape(()) for n in arrays.keys() - signals.keys()}
@@ -73,10 +73,10 @@ def read_npy(path: Path, reading: Reading) -> Content:
     except MyoedgeError:
         raise
     except Exception as error:
-        raise _damaged(path, error) from None
+        raise _damaged_file_error(path, error) from None
 
 
-def _damaged(path: Path, error: Exception) -> MyoedgeError:
+def _damaged_file_error(path: Path, error: Exception) -> MyoedgeError:
     if "pickle" in str(error).lower() or "python object" in str(error).lower():
         return MyoedgeError(
             "E217",

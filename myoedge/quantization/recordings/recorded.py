@@ -28,26 +28,26 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     NaN, E218 labels, E247 too large, E255 a recording that cannot be cut.
     """
     data = label_as_input(data, graph)
-    if _is_one_window(data, graph, reading):
+    if _is_single_window(data, graph, reading):
         return replace(data, inputs={n: x[None] for n, x in data.inputs.items()}, lengths=())
-    x = _recording(data, graph, reading)
+    x = _find_recording(data, graph, reading)
     if x is None:
         return data
     shape = graph.shape(graph.inputs[0])
     found = layout(shape, x.shape[1], reading.window)
     if found is None:
-        raise _no_layout(data, x, shape, reading)
+        raise _layout_error(data, x, shape, reading)
     _check_labels(data, x)
     _check_finite(data, x)
     lengths = data.lengths or (len(x),)
     hop = reading.hop or found.rows
-    labels, of_window = data.labels, _labelled_rows(data, graph, found.rows)
+    labels, of_window = data.labels, _rows_of_labels(data, graph, found.rows)
     is_one_class = labels is not None and is_whole(labels) and of_window.size == 1
     first = starts(lengths, labels if is_one_class else None, found.rows, hop)
     if not len(x):
         raise MyoedgeError("E215", f"{data.source} holds no rows")
     if not len(first):
-        raise _too_short(data, found, lengths)
+        raise _recording_too_short_error(data, found, lengths)
     tries = (f"[calib] hop = {2 * hop}", "[calib] hop = 1000")
     check_size(data.source, 4 * len(first) * found.rows * x.shape[1], tries[:1], reading)
     windows = cut(x.astype(np.float32), first, found, shape)
@@ -57,7 +57,7 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     return replace(data, inputs={name: windows}, labels=of_windows, source=source, lengths=())
 
 
-def _labelled_rows(data: Data, graph: Graph, rows: int) -> Array:
+def _rows_of_labels(data: Data, graph: Graph, rows: int) -> Array:
     """Return the rows of a window whose labels are kept, counted from its first row: all of them
     [rows], or one as a scalar."""
     labels = data.labels
@@ -77,7 +77,7 @@ def first_sample(data: Data, reading: Reading) -> tuple[Array, ...]:
     return tuple(x[0] for x in arrays if x.ndim and len(x))
 
 
-def _is_one_window(data: Data, graph: Graph, reading: Reading) -> bool:
+def _is_single_window(data: Data, graph: Graph, reading: Reading) -> bool:
     """Return whether the only array is a single window for the only input, without a sample
     axis."""
     cuts = (reading.window, reading.hop, reading.columns)
@@ -87,7 +87,7 @@ def _is_one_window(data: Data, graph: Graph, reading: Reading) -> bool:
     return len(shape) > 1 and x.shape == shape and (data.labels is None or len(data.labels) == 1)
 
 
-def _recording(data: Data, graph: Graph, reading: Reading) -> Array | None:
+def _find_recording(data: Data, graph: Graph, reading: Reading) -> Array | None:
     """Return the recording, [rows, channels]; None if the data is not a recording."""
     x = next(iter(data.inputs.values()))
     is_only = len(graph.inputs) == len(data.inputs) == 1
@@ -100,7 +100,7 @@ def _recording(data: Data, graph: Graph, reading: Reading) -> Array | None:
         return None
     channels = x[:, None] if x.ndim == 1 else x
     if reading.columns is not None and not data.columns:
-        channels = _columns(data, channels, reading.columns)
+        channels = _select_columns(data, channels, reading.columns)
     sizes = sum(size > 1 for size in shape)
     return channels if sizes == 2 or channels.shape[1] == sizes == 1 or reading.window else None
 
@@ -114,7 +114,7 @@ def _refuse_window(data: Data, reading: Reading) -> None:
         raise MyoedgeError("E255", f"{data.source} is no recording to cut", facts, tries)
 
 
-def _columns(data: Data, x: Array, chosen: tuple[str | int, ...]) -> Array:
+def _select_columns(data: Data, x: Array, chosen: tuple[str | int, ...]) -> Array:
     """Select columns by number. Errors: E255 no such column."""
     known = [c for c in chosen if isinstance(c, int) and 0 <= c < x.shape[1]]
     wrong = [c for c in chosen if c not in known]
@@ -143,7 +143,9 @@ def _check_finite(data: Data, x: Array) -> None:
 # --- recordings that do not fit -------------------------------------------------------------------
 
 
-def _too_short(data: Data, found: WindowLayout, lengths: tuple[int, ...]) -> MyoedgeError:
+def _recording_too_short_error(
+    data: Data, found: WindowLayout, lengths: tuple[int, ...]
+) -> MyoedgeError:
     facts = {"needs": f"{found.rows} rows at least", "longest": f"{max(lengths):,} rows"}
     if max(lengths) >= found.rows:
         facts = {"needs": f"{found.rows} rows of one class in a row"}
@@ -151,7 +153,7 @@ def _too_short(data: Data, found: WindowLayout, lengths: tuple[int, ...]) -> Myo
     return MyoedgeError("E255", title, facts, ["a longer recording"])
 
 
-def _no_layout(data: Data, x: Array, shape: Shape, reading: Reading) -> MyoedgeError:
+def _layout_error(data: Data, x: Array, shape: Shape, reading: Reading) -> MyoedgeError:
     """Return E255 for a recording that does not fit the input, with a remedy by its sizes."""
     sizes = [size for size in window(shape) if size > 1]
     rows, channels = x.shape
@@ -168,10 +170,10 @@ def _no_layout(data: Data, x: Array, shape: Shape, reading: Reading) -> MyoedgeE
         title = f"the model reads windows of {found.rows} rows, not of {reading.window}"
         return MyoedgeError("E255", title, facts, [f"[calib] window = {found.rows}"])
     title = f"{data.source} does not have the channels of the model's input"
-    return MyoedgeError("E255", title, facts, [*_other_columns(data, x, sizes)])
+    return MyoedgeError("E255", title, facts, [*_column_count_remedies(data, x, sizes)])
 
 
-def _other_columns(data: Data, x: Array, sizes: list[int]) -> Iterator[str]:
+def _column_count_remedies(data: Data, x: Array, sizes: list[int]) -> Iterator[str]:
     """Yield remedies for a recording with the wrong number of channels."""
     rows, channels = x.shape
     if rows in sizes and channels not in sizes:

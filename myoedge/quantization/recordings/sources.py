@@ -47,7 +47,7 @@ def read(given: Given, reading: Reading = AS_GIVEN) -> Data:
     """
     if isinstance(given, Data):
         return given
-    data = _read(given, reading)
+    data = _read_source(given, reading)
     if not reading.scales:
         return data
     pairs = ", ".join(f"{factor:g} ({pattern})" for pattern, factor in reading.scales)
@@ -55,32 +55,34 @@ def read(given: Given, reading: Reading = AS_GIVEN) -> Data:
     return replace(data, source=source, scales=reading.scales)
 
 
-def _read(given: Given, reading: Reading) -> Data:
+def _read_source(given: Given, reading: Reading) -> Data:
     if is_function(given):
-        named = _function(str(given))
-        return _called(named.imported(), named, reading)
+        named = _user_function(str(given))
+        return _call_user_function(named.imported(), named, reading)
     if isinstance(given, str | os.PathLike):
-        return _of_files(Path(given), reading)
+        return _read_files(Path(given), reading)
     if not is_array(given) and not isinstance(given, Mapping) and callable(given):
-        named = _function(getattr(given, "__qualname__", type(given).__name__))
-        return _called(given, named, reading)
-    return _of_object(given, reading)
+        named = _user_function(getattr(given, "__qualname__", type(given).__name__))
+        return _call_user_function(given, named, reading)
+    return _read_object(given, reading)
 
 
-def _of_object(given: Any, reading: Reading) -> Data:
+def _read_object(given: Any, reading: Reading) -> Data:
     """Read samples from an array or tensor, a mapping of arrays, or a collection. Errors: E216,
     E247, E248."""
     if is_array(given):
         title = "the array given"
-        return _labelled(Content({ONLY: plain(given, title)}), title, reading)
+        return _separate_labels(Content({ONLY: plain(given, title)}), title, reading)
     if isinstance(given, Mapping):
-        given_arrays = _function("of arrays by name")
+        given_arrays = _user_function("of arrays by name")
         with given_arrays.guarded("has a value that is no array"):
             arrays = {str(name): plain(x, f"array {name}") for name, x in given.items()}
-        return _labelled(Content(arrays), "the arrays given", reading)
+        return _separate_labels(Content(arrays), "the arrays given", reading)
     if isinstance(given, bytes) or not is_collection(given):
         raise not_samples(given)
-    return _labelled(Content(collected(given, reading)), f"the {type(given).__name__}", reading)
+    return _separate_labels(
+        Content(collected(given, reading)), f"the {type(given).__name__}", reading
+    )
 
 
 def is_function(given: object) -> bool:
@@ -88,12 +90,12 @@ def is_function(given: object) -> bool:
     return isinstance(given, str) and bool(NAME.fullmatch(given)) and not Path(given).exists()
 
 
-def _function(name: str) -> UserFunction:
+def _user_function(name: str) -> UserFunction:
     tries = ("--calib pkg.mod:windows, a function without arguments", RETURNS)
     return UserFunction(name, "--calib", "E248", tries)
 
 
-def _called(function: Callable[[], Any], named: UserFunction, reading: Reading) -> Data:
+def _call_user_function(function: Callable[[], Any], named: UserFunction, reading: Reading) -> Data:
     """Call a user's function and return its array, or arrays by name, as samples. Errors: E248."""
     with named.guarded("raised an error"):
         made = function()
@@ -107,39 +109,39 @@ def _called(function: Callable[[], Any], named: UserFunction, reading: Reading) 
     inputs = [x for name, x in found.items() if name != str(reading.label)]
     if any(x.dtype.kind not in "fiubc" for x in inputs):
         raise named.error("did not return arrays", f"it returned {type(made).__name__}")
-    return _labelled(Content(found), named.name, reading)
+    return _separate_labels(Content(found), named.name, reading)
 
 
-def _of_files(path: Path, reading: Reading) -> Data:
+def _read_files(path: Path, reading: Reading) -> Data:
     files = files_of(path)
     read_files = []
     total_bytes = 0
     for file in files:
-        found = _labelled(read_file(file, reading), file.name, reading)
+        found = _separate_labels(read_file(file, reading), file.name, reading)
         total_bytes += sum(x.nbytes for x in found.inputs.values())
         tries = (f"--calib {quote(str(file))}  # one of {len(files)} files",)
         check_size(str(path), total_bytes, tries, reading)
         read_files.append(found)
-    return read_files[0] if path.is_file() else _joined(read_files, path, reading)
+    return read_files[0] if path.is_file() else _join_files(read_files, path, reading)
 
 
-def _check_alike(first: Data, part: Data, path: Path, reading: Reading) -> None:
-    if (has := _kinds(part)) != (needs := _kinds(first)):
+def _check_equal_files(first: Data, part: Data, path: Path, reading: Reading) -> None:
+    if (has := _describe_arrays(part)) != (needs := _describe_arrays(first)):
         tries = [f"--calib {quote(str(path / part.source))}"] if path.is_dir() else []
-        raise _apart(path, {first.source: needs, part.source: has}, tries)
+        raise _unequal_files_error(path, {first.source: needs, part.source: has}, tries)
     if reading.columns is None and part.columns != first.columns:
         names = {p.source: ", ".join(p.columns) for p in (first, part)}
-        raise _apart(path, names, [*_column_remedies(first, part)])
+        raise _unequal_files_error(path, names, [*_column_remedies(first, part)])
 
 
-def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
+def _join_files(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
     """Concatenate the data of several files.
 
     Errors: E218 labels, E246 if names or shapes of their arrays, or columns, differ.
     """
     first = parts[0]
     for part in parts:
-        _check_alike(first, part, path, reading)
+        _check_equal_files(first, part, path, reading)
         _check_labels(part)
     inputs = {
         name: np.concatenate([np.atleast_1d(p.inputs[name]) for p in parts])
@@ -150,7 +152,7 @@ def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
         labels = np.concatenate([p.labels for p in parts if p.labels is not None])
     files = f"{len(parts)} file{'s' if len(parts) > 1 else ''} of {path.name or path}"
     return replace(
-        first, inputs=inputs, labels=labels, source=files, lengths=tuple(map(_count, parts))
+        first, inputs=inputs, labels=labels, source=files, lengths=tuple(map(_count_samples, parts))
     )
 
 
@@ -166,11 +168,13 @@ def _column_remedies(first: Data, part: Data) -> Iterator[str]:
     yield "the same names in the first line of all files"
 
 
-def _apart(path: Path, facts: Mapping[str, str], tries: Sequence[str]) -> MyoedgeError:
+def _unequal_files_error(
+    path: Path, facts: Mapping[str, str], tries: Sequence[str]
+) -> MyoedgeError:
     return MyoedgeError("E246", f"files of {path} do not go together", facts, tries)
 
 
-def _count(data: Data) -> int:
+def _count_samples(data: Data) -> int:
     """Return the number of samples, or of rows, in a file."""
     first = next(iter(data.inputs.values()), data.labels)
     return 0 if first is None else len(np.atleast_1d(first))
@@ -179,29 +183,29 @@ def _count(data: Data) -> int:
 def _check_labels(part: Data) -> None:
     """Raise E218 if the numbers of labels and samples in a file differ, which would shift the
     labels of later files."""
-    if part.labels is not None and len(part.labels) != _count(part):
-        facts = {"samples": _count(part), LABEL: len(part.labels)}
+    if part.labels is not None and len(part.labels) != _count_samples(part):
+        facts = {"samples": _count_samples(part), LABEL: len(part.labels)}
         title = f"{part.source}: the labels are not one for every sample"
-        raise MyoedgeError("E218", title, facts, one_each(part.labels, _count(part)))
+        raise MyoedgeError("E218", title, facts, one_each(part.labels, _count_samples(part)))
 
 
-def _kinds(data: Data) -> str:
+def _describe_arrays(data: Data) -> str:
     """Describe the names and shapes of the arrays, without the sample axis, as text."""
     labels = {} if data.labels is None else {LABEL: data.labels}
     arrays = {**data.inputs, **labels}.items()
     return ", ".join(f"{name} [{', '.join(['..', *map(str, x.shape[1:])])}]" for name, x in arrays)
 
 
-def _labelled(content: Content, source: str, reading: Reading) -> Data:
+def _separate_labels(content: Content, source: str, reading: Reading) -> Data:
     """Separate the labels, and select the array that [calib] names.
 
     Errors: E211 no array of that name, E215 without samples.
     """
     arrays, named = dict(content.arrays), str(reading.label)
     has_label = found_name(arrays, named) is not None
-    labels = _taken(arrays, source, named) if has_label or named != LABEL else None
+    labels = _take_array(arrays, source, named) if has_label or named != LABEL else None
     if reading.array is not None:
-        arrays = {ONLY: _taken(arrays, source, reading.array)}
+        arrays = {ONLY: _take_array(arrays, source, reading.array)}
     if not arrays and labels is None:
         raise MyoedgeError("E215", f"{source} holds no arrays", tries=[MAKE_CALIBRATION])
     if labels is not None:
@@ -211,10 +215,10 @@ def _labelled(content: Content, source: str, reading: Reading) -> Data:
     names = reading.classes
     found = Data(arrays, labels, source, class_names=names)
     found = replace(found, columns=content.columns, aside=content.aside)
-    return _scaled(found, reading)
+    return _scale_data(found, reading)
 
 
-def _scaled(data: Data, reading: Reading) -> Data:
+def _scale_data(data: Data, reading: Reading) -> Data:
     """Scale the data to the unit of training. Errors: E232 a scale for several arrays."""
     factor = factor_of(reading.scales, data.source)
     if factor == 1.0:
@@ -227,7 +231,7 @@ def _scaled(data: Data, reading: Reading) -> Data:
     return replace(data, inputs=inputs)
 
 
-def _taken(arrays: dict[str, Array], source: str, name: str) -> Array:
+def _take_array(arrays: dict[str, Array], source: str, name: str) -> Array:
     """Remove an array from a mapping and return it; case and blanks of its name do not count.
     Errors: E211 if there is none of this name."""
     found = found_name(arrays, name)

@@ -102,13 +102,13 @@ def propagated(
              are clipped
     """
     runs = _ChangedRuns(graph, len(reals), changes)
-    values = _Values([*reals] * len(changes), runs.batch.constants)
+    values = _TensorValues([*reals] * len(changes), runs.batch.constants)
     changed = runs.begin(values, params)
-    for layer, node, step in turns(graph.nodes, [_Layer(runs, node) for node in graph.nodes]):
+    for layer, node, step in turns(graph.nodes, [_BatchedNode(runs, node) for node in graph.nodes]):
         name = node.name
         if node.op in IN_LOOPS or not changed.isdisjoint(node.inputs):
             before, after = layer.run(step, values)
-            values[name] = _saturate(after, params.get(name))
+            values[name] = _saturate_to_range(after, params.get(name))
             changed.add(name)
             if has_table(node):
                 values[name + PRE] = before
@@ -119,7 +119,7 @@ def propagated(
     return {name: values[name] for name in changed - runs.batch.shared}
 
 
-class _Values(dict[str, Array]):
+class _TensorValues(dict[str, Array]):
     """Values of tensors, [runs, *shape]; of constants as in `Batch`; of tensors without change, on
     first reading, those of the float network.
 
@@ -168,7 +168,7 @@ class _ChangedRuns:
             value[rows] = rounded(value[rows], params)
         return value
 
-    def begin(self, values: _Values, params: Mapping[str, QuantParams]) -> set[str]:
+    def begin(self, values: _TensorValues, params: Mapping[str, QuantParams]) -> set[str]:
         """Change the constants that loops read and the inputs; return the names of all that
         change."""
         for name in self.graph.inputs:
@@ -183,7 +183,7 @@ class _ChangedRuns:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _BatchedNode:
     """A node in a batch of runs."""
 
     runs: _ChangedRuns
@@ -209,7 +209,7 @@ class _Layer:
             made.append((rows, constants, batched_node(runs.graph, self.node, batch)))
         return made
 
-    def run(self, step: int, values: _Values) -> Sequence[Array]:
+    def run(self, step: int, values: _TensorValues) -> Sequence[Array]:
         """Compute the node in iteration `step` of its loop; return its values before and after the
         fused activation."""
         if (moved_values := moved(self.node, step, values, axis=1)) is not None:
@@ -224,7 +224,7 @@ class _Layer:
         return made[0] if len(made) == 1 else [np.concatenate(y) for y in zip(*made, strict=True)]
 
 
-def _saturate(x: Array, params: QuantParams | None) -> Array:
+def _saturate_to_range(x: Array, params: QuantParams | None) -> Array:
     if params is None or np.isfinite(x).all():
         return x
     low, high = (dequantize(np.array(q), params) for q in (params.low, params.high))

@@ -75,10 +75,10 @@ def search(
     """
     limits, start_db = goal.limits(start.network.engined), start.measured.worst_db
     found = Search(workshop, goal, of_8_bits, start_db, limits)
-    return _Loop(found).run(start)
+    return _SearchLoop(found).run(start)
 
 
-class _Loop:
+class _SearchLoop:
     """A running search and the moves that it has tried.
 
     left   remedies without gain, with the int16 tensors at that time; they are not tried again

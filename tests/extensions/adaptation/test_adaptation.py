@@ -149,7 +149,7 @@ def test_gradients_are_those_of_torch() -> None:
     rows = random.integers(-128, 128, (16, 6)).astype(np.int8)
     labels = random.integers(0, 3, 16)
     weights = random.integers(-(2**19), 2**19, (3, 7))
-    head = heads._updated(ADAPTATION, heads.Head(weights, weights * 0), rows, labels, 3)
+    head = heads._update_head(ADAPTATION, heads.Head(weights, weights * 0), rows, labels, 3)
     w = torch.tensor(weights / 2.0**20, requires_grad=True)
     x = torch.tensor((rows.astype(float) + 128) / 2**6)
     x = torch.cat([x, torch.ones(16, 1)], dim=1)

@@ -19,7 +19,7 @@ import myoedge
 from myoedge.backends.report_folder import report_digest
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.evidence.call_graph import CallGraph, Function
-from myoedge.extensions.evidence.evidence import _loops, _program
+from myoedge.extensions.evidence.evidence import _loop_requirement, _program_requirement
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.support.schemas import validators
@@ -121,9 +121,9 @@ def test_a_latency_that_is_missed_fails(small_build: Path, tmp_path: Path) -> No
 
 
 def test_a_loop_without_a_constant_bound_fails() -> None:
-    assert _loops("for (int32_t i = 0; i < 19; i++) {").shown
-    assert not _loops("for (int32_t i = 0; i < n; i++) {").shown
-    assert not _loops("while (busy) {").shown
+    assert _loop_requirement("for (int32_t i = 0; i < 19; i++) {").shown
+    assert not _loop_requirement("for (int32_t i = 0; i < n; i++) {").shown
+    assert not _loop_requirement("while (busy) {").shown
 
 
 def test_allocators_floats_and_unreached_functions_fail(small_build: Path) -> None:
@@ -133,5 +133,7 @@ def test_allocators_floats_and_unreached_functions_fail(small_build: Path) -> No
         name: Function(name, 0, none, none, is_indirect=False, is_frame_known=True)
         for name in names
     }
-    rows = _program(myoedge.load_build(small_build), CallGraph(functions, ("_start",)), ())
+    rows = _program_requirement(
+        myoedge.load_build(small_build), CallGraph(functions, ("_start",)), ()
+    )
     assert {row.key for row in rows if not row.shown} == {"ALLOC-1", "INT-1", "CALL-2"}

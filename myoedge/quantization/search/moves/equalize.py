@@ -42,7 +42,7 @@ LEAST_APART = 16.0  # minimum ratio of an input's factors; smaller ones are no g
 
 
 @dataclass(frozen=True)
-class _Link:
+class _ChannelLink:
     """Channels that are scaled together: from the layer or input that computes them to the layers
     with weights that read them.
 
@@ -125,7 +125,7 @@ def _scalable_tensors(graph: Graph) -> Iterator[tuple[str, int]]:
             yield node.name, len(graph.shape(node.name)) - 1
 
 
-def _channel_links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
+def _channel_links(graph: Graph, source: str, axis: int) -> Iterator[_ChannelLink]:
     """Yield the links from a tensor's channels to the layers with weights that read them; none if
     another operator reads them or a function between is not homogeneous."""
     shape = graph.shape(source)
@@ -147,7 +147,7 @@ def _channel_links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
                 labels[node.name] = found
                 left.append(node.name)
     if readers:
-        yield _Link(source, axis, labels, readers)
+        yield _ChannelLink(source, axis, labels, readers)
 
 
 def _trace_reader(graph: Graph, node: Node, name: str, labels: Array) -> Array | None:
@@ -195,7 +195,7 @@ def _column_channels(labels: Array) -> Array | None:
 
 
 def _relative_magnitudes(
-    graph: Graph, link: _Link, samples: InputArrays, magnitudes: Mapping[str, Array]
+    graph: Graph, link: _ChannelLink, samples: InputArrays, magnitudes: Mapping[str, Array]
 ) -> Array:
     """Return the ratio of each channel's magnitude to the largest, [1 + channels]: by samples for
     an input, otherwise by the weights before it."""
@@ -204,7 +204,7 @@ def _relative_magnitudes(
     return _relative_to_largest(np.concatenate([[0.0], sizes]))
 
 
-def _largest_values(graph: Graph, link: _Link, samples: InputArrays) -> Array:
+def _largest_values(graph: Graph, link: _ChannelLink, samples: InputArrays) -> Array:
     """Return the largest magnitude of each channel of an input, [channels]."""
     others = tuple(d for d in range(len(graph.shape(link.source))) if d != link.axis)
     each = (as_read(graph, link.source, x) for x in samples[link.source])
@@ -233,7 +233,7 @@ def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) ->
     return _relative_to_largest(found)
 
 
-def _factors_of(graph: Graph, link: _Link, values: Array) -> Array:
+def _factors_of(graph: Graph, link: _ChannelLink, values: Array) -> Array:
     """Return the factors of a link, [1 + channels], label 0 first, within 2^-MOST_POWER ..
     2^MOST_POWER.
 
@@ -254,7 +254,7 @@ def _factor_span(factors: Array) -> float:
     return float(factors.max() / factors.min())
 
 
-def _apply_factors(graph: Graph, link: _Link, factors: Array) -> Graph:
+def _apply_factors(graph: Graph, link: _ChannelLink, factors: Array) -> Graph:
     """Return the graph with the factors of a link applied to values and weights.
 
     factors   [1 + channels], label 0 first
@@ -283,7 +283,7 @@ def _replace_constants(graph: Graph, node: Node, made: Mapping[int, Array]) -> G
     return prune(replace(graph, nodes=nodes, constants={**graph.constants, **new}))
 
 
-def _fold_into_normalization(graph: Graph, link: _Link, factors: Array) -> Graph:
+def _fold_into_normalization(graph: Graph, link: _ChannelLink, factors: Array) -> Graph:
     """Return the graph with a link's factors folded into an input's normalisation on the host."""
     scale, zeros = tuple(map(float, factors)), (0.0,) * len(factors)
     own = InputNormalization(scale, zeros, link.axis)
