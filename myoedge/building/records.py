@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -136,7 +136,18 @@ class _RecordReader:
         if not isinstance(written, dict):
             return written
         ((kind, content),) = written.items()
-        return getattr(self, f"_{kind}")(content)
+        readers: dict[str, Callable[[Any], Any]] = {
+            "again": self._again,
+            "map": self._map,
+            "list": self._list,
+            "set": self._set,
+            "float": self._float,
+            "scalar": self._scalar,
+            "bytes": self._bytes,
+            "is": self._is,
+            "array": self._array,
+        }
+        return readers[kind](content)
 
     def _again(self, place: int) -> Any:
         return self.seen[place]
