@@ -29,7 +29,7 @@ from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.intervals import Interval, intervals, is_long, of_all_trainings
 from myoedge.nest.ir import Binary, Call, Expr, Number, Reduced
-from myoedge.nest.nodes import Assumed, Carried, Scan
+from myoedge.nest.nodes import Assumed, Carried, Scan, has_results
 
 
 def scan_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
@@ -61,7 +61,7 @@ class LongText(FormulaText):
         return is_long(self.parts.types[id(part)])
 
     def _c_type(self, part: Expr) -> str:
-        return value_type(self.parts.types[id(part)])
+        return super()._c_type(part) if has_results(part) else value_type(self.parts.types[id(part)])
 
     def _binary_text(self, part: Binary) -> str:
         is_short = not any(map(self._is_long, (part, *part.operands)))

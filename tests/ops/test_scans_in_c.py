@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from myoedge.nest.formulas import clip
-from myoedge.nest.ir import Array, Axis, Binary, Expr, Nest, Number
-from myoedge.nest.nodes import Carried
+from myoedge.nest.ir import Array, Axis, Binary, Call, Expr, Nest, Number
+from myoedge.nest.nodes import Carried, results_of
 from myoedge.nest.scan import last, running_total, scan_of
+from myoedge.operators.norm.definition import LINE_OF_ROW
 from myoedge.plan.l1.layer_kernels import candidates
 from tests.ops.test_descriptions_in_c import GAP9, Description, as_layer, compare, in_tiles
 
 COUNT, SLOW_COUNT = 16, 300
+WRITTEN = ("me_long_shifted(", "_step)", "int64_t s", "int32_t s", "const me_line v")
 SHORT, LONG = (-900, 900), (-(2**40), 2**40)  # ranges of carried values
 
 
@@ -57,6 +59,7 @@ class DrawnScan:
         common = [self.element(self.some(self.axes)) for _ in range(2)]
         given = [self.element(self.some(tuple(axes))) for _ in range(2)]
         given.append(self.element((self.along,)))
+        given += [normalized(given[0])] * int(rng.integers(2))
         limits = [[SHORT, LONG][int(rng.integers(2))] for _ in range(int(rng.integers(1, 4)))]
         states = [Carried(x) for x in limits]
         parts: list[Expr] = [*states, *common, *given]
@@ -76,6 +79,14 @@ class DrawnScan:
         operands = tuple(x for x in self.arrays if x.values is None)
         at = tuple(axis.at for axis in axes)
         return Nest(tuple(axes), operands, out, at, clip(value, int(info.min), int(info.max)))
+
+
+def normalized(x: Expr) -> Expr:
+    """An element as layer norm normalises rows of one element: by a call that has results."""
+    x = clip(x, *SHORT)
+    call = Call(LINE_OF_ROW, None, (x, x * x, x, *map(Number, (1, 0, 2600, 0, 15))))
+    slope, start, shift = results_of(call)
+    return Binary("int32 +", Binary("int32 *", x, slope), start) >> shift
 
 
 def drawn(seed: int) -> Description | None:
@@ -107,5 +118,5 @@ def test_generated_c_of_scans_equals_numpy(first: int, count: int, tmp_path: Pat
     assert len(cases) == count
     tilings = in_tiles(cases)
     text = "".join(text for x in tilings for text in x.kernel.sources.values())
-    assert all(x in text for x in ("me_long_shifted(", "_step)", "int64_t s", "int32_t s"))
+    assert all(x in text for x in WRITTEN)
     compare(cases, tilings, tmp_path)
