@@ -61,7 +61,9 @@ class LongText(FormulaText):
         return is_long(self.parts.types[id(part)])
 
     def _c_type(self, part: Expr) -> str:
-        return super()._c_type(part) if has_results(part) else value_type(self.parts.types[id(part)])
+        return (
+            super()._c_type(part) if has_results(part) else value_type(self.parts.types[id(part)])
+        )
 
     def _binary_text(self, part: Binary) -> str:
         is_short = not any(map(self._is_long, (part, *part.operands)))
