@@ -92,7 +92,13 @@ class FormulaText:
 
     def _c_type(self, part: Expr) -> str:
         """Return the C type of a value."""
-        return part.primitive.c_type if isinstance(part, Call) else "int32_t"
+        if isinstance(part, Call) and part.primitive.results:
+            return part.primitive.c_type
+        return self._number_type(part)
+
+    def _number_type(self, part: Expr) -> str:
+        """Return the C type of a value that is one number."""
+        return "int32_t"
 
     def next_name(self) -> str:
         self.count += 1

@@ -29,7 +29,7 @@ from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.intervals import Interval, intervals, is_long, of_all_trainings
 from myoedge.nest.ir import Binary, Call, Expr, Number, Reduced
-from myoedge.nest.nodes import Assumed, Carried, Scan, has_results
+from myoedge.nest.nodes import Assumed, Carried, Scan
 
 
 def scan_kernel(flat: FlatNest, labels: Mapping[int, str]) -> CKernel:
@@ -60,10 +60,8 @@ class LongText(FormulaText):
     def _is_long(self, part: Expr) -> bool:
         return is_long(self.parts.types[id(part)])
 
-    def _c_type(self, part: Expr) -> str:
-        return (
-            super()._c_type(part) if has_results(part) else value_type(self.parts.types[id(part)])
-        )
+    def _number_type(self, part: Expr) -> str:
+        return value_type(self.parts.types[id(part)])
 
     def _binary_text(self, part: Binary) -> str:
         is_short = not any(map(self._is_long, (part, *part.operands)))
