@@ -80,7 +80,11 @@ def padded(
     value   padding value; None: 0
     """
     for axis, (before, after) in enumerate(pads):
-        x = slice_axis(d, x, axis, max(-before, 0), d.shape(x)[axis] + min(after, 0))
+        count = d.shape(x)[axis]
+        if count + min(before, 0) + min(after, 0) < 1:
+            why = f"pads {[before, after]}, which leave none of the {count} elements along an axis"
+            raise Unsupported(why, "the padding alone: torch.full(shape, value)")
+        x = slice_axis(d, x, axis, max(-before, 0), count + min(after, 0))
         if mode != "constant":
             x = _pad_with_own_elements(d, x, axis, max(before, 0), max(after, 0), mode)
     positive = tuple((max(before, 0), max(after, 0)) for before, after in pads)

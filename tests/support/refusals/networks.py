@@ -187,6 +187,11 @@ REFUSED: Mapping[str, Refused] = {
         lambda x: torch.cdist(x, x.flip(1)),
         lambda x: (x.unsqueeze(-2) - x.flip(1).unsqueeze(-3)).square().sum(-1).sqrt(),
     ),
+    "padding alone": refused(
+        "the padding alone: torch.full(shape, value)",
+        lambda x: F.pad(x[..., :1], (1, -1), value=0.5) + x[..., 1:2],
+        lambda x: torch.full((1, 6, 1), 0.5) + x[..., 1:2],
+    ),
     "grid_sample": refused(
         "for a constant grid a product with the matrix of its weights", _sampled, _by_matrix, IMAGE
     ),
