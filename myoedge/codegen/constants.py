@@ -23,11 +23,13 @@ def function_name(index: int, step: QuantizedNode) -> str:
 
 
 def heading(step: QuantizedNode) -> str:
-    """Return the comment above a layer's C code, one line: operator, shapes, module path,
-    source."""
+    """Return the comment above a layer's C code, one line: operators, shapes, module paths, and the
+    source line of each: "a (net.py:12) + net.py:13" of a chain."""
     reads = ", ".join(dimensions(shape) for shape in step.shapes)
     names = ", ".join(step.operators)
-    return comment(f"{names} {reads} -> {dimensions(step.out)}  {step.node.where}")
+    node = step.node
+    where = " + ".join(dict.fromkeys(map(str, node.origin))) if step.members else node.where
+    return comment(f"{names} {reads} -> {dimensions(step.out)}  {where or node.label}")
 
 
 def comment(text: str) -> str:

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from myoedge.codegen.constants import heading
 from myoedge.codegen.library import brought
 from myoedge.numerics.pointwise import FUNCTIONS
 from myoedge.operators.layer_names import chain_name
@@ -61,3 +64,30 @@ JOINING = [name for name, f in FUNCTIONS.items() if "second" in inspect.signatur
 def test_chains_in_a_function_have_names(name: str) -> None:
     inner = (("affine", 2.0, 0.0), ("abs",))
     assert chain_name(((name, inner, ()),), " + ") == f"{name}(affine(2, 0) then abs, x)"
+
+
+class Branches(nn.Module):
+    """Two modules and a product, each on a line of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Softmax(-1), nn.LayerNorm(40)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.first(x)
+        second = self.second(x)
+        return first * second
+
+
+def test_the_comment_of_a_layer_has_the_line_of_each_module() -> None:
+    x = torch.zeros(1, 4, 40)
+    calib = np.random.default_rng(0).standard_normal((4, *x.shape), np.float32)
+    network = quantized(torch.export.export(Branches().eval(), (x,)), calib)
+    (step,) = make_plan(network, find_chip("gap9")).steps
+    lines = Path(__file__).read_text().splitlines()
+    places = re.findall(r"(\w+) \(test_formulas_in_c\.py:(\d+)\)", heading(step))
+    assert [path for path, _ in places] == ["first", "second"]
+    for path, number in places:
+        assert f"self.{path}(" in lines[int(number) - 1]
+    (number,) = re.findall(r"\+ test_formulas_in_c\.py:(\d+)$", heading(step))
+    assert "first * second" in lines[int(number) - 1]

@@ -44,7 +44,7 @@ static union {
     me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
 
-// linear, linear, linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
+// linear, linear, linear 1x12x16 -> 1x12x16  qkv (networks.py:20)
 // one tile
 #define L00_CHAIN_X2 (me_l1 + 576) /* 960 bytes */
 #define L00_CHAIN_X1 (me_l1 + 1536) /* 256 bytes */
@@ -142,7 +142,7 @@ static void l02_attention_compute(void)
     me_attention_s8(&me_op[0].me_attention_s8, &me_tile[0].me_attention_s8);
 }
 
-// linear, add 1x12x16, 1x12x16 -> 1x12x16  out + networks.py:23 (add)
+// linear, add 1x12x16, 1x12x16 -> 1x12x16  out (networks.py:23) + networks.py:23
 // one tile
 #define L03_CHAIN_X3 (me_l1 + 2816) /* 320 bytes */
 #define L03_CHAIN_X2 (me_l1 + 3136) /* 256 bytes */
