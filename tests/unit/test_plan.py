@@ -209,7 +209,7 @@ def test_the_layers_of_a_network_are_joined_once(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("myoedge.plan.fused_layers.join_chains", counting)
     q, chip = quantized(residual()), find_chip("gap9")
-    first, again = (make_plan(x, chip) for x in (q, replace(q, warnings=())))
+    first, again = (make_plan(x, chip) for x in (q, replace(q)))
     assert first.steps == again.steps
     assert len(joined) == 1
     make_plan(q, chip.cores_alone())
