@@ -13,6 +13,7 @@ import pytest
 
 from myoedge.building.config import from_tables
 from myoedge.building.layer_rules import layer_rules
+from myoedge.building.plugin_check import joined
 from myoedge.errors import MyoedgeError
 from myoedge.graph.constants import as_constants
 from myoedge.graph.ir import Graph, Node, Tensor
@@ -31,6 +32,7 @@ from myoedge.quantization.search.goal import UNLIMITED, Goal
 from myoedge.quantization.search.moves.weight_bits import WeightBudget, ordered_steps
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.targets import find_chip
+from tests.ops.harness import drawn
 from tests.support.searches import searched, workshop_of
 
 CHIP = find_chip("gap9")
@@ -337,3 +339,28 @@ def test_a_layer_that_a_rule_sets_keeps_the_bits_of_its_tensor() -> None:
     network = quantize_graph(graph, calibrate(graph, samples, MINMAX, "test"))
     rules = (LayerRule("second", weight_bits=8),)
     assert not ordered_steps(network, samples, rules, WeightBudget(np.full(2, 1.0)))
+
+
+TAKE_FEW_BITS = [op for op in OPS if OPS[op].weights.multiplicands is not None]
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 7])
+def test_two_layers_of_any_operator_store_equal_weights_once(bits: int) -> None:
+    """Each has its own input, so that weights rounded for one of them would differ."""
+    seen = set[str]()
+    for case in (case for op in TAKE_FEW_BITS for case in drawn(op, 3)):
+        graph = joined([case, case]).graph
+        rng = np.random.default_rng(case.seed)
+        samples = {
+            name: rng.normal(size=(8, *graph.shape(name))).astype(np.float32)
+            for name in graph.inputs
+        }
+        few = with_few_bits(graph, samples, (LayerRule("*", weight_bits=bits),))
+        for name in [name for name in few.formats if name.startswith("u0_")]:
+            first, second = few.formats[name], few.formats[name.replace("u0_", "u1_")]
+            assert first.integers is not None
+            assert second.integers is not None
+            assert np.array_equal(first.integers, second.integers)
+            assert first.scale == second.scale
+            seen.add(case.op)
+    assert seen == {*TAKE_FEW_BITS}
