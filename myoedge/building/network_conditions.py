@@ -63,7 +63,7 @@ def dominant_fills(known: Known) -> Iterator[Finding]:
 
 
 def left_narrow(known: Known) -> Iterator[Finding]:
-    """Yield patterns that set layers and inputs to int16 of which some stay int8."""
+    """Yield patterns that set int16 but also match layers or inputs that stay int8."""
     network = known.network
     for rule, left in left_in_8_bits(network.graph, network.params, known.rules):
         has = f"{len(left)} of these {'has' if len(left) == 1 else 'have'} 8"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conditions of warnings about samples, their labels, and what the network makes of these."""
+"""Conditions of warnings about samples, labels, and the decisions of the network on samples."""
 
 from __future__ import annotations
 

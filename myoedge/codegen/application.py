@@ -40,7 +40,7 @@ class Application(ABC):
         return []
 
     def files_in(self, project: str) -> dict[str, str]:
-        """Return files of a project that replace those of its own application."""
+        """Return files that replace files of a project's own application."""
         return {}
 
     def described(self) -> dict[str, Any]:
