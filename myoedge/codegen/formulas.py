@@ -1,19 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Comments of generated functions: the layers that they compute, as formulas of their arrays.
 
+x0, x1 = in0[:, 0:4], in0[:, 4:8]
 a = tanh(mul(x0, x1))
-y = add(a, mul(a, x2))
+y = add(a, sum(mul(a, x2), axes=(1,)))
+
+in0 is operand 0 of the layer, of which several arrays are parts. Axes and indices are those of the
+network's tensors.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import textwrap
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from typing import Any
 
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import TiledKernel
+from myoedge.operators.kernel import Operand, TiledKernel
 from myoedge.operators.layer_names import chain_name
 from myoedge.plan.plan import Plan
 
@@ -22,6 +34,8 @@ TITLE = "/* Layers as one loop; each value has a scale of its own."
 OTHERS = " * or, with equal numbers:"
 START = "void me_"  # of the function
 LETTERS = "abcdefghijklmnopqrstuvw"  # of values that are read several times; x and y are arrays
+OTHERWISE_STATED = ("act", "chain", "cuts", "loop")  # attributes that are no arguments
+FEW = 8  # entries of an attribute that are stated
 
 
 def with_formulas(plan: Plan, sources: Mapping[str, str]) -> dict[str, str]:
@@ -51,12 +65,13 @@ def _wrap_comment(lines: Iterable[str]) -> str:
 
 
 def formulas(step: QuantizedNode, kernel: TiledKernel) -> list[str]:
-    """Return a line per result of a layer, and before it per value that is read several times."""
+    """Return the arrays that are parts of one operand, and a line per result of a layer, and before
+    it per value that is read several times."""
     members = step.members or (step,)
     stated = {step.tensors[x.source]: x.name for x in kernel.results}
-    texts = _array_texts(step, kernel)
+    texts, lines = _array_texts(step, kernel)
     uses = Counter(name for member in members for name in member.operands)
-    letters, lines = iter(LETTERS), list[str]()
+    letters = iter(LETTERS)
     for member in members:
         name, text = member.node.name, _formula(member, texts)
         own = stated.get(name) or (next(letters, "") if uses[name] > 1 else "")
@@ -65,23 +80,99 @@ def formulas(step: QuantizedNode, kernel: TiledKernel) -> list[str]:
     return lines
 
 
-def _array_texts(step: QuantizedNode, kernel: TiledKernel) -> dict[str, str]:
-    """Return tensor -> the array that is read; parts of one tensor are several arrays."""
-    found: dict[str, str] = {}
-    for x in (x for x in kernel.operands if isinstance(x.source, int)):
-        name = step.tensors[x.source]
-        found[name] = f"{found[name]}|{x.name}" if name in found else x.name
+def _array_texts(step: QuantizedNode, kernel: TiledKernel) -> tuple[dict[str, str], list[str]]:
+    """Return (tensor, or slice of a tensor -> array that is read, lines about the arrays that are
+    parts of one tensor)."""
+    found = defaultdict[int, list[Operand]](list)
+    for x in kernel.operands:
+        if isinstance(x.source, int):
+            found[x.source].append(x)
+    texts, lines = dict[str, str](), list[str]()
+    for source, arrays in found.items():
+        name, shape = step.operands[source], step.shapes[source]
+        parts = {x.name: _elements(x, kernel.axes) for x in arrays}
+        (texts[name], *others), whole = parts, math.prod(shape)
+        if others or len(parts[texts[name]]) < whole:
+            texts[name] = f"in{source}"
+            texts |= _names_of_slices(step.members, name, parts)
+            each = (_part_text(texts[name], part, shape) for part in parts.values())
+            lines += [f"{', '.join(parts)} = {', '.join(each)}"]
+    return texts, lines
+
+
+def _elements(x: Operand, axes: Mapping[str, int]) -> Array:
+    """Return the places in a tensor, in ascending order, of the elements that an array has."""
+    each = zip(x.dims, x.first or itertools.repeat(0), x.shape, strict=False)
+    places = [
+        _positions([(axes[a], by) for a, by in dim], at, n) if dim else np.arange(n)
+        for dim, at, n in each
+    ]
+    return np.ravel_multi_index(np.ix_(*places), x.shape).ravel() if places else np.zeros(1, int)
+
+
+def _positions(steps: Iterable[tuple[int, int]], first: int, extent: int) -> Array:
+    """Return the indices along a dimension that loops reach, in ascending order, padding excluded.
+
+    steps   (extent of a loop, its step along the dimension)
+    """
+    reached = reduce(np.add.outer, (by * np.arange(n) for n, by in steps)) + first
+    return np.unique(reached[(reached >= 0) & (reached < extent)])
+
+
+def _names_of_slices(
+    members: Iterable[QuantizedNode], tensor: str, parts: Mapping[str, Array]
+) -> dict[str, str]:
+    """Return slice of a tensor -> the only array that has the slice's elements."""
+    found = dict[str, str]()
+    for member in members:
+        if member.node.op == "slice" and member.operands[0] == tensor:
+            shape, cuts = member.shapes[0], member.node.attrs["cuts"]
+            own = np.arange(np.prod(shape)).reshape(shape)[*(slice(*cut) for cut in cuts)].ravel()
+            names = [name for name, part in parts.items() if np.array_equal(part, own)]
+            found |= {member.node.name: names[0]} if len(names) == 1 else {}
     return found
 
 
+def _part_text(name: str, part: Array, shape: Shape) -> str:
+    """Return a part of a tensor as Python indexes it; "part of in0" if slices do not suffice."""
+    indices = [np.unique(x) for x in np.unravel_index(part, shape)]
+    steps = [x[1] - x[0] if len(x) > 1 else 1 for x in indices]
+    cuts = [(int(x[0]), int(x[-1]) + 1, int(by)) for x, by in zip(indices, steps, strict=True)]
+    is_slice = np.prod([len(range(*cut)) for cut in cuts]) == len(part)
+    return _index_text(name, cuts, shape) if is_slice else f"part of {name}"
+
+
+def _index_text(name: str, cuts: Sequence[tuple[int, int, int]], shape: Shape) -> str:
+    """Return a tensor indexed by slices; its name if the slices are all of it."""
+    texts = [*map(_slice_text, cuts, shape)]
+    return name if {*texts} <= {":"} else f"{name}[{', '.join(texts)}]"
+
+
 def _formula(member: QuantizedNode, texts: Mapping[str, str]) -> str:
-    """Return a layer as a function of its operands, with the function that is fused into it."""
-    node, read = member.node, ", ".join(texts.get(x, "constant") for x in member.operands)
+    """Return a layer as a function of its operands and attributes, with the function that is fused
+    into it."""
+    node, read = member.node, [texts.get(x, "constant") for x in member.operands]
     if node.op == "slice":
-        return f"{read}[{', '.join(map(_slice_text, node.attrs['cuts'], member.shapes[0]))}]"
+        return texts.get(node.name) or _index_text(read[0], node.attrs["cuts"], member.shapes[0])
     if node.op == "table":
-        return _apply_functions(node.attrs["chain"], read)
-    return _apply_functions(node.attrs.get("act", ()), f"{node.op}({read})")
+        return _apply_functions(node.attrs["chain"], read[0])
+    text = f"{node.op}({', '.join([*read, *_arguments(node.attrs)])})"
+    return _apply_functions(node.attrs.get("act", ()), text)
+
+
+def _arguments(attrs: Attrs) -> Iterator[str]:
+    """Yield the attributes of an operator as keyword arguments, without those that are false."""
+    for name, value in attrs.items():
+        if name not in OTHERWISE_STATED and value is not False:
+            yield f"{name}={_value_text(value)}"
+
+
+def _value_text(value: Any) -> str:
+    """Return an attribute's value as in Python, of a long list the first entries."""
+    if not isinstance(value, list | tuple):
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
+    each = [*map(_value_text, value[:FEW]), *(["..."] if len(value) > FEW else [])]
+    return f"({', '.join(each)}{',' if len(value) == 1 else ''})"
 
 
 def _slice_text(cut: tuple[int, int, int], extent: int) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from myoedge.codegen.constants import heading
+from myoedge.codegen.formulas import formulas
 from myoedge.codegen.library import brought
 from myoedge.numerics.pointwise import FUNCTIONS
 from myoedge.operators.layer_names import chain_name
+from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.plan.schedule import make_plan
 from myoedge.targets import find_chip
 from tests.e2e.test_less_l2 import quantized
+from tests.ops.test_chains import Chain, drawn_chains
 from tests.support.networks.small import Function
 
 Network = Callable[[Tensor], Tensor]
@@ -39,22 +43,64 @@ def comments(function: Network) -> list[str]:
     [
         (
             lambda x: torch.tanh((x - x.mean(2, keepdim=True)) * x),
-            ["y = mean(x0)", "y = tanh(mul(sub(x0, x1), x0))"],
+            ["y = mean(x0, axes=(2,), keepdim=True)", "y = tanh(mul(sub(x0, x1), x0))"],
         ),
         (
             lambda x: (a := torch.softmax(x, 1))[..., 1:] * 2.0 - a[..., :-1],
-            ["y = softmax(x0)", "y = sub(affine(2, 0)(x0|x1[:, :, 1:40]), x0|x1[:, :, 0:39])"],
+            [
+                "y = softmax(x0, axis=1)",
+                "x0, x1 = in0[:, :, 1:40], in0[:, :, 0:39]",
+                "y = sub(affine(2, 0)(x0), x1)",
+            ],
         ),
         (
             lambda x: (d := x - x.mean(1, keepdim=True)) * torch.relu(d * x) + d.abs(),
-            ["y = mean(x0)", "a = sub(x0, x1)", "y = add(mul(a, relu(mul(a, x0))), abs(a))"],
+            [
+                "y = mean(x0, axes=(1,), keepdim=True)",
+                "a = sub(x0, x1)",
+                "y = add(mul(a, relu(mul(a, x0))), abs(a))",
+            ],
+        ),
+        (
+            lambda x: torch.tanh(x[..., 1:40:3]) * x[..., :13],
+            ["x0, x1 = in0[:, :, 1:38:3], in0[:, :, 0:13]", "y = mul(tanh(x0), x1)"],
+        ),
+        (
+            lambda x: torch.tanh(x[..., 8:]) + 0.5,
+            ["x0 = in0[:, :, 8:40]", "y = affine(1, 0.5)(tanh(x0))"],
         ),
     ],
-    ids=["one", "parts of one tensor", "read twice"],
+    ids=["one", "parts of one tensor", "read twice", "in steps", "one part"],
 )
 def test_the_layers_are_formulas_of_arrays(function: Network, lines: list[str]) -> None:
     texts = comments(function)
     assert [line[2:].strip() for text in texts for line in text.splitlines()[1:]] == lines
+
+
+def stated_parts(chain: Chain) -> list[dict[int, np.ndarray]]:
+    """Which elements of operands a chain's comment states as read: operand -> truth values."""
+    (kernel,) = candidates(chain.step, find_chip("gap9"))
+    found: dict[int, np.ndarray] = {}
+    for line in formulas(chain.step, kernel):
+        for number, cuts in re.findall(r"in(\d+)(?:\[([^]]*)\])?", line.rpartition(" = ")[2]):
+            part = found.setdefault(int(number), np.zeros(chain.data[int(number)].shape, bool))
+            indices = [[int(x) if x else None for x in cut.split(":")] for cut in cuts.split(", ")]
+            part[tuple(slice(*cut) for cut in indices) if cuts else ...] = True
+    return [found] if found else []
+
+
+def test_only_stated_parts_of_an_operand_are_read() -> None:
+    chains = [(chain, parts) for chain in drawn_chains(500) for parts in stated_parts(chain)]
+    assert len(chains) > 20
+    for chain, parts in chains:
+        others = list(chain.data)
+        for number, part in parts.items():
+            assert not part.all()
+            others[number] = np.where(part, others[number], ~others[number])
+        for found, wanted in zip(
+            replace(chain, data=tuple(others)).one_by_one(), chain.one_by_one(), strict=True
+        ):
+            np.testing.assert_array_equal(found, wanted)
 
 
 JOINING = [name for name, f in FUNCTIONS.items() if "second" in inspect.signature(f).parameters]
