@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -48,14 +49,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    from tests.support.run import memory_folder
+
     settings.load_profile(config.getoption("--drawn-cases"))
+    if folder := memory_folder():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """The garbage collector leaves out what imports and collection have made, and runs seldom:
-    graphs that torch exports brought it to 4 % of the time of all tests."""
+    """The garbage collector leaves out what imports and collection have made."""
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+
+
+TESTS_OF_GARBAGE = itertools.cycle([*range(50)])
+
+
+def pytest_runtest_logfinish() -> None:
+    """The garbage collector, off since the start, runs once after so many tests: by itself it took
+    a quarter of the time of collection, and a twentieth of that of builds."""
+    if next(TESTS_OF_GARBAGE) == 0:
+        gc.collect()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,8 +78,10 @@ def one_thread() -> Iterator[None]:
     threads that wait for each other took twenty times the time of the training itself."""
     import torch
 
+    from tests.support.run import operators_listed_once
+
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, operators_listed_once():
         patch.setattr(torch, "set_num_threads", lambda count: None)
         yield
 
