@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
 
+#include "clock.h"
 #include "cluster_cores.h"
 #include "l3.h"
 #include "platform.h"
+#ifdef ME_MRAM_READS
+#include "me_mram.h"
+#include "mram.h"
+#endif
 
 bool me_stacks_intact(void) { return me_canaries_live(); }
 
@@ -15,6 +20,10 @@ void me_cluster_run(me_work work, void *argument)
     while (me_job.done != me_job.asked) {
         me_fc_sleep(!me_l3_needs_polling());
         me_l3_serve();
+#ifdef ME_MRAM_READS
+        me_mram_take_events();
+        me_mram_serve();
+#endif
     }
 }
 

@@ -11,5 +11,6 @@
 #define ME_EXIT_CLOCK 105       /* the clock generator does not lock */
 #define ME_EXIT_L3 106          /* l3.bin is missing or too short */
 #define ME_EXIT_CHECK 107       /* code or constants have changed */
+#define ME_EXIT_MRAM 108        /* weights in the flash on the chip are missing or damaged */
 
 #endif

@@ -15,7 +15,8 @@
  * read          any bytes, to word-aligned memory
  * program       whole erased pages, from word-aligned memory
  * erase         the block that begins at this address
- * The functions return ME_OK (0), or a negative number if the device reports a failure. */
+ * The functions return ME_OK (0); ME_DAMAGED if bytes have an error that the device does not correct, as those
+ * have of a page that power cut while it was programmed; or another negative number if the device failed. */
 typedef struct {
     uint32_t page_bytes, block_bytes;
     int32_t (*read)(uint32_t at, void *to, uint32_t bytes);

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_mram.h"
 
+#include "clock.h"
 #include "platform.h"
 #include "registers.h"
 
 #define PAGE_BYTES 16u
 #define ROW_BYTES 2048u /* an operation does not cross the end of a row */
+
+/* The flash's clock: that of SDK 5, of the boards' descriptions too ([flash.mram] clock_hz) */
+#ifndef ME_MRAM_HZ
+#define ME_MRAM_HZ 30000000u
+#endif
+#define DIVIDER ((ME_CHIP_HZ + ME_MRAM_HZ - 1u) / ME_MRAM_HZ)
+_Static_assert(DIVIDER > 0 && DIVIDER < 256, "the divider has 8 bits");
 
 #define CHANNEL (1u << 21)
 #define CLOCK_SET (ME_UDMA + 0x04u)
@@ -21,6 +29,8 @@
 #define BYTES (BASE + 0x10u)
 #define GO (BASE + 0x14u) /* bit 0: into L2, bit 1: go */
 #define ADDRESS (BASE + 0x18u)
+#define STATUS (BASE + 0x1Cu)
+#define NOT_CORRECTED (1u << 4) /* the last read had an error that ECC does not correct */
 #define MODE (BASE + 0x20u)
 #define ERASE_ADDRESS (BASE + 0x24u)
 #define CLOCK (BASE + 0x2Cu)
@@ -43,6 +53,8 @@
 #define ITC_EVENT 0x24u
 enum { ERASED = 113, PROGRAMMED, TRIMMED, ARRIVED };
 
+static volatile uint32_t ended; /* event that ended the last operation; 0: it is under way */
+
 /* eFUSEs, as the boot ROM uses them: 1 has a flag, 65 the number of words for the flash, 66 is the first
  * word */
 #define FUSES 0x1A10F000u
@@ -58,6 +70,20 @@ static void pause_us(uint32_t us)
         ;
 }
 
+void me_mram_event(uint32_t event)
+{
+    if (event >= ERASED && event <= ARRIVED)
+        ended = event;
+}
+
+void me_mram_take_events(void)
+{
+    while (ME_REG(me_here.itc + ME_ITC_STATUS) & EVENT_LINE) {
+        ME_REG(me_here.itc + ME_ITC_STATUS_CLEAR) = EVENT_LINE; /* set again for a pending event */
+        me_mram_event(ME_REG(me_here.itc + ITC_EVENT));
+    }
+}
+
 /* Sleeps until the event that ends an operation. Polling is not possible: neither the SDK's drivers nor
  * its platform know the busy bits of STATUS. Interrupts are off, because a handler would consume the
  * event. */
@@ -65,20 +91,27 @@ static void await(uint32_t event)
 {
     uint32_t status;
     __asm__ volatile("csrrci %0, mstatus, 8" : "=r"(status)::"memory");
-    do {
-        while ((ME_REG(me_here.itc + ME_ITC_STATUS) & EVENT_LINE) == 0)
-            __asm__ volatile("wfi" ::: "memory");
-        ME_REG(me_here.itc + ME_ITC_STATUS_CLEAR) = EVENT_LINE; /* set again for a pending event */
-    } while (ME_REG(me_here.itc + ITC_EVENT) != event);
+    for (;;) {
+        me_mram_take_events();
+        if (ended == event)
+            break;
+        __asm__ volatile("wfi" ::: "memory");
+    }
     __asm__ volatile("csrs mstatus, %0" ::"r"(status & 8u) : "memory");
 }
 
-static int32_t run(uint32_t operation, bool into_l2, uint32_t event)
+static void begin(uint32_t operation, bool into_l2)
 {
+    ended = 0;
     ME_REG(MODE) = (ME_REG(MODE) & ~OPERATIONS) | operation;
     ME_REG(GO) = into_l2 ? 3u : 2u;
+}
+
+static int32_t run(uint32_t operation, uint32_t event)
+{
+    begin(operation, false);
     await(event);
-    return 0;
+    return ME_OK;
 }
 
 /* Replaces the configuration words by those that the manufacturer fused into the chip, if there are any.
@@ -105,7 +138,7 @@ static void trim(void)
     ME_REG(L2) = (uint32_t)(uintptr_t)words;
     ME_REG(BYTES) = count * sizeof *words;
     __asm__ volatile("" ::: "memory"); /* the compiler stores the data before the transfer starts */
-    run(TRIM, false, TRIMMED);
+    run(TRIM, TRIMMED);
     pause_us(20);
 }
 
@@ -127,7 +160,7 @@ int32_t me_mram_open(void)
     ME_REG(RX) = RX_CHANNEL;
     ME_REG(TX) = TX_CHANNEL;
     ME_REG(TRANSFERS) = 1;
-    ME_REG(CLOCK) = 1u << 9 | 1u << 8 | 25u; /* enabled; peripheral clock / 25, below 15 MHz */
+    ME_REG(CLOCK) = 1u << 9 | 1u << 8 | DIVIDER; /* enabled */
     ME_REG(MODE) = 0;
     ME_REG(MODE) = POWER;
     ME_REG(MODE) = POWER | RETENTION;
@@ -139,12 +172,25 @@ int32_t me_mram_open(void)
     return 0;
 }
 
-static int32_t read(uint32_t at, void *to, uint32_t bytes)
+void me_mram_begin_read(uint32_t at, uint32_t l2, uint32_t bytes)
 {
     ME_REG(ADDRESS) = at;
-    ME_REG(L2) = (uint32_t)(uintptr_t)to;
+    ME_REG(L2) = l2;
     ME_REG(BYTES) = bytes;
-    return bytes > 0 ? run(READ, true, ARRIVED) : 0;
+    begin(READ, true);
+}
+
+bool me_mram_has_read(void) { return ended == ARRIVED; }
+
+int32_t me_mram_read_result(void) { return ME_REG(STATUS) & NOT_CORRECTED ? ME_DAMAGED : ME_OK; }
+
+static int32_t read(uint32_t at, void *to, uint32_t bytes)
+{
+    if (bytes == 0)
+        return ME_OK;
+    me_mram_begin_read(at, (uint32_t)(uintptr_t)to, bytes);
+    await(ARRIVED);
+    return me_mram_read_result();
 }
 
 static int32_t program(uint32_t at, const void *from, uint32_t bytes)
@@ -155,7 +201,7 @@ static int32_t program(uint32_t at, const void *from, uint32_t bytes)
         ME_REG(ADDRESS) = at + done;
         ME_REG(L2) = (uint32_t)(uintptr_t)from + done;
         ME_REG(BYTES) = part;
-        run(PROGRAM, false, PROGRAMMED);
+        run(PROGRAM, PROGRAMMED);
     }
     return 0;
 }
@@ -163,7 +209,7 @@ static int32_t program(uint32_t at, const void *from, uint32_t bytes)
 static int32_t erase(uint32_t at)
 {
     ME_REG(ERASE_ADDRESS) = MAPPED + at;
-    return run(ERASE_SECTOR, false, ERASED);
+    return run(ERASE_SECTOR, ERASED);
 }
 
 const me_flash me_mram = { PAGE_BYTES, ME_MRAM_BLOCK_BYTES, read, program, erase };

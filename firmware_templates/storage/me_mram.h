@@ -2,11 +2,13 @@
  * The flash on GAP9 (eMRAM, 2 MiB) without an operating system, by the fabric controller. Registers are
  * those of the pages of gap_sdk 4.12, their order that of its driver; its power domain must be on, as it
  * is after a boot from it. A call sleeps until the flash's event; other events of the chip that come
- * meanwhile are dropped. Tried on the simulated chip only.
+ * meanwhile are dropped. Reading returns ME_DAMAGED for bytes with an error that ECC does not correct.
+ * Tried on the simulated chip only.
  */
 #ifndef ME_MRAM_H
 #define ME_MRAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "library/me_flash.h"
@@ -22,6 +24,14 @@ extern "C" {
 int32_t me_mram_open(void);
 
 extern const me_flash me_mram;
+
+/* A read that the program does not wait for: begins it; then, after me_mram_take_events or, where an interrupt
+ * handler takes the chip's events, me_mram_event with each, whether it has ended; then ME_OK or ME_DAMAGED. */
+void me_mram_begin_read(uint32_t at, uint32_t l2, uint32_t bytes);
+void me_mram_take_events(void);
+void me_mram_event(uint32_t event);
+bool me_mram_has_read(void);
+int32_t me_mram_read_result(void);
 
 #ifdef __cplusplus
 }

@@ -40,6 +40,10 @@ static bool fits(const me_slots *slots, uint32_t bytes)
     return bytes <= slots->slot_bytes - me_slots_head_bytes(slots);
 }
 
+/* What reading failed with makes of a slot. -> 0: its bytes are damaged, so it holds no complete record;
+ * ME_UNREADABLE */
+static int32_t without_record(int32_t status) { return status == ME_DAMAGED ? 0 : ME_UNREADABLE; }
+
 /* -> 1: the record's CRC matches its header; 0: it does not; ME_UNREADABLE */
 static int32_t is_whole(const me_slots_record *record)
 {
@@ -47,8 +51,9 @@ static int32_t is_whole(const me_slots_record *record)
     for (uint32_t at = 0, part; at < record->bytes; at += part) {
         const uint32_t left = record->bytes - at;
         part = left < sizeof page.bytes ? left : (uint32_t)sizeof page.bytes;
-        if (me_slots_read(record, at, page.bytes, part) < 0)
-            return ME_UNREADABLE;
+        const int32_t status = me_slots_read(record, at, page.bytes, part);
+        if (status < 0)
+            return without_record(status);
         crc = me_crc32(crc, page.bytes, part);
     }
     return crc == record->crc;
@@ -59,8 +64,9 @@ static int32_t find(const me_slots *slots, int32_t slot, me_slots_record *record
 {
     const uint32_t at = slot_at(slots, slot);
     head found;
-    if (slots->flash->read(at, &found, sizeof found) < 0)
-        return ME_UNREADABLE;
+    const int32_t status = slots->flash->read(at, &found, sizeof found);
+    if (status < 0)
+        return without_record(status);
     *record =
         (me_slots_record){ slots, at + me_slots_head_bytes(slots), found.bytes, found.sequence, found.crc };
     const bool is_head = found.magic == MAGIC && found.head_crc == me_crc32(0, &found, CHECKED_BYTES);
@@ -106,7 +112,8 @@ int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint
 {
     if (at > record->bytes || bytes > record->bytes - at)
         return ME_FAILED;
-    return record->slots->flash->read(record->at + at, to, bytes) < 0 ? -1 : 0;
+    const int32_t status = record->slots->flash->read(record->at + at, to, bytes);
+    return status < 0 && status != ME_DAMAGED ? ME_FAILED : status;
 }
 
 /* Erases a slot, the first block first: from then on the slot's old record is invalid. */

@@ -20,7 +20,7 @@
  * record is unknown: retry or restart. Nothing was erased.
  *
  * What it relies on: a page that power cuts while it is programmed reads the same each time, whatever
- * its bits are, and reading it does not fail; erasing or programming changes no other block.
+ * its bits are, or reading it returns ME_DAMAGED; erasing or programming changes no other block.
  */
 #ifndef ME_SLOTS_H
 #define ME_SLOTS_H
@@ -69,8 +69,8 @@ int32_t me_slots_find(const me_slots *slots, me_slots_record *record, int32_t ag
  * its slot. Returns ME_OK, or ME_FAILED if the flash failed. */
 int32_t me_slots_drop(const me_slots_record *record);
 
-/* Copies bytes of a record, from offset `at` on, to word-aligned memory. Returns ME_OK, or ME_FAILED if there are fewer bytes
- * or the flash failed. */
+/* Copies bytes of a record, from offset `at` on, to word-aligned memory. Returns ME_OK; ME_DAMAGED if the flash reports an
+ * error in the bytes; or ME_FAILED if there are fewer bytes or the flash failed. */
 int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint32_t bytes);
 
 /* Bytes before a record's data: its header, rounded up to whole pages. */

@@ -26,6 +26,7 @@ MEANINGS: Mapping[int, str] = {
     105: "the clock generator does not lock",
     106: "l3.bin is missing or too short",
     107: "code or constants have changed",
+    108: "weights in the flash on the chip are missing or damaged",
 }
 RUNTIME_SYMBOL = "me_stacks"  # in programs whose runtime reports these exit codes
 

@@ -3,15 +3,38 @@
 
 from __future__ import annotations
 
+from myoedge.codegen.library import library_files
 from myoedge.codegen.render import render, template_dir
 from myoedge.targets.chip import OperatingPoint
 from myoedge.targets.gap9.chip import GAP9
 from myoedge.targets.gap9.clock import chip_clock
+from myoedge.targets.gap9.mram_map import MAP
+
+MRAM_READS = ("mram.c", "mram.h")
+MRAM_DRIVER = ("me_mram.c", "me_mram.h")
 
 
-def runtime(point: OperatingPoint = GAP9.point) -> dict[str, str]:
-    """Return the files that every program for the chip needs, with the operating point's clock."""
+def runtime(point: OperatingPoint = GAP9.point, mram: bool = False) -> dict[str, str]:
+    """Return the files that every program for the chip needs, with the operating point's clock.
+
+    mram   whether weights are read from the flash on the chip
+    """
     paths = sorted((template_dir() / "runtime").iterdir())
     files = {path.name: path.read_text() for path in paths if path.suffix != ".j2"}
-    files["clock.h"] = render("runtime/clock.h.j2", {"clock": chip_clock(point.clock_hz)})
-    return {f"firmware/{name}": text for name, text in sorted(files.items())}
+    files["clock.h"] = render(
+        "runtime/clock.h.j2", {"clock": chip_clock(point.clock_hz), "mram": mram}
+    )
+    library: dict[str, str] = {}
+    if mram:
+        files |= mram_driver() | {
+            "mram_map.h": render("runtime/mram_map.h.j2", {"weights": MAP.weights})
+        }
+        library = library_files(("me_weights",))
+    else:
+        files = {name: text for name, text in files.items() if name not in MRAM_READS}
+    return library | {f"firmware/{name}": text for name, text in sorted(files.items())}
+
+
+def mram_driver() -> dict[str, str]:
+    """Return name -> text of the driver of the flash on the chip."""
+    return {name: (template_dir() / "storage" / name).read_text() for name in MRAM_DRIVER}

@@ -174,6 +174,7 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
     "machine_start": (ctypes.c_int, (MACHINE, U32)),
     "machine_flash": (ctypes.c_int, (MACHINE, _BYTES, U32)),
     "machine_flash_bytes": (ctypes.c_void_p, (MACHINE,)),
+    "machine_flash_damaged": (ctypes.POINTER(ctypes.c_uint8), (MACHINE,)),
     "machine_fuse": (ctypes.c_int, (MACHINE, U32, U32)),
     "machine_power_cut": (None, (MACHINE, U32)),
     "machine_play": (None, (MACHINE, ctypes.POINTER(PlaybackStruct))),

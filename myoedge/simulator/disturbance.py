@@ -5,7 +5,7 @@ power failures; and the content of its flash."""
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from myoedge.errors import MyoedgeError
@@ -56,9 +56,31 @@ class FlashState:
                 being programmed or erased then has its old or its new value
     seed        seed of the choice of these bits
     fuses       words of the eFUSEs by number, from 0 to 127; the others are 0
+    damaged     addresses in words of 16 bytes that have more wrong bits than ECC corrects
     """
 
     contents: bytes = b""
     cut_cycle: int | None = None
     seed: int = 0
     fuses: Mapping[int, int] = field(default_factory=dict)
+    damaged: Sequence[int] = ()
+
+
+FLASH_WORD_BYTES = 16
+
+
+def fill_flash(core: ctypes.CDLL, machine: int, state: FlashState) -> None:
+    """Give the simulated machine the content of its flash and its eFUSEs."""
+    core.machine_flash(machine, state.contents, len(state.contents))
+    damaged = core.machine_flash_damaged(machine)
+    for address in state.damaged:
+        damaged[address // FLASH_WORD_BYTES] = 1
+    for number, value in state.fuses.items():
+        core.machine_fuse(machine, number, value)
+
+
+def held_flash(core: ctypes.CDLL, machine: int) -> tuple[bytes, tuple[int, ...]]:
+    """Return the content of the flash, and the addresses of its words that ECC does not correct."""
+    content = ctypes.string_at(core.machine_flash_bytes(machine), FLASH_BYTES)
+    words = ctypes.string_at(core.machine_flash_damaged(machine), FLASH_BYTES // FLASH_WORD_BYTES)
+    return content, tuple(FLASH_WORD_BYTES * n for n, word in enumerate(words) if word)

@@ -16,7 +16,13 @@ from typing import Any
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
 from myoedge.simulator.binding import Printed
-from myoedge.simulator.disturbance import Disturbance, FlashState, disturb
+from myoedge.simulator.disturbance import (
+    Disturbance,
+    FlashState,
+    disturb,
+    fill_flash,
+    held_flash,
+)
 from myoedge.simulator.fault import fault_error
 from myoedge.simulator.playback import REFERENCE_HZ, Playback, to_c
 from myoedge.simulator.result import (
@@ -106,9 +112,7 @@ def simulate(
         if world:
             core.machine_play(machine, ctypes.byref(world))
         if flash:
-            core.machine_flash(machine, flash.contents, len(flash.contents))
-            for number, value in flash.fuses.items():
-                core.machine_fuse(machine, number, value)
+            fill_flash(core, machine, flash)
         core.machine_limit(machine, min(max_cycles, MAX_CYCLE_LIMIT))
         cut_cycle = None if flash is None else flash.cut_cycle
         stops = sorted(options.disturbed)
@@ -117,8 +121,8 @@ def simulate(
         if flash:
             if ended == _RUNNING:
                 core.machine_power_cut(machine, flash.seed)
-            held = ctypes.string_at(core.machine_flash_bytes(machine), cycles["mram_bytes"])
-            run = replace(run, flash=held, power_cut=ended == _RUNNING)
+            held, damaged = held_flash(core, machine)
+            run = replace(run, flash=held, flash_damaged=damaged, power_cut=ended == _RUNNING)
         if ended == _FAULT:
             raise fault_error(core.machine_fault(machine).contents, program, run)
         return run

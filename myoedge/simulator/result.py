@@ -141,6 +141,7 @@ class Simulation(Tabular):
                          down), retention
     restarts             number of restarts by watchdog, by the program and out of deep sleep
     flash                content of the flash at the end, in a run with `flash`
+    flash_damaged        addresses of its words of 16 bytes that ECC does not correct
     power_cut            whether the run ended because power failed
     """
 
@@ -166,6 +167,7 @@ class Simulation(Tabular):
     state_cycles: Mapping[str, int] = field(default_factory=dict)
     restarts: int = 0
     flash: bytes = b""
+    flash_damaged: tuple[int, ...] = ()
     power_cut: bool = False
 
     def rows(self) -> list[dict[str, object]]:

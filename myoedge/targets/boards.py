@@ -42,6 +42,7 @@ class Flash:
     bytes          its size
     sector_bytes   a power of two that divides the size
     flasher        program in gap_bins/ that writes the flash; "" for none
+    clock_hz       highest clock at which the application reads the flash; 0: unknown
     """
 
     part: str
@@ -49,6 +50,7 @@ class Flash:
     sector_bytes: int
     flasher: str = ""
     interface: str = ""
+    clock_hz: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "ram.bytes": (1, 2**32),
     "flash.bytes": (1, 2**32),
     "flash.sector_bytes": (1, 2**24),
+    "flash.clock_hz": (0, 10**9),
     "probe.speed_khz": (1, 100_000),
     "probe.idcode": U32_RANGE,
     "probe.flasher_entry": U32_RANGE,

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,9 @@ def ran(
         return [*c.unpacked(answers.read_bytes() if answers.exists() else b"")], done
 
 
-def found(program: Program, contents: bytes) -> bytes:
+def found(program: Program, flash: FlashState) -> bytes:
     """The record that a start restores; b"": none, and the network's own decisions."""
-    answers, _ = ran(program, FOUND, FlashState(contents))
+    answers, _ = ran(program, FOUND, flash)
     return answers[1].content if answers[0].result == 0 else b""
 
 
@@ -59,18 +60,19 @@ def outcomes(build: Build, record: bytes, count: int, seed: int) -> Iterator[str
     program = read_elf(build.written(ADAPT_ELF), ADAPT_ELF)
     rng = random.Random(seed)
     _, done = ran(program, (Command(c.LOAD, 0, record), Command(c.KEEP)), FlashState())
-    flash, old = done.flash, record
+    flash, old = FlashState(done.flash), record
     for number in range(count):
         new = another(build, record, number)
         commands = (Command(c.LOAD, 0, new), Command(c.KEEP))
-        answers, whole = ran(program, commands, FlashState(flash))
+        answers, whole = ran(program, commands, flash)
         last = answers[1].cycles // rng.choice((1, 1, 10))  # often while the head is programmed
-        cut = FlashState(flash, whole.cycles - rng.randrange(last), rng.randrange(1 << 32))
-        _, done = ran(program, commands, cut)
-        kept = found(program, done.flash)
+        cycle, bits = whole.cycles - rng.randrange(last), rng.randrange(1 << 32)
+        _, done = ran(program, commands, replace(flash, cut_cycle=cycle, seed=bits))
+        left = FlashState(done.flash, damaged=done.flash_damaged)
+        kept = found(program, left)
         yield "old" if kept == old else "new" if kept == new else "neither"
         if rng.random() < 0.5:
-            flash, old = done.flash, kept
+            flash, old = left, kept
 
 
 def first_record(build: Build) -> bytes:

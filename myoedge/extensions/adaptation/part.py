@@ -17,7 +17,8 @@ from myoedge.codegen.application import FirmwarePart, PartCalls
 from myoedge.codegen.constants import array_values
 from myoedge.codegen.library import library_files
 from myoedge.codegen.network import traced
-from myoedge.codegen.render import C_TYPES, render, template_dir
+from myoedge.codegen.render import C_TYPES, render
+from myoedge.codegen.runtime import mram_driver
 from myoedge.extensions.adaptation.commands import saved_bytes
 from myoedge.extensions.adaptation.norm import InputNorm
 from myoedge.extensions.adaptation.pseudo import Pseudo
@@ -48,7 +49,6 @@ PARTS = (
 FIRMWARE = Path(__file__).parent / "firmware"  # the templates
 HEADER = "library/me_adapt_take.h"
 PROGRAM = "firmware/adapt"
-FLASH = ("me_mram.c", "me_mram.h")  # the chip's flash, in which PROGRAM stores classifiers
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,7 @@ class AdaptPart(FirmwarePart):
         }
         if values["on_chip"]:
             files[f"{PROGRAM}/main.c"] = render("main.c.j2", told, FIRMWARE)
-            folder = template_dir() / "storage"
-            files |= {f"{PROGRAM}/{name}": (folder / name).read_text() for name in FLASH}
+            files |= {f"{PROGRAM}/{name}": text for name, text in mram_driver().items()}
         return files
 
     def calls(self, plan: Plan, stream: Stream | None, prefix: str) -> PartCalls:

@@ -161,6 +161,7 @@ typedef struct Caches Caches;   // fetch.c
 struct Machine {
     Chip chip;
     uint8_t *l1, *l2, *l3, *mram;
+    uint8_t *mram_damaged; // of each word of 16 bytes, whether it has more wrong bits than ECC corrects
     Insn *insns;                // [l2_bytes / 2]
     Insn *tails;                // [l2_bytes / 2]: what follows the last instruction of a loop, ...
     Insn *strays;               // [l2_bytes / 2]: where an instruction leads that leaves L2, or NULL

@@ -35,6 +35,7 @@ void machine_free(Machine *m)
     free(m->l2);
     free(m->l3);
     free(m->mram);
+    free(m->mram_damaged);
     free(m->insns);
     free(m->tails);
     free(m->strays);
@@ -98,11 +99,13 @@ int machine_boot(Machine *m)
     m->l2 = calloc(1, chip->l2_bytes);
     m->l3 = calloc(1, chip->l3_bytes ? chip->l3_bytes : 1);
     m->mram = malloc(chip->mram_bytes ? chip->mram_bytes : 1);
+    m->mram_damaged = calloc(1, chip->mram_bytes / 16 + 1);
     m->insns = calloc(chip->l2_bytes / 2 + 2, sizeof(Insn));
     m->tails = calloc(chip->l2_bytes / 2 + 2, sizeof(Insn));
     m->code_pages = calloc(chip->l2_bytes / PAGE_BYTES, 1);
     m->l1_watched = calloc(chip->l1_bytes / WATCH_BYTES + 1, 1);
-    if (!m->l1 || !m->l2 || !m->l3 || !m->mram || !m->insns || !m->tails || !m->code_pages || !m->l1_watched)
+    if (!m->l1 || !m->l2 || !m->l3 || !m->mram || !m->mram_damaged || !m->insns || !m->tails || !m->code_pages
+        || !m->l1_watched)
         return 0;
     memset(m->l1, UNTOUCHED, chip->l1_bytes);
     memset(m->l2, UNTOUCHED, chip->l2_bytes);
@@ -151,6 +154,7 @@ int machine_flash(Machine *m, const uint8_t *bytes, uint32_t size)
 }
 
 const uint8_t *machine_flash_bytes(const Machine *m) { return m->mram; }
+uint8_t *machine_flash_damaged(const Machine *m) { return m->mram_damaged; }
 
 int machine_fuse(Machine *m, uint32_t number, uint32_t value)
 {

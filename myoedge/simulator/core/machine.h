@@ -34,6 +34,7 @@ int machine_read(Machine *m, uint32_t address, uint8_t *bytes, uint32_t size);
 int machine_start(Machine *m, uint32_t entry);
 int machine_flash(Machine *m, const uint8_t *bytes, uint32_t size); // 0: too many
 const uint8_t *machine_flash_bytes(const Machine *m);
+uint8_t *machine_flash_damaged(const Machine *m); // by word of 16 bytes: whether ECC does not correct it
 int machine_fuse(Machine *m, uint32_t number, uint32_t value); // a word of the eFUSEs; 0: no such word
 void machine_power_cut(Machine *m, uint32_t seed); // the flash is left as it is then
 void machine_play(Machine *m, const Playback *playback); // stays the caller's until the end

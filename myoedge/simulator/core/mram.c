@@ -2,7 +2,8 @@
 // The flash on the chip (eMRAM) behind the uDMA, one operation at a time: words of 16 bytes that are
 // programmed once and then have to be erased, by words or by sectors. Its page describes the
 // registers, the SDK's driver the order in which they are used, the platform's model the times.
-// An event ends an operation. STATUS stays 0, as in the model; the SDK's driver does not read it.
+// An event ends an operation. The busy bits of STATUS stay 0, as in the model; the SDK's driver does not
+// read them. Its bit of errors is set after a read of words that have more wrong bits than ECC corrects.
 #include <string.h>
 
 #include "devices.h"
@@ -34,13 +35,30 @@ enum {
 };
 enum { EVENT_ERASED = 113, EVENT_PROGRAMMED, EVENT_TRIMMED, EVENT_READ, TRIM_WORD = 4 };
 enum { PERIPHERAL = 21, WORD = 16, ROW = 2048, SECTOR = 8192, ROW_WORDS_MASK = 0x7f };
-enum { ERASED = 0xff };
+enum { ERASED = 0xff, NOT_CORRECTED = 1 << 4 };
 
 static Mram *mram(Machine *m) { return &m->devices->peripherals.mram; }
 
 static uint32_t written(const Access *a, uint32_t offset) { return mram(a->c->m)->registers[offset / 4]; }
 
-void mram_erase_all(Machine *m) { memset(m->mram, ERASED, m->chip.mram_bytes); }
+void mram_erase_all(Machine *m)
+{
+    memset(m->mram, ERASED, m->chip.mram_bytes);
+    memset(m->mram_damaged, 0, m->chip.mram_bytes / WORD);
+}
+
+// Whether reading some of the bytes is an error that ECC does not correct.
+static bool is_damaged(const Machine *m, uint32_t at, uint32_t bytes)
+{
+    for (uint32_t word = at / WORD; word <= (at + bytes - 1) / WORD; word++)
+        if (m->mram_damaged[word]) return true;
+    return false;
+}
+
+static void repair(Machine *m, uint32_t at, uint32_t bytes)
+{
+    memset(m->mram_damaged + at / WORD, 0, bytes / WORD);
+}
 
 // ---- operations: each ends, or goes on with its next word, when it is due
 
@@ -109,6 +127,7 @@ static void read_due(Machine *m, int which, Mram *f)
     }
     memcpy(memory_at(m, f->l2, f->bytes), m->mram + f->at, f->bytes);
     memory_written(m, f->l2, f->bytes);
+    f->not_corrected = is_damaged(m, f->at, f->bytes);
     due_at(m, which, m->now + m->chip.mram_read_end_periods * factor(f));
 }
 
@@ -121,6 +140,7 @@ void mram_due(Machine *m, int which)
     }
     if (f->operation == PROGRAM) {
         memcpy(m->mram + f->at, memory_at(m, f->l2, WORD), WORD);
+        repair(m, f->at, WORD);
         f->at += WORD;
         f->l2 += WORD;
         f->bytes -= WORD;
@@ -129,7 +149,10 @@ void mram_due(Machine *m, int which)
             return;
         }
     } else if (f->operation == TRIM) f->trimmed = true;
-    else memset(m->mram + f->at, ERASED, f->bytes);
+    else {
+        memset(m->mram + f->at, ERASED, f->bytes);
+        repair(m, f->at, f->bytes);
+    }
     ended(m, f);
 }
 
@@ -167,7 +190,7 @@ static void check_flash(const Access *a, const Mram *f)
         misused(a, FAULT_DMA, "flash is programmed and erased by words of 16 bytes");
     if (f->operation != ERASE_SECTOR && f->at / ROW != (f->at + f->bytes - 1) / ROW)
         misused(a, FAULT_DMA, "a flash operation over the end of a row of 2 KiB");
-    if (f->operation == PROGRAM && !is_erased(m->mram + f->at, f->bytes))
+    if (f->operation == PROGRAM && (is_damaged(m, f->at, f->bytes) || !is_erased(m->mram + f->at, f->bytes)))
         misused(a, FAULT_DMA, "flash is programmed that is not erased");
 }
 
@@ -219,13 +242,15 @@ static void start(const Access *a, uint32_t value)
     if (!is_known(operation) || (operation == READ) != (value & START_READ))
         misused(a, FAULT_DMA, "an operation of the flash that is not simulated");
     describe(a, f, operation);
+    f->not_corrected = false;
     due_at(m, DUE_FLASH, a->c->t + cycles_of(m, f));
 }
 
 uint32_t mram_load(const Access *a)
 {
     udma_check(a, PERIPHERAL, "the flash");
-    return a->offset == STATUS ? 0 : written(a, a->offset);
+    if (a->offset == STATUS) return mram(a->c->m)->not_corrected ? NOT_CORRECTED : 0;
+    return written(a, a->offset);
 }
 
 void mram_store(const Access *a, uint32_t value)
@@ -244,14 +269,19 @@ static uint8_t drawn(uint32_t *state)
     return (uint8_t)(*state >> 24);
 }
 
-// Each bit is as it was or as it should become. `whole`: so are half of the words.
-static void tear(uint8_t *word, const uint8_t *wanted, bool whole, uint32_t *random)
+// Each bit is as it was or as it should become. `whole`: so are half of the words. Of the words that are
+// neither, ECC finds 7 of 8: it does not find all errors of three bits and more.
+static void tear(Machine *m, uint32_t at, const uint8_t *wanted, bool whole, uint32_t *random)
 {
     const uint8_t kind = whole ? drawn(random) & 3 : 2;
+    uint8_t *word = m->mram + at, old[WORD];
+    memcpy(old, word, WORD);
     for (int n = 0; n < WORD; n++) {
         const uint8_t mask = kind == 0 ? 0 : kind == 1 ? 0xff : drawn(random);
         word[n] = (uint8_t)((word[n] & ~mask) | (wanted[n] & mask));
     }
+    if (memcmp(word, old, WORD) && memcmp(word, wanted, WORD))
+        m->mram_damaged[at / WORD] = (drawn(random) & 7) != 0;
 }
 
 void mram_power_cut(Machine *m, uint32_t seed)
@@ -259,9 +289,9 @@ void mram_power_cut(Machine *m, uint32_t seed)
     static const uint8_t blank[WORD] = {ERASED, ERASED, ERASED, ERASED, ERASED, ERASED, ERASED, ERASED,
                                         ERASED, ERASED, ERASED, ERASED, ERASED, ERASED, ERASED, ERASED};
     Mram *f = mram(m);
-    if (f->operation == PROGRAM) tear(m->mram + f->at, memory_at(m, f->l2, WORD), false, &seed);
+    if (f->operation == PROGRAM) tear(m, f->at, memory_at(m, f->l2, WORD), false, &seed);
     else if (f->operation == ERASE_SECTOR || f->operation == ERASE_WORDS)
         for (uint32_t at = 0; at < f->bytes; at += WORD)
-            tear(m->mram + f->at + at, blank, true, &seed);
+            tear(m, f->at + at, blank, true, &seed);
     f->operation = 0;
 }

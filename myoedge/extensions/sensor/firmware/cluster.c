@@ -4,8 +4,12 @@
  */
 #include "cluster.h"
 
+#include "clock.h"
 #include "cluster_cores.h"
 #include "l3.h"
+#ifdef ME_MRAM_READS
+#include "mram.h"
+#endif
 #include "platform.h"
 #include "sensor_port.h"
 
@@ -32,6 +36,9 @@ void me_cluster_run(me_work work, void *argument)
         me_port_interrupts(true);
         me_port_interrupts(false);
         ME_REG(me_here.itc + ME_ITC_MASK_SET) = RUNTIMES_LINES;
+#ifdef ME_MRAM_READS
+        me_mram_serve(); /* the handler has taken the events of the flash */
+#endif
     }
     ME_REG(ITC_MASK_CLEAR) = RUNTIMES_LINES;
     me_port_interrupts(true);

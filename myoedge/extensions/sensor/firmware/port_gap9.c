@@ -8,6 +8,10 @@
 #include "cluster.h"
 #include "l3.h"
 #include "marks.h"
+#ifdef ME_MRAM_READS
+#include "me_mram.h"
+#include "mram.h"
+#endif
 #include "network.h"
 #include "platform.h"
 #include "sensor.h"
@@ -61,6 +65,9 @@ static void serve_event(uint32_t event)
 {
     me_port_line_event(event);
     me_port_front_end_event(event);
+#ifdef ME_MRAM_READS
+    me_mram_event(event);
+#endif
 }
 
 __attribute__((interrupt)) void me_port_interrupt(void);
@@ -176,6 +183,9 @@ int me_port_run(const void *const in[], void *const out[])
         wait_for_power();
         me_here = here;
         me_l3_open();
+#ifdef ME_MRAM_READS
+        me_mram_forget();
+#endif
         me_cluster_start();
         cluster = ON;
     }
