@@ -81,7 +81,7 @@ def stated_parts(chain: Chain) -> list[dict[int, np.ndarray]]:
     """Which elements of operands a chain's comment states as read: operand -> truth values."""
     (kernel,) = candidates(chain.step, find_chip("gap9"))
     found: dict[int, np.ndarray] = {}
-    for line in formulas(chain.step, kernel):
+    for line in (line for line in formulas(chain.step, kernel) if line.startswith("x")):
         for number, cuts in re.findall(r"in(\d+)(?:\[([^]]*)\])?", line.rpartition(" = ")[2]):
             part = found.setdefault(int(number), np.zeros(chain.data[int(number)].shape, bool))
             indices = [[int(x) if x else None for x in cut.split(":")] for cut in cuts.split(", ")]
