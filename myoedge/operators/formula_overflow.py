@@ -18,6 +18,7 @@ from myoedge.nest.rebuild import merged, rebuilt, with_operands
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.formula import FORMULAS, Formula, bracketed, text_of
+from myoedge.operators.named_parts import NamedParts
 
 SUMS = ("+", "-", "max", "min", "<", "==")  # whose operands have one unit
 COMPARISONS = ("<", "==")
@@ -160,19 +161,25 @@ MOST_CLIPS = 8
 Ranges = Mapping[int, Interval]
 
 
+Line = tuple[str, ...]  # of a message: its form, and the formulas that it states
+
+
 def overflow(step: QuantizedNode) -> tuple[str, list[str]] | None:
     """Return the first part of a formula that may overflow, with its range, and remedies with which
     all parts fit together; None for operators that are no formula."""
     if step.node.op not in FORMULAS:
         return None
     formula = FORMULAS[step.node.op]
-    named = _name_constants(formula, step)
-    found, clips = _suggest_clips(formula, named)
-    shifts = _suggest_shifts(formula, named) or _suggest_shifts(formula, formula.accumulator(step))
-    if not clips:
-        return found, shifts or ["smaller constants in quantize"]
-    clipped = ";\n".join(clips)
-    return found, [*shifts, f"if larger values may saturate: {clipped}" if shifts else clipped]
+    stated = _name_constants(formula, step)
+    found, clips = _suggest_clips(formula, stated)
+    shifts = _suggest_shifts(formula, stated) or _suggest_shifts(formula, formula.accumulator(step))
+    names = NamedParts(formula.stated.operands)
+    has, *tries = (
+        ";\n".join(names.line(*line) for line in lines) for lines in ([found], shifts, clips)
+    )
+    if shifts and clips:
+        tries[1] = f"if larger values may saturate: {tries[1]}"
+    return has, [*filter(None, tries)] or ["smaller constants in quantize"]
 
 
 def _name_constants(formula: Formula, step: QuantizedNode) -> Nest:
@@ -184,41 +191,40 @@ def _name_constants(formula: Formula, step: QuantizedNode) -> Nest:
         return formula.accumulator(step)
 
 
-def _suggest_shifts(formula: Formula, nest: Nest) -> list[str]:
+def _suggest_shifts(formula: Formula, nest: Nest) -> list[Line]:
     """Return the remedy that keeps fewer bits; [] if there is none."""
     made = with_shifts(nest)
     if made is None:
         return []
     shifts, bits = made
     lines = [_describe_shifted(formula, shifted) for shifted in shifts]
-    lines += [f"Scaled(2**{bits} * unit, ...) in quantize"] * (bits > 0)
-    return [";\n".join(lines)]
+    return [*lines, *[(f"Scaled(2**{bits} * unit, ...) in quantize",)] * (bits > 0)]
 
 
-def _describe_shifted(formula: Formula, shifted: Shifted) -> str:
-    own = text_of(formula, shifted.operand)
+def _describe_shifted(formula: Formula, shifted: Shifted) -> Line:
+    by, own, part = (text_of(formula, x) for x in (shifted.by, shifted.operand, shifted.part))
     if shifted.part is shifted.operand:
-        return f"{text_of(formula, shifted.by)} in place of {own}"
-    by, part = bracketed(formula, shifted.by), text_of(formula, shifted.part)
-    return f"{by} in place of {own}, in {part}"
+        return "{0} in place of {1}", by, own
+    start = "{0}" if bracketed(formula, shifted.by) == by else "({0})"
+    return f"{start} in place of {{1}}, in {{2}}", by, own, part
 
 
-def _suggest_clips(formula: Formula, nest: Nest) -> tuple[str, list[str]]:
+def _suggest_clips(formula: Formula, nest: Nest) -> tuple[Line, list[Line]]:
     """Return the first part that may overflow, with its range, and clips with which all parts fit;
     no clips if there are none for a part."""
-    found, clips = "", list[str]()
+    found, clips = Line(), list[Line]()
     for _ in range(MOST_CLIPS):
         ranges = intervals(nest)
         part = next((x for x in nest.parts if is_long(ranges[id(x)])), None)
         if part is None:
             break
         name, limited = text_of(formula, part), _limit_operands(part, ranges)
-        found = found or f"{name} {_format_limits(ranges[id(part)])}"
+        found = found or (f"{{0}} {_format_limits(ranges[id(part)])}", name)
         if not limited:
             return found, []
         for operand, (low, high) in limited:
-            own = text_of(formula, operand)
-            clips.append(f"clip({own}, {low}, {high}) in place of {own}, in {name}")
+            form = f"clip({{0}}, {low}, {high}) in place of {{0}}, in {{1}}"
+            clips.append((form, text_of(formula, operand), name))
         nest = _clip_operands(nest, part, {id(x): clip(x, *span) for x, span in limited})
     return found, clips
 

@@ -4,6 +4,8 @@ it. The parts that need a fault here follow from the class itself."""
 
 from __future__ import annotations
 
+import ast
+import copy
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -294,21 +296,60 @@ def remedies(source: str) -> tuple[str, tuple[str, ...]]:
     return dict(caught.value.notice.facts)["has"], caught.value.notice.tries
 
 
-def followed(source: str, tried: str) -> tuple[str, int]:
+class Names:
+    """The formulas of a message's lines, with what their names stand for."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, ast.expr] = {}
+
+    def stated(self, line: str) -> str:
+        """The line without its definitions, which are known from here on."""
+        line, _, defined = line.partition(", with ")
+        found = re.findall(r"(\w) = (.*?)(?=, \w = |$)", defined)
+        for name, text in reversed(found):
+            assert name not in self.known
+            (self.known[name],) = self.formulas(text)
+        return line
+
+    def formulas(self, *texts: str) -> list[ast.expr]:
+        """Formulas of a line, which repeat none with operands."""
+        found = [ast.parse(text, mode="eval").body for text in texts]
+        inner = [x for tree in found for x in ast.walk(tree)]
+        parts = [ast.dump(x) for x in inner if isinstance(x, ast.BinOp | ast.Call | ast.Compare)]
+        assert len({*parts}) == len(parts), texts
+        for name, part in self.known.items():
+            found = [replaced(tree, ast.Name(name, ast.Load()), part) for tree in found]
+        return found
+
+
+def replaced(tree: Any, old: ast.expr, new: ast.expr) -> Any:
+    """The tree with one formula in the place of another."""
+
+    class Replacement(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> Any:
+            return new if ast.dump(node) == ast.dump(old) else self.generic_visit(node)
+
+    return Replacement().visit(copy.deepcopy(tree))
+
+
+def followed(source: str, tried: str, names: Names) -> tuple[str, int]:
     """The source after a remedy, and the power of two by which its unit grows."""
     bits = 0
+    own = source.partition("nest(self, x):\n        return ")[2].partition("\n")[0]
+    tree = ast.parse(own, mode="eval").body
     for line in tried.removeprefix("if larger values may saturate: ").split(";\n"):
         if unit := re.fullmatch(r"Scaled\(2\*\*(\d+) \* unit, ...\) in quantize", line):
             bits = int(unit[1])
             source = source.replace(UNIT, UNIT.replace("(", f"(2**{bits} * ", 1))
             continue
-        by, _, rest = line.partition(" in place of ")
+        by, _, rest = names.stated(line).partition(" in place of ")
         operand, _, whole = rest.partition(", in ")
-        whole = whole or operand
-        assert whole in source, tried
-        at = whole.rindex(operand) if "lookup" in whole or "where" in whole else 0
-        source = source.replace(whole, whole[:at] + whole[at:].replace(operand, by))
-    return source, bits
+        new, old, *around = names.formulas(by, operand, *([whole] if whole else []))
+        part = around[0] if around else old
+        made = replaced(tree, part, replaced(part, old, new))
+        assert ast.dump(made) != ast.dump(tree), tried
+        tree = made
+    return source.replace(own, ast.unparse(tree)), bits
 
 
 def decibels(wanted: Any, found: Any) -> float:
@@ -336,7 +377,7 @@ def of_integers(source: str) -> Any:
         ("(x * self.gain * self.gain) >> 9", "x * self.gain * self.gain from -", True),
         ('self.lookup("gain", x) + x', 'self.lookup("gain", x) of any value', False),
         ("self.gain << x", "self.gain << x of any value", False),
-        ("(x << 15) * (x << 15)", "(x << 15) * (x << 15)", True),
+        ("(x << 15) * (x << 15)", "p * p", True),
         ("where(x > 5, x * x * x * x, x << 30)", "x * x * x * x", True),
         ("abs(x * x) * self.gain * self.gain", "abs(x * x) * self.gain * self.gain from", True),
         ("self.gain * (x + (x << 16))", "self.gain * (x + (x << 16)) from -", True),
@@ -353,10 +394,11 @@ def test_a_formula_that_may_overflow_is_told_with_what_it_fits(
     """Shifts, which keep the precision, before clips; both are followed as they are written."""
     source = SOURCE.replace(PRODUCT, f"return {formula}")
     has, tries = remedies(source)
-    assert has.startswith(part), has
+    names = Names()
+    assert names.stated(has).startswith(part), has
     assert ["saturate" in tried for tried in tries] == ([False, True] if shifts else [False])
     for tried in tries:
-        mended, bits = followed(source, tried)
+        mended, bits = followed(source, tried, names)
         with defined(mended) as draw:
             assert draw().step.bound < 2**31
         if "clip(" not in tried:
@@ -364,12 +406,14 @@ def test_a_formula_that_may_overflow_is_told_with_what_it_fits(
 
 
 def test_a_square_of_a_difference_keeps_its_precision() -> None:
-    _, (shift, _) = remedies(SQUARE)
+    has, (shift, _) = remedies(SQUARE)
+    sums = has.partition(", with p = ")[2]
     squared, unit = shift.split(";\n")
     by, _, rest = squared.partition(" in place of ")
-    sums, _, whole = rest.partition(", in ")
-    assert whole == f"({sums}) * ({sums})"
+    assert has.startswith("p * p from 0 to ")
+    assert rest == "p, in p * p"
     assert SQUARE.count(sums) == 1
+    by = by.replace("p", f"({sums})")
     times = unit.removesuffix(" * unit, ...) in quantize")
     with defined(SQUARE.replace(sums, by).replace("Scaled(unit", f"{times} * unit")) as draw:
         case = draw()
