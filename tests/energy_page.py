@@ -30,7 +30,7 @@ BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 IDLE = "idle"
 POINTS = {point.name: point for point in find_chip("gap9").points}
 DIGITS = 6  # that are kept
-FREE, L3 = [0, 1, 2, 4], 3  # coefficients that are fitted, and the one that is not
+FREE, L3, MRAM = [0, 1, 2, 4], 3, 5  # coefficients that are fitted, and the two that are not
 
 
 def published(counters: Mapping[str, Activity] | None = None) -> dict[tuple[str, str], Measured]:
@@ -48,16 +48,18 @@ def published(counters: Mapping[str, Activity] | None = None) -> dict[tuple[str,
 
 
 def free_fit(rows: Sequence[Measured], fixed: Coefficients) -> Coefficients:
-    """All coefficients but that of L3 fitted to these rows without a prior; errors are relative."""
+    """All coefficients but those of L3 and MRAM fitted to these rows without a prior; errors are
+    relative. No row reads MRAM."""
     a, b = relative_contributions(rows)
     remainder, used = b - a[:, L3] * fixed.values[L3], a[:, FREE]
     found = non_negative(used, remainder)
     residuals = used @ found - remainder
     spread = float(residuals @ residuals) / max(len(rows) - len(FREE), 1)
-    values, covariance = np.array(fixed.values), np.zeros((5, 5))
+    values, covariance = np.array(fixed.values), np.zeros((6, 6))
     values[FREE] = found
     covariance[np.ix_(FREE, FREE)] = spread * np.linalg.pinv(used.T @ used)
-    covariance[L3, L3] = fixed.covariance[L3][L3]
+    for kept in (L3, MRAM):
+        covariance[kept, kept] = fixed.covariance[kept][kept]
     return replace(fixed, values=rounded(values), covariance=tuple(map(rounded, covariance)))
 
 
@@ -129,9 +131,10 @@ def write_fit() -> None:
     """What is fitted, in gap9_energy.py."""
     by, path, rates = fitted(), Path(gap9_energy.__file__), typical(on_cores())
     shown = [f"{value:.{DIGITS}g}" for value in by.values]
-    shown[L3] = "L3_BYTE_PJ"
+    shown[L3], shown[MRAM] = "L3_BYTE_PJ", "MRAM_BYTE_PJ"
     lines = [_row(row) for row in by.covariance]
-    lines[L3] = "(0.0, 0.0, 0.0, (L3_SIGMA * L3_BYTE_PJ) ** 2, 0.0)"
+    lines[L3] = "(0.0, 0.0, 0.0, (L3_SIGMA * L3_BYTE_PJ) ** 2, 0.0, 0.0)"
+    lines[MRAM] = "(0.0, 0.0, 0.0, 0.0, 0.0, (MRAM_SIGMA * MRAM_BYTE_PJ) ** 2)"
     rows = "".join(f"    {line},\n" for line in lines)
     new = {
         r"VALUES = \(.*?\)": f"VALUES = ({', '.join(shown)})",
@@ -164,11 +167,11 @@ def tables() -> Iterator[str]:
 
 def _coefficients() -> Iterator[str]:
     names = ("leakage, mW", "clocks, pJ per cycle", "factor of the weights", "L3, pJ per byte")
-    names = (*names, "NE16, pJ per busy cycle")
+    names = (*names, "NE16, pJ per busy cycle", "MRAM, pJ per byte")
     yield "| coefficient at 0.80 V | value | 2 sigma | source |"
     yield "|---|---|---|---|"
     guess = "a data sheet; the chip's part is a guess"
-    sources = ("fitted", "fitted", "fitted", guess, "fitted")
+    sources = ("fitted", "fitted", "fitted", guess, "fitted", "assumed")
     for i, (name, source) in enumerate(zip(names, sources, strict=True)):
         sigma = SIGMAS * math.sqrt(PUBLISHED.covariance[i][i])
         yield f"| {name} | {PUBLISHED.values[i]:.3g} | {sigma:.3g} | {source} |"

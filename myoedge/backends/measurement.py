@@ -45,6 +45,7 @@ class Activity:
     dma_bytes         bytes moved between L2 and L1
     l3_bytes          bytes moved from and to L3
     ne16_cycles       cycles while NE16 ran a job
+    mram_bytes        bytes read from the flash on the chip
     """
 
     cycles: float
@@ -54,6 +55,7 @@ class Activity:
     dma_bytes: float = 0
     l3_bytes: float = 0
     ne16_cycles: float = 0
+    mram_bytes: float = 0
 
     def __add__(self, other: Activity) -> Activity:
         return Activity(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -69,6 +71,7 @@ class LayerCost:
     dma_bytes, dma_busy_cycles   bytes moved between L2 and L1, and cycles in which the DMA worked
     ne16_busy_cycles   cycles in which NE16 ran a job
     l3_bytes           bytes moved from and to L3
+    mram_bytes         bytes read from the flash on the chip
     activity           activity of all cores; None if only cycles are counted
     """
 
@@ -79,6 +82,7 @@ class LayerCost:
     dma_busy_cycles: int = 0
     ne16_busy_cycles: int = 0
     l3_bytes: int = 0
+    mram_bytes: int = 0
     activity: Activity | None = None
 
 

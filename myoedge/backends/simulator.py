@@ -125,6 +125,7 @@ def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
     causes = cores[0].stalls
     dma_bytes = end.dma_bytes - start.dma_bytes
     l3_bytes = end.l3_bytes - start.l3_bytes
+    mram_bytes = end.mram_bytes - start.mram_bytes
     ne16_cycles = end.ne16_busy_cycles - start.ne16_busy_cycles
     return LayerCost(
         cycles=cycles,
@@ -134,11 +135,13 @@ def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
         dma_busy_cycles=end.dma_busy_cycles - start.dma_busy_cycles,
         ne16_busy_cycles=ne16_cycles,
         l3_bytes=l3_bytes,
+        mram_bytes=mram_bytes,
         activity=replace(
             _activity_of_cores(counts, cycles),
             dma_bytes=dma_bytes,
             l3_bytes=l3_bytes,
             ne16_cycles=ne16_cycles,
+            mram_bytes=mram_bytes,
         ),
     )
 
@@ -151,6 +154,7 @@ def activity_of(run: Simulation) -> Activity:
         dma_bytes=devices["dma_in_bytes"] + devices["dma_out_bytes"],
         l3_bytes=devices["l3_read_bytes"] + devices["l3_written_bytes"],
         ne16_cycles=devices["ne16_busy_cycles"],
+        mram_bytes=devices["mram_read_bytes"],
     )
 
 

@@ -208,15 +208,16 @@ def coefficients() -> Coefficients:
 
 
 def _check_coefficients(stored: Coefficients) -> Coefficients:
-    """Check stored coefficients, five finite numbers; calibrations made before NE16 get the
-    published fifth one. Errors: ValueError."""
+    """Check stored coefficients, six finite numbers; calibrations made before NE16 or MRAM get the
+    published ones that are missing. Errors: ValueError."""
     values = tuple(map(float, stored.values))
     rows = tuple(tuple(map(float, row)) for row in stored.covariance)
-    if len(values) == len(rows) == 4:
-        values, added = (*values, PUBLISHED.values[4]), PUBLISHED.covariance[4][4]
-        rows = (*((*row, 0.0) for row in rows), (0.0, 0.0, 0.0, 0.0, added))
-    if len(values) != 5 or [len(row) for row in rows] != [5] * 5:
-        raise ValueError("it does not hold five coefficients")
+    count = len(PUBLISHED.values)
+    if len(values) < 4 or len(values) > count or {len(rows), *map(len, rows)} != {len(values)}:
+        raise ValueError(f"it does not hold {count} coefficients")
+    for n in range(len(values), count):
+        values, added = (*values, PUBLISHED.values[n]), PUBLISHED.covariance[n][n]
+        rows = (*((*row, 0.0) for row in rows), (*(0.0,) * n, added))
     variances = [row[n] for n, row in enumerate(rows)]
     sure = (*values, *variances, float(stored.workload), float(stored.board))
     if not all(map(math.isfinite, (*sure, *chain(*rows)))) or min(sure) < 0:

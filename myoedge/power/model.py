@@ -2,7 +2,7 @@
 """Energy model of the chip, and powers of the module around it.
 
     E = leakage * V * t + V^2 * (clocks * cycles + work * (weights * counters)) + L3 * bytes
-        + V^2 * NE16 * (cycles in which it is busy)
+        + V^2 * NE16 * (cycles in which it is busy) + MRAM * bytes
 
 V is relative to 0.80 V, where the coefficients apply. targets/gap9/energy.py gives their sources,
 docs/developers/energy.md a comparison with published figures.
@@ -29,7 +29,7 @@ from myoedge.targets.gap9.energy import (
 Vector = tuple[float, ...]
 SIGMAS = 2.0  # half width of an interval in standard deviations: 95 %
 WEIGHTED = ("cores", "fc", "l1", "dma")
-PARTS = ("leakage", "clocks", *WEIGHTED, "l3", "ne16")
+PARTS = ("leakage", "clocks", *WEIGHTED, "l3", "ne16", "mram")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Coefficients:
     """Coefficients of the energy model, at 0.80 V.
 
     values       leakage in mW, clocks in pJ per cycle, factor of the weights, pJ per byte of L3, pJ
-                 per busy cycle of NE16
+                 per busy cycle of NE16, pJ per byte of the flash on the chip (MRAM)
     covariance   covariance of the values
     workload     relative standard deviation of the model error between workloads
     board        relative standard deviation between boards and chips
@@ -114,6 +114,7 @@ def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
         dynamic * sum(_weights_pj(activity)),
         1e-12 * activity.l3_bytes,  # L3 has its own supply
         dynamic * activity.ne16_cycles,
+        1e-12 * activity.mram_bytes,
     )
 
 

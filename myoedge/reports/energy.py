@@ -44,6 +44,7 @@ PART_NAMES = {
     "dma": "DMA",
     "l3": "L3 memory",
     "ne16": "NE16",
+    "mram": "flash on the chip",
 }
 
 

@@ -70,6 +70,9 @@ class DeviceCounts(ctypes.Structure):
         "l3_busy_cycles",
         "ne16_jobs",
         "ne16_busy_cycles",
+        "mram_read_bytes",
+        "mram_reads",
+        "mram_busy_cycles",
     )
     _fields_ = tuple((name, U64) for name in NUMBERS)
 
@@ -87,6 +90,7 @@ class MarkRecord(ctypes.Structure):
         ("l3_bytes", U64),
         ("l3_busy_cycles", U64),
         ("ne16_busy_cycles", U64),
+        ("mram_bytes", U64),
     )
 
 

@@ -313,6 +313,7 @@ def _layer_marks(recorded: binding.Recorded, options: RunOptions) -> Iterator[Ma
             l3_bytes=m.l3_bytes,
             l3_busy_cycles=m.l3_busy_cycles,
             ne16_busy_cycles=m.ne16_busy_cycles,
+            mram_bytes=m.mram_bytes,
             snapshots=tuple(snapshots),
         )
 

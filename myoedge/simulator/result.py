@@ -81,6 +81,7 @@ class Mark:
     l3_bytes: int
     l3_busy_cycles: int
     ne16_busy_cycles: int = 0
+    mram_bytes: int = 0
     snapshots: tuple[bytes, ...] = ()
 
 

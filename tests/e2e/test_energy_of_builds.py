@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import myoedge
@@ -367,9 +368,9 @@ def test_a_damaged_calibration_is_told(
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("values", [math.inf, 1, 1, 1, 1]), ("values", [1, math.nan, 1, 1, 1]),
-     ("values", [-1, 1, 1, 1, 1]), ("workload", -0.1), ("board", math.inf),
-     ("covariance", [[-1.0] * 5] * 5)],
+    [("values", [math.inf, 1, 1, 1, 1, 1]), ("values", [1, math.nan, 1, 1, 1, 1]),
+     ("values", [-1, 1, 1, 1, 1, 1]), ("workload", -0.1), ("board", math.inf),
+     ("covariance", [[-1.0] * 6] * 6)],
 )  # fmt: skip
 def test_coefficients_that_cannot_be(own_coefficients: Path, key: str, value: Any) -> None:
     sound = asdict(PUBLISHED)
@@ -381,15 +382,20 @@ def test_coefficients_that_cannot_be(own_coefficients: Path, key: str, value: An
     assert raised.value.code == "E251"
 
 
-def test_a_calibration_of_before_ne16_takes_the_published_one_for_the_engine(
-    own_coefficients: Path,
+@pytest.mark.parametrize("count", [4, 5])
+def test_a_calibration_of_before_ne16_and_mram_takes_the_published_ones(
+    own_coefficients: Path, count: int
 ) -> None:
-    older = asdict(replace(PUBLISHED, values=(4.0, 30.0, 2.0, 500.0), source="a board"))
-    older["covariance"] = [[1.0 if i == k else 0.0 for i in range(4)] for k in range(4)]
+    known = (4.0, 30.0, 2.0, 500.0, 130.0)[:count]
+    older = asdict(replace(PUBLISHED, values=known, source="a board"))
+    older["covariance"] = np.eye(count).tolist()
     own_coefficients.write_text(json.dumps(older))
     found = coefficients()
-    assert found.values == (4.0, 30.0, 2.0, 500.0, PUBLISHED.values[4])
-    assert found.covariance[4] == (0.0, 0.0, 0.0, 0.0, PUBLISHED.covariance[4][4])
+    assert found.values == (*known, *PUBLISHED.values[count:])
+    wanted = np.eye(6)
+    for n in range(count, 6):
+        wanted[n, n] = PUBLISHED.covariance[n][n]
+    assert np.array_equal(found.covariance, wanted)
     assert found.source == "a board"
 
 

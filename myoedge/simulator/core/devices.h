@@ -48,6 +48,7 @@ typedef struct {
     uint64_t dma_in_bytes, dma_out_bytes, dma_transfers, dma_busy_cycles;
     uint64_t l3_read_bytes, l3_written_bytes, l3_transfers, l3_busy_cycles;
     uint64_t ne16_jobs, ne16_busy_cycles;
+    uint64_t mram_read_bytes, mram_reads, mram_busy_cycles;
 } DeviceCounts;
 const DeviceCounts *device_counts(const Machine *m);
 

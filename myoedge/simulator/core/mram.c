@@ -114,6 +114,7 @@ static uint32_t event_of(uint32_t operation)
 static void ended(Machine *m, Mram *f)
 {
     const uint32_t event = event_of(f->operation);
+    m->devices->counts.mram_busy_cycles += m->now - f->start;
     f->operation = 0;
     if (f->registers[ENABLE / 4] >> (event - EVENT_ERASED) & 1) soc_event(m, event, m->now);
 }
@@ -127,6 +128,8 @@ static void read_due(Machine *m, int which, Mram *f)
     }
     memcpy(memory_at(m, f->l2, f->bytes), m->mram + f->at, f->bytes);
     memory_written(m, f->l2, f->bytes);
+    m->devices->counts.mram_reads++;
+    m->devices->counts.mram_read_bytes += f->bytes;
     f->not_corrected = is_damaged(m, f->at, f->bytes);
     due_at(m, which, m->now + m->chip.mram_read_end_periods * factor(f));
 }
@@ -243,6 +246,7 @@ static void start(const Access *a, uint32_t value)
         misused(a, FAULT_DMA, "an operation of the flash that is not simulated");
     describe(a, f, operation);
     f->not_corrected = false;
+    f->start = a->c->t;
     due_at(m, DUE_FLASH, a->c->t + cycles_of(m, f));
 }
 

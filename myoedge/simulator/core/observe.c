@@ -77,6 +77,7 @@ static void mark(Core *c)
     mark->l3_bytes = device->l3_read_bytes + device->l3_written_bytes;
     mark->l3_busy_cycles = device->l3_busy_cycles;
     mark->ne16_busy_cycles = ne16_busy_until(m, c->t);
+    mark->mram_bytes = device->mram_read_bytes;
     for (size_t i = 0; i < o->snapshots_used; i++)
         if (o->snapshots[i].value == mark->value) keep(m, &o->snapshots[i]);
 }

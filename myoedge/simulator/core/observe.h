@@ -11,6 +11,7 @@ typedef struct {
     uint32_t core;
     Counts counts[CORES];
     uint64_t dma_bytes, dma_busy_cycles, l3_bytes, l3_busy_cycles, ne16_busy_cycles;
+    uint64_t mram_bytes;
 } Mark;
 
 // Bytes to keep when a mark of that value is passed.

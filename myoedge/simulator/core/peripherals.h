@@ -213,6 +213,7 @@ typedef struct {
     uint32_t operation;       // under way, 0: none
     uint32_t at, bytes, l2;   // what is left of it
     bool moved, trimmed;      // moved: a read's bytes have arrived, its event has not come
+    Cycle start;              // of what is under way
     bool not_corrected;       // the last read had an error that ECC does not correct
 } Mram;
 uint32_t mram_load(const Access *a);

@@ -2,7 +2,7 @@
 """Energy model of GAP9: weights of counters, coefficients fitted to published figures,
 uncertainties.
 
-The four free coefficients (VALUES without L3's coefficient) are fitted: `python -m
+The four free coefficients (VALUES without those of L3 and MRAM) are fitted: `python -m
 tests.energy_page fit` derives them from PUBLISHED and recorded counters and writes them below;
 docs/developers/energy.md shows how well they predict each workload when it is left out of the fit.
 No board has been measured.
@@ -24,15 +24,21 @@ DMA_BYTE_PJ = ACCESS_PJ / 4  # a word in L1; no figure for L2 is published, so t
 # figure for GAP9's pads and controller is published. 300 to 900 pJ (2 sigma).
 L3_BYTE_PJ, L3_SIGMA = 600.0, 0.25
 
+# Per byte read from the flash on the chip (MRAM): assumed, as no source has a figure for GAP9. 20
+# pJ is remembered of Vega, its research sibling (arXiv 2110.09101), and was not found again. Up to
+# 100 pJ at 2 sigma.
+MRAM_BYTE_PJ, MRAM_SIGMA = 20.0, 2.0
+
 # Fitted: leakage (mW); clock trees and idle fabric controller (pJ per cycle); factor of the
 # weights; busy cycle of NE16 (pJ).
-VALUES = (4.28782, 34.2382, 2.43405, L3_BYTE_PJ, 134.964)
+VALUES = (4.28782, 34.2382, 2.43405, L3_BYTE_PJ, 134.964, MRAM_BYTE_PJ)
 COVARIANCE = (
-    (5.59655, -20.7434, 0.0518915, 0.0, -2.39408),
-    (-20.7434, 88.5016, -0.572053, 0.0, -3.38021),
-    (0.0518915, -0.572053, 0.0759294, 0.0, -0.835281),
-    (0.0, 0.0, 0.0, (L3_SIGMA * L3_BYTE_PJ) ** 2, 0.0),
-    (-2.39408, -3.38021, -0.835281, 0.0, 156.148),
+    (5.59655, -20.7434, 0.0518915, 0.0, -2.39408, 0.0),
+    (-20.7434, 88.5016, -0.572053, 0.0, -3.38021, 0.0),
+    (0.0518915, -0.572053, 0.0759294, 0.0, -0.835281, 0.0),
+    (0.0, 0.0, 0.0, (L3_SIGMA * L3_BYTE_PJ) ** 2, 0.0, 0.0),
+    (-2.39408, -3.38021, -0.835281, 0.0, 156.148, 0.0),
+    (0.0, 0.0, 0.0, 0.0, 0.0, (MRAM_SIGMA * MRAM_BYTE_PJ) ** 2),
 )
 WORKLOAD = 0.149  # relative error for a workload outside the fit, root mean square
 BOARD = 0.075  # between boards and chips: 15 % at two sigma, assumed, as nothing is published

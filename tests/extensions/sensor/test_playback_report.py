@@ -27,8 +27,8 @@ from myoedge.targets import find_chip
 from tests.support.schemas import check
 
 HIGH, LOW = find_chip("gap9").points
-NONE = ((0.0,) * 5,) * 5
-PLAIN = Coefficients((4.0, 30.0, 2.0, 500.0, 130.0), NONE, 0.1, 0.0, "made up")
+NONE = ((0.0,) * 6,) * 6
+PLAIN = Coefficients((4.0, 30.0, 2.0, 500.0, 130.0, 20.0), NONE, 0.1, 0.0, "made up")
 TOTAL = Activity(0, 4e7, 1e6, 1e7, 4e6)  # passes, and the controller's work
 SECOND = {"run": 7_400_000, "control": 3_700_000, "idle": 37_000_000, "cluster_off": 74_000_000}
 CYCLES = {**SECOND, "retention": 370_000_000 - sum(SECOND.values())}
@@ -184,8 +184,9 @@ def test_a_measured_sleep_power_and_others_leave_no_doubt_of_their_own() -> None
 def test_counters_of_a_complete_run() -> None:
     core = CoreCounts(instructions=10, loads=5, stores=4, outside_loads=3, outside_stores=1)
     devices = {"dma_in_bytes": 8, "dma_out_bytes": 4, "l3_read_bytes": 2, "l3_written_bytes": 1}
-    run = Simulation(0, 99, "", (core,) * 10, {**devices, "ne16_busy_cycles": 7}, 0, 0)
-    assert activity_of(run) == Activity(99, 90, 10, 45, 12, 3, 7)
+    devices |= {"ne16_busy_cycles": 7, "mram_read_bytes": 16}
+    run = Simulation(0, 99, "", (core,) * 10, devices, 0, 0)
+    assert activity_of(run) == Activity(99, 90, 10, 45, 12, 3, 7, 16)
 
 
 # ---- results
