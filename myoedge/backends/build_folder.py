@@ -21,6 +21,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import enforce
 from myoedge.operators.interpreter import run_int
 from myoedge.operators.turns import STATE
+from myoedge.plan.locations import NEAR
 from myoedge.plan.plan_json import parse_location, written_by
 from myoedge.quantization.consistency import QUANTIZED
 from myoedge.quantization.files import from_files, unpacked_npz, weight_shapes
@@ -252,7 +253,7 @@ class BuildFolder(ReportFolder, Tabular):
             for (index, name), place in self._places.items():
                 kind, number, offset = parse_location(place)
                 is_state = q.graph.producer[name].op == STATE
-                if kind == "far" or (kind == "output" and number >= count) or is_state:
+                if kind not in NEAR or (kind == "output" and number >= count) or is_state:
                     continue  # a stream's states alternate between places, a loop replaces its own
                 ours = kind in RESULTS
                 symbol = f"{self.prefix}_{kind}" if ours else f"{outputs}_output{number}"

@@ -162,7 +162,8 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     # L2 beyond the limit can hold code, so that less of the limit is reserved for it.
     spared = chip.l2_bytes - limits.get("l2_bytes", chip.l2_bytes)
     code = code_bytes(budget, chip, layers)
-    limited = replace(chip, **limits, l2_reserved_bytes=chip.l2_reserved_bytes - spared)
+    limited = chip.with_level("l3", bytes=limits.pop("l3_bytes", chip.l3_bytes))
+    limited = replace(limited, **limits, l2_reserved_bytes=chip.l2_reserved_bytes - spared)
     if code > max(limited.l2_reserved_bytes, 0):  # code of all layers
         limited = replace(limited, l2_reserved_bytes=code, layer_code_bytes=0)
     if chip.l1_bytes and limited.l1_bytes <= chip.l1_reserved_bytes:

@@ -229,20 +229,21 @@ def check_code(graph: Graph, chip: Chip) -> None:
 
 
 def check_weights(graph: Graph, chip: Chip, bits: int) -> None:
-    """Raise E301 if the weights alone exceed L2 and L3 together.
+    """Raise E301 if the weights alone exceed L2 and the memory levels behind it together.
 
     bits   minimum bits of a weight, for layers that allow fewer than 8
     """
-    has = chip.l2_room_bytes + chip.l3_bytes
+    has = chip.l2_room_bytes + chip.levels_room_bytes
     if _weight_bytes(graph, bits) <= has:
         return
+    levels = ", ".join(f"{x.room_bytes:,} B of {x.name.upper()}" for x in chip.levels)
     rows = sorted(
         ((_layer_weight_bytes(graph, n, bits), n.where) for n in _weighted_layers(graph)),
         reverse=True,
     )
     facts = {
         "needs": f"{_weight_bytes(graph, bits):,} B for weights of {bits} bits, and activations",
-        "has": f"{has:,} B for data: {chip.l2_room_bytes:,} B of L2, {chip.l3_bytes:,} B of L3",
+        "has": f"{has:,} B for data: {chip.l2_room_bytes:,} B of L2, {levels}",
         "largest": "\n".join(f"{size:,} B  {where}" for size, where in rows[:SHOWN]),
     }
     fewer = next((n for n in FEW_BITS if n < bits and _weight_bytes(graph, n) <= has), None)

@@ -14,9 +14,8 @@ from myoedge.building.quantities import seconds
 from myoedge.errors import MyoedgeError, Notice, named_input, notice
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import round_up
-from myoedge.plan.cost.network import modelled_cycles
+from myoedge.plan.cost.network import modelled_cycles, moved_bytes
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
-from myoedge.plan.locations import IN_L3
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
@@ -218,7 +217,7 @@ def _pass_costs(plan_for: PlanFor, least: int, chosen: int) -> Iterator[PassCost
         if planned is None:
             return
         _, plan = planned
-        yield PassCost(frames, round(modelled_cycles(plan)), plan.l3_moved_bytes)
+        yield PassCost(frames, round(modelled_cycles(plan)), moved_bytes(plan)["l3"])
 
 
 def _more_frames(frames: int, step: int) -> Iterator[int]:
@@ -256,7 +255,7 @@ def plan_stream(
     """Plan one pass of a stream. Errors: as plan_within; E306 frames or states that are not in
     L2."""
     plan = plan_within(stream.network, chip, budget, tile_ranks)
-    if any(plan.where[n].kind == IN_L3 for n in (*plan.graph_inputs, *plan.graph_outputs)):
+    if any(plan.where[n].in_level for n in (*plan.graph_inputs, *plan.graph_outputs)):
         raise MyoedgeError(
             "E306",
             "frames and states of the stream do not fit L2",

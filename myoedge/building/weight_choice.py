@@ -12,7 +12,7 @@ from myoedge.building.config_tables import BudgetTable
 from myoedge.building.plans import planned
 from myoedge.building.request import BuildRequest
 from myoedge.errors import MyoedgeError
-from myoedge.plan.cost.network import modelled_cycles
+from myoedge.plan.cost.network import modelled_cycles, moved_bytes
 from myoedge.power.model import Coefficients, energy, typical
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import Goal
@@ -89,5 +89,5 @@ def _make_energy_check(
 
 
 def _plan_energy_j(plan: Plan, chip: Chip, coefficients: Coefficients) -> float:
-    activity = typical(modelled_cycles(plan), plan.l3_moved_bytes, layers=len(plan.steps))
+    activity = typical(modelled_cycles(plan), moved_bytes(plan)["l3"], layers=len(plan.steps))
     return energy(activity, chip.point, coefficients).joules

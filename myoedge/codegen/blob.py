@@ -81,7 +81,7 @@ def model_blob(
     code     texts of the generated files that contain no data
     common   values that all templates share; "checks", "digest", ports and classes are read
     """
-    l3 = plan.l3_image()
+    l3 = plan.image("l3")
     arrays = with_crcs(arrays, l3) if common["checks"] else arrays
     texts = [*map(without_comments, code), str(array_aliases(plan)), _interface(common)]
     layout = layout_of(texts, arrays, plan.l3_bytes)

@@ -20,7 +20,7 @@ from myoedge.targets.chip import Chip
 
 # Numbers of a chip that limits, the operating point and the linked code change.
 CHIP_NUMBERS = (
-    *("l1_bytes", "l2_bytes", "l3_bytes", "l3_bytes_per_s"),
+    *("l1_bytes", "l2_bytes"),
     *("l1_reserved_bytes", "l2_reserved_bytes", "layer_code_bytes"),
 )
 
@@ -58,6 +58,7 @@ class MadeWith:
                 "operating_point": chip.point.name,
                 "engines": [engine.name for engine in chip.engines],
                 **{name: getattr(chip, name) for name in CHIP_NUMBERS},
+                "levels": {level.name: level.bytes for level in chip.levels},
             },
             "engines": dict(sorted(self.engines.items())),
             "tile_ranks": dict(sorted(self.tile_ranks.items())),
@@ -107,8 +108,10 @@ def _chip_facts(fields: Mapping[str, Any]) -> Chip:
     chip = find_chip(fields["name"])
     if chip.point.clock_hz:
         chip = chip.at(fields["operating_point"])
-    numbers = {name: fields[name] for name in CHIP_NUMBERS}
-    if not all(type(number) is int for number in numbers.values()):
+    numbers, levels = {name: fields[name] for name in CHIP_NUMBERS}, fields["levels"]
+    if not all(type(number) is int for number in (*numbers.values(), *levels.values())):
         raise TypeError("a memory whose size is no integer")
     engines = tuple(engine for engine in chip.engines if engine.name in fields["engines"])
+    for level in chip.levels:
+        chip = chip.with_level(level.name, bytes=levels.get(level.name, 0))
     return replace(chip, engines=engines, **numbers)

@@ -23,9 +23,9 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import Operand, Source, Written
 from myoedge.operators.turns import READ, STATE, WRITE
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l3.feature_maps import through_windows
-from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns
-from myoedge.plan.locations import IN_L3, Location
+from myoedge.plan.levels.feature_maps import through_windows
+from myoedge.plan.levels.transfers import LevelTransfer, in_arena, turns
+from myoedge.plan.locations import Location
 from myoedge.plan.loops import own_row
 from myoedge.plan.plan import Plan, scratch_name, size_bytes
 
@@ -88,9 +88,9 @@ def _network_parts(loops: Sequence[Mapping[str, Any]], layers: int) -> Iterator[
 
 def _l3_values(plan: Plan) -> dict[str, Any]:
     return {
-        "transfers": [_l3_transfer(plan, l3_transfer) for l3_transfer in plan.l3_transfers],
+        "transfers": [_l3_transfer(plan, transfer) for transfer in plan.transfers],
         "map_bytes": plan.map_bytes,
-        "limits": list(turns(plan.l3_transfers)),
+        "limits": list(turns(plan.transfers)),
     }
 
 
@@ -142,16 +142,16 @@ class Prefetch:
     lines: tuple[str, ...] = ()
 
 
-def _l3_transfer(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
-    chunk, step = l3_transfer.chunk, l3_transfer.chunk.step
-    kind = ("ME_MAP_OUT" if l3_transfer.out else "ME_MAP_IN") if chunk.tensor else "ME_CONSTANT"
+def _l3_transfer(plan: Plan, transfer: LevelTransfer) -> dict[str, Any]:
+    chunk, step = transfer.chunk, transfer.chunk.step
+    kind = ("ME_MAP_OUT" if transfer.out else "ME_MAP_IN") if chunk.tensor else "ME_CONSTANT"
     operands = plan.tilings[step].kernel.operands
     operand = next(o for o in operands if chunk.array in (o.name, o.source))
     start = macro(function_name(step, plan.steps[step]), operand.name, "L2")
     origin = _l2_pointer(plan, step, operand).origin
     return {
-        "l3": added("ME_L3_BYTES", l3_transfer.l3) if chunk.tensor else l3_transfer.l3,
-        "l2": added(start, l3_transfer.l2 - origin),
+        "l3": added("ME_L3_BYTES", transfer.address) if chunk.tensor else transfer.address,
+        "l2": added(start, transfer.l2 - origin),
         "bytes": chunk.room_bytes,
         "kind": kind,
         "content": f"{chunk.array} of layer {step}, from byte {chunk.start} on",
@@ -163,7 +163,7 @@ def _layer_source(plan: Plan, index: int, *, as_data: bool) -> TiledLayer:
     step, tiling = plan.steps[index], plan.tilings[index]
     near = in_arena(
         tiling,
-        {name: l3_transfers for (at, name), l3_transfers in plan.streamed.items() if at == index},
+        {name: transfers for (at, name), transfers in plan.streamed.items() if at == index},
     )
     mine = [access for access in plan.accesses if access.step == index]
     near = through_windows(near, mine, plan.windows(index))
@@ -227,7 +227,7 @@ def traced(plan: Plan, index: int) -> list[dict[str, Any]]:
     before = sum(len(step.results) for step in plan.steps[:index])
     turns = plan.steps[index].turns
     for at, node in enumerate(result.node for result in plan.steps[index].results):
-        if plan.where[node.name].kind != IN_L3 and node.op != STATE:
+        if not plan.where[node.name].in_level and node.op != STATE:
             data = NetworkAddresses(plan).written(index, at)
             if not data or (node.op == WRITE and turns == 1):  # all rows
                 data = _tensor_pointer(plan, node.name, index).text

@@ -32,7 +32,6 @@ from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
 from myoedge.codegen.stream_values import stream_values
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding import id_limits
-from myoedge.plan.locations import IN_L3
 from myoedge.plan.plan import Plan
 from myoedge.quantization.files import model_digest
 from myoedge.quantization.ports import QuantPort
@@ -133,7 +132,7 @@ def _weight_values(
     can_test = options.is_tested and all(port["map"] is None for port in ports)
     tested = answer if can_test else None
     arrays = {**constants(plan), **({} if tested is None else tested.arrays())}
-    l3_crcs = slice_crcs(plan.l3_image()) if options.checks else []
+    l3_crcs = slice_crcs(plan.image("l3")) if options.checks else []
     made = {
         "load.c": options.weights_blob,
         "stream.c": common["stream"] is not None,
@@ -194,7 +193,7 @@ def _common_values(
         "on_chip": plan.chip.name in ON_CHIP,
         "l3_bytes": plan.l3_bytes,
         "l3_tables": bool(plan.l3_tables),
-        "in_l3": bool(plan.l3_transfers or plan.l3_tables),
+        "in_l3": bool(plan.transfers or plan.l3_tables),
         **_port_values(plan),
         "class_names": _class_names(plan, options),
         "stream": None
@@ -278,7 +277,6 @@ def _port_values(plan: Plan) -> dict[str, Any]:
 
 def _port(plan: Plan, number: int, port: QuantPort, shown: str) -> dict[str, Any]:
     location = plan.where[port.name]
-    is_in_l3 = location.kind == IN_L3
     return {
         "number": number,
         "name": comment(shown),
@@ -287,7 +285,7 @@ def _port(plan: Plan, number: int, port: QuantPort, shown: str) -> dict[str, Any
         "type": C_TYPES[port.dtype],
         "bytes": port.size_bytes,
         # offset of an input or output in L3
-        "map": plan.maps[str(location.index)] + location.offset if is_in_l3 else None,
+        "map": plan.maps[str(location.index)] + location.offset if location.in_level else None,
         "meaning": _scale_formula(plan, port),
         "params": port.params,
         "border": port.normalization,
@@ -320,6 +318,8 @@ def app_values(plan: Plan, model_name: str, digest: str) -> dict[str, Any]:
         "banner": _banner(digest, model_name),
         "l3_bytes": plan.l3_bytes,
         "copies": plan.copies,
-        "far": any(port["map"] is not None for ports in border.values() for port in ports),
+        "ports_in_level": any(
+            port["map"] is not None for ports in border.values() for port in ports
+        ),
         **border,
     }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consistency checks of a plan, and of its transfers between L2 and L3; a violation is a bug in
-myoedge. check_l1 has the checks of layers' buffers and transfers."""
+"""Consistency checks of a plan, and of its transfers between L2 and other memory levels; a
+violation is a bug in myoedge. check_l1 has the checks of layers' buffers and transfers."""
 
 from __future__ import annotations
 
@@ -12,53 +12,75 @@ from operator import itemgetter
 from myoedge.operators.checks import Spec
 from myoedge.plan.check_l1 import L1_PLANNED
 from myoedge.plan.l1.tile_iteration import Transfer
-from myoedge.plan.l3.transfers import L3Transfer
+from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan, scratch_name
 from myoedge.plan.timeline import WORD
 
 
-def _check_l3_bounds(plan: Plan) -> Iterator[str]:
-    """Yield layers with L3 transfers that are not whole words inside the arena and L3, or whose
-    constants differ from the L3 image."""
-    image, arena_bytes, map_bytes = plan.l3_image(), plan.arena_bytes, plan.map_bytes
-    for x in plan.l3_transfers:
+def _check_level_bounds(plan: Plan) -> Iterator[str]:
+    """Yield layers with transfers that are not whole words inside the arena and their level, or
+    whose constants differ from the level's image."""
+    images, map_level = _level_images(plan), plan.chip.map_level.name
+    for x in plan.transfers:
         size, chunk = x.chunk.room_bytes, x.chunk
-        there = 0 <= x.l2 <= arena_bytes - size and x.l3 >= 0
+        words = x.l2 % WORD == x.address % WORD == 0
         if chunk.tensor:
-            there &= x.l3 <= map_bytes - size
+            there = x.address <= plan.map_bytes - size and x.level == map_level
         else:
-            there &= image[x.l3 : x.l3 + size] == plan.content(chunk)
-        if x.l2 % WORD or x.l3 % WORD or not there:
+            content = images.get(x.level, b"")[x.address : x.address + size]
+            there = content == plan.content(chunk) and not x.out
+            words &= x.address % plan.chip.level(x.level).word_bytes == 0
+        if not (words and there and 0 <= x.l2 <= plan.arena_bytes - size and x.address >= 0):
             yield plan.steps[chunk.step].node.name
-    if len(image) + map_bytes > plan.chip.l3_bytes:
-        yield f"{len(image) + map_bytes:,} B"
 
 
-def _check_l3_order(plan: Plan) -> Iterator[str]:
-    """Yield layers whose L3 transfers begin out of order or too late, or whose bytes are in L2
+def _level_images(plan: Plan) -> dict[str, bytes]:
+    return {level.name: plan.image(level.name) for level in plan.chip.levels}
+
+
+def _check_level_room(plan: Plan) -> Iterator[str]:
+    """Yield levels with more data than their room."""
+    images, map_level = _level_images(plan), plan.chip.map_level.name
+    for level in plan.chip.levels:
+        size = len(images[level.name]) + plan.map_bytes * (level.name == map_level)
+        if size > level.room_bytes:
+            yield f"{level.name}: {size:,} B"
+
+
+def _check_each_byte_once(plan: Plan) -> Iterator[str]:
+    """Yield layers with streamed constants of which a byte is in no chunk, or in several."""
+    for (index, array), transfers in plan.streamed.items():
+        ends = [0, *(x.chunk.start + x.chunk.size_bytes for x in transfers)]
+        starts = [*(x.chunk.start for x in transfers), plan.stored(index)[array].nbytes]
+        if starts != ends:
+            yield plan.steps[index].node.name
+
+
+def _check_transfer_order(plan: Plan) -> Iterator[str]:
+    """Yield layers whose transfers begin out of order or too late, or whose bytes are in L2
     across the start or end of a loop."""
-    for a, b in pairwise(plan.l3_transfers):
+    for a, b in pairwise(plan.transfers):
         if b.begins < a.begins:
             yield plan.steps[b.chunk.step].node.name
     earliest = plan.timeline_steps.earliest
     late = (
         h
-        for h in plan.l3_transfers
+        for h in plan.transfers
         if not earliest(max(h.needed, h.chunk.last)) <= h.owned_from
         or not h.begins <= h.needed <= h.chunk.last + 1
     )
     yield from (plan.steps[h.chunk.step].node.name for h in late)
 
 
-def _check_l3_overlap(plan: Plan) -> Iterator[str]:
-    """Yield layers whose L3 transfers use bytes of L2 that other data occupies between the start of
+def _check_transfer_overlap(plan: Plan) -> Iterator[str]:
+    """Yield layers whose transfers use bytes of L2 that other data occupies between the start of
     the transfer and the last read."""
     at = plan.placement.offsets
     alive = plan.timeline_steps.alive
     rows = [(at[x.name], at[x.name] + x.size_bytes, alive(x)) for x in plan.lives]
     windows = {(a.step, a.operand): a.window(len(plan.steps) - 1).name for a in plan.accesses}
-    for x in plan.l3_transfers:
+    for x in plan.transfers:
         chunk, start, end = x.chunk, x.l2, x.l2 + x.chunk.room_bytes
         name = plan.steps[chunk.step].node.name
         window = windows.get((chunk.step, chunk.array)) if chunk.tensor else None
@@ -69,21 +91,21 @@ def _check_l3_overlap(plan: Plan) -> Iterator[str]:
         rows.append((start, end, own))
 
 
-def _check_l3_arrival(plan: Plan) -> Iterator[str]:
-    """Yield layers with tiles whose part of an L3 constant is not completely in one chunk, or not
-    in L2 in time."""
-    for (index, array), l3_transfers in plan.streamed.items():
+def _check_arrival(plan: Plan) -> Iterator[str]:
+    """Yield layers with tiles whose part of a streamed constant is not completely in one chunk, or
+    not in L2 in time."""
+    for (index, array), transfers in plan.streamed.items():
         name, tiling = plan.steps[index].node.name, plan.tilings[index]
         enter = plan.timeline_steps.enters[index]
         size_bytes = plan.stored(index)[array].nbytes
         operand = next(o.name for o in tiling.kernel.operands if o.source == array)
         last = plan.timeline_steps.enters[index + 1] - 1
         if operand in tiling.choice.in_l2 and not _covers_bytes(
-            l3_transfers[0], 0, size_bytes, enter, last
+            transfers[0], 0, size_bytes, enter, last
         ):
             yield name
         for first, last, x in _operand_loads(plan, index, operand):
-            if not any(_covers_bytes(h, x.at, x.end, first, last) for h in l3_transfers):
+            if not any(_covers_bytes(h, x.at, x.end, first, last) for h in transfers):
                 yield name
 
 
@@ -100,16 +122,17 @@ def _operand_loads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, 
 
 
 def _check_maps_in_windows(plan: Plan) -> Iterator[str]:
-    """Yield layers whose tiles move bytes of an L3 feature map that no L2 window holds then."""
-    l3_transfers: dict[tuple[int, str], list[L3Transfer]] = {}
-    for h in filter(lambda h: h.chunk.tensor, plan.l3_transfers):
-        l3_transfers.setdefault((h.chunk.step, h.chunk.array), []).append(h)
+    """Yield layers whose tiles move bytes of a feature map in a level that no L2 window holds
+    then."""
+    transfers: dict[tuple[int, str], list[LevelTransfer]] = {}
+    for h in filter(lambda h: h.chunk.tensor, plan.transfers):
+        transfers.setdefault((h.chunk.step, h.chunk.array), []).append(h)
     for found in plan.accesses:
         tiling, enter = plan.tilings[found.step], plan.timeline_steps.enters[found.step]
         for t, tile in enumerate(tiling.tiles):
             timeline_step = enter + min(t + 2 * found.written, len(tiling.tiles))
             now, windows = (timeline_step, timeline_step), (found.step, found.operand)
-            possible = l3_transfers.get(windows, ())
+            possible = transfers.get(windows, ())
             there = [h for h in possible if _covers_bytes(h, h.chunk.start, h.chunk.start, *now)]
             for x in tile.moved(found.operand):
                 if not all(
@@ -126,34 +149,36 @@ def _transfer_rows(x: Transfer) -> Iterator[tuple[int, int]]:
 
 
 def _check_maps_written_first(plan: Plan) -> Iterator[str]:
-    """Yield layers whose feature map is loaded from L3 before it has been written there
+    """Yield layers whose feature map is loaded from its level before it has been written there
     completely."""
-    for n, h in enumerate(plan.l3_transfers):
-        # Inputs are in L3 at the start; other maps are written completely before any byte is read.
+    for n, h in enumerate(plan.transfers):
+        # Inputs are there at the start; other maps are written completely before any byte is read.
         if not h.chunk.tensor or h.out or h.chunk.tensor in plan.graph_inputs:
             continue
-        at = h.l3
+        at = h.address
         for low, high in sorted(
-            (x.l3, x.l3 + x.chunk.room_bytes) for x in plan.l3_transfers[:n] if x.out
+            (x.address, x.address + x.chunk.room_bytes) for x in plan.transfers[:n] if x.out
         ):
             at = high if low <= at < high else at
-        if at < h.l3 + h.chunk.size_bytes:
+        if at < h.address + h.chunk.size_bytes:
             yield plan.steps[h.chunk.step].node.name
 
 
-def _covers_bytes(l3_transfer: L3Transfer, start: int, stop: int, first: int, last: int) -> bool:
-    chunk = l3_transfer.chunk
+def _covers_bytes(transfer: LevelTransfer, start: int, stop: int, first: int, last: int) -> bool:
+    chunk = transfer.chunk
     inside = chunk.start <= start and stop <= chunk.start + chunk.size_bytes
-    end = l3_transfer.begins - 1 if l3_transfer.out else chunk.last
+    end = transfer.begins - 1 if transfer.out else chunk.last
     return inside and chunk.first <= first and last <= end
 
 
-L3_PLANNED: Spec[Plan] = (
-    (_check_l3_bounds, "a transfer leaves the arena, or differs from L3"),
-    (_check_l3_order, "transfers are out of turn"),
-    (_check_l3_overlap, "a transfer overwrites live bytes, or is overwritten"),
-    (_check_l3_arrival, "a constant from L3 is read before it has arrived"),
-    (_check_maps_in_windows, "a feature map in L3 is used while it is not in its L2 window"),
+LEVELS_PLANNED: Spec[Plan] = (
+    (_check_level_bounds, "a transfer leaves the arena, or differs from its level"),
+    (_check_level_room, "a memory level has more data than room"),
+    (_check_transfer_order, "transfers are out of turn"),
+    (_check_transfer_overlap, "a transfer overwrites live bytes, or is overwritten"),
+    (_check_arrival, "a streamed constant is read before it has arrived"),
+    (_check_each_byte_once, "a byte of a constant is not in exactly one level"),
+    (_check_maps_in_windows, "a feature map in a level is used while it is not in its L2 window"),
 )
 
 
@@ -225,5 +250,5 @@ PLANNED: Spec[Plan] = (
     (_check_alive_when_used, "a tensor is used while its buffer is not alive"),
     (_check_l2_scratch, "scratch in L2 has no live buffer"),
     *L1_PLANNED,
-    *L3_PLANNED,
+    *LEVELS_PLANNED,
 )

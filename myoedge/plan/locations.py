@@ -6,17 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-IN_L3 = "far"  # kind of location in plan.json
+NEAR = ("input", "output", "arena", "constant", "l1")  # kinds of locations that are no level
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
     """Location of a tensor's bytes.
 
-    kind        "input" or "output": a caller's buffer; "arena"; "constant"; IN_L3; "l1": resident
-                in L1
-    index       number of the input or output, or name of the constant or L3 feature map; otherwise
-                ""
+    kind        "input" or "output": a caller's buffer; "arena"; "constant"; "l1": resident in L1;
+                or the name of a memory level that holds the feature map
+    index       number of the input or output, or name of the constant or of the feature map in the
+                level; otherwise ""
     offset      bytes from the start of that memory
     row_bytes   for a row of a sequence in a loop: bytes from one iteration's row to the next;
                 `offset` is that of the first iteration
@@ -26,6 +26,11 @@ class Location:
     index: int | str
     offset: int = 0
     row_bytes: int = 0
+
+    @property
+    def in_level(self) -> bool:
+        """Whether the tensor is in a memory level behind L2."""
+        return self.kind not in NEAR
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.resident import ResidentTensor
 from myoedge.plan.l1.tile_grid import readable
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l3.spill import Roots
+from myoedge.plan.levels.spill import Roots
 from myoedge.plan.locations import Location, LoopState
 from myoedge.plan.loops import (
     LoopLayers,

@@ -11,20 +11,19 @@ from functools import cached_property
 import numpy as np
 
 from myoedge.errors import Notice
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import Operand, TiledKernel
 from myoedge.operators.layer_names import located
-from myoedge.operators.queries import macs
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.plan.l1.no_tiling import too_small
 from myoedge.plan.l1.tile_search import choose
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l2.resident_weights import SHARED_FROM, Key, owners
-from myoedge.plan.l3.feature_maps import Access
-from myoedge.plan.l3.transfers import L3Transfer
-from myoedge.plan.locations import IN_L3, Location, LoopState, place_in_layer
+from myoedge.plan.levels.feature_maps import Access
+from myoedge.plan.levels.residency import SHARED_FROM, Key, owners
+from myoedge.plan.levels.transfers import LevelTransfer
+from myoedge.plan.locations import Location, LoopState, place_in_layer
 from myoedge.plan.loops import LoopLayers, turns_of
 from myoedge.plan.placement import LiveRange, Placement
 from myoedge.plan.timeline import Chunk, TimelineSteps, whole_words
@@ -47,8 +46,8 @@ class Plan:
     placement        offsets of these buffers
     tilings          tiling of each layer
     timeline_steps   numbering of barrier intervals
-    l3_transfers     transfers between L3 and L2, in order
-    maps             feature map in L3 -> offset after l3.bin
+    transfers        transfers between memory levels and L2, in order
+    maps             feature map in a memory level -> offset after the level's image
     accesses         accesses of layers to these maps
     loops            loop bodies
     tile_ranks       layer signature -> rank of its tiling by estimated cycles, if it is not 0
@@ -64,7 +63,7 @@ class Plan:
     placement: Placement
     tilings: tuple[Tiling, ...]
     timeline_steps: TimelineSteps
-    l3_transfers: tuple[L3Transfer, ...] = ()
+    transfers: tuple[LevelTransfer, ...] = ()
     maps: Mapping[str, int] = field(default_factory=dict)
     accesses: tuple[Access, ...] = ()
     loops: tuple[LoopLayers, ...] = ()
@@ -73,8 +72,8 @@ class Plan:
 
     @property
     def arena_bytes(self) -> int:
-        """Bytes of the arena: feature maps, and buffers for data from L3."""
-        ends = (x.l2 + x.chunk.room_bytes for x in self.l3_transfers)
+        """Bytes of the arena: feature maps, and buffers for data from memory levels."""
+        ends = (x.l2 + x.chunk.room_bytes for x in self.transfers)
         return max([self.placement.arena_bytes, *ends])
 
     @property
@@ -119,36 +118,48 @@ class Plan:
         return owners(arrays, self.shared_from_bytes)
 
     @cached_property
-    def streamed(self) -> Mapping[tuple[int, str], tuple[L3Transfer, ...]]:
-        """(layer, constant) -> its transfers from l3.bin, in the order of the constant's bytes."""
-        transfers: dict[tuple[int, str], tuple[L3Transfer, ...]] = {}
-        for x in sorted(self.from_l3_bin, key=lambda x: x.chunk.start):
+    def streamed(self) -> Mapping[tuple[int, str], tuple[LevelTransfer, ...]]:
+        """(layer, constant) -> its transfers, in the order of the constant's bytes."""
+        transfers: dict[tuple[int, str], tuple[LevelTransfer, ...]] = {}
+        for x in sorted(self.constant_transfers, key=lambda x: x.chunk.start):
             key = (x.chunk.step, x.chunk.array)
             transfers[key] = (*transfers.get(key, ()), x)
         return transfers
 
     @property
     def l3_bytes(self) -> int:
-        """Return the size of l3.bin in bytes: constants to be transferred, then tables."""
-        tables = (at + array.nbytes for at, array in self.l3_tables.values())
-        return max([self.l3_transfer_bytes, *tables])
+        """Bytes of l3.bin: constants to be transferred, then tables."""
+        return self.image_bytes("l3")
 
-    @property
-    def l3_transfer_bytes(self) -> int:
-        """Bytes of l3.bin that are transferred to L2."""
-        return max((x.l3 + x.chunk.room_bytes for x in self.from_l3_bin), default=0)
+    def image_bytes(self, level: str) -> int:
+        """Return the bytes of a memory level's image: constants to be transferred, then tables."""
+        tables = self.l3_tables.values() if level == self.chip.map_level.name else ()
+        ends: list[int] = [at + array.nbytes for at, array in tables]
+        return max([self.transferred_bytes(level), *ends])
+
+    def level_bytes(self, level: str) -> int:
+        """Return the bytes of a memory level that the network uses."""
+        maps = self.map_bytes if level == self.chip.map_level.name else 0
+        return self.image_bytes(level) + maps
+
+    def transferred_bytes(self, level: str) -> int:
+        """Return the bytes of a memory level's image that are transferred to L2."""
+        mine = (x for x in self.constant_transfers if x.level == level)
+        end: int = max((x.address + x.chunk.room_bytes for x in mine), default=0)
+        return round_up(end, self.chip.level(level).word_bytes)
 
     @cached_property
     def l3_tables(self) -> Mapping[Key, tuple[int, Array]]:
-        """(layer, table) -> (offset in l3.bin, values) of the tables that stay in L3; equal tables
-        share one offset."""
+        """(layer, table) -> (offset in the image, values) of the tables that stay in the level of
+        feature maps; equal tables share one offset."""
         tables = {
             (index, o.name): o.array
             for index, tiling in enumerate(self.tilings)
             for o in tiling.kernel.l3_tables
             if o.array is not None
         }
-        known, end = owners(tables.items(), self.shared_from_bytes), self.l3_transfer_bytes
+        known = owners(tables.items(), self.shared_from_bytes)
+        end = self.transferred_bytes(self.chip.map_level.name)
         places: dict[Key, tuple[int, Array]] = {}
         for key, array in tables.items():
             places[key] = (places[known[key]][0] if known[key] != key else end), array
@@ -156,33 +167,31 @@ class Plan:
         return places
 
     @property
-    def from_l3_bin(self) -> tuple[L3Transfer, ...]:
-        """Return the transfers of constants from l3.bin."""
-        return tuple(x for x in self.l3_transfers if not x.chunk.tensor)
-
-    @property
-    def l3_moved_bytes(self) -> int:
-        """Bytes moved from and to L3 in one run, rounded up to words."""
-        return sum(x.chunk.room_bytes * x.chunk.turns for x in self.l3_transfers)
+    def constant_transfers(self) -> tuple[LevelTransfer, ...]:
+        """Return the transfers of constants."""
+        return tuple(x for x in self.transfers if not x.chunk.tensor)
 
     @property
     def map_bytes(self) -> int:
-        """Bytes of L3 for feature maps, after l3.bin."""
+        """Bytes for feature maps in a memory level, after its image."""
         sizes = {name: size_bytes(self.quant, name) for name in self.maps}
         return max((at + whole_words(sizes[n]) for n, at in self.maps.items()), default=0)
 
     def windows(self, index: int) -> dict[str, int]:
-        """Return the arena offsets of a layer's windows on feature maps in L3, by operand."""
+        """Return the arena offsets of a layer's windows on feature maps in a memory level, by
+        operand."""
         at, last = self.placement.offsets, len(self.steps) - 1
         return {a.operand: at[a.window(last).name] for a in self.accesses if a.step == index}
 
-    def l3_image(self) -> bytes:
-        """Return the contents of l3.bin: the constants to be transferred, in chunks in the order in
+    def image(self, level: str) -> bytes:
+        """Return a memory level's image: the constants to be transferred, in chunks in the order in
         which the network loads them, then tables; each begins at a word."""
-        image = bytearray(self.l3_bytes)
-        for x in self.from_l3_bin:
-            image[x.l3 : x.l3 + x.chunk.room_bytes] = self.content(x.chunk)
-        for at, array in self.l3_tables.values():
+        image = bytearray(self.image_bytes(level))
+        for x in self.constant_transfers:
+            if x.level == level:
+                image[x.address : x.address + x.chunk.room_bytes] = self.content(x.chunk)
+        tables = self.l3_tables.values() if level == self.chip.map_level.name else ()
+        for at, array in tables:
             image[at : at + array.nbytes] = array.tobytes()
         return bytes(image)
 
@@ -199,7 +208,7 @@ class Plan:
     @cached_property
     def cycles(self) -> tuple[float, ...]:
         """Estimated cycles of each layer, summed over the iterations of its loop."""
-        begins = [x.begins for x in self.l3_transfers]
+        begins = [x.begins for x in self.transfers]
         cycles = modelled(self.tilings, self.chip.transfers, begins)
         return tuple(n * turns_of(self.loops, index) for index, n in enumerate(cycles))
 
@@ -276,7 +285,7 @@ class Plan:
 
     def port_bytes(self, names: Sequence[str]) -> int:
         """Return the bytes in L2 of the inputs or outputs with these names."""
-        return sum(size_bytes(self.quant, n) for n in names if self.where[n].kind != IN_L3)
+        return sum(size_bytes(self.quant, n) for n in names if not self.where[n].in_level)
 
     @property
     def graph_inputs(self) -> tuple[str, ...]:
@@ -288,7 +297,7 @@ class Plan:
 
     @property
     def l2_room_bytes(self) -> int:
-        """Bytes of L2 that are available for data if L3 is used."""
+        """Bytes of L2 that are available for data if memory levels are used."""
         return self.chip.l2_room_beside_code(len(self.steps))
 
     @property
@@ -313,12 +322,3 @@ def l1_room_bytes(chip: Chip, steps: int) -> int:
 
 def size_bytes(q: QuantGraph, name: str) -> int:
     return math.prod(q.graph.shape(name)) * q.element_type(name).size_bytes
-
-
-def step_macs(plan: Plan, index: int) -> int:
-    """Return the model's multiply-accumulates of layer `index`, summed over the iterations of its
-    loop."""
-    step, shape = plan.steps[index], plan.quant.graph.shape
-    layers = (layer.node for layer in step.layers)
-    each = (macs(node, [*map(shape, node.inputs)], shape(node.name)) for node in layers)
-    return sum(each) * plan.turns(index)

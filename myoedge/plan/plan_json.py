@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l3.transfers import L3Transfer
+from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.locations import Location
 from myoedge.plan.plan import Plan
 
@@ -32,9 +32,12 @@ def describe(plan: Plan) -> dict[str, Any]:
             for life in plan.lives
         ],
         "l1_bytes": plan.l1_bytes,
-        "l3_bytes": plan.l3_bytes,
-        "maps_in_l3": dict(plan.maps),
-        "hauls": [_l3_transfer_json(plan, x) for x in plan.l3_transfers],
+        "levels": {level.name: plan.level_bytes(level.name) for level in plan.chip.levels},
+        "maps": {
+            name: {"level": plan.chip.map_level.name, "offset": at}
+            for name, at in plan.maps.items()
+        },
+        "transfers": [_transfer_json(plan, x) for x in plan.transfers],
         "steps": [_step_json(plan, index) for index in range(len(plan.steps))],
         **({"loops": [asdict(loop) for loop in plan.loops]} if plan.loops else {}),
         "copies": [{"output": index, "from": name} for index, name in plan.copies],
@@ -86,19 +89,20 @@ def _tiling_json(tiling: Tiling) -> dict[str, Any]:
     }
 
 
-def _l3_transfer_json(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
+def _transfer_json(plan: Plan, transfer: LevelTransfer) -> dict[str, Any]:
     """Return a transfer as JSON; its times are layer numbers."""
-    chunk, layer = l3_transfer.chunk, plan.timeline_steps.layer
+    chunk, layer = transfer.chunk, plan.timeline_steps.layer
     return {
         "step": chunk.step,
         "array": chunk.array,
-        **({"map": chunk.tensor, "out": l3_transfer.out} if chunk.tensor else {}),
+        **({"map": chunk.tensor, "out": transfer.out} if chunk.tensor else {}),
         "start": chunk.start,
         "size_bytes": chunk.size_bytes,
-        "l3_offset": l3_transfer.l3,
-        "offset": l3_transfer.l2,
-        "begins_moment": l3_transfer.begins,
-        "begins_in_step": layer(l3_transfer.begins),
+        "level": transfer.level,
+        "address": transfer.address,
+        "offset": transfer.l2,
+        "begins_moment": transfer.begins,
+        "begins_in_step": layer(transfer.begins),
         "first_moment": chunk.first,
         "last_moment": chunk.last,
     }

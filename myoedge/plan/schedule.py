@@ -13,7 +13,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.checks import enforce
 from myoedge.operators.layer_names import located
 from myoedge.plan.check import PLANNED
-from myoedge.plan.cost.network import modelled_cycles, waits_for_l3
+from myoedge.plan.cost.network import modelled_cycles, streamed_byte_cycles, waits
 from myoedge.plan.fused_layers import LoweredLayers, layers_as_one
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
@@ -21,16 +21,15 @@ from myoedge.plan.l1.no_tiling import without_room
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l3.spill import Roots, spilled
-from myoedge.plan.l3.transfers import L3TransferCost
-from myoedge.plan.l3.weight_streaming import (
+from myoedge.plan.levels.spill import Roots, spilled
+from myoedge.plan.levels.weight_streaming import (
     NO_L2,
-    exceeds_l3,
+    exceed_levels,
     filled,
     fits,
     too_large,
     window_bytes,
-    with_l3_transfers,
+    with_transfers,
 )
 from myoedge.plan.loops import (
     LoopPlaces,
@@ -138,7 +137,7 @@ def written_outputs(
 # estimate leaves too little L2 for data; a larger program is planned again (E303).
 LINKED_CODE_BYTES = 448
 HELD_SHARES = (4, 12)  # a constant's tile may take 1 / HELD_SHARES of L2
-ENOUGH = 2  # candidate plans, if the best one waits for L3
+ENOUGH = 2  # candidate plans, if the best one waits for transfers
 
 
 @paused_collector()
@@ -202,11 +201,11 @@ def _lower_network(
 
 
 def _plan_memories(network: LoweredNetwork) -> Plan:
-    """Plan the network with all data in L2, otherwise with L3 transfers. Errors: E301."""
+    """Plan the network with all data in L2, otherwise with transfers. Errors: E301."""
     plan = _plan_tilings(network)
     if fits(plan):
         return plan
-    if not plan.chip.l3_bytes or not plan.chip.l1_bytes:
+    if not plan.chip.levels or not plan.chip.l1_bytes:
         raise too_large(plan)
     if any(tiling.kernel.from_l3 for tiling in plan.tilings):
         kernels = NetworkKernels.of(
@@ -216,21 +215,21 @@ def _plan_memories(network: LoweredNetwork) -> Plan:
         plan = _plan_tilings(network)
         if fits(plan):
             return plan
-    return _plan_with_l3(network, plan)
+    return _plan_with_levels(network, plan)
 
 
-def _plan_with_l3(network: LoweredNetwork, plan: Plan) -> Plan:
-    """Plan the network with L3 transfers: of weights, and of feature maps if weights alone do not
+def _plan_with_levels(network: LoweredNetwork, plan: Plan) -> Plan:
+    """Plan the network with transfers: of weights, and of feature maps if weights alone do not
     suffice. Errors: E301.
 
     plan   the network with all data in L2, which does not fit
     """
-    if exceeds_l3(plan):
+    if exceed_levels(plan):
         raise too_large(plan)
     if not plan.l2_room_bytes:  # code fills L2
         raise too_large(plan, plan)
     streaming = _plan_weight_streaming(network, plan)
-    if streaming is None:  # feature maps must go to L3 too
+    if streaming is None:  # feature maps must leave L2 too
         bare = _plan_tilings(network, stay=False)
         streaming = spilled(bare, network.roots, network.placing, network.kernels)
     return filled(streaming)
@@ -278,14 +277,13 @@ def _plan_tilings(n: LoweredNetwork, held: int | None = None, *, stay: bool = Tr
 
 
 def _plan_weight_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
-    """Return the fastest plan with streamed weights; if it waits for L3, kernels are also chosen by
-    the bytes of their weights. None if L2 is too small."""
+    """Return the fastest plan with streamed weights; if it waits for transfers, kernels are also
+    chosen by the bytes of their weights. None if L2 is too small."""
     best = _plan_limited_streaming(network, plan)
-    if best is None or not waits_for_l3(best):
+    if best is None or not waits(best):
         return best
-    rate = L3TransferCost.of(plan.chip).byte
-    l3_byte = dict.fromkeys((index for index, _ in best.streamed), rate)
-    network = replace(network, kernels=replace(network.kernels, l3_byte=l3_byte))
+    kernels = replace(network.kernels, byte_cost=streamed_byte_cycles(best))
+    network = replace(network, kernels=kernels)
     lighter = _plan_limited_streaming(network, _plan_tilings(network))
     return min(filter(None, (best, lighter)), key=modelled_cycles)
 
@@ -297,10 +295,10 @@ def _plan_limited_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
     plans = []
     if window > 0:
         for held in (None, *(window // share for share in HELD_SHARES)):
-            made = with_l3_transfers(plan if held is None else _plan_tilings(network, held))
+            made = with_transfers(plan if held is None else _plan_tilings(network, held))
             if made is not None:
                 plans.append(made)
-            if len(plans) >= ENOUGH and not waits_for_l3(min(plans, key=modelled_cycles)):
+            if len(plans) >= ENOUGH and not waits(min(plans, key=modelled_cycles)):
                 break
     return min(plans, key=modelled_cycles, default=None)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.operators.kernel import SCRATCH, Source
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l3.transfers import L3Transfer
+from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan, scratch_name, size_bytes
 from myoedge.targets.gap9.chip import WORKERS
@@ -33,7 +33,7 @@ def memory(plan: Plan) -> Row:
     """Return the `memory` entry of report.json: bytes of L1, L2 and L3 by kind of data, the buffers
     in use at the peak of L2, and all buffers of the L2 arena and of L1."""
     arena = [_arena_row(plan, life) for life in plan.lives]
-    buffers = [*arena, *(_l3_buffer_row(plan, l3_transfer) for l3_transfer in plan.from_l3_bin)]
+    buffers = [*arena, *(_l3_buffer_row(plan, transfer) for transfer in plan.constant_transfers)]
     peak, chip = fullest(buffers), plan.chip
     # tile buffers, stacks and runtime data
     l1_bytes = chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
@@ -135,7 +135,7 @@ def _l3_map_row(plan: Plan, name: str) -> Row:
     }
 
 
-def _l3_buffer_row(plan: Plan, transfer: L3Transfer) -> Row:
+def _l3_buffer_row(plan: Plan, transfer: LevelTransfer) -> Row:
     """Return the report's row of an L2 buffer with weights from L3, in use from the start of the
     transfer to the last read."""
     chunk, clock = transfer.chunk, plan.timeline_steps
@@ -212,7 +212,7 @@ def layer_bytes(plan: Plan, index: int) -> Row:
     weights = tables + sum(sizes.values())
     streamed = tables + sum(map(sizes.__getitem__, sizes.keys() & plan.streamed))
     out_bytes = sum(map(partial(size_bytes, plan.quant), step.written))
-    chunks = (transfer.chunk for transfer in plan.l3_transfers)
+    chunks = (transfer.chunk for transfer in plan.transfers)
     moved = sum(chunk.size_bytes * chunk.turns for chunk in chunks if chunk.step == index)
     return {
         "weights_in": ("L3" if 2 * streamed > weights else "L2") if weights else None,
@@ -228,9 +228,9 @@ def layer_bytes(plan: Plan, index: int) -> Row:
 def _first_read_chunk_bytes(plan: Plan, index: int) -> int:
     """Return the bytes of l3.bin that this layer is the first to read."""
     first_steps: dict[int, int] = {}  # by offset in l3.bin
-    for transfer in plan.from_l3_bin:
-        first_steps.setdefault(transfer.l3, transfer.chunk.step)
-    chunks = pairwise(sorted([*first_steps, plan.l3_transfer_bytes]))
+    for transfer in plan.constant_transfers:
+        first_steps.setdefault(transfer.address, transfer.chunk.step)
+    chunks = pairwise(sorted([*first_steps, plan.transferred_bytes("l3")]))
     return sum(end - at for at, end in chunks if first_steps[at] == index)
 
 

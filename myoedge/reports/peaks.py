@@ -135,7 +135,7 @@ def _l2_peak(report: Report) -> Peak:
             Held(kind, port["name"], "", port["bytes"])
             for kind in PORTS
             for port in report[f"{kind}s"]
-            if not port.get("far")  # absent in reports made before ports could be in L3
+            if port["level"] == "L2"
         ),
     ]
     parts += [(entry, None) for entry in resident]

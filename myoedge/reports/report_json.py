@@ -14,11 +14,10 @@ from myoedge.errors import Notice
 from myoedge.graph.ir import plain
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.layer_names import activation, origin_rows
-from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
+from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles, step_macs
 from myoedge.plan.engine_rules import other_engine
-from myoedge.plan.locations import IN_L3
 from myoedge.plan.loops import LoopLayers
-from myoedge.plan.plan import Plan, step_macs
+from myoedge.plan.plan import Plan
 from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.evaluation import Evaluation
@@ -235,11 +234,17 @@ def _port_json(plan: Plan, port: QuantPort, display_name: str) -> dict[str, Any]
         "shape": list(port.shape),
         "dtype": port.dtype,
         "bytes": port.size_bytes,
-        "far": plan.where[port.name].kind == IN_L3,
+        "level": _port_level(plan, port.name),
         "scale": None if params is None else params.scale,
         "zero_point": None if params is None else params.zero_point,
         "border": normalization,
     }
+
+
+def _port_level(plan: Plan, name: str) -> str:
+    """Return the memory of an input or output: "L2", or the level behind it."""
+    place = plan.where[name]
+    return place.kind.upper() if place.in_level else "L2"
 
 
 # --- layers ---------------------------------------------------------------------------------------

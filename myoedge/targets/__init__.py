@@ -13,8 +13,6 @@ HOST = Chip(
     doc="any computer with a C11 compiler; memory is not limited",
     l1_bytes=0,
     l2_bytes=2**31 - 1,
-    l3_bytes=0,
-    l3_bytes_per_s=0,
     engines=(
         Engine("cluster", cores=8, macs_per_cycle=0),
         Engine("nine cores", cores=9, macs_per_cycle=0, control_core=True),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from myoedge.errors import MyoedgeError
 
@@ -53,8 +54,7 @@ class TransferCost:
     layer_setup_cycles   cycles of the control core per layer
     network_cycles       additional cycles of the first layer, with empty instruction caches
     ninth_core_cycles    additional cycles per tile if the control core also computes
-    l3_command_cycles    cycles of the control core to start a transfer between L3 and L2
-    l3_start_cycles      cycles of L3 before the first byte of a transfer
+    level_command_cycles  cycles of the control core to start a transfer between a level and L2
     l2_operand_factor    factor on the cycles of a unit of work with operands in L2
     """
 
@@ -67,8 +67,7 @@ class TransferCost:
     layer_setup_cycles: float = 0.0
     network_cycles: float = 0.0
     ninth_core_cycles: float = 0.0
-    l3_command_cycles: float = 0.0
-    l3_start_cycles: float = 250.0
+    level_command_cycles: float = 0.0
     l2_operand_factor: float = 4.2
 
     def load_cycles(self, size_bytes: float, lines: float) -> float:
@@ -81,6 +80,74 @@ class TransferCost:
     def store_cycles(self, size_bytes: float) -> float:
         """Return the DMA cycles of a transfer out of L1, without a cost per row."""
         return size_bytes / self.bytes_per_cycle
+
+
+@dataclass(frozen=True, slots=True)
+class DividedClock:
+    """The clock of a memory that does not follow the chip's: the chip's clock divided by a whole
+    number.
+
+    most_hz           highest clock of the memory
+    word_bytes        bytes per access
+    least_cycles      least cycles of the chip per access
+    start_periods     periods of the memory before the first byte, in addition to
+    start_cycles      cycles of the chip
+    """
+
+    most_hz: int
+    word_bytes: int
+    least_cycles: int
+    start_periods: int
+    start_cycles: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLevel:
+    """A memory behind L2: its data is transferred to L2 before a layer reads it.
+
+    name             name of the level in plans and reports, as "l3"
+    bytes            size
+    bytes_per_cycle  rate at the chip's default operating point
+    start_cycles     cycles before the first byte of a transfer
+    pj_per_byte      lowest, assumed and highest energy of a byte
+    channel          transfers of one channel run one after another, those of several at once
+    writable         whether feature maps may be there
+    external         part beside the chip that it is: "ram", "flash"; "" on the chip
+    reserved_bytes   bytes that code and the boot chain need
+    word_bytes       alignment of transfers in the level
+    clock            clock that the chip's does not determine; None: rate in cycles is constant
+    """
+
+    name: str
+    bytes: int
+    bytes_per_cycle: float
+    start_cycles: float = 0.0
+    pj_per_byte: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    channel: str = ""
+    writable: bool = False
+    external: str = ""
+    reserved_bytes: int = 0
+    word_bytes: int = 4
+    clock: DividedClock | None = None
+
+    @property
+    def room_bytes(self) -> int:
+        """Bytes for data of the network."""
+        return max(self.bytes - self.reserved_bytes, 0)
+
+    def cycles(self, size_bytes: int) -> float:
+        """Return the cycles of a transfer."""
+        return self.start_cycles + size_bytes / self.bytes_per_cycle
+
+    def at(self, clock_hz: int) -> MemoryLevel:
+        """Return the level with its rate in cycles of a chip with this clock."""
+        if (own := self.clock) is None:
+            return self
+        divider = -(-clock_hz // own.most_hz)
+        word_cycles = max(own.least_cycles, divider)
+        start_cycles = own.start_periods * divider + own.start_cycles
+        rate = own.word_bytes / word_cycles
+        return replace(self, bytes_per_cycle=rate, start_cycles=start_cycles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +182,10 @@ class Chip:
     """A chip: memories, engines and clocks; the first operating point is the default.
 
     l1_bytes         size of L1; 0: kernels use operands in L2
-    l3_bytes_per_s   rate of the off-chip memory at the default operating point; 0 without L3
+    levels           memories behind L2
     alignment_bytes  alignment of every buffer
     l1_reserved_bytes  bytes of L1 for stacks and the runtime
-    l2_reserved_bytes  bytes of L2 reserved for code if constants can move to L3; negative if a
+    l2_reserved_bytes  bytes of L2 reserved for code if constants can move to a level; negative if a
                        limit on
     data leaves more for code
     layer_code_bytes   bytes of L2 for the code of each further layer that l2_reserved_bytes does
@@ -131,10 +198,9 @@ class Chip:
     doc: str
     l1_bytes: int
     l2_bytes: int
-    l3_bytes: int
-    l3_bytes_per_s: int
     engines: tuple[Engine, ...]
     points: tuple[OperatingPoint, ...]
+    levels: tuple[MemoryLevel, ...] = ()
     alignment_bytes: int = 4
     l1_reserved_bytes: int = 0
     l2_reserved_bytes: int = 0
@@ -148,7 +214,7 @@ class Chip:
         return self.points[0]
 
     def at(self, name: str) -> Chip:
-        """Return the chip with this operating point as the default; L3's clock scales with it.
+        """Return the chip with this operating point as the default.
 
         name   name of a point, or a clock between them ("300 MHz") at the lowest voltage that
                allows it
@@ -160,8 +226,8 @@ class Chip:
             (p for p in self.points if p.name == name), None
         ) or self._point_of_clock_text(name)
         rest = tuple(point for point in self.points if point.name != chosen.name)
-        rate = self.l3_bytes_per_s * chosen.clock_hz / self.point.clock_hz
-        return replace(self, points=(chosen, *rest), l3_bytes_per_s=round(rate))
+        levels = tuple(level.at(chosen.clock_hz) for level in self.levels)
+        return replace(self, points=(chosen, *rest), levels=levels)
 
     def _point_of_clock_text(self, name: str) -> OperatingPoint:
         points = sorted(self.points, key=lambda point: point.clock_hz)
@@ -191,6 +257,38 @@ class Chip:
         """Return the chip without its accelerators, so that only the cores compute."""
         return replace(self, engines=tuple(e for e in self.engines if not e.accelerator))
 
+    def level(self, name: str) -> MemoryLevel:
+        """Return the memory level with this name; one of no bytes if the chip has none."""
+        known = (level for level in self.levels if level.name == name)
+        return next(known, None) or MemoryLevel(name, 0, 1.0)
+
+    def with_level(self, name: str, **changes: Any) -> Chip:
+        """Return the chip with changed fields of a memory level; without the level if it has no
+        bytes."""
+        changed = (replace(x, **changes) if x.name == name else x for x in self.levels)
+        return replace(self, levels=tuple(level for level in changed if level.bytes))
+
+    @property
+    def map_level(self) -> MemoryLevel:
+        """The memory level for feature maps and tables; one of no bytes if none is writable."""
+        return next((level for level in self.levels if level.writable), MemoryLevel("", 0, 1.0))
+
+    @property
+    def levels_room_bytes(self) -> int:
+        """Bytes of all memory levels behind L2 for data of the network."""
+        return sum(level.room_bytes for level in self.levels)
+
+    @property
+    def l3_bytes(self) -> int:
+        """Bytes of L3; 0 without one."""
+        return self.level("l3").bytes
+
+    @property
+    def l3_bytes_per_s(self) -> int:
+        """Rate of L3 at the default operating point; 0 without one."""
+        l3 = self.level("l3")
+        return round(l3.bytes_per_cycle * self.point.clock_hz) if l3.bytes else 0
+
     @property
     def l1_room_bytes(self) -> int:
         """Bytes of L1 for the operands of layers."""
@@ -202,7 +300,7 @@ class Chip:
         return max(self.l2_bytes - max(self.l2_reserved_bytes, 0), 0)
 
     def l2_room_beside_code(self, layers: int) -> int:
-        """Return the bytes of L2 for data if constants can move to L3: all but those for the code
-        of this many layers."""
+        """Return the bytes of L2 for data if constants can move to a level: all but those for the
+        code of this many layers."""
         code = max(layers - LAYERS, 0) * self.layer_code_bytes
         return min(max(self.l2_bytes - self.l2_reserved_bytes - code, 0), self.l2_room_bytes)

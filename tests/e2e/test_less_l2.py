@@ -30,7 +30,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.interpreter import run_int
 from myoedge.passes import prepare
-from myoedge.plan.l3.transfers import L3Transfer
+from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -186,7 +186,7 @@ def run_plan(plan: Plan, folder: Path, changes: dict[str, str]) -> list[bytes]:
         files["me_l3_transfers.h"] = files["me_l3_transfers.h"].replace(old, new)
     graph = plan.quant.graph
     specs = [(graph.shape(n), plan.quant.dtype(n)) for n in graph.outputs]
-    return on_host(files, sample(), specs, plan.l3_image(), folder)
+    return on_host(files, sample(), specs, plan.image("l3"), folder)
 
 
 def on_host(
@@ -198,11 +198,11 @@ def on_host(
     return [y.tobytes() for y in host.run(host.load_library(folder), inputs, specs, l3=l3)]
 
 
-def follows(l3_transfer: L3Transfer, other: L3Transfer) -> bool:
+def follows(transfer: LevelTransfer, other: LevelTransfer) -> bool:
     """Whether it takes bytes of L2 as soon as another is done with them."""
-    ends = (l3_transfer.l2 + l3_transfer.chunk.room_bytes, other.l2 + other.chunk.room_bytes)
-    meet = l3_transfer.l2 < ends[1] and other.l2 < ends[0]
-    return meet and l3_transfer.begins == other.chunk.last + 1
+    ends = (transfer.l2 + transfer.chunk.room_bytes, other.l2 + other.chunk.room_bytes)
+    meet = transfer.l2 < ends[1] and other.l2 < ends[0]
+    return meet and transfer.begins == other.chunk.last + 1
 
 
 @pytest.mark.slow
@@ -215,15 +215,13 @@ def test_a_host_shows_hauls_out_of_time(model: Path, small: myoedge.Build, tmp_p
     assert run_plan(plan, tmp_path / "sound", {}) == wanted
     unawaited = {"    me_l3_finish(ended);": "    me_l3_finish(0 * ended);"}
     assert run_plan(plan, tmp_path / "unawaited", unawaited) != wanted
-    l3_transfers = list(plan.l3_transfers)
-    behind = [
-        n for n, h in enumerate(l3_transfers) if any(follows(h, other) for other in l3_transfers)
-    ]
+    transfers = list(plan.transfers)
+    behind = [n for n, h in enumerate(transfers) if any(follows(h, other) for other in transfers)]
     early = []
     for n in behind:  # some of them overwrite bytes that were read just before
-        moved = [replace(h, begins=h.begins - (i == n)) for i, h in enumerate(l3_transfers)]
+        moved = [replace(h, begins=h.begins - (i == n)) for i, h in enumerate(transfers)]
         early.append(
-            run_plan(replace(plan, l3_transfers=tuple(moved)), tmp_path / f"early{n}", {}) != wanted
+            run_plan(replace(plan, transfers=tuple(moved)), tmp_path / f"early{n}", {}) != wanted
         )
     assert any(early)
 
@@ -272,7 +270,7 @@ def test_feature_maps_leave_l2_and_come_back(tmp_path: Path, sizes: list[str]) -
         assert myoedge.validate(build, on=("host", "simulator")).difference is None, l2
         given = [np.random.default_rng(1).integers(-128, 128, shape, np.int8)]
         found.append([y.tobytes() for y in build.run_raw(given)])
-        counts.append(len(json.loads(build.written("plan.json"))["maps_in_l3"]))
+        counts.append(len(json.loads(build.written("plan.json"))["maps"]))
     assert found[1:] == found[:-1]
     assert counts[0] == 0
     assert all(a < b for a, b in pairwise(counts))
@@ -287,7 +285,7 @@ def test_inputs_and_outputs_larger_than_l2(tmp_path: Path) -> None:
     calib = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
     build = myoedge.build(model, calib=calib, output=tmp_path / "out", l2="20KiB")
     assert myoedge.validate(build, on=("host", "simulator")).difference is None
-    assert len(json.loads(build.written("plan.json"))["maps_in_l3"]) == 3
+    assert len(json.loads(build.written("plan.json"))["maps"]) == 3
     reasons = {row["other_engine"] for row in build.report["layers"] if row["op"] == "conv"}
     assert "ne16 needs room in L2 for its tiles, not 20,480 B" in reasons
     shown = command("inspect", build.folder, "--memory", cwd=tmp_path)
@@ -310,7 +308,7 @@ def test_inputs_and_outputs_whose_axes_are_turned_stream(tmp_path: Path) -> None
     assert myoedge.validate(build, on=("host", "simulator")).difference is None
     plan = json.loads(build.written("plan.json"))
     turning = [step["name"] for step in plan["steps"] if step["op"] == "transpose"]
-    maps = {l3_transfer["map"] for l3_transfer in plan["hauls"] if l3_transfer.get("map")}
+    maps = {transfer["map"] for transfer in plan["transfers"] if transfer.get("map")}
     assert {"input", turning[-1]} <= maps
     assert len(turning) == 2
 
@@ -378,7 +376,7 @@ def test_a_host_shows_maps_out_of_time(tmp_path: Path) -> None:
 
     def outputs(plan: Plan, folder: str) -> list[bytes]:
         files = make_sources(plan, "maps").files
-        return on_host(files, given, specs, plan.l3_image(), tmp_path / folder)
+        return on_host(files, given, specs, plan.image("l3"), tmp_path / folder)
 
     wanted = outputs(plan, "sound")
     values = run_int(q.steps, q.constants, {q.graph.inputs[0]: given[0]})
@@ -386,18 +384,14 @@ def test_a_host_shows_maps_out_of_time(tmp_path: Path) -> None:
     for out in (True, False):
         mine = [
             n
-            for n, l3_transfer in enumerate(plan.l3_transfers)
-            if l3_transfer.chunk.tensor and l3_transfer.out == out
+            for n, transfer in enumerate(plan.transfers)
+            if transfer.chunk.tensor and transfer.out == out
         ]
-        index, l3_transfers = mine[3], list(plan.l3_transfers)
-        l3_transfers[index] = replace(l3_transfers[index], begins=l3_transfers[index].begins - 2)
-        early = l3_transfers[index].begins
-        l3_transfers[:index] = [
-            replace(h, begins=min(h.begins, early)) for h in l3_transfers[:index]
-        ]
-        assert outputs(replace(plan, l3_transfers=tuple(l3_transfers)), f"early {out}") != wanted, (
-            out
-        )
+        index, transfers = mine[3], list(plan.transfers)
+        transfers[index] = replace(transfers[index], begins=transfers[index].begins - 2)
+        early = transfers[index].begins
+        transfers[:index] = [replace(h, begins=min(h.begins, early)) for h in transfers[:index]]
+        assert outputs(replace(plan, transfers=tuple(transfers)), f"early {out}") != wanted, out
 
 
 def test_a_layer_of_two_megabytes_runs_at_the_rate_of_l3(tmp_path: Path) -> None:
@@ -479,13 +473,13 @@ def in_little_memory(seed: int, folder: Path) -> bool:
     wanted = [values[n].tobytes() for n in q.graph.outputs]
     sources = make_sources(plan, "random")
     specs = [(q.graph.shape(n), q.dtype(n)) for n in q.graph.outputs]
-    l3 = plan.l3_image() if plan.l3_transfers else None
+    l3 = plan.image("l3") if plan.transfers else None
     files = FirmwareFiles([[x]], specs, len(plan.steps), l3)
     measured, _ = run_firmware(make_firmware(sources).program, files)
     assert [y.tobytes() for y in measured.inferences[0].outputs] == wanted, seed
     if seed % 4 == 0:
         assert on_host(sources.files, [x], specs, l3, folder) == wanted, seed
-    return bool(plan.l3_transfers)
+    return bool(plan.transfers)
 
 
 def test_code_that_l2_has_no_room_for_makes_another_plan(

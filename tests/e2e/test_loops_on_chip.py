@@ -303,7 +303,7 @@ def test_maps_that_only_layers_outside_a_loop_access_go_to_l3(tmp_path: Path) ->
         outputs.append(build.run_raw([x])[0])
         plan = json.loads((folder / "plan.json").read_text())
         (loop,) = build.report["model"]["loops"]
-        hauls = [haul for haul in plan["hauls"] if "map" in haul]
+        hauls = [haul for haul in plan["transfers"] if "map" in haul]
         before = {haul["map"] for haul in hauls if haul["step"] < loop["first"]}
         after = {haul["map"] for haul in hauls if haul["step"] > loop["last"]}
         assert all(not loop["first"] <= haul["step"] <= loop["last"] for haul in hauls)

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.api import peaks
-from myoedge.plan.l2.resident_weights import stored_once
-from myoedge.plan.l3.transfers import L3Transfer
+from myoedge.plan.levels.residency import stored_once
+from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.timeline import Chunk
+from myoedge.targets.chip import MemoryLevel
 from tests.conftest import save_exported, thinned
 
 WIDTH, TIMES = 256, 4
@@ -110,13 +111,14 @@ def test_a_mask_of_several_layers_and_heads_is_stored_once(apart: bool, tmp_path
 )
 def test_every_haul_finds_its_bytes(drawn: list[tuple[bytes, int]]) -> None:
     """Whatever pieces are alike: each is found where its haul says, and no byte is there twice."""
+    level = MemoryLevel("l3", 1 << 25, bytes_per_cycle=0.5)
     contents = [(text * count).ljust(8, b"\0") for text, count in drawn]
-    l3_transfers = [L3Transfer(Chunk(n, "w", 0, 8, n, n), 8 * n, 0, 0) for n in range(len(drawn))]
-    found = stored_once(l3_transfers, lambda chunk: contents[chunk.step])
+    transfers = [LevelTransfer(Chunk(n, "w", 0, 8, n, n), "", 0, 0, 0) for n in range(len(drawn))]
+    found = stored_once(transfers, [level] * len(drawn), lambda chunk: contents[chunk.step])
     image: dict[int, bytes] = {}
-    for l3_transfer in found:
+    for transfer in found:
         assert (
-            image.setdefault(l3_transfer.l3, contents[l3_transfer.chunk.step])
-            == contents[l3_transfer.chunk.step]
+            image.setdefault(transfer.address, contents[transfer.chunk.step])
+            == contents[transfer.chunk.step]
         )
     assert sorted(image) == [8 * n for n in range(len({*contents}))]

@@ -14,7 +14,7 @@ from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.plan.l1.tile_iteration import Transfer, spans
 from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.l1.tiling import Tiling, lives, make_tiling
-from myoedge.plan.l3.feature_maps import SLOTS, access
+from myoedge.plan.levels.feature_maps import SLOTS, access
 from myoedge.plan.timeline import WORD
 
 

@@ -126,44 +126,42 @@ def streaming() -> tuple[QuantGraph, Plan]:
     return q, make_plan(q, replace(find_chip("gap9"), l2_bytes=16384, l2_reserved_bytes=0))
 
 
-def with_l3_transfer(plan: Plan, index: int, **changes: Any) -> Plan:
-    l3_transfers = list(plan.l3_transfers)
-    l3_transfers[index] = replace(l3_transfers[index], **changes)
-    return replace(plan, l3_transfers=tuple(l3_transfers))
+def with_transfer(plan: Plan, index: int, **changes: Any) -> Plan:
+    transfers = list(plan.transfers)
+    transfers[index] = replace(transfers[index], **changes)
+    return replace(plan, transfers=tuple(transfers))
 
 
 def too_early(plan: Plan) -> Plan:
     """A transfer begins one timeline step before its place is free."""
-    index = next(
-        n for n, h in enumerate(plan.l3_transfers) if h.begins > plan.l3_transfers[n - 1].begins
-    )
-    return with_l3_transfer(plan, index, begins=plan.l3_transfers[index].begins - 1)
+    index = next(n for n, h in enumerate(plan.transfers) if h.begins > plan.transfers[n - 1].begins)
+    return with_transfer(plan, index, begins=plan.transfers[index].begins - 1)
 
 
 def upon_another(plan: Plan) -> Plan:
     """A transfer begins with the one before it, in its place."""
-    first = plan.l3_transfers[0]
-    return with_l3_transfer(plan, 1, l2=first.l2, begins=first.begins)
+    first = plan.transfers[0]
+    return with_transfer(plan, 1, l2=first.l2, begins=first.begins)
 
 
 def other_bytes(plan: Plan) -> Plan:
     """A chunk is thought to be of other rows of its array."""
-    chunk = plan.l3_transfers[0].chunk
-    return with_l3_transfer(plan, 0, chunk=replace(chunk, start=chunk.start + 4))
+    chunk = plan.transfers[0].chunk
+    return with_transfer(plan, 0, chunk=replace(chunk, start=chunk.start + 4))
 
 
 def before_its_loop(plan: Plan) -> Plan:
     """A loop begins between the start of a transfer and the tile that needs it."""
-    early = next(h for h in plan.l3_transfers if h.begins < h.chunk.first)
+    early = next(h for h in plan.transfers if h.begins < h.chunk.first)
     loop = LoopSteps(early.chunk.first, plan.timeline_steps.count, 2)
     return replace(plan, timeline_steps=replace(plan.timeline_steps, loops=(loop,)))
 
 
 STREAMS: dict[str, Callable[[Plan], Plan]] = {
     "more than L2 has": lambda p: replace(p, chip=replace(p.chip, l2_bytes=p.l2_bytes - 1)),
-    "or differs from L3": lambda p: with_l3_transfer(p, 1, l3=p.l3_transfers[1].l3 + 4),
-    "a transfer leaves": lambda p: with_l3_transfer(p, 1, l2=p.l3_transfers[1].l2 + 2),
-    "out of turn": lambda p: with_l3_transfer(p, -1, begins=0),
+    "or differs from its level": lambda p: with_transfer(p, 1, address=p.transfers[1].address + 4),
+    "a transfer leaves": lambda p: with_transfer(p, 1, l2=p.transfers[1].l2 + 2),
+    "out of turn": lambda p: with_transfer(p, -1, begins=0),
     "are out of turn": before_its_loop,
     "overwrites live bytes": too_early,
     "is overwritten": upon_another,
@@ -185,26 +183,20 @@ def far() -> tuple[QuantGraph, Plan]:
 
 def first_in(plan: Plan) -> int:
     return next(
-        n
-        for n, l3_transfer in enumerate(plan.l3_transfers)
-        if l3_transfer.chunk.tensor and not l3_transfer.out
+        n for n, transfer in enumerate(plan.transfers) if transfer.chunk.tensor and not transfer.out
     )
 
 
 def without(plan: Plan, index: int) -> Plan:
-    return replace(
-        plan, l3_transfers=tuple(h for n, h in enumerate(plan.l3_transfers) if n != index)
-    )
+    return replace(plan, transfers=tuple(h for n, h in enumerate(plan.transfers) if n != index))
 
 
 FAR: dict[str, Callable[[Plan], Plan]] = {
     "while it is not in its L2 window": lambda p: without(p, first_in(p)),
-    "feature map in L3 is used": lambda p: without(p, first_in(p) - 1),
-    "a transfer leaves": lambda p: with_l3_transfer(p, first_in(p), l3=p.map_bytes),
-    "is overwritten": lambda p: with_l3_transfer(
-        p, first_in(p) + 1, l2=p.l3_transfers[first_in(p)].l2
-    ),
-    "out of turn": lambda p: with_l3_transfer(p, first_in(p) + 1, begins=0),
+    "feature map in a level is used": lambda p: without(p, first_in(p) - 1),
+    "a transfer leaves": lambda p: with_transfer(p, first_in(p), address=p.map_bytes),
+    "is overwritten": lambda p: with_transfer(p, first_in(p) + 1, l2=p.transfers[first_in(p)].l2),
+    "out of turn": lambda p: with_transfer(p, first_in(p) + 1, begins=0),
 }
 
 
@@ -222,7 +214,7 @@ def test_broken_maps_are_refused(far: tuple[QuantGraph, Plan], message: str) -> 
 def test_broken_streams_are_refused(streaming: tuple[QuantGraph, Plan], message: str) -> None:
     q, plan = streaming
     enforce(PLANNED, plan, q.graph, "planned")
-    assert len(plan.l3_transfers) >= 3
+    assert len(plan.transfers) >= 3
     with pytest.raises(MyoedgeError, match=message) as refused:
         enforce(PLANNED, STREAMS[message](plan), q.graph, "planned")
     assert refused.value.code == "E920"

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.plan.cost.network import modelled_cycles
-from myoedge.plan.l3 import spill
+from myoedge.plan.cost.network import modelled_cycles, moved_bytes
+from myoedge.plan.levels import spill
 from myoedge.plan.schedule import make_plan
 from myoedge.targets import find_chip
 from tests.e2e.test_less_l2 import quantized
@@ -46,7 +46,7 @@ def test_a_plan_that_waits_for_l3_is_compared_with_other_parts(
     monkeypatch.setattr(spill, "PARTS", spill.PARTS[:1])
     first = make_plan(network, chip)
     assert modelled_cycles(plan) < 0.95 * modelled_cycles(first)
-    assert plan.l3_moved_bytes <= first.l3_moved_bytes
+    assert moved_bytes(plan)["l3"] <= moved_bytes(first)["l3"]
 
 
 class Recurrent(nn.Module):

@@ -22,7 +22,7 @@ from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 from myoedge.operators.interpreter import integer_step, run_int
 from myoedge.passes import prepare
 from myoedge.plan import schedule
-from myoedge.plan.cost.network import modelled_cycles
+from myoedge.plan.cost.network import modelled_cycles, moved_bytes
 from myoedge.plan.placement import (
     Allocator,
     LiveRange,
@@ -189,7 +189,7 @@ def test_what_does_not_fit_is_said_with_the_largest_first() -> None:
     y = d.add("linear", x, w)
     network = quantized(d.build([d.add("table", y, chain=TANH)], ["y"]))
     with pytest.raises(MyoedgeError, match="L2") as raised:
-        make_plan(network, replace(GAP9, l3_bytes=0))
+        make_plan(network, GAP9.with_level("l3", bytes=0))
     assert raised.value.code == "E301"
     largest = dict(raised.value.notice.facts)["largest"]
     assert largest.startswith("4,000,256 B"), "int8 weights, four int32 a row, a table"
@@ -205,10 +205,10 @@ def test_weights_that_l3_and_l2_have_no_room_for_are_refused_before_maps_are_tri
         y = d.add("linear", y, d.constant(w))
     network = quantized(d.build([y], ["y"]))
     chip = replace(GAP9, l2_bytes=GAP9.l2_reserved_bytes + 100_000)
-    assert make_plan(network, replace(chip, l3_bytes=300_000)).l3_transfers
+    assert make_plan(network, chip.with_level("l3", bytes=300_000)).transfers
     monkeypatch.setattr(schedule, "spilled", lambda *given: pytest.fail("maps do not help"))
     with pytest.raises(MyoedgeError, match="L2") as raised:
-        make_plan(network, replace(chip, l3_bytes=150_000))
+        make_plan(network, chip.with_level("l3", bytes=150_000))
     facts = dict(raised.value.notice.facts)
     of_weights, of_rows = 3 * 300 * 300, 3 * 300 * 16  # four int32 a row
     assert f"weights {of_weights + of_rows:,} B" in facts["needs"]
@@ -221,12 +221,12 @@ def test_what_l3_moves_is_counted_as_the_c_moves_it() -> None:
     w = d.constant(np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32))
     network = quantized(d.build([d.add("linear", d.input("x", (1, 300)), w)], ["y"]))
     even = make_plan(network, replace(GAP9, l2_bytes=GAP9.l2_reserved_bytes + 60_000))
-    shorter = [replace(x.chunk, size_bytes=x.chunk.size_bytes - 1) for x in even.l3_transfers]
-    moved = [replace(x, chunk=y) for x, y in zip(even.l3_transfers, shorter, strict=True)]
-    odd = replace(even, l3_transfers=tuple(moved))
+    shorter = [replace(x.chunk, size_bytes=x.chunk.size_bytes - 1) for x in even.transfers]
+    moved = [replace(x, chunk=y) for x, y in zip(even.transfers, shorter, strict=True)]
+    odd = replace(even, transfers=tuple(moved))
     rows = re.findall(r"\.l3 = .*\.bytes = (\d+)", make_sources(odd, "n").files["network.c"])
     in_c = sum(map(int, rows))
-    assert in_c == odd.l3_moved_bytes == even.l3_moved_bytes > 300 * 300 // 2
+    assert in_c == moved_bytes(odd)["l3"] == moved_bytes(even)["l3"] > 300 * 300 // 2
     costs = [*_pass_costs(lambda frames: (None, odd), 1, 1)]
     assert {cost.l3_bytes for cost in costs} == {in_c}
     assert modelled_cycles(odd) == modelled_cycles(even)

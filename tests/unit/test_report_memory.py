@@ -137,17 +137,17 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
     q = quantized(residual(blocks=20))
     whole = make_plan(q, find_chip("gap9"))
     less = replace(find_chip("gap9"), l2_bytes=whole.l2_bytes * 2 // 3, l2_reserved_bytes=0)
-    less = replace(less, l3_bytes_per_s=1_000_000)  # so slow that layers wait for it
+    less = less.with_level("l3", bytes_per_cycle=1 / 370)  # so slow that layers wait for it
     streamed = make_plan(q, less)
-    assert streamed.l3_transfers
+    assert streamed.transfers
     report = make_report(streamed, Outcome("net"))
     found, memory = of(report), report["memory"]
     assert found["L2"].used_bytes == memory["l2_peak_bytes"] <= less.l2_bytes
     assert found["L3"].used_bytes == memory["l3_bytes"] == streamed.l3_bytes
     for peak in found.values():
         assert sum(part.size_bytes for part in peak.held) == peak.used_bytes
-    l3_transfers = [row for row in memory["buffers"] if row["kind"] == "weights"]
-    assert sum(row["size_bytes"] for row in l3_transfers) == streamed.l3_bytes
+    transfers = [row for row in memory["buffers"] if row["kind"] == "weights"]
+    assert sum(row["size_bytes"] for row in transfers) == streamed.l3_bytes
     for a, b in itertools.combinations(memory["buffers"], 2):
         apart = a["to"] <= b["from"] or b["to"] <= a["from"]
         above = a["offset"] >= b["offset"] + b["size_bytes"]
@@ -157,10 +157,10 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
     assert wording.from_l3(report) == f"weights {wording.size(streamed.l3_bytes)}"
     ends = streamed.timeline_steps.enters
     for moment, (at, _) in enumerate(middles([b - a for a, b in itertools.pairwise(ends)])):
-        named = {row["name"] for row in l3_transfers if row["from"] <= at < row["to"]}
+        named = {row["name"] for row in transfers if row["from"] <= at < row["to"]}
         assert named == {
             f"{streamed.steps[h.chunk.step].node.name} {h.chunk.array} {h.chunk.start}"
-            for h in streamed.l3_transfers
+            for h in streamed.transfers
             if h.begins <= moment <= h.chunk.last
         }
     waited = report["cycles"]["total"] - sum(row["cycles_modelled"] for row in report["layers"])

@@ -12,43 +12,43 @@ import pytest
 import torch
 from torch import nn
 
-from myoedge.plan.cost.network import modelled_cycles
-from myoedge.plan.l2 import resident_weights
-from myoedge.plan.l2.resident_weights import (
+from myoedge.plan.cost.network import modelled_cycles, moved_bytes
+from myoedge.plan.levels import residency, weight_streaming
+from myoedge.plan.levels.residency import (
     ONE_BY_ONE,
     SHARED_FROM,
     SMALL_BYTES,
     fill,
     residences,
 )
-from myoedge.plan.l3 import weight_streaming
-from myoedge.plan.l3.transfers import ComputeCycles, L3TransferCost
+from myoedge.plan.levels.transfers import ComputeCycles
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.timeline import Chunk
 from myoedge.targets import find_chip
+from myoedge.targets.chip import MemoryLevel
 from tests.e2e.test_less_l2 import quantized
 
 COUNT, SIZE = 3 * ONE_BY_ONE, SMALL_BYTES + 4
 KNOWN = {(at, "weights"): [Chunk(at, "weights", 0, SIZE, at, at)] for at in range(COUNT)}
 ROOM = COUNT * SIZE // 2
 COMPUTED = ComputeCycles((10.0,) * COUNT)
-RATE = L3TransferCost(2.0, 100.0)
+LEVELS = (MemoryLevel("l3", 1 << 25, bytes_per_cycle=0.5, start_cycles=100),)
 
 
 def test_of_many_arrays_several_stay_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """All are late: L3 takes longer than the cores. As many stay as have room beside transfers."""
-    calls, schedule_in_window = [0], resident_weights.schedule_in_window
+    calls, schedule_in_window = [0], residency.schedule_in_window
 
     def counted(*given: Any) -> Any:
         calls[0] += 1
         return schedule_in_window(*given)
 
-    monkeypatch.setattr(resident_weights, "schedule_in_window", counted)
-    best = residences(KNOWN, COMPUTED, ROOM, RATE)[0]
+    monkeypatch.setattr(residency, "schedule_in_window", counted)
+    best = residences(KNOWN, COMPUTED, ROOM, LEVELS)[0]
     assert calls[0] < COUNT // 4
     assert ROOM - (COUNT // 8) * SIZE < best.resident_bytes <= ROOM
-    more = fill(KNOWN, best.streamed, COMPUTED, ROOM, RATE)
+    more = fill(KNOWN, best.streamed, COMPUTED, ROOM, LEVELS)
     assert {*more} <= best.streamed
     assert best.resident_bytes + len(more) * SIZE <= ROOM
 
@@ -68,7 +68,7 @@ def test_a_network_that_waits_for_l3_has_kernels_without_padded_weights(
     plan = make_plan(network, replace(gap9, l2_bytes=gap9.l2_reserved_bytes + room_bytes))
     weights = plan.stored(0)["weights"].nbytes
     assert weights == channels * (13 * 256 if pads else 3200)
-    assert plan.l3_moved_bytes == (0 if pads else weights)
+    assert moved_bytes(plan)["l3"] == (0 if pads else weights)
 
 
 def test_of_choices_the_fastest_as_placed_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def shared_bytes(plan: Plan) -> set[int]:
     """Sizes of the constants that have one place in L2 or L3 with another."""
     places: dict[object, list[int]] = {}
     for (index, name), owner in plan.owners.items():
-        moved = tuple(x.l3 for x in plan.streamed.get(owner, ()))
+        moved = tuple(x.address for x in plan.streamed.get(owner, ()))
         places.setdefault(moved or owner, []).append(plan.stored(index)[name].nbytes)
     return {sizes[0] for sizes in places.values() if len(sizes) > 1}
 

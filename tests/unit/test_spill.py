@@ -18,7 +18,7 @@ from myoedge.building.budget import Budget, within
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.passes import prepare
-from myoedge.plan.l3 import spill
+from myoedge.plan.levels import spill
 from myoedge.plan.placement import LiveRange, Placement, lower_bound, peak, place
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import LINKED_CODE_BYTES, make_plan

@@ -9,21 +9,21 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myoedge.plan.l2.resident_weights import fill, most_read, residences
-from myoedge.plan.l3.transfers import (
+from myoedge.plan.levels.residency import fill, most_read, residences
+from myoedge.plan.levels.transfers import (
     ComputeCycles,
-    L3TransferCost,
     in_order,
-    place_l3_transfers,
+    place_transfers,
     schedule_in_window,
     timeline,
     turns,
 )
 from myoedge.plan.placement import LiveRange, place
 from myoedge.plan.timeline import Chunk, LoopSteps, TimelineSteps
+from myoedge.targets.chip import MemoryLevel
 
 MOMENTS = 24
-RATE = L3TransferCost(2.0, 100.0)
+LEVEL = MemoryLevel("l3", 1 << 25, bytes_per_cycle=0.5, start_cycles=100)
 
 drawn = settings(max_examples=200, derandomize=True, database=None, deadline=None)
 
@@ -56,43 +56,41 @@ def test_every_byte_is_there_when_it_is_read(
 ) -> None:
     """Owners of bytes, moment by moment: hauls write when they begin and are read to the end."""
     room = 4 * words
-    l3_transfers = place_l3_transfers(wanted, others, room)
-    if l3_transfers is None:
+    transfers = place_transfers(wanted, others, room)
+    if transfers is None:
         return
     owner: list[str | None] = [None] * max(room, *(at + x.size_bytes for at, x in others), 1)
     for moment in range(MOMENTS):
         for at, life in others:
             if life.first == moment:
                 owner[at : at + life.size_bytes] = [life.name] * life.size_bytes
-        for n, l3_transfer in enumerate(l3_transfers):
-            if l3_transfer.begins == moment:
-                size = l3_transfer.chunk.room_bytes
-                assert 0 <= l3_transfer.l2 <= room - size
-                assert l3_transfer.l2 % 4 == 0
-                owner[l3_transfer.l2 : l3_transfer.l2 + size] = [f"haul {n}"] * size
-        for n, l3_transfer in enumerate(l3_transfers):
-            if l3_transfer.begins <= moment <= l3_transfer.chunk.last:
-                assert {*owner[l3_transfer.l2 : l3_transfer.l2 + l3_transfer.chunk.size_bytes]} == {
+        for n, transfer in enumerate(transfers):
+            if transfer.begins == moment:
+                size = transfer.chunk.room_bytes
+                assert 0 <= transfer.l2 <= room - size
+                assert transfer.l2 % 4 == 0
+                owner[transfer.l2 : transfer.l2 + size] = [f"haul {n}"] * size
+        for n, transfer in enumerate(transfers):
+            if transfer.begins <= moment <= transfer.chunk.last:
+                assert {*owner[transfer.l2 : transfer.l2 + transfer.chunk.size_bytes]} == {
                     f"haul {n}"
                 }
         for at, life in others:
             if life.first <= moment <= life.last:
                 assert {*owner[at : at + life.size_bytes]} == {life.name}
-    assert all(a.begins <= b.begins and a.l3 < b.l3 for a, b in pairwise(l3_transfers))
-    assert all(l3_transfer.begins <= l3_transfer.chunk.first for l3_transfer in l3_transfers)
+    assert all(a.begins <= b.begins for a, b in pairwise(transfers))
+    assert all(transfer.begins <= transfer.chunk.first for transfer in transfers)
 
 
 def test_a_haul_begins_as_soon_as_its_place_is_free() -> None:
     first = [Chunk(0, "w", 0, 40, 1, 1), Chunk(1, "w", 0, 40, 6, 7), Chunk(2, "w", 0, 16, 9, 9)]
-    l3_transfers = place_l3_transfers(first, [(40, LiveRange("x", 8, 0, 4))], 48)
-    assert l3_transfers is not None
-    assert [l3_transfer.begins for l3_transfer in l3_transfers] == [0, 2, 8]
+    transfers = place_transfers(first, [(40, LiveRange("x", 8, 0, 4))], 48)
+    assert transfers is not None
+    assert [transfer.begins for transfer in transfers] == [0, 2, 8]
 
 
 def test_what_is_alive_all_the_time_leaves_no_place() -> None:
-    assert (
-        place_l3_transfers([Chunk(0, "w", 0, 8, 3, 3)], [(4, LiveRange("x", 8, 0, 9))], 12) is None
-    )
+    assert place_transfers([Chunk(0, "w", 0, 8, 3, 3)], [(4, LiveRange("x", 8, 0, 9))], 12) is None
 
 
 def by_time(
@@ -103,7 +101,7 @@ def by_time(
 ) -> float:
     """The same run cycle by cycle: L3 moves one haul at a time, cores compute or wait; in some
     moments the one that computes longest starts when all that is needed is there."""
-    left = [RATE.cycles(p) for p in wanted]
+    left = [LEVEL.cycles(p.room_bytes) for p in wanted]
     done, moment, computed, now = 0, 0, 0, 0
     while moment < len(durations):
         needed = sum(p.first <= moment for p in wanted)
@@ -128,7 +126,7 @@ def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Chunk], data: st.
     begins, stuck = schedule_in_window(wanted, window)
     helped = data.draw(st.frozensets(st.integers(0, MOMENTS - 1)))
     if stuck is None:
-        costs, needed = [RATE.cycles(p) for p in wanted], [p.first for p in wanted]
+        costs, needed = [LEVEL.cycles(p.room_bytes) for p in wanted], [p.first for p in wanted]
         found = timeline(costs, begins, needed, ComputeCycles(durations, helped))
         true = by_time(wanted, begins, durations, helped)
         assert abs(found.cycles - true) <= len(wanted) + MOMENTS
@@ -151,27 +149,27 @@ def test_the_array_that_is_waited_for_stays() -> None:
         (1, "hidden"): [Chunk(1, "hidden", 0, 8000, 5, 5)],
     }
     durations = [10.0, 10.0, 1e6, 10.0, 10.0, 10.0]
-    best = residences(known, ComputeCycles(durations), 16000, RATE)[0]
+    best = residences(known, ComputeCycles(durations), 16000, [LEVEL])[0]
     assert best.streamed == {(1, "hidden")}
     assert best.cycles == sum(durations)
 
 
 def test_turns_tell_when_hauls_may_start_and_must_have_ended() -> None:
     wanted = [Chunk(n, "w", 0, 8, first, first) for n, first in enumerate((1, 1, 4))]
-    l3_transfers = place_l3_transfers(wanted, [], 16)
-    assert l3_transfers is not None
-    assert [*turns(l3_transfers)] == [(0, 2, 0), (1, 2, 2), (2, 3, 2), (4, 3, 3)]
+    transfers = place_transfers(wanted, [], 16)
+    assert transfers is not None
+    assert [*turns(transfers)] == [(0, 2, 0), (1, 2, 2), (2, 3, 2), (4, 3, 3)]
 
 
 def test_what_is_left_of_l2_is_filled_as_far_as_nobody_waits() -> None:
     """Four arrays, each hidden behind the one before: two may stay, as hauls need room for two."""
     known = {(n, "w"): [Chunk(n, "w", 0, 8000, n + 1, n + 1)] for n in range(4)}
     every, computed = frozenset(known), ComputeCycles([2e4] * 6)
-    assert residences(known, computed, 32000, RATE)[0].streamed == every
-    assert fill(known, every, computed, 32000, RATE) == [*known]
-    assert fill(known, every, computed, 31999, RATE) == [(0, "w"), (1, "w")]
-    assert fill(known, every, computed, 23999, RATE) == [(0, "w")]
-    assert fill(known, every, computed, 8000, RATE) == []
+    assert residences(known, computed, 32000, [LEVEL])[0].streamed == every
+    assert fill(known, every, computed, 32000, [LEVEL]) == [*known]
+    assert fill(known, every, computed, 31999, [LEVEL]) == [(0, "w"), (1, "w")]
+    assert fill(known, every, computed, 23999, [LEVEL]) == [(0, "w")]
+    assert fill(known, every, computed, 8000, [LEVEL]) == []
 
 
 @settings(drawn, max_examples=60)
@@ -190,7 +188,7 @@ def test_filling_makes_nobody_wait_and_takes_no_more_than_there_is(
             return None
         return by_time(left, begins, durations)
 
-    kept = fill(known, frozenset(known), ComputeCycles(durations), room, RATE)
+    kept = fill(known, frozenset(known), ComputeCycles(durations), room, [LEVEL])
     left = [p for p in wanted if (p.step, p.array) not in kept]
     assert sum(known[key][0].room_bytes for key in kept) <= room
     before, after = cycles(wanted), cycles(left)
@@ -209,7 +207,7 @@ def test_a_loop_takes_the_cycles_of_its_iterations_in_a_row() -> None:
         for n, first in enumerate((2, 4, 6, 8))
     ]
     begins, _ = schedule_in_window(wanted, 400)
-    placed = place_l3_transfers(wanted, [], 400)
+    placed = place_transfers(wanted, [], 400)
     assert placed is not None
     assert begins == [x.begins for x in placed] == [0, 3, 3, 7]
     durations, costs = [50.0, 70.0, 90.0, 110.0, 40.0, 260.0, 30.0, 80.0, 20.0], [300.0] * 4

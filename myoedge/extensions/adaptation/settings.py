@@ -26,7 +26,6 @@ from myoedge.extensions.adaptation.table import METHODS, AdaptTable
 from myoedge.graph.ir import prune
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.base import OPS
-from myoedge.plan.locations import IN_L3
 from myoedge.plan.plan import Plan
 from myoedge.quantization.layer_rules import matches
 from myoedge.quantization.samples import Data
@@ -205,7 +204,7 @@ def _count_classes(plan: Plan, stream: Stream | None) -> int:
         raise _adaptation_error(
             "the network outputs no class scores", "one input, and one score per class"
         )
-    if classes > MOST_CLASSES or any(plan.where[x].kind == IN_L3 for x in (*inputs, *outputs)):
+    if classes > MOST_CLASSES or any(plan.where[x].in_level for x in (*inputs, *outputs)):
         raise _adaptation_error(f"{classes} classes", f"at most {MOST_CLASSES}, and inputs in L2")
     return classes
 
@@ -247,7 +246,7 @@ def _no_features_error(plan: Plan, pattern: str | None) -> MyoedgeError:
 
 def _has_usable_features(plan: Plan, result: QuantizedNode) -> bool:
     name = result.node.name
-    return plan.quant.dtype(name) == "int8" and plan.where[name].kind != IN_L3
+    return plan.quant.dtype(name) == "int8" and not plan.where[name].in_level
 
 
 def _weight_count(node: Node) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def project_files(
 
     application   program of `sources` that runs instead of the console
     """
-    digest = build_digest(sources, plan.l3_image())
+    digest = build_digest(sources, plan.image("l3"))
     values = {
         **app_values(plan, model_name, sources.digest),
         "stream": stream is not None,

@@ -20,7 +20,6 @@ from myoedge.extensions.mlperf.dataset import (
     integers_of_bytes,
     limits_of_floats,
 )
-from myoedge.plan.locations import IN_L3
 from myoedge.targets.gap9.clock import chip_clock
 from myoedge.version import __version__
 
@@ -139,7 +138,7 @@ def _check(plan: Plan, *, is_float: bool) -> None:
     needs = {
         "one input and one output": len(plan.graph_inputs) == len(plan.graph_outputs) == 1,
         "floats at input and output": all(name in q.params for name in ports),
-        "input and output in L2": all(plan.where[name].kind != IN_L3 for name in ports),
+        "input and output in L2": all(not plan.where[name].in_level for name in ports),
         "an int8 input, for float32 values": is_narrow or not is_float,
         "factors above 0 before the network": all(min(b.scale) > 0 for b in borders),
     }

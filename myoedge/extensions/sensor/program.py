@@ -14,7 +14,6 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.counts import CountConversion, count_conversion
-from myoedge.plan.locations import IN_L3
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.targets.chip import OperatingPoint
 from myoedge.targets.gap9.chip import GAP9
@@ -184,7 +183,7 @@ def _check_network_input(plan: Plan, stream: Stream | None) -> None:
         "one input": len(inputs) == 1,
         "an input of real numbers": all(name in plan.quant.params for name in inputs),
         "input and outputs in L2": all(
-            plan.where[name].kind != IN_L3 for name in (*inputs, *outputs)
+            not plan.where[name].in_level for name in (*inputs, *outputs)
         ),
     }
     for need, holds in needs.items():

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Estimated cycles of a network, including waits for L3."""
+"""Estimated cycles of a network, including waits for transfers."""
 
 from __future__ import annotations
 
-from myoedge.plan.l3.transfers import ComputeCycles, L3TransferCost, timeline
+from collections import Counter
+from collections.abc import Mapping
+
+from myoedge.operators.queries import macs
+from myoedge.plan.levels.distribution import transfer_rates
+from myoedge.plan.levels.transfers import ComputeCycles, timeline
 from myoedge.plan.loops import turns_of
 from myoedge.plan.plan import Plan
 
-WAITS = 1.03  # factor on the compute cycles above which a plan waits for L3
+WAITS = 1.03  # factor on the compute cycles above which a plan waits for transfers
 
 
 def layer_cycles(plan: Plan) -> tuple[int, ...]:
@@ -31,24 +36,24 @@ def computed(plan: Plan) -> ComputeCycles:
 
 
 def modelled_cycles(plan: Plan) -> float:
-    """Return the estimated cycles of a run, including waits for L3."""
-    if not plan.l3_transfers:
+    """Return the estimated cycles of a run, including waits for transfers."""
+    if not plan.transfers:
         return float(sum(layer_cycles(plan)))
     return waiting_cycles(plan, computed(plan))
 
 
-def waits_for_l3(plan: Plan) -> bool:
-    """Return whether a run waits for L3 so long that another plan may be faster."""
+def waits(plan: Plan) -> bool:
+    """Return whether a run waits for transfers so long that another plan may be faster."""
     return modelled_cycles(plan) > WAITS * sum(layer_cycles(plan))
 
 
 def waiting_cycles(plan: Plan, computed: ComputeCycles) -> float:
     """Return the estimated cycles of a run with the given compute cycles, including waits for the
-    plan's L3 transfers."""
-    rate = L3TransferCost.of(plan.chip)
-    costs = [rate.cycles(l3_transfer.chunk) for l3_transfer in plan.l3_transfers]
-    begins, needed = [h.begins for h in plan.l3_transfers], [h.needed for h in plan.l3_transfers]
-    return timeline(costs, begins, needed, computed).cycles
+    plan's transfers."""
+    levels = [plan.chip.level(x.level) for x in plan.transfers]
+    costs, channels = transfer_rates([x.chunk for x in plan.transfers], levels)
+    begins, needed = [x.begins for x in plan.transfers], [x.needed for x in plan.transfers]
+    return timeline(costs, begins, needed, computed, channels).cycles
 
 
 def latency_s(plan: Plan) -> float | None:
@@ -56,3 +61,39 @@ def latency_s(plan: Plan) -> float | None:
     has no clock frequency."""
     clock_hz = plan.chip.point.clock_hz
     return modelled_cycles(plan) / clock_hz if clock_hz else None
+
+
+def moved_bytes(plan: Plan) -> Mapping[str, int]:
+    """Return memory level -> bytes moved from and to it in one run, rounded up to words."""
+    moved = dict.fromkeys((level.name for level in plan.chip.levels), 0)
+    for x in plan.transfers:
+        moved[x.level] += x.chunk.room_bytes * x.chunk.turns
+    return moved
+
+
+def moved_pj(plan: Plan) -> float:
+    """Return the assumed energy of one run's transfers of memory levels, in picojoules."""
+    sizes = moved_bytes(plan).items()
+    return sum(plan.chip.level(name).pj_per_byte[1] * size for name, size in sizes)
+
+
+def streamed_byte_cycles(plan: Plan) -> dict[int, float]:
+    """Return layer -> cycles per byte of its streamed constants; channels work at once."""
+    cycles: dict[int, dict[str, float]] = {}
+    sizes: Counter[int] = Counter()
+    for x in plan.constant_transfers:
+        level, step, size = plan.chip.level(x.level), x.chunk.step, x.chunk.room_bytes
+        of_step = cycles.setdefault(step, {})
+        now = of_step.get(level.channel, 0.0)
+        of_step[level.channel] = now + size / level.bytes_per_cycle
+        sizes[step] += size
+    return {step: max(of.values()) / sizes[step] for step, of in cycles.items()}
+
+
+def step_macs(plan: Plan, index: int) -> int:
+    """Return the model's multiply-accumulates of layer `index`, summed over the iterations of its
+    loop."""
+    step, shape = plan.steps[index], plan.quant.graph.shape
+    layers = (layer.node for layer in step.layers)
+    each = (macs(node, [*map(shape, node.inputs)], shape(node.name)) for node in layers)
+    return sum(each) * plan.turns(index)

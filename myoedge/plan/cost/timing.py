@@ -20,7 +20,7 @@ from myoedge.plan.loops import LoopLayers, turns_of
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.targets.chip import COLD_TILES, TransferCost
 
-MOST_L3_TRANSFERS = 8  # in flight at once
+MOST_TRANSFERS = 8  # in flight at once
 NOTHING_DUE = (-1, 0)
 
 Due = tuple[int, int]  # layer and tile that need a transfer
@@ -58,15 +58,15 @@ class TimelineStep:
     nine_cores: bool = False
 
     def lasts(
-        self, under_way: Sequence[Load], cost: TransferCost, l3_cycles: float = 0.0
+        self, under_way: Sequence[Load], cost: TransferCost, level_cycles: float = 0.0
     ) -> tuple[float, list[Load]]:
         """Return the cycles of the timeline step, and the loads that are still unfinished at its
         end.
 
         under_way   unfinished loads of earlier steps
-        l3_cycles   cycles that the control core first spends on L3 transfers
+        level_cycles   cycles that the control core first spends on transfers to L2
         """
-        issue = l3_cycles + self.control + len(self.stores) * cost.command_cycles
+        issue = level_cycles + self.control + len(self.stores) * cost.command_cycles
         stored = max(issue + sum(self.stores), 0.0) if self.stores else 0.0
         queue = [(0.0, load) for load in under_way]
         for load in self.loads:
@@ -108,21 +108,21 @@ def _unfinished_loads(queue: Sequence[tuple[float, Load]], cycles: float) -> lis
 
 
 def modelled(
-    tilings: Sequence[Tiling], cost: TransferCost, l3_steps: Sequence[int] = ()
+    tilings: Sequence[Tiling], cost: TransferCost, level_steps: Sequence[int] = ()
 ) -> list[float]:
-    """Return the estimated cycles of each layer, without waits for L3.
+    """Return the estimated cycles of each layer, without waits for memory levels.
 
-    l3_steps   timeline steps in which transfers between L3 and L2 are started
+    level_steps   timeline steps in which transfers between a memory level and L2 are started
     """
-    enters, started = TimelineSteps.of(tilings, False).enters, Counter(l3_steps)
+    enters, started = TimelineSteps.of(tilings, False).enters, Counter(level_steps)
     later = _prefetched_loads(tilings, cost)
     found: list[float] = []
     under_way: list[Load] = []
     for index in range(len(tilings)):
         total = cost.network_cycles if index == 0 else 0.0
         for at, step in enumerate(_timeline_steps(index, tilings, later, cost), enters[index]):
-            in_l3 = min(started[at], MOST_L3_TRANSFERS) if at < enters[index + 1] else 0
-            cycles, under_way = step.lasts(under_way, cost, in_l3 * cost.l3_command_cycles)
+            asked = min(started[at], MOST_TRANSFERS) if at < enters[index + 1] else 0
+            cycles, under_way = step.lasts(under_way, cost, asked * cost.level_command_cycles)
             total += cycles
         found.append(total)
     return found
@@ -132,7 +132,7 @@ def all_iterations(
     loops: Sequence[LoopLayers], cost: TransferCost, tilings: Sequence[Tiling | None]
 ) -> float:
     """Return the estimated cycles of all layers in all iterations of their loops, without waits for
-    L3; infinity if a layer has no tiling."""
+    memory levels; infinity if a layer has no tiling."""
     tiled = [tiling for tiling in tilings if tiling is not None]
     if len(tiled) < len(tilings):
         return math.inf

@@ -42,7 +42,7 @@ class NetworkKernels:
     ranks     layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
     known     cache of estimated cycles, as for fastest_kernel
     chosen, alone, grids   caches as in TileSearch, shared by all plans of the network
-    l3_byte   layer that loads its constants from L3 in every run -> cycles per byte
+    byte_cost   layer that loads its constants in every run -> cycles per byte
     """
 
     kernels: Sequence[Sequence[tuple[TiledKernel, str]]]
@@ -53,7 +53,7 @@ class NetworkKernels:
     chosen: dict[Hashable, TileChoice | None] = field(default_factory=dict)
     alone: dict[Hashable, float] = field(default_factory=dict)
     grids: dict[str | None, Grid] = field(default_factory=dict)
-    l3_byte: Mapping[int, float] = field(default_factory=dict)
+    byte_cost: Mapping[int, float] = field(default_factory=dict)
 
     @staticmethod
     def of(
@@ -150,7 +150,7 @@ def fastest_kernel(
     cost: TransferCost,
     limits: Limits,
     known: dict[Hashable, list[float]],
-    l3_byte: float = 0.0,
+    byte_cost: float = 0.0,
 ) -> tuple[TiledKernel, str]:
     """Return the (kernel, layer signature) with the fewest estimated cycles among those that fit in
     L1; a kernel marked as preferred comes first.
@@ -159,13 +159,13 @@ def fastest_kernel(
     room      bytes of L1
     limits    constraints by L2
     known     cache of estimated cycles, by signature and room
-    l3_byte   cycles per byte of constants, which are loaded from L3 while the layer computes
+    byte_cost   cycles per byte of constants, which are loaded into L2 while the layer computes
     """
     if len(kernels) < 2:
         return kernels[0]
-    key = (*(layer for _, layer in kernels), room, limits, l3_byte)
+    key = (*(layer for _, layer in kernels), room, limits, byte_cost)
     if key not in known:
-        known[key] = _kernel_cycles([kernel for kernel, _ in kernels], room, cost, limits, l3_byte)
+        known[key] = _kernel_cycles([k for k, _ in kernels], room, cost, limits, byte_cost)
     cycles = known[key]
     estimates: dict[str, float] = {}
     for (kernel, _), estimate in zip(kernels, cycles, strict=True):
@@ -203,10 +203,10 @@ def _kernel_cycles(
     room: int,
     cost: TransferCost,
     limits: Limits,
-    l3_byte: float = 0.0,
+    byte_cost: float = 0.0,
 ) -> list[float]:
     """Return the estimated cycles of each kernel for a single layer, including code loading, or
-    those of its L3 transfers if they take longer; infinity without a feasible tile."""
+    those of its transfers into L2 if they take longer; infinity without a feasible tile."""
     found = _fastest_tilings(kernels, room, cost, limits)
     functions = Counter(kernel.function for kernel in kernels)
     computed = (
@@ -216,7 +216,7 @@ def _kernel_cycles(
         for kernel, choice in zip(kernels, found, strict=True)
     )
     sizes = (sum(array.nbytes for array in kernel.arrays.values()) for kernel in kernels)
-    return [max(cycles, l3_byte * size) for cycles, size in zip(computed, sizes, strict=True)]
+    return [max(cycles, byte_cost * size) for cycles, size in zip(computed, sizes, strict=True)]
 
 
 def _layer_cycles(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> float:

@@ -74,10 +74,10 @@ def plan_l1(
     if not network.has_l1:
         return tuple(_plan_without_l1(network))
     cost, limits, outside = network.cost, limits or {}, borders(loops)
-    known, l3_byte = network.known, network.l3_byte
+    known, byte_cost = network.known, network.byte_cost
     fastest = [
         fastest_kernel(
-            kernels, room, cost, limits.get(index, NO_LIMITS), known, l3_byte.get(index, 0.0)
+            kernels, room, cost, limits.get(index, NO_LIMITS), known, byte_cost.get(index, 0.0)
         )
         for index, kernels in enumerate(network.kernels)
     ]

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from myoedge.targets.chip import Chip, Engine, OperatingPoint
+from myoedge.targets.chip import Chip, Engine, MemoryLevel, OperatingPoint
 from myoedge.targets.gap9.costs import KERNELS, TRANSFERS
+from myoedge.targets.gap9.energy import L3_BYTE_PJ
 
 KIB = 1024
 
@@ -16,9 +17,20 @@ GAP9 = Chip(
     l2_bytes=1536 * KIB,
     l2_reserved_bytes=128 * KIB,  # 30 KiB of code, and some 0.8 KiB per layer
     layer_code_bytes=1 * KIB,  # code, and tables of transfers
-    l3_bytes=32 * KIB * KIB,
-    # The octal interface transfers a byte in two periods of the peripheral clock (GVSoC's GAP9).
-    l3_bytes_per_s=185_000_000,
+    levels=(
+        # The octal interface transfers a byte in two periods of the peripheral clock (GVSoC's
+        # GAP9).
+        MemoryLevel(
+            "l3",
+            bytes=32 * KIB * KIB,
+            bytes_per_cycle=0.5,
+            start_cycles=250,
+            pj_per_byte=(300.0, L3_BYTE_PJ, 900.0),
+            channel="octospi",
+            writable=True,
+            external="ram",
+        ),
+    ),
     # Eight cores compute four int8 products per cycle each; the ninth moves data, and also computes
     # in large layers.
     engines=(

@@ -97,5 +97,5 @@ TRANSFERS = TransferCost(
     layer_setup_cycles=370,
     network_cycles=400,
     ninth_core_cycles=250,
-    l3_command_cycles=730,
+    level_command_cycles=730,
 )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feature maps in L3: layers access them part by part, through L2 buffers called windows."""
+"""Feature maps in a memory level: layers access them part by part, through L2 buffers called
+windows."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tile_iteration import Transfer
 from myoedge.plan.l1.tile_search import strips
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.l3.transfers import L3Transfer
+from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.timeline import WORD, Chunk, TimelineSteps, whole_words
 
@@ -37,7 +38,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Access:
-    """The access of a layer to a feature map in L3, through windows in L2.
+    """The access of a layer to a feature map in a level, through windows in L2.
 
     step, operand   the layer and its operand
     written         whether the layer writes it
@@ -60,7 +61,7 @@ class Access:
 
     @cached_property
     def pitch(self) -> int:
-        """Bytes between strips in the L2 window, with the word alignment of strips in L3."""
+        """Bytes between strips in the L2 window, with the word alignment of strips in the level."""
         least = max(part.size_bytes for part in self.parts) + 3 * WORD
         return least + (self.strip_bytes - least) % WORD
 
@@ -70,8 +71,8 @@ class Access:
         return max(at + whole_words(size) for _, size, at in chunks)
 
     def lead(self, n: int, strip: int) -> int:
-        """Return the offset of part n of a strip from the last word boundary before it in L3, in
-        bytes."""
+        """Return the offset of part n of a strip from the last word boundary before it in the
+        level, in bytes."""
         return (self.offset + strip * self.strip_bytes + self.parts[n].start) % WORD
 
     def chunks(self, n: int) -> Iterator[tuple[int, int, int]]:
@@ -97,7 +98,7 @@ class Access:
 
     def window(self, last: int) -> LiveRange:
         """Return the live range, in layers, of the L2 window; rows that are written are transferred
-        to L3 until the end of the next layer.
+        to the level until the end of the next layer.
 
         last   index of the last layer
         """
@@ -175,25 +176,28 @@ def _parts_of_strip(
 
 
 def map_transfers(
-    access: Access, tiling: Tiling, timeline_steps: TimelineSteps, l3: int, l2: int
-) -> list[L3Transfer]:
-    """Return the L3 transfers of all parts of a layer's access to a feature map.
+    access: Access, tiling: Tiling, timeline_steps: TimelineSteps, start: tuple[str, int], l2: int
+) -> list[LevelTransfer]:
+    """Return the transfers of all parts of a layer's access to a feature map.
 
     timeline_steps   numbering of the timeline steps
-    l3               start of the map in L3, in bytes
+    start            level of the map, and its start in it in bytes
     l2               offset of the window in the arena, in bytes
     """
     step_numbers = list(_timeline_spans(access, tiling, timeline_steps))
-    l3_transfers = []
+    level, map_at = start
+    transfers = []
     for n, (first, last) in enumerate(step_numbers):
         slot = l2 + n % SLOTS * access.slot_bytes
         begins, end = _reserved_steps(access, timeline_steps, step_numbers, n)
         span = (first, end) if access.written else (first, last)
-        for start, size, at in access.chunks(n):
-            chunk = Chunk(access.step, access.operand, start, size, *span, tensor=access.tensor)
-            l3_at = l3 + access.offset + start
-            l3_transfers.append(L3Transfer(chunk, l3_at, slot + at, begins, out=access.written))
-    return l3_transfers
+        for first_byte, size, at in access.chunks(n):
+            chunk = Chunk(
+                access.step, access.operand, first_byte, size, *span, tensor=access.tensor
+            )
+            to = map_at + access.offset + first_byte
+            transfers.append(LevelTransfer(chunk, level, to, slot + at, begins, access.written))
+    return transfers
 
 
 def _timeline_spans(

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choice of the constants that stay in L2; the others are streamed from L3 in every run.
+"""Choice of the constants that stay in L2; the others are streamed from other memory levels in
+every run.
 
-First, as long as a run waits for L3, the array that saves the most cycles per byte becomes
+First, as long as a run waits for transfers, the array that saves the most cycles per byte becomes
 resident. Then the rest of L2 is filled as long as no run gets slower, to save energy: a streamed
 byte costs energy in every run, a resident byte only at start.
 """
@@ -13,18 +14,20 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from myoedge.numerics.arrays import Array
-from myoedge.plan.l3.transfers import (
+from myoedge.numerics.arrays import Array, round_up
+from myoedge.plan.levels.distribution import distribute, transfer_rates
+from myoedge.plan.levels.transfers import (
     ComputeCycles,
-    L3Transfer,
-    L3TransferCost,
+    LevelTransfer,
+    Timeline,
     in_order,
     schedule_in_window,
     timeline,
 )
 from myoedge.plan.timeline import Chunk
+from myoedge.targets.chip import MemoryLevel
 
 SMALL_BYTES = 4096  # smaller arrays become resident first, by size, while they take at most
 SMALL_SHARE = 4  # 1 / SMALL_SHARE of the L2 that no timeline step needs
@@ -33,13 +36,12 @@ ONE_BY_ONE = 512  # up to this many arrays, one at a time becomes resident; othe
 SHARES = 16  # 1 / SHARES of them
 
 Key = tuple[int, str]  # (layer, constant)
-Row = tuple[Key, Chunk, float]  # constant, chunk, cycles of its transfer
 K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
 class WeightResidency:
-    """A choice of constants that stay in L2 for the whole run; the others are streamed from L3.
+    """A choice of constants that stay in L2 for the whole run; the others are streamed.
 
     streamed         the streamed constants
     resident_bytes   bytes of the resident ones
@@ -51,21 +53,32 @@ class WeightResidency:
     cycles: float
 
 
+class ChunkRow(NamedTuple):
+    """A chunk of a constant, with the cycles of its transfer, its channel and the energy of a
+    byte."""
+
+    key: Key
+    chunk: Chunk
+    cycles: float
+    channel: int
+    pj_per_byte: float
+
+
 def residences(
     known: Mapping[Key, Sequence[Chunk]],
     computed: ComputeCycles,
     room: int,
-    rate: L3TransferCost,
+    levels: Sequence[MemoryLevel],
 ) -> list[WeightResidency]:
     """Return choices of resident constants that fit in L2, fastest first.
 
     known      constant -> its chunks and those of equal constants, which share one resident copy
     computed   compute cycles by timeline step
     room       bytes of L2 for constants
-    rate       cost of L3 transfers
+    levels     memory levels from which the others are streamed
     """
     return sorted(
-        _resident_choices(known, computed, room, rate), key=lambda c: (c.cycles, c.resident_bytes)
+        _resident_choices(known, computed, room, levels), key=lambda c: (c.cycles, c.resident_bytes)
     )
 
 
@@ -73,55 +86,60 @@ def _resident_choices(
     known: Mapping[Key, Sequence[Chunk]],
     computed: ComputeCycles,
     room: int,
-    rate: L3TransferCost,
+    levels: Sequence[MemoryLevel],
 ) -> Iterator[WeightResidency]:
-    sizes, rows = sizes_bytes(known), _chunk_rows(known, rate)
+    sizes, rows = sizes_bytes(known), _chunk_rows(known, computed, room, levels)
+    least_resident = sum(sizes.values()) - sum(level.room_bytes for level in levels)
     spare = room - most_read([*itertools.chain.from_iterable(known.values())])
     streamed = {*known} - {*_small_constants(sizes, spare)}
     while True:
         stays = _resident_bytes(sizes, streamed)
-        chosen = [row for row in rows if row[0] in streamed]
+        chosen = [row for row in rows if row.key in streamed]
         late, cycles = _late_transfers(chosen, computed, room - stays)
-        if cycles is not None:
+        if stays < least_resident:
+            late = [True] * len(chosen)
+        elif cycles is not None:
             yield WeightResidency(frozenset(streamed), stays, cycles)
-        helps = dict.fromkeys(key for key, _, _ in itertools.compress(chosen, late))
-        fits = [key for key in helps if stays + sizes[key] <= room]
-        if not fits:
+        best = _best_candidates(rows, sizes, itertools.compress(chosen, late), room - stays)
+        if not best:
             return
-        best = _best_candidates(known, sizes, fits, rate)
         totals = [*itertools.accumulate(map(sizes.__getitem__, best), initial=stays)]
         streamed.difference_update(best[: bisect_right(totals, room) - 1])
 
 
 def _late_transfers(
-    rows: Sequence[tuple[Key, Chunk, float]], computed: ComputeCycles, window: int
+    rows: Sequence[ChunkRow], computed: ComputeCycles, window: int
 ) -> tuple[Sequence[bool], float | None]:
     """Return (per transfer, whether the run waits for it; cycles of the run); cycles are None if a
     transfer does not fit in the window."""
-    chunks = [chunk for _, chunk, _ in rows]
+    chunks = [row.chunk for row in rows]
     begins, stuck = schedule_in_window(chunks, window)
     if stuck is None:
-        costs = [cycles for _, _, cycles in rows]
-        times = timeline(costs, begins, [chunk.first for chunk in chunks], computed)
+        times = _simulate(rows, begins, computed)
         return times.late, times.cycles
     blocked = chunks[stuck].first
     return [chunk.first <= blocked <= chunk.last for chunk in chunks[: stuck + 1]], None
 
 
+def _simulate(rows: Sequence[ChunkRow], begins: Sequence[int], computed: ComputeCycles) -> Timeline:
+    costs, channels = [row.cycles for row in rows], [row.channel for row in rows]
+    return timeline(costs, begins, [row.chunk.first for row in rows], computed, channels)
+
+
 def _best_candidates(
-    known: Mapping[Key, Sequence[Chunk]],
-    sizes: Mapping[Key, int],
-    fits: Sequence[Key],
-    rate: L3TransferCost,
+    rows: Sequence[ChunkRow], sizes: Mapping[Key, int], late: Iterable[ChunkRow], left: int
 ) -> list[Key]:
-    """Return the candidates that save the most cycles per byte: one if there are few candidates,
-    otherwise a fraction of them."""
+    """Return the constants of late chunks that save the most cycles per byte, of those with at most
+    `left` bytes: one if there are few, otherwise a fraction of them."""
+    fits = [key for key in dict.fromkeys(row.key for row in late) if sizes[key] <= left]
+    saved = dict.fromkeys(sizes, 0.0)
+    for row in rows:
+        saved[row.key] += row.cycles * row.chunk.turns
 
     def worth(key: Key) -> tuple[float, int]:
         """Return (cycles saved per byte, minus the first layer that needs the constant), to rank
         constants."""
-        saved = sum(rate.cycles(chunk) * chunk.turns for chunk in known[key])
-        return saved / sizes[key], -key[0]
+        return saved[key] / sizes[key], -key[0]
 
     count = 1 if len(fits) <= ONE_BY_ONE else len(fits) // SHARES
     return sorted(fits, key=worth, reverse=True)[:count]
@@ -132,22 +150,24 @@ def fill(
     streamed: frozenset[Key],
     computed: ComputeCycles,
     room: int,
-    rate: L3TransferCost,
+    levels: Sequence[MemoryLevel],
 ) -> list[Key]:
-    """Return the streamed constants, in order of use, that can stay in L2 without making a run
-    slower.
+    """Return the streamed constants that can stay in L2 without making a run slower, those whose
+    bytes cost the most energy first, then in order of use.
 
     streamed   the constants streamed so far
-    known, computed, room, rate   as in `residences`
+    known, computed, room, levels   as in `residences`
     """
     sizes, left, found = sizes_bytes(known), {*streamed}, []
-    rows = [row for row in _chunk_rows(known, rate) if row[0] in left]
+    of_streamed = {key: known[key] for key in known if key in left}
+    rows = _chunk_rows(of_streamed, computed, room - _resident_bytes(sizes, left), levels)
     cycles = _run_cycles(rows, computed, room - _resident_bytes(sizes, left))
-    in_order_of_use, count = sorted(streamed), -(-len(streamed) // ONE_BY_ONE)
-    for at in range(0, len(in_order_of_use), max(count, 1)):
-        keys = in_order_of_use[at : at + count]
+    energy = {row.key: row.pj_per_byte for row in sorted(rows, key=lambda row: row.pj_per_byte)}
+    in_turn, count = sorted(left, key=lambda key: (-energy[key], key)), -(-len(left) // ONE_BY_ONE)
+    for at in range(0, len(in_turn), max(count, 1)):
+        keys = in_turn[at : at + count]
         tried = left.difference(keys)
-        fewer = [row for row in rows if row[0] in tried]
+        fewer = [row for row in rows if row.key in tried]
         now = _run_cycles(fewer, computed, room - _resident_bytes(sizes, tried))
         if now is not None and (cycles is None or now <= cycles):
             left, rows, cycles = tried, fewer, now
@@ -171,22 +191,30 @@ def _resident_bytes(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
     return sum(size for key, size in sizes.items() if key not in streamed)
 
 
-def _chunk_rows(known: Mapping[Key, Sequence[Chunk]], rate: L3TransferCost) -> list[Row]:
-    """Return (constant, chunk, transfer cycles) for all chunks, in order of use."""
+def _chunk_rows(
+    known: Mapping[Key, Sequence[Chunk]],
+    computed: ComputeCycles,
+    window: int,
+    levels: Sequence[MemoryLevel],
+) -> list[ChunkRow]:
+    """Return the rows of all chunks, in order of use."""
     owner = {(p.step, p.array): key for key, chunks in known.items() for p in chunks}
     chunks = in_order([p for chunks in known.values() for p in chunks])
-    return [(owner[p.step, p.array], p, rate.cycles(p)) for p in chunks]
+    keys = [owner[p.step, p.array] for p in chunks]
+    contents = [(key, p.start, p.size_bytes) for key, p in zip(keys, chunks, strict=True)]
+    found = distribute(chunks, contents, computed, window, levels)
+    costs, channels = transfer_rates(chunks, found)
+    energies = (level.pj_per_byte[1] for level in found)
+    return [*map(ChunkRow, keys, chunks, costs, channels, energies)]
 
 
-def _run_cycles(rows: Sequence[Row], computed: ComputeCycles, window: int) -> float | None:
+def _run_cycles(rows: Sequence[ChunkRow], computed: ComputeCycles, window: int) -> float | None:
     """Return the cycles of a run with these transfers in `window` bytes of L2; None if it is too
     small."""
-    l3_transfers = [chunk for _, chunk, _ in rows]
-    begins, stuck = schedule_in_window(l3_transfers, window)
+    begins, stuck = schedule_in_window([row.chunk for row in rows], window)
     if stuck is not None or window < 0:
         return None
-    costs = [cycles for _, _, cycles in rows]
-    return timeline(costs, begins, [p.first for p in l3_transfers], computed).cycles
+    return _simulate(rows, begins, computed).cycles
 
 
 def most_read(chunks: Sequence[Chunk]) -> int:
@@ -229,20 +257,25 @@ def owners(arrays: Iterable[tuple[K, Array]], shared_from: int = 0) -> dict[K, K
 
 
 def stored_once(
-    l3_transfers: Sequence[L3Transfer], digest: Callable[[Chunk], bytes]
-) -> list[L3Transfer]:
-    """Return the transfers with constants of equal bytes stored once in L3; feature maps are
-    unchanged.
+    transfers: Sequence[LevelTransfer],
+    levels: Sequence[MemoryLevel],
+    digest: Callable[[Chunk], bytes],
+) -> list[LevelTransfer]:
+    """Return the transfers with addresses in their levels, where constants of equal bytes are
+    stored once; feature maps are unchanged.
 
+    levels   level of each transfer
     digest   chunk -> digest of its bytes
     """
-    known: dict[bytes, int] = {}
-    placed, end = [], 0
-    for x in l3_transfers:
+    known: dict[tuple[str, bytes], int] = {}
+    ends: dict[str, int] = {}
+    placed = []
+    for x, level in zip(transfers, levels, strict=True):
         if not x.chunk.tensor:
-            at = known.setdefault(digest(x.chunk), end)
-            end = max(end, at + x.chunk.room_bytes)
-        placed.append(x if x.chunk.tensor else replace(x, l3=at))
+            end = round_up(ends.get(level.name, 0), level.word_bytes)
+            at = known.setdefault((level.name, digest(x.chunk)), end)
+            ends[level.name] = max(ends.get(level.name, 0), at + x.chunk.room_bytes)
+        placed.append(x if x.chunk.tensor else replace(x, level=level.name, address=at))
     return placed
 
 

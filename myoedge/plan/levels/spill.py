@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spilling of feature maps to L3 if L2 is too small, and the resulting plan."""
+"""Spilling of feature maps out of L2 if L2 is too small, and the resulting plan."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, islice
 
-from myoedge.plan.cost.network import modelled_cycles, waits_for_l3
+from myoedge.plan.cost.network import modelled_cycles, waits
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_search import Limits, choose
-from myoedge.plan.l3.feature_maps import Access, access
-from myoedge.plan.l3.weight_streaming import (
+from myoedge.plan.levels.feature_maps import Access, access
+from myoedge.plan.levels.weight_streaming import (
     least_beside,
     least_bytes,
     read_at_once,
     too_large,
     window_bytes,
-    with_l3_transfers,
+    with_transfers,
 )
-from myoedge.plan.locations import IN_L3, Location
+from myoedge.plan.locations import Location
 from myoedge.plan.placement import Allocator, peak
 from myoedge.plan.plan import Plan, l1_room_bytes, size_bytes
 from myoedge.plan.timeline import TimelineSteps, whole_words
 
 PART_BYTES = 65536  # maximum bytes of a part of a feature map
 # Parts that L2 could hold, tried in this order: small parts leave space for other data, so that
-# fewer maps may go to L3; very small ones, for which layers read constants more often, come last.
+# fewer maps may leave L2; very small ones, for which layers read constants more often, come last.
 PARTS = (16, 6, 64)
-MOST_IDLE = 8  # maps that go to L3 one after another, largest first, and leave the need as it was
+MOST_IDLE = 8  # maps that leave L2 one after another, largest first, and leave the need as it was
 
 Roots = Mapping[str, tuple[str, int]]
 
 
 def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernels) -> Plan:
-    """Return the plan with feature maps moved to L3, the largest first and as few as each size of
-    parts allows; if a plan waits for L3, the fastest of several sizes.
+    """Return the plan with feature maps moved out of L2, the largest first and as few as each size
+    of parts allows; if a plan waits for transfers, the fastest of several sizes.
 
     roots     tensor -> (tensor whose buffer it shares, offset)
     placing   placement function
@@ -56,7 +56,7 @@ def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernel
         made, count, least = _first_fitting_plan(choices, least)
         if made is not None:
             plans, most = [*plans, made], min(most, count)
-        if plans and not waits_for_l3(min(plans, key=modelled_cycles)):
+        if plans and not waits(min(plans, key=modelled_cycles)):
             break
     if plans:
         return min(plans, key=modelled_cycles)
@@ -66,7 +66,7 @@ def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernel
 def _first_fitting_plan(
     choices: Iterator[Plan | None], least: tuple[int, Plan]
 ) -> tuple[Plan | None, int, tuple[int, Plan]]:
-    """Return the first plan that fits, with its L3 transfers, or None; the number of choices; and
+    """Return the first plan that fits, with its transfers, or None; the number of choices; and
     the plan that needs the least L2.
 
     least   (bytes of L2, plan) that needs the least so far
@@ -75,7 +75,7 @@ def _first_fitting_plan(
     for count, tried in enumerate(choices, 1):
         if tried is None:
             continue
-        made = with_l3_transfers(tried) if window_bytes(tried) > 0 else None
+        made = with_transfers(tried) if window_bytes(tried) > 0 else None
         if made is not None:
             return made, count, least
         if (needed := least_bytes(tried)) < least[0]:
@@ -84,8 +84,8 @@ def _first_fitting_plan(
 
 
 def _cannot_fit(plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Sequence[int]) -> bool:
-    """Return whether L2 is too small whichever feature maps go to L3, or some layer reads more
-    constants at once than L2 holds, even with its feature maps in L3."""
+    """Return whether L2 is too small whichever feature maps leave L2, or some layer reads more
+    constants at once than L2 holds, even with its feature maps outside L2."""
     maps = _movable_maps(plan, roots)
     using = {index for index, _, _, _ in _map_accesses(plan, roots, maps)}
     if least_beside(plan, maps, using) > plan.l2_room_bytes:
@@ -124,8 +124,8 @@ def _constant_bytes_alone(plan: Plan, index: int, kernels: NetworkKernels, limit
 def _plans_with_more_maps(
     plan: Plan, roots: Roots, part: int, placing: Allocator, kernels: NetworkKernels
 ) -> Iterator[Plan | None]:
-    """Yield plans with more and more feature maps in L3, while they need less L2; None for a choice
-    without a tiling."""
+    """Yield plans with more and more feature maps outside L2, while they need less L2; None for a
+    choice without a tiling."""
     tried, left, together = plan, _movable_maps(plan, roots), True
     least, idle = least_bytes(plan), 0
     while idle < MOST_IDLE and (names := _maps_to_move_next(tried, left)):
@@ -144,12 +144,13 @@ def _plans_with_more_maps(
 def _plan_with_all_maps(
     plan: Plan, roots: Roots, part: int, placing: Allocator, kernels: NetworkKernels
 ) -> Iterator[Plan | None]:
-    """Yield the plan with all feature maps in L3 that can be there: it tells what is needed."""
+    """Yield the plan with all feature maps outside L2 that can be there: it tells what is
+    needed."""
     yield _plan_with_maps(plan, roots, _movable_maps(plan, roots), part, placing, kernels)
 
 
 def _maps_to_move_next(plan: Plan, left: Sequence[str]) -> list[str]:
-    """Return the largest feature maps that are alive at the peak of L2, as many as must go to L3
+    """Return the largest feature maps that are alive at the peak of L2, as many as must leave L2
     for the rest and their windows to fit."""
     lives, border = plan.lives, plan.border_bytes
     chosen: list[str] = []
@@ -172,7 +173,7 @@ def _maps_to_move_next(plan: Plan, left: Sequence[str]) -> list[str]:
 def _layers_short_of_l1(
     plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels
 ) -> Iterator[str]:
-    """Yield layers that cannot be tiled for feature maps in L3, but could be with more L1."""
+    """Yield layers that cannot be tiled for feature maps outside L2, but could be with more L1."""
     yield from plan.without_tiles
     stay = [name for name in _movable_maps(plan, roots) if name not in least.maps]
     known: dict[tuple[str, str], list[bool]] = {}  # equal layers are searched once
@@ -188,8 +189,8 @@ def _layers_short_of_l1(
 
 
 def _movable_maps(plan: Plan, roots: Roots) -> list[str]:
-    """Return the feature maps that can be in L3, largest first: inputs and results that only tiled
-    layers outside loops access, and that can be complete in L3 before a loop begins."""
+    """Return the feature maps that can be outside L2, largest first: inputs and results that only
+    tiled layers outside loops access, and that can be complete outside L2 before a loop begins."""
     near = {roots[name][0] for name in _unmovable_tensors(plan)}
     results = {roots[node.node.name][0] for step in plan.steps for node in step.results}
     read = {roots[name][0] for step in plan.steps for name in step.operands}
@@ -199,7 +200,7 @@ def _movable_maps(plan: Plan, roots: Roots) -> list[str]:
 
 
 def _unmovable_tensors(plan: Plan) -> Iterator[str]:
-    """Yield the tensors that cannot be in L3."""
+    """Yield the tensors that cannot be outside L2."""
     yield from (name for _, name in plan.copies)
     in_loops = {at for loop in plan.loops for at in range(loop.first, loop.last + 1)}
     before_loops = {loop.first - 1 for loop in plan.loops}
@@ -218,7 +219,8 @@ def _plan_with_maps(
     placing: Allocator,
     kernels: NetworkKernels,
 ) -> Plan | None:
-    """Return the plan with these feature maps in L3; None if a layer cannot be tiled for that."""
+    """Return the plan with these feature maps outside L2; None if a layer cannot be tiled for
+    that."""
     uses = list(_map_accesses(plan, roots, maps))
     operands: dict[int, frozenset[str]] = {}
     for index, operand, _, _ in uses:
@@ -261,7 +263,7 @@ def _map_accesses(
 
 
 def _place_arena_again(plan: Plan, roots: Roots, placing: Allocator) -> Plan:
-    """Return the plan with the arena placed again: windows replace L3 feature maps."""
+    """Return the plan with the arena placed again: windows replace feature maps outside L2."""
     last = len(plan.steps) - 1
     windows = [access.window(last) for access in plan.accesses]
     lives = tuple([life for life in plan.lives if life.name not in plan.maps] + windows)
@@ -269,7 +271,7 @@ def _place_arena_again(plan: Plan, roots: Roots, placing: Allocator) -> Plan:
     where = dict(plan.where)
     for name, (root, offset) in roots.items():
         if root in plan.maps:
-            where[name] = Location(IN_L3, root, offset)
+            where[name] = Location(plan.chip.map_level.name, root, offset)
         elif plan.where[name].kind == "arena":
             where[name] = replace(where[name], offset=placement.offsets[root] + offset)
     return replace(plan, lives=lives, placement=placement, where=where)

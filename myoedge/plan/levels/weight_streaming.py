@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weight streaming: constants that do not fit L2 are loaded from L3 during the run."""
+"""Weight streaming: constants that do not fit L2 are loaded from other memory levels during the
+run."""
 
 from __future__ import annotations
 
@@ -9,8 +10,10 @@ from dataclasses import replace
 from functools import cache
 
 from myoedge.errors import MyoedgeError
-from myoedge.plan.cost.network import computed, waiting_cycles
-from myoedge.plan.l2.resident_weights import (
+from myoedge.plan.cost.network import computed, moved_pj, waiting_cycles
+from myoedge.plan.levels.distribution import distribute, with_room
+from myoedge.plan.levels.feature_maps import map_transfers
+from myoedge.plan.levels.residency import (
     Key,
     content_digest,
     fill,
@@ -19,11 +22,11 @@ from myoedge.plan.l2.resident_weights import (
     sizes_bytes,
     stored_once,
 )
-from myoedge.plan.l3.feature_maps import map_transfers
-from myoedge.plan.l3.transfers import L3Transfer, L3TransferCost, in_order, place_l3_transfers
+from myoedge.plan.levels.transfers import LevelTransfer, in_order, place_transfers
 from myoedge.plan.placement import peak
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.plan.timeline import Chunk, candidates, chunks
+from myoedge.targets.chip import MemoryLevel
 
 PIECE_BYTES = 32768  # maximum bytes of a transfer: its start then costs 0.4 % of its time
 PIECES = 8  # transfers that fit the window at least, if tiles are small enough
@@ -35,7 +38,7 @@ SHORT_OF_L1 = "L1"  # key of the fact that lists layers which need more L1
 def fits(plan: Plan) -> bool:
     """Return whether all data of a plan fits in L2."""
     chip = plan.chip
-    return plan.l2_bytes <= (plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes)
+    return plan.l2_bytes <= (plan.l2_room_bytes if chip.levels else chip.l2_bytes)
 
 
 def window_bytes(plan: Plan) -> int:
@@ -46,17 +49,25 @@ def window_bytes(plan: Plan) -> int:
     return plan.l2_room_bytes - plan.l2_bytes + constants
 
 
-def exceeds_l3(plan: Plan) -> bool:
-    """Return whether the distinct constants of a network exceed L3 and L2 together."""
+def exceed_levels(plan: Plan) -> bool:
+    """Return whether the distinct constants of a network exceed L2 and the memory levels
+    together."""
     constants_bytes = plan.weight_bytes + sum(a.nbytes for _, a in plan.l3_tables.values())
-    return constants_bytes > plan.chip.l3_bytes + plan.l2_room_bytes
+    return constants_bytes > plan.chip.levels_room_bytes + plan.l2_room_bytes
 
 
-def with_l3_transfers(plan: Plan) -> Plan | None:
-    """Return the plan with L3 transfers for constants that do not fit L2; None if L2 is still too
+def levels_for_constants(plan: Plan) -> tuple[MemoryLevel, ...]:
+    """Return the memory levels of a plan's chip without the bytes of its feature maps and
+    tables."""
+    tables = sum(array.nbytes for _, array in plan.l3_tables.values())
+    return with_room(plan.chip.levels, {plan.chip.map_level.name: plan.map_bytes + tables})
+
+
+def with_transfers(plan: Plan) -> Plan | None:
+    """Return the plan with transfers of constants that do not fit L2; None if L2 is still too
     small."""
     window, known, work = window_bytes(plan), _chunks_of_constants(plan), computed(plan)
-    fastest = residences(known, work, window, L3TransferCost.of(plan.chip))
+    fastest = residences(known, work, window, levels_for_constants(plan))
     digest, best, fewest = _make_digest_cache(plan), None, math.inf
     for choice in fastest[:CHOICES]:
         if choice.cycles >= fewest:  # addresses only delay transfers
@@ -65,25 +76,28 @@ def with_l3_transfers(plan: Plan) -> Plan | None:
         cycles = math.inf if made is None else waiting_cycles(made, work)
         if cycles < fewest:
             best, fewest = made, cycles
-    if best is None or best.l3_bytes + best.map_bytes > plan.chip.l3_bytes:
-        return None
     return best
+
+
+def _fits_levels(plan: Plan) -> bool:
+    """Return whether the data of a plan fits its memory levels."""
+    return all(plan.level_bytes(x.name) <= x.room_bytes for x in plan.chip.levels)
 
 
 def filled(plan: Plan) -> Plan:
     """Return the plan with more constants resident in L2, as long as no run gets slower; this saves
-    the energy of L3 transfers."""
+    the energy of transfers."""
     plans = (_fill_l2(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
-    return min(plans, key=lambda plan: plan.l3_moved_bytes)
+    return min(plans, key=moved_pj)
 
 
 def _fill_l2(plan: Plan, most: int) -> Plan:
     """Return the plan with more resident constants, and transfers of at most `most` bytes: small
     transfers take less space, but more time."""
-    bare, work, best = replace(plan, l3_transfers=()), computed(plan), plan
+    bare, work, best = replace(plan, transfers=()), computed(plan), plan
     known, digest = _chunks_of_constants(bare, most), _make_digest_cache(bare)
     streamed = frozenset(plan.owners[key] for key in plan.streamed)
-    keys = fill(known, streamed, work, window_bytes(bare), L3TransferCost.of(plan.chip))
+    keys = fill(known, streamed, work, window_bytes(bare), levels_for_constants(bare))
     cycles = waiting_cycles(plan, work)
     fewest, most = 0, len(keys)
     count = most
@@ -117,24 +131,43 @@ def _plan_streaming(
     streamed: frozenset[Key],
     digest: Callable[[Chunk], bytes],
 ) -> Plan | None:
-    """Return the plan that streams these constants from L3; None if a transfer does not fit."""
+    """Return the plan that streams these constants; None if a transfer or a level does not fit."""
     at, alive = plan.placement.offsets, plan.timeline_steps.alive
     others = [(at[life.name], alive(life)) for life in plan.lives]
     stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
     room = window_bytes(plan) + plan.placement.arena_bytes - stays
     chunks_in_order = in_order([chunk for key in streamed for chunk in known[key]])
-    maps: list[L3Transfer] = []  # through windows whose addresses are known
+    maps: list[LevelTransfer] = []  # through windows whose addresses are known
     for access in plan.accesses:
         tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
-        maps += map_transfers(access, tiling, plan.timeline_steps, plan.maps[access.tensor], l2)
-    placed = place_l3_transfers(chunks_in_order, others, room, maps)
+        start = plan.chip.map_level.name, plan.maps[access.tensor]
+        maps += map_transfers(access, tiling, plan.timeline_steps, start, l2)
+    placed = place_transfers(chunks_in_order, others, room, maps)
     if placed is None:
         return None
-    return replace(plan, l3_transfers=tuple(stored_once(placed, digest)))
+    levels = _levels_of(plan, chunks_in_order, digest, window_bytes(plan) - stays)
+    made = stored_once(placed, [levels.get(x.chunk, plan.chip.map_level) for x in placed], digest)
+    streaming = replace(plan, transfers=tuple(made))
+    return streaming if _fits_levels(streaming) else None
+
+
+def _levels_of(
+    plan: Plan, chunks: Sequence[Chunk], digest: Callable[[Chunk], bytes], window: int
+) -> dict[Chunk, MemoryLevel]:
+    """Return the level of each streamed chunk.
+
+    window   bytes of L2 for transfers
+    """
+    levels = levels_for_constants(plan)
+    if len(levels) == 1:
+        return dict.fromkeys(chunks, levels[0])
+    contents = [digest(chunk) for chunk in chunks]
+    found = distribute(chunks, contents, computed(plan), window, levels)
+    return dict(zip(chunks, found, strict=True))
 
 
 def _chunks_of_constants(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
-    """Return the chunks of every constant that can be streamed from L3; equal arrays share
+    """Return the chunks of every constant that can be streamed; equal arrays share
     chunks."""
     chunks_of: dict[Key, list[Chunk]] = {}
     most = min(most, max(window_bytes(plan), 0) // PIECES)
@@ -154,16 +187,16 @@ def _streamable_constants(plan: Plan) -> list[tuple[int, str, int]]:
 
 
 def least_bytes(plan: Plan) -> int:
-    """Return the minimum bytes of L2 that a plan needs, with all constants streamed from L3."""
+    """Return the minimum bytes of L2 that a plan needs, with all constants streamed."""
     read = most_read([chunk for chunks in _chunks_of_constants(plan).values() for chunk in chunks])
     return plan.l2_room_bytes - window_bytes(plan) + read
 
 
 def least_beside(plan: Plan, maps: Sequence[str], steps: Container[int]) -> int:
-    """Return the bytes of L2 that a plan needs whichever of its feature maps go to L3: all other
+    """Return the bytes of L2 that a plan needs whichever of its feature maps leave L2: all other
     buffers, and the constants of steps that read none of these maps, in the smallest chunks.
 
-    maps    feature maps that may go to L3
+    maps    feature maps that may leave L2
     steps   steps that read or write them
     """
     lives = tuple(life for life in plan.lives if life.name not in maps)
@@ -189,12 +222,12 @@ def too_large(
 ) -> MyoedgeError:
     """Return error E301, which lists the buffers that need L2 even if all constants are streamed.
 
-    least         the plan that needs the least L2; None without L3
-    short_of_l1   layers that could keep more in L3 if L1 were larger
+    least         the plan that needs the least L2; None without other levels
+    short_of_l1   layers that could keep more outside L2 if L1 were larger
     """
     chip, names = plan.chip, list(dict.fromkeys(short_of_l1))
-    l2_bytes = plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes
-    title = f"{plan.l1_room_bytes:,} B are too few for tiles with which more could be in L3:"
+    l2_bytes = plan.l2_room_bytes if chip.levels else chip.l2_bytes
+    title = f"{plan.l1_room_bytes:,} B are too few for tiles with which more could leave L2:"
     layers = [title, *names[:3]]
     sizes = [
         (sum(a.nbytes for a in plan.stored(index).values()), plan.names[step.node.name])
@@ -207,8 +240,8 @@ def too_large(
         f"the network does not fit {chip.name}'s L2 memory",
         {
             "needs": _describe_l2_use(plan, least, l2_bytes),
-            "has": f"{l2_bytes:,} B{_describe_code_share(plan) if chip.l3_bytes else ''}",
-            **_explain_l3_shortage(plan, least),
+            "has": f"{l2_bytes:,} B{_describe_code_share(plan) if chip.levels else ''}",
+            **_explain_shortage(plan, least),
             **({SHORT_OF_L1: "\n".join(layers)} if short_of_l1 else {}),
             "largest": "\n".join(_largest_entries(sizes)),
         },
@@ -216,13 +249,14 @@ def too_large(
     )
 
 
-def _explain_l3_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
-    """Return the fact of an error that explains why L3 does not suffice."""
+def _explain_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
+    """Return the facts of an error that explain why the other memory levels do not suffice."""
     if least is not None:
         return {"stays in L2": _describe_largest_buffer(least)}
-    if plan.chip.l3_bytes:
-        return {"L3": f"has {plan.chip.l3_bytes:,} B for the weights that do not fit in L2"}
-    return {"stays in L2": "everything: there is no L3"}
+    levels = plan.chip.levels
+    text = "has {:,} B for the weights that do not fit in L2"
+    facts = {level.name.upper(): text.format(level.room_bytes) for level in levels}
+    return facts or {"stays in L2": "everything: there is no L3"}
 
 
 def _describe_code_share(plan: Plan) -> str:
@@ -232,8 +266,8 @@ def _describe_code_share(plan: Plan) -> str:
 
 
 def _describe_l2_use(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
-    """Describe the bytes of L2 by use: with all weights if L3 is too small or absent, otherwise
-    with weights read at once."""
+    """Describe the bytes of L2 by use: with all weights if other levels are too small or absent,
+    otherwise with weights read at once."""
     needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
     if least is not None and (total := least_bytes(least)) > l2_bytes:
         at_once = total - least.arena_bytes - least.border_bytes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transfers between L3 and L2: start times, destinations and costs."""
+"""Transfers between memory levels and L2: start times and destinations."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from myoedge.plan.l1.tile_iteration import Transfer
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.timeline import Chunk, LoopSteps, whole_words
-from myoedge.targets.chip import Chip
 
 
 @dataclass(frozen=True, slots=True)
-class L3Transfer:
-    """The transfer of a chunk between L3 and L2; transfers run one after another, in the plan's
-    order.
+class LevelTransfer:
+    """The transfer of a chunk between a memory level and L2. Transfers of one channel run one after
+    another, in the plan's order.
 
-    chunk    the bytes
-    l3       address in L3
-    l2       offset in the arena
-    begins   first timeline step in which it may run
-    out      whether it goes to L3; its bytes in L2 are then reserved until it has ended
+    chunk     the bytes
+    level     name of the memory level
+    address   offset in the level's image, or behind it for a feature map
+    l2        offset in the arena
+    begins    first timeline step in which it may run
+    out       whether it goes to the level; its bytes in L2 are then reserved until it has ended
     """
 
     chunk: Chunk
-    l3: int
+    level: str
+    address: int
     l2: int
     begins: int
     out: bool = False
@@ -45,27 +46,6 @@ class L3Transfer:
     def owned_from(self) -> int:
         """Return the timeline step from which its bytes in L2 are reserved."""
         return self.chunk.first if self.out else self.begins
-
-
-@dataclass(frozen=True, slots=True)
-class L3TransferCost:
-    """Cost of L3 transfers, in cluster cycles.
-
-    byte          cycles per byte
-    l3_transfer   cycles per transfer
-    """
-
-    byte: float
-    l3_transfer: float
-
-    @staticmethod
-    def of(chip: Chip) -> L3TransferCost:
-        return L3TransferCost(
-            chip.point.clock_hz / chip.l3_bytes_per_s, chip.transfers.l3_start_cycles
-        )
-
-    def cycles(self, chunk: Chunk) -> float:
-        return self.l3_transfer + self.byte * chunk.room_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +64,11 @@ class ComputeCycles:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Result of simulating a run with L3 transfers.
+    """Result of simulating a run with transfers.
 
     cycles   cycles of the run
-    late     per transfer: whether the run waits for it, or for one that follows it without a pause
+    late     per transfer: whether the run waits for it, or for one of its channel that follows it
+             without a pause
     """
 
     cycles: float
@@ -103,17 +84,20 @@ def timeline(
     begins: Sequence[int],
     needed: Sequence[int],
     computed: ComputeCycles,
+    channels: Sequence[int] = (),
 ) -> Timeline:
-    """Estimate the cycles of a run with its L3 transfers, which run one after another.
+    """Estimate the cycles of a run with transfers; those of one channel run one after another.
 
     costs      cycles per transfer
     begins     per transfer, the first step in which it may run
     needed     per transfer, the step before which it must end
     computed   compute cycles per timeline step
+    channels   number of each transfer's channel; (): all have the same one
     """
-    now = free = 0.0
+    channels = channels or [0] * len(costs)
+    now, free = 0.0, [0.0] * (max(channels, default=0) + 1)
     ends: list[float] = []
-    pauses: list[bool] = []  # whether L3 was idle before the transfer
+    pauses: list[bool] = []  # whether the channel was idle before the transfer
     waited = [False] * len(costs)
     by_need = sorted(range(len(costs)), key=lambda n: needed[n])
     # An infinite end avoids a test: this loop is the hottest of a plan with transfers.
@@ -123,9 +107,10 @@ def timeline(
     for timeline_step, duration in enumerate(computed.cycles):
         starts.append(now)
         while first[len(ends)] <= timeline_step:
-            pauses.append(now > free)
-            free = max(free, now) + costs[len(ends)]
-            ends.append(free)
+            channel = channels[len(ends)]
+            pauses.append(now > free[channel])
+            free[channel] = max(free[channel], now) + costs[len(ends)]
+            ends.append(free[channel])
         then = now + duration
         while wanted[read] <= timeline_step:
             end = ends[by_need[read]] + (duration if timeline_step in computed.nine_cores else 0.0)
@@ -133,16 +118,23 @@ def timeline(
             then = max(then, end)
             read += 1
         now = then
-    late, behind = [False] * len(pauses), False
-    for index in reversed(range(len(pauses))):
-        late[index] = behind or waited[index]
-        behind = late[index] and not pauses[index]
     again = ((x.turns - 1) * (starts[x.end] - starts[x.first]) for x in computed.loops)
-    return Timeline(now + sum(again), tuple(late))
+    return Timeline(now + sum(again), _late(waited, pauses, channels))
+
+
+def _late(
+    waited: Sequence[bool], pauses: Sequence[bool], channels: Sequence[int]
+) -> tuple[bool, ...]:
+    """Return, per transfer, whether the run waits for it or for one that follows it at once."""
+    late, behind = [False] * len(pauses), [False] * (max(channels, default=0) + 1)
+    for index in reversed(range(len(pauses))):
+        late[index] = behind[channels[index]] or waited[index]
+        behind[channels[index]] = late[index] and not pauses[index]
+    return tuple(late)
 
 
 def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]:
-    """Schedule L3 transfers in order of use into a window of L2; fragmentation is ignored.
+    """Schedule transfers in order of use into a window of L2; fragmentation is ignored.
 
     window   bytes of the window
     -> the start step of each, and the index of the first transfer that would be late, or None
@@ -164,31 +156,31 @@ def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int],
     return begins, None
 
 
-def place_l3_transfers(
+def place_transfers(
     chunks: Sequence[Chunk],
     others: Sequence[tuple[int, LiveRange]],
     room: int,
-    maps: Sequence[L3Transfer] = (),
-) -> list[L3Transfer] | None:
+    maps: Sequence[LevelTransfer] = (),
+) -> list[LevelTransfer] | None:
     """Assign each transfer its earliest possible start and the lowest free offset in L2; return
-    None if one does not fit.
+    None if one does not fit. Levels and addresses are chosen later.
 
     room     bytes of L2 for the arena
     others   (offset, live range in timeline steps) of all other buffers in the arena
-    maps     transfers of feature maps, which are placed already and share L3's controller
+    maps     transfers of feature maps, which are placed already
     """
     # rows: offset, end, first and last timeline step
     taken = [(at, at + life.size_bytes, life.first, life.last) for at, life in others]
-    l3_transfers: list[L3Transfer] = []
-    l3 = begin = 0
-    turns: list[tuple[int, bool, L3Transfer | Chunk]] = [
+    transfers: list[LevelTransfer] = []
+    begin = 0
+    turns: list[tuple[int, bool, LevelTransfer | Chunk]] = [
         *((x.begins if x.out else x.chunk.first, False, x) for x in maps),
         *((chunk.first, True, chunk) for chunk in chunks),
     ]
     for _, _, item in sorted(turns, key=lambda turn: turn[:2]):
-        if isinstance(item, L3Transfer):
+        if isinstance(item, LevelTransfer):
             begin = max(begin, item.begins)
-            l3_transfers.append(replace(item, begins=begin))
+            transfers.append(replace(item, begins=begin))
             continue
         begin = max(begin, item.earliest)
         taken = [row for row in taken if row[3] >= begin]
@@ -196,10 +188,9 @@ def place_l3_transfers(
         if start is None:
             return None
         begin, at = start
-        l3_transfers.append(L3Transfer(item, l3, at, begin))
+        transfers.append(LevelTransfer(item, "", 0, at, begin))
         taken.append((at, at + item.room_bytes, begin, item.last))
-        l3 += item.room_bytes
-    return l3_transfers
+    return transfers
 
 
 def _earliest_start(
@@ -218,24 +209,24 @@ def _earliest_start(
     return None if free[best] > chunk.first else (int(free[best]), int(places[best]))
 
 
-def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
+def turns(transfers: Sequence[LevelTransfer]) -> Iterator[tuple[int, int, int]]:
     """Yield (timeline step, transfers that may have started, transfers that must have ended)
     whenever one of the numbers changes."""
-    begins = [x.begins for x in l3_transfers]
+    begins = [x.begins for x in transfers]
     over = dict.fromkeys(begins, 0)
-    for number, l3_transfer in enumerate(l3_transfers, 1):
-        over[l3_transfer.needed] = max(over.get(l3_transfer.needed, 0), number)
+    for number, transfer in enumerate(transfers, 1):
+        over[transfer.needed] = max(over.get(transfer.needed, 0), number)
     ended = 0
     for timeline_step in sorted(over):
         ended = max(ended, over[timeline_step])
         yield timeline_step, bisect_right(begins, timeline_step), ended
 
 
-def in_arena(tiling: Tiling, streamed_chunks: Mapping[str, Sequence[L3Transfer]]) -> Tiling:
-    """Return the tiling of a layer that reads its streamed constants from the arena, where L3
+def in_arena(tiling: Tiling, streamed_chunks: Mapping[str, Sequence[LevelTransfer]]) -> Tiling:
+    """Return the tiling of a layer that reads its streamed constants from the arena, where
     transfers put them.
 
-    streamed_chunks   constant -> its transfers from L3
+    streamed_chunks   constant -> its transfers
     """
     operands = [o for o in tiling.kernel.operands if o.source in streamed_chunks]
     streamed = {o.name: streamed_chunks[str(o.source)] for o in operands}

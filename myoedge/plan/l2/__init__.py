@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""Constants in L2: the choice of those that stay there, and deduplication."""

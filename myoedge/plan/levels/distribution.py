@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choice of the memory level from which each chunk of a constant is loaded.
+
+All chunks begin in the levels whose bytes cost the most energy, which have the most room. While a
+run waits for transfers, those it waits for move to cheaper levels, spread over the run, so that the
+channels work at once. Then more chunks move to cheaper levels, those that are read most often
+first, as long as no run gets slower.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from myoedge.plan.levels.transfers import ComputeCycles, Timeline, schedule_in_window, timeline
+from myoedge.plan.timeline import Chunk, whole_words
+from myoedge.targets.chip import MemoryLevel
+
+ROUNDS = 16  # a level is filled in this many steps while a run waits
+HALVINGS = 6  # of the bytes that move to save energy
+SLOWER = 1.005  # factor on a run's cycles that the energy of a level may cost
+
+Rates = tuple[list[float], list[int]]  # cycles and channel of each transfer
+
+
+def distribute(
+    chunks: Sequence[Chunk],
+    contents: Sequence[Hashable],
+    computed: ComputeCycles,
+    window: int,
+    levels: Sequence[MemoryLevel],
+) -> list[MemoryLevel]:
+    """Return the level of each chunk.
+
+    chunks     chunks in order of use
+    contents   of each chunk; equal ones are stored once
+    computed   compute cycles by timeline step
+    window     bytes of L2 for transfers
+    levels     levels with their room
+    """
+    if len(levels) == 1:
+        return [*levels] * len(chunks)
+    cheapest_first = sorted(levels, key=lambda level: level.pj_per_byte[1])
+    begins, stuck = schedule_in_window(chunks, window)
+    run = _Run(chunks, contents, computed, cheapest_first, begins if stuck is None else None)
+    run.start_in_dearest()
+    for cheap in range(len(levels) - 1):
+        run.move_while_waiting(cheap)
+        run.move_to_save_energy(cheap)
+    return [cheapest_first[run.level[content]] for content in contents]
+
+
+def transfer_rates(chunks: Sequence[Chunk], levels: Sequence[MemoryLevel]) -> Rates:
+    """Return the cycles of each chunk's transfer, and the number of its channel.
+
+    levels   level of each chunk
+    """
+    numbers: dict[str, int] = {}
+    channels = [numbers.setdefault(level.channel, len(numbers)) for level in levels]
+    pairs = zip(chunks, levels, strict=True)
+    return [level.cycles(chunk.room_bytes) for chunk, level in pairs], channels
+
+
+@dataclass(eq=False)
+class _Run:
+    """A run with its chunks in levels, the cheapest first.
+
+    begins   first timeline step of each transfer; None: they do not fit in L2
+    level    content -> number of its level
+    """
+
+    chunks: Sequence[Chunk]
+    contents: Sequence[Hashable]
+    computed: ComputeCycles
+    levels: Sequence[MemoryLevel]
+    begins: Sequence[int] | None
+    level: dict[Hashable, int] = field(default_factory=dict)
+    sizes: dict[Hashable, int] = field(default_factory=dict)
+    turns: dict[Hashable, int] = field(default_factory=dict)
+
+    def start_in_dearest(self) -> None:
+        """Put each chunk into the last level with room for it."""
+        last = len(self.levels) - 1
+        for chunk, content in zip(self.chunks, self.contents, strict=True):
+            self.turns[content] = self.turns.get(content, 0) + chunk.turns
+            self.sizes[content] = chunk.room_bytes
+        for content, size in self.sizes.items():
+            known = (
+                at for at in range(last, -1, -1) if self._stored_bytes(size, at) <= self.left(at)
+            )
+            self.level[content] = next(known, last)
+
+    def _stored_bytes(self, size: int, at: int) -> int:
+        unit = self.levels[at].word_bytes
+        return -(-size // unit) * unit
+
+    def left(self, at: int) -> int:
+        """Return the free bytes of a level."""
+        here = (self._stored_bytes(self.sizes[x], at) for x, n in self.level.items() if n == at)
+        return self.levels[at].room_bytes - sum(here)
+
+    def timeline(self, level: Mapping[Hashable, int] | None = None) -> Timeline:
+        """Estimate the run.
+
+        level   content -> number of its level; None: as it is
+        """
+        level = self.level if level is None else level
+        levels = [self.levels[level[content]] for content in self.contents]
+        costs, channels = transfer_rates(self.chunks, levels)
+        needed = [chunk.first for chunk in self.chunks]
+        return timeline(costs, self.begins or (), needed, self.computed, channels)
+
+    def move_while_waiting(self, cheap: int) -> None:
+        """Move chunks for which the run waits to a cheaper level, as many as make it fastest."""
+        if self.begins is None:
+            return
+        now = self.timeline()
+        best, fewest = dict(self.level), now.cycles
+        for _ in range(ROUNDS):
+            late = dict.fromkeys(
+                content
+                for content, is_late in zip(self.contents, now.late, strict=True)
+                if is_late and self.level[content] > cheap
+            )
+            room = min(self.left(cheap), whole_words(self.levels[cheap].room_bytes // ROUNDS))
+            moved = [*self._spread([*late], room, cheap)]
+            if not moved:
+                break
+            self.level.update(dict.fromkeys(moved, cheap))
+            now = self.timeline()
+            if now.cycles < fewest:
+                best, fewest = dict(self.level), now.cycles
+        self.level = best
+
+    def move_to_save_energy(self, cheap: int) -> None:
+        """Move chunks to a cheaper level, those that are read most often first, as many as leave
+        the run as fast as it is."""
+        most = math.inf if self.begins is None else SLOWER * self.timeline().cycles
+        for turns in sorted({*self.turns.values()}, reverse=True):
+            dear = [x for x, n in self.level.items() if n > cheap and self.turns[x] == turns]
+            best, low, high = self.level, 0, self.left(cheap)
+            tried = high
+            while dear and tried > low and (high - low) * 2**HALVINGS > self.left(cheap):
+                moved = {**self.level, **dict.fromkeys(self._spread(dear, tried, cheap), cheap)}
+                if most == math.inf or self.timeline(moved).cycles <= most:
+                    best, low = moved, tried
+                else:
+                    high = tried
+                tried = (low + high) // 2
+            self.level = best
+
+    def _spread(self, contents: Sequence[Hashable], room: int, cheap: int) -> Iterator[Hashable]:
+        """Yield contents of at most `room` bytes together, spread evenly over the run."""
+        sizes = [self._stored_bytes(self.sizes[content], cheap) for content in contents]
+        share, due = min(room / max(sum(sizes), 1), 1.0), 0.0
+        for content, size in zip(contents, sizes, strict=True):
+            due += share * size
+            if 2 * due >= size and size <= room:
+                due, room = due - size, room - size
+                yield content
+
+
+def with_room(levels: Sequence[MemoryLevel], taken: dict[str, int]) -> tuple[MemoryLevel, ...]:
+    """Return the levels with the bytes that other data takes reserved.
+
+    taken   level -> bytes
+    """
+    return tuple(
+        replace(level, reserved_bytes=level.reserved_bytes + taken.get(level.name, 0))
+        for level in levels
+    )
