@@ -232,6 +232,11 @@ class BuildFolder(ReportFolder, Tabular):
         return self.written("l3.bin") if "l3.bin" in self.digests else None
 
     @cached_property
+    def mram_image(self) -> bytes | None:
+        """Contents of mram.bin; None if the build has none."""
+        return self.written("mram.bin") if "mram.bin" in self.digests else None
+
+    @cached_property
     def output_specs(self) -> list[tuple[tuple[int, ...], str]]:
         """Shape and integer type of each output, in order."""
         q = self.network

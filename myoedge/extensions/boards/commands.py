@@ -121,6 +121,8 @@ def flash(terminal: Terminal, folder: str | None, no_console: bool, **options: A
 def _show_flashed(terminal: Terminal, flashed: FlashResult) -> None:
     started = "started" if flashed.to == "ram" else "set the boot jumper and reset the board"
     terminal.text(f"{flashed.bytes:,} bytes in {flashed.to} of {flashed.board}; {started}")
+    if flashed.mram_bytes:
+        terminal.text(f"{flashed.mram_bytes:,} bytes in mram: mram.bin; table in {flashed.table}")
     if flashed.files_bytes:
         terminal.text(f"{flashed.files_bytes:,} bytes in octospi: l3.bin; table in {flashed.table}")
     if flashed.says is not None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from myoedge.numerics.arrays import round_up
+from myoedge.targets.gap9.mram_map import MAP
 
 # Header of a boot image: offset of the next image or table (0: none), number of segments, entry, 0,
 # eight unused fields for execution in place (device, address, page command, flash base, pages, L2
@@ -27,6 +28,7 @@ SEGMENTS_AT = 0x534  # after the header and the space for keys: 1024 + 256 bytes
 _FILE = struct.Struct("<3I")  # offset, size, length of the name with its zero byte
 _READFS = struct.Struct("<3I")  # header bytes, 0, number of files
 ALIGNMENT = 16
+ERASED = b"\xff"
 
 
 def boot_image(entry: int, segments: Sequence[tuple[int, bytes]]) -> bytes:
@@ -96,32 +98,61 @@ class Partition:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """File systems that an application reads; None: there is none.
+
+    files     of the octal flash, with l3.bin: at its first free sector
+    weights   of MRAM, with mram.bin: in the weights' partition (targets/gap9/mram_map.py)
+    """
+
+    files: bytes | None = None
+    weights: bytes | None = None
+
+
 def flash_images(
-    program: bytes | None, to: str, files: bytes, table: str, sector_bytes: int
+    program: bytes | None, to: str, placed: Placed, table: str, sector_bytes: int
 ) -> dict[str, bytes]:
     """Return the image of each flash ("mram", "octospi") for an application with files.
 
     program        boot image of the application; None: it is loaded into RAM
     to             flash of the boot image
-    files          file system, placed at the first free sector of the octal flash
-    table          "mram": partition table for SDK 5.x; "octospi": for SDK 4.x
+    table          "mram": one partition table for SDK 5.x; "octospi": for SDK 4.x, in each flash
+                   that has files
     sector_bytes   sector size of the octal flash
+
+    Where program and tables reach into the weights' partition, the weights follow them.
     """
-    programs = {} if program is None else {to: program}
-    with_table = {"mram": with_table_of_5, "octospi": with_table_of_4}[table]
+    images = _without_files(program, to, placed, table, 0)
+    at = round_up(len(images.get("octospi", b"")), sector_bytes)
+    if placed.files is not None:
+        images = _without_files(program, to, placed, table, at)
+        images["octospi"] = images.get("octospi", b"").ljust(at, b"\0") + placed.files
+    if placed.weights is not None:
+        images["mram"] = images["mram"].ljust(MAP.weights.offset, ERASED) + placed.weights
+    return images
 
-    def without_files(at: int) -> dict[str, bytes]:
-        partitions = [Partition("readfs_flash", READFS, "octospi", at, len(files))]
-        partitions += [
-            Partition("app", APPLICATION, memory, 0, len(image))
-            for memory, image in programs.items()
-        ]
-        first = programs.get(table, boot_image(0, ()))
-        return {**programs, table: with_table(first, partitions)}
 
-    at = round_up(len(without_files(0).get("octospi", b"")), sector_bytes)
-    images = without_files(at)
-    images["octospi"] = images.get("octospi", b"").ljust(at, b"\0") + files
+def _without_files(
+    program: bytes | None, to: str, placed: Placed, table: str, at: int
+) -> dict[str, bytes]:
+    """Return the images up to the file systems; `at`: offset of that of the octal flash."""
+    images = {} if program is None else {to: program}
+    partitions = []
+    if placed.files is not None:
+        row = Partition("readfs_flash", READFS, "octospi", at, len(placed.files))
+        partitions.append(row)
+    if placed.weights is not None:
+        row = Partition("readfs_mram", READFS, "mram", MAP.weights.offset, len(placed.weights))
+        partitions.append(row)
+    tables = ["mram"] if table == "mram" else [row.memory for row in partitions]
+    partitions += [
+        Partition("app", APPLICATION, memory, 0, len(image)) for memory, image in images.items()
+    ]
+    for memory in tables:
+        image = images.get(memory, boot_image(0, ()))
+        made = with_table_of_5(image, partitions) if table == "mram" else None
+        images[memory] = made or with_table_of_4(image, partitions, memory)
     return images
 
 
@@ -135,12 +166,12 @@ _HEADER_OF_4 = struct.Struct("<HBBB11x16s")
 _ENTRY_OF_4 = struct.Struct("<HBBII16sI")  # magic, type, subtype, offset, bytes, label, flags
 
 
-def with_table_of_4(image: bytes, partitions: Sequence[Partition]) -> bytes:
-    """Append a partition table of format 1 (SDK 4.x) for its flash to a boot image."""
+def with_table_of_4(image: bytes, partitions: Sequence[Partition], memory: str) -> bytes:
+    """Append a partition table of format 1 (SDK 4.x) for a flash to its boot image."""
     entries = b"".join(
         _ENTRY_OF_4.pack(0x01BA, *row.type, row.offset, row.size_bytes, row.label.encode(), 0)
         for row in partitions
-        if row.memory == "octospi"
+        if row.memory == memory
     )
     count = len(entries) // _ENTRY_OF_4.size
     header = _HEADER_OF_4.pack(0x02BA, 1, count, 1, hashlib.md5(entries).digest())

@@ -16,17 +16,18 @@ from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.extensions.boards import openocd
 from myoedge.extensions.boards.board import MARKER, SDK_FOLDER, check_identity, marker_of
 from myoedge.extensions.boards.console import open_line
-from myoedge.extensions.boards.flash_image import boot_image, file_system, flash_images
+from myoedge.extensions.boards.flash_image import Placed, boot_image, file_system, flash_images
 from myoedge.numerics.arrays import round_up
 from myoedge.system import tools
 from myoedge.system.elf import Program, read_program
 from myoedge.system.notebook import Card, Shown
 from myoedge.targets.boards import FLASHES, Board, Flash, Probe
+from myoedge.targets.gap9.mram_map import MAP
 
 SDK_ELF = Path(SDK_FOLDER) / "build" / "myoedge_app"
 SIMULATOR_SYMBOL = "me_fabric_controller"  # only in programs for simulators
 ON_JTAG = "myoedge run --on jtag  loads it, serves its files and compares its outputs"
-L3_FILE, FILES_IN = "l3.bin", "octospi"  # as in app.c of the GAP SDK application
+L3_FILE, MRAM_FILE, FILES_IN = "l3.bin", "mram.bin", "octospi"  # as in me_gap.c
 MEMORIES = ((0x1C000000, 0x10000), (0x1C010000, 0x180000), (0x10000000, 0x20000))
 
 Progress = Callable[[str], None]
@@ -38,8 +39,7 @@ class FlashRequest:
 
     board   the board
     to      memory for the program: "ram", "mram" or "octospi"
-    table   flash with the partition table in which the application finds l3.bin: "mram" or
-            "octospi"; None: "mram", or no l3.bin
+    table   flash with the partition table of l3.bin and mram.bin; None: "mram", or neither file
     """
 
     board: Board
@@ -55,8 +55,9 @@ class FlashResult(Shown):
     to            memory of the program: "ram", "mram" or "octospi"
     bytes         size of the program
     files_bytes   size of the file system with l3.bin, or 0
+    mram_bytes    size of the file system with mram.bin, or 0
     says          identity that the started program reports; None if not asked
-    table         flash with the partition table of l3.bin, "mram" or "octospi"; None without l3.bin
+    table         flash with the partition table, "mram" or "octospi"; None without files
     """
 
     board: str
@@ -66,11 +67,13 @@ class FlashResult(Shown):
     says: str | None
     warnings: tuple[Notice, ...] = ()
     table: str | None = None
+    mram_bytes: int = 0
 
     def _card(self) -> Card:
         facts = (
             ("bytes", self.bytes),
             ("bytes of l3.bin's file system", self.files_bytes or None),
+            ("bytes of mram.bin's file system", self.mram_bytes or None),
             ("partition table in", self.table),
             ("identity", self.says),
             *(("warning", str(warning)) for warning in self.warnings),
@@ -96,10 +99,10 @@ def flash_build(
     program = _read_program(path, build.folder / "gap_sdk")
     warnings = check_program(program, path, board, build)
     _check_memory(program, path, to)
-    files = _file_system_image(build, program)
-    table = _partition_table_flash(request, files)
+    placed = _file_systems(build, program)
+    table = _partition_table_flash(request, placed)
     image = boot_image(program.entry, program.segments)
-    images = _flash_images(request, image, files, table)
+    images = _flash_images(request, image, placed, table)
     warnings += _overwrite_warning(board, images)
     line = (
         None if find_serial_line is None or _is_simulator_program(program) else find_serial_line()
@@ -115,7 +118,8 @@ def flash_build(
             openocd.start_in_memory(link, board.probe, program.data, program.entry, progress)
         banner = None if line is None else _wait_for_banner(line, build, link, progress)
     size = program.loaded_bytes if to == "ram" else len(image)
-    return FlashResult(board.id, to, size, len(files or b""), banner, warnings, table)
+    files_bytes, mram_bytes = (len(found or b"") for found in (placed.files, placed.weights))
+    return FlashResult(board.id, to, size, files_bytes, banner, warnings, table, mram_bytes)
 
 
 @contextmanager
@@ -131,40 +135,50 @@ def _run_openocd(
         yield link
 
 
-def _partition_table_flash(request: FlashRequest, files: bytes | None) -> str | None:
-    """Return the flash to which a partition table is written; None without l3.bin.
+def _partition_table_flash(request: FlashRequest, placed: Placed) -> str | None:
+    """Return the flash to which a partition table is written; None without files.
 
-    files   the file system with l3.bin; None if the build has none
-
-    Errors: E204 no such flash, or a table requested without l3.bin.
+    Errors: E204 no such flash, or a table requested without l3.bin and mram.bin.
     """
+    has_files = placed != Placed()
     if request.table is None:
-        return None if files is None else "mram"
+        return "mram" if has_files else None
     if request.table not in FLASHES:
         has = ", ".join(FLASHES)
         raise MyoedgeError("E204", f"there is no flash {request.table}", {"has": has})
-    if files is None:
-        raise MyoedgeError("E204", "a partition table is for l3.bin, which this build lacks")
+    if not has_files:
+        title = "a partition table is for l3.bin and mram.bin, which this build lacks"
+        raise MyoedgeError("E204", title)
     return request.table
 
 
 def _flash_images(
-    request: FlashRequest, program: bytes, files: bytes | None, table: str | None
+    request: FlashRequest, program: bytes, placed: Placed, table: str | None
 ) -> dict[str, bytes]:
     """Return the image of each flash to write, the octal flash first.
 
-    Errors: E602 unknown flash, E613 larger than the flash.
+    Errors: E602 unknown flash, E613 larger than the flash, or than its area before the weights.
     """
     board, to = request.board, request.to
     in_flash = None if to == "ram" else program
-    if files is not None and table is not None:
-        sector_bytes = _flash_by_name(board, FILES_IN).sector_bytes
-        images = flash_images(in_flash, to, files, table, sector_bytes)
+    if table is not None:
+        has_l3 = placed.files is not None
+        sector_bytes = _flash_by_name(board, FILES_IN).sector_bytes if has_l3 else 1
+        images = flash_images(in_flash, to, placed, table, sector_bytes)
+        _check_weights(placed.weights, images)
     else:
         images = {} if in_flash is None else {to: in_flash}
     for memory, image in images.items():
-        _check_size(memory, _flash_by_name(board, memory), image, files is not None)
+        _check_size(memory, _flash_by_name(board, memory), image, placed.files is not None)
     return {memory: images[memory] for memory in sorted(images, reverse=True)}
+
+
+def _check_weights(weights: bytes | None, images: Mapping[str, bytes]) -> None:
+    """Check that the weights begin with their partition of MRAM. Errors: E613."""
+    if weights and not images["mram"].startswith(weights, MAP.weights.offset):
+        needs = f"{len(images['mram']) - len(weights):,} bytes"
+        facts = {"needs": needs, "has": f"{MAP.weights.offset:,}, in front of the weights"}
+        raise MyoedgeError("E613", "the program does not fit MRAM", facts, ["--to octospi"])
 
 
 def _check_size(memory: str, flash: Flash, image: bytes, has_files: bool) -> None:
@@ -276,11 +290,12 @@ def _wrong_program_error(
     return MyoedgeError("E613", title, facts, tries)
 
 
-def _file_system_image(build: Build, program: Program) -> bytes | None:
-    """Return a file system image with l3.bin; None for an application without files."""
-    if not build.l3_image or _is_simulator_program(program):
-        return None
-    return file_system({L3_FILE: build.l3_image})
+def _file_systems(build: Build, program: Program) -> Placed:
+    """Return the file systems with l3.bin and mram.bin that an application reads."""
+    if _is_simulator_program(program):
+        return Placed()
+    contents = {L3_FILE: build.l3_image, MRAM_FILE: build.mram_image}
+    return Placed(*(file_system({n: data}) if data else None for n, data in contents.items()))
 
 
 def _write_flash(

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myoedge.extensions.boards.flash_image import boot_image, file_system, flash_images
+from myoedge.errors import MyoedgeError
+from myoedge.extensions.boards import flashing
+from myoedge.extensions.boards.flash_image import Placed, boot_image, file_system, flash_images
+from myoedge.extensions.boards.flashing import FlashRequest
+from myoedge.targets.boards import find_board
+from myoedge.targets.gap9.mram_map import MAP
 from tests.extensions.boards.flash_images import mounted_by_4, mounted_by_5, read_boot, read_files
 
 WORDS = st.integers(0, 2**32 - 1)
@@ -61,7 +66,7 @@ def test_mounts_find_files_beside_a_program(
 ) -> None:
     program = None if to == "ram" else boot_image(0x1C010100, rows)
     for table in ("mram", "octospi"):
-        images = flash_images(program, to, file_system(files), table, 8192)
+        images = flash_images(program, to, Placed(file_system(files)), table, 8192)
         assert images.keys() == {"octospi", table} | ({to} - {"ram"})
         found = mounted_by_5(images) if table == "mram" else mounted_by_4(images["octospi"])
         assert found == files
@@ -69,17 +74,53 @@ def test_mounts_find_files_beside_a_program(
             assert read_boot(images[to]) == (0x1C010100, rows)
 
 
+@pytest.mark.parametrize("has_l3", [False, True])
+@pytest.mark.parametrize("table", ["mram", "octospi"])
+@pytest.mark.parametrize("to", ["ram", "mram", "octospi"])
+def test_mounts_find_weights_in_mram_beside_program_and_slots(
+    to: str, table: str, has_l3: bool
+) -> None:
+    rows = [(0x1C010000, bytes(range(200)) * 500)]
+    program = None if to == "ram" else boot_image(0x1C010100, rows)
+    weights = {"mram.bin": bytes(range(256)) * 7000}
+    placed = Placed(file_system({"l3.bin": b"l3"}) if has_l3 else None, file_system(weights))
+    images = flash_images(program, to, placed, table, 8192)
+    assert images.keys() == {"mram"} | {"octospi"} & ({"octospi"} if has_l3 else {to})
+    assert images["mram"].index(placed.weights) == MAP.weights.offset
+    assert len(images["mram"]) <= MAP.weights.end
+    found = {"readfs_mram": weights} | ({"readfs_flash": {"l3.bin": b"l3"}} if has_l3 else {})
+    for label, files in found.items():
+        flash = {"readfs_mram": "mram", "readfs_flash": "octospi"}[label]
+        by_4 = mounted_by_4(images[flash]) if table == "octospi" else files
+        by_5 = mounted_by_5(images, label) if table == "mram" else files
+        assert (by_4, by_5) == (files, files)
+    if to != "ram":
+        assert read_boot(images[to]) == (0x1C010100, rows)
+
+
+def test_a_program_that_reaches_into_the_weights_is_refused() -> None:
+    request, weights = FlashRequest(find_board(), "mram"), Placed(weights=b"w")
+    for size, fits in ((MAP.weights.offset - 0x1000, True), (MAP.weights.offset - 0x400, False)):
+        program = boot_image(0, [(0x1C010000, bytes(size))])
+        if fits:
+            image = flashing._flash_images(request, program, weights, "mram")["mram"]
+            assert image[MAP.weights.offset :] == b"w"
+        else:
+            with pytest.raises(MyoedgeError, match="does not fit MRAM"):
+                flashing._flash_images(request, program, weights, "mram")
+
+
 def test_the_file_system_begins_with_a_sector() -> None:
     """So that a sector of it is written without the program's."""
     program, files = boot_image(0, [(0x1C010000, b"x" * 9000)]), file_system({"a": b"b"})
-    assert flash_images(program, "mram", files, "mram", 8192)["octospi"] == files
-    assert flash_images(program, "octospi", files, "mram", 8192)["octospi"][16384:] == files
-    assert flash_images(None, "ram", files, "octospi", 8192)["octospi"][8192:] == files
+    assert flash_images(program, "mram", Placed(files), "mram", 8192)["octospi"] == files
+    assert flash_images(program, "octospi", Placed(files), "mram", 8192)["octospi"][16384:] == files
+    assert flash_images(None, "ram", Placed(files), "octospi", 8192)["octospi"][8192:] == files
 
 
 def test_a_table_in_mram_is_as_decoded() -> None:
     """Words of the image of a program in MRAM with one file system of 40 bytes."""
-    image = flash_images(boot_image(0, ()), "mram", bytes(40), "mram", 8192)["mram"]
+    image = flash_images(boot_image(0, ()), "mram", Placed(bytes(40)), "mram", 8192)["mram"]
     meta = 0x540  # the program has no segment
     assert struct.unpack_from("<I", image) == (meta,)
     expected = [0] * 24
@@ -96,7 +137,7 @@ def test_a_table_in_mram_is_as_decoded() -> None:
 
 
 def test_a_table_in_the_octal_flash_is_as_4_12_defines_it() -> None:
-    image = flash_images(None, "ram", bytes(40), "octospi", 8192)["octospi"]
+    image = flash_images(None, "ram", Placed(bytes(40)), "octospi", 8192)["octospi"]
     (at,) = struct.unpack_from("<I", image)
     assert image[at : at + 5] == bytes.fromhex("ba02010101")
     entry = b"\xba\x01" + struct.pack("<BBII16sI", 1, 0x81, 8192, 40, b"readfs_flash", 0)
