@@ -31,8 +31,9 @@ METHODS = (
     CalibrationMethod.Entropy,
     CalibrationMethod.Percentile,
 )
-QUICK = ("mtcnn_rnet", "metadrive_ppo", "sleepecg_bigru")
+QUICK = ("metadrive_ppo", "sleepecg_bigru")
 LONG = (
+    "mtcnn_rnet",
     "silero_vad_v6_16k",
     "crepe_tiny",
     "fer_minixception",

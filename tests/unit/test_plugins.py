@@ -454,11 +454,7 @@ def test_the_steps_after_a_check_can_be_followed(
 
 
 REFUSE = "def refuse(*x): raise api.Unsupported('never')\n\n\n"
-QUICK = (
-    "its formula",
-    "arguments of its formula",
-    "an attribute without a row",
-)  # of one that raises, and one that does not
+QUICK = ("its formula", "arguments of its formula")  # test_a_package_is_checked: a whole check
 
 
 @pytest.mark.parametrize(
