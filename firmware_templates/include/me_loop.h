@@ -113,7 +113,7 @@ static inline void me_loop_begins(void (*before)(void))
 {
     ME_TURN = -1;
     if (me_is_steering())
-        me_l3_loop_begins();
+        me_transfers_loop_begins();
     if (before)
         me_before_loop(before);
 }
@@ -138,7 +138,7 @@ static inline int me_next_turn(const me_layer *first, int32_t turns)
     }
     if (ME_TURN > 0) {
         if (me_is_steering())
-            me_l3_loop_again();
+            me_transfers_loop_again();
         me_next_arguments(first);
     }
     return 1;

@@ -11,12 +11,12 @@
 
 #include "me_share.h"
 
-/* A network with transfers from L3 includes me_l3_transfers.h before this file. */
-#ifndef ME_L3_TRANSFERS_H
-#define me_l3_begin() ((void)0)
+/* A network with transfers from memory levels includes me_level_transfers.h before this file. */
+#ifndef ME_LEVEL_TRANSFERS_H
+#define me_transfers_begin() ((void)0)
 #define me_timeline_step() ((void)0)
-#define me_l3_loop_begins() ((void)0)
-#define me_l3_loop_again() ((void)0)
+#define me_transfers_loop_begins() ((void)0)
+#define me_transfers_loop_again() ((void)0)
 #endif
 
 /* A network whose kernels start the next tile includes me_next_tile.h before this file. */
@@ -180,7 +180,7 @@ static inline void me_tiles_begin(const me_layer *first, const void *const in[],
     me_started = &me_of_next;
     me_pending = me_of_next = 0;
     me_no_tile_is_loaded();
-    me_l3_begin();
+    me_transfers_begin();
 }
 
 /* Waits until the last layer's results have arrived in L3. */
@@ -286,7 +286,7 @@ static inline void me_tiles_begin(const me_layer *first, const void *const in[],
 {
     me_in = in;
     me_out = out;
-    me_l3_begin();
+    me_transfers_begin();
     me_begin_layer(first);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_weights.h"
 
+#include <stdbool.h>
+
 #include "me_crc32.h"
 #include "me_share.h"
 

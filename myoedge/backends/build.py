@@ -132,7 +132,7 @@ class Build(BuildFolder):
         shapes = frame_shapes(stream)
         arrays = named_arrays(as_argument(shapes, frame, named), shapes)
         rows = integers(self.network, arrays, shapes, raw, True)
-        ready = host.push(self.library, rows, ready_specs(stream), l3=self.l3_image)
+        ready = host.push(self.library, rows, ready_specs(stream), l3=self.host_image)
         return self._shown([port.name for port in stream.outputs], ready, raw)
 
     def reset(self) -> None:
@@ -158,7 +158,7 @@ class Build(BuildFolder):
     def run_raw(self, inputs: Sequence[Array]) -> list[Array]:
         """Run the generated C on integer inputs in the model's order; return its integer
         outputs."""
-        return host.run(self.library, inputs, self.output_specs, l3=self.l3_image)
+        return host.run(self.library, inputs, self.output_specs, l3=self.host_image)
 
     def simulate(
         self,
@@ -202,7 +202,7 @@ class Build(BuildFolder):
 
     def files(self, inputs: Sequence[Sequence[Array]]) -> FirmwareFiles:
         """Return the input and output files for a run of firmware.elf with these inputs."""
-        return FirmwareFiles(inputs, self.given_specs, len(self.layer_names), self.l3_image)
+        return FirmwareFiles(inputs, self.given_specs, len(self.layer_names), self.images)
 
 
 def load_build(folder: str | Path, *, cc: str = "zig") -> Build:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 MODEL_BLOB = "model.blob"  # in builds with --weights-blob
 GOLDEN = "golden/input.npz"
 CALIBRATION = "golden/calibration.npz"  # 64 bits of the digest of each calibration sample
+IMAGES = ("l3.bin", "mram.bin")
 RESULTS = ("arena", "l1")  # C arrays with results that are not outputs
 
 
@@ -229,7 +230,17 @@ class BuildFolder(ReportFolder, Tabular):
     @cached_property
     def l3_image(self) -> bytes | None:
         """Contents of l3.bin; None if the build has none."""
-        return self.written("l3.bin") if "l3.bin" in self.digests else None
+        return self.images.get("l3.bin")
+
+    @cached_property
+    def images(self) -> dict[str, bytes]:
+        """File -> image of a memory level, in the order in which a host has them."""
+        return {name: self.written(name) for name in IMAGES if name in self.digests}
+
+    @property
+    def host_image(self) -> bytes | None:
+        """Images of all memory levels, one behind the other; None if the build has none."""
+        return b"".join(self.images.values()) or None
 
     @cached_property
     def mram_image(self) -> bytes | None:

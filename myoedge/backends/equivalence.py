@@ -185,7 +185,7 @@ def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
 
 def _outputs_on_host(build: Build, library: host.Library, case: Case) -> Sequence[Array]:
     """Return the host's outputs for a sample; for a pass, those ready after its last frame."""
-    specs, l3, stream = build.given_specs, build.l3_image, build.stream
+    specs, l3, stream = build.given_specs, build.host_image, build.stream
     if stream is None:
         return host.run(library, case.given, specs, l3=l3)
     if case.number == 0:

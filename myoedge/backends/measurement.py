@@ -145,19 +145,20 @@ class FirmwareFiles:
     samples   integer inputs of each inference, in the model's order
     specs     shape and dtype of the outputs
     layers    number of layers in the network
-    l3        contents of l3.bin, if the build has one
+    images    file -> image of a memory level
     """
 
     samples: Sequence[Sequence[Array]]
     specs: Sequence[Spec]
     layers: int
-    l3: bytes | None = None
+    images: Mapping[str, bytes] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write input.bin and l3.bin, which the firmware reads at start, into a folder."""
+        """Write input.bin and images of memory levels, which the firmware reads at start, into a
+        folder."""
         (folder / "input.bin").write_bytes(input_bytes(self.samples))
-        if self.l3 is not None:
-            (folder / "l3.bin").write_bytes(self.l3)
+        for name, image in self.images.items():
+            (folder / name).write_bytes(image)
 
     def read(self, folder: Path, exit_code: int, printed: str) -> list[Counted]:
         """Read the results of a run from its folder: outputs, cycles of each layer and total

@@ -83,8 +83,8 @@ def _generated(build: BuildFolder) -> dict[str, bytes]:
         sources = build_sources(plan, name, sample, made.options, *around)
         if json.loads(to_json(describe(plan))) != json.loads(build.written("plan.json")):
             raise ValueError("plan.json is not what graph.json and the weights give")
-        if (build.l3_image or b"") != plan.image("l3"):
-            raise ValueError("l3.bin is not what graph.json and the weights give")
+        if build.images != plan.image_files:
+            raise ValueError("l3.bin or mram.bin is not what graph.json and the weights give")
     return {name: text.encode() for name, text in sources.files.items()}
 
 

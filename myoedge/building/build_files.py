@@ -217,7 +217,7 @@ def make_contents(
         **{key: text.encode() for key, text in project.items()},
         **{key: program.elf for key, program in programs.items()},
         **({} if sources.blob is None else {BLOB: sources.blob}),
-        **({"l3.bin": plan.image("l3")} if plan.l3_bytes else {}),
+        **plan.image_files,
         **golden_files(quantized, integers, values),
         **{f"{part.name}.npz": npz(part.arrays()) for part in parts},
     }

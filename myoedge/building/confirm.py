@@ -242,8 +242,8 @@ def _simulate_inference(
         inputs = [contents.golden[name] for name in q.graph.inputs]
         run = Case(inputs, contents.values, [contents.values[name] for name in q.graph.outputs])
     specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
-    specs, l3 = specs if stream is None else ready_specs(stream), contents.files.get("l3.bin")
-    files = FirmwareFiles(chip_inputs(stream, [run]), specs, len(plan.steps), l3)
+    specs, images = specs if stream is None else ready_specs(stream), plan.image_files
+    files = FirmwareFiles(chip_inputs(stream, [run]), specs, len(plan.steps), images)
     say = None if progress is None else lambda cycle, _: progress(cycle, estimated)
     simulate = partial(run_firmware, firmware.program, files, max_cycles=MOST_CYCLES, progress=say)
     inputs_key = key("simulate", firmware.elf, files, dict(GAP9_CYCLES))

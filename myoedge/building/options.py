@@ -190,6 +190,7 @@ class BuildOptions(QuantizeOptions):
     target   name of the chip; None: "gap9"
     output   folder; None: build/<model>-<target>. An earlier build there is replaced
     l1 .. l3   limit for each memory, such as "64KiB"; None: [budget], else the chip's size
+    memory   "mram=auto": weights may also be in the flash on the chip; None or "mram=off": not
     app      name of an application to generate around the network, with its program or project:
              "gap-sdk", "mlperf", "sensor", or one of an installed extension
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
@@ -216,6 +217,9 @@ class BuildOptions(QuantizeOptions):
     l1: str | int | None = _option("Limit for L1, for example 64KiB.", metavar="SIZE")
     l2: str | int | None = _option("Limit for L2, code included.", metavar="SIZE")
     l3: str | int | None = _option("Limit for L3.", metavar="SIZE")
+    memory: str | None = _option(
+        "mram=auto: weights also in the flash on the chip; mram=off (default).", metavar="CHOICE"
+    )
     operating_point: str | None = _option("high (default), low, auto, or 300MHz.", metavar="NAME")
     app: str | None = _option(
         application_help,

@@ -279,4 +279,4 @@ def c_results(q: QuantGraph, inputs: Sequence[Array]) -> list[Array]:
             (folder / path).write_text(text)
         library = host.load_library(folder)
         specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
-        return host.run(library, inputs, specs, l3=plan.image("l3") or None)
+        return host.run(library, inputs, specs, l3=b"".join(plan.image_files.values()) or None)

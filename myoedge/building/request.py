@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from myoedge.building import budget
 from myoedge.building.applications import (
+    BARE,
     ApplicationRequest,
     PartRequest,
     requested,
@@ -132,6 +133,7 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     chip = find_chip(options.target or settings.target.chip or DEFAULT_CHIP)
     engines = {options.engine, *settings.engine.values()}
     chip = _enable_engines(chip, options.engine, is_used=engines != {CORES})
+    chip = _enable_levels(chip, options)
     sizes = {name: getattr(options, name) for name in budget.MEMORIES}
     given = possible(chip, budget.given(settings.budget, **sizes))
     limits = budget.for_app(options.app, chip, given)
@@ -151,6 +153,23 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     )
     budget.within(request.chip_at_point, limits)
     return request
+
+
+def _enable_levels(chip: Chip, options: BuildOptions) -> Chip:
+    """Return the chip with the optional memory levels that a build may use. Errors: E204 no such
+    choice, or a program that cannot read them."""
+    known = [
+        f"{level.name}={choice}" for level in chip.optional_levels for choice in ("off", "auto")
+    ]
+    if options.memory is None or options.memory in known[::2]:
+        return chip
+    facts = {"has": ", ".join(known) or f"no such memory of {chip.name}"}
+    if options.memory not in known:
+        raise MyoedgeError("E204", f"there is no choice of memory {options.memory}", facts)
+    if options.weights_blob or options.app not in (None, BARE.name):
+        facts = {"needs": "a program without --app and --weights-blob"}
+        raise MyoedgeError("E204", f"{options.memory} cannot be used", facts)
+    return chip.with_optional(options.memory.partition("=")[0])
 
 
 def _source_options(options: BuildOptions, settings: Config) -> SourceOptions:

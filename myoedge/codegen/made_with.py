@@ -112,6 +112,6 @@ def _chip_facts(fields: Mapping[str, Any]) -> Chip:
     if not all(type(number) is int for number in (*numbers.values(), *levels.values())):
         raise TypeError("a memory whose size is no integer")
     engines = tuple(engine for engine in chip.engines if engine.name in fields["engines"])
-    for level in chip.levels:
+    for level in (chip := chip.with_optional(*levels)).levels:
         chip = chip.with_level(level.name, bytes=levels.get(level.name, 0))
     return replace(chip, engines=engines, **numbers)

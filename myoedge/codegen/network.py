@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values for the template of network.c: layers, their calls, copies, L3 transfers."""
+"""Values for the template of network.c: layers, their calls, copies, transfers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
         "layer_table": table,
         "loops": loops,
         "parts": list(_network_parts(loops, len(table))),
-        **_l3_values(plan),
+        "levels": [*_level_values(plan)],
+        "map_bytes": plan.map_bytes,
     }
 
 
@@ -86,12 +87,19 @@ def _network_parts(loops: Sequence[Mapping[str, Any]], layers: int) -> Iterator[
         yield {"first": done, "end": layers, "loop": None}
 
 
-def _l3_values(plan: Plan) -> dict[str, Any]:
-    return {
-        "transfers": [_l3_transfer(plan, transfer) for transfer in plan.transfers],
-        "map_bytes": plan.map_bytes,
-        "limits": list(turns(plan.transfers)),
-    }
+def _level_values(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Yield the template values of each memory level with transfers."""
+    start = 0
+    for level in plan.chip.levels:
+        if transfers := [x for x in plan.transfers if x.level == level.name]:
+            yield {
+                "name": level.name,
+                "writable": level.writable,
+                "host": start,
+                "transfers": [_level_transfer(plan, x) for x in transfers],
+                "limits": list(turns(transfers)),
+            }
+        start += plan.image_bytes(level.name)
 
 
 def _layer_table(
@@ -142,7 +150,7 @@ class Prefetch:
     lines: tuple[str, ...] = ()
 
 
-def _l3_transfer(plan: Plan, transfer: LevelTransfer) -> dict[str, Any]:
+def _level_transfer(plan: Plan, transfer: LevelTransfer) -> dict[str, Any]:
     chunk, step = transfer.chunk, transfer.chunk.step
     kind = ("ME_MAP_OUT" if transfer.out else "ME_MAP_IN") if chunk.tensor else "ME_CONSTANT"
     operands = plan.tilings[step].kernel.operands
@@ -150,7 +158,7 @@ def _l3_transfer(plan: Plan, transfer: LevelTransfer) -> dict[str, Any]:
     start = macro(function_name(step, plan.steps[step]), operand.name, "L2")
     origin = _l2_pointer(plan, step, operand).origin
     return {
-        "l3": added("ME_L3_BYTES", transfer.address) if chunk.tensor else transfer.address,
+        "address": added("ME_L3_BYTES", transfer.address) if chunk.tensor else transfer.address,
         "l2": added(start, transfer.l2 - origin),
         "bytes": chunk.room_bytes,
         "kind": kind,

@@ -46,7 +46,7 @@ CHIP_ONLY = (
     "me_runtime.h",
 )
 
-INTERNAL = ("arena", "maps", "l3_transfers", "l3_limits", "trace")  # names shared by files of src/
+INTERNAL = ("arena", "maps", "trace")  # names shared by files of src/
 
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
 
@@ -167,7 +167,7 @@ def _chip_program(
     values = {**common, **(common["stream"] or {}), "copies": plan.copies}
     main = "main" if common["stream"] is None else "stream"
     files = {
-        **runtime(plan.chip.point),
+        **runtime(plan.chip.point, mram=common["mram_bytes"] > 0),
         "firmware/main.c": render(f"app_baremetal/{main}.c.j2", values),
     }
     return files if application is None else files | application.files(plan, values)
@@ -178,6 +178,8 @@ def _common_values(
 ) -> dict[str, Any]:
     """Return the values that the templates of all files share."""
     digest = model_digest(plan.quant)
+    sizes = {x.name: plan.image_bytes(x.name) for x in plan.chip.levels}
+    images = {f"{name}.bin": size for name, size in sizes.items() if size}
     return {
         "digest": digest,
         "prefix": options.prefix or default_prefix(model_name),
@@ -192,6 +194,9 @@ def _common_values(
         "banner": _banner(digest, model_name),
         "on_chip": plan.chip.name in ON_CHIP,
         "l3_bytes": plan.l3_bytes,
+        "mram_bytes": plan.image_bytes("mram"),
+        "image_bytes": sum(images.values()),
+        "images": images,
         "l3_tables": bool(plan.l3_tables),
         "in_l3": bool(plan.transfers or plan.l3_tables),
         **_port_values(plan),

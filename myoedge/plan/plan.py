@@ -195,6 +195,12 @@ class Plan:
             image[at : at + array.nbytes] = array.tobytes()
         return bytes(image)
 
+    @property
+    def image_files(self) -> dict[str, bytes]:
+        """File of a build -> image of a memory level, for levels with an image."""
+        names = [level.name for level in self.chip.levels if self.image_bytes(level.name)]
+        return {f"{name}.bin": self.image(name) for name in names}
+
     def content(self, chunk: Chunk) -> bytes:
         """Return the bytes of a chunk of a constant, padded to words."""
         array = np.ascontiguousarray(self.stored(chunk.step)[chunk.array])

@@ -231,6 +231,8 @@ def _plan_with_levels(network: LoweredNetwork, plan: Plan) -> Plan:
     streaming = _plan_weight_streaming(network, plan)
     if streaming is None:  # feature maps must leave L2 too
         bare = _plan_tilings(network, stay=False)
+        if not plan.chip.map_level.bytes:
+            raise too_large(plan, bare)
         streaming = spilled(bare, network.roots, network.placing, network.kernels)
     return filled(streaming)
 

@@ -183,6 +183,7 @@ class Chip:
 
     l1_bytes         size of L1; 0: kernels use operands in L2
     levels           memories behind L2
+    optional_levels  further ones, which a build may ask for
     alignment_bytes  alignment of every buffer
     l1_reserved_bytes  bytes of L1 for stacks and the runtime
     l2_reserved_bytes  bytes of L2 reserved for code if constants can move to a level; negative if a
@@ -201,6 +202,7 @@ class Chip:
     engines: tuple[Engine, ...]
     points: tuple[OperatingPoint, ...]
     levels: tuple[MemoryLevel, ...] = ()
+    optional_levels: tuple[MemoryLevel, ...] = ()
     alignment_bytes: int = 4
     l1_reserved_bytes: int = 0
     l2_reserved_bytes: int = 0
@@ -226,8 +228,11 @@ class Chip:
             (p for p in self.points if p.name == name), None
         ) or self._point_of_clock_text(name)
         rest = tuple(point for point in self.points if point.name != chosen.name)
-        levels = tuple(level.at(chosen.clock_hz) for level in self.levels)
-        return replace(self, points=(chosen, *rest), levels=levels)
+        clock_hz = chosen.clock_hz
+        levels = tuple(level.at(clock_hz) for level in self.levels)
+        optional = tuple(level.at(clock_hz) for level in self.optional_levels)
+        points = (chosen, *rest)
+        return replace(self, points=points, levels=levels, optional_levels=optional)
 
     def _point_of_clock_text(self, name: str) -> OperatingPoint:
         points = sorted(self.points, key=lambda point: point.clock_hz)
@@ -267,6 +272,13 @@ class Chip:
         bytes."""
         changed = (replace(x, **changes) if x.name == name else x for x in self.levels)
         return replace(self, levels=tuple(level for level in changed if level.bytes))
+
+    def with_optional(self, *names: str) -> Chip:
+        """Return the chip with these of its optional levels."""
+        more = tuple(level for level in self.optional_levels if level.name in names)
+        known = {level.name for level in self.levels}
+        levels = (*self.levels, *(level for level in more if level.name not in known))
+        return replace(self, levels=levels)
 
     @property
     def map_level(self) -> MemoryLevel:

@@ -474,7 +474,7 @@ def in_little_memory(seed: int, folder: Path) -> bool:
     sources = make_sources(plan, "random")
     specs = [(q.graph.shape(n), q.dtype(n)) for n in q.graph.outputs]
     l3 = plan.image("l3") if plan.transfers else None
-    files = FirmwareFiles([[x]], specs, len(plan.steps), l3)
+    files = FirmwareFiles([[x]], specs, len(plan.steps), plan.image_files)
     measured, _ = run_firmware(make_firmware(sources).program, files)
     assert [y.tobytes() for y in measured.inferences[0].outputs] == wanted, seed
     if seed % 4 == 0:

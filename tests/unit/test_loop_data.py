@@ -158,7 +158,7 @@ def test_a_loop_beside_feature_maps_in_l3_is_exact() -> None:
     sample = rng.integers(-128, 128, x.shape, np.int8)
     wanted = run_int(network.steps, network.constants, {name: sample})[out]
     specs = [(wanted.shape, wanted.dtype)]
-    files = FirmwareFiles([[sample]], specs, len(plan.steps), plan.image("l3"))
+    files = FirmwareFiles([[sample]], specs, len(plan.steps), plan.image_files)
     measured, _ = run_firmware(make_firmware(make_sources(plan, "loop")).program, files)
     np.testing.assert_array_equal(measured.inferences[0].outputs[0], wanted)
 

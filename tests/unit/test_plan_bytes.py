@@ -224,7 +224,7 @@ def test_what_l3_moves_is_counted_as_the_c_moves_it() -> None:
     shorter = [replace(x.chunk, size_bytes=x.chunk.size_bytes - 1) for x in even.transfers]
     moved = [replace(x, chunk=y) for x, y in zip(even.transfers, shorter, strict=True)]
     odd = replace(even, transfers=tuple(moved))
-    rows = re.findall(r"\.l3 = .*\.bytes = (\d+)", make_sources(odd, "n").files["network.c"])
+    rows = re.findall(r"\.address = .*\.bytes = (\d+)", make_sources(odd, "n").files["network.c"])
     in_c = sum(map(int, rows))
     assert in_c == moved_bytes(odd)["l3"] == moved_bytes(even)["l3"] > 300 * 300 // 2
     costs = [*_pass_costs(lambda frames: (None, odd), 1, 1)]

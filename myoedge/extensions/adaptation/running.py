@@ -115,7 +115,7 @@ def _inferences_of_command(build: Build, command: Command) -> Answer:
         if command.argument:
             build.reset()
         for frame in numbers.reshape(-1, *frame_shapes(build.stream)[name]):
-            host.push(build.library, [frame], ready_specs(build.stream), l3=build.l3_image)
+            host.push(build.library, [frame], ready_specs(build.stream), l3=build.host_image)
     features = (ctypes.c_int8 * settings_of(build).features).in_dll(
         build.library.handle, "me_adapt_features"
     )

@@ -51,6 +51,12 @@ def distribute(
     return [cheapest_first[run.level[content]] for content in contents]
 
 
+def tolerance(levels: Sequence[MemoryLevel]) -> float:
+    """Return the factor on a run's cycles that less energy may cost: more than 1 if a choice of
+    levels changes them too."""
+    return SLOWER if len(levels) > 1 else 1.0
+
+
 def transfer_rates(chunks: Sequence[Chunk], levels: Sequence[MemoryLevel]) -> Rates:
     """Return the cycles of each chunk's transfer, and the number of its channel.
 
@@ -100,12 +106,11 @@ class _Run:
         here = (self._stored_bytes(self.sizes[x], at) for x, n in self.level.items() if n == at)
         return self.levels[at].room_bytes - sum(here)
 
-    def timeline(self, level: Mapping[Hashable, int] | None = None) -> Timeline:
+    def timeline(self, level: Mapping[Hashable, int]) -> Timeline:
         """Estimate the run.
 
-        level   content -> number of its level; None: as it is
+        level   content -> number of its level
         """
-        level = self.level if level is None else level
         levels = [self.levels[level[content]] for content in self.contents]
         costs, channels = transfer_rates(self.chunks, levels)
         needed = [chunk.first for chunk in self.chunks]
@@ -115,7 +120,7 @@ class _Run:
         """Move chunks for which the run waits to a cheaper level, as many as make it fastest."""
         if self.begins is None:
             return
-        now = self.timeline()
+        now = self.timeline(self.level)
         best, fewest = dict(self.level), now.cycles
         for _ in range(ROUNDS):
             late = dict.fromkeys(
@@ -128,7 +133,7 @@ class _Run:
             if not moved:
                 break
             self.level.update(dict.fromkeys(moved, cheap))
-            now = self.timeline()
+            now = self.timeline(self.level)
             if now.cycles < fewest:
                 best, fewest = dict(self.level), now.cycles
         self.level = best
@@ -136,19 +141,22 @@ class _Run:
     def move_to_save_energy(self, cheap: int) -> None:
         """Move chunks to a cheaper level, those that are read most often first, as many as leave
         the run as fast as it is."""
-        most = math.inf if self.begins is None else SLOWER * self.timeline().cycles
+        most = math.inf if self.begins is None else SLOWER * self.timeline(self.level).cycles
         for turns in sorted({*self.turns.values()}, reverse=True):
             dear = [x for x, n in self.level.items() if n > cheap and self.turns[x] == turns]
-            best, low, high = self.level, 0, self.left(cheap)
-            tried = high
-            while dear and tried > low and (high - low) * 2**HALVINGS > self.left(cheap):
+            low, high = 0, self.left(cheap)
+            tried = high if dear else 0
+            for _ in range(HALVINGS):
                 moved = {**self.level, **dict.fromkeys(self._spread(dear, tried, cheap), cheap)}
-                if most == math.inf or self.timeline(moved).cycles <= most:
+                if self._is_within(moved, most):
                     best, low = moved, tried
                 else:
                     high = tried
-                tried = (low + high) // 2
-            self.level = best
+                tried = (low + high + 1) // 2
+            self.level = best if low else self.level
+
+    def _is_within(self, level: Mapping[Hashable, int], most: float) -> bool:
+        return most == math.inf or self.timeline(level).cycles <= most
 
     def _spread(self, contents: Sequence[Hashable], room: int, cheap: int) -> Iterator[Hashable]:
         """Yield contents of at most `room` bytes together, spread evenly over the run."""

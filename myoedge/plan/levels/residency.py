@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from myoedge.numerics.arrays import Array, round_up
-from myoedge.plan.levels.distribution import distribute, transfer_rates
+from myoedge.plan.levels.distribution import distribute, tolerance, transfer_rates
 from myoedge.plan.levels.transfers import (
     ComputeCycles,
     LevelTransfer,
@@ -161,7 +162,7 @@ def fill(
     sizes, left, found = sizes_bytes(known), {*streamed}, []
     of_streamed = {key: known[key] for key in known if key in left}
     rows = _chunk_rows(of_streamed, computed, room - _resident_bytes(sizes, left), levels)
-    cycles = _run_cycles(rows, computed, room - _resident_bytes(sizes, left))
+    cycles = _run_cycles(rows, computed, room - _resident_bytes(sizes, left)) or math.inf
     energy = {row.key: row.pj_per_byte for row in sorted(rows, key=lambda row: row.pj_per_byte)}
     in_turn, count = sorted(left, key=lambda key: (-energy[key], key)), -(-len(left) // ONE_BY_ONE)
     for at in range(0, len(in_turn), max(count, 1)):
@@ -169,8 +170,8 @@ def fill(
         tried = left.difference(keys)
         fewer = [row for row in rows if row.key in tried]
         now = _run_cycles(fewer, computed, room - _resident_bytes(sizes, tried))
-        if now is not None and (cycles is None or now <= cycles):
-            left, rows, cycles = tried, fewer, now
+        if now is not None and now <= cycles * tolerance(levels):
+            left, rows, cycles = tried, fewer, min(now, cycles)
             found += keys
     return found
 

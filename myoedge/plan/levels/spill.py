@@ -234,11 +234,11 @@ def _plan_with_maps(
     accesses: list[Access] = []
     for index, operand, name, offset in uses:
         tiling = tilings[index]
-        described = next(o for o in tiling.kernel.operands if o.name == operand)
-        in_parts = access(index, tiling, described, name, offset, part)
-        if in_parts is None:
+        found = [o for o in tiling.kernel.operands if o.name == operand]  # none in other kernels
+        in_parts = [access(index, tiling, o, name, offset, part) for o in found]
+        if in_parts == [None] or not in_parts:
             return None
-        accesses.append(in_parts)
+        accesses += filter(None, in_parts)
     offsets, end = {}, 0  # the maps follow one another
     for name in maps:
         offsets[name] = end

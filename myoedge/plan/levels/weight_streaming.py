@@ -11,7 +11,7 @@ from functools import cache
 
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import computed, moved_pj, waiting_cycles
-from myoedge.plan.levels.distribution import distribute, with_room
+from myoedge.plan.levels.distribution import distribute, tolerance, with_room
 from myoedge.plan.levels.feature_maps import map_transfers
 from myoedge.plan.levels.residency import (
     Key,
@@ -98,7 +98,7 @@ def _fill_l2(plan: Plan, most: int) -> Plan:
     known, digest = _chunks_of_constants(bare, most), _make_digest_cache(bare)
     streamed = frozenset(plan.owners[key] for key in plan.streamed)
     keys = fill(known, streamed, work, window_bytes(bare), levels_for_constants(bare))
-    cycles = waiting_cycles(plan, work)
+    cycles = waiting_cycles(plan, work) * tolerance(plan.chip.levels)
     fewest, most = 0, len(keys)
     count = most
     while fewest < most:  # placement may fail although the sizes fit: as many as can be placed

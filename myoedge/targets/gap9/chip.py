@@ -3,11 +3,29 @@
 
 from __future__ import annotations
 
-from myoedge.targets.chip import Chip, Engine, MemoryLevel, OperatingPoint
+from myoedge.targets.chip import Chip, DividedClock, Engine, MemoryLevel, OperatingPoint
 from myoedge.targets.gap9.costs import KERNELS, TRANSFERS
-from myoedge.targets.gap9.energy import L3_BYTE_PJ
+from myoedge.targets.gap9.energy import L3_BYTE_PJ, MRAM_BYTE_PJ
+from myoedge.targets.gap9.mram_map import CLOCK_HZ as MRAM_CLOCK_HZ
+from myoedge.targets.gap9.mram_map import MAP, MRAM_BYTES
 
 KIB = 1024
+
+CLOCK_HZ = 370_000_000
+
+MRAM = MemoryLevel(
+    "mram",
+    bytes=MRAM_BYTES,
+    bytes_per_cycle=1.0,  # at its clock: below
+    pj_per_byte=(0.0, MRAM_BYTE_PJ, 100.0),
+    channel="mram",
+    reserved_bytes=MRAM_BYTES - MAP.image_bytes,
+    word_bytes=16,
+    # Reads one behind the other, by the runtime on the simulator; words: GVSoC's GAP9.
+    clock=DividedClock(
+        most_hz=MRAM_CLOCK_HZ, word_bytes=16, least_cycles=10, start_periods=20, start_cycles=375
+    ),
+).at(CLOCK_HZ)
 
 GAP9 = Chip(
     name="gap9",
@@ -31,6 +49,7 @@ GAP9 = Chip(
             external="ram",
         ),
     ),
+    optional_levels=(MRAM,),
     # Eight cores compute four int8 products per cycle each; the ninth moves data, and also computes
     # in large layers.
     engines=(
@@ -42,7 +61,7 @@ GAP9 = Chip(
     ),
     transfers=TRANSFERS,
     points=(
-        OperatingPoint("high", volts=0.80, clock_hz=370_000_000),
+        OperatingPoint("high", volts=0.80, clock_hz=CLOCK_HZ),
         OperatingPoint("low", volts=0.65, clock_hz=240_000_000),
     ),
     voltages=((0.65, 240_000_000), (0.70, 280_000_000), (0.75, 325_000_000), (0.80, 370_000_000)),

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans for drawn chips with 1 to 5 memory levels, held against a replay of their bytes."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from myoedge.errors import MyoedgeError
+from myoedge.plan.cost.network import modelled_cycles, moved_bytes, moved_pj
+from myoedge.plan.plan import Plan
+from myoedge.plan.schedule import make_plan
+from myoedge.quantization.scales import QuantGraph
+from myoedge.targets import find_chip
+from myoedge.targets.chip import Chip, MemoryLevel
+from tests.e2e.test_less_l2 import quantized
+
+WIDTHS = (128, 96, 160, 160, 96, 64)
+CONSTANT_BYTES = sum((a + 16) * b for a, b in itertools.pairwise(WIDTHS))
+
+
+@cache
+def network() -> QuantGraph:
+    torch.manual_seed(0)
+    pairs = itertools.pairwise(WIDTHS)
+    model = nn.Sequential(*(layer for a, b in pairs for layer in (nn.Linear(a, b), nn.ReLU())))
+    calib = np.random.default_rng(0).standard_normal((4, 1, WIDTHS[0]), np.float32)
+    return quantized(torch.export.export(model.eval(), (torch.zeros(1, WIDTHS[0]),)), calib)
+
+
+@st.composite
+def chips(draw: st.DrawFn) -> Chip:
+    """L2 and up to four levels behind it, some of which share a channel."""
+    levels = tuple(
+        MemoryLevel(
+            f"level{n}",
+            bytes=draw(st.integers(1000, 2 * CONSTANT_BYTES)),
+            bytes_per_cycle=draw(st.sampled_from([0.1, 0.5, 1.19, 4.0])),
+            start_cycles=draw(st.sampled_from([0.0, 250.0, 635.0])),
+            pj_per_byte=(0.0, draw(st.sampled_from([1.0, 20.0, 600.0])), 1000.0),
+            channel=draw(st.sampled_from(["one", "two", f"own {n}"])),
+            writable=draw(st.booleans()),
+            reserved_bytes=draw(st.integers(0, 900)),
+            word_bytes=draw(st.sampled_from([4, 16, 64])),
+        )
+        for n in range(draw(st.integers(0, 4)))
+    )
+    l2_bytes = draw(st.integers(16_000, CONSTANT_BYTES))
+    return replace(find_chip("gap9"), l2_bytes=l2_bytes, l2_reserved_bytes=0, levels=levels)
+
+
+def level_owners(plan: Plan, level: MemoryLevel) -> dict[int, int]:
+    """Return address -> byte that the transfers of a level expect there."""
+    expected: dict[int, int] = {}
+    for x in (x for x in plan.transfers if x.level == level.name):
+        content = plan.tilings[x.chunk.step].kernel.arrays[x.chunk.array].tobytes()
+        assert x.address % level.word_bytes == 0
+        for at in range(x.chunk.size_bytes):
+            byte = content[x.chunk.start + at]
+            assert expected.setdefault(x.address + at, byte) == byte
+    return expected
+
+
+def check_constants(plan: Plan) -> None:
+    """Each byte of a constant comes from exactly one place: L2, or one chunk of one level."""
+    chunks: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    for x in plan.transfers:
+        span = (x.chunk.start, x.chunk.start + x.chunk.size_bytes)
+        chunks.setdefault((x.chunk.step, x.chunk.array), []).append(span)
+    resident = 0
+    for index, tiling in enumerate(plan.tilings):
+        for name, array in tiling.kernel.arrays.items():
+            spans = sorted(chunks.get((index, name), ()))
+            covered = [at for start, end in spans for at in range(start, end)]
+            assert covered in ([], [*range(array.nbytes)])
+            resident += 0 if spans else array.nbytes
+    ends = [x.l2 + x.chunk.size_bytes for x in plan.transfers]
+    assert max([*ends, plan.placement.arena_bytes]) + resident <= plan.chip.l2_bytes
+
+
+def check_l2(plan: Plan) -> None:
+    """No byte of L2 has two owners from the start of a transfer to its last read."""
+    rows = [(x.begins, x.chunk.last, x.l2, x.l2 + x.chunk.size_bytes) for x in plan.transfers]
+    at = plan.placement.offsets
+    for life in plan.lives:
+        alive = plan.timeline_steps.alive(life)
+        rows.append((alive.first, alive.last, at[life.name], at[life.name] + life.size_bytes))
+    for n, (first, last, start, end) in enumerate(rows):
+        for other in rows[:n]:
+            together = first <= other[1] and other[0] <= last
+            assert not together or end <= other[2] or other[3] <= start
+
+
+def plan_of(chip: Chip) -> Plan | None:
+    """Return the plan; None if it is refused, which needs a reason: little room in all levels, or
+    an L2 in which transfers have no room."""
+    try:
+        return make_plan(network(), chip)
+    except MyoedgeError as error:
+        room = chip.l2_bytes + chip.levels_room_bytes
+        if error.code != "E301" or (room > 1.2 * CONSTANT_BYTES and chip.l2_bytes > 30_000):
+            raise
+        return None
+
+
+@settings(max_examples=30, derandomize=True, database=None, deadline=None)
+@given(chips())
+def test_every_list_of_levels_has_sound_placements(chip: Chip) -> None:
+    plan = plan_of(chip)
+    if plan is None:
+        return
+    names = {level.name: level for level in chip.levels}
+    assert {x.level for x in plan.transfers} <= {*names}
+    for level in chip.levels:
+        expected, image = level_owners(plan, level), plan.image(level.name)
+        assert all(image[at] == byte for at, byte in expected.items())
+        assert max(expected, default=-1) < len(image) <= level.bytes - level.reserved_bytes or (
+            not expected and not image
+        )
+    check_constants(plan)
+    check_l2(plan)
+    for channel in {level.channel for level in chip.levels}:
+        mine = [x for x in plan.transfers if names[x.level].channel == channel]
+        assert [x.begins for x in mine] == sorted(x.begins for x in mine)
+    assert all(x.begins <= x.chunk.first <= x.chunk.last for x in plan.transfers)
+
+
+@pytest.mark.parametrize("room_bytes", [10**6, 40_000])
+def test_a_second_level_with_its_own_channel_saves_cycles_and_energy(room_bytes: int) -> None:
+    small = replace(find_chip("gap9"), l2_bytes=24_000, l2_reserved_bytes=0)
+    both = small.with_optional("mram")
+    mram = both.level("mram")
+    both = both.with_level("mram", reserved_bytes=mram.bytes - room_bytes)
+    one, two = make_plan(network(), small), make_plan(network(), both)
+    assert modelled_cycles(two) < modelled_cycles(one)
+    assert moved_pj(two) < moved_pj(one)
+    assert 0 < moved_bytes(two)["mram"] <= room_bytes
