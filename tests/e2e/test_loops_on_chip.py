@@ -16,7 +16,7 @@ from torch._higher_order_ops.scan import scan
 
 import myoedge
 from myoedge.reports.wording import loops
-from tests.conftest import save_exported
+from tests.conftest import save_exported, thinned
 from tests.support.schemas import check
 from tests.unit import test_torch_scans as scans
 from tests.unit.test_loops import INPUTS, Begun, Delayed, Gated, Late, Loop, Plain, Swapped
@@ -232,7 +232,7 @@ class Filters(nn.Module):
         return filtered, state
 
 
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bits", thinned([16, 8]))
 def test_loops_of_one_chain_are_one_call(bits: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     (tmp_path / "myoedge.toml").write_text(f'[quant]\n"*" = {{ activations = {bits} }}\n')

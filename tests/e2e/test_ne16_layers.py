@@ -164,7 +164,7 @@ def test_jobs_step_over_positions(name: str, tmp_path: Path) -> None:
     assert_exact(build)
 
 
-@pytest.mark.parametrize("l1", ["24KiB", "40KiB"])
+@pytest.mark.parametrize("l1", thinned(["24KiB", "40KiB"]))
 @pytest.mark.parametrize(
     "name", ["kernels down columns", "every second column, with a table", "groups that are merged"]
 )
@@ -254,7 +254,7 @@ def test_operands_of_the_next_tile_wait_for_the_first_of_two_jobs(tmp_path: Path
     assert_exact(build)
 
 
-@pytest.mark.parametrize(("width", "rows"), [(65, 90), (67, 120)])
+@pytest.mark.parametrize(("width", "rows"), thinned([(65, 90), (67, 120)]))
 def test_a_word_of_two_jobs_is_not_the_next_tiles_yet(
     width: int, rows: int, tmp_path: Path
 ) -> None:
@@ -427,7 +427,7 @@ class CrossAttention(nn.Module):
 
 @pytest.mark.parametrize(
     ("queries", "keys", "width", "out_width"),
-    [(64, 133, 32, 24), (100, 37, 18, 9), (9, 16, 16, 16)],
+    thinned([(64, 133, 32, 24), (100, 37, 18, 9), (9, 16, 16, 16)]),
 )
 def test_attention_to_another_number_of_keys_is_exact(
     queries: int, keys: int, width: int, out_width: int, tmp_path: Path

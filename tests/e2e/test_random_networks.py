@@ -66,7 +66,7 @@ def simulate_recurrent(seed: int, folder: Path) -> None:
         assert build.report["cycles"]["source"] == "simulated", f"seed {seed}, {app}, {l1}"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", thinned(range(4)))
 def test_a_few_recurrent_ones(seed: int, tmp_path: Path) -> None:
     simulate_recurrent(seed, tmp_path)
 

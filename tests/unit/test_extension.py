@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -255,10 +256,13 @@ def test_a_package_cannot_replace_a_command(site: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("lamp")
-def test_a_changed_package_is_built_anew(site: Path, small: Path, tmp_path: Path) -> None:
+def test_a_changed_package_is_built_anew(
+    site: Path, small: Path, tmp_path: Path, another_cache: Callable[..., Path]
+) -> None:
     """The stages' cache sees the code of the extensions that a build uses."""
     environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
-    environment |= {"MYOEDGE_CACHE": str(tmp_path / "cache"), "MYOEDGE_STAGES": ""}
+    cache = another_cache("programs", "objects", "libraries")
+    environment |= {"MYOEDGE_CACHE": str(cache), "MYOEDGE_STAGES": ""}
     words = ("build", str(small / "model.pt2"), "--calib", "random", "--app", "lamp", "-o", "out")
     source = site / LAMP.name / "lamp.py"
     found = []
