@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.chains import chain_step
+from myoedge.operators.folded_constants import element_cycles, with_folded_constants
 from myoedge.plan.chain_members import has_sums, may_join
 from myoedge.plan.chains import JoinableLayers
 
@@ -106,10 +107,24 @@ def _fastest_chain(
     for members in layers.chains_before(last, taken) if may_join(last) else []:
         in_order = layers.in_order(members)
         chain = chain_step(in_order, layers.stored(members)) if len(in_order) > 1 else None
-        chain = None if chain is None else layers.in_order_of_memory(chain)
-        if chain is None:
-            continue
-        saved = sum(map(cycles, in_order)) - cycles(chain)
-        if saved > most:
-            best, most = FasterChain(chain, saved), saved
+        for way in _ways_to_compute(layers, chain):
+            saved = sum(map(cycles, in_order)) - cycles(way)
+            if saved > most:
+                best, most = FasterChain(way, saved), saved
     return best
+
+
+def _ways_to_compute(
+    layers: JoinableLayers, chain: QuantizedNode | None
+) -> Iterator[QuantizedNode]:
+    """Yield a chain, and the one with folded constants, with their results in order of memory. In a
+    loop, constants stay in L1, and the one with folded constants is alone if it computes as
+    fast."""
+    folded = None if chain is None else with_folded_constants(chain, layers.constants)
+    ways = [x for x in (chain, folded) if x is not None]
+    if layers.loop_of.get(ways[-1].node.name if ways else "") is not None:
+        ways = [min(reversed(ways), key=element_cycles)]
+    for way in ways:
+        in_order = layers.in_order_of_memory(way)
+        if in_order is not None:
+            yield in_order

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.chain_nest import operands_read_elsewhere, with_late_results
 from myoedge.operators.described import written_shape
@@ -44,6 +45,7 @@ class JoinableLayers:
     leaving   tensors whose buffers are the caller's, or copied there
     loop_of   layer -> number of its loop
     roots     tensor -> (tensor whose buffer it shares, offset in bytes)
+    constants   constant operands as integers, by name
     """
 
     steps: Sequence[QuantizedNode]
@@ -51,6 +53,7 @@ class JoinableLayers:
     leaving: Set[str]
     loop_of: Mapping[str, int]
     roots: Roots
+    constants: Mapping[str, Array]
     shapes: dict[str, Shape] = field(default_factory=dict)
 
     @cached_property

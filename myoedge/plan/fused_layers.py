@@ -102,7 +102,8 @@ def _join_chains(
         view = q.graph.producer.get(name)
         return "" if view is None else made_by(view.inputs[0])
 
-    layers = JoinableLayers(steps, made_by, leaving, loop_of(q.graph.nodes), roots)
+    loops = loop_of(q.graph.nodes)
+    layers = JoinableLayers(steps, made_by, leaving, loops, roots, q.constants)
     return join_chains(layers, cycles)
 
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums over constant operands: what depends on one of them alone is computed at build time, and the
+function equals the layers one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from myoedge.nest.ir import Binary, Element, Number, Reduced, walk
+from myoedge.operators.folded_constants import with_folded_constants
+from myoedge.plan.schedule import make_plan
+from myoedge.targets import find_chip
+from tests.e2e.test_less_l2 import quantized
+from tests.ops.harness import mismatches, run_results
+from tests.ops.test_chains import SUMS, Chain, drawn_chain, tilings_of
+from tests.support.networks.small import Function
+
+CHAINS = 40
+
+
+def constants(chain: Chain) -> dict[str, np.ndarray]:
+    """All operands as constants."""
+    return dict(zip(chain.step.operands, chain.data, strict=True))
+
+
+def folded_chains() -> Iterator[tuple[Chain, Chain]]:
+    """Drawn chains with sums, and the same with folded constants."""
+    for chain in filter(None, map(drawn_chain, range(3000, 9000))):
+        if any(member.node.op in SUMS for member in chain.members):
+            step = with_folded_constants(chain.step, constants(chain))
+            if step is not None:
+                known = constants(chain)
+                yield chain, replace(chain, step=step, data=tuple(known[x] for x in step.operands))
+
+
+def test_folded_constants_change_no_integer(tmp_path: Path) -> None:
+    found = [pair for _, pair in zip(range(CHAINS), folded_chains(), strict=False)]
+    assert len(found) == CHAINS
+    wanted = [y for chain, _ in found for y in chain.one_by_one()]
+    chains = [chain for _, chain in found]
+    results = run_results(chains, tmp_path, "-O1", tilings_of(chains))
+    of_result = [chain for chain, _ in found for _ in chain.step.results]
+    assert not mismatches(of_result, wanted, [y for each in results for y in each])
+    types = {
+        read.array.dtype
+        for chain in chains
+        for read in chain.step.integers.chain.flat.reads
+        if read.array.name.startswith("folded")
+    }
+    assert types == {"int8", "uint8", "int16"}
+
+
+def test_a_sum_reads_each_constant_as_it_is_computed() -> None:
+    """Of every constant operand that sums alone read, no operation is left."""
+    for _, chain in zip(range(CHAINS), folded_chains(), strict=False):
+        flat = chain[1].step.integers.chain.flat
+        for part in walk(*(value for _, value in flat.nest.results)):
+            if isinstance(part, Reduced):
+                for inner in (x for x in walk(part.value) if isinstance(x, Binary)):
+                    kinds = [x for x in inner.operands if not isinstance(x, Number)]
+                    names = {x.array.name for x in kinds if isinstance(x, Element)}
+                    alone = len(kinds) == 1 or kinds[0] is kinds[-1]
+                    assert not (alone and any(x.startswith("folded") for x in names))
+
+
+def test_numbers_that_are_data_are_not_folded() -> None:
+    chain, folded = next(folded_chains())
+    assert len(folded.step.operands) < len(chain.step.operands)
+    step = replace(chain.step, as_data=True)
+    assert with_folded_constants(step, constants(chain)) is None
+
+
+WEIGHTS = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 24, 40), np.float32))
+
+
+def cell(x: torch.Tensor) -> torch.Tensor:
+    """A sum of sigmoids, each with a rate and a threshold of its own."""
+    rate, threshold, share = WEIGHTS.to(x.dtype)
+    return (torch.sigmoid(rate * (x.mean(1).unsqueeze(1) - threshold)) * share).sum(2)
+
+
+def test_weights_of_sums_of_functions_are_folded() -> None:
+    x = torch.zeros(1, 4, 40)
+    calib = np.random.default_rng(0).standard_normal((4, *x.shape), np.float32)
+    network = quantized(torch.export.export(Function(cell).eval(), (x,)), calib)
+    plan = make_plan(network, find_chip("gap9"))
+    (step,) = (x for x in plan.steps if len(x.members) > 1)
+    assert len(step.operands) == 1
+    read = {read.array.name for read in step.integers.chain.flat.reads}
+    assert sum(name.startswith("folded") for name in read) == 3
