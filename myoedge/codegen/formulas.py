@@ -89,15 +89,27 @@ def _array_texts(step: QuantizedNode, kernel: TiledKernel) -> tuple[dict[str, st
             found[x.source].append(x)
     texts, lines = dict[str, str](), list[str]()
     for source, arrays in found.items():
-        name, shape = step.operands[source], step.shapes[source]
+        name = step.operands[source]
         parts = {x.name: _elements(x, kernel.axes) for x in arrays}
-        (texts[name], *others), whole = parts, math.prod(shape)
-        if others or len(parts[texts[name]]) < whole:
+        texts[name], *others = parts
+        if others or len(parts[texts[name]]) < math.prod(arrays[0].shape):
             texts[name] = f"in{source}"
             texts |= _names_of_slices(step.members, name, parts)
-            each = (_part_text(texts[name], part, shape) for part in parts.values())
+            each = (
+                _part_text(texts[name], parts[x.name], _tensor_shape(step.shapes[source], x))
+                for x in arrays
+            )
             lines += [f"{', '.join(parts)} = {', '.join(each)}"]
     return texts, lines
+
+
+def _tensor_shape(shape: Shape, x: Operand) -> Shape:
+    """Return the shape of the tensor that an array is part of: a sequence has a row for each
+    iteration of a loop.
+
+    shape   of the operand in one iteration
+    """
+    return shape if math.prod(shape) == math.prod(x.shape) else x.shape
 
 
 def _elements(x: Operand, axes: Mapping[str, int]) -> Array:
