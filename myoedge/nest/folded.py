@@ -7,8 +7,9 @@ becomes the sum of c2[r] * c4[r] * x0[r], with constants of uint8 and int16.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,22 +45,23 @@ class FoldedNest:
         made, gone = dict[int, Expr](), set[int]()
         for inner, element in _foldable_parts(nest, values):
             each = ((x, _compute(x, element, values[id(element.array)])) for x in inner)
-            part, constant = next(((x, y) for x, y in each if y is not None), (element, None))
-            if constant is not None:
+            for part, constant in itertools.islice(((x, y) for x, y in each if y), 1):
                 made[id(part)] = Element(constant, element.index)
                 gone.add(id(element.array))
+        return FoldedNest._with_constants(nest, made, gone) if gone else None
+
+    @staticmethod
+    def _with_constants(nest: Nest, made: Mapping[int, Expr], gone: Set[int]) -> FoldedNest:
+        """Return a description with constants in the place of parts, by their ids."""
 
         def change(part: Expr, before: Mapping[int, Expr]) -> Expr:
             return made[id(part)] if id(part) in made else with_operands(part, before)
 
         parts = rebuilt(*(value for _, value in nest.results), change=change)
-        found = replace(
-            nest,
-            operands=tuple(x for x in nest.operands if id(x) not in gone),
-            value=parts[id(nest.value)],
-            more=tuple((array, parts[id(value)]) for array, value in nest.more),
-        )
-        return FoldedNest(found, parts, frozenset(gone)) if gone else None
+        more = tuple((array, parts[id(value)]) for array, value in nest.more)
+        operands = tuple(x for x in nest.operands if id(x) not in gone)
+        found = replace(nest, operands=operands, value=parts[id(nest.value)], more=more)
+        return FoldedNest(found, parts, frozenset(gone))
 
 
 def _foldable_parts(
@@ -71,49 +73,61 @@ def _foldable_parts(
 
     values   id of a constant operand -> its values
     """
-    sources = _sources(nest, values)
-    outer = {id(value): value for _, value in nest.results if sources[id(value)]}
-    for user in nest.parts:
-        own = sources[id(user)]
-        inner = (x for x in user.operands if sources[id(x)] and sources[id(x)] != own)
-        outer |= {id(x): x for x in inner}
+    sources = _Sources(nest, values)
     elements = [x for x in nest.parts if isinstance(x, Element)]
     reads = Counter(id(x.array) for x in elements)
     for element in elements:
-        own = frozenset({id(element)})
-        largest = [x for at, x in outer.items() if sources[at] == own]
+        largest = sources.largest(element)
         if reads[id(element.array)] == len(largest) == 1:
-            yield [*_inner_parts(largest[0], own, sources)], element
+            yield [*sources.inner(largest[0], element)], element
 
 
-def _inner_parts(
-    part: Expr, own: frozenset[int], sources: Mapping[int, frozenset[int] | None]
-) -> Iterator[Expr]:
-    """Yield a part, its only operand that is computed of the same element, and so on."""
-    inner = {id(part): part}
-    while len(inner) == 1:
-        (part,) = inner.values()
-        yield part
-        inner = {id(x): x for x in part.operands if sources[id(x)] == own}
+class _Sources:
+    """What parts of a description are computed of.
+
+    of      id of a part -> id of the summed element of a constant operand that alone it is computed
+            of; no id for numbers, None for other parts
+    outer   id of a part that others read with something else, or that is a result -> the part
+    """
+
+    def __init__(self, nest: Nest, values: Mapping[int, Numbers]) -> None:
+        self.of = dict[int, frozenset[int] | None]()
+        for part in nest.parts:
+            self.of[id(part)] = self._source(part, nest, values)
+        self.outer = {id(value): value for _, value in nest.results}
+        for user in nest.parts:
+            self.outer |= {id(x): x for x in user.operands if self.of[id(x)] != self.of[id(user)]}
+
+    def _source(
+        self, part: Expr, nest: Nest, values: Mapping[int, Numbers]
+    ) -> frozenset[int] | None:
+        match part:
+            case Number():
+                return frozenset()
+            case Element(array=array) if id(array) in values and _is_summed(part, nest):
+                return frozenset({id(part)})
+            case Binary(_, left, right):
+                own = self.of[id(left)], self.of[id(right)]
+                union = frozenset[int]().union(*(x for x in own if x is not None))
+                return union if None not in own and len(union) == 1 else None
+        return None
+
+    def largest(self, element: Element) -> list[Expr]:
+        """Return the largest parts that are computed of an element alone."""
+        own = frozenset({id(element)})
+        return [part for at, part in self.outer.items() if self.of[at] == own]
+
+    def inner(self, part: Expr, element: Element) -> Iterator[Expr]:
+        """Yield a part, its only operand that is computed of the same element, and so on."""
+        inner = {id(part): part}
+        while len(inner) == 1:
+            (part,) = inner.values()
+            yield part
+            inner = {id(x): x for x in part.operands if self.of[id(x)] == frozenset({id(element)})}
 
 
-def _sources(nest: Nest, values: Mapping[int, Numbers]) -> dict[int, frozenset[int] | None]:
-    """Return id of a part -> id of the summed element of a constant operand that it is computed of;
-    no id for numbers, None for other parts."""
-    found = dict[int, frozenset[int] | None]()
-    for part in nest.parts:
-        found[id(part)] = None
-        if isinstance(part, Number):
-            found[id(part)] = frozenset()
-        elif isinstance(part, Element) and id(part.array) in values:
-            is_summed = any(axis not in nest.axes for i in part.index for axis, _ in i.terms)
-            found[id(part)] = frozenset({id(part)}) if is_summed else None
-        elif isinstance(part, Binary):
-            own = [found[id(x)] for x in part.operands]
-            known = [x for x in own if x is not None]
-            union = frozenset[int]().union(*known)
-            found[id(part)] = union if known == own and len(union) == 1 else None
-    return found
+def _is_summed(element: Element, nest: Nest) -> bool:
+    return any(axis not in nest.axes for i in element.index for axis, _ in i.terms)
 
 
 def _compute(part: Expr, element: Element, values: Numbers) -> Array | None:

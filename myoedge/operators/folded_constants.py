@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 
 from myoedge.nest.c import WORKERS
@@ -22,29 +22,36 @@ def with_folded_constants(
 
     constants   tensor -> its integers, for the constants of the network
     """
-    if step.as_data:
-        return None
     chain: ChainNest = step.integers.chain
-    nest = chain.flat.nest
-    named = [*zip(nest.operands, step.operands, strict=True)]
-    known = {id(array): constants[name] for array, name in named if name in constants}
-    found = FoldedNest.of(nest, known) if known else None
-    if found is None:
+    known = {} if step.as_data else _constant_operands(step, constants)
+    found = FoldedNest.of(chain.flat.nest, known) if known else None
+    made = None if found is None else chain_of(found.nest, _labels_of(chain, found))
+    if found is None or made is None:
         return None
-    labels = {id(found.parts[at]): x for at, x in chain.labels.items() if at in found.parts}
-    made = chain_of(found.nest, labels)
-    kept = [at for at, (array, _) in enumerate(named) if id(array) not in found.gone]
-    return (
-        None
-        if made is None
-        else replace(
-            step,
-            operands=tuple(step.operands[at] for at in kept),
-            shapes=tuple(step.shapes[at] for at in kept),
-            operand_types=tuple(step.operand_types[at] for at in kept),
-            integers=ChainParams(chain=made),
-        )
+    return replace(_without_operands(step, found.gone), integers=ChainParams(chain=made))
+
+
+def _constant_operands(step: QuantizedNode, constants: Mapping[str, Array]) -> dict[int, Array]:
+    """Return id of a constant operand of the description -> its values."""
+    named = zip(step.integers.chain.flat.nest.operands, step.operands, strict=True)
+    return {id(array): constants[name] for array, name in named if name in constants}
+
+
+def _without_operands(step: QuantizedNode, gone: Set[int]) -> QuantizedNode:
+    """Return a chain without operands, by the ids of those of its description."""
+    operands = step.integers.chain.flat.nest.operands
+    kept = [at for at, array in enumerate(operands) if id(array) not in gone]
+    return replace(
+        step,
+        operands=tuple(step.operands[at] for at in kept),
+        shapes=tuple(step.shapes[at] for at in kept),
+        operand_types=tuple(step.operand_types[at] for at in kept),
     )
+
+
+def _labels_of(chain: ChainNest, found: FoldedNest) -> dict[int, str]:
+    """Return the labels of a chain's parts for those in their places."""
+    return {id(found.parts[at]): x for at, x in chain.labels.items() if at in found.parts}
 
 
 def element_cycles(step: QuantizedNode) -> float:

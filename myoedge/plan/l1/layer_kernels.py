@@ -293,9 +293,6 @@ def _cache_by_layer(
     return of_layer
 
 
-FOLDED = "folded"  # place of the operands of members that a chain has as constants
-
-
 def content_key(step: QuantizedNode) -> Hashable:
     """Return a key that is equal for layers with equal kernels and constants, whatever their names.
 
@@ -317,7 +314,7 @@ def content_key(step: QuantizedNode) -> Hashable:
     position = {member.node.name: -1 - at for at, member in enumerate(step.members)}
     position |= {name: at for at, name in enumerate(step.operands)}
     members = tuple(
-        (*(position.get(name, FOLDED) for name in member.operands), content_key(member))
+        (*map(position.get, member.operands), content_key(member))  # folded operands have no place
         for member in step.members
     )
     stored = tuple(map(position.__getitem__, step.stored))
