@@ -83,7 +83,7 @@ def _foldable_parts(
 
 
 class _Sources:
-    """What parts of a description are computed of.
+    """Elements of which the parts of a description are computed.
 
     of      id of a part -> id of the summed element of a constant operand that alone it is computed
             of; no id for numbers, None for other parts
