@@ -32,6 +32,7 @@ from myoedge.reports.budget import (
     broken_latency,
     over_budget,
 )
+from myoedge.reports.memory import external_parts
 from myoedge.targets import Chip
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Budget:
     """Limits that the user has set; None: no limit.
 
     l1_bytes, l3_bytes   data in L1 and in L3
+    external             most parts beside the chip: "none", "flash" to start from, or "ram" too
     l2_bytes             data and code in L2
     latency_s            duration of an inference
     energy_j             energy of an inference
@@ -63,6 +65,7 @@ class Budget:
     l1_bytes: int | None = None
     l2_bytes: int | None = None
     l3_bytes: int | None = None
+    external: str | None = None
     latency_s: float | None = None
     energy_j: float | None = None
     sqnr_db: float | None = None
@@ -83,7 +86,7 @@ def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
     )
     latency = None if table.latency is None else seconds(table.latency, "budget.latency")
     energy_j = None if table.energy is None else joules(table.energy, "budget.energy")
-    limits = Budget(l1, l2, l3, latency, energy_j)
+    limits = Budget(l1, l2, l3, table.external, latency, energy_j)
     if isinstance(table.sqnr, dict):
         return replace(limits, outputs_sqnr_db=table.sqnr)
     return limits if table.sqnr is None else replace(limits, sqnr_db=decibels(table.sqnr))
@@ -162,6 +165,7 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     # L2 beyond the limit can hold code, so that less of the limit is reserved for it.
     spared = chip.l2_bytes - limits.get("l2_bytes", chip.l2_bytes)
     code = code_bytes(budget, chip, layers)
+    chip = allowed_levels(chip, budget)
     limited = chip.with_level("l3", bytes=limits.pop("l3_bytes", chip.l3_bytes))
     limited = replace(limited, **limits, l2_reserved_bytes=chip.l2_reserved_bytes - spared)
     if code > max(limited.l2_reserved_bytes, 0):  # code of all layers
@@ -177,6 +181,11 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     return limited
 
 
+def allowed_levels(chip: Chip, budget: Budget) -> Chip:
+    """Return the chip without memory levels that [budget] external excludes."""
+    return chip if budget.external in (None, "ram") else chip.without_external("ram")
+
+
 def plan_within(
     network: QuantGraph, chip: Chip, budget: Budget, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:
@@ -187,6 +196,8 @@ def plan_within(
     computed in L2: W301).
     """
     plan = make_plan(network, within(chip, budget, len(network.steps)), tile_ranks=tile_ranks)
+    if budget.external == "none" and "flash" in external_parts(plan):
+        raise _program_too_large(plan)
     room = plan.l1_room_bytes
     large = {n: least for n, k in plan.without_tiles.items() if (least := least_bytes(k)) > room}
     if _reduce_limit(budget, "l1", chip) and large:
@@ -207,6 +218,15 @@ def without(budget: Budget, names: Iterable[str]) -> Budget:
 def _reduce_limit(budget: Budget, name: str, chip: Chip) -> bool:
     limit = getattr(budget, f"{name}_bytes")
     return limit is not None and limit < getattr(chip, f"{name}_bytes")
+
+
+def _program_too_large(plan: Plan) -> MyoedgeError:
+    """Return E302 for a program that does not fit the flash on the chip."""
+    sizes = ((x.name.upper(), plan.image_bytes(x.name)) for x in plan.chip.levels)
+    images = "".join(f", {size:,} B in {name}" for name, size in sizes if size)
+    needs = f"a flash beside the chip: weights of {plan.weight_bytes:,} B in L2{images}"
+    broken = Broken("external", {"needs": needs, "has": "none"}, ['external = "flash"'])
+    return raised(over_budget([broken]))
 
 
 def _no_tile_error(plan: Plan, large: Mapping[str, int], chip: Chip) -> MyoedgeError:

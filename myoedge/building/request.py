@@ -120,7 +120,7 @@ class BuildRequest:
         """
         if self.chip.point.clock_hz:
             check_code(graph, self.chip)
-            check_weights(graph, self.chip, self.weight_bits)
+            check_weights(graph, self.chip, self.weight_bits, self.limits)
         return graph if self.frames is None else check_stream(graph, self.frames)
 
 
@@ -247,22 +247,28 @@ def check_code(graph: Graph, chip: Chip) -> None:
         raise ProgramTooLarge("L2", least_bytes - chip.l2_bytes)
 
 
-def check_weights(graph: Graph, chip: Chip, bits: int) -> None:
-    """Raise E301 if the weights alone exceed L2 and the memory levels behind it together.
+def check_weights(graph: Graph, chip: Chip, bits: int, limits: Budget) -> None:
+    """Raise E301 if the weights alone exceed L2 and the memory levels behind it together, or
+    without a flash beside the chip, the flash on it.
 
     bits   minimum bits of a weight, for layers that allow fewer than 8
     """
+    chip = budget.allowed_levels(chip, limits)
     has = chip.l2_room_bytes + chip.levels_room_bytes
+    if limits.external == "none":
+        flashes = [x for x in chip.optional_levels if x.program_bytes]
+        has = min([has, *(x.room_bytes + x.program_bytes for x in flashes)])
     if _weight_bytes(graph, bits) <= has:
         return
-    levels = ", ".join(f"{x.room_bytes:,} B of {x.name.upper()}" for x in chip.levels)
+    l2 = f"{chip.l2_room_bytes:,} B of L2"
+    levels = (f"{x.room_bytes:,} B of {x.name.upper()}" for x in chip.levels)
     rows = sorted(
         ((_layer_weight_bytes(graph, n, bits), n.where) for n in _weighted_layers(graph)),
         reverse=True,
     )
     facts = {
         "needs": f"{_weight_bytes(graph, bits):,} B for weights of {bits} bits, and activations",
-        "has": f"{has:,} B for data: {chip.l2_room_bytes:,} B of L2, {levels}",
+        "has": f"{has:,} B for data: {', '.join((l2, *levels))}",
         "largest": "\n".join(f"{size:,} B  {where}" for size, where in rows[:SHOWN]),
     }
     fewer = next((n for n in FEW_BITS if n < bits and _weight_bytes(graph, n) <= has), None)

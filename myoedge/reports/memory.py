@@ -29,6 +29,21 @@ CLUSTER_CORES = WORKERS + 1  # with the control core; link.ld has a stack for ea
 Row = dict[str, Any]
 
 
+def external_parts(plan: Plan) -> list[str]:
+    """Return the parts beside the chip that a build needs: "ram" for a memory level, "flash" to
+    start from if the program and the constants in L2 exceed the flash on the chip."""
+    chip, levels = plan.chip, plan.chip.levels
+    parts = {x.external for x in levels if x.external and plan.level_bytes(x.name)}
+    program_bytes = plan.weight_bytes + max(chip.l2_bytes - plan.l2_room_bytes, 0)
+    for flash in (x for x in chip.optional_levels if x.program_bytes):
+        room = flash.program_bytes
+        if not plan.image_bytes(flash.name):
+            room += flash.bytes - flash.reserved_bytes
+        if program_bytes > room:
+            parts.add("flash")
+    return sorted({*parts, *(["flash"] if parts else [])})
+
+
 def memory(plan: Plan) -> Row:
     """Return the `memory` entry of report.json: bytes of L1, L2 and L3 by kind of data, the buffers
     in use at the peak of L2, and all buffers of the L2 arena and of L1."""
@@ -45,6 +60,8 @@ def memory(plan: Plan) -> Row:
         "l3_bytes": plan.l3_bytes + plan.map_bytes,
         "l3_weights_bytes": plan.l3_bytes,
         "l3_maps": [_l3_map_row(plan, name) for name in plan.maps],
+        "levels": {level.name: plan.level_bytes(level.name) for level in plan.chip.levels},
+        "external": external_parts(plan),
         "code_bytes": None,
         "l1_stacks_bytes": None,
         "fc_stack_bytes": None,

@@ -113,7 +113,8 @@ class MemoryLevel:
     channel          transfers of one channel run one after another, those of several at once
     writable         whether feature maps may be there
     external         part beside the chip that it is: "ram", "flash"; "" on the chip
-    reserved_bytes   bytes that code and the boot chain need
+    reserved_bytes   bytes for the boot chain, the program and saved records
+    program_bytes    bytes of these for the program; 0: no program starts from here
     word_bytes       alignment of transfers in the level
     clock            clock that the chip's does not determine; None: rate in cycles is constant
     """
@@ -127,6 +128,7 @@ class MemoryLevel:
     writable: bool = False
     external: str = ""
     reserved_bytes: int = 0
+    program_bytes: int = 0
     word_bytes: int = 4
     clock: DividedClock | None = None
 
@@ -284,6 +286,10 @@ class Chip:
     def map_level(self) -> MemoryLevel:
         """The memory level for feature maps and tables; one of no bytes if none is writable."""
         return next((level for level in self.levels if level.writable), MemoryLevel("", 0, 1.0))
+
+    def without_external(self, part: str) -> Chip:
+        """Return the chip without memory levels of this part beside the chip."""
+        return replace(self, levels=tuple(x for x in self.levels if x.external != part))
 
     @property
     def levels_room_bytes(self) -> int:

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from myoedge.building.budget import Budget, plan_within
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles, moved_bytes, moved_pj
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
+from myoedge.reports.memory import external_parts
 from myoedge.targets import find_chip
 from myoedge.targets.chip import Chip, MemoryLevel
 from tests.e2e.test_less_l2 import quantized
@@ -143,3 +145,32 @@ def test_a_second_level_with_its_own_channel_saves_cycles_and_energy(room_bytes:
     assert modelled_cycles(two) < modelled_cycles(one)
     assert moved_pj(two) < moved_pj(one)
     assert 0 < moved_bytes(two)["mram"] <= room_bytes
+
+
+@pytest.mark.parametrize(
+    ("memory", "external", "parts"),
+    [(False, "ram", ["flash", "ram"]), (True, "flash", []), (True, "none", [])],
+)
+def test_a_build_says_what_it_needs_beside_the_chip(
+    memory: bool, external: str, parts: list[str]
+) -> None:
+    chip = replace(find_chip("gap9"), l2_bytes=24_000, l2_reserved_bytes=0)
+    chip = chip.with_optional("mram") if memory else chip
+    plan = plan_within(network(), chip, Budget(external=external))
+    assert external_parts(plan) == parts
+
+
+def test_a_network_that_needs_external_ram_is_refused_without_it() -> None:
+    chip = replace(find_chip("gap9"), l2_bytes=24_000, l2_reserved_bytes=0)
+    with pytest.raises(MyoedgeError, match="L2"):
+        plan_within(network(), chip, Budget(external="none"))
+
+
+def test_weights_in_l2_need_a_flash_that_the_chip_has() -> None:
+    """A program whose weights in L2 exceed the flash's part for programs starts from another."""
+    (mram,) = find_chip("gap9").optional_levels
+    large = replace(mram, program_bytes=1000, bytes=mram.reserved_bytes + 1000)
+    chip = replace(find_chip("gap9"), optional_levels=(large,))
+    assert external_parts(make_plan(network(), chip)) == ["flash"]
+    with pytest.raises(MyoedgeError, match="external"):
+        plan_within(network(), chip, Budget(external="none"))

@@ -6,8 +6,8 @@ from __future__ import annotations
 from myoedge.targets.chip import Chip, DividedClock, Engine, MemoryLevel, OperatingPoint
 from myoedge.targets.gap9.costs import KERNELS, TRANSFERS
 from myoedge.targets.gap9.energy import L3_BYTE_PJ, MRAM_BYTE_PJ
+from myoedge.targets.gap9.mram_map import BOOT_BYTES, MAP, MRAM_BYTES
 from myoedge.targets.gap9.mram_map import CLOCK_HZ as MRAM_CLOCK_HZ
-from myoedge.targets.gap9.mram_map import MAP, MRAM_BYTES
 
 KIB = 1024
 
@@ -20,6 +20,7 @@ MRAM = MemoryLevel(
     pj_per_byte=(0.0, MRAM_BYTE_PJ, 100.0),
     channel="mram",
     reserved_bytes=MRAM_BYTES - MAP.image_bytes,
+    program_bytes=MAP.applications[0].size_bytes - BOOT_BYTES,
     word_bytes=16,
     # Reads one behind the other, by the runtime on the simulator; words: GVSoC's GAP9.
     clock=DividedClock(

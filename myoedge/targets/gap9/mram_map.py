@@ -9,8 +9,8 @@ MRAM_BYTES = 2048 * 1024
 SECTOR_BYTES = 8192  # unit of erasing
 CLOCK_HZ = 30_000_000  # highest clock of the flash, as SDK 5 sets it
 HEAD_BYTES = 64  # ME_WEIGHTS_HEAD_BYTES: the header before the weights' image
-# SDK 5's boot chain and tables take 37,632 bytes in the vendor's images, applications built here
-# 11,000 to 148,000.
+BOOT_BYTES = 37_632  # SDK 5's boot chain and tables in the vendor's images
+# Boot chain and application: those built here have 11,000 to 148,000 bytes.
 APPLICATION_BYTES = 22 * SECTOR_BYTES
 SLOT_BYTES = SECTOR_BYTES
 
