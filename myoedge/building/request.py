@@ -247,6 +247,14 @@ def check_code(graph: Graph, chip: Chip) -> None:
         raise ProgramTooLarge("L2", least_bytes - chip.l2_bytes)
 
 
+def _room_bytes(chip: Chip, limits: Budget) -> int:
+    """Return the bytes of L2 and the memory levels behind it for data; without a flash beside the
+    chip at most those of the flash on it."""
+    flashes = (x for x in chip.optional_levels if x.program_bytes and limits.external == "none")
+    stored = (x.room_bytes + x.program_bytes for x in flashes)
+    return min([chip.l2_room_bytes + chip.levels_room_bytes, *stored])
+
+
 def check_weights(graph: Graph, chip: Chip, bits: int, limits: Budget) -> None:
     """Raise E301 if the weights alone exceed L2 and the memory levels behind it together, or
     without a flash beside the chip, the flash on it.
@@ -254,10 +262,7 @@ def check_weights(graph: Graph, chip: Chip, bits: int, limits: Budget) -> None:
     bits   minimum bits of a weight, for layers that allow fewer than 8
     """
     chip = budget.allowed_levels(chip, limits)
-    has = chip.l2_room_bytes + chip.levels_room_bytes
-    if limits.external == "none":
-        flashes = [x for x in chip.optional_levels if x.program_bytes]
-        has = min([has, *(x.room_bytes + x.program_bytes for x in flashes)])
+    has = _room_bytes(chip, limits)
     if _weight_bytes(graph, bits) <= has:
         return
     l2 = f"{chip.l2_room_bytes:,} B of L2"

@@ -13,6 +13,11 @@ from myoedge.plan.locations import Location
 from myoedge.plan.plan import Plan
 
 
+def levels_bytes(plan: Plan) -> dict[str, int]:
+    """Return memory level -> bytes that the network uses."""
+    return {level.name: plan.level_bytes(level.name) for level in plan.chip.levels}
+
+
 def describe(plan: Plan) -> dict[str, Any]:
     """Return plan.json: buffers with live ranges and offsets, locations of all tensors."""
     return {
@@ -32,7 +37,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             for life in plan.lives
         ],
         "l1_bytes": plan.l1_bytes,
-        "levels": {level.name: plan.level_bytes(level.name) for level in plan.chip.levels},
+        "levels": levels_bytes(plan),
         "maps": {
             name: {"level": plan.chip.map_level.name, "offset": at}
             for name, at in plan.maps.items()

@@ -19,6 +19,7 @@ from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan, scratch_name, size_bytes
+from myoedge.plan.plan_json import levels_bytes
 from myoedge.targets.gap9.chip import WORKERS
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def memory(plan: Plan) -> Row:
         "l3_bytes": plan.l3_bytes + plan.map_bytes,
         "l3_weights_bytes": plan.l3_bytes,
         "l3_maps": [_l3_map_row(plan, name) for name in plan.maps],
-        "levels": {level.name: plan.level_bytes(level.name) for level in plan.chip.levels},
+        "levels": levels_bytes(plan),
         "external": external_parts(plan),
         "code_bytes": None,
         "l1_stacks_bytes": None,
@@ -246,7 +247,8 @@ def _first_read_chunk_bytes(plan: Plan, index: int) -> int:
     """Return the bytes of l3.bin that this layer is the first to read."""
     first_steps: dict[int, int] = {}  # by offset in l3.bin
     for transfer in plan.constant_transfers:
-        first_steps.setdefault(transfer.address, transfer.chunk.step)
+        if transfer.level == "l3":
+            first_steps.setdefault(transfer.address, transfer.chunk.step)
     chunks = pairwise(sorted([*first_steps, plan.transferred_bytes("l3")]))
     return sum(end - at for at, end in chunks if first_steps[at] == index)
 

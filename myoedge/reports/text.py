@@ -149,11 +149,10 @@ def _l2_row(report: Report) -> Text:
     parts = wording.l2_parts(report)
     if report["memory"]["l3_bytes"]:
         parts += f"; from L3 in every run: {wording.from_l3(report)}"
-    for name, size_bytes in (report["memory"].get("levels") or {}).items():
-        if name != "l3" and size_bytes:
-            parts += f"; from {name.upper()} in every run: weights {wording.size(size_bytes)}"
-    external = report["memory"].get("external") or ()
-    parts += f"\nexternal RAM: {'needed' if 'ram' in external else 'none'}"
+    levels = report["memory"].get("levels", {})
+    for name in levels.keys() - {"l3"}:
+        parts += f"; from {name.upper()} in every run: weights {wording.size(levels[name])}"
+        used += f", external RAM: {'needed' if 'ram' in report['memory']['external'] else 'none'}"
     return styled(used, "bold").append(f"\n{parts}")
 
 

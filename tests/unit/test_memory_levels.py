@@ -21,6 +21,7 @@ from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
 from myoedge.reports.memory import external_parts
+from myoedge.reports.report_json import Outcome, make_report
 from myoedge.targets import find_chip
 from myoedge.targets.chip import Chip, MemoryLevel
 from tests.e2e.test_less_l2 import quantized
@@ -174,3 +175,16 @@ def test_weights_in_l2_need_a_flash_that_the_chip_has() -> None:
     assert external_parts(make_plan(network(), chip)) == ["flash"]
     with pytest.raises(MyoedgeError, match="external"):
         plan_within(network(), chip, Budget(external="none"))
+
+
+def test_the_report_counts_each_level_alone() -> None:
+    """Addresses of one level say nothing of another: report.json has each level's bytes."""
+    small = replace(find_chip("gap9"), l2_bytes=24_000, l2_reserved_bytes=0).with_optional("mram")
+    (mram,) = small.optional_levels
+    plan = make_plan(network(), small.with_level("mram", bytes=mram.reserved_bytes + 20_000))
+    report = make_report(plan, Outcome("net"))
+    levels = report["memory"]["levels"]
+    assert levels == {level.name: len(plan.image(level.name)) for level in plan.chip.levels}
+    assert all(levels.values())
+    of_l3 = sum(row["weights_l3_bytes"] for row in report["layers"])
+    assert of_l3 == report["memory"]["l3_weights_bytes"] == levels["l3"]

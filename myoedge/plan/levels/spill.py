@@ -234,11 +234,13 @@ def _plan_with_maps(
     accesses: list[Access] = []
     for index, operand, name, offset in uses:
         tiling = tilings[index]
-        found = [o for o in tiling.kernel.operands if o.name == operand]  # none in other kernels
-        in_parts = [access(index, tiling, o, name, offset, part) for o in found]
-        if in_parts == [None] or not in_parts:
+        described = next((o for o in tiling.kernel.operands if o.name == operand), None)
+        if described is None:  # in another kernel
             return None
-        accesses += filter(None, in_parts)
+        in_parts = access(index, tiling, described, name, offset, part)
+        if in_parts is None:
+            return None
+        accesses.append(in_parts)
     offsets, end = {}, 0  # the maps follow one another
     for name in maps:
         offsets[name] = end
