@@ -56,6 +56,7 @@ class ApplicationHook:
     play      place of a function of (Terminal, folder of the build, file, seconds, save) for
               `simulate --play`; "": the application cannot play recordings
     project   name of the ProjectHook whose project runs the application too; "": none
+    levels    whether the program opens optional memory levels of the chip: --memory
     """
 
     name: str
@@ -63,6 +64,7 @@ class ApplicationHook:
     request: str = ""
     play: str = ""
     project: str = ""
+    levels: bool = False
 
 
 @dataclass(frozen=True)

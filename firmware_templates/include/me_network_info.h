@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define ME_NETWORK_FORMAT 2 /* version of these structs and of the generated functions */
+#define ME_NETWORK_FORMAT 3 /* version of these structs and of the generated functions */
 #define ME_STACK_BYTES 1280 /* stack that a run needs on each core of GAP9's cluster */
 
 typedef struct me_blob me_blob;
@@ -65,6 +65,7 @@ typedef struct {
  * l1_bytes     buffers of operands in L1
  * l2_bytes     weights, activations, inputs and outputs in L2; without code
  * l3_bytes     size of l3.bin; then l3_map_bytes for activations in L3
+ * mram_bytes, mram_crc   size of mram.bin, and its CRC-32
  * stack_bytes  for each core that runs the network
  * point        operating point for which the network was built
  * run          <prefix>_run
@@ -76,7 +77,7 @@ typedef struct {
     int32_t format;
     const me_tensor_info *inputs, *outputs;
     int32_t input_count, output_count, layer_count;
-    uint32_t l1_bytes, l2_bytes, l3_bytes, l3_map_bytes, stack_bytes;
+    uint32_t l1_bytes, l2_bytes, l3_bytes, l3_map_bytes, mram_bytes, mram_crc, stack_bytes;
     me_operating_point point;
     int (*run)(const void *const in[], void *const out[]);
     me_status (*load)(const me_blob *blob);

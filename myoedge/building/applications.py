@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from myoedge.quantization.samples import Data
     from myoedge.streaming.stream import Stream
 
-BARE = ApplicationHook("baremetal")  # the network alone, without a development kit
+BARE = ApplicationHook("baremetal", levels=True)  # the network alone, without a development kit
 CORE = (BARE,)
 
 

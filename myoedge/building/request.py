@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from myoedge.building import budget
 from myoedge.building.applications import (
-    BARE,
     ApplicationRequest,
     PartRequest,
+    find_application,
     requested,
     requested_parts,
 )
@@ -166,8 +166,9 @@ def _enable_levels(chip: Chip, options: BuildOptions) -> Chip:
     facts = {"has": ", ".join(known) or f"no such memory of {chip.name}"}
     if options.memory not in known:
         raise MyoedgeError("E204", f"there is no choice of memory {options.memory}", facts)
-    if options.weights_blob or options.app not in (None, BARE.name):
-        facts = {"needs": "a program without --app and --weights-blob"}
+    application = find_application(options.app)
+    if options.weights_blob or (application is not None and not application.levels):
+        facts = {"needs": "a program that reads it, and no --weights-blob"}
         raise MyoedgeError("E204", f"{options.memory} cannot be used", facts)
     return chip.with_optional(options.memory.partition("=")[0])
 

@@ -27,7 +27,7 @@ from myoedge.codegen.library import brought, called, include_files, library_file
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, initializer, render, template_dir
-from myoedge.codegen.runtime import runtime
+from myoedge.codegen.runtime import mram_values, runtime
 from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
 from myoedge.codegen.stream_values import stream_values
 from myoedge.numerics.arrays import Array
@@ -194,7 +194,7 @@ def _common_values(
         "banner": _banner(digest, model_name),
         "on_chip": plan.chip.name in ON_CHIP,
         "l3_bytes": plan.l3_bytes,
-        "mram_bytes": plan.image_bytes("mram"),
+        **mram_values(plan),
         "image_bytes": sum(images.values()),
         "images": images,
         "l3_tables": bool(plan.l3_tables),

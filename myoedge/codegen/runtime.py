@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import zlib
+
 from myoedge.codegen.library import library_files
 from myoedge.codegen.render import render, template_dir
+from myoedge.plan.plan import Plan
 from myoedge.targets.chip import OperatingPoint
 from myoedge.targets.gap9.chip import GAP9
 from myoedge.targets.gap9.clock import chip_clock
@@ -38,3 +41,10 @@ def runtime(point: OperatingPoint = GAP9.point, mram: bool = False) -> dict[str,
 def mram_driver() -> dict[str, str]:
     """Return name -> text of the driver of the flash on the chip."""
     return {name: (template_dir() / "storage" / name).read_text() for name in MRAM_DRIVER}
+
+
+def mram_values(plan: Plan) -> dict[str, int]:
+    """Return the values of templates for weights in the flash on the chip: size and CRC-32 of
+    mram.bin."""
+    image = plan.image("mram")
+    return {"mram_bytes": len(image), "mram_crc": zlib.crc32(image)}

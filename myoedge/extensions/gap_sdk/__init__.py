@@ -16,7 +16,7 @@ from myoedge.extension import (
 _PLACE = "myoedge.extensions.gap_sdk"
 
 EXTENSION = Extension(
-    applications=(ApplicationHook("gap-sdk", project="gap_sdk"),),
+    applications=(ApplicationHook("gap-sdk", project="gap_sdk", levels=True),),
     projects=(
         ProjectHook(
             "gap_sdk",

@@ -15,10 +15,12 @@ from myoedge.backends.build import Build
 from myoedge.codegen.application import Application
 from myoedge.codegen.project import Sources, app_values
 from myoedge.codegen.render import render
+from myoedge.codegen.runtime import mram_values
 from myoedge.codegen.stream_values import stream_values
 from myoedge.errors import printable
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.streaming.stream import Stream
+from myoedge.targets.gap9 import mram_map
 
 SDK_FOLDER = "gap_sdk"
 FIRMWARE = Path(__file__).with_name("firmware")
@@ -38,7 +40,7 @@ def project_files(
 
     application   program of `sources` that runs instead of the console
     """
-    digest = build_digest(sources, plan.image("l3"))
+    digest = build_digest(sources, plan.image("l3") + plan.image("mram"))
     values = {
         **app_values(plan, model_name, sources.digest),
         "stream": stream is not None,
@@ -52,6 +54,8 @@ def project_files(
         "points": plan.chip.points,
         "lowest_hz": min(point.clock_hz for point in plan.chip.points),
         "voltages": plan.chip.voltages,
+        **mram_values(plan),
+        "mram_hz": mram_map.CLOCK_HZ,
     }
     files = _render_folder(values)
     if application is not None:
@@ -85,12 +89,12 @@ def _render_folder(values: Mapping[str, Any]) -> dict[str, str]:
     return files
 
 
-def build_digest(sources: Sources, l3: bytes) -> str:
-    """Return the sha256 of all files of src/, with their names, and of l3.bin."""
+def build_digest(sources: Sources, images: bytes) -> str:
+    """Return the sha256 of all files of src/, with their names, and of l3.bin and mram.bin."""
     digest = hashlib.sha256()
     for name, text in sources.files.items():
         digest.update(f"{name}\0{len(text)}\0{text}".encode())
-    digest.update(l3)
+    digest.update(images)
     return digest.hexdigest()
 
 
@@ -116,6 +120,7 @@ def image_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
     if "GAP_SDK_HOME" not in os.environ:
         yield ". GAP9_SDK/configs/gap9_evk_audio.sh   # GAP9_SDK: the folder of the GAP SDK"
     made = source / "build"
-    target = "image_with_l3" if build.report["memory"]["l3_bytes"] else "image"
+    has_files = build.report["memory"]["l3_bytes"] or build.mram_image
+    target = "image_with_l3" if has_files else "image"
     yield printable(shlex.join(["cmake", "-S", str(source), "-B", str(made)]))
     yield printable(shlex.join(["cmake", "--build", str(made), "--target", target]))

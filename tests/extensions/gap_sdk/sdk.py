@@ -31,6 +31,7 @@ FOR_HOST = (
 )
 SEEN_BY_KERNELS = {"ME_SDK_4"}
 UART = ("ME_UART=1", "ME_BAUD_RATE=115200u")
+MRAM = ("ME_MRAM_WEIGHTS", "ME_MRAM_STATUS=shim_mram_status")  # of builds with mram.bin
 
 
 def made(
@@ -39,6 +40,7 @@ def made(
     *shapes: tuple[int, ...],
     l2: str = "1MiB",
     engine: str = "auto",
+    memory: str | None = None,
 ) -> Build:
     import torch  # here, as stand-ins for programs of an SDK import this module in each process
 
@@ -47,7 +49,13 @@ def made(
     torch.manual_seed(0)
     model = save_exported(network, tuple(torch.zeros(s) for s in shapes), folder / "model.pt2")
     return myoedge.build(
-        model, calib="random", output=folder / "out", app="gap-sdk", l2=l2, engine=engine
+        model,
+        calib="random",
+        output=folder / "out",
+        app="gap-sdk",
+        l2=l2,
+        engine=engine,
+        memory=memory,
     )
 
 
@@ -80,6 +88,13 @@ def defined(files: dict[str, str], defines: Iterable[str]) -> dict[str, str]:
     return {name: lines * name.endswith(".c") + text for name, text in files.items()}
 
 
+def with_mram(build: Build, defines: tuple[str, ...]) -> tuple[str, ...]:
+    """Defines with those for weights in MRAM, unless a test has other ones."""
+    given = {define.partition("=")[0] for define in defines}
+    added = (define for define in MRAM if define.partition("=")[0] not in given)
+    return (*defines, *added) if build.mram_image else defines
+
+
 def shim_for_chip() -> dict[str, str]:
     """The shim's files on the simulated chip."""
     files = _texts(SHIM, "*.[ch]").items()
@@ -89,6 +104,7 @@ def shim_for_chip() -> dict[str, str]:
 def for_chip(build: Build, *defines: str, cc: str = "zig") -> Firmware:
     """An ELF for the simulated chip, kernels as words; SHIM_CHECKS among the defines: with every
     argument checked. Of the defines, kernels see SEEN_BY_KERNELS alone: programs share objects."""
+    defines = with_mram(build, defines)
     seen = SEEN_BY_KERNELS.intersection(defines)
     own = defined({**_application(build), **shim_for_chip()}, sorted({*defines} - seen))
     files = {**_network(build), **renamed_runtime(), **own}
@@ -109,6 +125,7 @@ def for_host(build: Build, folder: Path, *defines: str) -> Path:
     sources += [BUILTINS / "sdk_shim.c"]
     cc = toolchain.compiler()
     shim = hashlib.sha256((BUILTINS / "sdk_shim.h").read_bytes()).hexdigest()  # no include names it
+    defines = with_mram(build, defines)
     macros = ("ME_GAP9", "ME_SDK", "ME_NE16_IN_C", f"SHIM=0x{shim}", *DEFINES, *defines)
     flags = [*FOR_HOST, *(f"-D{define}" for define in macros), "-include", "sdk_shim.h"]
     include = [folder, folder / KERNELS, BUILTINS]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Targets image_with_l3 (images of both flashes) and flash_with_l3 (writes them too), for a program
-# whose weights come from L3; L3_FILE is the option that names l3.bin to gapy.
+# whose weights come from L3 or MRAM; L3_FILE are the options that name l3.bin and mram.bin to gapy.
 #
 # SDK 5.21 has a layout with a file system in the octal flash, the usual one has none: gapy is called
 # as pulp-platform's Deeploy does. Without that layout the SDK's own targets are built, with the

@@ -13,6 +13,14 @@ static struct pi_cluster_task task;
 static void *stacks;
 static uint32_t networks, networks_in_l3;
 
+#ifdef ME_MRAM_WEIGHTS
+#include "library/me_crc32.h"
+
+#ifndef ME_MRAM_HZ
+#define ME_MRAM_HZ 30000000u /* highest clock of MRAM */
+#endif
+#endif
+
 /* ---- the run */
 
 static struct {
@@ -68,6 +76,9 @@ me_status me_start(const me_gap *gap, const void *const in[], void *const out[],
     now.of = gap->of, now.in = in, now.out = out;
     now.done = done, now.argument = argument;
     me_l3_base = gap->l3_base;
+#ifdef ME_MRAM_WEIGHTS
+    me_mram_file = gap->mram_file;
+#endif
     pi_cluster_task(&task, on_cluster, 0);
     task.stacks = stacks;
     task.slave_stack_size = ME_STACK_BYTES;
@@ -98,6 +109,10 @@ me_status me_wait(void)
         me_event_wait(&awake);
     if (started_on != ME_CONTROL_CORE)
         return ME_WRONG_CORE;
+#ifdef ME_MRAM_WEIGHTS
+    if (me_mram_result() != ME_OK)
+        return ME_DAMAGED;
+#endif
     return me_stacks_intact() ? ME_OK : ME_STACK;
 }
 
@@ -205,6 +220,62 @@ static me_status fill_l3(const me_gap *gap, const char *name)
     return is_there ? ME_OK : ME_NO_FILE;
 }
 
+#ifdef ME_MRAM_WEIGHTS
+static struct pi_device mram, mram_files;
+
+/* The file system of MRAM, at the clock of the board. */
+static bool open_mram(void)
+{
+    static struct pi_mram_conf mram_conf;
+    static struct pi_readfs_conf conf;
+    static bool is_open;
+    if (is_open)
+        return true;
+    pi_mram_conf_init(&mram_conf);
+    mram_conf.baudrate = ME_MRAM_HZ;
+    pi_open_from_conf(&mram, &mram_conf);
+    if (pi_flash_open(&mram) != 0)
+        return false;
+    pi_readfs_conf_init(&conf);
+    conf.fs.flash = &mram;
+#ifndef ME_SDK_4 /* one table for all flashes */
+    conf.fs.partition_name = "readfs_mram";
+#endif
+    pi_open_from_conf(&mram_files, &conf);
+    is_open = pi_fs_mount(&mram_files) == 0;
+    return is_open;
+}
+
+/* Compares the file with the network's CRC-32, chunk by chunk through L2. */
+static me_status check_mram(const me_gap *gap, uint8_t *chunk)
+{
+    uint32_t at = 0, crc = 0;
+    int32_t found = 1;
+    for (; at < gap->of->mram_bytes && found > 0; at += (uint32_t)found) {
+        const uint32_t left = gap->of->mram_bytes - at;
+        found = pi_fs_read(gap->mram_file, chunk, left < CHUNK_BYTES ? left : CHUNK_BYTES);
+        if (found > 0)
+            crc = me_crc32(crc, chunk, (uint32_t)found);
+    }
+    if (at != gap->of->mram_bytes)
+        return ME_NO_FILE;
+    return crc == gap->of->mram_crc ? ME_OK : ME_DAMAGED;
+}
+
+static me_status find_weights(me_gap *gap, const char *name)
+{
+    gap->mram_file = open_mram() ? pi_fs_open(&mram_files, name, 0) : 0;
+    if (!gap->mram_file)
+        return ME_NO_FILE;
+    uint8_t *chunk = pi_l2_malloc(CHUNK_BYTES);
+    if (!chunk)
+        return ME_NO_MEMORY;
+    const me_status status = check_mram(gap, chunk);
+    pi_l2_free(chunk, CHUNK_BYTES);
+    return status;
+}
+#endif
+
 static me_status open_first(const me_gap_options *options)
 {
     if (!open_cluster(options))
@@ -244,6 +315,12 @@ me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *
     if (l3_bytes(of) > 0 && !open_ram(gap))
         return ME_NO_RAM;
     me_l3_base = gap->l3_base;
+#ifdef ME_MRAM_WEIGHTS
+    const char *const mram_name = options && options->mram_file ? options->mram_file : "mram.bin";
+    const me_status found = of->mram_bytes > 0 ? find_weights(gap, mram_name) : ME_OK;
+    if (found != ME_OK)
+        return found;
+#endif
     return of->l3_bytes > 0 ? fill_l3(gap, options && options->l3_file ? options->l3_file : "l3.bin") : ME_OK;
 }
 

@@ -31,6 +31,9 @@
 
 #include "me_network_info.h"
 #include "pmsis.h"
+#ifdef ME_MRAM_WEIGHTS
+#include "bsp/fs.h"
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,17 +43,21 @@ extern "C" {
 
 /* cluster   opened by the program, with ME_CONTROL_STACK_BYTES; 0: me_open opens it
  * point     operating point instead of the network's; 0: that of the network
- * l3_file   name of the network's l3.bin in the flash's read-only file system; 0: "l3.bin" */
+ * l3_file   name of the network's l3.bin in the flash's read-only file system; 0: "l3.bin"
+ * mram_file the same of mram.bin in the file system of MRAM, with ME_MRAM_WEIGHTS; 0: "mram.bin" */
 typedef struct {
     struct pi_device *cluster;
     const me_operating_point *point;
-    const char *l3_file;
+    const char *l3_file, *mram_file;
 } me_gap_options;
 
 /* An open network, in the caller's memory. */
 typedef struct {
     const me_network_info *of;
     uint32_t l3_base;
+#ifdef ME_MRAM_WEIGHTS
+    pi_fs_file_t *mram_file;
+#endif
 } me_gap;
 
 /* Called in the interrupt at the end of a run. */
@@ -67,7 +74,7 @@ me_status me_start(const me_gap *gap, const void *const in[], void *const out[],
                    void *argument);
 
 /* Sleeps until the run has ended. -> ME_OK; ME_WRONG_CORE if cluster tasks start on a core other than 8;
- * ME_STACK if a stack has overflowed. Without a run, the result of the last one. */
+ * ME_STACK if a stack has overflowed; ME_DAMAGED if weights in MRAM have an error that its ECC does not correct. Without a run, the result of the last one. */
 me_status me_wait(void);
 
 /* Whether the last words of the stacks of cores 0 .. 7 are unchanged since me_open. */

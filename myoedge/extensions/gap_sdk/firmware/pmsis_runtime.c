@@ -2,20 +2,39 @@
 #include "pmsis_runtime.h"
 
 #include "me_intrinsics.h"
+#include "me_status.h"
 #include "port.h"
 
 #define DMA_COMMANDS 16u
+
+/* STATUS of MRAM, which the SDK's driver does not read: an error that ECC does not correct */
+#ifndef ME_MRAM_STATUS
+#define ME_MRAM_STATUS (*(volatile uint32_t *)0x1A102B1Cu)
+#endif
+#define ME_MRAM_NOT_CORRECTED 0x10u
 
 PI_L1 uint32_t me_workers_barrier;
 
 /* State of the DMA commands and L3 requests below; bit n of `writes`: request n writes to L3. */
 static PI_L1 uint32_t under_way, writes, asked, done;
 
+#ifdef ME_MRAM_WEIGHTS
+pi_fs_file_t *me_mram_file;
+
+static PI_L1 pi_cl_fs_req_t reads[ME_MRAM_IN_FLIGHT];
+static PI_L1 uint32_t reads_asked, reads_done;
+static volatile int32_t reads_result;
+#endif
+
 /* ---- the team */
 
 void me_team_run(void (*work)(void *argument), void *argument)
 {
     under_way = writes = asked = done = 0; /* L1 is not zeroed at start */
+#ifdef ME_MRAM_WEIGHTS
+    reads_asked = reads_done = 0;
+    reads_result = ME_OK;
+#endif
     me_workers_barrier = pi_cl_team_barrier_alloc();
     pi_cl_team_barrier_set(me_workers_barrier, (1u << ME_WORKERS) - 1);
     pi_perf_conf(1u << PI_PERF_CYCLES);
@@ -104,6 +123,31 @@ void me_l3_wait(uint32_t ticket)
 
 void me_l3_store(uint32_t l3, void *l2, uint32_t bytes) { pi_ram_write(&me_ram, me_l3_base + l3, l2, bytes); }
 void me_l3_fetch(uint32_t l3, void *l2, uint32_t bytes) { pi_ram_read(&me_ram, me_l3_base + l3, l2, bytes); }
+
+/* ---- MRAM: one request per read in flight */
+
+#ifdef ME_MRAM_WEIGHTS
+bool me_mram_full(void) { return reads_asked - reads_done >= ME_MRAM_IN_FLIGHT; }
+
+uint32_t me_mram_start(uint32_t mram, void *l2, uint32_t bytes)
+{
+    if (me_mram_full())
+        me_mram_wait(reads_done + 1);
+    pi_cl_fs_copy(me_mram_file, mram, l2, bytes, 1, &reads[reads_asked++ % ME_MRAM_IN_FLIGHT]);
+    return reads_asked;
+}
+
+void me_mram_wait(uint32_t ticket)
+{
+    for (; (int32_t)(reads_done - ticket) < 0; reads_done++) {
+        pi_cl_fs_wait(&reads[reads_done % ME_MRAM_IN_FLIGHT]);
+        if (ME_MRAM_STATUS & ME_MRAM_NOT_CORRECTED)
+            reads_result = ME_DAMAGED;
+    }
+}
+
+int32_t me_mram_result(void) { return reads_result; }
+#endif
 
 /* ---- marks */
 

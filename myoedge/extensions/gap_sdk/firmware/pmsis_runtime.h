@@ -62,6 +62,22 @@ void me_l3_wait(uint32_t ticket);
 void me_l3_store(uint32_t l3, void *l2, uint32_t bytes);
 void me_l3_fetch(uint32_t l3, void *l2, uint32_t bytes);
 
+/* ---- weights in MRAM, with ME_MRAM_WEIGHTS: offsets in the file mram.bin of its read-only file system */
+
+#define ME_MRAM_IN_FLIGHT 16u
+
+#ifdef ME_MRAM_WEIGHTS
+#include "bsp/fs.h"
+extern pi_fs_file_t *me_mram_file;
+#endif
+
+uint32_t me_mram_start(uint32_t mram, void *l2, uint32_t bytes);
+bool me_mram_full(void);
+void me_mram_wait(uint32_t ticket);
+
+/* Returns ME_OK, or ME_DAMAGED if MRAM reported an error during a run that ECC does not correct. */
+int32_t me_mram_result(void);
+
 /* ---- end times of layers, in cycles of the cluster */
 
 extern volatile uint32_t me_marks[];

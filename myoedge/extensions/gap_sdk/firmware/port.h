@@ -12,6 +12,9 @@
 #include "bsp/fs.h"
 #include "bsp/fs/readfs.h"
 #include "bsp/ram.h"
+#ifdef ME_MRAM_WEIGHTS
+#include "bsp/flash/mram.h"
+#endif
 
 /* Two events: one calls a function in an interrupt, the other wakes the fabric controller. */
 #ifdef ME_SDK_4

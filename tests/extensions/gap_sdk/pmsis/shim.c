@@ -309,14 +309,15 @@ void pi_cl_ram_write(struct pi_device *device, uint32_t address, void *data, uin
 void pi_cl_ram_read_wait(pi_cl_ram_req_t *req) { request_wait(req, false); }
 void pi_cl_ram_write_wait(pi_cl_ram_req_t *req) { request_wait(req, true); }
 
-/* ---- flash and its files: one open at a time */
+/* ---- flashes and their files; that of MRAM is read from where opening it has put its content */
 
-static pi_fs_file_t open_file;
-static int32_t handle;
+volatile uint32_t shim_mram_status;
+static pi_fs_file_t open_files[2];
 
 void pi_default_flash_conf_init(struct pi_default_flash_conf *conf) { conf->baudrate = 0; }
+void pi_mram_conf_init(struct pi_mram_conf *conf) { conf->baudrate = 15000000; }
 int pi_flash_open(struct pi_device *device) { return opened(device); }
-void pi_readfs_conf_init(struct pi_readfs_conf *conf) { conf->fs.flash = 0; }
+void pi_readfs_conf_init(struct pi_readfs_conf *conf) { conf->fs.flash = 0, conf->fs.partition_name = 0; }
 
 int pi_fs_mount(struct pi_device *device)
 {
@@ -325,23 +326,59 @@ int pi_fs_mount(struct pi_device *device)
     return opened(device);
 }
 
+static void fill_mram(const char *name)
+{
+    static PI_L2 _Alignas(8) uint8_t part[4096];
+    const int32_t handle = shim_open(name);
+    uint32_t at = 0, found;
+    while (handle >= 0 && (found = shim_read(handle, part, sizeof part)) > 0) {
+        shim_ram_wait(shim_ram_start(SHIM_MRAM + at, number(part), (found + 3u) & ~3u, true));
+        at += found;
+    }
+    if (handle >= 0)
+        shim_close(handle);
+}
+
 pi_fs_file_t *pi_fs_open(struct pi_device *device, const char *name, int flags)
 {
     shim_check(device->opened && flags == 0, "files that are not mounted");
-    handle = shim_open(name);
-    return handle < 0 ? 0 : &open_file;
+    pi_fs_file_t *const file = &open_files[open_files[0].is_open];
+    shim_check(!file->is_open, "a third open file");
+    if (name[0] == 'm')
+        fill_mram(name);
+    file->handle = shim_open(name);
+    file->is_open = file->handle >= 0;
+    return file->is_open ? file : 0;
 }
 
 int32_t pi_fs_read(pi_fs_file_t *file, void *buffer, uint32_t size)
 {
-    shim_check(file == &open_file && shim_in_l2(number(buffer), size), "a file to elsewhere than L2");
-    return (int32_t)shim_read(handle, buffer, size);
+    shim_check(file->is_open && shim_in_l2(number(buffer), size), "a file to elsewhere than L2");
+    return (int32_t)shim_read(file->handle, buffer, size);
 }
 
 void pi_fs_close(pi_fs_file_t *file)
 {
-    shim_check(file == &open_file, "a file that is not open");
-    shim_close(handle);
+    shim_check(file->is_open, "a file that is not open");
+    shim_close(file->handle);
+    file->is_open = 0;
+}
+
+void pi_cl_fs_copy(pi_fs_file_t *file, uint32_t index, void *buffer, uint32_t size, int32_t ext2loc,
+                   pi_cl_fs_req_t *req)
+{
+    shim_check(file->is_open && ext2loc == 1, "a copy of a file that is not open, or into it");
+    shim_check(!shim_on_fc() && req->under_way != 1, "a request that is in flight already");
+    shim_check(shim_in_l2(number(buffer), size), "a file to elsewhere than L2");
+    *req = (pi_cl_fs_req_t){ shim_ram_start(SHIM_MRAM + index, number(buffer), size, false), size, 1 };
+}
+
+int32_t pi_cl_fs_wait(pi_cl_fs_req_t *req)
+{
+    shim_check(req->under_way == 1, "a wait for what was not asked for");
+    shim_ram_wait(req->ticket);
+    req->under_way = 0;
+    return (int32_t)req->bytes;
 }
 
 /* ---- serial line */

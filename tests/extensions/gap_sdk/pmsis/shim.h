@@ -8,6 +8,7 @@
 #include "pmsis.h"
 
 #include "bsp/flash.h"
+#include "bsp/flash/mram.h"
 #include "bsp/fs.h"
 #include "bsp/fs/readfs.h"
 #include "bsp/ram.h"
@@ -15,6 +16,8 @@
 /* Where L3 starts for the program: no number that is an address of anything else. */
 #define SHIM_RAM 0x00A00000u
 #define SHIM_RAM_BYTES 0x01000000u
+/* The content of MRAM is behind what a program allocates of L3. */
+#define SHIM_MRAM 0x00C00000u
 
 /* Ends the program with exit code 99 where a call is not as the SDK wants it. Without SHIM_CHECKS
  * conditions are not evaluated, and cycles are those of the calls alone. */

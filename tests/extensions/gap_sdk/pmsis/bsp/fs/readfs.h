@@ -5,6 +5,7 @@
 struct pi_readfs_conf {
     struct {
         struct pi_device *flash;
+        char *partition_name;
     } fs;
 };
 void pi_readfs_conf_init(struct pi_readfs_conf *conf);
