@@ -96,8 +96,8 @@ def quantize(options: QuantizeOptions) -> Quantized:
     """
     from myoedge.building.energy import coefficients
     from myoedge.building.pipeline import run_quantize
+    from myoedge.building.plan_limits import keeper
     from myoedge.building.plans import planned_cycles
-    from myoedge.building.weight_choice import keeper
 
     request = _core_request(options)
     limits = {
@@ -145,9 +145,9 @@ def build(options: BuildOptions) -> Build:
     from myoedge.building.config import find
     from myoedge.building.energy import coefficients
     from myoedge.building.finishing import SimulationOptions
+    from myoedge.building.plan_limits import keeper, reads_again
     from myoedge.building.plans import planned_cycles
     from myoedge.building.request import build_request, check_simulation
-    from myoedge.building.weight_choice import keeper
 
     request = build_request(options, find(options.config).settings)
     check_simulation(request.chip, options.simulate, options.tune)
@@ -155,6 +155,7 @@ def build(options: BuildOptions) -> Build:
         options,
         **_read_options(options),
         keeps=keeper(request, coefficients()),
+        reads_again=partial(reads_again, request=request),
         examine=request.check_graph,
         planned_cycles=partial(planned_cycles, request=request),
         stream=options.stream,

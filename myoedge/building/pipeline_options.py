@@ -37,9 +37,12 @@ class Options(QuantizeOptions):
     stream      whether frames are pushed, so that a decoder works frame by frame
     engine      engine of layers that [engine] does not name: "auto", "cores", or an accelerator
     chip        chip whose accelerators may run layers; such layers get the accelerator's integers
-    keeps       network -> whether it meets [budget] l2 and energy; None without such limits
-    decided_by  values that determine planned_cycles, keeps and examine, for the cache key; None: no
-                caching
+    keeps       network -> whether it meets [budget] l2, latency and energy; None without such
+                limits
+    reads_again   network -> whether a loop reads weights from external memory in every step; None
+                  if that is not planned
+    decided_by  values that determine planned_cycles, keeps, reads_again and examine, for the cache
+                key; None: no caching
     """
 
     reuse: QuantGraph | None = None
@@ -50,6 +53,7 @@ class Options(QuantizeOptions):
     engine: str = AUTO
     chip: Chip | None = None
     keeps: Keeps | None = None
+    reads_again: Keeps | None = None
     decided_by: object = None
 
     @classmethod

@@ -173,7 +173,7 @@ def _l1_remedies(network: QuantGraph, request: BuildRequest, tries: Sequence[str
     if option != "--l1":
         return [*tries]
     limits = replace(request.limits, l1_bytes=int(size.removesuffix("KiB")) * budget.KIB)
-    plan = _first_plan(network, replace(request, limits=limits))
+    plan = first_plan(network, replace(request, limits=limits))
     if plan is None:
         return ["a larger --l1 or [budget] l1", *tries[1:]]
     return [f"{tries[0]}  ({estimated(plan)})", *tries[1:]]
@@ -226,19 +226,19 @@ def _set_l2_limit(request: BuildRequest, l2_kib: int) -> BuildRequest:
 
 def fits(network: QuantGraph, request: BuildRequest) -> bool:
     """Return whether a plan of the network fits in the memories."""
-    return _first_plan(network, request) is not None
+    return first_plan(network, request) is not None
 
 
 def planned_cycles(network: QuantGraph, request: BuildRequest) -> float:
     """Return the estimated cycles of a planned network, or of the shortest pass of a stream;
     infinite if no plan fits."""
-    plan, table = _first_plan(network, request), request.frames
+    plan, table = first_plan(network, request), request.frames
     if plan is not None and table is not None:
         parts = network, table, request.chip_at_point, request.limits
         plan = if_it_fits(lambda: shortest_pass(*parts)[1])
     return math.inf if plan is None else float(modelled_cycles(plan))
 
 
-def _first_plan(network: QuantGraph, request: BuildRequest) -> Plan | None:
+def first_plan(network: QuantGraph, request: BuildRequest) -> Plan | None:
     """Return the fastest plan by the estimate; None if none fits the memories."""
     return if_it_fits(lambda: next(_candidate_plans(network, request)).plan)

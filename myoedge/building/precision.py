@@ -12,6 +12,7 @@ from myoedge.building.pipeline_options import Chosen, Integers, Options
 from myoedge.building.quantities import decibels
 from myoedge.building.quantized import Known, raise_first
 from myoedge.building.warning_rules import warned
+from myoedge.building.weight_choice import with_less_reading
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import one_blas_thread
@@ -246,10 +247,42 @@ def _search_result(
     start, wider = with_inner_tensors(workshop, start, goal)
     found = reach(workshop, start, goal, chosen.needs, judge)
     found = replace(found, tried=(*wider, *found.tried))
+    found = _with_less_reading(options, chosen, found, goal, judge)
     if found.design is not None and not found.design.graph.has_fake_quantized:
         others = beyond_ranges(workshop, found.design)
         found = replace(found, fidelity=found.fidelity.within(others))
     return found, observers_db if len(workshop.observers) > 1 else {}
+
+
+def _with_less_reading(
+    options: Options,
+    chosen: Chosen,
+    found: Reached,
+    goal: Goal,
+    judge: Callable[[QuantGraph], Fidelity],
+) -> Reached:
+    """Return the network found, with fewer bits of weights if a loop would read these from external
+    memory in every step; unless bits were chosen already, or [budget] would be missed."""
+    again, cycles, design = options.reads_again, goal.planned_cycles, found.design
+    if again is None or cycles is None or design is None or options.weights is not None:
+        return found
+    if not again(found.network):
+        return found
+    workshop, wanted = (
+        chosen.workshop,
+        replace(goal, outputs_db={**goal.outputs_db, **chosen.needs}),
+    )
+    with purpose("bits of weights that a loop reads again"):
+        network, tried = with_less_reading(workshop, workshop.make(design), wanted, cycles)
+    fidelity = judge(network.engined)
+    if missing_db(chosen.needs, fidelity) or _lowest_sqnr_db(fidelity) < AIM_DB:
+        left = (replace(move, is_kept=False) for move in tried)
+        return replace(found, tried=(*found.tried, *left))
+    kept = any(move.is_kept for move in tried)
+    made = replace(found, tried=(*found.tried, *tried))
+    if not kept:
+        return made
+    return replace(made, network=network.engined, fidelity=fidelity, design=network.design)
 
 
 def _make_cycle_planner(

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from myoedge.building.config_tables import Config
@@ -28,10 +29,8 @@ from myoedge.quantization.holdout import Samples
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.samples import Data
-from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.bench import Bench
 from myoedge.quantization.search.moves.observer import observers_for
-from myoedge.quantization.search.moves.weight_bits import Keeps
 from myoedge.quantization.search.state import Design, TriedMove, Workshop
 from myoedge.system.progress import purpose
 from myoedge.targets.chip import Chip
@@ -60,6 +59,7 @@ def search_start(options: Options, settings: Config, model: Model, samples: Samp
         observers=observers_for(graph, observers_of(options)),
         cycles=layer_cycles(_chip_for_cycle_cost(options)),
         on_engines=on_engines,
+        planes=partial(on_accelerators, engines=on_engines.engines),
         rules=rules,
         time_axes=axes,
         digest=graph.digest,
@@ -69,9 +69,9 @@ def search_start(options: Options, settings: Config, model: Model, samples: Samp
     goal = usual_goal(graph, needs, accurate=options.accurate)
     tried: tuple[TriedMove, ...] = ()
     if chooses and options.reuse is None:
-        planes = on_accelerators(network.engined, on_engines.engines)
-        keeps = _make_acceptance_check(options, on_engines)
-        network, tried = with_weights(workshop, network, goal, keeps, planes)
+        keeps, of_weights = options.keeps, replace(goal, outputs_db={**goal.outputs_db, **needs})
+        stops = None if keeps is None else lambda most: keeps
+        network, tried = with_weights(workshop, network, of_weights, stops)
     frames = frame_axes(model.graph, settings.stream) if options.stream else {}
     known = Known(
         model=model,
@@ -92,14 +92,6 @@ def _chip_for_cycle_cost(options: Options) -> Chip:
     if chip is None or not chip.l1_bytes:
         return GAP9.cores_alone()
     return chip.cores_alone() if options.engine == CORES else chip
-
-
-def _make_acceptance_check(
-    options: Options, on_engines: Callable[[QuantGraph], QuantGraph]
-) -> Keeps | None:
-    """Return Options.keeps as a function of networks without engines; None if it is not set."""
-    keeps = options.keeps
-    return keeps and (lambda network: keeps(on_engines(network)))
 
 
 def _calibrate_observers(

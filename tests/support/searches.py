@@ -35,7 +35,10 @@ def workshop_of(
         return [calibrate(graph, given or samples, each, "test") for each in observers]
 
     bench = Bench.of(graph, samples)
-    return Workshop(bench, samples, calibrated, observers, cycles, on_engines, rules)
+    planes = frozenset[str]()
+    return Workshop(
+        bench, samples, calibrated, observers, cycles, on_engines, lambda network: planes, rules
+    )
 
 
 def started(workshop: Workshop, graph: Graph) -> SearchState:

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from myoedge.building.plan_limits import _plan_energy_j
 from myoedge.building.stream_rate import _pass_costs
-from myoedge.building.weight_choice import _plan_energy_j
 from myoedge.codegen.project import make_sources
 from myoedge.codegen.source_options import SourceOptions
 from myoedge.errors import MyoedgeError

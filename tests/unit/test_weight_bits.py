@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from myoedge.building.precision import _make_cycle_planner
 from myoedge.building.weight_choice import is_chosen
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
@@ -35,6 +37,7 @@ from myoedge.quantization.search.moves.weight_bits import (
     ordered_steps,
     with_chosen_bits,
 )
+from myoedge.quantization.search.state import Design, Network, TriedMove
 from tests.conftest import save_exported
 from tests.unit.test_few_bits import quantized
 
@@ -49,6 +52,23 @@ def layers(q: QuantGraph) -> frozenset[str]:
     return frozenset(step.node.name for step in q.steps)
 
 
+def networks(q: QuantGraph) -> Network:
+    """A network that no engine changes."""
+    return Network(Design(q.graph, q.calibration), q, q, 0.0)
+
+
+def chosen_bits(
+    q: QuantGraph, samples: Mapping[str, Array], limits: WeightBudget
+) -> tuple[QuantGraph, tuple[TriedMove, ...]]:
+    def quantise(graph: Graph) -> Network:
+        made = quantize_graph(graph, q.calibration, RULES, before=q)
+        return networks(replace(made, digest=q.digest))
+
+    bench = Bench.of(q.graph, samples)
+    found, tried = with_chosen_bits(networks(q), bench, RULES, limits, quantise)
+    return found.engined, tried
+
+
 def stored_bits(q: QuantGraph) -> int:
     return sum(step.weight_bits * int(step.integers.weight.size) for step in q.steps)
 
@@ -57,11 +77,11 @@ def stored_bits(q: QuantGraph) -> int:
 def test_as_few_bits_as_the_noise_allows(db: float) -> None:
     """Fewer for more noise; 3 dB are left for other samples."""
     q, samples = quantized(8)
-    made, choices = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, budget(q, db))
+    made, choices = chosen_bits(q, samples, budget(q, db))
     noise = Bench.of(q.graph, samples).measure(made).noise()
     assert -10 * np.log10(noise.max()) >= db + 3.0
     assert [choice.is_kept for choice in choices].count(True) == 1
-    more = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, budget(q, db + 6.0))[0]
+    more = chosen_bits(q, samples, budget(q, db + 6.0))[0]
     assert stored_bits(made) < stored_bits(more) < stored_bits(q)
 
 
@@ -109,7 +129,7 @@ def test_few_samples_leave_others_their_noise_too(count: int) -> None:
     graph = prepare(from_exported(program))
     own, others = ({graph.inputs[0]: x} for x in (drawn[:count], drawn[4:]))
     q = quantize_graph(graph, calibrate(graph, others, Observer(), "test"))
-    made = with_chosen_bits(q, Bench.of(q.graph, own), RULES, budget(q, 15.0))[0]
+    made = chosen_bits(q, own, budget(q, 15.0))[0]
     assert stored_bits(made) < stored_bits(q)
     noise = Bench.of(graph, others).measure(made).noise()
     assert -10 * np.log10(noise.max()) >= 15.0
@@ -127,15 +147,15 @@ def test_the_cores_have_bits_that_save_bytes() -> None:
 def test_a_budget_of_bytes_asks_for_no_fewer_bits() -> None:
     q, samples = quantized(8)
     most = 6 * stored_bits(q) // 8
-    keeping = replace(budget(q, 10.0), keeps=lambda network: stored_bits(network) <= most)
-    found = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, keeping)[0]
+    keeping = replace(budget(q, 10.0), stops=lambda _: lambda network: stored_bits(network) <= most)
+    found = chosen_bits(q, samples, keeping)[0]
     steps = ordered_steps(q, samples, RULES, keeping)
     largest = max(step.saved_bytes for step in steps) * 8
     assert most - largest < stored_bits(found) <= most
-    enough = replace(keeping, keeps=lambda network: True)
-    assert with_chosen_bits(q, Bench.of(q.graph, samples), RULES, enough)[0] is q
-    never = replace(keeping, keeps=lambda network: False)
-    short, choices = with_chosen_bits(q, Bench.of(q.graph, samples), RULES, never)
+    enough = replace(keeping, stops=lambda _: lambda network: True)
+    assert chosen_bits(q, samples, enough)[0] is q
+    never = replace(keeping, stops=lambda _: lambda network: False)
+    short, choices = chosen_bits(q, samples, never)
     assert stored_bits(short) < most
     assert "would need more" in choices[-1].remedy
 
@@ -160,9 +180,7 @@ def test_the_same_samples_give_the_same_bits(levels: tuple[int, ...]) -> None:
     q, samples = quantized(8)
     planes = layers(q) if levels == PLANE_BITS else frozenset[str]()
     limits = replace(budget(q, 18.0), planes=planes)
-    one, other = (
-        with_chosen_bits(q, Bench.of(q.graph, samples), RULES, limits)[0] for _ in range(2)
-    )
+    one, other = (chosen_bits(q, samples, limits)[0] for _ in range(2))
     for a, b in zip(one.steps, other.steps, strict=True):
         assert np.array_equal(a.integers.weight, b.integers.weight)
         assert a.weight_bits <= max(levels)
@@ -209,3 +227,66 @@ def test_a_build_whose_weights_l2_has_no_room_for_else(tmp_path: Path) -> None:
     assert told[0]["remedy"] == "weights of 1 layer in 4 bits, 32,768 B less"
     quick = myoedge.quantize(model, calib=samples_of(256), config=config, weights="auto")
     assert [step.weight_bits for step in quick.network.steps] == [8, 4]
+
+
+class Feedback(nn.Module):
+    """A loop whose cell reads the previous output: its weights are read in every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.out = nn.LSTMCell(72, 128), nn.Linear(128, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h, c, y = (torch.zeros(1, size) for size in (128, 128, 8))
+        for step in range(x.shape[1]):
+            h, c = self.cell(torch.cat([x[:, step], y], 1), (h, c))
+            y = self.out(h)
+        return y
+
+
+@pytest.fixture(scope="module")
+def feedback(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("feedback") / "model.pt2"
+    return save_exported(Feedback().eval(), (torch.zeros(1, 12, 64),), path)
+
+
+ROOM = '[budget]\nl2 = "110KiB"\n'  # not for all weights, 101 KB at 8 bits
+
+
+def built_feedback(model: Path, folder: Path, table: str) -> tuple[myoedge.Build, list[Any]]:
+    """The build, and the reductions of bits that it keeps."""
+    folder.mkdir()
+    config = folder / "myoedge.toml"
+    config.write_text(table)
+    calib = np.random.default_rng(0).normal(size=(40, 12, 64)).astype(np.float32)
+    common = {"calib": calib, "engine": "cores", "simulate": False}
+    made = myoedge.build(model, config=config, output=folder / "made", **common)
+    choices = made.report["quantization"]["choices"]
+    return made, [x for x in choices if x["kept"] and "B less" in x["remedy"]]
+
+
+def fewest_bits(build: myoedge.Build) -> int:
+    return min(row["weight_bits"] for row in build.report["layers"] if row["weight_bits"])
+
+
+def test_weights_that_a_loop_would_read_again_have_fewer_bits(
+    feedback: Path, tmp_path: Path
+) -> None:
+    made, kept = built_feedback(feedback, tmp_path / "few", ROOM)
+    rule = '[quant]\n"*" = { weights = 8 }\n'
+    eight, none = built_feedback(feedback, tmp_path / "eight", ROOM + rule)
+    assert (fewest_bits(made), len(kept)) == (4, 1)
+    assert (fewest_bits(eight), len(none)) == (8, 0)  # as the rule says
+    cycles = [x.report["cycles"]["total"] for x in (made, eight)]
+    assert kept[0]["more_cycles"] == pytest.approx(cycles[0] / cycles[1] - 1.0, abs=0.02)
+    assert cycles[0] < 0.8 * cycles[1]
+    assert made.report["quantization"]["sqnr_db"] > 25.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ["", ROOM + "sqnr = 40.0\n"], ids=["room", "sqnr"])
+def test_bits_stay_where_nothing_is_gained(feedback: Path, tmp_path: Path, table: str) -> None:
+    """All weights fit in L2; 8 bits reach the goal only with int16 tensors."""
+    made, kept = built_feedback(feedback, tmp_path / "made", table)
+    assert (fewest_bits(made), kept) == (8, [])

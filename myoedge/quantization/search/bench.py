@@ -14,7 +14,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.queries import macs
 from myoedge.operators.turns import has_loops, times_run
-from myoedge.quantization.calibrate import InputArrays, each_sample, subsample_evenly
+from myoedge.quantization.calibrate import InputArrays, each_sample, even_rows
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import JudgedTensor, judged, rows_of
 from myoedge.quantization.scales import QuantGraph
@@ -81,11 +81,13 @@ class Bench:
 
     graph     the float network
     samples   the samples
+    others    samples on which networks are not compared
     runs      number of networks measured so far
     """
 
     graph: Graph
     samples: InputArrays
+    others: InputArrays = field(default_factory=dict)
     runs: int = 0
     _before: dict[int, tuple[dict[str, QuantizedNode], dict[str, Array]]] = field(
         default_factory=dict
@@ -94,7 +96,10 @@ class Bench:
 
     @staticmethod
     def of(graph: Graph, samples: InputArrays) -> Bench:
-        return Bench(graph, subsample_evenly(samples, measured_samples(graph)))
+        rows = even_rows(samples, measured_samples(graph))
+        measured = {name: values[rows] for name, values in samples.items()}
+        others = {name: np.delete(values, rows, axis=0) for name, values in samples.items()}
+        return Bench(graph, measured, others)
 
     @property
     def is_spent(self) -> bool:

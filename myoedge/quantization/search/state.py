@@ -146,6 +146,7 @@ class Workshop:
     observers    observers to choose from, the default first
     cycles       layer -> estimated cycles
     on_engines   network -> the network with integers for accelerators
+    planes       such a network -> layers whose weights an accelerator reads bit by bit
     rules        layer rules of [quant]
     time_axes    input -> time axis, along which equalization factors are constant
     digest       digest of the float network
@@ -157,6 +158,7 @@ class Workshop:
     observers: Sequence[Observer]
     cycles: Cycles
     on_engines: Callable[[QuantGraph], QuantGraph]
+    planes: Callable[[QuantGraph], frozenset[str]]
     rules: Sequence[LayerRule]
     time_axes: Mapping[str, int] = field(default_factory=dict)
     digest: str = ""

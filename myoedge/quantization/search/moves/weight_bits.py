@@ -24,12 +24,12 @@ from myoedge.quantization.few_bits import (
     weight_input_moments,
 )
 from myoedge.quantization.layer_rules import LayerRule, weight_rule
-from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.added_noise import FloatChange, added_noise
 from myoedge.quantization.search.bench import Bench, network_macs, worst_db
 from myoedge.quantization.search.candidates import NOISE_SAMPLES
 from myoedge.quantization.search.goal import judged_rows
-from myoedge.quantization.search.state import TriedMove
+from myoedge.quantization.search.state import Network, TriedMove
 
 STORED_BITS = (4, 2)  # widths that the cores' kernels unpack
 PLANE_BITS = (6, 5, 4, 3, 2)  # widths for an accelerator that reads weights bit plane by bit plane
@@ -39,6 +39,8 @@ MOST_LOST_DB = 0.5  # allowed loss of an output that is below its goal in int8
 TRIALS_MAX = 4  # networks that are measured, because noise only nearly adds up
 
 Keeps = Callable[[QuantGraph], bool]
+Stops = Callable[[QuantGraph], Keeps]
+Quantise = Callable[[Graph], Network]  # a graph with formats of weights -> its networks
 Formats = Mapping[int, ConstantFormat]  # bits -> a layer's weights in that format
 
 
@@ -68,14 +70,21 @@ class WeightBudget:
     """Limits for reducing weight bits.
 
     limits   [measured tensors] maximum noise on the calibration samples
-    keeps    network -> whether it meets the memory and energy limits, at which the reduction stops;
-             None: as few bits as the noise allows
+    stops    the network with all reductions that the noise allows -> (network -> whether the
+             reductions stop there, because it meets the other limits); None: as few bits as the
+             noise allows
     planes   layers on an accelerator, whose weights may have PLANE_BITS; otherwise STORED_BITS
+    layers   layers whose weights are reduced, with all equal weights; None: all layers
     """
 
     limits: Array = field(repr=False)
-    keeps: Keeps | None = None
+    stops: Stops | None = None
     planes: frozenset[str] = frozenset()
+    layers: frozenset[str] | None = None
+
+    def reduces(self, weight: Weight) -> bool:
+        """Return whether the bits of a weight may be reduced."""
+        return self.layers is None or any(node.name in self.layers for node in weight.nodes)
 
     def levels(self, weight: Weight) -> Sequence[int]:
         """Return the numbers of bits that a weight may have, descending."""
@@ -84,30 +93,40 @@ class WeightBudget:
 
 
 def with_chosen_bits(
-    network: QuantGraph, bench: Bench, rules: Sequence[LayerRule], budget: WeightBudget
-) -> tuple[QuantGraph, tuple[TriedMove, ...]]:
+    network: Network,
+    bench: Bench,
+    rules: Sequence[LayerRule],
+    budget: WeightBudget,
+    quantise: Quantise,
+) -> tuple[Network, tuple[TriedMove, ...]]:
     """Return the network with as few weight bits as the noise limits allow, or as memory and energy
     limits require, and the reductions tried on the way.
 
-    bench   samples for measuring noise
-    rules   layer rules of [quant]
+    bench      samples for measuring noise
+    rules      layer rules of [quant]
+    quantise   makes the network of a graph whose weights have formats
     Layers whose weight bits a rule or the model file sets are not changed. A network whose noise
     exceeds its limits from the start degrades by at most MOST_LOST_DB.
     """
-    search = _OrderedBits.of(network, bench, rules, budget)
+    search = _OrderedBits.of(network, bench, rules, budget, quantise)
     count, trials = search.most_steps()
     if not count:
         return network, tuple(trials)
-    keeps, note = budget.keeps, ""
-    if keeps is not None and keeps(search.network(count)):
-        count = search.fewest_steps(keeps, count)
-    elif keeps is not None:
-        note = ", which l2 or energy would need more of"
+    note = ""
+    if budget.stops is not None:
+        most = search.network(count).engined
+        keeps = budget.stops(most)
+        if keeps(most):
+            count = search.fewest_steps(keeps, count)
+        else:
+            note = ", of which l2, latency or energy would need more"
     if not count:
         return network, ()
     chosen, remedy = search.network(count), search.told(count)
     if all(trial.remedy != remedy for trial in trials):
-        trials.append(search.trial(search.expected(bench.measure(chosen).noise(), count), count))
+        trials.append(
+            search.trial(search.expected(bench.measure(chosen.engined).noise(), count), count)
+        )
     kept = next(trial for trial in trials if trial.remedy == remedy)
     left = (replace(trial, is_kept=False) for trial in trials if trial is not kept)
     return chosen, (*left, replace(kept, remedy=remedy + note, is_kept=True))
@@ -117,36 +136,43 @@ def with_chosen_bits(
 class _OrderedBits:
     """All reductions of weight bits, in the order in which they are applied.
 
-    start   the network without reductions
-    noise   [measured tensors] noise of `start`
-    limits  [measured tensors] maximum noise
+    start      the network without reductions
+    quantise   makes the network of a graph whose weights have formats
+    fit        fraction of the bench's samples that determined the rounding
+    noise      [measured tensors] noise of `start`
+    limits     [measured tensors] maximum noise
     """
 
-    start: QuantGraph
+    start: Network
     bench: Bench
-    rules: Sequence[LayerRule]
+    quantise: Quantise
     steps: Sequence[FewerBits]
     noise: Array
     limits: Array
+    fit: float
 
     @staticmethod
     def of(
-        network: QuantGraph, bench: Bench, rules: Sequence[LayerRule], budget: WeightBudget
+        network: Network,
+        bench: Bench,
+        rules: Sequence[LayerRule],
+        budget: WeightBudget,
+        quantise: Quantise,
     ) -> _OrderedBits:
-        noise = bench.measure(network).noise()
+        noise = bench.measure(network.engined).noise()
         limits = np.maximum(budget.limits, 10 ** (MOST_LOST_DB / 10) * noise)
-        steps = ordered_steps(network, bench.samples, rules, replace(budget, limits=limits))
-        return _OrderedBits(network, bench, rules, steps, noise, limits)
+        is_rich = len(next(iter(bench.others.values()), ())) >= ROUNDING_SAMPLES
+        samples = bench.others if is_rich else bench.samples
+        steps = ordered_steps(network.cores, samples, rules, replace(budget, limits=limits))
+        fit = 0.0 if is_rich else min(ROUNDING_SAMPLES / bench.count, 1.0)
+        return _OrderedBits(network, bench, quantise, steps, noise, limits, fit)
 
-    def network(self, count: int) -> QuantGraph:
+    def network(self, count: int) -> Network:
         """Return the network after the first `count` reductions."""
         formats = {name: step.format for step in self.steps[:count] for name in step.weight}
         if not formats:
             return self.start
-        graph = self.start.graph
-        few = graph.with_formats(formats)
-        made = quantize_graph(few, self.start.calibration, self.rules, before=self.start)
-        return replace(made, digest=self.start.digest)
+        return self.quantise(self.start.design.graph.with_formats(formats))
 
     def told(self, count: int) -> str:
         """Describe the reductions: "weights of 3 layers in 2 to 4 bits, 12,345 B less"."""
@@ -163,19 +189,15 @@ class _OrderedBits:
         return TriedMove(self.told(count), worst_db(noise), 0.0, is_met)
 
     def expected(self, noise: Array, count: int) -> Array:
-        """Estimate the noise on other samples, from the noise on these samples, after the first
-        `count` reductions.
-
-        The first ROUNDING_SAMPLES of these samples determined the rounding.
-        """
-        taken, measured = self.steps[:count], self.bench.count
+        """Estimate the noise on samples that did not determine the rounding, from the noise on
+        those of the bench, after the first `count` reductions."""
+        taken = self.steps[:count]
         fitted, others = (
             np.sum(x, axis=0)
             for x in ([step.noise for step in taken], [step.of_others for step in taken])
         )
         times = np.maximum(others / np.maximum(fitted, 1e-30), 1.0)
-        share = min(ROUNDING_SAMPLES / measured, 1.0)
-        more = times / (share + (1.0 - share) * times) - 1.0
+        more = times / (self.fit + (1.0 - self.fit) * times) - 1.0
         return np.asarray(noise + np.maximum(noise - self.noise, 0.0) * more)
 
     def most_steps(self) -> tuple[int, list[TriedMove]]:
@@ -191,7 +213,7 @@ class _OrderedBits:
             count = high if fits.all() else int(np.argmin(fits))
             if count <= best:
                 break
-            noise = self.expected(self.bench.measure(self.network(count)).noise(), count)
+            noise = self.expected(self.bench.measure(self.network(count).engined).noise(), count)
             trials.append(self.trial(noise, count))
             is_met = bool((noise <= self.limits).all())
             best, high = (count, high) if is_met else (best, count - 1)
@@ -206,7 +228,7 @@ class _OrderedBits:
         low, high = -1, most
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if keeps(self.network(middle)) else (middle, high)
+            low, high = (low, middle) if keeps(self.network(middle).engined) else (middle, high)
         return high
 
 
@@ -228,7 +250,7 @@ def _steps_by_weight(
 ) -> list[list[FewerBits]]:
     """Return the reductions of each weight, from most to fewest bits."""
     graph = network.graph
-    weights = equal_weights(graph, _reducible_nodes(graph, rules))
+    weights = [*filter(budget.reduces, equal_weights(graph, _reducible_nodes(graph, rules)))]
     if not weights:
         return []
     moments = weight_input_moments(graph, samples, weights)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conditions on the plan of a quantised network, by which its weight bits are chosen."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from myoedge.building.plans import first_plan, planned
+from myoedge.building.request import BuildRequest
+from myoedge.operators.turns import has_loops
+from myoedge.plan.cost.network import latency_s, modelled_cycles, moved_bytes
+from myoedge.power.model import Coefficients, energy, typical
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.search.moves.weight_bits import Keeps
+
+if TYPE_CHECKING:
+    from myoedge.plan.plan import Plan
+    from myoedge.targets import Chip
+
+
+def reads_again(network: QuantGraph, request: BuildRequest) -> bool:
+    """Return whether a loop reads weights from external memory in every step, by the first plan;
+    False if no plan fits."""
+    plan = first_plan(network, request) if has_loops(network.graph) else None
+    return plan is not None and any(x.chunk.turns > 1 for x in plan.constant_transfers)
+
+
+def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:
+    """Return a function network -> whether it fits the requested L2 without L3 and meets the
+    requested latency and energy, by estimated cycles; None without such limits."""
+    limits = request.limits
+    if limits.l2_bytes is None and limits.latency_s is None and limits.energy_j is None:
+        return None
+    return partial(_make_energy_check, request=request, coefficients=coefficients)
+
+
+def _make_energy_check(
+    network: QuantGraph, request: BuildRequest, coefficients: Coefficients
+) -> bool:
+    found = planned(network, request)
+    if found.short is not None:
+        return False
+    plan, limits = next(found.candidates).plan, request.limits
+    if limits.l2_bytes is not None and plan.l3_bytes:
+        return False
+    if limits.latency_s is not None and (latency_s(plan) or 0.0) > limits.latency_s:
+        return False
+    most_j = limits.energy_j
+    return most_j is None or _plan_energy_j(plan, request.chip_at_point, coefficients) <= most_j
+
+
+def _plan_energy_j(plan: Plan, chip: Chip, coefficients: Coefficients) -> float:
+    activity = typical(modelled_cycles(plan), moved_bytes(plan)["l3"], layers=len(plan.steps))
+    return energy(activity, chip.point, coefficients).joules
