@@ -112,14 +112,7 @@ def with_chosen_bits(
     count, trials = search.most_steps()
     if not count:
         return network, tuple(trials)
-    note = ""
-    if budget.stops is not None:
-        most = search.network(count).engined
-        keeps = budget.stops(most)
-        if keeps(most):
-            count = search.fewest_steps(keeps, count)
-        else:
-            note = ", of which l2, latency or energy would need more"
+    count, note = search.where_it_stops(budget.stops, count)
     if not count:
         return network, ()
     chosen, remedy = search.network(count), search.told(count)
@@ -220,16 +213,23 @@ class _OrderedBits:
             factor = np.maximum(noise - self.noise, 0.0) / np.maximum(added[count - 1], 1e-30)
         return best, trials
 
-    def fewest_steps(self, keeps: Keeps, most: int) -> int:
-        """Return the smallest number of reductions that meets the memory and energy limits.
+    def where_it_stops(self, stops: Stops | None, most: int) -> tuple[int, str]:
+        """Return the smallest number of reductions that meets the limits, and "" or what to add to
+        its description: that all `most` reductions do not meet them.
 
-        most   number of reductions that is known to meet them
+        most   number of reductions that the noise allows
         """
+        if stops is None:
+            return most, ""
+        network = self.network(most).engined
+        keeps = stops(network)
+        if not keeps(network):
+            return most, ", of which l2, latency or energy would need more"
         low, high = -1, most
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if keeps(self.network(middle).engined) else (middle, high)
-        return high
+        return high, ""
 
 
 def ordered_steps(
