@@ -305,14 +305,9 @@ def _least_squares_range(histogram: Array, span: Range) -> Range:
 
 def subsample_evenly(samples: InputArrays, count: int) -> InputArrays:
     """Select at most `count` samples, evenly spaced."""
-    at = even_rows(samples, count)
-    return {name: values[at] for name, values in samples.items()}
-
-
-def even_rows(samples: InputArrays, count: int) -> Array:
-    """Return the numbers of at most `count` samples, evenly spaced."""
     given = len(next(iter(samples.values())))
-    return np.unique(np.linspace(0, given - 1, count).astype(int))
+    at = np.unique(np.linspace(0, given - 1, count).astype(int))
+    return {name: values[at] for name, values in samples.items()}
 
 
 def constant_inputs(graph: Graph, samples: InputArrays) -> Sequence[str]:

@@ -14,7 +14,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.queries import macs
 from myoedge.operators.turns import has_loops, times_run
-from myoedge.quantization.calibrate import InputArrays, each_sample, even_rows
+from myoedge.quantization.calibrate import InputArrays, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import JudgedTensor, judged, rows_of
 from myoedge.quantization.scales import QuantGraph
@@ -96,7 +96,8 @@ class Bench:
 
     @staticmethod
     def of(graph: Graph, samples: InputArrays) -> Bench:
-        rows = even_rows(samples, measured_samples(graph))
+        every = {"row": np.arange(len(next(iter(samples.values()))))}
+        rows = subsample_evenly(every, measured_samples(graph))["row"]
         measured = {name: values[rows] for name, values in samples.items()}
         others = {name: np.delete(values, rows, axis=0) for name, values in samples.items()}
         return Bench(graph, measured, others)
