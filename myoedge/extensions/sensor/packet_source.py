@@ -18,7 +18,7 @@ from myoedge.system.tools import install_command
 
 SILENCE_S = 5.0  # without packets; the application sends a status every second
 CHUNK_BYTES = 1 << 16
-_PORT = re.compile(r"/dev/.*|COM\d+", re.IGNORECASE)
+_PORT = re.compile(r"/dev/(?!shm/).*|COM\d+", re.IGNORECASE)
 
 
 def records_from(source: str, baud_rate: int, warn: Callable[[Notice], None]) -> Iterator[Record]:
