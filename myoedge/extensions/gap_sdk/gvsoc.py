@@ -41,7 +41,7 @@ SOURCE = "source GAP9_SDK/configs/gap9_evk_audio.sh, which sets GAP_SDK_HOME"
 PLATFORMS = ("CONFIG_PLATFORM_BOARD=y", "CONFIG_PLATFORM_GVSOC=y")  # written by build; run here
 OPTIONS = ("-DME_UART=OFF", "-DME_PRINT_OUTPUTS=ON")
 TIMEOUT_S = 3600.0
-PARTS = ("src", "gap_sdk", "l3.bin")
+PARTS = ("src", "gap_sdk", "l3.bin", "mram.bin")
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def with_mram(build: Build, defines: tuple[str, ...]) -> tuple[str, ...]:
     """Defines with those for weights in MRAM, unless a test has other ones."""
     given = {define.partition("=")[0] for define in defines}
     added = (define for define in MRAM if define.partition("=")[0] not in given)
-    return (*defines, *added) if build.mram_image else defines
+    return (*defines, *added) if (build.folder / "mram.bin").is_file() else defines
 
 
 def shim_for_chip() -> dict[str, str]:
