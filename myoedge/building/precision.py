@@ -268,10 +268,8 @@ def _with_less_reading(
         return found
     if not again(found.network):
         return found
-    workshop, wanted = (
-        chosen.workshop,
-        replace(goal, outputs_db={**goal.outputs_db, **chosen.needs}),
-    )
+    workshop = chosen.workshop
+    wanted = replace(goal, outputs_db={**goal.outputs_db, **chosen.needs})
     with purpose("bits of weights that a loop reads again"):
         network, tried = with_less_reading(workshop, workshop.make(design), wanted, cycles)
     fidelity = judge(network.engined)

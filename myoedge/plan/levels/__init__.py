@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""L3: streamed weights, and feature maps that do not fit L2."""
+"""Memory levels behind L2: weights that are loaded from there, and large feature maps."""
