@@ -88,7 +88,7 @@ class PartRequest(Protocol):
         """
 
 
-def requested_parts(options: BuildOptions, settings: Config) -> tuple[PartRequest, ...]:
-    """Return the settings of the parts of a build. Errors: as of the parts' tables."""
-    asked = (load(hook.request)(options, settings) for hook in hooks("parts"))
-    return tuple(request for request in asked if request is not None)
+def requested_parts(options: BuildOptions, settings: Config) -> dict[str, PartRequest]:
+    """Return the settings of the parts of a build, by name. Errors: as of the parts' tables."""
+    asked = ((hook.name, load(hook.request)(options, settings)) for hook in hooks("parts"))
+    return {name: request for name, request in asked if request is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from myoedge.building import budget
@@ -133,7 +133,8 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     chip = find_chip(options.target or settings.target.chip or DEFAULT_CHIP)
     engines = {options.engine, *settings.engine.values()}
     chip = _enable_engines(chip, options.engine, is_used=engines != {CORES})
-    chip = _enable_levels(chip, options)
+    parts = requested_parts(options, settings)
+    chip = _enable_levels(chip, options, parts)
     sizes = {name: getattr(options, name) for name in budget.MEMORIES}
     given = possible(chip, budget.given(settings.budget, **sizes))
     limits = budget.for_app(options.app, chip, given)
@@ -148,28 +149,38 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
         frames,
         plugins,
         _minimum_weight_bits(options, settings),
-        requested_parts(options, settings),
+        tuple(parts.values()),
         _source_options(options, settings),
     )
     budget.within(request.chip_at_point, limits)
     return request
 
 
-def _enable_levels(chip: Chip, options: BuildOptions) -> Chip:
+def _enable_levels(chip: Chip, options: BuildOptions, parts: Iterable[str]) -> Chip:
     """Return the chip with the optional memory levels that a build may use. Errors: E204 no such
-    choice, or a program that cannot read them."""
-    known = [
-        f"{level.name}={choice}" for level in chip.optional_levels for choice in ("off", "auto")
-    ]
+    choice, or programs that cannot read them.
+
+    parts   names of the parts of the firmware
+    """
+    names = [level.name for level in chip.optional_levels]
+    known = [f"{name}={choice}" for name in names for choice in ("off", "auto")]
     if options.memory is None or options.memory in known[::2]:
         return chip
-    facts = {"has": ", ".join(known) or f"no such memory of {chip.name}"}
     if options.memory not in known:
-        raise MyoedgeError("E204", f"there is no choice of memory {options.memory}", facts)
+        facts = {"has": ", ".join(known) or f"no such memory of {chip.name}"}
+        tries = [f"--memory {choice}" for choice in known[1::2]]
+        title = f"there is no choice of memory {options.memory}"
+        raise MyoedgeError("E204", title, facts, tries)
     application = find_application(options.app)
-    if options.weights_blob or (application is not None and not application.levels):
-        facts = {"needs": "a program that reads it, and no --weights-blob"}
-        raise MyoedgeError("E204", f"{options.memory} cannot be used", facts)
+    cannot = {
+        "--weights-blob": options.weights_blob,
+        f"--app {options.app}": application is not None and not application.levels,
+        **{f"[{name}]": True for name in parts},
+    }
+    if found := [name for name, is_given in cannot.items() if is_given]:
+        title = f"programs of {' and '.join(found)} read no weights from {options.memory[:-5]}"
+        tries = [f"without {' and '.join(found)}", f"--memory {known[0]}"]
+        raise MyoedgeError("E204", title, tries=tries)
     return chip.with_optional(options.memory.partition("=")[0])
 
 
