@@ -37,7 +37,16 @@ from myoedge.quantization.samples import Data, Given
 
 NAMED = "myoedge build model.pt2 --calib calib.npz"
 _FROM_FILES = ("model", "calib", "test", "factory", "config")  # files, whose content counts
-_NO_VALUES = (*_FROM_FILES, "examine", "planned_cycles", "keeps", "say", "progress", "ctc")
+_NO_VALUES = (
+    *_FROM_FILES,
+    "examine",
+    "planned_cycles",
+    "keeps",
+    "reads_again",
+    "say",
+    "progress",
+    "ctc",
+)
 
 
 @dataclass(frozen=True)

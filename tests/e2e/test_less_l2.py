@@ -183,7 +183,7 @@ def run_plan(plan: Plan, folder: Path, changes: dict[str, str]) -> list[bytes]:
     """Outputs of a plan's C on this machine, some of its text replaced."""
     files = dict(make_sources(plan, "changed").files)
     for old, new in changes.items():
-        files["me_l3_transfers.h"] = files["me_l3_transfers.h"].replace(old, new)
+        files["me_level_transfers.h"] = files["me_level_transfers.h"].replace(old, new)
     graph = plan.quant.graph
     specs = [(graph.shape(n), plan.quant.dtype(n)) for n in graph.outputs]
     return on_host(files, sample(), specs, plan.image("l3"), folder)
@@ -213,7 +213,9 @@ def test_a_host_shows_hauls_out_of_time(model: Path, small: myoedge.Build, tmp_p
     )
     wanted = [y.tobytes() for y in small.run_raw(sample())]
     assert run_plan(plan, tmp_path / "sound", {}) == wanted
-    unawaited = {"    me_l3_finish(ended);": "    me_l3_finish(0 * ended);"}
+    unawaited = {
+        "    me_finish_transfers(level, ended);\n": "    me_finish_transfers(level, 0 * ended);\n"
+    }
     assert run_plan(plan, tmp_path / "unawaited", unawaited) != wanted
     transfers = list(plan.transfers)
     behind = [n for n, h in enumerate(transfers) if any(follows(h, other) for other in transfers)]

@@ -113,7 +113,7 @@ def test_transfers_of_l3_in_slots_go_one_behind_the_other() -> None:
     assert [s.what for s in spans] == ["l3 write"] + ["l3 read"] * 4
     assert all(a.end <= b.start for a, b in pairwise(spans))
     assert ran.notes[0] < spans[0].end, "the program went on meanwhile"
-    assert ran.run.devices["transfers"] == 5
+    assert ran.run.devices["l3_transfers"] == 5
 
 
 @pytest.mark.parametrize(("divider", "cycles_per_byte"), [(0, 1), (1, 2), (2, 4), (3, 6)])

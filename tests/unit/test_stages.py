@@ -309,6 +309,7 @@ def test_a_key_covers_every_option(named: Path) -> None:
         "examine",
         "planned_cycles",
         "keeps",
+        "reads_again",
         "say",
         "progress",
         "reuse",
