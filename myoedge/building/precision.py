@@ -262,7 +262,7 @@ def _with_less_reading(
     judge: Callable[[QuantGraph], Fidelity],
 ) -> Reached:
     """Return the network found, with fewer bits of weights if a loop would read these from external
-    memory in every step; unless bits were chosen already, or [budget] would be missed."""
+    memory in every step; unless bits were chosen already, or an output would miss its goal."""
     again, cycles, design = options.reads_again, goal.planned_cycles, found.design
     if again is None or cycles is None or design is None or options.weights is not None:
         return found
@@ -273,12 +273,10 @@ def _with_less_reading(
     with purpose("bits of weights that a loop reads again"):
         network, tried = with_less_reading(workshop, workshop.make(design), wanted, cycles)
     fidelity = judge(network.engined)
-    if missing_db(chosen.needs, fidelity) or _lowest_sqnr_db(fidelity) < AIM_DB:
-        left = (replace(move, is_kept=False) for move in tried)
-        return replace(found, tried=(*found.tried, *left))
-    kept = any(move.is_kept for move in tried)
+    if missing_db(wanted.needs_db(design.graph.outputs), fidelity):
+        tried = tuple(replace(move, is_kept=False) for move in tried)
     made = replace(found, tried=(*found.tried, *tried))
-    if not kept:
+    if not any(move.is_kept for move in tried):
         return made
     return replace(made, network=network.engined, fidelity=fidelity, design=network.design)
 

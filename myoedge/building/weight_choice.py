@@ -99,4 +99,4 @@ def with_less_reading(
     if not tried or after >= before:
         return network, tuple(replace(move, is_kept=False) for move in tried)
     more = after / before - 1.0
-    return found, tuple(replace(move, more_cycles=more * move.is_kept) for move in tried)
+    return found, tuple(replace(x, more_cycles=more) if x.is_kept else x for x in tried)

@@ -14,27 +14,13 @@ from torch import nn
 import myoedge
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
+from tests.support.feedback import Feedback
 
 CONFIG = """[budget]
 l2 = "{l2}"
 [quant]
 "*" = {{ weights = 8 }}
 """
-
-
-class Feedback(nn.Module):
-    """A loop whose cell reads the previous output: its weights are read in every step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell, self.out = nn.LSTMCell(72, 128), nn.Linear(128, 8)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h, c, y = (torch.zeros(1, size) for size in (128, 128, 8))
-        for step in range(x.shape[1]):
-            h, c = self.cell(torch.cat([x[:, step], y], 1), (h, c))
-            y = self.out(h)
-        return y
 
 
 def dense() -> nn.Module:
@@ -97,4 +83,7 @@ def test_programs_that_cannot_read_them_are_refused(
         myoedge.build(model, output=tmp_path / "out", memory="mram=auto", **common)
     assert (caught.value.code, named in caught.value.notice.title) == ("E204", True)
     assert caught.value.notice.tries == (f"without {named}", "--memory mram=off")
-    myoedge.build(model, output=tmp_path / "out", memory="mram=off", **common)
+    myoedge.build(model, output=tmp_path / "off", memory="mram=off", **common)
+    config.write_text("")
+    common = {name: x for name, x in common.items() if name not in options}
+    myoedge.build(model, output=tmp_path / "without", memory="mram=auto", **common)

@@ -39,6 +39,7 @@ from myoedge.quantization.search.moves.weight_bits import (
 )
 from myoedge.quantization.search.state import Design, Network, TriedMove
 from tests.conftest import save_exported
+from tests.support.feedback import Feedback
 from tests.unit.test_few_bits import quantized
 
 RULES = (LayerRule("nothing"),)
@@ -227,21 +228,6 @@ def test_a_build_whose_weights_l2_has_no_room_for_else(tmp_path: Path) -> None:
     assert told[0]["remedy"] == "weights of 1 layer in 4 bits, 32,768 B less"
     quick = myoedge.quantize(model, calib=samples_of(256), config=config, weights="auto")
     assert [step.weight_bits for step in quick.network.steps] == [8, 4]
-
-
-class Feedback(nn.Module):
-    """A loop whose cell reads the previous output: its weights are read in every step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell, self.out = nn.LSTMCell(72, 128), nn.Linear(128, 8)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h, c, y = (torch.zeros(1, size) for size in (128, 128, 8))
-        for step in range(x.shape[1]):
-            h, c = self.cell(torch.cat([x[:, step], y], 1), (h, c))
-            y = self.out(h)
-        return y
 
 
 @pytest.fixture(scope="module")

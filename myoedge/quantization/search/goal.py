@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -65,10 +65,15 @@ class Goal:
     planned_cycles: Callable[[QuantGraph], float] | None = None
     moves: frozenset[str] = EVERY_MOVE
 
+    def needs_db(self, outputs: Iterable[str]) -> dict[str, float]:
+        """Return output -> its SQNR in dB, without the margin."""
+        return {output: self.outputs_db.get(output, self.db) for output in outputs}
+
     def limits(self, network: QuantGraph) -> Array:
         """Return the allowed noise power relative to the signal, [measured tensors]."""
         rows = judged_rows(network)
-        every_db = (self.outputs_db.get(output, self.db) + self.margin_db for output, _ in rows)
+        needs_db = self.needs_db(output for output, _ in rows)
+        every_db = (needs_db[output] + self.margin_db for output, _ in rows)
         allowed = np.array([10 ** (-db / 10) for db in every_db])
         floor = np.array([self.floor.get(name, 0.0) for _, name in rows])
         return np.asarray(np.maximum(allowed + floor, 10 ** (LEAST_GAIN_DB / 20) * floor))

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network with a loop whose weights are read in every step."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class Feedback(nn.Module):
+    """A loop whose cell reads the previous output: its weights are read in every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.out = nn.LSTMCell(72, 128), nn.Linear(128, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h, c, y = (torch.zeros(1, size) for size in (128, 128, 8))
+        for step in range(x.shape[1]):
+            h, c = self.cell(torch.cat([x[:, step], y], 1), (h, c))
+            y = self.out(h)
+        return y
