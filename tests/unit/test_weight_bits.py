@@ -17,7 +17,11 @@ from torch import nn
 
 import myoedge
 from myoedge.building.config import from_tables
+from myoedge.building.options import BuildOptions
+from myoedge.building.plan_limits import keeper
+from myoedge.building.plans import planned_cycles
 from myoedge.building.precision import _make_cycle_planner
+from myoedge.building.request import build_request
 from myoedge.building.weight_choice import is_chosen
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
@@ -25,6 +29,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
+from myoedge.power.model import PUBLISHED
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
@@ -268,6 +273,25 @@ def test_weights_that_a_loop_would_read_again_have_fewer_bits(
     assert kept[0]["more_cycles"] == pytest.approx(cycles[0] / cycles[1] - 1.0, abs=0.02)
     assert cycles[0] < 0.8 * cycles[1]
     assert made.report["quantization"]["sqnr_db"] > 25.0
+
+
+def test_an_output_below_25_db_is_judged_by_its_own_goal(feedback: Path, tmp_path: Path) -> None:
+    """Fewer bits than for 25 dB, and on held-out samples at least the goal."""
+    little = ROOM.replace("110", "80")
+    made, kept = built_feedback(feedback, tmp_path / "made", little + "sqnr = 15.0\n")
+    assert len(kept) == 1
+    assert 15.0 <= made.report["quantization"]["sqnr_db"] < 25.0
+
+
+@pytest.mark.parametrize("share", [0.99, 1.01])
+def test_a_latency_is_a_limit_of_bits(share: float) -> None:
+    q = quantized(8)[0]
+    request = build_request(BuildOptions(engine="cores"), from_tables({}, "x"))
+    latency_s = planned_cycles(q, request) / request.chip.point.clock_hz
+    limits = replace(request.limits, latency_s=share * latency_s)
+    keeps = keeper(replace(request, limits=limits), PUBLISHED)
+    assert keeps is not None
+    assert keeps(q) == (share > 1.0)
 
 
 @pytest.mark.slow
