@@ -150,17 +150,20 @@ def _write_loop_invariants(text: FormulaText, sums: Sequence[Reduced]) -> None:
 
 def _parts_of_axis(text: FormulaText, sums: Sequence[Reduced]) -> tuple[list[Expr], list[Expr]]:
     """Return the parts of values reduced over an axis that depend on it, operands first, and the
-    largest formulas in them that do not, among them other reductions over the axis."""
+    largest formulas in them that depend on neither this axis nor one of a loop inside, among them
+    other reductions over the axis."""
     values, axis = [part.value for part in sums], sums[0].axis
-    moved, others, ahead = set[int](), dict[int, Expr](), values[::-1]
+    around, axes = {text.parts.over[n] for n in text.open}, text.parts.axes
+    inside, others, ahead = set[int](), dict[int, Expr](), values[::-1]
     while ahead:
         inner = ahead.pop()
-        if axis not in text.parts.axes[id(inner)]:
+        if axes[id(inner)] <= around:
             others |= {id(inner): inner} if inner.operands else {}
-        elif id(inner) not in moved:
-            moved.add(id(inner))
+        elif id(inner) not in inside:
+            inside.add(id(inner))
             ahead += reversed(inner.operands)
-    return [x for x in walk(*values) if id(x) in moved], [*others.values()]
+    moved = [x for x in walk(*values) if id(x) in inside and axis in axes[id(x)]]
+    return moved, [*others.values()]
 
 
 def _extent_comment(part: Reduced) -> str:

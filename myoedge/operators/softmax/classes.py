@@ -8,6 +8,7 @@ frames count as NOTHING.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.formulas import broadcast_axes, clip, equal, index_of, maximum, remainder, where
-from myoedge.nest.ir import Axis, Element, Expr, Lookup, Nest, Reduced, as_expr, as_index
+from myoedge.nest.ir import Axis, Element, Expr, Lookup, Nest, Number, Reduced, as_expr, as_index
 from myoedge.nest.nodes import Taken
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
@@ -40,7 +41,7 @@ from myoedge.targets.chip import Engine
 
 NOTHING = -1  # no symbol: after the last one, or without frames
 PAIR = 2  # frames that are compared to find a new symbol
-FEW_CLASSES, WORD_BITS = 128, 31  # whose votes words count; bits of a word
+WORD_BITS = 31  # of a word that counts votes
 COUNT = whole(1, MOST_TIMES)
 
 
@@ -156,32 +157,26 @@ def vote_nest(step: QuantizedNode) -> Nest:
     index[along] = frame.at + tap + -before
     first = np.maximum(before - np.arange(frame.extent, dtype=np.int32), 0)
     ends = (nest_constant("first", first)[frame], as_expr(tap.extent)) if before else None
-    elected = _majority_class if step.attrs["classes"] <= FEW_CLASSES else _first_most_frequent
-    value = elected(x[tuple(index)], step.attrs["classes"], tap, ends)
+    value = _majority_class(x[tuple(index)], step.attrs["classes"], tap, ends)
     return Nest(axes, (x,), result(step), tuple(axis.at for axis in axes), value)
 
 
-def _first_most_frequent(
-    vote: Expr, classes: int, tap: Axis, ends: tuple[Expr, Expr] | None
-) -> Expr:
-    each = Axis("class", classes)
-    return Reduced("argmax", each, Reduced("sum", tap, equal(vote, index_of(each)), ends))
-
-
 def _majority_class(vote: Expr, classes: int, tap: Axis, ends: tuple[Expr, Expr] | None) -> Expr:
-    """Return the class of most votes, whose numbers are counted in bits of few words."""
-    bits, c = tap.extent.bit_length(), np.arange(classes)
-    words, places = np.divmod(c, WORD_BITS // bits)
-    units = np.zeros((classes + 2, words[-1] + 1), np.int32)  # no class in front, and behind
-    units[c + 1, words] = 1 << bits * places
-    table = nest_constant("units", units.ravel())
-    row = (clip(vote, NOTHING, classes) + 1) * len(units[0])
-    sums = [Reduced("sum", tap, Lookup(table, row + n), ends) for n in range(len(units[0]))]
-    value, most = as_expr(0), as_expr(0)
-    for number, (word, place) in enumerate(zip(words, places, strict=True)):
-        votes = remainder(sums[word] >> bits * int(place), 1 << bits)
-        value, most = where(votes > most, number, value), maximum(votes, most)
-    return value
+    """Return the class of most votes. The bits of a word count the votes of several classes; the
+    first class of most votes has the largest votes * 2**key_bits - class."""
+    bits, key_bits = tap.extent.bit_length(), (classes - 1).bit_length()
+    word = Axis("word", -(-classes // (WORD_BITS // bits)))
+    places = -(-classes // word.extent)
+    units = nest_constant("units", np.array([0, *(1 << bits * np.arange(places)), 0], np.int32))
+    first = index_of(word) * places
+    place = clip(maximum(vote, NOTHING) - first, NOTHING, places)
+    is_known = Number(1) if places * word.extent == classes else vote < classes
+    unit = where(is_known, Lookup(units, place + 1), 0)
+    votes = Reduced("sum", tap, unit, ends)
+    counts = (remainder(votes >> bits * p, 1 << bits) for p in range(places))
+    keys = [(count << key_bits) - p for p, count in enumerate(counts)]
+    most = Reduced("max", word, functools.reduce(maximum, keys) - first)
+    return remainder(as_expr(0) - most, 1 << key_bits)
 
 
 def classes_streaming_rule(at: OperandAxis) -> StreamingRule | None:
