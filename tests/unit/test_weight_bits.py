@@ -60,7 +60,7 @@ def layers(q: QuantGraph) -> frozenset[str]:
 
 def networks(q: QuantGraph) -> Network:
     """A network that no engine changes."""
-    return Network(Design(q.graph, q.calibration), q, q, 0.0)
+    return Network(Design(q.graph, q.calibration), q, q, lambda step: 0.0)
 
 
 def chosen_bits(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 from myoedge.graph.ir import Graph
@@ -70,13 +71,18 @@ class Network:
     cores     the network with integers for the cores in all layers
     engined   the network with integers for accelerators in the layers that they run; this one is
               built
-    cycles    sum of the layers' estimated cycles
+    layer_cycles   layer -> its estimated cycles; infinity for a layer in L2
     """
 
     design: Design
     cores: QuantGraph
     engined: QuantGraph
-    cycles: float
+    layer_cycles: Cycles
+
+    @cached_property
+    def cycles(self) -> float:
+        """Sum of the estimated cycles of the layers that have an estimate."""
+        return sum(x for x in map(self.layer_cycles, self.engined.steps) if math.isfinite(x))
 
 
 @dataclass(frozen=True)
@@ -174,8 +180,7 @@ class Workshop:
         cores = quantize_graph(design.graph, design.calibration, self.rules, *widths, like)
         cores = replace(cores, digest=self.digest or cores.digest)
         engined = with_cores_integers(cores, self.on_engines(cores), design.on_cores)
-        every = map(self.layer_cycles, engined.steps)  # a layer in L2 has no estimate
-        return Network(design, cores, engined, sum(x for x in every if math.isfinite(x)))
+        return Network(design, cores, engined, self.layer_cycles)
 
     def layer_cycles(self, step: QuantizedNode) -> float:
         """Return the estimated cycles of a layer, computed once per layer."""
