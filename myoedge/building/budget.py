@@ -20,7 +20,7 @@ from myoedge.operators.layer_names import located
 from myoedge.plan.l1.layer_kernels import least_bytes
 from myoedge.plan.l1.no_tiling import smaller, tile_facts
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
-from myoedge.plan.schedule import make_plan
+from myoedge.plan.planned_once import PlanInputs, planned_once
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.state import NO_ROOM
@@ -195,7 +195,8 @@ def plan_within(
     Errors: E301 does not fit; E304 a layer has no tile within an L1 limit (without a limit it is
     computed in L2: W301).
     """
-    plan = make_plan(network, within(chip, budget, len(network.steps)), tile_ranks=tile_ranks)
+    limited = within(chip, budget, len(network.steps))
+    plan = planned_once(PlanInputs(network, limited, tile_ranks))
     if budget.external == "none" and "flash" in external_parts(plan):
         raise _program_too_large(plan)
     room = plan.l1_room_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -123,6 +123,11 @@ class QuantizedNode(Generic[P]):
         meaning = OPS[self.node.op].meaning
         assert meaning is not None, f"{self.node.op} has no description"
         return NestReference.of(meaning(replace(self, as_data=False)))
+
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """Results that follow from the node, computed once; a changed copy starts without any."""
+        return {}
 
     @cached_property
     def bound(self) -> int:
@@ -293,10 +298,7 @@ _TABLES = [OPS]  # `register` adds to the last table
 
 
 def register(op: OpDef) -> OpDef:
-    """Add an operator to OPS when its module is imported.
-
-    Errors: ValueError if an operator of this name exists.
-    """
+    """Add an operator to OPS when its module is imported. Errors: ValueError for a taken name."""
     if any(op.name in table for table in _TABLES):
         raise ValueError(f"there is an operator {op.name} already: this one needs another name")
     _TABLES[-1][op.name] = op
@@ -317,10 +319,8 @@ def add_variant(op: OpDef, **fields: Any) -> OpDef:
 
 @contextmanager
 def registered_together() -> Iterator[dict[str, OpDef]]:
-    """Collect the operators that are registered inside this context.
-
-    At the end, OPS gets all of them, or none if an exception was raised.
-    """
+    """Collect the operators that are registered inside this context; at the end, OPS gets all of
+    them, or none if an exception was raised."""
     found: dict[str, OpDef] = {}
     _TABLES.append(found)
     try:

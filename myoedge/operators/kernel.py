@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -217,6 +217,7 @@ class TiledKernel:
                          kernel's own
     preferred            whether the layer uses this engine wherever possible, whatever the estimate
     estimates            engine -> estimated cycles, of all candidate kernels; inf: no tile fits
+    derived              results that follow from the kernel, computed once; a copy has none
     """
 
     function: str
@@ -247,6 +248,7 @@ class TiledKernel:
     cost: KernelCost = FREE
     preferred: bool = False
     estimates: Mapping[str, float] = field(default_factory=dict)
+    derived: dict[Hashable, Any] = field(init=False, compare=False, default_factory=dict)
 
     def cycles(self, sizes: Sizes) -> Any:
         """Return the estimated cycles of a tile, as an array if tile extents are arrays.
@@ -322,9 +324,5 @@ class Kernel:
 
 
 def on_cluster(tiling: Tiling, *formats: Format) -> tuple[Kernel, ...]:
-    """Return a kernel for the eight worker cores, in a tuple.
-
-    tiling    (layer, engine) -> tiled kernel
-    formats   supported formats in addition to int8
-    """
+    """Return a kernel for the eight worker cores; `formats` are supported in addition to int8."""
     return (Kernel(CLUSTER, tiling, formats=formats or (INT8_ALONE,)),)

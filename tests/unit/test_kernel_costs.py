@@ -17,7 +17,8 @@ from myoedge.operators.base import OPS
 from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.library.rows import COPIED, Windows, block_work, gather_work
 from myoedge.plan.cost.timing import Load, TimelineStep, tile_cycles
-from myoedge.plan.l1.layer_kernels import accelerator_gain, candidates, content_key, layer_cycles
+from myoedge.plan.l1.content_key import content_key
+from myoedge.plan.l1.layer_kernels import accelerator_gain, candidates, layer_cycles
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph

@@ -18,14 +18,18 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 import myoedge
+from myoedge.building.budget import Budget, plan_within
 from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import Kernel, TiledKernel
 from myoedge.plan.chain_choice import join_chains
 from myoedge.plan.chains import JoinableLayers
+from myoedge.plan.l1 import layer_kernels
 from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices
 from myoedge.plan.placement import LiveRange, Placement, lower_bound, place
-from myoedge.plan.plan import l1_room_bytes
+from myoedge.plan.plan import Plan, l1_room_bytes
 from myoedge.plan.schedule import contiguous_slice, make_plan
-from myoedge.targets import find_chip
+from myoedge.quantization.scales import QuantGraph
+from myoedge.targets import Chip, find_chip
 from tests.conftest import save_exported
 from tests.support.networks.small import Two
 from tests.unit.test_report import quantized, residual
@@ -215,6 +219,44 @@ def test_the_layers_of_a_network_are_joined_once(monkeypatch: pytest.MonkeyPatch
     make_plan(q, chip.cores_alone())
     make_plan(replace(q, steps=(*q.steps[:-1], replace(q.steps[-1], low=-127))), chip)
     assert len(joined) == 3
+
+
+def test_a_build_takes_the_plan_of_its_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that no plan depends on change nothing; another network, chip or limit counts anew."""
+    planned: list[int] = []
+
+    def counting(q: QuantGraph, chip: Chip, **options: Any) -> Plan:
+        planned.append(chip.l1_bytes)
+        return make_plan(q, chip, **options)
+
+    monkeypatch.setattr("myoedge.plan.planned_once.make_plan", counting)
+    q, chip = quantized(residual()), find_chip("gap9")
+    plans = [plan_within(q, chip.at("low"), Budget(latency_s=x)) for x in (None, 0.1)]
+    assert plans[0] is plans[1]
+    assert len(planned) == 1
+    less = plan_within(q, chip.at("low"), Budget(l1_bytes=65536))
+    assert less.chip.l1_bytes == planned[-1] == 65536
+    plan_within(q, chip, Budget())
+    plan_within(replace(q), chip, Budget())
+    assert len(planned) == 4
+
+
+def test_kernels_of_a_layer_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search plans a network several times; a changed layer and other engines count anew."""
+    made: list[str] = []
+
+    def counting(kernel: Kernel, step: QuantizedNode, *rest: Any) -> TiledKernel:
+        made.append(step.node.name)
+        return make_tiled(kernel, step, *rest)
+
+    make_tiled = layer_kernels._make_tiled
+    monkeypatch.setattr(layer_kernels, "_make_tiled", counting)
+    step, chip = quantized(residual()).steps[0], find_chip("gap9")
+    first, again = (layer_kernels.candidates(step, x) for x in (chip, replace(chip)))
+    assert [*map(id, first)] == [*map(id, again)]
+    assert len(made) == len(first)
+    assert layer_kernels.candidates(step, find_chip("host"))[0] not in first
+    assert layer_kernels.candidates(replace(step, low=-5), chip)[0].op != first[0].op
 
 
 def test_a_chain_leaves_a_layer_to_another_that_saves_more(tmp_path: Path) -> None:

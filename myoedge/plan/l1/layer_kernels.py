@@ -3,24 +3,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-
-import numpy as np
+from typing import cast
 
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import plain
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.chain_nest import order_of_chain
 from myoedge.operators.engine_choice import CORES
 from myoedge.operators.kernel import FREE, SCRATCH, Kernel, TiledKernel
 from myoedge.operators.library.packed_weights import with_packed_weights
 from myoedge.operators.queries import kernels_of
 from myoedge.plan.cost.timing import modelled
+from myoedge.plan.l1.content_key import content_key
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, layer_signature
 from myoedge.plan.l1.tile_grid import Grid
@@ -74,8 +70,16 @@ class NetworkKernels:
 
 
 def _tile(kernel: Kernel, step: QuantizedNode, engine: Engine, tables_in_l3: bool) -> TiledKernel:
+    """Return the tiled kernel of a layer, made once: a search and a build plan it several times."""
+    key = ("tiled", id(kernel), id(engine), tables_in_l3)
+    if key not in step.derived:  # both are kept, so that no other object has their id
+        step.derived[key] = _make_tiled(kernel, step, engine, tables_in_l3), kernel, engine
+    return cast(TiledKernel, step.derived[key][0])
+
+
+def _make_tiled(kernel: Kernel, step: QuantizedNode, engine: Engine, in_l3: bool) -> TiledKernel:
     tiled = replace(kernel.tiling(step, engine), preferred=engine.name == step.engine.name)
-    tiled = tiled.from_l3 or tiled if tables_in_l3 else tiled
+    tiled = tiled.from_l3 or tiled if in_l3 else tiled
     tiled = with_packed_weights(step, tiled, engine)
     return replace(tiled, engine=engine.name, cost=_kernel_cost(tiled, engine))
 
@@ -291,35 +295,6 @@ def _cache_by_layer(
         return by_content[content]
 
     return of_layer
-
-
-def content_key(step: QuantizedNode) -> Hashable:
-    """Return a key that is equal for layers with equal kernels and constants, whatever their names.
-
-    It serves as cache key: the precision search plans a network many times, most layers unchanged.
-    """
-    sha = hashlib.blake2b(digest_size=20)
-    for name, array in sorted(step.integers.arrays.items()):
-        sha.update(f"{name} {array.shape} {array.dtype} ".encode())
-        sha.update(np.ascontiguousarray(array).data)
-    numbers = {**step.attrs, "": dict(step.integers.scalars)}
-    attrs = json.dumps(plain(numbers), sort_keys=True)
-    read = (len(step.node.inputs), *map(step.operands.index, step.operands))  # x * x reads one
-    types = (*step.operand_types, step.element_type)
-    result = (step.out, step.low, step.high, types, step.engine.name, step.as_data)
-    behind: Hashable = None
-    if step.behind is not None:
-        read_by = (name in step.operands for name in step.behind.operands)
-        behind = (*read_by, content_key(step.behind))
-    position = {member.node.name: -1 - at for at, member in enumerate(step.members)}
-    position |= {name: at for at, name in enumerate(step.operands)}
-    members = tuple(
-        (*map(position.get, member.operands), content_key(member))  # folded operands have no place
-        for member in step.members
-    )
-    stored = tuple(map(position.__getitem__, step.stored))
-    chain = (members, *stored, step.turns, *order_of_chain(step))
-    return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind, chain
 
 
 # --- layers without a tile in L1 -----------------------------------------------------------------

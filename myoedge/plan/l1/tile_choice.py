@@ -46,18 +46,14 @@ NO_RANKS: TileRanks = {}
 def layer_signature(kernel: TiledKernel) -> str:
     """Return a key that is equal for layers with equal tilings: it covers loops, operands, scratch
     and work, but not multipliers and scales."""
-    ends = (kernel.axes, {**kernel.axes, **dict.fromkeys(kernel.split, 1)})
-    work = [(kernel.scratch(sizes), kernel.work(sizes)) for sizes in ends]
-    return repr(
-        (
-            kernel.function,
-            dict(kernel.axes),
-            kernel.split,
-            kernel.operands,
-            work,
-            kernel.packing and kernel.packing.bits,
-        )
-    )
+    if "signature" not in kernel.derived:
+        ends = (kernel.axes, {**kernel.axes, **dict.fromkeys(kernel.split, 1)})
+        work = [(kernel.scratch(sizes), kernel.work(sizes)) for sizes in ends]
+        bits = kernel.packing and kernel.packing.bits
+        parts = (kernel.function, dict(kernel.axes), kernel.split, kernel.operands, work, bits)
+        kernel.derived["signature"] = repr(parts)
+    signature: str = kernel.derived["signature"]
+    return signature
 
 
 @dataclass(frozen=True, eq=False, slots=True)

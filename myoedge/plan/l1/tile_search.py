@@ -88,8 +88,12 @@ def choose(
 
     limits   constraints by L2
     """
-    problem = TilingProblem(Grid.of(kernel, cost), l1_bytes, limits=limits)
-    return next(iter(choices(problem)), None)
+    key = ("chosen", l1_bytes, cost, limits)
+    if key not in kernel.derived:
+        problem = TilingProblem(Grid.of(kernel, cost), l1_bytes, limits=limits)
+        kernel.derived[key] = next(iter(choices(problem)), None)
+    chosen: TileChoice | None = kernel.derived[key]
+    return chosen
 
 
 def choices(problem: TilingProblem, near: float = NEAR) -> list[TileChoice]:

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans that a precision search made, kept for the build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from myoedge.plan.l1.tile_choice import TileRanks
+from myoedge.plan.plan import Plan
+from myoedge.plan.schedule import make_plan
+from myoedge.quantization.scales import QuantGraph
+from myoedge.targets.chip import Chip
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PlanInputs:
+    """Inputs of a plan; equal for the same network and an equal chip.
+
+    network      the quantised network
+    chip         the chip, with its memories reduced to the limits
+    tile_ranks   as for make_plan
+    """
+
+    network: QuantGraph
+    chip: Chip
+    tile_ranks: TileRanks
+
+    def __hash__(self) -> int:
+        return id(self.network)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the network is the same object, and the other inputs are equal."""
+        if not isinstance(other, PlanInputs) or self.network is not other.network:
+            return False
+        return (self.chip, self.tile_ranks) == (other.chip, other.tile_ranks)
+
+
+@lru_cache(maxsize=2)  # a search plans a network before the build does
+def planned_once(inputs: PlanInputs) -> Plan:
+    """Return the plan of a network, from the last two that were made where it is among them.
+
+    Errors: as make_plan.
+    """
+    return make_plan(inputs.network, inputs.chip, tile_ranks=inputs.tile_ranks)
