@@ -143,6 +143,7 @@ def build(options: BuildOptions) -> Build:
     """
     from myoedge.backends.arguments import arguments_of, remember
     from myoedge.building.config import find
+    from myoedge.building.early_checks import check_graph
     from myoedge.building.energy import coefficients
     from myoedge.building.finishing import SimulationOptions
     from myoedge.building.plan_limits import keeper, reads_again
@@ -156,7 +157,7 @@ def build(options: BuildOptions) -> Build:
         **_read_options(options),
         keeps=keeper(request, coefficients()),
         reads_again=partial(reads_again, request=request),
-        examine=request.check_graph,
+        examine=partial(check_graph, request=request),
         planned_cycles=partial(planned_cycles, request=request),
         stream=options.stream,
         engine=options.engine,

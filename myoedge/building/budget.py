@@ -5,41 +5,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from myoedge.building.applications import BARE, application_names, find_application, project_of
 from myoedge.building.config_tables import BudgetTable
-from myoedge.building.precision import missed_outputs, needs_db
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
 from myoedge.codegen.project import ON_CHIP
 from myoedge.errors import MyoedgeError, raised
-from myoedge.graph.ir import Graph
-from myoedge.numerics.element_type import INT16
-from myoedge.operators.base import OPS
-from myoedge.operators.layer_names import located
 from myoedge.plan.l1.layer_kernels import least_bytes
 from myoedge.plan.l1.no_tiling import smaller, tile_facts
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.planned_once import PlanInputs, planned_once
-from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.search.state import NO_ROOM
 from myoedge.reports.budget import (
-    MAX_NAMED,
     Broken,
-    broken,
-    broken_energy,
-    broken_latency,
     over_budget,
 )
 from myoedge.reports.memory import external_parts
 from myoedge.targets import Chip
+from myoedge.targets.boards import Board
 
 if TYPE_CHECKING:
     from myoedge.plan.plan import Plan
-    from myoedge.reports.report_json import Report
 
 MEMORIES = ("l1", "l2", "l3")
+EXTERNAL = "external"  # limit of the parts beside the chip
+PARTS = ("none", "flash", "ram")  # its values, ascending
 NO_TILE = "E304"
 KIB = 1024
 # Code before linking: of the runtime (18.3 KiB with one nn.Linear) and per layer. If the linked
@@ -54,6 +45,7 @@ class Budget:
 
     l1_bytes, l3_bytes   data in L1 and in L3
     external             most parts beside the chip: "none", "flash" to start from, or "ram" too
+    board                id of the board that sets `external`; "" for [budget]
     l2_bytes             data and code in L2
     latency_s            duration of an inference
     energy_j             energy of an inference
@@ -66,6 +58,7 @@ class Budget:
     l2_bytes: int | None = None
     l3_bytes: int | None = None
     external: str | None = None
+    board: str = ""
     latency_s: float | None = None
     energy_j: float | None = None
     sqnr_db: float | None = None
@@ -86,7 +79,7 @@ def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
     )
     latency = None if table.latency is None else seconds(table.latency, "budget.latency")
     energy_j = None if table.energy is None else joules(table.energy, "budget.energy")
-    limits = Budget(l1, l2, l3, table.external, latency, energy_j)
+    limits = Budget(l1, l2, l3, table.external, "", latency, energy_j)
     if isinstance(table.sqnr, dict):
         return replace(limits, outputs_sqnr_db=table.sqnr)
     return limits if table.sqnr is None else replace(limits, sqnr_db=decibels(table.sqnr))
@@ -110,6 +103,14 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
         return budget
     most = chip.l1_bytes - project.l1_bytes
     return replace(budget, l1_bytes=min(most, budget.l1_bytes or most))
+
+
+def with_parts_of(budget: Budget, board: Board) -> Budget:
+    """Return the limits with no parts beside the chip that the board lacks."""
+    allowed = PARTS.index(budget.external or PARTS[-1])
+    if PARTS.index(board.external) >= allowed:
+        return budget
+    return replace(budget, external=board.external, board=board.id)
 
 
 def code_bytes(budget: Budget, chip: Chip, layers: int) -> int:
@@ -182,8 +183,8 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
 
 
 def allowed_levels(chip: Chip, budget: Budget) -> Chip:
-    """Return the chip without memory levels that [budget] external excludes."""
-    return chip if budget.external in (None, "ram") else chip.without_external("ram")
+    """Return the chip without memory levels that `external` excludes."""
+    return chip.without_external("ram") if budget.external in PARTS[:-1] else chip
 
 
 def plan_within(
@@ -207,13 +208,17 @@ def plan_within(
 
 
 def memories(budget: Budget, chip: Chip) -> list[str]:
-    """Return the names of the memories ("l1", "l2", "l3") with a limit below the chip's size."""
-    return [name for name in MEMORIES if _reduce_limit(budget, name, chip)]
+    """Return the names of the memories ("l1", "l2", "l3") with a limit below the chip's size;
+    EXTERNAL if parts beside the chip are excluded."""
+    excluded = [EXTERNAL] if budget.external not in (None, PARTS[-1]) else []
+    return [*(name for name in MEMORIES if _reduce_limit(budget, name, chip)), *excluded]
 
 
 def without(budget: Budget, names: Iterable[str]) -> Budget:
     """Return the budget without the limits of these memories."""
-    return replace(budget, **{f"{name}_bytes": None for name in names})
+    fields = (name if name == EXTERNAL else f"{name}_bytes" for name in names)
+    cleared: dict[str, Any] = dict.fromkeys(fields)
+    return replace(budget, **cleared)
 
 
 def _reduce_limit(budget: Budget, name: str, chip: Chip) -> bool:
@@ -226,7 +231,7 @@ def _program_too_large(plan: Plan) -> MyoedgeError:
     sizes = ((x.name.upper(), plan.image_bytes(x.name)) for x in plan.chip.levels)
     images = "".join(f", {size:,} B in {name}" for name, size in sizes if size)
     needs = f"a flash beside the chip: weights of {plan.weight_bytes:,} B in L2{images}"
-    broken = Broken("external", {"needs": needs, "has": "none"}, ['external = "flash"'])
+    broken = Broken(EXTERNAL, {"needs": needs, "has": "none"}, ['[budget] external = "flash"'])
     return raised(over_budget([broken]))
 
 
@@ -251,78 +256,3 @@ def _no_tile_error(plan: Plan, large: Mapping[str, int], chip: Chip) -> MyoedgeE
         smaller(plan.without_tiles[worst], plan.l1_room_bytes),
     ]
     return MyoedgeError(NO_TILE, f"{worst} does not fit the L1 budget", facts, tries)
-
-
-# --- budgets of a finished report -----------------------------------------------------------------
-
-
-def check(
-    budget: Budget,
-    report: Report,
-    network: QuantGraph,
-    fidelity: Fidelity,
-    short: Broken | None = None,
-    reused: bool = False,
-) -> None:
-    """Raise E302 that lists all exceeded limits of a build: latency, energy, SQNR and memory.
-
-    report   report with cycles and energy, estimated or simulated, and the limits under "budget"
-    short    memory that is too small; the report is then for a plan with the whole memory
-    reused   whether the int16 tensors come from an older build
-    """
-    judged = (
-        short,
-        broken_latency(report),
-        broken_energy(report),
-        _sqnr_error(budget, report, network, fidelity, reused),
-    )
-    broken_limits = [one for one in judged if one is not None]
-    if broken_limits:
-        raise raised(over_budget(broken_limits, short))
-
-
-def _sqnr_error(
-    budget: Budget, report: Report, network: QuantGraph, fidelity: Fidelity, reused: bool
-) -> Broken | None:
-    asked = budget.outputs_sqnr_db if budget.sqnr_db is None else budget.sqnr_db
-    missed = missed_outputs(needs_db(asked, network.graph), fidelity)
-    if not missed:
-        return None
-    steps = [step for step in network.steps if not OPS[step.node.op].view]
-    rows = zip((fidelity.local.get(s.node.name) for s in steps), located(steps), strict=True)
-    noisiest = sorted((db, name) for db, name in rows if db is not None)[:MAX_NAMED]
-    too_low = broken(
-        "sqnr",
-        *_required_and_reached(budget, network.graph, missed),
-        [f"{db:z.1f} dB  {name}" for db, name in noisiest],
-        ["--method mse or percentile; myoedge quantize shows the noise of every layer"],
-    )
-    return replace(
-        too_low, facts={**too_low.facts, "16 bits": _describe_int16_trials(report, network, reused)}
-    )
-
-
-def _describe_int16_trials(report: Report, network: QuantGraph, reused: bool) -> str:
-    """Describe, for a message, whether int16 was tried and how many tensors use it."""
-    wide = sum(network.element_type(step.node.name) == INT16 for step in network.steps)
-    have = f"{wide} tensor has them" if wide == 1 else f"{wide} tensors have them"
-    if reused:
-        return f"not tried: --reuse keeps the older build's choice; {have}"
-    choices = report["quantization"].get("choices", ())
-    if any(choice["remedy"] == f"16 bits, {NO_ROOM}" for choice in choices):
-        return f"tried: {NO_ROOM}; {have}"
-    if not wide:
-        return "tried: no gain"
-    return f"tried where they gain most: {have}; more bring no gain"
-
-
-def _required_and_reached(
-    budget: Budget, graph: Graph, missed: Mapping[str, tuple[float, float]]
-) -> tuple[str, str]:
-    """Return texts of the required and the reached SQNR: "25 dB" and "22.3 dB", or per output
-    "scores 30 dB" and "scores 22.3 dB"."""
-    if budget.sqnr_db is not None:
-        return f"{budget.sqnr_db:g} dB", f"{min(has for _, has in missed.values()):z.1f} dB"
-    names = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
-    needs = ", ".join(f"{names[tensor]} {db:g} dB" for tensor, (db, _) in missed.items())
-    return needs, ", ".join(f"{names[tensor]} {db:z.1f} dB" for tensor, (_, db) in missed.items())

@@ -60,6 +60,8 @@ def estimated_report(
     reused = older and asdict(reused_layers(plan.steps, networks, older))
     limits = asdict(request.limits)
     limits.pop("l2_code_bytes")  # in the report as memory.code_bytes
+    if not limits["board"]:
+        limits.pop("board")
     report = {
         **make_report(plan, outcome),
         "budget": limits,

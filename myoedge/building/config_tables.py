@@ -82,9 +82,10 @@ class TestTable:
 
 @dataclass(frozen=True, slots=True)
 class TargetTable:
-    """[target]: the chip."""
+    """[target]: the chip, and the board (id or board.toml) whose memories the program may use."""
 
     chip: str | None = None
+    board: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

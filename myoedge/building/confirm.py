@@ -14,15 +14,17 @@ from myoedge.backends.equivalence import cases, chip_inputs, same_outputs
 from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.runner import Case
 from myoedge.backends.simulator import run_firmware
-from myoedge.building.budget import CodeOverBudget, check, check_linked
+from myoedge.building.broken_budgets import check
+from myoedge.building.budget import EXTERNAL, CodeOverBudget, check_linked, memories, without
 from myoedge.building.build_files import (
     BuildArtifacts,
     estimated_report,
     make_contents,
     with_run,
 )
+from myoedge.building.external_parts import over_external
 from myoedge.building.finishing import BuildInputs, CycleProgress, Finished
-from myoedge.building.plans import BuildPlan, Planned, memory_costs, planned
+from myoedge.building.plans import BuildPlan, Planned, fits_with_code, memory_costs, planned
 from myoedge.building.quantized import Quantized
 from myoedge.building.remedies import KeepsLimit, code_over_l2, with_l2_remedy
 from myoedge.building.request import BuildRequest
@@ -30,11 +32,11 @@ from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import TOO_LARGE, keeps_up
 from myoedge.building.tune import tuned_plan
 from myoedge.codegen.firmware import ProgramTooLarge
-from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.errors import MyoedgeError, Notice, notice, raised
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.engine_rules import check_forced
-from myoedge.reports.budget import goals
+from myoedge.reports.budget import goals, over_budget
 from myoedge.reports.memory import with_firmware
 from myoedge.simulator.binding import core
 from myoedge.streaming.stream import first_frames, ready_specs
@@ -103,8 +105,20 @@ def _plan_again(inputs: BuildInputs) -> Finished:
                 raise
             break  # there is no plan that leaves this room for code
     if over is None:
-        raise too_large
+        raise _of_external(too_large, inputs) if inputs.advises else too_large
     raise over if not inputs.advises else code_over_l2(over, inputs, finish)
+
+
+def _of_external(too_large: ProgramTooLarge, inputs: BuildInputs) -> MyoedgeError:
+    """Return the error of a program that exceeds L2: that parts beside the chip are excluded, if
+    these would help."""
+    network, request = inputs.quantized.network, inputs.request
+    if too_large.region != "L2" or EXTERNAL not in memories(request.limits, request.chip):
+        return too_large
+    if not fits_with_code(network, replace(request, limits=without(request.limits, [EXTERNAL]))):
+        return too_large
+    facts = dict(too_large.notice.facts)
+    return raised(over_budget([over_external(facts, network, request, fits_with_code)]))
 
 
 def _finish_first_accepted(inputs: BuildInputs, build_plan: BuildPlan | None = None) -> Finished:

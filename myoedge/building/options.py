@@ -188,6 +188,7 @@ class BuildOptions(QuantizeOptions):
     """Options of a build: quantisation, chip, memories, C sources and simulation.
 
     target   name of the chip; None: "gap9"
+    board    id or board.toml of the board whose memories the program may use; None: any
     output   folder; None: build/<model>-<target>. An earlier build there is replaced
     l1 .. l3   limit for each memory, such as "64KiB"; None: [budget], else the chip's size
     memory   "mram=auto": weights may also be in the flash on the chip; None or "mram=off": not
@@ -214,6 +215,7 @@ class BuildOptions(QuantizeOptions):
     """
 
     target: str | None = _option("gap9 (default) or host.", metavar="CHIP")
+    board: str | None = _option("Use only memories that this board has.", metavar="ID|TOML")
     l1: str | int | None = _option("Limit for L1, for example 64KiB.", metavar="SIZE")
     l2: str | int | None = _option("Limit for L2, code included.", metavar="SIZE")
     l3: str | int | None = _option("Limit for L3.", metavar="SIZE")

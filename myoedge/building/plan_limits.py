@@ -6,8 +6,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from myoedge.building.budget import EXTERNAL, memories
 from myoedge.building.plans import first_plan, planned
 from myoedge.building.request import BuildRequest
+from myoedge.building.stream_rate import if_it_fits
 from myoedge.operators.turns import has_loops
 from myoedge.plan.cost.network import latency_s, modelled_cycles, moved_bytes
 from myoedge.power.model import Coefficients, energy, typical
@@ -27,10 +29,14 @@ def reads_again(network: QuantGraph, request: BuildRequest) -> bool:
 
 
 def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:
-    """Return a function network -> whether it fits the requested L2 without L3 and meets the
-    requested latency and energy, by estimated cycles; None without such limits."""
+    """Return a function network -> whether it fits the requested L2 without L3 and the allowed
+    parts beside the chip, and meets the requested latency and energy, by estimated cycles; None
+    without such limits."""
     limits = request.limits
-    if limits.l2_bytes is None and limits.latency_s is None and limits.energy_j is None:
+    excluded = EXTERNAL in memories(limits, request.chip)
+    if not excluded and all(
+        x is None for x in (limits.l2_bytes, limits.latency_s, limits.energy_j)
+    ):
         return None
     return partial(_make_energy_check, request=request, coefficients=coefficients)
 
@@ -38,8 +44,8 @@ def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:
 def _make_energy_check(
     network: QuantGraph, request: BuildRequest, coefficients: Coefficients
 ) -> bool:
-    found = planned(network, request)
-    if found.short is not None:
+    found = if_it_fits(lambda: planned(network, request, advises=False))
+    if found is None:
         return False
     plan, limits = next(found.candidates).plan, request.limits
     if limits.l2_bytes is not None and plan.l3_bytes:

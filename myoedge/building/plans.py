@@ -10,7 +10,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from myoedge.building import budget
-from myoedge.building.request import BuildRequest
+from myoedge.building.external_parts import over_external
+from myoedge.building.request import CODE_MARGIN_BYTES, BuildRequest
 from myoedge.building.stream_rate import TOO_LARGE, if_it_fits, shortest_pass, stream_plans
 from myoedge.codegen.made_with import for_sources
 from myoedge.errors import MyoedgeError
@@ -119,7 +120,7 @@ def memory_costs(
     if request.frames is not None:
         return {}
     shares = {}
-    for name in _limited_memories(request):
+    for name in filter(budget.MEMORIES.__contains__, _limited_memories(request)):
         freed = _drop_limits(request, [name])
         again = on_engines(network, freed.chip_in_limits)
         free = next(_candidate_plans(again, freed)).plan
@@ -156,7 +157,10 @@ def _limiting_memories_error(
     names = _limited_memories(request)
     cures = _sufficient_memories(network, request, names)
     short = cures or names
-    more = [f"a larger --{name} or [budget] {name}" for name in short]
+    more = [f"a larger --{name} or [budget] {name}" for name in short if name != budget.EXTERNAL]
+    if budget.EXTERNAL in short:
+        parts = over_external(dict(notice.facts), network, request, fits_with_code)
+        return replace(parts, tries=[*parts.tries, *more]), None
     facts, tries = dict(notice.facts), more if cures else [", and ".join(more)]
     l2_kib = _search_l2_limit(network, request, free) if cures == ["l2"] else None
     if (l3_bytes := request.limits.l3_bytes) is not None:
@@ -227,6 +231,16 @@ def _set_l2_limit(request: BuildRequest, l2_kib: int) -> BuildRequest:
 def fits(network: QuantGraph, request: BuildRequest) -> bool:
     """Return whether a plan of the network fits in the memories."""
     return first_plan(network, request) is not None
+
+
+def fits_with_code(network: QuantGraph, request: BuildRequest) -> bool:
+    """Return whether a plan of the network fits in the memories beside its code, whose size is
+    estimated."""
+    plan = first_plan(network, request)
+    if plan is None or plan.chip.levels:  # with levels, the plan leaves room for code
+        return plan is not None
+    code = budget.BASE_CODE_BYTES + budget.LAYER_CODE_BYTES * len(plan.steps) + CODE_MARGIN_BYTES
+    return plan.l2_bytes + code <= (request.limits.l2_bytes or plan.chip.l2_bytes)
 
 
 def planned_cycles(network: QuantGraph, request: BuildRequest) -> float:

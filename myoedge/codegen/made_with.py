@@ -59,6 +59,7 @@ class MadeWith:
                 "engines": [engine.name for engine in chip.engines],
                 **{name: getattr(chip, name) for name in CHIP_NUMBERS},
                 "levels": {level.name: level.bytes for level in chip.levels},
+                "clocks_hz": {x.name: x.clock.most_hz for x in chip.levels if x.clock},
             },
             "engines": dict(sorted(self.engines.items())),
             "tile_ranks": dict(sorted(self.tile_ranks.items())),
@@ -109,9 +110,11 @@ def _chip_facts(fields: Mapping[str, Any]) -> Chip:
     if chip.point.clock_hz:
         chip = chip.at(fields["operating_point"])
     numbers, levels = {name: fields[name] for name in CHIP_NUMBERS}, fields["levels"]
-    if not all(type(number) is int for number in (*numbers.values(), *levels.values())):
-        raise TypeError("a memory whose size is no integer")
+    clocks_hz = fields.get("clocks_hz", {})
+    given = (*numbers.values(), *levels.values(), *clocks_hz.values())
+    if not all(type(number) is int for number in given):
+        raise TypeError("a memory whose size or clock is no integer")
     engines = tuple(engine for engine in chip.engines if engine.name in fields["engines"])
     for level in (chip := chip.with_optional(*levels)).levels:
         chip = chip.with_level(level.name, bytes=levels.get(level.name, 0))
-    return replace(chip, engines=engines, **numbers)
+    return replace(chip.with_clocks(clocks_hz), engines=engines, **numbers)

@@ -167,7 +167,7 @@ def _chip_program(
     values = {**common, **(common["stream"] or {}), "copies": plan.copies}
     main = "main" if common["stream"] is None else "stream"
     files = {
-        **runtime(plan.chip.point, mram=common["mram_bytes"] > 0),
+        **runtime(plan.chip.point, common["mram_bytes"] > 0, common["mram_hz"]),
         "firmware/main.c": render(f"app_baremetal/{main}.c.j2", values),
     }
     return files if application is None else files | application.files(plan, values)

@@ -11,22 +11,25 @@ from myoedge.plan.plan import Plan
 from myoedge.targets.chip import OperatingPoint
 from myoedge.targets.gap9.chip import GAP9
 from myoedge.targets.gap9.clock import chip_clock
+from myoedge.targets.gap9.mram_map import CLOCK_HZ as MRAM_HZ
 from myoedge.targets.gap9.mram_map import MAP
 
 MRAM_READS = ("mram.c", "mram.h")
 MRAM_DRIVER = ("me_mram.c", "me_mram.h")
 
 
-def runtime(point: OperatingPoint = GAP9.point, mram: bool = False) -> dict[str, str]:
+def runtime(
+    point: OperatingPoint = GAP9.point, mram: bool = False, mram_hz: int = MRAM_HZ
+) -> dict[str, str]:
     """Return the files that every program for the chip needs, with the operating point's clock.
 
-    mram   whether weights are read from the flash on the chip
+    mram      whether weights are read from the flash on the chip
+    mram_hz   highest clock of this flash
     """
     paths = sorted((template_dir() / "runtime").iterdir())
     files = {path.name: path.read_text() for path in paths if path.suffix != ".j2"}
-    files["clock.h"] = render(
-        "runtime/clock.h.j2", {"clock": chip_clock(point.clock_hz), "mram": mram}
-    )
+    clocks = {"clock": chip_clock(point.clock_hz), "mram_hz": mram_hz if mram else 0}
+    files["clock.h"] = render("runtime/clock.h.j2", clocks)
     library: dict[str, str] = {}
     if mram:
         files |= mram_driver() | {
@@ -45,6 +48,7 @@ def mram_driver() -> dict[str, str]:
 
 def mram_values(plan: Plan) -> dict[str, int]:
     """Return the values of templates for weights in the flash on the chip: size and CRC-32 of
-    mram.bin."""
-    image = plan.image("mram")
-    return {"mram_bytes": len(image), "mram_crc": zlib.crc32(image)}
+    mram.bin, and the flash's highest clock."""
+    image, clock = plan.image("mram"), plan.chip.level("mram").clock
+    clock_hz = MRAM_HZ if clock is None else clock.most_hz
+    return {"mram_bytes": len(image), "mram_crc": zlib.crc32(image), "mram_hz": clock_hz}

@@ -16,7 +16,7 @@ from typing import Literal
 from myoedge.errors import MyoedgeError
 from myoedge.system.control_characters import with_controls
 from myoedge.system.regular_files import read_text
-from myoedge.targets import CHIPS
+from myoedge.targets import CHIPS, Chip
 from myoedge.targets.sensor import SensorTable
 
 FILE = "board.toml"
@@ -142,6 +142,14 @@ class Board:
     energy: BoardEnergy | None = None
     sensor: SensorTable | None = None
 
+    @property
+    def external(self) -> Literal["none", "flash", "ram"]:
+        """Parts beside the chip that hold data of a network: a flash, from which L3 is filled, and
+        RAM."""
+        if "octospi" not in self.flash:
+            return "none"
+        return "flash" if self.ram is None else "ram"
+
 
 ADDED: dict[str, Path] = {}  # id -> board.toml of plug-ins
 
@@ -151,6 +159,14 @@ def boards_dir() -> Path:
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "boards"
     return installed if installed.is_dir() else package.parent / "boards"
+
+
+def on_board(chip: Chip, board: Board) -> Chip:
+    """Return the chip with the sizes and clocks of the board's memories."""
+    if board.ram is not None:
+        chip = chip.with_level("l3", bytes=min(board.ram.bytes, chip.l3_bytes))
+    clocks_hz = {name: flash.clock_hz for name, flash in board.flash.items() if flash.clock_hz}
+    return chip.with_clocks(clocks_hz)
 
 
 def own_ids() -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.targets.divided_clock import DividedClock
 
 LAYERS = 100  # layers whose code l2_reserved_bytes covers
 AUTO_POINT = "auto"  # the cheapest operating point within [budget] latency
@@ -83,25 +84,6 @@ class TransferCost:
 
 
 @dataclass(frozen=True, slots=True)
-class DividedClock:
-    """The clock of a memory that does not follow the chip's: the chip's clock divided by a whole
-    number.
-
-    most_hz           highest clock of the memory
-    word_bytes        bytes per access
-    least_cycles      least cycles of the chip per access
-    start_periods     periods of the memory before the first byte, in addition to
-    start_cycles      cycles of the chip
-    """
-
-    most_hz: int
-    word_bytes: int
-    least_cycles: int
-    start_periods: int
-    start_cycles: int
-
-
-@dataclass(frozen=True, slots=True)
 class MemoryLevel:
     """A memory behind L2: its data is transferred to L2 before a layer reads it.
 
@@ -145,10 +127,7 @@ class MemoryLevel:
         """Return the level with its rate in cycles of a chip with this clock."""
         if (own := self.clock) is None:
             return self
-        divider = -(-clock_hz // own.most_hz)
-        word_cycles = max(own.least_cycles, divider)
-        start_cycles = own.start_periods * divider + own.start_cycles
-        rate = own.word_bytes / word_cycles
+        rate, start_cycles = own.rate(clock_hz), own.first_cycles(clock_hz)
         return replace(self, bytes_per_cycle=rate, start_cycles=start_cycles)
 
 
@@ -231,8 +210,9 @@ class Chip:
         ) or self._point_of_clock_text(name)
         rest = tuple(point for point in self.points if point.name != chosen.name)
         clock_hz = chosen.clock_hz
-        levels = tuple(level.at(clock_hz) for level in self.levels)
-        optional = tuple(level.at(clock_hz) for level in self.optional_levels)
+        levels, optional = (
+            tuple(level.at(clock_hz) for level in x) for x in (self.levels, self.optional_levels)
+        )
         points = (chosen, *rest)
         return replace(self, points=points, levels=levels, optional_levels=optional)
 
@@ -275,12 +255,23 @@ class Chip:
         changed = (replace(x, **changes) if x.name == name else x for x in self.levels)
         return replace(self, levels=tuple(level for level in changed if level.bytes))
 
+    def with_clocks(self, most_hz: Mapping[str, int]) -> Chip:
+        """Return the chip with other highest clocks of memory levels that have their own."""
+
+        def clocked(level: MemoryLevel) -> MemoryLevel:
+            own = level.clock and replace(level.clock, most_hz=most_hz.get(level.name, 0))
+            return (
+                replace(level, clock=own).at(self.point.clock_hz) if own and own.most_hz else level
+            )
+
+        levels, optional = (tuple(map(clocked, x)) for x in (self.levels, self.optional_levels))
+        return replace(self, levels=levels, optional_levels=optional)
+
     def with_optional(self, *names: str) -> Chip:
         """Return the chip with these of its optional levels."""
         more = tuple(level for level in self.optional_levels if level.name in names)
-        known = {level.name for level in self.levels}
-        levels = (*self.levels, *(level for level in more if level.name not in known))
-        return replace(self, levels=levels)
+        more = tuple(level for level in more if not self.level(level.name).bytes)
+        return replace(self, levels=(*self.levels, *more))
 
     @property
     def map_level(self) -> MemoryLevel:

@@ -17,6 +17,7 @@ import torch
 from myoedge.building import request
 from myoedge.building.config import find
 from myoedge.building.config_tables import Config
+from myoedge.building.early_checks import check_graph
 from myoedge.building.options import BuildOptions
 from myoedge.building.request import build_request
 from myoedge.errors import MyoedgeError
@@ -288,13 +289,13 @@ def layers(count: int) -> Graph:
 def test_more_layers_than_code_has_room_for() -> None:
     """1.5 MiB of 256 bytes each; a host has any number."""
     on_chip = build_request(BuildOptions(target="gap9"), Config())
-    assert on_chip.check_graph(layers(6144))
+    assert check_graph(layers(6144), on_chip)
     with pytest.raises(MyoedgeError, match="L2 memory") as caught:
-        on_chip.check_graph(layers(6145))
+        check_graph(layers(6145), on_chip)
     assert caught.value.code == "E303"
     assert dict(caught.value.notice.facts)["has"] == "1,572,864 B"
     on_host = build_request(BuildOptions(target="host"), Config())
-    assert on_host.check_graph(layers(6145))
+    assert check_graph(layers(6145), on_host)
 
 
 def test_too_much_code_is_told_before_anything_takes_time(
@@ -316,11 +317,11 @@ def test_weights_that_no_memory_has_room_for_are_told_before_anything_takes_time
     constants = as_constants({"w": weights, "b": np.zeros(6000, np.float32)})
     large = Graph(("x",), ("y",), (node,), tensors, constants, ("y",))
     with pytest.raises(MyoedgeError, match="weights alone") as caught:
-        build_request(BuildOptions(target="gap9"), Config()).check_graph(large)
+        check_graph(large, build_request(BuildOptions(target="gap9"), Config()))
     told = caught.value.notice
     assert (told.code, dict(told.facts)["needs"].split()[0]) == ("E301", "36,000,000")
     table = tmp_path / "myoedge.toml"
     table.write_text("[quant]\n" + told.tries[0].removeprefix("[quant] "))
     settings = find(table).settings
-    assert build_request(BuildOptions(target="gap9"), settings).check_graph(large)
-    assert build_request(BuildOptions(target="gap9", weights="auto"), Config()).check_graph(large)
+    assert check_graph(large, build_request(BuildOptions(target="gap9"), settings))
+    assert check_graph(large, build_request(BuildOptions(target="gap9", weights="auto"), Config()))

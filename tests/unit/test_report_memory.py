@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from myoedge.building.budget import Budget, check
+from myoedge.building.broken_budgets import check
+from myoedge.building.budget import Budget
 from myoedge.building.build_files import with_digest
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Tensor

@@ -20,7 +20,6 @@ from myoedge.codegen.stream_values import stream_values
 from myoedge.errors import printable
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.streaming.stream import Stream
-from myoedge.targets.gap9 import mram_map
 
 SDK_FOLDER = "gap_sdk"
 FIRMWARE = Path(__file__).with_name("firmware")
@@ -55,7 +54,6 @@ def project_files(
         "lowest_hz": min(point.clock_hz for point in plan.chip.points),
         "voltages": plan.chip.voltages,
         **mram_values(plan),
-        "mram_hz": mram_map.CLOCK_HZ,
     }
     files = _render_folder(values)
     if application is not None:

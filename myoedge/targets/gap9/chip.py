@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from myoedge.targets.chip import Chip, DividedClock, Engine, MemoryLevel, OperatingPoint
+from myoedge.targets.chip import Chip, Engine, MemoryLevel, OperatingPoint
+from myoedge.targets.divided_clock import DividedClock
 from myoedge.targets.gap9.costs import KERNELS, TRANSFERS
 from myoedge.targets.gap9.energy import L3_BYTE_PJ, MRAM_BYTE_PJ
 from myoedge.targets.gap9.mram_map import BOOT_BYTES, MAP, MRAM_BYTES

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of a float network before it is quantised: lower bounds of its code and weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from myoedge.building import budget
+from myoedge.building.budget import EXTERNAL, Budget
+from myoedge.building.external_parts import over_external, sampled_network
+from myoedge.building.plans import fits_with_code
+from myoedge.building.request import LEAST_BITS, BuildRequest
+from myoedge.building.stream_rate import check_stream
+from myoedge.codegen.firmware import ProgramTooLarge
+from myoedge.errors import MyoedgeError, raised
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.element_type import INT8
+from myoedge.operators.base import OPS
+from myoedge.reports.budget import over_budget
+from myoedge.targets import Chip
+
+# Minimum code per layer, from 20 and 50 equal linked layers: 282 and 310 bytes for linear and
+# depthwise ones, 184 for pools, 109 for flips and maxima. Layers of one C function share its code.
+PRODUCT_CODE_BYTES, LAYER_CODE_BYTES = 256, 64
+FEW_BITS = (4, LEAST_BITS)  # weight bits that the error may suggest
+SHOWN = 3  # layers
+
+
+def check_graph(graph: Graph, request: BuildRequest) -> Graph:
+    """Check before quantisation that the network can fit the chip; return the part of it to build.
+
+    Errors: as check_stream; E301 more weights than L2 and L3 hold; E302 more than [budget] external
+    or the board allows; E303 so many layers that their code exceeds L2.
+    """
+    if request.chip.point.clock_hz:
+        check_code(graph, request.chip)
+        check_weights(graph, request)
+    return graph if request.frames is None else check_stream(graph, request.frames)
+
+
+def check_code(graph: Graph, chip: Chip) -> None:
+    """Raise E303 if the minimum linked code of all layers exceeds L2."""
+    layers = [OPS[node.op] for node in graph.nodes if not OPS[node.op].view]
+    products = sum(op.macs is not None for op in layers)
+    least_bytes = PRODUCT_CODE_BYTES * products + LAYER_CODE_BYTES * (len(layers) - products)
+    if least_bytes > chip.l2_bytes:
+        raise ProgramTooLarge("L2", least_bytes - chip.l2_bytes)
+
+
+def _room_bytes(chip: Chip, limits: Budget) -> int:
+    """Return the bytes of L2 and the memory levels behind it for data; without a flash beside the
+    chip at most those of the flash on it."""
+    flashes = (x for x in chip.optional_levels if x.program_bytes and limits.external == "none")
+    stored = (x.room_bytes + x.program_bytes for x in flashes)
+    return min([_l2_bytes(chip) + chip.levels_room_bytes, *stored])
+
+
+def _l2_bytes(chip: Chip) -> int:
+    """Return the bytes of L2 for data; without levels only the least code takes others."""
+    return chip.l2_room_bytes if chip.levels else chip.l2_bytes - budget.LEAST_CODE_BYTES
+
+
+def check_weights(graph: Graph, request: BuildRequest) -> None:
+    """Raise E301 if the weights alone exceed L2 and the memory levels behind it together, E302 if
+    these would suffice but [budget] external or the board excludes them."""
+    chip, bits, limits = request.chip, request.weight_bits, request.limits
+    allowed = budget.allowed_levels(chip, limits)
+    has, needs = _room_bytes(allowed, limits), _weight_bytes(graph, bits)
+    if needs <= has:
+        return
+    l2 = f"{_l2_bytes(allowed):,} B of L2"
+    levels = (f"{x.room_bytes:,} B of {x.name.upper()}" for x in allowed.levels)
+    rows = sorted(
+        ((_layer_weight_bytes(graph, n, bits), n.where) for n in _weighted_layers(graph)),
+        reverse=True,
+    )
+    facts = {
+        "needs": f"{needs:,} B for weights of {bits} bits, and activations",
+        "has": f"{has:,} B for data: {', '.join((l2, *levels))}",
+        "largest": "\n".join(f"{size:,} B  {where}" for size, where in rows[:SHOWN]),
+    }
+    if needs <= _room_bytes(chip, budget.without(limits, [EXTERNAL])):
+        network = sampled_network(graph)
+        raise raised(over_budget([over_external(facts, network, request, fits_with_code)]))
+    fewer = next((n for n in FEW_BITS if n < bits and _weight_bytes(graph, n) <= has), None)
+    tries = [f'[quant] "*" = {{ weights = {fewer} }}'] if fewer else []
+    tries += ["fewer channels in the layers named", "--target host, to see the rest of the report"]
+    raise MyoedgeError("E301", f"the weights alone do not fit {chip.name}'s memories", facts, tries)
+
+
+def _weighted_layers(graph: Graph) -> Iterator[Node]:
+    """Yield layers with weights that are stored in memory."""
+    for node in graph.nodes:
+        stores = OPS[node.op].weights.multiplicands is not None or node.op == "embedding"
+        if stores and node.inputs[OPS[node.op].weights.at[0]] in graph.constants:
+            yield node
+
+
+def _layer_weight_bytes(graph: Graph, node: Node, bits: int) -> int:
+    """Return the minimum bytes of a layer's weights, without recurrent weights."""
+    has_few = OPS[node.op].weights.multiplicands is not None
+    constant = graph.constants[node.inputs[OPS[node.op].weights.at[0]]]
+    least = LEAST_BITS if constant.format is not None else bits
+    return constant.array.size * (least if has_few else INT8.bits) // INT8.bits
+
+
+def _weight_bytes(graph: Graph, bits: int) -> int:
+    """Return the bytes of all weights; equal arrays count once."""
+    sizes = {}
+    for node in _weighted_layers(graph):
+        array = graph.constants[node.inputs[OPS[node.op].weights.at[0]]].array
+        sizes[hashlib.sha256(array.tobytes()).digest()] = _layer_weight_bytes(graph, node, bits)
+    return sum(sizes.values())

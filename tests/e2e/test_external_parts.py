@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits of the parts beside the chip: what does not fit is refused, and each remedy that the error
+names is applied to the input that caused it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.errors import MyoedgeError, Notice
+from tests.conftest import save_exported
+
+PARTS = {"none": (), "flash": ("flash",), "ram": ("flash", "ram")}
+NO_PARTS = 'id = "bare"\nname = "bare"\nchip = "gap9"\ntried = false\n'
+OCTOSPI = '[flash.octospi]\npart = "flash"\nbytes = 67_108_864\nsector_bytes = 8192\n'
+RAM = '[ram]\npart = "RAM"\nbytes = 33_554_432\n'
+
+
+def dense(width: int, depth: int) -> nn.Module:
+    inner = (nn.Sequential(nn.Linear(width, width), nn.ReLU()) for _ in range(depth))
+    return nn.Sequential(*inner, nn.Linear(width, 4))
+
+
+class Trial:
+    """A build of a network of linear layers, and its inputs, which remedies change.
+
+    width, depth   of the layers
+    tables         lines of myoedge.toml by table
+    board          board.toml; "" for none
+    """
+
+    def __init__(self, folder: Path, width: int, depth: int, **limits: str) -> None:
+        self.folder, self.width, self.depth = folder, width, depth
+        self.board, self.options = limits.pop("board", ""), dict[str, Any]()
+        self.tables = {"budget": {key: f'"{value}"' for key, value in limits.items()}}
+
+    def build(self) -> myoedge.Build:
+        torch.manual_seed(0)
+        model, example = dense(self.width, self.depth).eval(), torch.zeros(1, self.width)
+        file = save_exported(model, (example,), self.folder / "model.pt2")
+        rows = (
+            f"[{table}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
+            for table, keys in self.tables.items()
+        )
+        config = self.folder / "myoedge.toml"
+        config.write_text("".join(rows))
+        samples = np.random.default_rng(0).normal(size=(8, self.width)).astype(np.float32)
+        if self.board:
+            (self.folder / "board.toml").write_text(self.board)
+            self.options["board"] = str(self.folder / "board.toml")
+        given = {"calib": samples, "config": config, "output": self.folder / "out"}
+        return myoedge.build(file, simulate=False, **given, **self.options)
+
+    def refusal(self) -> Notice:
+        with pytest.raises(MyoedgeError) as caught:
+            self.build()
+        return caught.value.notice
+
+
+def _use_memory(trial: Trial, name: str) -> None:
+    trial.options["memory"] = name
+
+
+def _reduce_bits(trial: Trial, bits: str) -> None:
+    trial.tables["quant"] = {'"*"': f"{{ weights = {bits} }}"}
+
+
+def _allow_parts(trial: Trial, parts: str) -> None:
+    trial.tables["budget"]["external"] = f'"{parts}"'
+
+
+def _enlarge_l2(trial: Trial) -> None:
+    trial.tables["budget"]["l2"] = '"1536KiB"'
+
+
+def _add_parts(trial: Trial, ram: str) -> None:
+    trial.board = re.sub(r"\[(ram|flash.octospi)\][^[]*", "", trial.board)
+    trial.board += OCTOSPI + (RAM if ram else "")
+
+
+def _narrow(trial: Trial) -> None:
+    trial.width //= 4
+
+
+def _choose_host(trial: Trial) -> None:
+    trial.options["target"] = "host"
+
+
+# Remedy -> what applies it.
+REMEDIES: dict[str, Callable[..., None]] = {
+    r"--memory (mram=auto)": _use_memory,
+    r'\[quant\] "\*" = { weights = (\d) }': _reduce_bits,
+    r'\[budget\] external = "(\w+)"': _allow_parts,
+    r"a larger --l2 or \[budget\] l2": _enlarge_l2,
+    r"(\[ram\] and )?\[flash.octospi\] in board.toml, if \w+ has them": _add_parts,
+    r"fewer channels in the layers named": _narrow,
+    r"--target host, to see the rest of the report": _choose_host,
+}
+
+
+def applied(line: str, trial: Trial) -> None:
+    """Apply each part of a remedy; a part that no row knows fails the test."""
+    for part in line.split(", and "):
+        found = [(x, apply) for x, apply in REMEDIES.items() if re.fullmatch(x, part)]
+        assert len(found) == 1, part
+        pattern, apply = found[0]
+        apply(trial, *re.fullmatch(pattern, part).groups())  # type: ignore[union-attr]
+
+
+def allowed(trial: Trial) -> str:
+    """Return the parts that a trial's budget and board allow."""
+    given = trial.tables["budget"].get("external", '"ram"').strip('"')
+    if not trial.board:
+        return given
+    tables = tomllib.loads(trial.board)
+    has = "none" if "octospi" not in tables.get("flash", {}) else "flash"
+    has = "ram" if has == "flash" and "ram" in tables else has
+    return min(given, has, key=[*PARTS].index)
+
+
+MEMORY, BITS, PARTS_MORE, L2 = "--memory", "[quant]", "external", "a larger --l2"
+TOML, SMALLER, HOST, BOTH = "board.toml", "fewer channels", "--target host", ", and [quant]"
+SMALL_RAM = OCTOSPI + RAM.replace("33_554_432", "262_144")
+# Name -> (width, depth, limits), code, parts of the remedies' texts.
+CASES: dict[str, tuple[tuple[int, int, dict[str, str]], str, tuple[str, ...]]] = {
+    # More float weights than L2 holds: refused before anything is quantised.
+    "early, none": ((640, 4, {"external": "none"}), "E302", (BITS, PARTS_MORE)),
+    "early, flash": ((620, 4, {"external": "flash"}), "E302", (MEMORY, BITS, PARTS_MORE)),
+    "early, both": ((800, 4, {"external": "flash", "l2": "200KiB"}), "E302", (BOTH, PARTS_MORE)),
+    "early, board": ((640, 4, {"board": NO_PARTS}), "E302", (BITS, TOML)),
+    "early, small RAM": ((700, 4, {"board": NO_PARTS + SMALL_RAM}), "E301", (BITS, SMALLER, HOST)),
+    # Weights that L2 holds without the code.
+    "code, none": ((619, 4, {"external": "none"}), "E302", (BITS, PARTS_MORE)),
+    # Weights and results that exceed a limit of L2.
+    "late, none": (
+        (128, 6, {"external": "none", "l2": "64KiB"}),
+        "E302",
+        (MEMORY, BITS, PARTS_MORE, L2),
+    ),
+    "late, flash": (
+        (128, 6, {"external": "flash", "l2": "64KiB"}),
+        "E302",
+        (MEMORY, BITS, PARTS_MORE, L2),
+    ),
+    "late, board": ((128, 6, {"board": NO_PARTS, "l2": "64KiB"}), "E302", (MEMORY, BITS, TOML, L2)),
+    "late, board with flash": (
+        (128, 6, {"board": NO_PARTS + OCTOSPI, "l2": "64KiB"}),
+        "E302",
+        (MEMORY, BITS, TOML, L2),
+    ),
+}
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in CASES if name[:4] != "late"]
+CHOSEN = [*(name for name in CASES if name[:4] == "late"), *LARGE]
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_each_remedy_is_applied_to_what_does_not_fit(name: str, tmp_path: Path) -> None:
+    (width, depth, limits), code, kinds = CASES[name]
+    told = Trial(tmp_path, width, depth, **limits).refusal()
+    assert told.code == code
+    assert len(told.tries) == len(kinds), told.tries
+    for line, kind in zip(told.tries, kinds, strict=True):
+        assert kind in line, told.tries
+        trial = Trial(tmp_path, width, depth, **limits)
+        applied(line, trial)
+        built = trial.build()
+        if trial.options.get("target") != "host":
+            assert {*built.report["memory"]["external"]} <= {*PARTS[allowed(trial)]}, line
+
+
+def test_early_refusals_quantise_nothing(tmp_path: Path) -> None:
+    """Also those of a board, whose error names the board."""
+    trial, stages = Trial(tmp_path, 640, 4, board=NO_PARTS), list[str]()
+    trial.options["say"] = stages.append
+    told = trial.refusal()
+    assert (told.code, "board bare" in told.title) == ("E302", True)
+    assert dict(told.facts)["parts"] == "none at most, by board.toml of bare"
+    assert stages == ["load"]
+
+
+def test_weight_bits_are_chosen_for_the_parts(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, 128, 6, external="none", l2="64KiB")
+    trial.options["weights"] = "auto"
+    built = trial.build()
+    assert built.report["memory"]["external"] == []
+    assert min(step.weight_bits for step in built.network.steps if step.weight_bits) < 8
+
+
+def test_the_program_has_the_clocks_of_the_board(tmp_path: Path) -> None:
+    cycles = []
+    for clock_hz in (15_000_000, 30_000_000):
+        trial = Trial(tmp_path, 128, 6, l2="64KiB")
+        mram = f'[flash.mram]\npart = "eMRAM"\nbytes = 2_097_152\nclock_hz = {clock_hz}\n'
+        trial.board = f"{NO_PARTS}{mram}sector_bytes = 8192\n"
+        trial.options["memory"] = "mram=auto"
+        built = trial.build()
+        assert f"#define ME_MRAM_HZ {clock_hz}u" in built.written("src/firmware/clock.h").decode()
+        assert myoedge.validate(built, on="host").difference is None
+        cycles.append(built.report["cycles"]["total"])
+    assert cycles[0] > 1.5 * cycles[1]
+
+
+def test_a_board_with_another_chip_is_refused(tmp_path: Path) -> None:
+    board = NO_PARTS.replace('"gap9"', '"host"')
+    trial = Trial(tmp_path, 16, 1, board=board)
+    told = trial.refusal()
+    assert (told.code, told.tries) == ("E204", ("--target host", "without --board"))
+    trial.options["target"] = "host"
+    trial.build()
+    Trial(tmp_path, 16, 1).build()
