@@ -105,10 +105,10 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
     return replace(budget, l1_bytes=min(most, budget.l1_bytes or most))
 
 
-def with_parts_of(budget: Budget, board: Board) -> Budget:
-    """Return the limits with no parts beside the chip that the board lacks."""
+def with_parts_of(budget: Budget, board: Board | None) -> Budget:
+    """Return the limits with no parts beside the chip that the board lacks; None: any board."""
     allowed = PARTS.index(budget.external or PARTS[-1])
-    if PARTS.index(board.external) >= allowed:
+    if board is None or PARTS.index(board.external) >= allowed:
         return budget
     return replace(budget, external=board.external, board=board.id)
 

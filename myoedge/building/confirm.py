@@ -105,7 +105,7 @@ def _plan_again(inputs: BuildInputs) -> Finished:
                 raise
             break  # there is no plan that leaves this room for code
     if over is None:
-        raise _of_external(too_large, inputs) if inputs.advises else too_large
+        raise _of_external(too_large, inputs)
     raise over if not inputs.advises else code_over_l2(over, inputs, finish)
 
 
@@ -113,7 +113,8 @@ def _of_external(too_large: ProgramTooLarge, inputs: BuildInputs) -> MyoedgeErro
     """Return the error of a program that exceeds L2: that parts beside the chip are excluded, if
     these would help."""
     network, request = inputs.quantized.network, inputs.request
-    if too_large.region != "L2" or EXTERNAL not in memories(request.limits, request.chip):
+    limited = inputs.advises and EXTERNAL in memories(request.limits, request.chip)
+    if too_large.region != "L2" or not limited:
         return too_large
     if not fits_with_code(network, replace(request, limits=without(request.limits, [EXTERNAL]))):
         return too_large

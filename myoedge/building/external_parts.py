@@ -53,6 +53,15 @@ def over_external(
 
 def _remedies(network: QuantGraph, request: BuildRequest, fits: Fits) -> Iterator[str]:
     """Yield what lets a plan fit: further memories of the chip, fewer bits, parts beside it."""
+    yield from _chip_remedies(network, request, fits)
+    for parts in MORE_PARTS[str(request.limits.external)]:
+        limits = replace(request.limits, external=parts, board="")
+        if fits(network, replace(request, limits=limits)):
+            yield _parts_remedy(request.limits, parts)
+            break
+
+
+def _chip_remedies(network: QuantGraph, request: BuildRequest, fits: Fits) -> Iterator[str]:
     more = replace(request, chip=request.chip.with_optional(*request.other_levels), other_levels=())
     memories = " ".join(f"--memory {name}=auto" for name in request.other_levels)
     has_more = bool(memories) and fits(network, more)
@@ -65,11 +74,6 @@ def _remedies(network: QuantGraph, request: BuildRequest, fits: Fits) -> Iterato
         more_bits = _most_bits(network, more, fits)
         if more_bits is not None and more_bits > (bits or 0):
             yield f"{memories}, and {_weights_table(more_bits)}"
-    for parts in MORE_PARTS[str(request.limits.external)]:
-        limits = replace(request.limits, external=parts, board="")
-        if fits(network, replace(request, limits=limits)):
-            yield _parts_remedy(request.limits, parts)
-            break
 
 
 def _weights_table(bits: int) -> str:

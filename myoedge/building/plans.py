@@ -157,10 +157,9 @@ def _limiting_memories_error(
     names = _limited_memories(request)
     cures = _sufficient_memories(network, request, names)
     short = cures or names
-    more = [f"a larger --{name} or [budget] {name}" for name in short if name != budget.EXTERNAL]
     if budget.EXTERNAL in short:
-        parts = over_external(dict(notice.facts), network, request, fits_with_code)
-        return replace(parts, tries=[*parts.tries, *more]), None
+        return _external_error(network, request, notice, short), None
+    more = [f"a larger --{name} or [budget] {name}" for name in short]
     facts, tries = dict(notice.facts), more if cures else [", and ".join(more)]
     l2_kib = _search_l2_limit(network, request, free) if cures == ["l2"] else None
     if (l3_bytes := request.limits.l3_bytes) is not None:
@@ -169,6 +168,16 @@ def _limiting_memories_error(
     is_short_of_l2 = notice.code == NO_L2 and "l2" not in short
     title = f"over budget: {name}, with which the network does not fit L2" * is_short_of_l2
     return Broken(name, facts, [*tries, *notice.tries[:1]], title=title), l2_kib
+
+
+def _external_error(
+    network: QuantGraph, request: BuildRequest, notice: Notice, short: Sequence[str]
+) -> Broken:
+    """Return the limit of parts beside the chip as exceeded, or another of the limits `short`."""
+    parts = over_external(dict(notice.facts), network, request, fits_with_code)
+    others = (name for name in short if name != budget.EXTERNAL)
+    more = [f"a larger --{name} or [budget] {name}" for name in others]
+    return replace(parts, tries=[*parts.tries, *more])
 
 
 def _l1_remedies(network: QuantGraph, request: BuildRequest, tries: Sequence[str]) -> list[str]:

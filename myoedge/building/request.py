@@ -124,13 +124,12 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     chip = _enable_engines(chip, options.engine, is_used=engines != {CORES})
     parts, plugins = requested_parts(options, settings), load_plugins(settings.plugins)
     board = _board(options, settings, chip)
-    chip = chip if board is None else on_board(chip, board)
+    chip = on_board(chip, board)
     cannot = _readers_of_no_level(options, parts)
     chip, unused = _enable_levels(chip, options, cannot), [x.name for x in chip.optional_levels]
     sizes = {name: getattr(options, name) for name in budget.MEMORIES}
     given = possible(chip, budget.given(settings.budget, **sizes))
-    limits = budget.for_app(options.app, chip, given)
-    limits = limits if board is None else budget.with_parts_of(limits, board)
+    limits = budget.with_parts_of(budget.for_app(options.app, chip, given), board)
     frames = settings.stream if options.stream else None
     request = BuildRequest(
         chip,

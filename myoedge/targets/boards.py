@@ -161,8 +161,10 @@ def boards_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "boards"
 
 
-def on_board(chip: Chip, board: Board) -> Chip:
-    """Return the chip with the sizes and clocks of the board's memories."""
+def on_board(chip: Chip, board: Board | None) -> Chip:
+    """Return the chip with the sizes and clocks of the board's memories; None: any board."""
+    if board is None:
+        return chip
     if board.ram is not None:
         chip = chip.with_level("l3", bytes=min(board.ram.bytes, chip.l3_bytes))
     clocks_hz = {name: flash.clock_hz for name, flash in board.flash.items() if flash.clock_hz}
