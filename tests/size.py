@@ -10,7 +10,8 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from radon.visitors import ComplexityVisitor
 ROOT = Path(__file__).resolve().parents[1]
 LIMITS = Path(__file__).with_suffix(".toml")
 MOST_PARAMETERS = 8
+FRAGMENT_LINES = 4
 C_SUFFIXES = frozenset({".c", ".h", ".S", ".inc", ".j2", ".def"})
 NOT_COUNTED = re.compile(
     r"/\*.*?\*/|//[^\n]*|\\\n|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL
@@ -63,12 +65,17 @@ def _is_text(node: ast.stmt) -> bool:
 
 @dataclass(frozen=True)
 class FunctionSize:
-    """A function of the package: its place, lines, parameters and cyclomatic complexity."""
+    """A function of the package: its place, lines, parameters and cyclomatic complexity.
+
+    is_fragment   whether it is private, has a body of at most FRAGMENT_LINES lines, and is called
+                  at one place
+    """
 
     place: str
     lines: int
     parameters: int
     complexity: int
+    is_fragment: bool
 
 
 def read_files(folder: str, suffixes: frozenset[str]) -> list[SourceFile]:
@@ -89,11 +96,31 @@ def measure_functions(files: list[SourceFile]) -> list[FunctionSize]:
 
 
 def _functions(file: SourceFile) -> Iterator[FunctionSize]:
-    for node in ast.walk(file.tree):
+    nodes = [*ast.walk(file.tree)]
+    named = _count_names(nodes)
+    called = _count_names(node.func for node in nodes if isinstance(node, ast.Call))
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             complexity = ComplexityVisitor.from_ast(node).functions[0].complexity
             place = f"{file.name}:{node.lineno} {node.name}"
-            yield FunctionSize(place, _count_lines(node), _count_parameters(node), complexity)
+            yield FunctionSize(
+                place,
+                _count_lines(node),
+                _count_parameters(node),
+                complexity,
+                _is_short_and_private(node) and called[node.name] == named[node.name] == 1,
+            )
+
+
+def _is_short_and_private(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+    return node.name.startswith("_") and not node.name.startswith("__") and lines <= FRAGMENT_LINES
+
+
+def _count_names(nodes: Iterable[ast.AST]) -> Counter[str]:
+    """Count the names of variables, functions and attributes."""
+    return Counter(str(getattr(x, "id", getattr(x, "attr", ""))) for x in nodes)
 
 
 def _count_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -145,6 +172,7 @@ def measure_sizes() -> Iterator[Measure]:
     yield Measure("longest function", longest_function.lines, (longest_function.place,))
     yield _count("complexity above 10", [x for x in functions if x.complexity > 10])
     yield _count("complexity above 15", [x for x in functions if x.complexity > 15])
+    yield _count("short, private, called once", [x for x in functions if x.is_fragment])
     yield _count("more than 8 parameters", [x for x in functions if x.parameters > MOST_PARAMETERS])
 
 

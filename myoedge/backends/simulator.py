@@ -87,21 +87,16 @@ def _inference(
     """Return one inference with the firmware's cycle counts, corrected by the simulator's marks:
     one before the first layer and one after each layer; without marks, as counted."""
     outputs, cycles, total = counted
-    turns = _turns(marks)
+    # Layer -> (mark before, mark after) of its runs; a loop runs it several times
+    turns: dict[int, list[tuple[Mark, Mark]]] = {}
+    for before, after in pairwise(marks):
+        turns.setdefault(after.value, []).append((before, after))
     costs = [_layer_cost(turns[layer], n) for layer, n in enumerate(cycles) if layer in turns]
     total = _unwrapped(marks[-1].cycle - marks[0].cycle, total) if marks else total
     written: dict[str, bytes] = {}
     for mark in filter(attrgetter("snapshots"), marks):
         written |= zip(regions.get(mark.value, ()), mark.snapshots, strict=False)
     return Inference(outputs, total, tuple(costs), written)
-
-
-def _turns(marks: Sequence[Mark]) -> dict[int, list[tuple[Mark, Mark]]]:
-    """Return layer -> (mark before, mark after) of its runs; a loop runs it several times."""
-    turns: dict[int, list[tuple[Mark, Mark]]] = {}
-    for before, after in pairwise(marks):
-        turns.setdefault(after.value, []).append((before, after))
-    return turns
 
 
 def _layer_cost(turns: Sequence[tuple[Mark, Mark]], cycles: int) -> LayerCost:

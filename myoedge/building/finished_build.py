@@ -98,7 +98,12 @@ def _compute_build(
             x.is_kept and x.tensors for x in quantized.choices
         ):
             raise
-        quantized = run_quantize(_forbid_extra_cycles(options), inputs)
+        # Options that reject every move of the precision search with extra cycles, for builds whose
+        # program leaves no memory for them
+        decided_by = (options.decided_by, "without room")
+        quantized = run_quantize(
+            replace(options, planned_cycles=lambda network: math.inf, decided_by=decided_by), inputs
+        )
         finished = finished_of(quantized)
     warnings = quantized.warned(finished.warnings, options.strict).warnings
     files = build_files(finished.contents, finished.reported(warnings), request.plugins)
@@ -114,13 +119,6 @@ def _choose_engines_again(
     settings = find(options.config).settings
     given = (quantized.model.graph, settings, chip, options.engine, quantized.older)
     return engine_integers(*given).again(network)
-
-
-def _forbid_extra_cycles(options: Options) -> Options:
-    """Return options that reject every move of the precision search with extra cycles, for builds
-    whose program leaves no memory for them."""
-    decided_by = (options.decided_by, "without room")
-    return replace(options, planned_cycles=lambda network: math.inf, decided_by=decided_by)
 
 
 def _may_be_cached(build: FinishedBuild) -> bool:

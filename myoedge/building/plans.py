@@ -217,7 +217,7 @@ def _search_l2_limit(network: QuantGraph, request: BuildRequest, free: Plan) -> 
     if request.frames is not None and request.frames.rate is not None:
         return None
     low = max((request.limits.l2_bytes or 0) // budget.KIB, 1)
-    needed = free.l2_bytes + _code_bytes(network, request)
+    needed = free.l2_bytes + budget.code_bytes(request.limits, request.chip, len(network.steps))
     most = high = max(-(-needed // budget.KIB), low)
     enough = None
     for _ in range(L2_TRIES):
@@ -227,10 +227,6 @@ def _search_l2_limit(network: QuantGraph, request: BuildRequest, free: Plan) -> 
         else:
             low = middle
     return most if enough is None and fits(network, _set_l2_limit(request, most)) else enough
-
-
-def _code_bytes(network: QuantGraph, request: BuildRequest) -> int:
-    return budget.code_bytes(request.limits, request.chip, len(network.steps))
 
 
 def _set_l2_limit(request: BuildRequest, l2_kib: int) -> BuildRequest:

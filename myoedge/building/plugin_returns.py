@@ -159,14 +159,10 @@ def checked_rows(rows: Any, blame: Blame, own: Collection[str]) -> tuple[ImportR
     if not (isinstance(rows, list | tuple) and all(isinstance(row, ImportRow) for row in rows)):
         raise blame(f"ROWS of its import_rows is {_format_value(rows)}, not a tuple of ImportRow")
     for row in rows:
-        _check_operators(row, blame, own)
+        if lacking := {*row.ops.split()} - {*own, *OPS}:
+            there = f"its own are {', '.join(own)}" if own else "it defines none"
+            raise blame(f"the row at {row.place} has no operator {min(lacking)}: {there}")
     return tuple(with_checked_result(row, blame) for row in rows)
-
-
-def _check_operators(row: ImportRow, blame: Blame, own: Collection[str]) -> None:
-    if lacking := {*row.ops.split()} - {*own, *OPS}:
-        there = f"its own are {', '.join(own)}" if own else "it defines none"
-        raise blame(f"the row at {row.place} has no operator {min(lacking)}: {there}")
 
 
 def _type_error_text(what: str, made: Any, wanted: str) -> str:

@@ -64,7 +64,9 @@ def check_agreement(
     pairs = [(Noise(), Noise()) for _ in stream.outputs]
     late = _count_last_frames(stream, q, table)
     for whole in _whole_runs(stream, run, networks, table, sample):
-        exact = run_float(_normalised_input_graph(graph), whole.floats)
+        # The graph for inputs that are normalised already
+        bare = {n: replace(t, input_normalization=None) for n, t in graph.tensors.items()}
+        exact = run_float(replace(graph, tensors=bare), whole.floats)
         integers = run_int(q.steps, q.constants, whole.integers)
         for at, ((streamed, at_once), port) in enumerate(zip(pairs, stream.outputs, strict=True)):
             got = np.concatenate([run.ready[n][at] for n in whole.passes], port.axis)
@@ -99,12 +101,6 @@ def _difference_error(name: str, streamed: Noise, at_once: Noise) -> MyoedgeErro
     ]
     title = "the stream's outputs are not those of the float network"
     return MyoedgeError("E402", title, facts, tries)
-
-
-def _normalised_input_graph(graph: Graph) -> Graph:
-    """Return the graph for inputs that are normalised already."""
-    bare = {n: replace(t, input_normalization=None) for n, t in graph.tensors.items()}
-    return replace(graph, tensors=bare)
 
 
 def _whole_runs(

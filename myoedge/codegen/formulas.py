@@ -46,7 +46,11 @@ def with_formulas(plan: Plan, sources: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, dict[str, None]] = {}
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         if step.members or OPS[step.node.op].meaning is not None:
-            text = _wrap_comment(formulas(step, tiling.kernel))
+            each = (
+                textwrap.wrap(x, COLUMNS, initial_indent=FIRST, subsequent_indent=NEXT)
+                for x in formulas(step, tiling.kernel)
+            )
+            text = "\n".join(line for wrapped in each for line in wrapped)
             found.setdefault(f"{tiling.kernel.function}.c", {})[text] = None
     return {
         name: _insert_comment(text, found[name]) if name in found else text
@@ -57,11 +61,6 @@ def with_formulas(plan: Plan, sources: Mapping[str, str]) -> dict[str, str]:
 def _insert_comment(source: str, comments: Iterable[str]) -> str:
     body = f"\n{OTHERS}\n".join(comments)
     return source.replace(START, f"{TITLE}\n{body}\n */\n{START}", 1)
-
-
-def _wrap_comment(lines: Iterable[str]) -> str:
-    each = (textwrap.wrap(x, COLUMNS, initial_indent=FIRST, subsequent_indent=NEXT) for x in lines)
-    return "\n".join(line for wrapped in each for line in wrapped)
 
 
 def formulas(step: QuantizedNode, kernel: TiledKernel) -> list[str]:

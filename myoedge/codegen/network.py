@@ -66,14 +66,6 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
     }
 
 
-def _layer_functions(function: str, tiling: Tiling, layer: TiledLayer) -> dict[str, str]:
-    """Return field of me_layer -> C function; own arguments are written before the loop."""
-    called = {name: f"{function}_{name}" for name in FUNCTIONS if name in layer.functions}
-    if tiling.arguments_once:
-        del called["arguments"]
-    return called
-
-
 def _network_parts(loops: Sequence[Mapping[str, Any]], layers: int) -> Iterator[dict[str, Any]]:
     """Yield the parts of a network in order, layers first .. end - 1: loops, and layers between
     them with "loop" None."""
@@ -130,7 +122,10 @@ def layer_fields(
         "kernel_waits": int(tiling.kernel_waits),
         "nine_cores": int(bool(tiling.kernel.nine_cores)),
     }
-    called = _layer_functions(function, tiling, layer)
+    # Field of me_layer -> C function; own arguments are written before the loop
+    called = {name: f"{function}_{name}" for name in FUNCTIONS if name in layer.functions}
+    if tiling.arguments_once:
+        del called["arguments"]
     if prefetch is not None:
         called["prefetch"] = prefetch.function
     texts = [f".{name} = {number}," for name, number in numbers.items() if number]

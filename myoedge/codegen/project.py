@@ -180,6 +180,9 @@ def _common_values(
     digest = model_digest(plan.quant)
     sizes = {x.name: plan.image_bytes(x.name) for x in plan.chip.levels}
     images = {f"{name}.bin": size for name, size in sizes.items() if size}
+    # C strings of the class names; [] unless there is one per score
+    shape = plan.quant.graph.shape(plan.graph_outputs[0])
+    class_names = [*map(c_string, options.class_names)] if len(options.class_names) in shape else []
     return {
         "digest": digest,
         "prefix": options.prefix or default_prefix(model_name),
@@ -200,17 +203,11 @@ def _common_values(
         "l3_tables": bool(plan.l3_tables),
         "in_l3": bool(plan.transfers or plan.l3_tables),
         **_port_values(plan),
-        "class_names": _class_names(plan, options),
+        "class_names": class_names,
         "stream": None
         if stream is None
         else stream_values(plan, stream, as_data=options.weights_blob),
     }
-
-
-def _class_names(plan: Plan, options: SourceOptions) -> list[str]:
-    """Return C strings of the class names; [] unless there is one per score."""
-    shape = plan.quant.graph.shape(plan.graph_outputs[0])
-    return [*map(c_string, options.class_names)] if len(options.class_names) in shape else []
 
 
 def _selftest_files(golden: Golden, common: Mapping[str, Any]) -> dict[str, str]:

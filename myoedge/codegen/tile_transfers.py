@@ -22,7 +22,8 @@ def movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[
     """
     fetched: dict[str, list[str]] = {FETCH_CONSTANTS: [], FETCH_OPERANDS: []}
     for x in filter(tiling.early, tiling.tiles[0].loads):
-        call = _transfer_call("me_fetch", x, base, tiling, movement)
+        operand = next(o for o in tiling.kernel.operands if o.name == x.operand)
+        call = _single_transfer(movement, "me_fetch", [x], base(operand))
         fetched[fetch_function(tiling, x)].append(call)
     return {
         "load": [*_load_statements(tiling, base, movement)],
@@ -46,13 +47,6 @@ class Movement:
 
     tables: Tables
     l1: Addresses
-
-
-def _transfer_call(
-    function: str, x: Transfer, base: Base, tiling: Tiling, movement: Movement
-) -> str:
-    operand = next(o for o in tiling.kernel.operands if o.name == x.operand)
-    return _single_transfer(movement, function, [x], base(operand))
 
 
 def _load_statements(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:

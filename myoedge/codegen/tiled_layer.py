@@ -101,11 +101,12 @@ def tiled_layer(
     tables, l1 = Tables(fn, scalars=[] if as_data else None), l1_addresses(fn, tiling, resident)
     base = named(base, l1)
     addresses = LayerAddresses(l1, _pointers_outside_l1(tiling, base, l1, outside))
+    # The statements that compute a tile
     lines = {
         "arguments": _argument_statements(index, tiling, addresses, tables),
         "jobs": jobs(fn, index, tiling, before_cycles),
         **movements(tiling, base, Movement(tables, l1)),
-        "compute": _compute_statements(fn, index, tiling, addresses, tables),
+        "compute": [*_unpack_statements(tiling, tables, addresses), kernel_call(fn, index, tiling)],
     }
     values = {
         "fn": fn,
@@ -153,13 +154,6 @@ def _argument_statements(
     if len(tiling.tiles) > 1:
         params = ["if (t == 0) {", *(f"    {line}" for line in params), "}"]
     return [*params, *assignment(tile, f"{kernel}_tile", fields)]
-
-
-def _compute_statements(
-    fn: str, index: int, tiling: Tiling, addresses: LayerAddresses, tables: Tables
-) -> list[str]:
-    """Return the statements that compute a tile."""
-    return [*_unpack_statements(tiling, tables, addresses), kernel_call(fn, index, tiling)]
 
 
 def summary(step: QuantizedNode, tiling: Tiling) -> str:

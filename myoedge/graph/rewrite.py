@@ -252,16 +252,12 @@ def _apply_once(
     changed: dict[str, None] = {}
     for node in nodes:
         if indexed.is_there(node):  # otherwise a rule replaced it in this sweep
-            change = _first_replacement(fitting(node.op), indexed.view, node)
+            # A node's replacement by the first pattern that matches; None if none matches
+            changes = (attempt(rule.rewrite, indexed.view, node) for rule in fitting(node.op))
+            change = next((change for change in changes if change is not None), None)
             if change is not None:
                 changed |= indexed.replace(node, change)
     return changed
-
-
-def _first_replacement(rules: Sequence[RewritePattern], graph: Graph, node: Node) -> Rewrite | None:
-    """Return a node's replacement by the first pattern that matches; None if none matches."""
-    changes = (attempt(rule.rewrite, graph, node) for rule in rules)
-    return next((change for change in changes if change is not None), None)
 
 
 def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:

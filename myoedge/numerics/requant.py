@@ -119,7 +119,11 @@ def choose_requant(
     pre = np.arange(pre_max + 1).reshape(-1, *[1] * wanted.ndim)  # an axis of candidates
     mult, offset, shift = _with_pre_shifts(pre, wanted, bound, zero_point)
     error = np.abs(np.ldexp(mult.astype(np.float64), -(shift + pre)) - wanted)
-    best = int(np.argmin(_square_errors(error, pre, wanted, bound, finer * TYPICAL_STEPS)))
+    # The mean square error of the worst channel for each pre-shift, in output steps squared
+    typical = np.minimum(bound, finer * TYPICAL_STEPS / np.maximum(wanted, 1e-30))
+    dropped = np.where(pre > 0, np.ldexp(wanted, pre - 1), 0.0)
+    squares = (typical * error) ** 2 + dropped**2 / 3.0
+    best = int(np.argmin(np.asarray(squares.reshape(len(pre), -1).max(axis=1))))
     return Requant(best, *(x[best, ...].astype(np.int32) for x in (mult, offset, shift)))
 
 
@@ -149,19 +153,6 @@ def _with_pre_shifts(
         if not overflows.any():
             return np.minimum(mult, np.maximum(mult_max, 0)), offset, shift
         shift = shift - overflows
-
-
-def _square_errors(error: Array, pre: Array, real: Array, bound: Array, steps: float) -> Array:
-    """Return the mean square error of the worst channel for each pre-shift, in output steps
-    squared.
-
-    error   of the multiplier, [pre-shifts, channels]; taken at a typical output of `steps` steps
-    The bits dropped by a pre-shift are assumed uniform.
-    """
-    typical = np.minimum(bound, steps / np.maximum(real, 1e-30))
-    dropped = np.where(pre > 0, np.ldexp(real, pre - 1), 0.0)
-    squares = (typical * error) ** 2 + dropped**2 / 3.0
-    return np.asarray(squares.reshape(len(pre), -1).max(axis=1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,16 +78,13 @@ def _usual_range(step: QuantizedNode, name: str, at: int) -> Interval | None:
     if name in ("low", "high"):
         return step.element_type.low, step.element_type.high
     if name.endswith(("zero", "zeros")):
-        return _zero_point_range(step, OPERANDS.get(name, at))
+        # The range of an operand's zero points, or of the result's for -1: that of int16 is 0
+        # (docs/developers/integer-semantics.md)
+        operand = OPERANDS.get(name, at)
+        kinds = [*map(step.read_type, range(len(step.operands))), step.element_type]
+        is_wide = operand < len(kinds) and kinds[operand] == INT16
+        return (0, 0) if is_wide else (INT8.low, INT8.high)
     return next((x for end, x in RANGES.items() if name.endswith(end)), INT32)
-
-
-def _zero_point_range(step: QuantizedNode, operand: int) -> Interval:
-    """Return the range of an operand's zero points, or of the result's for -1: that of int16 is 0
-    (docs/developers/integer-semantics.md)."""
-    kinds = [*map(step.read_type, range(len(step.operands))), step.element_type]
-    is_wide = operand < len(kinds) and kinds[operand] == INT16
-    return (0, 0) if is_wide else (INT8.low, INT8.high)
 
 
 def operand(step: QuantizedNode, at: int) -> Array:

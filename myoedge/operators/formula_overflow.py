@@ -80,7 +80,10 @@ def _reduced_candidates(
     lacking = [bits[id(x)] for x in own.operands]
     match own:
         case Binary("*"):
-            yield from _reduced_products(own, nest, lacking)
+            known = intervals(replace(nest, value=own))
+            for more in range(2 * SHIFTS[1]):
+                less = _split_bits_between_factors(own.left, own.right, known, more)
+                yield _reduce_operands(own, less), sum(lacking) + sum(less)
         case Binary("<<" | ">>", _, Number(count)):
             yield from _reduced_shifts(own, count, lacking[0])
         case Binary("<<" | ">>") if not lacking[1]:
@@ -92,13 +95,6 @@ def _reduced_candidates(
             yield _reduce_operands(own, [0, *alike]), common
         case _ if not any(lacking):
             yield own, 0
-
-
-def _reduced_products(own: Binary, nest: Nest, lacking: list[int]) -> Iterator[tuple[Expr, int]]:
-    known = intervals(replace(nest, value=own))
-    for more in range(2 * SHIFTS[1]):
-        less = _split_bits_between_factors(own.left, own.right, known, more)
-        yield _reduce_operands(own, less), sum(lacking) + sum(less)
 
 
 def _reduced_shifts(own: Binary, count: int, lacking: int) -> Iterator[tuple[Expr, int]]:

@@ -88,10 +88,15 @@ def format_rows() -> Iterator[tuple[str, ...]]:
         for form in op.formats:
             engines = dict.fromkeys(k.engine for k in op.kernels if form in k.formats)
             kinds = (_types_text(types) for types in form.reads)
+            bits_text = (
+                f"{form.weights[0]} to {form.weights[-1]}"
+                if len(form.weights) > 1
+                else "".join(map(str, form.weights))
+            )
             row = (
                 ", ".join(engines),
                 "; then ".join(kinds),
-                _bits_text(form.weights),
+                bits_text,
                 _types_text(form.writes),
                 form.where.text,
             )
@@ -101,10 +106,6 @@ def format_rows() -> Iterator[tuple[str, ...]]:
 
 def _types_text(types: Sequence[ElementType]) -> str:
     return "any" if types == ANY else ", ".join(map(str, types))
-
-
-def _bits_text(bits: Sequence[int]) -> str:
-    return f"{bits[0]} to {bits[-1]}" if len(bits) > 1 else "".join(map(str, bits))
 
 
 # The ninth core, the control core, joins each tile some hundred cycles late, after starting its

@@ -119,16 +119,13 @@ class StatedClass:
         code = self._hook_function(hook).__code__
         cause = cause_of(error, [Path(code.co_filename)])
         usual = f"mend {cause.rpartition('(')[2].rstrip(')')}; self.attrs is {dict(layer.attrs)}"
-        usual += self._row_giving_attribute(error)
+        # Which row gives an attribute that is missing
+        name = str(error.args[0]) if isinstance(error, KeyError) and error.args else ""
+        row = f'; or its row gives it: api.adding("{self.name}", ..., {name}="{name}")'
+        usual += row if name.isidentifier() else ""
         returns = {"real": "an array of floats", "quantize": self.scaled, "nest": FORMULAS_HAVE}
         fault = Mistake(returns[hook], cause, getattr(error, "instead", "") or usual)
         return self.error(f"{hook} raises an exception", fault, self._line_of_hook(hook))
-
-    def _row_giving_attribute(self, error: BaseException) -> str:
-        """Return which row gives an attribute that is missing."""
-        name = str(error.args[0]) if isinstance(error, KeyError) and error.args else ""
-        row = f'; or its row gives it: api.adding("{self.name}", ..., {name}="{name}")'
-        return row if name.isidentifier() else ""
 
     def _line_of_hook(self, hook: str) -> str:
         code = self._hook_function(hook).__code__
@@ -293,7 +290,8 @@ def faults_of_quantize(own: StatedClass) -> Callable[[Any], Iterator[Mistake]]:
             return
         yield from _faults_of_names(own, made.constants)
         unit = made.unit
-        if not (_is_number(unit) and math.isfinite(unit) and unit > 0):
+        is_number = isinstance(unit, int | float | np.number) and not isinstance(unit, bool)
+        if not (is_number and math.isfinite(unit) and unit > 0):
             needs = "a unit above 0, the real value of one unit of nest's result"
             yield Mistake(needs, f"the unit {shown(unit)}", "Scaled(self.params(0).scale, ...)")
         for name, value in made.constants.items():
@@ -308,10 +306,6 @@ def _faults_of_names(own: StatedClass, given: Iterable[str]) -> Iterator[Mistake
         lacking = [name for name in given if name not in own.constants]
         annotated = ", ".join(f"{name}: Constant in the class" for name in lacking)
         yield Mistake(own.scaled, has, annotated or f"return {own.scaled}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _faults_of_constant(name: str, value: Any) -> Iterator[Mistake]:

@@ -47,14 +47,10 @@ class _LagMatch:
 def _match_lag(graph: Graph, node: Node) -> _LagMatch:
     """Match a node that computes an autocorrelation. Errors: NoMatch."""
     window, feature = feature_of(graph, node, least=0)
-    return _LagMatch(window, _lag_of_feature(feature), share(graph, node))
-
-
-def _lag_of_feature(feature: Feature) -> int:
     require(len(feature) == 1, feature[0].form == "product", not feature[0].test)
     (a, a_less), (b, b_less) = feature[0].a, feature[0].b
     require(a_less == b_less == -1, min(a, b) == 0)
-    return max(a, b)
+    return _LagMatch(window, max(a, b), share(graph, node))
 
 
 @dataclass
@@ -135,7 +131,11 @@ def _match_coefficient(graph: Graph, name: str) -> tuple[SampleWindow, Feature, 
     count = int(np.prod(graph.shape(name)))
     require(all(np.prod(graph.shape(lag)) == count for lag in formula.lags))
     energies = formula.added_energies
-    draws = _draw_autocorrelations(order, count, energies[-1] or 1.0)
+    # Autocorrelations [order + 1, count] of random test signals
+    unit = energies[-1] or 1.0
+    rng, shape = np.random.default_rng(0), (count, SIGNAL)
+    signals = (rng.normal(size=shape).cumsum(1) for _ in range(-(-DRAWS // count)))
+    draws = [(autocorrelations(x, order) * (unit / SIGNAL)).astype(np.float32) for x in signals]
     with np.errstate(all="ignore"):
         values = np.stack([formula.value(name, r) for r in draws])
     for energy in energies:
@@ -144,16 +144,6 @@ def _match_coefficient(graph: Graph, name: str) -> tuple[SampleWindow, Feature, 
             if _is_close(values, sign * wanted[at]):
                 return window, (Factor("ar", (order, -1), (at + 1, -1), "", energy),), sign
     raise NoMatch
-
-
-def _draw_autocorrelations(order: int, count: int, unit: float) -> list[Array]:
-    """Return autocorrelations [order + 1, count] of random test signals.
-
-    unit   scale of the autocorrelations
-    """
-    rng, shape = np.random.default_rng(0), (count, SIGNAL)
-    signals = (rng.normal(size=shape).cumsum(1) for _ in range(-(-DRAWS // count)))
-    return [(autocorrelations(x, order) * (unit / SIGNAL)).astype(np.float32) for x in signals]
 
 
 def _predict_coefficients(r: Array, energy: float) -> Array:

@@ -198,11 +198,6 @@ def _readers_by_layer(
     return readers
 
 
-def _other_operands(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> list[int]:
-    """Return the operand numbers of the second layer, without the first layer's result."""
-    return [n for n, name in enumerate(behind.operands) if roots[name][0] != step.node.name]
-
-
 def _fuse_pair(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> QuantizedNode | None:
     """Return two layers as one fused layer with all operands; None if one must run on cores."""
     if CORES in (step.engine.name, behind.engine.name):
@@ -211,7 +206,8 @@ def _fuse_pair(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> Quan
     node = step.node.but(outputs=behind.node.outputs, origin=origin)
     known = {roots[name]: name for name in step.operands}  # one name per buffer
     behind = replace(behind, operands=tuple(known.get(roots[x], x) for x in behind.operands))
-    others = _other_operands(step, behind, roots)
+    # The operand numbers of the second layer, without the first layer's result
+    others = [n for n, name in enumerate(behind.operands) if roots[name][0] != step.node.name]
     return replace(
         step,
         node=node,

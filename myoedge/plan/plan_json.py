@@ -52,13 +52,18 @@ def describe(plan: Plan) -> dict[str, Any]:
 def _step_json(plan: Plan, index: int) -> dict[str, Any]:
     step, tiling = plan.steps[index], plan.tilings[index]
     name, cycles = step.node.name, plan.cycles[index]
+    # The locations of a step's results
+    own, *others = plan.steps[index].written
+    more = {name: _location_text(_final_location(plan, index, name)) for name in others}
+    writes = _location_text(_final_location(plan, index, own))
     return {
         "name": name,
         "op": step.node.op,
         **({"members": [*step.operators]} if step.members else {}),
         **({"iterations": step.turns} if step.turns > 1 else {}),
         "reads": {x: _location_text(plan.place(index, x)) for x in step.operands},
-        **_result_locations(plan, index),
+        "writes": writes,
+        **({"writes_too": more} if more else {}),
         "cycles_modelled": round(cycles) if plan.chip.point.clock_hz else None,
         "tiles": _tiling_json(tiling),
     }
@@ -111,14 +116,6 @@ def _transfer_json(plan: Plan, transfer: LevelTransfer) -> dict[str, Any]:
         "first_moment": chunk.first,
         "last_moment": chunk.last,
     }
-
-
-def _result_locations(plan: Plan, index: int) -> dict[str, Any]:
-    """Return the locations of a step's results."""
-    own, *others = plan.steps[index].written
-    more = {name: _location_text(_final_location(plan, index, name)) for name in others}
-    writes = _location_text(_final_location(plan, index, own))
-    return {"writes": writes, **({"writes_too": more} if more else {})}
 
 
 def written_by(step: Mapping[str, Any]) -> dict[str, str]:

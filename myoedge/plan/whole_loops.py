@@ -71,7 +71,10 @@ class WholeLoops:
         for number, at in enumerate(step.integers.chain.operands):
             if at is None:
                 continue
-            if (result := self._written_at(step, step.operands[at])) is not None:
+            # The number of the result that has the buffer of an operand; None without one
+            buffers = [self.roots[x][0] for x in step.written]
+            root = self.roots[step.operands[at]][0]
+            if (result := buffers.index(root) if root in buffers else None) is not None:
                 states[number] = result
             elif self.rows(step.operands[at]):
                 rows.add(number)
@@ -87,12 +90,6 @@ class WholeLoops:
         return all(self._is_row(step, number, at[number]) for number in rows) and all(
             self._is_state(step, at[number], result) for number, result in states.items()
         )
-
-    def _written_at(self, step: QuantizedNode, name: str) -> int | None:
-        """Return the number of the result that has the buffer of an operand; None without one."""
-        buffers = [self.roots[x][0] for x in step.written]
-        root = self.roots[name][0]
-        return buffers.index(root) if root in buffers else None
 
     def _is_state(self, step: QuantizedNode, at: int, number: int) -> bool:
         """Return whether an operand is the whole state that a result replaces."""

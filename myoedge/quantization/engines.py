@@ -61,7 +61,7 @@ class EngineIntegers:
     _known: dict[int, tuple[QuantizedNode, QuantizedNode]] = field(default_factory=dict)
 
     def __call__(self, network: QuantGraph) -> QuantGraph:
-        before = _layers_by_name(self.older)
+        before = {} if self.older is None else {step.node.name: step for step in self.older.steps}
         for step in network.steps:
             if id(step) not in self._known:
                 given = (self.engines, self.rules, before.get(step.node.name))
@@ -169,7 +169,3 @@ def with_cores_integers(
     pairs = zip(network.steps, cores.steps, strict=True)
     steps = (_on_cores(old, MISSED) if old.node.name in names else step for step, old in pairs)
     return replace(network, steps=tuple(steps))
-
-
-def _layers_by_name(network: QuantGraph | None) -> dict[str, QuantizedNode]:
-    return {} if network is None else {step.node.name: step for step in network.steps}

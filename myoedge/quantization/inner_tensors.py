@@ -97,8 +97,11 @@ def inner_params(
             low, high = ranges[node.name]
             most = INNER_HEADROOM * max(-low, high)
             covered = worst if worst <= MOST_OF_RANGE * most else most
-            scale = _smallest_covering_scale(
-                _base_scale(node, known, names), covered, is_exact=node.op == "mul"
+            # The smallest unit * 2**j with which int16 covers a magnitude
+            unit = _base_scale(node, known, names)
+            wanted = math.ceil(math.log2(max(covered, 1e-30) / INT16.high / unit))
+            scale = float(
+                np.float32(math.ldexp(unit, max(wanted, 0) if node.op == "mul" else wanted))
             )
             known[node.name] = QuantParams(scale, 0, INT16)
             reach[node.name] = min(worst, INT16.high * scale)
@@ -112,12 +115,3 @@ def _base_scale(node: Node, known: Mapping[str, QuantParams], names: frozenset[s
     if node.op == "mul":
         return a * b
     return b if node.inputs[1] in names and node.inputs[0] not in names else a
-
-
-def _smallest_covering_scale(unit: float, covered: float, *, is_exact: bool) -> float:
-    """Return the smallest unit * 2**j with which int16 covers a magnitude.
-
-    is_exact   whether results are multiples of the unit, so that j is not negative
-    """
-    wanted = math.ceil(math.log2(max(covered, 1e-30) / INT16.high / unit))
-    return float(np.float32(math.ldexp(unit, max(wanted, 0) if is_exact else wanted)))

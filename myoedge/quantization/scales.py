@@ -11,7 +11,6 @@ from itertools import chain
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.graph.constants import Constant
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, ElementType
@@ -159,7 +158,12 @@ def _unchanged_steps(
 
     def is_same(name: str) -> bool:
         old, new = before.graph.constants.get(name), graph.constants.get(name)
-        is_known = old is new or (old is not None and new is not None and _are_equal(old, new))
+        is_known = old is new or (
+            old is not None
+            and new is not None
+            and old.array is new.array
+            and old.format is new.format
+        )
         return is_known and before.params.get(name) == params.get(name)
 
     return {
@@ -167,10 +171,6 @@ def _unchanged_steps(
         for step in before.steps
         if all(map(is_same, (*step.node.inputs, step.node.name, step.node.name + PRE)))
     }
-
-
-def _are_equal(a: Constant, b: Constant) -> bool:
-    return a.array is b.array and a.format is b.format
 
 
 def _overflow_error(step: QuantizedNode, graph: Graph) -> MyoedgeError:
@@ -206,7 +206,12 @@ def quantize_node(
     unsigned_sums   as in QuantizeInputs
     """
     per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
-    free = () if _has_file_weights(graph, node) else rules
+    # Whether a layer's weights are integers of the model file, not rounded floats
+    read = (node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs))
+    has_file_weights = any(
+        (f := graph.format(name)) is not None and f.integers is None for name in read
+    )
+    free = () if has_file_weights else rules
     shapes, target = tuple(map(graph.shape, node.inputs)), _requantised_params(node, params)
     bits = wide_weights(node, shapes, graph.shape(node.name), free, target.element_type)
     form = WeightFormat(bits, per_channel=not per_tensor)
@@ -275,12 +280,6 @@ def alike(a: QuantizedParams, b: QuantizedParams) -> bool:
             for name, x in left.items()
         )
     )
-
-
-def _has_file_weights(graph: Graph, node: Node) -> bool:
-    """Return whether a layer's weights are integers of the model file, not rounded floats."""
-    read = (node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs))
-    return any((f := graph.format(name)) is not None and f.integers is None for name in read)
 
 
 def limits(node: Node, target: QuantParams) -> tuple[int, int]:

@@ -60,7 +60,12 @@ def _check_int16_support(
     for name in left:
         rule, node = asked[name.removesuffix(PRE)]
         if not rule.is_pattern or rule.pattern not in able:
-            raise _missing_kernel_error(rule, node, "results", _int16_capable_layers(asked, found))
+            # The module paths of the matched layers that can be int16
+            nodes = (node for name, (_, node) in asked.items() if name in found)
+            int16_capable_layers = list(
+                dict.fromkeys(origin.path for node in nodes for origin in node.origin)
+            )
+            raise _missing_kernel_error(rule, node, "results", int16_capable_layers)
 
 
 def _asked_layers(graph: Graph, wide: Iterable[LayerRule]) -> dict[str, tuple[LayerRule, Node]]:
@@ -92,7 +97,10 @@ def kept_of_file(
 
     steps   steps of the quantised network
     """
-    of_file = _layers_with_file_weights(graph, steps)
+    # The layers whose weights are integers of the model file
+    weighted = [step for step in steps if kernel_formats.weight_bits(step.node.op)]
+    names = (step.node.inputs[OPS[step.node.op].weights.at[0]] for step in weighted)
+    of_file = [s for s, name in zip(weighted, names, strict=True) if graph.format(name) is not None]
     yield from _int8_of_file(graph, rules)
     yield from _weight_widths_of_file(of_file, rules)
     yield from _fixed_scales_of_file(graph, of_file, rules)
@@ -115,13 +123,6 @@ def _is_int8_in_file(graph: Graph, name: str) -> bool:
     """Return whether the model file stores a tensor as int8."""
     given = graph.given_params(name)
     return given is not None and given.element_type == INT8
-
-
-def _layers_with_file_weights(graph: Graph, steps: Iterable[QuantizedNode]) -> list[QuantizedNode]:
-    """Return the layers whose weights are integers of the model file."""
-    weighted = [step for step in steps if kernel_formats.weight_bits(step.node.op)]
-    names = (step.node.inputs[OPS[step.node.op].weights.at[0]] for step in weighted)
-    return [s for s, name in zip(weighted, names, strict=True) if graph.format(name) is not None]
 
 
 def _weight_widths_of_file(
@@ -151,7 +152,8 @@ def _fixed_scales_of_file(
 
 
 def _layer_name(node: Node) -> str:
-    return f"{node.op} {_module_path_in_model(node)}".rstrip()
+    module_path_in_model = next((origin.path for origin in node.origin if origin.path), "")
+    return f"{node.op} {module_path_in_model}".rstrip()
 
 
 def _kept_layers(rule: LayerRule, asked: str, named: Iterable[str]) -> Iterator[KeptOfFile]:
@@ -184,10 +186,6 @@ def _matching_int8_layers(
     left = [node for node in free if params[node.name].element_type == INT8]
     computed = [node for node in left if not OPS[node.op].is_data_movement] or left
     return list(dict.fromkeys(map(_layer_name, computed)))
-
-
-def _module_path_in_model(node: Node) -> str:
-    return next((origin.path for origin in node.origin if origin.path), "")
 
 
 def _can_be_int8(graph: Graph, node: Node) -> bool:
@@ -226,14 +224,6 @@ def wide_weights(
             [f'[quant] "{rule.pattern}" = {{ activations = 16, weights = 16 }}'],
         )
     return WIDE_BITS
-
-
-def _int16_capable_layers(
-    asked: Mapping[str, tuple[LayerRule, Node]], found: frozenset[str]
-) -> list[str]:
-    """Return the module paths of the matched layers that can be int16."""
-    nodes = (node for name, (_, node) in asked.items() if name in found)
-    return list(dict.fromkeys(origin.path for node in nodes for origin in node.origin))
 
 
 def _missing_kernel_error(

@@ -63,7 +63,11 @@ def _faults_of_integers(
 def _is_within_kernel_limits(step: QuantizedNode, learnt: Learnt, site: QuantizeInputs) -> bool:
     """Return whether a layer's integers are inside the limits of its kernels."""
     numbers = step.integers
-    ranges = {name: span for name, span in learnt.ranges.items() if _has_constant(numbers, name)}
+    ranges = {
+        name: span
+        for name, span in learnt.ranges.items()
+        if getattr(numbers, name, None) is not None
+    }
     return inside(numbers, ranges) and learnt.fits(numbers, site) and step.bound <= INT32_MAX
 
 
@@ -91,10 +95,6 @@ def _substitute_weights(
         if i < len(node.inputs)
     }
     return replace(graph, constants={**graph.constants, **as_constants(made)})
-
-
-def _has_constant(integers: QuantizedParams, name: str) -> bool:
-    return getattr(integers, name, None) is not None
 
 
 def _differing_fields(

@@ -229,7 +229,8 @@ def _changed_tensors(
     made = {name: change.of(name, values[name]) for name in inputs}
     for node in graph.nodes:
         before, after = values.get(node.name + PRE, values[node.name]), values[node.name]
-        is_read = _is_elementwise(node) and not made.keys().isdisjoint(node.inputs)
+        moves = OPS[node.op].is_data_movement and node.op not in IN_LOOPS
+        is_read = (node.op in BY_ELEMENT or moves) and not made.keys().isdisjoint(node.inputs)
         if is_read:
             before, after = real_node(node, [made.get(x, values[x]) for x in node.inputs])
         elif change.places.keys().isdisjoint((node.name, node.name + PRE)):
@@ -239,8 +240,3 @@ def _changed_tensors(
             after = activated(node, made[node.name + PRE])
         made[node.name] = change.of(node.name, after)
     return made
-
-
-def _is_elementwise(node: Node) -> bool:
-    moves = OPS[node.op].is_data_movement and node.op not in IN_LOOPS
-    return node.op in BY_ELEMENT or moves

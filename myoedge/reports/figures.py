@@ -61,7 +61,10 @@ def figure_files(report: Report) -> dict[str, bytes]:
             f"{name}.{suffix}": data for suffix, data in _draw_chart(report, chart, size).items()
         }
     for name, table in _latex_tables(report):
-        files |= {f"{name}.csv": _table_as_csv(table), f"{name}.tex": _table_as_latex(table)}
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([table.titles, *table.rows])
+        table_as_csv = document_bytes(text.getvalue())
+        files |= {f"{name}.csv": table_as_csv, f"{name}.tex": _table_as_latex(table)}
     return files
 
 
@@ -224,12 +227,6 @@ def _layer_table(report: Report) -> ReportTable:
         for row, cycles in zip(report["layers"], speed.cycles_by_layer(report), strict=True)
     )
     return ReportTable(titles, tuple(rows), words=titles[:4])
-
-
-def _table_as_csv(table: ReportTable) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([table.titles, *table.rows])
-    return document_bytes(text.getvalue())
 
 
 def _table_as_latex(table: ReportTable) -> bytes:

@@ -228,23 +228,19 @@ def _port_json(plan: Plan, port: QuantPort, display_name: str) -> dict[str, Any]
         "axis": border.axis,
         "origin": origin_rows(border.origin),
     }
+    # The memory of an input or output: "L2", or the level behind it
+    place = plan.where[port.name]
     return {
         "name": display_name,
         "tensor": port.name,
         "shape": list(port.shape),
         "dtype": port.dtype,
         "bytes": port.size_bytes,
-        "level": _port_level(plan, port.name),
+        "level": place.kind.upper() if place.in_level else "L2",
         "scale": None if params is None else params.scale,
         "zero_point": None if params is None else params.zero_point,
         "border": normalization,
     }
-
-
-def _port_level(plan: Plan, name: str) -> str:
-    """Return the memory of an input or output: "L2", or the level behind it."""
-    place = plan.where[name]
-    return place.kind.upper() if place.in_level else "L2"
 
 
 # --- layers ---------------------------------------------------------------------------------------

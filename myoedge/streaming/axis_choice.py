@@ -8,7 +8,6 @@ from fractions import Fraction
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
-from myoedge.operators.streaming_rule import StreamingRule
 from myoedge.streaming.time_axis import TimeAxisMap, follow_time, no_frames, rules_in_order
 
 
@@ -73,14 +72,10 @@ def frames_at_the_end(graph: Graph, paths: TimeAxisMap) -> dict[str, int]:
             if node.name in paths.axis:
                 known = graph.shape(name)[paths.axis[name]] - late[name]
                 frames = graph.shape(node.name)[paths.axis[node.name]]
-                late[node.name] = max(late[node.name], frames - _ready_frames(rule, known))
+                # How many result frames need no more than the first `frames` frames of an operand
+                groups = (known + rule.before - rule.taps) // rule.stride + 1
+                late[node.name] = max(late[node.name], frames - max(groups, 0) * rule.up)
     return late
-
-
-def _ready_frames(rule: StreamingRule, frames: int) -> int:
-    """Return how many result frames need no more than the first `frames` frames of an operand."""
-    groups = (frames + rule.before - rule.taps) // rule.stride + 1
-    return max(groups, 0) * rule.up
 
 
 def ambiguous_axes(fit: Sequence[int]) -> MyoedgeError:

@@ -87,7 +87,9 @@ WITHOUT_D = 5  # operands: delta, x, B, C, A
 
 def with_skip_factors(graph: Graph) -> Graph:
     """Return the graph with a D of zeros for selective scans that have none."""
-    without = {n.name: n for n in graph.nodes if _lacks_d(n)}
+    without = {
+        n.name: n for n in graph.nodes if n.op == "selective_scan" and len(n.inputs) == WITHOUT_D
+    }
     zeros = {
         f"{name}.skip": np.zeros(graph.shape(node.inputs[1])[-1:], np.float32)
         for name, node in without.items()
@@ -98,7 +100,3 @@ def with_skip_factors(graph: Graph) -> Graph:
     )
     constants = {**graph.constants, **as_constants(zeros)}
     return replace(graph, nodes=tuple(nodes), constants=constants) if without else graph
-
-
-def _lacks_d(node: Node) -> bool:
-    return node.op == "selective_scan" and len(node.inputs) == WITHOUT_D

@@ -270,16 +270,14 @@ def is_batched(graph: Graph) -> bool:
             for index, name in enumerate(node.inputs)
             if name in axes
         ]
-        along = {rule.axis if rule and _is_pointwise(rule) else None for rule in rules}
+        # Whether a result frame reads only the same operand frame
+        along = {
+            rule.axis if rule and rule.is_by_frame and not rule.anchored else None for rule in rules
+        }
         if len(along) != 1 or (axis := along.pop()) is None:
             return False
         axes[node.name] = axis
     return True
-
-
-def _is_pointwise(rule: StreamingRule) -> bool:
-    """Return whether a result frame reads only the same operand frame."""
-    return rule.is_by_frame and not rule.anchored
 
 
 def common_axes(graph: Graph, axis: int) -> dict[str, int] | None:

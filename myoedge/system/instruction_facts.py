@@ -81,7 +81,10 @@ class Decoder:
             case 0x33 if rd == SP:
                 yield from self._stack_by_register(word)
             case 0x6F:
-                yield (CALL if rd else JUMP), at + _jal_offset(word)
+                jal_offset = _gather_immediate(
+                    word, ((21, 10, 1), (20, 1, 11), (12, 8, 12), (31, 1, 20)), 21
+                )
+                yield (CALL if rd else JUMP), at + jal_offset
             case 0x67:
                 yield from self._register_jump(rs1, low12, links=rd != 0)
             case 0x63:
@@ -156,7 +159,10 @@ class Decoder:
         elif kind == 2:
             yield from self._set_value(rd, low6)
         elif rd == SP:
-            yield FRAME, _addi16sp_offset(word)
+            addi16sp_offset = _gather_immediate(
+                word, ((6, 1, 4), (2, 1, 5), (5, 1, 6), (3, 2, 7), (12, 1, 9)), 10
+            )
+            yield FRAME, addi16sp_offset
         else:
             yield from self._set_upper(rd, low6 << 12)
 
@@ -200,10 +206,6 @@ def _gather_immediate(word: int, places: Sequence[tuple[int, int, int]], bits: i
     return _sign_extend(sum(parts), bits)
 
 
-def _jal_offset(word: int) -> int:
-    return _gather_immediate(word, ((21, 10, 1), (20, 1, 11), (12, 8, 12), (31, 1, 20)), 21)
-
-
 def _cj_offset(word: int) -> int:
     places = (
         (3, 3, 1),
@@ -216,7 +218,3 @@ def _cj_offset(word: int) -> int:
         (12, 1, 11),
     )
     return _gather_immediate(word, places, 12)
-
-
-def _addi16sp_offset(word: int) -> int:
-    return _gather_immediate(word, ((6, 1, 4), (2, 1, 5), (5, 1, 6), (3, 2, 7), (12, 1, 9)), 10)

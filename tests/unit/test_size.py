@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.size import SourceFile, declared, fields_of
+from tests.size import SourceFile, declared, fields_of, measure_functions
 
 BARE = """\
 def f(x):
@@ -64,3 +64,36 @@ def test_fields_of_a_class_are_counted() -> None:
     text = "class A:\n    x: int\n    y: int = 0\n    def f(self): ...\n"
     root = Path(__file__).resolve().parents[2]
     assert fields_of([SourceFile(root / "a.py", text)], "a.py", "A") == ("x", "y")
+
+
+FRAGMENTS = '''\
+def _once(x):
+    """Return x."""
+    return x
+
+
+def _twice(x):
+    return x
+
+
+def _handed_on(x):
+    return x
+
+
+def _long(x):
+    a = x
+    b = a
+    c = b
+    d = c
+    return d
+
+
+def public(x):
+    return _once(x) + _twice(_twice(x)) + sum(map(_handed_on, x)) + _long(x)
+'''
+
+
+def test_short_private_functions_with_one_call_are_counted() -> None:
+    root = Path(__file__).resolve().parents[2]
+    functions = measure_functions([SourceFile(root / "a.py", FRAGMENTS)])
+    assert [x.place for x in functions if x.is_fragment] == ["a.py:1 _once"]

@@ -28,9 +28,13 @@ def adaptation_table(report: Report) -> ReportTable:
 def _report_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "methods", ", ".join(found["methods"])
     if found["features"]:
+        # Describe what a feature is the mean of; "" if it is a single number
+        counts = {"position": found["positions"], "neighbouring channel": found["group"]}
+        parts = [several(count, noun) for noun, count in counts.items() if count > 1]
+        averages = f", means over {' and '.join(parts)}" if parts else ""
         yield (
             "features",
-            f"{_describe_features(found)}{_describe_averages(found)}; {found['classes']} classes",
+            f"{_describe_features(found)}{averages}; {found['classes']} classes",
         )
         yield "held back to judge", f"at most {several(found['held_back'], 'window')} of a class"
         pseudo = found.get("pseudo")
@@ -48,10 +52,3 @@ def _report_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _describe_features(found: Mapping[str, Any]) -> str:
     return f"{several(found['features'], 'feature')} of {found['layer']}"
-
-
-def _describe_averages(found: Mapping[str, Any]) -> str:
-    """Describe what a feature is the mean of; "" if it is a single number."""
-    counts = {"position": found["positions"], "neighbouring channel": found["group"]}
-    parts = [several(count, noun) for noun, count in counts.items() if count > 1]
-    return f", means over {' and '.join(parts)}" if parts else ""

@@ -99,7 +99,10 @@ def end(session: AdaptSession) -> Classifier | None:
         head, store = heads.trained(adaptation, head, session.store, heads.UPDATES)
         found, session = heads.classifier(adaptation, head), replace(session, store=store)
     rows = [*_held_back_windows(session)]
-    right = sum(int(found.decide(_centre_features(adaptation, x))[0] == label) for x, label in rows)
+    right = sum(
+        int(found.decide(x[None].astype(np.int64) - adaptation.zero_point)[0] == label)
+        for x, label in rows
+    )
     if rows and not gains(session, right, len(rows)):
         return None
     for x, label in rows:
@@ -124,7 +127,3 @@ def _held_back_windows(session: AdaptSession) -> list[tuple[Array, int]]:
         for label, count in enumerate(session.held_counts)
         for place in range(count)
     ]
-
-
-def _centre_features(adaptation: Adaptation, features: Array) -> Array:
-    return features[None].astype(np.int64) - adaptation.zero_point

@@ -24,7 +24,7 @@ from myoedge.extensions.adaptation.rooms import l2_bytes
 from myoedge.extensions.adaptation.samples import AdaptSource, FeatureLayer, features_of
 from myoedge.extensions.adaptation.table import METHODS, AdaptTable
 from myoedge.graph.ir import prune
-from myoedge.numerics.arrays import Array, outer_inner
+from myoedge.numerics.arrays import outer_inner
 from myoedge.operators.base import OPS
 from myoedge.plan.plan import Plan
 from myoedge.quantization.layer_rules import matches
@@ -82,6 +82,8 @@ def _feature_fields(
     rows, labels = features_of(source, layer, classes, replayed)
     zero_point = plan.quant.params[step.node.name].zero_point
     each = classes * features
+    # The exponent of the power of two nearest to the features' root mean square, 1 to 8
+    mean = float(np.mean((rows.astype(np.int64) - zero_point) ** 2))
     return {
         "layer": number,
         "name": layer.name,
@@ -91,7 +93,7 @@ def _feature_fields(
         "zero_point": zero_point,
         "held_back": min(HELD_BACK_BYTES // each, MOST_HELD_BACK),
         "kept": min(KEPT_BYTES // each, MOST_KEPT),
-        "exponent": _scale_exponent(rows, zero_point),
+        "exponent": min(max(round(math.log2(max(mean, 1.0)) / 2), 1), 8),
         "replay": rows[: len(labels)],
         "replay_labels": labels,
     }
@@ -221,16 +223,16 @@ def _feature_layer(plan: Plan, pattern: str | None) -> tuple[int, QuantizedNode]
     if pattern is None:
         wanted = {*_inputs_of_last_weights(plan)}
     else:
-        wanted = {x.node.name for _, x in plan.results if _matches_pattern(x.node, pattern)}
+        wanted = {
+            x.node.name
+            for _, x in plan.results
+            if x.node.name == pattern or matches(pattern, x.node)
+        }
     named = [(index, x) for index, x in plan.results if x.node.name in wanted]
     usable = [(index, x) for index, x in named if _has_usable_features(plan, x)]
     if not usable:
         raise _no_features_error(plan, pattern)
     return usable[-1]
-
-
-def _matches_pattern(node: Node, pattern: str) -> bool:
-    return node.name == pattern or matches(pattern, node)
 
 
 def _no_features_error(plan: Plan, pattern: str | None) -> MyoedgeError:
@@ -272,9 +274,3 @@ def _inputs_of_last_weights(plan: Plan) -> Iterator[str]:
             name = graph.producer[name].inputs[0]
         if name in written:
             yield name
-
-
-def _scale_exponent(rows: Array, zero_point: int) -> int:
-    """Return the exponent of the power of two nearest to the features' root mean square, 1 to 8."""
-    mean = float(np.mean((rows.astype(np.int64) - zero_point) ** 2))
-    return min(max(round(math.log2(max(mean, 1.0)) / 2), 1), 8)

@@ -165,20 +165,16 @@ def _flash_images(
         has_l3 = placed.files is not None
         sector_bytes = _flash_by_name(board, FILES_IN).sector_bytes if has_l3 else 1
         images = flash_images(in_flash, to, placed, table, sector_bytes)
-        _check_weights(placed.weights, images)
+        # Check that the weights begin with their partition of MRAM. Errors: E613
+        if placed.weights and not images["mram"].startswith(placed.weights, MAP.weights.offset):
+            needs = f"{len(images['mram']) - len(placed.weights):,} bytes"
+            facts = {"needs": needs, "has": f"{MAP.weights.offset:,}, in front of the weights"}
+            raise MyoedgeError("E613", "the program does not fit MRAM", facts, ["--to octospi"])
     else:
         images = {} if in_flash is None else {to: in_flash}
     for memory, image in images.items():
         _check_size(memory, _flash_by_name(board, memory), image, placed.files is not None)
     return {memory: images[memory] for memory in sorted(images, reverse=True)}
-
-
-def _check_weights(weights: bytes | None, images: Mapping[str, bytes]) -> None:
-    """Check that the weights begin with their partition of MRAM. Errors: E613."""
-    if weights and not images["mram"].startswith(weights, MAP.weights.offset):
-        needs = f"{len(images['mram']) - len(weights):,} bytes"
-        facts = {"needs": needs, "has": f"{MAP.weights.offset:,}, in front of the weights"}
-        raise MyoedgeError("E613", "the program does not fit MRAM", facts, ["--to octospi"])
 
 
 def _check_size(memory: str, flash: Flash, image: bytes, has_files: bool) -> None:

@@ -33,7 +33,13 @@ def openocd_tools() -> ToolRow:
 def probe() -> ToolRow:
     """Return the row of the connected probe."""
     connect = "myoedge boards  (connect and power one)"
-    return tool_row("probe", "", (*BOARD_VERBS, *ON_JTAG), connect, _find_probe())
+    # ("", serial ports) with the USB id of a known board's probe; None if none is connected
+    probes = [board.probe for board in all_boards() if board.probe]
+    ids = {usb_id.lower() for probe in probes for usb_id in probe.usb_ids}
+    ports = [device for device, usb_id in plugged_in() if usb_id.lower() in ids]
+    return tool_row(
+        "probe", "", (*BOARD_VERBS, *ON_JTAG), connect, ("", ", ".join(ports)) if ports else None
+    )
 
 
 def _find_openocd() -> tuple[str, str] | None:
@@ -50,12 +56,3 @@ def _find_openocd_tools() -> tuple[str, str] | None:
         return "", str(programs.find_tools())
     except MyoedgeError:
         return None
-
-
-def _find_probe() -> tuple[str, str] | None:
-    """Return ("", serial ports) with the USB id of a known board's probe; None if none is
-    connected."""
-    probes = [board.probe for board in all_boards() if board.probe]
-    ids = {usb_id.lower() for probe in probes for usb_id in probe.usb_ids}
-    ports = [device for device, usb_id in plugged_in() if usb_id.lower() in ids]
-    return ("", ", ".join(ports)) if ports else None

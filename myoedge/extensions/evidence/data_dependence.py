@@ -45,7 +45,11 @@ def data_dependences(
 
     Samples of a stream with more or fewer passes than the first are left out.
     """
-    varying = _varying_addresses(_execution_counts(build, samples))
+    # The addresses whose execution counts differ between two runs
+    counts = _execution_counts(build, samples)
+    first, varying = next(counts), set[int]()
+    for other in counts:
+        varying |= {at for at, _ in first.items() ^ other.items()}
     program, functions = build.program, dict[str, list[str]]()
     for address in sorted(varying):
         name, line = program.function_at(address) or "?", program.line_at(address) or "?"
@@ -65,14 +69,6 @@ def _execution_counts(build: Build, samples: Sequence[Sample]) -> Iterator[Mappi
         if len(runs) == passes:
             options = RunOptions(profile=True)
             yield build.simulate(chip_inputs(build.stream, runs), options=options)[1].executed
-
-
-def _varying_addresses(counts: Iterator[Mapping[int, int]]) -> set[int]:
-    """Return the addresses whose execution counts differ between two runs."""
-    first, varying = next(counts), set[int]()
-    for other in counts:
-        varying |= {at for at, _ in first.items() ^ other.items()}
-    return varying
 
 
 def _compute_functions(build: Build, graph: CallGraph) -> Iterator[tuple[str, list[str]]]:

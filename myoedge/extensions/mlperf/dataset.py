@@ -108,7 +108,10 @@ def limits_of_floats(q: QuantGraph, name: str) -> Array:
     reached = np.full((MOST_LIMITS, channels), high)
     while np.any(reached - below > 1):
         middle = (below + reached) // 2
-        is_reached = _integers_at(q, name, middle) >= wanted
+        # The input's integers for the floats with these keys, int64 [limits, channels]
+        bits = np.where(middle >= SIGN, middle - SIGN, 2 * SIGN - 1 - middle).astype(np.uint32)
+        rows = [_quantise_input(q, name, row) for row in bits.view(np.float32)]
+        is_reached = np.stack(rows).astype(np.int64) >= wanted
         reached = np.where(is_reached, middle, reached)
         below = np.where(is_reached, below, middle)
     return np.asarray(reached.T, np.uint32)
@@ -118,13 +121,6 @@ def keys_of(x: Array) -> Array:
     """Return float32 numbers as uint32 keys that have the same order."""
     bits = np.asarray(x, np.float32).view(np.uint32)
     return np.where(bits & np.uint32(SIGN), ~bits, bits | np.uint32(SIGN))
-
-
-def _integers_at(q: QuantGraph, name: str, keys: Array) -> Array:
-    """Return the input's integers for the floats with these keys, int64 [limits, channels]."""
-    bits = np.where(keys >= SIGN, keys - SIGN, 2 * SIGN - 1 - keys).astype(np.uint32)
-    rows = [_quantise_input(q, name, row) for row in bits.view(np.float32)]
-    return np.stack(rows).astype(np.int64)
 
 
 def _quantise_input(q: QuantGraph, name: str, real: Array) -> Array:

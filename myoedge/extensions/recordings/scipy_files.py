@@ -74,11 +74,10 @@ def of_matlab(arrays: dict[str, Array], label: str | None) -> Content:
     channel, and [1, 1] a single number beside longer arrays."""
     signals = {n: x for n, x in arrays.items() if x.size != 1 or n == label} or arrays
     settings = {n: arrays[n].reshape(()) for n in arrays.keys() - signals.keys()}
-    return Content({n: _squeeze_to_one_axis(x) for n, x in signals.items()}, settings=settings)
-
-
-def _squeeze_to_one_axis(x: Array) -> Array:
-    return x[0] if x.ndim == 2 and len(x) == 1 else x
+    return Content(
+        {n: x[0] if x.ndim == 2 and len(x) == 1 else x for n, x in signals.items()},
+        settings=settings,
+    )
 
 
 def _should_read(

@@ -76,13 +76,15 @@ def form_of(lines: Sequence[str]) -> TextForm | None:
     names, units = _names_and_units(above, block)
     before = (i for i in sample if i < block.start and _is_number_row(sample[i], dialect))
     words = "", *(sample[i] for i in sample if i < block.start)
+    # The sampling rate in Hz that the text before the rows names; None without one
+    found = RATE_LINE.search("\n".join(above))
     return TextForm(
         dialect,
         names,
         units,
         block.kinds,
         next(before, block.start),
-        _stated_rate_hz("\n".join(above)),
+        None if found is None else float(found[1]) * (1000.0 if found[2] else 1.0),
         len(dialect.fields(words[-1])),
     )
 
@@ -272,9 +274,3 @@ def _counts_columns(fields: Sequence[str]) -> bool:
         [*names] == [str(i) for i in range(len(names))]
         for names in (fields, fields[1:] if not fields[0] else fields)
     )
-
-
-def _stated_rate_hz(text: str) -> float | None:
-    """Return the sampling rate in Hz that the text before the rows names; None without one."""
-    found = RATE_LINE.search(text)
-    return None if found is None else float(found[1]) * (1000.0 if found[2] else 1.0)

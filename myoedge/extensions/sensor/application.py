@@ -74,14 +74,14 @@ class SensorRequest:
         """Return the application of a planned network. Errors: E264, E265."""
         sensor = sensor_of(self.table, self._input_channels(plan, stream), self.hop)
         program = sensor_program(plan, sensor, stream, self.axis, self.scale)
-        self._check_window(program.layout.samples)
-        return SensorApplication(program)
-
-    def _check_window(self, samples: int) -> None:
-        if self.window not in (None, samples):
-            facts = {"[stream] window": self.window, "samples in a frame of the network": samples}
+        if self.window not in (None, program.layout.samples):
+            facts = {
+                "[stream] window": self.window,
+                "samples in a frame of the network": program.layout.samples,
+            }
             tries = ["[stream] rate alone, if a frame of the network is one sample"]
             raise MyoedgeError("E265", "a frame has other samples than [stream] says", facts, tries)
+        return SensorApplication(program)
 
     def _input_channels(self, plan: Plan, stream: Stream | None) -> int | None:
         """Return the number of channels of the network's input; None if its time axis is unknown.
@@ -169,11 +169,13 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
     sensor, kind = program.sensor, program.sensor.kind
     value_bytes = int(program.result_type.removeprefix("u").removeprefix("int")) // 8
     low = sensor.count_limits[0]
+    # The bytes of the longest message that the line receives; 0: it receives none
+    longest = max(sensor.sample_bytes * sensor.is_on_line, COMMAND_BYTES * adapts)
     values = {
         "banner": banner,
         "sensor": sensor,
         "adapts": adapts,
-        "message_bytes": _message_bytes(sensor, adapts),
+        "message_bytes": longest + CRC_BYTES if longest else 0,
         "registers": [] if kind is None else registers(sensor),
         **_times(sensor.rate_hz),
         "sample_type": C_TYPES[program.sample_type],
@@ -191,12 +193,6 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
     names = ("hop", "frames", "ring_samples", "results", "ready", "all_values")
     values |= {name: getattr(program, name) for name in names}
     return render("sensor_network.h.j2", values, FIRMWARE)
-
-
-def _message_bytes(sensor: Sensor, adapts: bool) -> int:
-    """Return the bytes of the longest message that the line receives; 0: it receives none."""
-    longest = max(sensor.sample_bytes * sensor.is_on_line, COMMAND_BYTES * adapts)
-    return longest + CRC_BYTES if longest else 0
 
 
 def _times(rate_hz: Fraction) -> dict[str, int]:

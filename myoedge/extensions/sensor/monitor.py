@@ -216,7 +216,12 @@ class DecisionPlot:
             yield f"{name:<{LABEL_COLUMNS}}{''.join(marks)}", row
         if self.classes > MOST_CLASSES:
             yield f"and {self.classes - MOST_CLASSES} classes more", None
-        yield f"{'score':<{LABEL_COLUMNS}}{_draw_bars([d.score for d in shown], levels)}", None
+        # One bar character per value, scaled from the smallest to the largest value
+        values = [d.score for d in shown]
+        low, high = min(values, default=0), max(values, default=0)
+        scale = (len(levels) - 2) / max(high - low, 1)
+        bars = "".join(levels[1 + round((value - low) * scale)] for value in values)
+        yield f"{'score':<{LABEL_COLUMNS}}{bars}", None
         marks = ("!" if d.flags else " " for d in shown)
         yield f"{'flags':<{LABEL_COLUMNS}}{''.join(marks)}", None
         yield self._count_records(), None
@@ -238,13 +243,6 @@ class DecisionPlot:
         for line, row in self.lines(options.max_width, not console.encoding.startswith("utf")):
             style = "" if row is None else f"color({row % 6 + 1})"
             yield Text(line, style, no_wrap=True, overflow="crop")
-
-
-def _draw_bars(values: list[int], levels: str) -> str:
-    """Return one bar character per value, scaled from the smallest to the largest value."""
-    low, high = min(values, default=0), max(values, default=0)
-    scale = (len(levels) - 2) / max(high - low, 1)
-    return "".join(levels[1 + round((value - low) * scale)] for value in values)
 
 
 @contextmanager

@@ -69,7 +69,9 @@ class PacketLog:
             *_, before = self.packets[-1]
             skipped = (record.sequence - before.sequence - 1) % _SEQUENCES
             self.lost += skipped if skipped < _SEQUENCES // 2 else 0  # else: a restart
-            self.time_us += _signed_difference_us(record.time_us - before.time_us)
+            # Convert a difference of 32-bit times modulo the wrap-around to -half .. half of it
+            half = _TIMES_US // 2
+            self.time_us += (record.time_us - before.time_us + half) % _TIMES_US - half
         time_s = self.time_us / 1e6
         self.packets.append((self.starts, time_s, record))
         return time_s
@@ -94,12 +96,6 @@ class PacketLog:
             "last_status": _fields_of_packet(statuses[-1]) if statuses else None,
             "last_start": _fields_of_packet(starts[-1]) if starts else None,
         }
-
-
-def _signed_difference_us(difference_us: int) -> int:
-    """Convert a difference of 32-bit times modulo the wrap-around to -half .. half of it."""
-    half = _TIMES_US // 2
-    return (difference_us + half) % _TIMES_US - half
 
 
 def _fields_of_packet(packet: Packet) -> dict[str, Any]:
@@ -201,7 +197,8 @@ def line_of(
         and _status_counts(before) == _status_counts(record)
     ):
         return None
-    return f"{time_s or 0.0:>10.3f} s  {_record_text(record, names)}{_flags_text(record.flags)}"
+    flags_text = f"  [{', '.join(flag_names(record.flags))}]" if record.flags else ""
+    return f"{time_s or 0.0:>10.3f} s  {_record_text(record, names)}{flags_text}"
 
 
 def _status_counts(status: Packet) -> Packet:
@@ -249,7 +246,3 @@ def open_channels(status: Status) -> list[int]:
 def flag_names(flags: Flags) -> list[str]:
     """Return the names of a decision's set flags, with blanks for underscores."""
     return [flag.name.lower().replace("_", " ") for flag in Flags if flag in flags and flag.name]
-
-
-def _flags_text(flags: Flags) -> str:
-    return f"  [{', '.join(flag_names(flags))}]" if flags else ""

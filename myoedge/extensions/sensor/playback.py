@@ -177,7 +177,10 @@ def play_build(
         sent = _decisions_before_restart([x for _, x in found])
         same = compared(reference, _locate_decisions(run, sent, program.clock_hz))
     rows = tuple(record for _, record in found if isinstance(record, Decision))
-    latency = _latency_distribution(run, found, program.clock_hz)
+    # The distribution of the decisions' latencies; None without a decision
+    ready, ended = _decision_cycles(run, found)
+    parts = latency_parts_s(ready, ended, _pass_cycles(run), program.clock_hz)
+    latency = latency_of(latency_s(ready, ended, program.clock_hz), parts)
     states = PlayedStates(activity_of(run), dict(run.state_cycles), program.clock_hz)
     power = _application_power(build, program, states, -(-len(rows) // program.ready))
     return Played(
@@ -236,15 +239,6 @@ def _decision_cycles(run: Simulation, found: Sequence[tuple[int, Record]]) -> tu
     ]
     starts, ends = zip(*pairs, strict=True) if pairs else ((), ())
     return np.array(starts, np.int64), np.array(ends, np.int64)
-
-
-def _latency_distribution(
-    run: Simulation, found: Sequence[tuple[int, Record]], clock_hz: int
-) -> Latency | None:
-    """Return the distribution of the decisions' latencies; None without a decision."""
-    ready, ended = _decision_cycles(run, found)
-    parts = latency_parts_s(ready, ended, _pass_cycles(run), clock_hz)
-    return latency_of(latency_s(ready, ended, clock_hz), parts)
 
 
 def _pass_cycles(run: Simulation) -> Array:

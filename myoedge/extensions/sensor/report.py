@@ -81,7 +81,12 @@ def latency_of(latencies_s: Array, parts_s: Mapping[str, Array] | None = None) -
     if len(latencies_s) == 0:
         return None
     low_s, high_s = float(latencies_s.min()), float(latencies_s.max())
-    step_s = _bin_width_s(high_s - low_s)
+    # The histogram's bin width in seconds: the smallest 1, 2 or 5 times a power of ten, at least 1
+    # µs, that splits a span into less than MOST_BINS bins
+    span_s = high_s - low_s
+    exponent = max(math.floor(math.log10(max(span_s, 1e-6) / MOST_BINS)), -6)
+    steps = (digit * 10.0**power for power in range(exponent, exponent + 3) for digit in (1, 2, 5))
+    step_s = next(step for step in steps if span_s / step < MOST_BINS - 1)
     first, last = math.floor(low_s / step_s), math.floor(high_s / step_s)
     bins = np.clip(np.floor(latencies_s / step_s).astype(np.int64) - first, 0, last - first)
     counts = np.bincount(bins, minlength=last - first + 1)
@@ -93,14 +98,6 @@ def latency_of(latencies_s: Array, parts_s: Mapping[str, Array] | None = None) -
         tuple(map(int, counts)),
         {name: (float(np.median(x)), float(x.max())) for name, x in (parts_s or {}).items()},
     )
-
-
-def _bin_width_s(span_s: float) -> float:
-    """Return the histogram's bin width in seconds: the smallest 1, 2 or 5 times a power of ten, at
-    least 1 µs, that splits a span into less than MOST_BINS bins."""
-    exponent = max(math.floor(math.log10(max(span_s, 1e-6) / MOST_BINS)), -6)
-    steps = (digit * 10.0**power for power in range(exponent, exponent + 3) for digit in (1, 2, 5))
-    return next(step for step in steps if span_s / step < MOST_BINS - 1)
 
 
 def over_latency(latency: Latency | None, limit_s: float | None) -> Notice | None:

@@ -7,7 +7,7 @@ dictionaries are replaced by its input.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,13 +62,9 @@ def in_terms_of_the_source(model: ModelProto, refusals: Sequence[Refusal]) -> Se
         return refusals
     present = {node.op_type for node in model.graph.node}
     refused = {refusal.target.rpartition(".")[2] for refusal in refusals}
-    advice = _export_advice(present, refused)
-    return [replace(refusal, instead=advice) for refusal in refusals]
-
-
-def _export_advice(present: Collection[str], refused: Collection[str]) -> str:
     found = (text for ops, text in ESTIMATORS if ops <= {*present} and ops & {*refused})
-    return next(found, OTHERWISE)
+    advice = next(found, OTHERWISE)
+    return [replace(refusal, instead=advice) for refusal in refusals]
 
 
 ML = "ai.onnx.ml"

@@ -146,13 +146,6 @@ def _module_of_weight(call: _ImportedCall, origin: Origin) -> Origin:
     return origin
 
 
-def _explain_complex_refusal(node: Any) -> str:
-    """Return why a call on complex numbers is refused, with the call that gives them."""
-    source = complex_source(node)
-    place = f" at {origin_of(source)}" if str(origin_of(source)) else ""
-    return f"{COMPLEX}, which {short(str(source.target))}{place} makes"
-
-
 def _add_placeholder(builder: GraphBuilder, value: Any) -> Any:
     """Add a constant for a refused call's result, so that later calls are checked as well."""
     if isinstance(value, list | tuple):
@@ -190,7 +183,10 @@ def _import_computation(call: _ImportedCall) -> Any:
         return OF_INTEGERS[target](builder, call.arguments, call.out)
     if any(is_complex(builder, x) for x in (*call.read, *call.arguments.values())):
         if target not in PAIRS:
-            raise Unsupported(_explain_complex_refusal(call.node))
+            # Why a call on complex numbers is refused, with the call that gives them
+            source = complex_source(call.node)
+            place = f" at {origin_of(source)}" if str(origin_of(source)) else ""
+            raise Unsupported(f"{COMPLEX}, which {short(str(source.target))}{place} makes")
         return _import_by_row(call, PAIRS[target])
     if target in IMPORT:
         made = _import_by_row(call, IMPORT[target])

@@ -65,7 +65,15 @@ def read_program(path: Path) -> FileProgram:
             raise NeedsTorch("another byte order")
         module = program["graph_module"]
         graph = _GraphReader(module["graph"]["tensor_values"]).graph(module)
-        signature = _read_signature(module["signature"])
+        inputs = (
+            _port_name(spec, (*STORED, PortKind.USER_INPUT))
+            for spec in module["signature"]["input_specs"]
+        )
+        outputs = (
+            _port_name(spec, (PortKind.USER_OUTPUT,))
+            for spec in module["signature"]["output_specs"]
+        )
+        signature = Signature(tuple(inputs), tuple(outputs))
         _check_ports(graph, signature)
         return FileProgram(
             graph,
@@ -243,12 +251,6 @@ def _as_meta_argument(value: Any) -> Any:
 
 
 # ---- inputs, outputs and weights
-
-
-def _read_signature(stated: Json) -> Signature:
-    inputs = (_port_name(spec, (*STORED, PortKind.USER_INPUT)) for spec in stated["input_specs"])
-    outputs = (_port_name(spec, (PortKind.USER_OUTPUT,)) for spec in stated["output_specs"])
-    return Signature(tuple(inputs), tuple(outputs))
 
 
 def _port_name(spec: Json, known: Sequence[PortKind]) -> PortSpec:

@@ -87,11 +87,19 @@ def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
     unit = max(math.ldexp(product, q_drop + k_drop), least, 2.0**-100)
     ratio = bias.scale / unit
     shift = int(np.clip(bias_bits - math.frexp(ratio)[1], 0, 30))
+    # Constants for index = min(distance >> distance_drop, most) * mult + half >> DISTANCE_BITS;
+    # `most` gives the last entry
+    factor = unit / EXP_STEP
+    drop = int(np.clip(-2 - math.frexp(factor)[1], 0, 31))
+    largest = ENTRY_MAX << DISTANCE_BITS
+    mult = min(max(round(math.ldexp(factor, DISTANCE_BITS + drop)), 1), largest)
     numbers: dict[str, Any] = {
         **dict(zip(DROPS, (q_drop, k_drop, v_drop), strict=True)),
         "bias_mult": min(round(math.ldexp(ratio, shift)), 2**bias_bits),
         "bias_shift": shift,
-        **_distance_constants(unit / EXP_STEP),
+        "distance_drop": drop,
+        "mult": mult,
+        "most": -(-largest // mult),
         **_probability_constants(math.ldexp(v.scale / y.scale, v_drop)),
         "v_zero": v.zero_point,
         "zero": y.zero_point,
@@ -121,15 +129,6 @@ def exp_tables() -> dict[str, Any]:
         "exp": np.asarray(np.rint(EXP_ONE * np.exp(-at)), np.uint16),
         "exp_far": np.asarray(np.rint((EXP_ONE + 1) * np.exp(-256 * at)), np.uint16),
     }
-
-
-def _distance_constants(factor: float) -> dict[str, int]:
-    """Return constants for index = min(distance >> distance_drop, most) * mult + half >>
-    DISTANCE_BITS; `most` gives the last entry."""
-    drop = int(np.clip(-2 - math.frexp(factor)[1], 0, 31))
-    largest = ENTRY_MAX << DISTANCE_BITS
-    mult = min(max(round(math.ldexp(factor, DISTANCE_BITS + drop)), 1), largest)
-    return {"distance_drop": drop, "mult": mult, "most": -(-largest // mult)}
 
 
 def _probability_constants(ratio: float) -> dict[str, int]:

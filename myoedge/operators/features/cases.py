@@ -64,16 +64,6 @@ def _draw_bins(d: Draw, scale: float, most: int) -> list[tuple[tuple[object, ...
     return [((form, a, b, "ge", limits[0]),), *bins]
 
 
-def _draw_predictor(
-    d: Draw, scale: float, most: int, length: int
-) -> list[tuple[tuple[object, ...], ...]]:
-    """Draw AR coefficients of one predictor whose equations are far from singular."""
-    order = d.integer(1, min(MOST_ORDER, length - 1))
-    limit = d.integer(most**2, 9 * most**2) * scale**2
-    taken = d.permuted(range(1, order + 1))[: d.integer(1, order)]
-    return [(("ar", (order, -1), (at, -1), "", limit),) for at in taken]
-
-
 def _predictor_slack(case: Any) -> Array:
     """Return the permitted deviation of AR coefficients in output steps: 2^-21, as the kernel
     computes them in units of 2^-24."""
@@ -96,7 +86,12 @@ def features(d: Draw) -> DrawnUse:
         made.append(
             tuple(_draw_factor(d, scale, most, t) for t in d.permuted([False] * values + tested))
         )
-    made += d.pick([[], [], _draw_bins(d, scale, most), _draw_predictor(d, scale, most, length)])
+    # Draw AR coefficients of one predictor whose equations are far from singular
+    order = d.integer(1, min(MOST_ORDER, length - 1))
+    limit = d.integer(most**2, 9 * most**2) * scale**2
+    taken = d.permuted(range(1, order + 1))[: d.integer(1, order)]
+    predictor = [(("ar", (order, -1), (at, -1), "", limit),) for at in taken]
+    made += d.pick([[], [], _draw_bins(d, scale, most), predictor])
     weights = (d.rng.normal(size=(len(made), c)), d.rng.normal(size=(len(made), c)) * scale)
     attrs = {"features": tuple(made)}
     shapes = ((n, c, length),)

@@ -128,7 +128,11 @@ def _copy_work(
         inner = source[-1]
         apart = inner.size < inner.extent
         width = inner.size if apart else extents[-1]
-        odd = _begins_unaligned(source) | (apart and inner.extent % 4 > 0)
+        # Whether the source or the result is not word-aligned at its start
+        dense = strides([x.size for x in source])
+        odd = any(x.first * stride % 4 for x, stride in zip(source, dense, strict=True)) | (
+            apart and inner.extent % 4 > 0
+        )
         in_rows = rows * width / cores * (2.3 if odd else 1.0)
         in_rows = in_rows + (apart * (rows / cores + 1) * (65 + 24 * (width % 4 > 0)))
         in_columns = width * (rows / cores * 3.6 + 60)
@@ -166,12 +170,6 @@ def _rows_work(extents: Sequence[Any], cores: int) -> Any:
     whole = np.ceil(runs / cores) * around[-1]
     share = np.where(runs < MANY_ROWS, np.ceil(rows / cores), whole)
     return share * (7.5 + width // 4 * 1.25 + width % 4 * 2)
-
-
-def _begins_unaligned(loops: Sequence[Along]) -> bool:
-    """Return whether the source or the result is not word-aligned at its start."""
-    dense = strides([x.size for x in loops])
-    return any(x.first * stride % 4 for x, stride in zip(loops, dense, strict=True))
 
 
 def _pieces_tile(regions: Mapping[str, Region], sources: Sequence[Sequence[Along]]) -> Fields:

@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs
 from myoedge.nest.formulas import broadcast_axes, in_int32, maximum, total
 from myoedge.nest.intervals import INT32, Interval
-from myoedge.nest.ir import Axis, Call, Expr, Nest, Reduced, Value, as_expr
+from myoedge.nest.ir import Axis, Call, Nest, Reduced, Value, as_expr
 from myoedge.nest.nodes import Assumed, results_of
 from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
@@ -186,7 +186,10 @@ def meaning(step: QuantizedNode[NormParams]) -> Nest:
     own, along = x[axes], x[(*axes[:-1], row)]
     less, kind = as_expr(0), "sum"
     if step.read_type(0) == INT16:  # 11 bits and a sign stay, and eps fits its bits
-        halvings = _row_shift(along, row, c.down)
+        # The right shift of a row of int16
+        reach = maximum(Reduced("max", row, along), -1 - Reduced("min", row, along))
+        top = Call(HIGHEST_BIT, None, (maximum(reach, 1 << (WIDE_BITS - 1)),))
+        halvings = maximum(top - (WIDE_BITS - 1), c.down)
         own, along = (Assumed(value >> halvings, *WIDE) for value in (own, along))
         less, kind = (halvings - c.down) * 2, "int32 sum"
     sum_ = total(row, along)
@@ -202,16 +205,6 @@ def meaning(step: QuantizedNode[NormParams]) -> Nest:
     value = Assumed(normal, -most, most) * gain + offset
     index = tuple(axis.at for axis in axes)
     return Nest(axes, (x,), result(step), index, saturated(step, value >> places))
-
-
-def _row_shift(along: Expr, row: Axis, least: int) -> Expr:
-    """Return the right shift of a row of int16.
-
-    along   an element of the row
-    """
-    reach = maximum(Reduced("max", row, along), -1 - Reduced("min", row, along))
-    top = Call(HIGHEST_BIT, None, (maximum(reach, 1 << (WIDE_BITS - 1)),))
-    return maximum(top - (WIDE_BITS - 1), least)
 
 
 def line(

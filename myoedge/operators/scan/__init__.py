@@ -225,7 +225,9 @@ def _make_scan_writer(*, kept: bool) -> Write:
     def node(w: Writer, step: QuantizedNode, a: str, b: str, *before: str) -> str:
         axis, states, shape = step.attrs["axis"], list[str](), [*step.shapes[0]]
         steps, shape[axis] = shape[axis], 1
-        unit = _scan_state_step(w, step)
+        # The step of a scan's states, to which b's multiplier converts
+        factor = math.ldexp(step.integers.b_mult, -step.integers.b_shift)
+        unit = w.params[step.node.inputs[1]].scale / factor if factor else 1.0
         state = ""
         for first in before:
             state = w.node("Mul", reshaped(w, first, *shape), number(w, unit))
@@ -239,12 +241,6 @@ def _make_scan_writer(*, kept: bool) -> Write:
         return reshaped(w, w.node("Div", state, number(w, unit)), *step.out)
 
     return node
-
-
-def _scan_state_step(w: Writer, step: QuantizedNode) -> float:
-    """Return the step of a scan's states, to which b's multiplier converts."""
-    factor = math.ldexp(step.integers.b_mult, -step.integers.b_shift)
-    return w.params[step.node.inputs[1]].scale / factor if factor else 1.0
 
 
 WRITE: Mapping[str, Write] = {

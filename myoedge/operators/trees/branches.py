@@ -84,7 +84,10 @@ class Forest:
             starts = dict[int, int]()
             for leaf in leaves.tolist():
                 starts[leaf] = len(entries) - places[-1][1]
-                entries += _leaf_entries(self.leaves[leaf])
+                # The entries (value, mark) of a leaf: its nonzero values, or one zero
+                results = np.flatnonzero(self.leaves[leaf]).tolist() or [0]
+                last = results[-1]
+                entries += [(int(self.leaves[leaf][i]), 2 * i + int(i == last)) for i in results]
             if max(at.stop - at.start, len(entries) - places[-1][1]) > MOST_OF_TREE:
                 raise ValueError("a tree of more than 32,768 nodes")
             ways = [
@@ -99,13 +102,6 @@ class Forest:
             np.array(places, np.int32),
             np.array(entries, np.int16).reshape(-1, 2),
         )
-
-
-def _leaf_entries(row: Array) -> list[tuple[int, int]]:
-    """Return the entries (value, mark) of a leaf: its nonzero values, or one zero."""
-    results = np.flatnonzero(row).tolist() or [0]
-    last = results[-1]
-    return [(int(row[i]), 2 * i + int(i == last)) for i in results]
 
 
 def _split_by_test(limits: Array, features: Array, ways: Array) -> Array:

@@ -139,13 +139,9 @@ def _fits_l1(kernel: TiledKernel, chip: Chip) -> bool:
 
 def _fits_l2(kernel: TiledKernel, chip: Chip) -> bool:
     """Return whether a kernel's scratch fits in L1, with operands in L1 or L2."""
-    return _has_scratch(smallest(kernel)[1], chip) and bool(
+    return smallest(kernel)[1].get(SCRATCH, 0) <= MOST_SCRATCH * chip.l1_room_bytes and bool(
         with_operands_in_l2(kernel, chip.l1_room_bytes, chip.transfers)
     )
-
-
-def _has_scratch(parts: Mapping[str, int], chip: Chip) -> bool:
-    return parts.get(SCRATCH, 0) <= MOST_SCRATCH * chip.l1_room_bytes
 
 
 def fastest_kernel(
@@ -213,19 +209,15 @@ def _kernel_cycles(
     those of its transfers into L2 if they take longer; infinity without a feasible tile."""
     found = _fastest_tilings(kernels, room, cost, limits)
     functions = Counter(kernel.function for kernel in kernels)
+    # Estimate a layer's cycles by transfer, which distinguishes kernels of one C function
     computed = (
-        _layer_cycles(kernel, choice, cost)
+        modelled([unplaced(kernel, choice, ())], cost)[0]
         if choice and functions[kernel.function] > 1 and not choice.in_l2
         else cycles_with_code(kernel, choice)
         for kernel, choice in zip(kernels, found, strict=True)
     )
     sizes = (sum(array.nbytes for array in kernel.arrays.values()) for kernel in kernels)
     return [max(cycles, byte_cost * size) for cycles, size in zip(computed, sizes, strict=True)]
-
-
-def _layer_cycles(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> float:
-    """Estimate a layer's cycles by transfer, which distinguishes kernels of one C function."""
-    return modelled([unplaced(kernel, choice, ())], cost)[0]
 
 
 def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:

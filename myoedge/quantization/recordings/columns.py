@@ -213,14 +213,10 @@ def _is_time_column(column: Column, is_first: bool) -> bool:
     steps = np.diff(_column_numbers(column))
     if len(steps) + 1 < FEWEST_ROWS or not np.isfinite(steps).all():
         return False
-    if _is_named_time(column):
+    if _normalised_name(column) in TIMES or column.unit in SECONDS:
         return bool((steps >= 0).all() and steps.any())
     is_even = np.ptp(steps) <= 2 * EVEN * np.median(steps)
     return bool((steps > 0).all() and (is_first or is_even))
-
-
-def _is_named_time(column: Column) -> bool:
-    return _normalised_name(column) in TIMES or column.unit in SECONDS
 
 
 def _normalised_name(column: Column) -> str:

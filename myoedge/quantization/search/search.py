@@ -96,10 +96,6 @@ class _SearchLoop:
                 better = better or self._best_state(stage, state)
         return self._fewest_int16(state), self.moves
 
-    def _misses_goal(self, state: SearchState) -> bool:
-        bench = self.search.workshop.bench
-        return self.search.missing_db(state) > 0.0 and not bench.is_spent
-
     def _best_state(self, stage: Mapping[str, Move], state: SearchState) -> SearchState | None:
         """Return the state with the most dB per cycle, from the first accepted proposal of each
         move; None without one."""
@@ -118,7 +114,9 @@ class _SearchLoop:
 
     def _first_accepted(self, move: Move, state: SearchState) -> Trial | None:
         """Return the first accepted proposal of a move; None without one."""
-        if not self._misses_goal(state):
+        bench = self.search.workshop.bench
+        misses_goal = self.search.missing_db(state) > 0.0 and not bench.is_spent
+        if not misses_goal:
             return None
         proposals = move(self.search, state)
         proposal = next(proposals, None)

@@ -51,14 +51,10 @@ class _Relative(nn.Module):
         missing, spare = max(tokens - REACH, 0), max(REACH - tokens, 0)
         table = F.pad(known, (0, 0, missing, missing))[:, spare : spare + 2 * tokens - 1]
         by_distance = q @ table.transpose(1, 2)
-        return _skewed(by_distance, n, heads, tokens)
-
-
-def _skewed(x: Tensor, n: int, heads: int, tokens: int) -> Tensor:
-    """Shift row i by i: [n, heads, tokens, distances] -> [n, heads, tokens, tokens]."""
-    flat = F.pad(x, (0, 1)).reshape(n, heads, 2 * tokens * tokens)
-    rows = F.pad(flat, (0, tokens - 1)).reshape(n, heads, tokens + 1, 2 * tokens - 1)
-    return rows[:, :, :tokens, tokens - 1 :]
+        # Shift row i by i: [n, heads, tokens, distances] -> [n, heads, tokens, tokens]
+        flat = F.pad(by_distance, (0, 1)).reshape(n, heads, 2 * tokens * tokens)
+        rows = F.pad(flat, (0, tokens - 1)).reshape(n, heads, tokens + 1, 2 * tokens - 1)
+        return rows[:, :, :tokens, tokens - 1 :]
 
 
 class _RelativeAttention(nn.Module):

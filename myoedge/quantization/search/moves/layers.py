@@ -4,7 +4,7 @@ exponentials."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 
 from myoedge.graph.ir import Graph, Node
@@ -59,10 +59,6 @@ def with_exp_bits(graph: Graph, names: Collection[str]) -> Graph:
         is_one = node.op == "attention" and node.name in names
         return node.but(attrs={**node.attrs, "exp_bits": FINE_BITS}) if is_one else node
 
-    return _with_nodes(graph, finer)
-
-
-def _with_nodes(graph: Graph, changed: Callable[[Node], Node]) -> Graph:
-    """Return the graph with changed nodes; the graph itself if none changes."""
-    nodes = tuple(map(changed, graph.nodes))
+    # The graph with changed nodes; the graph itself if none changes
+    nodes = tuple(map(finer, graph.nodes))
     return graph if nodes == graph.nodes else replace(graph, nodes=nodes)

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node
+from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8
@@ -250,7 +250,11 @@ def _steps_by_weight(
 ) -> list[list[FewerBits]]:
     """Return the reductions of each weight, from most to fewest bits."""
     graph = network.graph
-    weights = [*filter(budget.reduces, equal_weights(graph, _reducible_nodes(graph, rules)))]
+    # The layers whose weight bits may be reduced: float weights that no rule sets
+    reducible_nodes = layers_to_round(
+        graph, [x for x in graph.nodes if weight_rule(rules, x) is None]
+    )
+    weights = [*filter(budget.reduces, equal_weights(graph, reducible_nodes))]
     if not weights:
         return []
     moments = weight_input_moments(graph, samples, weights)
@@ -270,11 +274,6 @@ def _steps_by_weight(
         errors = {n: (error(f), error(f, of_others=True)) for n, f in chosen.items()}
         left.append([*_bit_reductions(weight, chosen, errors, noise, budget.levels(weight))])
     return left
-
-
-def _reducible_nodes(graph: Graph, rules: Sequence[LayerRule]) -> list[Node]:
-    """Return the layers whose weight bits may be reduced: float weights that no rule sets."""
-    return layers_to_round(graph, [x for x in graph.nodes if weight_rule(rules, x) is None])
 
 
 def _reduction_priority(step: FewerBits, limits: Array) -> float:
