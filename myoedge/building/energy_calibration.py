@@ -114,7 +114,7 @@ def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
         raise _calibration_error(file, f"{where}: what idles has a power: power_mw")
     seconds = done.cycles / point.clock_hz
     energy_j = given.get("energy_uj", 0.0) * 1e-6 + given.get("power_mw", 0.0) * 1e-3 * seconds
-    sigma = given["sigma_percent"] / 100 if "sigma_percent" in given else METER
+    sigma = given.get("sigma_percent", 100 * METER) / 100
     return Measured(name, done, point, energy_j, sigma)
 
 

@@ -172,7 +172,7 @@ def _on_cores(build: Build, found: Difference) -> list[str]:
     """Return the setting by which a layer of an accelerator runs on the cores; [] for others."""
     rows, node = build.report["layers"], build.network.graph.producer.get(found.name)
     chip = find_chip(str(build.manifest["target"]))
-    accelerators = {engine.name for engine in chip.engines if engine.accelerator}
+    accelerators = {*chip.accelerators}
     if found.layer >= len(rows) or rows[found.layer]["engine"] not in accelerators:
         return []
     path = next((origin.path for origin in (node.origin if node else ()) if origin.path), "")

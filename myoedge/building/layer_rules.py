@@ -82,7 +82,7 @@ def _engine_rules(
     patterns = tuple(settings.engine.items())
     if chip is None:
         return EngineRules(usual=usual, patterns=patterns)
-    accelerators = frozenset(e.name for e in chip.engines if e.accelerator)
+    accelerators = frozenset(chip.accelerators)
     return EngineRules(accelerators, usual, patterns, accelerator_gain(chip))
 
 

@@ -275,4 +275,4 @@ def on_chip(graph: Graph, chip: Chip | None, *, stream: bool) -> Graph:
 
 
 def has_accelerator(chip: Chip | None) -> bool:
-    return chip is not None and any(engine.accelerator for engine in chip.engines)
+    return chip is not None and bool(chip.accelerators)

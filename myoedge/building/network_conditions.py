@@ -102,7 +102,7 @@ def weak_outputs(known: Known) -> Iterator[Finding]:
 
 
 def _displayed_tensors(graph: Graph) -> dict[str, str]:
-    return dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
+    return dict(zip(graph.outputs, graph.output_labels, strict=True))
 
 
 def unlike_decisions(known: Known) -> Iterator[Finding]:

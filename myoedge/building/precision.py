@@ -49,7 +49,7 @@ def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> di
         return {}
     if not isinstance(sqnr, Mapping):
         return dict.fromkeys(graph.outputs, decibels(sqnr))
-    tensors = dict(zip(graph.output_names or graph.outputs, graph.outputs, strict=True))
+    tensors = dict(zip(graph.output_labels, graph.outputs, strict=True))
     for name in sqnr:
         if name not in tensors:
             has = {"has": ", ".join(tensors)}

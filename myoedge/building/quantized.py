@@ -104,7 +104,7 @@ class Quantized(Tabular):
     def outputs(self) -> list[dict[str, Any]]:
         """Return one row per output, with the keys of report.json."""
         graph = self.network.graph
-        pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
+        pairs = zip(graph.output_labels, graph.outputs, strict=True)
         return [{"name": n, **output_fidelity(self.fidelity, tensor)} for n, tensor in pairs]
 
     def outcome(self, **more: Any) -> Outcome:

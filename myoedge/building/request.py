@@ -221,7 +221,7 @@ def _enable_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:
 
     is_used   whether layers may run on accelerators
     """
-    names = (FASTEST.name, CORES, *(e.name for e in chip.engines if e.accelerator))
+    names = (FASTEST.name, CORES, *chip.accelerators)
     if engine not in names:
         title = f"there is no engine {engine} for {chip.name}"
         near = difflib.get_close_matches(engine.lower(), names, 1, 0.5) or [DEFAULT_ENGINE]

@@ -35,13 +35,13 @@ class CountedRun:
     first: int
     first_s: float
 
-    def left_s(self, done: int, total: int, now_s: float) -> float | None:
-        """Return the estimated remaining seconds, by the rate since the first count, as the first
-        unit takes longer than others; None before there is a rate."""
+    def describe_left(self, done: int, total: int, now_s: float) -> str:
+        """Describe the estimated remaining time, by the rate since the first count, as the first
+        unit takes longer than others; "" before there is a rate, and at the end."""
         counted, elapsed_s = done - self.first, now_s - self.first_s
-        if counted <= 0 or elapsed_s < LEAST_RATE_S:
-            return None
-        return elapsed_s / counted * (total - done)
+        if counted <= 0 or elapsed_s < LEAST_RATE_S or done >= total:
+            return ""
+        return f"about {max(round(elapsed_s / counted * (total - done)), 1)} s more"
 
 
 class StageProgress:
@@ -79,10 +79,7 @@ class StageProgress:
         if self.terminal.level < 0 or now_s - self.began_s < SHOWN_AFTER_S:
             return
         title = f"{self.name}, {purpose}" if purpose else self.name
-        left_s = self.run.left_s(done, total, now_s)
-        left = (
-            f"about {max(round(left_s), 1)} s more" if left_s is not None and done < total else ""
-        )
+        left = self.run.describe_left(done, total, now_s)
         if _console(self.terminal).is_terminal:
             self._show_bar(f"  {title}", f"{done:,}/{total:,} {unit}", left, done, total)
         elif now_s - self.last_line_s >= LINE_INTERVAL_S:

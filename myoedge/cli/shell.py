@@ -194,8 +194,7 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     _open_closed_streams()
     _substitute_characters()
     try:
-        if threading.current_thread() is threading.main_thread():
-            _interrupt_on_end()
+        _interrupt_on_end()
         # group.main would exit with code 1 if the reader closes the pipe, as `head` does.
         with group.make_context("myoedge", list(given_arguments)) as context:
             group.invoke(context)
@@ -230,7 +229,10 @@ def _exit_interrupted() -> NoReturn:
 
 def _interrupt_on_end() -> None:
     """Make SIGTERM and a closed terminal raise KeyboardInterrupt, so that a verb cleans up as on
-    Ctrl-C; signals that are ignored, as under nohup, stay ignored."""
+    Ctrl-C; signals that are ignored, as under nohup, stay ignored. Python sets signals only in the
+    main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)

@@ -43,7 +43,7 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
     q = plan.quant
     w = Writer(q.params, q.graph.arrays)
     inputs = [w.free(name) for name in q.graph.inputs]
-    outputs = [w.free(name) for name in q.graph.output_names or q.graph.outputs]
+    outputs = [w.free(name) for name in q.graph.output_labels]
     for name, port in zip(q.graph.inputs, inputs, strict=True):
         _write_input(w, q, name, port)
     for name, values in q.constants.items():

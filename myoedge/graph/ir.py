@@ -112,6 +112,11 @@ class Graph(ConstantValues):
     constants: Mapping[str, Constant]
     output_names: tuple[str, ...] = ()
 
+    @property
+    def output_labels(self) -> tuple[str, ...]:
+        """Names of the outputs for the user: those of the model file, otherwise the tensors'."""
+        return self.output_names or self.outputs
+
     @cached_property
     def producer(self) -> Mapping[str, Node]:
         return {out: node for node in self.nodes for out in node.outputs}

@@ -69,7 +69,7 @@ def constant_output(name: str, value: str) -> MyoedgeError:
 def reject_constant_outputs(graph: Graph) -> None:
     """Raise E115 for an output that rewrites have found to be a constant, such as the slice of a
     concat that holds its constant part."""
-    for name, told in zip(graph.outputs, graph.output_names or graph.outputs, strict=True):
+    for name, told in zip(graph.outputs, graph.output_labels, strict=True):
         if graph.is_const(name):
             raise constant_output(told, "a constant")
 

@@ -147,7 +147,7 @@ def reshape_first(graph: Graph, node: Node) -> Rewrite:
     places = [[long_axes.index(perm[axis]) for axis in old] for old, _ in groups]
     require(groups, all(at == list(range(at[0], at[0] + len(at))) for at in places))
     moved_axes = [axis for _, (_, new) in sorted(zip(places, groups, strict=True)) for axis in new]
-    axes = [*(axis for axis in range(len(out)) if axis not in moved_axes), *moved_axes]
+    axes = [*sorted({*range(len(out))} - {*moved_axes}), *moved_axes]
     patch = GraphBuilder(graph, node)
     y = patch.add("reshape", transpose.inputs[0], shape=tuple(out[axis] for axis in axes))
     attrs = {**transpose.attrs, "perm": inverse(axes)}

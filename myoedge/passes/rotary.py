@@ -168,7 +168,7 @@ def _add_rotary(graph: Graph, node: Node, parts: Sequence[Terms]) -> Terms:
         return _join_parts([part.filled(most) for part in parts], node.attrs["axis"] + 1)
     if node.op == "expand":
         return _expand_terms(first, out)
-    return Terms(*(_move_terms(node, out, x) for x in (first.places, first.factors)))
+    return Terms(_move_terms(node, out, first.places), _move_terms(node, out, first.factors))
 
 
 def _move_terms(node: Node, out: Shape, x: Array) -> Array:

@@ -49,8 +49,9 @@ def find_spectrogram(graph: Graph, node: Node) -> Rewrite:
     require(has_transform(graph.shape(made.inputs[1])[0]))
     patch, attrs = GraphBuilder(graph, node), {"hop": made.attrs["hop"], "chain": ()}
     y = patch.add("spectrogram", *made.inputs, **attrs)
-    tables = (view for view in views if view.op == "table")
-    chain: list[object] = [("affine", _table_factor_magnitude(table), 0.0) for table in tables]
+    chain: list[object] = [
+        ("affine", _table_factor_magnitude(view), 0.0) for view in views if view.op == "table"
+    ]
     if node.op != "magnitude" and not node.attrs.get("root"):
         chain.append(("square",))
     if chain:

@@ -18,7 +18,7 @@ from myoedge.plan.plan import Plan
 def other_engine(plan: Plan, index: int) -> str | None:
     """Return, for messages, why a layer does not run on the other engine (the cores or the
     accelerator); None on chips without an accelerator."""
-    engine = next((e.name for e in plan.chip.engines if e.accelerator), None)
+    engine = next(iter(plan.chip.accelerators), None)
     choice, kernel = plan.steps[index].engine, plan.tilings[index].kernel
     if engine is None:
         return None

@@ -115,7 +115,7 @@ def _first_values(outputs: Outputs, count: int) -> Array:
 def _target_names(graph: Graph, count: int) -> tuple[str, ...]:
     """Return names of the regression targets: "angles[0]", "angles[1]"; the output's name if it has
     one element."""
-    names, shown = list[str](), graph.output_names or graph.outputs
+    names, shown = list[str](), graph.output_labels
     for name, tensor in zip(shown, graph.outputs, strict=True):
         size = math.prod(graph.shape(tensor))
         names += [name] if size == 1 else [f"{name}[{i}]" for i in range(size)]

@@ -135,8 +135,9 @@ def reused_layers(
     others: list[str] = []
     for layer in layers:
         if parts := [*_steps_of_layer(layer, steps)]:
-            named = ((step, before.get(step.node.name)) for step in parts)
-            is_kept = all(older is not None and equal(step, older) for step, older in named)
+            is_kept = all(
+                step.node.name in before and equal(step, before[step.node.name]) for step in parts
+            )
             (kept if is_kept else others).append(layer.node.label)
     return Reuse(old.digest, tuple(kept), tuple(others))
 

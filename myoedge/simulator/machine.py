@@ -111,10 +111,11 @@ def simulate(
         _set_observers(core, machine, program, options)
         if world:
             core.machine_play(machine, ctypes.byref(world))
+        cut_cycle = None
         if flash:
             fill_flash(core, machine, flash)
+            cut_cycle = flash.cut_cycle
         core.machine_limit(machine, min(max_cycles, MAX_CYCLE_LIMIT))
-        cut_cycle = None if flash is None else flash.cut_cycle
         stops = sorted(options.disturbed)
         ended, output = _run_machine(core, machine, progress, cut_cycle, stops)
         run = _simulation_result(core, machine, options, output)

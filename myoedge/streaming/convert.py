@@ -100,7 +100,7 @@ def without_states(graph: Graph, states: States) -> Graph:
     states   input -> output with its next value
     Errors: E239 a state that is not the initial and final state of recurrent layers, unchanged.
     """
-    outputs = dict(zip(graph.output_names or graph.outputs, graph.outputs, strict=True))
+    outputs = dict(zip(graph.output_labels, graph.outputs, strict=True))
     for name, output in states.items():
         if name not in graph.inputs or output not in outputs:
             ports = f"inputs {', '.join(graph.inputs)}; outputs {', '.join(outputs)}"
@@ -207,8 +207,9 @@ def explicit_state_stream(q: QuantGraph, states: States) -> Stream:
         elif node.name not in places:
             builder.add_step(step, node.inputs, node.attrs)
     pass_network = replace(built_network(builder, graph.outputs), constants=q.constants)
-    ports = [tuple(map(builder.port, names, names)) for names in (inputs, graph.outputs)]
-    return Stream(pass_network, ports[0], ports[1], tuple(builder.states), early=0, warmup=0)
+    ports = tuple(map(builder.port, inputs, inputs))
+    results = tuple(map(builder.port, graph.outputs, graph.outputs))
+    return Stream(pass_network, ports, results, tuple(builder.states), early=0, warmup=0)
 
 
 def _state_error(title: str, needs: str) -> MyoedgeError:

@@ -126,8 +126,8 @@ class CompileOptions:
         if self.sanitize:
             checks += ["-fno-sanitize-recover=all", "-g"]
         # zig cc optimises for the host's CPU by default; machines may share a cache.
-        cpu = ["-mcpu=baseline"] if cc.is_zig else []
-        prefix = ["-fdebug-compilation-dir=."] if cc.is_clang else []
+        cpu = ["-mcpu=baseline"] * cc.is_zig
+        prefix = ["-fdebug-compilation-dir=."] * cc.is_clang
         macros = [f"-D{name}" for name in self.defines]
         lto = ["-flto"] if self.link_time and cc.is_zig and sys.platform == "linux" else []
         return ("-std=c11", *self.warnings, self.optimize, *cpu, *checks, *prefix, *macros, *lto)

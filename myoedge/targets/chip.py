@@ -240,6 +240,11 @@ class Chip:
         clocks_hz = (clock_hz for _, clock_hz in self.voltages if clock_hz not in known)
         return replace(self, points=(*self.points, *map(self._point_at_clock, clocks_hz)))
 
+    @property
+    def accelerators(self) -> tuple[str, ...]:
+        """Names of the engines that are accelerators."""
+        return tuple(engine.name for engine in self.engines if engine.accelerator)
+
     def cores_alone(self) -> Chip:
         """Return the chip without its accelerators, so that only the cores compute."""
         return replace(self, engines=tuple(e for e in self.engines if not e.accelerator))

@@ -61,6 +61,11 @@ class SensorTable:
     header_bytes: int | None = None
     input_range: str | float | None = None
 
+    @property
+    def wired_pins(self) -> dict[str, int]:
+        """GPIO numbers by signal; {} if none is stated."""
+        return self.pins or {}
+
 
 @dataclass(frozen=True, slots=True)
 class FrontEnd:

@@ -38,29 +38,29 @@ class Room:
 
 def rooms(adaptation: Adaptation) -> tuple[Room, ...]:
     """Return the firmware's arrays for the methods of a build."""
-    size, classes, methods = adaptation.features, adaptation.classes, {*adaptation.methods}
-    numbers, triangle = classes * size, size * (size + 1) // 2
+    size, classes, norm = adaptation.features, adaptation.classes, adaptation.norm
+    lda, head = ("lda" in adaptation.methods), ("head" in adaptation.methods)
+    sums = lda or "prototypes" in adaptation.methods
+    numbers, triangle, factors = classes * size, size * (size + 1) // 2, classes * (size + 1)
     found = [
         Room("held", "int8", numbers * adaptation.held_back),
         Room("weights", "int16", 2 * numbers),
+        Room("means", "int64", (numbers + size) * sums),
+        Room("directions", "int64", (numbers + size) * sums),
+        Room("sums", "int32", numbers * sums),
+        Room("products", "int32", triangle * lda),
+        Room("factor", "int32", triangle * lda),
+        Room("inverses", "uint32", size * lda),
+        Room("head", "int32", factors * head),
+        Room("momentum", "int32", factors * head),
+        Room("gradient", "int32", factors * head),
+        Room("stored", "int8", numbers * adaptation.kept * head),
     ]
-    if methods & {"prototypes", "lda"}:
-        found += [Room(name, "int64", numbers + size) for name in ("means", "directions")]
-        found.append(Room("sums", "int32", numbers))
-    if "lda" in methods:
-        found += [Room(name, "int32", triangle) for name in ("products", "factor")]
-        found.append(Room("inverses", "uint32", size))
-    if "head" in methods:
-        head = classes * (size + 1)
-        found += [Room(name, "int32", head) for name in ("head", "momentum", "gradient")]
-        found.append(Room("stored", "int8", numbers * adaptation.kept))
-    if adaptation.norm is not None:
-        norm = adaptation.norm
+    if norm is not None:
         found.append(Room("norm_sums", "int64", 2 * norm.channels))
         found.append(Room("norm", "int32", 2 * norm.channels))
         found += [Room(name, norm.dtype, norm.elements) for name in ("raw_input", "normed_input")]
-    if adaptation.pseudo is not None:
-        found.append(Room("scores", "int32", classes))
+    found.append(Room("scores", "int32", classes * (adaptation.pseudo is not None)))
     return tuple(room for room in found if room.count)
 
 

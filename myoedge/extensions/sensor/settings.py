@@ -99,7 +99,7 @@ def _front_end_kind(table: SensorTable) -> str:
 def _fill_missing_keys(table: SensorTable, missing: Mapping[str, str]) -> SensorTable:
     """Return the table with valid examples for missing keys, to check the other keys."""
     absent = {name: x for name, x in EXAMPLES.items() if f"sensor.{name}" in missing}
-    known = {name: pin for name, pin in (table.pins or {}).items() if name in PIN_NAMES}
+    known = {name: pin for name, pin in table.wired_pins.items() if name in PIN_NAMES}
     free = min({*range(len(PIN_NAMES))} - {*known.values()})
     pins = {"data_ready": free, **known} if "sensor.pins" in missing else known
     return replace(table, **{**absent, "pins": pins})
@@ -115,7 +115,7 @@ def _missing_keys(table: SensorTable) -> Problems:
             yield f"sensor.{name}", f"is missing; {example}, for example"
     if not math.isfinite(table.rate or 0):
         yield "sensor.rate", "is no number"
-    pins = table.pins or {}
+    pins = table.wired_pins
     if "data_ready" not in pins and "pins.data_ready" in used:
         yield "sensor.pins", "has no data_ready; { data_ready = 42 }, for example"
     for name in sorted(pins.keys() - set(PIN_NAMES)):
@@ -140,7 +140,7 @@ def _make_sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | No
         gain=Fraction(str(volts_of["gain"])),
         reference_v=Fraction(str(volts(volts_of["reference"] or 0, "[sensor]"))),
         spi_hz=round(hertz(table.spi_clock or DEFAULT_SPI_CLOCK, "[sensor] spi_clock")),
-        pins=Pins(**(table.pins or {})),
+        pins=Pins(**table.wired_pins),
         hop=table.hop or 0,
         unit=table.unit or "",
         **of_kind,
@@ -152,7 +152,7 @@ def _keys_of_other_front_ends(table: SensorTable) -> Problems:
     front_end = _front_end_kind(table)
     for name in dict.fromkeys(chain(*KEYS_USED.values())):
         key, _, pin = name.partition(".")
-        value = (table.pins or {}).get(pin) if pin else getattr(table, key)
+        value = table.wired_pins.get(pin) if pin else getattr(table, key)
         if value is not None and name not in KEYS_USED[front_end]:
             users = ", ".join(x for x in KEYS_USED if name in KEYS_USED[x])
             yield f"sensor.{name}", f"is for {users}, not for {front_end}"

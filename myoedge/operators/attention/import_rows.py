@@ -218,7 +218,7 @@ def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Import ONNX's RotaryEmbedding, with heads as [batch, H, N, D] or merged as [batch, N, H *
     D]."""
     heads_first = len(out) == 4
-    tokens = out[2] if heads_first else out[1]
+    tokens = out[-2]
     x = a["self"] if heads_first else _split_packed_heads(d, a["self"], a["num_heads"], out)
     tables = [_rows_at_positions(d.array(a[name]), a["positions"]) for name in ("cos", "sin")]
     shape = tables[0].shape
@@ -226,7 +226,7 @@ def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         raise ValueError(f"tables of {list(shape)} for {list(out)}")
     if all((table == table[:1]).all() for table in tables):
         first = [table[0] for table in tables]
-        return reshape(d, _rotate_heads(d, x, first, a, axis=2 if heads_first else 1), out)
+        return reshape(d, _rotate_heads(d, x, first, a, axis=len(out) - 2), out)
     order = (0, 2, 1, 3) if heads_first else (0, 1, 2, 3)
     x = transpose(d, x, order)  # tokens first, so that each batch is contiguous
     heads = d.shape(x)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -177,6 +177,13 @@ def _accepted_integers(graph: Graph, name: str) -> tuple[int, int]:
     return low, high
 
 
+# function -> (limits of the result low and high, a constant's least and most) -> limits of x
+ACCEPTED: Mapping[str, Callable[[int, int, int, int], tuple[int, int]]] = {
+    "add": lambda low, high, least, most: (low - most, high - least),
+    "sub": lambda low, high, least, most: (low + least, high + most),
+}
+
+
 def _integers_accepted_by(graph: Graph, node: Node) -> tuple[int, int]:
     """Return the (smallest, largest) integer that one reader of a tensor accepts, traced through
     data movement and arithmetic with constants."""
@@ -189,9 +196,9 @@ def _integers_accepted_by(graph: Graph, node: Node) -> tuple[int, int]:
     low, high = _accepted_integers(graph, node.name)
     if OPS[node.op].is_data_movement or (low, high) == (INT32.low, INT32.high):
         return low, high
-    function, (least, most) = node.attrs.get("function"), node.attrs.get("span", (0, 0))
-    if function in ("add", "sub") and "span" in node.attrs:
-        return (low - most, high - least) if function == "add" else (low + least, high + most)
+    function, (least, most) = str(node.attrs.get("function")), node.attrs.get("span", (0, 0))
+    if function in ACCEPTED and "span" in node.attrs:
+        return ACCEPTED[function](low, high, least, most)
     if function == "mul" and least == most > 0:
         return -(-low // most), high // most
     return INT32.low, INT32.high

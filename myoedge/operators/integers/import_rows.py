@@ -109,7 +109,7 @@ def joined(row: Row) -> Row:
         names = [x for x in a["tensors"] if 0 not in d.shape(x)]
         model = next(x for x in names if x not in d.constants)
         parts = [constant_like(d, model, d.array(x)) if x in d.constants else x for x in names]
-        if len({d.dtype(x) for x in parts}) > 1:
+        if len({*map(d.dtype, parts)}) > 1:
             parts = [
                 x if d.dtype(x) == "int32" else combined(d, "add", x, 0, d.shape(x)) for x in parts
             ]

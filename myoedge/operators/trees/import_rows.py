@@ -160,16 +160,15 @@ def _join_trees(
 
 def ensemble(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """Import ONNX's TreeEnsemble (ai.onnx.ml 5), with result [N, targets]."""
-    if a["aggregate_function"] not in (AVERAGE, SUM):
+    results, divisors = a["n_targets"], {AVERAGE: len(a["tree_roots"]), SUM: 1}
+    if a["aggregate_function"] not in divisors:
         raise Unsupported(f"aggregate_function {a['aggregate_function']}", SINGLE)
-    results, shares = a["n_targets"], len(a["tree_roots"])
-    shares = shares if a["aggregate_function"] == AVERAGE else 1
     _check_result_count(results, len(a["leaf_weights"]), a["leaf_targetids"])
     leaves: dict[Key, tuple[float, ...]] = {}
     ends = zip(a["leaf_targetids"], np.ravel(a["leaf_weights"]).tolist(), strict=True)
     for i, (target, weight) in enumerate(ends):
         row = np.zeros(results)
-        row[target] = weight / shares
+        row[target] = weight / divisors[a["aggregate_function"]]
         leaves["leaf", i] = tuple(row.tolist())
     members = _member_value_sets(a["membership_values"])
     names = ("leaf" if leaf else "node" for leaf in (*a["nodes_trueleafs"], *a["nodes_falseleafs"]))

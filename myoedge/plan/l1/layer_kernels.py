@@ -234,7 +234,7 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
 
     It is infinity if only the accelerator has a tiling in L1, and minus infinity if it has none.
     """
-    names = {engine.name for engine in chip.engines if engine.accelerator}
+    names = {*chip.accelerators}
 
     def cycles(kernels: Sequence[TiledKernel], *, accelerated: bool) -> float:
         there = [kernel for kernel in kernels if (kernel.engine in names) == accelerated]

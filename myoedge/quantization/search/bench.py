@@ -158,7 +158,7 @@ class Bench:
         run are not computed again."""
         steps, before = self._before.get(at, ({}, {}))
         values = {**network.constants, **inputs}
-        same = {x for x, y in values.items() if x in before and np.array_equal(y, before[x])}
+        same = {x for x in values.keys() & before if np.array_equal(values[x], before[x])}
         for step in network.steps:
             name = step.node.name
             if steps.get(name) is step and same.issuperset(step.operands):

@@ -99,8 +99,8 @@ class _SearchLoop:
     def _best_state(self, stage: Mapping[str, Move], state: SearchState) -> SearchState | None:
         """Return the state with the most dB per cycle, from the first accepted proposal of each
         move; None without one."""
-        moves = [move for kind, move in stage.items() if kind in self.search.goal.moves]
-        found = [row for move in moves if (row := self._first_accepted(move, state)) is not None]
+        moves = (move for kind, move in stage.items() if kind in self.search.goal.moves)
+        found = [*filter(None, (self._first_accepted(move, state) for move in moves))]
         if not found:
             return None
         best = max(found, key=lambda row: row.gain_db / _added_cycles(state, row.state))
