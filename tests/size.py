@@ -172,7 +172,7 @@ def measure_sizes() -> Iterator[Measure]:
     yield Measure("longest function", longest_function.lines, (longest_function.place,))
     yield _count("complexity above 10", [x for x in functions if x.complexity > 10])
     yield _count("complexity above 15", [x for x in functions if x.complexity > 15])
-    yield _count("short, private, called once", [x for x in functions if x.is_fragment])
+    yield _count("short functions called once", [x for x in functions if x.is_fragment])
     yield _count("more than 8 parameters", [x for x in functions if x.parameters > MOST_PARAMETERS])
 
 
