@@ -103,7 +103,10 @@ class _SearchLoop:
         found = [*filter(None, (self._first_accepted(move, state) for move in moves))]
         if not found:
             return None
-        best = max(found, key=lambda row: row.gain_db / _added_cycles(state, row.state))
+        best = max(
+            found,
+            key=lambda row: row.gain_db / max(row.state.network.cycles - state.network.cycles, 1.0),
+        )
         for row in found:
             if row is not best:
                 self._record_trial(replace(row, why=OTHER_MOVE))
@@ -212,7 +215,3 @@ class _SearchLoop:
         remedy = f"{tried.remedy}, {tried.why}" if tried.why else tried.remedy
         worst_db, tensors = tried.state.measured.worst_db, len(design.names)
         self.moves.append(TriedMove(remedy, worst_db, max(more, 0.0), not tried.why, tensors))
-
-
-def _added_cycles(before: SearchState, after: SearchState) -> float:
-    return max(after.network.cycles - before.network.cycles, 1.0)
