@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from myoedge.building.budget import EXTERNAL, Budget
+from myoedge.building.budget import EXTERNAL
 from myoedge.building.config_tables import Config
 from myoedge.building.layer_rules import engine_integers
 from myoedge.building.request import LEAST_BITS, BuildRequest
@@ -57,7 +57,12 @@ def _remedies(network: QuantGraph, request: BuildRequest, fits: Fits) -> Iterato
     for parts in MORE_PARTS[str(request.limits.external)]:
         limits = replace(request.limits, external=parts, board="")
         if fits(network, replace(request, limits=limits)):
-            yield _parts_remedy(request.limits, parts)
+            parts_remedy = (
+                f'[budget] {EXTERNAL} = "{parts}"'
+                if not request.limits.board
+                else f"{TABLES[parts]} in board.toml, if {request.limits.board} has them"
+            )
+            yield parts_remedy
             break
 
 
@@ -78,12 +83,6 @@ def _chip_remedies(network: QuantGraph, request: BuildRequest, fits: Fits) -> It
 
 def _weights_table(bits: int) -> str:
     return f'[quant] "*" = {{ weights = {bits} }}'
-
-
-def _parts_remedy(limits: Budget, parts: str) -> str:
-    if not limits.board:
-        return f'[budget] {EXTERNAL} = "{parts}"'
-    return f"{TABLES[parts]} in board.toml, if {limits.board} has them"
 
 
 def _most_bits(network: QuantGraph, request: BuildRequest, fits: Fits) -> int | None:
