@@ -17,6 +17,7 @@ SEAL_BYTES = 32
 MAX_FILES, MAX_BYTES = 4096, 512 << 20  # limits of one folder of the cache
 MOST_REMOVALS = 3  # evictions per compilation
 FOLDERS = ("libraries", "objects", "programs", "scratch", "zig")  # used by compilations
+BYTES_BY = "clang -cc1"  # another name where equal sources and flags become other bytes
 LIBRARY_BYTES = 4 << 20  # largest file: a library with zig's UBSan
 
 Made = TypeVar("Made")
@@ -103,7 +104,7 @@ def digest(root: Path, files: Iterable[Path], build: Iterable[str]) -> str:
 
 def digest_of_contents(contents: Iterable[tuple[str, bytes]], build: Iterable[str]) -> str:
     """Return a digest of (name, content) pairs and of build options."""
-    sha = hashlib.sha256("\n".join(build).encode())
+    sha = hashlib.sha256("\n".join((BYTES_BY, *build)).encode())
     for name, data in contents:
         sha.update(f"\n{name} {len(data)}\n".encode())
         sha.update(data)

@@ -197,10 +197,8 @@ def _direct_includes(file: Path, options: ObjectOptions) -> list[Path]:
 def _compile_object(source: Path, path: Path, options: ObjectOptions) -> tools.CompletedProcess:
     with tools.scratch() as folder:
         fresh = folder / "fresh.o"
-        flags, include = ("-c", *options.flags), options.include
-        finished = toolchain.compile_sources(
-            [source], fresh, options.cc, flags, include, root=options.root
-        )
+        flags, include = options.flags, options.include
+        finished = toolchain.compile_object(source, fresh, options.cc, flags, include, options.root)
         if finished.returncode == 0:
             cache.store(fresh, path)
         return finished

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
+from myoedge.system import zig_clang
 from myoedge.system.tools import CompletedProcess, cache_folder, run, scratch
 
 ZIG = "ziglang==0.17.0"
@@ -173,18 +174,12 @@ def compile_sources(
     root = root or common_root
     includes = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
     names = [os.path.relpath(file, root) for file in files]
-    # No path of this machine in debug information, neither ours nor zig's.
-    prefixes = [(root, "."), *([(Path(cc.command[0]).parent, "zig")] if cc.is_zig else [])]
     options = [
-        *(f"-ffile-prefix-map={old}={new}" for old, new in prefixes),
+        *(f"-ffile-prefix-map={old}={new}" for old, new in _renamed_folders(cc, root)),
         "-o",
         str(output.absolute()),
     ]
-    env = {"LC_ALL": "C", "ZIG_GLOBAL_CACHE_DIR": str(cache_folder("zig"))}
-    if cc.is_zig:
-        # zig finds its headers by /proc/self/exe, which is another name where environments share
-        # files by hard links.
-        env["ZIG_LIB_DIR"] = str(Path(cc.command[0]).parent / "lib")
+    env = _environment(cc)
     # A temporary folder for objects; otherwise zig's cache grows with every compilation.
     with scratch() as folder:
         env["ZIG_LOCAL_CACHE_DIR"] = str(folder)
@@ -196,6 +191,40 @@ def compile_sources(
             f"a C compiler ({cc.command[0]} compiles nothing)", "--cc zig, or cc"
         )
     return finished
+
+
+def compile_object(
+    source: Path, output: Path, cc: Compiler, flags: Names, include: Files, root: Path
+) -> CompletedProcess:
+    """Compile a C or assembly file to an object.
+
+    flags   all flags that affect the machine code
+    root    folder to which source names in the output are relative
+    """
+    if cc.is_zig and source.suffix == ".c":
+        name = os.path.relpath(source.resolve(), root)
+        names = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
+        call = zig_clang.ClangCall(cc.command, tuple(flags), tuple(_environment(cc).items()))
+        finished = call.compile(name, output, names, _renamed_folders(cc, root), root)
+        if finished is not None:
+            return finished
+    return compile_sources([source], output, cc, ("-c", *flags), include, root=root)
+
+
+def _renamed_folders(cc: Compiler, root: Path) -> list[tuple[Path, str]]:
+    """Return (folder, its name in debug information), so that it has no path of this machine,
+    neither ours nor zig's."""
+    return [(root, "."), *([(Path(cc.command[0]).parent, "zig")] if cc.is_zig else [])]
+
+
+def _environment(cc: Compiler) -> dict[str, str]:
+    """Return the environment variables for a compiler."""
+    env = {"LC_ALL": "C", "ZIG_GLOBAL_CACHE_DIR": str(cache_folder("zig"))}
+    if cc.is_zig:
+        # zig finds its headers by /proc/self/exe, which is another name where environments share
+        # files by hard links.
+        env["ZIG_LIB_DIR"] = str(Path(cc.command[0]).parent / "lib")
+    return env
 
 
 def _source_folder(sources: Path | Files) -> tuple[Path, list[Path]]:
